@@ -1,0 +1,123 @@
+package grid
+
+import "iter"
+
+// Box yields the items whose points lie in the rectangle, its border included. The items belong to the grid; their
+// points must not be changed.
+func (g *Grid[T]) Box(minX, minY, maxX, maxY float64) iter.Seq[*Item[T]] {
+	return func(yield func(*Item[T]) bool) { g.box(minX, minY, maxX, maxY, yield) }
+}
+
+func (g *Grid[T]) box(minX, minY, maxX, maxY float64, yield func(*Item[T]) bool) {
+	if !(minX <= maxX) || !(minY <= maxY) {
+		return
+	}
+	c0, c1 := g.col(minX), g.col(maxX)
+	for r, last := g.row(minY), g.row(maxY); r <= last; r++ {
+		run := g.run(r, c0, c1)
+		for i := range run {
+			it := &run[i]
+			if it.X >= minX && it.X <= maxX && it.Y >= minY && it.Y <= maxY && !yield(it) {
+				return
+			}
+		}
+	}
+}
+
+// Circle yields the items whose points lie within radius metres of (x, y), the border included. The items belong to
+// the grid; their points must not be changed.
+func (g *Grid[T]) Circle(x, y, radius float64) iter.Seq[*Item[T]] {
+	return func(yield func(*Item[T]) bool) { g.circle(x, y, radius, yield) }
+}
+
+func (g *Grid[T]) circle(x, y, radius float64, yield func(*Item[T]) bool) {
+	if !(radius >= 0) {
+		return
+	}
+	rr := radius * radius
+	c0, c1 := g.col(x-radius), g.col(x+radius)
+	for r, last := g.row(y-radius), g.row(y+radius); r <= last; r++ {
+		run := g.run(r, c0, c1)
+		for i := range run {
+			it := &run[i]
+			dx, dy := it.X-x, it.Y-y
+			if float64(dx*dx)+float64(dy*dy) <= rr && !yield(it) {
+				return
+			}
+		}
+	}
+}
+
+// Nearest is the item nearest to (x, y) within radius metres (infinity: anywhere) that accept takes; a nil accept
+// takes all. Of items equally near the first in the grid's order wins. It returns nil where there is none.
+func (g *Grid[T]) Nearest(x, y, radius float64, accept func(*Item[T]) bool) *Item[T] {
+	if !(radius >= 0) || len(g.sorted) == 0 {
+		return nil
+	}
+	s := search[T]{x: x, y: y, within: radius * radius, accept: accept}
+	col, row := g.col(x), g.row(y)
+	rings := max(col, g.cols-1-col, row, g.rows-1-row)
+	for ring := 0; ring <= rings; ring++ {
+		if away := g.gap(x, y, col, row, ring); float64(away*away) > s.within {
+			break
+		}
+		top, bottom, left, right := row-ring, row+ring, col-ring, col+ring
+		for r := max(top, 0); r <= min(bottom, g.rows-1); r++ {
+			if r == top || r == bottom {
+				g.look(&s, r, max(left, 0), min(right, g.cols-1))
+				continue
+			}
+			if left >= 0 {
+				g.look(&s, r, left, left)
+			}
+			if right < g.cols {
+				g.look(&s, r, right, right)
+			}
+		}
+	}
+	if !s.found {
+		return nil
+	}
+	return &g.sorted[s.best]
+}
+
+// gap is a lower bound of the distance from (x, y) to any item of a ring of cells around (col, row): items outside of
+// the area lie in border cells, but only farther away than these.
+func (g *Grid[T]) gap(x, y float64, col, row, ring int) float64 {
+	if ring == 0 {
+		return 0
+	}
+	left := x - (g.minX + float64(float64(col-ring+1)*g.side))
+	right := g.minX + float64(float64(col+ring)*g.side) - x
+	low := y - (g.minY + float64(float64(row-ring+1)*g.side))
+	high := g.minY + float64(float64(row+ring)*g.side) - y
+	return max(min(left, right, low, high)-g.slack, 0)
+}
+
+// search is the state of a Nearest: the best item so far, and the squared distance beyond which none counts.
+type search[T any] struct {
+	x, y, within float64
+	accept       func(*Item[T]) bool
+	best         uint32
+	found        bool
+}
+
+func (g *Grid[T]) look(s *search[T], row, c0, c1 int) {
+	first, end := g.start[row*g.cols+c0], g.start[row*g.cols+c1+1]
+	for i := first; i < end; i++ {
+		it := &g.sorted[i]
+		dx, dy := it.X-s.x, it.Y-s.y
+		d := float64(dx*dx) + float64(dy*dy)
+		if d > s.within || !(d == d) || s.found && d == s.within && i > s.best {
+			continue
+		}
+		if s.accept == nil || s.accept(it) {
+			s.best, s.within, s.found = i, d, true
+		}
+	}
+}
+
+// run is the items of a row's cells c0 to c1, which lie side by side.
+func (g *Grid[T]) run(row, c0, c1 int) []Item[T] {
+	return g.sorted[g.start[row*g.cols+c0]:g.start[row*g.cols+c1+1]]
+}
