@@ -1,0 +1,100 @@
+package wirepb
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/numbers.golden")
+
+// numbers lists everything of the schema that must never change, a line each:
+// message ids, field numbers and types, enum values.
+func numbers() []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	messages := File_wirepb_wire_proto.Messages()
+	for i := range messages.Len() {
+		m := messages.Get(i)
+		add("%s has id %d", m.Name(), idOf(m))
+		for j := range m.Fields().Len() {
+			f := m.Fields().Get(j)
+			kind := f.Kind().String()
+			if f.Kind() == protoreflect.MessageKind {
+				kind = string(f.Message().Name())
+			}
+			add("%s.%s is %d, %s %s", m.Name(), f.Name(), f.Number(), f.Cardinality(), kind)
+		}
+	}
+	enums := File_wirepb_wire_proto.Enums()
+	for i := range enums.Len() {
+		for j := range enums.Get(i).Values().Len() {
+			v := enums.Get(i).Values().Get(j)
+			add("%s.%s is %d", enums.Get(i).Name(), v.Name(), v.Number())
+		}
+	}
+	return lines
+}
+
+func TestNothingIsEverRenumbered(t *testing.T) {
+	const path = "testdata/numbers.golden"
+	have := numbers()
+	if *update {
+		if err := os.WriteFile(path, []byte(strings.Join(have, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(strings.TrimSuffix(string(golden), "\n"), "\n")
+	for _, line := range want {
+		if !slices.Contains(have, line) {
+			t.Errorf("no longer true: %s", line)
+		}
+	}
+	if !t.Failed() && len(have) != len(want) {
+		t.Error("the schema has grown: run `go test ./netcode/wirepb -update` and commit testdata/numbers.golden")
+	}
+}
+
+func TestEveryMessageHasItsOwnUnreservedID(t *testing.T) {
+	seen := map[uint32]string{}
+	for name, id := range IDs() {
+		if Reserved(id) {
+			t.Errorf("%s takes %d, which is reserved for ferris1/wind", name, id)
+		}
+		if other := seen[id]; other != "" {
+			t.Errorf("%s and %s share %d", name, other, id)
+		}
+		seen[id] = name
+		m, err := New(id)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := string(m.ProtoReflect().Descriptor().Name()); got != name || IDOf(m) != id {
+			t.Errorf("New(%d) is %s with id %d, want %s", id, got, IDOf(m), name)
+		}
+	}
+	if len(seen) != IDWait-IDHello+1 {
+		t.Errorf("%d messages have an id, the constants name %d", len(seen), IDWait-IDHello+1)
+	}
+	if _, err := New(101); err == nil {
+		t.Error("New(101) made a message for a reserved id")
+	}
+}
+
+func TestReservedIDs(t *testing.T) {
+	for id, want := range map[uint32]bool{100: false, 101: true, 102: false, 1000: false, 1001: true, 1014: true, 1015: false, 2001: false} {
+		if Reserved(id) != want {
+			t.Errorf("Reserved(%d) = %v", id, !want)
+		}
+	}
+}
