@@ -1,0 +1,108 @@
+// Package frame holds the two envelopes of the wire: the frame of every stream
+// transport and the header of the datagram lane. Both are specified in
+// PROTOCOL.md one folder up. The package does no I/O.
+package frame
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// HeaderSize is the length in bytes of | message id u32 | length u32 |.
+const HeaderSize = 8
+
+// MaxFromClient and MaxFromServer bound the payload of one frame, in bytes,
+// in each direction. A longer one ends the connection.
+const (
+	MaxFromClient = 16 << 10
+	MaxFromServer = 1 << 20
+)
+
+// TooLargeError reports a frame whose header announces more than is allowed.
+type TooLargeError struct {
+	ID          uint32
+	Length, Max int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("frame: message %d announces %d bytes, at most %d are allowed", e.ID, e.Length, e.Max)
+}
+
+// Append appends one frame to dst.
+func Append(dst []byte, id uint32, payload []byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, id)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
+	return append(dst, payload...)
+}
+
+// AppendMessage appends m as one frame to dst, without an intermediate copy.
+// It panics when m cannot be marshalled (invalid UTF-8 in a string).
+func AppendMessage(dst []byte, id uint32, m proto.Message) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+	dst, err := proto.MarshalOptions{}.MarshalAppend(dst, m)
+	if err != nil {
+		panic(fmt.Sprintf("frame: message %d: %v", id, err))
+	}
+	binary.LittleEndian.PutUint32(dst[start:], id)
+	binary.LittleEndian.PutUint32(dst[start+4:], uint32(len(dst)-start-HeaderSize))
+	return dst
+}
+
+// Reader cuts a byte stream into frames. The stream comes in through Feed in
+// pieces of any size. It holds no more than one incomplete frame besides what
+// was fed since the last drain. The zero value allows no payload: use
+// NewReader. Not for concurrent use.
+type Reader struct {
+	max  int
+	buf  []byte
+	next int // start in buf of what has not been returned
+	err  error
+}
+
+// NewReader makes a reader that refuses payloads of more than max bytes.
+func NewReader(max int) *Reader { return &Reader{max: max} }
+
+// Feed appends p, which it copies, to the stream. It ends the validity of
+// payloads that Next returned.
+func (r *Reader) Feed(p []byte) {
+	if r.err != nil {
+		return
+	}
+	if r.next > 0 {
+		r.buf = r.buf[:copy(r.buf, r.buf[r.next:])]
+		r.next = 0
+	}
+	r.buf = append(r.buf, p...)
+}
+
+// Next returns the next complete frame; ok is false when more bytes are needed.
+// The payload is the reader's memory, valid until Feed. After an error (always
+// *TooLargeError) the stream cannot be followed: every later call errs.
+func (r *Reader) Next() (id uint32, payload []byte, ok bool, err error) {
+	if r.err != nil {
+		return 0, nil, false, r.err
+	}
+	b := r.buf[r.next:]
+	if len(b) < HeaderSize {
+		return 0, nil, false, nil
+	}
+	id = binary.LittleEndian.Uint32(b)
+	length := binary.LittleEndian.Uint32(b[4:])
+	if uint64(length) > uint64(r.max) {
+		r.err = &TooLargeError{ID: id, Length: int(length), Max: r.max}
+		r.buf, r.next = nil, 0
+		return 0, nil, false, r.err
+	}
+	if len(b) < HeaderSize+int(length) {
+		return 0, nil, false, nil
+	}
+	r.next += HeaderSize + int(length)
+	return id, b[HeaderSize : HeaderSize+int(length)], true, nil
+}
+
+// Buffered is the number of bytes that wait for the rest of their frame, or
+// for Next.
+func (r *Reader) Buffered() int { return len(r.buf) - r.next }
