@@ -1,0 +1,167 @@
+// Package lane runs a KCP core as a byte stream: the reliable lane of the UDP
+// socket. A lane starts no goroutine and reads no socket; its owner feeds it
+// packets and calls Update when it asks for it.
+//
+// A core of kcp-go costs 16-19 KiB where its UDPSession costs 265 KiB and two
+// goroutines. The settings below are part of PROTOCOL.md only where the peer
+// can see them (window, packet size); a stock kcp-go client works with its own.
+package lane
+
+import (
+	"encoding/binary"
+
+	"github.com/xtaci/kcp-go/v5"
+
+	"github.com/ferris1/wind/netcode/frame"
+)
+
+const (
+	// Interval is how long, in milliseconds, a lane may hold back
+	// acknowledgements, and how often it wants Update while it is Busy.
+	Interval = 10
+	// Overhead is the length of a KCP segment's header.
+	Overhead = kcp.IKCP_OVERHEAD
+	// sendWindow and receiveWindow are in segments. The second bounds what a
+	// peer can make a lane hold: 64 segments of at most 1,476 bytes.
+	sendWindow    = 256
+	receiveWindow = 64
+	// segmentBytes is what one segment carries.
+	segmentBytes = frame.MTU - Overhead
+	// ScratchSize is the length of the buffer that Read needs: a whole
+	// receive window, which a hostile peer may declare to be one message.
+	ScratchSize = receiveWindow * frame.MaxPacket
+)
+
+// Lane is one reliable stream in each direction. Not for concurrent use.
+type Lane struct {
+	core   *kcp.KCP
+	conv   uint32
+	unsent []byte // less than a segment, waits for Update
+	owed   int    // Updates still to be made because the core may owe the peer an answer
+}
+
+// New makes a lane for the conversation conv, which is not 0. output sends one
+// packet; it must not keep it. It is called from Input and Update only.
+func New(conv uint32, output func(packet []byte)) *Lane {
+	l := &Lane{conv: conv}
+	l.core = kcp.NewKCP(conv, func(b []byte, n int) {
+		if n >= Overhead {
+			l.owed = 0 // acknowledgements leave first
+			output(b[:n])
+		}
+	})
+	l.core.SetMtu(frame.MTU)
+	l.core.WndSize(sendWindow, receiveWindow)
+	// No delay, flush at most every Interval, resend after two skipped
+	// acknowledgements, no congestion window: small messages, in time.
+	l.core.NoDelay(1, Interval, 2, 1)
+	return l
+}
+
+// Conv is the conversation id.
+func (l *Lane) Conv() uint32 { return l.conv }
+
+// Input takes one packet of this conversation; false means that it is damaged.
+func (l *Lane) Input(packet []byte) bool {
+	if len(packet) > frame.MaxPacket {
+		return false
+	}
+	if wantsAnswer(packet) {
+		// The core flushes at most once per Interval, so the first Update
+		// may come too early and the second not; the third is for rounding.
+		// What is outside the window is never answered.
+		l.owed = 3
+	}
+	return l.core.Input(packet, kcp.IKCP_PACKET_REGULAR, false) == 0
+}
+
+// wantsAnswer tells whether packet holds a segment that KCP answers.
+func wantsAnswer(packet []byte) bool {
+	for len(packet) >= Overhead {
+		if packet[4] == kcp.IKCP_CMD_PUSH || packet[4] == kcp.IKCP_CMD_WASK {
+			return true
+		}
+		length := uint64(binary.LittleEndian.Uint32(packet[20:]))
+		if length > uint64(len(packet)-Overhead) {
+			return false
+		}
+		packet = packet[Overhead+int(length):]
+	}
+	return false
+}
+
+// Read hands what has arrived in order to feed, piece by piece, through
+// scratch (ScratchSize bytes), which is valid only inside the call. feed stops
+// the reading by returning false.
+func (l *Lane) Read(scratch []byte, feed func([]byte) bool) {
+	for {
+		n := l.core.Recv(scratch)
+		if n < 0 || !feed(scratch[:n]) {
+			return
+		}
+	}
+}
+
+// Write queues b, which it copies, for the peer. Small writes share segments.
+// Nothing leaves before Update.
+func (l *Lane) Write(b []byte) {
+	for len(b) > 0 {
+		if len(l.unsent) == 0 && len(b) >= segmentBytes {
+			l.core.Send(b[:segmentBytes])
+			b = b[segmentBytes:]
+			continue
+		}
+		n := min(segmentBytes-len(l.unsent), len(b))
+		l.unsent = append(l.unsent, b[:n]...)
+		b = b[n:]
+		if len(l.unsent) == segmentBytes {
+			l.core.Send(l.unsent)
+			l.unsent = l.unsent[:0]
+		}
+	}
+}
+
+// Update sends what is due: new data at once when the last Update with
+// something to do is at least Interval ago, else on a later call;
+// acknowledgements and repeats with it.
+func (l *Lane) Update() {
+	if len(l.unsent) > 0 {
+		l.core.Send(l.unsent)
+		l.unsent = l.unsent[:0]
+	}
+	l.core.Update()
+	if l.owed > 0 {
+		l.owed--
+	}
+}
+
+// Busy tells whether the lane wants Update every Interval: something is
+// unacknowledged or unanswered. An idle lane needs no call at all.
+func (l *Lane) Busy() bool { return l.owed > 0 || l.Waiting() > 0 }
+
+// Waiting is the number of segments that the peer has not acknowledged.
+func (l *Lane) Waiting() int {
+	n := l.core.WaitSnd()
+	if len(l.unsent) > 0 {
+		n++
+	}
+	return n
+}
+
+// Opening looks at the first packet of an unknown conversation without keeping
+// anything. It returns the stream's first bytes if the packet begins with the
+// conversation's first data segment, unfragmented; nothing else may open one.
+func Opening(packet []byte) (conv uint32, data []byte, ok bool) {
+	if len(packet) <= Overhead || len(packet) > frame.MaxPacket {
+		return 0, nil, false
+	}
+	conv = binary.LittleEndian.Uint32(packet)
+	length := binary.LittleEndian.Uint32(packet[20:])
+	sn := binary.LittleEndian.Uint32(packet[12:])
+	ok = conv != 0 && packet[4] == kcp.IKCP_CMD_PUSH && packet[5] == 0 && sn == 0 &&
+		length > 0 && uint64(length) <= uint64(len(packet)-Overhead)
+	if !ok {
+		return conv, nil, false
+	}
+	return conv, packet[Overhead : Overhead+int(length)], true
+}
