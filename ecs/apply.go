@@ -1,0 +1,233 @@
+package ecs
+
+import (
+	"fmt"
+)
+
+// Apply does to the world what the tick did whose delta this is, the next one, without running a system, and
+// verifies its checksum. The bytes may come from anywhere: what is wrong with them is an error. After an
+// error the world is poisoned, since it may have been changed in part: every further Apply errs too.
+func (w *World) Apply(delta []byte) error {
+	if w.poison != nil {
+		return w.poison
+	}
+	if err := w.applyDelta(&reader{b: delta}); err != nil {
+		w.poison = fmt.Errorf("ecs: delta on tick %d: %w; %w", w.tick, err, ErrPoisoned)
+		return w.poison
+	}
+	return nil
+}
+
+func (w *World) applyDelta(r *reader) error {
+	tick, checksum := r.uvarint(), r.uint64()
+	if r.err != nil {
+		return r.err
+	}
+	if tick != w.tick+1 {
+		return fmt.Errorf("it is of tick %d", tick)
+	}
+	w.begin()
+	for _, part := range [...]func(*reader) error{w.applyTables, w.applyOps, w.applySessions, w.applyResources, w.applyColumns} {
+		if err := part(r); err != nil {
+			return err
+		}
+	}
+	if r.end(); r.err != nil {
+		return r.err
+	}
+	if got := w.Checksum(); got != checksum {
+		return fmt.Errorf("the checksum becomes %016x, want %016x", got, checksum)
+	}
+	return nil
+}
+
+// applyTables makes the tables that are new, in their order.
+func (w *World) applyTables(r *reader) error {
+	for range r.count(1) {
+		m, err := r.mask(len(w.components))
+		if err != nil {
+			return err
+		}
+		if w.tableOf[m] != nil {
+			return fmt.Errorf("table %d is there already", w.tableOf[m].index)
+		}
+		w.table(m)
+	}
+	return r.err
+}
+
+// mask is a set of components: their number and their ids, ascending.
+func (r *reader) mask(components int) (m mask, err error) {
+	last := -1
+	for range r.count(1) {
+		id := r.below(components)
+		if r.err == nil && id <= last {
+			r.fail(fmt.Errorf("the components of a table do not ascend"))
+		}
+		if r.err != nil {
+			return m, r.err
+		}
+		m.set(id)
+		last = id
+	}
+	return m, r.err
+}
+
+func (w *World) applyOps(r *reader) error {
+	n := r.uvarint()
+	ops := reader{b: r.bytes()}
+	if r.err != nil {
+		return r.err
+	}
+	for ; n > 0 && ops.err == nil; n-- {
+		if err := w.applyOp(&ops); err != nil {
+			return err
+		}
+	}
+	ops.end()
+	return ops.err
+}
+
+func (w *World) applyOp(r *reader) error {
+	kind, id := opKind(r.byte()), r.uint32()
+	if r.err != nil {
+		return r.err
+	}
+	if kind == opSpawn {
+		return w.applySpawn(r, id)
+	}
+	e, ok := w.inSlot(id)
+	if !ok {
+		return fmt.Errorf("entity %d does not live", id)
+	}
+	switch kind {
+	case opDespawn:
+		w.recordOp(opDespawn, e, 0)
+		w.pool.put(e)
+		w.despawn(e)
+	case opAdd, opRemove:
+		c := r.below(len(w.components))
+		if r.err != nil {
+			return r.err
+		}
+		add := kind == opAdd
+		if w.tables[w.places[id].table].mask.has(c) == add {
+			return fmt.Errorf("entity %d has, or has not, component %q already", id, w.components[c].Name)
+		}
+		w.recordOp(kind, e, c)
+		w.exchange(e, w.components[c], add)
+	default:
+		return fmt.Errorf("there is no operation %d", kind)
+	}
+	return nil
+}
+
+func (w *World) applySpawn(r *reader, id uint32) error {
+	e, table := Entity{id, r.uint32()}, r.below(len(w.tables))
+	if r.err != nil {
+		return r.err
+	}
+	if got, _ := w.pool.get(); got != e {
+		return fmt.Errorf("it spawns %s where the pool hands out %s", e, got)
+	}
+	w.recordOp(opSpawn, e, table)
+	w.spawn(w.tables[table], e)
+	return nil
+}
+
+// inSlot is the living entity in a slot.
+func (w *World) inSlot(id uint32) (Entity, bool) {
+	if int(id) >= len(w.pool.slots) {
+		return Entity{}, false
+	}
+	e := w.pool.slots[id]
+	return e, w.stored(e) && e.id == id
+}
+
+func (w *World) applySessions(r *reader) error {
+	b := r.bytes()
+	if r.err != nil {
+		return r.err
+	}
+	return w.sessions.applyChanges(&reader{b: b})
+}
+
+func (w *World) applyResources(r *reader) error {
+	for {
+		k := r.below(len(w.resources) + 1)
+		if r.err != nil || k == 0 {
+			return r.err
+		}
+		x := w.resources[k-1]
+		f := x.form
+		b := r.take(f.Packed)
+		if r.err != nil {
+			return r.err
+		}
+		if f.Transient {
+			return fmt.Errorf("resource %q is transient", f.Name)
+		}
+		w.valueSum -= f.hash(Entity{}, x.old)
+		f.unpack(x.old, b, 1)
+		if !f.proper(x.old) {
+			return fmt.Errorf("resource %q holds a bool or a text that is none", f.Name)
+		}
+		w.valueSum += f.hash(Entity{}, x.old)
+		copy(bytesAt(x.live, f.Size), bytesAt(x.old, f.Size))
+		w.changes.resources = appendUvarint(w.changes.resources, uint64(k))
+		w.changes.resources = append(w.changes.resources, b...)
+	}
+}
+
+func (w *World) applyColumns(r *reader) error {
+	for {
+		k := r.below(len(w.components) + 1)
+		if r.err != nil || k == 0 {
+			return r.err
+		}
+		if err := w.applyColumn(r, w.components[k-1]); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *World) applyColumn(r *reader, c *component) error {
+	n := r.count(1 + c.Packed)
+	ids := reader{b: r.bytes()}
+	values := r.take(n * c.Packed)
+	if r.err != nil {
+		return r.err
+	}
+	if c.Transient || c.Size == 0 {
+		return fmt.Errorf("component %q has no values in a delta", c.Name)
+	}
+	id := uint32(0)
+	for range n {
+		id += unzigzag(ids.uint32())
+		e, ok := w.inSlot(id)
+		if ids.err != nil {
+			return ids.err
+		}
+		if !ok {
+			return fmt.Errorf("entity %d, with a new %q, does not live", id, c.Name)
+		}
+		p := w.places[id]
+		t := w.tables[p.table]
+		col := t.columnOf[c.id]
+		if col < 0 {
+			return fmt.Errorf("entity %d has no %q to change", id, c.Name)
+		}
+		x := &t.columns[col]
+		live, old := x.at(int(p.row)), x.committed(int(p.row))
+		w.valueSum -= c.hash(e, old)
+		c.unpack(live, values, 1)
+		if !c.proper(live) {
+			return fmt.Errorf("entity %d: its new %q holds a bool or a text that is none", id, c.Name)
+		}
+		copy(bytesAt(old, c.Size), bytesAt(live, c.Size))
+		w.valueSum += c.hash(e, old)
+		values = values[c.Packed:]
+	}
+	ids.end()
+	return ids.err
+}

@@ -1,0 +1,318 @@
+package ecs
+
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+)
+
+// maxSize is the largest registered value, in bytes of memory.
+const maxSize = 64 << 10
+
+// form is how a registered type lies in memory and in bytes.
+type form struct {
+	Type
+	id     int // in its list of the schema
+	typ    reflect.Type
+	seed   uint64
+	spans  []span        // runs of field bytes; what lies between is padding
+	mask   []uint64      // one per word of memory, ones over field bytes; nil when nothing is padding
+	floats []numberSpan  // where NaNs can be
+	checks []checkedSpan // where bytes can be that Go never writes
+}
+
+type span struct{ off, n int }
+
+type numberSpan struct {
+	off, n int // byte offset in memory, values
+	wide   bool
+}
+
+type checkedSpan struct {
+	off, n, width int
+	kind          FieldKind
+}
+
+// formOf plans a struct type, or says which of its fields cannot be stored.
+func formOf(what, name string, t reflect.Type) (*form, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("ecs: %s %q: %s is not a struct", what, name, t)
+	}
+	if t.Size() > maxSize {
+		return nil, fmt.Errorf("ecs: %s %q: %s has %d bytes, more than %d", what, name, t, t.Size(), maxSize)
+	}
+	f := &form{typ: t, seed: nameSeed(name), Type: Type{Name: name, Size: int(t.Size())}}
+	if err := f.walk(t, 0, typeName(t), "", ""); err != nil {
+		return nil, fmt.Errorf("ecs: %s %q: %w", what, name, err)
+	}
+	for i := range f.Fields {
+		f.add(&f.Fields[i])
+	}
+	f.plan()
+	return f, nil
+}
+
+// typeName is how a type is called in a path.
+func typeName(t reflect.Type) string {
+	if t.Name() == "" {
+		return t.String()
+	}
+	return t.Name()
+}
+
+var (
+	entityType  = reflect.TypeFor[Entity]()
+	textTypes   = [...]reflect.Type{reflect.TypeFor[Text16](), reflect.TypeFor[Text32](), reflect.TypeFor[Text64]()}
+	kindOfKinds = [...]FieldKind{
+		reflect.Bool: KindBool, reflect.Int8: KindI8, reflect.Int16: KindI16, reflect.Int32: KindI32, reflect.Int64: KindI64,
+		reflect.Uint8: KindU8, reflect.Uint16: KindU16, reflect.Uint32: KindU32, reflect.Uint64: KindU64,
+		reflect.Float32: KindF32, reflect.Float64: KindF64, reflect.UnsafePointer: KindInvalid,
+	}
+)
+
+// leafKind is the kind of a type that has no parts of its own, else KindInvalid.
+func leafKind(t reflect.Type) FieldKind {
+	if t == entityType {
+		return KindEntity
+	}
+	for _, x := range textTypes {
+		if t == x {
+			return KindText
+		}
+	}
+	return kindOfKinds[t.Kind()]
+}
+
+// walk appends the leaves of t. where is the path with the type's name, for errors; path is without it.
+func (f *form) walk(t reflect.Type, off int, where, path, tag string) error {
+	if k := leafKind(t); k != KindInvalid {
+		f.Fields = append(f.Fields, Field{Path: path, Kind: k, Offset: off, Count: 1, Width: int(t.Size()), Tag: tag})
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return f.walkStruct(t, off, where, path, tag)
+	case reflect.Array:
+		return f.walkArray(t, off, where, path, tag)
+	case reflect.Int, reflect.Uint, reflect.Uintptr:
+		return fmt.Errorf("%s is %s, whose size differs by machine: use a sized integer such as int32 or int64", where, t)
+	case reflect.String:
+		return fmt.Errorf("%s is a string: use ecs.Text16, Text32 or Text64", where)
+	}
+	return fmt.Errorf("%s is a %s: only values of a fixed size can be stored", where, t.Kind())
+}
+
+func (f *form) walkStruct(t reflect.Type, off int, where, path, tag string) error {
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		if sf.Name == "_" {
+			continue // a blank field is padding: == skips it and assignments need not copy it
+		}
+		name, inner := sf.Name, tag
+		if path != "" {
+			name = path + "." + name
+		}
+		if own, ok := sf.Tag.Lookup("wind"); ok {
+			inner = own
+		}
+		if err := f.walk(sf.Type, off+int(sf.Offset), where+"."+sf.Name, name, inner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *form) walkArray(t reflect.Type, off int, where, path, tag string) error {
+	elem := t.Elem()
+	if k := leafKind(elem); k != KindInvalid {
+		if t.Len() > 0 {
+			f.Fields = append(f.Fields, Field{Path: path, Kind: k, Offset: off, Count: t.Len(), Width: int(elem.Size()), Tag: tag, Array: true})
+		}
+		return nil
+	}
+	for i := range t.Len() {
+		at := fmt.Sprintf("[%d]", i)
+		if err := f.walk(elem, off+i*int(elem.Size()), where+at, path+at, tag); err != nil {
+			return err
+		}
+	}
+	if t.Len() == 0 {
+		return f.walk(elem, off, where+"[]", path, tag) // refuse what could not be stored
+	}
+	return nil
+}
+
+// add enters a field into the packed encoding and the lists of what needs care.
+func (f *form) add(d *Field) {
+	d.PackedOffset = f.Packed
+	n := d.Count * d.Width
+	f.Packed += n
+	if k := len(f.spans); k > 0 && f.spans[k-1].off+f.spans[k-1].n == d.Offset {
+		f.spans[k-1].n += n
+	} else {
+		f.spans = append(f.spans, span{d.Offset, n})
+	}
+	switch d.Kind {
+	case KindF32, KindF64:
+		f.floats = append(f.floats, numberSpan{d.Offset, d.Count, d.Kind == KindF64})
+	case KindBool, KindText:
+		f.checks = append(f.checks, checkedSpan{d.Offset, d.Count, d.Width, d.Kind})
+	}
+	if d.Tag != "" && d.Tag != "-" {
+		f.Replicated = true
+	}
+}
+
+// plan makes the masks when there is padding.
+func (f *form) plan() {
+	if f.Packed == f.Size {
+		return
+	}
+	b := make([]byte, (f.Size+7)/8*8)
+	for _, s := range f.spans {
+		for i := s.off; i < s.off+s.n; i++ {
+			b[i] = 0xFF
+		}
+	}
+	for ; len(b) > 0; b = b[8:] {
+		f.mask = append(f.mask, le64(b))
+	}
+}
+
+// word reads the j-th word of a value of the given size; the last one may be short.
+func word(p unsafe.Pointer, j, size int) uint64 {
+	off := j * 8
+	p = unsafe.Add(p, off)
+	switch n := size - off; {
+	case n >= 8:
+		return *(*uint64)(p)
+	case n == 4:
+		return uint64(*(*uint32)(p))
+	default:
+		var v uint64
+		for i := range n {
+			v |= uint64(*(*byte)(unsafe.Add(p, i))) << (8 * i)
+		}
+		return v
+	}
+}
+
+// masked is word without padding.
+func (f *form) masked(p unsafe.Pointer, j int) uint64 {
+	v := word(p, j, f.Size)
+	if f.mask != nil {
+		v &= f.mask[j]
+	}
+	return v
+}
+
+// hash is the contribution of e's value at p to the checksum.
+func (f *form) hash(e Entity, p unsafe.Pointer) uint64 {
+	h := mum(e.key()^f.seed, k0)
+	n := (f.Size + 7) / 8
+	if n == 0 {
+		return mum(h, k1) // a tag: its presence
+	}
+	for j := 0; j < n; j += 2 {
+		a, b := f.masked(p, j), uint64(0)
+		if j+1 < n {
+			b = f.masked(p, j+1)
+		}
+		h = mum(a^h, b^k1)
+	}
+	return h
+}
+
+// equal compares bits, padding left out: == would take 0 for -0 and no NaN for itself.
+func (f *form) equal(p, q unsafe.Pointer) bool {
+	for j := range (f.Size + 7) / 8 {
+		if f.masked(p, j) != f.masked(q, j) {
+			return false
+		}
+	}
+	return true
+}
+
+// The one NaN that is stored.
+const (
+	nan32 = 0x7FC00000
+	nan64 = 0x7FF8000000000001
+)
+
+func isNaN64(bits uint64) bool { return bits&^(1<<63) > 0x7FF<<52 }
+func isNaN32(bits uint32) bool { return bits&^(1<<31) > 0xFF<<23 }
+
+// canonical makes every NaN at p the same NaN: which one an operation yields differs by machine.
+func (f *form) canonical(p unsafe.Pointer) {
+	for _, s := range f.floats {
+		for i := range s.n {
+			if s.wide {
+				if v := (*uint64)(unsafe.Add(p, s.off+8*i)); isNaN64(*v) {
+					*v = nan64
+				}
+			} else if v := (*uint32)(unsafe.Add(p, s.off+4*i)); isNaN32(*v) {
+				*v = nan32
+			}
+		}
+	}
+}
+
+// finite reports whether no float at p is infinite or NaN.
+func (f *form) finite(p unsafe.Pointer) bool {
+	for _, s := range f.floats {
+		for i := range s.n {
+			var v float64
+			if s.wide {
+				v = *(*float64)(unsafe.Add(p, s.off+8*i))
+			} else {
+				v = float64(*(*float32)(unsafe.Add(p, s.off+4*i)))
+			}
+			if v-v != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// proper reports whether every bool and text at p is one that Go and this package write.
+func (f *form) proper(p unsafe.Pointer) bool {
+	for _, s := range f.checks {
+		for i := range s.n {
+			b := bytesAt(unsafe.Add(p, s.off+i*s.width), s.width)
+			if s.kind == KindBool && b[0] > 1 || s.kind == KindText && !textOK(b) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func bytesAt(p unsafe.Pointer, n int) []byte { return unsafe.Slice((*byte)(p), n) }
+
+// pack appends n values that lie one after the other at p.
+func (f *form) pack(dst []byte, p unsafe.Pointer, n int) []byte {
+	if f.mask == nil {
+		return append(dst, bytesAt(p, n*f.Size)...)
+	}
+	for i := range n {
+		for _, s := range f.spans {
+			dst = append(dst, bytesAt(unsafe.Add(p, i*f.Size+s.off), s.n)...)
+		}
+	}
+	return dst
+}
+
+// unpack fills n values at p from the first n*Packed bytes of src; padding stays as it is.
+func (f *form) unpack(p unsafe.Pointer, src []byte, n int) {
+	if f.mask == nil {
+		copy(bytesAt(p, n*f.Size), src[:n*f.Size])
+		return
+	}
+	for i := range n {
+		for _, s := range f.spans {
+			copy(bytesAt(unsafe.Add(p, i*f.Size+s.off), s.n), src[:s.n])
+			src = src[s.n:]
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package ecs
+
+import "slices"
+
+// Output is what a Step yields. It holds the world's own memory, valid until the next Step or Apply.
+type Output struct {
+	Tick     uint64
+	Checksum uint64 // of the world after the tick
+	Delta    Delta  // what changed
+	Events   []EventBatch
+	Replies  []Reply   // to every client command that is not sampled, in the order of the frame
+	Outbox   []Message // for other shards and services, in the order of sending
+	Failures []Failure
+}
+
+// EventBatch holds the events of one kind, in the order of their emission.
+type EventBatch struct {
+	Name   string
+	Kind   uint16 // index in Schema.Events
+	Count  int
+	Values []byte // packed, one after the other
+}
+
+// Message is for another shard or service. Receivers know it again by shard, tick and N.
+type Message struct {
+	To      string
+	Name    string // of the type, in Schema.Outgoing
+	N       uint32 // its number in the tick, from 0
+	Payload []byte // the packed value
+}
+
+// Failure names a command or a system that did not do its work.
+type Failure struct {
+	System   string // the system's or the command's name
+	Command  int    // its place in the frame, -1 for a system
+	Rejected bool   // by the handler, as opposed to a panic or an invalid command
+	Reason   string // at most 135 bytes
+}
+
+// Clone copies the output, so that it outlives the next Step.
+func (o Output) Clone() Output {
+	o.Delta = o.Delta.Clone()
+	o.Events = slices.Clone(o.Events)
+	for i := range o.Events {
+		o.Events[i].Values = slices.Clone(o.Events[i].Values)
+	}
+	o.Replies = slices.Clone(o.Replies)
+	o.Outbox = slices.Clone(o.Outbox)
+	for i := range o.Outbox {
+		o.Outbox[i].Payload = slices.Clone(o.Outbox[i].Payload)
+	}
+	o.Failures = slices.Clone(o.Failures)
+	return o
+}

@@ -1,0 +1,201 @@
+package ecs
+
+import (
+	"fmt"
+)
+
+// Step makes one tick: transients are zeroed, Init runs if this is tick 1, then the commands in the order of
+// the frame, then the systems in the order of their registration; then what they wrote is detected. The
+// result depends on the world and the frame alone, and holds the world's own memory, valid until the next
+// Step or Apply. An invalid command, a rejection and a panic of the game are Failures. Step panics when the
+// frame is not of the next tick and on a poisoned world.
+func (w *World) Step(f Frame) Output {
+	w.mustWork("Step")
+	if f.Tick != w.tick+1 {
+		panic(fmt.Sprintf("ecs: the frame of tick %d follows tick %d", f.Tick, w.tick))
+	}
+	w.begin()
+	if w.tick == 1 {
+		for _, c := range w.inits {
+			w.runSystem(c)
+		}
+	}
+	for i := range f.Commands {
+		w.execute(i, &f.Commands[i])
+	}
+	for _, c := range w.systems {
+		w.runSystem(c)
+	}
+	w.detect()
+	w.sessions.settle()
+	return w.output()
+}
+
+// begin starts the next tick with nothing changed.
+func (w *World) begin() {
+	w.tick++
+	w.changes.begin()
+	w.sessions.begin()
+	w.out.Failures, w.out.Replies = w.out.Failures[:0], w.out.Replies[:0]
+	w.messages, w.messageBytes = w.messages[:0], w.messageBytes[:0]
+	for _, s := range w.events {
+		s.values, s.count = s.values[:0], 0
+	}
+	w.zeroTransients()
+}
+
+func (w *World) zeroTransients() {
+	for _, t := range w.tables {
+		for i := range t.columns {
+			if c := &t.columns[i]; c.c.Transient && len(t.entities) > 0 {
+				clear(bytesAt(c.live, len(t.entities)*c.c.Size))
+			}
+		}
+	}
+	for _, r := range w.resources {
+		if r.form.Transient {
+			clear(bytesAt(r.live, r.form.Size))
+		}
+	}
+}
+
+func (w *World) runSystem(c *call) {
+	if v := w.run(c, c.seed); v.failed {
+		w.out.Failures = append(w.out.Failures, Failure{System: c.name, Command: -1, Rejected: v.rejected, Reason: v.reason})
+	}
+}
+
+// execute runs the i-th command of the frame.
+func (w *World) execute(i int, c *Command) {
+	if err := w.Validate(c); err != nil {
+		w.refuse(i, c, err)
+		return
+	}
+	h := w.handlers[c.Kind]
+	if c.Source.Kind != SourceClient {
+		w.handle(i, h, c)
+		return
+	}
+	switch {
+	case h.f.id == kindJoin:
+		w.join(i, h, c)
+	case h.f.id == kindLeave:
+		v := w.handle(i, h, c)
+		w.answer(c, v)
+		w.sessions.remove(w.sessions.find(c.Source.ID))
+	case h.f.Sampled:
+		w.sample(i, h, c)
+	default:
+		w.apply(i, h, c)
+	}
+}
+
+// handle calls the game's handler, if it has one, and notes a failure.
+func (w *World) handle(i int, h *handler, c *Command) verdict {
+	if h.load == nil {
+		return verdict{}
+	}
+	h.load(c)
+	seed := mum(h.seed^c.Source.ID, c.Seq^uint64(c.Source.Kind)<<56^k2)
+	v := w.run(&h.call, seed)
+	if v.failed {
+		w.out.Failures = append(w.out.Failures, Failure{System: h.name, Command: i, Rejected: v.rejected, Reason: v.reason})
+	}
+	return v
+}
+
+// join makes the session and takes it back when the handler refuses. A session that exists stays as it is.
+func (w *World) join(i int, h *handler, c *Command) {
+	if x := w.sessions.find(c.Source.ID); x != nil {
+		w.again(x, c.Seq)
+		return
+	}
+	h.f.unpack(h.scratch, c.Payload, 1)
+	j := (*Join)(h.scratch)
+	x := w.sessions.add(Session{ID: c.Source.ID, Identity: j.Identity.String(), ResumeHash: j.ResumeHash, AppliedSeq: c.Seq, Joined: w.tick})
+	v := w.handle(i, h, c)
+	if v.failed {
+		w.answer(c, v)
+		w.sessions.remove(x)
+		return
+	}
+	w.sessions.reply(x, w.answer(c, v))
+}
+
+// sample uses a sampled command, of which a session has one per kind and tick.
+func (w *World) sample(i int, h *handler, c *Command) {
+	x := w.sessions.find(c.Source.ID)
+	if x.inputs[h.ordinal].tick == w.tick {
+		w.out.Failures = append(w.out.Failures, Failure{System: h.name, Command: i, Reason: "a second one of its session in this tick"})
+		return
+	}
+	w.sessions.used(x, c, h.ordinal)
+	w.handle(i, h, c)
+}
+
+// apply uses a command exactly once: one that is not above the session's last is answered as before.
+func (w *World) apply(i int, h *handler, c *Command) {
+	x := w.sessions.find(c.Source.ID)
+	if c.Seq <= x.AppliedSeq {
+		w.again(x, c.Seq)
+		return
+	}
+	w.sessions.applied(x, c.Seq)
+	r := w.answer(c, w.handle(i, h, c))
+	w.sessions.reply(x, r)
+}
+
+// refuse notes a command that should not be in the frame. Its session gets an answer as for any other.
+func (w *World) refuse(i int, c *Command, err error) {
+	f := Failure{Command: i, Reason: clip(err.Error(), maxReason)}
+	known := int(c.Kind) < len(w.handlers)
+	if known {
+		f.System = w.handlers[c.Kind].f.Name
+	}
+	w.out.Failures = append(w.out.Failures, f)
+	if c.Source.Kind != SourceClient || known && w.handlers[c.Kind].f.Sampled {
+		return
+	}
+	r := w.answer(c, verdict{failed: true, rejected: true, reason: "invalid command"})
+	if x := w.sessions.find(c.Source.ID); x != nil && c.Seq > x.AppliedSeq && known && int(c.Kind) > kindLeave {
+		w.sessions.applied(x, c.Seq)
+		w.sessions.reply(x, r)
+	}
+}
+
+// answer makes the reply to a client's command. A panic's words stay in the failure: they may differ between
+// builds, and replies are state.
+func (w *World) answer(c *Command, v verdict) Reply {
+	r := Reply{Session: c.Source.ID, Seq: c.Seq, Rejected: v.failed, Reason: v.reason}
+	if v.failed && !v.rejected {
+		r.Reason = "internal error"
+	}
+	w.out.Replies = append(w.out.Replies, r)
+	return r
+}
+
+// again repeats the reply to a command that has been applied before, if it is remembered.
+func (w *World) again(x *session, seq uint64) {
+	if r, ok := x.replied(seq); ok {
+		w.out.Replies = append(w.out.Replies, r)
+	}
+}
+
+// output gathers what the tick shows.
+func (w *World) output() Output {
+	o := &w.out
+	o.Tick, o.Checksum = w.tick, w.Checksum()
+	o.Delta = w.delta(o.Checksum)
+	o.Events = o.Events[:0]
+	for _, s := range w.events {
+		if s.count > 0 {
+			o.Events = append(o.Events, s.batch())
+		}
+	}
+	o.Outbox = o.Outbox[:0]
+	for i := range w.messages {
+		m := &w.messages[i]
+		o.Outbox = append(o.Outbox, Message{To: m.to, Name: m.f.Name, N: uint32(i), Payload: w.messageBytes[m.from:m.end:m.end]})
+	}
+	return *o
+}

@@ -1,0 +1,190 @@
+package ecs
+
+import (
+	"unsafe"
+
+	arche "github.com/mlange-42/arche/ecs"
+)
+
+// Table holds the entities that have exactly the same components: one row each, in arche's storage.
+// Rows are removed by moving the last one into the gap, and the order of rows is part of a world's state.
+type Table struct {
+	index    int
+	mask     mask
+	ids      []arche.ID
+	filter   arche.CachedFilter // of exactly these components
+	entities []Entity           // by row: arche does not show its own column
+	columns  []column           // by component id
+	columnOf []int16            // by component id; -1 where the table has none
+	edges    map[int]*Table     // where adding (id) or removing (^id) a component leads
+}
+
+// column is one component of a table. Next to the live rows in arche's memory stand their committed values.
+type column struct {
+	c       *component
+	live    unsafe.Pointer
+	old     []byte // the committed rows, as of the last diff; empty for transients and tags
+	touched bool   // a row may differ from its committed value
+}
+
+// place is where an entity stands.
+type place struct{ table, row int32 }
+
+var zeroRow [1]uint64 // what zero-size columns point at
+
+func (c *column) at(row int) unsafe.Pointer { return unsafe.Add(c.live, row*c.c.Size) }
+
+// committed is the row's value as of the last diff.
+func (c *column) committed(row int) unsafe.Pointer {
+	if len(c.old) == 0 {
+		return unsafe.Pointer(&zeroRow)
+	}
+	return unsafe.Pointer(&c.old[row*c.c.Size])
+}
+
+// compared reports whether the column takes part in change detection.
+func (c *column) compared() bool { return !c.c.Transient && c.c.Size > 0 }
+
+// stored reports whether e has its row. A spawned entity has one when its system has returned.
+func (w *World) stored(e Entity) bool {
+	if e.id == 0 || int(e.id) >= len(w.places) {
+		return false
+	}
+	p := w.places[e.id]
+	if int(p.table) >= len(w.tables) {
+		return false
+	}
+	t := w.tables[p.table]
+	return int(p.row) < len(t.entities) && t.entities[p.row] == e
+}
+
+// table returns the table of exactly these components, creating it.
+func (w *World) table(m mask) *Table {
+	if t := w.tableOf[m]; t != nil {
+		return t
+	}
+	t := &Table{index: len(w.tables), mask: m, columnOf: make([]int16, len(w.components)), edges: map[int]*Table{}}
+	for i, c := range w.components {
+		t.columnOf[i] = -1
+		if m.has(i) {
+			t.columnOf[i] = int16(len(t.columns))
+			t.ids = append(t.ids, c.arche)
+			t.columns = append(t.columns, column{c: c, live: unsafe.Pointer(&zeroRow)})
+		}
+	}
+	all := arche.All(t.ids...)
+	exact := all.Exclusive()
+	t.filter = w.arche.Cache().Register(&exact)
+	w.layoutSum += w.tableHash(t)
+	w.tables, w.tableOf[m] = append(w.tables, t), t
+	w.changes.newTables = append(w.changes.newTables, t)
+	return t
+}
+
+// tableHash says that a table of these components has this place in the list, by the components' names.
+func (w *World) tableHash(t *Table) uint64 {
+	h := mum(uint64(t.index)^k1, k3)
+	for i := range t.columns {
+		h += mum(h^t.columns[i].c.seed, k2)
+	}
+	return mum(h^k0, k1)
+}
+
+// neighbour is the table that adding or removing c leads to.
+func (w *World) neighbour(from *Table, c *component, add bool) *Table {
+	key := c.id
+	if !add {
+		key = ^c.id
+	}
+	if t := from.edges[key]; t != nil {
+		return t
+	}
+	m := from.mask
+	m.flip(c.id)
+	t := w.table(m)
+	from.edges[key] = t
+	return t
+}
+
+// relocate reads the addresses of the columns again: arche moves them when a table grows.
+func (w *World) relocate(t *Table) {
+	q := w.arche.Query(&t.filter)
+	if q.Count() != len(t.entities) {
+		panic("ecs: a table and its archetype have different lengths")
+	}
+	if !q.Next() {
+		return
+	}
+	for i := range t.columns {
+		if t.columns[i].c.Size > 0 {
+			t.columns[i].live = q.Get(t.ids[i])
+		}
+	}
+	q.Close()
+}
+
+// moved reports whether the last row is not where the columns say.
+func (w *World) moved(t *Table) bool {
+	row := len(t.entities) - 1
+	for i := range t.columns {
+		if c := &t.columns[i]; c.c.Size > 0 { // they all move together
+			return w.arche.GetUnchecked(toArche(t.entities[row]), c.c.arche) != c.at(row)
+		}
+	}
+	return false
+}
+
+// appendRow mirrors what arche has just done: e has become the last row of t. Its committed values are zero.
+func (w *World) appendRow(t *Table, e Entity) int {
+	row := len(t.entities)
+	t.entities = append(t.entities, e)
+	for int(e.id) >= len(w.places) {
+		w.places = append(w.places, place{})
+	}
+	w.places[e.id] = place{int32(t.index), int32(row)}
+	for i := range t.columns {
+		if c := &t.columns[i]; c.compared() {
+			c.old = extend(c.old, c.c.Size)
+		}
+	}
+	w.layoutSum += layoutHash(e, t.index, row)
+	if w.moved(t) {
+		w.relocate(t)
+	}
+	return row
+}
+
+// extend appends n zero bytes, growing by halves at least.
+func extend(b []byte, n int) []byte {
+	l := len(b)
+	if l+n > cap(b) {
+		b = append(make([]byte, 0, max(l+l/2, firstRows*n, l+n)), b...)
+	}
+	b = b[:l+n]
+	clear(b[l:])
+	return b
+}
+
+// dropRow mirrors arche's removal: the last row moves into the gap.
+func (w *World) dropRow(t *Table, row int) {
+	last := len(t.entities) - 1
+	w.layoutSum -= layoutHash(t.entities[row], t.index, row)
+	if row != last {
+		m := t.entities[last]
+		w.layoutSum += layoutHash(m, t.index, row) - layoutHash(m, t.index, last)
+		t.entities[row] = m
+		w.places[m.id].row = int32(row)
+	}
+	t.entities = t.entities[:last]
+	for i := range t.columns {
+		c := &t.columns[i]
+		if !c.compared() {
+			continue
+		}
+		n := c.c.Size
+		if row != last {
+			copy(c.old[row*n:(row+1)*n], c.old[last*n:])
+		}
+		c.old = c.old[:last*n]
+	}
+}

@@ -1,0 +1,74 @@
+package ecs
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Validate says why a command may not enter the next frame, or nil: its kind is known, its source possible,
+// its session joined (Join apart), its payload of the right length with bools and texts that are such and
+// finite floats, and its own Validate content. It may be called for any bytes.
+func (w *World) Validate(c *Command) error {
+	if int(c.Kind) >= len(w.handlers) {
+		return fmt.Errorf("ecs: there is no command of kind %d", c.Kind)
+	}
+	h := w.handlers[c.Kind]
+	if err := w.validSource(h, c); err != nil {
+		return fmt.Errorf("ecs: command %q from %s: %w", h.f.Name, c.Source, err)
+	}
+	if len(c.Payload) != h.f.Packed {
+		return fmt.Errorf("ecs: command %q has %d bytes, want %d", h.f.Name, len(c.Payload), h.f.Packed)
+	}
+	h.f.unpack(h.scratch, c.Payload, 1)
+	if !h.f.proper(h.scratch) {
+		return fmt.Errorf("ecs: command %q holds a bool or a text that is none", h.f.Name)
+	}
+	if !h.f.finite(h.scratch) {
+		return fmt.Errorf("ecs: command %q holds a number that is not finite", h.f.Name)
+	}
+	if h.check != nil {
+		if err := h.own(); err != nil {
+			return fmt.Errorf("ecs: command %q: %w", h.f.Name, err)
+		}
+	}
+	return nil
+}
+
+var (
+	errSource    = errors.New("no such kind of source")
+	errSession0  = errors.New("a session's id is not 0")
+	errNoSession = errors.New("no such session")
+	errClient    = errors.New("only a client sends it")
+	errFlags     = errors.New("unknown flags")
+	errRepeated  = errors.New("only a sampled command is repeated")
+)
+
+func (w *World) validSource(h *handler, c *Command) error {
+	switch {
+	case c.Source.Kind >= sourceKinds:
+		return errSource
+	case c.Flags&^FlagRepeated != 0:
+		return errFlags
+	case c.Flags&FlagRepeated != 0 && !h.f.Sampled:
+		return errRepeated
+	case c.Source.Kind != SourceClient:
+		if h.f.id <= kindLeave || h.f.Sampled {
+			return errClient
+		}
+	case c.Source.ID == 0:
+		return errSession0
+	case h.f.id != kindJoin && w.sessions.find(c.Source.ID) == nil:
+		return errNoSession
+	}
+	return nil
+}
+
+// own calls the value's Validate; a panic in it is an error like another.
+func (h *handler) own() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New("Validate panics: " + clip(panicText(r), maxReason))
+		}
+	}()
+	return h.check()
+}

@@ -1,0 +1,131 @@
+package ecs
+
+import (
+	"reflect"
+	"strings"
+)
+
+// With in a view's fields asks for entities that have T, without reading it.
+type With[T any] struct{}
+
+// Without in a view's fields leaves out entities that have T.
+type Without[T any] struct{}
+
+func (With[T]) filter() (reflect.Type, bool)    { return reflect.TypeFor[T](), true }
+func (Without[T]) filter() (reflect.Type, bool) { return reflect.TypeFor[T](), false }
+
+// maxViewFields is the largest number of components that a view points at.
+const maxViewFields = 12
+
+// view is the plan of a view struct.
+type view struct {
+	typ     reflect.Type
+	columns bool // its fields are slices
+	fields  []viewField
+	self    bool // it has an Entity, or []Entity, at selfOff
+	selfOff uintptr
+	need    mask
+	not     mask
+	inOrder bool // the Entity first if at all, then required pointers and nothing else: a shape of fast
+}
+
+type viewField struct {
+	off      uintptr
+	c        *component
+	optional bool
+	read     bool // the system promises not to write it
+}
+
+// viewOf plans a view, or refuses it.
+func viewOf(w *World, t reflect.Type) view {
+	v := view{typ: t, inOrder: true}
+	if t.Kind() != reflect.Struct {
+		refuse("ecs: the view %s of a query is not a struct", t)
+	}
+	pointers := false
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if x, ok := reflect.Zero(f.Type).Interface().(interface{ filter() (reflect.Type, bool) }); ok {
+			v.inOrder = v.inOrder && f.Type.Size() == 0
+			v.filter(w, x)
+			continue
+		}
+		switch k := f.Type.Kind(); {
+		case f.Type == entityType:
+			pointers, v.inOrder = true, v.inOrder && len(v.fields) == 0 && !v.self
+			v.setSelf(f)
+		case k == reflect.Slice && f.Type.Elem() == entityType:
+			v.columns = true
+			v.setSelf(f)
+		case k == reflect.Pointer, k == reflect.Slice:
+			v.columns, pointers = v.columns || k == reflect.Slice, pointers || k == reflect.Pointer
+			v.add(w, f)
+		default:
+			refuse("ecs: view %s: field %s must be a *T, []T, Entity, []Entity, With or Without", t, f.Name)
+		}
+	}
+	if v.columns && pointers {
+		refuse("ecs: view %s mixes slices with single values", t)
+	}
+	return v
+}
+
+func (v *view) filter(w *World, x interface{ filter() (reflect.Type, bool) }) {
+	t, with := x.filter()
+	c := w.component(t, v.typ)
+	if with {
+		v.need.set(c.id)
+	} else {
+		v.not.set(c.id)
+	}
+}
+
+func (v *view) setSelf(f reflect.StructField) {
+	if v.self {
+		refuse("ecs: view %s: field %s is a second entity", v.typ, f.Name)
+	}
+	v.self, v.selfOff = true, f.Offset
+}
+
+func (v *view) add(w *World, f reflect.StructField) {
+	if len(v.fields) == maxViewFields {
+		refuse("ecs: view %s has more than %d components", v.typ, maxViewFields)
+	}
+	c := w.component(f.Type.Elem(), v.typ)
+	x := viewField{off: f.Offset, c: c}
+	if tag := f.Tag.Get("ecs"); tag != "" {
+		for _, word := range strings.Split(tag, ",") {
+			switch word {
+			case "optional":
+				x.optional = true
+			case "read":
+				x.read = true
+			default:
+				refuse("ecs: view %s: field %s has the tag %q, want optional or read", v.typ, f.Name, word)
+			}
+		}
+	}
+	for _, o := range v.fields {
+		if o.c == c {
+			refuse("ecs: view %s: field %s is a second %s", v.typ, f.Name, c.Name)
+		}
+	}
+	if x.optional {
+		v.inOrder = false
+	} else {
+		v.need.set(c.id)
+	}
+	v.fields = append(v.fields, x)
+}
+
+// matches reports whether entities of t are seen by the view.
+func (v *view) matches(t *Table) bool { return t.mask.covers(v.need) && !t.mask.meets(v.not) }
+
+// component is the registered component of a type; user names who asks, for the refusal.
+func (w *World) component(t reflect.Type, user any) *component {
+	c := w.componentOf[t]
+	if c == nil {
+		refuse("ecs: %v: %s is not a registered component", user, t)
+	}
+	return c
+}

@@ -1,0 +1,115 @@
+package ecs
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	arche "github.com/mlange-42/arche/ecs"
+)
+
+// World is one simulated world. It is not safe for concurrent use; reading methods may be called
+// concurrently with each other between two Steps.
+type World struct {
+	arche       arche.World
+	game        Game
+	seed        uint64
+	options     []byte
+	optionValue any
+	tick        uint64
+	poison      error // why the world is unusable
+	sealed      bool  // Setup is over
+	identity    uint64
+
+	schema                       Schema
+	components                   []*component
+	componentOf                  map[reflect.Type]*component
+	resources                    []*resource
+	resourceOf                   map[reflect.Type]*resource
+	events                       []*stream
+	eventOf                      map[reflect.Type]*stream
+	handlers                     []*handler // by Command.Kind
+	handlerOf                    map[reflect.Type]*handler
+	sampled                      []*handler // the sampled ones, in the order of handlers
+	outgoing                     []*form
+	outgoingOf                   map[reflect.Type]*form
+	inits                        []*call
+	systems                      []*call
+	bundles                      []*bundle
+	tables                       []*Table // in the order of creation, for ever
+	tableOf                      map[mask]*Table
+	places                       []place // by entity id
+	pool                         pool
+	living                       int
+	sessions                     sessions
+	now                          Tick
+	queue                        []op
+	queued                       []byte // values of queued operations
+	rejection                    rejection
+	valueSum                     uint64 // of form.hash over the committed values, resources included
+	layoutSum                    uint64 // of layoutHash over the rows and tableHash over the tables
+	changes                      changes
+	messages                     []message
+	messageBytes                 []byte
+	messageMark, messageByteMark int
+	out                          Output
+	addRemove                    [1]arche.ID
+	recording                    recording
+}
+
+// mask is a set of components by their ids.
+type mask [4]uint64
+
+func (m *mask) set(i int)      { m[i>>6] |= 1 << (i & 63) }
+func (m *mask) flip(i int)     { m[i>>6] ^= 1 << (i & 63) }
+func (m *mask) has(i int) bool { return m[i>>6]>>(i&63)&1 == 1 }
+func (m *mask) covers(n mask) bool {
+	return m[0]&n[0] == n[0] && m[1]&n[1] == n[1] && m[2]&n[2] == n[2] && m[3]&n[3] == n[3]
+}
+func (m *mask) meets(n mask) bool { return m[0]&n[0]|m[1]&n[1]|m[2]&n[2]|m[3]&n[3] != 0 }
+
+// firstRows is the capacity of a table when its first row comes.
+const firstRows = 128
+
+func newWorld(g Game, seed uint64, options []byte, value any) *World {
+	w := &World{
+		arche: arche.NewWorld(firstRows), game: g, seed: seed, options: options, optionValue: value,
+		componentOf: map[reflect.Type]*component{}, resourceOf: map[reflect.Type]*resource{}, eventOf: map[reflect.Type]*stream{},
+		handlerOf: map[reflect.Type]*handler{}, outgoingOf: map[reflect.Type]*form{}, tableOf: map[mask]*Table{},
+		pool: newPool(), places: make([]place, 1),
+	}
+	w.now.w, w.sessions.w = w, w
+	w.identity = bytesHash(seed^nameSeed(g.Name), options)
+	return w
+}
+
+// ErrPoisoned is wrapped by every error of a world whose Apply has failed.
+var ErrPoisoned = errors.New("the world is unusable")
+
+// Err is nil, or says why the world is unusable: an Apply has failed half way. Restore another one.
+func (w *World) Err() error { return w.poison }
+
+// mustWork panics when the world is unusable: its host has ignored an error.
+func (w *World) mustWork(what string) {
+	if w.poison != nil {
+		panic(fmt.Sprintf("ecs: %s: %v", what, w.poison))
+	}
+}
+
+// Tick is the number of the last tick made, 0 for a new world.
+func (w *World) Tick() uint64 { return w.tick }
+
+// Len is the number of living entities.
+func (w *World) Len() int { return w.living }
+
+// Seed is the seed that the world was made with.
+func (w *World) Seed() uint64 { return w.seed }
+
+// Game is the game that the world was made with.
+func (w *World) Game() Game { return w.game }
+
+// Options are the options that the world was made with, as JSON; not to be written to.
+func (w *World) Options() []byte { return w.options }
+
+// Schema describes the registered types; not to be written to.
+func (w *World) Schema() *Schema { return &w.schema }
