@@ -1,0 +1,271 @@
+package replication
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// client is one session's stream.
+type client struct {
+	stream uint64
+	seq    uint64 // of the last packet
+	debt   int    // bytes spent beyond the budget
+	delay  int    // ticks from sending a packet to its acknowledgement, eight times, smoothed
+	area   area
+	subs   []sub // 0: the global cell; the others by their coordinates modulo the area's width
+	serial uint32
+	sent   [sentPackets]sentPacket // by seq modulo
+}
+
+// sentPackets is how many packets a client's acknowledgement can look back.
+const sentPackets = 256
+
+// sub is a client's subscription to a cell.
+type sub struct {
+	cell    *cell
+	serial  uint32 // of the subscription and its division: what was sent under another is void
+	depth   uint8
+	settled uint64 // cell.changed when all of it was acknowledged; 0: not yet
+	segs    []standing
+}
+
+// standing is what a client has of a segment.
+type standing struct {
+	acked    uint64 // version; 0: nothing
+	sent     uint64 // version last sent
+	sentTick uint64
+	due      uint64 // the tick since which it waits to be sent; 0: it does not
+}
+
+// sentPacket is what a packet carried.
+type sentPacket struct {
+	seq    uint64
+	tick   uint64
+	acked  bool
+	blocks []sentBlock
+}
+
+type sentBlock struct {
+	version uint64
+	serial  uint32
+	sub     uint16
+	segment uint16
+}
+
+// want is a block that a client is to be sent.
+type want struct {
+	body    []byte
+	base    uint64
+	age     uint64 // ticks that it waited
+	order   int32  // nearest first
+	sub     uint16
+	segment uint16
+}
+
+// restart begins a stream.
+func (e *Encoder) restart(c *client) {
+	e.release(c)
+	e.streams++
+	c.stream, c.seq, c.debt, c.delay = e.streams, 0, 0, 0
+	for i := range c.sent {
+		c.sent[i].seq = 0
+	}
+	c.area = area{radius: -1}
+}
+
+// release ends all subscriptions of c.
+func (e *Encoder) release(c *client) {
+	for i := range c.subs {
+		e.unsubscribe(&c.subs[i])
+	}
+}
+
+func (e *Encoder) unsubscribe(s *sub) {
+	if s.cell == nil {
+		return
+	}
+	if s.cell.seers--; s.cell.seers == 0 {
+		e.forget(s.cell)
+	}
+	s.cell = nil
+}
+
+// subscribe makes s a subscription to the cell k, unless it is one.
+func (e *Encoder) subscribe(c *client, s *sub, k cellKey) {
+	if s.cell != nil && s.cell.key == k {
+		return
+	}
+	e.unsubscribe(s)
+	s.cell = e.plane.cells[e.plane.cellNumber(k)]
+	s.cell.seers++
+	s.segs = s.segs[:0]
+}
+
+// divide makes s stand on nothing, in as many segments as its cell has.
+func (c *client) divide(s *sub) {
+	c.serial++
+	s.serial, s.depth, s.settled = c.serial, s.cell.depth, 0
+	n := len(s.cell.segs)
+	s.segs = slices.Grow(s.segs[:0], n)[:n]
+	clear(s.segs)
+}
+
+// acknowledge notes that the client has what a packet carried.
+func (c *client) acknowledge(seq, now uint64) {
+	p := &c.sent[seq%sentPackets]
+	if p.seq != seq || p.acked {
+		return
+	}
+	p.acked = true
+	if sample := int(now-p.tick) * 8; c.delay == 0 {
+		c.delay = max(sample, 1)
+	} else {
+		c.delay += (sample - c.delay) / 8
+	}
+	for _, b := range p.blocks {
+		s := &c.subs[b.sub]
+		if s.cell == nil || s.serial != b.serial || int(b.segment) >= len(s.segs) {
+			continue
+		}
+		if st := &s.segs[b.segment]; b.version > st.acked {
+			st.acked = b.version
+		}
+	}
+}
+
+// patience is how many ticks a block may be under way before it is sent again unchanged.
+func (c *client) patience() uint64 {
+	if c.delay == 0 {
+		return 6
+	}
+	return min(uint64(c.delay)/8+2, 30)
+}
+
+// Update writes a client's packets for the tick of the last Begin: at least one, each at most
+// Config.PacketBytes, all together at most Config.BudgetBytes; only a block that alone is larger
+// than the budget exceeds it, and later ticks pay for that. What did not fit goes first
+// when it has waited longest. view is the entity that the client sees the world from; while there
+// is none, the area stays where it was. Each packet is valid until send returns. An unknown session,
+// or an Update before the first Begin, sends nothing.
+func (e *Encoder) Update(session uint64, view ecs.Entity, send func(packet []byte)) {
+	c := e.clients[session]
+	if c == nil || e.plane.tick == 0 {
+		return
+	}
+	e.follow(c, view)
+	e.gather(c)
+	out := outgoing{e: e, c: c, send: send}
+	out.begin()
+	out.all(e.wants)
+	out.end()
+}
+
+// follow moves the client's area to where its view is: when the view has left the cell in the
+// middle by more than the hysteresis.
+func (e *Encoder) follow(c *client, view ecs.Entity) {
+	p := &e.plane
+	e.subscribe(c, &c.subs[0], cellKey{global: true})
+	at, ok := p.find(view)
+	if !ok || p.tables[at.src].spatial == nil {
+		return
+	}
+	x, y := p.tables[at.src].position(int(at.row))
+	to := area{at.x, at.y, e.radius}
+	if c.area.radius >= 0 {
+		to.x = e.drag(c.area.x, at.x, x)
+		to.y = e.drag(c.area.y, at.y, y)
+		if to == c.area {
+			return
+		}
+	}
+	c.area = to
+	for _, o := range e.offsets {
+		x, y := to.x+o.x, to.y+o.y
+		e.subscribe(c, &c.subs[e.slot(x, y)], cellKey{x: x, y: y})
+	}
+}
+
+// drag is where the middle of an area lies, on one axis, for a view at v metres in cell at.
+func (e *Encoder) drag(middle, at int32, v float64) int32 {
+	low := float64(middle)*e.cfg.CellMetres - e.cfg.HysteresisMetres
+	top := float64(middle+1)*e.cfg.CellMetres + e.cfg.HysteresisMetres
+	if v >= low && v < top {
+		return middle
+	}
+	return at
+}
+
+// slot is the index in client.subs of a cell of the plane. Two cells of one area never share it.
+func (e *Encoder) slot(x, y int32) int {
+	width := 2*e.radius + 1
+	return 1 + int(mod(y, width)*width+mod(x, width))
+}
+
+func mod(a, n int32) int32 {
+	if a %= n; a < 0 {
+		a += n
+	}
+	return a
+}
+
+// gather lists the blocks that c is to be sent, nearest cells first.
+func (e *Encoder) gather(c *client) {
+	e.wants = e.wants[:0]
+	e.gatherCell(c, 0)
+	if c.area.radius < 0 {
+		return
+	}
+	for _, o := range e.offsets {
+		e.gatherCell(c, e.slot(c.area.x+o.x, c.area.y+o.y))
+	}
+}
+
+func (e *Encoder) gatherCell(c *client, slot int) {
+	s := &c.subs[slot]
+	e.build(s.cell)
+	if len(s.segs) != len(s.cell.segs) {
+		c.divide(s)
+	}
+	if s.settled == s.cell.changed {
+		return
+	}
+	settled := true
+	for i := range s.segs {
+		st, seg := &s.segs[i], &s.cell.segs[i]
+		cur := seg.current()
+		if cur == nil || st.acked == cur.version {
+			st.due = 0
+			continue
+		}
+		settled = false
+		if st.acked != 0 && seg.at(st.acked) == nil { // too old to stand on
+			st.acked, st.sent = 0, 0
+		}
+		// Unchanged, or without a ground to stand on: give what is under way the time to arrive.
+		if st.sent != 0 && (st.sent == cur.version || st.acked == 0) && e.plane.tick-st.sentTick < c.patience() {
+			continue
+		}
+		if st.due == 0 {
+			st.due = e.plane.tick
+		}
+		e.wants = append(e.wants, want{
+			body: e.encoded(seg, st.acked), base: st.acked, age: e.plane.tick - st.due,
+			order: int32(len(e.wants)), sub: uint16(slot), segment: uint16(i),
+		})
+	}
+	if settled {
+		s.settled = s.cell.changed
+	}
+}
+
+// sortWants puts what has waited longest first.
+func sortWants(w []want) {
+	slices.SortFunc(w, func(a, b want) int {
+		if a.age != b.age {
+			return cmp.Compare(b.age, a.age)
+		}
+		return cmp.Compare(a.order, b.order)
+	})
+}

@@ -1,0 +1,203 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Config sets an Encoder up. Zero fields have the stated defaults.
+type Config struct {
+	CellMetres       float64 // side of an interest cell; 32
+	RadiusMetres     float64 // how far a client sees at least, rounded up to cells; 96
+	HysteresisMetres float64 // how far a view must leave its cell before the area follows; CellMetres/4
+	PacketBytes      int     // greatest packet, 256..65536; 1120, which leaves a datagram of 1,200 bytes room for a wrapper
+	BudgetBytes      int     // per client and tick, over all its packets; 4 × PacketBytes
+	HistoryTicks     int     // how long a state that was superseded can still be a baseline, 2..1024; 32
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.CellMetres == 0 {
+		c.CellMetres = 32
+	}
+	if c.RadiusMetres == 0 {
+		c.RadiusMetres = 96
+	}
+	if c.HysteresisMetres == 0 {
+		c.HysteresisMetres = c.CellMetres / 4
+	}
+	if c.PacketBytes == 0 {
+		c.PacketBytes = 1120
+	}
+	if c.BudgetBytes == 0 {
+		c.BudgetBytes = 4 * c.PacketBytes
+	}
+	if c.HistoryTicks == 0 {
+		c.HistoryTicks = 32
+	}
+	switch {
+	case !(c.CellMetres > 0 && c.CellMetres < math.Inf(1)):
+		return c, fmt.Errorf("replication: cells of %v metres", c.CellMetres)
+	case !(c.RadiusMetres > 0 && c.RadiusMetres <= maxRadius*c.CellMetres):
+		return c, fmt.Errorf("replication: a radius of %v metres is not within 1..%d cells of %v metres", c.RadiusMetres, maxRadius, c.CellMetres)
+	case !(c.HysteresisMetres > 0 && c.HysteresisMetres <= c.CellMetres):
+		return c, fmt.Errorf("replication: a hysteresis of %v metres with cells of %v", c.HysteresisMetres, c.CellMetres)
+	case c.PacketBytes < 256 || c.PacketBytes > 1<<16:
+		return c, fmt.Errorf("replication: packets of %d bytes", c.PacketBytes)
+	case c.BudgetBytes < maxHeader:
+		return c, fmt.Errorf("replication: a budget of %d bytes is below the %d of a packet's header", c.BudgetBytes, maxHeader)
+	case c.HistoryTicks < 2 || c.HistoryTicks > 1024:
+		return c, fmt.Errorf("replication: a history of %d ticks", c.HistoryTicks)
+	}
+	return c, nil
+}
+
+// Encoder writes what clients may see of one world. The sequence of calls is: Begin once per
+// released tick, then Update for each client; Join, Leave and Ack in between. Not safe for
+// concurrent use.
+//
+// Memory: per entity 40 bytes; per cell that somebody sees one state for each of the last
+// Config.HistoryTicks ticks in which it changed; per client the numbers of its last 256 packets
+// and 40 bytes per cell in sight.
+type Encoder struct {
+	cfg     Config
+	codec   codec
+	plane   plane
+	epoch   uint64
+	clients map[uint64]*client
+	streams uint64 // the last stream's number
+
+	offsets []offset // the cells of an area, nearest first
+	radius  int32
+
+	next    []*state // of build
+	bodies  [][]byte // for reuse
+	wants   []want   // of Update
+	packet  []byte   // of Update
+	scratch []byte   // of Update
+	stats   Stats
+}
+
+// Stats counts since New.
+type Stats struct {
+	Encoded      uint64 // blocks encoded
+	EncodedBytes uint64
+	Blocks       uint64 // blocks sent, pieces counted once
+	Packets      uint64
+	Bytes        uint64 // in packets
+	Deferred     uint64 // blocks that had to wait for a later tick, for the budget
+	Clients      int
+	Cells        int // that hold or are seen by somebody
+}
+
+// offset is a cell's place in an area.
+type offset struct{ x, y int32 }
+
+// New returns an Encoder for worlds with this schema, or says which field's tag cannot be used.
+func New(s *ecs.Schema, c Config) (*Encoder, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l, err := newLayout(s)
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{cfg: c, codec: bitpack{}, clients: map[uint64]*client{}, radius: int32(math.Ceil(c.RadiusMetres / c.CellMetres))}
+	e.offsets = offsetsWithin(e.radius)
+	e.plane.layout = l
+	e.reset()
+	return e, nil
+}
+
+// offsetsWithin lists the cells of a square, nearest first.
+func offsetsWithin(r int32) []offset {
+	var all []offset
+	for distance := int32(0); distance <= 2*r*r; distance++ {
+		for y := -r; y <= r; y++ {
+			for x := -r; x <= r; x++ {
+				if x*x+y*y == distance {
+					all = append(all, offset{x, y})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// reset forgets the world and lets every client begin anew.
+func (e *Encoder) reset() {
+	e.plane = plane{layout: e.plane.layout, inv: 1 / e.cfg.CellMetres, byKey: map[cellKey]uint32{}, states: e.plane.states}
+	e.plane.cellNumber(cellKey{global: true})
+	for _, c := range e.clients {
+		e.restart(c)
+	}
+}
+
+// Begin takes the world, at a released tick, as what the following Updates are about. The world
+// must not change until the last of them. Another epoch or another world begins everything anew:
+// all clients get whole blocks. An earlier tick than the last one, within an epoch, is an error.
+func (e *Encoder) Begin(w *ecs.World, epoch uint64) error {
+	p := &e.plane
+	if w != p.world || epoch != e.epoch {
+		e.reset()
+		e.epoch = epoch
+	}
+	switch tick := w.Tick(); {
+	case tick == 0:
+		return errors.New("replication: a world before its first tick")
+	case tick == p.tick:
+		return nil
+	case tick < p.tick:
+		return fmt.Errorf("replication: tick %d follows %d", tick, p.tick)
+	}
+	if p.tick>>6 != w.Tick()>>6 {
+		p.sweep()
+	}
+	return p.look(w)
+}
+
+// Join starts a stream for a session that is new or connected again: whole blocks until it
+// acknowledges some.
+func (e *Encoder) Join(session uint64) {
+	c := e.clients[session]
+	if c == nil {
+		c = &client{area: area{radius: -1}, subs: make([]sub, 1+len(e.offsets))}
+		e.clients[session] = c
+	}
+	e.restart(c)
+}
+
+// Leave forgets a session. One that is not known is no error.
+func (e *Encoder) Leave(session uint64) {
+	if c := e.clients[session]; c != nil {
+		e.release(c)
+		delete(e.clients, session)
+	}
+}
+
+// Ack takes what a client's Mirror.AppendAck wrote. Bytes that it cannot have written are an
+// error; an acknowledgement of another stream, or of packets long forgotten, has no effect.
+func (e *Encoder) Ack(session uint64, b []byte) error {
+	epoch, stream, a, err := parseAck(b)
+	if err != nil {
+		return err
+	}
+	c := e.clients[session]
+	if c == nil || epoch != e.epoch || stream != c.stream {
+		return nil
+	}
+	for seq := range a.each {
+		c.acknowledge(seq, e.plane.tick)
+	}
+	return nil
+}
+
+// Stats returns the counts so far.
+func (e *Encoder) Stats() Stats {
+	s := e.stats
+	s.Clients, s.Cells = len(e.clients), len(e.plane.byKey)
+	return s
+}

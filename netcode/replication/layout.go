@@ -1,0 +1,189 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Limits of what can be replicated; New and NewMirror refuse a schema beyond them.
+const (
+	// MaxComponents is the number of replicated component types of a game.
+	MaxComponents = 64
+	// MaxComponentBytes bounds one component's or resource's encoding.
+	MaxComponentBytes = 64 << 10
+
+	maxShapes = 4096 // combinations of components that a mirror keeps apart
+)
+
+// layout is what both sides derive from a schema: which components travel, and each as a row of
+// 32-bit words, the form in which states are held, compared and encoded.
+type layout struct {
+	comps     []*component // replicated components in schema order
+	resources []*component // replicated resources in schema order
+	shapes    []*shape     // by number; the resources' shapes come first
+	byMask    map[uint64]uint32
+	byName    map[string]*component
+	spatial   []*component // the components that place an entity, replicated or not
+}
+
+// component is one replicated component type or resource.
+type component struct {
+	t        *ecs.Type
+	index    int // in Schema.Components or Schema.Resources
+	bit      int // in a shape's mask; of a resource, its shape's number
+	resource bool
+	slots    []slot
+	words    int // length of a row
+	maxBits  int // of a full encoding
+	x, y     int // offsets of the fields X and Y in memory if spatial
+	xy       ecs.FieldKind
+}
+
+// shape is the set of replicated components that an entity has.
+type shape struct {
+	mask    uint64
+	parts   []part
+	words   int // length of an entity's row
+	maxBits int
+}
+
+// part is a component inside a shape's row.
+type part struct {
+	*component
+	at int // of its first word in the row
+}
+
+func newLayout(s *ecs.Schema) (*layout, error) {
+	l := &layout{byMask: map[uint64]uint32{}, byName: map[string]*component{}}
+	for i := range s.Resources {
+		c, err := newComponent(&s.Resources[i], i, true)
+		if err != nil {
+			return nil, err
+		}
+		if !c.t.Replicated {
+			continue
+		}
+		c.bit = len(l.resources)
+		l.resources = append(l.resources, c)
+		l.byName[c.t.Name] = c
+		l.shapes = append(l.shapes, newShape([]*component{c}, 0))
+	}
+	for i := range s.Components {
+		c, err := newComponent(&s.Components[i], i, false)
+		if err != nil {
+			return nil, err
+		}
+		if c.t.Spatial {
+			l.spatial = append(l.spatial, c)
+		}
+		if !c.t.Replicated {
+			continue
+		}
+		c.bit = len(l.comps)
+		if c.bit == MaxComponents {
+			return nil, fmt.Errorf("replication: %s: more than %d replicated components", c.t.Name, MaxComponents)
+		}
+		l.comps = append(l.comps, c)
+		l.byName[c.t.Name] = c
+	}
+	return l, nil
+}
+
+func newComponent(t *ecs.Type, index int, resource bool) (*component, error) {
+	c := &component{t: t, index: index, resource: resource}
+	if t.Spatial && !resource {
+		if err := c.place(); err != nil {
+			return nil, err
+		}
+	}
+	if !t.Replicated {
+		return c, nil
+	}
+	for i := range t.Fields {
+		f := &t.Fields[i]
+		tag, err := parseTag(f.Tag)
+		if err != nil {
+			return nil, fmt.Errorf("replication: %s.%s: %w", t.Name, f.Path, err)
+		}
+		if tag.hidden {
+			continue
+		}
+		s, err := newSlot(f, tag)
+		if err != nil {
+			return nil, fmt.Errorf("replication: %s.%s: %w", t.Name, f.Path, err)
+		}
+		for range f.Count {
+			s.at = c.words
+			c.slots = append(c.slots, s)
+			c.words += s.words()
+			c.maxBits += s.maxBits() + 1
+			s.mem += s.stride
+			s.packed += s.stride
+		}
+	}
+	if c.maxBits > 8*MaxComponentBytes {
+		return nil, fmt.Errorf("replication: %s takes up to %d bytes, more than %d", t.Name, c.maxBits/8, MaxComponentBytes)
+	}
+	return c, nil
+}
+
+// place finds the fields X and Y of a spatial component.
+func (c *component) place() error {
+	found := 0
+	for i := range c.t.Fields {
+		f := &c.t.Fields[i]
+		if f.Path != "X" && f.Path != "Y" || f.Kind != ecs.KindF64 && f.Kind != ecs.KindF32 {
+			continue
+		}
+		if found++; found == 2 && f.Kind != c.xy {
+			return fmt.Errorf("replication: %s: X and Y differ in type", c.t.Name)
+		}
+		if c.xy = f.Kind; f.Path == "X" {
+			c.x = f.Offset
+		} else {
+			c.y = f.Offset
+		}
+	}
+	if found != 2 {
+		return fmt.Errorf("replication: %s is spatial but has no float fields X and Y", c.t.Name)
+	}
+	return nil
+}
+
+func newShape(parts []*component, mask uint64) *shape {
+	s := &shape{mask: mask}
+	for _, c := range parts {
+		s.parts = append(s.parts, part{c, s.words})
+		s.words += c.words
+		s.maxBits += c.maxBits
+	}
+	return s
+}
+
+var errShapes = errors.New("replication: too many combinations of components")
+
+// shape returns the number of the shape with these components, making it if it is new.
+func (l *layout) shape(mask uint64) (uint32, error) {
+	if n, ok := l.byMask[mask]; ok {
+		return n, nil
+	}
+	if len(l.shapes) >= maxShapes {
+		return 0, errShapes
+	}
+	if bits.Len64(mask) > len(l.comps) {
+		return 0, errors.New("replication: a component that the schema does not have")
+	}
+	var parts []*component
+	for _, c := range l.comps {
+		if mask>>c.bit&1 == 1 {
+			parts = append(parts, c)
+		}
+	}
+	n := uint32(len(l.shapes))
+	l.shapes = append(l.shapes, newShape(parts, mask))
+	l.byMask[mask] = n
+	return n, nil
+}

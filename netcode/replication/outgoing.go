@@ -1,0 +1,126 @@
+package replication
+
+// outgoing packs a client's blocks into packets, within the budget.
+type outgoing struct {
+	e    *Encoder
+	c    *client
+	send func([]byte)
+
+	h     header
+	buf   []byte
+	entry *sentPacket
+	used  int // bytes of the packets so far, the one in work included
+	limit int
+	full  bool // the packet takes no more blocks
+}
+
+func (o *outgoing) begin() {
+	o.h = header{codec: CodecBits, epoch: o.e.epoch, stream: o.c.stream, tick: o.e.plane.tick, area: o.c.area}
+	o.limit = o.e.cfg.BudgetBytes - o.c.debt
+	o.open()
+}
+
+// open starts a packet.
+func (o *outgoing) open() {
+	o.c.seq++
+	o.h.seq = o.c.seq
+	o.buf = o.h.append(o.e.packet[:0])
+	o.entry = &o.c.sent[o.h.seq%sentPackets]
+	o.entry.seq, o.entry.tick, o.entry.acked, o.entry.blocks = o.h.seq, o.h.tick, false, o.entry.blocks[:0]
+	o.used += len(o.buf)
+}
+
+// flush sends the packet.
+func (o *outgoing) flush() {
+	o.e.stats.Packets++
+	o.e.stats.Bytes += uint64(len(o.buf))
+	o.send(o.buf)
+	o.e.packet = o.buf[:0]
+}
+
+// end sends the last packet and settles the budget.
+func (o *outgoing) end() {
+	o.flush()
+	o.c.debt = max(o.c.debt+o.used-o.e.cfg.BudgetBytes, 0)
+}
+
+// all sends what fits into the budget: everything if it does, else by age. A block that no
+// budget could hold goes when it is the first and nothing is owed.
+func (o *outgoing) all(wants []want) {
+	total := 0
+	for i := range wants {
+		total += len(wants[i].body) + maxBlockHead + maxHeader
+	}
+	if o.used+total > o.limit {
+		sortWants(wants)
+	}
+	for i := range wants {
+		w := &wants[i]
+		k := o.head(w)
+		cost := o.cost(&k, w)
+		alone := i == 0 && o.c.debt == 0 && cost > o.e.cfg.BudgetBytes-maxHeader
+		if o.used+cost > o.limit && !alone {
+			o.e.stats.Deferred++
+			continue
+		}
+		o.add(&k, w)
+	}
+}
+
+// room is how long a piece of a block can be, so that it fits a packet with its heads.
+func (o *outgoing) room() int { return o.e.cfg.PacketBytes - maxHeader - maxBlockHead }
+
+// head is the head of a block; one that fits no packet will be cut into pieces, each in a packet of its own.
+func (o *outgoing) head(w *want) blockHead {
+	s := &o.c.subs[w.sub]
+	k := blockHead{segKey: segKey{s.cell.key, s.depth, w.segment}, version: s.cell.segs[w.segment].current().version, base: w.base}
+	if len(w.body) > o.room() {
+		k.pieces = (len(w.body) + o.room() - 1) / o.room()
+	}
+	return k
+}
+
+// cost is what a block adds to the client's bytes, at most.
+func (o *outgoing) cost(k *blockHead, w *want) int {
+	if k.pieces > 0 {
+		return len(w.body) + k.pieces*(maxBlockHead+maxHeader)
+	}
+	o.e.scratch = appendBytes(k.append(o.e.scratch[:0], &o.h), w.body)
+	n := len(o.e.scratch)
+	if len(o.buf)+n > o.e.cfg.PacketBytes {
+		n += maxHeader
+	}
+	return n
+}
+
+// add packs a block.
+func (o *outgoing) add(k *blockHead, w *want) {
+	if k.pieces == 0 {
+		o.put(k, w, w.body)
+	} else {
+		room := o.room()
+		o.full = len(o.entry.blocks) > 0
+		for k.piece = range k.pieces {
+			o.put(k, w, w.body[k.piece*room:min((k.piece+1)*room, len(w.body))])
+			o.full = true // what is acknowledged with a piece is that piece's block
+		}
+	}
+	st := &o.c.subs[w.sub].segs[w.segment]
+	st.sent, st.sentTick, st.due = k.version, o.h.tick, 0
+	o.e.stats.Blocks++
+}
+
+// put appends one block, or one piece, opening a new packet if this one is full.
+func (o *outgoing) put(k *blockHead, w *want, body []byte) {
+	before := len(o.buf)
+	o.buf = appendBytes(k.append(o.buf, &o.h), body)
+	if o.full || len(o.buf) > o.e.cfg.PacketBytes {
+		o.buf, o.full = o.buf[:before], false
+		o.flush()
+		o.open()
+		before = len(o.buf)
+		o.buf = appendBytes(k.append(o.buf, &o.h), body)
+	}
+	o.used += len(o.buf) - before
+	o.entry.blocks = append(o.entry.blocks, sentBlock{k.version, o.c.subs[w.sub].serial, w.sub, w.segment})
+}
