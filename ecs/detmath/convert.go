@@ -10,6 +10,8 @@ func ToInt8(x float64) int8 { return int8(ToInt32(Saturate(x, -1<<7, 1<<7-1))) }
 func ToInt16(x float64) int16 { return int16(ToInt32(Saturate(x, -1<<15, 1<<15-1))) }
 
 // ToInt32 is x toward zero, limited to the range of int32; NaN is 0.
+//
+//windvet:allow every conversion below is behind a check of the range
 func ToInt32(x float64) int32 {
 	switch {
 	case x >= 1<<31-1:
@@ -23,6 +25,8 @@ func ToInt32(x float64) int32 {
 }
 
 // ToInt64 is x toward zero, limited to the range of int64; NaN is 0.
+//
+//windvet:allow every conversion below is behind a check of the range
 func ToInt64(x float64) int64 {
 	switch {
 	case x >= 1<<63: // the greatest float64 below is exactly convertible
@@ -45,6 +49,8 @@ func ToUint16(x float64) uint16 { return uint16(ToInt32(Saturate(x, 0, 1<<16-1))
 func ToUint32(x float64) uint32 { return uint32(ToInt64(Saturate(x, 0, 1<<32-1))) }
 
 // ToUint64 is x toward zero, limited to the range of uint64; NaN is 0.
+//
+//windvet:allow every conversion below is behind a check of the range
 func ToUint64(x float64) uint64 {
 	switch {
 	case x >= 1<<64:

@@ -1,0 +1,219 @@
+package analyzer
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"strings"
+
+	"golang.org/x/tools/go/analysis"
+)
+
+// Analyzer reports what could make a simulation differ between two runs, machines or builds.
+var Analyzer = &analysis.Analyzer{
+	Name: "windvet",
+	Doc: `report what makes a Wind simulation differ between runs, machines or builds
+
+Systems, command handlers and everything that they call must depend on nothing but the world and the commands.
+windvet finds wall time, randomness, map order, concurrency, I/O, package state, floats that a compiler may fuse
+and functions of package math that differ by CPU. A line is excused by //windvet:allow with a reason.`,
+	URL:       "https://pkg.go.dev/github.com/ferris1/wind/cmd/windvet/analyzer",
+	Run:       run,
+	FactTypes: []analysis.Fact{new(impure), new(mutable)},
+}
+
+var trusted = "github.com/mlange-42/arche"
+
+func init() {
+	Analyzer.Flags.StringVar(&trusted, "trust", trusted, "comma-separated import paths, their subpackages included, whose functions are taken to be deterministic")
+}
+
+// A problem is a broken rule at one place.
+type problem struct {
+	pos, end token.Pos
+	rule     string // Diagnostic.Category
+	what     string // what is wrong
+	remedy   string
+	fixes    []analysis.SuggestedFix
+}
+
+func (p problem) message() string { return p.what + ": " + p.remedy }
+
+// checker works on one package.
+type checker struct {
+	pass    *analysis.Pass
+	files   []*ast.File // without tests
+	whole   bool        // all functions of the package are simulation
+	bodies  map[*types.Func]*ast.FuncDecl
+	inits   map[*types.Var]ast.Expr // initialisers of package variables
+	written map[*types.Var]bool     // package variables that change after initialisation
+	parents map[ast.Node]ast.Node
+	allowed *allowances
+
+	reported map[token.Pos]map[string]bool // rules by place
+}
+
+func run(pass *analysis.Pass) (any, error) {
+	if standard(pass.Pkg.Path()) || strings.HasSuffix(pass.Pkg.Path(), ".test") {
+		return nil, nil
+	}
+	c := &checker{
+		pass:    pass,
+		bodies:  map[*types.Func]*ast.FuncDecl{},
+		inits:   map[*types.Var]ast.Expr{},
+		written: map[*types.Var]bool{},
+		parents: map[ast.Node]ast.Node{},
+
+		reported: map[token.Pos]map[string]bool{},
+	}
+	for _, f := range pass.Files {
+		if !strings.HasSuffix(pass.Fset.File(f.FileStart).Name(), "_test.go") {
+			c.files = append(c.files, f)
+		}
+	}
+	c.allowed = collectAllowances(pass, c.files)
+	c.whole = simulation(pass.Pkg.Path()) || c.allowed.directive
+	c.index()
+
+	c.reportReachable()
+	c.allowed.report(pass, c.whole)
+	c.exportFacts()
+	return nil, nil
+}
+
+// simulation reports whether the import path is one whose functions all run inside of a tick.
+func simulation(path string) bool {
+	elements := strings.Split(path, "/")
+	for i, e := range elements {
+		last := i == len(elements)-1
+		switch {
+		case e == "systems", e == "ecs" && last, e == "detmath" && last && i > 0 && elements[i-1] == "ecs":
+			return true
+		}
+	}
+	return false
+}
+
+// index fills the maps about the package's declarations.
+func (c *checker) index() {
+	for _, f := range c.files {
+		var stack []ast.Node
+		ast.Inspect(f, func(n ast.Node) bool {
+			if n == nil {
+				stack = stack[:len(stack)-1]
+				return true
+			}
+			if len(stack) > 0 {
+				c.parents[n] = stack[len(stack)-1]
+			}
+			stack = append(stack, n)
+			return true
+		})
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if fn, ok := c.pass.TypesInfo.Defs[d.Name].(*types.Func); ok {
+					c.bodies[fn] = d
+				}
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					c.indexVars(s)
+				}
+			}
+		}
+	}
+	for _, d := range c.sortedBodies() {
+		if d.Recv == nil && d.Name.Name == "init" {
+			continue
+		}
+		c.writes(d, func(v *types.Var, _ ast.Node) { c.written[v] = true })
+	}
+	// A literal in a package variable's initialiser is a function too.
+	for _, init := range c.inits {
+		ast.Inspect(init, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.FuncLit); ok {
+				c.writes(lit, func(v *types.Var, _ ast.Node) { c.written[v] = true })
+				return false
+			}
+			return true
+		})
+	}
+}
+
+func (c *checker) indexVars(s ast.Spec) {
+	spec, ok := s.(*ast.ValueSpec)
+	if !ok {
+		return
+	}
+	for i, name := range spec.Names {
+		v, ok := c.pass.TypesInfo.Defs[name].(*types.Var)
+		if !ok || len(spec.Values) == 0 {
+			continue
+		}
+		c.inits[v] = spec.Values[min(i, len(spec.Values)-1)]
+	}
+}
+
+// sortedBodies are the functions in the order of the source, so that every run reports and exports the same.
+func (c *checker) sortedBodies() []*ast.FuncDecl {
+	var out []*ast.FuncDecl
+	for _, f := range c.files {
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
+				out = append(out, fn)
+			}
+		}
+	}
+	return out
+}
+
+// reportReachable reports the problems of what systems reach, each once.
+func (c *checker) reportReachable() {
+	report := func(p problem) {
+		if c.allowed.excuses(c.pass.Fset, p.pos) || c.reported[p.pos][p.rule] {
+			return
+		}
+		if c.reported[p.pos] == nil {
+			c.reported[p.pos] = map[string]bool{}
+		}
+		c.reported[p.pos][p.rule] = true
+		c.pass.Report(analysis.Diagnostic{Pos: p.pos, End: p.end, Category: p.rule, Message: p.message(), SuggestedFixes: p.fixes})
+	}
+	if c.whole {
+		c.imports(report)
+	}
+	for _, n := range c.reachable() {
+		c.problems(n, report)
+		c.calls(n, func(id *ast.Ident, fn *types.Func) {
+			if p, ok := c.foreign(id, fn); ok {
+				report(p)
+			}
+		})
+	}
+}
+
+// foreign is the problem of a call into another package whose fact says that it is impure.
+func (c *checker) foreign(id *ast.Ident, fn *types.Func) (problem, bool) {
+	if fn.Pkg() == nil || fn.Pkg() == c.pass.Pkg || trust(fn.Pkg().Path()) {
+		return problem{}, false
+	}
+	var fact impure
+	if !c.pass.ImportObjectFact(fn, &fact) {
+		return problem{}, false
+	}
+	return problem{
+		pos: id.Pos(), end: id.End(), rule: "call",
+		what:   fmt.Sprintf("%s.%s is not deterministic (%s)", fn.Pkg().Name(), fn.Name(), fact.Why),
+		remedy: "call it outside of the simulation and bring its result in as a command",
+	}, true
+}
+
+func trust(path string) bool {
+	for t := range strings.SplitSeq(trusted, ",") {
+		if t != "" && (path == t || strings.HasPrefix(path, t+"/")) {
+			return true
+		}
+	}
+	return false
+}

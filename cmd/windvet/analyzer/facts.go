@@ -1,0 +1,75 @@
+package analyzer
+
+import (
+	"fmt"
+	"go/ast"
+	"go/types"
+	"path/filepath"
+)
+
+// impure is the fact of a function outside of the simulation packages that breaks a rule, or calls what does.
+type impure struct{ Why string }
+
+func (*impure) AFact()           {}
+func (f *impure) String() string { return "impure: " + f.Why }
+
+// mutable is the fact of a package variable that its package changes after initialisation.
+type mutable struct{}
+
+func (*mutable) AFact()         {}
+func (*mutable) String() string { return "mutable" }
+
+// exportFacts tells importing packages which functions are impure and which variables change.
+// What has been reported here is no fact: it is said once.
+func (c *checker) exportFacts() {
+	for v := range c.written {
+		if v.Pkg() == c.pass.Pkg && v.Exported() {
+			c.pass.ExportObjectFact(v, &mutable{})
+		}
+	}
+	if trust(c.pass.Pkg.Path()) {
+		return
+	}
+	why := map[*types.Func]string{}
+	callers := map[*types.Func][]*types.Func{}
+	var work []*types.Func
+	for _, d := range c.sortedBodies() {
+		fn := c.pass.TypesInfo.Defs[d.Name].(*types.Func)
+		first := func(p problem) {
+			if why[fn] == "" && !c.reported[p.pos][p.rule] && !c.allowed.excuses(c.pass.Fset, p.pos) {
+				at := c.pass.Fset.Position(p.pos)
+				why[fn] = fmt.Sprintf("%s at %s:%d", p.what, filepath.Base(at.Filename), at.Line)
+			}
+		}
+		c.problems(d, first)
+		c.calls(d, func(id *ast.Ident, callee *types.Func) {
+			if p, ok := c.foreign(id, callee); ok {
+				first(p)
+			}
+			for _, target := range c.targets(callee) {
+				callers[target] = append(callers[target], fn)
+			}
+		})
+		if why[fn] != "" {
+			work = append(work, fn)
+		}
+	}
+	for len(work) > 0 {
+		fn := work[0]
+		work = work[1:]
+		for _, caller := range callers[fn] {
+			if why[caller] == "" {
+				why[caller] = "through " + fn.Name() + ": " + why[fn]
+				work = append(work, caller)
+			}
+		}
+	}
+	for fn, w := range why {
+		if w != "" && fn.Exported() {
+			if len(w) > 200 {
+				w = w[:200] + "…"
+			}
+			c.pass.ExportObjectFact(fn, &impure{w})
+		}
+	}
+}

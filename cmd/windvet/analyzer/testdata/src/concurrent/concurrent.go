@@ -1,0 +1,27 @@
+package concurrent
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+func Setup(w *ecs.World) { ecs.System(w, "spread", spread) }
+
+func spread(t *ecs.Tick) {
+	c := make(chan int, 1) // want `a channel hands over when the scheduler likes: use a slice`
+	go func() {            // want `a goroutine ends when the scheduler likes: do the work in this tick`
+		c <- 1 // want `a channel hands over`
+	}()
+	select { // want `select takes a random ready case`
+	case <-c: // want `a channel hands over`
+	default:
+	}
+	for range c { // want `a channel hands over when the scheduler likes: range over a slice`
+	}
+	close(c)             // want `a channel hands over`
+	var mu sync.Mutex    // want `sync.Mutex is for concurrent code: a world is stepped by one goroutine`
+	mu.Lock()            // want `sync.Lock is for concurrent code`
+	context.Background() // want `context.Background is for concurrent code`
+}
