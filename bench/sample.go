@@ -1,0 +1,50 @@
+package bench
+
+import (
+	"slices"
+	"time"
+)
+
+// samples are the durations of one loop, a round each.
+type samples struct {
+	name  string
+	times []time.Duration
+}
+
+func newSamples(name string, rounds int) *samples {
+	return &samples{name: name, times: make([]time.Duration, 0, rounds)}
+}
+
+// time runs f once and keeps how long it took.
+func (s *samples) time(f func()) {
+	began := time.Now()
+	f()
+	s.times = append(s.times, time.Since(began))
+}
+
+// min and median are nanoseconds per entity.
+func (s *samples) min(entities int) float64 {
+	return float64(slices.Min(s.times).Nanoseconds()) / float64(entities)
+}
+
+func (s *samples) median(entities int) float64 {
+	return float64(quantile(s.times, 0.5).Nanoseconds()) / float64(entities)
+}
+
+// ratio is the median, over the rounds, of this loop's time by the base's time in the same round. A machine that is
+// slow for a while is slow for both.
+func (s *samples) ratio(base *samples) float64 {
+	n := min(len(s.times), len(base.times))
+	r := make([]float64, n)
+	for i := range n {
+		r[i] = float64(s.times[i]) / float64(base.times[i])
+	}
+	slices.Sort(r)
+	return r[n/2]
+}
+
+// quantile is the q-th of the times, sorted in a copy.
+func quantile(times []time.Duration, q float64) time.Duration {
+	s := slices.Sorted(slices.Values(times))
+	return s[min(int(float64(len(s))*q), len(s)-1)]
+}

@@ -1,0 +1,223 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// What Tick judges: ratios against arche's faster loop, and allocations.
+const (
+	TargetPerEntity  = 1.05
+	TargetWithEntity = 1.25
+	TargetColumns    = 0.5
+	TargetTick       = 3.0
+)
+
+// TickOptions of Tick. The zero value is 100,000 entities, 300 rounds, seed 0.
+type TickOptions struct {
+	Entities int    // in each world, 1 to 10 million
+	Ticks    int    // rounds, in each of which every loop runs once
+	Seed     uint64 // of the worlds
+}
+
+// TickResult is what Tick measured. All loops move every entity: two components of two float64.
+type TickResult struct {
+	Entities      int        `json:"entities"`
+	Ticks         int        `json:"ticks"`
+	Seed          uint64     `json:"seed"`
+	Base          string     `json:"base"` // the loop that the ratios are by: arche's faster one
+	Loops         []LoopTime `json:"loops"`
+	AllocsPerTick uint64     `json:"allocs_per_tick"` // whole ones, as testing.AllocsPerRun counts
+	DeltaBytes    float64    `json:"delta_bytes_per_entity"`
+	Checksum      string     `json:"checksum"` // of the world after its last tick: the same for the same options
+	Pass          bool       `json:"pass"`
+	Failed        []string   `json:"failed"` // the names of the targets that were missed
+}
+
+// LoopTime is how long one loop took.
+type LoopTime struct {
+	Name        string  `json:"name"`
+	MinNs       float64 `json:"ns_per_entity_min"`
+	MedianNs    float64 `json:"ns_per_entity_median"`
+	Ratio       float64 `json:"ratio"`            // of the fastest rounds, to the base: what is judged
+	MedianRatio float64 `json:"ratio_median"`     // median of the rounds' ratios to the base
+	TargetRatio float64 `json:"target,omitempty"` // 0: not judged
+	Pass        bool    `json:"pass"`
+}
+
+// Loop is the loop called name, for callers that look for one figure.
+func (r *TickResult) Loop(name string) (LoopTime, bool) {
+	for _, l := range r.Loops {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return LoopTime{}, false
+}
+
+// Tick runs the loops and ticks in turns and compares them with arche's loop. It keeps one core busy for its whole
+// time and stops early when ctx ends, with ctx's error.
+func Tick(ctx context.Context, o TickOptions) (TickResult, error) {
+	if o.Entities == 0 {
+		o.Entities = 100_000
+	}
+	if o.Ticks == 0 {
+		o.Ticks = 300
+	}
+	if o.Entities < 1 || o.Entities > 10_000_000 || o.Ticks < 1 {
+		return TickResult{}, fmt.Errorf("bench: %d entities and %d ticks: want 1 to 10000000, and at least 1", o.Entities, o.Ticks)
+	}
+	b, err := newTickBench(o)
+	if err != nil {
+		return TickResult{}, err
+	}
+	runtime.GC()
+	for range o.Ticks {
+		if err := ctx.Err(); err != nil {
+			return TickResult{}, err
+		}
+		b.round()
+	}
+	return b.result(), nil
+}
+
+// tickBench holds one world per loop, so that none finds another one's data in the cache.
+type tickBench struct {
+	o       TickOptions
+	loops   []*loop
+	base    []*samples // arche's loops
+	ticking *ecs.World
+	delta   []byte
+}
+
+// loop is something that runs once per round.
+type loop struct {
+	*samples
+	run    func(*samples)
+	target float64
+}
+
+func newTickBench(o TickOptions) (*tickBench, error) {
+	b := &tickBench{o: o}
+	soa, a := newColumns(o.Entities), newArcheWorld(o.Entities)
+	b.add("soa", 0, timed(soa.move))
+	b.add("arche by id", 0, timed(a.moveByID))
+	b.add("arche generic", 0, timed(a.moveGeneric))
+	b.base = []*samples{b.loops[1].samples, b.loops[2].samples}
+
+	var failed error
+	world := func(system any) *ecs.World {
+		w, err := newWorld(game(o.Entities, system), o.Seed)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		return w
+	}
+	// A loop alone is timed inside of its system; the rest of the tick is not counted.
+	inside := func(name string, target float64, system func(measure func(func())) any) {
+		var s *samples
+		measure := func(f func()) {
+			f() // as in timed
+			if s != nil {
+				s.time(f)
+			}
+		}
+		w := world(system(measure))
+		b.add(name, target, func(to *samples) { s = to; step(w) })
+	}
+	inside("per entity", TargetPerEntity, func(measure func(func())) any {
+		return func(_ *ecs.Tick, q *ecs.Query[row]) { measure(func() { moveRows(q) }) }
+	})
+	inside("with entity", TargetWithEntity, func(measure func(func())) any {
+		return func(_ *ecs.Tick, q *ecs.Query[namedRow]) { measure(func() { sink += moveNamedRows(q) }) }
+	})
+	inside("columns", TargetColumns, func(measure func(func())) any {
+		return func(_ *ecs.Tick, q *ecs.Query[run]) { measure(func() { moveRuns(q) }) }
+	})
+
+	// Whole ticks: systems, change detection, delta, checksum.
+	b.ticking = world(func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) })
+	read := world(func(_ *ecs.Tick, q *ecs.Query[readRun]) { moveReadRuns(q) })
+	rows := world(func(_ *ecs.Tick, q *ecs.Query[row]) { moveRows(q) })
+	encoded := world(func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) })
+	b.add("tick", TargetTick, timed(func() { step(b.ticking) }))
+	b.add("tick, velocity read only", 0, timed(func() { step(read) }))
+	b.add("tick, per entity", 0, timed(func() { step(rows) }))
+	b.add("tick and encoded delta", 0, timed(func() { b.delta = step(encoded).Delta.AppendTo(b.delta[:0]) }))
+	return b, failed
+}
+
+// sink keeps results that nobody wants from being optimised away.
+var sink uint32
+
+// timed runs f twice and counts the second time: what other worlds pushed out of the cache is back by then.
+func timed(f func()) func(*samples) {
+	return func(s *samples) {
+		f()
+		s.time(f)
+	}
+}
+
+func (b *tickBench) add(name string, target float64, run func(*samples)) {
+	b.loops = append(b.loops, &loop{samples: newSamples(name, b.o.Ticks), run: run, target: target})
+}
+
+// round takes one sample of every loop.
+func (b *tickBench) round() {
+	for _, l := range b.loops {
+		l.run(l.samples)
+	}
+}
+
+func (b *tickBench) result() TickResult {
+	n := b.o.Entities
+	base := b.base[0]
+	if b.base[1].min(n) < base.min(n) {
+		base = b.base[1]
+	}
+	r := TickResult{
+		Entities: n, Ticks: b.o.Ticks, Seed: b.o.Seed, Base: base.name,
+		AllocsPerTick: allocations(100, func() { b.delta = step(b.ticking).Delta.AppendTo(b.delta[:0]) }),
+		DeltaBytes:    float64(len(b.delta)) / float64(n),
+		Checksum:      fmt.Sprintf("%016x", b.ticking.Checksum()),
+		Failed:        []string{},
+	}
+	for _, l := range b.loops {
+		t := LoopTime{
+			Name: l.name, MinNs: round2(l.min(n)), MedianNs: round2(l.median(n)), Ratio: round2(l.min(n) / base.min(n)),
+			MedianRatio: round2(l.ratio(base)), TargetRatio: l.target, Pass: true,
+		}
+		if l.target > 0 && t.Ratio > l.target {
+			t.Pass = false
+			r.Failed = append(r.Failed, l.name)
+		}
+		r.Loops = append(r.Loops, t)
+	}
+	if r.AllocsPerTick > 0 {
+		r.Failed = append(r.Failed, "allocations")
+	}
+	r.Pass = len(r.Failed) == 0
+	return r
+}
+
+// allocations per run of f, rounded down so that what the runtime allocates now and then does not count.
+func allocations(runs int, f func()) uint64 {
+	f()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return (after.Mallocs - before.Mallocs) / uint64(runs)
+}
+
+func round2(x float64) float64 { return math.Round(x*100) / 100 }
+
+// ns is a duration per entity, in nanoseconds.
+func ns(d time.Duration, entities int) float64 { return float64(d.Nanoseconds()) / float64(entities) }

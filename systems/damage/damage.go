@@ -1,0 +1,64 @@
+// Package damage turns wounds into deaths: systems emit Damage, Apply takes it off the targets' Health and emits one
+// Death for each entity that dies of it, Bury despawns the dead.
+package damage
+
+import (
+	"math"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Health is what an entity has left, in points; at 0 it is dead. Max bounds healing.
+type Health struct {
+	Points int32 `wind:"range=0..1000000"`
+	Max    int32 `wind:"range=0..1000000"`
+}
+
+// Full is the health of something unhurt.
+func Full(points int32) Health { return Health{Points: points, Max: points} }
+
+// Damage is the event of a wound: Apply takes Points off the target's health. Negative points heal, at most to the
+// target's maximum. Source may be zero.
+type Damage struct {
+	Target, Source ecs.Entity
+	Points         int32
+}
+
+// Death is the event of a death, once per death. Killer is the source of the last wound and may be zero or dead itself.
+type Death struct{ Victim, Killer ecs.Entity }
+
+// Register makes Health ("health") and the events Damage ("damage") and Death ("death") known.
+func Register(w *ecs.World) {
+	ecs.Component[Health](w, "health")
+	ecs.Event[Damage](w, "damage")
+	ecs.Event[Death](w, "death")
+}
+
+// Apply works off this tick's damage in the order in which it was emitted. What has no health, or none left, is
+// neither wounded nor healed, so that a death happens once and healing does not raise the dead.
+func Apply(_ *ecs.Tick, wounds *ecs.Events[Damage], health *ecs.Comp[Health], deaths *ecs.Events[Death]) {
+	for _, d := range wounds.All() {
+		h := health.Get(d.Target)
+		if h == nil || h.Points <= 0 {
+			continue
+		}
+		left := min(int64(h.Points)-int64(d.Points), int64(h.Max), math.MaxInt32)
+		if left > 0 {
+			h.Points = int32(left)
+			continue
+		}
+		h.Points = 0
+		deaths.Emit(Death{Victim: d.Target, Killer: d.Source})
+	}
+}
+
+// Bury despawns this tick's dead, except those that have a Keep:
+//
+//	ecs.System(w, "bury", damage.Bury[respawn.Respawn])
+func Bury[Keep any](t *ecs.Tick, deaths *ecs.Events[Death], keep *ecs.Comp[Keep]) {
+	for _, d := range deaths.All() {
+		if !keep.Has(d.Victim) {
+			t.Despawn(d.Victim)
+		}
+	}
+}
