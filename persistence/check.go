@@ -1,0 +1,293 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Finding is one thing that a check found.
+type Finding struct {
+	Where     string // "log", "deltas" or "snapshots"
+	Invariant string // of DESIGN.md, section 5: "I2", "I3", "I4", "I5", "I8", "I9"; "" when the bytes alone are damaged
+	Warning   bool   // worth knowing, nothing is broken
+	Seq       Seq    // of the record concerned; 0 when unknown
+	Tick      uint64 // of the first tick concerned; 0 when unknown
+	What      string
+}
+
+// String returns the finding in one line.
+func (f Finding) String() string {
+	kind := "broken"
+	if f.Warning {
+		kind = "warning"
+	}
+	if f.Invariant != "" {
+		kind += " " + f.Invariant
+	}
+	return fmt.Sprintf("%s: %s: sequence %d, tick %d: %s", f.Where, kind, f.Seq, f.Tick, f.What)
+}
+
+// Report is what a check saw.
+type Report struct {
+	First       Seq // of the log
+	Last        Seq
+	Records     int    // read and decoded
+	Ticks       uint64 // found in records
+	FirstTick   uint64
+	LastTick    uint64
+	Epochs      int    // epoch records
+	Epoch       Epoch  // the last one
+	Checksum    uint64 // recorded after LastTick
+	Deltas      int    // whole ones compared with the log
+	Gaps        int    // gap messages
+	Snapshots   int    // verified against the log
+	Resimulated uint64 // ticks re-simulated, checksum and delta compared
+	Findings    []Finding
+	Unlisted    int // findings beyond CheckOptions.MaxFindings
+	broken      bool
+}
+
+// Broken reports whether an invariant is broken: warnings alone do not count.
+func (r *Report) Broken() bool { return r.broken }
+
+// CheckOptions say how deep a check goes.
+type CheckOptions struct {
+	Game        *ecs.Game                        // re-simulate every tick with it (I5); nil: the log's form only
+	MaxFindings int                              // more are counted only; 0 means 100
+	Progress    func(seq, last Seq, tick uint64) // called after each record; nil: nobody looks
+}
+
+// Check proves what can be proven from the stored bytes alone: one value per
+// tick (I2), epochs that increase (I3), the chain (I4), with a game the
+// checksums (I5) and the bytes of every delta, the delta stream and the
+// snapshots against the log, the purge limit (I8), and that the log's tail was
+// not cut (I9). Damage is a finding, not an error; behind a damaged place it
+// goes on, from the next snapshot where it re-simulates. The error is the
+// stores' own: they could not be read at all, or ctx ended.
+func Check(ctx context.Context, src Source, o CheckOptions) (Report, error) {
+	if o.MaxFindings == 0 {
+		o.MaxFindings = 100
+	}
+	c := &checker{src: src, o: o, chain: NewChain(src.Lineage)}
+	err := c.run(ctx)
+	return c.report, err
+}
+
+// checker walks along the log; deltas and snapshots walk with it.
+type checker struct {
+	src       Source
+	o         CheckOptions
+	report    Report
+	chain     *Chain
+	lost      bool       // the chain broke: the next record is taken as it is
+	world     *ecs.World // at the chain's tick; nil when it cannot be known
+	frame     ecs.Frame
+	body      []byte // of the re-simulated delta
+	deltas    *deltaCheck
+	snapshots *snapshotCheck
+}
+
+func (c *checker) run(ctx context.Context) (err error) {
+	r := &c.report
+	if r.First, err = firstOf(ctx, c.src.Log); err != nil {
+		return fmt.Errorf("persistence: first sequence of the log: %w", err)
+	}
+	if r.Last, err = c.src.Log.Last(ctx); err != nil {
+		return fmt.Errorf("persistence: last sequence of the log: %w", err)
+	}
+	if c.snapshots, err = newSnapshotCheck(ctx, c); err != nil {
+		return err
+	}
+	c.deltas = newDeltaCheck(ctx, c)
+	defer c.deltas.close()
+	c.lost = r.First > 1
+	for seq := r.First; seq > 0 && seq <= r.Last; {
+		if seq, err = c.stretch(ctx, seq); err != nil {
+			return err
+		}
+	}
+	if err := c.tail(ctx); err != nil {
+		return err
+	}
+	c.deltas.rest()
+	c.snapshots.rest()
+	if c.deltas.err != nil {
+		return fmt.Errorf("persistence: reading the delta stream: %w", c.deltas.err)
+	}
+	return ctx.Err()
+}
+
+// stretch reads from seq to the end or to the next hole, and returns the
+// sequence to go on with.
+func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
+	for m, err := range c.src.Log.Read(ctx, seq, c.report.Last) {
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case err == nil:
+			c.message(ctx, m)
+			seq = m.Seq + 1
+			if c.o.Progress != nil {
+				c.o.Progress(m.Seq, c.report.Last, c.chain.Tick())
+			}
+		case errors.Is(err, ErrGap), errors.Is(err, ErrCorrupt):
+			return c.hole(ctx, seq, err)
+		default:
+			return 0, fmt.Errorf("persistence: reading the log at sequence %d: %w", seq, err)
+		}
+	}
+	if seq <= c.report.Last {
+		return c.hole(ctx, seq, fmt.Errorf("%w: reading ended early", ErrGap))
+	}
+	return seq, nil
+}
+
+// hole finds out how far a hole reaches and reports it once.
+func (c *checker) hole(ctx context.Context, from Seq, cause error) (Seq, error) {
+	next := from + 1
+	for ; next <= c.report.Last; next++ {
+		_, err := c.src.Log.Get(ctx, next)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrGap) {
+			return 0, fmt.Errorf("persistence: reading sequence %d: %w", next, err)
+		}
+	}
+	what := "it is missing"
+	if next > from+1 {
+		what = fmt.Sprintf("records %d to %d are missing", from, next-1)
+	}
+	if errors.Is(cause, ErrCorrupt) {
+		what = cause.Error()
+	}
+	c.find(Finding{Where: "log", Invariant: "I4", Seq: from, Tick: c.chain.Tick() + 1, What: what})
+	c.lost, c.world = true, nil
+	return next, nil
+}
+
+// message takes the next message of the log.
+func (c *checker) message(ctx context.Context, m Message) {
+	r, err := c.prove(m)
+	if err != nil {
+		c.findError("log", err)
+		c.lost, c.world = true, nil
+		return
+	}
+	c.report.Records++
+	c.report.Epoch = r.Epoch
+	switch r.Kind {
+	case KindGenesis:
+		c.genesis(r)
+	case KindEpoch:
+		c.report.Epochs++
+	case KindTicks:
+		c.ticks(r)
+	}
+	c.snapshots.record(ctx, r, m.Body)
+}
+
+func (c *checker) prove(m Message) (*Record, error) {
+	if !c.lost {
+		return c.chain.Next(m)
+	}
+	before := c.chain.Epoch()
+	r, err := c.chain.Anchor(m)
+	if err != nil {
+		return nil, err
+	}
+	c.lost = false
+	if r.Epoch < before {
+		c.find(Finding{Where: "log", Invariant: "I3", Seq: r.Seq, Tick: r.FirstTick(), What: fmt.Sprintf("it is of epoch %d, epoch %d was in force", r.Epoch, before)})
+	}
+	return r, nil
+}
+
+func (c *checker) genesis(r *Record) {
+	if c.o.Game == nil {
+		return
+	}
+	g := r.Genesis
+	w, err := ecs.New(*c.o.Game, ecs.Config{Seed: g.Seed, Options: g.Options})
+	if err == nil && g.Game != c.o.Game.Name {
+		err = fmt.Errorf("the log is of game %q, this is %q", g.Game, c.o.Game.Name)
+	}
+	if err != nil {
+		c.find(Finding{Where: "log", Invariant: "I5", Seq: r.Seq, What: "it cannot be re-simulated: " + err.Error()})
+		return
+	}
+	c.world = w
+}
+
+func (c *checker) ticks(r *Record) {
+	for i := range r.Ticks {
+		t := &r.Ticks[i]
+		if c.report.Ticks++; c.report.FirstTick == 0 {
+			c.report.FirstTick = t.Tick
+		}
+		c.report.LastTick, c.report.Checksum = t.Tick, t.Checksum
+		c.deltas.tick(loggedTick{seq: r.Seq, epoch: r.Epoch, tick: t}, c.resimulate(r.Seq, t))
+	}
+}
+
+// resimulate returns the bytes of the tick's delta, nil when they cannot be known.
+func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
+	if c.world == nil {
+		return nil
+	}
+	out, err := resimulateTick(c.world, seq, t, &c.frame)
+	if err != nil {
+		c.findError("log", err)
+		c.world = nil
+		return nil
+	}
+	c.report.Resimulated++
+	c.body = out.Delta.AppendTo(c.body[:0])
+	return c.body
+}
+
+// tail looks for a cut tail. It comes when the log has been read.
+func (c *checker) tail(ctx context.Context) error {
+	known, err := GatherEvidence(ctx, c.src.Deltas, c.src.Snapshots, c.src.High)
+	if err != nil {
+		return err
+	}
+	if err := LostHistory(c.report.Last, max(c.chain.Tick(), c.report.LastTick), known...); err != nil {
+		c.find(Finding{Where: "log", Invariant: "I9", Seq: c.report.Last + 1, Tick: c.report.LastTick + 1, What: err.Error()})
+	}
+	return nil
+}
+
+// find keeps a finding.
+func (c *checker) find(f Finding) {
+	r := &c.report
+	r.broken = r.broken || !f.Warning
+	if len(r.Findings) >= c.o.MaxFindings {
+		r.Unlisted++
+		return
+	}
+	r.Findings = append(r.Findings, f)
+}
+
+// findError keeps a typed error as a finding.
+func (c *checker) findError(where string, err error) {
+	f := Finding{Where: where, What: err.Error()}
+	var corrupt *CorruptError
+	var version *VersionError
+	var diverged *DivergedError
+	switch {
+	case errors.As(err, &diverged):
+		f.Seq, f.Tick, f.Invariant = diverged.Seq, diverged.Tick, "I5"
+	case errors.As(err, &version):
+		f.Seq, f.Tick = version.Seq, version.Tick
+	case errors.As(err, &corrupt):
+		f.Seq, f.Tick, f.Invariant = corrupt.Seq, corrupt.Tick, corrupt.Rule
+	}
+	c.find(f)
+}

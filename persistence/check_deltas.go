@@ -1,0 +1,142 @@
+package persistence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// deltaCheck walks along the delta stream while the checker walks along the log.
+type deltaCheck struct {
+	c       *checker
+	next    func() (Delta, error, bool)
+	close   func()
+	current Delta
+	have    bool   // current is a delta that no tick has been compared with yet
+	over    bool   // the stream has ended
+	last    uint64 // the last tick that the stream stood for; 0 before the first
+	missing uint64 // the first tick of a run without deltas; 0 when there is none
+	until   loggedTick
+	err     error // of the store: the stream could not be read to its end
+}
+
+func newDeltaCheck(ctx context.Context, c *checker) *deltaCheck {
+	d := &deltaCheck{c: c, close: func() {}, over: true}
+	if c.src.Deltas != nil {
+		d.next, d.close = iter.Pull2(c.src.Deltas.Read(ctx, 1))
+		d.over = false
+	}
+	return d
+}
+
+// tick compares the logged tick with its delta. body is what the delta's body
+// must be, nil when it is not known.
+func (d *deltaCheck) tick(l loggedTick, body []byte) {
+	for d.peek() && d.current.Tick < l.tick.Tick {
+		d.unmatched()
+	}
+	if !d.peek() || d.current.FirstTick() > l.tick.Tick {
+		d.without(l)
+		return
+	}
+	d.reportMissing()
+	if d.current.Gap != nil {
+		if d.current.Tick == l.tick.Tick {
+			d.gap()
+		}
+		return
+	}
+	d.have, d.last = false, d.current.Tick
+	d.c.report.Deltas++
+	err := l.compare(&d.current)
+	if err == nil && d.current.Lineage != d.c.chain.Lineage() && d.c.chain.Lineage() != "" {
+		err = fmt.Errorf("it is of lineage %s, the log of %s", d.current.Lineage, d.c.chain.Lineage())
+	}
+	if err == nil && body != nil && !bytes.Equal(body, d.current.Body) {
+		err = fmt.Errorf("its %d bytes are not the %d that re-simulation gives", len(d.current.Body), len(body))
+	}
+	if err != nil {
+		d.c.find(Finding{Where: "deltas", Seq: l.seq, Tick: l.tick.Tick, What: err.Error()})
+	}
+}
+
+// peek makes current the next delta; false at the end.
+func (d *deltaCheck) peek() bool {
+	for !d.have && !d.over {
+		delta, err, ok := d.next()
+		switch {
+		case !ok:
+			d.over = true
+		case err != nil:
+			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+				d.err, d.over = err, true
+				break
+			}
+			d.c.findError("deltas", err)
+		case delta.FirstTick() <= d.last:
+			d.c.find(Finding{Where: "deltas", Invariant: "I2", Seq: delta.RecordSeq, Tick: delta.Tick, What: fmt.Sprintf("it comes after tick %d", d.last)})
+		default:
+			d.current, d.have = delta, true
+		}
+	}
+	return d.have
+}
+
+// unmatched drops a delta whose tick the log does not have: the log begins
+// later, or has a hole that is reported already.
+func (d *deltaCheck) unmatched() {
+	if d.current.Gap != nil {
+		d.gap()
+		return
+	}
+	d.have, d.last = false, d.current.Tick
+}
+
+func (d *deltaCheck) gap() {
+	g := d.current.Gap
+	d.have, d.last = false, d.current.Tick
+	d.c.report.Gaps++
+	d.c.find(Finding{Where: "deltas", Warning: true, Seq: d.current.RecordSeq, Tick: g.FromTick,
+		What: fmt.Sprintf("ticks %d to %d have no deltas: %s", g.FromTick, g.ToTick, g.Reason)})
+}
+
+// without remembers a tick that has no delta.
+func (d *deltaCheck) without(l loggedTick) {
+	if d.missing == 0 {
+		d.missing = l.tick.Tick
+	}
+	d.until = l
+}
+
+// reportMissing reports a run of ticks without deltas that a delta follows. In
+// front of the first delta it is the stream's retention.
+func (d *deltaCheck) reportMissing() {
+	if d.missing > 0 && d.last > 0 {
+		d.c.find(Finding{Where: "deltas", Seq: d.until.seq, Tick: d.missing,
+			What: fmt.Sprintf("the deltas of ticks %d to %d are missing and no gap message says so", d.missing, d.until.tick.Tick)})
+	}
+	d.missing = 0
+}
+
+// rest reports what is left when the log has ended.
+func (d *deltaCheck) rest() {
+	if d.missing > 0 && d.c.src.Deltas != nil {
+		d.c.find(Finding{Where: "deltas", Warning: true, Seq: d.until.seq, Tick: d.missing,
+			What: fmt.Sprintf("the delta stream ends before tick %d, the log has tick %d: the next owner publishes them", d.missing, d.until.tick.Tick)})
+	}
+	beyond, first := 0, Delta{}
+	for d.peek() {
+		if d.current.Tick > d.c.report.LastTick {
+			if beyond++; beyond == 1 {
+				first = d.current
+			}
+		}
+		d.unmatched()
+	}
+	if beyond > 0 {
+		d.c.find(Finding{Where: "deltas", Invariant: "I9", Seq: first.RecordSeq, Tick: first.FirstTick(),
+			What: fmt.Sprintf("%d messages are of ticks that the log does not have: it ends at tick %d", beyond, d.c.report.LastTick)})
+	}
+}

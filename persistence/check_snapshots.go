@@ -1,0 +1,104 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+)
+
+// snapshotCheck meets each snapshot at its record while the checker walks along
+// the log.
+type snapshotCheck struct {
+	c        *checker
+	infos    []SnapshotInfo // oldest first; the ones not met yet
+	verified []Seq          // of those that agree with the log
+}
+
+func newSnapshotCheck(ctx context.Context, c *checker) (*snapshotCheck, error) {
+	s := &snapshotCheck{c: c}
+	if c.src.Snapshots == nil {
+		return s, nil
+	}
+	newest, err := c.src.Snapshots.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("persistence: list of snapshots: %w", err)
+	}
+	for i := len(newest) - 1; i >= 0; i-- {
+		s.infos = append(s.infos, newest[i])
+	}
+	return s, nil
+}
+
+// record verifies the snapshots that were taken at the end of r.
+func (s *snapshotCheck) record(ctx context.Context, r *Record, body []byte) {
+	for len(s.infos) > 0 && s.infos[0].Seq <= r.Seq {
+		info := s.infos[0]
+		s.infos = s.infos[1:]
+		if info.Seq == r.Seq {
+			s.verify(ctx, info, r, body)
+		} else {
+			s.unproven(info)
+		}
+	}
+}
+
+func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record, body []byte) {
+	c := s.c
+	bad := func(err error) {
+		c.find(Finding{Where: "snapshots", Seq: info.Seq, Tick: r.LastTick(), What: info.Name + ": " + err.Error()})
+	}
+	snap, err := c.src.Snapshots.Get(ctx, info)
+	if err != nil {
+		bad(err)
+		return
+	}
+	if err := snap.Verify(r, body); err != nil {
+		bad(err)
+		return
+	}
+	if l := c.chain.Lineage(); l != "" && snap.Lineage != l {
+		bad(fmt.Errorf("it is of lineage %s, the log of %s", snap.Lineage, l))
+		return
+	}
+	if r.Kind != KindTicks && c.world != nil && c.world.Checksum() != snap.Checksum {
+		bad(fmt.Errorf("its checksum is %016x, the world's %016x", snap.Checksum, c.world.Checksum()))
+		return
+	}
+	if c.o.Game != nil {
+		w, err := RestoreSnapshot(*c.o.Game, &snap)
+		if err != nil {
+			bad(err)
+			return
+		}
+		if c.world == nil {
+			c.world = w // re-simulation goes on from here
+		}
+	}
+	s.verified = append(s.verified, info.Seq)
+	c.report.Snapshots++
+}
+
+// unproven names a snapshot whose record is not in the log. In front of the
+// log's first record it is merely old.
+func (s *snapshotCheck) unproven(info SnapshotInfo) {
+	if info.Seq < s.c.report.First {
+		return
+	}
+	s.c.find(Finding{Where: "snapshots", Seq: info.Seq, Tick: info.Tick, What: info.Name + ": its record could not be read, so it is not proven"})
+}
+
+// rest reports what is left when the log has ended: snapshots of records that
+// it does not have, and a log that was purged too far.
+func (s *snapshotCheck) rest() {
+	for _, info := range s.infos {
+		if info.Seq > s.c.report.Last {
+			s.c.find(Finding{Where: "snapshots", Invariant: "I9", Seq: info.Seq, Tick: info.Tick,
+				What: fmt.Sprintf("%s is of a record that the log does not have: it ends at record %d", info.Name, s.c.report.Last)})
+			continue
+		}
+		s.unproven(info)
+	}
+	if s.c.src.Snapshots != nil && s.c.report.First > 1 && len(s.verified) < 2 {
+		s.c.find(Finding{Where: "log", Invariant: "I8", Seq: s.c.report.First, Tick: s.c.report.FirstTick,
+			What: fmt.Sprintf("records before %d are purged, but %d verified snapshots lie behind, not 2", s.c.report.First, len(s.verified))})
+	}
+}

@@ -1,0 +1,57 @@
+package persistence
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// MaxSnapshotBytes is the largest world that a snapshot can hold: some 30
+// million entities of 35 bytes.
+const MaxSnapshotBytes = 1 << 30
+
+// encoder is shared: EncodeAll may be called concurrently. One thread, default
+// level: a snapshot must not take the cores of the tick, and equal bodies give
+// equal bytes.
+var encoder = sync.OnceValue(func() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return e
+})
+
+var decoders = sync.Pool{New: func() any {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return d
+}}
+
+// compress appends the zstd frame of b to dst.
+func compress(dst, b []byte) []byte { return encoder().EncodeAll(b, dst) }
+
+// decompress returns the size bytes that b holds. It grows with what really
+// comes out, so that a lie in b or in size costs no memory.
+func decompress(b []byte, size int) ([]byte, error) {
+	d := decoders.Get().(*zstd.Decoder)
+	defer decoders.Put(d)
+	if err := d.Reset(bytes.NewReader(b)); err != nil {
+		return nil, fmt.Errorf("its compressed body: %w", err)
+	}
+	var out bytes.Buffer
+	out.Grow(min(size, 8*len(b)+512))
+	n, err := out.ReadFrom(io.LimitReader(d, int64(size)+1))
+	_ = d.Reset(nil)
+	if err != nil {
+		return nil, fmt.Errorf("its compressed body: %w", err)
+	}
+	if n != int64(size) {
+		return nil, fmt.Errorf("its body has another size than the %d bytes it says", size)
+	}
+	return out.Bytes(), nil
+}

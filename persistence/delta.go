@@ -1,0 +1,232 @@
+package persistence
+
+import (
+	"fmt"
+)
+
+// Limits of deltas.
+const (
+	MaxDeltaBytes = 64 << 20 // one encoded message of the delta stream
+	MaxParts      = 4096     // messages of one tick
+)
+
+// Delta is what one committed tick changed, as the delta stream stores it: one
+// message, or several numbered parts where the tick is larger than the stream's
+// payload limit.
+type Delta struct {
+	Lineage   string
+	Epoch     Epoch  // of the record that committed the tick
+	RecordSeq Seq    // of that record
+	Tick      uint64 // for a gap: its last tick
+	Checksum  uint64 // of the world after Tick
+	Part      int    // 1 to Parts; a whole delta is part 1 of 1, or 0 of 0 before it is encoded
+	Parts     int
+	Body      []byte // this part's share of ecs.Delta.AppendTo
+	Gap       *Gap   // set instead of Body: ticks that nobody could rebuild
+}
+
+// Gap says which ticks the delta stream will never have. The log has them.
+type Gap struct {
+	FromTick uint64
+	ToTick   uint64
+	Reason   string
+}
+
+// FirstTick returns the first tick that the message stands for.
+func (d *Delta) FirstTick() uint64 {
+	if d.Gap != nil {
+		return d.Gap.FromTick
+	}
+	return d.Tick
+}
+
+// Header returns the readable summary that is stored beside the delta.
+func (d *Delta) Header() Header {
+	h := Header{Kind: "delta", FirstTick: d.FirstTick(), LastTick: d.Tick, Epoch: d.Epoch, Checksum: d.Checksum, Version: FormatVersion}
+	if d.Gap != nil {
+		h.Kind = "gap"
+	} else if d.Parts > 1 {
+		h.Part, h.Parts = d.Part, d.Parts
+	}
+	return h
+}
+
+func (d *Delta) validate() error {
+	if err := validLineage(d.Lineage); err != nil {
+		return err
+	}
+	switch {
+	case d.Tick == 0 || d.RecordSeq == 0:
+		return fmt.Errorf("tick %d of record %d", d.Tick, d.RecordSeq)
+	case d.Parts < 1 || d.Parts > MaxParts || d.Part < 1 || d.Part > d.Parts:
+		return fmt.Errorf("part %d of %d, at most %d are allowed", d.Part, d.Parts, MaxParts)
+	case d.Gap == nil:
+		return nil
+	case d.Gap.FromTick == 0 || d.Gap.FromTick > d.Gap.ToTick || d.Gap.ToTick != d.Tick:
+		return fmt.Errorf("a gap from tick %d to %d in the place of tick %d", d.Gap.FromTick, d.Gap.ToTick, d.Tick)
+	case d.Parts != 1 || len(d.Body) > 0:
+		return fmt.Errorf("a gap with a body or in parts")
+	}
+	return nil
+}
+
+// Encode appends the message's bytes to dst. It errs, and returns dst
+// unchanged, when d is not a valid delta or gap.
+func (d *Delta) Encode(dst []byte) ([]byte, error) {
+	if d.Part == 0 && d.Parts == 0 {
+		whole := *d
+		whole.Part, whole.Parts = 1, 1
+		d = &whole
+	}
+	if err := d.validate(); err != nil {
+		return dst, fmt.Errorf("persistence: cannot encode delta of tick %d: %w", d.Tick, err)
+	}
+	h := d.Header()
+	w := newWriter(dst)
+	entries := 9
+	switch {
+	case h.Kind == "gap":
+		entries = 10
+	case h.Parts > 1:
+		entries = 11
+	}
+	w.mapLen(entries)
+	w.uint(keyVersion, FormatVersion)
+	w.str("kind", h.Kind, maxKindBytes)
+	w.str("lineage", d.Lineage, maxLineage)
+	w.uint("epoch", uint64(d.Epoch))
+	w.uint("record", uint64(d.RecordSeq))
+	w.uint("tick", d.Tick)
+	w.fixed("check", d.Checksum)
+	if d.Gap != nil {
+		w.uint("from", d.Gap.FromTick)
+		w.str("reason", clip(d.Gap.Reason, maxTextBytes), maxTextBytes)
+	} else {
+		if h.Parts > 1 {
+			w.uint("part", uint64(d.Part))
+			w.uint("parts", uint64(d.Parts))
+		}
+		w.bin("body", d.Body, MaxDeltaBytes)
+	}
+	w.seal(len(dst))
+	b, err := w.done()
+	if size := len(b) - len(dst); err == nil && size > MaxDeltaBytes {
+		err = fmt.Errorf("%d bytes, at most %d are allowed: split it", size, MaxDeltaBytes)
+	}
+	if err != nil {
+		return dst, fmt.Errorf("persistence: cannot encode delta of tick %d: %w", d.Tick, err)
+	}
+	return b, nil
+}
+
+// DecodeDelta is the inverse of Encode. It refuses bytes that are damaged, not a
+// delta or of a newer version (*CorruptError, *VersionError). Body aliases b,
+// which must not change while the delta is used.
+func DecodeDelta(b []byte) (Delta, error) {
+	r, f, err := open("delta", b, MaxDeltaBytes)
+	if err != nil {
+		return Delta{}, err
+	}
+	kind := f.str("kind", maxKindBytes)
+	d := Delta{Lineage: f.str("lineage", maxLineage), Epoch: Epoch(f.uint("epoch")), RecordSeq: Seq(f.uint("record")), Part: 1, Parts: 1}
+	d.Tick = f.uint("tick")
+	d.Checksum = f.uint("check")
+	switch kind {
+	case "gap":
+		d.Gap = &Gap{FromTick: f.uint("from"), ToTick: d.Tick, Reason: f.str("reason", maxTextBytes)}
+	case "delta":
+		if f.has("part") {
+			d.Part = int(r.readUint() & (1<<31 - 1))
+			d.Parts = f.count("parts", MaxParts)
+		}
+		d.Body = f.bin("body", MaxDeltaBytes)
+	default:
+		r.fail("unknown kind %q", kind)
+	}
+	if err := r.close(f); err != nil {
+		return Delta{}, err
+	}
+	if err := d.validate(); err != nil {
+		return Delta{}, &CorruptError{What: "delta", Reason: err.Error(), Err: err}
+	}
+	return d, nil
+}
+
+// bodyOverhead is more than an encoded delta ever takes beside its body.
+const bodyOverhead = 128 + maxLineage + 10*9
+
+// Split cuts a whole delta into messages of at most limit encoded bytes each.
+// The parts share d's body. limit below 1 KiB is a programmer's mistake; a
+// delta that needs more than MaxParts messages is an error.
+func (d Delta) Split(limit int) ([]Delta, error) {
+	if limit < 1<<10 {
+		panic(fmt.Sprintf("persistence: a delta cannot be split into messages of %d bytes", limit))
+	}
+	share := min(limit, MaxDeltaBytes) - bodyOverhead
+	parts := max((len(d.Body)+share-1)/share, 1)
+	if parts > MaxParts {
+		return nil, fmt.Errorf("persistence: delta of tick %d has %d bytes: %d messages, at most %d are allowed", d.Tick, len(d.Body), parts, MaxParts)
+	}
+	all := make([]Delta, parts)
+	for i := range all {
+		all[i] = d
+		all[i].Part, all[i].Parts = i+1, parts
+		all[i].Body = d.Body[min(i*share, len(d.Body)):min((i+1)*share, len(d.Body))]
+	}
+	return all, nil
+}
+
+// Joiner puts the parts of deltas together again: the inverse of Split, for the
+// messages of a delta stream in their order. The zero value is ready. A writer
+// that died between two parts leaves some behind; its successor begins the tick
+// again at part 1, and the abandoned ones are dropped.
+type Joiner struct {
+	whole Delta
+	next  int // the part that is due; 0 when none is pending
+}
+
+// Add takes the next message. It returns the whole delta and true with its last
+// part. The body of a delta in one part aliases d's, any other is new.
+func (j *Joiner) Add(d Delta) (Delta, bool, error) {
+	if d.Part == 1 {
+		if j.next > 0 && d.Tick != j.whole.Tick {
+			err := j.broken(d)
+			j.next = 0
+			return Delta{}, false, err
+		}
+		j.next = 0
+		if d.Parts == 1 {
+			return d, true, nil
+		}
+		j.whole, j.next = d, 2
+		j.whole.Body = append([]byte(nil), d.Body...)
+		return Delta{}, false, nil
+	}
+	w := &j.whole
+	if j.next != d.Part || w.Parts != d.Parts || w.Tick != d.Tick || w.Checksum != d.Checksum || w.Lineage != d.Lineage || w.RecordSeq != d.RecordSeq || w.Epoch != d.Epoch {
+		err := j.broken(d)
+		j.next = 0
+		return Delta{}, false, err
+	}
+	w.Body = append(w.Body, d.Body...)
+	if j.next++; d.Part < d.Parts {
+		return Delta{}, false, nil
+	}
+	j.next = 0
+	out := *w
+	out.Part, out.Parts = 1, 1
+	w.Body = nil
+	return out, true, nil
+}
+
+// Pending returns the tick of which parts are missing so far, and whether there is one.
+func (j *Joiner) Pending() (tick uint64, pending bool) { return j.whole.Tick, j.next > 0 }
+
+func (j *Joiner) broken(d Delta) error {
+	reason := fmt.Sprintf("part %d of %d comes first", d.Part, d.Parts)
+	if j.next > 0 {
+		reason = fmt.Sprintf("part %d of %d of tick %d was due, part %d of %d of tick %d came",
+			j.next, j.whole.Parts, j.whole.Tick, d.Part, d.Parts, d.Tick)
+	}
+	return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: reason, Err: ErrGap}
+}

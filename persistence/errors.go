@@ -1,0 +1,152 @@
+package persistence
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that callers branch on. Each log, delta stream and snapshot store of
+// Wind returns them wrapped; test with errors.Is.
+var (
+	// ErrFenced says that the log's last sequence is not the expected one:
+	// somebody else wrote. It is proof that the caller no longer owns the shard.
+	ErrFenced = errors.New("persistence: fenced, the log has grown without us")
+	// ErrAmbiguous says that no acknowledgement came (time-out, disconnect): the
+	// message may be stored or not. Resend the identical bytes with the same
+	// expectation and, if that is refused, read that sequence back.
+	ErrAmbiguous = errors.New("persistence: no acknowledgement, the append may have happened")
+	// ErrFull says that the store refused because of its byte limit. It is not
+	// fencing: hold the tick and raise the alarm.
+	ErrFull = errors.New("persistence: the store is full")
+	// ErrNotFound says that no such message or snapshot is stored.
+	ErrNotFound = errors.New("persistence: not found")
+	// ErrGap says that a message is missing inside the range that was asked for.
+	ErrGap = errors.New("persistence: gap")
+	// ErrCorrupt is what every *CorruptError is.
+	ErrCorrupt = errors.New("persistence: corrupt")
+	// ErrVersion is what every *VersionError is.
+	ErrVersion = errors.New("persistence: unknown format version")
+	// ErrLost is what every *LostError is.
+	ErrLost = errors.New("persistence: history lost")
+	// ErrDiverged is what every *DivergedError is.
+	ErrDiverged = errors.New("persistence: replay diverged")
+)
+
+// CorruptError says that stored bytes are not what was once written, or not in
+// the place where they were written.
+type CorruptError struct {
+	What   string // "record", "delta", "snapshot" or "file"
+	Seq    Seq    // the sequence that is damaged; 0 when unknown
+	Tick   uint64 // the first tick that is no longer proven; 0 when unknown
+	Reason string
+	Rule   string // the invariant of DESIGN.md that is broken: "I2", "I3", "I4"; "" when the bytes alone are
+	Err    error  // the cause, or nil
+}
+
+// Error names sequence and tick first.
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("persistence: %s is corrupt: %s", place(e.What, e.Seq, e.Tick), e.Reason)
+}
+
+// Is reports whether target is ErrCorrupt.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// Unwrap returns the cause.
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// VersionError says that bytes were written by a newer Wind than this one, or
+// by none that ever was. They may be perfectly intact.
+type VersionError struct {
+	What  string // "record", "delta", "snapshot" or "file"
+	Seq   Seq    // where it was met; 0 when unknown
+	Tick  uint64 // the tick expected there; 0 when unknown
+	Found int    // the version that the bytes name
+	Known int    // the newest version that this build reads
+}
+
+// Error names both versions and the way out.
+func (e *VersionError) Error() string {
+	if e.Found > e.Known {
+		return fmt.Sprintf("persistence: %s has format version %d, this build reads up to %d: use a newer build",
+			place(e.What, e.Seq, e.Tick), e.Found, e.Known)
+	}
+	return fmt.Sprintf("persistence: %s has format version %d, this build reads 1 to %d", place(e.What, e.Seq, e.Tick), e.Found, e.Known)
+}
+
+// Is reports whether target is ErrVersion.
+func (e *VersionError) Is(target error) bool { return target == ErrVersion }
+
+// LostError says that the log ends before something that was once committed to
+// it: its tail was cut.
+type LostError struct {
+	Last         Seq    // the log's last sequence
+	LastTick     uint64 // the last tick in the log
+	Evidence     string // what knows more: "the high-water mark", "the delta stream", "snapshot main/3-812-…"
+	EvidenceSeq  Seq    // the sequence that it knows of
+	EvidenceTick uint64 // the tick that it knows of; 0 when it knows none
+}
+
+// Error names the first lost sequence and tick.
+func (e *LostError) Error() string {
+	tick := ""
+	if e.EvidenceTick > 0 {
+		tick = fmt.Sprintf(" and tick %d", e.EvidenceTick)
+	}
+	return fmt.Sprintf("persistence: history lost: the log ends at sequence %d, tick %d, but %s knows sequence %d%s",
+		e.Last, e.LastTick, e.Evidence, e.EvidenceSeq, tick)
+}
+
+// Is reports whether target is ErrLost.
+func (e *LostError) Is(target error) bool { return target == ErrLost }
+
+// DivergedError says that a re-simulated tick is not the tick that was
+// recorded: the game is not deterministic, or it is another build of it.
+type DivergedError struct {
+	Seq      Seq
+	Tick     uint64 // the first tick that differs
+	Recorded uint64 // checksum in the log
+	Computed uint64 // checksum of the re-simulated world; 0 when the tick could not be simulated
+	Reason   string // what differs: "checksum", "outbox", "failures", or why it could not be simulated
+}
+
+// Error names sequence, tick and both checksums.
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s: recorded %016x, computed %016x",
+		e.Tick, e.Seq, e.Reason, e.Recorded, e.Computed)
+}
+
+// Is reports whether target is ErrDiverged.
+func (e *DivergedError) Is(target error) bool { return target == ErrDiverged }
+
+// place words what was found where.
+func place(what string, seq Seq, tick uint64) string {
+	if what == "" {
+		what = "message"
+	}
+	switch {
+	case seq > 0 && tick > 0:
+		return fmt.Sprintf("%s %d (tick %d)", what, seq, tick)
+	case seq > 0:
+		return fmt.Sprintf("%s %d", what, seq)
+	case tick > 0:
+		return fmt.Sprintf("%s of tick %d", what, tick)
+	}
+	return what
+}
+
+// at fills in where an error of a decoder happened: decoders see bytes only.
+func at(err error, seq Seq, tick uint64) error {
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		c := *corrupt
+		c.Seq, c.Tick = seq, tick
+		return &c
+	}
+	var version *VersionError
+	if errors.As(err, &version) {
+		v := *version
+		v.Seq, v.Tick = seq, tick
+		return &v
+	}
+	return err
+}

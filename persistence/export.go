@@ -1,0 +1,219 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Exported says what an export or an import carried.
+type Exported struct {
+	Info      FileInfo
+	First     Seq
+	Last      Seq
+	LastTick  uint64
+	Records   int
+	Deltas    int
+	Snapshots int
+}
+
+// Export writes what src has to an export file, the chain proven on the way: a
+// damaged log is not exported, and leaves no file. src.Deltas and src.Snapshots
+// may be nil.
+func Export(ctx context.Context, path string, src Source) (sum Exported, err error) {
+	if sum.First, err = firstOf(ctx, src.Log); err != nil {
+		return sum, fmt.Errorf("persistence: first sequence of the log: %w", err)
+	}
+	if sum.Last, err = src.Log.Last(ctx); err != nil {
+		return sum, fmt.Errorf("persistence: last sequence of the log: %w", err)
+	}
+	if sum.First == 0 {
+		return sum, fmt.Errorf("%w: the log is empty", ErrNotFound)
+	}
+	if sum.Info, err = describe(ctx, src, sum.First); err != nil {
+		return sum, err
+	}
+	w, err := CreateFile(path, sum.Info)
+	if err != nil {
+		return sum, err
+	}
+	for _, write := range []func(context.Context, *FileWriter, Source, *Exported) error{exportLog, exportDeltas, exportSnapshots} {
+		if err := write(ctx, w, src, &sum); err != nil {
+			w.Abort()
+			return sum, err
+		}
+	}
+	return sum, w.Close()
+}
+
+// describe finds out whose log it is: from genesis, or where that is purged
+// from a snapshot.
+func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
+	if first == 1 {
+		m, err := src.Log.Get(ctx, 1)
+		if err != nil {
+			return FileInfo{}, fmt.Errorf("persistence: genesis: %w", err)
+		}
+		r, err := NewChain(src.Lineage).Next(m)
+		if err != nil {
+			return FileInfo{}, err
+		}
+		g := r.Genesis
+		return FileInfo{Lineage: g.Lineage, Cluster: g.Cluster, Shard: g.Shard, Game: g.Game, TickRate: g.TickRate}, nil
+	}
+	if src.Snapshots != nil {
+		all, err := src.Snapshots.List(ctx)
+		if err != nil {
+			return FileInfo{}, fmt.Errorf("persistence: list of snapshots: %w", err)
+		}
+		if len(all) > 0 {
+			s, err := src.Snapshots.Get(ctx, all[0])
+			return FileInfo{Lineage: s.Lineage, Cluster: s.Cluster, Shard: s.Shard}, err
+		}
+	}
+	return FileInfo{Lineage: src.Lineage}, nil
+}
+
+func exportLog(ctx context.Context, w *FileWriter, src Source, sum *Exported) error {
+	chain := NewChain(src.Lineage)
+	anchored := sum.First == 1
+	for m, err := range src.Log.Read(ctx, sum.First, sum.Last) {
+		switch {
+		case errors.Is(err, ErrGap):
+			err = &CorruptError{What: "record", Seq: chain.Seq() + 1, Tick: chain.Tick() + 1, Rule: "I4", Reason: "it is missing", Err: err}
+		case err == nil && anchored:
+			_, err = chain.Next(m)
+		case err == nil:
+			_, err = chain.Anchor(m)
+			anchored = true
+		}
+		if err != nil {
+			return err
+		}
+		if err := w.Message(m); err != nil {
+			return err
+		}
+		sum.Records++
+	}
+	sum.LastTick = chain.Tick()
+	return nil
+}
+
+func exportDeltas(ctx context.Context, w *FileWriter, src Source, sum *Exported) error {
+	if src.Deltas == nil {
+		return nil
+	}
+	for d, err := range src.Deltas.Read(ctx, 1) {
+		if err != nil {
+			return err
+		}
+		if d.Tick > sum.LastTick {
+			return nil // committed while we were reading
+		}
+		if err := w.Delta(d); err != nil {
+			return err
+		}
+		sum.Deltas++
+	}
+	return nil
+}
+
+func exportSnapshots(ctx context.Context, w *FileWriter, src Source, sum *Exported) error {
+	if src.Snapshots == nil {
+		return nil
+	}
+	all, err := src.Snapshots.List(ctx)
+	if err != nil {
+		return fmt.Errorf("persistence: list of snapshots: %w", err)
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Seq > sum.Last {
+			continue
+		}
+		s, err := src.Snapshots.Get(ctx, all[i])
+		if err != nil {
+			return fmt.Errorf("persistence: snapshot %s: %w", all[i].Name, err)
+		}
+		if err := w.Snapshot(s); err != nil {
+			return err
+		}
+		sum.Snapshots++
+	}
+	return nil
+}
+
+// Import appends what f holds to stores that are empty, the chain proven on the
+// way. deltas and snapshots may be nil. A file whose log does not begin with
+// genesis cannot become a log again and is refused.
+func Import(ctx context.Context, f *File, log LogWriter, deltas DeltaWriter, snapshots SnapshotWriter) (sum Exported, err error) {
+	sum.Info = f.Info()
+	if sum.First, err = f.Log().First(ctx); err != nil {
+		return sum, err
+	}
+	if sum.First != 1 {
+		return sum, fmt.Errorf("persistence: the file begins with record %d, only one that begins with genesis can be imported", sum.First)
+	}
+	if last, err := log.Last(ctx); err != nil || last != 0 {
+		return sum, errors.Join(err, fmt.Errorf("persistence: the shard's log has %d records already, import needs an empty one", last))
+	}
+	if sum.Last, err = f.Log().Last(ctx); err != nil {
+		return sum, err
+	}
+	chain := NewChain(sum.Info.Lineage)
+	for m, err := range f.Log().Read(ctx, 1, sum.Last) {
+		if err != nil {
+			return sum, err
+		}
+		if _, err := chain.Next(m); err != nil {
+			return sum, err
+		}
+		if err := log.Append(ctx, m, m.Seq-1); err != nil {
+			return sum, fmt.Errorf("persistence: record %d: %w", m.Seq, err)
+		}
+		sum.Records++
+	}
+	sum.LastTick = chain.Tick()
+	if err := importDeltas(ctx, f, deltas, &sum); err != nil {
+		return sum, err
+	}
+	return sum, importSnapshots(ctx, f, snapshots, &sum)
+}
+
+func importDeltas(ctx context.Context, f *File, to DeltaWriter, sum *Exported) error {
+	from := f.Deltas()
+	if from == nil || to == nil {
+		return nil
+	}
+	for d, err := range from.Read(ctx, 1) {
+		if err != nil {
+			return err
+		}
+		if err := to.Publish(ctx, []Delta{d}); err != nil {
+			return fmt.Errorf("persistence: delta of tick %d: %w", d.Tick, err)
+		}
+		sum.Deltas++
+	}
+	return nil
+}
+
+func importSnapshots(ctx context.Context, f *File, to SnapshotWriter, sum *Exported) error {
+	from := f.Snapshots()
+	if from == nil || to == nil {
+		return nil
+	}
+	all, err := from.List(ctx)
+	if err != nil {
+		return err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		s, err := from.Get(ctx, all[i])
+		if err != nil {
+			return err
+		}
+		if err := to.Put(ctx, s); err != nil {
+			return fmt.Errorf("persistence: snapshot %s: %w", s.Name(), err)
+		}
+		sum.Snapshots++
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package persistence
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+)
+
+// The export file: magic and version, chunks, the index as the last chunk, a
+// trailer. FORMAT.md, "The export file", has the byte tables.
+const (
+	fileMagic    = "WINDLOG\n"
+	fileEnd      = "WINDEND\n"
+	prefixBytes  = 16 // magic, version, zero
+	chunkMagic   = "CHNK"
+	chunkBytes   = 72 // header of a chunk
+	hashedBytes  = 56 // of it, what its hash covers beside the payload
+	indexBytes   = 8 + hashedBytes
+	trailerBytes = 40
+	chunkTarget  = 1 << 20 // raw bytes after which a chunk is closed
+	maxChunkRaw  = 2 * MaxSnapshotBytes
+)
+
+// chunkKind says what a chunk holds.
+type chunkKind uint8
+
+const (
+	chunkInfo chunkKind = iota + 1
+	chunkLog
+	chunkDeltas
+	chunkSnapshot
+	chunkIndex
+)
+
+const (
+	codecNone = 0
+	codecZstd = 1
+)
+
+// chunk is the header of a chunk.
+type chunk struct {
+	offset  int64 // in the file; not in the header itself
+	kind    chunkKind
+	codec   uint8
+	entries uint32
+	first   uint64 // log: sequence; deltas: tick; snapshot: sequence
+	last    uint64
+	tick    uint64 // the first tick in it
+	raw     uint64 // bytes of the payload
+	stored  uint64 // bytes of it in the file
+	hash    Hash   // of the 56 bytes before it and the stored payload
+}
+
+// append writes the header, whose hash must be set, to b.
+func (c *chunk) append(b []byte) []byte {
+	b = c.appendHashed(b)
+	return append(b, c.hash[:]...)
+}
+
+func (c *chunk) appendHashed(b []byte) []byte {
+	b = append(b, chunkMagic...)
+	b = append(b, byte(c.kind), c.codec, 0, 0)
+	b = binary.LittleEndian.AppendUint32(b, c.entries)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	for _, v := range []uint64{c.first, c.last, c.tick, c.raw, c.stored} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+// parseHashed reads what appendHashed wrote. room is how many payload bytes the
+// file can hold behind the header.
+func parseHashed(b []byte, offset int64, room int64) (chunk, error) {
+	c := chunk{offset: offset, kind: chunkKind(b[4]), codec: b[5], entries: binary.LittleEndian.Uint32(b[8:])}
+	c.first, c.last = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+	c.tick = binary.LittleEndian.Uint64(b[32:])
+	c.raw, c.stored = binary.LittleEndian.Uint64(b[40:]), binary.LittleEndian.Uint64(b[48:])
+	switch {
+	case string(b[:4]) != chunkMagic:
+		return c, fmt.Errorf("no chunk at byte %d", offset)
+	case c.kind < chunkInfo || c.kind > chunkIndex || c.codec > codecZstd || b[6] != 0 || b[7] != 0 || binary.LittleEndian.Uint32(b[12:]) != 0:
+		return c, fmt.Errorf("a chunk of unknown kind at byte %d", offset)
+	case room < 0 || c.stored > uint64(room) || c.raw > maxChunkRaw || (c.codec == codecNone && c.raw != c.stored):
+		return c, fmt.Errorf("the chunk at byte %d says %d bytes, %d are left", offset, c.stored, max(room, 0))
+	case uint64(c.entries) > c.raw || c.first > c.last:
+		return c, fmt.Errorf("the chunk at byte %d says %d entries from %d to %d in %d bytes", offset, c.entries, c.first, c.last, c.raw)
+	}
+	return c, nil
+}
+
+// sum returns the hash that a chunk with this payload has.
+func (c *chunk) sum(payload []byte) Hash {
+	h := xxh3.New()
+	_, _ = h.Write(c.appendHashed(make([]byte, 0, chunkBytes)))
+	_, _ = h.Write(payload)
+	return h.Sum128().Bytes()
+}
+
+// what names a chunk's content for errors.
+func (c *chunk) what() string {
+	switch c.kind {
+	case chunkLog:
+		return fmt.Sprintf("records %d to %d", c.first, c.last)
+	case chunkDeltas:
+		return fmt.Sprintf("deltas of ticks %d to %d", c.first, c.last)
+	case chunkSnapshot:
+		return fmt.Sprintf("the snapshot at record %d", c.first)
+	case chunkInfo:
+		return "the description"
+	}
+	return "the index"
+}
+
+// corrupt names what is damaged with sequence and tick.
+func (c *chunk) corrupt(format string, args ...any) error {
+	e := &CorruptError{What: "file", Tick: c.tick, Reason: c.what() + ": " + fmt.Sprintf(format, args...)}
+	if c.kind == chunkLog || c.kind == chunkSnapshot {
+		e.What, e.Seq = "file at record", Seq(c.first)
+	}
+	return e
+}
+
+// FileInfo says whose history a file holds.
+type FileInfo struct {
+	Lineage  string
+	Cluster  string
+	Shard    string
+	Game     string
+	TickRate int // ticks per second
+}
+
+func (i *FileInfo) encode() ([]byte, error) {
+	w := newWriter(nil)
+	w.mapLen(8)
+	w.uint(keyVersion, FormatVersion)
+	w.str("kind", "export", maxKindBytes)
+	w.str("lineage", i.Lineage, maxLineage)
+	w.str("cluster", i.Cluster, maxShardBytes)
+	w.str("shard", i.Shard, maxShardBytes)
+	w.str("game", i.Game, maxNameBytes)
+	w.limit("rate", i.TickRate, 240)
+	w.uint("rate", uint64(i.TickRate))
+	w.seal(0)
+	return w.done()
+}
+
+func decodeInfo(b []byte) (FileInfo, error) {
+	r, f, err := open("file", b, 4<<10)
+	if err != nil {
+		return FileInfo{}, err
+	}
+	if kind := f.str("kind", maxKindBytes); kind != "export" {
+		r.fail("unknown kind %q", kind)
+	}
+	i := FileInfo{Lineage: f.str("lineage", maxLineage), Cluster: f.str("cluster", maxShardBytes), Shard: f.str("shard", maxShardBytes), Game: f.str("game", maxNameBytes)}
+	i.TickRate = f.count("rate", 240)
+	return i, r.close(f)
+}

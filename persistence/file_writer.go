@@ -1,0 +1,165 @@
+package persistence
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"github.com/zeebo/xxh3"
+)
+
+// FileWriter writes an export file. Nothing stands under the file's name before
+// Close has succeeded. It is for one goroutine.
+type FileWriter struct {
+	path   string
+	file   *os.File
+	w      *bufio.Writer
+	offset int64
+	index  []chunk
+	open   chunk // the chunk that is being filled
+	raw    []byte
+	err    error // the first one; it sticks
+}
+
+// CreateFile begins an export file for the shard that info describes. A file of
+// that name that exists is replaced by Close.
+func CreateFile(path string, info FileInfo) (*FileWriter, error) {
+	description, err := info.encode()
+	if err != nil {
+		return nil, fmt.Errorf("persistence: cannot describe the file: %w", err)
+	}
+	f, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("persistence: %w", err)
+	}
+	w := &FileWriter{path: path, file: f, w: bufio.NewWriterSize(f, 1<<20)}
+	prefix := append([]byte(fileMagic), make([]byte, 8)...)
+	binary.LittleEndian.PutUint32(prefix[8:], FormatVersion)
+	w.write(prefix)
+	w.entry(chunkInfo, 0, 0, description)
+	w.flush()
+	return w, w.err
+}
+
+// Message appends a record of the log. The sequences must be consecutive.
+func (w *FileWriter) Message(m Message) error {
+	if w.open.kind == chunkLog && w.open.entries > 0 && uint64(m.Seq) != w.open.last+1 {
+		return w.fail(fmt.Errorf("persistence: record %d cannot follow record %d in a file", m.Seq, w.open.last))
+	}
+	w.entry(chunkLog, uint64(m.Seq), m.Header.FirstTick, m.Body)
+	return w.err
+}
+
+// Delta appends a whole delta or a gap.
+func (w *FileWriter) Delta(d Delta) error {
+	body, err := d.Encode(nil)
+	if err != nil {
+		return w.fail(err)
+	}
+	w.entry(chunkDeltas, d.Tick, d.FirstTick(), body)
+	return w.err
+}
+
+// Snapshot appends a snapshot.
+func (w *FileWriter) Snapshot(s Snapshot) error {
+	body, err := s.Encode(nil)
+	if err != nil {
+		return w.fail(err)
+	}
+	w.flush() // each in a chunk of its own
+	w.entry(chunkSnapshot, uint64(s.Seq), s.Tick, body)
+	w.flush()
+	return w.err
+}
+
+// Close writes index and trailer, syncs, and gives the file its name. After an
+// error of any method the file is removed instead and the error returned.
+func (w *FileWriter) Close() error {
+	w.flush()
+	at := w.offset
+	for i := range w.index {
+		w.raw = binary.LittleEndian.AppendUint64(w.raw, uint64(w.index[i].offset))
+		w.raw = w.index[i].appendHashed(w.raw)
+	}
+	w.open = chunk{kind: chunkIndex, entries: uint32(len(w.index))}
+	w.flush()
+	trailer := binary.LittleEndian.AppendUint64(nil, uint64(at))
+	trailer = binary.LittleEndian.AppendUint64(trailer, uint64(w.offset+trailerBytes))
+	trailer = binary.LittleEndian.AppendUint64(trailer, uint64(len(w.index)))
+	trailer = binary.LittleEndian.AppendUint64(trailer, xxh3.Hash(trailer))
+	w.write(append(trailer, fileEnd...))
+	if w.err == nil {
+		w.fail(w.w.Flush())
+	}
+	if w.err == nil {
+		w.fail(w.file.Sync())
+	}
+	w.fail(w.file.Close())
+	if w.err == nil {
+		w.fail(os.Rename(w.path+".partial", w.path))
+	}
+	if w.err != nil {
+		_ = os.Remove(w.path + ".partial")
+		return fmt.Errorf("persistence: writing %s: %w", w.path, w.err)
+	}
+	return nil
+}
+
+// Abort gives up: nothing is left.
+func (w *FileWriter) Abort() {
+	_ = w.file.Close()
+	_ = os.Remove(w.path + ".partial")
+}
+
+// entry appends one entry to the open chunk, or opens another one.
+func (w *FileWriter) entry(kind chunkKind, at, tick uint64, body []byte) {
+	if w.open.kind != kind || len(w.raw) >= chunkTarget {
+		w.flush()
+		w.open = chunk{kind: kind, first: at, tick: tick}
+	}
+	w.raw = binary.AppendUvarint(w.raw, uint64(len(body)))
+	w.raw = append(w.raw, body...)
+	w.open.last = at
+	w.open.entries++
+}
+
+// flush writes the open chunk.
+func (w *FileWriter) flush() {
+	c := w.open
+	if c.kind == 0 {
+		return
+	}
+	payload := w.raw
+	c.offset, c.raw = w.offset, uint64(len(w.raw))
+	if c.kind == chunkLog || c.kind == chunkDeltas {
+		if packed := compress(nil, w.raw); len(packed) < len(w.raw) {
+			c.codec, payload = codecZstd, packed
+		}
+	}
+	c.stored = uint64(len(payload))
+	c.hash = c.sum(payload)
+	w.write(c.append(nil))
+	w.write(payload)
+	if c.kind != chunkIndex {
+		w.index = append(w.index, c)
+	}
+	w.open, w.raw = chunk{}, w.raw[:0]
+}
+
+func (w *FileWriter) write(b []byte) {
+	if w.err != nil {
+		return
+	}
+	n, err := w.w.Write(b)
+	w.offset += int64(n)
+	w.fail(err)
+}
+
+// fail keeps the first error and returns it.
+func (w *FileWriter) fail(err error) error {
+	if w.err == nil {
+		w.err = err
+	}
+	return w.err
+}

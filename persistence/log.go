@@ -1,0 +1,80 @@
+package persistence
+
+import (
+	"context"
+	"iter"
+)
+
+// LogReader is what reading a shard's log takes. Memory, File and the JetStream
+// log have it.
+type LogReader interface {
+	// Last returns the last sequence, 0 when the log is empty.
+	Last(ctx context.Context) (Seq, error)
+	// Get returns one message as the log's leader has it, or ErrNotFound.
+	Get(ctx context.Context, seq Seq) (Message, error)
+	// Read yields the messages from first to last, both included, in order.
+	// A missing one is yielded as ErrGap, which ends the reading.
+	Read(ctx context.Context, first, last Seq) iter.Seq2[Message, error]
+}
+
+// LogWriter is what a log offers to the shard's owner.
+type LogWriter interface {
+	LogReader
+	// Append stores m at expect+1 if expect is the last sequence, else it
+	// returns ErrFenced. nil means stored there, once; ErrAmbiguous means
+	// unknown, ErrFull that nothing was stored.
+	Append(ctx context.Context, m Message, expect Seq) error
+	// Purge removes the messages below the sequence, never the last one.
+	Purge(ctx context.Context, below Seq) error
+}
+
+// firster is a log that can say where it begins; a log that cannot is complete.
+type firster interface {
+	// First returns the first sequence that is stored, 0 when the log is empty.
+	First(ctx context.Context) (Seq, error)
+}
+
+// firstOf returns the first sequence of a log, 0 when it is empty.
+func firstOf(ctx context.Context, log LogReader) (Seq, error) {
+	if f, ok := log.(firster); ok {
+		return f.First(ctx)
+	}
+	last, err := log.Last(ctx)
+	return min(last, 1), err
+}
+
+// DeltaReader is what reading a shard's delta stream takes.
+type DeltaReader interface {
+	// Last returns the stream's last message without its body, false when the
+	// stream is empty. If its Part is not its Parts, its tick is incomplete.
+	Last(ctx context.Context) (Delta, bool, error)
+	// Read yields whole deltas (parts joined) and gaps in order, beginning with
+	// the first that ends at or after the tick. Bodies are valid until the next.
+	// Parts at the end that their writer did not complete are not yielded.
+	Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta, error]
+}
+
+// DeltaWriter is what a delta stream offers to the shard's owner.
+type DeltaWriter interface {
+	DeltaReader
+	// Publish appends whole deltas or gaps in order, split where they must be.
+	// It is fenced by the stream's last message as this handle knows it: ErrFenced
+	// says that somebody else published; Last makes the handle see it.
+	Publish(ctx context.Context, deltas []Delta) error
+}
+
+// SnapshotReader is what reading a shard's snapshots takes.
+type SnapshotReader interface {
+	// List returns the snapshots, newest (highest sequence) first.
+	List(ctx context.Context) ([]SnapshotInfo, error)
+	// Get returns one, its bytes verified, or ErrNotFound.
+	Get(ctx context.Context, info SnapshotInfo) (Snapshot, error)
+}
+
+// SnapshotWriter is what a snapshot store offers to who takes snapshots.
+type SnapshotWriter interface {
+	SnapshotReader
+	// Put stores s under its name, reads it back and verifies it. A name that
+	// exists is not written again.
+	Put(ctx context.Context, s Snapshot) error
+}

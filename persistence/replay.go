@@ -1,0 +1,359 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Source is what a replay, a check or an export reads: a shard's log, and, where
+// there are any, its deltas and snapshots.
+type Source struct {
+	Log       LogReader
+	Deltas    DeltaReader    // nil: none
+	Snapshots SnapshotReader // nil: none
+	Lineage   string         // that the log must have; "" for any
+	High      Seq            // etcd's high-water mark; 0 for none
+}
+
+// ReplayOptions say how a log is replayed. The zero value re-simulates all of it
+// from its genesis.
+type ReplayOptions struct {
+	To         uint64                   // stop after this tick; 0 means the last one
+	Verify     bool                     // also: the cached checksum against a full recomputation at the end, deltas against the log, and whether the log's tail was cut
+	FromDeltas bool                     // apply the delta stream and simulate nothing
+	Snapshot   *Snapshot                // start here, not at genesis
+	Now        func() time.Time         // the caller's clock, for Elapsed; nil measures nothing
+	Each       func(w *ecs.World) error // sees the world after every tick; it may only read; its error ends the replay
+}
+
+// ReplayResult says what a replay did, also when it ended with an error.
+type ReplayResult struct {
+	Ticks          uint64 // ticks replayed
+	From           uint64 // the first of them; 0 when there was none
+	To             uint64 // the last of them that agreed: the state's tick
+	Records        int    // records proven
+	Checksum       uint64 // of the world after To; computed, not recorded
+	Epoch          Epoch  // in force at To
+	Seq            Seq    // the last record read
+	Snapshot       string // where it started; "" for genesis
+	Diverged       bool
+	FirstDivergent uint64        // tick; 0 when none
+	DivergentSeq   Seq           // record of that tick
+	Recorded       uint64        // checksum recorded at FirstDivergent
+	Computed       uint64        // checksum computed at FirstDivergent
+	Notes          []string      // what may explain a divergence: another schema, another build
+	Elapsed        time.Duration // by the caller's clock
+}
+
+// TicksPerSecond returns the speed, 0 when nothing was measured.
+func (r ReplayResult) TicksPerSecond() float64 {
+	if r.Elapsed <= 0 {
+		return 0
+	}
+	return float64(r.Ticks) / r.Elapsed.Seconds()
+}
+
+// Replay rebuilds a world from what was stored of it. It is for one Run, by one
+// goroutine.
+type Replay struct {
+	game   ecs.Game
+	src    Source
+	o      ReplayOptions
+	chain  *Chain
+	world  *ecs.World
+	result ReplayResult
+}
+
+// NewReplay returns a replay of what game once ran.
+func NewReplay(game ecs.Game, src Source, o ReplayOptions) *Replay {
+	return &Replay{game: game, src: src, o: o}
+}
+
+// World returns the world where Run left it, nil when it never had one.
+func (p *Replay) World() *ecs.World { return p.world }
+
+// Run replays. Errors: *CorruptError (and what it wraps), *VersionError,
+// *DivergedError, *LostError (only with Verify, after all was replayed), ErrGap
+// when the delta stream does not have a tick, ErrNotFound when there is nothing
+// to start from, and the stores' own.
+func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
+	var began time.Time
+	if p.o.Now != nil {
+		began = p.o.Now()
+	}
+	err := p.run(ctx)
+	if p.o.Now != nil {
+		p.result.Elapsed = p.o.Now().Sub(began)
+	}
+	var d *DivergedError
+	if errors.As(err, &d) {
+		p.result.Diverged, p.result.FirstDivergent, p.result.DivergentSeq = true, d.Tick, d.Seq
+		p.result.Recorded, p.result.Computed = d.Recorded, d.Computed
+	}
+	return p.result, err
+}
+
+func (p *Replay) run(ctx context.Context) error {
+	last, err := p.src.Log.Last(ctx)
+	if err != nil {
+		return fmt.Errorf("persistence: last sequence of the log: %w", err)
+	}
+	if last == 0 {
+		return p.lost(ctx, 0, fmt.Errorf("%w: the log is empty", ErrNotFound))
+	}
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	if p.o.FromDeltas {
+		err = p.applyDeltas(ctx, last)
+	} else {
+		err = p.simulate(ctx, last)
+	}
+	if err != nil {
+		return err
+	}
+	if p.o.To > 0 && p.world.Tick() < p.o.To {
+		err = fmt.Errorf("%w: tick %d, the last one is %d", ErrNotFound, p.o.To, p.world.Tick())
+	}
+	if !p.o.Verify {
+		return err
+	}
+	if sum := p.world.Recompute(); sum != p.world.Checksum() {
+		return &DivergedError{Seq: p.result.Seq, Tick: p.world.Tick(), Recorded: p.world.Checksum(), Computed: sum, Reason: "full recomputation of the checksum"}
+	}
+	return p.lost(ctx, last, err)
+}
+
+// lost returns a *LostError if the log, which ends at last, was cut, else err.
+func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
+	known, gathered := GatherEvidence(ctx, p.src.Deltas, p.src.Snapshots, p.src.High)
+	if gathered != nil {
+		return gathered
+	}
+	lastTick := uint64(0)
+	if last > 0 {
+		m, got := p.src.Log.Get(ctx, last)
+		if got != nil {
+			return fmt.Errorf("persistence: last record: %w", got)
+		}
+		r, bad := DecodeRecord(m.Body)
+		if bad != nil {
+			return at(bad, last, 0)
+		}
+		lastTick = r.LastTick()
+	}
+	if lost := LostHistory(last, lastTick, known...); lost != nil {
+		return lost
+	}
+	return err
+}
+
+// start makes the world that the replay begins with.
+func (p *Replay) start(ctx context.Context) error {
+	first, err := firstOf(ctx, p.src.Log)
+	if err != nil {
+		return fmt.Errorf("persistence: first sequence of the log: %w", err)
+	}
+	snap := p.o.Snapshot
+	if snap == nil && (first > 1 || p.o.FromDeltas) {
+		if snap, err = p.findSnapshot(ctx, first); err != nil {
+			return err
+		}
+	}
+	if snap != nil {
+		return p.startSnapshot(ctx, snap)
+	}
+	return p.startGenesis(ctx)
+}
+
+func (p *Replay) startGenesis(ctx context.Context) error {
+	p.chain = NewChain(p.src.Lineage)
+	m, err := p.src.Log.Get(ctx, 1)
+	if errors.Is(err, ErrNotFound) {
+		return &CorruptError{What: "record", Seq: 1, Tick: 1, Rule: "I4", Reason: "genesis is missing", Err: err}
+	}
+	if err != nil {
+		return fmt.Errorf("persistence: genesis: %w", err)
+	}
+	r, err := p.chain.Next(m)
+	if err != nil {
+		return err
+	}
+	g := r.Genesis
+	if g.Game != p.game.Name {
+		return fmt.Errorf("persistence: the log is of game %q, this is %q", g.Game, p.game.Name)
+	}
+	if g.TickRate != p.game.TickRate {
+		p.note("recorded at %d ticks per second, this build has %d", g.TickRate, p.game.TickRate)
+	}
+	if p.world, err = ecs.New(p.game, ecs.Config{Seed: g.Seed, Options: g.Options}); err != nil {
+		return fmt.Errorf("persistence: world of genesis: %w", err)
+	}
+	p.noteSchema("genesis", g.Build)
+	p.result.Records, p.result.Seq, p.result.Epoch = 1, 1, r.Epoch
+	return nil
+}
+
+func (p *Replay) startSnapshot(ctx context.Context, s *Snapshot) error {
+	if p.src.Lineage != "" && s.Lineage != p.src.Lineage {
+		return &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: fmt.Sprintf("it is of lineage %s, not %s", s.Lineage, p.src.Lineage)}
+	}
+	m, err := p.src.Log.Get(ctx, s.Seq)
+	if err == nil {
+		r, decoded := DecodeRecord(m.Body)
+		if decoded != nil {
+			return at(decoded, s.Seq, s.Tick)
+		}
+		if err := s.Verify(r, m.Body); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("persistence: record of snapshot %s: %w", s.Name(), err)
+	}
+	if p.world, err = RestoreSnapshot(p.game, s); err != nil {
+		return err
+	}
+	p.chain = ChainFrom(s)
+	p.result.Snapshot, p.result.Seq, p.result.Epoch = s.Name(), s.Seq, s.Epoch
+	p.result.To, p.result.Checksum = s.Tick, s.Checksum
+	return nil
+}
+
+// RestoreSnapshot returns the world that s holds, its full checksum recomputed
+// and compared.
+func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
+	w, err := ecs.Restore(game, s.Body)
+	if err != nil {
+		return nil, &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: err.Error(), Err: err}
+	}
+	if w.Tick() != s.Tick || w.Checksum() != s.Checksum || w.Recompute() != s.Checksum {
+		return nil, &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick,
+			Reason: fmt.Sprintf("it says tick %d and checksum %016x, it holds tick %d and %016x (recomputed %016x)",
+				s.Tick, s.Checksum, w.Tick(), w.Checksum(), w.Recompute())}
+	}
+	return w, nil
+}
+
+// findSnapshot returns the oldest snapshot that what is stored continues, nil
+// when the beginning does as well.
+func (p *Replay) findSnapshot(ctx context.Context, first Seq) (*Snapshot, error) {
+	firstDelta := uint64(0)
+	if p.o.FromDeltas {
+		d, err := p.firstDelta(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if firstDelta = d.FirstTick(); firstDelta == 1 && first == 1 {
+			return nil, nil
+		}
+	}
+	var all []SnapshotInfo
+	if p.src.Snapshots != nil {
+		var err error
+		if all, err = p.src.Snapshots.List(ctx); err != nil {
+			return nil, fmt.Errorf("persistence: list of snapshots: %w", err)
+		}
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Seq+1 < first {
+			continue
+		}
+		s, err := p.src.Snapshots.Get(ctx, all[i])
+		if err != nil {
+			return nil, fmt.Errorf("persistence: snapshot %s: %w", all[i].Name, err)
+		}
+		if s.Tick+1 >= firstDelta {
+			return &s, nil
+		}
+	}
+	if firstDelta > 1 {
+		return nil, fmt.Errorf("%w: the delta stream begins at tick %d and no snapshot leads to it", ErrNotFound, firstDelta)
+	}
+	return nil, fmt.Errorf("%w: the log begins at record %d and no snapshot leads to it", ErrNotFound, first)
+}
+
+func (p *Replay) firstDelta(ctx context.Context) (Delta, error) {
+	if p.src.Deltas == nil {
+		return Delta{}, fmt.Errorf("%w: there is no delta stream", ErrNotFound)
+	}
+	for d, err := range p.src.Deltas.Read(ctx, 1) {
+		return d, err
+	}
+	return Delta{}, fmt.Errorf("%w: the delta stream is empty", ErrNotFound)
+}
+
+// simulate steps the world through the log.
+func (p *Replay) simulate(ctx context.Context, last Seq) error {
+	for r, err := range proven(p.src.Log.Read(ctx, p.chain.Seq()+1, last), p.chain) {
+		if err != nil {
+			return err
+		}
+		p.result.Records++
+		p.result.Seq, p.result.Epoch = r.Seq, r.Epoch
+		if r.Kind == KindEpoch {
+			p.noteSchema(fmt.Sprintf("epoch %d", r.Epoch), r.EpochStart.Build)
+		}
+		if p.o.To > 0 && r.FirstTick() > p.o.To {
+			return nil
+		}
+		err := Resimulate(p.world, r, p.o.To, func(*TickRecord, ecs.Output) error { return p.ticked() })
+		if err != nil {
+			return err
+		}
+		if p.o.To > 0 && p.world.Tick() >= p.o.To {
+			return nil
+		}
+	}
+	return nil
+}
+
+// ticked counts a tick that agrees.
+func (p *Replay) ticked() error {
+	if p.result.Ticks++; p.result.Ticks == 1 {
+		p.result.From = p.world.Tick()
+	}
+	p.result.To, p.result.Checksum = p.world.Tick(), p.world.Checksum()
+	if p.o.Each != nil {
+		return p.o.Each(p.world)
+	}
+	return nil
+}
+
+func (p *Replay) note(format string, args ...any) {
+	p.result.Notes = append(p.result.Notes, fmt.Sprintf(format, args...))
+}
+
+// noteSchema remembers that the recording build had other types.
+func (p *Replay) noteSchema(when string, b ecs.Build) {
+	if have := p.world.Schema().Hash(); b.SchemaHash != 0 && b.SchemaHash != have {
+		p.note("%s was recorded with schema %016x (build %s, %s), this build has %016x", when, b.SchemaHash, b.ID, b.GoVersion, have)
+	}
+}
+
+// proven yields the records of messages as the chain proves them, and ends with
+// the first error. A gap is a broken chain.
+func proven(messages iter.Seq2[Message, error], chain *Chain) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		for m, err := range messages {
+			if errors.Is(err, ErrGap) {
+				err = &CorruptError{What: "record", Seq: chain.Seq() + 1, Tick: chain.Tick() + 1, Rule: "I4", Reason: "it is missing", Err: err}
+			}
+			var r *Record
+			if err == nil {
+				r, err = chain.Next(m)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}

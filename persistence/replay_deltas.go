@@ -1,0 +1,109 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// applyDeltas brings the world forward by the delta stream alone. With Verify
+// every delta is compared with the log's record of its tick.
+func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
+	next, stop := func() (loggedTick, error, bool) { return loggedTick{}, nil, false }, func() {}
+	if p.o.Verify {
+		next, stop = iter.Pull2(loggedTicks(proven(p.src.Log.Read(ctx, p.chain.Seq()+1, last), p.chain)))
+	}
+	defer stop()
+	for d, err := range p.src.Deltas.Read(ctx, p.world.Tick()+1) {
+		if err != nil {
+			return err
+		}
+		if p.o.To > 0 && d.FirstTick() > p.o.To {
+			return nil
+		}
+		if err := p.follows(&d); err != nil {
+			return err
+		}
+		if p.o.Verify {
+			logged, err, ok := next()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return nil // deltas of ticks that the log does not have: lost reports it
+			}
+			if err := logged.compare(&d); err != nil {
+				return err
+			}
+		}
+		if err := p.world.Apply(d.Body); err != nil {
+			return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: err.Error(), Err: err}
+		}
+		if have := p.world.Checksum(); have != d.Checksum {
+			return &DivergedError{Seq: d.RecordSeq, Tick: d.Tick, Recorded: d.Checksum, Computed: have, Reason: "checksum of the delta"}
+		}
+		p.result.Seq, p.result.Epoch = d.RecordSeq, d.Epoch
+		if err := p.ticked(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follows says whether d is the delta of the tick that is due.
+func (p *Replay) follows(d *Delta) error {
+	due := p.world.Tick() + 1
+	switch {
+	case d.Lineage != p.chain.Lineage() && p.chain.Lineage() != "":
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("it is of lineage %s, not %s", d.Lineage, p.chain.Lineage())}
+	case d.Gap != nil:
+		return fmt.Errorf("%w: ticks %d to %d are not in the delta stream: %s", ErrGap, d.Gap.FromTick, d.Gap.ToTick, d.Gap.Reason)
+	case d.Tick < due:
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Rule: "I2", Reason: fmt.Sprintf("it comes where tick %d is due", due)}
+	case d.Tick > due:
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: due, Reason: fmt.Sprintf("it is missing, tick %d comes next", d.Tick), Err: ErrGap}
+	}
+	return nil
+}
+
+// loggedTick is a tick with the record that holds it.
+type loggedTick struct {
+	seq   Seq
+	epoch Epoch
+	tick  *TickRecord
+}
+
+// loggedTicks yields the ticks of records.
+func loggedTicks(records iter.Seq2[*Record, error]) iter.Seq2[loggedTick, error] {
+	return func(yield func(loggedTick, error) bool) {
+		for r, err := range records {
+			if err != nil {
+				yield(loggedTick{}, err)
+				return
+			}
+			for i := range r.Ticks {
+				if !yield(loggedTick{seq: r.Seq, epoch: r.Epoch, tick: &r.Ticks[i]}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// compare says whether d is the delta of the logged tick.
+func (l loggedTick) compare(d *Delta) error {
+	bad := func(what string, have, want any) error {
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("its %s is %v, the log has %v", what, have, want)}
+	}
+	switch {
+	case d.Tick != l.tick.Tick:
+		return bad("tick", d.Tick, l.tick.Tick)
+	case d.RecordSeq != l.seq:
+		return bad("record", d.RecordSeq, l.seq)
+	case d.Epoch != l.epoch:
+		return bad("epoch", d.Epoch, l.epoch)
+	case d.Checksum != l.tick.Checksum:
+		return bad("checksum", hex16(d.Checksum), hex16(l.tick.Checksum))
+	}
+	return nil
+}
