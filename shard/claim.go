@@ -1,0 +1,185 @@
+package shard
+
+import (
+	"fmt"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// claim is PhaseClaim: read the standing, wait while another node owns, look at the log's end, bid.
+func (o *Owner) claim(ev Event) {
+	switch ev.Kind {
+	case EventStanding:
+		if ev.Err != nil {
+			o.again()
+			return
+		}
+		o.bidOn(ev.Standing)
+	case EventFree:
+		o.ask(Action{Kind: ActionStanding})
+	case EventTail:
+		if ev.Err != nil {
+			o.again()
+			return
+		}
+		o.bid(ev.Tail)
+	case EventClaimed:
+		if ev.Err != nil || !ev.Granted {
+			// Lost to another node, or granted without our hearing of it: the standing tells.
+			o.asked = Action{Kind: ActionStanding}
+			o.again()
+			return
+		}
+		o.bidOn(Standing{Owner: o.cfg.Node, OwnerLease: o.asked.Bid.Lease, Epoch: o.asked.Bid.Epoch})
+	}
+}
+
+// bidOn decides by the standing whether this node may bid.
+func (o *Owner) bidOn(s Standing) {
+	o.standing = s
+	switch {
+	case s.Halted != "":
+		o.stop(fmt.Errorf("%w: %s", ErrHalted, s.Halted))
+	case s.Lineage != "" && s.Lineage != o.cfg.Genesis.Lineage:
+		o.stop(fmt.Errorf("%w: the shard's lineage is %s, the log's is %s: this is not its log", ErrRefused, s.Lineage, o.cfg.Genesis.Lineage))
+	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID && s.Epoch == o.bade:
+		o.granted(s.Epoch) // perhaps by a bid whose answer was lost
+	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID:
+		o.tell(Action{Kind: ActionHandOver, Epoch: s.Epoch, Clean: true}) // left by an earlier owner of this process
+		o.asked = Action{Kind: ActionStanding}
+		o.again()
+	case s.Owner != "":
+		o.ask(Action{Kind: ActionAwait, Standing: s})
+	case o.now >= o.lease.Until:
+		o.asked = Action{Kind: ActionStanding} // the node has no lease at the moment
+		o.again()
+	default:
+		o.ask(Action{Kind: ActionTail})
+	}
+}
+
+// bid claims with an epoch above all that were ever granted or written: etcd may have been
+// restored from an old backup, a log may be copied from elsewhere.
+func (o *Owner) bid(t Tail) {
+	s := o.standing
+	switch {
+	case t.Missing && s.Epoch > 0:
+		o.halt(fmt.Errorf("%w: epoch %d was granted, but the log does not exist", ErrHistoryLost, s.Epoch))
+	case t.Missing:
+		o.stop(fmt.Errorf("%w: the log does not exist", ErrRefused))
+	case t.LimitBytes > 0 && t.UsedBytes > t.LimitBytes/100*95:
+		o.stop(fmt.Errorf("%w: %d of %d bytes are used, a shard is not claimed over 95 %%: raise the limit, or purge below a snapshot", ErrFull, t.UsedBytes, t.LimitBytes))
+	default:
+		o.bade = max(s.Epoch, t.Epoch) + 1
+		o.ask(Action{Kind: ActionClaim, Bid: Bid{Node: o.cfg.Node, Lease: o.lease.ID, Epoch: o.bade,
+			EpochRevision: s.EpochRevision, Lineage: o.cfg.Genesis.Lineage}})
+	}
+}
+
+// granted begins the check for lost history. The standing is read again: the owner before us may
+// have noted more since.
+func (o *Owner) granted(epoch persistence.Epoch) {
+	o.claimed, o.epoch = true, epoch
+	o.phase = PhaseCheck
+	o.ask(Action{Kind: ActionStanding})
+}
+
+// evidence is what others than the log know of the log's length.
+type evidence struct {
+	delta     *persistence.Delta // newest, without its body; nil when there is none
+	snapshots []persistence.SnapshotInfo
+}
+
+// check is PhaseCheck. Evidence is read before the log's end, so that a log which grows meanwhile
+// is never called too short.
+func (o *Owner) check(ev Event) {
+	if ev.Err != nil && !(ev.Kind == EventMessage && lasting(ev.Err)) {
+		o.again()
+		return
+	}
+	switch ev.Kind {
+	case EventStanding:
+		if o.standing = ev.Standing; o.standing.Halted != "" {
+			o.stop(fmt.Errorf("%w: %s", ErrHalted, o.standing.Halted))
+			return
+		}
+		o.ask(Action{Kind: ActionEvidence})
+	case EventEvidence:
+		o.evidence = evidence{delta: ev.Delta, snapshots: ev.Snapshots}
+		o.ask(Action{Kind: ActionTail})
+	case EventTail:
+		o.weigh(ev.Tail)
+	case EventMessage:
+		o.matchHigh(ev)
+	}
+}
+
+// weigh compares the log's end with the evidence. A replica that lags may report an old end, so a
+// log that looks too short is read again before the shard is halted.
+func (o *Owner) weigh(t Tail) {
+	err := o.lost(t.Last)
+	if t.Missing {
+		err = &persistence.LostError{Evidence: "the coordination service", EvidenceSeq: o.standing.High.Seq}
+	}
+	if err != nil && o.lostReads < o.cfg.LostReads {
+		o.lostReads++
+		o.again()
+		return
+	}
+	if err != nil {
+		o.halt(fmt.Errorf("%w: %w", ErrHistoryLost, err))
+		return
+	}
+	if t.Last == 0 {
+		o.genesis()
+		return
+	}
+	o.rec.target = t.Last
+	if high := o.standing.High.Seq; high > 0 && high <= t.Last {
+		o.ask(Action{Kind: ActionGet, Seq: high})
+		return
+	}
+	o.begin(t.Last)
+}
+
+// matchHigh takes the record at the high-water mark. A log that was cut and has grown again is long
+// enough, but what stands there is of another epoch.
+func (o *Owner) matchHigh(ev Event) {
+	high := o.standing.High
+	if ev.Err == nil && ev.Message.Header.Epoch != high.Epoch && !o.accepted(high) {
+		o.halt(fmt.Errorf("%w: record %d was written in epoch %d, the log has one of epoch %d there", ErrHistoryLost, high.Seq, high.Epoch, ev.Message.Header.Epoch))
+		return
+	}
+	o.begin(o.rec.target)
+}
+
+// accepted reports whether an operator gave up the history that m speaks of.
+func (o *Owner) accepted(m Mark) bool {
+	a := o.standing.Accepted
+	return a.Epoch > 0 && m.Epoch <= a.Epoch && m.Seq > a.Seq
+}
+
+// lost says what a log that ends at last lacks, nil when it lacks nothing that anybody else than
+// this owner knows of.
+func (o *Owner) lost(last persistence.Seq) error {
+	missing := func(what string, m Mark, tick uint64) error {
+		if m.Seq <= last || m.Epoch == o.epoch || o.accepted(m) {
+			return nil
+		}
+		return &persistence.LostError{Last: last, Evidence: what, EvidenceSeq: m.Seq, EvidenceTick: tick}
+	}
+	if err := missing("the high-water mark", o.standing.High, 0); err != nil {
+		return err
+	}
+	if d := o.evidence.delta; d != nil {
+		if err := missing("the delta stream", Mark{Seq: d.RecordSeq, Epoch: d.Epoch}, d.Tick); err != nil {
+			return err
+		}
+	}
+	for _, s := range o.evidence.snapshots {
+		if err := missing("snapshot "+s.Name, Mark{Seq: s.Seq, Epoch: s.Epoch}, s.Tick); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// outstanding is the one record that was sent and is not yet settled. Its bytes never change: they
+// are sent again, with the same expectation, until the log has them or something else there.
+type outstanding struct {
+	active  bool // nobody knows yet
+	record  persistence.Record
+	message persistence.Message
+	body    []byte // of message, reused
+	hash    persistence.Hash
+
+	short int // times that the log's end was seen before what it had acknowledged
+	full  bool
+}
+
+// genesis begins a new shard: nobody knows of anything in this log.
+func (o *Owner) genesis() {
+	g := o.cfg.Genesis
+	if err := o.start(&g); err != nil {
+		o.stop(err)
+		return
+	}
+	o.phase = PhaseFence
+	o.send(persistence.Record{Kind: persistence.KindGenesis, Epoch: o.epoch, Genesis: &g})
+}
+
+// fence publishes the record that begins our epoch. Once it is in the log, nothing that an earlier
+// owner still has on the way can match its expectation.
+func (o *Owner) fence() {
+	o.phase = PhaseFence
+	o.send(persistence.Record{Kind: persistence.KindEpoch, Epoch: o.epoch,
+		EpochStart: &persistence.EpochStart{Node: o.cfg.Node, Build: o.cfg.Genesis.Build, Schema: o.schemaChanged(), From: o.sim.Tick()}})
+}
+
+// propose sends the record of the ticks that were just simulated.
+func (o *Owner) propose(ticks []persistence.TickRecord) {
+	if o.phase != PhaseOwn || o.out.active {
+		panic(fmt.Sprintf("shard: ticks proposed in phase %s with a record outstanding: %v", o.phase, o.out.active))
+	}
+	o.send(persistence.Record{Kind: persistence.KindTicks, Epoch: o.epoch, Ticks: ticks})
+}
+
+// send makes r the outstanding record.
+func (o *Owner) send(r persistence.Record) {
+	o.out.record = r
+	m, err := o.chain.Seal(&o.out.record, o.out.body[:0])
+	if err != nil {
+		o.stop(fmt.Errorf("shard: record %d cannot be written: %w", o.chain.Seq()+1, err))
+		return
+	}
+	o.out.body, o.out.message, o.out.hash = m.Body, m, persistence.HashOf(m.Body)
+	o.out.active, o.out.short, o.out.full = true, 0, false
+	o.resend()
+}
+
+// resend asks for the identical append once more.
+func (o *Owner) resend() {
+	o.ask(Action{Kind: ActionAppend, Message: o.out.message, Expect: o.out.record.Seq - 1})
+}
+
+// commit is what PhaseFence and PhaseOwn share: settling the outstanding record.
+func (o *Owner) commit(ev Event) {
+	switch ev.Kind {
+	case EventAppended:
+		o.appended(ev.Err)
+	case EventMessage:
+		o.found(ev)
+	case EventTail:
+		o.measured(ev)
+	case EventStanding, EventEvidence:
+		o.confirm(ev)
+	case EventNoted:
+		if errors.Is(ev.Err, ErrFenced) {
+			o.stop(ev.Err)
+			return
+		}
+		if ev.Err != nil {
+			o.again()
+			return
+		}
+		o.own()
+	}
+}
+
+// appended takes the log's answer.
+func (o *Owner) appended(err error) {
+	switch {
+	case err == nil:
+		o.settled()
+	case errors.Is(err, persistence.ErrFenced):
+		// Refused. An earlier copy of ours may be the reason: the sequence itself tells.
+		o.ask(Action{Kind: ActionGet, Seq: o.out.record.Seq})
+	case errors.Is(err, persistence.ErrFull):
+		if !o.out.full {
+			o.out.full = true
+			o.alarm(fmt.Errorf("%w: record %d (tick %d) waits until there is room", ErrFull, o.out.record.Seq, o.out.record.FirstTick()))
+		}
+		o.again()
+	default:
+		o.again()
+	}
+}
+
+// found takes what stands at the outstanding record's sequence.
+func (o *Owner) found(ev Event) {
+	switch {
+	case ev.Err != nil && lasting(ev.Err):
+		o.ask(Action{Kind: ActionTail}) // is nothing there yet, or no longer?
+	case ev.Err != nil:
+		o.again()
+	case persistence.HashOf(ev.Message.Body) == o.out.hash:
+		o.settled()
+	case o.phase == PhaseFence:
+		o.overtaken(o.out.record.Seq)
+	default:
+		o.fenced(ev.Message.Header.Epoch)
+	}
+}
+
+// fenced stops: somebody else's record stands where ours was to be.
+func (o *Owner) fenced(by persistence.Epoch) {
+	o.stop(fmt.Errorf("%w: at sequence %d stands a record of epoch %d, not ours of epoch %d; nothing of tick %d was released",
+		ErrFenced, o.out.record.Seq, by, o.epoch, o.out.record.FirstTick()))
+}
+
+// measured takes the log's end, after the outstanding record was refused and nothing was found in
+// its place.
+func (o *Owner) measured(ev Event) {
+	switch {
+	case ev.Err != nil:
+		o.again()
+	case ev.Tail.Last >= o.out.record.Seq && o.phase == PhaseFence:
+		o.overtaken(ev.Tail.Last)
+	case ev.Tail.Last >= o.out.record.Seq: // another owner is so far ahead that it purged
+		o.fenced(ev.Tail.Epoch)
+	case ev.Tail.Last+1 == o.out.record.Seq:
+		o.retry()
+	default:
+		if o.out.short++; o.out.short < o.cfg.LostReads {
+			o.retry()
+			return
+		}
+		o.halt(fmt.Errorf("%w: %w", ErrHistoryLost, &persistence.LostError{Last: ev.Tail.Last, Evidence: "the node that wrote it",
+			EvidenceSeq: o.chain.Seq(), EvidenceTick: o.chain.Tick()}))
+	}
+}
+
+// retry resends after a while.
+func (o *Owner) retry() {
+	o.asked = Action{Kind: ActionAppend, Message: o.out.message, Expect: o.out.record.Seq - 1}
+	o.again()
+}
+
+// overtaken: the fence was refused. What came is applied, then the fence is tried again behind it.
+// The refused record can never match again.
+func (o *Owner) overtaken(end persistence.Seq) {
+	o.out.active = false
+	o.phase = PhaseRecover
+	if o.chain.Seq() == 0 {
+		o.begin(end) // somebody else's genesis
+		return
+	}
+	o.rec = recovery{target: end, byDelta: o.rec.byDelta, diverged: o.rec.diverged}
+	o.read()
+}
+
+// settled: the outstanding record is in the log.
+func (o *Owner) settled() {
+	rec := &o.out.record
+	if o.chain.Seq() < rec.Seq {
+		o.chain.Advance(rec, o.out.hash)
+	}
+	o.out.active = false
+	switch rec.Kind {
+	case persistence.KindGenesis:
+		o.fence()
+	case persistence.KindEpoch:
+		if len(rec.EpochStart.Schema) > 0 {
+			o.schema = rec.EpochStart.Schema
+		}
+		o.ask(Action{Kind: ActionStanding})
+	case persistence.KindTicks:
+		o.tell(Action{Kind: ActionRelease, Seq: rec.Seq, Epoch: rec.Epoch})
+		if o.stopping {
+			o.stop(nil)
+		}
+	}
+}
+
+// confirm repeats the check for lost history behind the fence. The owner before us could write until
+// then; only now is what others know of its records final, and none may lie above our fence.
+func (o *Owner) confirm(ev Event) {
+	if ev.Err != nil {
+		o.again()
+		return
+	}
+	if ev.Kind == EventStanding {
+		attempt := o.standing.Attempt
+		o.standing = ev.Standing
+		o.standing.Attempt = attempt
+		o.ask(Action{Kind: ActionEvidence})
+		return
+	}
+	before := o.evidence
+	o.evidence = evidence{delta: ev.Delta, snapshots: ev.Snapshots}
+	err := o.lost(o.out.record.Seq - 1)
+	if o.evidence = before; err != nil {
+		o.halt(fmt.Errorf("%w while this node recovered: %w", ErrHistoryLost, err))
+		return
+	}
+	o.announce()
+}
+
+// announce notes, before the first tick, how far the log is and which tick comes: a later start
+// that finds the same tick again knows that this one died in it.
+func (o *Owner) announce() {
+	a := Attempt{Tick: o.sim.Tick() + 1, Count: 1, Epoch: o.epoch}
+	if last := o.standing.Attempt; last.Tick == a.Tick {
+		a.Count = last.Count + 1
+	}
+	o.phase = PhaseFence
+	o.ask(Action{Kind: ActionNote, Note: Note{High: Mark{Seq: o.chain.Seq(), Epoch: o.epoch}, Attempt: a}})
+}
+
+// own begins the steady state.
+func (o *Owner) own() {
+	o.phase = PhaseOwn
+	o.tell(Action{Kind: ActionOwn, Epoch: o.epoch, Seq: o.chain.Seq()})
+	if o.stopping {
+		o.stop(nil)
+	}
+}
+
+// stored takes note of a snapshot that is in the store, verified, and fits the log: it was taken
+// from the world of a committed record. Older records than the older of the two newest such
+// snapshots may go; the last record never goes, because a snapshot's record is kept.
+func (o *Owner) stored(s *persistence.Snapshot) {
+	if o.phase != PhaseOwn || len(o.verified) > 0 && s.Seq <= o.verified[0] {
+		return
+	}
+	o.verified = append([]persistence.Seq{s.Seq}, o.verified[:min(1, len(o.verified))]...)
+	if !o.cfg.PurgeLog || len(o.verified) < 2 {
+		return
+	}
+	below := o.verified[1]
+	if o.cfg.PurgeFloor > 0 {
+		below = min(below, o.cfg.PurgeFloor)
+	}
+	o.tell(Action{Kind: ActionPurge, Seq: below})
+}

@@ -1,0 +1,18 @@
+// Package shard runs one simulated world on one node at a time.
+//
+// It is the imperative shell around the deterministic core: it decides who may run a shard,
+// rebuilds the world from its log, runs the fixed-tick loop, commits each tick before anyone
+// sees it, and hands over. OWNERSHIP.md beside this file is the protocol with the reason for
+// every step.
+//
+// What is where:
+//
+//	run a shard on this node             [Host], [HostConfig]
+//	what a shard needs from elsewhere    [Log], [Deltas], [Snapshots], [Clients], [Ownership], [Lease]
+//	the protocol as a pure step function [Owner]: events in, actions out, no clock, no goroutine
+//	how late ticks are worked off        [Pacer]
+//	leases in etcd                       package shard/etcd
+//
+// The etcd lease gives liveness. Safety rests on the log alone: every record names the sequence
+// that it must follow, and one record at most is outstanding.
+package shard

@@ -1,0 +1,18 @@
+// Package etcd is the coordination service of Wind: which node owns which shard, under a lease.
+//
+// [StartServer] embeds a server for one machine, [Join] makes a process a node of a cluster (one
+// lease, kept alive, one registration), and [Node.Shard] is a shard's [shard.Ownership]: what is
+// known of it, the claim, the watch for the owner's disappearance, and the notes beside the key.
+//
+// The keys hold JSON that explains itself to whoever reads them with etcdctl:
+//
+//	/wind/<cluster>/nodes/<id>            a node, its addresses and build (lease)
+//	/wind/<cluster>/shards/<id>/spec      what an operator wants the shard to be
+//	/wind/<cluster>/shards/<id>/owner     who owns it (lease)
+//	/wind/<cluster>/shards/<id>/epoch     the generation of ownership granted last
+//	/wind/<cluster>/shards/<id>/lineage   the shard's identity for life
+//	/wind/<cluster>/shards/<id>/high      the last sequence that an owner knew of
+//	/wind/<cluster>/shards/<id>/attempt   the last start, and how many began with the same tick
+//	/wind/<cluster>/shards/<id>/halted    why nobody may claim it
+//	/wind/<cluster>/shards/<id>/accepted  what an operator gave up with `wind shard accept-loss`
+package etcd

@@ -1,0 +1,196 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard"
+)
+
+// Dial connects to a cluster. The first call over the connection fails in bounded time when nobody
+// answers at the endpoints.
+func Dial(ctx context.Context, endpoints ...string) (*clientv3.Client, error) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second,
+		DialKeepAliveTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot connect to %v: %w", endpoints, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := c.Get(ctx, "/wind/", clientv3.WithCountOnly()); err != nil {
+		return nil, errors.Join(fmt.Errorf("etcd: nobody answers at %v: %w", endpoints, err), c.Close())
+	}
+	return c, nil
+}
+
+// NodeConfig makes a process a node.
+type NodeConfig struct {
+	Cluster   string            // [a-z0-9-]{1,40}
+	ID        string            // unique among living nodes
+	TTL       time.Duration     // of the lease, whole seconds, 1 s at least; zero: 5 s. The server may raise it
+	Addresses map[string]string // transport → host:port, for who looks for the node
+	Build     ecs.Build
+	Logger    *slog.Logger // nil: silent
+}
+
+// Node is a process of a cluster: one lease, kept alive by one goroutine, and one registration.
+// When the lease runs out all the same, the node takes a new one and registers again; what hung on
+// the old one is lost. Safe for concurrent use.
+type Node struct {
+	cfg    NodeConfig
+	client *clientv3.Client
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu    sync.Mutex
+	lease shard.LeaseState
+}
+
+// nodeValue is what stands under /nodes/<id>.
+type nodeValue struct {
+	Node      string            `json:"node"`
+	Addresses map[string]string `json:"addresses,omitempty"`
+	Build     ecs.Build         `json:"build"`
+	Since     time.Time         `json:"since"`
+}
+
+// Join takes a lease, registers the node and keeps both alive until Close. The client stays the
+// caller's.
+func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, error) {
+	if err := persistence.ValidShardName(cfg.Cluster); err != nil {
+		return nil, fmt.Errorf("etcd: cluster: %w", err)
+	}
+	if cfg.ID == "" {
+		return nil, errors.New("etcd: a node needs an id")
+	}
+	if cfg.TTL <= 0 {
+		cfg.TTL = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{cfg: cfg, client: client}
+	if err := n.enter(ctx); err != nil {
+		return nil, err
+	}
+	ctx, n.cancel = context.WithCancel(context.Background())
+	n.done.Go(func() { n.keepAlive(ctx) })
+	return n, nil
+}
+
+// State returns the newest knowledge of the lease.
+func (n *Node) State() shard.LeaseState {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lease
+}
+
+// ID returns the node's id.
+func (n *Node) ID() string { return n.cfg.ID }
+
+// Close gives the lease back, so that everything that hangs on it is gone at once, and waits for
+// the node's goroutine. It is done after the deadline of ctx even when nobody answers.
+func (n *Node) Close(ctx context.Context) error {
+	n.cancel()
+	n.done.Wait()
+	_, err := n.client.Revoke(ctx, clientv3.LeaseID(n.State().ID))
+	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return fmt.Errorf("etcd: the lease runs out by itself: %w", err)
+	}
+	return nil
+}
+
+// enter takes a lease and registers.
+func (n *Node) enter(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), 5*time.Second)
+	defer cancel()
+	sent := time.Now()
+	granted, err := n.client.Grant(ctx, int64((n.cfg.TTL+time.Second-1)/time.Second))
+	if err != nil {
+		return fmt.Errorf("etcd: no lease for node %s: %w", n.cfg.ID, err)
+	}
+	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: time.Now().UTC()})
+	if err != nil {
+		return fmt.Errorf("etcd: %w", err)
+	}
+	key := "/wind/" + n.cfg.Cluster + "/nodes/" + n.cfg.ID
+	if _, err := n.client.Put(ctx, key, string(value), clientv3.WithLease(granted.ID)); err != nil {
+		return fmt.Errorf("etcd: node %s is not registered: %w", n.cfg.ID, err)
+	}
+	n.mu.Lock()
+	n.lease = shard.LeaseState{ID: int64(granted.ID), Sent: sent, TTL: time.Duration(granted.TTL) * time.Second}
+	n.mu.Unlock()
+	return nil
+}
+
+// keepAlive renews the lease three times per TTL. What counts is when an answered request was
+// sent: the server counts from when it handled it, which is later.
+func (n *Node) keepAlive(ctx context.Context) {
+	for {
+		state := n.State()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(state.TTL / 3):
+		}
+		err := n.renew(ctx, state)
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			n.cfg.Logger.Warn("the node's lease ran out; what hung on it is lost", "node", n.cfg.ID)
+			err = n.enter(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.cfg.Logger.Warn("the node's lease was not renewed", "node", n.cfg.ID, "error", err)
+		}
+	}
+}
+
+// renew sends one keepalive.
+func (n *Node) renew(ctx context.Context, state shard.LeaseState) error {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), state.TTL/3)
+	defer cancel()
+	sent := time.Now()
+	answer, err := n.client.KeepAliveOnce(ctx, clientv3.LeaseID(state.ID))
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lease = shard.LeaseState{ID: state.ID, Sent: sent, TTL: time.Duration(answer.TTL) * time.Second}
+	return nil
+}
+
+// NodeInfo is what a registered node tells of itself.
+type NodeInfo struct {
+	Node      string
+	Addresses map[string]string
+	Build     ecs.Build
+	Since     time.Time
+}
+
+// Nodes lists the living nodes of a cluster, by id.
+func Nodes(ctx context.Context, client *clientv3.Client, cluster string) ([]NodeInfo, error) {
+	got, err := client.Get(ctx, "/wind/"+cluster+"/nodes/", clientv3.WithPrefix())
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot list the nodes of cluster %s: %w", cluster, err)
+	}
+	var all []NodeInfo
+	for _, kv := range got.Kvs {
+		var v nodeValue
+		if err := json.Unmarshal(kv.Value, &v); err != nil {
+			return nil, fmt.Errorf("etcd: %s: %w", kv.Key, err)
+		}
+		all = append(all, NodeInfo(v))
+	}
+	return all, nil
+}

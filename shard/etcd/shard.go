@@ -1,0 +1,397 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard"
+)
+
+// callTimeout bounds every call but Await.
+const callTimeout = 3 * time.Second
+
+// Shard is what etcd knows of one shard. With a node it implements shard.Ownership; without one
+// (see Look) it serves tools: it reads, and does what an operator does. Safe for concurrent use.
+type Shard struct {
+	client *clientv3.Client
+	node   *Node // nil for tools
+	name   string
+	prefix string // ends with "/"
+}
+
+// The values, as they stand in etcd.
+type (
+	ownerValue struct {
+		Node  string            `json:"node"`
+		Epoch persistence.Epoch `json:"epoch"`
+		Lease string            `json:"lease"` // as etcdctl prints it
+		Since time.Time         `json:"since"`
+	}
+	epochValue struct {
+		Epoch persistence.Epoch `json:"epoch"`
+		Node  string            `json:"node"`
+		At    time.Time         `json:"at"`
+	}
+	lineageValue struct {
+		Lineage string    `json:"lineage"`
+		Since   time.Time `json:"since"`
+	}
+	markValue struct {
+		Seq   persistence.Seq   `json:"seq"`
+		Epoch persistence.Epoch `json:"epoch"`
+		At    time.Time         `json:"at"`
+	}
+	attemptValue struct {
+		Tick  uint64            `json:"tick"`
+		Count int               `json:"count"`
+		Epoch persistence.Epoch `json:"epoch"`
+		Node  string            `json:"node"`
+		At    time.Time         `json:"at"`
+	}
+	haltedValue struct {
+		Reason string    `json:"reason"`
+		Node   string    `json:"node"`
+		At     time.Time `json:"at"`
+	}
+)
+
+// Shard returns the node's view of a shard. The name is [a-z0-9-]{1,40}.
+func (n *Node) Shard(name string) (*Shard, error) {
+	s, err := Look(n.client, n.cfg.Cluster, name)
+	if err != nil {
+		return nil, err
+	}
+	s.node = n
+	return s, nil
+}
+
+// Look returns a view of a shard for tools.
+func Look(client *clientv3.Client, cluster, name string) (*Shard, error) {
+	if err := errors.Join(persistence.ValidShardName(cluster), persistence.ValidShardName(name)); err != nil {
+		return nil, err
+	}
+	return &Shard{client: client, name: name, prefix: "/wind/" + cluster + "/shards/" + name + "/"}, nil
+}
+
+// Read returns all that is known of the shard, at one revision.
+func (s *Shard) Read(ctx context.Context) (shard.Standing, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix())
+	if err != nil {
+		return shard.Standing{}, s.wrap("read", err)
+	}
+	st := shard.Standing{Revision: got.Header.Revision}
+	for _, kv := range got.Kvs {
+		if err := s.parse(&st, kv); err != nil {
+			return shard.Standing{}, fmt.Errorf("etcd: %s holds %.100q: %w", kv.Key, kv.Value, err)
+		}
+	}
+	return st, nil
+}
+
+// parse puts one key into the standing.
+func (s *Shard) parse(st *shard.Standing, kv *mvccpb.KeyValue) error {
+	switch strings.TrimPrefix(string(kv.Key), s.prefix) {
+	case "owner":
+		var v ownerValue
+		err := json.Unmarshal(kv.Value, &v)
+		st.Owner, st.OwnerLease = v.Node, kv.Lease
+		return err
+	case "epoch":
+		var v epochValue
+		err := json.Unmarshal(kv.Value, &v)
+		st.Epoch, st.EpochRevision = v.Epoch, kv.ModRevision
+		return err
+	case "lineage":
+		var v lineageValue
+		err := json.Unmarshal(kv.Value, &v)
+		st.Lineage = v.Lineage
+		return err
+	case "high":
+		return parseMark(kv.Value, &st.High)
+	case "accepted":
+		return parseMark(kv.Value, &st.Accepted)
+	case "attempt":
+		var v attemptValue
+		err := json.Unmarshal(kv.Value, &v)
+		st.Attempt = shard.Attempt{Tick: v.Tick, Count: v.Count, Epoch: v.Epoch}
+		return err
+	case "halted":
+		var v haltedValue
+		err := json.Unmarshal(kv.Value, &v)
+		if st.Halted = v.Reason; v.Reason == "" {
+			st.Halted = "no reason is given"
+		}
+		return err
+	}
+	return nil
+}
+
+func parseMark(b []byte, m *shard.Mark) error {
+	var v markValue
+	err := json.Unmarshal(b, &v)
+	*m = shard.Mark{Seq: v.Seq, Epoch: v.Epoch}
+	return err
+}
+
+// Await blocks until the owner key of st is gone, or the shard is halted, or no longer.
+func (s *Shard) Await(ctx context.Context, st shard.Standing) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	for answer := range s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(st.Revision+1)) {
+		if err := answer.Err(); err != nil {
+			return s.wrap("watch", err)
+		}
+		for _, ev := range answer.Events {
+			key := strings.TrimPrefix(string(ev.Kv.Key), s.prefix)
+			if key == "owner" && ev.Type == mvccpb.DELETE || key == "halted" {
+				return nil
+			}
+		}
+	}
+	return s.wrap("watch", ctx.Err())
+}
+
+// Claim puts owner and epoch in one transaction, if nobody owns the shard, nobody halted it, and
+// the epoch and the lineage are still what the bid was made on.
+func (s *Shard) Claim(ctx context.Context, b shard.Bid) (bool, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	now := time.Now().UTC()
+	then := []clientv3.Op{
+		s.put("owner", ownerValue{Node: b.Node, Epoch: b.Epoch, Lease: fmt.Sprintf("%x", b.Lease), Since: now}, clientv3.WithLease(clientv3.LeaseID(b.Lease))),
+		s.put("epoch", epochValue{Epoch: b.Epoch, Node: b.Node, At: now}),
+	}
+	lineage, err := s.AgreeLineage(ctx, b.Lineage)
+	if err != nil {
+		return false, err
+	}
+	if lineage != b.Lineage {
+		return false, nil
+	}
+	got, err := s.client.Txn(ctx).If(
+		clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0),
+		clientv3.Compare(clientv3.CreateRevision(s.prefix+"halted"), "=", 0),
+		clientv3.Compare(clientv3.ModRevision(s.prefix+"epoch"), "=", b.EpochRevision),
+	).Then(then...).Commit()
+	if err != nil {
+		return false, s.wrap("claim", err)
+	}
+	return got.Succeeded, nil
+}
+
+// AgreeLineage returns the shard's lineage: the one that etcd has, or else the proposed one, put
+// there now. Of several callers with different proposals all get the same answer.
+func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (string, error) {
+	key := s.prefix + "lineage"
+	got, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(s.put("lineage", lineageValue{Lineage: proposed, Since: time.Now().UTC()})).
+		Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		return "", s.wrap("agree on the lineage of", err)
+	}
+	if got.Succeeded {
+		return proposed, nil
+	}
+	kvs := got.Responses[0].GetResponseRange().Kvs
+	var v lineageValue
+	if err := json.Unmarshal(kvs[0].Value, &v); err != nil {
+		return "", fmt.Errorf("etcd: %s holds %.100q: %w", key, kvs[0].Value, err)
+	}
+	return v.Lineage, nil
+}
+
+// Note writes what is set in n. A high-water mark never goes back, neither in epoch nor in
+// sequence within one: a paused owner that wakes up cannot lower it. A halt forgets the attempts,
+// so that the shard starts afresh when an operator lifts it.
+func (s *Shard) Note(ctx context.Context, n shard.Note) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	now, node := time.Now().UTC(), s.nodeID()
+	var ops []clientv3.Op
+	if n.Attempt.Tick > 0 {
+		ops = append(ops, s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now}))
+	}
+	if n.Halted != "" {
+		ops = append(ops, s.put("halted", haltedValue{Reason: n.Halted, Node: node, At: now}), clientv3.OpDelete(s.prefix+"attempt"))
+	}
+	if len(ops) > 0 {
+		if _, err := s.client.Txn(ctx).Then(ops...).Commit(); err != nil {
+			return s.wrap("note something of", err)
+		}
+	}
+	if n.High.Epoch > 0 {
+		return s.raise(ctx, n.High)
+	}
+	return nil
+}
+
+// raise puts the high-water mark unless a higher one stands there.
+func (s *Shard) raise(ctx context.Context, m shard.Mark) error {
+	key := s.prefix + "high"
+	for {
+		got, err := s.client.Get(ctx, key)
+		if err != nil {
+			return s.wrap("note the last sequence of", err)
+		}
+		var revision int64
+		if len(got.Kvs) > 0 {
+			revision = got.Kvs[0].ModRevision
+			var have shard.Mark
+			if err := parseMark(got.Kvs[0].Value, &have); err != nil {
+				return fmt.Errorf("etcd: %s holds %.100q: %w", key, got.Kvs[0].Value, err)
+			}
+			if have.Epoch > m.Epoch {
+				return fmt.Errorf("%w: epoch %d has noted sequence %d of shard %s already", shard.ErrFenced, have.Epoch, have.Seq, s.name)
+			}
+			if have.Epoch == m.Epoch && have.Seq >= m.Seq {
+				return nil
+			}
+		}
+		put, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+			Then(s.put("high", markValue{Seq: m.Seq, Epoch: m.Epoch, At: time.Now().UTC()})).Commit()
+		if err != nil {
+			return s.wrap("note the last sequence of", err)
+		}
+		if put.Succeeded {
+			return nil
+		}
+	}
+}
+
+// Release deletes the owner key if it is this node's for that epoch, and with clean the attempt of
+// that epoch: this process lived through it.
+func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix())
+	if err != nil {
+		return s.wrap("release", err)
+	}
+	var errs []error
+	for _, kv := range got.Kvs {
+		var ours bool
+		switch strings.TrimPrefix(string(kv.Key), s.prefix) {
+		case "owner":
+			var v ownerValue
+			ours = json.Unmarshal(kv.Value, &v) == nil && v.Node == s.nodeID() && v.Epoch == epoch
+		case "attempt":
+			var v attemptValue
+			ours = clean && json.Unmarshal(kv.Value, &v) == nil && v.Epoch == epoch
+		}
+		if ours {
+			_, err := s.removeAt(ctx, string(kv.Key), kv.ModRevision)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// TakeOver deletes the owner key that st saw, so that this node can claim before the lease runs
+// out. False: it was no longer that key. Safety does not rest on the lease but on the log.
+func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (bool, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	got, err := s.client.Get(ctx, s.prefix+"owner")
+	if err != nil {
+		return false, s.wrap("take over", err)
+	}
+	if len(got.Kvs) == 0 || got.Kvs[0].Lease != st.OwnerLease || got.Kvs[0].ModRevision > st.Revision {
+		return false, nil
+	}
+	return s.removeAt(ctx, s.prefix+"owner", got.Kvs[0].ModRevision)
+}
+
+// AcceptLoss is what `wind shard accept-loss` does: the history above last is given up, whatever
+// knows of it, and the shard may be claimed again.
+func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) error {
+	st, err := s.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Owner != "" {
+		return fmt.Errorf("etcd: shard %s is owned by node %s: stop it first", s.name, st.Owner)
+	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0)).Then(
+		s.put("accepted", markValue{Seq: last, Epoch: st.Epoch, At: time.Now().UTC()}),
+		clientv3.OpDelete(s.prefix+"halted"),
+		clientv3.OpDelete(s.prefix+"attempt")).Commit()
+	return s.wrap("accept the loss of", err)
+}
+
+// Lift takes a halt back: an operator has looked.
+func (s *Shard) Lift(ctx context.Context) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	_, err := s.client.Txn(ctx).Then(clientv3.OpDelete(s.prefix+"halted"), clientv3.OpDelete(s.prefix+"attempt")).Commit()
+	return s.wrap("lift the halt of", err)
+}
+
+// Spec returns what an operator wants the shard to be: JSON, nil when nobody said.
+func (s *Shard) Spec(ctx context.Context) ([]byte, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	got, err := s.client.Get(ctx, s.prefix+"spec")
+	if err != nil || len(got.Kvs) == 0 {
+		return nil, s.wrap("read the spec of", err)
+	}
+	return got.Kvs[0].Value, nil
+}
+
+// SetSpec writes what the shard is to be: any JSON.
+func (s *Shard) SetSpec(ctx context.Context, spec []byte) error {
+	if !json.Valid(spec) {
+		return fmt.Errorf("etcd: the spec of shard %s is not JSON", s.name)
+	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	_, err := s.client.Put(ctx, s.prefix+"spec", string(spec))
+	return s.wrap("write the spec of", err)
+}
+
+// removeAt deletes a key if it is still at a revision.
+func (s *Shard) removeAt(ctx context.Context, key string, revision int64) (bool, error) {
+	got, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(clientv3.OpDelete(key)).Commit()
+	if err != nil {
+		return false, s.wrap("release", err)
+	}
+	return got.Succeeded, nil
+}
+
+// put is the operation that writes a value as JSON.
+func (s *Shard) put(key string, value any, opts ...clientv3.OpOption) clientv3.Op {
+	b, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // the values are ours: structs of plain fields
+	}
+	return clientv3.OpPut(s.prefix+key, string(b), opts...)
+}
+
+func (s *Shard) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
+}
+
+func (s *Shard) nodeID() string {
+	if s.node == nil {
+		return "operator"
+	}
+	return s.node.cfg.ID
+}
+
+func (s *Shard) wrap(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("etcd: cannot %s shard %s: %w", verb, s.name, err)
+}

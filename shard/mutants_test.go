@@ -1,0 +1,183 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// A mutant breaks the protocol in one way. The simulator that finds nothing wrong with the owner
+// must find something wrong with each of these, or it proves nothing.
+type mutant struct {
+	name string
+	make func() func(o *Owner, ev Event) (Event, bool) // new for each seed
+	by   []string                                      // the invariants that may catch it
+	not  []string                                      // an invariant that is not to be checked, to see the harm itself
+}
+
+var mutants = []mutant{
+	{"two outstanding records", newPipeliner, []string{"I6"}, nil},
+	{"two outstanding records, the harm", newPipeliner, []string{"I1", "I2", "I4"}, []string{"I6", "deltas"}},
+	{"release before the acknowledgement", perOwner(releaseEarly), []string{"I1", "I2", "I7"}, nil},
+	{"re-read the last sequence and publish on top", perOwner(publishOnTop), []string{"I1", "I2", "I3", "I4", "I6"}, nil},
+	{"lease counted from the answer's receipt", perOwner(leaseFromReceipt), []string{"lease"}, nil},
+	{"no check for lost history", perOwner(skipLostHistory), []string{"I9", "I1", "I2"}, nil},
+	{"a foreign record at our sequence taken for ours", perOwner(blindSettle), []string{"I1", "I7"}, nil},
+	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil},
+	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
+}
+
+func perOwner(f func(o *Owner, ev Event) (Event, bool)) func() func(*Owner, Event) (Event, bool) {
+	return func() func(*Owner, Event) (Event, bool) { return f }
+}
+
+// TestSimulatorCatchesEveryMutant asserts that each deliberate break of the protocol is found.
+func TestSimulatorCatchesEveryMutant(t *testing.T) {
+	for _, m := range mutants {
+		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
+			const seeds = 3000
+			start := time.Now()
+			for seed := uint64(1); seed <= seeds; seed++ {
+				s := newSim(seed, m.make())
+				s.ignore, s.eager = m.not, strings.HasPrefix(m.name, "two outstanding")
+				err := s.run()
+				if err == nil {
+					continue
+				}
+				var v violation
+				if !errors.As(err, &v) || !slices.Contains(m.by, v.name) {
+					t.Fatalf("seed %d: caught by %v, expected one of %v", seed, err, m.by)
+				}
+				t.Logf("caught at seed %d in %s: %v", seed, time.Since(start).Round(time.Millisecond), err)
+				return
+			}
+			t.Fatalf("not caught in %d seeds", seeds)
+		})
+	}
+}
+
+// newPipeliner takes a second record while the first is outstanding.
+func newPipeliner() func(o *Owner, ev Event) (Event, bool) {
+	type first struct {
+		op   uint64
+		seq  persistence.Seq
+		hash persistence.Hash
+	}
+	piped := map[*Owner][]first{}
+	return func(o *Owner, ev Event) (Event, bool) {
+		if ev.Kind == EventPropose && o.out.active && o.phase == PhaseOwn {
+			// As if it were settled: the next record follows it, and its release waits for its answer.
+			piped[o] = append(piped[o], first{o.op, o.out.record.Seq, o.out.hash})
+			rec := o.out.record
+			o.chain.Advance(&rec, o.out.hash)
+			o.out.active, o.out.body = false, nil
+			return ev, true
+		}
+		for i, p := range piped[o] {
+			if ev.Kind == EventAppended && ev.Op == p.op {
+				if ev.Err == nil {
+					piped[o] = slices.Delete(piped[o], i, i+1)
+				} // else it is never sent again: a plain pipelining client hears of an error too late
+				return ev, false
+			}
+		}
+		return ev, true
+	}
+}
+
+// releaseEarly lets a record's effects out when it is sent.
+func releaseEarly(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind != EventPropose || o.phase != PhaseOwn || o.out.active {
+		return ev, true
+	}
+	o.take(ev)
+	o.tell(Action{Kind: ActionRelease, Seq: o.out.record.Seq, Epoch: o.epoch})
+	return ev, false
+}
+
+// publishOnTop answers a refusal or a time-out with the last sequence and the same ticks behind it.
+func publishOnTop(o *Owner, ev Event) (Event, bool) {
+	switch {
+	case o.phase != PhaseOwn || !o.waiting || ev.Op != o.op:
+	case ev.Kind == EventAppended && ev.Err != nil && !errors.Is(ev.Err, persistence.ErrFull):
+		o.ask(Action{Kind: ActionTail})
+		return ev, false
+	case ev.Kind == EventTail && ev.Err == nil:
+		o.ask(Action{Kind: ActionGet, Seq: ev.Tail.Last})
+		return ev, false
+	case ev.Kind == EventMessage && ev.Err == nil:
+		r := o.out.record
+		r.Seq, r.Prev = ev.Message.Seq+1, persistence.HashOf(ev.Message.Body)
+		body, err := r.Encode(nil)
+		if err != nil {
+			panic(err)
+		}
+		o.out.record, o.out.message, o.out.hash = r, r.Message(body), persistence.HashOf(body)
+		o.resend()
+		return ev, false
+	}
+	return ev, true
+}
+
+// leaseFromReceipt counts the lease from when the answer came.
+func leaseFromReceipt(_ *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventLease {
+		ev.Lease.Until = ev.Now + simTTL - simMargin
+	}
+	return ev, true
+}
+
+// ignoreLease never counts it.
+func ignoreLease(_ *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventLease {
+		ev.Lease.Until = 1 << 60
+	}
+	return ev, true
+}
+
+// skipLostHistory sees no evidence.
+func skipLostHistory(o *Owner, ev Event) (Event, bool) {
+	switch {
+	case ev.Kind == EventStanding && o.phase != PhaseClaim:
+		ev.Standing.High = Mark{}
+	case ev.Kind == EventEvidence:
+		ev.Delta, ev.Snapshots = nil, nil
+	}
+	return ev, true
+}
+
+// blindSettle takes whatever stands at our sequence for our record.
+func blindSettle(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventMessage && o.phase == PhaseOwn && o.waiting && ev.Op == o.op && ev.Err == nil {
+		o.waiting = false
+		o.settled()
+		return ev, false
+	}
+	return ev, true
+}
+
+// trustSnapshots makes the log agree with the snapshot instead of the other way round.
+func trustSnapshots(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventLoaded && ev.Err == nil && o.phase == PhaseRecover && o.waiting && ev.Op == o.op {
+		o.waiting = false
+		o.rec.atBase = false
+		if err := o.sim.Restore(ev.Snapshot); err != nil {
+			panic(fmt.Sprint("the simulated snapshot is unreadable: ", err))
+		}
+		o.chain = persistence.ChainFrom(ev.Snapshot)
+		o.rec.record = nil
+		o.gapBefore(ev.Snapshot.Tick)
+		if o.chain.Seq() >= o.rec.target {
+			o.fence()
+		} else {
+			o.read()
+		}
+		return ev, false
+	}
+	return ev, true
+}

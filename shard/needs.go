@@ -1,0 +1,166 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// Log is the fenced stream of a shard's records: the truth. Implementations answer every call in
+// bounded time of their own (an acknowledgement time-out) and do not keep a message's body.
+// Errors are the sentinels of package persistence: ErrFenced, ErrAmbiguous, ErrFull, ErrNotFound,
+// ErrGap.
+type Log interface {
+	// Last returns the last sequence; 0 when the log is empty, ErrNotFound when it does not exist.
+	Last(ctx context.Context) (persistence.Seq, error)
+	// Append stores m as expect+1. Nil means that exactly this call's or an identical earlier
+	// message is durable there; ErrFenced that the last sequence was another; ErrFull that there
+	// is no room; any other error that nobody knows.
+	Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error
+	// Get reads one message from the stream's leader; ErrNotFound when there is none.
+	Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error)
+	// Read yields from..to in order; a missing sequence is ErrGap.
+	Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error]
+	// Purge removes what is below a sequence.
+	Purge(ctx context.Context, below persistence.Seq) error
+}
+
+// Usage is what a Log may offer beside its methods: how much of its limit is used, in bytes. A
+// limit of 0 means none. A node does not claim a shard whose log is over 95 % full.
+type Usage interface {
+	Usage(ctx context.Context) (usedBytes, limitBytes uint64, err error)
+}
+
+// Deltas is the stream of what committed ticks changed. It is derivable from the log, fenced by
+// its own sequence, and never on the critical path of a tick.
+type Deltas interface {
+	// Publish appends in order. ErrFenced says that another node has appended; Last then tells how far.
+	Publish(ctx context.Context, d []persistence.Delta) error
+	// Last returns the newest delta without its body, false when there is none.
+	Last(ctx context.Context) (persistence.Delta, bool, error)
+	// Read yields the deltas from a tick on.
+	Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error]
+}
+
+// Snapshots is the store of whole saved worlds.
+type Snapshots interface {
+	// Put stores, reads back and verifies.
+	Put(ctx context.Context, s persistence.Snapshot) error
+	// List returns what is stored for this shard, newest first.
+	List(ctx context.Context) ([]persistence.SnapshotInfo, error)
+	// Get reads and verifies one.
+	Get(ctx context.Context, info persistence.SnapshotInfo) (persistence.Snapshot, error)
+}
+
+// Clients is the network side of a shard. The host calls it from the tick loop only, never
+// concurrently. The world that it is shown is always one whose last tick is committed; it may be
+// read until the call returns and never written.
+type Clients interface {
+	// Own says that this node serves w from now on, as the given generation of ownership.
+	Own(w *ecs.World, epoch uint64)
+	// Latch appends to dst the commands for a tick: validated, with the repeats of sampled inputs
+	// filled in, at most budgetBytes of payload; the host orders them. While debt is worked off it
+	// is called for several ticks in a row with the same world.
+	Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command
+	// Release says that a record is committed: replies and events of each tick in order, updates
+	// for the last. The outputs are valid until it returns.
+	Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output)
+	// Disown says that this node no longer serves the shard, and why.
+	Disown(reason error)
+}
+
+// Ownership is the coordination service's view of one shard, for one node. A call that fails may
+// have taken effect all the same; the protocol reads again.
+type Ownership interface {
+	// Read returns all that is known of the shard.
+	Read(ctx context.Context) (Standing, error)
+	// Await blocks until the owner of s is gone, or something else of the shard changed.
+	Await(ctx context.Context, s Standing) error
+	// Claim puts the owner key and the epoch in one transaction, if nobody owns the shard, it is
+	// not halted, and the epoch is still the one that the bid was made on. False: it was not so.
+	Claim(ctx context.Context, b Bid) (bool, error)
+	// Note writes the parts of n that are set; never an owner key or an epoch. ErrFenced: a later
+	// epoch has noted its sequence already.
+	Note(ctx context.Context, n Note) error
+	// Release gives the owner key of the given epoch up, if this node still has it, and with clean
+	// forgets that epoch's attempt.
+	Release(ctx context.Context, epoch persistence.Epoch, clean bool) error
+}
+
+// Lease is the node's lease. It may be read at any time from any goroutine.
+type Lease interface {
+	State() LeaseState
+}
+
+// LeaseState is the newest knowledge of a lease. Sent is when the last request that was answered
+// with success was sent, by the monotonic clock: the service counts from a later moment, so
+// Sent + TTL is never too late.
+type LeaseState struct {
+	ID   int64
+	Sent time.Time
+	TTL  time.Duration
+}
+
+// Standing is what the coordination service knows of a shard at one revision.
+type Standing struct {
+	Owner         string            // node that has the owner key; "" when there is none
+	OwnerLease    int64             // lease of the owner key
+	Epoch         persistence.Epoch // last granted; 0 when nobody ever claimed
+	EpochRevision int64             // what a claim compares; 0 when there is none
+	Lineage       string            // "" before the first claim
+	High          Mark              // last sequence that an owner noted
+	Accepted      Mark              // an operator gave up what lay above it
+	Attempt       Attempt           // last start of ticking
+	Halted        string            // reason; "" when nobody halted the shard
+	Revision      int64             // of this reading
+}
+
+// Mark is a place in a log: a sequence, and the generation of ownership that spoke of it.
+type Mark struct {
+	Seq   persistence.Seq
+	Epoch persistence.Epoch
+}
+
+// Attempt is the note that an owner leaves before its first tick: how many starts in a row began
+// with this tick. A second one that dies there halts the shard.
+type Attempt struct {
+	Tick  uint64
+	Count int
+	Epoch persistence.Epoch
+}
+
+// Bid is what a node asks for in a claim.
+type Bid struct {
+	Node          string
+	Lease         int64
+	Epoch         persistence.Epoch
+	EpochRevision int64
+	Lineage       string // written when the service has none
+}
+
+// Note is what an owner writes beside its key. Zero fields are left alone.
+type Note struct {
+	High    Mark
+	Attempt Attempt
+	Halted  string // reason to halt the shard
+}
+
+// Why a host stopped, or did not start. Each is wrapped with what happened.
+var (
+	// ErrFenced: another owner's record is in the log. Nothing was released after it was seen.
+	ErrFenced = errors.New("shard: fenced")
+	// ErrLeaseLost: the node's lease could not be renewed in time.
+	ErrLeaseLost = errors.New("shard: lease lost")
+	// ErrHalted: the shard may not be claimed until an operator has looked.
+	ErrHalted = errors.New("shard: halted")
+	// ErrHistoryLost: the log is shorter than what is known to have been in it.
+	ErrHistoryLost = errors.New("shard: history lost")
+	// ErrRefused: this node cannot run what the log holds; another might.
+	ErrRefused = errors.New("shard: refused")
+	// ErrFull: the log is over 95 % of its limit.
+	ErrFull = errors.New("shard: log is full")
+)

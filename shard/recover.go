@@ -1,0 +1,315 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// recovery is the state of PhaseRecover: the world is rebuilt from the newest snapshot that fits
+// the log, or from genesis, record by record up to the log's end.
+type recovery struct {
+	target persistence.Seq // rebuild up to here
+
+	bases  []persistence.SnapshotInfo // still to be tried, best first
+	proof  *persistence.Record        // the record at the base's sequence
+	body   []byte                     // its bytes
+	atBase bool                       // looking for a base, not yet reading records
+
+	record *persistence.Record // being applied
+	next   int                 // index of its next tick
+
+	byDelta  bool   // re-simulation diverged once: deltas are the remedy
+	diverged uint64 // first tick where it did, 0 if none
+	rereads  int    // of the evidence, after a record could not be read
+}
+
+// begin rebuilds the world up to target.
+func (o *Owner) begin(target persistence.Seq) {
+	o.phase = PhaseRecover
+	o.rec = recovery{target: target}
+	o.rebase()
+}
+
+// rebase starts over from the best base.
+func (o *Owner) rebase() {
+	o.rec.bases = o.bases()
+	o.rec.record, o.rec.atBase = nil, true
+	o.tryBase()
+}
+
+// bases returns the snapshots worth trying, best first. The newest means the least work. Where the
+// delta stream lags behind it, an older one from which we can re-simulate what the stream lacks
+// comes first, if that is not too far back.
+func (o *Owner) bases() []persistence.SnapshotInfo {
+	var all []persistence.SnapshotInfo
+	for _, s := range o.evidence.snapshots {
+		if s.Seq <= o.rec.target {
+			all = append(all, s)
+		}
+	}
+	d := o.evidence.delta
+	if d == nil {
+		return all
+	}
+	for i, s := range all {
+		if s.Seq <= d.RecordSeq && s.Seq+persistence.Seq(o.cfg.Rebuild) >= all[0].Seq {
+			copy(all[1:i+1], all[:i])
+			all[0] = s
+			break
+		}
+	}
+	return all
+}
+
+// published is the last tick that the delta stream has.
+func (o *Owner) published() uint64 { return publishedThrough(o.evidence.delta) }
+
+// tryBase looks at the next snapshot, or begins with genesis when none is left.
+func (o *Owner) tryBase() {
+	r := &o.rec
+	if len(r.bases) > 0 {
+		o.ask(Action{Kind: ActionGet, Seq: r.bases[0].Seq})
+		return
+	}
+	r.atBase = false
+	o.chain, o.schema = persistence.NewChain(o.cfg.Genesis.Lineage), nil
+	o.read()
+}
+
+// badBase goes on with the next snapshot. A snapshot that does not fit the log is never used:
+// it may be damaged, or of a history that was given up.
+func (o *Owner) badBase(why error) {
+	o.alarm(fmt.Errorf("snapshot %s is not used: %w", o.rec.bases[0].Name, why))
+	o.rec.bases = o.rec.bases[1:]
+	o.tryBase()
+}
+
+// read asks for the next record.
+func (o *Owner) read() {
+	if o.chain.Seq() >= o.rec.target {
+		o.recovered()
+		return
+	}
+	o.ask(Action{Kind: ActionRead, Seq: o.chain.Seq() + 1, To: o.rec.target})
+}
+
+// recover is PhaseRecover.
+func (o *Owner) recover(ev Event) {
+	if ev.Err != nil && !lasting(ev.Err) {
+		o.again()
+		return
+	}
+	switch ev.Kind {
+	case EventMessage:
+		if o.rec.atBase {
+			o.proveBase(ev)
+		} else {
+			o.record(ev)
+		}
+	case EventLoaded:
+		o.restore(ev)
+	case EventDelta:
+		o.delta(ev)
+	case EventEvidence:
+		o.evidence.snapshots = ev.Snapshots
+		o.rebase()
+	}
+}
+
+// proveBase takes the record that a snapshot says it was taken at.
+func (o *Owner) proveBase(ev Event) {
+	base := o.rec.bases[0]
+	if ev.Err != nil {
+		o.badBase(ev.Err)
+		return
+	}
+	r, err := persistence.DecodeRecord(ev.Message.Body)
+	if err == nil && (r.Epoch != base.Epoch || r.Kind == persistence.KindTicks && r.Checksum() != base.Checksum) {
+		err = fmt.Errorf("record %d is of epoch %d with checksum %016x", base.Seq, r.Epoch, r.Checksum())
+	}
+	if err != nil {
+		o.badBase(err)
+		return
+	}
+	o.rec.proof, o.rec.body = r, ev.Message.Body
+	o.ask(Action{Kind: ActionLoad, Info: base})
+}
+
+// restore takes a snapshot and makes the world of it.
+func (o *Owner) restore(ev Event) {
+	err := ev.Err
+	if err == nil {
+		err = ev.Snapshot.Verify(o.rec.proof, o.rec.body)
+	}
+	if g := o.cfg.Genesis; err == nil && (ev.Snapshot.Lineage != g.Lineage || ev.Snapshot.Shard != g.Shard || ev.Snapshot.Cluster != g.Cluster) {
+		err = fmt.Errorf("it is of lineage %s, shard %s of cluster %s", ev.Snapshot.Lineage, ev.Snapshot.Shard, ev.Snapshot.Cluster)
+	}
+	if err == nil {
+		err = o.sim.Restore(ev.Snapshot)
+	}
+	if errors.Is(err, ErrRefused) {
+		o.stop(err)
+		return
+	}
+	if err == nil && (o.sim.Tick() != ev.Snapshot.Tick || o.sim.Checksum() != ev.Snapshot.Checksum) {
+		err = fmt.Errorf("it restores to tick %d with checksum %016x", o.sim.Tick(), o.sim.Checksum())
+	}
+	if err != nil {
+		o.badBase(err)
+		return
+	}
+	o.chain, o.schema = persistence.ChainFrom(ev.Snapshot), ev.Snapshot.Schema
+	o.verified = append(o.verified[:0], ev.Snapshot.Seq)
+	o.rec.atBase = false
+	o.gapBefore(ev.Snapshot.Tick)
+	o.read()
+}
+
+// gapBefore tells the readers of the delta stream which ticks we cannot rebuild, because our base
+// lies behind them.
+func (o *Owner) gapBefore(tick uint64) {
+	if from := o.published() + 1; from <= tick {
+		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: from, ToTick: tick, Reason: "no owner published these ticks, and recovery began behind them"}})
+	}
+}
+
+// record takes the next record of the log.
+func (o *Owner) record(ev Event) {
+	r := &o.rec
+	if ev.Err != nil && r.rereads < o.cfg.LostReads {
+		// The owner before us may still be alive and have purged what it has a snapshot of.
+		r.rereads++
+		o.asked = Action{Kind: ActionEvidence}
+		o.again()
+		return
+	}
+	if ev.Err != nil {
+		o.halt(fmt.Errorf("record %d of %d (tick %d on) cannot be read: %w", o.chain.Seq()+1, r.target, o.chain.Tick()+1, ev.Err))
+		return
+	}
+	rec, err := o.chain.Next(ev.Message)
+	if err != nil {
+		o.halt(err)
+		return
+	}
+	if rec.Epoch >= o.epoch {
+		o.stop(fmt.Errorf("%w: epoch %d is in the log at sequence %d, ours is %d", ErrFenced, rec.Epoch, rec.Seq, o.epoch))
+		return
+	}
+	switch rec.Kind {
+	case persistence.KindGenesis:
+		if err := o.start(rec.Genesis); err != nil {
+			o.stop(err)
+			return
+		}
+	case persistence.KindEpoch:
+		if len(rec.EpochStart.Schema) > 0 {
+			o.schema = rec.EpochStart.Schema
+		}
+	case persistence.KindTicks:
+		r.record, r.next = rec, 0
+		o.apply()
+		return
+	}
+	o.read()
+}
+
+// start makes the world of tick 0.
+func (o *Owner) start(g *persistence.Genesis) error {
+	if err := o.sim.Begin(g); err != nil {
+		if errors.Is(err, ErrRefused) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	o.schema = g.Schema
+	return nil
+}
+
+// apply brings the world through the ticks of the record at hand.
+func (o *Owner) apply() {
+	r := &o.rec
+	for r.next < len(r.record.Ticks) {
+		t := &r.record.Ticks[r.next]
+		if r.byDelta {
+			o.ask(Action{Kind: ActionDelta, Tick: t.Tick})
+			return
+		}
+		if !o.resimulate(t) {
+			return
+		}
+	}
+	r.record = nil
+	o.read()
+}
+
+// resimulate steps through a recorded tick; false when that went wrong and something else was begun.
+func (o *Owner) resimulate(t *persistence.TickRecord) bool {
+	r := &o.rec
+	diverged := o.sim.Resimulate(r.record.Seq, t)
+	if diverged == nil {
+		if t.Tick > o.published() {
+			o.sim.Keep(r.record.Seq, r.record.Epoch)
+		}
+		r.next++
+		return true
+	}
+	if r.byDelta {
+		o.halt(fmt.Errorf("%w, and the delta of that tick is missing too", diverged))
+		return false
+	}
+	r.diverged, r.byDelta = t.Tick, true
+	o.alarm(fmt.Errorf("%w: going on with the recorded deltas instead of the game's own results", diverged))
+	o.rebase()
+	return false
+}
+
+// delta takes what the delta stream has for the tick at hand. Without one the tick is simulated
+// after all: from a world that is right, most ticks of a game that diverges somewhere do not.
+func (o *Owner) delta(ev Event) {
+	r := &o.rec
+	t := &r.record.Ticks[r.next]
+	d := ev.Delta
+	if ev.Err != nil || d == nil || d.Gap != nil || d.Tick != t.Tick || d.Checksum != t.Checksum || d.Lineage != o.cfg.Genesis.Lineage {
+		if o.resimulate(t) {
+			o.apply()
+		}
+		return
+	}
+	if err := o.sim.Apply(d); err != nil {
+		o.halt(fmt.Errorf("tick %d diverges from its record %d, and its delta cannot be applied: %w", t.Tick, r.record.Seq, err))
+		return
+	}
+	r.next++
+	o.apply()
+}
+
+// recovered: the world is at the log's end.
+func (o *Owner) recovered() {
+	if o.sim.Checksum() != o.chain.Checksum() && o.chain.Checksum() != 0 {
+		o.halt(fmt.Errorf("the recovered world of tick %d has checksum %016x, the log says %016x", o.sim.Tick(), o.sim.Checksum(), o.chain.Checksum()))
+		return
+	}
+	if o.published() > o.sim.Tick() {
+		// Only after an operator accepted the loss: the stream tells of ticks that the log lost.
+		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: o.sim.Tick() + 1, ToTick: o.published(), Reason: voidReason}})
+		o.evidence.delta = &persistence.Delta{Tick: o.sim.Tick(), RecordSeq: o.chain.Seq()}
+	}
+	a := o.standing.Attempt
+	if a.Tick == o.sim.Tick()+1 && a.Count >= 2 {
+		o.halt(fmt.Errorf("%d starts died in tick %d", a.Count, a.Tick))
+		return
+	}
+	o.fence()
+}
+
+// schemaChanged returns this node's schema when it is not the one in force.
+func (o *Owner) schemaChanged() []byte {
+	if bytes.Equal(o.schema, o.cfg.Genesis.Schema) {
+		return nil
+	}
+	return o.cfg.Genesis.Schema
+}

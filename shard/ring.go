@@ -1,0 +1,169 @@
+package shard
+
+import (
+	"sync"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// Bounds of a ring: about a minute of a busy shard, or what a delta stream that is down may cost
+// in memory.
+const (
+	ringSlots = 2048
+	ringBytes = 64 << 20
+)
+
+// voidReason marks the gap that follows an accepted loss of history: unlike any other gap, its
+// ticks come again.
+const voidReason = "history was lost and the loss accepted: these ticks are void and come again"
+
+// ring holds the deltas of committed ticks until the delta stream has them. The tick loop puts
+// them in and never waits; one goroutine takes them out. When it is full, what does not fit
+// becomes a gap. Safe for concurrent use.
+type ring struct {
+	mu    sync.Mutex
+	slots []persistence.Delta // their bodies' memory is used again
+	head  int
+	count int
+	bytes int
+	limit int               // of bytes
+	gap   persistence.Delta // ticks that did not fit, Gap nil when there are none
+	gaps  uint64            // ticks ever lost to a gap
+	wake  chan struct{}     // capacity 1
+}
+
+func newRing(slots, bytes int) *ring {
+	return &ring{slots: make([]persistence.Delta, slots), limit: bytes, wake: make(chan struct{}, 1)}
+}
+
+// clear empties the ring.
+func (r *ring) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.head, r.count, r.bytes, r.gap = 0, 0, 0, persistence.Delta{}
+}
+
+// add copies d, a delta or a gap, behind the others.
+func (r *ring) add(d persistence.Delta) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gap.Gap != nil && r.fits(1, 0) {
+		r.put(r.gap)
+		r.gap = persistence.Delta{}
+	}
+	if r.gap.Gap != nil || !r.fits(1, len(d.Body)) {
+		r.widen(d)
+		return
+	}
+	r.put(d)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *ring) fits(slots, bytes int) bool {
+	return r.count+slots <= len(r.slots) && (r.bytes+bytes <= r.limit || r.count == 0)
+}
+
+func (r *ring) put(d persistence.Delta) {
+	slot := &r.slots[(r.head+r.count)%len(r.slots)]
+	body := append(slot.Body[:0], d.Body...)
+	*slot = d
+	slot.Body = body
+	r.count++
+	r.bytes += len(body)
+}
+
+// widen makes d part of the gap at the end.
+func (r *ring) widen(d persistence.Delta) {
+	first := d.FirstTick()
+	r.gaps += d.Tick - first + 1
+	if r.gap.Gap != nil {
+		first = r.gap.Gap.FromTick
+	}
+	d.Body = nil
+	d.Gap = &persistence.Gap{FromTick: first, ToTick: d.Tick, Reason: "the delta stream was slower than the shard and its backlog full"}
+	r.gap = d
+}
+
+// oldest returns at most n entries, oldest first, appended to dst. They stay in the ring, and are
+// valid until dropped.
+func (r *ring) oldest(dst []persistence.Delta, n int) []persistence.Delta {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range min(n, r.count) {
+		dst = append(dst, r.slots[(r.head+i)%len(r.slots)])
+	}
+	if len(dst) == 0 && r.gap.Gap != nil {
+		r.put(r.gap)
+		r.gap = persistence.Delta{}
+		dst = append(dst, r.slots[r.head])
+	}
+	return dst
+}
+
+// drop removes the n oldest.
+func (r *ring) drop(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.remove(n)
+}
+
+func (r *ring) remove(n int) {
+	for range min(n, r.count) {
+		r.bytes -= len(r.slots[r.head].Body)
+		r.slots[r.head].Gap = nil
+		r.head = (r.head + 1) % len(r.slots)
+		r.count--
+	}
+}
+
+// published removes what the stream has, by its last message: another owner of the same history
+// may have published some of what we hold, and it is the same.
+func (r *ring) published(last persistence.Delta) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	through := publishedThrough(&last)
+	for r.count > 0 && trim(&r.slots[r.head], through, last.Epoch) {
+		r.remove(1)
+	}
+	if r.count == 0 && r.gap.Gap != nil && trim(&r.gap, through, last.Epoch) {
+		r.gap = persistence.Delta{}
+	}
+}
+
+// trim reports whether a stream that has everything through a tick, written by owners up to an
+// epoch, has d too; of a gap that reaches further it takes off what the stream has.
+func trim(d *persistence.Delta, through uint64, epoch persistence.Epoch) bool {
+	switch {
+	case d.Gap == nil:
+		return d.Tick <= through && d.Epoch <= epoch
+	case d.Gap.Reason == voidReason:
+		return false
+	case d.Tick > through:
+		d.Gap = &persistence.Gap{FromTick: max(d.Gap.FromTick, through+1), ToTick: d.Tick, Reason: d.Gap.Reason}
+		return false
+	}
+	return true
+}
+
+// len returns how many entries wait, and how many ticks were ever lost to gaps.
+func (r *ring) len() (waiting int, lostTicks uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count, r.gaps
+}
+
+// publishedThrough is the last tick that a delta stream has, by its last message (nil: there is none).
+func publishedThrough(last *persistence.Delta) uint64 {
+	switch {
+	case last == nil:
+		return 0
+	case last.Gap != nil && last.Gap.Reason == voidReason:
+		return last.Gap.FromTick - 1
+	case last.Part != last.Parts:
+		return last.Tick - 1 // its owner died between two parts: the whole tick comes again
+	}
+	return last.Tick
+}

@@ -1,0 +1,492 @@
+package shard
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// This file is the simulated cluster: one shard, some nodes, a log, a coordination service, a
+// delta stream and a snapshot store, all driven by one queue of moments. The nodes run the real
+// Owner; everything around it loses, delays, duplicates, reorders, pauses, crashes and forgets.
+
+// simTTL and simMargin are the lease's; a node's clock drifts by less than the margin allows.
+const (
+	simTTL    = 2 * time.Second
+	simMargin = 200 * time.Millisecond
+	simTick   = 100 * time.Millisecond
+)
+
+// simConfig is a seed's weather.
+type simConfig struct {
+	seed    uint64
+	nodes   int
+	length  time.Duration
+	loss    float64 // of a request or an answer
+	twice   float64 // a request arrives twice
+	slow    float64 // a delay is long
+	crash   float64 // per node and second
+	pause   float64
+	steal   float64 // a standby deletes the owner key before the lease ends, per second
+	trouble bool    // log truncations, bad snapshots, full log, divergence
+	mutant  func(o *Owner, ev Event) (Event, bool)
+}
+
+// violation is a broken invariant.
+type violation struct {
+	name string // I1, I3, …
+	text string
+}
+
+func (v violation) Error() string { return v.name + ": " + v.text }
+
+// sim is the whole simulated world.
+type sim struct {
+	cfg   simConfig
+	rng   *rand.Rand
+	now   time.Duration
+	queue moments
+	count uint64 // moments so far, for a stable order
+	steps int
+
+	nodes  []*simNode
+	log    []persistence.Message // index 0 is sequence 1
+	first  persistence.Seq       // first that is not purged
+	full   bool
+	coord  coord
+	deltas []persistence.Delta
+	lines  uint64 // deltas ever stored: the stream's fence
+	snaps  []persistence.Snapshot
+
+	released  map[persistence.Seq]persistence.Hash // by anybody, ever
+	ticks     map[uint64]persistence.Hash          // record that released a tick
+	lost      persistence.Seq                      // after a truncation: nothing may be appended until it is accepted
+	cut       []persistence.Message                // the log before it
+	losses    int
+	eager     bool     // nodes propose although a record is outstanding, for a mutant
+	ignore    []string // invariants that are not checked
+	violation error
+
+	fences, commits, alarms int
+	stops                   map[string]int // owners that ended, by why
+}
+
+// coord is the coordination service: linearizable, with leases by its own clock.
+type coord struct {
+	Standing
+	leases map[int64]time.Duration // expiry
+}
+
+// moment is something that happens at a time.
+type moment struct {
+	at    time.Duration
+	order uint64
+	do    func()
+}
+
+type moments []moment
+
+func (m moments) Len() int { return len(m) }
+func (m moments) Less(i, j int) bool {
+	return m[i].at < m[j].at || m[i].at == m[j].at && m[i].order < m[j].order
+}
+func (m moments) Swap(i, j int) { m[i], m[j] = m[j], m[i] }
+func (m *moments) Push(x any)   { *m = append(*m, x.(moment)) }
+func (m *moments) Pop() any {
+	old := *m
+	x := old[len(old)-1]
+	*m = old[:len(old)-1]
+	return x
+}
+
+// newSim makes a cluster whose weather follows from the seed.
+func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
+	rng := rand.New(rand.NewPCG(seed, 0x77696e64))
+	cfg := simConfig{seed: seed, nodes: 2 + rng.IntN(2), length: 30 * time.Second, mutant: mutant}
+	cfg.loss = []float64{0, 0.01, 0.05, 0.12}[rng.IntN(4)]
+	cfg.twice = []float64{0, 0.02, 0.2}[rng.IntN(3)]
+	cfg.slow = []float64{0, 0.02, 0.1}[rng.IntN(3)]
+	cfg.crash = []float64{0, 0.05, 0.2}[rng.IntN(3)]
+	cfg.pause = []float64{0, 0.1, 0.4}[rng.IntN(3)]
+	cfg.steal = []float64{0, 0.1, 0.3}[rng.IntN(3)]
+	cfg.trouble = rng.IntN(3) == 0
+	s := &sim{cfg: cfg, rng: rng, first: 1, coord: coord{leases: map[int64]time.Duration{}},
+		stops: map[string]int{}, released: map[persistence.Seq]persistence.Hash{}, ticks: map[uint64]persistence.Hash{}}
+	for i := range cfg.nodes {
+		n := &simNode{sim: s, id: fmt.Sprintf("n%d", i+1)}
+		s.nodes = append(s.nodes, n)
+		s.in(time.Duration(rng.IntN(500))*time.Millisecond, n.boot)
+		s.in(time.Second, n.misfortune)
+	}
+	s.in(5*time.Second, s.operator)
+	s.in(time.Second, s.steal)
+	if cfg.trouble {
+		s.in(s.between(3*time.Second, 20*time.Second), s.trouble)
+	}
+	return s
+}
+
+// run lives the seed's life and returns the first broken invariant.
+func (s *sim) run() error {
+	for len(s.queue) > 0 && s.violation == nil && s.now < s.cfg.length {
+		m := heap.Pop(&s.queue).(moment)
+		s.now = m.at
+		s.steps++
+		m.do()
+	}
+	if s.violation == nil {
+		s.checkLog()
+	}
+	return s.violation
+}
+
+// in schedules something.
+func (s *sim) in(d time.Duration, do func()) {
+	s.count++
+	heap.Push(&s.queue, moment{at: s.now + d, order: s.count, do: do})
+}
+
+func (s *sim) chance(p float64) bool { return p > 0 && s.rng.Float64() < p }
+
+func (s *sim) between(a, b time.Duration) time.Duration {
+	return a + time.Duration(s.rng.Int64N(int64(b-a)))
+}
+
+// delay is how long a message takes; messages overtake each other.
+func (s *sim) delay() time.Duration {
+	if s.chance(s.cfg.slow) {
+		return s.between(50*time.Millisecond, 3*time.Second)
+	}
+	return s.between(200*time.Microsecond, 3*time.Millisecond)
+}
+
+func (s *sim) fail(name, format string, args ...any) {
+	if s.violation == nil && !slices.Contains(s.ignore, name) {
+		s.violation = violation{name, fmt.Sprintf(format, args...)}
+	}
+}
+
+// errTimeout is what a node's own time-out says.
+var errTimeout = fmt.Errorf("%w: simulated time-out", persistence.ErrAmbiguous)
+
+// rpc sends a request to a service and its answer back to the node that sent it, over a network
+// that loses, delays and duplicates. serve runs at the service; the node hears errTimeout when no
+// answer came in time.
+func (s *sim) rpc(n *simNode, op uint64, kind EventKind, serve func() Event) {
+	life := n.life
+	answer := func(ev Event) {
+		ev.Kind, ev.Op = kind, op
+		n.hear(life, ev)
+	}
+	copies := 1
+	if s.chance(s.cfg.twice) {
+		copies = 2
+	}
+	for range copies {
+		if s.chance(s.cfg.loss) {
+			continue
+		}
+		s.in(s.delay(), func() {
+			ev := serve()
+			if !s.chance(s.cfg.loss) {
+				s.in(s.delay(), func() { answer(ev) })
+			}
+		})
+	}
+	s.in(time.Second, func() { answer(Event{Err: errTimeout}) })
+}
+
+// ---- services ----
+
+// append is the log's compare-and-append.
+func (s *sim) append(m persistence.Message, expect persistence.Seq) error {
+	switch {
+	case s.full && s.rng.IntN(8) != 0:
+		return persistence.ErrFull
+	case persistence.Seq(len(s.log)) != expect:
+		return persistence.ErrFenced
+	}
+	s.full = false
+	if s.lost > 0 && expect < persistence.Seq(len(s.cut)) && persistence.HashOf(s.cut[expect].Body) == persistence.HashOf(m.Body) {
+		// A copy that was still on the way puts back what the disk lost.
+		if expect+1 >= s.lost {
+			s.lost = 0
+		}
+	} else if s.lost > 0 && s.coord.Accepted.Epoch == 0 && m.Header.Kind == "ticks" && m.Header.Epoch == s.coord.Epoch {
+		// (A superseded owner's record can match again when the fence that was to stop it is cut off.)
+		s.fail("I9", "record %d of epoch %d was appended to a log that had lost %d", expect+1, m.Header.Epoch, s.lost)
+	}
+	m.Seq = expect + 1
+	s.log = append(s.log, m)
+	return nil
+}
+
+func (s *sim) get(seq persistence.Seq) (persistence.Message, error) {
+	if seq < s.first || seq > persistence.Seq(len(s.log)) {
+		return persistence.Message{}, persistence.ErrNotFound
+	}
+	return s.log[seq-1], nil
+}
+
+func (s *sim) tail() Tail {
+	t := Tail{Last: persistence.Seq(len(s.log))}
+	if t.Last > 0 {
+		t.Epoch = s.log[t.Last-1].Header.Epoch
+	}
+	return t
+}
+
+// read is the coordination service's answer, after it dropped what hung on dead leases.
+func (c *coord) read(now time.Duration) Standing {
+	if c.Owner != "" && now >= c.leases[c.OwnerLease] {
+		c.Owner, c.OwnerLease = "", 0
+	}
+	return c.Standing
+}
+
+func (c *coord) claim(now time.Duration, b Bid) bool {
+	c.read(now)
+	if c.Owner != "" || c.Halted != "" || c.EpochRevision != b.EpochRevision || now >= c.leases[b.Lease] {
+		return false
+	}
+	c.Revision++
+	c.Owner, c.OwnerLease, c.Epoch, c.EpochRevision, c.Lineage = b.Node, b.Lease, b.Epoch, c.Revision, b.Lineage
+	return true
+}
+
+func (c *coord) note(n Note) error {
+	if n.Attempt.Tick > 0 {
+		c.Attempt = n.Attempt
+	}
+	if h := n.High; h.Epoch > c.High.Epoch || h.Epoch == c.High.Epoch && h.Seq > c.High.Seq {
+		c.High = h
+	}
+	if n.Halted != "" {
+		c.Halted, c.Attempt = n.Halted, Attempt{}
+	}
+	if n.High.Epoch > 0 && n.High.Epoch < c.High.Epoch {
+		return ErrFenced
+	}
+	return nil
+}
+
+func (c *coord) release(node string, epoch persistence.Epoch) {
+	if c.Owner == node && c.Epoch == epoch {
+		c.Owner, c.OwnerLease = "", 0
+	}
+	if c.Attempt.Epoch == epoch {
+		c.Attempt = Attempt{}
+	}
+}
+
+// publish is the delta stream's own compare-and-append.
+func (s *sim) publish(expect uint64, d persistence.Delta) error {
+	if expect != s.lines {
+		return persistence.ErrFenced
+	}
+	s.deltas = append(s.deltas, d)
+	s.lines++
+	return nil
+}
+
+func (s *sim) lastDelta() *persistence.Delta {
+	if len(s.deltas) == 0 {
+		return nil
+	}
+	d := s.deltas[len(s.deltas)-1]
+	return &d
+}
+
+func (s *sim) delta(tick uint64) *persistence.Delta {
+	for i := len(s.deltas) - 1; i >= 0; i-- {
+		if d := s.deltas[i]; d.Tick == tick && d.Gap == nil {
+			return &d
+		}
+	}
+	return nil
+}
+
+func (s *sim) listSnapshots() []persistence.SnapshotInfo {
+	var all []persistence.SnapshotInfo
+	for _, snap := range s.snaps {
+		all = append(all, snap.Info())
+	}
+	persistence.SortSnapshots(all)
+	return all
+}
+
+func (s *sim) load(info persistence.SnapshotInfo) (*persistence.Snapshot, error) {
+	for _, snap := range s.snaps {
+		if snap.Name() == info.Name {
+			return &snap, nil
+		}
+	}
+	return nil, persistence.ErrNotFound
+}
+
+// ---- trouble ----
+
+// trouble is one rare misfortune of the stores.
+func (s *sim) trouble() {
+	switch s.rng.IntN(4) {
+	case 0:
+		s.truncate()
+	case 1:
+		s.full = true
+	case 2:
+		if len(s.snaps) > 0 { // of a world that never was
+			s.snaps[len(s.snaps)-1].Body = binary.BigEndian.AppendUint64(nil, s.rng.Uint64())
+		}
+	case 3:
+		for _, n := range s.nodes {
+			n.skew = s.rng.IntN(3) == 0 // from its next life on this node's build computes otherwise
+		}
+	}
+}
+
+// truncate cuts the log below what somebody knows of, as a damaged disk does, together with a
+// crash of all nodes or without.
+func (s *sim) truncate() {
+	known := s.coord.High.Seq
+	if d := s.lastDelta(); d != nil {
+		known = max(known, d.RecordSeq)
+	}
+	if known <= s.first+1 {
+		return
+	}
+	to := s.first + persistence.Seq(s.rng.IntN(int(known-s.first)))
+	if to >= persistence.Seq(len(s.log)) {
+		return
+	}
+	s.lost = known
+	s.losses++
+	s.cut = s.log
+	s.log = append([]persistence.Message(nil), s.log[:to]...)
+	for seq := range s.released {
+		if seq > to {
+			delete(s.released, seq)
+		}
+	}
+	clear(s.ticks)
+	if s.rng.IntN(2) == 0 {
+		for _, n := range s.nodes {
+			n.crash()
+		}
+	}
+	s.in(s.between(8*time.Second, 15*time.Second), s.accept)
+}
+
+// accept is the operator's `wind shard accept-loss`. He stops the owners first.
+func (s *sim) accept() {
+	if s.lost == 0 || s.coord.Accepted.Epoch > 0 {
+		return
+	}
+	for _, n := range s.nodes {
+		n.crash()
+	}
+	s.coord.Accepted = Mark{Seq: persistence.Seq(len(s.log)), Epoch: s.coord.Epoch}
+	s.coord.Halted, s.coord.Attempt = "", Attempt{}
+}
+
+// operator looks at a halted shard now and then, and lifts the halt if no history was lost.
+func (s *sim) operator() {
+	if s.lost == 0 {
+		s.coord.Halted = ""
+	}
+	s.in(5*time.Second, s.operator)
+}
+
+// steal is a takeover: the owner key goes, the owner's lease and the owner live on.
+func (s *sim) steal() {
+	if s.chance(s.cfg.steal) {
+		s.coord.Owner, s.coord.OwnerLease = "", 0
+	}
+	s.in(s.between(500*time.Millisecond, 1500*time.Millisecond), s.steal)
+}
+
+// ---- invariants ----
+
+// checkRelease is I1 and I2 at the moment of a release: it is in the log, and nobody ever released
+// another record for its ticks.
+func (s *sim) checkRelease(n *simNode, seq persistence.Seq, hash persistence.Hash, ticks []persistence.TickRecord) {
+	m, err := s.get(seq)
+	switch {
+	case s.lost > 0 && s.coord.Accepted.Epoch == 0:
+		return // committed and then lost before the acknowledgement came: the disk's fault
+	case err != nil:
+		s.fail("I1", "node %s released record %d, the log ends at %d", n.id, seq, len(s.log))
+	case persistence.HashOf(m.Body) != hash:
+		s.fail("I1", "node %s released record %d, another one stands there", n.id, seq)
+	}
+	if old, ok := s.released[seq]; ok && old != hash {
+		s.fail("I1", "record %d was released twice, with different bytes", seq)
+	}
+	s.released[seq] = hash
+	for _, t := range ticks {
+		if old, ok := s.ticks[t.Tick]; ok && old != hash {
+			s.fail("I2", "tick %d was released twice, with different records", t.Tick)
+		}
+		s.ticks[t.Tick] = hash
+	}
+	if n.fenced {
+		s.fail("I7", "node %s released record %d after it had seen that it was fenced", n.id, seq)
+	}
+	if expiry := s.coord.leases[n.owner.lease.ID]; s.now >= expiry {
+		s.fail("lease", "node %s released record %d at %s, its lease ended at %s", n.id, seq, s.now, expiry)
+	}
+}
+
+// checkLog is I1 (at the end), I3 and I4 over the whole log, and the delta stream against it.
+func (s *sim) checkLog() {
+	chain := persistence.NewChain(simLineage)
+	sums := map[uint64]uint64{}
+	replay := &simWorld{}
+	for i, m := range s.log {
+		r, err := chain.Next(m)
+		if err != nil {
+			s.fail("I4", "%v", err) // epochs that do not rise (I3) are in here too
+			return
+		}
+		for _, t := range r.Ticks {
+			sums[t.Tick] = t.Checksum
+			if replay.step(t.Frame, false); replay.sum != t.Checksum {
+				s.fail("I5", "tick %d of record %d replays to %x, recorded is %x", t.Tick, r.Seq, replay.sum, t.Checksum)
+				return
+			}
+		}
+		if want, ok := s.released[persistence.Seq(i+1)]; ok && want != chain.Hash() {
+			s.fail("I1", "record %d was released and is another one now", i+1)
+		}
+	}
+	for seq := range s.released {
+		if int(seq) > len(s.log) {
+			s.fail("I1", "record %d was released, the log ends at %d", seq, len(s.log))
+		}
+	}
+	if s.losses > 0 {
+		return // the stream tells of the lost ticks too
+	}
+	next := uint64(1)
+	for _, d := range s.deltas {
+		if d.FirstTick() != next {
+			s.fail("deltas", "tick %d follows tick %d without a gap message", d.FirstTick(), next-1)
+		}
+		if want, ok := sums[d.Tick]; d.Gap == nil && (!ok || want != d.Checksum) {
+			s.fail("deltas", "tick %d has checksum %x, the log says %x", d.Tick, d.Checksum, want)
+		}
+		next = d.Tick + 1
+	}
+	if s.first > 1 && len(s.snaps) == 0 {
+		s.fail("I8", "the log begins at %d and there is no snapshot", s.first)
+	}
+}
+
+const simLineage = "8b1a6a0e-0000-4000-8000-000000000001"
+
+var errBad = errors.New("simulated damage")

@@ -1,0 +1,426 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// simNode is a process: it boots, runs an Owner, is paused, crashes and boots again.
+type simNode struct {
+	sim  *sim
+	id   string
+	life int  // counts crashes; what was sent to an earlier life is not heard
+	up   bool // else it is to boot
+	skew bool // this build computes some ticks otherwise, from the next life on
+
+	pausedUntil time.Duration
+	drift       float64 // of its clock
+	owner       *Owner
+	world       *simWorld
+	lease       int64
+	tickDue     bool
+	ticks       []persistence.TickRecord // proposed
+	fenced      bool                     // evidence of fencing has reached it
+
+	appends map[persistence.Hash]persistence.Seq // what this life sent, and what each expects (I6)
+
+	ring     *ring // what the delta stream lacks
+	draining bool
+	fence    uint64 // of the delta stream, as this node knows it
+	fenceOK  bool
+	high     persistence.Seq
+	sinceSnp uint64
+}
+
+// clock is the node's own time.
+func (n *simNode) clock() time.Duration {
+	return time.Duration(float64(n.sim.now) * (1 + n.drift))
+}
+
+// boot starts a new life.
+func (n *simNode) boot() {
+	s := n.sim
+	if n.up {
+		return
+	}
+	n.life++
+	n.up, n.fenced, n.draining, n.fenceOK, n.tickDue = true, false, false, false, false
+	n.drift = (s.rng.Float64() - 0.5) * 0.02
+	n.lease = s.rng.Int64() | 1
+	n.ring, n.high, n.sinceSnp = newRing(64, 1<<20), 0, 0
+	n.appends = map[persistence.Hash]persistence.Seq{}
+	n.world = &simWorld{node: n, skewed: n.skew}
+	n.owner = NewOwner(OwnerConfig{Node: n.id, RetryAfter: 100 * time.Millisecond, PurgeLog: s.cfg.seed%2 == 0, Genesis: simGenesis()}, n.world)
+	n.owner.mutant = s.cfg.mutant
+	n.keepAlive(n.life)
+	life := n.life
+	s.in(20*time.Millisecond, func() { n.hear(life, Event{Kind: EventStart}) })
+	s.in(100*time.Millisecond, func() { n.everySecond(life) })
+}
+
+func simGenesis() persistence.Genesis {
+	return persistence.Genesis{Lineage: simLineage, Cluster: "sim", Shard: "main", Game: "sim", TickRate: 10, Schema: []byte(`{}`)}
+}
+
+// crash ends a life; the next one begins later.
+func (n *simNode) crash() {
+	if !n.up {
+		return
+	}
+	n.up = false
+	n.life++
+	n.sim.in(n.sim.between(10*time.Millisecond, 3*time.Second), n.boot)
+}
+
+// misfortune visits a node every second.
+func (n *simNode) misfortune() {
+	s := n.sim
+	if s.chance(s.cfg.crash) {
+		n.crash()
+	}
+	if s.chance(s.cfg.pause) {
+		n.pausedUntil = max(n.pausedUntil, s.now+s.between(50*time.Millisecond, 5*time.Second))
+	}
+	if n.up && s.rng.IntN(100) == 0 {
+		n.hear(n.life, Event{Kind: EventStop})
+	}
+	s.in(s.between(500*time.Millisecond, 1500*time.Millisecond), n.misfortune)
+}
+
+// hear gives the node an event, at once or when it is no longer paused.
+func (n *simNode) hear(life int, ev Event) {
+	s := n.sim
+	if life != n.life || !n.up {
+		return
+	}
+	if s.now < n.pausedUntil {
+		s.in(n.pausedUntil-s.now+time.Duration(s.rng.IntN(1000)), func() { n.hear(life, ev) })
+		return
+	}
+	ev.Now = n.clock()
+	if ev.Kind == EventMessage && n.owner.phase == PhaseOwn && n.owner.waiting && ev.Op == n.owner.op && ev.Err == nil &&
+		persistence.HashOf(ev.Message.Body) != n.owner.out.hash {
+		n.fenced = true
+	}
+	n.perform(n.owner.Step(ev))
+}
+
+// keepAlive renews the lease; what counts for the node is when the request was sent.
+func (n *simNode) keepAlive(life int) {
+	s := n.sim
+	if life != n.life {
+		return
+	}
+	if s.now < n.pausedUntil {
+		s.in(n.pausedUntil-s.now, func() { n.keepAlive(life) })
+		return
+	}
+	sent := n.clock()
+	lease := n.lease
+	if !s.chance(s.cfg.loss) {
+		s.in(s.delay(), func() {
+			expiry, known := s.coord.leases[lease]
+			if known && s.now >= expiry {
+				return // it ran out
+			}
+			s.coord.leases[lease] = s.now + simTTL
+			if !s.chance(s.cfg.loss) {
+				s.in(s.delay(), func() {
+					n.hear(life, Event{Kind: EventLease, Lease: Held{ID: lease, Until: sent + simTTL - simMargin}})
+				})
+			}
+		})
+	}
+	s.in(simTTL/4, func() { n.keepAlive(life) })
+}
+
+// perform does what the owner wants done.
+func (n *simNode) perform(actions []Action) {
+	s := n.sim
+	life := n.life
+	for _, a := range actions {
+		switch a.Kind {
+		case ActionTimer:
+			s.in(max(0, time.Duration(float64(a.At)/(1+n.drift))-s.now)+time.Microsecond, func() { n.hear(life, Event{Kind: EventTimer}) })
+		case ActionStanding:
+			s.rpc(n, a.Op, EventStanding, func() Event { return Event{Standing: s.coord.read(s.now)} })
+		case ActionAwait:
+			n.await(life, a.Op)
+		case ActionClaim:
+			s.rpc(n, a.Op, EventClaimed, func() Event { return Event{Granted: s.coord.claim(s.now, a.Bid)} })
+		case ActionEvidence:
+			s.rpc(n, a.Op, EventEvidence, func() Event { return Event{Delta: s.lastDelta(), Snapshots: s.listSnapshots()} })
+		case ActionTail:
+			s.rpc(n, a.Op, EventTail, func() Event { return Event{Tail: s.tail()} })
+		case ActionGet, ActionRead:
+			s.rpc(n, a.Op, EventMessage, func() Event { m, err := s.get(a.Seq); return Event{Message: m, Err: err} })
+		case ActionLoad:
+			s.rpc(n, a.Op, EventLoaded, func() Event { snap, err := s.load(a.Info); return Event{Snapshot: snap, Err: err} })
+		case ActionDelta:
+			s.rpc(n, a.Op, EventDelta, func() Event { return Event{Delta: s.delta(a.Tick)} })
+		case ActionAppend:
+			n.append(a)
+		case ActionNote:
+			s.rpc(n, a.Op, EventNoted, func() Event { return Event{Err: s.coord.note(a.Note)} })
+		case ActionGap:
+			g := a.Gap
+			n.ring.add(persistence.Delta{Lineage: simLineage, Epoch: n.owner.Epoch(), RecordSeq: n.owner.Last(), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
+		case ActionOwn:
+			s.fences++
+			n.high = a.Seq
+			n.sinceSnp = n.world.tick
+			n.scheduleTick(life)
+		case ActionRelease:
+			n.release(a)
+		case ActionPurge:
+			s.in(s.delay(), func() { s.purge(a.Seq) })
+		case ActionHandOver:
+			epoch := a.Epoch
+			s.in(s.delay(), func() { s.coord.release(n.id, epoch) })
+		case ActionAlarm:
+			s.alarms++
+		case ActionStop:
+			n.stopped(a.Err)
+			return
+		}
+	}
+}
+
+// await polls, as a watch that is sometimes late does.
+func (n *simNode) await(life int, op uint64) {
+	s := n.sim
+	if life != n.life {
+		return
+	}
+	if s.coord.read(s.now).Owner == "" {
+		s.in(s.delay(), func() { n.hear(life, Event{Kind: EventFree, Op: op}) })
+		return
+	}
+	s.in(s.between(20*time.Millisecond, 300*time.Millisecond), func() { n.await(life, op) })
+}
+
+// append sends a record. I6: while another one of this node can still match, none is sent.
+func (n *simNode) append(a Action) {
+	s := n.sim
+	m := a.Message
+	m.Body = append([]byte(nil), m.Body...) // the owner uses its buffer again
+	hash := persistence.HashOf(m.Body)
+	for other, expect := range n.appends {
+		if other != hash && persistence.Seq(len(s.log)) <= expect && s.losses == 0 {
+			s.fail("I6", "node %s sends record %d while record %d is outstanding", n.id, a.Expect+1, expect+1)
+		}
+	}
+	n.appends[hash] = a.Expect
+	s.rpc(n, a.Op, EventAppended, func() Event { return Event{Err: s.append(m, a.Expect)} })
+	if got := persistence.Seq(len(s.log)); a.Expect > got && s.lost == 0 {
+		s.fail("I6", "node %s expects sequence %d of a log with %d", n.id, a.Expect, got)
+	}
+}
+
+// release lets a record's effects out, and puts its deltas into the ring.
+func (n *simNode) release(a Action) {
+	s := n.sim
+	s.commits++
+	s.checkRelease(n, a.Seq, n.owner.out.hash, n.ticks)
+	for _, t := range n.ticks {
+		n.ring.add(persistence.Delta{Tick: t.Tick, Checksum: t.Checksum, Epoch: a.Epoch, RecordSeq: a.Seq,
+			Lineage: simLineage, Part: 1, Parts: 1, Body: binary.BigEndian.AppendUint64(nil, t.Checksum)})
+	}
+	n.high = a.Seq
+	if n.world.tick >= n.sinceSnp+20 {
+		n.sinceSnp = n.world.tick
+		n.snapshot(a.Seq, a.Epoch)
+	}
+}
+
+// snapshot stores the world of the record that was just released.
+func (n *simNode) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
+	s := n.sim
+	snap := persistence.Snapshot{Lineage: simLineage, Cluster: "sim", Shard: "main", Seq: seq, Epoch: epoch, Tick: n.world.tick, Checksum: n.world.sum,
+		Chain: n.owner.Chain(), Schema: []byte(`{}`), Body: binary.BigEndian.AppendUint64(nil, n.world.sum)}
+	life := n.life
+	s.in(s.delay(), func() {
+		s.snaps = append(s.snaps, snap)
+		if !s.chance(s.cfg.loss) {
+			s.in(s.delay(), func() { n.hear(life, Event{Kind: EventStored, Snapshot: &snap}) })
+		}
+	})
+}
+
+func (s *sim) purge(below persistence.Seq) {
+	if below > persistence.Seq(len(s.log)) && s.losses == 0 {
+		s.fail("I8", "purge below %d of a log that ends at %d", below, len(s.log))
+	}
+	fits := 0
+	for _, snap := range s.snaps {
+		if m, err := s.get(snap.Seq); err == nil && snap.Seq >= below && persistence.HashOf(m.Body) == snap.Chain {
+			fits++
+		}
+	}
+	if fits < 2 && s.losses == 0 {
+		s.fail("I8", "purge below %d leaves %d snapshots that fit the log", below, fits)
+	}
+	s.first = max(s.first, below)
+}
+
+// scheduleTick lets the next tick come, while the node owns the shard.
+func (n *simNode) scheduleTick(life int) {
+	n.sim.in(simTick, func() { n.tick(life) })
+}
+
+// tick simulates one or more ticks and proposes their record.
+func (n *simNode) tick(life int) {
+	s := n.sim
+	if life != n.life || !n.up {
+		return
+	}
+	if s.now < n.pausedUntil {
+		s.in(n.pausedUntil-s.now, func() { n.tick(life) })
+		return
+	}
+	switch {
+	case n.owner.Phase() == PhaseStopped:
+		return
+	case !n.owner.Ready() && !(s.eager && n.owner.Phase() == PhaseOwn):
+		s.in(simTick/4, func() { n.tick(life) })
+		return
+	}
+	n.ticks = nil
+	for range 1 + s.rng.IntN(3) {
+		frame := binary.BigEndian.AppendUint64([]byte(n.id), s.rng.Uint64())
+		n.world.step(frame, false)
+		n.ticks = append(n.ticks, persistence.TickRecord{Tick: n.world.tick, Frame: frame, Checksum: n.world.sum})
+	}
+	n.hear(life, Event{Kind: EventPropose, Ticks: n.ticks})
+	n.scheduleTick(life)
+}
+
+// everySecond notes the high-water mark, and drains the ring into the delta stream.
+func (n *simNode) everySecond(life int) {
+	s := n.sim
+	if life != n.life || !n.up {
+		return
+	}
+	if n.owner.Phase() == PhaseOwn && s.now >= n.pausedUntil {
+		mark := Mark{Seq: n.high, Epoch: n.owner.Epoch()}
+		s.in(s.delay(), func() {
+			if err := s.coord.note(Note{High: mark}); err != nil && !s.chance(s.cfg.loss) {
+				s.in(s.delay(), func() { n.hear(life, Event{Kind: EventOvertaken, Err: err}) })
+			}
+		})
+		n.drain(life)
+	}
+	s.in(300*time.Millisecond, func() { n.everySecond(life) })
+}
+
+// drain publishes the oldest delta of the ring, then the next. It follows the rules that the
+// real drain has: on ErrFenced look how far the stream is, drop what it has, go on.
+func (n *simNode) drain(life int) {
+	s := n.sim
+	oldest := n.ring.oldest(nil, 1)
+	if life != n.life || len(oldest) == 0 || n.draining {
+		return
+	}
+	n.draining = true
+	d, fence, known := oldest[0], n.fence, n.fenceOK
+	d.Body = append([]byte(nil), d.Body...)
+	s.in(s.delay(), func() {
+		err := persistence.ErrFenced // the first time we only look
+		if known {
+			err = s.publish(fence, d)
+		}
+		last, lines := s.lastDelta(), s.lines
+		s.in(s.delay(), func() {
+			if life != n.life {
+				return
+			}
+			n.draining, n.fenceOK = false, true
+			if n.fence = fence + 1; err == nil {
+				n.ring.drop(1)
+			} else if n.fence = lines; last != nil {
+				n.ring.published(*last)
+			}
+			n.drain(life)
+		})
+	})
+}
+
+// stopped: this owner is over. The process takes a new lease and tries again, as a supervisor would.
+func (n *simNode) stopped(err error) {
+	s := n.sim
+	why := "stopped"
+	for _, reason := range []error{ErrHistoryLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused} {
+		if errors.Is(err, reason) {
+			why = reason.Error()
+			break
+		}
+	}
+	s.stops[why]++
+	n.up = false
+	n.life++
+	s.in(s.between(200*time.Millisecond, 2*time.Second), n.boot)
+}
+
+// simWorld is the smallest world: its state is one number, moved by the frames.
+type simWorld struct {
+	node   *simNode
+	tick   uint64
+	sum    uint64
+	skewed bool
+}
+
+func (w *simWorld) step(frame []byte, again bool) {
+	w.tick++
+	h := persistence.HashOf(binary.BigEndian.AppendUint64(append([]byte(nil), frame...), w.sum+w.tick))
+	w.sum = binary.BigEndian.Uint64(h[:]) | 1
+	if w.skewed && again && w.sum%16 == 5 {
+		w.sum += 2
+	}
+}
+
+func (w *simWorld) Begin(g *persistence.Genesis) error {
+	w.tick, w.sum = 0, 0
+	w.node.ring.clear()
+	if g.Game != "sim" {
+		return ErrRefused
+	}
+	return nil
+}
+
+func (w *simWorld) Restore(snap *persistence.Snapshot) error {
+	if len(snap.Body) != 8 {
+		return errBad
+	}
+	w.tick, w.sum = snap.Tick, binary.BigEndian.Uint64(snap.Body)
+	w.node.ring.clear()
+	return nil
+}
+
+func (w *simWorld) Resimulate(seq persistence.Seq, t *persistence.TickRecord) error {
+	w.step(t.Frame, true)
+	if w.tick != t.Tick || w.sum != t.Checksum {
+		return &persistence.DivergedError{Seq: seq, Tick: t.Tick, Recorded: t.Checksum, Computed: w.sum, Reason: "checksum"}
+	}
+	return nil
+}
+
+func (w *simWorld) Apply(d *persistence.Delta) error {
+	sum := binary.BigEndian.Uint64(d.Body)
+	if d.Tick != w.tick+1 || sum != d.Checksum {
+		return fmt.Errorf("%w: delta of tick %d at tick %d", errBad, d.Tick, w.tick)
+	}
+	w.tick, w.sum = d.Tick, sum
+	return nil
+}
+
+func (w *simWorld) Keep(seq persistence.Seq, epoch persistence.Epoch) {
+	w.node.ring.add(persistence.Delta{Tick: w.tick, Checksum: w.sum, Epoch: epoch, RecordSeq: seq,
+		Lineage: simLineage, Part: 1, Parts: 1, Body: binary.BigEndian.AppendUint64(nil, w.sum)})
+}
+
+func (w *simWorld) Tick() uint64     { return w.tick }
+func (w *simWorld) Checksum() uint64 { return w.sum }
