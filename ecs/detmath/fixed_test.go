@@ -59,10 +59,18 @@ func TestFixedAgreesWithExactArithmetic(t *testing.T) {
 
 func TestFixedAtItsEnds(t *testing.T) {
 	for _, c := range []struct{ got, want Fixed }{
-		{FixedOne.Div(0), FixedMax}, {(-FixedOne).Div(0), FixedMin}, {Fixed(0).Div(0), 0}, {Fixed(-5).Sqrt(), 0},
-		{FixedFromFloat(math.NaN()), 0}, {FixedFromFloat(1e300), FixedMax}, {FixedFromFloat(-1e300), FixedMin},
-		{FixedFromFloat(-1.5), -FixedOne - FixedOne/2}, {FixedFromInt(-3), -3 * FixedOne},
-		{FixedMin.Div(-1), FixedMax}, {Fixed(7).Clamp(1, 5), 5}, {FixedFromInt(2).Lerp(FixedFromInt(4), FixedOne/2), FixedFromInt(3)},
+		{FixedOne.Div(0), FixedMax},
+		{(-FixedOne).Div(0), FixedMin},
+		{Fixed(0).Div(0), 0},
+		{Fixed(-5).Sqrt(), 0},
+		{FixedFromFloat(math.NaN()), 0},
+		{FixedFromFloat(1e300), FixedMax},
+		{FixedFromFloat(-1e300), FixedMin},
+		{FixedFromFloat(-1.5), -FixedOne - FixedOne/2},
+		{FixedFromInt(-3), -3 * FixedOne},
+		{FixedMin.Div(-1), FixedMax},
+		{Fixed(7).Clamp(1, 5), 5},
+		{FixedFromInt(2).Lerp(FixedFromInt(4), FixedOne/2), FixedFromInt(3)},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %d, want %d", c.got, c.want)

@@ -56,17 +56,25 @@ var bans = map[string][]ban{
 	"runtime/...":           {banRuntime},
 	"unique":                {banRuntime},
 	"weak":                  {banRuntime},
-	"fmt": {{rule: "io", what: "prints to the process's output", remedy: banShell.remedy, importable: true,
-		names: names("Print Printf Println Scan Scanf Scanln")}},
-	"path/filepath": {{rule: "io", what: "asks the file system", remedy: banIO.remedy, importable: true,
-		names: names("Abs EvalSymlinks Glob Walk WalkDir")}},
+	"fmt": {{
+		rule: "io", what: "prints to the process's output", remedy: banShell.remedy, importable: true,
+		names: names("Print Printf Println Scan Scanf Scanln"),
+	}},
+	"path/filepath": {{
+		rule: "io", what: "asks the file system", remedy: banIO.remedy, importable: true,
+		names: names("Abs EvalSymlinks Glob Walk WalkDir"),
+	}},
 	"maps": {withNames(banOrder, "All Keys Values")},
-	"reflect": {withNames(banOrder, "MapKeys MapRange"),
-		{rule: "concurrency", what: "works on channels", remedy: banSync.remedy, importable: true, names: names("Select MakeChan Send Recv TrySend TryRecv ChanOf")}},
+	"reflect": {
+		withNames(banOrder, "MapKeys MapRange"),
+		{rule: "concurrency", what: "works on channels", remedy: banSync.remedy, importable: true, names: names("Select MakeChan Send Recv TrySend TryRecv ChanOf")},
+	},
 	"sort":   {withNames(banSort, "Slice Sort")},
 	"slices": {withNames(banSort, "SortFunc")},
-	"math": {{rule: "math", what: "gives other bits on other CPUs", remedy: "use its counterpart in ecs/detmath", importable: true,
-		names: names("Acos Acosh Asin Asinh Atan Atan2 Atanh Cbrt Cos Cosh Erf Erfc Erfcinv Erfinv Exp Exp2 Expm1 Gamma Hypot J0 J1 Jn Lgamma Log Log10 Log1p Log2 Pow Pow10 Sin Sincos Sinh Tan Tanh Y0 Y1 Yn")}},
+	"math": {{
+		rule: "math", what: "gives other bits on other CPUs", remedy: "use its counterpart in ecs/detmath", importable: true,
+		names: names("Acos Acosh Asin Asinh Atan Atan2 Atanh Cbrt Cos Cosh Erf Erfc Erfcinv Erfinv Exp Exp2 Expm1 Gamma Hypot J0 J1 Jn Lgamma Log Log10 Log1p Log2 Pow Pow10 Sin Sincos Sinh Tan Tanh Y0 Y1 Yn"),
+	}},
 	"math/cmplx": {{rule: "math", what: "gives other bits on other CPUs", remedy: "write the parts out with ecs/detmath"}},
 }
 
