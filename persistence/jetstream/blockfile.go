@@ -1,0 +1,278 @@
+package jetstream
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/minio/highwayhash"
+)
+
+// This file reads the files of nats-server's file store (as of 2.15) without
+// opening them for writing: filestore.go there, "rebuildStateFromBufLocked".
+// A block <index>.blk is a row of
+//
+//	length u32 | sequence u64 | time u64 | subject length u16 | subject | [header length u32 | header] | body | checksum u64
+//
+// little-endian; the length counts everything, and its highest bit says that
+// there is a header. The checksum is a highwayhash of sequence to body, keyed
+// by stream and block, without the lengths. The sequence's highest bit marks a
+// message that was erased in place, the one below a tombstone: a row that says
+// that this sequence, in an earlier place, is deleted.
+const (
+	blockHeader    = 4 + 8 + 8 + 2
+	blockChecksum  = 8
+	blockMaxLength = 32 << 20
+	hasHeaderBit   = uint32(1) << 31
+	erasedBit      = uint64(1) << 63
+	tombstoneBit   = uint64(1) << 62
+)
+
+// accountDir holds the streams of the only account that our server has.
+var accountDir = filepath.Join("jetstream", "$G", "streams")
+
+// storedMsg is a message as it lies in a block. Its slices are valid until the
+// next one is read.
+type storedMsg struct {
+	seq     uint64
+	subject string
+	header  []byte // "NATS/1.0\r\n…", nil without headers
+	body    []byte
+}
+
+// blockDamage is where a block stops being readable.
+type blockDamage struct {
+	file   string
+	offset int
+	after  uint64 // the last sequence before it; 0: none in this stream
+	tail   bool   // it is in the newest block: a write that a crash cut looks the same
+	reason string
+}
+
+func (d *blockDamage) Error() string {
+	return fmt.Sprintf("%s at byte %d: %s", filepath.Base(d.file), d.offset, d.reason)
+}
+
+// streamFiles is a stream's directory, read without touching it.
+type streamFiles struct {
+	dir      string
+	name     string
+	subjects []string
+	blocks   []int // indexes, ascending
+}
+
+// openStreamFiles checks the stream's own description, which the server
+// demands to be whole before it looks at the messages.
+func openStreamFiles(store, name string) (*streamFiles, error) {
+	s := &streamFiles{dir: filepath.Join(store, accountDir, name), name: name}
+	meta, err := os.ReadFile(filepath.Join(s.dir, "meta.inf"))
+	if err != nil {
+		return nil, err
+	}
+	sum, err := os.ReadFile(filepath.Join(s.dir, "meta.sum"))
+	if err != nil {
+		return nil, err
+	}
+	h := keyedHash(name)
+	h.Write(meta)
+	if hex.EncodeToString(h.Sum(nil)) != string(sum) {
+		return nil, errors.New("meta.inf and its checksum do not match: the server would not find the stream")
+	}
+	var config struct {
+		Name        string   `json:"name"`
+		Subjects    []string `json:"subjects"`
+		Compression string   `json:"compression"`
+	}
+	if err := json.Unmarshal(meta, &config); err != nil || config.Name != name {
+		return nil, fmt.Errorf("meta.inf describes no stream %s", name)
+	}
+	if config.Compression != "" && config.Compression != "none" {
+		return nil, fmt.Errorf("the stream is compressed (%s), which Wind never does", config.Compression)
+	}
+	s.subjects = config.Subjects
+	return s, s.list()
+}
+
+func (s *streamFiles) list() error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "msgs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), ".blk")
+		if n, err := strconv.Atoi(digits); ok && err == nil {
+			s.blocks = append(s.blocks, n)
+		}
+	}
+	slices.Sort(s.blocks)
+	return nil
+}
+
+func (s *streamFiles) path(block int) string {
+	return filepath.Join(s.dir, "msgs", strconv.Itoa(block)+".blk")
+}
+
+// keyedHash is nats-server's hash for a stream or one of its blocks.
+func keyedHash(name string) hash.Hash64 {
+	key := sha256.Sum256([]byte(name))
+	h, err := highwayhash.New64(key[:])
+	if err != nil {
+		panic(err) // the key has 32 bytes
+	}
+	return h
+}
+
+// blockReader walks through one block after the other.
+type blockReader struct {
+	files   *streamFiles
+	buf     []byte
+	last    uint64   // last sequence of a message
+	deleted []uint64 // tombstones met so far
+}
+
+// read yields every message of a block that is stored and not erased in
+// place. It returns a *blockDamage where the block cannot be read on.
+func (r *blockReader) read(block int, yield func(storedMsg) error) error {
+	path := r.files.path(block)
+	if err := r.load(path); err != nil {
+		return err
+	}
+	h := keyedHash(r.files.name + "-" + strconv.Itoa(block))
+	for at := 0; at < len(r.buf); {
+		n, reason := rowLength(r.buf[at:], h)
+		if reason != "" {
+			// Rows are written one after the other: what a crash cut has nothing behind it.
+			tail := block == r.files.blocks[len(r.files.blocks)-1] && (n == 0 || at+n >= len(r.buf))
+			return &blockDamage{file: path, offset: at, after: r.last, tail: tail, reason: reason}
+		}
+		if err := r.row(r.buf[at:at+n], yield); err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+// load reads the file into the reader's buffer.
+func (r *blockReader) load(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	i, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	r.buf = slices.Grow(r.buf[:0], int(i.Size())+bytes.MinRead)
+	b := bytes.NewBuffer(r.buf)
+	_, err = b.ReadFrom(f)
+	r.buf = b.Bytes()
+	return err
+}
+
+// row hands one row on, whose form rowLength has checked.
+func (r *blockReader) row(row []byte, yield func(storedMsg) error) error {
+	seq := binary.LittleEndian.Uint64(row[4:])
+	if seq&tombstoneBit != 0 {
+		r.deleted = append(r.deleted, seq&^tombstoneBit)
+		return nil
+	}
+	if seq == 0 || seq&erasedBit != 0 || seq <= r.last {
+		return nil // erased, or a copy that a later row replaced
+	}
+	r.last = seq
+	return yield(parseRow(row, seq))
+}
+
+func parseRow(row []byte, seq uint64) storedMsg {
+	data := row[blockHeader : len(row)-blockChecksum]
+	subject := int(binary.LittleEndian.Uint16(row[20:]))
+	m := storedMsg{seq: seq, subject: string(data[:subject]), body: data[subject:]}
+	if binary.LittleEndian.Uint32(row)&hasHeaderBit != 0 {
+		n := int(binary.LittleEndian.Uint32(m.body))
+		if n > len(m.body)-4 {
+			n = len(m.body) - 4 // the length is outside the checksum; the chain notices
+		}
+		m.header, m.body = m.body[4:4+n], m.body[4+n:]
+	}
+	return m
+}
+
+// rowLength returns the bytes of the first row of b, and why it is none: with 0
+// when b ends before the row does. A nil h leaves the checksum out.
+func rowLength(b []byte, h hash.Hash64) (n int, reason string) {
+	if len(bytes.TrimLeft(b[:min(len(b), 4096)], "\x00")) == 0 && len(bytes.TrimLeft(b, "\x00")) == 0 {
+		return 0, fmt.Sprintf("the last %d bytes are zero", len(b))
+	}
+	if len(b) < blockHeader {
+		return 0, fmt.Sprintf("the last %d bytes are no message", len(b))
+	}
+	word := binary.LittleEndian.Uint32(b)
+	n, subject := int(word&^hasHeaderBit), int(binary.LittleEndian.Uint16(b[20:]))
+	before := subject
+	if word&hasHeaderBit != 0 {
+		before += 4
+	}
+	if n > blockMaxLength || n < blockHeader+before+blockChecksum {
+		return 1, "a message of impossible length"
+	}
+	if n > len(b) {
+		return 0, fmt.Sprintf("a message of %d bytes is cut after %d", n, len(b))
+	}
+	if h == nil {
+		return n, ""
+	}
+	h.Reset()
+	h.Write(b[4:20])
+	h.Write(b[blockHeader : blockHeader+subject])
+	h.Write(b[blockHeader+before : n-blockChecksum])
+	var sum [blockChecksum]byte
+	if !bytes.Equal(h.Sum(sum[:0]), b[n-blockChecksum:n]) {
+		return n, "the checksum of a message does not match"
+	}
+	return n, ""
+}
+
+// skim reads the rows of a block whose subjects begin with prefix, and skips the
+// others without reading them. It ends at the first damage.
+func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) error {
+	f, err := os.Open(s.path(block))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := keyedHash(s.name + "-" + strconv.Itoa(block))
+	head := make([]byte, blockHeader+len(prefix))
+	for at := int64(0); ; {
+		if _, err := f.ReadAt(head, at); err != nil {
+			return err
+		}
+		n := int64(binary.LittleEndian.Uint32(head) &^ hasHeaderBit)
+		if n < blockHeader+blockChecksum || n > blockMaxLength {
+			return errors.New("a message of impossible length")
+		}
+		if string(head[blockHeader:]) == prefix && binary.LittleEndian.Uint64(head[4:])&(erasedBit|tombstoneBit) == 0 {
+			row := make([]byte, n)
+			if _, err := f.ReadAt(row, at); err != nil {
+				return err
+			}
+			if _, reason := rowLength(row, h); reason != "" {
+				return errors.New(reason)
+			}
+			yield(parseRow(row, 0).body)
+		}
+		at += n
+	}
+}

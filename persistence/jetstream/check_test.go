@@ -1,0 +1,510 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of random damage; 0 takes one from the clock")
+
+// storeRecords is how many records the stores of these tests hold, in several
+// blocks: the limits make them 32,000 bytes.
+const storeRecords = 120
+
+func init() {
+	children["write"] = writeStore
+}
+
+// writeStore fills a store and then waits to be killed, or stops cleanly when
+// told to.
+func writeStore(dir string) {
+	t := &childT{}
+	ctx := context.Background()
+	s, err := StartServer(ServerConfig{Dir: dir, Port: -1, Logger: quiet()})
+	t.must(err)
+	c, err := s.Connect(ctx)
+	t.must(err)
+	shard, err := Create(ctx, c, "dev", "main", testLineage, Options{LogBytes: 120 << 10, DeltaBytes: 1 << 20, SnapshotBytes: 16 << 20})
+	t.must(err)
+	w := newWriter()
+	for w.chain.Seq() < storeRecords {
+		m, r, err := w.next()
+		t.must(err)
+		t.must(shard.log.Append(ctx, m, w.chain.Seq()))
+		w.chain.Advance(r, persistence.HashOf(m.Body))
+		if tick := w.chain.Tick(); tick > 0 && tick%2 == 0 && tick <= storeRecords-20 { // the delta stream lags behind
+			t.must(shard.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick-1, 50), deltaOf(tick, 50)}))
+		}
+		if w.chain.Seq() == 70 {
+			t.must(shard.snapshots.Put(ctx, snapshotOf(w)))
+		}
+		if os.Getenv("WIND_TEST_PURGE") != "" && w.chain.Seq() == 100 {
+			t.must(shard.log.Purge(ctx, 71))
+		}
+	}
+	fmt.Println("ready")
+	if os.Getenv("WIND_TEST_CLEAN") == "" {
+		select {}
+	}
+	shard.Close()
+	c.Close()
+	s.Close()
+	fmt.Println("stopped")
+}
+
+type childT struct{}
+
+func (childT) must(err error) {
+	if err != nil {
+		fmt.Println("child:", err)
+		os.Exit(1)
+	}
+}
+
+// ends are the two ways in which a store is left.
+var ends = []string{"stopped", "killed"}
+
+// newStore has a child write a store and end; the copies that the tests damage
+// are made from it.
+func newStore(t *testing.T, end string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "store")
+	if end == "stopped" {
+		t.Setenv("WIND_TEST_CLEAN", "1")
+	}
+	child, out := startChild(t, "write", dir)
+	if line := out.next(t); line != "ready" {
+		t.Fatal(line)
+	}
+	if end == "stopped" {
+		if line := out.next(t); line != "stopped" {
+			t.Fatal(line)
+		}
+	} else if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait()
+	return dir
+}
+
+// duplicate copies a whole directory.
+func duplicate(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "store")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// fingerprint is a hash of every name and byte below dir.
+func fingerprint(t *testing.T, dir string) string {
+	t.Helper()
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, path)
+		if d.IsDir() {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		h.Write(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// row is where a record lies.
+type row struct {
+	file    string
+	at, end int
+	seq     uint64
+}
+
+// rowsOf lists the rows of a stream, tombstones left out.
+func rowsOf(t *testing.T, store, stream string) []row {
+	t.Helper()
+	f, err := openStreamFiles(store, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []row
+	for _, block := range f.blocks {
+		b, err := os.ReadFile(f.path(block))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 0; at < len(b); {
+			n, reason := rowLength(b[at:], keyedHash(stream+"-"+strconv.Itoa(block)))
+			if reason != "" {
+				t.Fatalf("our reading of nats-server's files is wrong: %s at %d of block %d", reason, at, block)
+			}
+			if seq := binary.LittleEndian.Uint64(b[at+4:]); seq&(tombstoneBit|erasedBit) == 0 {
+				all = append(all, row{f.path(block), at, at + n, seq})
+			}
+			at += n
+		}
+	}
+	return all
+}
+
+// edit rewrites a file.
+func edit(t *testing.T, file string, change func(b []byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, change(b), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flip(t *testing.T, file string, at int, mask byte) {
+	edit(t, file, func(b []byte) []byte { b[at] ^= mask; return b })
+}
+
+// mustFindLoss asserts that the start check refuses the store and names the
+// record, that reading a copy errs at the same place, and that neither touched
+// the store.
+func mustFindLoss(t *testing.T, dir string, seq persistence.Seq) {
+	t.Helper()
+	before := fingerprint(t, dir)
+	_, err := CheckStore(testContext(t), dir)
+	var lost *HistoryLostError
+	if !errors.As(err, &lost) || !errors.Is(err, persistence.ErrLost) || lost.Seq != seq || lost.Tick != tickOf(seq) || strings.Contains(err.Error(), "\n") {
+		t.Fatalf("record %d (tick %d) is damaged, the check says: %v", seq, tickOf(seq), err)
+	}
+	if !strings.Contains(err.Error(), "history lost") || !strings.Contains(err.Error(), dir) {
+		t.Fatalf("an unclear error: %v", err)
+	}
+	at, err := readCopy(t, dir)
+	if !errors.Is(err, persistence.ErrLost) && !errors.Is(err, persistence.ErrCorrupt) {
+		t.Fatalf("record %d is damaged, reading a copy says: %v", seq, err)
+	}
+	if at != seq {
+		t.Fatalf("record %d is damaged, reading a copy errs at %d: %v", seq, at, err)
+	}
+	if fingerprint(t, dir) != before {
+		t.Fatal("the damaged store was changed")
+	}
+}
+
+// tickOf is the first tick that a record leaves unproven when it is lost.
+func tickOf(seq persistence.Seq) uint64 { return uint64(max(seq, 3) - 2) }
+
+// readCopy reads a log in a copy of its store as log check does, and returns
+// the sequence at which it errs.
+func readCopy(t *testing.T, dir string) (persistence.Seq, error) {
+	t.Helper()
+	ctx := testContext(t)
+	c, err := OpenCopy(ctx, dir, CopyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, _, err := c.Open(ctx, "dev", "main")
+	if err != nil {
+		return 1, err
+	}
+	defer s.Close()
+	last, err := s.log.Last(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.log.First(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := persistence.NewChain(testLineage)
+	next := first
+	for m, err := range s.log.Read(ctx, first, last) {
+		if err == nil && chain.Seq() == 0 && m.Seq > 1 {
+			_, err = chain.Anchor(m)
+		} else if err == nil {
+			_, err = chain.Next(m)
+		}
+		if err != nil {
+			return next, err
+		}
+		next++
+	}
+	return next - 1, nil
+}
+
+func TestSoundStoreIsProven(t *testing.T) {
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			dir := newStore(t, end)
+			before := fingerprint(t, dir)
+			states, err := CheckStore(testContext(t), dir)
+			if err != nil || len(states) != 1 {
+				t.Fatal(states, err)
+			}
+			if s := states[0]; s.First != 1 || s.Last != storeRecords || s.LastTick != storeRecords-2 || s.Known != s.Last || s.Lineage != testLineage || s.Torn != "" {
+				t.Fatalf("%+v", s)
+			}
+			if last, err := readCopy(t, dir); err != nil || last != storeRecords {
+				t.Fatal(last, err)
+			}
+			if fingerprint(t, dir) != before {
+				t.Fatal("the store was changed")
+			}
+			s := createShard(t, connectTo(t, startServer(t, ServerConfig{Dir: dir, Port: -1})))
+			if lastOf(t, s) != storeRecords {
+				t.Fatal(lastOf(t, s))
+			}
+			appendTicks(t, s, 1)
+		})
+	}
+}
+
+func TestNoStoreIsNoDamage(t *testing.T) {
+	if states, err := CheckStore(testContext(t), filepath.Join(t.TempDir(), "none")); err != nil || len(states) != 0 {
+		t.Fatal(states, err)
+	}
+}
+
+// TestFlippedBitIsFound flips bits at random places of a log's files.
+func TestFlippedBitIsFound(t *testing.T) {
+	rnd := newRand(t)
+	flips := 4
+	if os.Getenv("WIND_LONG") != "" {
+		flips = 200
+	}
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			store := newStore(t, end)
+			rows := rowsOf(t, store, logStream("dev", "main"))
+			for range flips {
+				r := rows[rnd.IntN(len(rows))]
+				flipAndFind(t, store, r, r.at+rnd.IntN(r.end-r.at), 1<<rnd.IntN(8))
+			}
+			last := rows[len(rows)-1]
+			flipAndFind(t, store, last, last.at+(last.end-last.at)/2, 1)
+			flipAndFind(t, store, last, last.at+2, 1) // its length: it seems to be cut
+		})
+	}
+}
+
+func flipAndFind(t *testing.T, store string, r row, at int, mask byte) {
+	t.Helper()
+	dir := duplicate(t, store)
+	file := filepath.Join(dir, strings.TrimPrefix(r.file, store))
+	flip(t, file, at, mask)
+	t.Logf("record %d: byte %d of %d, mask %02x", r.seq, at-r.at, r.end-r.at, mask)
+	mustFindLoss(t, dir, persistence.Seq(r.seq))
+}
+
+func newRand(t *testing.T) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("-seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+func TestRemovedRecordIsFound(t *testing.T) {
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			store := newStore(t, end)
+			rows := rowsOf(t, store, logStream("dev", "main"))
+			for _, i := range []int{0, 1, 40, len(rows) - 2, len(rows) - 1} {
+				dir := duplicate(t, store)
+				r := rows[i]
+				edit(t, filepath.Join(dir, strings.TrimPrefix(r.file, store)), func(b []byte) []byte { return slices.Delete(b, r.at, r.end) })
+				mustFindLoss(t, dir, persistence.Seq(r.seq))
+			}
+		})
+	}
+}
+
+// TestDeletedRecordIsFound deletes a record as the server itself does it when
+// a stream allows it: by a tombstone at the end.
+func TestDeletedRecordIsFound(t *testing.T) {
+	store := newStore(t, "killed")
+	rows := rowsOf(t, store, logStream("dev", "main"))
+	last := rows[len(rows)-1]
+	block, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(last.file), ".blk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range []uint64{33, storeRecords} {
+		dir := duplicate(t, store)
+		edit(t, filepath.Join(dir, strings.TrimPrefix(last.file, store)), func(b []byte) []byte {
+			return append(b, tombstoneRow(logStream("dev", "main"), block, seq)...)
+		})
+		mustFindLoss(t, dir, persistence.Seq(seq))
+	}
+}
+
+func tombstoneRow(stream string, block int, seq uint64) []byte {
+	b := make([]byte, blockHeader+blockChecksum)
+	binary.LittleEndian.PutUint32(b, uint32(len(b)))
+	binary.LittleEndian.PutUint64(b[4:], seq|tombstoneBit)
+	binary.LittleEndian.PutUint64(b[12:], uint64(time.Now().UnixNano()))
+	h := keyedHash(stream + "-" + strconv.Itoa(block))
+	h.Write(b[4:20])
+	copy(b[blockHeader:], h.Sum(nil))
+	return b
+}
+
+// TestCutTailIsFound cuts what was acknowledged; what never was may be cut.
+func TestCutTailIsFound(t *testing.T) {
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			store := newStore(t, end)
+			rows := rowsOf(t, store, logStream("dev", "main"))
+			last := rows[len(rows)-1]
+			cut := func(r row, at int) {
+				t.Helper()
+				dir := duplicate(t, store)
+				file := filepath.Join(dir, strings.TrimPrefix(r.file, store))
+				for _, later := range rows {
+					if later.file != r.file && later.seq > r.seq {
+						_ = os.Remove(filepath.Join(dir, strings.TrimPrefix(later.file, store)))
+					}
+				}
+				edit(t, file, func(b []byte) []byte { return b[:at] })
+				mustFindLoss(t, dir, persistence.Seq(r.seq))
+			}
+			cut(last, last.at)
+			cut(last, last.at+7)
+			cut(last, last.end-1)
+			cut(rows[len(rows)-5], rows[len(rows)-5].at)
+			cut(rows[20], rows[20].at+30)
+
+			dir := duplicate(t, store)
+			if err := os.RemoveAll(filepath.Join(dir, accountDir, logStream("dev", "main"))); err != nil {
+				t.Fatal(err)
+			}
+			mustFindLoss(t, dir, 1)
+			flip(t, filepath.Join(duplicateTo(t, store, &dir), accountDir, logStream("dev", "main"), "meta.inf"), 30, 4)
+			mustFindLoss(t, dir, 1)
+		})
+	}
+}
+
+func duplicateTo(t *testing.T, store string, to *string) string {
+	*to = duplicate(t, store)
+	return *to
+}
+
+// TestCutTailIsFoundWithoutTheMark: the delta stream and the snapshots are
+// witnesses as well.
+func TestCutTailIsFoundWithoutTheMark(t *testing.T) {
+	store := newStore(t, "killed")
+	if err := os.RemoveAll(filepath.Join(store, marksDir)); err != nil {
+		t.Fatal(err)
+	}
+	rows := rowsOf(t, store, logStream("dev", "main"))
+	cutAt := func(seq int) string {
+		dir := duplicate(t, store)
+		for _, r := range rows[seq:] {
+			file := filepath.Join(dir, strings.TrimPrefix(r.file, store))
+			if r.file == rows[seq-1].file {
+				_ = os.Truncate(file, int64(rows[seq-1].end))
+			} else {
+				_ = os.Remove(file)
+			}
+		}
+		return dir
+	}
+	dir := cutAt(90) // the deltas know record 102, the snapshot record 70
+	mustFindLoss(t, dir, 91)
+	dir = cutAt(60)
+	if err := os.RemoveAll(filepath.Join(dir, accountDir, deltaStream("dev", "main"))); err != nil {
+		t.Fatal(err)
+	}
+	_, err := CheckStore(testContext(t), dir)
+	var lost *persistence.LostError
+	if !errors.As(err, &lost) || lost.EvidenceSeq != 70 || lost.EvidenceTick != 68 || !strings.Contains(lost.Evidence, "snapshot main/") {
+		t.Fatal(err)
+	}
+}
+
+// TestUnfinishedWriteIsNoLoss: what a crash left half written was never
+// acknowledged.
+func TestUnfinishedWriteIsNoLoss(t *testing.T) {
+	dir := newStore(t, "killed")
+	rows := rowsOf(t, dir, logStream("dev", "main"))
+	last := rows[len(rows)-1]
+	edit(t, last.file, func(b []byte) []byte { return append(b, b[last.at:last.at+(last.end-last.at)/2]...) })
+	states, err := CheckStore(testContext(t), dir)
+	if err != nil || states[0].Last != storeRecords || states[0].Torn == "" {
+		t.Fatal(states, err)
+	}
+	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Dir: dir, Port: -1})))
+	appendTicks(t, s, 5)
+}
+
+func TestPurgedStoreIsProven(t *testing.T) {
+	t.Setenv("WIND_TEST_PURGE", "1")
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			store := newStore(t, end)
+			states, err := CheckStore(testContext(t), store)
+			if err != nil || states[0].First != 71 || states[0].Last != storeRecords {
+				t.Fatalf("%+v, %v", states, err)
+			}
+			if last, err := readCopy(t, store); err != nil || last != storeRecords {
+				t.Fatal(last, err)
+			}
+			rows := rowsOf(t, store, logStream("dev", "main"))
+			if rows[0].seq >= 71 || end == "killed" {
+				t.Logf("the files begin with record %d", rows[0].seq)
+			} else { // what was purged still lies in the first block, and damage to it is none
+				dir := duplicate(t, store)
+				flip(t, filepath.Join(dir, strings.TrimPrefix(rows[0].file, store)), rows[0].at+100, 1)
+				if states, err := CheckStore(testContext(t), dir); err != nil || states[0].First != 71 || states[0].Last != storeRecords {
+					t.Fatalf("%+v, %v", states, err)
+				}
+			}
+			flipAndFind(t, store, rows[len(rows)-20], rows[len(rows)-20].at+100, 2)
+		})
+	}
+}
+
+// TestReplacedRecordIsFound: a last record that is whole, chained and not the
+// one that was acknowledged.
+func TestReplacedRecordIsFound(t *testing.T) {
+	dir := newStore(t, "stopped")
+	name := logStream("dev", "main")
+	m, err := readMark(dir, name)
+	if err != nil || m.seq != storeRecords || m.tick != storeRecords-2 || m.lineage != testLineage {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	w, err := openMark(dir, name, testLineage, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.hash[3]++
+	w.reached(m.seq, m.tick, m.hash)
+	w.close()
+	_, err = CheckStore(testContext(t), dir)
+	var lost *HistoryLostError
+	if !errors.As(err, &lost) || lost.Seq != storeRecords {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,116 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ConnectConfig says how to reach a NATS server or cluster.
+type ConnectConfig struct {
+	URL         string       // "nats://user:password@host:4222", several separated by commas
+	Credentials string       // path of a .creds file, or ""
+	Logger      *slog.Logger // nil: slog.Default()
+}
+
+// Conn is a connection to a NATS server. Its methods may be called
+// concurrently; whoever opened it closes it.
+type Conn struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+
+	dir      string // of the embedded server's store; "" when it is not ours
+	maxBytes int64  // of the embedded server; 0 when it is not ours
+	readOnly bool   // a copy: nothing is made in it
+}
+
+// Connect connects to a server of somebody else. It does not wait for one that
+// is not there.
+func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
+	log := c.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	opts := []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("lost the connection to NATS", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
+	}
+	if c.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(c.Credentials))
+	}
+	return connect(ctx, c.URL, opts...)
+}
+
+// connect adds what every connection of ours has: nothing is buffered while
+// disconnected, since a publish that is sent after its time-out was answered
+// is exactly the zombie that the fence is there for.
+func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error) {
+	own := []nats.Option{
+		nats.Name("wind"), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond), nats.PingInterval(10 * time.Second),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // each call returns its own error
+	}
+	if until, ok := ctx.Deadline(); ok {
+		own = append(own, nats.Timeout(time.Until(until)))
+	}
+	nc, err := nats.Connect(url, append(own, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot connect to NATS%s: %w", at(url), err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	c := &Conn{nc: nc, js: js}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("jetstream: NATS%s answers, but JetStream does not (is it enabled for this account?): %w", at(url), err)
+	}
+	return c, nil
+}
+
+// at names a server in an error, without its password.
+func at(url string) string {
+	if url == "" {
+		return ""
+	}
+	if i := lastAt(url); i >= 0 {
+		url = url[i+1:]
+	}
+	return " at " + url
+}
+
+func lastAt(s string) int {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == '@' {
+			return i
+		}
+	}
+	return -1
+}
+
+// NATS returns the connection itself, for messages between services.
+func (c *Conn) NATS() *nats.Conn { return c.nc }
+
+// MaxPayload is the largest message that the server takes, in bytes, headers
+// included.
+func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+
+// Close closes the connection. What was not acknowledged stays ambiguous.
+func (c *Conn) Close() { c.nc.Close() }
+
+// isMissing reports whether a stream, bucket or message does not exist.
+func isMissing(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) ||
+		errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrObjectNotFound)
+}

@@ -1,0 +1,234 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// CopyOptions say what of a store to copy, and where to.
+type CopyOptions struct {
+	Cluster, Shard string // "": all of them
+	LogOnly        bool   // neither delta streams nor snapshots
+	Temp           string // where the copy is made; "": the directory for temporary files
+	Logger         *slog.Logger
+}
+
+// Copy is a store opened for reading, without network, in a copy that Close
+// removes. The original is never written to.
+type Copy struct {
+	dir    string
+	from   string
+	opts   CopyOptions
+	server *Server
+	conn   *Conn
+	refs   []Ref
+}
+
+// CopyStore copies the streams of a store that o names into the directory to,
+// and the marks beside them. It refuses a store that a server has open
+// (ErrInUse), and changes nothing in it.
+func CopyStore(ctx context.Context, store, to string, o CopyOptions) error {
+	unlock, err := holdStore(store)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return copyStore(ctx, store, to, o)
+}
+
+func copyStore(ctx context.Context, store, to string, o CopyOptions) error {
+	streams, err := os.ReadDir(filepath.Join(store, accountDir))
+	if err != nil {
+		return fmt.Errorf("jetstream: %s holds no store: %w", store, err)
+	}
+	var wanted []string
+	var size int64
+	for _, s := range streams {
+		if !o.wants(s.Name()) {
+			continue
+		}
+		n, err := dirBytes(filepath.Join(store, accountDir, s.Name()))
+		if err != nil {
+			return fmt.Errorf("jetstream: cannot read the store: %w", err)
+		}
+		wanted, size = append(wanted, filepath.Join(accountDir, s.Name())), size+n
+	}
+	if free := freeBytes(filepath.Dir(to)); size > free {
+		return fmt.Errorf("jetstream: a copy of %s takes %d MiB, but %s has only %d MiB free: point TMPDIR to a larger disk", store, size>>20, filepath.Dir(to), free>>20)
+	}
+	for _, dir := range append(wanted, marksDir) {
+		if err := copyDir(ctx, filepath.Join(store, dir), filepath.Join(to, dir)); err != nil {
+			return fmt.Errorf("jetstream: cannot copy the store: %w", err)
+		}
+	}
+	return nil
+}
+
+// wants reports whether a stream is to be copied.
+func (o CopyOptions) wants(stream string) bool {
+	if bucket, ok := strings.CutPrefix(stream, objectPrefix); ok {
+		cluster, isSnapshots := strings.CutSuffix(strings.TrimPrefix(bucket, streamPrefix), snapshotSuffix)
+		return !o.LogOnly && isSnapshots && (o.Cluster == "" || o.Cluster == cluster)
+	}
+	log, isDelta := strings.CutSuffix(stream, deltaSuffix)
+	cluster, shard, ok := parseLogStream(log)
+	return ok && (!isDelta || !o.LogOnly) && (o.Cluster == "" || o.Cluster == cluster) && (o.Shard == "" || o.Shard == shard)
+}
+
+// copyDir copies a directory's files; one that is not there is empty. Readers'
+// consumers stay behind.
+func copyDir(ctx context.Context, from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == from {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if d.Name() == "obs" {
+				return fs.SkipDir
+			}
+			return os.MkdirAll(filepath.Join(to, rel), 0o700)
+		}
+		return copyFile(path, filepath.Join(to, rel))
+	})
+}
+
+// copyFile lets the system copy, which shares the blocks where it can.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// OpenCopy opens a copy of a store for reading. What inspecting the original's
+// files has found goes into the logs that it opens: Last tells what the log is
+// known to have reached, and Read errs at the record that is damaged or gone.
+func OpenCopy(ctx context.Context, store string, o CopyOptions) (*Copy, error) {
+	unlock, err := holdStore(store)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	dir, err := os.MkdirTemp(o.Temp, "wind-copy-")
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: no room for a copy of the store: %w", err)
+	}
+	c := &Copy{dir: dir, from: store, opts: o}
+	if err := c.start(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Copy) start(ctx context.Context) error {
+	if err := copyStore(ctx, c.from, filepath.Join(c.dir, "store"), c.opts); err != nil {
+		return err
+	}
+	log := c.opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler) // what the server says of damage, the reader says better
+	}
+	var err error
+	if c.server, err = StartServer(ServerConfig{Dir: filepath.Join(c.dir, "store"), Port: -1, Logger: log}); err != nil {
+		return err
+	}
+	if c.conn, err = c.server.Connect(ctx); err != nil {
+		return err
+	}
+	c.conn.readOnly, c.conn.dir = true, ""
+	all, err := shardsIn(c.from)
+	for _, r := range all {
+		if c.opts.wants(logStream(r.Cluster, r.Shard)) {
+			c.refs = append(c.refs, r)
+		}
+	}
+	return err
+}
+
+// Shards lists the shards of the copy. Lineages are known once a shard is open.
+func (c *Copy) Shards() []Ref { return c.refs }
+
+// Conn returns the connection to the copy's server.
+func (c *Copy) Conn() *Conn { return c.conn }
+
+// Open opens a shard of the copy and proves its log's files. The state says
+// how far the log reaches and what is known of it. Damage is no error here: it
+// is what reading the log returns.
+func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreState, error) {
+	if err := checkNames(cluster, shard); err != nil {
+		return nil, StoreState{}, err
+	}
+	state, damage := inspect(ctx, c.from, Ref{Cluster: cluster, Shard: shard})
+	lost := asLost(c.from, state, damage)
+	if damage != nil && lost == nil {
+		return nil, state, fmt.Errorf("jetstream: cannot check the log of shard %s: %w", shard, damage)
+	}
+	s, err := c.open(ctx, state.Ref, &flaw{last: state.Known, err: lost})
+	if errors.Is(err, persistence.ErrNotFound) && lost != nil {
+		err = lost // the server does not even find the stream
+	}
+	return s, state, err
+}
+
+func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
+	lineage, err := lineageOf(ctx, c.conn, ref.Cluster, ref.Shard)
+	if err != nil {
+		return nil, err
+	}
+	ref.Lineage = lineage
+	s := &Shard{ref: ref}
+	if s.log, err = openLog(ctx, c.conn, ref, Options{}); err != nil {
+		return nil, err
+	}
+	s.log.flaw = f
+	if c.opts.LogOnly {
+		s.snapshots = &Snapshots{ref: ref}
+		return s, nil
+	}
+	if s.deltas, err = openDeltas(ctx, c.conn, ref, Options{}); err == nil {
+		s.snapshots, err = openSnapshots(ctx, c.conn, ref, Options{})
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close stops the copy's server and removes the copy.
+func (c *Copy) Close() {
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	if c.server != nil {
+		c.server.Close()
+	}
+	_ = os.RemoveAll(c.dir)
+}

@@ -1,0 +1,200 @@
+package jetstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// maxPartBytes bounds a message of the delta stream, whatever the server takes:
+// larger ones make everybody's buffers large.
+const maxPartBytes = 1 << 20
+
+// Deltas is the delta stream of one shard. The handle holds the fence, so each
+// owner has one of its own. Publish and Last exclude one another; Read may run
+// beside them.
+type Deltas struct {
+	conn   *Conn
+	stream jetstream.Stream
+	name   string
+	ref    Ref
+	fence  *fenced
+
+	mu    sync.Mutex
+	known bool
+	last  persistence.Seq // the stream's last message as this handle knows it
+	buf   []byte
+}
+
+// openDeltas opens the delta stream, or makes one where there is none.
+func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, error) {
+	d := &Deltas{conn: c, name: deltaStream(ref.Cluster, ref.Shard), ref: ref}
+	var err error
+	d.stream, err = c.js.Stream(ctx, d.name)
+	if isMissing(err) && !c.readOnly {
+		if err = createStream(ctx, c, deltaConfig(ref, o)); err != nil {
+			return nil, err
+		}
+		d.stream, err = c.js.Stream(ctx, d.name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot open the delta stream %s: %w", d.name, err)
+	}
+	want := deltaSubject(ref.Cluster, ref.Shard, ref.Lineage)
+	if s := d.stream.CachedInfo().Config.Subjects; len(s) != 1 || s[0] != want {
+		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it is of another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, want, d.name)
+	}
+	d.fence, err = newFenced(c.nc, d.name, want, o.AckTimeout)
+	return d, err
+}
+
+func (d *Deltas) close() { d.fence.close() }
+
+// Last returns the stream's last message without its body, false when nothing
+// is stored, and moves this handle's fence behind it. If its Part is not its
+// Parts, its tick is incomplete and is to be published again.
+func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.learn(ctx); err != nil {
+		return persistence.Delta{}, false, err
+	}
+	r, err := d.stream.GetLastMsgForSubject(ctx, deltaSubject(d.ref.Cluster, d.ref.Shard, d.ref.Lineage))
+	if isMissing(err) {
+		return persistence.Delta{}, false, nil
+	}
+	if err != nil {
+		return persistence.Delta{}, false, fmt.Errorf("jetstream: cannot read the last delta of %s: %w", d.name, err)
+	}
+	last, err := persistence.DecodeDelta(r.Data)
+	last.Body = nil
+	return last, err == nil, err
+}
+
+// learn moves the fence behind the stream's last message.
+func (d *Deltas) learn(ctx context.Context) error {
+	i, err := d.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err)
+	}
+	d.last, d.known = persistence.Seq(i.State.LastSeq), true
+	return nil
+}
+
+// Publish appends whole deltas or gaps in order, each in as many messages as it
+// needs, one outstanding. It repeats what got no answer until ctx ends; calling
+// it again with the same deltas goes on where it stopped and stores none twice.
+// persistence.ErrFenced says that somebody else published: ask Last.
+func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.known {
+		if err := d.learn(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range deltas {
+		parts, err := deltas[i].Split(min(d.conn.MaxPayload()-messageOverhead, maxPartBytes))
+		if err != nil {
+			return err
+		}
+		for j := range parts {
+			if err := d.publish(ctx, &parts[j]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// publish stores one message behind the last one.
+func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
+	body, err := part.Encode(d.buf[:0])
+	if err != nil {
+		return err
+	}
+	d.buf = body
+	for {
+		err := d.fence.publish(ctx, part.Header(), body, d.last)
+		if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
+			continue // the time-out has paced it
+		}
+		if errors.Is(err, persistence.ErrFenced) && d.stored(ctx, body) {
+			err = nil
+		}
+		if err == nil {
+			d.last++
+		}
+		return err
+	}
+}
+
+// stored reports whether the message behind the fence is this very one, stored
+// by an attempt that got no answer.
+func (d *Deltas) stored(ctx context.Context, body []byte) bool {
+	r, err := d.stream.GetMsg(ctx, uint64(d.last)+1)
+	return err == nil && bytes.Equal(r.Data, body)
+}
+
+// Read yields whole deltas and gaps in order, up to what is stored now,
+// beginning with the first that ends at or after the tick. Bodies are valid
+// until the next.
+func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error] {
+	return persistence.JoinDeltas(func(yield func(persistence.Delta, error) bool) {
+		i, err := d.stream.Info(ctx)
+		if err != nil {
+			yield(persistence.Delta{}, fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err))
+			return
+		}
+		from, err := d.seek(ctx, i.State, fromTick)
+		if err != nil {
+			yield(persistence.Delta{}, err)
+			return
+		}
+		for m, err := range scan(ctx, d.stream, from, i.State.LastSeq, false) {
+			var delta persistence.Delta
+			if err == nil {
+				delta, err = persistence.DecodeDelta(m.body)
+			}
+			if err == nil && delta.Tick < fromTick {
+				continue
+			}
+			if !yield(delta, err) {
+				return
+			}
+		}
+	})
+}
+
+// seek returns the sequence of a message before which every tick is below
+// tick, by bisection over the headers.
+func (d *Deltas) seek(ctx context.Context, s jetstream.StreamState, tick uint64) (uint64, error) {
+	low, high := s.FirstSeq, s.LastSeq+1 // every message below low is older
+	for tick > 1 && low < high {
+		middle := low + (high-low)/2
+		r, err := d.stream.GetMsg(ctx, middle)
+		if isMissing(err) { // dropped for its age just now, or damaged: scan will say
+			return low, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("jetstream: cannot read message %d of %s: %w", middle, d.name, err)
+		}
+		h, err := persistence.ParseHeader(r.Header.Get)
+		if err != nil {
+			return 0, &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("message %d of %s: %v", middle, d.name, err), Err: err}
+		}
+		if h.LastTick < tick {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}

@@ -1,0 +1,136 @@
+package jetstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+func readDeltas(t testing.TB, d *Deltas, from uint64) (all []persistence.Delta) {
+	t.Helper()
+	for delta, err := range d.Read(testContext(t), from) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		delta.Body = bytes.Clone(delta.Body)
+		all = append(all, delta)
+	}
+	return all
+}
+
+func TestDeltasComeBackWhole(t *testing.T) {
+	ctx := testContext(t)
+	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
+	if _, ok, err := s.deltas.Last(ctx); ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	want := []persistence.Delta{deltaOf(1, 10), deltaOf(2, 5<<20), deltaOf(3, 0),
+		{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "nobody had them"}}, deltaOf(8, 2000)}
+	if err := s.deltas.Publish(ctx, want[:2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.deltas.Publish(ctx, want[2:]); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []uint64{0, 1, 2, 3, 5, 8, 9} {
+		var due []persistence.Delta
+		for _, d := range want {
+			if d.Tick >= from {
+				due = append(due, d)
+			}
+		}
+		got := readDeltas(t, s.deltas, from)
+		if len(got) != len(due) {
+			t.Fatalf("from tick %d: %d deltas, not %d", from, len(got), len(due))
+		}
+		for i, d := range got {
+			if d.Tick != due[i].Tick || !bytes.Equal(d.Body, due[i].Body) || (d.Gap == nil) != (due[i].Gap == nil) {
+				t.Fatalf("from tick %d: delta %d is of tick %d with %d bytes", from, i, d.Tick, len(d.Body))
+			}
+		}
+	}
+	if last, ok, err := s.deltas.Last(ctx); !ok || err != nil || last.Tick != 8 || last.RecordSeq != 10 || last.Body != nil {
+		t.Fatal(last, ok, err)
+	}
+}
+
+func TestDeltaStreamHasItsOwnFence(t *testing.T) {
+	ctx := testContext(t)
+	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	old := createShard(t, c)
+	if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(1, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	fresh := createShard(t, c)
+	if _, _, err := fresh.deltas.Last(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mine := deltaOf(2, 10)
+	mine.Epoch = 2
+	if err := fresh.deltas.Publish(ctx, []persistence.Delta{mine}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(2, 10)}); !errors.Is(err, persistence.ErrFenced) {
+			t.Fatalf("a predecessor's delta: %v", err)
+		}
+	}
+	if last, ok, err := old.deltas.Last(ctx); err != nil || !ok || last.Epoch != 2 {
+		t.Fatal(last, ok, err)
+	}
+	if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(3, 10)}); err != nil {
+		t.Fatalf("after Last the handle knows, but: %v", err)
+	}
+}
+
+func TestDeltaStreamDropsItsOldest(t *testing.T) {
+	ctx := testContext(t)
+	s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{Port: -1})), Options{DeltaBytes: 256 << 10})
+	for tick := uint64(1); tick <= 200; tick++ {
+		if err := s.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick, 4<<10)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := readDeltas(t, s.deltas, 0)
+	if len(got) == 0 || len(got) >= 200 || got[len(got)-1].Tick != 200 || got[0].Tick != 201-uint64(len(got)) {
+		t.Fatalf("%d deltas are left", len(got))
+	}
+	if mid := readDeltas(t, s.deltas, 180); len(mid) != 21 || mid[0].Tick != 180 {
+		t.Fatalf("from tick 180: %d deltas", len(mid))
+	}
+}
+
+// TestDeltaPublishGoesOnAfterLostAnswers: no delta is stored twice, none is
+// left out, and a call never lasts longer than its context.
+func TestDeltaPublishGoesOnAfterLostAnswers(t *testing.T) {
+	server := startServer(t, ServerConfig{User: "node", Password: "secret"})
+	s := site{addrs: []string{server.Addr()}, user: "node:secret@", replicas: 1}
+	p := newProxy(t, server.Addr())
+	shard, _ := owner(t, s, p.addr)
+	batch := []persistence.Delta{deltaOf(1, 100), deltaOf(2, 100), deltaOf(3, 100)}
+	if err := shard.deltas.Publish(testContext(t), batch[:1]); err != nil {
+		t.Fatal(err)
+	}
+	p.hold(toClient, true)
+	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if err := shard.deltas.Publish(short, batch[1:]); !errors.Is(err, persistence.ErrAmbiguous) {
+		t.Fatal(err)
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Fatalf("it lasted %v", d)
+	}
+	p.hold(toClient, false)
+	if err := shard.deltas.Publish(testContext(t), batch[1:]); err != nil {
+		t.Fatal(err)
+	}
+	got := readDeltas(t, shard.deltas, 0)
+	if len(got) != 3 || got[0].Tick != 1 || got[1].Tick != 2 || got[2].Tick != 3 {
+		t.Fatalf("%d deltas are stored", len(got))
+	}
+}

@@ -1,0 +1,16 @@
+package jetstream
+
+import "golang.org/x/sys/windows"
+
+// freeBytes is what an unprivileged process may still write on dir's disk.
+func freeBytes(dir string) int64 {
+	p, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return unknownFreeBytes
+	}
+	var free uint64
+	if windows.GetDiskFreeSpaceEx(p, &free, nil, nil) != nil {
+		return unknownFreeBytes
+	}
+	return int64(free)
+}

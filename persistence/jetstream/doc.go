@@ -1,0 +1,51 @@
+// Package jetstream keeps shards on NATS JetStream: their logs, their delta
+// streams and their snapshots, on an embedded server or on somebody's cluster.
+//
+// # What is stored where
+//
+//	stream WIND_<cluster>_<shard>             subject wind.<cluster>.<shard>.<lineage>.log
+//	stream WIND_<cluster>_<shard>_DELTA       subject wind.<cluster>.<shard>.<lineage>.delta
+//	object store WIND_<cluster>_snapshots     objects <shard>/<epoch>-<seq>-<checksum>
+//
+// Cluster and shard names are [a-z0-9-]{1,40}: upper case and the underscore
+// are the separators, so no two streams can share a name. The lineage, a UUID
+// made at genesis, stands in the subject: a stream that was deleted and made
+// again has another lineage and is refused, because its sequences start again
+// at zero and would break the fence.
+//
+// # The fence
+//
+// Log.Append publishes with Nats-Expected-Last-Sequence and nothing else. The
+// server compares and appends in one step, so of two nodes that append after
+// the same record one is refused: that is persistence.ErrFenced. The caller
+// keeps one append outstanding; with several in flight, a delayed one of a
+// paused owner can match again behind its successor's record (verified, on one
+// replica and on three). Two other headers that look useful are never sent:
+// Nats-Expected-Last-Msg-Id wedges a stream of three replicas for good on its
+// first mismatch, and Nats-Msg-Id is answered before the expectation is
+// looked at, whatever the body is.
+//
+// No acknowledgement in time is persistence.ErrAmbiguous: the record may be
+// stored or not, and the owner finds out by the procedure of its protocol.
+// Nothing here retries by itself.
+//
+// # What opening a store can destroy
+//
+// nats-server truncates a block of messages at the first flipped bit when it
+// has no clean index, and reports a shorter log that looks intact. So nothing
+// here opens a data directory in place before CheckStore has read its files
+// without touching them, and tools work on a copy (OpenCopy). Beside the
+// streams, in <dir>/marks, the log of an embedded server writes down the last
+// acknowledged sequence, tick and hash of each shard: what was acknowledged
+// and is no longer there is reported as lost, not as never written.
+//
+// # Who may do what
+//
+// A process that embeds the server has all rights over an in-process
+// connection. Whoever connects to the loopback port without a password may
+// look (stream ls, info, view, get, object and key-value reads) and change
+// nothing. A user and password open the port for other nodes (`wind infra`).
+// The port is not a wall against a hostile local user: the server delivers a
+// reader's replies wherever he asks for them, a shard's subject included. The
+// fence notices such a message and the shard stops; nothing is overwritten.
+package jetstream

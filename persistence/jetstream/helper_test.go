@@ -1,0 +1,173 @@
+package jetstream
+
+import (
+	"bufio"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+const testLineage = "0197e1a0-0000-7000-8000-000000000001"
+
+// lineReader hands out the lines of a child process.
+type lineReader struct{ lines chan string }
+
+func newLineReader(r io.Reader) *lineReader {
+	l := &lineReader{make(chan string, 1024)}
+	go func() {
+		defer close(l.lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			l.lines <- s.Text()
+		}
+	}()
+	return l
+}
+
+func (l *lineReader) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case line := <-l.lines:
+		return line
+	case <-time.After(30 * time.Second):
+		t.Fatal("the child says nothing")
+		return ""
+	}
+}
+
+func createShard(t testing.TB, c *Conn) *Shard {
+	t.Helper()
+	return createShardWith(t, c, Options{})
+}
+
+func createShardWith(t testing.TB, c *Conn, o Options) *Shard {
+	t.Helper()
+	s, err := Create(testContext(t), c, "dev", "main", testLineage, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func lastOf(t testing.TB, s *Shard) persistence.Seq {
+	t.Helper()
+	last, err := s.log.Last(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+// writer makes the records of a log: a genesis, an epoch, then ticks.
+type writer struct {
+	chain *persistence.Chain
+	size  int // bytes of a tick's frame
+	rnd   *rand.Rand
+}
+
+func newWriter() *writer {
+	return &writer{chain: persistence.NewChain(testLineage), size: 200, rnd: rand.New(rand.NewPCG(1, 2))}
+}
+
+// resume reads what is stored, so that next follows it.
+func resume(t testing.TB, s *Shard) *writer {
+	t.Helper()
+	w := newWriter()
+	ctx := testContext(t)
+	last := lastOf(t, s)
+	first, err := s.log.First(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last == 0 {
+		return w
+	}
+	for m, err := range s.log.Read(ctx, first, last) {
+		if err == nil && w.chain.Seq() == 0 && m.Seq > 1 {
+			_, err = w.chain.Anchor(m)
+		} else if err == nil {
+			_, err = w.chain.Next(m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// next returns the message that comes next.
+func (w *writer) next() (persistence.Message, *persistence.Record, error) {
+	r := &persistence.Record{}
+	switch w.chain.Seq() {
+	case 0:
+		r.Kind = persistence.KindGenesis
+		r.Genesis = &persistence.Genesis{Lineage: testLineage, Cluster: "dev", Shard: "main", Game: "drift", Options: []byte("{}"), Seed: 7, TickRate: 30, Schema: []byte("{}")}
+	case 1:
+		r.Kind, r.Epoch = persistence.KindEpoch, 1
+		r.EpochStart = &persistence.EpochStart{Node: "n1"}
+	default:
+		frame := make([]byte, w.size)
+		for i := range frame {
+			frame[i] = byte(w.rnd.Uint32())
+		}
+		tick := w.chain.Tick() + 1
+		r.Kind, r.Epoch = persistence.KindTicks, w.chain.Epoch()
+		r.Ticks = []persistence.TickRecord{{Tick: tick, Frame: frame, Checksum: tick * 0x9e3779b97f4a7c15}}
+	}
+	m, err := w.chain.Seal(r, nil)
+	return m, r, err
+}
+
+// commit appends the next record.
+func (w *writer) commit(t testing.TB, s *Shard) persistence.Message {
+	t.Helper()
+	m, r, err := w.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.log.Append(testContext(t), m, w.chain.Seq()); err != nil {
+		t.Fatal(err)
+	}
+	w.chain.Advance(r, persistence.HashOf(m.Body))
+	return m
+}
+
+// appendTicks appends what is missing of genesis and epoch, and n ticks.
+func appendTicks(t testing.TB, s *Shard, n int) *writer {
+	t.Helper()
+	w := resume(t, s)
+	for w.chain.Seq() < 2 {
+		w.commit(t, s)
+	}
+	for range n {
+		w.commit(t, s)
+	}
+	return w
+}
+
+// snapshotOf makes the snapshot of the writer's last record.
+func snapshotOf(w *writer) persistence.Snapshot {
+	return persistence.Snapshot{Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: w.chain.Seq(), Epoch: w.chain.Epoch(),
+		Tick: w.chain.Tick(), Checksum: w.chain.Checksum(), Chain: w.chain.Hash(), Schema: []byte("{}"), Body: make([]byte, 300_000)}
+}
+
+func putSnapshot(t testing.TB, s *Shard) persistence.Snapshot {
+	t.Helper()
+	snap := snapshotOf(resume(t, s))
+	if err := s.snapshots.Put(testContext(t), snap); err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+// deltaOf makes the delta of a tick, committed by the record two behind it.
+func deltaOf(tick uint64, size int) persistence.Delta {
+	body := make([]byte, size)
+	for i := range body {
+		body[i] = byte(tick) + byte(i)
+	}
+	return persistence.Delta{Lineage: testLineage, Epoch: 1, RecordSeq: persistence.Seq(tick + 2), Tick: tick, Checksum: tick * 3, Body: body}
+}

@@ -1,0 +1,295 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// StoreState is what the files of a data directory prove about one shard.
+type StoreState struct {
+	Ref
+	First    persistence.Seq // of the log
+	Last     persistence.Seq
+	LastTick uint64
+	Bytes    int64           // of the log's files
+	Known    persistence.Seq // what anything in the directory knows to have been in the log; Last at least
+	KnownBy  string          // "the log", "its mark", "the delta stream", "snapshot main/…"
+	Torn     string          // an unfinished write behind the last record that a crash left, or ""
+
+	knownTick uint64
+	marked    mark // zero when there is none of this lineage
+	seen      mark // the log's own record at the mark's sequence
+}
+
+// evidence is what else in a data directory knows of a log.
+type evidence struct {
+	by   string
+	seq  persistence.Seq
+	tick uint64
+}
+
+// shardsIn lists the shards whose logs, or marks of logs, lie in a store.
+func shardsIn(store string) ([]Ref, error) {
+	var all []Ref
+	for _, dir := range []string{filepath.Join(store, accountDir), filepath.Join(store, marksDir)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			cluster, shard, ok := parseLogStream(e.Name())
+			if r := (Ref{Cluster: cluster, Shard: shard}); ok && !slices.Contains(all, r) {
+				all = append(all, r)
+			}
+		}
+	}
+	return all, nil
+}
+
+// inspect reads everything in the store that says something about a shard's
+// log, and changes nothing. The error is a *persistence.CorruptError or
+// *persistence.LostError where the log is not what it was; the state says how
+// far it is proven nevertheless.
+func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
+	s := StoreState{Ref: ref}
+	// A damaged mark proves nothing; the log's next append writes it anew.
+	s.marked, _ = readMark(store, logStream(ref.Cluster, ref.Shard))
+	broken := s.readLog(ctx, store)
+	if broken != nil && !errors.Is(broken, persistence.ErrCorrupt) && !errors.Is(broken, persistence.ErrVersion) {
+		return s, broken
+	}
+	s.Known, s.KnownBy, s.knownTick = s.Last, "the log", s.LastTick
+	if s.Lineage != "" && s.marked.lineage != s.Lineage {
+		s.marked = mark{} // of a shard that was here before
+	}
+	s.learn(evidence{by: "its mark", seq: s.marked.seq, tick: s.marked.tick})
+	for _, e := range append(deltaEvidence(store, s.Ref), snapshotEvidence(store, s.Ref)...) {
+		s.learn(e)
+	}
+	switch {
+	case broken != nil:
+		return s, s.tear(broken)
+	case s.Known > s.Last:
+		return s, s.lost()
+	}
+	return s, s.compare()
+}
+
+// compare holds a chain that is whole against the log's mark.
+func (s *StoreState) compare() error {
+	switch m := s.marked; {
+	case m.floor > 0 && s.First > m.floor:
+		return &persistence.CorruptError{What: "record", Seq: m.floor, Reason: fmt.Sprintf("it is missing, the log begins with record %d and nobody purged it", s.First), Err: persistence.ErrGap}
+	case s.seen.seq != 0 && s.seen.hash != m.hash:
+		return &persistence.CorruptError{What: "record", Seq: m.seq, Tick: s.seen.tick,
+			Reason: fmt.Sprintf("its hash is %v, but the one that was acknowledged has %v: it was replaced", s.seen.hash, m.hash)}
+	}
+	return nil
+}
+
+func (s *StoreState) learn(e evidence) {
+	if e.seq > s.Known {
+		s.Known, s.KnownBy, s.knownTick = e.seq, e.by, e.tick
+	}
+}
+
+func (s *StoreState) lost() error {
+	return &persistence.LostError{Last: s.Last, LastTick: s.LastTick, Evidence: s.KnownBy, EvidenceSeq: s.Known, EvidenceTick: s.knownTick}
+}
+
+// tear decides whether what is unreadable at the newest end is a write that a
+// crash cut, which nobody was ever told of, or something that was committed.
+func (s *StoreState) tear(broken error) error {
+	var d *blockDamage
+	if !errors.As(broken, &d) || !d.tail || s.Known > s.Last {
+		return broken
+	}
+	s.Torn = d.Error()
+	return nil
+}
+
+// readLog proves the log's files, record by record.
+func (s *StoreState) readLog(ctx context.Context, store string) error {
+	files, err := openStreamFiles(store, logStream(s.Cluster, s.Shard))
+	if errors.Is(err, fs.ErrNotExist) && !hasStream(store, s.Ref) {
+		return nil // the caller's evidence says whether there should be one
+	}
+	if err != nil {
+		return &persistence.CorruptError{What: "log", Reason: err.Error(), Err: err}
+	}
+	if s.Lineage, err = files.lineage(); err != nil {
+		return &persistence.CorruptError{What: "log", Reason: err.Error(), Err: err}
+	}
+	p := prover{state: s, chain: persistence.NewChain(s.Lineage), marked: s.marked.seq}
+	r := blockReader{files: files}
+	for _, block := range files.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := r.read(block, p.next)
+		var d *blockDamage
+		if errors.As(err, &d) {
+			return &persistence.CorruptError{What: "record", Seq: s.Last + 1, Tick: s.LastTick + 1, Reason: d.Error(), Err: d}
+		}
+		if err != nil {
+			return err
+		}
+		s.Bytes += int64(len(r.buf))
+	}
+	return s.deletions(files, r.deleted)
+}
+
+// deletions looks at the tombstones: a purge leaves them in front, in one
+// piece. One further in is a record that somebody removed.
+func (s *StoreState) deletions(files *streamFiles, deleted []uint64) error {
+	slices.Sort(deleted)
+	for _, seq := range deleted {
+		switch q := persistence.Seq(seq); {
+		case q < s.First:
+		case q == s.First:
+			s.First++
+		case q > s.Last: // the server once knew of a record that is not here
+			s.learn(evidence{by: "a tombstone", seq: q})
+			return &persistence.CorruptError{What: "record", Seq: s.Last + 1, Tick: s.LastTick + 1, Reason: fmt.Sprintf("it is missing, the store once held records up to %d", q), Err: persistence.ErrGap}
+		default:
+			return &persistence.CorruptError{What: "record", Seq: q, Tick: files.tickOf(seq), Reason: "it was deleted", Err: persistence.ErrGap}
+		}
+	}
+	return nil
+}
+
+// tickOf returns the first tick of a record whose row still lies in its block,
+// else 0.
+func (f *streamFiles) tickOf(seq uint64) (tick uint64) {
+	r := blockReader{files: f}
+	for _, block := range f.blocks {
+		_ = r.read(block, func(m storedMsg) error {
+			if h, err := nats.DecodeHeadersMsg(m.header); err == nil && m.seq == seq {
+				p, _ := persistence.ParseHeader(h.Get)
+				tick = p.FirstTick
+			}
+			return nil
+		})
+	}
+	return tick
+}
+
+// prover feeds the messages of a log to its chain.
+type prover struct {
+	state  *StoreState
+	chain  *persistence.Chain
+	marked persistence.Seq
+}
+
+func (p *prover) next(m storedMsg) error {
+	header, err := nats.DecodeHeadersMsg(m.header)
+	if err != nil {
+		return &persistence.CorruptError{What: "record", Seq: persistence.Seq(m.seq), Tick: p.chain.Tick() + 1, Reason: "its headers are unreadable", Err: err}
+	}
+	msg, err := message(m.seq, header.Get, m.body)
+	if err != nil {
+		return &persistence.CorruptError{What: "record", Seq: persistence.Seq(m.seq), Tick: p.chain.Tick() + 1, Reason: err.Error(), Err: err}
+	}
+	return p.prove(msg)
+}
+
+func (p *prover) prove(msg persistence.Message) (err error) {
+	if p.chain.Seq() == 0 && msg.Seq > 1 { // a purged log begins here
+		_, err = p.chain.Anchor(msg)
+	} else {
+		_, err = p.chain.Next(msg)
+	}
+	if err != nil {
+		return err
+	}
+	s := p.state
+	if s.First == 0 {
+		s.First = msg.Seq
+	}
+	s.Last, s.LastTick = p.chain.Seq(), p.chain.Tick()
+	if msg.Seq == p.marked {
+		s.seen = mark{seq: msg.Seq, tick: msg.Header.LastTick, hash: p.chain.Hash()}
+	}
+	return nil
+}
+
+// hasStream reports whether anything lies where the log's stream should be.
+func hasStream(store string, r Ref) bool {
+	_, err := os.Stat(filepath.Join(store, accountDir, logStream(r.Cluster, r.Shard)))
+	return err == nil
+}
+
+// lineage returns the one in the subject of a log's stream.
+func (f *streamFiles) lineage() (string, error) {
+	for _, subject := range f.subjects {
+		if _, _, lineage, ok := parseLogSubject(subject); ok {
+			return lineage, nil
+		}
+	}
+	return "", fmt.Errorf("stream %s has the subjects %v, none is a log's", f.name, f.subjects)
+}
+
+// deltaEvidence is the last readable message of the shard's delta stream.
+func deltaEvidence(store string, ref Ref) []evidence {
+	files, err := openStreamFiles(store, deltaStream(ref.Cluster, ref.Shard))
+	if err != nil {
+		return nil // deltas can be derived; that they are gone proves nothing
+	}
+	r := blockReader{files: files}
+	for _, block := range slices.Backward(files.blocks) {
+		var found []evidence
+		r.last = 0
+		_ = r.read(block, func(m storedMsg) error { // damage ends the block, what is before it counts
+			d, err := persistence.DecodeDelta(m.body)
+			if err == nil && (ref.Lineage == "" || d.Lineage == ref.Lineage) {
+				found = []evidence{{by: "the delta stream", seq: d.RecordSeq, tick: d.Tick}}
+			}
+			return nil
+		})
+		if found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// snapshotEvidence is the newest snapshot of the shard that was ever stored,
+// deleted ones included. It reads names, not bodies.
+func snapshotEvidence(store string, ref Ref) []evidence {
+	bucket := snapshotBucket(ref.Cluster)
+	files, err := openStreamFiles(store, objectPrefix+bucket)
+	if err != nil {
+		return nil
+	}
+	var newest []evidence
+	for _, block := range files.blocks {
+		_ = files.skim(block, "$O."+bucket+".M.", func(body []byte) {
+			var o struct {
+				Name     string            `json:"name"`
+				Metadata map[string]string `json:"metadata"`
+			}
+			if json.Unmarshal(body, &o) != nil {
+				return
+			}
+			info, err := persistence.ParseSnapshotName(o.Name)
+			lineage := o.Metadata[metaLineage]
+			if err != nil || info.Shard != ref.Shard || (ref.Lineage != "" && lineage != ref.Lineage) {
+				return
+			}
+			if newest == nil || info.Seq > newest[0].seq {
+				newest = []evidence{{by: "snapshot " + o.Name, seq: info.Seq, tick: parseTick(o.Metadata[metaTick])}}
+			}
+		})
+	}
+	return newest
+}

@@ -1,0 +1,264 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// messageOverhead is more than JetStream and our headers take of the payload
+// limit beside a body.
+const messageOverhead = 1 << 10
+
+// Log is the fenced stream of one shard's records. Append is for one caller;
+// the other methods may be called concurrently.
+type Log struct {
+	conn   *Conn
+	stream jetstream.Stream
+	name   string
+	ref    Ref
+	fence  *fenced
+	mark   *markFile // nil unless the server is ours
+	flaw   *flaw     // what is known of the log's files; only in a copy
+}
+
+// flaw is what reading a copy's files has found out about its log.
+type flaw struct {
+	last persistence.Seq // what the log is known to have reached
+	err  error           // a *HistoryLostError, or nil
+}
+
+// openLog opens the log that lineageOf has found.
+func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
+	l := &Log{conn: c, name: logStream(ref.Cluster, ref.Shard), ref: ref}
+	var err error
+	if l.stream, err = c.js.Stream(ctx, l.name); err != nil {
+		return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", l.name, err)
+	}
+	if err := sound(l.stream.CachedInfo().Config); err != nil {
+		return nil, err
+	}
+	if l.fence, err = newFenced(c.nc, l.name, logSubject(ref.Cluster, ref.Shard, ref.Lineage), o.AckTimeout); err != nil {
+		return nil, err
+	}
+	if c.dir != "" {
+		begin := persistence.Seq(max(l.stream.CachedInfo().State.FirstSeq, 1))
+		if l.mark, err = openMark(c.dir, l.name, ref.Lineage, begin); err != nil {
+			l.fence.close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// sound refuses settings under which the log would not be the truth: somebody
+// else made the stream, or changed it.
+func sound(c jetstream.StreamConfig) error {
+	bad := func(what string) error {
+		return fmt.Errorf("jetstream: stream %s %s, a log must not: correct it with `nats stream edit`, or make the shard anew", c.Name, what)
+	}
+	switch {
+	case c.Storage != jetstream.FileStorage:
+		return bad("is kept in memory")
+	case c.Retention != jetstream.LimitsPolicy:
+		return bad("drops what was consumed")
+	case c.Discard != jetstream.DiscardNew:
+		return bad("drops its oldest records")
+	case c.MaxAge != 0:
+		return bad("drops records for their age")
+	case c.AllowDirect:
+		return bad("answers from followers, which may lag")
+	case c.Sealed:
+		return bad("is sealed")
+	}
+	return nil
+}
+
+func (l *Log) close() {
+	l.fence.close()
+	if l.mark != nil {
+		l.mark.close()
+	}
+}
+
+// MaxRecordBytes is the longest body that Append can store.
+func (l *Log) MaxRecordBytes() int { return l.conn.MaxPayload() - messageOverhead }
+
+// Last returns the sequence of the last record, 0 when there is none, as the
+// stream's leader knows it.
+func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
+	i, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
+	}
+	last := persistence.Seq(i.State.LastSeq)
+	if l.flaw != nil {
+		last = max(last, l.flaw.last)
+	}
+	return last, nil
+}
+
+// First returns the sequence of the first record that is stored, 0 when there
+// is none.
+func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
+	i, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
+	}
+	first := persistence.Seq(i.State.FirstSeq)
+	if i.State.Msgs == 0 {
+		first = 0
+	}
+	var lost *HistoryLostError
+	if l.flaw != nil && errors.As(l.flaw.err, &lost) && (lost.Seq < first || first == 0) {
+		first = lost.Seq // what is missing in front is missing too
+	}
+	return first, nil
+}
+
+// Fill returns how many bytes the log takes and how many it may take.
+func (l *Log) Fill(ctx context.Context) (bytes, limit int64, err error) {
+	i, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
+	}
+	return int64(i.State.Bytes), i.Config.MaxBytes, nil
+}
+
+// Append stores m as record expect+1, if record expect is the last one. It
+// returns nil only when the server has acknowledged exactly that. Otherwise it
+// wraps persistence.ErrFenced (the last record is another one),
+// persistence.ErrAmbiguous (no answer in time: m may be stored or not) or
+// persistence.ErrFull (the limit is reached), or returns another error when
+// nothing was stored and never will be. It retries nothing. Bodies are not
+// kept. Only one Append runs at a time.
+func (l *Log) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	if m.Seq != 0 && m.Seq != expect+1 {
+		return fmt.Errorf("jetstream: record %d cannot follow record %d", m.Seq, expect)
+	}
+	if err := l.fence.publish(ctx, m.Header, m.Body, expect); err != nil {
+		return err
+	}
+	l.Acknowledged(expect+1, m)
+	return nil
+}
+
+// Acknowledged notes beside an embedded server's store that m is record seq.
+// Append does it by itself; an owner that finds by reading that an ambiguous
+// append was stored calls it before it releases anything.
+func (l *Log) Acknowledged(seq persistence.Seq, m persistence.Message) {
+	if l.mark != nil {
+		l.mark.reached(seq, m.Header.LastTick, persistence.HashOf(m.Body))
+	}
+}
+
+// Get returns record seq from the stream's leader, or persistence.ErrNotFound.
+func (l *Log) Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error) {
+	r, err := l.stream.GetMsg(ctx, uint64(seq))
+	if isMissing(err) {
+		return persistence.Message{}, fmt.Errorf("%w: record %d of %s", persistence.ErrNotFound, seq, l.name)
+	}
+	if err != nil {
+		return persistence.Message{}, fmt.Errorf("jetstream: cannot read record %d of %s: %w", seq, l.name, err)
+	}
+	return message(uint64(seq), r.Header.Get, r.Data)
+}
+
+// Read yields records from to to, in order. Where one is missing it yields an
+// error that wraps persistence.ErrGap and ends; a record after the last one is
+// missing too. Bodies are the caller's.
+func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
+	return func(yield func(persistence.Message, error) bool) {
+		next, tick := from, uint64(0)
+		for m, err := range scan(ctx, l.stream, uint64(from), uint64(to), false) {
+			var r persistence.Message
+			if err == nil {
+				r, err = message(m.seq, m.header.Get, m.body)
+			}
+			if errors.Is(err, persistence.ErrGap) {
+				err = l.missing(next, tick, err)
+			}
+			if err != nil {
+				yield(persistence.Message{}, err)
+				return
+			}
+			next, tick = r.Seq+1, r.Header.LastTick
+			if l.broken(r.Seq) {
+				yield(persistence.Message{}, l.flaw.err)
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// broken reports whether a copy's files are known to be damaged at seq.
+func (l *Log) broken(seq persistence.Seq) bool {
+	var lost *HistoryLostError
+	return l.flaw != nil && errors.As(l.flaw.err, &lost) && lost.Seq == seq
+}
+
+// missing words a gap: the record, and the tick that it began with.
+func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
+	if l.broken(seq) {
+		return l.flaw.err
+	}
+	if tick == 0 {
+		return &persistence.CorruptError{What: "record", Seq: seq, Reason: "it is missing in " + l.name, Err: err}
+	}
+	return &persistence.CorruptError{What: "record", Seq: seq, Tick: tick + 1, Reason: "it is missing in " + l.name, Err: err}
+}
+
+// Follow yields records from from on and waits for those to come, until ctx
+// ends, an error or the caller's break. A standby reads so.
+func (l *Log) Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error] {
+	return func(yield func(persistence.Message, error) bool) {
+		for m, err := range scan(ctx, l.stream, uint64(from), 1<<63, true) {
+			var r persistence.Message
+			if err == nil {
+				r, err = message(m.seq, m.header.Get, m.body)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Purge deletes the records below the sequence, never the last one.
+func (l *Log) Purge(ctx context.Context, below persistence.Seq) error {
+	if below <= 1 {
+		return nil
+	}
+	last, err := l.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if below = min(below, last); below == 0 {
+		return nil
+	}
+	if l.mark != nil {
+		l.mark.purges(below)
+	}
+	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(uint64(below))); err != nil {
+		return fmt.Errorf("jetstream: cannot purge %s below %d: %w", l.name, below, err)
+	}
+	return nil
+}
+
+// message puts a stored message together; headers that are no record's are
+// damage.
+func message(seq uint64, get func(string) string, body []byte) (persistence.Message, error) {
+	h, err := persistence.ParseHeader(get)
+	if err != nil {
+		return persistence.Message{}, &persistence.CorruptError{What: "record", Seq: persistence.Seq(seq), Reason: err.Error(), Err: err}
+	}
+	return persistence.Message{Seq: persistence.Seq(seq), Header: h, Body: body}, nil
+}

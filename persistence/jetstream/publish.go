@@ -1,0 +1,165 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// Codes of JetStream errors that the fence tells apart.
+const (
+	codeWrongLastSequence = 10071 // the compare of compare-and-append failed
+	codeWrongLastConstant = 10164 // the same, worded by newer servers
+	codeMaximumBytes      = 10077 // DiscardNew and MaxBytes
+	codeStorageExceeded   = 10047 // the account's or the server's limit
+	codeNoPeers           = 10005 // fewer servers than replicas, so far
+	codeInsufficient      = 10023 // the server's disk or memory is at its end
+)
+
+// DefaultAckTimeout is how long an append waits for its acknowledgement. A
+// cluster that elects a new leader needs longer; the owner then asks again.
+const DefaultAckTimeout = 2 * time.Second
+
+// errAck is an answer that is neither an acknowledgement nor an error.
+var errAck = errors.New("an answer that is no acknowledgement")
+
+// fenced publishes to one stream with an expected last sequence, one message
+// at a time. It is nats.go's request-reply with an inbox of its own that is
+// read without a goroutine between: about 10 µs less per commit.
+type fenced struct {
+	nc      *nats.Conn
+	stream  string // must be named by the acknowledgement
+	timeout time.Duration
+
+	mu     sync.Mutex
+	sub    *nats.Subscription
+	acks   chan *nats.Msg
+	inbox  string
+	asked  uint64
+	timer  *time.Timer
+	msg    nats.Msg // reused: header map, its values, subject
+	expect []string // value of Nats-Expected-Last-Sequence
+}
+
+// newFenced subscribes the inbox. close ends it.
+func newFenced(nc *nats.Conn, stream, subject string, timeout time.Duration) (*fenced, error) {
+	if timeout <= 0 {
+		timeout = DefaultAckTimeout
+	}
+	p := &fenced{nc: nc, stream: stream, timeout: timeout, acks: make(chan *nats.Msg, 16), inbox: nats.NewInbox() + ".", expect: make([]string, 1)}
+	p.msg = nats.Msg{Subject: subject, Header: nats.Header{jetstream.ExpectedLastSeqHeader: p.expect}}
+	p.timer = time.NewTimer(time.Hour)
+	p.timer.Stop()
+	sub, err := nc.ChanSubscribe(p.inbox+"*", p.acks)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot subscribe to acknowledgements: %w", err)
+	}
+	p.sub = sub
+	return p, nil
+}
+
+func (p *fenced) close() { _ = p.sub.Unsubscribe() }
+
+// publish stores body as expect+1 or errs; see Log.Append for the errors.
+func (p *fenced) publish(ctx context.Context, h persistence.Header, body []byte, expect persistence.Seq) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("jetstream: nothing sent: %w", err)
+	}
+	p.asked++
+	p.msg.Reply = p.inbox + strconv.FormatUint(p.asked, 36)
+	p.expect[0] = strconv.FormatUint(uint64(expect), 10)
+	p.setHeader(h)
+	p.msg.Data = body
+	err := p.nc.PublishMsg(&p.msg)
+	p.msg.Data = nil
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("jetstream: a message of %d bytes for %s, the server takes at most %d with its headers", len(body), p.stream, p.nc.MaxPayload())
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, err)
+	}
+	return p.await(ctx, expect)
+}
+
+// setHeader writes h into the reused header map.
+func (p *fenced) setHeader(h persistence.Header) {
+	if h.Parts == 0 {
+		delete(p.msg.Header, persistence.HeaderPart)
+	}
+	h.Each(func(name, value string) bool {
+		if v := p.msg.Header[name]; v != nil {
+			v[0] = value
+		} else {
+			p.msg.Header[name] = []string{value}
+		}
+		return true
+	})
+}
+
+// await takes the answer to the message just sent; answers to earlier ones,
+// given up by then, are dropped.
+func (p *fenced) await(ctx context.Context, expect persistence.Seq) error {
+	p.timer.Reset(p.timeout)
+	defer p.timer.Stop()
+	for {
+		select {
+		case m := <-p.acks:
+			if m.Subject == p.msg.Reply {
+				return p.outcome(m, expect)
+			}
+		case <-p.timer.C:
+			return fmt.Errorf("%w: %s did not answer within %v", persistence.ErrAmbiguous, p.stream, p.timeout)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, ctx.Err())
+		}
+	}
+}
+
+// outcome maps an answer to the errors of package persistence. Only an
+// acknowledgement of this stream at expect+1 that is no duplicate is success;
+// what cannot be understood is ambiguous.
+func (p *fenced) outcome(m *nats.Msg, expect persistence.Seq) error {
+	if m.Header.Get("Status") == "503" { // sent by the server when nobody listens
+		return fmt.Errorf("%w: %s: no stream answers on %s (deleted, or without a leader)", persistence.ErrAmbiguous, p.stream, p.msg.Subject)
+	}
+	var a struct {
+		Error     *jetstream.APIError `json:"error"`
+		Stream    string              `json:"stream"`
+		Sequence  uint64              `json:"seq"`
+		Duplicate bool                `json:"duplicate"`
+	}
+	if json.Unmarshal(m.Data, &a) != nil || (a.Error == nil && a.Stream != p.stream) {
+		return fmt.Errorf("%w: %s: %w: %.100q", persistence.ErrAmbiguous, p.stream, errAck, m.Data)
+	}
+	if a.Error != nil {
+		return p.refused(a.Error, expect)
+	}
+	if a.Sequence != uint64(expect)+1 || a.Duplicate {
+		return fmt.Errorf("%w: %s acknowledged sequence %d (duplicate %v) where %d was due", persistence.ErrFenced, p.stream, a.Sequence, a.Duplicate, expect+1)
+	}
+	return nil
+}
+
+func (p *fenced) refused(e *jetstream.APIError, expect persistence.Seq) error {
+	switch e.ErrorCode {
+	case codeWrongLastSequence, codeWrongLastConstant:
+		return fmt.Errorf("%w: %s: expected last sequence %d: %s", persistence.ErrFenced, p.stream, expect, e.Description)
+	case codeMaximumBytes, codeStorageExceeded, codeInsufficient:
+		return fmt.Errorf("%w: %s: %s; raise its limit, purge below an older snapshot or free the disk", persistence.ErrFull, p.stream, e.Description)
+	}
+	if e.Code >= 500 { // the server's own trouble: nobody knows how far it came
+		return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, e)
+	}
+	return fmt.Errorf("jetstream: %s refuses the message: %w", p.stream, e)
+}

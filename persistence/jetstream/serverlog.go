@@ -1,0 +1,62 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+)
+
+// unknownFreeBytes is assumed where the system does not say.
+const unknownFreeBytes = 64 << 30
+
+// serverLog hands nats-server's log on, and remembers why it gave up: it
+// reports a fatal fault nowhere else, and with its own logger would exit.
+type serverLog struct {
+	out   *slog.Logger
+	mu    sync.Mutex
+	cause error
+}
+
+func newServerLog(out *slog.Logger) *serverLog {
+	if out == nil {
+		out = slog.Default()
+	}
+	return &serverLog{out: out.With("part", "nats")}
+}
+
+func (l *serverLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+// Fatalf implements server.Logger.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		l.cause = errors.New(fmt.Sprintf(format, v...))
+	}
+}
+
+// Noticef implements server.Logger; its notices are our details.
+func (l *serverLog) Noticef(format string, v ...any) { l.out.Debug(fmt.Sprintf(format, v...)) }
+
+// Warnf implements server.Logger. That our generated passwords stand in no file
+// and need no bcrypt is known.
+func (l *serverLog) Warnf(format string, v ...any) {
+	if !strings.HasPrefix(format, "Plaintext passwords") {
+		l.out.Warn(fmt.Sprintf(format, v...))
+	}
+}
+
+// Errorf implements server.Logger.
+func (l *serverLog) Errorf(format string, v ...any) { l.out.Error(fmt.Sprintf(format, v...)) }
+
+// Debugf implements server.Logger.
+func (l *serverLog) Debugf(format string, v ...any) { l.out.Debug(fmt.Sprintf(format, v...)) }
+
+// Tracef implements server.Logger.
+func (l *serverLog) Tracef(string, ...any) {}

@@ -1,0 +1,239 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// Limits of a shard's storage where Options name none. A limit is reserved in
+// the server's book-keeping, not on the disk.
+const (
+	DefaultLogBytes      = 8 << 30 // about a day of 50 players
+	DefaultDeltaBytes    = 4 << 30
+	DefaultSnapshotBytes = 2 << 30 // of a cluster's snapshots together
+	minLimitBytes        = 64 << 20
+	peersTimeout         = 10 * time.Second
+)
+
+// Options are a shard's storage settings. The zero value is the default.
+// Limits and replicas count when the streams are made; later they stay.
+type Options struct {
+	Replicas      int           // 1 or 3; 0: 1
+	LogBytes      int64         // the log refuses to grow beyond (persistence.ErrFull)
+	DeltaBytes    int64         // the delta stream drops its oldest beyond
+	DeltaAge      time.Duration // and what is older; 0: never for age alone
+	SnapshotBytes int64         // of all snapshots of the cluster
+	AckTimeout    time.Duration // 0: DefaultAckTimeout
+}
+
+// Ref names a shard whose log is stored.
+type Ref struct {
+	Cluster, Shard, Lineage string
+}
+
+// Shard is the storage of one shard: its log, its delta stream and its
+// snapshots. The three may be used concurrently with one another.
+type Shard struct {
+	ref       Ref
+	log       *Log
+	deltas    *Deltas
+	snapshots *Snapshots
+}
+
+// Ref returns what the shard is called.
+func (s *Shard) Ref() Ref { return s.ref }
+
+// Log returns the shard's log.
+func (s *Shard) Log() *Log { return s.log }
+
+// Deltas returns the shard's delta stream.
+func (s *Shard) Deltas() *Deltas { return s.deltas }
+
+// Snapshots returns the shard's snapshots.
+func (s *Shard) Snapshots() *Snapshots { return s.snapshots }
+
+// Close gives free what the shard holds of its connection.
+func (s *Shard) Close() {
+	s.log.close()
+	if s.deltas != nil {
+		s.deltas.close()
+	}
+}
+
+// Streams lists the shards of a cluster whose logs are stored, by name.
+func Streams(ctx context.Context, c *Conn, cluster string) ([]Ref, error) {
+	if err := persistence.ValidShardName(cluster); err != nil {
+		return nil, fmt.Errorf("jetstream: cluster: %w", err)
+	}
+	var refs []Ref
+	l := c.js.ListStreams(ctx, jetstream.WithStreamListSubject(logSubject(cluster, "*", "*")))
+	for info := range l.Info() {
+		for _, subject := range info.Config.Subjects {
+			if cluster, shard, lineage, ok := parseLogSubject(subject); ok && info.Config.Name == logStream(cluster, shard) {
+				refs = append(refs, Ref{cluster, shard, lineage})
+			}
+		}
+	}
+	if err := l.Err(); err != nil {
+		return nil, fmt.Errorf("jetstream: cannot list the streams of cluster %s: %w", cluster, err)
+	}
+	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Shard, b.Shard) })
+	return refs, nil
+}
+
+// Open opens the storage of a shard that exists. It refuses a log of another
+// lineage than the given one; "" takes the one that is there. Where there is no
+// log it returns persistence.ErrNotFound. A delta stream that is missing is
+// made anew: deltas can be derived, the log cannot.
+func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
+	if err := checkNames(cluster, shard); err != nil {
+		return nil, err
+	}
+	found, err := lineageOf(ctx, c, cluster, shard)
+	if err != nil {
+		return nil, err
+	}
+	if lineage != "" && found != lineage {
+		return nil, fmt.Errorf("jetstream: the log %s is of lineage %s, not %s: it was deleted and made anew, or belongs to another cluster", logStream(cluster, shard), found, lineage)
+	}
+	return open(ctx, c, Ref{cluster, shard, found}, o)
+}
+
+// Create makes the storage of a new shard and opens it. It may be repeated with
+// the same lineage, and is refused where a log of another one stands.
+func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
+	if err := errors.Join(checkNames(cluster, shard), checkLineage(lineage)); err != nil {
+		return nil, err
+	}
+	_, err := lineageOf(ctx, c, cluster, shard)
+	if errors.Is(err, persistence.ErrNotFound) {
+		o, err = o.fill(ctx, c)
+		if err == nil {
+			err = createStream(ctx, c, logConfig(Ref{cluster, shard, lineage}, o))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Open(ctx, c, cluster, shard, lineage, o)
+}
+
+// lineageOf returns the lineage in the subject of a shard's log.
+func lineageOf(ctx context.Context, c *Conn, cluster, shard string) (string, error) {
+	name := logStream(cluster, shard)
+	s, err := c.js.Stream(ctx, name)
+	if isMissing(err) {
+		return "", fmt.Errorf("%w: no log of shard %s in cluster %s (stream %s)", persistence.ErrNotFound, shard, cluster, name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("jetstream: cannot open the log %s: %w", name, err)
+	}
+	config := s.CachedInfo().Config
+	if len(config.Subjects) == 1 {
+		if c, s, lineage, ok := parseLogSubject(config.Subjects[0]); ok && c == cluster && s == shard {
+			return lineage, nil
+		}
+	}
+	return "", fmt.Errorf("jetstream: stream %s has the subjects %v; a log has one, wind.%s.%s.<lineage>.log", name, config.Subjects, cluster, shard)
+}
+
+func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {
+	o, err := o.fill(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &Shard{ref: ref}
+	if s.log, err = openLog(ctx, c, ref, o); err != nil {
+		return nil, err
+	}
+	if s.deltas, err = openDeltas(ctx, c, ref, o); err != nil {
+		s.log.close()
+		return nil, err
+	}
+	if s.snapshots, err = openSnapshots(ctx, c, ref, o); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// fill sets the defaults, and lowers those that the server's limits leave no
+// room for.
+func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
+	if o.Replicas == 0 {
+		o.Replicas = 1
+	}
+	free := c.maxBytes
+	if free <= 0 {
+		a, err := c.js.AccountInfo(ctx)
+		if err != nil {
+			return o, fmt.Errorf("jetstream: cannot read the account's limits: %w", err)
+		}
+		free = a.Limits.MaxStore // -1: none
+	}
+	limit := func(bytes *int64, normal, share int64) {
+		if *bytes == 0 {
+			*bytes = normal
+			if free > 0 {
+				*bytes = max(min(normal, free/share), minLimitBytes)
+			}
+		}
+	}
+	limit(&o.LogBytes, DefaultLogBytes, 4)
+	limit(&o.DeltaBytes, DefaultDeltaBytes, 8)
+	limit(&o.SnapshotBytes, DefaultSnapshotBytes, 16)
+	return o, nil
+}
+
+// logConfig: the truth. It is full rather than forgetful, nothing is deleted
+// out of it, and it is read from its leader only.
+func logConfig(r Ref, o Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: logStream(r.Cluster, r.Shard), Subjects: []string{logSubject(r.Cluster, r.Shard, r.Lineage)},
+		Description: "Wind: the log of shard " + r.Shard + ": genesis, epochs and every committed tick",
+		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Replicas: o.Replicas,
+		Discard: jetstream.DiscardNew, MaxBytes: o.LogBytes, MaxMsgSize: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1,
+		DenyDelete: true,
+	}
+}
+
+// deltaConfig: derivable, so the oldest goes first.
+func deltaConfig(r Ref, o Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: deltaStream(r.Cluster, r.Shard), Subjects: []string{deltaSubject(r.Cluster, r.Shard, r.Lineage)},
+		Description: "Wind: what each committed tick of shard " + r.Shard + " changed",
+		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Replicas: o.Replicas,
+		Discard: jetstream.DiscardOld, MaxBytes: o.DeltaBytes, MaxAge: o.DeltaAge,
+		MaxMsgSize: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1,
+	}
+}
+
+// createStream makes a stream; one with the same settings may exist. In a
+// cluster that has just started not every server knows the others yet: it waits
+// for them a little.
+func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig) error {
+	var api *jetstream.APIError
+	_, err := c.js.CreateStream(ctx, config)
+	for end := time.Now().Add(peersTimeout); errors.As(err, &api) && api.ErrorCode == codeNoPeers && time.Now().Before(end) && ctx.Err() == nil; {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		_, err = c.js.CreateStream(ctx, config)
+	}
+	if errors.As(err, &api) && (api.ErrorCode == codeStorageExceeded || api.ErrorCode == codeInsufficient) {
+		return fmt.Errorf("%w: no room to reserve %d MiB for stream %s: give the server more, or the stream less", persistence.ErrFull, config.MaxBytes>>20, config.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot create stream %s: %w", config.Name, err)
+	}
+	return nil
+}

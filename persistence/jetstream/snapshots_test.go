@@ -1,0 +1,105 @@
+package jetstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+func TestSnapshotsAreKeptAndPruned(t *testing.T) {
+	ctx := testContext(t)
+	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
+	if all, err := s.snapshots.List(ctx); len(all) != 0 || err != nil {
+		t.Fatal(all, err)
+	}
+	var want []persistence.Snapshot
+	for range 4 {
+		appendTicks(t, s, 12)
+		want = append(want, putSnapshot(t, s))
+	}
+	if err := s.snapshots.Put(ctx, want[0]); err != nil {
+		t.Fatalf("the same again: %v", err)
+	}
+	all, err := s.snapshots.List(ctx)
+	if err != nil || len(all) != 4 {
+		t.Fatal(all, err)
+	}
+	for i, info := range all {
+		due := want[3-i]
+		if info.Name != due.Name() || info.Tick != due.Tick || info.Size == 0 {
+			t.Fatalf("entry %d is %+v", i, info)
+		}
+		got, err := s.snapshots.Get(ctx, info)
+		if err != nil || !bytes.Equal(got.Body, due.Body) || got.Chain != due.Chain {
+			t.Fatal(info.Name, err)
+		}
+		m, err := s.log.Get(ctx, got.Seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := persistence.DecodeRecord(m.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Verify(r, m.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.snapshots.Prune(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.snapshots.List(ctx); err != nil || len(left) != 2 || left[0].Name != all[0].Name {
+		t.Fatal(left, err)
+	}
+	if _, err := s.snapshots.Get(ctx, all[3]); !errors.Is(err, persistence.ErrNotFound) {
+		t.Fatal(err)
+	}
+	foreign := want[3]
+	foreign.Shard = "other"
+	if err := s.snapshots.Put(ctx, foreign); err == nil {
+		t.Fatal("a snapshot of another shard was stored")
+	}
+}
+
+func TestSnapshotOfTheSameNameIsNotReplaced(t *testing.T) {
+	ctx := testContext(t)
+	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
+	appendTicks(t, s, 3)
+	snap := putSnapshot(t, s)
+	other := snap
+	other.Body = []byte("not the same world")
+	if err := s.snapshots.Put(ctx, other); !errors.Is(err, persistence.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if got, err := s.snapshots.Get(ctx, snap.Info()); err != nil || !bytes.Equal(got.Body, snap.Body) {
+		t.Fatal(err)
+	}
+}
+
+func TestSnapshotOfAnotherLineageIsNotListed(t *testing.T) {
+	ctx := testContext(t)
+	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
+	appendTicks(t, s, 3)
+	putSnapshot(t, s)
+	stranger := snapshotOf(resume(t, s))
+	stranger.Lineage, stranger.Seq = "another", 99
+	body, err := stranger.Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.snapshots.store.Put(context.Background(), jetstream.ObjectMeta{Name: stranger.Name(), Metadata: map[string]string{metaLineage: "another"}}, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.snapshots.List(ctx); err != nil || len(all) != 1 || all[0].Seq == 99 {
+		t.Fatal(all, err)
+	}
+	if _, err := s.snapshots.Get(ctx, stranger.Info()); !errors.Is(err, persistence.ErrCorrupt) {
+		t.Fatal(err)
+	}
+}
