@@ -3,7 +3,7 @@
 // noun is made of another one.
 //
 //	systems/motion      Position, Velocity, Bounds: move, clamp, bounce, wrap, cull
-//	systems/grid        a uniform spatial grid for neighbour work (no systems, no imports)
+//	systems/grid        a uniform spatial grid for neighbour work (no systems, no ecs)
 //	systems/projectile  Shot and Body: swept hits, so that nothing fast flies through anything thin
 //	systems/damage      Health, Damage, Death: wounds add up, a death happens once
 //	systems/lifetime    Lifetime: an entity that ends at a known tick

@@ -9,10 +9,7 @@ import (
 )
 
 // Health is what an entity has left, in points; at 0 it is dead. Max bounds healing.
-type Health struct {
-	Points int32 `wind:"range=0..1000000"`
-	Max    int32 `wind:"range=0..1000000"`
-}
+type Health struct{ Points, Max int32 }
 
 // Full is the health of something unhurt.
 func Full(points int32) Health { return Health{Points: points, Max: points} }
@@ -29,7 +26,7 @@ type Death struct{ Victim, Killer ecs.Entity }
 
 // Register makes Health ("health") and the events Damage ("damage") and Death ("death") known.
 func Register(w *ecs.World) {
-	ecs.Component[Health](w, "health")
+	ecs.Component[Health](w, "health", ecs.Replicated)
 	ecs.Event[Damage](w, "damage")
 	ecs.Event[Death](w, "death")
 }

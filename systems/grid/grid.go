@@ -15,7 +15,7 @@
 // Everything depends only on the points and on the order in which they were added: items lie by cell (rows of cells
 // from low y to high y, in a row from low x to high x) and within a cell in the order in which they came, those of
 // Add before those of Append; queries yield them so.
-// The package imports nothing and is used by systems and by replication alike.
+// The package imports only detmath and is used by systems and by replication alike.
 //
 // A Grid is not safe for concurrent use while it is being built; queries alone may run concurrently.
 package grid

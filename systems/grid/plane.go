@@ -3,6 +3,8 @@ package grid
 import (
 	"fmt"
 	"math"
+
+	"github.com/ferris1/wind/ecs/detmath"
 )
 
 // MaxCells bounds a grid's cells: 4 bytes each are kept, and every Build walks them all.
@@ -35,8 +37,8 @@ func newPlane(a Area, cell float64) plane {
 	far := max(math.Abs(a.MinX), math.Abs(a.MaxX), math.Abs(a.MinY), math.Abs(a.MaxY))
 	return plane{
 		minX: a.MinX, minY: a.MinY, side: cell, inverse: 1 / cell,
-		lastCol: cols - 1, lastRow: rows - 1, cols: int(cols), rows: int(rows),
-		slack: 1e-12 * (far + cell),
+		lastCol: cols - 1, lastRow: rows - 1, cols: detmath.ToInt(cols), rows: detmath.ToInt(rows),
+		slack: float64(1e-12 * (far + cell)),
 	}
 }
 
@@ -46,10 +48,12 @@ func (p *plane) Size() (cols, rows int) { return p.cols, p.rows }
 // CellOf is the index of the cell of a point: row × columns + column.
 func (p *plane) CellOf(x, y float64) int { return p.row(y)*p.cols + p.col(x) }
 
-func (p *plane) col(x float64) int { return clamp((x-p.minX)*p.inverse, p.lastCol) }
-func (p *plane) row(y float64) int { return clamp((y-p.minY)*p.inverse, p.lastRow) }
+func (p *plane) col(x float64) int { return clamp(float64((x-p.minX)*p.inverse), p.lastCol) }
+func (p *plane) row(y float64) int { return clamp(float64((y-p.minY)*p.inverse), p.lastRow) }
 
 // clamp converts f to an integer within 0 and last. A NaN is 0.
+//
+//windvet:allow what is converted lies within 0 and last
 func clamp(f, last float64) int {
 	if f > last {
 		return int(last)
@@ -63,6 +67,8 @@ func clamp(f, last float64) int {
 // count writes the cell of each point to cells, counts it in counts, and returns how many there were. It does what
 // CellOf does in half the time: converted before it is clamped, a number out of range becomes another one on another
 // CPU, but on none of them one within the grid (NaN may become 0, as it should).
+//
+//windvet:allow see above
 func (p *plane) count(points []point, cells, counts []uint32) int {
 	minX, minY, inverse := p.minX, p.minY, p.inverse
 	cols, rows := uint64(p.cols), uint64(p.rows)

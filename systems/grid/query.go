@@ -54,7 +54,7 @@ func (g *Grid[T]) Nearest(x, y, radius float64, accept func(*Item[T]) bool) *Ite
 	if !(radius >= 0) || len(g.sorted) == 0 {
 		return nil
 	}
-	s := search[T]{x: x, y: y, within: radius * radius, accept: accept}
+	s := search[T]{x: x, y: y, within: float64(radius * radius), accept: accept}
 	col, row := g.col(x), g.row(y)
 	rings := max(col, g.cols-1-col, row, g.rows-1-row)
 	for ring := 0; ring <= rings; ring++ {

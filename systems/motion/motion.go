@@ -6,17 +6,14 @@ package motion
 
 import "github.com/ferris1/wind/ecs"
 
-// Position is where an entity is, in metres.
+// Position is where an entity is, in metres. Clients see it in steps of a centimetre, and within 65 km of the origin.
 type Position struct {
-	X float64 `wind:"q=0.01"`
-	Y float64 `wind:"q=0.01"`
+	X float64 `wind:"q=0.01,range=-65536..65536"`
+	Y float64 `wind:"q=0.01,range=-65536..65536"`
 }
 
-// Velocity is how far an entity moves, in metres per tick.
-type Velocity struct {
-	X float64 `wind:"q=0.001"`
-	Y float64 `wind:"q=0.001"`
-}
+// Velocity is how far an entity moves, in metres per tick. Clients do not get it: they see positions change.
+type Velocity struct{ X, Y float64 }
 
 // Register makes Position ("position", which places entities for replication), Velocity ("velocity") and Bounds
 // ("bounds") known.

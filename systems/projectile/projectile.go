@@ -12,10 +12,10 @@ import (
 )
 
 // Shot flies straight until it hits a Body. It has its velocity in itself, not in a motion.Velocity: Fly moves it, and
-// nothing of it changes on the way but its position.
+// nothing of it changes on the way but its position. Clients see its velocity and its owner.
 type Shot struct {
-	VX     float64    `wind:"q=0.001"` // metres per tick
-	VY     float64    `wind:"q=0.001"`
+	VX     float64    `wind:"q=0.001,range=-128..128"` // metres per tick
+	VY     float64    `wind:"q=0.001,range=-128..128"`
 	Radius float64    `wind:"-"` // metres; 0 is a point
 	Owner  ecs.Entity // who shot it, and is never hit by it; may be zero
 	Team   uint32     `wind:"-"` // bodies of this team are not hit; 0 spares nobody

@@ -1,0 +1,94 @@
+// Package arena is a small combat game, and the example of how a game is written on Wind: players walk, aim and shoot,
+// monsters chase the nearest player and bite, the dead come back after a while, kills count.
+//
+// Read it in this order:
+//
+//	arena.go    the Game: options, components, commands, and the schedule of a tick
+//	player.go   joining, leaving, walking
+//	weapon.go   choosing a weapon and shooting
+//	monster.go  spawning, chasing, biting
+//	score.go    who killed whom
+//	bot.go      a player that is a program (it runs in a client, outside of the simulation)
+//
+// Distances are metres, from the arena's centre; speeds are metres per tick; times are ticks of 1/30 s.
+package arena
+
+import (
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/systems/damage"
+	"github.com/ferris1/wind/systems/grid"
+	"github.com/ferris1/wind/systems/lifetime"
+	"github.com/ferris1/wind/systems/motion"
+	"github.com/ferris1/wind/systems/projectile"
+	"github.com/ferris1/wind/systems/respawn"
+)
+
+// TickRate is the arena's ticks per second.
+const TickRate = 30
+
+// Game is the arena: what a shard runs and what a replay needs.
+var Game = ecs.Game{
+	Name:     "arena",
+	TickRate: TickRate,
+	Options:  Options{Monsters: 200, Size: 200, Respawn: 3},
+	Setup:    setup,
+}
+
+// Options are what can be chosen when an arena is made; they are the flags --monsters, --size and --respawn.
+type Options struct {
+	Monsters int32   `usage:"monsters that the arena keeps alive" min:"0" max:"100000"`
+	Size     float64 `usage:"length of the square arena's sides, in metres" min:"20" max:"20000"`
+	Respawn  float64 `usage:"seconds until a dead player is back" min:"0" max:"600"`
+}
+
+// setup registers everything. It runs for every world anew, so what the closures keep (grids, options) is that
+// world's own.
+func setup(w *ecs.World) {
+	o := ecs.OptionsOf[Options](w)
+	half := float64(o.Size / 2)
+	area := grid.Area{MinX: -half, MinY: -half, MaxX: half, MaxY: half}
+
+	motion.Register(w)
+	damage.Register(w)
+	projectile.Register(w)
+	lifetime.Register(w)
+	respawn.Register(w)
+	ecs.Component[Player](w, "player", ecs.Replicated)
+	ecs.Component[Gun](w, "gun", ecs.Replicated)
+	ecs.Component[Intent](w, "intent", ecs.Transient)
+	ecs.Component[Monster](w, "monster", ecs.Replicated)
+	ecs.Resource[Score](w, "score", ecs.Replicated)
+
+	ecs.Handle[ecs.Join](w, "wind.join", join(o))
+	ecs.Handle[ecs.Leave](w, "wind.leave", leave)
+	ecs.Handle[Input](w, "arena.input", input, ecs.Sampled)
+	ecs.Handle[Choose](w, "arena.choose", choose)
+
+	ecs.Init(w, func(_ *ecs.Tick, bounds *ecs.Res[motion.Bounds]) { *bounds.Get() = motion.Bounds(area) })
+
+	// The schedule of a tick: think, move, fight, bury, bring back.
+	ecs.System(w, "restock", restock(o))
+	ecs.System(w, "walk", walk)
+	ecs.System(w, "chase", chase(area))
+	ecs.System(w, "shoot", shoot)
+	ecs.System(w, "move", motion.Move)
+	ecs.System(w, "clamp", motion.Clamp)
+	ecs.System(w, "fly", projectile.Fly[respawn.Down](projectile.Options{Area: area}))
+	ecs.System(w, "wound", projectile.Wound)
+	ecs.System(w, "damage", damage.Apply)
+	ecs.System(w, "score", count)
+	ecs.System(w, "fall", respawn.Fall)
+	ecs.System(w, "bury", damage.Bury[respawn.Respawn])
+	ecs.System(w, "rise", respawn.Rise(anywhere(o)))
+	ecs.System(w, "expire", lifetime.Expire)
+	ecs.System(w, "cull-shots", motion.Cull[projectile.Shot])
+}
+
+// anywhere is a random place in the arena, half a metre or more from its walls.
+func anywhere(o Options) respawn.Place {
+	far := float64(o.Size/2) - 0.5
+	return func(t *ecs.Tick, e ecs.Entity) (x, y float64) {
+		r := t.Rand(e)
+		return r.Range(-far, far), r.Range(-far, far)
+	}
+}

@@ -1,0 +1,77 @@
+package arena
+
+import (
+	"math"
+
+	"github.com/ferris1/wind/ecs/detmath"
+)
+
+// Brain plays for a bot: it walks around the nearest enemy, keeps its distance and shoots at it. It belongs to a client,
+// not to the simulation, and knows only what that client sees.
+type Brain struct {
+	random uint64 // splitmix64
+	last   Angle
+	orbit  float64 // which way round it walks, 1 or -1
+	left   int     // ticks until it thinks about that again
+}
+
+// Enemy is someone to shoot at, and where.
+type Enemy struct{ X, Y float64 }
+
+const (
+	inRange  = 30.0 // metres within which a bot shoots
+	distance = 8.0  // metres that it keeps
+)
+
+// NewBrain makes a brain. Brains of different seeds behave differently, those of one seed alike.
+func NewBrain(seed uint64) *Brain { return &Brain{random: seed, orbit: 1} }
+
+// Next is the input for the next tick of a player at (x, y). Its aim is another one in every tick.
+func (b *Brain) Next(x, y float64, enemies []Enemy) Input {
+	if b.left--; b.left < 0 {
+		b.left = 30 + int(b.next()%90)
+		b.orbit = 1 - 2*float64(b.next()&1)
+	}
+	in := Input{Aim: b.last + 300} // looks around
+	e, away := nearest(x, y, enemies)
+	if away > 0 && away < math.Inf(1) {
+		in.Aim = angleOf(e.X-x, e.Y-y) + Angle(b.next()%401) - 200 // a degree to either side
+		in.Fire = away < inRange
+	}
+	in.MoveX, in.MoveY = b.walk(e.X-x, e.Y-y, away)
+	if in.Aim == b.last {
+		in.Aim++
+	}
+	b.last = in.Aim
+	return in
+}
+
+// walk goes around an enemy at (dx, dy), nearer when it is far, away when it is near; without one toward where it looks.
+func (b *Brain) walk(dx, dy, away float64) (x, y int8) {
+	vx, vy := b.last.Vector()
+	if away > 0 && away < math.Inf(1) {
+		near := min(max((away-distance)/distance, -1), 1)
+		vx = dx/away*near - dy/away*b.orbit
+		vy = dy/away*near + dx/away*b.orbit
+	}
+	long := max(math.Sqrt(vx*vx+vy*vy), 1)
+	return int8(detmath.ToInt32(vx / long * 100)), int8(detmath.ToInt32(vy / long * 100))
+}
+
+func nearest(x, y float64, enemies []Enemy) (best Enemy, away float64) {
+	away = math.Inf(1)
+	for _, e := range enemies {
+		if d := math.Sqrt((e.X-x)*(e.X-x) + (e.Y-y)*(e.Y-y)); d < away {
+			best, away = e, d
+		}
+	}
+	return best, away
+}
+
+func (b *Brain) next() uint64 {
+	b.random += 0x9E3779B97F4A7C15
+	z := b.random
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	return z ^ z>>31
+}

@@ -1,0 +1,139 @@
+package arena
+
+import (
+	"fmt"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/ecs/detmath"
+	"github.com/ferris1/wind/systems/damage"
+	"github.com/ferris1/wind/systems/motion"
+	"github.com/ferris1/wind/systems/projectile"
+	"github.com/ferris1/wind/systems/respawn"
+)
+
+const (
+	playerHealth = 100  // points
+	playerRadius = 0.5  // metres
+	playerSpeed  = 0.25 // metres per tick: 7.5 m/s
+)
+
+// Player is someone's figure in the arena.
+type Player struct {
+	Name    ecs.Text16
+	Session uint64 `wind:"-"` // whose it is
+	Aim     Angle  // where it looks
+	Kills   uint32
+	Deaths  uint32
+}
+
+// Angle is a direction in 1/65536 of a turn, counter-clockwise from the positive x axis. It wraps around by itself and
+// costs two bytes in a command.
+type Angle uint16
+
+// Vector is the direction's unit vector.
+func (a Angle) Vector() (x, y float64) {
+	y, x = detmath.SinCos(float64(a) * (2 * detmath.Pi / 65536))
+	return x, y
+}
+
+// angleOf is the direction of a vector; that of no vector is 0.
+func angleOf(x, y float64) Angle {
+	return Angle(detmath.ToInt32(detmath.Round(detmath.Atan2(y, x) * (65536 / (2 * detmath.Pi)))))
+}
+
+// Input is what a player's client sends for every tick. When it comes too late, the last one counts once more.
+type Input struct {
+	MoveX, MoveY int8  // where to walk: per cent of full speed along each axis, -100 to 100
+	Aim          Angle // where to look
+	Fire         bool  // whether the trigger is pulled
+}
+
+// Validate refuses a walk faster than anyone can; it runs before the input is logged.
+func (i Input) Validate() error {
+	if i.MoveX < -100 || i.MoveX > 100 || i.MoveY < -100 || i.MoveY > 100 {
+		return fmt.Errorf("arena: a walk of (%d, %d) per cent is out of -100 to 100", i.MoveX, i.MoveY)
+	}
+	return nil
+}
+
+// Intent is the Input that is in force in this tick. It is transient: each tick brings its own.
+type Intent struct {
+	Input
+	Given bool // whether there is one
+}
+
+type newPlayer struct {
+	Player
+	Gun
+	Intent
+	motion.Position
+	motion.Velocity
+	damage.Health
+	projectile.Body
+	respawn.Respawn
+}
+
+// join makes the handler that gives a new session its player.
+func join(o Options) func(*ecs.Tick, *ecs.Cmd[ecs.Join], *ecs.Spawner[newPlayer]) {
+	place, delay := anywhere(o), detmath.ToUint32(o.Respawn*TickRate)
+	return func(t *ecs.Tick, c *ecs.Cmd[ecs.Join], players *ecs.Spawner[newPlayer]) {
+		n := newPlayer{
+			Player:  Player{Session: c.From()},
+			Gun:     Gun{Weapon: Rifle},
+			Health:  damage.Full(playerHealth),
+			Body:    projectile.Body{Radius: playerRadius},
+			Respawn: respawn.Respawn{DelayTicks: delay},
+		}
+		n.Name = ecs.NewText16(c.Value.Identity.String())
+		n.Position.X, n.Position.Y = place(t, ecs.Entity{})
+		t.Control(c.From(), players.New(n))
+	}
+}
+
+// leave takes a session's player out of the arena.
+func leave(t *ecs.Tick, c *ecs.Cmd[ecs.Leave], sessions *ecs.Sessions) {
+	if s, ok := sessions.Get(c.From()); ok {
+		t.Despawn(s.View)
+	}
+}
+
+// input notes what a player wants in this tick.
+func input(_ *ecs.Tick, c *ecs.Cmd[Input], sessions *ecs.Sessions, intents *ecs.Comp[Intent]) {
+	if s, ok := sessions.Get(c.From()); ok {
+		if i := intents.Get(s.View); i != nil {
+			*i = Intent{Input: c.Value, Given: true}
+		}
+	}
+}
+
+type walker struct {
+	Intent *Intent `ecs:"read"`
+	Player *Player
+	Vel    *motion.Velocity
+	_      ecs.Without[respawn.Down]
+}
+
+// walk turns what players want into where they look and how they move. The fallen are stopped by fall.
+func walk(_ *ecs.Tick, walkers *ecs.Query[walker], fallen *ecs.Query[corpse]) {
+	for p := range walkers.Each {
+		if p.Intent.Given {
+			p.Player.Aim = p.Intent.Aim
+		}
+		p.Vel.X, p.Vel.Y = stride(float64(p.Intent.MoveX), float64(p.Intent.MoveY))
+	}
+	for c := range fallen.Each {
+		*c.Vel = motion.Velocity{}
+	}
+}
+
+type corpse struct {
+	Vel *motion.Velocity
+	_   ecs.With[respawn.Down]
+}
+
+// stride is a velocity for a walk in per cent; the diagonal is no faster than the axes.
+func stride(x, y float64) (vx, vy float64) {
+	long := detmath.Sqrt(float64(x*x) + float64(y*y))
+	scale := playerSpeed / max(long, 100)
+	return float64(x * scale), float64(y * scale)
+}
