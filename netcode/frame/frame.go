@@ -37,6 +37,10 @@ func Append(dst []byte, id uint32, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
+// SetLength writes the length of b's payload into its header: b is one frame
+// whose payload was appended after an empty one.
+func SetLength(b []byte) { binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-HeaderSize)) }
+
 // AppendMessage appends m as one frame to dst, without an intermediate copy.
 // It panics when m cannot be marshalled (invalid UTF-8 in a string).
 func AppendMessage(dst []byte, id uint32, m proto.Message) []byte {
@@ -47,7 +51,7 @@ func AppendMessage(dst []byte, id uint32, m proto.Message) []byte {
 		panic(fmt.Sprintf("frame: message %d: %v", id, err))
 	}
 	binary.LittleEndian.PutUint32(dst[start:], id)
-	binary.LittleEndian.PutUint32(dst[start+4:], uint32(len(dst)-start-HeaderSize))
+	SetLength(dst[start:])
 	return dst
 }
 

@@ -338,6 +338,7 @@ type Welcome struct {
 	Shard         string                 `protobuf:"bytes,10,opt,name=shard,proto3" json:"shard,omitempty"`
 	View          uint64                 `protobuf:"varint,11,opt,name=view,proto3" json:"view,omitempty"` // see Control
 	Game          string                 `protobuf:"bytes,12,opt,name=game,proto3" json:"game,omitempty"`
+	InputSeq      uint64                 `protobuf:"varint,13,opt,name=input_seq,json=inputSeq,proto3" json:"input_seq,omitempty"` // newest sample seq that the world has used; the next is higher
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +455,13 @@ func (x *Welcome) GetGame() string {
 		return x.Game
 	}
 	return ""
+}
+
+func (x *Welcome) GetInputSeq() uint64 {
+	if x != nil {
+		return x.InputSeq
+	}
+	return 0
 }
 
 // Bye ends a connection, either way; nothing follows it.
@@ -698,7 +706,8 @@ type Reply struct {
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Rejected      bool                   `protobuf:"varint,2,opt,name=rejected,proto3" json:"rejected,omitempty"`
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Tick          uint64                 `protobuf:"varint,4,opt,name=tick,proto3" json:"tick,omitempty"` // the tick that used it; 0: none did, or it is no longer known
+	Tick          uint64                 `protobuf:"varint,4,opt,name=tick,proto3" json:"tick,omitempty"`       // the tick that used it; 0: none did, or it is no longer known
+	Unknown       bool                   `protobuf:"varint,5,opt,name=unknown,proto3" json:"unknown,omitempty"` // it was used or refused, but the answer is no longer kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -759,6 +768,13 @@ func (x *Reply) GetTick() uint64 {
 		return x.Tick
 	}
 	return 0
+}
+
+func (x *Reply) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
 }
 
 // Event holds what happened in one committed tick, all of one type.
@@ -1216,7 +1232,7 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1b\n" +
 	"\tlast_tick\x18\x03 \x01(\x04R\blastTick\"*\n" +
 	"\tChallenge\x12\x16\n" +
-	"\x06cookie\x18\x01 \x01(\fR\x06cookie:\x05\xe8\xc8\x18\xd2\x0f\"\xb9\x02\n" +
+	"\x06cookie\x18\x01 \x01(\fR\x06cookie:\x05\xe8\xc8\x18\xd2\x0f\"\xd6\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x12\n" +
@@ -1232,7 +1248,8 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x05shard\x18\n" +
 	" \x01(\tR\x05shard\x12\x12\n" +
 	"\x04view\x18\v \x01(\x04R\x04view\x12\x12\n" +
-	"\x04game\x18\f \x01(\tR\x04game:\x05\xe8\xc8\x18\xd3\x0f\"F\n" +
+	"\x04game\x18\f \x01(\tR\x04game\x12\x1b\n" +
+	"\tinput_seq\x18\r \x01(\x04R\binputSeq:\x05\xe8\xc8\x18\xd3\x0f\"F\n" +
 	"\x03Bye\x12$\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\f.wind.ReasonR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text:\x05\xe8\xc8\x18\xd4\x0f\"H\n" +
@@ -1247,12 +1264,13 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\aCommand\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x18\n" +
-	"\apayload\x18\x03 \x01(\fR\apayload:\x05\xe8\xc8\x18\xd6\x0f\"h\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload:\x05\xe8\xc8\x18\xd6\x0f\"\x82\x01\n" +
 	"\x05Reply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1a\n" +
 	"\brejected\x18\x02 \x01(\bR\brejected\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04tick\x18\x04 \x01(\x04R\x04tick:\x05\xe8\xc8\x18\xd7\x0f\"d\n" +
+	"\x04tick\x18\x04 \x01(\x04R\x04tick\x12\x18\n" +
+	"\aunknown\x18\x05 \x01(\bR\aunknown:\x05\xe8\xc8\x18\xd7\x0f\"d\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04tick\x18\x01 \x01(\x04R\x04tick\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +

@@ -1,0 +1,514 @@
+package client
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/replication"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// protocol is the version that Hello names.
+const protocol = 1
+
+// Times of a connection.
+const (
+	handshakeTimeout = 8 * time.Second
+	pingEvery        = time.Second
+	leaveTimeout     = 500 * time.Millisecond // for the server's Bye
+	firstPause       = 50 * time.Millisecond
+	lead             = 2 // ticks in front of the newest one, until the first report
+	maxCatchUp       = 3 // ticks that are played at once when the clock was late
+)
+
+// session is what the client's goroutine owns: the connection and its clock.
+type session struct {
+	c         *Client
+	transport transport
+	reader    *frame.Reader
+	cookie    []byte
+	opened    time.Time
+	heard     time.Time
+	pinged    time.Time
+	welcomed  bool
+	leaving   time.Time
+	bye       *wirepb.Bye
+	addresses []string
+
+	schemaHash uint64
+	clock      Clock
+	next       uint64 // tick to sample next
+	inputSeq   uint64
+	first      uint64    // first tick sampled on this connection
+	reported   uint64    // input tick of the last slack report
+	ackSince   time.Time // an acknowledgement waits; zero: none does
+	out        []byte    // memory for frames
+	scratch    []byte
+	samples    []*wirepb.Sample
+	complained map[string]bool // wrong actions that were logged
+}
+
+func newSession(c *Client) *session {
+	return &session{c: c, addresses: append([]string{c.cfg.Addr}, c.cfg.More...), complained: map[string]bool{}}
+}
+
+// run connects, again and again, until the client ends.
+func (s *session) run() {
+	c := s.c
+	defer close(c.done)
+	pause := firstPause
+	for try := 0; ; try++ {
+		err := s.connection(s.addresses[try%len(s.addresses)])
+		c.mu.Lock()
+		c.err = err
+		c.mu.Unlock()
+		if errors.Is(err, ErrClosed) {
+			return
+		}
+		if s.welcomed {
+			pause = firstPause
+			c.counters.drops.Add(1)
+		}
+		if !s.again(err) {
+			return
+		}
+		c.cfg.Logger.Info("client: connecting again", "identity", c.cfg.Identity, "after", err)
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-c.stop:
+			c.mu.Lock()
+			c.err = ErrClosed
+			c.mu.Unlock()
+			return
+		}
+		pause = min(2*pause, c.cfg.BackOff)
+	}
+}
+
+// again tells whether another attempt makes sense after err.
+func (s *session) again(err error) bool {
+	c := s.c
+	if s.welcomed && c.cfg.NoResume {
+		return false
+	}
+	var bye *ByeError
+	if !errors.As(err, &bye) {
+		return true
+	}
+	switch bye.Reason {
+	case wirepb.Reason_REASON_SHUTDOWN, wirepb.Reason_REASON_NOT_OWNER, wirepb.Reason_REASON_FULL, wirepb.Reason_REASON_TOO_MUCH,
+		wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW:
+		return true
+	case wirepb.Reason_REASON_WRONG_SHARD:
+		return len(s.addresses) > 1
+	case wirepb.Reason_REASON_UNKNOWN_SESSION, wirepb.Reason_REASON_LEFT:
+		if c.cfg.NoRejoin {
+			return false
+		}
+		c.mu.Lock()
+		c.ticket = Ticket{}
+		c.mu.Unlock()
+		return true
+	}
+	return false
+}
+
+// connection is one connection from its beginning to its end.
+func (s *session) connection(address string) error {
+	c := s.c
+	now := time.Now()
+	s.reader, s.cookie, s.bye = frame.NewReader(frame.MaxFromServer), nil, nil
+	s.welcomed, s.leaving, s.ackSince = false, time.Time{}, time.Time{}
+	s.opened, s.heard, s.pinged = now, now, now
+	var err error
+	if c.cfg.Transport == TCP {
+		s.transport, err = dialTCP(address, s, &c.counters)
+	} else {
+		s.transport, s.cookie, err = dialUDP(address, s, &c.counters, c.stop)
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.transport = s.transport
+	for _, p := range c.pending {
+		p.sent = false
+	}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.transport = nil
+		c.mu.Unlock()
+		s.transport.close()
+	}()
+	s.hello()
+	for {
+		now := time.Now()
+		wake, err := s.step(now)
+		if err != nil {
+			return err
+		}
+		s.transport.flush(now)
+		if err := s.transport.wait(wake); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) send(id uint32, m proto.Message) {
+	s.out = frame.AppendMessage(s.out[:0], id, m)
+	s.transport.send(s.out)
+}
+
+func (s *session) hello() {
+	c := s.c
+	m := &wirepb.Hello{Protocol: protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
+		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash}
+	if t := c.Ticket(); t.Session != 0 {
+		m.Resume = &wirepb.Resume{Session: t.Session, Token: t.Token, LastTick: t.LastTick}
+	}
+	s.send(wirepb.IDHello, m)
+}
+
+// step does what is due at now and returns when to be called again at the
+// latest.
+func (s *session) step(now time.Time) (time.Time, error) {
+	c := s.c
+	if s.bye != nil {
+		if !s.leaving.IsZero() {
+			return now, ErrClosed
+		}
+		return now, &ByeError{Reason: s.bye.Reason, Text: s.bye.Text}
+	}
+	select {
+	case <-c.stop:
+		if c.abandon || !s.welcomed || !s.leaving.IsZero() && now.After(s.leaving) {
+			return now, ErrClosed
+		}
+		if s.leaving.IsZero() {
+			s.leaving = now.Add(leaveTimeout)
+			s.send(wirepb.IDBye, &wirepb.Bye{Reason: wirepb.Reason_REASON_LEFT})
+		}
+		return s.leaving, nil
+	default:
+	}
+	if !s.welcomed {
+		if now.Sub(s.opened) > handshakeTimeout {
+			return now, errGone
+		}
+		return s.opened.Add(handshakeTimeout + time.Millisecond), nil
+	}
+	if now.Sub(s.heard) > c.cfg.DropAfter {
+		return now, errGone
+	}
+	wake := s.heard.Add(c.cfg.DropAfter + time.Millisecond)
+	if now.Sub(s.pinged) >= pingEvery {
+		s.pinged = now
+		s.send(wirepb.IDPing, &wirepb.Ping{Time: uint64(now.UnixNano())})
+	}
+	wake = earlier(wake, s.pinged.Add(pingEvery))
+	s.play(now)
+	wake = earlier(wake, s.clock.When(float64(s.next)).Add(time.Microsecond))
+	s.sendCommands()
+	wake = earlier(wake, s.acknowledge(now))
+	return wake, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// play samples the input of every tick that the clock has reached.
+func (s *session) play(now time.Time) {
+	c := s.c
+	reached := uint64(math.Max(0, s.clock.Now(now)))
+	if reached >= s.next+maxCatchUp {
+		s.next = reached
+	}
+	for ; s.next <= reached; s.next++ {
+		s.samples = s.samples[:0]
+		c.mu.Lock()
+		for _, a := range c.inputs {
+			s.sample(a)
+		}
+		c.mu.Unlock()
+		if c.cfg.Bot != nil {
+			for _, a := range c.cfg.Bot.Play(&c.view, s.next) {
+				s.act(a)
+			}
+		}
+		if len(s.samples) > 0 {
+			s.sendInput()
+		}
+	}
+}
+
+// act does what a bot wants.
+func (s *session) act(a Action) {
+	if s.sample(a) == nil {
+		return
+	}
+	if _, err := s.c.enqueue(a, false); err != nil && !errors.Is(err, ErrBusy) && !s.complained[a.command] {
+		s.complained[a.command] = true
+		s.c.cfg.Logger.Warn("client: a bot's action is not sent", "command", a.command, "error", err)
+	}
+}
+
+func (s *session) sample(a Action) error {
+	kind, err := kindOf(s.c.schema, a, true)
+	if err != nil {
+		return err
+	}
+	s.inputSeq++
+	s.samples = append(s.samples, &wirepb.Sample{Tick: s.next, Seq: s.inputSeq, Kind: uint32(kind), Payload: a.value})
+	return nil
+}
+
+func (s *session) sendInput() {
+	c := s.c
+	m := &wirepb.Input{Samples: s.samples}
+	if !s.ackSince.IsZero() {
+		s.scratch = c.view.mirror.AppendAck(s.scratch[:0])
+		m.Ack, s.ackSince = s.scratch, time.Time{}
+	}
+	s.send(wirepb.IDInput, m)
+	c.counters.inputs.Add(uint64(len(s.samples)))
+	if c.cfg.InputsTwice {
+		m.Ack = nil
+		if b, err := proto.Marshal(m); err == nil {
+			s.transport.datagram(wirepb.IDInput, c.view.session, b)
+		}
+	}
+}
+
+// acknowledge sends an acknowledgement that no input took along within two
+// ticks, and returns when that will be.
+func (s *session) acknowledge(now time.Time) time.Time {
+	if s.ackSince.IsZero() {
+		return now.Add(time.Hour)
+	}
+	v := &s.c.view
+	due := s.ackSince.Add(2 * time.Second / time.Duration(v.rate))
+	if now.Before(due) {
+		return due
+	}
+	s.ackSince = time.Time{}
+	s.scratch = v.mirror.AppendAck(s.scratch[:0])
+	m := &wirepb.Ack{Body: s.scratch}
+	if b, err := proto.Marshal(m); err == nil && !s.transport.datagram(wirepb.IDAck, v.session, b) {
+		s.send(wirepb.IDAck, m)
+	}
+	return now.Add(time.Hour)
+}
+
+// sendCommands sends the reliable commands that this connection has not seen.
+func (s *session) sendCommands() {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.pending {
+		if !p.sent {
+			p.sent = true
+			s.send(wirepb.IDCommand, &wirepb.Command{Seq: p.seq, Kind: uint32(p.kind), Payload: p.value})
+		}
+	}
+}
+
+// stream takes bytes of the reliable lane.
+func (s *session) stream(b []byte) error {
+	s.reader.Feed(b)
+	for {
+		id, payload, ok, err := s.reader.Next()
+		if err != nil {
+			return err
+		}
+		if !ok || s.bye != nil {
+			return nil
+		}
+		if err := s.receive(id, payload); err != nil {
+			return err
+		}
+	}
+}
+
+// message takes a message of the datagram lane; a damaged one is nothing.
+func (s *session) message(id uint16, sessionID uint64, payload []byte) {
+	if s.welcomed && id == wirepb.IDUpdate && sessionID == s.c.view.session {
+		s.update(payload)
+	}
+}
+
+func (s *session) receive(id uint32, payload []byte) error {
+	s.heard = time.Now()
+	if id == wirepb.IDUpdate {
+		return s.update(payload)
+	}
+	m, err := wirepb.New(id)
+	if err != nil {
+		return nil // of a later version
+	}
+	if err := proto.Unmarshal(payload, m); err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *wirepb.Challenge:
+		s.cookie = m.Cookie
+		s.hello()
+	case *wirepb.Welcome:
+		return s.welcome(m)
+	case *wirepb.Bye:
+		s.bye = m
+	case *wirepb.Reply:
+		s.reply(m)
+	case *wirepb.Event:
+		s.event(m)
+	case *wirepb.Control:
+		s.control(m.View)
+		s.c.counters.saw(m.Tick)
+	case *wirepb.Pong:
+		s.c.counters.rtt.Store(uint64(time.Now().UnixNano()) - m.Time)
+	case *wirepb.Wait:
+		s.c.counters.waits.Add(1)
+	}
+	return nil
+}
+
+// welcome begins or resumes the session.
+func (s *session) welcome(m *wirepb.Welcome) error {
+	c := s.c
+	schema := c.Schema()
+	if len(m.Schema) > 0 {
+		var err error
+		if schema, err = ecs.ParseSchema(m.Schema); err != nil {
+			return err
+		}
+	}
+	if schema == nil || m.TickRate == 0 {
+		return errors.New("client: the welcome has no schema or no tick rate")
+	}
+	if c.view.mirror == nil || m.SchemaHash != s.schemaHash || !m.Resumed {
+		mirror, err := replication.NewMirror(schema)
+		if err != nil {
+			return err
+		}
+		c.viewMu.Lock()
+		c.view.mirror = mirror
+		c.viewMu.Unlock()
+	}
+	s.schemaHash = m.SchemaHash
+	c.viewMu.Lock()
+	c.view.rate, c.view.session = int(m.TickRate), m.Session
+	c.viewMu.Unlock()
+	s.control(m.View)
+
+	c.mu.Lock()
+	switch {
+	case m.Resumed:
+		c.counters.resumes.Add(1)
+		c.nextSeq = max(c.nextSeq, m.AppliedSeq+1)
+	default:
+		if s.inputSeq > 0 {
+			c.counters.rejoins.Add(1)
+		}
+		c.nextSeq = m.AppliedSeq + 1
+		for _, p := range c.pending {
+			close(p.lost)
+		}
+		c.pending = nil
+		s.inputSeq = 0
+	}
+	c.schema, c.err = schema, nil
+	c.ticket = Ticket{Session: m.Session, Token: m.Token, LastTick: m.Tick}
+	c.mu.Unlock()
+	c.counters.lastTick.Store(m.Tick)
+
+	now := time.Now()
+	s.inputSeq = max(s.inputSeq, m.InputSeq)
+	s.clock.Start(float64(m.Tick+lead), int(m.TickRate), now)
+	s.next, s.reported = max(s.next, m.Tick+lead+1), 0
+	if !m.Resumed {
+		s.next = m.Tick + lead + 1
+	}
+	s.first, s.welcomed, s.pinged = s.next, true, now
+	select {
+	case <-c.ready:
+	default:
+		close(c.ready)
+	}
+	return nil
+}
+
+func (s *session) control(view uint64) {
+	s.c.viewMu.Lock()
+	s.c.view.self = ecs.EntityFrom(uint32(view), uint32(view>>32))
+	s.c.viewMu.Unlock()
+}
+
+func (s *session) update(payload []byte) error {
+	var m wirepb.Update
+	if err := proto.Unmarshal(payload, &m); err != nil || !s.welcomed {
+		return err
+	}
+	c := s.c
+	now := time.Now()
+	s.heard = now
+	c.counters.updates.Add(1)
+	c.counters.saw(m.Tick)
+	if m.InputTick != s.reported && m.InputTick >= s.first {
+		s.reported = m.InputTick
+		s.clock.Report(float64(m.Slack)/256, int(s.next-1-m.InputTick), now)
+		c.counters.slack.Store(math.Float64bits(s.clock.Slack()))
+		c.counters.speed.Store(math.Float64bits(s.clock.Speed()))
+	}
+	if len(m.Body) > 0 {
+		c.viewMu.Lock()
+		err := c.view.mirror.Apply(m.Body)
+		c.viewMu.Unlock()
+		if err == nil && s.ackSince.IsZero() {
+			s.ackSince = now
+		}
+	}
+	if c.cfg.OnUpdate != nil {
+		c.cfg.OnUpdate(Update{Tick: m.Tick, Checksum: m.Checksum, Epoch: m.Epoch, Durable: m.Durable, Bytes: len(payload)})
+	}
+	return nil
+}
+
+func (s *session) event(m *wirepb.Event) {
+	c := s.c
+	c.counters.events.Add(uint64(m.Count))
+	c.counters.saw(m.Tick)
+	if c.cfg.OnEvent == nil || c.schema == nil || int(m.Kind) >= len(c.schema.Events) {
+		return
+	}
+	c.cfg.OnEvent(Event{Tick: m.Tick, Name: c.schema.Events[m.Kind].Name, Count: int(m.Count), Packed: m.Values})
+}
+
+func (s *session) reply(m *wirepb.Reply) {
+	c := s.c
+	c.counters.saw(m.Tick)
+	r := Reply{Seq: m.Seq, Tick: m.Tick, Rejected: m.Rejected, Unknown: m.Unknown, Reason: m.Reason}
+	c.mu.Lock()
+	for i, p := range c.pending {
+		if p.seq == m.Seq {
+			p.reply <- r
+			c.pending = append(c.pending[:i], c.pending[i+1:]...)
+			c.counters.replies.Add(1)
+			c.mu.Unlock()
+			if c.cfg.OnReply != nil {
+				c.cfg.OnReply(r)
+			}
+			return
+		}
+	}
+	c.mu.Unlock()
+}

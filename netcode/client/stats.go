@@ -1,0 +1,57 @@
+package client
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a client has done and seen so far.
+type Stats struct {
+	BytesIn, BytesOut uint64 // UDP payload or TCP stream
+	Updates           uint64 // update messages
+	Events            uint64 // events, not messages
+	Inputs            uint64 // samples sent
+	Commands          uint64 // reliable commands sent, repeats not counted
+	Replies           uint64
+	Waits             uint64 // times that the server had no room in a tick
+	Drops             uint64 // connections that were lost
+	Resumes           uint64 // sessions taken up again
+	Rejoins           uint64 // sessions begun after one was over
+
+	LastTick uint64        // newest tick seen
+	Slack    float64       // ticks by which inputs come early, smoothed
+	Speed    float64       // of the clock; 1 is the server's rate
+	RTT      time.Duration // of the last ping
+}
+
+// counters is Stats while it is counted: the client's goroutine writes, any
+// reads.
+type counters struct {
+	bytesIn, bytesOut, updates, events, inputs, commands, replies, waits atomic.Uint64
+	drops, resumes, rejoins, lastTick, slack, speed, rtt                 atomic.Uint64
+}
+
+func (c *counters) count(in, out int) {
+	c.bytesIn.Add(uint64(in))
+	c.bytesOut.Add(uint64(out))
+}
+
+func (c *counters) saw(tick uint64) {
+	if tick > c.lastTick.Load() {
+		c.lastTick.Store(tick)
+	}
+}
+
+// Stats may be called at any time.
+func (c *Client) Stats() Stats {
+	n := &c.counters
+	return Stats{
+		BytesIn: n.bytesIn.Load(), BytesOut: n.bytesOut.Load(),
+		Updates: n.updates.Load(), Events: n.events.Load(), Inputs: n.inputs.Load(),
+		Commands: n.commands.Load(), Replies: n.replies.Load(), Waits: n.waits.Load(),
+		Drops: n.drops.Load(), Resumes: n.resumes.Load(), Rejoins: n.rejoins.Load(),
+		LastTick: n.lastTick.Load(), Slack: math.Float64frombits(n.slack.Load()),
+		Speed: math.Float64frombits(n.speed.Load()), RTT: time.Duration(n.rtt.Load()),
+	}
+}

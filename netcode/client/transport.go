@@ -1,0 +1,293 @@
+package client
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/lane"
+)
+
+// errGone is the end of a connection without a Bye.
+var errGone = errors.New("the connection is gone")
+
+// transport is a connection to a server. All methods but wake are for the
+// client's goroutine.
+type transport interface {
+	// send queues frames; flush sends them.
+	send(frames []byte)
+	// datagram sends a message on the datagram lane; false: there is none.
+	datagram(id uint16, session uint64, message []byte) bool
+	flush(now time.Time)
+	// wait returns after something arrived, at deadline or after wake; any
+	// error ends the connection.
+	wait(deadline time.Time) error
+	wake()
+	close()
+}
+
+// receiver takes what arrives on a transport.
+type receiver interface {
+	stream(b []byte) error // bytes of the reliable lane
+	message(id uint16, session uint64, payload []byte)
+}
+
+// udpTransport is a KCP lane and the datagram lane over a UDP socket. It needs
+// no goroutine beside the client's.
+type udpTransport struct {
+	conn    *net.UDPConn
+	to      receiver
+	lane    *lane.Lane
+	packet  []byte
+	scratch []byte
+	out     []byte
+	swept   time.Time
+	fresh   bool // data waits that no Update has taken
+	woken   atomic.Bool
+	stats   *counters
+}
+
+// Times of the cookie exchange.
+const (
+	knockEvery = 150 * time.Millisecond
+	knockTries = 10
+)
+
+func dialUDP(address string, to receiver, stats *counters, stop <-chan struct{}) (*udpTransport, []byte, error) {
+	addr, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := net.DialUDP("udp", nil, addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &udpTransport{conn: conn, to: to, packet: make([]byte, frame.MaxPacket+1), scratch: make([]byte, lane.ScratchSize), stats: stats}
+	cookie, err := t.knock(stop)
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	t.lane = lane.New(1+rand.Uint32N(1<<32-1), t.output)
+	return t, cookie, nil
+}
+
+// knock proves our address: it asks for a cookie until one comes.
+func (t *udpTransport) knock(stop <-chan struct{}) ([]byte, error) {
+	nonce := rand.Uint64()
+	for range knockTries {
+		select {
+		case <-stop:
+			return nil, errClosed
+		default:
+		}
+		t.conn.Write(frame.AppendKnock(nil, nonce))
+		t.conn.SetReadDeadline(time.Now().Add(knockEvery))
+		for {
+			n, err := t.conn.Read(t.packet)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			if kind, _, body, ok := frame.ParseDatagram(t.packet[:n]); ok && kind == frame.DatagramCookie {
+				if got, cookie, ok := frame.ParseCookie(body); ok && got == nonce {
+					return append([]byte(nil), cookie...), nil
+				}
+			}
+		}
+	}
+	return nil, fmt.Errorf("nobody answers at %v", t.conn.RemoteAddr())
+}
+
+func (t *udpTransport) output(packet []byte) {
+	t.stats.count(0, len(packet))
+	t.conn.Write(packet)
+}
+
+func (t *udpTransport) send(frames []byte) {
+	t.lane.Write(frames)
+	t.fresh = true
+}
+
+func (t *udpTransport) datagram(id uint16, session uint64, message []byte) bool {
+	t.out = append(frame.AppendMessageHeader(t.out[:0], id, session), message...)
+	if len(t.out) > frame.MTU {
+		return false
+	}
+	t.stats.count(0, len(t.out))
+	t.conn.Write(t.out)
+	return true
+}
+
+func (t *udpTransport) flush(now time.Time) {
+	if t.fresh || t.lane.Busy() && now.Sub(t.swept) >= lane.Interval*time.Millisecond {
+		t.fresh, t.swept = false, now
+		t.lane.Update()
+	}
+}
+
+func (t *udpTransport) wait(deadline time.Time) error {
+	if t.lane.Busy() {
+		if sweep := t.swept.Add(lane.Interval * time.Millisecond); sweep.Before(deadline) {
+			deadline = sweep
+		}
+	}
+	t.conn.SetReadDeadline(deadline)
+	if t.woken.Swap(false) {
+		return nil
+	}
+	n, err := t.conn.Read(t.packet)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		t.woken.Store(false)
+		return nil
+	case err != nil:
+		return err // refused: nobody listens there any more
+	case n > frame.MaxPacket:
+		return nil
+	}
+	t.stats.count(n, 0)
+	return t.take(t.packet[:n])
+}
+
+func (t *udpTransport) take(packet []byte) error {
+	if kind, id, body, ok := frame.ParseDatagram(packet); ok {
+		switch kind {
+		case frame.DatagramGone:
+			if conv, ok := frame.ParseGone(body); ok && conv == t.lane.Conv() {
+				return errGone
+			}
+		case frame.DatagramMessage:
+			if session, payload, ok := frame.ParseMessage(body); ok {
+				t.to.message(id, session, payload)
+			}
+		}
+		return nil
+	}
+	if len(packet) < lane.Overhead || binary.LittleEndian.Uint32(packet) != t.lane.Conv() {
+		return nil
+	}
+	t.lane.Input(packet)
+	var err error
+	t.lane.Read(t.scratch, func(b []byte) bool {
+		err = t.to.stream(b)
+		return err == nil
+	})
+	return err
+}
+
+func (t *udpTransport) wake() {
+	t.woken.Store(true)
+	t.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// close sends what still waits, once.
+func (t *udpTransport) close() {
+	t.lane.Update()
+	t.conn.Close()
+}
+
+// tcpTransport is the same frames over TCP, with a goroutine that reads.
+type tcpTransport struct {
+	conn   net.Conn
+	to     receiver
+	pieces chan []byte // what was read; closed with the connection
+	done   chan struct{}
+	news   chan struct{}
+	timer  *time.Timer
+	out    []byte
+	err    error
+	stats  *counters
+}
+
+// Sizes and times of a TCP connection.
+const (
+	tcpPieces       = 8
+	tcpPieceBytes   = 16 << 10
+	tcpDialTimeout  = 5 * time.Second
+	tcpWriteTimeout = 10 * time.Second
+)
+
+func dialTCP(address string, to receiver, stats *counters) (*tcpTransport, error) {
+	conn, err := net.DialTimeout("tcp", address, tcpDialTimeout)
+	if err != nil {
+		return nil, err
+	}
+	t := &tcpTransport{conn: conn, to: to, pieces: make(chan []byte, tcpPieces), done: make(chan struct{}),
+		news: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), stats: stats}
+	go t.read()
+	return t, nil
+}
+
+func (t *tcpTransport) read() {
+	defer close(t.pieces)
+	for {
+		b := make([]byte, tcpPieceBytes)
+		n, err := t.conn.Read(b)
+		if n > 0 {
+			select {
+			case t.pieces <- b[:n]:
+			case <-t.done:
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (t *tcpTransport) send(frames []byte)                   { t.out = append(t.out, frames...) }
+func (t *tcpTransport) datagram(uint16, uint64, []byte) bool { return false }
+
+func (t *tcpTransport) flush(time.Time) {
+	if len(t.out) == 0 || t.err != nil {
+		return
+	}
+	t.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
+	n, err := t.conn.Write(t.out)
+	t.stats.count(0, n)
+	t.out, t.err = t.out[:0], err
+}
+
+func (t *tcpTransport) wait(deadline time.Time) error {
+	if t.err != nil {
+		return t.err
+	}
+	t.timer.Reset(time.Until(deadline))
+	select {
+	case b, ok := <-t.pieces:
+		if !ok {
+			return errGone
+		}
+		t.stats.count(len(b), 0)
+		return t.to.stream(b)
+	case <-t.timer.C:
+	case <-t.news:
+	}
+	return nil
+}
+
+func (t *tcpTransport) wake() {
+	select {
+	case t.news <- struct{}{}:
+	default:
+	}
+}
+
+func (t *tcpTransport) close() {
+	t.flush(time.Now())
+	close(t.done)
+	t.conn.Close()
+	t.timer.Stop()
+	for range t.pieces { // until the reader has ended
+	}
+}

@@ -1,0 +1,176 @@
+package netcode
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// maxIdentity is the length of an identity in bytes.
+const maxIdentity = 64
+
+// hello answers a client's first message, or keeps it for the next latch,
+// where the world can be asked.
+func (h *hub) hello(l *link, m *wirepb.Hello) {
+	if !l.proven && !h.baker.proves(m.Cookie, l.addr, h.now) {
+		l.send(h, wirepb.IDChallenge, &wirepb.Challenge{Cookie: h.baker.cookie(l.addr, h.now)})
+		return
+	}
+	l.proven = true
+	switch {
+	case m.Protocol != Protocol:
+		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not spoken here, %d is", m.Protocol, Protocol))
+	case h.cfg.Shard != "" && m.Shard != "" && m.Shard != h.cfg.Shard:
+		h.close(l, wirepb.Reason_REASON_WRONG_SHARD, fmt.Sprintf("this node serves shard %q", h.cfg.Shard))
+	case len(m.Identity) > maxIdentity || m.Identity == "":
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity has 1 to %d bytes", maxIdentity))
+	case !h.owned:
+		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard now")
+	default:
+		l.state, l.hello = linkJoining, m
+		h.joining = append(h.joining, l)
+	}
+}
+
+// joinsPerTick bounds how many connections one tick lets in.
+const joinsPerTick = 128
+
+// admit puts the Joins of waiting connections into a frame.
+func (h *hub) admit(w *ecs.World, f *filling) {
+	h.let(false, func(l *link) bool { return h.join(w, l, f) })
+}
+
+// readmit gives waiting connections their sessions back. It is part of a
+// release, where the world is no further than the log.
+func (h *hub) readmit(w *ecs.World) {
+	h.let(true, func(l *link) bool { h.resume(w, l); return true })
+}
+
+// let offers the waiting connections of one sort to in, in the order of their
+// coming; those that it refuses go on waiting.
+func (h *hub) let(resume bool, in func(*link) bool) {
+	waiting, n := h.joining, 0
+	h.joining = nil
+	for _, l := range waiting {
+		if l.state != linkJoining {
+			continue
+		}
+		if (l.hello.Resume != nil) == resume && l.session == nil && n < joinsPerTick {
+			if n++; in(l) {
+				continue
+			}
+		}
+		h.joining = append(h.joining, l)
+	}
+}
+
+// resume gives a session of the world to a connection that shows its token.
+func (h *hub) resume(w *ecs.World, l *link) {
+	want := l.hello.Resume
+	state, known := w.Session(want.Session)
+	s := h.sessions[want.Session]
+	switch {
+	case want.LastTick > h.released:
+		h.stats.AheadOfLog++
+		h.log.Error("netcode: a client has seen a tick that the log does not have",
+			"session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released, "epoch", h.epoch)
+		h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG,
+			fmt.Sprintf("you saw tick %d, the log ends at %d", want.LastTick, h.released))
+		return
+	case !known || s == nil || s.stage == stageLeaving:
+		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "there is no such session")
+		return
+	case !opens(want.Token, state.ResumeHash):
+		h.close(l, wirepb.Reason_REASON_BAD_TOKEN, "the token does not open this session")
+		return
+	case s.stage == stageJoining:
+		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "the session has not begun")
+		return
+	}
+	if s.link != nil {
+		h.close(s.link, wirepb.Reason_REASON_REPLACED, "the session was resumed on another connection")
+	}
+	s.link, l.session = l, s
+	s.slack, s.inputTick = 0, 0
+	s.taken = max(s.taken, state.AppliedSeq)
+	s.inputs.used = max(s.inputs.used, state.InputSeq)
+	h.stats.SessionsResumed++
+	copy(s.token[:], want.Token)
+	h.welcome(l, state, true)
+}
+
+// join puts a new session's Join into the frame; false means that it has no
+// room there.
+func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
+	if len(h.sessions) >= h.cfg.MaxSessions {
+		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard has its %d sessions", h.cfg.MaxSessions))
+		return true
+	}
+	s := &session{id: newSessionID(w), stage: stageJoining, link: l, joinTick: f.tick, taken: 1}
+	rand.Read(s.token[:])
+	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, 1,
+		ecs.Join{Identity: ecs.NewText64(l.hello.Identity), ResumeHash: resumeHash(s.token[:])})
+	if !f.fits(&c) {
+		return false
+	}
+	if err := w.Validate(&c); err != nil {
+		h.close(l, wirepb.Reason_REASON_REFUSED, err.Error())
+		return true
+	}
+	f.add(c)
+	l.session = s
+	h.addSession(s)
+	return true
+}
+
+// welcome tells the client that it is in.
+func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
+	s := l.session
+	m := &wirepb.Welcome{
+		Session: s.id, Token: s.token[:], Tick: h.released, TickRate: uint32(time.Second / h.period),
+		Epoch: h.epoch, Resumed: resumed, AppliedSeq: max(state.AppliedSeq, s.taken), InputSeq: s.inputs.used,
+		SchemaHash: h.schemaHash, Shard: h.cfg.Shard, View: wireEntity(state.View), Game: h.game,
+	}
+	if l.hello.Schema != h.schemaHash {
+		m.Schema = h.schemaJSON
+	}
+	s.view = m.View
+	l.datagrams = l.hello.Datagrams && l.datagrams
+	l.state, l.welcomed, l.hello = linkPlaying, h.now, nil
+	h.halfOpen--
+	l.send(h, wirepb.IDWelcome, m)
+	s.token = [TokenSize]byte{}
+}
+
+// wireEntity is an entity in 64 bits: id, generation above it.
+func wireEntity(e ecs.Entity) uint64 { return uint64(e.Generation())<<32 | uint64(e.ID()) }
+
+// newSessionID picks an id that no session of the lineage has had: 63 random
+// bits, so that neither a successor nor a branch of the log needs a counter.
+func newSessionID(w *ecs.World) uint64 {
+	for {
+		var b [8]byte
+		rand.Read(b[:])
+		id := binary.LittleEndian.Uint64(b[:]) >> 1
+		if _, taken := w.Session(id); id != 0 && !taken {
+			return id
+		}
+	}
+}
+
+// resumeHash is what the world keeps of a token: its SHA-256, cut to 16 bytes.
+func resumeHash(token []byte) [16]byte {
+	sum := sha256.Sum256(token)
+	return [16]byte(sum[:16])
+}
+
+func opens(token []byte, hash [16]byte) bool {
+	h := resumeHash(token)
+	return len(token) == TokenSize && subtle.ConstantTimeCompare(h[:], hash[:]) == 1
+}

@@ -1,0 +1,291 @@
+package netcode
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/replication"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// hub is the sessions of a node and what they want of the world: a state
+// machine without goroutines, sockets or clocks. Time comes in through now,
+// messages through receive, ticks through own, latch, release and disown;
+// answers collect in the links. Its owner serialises all calls.
+type hub struct {
+	cfg   Config
+	log   *slog.Logger
+	baker *baker
+
+	owned      bool
+	epoch      uint64
+	period     time.Duration // of a tick
+	game       string
+	schema     *ecs.Schema
+	schemaJSON []byte
+	schemaHash uint64
+	encoder    *replication.Encoder
+
+	released  uint64    // newest committed tick
+	latched   uint64    // newest tick whose frame was latched
+	latchedAt time.Time // when
+
+	links    map[*link]struct{}
+	halfOpen int
+	sessions map[uint64]*session
+	order    []*session // for fairness: latch starts at another one each tick
+	joining  []*link    // wait for the next latch
+	ended    []uint64   // sessions whose replication stream is to be dropped
+
+	now   time.Time // of the running call
+	stats Stats
+}
+
+func newHub(cfg Config) *hub {
+	return &hub{cfg: cfg, log: cfg.Logger, baker: newBaker(),
+		links: map[*link]struct{}{}, sessions: map[uint64]*session{},
+		stats: Stats{RefusedBy: map[string]uint64{}}}
+}
+
+// open takes a new connection in, or returns nil when there is no room for it.
+func (h *hub) open(addr netip.AddrPort, proven bool, wake func()) *link {
+	if h.halfOpen >= h.cfg.MaxHalfOpen || len(h.links) >= h.cfg.MaxSessions+h.cfg.MaxHalfOpen {
+		h.refused(wirepb.Reason_REASON_FULL)
+		return nil
+	}
+	l := &link{addr: addr, proven: proven, since: h.now, seen: h.now, wake: wake}
+	h.links[l] = struct{}{}
+	h.halfOpen++
+	return l
+}
+
+// close ends a connection with a Bye.
+func (h *hub) close(l *link, reason wirepb.Reason, text string) {
+	if l.state == linkClosed {
+		return
+	}
+	if l.state != linkPlaying && reason != wirepb.Reason_REASON_LEFT {
+		h.refused(reason)
+	}
+	l.out = frame.AppendMessage(l.out, wirepb.IDBye, &wirepb.Bye{Reason: reason, Text: text})
+	h.log.Debug("netcode: connection ends", "addr", l.addr, "reason", reason, "text", text)
+	h.detach(l)
+}
+
+// lost is close for a connection whose transport is gone.
+func (h *hub) lost(l *link) {
+	if l.state != linkClosed {
+		l.out = nil
+		h.detach(l)
+	}
+}
+
+func (h *hub) detach(l *link) {
+	if l.state != linkPlaying {
+		h.halfOpen--
+	} else {
+		h.stats.ClientSeconds += h.now.Sub(l.welcomed).Seconds()
+	}
+	h.tally(l)
+	delete(h.links, l)
+	h.joining = slices.DeleteFunc(h.joining, func(j *link) bool { return j == l })
+	if s := l.session; s != nil && s.link == l {
+		h.dropStream(s)
+		s.park(h.now)
+	}
+	l.state, l.session = linkClosed, nil
+	l.wake()
+}
+
+// tally moves what a connection has counted into the statistics. Its last
+// packets may come after its end, so its transport calls it once more.
+func (h *hub) tally(l *link) {
+	h.stats.BytesIn += l.bytesIn.Swap(0)
+	h.stats.BytesOut += l.bytesOut.Swap(0)
+}
+
+func (h *hub) refused(reason wirepb.Reason) {
+	h.stats.SessionsRefused++
+	h.stats.RefusedBy[reason.String()]++
+}
+
+func (h *hub) dropStream(s *session) {
+	if s.stream {
+		s.stream = false
+		h.ended = append(h.ended, s.id)
+	}
+}
+
+func (h *hub) addSession(s *session) {
+	h.sessions[s.id] = s
+	h.order = append(h.order, s)
+}
+
+// removeSession forgets a session that the world no longer has.
+func (h *hub) removeSession(s *session) {
+	h.dropStream(s)
+	delete(h.sessions, s.id)
+	h.order = slices.DeleteFunc(h.order, func(o *session) bool { return o == s })
+}
+
+// receive takes one message of a connection. Bad ones end it.
+func (h *hub) receive(l *link, id uint32, payload []byte) {
+	if l.state == linkClosed {
+		return
+	}
+	l.seen = h.now
+	allowed := false
+	switch id {
+	case wirepb.IDPing, wirepb.IDBye:
+		allowed = true
+	case wirepb.IDHello:
+		allowed = l.state == linkOpening
+	case wirepb.IDInput, wirepb.IDCommand, wirepb.IDAck:
+		allowed = l.state == linkPlaying
+	}
+	if !allowed {
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("message %d is unknown or out of place", id))
+		return
+	}
+	m, err := wirepb.New(id)
+	if err == nil {
+		err = proto.Unmarshal(payload, m)
+	}
+	if err != nil {
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("message %d is malformed", id))
+		return
+	}
+	switch m := m.(type) {
+	case *wirepb.Hello:
+		h.hello(l, m)
+	case *wirepb.Bye:
+		h.leave(l)
+	case *wirepb.Ping:
+		l.send(h, wirepb.IDPong, &wirepb.Pong{Time: m.Time, Tick: h.released})
+	case *wirepb.Input:
+		h.input(l, m)
+	case *wirepb.Command:
+		h.command(l, m)
+	case *wirepb.Ack:
+		h.ack(l.session, m.Body)
+	}
+}
+
+// receiveDatagram takes one message of the datagram lane. Bad ones are ignored:
+// they may be anybody's.
+func (h *hub) receiveDatagram(from netip.AddrPort, id uint32, sessionID uint64, payload []byte) *link {
+	s := h.sessions[sessionID]
+	if s == nil || s.link == nil || s.link.addr != from || s.link.state != linkPlaying {
+		return nil
+	}
+	switch id {
+	case wirepb.IDInput:
+		var m wirepb.Input
+		if proto.Unmarshal(payload, &m) == nil {
+			h.input(s.link, &m)
+		}
+	case wirepb.IDAck:
+		var m wirepb.Ack
+		if proto.Unmarshal(payload, &m) == nil {
+			h.ack(s, m.Body)
+		}
+	}
+	if s.link != nil {
+		s.link.seen = h.now
+	}
+	return s.link
+}
+
+// leave ends a session because its client said so.
+func (h *hub) leave(l *link) {
+	s := l.session
+	h.close(l, wirepb.Reason_REASON_LEFT, "")
+	if s != nil && s.stage == stageLive {
+		s.stage = stageLeaving
+	}
+}
+
+func (h *hub) input(l *link, m *wirepb.Input) {
+	s := l.session
+	for _, in := range m.Samples {
+		if in.Kind >= uint32(len(h.schema.Commands)) || !h.schema.Commands[in.Kind].Sampled ||
+			len(in.Payload) != h.schema.Commands[in.Kind].Packed || in.Seq == 0 || len(in.Payload) > MaxPayload {
+			h.close(l, wirepb.Reason_REASON_PROTOCOL, "an input is of no sampled command of this shard")
+			return
+		}
+		h.stats.Inputs++
+		switch s.inputs.add(sample{tick: in.Tick, seq: in.Seq, kind: uint16(in.Kind), payload: in.Payload}, h.latched) {
+		case late:
+			h.stats.InputsLate++
+		case early:
+			h.stats.InputsEarly++
+		case crowded:
+			h.stats.InputsDropped++
+		case duplicate:
+			continue
+		}
+		if in.Tick >= s.inputTick {
+			s.inputTick = in.Tick
+			s.slack = h.slack(in.Tick)
+		}
+	}
+	h.ack(s, m.Ack)
+}
+
+// slack is by how many ticks something for tick that arrives now is early.
+func (h *hub) slack(tick uint64) float64 {
+	if h.period <= 0 || h.latchedAt.IsZero() {
+		return 0
+	}
+	return float64(int64(tick-h.latched)) - h.now.Sub(h.latchedAt).Seconds()/h.period.Seconds()
+}
+
+func (h *hub) command(l *link, m *wirepb.Command) {
+	if m.Kind >= uint32(len(h.schema.Commands)) || h.schema.Commands[m.Kind].Sampled || m.Seq == 0 ||
+		m.Kind <= kindLeave || len(m.Payload) != h.schema.Commands[m.Kind].Packed || len(m.Payload) > MaxPayload {
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, "a command is of no reliable command of this shard")
+		return
+	}
+	h.stats.Commands++
+	l.session.queue(h, command{seq: m.Seq, kind: uint16(m.Kind), payload: m.Payload})
+}
+
+// Kinds of the commands that the session protocol itself sends.
+const (
+	kindJoin  = 0
+	kindLeave = 1
+)
+
+func (h *hub) ack(s *session, body []byte) {
+	if len(body) == 0 || len(body) > frame.MTU {
+		return
+	}
+	if len(s.acks) == maxAcks {
+		s.acks = slices.Delete(s.acks, 0, 1) // the newest say the most
+	}
+	s.acks = append(s.acks, body)
+}
+
+// expire ends what has waited too long.
+func (h *hub) expire() {
+	for l := range h.links {
+		switch {
+		case l.state != linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
+			h.close(l, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no session within "+h.cfg.HandshakeTimeout.String())
+		case h.now.Sub(l.seen) > h.cfg.IdleTimeout:
+			h.close(l, wirepb.Reason_REASON_IDLE, "nothing came for "+h.cfg.IdleTimeout.String())
+		}
+	}
+	for _, s := range h.order {
+		if s.stage == stageLive && s.link == nil && h.now.Sub(s.parked) > h.cfg.ResumeGrace {
+			s.stage = stageLeaving
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package netcode
+
+import "slices"
+
+// sample is one value of a sampled command, aimed at a tick. Its payload is
+// never written to: the world's frames alias it.
+type sample struct {
+	tick, seq uint64
+	kind      uint16
+	payload   []byte
+}
+
+// verdict says what became of an arriving sample.
+type verdict uint8
+
+const (
+	taken     verdict = iota // waits for its tick
+	late                     // its tick is over: it is what repeats from now on
+	early                    // too far ahead: forgotten
+	duplicate                // known already, or older than what was used
+	crowded                  // the queue is full: forgotten
+)
+
+// maxSamples bounds what one session may have waiting: every tick ahead for
+// four kinds of input.
+const maxSamples = 4 * MaxTicksAhead
+
+// repeat is the newest sample of a kind and the tick that used it afresh.
+type repeat struct {
+	sample
+	at uint64
+}
+
+// inputs holds the sampled commands of one session until their ticks. Pure:
+// it knows neither clocks nor connections.
+type inputs struct {
+	waiting []sample // by tick, then by arrival
+	last    []repeat // one per kind
+	used    uint64   // newest seq that a frame has used
+}
+
+// add takes a sample while latched is the newest latched tick.
+func (q *inputs) add(s sample, latched uint64) verdict {
+	switch {
+	case s.seq <= q.used:
+		return duplicate
+	case s.tick <= latched:
+		q.remember(s, 0)
+		return late
+	case s.tick > latched+MaxTicksAhead:
+		return early
+	}
+	at := len(q.waiting)
+	for i := range q.waiting {
+		w := &q.waiting[i]
+		if w.tick == s.tick && w.kind == s.kind {
+			if s.seq <= w.seq {
+				return duplicate
+			}
+			*w = s // the newer one counts
+			return taken
+		}
+		if w.tick > s.tick && at == len(q.waiting) {
+			at = i
+		}
+	}
+	if len(q.waiting) >= maxSamples {
+		return crowded
+	}
+	q.waiting = slices.Insert(q.waiting, at, s)
+	return taken
+}
+
+// take removes what aims at tick or before and yields for each kind what tick
+// uses: the sample for it, else the last one, repeated. use returns false for
+// a value that cannot be used: then the last one repeats, or nothing does.
+func (q *inputs) take(tick uint64, use func(s sample, repeated bool) bool) {
+	n := 0
+	for n < len(q.waiting) && q.waiting[n].tick <= tick {
+		n++
+	}
+	for _, s := range q.waiting[:n] {
+		if s.tick == tick && use(s, false) {
+			q.used = max(q.used, s.seq)
+			q.remember(s, tick)
+		}
+	}
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	q.last = slices.DeleteFunc(q.last, func(r repeat) bool {
+		if r.at == tick {
+			return false
+		}
+		q.used = max(q.used, r.seq)
+		return !use(r.sample, true)
+	})
+}
+
+// quiet drops everything: nothing repeats until the next sample comes.
+func (q *inputs) quiet() { q.waiting, q.last = nil, nil }
+
+// remember makes s what repeats, unless something newer does.
+func (q *inputs) remember(s sample, at uint64) {
+	for i := range q.last {
+		if last := &q.last[i]; last.kind == s.kind {
+			if s.seq >= last.seq {
+				last.sample = s
+			}
+			last.at = max(last.at, at)
+			return
+		}
+	}
+	q.last = append(q.last, repeat{s, at})
+}

@@ -1,0 +1,136 @@
+package netcode
+
+import (
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// filling is a frame that is being filled, up to a budget.
+type filling struct {
+	tick     uint64
+	commands []ecs.Command
+	left     int // bytes
+}
+
+// commandOverhead is what the budget counts for a command beside its payload:
+// more than its envelope takes in a record.
+const commandOverhead = 32
+
+// fits tells whether c has room.
+func (f *filling) fits(c *ecs.Command) bool { return len(c.Payload)+commandOverhead <= f.left }
+
+// add appends c, which fits.
+func (f *filling) add(c ecs.Command) {
+	f.left -= len(c.Payload) + commandOverhead
+	f.commands = append(f.commands, c)
+}
+
+// latch appends to dst what the clients want of tick: joins and leaves, inputs
+// with repeats filled in, then reliable commands, all validated and within
+// budget bytes. Sessions are served from a different one on each tick. What
+// has no room waits (commands) or repeats (inputs), and its sender is told.
+func (h *hub) latch(w *ecs.World, tick uint64, dst []ecs.Command, budget int) []ecs.Command {
+	if !h.owned {
+		return dst
+	}
+	h.latched, h.latchedAt = tick, h.now
+	f := &filling{tick: tick, commands: dst, left: budget}
+	h.admit(w, f)
+	if len(h.order) == 0 {
+		return f.commands
+	}
+	first := int(tick % uint64(len(h.order)))
+	turn := func(serve func(*session)) {
+		for _, s := range h.order[first:] {
+			serve(s)
+		}
+		for _, s := range h.order[:first] {
+			serve(s)
+		}
+	}
+	turn(func(s *session) { h.latchLeave(w, s, f) })
+	turn(func(s *session) { h.latchInputs(w, s, f) })
+	turn(func(s *session) { h.latchCommands(w, s, f) })
+	return f.commands
+}
+
+func (h *hub) latchLeave(w *ecs.World, s *session, f *filling) {
+	if s.stage != stageLeaving || s.leftTick != 0 {
+		return
+	}
+	state, ok := w.Session(s.id)
+	if !ok {
+		return // it never joined, or has left: the release removes it
+	}
+	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, max(state.AppliedSeq, s.taken)+1, ecs.Leave{})
+	if f.fits(&c) {
+		f.add(c)
+		s.leftTick = f.tick
+	}
+}
+
+func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
+	if s.stage != stageLive || s.link == nil {
+		return
+	}
+	s.inputs.take(f.tick, func(in sample, repeated bool) bool {
+		c := ecs.Command{Kind: in.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: in.seq, Payload: in.payload}
+		if repeated {
+			c.Flags = ecs.FlagRepeated
+		}
+		if w.Validate(&c) != nil {
+			h.stats.InputsInvalid++
+			return false
+		}
+		if !f.fits(&c) {
+			h.stats.InputsDropped++
+			s.dropped++
+			return true
+		}
+		if repeated {
+			h.stats.InputsRepeated++
+		}
+		f.add(c)
+		return true
+	})
+}
+
+func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
+	if s.stage == stageLive && s.link != nil {
+		n := 0
+		for n < len(s.commands) && n < commandsPerTick {
+			q := &s.commands[n]
+			c := ecs.Command{Kind: q.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: q.seq, Payload: q.payload}
+			if !f.fits(&c) {
+				break
+			}
+			n++
+			if err := w.Validate(&c); err != nil {
+				h.stats.CommandsRefused++
+				s.link.send(h, wirepb.IDReply, &wirepb.Reply{Seq: c.Seq, Rejected: true, Reason: err.Error()})
+				if s.link == nil {
+					return // the answer was one too many for it
+				}
+				continue
+			}
+			f.add(c)
+		}
+		full := n < len(s.commands) && n < commandsPerTick
+		s.commands = append(s.commands[:0], s.commands[n:]...)
+		h.tellWait(s, f.tick, full)
+	}
+}
+
+// tellWait tells a sender once per second at most that its commands wait or
+// that its inputs had no room.
+func (h *hub) tellWait(s *session, tick uint64, full bool) {
+	if !full && s.dropped == 0 {
+		return
+	}
+	if rate := h.rate(); s.told != 0 && tick < s.told+rate {
+		return
+	}
+	s.told = tick
+	s.link.send(h, wirepb.IDWait, &wirepb.Wait{Tick: tick, Commands: uint32(len(s.commands)), Inputs: s.dropped})
+	s.dropped = 0
+}

@@ -1,0 +1,89 @@
+package netcode
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// linkState is how far a connection has come.
+type linkState uint8
+
+const (
+	linkOpening linkState = iota // nothing but Hello is taken
+	linkJoining                  // Hello taken, the world has not answered yet
+	linkPlaying                  // Welcome sent
+	linkClosed                   // Bye sent or transport gone; nothing is taken
+)
+
+// link is one connection of any transport, as the hub sees it. Only the hub's
+// lock guards it, but for what limiter holds.
+type link struct {
+	state     linkState
+	since     time.Time // entered state opening
+	seen      time.Time // a packet came
+	addr      netip.AddrPort
+	proven    bool // the address has answered: always true on TCP
+	hello     *wirepb.Hello
+	session   *session
+	datagrams bool         // updates go out on the datagram lane
+	udp       *net.UDPAddr // where to; nil on TCP
+	welcomed  time.Time
+
+	out     []byte // frames to be sent in order; the transport takes them
+	waiting int    // bytes that the transport has taken and not got rid of
+	wake    func() // tells the transport that out or state has changed; never blocks
+
+	bytesIn, bytesOut atomic.Uint64 // since the last tally; the transport counts
+}
+
+// send queues one frame. A link whose peer does not read ends.
+func (l *link) send(h *hub, id uint32, m proto.Message) {
+	if l.state == linkClosed {
+		return
+	}
+	l.out = frame.AppendMessage(l.out, id, m)
+	l.sent(h)
+}
+
+// sendRaw queues frames that are encoded already.
+func (l *link) sendRaw(h *hub, frames []byte) {
+	if l.state == linkClosed || len(frames) == 0 {
+		return
+	}
+	l.out = append(l.out, frames...)
+	l.sent(h)
+}
+
+func (l *link) sent(h *hub) {
+	if l.backlog() > outBacklog {
+		l.out = nil
+		h.close(l, wirepb.Reason_REASON_SLOW, "the client does not read fast enough")
+		return
+	}
+	l.wake()
+}
+
+// backlog is the number of bytes that wait to be sent.
+func (l *link) backlog() int { return len(l.out) + l.waiting }
+
+// limiter is the part of a connection that its transport's goroutine owns:
+// what cuts its stream into frames and what bounds it.
+type limiter struct {
+	reader        *frame.Reader
+	frames, bytes bucket
+}
+
+func newLimiter(c *Config, now time.Time) limiter {
+	return limiter{
+		reader: frame.NewReader(frame.MaxFromClient),
+		frames: newBucket(c.FramesPerSecond, now),
+		bytes:  newBucket(c.BytesPerSecond, now),
+	}
+}

@@ -1,0 +1,228 @@
+package netcode
+
+import (
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/replication"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// own makes w the world that the sessions belong to. Sessions that it has are
+// parked: their clients resume them.
+func (h *hub) own(w *ecs.World, epoch uint64) error {
+	h.disown("another owner's sessions")
+	schema := w.Schema()
+	encoder, err := replication.New(schema, h.cfg.Replication)
+	if err != nil {
+		return err
+	}
+	h.owned, h.epoch, h.encoder = true, epoch, encoder
+	h.game = w.Game().Name
+	h.period = time.Second / time.Duration(w.Game().TickRate)
+	h.schema, h.schemaJSON, h.schemaHash = schema, schema.JSON(), schema.Hash()
+	h.released, h.latched, h.latchedAt = w.Tick(), w.Tick(), h.now
+	w.EachSession(func(state ecs.Session) bool {
+		h.addSession(&session{id: state.ID, stage: stageLive, parked: h.now,
+			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq}})
+		return true
+	})
+	return nil
+}
+
+// disown ends every connection that has or wants a session here.
+func (h *hub) disown(text string) {
+	for l := range h.links {
+		if l.state != linkOpening {
+			h.close(l, wirepb.Reason_REASON_NOT_OWNER, text)
+		}
+	}
+	h.owned, h.encoder = false, nil
+	clear(h.sessions)
+	h.order, h.joining, h.ended = nil, nil, nil
+}
+
+// rate is in ticks per second.
+func (h *hub) rate() uint64 { return uint64(time.Second / h.period) }
+
+// release sends what the ticks of one committed record mean to the clients, as
+// far as it is reliable: replies and events of every tick, in order, then who
+// is in and what they control. It returns the sessions that get an update.
+func (h *hub) release(w *ecs.World, epoch uint64, outputs []ecs.Output) {
+	if !h.owned || len(outputs) == 0 {
+		return
+	}
+	h.released, h.epoch = outputs[len(outputs)-1].Tick, epoch
+	for i := range outputs {
+		h.sendEvents(&outputs[i])
+		h.sendReplies(&outputs[i])
+	}
+	for i := 0; i < len(h.order); i++ {
+		s := h.order[i]
+		state, known := w.Session(s.id)
+		if h.settle(s, state, known); h.sessions[s.id] != s {
+			i--
+			continue
+		}
+		if s.link != nil && s.stage == stageLive {
+			h.sendStored(w, s, state)
+			h.sendControl(s, state)
+		}
+	}
+	h.readmit(w)
+}
+
+// settle moves a session on once the tick that decides about it is committed.
+func (h *hub) settle(s *session, state ecs.Session, known bool) {
+	switch {
+	case s.stage == stageJoining && h.released < s.joinTick:
+		return // still on its way
+	case s.stage == stageJoining && s.refusal != "":
+		if s.link != nil {
+			h.close(s.link, wirepb.Reason_REASON_REFUSED, s.refusal)
+		}
+		s.stage = stageLeaving
+	case s.stage == stageJoining && known:
+		s.stage = stageLive
+		h.stats.SessionsJoined++
+		if s.link != nil {
+			h.welcome(s.link, state, false)
+		} else {
+			s.stage = stageLeaving // nobody has its token
+		}
+	}
+	if !known && (s.stage != stageJoining || h.released >= s.joinTick) {
+		if s.link != nil {
+			h.close(s.link, wirepb.Reason_REASON_LEFT, "the session is over")
+		}
+		h.removeSession(s)
+	}
+}
+
+// sendEvents sends what happened in a tick to every client: encoded once.
+func (h *hub) sendEvents(o *ecs.Output) {
+	var frames []byte
+	for _, e := range o.Events {
+		if e.Count > 0 {
+			frames = frame.AppendMessage(frames, wirepb.IDEvent,
+				&wirepb.Event{Tick: o.Tick, Kind: uint32(e.Kind), Count: uint32(e.Count), Values: e.Values})
+		}
+	}
+	if frames == nil {
+		return
+	}
+	for _, s := range h.order {
+		if s.link != nil && s.link.state == linkPlaying {
+			s.link.sendRaw(h, frames)
+		}
+	}
+}
+
+func (h *hub) sendReplies(o *ecs.Output) {
+	for _, r := range o.Replies {
+		s := h.sessions[r.Session]
+		switch {
+		case s == nil:
+		case s.stage == stageJoining:
+			if r.Rejected {
+				s.refusal = r.Reason
+			}
+		case s.link != nil && s.link.state == linkPlaying:
+			s.link.send(h, wirepb.IDReply, &wirepb.Reply{Seq: r.Seq, Rejected: r.Rejected, Reason: r.Reason, Tick: o.Tick})
+		}
+	}
+}
+
+// sendStored answers commands that were sent again and had been used before.
+func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
+	for _, seq := range s.asked {
+		if seq > state.AppliedSeq || s.link == nil {
+			continue // its tick is not committed yet: the reply comes then
+		}
+		m := &wirepb.Reply{Seq: seq, Unknown: true, Rejected: true, Reason: "the answer is no longer known"}
+		if r, ok := w.Reply(s.id, seq); ok {
+			m = &wirepb.Reply{Seq: seq, Rejected: r.Rejected, Reason: r.Reason}
+		}
+		s.link.send(h, wirepb.IDReply, m)
+	}
+	s.asked = s.asked[:0]
+}
+
+func (h *hub) sendControl(s *session, state ecs.Session) {
+	if view := wireEntity(state.View); s.link != nil && view != s.view {
+		s.view = view
+		s.link.send(h, wirepb.IDControl, &wirepb.Control{View: view, Tick: h.released})
+	}
+}
+
+// target is one client of an update, copied out of the hub so that encoding
+// needs no lock.
+type target struct {
+	session   *session
+	link      *link
+	id        uint64
+	view      ecs.Entity
+	slack     int32
+	inputTick uint64
+	acks      [][]byte
+	fresh     bool // start a new replication stream
+	datagrams bool
+}
+
+// targets lists the clients of the next update.
+func (h *hub) targets(w *ecs.World, dst []target) []target {
+	for _, s := range h.order {
+		l := s.link
+		if l == nil || l.state != linkPlaying || s.stage != stageLive {
+			continue
+		}
+		if !l.datagrams && l.backlog() > updateBacklog {
+			h.stats.UpdatesSkipped++
+			continue
+		}
+		state, _ := w.Session(s.id)
+		dst = append(dst, target{session: s, link: l, id: s.id, view: state.View,
+			slack: wireSlack(s.slack), inputTick: s.inputTick, acks: s.acks, fresh: !s.stream, datagrams: l.datagrams})
+		s.acks, s.stream = nil, true
+	}
+	return dst
+}
+
+// wireSlack is slack in 1/256 tick.
+func wireSlack(ticks float64) int32 {
+	return int32(math.Round(256 * max(-1<<20, min(1<<20, ticks))))
+}
+
+// header is what every update of one release has in common.
+type header struct {
+	tick, checksum, epoch, durable uint64
+}
+
+// appendUpdate appends a wirepb.Update: the same bytes that its Marshal makes,
+// without the message.
+func (u *header) appendUpdate(b []byte, slack int32, inputTick uint64, body []byte) []byte {
+	field := func(n protowire.Number, v uint64) {
+		if v != 0 {
+			b = protowire.AppendTag(b, n, protowire.VarintType)
+			b = protowire.AppendVarint(b, v)
+		}
+	}
+	field(1, u.tick)
+	if u.checksum != 0 {
+		b = protowire.AppendTag(b, 2, protowire.Fixed64Type)
+		b = protowire.AppendFixed64(b, u.checksum)
+	}
+	field(3, u.epoch)
+	field(4, u.durable)
+	field(5, protowire.EncodeZigZag(int64(slack)))
+	field(6, inputTick)
+	if len(body) > 0 {
+		b = protowire.AppendTag(b, 7, protowire.BytesType)
+		b = protowire.AppendBytes(b, body)
+	}
+	return b
+}

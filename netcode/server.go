@@ -1,0 +1,326 @@
+package netcode
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/replication"
+	"github.com/ferris1/wind/netcode/udp"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// Server is the clients' side of a node: its sockets and its sessions. The
+// shard's tick loop drives it through Own, Latch, Release and Disown, one call
+// at a time; the world is read inside of these calls only. Everything else may
+// be called at any time, concurrently.
+type Server struct {
+	cfg   Config
+	clock func() time.Time
+	udp   *udpLoop
+	tcp   net.Listener
+	group sync.WaitGroup
+	stop  chan struct{}
+
+	mu     sync.Mutex // guards the hub and what says so
+	hub    *hub
+	closed bool
+
+	// Of the tick loop.
+	targets []target
+	streams []stream
+}
+
+// stream is an update for a client without the datagram lane.
+type stream struct {
+	link   *link
+	frames []byte
+}
+
+// maxUpdateBody is what a datagram of frame.MTU bytes has left for a
+// replication packet, in bytes.
+const maxUpdateBody = 1120
+
+// Listen opens the sockets that c names and begins to take connections; they
+// are told that there is no shard until Own.
+func Listen(c Config) (*Server, error) {
+	if c.UDP == "" && c.TCP == "" {
+		return nil, errors.New("netcode: neither a UDP nor a TCP address to listen on")
+	}
+	for _, address := range []string{c.UDP, c.TCP} {
+		if err := allowed(address, c.Insecure); err != nil {
+			return nil, err
+		}
+	}
+	if c.Replication.PacketBytes > maxUpdateBody {
+		return nil, fmt.Errorf("netcode: replication packets of %d bytes do not fit into a datagram, %d do", c.Replication.PacketBytes, maxUpdateBody)
+	}
+	c = c.withDefaults()
+	s := &Server{cfg: c, clock: time.Now, stop: make(chan struct{}), hub: newHub(c)}
+	if c.UDP != "" {
+		socket, err := udp.Listen(c.UDP)
+		if err != nil {
+			return nil, fmt.Errorf("netcode: %w", err)
+		}
+		s.udp = newUDPLoop(s, socket)
+	}
+	if c.TCP != "" {
+		listener, err := net.Listen("tcp", c.TCP)
+		if err != nil {
+			if s.udp != nil {
+				s.udp.socket.Close()
+			}
+			return nil, fmt.Errorf("netcode: %w", err)
+		}
+		s.tcp = listener
+		s.group.Go(func() { s.accept(listener) })
+	}
+	if s.udp != nil {
+		s.group.Go(s.udp.run)
+	}
+	s.group.Go(s.expire)
+	return s, nil
+}
+
+// allowed refuses addresses that others could reach.
+func allowed(address string, insecure bool) error {
+	if address == "" || insecure {
+		return nil
+	}
+	addr, err := net.ResolveTCPAddr("tcp", address) // the same for both
+	if err != nil {
+		return fmt.Errorf("netcode: %w", err)
+	}
+	if !addr.IP.IsLoopback() {
+		return fmt.Errorf("netcode: %s is not a loopback address: clients are not authenticated yet, allow it with Insecure", address)
+	}
+	return nil
+}
+
+// lock takes the hub for one call.
+func (s *Server) lock() {
+	s.mu.Lock()
+	s.hub.now = s.clock()
+}
+
+// UDPAddr is the address of the UDP socket, nil without one.
+func (s *Server) UDPAddr() net.Addr {
+	if s.udp == nil {
+		return nil
+	}
+	return s.udp.socket.Addr()
+}
+
+// TCPAddr is the address of the TCP listener, nil without one.
+func (s *Server) TCPAddr() net.Addr {
+	if s.tcp == nil {
+		return nil
+	}
+	return s.tcp.Addr()
+}
+
+// Close tells every client that the node stops, waits until that is sent (a
+// second at most) and closes the sockets. Sessions stay in the world: their
+// clients may resume them on another node.
+func (s *Server) Close() error {
+	s.lock()
+	if s.closed {
+		s.mu.Unlock()
+		s.group.Wait()
+		return nil
+	}
+	s.closed = true
+	for l := range s.hub.links {
+		s.hub.close(l, wirepb.Reason_REASON_SHUTDOWN, "the node stops")
+	}
+	if s.udp != nil {
+		s.udp.closing = true
+		s.udp.wake()
+	}
+	s.mu.Unlock()
+	close(s.stop)
+	if s.tcp != nil {
+		s.tcp.Close()
+	}
+	s.group.Wait()
+	return nil
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// Stats is what the clients did so far.
+func (s *Server) Stats() Stats {
+	s.lock()
+	defer s.mu.Unlock()
+	return s.hub.snapshot()
+}
+
+// expire looks for what has waited too long.
+func (s *Server) expire() {
+	tick := time.NewTicker(min(250*time.Millisecond, s.cfg.HandshakeTimeout/4+time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.lock()
+			s.hub.expire()
+			s.mu.Unlock()
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// frames hands the complete frames of a stream to the hub; false means that
+// the connection is closed.
+func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
+	for {
+		id, payload, ok, err := limits.reader.Next()
+		if err == nil && !ok {
+			return true
+		}
+		s.lock()
+		switch {
+		case err != nil:
+			s.hub.close(l, wirepb.Reason_REASON_FRAME_TOO_LARGE, err.Error())
+		case !limits.frames.take(1, now):
+			s.hub.close(l, wirepb.Reason_REASON_TOO_MUCH, "too many frames per second")
+		default:
+			s.hub.receive(l, id, payload)
+		}
+		open := l.state != linkClosed
+		s.mu.Unlock()
+		if !open {
+			return false
+		}
+	}
+}
+
+// Own says that this node serves w from now on: recovered, and fenced with
+// epoch. Its sessions wait for their clients to resume them. A game whose
+// replication tags cannot be used gets no clients, and the log says why.
+func (s *Server) Own(w *ecs.World, epoch uint64) {
+	s.lock()
+	defer s.mu.Unlock()
+	if err := s.hub.own(w, epoch); err != nil {
+		s.cfg.Logger.Error("netcode: the shard cannot be shown to clients", "error", err)
+	}
+}
+
+// Disown says that this node serves its world no more: connections end with a
+// reason that lets clients look for the new owner.
+func (s *Server) Disown(reason error) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.cfg.Logger.Info("netcode: the shard's clients are sent away", "clients", len(s.hub.links), "reason", reason)
+	s.hub.disown("the node no longer owns the shard")
+}
+
+// Latch appends to dst the commands that the clients want in tick: validated,
+// repeats filled in, at most budgetBytes in payloads and envelopes, not yet
+// ordered. w is at tick-1; it is read and not kept. The payloads are never
+// written to again.
+func (s *Server) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
+	s.lock()
+	defer s.mu.Unlock()
+	return s.hub.latch(w, tick, dst, budgetBytes)
+}
+
+// Release sends the effects of a record that the log holds under seq: replies
+// and events of all its ticks, and an update of the last one, which w is at.
+// w and outputs are read until it returns, and not kept.
+func (s *Server) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
+	s.lock()
+	s.hub.release(w, epoch, outputs)
+	if !s.hub.owned || len(outputs) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.targets = s.hub.targets(w, s.targets[:0])
+	encoder, ended := s.hub.encoder, s.hub.ended
+	s.hub.ended = nil
+	f := s.takeFlight()
+	s.mu.Unlock()
+
+	for _, id := range ended {
+		encoder.Leave(id)
+	}
+	u := header{tick: w.Tick(), checksum: w.Checksum(), epoch: epoch, durable: seq}
+	s.encode(w, encoder, u, f)
+
+	s.lock()
+	defer s.mu.Unlock()
+	for i := range s.streams {
+		s.streams[i].link.sendRaw(s.hub, s.streams[i].frames)
+	}
+	clear(s.streams)
+	s.streams = s.streams[:0]
+	clear(s.targets)
+	s.launch(f)
+}
+
+// encode makes the update of every target.
+func (s *Server) encode(w *ecs.World, encoder *replication.Encoder, u header, f *flight) {
+	if err := encoder.Begin(w, u.epoch); err != nil {
+		s.cfg.Logger.Error("netcode: no updates for this tick", "tick", u.tick, "error", err)
+		return
+	}
+	for i := range s.targets {
+		t := &s.targets[i]
+		if t.fresh {
+			encoder.Join(t.id)
+		}
+		for _, ack := range t.acks {
+			encoder.Ack(t.id, ack) // a damaged one acknowledges nothing
+		}
+		var frames []byte
+		encoder.Update(t.id, t.view, func(packet []byte) {
+			if !t.datagrams {
+				start := len(frames)
+				frames = frame.Append(frames, wirepb.IDUpdate, nil)
+				frames = u.appendUpdate(frames, t.slack, t.inputTick, packet)
+				frame.SetLength(frames[start:])
+				return
+			}
+			f.bytes = frame.AppendMessageHeader(f.bytes, wirepb.IDUpdate, t.id)
+			f.bytes = u.appendUpdate(f.bytes, t.slack, t.inputTick, packet)
+			f.items = append(f.items, flightItem{link: t.link, to: t.link.udp, until: len(f.bytes)})
+		})
+		if frames != nil {
+			s.streams = append(s.streams, stream{t.link, frames})
+		}
+	}
+}
+
+// takeFlight is an empty flight. The caller holds the lock.
+func (s *Server) takeFlight() *flight {
+	if s.udp == nil || len(s.udp.spare) == 0 {
+		return new(flight)
+	}
+	last := len(s.udp.spare) - 1
+	f := s.udp.spare[last]
+	s.udp.spare = s.udp.spare[:last]
+	return f
+}
+
+// launch gives a flight to the UDP loop; when too many wait, the oldest is
+// dropped: updates are made to be lost. The caller holds the lock.
+func (s *Server) launch(f *flight) {
+	if s.udp == nil || len(f.items) == 0 {
+		return
+	}
+	if len(s.udp.flights) == maxFlights {
+		s.hub.stats.UpdatesSkipped += uint64(len(s.udp.flights[0].items))
+		s.udp.flights = s.udp.flights[1:]
+	}
+	s.udp.flights = append(s.udp.flights, f)
+	s.udp.wake()
+}

@@ -1,0 +1,86 @@
+package netcode
+
+import (
+	"time"
+
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// stage is where a session stands between this node and the world.
+type stage uint8
+
+const (
+	stageJoining stage = iota // its Join is in a frame that is not committed yet
+	stageLive                 // the committed world has it
+	stageLeaving              // its Leave is wanted, or in a frame
+)
+
+// session is a client across its connections, as this node sees it. What must
+// survive the node (identity, resume hash, applied seq, replies) is in the
+// world; this is the rest.
+type session struct {
+	id     uint64
+	stage  stage
+	link   *link     // nil: parked
+	parked time.Time // since when, if link is nil
+
+	token    [TokenSize]byte // while joining, for Welcome
+	joinTick uint64          // of the frame with its Join
+	leftTick uint64          // of the frame with its Leave; 0: none yet
+	refusal  string          // why the game refused the join
+
+	inputs   inputs
+	commands []command
+	taken    uint64   // newest command seq that was queued or refused here
+	asked    []uint64 // seqs sent again, whose stored replies are wanted
+	acks     [][]byte // replication acknowledgements, not applied yet
+	stream   bool     // the encoder has a stream for this link
+
+	view      uint64  // what the client was told, as on the wire
+	slack     float64 // of the newest input, in ticks
+	inputTick uint64
+	told      uint64 // tick of the last Wait
+	dropped   uint32 // inputs without room since then
+}
+
+// command is a reliable command that waits for a tick.
+type command struct {
+	seq     uint64
+	kind    uint16
+	payload []byte
+}
+
+const (
+	// maxAsked bounds the repeats that wait for their stored replies: the
+	// world keeps 32 per session.
+	maxAsked = 32
+	// maxAcks bounds the acknowledgements that wait for the next release.
+	maxAcks = 8
+	// commandsPerTick bounds what one session gets into one tick.
+	commandsPerTick = 16
+)
+
+// queue takes a reliable command, or answers it.
+func (s *session) queue(h *hub, c command) {
+	switch {
+	case c.seq <= s.taken:
+		if len(s.asked) < maxAsked {
+			s.asked = append(s.asked, c.seq)
+		}
+	case len(s.commands) >= h.cfg.MaxCommands:
+		s.taken = c.seq
+		h.stats.CommandsRefused++
+		s.link.send(h, wirepb.IDReply, &wirepb.Reply{Seq: c.seq, Rejected: true, Reason: "too many commands wait"})
+	default:
+		s.taken = c.seq
+		s.commands = append(s.commands, c)
+	}
+}
+
+// park takes the connection away; the session stays in the world.
+func (s *session) park(now time.Time) {
+	s.link = nil
+	s.parked = now
+	s.inputs.quiet()
+	s.acks = nil
+}

@@ -1,0 +1,402 @@
+package netcode
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/lane"
+	"github.com/ferris1/wind/netcode/udp"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// Intervals of the UDP loop.
+const (
+	sweepEvery  = lane.Interval * time.Millisecond // busy lanes
+	restFor     = 250 * time.Millisecond           // without any
+	lingerFor   = time.Second                      // for the peer to get the Bye
+	yieldFor    = 100 * time.Microsecond           // a look at the socket between two pieces of work
+	answersRate = 20_000                           // stateless answers per second
+)
+
+// peerKey names a KCP conversation.
+type peerKey struct {
+	addr netip.AddrPort
+	conv uint32
+}
+
+// peer is one KCP conversation. The loop owns it; its link is the hub's.
+type peer struct {
+	key    peerKey
+	link   *link
+	lane   *lane.Lane
+	limits limiter
+	addr   *net.UDPAddr
+	proven bool      // the loop's copy of link.proven
+	in     uint64    // bytes, while not proven
+	out    uint64    // bytes, while not proven
+	busy   bool      // in udpLoop.busy
+	dirty  bool      // in udpLoop.dirty; guarded by the server's lock
+	ends   time.Time // not zero: lingering
+}
+
+// flight is datagrams on their way from a release to the loop.
+type flight struct {
+	bytes []byte
+	items []flightItem
+}
+
+type flightItem struct {
+	link  *link
+	to    *net.UDPAddr
+	until int // end in bytes; it starts where the one before ends
+}
+
+// maxFlights bounds the releases whose datagrams wait for the loop.
+const maxFlights = 8
+
+// udpLoop is the one goroutine that reads and writes the UDP socket, and
+// drives the KCP cores of all sessions.
+type udpLoop struct {
+	server  *Server
+	socket  *udp.Socket
+	scratch []byte
+	answers bucket
+	peers   map[peerKey]*peer
+	busy    []*peer // want Update at the next sweep
+	drained []*peer // of the last sweep: memory
+	ending  []*peer // linger
+	swept   time.Time
+	packet  []byte // for stateless answers
+	ignored uint64
+
+	// Guarded by the server's lock.
+	dirty   []*peer // their links have news
+	flights []*flight
+	spare   []*flight
+	reading bool // the loop waits in Read, or is about to
+	closing bool
+}
+
+func newUDPLoop(s *Server, socket *udp.Socket) *udpLoop {
+	return &udpLoop{server: s, socket: socket, scratch: make([]byte, lane.ScratchSize),
+		answers: newBucket(answersRate, s.clock()), peers: map[peerKey]*peer{}}
+}
+
+// run ends when the loop is closed and what it owed is sent, or the socket dies.
+func (u *udpLoop) run() {
+	defer u.socket.Close()
+	for {
+		if done := u.work(); done {
+			return
+		}
+		err := u.socket.Read(u.handle)
+		u.server.mu.Lock()
+		u.reading = false
+		u.server.mu.Unlock()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		// Any other error concerns one packet (a time-out, a port that is
+		// closed on the other side): go on.
+	}
+}
+
+// wake makes the loop look at its work. The caller holds the server's lock.
+func (u *udpLoop) wake() {
+	if u.reading {
+		u.reading = false
+		u.socket.SetDeadline(time.Unix(1, 0))
+	}
+}
+
+// work sends what is due and sets the deadline of the next Read.
+func (u *udpLoop) work() (done bool) {
+	s := u.server
+	s.mu.Lock()
+	dirty, flights := u.dirty, u.flights
+	u.dirty, u.flights = nil, nil
+	for _, p := range dirty {
+		p.dirty = false
+		u.serve(p)
+	}
+	s.hub.stats.PacketsIgnored += u.ignored
+	u.ignored = 0
+	s.mu.Unlock()
+
+	for _, p := range dirty {
+		p.lane.Update()
+		u.mark(p)
+	}
+	for _, f := range flights {
+		u.fly(f)
+	}
+	now := s.clock()
+	if now.Sub(u.swept) >= sweepEvery {
+		u.sweep(now)
+	}
+	u.socket.Flush()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(u.spare) < maxFlights {
+		u.spare = append(u.spare, flights...)
+	}
+	if u.closing && len(u.peers) == 0 {
+		return true
+	}
+	wait := restFor
+	switch {
+	case len(u.dirty) > 0 || len(u.flights) > 0:
+		wait = yieldFor
+	case len(u.busy) > 0 || len(u.ending) > 0:
+		wait = max(sweepEvery-now.Sub(u.swept), yieldFor)
+	}
+	u.socket.SetDeadline(time.Now().Add(wait))
+	u.reading = true
+	return false
+}
+
+// serve moves frames from the link to the lane, as many as the peer's window
+// takes. The caller holds the server's lock.
+func (u *udpLoop) serve(p *peer) {
+	l := p.link
+	if room := maxSegments - p.lane.Waiting(); room > 0 && len(l.out) > 0 {
+		n := min(room*segmentBytes, len(l.out))
+		p.lane.Write(l.out[:n])
+		l.out = l.out[:copy(l.out, l.out[n:])]
+		if len(l.out) == 0 && cap(l.out) > 64<<10 {
+			l.out = nil
+		}
+	}
+	l.waiting = p.lane.Waiting() * segmentBytes
+	p.proven = p.proven || l.proven
+	if l.state == linkClosed && p.ends.IsZero() {
+		p.ends = u.server.clock().Add(lingerFor)
+		u.ending = append(u.ending, p)
+	}
+}
+
+// maxSegments is how many segments a lane holds at most; the rest waits in the
+// link, where it counts as backlog.
+const (
+	maxSegments  = 128
+	segmentBytes = frame.MTU - lane.Overhead
+)
+
+// mark puts a lane that wants Update into the next sweep.
+func (u *udpLoop) mark(p *peer) {
+	if !p.busy && p.lane.Busy() {
+		p.busy = true
+		u.busy = append(u.busy, p)
+	}
+}
+
+// sweep updates the busy lanes and buries the dead.
+func (u *udpLoop) sweep(now time.Time) {
+	u.swept = now
+	still := u.busy[:0]
+	drained := u.drained[:0]
+	for _, p := range u.busy {
+		p.lane.Update()
+		if p.busy = p.lane.Busy() && u.peers[p.key] == p; p.busy {
+			still = append(still, p)
+		}
+		drained = append(drained, p)
+	}
+	clear(u.busy[len(still):])
+	u.busy = still
+	if len(drained) > 0 {
+		u.server.mu.Lock()
+		for _, p := range drained {
+			if len(p.link.out) > 0 {
+				u.serve(p)
+			} else {
+				p.link.waiting = p.lane.Waiting() * segmentBytes
+			}
+		}
+		u.server.mu.Unlock()
+	}
+	u.drained = drained
+	ending := u.ending[:0]
+	for _, p := range u.ending {
+		if now.After(p.ends) || p.lane.Waiting() == 0 && len(p.link.out) == 0 {
+			delete(u.peers, p.key)
+			u.server.mu.Lock()
+			u.server.hub.tally(p.link)
+			u.server.mu.Unlock()
+			continue
+		}
+		ending = append(ending, p)
+	}
+	clear(u.ending[len(ending):])
+	u.ending = ending
+}
+
+// fly sends a release's datagrams.
+func (u *udpLoop) fly(f *flight) {
+	start := 0
+	for _, it := range f.items {
+		u.socket.Queue(it.to, f.bytes[start:it.until])
+		it.link.bytesOut.Add(uint64(it.until - start))
+		start = it.until
+	}
+	clear(f.items)
+	f.bytes, f.items = f.bytes[:0], f.items[:0]
+}
+
+// handle takes one packet.
+func (u *udpLoop) handle(from *net.UDPAddr, packet []byte) {
+	addr := unmap(from)
+	if frame.IsDatagram(packet) {
+		u.datagram(from, addr, packet)
+		return
+	}
+	if len(packet) < lane.Overhead {
+		u.ignored++
+		return
+	}
+	conv := uint32(packet[0]) | uint32(packet[1])<<8 | uint32(packet[2])<<16 | uint32(packet[3])<<24
+	p := u.peers[peerKey{addr, conv}]
+	if p == nil {
+		if p = u.greet(from, addr, packet); p == nil {
+			return
+		}
+	}
+	u.input(p, packet)
+}
+
+func unmap(a *net.UDPAddr) netip.AddrPort {
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// greet makes a peer for the first packet of a conversation, if it is one:
+// nothing is allocated for anything but the beginning of a Hello.
+func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *peer {
+	now := u.server.clock()
+	conv, data, ok := lane.Opening(packet)
+	if !ok {
+		u.ignored++
+		if conv != 0 && u.answers.take(1, now) {
+			u.packet = frame.AppendGone(u.packet[:0], conv)
+			u.socket.Queue(from, u.packet)
+		}
+		return nil
+	}
+	r := frame.NewReader(frame.MaxFromClient)
+	r.Feed(data)
+	id, payload, whole, err := r.Next()
+	if err != nil || whole && id != wirepb.IDHello || !whole && len(data) > frame.HeaderSize && data[0] != wirepb.IDHello&0xFF {
+		u.ignored++
+		return nil
+	}
+	var m wirepb.Hello
+	s := u.server
+	proven := whole && proto.Unmarshal(payload, &m) == nil && s.hub.baker.proves(m.Cookie, addr, now)
+
+	p := &peer{key: peerKey{addr, conv}, addr: from, proven: proven, limits: newLimiter(&s.cfg, now)}
+	s.lock()
+	defer s.mu.Unlock()
+	if u.closing {
+		return nil
+	}
+	p.link = s.hub.open(addr, proven, func() { u.touch(p) })
+	if p.link == nil {
+		u.ignored++
+		return nil
+	}
+	p.link.datagrams, p.link.udp = true, from
+	p.lane = lane.New(conv, func(b []byte) { u.output(p, b) })
+	u.peers[p.key] = p
+	return p
+}
+
+// touch notes that a peer's link has news. The caller holds the server's lock.
+func (u *udpLoop) touch(p *peer) {
+	if !p.dirty {
+		p.dirty = true
+		u.dirty = append(u.dirty, p)
+		u.wake()
+	}
+}
+
+// output sends a KCP packet, but to an unproven address never more bytes than
+// came from it: KCP repeats what is held back.
+func (u *udpLoop) output(p *peer, b []byte) {
+	if !p.proven {
+		if p.out+uint64(len(b)) > p.in {
+			return
+		}
+		p.out += uint64(len(b))
+	}
+	p.link.bytesOut.Add(uint64(len(b)))
+	u.socket.Queue(p.addr, b)
+}
+
+// input takes a KCP packet of a known conversation.
+func (u *udpLoop) input(p *peer, packet []byte) {
+	s := u.server
+	now := s.clock()
+	p.link.bytesIn.Add(uint64(len(packet)))
+	if !p.proven {
+		p.in += uint64(len(packet))
+	}
+	if !p.limits.bytes.take(len(packet), now) {
+		u.end(p, wirepb.Reason_REASON_TOO_MUCH, "too many bytes per second")
+		return
+	}
+	if !p.lane.Input(packet) {
+		u.ignored++
+	}
+	p.lane.Read(u.scratch, func(b []byte) bool {
+		p.limits.reader.Feed(b)
+		return u.frames(p, now)
+	})
+	u.mark(p)
+}
+
+// frames hands the complete frames of a stream to the hub; false ends it.
+func (u *udpLoop) frames(p *peer, now time.Time) bool {
+	return u.server.frames(p.link, &p.limits, now)
+}
+
+func (u *udpLoop) end(p *peer, reason wirepb.Reason, text string) {
+	u.server.lock()
+	defer u.server.mu.Unlock()
+	u.server.hub.close(p.link, reason, text)
+}
+
+// datagram takes a packet of the datagram lane.
+func (u *udpLoop) datagram(from *net.UDPAddr, addr netip.AddrPort, packet []byte) {
+	s := u.server
+	kind, id, body, ok := frame.ParseDatagram(packet)
+	if !ok {
+		u.ignored++
+		return
+	}
+	switch kind {
+	case frame.DatagramKnock:
+		now := s.clock()
+		if nonce, ok := frame.ParseKnock(body); ok && u.answers.take(1, now) {
+			u.packet = frame.AppendCookie(u.packet[:0], nonce, s.hub.baker.cookie(addr, now))
+			u.socket.Queue(from, u.packet)
+			return
+		}
+	case frame.DatagramMessage:
+		if session, payload, ok := frame.ParseMessage(body); ok {
+			s.lock()
+			l := s.hub.receiveDatagram(addr, uint32(id), session, payload)
+			s.mu.Unlock()
+			if l != nil {
+				l.bytesIn.Add(uint64(len(packet)))
+				return
+			}
+		}
+	}
+	u.ignored++
+}
