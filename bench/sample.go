@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -48,3 +49,18 @@ func quantile(times []time.Duration, q float64) time.Duration {
 	s := slices.Sorted(slices.Values(times))
 	return s[min(int(float64(len(s))*q), len(s)-1)]
 }
+
+// keep takes the time since began, unless it does not count.
+func (s *samples) keep(count bool, began time.Time) {
+	if count {
+		s.times = append(s.times, time.Since(began))
+	}
+}
+
+// micros is the q-th of the times in microseconds.
+func (s *samples) micros(q float64) float64 {
+	return round2(float64(quantile(s.times, q).Nanoseconds()) / 1e3)
+}
+
+func round2(x float64) float64 { return math.Round(x*100) / 100 }
+func round4(x float64) float64 { return math.Round(x*1e4) / 1e4 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -216,8 +215,6 @@ func allocations(runs int, f func()) uint64 {
 	runtime.ReadMemStats(&after)
 	return (after.Mallocs - before.Mallocs) / uint64(runs)
 }
-
-func round2(x float64) float64 { return math.Round(x*100) / 100 }
 
 // ns is a duration per entity, in nanoseconds.
 func ns(d time.Duration, entities int) float64 { return float64(d.Nanoseconds()) / float64(entities) }

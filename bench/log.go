@@ -1,0 +1,252 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// What Log judges.
+const (
+	TargetCommit    = 1.3      // p50 of a commit by that of a bare publish of the same bytes
+	JudgedBytes     = 16 << 10 // at this size of a record
+	TargetTickShare = 0.10     // of a tick's time that log and delta stream may take at MovingEntities
+	MovingEntities  = 10_000   // each of which moves in each tick
+	tickRate        = 30       // per second
+	warmUp          = 20       // commits that are not counted
+)
+
+// LogOptions of Log. The zero value is 300 rounds of 1, 16, 64 and 256 KiB, and 90 ticks, in the directory for temporary
+// files, without fsync.
+type LogOptions struct {
+	Rounds     int    // per size
+	Sizes      []int  // bytes of a record, 512 to 512 KiB
+	Ticks      int    // paced, 30 per second; -1: none
+	Dir        string // where the store is made and removed again
+	SyncAlways bool   // fsync before each acknowledgement
+}
+
+// LogResult is what Log measured, on an embedded server with an in-process connection and a file store.
+type LogResult struct {
+	Rounds     int       `json:"rounds"`
+	SyncAlways bool      `json:"sync_always"`
+	Sizes      []LogSize `json:"sizes"`
+	Tick       *LogTick  `json:"tick,omitempty"`
+	Pass       bool      `json:"pass"`
+	Failed     []string  `json:"failed"`
+}
+
+// LogSize compares commits of one size. Wind's time is all that a commit takes after the tick: encoding the record,
+// hashing it into the chain, appending it behind the fence, waiting for the acknowledgement.
+type LogSize struct {
+	Bytes       int     `json:"bytes"` // of the message's body, the same for both
+	WindP50     float64 `json:"wind_us_p50"`
+	WindP99     float64 `json:"wind_us_p99"`
+	BareP50     float64 `json:"bare_us_p50"` // of the faster of nats.go's two ways
+	BareP99     float64 `json:"bare_us_p99"`
+	BareBy      string  `json:"bare_by"`
+	Ratio       float64 `json:"ratio"` // of the p50
+	TargetRatio float64 `json:"target,omitempty"`
+	Pass        bool    `json:"pass"`
+}
+
+// LogTick is what log and delta stream take of a paced tick in which MovingEntities move.
+type LogTick struct {
+	Entities    int     `json:"entities"`
+	Ticks       int     `json:"ticks"`
+	RecordBytes int     `json:"record_bytes"`
+	DeltaBytes  int     `json:"delta_bytes"`
+	StepP50     float64 `json:"step_us_p50"`
+	CommitP50   float64 `json:"commit_us_p50"` // frame, record, append, acknowledgement
+	CommitP99   float64 `json:"commit_us_p99"`
+	DeltaP50    float64 `json:"delta_us_p50"` // encoding and publishing the delta, acknowledgement
+	DeltaP99    float64 `json:"delta_us_p99"`
+	Share       float64 `json:"share"` // p50 of both together, by the tick's time
+	TargetShare float64 `json:"target"`
+	Pass        bool    `json:"pass"`
+}
+
+// Log measures commits and the log's share of a tick, and stops early when ctx ends, with ctx's error. What it stores is
+// removed before it returns.
+func Log(ctx context.Context, o LogOptions) (LogResult, error) {
+	if err := o.complete(); err != nil {
+		return LogResult{}, err
+	}
+	lineage := newLineage()
+	s, err := openStore(ctx, o.Dir, o.SyncAlways, lineage)
+	if err != nil {
+		return LogResult{}, err
+	}
+	defer s.close()
+
+	g := game(MovingEntities, func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) })
+	w, err := newWriter(ctx, s.shard.Log(), lineage, g, 1)
+	if err != nil {
+		return LogResult{}, err
+	}
+	r := LogResult{Rounds: o.Rounds, SyncAlways: o.SyncAlways, Failed: []string{}}
+	if o.Ticks > 0 {
+		t, err := logTicks(ctx, s, w, g, o.Ticks)
+		if err != nil {
+			return LogResult{}, err
+		}
+		r.Tick = &t
+		if !t.Pass {
+			r.Failed = append(r.Failed, "share of a tick")
+		}
+	}
+	for _, size := range o.Sizes {
+		l, err := logSize(ctx, s, w, size, o.Rounds)
+		if err != nil {
+			return LogResult{}, err
+		}
+		r.Sizes = append(r.Sizes, l)
+		if !l.Pass {
+			r.Failed = append(r.Failed, fmt.Sprintf("commit of %d bytes", size))
+		}
+	}
+	r.Pass = len(r.Failed) == 0
+	return r, nil
+}
+
+// complete fills in the defaults and refuses nonsense.
+func (o *LogOptions) complete() error {
+	if o.Rounds == 0 {
+		o.Rounds = 300
+	}
+	if o.Sizes == nil {
+		o.Sizes = []int{1 << 10, 16 << 10, 64 << 10, 256 << 10}
+	}
+	if o.Ticks == 0 {
+		o.Ticks = 90
+	}
+	if o.Rounds < 1 {
+		return fmt.Errorf("bench: %d rounds: want at least 1", o.Rounds)
+	}
+	for _, n := range o.Sizes {
+		if n < 512 || n > 512<<10 {
+			return fmt.Errorf("bench: a record of %d bytes: want 512 to %d", n, 512<<10)
+		}
+	}
+	return nil
+}
+
+// logSize lets the three ways of appending take turns.
+func logSize(ctx context.Context, s *store, w *writer, size, rounds int) (LogSize, error) {
+	wind, publish, request := newSamples("wind", rounds), newSamples("JetStream publish", rounds), newSamples("request", rounds)
+	frame := make([]byte, size)
+	for i := range frame {
+		frame[i] = byte(i * 7)
+	}
+	var body []byte
+	var failed error
+	ways := []func(count bool){
+		func(count bool) {
+			began := time.Now()
+			err := w.commit(ctx, persistence.TickRecord{Tick: w.chain.Tick() + 1, Frame: frame, Checksum: 1})
+			wind.keep(count, began)
+			failed = first(failed, err)
+		},
+		func(count bool) {
+			began := time.Now()
+			err := s.publish(ctx, body)
+			publish.keep(count, began)
+			failed = first(failed, err)
+		},
+		func(count bool) {
+			began := time.Now()
+			err := s.request(ctx, body)
+			request.keep(count, began)
+			failed = first(failed, err)
+		},
+	}
+	ways[0](false) // to learn how much of a record is not its frame
+	if failed != nil {
+		return LogSize{}, failed
+	}
+	frame = frame[:max(size-(len(w.body)-len(frame)), 0)]
+	ways[0](false)
+	body = append(body, w.body...)
+	for i := range warmUp + rounds {
+		for k := range ways { // each of them comes first in its turn
+			ways[(i+k)%len(ways)](i >= warmUp)
+		}
+		if err := first(failed, ctx.Err()); err != nil {
+			return LogSize{}, err
+		}
+	}
+	bare := publish
+	if quantile(request.times, 0.5) < quantile(publish.times, 0.5) {
+		bare = request
+	}
+	l := LogSize{
+		Bytes: len(body), WindP50: wind.micros(0.5), WindP99: wind.micros(0.99),
+		BareP50: bare.micros(0.5), BareP99: bare.micros(0.99), BareBy: bare.name,
+		Ratio: round2(float64(quantile(wind.times, 0.5)) / float64(quantile(bare.times, 0.5))), Pass: true,
+	}
+	if size == JudgedBytes {
+		l.TargetRatio, l.Pass = TargetCommit, l.Ratio <= TargetCommit
+	}
+	return l, nil
+}
+
+// logTicks makes paced ticks as a host does: step, commit, then the delta.
+func logTicks(ctx context.Context, s *store, w *writer, g ecs.Game, ticks int) (LogTick, error) {
+	world, err := ecs.New(g, ecs.Config{Seed: 1})
+	if err != nil {
+		return LogTick{}, fmt.Errorf("bench: %w", err)
+	}
+	steps, commits, deltas, both := newSamples("step", ticks), newSamples("commit", ticks), newSamples("delta", ticks), newSamples("both", ticks)
+	var frame, delta []byte
+	pace := time.NewTicker(time.Second / tickRate)
+	defer pace.Stop()
+	for i := range ticks + 3 { // the first ones spawn everything
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			return LogTick{}, ctx.Err()
+		}
+		f := ecs.Frame{Tick: world.Tick() + 1}
+		began := time.Now()
+		frame = world.AppendFrame(frame[:0], f)
+		framed := time.Now()
+		out := world.Step(f)
+		stepped := time.Now()
+		if err := w.commit(ctx, persistence.NewTickRecord(frame, out)); err != nil {
+			return LogTick{}, err
+		}
+		committed := time.Now()
+		delta = out.Delta.AppendTo(delta[:0])
+		err := s.shard.Deltas().Publish(ctx, []persistence.Delta{{
+			Lineage: w.lineage, Epoch: 1, RecordSeq: w.chain.Seq(), Tick: out.Tick, Checksum: out.Checksum, Body: delta,
+		}})
+		if err != nil {
+			return LogTick{}, fmt.Errorf("bench: %w", err)
+		}
+		published := time.Now()
+		if i >= 3 {
+			steps.times = append(steps.times, stepped.Sub(framed))
+			commits.times = append(commits.times, committed.Sub(stepped)+framed.Sub(began))
+			deltas.times = append(deltas.times, published.Sub(committed))
+			both.times = append(both.times, published.Sub(stepped)+framed.Sub(began))
+		}
+	}
+	t := LogTick{
+		Entities: MovingEntities, Ticks: ticks, RecordBytes: len(w.body), DeltaBytes: len(delta), StepP50: steps.micros(0.5),
+		CommitP50: commits.micros(0.5), CommitP99: commits.micros(0.99), DeltaP50: deltas.micros(0.5), DeltaP99: deltas.micros(0.99),
+		Share: float64(quantile(both.times, 0.5)) / float64(time.Second/tickRate), TargetShare: TargetTickShare,
+	}
+	t.Share = round4(t.Share)
+	t.Pass = t.Share < t.TargetShare
+	return t, nil
+}
+
+func first(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
