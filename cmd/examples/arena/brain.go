@@ -9,10 +9,10 @@ import (
 // Brain plays for a bot: it walks around the nearest enemy, keeps its distance and shoots at it. It belongs to a client,
 // not to the simulation, and knows only what that client sees.
 type Brain struct {
-	random uint64 // splitmix64
-	last   Angle
-	orbit  float64 // which way round it walks, 1 or -1
-	left   int     // ticks until it thinks about that again
+	state uint64 // of splitmix64
+	last  Angle
+	orbit float64 // which way round it walks, 1 or -1
+	left  int     // ticks until it thinks about that again
 }
 
 // Enemy is someone to shoot at, and where.
@@ -24,18 +24,18 @@ const (
 )
 
 // NewBrain makes a brain. Brains of different seeds behave differently, those of one seed alike.
-func NewBrain(seed uint64) *Brain { return &Brain{random: seed, orbit: 1} }
+func NewBrain(seed uint64) *Brain { return &Brain{state: seed, orbit: 1} }
 
 // Next is the input for the next tick of a player at (x, y). Its aim is another one in every tick.
 func (b *Brain) Next(x, y float64, enemies []Enemy) Input {
 	if b.left--; b.left < 0 {
-		b.left = 30 + int(b.next()%90)
-		b.orbit = 1 - 2*float64(b.next()&1)
+		b.left = 30 + int(b.rand()%90)
+		b.orbit = 1 - 2*float64(b.rand()&1)
 	}
 	in := Input{Aim: b.last + 300} // looks around
 	e, away := nearest(x, y, enemies)
 	if away > 0 && away < math.Inf(1) {
-		in.Aim = angleOf(e.X-x, e.Y-y) + Angle(b.next()%401) - 200 // a degree to either side
+		in.Aim = angleOf(e.X-x, e.Y-y) + Angle(b.rand()%401) - 200 // a degree to either side
 		in.Fire = away < inRange
 	}
 	in.MoveX, in.MoveY = b.walk(e.X-x, e.Y-y, away)
@@ -68,9 +68,9 @@ func nearest(x, y float64, enemies []Enemy) (best Enemy, away float64) {
 	return best, away
 }
 
-func (b *Brain) next() uint64 {
-	b.random += 0x9E3779B97F4A7C15
-	z := b.random
+func (b *Brain) rand() uint64 {
+	b.state += 0x9E3779B97F4A7C15
+	z := b.state
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	return z ^ z>>31
