@@ -61,9 +61,9 @@ type Held struct {
 type Tail struct {
 	Last       persistence.Seq
 	Epoch      persistence.Epoch // of the last record; 0 when the log is empty
-	UsedBytes  uint64
-	LimitBytes uint64 // 0: none known
-	Missing    bool   // there is no such log
+	UsedBytes  int64
+	LimitBytes int64 // 0: none known
+	Missing    bool  // there is no such log
 }
 
 // ActionKind says what is to be done.
@@ -84,6 +84,7 @@ const (
 	ActionDelta                          // request: the whole delta of Tick
 	ActionAppend                         // request: Log.Append(Message, Expect)
 	ActionNote                           // request: Ownership.Note(Note)
+	ActionFound                          // record Seq, Message, was stored although nobody acknowledged it
 	ActionGap                            // ticks From to To cannot be published as deltas by us: tell the stream's readers
 	ActionOwn                            // the shard is ours: serve it
 	ActionRelease                        // the proposed ticks are record Seq: let their effects out
@@ -114,7 +115,7 @@ type Action struct {
 }
 
 var actionNames = [...]string{"", "timer", "standing", "await", "claim", "evidence", "tail", "get", "read", "load", "delta",
-	"append", "note", "gap", "own", "release", "purge", "hand over", "alarm", "stop"}
+	"append", "note", "found", "gap", "own", "release", "purge", "hand over", "alarm", "stop"}
 
 // String names an action's kind.
 func (k ActionKind) String() string {

@@ -16,8 +16,8 @@ type outstanding struct {
 	body    []byte // of message, reused
 	hash    persistence.Hash
 
-	short int // times that the log's end was seen before what it had acknowledged
-	full  bool
+	short int  // times that the log's end was seen before what it had acknowledged
+	full  bool // an operator knows that the log does not take it
 }
 
 // genesis begins a new shard: nobody knows of anything in this log.
@@ -103,7 +103,13 @@ func (o *Owner) appended(err error) {
 			o.alarm(fmt.Errorf("%w: record %d (tick %d) waits until there is room", ErrFull, o.out.record.Seq, o.out.record.FirstTick()))
 		}
 		o.again()
+	case errors.Is(err, persistence.ErrAmbiguous):
+		o.again()
 	default:
+		if !o.out.full {
+			o.out.full = true
+			o.alarm(fmt.Errorf("record %d (tick %d) waits: %w", o.out.record.Seq, o.out.record.FirstTick(), err))
+		}
 		o.again()
 	}
 }
@@ -116,6 +122,7 @@ func (o *Owner) found(ev Event) {
 	case ev.Err != nil:
 		o.again()
 	case persistence.HashOf(ev.Message.Body) == o.out.hash:
+		o.tell(Action{Kind: ActionFound, Seq: o.out.record.Seq, Message: o.out.message})
 		o.settled()
 	case o.phase == PhaseFence:
 		o.overtaken(o.out.record.Seq)

@@ -29,10 +29,16 @@ type Log interface {
 	Purge(ctx context.Context, below persistence.Seq) error
 }
 
-// Usage is what a Log may offer beside its methods: how much of its limit is used, in bytes. A
-// limit of 0 means none. A node does not claim a shard whose log is over 95 % full.
-type Usage interface {
-	Usage(ctx context.Context) (usedBytes, limitBytes uint64, err error)
+// Filler is what a Log may offer beside its methods: how many bytes it takes and how many it may
+// take, 0 for no limit. A node does not claim a shard whose log is over 95 % full.
+type Filler interface {
+	Fill(ctx context.Context) (usedBytes, limitBytes int64, err error)
+}
+
+// Acknowledger is what a Log may offer beside its methods: it hears that a record of which no
+// acknowledgement came was found in the log, before anything of it is released.
+type Acknowledger interface {
+	Acknowledged(seq persistence.Seq, m persistence.Message)
 }
 
 // Deltas is the stream of what committed ticks changed. It is derivable from the log, fenced by

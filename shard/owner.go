@@ -141,10 +141,10 @@ func (o *Owner) take(ev Event) {
 		o.phase = PhaseClaim
 		o.ask(Action{Kind: ActionStanding})
 	case EventStop:
-		o.stopping = true
-		if !o.out.active || o.phase != PhaseOwn {
+		if o.stopping || !o.out.active || o.phase != PhaseOwn {
 			o.stop(nil)
 		}
+		o.stopping = true
 	case EventOvertaken:
 		o.stop(fmt.Errorf("%w: %w", ErrFenced, ev.Err))
 	case EventPropose:

@@ -1,0 +1,206 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// This file is what a host does beside its ticks: the deltas into their stream, the snapshots into
+// their store, the high-water mark into the coordination service. Each has one goroutine, none is
+// ever waited for by a tick.
+
+const (
+	highEvery     = time.Second
+	publishBatch  = 32
+	publishRetry  = 200 * time.Millisecond
+	drainAtStop   = 250 * time.Millisecond
+	maxRetryDelay = 5 * time.Second
+)
+
+// background starts the host's goroutines. The function that it returns waits a little for the
+// ring to run empty and notes the last sequence: for a stop in good order.
+func (h *Host) background() (drained func()) {
+	h.archive = &archive{jobs: make(chan job, 2), last: h.sim.world.Tick()}
+	h.work.Go(func() { h.archiving(h.hold) })
+	h.work.Go(func() { h.noting(h.hold) })
+	if h.cfg.Deltas != nil {
+		h.work.Go(func() { h.publishing(h.hold) })
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(h.hold, drainAtStop)
+		defer cancel()
+		for waiting, _ := h.ring.len(); waiting > 0 && ctx.Err() == nil && h.cfg.Deltas != nil; waiting, _ = h.ring.len() {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Millisecond):
+			}
+		}
+		if err := h.note(ctx); err != nil {
+			h.log.Warn("the last sequence was not noted", "error", err)
+		}
+	}
+}
+
+// publishing drains the ring into the delta stream. On ErrFenced it looks how far the stream is and
+// leaves out what it has: another owner of the same history publishes the same deltas.
+func (h *Host) publishing(ctx context.Context) {
+	var batch []persistence.Delta
+	var delay time.Duration
+	known := false // how far the stream is
+	for ctx.Err() == nil {
+		if !known {
+			last, ok, err := h.cfg.Deltas.Last(ctx)
+			if err != nil {
+				h.slow(ctx, &delay, "the delta stream cannot be read", err)
+				continue
+			}
+			if known = true; ok {
+				h.ring.published(last)
+			}
+		}
+		if batch = h.ring.oldest(batch[:0], publishBatch); len(batch) == 0 {
+			select {
+			case <-ctx.Done():
+			case <-h.ring.wake:
+			}
+			continue
+		}
+		switch err := h.cfg.Deltas.Publish(ctx, batch); {
+		case err == nil:
+			delay = 0
+			h.ring.drop(len(batch))
+		case errors.Is(err, persistence.ErrFenced):
+			known = false
+			h.slow(ctx, &delay, "another node has published deltas", err)
+		default:
+			known = false // some of the batch may be there
+			h.slow(ctx, &delay, "the delta stream does not take deltas; the shard goes on", err)
+		}
+	}
+}
+
+// slow waits before a retry, longer each time, and says why.
+func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if *delay = min(max(*delay*2, publishRetry), maxRetryDelay); *delay > publishRetry {
+		h.log.Warn(what, "error", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(*delay):
+	}
+}
+
+// noting puts the last committed sequence into the coordination service every second.
+func (h *Host) noting(ctx context.Context) {
+	every := time.NewTicker(highEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		switch err := h.note(ctx); {
+		case errors.Is(err, ErrFenced):
+			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
+			return
+		case err != nil && ctx.Err() == nil:
+			h.log.Warn("the last sequence was not noted", "error", err)
+		}
+	}
+}
+
+func (h *Host) note(ctx context.Context) error {
+	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(h.mark.Load()), Epoch: h.owner.epoch}})
+}
+
+// tell gives the tick loop an event.
+func (h *Host) tell(ctx context.Context, ev Event) {
+	select {
+	case h.inbox <- ev:
+	case <-ctx.Done():
+	}
+}
+
+// archive is the way of snapshots into their store.
+type archive struct {
+	jobs chan job
+	busy atomic.Bool // a snapshot is on its way; its buffer is in use
+	buf  []byte
+	last uint64 // tick of the newest one that was taken
+}
+
+// job is a snapshot to store, or a sequence to purge below.
+type job struct {
+	snapshot *persistence.Snapshot
+	below    persistence.Seq
+}
+
+// purge asks for a purge; one that finds the way full comes again with the next snapshot.
+func (a *archive) purge(below persistence.Seq) {
+	select {
+	case a.jobs <- job{below: below}:
+	default:
+	}
+}
+
+// snapshot takes the world, if it is time and the last one is stored: on the tick thread, since the
+// world must not move meanwhile. Encoding and storing are the archive's.
+func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
+	a, w := h.archive, h.sim.world
+	if h.cfg.Snapshots == nil || a == nil || w.Tick() < a.last+h.cfg.SnapshotEvery || a.busy.Load() {
+		return
+	}
+	a.last = w.Tick()
+	if full := w.Recompute(); full != w.Checksum() {
+		h.alarm(fmt.Errorf("shard: the checksum of tick %d is %016x, recomputed it is %016x: no snapshot is taken of a world that disagrees with itself", w.Tick(), w.Checksum(), full))
+		return
+	}
+	a.buf = w.AppendSnapshot(a.buf[:0])
+	snap := &persistence.Snapshot{Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
+		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.owner.cfg.Genesis.Schema, Body: a.buf}
+	select {
+	case a.jobs <- job{snapshot: snap}:
+		a.busy.Store(true)
+	default:
+	}
+}
+
+// archiving stores snapshots and purges, one after the other.
+func (h *Host) archiving(ctx context.Context) {
+	for {
+		var j job
+		select {
+		case <-ctx.Done():
+			return
+		case j = <-h.archive.jobs:
+		}
+		if j.snapshot == nil {
+			if err := h.cfg.Log.Purge(ctx, j.below); err != nil && ctx.Err() == nil {
+				h.log.Warn("the log was not purged", "below", j.below, "error", err)
+			}
+			continue
+		}
+		err := h.cfg.Snapshots.Put(ctx, *j.snapshot)
+		j.snapshot.Body = nil
+		h.archive.busy.Store(false)
+		if err != nil {
+			if ctx.Err() == nil {
+				h.log.Warn("a snapshot was not stored", "snapshot", j.snapshot.Name(), "error", err)
+			}
+			continue
+		}
+		h.mu.Lock()
+		h.stats.Snapshots++
+		h.mu.Unlock()
+		h.tell(ctx, Event{Kind: EventStored, Snapshot: j.snapshot})
+	}
+}

@@ -1,0 +1,330 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// This file is the shell around the owner: it gives it events and does what it wants done, one
+// request at a time, on the goroutine of Run.
+
+// send gives the owner an event and does what follows from it, until it waits for something.
+func (h *Host) send(ctx context.Context, ev Event) {
+	for more := true; more && !h.stopped; {
+		if h.renew(ctx); h.stopped {
+			return
+		}
+		ev.Now = h.now()
+		ev, more = h.perform(ctx, h.owner.Step(ev))
+	}
+}
+
+// renew tells the owner of the node's lease, if there is news.
+func (h *Host) renew(ctx context.Context) {
+	state := h.cfg.Lease.State()
+	if state == h.lease || h.stopped {
+		return
+	}
+	h.lease = state
+	held := Held{ID: state.ID, Until: state.Sent.Add(state.TTL - h.margin(state.TTL)).Sub(h.origin)}
+	h.perform(ctx, h.owner.Step(Event{Kind: EventLease, Now: h.now(), Lease: held}))
+}
+
+// margin is how long before its end the lease counts as lost.
+func (h *Host) margin(ttl time.Duration) time.Duration {
+	if h.cfg.LeaseMargin > 0 {
+		return h.cfg.LeaseMargin
+	}
+	return max(ttl/5, 200*time.Millisecond)
+}
+
+// perform does what the owner wants done. If there is a request among it, its answer is returned.
+func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, asked bool) {
+	request := -1
+	for i := range actions {
+		a := &actions[i]
+		switch a.Kind {
+		case ActionTimer:
+			h.wakeAt = h.origin.Add(a.At)
+		case ActionFound:
+			if l, ok := h.cfg.Log.(Acknowledger); ok {
+				l.Acknowledged(a.Seq, a.Message)
+			}
+		case ActionGap:
+			h.noteGap(a.Gap)
+		case ActionOwn:
+			h.owned(a.Seq)
+		case ActionRelease:
+			h.release(a.Seq, a.Epoch)
+		case ActionPurge:
+			h.archive.purge(a.Seq)
+		case ActionHandOver:
+			h.handOver(a.Epoch, a.Clean)
+		case ActionAlarm:
+			h.alarm(a.Err)
+		case ActionStop:
+			h.stopped, h.reason = true, h.explain(a.Err)
+		default:
+			request = i
+		}
+	}
+	h.watch()
+	h.setPhase()
+	if request < 0 {
+		return Event{}, false
+	}
+	return h.request(ctx, &actions[request]), true
+}
+
+// request asks a service and waits for its answer.
+func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
+	h.wakeAt = time.Time{}
+	ev.Op = a.Op
+	switch a.Kind {
+	case ActionStanding:
+		ev.Kind = EventStanding
+		ev.Standing, ev.Err = h.cfg.Ownership.Read(ctx)
+	case ActionAwait:
+		ev.Kind = EventFree
+		h.log.Info("another node owns the shard; waiting", "owner", a.Standing.Owner, "epoch", a.Standing.Epoch)
+		ev.Err = h.cfg.Ownership.Await(ctx, a.Standing)
+	case ActionClaim:
+		ev.Kind = EventClaimed
+		ev.Granted, ev.Err = h.cfg.Ownership.Claim(ctx, a.Bid)
+	case ActionEvidence:
+		ev.Kind = EventEvidence
+		ev.Delta, ev.Snapshots, ev.Err = h.evidence(ctx)
+	case ActionTail:
+		ev.Kind = EventTail
+		ev.Tail, ev.Err = h.tail(h.hold)
+	case ActionGet:
+		ev.Kind = EventMessage
+		ev.Message, ev.Err = h.cfg.Log.Get(h.hold, a.Seq)
+	case ActionRead:
+		ev.Kind = EventMessage
+		ev.Message, ev.Err = h.read(ctx, a.Seq, a.To)
+	case ActionLoad:
+		ev.Kind = EventLoaded
+		h.log.Info("recovering from a snapshot", "snapshot", a.Info.Name)
+		snap, err := h.cfg.Snapshots.Get(ctx, a.Info)
+		ev.Snapshot, ev.Err = &snap, err
+	case ActionDelta:
+		ev.Kind = EventDelta
+		ev.Delta, ev.Err = h.delta(ctx, a.Tick)
+	case ActionAppend:
+		ev.Kind = EventAppended
+		ev.Err = h.cfg.Log.Append(h.hold, a.Message, a.Expect)
+	case ActionNote:
+		ev.Kind = EventNoted
+		ev.Err = h.cfg.Ownership.Note(h.hold, a.Note)
+	default:
+		panic("shard: action " + a.Kind.String() + " is not known to the host")
+	}
+	return ev
+}
+
+// wait blocks until the owner's timer, another time, news from the host's goroutines, or the end of
+// ctx, and gives the owner what there is. A zero time is none.
+func (h *Host) wait(ctx context.Context, other time.Time) {
+	until := h.wakeAt
+	if until.IsZero() || !other.IsZero() && other.Before(until) {
+		until = other
+	}
+	if until.IsZero() {
+		until = time.Now().Add(time.Second) // nothing is planned: look at the lease now and then
+	}
+	h.timer.Reset(time.Until(until))
+	select {
+	case ev := <-h.inbox:
+		h.send(ctx, ev)
+		return
+	case <-ctx.Done():
+		return
+	case <-h.timer.C:
+	}
+	if !h.wakeAt.IsZero() && !time.Now().Before(h.wakeAt) {
+		h.wakeAt = time.Time{}
+	}
+	h.send(ctx, Event{Kind: EventTimer})
+}
+
+// watch ends what blocks on behalf of the owner when the lease of its claim is lost. It starts with
+// the claim.
+func (h *Host) watch() {
+	if h.watched || !h.owner.claimed || h.stopped {
+		return
+	}
+	h.watched = true
+	id := h.lease.ID
+	h.work.Go(func() {
+		for {
+			state := h.cfg.Lease.State()
+			left := time.Until(state.Sent.Add(state.TTL - h.margin(state.TTL)))
+			if state.ID != id || left <= 0 {
+				h.drop()
+				return
+			}
+			select {
+			case <-h.hold.Done():
+				return
+			case <-time.After(left):
+			}
+		}
+	})
+}
+
+// evidence asks what the delta stream and the snapshot store know of the log.
+func (h *Host) evidence(ctx context.Context) (*persistence.Delta, []persistence.SnapshotInfo, error) {
+	var last *persistence.Delta
+	if h.cfg.Deltas != nil {
+		d, ok, err := h.cfg.Deltas.Last(ctx)
+		if err != nil && !errors.Is(err, persistence.ErrNotFound) {
+			return nil, nil, err
+		}
+		if ok {
+			last = &d
+		}
+	}
+	if h.cfg.Snapshots == nil {
+		return last, nil, nil
+	}
+	all, err := h.cfg.Snapshots.List(ctx)
+	if errors.Is(err, persistence.ErrNotFound) {
+		err = nil
+	}
+	return last, all, err
+}
+
+// tail asks where the log ends.
+func (h *Host) tail(ctx context.Context) (t Tail, err error) {
+	t.Last, err = h.cfg.Log.Last(ctx)
+	if errors.Is(err, persistence.ErrNotFound) {
+		return Tail{Missing: true}, nil
+	}
+	if err != nil || t.Last == 0 {
+		return t, err
+	}
+	if f, ok := h.cfg.Log.(Filler); ok {
+		if t.UsedBytes, t.LimitBytes, err = f.Fill(ctx); err != nil {
+			return t, err
+		}
+	}
+	m, err := h.cfg.Log.Get(ctx, t.Last)
+	t.Epoch = m.Header.Epoch
+	if errors.Is(err, persistence.ErrNotFound) {
+		err = nil // the stream says that it has it and has not: reading on will name the record
+	}
+	return t, err
+}
+
+// read returns one record of a reading in order, which goes on where the last one ended.
+func (h *Host) read(ctx context.Context, seq, to persistence.Seq) (persistence.Message, error) {
+	if !h.records.open(seq) {
+		h.records.start(seq, h.cfg.Log.Read(ctx, seq, to))
+	}
+	m, err, ok := h.records.take(seq + 1)
+	if !ok {
+		h.records.close()
+		return m, persistence.ErrGap
+	}
+	return m, err
+}
+
+// delta returns the whole delta of a tick, nil when the stream has none.
+func (h *Host) delta(ctx context.Context, tick uint64) (*persistence.Delta, error) {
+	if h.cfg.Deltas == nil {
+		return nil, nil
+	}
+	if !h.deltas.open(tick) {
+		h.deltas.start(tick, h.cfg.Deltas.Read(ctx, tick))
+	}
+	for {
+		d, err, ok := h.deltas.peek()
+		if err != nil || !ok {
+			h.deltas.close()
+			return nil, err
+		}
+		if d.Tick > tick {
+			h.deltas.at = tick + 1
+			return nil, nil
+		}
+		d, _, _ = h.deltas.take(tick + 1)
+		if d.Tick == tick && d.Gap == nil {
+			return &d, nil
+		}
+	}
+}
+
+// pull is a reading in order that is continued piece by piece, with one piece looked ahead.
+type pull[K comparable, V any] struct {
+	at     K // what the next piece is asked for as
+	next   func() (V, error, bool)
+	stop   func()
+	peeked bool
+	value  V
+	err    error
+	ok     bool
+}
+
+func (p *pull[K, V]) open(at K) bool { return p.stop != nil && p.at == at }
+
+func (p *pull[K, V]) start(at K, seq iter.Seq2[V, error]) {
+	p.close()
+	p.at = at
+	p.next, p.stop = iter.Pull2(seq)
+}
+
+func (p *pull[K, V]) peek() (V, error, bool) {
+	if !p.peeked {
+		p.value, p.err, p.ok = p.next()
+		p.peeked = true
+	}
+	return p.value, p.err, p.ok
+}
+
+// take returns the next piece; the one behind it is asked for as at. An error ends the reading.
+func (p *pull[K, V]) take(at K) (V, error, bool) {
+	v, err, ok := p.peek()
+	p.peeked, p.at = false, at
+	if err != nil || !ok {
+		p.close()
+	}
+	return v, err, ok
+}
+
+func (p *pull[K, V]) close() {
+	if p.stop != nil {
+		p.stop()
+	}
+	*p = pull[K, V]{}
+}
+
+// noteGap puts a gap message into the ring.
+func (h *Host) noteGap(g persistence.Gap) {
+	h.log.Warn("some ticks will not be in the delta stream; the log has them", "from", g.FromTick, "to", g.ToTick, "reason", g.Reason)
+	h.ring.add(persistence.Delta{Lineage: h.cfg.Lineage, Epoch: h.owner.Epoch(), RecordSeq: max(h.owner.Last(), 1), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
+}
+
+// handOver gives the owner key up, best effort: the lease ends by itself.
+func (h *Host) handOver(epoch persistence.Epoch, clean bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.hold), 2*time.Second)
+	defer cancel()
+	if err := h.cfg.Ownership.Release(ctx, epoch, clean); err != nil {
+		h.log.Warn("the owner key was not released; it ends with the lease", "error", err)
+	}
+}
+
+// alarm tells an operator.
+func (h *Host) alarm(err error) {
+	h.log.Error("alarm", "error", err)
+	var diverged *persistence.DivergedError
+	if errors.As(err, &diverged) {
+		h.mu.Lock()
+		h.stats.Diverged = diverged.Tick
+		h.mu.Unlock()
+	}
+}

@@ -1,0 +1,241 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// HostConfig is what it takes to run a shard on a node.
+type HostConfig struct {
+	Game ecs.Game
+	// Config is what a new shard begins with. For one that exists, options that are named and a
+	// seed that is not 0 must be those of its genesis; else the start is refused. Options may be a
+	// partial JSON object: what it does not name is the game's default, or whatever genesis says.
+	Config ecs.Config
+
+	Cluster, Shard string // [a-z0-9-]{1,40}
+	Node           string // this node's id
+	Lineage        string // the shard's, agreed on by all nodes (see etcd.Shard.AgreeLineage)
+	Build          ecs.Build
+
+	Log       Log
+	Deltas    Deltas    // nil: no delta stream
+	Snapshots Snapshots // nil: no snapshots
+	Clients   Clients   // nil: nobody plays
+	Ownership Ownership
+	Lease     Lease
+
+	LeaseMargin   time.Duration // the lease counts as lost so long before its end; zero: a fifth of its TTL, 200 ms at least
+	SnapshotEvery uint64        // ticks between snapshots; zero: a minute's
+	Purge         bool          // remove what lies below the older of the two newest verified snapshots from the log
+	LatchBytes    int           // commands in one record; zero: 256 KiB
+	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
+	Logger        *slog.Logger  // nil: silent
+}
+
+// ErrStopped is what clients are told when a host stops because it was asked to.
+var ErrStopped = errors.New("shard: stopped")
+
+// Host runs one shard: it waits until it may own it, recovers it, and makes its ticks, until it is
+// stopped or loses it. Run it once.
+type Host struct {
+	cfg    HostConfig
+	log    *slog.Logger
+	origin time.Time // of the owner's time
+	owner  *Owner
+	sim    *simulated
+	ring   *ring
+
+	lease   LeaseState         // as the owner knows it
+	hold    context.Context    // ends with the lease, not with the stop
+	drop    context.CancelFunc // ends hold
+	watched bool
+	work    sync.WaitGroup // the host's goroutines
+	timer   *time.Timer
+	wakeAt  time.Time  // the owner wants an EventTimer then; zero: none
+	inbox   chan Event // from the host's goroutines
+	records pull[persistence.Seq, persistence.Message]
+	deltas  pull[uint64, persistence.Delta]
+	stopped bool // the owner is over
+	reason  error
+	served  bool // the clients believe that the shard is here
+
+	tick    ticking
+	archive *archive
+	mark    atomic.Uint64 // last sequence, for the high-water mark
+
+	mu    sync.Mutex
+	stats Stats
+	times struct{ tick, commit histogram }
+}
+
+// New checks the configuration and returns a host.
+func New(cfg HostConfig) (*Host, error) {
+	if err := errors.Join(persistence.ValidShardName(cfg.Cluster), persistence.ValidShardName(cfg.Shard)); err != nil {
+		return nil, err
+	}
+	if cfg.Node == "" || cfg.Lineage == "" {
+		return nil, errors.New("shard: a host needs the node's id and the shard's lineage")
+	}
+	if cfg.Log == nil || cfg.Ownership == nil || cfg.Lease == nil {
+		return nil, errors.New("shard: a host needs a log, an ownership and a lease")
+	}
+	if cfg.SnapshotEvery == 0 {
+		cfg.SnapshotEvery = uint64(60 * cfg.Game.TickRate)
+	}
+	if cfg.LatchBytes <= 0 {
+		cfg.LatchBytes = 256 << 10
+	}
+	if cfg.StopTimeout <= 0 {
+		cfg.StopTimeout = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	genesis, err := newGenesis(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8)}
+	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
+	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge}, h.sim)
+	h.stats.Phase = PhaseIdle.String()
+	return h, nil
+}
+
+// newGenesis is the first record of the shard, should this node write it, and what this build says
+// of itself in any case.
+func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
+	none := persistence.Genesis{}
+	value, err := cfg.Game.DecodeOptions(cfg.Config.Options)
+	if err != nil {
+		return none, err
+	}
+	options, err := cfg.Game.EncodeOptions(value)
+	if err != nil {
+		return none, err
+	}
+	schema, err := ecs.SchemaOf(cfg.Game, ecs.Config{Seed: cfg.Config.Seed, Options: options})
+	if err != nil {
+		return none, err
+	}
+	build := cfg.Build
+	if build.SchemaHash == 0 {
+		build.SchemaHash = schema.Hash()
+	}
+	return persistence.Genesis{Lineage: cfg.Lineage, Cluster: cfg.Cluster, Shard: cfg.Shard, Game: cfg.Game.Name, Options: options,
+		Seed: cfg.Config.Seed, TickRate: cfg.Game.TickRate, Schema: schema.JSON(), Build: build}, nil
+}
+
+// Run owns and runs the shard until ctx ends (nil: the last record is committed and the shard
+// handed over), or until it may not: ErrFenced, ErrLeaseLost, ErrHalted, ErrHistoryLost, ErrRefused,
+// ErrFull, each with what happened. Its goroutines are gone when it returns.
+func (h *Host) Run(ctx context.Context) error {
+	h.origin = time.Now()
+	h.hold, h.drop = context.WithCancel(context.WithoutCancel(ctx))
+	h.timer = time.NewTimer(time.Hour)
+	defer func() {
+		h.drop()
+		h.records.close()
+		h.deltas.close()
+		h.timer.Stop()
+		h.work.Wait()
+	}()
+	h.send(ctx, Event{Kind: EventStart})
+	h.become(ctx)
+	if !h.stopped {
+		h.serve(ctx)
+	}
+	h.disown()
+	h.setPhase()
+	if h.reason != nil {
+		h.log.Error("the shard is no longer run here", "reason", h.reason)
+	}
+	return h.reason
+}
+
+// become drives the owner until it owns the shard or is over.
+func (h *Host) become(ctx context.Context) {
+	for !h.stopped && h.owner.Phase() != PhaseOwn {
+		if ctx.Err() != nil {
+			h.send(ctx, Event{Kind: EventStop})
+			continue
+		}
+		h.wait(ctx, time.Time{})
+	}
+}
+
+// now is the owner's time.
+func (h *Host) now() time.Duration { return time.Since(h.origin) }
+
+// setPhase shows the owner's phase in the statistics.
+func (h *Host) setPhase() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stats.Phase, h.stats.Epoch = h.owner.Phase().String(), h.owner.Epoch()
+	if last := h.owner.Last(); last > h.stats.LastSeq {
+		h.stats.LastSeq = last
+	}
+}
+
+// Stats is what a host tells of itself. Times are of this run.
+type Stats struct {
+	Phase     string            `json:"phase"` // idle, claim, check, recover, fence, own, stopped
+	TickRate  int               `json:"tick_rate"`
+	Tick      uint64            `json:"tick"`      // the world's
+	Ticks     uint64            `json:"ticks"`     // simulated by this host
+	Committed uint64            `json:"committed"` // of those, ticks that the log acknowledged
+	Records   uint64            `json:"records"`
+	Debt      int               `json:"debt"`     // ticks that are overdue now
+	MaxDebt   int               `json:"max_debt"` // at worst
+	TickMS    Quantiles         `json:"tick_ms"`  // a tick's work on this node: from the latch to the release, without the wait for the commit
+	CommitMS  Quantiles         `json:"commit_ms"`
+	Epoch     persistence.Epoch `json:"epoch"`
+	LastSeq   persistence.Seq   `json:"last_seq"`
+	Checksum  uint64            `json:"checksum"`
+	Entities  int               `json:"entities"`
+
+	RecoveredTick uint64  `json:"recovered_tick"` // where this host took over
+	RecoveryMS    float64 `json:"recovery_ms"`    // from the claim to the first tick
+	Diverged      uint64  `json:"diverged"`       // first tick that recovery could not re-simulate; 0: none
+	DeltasWaiting int     `json:"deltas_waiting"`
+	DeltasLost    uint64  `json:"deltas_lost"` // ticks that became gap messages
+	Snapshots     uint64  `json:"snapshots"`   // stored and verified
+}
+
+// Stats may be called at any time from any goroutine.
+func (h *Host) Stats() Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.stats
+	s.TickRate = h.cfg.Game.TickRate
+	s.TickMS, s.CommitMS = h.times.tick.quantiles(), h.times.commit.quantiles()
+	s.DeltasWaiting, s.DeltasLost = h.ring.len()
+	return s
+}
+
+// explain adds to the loss of a lease who has the shard now, if that can be learned quickly.
+func (h *Host) explain(reason error) error {
+	if !errors.Is(reason, ErrLeaseLost) {
+		return reason
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := h.cfg.Ownership.Read(ctx)
+	if err != nil || s.Epoch <= h.owner.Epoch() {
+		return reason
+	}
+	who := "nobody owns it now"
+	if s.Owner != "" {
+		who = "node " + s.Owner + " owns it now"
+	}
+	return fmt.Errorf("%w: epoch %d was granted since, %s (%w)", ErrFenced, s.Epoch, who, reason)
+}

@@ -1,0 +1,584 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The game of these tests: counters that walk, and a command that adds one.
+type (
+	tPlace struct{ X, Y float64 }
+	tPush  struct{ By float64 }
+	tMover struct{ Place *tPlace }
+	tBody  struct{ Place tPlace }
+	tOpts  struct {
+		Walkers int32   `usage:"how many walk" min:"0" max:"1000"`
+		Step    float64 `usage:"metres per tick"`
+	}
+)
+
+// walk is the game; bias makes another build of it that computes otherwise from a tick on.
+func walk(bias uint64) ecs.Game {
+	return ecs.Game{Name: "walk", TickRate: 30, Options: tOpts{Walkers: 20, Step: 0.5}, Setup: func(w *ecs.World) {
+		ecs.Component[tPlace](w, "place")
+		o := ecs.OptionsOf[tOpts](w)
+		ecs.Handle[tPush](w, "push", func(t *ecs.Tick, c *ecs.Cmd[tPush], q *ecs.Query[tMover]) {
+			for m := range q.Each {
+				m.Place.Y += c.Value.By
+			}
+		})
+		ecs.Init(w, func(t *ecs.Tick, s *ecs.Spawner[tBody]) {
+			for i := range o.Walkers {
+				s.New(tBody{tPlace{X: float64(i)}})
+			}
+		})
+		ecs.System(w, "walk", func(t *ecs.Tick, q *ecs.Query[tMover]) {
+			for m := range q.Each {
+				m.Place.X += o.Step
+				if bias > 0 && t.Now() >= bias {
+					m.Place.X += 0.125
+				}
+			}
+		})
+	}}
+}
+
+// players is a Clients that pushes something every tick, and remembers what was released.
+type players struct {
+	mu       sync.Mutex
+	seq      uint64
+	latch    func(tick uint64)
+	released []uint64 // ticks
+	sums     map[uint64]uint64
+	owned    []uint64
+	disowned []error
+	sizes    []int // ticks per record
+}
+
+func (p *players) Own(_ *ecs.World, epoch uint64) { p.owned = append(p.owned, epoch) }
+func (p *players) Disown(reason error)            { p.disowned = append(p.disowned, reason) }
+func (p *players) Latch(w *ecs.World, tick uint64, dst []ecs.Command, _ int) []ecs.Command {
+	if p.latch != nil {
+		p.latch(tick)
+	}
+	p.seq++
+	return append(dst, ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceOperator, ID: 1}, tick, tPush{By: float64(tick % 7)}))
+}
+func (p *players) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sums == nil {
+		p.sums = map[uint64]uint64{}
+	}
+	for _, o := range outputs {
+		p.released = append(p.released, o.Tick)
+		p.sums[o.Tick] = o.Checksum
+	}
+	p.sizes = append(p.sizes, len(outputs))
+	if w.Tick() != outputs[len(outputs)-1].Tick {
+		panic("released with a world of another tick")
+	}
+}
+
+func (p *players) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.released)
+}
+
+const testLineage = "0b7f7d5e-1111-4222-8333-123456789abc"
+
+// testbed is a shard's surroundings in memory.
+type testbed struct {
+	t         *testing.T
+	store     *persistence.Memory
+	snapshots *plainSnapshots
+	coord     *Coordinator
+}
+
+func newTestbed(t *testing.T) *testbed {
+	return &testbed{t: t, store: persistence.NewMemory(), snapshots: &plainSnapshots{}, coord: NewCoordinator()}
+}
+
+// plainSnapshots keeps snapshots as they are: the compressor's pools do not go with synctest.
+type plainSnapshots struct {
+	mu  sync.Mutex
+	all []persistence.Snapshot
+}
+
+func (s *plainSnapshots) Put(_ context.Context, snap persistence.Snapshot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap.Body = slices.Clone(snap.Body)
+	s.all = append(s.all, snap)
+	return nil
+}
+
+func (s *plainSnapshots) List(context.Context) ([]persistence.SnapshotInfo, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []persistence.SnapshotInfo
+	for i := range s.all {
+		all = append(all, s.all[i].Info())
+	}
+	persistence.SortSnapshots(all)
+	return all, nil
+}
+
+func (s *plainSnapshots) Get(_ context.Context, info persistence.SnapshotInfo) (persistence.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, snap := range s.all {
+		if snap.Name() == info.Name {
+			return snap, nil
+		}
+	}
+	return persistence.Snapshot{}, persistence.ErrNotFound
+}
+
+// host makes a host of a node, changed as asked.
+func (b *testbed) host(id string, change func(*HostConfig)) (*Host, *players, *Member) {
+	b.t.Helper()
+	m, p := b.coord.Member(id, 5*time.Second), &players{}
+	cfg := HostConfig{Game: walk(0), Config: ecs.Config{Seed: 7}, Cluster: "test", Shard: "main", Node: id, Lineage: testLineage,
+		Log: b.store.Log(), Deltas: b.store.Deltas(), Snapshots: b.snapshots, Clients: p, Ownership: m, Lease: m}
+	if testing.Verbose() && os.Getenv("WIND_LOG") != "" {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	h, err := New(cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return h, p, m
+}
+
+// run runs a host for so long, then stops it.
+func (b *testbed) run(h *Host, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(b.t.Context(), d)
+	defer cancel()
+	return h.Run(ctx)
+}
+
+// check asserts that log, deltas and snapshots agree with each other and with the game.
+func (b *testbed) check(game ecs.Game) persistence.Report {
+	b.t.Helper()
+	src := persistence.Source{Log: b.store.Log(), Deltas: b.store.Deltas(), Snapshots: b.snapshots, Lineage: testLineage}
+	report, err := persistence.Check(b.t.Context(), src, persistence.CheckOptions{Game: &game})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if report.Broken() {
+		b.t.Errorf("log check: %+v", report)
+	}
+	return report
+}
+
+func TestHostCommitsEveryTickBeforeItReleasesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", nil)
+		if err := b.run(h, 3*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		s := h.Stats()
+		if s.Ticks < 90 || s.Ticks > 91 || s.Committed != s.Ticks || len(p.released) != int(s.Ticks) {
+			t.Errorf("%d ticks, %d committed, %d released in 3 s at 30 per second", s.Ticks, s.Committed, len(p.released))
+		}
+		if !slices.Equal(p.owned, []uint64{1}) || len(p.disowned) != 1 || !errors.Is(p.disowned[0], ErrStopped) {
+			t.Errorf("owned %v, disowned %v", p.owned, p.disowned)
+		}
+		if st := b.coord.Standing(); st.Owner != "" || st.High.Seq != s.LastSeq || st.Attempt.Tick != 0 {
+			t.Errorf("after a stop in good order the service knows %+v, last sequence %d", st, s.LastSeq)
+		}
+		b.check(walk(0))
+	})
+}
+
+func TestSuccessorGoesOnWithAHigherEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", nil)
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Config = ecs.Config{} })
+		if err := b.run(h2, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if last := p.released[len(p.released)-1]; p2.released[0] != last+1 {
+			t.Errorf("tick %d follows tick %d", p2.released[0], last)
+		}
+		if h2.Stats().Epoch != 2 {
+			t.Errorf("epoch %d follows epoch 1", h2.Stats().Epoch)
+		}
+		b.check(walk(0))
+	})
+}
+
+func TestStandbyTakesOverAtAStopAndAfterALostLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		a, _, _ := b.host("a", nil)
+		c, pc, mc := b.host("c", nil)
+		d, pd, _ := b.host("d", nil)
+		ctxA, stopA := context.WithCancel(t.Context())
+		ctxD, stopD := context.WithCancel(t.Context())
+		errA, errC, errD := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+		go func() { errA <- a.Run(ctxA) }()
+		time.Sleep(time.Second)
+		go func() { errC <- c.Run(t.Context()) }()
+		time.Sleep(time.Second)
+		if pc.count() > 0 {
+			t.Fatal("two nodes made ticks at once")
+		}
+		stop := time.Now()
+		stopA()
+		if err := <-errA; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if pc.count() == 0 {
+			t.Errorf("no tick %s after the stop of the owner", time.Since(stop))
+		}
+		go func() { errD <- d.Run(ctxD) }()
+		mc.Cut()
+		if err := <-errC; !errors.Is(err, ErrLeaseLost) {
+			t.Errorf("after its lease was cut: %v", err)
+		}
+		released := pc.count()
+		time.Sleep(3 * time.Second)
+		if pc.count() != released || pd.count() == 0 {
+			t.Errorf("the owner without a lease released %d more, its successor %d", pc.count()-released, pd.count())
+		}
+		stopD()
+		if err := <-errD; err != nil {
+			t.Error(err)
+		}
+		b.check(walk(0))
+	})
+}
+
+func TestDebtIsWorkedOffEightTicksAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", nil)
+		p.latch = func(tick uint64) {
+			if tick == 10 {
+				time.Sleep(time.Second)
+			}
+		}
+		if err := b.run(h, 3*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		s := h.Stats()
+		if s.Ticks < 90 || s.MaxDebt < 28 || s.Debt != 0 {
+			t.Errorf("%d ticks, debt %d, at worst %d", s.Ticks, s.Debt, s.MaxDebt)
+		}
+		if slices.Max(p.sizes) != MaxTicksPerRecord {
+			t.Errorf("records of %v ticks", p.sizes)
+		}
+		b.check(walk(0))
+	})
+}
+
+// stuckDeltas is a delta stream that does not answer.
+type stuckDeltas struct {
+	Deltas
+	stuck bool
+}
+
+func (d *stuckDeltas) Publish(ctx context.Context, ds []persistence.Delta) error {
+	if !d.stuck {
+		return d.Deltas.Publish(ctx, ds)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestStuckDeltaStreamStallsNothingAndTheSuccessorPublishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", func(c *HostConfig) {
+			c.Deltas = &stuckDeltas{c.Deltas, true}
+			c.SnapshotEvery = 20
+		})
+		if err := b.run(h, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.released) < 60 || h.Stats().DeltasWaiting != len(p.released) {
+			t.Errorf("%d ticks released, %d deltas wait", len(p.released), h.Stats().DeltasWaiting)
+		}
+		h2, _, _ := b.host("b", nil)
+		if err := b.run(h2, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		d, ok, err := b.store.Deltas().Last(t.Context())
+		if err != nil || !ok || d.Tick != h2.Stats().Tick {
+			t.Errorf("the delta stream ends at tick %d, the shard is at %d: %v", d.Tick, h2.Stats().Tick, err)
+		}
+		report := b.check(walk(0))
+		t.Logf("%+v", report)
+	})
+}
+
+func TestRecoveryBeginsAtASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", func(c *HostConfig) { c.SnapshotEvery = 25; c.Purge = true })
+		if err := b.run(h, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if s := h.Stats(); s.Snapshots < 4 {
+			t.Fatalf("%d snapshots in 150 ticks", s.Snapshots)
+		}
+		first, err := b.store.Log().First(t.Context())
+		if err != nil || first == 1 {
+			t.Errorf("the log begins at %d after a purge: %v", first, err)
+		}
+		h2, p2, _ := b.host("b", nil)
+		if err := b.run(h2, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if p2.released[0] != h.Stats().Tick+1 {
+			t.Errorf("tick %d follows tick %d", p2.released[0], h.Stats().Tick)
+		}
+	})
+}
+
+func TestAnotherBuildGoesOnWithTheDeltas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", nil)
+		if err := b.run(h, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Game = walk(31) })
+		if err := b.run(h2, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if s := h2.Stats(); s.Diverged != 31 || p2.released[0] != p.released[len(p.released)-1]+1 {
+			t.Errorf("diverged at %d, went on with tick %d", s.Diverged, p2.released[0])
+		}
+	})
+}
+
+func TestDivergenceWithoutDeltasHalts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", func(c *HostConfig) { c.Deltas = nil })
+		if err := b.run(h, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Game = walk(31) })
+		err := b.run(h2, time.Second)
+		if !errors.Is(err, ErrHalted) || !errors.Is(err, persistence.ErrDiverged) || len(p2.released) > 0 {
+			t.Errorf("%v, released %v", err, p2.released)
+		}
+		h3, _, _ := b.host("c", nil)
+		if err := b.run(h3, time.Second); !errors.Is(err, ErrHalted) {
+			t.Errorf("a halted shard was claimed: %v", err)
+		}
+	})
+}
+
+func TestOtherOptionsThanGenesisAreRefusedByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", func(c *HostConfig) { c.Config.Options = []byte(`{"walkers":5}`) })
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for name, refuse := range map[string]struct {
+			config ecs.Config
+			want   string
+		}{
+			"options": {ecs.Config{Options: []byte(`{"walkers":6}`)}, "shard: refused: the shard has walkers 5 since its genesis, 6 was asked for"},
+			"seed":    {ecs.Config{Seed: 8}, "shard: refused: the shard's seed is 7 since its genesis, 8 was asked for"},
+			"same":    {ecs.Config{Seed: 7, Options: []byte(`{"walkers":5}`)}, "<nil>"},
+			"unnamed": {ecs.Config{Options: []byte(`{"step":0.5}`)}, "<nil>"},
+		} {
+			h, _, _ := b.host(name, func(c *HostConfig) { c.Config = refuse.config })
+			if err := b.run(h, time.Second); fmt.Sprint(err) != refuse.want {
+				t.Errorf("%s: %v, want %s", name, err, refuse.want)
+			}
+		}
+		b.check(walk(0))
+	})
+}
+
+// deafLog loses acknowledgements: of every third append it says that it does not know, and of half
+// of those it is true that nothing was stored.
+type deafLog struct {
+	Log
+	n     int
+	found int
+}
+
+func (l *deafLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	l.n++
+	switch l.n % 6 {
+	case 2:
+		return persistence.ErrAmbiguous
+	case 5:
+		_ = l.Log.Append(ctx, m, expect)
+		return persistence.ErrAmbiguous
+	}
+	return l.Log.Append(ctx, m, expect)
+}
+
+func (l *deafLog) Acknowledged(persistence.Seq, persistence.Message) { l.found++ }
+
+func TestLostAcknowledgementsLoseAndDoubleNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		log := &deafLog{Log: b.store.Log()}
+		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
+		if err := b.run(h, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for i, tick := range p.released {
+			if tick != uint64(i)+1 {
+				t.Fatalf("released %v", p.released)
+			}
+		}
+		if s := h.Stats(); s.Committed != s.Ticks || log.found == 0 {
+			t.Errorf("%d of %d ticks committed, %d found by reading", s.Committed, s.Ticks, log.found)
+		}
+		b.check(walk(0))
+	})
+}
+
+func TestFencedOwnerReleasesNothingMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", nil)
+		h2, p2, _ := b.host("b", nil)
+		done := make(chan error, 2)
+		go func() { done <- h.Run(t.Context()) }()
+		time.Sleep(time.Second)
+		b.coord.Edit(func(s *Standing) { s.Owner, s.OwnerLease = "", 0 }) // a takeover; the lease lives on
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { done <- h2.Run(ctx) }()
+		err := <-done
+		if !errors.Is(err, ErrFenced) || !errors.Is(p.disowned[0], ErrFenced) {
+			t.Errorf("the old owner: %v, told its clients %v", err, p.disowned)
+		}
+		time.Sleep(time.Second)
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if p2.released[0] != p.released[len(p.released)-1]+1 {
+			t.Errorf("tick %d follows tick %d", p2.released[0], p.released[len(p.released)-1])
+		}
+		b.check(walk(0))
+	})
+}
+
+func TestShorterLogIsHaltedUntilTheLossIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", nil)
+		if err := b.run(h, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		cut := persistence.NewMemory()
+		for m, err := range b.store.Log().Read(t.Context(), 1, 20) {
+			if err == nil {
+				err = cut.Log().Append(t.Context(), m, m.Seq-1)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		h2, _, _ := b.host("b", func(c *HostConfig) { c.Log = cut.Log() })
+		if err := b.run(h2, 10*time.Second); !errors.Is(err, ErrHistoryLost) || !errors.Is(err, ErrHalted) || !errors.Is(err, persistence.ErrLost) {
+			t.Fatalf("a cut log: %v", err)
+		}
+		b.coord.Edit(func(s *Standing) { s.Halted, s.Accepted = "", Mark{Seq: 20, Epoch: s.Epoch} })
+		h3, p3, _ := b.host("c", func(c *HostConfig) { c.Log = cut.Log() })
+		if err := b.run(h3, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if p3.released[0] != 19 {
+			t.Errorf("after records 1 to 20 came tick %d", p3.released[0])
+		}
+	})
+}
+
+func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", nil)
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		die := func(id string) {
+			h, p, _ := b.host(id, nil)
+			p.latch = func(uint64) { panic("the process dies") }
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s lived", id)
+				}
+				time.Sleep(6 * time.Second) // its lease ends
+			}()
+			_ = b.run(h, time.Second)
+		}
+		die("b")
+		die("c")
+		h4, _, _ := b.host("d", nil)
+		if err := b.run(h4, 5*time.Second); !errors.Is(err, ErrHalted) {
+			t.Fatalf("the third start: %v", err)
+		}
+		b.coord.Edit(func(s *Standing) { s.Halted = "" })
+		h5, _, _ := b.host("e", nil)
+		if err := b.run(h5, time.Second); err != nil {
+			t.Fatalf("after an operator has looked: %v", err)
+		}
+	})
+}
+
+func TestFullLogHoldsTheTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		b.store.MaxLogBytes = 12000
+		h, p, _ := b.host("a", nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- h.Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		held := p.count()
+		time.Sleep(time.Second)
+		if s := h.Stats(); p.count() != held || s.Phase != "own" || s.Committed != uint64(held) {
+			t.Errorf("with a full log: %d released, then %d, phase %s", held, p.count(), s.Phase)
+		}
+		b.store.MaxLogBytes = 0
+		time.Sleep(8 * time.Second)
+		if s := h.Stats(); s.Debt > 1 || p.count() < 400 {
+			t.Errorf("with room again: debt %d, %d ticks", s.Debt, p.count())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package shard
+
+import (
+	"context"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// ticking is the state of the tick loop; its memory is used again for every record.
+type ticking struct {
+	pacer    Pacer
+	commands [MaxTicksPerRecord][]ecs.Command
+	frames   [MaxTicksPerRecord][]byte
+	outputs  [MaxTicksPerRecord]ecs.Output
+	records  [MaxTicksPerRecord]persistence.TickRecord
+	count    int // ticks in the record that is outstanding
+	begin    time.Time
+	sent     time.Time
+}
+
+// owned begins the steady state: the world is recovered, the epoch record in the log.
+func (h *Host) owned(seq persistence.Seq) {
+	w := h.sim.world
+	h.mark.Store(uint64(seq))
+	h.tick.pacer = NewPacer(time.Now(), w.Game().TickRate)
+	h.mu.Lock()
+	h.stats.Tick, h.stats.Checksum, h.stats.Entities, h.stats.RecoveredTick = w.Tick(), w.Checksum(), w.Len(), w.Tick()
+	h.stats.RecoveryMS = float64(h.now()) / float64(time.Millisecond)
+	h.mu.Unlock()
+	h.log.Info("the shard is owned", "epoch", h.owner.Epoch(), "sequence", seq, "tick", w.Tick())
+	if h.cfg.Clients != nil {
+		h.served = true
+		h.cfg.Clients.Own(w, uint64(h.owner.Epoch()))
+	}
+}
+
+// serve makes the ticks until the shard is stopped or lost.
+func (h *Host) serve(ctx context.Context) {
+	drained := h.background()
+	for !h.stopped && ctx.Err() == nil {
+		h.hear(ctx)
+		now := time.Now()
+		due := h.tick.pacer.Due(now)
+		h.showDebt(due)
+		if due == 0 {
+			h.wait(ctx, h.tick.pacer.Next())
+			continue
+		}
+		h.record(ctx, min(due, MaxTicksPerRecord), now)
+	}
+	h.disown()
+	if !h.stopped {
+		drained()
+		h.send(ctx, Event{Kind: EventStop})
+	}
+	h.drop()
+}
+
+// disown tells the clients, once, that the shard is no longer served here.
+func (h *Host) disown() {
+	if h.cfg.Clients == nil || !h.served {
+		return
+	}
+	h.served = false
+	reason := h.reason
+	if reason == nil {
+		reason = ErrStopped
+	}
+	h.cfg.Clients.Disown(reason)
+}
+
+// hear takes what the host's goroutines have to say, and news of the lease.
+func (h *Host) hear(ctx context.Context) {
+	for {
+		select {
+		case ev := <-h.inbox:
+			h.send(ctx, ev)
+		default:
+			h.send(ctx, Event{Kind: EventTimer}) // if the lease is lost, the owner notices now
+			return
+		}
+	}
+}
+
+// record makes n ticks and commits them as one record. Nothing reads the world between its ticks:
+// all commands are latched before the first.
+func (h *Host) record(ctx context.Context, n int, begin time.Time) {
+	if h.stopped || !h.owner.Ready() {
+		return
+	}
+	t, w := &h.tick, h.sim.world
+	h.latch(w, n)
+	for i := range n {
+		f := ecs.Frame{Tick: w.Tick() + 1, Commands: t.commands[i]}
+		t.frames[i] = w.AppendFrame(t.frames[i][:0], f)
+		out := w.Step(f)
+		if i < n-1 {
+			out = out.Clone() // it is valid until the next Step only
+		}
+		t.outputs[i] = out
+		t.records[i] = persistence.NewTickRecord(t.frames[i], out)
+	}
+	t.count, t.begin = n, begin
+	t.pacer.Did(n)
+	t.sent = time.Now()
+	h.mu.Lock()
+	h.stats.Ticks += uint64(n)
+	h.mu.Unlock()
+	h.send(ctx, Event{Kind: EventPropose, Ticks: t.records[:n]})
+	h.settle(ctx)
+}
+
+// latch takes the commands of n ticks from the clients and orders each tick's.
+func (h *Host) latch(w *ecs.World, n int) {
+	for i := range n {
+		t := &h.tick
+		t.commands[i] = t.commands[i][:0]
+		if h.cfg.Clients != nil {
+			tick := w.Tick() + 1 + uint64(i)
+			t.commands[i] = h.cfg.Clients.Latch(w, tick, t.commands[i], h.cfg.LatchBytes/n)
+			w.Order(tick, t.commands[i])
+		}
+	}
+}
+
+// settle waits until nothing is outstanding. A stop does not abandon a record before its time.
+func (h *Host) settle(ctx context.Context) {
+	var deadline time.Time
+	wait := ctx
+	for !h.stopped && h.owner.out.active {
+		if ctx.Err() != nil && deadline.IsZero() {
+			deadline = time.Now().Add(h.cfg.StopTimeout)
+			wait = context.WithoutCancel(ctx)
+			h.send(wait, Event{Kind: EventStop})
+			continue
+		}
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			h.send(wait, Event{Kind: EventStop})
+			continue
+		}
+		h.wait(wait, deadline)
+	}
+}
+
+// release lets the effects of a committed record out.
+func (h *Host) release(seq persistence.Seq, epoch persistence.Epoch) {
+	t, w := &h.tick, h.sim.world
+	now := time.Now()
+	h.mark.Store(uint64(seq))
+	if h.cfg.Clients != nil {
+		h.cfg.Clients.Release(w, uint64(seq), uint64(epoch), t.outputs[:t.count])
+	}
+	if h.cfg.Deltas != nil {
+		for _, out := range t.outputs[:t.count] {
+			h.sim.publish(seq, epoch, out)
+		}
+	}
+	h.snapshot(seq, epoch)
+	h.committed(seq, now)
+}
+
+// committed counts a record. A tick's time is the work before its commit and behind it.
+func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
+	t, w := &h.tick, h.sim.world
+	took := (t.sent.Sub(t.begin) + time.Since(acknowledged)) / time.Duration(t.count)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.times.commit.record(acknowledged.Sub(t.sent))
+	for range t.count {
+		h.times.tick.record(took)
+	}
+	h.stats.Committed += uint64(t.count)
+	h.stats.Records++
+	h.stats.LastSeq, h.stats.Tick, h.stats.Checksum, h.stats.Entities = seq, w.Tick(), w.Checksum(), w.Len()
+}
+
+// showDebt shows how many ticks are overdue: one that is due now is on time.
+func (h *Host) showDebt(due int) {
+	debt := max(0, due-1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stats.Debt = debt
+	h.stats.MaxDebt = max(h.stats.MaxDebt, debt)
+}

@@ -1,0 +1,143 @@
+package shard
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// simulated is the Simulation of a real game: a world, and the ring that takes the deltas that the
+// delta stream lacks.
+type simulated struct {
+	game    ecs.Game
+	asked   ecs.Config // as asked for: nil options and a zero seed are whatever genesis says
+	lineage string
+	ring    *ring
+
+	world  *ecs.World
+	record persistence.Record // one tick, reused
+	out    ecs.Output         // of the newest re-simulated tick
+	keep   func(t *persistence.TickRecord, out ecs.Output) error
+	body   []byte
+}
+
+func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *simulated {
+	s := &simulated{game: game, asked: asked, lineage: lineage, ring: r}
+	s.record = persistence.Record{Kind: persistence.KindTicks, Ticks: make([]persistence.TickRecord, 1)}
+	s.keep = func(_ *persistence.TickRecord, out ecs.Output) error { s.out = out; return nil }
+	return s
+}
+
+// Begin makes the world of tick 0, if genesis is what was asked for.
+func (s *simulated) Begin(g *persistence.Genesis) error {
+	switch {
+	case g.Game != s.game.Name:
+		return fmt.Errorf("%w: the shard's game is %s, this node runs %s", ErrRefused, g.Game, s.game.Name)
+	case g.TickRate != s.game.TickRate:
+		return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, s.game.TickRate)
+	}
+	if err := s.compare(g.Seed, g.Options); err != nil {
+		return err
+	}
+	w, err := ecs.New(s.game, ecs.Config{Seed: g.Seed, Options: g.Options})
+	if err != nil {
+		return err
+	}
+	s.world = w
+	s.ring.clear()
+	return nil
+}
+
+// Restore makes the world of a snapshot.
+func (s *simulated) Restore(snap *persistence.Snapshot) error {
+	w, err := persistence.RestoreSnapshot(s.game, snap)
+	if err != nil {
+		return err
+	}
+	if err := s.compare(w.Seed(), w.Options()); err != nil {
+		return err
+	}
+	s.world = w
+	s.ring.clear()
+	return nil
+}
+
+// compare refuses a start with other options than those that the shard has for life, naming the
+// first difference.
+func (s *simulated) compare(seed uint64, options []byte) error {
+	if s.asked.Seed != 0 && s.asked.Seed != seed {
+		return fmt.Errorf("%w: the shard's seed is %d since its genesis, %d was asked for", ErrRefused, seed, s.asked.Seed)
+	}
+	return differs(s.game, s.asked.Options, options)
+}
+
+// differs compares the options that asked names with those that a shard has.
+func differs(game ecs.Game, asked, has []byte) error {
+	if len(asked) == 0 {
+		return nil
+	}
+	value, err := game.DecodeOptions(asked)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	canonical, err := game.EncodeOptions(value)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	var named, want, got map[string]json.RawMessage
+	for _, p := range []struct {
+		b    []byte
+		into *map[string]json.RawMessage
+	}{{asked, &named}, {canonical, &want}, {has, &got}} {
+		if err := json.Unmarshal(p.b, p.into); err != nil {
+			return fmt.Errorf("%w: options %.100q: %w", ErrRefused, p.b, err)
+		}
+	}
+	fields, err := game.OptionFields()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	for _, f := range fields {
+		if _, ok := named[f.Name]; ok && string(want[f.Name]) != string(got[f.Name]) {
+			return fmt.Errorf("%w: the shard has %s %s since its genesis, %s was asked for", ErrRefused, f.Name, got[f.Name], want[f.Name])
+		}
+	}
+	return nil
+}
+
+// Resimulate steps through a recorded tick.
+func (s *simulated) Resimulate(seq persistence.Seq, t *persistence.TickRecord) error {
+	s.record.Seq = seq
+	s.record.Ticks[0] = *t
+	return persistence.Resimulate(s.world, &s.record, 0, s.keep)
+}
+
+// Apply takes a delta instead.
+func (s *simulated) Apply(d *persistence.Delta) error { return s.world.Apply(d.Body) }
+
+// Keep puts the delta of the tick just re-simulated into the ring.
+func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) { s.publish(seq, epoch, s.out) }
+
+// publish puts the delta of a committed tick into the ring.
+func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) {
+	s.body = out.Delta.AppendTo(s.body[:0])
+	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body})
+}
+
+// Tick is the world's, 0 before there is one.
+func (s *simulated) Tick() uint64 {
+	if s.world == nil {
+		return 0
+	}
+	return s.world.Tick()
+}
+
+// Checksum is the world's, 0 before there is one.
+func (s *simulated) Checksum() uint64 {
+	if s.world == nil {
+		return 0
+	}
+	return s.world.Checksum()
+}
