@@ -23,7 +23,8 @@ type Config struct {
 
 	// MaxSessions bounds the sessions of the world, parked ones included. 4,096.
 	MaxSessions int
-	// MaxHalfOpen bounds connections that have not been let in yet. 256.
+	// MaxHalfOpen bounds the connections that have not been let in yet: over
+	// UDP those whose address is not proven, over TCP all. 256 of each.
 	MaxHalfOpen int
 	// HandshakeTimeout is how long a connection may take to be let in. 5 s.
 	HandshakeTimeout time.Duration

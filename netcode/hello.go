@@ -22,7 +22,9 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 		l.send(h, wirepb.IDChallenge, &wirepb.Challenge{Cookie: h.baker.cookie(l.addr, h.now)})
 		return
 	}
-	l.proven = true
+	if l.proven = true; l.came == cameUnproven {
+		h.letIn(l)
+	}
 	switch {
 	case m.Protocol != Protocol:
 		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not spoken here, %d is", m.Protocol, Protocol))
@@ -143,7 +145,7 @@ func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	s.view = m.View
 	l.datagrams = l.hello.Datagrams && l.datagrams
 	l.state, l.welcomed, l.hello = linkPlaying, h.now, nil
-	h.halfOpen--
+	h.letIn(l)
 	l.send(h, wirepb.IDWelcome, m)
 	s.token = [TokenSize]byte{}
 }

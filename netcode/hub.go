@@ -38,7 +38,7 @@ type hub struct {
 	latchedAt time.Time // when
 
 	links    map[*link]struct{}
-	halfOpen int
+	halfOpen [arrivals]int // not let in yet, by how they came
 	sessions map[uint64]*session
 	order    []*session // for fairness: latch starts at another one each tick
 	joining  []*link    // wait for the next latch
@@ -55,15 +55,23 @@ func newHub(cfg Config) *hub {
 }
 
 // open takes a new connection in, or returns nil when there is no room for it.
-func (h *hub) open(addr netip.AddrPort, proven bool, wake func()) *link {
-	if h.halfOpen >= h.cfg.MaxHalfOpen || len(h.links) >= h.cfg.MaxSessions+h.cfg.MaxHalfOpen {
+func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
+	if h.halfOpen[came] >= h.cfg.MaxHalfOpen && came != cameProven || len(h.links) >= h.cfg.MaxSessions+2*h.cfg.MaxHalfOpen {
 		h.refused(wirepb.Reason_REASON_FULL)
 		return nil
 	}
-	l := &link{addr: addr, proven: proven, since: h.now, seen: h.now, wake: wake}
+	l := &link{addr: addr, came: came, proven: came != cameUnproven, since: h.now, seen: h.now, wake: wake}
 	h.links[l] = struct{}{}
-	h.halfOpen++
+	h.halfOpen[came]++
 	return l
+}
+
+// letIn ends a connection's being half open.
+func (h *hub) letIn(l *link) {
+	if l.came != cameIn {
+		h.halfOpen[l.came]--
+		l.came = cameIn
+	}
 }
 
 // close ends a connection with a Bye.
@@ -88,9 +96,8 @@ func (h *hub) lost(l *link) {
 }
 
 func (h *hub) detach(l *link) {
-	if l.state != linkPlaying {
-		h.halfOpen--
-	} else {
+	h.letIn(l)
+	if l.state == linkPlaying {
 		h.stats.ClientSeconds += h.now.Sub(l.welcomed).Seconds()
 	}
 	h.tally(l)

@@ -22,6 +22,18 @@ const (
 	linkClosed                   // Bye sent or transport gone; nothing is taken
 )
 
+// arrival is how a connection that is not let in yet came. Each way has its
+// own bound, so that a flood of one does not shut out the others.
+type arrival uint8
+
+const (
+	cameUnproven arrival = iota // UDP, from an address that nobody has proven
+	cameTCP                     // TCP, which proves the address
+	cameProven                  // UDP with a cookie: bounded by all connections together
+	cameIn                      // let in
+	arrivals
+)
+
 // link is one connection of any transport, as the hub sees it. Only the hub's
 // lock guards it, but for what limiter holds.
 type link struct {
@@ -29,6 +41,7 @@ type link struct {
 	since     time.Time // entered state opening
 	seen      time.Time // a packet came
 	addr      netip.AddrPort
+	came      arrival
 	proven    bool // the address has answered: always true on TCP
 	hello     *wirepb.Hello
 	session   *session

@@ -123,8 +123,8 @@ func (s *Server) TCPAddr() net.Addr {
 	return s.tcp.Addr()
 }
 
-// Close tells every client that the node stops, waits until that is sent (a
-// second at most) and closes the sockets. Sessions stay in the world: their
+// Close tells every client that the node stops, waits until that is sent (half
+// a second at most) and closes the sockets. Sessions stay in the world: their
 // clients may resume them on another node.
 func (s *Server) Close() error {
 	s.lock()

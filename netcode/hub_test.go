@@ -1,0 +1,412 @@
+package netcode
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+type (
+	aim  struct{ X int32 }
+	buy  struct{ What [200]uint8 }
+	blob struct{ B [4096]uint8 }
+)
+
+var hubGame = ecs.Game{Name: "hub-test", TickRate: 10, Setup: func(w *ecs.World) {
+	ecs.Handle[aim](w, "aim", func(*ecs.Tick, *ecs.Cmd[aim]) {}, ecs.Sampled)
+	ecs.Handle[buy](w, "buy", func(*ecs.Tick, *ecs.Cmd[buy]) {})
+	ecs.Handle[blob](w, "blob", func(*ecs.Tick, *ecs.Cmd[blob]) {})
+}}
+
+const (
+	kindAim  = 2
+	kindBuy  = 3
+	kindBlob = 4
+)
+
+// rig is a hub with its world and a clock that moves by hand.
+type rig struct {
+	t *testing.T
+	h *hub
+	w *ecs.World
+}
+
+func newRig(t *testing.T, cfg Config) *rig {
+	w, err := ecs.New(hubGame, ecs.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t, newHub(cfg.withDefaults()), w}
+	r.h.now = time.Unix(1000, 0)
+	if err := r.h.own(w, 1); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// tick latches, steps and releases one tick and returns its frame.
+func (r *rig) tick(budget int) ecs.Frame {
+	f := ecs.Frame{Tick: r.w.Tick() + 1}
+	f.Commands = r.h.latch(r.w, f.Tick, nil, budget)
+	r.w.Order(f.Tick, f.Commands)
+	out := r.w.Step(f)
+	r.h.release(r.w, 1, []ecs.Output{out})
+	r.h.now = r.h.now.Add(100 * time.Millisecond)
+	return f
+}
+
+func (r *rig) connect() *link {
+	l := r.h.open(netip.MustParseAddrPort("127.0.0.1:1000"), cameTCP, func() {})
+	r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: "ann"})
+	return l
+}
+
+func (r *rig) join() *link {
+	l := r.connect()
+	r.tick(1 << 20)
+	if l.state != linkPlaying {
+		r.t.Fatalf("state %d after the join's tick", l.state)
+	}
+	r.sent(l)
+	return l
+}
+
+func (r *rig) receive(l *link, id uint32, m proto.Message) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.h.receive(l, id, b)
+}
+
+// sent takes what a link was sent.
+func (r *rig) sent(l *link) []proto.Message {
+	var all []proto.Message
+	reader := frame.NewReader(frame.MaxFromServer)
+	reader.Feed(l.out)
+	l.out = nil
+	for {
+		id, payload, ok, err := reader.Next()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if !ok {
+			return all
+		}
+		m, err := wirepb.New(id)
+		if err == nil {
+			err = proto.Unmarshal(payload, m)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+}
+
+// find is the only sent message of a type.
+func find[M proto.Message](r *rig, l *link) (found M) {
+	r.t.Helper()
+	n := 0
+	for _, m := range r.sent(l) {
+		if m, ok := m.(M); ok {
+			found = m
+			n++
+		}
+	}
+	if n != 1 {
+		r.t.Fatalf("%d messages of type %T were sent", n, found)
+	}
+	return found
+}
+
+func TestWelcomeComesOnlyWithTheRelease(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.connect()
+	f := ecs.Frame{Tick: 1, Commands: r.h.latch(r.w, 1, nil, 1<<20)}
+	out := r.w.Step(f).Clone()
+	if len(f.Commands) != 1 || len(r.sent(l)) != 0 {
+		t.Fatalf("%d commands; something was sent before the release", len(f.Commands))
+	}
+	// A record may hold several ticks: nothing is released in between.
+	r.w.Step(ecs.Frame{Tick: 2, Commands: r.h.latch(r.w, 2, nil, 1<<20)})
+	if len(r.sent(l)) != 0 {
+		t.Fatal("something was sent before the release")
+	}
+	r.h.release(r.w, 1, []ecs.Output{out, {Tick: 2}})
+	m := find[*wirepb.Welcome](r, l)
+	if _, ok := r.w.Session(m.Session); !ok || m.Tick != 2 || m.AppliedSeq != 1 {
+		t.Errorf("%v", m)
+	}
+}
+
+func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
+	const budget = 5000
+	r := newRig(t, Config{})
+	var links []*link
+	for range 5 {
+		links = append(links, r.join())
+	}
+	for _, l := range links {
+		for i := range 3 {
+			r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: uint64(2 + i), Kind: kindBlob, Payload: make([]byte, 4096)})
+		}
+	}
+	used := map[uint64]int{}
+	for range 15 {
+		f := r.tick(budget)
+		size := 0
+		for _, c := range f.Commands {
+			size += len(c.Payload)
+			used[c.Source.ID]++
+		}
+		if size > budget || len(f.Commands) != 1 {
+			t.Fatalf("tick %d: %d commands of %d bytes", f.Tick, len(f.Commands), size)
+		}
+	}
+	if len(used) != 5 {
+		t.Errorf("%d of 5 sessions got a turn", len(used))
+	}
+	for _, l := range links {
+		replies, waits := 0, 0
+		for _, m := range r.sent(l) {
+			switch m := m.(type) {
+			case *wirepb.Reply:
+				if m.Rejected {
+					t.Errorf("%v", m)
+				}
+				replies++
+			case *wirepb.Wait:
+				waits++
+			}
+		}
+		if replies != 3 || waits == 0 {
+			t.Errorf("%d replies, told to wait %d times", replies, waits)
+		}
+	}
+}
+
+func TestInputsWithoutRoomAreToldToTheirSender(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.join()
+	r.receive(l, wirepb.IDInput, &wirepb.Input{Samples: []*wirepb.Sample{{Tick: r.w.Tick() + 1, Seq: 1, Kind: kindAim, Payload: make([]byte, 4)}}})
+	if f := r.tick(10); len(f.Commands) != 0 {
+		t.Fatalf("%d commands in 10 bytes", len(f.Commands))
+	}
+	if m := find[*wirepb.Wait](r, l); m.Inputs != 1 {
+		t.Errorf("%v", m)
+	}
+	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Flags != ecs.FlagRepeated {
+		t.Errorf("%+v", f.Commands)
+	}
+}
+
+func TestTooManyCommandsAreAnsweredWithARefusal(t *testing.T) {
+	r := newRig(t, Config{MaxCommands: 4})
+	l := r.join()
+	for i := range 6 {
+		r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: uint64(2 + i), Kind: kindBuy, Payload: make([]byte, 200)})
+	}
+	refused := r.sent(l)
+	if len(refused) != 2 || !refused[0].(*wirepb.Reply).Rejected || refused[0].(*wirepb.Reply).Seq != 6 {
+		t.Fatalf("%v", refused)
+	}
+	r.tick(1 << 20)
+	if n := len(r.sent(l)); n != 4 {
+		t.Errorf("%d replies to the 4 that were queued", n)
+	}
+}
+
+func TestACommandSentAgainIsAnsweredFromTheWorld(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.join()
+	again := func() {
+		r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: 2, Kind: kindBuy, Payload: make([]byte, 200)})
+	}
+	again()
+	again() // before any tick used it
+	if f := r.tick(1 << 20); len(f.Commands) != 1 {
+		t.Fatalf("%d commands", len(f.Commands))
+	}
+	if n := len(r.sent(l)); n < 1 {
+		t.Fatal("no reply")
+	}
+	again()
+	if f := r.tick(1 << 20); len(f.Commands) != 0 {
+		t.Fatal("the world got it twice")
+	}
+	if m := find[*wirepb.Reply](r, l); m.Seq != 2 || m.Unknown || m.Rejected {
+		t.Errorf("%v", m)
+	}
+	for i := range 40 {
+		r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: uint64(3 + i), Kind: kindBuy, Payload: make([]byte, 200)})
+		r.tick(1 << 20)
+	}
+	r.sent(l)
+	again()
+	r.tick(1 << 20)
+	if m := find[*wirepb.Reply](r, l); m.Seq != 2 || !m.Unknown {
+		t.Errorf("an answer that is long forgotten: %v", m)
+	}
+}
+
+func TestNothingRepeatsWhileASessionIsParked(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.join()
+	r.receive(l, wirepb.IDInput, &wirepb.Input{Samples: []*wirepb.Sample{{Tick: r.w.Tick() + 1, Seq: 1, Kind: kindAim, Payload: make([]byte, 4)}}})
+	if f := r.tick(1000); len(f.Commands) != 1 {
+		t.Fatalf("%d commands", len(f.Commands))
+	}
+	if f := r.tick(1000); len(f.Commands) != 1 {
+		t.Fatalf("%d commands", len(f.Commands))
+	}
+	r.h.lost(l)
+	if f := r.tick(1000); len(f.Commands) != 0 {
+		t.Errorf("a session without a connection sent %+v", f.Commands)
+	}
+}
+
+func TestIdleAndHalfOpenConnectionsEnd(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.join()
+	half := r.h.open(netip.MustParseAddrPort("127.0.0.1:1001"), cameTCP, func() {})
+	r.h.now = r.h.now.Add(4 * time.Second)
+	r.h.expire()
+	if half.state == linkClosed {
+		t.Fatal("closed after 4 s")
+	}
+	r.h.now = r.h.now.Add(2 * time.Second)
+	r.h.expire()
+	if m := find[*wirepb.Bye](r, half); m.Reason != wirepb.Reason_REASON_HANDSHAKE_TIMEOUT {
+		t.Errorf("%v", m)
+	}
+	r.receive(l, wirepb.IDPing, &wirepb.Ping{Time: 7})
+	if m := find[*wirepb.Pong](r, l); m.Time != 7 {
+		t.Errorf("%v", m)
+	}
+	r.h.now = r.h.now.Add(29 * time.Second)
+	r.h.expire()
+	if l.state != linkPlaying {
+		t.Fatal("idle after 29 s")
+	}
+	r.h.now = r.h.now.Add(2 * time.Second)
+	r.h.expire()
+	if m := find[*wirepb.Bye](r, l); m.Reason != wirepb.Reason_REASON_IDLE {
+		t.Errorf("%v", m)
+	}
+	if len(r.h.links) != 0 || r.h.halfOpen[cameTCP] != 0 {
+		t.Errorf("%d connections, %d half open", len(r.h.links), r.h.halfOpen[cameTCP])
+	}
+	r.h.now = r.h.now.Add(31 * time.Second)
+	r.h.expire()
+	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Kind != kindLeave {
+		t.Errorf("after the grace period: %+v", f.Commands)
+	}
+	r.tick(1000)
+	if len(r.h.sessions) != 0 {
+		t.Error("the session is still known")
+	}
+}
+
+func TestMessagesOutOfPlaceEndTheConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		playing bool
+		id      uint32
+		payload []byte
+	}{
+		"an input before the welcome":  {false, wirepb.IDInput, nil},
+		"a second hello":               {true, wirepb.IDHello, nil},
+		"an unknown message":           {true, 4711, nil},
+		"a server's message":           {true, wirepb.IDUpdate, nil},
+		"a malformed message":          {true, wirepb.IDInput, []byte{0xFF, 0xFF}},
+		"a reserved message":           {true, 1001, nil},
+		"an input of no such kind":     {true, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{{Tick: 2, Seq: 1, Kind: 99}}})},
+		"an input of a reliable kind":  {true, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{{Tick: 2, Seq: 1, Kind: kindBuy, Payload: make([]byte, 200)}}})},
+		"an input of another size":     {true, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{{Tick: 2, Seq: 1, Kind: kindAim, Payload: make([]byte, 5)}}})},
+		"a join sent by the client":    {true, wirepb.IDCommand, marshal(&wirepb.Command{Seq: 2, Kind: kindJoin, Payload: make([]byte, 81)})},
+		"a command of a sampled kind":  {true, wirepb.IDCommand, marshal(&wirepb.Command{Seq: 2, Kind: kindAim, Payload: make([]byte, 4)})},
+		"a command without its number": {true, wirepb.IDCommand, marshal(&wirepb.Command{Kind: kindBuy, Payload: make([]byte, 200)})},
+	} {
+		r := newRig(t, Config{})
+		l := r.connect()
+		if c.playing {
+			r.tick(1 << 20)
+			r.sent(l)
+		}
+		r.h.receive(l, c.id, c.payload)
+		if m := find[*wirepb.Bye](r, l); m.Reason != wirepb.Reason_REASON_PROTOCOL {
+			t.Errorf("%s: %v", name, m)
+		}
+		r.tick(1 << 20) // and the hub lives on
+	}
+}
+
+func marshal(m proto.Message) []byte {
+	b, _ := proto.Marshal(m)
+	return b
+}
+
+func TestASlowClientIsLeftBehind(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.join()
+	for range outBacklog {
+		r.h.sendPadding(l)
+		if l.state == linkClosed {
+			break
+		}
+	}
+	if m := find[*wirepb.Bye](r, l); m.Reason != wirepb.Reason_REASON_SLOW {
+		t.Errorf("%v", m)
+	}
+}
+
+// sendPadding queues a frame of 4 KiB.
+func (h *hub) sendPadding(l *link) {
+	l.sendRaw(h, frame.Append(nil, wirepb.IDEvent, make([]byte, 4096)))
+}
+
+func TestCookieProvesItsAddressForAWhile(t *testing.T) {
+	b, other := newBaker(), newBaker()
+	a := netip.MustParseAddrPort("127.0.0.1:1000")
+	now := time.Unix(1000, 0)
+	c := b.cookie(a, now)
+	if !b.proves(c, a, now.Add(cookieLife)) {
+		t.Error("refused within its life")
+	}
+	for name, wrong := range map[string]bool{
+		"after its life":    b.proves(c, a, now.Add(cookieLife+time.Second)),
+		"before its time":   b.proves(c, a, now.Add(-time.Second)),
+		"from another port": b.proves(c, netip.MustParseAddrPort("127.0.0.1:1001"), now),
+		"from another host": b.proves(c, netip.MustParseAddrPort("127.0.0.2:1000"), now),
+		"of another server": other.proves(c, a, now),
+		"cut":               b.proves(c[:19], a, now),
+		"changed":           b.proves(append(bytes.Clone(c[:19]), c[19]^1), a, now),
+	} {
+		if wrong {
+			t.Errorf("a cookie %s was taken", name)
+		}
+	}
+}
+
+// TestUpdateBytesAreItsProtobuf holds the hand-made encoding of updates to the
+// generated one.
+func TestUpdateBytesAreItsProtobuf(t *testing.T) {
+	for _, u := range []header{{}, {1, 2, 3, 4}, {tick: 1 << 40, checksum: 1 << 63, epoch: 7, durable: 300}} {
+		for _, slack := range []int32{0, 1, -1, 256, -70000} {
+			for _, body := range [][]byte{nil, []byte("body")} {
+				want := marshal(&wirepb.Update{Tick: u.tick, Checksum: u.checksum, Epoch: u.epoch, Durable: u.durable,
+					Slack: slack, InputTick: u.tick + 2, Body: body})
+				if got := u.appendUpdate(nil, slack, u.tick+2, body); !bytes.Equal(got, want) {
+					t.Errorf("%+v: got %x, want %x", u, got, want)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package netcode
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func in(tick, seq uint64) sample {
+	return sample{tick: tick, seq: seq, kind: 2, payload: []byte{byte(seq)}}
+}
+
+// uses is what a tick takes, as text.
+func uses(q *inputs, tick uint64) (got []string) {
+	q.take(tick, func(s sample, repeated bool) bool {
+		got = append(got, fmt.Sprintf("%d/%d repeated %v", s.kind, s.seq, repeated))
+		return true
+	})
+	return got
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestInputIsUsedAtItsTickElseTheLastRepeats(t *testing.T) {
+	var q inputs
+	expect(t, uses(&q, 1))
+	q.add(in(3, 1), 1)
+	q.add(in(4, 2), 1)
+	expect(t, uses(&q, 2))
+	expect(t, uses(&q, 3), "2/1 repeated false")
+	expect(t, uses(&q, 4), "2/2 repeated false")
+	expect(t, uses(&q, 5), "2/2 repeated true")
+	q.add(in(7, 3), 5)
+	expect(t, uses(&q, 6), "2/2 repeated true")
+	expect(t, uses(&q, 7), "2/3 repeated false")
+}
+
+func TestLateInputRepeatsFromThenOn(t *testing.T) {
+	var q inputs
+	q.add(in(1, 1), 0)
+	expect(t, uses(&q, 1), "2/1 repeated false")
+	if v := q.add(in(1, 2), 1); v != late {
+		t.Errorf("verdict %d", v)
+	}
+	expect(t, uses(&q, 2), "2/2 repeated true")
+	if v := q.add(in(2, 1), 2); v != duplicate {
+		t.Errorf("an input older than what was used: verdict %d", v)
+	}
+	expect(t, uses(&q, 3), "2/2 repeated true")
+}
+
+func TestInputTooFarAheadIsForgotten(t *testing.T) {
+	var q inputs
+	if v := q.add(in(10+MaxTicksAhead+1, 1), 10); v != early {
+		t.Errorf("verdict %d", v)
+	}
+	if v := q.add(in(10+MaxTicksAhead, 1), 10); v != taken {
+		t.Errorf("verdict %d", v)
+	}
+}
+
+func TestUnusableInputRepeatsTheLastUsableOne(t *testing.T) {
+	var q inputs
+	q.add(in(1, 1), 0)
+	uses(&q, 1)
+	q.add(in(2, 2), 1)
+	var got []uint64
+	q.take(2, func(s sample, repeated bool) bool {
+		if s.seq == 2 {
+			return false
+		}
+		got = append(got, s.seq)
+		return true
+	})
+	if !slices.Equal(got, []uint64{1}) {
+		t.Errorf("used %v, want the first one again", got)
+	}
+	q.take(3, func(sample, bool) bool { return false })
+	expect(t, uses(&q, 4))
+}
+
+// TestInputQueueHoldsItsPromises plays random arrivals against the rules.
+func TestInputQueueHoldsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var q inputs
+		latched, seq := uint64(100), uint64(0)
+		lastSeq := map[uint16]uint64{}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			for range rapid.IntRange(0, 5).Draw(t, "arrivals") {
+				seq += uint64(rapid.IntRange(0, 2).Draw(t, "seq"))
+				s := sample{tick: uint64(int(latched) + rapid.IntRange(-3, MaxTicksAhead+3).Draw(t, "tick")), seq: seq,
+					kind: uint16(rapid.IntRange(2, 5).Draw(t, "kind")), payload: []byte{1}}
+				v := q.add(s, latched)
+				if v == taken && (s.tick <= latched || s.tick > latched+MaxTicksAhead) {
+					t.Fatalf("took an input for tick %d at %d", s.tick, latched)
+				}
+			}
+			if len(q.waiting) > maxSamples {
+				t.Fatalf("%d inputs wait", len(q.waiting))
+			}
+			if !slices.IsSortedFunc(q.waiting, func(a, b sample) int { return int(int64(a.tick) - int64(b.tick)) }) {
+				t.Fatal("not in the order of ticks")
+			}
+			latched++
+			used := map[uint16]int{}
+			q.take(latched, func(s sample, repeated bool) bool {
+				used[s.kind]++
+				if !repeated && s.tick != latched {
+					t.Fatalf("tick %d used an input for %d as its own", latched, s.tick)
+				}
+				lastSeq[s.kind] = s.seq
+				return true
+			})
+			for kind, n := range used {
+				if n > 1 {
+					t.Fatalf("tick %d used kind %d %d times", latched, kind, n)
+				}
+			}
+			for kind := range lastSeq {
+				if used[kind] != 1 {
+					t.Fatalf("tick %d has no input of kind %d, which came before", latched, kind)
+				}
+			}
+		}
+	})
+}
