@@ -55,30 +55,50 @@ func (g *Grid[T]) Nearest(x, y, radius float64, accept func(*Item[T]) bool) *Ite
 		return nil
 	}
 	s := search[T]{x: x, y: y, within: float64(radius * radius), accept: accept}
-	col, row := g.col(x), g.row(y)
-	rings := max(col, g.cols-1-col, row, g.rows-1-row)
-	for ring := 0; ring <= rings; ring++ {
-		if away := g.gap(x, y, col, row, ring); float64(away*away) > s.within {
-			break
+	c0, c1, r0, r1 := g.col(x-radius), g.col(x+radius), g.row(y-radius), g.row(y+radius)
+	if few := 32; g.atMost(few, c0, c1, r0, r1) {
+		for r := r0; r <= r1; r++ {
+			g.look(&s, r, c0, c1)
 		}
-		top, bottom, left, right := row-ring, row+ring, col-ring, col+ring
-		for r := max(top, 0); r <= min(bottom, g.rows-1); r++ {
-			if r == top || r == bottom {
-				g.look(&s, r, max(left, 0), min(right, g.cols-1))
-				continue
-			}
-			if left >= 0 {
-				g.look(&s, r, left, left)
-			}
-			if right < g.cols {
-				g.look(&s, r, right, right)
-			}
-		}
+	} else {
+		g.spiral(&s)
 	}
 	if !s.found {
 		return nil
 	}
 	return &g.sorted[s.best]
+}
+
+// atMost reports whether a box of cells holds no more than n items.
+func (g *Grid[T]) atMost(n, c0, c1, r0, r1 int) bool {
+	for r := r0; r <= r1 && n >= 0; r++ {
+		n -= int(g.start[r*g.cols+c1+1] - g.start[r*g.cols+c0])
+	}
+	return n >= 0
+}
+
+// spiral looks ring by ring around the point, until no farther ring can hold anything nearer.
+func (g *Grid[T]) spiral(s *search[T]) {
+	col, row := g.col(s.x), g.row(s.y)
+	rings := max(col, g.cols-1-col, row, g.rows-1-row)
+	for ring := 0; ring <= rings; ring++ {
+		if away := g.gap(s.x, s.y, col, row, ring); float64(away*away) > s.within {
+			return
+		}
+		top, bottom, left, right := row-ring, row+ring, col-ring, col+ring
+		for r := max(top, 0); r <= min(bottom, g.rows-1); r++ {
+			if r == top || r == bottom {
+				g.look(s, r, max(left, 0), min(right, g.cols-1))
+				continue
+			}
+			if left >= 0 {
+				g.look(s, r, left, left)
+			}
+			if right < g.cols {
+				g.look(s, r, right, right)
+			}
+		}
+	}
 }
 
 // gap is a lower bound of the distance from (x, y) to any item of a ring of cells around (col, row): items outside of
