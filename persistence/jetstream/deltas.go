@@ -158,7 +158,7 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 			yield(persistence.Delta{}, err)
 			return
 		}
-		for m, err := range scan(ctx, d.stream, from, i.State.LastSeq, false) {
+		for m, err := range scan(ctx, d.conn, d.stream, from, i.State.LastSeq) {
 			var delta persistence.Delta
 			if err == nil {
 				delta, err = persistence.DecodeDelta(m.body)

@@ -45,7 +45,8 @@
 // connection. Whoever connects to the loopback port without a password may
 // look (stream ls, info, view, get, object and key-value reads) and change
 // nothing. A user and password open the port for other nodes (`wind infra`).
-// The port is not a wall against a hostile local user: the server delivers a
-// reader's replies wherever he asks for them, a shard's subject included. The
-// fence notices such a message and the shard stops; nothing is overwritten.
+// That keeps tools from doing harm. It is no wall against a hostile local user:
+// the server sends an answer wherever the request asks for it, a shard's subject
+// included (`nats pub '$JS.API.INFO' x --reply wind.…`). The fence notices such
+// a message and the shard stops; nothing is overwritten.
 package jetstream

@@ -175,7 +175,7 @@ func (l *Log) Get(ctx context.Context, seq persistence.Seq) (persistence.Message
 func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
 		next, tick := from, uint64(0)
-		for m, err := range scan(ctx, l.stream, uint64(from), uint64(to), false) {
+		for m, err := range scan(ctx, l.conn, l.stream, uint64(from), uint64(to)) {
 			var r persistence.Message
 			if err == nil {
 				r, err = message(m.seq, m.header.Get, m.body)
@@ -220,7 +220,7 @@ func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
 // ends, an error or the caller's break. A standby reads so.
 func (l *Log) Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
-		for m, err := range scan(ctx, l.stream, uint64(from), 1<<63, true) {
+		for m, err := range follow(ctx, l.conn, l.stream, uint64(from)) {
 			var r persistence.Message
 			if err == nil {
 				r, err = message(m.seq, m.header.Get, m.body)

@@ -206,7 +206,7 @@ func TestFollowWaitsForWhatComes(t *testing.T) {
 			w.commit(t, s)
 		}
 		if want == 8 {
-			time.Sleep(fullPatience + 200*time.Millisecond) // longer than a reader waits before it asks
+			time.Sleep(patience + 200*time.Millisecond) // longer than a reader waits before it asks
 		}
 		select {
 		case got := <-seen:

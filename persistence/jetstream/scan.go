@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,159 +14,143 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-const (
-	// pullBytes bounds what a pull asks for. Bounded by count, a pull of large
-	// messages overflows the connection and stalls. No message is larger.
-	pullBytes = 16 << 20
-	// A read that gets nothing for this long asks the stream's leader whether the
-	// next message exists at all: JetStream skips one that it cannot read without
-	// a word. Where the message exists and was only slow, the read grows patient.
-	firstPatience = 250 * time.Millisecond
-	fullPatience  = 2 * time.Second
-)
+// patience is how long a read waits for the server to say anything before it
+// asks the stream's leader whether the next message exists at all.
+const patience = 2 * time.Second
 
 // stored is a message out of a stream.
 type stored struct {
-	seq     uint64
-	subject string
-	header  nats.Header
-	body    []byte
+	seq    uint64
+	header nats.Header
+	body   []byte
+}
+
+// scanner reads a stream in order and finds what is missing: JetStream skips a
+// message that it cannot read without a word.
+type scanner struct {
+	nc     *nats.Conn
+	stream jetstream.Stream
+	wait   bool // for messages that do not exist yet
+	next   uint64
+	to     uint64
+	yield  func(stored, error) bool
+	ended  bool // by who reads
 }
 
 // scan yields the messages from to to of a stream, in order and without a gap:
-// where one is missing it yields an error that wraps persistence.ErrGap. With
-// wait, messages that do not exist yet are waited for.
-func scan(ctx context.Context, s jetstream.Stream, from, to uint64, wait bool) iter.Seq2[stored, error] {
-	return func(consume func(stored, error) bool) {
-		next, beyond, stopped := max(from, 1), false, false
-		yield := func(m stored, err error) bool {
-			stopped = !consume(m, err)
-			return !stopped
+// where one is missing it yields an error that wraps persistence.ErrGap.
+func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64) iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
+		s := &scanner{nc: c.nc, stream: stream, next: max(from, 1), to: to, yield: yield}
+		i, err := stream.Info(ctx)
+		if err != nil {
+			yield(stored{}, s.failed(err))
+			return
 		}
-		if !wait {
-			i, err := s.Info(ctx)
-			if err != nil {
-				yield(stored{}, fmt.Errorf("jetstream: cannot read the state of %s: %w", s.CachedInfo().Config.Name, err))
-				return
-			}
-			if next <= to && (i.State.LastSeq < next || i.State.FirstSeq > next) {
-				yield(stored{}, gap(s, next))
-				return
-			}
-			if i.State.LastSeq < to {
-				beyond, to = true, i.State.LastSeq
-			}
+		s.to = min(to, i.State.LastSeq)
+		if s.next <= to && i.State.FirstSeq > s.next {
+			s.to = s.next - 1 // purged, or gone: no need to read on
 		}
-		patience := firstPatience
-		if wait {
-			patience = fullPatience
-		}
-		for tries := 0; next <= to && !stopped; tries++ {
-			before := next
-			err := scanOnce(ctx, s, &next, to, wait, patience, yield)
-			patience = min(2*patience, fullPatience)
-			if next > before {
-				tries = 0
-			}
-			if err != nil && !stopped && (errors.Is(err, persistence.ErrGap) || ctx.Err() != nil || tries >= 3) {
-				yield(stored{}, err)
-				return
-			}
-		}
-		if beyond && !stopped {
-			yield(stored{}, gap(s, next))
+		s.run(ctx)
+		if !s.ended && s.next <= to {
+			yield(stored{}, s.gap())
 		}
 	}
 }
 
-// scanOnce reads with one consumer until it is done, broken or stalled, or
-// yield has enough. An error that is no gap is worth another try from *next.
-func scanOnce(ctx context.Context, s jetstream.Stream, next *uint64, to uint64, wait bool, patience time.Duration, yield func(stored, error) bool) error {
-	name := s.CachedInfo().Config.Name
-	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
-		InactiveThreshold: time.Minute, MemoryStorage: true, Replicas: 1,
-	})
-	if err != nil {
-		return fmt.Errorf("jetstream: cannot read %s: %w", name, err)
+// follow yields the messages from from on and waits for those to come.
+func follow(ctx context.Context, c *Conn, stream jetstream.Stream, from uint64) iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
+		s := &scanner{nc: c.nc, stream: stream, wait: true, next: max(from, 1), to: math.MaxUint64 - 1, yield: yield}
+		s.run(ctx)
 	}
-	defer dropConsumer(s, consumer.CachedInfo().Name)
-	messages, err := consumer.Messages(jetstream.PullMaxBytes(pullBytes))
-	if err != nil {
-		return fmt.Errorf("jetstream: cannot read %s: %w", name, err)
-	}
-	defer messages.Stop()
-	for *next <= to {
-		m, err := nextMessage(ctx, messages, patience)
-		if errors.Is(err, nats.ErrTimeout) {
-			return stalled(ctx, s, next, wait, yield)
+}
+
+// run reads until s.to is reached or something was yielded that ends it. What
+// breaks a reader (a reconnect, a consumer that is gone with its server) is
+// tried again from where it broke.
+func (s *scanner) run(ctx context.Context) {
+	for tries := 0; s.next <= s.to && !s.ended; tries++ {
+		before := s.next
+		err := s.read(ctx)
+		if s.next > before {
+			tries = 0
 		}
-		if err != nil {
-			return fmt.Errorf("jetstream: cannot read message %d of %s: %w", *next, name, err)
-		}
-		if m.seq < *next {
+		if err == nil || s.ended {
 			continue
 		}
-		if m.seq > *next {
-			return gap(s, *next)
+		if errors.Is(err, persistence.ErrGap) || ctx.Err() != nil || tries >= 3 {
+			s.ended = true
+			s.yield(stored{}, err)
+			return
 		}
-		*next++
-		if !yield(m, nil) {
-			return nil
+		select {
+		case <-time.After(time.Duration(tries) * 200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// read reads with one consumer until it is done, broken or dry.
+func (s *scanner) read(ctx context.Context) error {
+	p, err := newPuller(ctx, s.nc, s.stream, s.next, s.wait)
+	if err != nil {
+		return s.failed(err)
+	}
+	defer p.close()
+	for s.next <= s.to && !s.ended {
+		m, err := p.next(ctx, s.to-s.next+1, patience)
+		if errors.Is(err, errSilence) || errors.Is(err, errExhausted) {
+			return s.ask(ctx)
+		}
+		if err != nil {
+			return s.failed(err)
+		}
+		seq, err := streamSequence(m)
+		if err != nil {
+			return s.failed(err)
+		}
+		if seq > s.next {
+			return s.gap()
+		}
+		if seq == s.next {
+			s.give(stored{seq: seq, header: m.Header, body: m.Data})
 		}
 	}
 	return nil
 }
 
-// nextMessage waits for a message, at most as long as patience lasts.
-func nextMessage(ctx context.Context, messages jetstream.MessagesContext, patience time.Duration) (stored, error) {
-	waiting, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	m, err := messages.Next(jetstream.NextContext(waiting))
-	if err != nil {
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			err = nats.ErrTimeout
-		}
-		return stored{}, err
-	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return stored{}, err
-	}
-	return stored{seq: meta.Sequence.Stream, subject: m.Subject(), header: m.Headers(), body: m.Data()}, nil
+func (s *scanner) give(m stored) {
+	s.next++
+	s.ended = !s.yield(m, nil)
 }
 
-// stalled asks the leader for the message that does not come. One that exists
-// is yielded, so that a slow consumer only slows.
-func stalled(ctx context.Context, s jetstream.Stream, next *uint64, wait bool, yield func(stored, error) bool) error {
-	r, err := s.GetMsg(ctx, *next)
+// ask asks the leader for the message that does not come. One that exists is
+// given out, so that a slow consumer only slows.
+func (s *scanner) ask(ctx context.Context) error {
+	r, err := s.stream.GetMsg(ctx, s.next)
 	if err == nil {
-		*next++
-		yield(stored{seq: r.Sequence, subject: r.Subject, header: r.Header, body: r.Data}, nil)
+		s.give(stored{seq: r.Sequence, header: r.Header, body: r.Data})
 		return nil
 	}
 	if !isMissing(err) {
-		return fmt.Errorf("jetstream: cannot read message %d of %s: %w", *next, s.CachedInfo().Config.Name, err)
+		return s.failed(err)
 	}
-	if wait {
-		if i, err := s.Info(ctx); err != nil || i.State.LastSeq < *next {
+	if s.wait {
+		if i, err := s.stream.Info(ctx); err != nil || i.State.LastSeq < s.next {
 			return err
 		}
-		// It may have come between the two questions.
-		if _, err := s.GetMsg(ctx, *next); !isMissing(err) {
-			return err
+		if _, err := s.stream.GetMsg(ctx, s.next); !isMissing(err) {
+			return err // it came between the two questions
 		}
 	}
-	return gap(s, *next)
+	return s.gap()
 }
 
-func gap(s jetstream.Stream, seq uint64) error {
-	return fmt.Errorf("%w: %s does not hold message %d", persistence.ErrGap, s.CachedInfo().Config.Name, seq)
+func (s *scanner) failed(err error) error {
+	return fmt.Errorf("jetstream: cannot read message %d of %s: %w", s.next, s.stream.CachedInfo().Config.Name, err)
 }
 
-// dropConsumer removes a reader's trace; the server would by itself after a minute.
-func dropConsumer(s jetstream.Stream, name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.DeleteConsumer(ctx, name)
+func (s *scanner) gap() error {
+	return fmt.Errorf("%w: %s does not hold message %d", persistence.ErrGap, s.stream.CachedInfo().Config.Name, s.next)
 }

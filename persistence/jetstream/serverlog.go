@@ -52,8 +52,16 @@ func (l *serverLog) Warnf(format string, v ...any) {
 	}
 }
 
-// Errorf implements server.Logger.
-func (l *serverLog) Errorf(format string, v ...any) { l.out.Error(fmt.Sprintf(format, v...)) }
+// Errorf implements server.Logger. What a reader may not do is his error, and
+// he is told.
+func (l *serverLog) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, " Violation - ") {
+		l.out.Debug(text)
+		return
+	}
+	l.out.Error(text)
+}
 
 // Debugf implements server.Logger.
 func (l *serverLog) Debugf(format string, v ...any) { l.out.Debug(fmt.Sprintf(format, v...)) }

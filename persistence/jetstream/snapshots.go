@@ -3,11 +3,17 @@ package jetstream
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ferris1/wind/persistence"
@@ -19,6 +25,9 @@ const (
 	metaTick    = "wind-tick"
 )
 
+// chunkBytes is the size of an object's messages, that of NATS's own tools.
+const chunkBytes = 128 << 10
+
 // keepSnapshots is what Prune leaves at least: the newest, and an older one
 // should it turn out to be damaged.
 const keepSnapshots = 2
@@ -26,6 +35,7 @@ const keepSnapshots = 2
 // Snapshots are the snapshots of one shard in its cluster's object store. The
 // methods may be called concurrently.
 type Snapshots struct {
+	js    jetstream.JetStream
 	store jetstream.ObjectStore // nil where a copy has none
 	ref   Ref
 }
@@ -46,7 +56,7 @@ func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot open the object store %s: %w", bucket, err)
 	}
-	return &Snapshots{store: store, ref: ref}, nil
+	return &Snapshots{js: c.js, store: store, ref: ref}, nil
 }
 
 // Put stores s, reads it back and verifies that it is the same. A name that
@@ -62,8 +72,8 @@ func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot) error {
 	}
 	name := snap.Name()
 	if _, err := s.store.GetInfo(ctx, name); isMissing(err) {
-		_, err := s.store.Put(ctx, jetstream.ObjectMeta{Name: name, Metadata: map[string]string{
-			metaLineage: snap.Lineage, metaTick: strconv.FormatUint(snap.Tick, 10)}}, bytes.NewReader(body))
+		err = s.write(ctx, jetstream.ObjectMeta{Name: name, Description: fmt.Sprintf("tick %d of shard %s", snap.Tick, snap.Shard),
+			Metadata: map[string]string{metaLineage: snap.Lineage, metaTick: strconv.FormatUint(snap.Tick, 10)}}, body)
 		if err != nil {
 			return putError(name, err)
 		}
@@ -78,6 +88,51 @@ func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot) error {
 		return &persistence.CorruptError{What: "snapshot", Seq: snap.Seq, Tick: snap.Tick, Reason: "what was read back of " + name + " is not what was written"}
 	}
 	return nil
+}
+
+// write stores an object in the layout of NATS's object stores (ADR-20): its
+// chunks, then the message that names it, which the server takes only while no
+// other one does. ObjectStore.Put would do for the layout, but it replaces what
+// has the name, and nats.go 1.55.0 can leave a goroutine behind in it.
+func (s *Snapshots) write(ctx context.Context, meta jetstream.ObjectMeta, body []byte) error {
+	bucket, id := snapshotBucket(s.ref.Cluster), rand.Text()
+	meta.Opts = &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}
+	sum := sha256.Sum256(body)
+	info := jetstream.ObjectInfo{ObjectMeta: meta, Bucket: bucket, NUID: id, Size: uint64(len(body)), Digest: "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])}
+	for chunk := range slices.Chunk(body, chunkBytes) {
+		if _, err := s.js.Publish(ctx, objectSubject(bucket, "C", id), chunk); err != nil {
+			return errors.Join(err, s.discard(id))
+		}
+		info.Chunks++
+	}
+	m := nats.NewMsg(objectSubject(bucket, "M", base64.URLEncoding.EncodeToString([]byte(meta.Name))))
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	var err error
+	if m.Data, err = json.Marshal(info); err != nil {
+		return err
+	}
+	_, err = s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(0))
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == codeWrongLastSequence {
+		return s.discard(id) // somebody stored it meanwhile: reading back tells whether it is the same
+	}
+	return err
+}
+
+// discard removes the chunks of an object that got no name.
+func (s *Snapshots) discard(id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	bucket := snapshotBucket(s.ref.Cluster)
+	stream, err := s.js.Stream(ctx, objectPrefix+bucket)
+	if err != nil {
+		return err
+	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(objectSubject(bucket, "C", id)))
+}
+
+func objectSubject(bucket, kind, token string) string {
+	return "$O." + bucket + "." + kind + "." + token
 }
 
 func putError(name string, err error) error {
