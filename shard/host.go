@@ -139,17 +139,8 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 // handed over), or until it may not: ErrFenced, ErrLeaseLost, ErrHalted, ErrHistoryLost, ErrRefused,
 // ErrFull, each with what happened. Its goroutines are gone when it returns.
 func (h *Host) Run(ctx context.Context) error {
-	h.origin = time.Now()
-	h.hold, h.drop = context.WithCancel(context.WithoutCancel(ctx))
-	h.timer = time.NewTimer(time.Hour)
-	defer func() {
-		h.drop()
-		h.records.close()
-		h.deltas.close()
-		h.timer.Stop()
-		h.work.Wait()
-	}()
-	h.send(ctx, Event{Kind: EventStart})
+	h.start(ctx)
+	defer h.finish()
 	h.become(ctx)
 	if !h.stopped {
 		h.serve(ctx)
@@ -160,6 +151,23 @@ func (h *Host) Run(ctx context.Context) error {
 		h.log.Error("the shard is no longer run here", "reason", h.reason)
 	}
 	return h.reason
+}
+
+// start begins the protocol.
+func (h *Host) start(ctx context.Context) {
+	h.origin = time.Now()
+	h.hold, h.drop = context.WithCancel(context.WithoutCancel(ctx))
+	h.timer = time.NewTimer(time.Hour)
+	h.send(ctx, Event{Kind: EventStart})
+}
+
+// finish ends the host's goroutines and waits for them.
+func (h *Host) finish() {
+	h.drop()
+	h.records.close()
+	h.deltas.close()
+	h.timer.Stop()
+	h.work.Wait()
 }
 
 // become drives the owner until it owns the shard or is over.

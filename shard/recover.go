@@ -42,7 +42,7 @@ func (o *Owner) rebase() {
 
 // bases returns the snapshots worth trying, best first. The newest means the least work. Where the
 // delta stream lags behind it, an older one from which we can re-simulate what the stream lacks
-// comes first, if that is not too far back.
+// comes first, if that is not too far back; an info with sequence 0 stands for genesis.
 func (o *Owner) bases() []persistence.SnapshotInfo {
 	var all []persistence.SnapshotInfo
 	for _, s := range o.evidence.snapshots {
@@ -50,16 +50,23 @@ func (o *Owner) bases() []persistence.SnapshotInfo {
 			all = append(all, s)
 		}
 	}
-	d := o.evidence.delta
-	if d == nil {
-		return all
+	if len(all) == 0 {
+		return nil
 	}
+	var known persistence.Seq
+	if d := o.evidence.delta; d != nil {
+		known = d.RecordSeq
+	}
+	reach := max(all[0].Seq, persistence.Seq(o.cfg.Rebuild)) - persistence.Seq(o.cfg.Rebuild)
 	for i, s := range all {
-		if s.Seq <= d.RecordSeq && s.Seq+persistence.Seq(o.cfg.Rebuild) >= all[0].Seq {
+		if s.Seq <= known && s.Seq >= reach {
 			copy(all[1:i+1], all[:i])
 			all[0] = s
-			break
+			return all
 		}
+	}
+	if reach == 0 {
+		return append([]persistence.SnapshotInfo{{Name: "genesis"}}, all...)
 	}
 	return all
 }
@@ -71,10 +78,15 @@ func (o *Owner) published() uint64 { return publishedThrough(o.evidence.delta) }
 func (o *Owner) tryBase() {
 	r := &o.rec
 	if len(r.bases) > 0 {
-		o.ask(Action{Kind: ActionGet, Seq: r.bases[0].Seq})
+		o.ask(Action{Kind: ActionGet, Seq: max(r.bases[0].Seq, 1)})
 		return
 	}
-	r.atBase = false
+	o.fromGenesis()
+}
+
+// fromGenesis rebuilds the world from the log's first record on.
+func (o *Owner) fromGenesis() {
+	o.rec.atBase = false
 	o.chain, o.schema = persistence.NewChain(o.cfg.Genesis.Lineage), nil
 	o.read()
 }
@@ -122,6 +134,14 @@ func (o *Owner) recover(ev Event) {
 // proveBase takes the record that a snapshot says it was taken at.
 func (o *Owner) proveBase(ev Event) {
 	base := o.rec.bases[0]
+	if base.Seq == 0 { // purged, or still there
+		if o.rec.bases = o.rec.bases[1:]; ev.Err != nil {
+			o.tryBase()
+		} else {
+			o.fromGenesis()
+		}
+		return
+	}
 	if ev.Err != nil {
 		o.badBase(ev.Err)
 		return

@@ -11,6 +11,8 @@ import (
 const (
 	ringSlots = 2048
 	ringBytes = 64 << 20
+	// Bodies kept for later use: what a steady shard and a batch of its publisher have in use.
+	spareBodies = 2 * publishBatch
 )
 
 // voidReason marks the gap that follows an accepted loss of history: unlike any other gap, its
@@ -22,7 +24,8 @@ const voidReason = "history was lost and the loss accepted: these ticks are void
 // becomes a gap. Safe for concurrent use.
 type ring struct {
 	mu    sync.Mutex
-	slots []persistence.Delta // their bodies' memory is used again
+	slots []persistence.Delta
+	spare [][]byte // bodies of dropped entries, used again; a few
 	head  int
 	count int
 	bytes int
@@ -40,7 +43,8 @@ func newRing(slots, bytes int) *ring {
 func (r *ring) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.head, r.count, r.bytes, r.gap = 0, 0, 0, persistence.Delta{}
+	r.remove(r.count)
+	r.gap = persistence.Delta{}
 }
 
 // add copies d, a delta or a gap, behind the others.
@@ -67,12 +71,16 @@ func (r *ring) fits(slots, bytes int) bool {
 }
 
 func (r *ring) put(d persistence.Delta) {
-	slot := &r.slots[(r.head+r.count)%len(r.slots)]
-	body := append(slot.Body[:0], d.Body...)
-	*slot = d
-	slot.Body = body
+	if d.Gap == nil {
+		var memory []byte
+		if n := len(r.spare); n > 0 {
+			memory, r.spare = r.spare[n-1], r.spare[:n-1]
+		}
+		d.Body = append(memory[:0], d.Body...)
+	}
+	r.slots[(r.head+r.count)%len(r.slots)] = d
 	r.count++
-	r.bytes += len(body)
+	r.bytes += len(d.Body)
 }
 
 // widen makes d part of the gap at the end.
@@ -112,8 +120,12 @@ func (r *ring) drop(n int) {
 
 func (r *ring) remove(n int) {
 	for range min(n, r.count) {
-		r.bytes -= len(r.slots[r.head].Body)
-		r.slots[r.head].Gap = nil
+		d := &r.slots[r.head]
+		r.bytes -= len(d.Body)
+		if d.Body != nil && len(r.spare) < spareBodies {
+			r.spare = append(r.spare, d.Body)
+		}
+		*d = persistence.Delta{}
 		r.head = (r.head + 1) % len(r.slots)
 		r.count--
 	}
