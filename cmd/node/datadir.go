@@ -1,0 +1,65 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrInUse is what OpenData returns for a folder that another process has open.
+var ErrInUse = errors.New("in use by another process")
+
+// Data is a data directory that this process alone has open: LOCK, nats (JetStream's store) and etcd.
+type Data struct {
+	Dir  string
+	lock *flock.Flock
+}
+
+// OpenData makes the folder when there is none and locks it until Close. A folder that holds other things than a
+// node's data is refused, so that a wrong --data never mixes them.
+func OpenData(dir string) (*Data, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be made: %w: name another with --data", dir, err)
+	}
+	if err := onlyOurs(dir); err != nil {
+		return nil, err
+	}
+	d := &Data{Dir: dir, lock: flock.New(filepath.Join(dir, "LOCK"))}
+	ok, err := d.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be locked: %w: name another with --data", dir, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("data directory %s is %w: stop that one, or name another with --data", dir, ErrInUse)
+	}
+	return d, nil
+}
+
+// NATS is the folder of JetStream's store.
+func (d *Data) NATS() string { return StoreDir(d.Dir) }
+
+// Etcd is the folder of etcd's store.
+func (d *Data) Etcd() string { return filepath.Join(d.Dir, "etcd") }
+
+// Close unlocks the folder.
+func (d *Data) Close() error { return d.lock.Unlock() }
+
+func onlyOurs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be read: %w", dir, err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "LOCK", "nats", "etcd":
+			return nil // one of ours is enough: a README beside it does no harm
+		}
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, entries[0].Name())
+	}
+	return nil
+}

@@ -1,0 +1,10 @@
+// Package node wires the parts of a node: the log, delta stream and snapshots (persistence/jetstream), leases
+// (shard/etcd), the tick loop (shard) and the clients (netcode). It is the only place where they meet; every verb and
+// every benchmark that needs a running node starts one here.
+//
+//	n, err := node.Start(ctx, node.Config{Game: game, Data: "./wind-data", UDP: "127.0.0.1:7777"})
+//	...
+//	err = n.Stop(ctx)   // commits the last tick, hands the shard over, closes everything
+//
+// A node uses the NATS and etcd servers that Config.NATS and Config.Etcd name, or embedded ones in Config.Data.
+package node

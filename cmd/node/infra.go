@@ -1,0 +1,118 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// Ports of the embedded servers when they are free; else any.
+const (
+	DefaultNATSPort = 4222
+	DefaultEtcdPort = 2379
+)
+
+// nodeUser is who other nodes are to the embedded NATS server; without credentials its clients may only look.
+const nodeUser = "node"
+
+// StoreDir is the folder of JetStream's store in a data directory.
+func StoreDir(data string) string { return filepath.Join(data, "nats") }
+
+// InfraConfig says where embedded servers store and listen.
+type InfraConfig struct {
+	Data     *Data
+	NATSPort int  // on the loopback; 0: 4222, or any when that is taken
+	EtcdPort int  // on the loopback; 0: 2379, or any when that is taken
+	Shared   bool // nodes of other processes may publish, with the credentials in NATSURL
+	Log      *slog.Logger
+}
+
+// Infra are NATS and etcd servers in this process.
+type Infra struct {
+	NATS *jetstream.Server
+	Etcd *etcd.Server
+	url  string
+}
+
+// StartInfra proves that the store is what it was, then starts both servers on it. A store that lost history is
+// refused and stays as it is.
+func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
+	if _, err := jetstream.CheckStore(ctx, c.Data.NATS()); err != nil {
+		return nil, err
+	}
+	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, Logger: c.Log}
+	if c.Shared {
+		password, err := nodePassword(c.Data.Dir)
+		if err != nil {
+			return nil, err
+		}
+		config.User, config.Password = nodeUser, password
+	}
+	i := &Infra{}
+	var err error
+	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
+		config.Port = port
+		return jetstream.StartServer(config)
+	}); err != nil {
+		return nil, err
+	}
+	if i.Etcd, err = onPort(c.EtcdPort, DefaultEtcdPort, etcd.ErrPortTaken, func(port int) (*etcd.Server, error) {
+		return etcd.StartServer(ctx, etcd.ServerConfig{Dir: c.Data.Etcd(), Port: port, Development: true, Logger: c.Log})
+	}); err != nil {
+		i.NATS.Close()
+		return nil, err
+	}
+	i.url = "nats://" + i.NATS.Addr()
+	if c.Shared {
+		i.url = fmt.Sprintf("nats://%s:%s@%s", nodeUser, config.Password, i.NATS.Addr())
+	}
+	return i, nil
+}
+
+// onPort starts on the given port, or, when none was given, on the usual one and, where that is taken, on any.
+func onPort[S any](given, usual int, taken error, start func(port int) (S, error)) (S, error) {
+	if given != 0 {
+		return start(given)
+	}
+	s, err := start(usual)
+	if errors.Is(err, taken) {
+		return start(0)
+	}
+	return s, err
+}
+
+// NATSURL is where the NATS server listens; when the servers are shared, with the credentials of a node.
+func (i *Infra) NATSURL() string { return i.url }
+
+// EtcdURL is where the etcd server listens.
+func (i *Infra) EtcdURL() string { return "http://" + strings.TrimPrefix(i.Etcd.Addr(), "http://") }
+
+// Close stops both servers.
+func (i *Infra) Close() error {
+	err := i.Etcd.Close()
+	i.NATS.Close()
+	return err
+}
+
+// nodePassword returns the password of the nodes, made once per data directory, so that their URL stays the same.
+func nodePassword(dir string) (string, error) {
+	path := filepath.Join(dir, "node-password")
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) > 0 {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("the nodes' password cannot be read: %w", err)
+	}
+	password := rand.Text()
+	return password, os.WriteFile(path, []byte(password+"\n"), 0o600)
+}

@@ -1,0 +1,23 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// listenError adds the way out to the error of a socket.
+func listenError(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: stop what uses the port, or name another one with --udp, --tcp or --http", err)
+	}
+	return err
+}
+
+func addrOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}

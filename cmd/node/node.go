@@ -1,0 +1,274 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// Config says what a node runs and where. Game and, for embedded servers, Data have no default.
+type Config struct {
+	Game    ecs.Game
+	Options []byte  // the game options that somebody gave, a JSON object; an existing shard must have been made with them
+	Seed    *uint64 // the seed that somebody gave; nil: 1 for a new shard
+
+	Cluster string // "" is dev
+	Shard   string // "" is main
+	ID      string // "" is <host name>-<process id>
+
+	Data string // folder of the embedded servers; not used when NATS and Etcd are both given
+	NATS string // URL; "" embeds a server in Data
+	Etcd string // URLs, comma-separated; "" embeds a server in Data
+
+	UDP, TCP, HTTP string        // addresses to listen on; "" for none
+	Lease          time.Duration // how long a silent owner keeps its shard; 0: 5 s
+	Replicas       int           // of new streams; 0: 1
+	Log            *slog.Logger
+}
+
+// Node is a running node. Its methods may be called concurrently.
+type Node struct {
+	config   Config
+	clients  *netcode.Server
+	mu       sync.Mutex // guards host
+	host     *shard.Host
+	http     *http.Server
+	closers  []func() error // in the order of opening
+	httpAddr string
+	infra    *Infra
+	cancel   context.CancelFunc
+	done     chan struct{}
+	err      error // of the host, once done is closed
+}
+
+// Start opens everything and begins to run, or to wait for, the shard. On an error nothing is left open. The node lives
+// until Stop; ctx bounds the start alone.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	n := &Node{config: c.withDefaults(), done: make(chan struct{})}
+	if err := n.start(ctx); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Cluster == "" {
+		c.Cluster = "dev"
+	}
+	if c.Shard == "" {
+		c.Shard = "main"
+	}
+	if c.ID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "node"
+		}
+		c.ID = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	if c.Lease == 0 {
+		c.Lease = 5 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (n *Node) start(ctx context.Context) error {
+	if err := n.listen(); err != nil {
+		return err
+	}
+	if err := n.embed(ctx); err != nil {
+		return err
+	}
+	conn, err := n.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return n.serve(ctx, conn)
+}
+
+// listen opens the clients' sockets first: a taken port is found before anything is written.
+func (n *Node) listen() (err error) {
+	c := n.config
+	n.clients, err = netcode.Listen(netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Logger: c.Log})
+	if err != nil {
+		return listenError(err)
+	}
+	n.onClose(n.clients.Close)
+	if c.HTTP == "" {
+		return nil
+	}
+	return n.listenHTTP(c.HTTP)
+}
+
+// embed starts the servers that were not named.
+func (n *Node) embed(ctx context.Context) error {
+	c := n.config
+	if c.NATS != "" && c.Etcd != "" {
+		return nil
+	}
+	if c.NATS != "" || c.Etcd != "" {
+		return errors.New("give both --nats and --etcd, or neither: the embedded servers come as a pair")
+	}
+	data, err := OpenData(c.Data)
+	if err != nil {
+		return err
+	}
+	n.onClose(data.Close)
+	if n.infra, err = StartInfra(ctx, InfraConfig{Data: data, Log: c.Log}); err != nil {
+		return err
+	}
+	n.onClose(n.infra.Close)
+	return nil
+}
+
+func (n *Node) connect(ctx context.Context) (conn *jetstream.Conn, err error) {
+	if n.infra != nil {
+		conn, err = n.infra.NATS.Connect(ctx)
+	} else {
+		conn, err = jetstream.Connect(ctx, jetstream.ConnectConfig{URL: n.config.NATS, Logger: n.config.Log})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: start it (wind infra), or name another with --nats", err)
+	}
+	n.onClose(func() error { conn.Close(); return nil })
+	return conn, nil
+}
+
+// serve joins the cluster and sets the shard's host going.
+func (n *Node) serve(ctx context.Context, conn *jetstream.Conn) error {
+	c := n.config
+	urls := strings.Split(c.Etcd, ",")
+	if n.infra != nil {
+		urls = []string{n.infra.EtcdURL()}
+	}
+	client, err := etcd.Dial(ctx, urls...)
+	if err != nil {
+		return fmt.Errorf("%w: start it (wind infra), or name another with --etcd", err)
+	}
+	n.onClose(client.Close)
+	build := Build(c.Game)
+	member, err := etcd.Join(ctx, client, etcd.NodeConfig{Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: build, Logger: c.Log,
+		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()}})
+	if err != nil {
+		return err
+	}
+	n.onClose(func() error { return leave(member) })
+	ownership, err := member.Shard(c.Shard)
+	if err != nil {
+		return err
+	}
+	if err := n.inherit(ctx, ownership); err != nil {
+		return err
+	}
+	store, err := openStorage(ctx, conn, ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas})
+	if err != nil {
+		return err
+	}
+	n.onClose(func() error { store.Close(); return nil })
+	host := shard.HostConfig{
+		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: build,
+		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.clients, Ownership: ownership, Lease: member, Logger: c.Log,
+	}
+	if c.Seed != nil {
+		host.Config.Seed = *c.Seed
+	}
+	h, err := shard.New(host)
+	if err != nil {
+		return err
+	}
+	n.run(h)
+	return nil
+}
+
+// inherit takes the owner key of a process that is gone: this one has the data directory with both servers to itself, so
+// whoever owned the shard died without giving it up, and there is no lease to wait for.
+func (n *Node) inherit(ctx context.Context, s *etcd.Shard) error {
+	if n.infra == nil {
+		return nil
+	}
+	standing, err := s.Read(ctx)
+	if err != nil || standing.Owner == "" {
+		return err
+	}
+	_, err = s.TakeOver(ctx, standing)
+	return err
+}
+
+// leave gives the lease back within a bounded time, so that nobody waits for its end.
+func leave(member *etcd.Node) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	return member.Close(ctx)
+}
+
+// run lets the host run until Stop.
+func (n *Node) run(h *shard.Host) {
+	n.mu.Lock()
+	n.host = h
+	n.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	go func() {
+		defer close(n.done)
+		n.err = h.Run(ctx)
+	}()
+}
+
+// Done is closed when the node no longer runs its shard: it was stopped, fenced, or lost its lease.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err says why, once Done is closed; nil after Stop.
+func (n *Node) Err() error {
+	<-n.done
+	return n.err
+}
+
+// Stop commits what is under way, hands the shard over and closes everything.
+func (n *Node) Stop() error {
+	n.cancel()
+	<-n.done
+	return errors.Join(n.err, n.close())
+}
+
+// Game is what the node runs.
+func (n *Node) Game() ecs.Game { return n.config.Game }
+
+// ID is the node's name in the cluster.
+func (n *Node) ID() string { return n.config.ID }
+
+// Infra are the embedded servers, nil when others were named.
+func (n *Node) Infra() *Infra { return n.infra }
+
+// UDPAddr is where clients connect over UDP, "" when they cannot.
+func (n *Node) UDPAddr() string { return addrOf(n.clients.UDPAddr()) }
+
+// TCPAddr is where clients connect over TCP, "" when they cannot.
+func (n *Node) TCPAddr() string { return addrOf(n.clients.TCPAddr()) }
+
+// HTTPAddr is where /healthz and /metrics are, "" when they are nowhere.
+func (n *Node) HTTPAddr() string { return n.httpAddr }
+
+func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
+
+// close closes what is open, the newest first.
+func (n *Node) close() (err error) {
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.closers[i]())
+	}
+	n.closers = nil
+	return err
+}

@@ -1,0 +1,83 @@
+package node
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/shard"
+)
+
+// Stats is what a node tells of its shard and of its clients.
+type Stats struct {
+	Host    shard.Stats
+	Clients netcode.Stats
+}
+
+// Stats may be called at any time; before the host runs, its part is empty.
+func (n *Node) Stats() Stats {
+	s := Stats{Clients: n.clients.Stats()}
+	n.mu.Lock()
+	host := n.host
+	n.mu.Unlock()
+	if host != nil {
+		s.Host = host.Stats()
+	}
+	return s
+}
+
+// metric is one figure of Stats for Prometheus.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(*Stats) float64
+}
+
+// collector reads Stats when it is asked, so that a tick pays nothing for metrics.
+type collector struct {
+	node    *Node
+	metrics []metric
+}
+
+func newCollector(n *Node) *collector {
+	c := &collector{node: n}
+	labels := prometheus.Labels{"cluster": n.config.Cluster, "shard": n.config.Shard}
+	add := func(kind prometheus.ValueType, name, help string, read func(*Stats) float64) {
+		c.metrics = append(c.metrics, metric{prometheus.NewDesc(name, help, nil, labels), kind, read})
+	}
+	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
+	add(gauge, "wind_tick", "Tick of the world.", func(s *Stats) float64 { return float64(s.Host.Tick) })
+	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
+	add(counter, "wind_ticks_committed_total", "Ticks that the log acknowledged.", func(s *Stats) float64 { return float64(s.Host.Committed) })
+	add(gauge, "wind_tick_debt", "Ticks that are overdue.", func(s *Stats) float64 { return float64(s.Host.Debt) })
+	add(gauge, "wind_tick_p99_seconds", "99th percentile of a tick's work, commit excluded.", func(s *Stats) float64 { return s.Host.TickMS.P99 / 1000 })
+	add(gauge, "wind_commit_p99_seconds", "99th percentile of a commit.", func(s *Stats) float64 { return s.Host.CommitMS.P99 / 1000 })
+	add(gauge, "wind_epoch", "Generation of the shard's ownership.", func(s *Stats) float64 { return float64(s.Host.Epoch) })
+	add(gauge, "wind_log_last_sequence", "Last sequence of the log.", func(s *Stats) float64 { return float64(s.Host.LastSeq) })
+	add(gauge, "wind_entities", "Entities of the world.", func(s *Stats) float64 { return float64(s.Host.Entities) })
+	add(gauge, "wind_deltas_waiting", "Committed deltas that wait to be published.", func(s *Stats) float64 { return float64(s.Host.DeltasWaiting) })
+	add(counter, "wind_deltas_lost_total", "Ticks whose delta became a gap message.", func(s *Stats) float64 { return float64(s.Host.DeltasLost) })
+	add(counter, "wind_snapshots_total", "Snapshots stored and verified.", func(s *Stats) float64 { return float64(s.Host.Snapshots) })
+	add(gauge, "wind_clients", "Connections with a session.", func(s *Stats) float64 { return float64(s.Clients.Clients) })
+	add(gauge, "wind_sessions", "Sessions of the world, parked ones included.", func(s *Stats) float64 { return float64(s.Clients.Sessions) })
+	add(counter, "wind_inputs_total", "Input samples that arrived.", func(s *Stats) float64 { return float64(s.Clients.Inputs) })
+	add(counter, "wind_inputs_late_total", "Input samples that came after the latch of their tick.", func(s *Stats) float64 { return float64(s.Clients.InputsLate) })
+	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Clients.BytesIn) })
+	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Clients.BytesOut) })
+	add(counter, "wind_sessions_refused_total", "Connections that were not let in.", func(s *Stats) float64 { return float64(s.Clients.SessionsRefused) })
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		out <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := c.node.Stats()
+	for _, m := range c.metrics {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(&s))
+	}
+}

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// openStorage opens a shard's streams. A shard that nobody ever owned gets a lineage, which all nodes agree on in etcd,
+// and new streams; one that somebody owned must have its log still: a log that is gone is lost history, never a new start.
+func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string, o jetstream.Options) (*jetstream.Shard, error) {
+	standing, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lineage := standing.Lineage
+	if lineage == "" {
+		if lineage, err = firstLineage(ctx, conn, s, cluster, name); err != nil {
+			return nil, err
+		}
+	}
+	st, err := jetstream.Open(ctx, conn, cluster, name, lineage, o)
+	if !errors.Is(err, persistence.ErrNotFound) {
+		return st, err
+	}
+	if standing.Epoch > 0 {
+		return nil, fmt.Errorf("%w: shard %s was owned before (epoch %d) and its log is gone: restore the log, or name a new shard with --shard",
+			shard.ErrHistoryLost, name, standing.Epoch)
+	}
+	return jetstream.Create(ctx, conn, cluster, name, lineage, o)
+}
+
+// firstLineage proposes a lineage for a shard that etcd does not know: that of a log which is there already (an import,
+// or an etcd that lost its data), else a new one. What etcd answers is what every node uses.
+func firstLineage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string) (string, error) {
+	refs, err := jetstream.Streams(ctx, conn, cluster)
+	if err != nil {
+		return "", err
+	}
+	proposed := uuid.NewString()
+	for _, r := range refs {
+		if r.Shard == name {
+			proposed = r.Lineage
+		}
+	}
+	return s.AgreeLineage(ctx, proposed)
+}
