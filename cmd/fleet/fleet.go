@@ -1,0 +1,130 @@
+// Package fleet runs many clients that play a game, for `dev --bots`, `bots`, tests and benchmarks. They are clients
+// like any other: they connect over UDP or TCP, resume after a drop, and know of the world what they are sent.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/netcode/client"
+)
+
+// Config says how many clients play, and where.
+type Config struct {
+	Addrs     []string // host:port of the nodes that may serve the shard; one at least
+	Transport client.Transport
+	Shard     string
+	Count     int
+	Prefix    string // of the identities: <prefix>-<number>
+	Seed      uint64 // of the bots: number i gets Seed+i
+	NewBot    func(seed uint64) client.Bot
+	Trace     *Trace        // nil: nobody writes down what is seen
+	Ramp      time.Duration // pause between two connects; 0: 5 ms
+	Logger    *slog.Logger  // nil: silent
+}
+
+// Stats is what the fleet has done and seen so far, all clients together.
+type Stats struct {
+	Clients   int     `json:"clients"`
+	Inputs    uint64  `json:"inputs"`
+	Commands  uint64  `json:"commands"`
+	Replies   uint64  `json:"replies"`
+	Updates   uint64  `json:"updates"`
+	BytesIn   uint64  `json:"bytes_in"`
+	BytesOut  uint64  `json:"bytes_out"`
+	Drops     uint64  `json:"drops"`
+	Resumes   uint64  `json:"resumes"`
+	Rejoins   uint64  `json:"rejoins"`
+	LastTick  uint64  `json:"last_tick"`
+	RTTMillis float64 `json:"rtt_ms"` // mean of the clients
+}
+
+// Fleet is running clients. Its methods may be called concurrently.
+type Fleet struct {
+	mu      sync.Mutex
+	clients []*client.Client
+}
+
+// Start connects all clients and returns when each is in the world. On an error none is left.
+func Start(ctx context.Context, c Config) (*Fleet, error) {
+	if len(c.Addrs) == 0 {
+		return nil, errors.New("fleet: no address to connect to")
+	}
+	if c.Ramp == 0 {
+		c.Ramp = 5 * time.Millisecond
+	}
+	f := &Fleet{}
+	var group sync.WaitGroup
+	errs := make([]error, c.Count)
+	for i := range c.Count {
+		group.Go(func() { errs[i] = f.join(ctx, c, i) })
+		select {
+		case <-ctx.Done():
+		case <-time.After(c.Ramp):
+		}
+	}
+	group.Wait()
+	for i, err := range errs {
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("bot %d of %d cannot join at %s: %w", i+1, c.Count, c.Addrs[0], err)
+		}
+	}
+	return f, nil
+}
+
+func (f *Fleet) join(ctx context.Context, c Config, i int) error {
+	config := client.Config{
+		Addr: c.Addrs[i%len(c.Addrs)], More: c.Addrs, Transport: c.Transport, Shard: c.Shard,
+		Identity: fmt.Sprintf("%s-%d", c.Prefix, i), Bot: c.NewBot(c.Seed + uint64(i)), Logger: c.Logger,
+	}
+	if c.Trace != nil {
+		config.OnUpdate = func(u client.Update) { c.Trace.saw(i, u) }
+	}
+	cl, err := client.Dial(ctx, config)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.clients = append(f.clients, cl)
+	return nil
+}
+
+// Stats sums up.
+func (f *Fleet) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Stats{Clients: len(f.clients)}
+	for _, c := range f.clients {
+		x := c.Stats()
+		s.Inputs += x.Inputs
+		s.Commands += x.Commands
+		s.Replies += x.Replies
+		s.Updates += x.Updates
+		s.BytesIn += x.BytesIn
+		s.BytesOut += x.BytesOut
+		s.Drops += x.Drops
+		s.Resumes += x.Resumes
+		s.Rejoins += x.Rejoins
+		s.LastTick = max(s.LastTick, x.LastTick)
+		s.RTTMillis += float64(x.RTT.Microseconds()) / 1000 / float64(len(f.clients))
+	}
+	return s
+}
+
+// Close takes every client out of the world and waits until all have ended.
+func (f *Fleet) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var group sync.WaitGroup
+	for _, c := range f.clients {
+		group.Go(func() { c.Close() })
+	}
+	group.Wait()
+	f.clients = nil
+}
