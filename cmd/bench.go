@@ -1,0 +1,75 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/bench"
+)
+
+func (a *app) bench() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "bench",
+		Short:   "Tick and log benchmarks: ratios inside one run",
+		Long:    "Each benchmark measures Wind and what it stands on in turns, in one run, and compares them as ratios: absolute times on a shared machine mean little.",
+		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return fmt.Errorf("bench: say which: tick or log (see %s --help)", c.CommandPath())
+		},
+	}
+	c.AddCommand(a.benchTick(), a.benchLog())
+	return c
+}
+
+func (a *app) benchTick() *cobra.Command {
+	var o bench.TickOptions
+	c := &cobra.Command{
+		Use:   "tick",
+		Short: "Compare query loops and whole ticks with arche's loop and with plain arrays",
+		Long: `Moves every entity (two components of two float64) with plain arrays, with arche, with Wind's queries and in whole ticks
+(systems, change detection, delta, checksum; no log). Ratios are to arche's faster loop. Ends with 3 when a target is
+missed.`,
+		Example: "  wind bench tick --entities 100000 --ticks 300 --json",
+		Args:    cobra.NoArgs,
+	}
+	c.Flags().IntVar(&o.Entities, "entities", 100_000, "entities in each world")
+	c.Flags().IntVar(&o.Ticks, "ticks", 300, "rounds, in each of which every loop runs once")
+	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the worlds")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if o.Entities < 1 || o.Ticks < 1 {
+			return usagef("bench tick: --entities and --ticks must be at least 1")
+		}
+		r, err := bench.Tick(ctx, o)
+		if err != nil {
+			return err
+		}
+		lines := []string{fmt.Sprintf("%d entities, %d rounds, base: %s", r.Entities, r.Ticks, r.Base)}
+		for _, l := range r.Loops {
+			target := ""
+			if l.TargetRatio > 0 {
+				target = fmt.Sprintf("  target %.2f %s", l.TargetRatio, passed(l.Pass))
+			}
+			lines = append(lines, fmt.Sprintf("%-28s %6.2f ns per entity  %5.2f x%s", l.Name, l.MinNs, l.Ratio, target))
+		}
+		lines = append(lines, fmt.Sprintf("%d allocations per tick, %.1f delta bytes per entity", r.AllocsPerTick, r.DeltaBytes))
+		if err := a.print(r, lines...); err != nil {
+			return err
+		}
+		if !r.Pass {
+			return checkf("bench tick: missed: %v", r.Failed)
+		}
+		return nil
+	})
+	return c
+}
+
+func passed(ok bool) string {
+	if ok {
+		return "met"
+	}
+	return "MISSED"
+}

@@ -1,0 +1,110 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/fleet"
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/client"
+)
+
+type newBot = func(seed uint64) client.Bot
+
+// WithBots says who plays when bots are asked for. Without it they play the game's sampled commands at random.
+func WithBots(f func(seed uint64) client.Bot) Option { return func(a *app) { a.bot = f } }
+
+func wanderer(game ecs.Game) newBot { return fleet.Wanderer(game) }
+
+func (a *app) bots() *cobra.Command {
+	var addrs, transport, shard, trace, prefix string
+	var count int
+	var seed uint64
+	var span, wait time.Duration
+	c := &cobra.Command{
+		Use:   "bots",
+		Short: "Clients that play against a running node",
+		Long: `Connects clients that play the game until --for is over or they are interrupted. They resume their sessions when the
+node goes away and comes back, here or at another of the addresses.
+
+With --trace every update that any of them sees is written down, one JSON object per line with tick, checksum, epoch
+and the sequence of the record that holds it.`,
+		Example: "  wind bots --addr 127.0.0.1:7777 --count 50 --for 1m --json\n  wind bots --count 10 --trace seen.jsonl",
+		Args:    cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.StringVar(&addrs, "addr", "127.0.0.1:7777", "addresses of the nodes that may serve the shard, comma-separated")
+	f.StringVar(&transport, "transport", "udp", "udp (KCP and datagrams) or tcp")
+	f.StringVar(&shard, "shard", "", "shard to join (default: whatever the node serves)")
+	f.StringVar(&prefix, "name", "bot", "first part of the bots' names")
+	f.StringVar(&trace, "trace", "", "file for every update seen")
+	f.IntVar(&count, "count", 10, "how many")
+	f.Uint64Var(&seed, "seed", 1, "seed of the bots' behaviour")
+	f.DurationVar(&span, "for", 0, "how long to play (default: until interrupted)")
+	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to let them in")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		config := fleet.Config{Addrs: strings.Split(addrs, ","), Shard: shard, Count: count, Prefix: prefix, Seed: seed, NewBot: a.bot, Logger: a.log}
+		switch transport {
+		case "udp":
+		case "tcp":
+			config.Transport = client.TCP
+		default:
+			return usagef("bots: --transport %q is neither udp nor tcp", transport)
+		}
+		if count < 1 {
+			return usagef("bots: --count %d: at least 1", count)
+		}
+		if trace != "" {
+			t, err := fleet.CreateTrace(trace)
+			if err != nil {
+				return err
+			}
+			config.Trace = t
+		}
+		stats, err := runFleet(ctx, config, wait, span)
+		if config.Trace != nil {
+			if closeErr := config.Trace.Close(); err == nil {
+				err = closeErr
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return a.print(stats, fmt.Sprintf("%d bots sent %d inputs and saw %d updates up to tick %d; %d drops, %d resumed, %d began anew",
+			stats.Clients, stats.Inputs, stats.Updates, stats.LastTick, stats.Drops, stats.Resumes, stats.Rejoins))
+	})
+	return c
+}
+
+// runFleet lets a fleet play for span (0: until ctx ends) and returns what it saw.
+func runFleet(ctx context.Context, c fleet.Config, wait, span time.Duration) (fleet.Stats, error) {
+	joining, cancel := context.WithTimeout(ctx, wait)
+	f, err := fleet.Start(joining, c)
+	cancel()
+	if err != nil {
+		return fleet.Stats{}, err
+	}
+	pause(ctx, span)
+	stats := f.Stats()
+	f.Close()
+	return stats, nil
+}
+
+// pause waits for d, or, when d is 0, until ctx ends; never longer than ctx.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		<-ctx.Done()
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

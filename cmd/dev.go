@@ -1,0 +1,167 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/fleet"
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard"
+)
+
+func (a *app) dev() *cobra.Command {
+	f := &nodeFlags{cluster: "dev"}
+	var bots int
+	var span time.Duration
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process: a shard, its log, its leases, and bots on request",
+		Long: `Starts embedded NATS and etcd servers, runs one shard of the game, lets clients in over UDP (KCP) and TCP, and, with
+--bots, plays against itself. Killed at any moment and started again on the same data, it goes on from the last
+committed tick.
+
+A shard keeps the game options of its first start. Ends with Ctrl-C or after --for.`,
+		Example: "  wind dev --bots 50\n  wind dev --bots 50 --monsters 200 --for 10s --json --data ./run1",
+		Args:    cobra.NoArgs,
+	}
+	f.add(c.Flags(), a)
+	c.Flags().IntVar(&bots, "bots", 0, "clients that play along, over UDP like any other")
+	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if bots < 0 || bots > 10_000 {
+			return usagef("dev: --bots %d is not 0 to 10000", bots)
+		}
+		if bots > 0 && f.udp == "" {
+			return usagef("dev: bots come over UDP: give --udp an address")
+		}
+		return a.runNode(ctx, f, span, func(ctx context.Context, n *node.Node) (*fleet.Fleet, error) {
+			if bots == 0 {
+				return nil, nil
+			}
+			return fleet.Start(ctx, fleet.Config{Addrs: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, NewBot: a.bot, Logger: a.log})
+		})
+	})
+	return c
+}
+
+// nodeResult is what dev and serve print when they end.
+type nodeResult struct {
+	Shard         string          `json:"shard"`
+	Node          string          `json:"node"`
+	Game          string          `json:"game"`
+	TickRate      int             `json:"tick_rate"`
+	Ticks         uint64          `json:"ticks"`
+	Committed     uint64          `json:"committed"`
+	TickMS        shard.Quantiles `json:"tick_ms"`
+	CommitMS      shard.Quantiles `json:"commit_ms"`
+	MaxDebt       int             `json:"max_debt"`
+	Clients       int             `json:"clients"`
+	Inputs        uint64          `json:"inputs"`
+	InputsLate    uint64          `json:"inputs_late"`
+	InputsMissed  uint64          `json:"inputs_repeated"`
+	BytesOut      float64         `json:"bytes_out_per_client_s"`
+	BytesIn       float64         `json:"bytes_in_per_client_s"`
+	Entities      int             `json:"entities"`
+	Epoch         uint64          `json:"epoch"`
+	LastSeq       uint64          `json:"last_seq"`
+	Tick          uint64          `json:"tick"`
+	Checksum      string          `json:"checksum"`
+	RecoveredTick uint64          `json:"recovered_tick"`
+	DeltasLost    uint64          `json:"deltas_lost"`
+	Snapshots     uint64          `json:"snapshots"`
+	Data          string          `json:"data,omitempty"`
+	Bots          *fleet.Stats    `json:"bots,omitempty"`
+}
+
+// runNode starts a node, lets join add clients, and runs for span (0: until interrupted or until the shard is no longer
+// run here). What stopped the shard against its will is the verb's error.
+func (a *app) runNode(ctx context.Context, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
+	config, err := f.config(a)
+	if err != nil {
+		return err
+	}
+	n, err := node.Start(ctx, config)
+	if err != nil {
+		return found(err)
+	}
+	a.announce(n, f)
+	running, cancel := context.WithCancel(ctx) // ends when the shard is no longer run here, too
+	defer cancel()
+	go func() {
+		<-n.Done()
+		cancel()
+	}()
+	bots, err := join(running, n)
+	if err != nil {
+		if stopErr := n.Stop(); stopErr != nil {
+			err = stopErr // why nobody could join
+		}
+		return found(err)
+	}
+	pause(running, span)
+	result := resultOf(n, f)
+	if bots != nil {
+		s := bots.Stats()
+		result.Bots = &s
+		result.Clients = s.Clients
+		bots.Close()
+	}
+	err = n.Stop()
+	result.settle(n)
+	if printErr := a.print(result, nodeLines(result)...); err == nil {
+		err = printErr
+	}
+	return found(err)
+}
+
+// announce says where to connect and where to look.
+func (a *app) announce(n *node.Node, f *nodeFlags) {
+	say := func(what, where, how string) {
+		if where != "" {
+			fmt.Fprintf(a.stderr, "  %-10s %-32s %s\n", what, where, how)
+		}
+	}
+	fmt.Fprintf(a.stderr, "game %s, shard %s, %d ticks per second\n", a.game.Name, f.shard, a.game.TickRate)
+	say("clients", n.UDPAddr(), "UDP (KCP and datagrams); wind bots --addr "+n.UDPAddr())
+	say("", n.TCPAddr(), "TCP, the same frames")
+	if n.HTTPAddr() != "" {
+		say("state", "http://"+n.HTTPAddr()+"/healthz", "and /metrics")
+	}
+	if i := n.Infra(); i != nil {
+		say("log", i.NATSURL(), "NATS, read-only: nats -s URL stream ls; wind log tail --nats URL --follow")
+		say("leases", i.EtcdURL(), "etcd: etcdctl --endpoints URL get --prefix /wind/")
+		say("data", f.data, "replay it after the stop: wind replay --data "+f.data+" --verify")
+	}
+}
+
+func resultOf(n *node.Node, f *nodeFlags) nodeResult {
+	s := n.Stats()
+	r := nodeResult{Shard: f.shard, Game: n.Game().Name, Node: n.ID(), TickRate: n.Game().TickRate, Clients: s.Clients.Clients}
+	if n.Infra() != nil {
+		r.Data = f.data
+	}
+	return r
+}
+
+// settle fills in what is final only after the stop.
+func (r *nodeResult) settle(n *node.Node) {
+	s := n.Stats()
+	h, c := s.Host, s.Clients
+	r.Ticks, r.Committed, r.Tick, r.TickMS, r.CommitMS, r.MaxDebt = h.Ticks, h.Committed, h.Tick, h.TickMS, h.CommitMS, h.MaxDebt
+	r.Inputs, r.InputsLate, r.InputsMissed = c.Inputs, c.InputsLate, c.InputsRepeated
+	r.BytesOut, r.BytesIn = c.BytesOutPerClientSecond(), c.BytesInPerClientSecond()
+	r.Entities, r.Epoch, r.LastSeq, r.Checksum = h.Entities, uint64(h.Epoch), uint64(h.LastSeq), fmt.Sprintf("%016x", h.Checksum)
+	r.RecoveredTick, r.DeltasLost, r.Snapshots = h.RecoveredTick, h.DeltasLost, h.Snapshots
+}
+
+func nodeLines(r nodeResult) []string {
+	return []string{
+		fmt.Sprintf("%d ticks, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", r.Ticks, r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
+		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
+		fmt.Sprintf("%d clients, %d inputs, %d late, %.0f bytes out per client and second, %d entities", r.Clients, r.Inputs, r.InputsLate, r.BytesOut, r.Entities),
+	}
+}

@@ -1,0 +1,21 @@
+// Package cmd holds Wind's verbs as a library, so that a game's own binary has all of them:
+//
+//	func main() { cmd.Main(mygame.Game) }
+//
+// The verbs:
+//
+//	dev         everything in one process, with bots on request
+//	serve       a node: it owns shards or waits to own them
+//	infra       embedded NATS and etcd alone, for trying several nodes
+//	bots        clients that play against a running node
+//	replay      rebuild a shard's ticks from its log
+//	log         tail, check, stat, export and import a log
+//	bench       tick and log benchmarks
+//	doctor      what this machine and this configuration promise
+//	init        write a small game that builds and runs
+//	version     what this binary is
+//	completion  shell completion
+//
+// Every verb prints its result on stdout (one JSON object with --json) and everything else on stderr, and ends with
+// exit code 0 (done), 1 (failed), 2 (wrong usage) or 3 (a check found a divergence or a broken invariant).
+package cmd

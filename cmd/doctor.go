@@ -1,0 +1,191 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/node"
+)
+
+// finding is one line of the doctor's report.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"` // ok, warn or fail
+	Detail string `json:"detail"`
+}
+
+func (a *app) doctor() *cobra.Command {
+	f := &nodeFlags{}
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine and this configuration promise, and what stands in the way",
+		Long: `Looks at the ports, the data directory, the disk, the servers and the game, and states which durability the
+configuration gives: after a process crash, after a power loss, after the loss of a node. Ends with 1 if a node could
+not start. It starts nothing and changes nothing.`,
+		Example: "  wind doctor --data ./wind-data",
+		Args:    cobra.NoArgs,
+	}
+	f.add(c.Flags(), a)
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		findings := a.examine(ctx, f)
+		lines, failed := make([]string, 0, len(findings)), 0
+		for _, x := range findings {
+			lines = append(lines, fmt.Sprintf("%-5s %-18s %s", x.Status, x.Check, x.Detail))
+			if x.Status == "fail" {
+				failed++
+			}
+		}
+		if err := a.print(map[string]any{"ok": failed == 0, "findings": findings}, lines...); err != nil {
+			return err
+		}
+		if failed > 0 {
+			return fmt.Errorf("doctor: %d of %d checks failed: a node would not start", failed, len(findings))
+		}
+		return nil
+	})
+	return c
+}
+
+func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
+	var out []finding
+	say := func(check, status, detail string, args ...any) {
+		out = append(out, finding{check, status, fmt.Sprintf(detail, args...)})
+	}
+	b := node.Build(a.game)
+	say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
+	if b.SchemaHash == 0 {
+		say("game", "fail", "game %s does not set up: run its tests", a.game.Name)
+	} else {
+		say("game", "ok", "%s, %d ticks per second, schema %016x", a.game.Name, a.game.TickRate, b.SchemaHash)
+	}
+	if n := runtime.NumCPU(); n < 2 {
+		say("processors", "warn", "1: the tick loop shares it with the network and the log; give a node 2 or more")
+	} else {
+		say("processors", "ok", "%d", n)
+	}
+	for _, l := range []struct{ flag, network, addr string }{{"udp", "udp", f.udp}, {"tcp", "tcp", f.tcp}, {"http", "tcp", f.http}} {
+		if l.addr == "" {
+			continue
+		}
+		if err := probe(l.network, l.addr); err != nil {
+			say("--"+l.flag, "fail", "%s cannot be opened (%v): stop what uses it or name another with --%s", l.addr, err, l.flag)
+		} else {
+			say("--"+l.flag, "ok", "%s is free", l.addr)
+		}
+	}
+	out = append(out, examineStores(ctx, f)...)
+	return out
+}
+
+func probe(network, addr string) error {
+	if network == "udp" {
+		c, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// examineStores looks at where the log and the leases would live, and says what that promises.
+func examineStores(ctx context.Context, f *nodeFlags) (out []finding) {
+	say := func(check, status, detail string, args ...any) {
+		out = append(out, finding{check, status, fmt.Sprintf(detail, args...)})
+	}
+	if f.nats == "" || f.etcd == "" {
+		dir, err := existing(f.data)
+		if err == nil {
+			err = writable(dir)
+		}
+		if err != nil {
+			say("data directory", "fail", "%s: %v: name another with --data", f.data, err)
+		} else if free, err := freeBytes(dir); err == nil {
+			status := "ok"
+			if free < 1<<30 {
+				status = "warn"
+			}
+			say("data directory", status, "%s, %.1f GiB free", f.data, float64(free)/(1<<30))
+		}
+	}
+	for _, s := range []struct{ flag, url string }{{"nats", f.nats}, {"etcd", f.etcd}} {
+		if s.url == "" {
+			continue
+		}
+		if err := dialURL(ctx, s.url); err != nil {
+			say("--"+s.flag, "fail", "%v: start it (wind infra) or name another with --%s", err, s.flag)
+		} else {
+			say("--"+s.flag, "ok", "answers")
+		}
+	}
+	say("process crash", "ok", "nothing that a client saw is lost: it was in the log first")
+	if f.nats == "" {
+		say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded log is written at once but synced every 2 minutes; use --nats with a server that has sync_interval: always")
+		say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three and replicas 3")
+	} else {
+		say("power loss", "ok", "as the NATS server's sync_interval says (2 minutes unless it is always)")
+		say("node loss", "ok", "as many copies as --replicas says: %d", max(f.replicas, 1))
+	}
+	return out
+}
+
+// existing returns dir, or the nearest folder above it that exists.
+func existing(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			return "", fmt.Errorf("%s is a file", dir)
+		}
+		if err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", err
+		}
+		dir = parent
+	}
+}
+
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".wind-doctor-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
+}
+
+// dialURL opens and closes a TCP connection to the first server of a comma-separated list.
+func dialURL(ctx context.Context, urls string) error {
+	addr, _, _ := strings.Cut(urls, ",")
+	if i := strings.Index(addr, "://"); i >= 0 {
+		addr = addr[i+3:]
+	}
+	if i := strings.LastIndex(addr, "@"); i >= 0 {
+		addr = addr[i+1:]
+	}
+	d := net.Dialer{Timeout: 3 * time.Second}
+	c, err := d.DialContext(ctx, "tcp", strings.TrimSuffix(addr, "/"))
+	if err != nil {
+		return fmt.Errorf("%s does not answer (%w)", addr, err)
+	}
+	return c.Close()
+}

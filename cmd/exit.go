@@ -1,0 +1,45 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Exit codes, the same for every verb.
+const (
+	exitDone   = 0 // it did what was asked
+	exitFailed = 1 // it tried and failed
+	exitUsage  = 2 // it was called wrongly: nothing was tried
+	exitCheck  = 3 // a check found a divergence or a broken invariant
+)
+
+// usageError is a call that cannot be carried out as it was written.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// checkError is what a check found: the tool worked, the thing looked at is not in order.
+type checkError struct{ err error }
+
+func (e checkError) Error() string { return e.err.Error() }
+func (e checkError) Unwrap() error { return e.err }
+
+func checkf(format string, args ...any) error { return checkError{fmt.Errorf(format, args...)} }
+
+// exitCode maps an error to the process's exit code.
+func exitCode(err error) int {
+	var usage usageError
+	var check checkError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &check):
+		return exitCheck
+	}
+	return exitFailed
+}

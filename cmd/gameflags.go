@@ -1,0 +1,91 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// gameFlags are a game's options as flags of a verb, and --seed. Only what the caller gave is passed on: a shard that
+// exists already keeps the options of its genesis, and a given one that differs is refused by the node.
+type gameFlags struct {
+	game   ecs.Game
+	fields []ecs.OptionField
+	set    *pflag.FlagSet
+	seed   uint64
+}
+
+func addGameFlags(game ecs.Game, set *pflag.FlagSet) *gameFlags {
+	fields, err := game.OptionFields()
+	if err != nil {
+		panic(err) // the author's mistake: no verb works before it is mended
+	}
+	g := &gameFlags{game: game, fields: fields, set: set}
+	set.Uint64Var(&g.seed, "seed", 1, "seed of a new shard's world")
+	for _, f := range fields {
+		usage := f.Usage
+		if f.Min != "" && f.Max != "" {
+			usage += fmt.Sprintf(" (%s to %s)", f.Min, f.Max)
+		}
+		addOption(set, f, usage)
+	}
+	return g
+}
+
+// addOption declares one flag of the option's kind; a default always parses, ecs has made it from a value.
+func addOption(set *pflag.FlagSet, f ecs.OptionField, usage string) {
+	switch f.Kind {
+	case reflect.Bool:
+		v, _ := strconv.ParseBool(f.Default)
+		set.Bool(f.Name, v, usage)
+	case reflect.Int32, reflect.Int64:
+		v, _ := strconv.ParseInt(f.Default, 10, 64)
+		set.Int64(f.Name, v, usage)
+	case reflect.Uint32, reflect.Uint64:
+		v, _ := strconv.ParseUint(f.Default, 10, 64)
+		set.Uint64(f.Name, v, usage)
+	case reflect.Float64:
+		v, _ := strconv.ParseFloat(f.Default, 64)
+		set.Float64(f.Name, v, usage)
+	default:
+		set.String(f.Name, f.Default, usage)
+	}
+}
+
+// given returns the options that the caller set, as a JSON object (nil when there are none), after the game's own
+// range check, and the seed if it was given.
+func (g *gameFlags) given() (options []byte, seed *uint64, err error) {
+	if g.set.Changed("seed") {
+		seed = &g.seed
+	}
+	fields := map[string]json.RawMessage{}
+	for _, f := range g.fields {
+		if !g.set.Changed(f.Name) {
+			continue
+		}
+		text := g.set.Lookup(f.Name).Value.String()
+		if f.Kind == reflect.String {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				return nil, nil, err
+			}
+			text = string(quoted)
+		}
+		fields[f.Name] = json.RawMessage(text)
+	}
+	if len(fields) == 0 {
+		return nil, seed, nil
+	}
+	if options, err = json.Marshal(fields); err != nil {
+		return nil, nil, usagef("a game option is no number: %v", err)
+	}
+	if _, err := g.game.DecodeOptions(options); err != nil {
+		return nil, nil, usageError{err}
+	}
+	return options, seed, nil
+}

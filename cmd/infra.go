@@ -1,0 +1,51 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/node"
+)
+
+func (a *app) infra() *cobra.Command {
+	var data string
+	var natsPort, etcdPort int
+	var span time.Duration
+	c := &cobra.Command{
+		Use:   "infra",
+		Short: "Run embedded NATS and etcd servers alone, for trying several nodes",
+		Long: `Starts NATS with JetStream and etcd on the loopback, prints their URLs, and runs until it is interrupted. The NATS URL
+holds the nodes' password: without it, clients may read and nothing else. For trying things out on one machine; a
+cluster uses servers of its own.`,
+		Example: "  wind infra --data ./infra-data",
+		Args:    cobra.NoArgs,
+	}
+	c.Flags().StringVar(&data, "data", "./wind-data", "folder of the servers' data")
+	c.Flags().IntVar(&natsPort, "nats-port", 0, "port of NATS on the loopback (default: 4222, or any when it is taken)")
+	c.Flags().IntVar(&etcdPort, "etcd-port", 0, "port of etcd on the loopback (default: 2379, or any when it is taken)")
+	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
+		d, err := node.OpenData(data)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.Close()) }()
+		i, err := node.StartInfra(ctx, node.InfraConfig{Data: d, NATSPort: natsPort, EtcdPort: etcdPort, Shared: true, Log: a.log})
+		if err != nil {
+			return found(err)
+		}
+		defer func() { err = errors.Join(err, i.Close()) }()
+		if err := a.print(map[string]string{"nats": i.NATSURL(), "etcd": i.EtcdURL(), "data": data},
+			fmt.Sprintf("wind serve --nats %s --etcd %s", i.NATSURL(), i.EtcdURL())); err != nil {
+			return err
+		}
+		pause(ctx, span)
+		return nil
+	})
+	return c
+}

@@ -1,0 +1,166 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/modfile"
+)
+
+//go:embed template
+var templates embed.FS
+
+const modulePath = "github.com/ferris1/wind"
+
+var gameName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+func (a *app) init() *cobra.Command {
+	var replace string
+	c := &cobra.Command{
+		Use:   "init NAME",
+		Short: "Write a small game module: a component, a command, a system, a test and a main",
+		Long: `Writes a game into the folder NAME (or into the current folder when it is called NAME and empty). The module
+builds and runs as it is: its binary has every verb of this one.
+
+Until the wind module is published, its go.mod points at a checkout with a replace line: the one this binary was
+built from, or the one that --replace names.`,
+		Example: "  wind init mygame && cd mygame && go run . dev --bots 10",
+		Args:    cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one this binary was built from)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(_ context.Context, args []string) error {
+		name := filepath.Base(args[0])
+		if !gameName.MatchString(name) {
+			return usagef("init: %q is no name for a game: use 1 to 40 of a-z, 0-9 and -", name)
+		}
+		checkout, err := findCheckout(replace)
+		if err != nil {
+			return err
+		}
+		dir, err := emptyFolder(args[0])
+		if err != nil {
+			return err
+		}
+		files, err := writeGame(dir, name, checkout)
+		if err != nil {
+			return err
+		}
+		return a.print(map[string]any{"name": name, "dir": dir, "files": files, "replace": checkout},
+			fmt.Sprintf("Wrote %s in %s.", strings.Join(files, ", "), dir),
+			fmt.Sprintf("Next: cd %s && go run . dev --bots 10    (and: go test ./...)", dir))
+	})
+	return c
+}
+
+// findCheckout returns the folder of a wind checkout: the given one, or that which this binary was compiled from.
+func findCheckout(given string) (string, error) {
+	if given != "" {
+		dir, err := filepath.Abs(given)
+		if err != nil {
+			return "", err
+		}
+		if !isCheckout(dir) {
+			return "", usagef("init: %s is no checkout of %s: it has no go.mod that says so", given, modulePath)
+		}
+		return dir, nil
+	}
+	if _, file, _, ok := runtime.Caller(0); ok {
+		if dir := filepath.Dir(filepath.Dir(file)); isCheckout(dir) {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("init: the checkout that this binary was built from is not on this machine: name one with --replace DIR")
+}
+
+func isCheckout(dir string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	return err == nil && modfile.ModulePath(b) == modulePath
+}
+
+// emptyFolder makes the folder for a game, and refuses one that holds something already.
+func emptyFolder(path string) (string, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	if len(entries) > 0 {
+		return "", fmt.Errorf("init: %s is not empty (it holds %s): name a new folder", path, entries[0].Name())
+	}
+	return path, nil
+}
+
+func writeGame(dir, name, checkout string) (files []string, err error) {
+	err = fs.WalkDir(templates, "template", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		t, err := template.ParseFS(templates, path)
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if err := t.Execute(&b, map[string]string{"Name": name}); err != nil {
+			return err
+		}
+		file := strings.TrimSuffix(filepath.Base(path), ".tmpl")
+		if file == "gitignore" {
+			file = ".gitignore"
+		}
+		files = append(files, file)
+		return os.WriteFile(filepath.Join(dir, file), b.Bytes(), 0o644)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := writeModule(dir, name, checkout); err != nil {
+		return nil, err
+	}
+	return append(files, "go.mod", "go.sum"), nil
+}
+
+// writeModule writes go.mod and go.sum with the checkout's own versions, so that the game builds with what was tried
+// together and without a step before it.
+func writeModule(dir, name, checkout string) error {
+	b, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
+	if err != nil {
+		return err
+	}
+	theirs, err := modfile.Parse("go.mod", b, nil)
+	if err != nil {
+		return err
+	}
+	ours := new(modfile.File)
+	err = errors.Join(ours.AddModuleStmt(name), ours.AddGoStmt(theirs.Go.Version),
+		ours.AddRequire(modulePath, "v0.0.0"), ours.AddReplace(modulePath, "", checkout, ""))
+	if err != nil {
+		return err
+	}
+	for _, r := range theirs.Require {
+		ours.AddNewRequire(r.Mod.Path, r.Mod.Version, true)
+	}
+	ours.Cleanup()
+	out, err := ours.Format()
+	if err != nil {
+		return err
+	}
+	sum, err := os.ReadFile(filepath.Join(checkout, "go.sum"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "go.mod"), out, 0o644), os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o644))
+}

@@ -1,0 +1,77 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
+)
+
+func (a *app) logImport() *cobra.Command {
+	var data, cluster, shard string
+	c := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Bring an exported log into a data directory",
+		Long: `Stores an export's records, deltas and snapshots, each proven while it is read, in a data directory in which the shard
+does not exist yet. A node started on that directory goes on from the last tick.`,
+		Example: "  wind log import match.wind --data ./restored && wind dev --data ./restored",
+		Args:    cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&data, "data", "./wind-data", "data directory to bring it into")
+	c.Flags().StringVar(&cluster, "cluster", "", "cluster name there (must be the one it was exported from)")
+	c.Flags().StringVar(&shard, "shard", "", "shard name there (must be the one it was exported from)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		f, err := persistence.OpenFile(args[0])
+		if err != nil {
+			return found(err)
+		}
+		defer f.Close()
+		info := f.Info()
+		if cluster != "" && cluster != info.Cluster || shard != "" && shard != info.Shard {
+			return usagef("log import: %s holds shard %s of cluster %s: its records say so, another name cannot be given", args[0], info.Shard, info.Cluster)
+		}
+		sum, err := a.importFile(ctx, f, data)
+		if err != nil {
+			return found(err)
+		}
+		return a.printCarried("imported", args[0], sum)
+	})
+	return c
+}
+
+func (a *app) importFile(ctx context.Context, f *persistence.File, data string) (sum persistence.Exported, err error) {
+	d, err := node.OpenData(data)
+	if err != nil {
+		return sum, err
+	}
+	defer d.Close()
+	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: d.NATS(), Port: -1, Logger: a.log})
+	if err != nil {
+		return sum, err
+	}
+	defer server.Close()
+	conn, err := server.Connect(ctx)
+	if err != nil {
+		return sum, err
+	}
+	defer conn.Close()
+	info := f.Info()
+	if s, err := jetstream.Open(ctx, conn, info.Cluster, info.Shard, "", jetstream.Options{}); err == nil {
+		s.Close()
+		return sum, fmt.Errorf("log import: %s has a log of shard %s already: name another directory with --data", data, info.Shard)
+	} else if !errors.Is(err, persistence.ErrNotFound) {
+		return sum, err
+	}
+	s, err := jetstream.Create(ctx, conn, info.Cluster, info.Shard, info.Lineage, jetstream.Options{})
+	if err != nil {
+		return sum, err
+	}
+	defer s.Close()
+	return persistence.Import(ctx, f, s.Log(), s.Deltas(), s.Snapshots())
+}

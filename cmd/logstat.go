@@ -1,0 +1,127 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+type distributionJSON struct {
+	Kind  string `json:"kind,omitempty"`
+	Count int    `json:"count"`
+	Sum   int64  `json:"sum"`
+	P50   int    `json:"p50"`
+	P99   int    `json:"p99"`
+	Max   int    `json:"max"`
+}
+
+func distribution(kind string, d persistence.Distribution) distributionJSON {
+	return distributionJSON{kind, d.Count, d.Sum, d.P50, d.P99, d.Max}
+}
+
+// statReport is what `log stat --json` prints; sizes are in bytes.
+type statReport struct {
+	First                 uint64             `json:"first_seq"`
+	Last                  uint64             `json:"last_seq"`
+	Ticks                 uint64             `json:"ticks"`
+	TickRate              int                `json:"tick_rate"`
+	Epochs                int                `json:"epochs"`
+	Records               []distributionJSON `json:"records"`
+	LogBytes              int64              `json:"log_bytes"`
+	BodyBytes             int64              `json:"body_bytes"`
+	InputTicks            int                `json:"input_ticks"`
+	Clients               int                `json:"clients"`
+	BytesPerTickAndClient distributionJSON   `json:"bytes_per_tick_and_client"`
+	Commands              []commandJSON      `json:"commands"`
+	LogBytesPerHour       float64            `json:"log_bytes_per_hour"`
+	Deltas                distributionJSON   `json:"deltas"`
+	DeltaBytesPerHour     float64            `json:"delta_bytes_per_hour"`
+	Snapshots             distributionJSON   `json:"snapshots"`
+}
+
+type commandJSON struct {
+	Name    string `json:"name"`
+	Count   int    `json:"count"`
+	Payload int64  `json:"payload_bytes"`
+}
+
+func (a *app) logStat() *cobra.Command {
+	src := &sourceFlags{}
+	var formOnly bool
+	c := &cobra.Command{
+		Use:   "stat",
+		Short: "Say how large a log is, and why",
+		Long: `Counts records, deltas and snapshots by size, the commands by kind, and what an input-carrying tick costs per client:
+the whole stored bytes of its record, headers and the server's framing included, divided by the clients with a command
+in it.`,
+		Example: "  wind log stat --data ./wind-data --json",
+		Args:    cobra.NoArgs,
+	}
+	src.add(c.Flags())
+	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: clients and commands are not counted")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		s, done, err := src.open(ctx, a)
+		if err != nil {
+			return found(err)
+		}
+		defer done()
+		o := persistence.StatOptions{Game: &a.game}
+		if formOnly {
+			o.Game = nil
+		}
+		st, err := persistence.Stat(ctx, s, o)
+		if err != nil {
+			return found(err)
+		}
+		out := statOf(st)
+		return a.print(out, statLines(out)...)
+	})
+	return c
+}
+
+func statOf(st persistence.Stats) statReport {
+	out := statReport{First: uint64(st.First), Last: uint64(st.Last), Ticks: st.Ticks, TickRate: st.TickRate, Epochs: st.Epochs,
+		LogBytes: st.LogBytes, BodyBytes: st.BodyBytes, InputTicks: st.InputTicks, Clients: st.Clients,
+		BytesPerTickAndClient: distribution("", st.BytesPerTickAndClient), LogBytesPerHour: st.BytesPerHour,
+		Deltas: distribution("", st.Deltas.Distribution), DeltaBytesPerHour: st.DeltaPerHour, Snapshots: distribution("", st.Snapshots.Distribution)}
+	for _, r := range st.Records {
+		out.Records = append(out.Records, distribution(r.Kind, r.Distribution))
+	}
+	for _, c := range st.Commands {
+		out.Commands = append(out.Commands, commandJSON{c.Name, c.Count, c.Payload})
+	}
+	return out
+}
+
+func statLines(r statReport) []string {
+	lines := []string{fmt.Sprintf("log        sequences %d to %d, %d ticks, %d epochs, %s (%s per hour at %d ticks per second)",
+		r.First, r.Last, r.Ticks, r.Epochs, size(float64(r.LogBytes)), size(r.LogBytesPerHour), r.TickRate)}
+	for _, k := range r.Records {
+		lines = append(lines, fmt.Sprintf("  %-9s %d records, bytes p50 %d, p99 %d, max %d", k.Kind, k.Count, k.P50, k.P99, k.Max))
+	}
+	if r.InputTicks > 0 {
+		lines = append(lines, fmt.Sprintf("inputs     %d ticks with up to %d clients: %d bytes per tick and client at the median, p99 %d",
+			r.InputTicks, r.Clients, r.BytesPerTickAndClient.P50, r.BytesPerTickAndClient.P99))
+	}
+	for _, c := range r.Commands {
+		lines = append(lines, fmt.Sprintf("  %-16s %d", c.Name, c.Count))
+	}
+	return append(lines,
+		fmt.Sprintf("deltas     %d messages, bytes p50 %d, p99 %d (%s per hour)", r.Deltas.Count, r.Deltas.P50, r.Deltas.P99, size(r.DeltaBytesPerHour)),
+		fmt.Sprintf("snapshots  %d, %s together", r.Snapshots.Count, size(float64(r.Snapshots.Sum))))
+}
+
+// size renders bytes for people.
+func size(n float64) string {
+	for _, u := range []string{"B", "KiB", "MiB", "GiB"} {
+		if n < 1024 {
+			return fmt.Sprintf("%.4g %s", n, u)
+		}
+		n /= 1024
+	}
+	return fmt.Sprintf("%.4g TiB", n)
+}

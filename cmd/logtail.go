@@ -1,0 +1,265 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// tailRecord is a record of a log as `log tail --json` prints it.
+type tailRecord struct {
+	Seq      uint64     `json:"seq"`
+	Kind     string     `json:"kind"`
+	Epoch    uint64     `json:"epoch"`
+	Bytes    int        `json:"bytes"`
+	Detail   string     `json:"detail,omitempty"` // of genesis and epoch records
+	Ticks    []tailTick `json:"ticks,omitempty"`
+	Previous string     `json:"previous"` // chain hash of the record before
+}
+
+type tailTick struct {
+	Tick     uint64         `json:"tick"`
+	Checksum string         `json:"checksum"`
+	Bytes    int            `json:"bytes"` // of the commands
+	Counts   map[string]int `json:"counts,omitempty"`
+	Commands []tailCommand  `json:"commands,omitempty"`
+	Outbox   int            `json:"outbox,omitempty"`
+	Failures []string       `json:"failures,omitempty"`
+}
+
+type tailCommand struct {
+	Name     string `json:"name"`
+	From     string `json:"from"`
+	Seq      uint64 `json:"seq"`
+	Repeated bool   `json:"repeated,omitempty"`
+	Value    string `json:"value"`
+}
+
+func (a *app) logTail() *cobra.Command {
+	src, t := &sourceFlags{}, &tailer{app: a}
+	c := &cobra.Command{
+		Use:   "tail",
+		Short: "Print the last records of a log",
+		Long: `Prints records with their ticks, checksums and commands by name. Commands are stored relative to what their session
+sent before, so the world just before the first record printed is rebuilt first.
+
+With --follow (and --nats) it goes on printing what is committed, as one JSON object per record with --json.`,
+		Example: "  wind log tail -n 3 --commands\n  wind log tail --nats nats://127.0.0.1:4222 --follow",
+		Args:    cobra.NoArgs,
+	}
+	src.add(c.Flags())
+	c.Flags().Uint64VarP(&t.n, "number", "n", 10, "how many records")
+	c.Flags().BoolVar(&t.commands, "commands", false, "print every command, not only how many there were")
+	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with what is committed from now on; needs --nats")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if t.follow && src.nats == "" {
+			return usagef("log tail: --follow needs --nats: a data directory is read from a copy, which does not grow")
+		}
+		s, done, err := src.open(ctx, a)
+		if err != nil {
+			return found(err)
+		}
+		defer done()
+		t.src = s
+		return found(t.run(ctx))
+	})
+	return c
+}
+
+// follower is a log that can go on with what is appended.
+type follower interface {
+	Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error]
+}
+
+// tailer prints records, stepping a world beside them that gives their commands back.
+type tailer struct {
+	*app
+	src      persistence.Source
+	n        uint64
+	commands bool
+	follow   bool
+	world    *ecs.World // before the next record; nil when it could not be rebuilt
+	frame    ecs.Frame
+	records  []tailRecord
+}
+
+func (t *tailer) run(ctx context.Context) error {
+	last, err := t.src.Log.Last(ctx)
+	if err != nil {
+		return err
+	}
+	from := persistence.Seq(1)
+	if uint64(last) > t.n {
+		from = last - persistence.Seq(t.n) + 1
+	}
+	if f, ok := t.src.Log.(interface {
+		First(context.Context) (persistence.Seq, error)
+	}); ok {
+		first, err := f.First(ctx)
+		if err != nil {
+			return err
+		}
+		from = max(from, first)
+	}
+	if err := t.rebuild(ctx, from); err != nil {
+		return err
+	}
+	messages := t.src.Log.Read(ctx, from, last)
+	if t.follow {
+		messages = t.src.Log.(follower).Follow(ctx, from)
+	}
+	for m, err := range messages {
+		if ctx.Err() != nil && t.follow {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.one(m); err != nil {
+			return err
+		}
+	}
+	if t.json && !t.follow {
+		return json.NewEncoder(t.stdout).Encode(map[string]any{"last_seq": last, "records": t.records})
+	}
+	return nil
+}
+
+// rebuild makes the world that the record from began with.
+func (t *tailer) rebuild(ctx context.Context, from persistence.Seq) error {
+	m, err := t.src.Log.Get(ctx, from)
+	if err != nil {
+		return err
+	}
+	r, err := persistence.DecodeRecord(m.Body)
+	if err != nil {
+		return err
+	}
+	var tick uint64 // the last one before the record
+	switch {
+	case r.EpochStart != nil:
+		tick = r.EpochStart.From
+	case len(r.Ticks) > 0:
+		tick = r.Ticks[0].Tick - 1
+	}
+	if tick == 0 {
+		t.world, err = t.genesis(ctx)
+		return err
+	}
+	o := persistence.ReplayOptions{To: tick}
+	if snap, err := newestSnapshot(ctx, t.src, tick); err == nil {
+		o.Snapshot = snap
+	}
+	p := persistence.NewReplay(t.game, t.src, o)
+	if _, err := p.Run(ctx); err != nil {
+		t.log.Warn("commands cannot be shown: the world before them cannot be rebuilt", "error", err)
+		return nil
+	}
+	t.world = p.World()
+	return nil
+}
+
+// genesis makes the empty world of the log's first record.
+func (t *tailer) genesis(ctx context.Context) (*ecs.World, error) {
+	m, err := t.src.Log.Get(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	r, err := persistence.DecodeRecord(m.Body)
+	if err != nil || r.Genesis == nil {
+		return nil, err
+	}
+	w, err := ecs.New(t.game, ecs.Config{Seed: r.Genesis.Seed, Options: r.Genesis.Options})
+	if err != nil {
+		t.log.Warn("commands cannot be shown: this binary does not hold the log's game", "game", r.Genesis.Game, "error", err)
+		return nil, nil
+	}
+	return w, nil
+}
+
+func (t *tailer) one(m persistence.Message) error {
+	r, err := persistence.DecodeRecord(m.Body)
+	if err != nil {
+		return err
+	}
+	out := tailRecord{Seq: uint64(m.Seq), Kind: r.Kind.String(), Epoch: uint64(r.Epoch), Bytes: len(m.Body), Previous: fmt.Sprintf("%x", r.Prev)}
+	switch {
+	case r.Genesis != nil:
+		g := r.Genesis
+		out.Detail = fmt.Sprintf("game %s, shard %s, lineage %s, seed %d, options %s, build %s", g.Game, g.Shard, g.Lineage, g.Seed, g.Options, g.Build.ID)
+	case r.EpochStart != nil:
+		out.Detail = fmt.Sprintf("node %s, after tick %d, build %s", r.EpochStart.Node, r.EpochStart.From, r.EpochStart.Build.ID)
+	}
+	for i := range r.Ticks {
+		out.Ticks = append(out.Ticks, t.tick(&r.Ticks[i]))
+	}
+	switch {
+	case t.json && t.follow:
+		return json.NewEncoder(t.stdout).Encode(out)
+	case t.json:
+		t.records = append(t.records, out)
+		return nil
+	}
+	return t.text(out)
+}
+
+func (t *tailer) tick(r *persistence.TickRecord) tailTick {
+	out := tailTick{Tick: r.Tick, Checksum: fmt.Sprintf("%016x", r.Checksum), Bytes: len(r.Frame), Outbox: len(r.Outbox)}
+	for _, f := range r.Failures {
+		out.Failures = append(out.Failures, fmt.Sprintf("%s: %s", f.System, f.Reason))
+	}
+	if t.world == nil || t.world.Tick()+1 != r.Tick {
+		return out
+	}
+	if err := t.world.DecodeFrame(r.Frame, &t.frame); err != nil {
+		t.world = nil
+		return out
+	}
+	out.Counts = map[string]int{}
+	for _, c := range t.frame.Commands {
+		typ := &t.world.Schema().Commands[c.Kind]
+		out.Counts[typ.Name]++
+		if t.commands {
+			out.Commands = append(out.Commands, tailCommand{typ.Name, c.Source.String(), c.Seq, c.Flags&ecs.FlagRepeated != 0, typ.Format(c.Payload)})
+		}
+	}
+	t.world.Step(t.frame)
+	return out
+}
+
+func (t *tailer) text(r tailRecord) error {
+	if len(r.Ticks) == 0 {
+		_, err := fmt.Fprintf(t.stdout, "%8d  %-7s epoch %d  %d B  %s\n", r.Seq, r.Kind, r.Epoch, r.Bytes, r.Detail)
+		return err
+	}
+	for _, tick := range r.Ticks {
+		var counts []string
+		for name, n := range tick.Counts {
+			counts = append(counts, fmt.Sprintf("%d %s", n, name))
+		}
+		slices.Sort(counts)
+		if _, err := fmt.Fprintf(t.stdout, "%8d  tick %-8d epoch %d  checksum %s  %d B  %s\n", r.Seq, tick.Tick, r.Epoch, tick.Checksum, r.Bytes, strings.Join(counts, ", ")); err != nil {
+			return err
+		}
+		for _, c := range tick.Commands {
+			repeated := ""
+			if c.Repeated {
+				repeated = " (repeated)"
+			}
+			fmt.Fprintf(t.stdout, "          %s #%d %s%s%s\n", c.From, c.Seq, c.Name, c.Value, repeated)
+		}
+		for _, f := range tick.Failures {
+			fmt.Fprintf(t.stdout, "          failure: %s\n", f)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Main runs the verbs for game and ends the process with one of the exit codes 0 (done), 1 (failed), 2 (wrong usage)
+// and 3 (a check found something).
+func Main(game ecs.Game, opts ...Option) {
+	os.Exit(Run(game, os.Args[1:], os.Stdout, os.Stderr, opts...))
+}
+
+// Run is Main without the process: it parses args, runs the verb and returns the exit code. Results go to stdout,
+// logs, progress and errors to stderr. SIGINT and SIGTERM end the verb in an orderly way.
+func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{game: game, stdout: stdout, stderr: stderr, bot: wanderer(game)}
+	for _, o := range opts {
+		o(a)
+	}
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.started {
+		err = usageError{err}
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %s\n", root.Name(), err)
+	}
+	return exitCode(err)
+}
+
+// Option adds to what the verbs know of a game.
+type Option func(*app)
+
+// app is one call of the binary: the game, where results go, and what the global flags say.
+type app struct {
+	game    ecs.Game
+	stdout  io.Writer
+	stderr  io.Writer
+	bot     newBot
+	json    bool
+	level   string
+	log     *slog.Logger
+	started bool // the verb itself has begun: an error is no longer one of usage
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "wind",
+		Short: "Event-sourced ECS simulation server for real-time multiplayer games",
+		Long: `Wind runs shards: deterministic fixed-tick ECS worlds whose every tick is committed to a NATS JetStream
+log before any client sees it. Any committed tick can be rebuilt from the log, on any machine, bit for bit.
+
+This binary holds the game "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.`,
+		Example:       "  wind dev --bots 50\n  wind replay --data ./wind-data --verify\n  wind log tail --data ./wind-data",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return a.openLog()
+		},
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "least level that is logged to stderr: debug, info, warn or error")
+	root.AddCommand(a.dev(), a.serve(), a.infra(), a.bots(), a.replay(), a.logVerb(), a.bench(), a.doctor(), a.init(), a.version())
+	return root
+}
+
+func (a *app) openLog() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.level)); err != nil {
+		return fmt.Errorf("--log-level %q is not debug, info, warn or error", a.level)
+	}
+	a.log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	return nil
+}
+
+// verb wraps a command's function: from its first line on, an error is a failure and not a wrong call.
+func (a *app) verb(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		a.started = true
+		return run(c.Context(), args)
+	}
+}
+
+func (a *app) jsonFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.json, "json", false, "print the result as one JSON object on stdout")
+}
+
+// print writes a result: as JSON when asked for, else as the lines given.
+func (a *app) print(result any, lines ...string) error {
+	if a.json {
+		enc := json.NewEncoder(a.stdout)
+		return enc.Encode(result)
+	}
+	_, err := io.WriteString(a.stdout, strings.Join(lines, "\n")+"\n")
+	return err
+}

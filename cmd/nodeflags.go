@@ -1,0 +1,58 @@
+package cmd
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/cmd/node"
+)
+
+// nodeFlags are where a node listens, stores and looks for its servers.
+type nodeFlags struct {
+	udp, tcp, http       string
+	data, nats, etcd     string
+	cluster, shard, node string
+	replicas             int
+	lease                time.Duration
+	game                 *gameFlags
+}
+
+// add declares the flags that dev, serve and doctor share.
+func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
+	set.StringVar(&f.udp, "udp", "127.0.0.1:7777", "address for clients over UDP (KCP and datagrams)")
+	set.StringVar(&f.tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
+	set.StringVar(&f.http, "http", "127.0.0.1:7778", "address for /healthz and /metrics; empty for none")
+	set.StringVar(&f.data, "data", "./wind-data", "folder of the embedded servers' data")
+	set.StringVar(&f.shard, "shard", "main", "the shard to run")
+	f.game = addGameFlags(a.game, set)
+}
+
+// addServers declares the flags of verbs that can use servers of other processes.
+func (f *nodeFlags) addServers(set *pflag.FlagSet) {
+	set.StringVar(&f.nats, "nats", "", "URL of a NATS server with JetStream (default: an embedded one in --data)")
+	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated (default: an embedded one in --data)")
+	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
+	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
+	set.IntVar(&f.replicas, "replicas", 1, "copies of the log that the NATS cluster keeps: 1 or 3")
+	set.DurationVar(&f.lease, "lease", 5*time.Second, "time after which a silent owner has lost its shard, at least 2s")
+}
+
+// config turns the flags into a node's configuration.
+func (f *nodeFlags) config(a *app) (node.Config, error) {
+	options, seed, err := f.game.given()
+	if err != nil {
+		return node.Config{}, err
+	}
+	if (f.nats == "") != (f.etcd == "") {
+		return node.Config{}, usagef("give both --nats and --etcd, or neither: the embedded servers come as a pair")
+	}
+	if f.udp == "" && f.tcp == "" {
+		return node.Config{}, usagef("give --udp or --tcp an address: nobody could connect")
+	}
+	if f.lease != 0 && f.lease < 2*time.Second {
+		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
+	}
+	return node.Config{Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Log: a.log}, nil
+}

@@ -1,0 +1,33 @@
+package cmd
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/fleet"
+	"github.com/ferris1/wind/cmd/node"
+)
+
+func (a *app) serve() *cobra.Command {
+	f := &nodeFlags{}
+	var span time.Duration
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a node: it owns its shard, or waits until it may",
+		Long: `Runs one shard on NATS and etcd servers that --nats and --etcd name (or on embedded ones in --data). Of several nodes
+that serve one shard, one owns it and the others wait: a stop hands over at once, a death after the lease. An owner that
+was paused and is no longer the owner commits nothing more, says that it was fenced, and ends with 1.`,
+		Example: "  wind serve --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n  wind serve --data ./wind-data",
+		Args:    cobra.NoArgs,
+	}
+	f.add(c.Flags(), a)
+	f.addServers(c.Flags())
+	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		return a.runNode(ctx, f, span, func(context.Context, *node.Node) (*fleet.Fleet, error) { return nil, nil })
+	})
+	return c
+}

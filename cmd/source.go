@@ -1,0 +1,113 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+)
+
+// sourceFlags say where a shard's history is read from: a data directory (of which a copy is opened, because opening
+// can destroy evidence), an export file, or a running NATS server.
+type sourceFlags struct {
+	data, file, nats string
+	cluster, shard   string
+}
+
+func (f *sourceFlags) add(set *pflag.FlagSet) {
+	set.StringVar(&f.data, "data", "./wind-data", "data directory to read; a copy of it is opened, it stays as it is")
+	set.StringVar(&f.file, "file", "", "export file to read instead of a data directory")
+	set.StringVar(&f.nats, "nats", "", "URL of a running NATS server to read instead of a data directory")
+	set.StringVar(&f.cluster, "cluster", "dev", "cluster of the shard")
+	set.StringVar(&f.shard, "shard", "main", "shard to read")
+}
+
+// open returns the history and a function that closes it.
+func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, func(), error) {
+	switch {
+	case f.file != "" && f.nats != "":
+		return persistence.Source{}, nil, usagef("--file and --nats exclude each other: give one")
+	case f.file != "":
+		file, err := persistence.OpenFile(f.file)
+		if err != nil {
+			return persistence.Source{}, nil, err
+		}
+		return file.Source(), func() { file.Close() }, nil
+	case f.nats != "":
+		return f.openLive(ctx, a)
+	}
+	store := filepath.Join(f.data, "nats")
+	if _, err := os.Stat(store); errors.Is(err, fs.ErrNotExist) {
+		return persistence.Source{}, nil, fmt.Errorf("%s holds no data of a node: name another directory with --data, or an export with --file", f.data)
+	}
+	held, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{Cluster: f.cluster, Shard: f.shard, Logger: a.log})
+	if errors.Is(err, jetstream.ErrInUse) {
+		return persistence.Source{}, nil, fmt.Errorf("%w; to look at a running node use --nats with the address that it printed", err)
+	}
+	if err != nil {
+		return persistence.Source{}, nil, err
+	}
+	s, _, err := held.Open(ctx, f.cluster, f.shard)
+	if errors.Is(err, persistence.ErrNotFound) {
+		err = f.unknown(held.Shards())
+	}
+	if err != nil {
+		held.Close()
+		return persistence.Source{}, nil, err
+	}
+	return sourceOf(s), held.Close, nil
+}
+
+func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source, func(), error) {
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: f.nats, Logger: a.log})
+	if err != nil {
+		return persistence.Source{}, nil, fmt.Errorf("%w: start it, or name another with --nats", err)
+	}
+	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
+	if errors.Is(err, persistence.ErrNotFound) {
+		refs, listErr := jetstream.Streams(ctx, conn, f.cluster)
+		if err = f.unknown(refs); listErr != nil {
+			err = listErr
+		}
+	}
+	if err != nil {
+		conn.Close()
+		return persistence.Source{}, nil, err
+	}
+	return sourceOf(s), func() { s.Close(); conn.Close() }, nil
+}
+
+func sourceOf(s *jetstream.Shard) persistence.Source {
+	return persistence.Source{Log: s.Log(), Deltas: s.Deltas(), Snapshots: s.Snapshots(), Lineage: s.Ref().Lineage}
+}
+
+// unknown says which shards there are instead of the one that was asked for.
+func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
+	var names []string
+	for _, r := range refs {
+		if r.Cluster == f.cluster {
+			names = append(names, r.Shard)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("cluster %q has no shard here: name the right one with --cluster", f.cluster)
+	}
+	return fmt.Errorf("cluster %q has no shard %q here; it has %s: name one with --shard", f.cluster, f.shard, strings.Join(names, ", "))
+}
+
+// found turns what a check or a replay found wrong with the stored bytes into exit code 3.
+func found(err error) error {
+	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, shard.ErrHistoryLost) {
+		return checkError{err}
+	}
+	return err
+}

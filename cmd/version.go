@@ -1,0 +1,29 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
+)
+
+func (a *app) version() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "version",
+		Short:   "Say what this binary is",
+		Long:    "Prints the build, the game and the format versions. Genesis and epoch records hold the same build, so that a replay can say who wrote a log.",
+		Example: "  wind version --json",
+		Args:    cobra.NoArgs,
+	}
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(context.Context, []string) error {
+		b := node.Build(a.game)
+		return a.print(map[string]any{"build": b, "game": a.game.Name, "tick_rate": a.game.TickRate, "format": persistence.FormatVersion},
+			fmt.Sprintf("wind %s (%s %s/%s %s)", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64),
+			fmt.Sprintf("game %s, %d ticks per second, record format %d", a.game.Name, a.game.TickRate, persistence.FormatVersion))
+	})
+	return c
+}
