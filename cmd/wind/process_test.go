@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the wind binary, so that the tests of this package run real processes that can be
+// killed, stopped and continued.
+func TestMain(m *testing.M) {
+	if os.Getenv("WIND_TEST_BINARY") == "1" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// patience bounds what takes a second or two on an idle machine.
+const patience = 60 * time.Second
+
+// process is a running wind.
+type process struct {
+	t      *testing.T
+	name   string
+	cmd    *exec.Cmd
+	stdout bytes.Buffer
+	done   chan struct{}
+
+	mu     sync.Mutex
+	stderr []string
+}
+
+// wind starts a process. The test kills it at its end, if it still runs.
+func wind(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: args[0], cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "WIND_TEST_BINARY=1")
+	p.cmd.Stdout = &p.stdout
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		p.collect(stderr)
+		_ = p.cmd.Wait() // its exit code is what the tests look at
+	}()
+	t.Cleanup(func() {
+		p.signal(syscall.SIGKILL)
+		<-p.done
+		if t.Failed() {
+			t.Logf("stderr of %s:\n%s", strings.Join(args, " "), p.log())
+		}
+	})
+	return p
+}
+
+func (p *process) collect(stderr io.Reader) {
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.stderr = append(p.stderr, lines.Text())
+		p.mu.Unlock()
+	}
+}
+
+func (p *process) log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.stderr, "\n")
+}
+
+func (p *process) signal(s syscall.Signal) {
+	select {
+	case <-p.done:
+	default:
+		_ = p.cmd.Process.Signal(s)
+	}
+}
+
+// kill is kill -9, and waits until the process is gone.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// exit waits for the end and returns the exit code.
+func (p *process) exit() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.signal(syscall.SIGQUIT) // its stacks tell where it hangs
+		p.t.Fatalf("%s does not end", p.name)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// stop interrupts the process and returns its exit code.
+func (p *process) stop() int {
+	p.t.Helper()
+	p.signal(syscall.SIGINT)
+	return p.exit()
+}
+
+// result decodes the JSON object on stdout, once the process has ended.
+func (p *process) result(v any) {
+	p.t.Helper()
+	<-p.done
+	if err := json.Unmarshal(p.stdout.Bytes(), v); err != nil {
+		p.t.Fatalf("%s printed no JSON object: %v\n%s\n%s", p.name, err, p.stdout.Bytes(), p.log())
+	}
+}
+
+// says waits for a line on stderr that holds text.
+func (p *process) says(text string) {
+	p.t.Helper()
+	p.until("says "+text, func() bool { return strings.Contains(p.log(), text) })
+}
+
+// until waits for a condition while the process lives.
+func (p *process) until(what string, ok func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		select {
+		case <-p.done:
+			if ok() {
+				return
+			}
+			p.t.Fatalf("%s ended (%d) before it %s:\n%s", p.name, p.cmd.ProcessState.ExitCode(), what, p.log())
+		default:
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%s never %s:\n%s", p.name, what, p.log())
+		}
+	}
+}
+
+// run runs a verb to its end and decodes its JSON.
+func run(t *testing.T, wantExit int, v any, args ...string) *process {
+	t.Helper()
+	p := wind(t, args...)
+	if code := p.exit(); code != wantExit {
+		t.Fatalf("%s ends with %d, want %d:\n%s\n%s", strings.Join(args, " "), code, wantExit, p.stdout.Bytes(), p.log())
+	}
+	if v != nil {
+		p.result(v)
+	}
+	return p
+}
+
+// health is what /healthz answers; the zero value when nobody does.
+type health struct {
+	Phase   string `json:"phase"`
+	Epoch   uint64 `json:"epoch"`
+	Tick    uint64 `json:"tick"`
+	Clients int    `json:"clients"`
+}
+
+func healthOf(addr string) (h health) {
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get("http://" + addr + "/healthz")
+	if err != nil {
+		return health{}
+	}
+	defer resp.Body.Close()
+	if json.NewDecoder(resp.Body).Decode(&h) != nil {
+		return health{}
+	}
+	return h
+}
+
+// owns waits until the node at the HTTP address runs its shard and has reached a tick.
+func (p *process) owns(httpAddr string, tick uint64) (h health) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("owns its shard at tick %d", tick), func() bool {
+		h = healthOf(httpAddr)
+		return h.Phase == "own" && h.Tick >= tick
+	})
+	return h
+}
+
+// freeAddr is a loopback address whose port is free for UDP and TCP.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		u, err := net.ListenPacket("udp", addr)
+		l.Close()
+		if err == nil {
+			u.Close()
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
