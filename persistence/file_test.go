@@ -181,6 +181,42 @@ func TestAnAlteredFileIsRefusedWithSequenceAndTick(t *testing.T) {
 	}
 }
 
+func TestEveryByteOfAChunksHeaderCounts(t *testing.T) {
+	_, path := exported(t)
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(chunkBytes) {
+		bad := bytes.Clone(whole)
+		bad[f.chunks[chunkLog][1].offset+i] ^= 1
+		damaged, err := ReadFile(bytes.NewReader(bad), int64(len(bad)))
+		if err != nil {
+			t.Fatal(err) // the index is intact
+		}
+		c := f.chunks[chunkLog][1]
+		_, err = damaged.Log().Get(context.Background(), Seq(c.first))
+		var corrupt *CorruptError
+		if !errors.As(err, &corrupt) || corrupt.Seq != Seq(c.first) || corrupt.Tick != c.tick {
+			t.Errorf("byte %d: %v", i, err)
+		}
+	}
+}
+
+func TestDeltasBeyondTheExportedLogStayBehind(t *testing.T) {
+	s := chronicle(t)
+	s.delta(wholeDelta(13, 10)) // its record was committed after the log was read
+	sum, err := Export(context.Background(), filepath.Join(t.TempDir(), "x.wind"), s.source())
+	if err != nil || sum.Deltas != 12 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
 func TestAFileOfANewerVersionIsNamedWithBoth(t *testing.T) {
 	_, path := exported(t)
 	b, err := os.ReadFile(path)

@@ -173,6 +173,9 @@ var damages = []struct {
 	{name: "epoch going back", seq: 14, tick: 13, rule: "I3", word: "it starts epoch 2, epoch 2 was in force", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindEpoch, Epoch: 2, EpochStart: &EpochStart{Node: "zombie", From: 12}})
 	}},
+	{name: "an epoch that begins at another tick", seq: 14, tick: 13, rule: "I4", word: "it starts after tick 11, the log is at tick 12", damage: func(t *testing.T, s *scribe) {
+		forge(t, s, &Record{Kind: KindEpoch, Epoch: 3, EpochStart: &EpochStart{Node: "late", From: 11}})
+	}},
 	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "it is of epoch 1, epoch 2 is in force", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 1, Ticks: ticksFrom(13, 1)})
 	}},

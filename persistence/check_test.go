@@ -1,0 +1,170 @@
+package persistence
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+func checkWith(t *testing.T, src Source, game ecs.Game) Report {
+	t.Helper()
+	report, err := Check(context.Background(), src, CheckOptions{Game: &game})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// finds demands exactly the findings, each given as words that it must have.
+func finds(t *testing.T, r Report, want ...string) {
+	t.Helper()
+	if len(r.Findings) != len(want) {
+		t.Errorf("%d findings, not %d: %v", len(r.Findings), len(want), r.Findings)
+		return
+	}
+	for i, words := range want {
+		for _, word := range strings.Split(words, "|") {
+			if !strings.Contains(r.Findings[i].String(), word) {
+				t.Errorf("finding %d: %v\ndoes not say %q", i, r.Findings[i], word)
+			}
+		}
+	}
+}
+
+func TestCheckWithTheGameProvesEveryTickAndDelta(t *testing.T) {
+	v := sail(t, 200)
+	r := checkWith(t, v.source(), drift(0))
+	finds(t, r)
+	if r.Resimulated != 200 || r.Deltas != 200 || r.Snapshots != 4 || r.Epochs != 2 || r.Epoch != 4 || r.Checksum != v.world.Checksum() || r.Broken() {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestCheckNamesTheFirstDivergentTickAndGoesOnFromTheNextSnapshot(t *testing.T) {
+	v := sail(t, 200)
+	r := checkWith(t, v.source(), drift(75))
+	finds(t, r, "log: broken I5|tick 75|checksum")
+	if r.Resimulated != 74+100 { // up to 74, and from the snapshot at 100
+		t.Errorf("%d ticks re-simulated", r.Resimulated)
+	}
+}
+
+// redelta replaces the delta of a tick.
+func (v *voyage) redelta(tick uint64, change func(*Delta)) {
+	v.t.Helper()
+	d, err := DecodeDelta(v.m.deltas[tick-1].body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	d.Body = bytes.Clone(d.Body)
+	change(&d)
+	body, err := d.Encode(nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.m.deltas[tick-1].body = body
+}
+
+func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(*voyage)
+		want   []string
+	}{
+		{"another body, soundly sealed", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Body[len(d.Body)/2]++ }) }, []string{"deltas: broken|tick 33|re-simulation"}},
+		{"another checksum", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Checksum++ }) }, []string{"deltas: broken|tick 33|checksum"}},
+		{"another record", func(v *voyage) { v.redelta(33, func(d *Delta) { d.RecordSeq++ }) }, []string{"deltas: broken|tick 33|record"}},
+		{"another epoch", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Epoch = 9 }) }, []string{"deltas: broken|tick 33|epoch"}},
+		{"another lineage", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Lineage = "other" }) }, []string{"deltas: broken|tick 33|lineage"}},
+		{"bytes altered", func(v *voyage) { v.m.deltas[32].body[99] ^= 8 }, []string{"delta is corrupt: its bytes have the sum", "tick 33|the deltas of ticks 33 to 33 are missing"}},
+		{"two left out", func(v *voyage) { v.m.deltas = append(v.m.deltas[:32:32], v.m.deltas[34:]...) }, []string{"tick 33|the deltas of ticks 33 to 34 are missing and no gap message says so"}},
+		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"deltas: broken I2|tick 33|it comes after tick 33"}},
+		{"the oldest dropped", func(v *voyage) { v.m.deltas = v.m.deltas[20:] }, nil},
+		{"a tick that the log does not have", func(v *voyage) {
+			v.delta(Delta{Lineage: testLineage, Epoch: 4, RecordSeq: v.chain.Seq() + 1, Tick: 61, Checksum: 5})
+		}, []string{"log: broken I9|tick 61|history lost", "deltas: broken I9|tick 61"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := sail(t, 60)
+			c.damage(v)
+			finds(t, checkWith(t, v.source(), drift(0)), c.want...)
+		})
+	}
+}
+
+func TestGapsAndUnpublishedDeltasAreWarnings(t *testing.T) {
+	v := sail(t, 60)
+	gap := Delta{Lineage: testLineage, Epoch: 1, RecordSeq: 20, Tick: 35, Gap: &Gap{FromTick: 33, ToTick: 35, Reason: "the node died"}}
+	body, err := gap.Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.m.deltas = append(append(v.m.deltas[:32:32], storedDelta{header: gap, body: body}), v.m.deltas[35:57]...)
+	r := checkWith(t, v.source(), drift(0))
+	finds(t, r, "deltas: warning|tick 33|ticks 33 to 35 have no deltas: the node died", "deltas: warning|tick 58|the delta stream ends before tick 58")
+	if r.Broken() || r.Gaps != 1 || r.Deltas != 54 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestCheckVerifiesEverySnapshotAgainstTheLog(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(*Snapshot)
+		word   string
+	}{
+		{"another chain hash", func(s *Snapshot) { s.Chain[0]++ }, "chain hash"},
+		{"another tick", func(s *Snapshot) { s.Tick-- }, "tick"},
+		{"another world", func(s *Snapshot) {
+			s.Body = bytes.Clone(s.Body)
+			s.Body[len(s.Body)/2] ^= 1
+		}, "snapshot"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := sail(t, 60)
+			s := v.m.snapshots[0]
+			bad, err := DecodeSnapshot(s.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.damage(&bad)
+			if v.m.snapshots[0].body, err = bad.Encode(nil); err != nil {
+				t.Fatal(err)
+			}
+			finds(t, checkWith(t, v.source(), drift(0)), "snapshots: broken|tick 50|"+c.word)
+		})
+	}
+}
+
+func TestPurgingBeyondTheOlderSnapshotIsFound(t *testing.T) {
+	v := sail(t, 200)
+	all, _ := v.m.Snapshots().List(context.Background())
+	if err := v.m.Log().Purge(context.Background(), all[1].Seq+1); err != nil {
+		t.Fatal(err)
+	}
+	finds(t, checkWith(t, v.source(), drift(0)), "log: broken I8|records before|1 verified snapshots")
+}
+
+func TestCheckLimitsWhatItLists(t *testing.T) {
+	v := sail(t, 60)
+	v.m.deltas = v.m.deltas[:10]
+	for tick := range uint64(10) {
+		v.redelta(tick+1, func(d *Delta) { d.Checksum++ })
+	}
+	game := drift(0)
+	r, err := Check(context.Background(), v.source(), CheckOptions{Game: &game, MaxFindings: 3})
+	if err != nil || len(r.Findings) != 3 || r.Unlisted != 8 || !r.Broken() {
+		t.Errorf("%v %d listed, %d not", err, len(r.Findings), r.Unlisted)
+	}
+}
+
+func TestCheckOfAnEmptyStoreIsClean(t *testing.T) {
+	m := NewMemory()
+	r, err := Check(context.Background(), Source{Log: m.Log(), Deltas: m.Deltas(), Snapshots: m.Snapshots()}, CheckOptions{})
+	if err != nil || len(r.Findings) > 0 {
+		t.Error(err, r.Findings)
+	}
+}

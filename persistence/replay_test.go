@@ -1,0 +1,285 @@
+package persistence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+func replay(t *testing.T, src Source, game ecs.Game, o ReplayOptions) (ReplayResult, *ecs.World, error) {
+	t.Helper()
+	p := NewReplay(game, src, o)
+	r, err := p.Run(context.Background())
+	return r, p.World(), err
+}
+
+func TestReplayRebuildsEveryTickFromNothingButTheLog(t *testing.T) {
+	v := sail(t, 200)
+	next := uint64(1)
+	r, w, err := replay(t, Source{Log: v.m.Log()}, drift(0), ReplayOptions{Verify: true, Each: func(w *ecs.World) error {
+		if w.Tick() != next || w.Checksum() != v.sums[next] {
+			t.Fatalf("tick %d has checksum %016x, it lived with %016x as tick %d", w.Tick(), w.Checksum(), v.sums[next], next)
+		}
+		next++
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Ticks != 200 || r.From != 1 || r.To != 200 || r.Checksum != v.world.Checksum() || r.Diverged || r.Epoch != 4 || r.Seq != v.chain.Seq() || len(r.Notes) > 0 {
+		t.Errorf("%+v", r)
+	}
+	if !bytes.Equal(w.AppendSnapshot(nil), v.world.AppendSnapshot(nil)) {
+		t.Error("the replayed world is another one")
+	}
+}
+
+func TestReplayStopsAtAnyTick(t *testing.T) {
+	v := sail(t, 60)
+	for to := uint64(1); to <= 60; to++ {
+		for _, fromDeltas := range []bool{false, true} {
+			r, w, err := replay(t, v.source(), drift(0), ReplayOptions{To: to, FromDeltas: fromDeltas})
+			if err != nil || r.To != to || r.Ticks != to || w.Tick() != to || r.Checksum != v.sums[to] {
+				t.Fatalf("to %d, from deltas %v: %+v, %v", to, fromDeltas, r, err)
+			}
+		}
+	}
+	if _, _, err := replay(t, v.source(), drift(0), ReplayOptions{To: 61}); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "tick 61, the last one is 60") {
+		t.Error(err)
+	}
+}
+
+func TestReplayFromDeltasNeedsNoSimulation(t *testing.T) {
+	v := sail(t, 200)
+	broken := drift(5) // a build that would diverge if it were simulated
+	r, w, err := replay(t, v.source(), broken, ReplayOptions{FromDeltas: true, Verify: true})
+	if err != nil || r.Ticks != 200 || r.Checksum != v.world.Checksum() || r.Snapshot != "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if !bytes.Equal(w.AppendSnapshot(nil), v.world.AppendSnapshot(nil)) {
+		t.Error("the world that the deltas give is another one")
+	}
+}
+
+func TestReplayGoesOnFromASnapshot(t *testing.T) {
+	v := sail(t, 200)
+	all, err := v.m.Snapshots().List(context.Background())
+	if err != nil || len(all) != 4 {
+		t.Fatal(all, err)
+	}
+	for _, info := range all {
+		s, err := v.m.Snapshots().Get(context.Background(), info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fromDeltas := range []bool{false, true} {
+			r, _, err := replay(t, v.source(), drift(0), ReplayOptions{Snapshot: &s, FromDeltas: fromDeltas, Verify: true})
+			if err != nil || r.To != 200 || r.Ticks != 200-s.Tick || r.Checksum != v.world.Checksum() || r.Snapshot != s.Name() {
+				t.Errorf("%s: %+v, %v", s.Name(), r, err)
+			}
+		}
+	}
+}
+
+func TestReplayOfAPurgedLogBeginsWithASnapshot(t *testing.T) {
+	v := sail(t, 200)
+	all, _ := v.m.Snapshots().List(context.Background())
+	older := all[1]
+	if err := v.m.Log().Purge(context.Background(), older.Seq); err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := replay(t, v.source(), drift(0), ReplayOptions{Verify: true})
+	if err != nil || r.Snapshot != older.Name || r.From != older.Tick+1 || r.Checksum != v.world.Checksum() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, _, err := replay(t, Source{Log: v.m.Log()}, drift(0), ReplayOptions{}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	game := drift(0)
+	report, err := Check(context.Background(), v.source(), CheckOptions{Game: &game})
+	if err != nil || report.Broken() || report.Resimulated != 200-older.Tick {
+		t.Errorf("%v %+v", err, report)
+	}
+}
+
+func TestDeltasThatRetentionCutLeadFromASnapshot(t *testing.T) {
+	v := sail(t, 200)
+	v.m.deltas = v.m.deltas[120:]
+	r, _, err := replay(t, v.source(), drift(0), ReplayOptions{FromDeltas: true, Verify: true})
+	if err != nil || r.From != 151 || r.Checksum != v.world.Checksum() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	v.m.deltas = v.m.deltas[:0:0]
+	if _, _, err := replay(t, v.source(), drift(0), ReplayOptions{FromDeltas: true}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestReplayNamesTheFirstDivergentTick(t *testing.T) {
+	v := sail(t, 200)
+	r, _, err := replay(t, v.source(), drift(133), ReplayOptions{Verify: true})
+	var d *DivergedError
+	if !errors.As(err, &d) || !errors.Is(err, ErrDiverged) {
+		t.Fatal(err)
+	}
+	if d.Tick != 133 || d.Recorded != v.sums[133] || d.Computed == d.Recorded || !r.Diverged || r.FirstDivergent != 133 || r.To != 132 || r.Checksum != v.sums[132] {
+		t.Errorf("%+v, %v", r, err)
+	}
+	rec, err := DecodeRecord(v.m.at(d.Seq).Body)
+	if err != nil || rec.FirstTick() > 133 || rec.LastTick() < 133 {
+		t.Errorf("record %d does not hold tick 133", d.Seq)
+	}
+}
+
+func TestReplayComparesOutboxAndFailures(t *testing.T) {
+	for name, spoil := range map[string]func(*TickRecord){
+		"outbox":   func(t *TickRecord) { t.Outbox = []ecs.Message{{To: "x", Name: "news", Payload: []byte{1}}} },
+		"failures": func(t *TickRecord) { t.Failures = []ecs.Failure{{System: "move", Command: -1}} },
+	} {
+		v := sail(t, 20)
+		r, err := DecodeRecord(v.m.at(8).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := ecs.New(drift(0), ecs.Config{Seed: 11})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := Seq(3); seq < 8; seq++ {
+			before, _ := DecodeRecord(v.m.at(seq).Body)
+			if err := Resimulate(w, before, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		spoil(&r.Ticks[0])
+		var d *DivergedError
+		if err := Resimulate(w, r, 0, nil); !errors.As(err, &d) || d.Tick != r.FirstTick() || !strings.Contains(d.Reason, name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestReplayNamesEachDamageWithSequenceAndTick(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		damage    func(*voyage)
+		seq       Seq
+		tick      uint64
+		fromDelta bool
+	}{
+		{"one byte altered", func(v *voyage) { v.m.at(40).Body[60] ^= 1 }, 40, 0, false},
+		{"one record removed", func(v *voyage) { v.m.at(40).Body = nil }, 40, 0, false},
+		{"tail cut", func(v *voyage) { v.m.log = v.m.log[:50] }, 0, 0, false},
+		{"a delta altered", func(v *voyage) { v.m.deltas[40].body[200] ^= 1 }, 0, 41, true},
+		{"a delta removed", func(v *voyage) { v.m.deltas = append(v.m.deltas[:40:40], v.m.deltas[41:]...) }, 0, 41, true},
+	} {
+		v := sail(t, 80)
+		c.damage(v)
+		src := v.source()
+		src.Log = holed{v.m.Log()}
+		_, _, err := replay(t, src, drift(0), ReplayOptions{Verify: true, FromDeltas: c.fromDelta})
+		var lost *LostError
+		if errors.As(err, &lost) {
+			if c.name != "tail cut" || lost.Last != 50 || lost.LastTick == 0 || lost.EvidenceTick != 80 {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		var corrupt *CorruptError
+		if !errors.As(err, &corrupt) || corrupt.Tick == 0 || (c.seq > 0 && corrupt.Seq != c.seq) || (c.tick > 0 && corrupt.Tick != c.tick) {
+			// A damaged delta is met by its decoder, which cannot tell its tick.
+			if c.name == "a delta altered" && errors.Is(err, ErrCorrupt) {
+				continue
+			}
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestReplayRefusesAnotherGame(t *testing.T) {
+	v := sail(t, 5)
+	game := drift(0)
+	game.Name = "other"
+	if _, _, err := replay(t, v.source(), game, ReplayOptions{}); err == nil || !strings.Contains(err.Error(), `the log is of game "drift", this is "other"`) {
+		t.Error(err)
+	}
+}
+
+func TestReplaySaysWhenTheSchemaIsAnother(t *testing.T) {
+	v := sail(t, 5)
+	game := drift(0)
+	setup := game.Setup
+	game.Setup = func(w *ecs.World) { setup(w); ecs.Event[news](w, "later") }
+	r, _, _ := replay(t, v.source(), game, ReplayOptions{})
+	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "genesis was recorded with schema") {
+		t.Error(r.Notes)
+	}
+}
+
+func TestReplayMeasuresByTheCallersClock(t *testing.T) {
+	v := sail(t, 50)
+	now := time.Unix(0, 0)
+	r, _, err := replay(t, v.source(), drift(0), ReplayOptions{Now: func() time.Time { now = now.Add(time.Second); return now }})
+	if err != nil || r.Elapsed != time.Second || r.TicksPerSecond() != 50 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestReplayIsManyTimesFasterThanRealTime(t *testing.T) {
+	v := sail(t, 600)
+	r, _, err := replay(t, v.source(), drift(0), ReplayOptions{Verify: true, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if times := r.TicksPerSecond() / 30; times < 30 {
+		t.Errorf("%.0f times real time", times)
+	}
+}
+
+func TestAnEmptyLogSaysSo(t *testing.T) {
+	if _, _, err := replay(t, Source{Log: NewMemory().Log()}, drift(0), ReplayOptions{}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if _, _, err := replay(t, Source{Log: NewMemory().Log(), High: 7}, drift(0), ReplayOptions{Verify: true}); !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+}
+
+func TestStatCountsBytesPerTickAndClient(t *testing.T) {
+	v := sail(t, 300)
+	game := drift(0)
+	s, err := Stat(context.Background(), v.source(), StatOptions{Game: &game, MessageOverhead: 90})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Ticks != 300 || s.TickRate != 30 || s.Epochs != 2 || s.Clients != 10 || s.InputTicks != 300 || s.Deltas.Count != 300 || s.Snapshots.Count == 0 {
+		t.Errorf("%+v", s)
+	}
+	names := ""
+	for _, c := range s.Commands {
+		names += fmt.Sprintf("%s %v; ", c.Name, c.Count > 0)
+	}
+	if names != "drift.drop true; drift.steer true; wind.join true; " {
+		t.Error(names)
+	}
+	total := int64(0)
+	for _, k := range s.Records {
+		total += k.Sum
+	}
+	if total != s.LogBytes || s.BytesPerHour < float64(s.LogBytes) {
+		t.Errorf("%d by kind, %d in all, %.0f per hour", total, s.LogBytes, s.BytesPerHour)
+	}
+	if p := s.BytesPerTickAndClient; p.P50 < 20 || p.P50 > 60 || p.P99 < p.P50 {
+		t.Errorf("bytes per tick and client: %+v", p)
+	}
+	without, err := Stat(context.Background(), v.source(), StatOptions{MessageOverhead: 90})
+	if err != nil || without.LogBytes != s.LogBytes || without.InputTicks != 0 {
+		t.Errorf("%v %+v", err, without)
+	}
+}
