@@ -32,13 +32,13 @@ const patience = 60 * time.Second
 
 // process is a running wind.
 type process struct {
-	t      *testing.T
-	name   string
-	cmd    *exec.Cmd
-	stdout bytes.Buffer
-	done   chan struct{}
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	done chan struct{}
 
 	mu     sync.Mutex
+	stdout []byte
 	stderr []string
 }
 
@@ -47,7 +47,10 @@ func wind(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: args[0], cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "WIND_TEST_BINARY=1")
-	p.cmd.Stdout = &p.stdout
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +60,10 @@ func wind(t *testing.T, args ...string) *process {
 	}
 	go func() {
 		defer close(p.done)
-		p.collect(stderr)
+		var group sync.WaitGroup
+		group.Go(func() { p.collect(stderr, func(line string) { p.stderr = append(p.stderr, line) }) })
+		group.Go(func() { p.collect(stdout, func(line string) { p.stdout = append(append(p.stdout, line...), '\n') }) })
+		group.Wait()
 		_ = p.cmd.Wait() // its exit code is what the tests look at
 	}()
 	t.Cleanup(func() {
@@ -70,13 +76,21 @@ func wind(t *testing.T, args ...string) *process {
 	return p
 }
 
-func (p *process) collect(stderr io.Reader) {
-	lines := bufio.NewScanner(stderr)
+func (p *process) collect(from io.Reader, line func(string)) {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		p.mu.Lock()
-		p.stderr = append(p.stderr, lines.Text())
+		line(lines.Text())
 		p.mu.Unlock()
 	}
+}
+
+// output is what came on stdout so far.
+func (p *process) output() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Clone(p.stdout)
 }
 
 func (p *process) log() string {
@@ -122,8 +136,8 @@ func (p *process) stop() int {
 func (p *process) result(v any) {
 	p.t.Helper()
 	<-p.done
-	if err := json.Unmarshal(p.stdout.Bytes(), v); err != nil {
-		p.t.Fatalf("%s printed no JSON object: %v\n%s\n%s", p.name, err, p.stdout.Bytes(), p.log())
+	if err := json.Unmarshal(p.output(), v); err != nil {
+		p.t.Fatalf("%s printed no JSON object: %v\n%s\n%s", p.name, err, p.output(), p.log())
 	}
 }
 
@@ -156,7 +170,7 @@ func run(t *testing.T, wantExit int, v any, args ...string) *process {
 	t.Helper()
 	p := wind(t, args...)
 	if code := p.exit(); code != wantExit {
-		t.Fatalf("%s ends with %d, want %d:\n%s\n%s", strings.Join(args, " "), code, wantExit, p.stdout.Bytes(), p.log())
+		t.Fatalf("%s ends with %d, want %d:\n%s\n%s", strings.Join(args, " "), code, wantExit, p.output(), p.log())
 	}
 	if v != nil {
 		p.result(v)

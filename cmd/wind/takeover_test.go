@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// cluster is NATS and etcd in a process of their own, and the addresses of two nodes.
+type cluster struct {
+	t          *testing.T
+	dir        string
+	infra      *process
+	nats, etcd string
+	udp, http  [2]string
+}
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "infra")}
+	c.infra = wind(t, "infra", "--data", c.dir, "--json")
+	var urls struct{ NATS, Etcd string }
+	c.infra.until("prints its URLs", func() bool { return json.Unmarshal(c.infra.output(), &urls) == nil })
+	c.nats, c.etcd = urls.NATS, urls.Etcd
+	for i := range 2 {
+		c.udp[i], c.http[i] = freeAddr(t), freeAddr(t)
+	}
+	return c
+}
+
+// node starts node i for the shard main, with the shortest lease that etcd keeps.
+func (c *cluster) node(i int) *process {
+	c.t.Helper()
+	return wind(c.t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--node", []string{"anna", "bert"}[i], "--lease", "2s",
+		"--udp", c.udp[i], "--tcp", "", "--http", c.http[i], "--monsters", "20", "--json")
+}
+
+// check stops the servers and proves the log.
+func (c *cluster) check() {
+	c.t.Helper()
+	if code := c.infra.stop(); code != 0 {
+		c.t.Fatalf("infra ends with %d", code)
+	}
+	run(c.t, 0, nil, "log", "check", "--data", c.dir)
+}
+
+func TestStoppedOwnerHandsOverAtOnce(t *testing.T) {
+	c := startCluster(t)
+	anna := c.node(0)
+	first := anna.owns(c.http[0], 10)
+	bert := c.node(1)
+	bert.says("waiting")
+	if h := healthOf(c.http[1]); h.Phase == "own" {
+		t.Fatal("two nodes own the shard")
+	}
+
+	bots := wind(t, "bots", "--addr", c.udp[0]+","+c.udp[1], "--count", "5", "--json")
+	anna.until("has its clients", func() bool { return healthOf(c.http[0]).Clients == 5 })
+	stopped := time.Now()
+	if code := anna.stop(); code != 0 {
+		t.Fatalf("the owner's stop ends with %d", code)
+	}
+	second := bert.owns(c.http[1], first.Tick)
+	t.Logf("handed over %v after the interrupt", time.Since(stopped).Round(10*time.Millisecond))
+	if second.Epoch <= first.Epoch {
+		t.Errorf("epoch %d follows %d", second.Epoch, first.Epoch)
+	}
+	bert.until("has the clients of the other node", func() bool { return healthOf(c.http[1]).Clients == 5 })
+	bots.stop()
+	bert.stop()
+	c.check()
+}
+
+func TestKilledOwnerIsFollowedAfterItsLease(t *testing.T) {
+	c := startCluster(t)
+	anna, bert := c.node(0), (*process)(nil)
+	first := anna.owns(c.http[0], 10)
+	bert = c.node(1)
+	bert.says("waiting")
+	killed := time.Now()
+	anna.kill()
+	second := bert.owns(c.http[1], first.Tick)
+	t.Logf("taken over %v after the kill, lease 2 s", time.Since(killed).Round(10*time.Millisecond))
+	if second.Epoch <= first.Epoch {
+		t.Errorf("epoch %d follows %d", second.Epoch, first.Epoch)
+	}
+	bert.stop()
+	c.check()
+}
+
+func TestPausedOwnerCommitsNothingAndSaysThatItWasFenced(t *testing.T) {
+	c := startCluster(t)
+	anna := c.node(0)
+	first := anna.owns(c.http[0], 10)
+	bert := c.node(1)
+	bert.says("waiting")
+
+	anna.signal(syscall.SIGSTOP)
+	second := bert.owns(c.http[1], first.Tick)
+	anna.signal(syscall.SIGCONT)
+	if code := anna.exit(); code != 1 {
+		t.Errorf("the paused owner ends with %d, want 1", code)
+	}
+	if !strings.Contains(anna.log(), "fenced") {
+		t.Errorf("the paused owner does not say that it was fenced:\n%s", anna.log())
+	}
+	bert.owns(c.http[1], second.Tick+10)
+	var report struct{ Epochs int }
+	bert.stop()
+	c.infra.stop()
+	run(t, 0, &report, "log", "check", "--data", c.dir, "--json")
+	if report.Epochs != 2 {
+		t.Errorf("the log holds %d epochs, want 2", report.Epochs)
+	}
+}
