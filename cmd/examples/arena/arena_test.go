@@ -216,14 +216,17 @@ func TestADeadPlayerRespawnsAndCanDoNothingBefore(t *testing.T) {
 	m := newMatch(t, Options{Size: 60, Respawn: 1}, 2)
 	duel(m)
 	died := get[motion.Position](m, m.player(2))
-	shots := ecs.ResourceOf[Score](m.World).Shots
+	shots, aim := ecs.ResourceOf[Score](m.World).Shots, get[Player](m, m.player(2)).Aim
 	for tick := range TickRate {
 		if _, down := ecs.Get[respawn.Down](m.World, m.player(2)); !down {
 			t.Fatalf("back after %d ticks, want %d", tick, TickRate)
 		}
-		m.step(m.from(2, Input{MoveX: 100, Fire: true}), m.from(2, Choose{Weapon: Cannon}))
+		m.step(m.from(2, Input{MoveX: 100, Aim: 4321, Fire: true}), m.from(2, Choose{Weapon: Cannon}))
 		if len(m.last.Replies) != 1 || !m.last.Replies[0].Rejected || m.last.Replies[0].Reason != "you are dead" {
 			t.Fatalf("a dead player chooses a weapon: %+v", m.last.Replies)
+		}
+		if p := get[motion.Position](m, m.player(2)); p != died && tick < TickRate-1 || get[Player](m, m.player(2)).Aim != aim {
+			t.Fatalf("a dead player walks from %v to %v, or looks around", died, p)
 		}
 	}
 	if _, down := ecs.Get[respawn.Down](m.World, m.player(2)); down {
@@ -269,11 +272,17 @@ func TestWeaponsCoolDownAndFirePellets(t *testing.T) {
 
 func TestMonstersChaseAndBite(t *testing.T) {
 	m := newMatch(t, Options{Size: 20, Monsters: 3, Respawn: 600}, 1)
+	wounded := 0 // in tick
 	for tick := range 600 {
 		m.step(m.from(1, Input{}))
-		if get[damage.Health](m, m.player(1)).Points == 0 {
-			if p := get[Player](m, m.player(1)); p.Deaths != 1 || tick < 20 {
-				t.Errorf("after %d ticks the player is %+v", tick, p)
+		points := get[damage.Health](m, m.player(1)).Points
+		if points < playerHealth && wounded == 0 {
+			wounded = tick
+		}
+		if points == 0 {
+			rounds := (playerHealth+bitePoints-1)/bitePoints/3 - 1 // of three bites, after the first one
+			if p := get[Player](m, m.player(1)); p.Deaths != 1 || tick-wounded < rounds*biteTicks {
+				t.Errorf("%d ticks after the first bite the player is %+v", tick-wounded, p)
 			}
 			if s := ecs.ResourceOf[Score](m.World); s.Players != 1 || s.Leader != (ecs.Entity{}) {
 				t.Errorf("score is %+v", s)
