@@ -221,12 +221,15 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	return t, err
 }
 
+// span is what is still to be read of the log.
+type span struct{ from, to persistence.Seq }
+
 // read returns one record of a reading in order, which goes on where the last one ended.
 func (h *Host) read(ctx context.Context, seq, to persistence.Seq) (persistence.Message, error) {
-	if !h.records.open(seq) {
-		h.records.start(seq, h.cfg.Log.Read(ctx, seq, to))
+	if part := (span{seq, to}); !h.records.open(part) {
+		h.records.start(part, h.cfg.Log.Read(ctx, seq, to))
 	}
-	m, err, ok := h.records.take(seq + 1)
+	m, err, ok := h.records.take(span{seq + 1, to})
 	if !ok {
 		h.records.close()
 		return m, persistence.ErrGap

@@ -62,7 +62,7 @@ type Host struct {
 	timer   *time.Timer
 	wakeAt  time.Time  // the owner wants an EventTimer then; zero: none
 	inbox   chan Event // from the host's goroutines
-	records pull[persistence.Seq, persistence.Message]
+	records pull[span, persistence.Message]
 	deltas  pull[uint64, persistence.Delta]
 	stopped bool // the owner is over
 	reason  error

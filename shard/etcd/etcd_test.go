@@ -138,6 +138,11 @@ func TestOfManyRacersOneOwnsAtATime(t *testing.T) {
 				}
 				owner, epochs[bid.Epoch] = n.ID(), true
 				grants++
+				mu.Unlock()
+				if st, err := s.Read(t.Context()); err != nil || st.Owner != n.ID() || st.Epoch != bid.Epoch {
+					t.Errorf("%s was granted epoch %d and then read %+v, %v", n.ID(), bid.Epoch, st, err)
+				}
+				mu.Lock()
 				owner = ""
 				mu.Unlock()
 				if err := s.Release(t.Context(), bid.Epoch, true); err != nil {
