@@ -192,8 +192,7 @@ func (w *World) applyColumns(r *reader) error {
 }
 
 func (w *World) applyColumn(r *reader, c *component) error {
-	n := r.count(1 + c.Packed)
-	ids := reader{b: r.bytes()}
+	n := r.count(c.Packed + 1)
 	values := r.take(n * c.Packed)
 	if r.err != nil {
 		return r.err
@@ -202,32 +201,39 @@ func (w *World) applyColumn(r *reader, c *component) error {
 		return fmt.Errorf("component %q has no values in a delta", c.Name)
 	}
 	id := uint32(0)
-	for range n {
-		id += unzigzag(ids.uint32())
-		e, ok := w.inSlot(id)
-		if ids.err != nil {
-			return ids.err
+	for ; n > 0; n-- {
+		id += unzigzag(r.uint32())
+		if r.err != nil {
+			return r.err
 		}
-		if !ok {
-			return fmt.Errorf("entity %d, with a new %q, does not live", id, c.Name)
+		if err := w.applyValue(c, id, values); err != nil {
+			return err
 		}
-		p := w.places[id]
-		t := w.tables[p.table]
-		col := t.columnOf[c.id]
-		if col < 0 {
-			return fmt.Errorf("entity %d has no %q to change", id, c.Name)
-		}
-		x := &t.columns[col]
-		live, old := x.at(int(p.row)), x.committed(int(p.row))
-		w.valueSum -= c.hash(e, old)
-		c.unpack(live, values, 1)
-		if !c.proper(live) {
-			return fmt.Errorf("entity %d: its new %q holds a bool or a text that is none", id, c.Name)
-		}
-		copy(bytesAt(old, c.Size), bytesAt(live, c.Size))
-		w.valueSum += c.hash(e, old)
 		values = values[c.Packed:]
 	}
-	ids.end()
-	return ids.err
+	return nil
+}
+
+// applyValue gives an entity the value that values begins with.
+func (w *World) applyValue(c *component, id uint32, values []byte) error {
+	e, ok := w.inSlot(id)
+	if !ok {
+		return fmt.Errorf("entity %d, with a new %q, does not live", id, c.Name)
+	}
+	p := w.places[id]
+	t := w.tables[p.table]
+	col := t.columnOf[c.id]
+	if col < 0 {
+		return fmt.Errorf("entity %d has no %q to change", id, c.Name)
+	}
+	x := &t.columns[col]
+	live, old := x.at(int(p.row)), x.committed(int(p.row))
+	before := c.hash(e, old)
+	c.unpack(live, values, 1)
+	if len(c.checks) > 0 && !c.proper(live) {
+		return fmt.Errorf("entity %d: its new %q holds a bool or a text that is none", id, c.Name)
+	}
+	copy(bytesAt(old, c.Size), bytesAt(live, c.Size))
+	w.valueSum += c.hash(e, old) - before
+	return nil
 }

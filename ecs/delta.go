@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -11,7 +12,6 @@ import (
 type Delta struct {
 	Tick     uint64
 	Checksum uint64 // of the world after the tick
-	Columns  []ColumnDelta
 	changes  *changes
 	encoded  []byte // of a clone
 }
@@ -26,7 +26,7 @@ func (w *World) delta(checksum uint64) Delta {
 		}
 	}
 	c.sessions = w.sessions.appendChanges(c.sessions[:0])
-	return Delta{Tick: w.tick, Checksum: checksum, Columns: c.columns, changes: c}
+	return Delta{Tick: w.tick, Checksum: checksum, changes: c}
 }
 
 // AppendTo appends the delta's bytes.
@@ -44,29 +44,78 @@ func (d Delta) AppendTo(b []byte) []byte {
 	b = appendBytes(b, c.sessions)
 	b = append(b, c.resources...)
 	b = append(b, 0)
-	for i := range d.Columns {
-		x := &d.Columns[i]
-		if x.Count == 0 {
-			continue
+	for i := range c.columns {
+		if c.columns[i].count > 0 {
+			b = appendUvarint(b, uint64(i)+1)
+			b = c.columns[i].append(b)
 		}
-		b = appendUvarint(b, uint64(i)+1)
-		b = appendUvarint(b, uint64(x.Count))
-		b = appendBytes(b, x.IDs)
-		b = append(b, x.Values...)
 	}
 	return append(b, 0)
 }
 
-// Size is the number of bytes that AppendTo appends, within a few.
+// append appends the number of values, the values, and the ids of their entities as zigzag varints of their
+// differences.
+func (c *columnChanges) append(b []byte) []byte {
+	b = appendUvarint(b, uint64(c.count))
+	for i := range c.blocks {
+		b = c.blocks[i].appendValues(b)
+	}
+	last := uint32(0)
+	for i := range c.blocks {
+		b, last = c.blocks[i].appendIDs(b, last)
+	}
+	return b
+}
+
+func (k *block) appendValues(b []byte) []byte {
+	c := &k.t.columns[k.column]
+	for rows, i := k.changed, int(k.first); rows != 0; {
+		skip := bits.TrailingZeros64(rows)
+		rows >>= skip
+		i += skip
+		run := bits.TrailingZeros64(^rows)
+		b = c.c.pack(b, c.committed(i), run)
+		rows >>= run
+		i += run
+	}
+	return b
+}
+
+// maxID is the length of the longest id.
+const maxID = 5
+
+func (k *block) appendIDs(b []byte, last uint32) ([]byte, uint32) {
+	b = slices.Grow(b, rowsPerBlock*maxID)
+	out, n := b[len(b):cap(b)], 0
+	for rows, entities := k.changed, k.t.entities[k.first:]; rows != 0; rows, entities = rows>>1, entities[1:] {
+		if rows&1 == 0 {
+			continue
+		}
+		id := entities[0].id
+		z := zigzag(id - last)
+		last = id
+		for z >= 0x80 {
+			out[n] = byte(z) | 0x80
+			z >>= 7
+			n++
+		}
+		out[n] = byte(z)
+		n++
+	}
+	return b[:len(b)+n], last
+}
+
+// Size is an upper bound of the number of bytes that AppendTo appends, above it by a few bytes per value at most.
 func (d Delta) Size() int {
 	if d.encoded != nil || d.changes == nil {
 		return len(d.encoded)
 	}
 	c := d.changes
-	n := 32 + len(c.tables) + len(c.ops) + len(c.sessions) + len(c.resources)
-	for i := range d.Columns {
-		if x := &d.Columns[i]; x.Count > 0 {
-			n += 12 + len(x.IDs) + len(x.Values)
+	n := 64 + len(c.tables) + len(c.ops) + len(c.sessions) + len(c.resources)
+	for i := range c.columns {
+		if x := &c.columns[i]; x.count > 0 {
+			k := &x.blocks[0]
+			n += 16 + x.count*(5+k.t.columns[k.column].c.Packed)
 		}
 	}
 	return n
@@ -75,13 +124,8 @@ func (d Delta) Size() int {
 // Clone copies the delta, so that it outlives the next Step.
 func (d Delta) Clone() Delta {
 	if d.encoded == nil && d.changes != nil {
-		d.encoded = d.AppendTo(make([]byte, 0, d.Size()))
+		d.encoded = d.AppendTo(nil)
 	}
 	d.changes = nil
-	d.Columns = slices.Clone(d.Columns)
-	for i := range d.Columns {
-		d.Columns[i].IDs = slices.Clone(d.Columns[i].IDs)
-		d.Columns[i].Values = slices.Clone(d.Columns[i].Values)
-	}
 	return d
 }

@@ -19,6 +19,10 @@ type form struct {
 	mask   []uint64      // one per word of memory, ones over field bytes; nil when nothing is padding
 	floats []numberSpan  // where NaNs can be
 	checks []checkedSpan // where bytes can be that Go never writes
+
+	// To see a NaN in a word without a branch: the exponents' bits, the lowest one of each, and where adding
+	// those carries to when an exponent is all ones.
+	exponents, exponentOnes, exponentCarries uint64
 }
 
 type span struct{ off, n int }
@@ -155,12 +159,22 @@ func (f *form) add(d *Field) {
 	switch d.Kind {
 	case KindF32, KindF64:
 		f.floats = append(f.floats, numberSpan{d.Offset, d.Count, d.Kind == KindF64})
+		f.exponent(d.Kind)
 	case KindBool, KindText:
 		f.checks = append(f.checks, checkedSpan{d.Offset, d.Count, d.Width, d.Kind})
 	}
 	if d.Tag != "" && d.Tag != "-" {
 		f.Replicated = true
 	}
+}
+
+func (f *form) exponent(k FieldKind) {
+	if k == KindF64 {
+		f.exponents, f.exponentOnes, f.exponentCarries = f.exponents|0x7FF<<52, f.exponentOnes|1<<52, f.exponentCarries|1<<63
+		return
+	}
+	const both = 1<<32 | 1
+	f.exponents, f.exponentOnes, f.exponentCarries = f.exponents|both*0xFF<<23, f.exponentOnes|both*1<<23, f.exponentCarries|both*1<<31
 }
 
 // plan makes the masks when there is padding.
@@ -208,7 +222,7 @@ func (f *form) masked(p unsafe.Pointer, j int) uint64 {
 
 // hash is the contribution of e's value at p to the checksum.
 func (f *form) hash(e Entity, p unsafe.Pointer) uint64 {
-	h := mum(e.key()^f.seed, k0)
+	h := (e.key() ^ f.seed) * k0
 	n := (f.Size + 7) / 8
 	if n == 0 {
 		return mum(h, k1) // a tag: its presence

@@ -193,9 +193,8 @@ func (w *World) setup() (err error) {
 			w.valueSum += r.form.hash(Entity{}, r.old)
 		}
 	}
-	w.changes.columns = make([]ColumnDelta, len(w.components))
-	for i, c := range w.components {
-		w.changes.columns[i].Component = i
+	w.changes.columns = make([]columnChanges, len(w.components))
+	for _, c := range w.components {
 		w.schema.Components = append(w.schema.Components, c.Type)
 	}
 	for _, r := range w.resources {

@@ -26,7 +26,6 @@ type view struct {
 	selfOff uintptr
 	need    mask
 	not     mask
-	inOrder bool // the Entity first if at all, then required pointers and nothing else: a shape of fast
 }
 
 type viewField struct {
@@ -38,7 +37,7 @@ type viewField struct {
 
 // viewOf plans a view, or refuses it.
 func viewOf(w *World, t reflect.Type) view {
-	v := view{typ: t, inOrder: true}
+	v := view{typ: t}
 	if t.Kind() != reflect.Struct {
 		refuse("ecs: the view %s of a query is not a struct", t)
 	}
@@ -46,13 +45,12 @@ func viewOf(w *World, t reflect.Type) view {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if x, ok := reflect.Zero(f.Type).Interface().(interface{ filter() (reflect.Type, bool) }); ok {
-			v.inOrder = v.inOrder && f.Type.Size() == 0
 			v.filter(w, x)
 			continue
 		}
 		switch k := f.Type.Kind(); {
 		case f.Type == entityType:
-			pointers, v.inOrder = true, v.inOrder && len(v.fields) == 0 && !v.self
+			pointers = true
 			v.setSelf(f)
 		case k == reflect.Slice && f.Type.Elem() == entityType:
 			v.columns = true
@@ -110,9 +108,7 @@ func (v *view) add(w *World, f reflect.StructField) {
 			refuse("ecs: view %s: field %s is a second %s", v.typ, f.Name, c.Name)
 		}
 	}
-	if x.optional {
-		v.inOrder = false
-	} else {
+	if !x.optional {
 		v.need.set(c.id)
 	}
 	v.fields = append(v.fields, x)
