@@ -54,6 +54,7 @@ func setup(w *ecs.World) {
 	lifetime.Register(w)
 	respawn.Register(w)
 	ecs.Component[Player](w, "player", ecs.Replicated)
+	ecs.Component[Facing](w, "facing", ecs.Replicated)
 	ecs.Component[Gun](w, "gun", ecs.Replicated)
 	ecs.Component[Intent](w, "intent", ecs.Transient)
 	ecs.Component[Monster](w, "monster", ecs.Replicated)

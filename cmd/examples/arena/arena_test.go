@@ -138,8 +138,8 @@ func TestPlayersWalkWhereTheyWantAndNoFaster(t *testing.T) {
 	if dx := to.X - from.X; dx < 8*playerSpeed-1e-9 || dx > 8*playerSpeed+1e-9 || to.Y != from.Y {
 		t.Errorf("after 8 ticks to the right a player went from %v to %v", from, to)
 	}
-	if p := get[Player](m, m.player(1)); p.Aim != 1234 || p.Name.String() != "anna" {
-		t.Errorf("player is %+v", p)
+	if p, f := get[Player](m, m.player(1)), get[Facing](m, m.player(1)); f.Aim != 1234 || p.Name.String() != "anna" {
+		t.Errorf("player is %+v and looks to %d", p, f.Aim)
 	}
 	m.step(m.from(1, Input{MoveX: 100, MoveY: -100}))
 	v := get[motion.Velocity](m, m.player(1))
@@ -216,7 +216,7 @@ func TestADeadPlayerRespawnsAndCanDoNothingBefore(t *testing.T) {
 	m := newMatch(t, Options{Size: 60, Respawn: 1}, 2)
 	duel(m)
 	died := get[motion.Position](m, m.player(2))
-	shots, aim := ecs.ResourceOf[Score](m.World).Shots, get[Player](m, m.player(2)).Aim
+	shots, aim := ecs.ResourceOf[Score](m.World).Shots, get[Facing](m, m.player(2)).Aim
 	for tick := range TickRate {
 		if _, down := ecs.Get[respawn.Down](m.World, m.player(2)); !down {
 			t.Fatalf("back after %d ticks, want %d", tick, TickRate)
@@ -225,7 +225,7 @@ func TestADeadPlayerRespawnsAndCanDoNothingBefore(t *testing.T) {
 		if len(m.last.Replies) != 1 || !m.last.Replies[0].Rejected || m.last.Replies[0].Reason != "you are dead" {
 			t.Fatalf("a dead player chooses a weapon: %+v", m.last.Replies)
 		}
-		if p := get[motion.Position](m, m.player(2)); p != died && tick < TickRate-1 || get[Player](m, m.player(2)).Aim != aim {
+		if p := get[motion.Position](m, m.player(2)); p != died && tick < TickRate-1 || get[Facing](m, m.player(2)).Aim != aim {
 			t.Fatalf("a dead player walks from %v to %v, or looks around", died, p)
 		}
 	}
@@ -327,7 +327,7 @@ func TestClientsCanBeShownTheArena(t *testing.T) {
 	if _, err := replication.New(s, replication.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	shown := map[string]bool{"position": true, "health": true, "shot": true, "down": true, "player": true, "gun": true, "monster": true}
+	shown := map[string]bool{"position": true, "health": true, "shot": true, "down": true, "player": true, "facing": true, "gun": true, "monster": true}
 	for _, c := range s.Components {
 		if c.Replicated != shown[c.Name] {
 			t.Errorf("component %s is shown to clients: %v", c.Name, c.Replicated)

@@ -21,10 +21,13 @@ const (
 type Player struct {
 	Name    ecs.Text16
 	Session uint64 `wind:"-"` // whose it is
-	Aim     Angle  // where it looks
 	Kills   uint32
 	Deaths  uint32
 }
+
+// Facing is where a player looks. It changes in every tick, unlike a Player: a component goes into deltas and updates
+// as a whole or not at all.
+type Facing struct{ Aim Angle }
 
 // Angle is a direction in 1/65536 of a turn, counter-clockwise from the positive x axis. It wraps around by itself and
 // costs two bytes in a command.
@@ -64,6 +67,7 @@ type Intent struct {
 
 type newPlayer struct {
 	Player
+	Facing
 	Gun
 	Intent
 	motion.Position
@@ -108,16 +112,16 @@ func input(_ *ecs.Tick, c *ecs.Cmd[Input], sessions *ecs.Sessions, intents *ecs.
 
 type walker struct {
 	Intent *Intent `ecs:"read"`
-	Player *Player
+	Facing *Facing
 	Vel    *motion.Velocity
 	_      ecs.Without[respawn.Down]
 }
 
-// walk turns what players want into where they look and how they move. The fallen are stopped by fall.
+// walk turns what players want into where they look and how they move. The fallen stand still.
 func walk(_ *ecs.Tick, walkers *ecs.Query[walker], fallen *ecs.Query[corpse]) {
 	for p := range walkers.Each {
 		if p.Intent.Given {
-			p.Player.Aim = p.Intent.Aim
+			p.Facing.Aim = p.Intent.Aim
 		}
 		p.Vel.X, p.Vel.Y = stride(float64(p.Intent.MoveX), float64(p.Intent.MoveY))
 	}
