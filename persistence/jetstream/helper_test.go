@@ -115,11 +115,13 @@ func (w *writer) next() (persistence.Message, *persistence.Record, error) {
 		}
 		tick := w.chain.Tick() + 1
 		r.Kind, r.Epoch = persistence.KindTicks, w.chain.Epoch()
-		r.Ticks = []persistence.TickRecord{{Tick: tick, Frame: frame, Checksum: tick * 0x9e3779b97f4a7c15}}
+		r.Ticks = []persistence.TickRecord{{Tick: tick, Frame: frame, Checksum: checksumOf(tick)}}
 	}
 	m, err := w.chain.Seal(r, nil)
 	return m, r, err
 }
+
+func checksumOf(tick uint64) uint64 { return tick * 0x9e3779b97f4a7c15 }
 
 // commit appends the next record.
 func (w *writer) commit(t testing.TB, s *Shard) persistence.Message {
@@ -169,5 +171,5 @@ func deltaOf(tick uint64, size int) persistence.Delta {
 	for i := range body {
 		body[i] = byte(tick) + byte(i)
 	}
-	return persistence.Delta{Lineage: testLineage, Epoch: 1, RecordSeq: persistence.Seq(tick + 2), Tick: tick, Checksum: tick * 3, Body: body}
+	return persistence.Delta{Lineage: testLineage, Epoch: 1, RecordSeq: persistence.Seq(tick + 2), Tick: tick, Checksum: checksumOf(tick), Body: body}
 }

@@ -90,9 +90,12 @@ func (l *Log) close() {
 func (l *Log) MaxRecordBytes() int { return l.conn.MaxPayload() - messageOverhead }
 
 // Last returns the sequence of the last record, 0 when there is none, as the
-// stream's leader knows it.
+// stream's leader knows it, or persistence.ErrNotFound when the stream is gone.
 func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
 	i, err := l.stream.Info(ctx)
+	if isMissing(err) {
+		return 0, fmt.Errorf("%w: the log %s was deleted", persistence.ErrNotFound, l.name)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
 	}
@@ -188,8 +191,8 @@ func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[pers
 				return
 			}
 			next, tick = r.Seq+1, r.Header.LastTick
-			if l.broken(r.Seq) {
-				yield(persistence.Message{}, l.flaw.err)
+			if err := l.broken(r.Seq); err != nil {
+				yield(persistence.Message{}, err)
 				return
 			}
 			if !yield(r, nil) {
@@ -199,16 +202,25 @@ func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[pers
 	}
 }
 
-// broken reports whether a copy's files are known to be damaged at seq.
-func (l *Log) broken(seq persistence.Seq) bool {
+// broken returns what is known to be wrong with a record of a copy, or nil.
+func (l *Log) broken(seq persistence.Seq) error {
 	var lost *HistoryLostError
-	return l.flaw != nil && errors.As(l.flaw.err, &lost) && lost.Seq == seq
+	if l.flaw == nil || !errors.As(l.flaw.err, &lost) || lost.Seq != seq {
+		return nil
+	}
+	c := persistence.CorruptError{What: "record", Reason: "it is missing: " + lost.Err.Error()}
+	var inner *persistence.CorruptError
+	if errors.As(lost.Err, &inner) {
+		c = *inner
+	}
+	c.Seq, c.Tick, c.Err = lost.Seq, lost.Tick, lost
+	return &c
 }
 
 // missing words a gap: the record, and the tick that it began with.
 func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
-	if l.broken(seq) {
-		return l.flaw.err
+	if broken := l.broken(seq); broken != nil {
+		return broken
 	}
 	if tick == 0 {
 		return &persistence.CorruptError{What: "record", Seq: seq, Reason: "it is missing in " + l.name, Err: err}

@@ -54,11 +54,20 @@ func (s *Shard) Ref() Ref { return s.ref }
 // Log returns the shard's log.
 func (s *Shard) Log() *Log { return s.log }
 
-// Deltas returns the shard's delta stream.
+// Deltas returns the shard's delta stream; nil in a copy of the log alone.
 func (s *Shard) Deltas() *Deltas { return s.deltas }
 
 // Snapshots returns the shard's snapshots.
 func (s *Shard) Snapshots() *Snapshots { return s.snapshots }
+
+// Source returns the shard as package persistence reads, checks and replays it.
+func (s *Shard) Source() persistence.Source {
+	src := persistence.Source{Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage}
+	if s.deltas != nil { // a copy may have none
+		src.Deltas = s.deltas
+	}
+	return src
+}
 
 // Close gives free what the shard holds of its connection.
 func (s *Shard) Close() {

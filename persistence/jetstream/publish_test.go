@@ -1,0 +1,58 @@
+package jetstream
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// TestOnlyOneAnswerMeansCommitted goes through what a server may answer to the
+// record behind record 41.
+func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
+	p := &fenced{stream: "WIND_dev_main", msg: nats.Msg{Subject: "wind.dev.main.x.log"}}
+	other := errors.New("something else")
+	for _, c := range []struct {
+		answer, status string
+		want           error // nil: committed; other: none of the sentinels
+	}{
+		{answer: `{"stream":"WIND_dev_main","seq":42}`},
+		{answer: `{"stream":"WIND_dev_main","seq":42,"duplicate":true}`, want: persistence.ErrFenced},
+		{answer: `{"stream":"WIND_dev_main","seq":43}`, want: persistence.ErrFenced},
+		{answer: `{"stream":"WIND_dev_main","seq":1}`, want: persistence.ErrFenced},
+		{answer: `{"stream":"WIND_dev_other","seq":42}`, want: persistence.ErrAmbiguous},
+		{answer: `{"seq":42}`, want: persistence.ErrAmbiguous},
+		{answer: ``, want: persistence.ErrAmbiguous},
+		{answer: `+OK`, want: persistence.ErrAmbiguous},
+		{status: "503", want: persistence.ErrAmbiguous},
+		{answer: `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 44"}}`, want: persistence.ErrFenced},
+		{answer: `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}`, want: persistence.ErrFenced},
+		{answer: `{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}`, want: persistence.ErrFull},
+		{answer: `{"error":{"code":503,"err_code":10023,"description":"insufficient resources"}}`, want: persistence.ErrFull},
+		{answer: `{"error":{"code":503,"err_code":10008,"description":"temporarily unavailable"}}`, want: persistence.ErrAmbiguous},
+		{answer: `{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}`, want: other},
+	} {
+		m := &nats.Msg{Data: []byte(c.answer), Header: nats.Header{}}
+		if c.status != "" {
+			m.Header.Set("Status", c.status)
+		}
+		err := p.outcome(m, 41)
+		got := err
+		for _, sentinel := range []error{persistence.ErrFenced, persistence.ErrAmbiguous, persistence.ErrFull} {
+			if errors.Is(err, sentinel) {
+				if got != err {
+					t.Errorf("%s%s is two things: %v", c.answer, c.status, err)
+				}
+				got = sentinel
+			}
+		}
+		if got == err && err != nil {
+			got = other
+		}
+		if got != c.want {
+			t.Errorf("%s%s: %v, not %v", c.answer, c.status, err, c.want)
+		}
+	}
+}
