@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -35,8 +36,7 @@ func (w *bitWriter) touched(l *layout, base, next *state, fate fate) (enters int
 			enters++
 		}
 		stays := j < len(next.ents) && next.ents[j].key == old.key
-		if stays && next.ents[j].shape != old.shape {
-			stays = false // replaced: gone here, entered below
+		if stays && next.ents[j].shape != old.shape { // other components: gone here, entered below
 			enters++
 			j++
 			w.uint(gap)
@@ -55,19 +55,33 @@ func (w *bitWriter) touched(l *layout, base, next *state, fate fate) (enters int
 		a := base.words[old.at:][:s.words]
 		b := next.words[next.ents[j].at:][:s.words]
 		j++
-		if slices.Equal(a, b) {
+		if equal(a, b) {
 			gap++
 			continue
 		}
-		w.uint(gap)
-		w.put(0, 1)
+		if gap == 0 {
+			w.put(0, 2)
+		} else {
+			w.uint(gap)
+			w.put(0, 1)
+			gap = 0
+		}
 		w.update(s, a, b)
-		gap = 0
 	}
 	if gap > 0 {
 		w.uint(gap)
 	}
 	return enters + len(next.ents) - j
+}
+
+func equal(a, b []uint32) bool {
+	b = b[:len(a)]
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // update writes the values that differ between two rows of a shape.
@@ -78,8 +92,12 @@ func (w *bitWriter) update(s *shape, a, b []uint32) {
 			continue
 		}
 		from, to := a[p.at:][:p.words], b[p.at:][:p.words]
+		if p.plain {
+			w.plain(p.component, from, to, len(s.parts) > 1)
+			continue
+		}
 		if len(s.parts) > 1 {
-			if slices.Equal(from, to) {
+			if equal(from, to) {
 				w.put(0, 1)
 				continue
 			}
@@ -88,6 +106,32 @@ func (w *bitWriter) update(s *shape, a, b []uint32) {
 		for g := 0; g < len(p.slots); g += 8 {
 			w.group(p.slots[g:min(g+8, len(p.slots))], from, to, len(p.slots))
 		}
+	}
+}
+
+// plain is group for a component of up to eight values of one word each, with the bit before it
+// that says whether the component changed.
+func (w *bitWriter) plain(c *component, from, to []uint32, several bool) {
+	mask := uint32(0)
+	to = to[:len(from)]
+	for k := range from {
+		if from[k] != to[k] {
+			mask |= 1 << k
+		}
+	}
+	if several {
+		if mask == 0 {
+			w.put(0, 1)
+			return
+		}
+		w.put(1, 1)
+	}
+	if len(from) > 1 {
+		w.put(mask, uint(len(from)))
+	}
+	for ; mask != 0; mask &= mask - 1 {
+		k := bits.TrailingZeros32(mask)
+		w.step(&c.slots[k], from, to)
 	}
 }
 

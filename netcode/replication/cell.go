@@ -1,5 +1,7 @@
 package replication
 
+import "slices"
+
 // cell is a square of the plane, or the global cell, with what its subscribers may stand on.
 type cell struct {
 	key      cellKey
@@ -16,6 +18,7 @@ type cell struct {
 // segment is the part of a cell whose entities' ids hash to its number, so that a crowded cell
 // is sent, lost and acknowledged in pieces of about a packet.
 type segment struct {
+	version uint64   // of the state in force; 0: there never was any
 	history []*state // ascending versions; the last is in force
 	blocks  []block  // encoded against the state in force
 }
@@ -90,17 +93,20 @@ func (e *Encoder) commit(c *cell, s *segment, next *state) {
 	} else {
 		next.version = e.plane.tick
 		c.changed = next.version
+		s.version = next.version
 		s.history = append(s.history, next)
 		for i := range s.blocks {
 			e.bodies = append(e.bodies, s.blocks[i].body)
 		}
 		s.blocks = s.blocks[:0]
 	}
-	for len(s.history) > 1 && s.history[1].version+uint64(e.cfg.HistoryTicks) < e.plane.tick {
-		e.plane.states.put(s.history[0])
-		n := copy(s.history, s.history[1:])
-		s.history[n] = nil
-		s.history = s.history[:n]
+	old := 0
+	for old < len(s.history)-1 && s.history[old+1].version+e.horizon < e.plane.tick {
+		e.plane.states.put(s.history[old])
+		old++
+	}
+	if old > 0 {
+		s.history = slices.Delete(s.history, 0, old)
 	}
 }
 
@@ -147,7 +153,7 @@ func (e *Encoder) forget(c *cell) {
 			e.plane.states.put(st)
 			s.history[k] = nil
 		}
-		s.history = s.history[:0]
+		s.version, s.history = 0, s.history[:0]
 		for k := range s.blocks {
 			e.bodies = append(e.bodies, s.blocks[k].body)
 		}
@@ -157,7 +163,8 @@ func (e *Encoder) forget(c *cell) {
 }
 
 // encoded returns the segment's state in force against the version base (0: against nothing),
-// encoding it if nobody has asked yet. The bytes are shared and last until the state changes.
+// encoding it if nobody has asked yet; nil if that version is forgotten. The bytes are shared and
+// last until the state changes.
 func (e *Encoder) encoded(s *segment, base uint64) []byte {
 	for i := range s.blocks {
 		if s.blocks[i].base == base {
@@ -166,7 +173,9 @@ func (e *Encoder) encoded(s *segment, base uint64) []byte {
 	}
 	from := emptyState
 	if base != 0 {
-		from = s.at(base)
+		if from = s.at(base); from == nil {
+			return nil
+		}
 	}
 	var body []byte
 	if n := len(e.bodies); n > 0 {

@@ -20,7 +20,7 @@ type client struct {
 }
 
 // sentPackets is how many packets a client's acknowledgement can look back.
-const sentPackets = 256
+const sentPackets = 128
 
 // sub is a client's subscription to a cell.
 type sub struct {
@@ -234,30 +234,36 @@ func (e *Encoder) gatherCell(c *client, slot int) {
 	settled := true
 	for i := range s.segs {
 		st, seg := &s.segs[i], &s.cell.segs[i]
-		cur := seg.current()
-		if cur == nil || st.acked == cur.version {
+		if st.acked == seg.version {
 			st.due = 0
 			continue
 		}
 		settled = false
-		if st.acked != 0 && seg.at(st.acked) == nil { // too old to stand on
-			st.acked, st.sent = 0, 0
-		}
-		// Unchanged, or without a ground to stand on: give what is under way the time to arrive.
-		if st.sent != 0 && (st.sent == cur.version || st.acked == 0) && e.plane.tick-st.sentTick < c.patience() {
-			continue
-		}
-		if st.due == 0 {
-			st.due = e.plane.tick
-		}
-		e.wants = append(e.wants, want{
-			body: e.encoded(seg, st.acked), base: st.acked, age: e.plane.tick - st.due,
-			order: int32(len(e.wants)), sub: uint16(slot), segment: uint16(i),
-		})
+		if st.acked != 0 && st.sent != seg.version || e.plane.tick-st.sentTick >= c.patience() || st.sent == 0 {
+			e.want(c, slot, i)
+		} // else it is under way, and unchanged or without a ground to stand on: give it the time to arrive
 	}
 	if settled {
 		s.settled = s.cell.changed
 	}
+}
+
+// want enters a segment among those to be sent.
+func (e *Encoder) want(c *client, slot, segment int) {
+	s := &c.subs[slot]
+	st, seg := &s.segs[segment], &s.cell.segs[segment]
+	body := e.encoded(seg, st.acked)
+	if body == nil { // what the client has is too old to stand on
+		st.acked = 0
+		body = e.encoded(seg, 0)
+	}
+	if st.due == 0 {
+		st.due = e.plane.tick
+	}
+	e.wants = append(e.wants, want{
+		body: body, base: st.acked, age: e.plane.tick - st.due,
+		order: int32(len(e.wants)), sub: uint16(slot), segment: uint16(segment),
+	})
 }
 
 // sortWants puts what has waited longest first.

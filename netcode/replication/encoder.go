@@ -59,13 +59,14 @@ func (c Config) withDefaults() (Config, error) {
 // concurrent use.
 //
 // Memory: per entity 40 bytes; per cell that somebody sees one state for each of the last
-// Config.HistoryTicks ticks in which it changed; per client the numbers of its last 256 packets
-// and 40 bytes per cell in sight.
+// Config.HistoryTicks ticks in which it changed; per client what its last 128 packets carried
+// (16 bytes per block) and 100 bytes per cell in sight.
 type Encoder struct {
 	cfg     Config
 	codec   codec
 	plane   plane
 	epoch   uint64
+	horizon uint64 // ticks for which a superseded state is kept: HistoryTicks, or less if all clients are close
 	clients map[uint64]*client
 	streams uint64 // the last stream's number
 
@@ -153,6 +154,11 @@ func (e *Encoder) Begin(w *ecs.World, epoch uint64) error {
 	case tick < p.tick:
 		return fmt.Errorf("replication: tick %d follows %d", tick, p.tick)
 	}
+	e.horizon = 0
+	for _, c := range e.clients {
+		e.horizon = max(e.horizon, 2*c.patience()+4)
+	}
+	e.horizon = min(e.horizon, uint64(e.cfg.HistoryTicks))
 	if p.tick>>6 != w.Tick()>>6 {
 		p.sweep()
 	}

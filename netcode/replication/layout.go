@@ -36,9 +36,10 @@ type component struct {
 	bit      int // in a shape's mask; of a resource, its shape's number
 	resource bool
 	slots    []slot
-	words    int // length of a row
-	maxBits  int // of a full encoding
-	x, y     int // offsets of the fields X and Y in memory if spatial
+	words    int  // length of a row
+	plain    bool // up to eight values of one word each: the k-th word is the k-th value
+	maxBits  int  // of a full encoding
+	x, y     int  // offsets of the fields X and Y in memory if spatial
 	xy       ecs.FieldKind
 }
 
@@ -123,6 +124,10 @@ func newComponent(t *ecs.Type, index int, resource bool) (*component, error) {
 			s.mem += s.stride
 			s.packed += s.stride
 		}
+	}
+	c.plain = len(c.slots) <= 8 && c.words == len(c.slots)
+	for i := range c.slots {
+		c.plain = c.plain && c.slots[i].kind != slotText
 	}
 	if c.maxBits > 8*MaxComponentBytes {
 		return nil, fmt.Errorf("replication: %s takes up to %d bytes, more than %d", t.Name, c.maxBits/8, MaxComponentBytes)

@@ -1,5 +1,7 @@
 package replication
 
+import "encoding/binary"
+
 // outgoing packs a client's blocks into packets, within the budget.
 type outgoing struct {
 	e    *Encoder
@@ -51,9 +53,14 @@ func (o *outgoing) all(wants []want) {
 	for i := range wants {
 		total += len(wants[i].body) + maxBlockHead + maxHeader
 	}
-	if o.used+total > o.limit {
-		sortWants(wants)
+	if o.used+total <= o.limit {
+		for i := range wants {
+			k := o.head(&wants[i])
+			o.add(&k, &wants[i])
+		}
+		return
 	}
+	sortWants(wants)
 	for i := range wants {
 		w := &wants[i]
 		k := o.head(w)
@@ -73,7 +80,7 @@ func (o *outgoing) room() int { return o.e.cfg.PacketBytes - maxHeader - maxBloc
 // head is the head of a block; one that fits no packet will be cut into pieces, each in a packet of its own.
 func (o *outgoing) head(w *want) blockHead {
 	s := &o.c.subs[w.sub]
-	k := blockHead{segKey: segKey{s.cell.key, s.depth, w.segment}, version: s.cell.segs[w.segment].current().version, base: w.base}
+	k := blockHead{segKey: segKey{s.cell.key, s.depth, w.segment}, version: s.cell.segs[w.segment].version, base: w.base}
 	if len(w.body) > o.room() {
 		k.pieces = (len(w.body) + o.room() - 1) / o.room()
 	}
@@ -85,8 +92,8 @@ func (o *outgoing) cost(k *blockHead, w *want) int {
 	if k.pieces > 0 {
 		return len(w.body) + k.pieces*(maxBlockHead+maxHeader)
 	}
-	o.e.scratch = appendBytes(k.append(o.e.scratch[:0], &o.h), w.body)
-	n := len(o.e.scratch)
+	o.e.scratch = binary.AppendUvarint(k.append(o.e.scratch[:0], &o.h), uint64(len(w.body)))
+	n := len(o.e.scratch) + len(w.body)
 	if len(o.buf)+n > o.e.cfg.PacketBytes {
 		n += maxHeader
 	}

@@ -34,6 +34,7 @@ type sim struct {
 	clients  []*simClient
 	weather  weather
 	seq      uint64
+	tap      func(packet []byte)
 	together bool           // all clients have the same view
 	bytes    map[uint64]int // by session, of the last tick
 }
@@ -104,6 +105,9 @@ func (s *sim) release() {
 		packets := 0
 		s.enc.Update(c.session, c.view, func(p []byte) {
 			packets++
+			if s.tap != nil {
+				s.tap(p)
+			}
 			s.bytes[c.session] += len(p)
 			if len(p) > s.enc.cfg.PacketBytes {
 				s.t.Fatalf("packet of %d bytes, more than %d", len(p), s.enc.cfg.PacketBytes)
