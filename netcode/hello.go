@@ -100,8 +100,6 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	}
 	s.link, l.session = l, s
 	s.slack, s.inputTick = 0, 0
-	s.taken = max(s.taken, state.AppliedSeq)
-	s.inputs.used = max(s.inputs.used, state.InputSeq)
 	h.stats.SessionsResumed++
 	copy(s.token[:], want.Token)
 	h.welcome(l, state, true)
@@ -136,7 +134,7 @@ func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	s := l.session
 	m := &wirepb.Welcome{
 		Session: s.id, Token: s.token[:], Tick: h.released, TickRate: uint32(time.Second / h.period),
-		Epoch: h.epoch, Resumed: resumed, AppliedSeq: max(state.AppliedSeq, s.taken), InputSeq: s.inputs.used,
+		Epoch: h.epoch, Resumed: resumed, AppliedSeq: s.taken, InputSeq: s.inputs.used,
 		SchemaHash: h.schemaHash, Shard: h.cfg.Shard, View: wireEntity(state.View), Game: h.game,
 	}
 	if l.hello.Schema != h.schemaHash {

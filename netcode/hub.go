@@ -60,7 +60,8 @@ func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
 		h.refused(wirepb.Reason_REASON_FULL)
 		return nil
 	}
-	l := &link{addr: addr, came: came, proven: came != cameUnproven, since: h.now, seen: h.now, wake: wake}
+	l := &link{addr: addr, came: came, proven: came != cameUnproven, since: h.now, seen: h.now, wake: wake,
+		loose: newBucket(h.cfg.FramesPerSecond, h.now)}
 	h.links[l] = struct{}{}
 	h.halfOpen[came]++
 	return l
@@ -189,7 +190,7 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 // they may be anybody's.
 func (h *hub) receiveDatagram(from netip.AddrPort, id uint32, sessionID uint64, payload []byte) *link {
 	s := h.sessions[sessionID]
-	if s == nil || s.link == nil || s.link.addr != from || s.link.state != linkPlaying {
+	if s == nil || s.link == nil || s.link.addr != from || s.link.state != linkPlaying || !s.link.loose.take(1, h.now) {
 		return nil
 	}
 	switch id {

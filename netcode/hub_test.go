@@ -2,6 +2,8 @@ package netcode
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -24,6 +26,13 @@ var hubGame = ecs.Game{Name: "hub-test", TickRate: 10, Setup: func(w *ecs.World)
 	ecs.Handle[buy](w, "buy", func(*ecs.Tick, *ecs.Cmd[buy]) {})
 	ecs.Handle[blob](w, "blob", func(*ecs.Tick, *ecs.Cmd[blob]) {})
 }}
+
+func (a aim) Validate() error {
+	if a.X > 1000 {
+		return errors.New("too far")
+	}
+	return nil
+}
 
 const (
 	kindAim  = 2
@@ -159,7 +168,7 @@ func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
 			r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: uint64(2 + i), Kind: kindBlob, Payload: make([]byte, 4096)})
 		}
 	}
-	used := map[uint64]int{}
+	used, turns := map[uint64]int{}, 0
 	for range 15 {
 		f := r.tick(budget)
 		size := 0
@@ -167,12 +176,12 @@ func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
 			size += len(c.Payload)
 			used[c.Source.ID]++
 		}
+		if turns++; turns == 5 && len(used) != 5 {
+			t.Errorf("%d of 5 sessions got one of 5 turns", len(used))
+		}
 		if size > budget || len(f.Commands) != 1 {
 			t.Fatalf("tick %d: %d commands of %d bytes", f.Tick, len(f.Commands), size)
 		}
-	}
-	if len(used) != 5 {
-		t.Errorf("%d of 5 sessions got a turn", len(used))
 	}
 	for _, l := range links {
 		replies, waits := 0, 0
@@ -270,6 +279,50 @@ func TestNothingRepeatsWhileASessionIsParked(t *testing.T) {
 	r.h.lost(l)
 	if f := r.tick(1000); len(f.Commands) != 0 {
 		t.Errorf("a session without a connection sent %+v", f.Commands)
+	}
+}
+
+func (r *rig) aim(l *link, seq uint64, x uint32) {
+	r.receive(l, wirepb.IDInput, &wirepb.Input{Samples: []*wirepb.Sample{
+		{Tick: r.w.Tick() + 1, Seq: seq, Kind: kindAim, Payload: binary.LittleEndian.AppendUint32(nil, x)}}})
+}
+
+func TestAnInputThatTheGameRefusesDoesNotReachTheFrame(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.join()
+	r.aim(l, 1, 7)
+	r.tick(1000)
+	r.aim(l, 2, 1001)
+	f := r.tick(1000)
+	if len(f.Commands) != 1 || f.Commands[0].Payload[0] != 7 || f.Commands[0].Flags != ecs.FlagRepeated {
+		t.Errorf("%+v", f.Commands)
+	}
+	if r.h.stats.InputsInvalid != 1 {
+		t.Errorf("%d invalid inputs were counted", r.h.stats.InputsInvalid)
+	}
+}
+
+func TestNothingRepeatsAfterAResumeUntilAnInputComes(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.connect()
+	r.tick(1000)
+	w := find[*wirepb.Welcome](r, l)
+	r.aim(l, 1, 7)
+	r.tick(1000)
+	r.h.lost(l)
+	again := r.h.open(netip.MustParseAddrPort("127.0.0.1:1002"), cameTCP, func() {})
+	r.receive(again, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: "ann",
+		Resume: &wirepb.Resume{Session: w.Session, Token: w.Token, LastTick: r.w.Tick()}})
+	r.tick(1000)
+	if m := find[*wirepb.Welcome](r, again); !m.Resumed || m.InputSeq != 1 {
+		t.Errorf("%v", m)
+	}
+	if f := r.tick(1000); len(f.Commands) != 0 {
+		t.Errorf("%+v", f.Commands)
+	}
+	r.aim(again, 2, 8)
+	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Payload[0] != 8 {
+		t.Errorf("%+v", f.Commands)
 	}
 }
 

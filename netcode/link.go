@@ -48,6 +48,7 @@ type link struct {
 	datagrams bool         // updates go out on the datagram lane
 	udp       *net.UDPAddr // where to; nil on TCP
 	welcomed  time.Time
+	loose     bucket // of messages on the datagram lane
 
 	out     []byte // frames to be sent in order; the transport takes them
 	waiting int    // bytes that the transport has taken and not got rid of

@@ -156,3 +156,14 @@ func FuzzInput(f *testing.F) {
 		}
 	})
 }
+
+func TestAPacketLongerThanKCPsBuffersIsRefused(t *testing.T) {
+	p := newPair()
+	p.a.Write(make([]byte, 100))
+	p.a.Update()
+	packet := append(bytes.Clone(p.toB[0]), make([]byte, 1500)...)
+	packet[20], packet[21] = 0x40, 0x06 // 1,600 bytes of data
+	if len(packet) < Overhead+1600 || p.b.Input(packet) {
+		t.Error("it was taken")
+	}
+}

@@ -1,0 +1,203 @@
+package netcode_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/pprof"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/replication"
+)
+
+// The load of the published comparison: 30 inputs of some 64 bytes up and 30
+// updates of some 400 bytes down, per session and second.
+type (
+	crowdMember struct {
+		X, Y float64 `wind:"q=0.01,range=-1000..1000"`
+	}
+	crowdSpawn struct{ M crowdMember }
+	crowdAim   struct{ X, Y, Z, W float64 }
+	crowdRow   struct{ M *crowdMember }
+)
+
+const crowdSize = 100
+
+var crowd = ecs.Game{Name: "crowd", TickRate: 30, Setup: func(w *ecs.World) {
+	ecs.Component[crowdMember](w, "member")
+	ecs.Init(w, func(t *ecs.Tick, s *ecs.Spawner[crowdSpawn]) {
+		for i := range crowdSize {
+			s.New(crowdSpawn{crowdMember{X: float64(i), Y: float64(-i)}})
+		}
+	})
+	ecs.Handle[crowdAim](w, "aim", func(*ecs.Tick, *ecs.Cmd[crowdAim]) {}, ecs.Sampled)
+	ecs.System(w, "move", func(t *ecs.Tick, q *ecs.Query[crowdRow]) {
+		for r := range q.Each {
+			r.M.X += 0.05
+			r.M.Y -= 0.05
+		}
+	})
+}}
+
+// crowdReport is what the server process says of itself.
+type crowdReport struct {
+	Addr       string
+	CPU        float64 // seconds since its start
+	HeapBytes  uint64
+	Goroutines int
+	Ticks      uint64
+	Late       int
+	TickWorst  time.Duration
+	Stats      netcode.Stats
+}
+
+// crowdServer serves until its input ends: a process of its own, on one core,
+// so that its time can be told from the clients'.
+func crowdServer() {
+	runtime.GOMAXPROCS(1)
+	w, err := ecs.New(crowd, ecs.Config{})
+	if err != nil {
+		panic(err)
+	}
+	s, err := netcode.Listen(netcode.Config{UDP: "127.0.0.1:0", MaxSessions: 8192, Replication: replication.Config{BudgetBytes: 1120}})
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close()
+	s.Own(w, 1)
+	if path := os.Getenv("WIND_CROWD_PROFILE"); path != "" {
+		if f, err := os.Create(path); err == nil {
+			pprof.StartCPUProfile(f)
+			defer pprof.StopCPUProfile()
+		}
+	}
+	ask := make(chan struct{})
+	go func() {
+		defer close(ask)
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+			ask <- struct{}{}
+		}
+	}()
+	var commands []ecs.Command
+	var r crowdReport
+	next := time.Now()
+	for {
+		select {
+		case _, ok := <-ask:
+			if !ok {
+				return
+			}
+			var mem runtime.MemStats
+			runtime.ReadMemStats(&mem)
+			var use syscall.Rusage
+			syscall.Getrusage(syscall.RUSAGE_SELF, &use)
+			r.Addr, r.Stats, r.Goroutines, r.HeapBytes = s.UDPAddr().String(), s.Stats(), runtime.NumGoroutine(), mem.HeapInuse+mem.StackInuse
+			r.CPU = time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
+			json.NewEncoder(os.Stdout).Encode(r)
+		case <-time.After(time.Until(next)):
+			if late := time.Since(next); late > time.Second/60 {
+				r.Late++
+				next = time.Now()
+			}
+			next = next.Add(time.Second / 30)
+			start := time.Now()
+			f := ecs.Frame{Tick: w.Tick() + 1}
+			commands = s.Latch(w, f.Tick, commands[:0], 1<<20)
+			f.Commands = commands
+			w.Order(f.Tick, f.Commands)
+			out := w.Step(f)
+			s.Release(w, f.Tick, 1, []ecs.Output{out})
+			r.Ticks++
+			r.TickWorst = max(r.TickWorst, time.Since(start))
+		}
+	}
+}
+
+func init() {
+	if os.Getenv("WIND_CROWD_SERVER") != "" {
+		crowdServer()
+		os.Exit(0)
+	}
+}
+
+// BenchmarkSessions tells how much of a core the server takes for n sessions.
+// The clients share the machine: the figure to look at is cpu%, the server's
+// own, not ns/op.
+func BenchmarkSessions(b *testing.B) {
+	for _, n := range []int{100, 500, 1000, 2000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchSessions(b, n) })
+	}
+}
+
+func benchSessions(b *testing.B, n int) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "WIND_CROWD_SERVER=1")
+	cmd.Stderr = os.Stderr
+	in, _ := cmd.StdinPipe()
+	out, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer in.Close()
+	answers := json.NewDecoder(out)
+	report := func() (r crowdReport) {
+		fmt.Fprintln(in)
+		if err := answers.Decode(&r); err != nil {
+			b.Fatal(err)
+		}
+		return r
+	}
+	empty := report()
+	clients := make([]*client.Client, n)
+	errs := make(chan error, n)
+	gate := make(chan struct{}, 64)
+	for i := range clients {
+		go func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			c, err := tryDial(b, client.Config{Addr: empty.Addr, Identity: fmt.Sprint(i)})
+			if err == nil {
+				clients[i] = c
+				err = c.SetInput(client.Do("aim", crowdAim{1, 2, 3, float64(i)}))
+			}
+			errs <- err
+		}()
+	}
+	for range clients {
+		if err := <-errs; err != nil {
+			b.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second)
+	before := report()
+	start := time.Now()
+	for b.Loop() {
+		time.Sleep(3 * time.Second)
+	}
+	after := report()
+	took := time.Since(start).Seconds()
+	session := took * float64(n)
+	b.ReportMetric((after.CPU-before.CPU)/took*100, "cpu%")
+	b.ReportMetric(float64(after.Stats.Inputs-before.Stats.Inputs)/session, "inputs/s/session")
+	b.ReportMetric(float64(after.Stats.BytesOut-before.Stats.BytesOut)/session, "B-out/s/session")
+	b.ReportMetric(float64(after.Stats.BytesIn-before.Stats.BytesIn)/session, "B-in/s/session")
+	b.ReportMetric(float64(after.HeapBytes-empty.HeapBytes)/float64(n)/1024, "KiB/session")
+	b.ReportMetric(float64(after.Ticks-before.Ticks)/took, "ticks/s")
+	b.ReportMetric(float64(after.Late-before.Late), "late-ticks")
+	b.ReportMetric(float64(after.Stats.InputsLate-before.Stats.InputsLate)/float64(max(1, after.Stats.Inputs-before.Stats.Inputs))*100, "late%")
+	for _, c := range clients {
+		go c.Abandon()
+	}
+	for _, c := range clients {
+		<-c.Done()
+	}
+}
