@@ -133,6 +133,9 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 			if c.o.Progress != nil {
 				c.o.Progress(m.Seq, c.report.Last, c.chain.Tick())
 			}
+		case errors.Is(err, ErrLost): // a store that knows itself that its tail is gone
+			c.findError("log", err)
+			return c.report.Last + 1, nil
 		case errors.Is(err, ErrGap), errors.Is(err, ErrCorrupt):
 			return c.hole(ctx, seq, err)
 		default:
@@ -259,7 +262,7 @@ func (c *checker) tail(ctx context.Context) error {
 		return err
 	}
 	if err := LostHistory(c.report.Last, max(c.chain.Tick(), c.report.LastTick), known...); err != nil {
-		c.find(Finding{Where: "log", Invariant: "I9", Seq: c.report.Last + 1, Tick: c.report.LastTick + 1, What: err.Error()})
+		c.findError("log", err)
 	}
 	return nil
 }
@@ -281,7 +284,10 @@ func (c *checker) findError(where string, err error) {
 	var corrupt *CorruptError
 	var version *VersionError
 	var diverged *DivergedError
+	var lost *LostError
 	switch {
+	case errors.As(err, &lost):
+		f.Seq, f.Tick, f.Invariant = lost.Last+1, lost.LastTick+1, "I9"
 	case errors.As(err, &diverged):
 		f.Seq, f.Tick, f.Invariant = diverged.Seq, diverged.Tick, "I5"
 	case errors.As(err, &version):

@@ -13,11 +13,14 @@ import (
 // million entities of 35 bytes.
 const MaxSnapshotBytes = 1 << 30
 
-// encoder is shared: EncodeAll may be called concurrently. One thread, default
-// level: a snapshot must not take the cores of the tick, and equal bodies give
-// equal bytes.
+// maxWindow is how far back our zstd streams refer, and how much memory a
+// hostile one can claim before it has given a byte.
+const maxWindow = 4 << 20
+
+// encoder is shared: EncodeAll may be called concurrently. Default level: a
+// snapshot must not take the cores of the tick, and equal bodies give equal bytes.
 var encoder = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(maxWindow), zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
 		panic(err) // the options are constants
 	}
@@ -25,7 +28,7 @@ var encoder = sync.OnceValue(func() *zstd.Encoder {
 })
 
 var decoders = sync.Pool{New: func() any {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}

@@ -15,11 +15,11 @@ func exported(t testing.TB) (*scribe, string) {
 	t.Helper()
 	s := chronicle(t)
 	s.snapshot()
-	for range 400 {
+	for range 350 {
 		r := &Record{Kind: KindTicks, Epoch: s.chain.Epoch(), Ticks: ticksFrom(s.chain.Tick()+1, 1)}
-		r.Ticks[0].Frame = noise(r.Ticks[0].Tick, 8<<10)
+		r.Ticks[0].Frame = noise(r.Ticks[0].Tick, 7<<10)
 		s.append(r)
-		s.delta(Delta{Lineage: testLineage, Epoch: r.Epoch, RecordSeq: r.Seq, Tick: r.Ticks[0].Tick, Checksum: r.Ticks[0].Checksum, Body: noise(uint64(r.Seq), 4<<10)})
+		s.delta(Delta{Lineage: testLineage, Epoch: r.Epoch, RecordSeq: r.Seq, Tick: r.Ticks[0].Tick, Checksum: r.Ticks[0].Checksum, Body: noise(uint64(r.Seq), 1<<10)})
 	}
 	s.snapshot()
 	path := filepath.Join(t.TempDir(), "shard.wind")
@@ -27,7 +27,7 @@ func exported(t testing.TB) (*scribe, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.Records != 413 || sum.Deltas != 412 || sum.Snapshots != 2 || sum.LastTick != 412 || sum.Info.Game != "drift" {
+	if sum.Records != 363 || sum.Deltas != 362 || sum.Snapshots != 2 || sum.LastTick != 362 || sum.Info.Game != "drift" {
 		t.Fatalf("%+v", sum)
 	}
 	return s, path
@@ -71,11 +71,11 @@ func TestAFileHoldsWhatWasExported(t *testing.T) {
 		}
 		next++
 	}
-	if next != 414 {
+	if next != 364 {
 		t.Errorf("%d records", next-1)
 	}
 	report, err := Check(ctx, f.Source(), CheckOptions{})
-	if err != nil || len(report.Findings) > 0 || report.Deltas != 412 || report.Snapshots != 2 {
+	if err != nil || len(report.Findings) > 0 || report.Deltas != 362 || report.Snapshots != 2 {
 		t.Errorf("%v %+v", err, report)
 	}
 	for d, err := range f.Deltas().Read(ctx, 300) {
@@ -84,7 +84,7 @@ func TestAFileHoldsWhatWasExported(t *testing.T) {
 		}
 		break
 	}
-	if _, err := f.Log().Get(ctx, 414); !errors.Is(err, ErrNotFound) {
+	if _, err := f.Log().Get(ctx, 364); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -99,7 +99,7 @@ func TestAnImportedLogIsTheExportedOne(t *testing.T) {
 	defer f.Close()
 	to := NewMemory()
 	sum, err := Import(ctx, f, to.Log(), to.Deltas(), to.Snapshots())
-	if err != nil || sum.Records != 413 || sum.Deltas != 412 || sum.Snapshots != 2 {
+	if err != nil || sum.Records != 363 || sum.Deltas != 362 || sum.Snapshots != 2 {
 		t.Fatalf("%v %+v", err, sum)
 	}
 	chain, err := prove(to.Log(), testLineage)
@@ -166,8 +166,8 @@ func TestAnAlteredFileIsRefusedWithSequenceAndTick(t *testing.T) {
 	if err := read(whole); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 400 {
-		at := i * len(whole) / 400
+	for i := range 100 {
+		at := i * len(whole) / 100
 		bad := bytes.Clone(whole)
 		bad[at] ^= 0x10
 		err := read(bad)

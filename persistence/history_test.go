@@ -346,6 +346,36 @@ func TestCheckReportsEveryDamageNotOnlyTheFirst(t *testing.T) {
 	}
 }
 
+// docked is a log that knows itself that its tail is gone, as a copy of a
+// damaged store does.
+type docked struct{ *MemoryLog }
+
+func (d docked) Last(context.Context) (Seq, error) { return 20, nil }
+
+func (d docked) Read(ctx context.Context, first, last Seq) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		for m, err := range d.MemoryLog.Read(ctx, first, min(last, 13)) {
+			if !yield(m, err) {
+				return
+			}
+		}
+		yield(Message{}, &LostError{Last: 13, LastTick: 12, Evidence: "its mark", EvidenceSeq: 20})
+	}
+}
+
+func TestCheckFindsWhatTheStoreItselfKnowsToBeLost(t *testing.T) {
+	s := chronicle(t)
+	src := s.source()
+	src.Log = docked{s.m.Log()}
+	report, err := Check(context.Background(), src, CheckOptions{})
+	if err != nil || !report.Broken() || len(report.Findings) != 1 {
+		t.Fatal(err, report.Findings)
+	}
+	if f := report.Findings[0]; f.Seq != 14 || f.Tick != 13 || f.Invariant != "I9" || !strings.Contains(f.What, "its mark knows sequence 20") {
+		t.Error(f)
+	}
+}
+
 func TestHistoryIsLostWhenAnythingKnowsMoreThanTheLog(t *testing.T) {
 	if err := LostHistory(10, 8, Evidence{What: "the delta stream", Seq: 10, Tick: 8}, Evidence{What: "the high-water mark", Seq: 9}); err != nil {
 		t.Fatal(err)

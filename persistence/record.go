@@ -81,7 +81,7 @@ type TickRecord struct {
 	Frame    []byte        // ecs.World.AppendFrame: the commands as they were used
 	Checksum uint64        // of the world after the tick
 	Outbox   []ecs.Message // what leaves the shard once the record is committed
-	Failures []ecs.Failure // recovered panics; rejections are not recorded, a replay finds them again
+	Failures []ecs.Failure // contained panics and invalid commands; rejections are not recorded, a replay finds them again
 }
 
 // NewTickRecord returns what is to be logged of a tick: the one place that

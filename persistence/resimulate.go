@@ -41,6 +41,9 @@ func resimulateTick(w *ecs.World, seq Seq, t *TickRecord, frame *ecs.Frame) (ecs
 	diverged := func(computed uint64, format string, args ...any) error {
 		return &DivergedError{Seq: seq, Tick: t.Tick, Recorded: t.Checksum, Computed: computed, Reason: fmt.Sprintf(format, args...)}
 	}
+	if err := w.Err(); err != nil {
+		return ecs.Output{}, err
+	}
 	if w.Tick()+1 != t.Tick {
 		return ecs.Output{}, diverged(0, "the world is at tick %d", w.Tick())
 	}
