@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -112,8 +113,13 @@ func (a *app) runNode(ctx context.Context, f *nodeFlags, span time.Duration, joi
 	}
 	err = n.Stop()
 	result.settle(n)
-	if printErr := a.print(result, nodeLines(result)...); err == nil {
-		err = printErr
+	if errors.Is(err, shard.ErrRefused) {
+		return fmt.Errorf("%w: leave that flag out, or begin another shard with --shard or --data", err)
+	}
+	if result.Ticks > 0 || err == nil {
+		if printErr := a.print(result, nodeLines(result)...); err == nil {
+			err = printErr
+		}
 	}
 	return found(err)
 }

@@ -58,7 +58,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	}
 	s, _, err := held.Open(ctx, f.cluster, f.shard)
 	if errors.Is(err, persistence.ErrNotFound) {
-		err = f.unknown(held.Shards())
+		err = f.unknownIn(ctx, store)
 	}
 	if err != nil {
 		held.Close()
@@ -88,6 +88,16 @@ func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source,
 
 func sourceOf(s *jetstream.Shard) persistence.Source {
 	return persistence.Source{Log: s.Log(), Deltas: s.Deltas(), Snapshots: s.Snapshots(), Lineage: s.Ref().Lineage}
+}
+
+// unknownIn is unknown for a store of which only the wanted shard was copied.
+func (f *sourceFlags) unknownIn(ctx context.Context, store string) error {
+	all, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{LogOnly: true})
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	return f.unknown(all.Shards())
 }
 
 // unknown says which shards there are instead of the one that was asked for.
