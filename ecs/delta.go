@@ -14,6 +14,7 @@ type Delta struct {
 	Checksum uint64 // of the world after the tick
 	changes  *changes
 	encoded  []byte // of a clone
+	counts   []int  // of a clone
 }
 
 func (w *World) delta(checksum uint64) Delta {
@@ -31,7 +32,7 @@ func (w *World) delta(checksum uint64) Delta {
 
 // AppendTo appends the delta's bytes.
 func (d Delta) AppendTo(b []byte) []byte {
-	if d.encoded != nil || d.changes == nil {
+	if d.changes == nil {
 		return append(b, d.encoded...)
 	}
 	c := d.changes
@@ -107,7 +108,7 @@ func (k *block) appendIDs(b []byte, last uint32) ([]byte, uint32) {
 
 // Size is an upper bound of the number of bytes that AppendTo appends, above it by a few bytes per value at most.
 func (d Delta) Size() int {
-	if d.encoded != nil || d.changes == nil {
+	if d.changes == nil {
 		return len(d.encoded)
 	}
 	c := d.changes
@@ -121,11 +122,23 @@ func (d Delta) Size() int {
 	return n
 }
 
+// Changed is the number of values of a component that changed, by its index in the schema. New entities count
+// with what differs from zero.
+func (d Delta) Changed(component int) int {
+	if d.changes == nil {
+		return d.counts[component]
+	}
+	return d.changes.columns[component].count
+}
+
 // Clone copies the delta, so that it outlives the next Step.
 func (d Delta) Clone() Delta {
-	if d.encoded == nil && d.changes != nil {
-		d.encoded = d.AppendTo(nil)
+	if d.changes == nil {
+		return d
 	}
-	d.changes = nil
-	return d
+	c := Delta{Tick: d.Tick, Checksum: d.Checksum, encoded: d.AppendTo(nil)}
+	for i := range d.changes.columns {
+		c.counts = append(c.counts, d.changes.columns[i].count)
+	}
+	return c
 }

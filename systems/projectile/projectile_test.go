@@ -155,9 +155,9 @@ func TestOnlyThePositionOfAShotChanges(t *testing.T) {
 	w := rangeOf(t, nil, []bullet{from(0, 0, 1, 1)})
 	run(t, w, 1)
 	o := w.Step(ecs.Frame{Tick: 2})
-	for _, c := range o.Delta.Columns {
-		if name := w.Schema().Components[c.Component].Name; c.Count != 0 && name != "position" {
-			t.Errorf("%d values of %s changed", c.Count, name)
+	for i, c := range w.Schema().Components {
+		if n := o.Delta.Changed(i); n != 0 && c.Name != "position" {
+			t.Errorf("%d values of %s changed", n, c.Name)
 		}
 	}
 }
