@@ -96,16 +96,15 @@ func (v *toolView) apply(body []byte) (tick, checksum uint64) {
 }
 
 func (v *toolView) column(r *bodyReader, component int) {
-	n := int(r.uvarint())
-	ids := &bodyReader{r.take(int(r.uvarint()))}
-	size, id := v.types.Components[component].Packed, uint32(0)
+	n, size, id := int(r.uvarint()), v.types.Components[component].Packed, uint32(0)
+	values := r.take(n * size)
 	if v.values[component] == nil {
 		v.values[component] = map[uint32][]byte{}
 	}
-	for range n {
-		z := uint32(ids.uvarint())
+	for ; n > 0; n-- {
+		z := uint32(r.uvarint())
 		id += z>>1 ^ -(z & 1)
-		v.values[component][id] = r.take(size)
+		v.values[component][id], values = values[:size], values[size:]
 	}
 }
 
