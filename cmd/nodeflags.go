@@ -35,7 +35,7 @@ func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
 	set.IntVar(&f.replicas, "replicas", 1, "copies of the log that the NATS cluster keeps: 1 or 3")
-	set.DurationVar(&f.lease, "lease", 5*time.Second, "time after which a silent owner has lost its shard, at least 2s")
+	set.DurationVar(&f.lease, "lease", 0, "time after which a silent owner has lost its shard, at least 2s (default: 5s, and 1m with embedded servers)")
 }
 
 // config turns the flags into a node's configuration.

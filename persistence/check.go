@@ -138,9 +138,6 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 			return c.report.Last + 1, nil
 		case errors.Is(err, ErrGap), errors.Is(err, ErrCorrupt):
 			return c.hole(ctx, seq, err)
-		case errors.Is(err, ErrLost):
-			c.find(Finding{Where: "log", Invariant: "I9", Seq: seq, Tick: c.chain.Tick() + 1, What: err.Error()})
-			return c.report.Last + 1, nil
 		default:
 			return 0, fmt.Errorf("persistence: reading the log at sequence %d: %w", seq, err)
 		}
@@ -162,7 +159,7 @@ func (c *checker) hole(ctx context.Context, from Seq, cause error) (Seq, error) 
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrGap) && !errors.Is(err, ErrLost) {
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrGap) {
 			return 0, fmt.Errorf("persistence: reading sequence %d: %w", next, err)
 		}
 	}

@@ -33,7 +33,7 @@ type Config struct {
 	Etcd string // URLs, comma-separated; "" embeds a server in Data
 
 	UDP, TCP, HTTP string        // addresses to listen on; "" for none
-	Lease          time.Duration // how long a silent owner keeps its shard; 0: 5 s
+	Lease          time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
 	Replicas       int           // of new streams; 0: 1
 	Log            *slog.Logger
 }
@@ -79,12 +79,18 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Lease == 0 {
 		c.Lease = 5 * time.Second
+		if c.embedded() {
+			c.Lease = time.Minute // nobody else can want the shard: only this process's own stalls could end it
+		}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
+
+// embedded reports whether the node brings its servers along.
+func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
 
 func (n *Node) start(ctx context.Context) error {
 	if err := n.listen(); err != nil {
