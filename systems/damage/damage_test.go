@@ -10,11 +10,13 @@ import (
 	"github.com/ferris1/wind/systems/damage"
 )
 
-type beast struct{ damage.Health }
-type immortal struct {
-	damage.Health
-	kept
-}
+type (
+	beast    struct{ damage.Health }
+	immortal struct {
+		damage.Health
+		kept
+	}
+)
 type kept struct{ Yes bool }
 
 // arena is a world of a beast (entity 1), an immortal (2) and something without health (3), in which script deals

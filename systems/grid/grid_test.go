@@ -255,8 +255,15 @@ func TestNewRefusesWhatIsNoGrid(t *testing.T) {
 		a    grid.Area
 		cell float64
 	}{
-		{area, 0}, {area, -1}, {area, nan}, {area, inf}, {area, 1e-4},
-		{grid.Area{}, 1}, {grid.Area{MinX: 1, MaxX: 0, MaxY: 1}, 1}, {grid.Area{MaxX: inf, MaxY: 1}, 1}, {grid.Area{MaxX: 1, MaxY: nan}, 1},
+		{area, 0},
+		{area, -1},
+		{area, nan},
+		{area, inf},
+		{area, 1e-4},
+		{grid.Area{}, 1},
+		{grid.Area{MinX: 1, MaxX: 0, MaxY: 1}, 1},
+		{grid.Area{MaxX: inf, MaxY: 1}, 1},
+		{grid.Area{MaxX: 1, MaxY: nan}, 1},
 	} {
 		func() {
 			defer func() {

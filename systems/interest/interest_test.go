@@ -10,13 +10,15 @@ import (
 	"github.com/ferris1/wind/systems/motion"
 )
 
-type player struct{ On bool }
-type tower struct {
-	motion.Position
-	interest.Watcher
-	interest.Seen
-	player // it is a target too, and must not see itself
-}
+type (
+	player struct{ On bool }
+	tower  struct {
+		motion.Position
+		interest.Watcher
+		interest.Seen
+		player // it is a target too, and must not see itself
+	}
+)
 type guest struct {
 	motion.Position
 	motion.Velocity

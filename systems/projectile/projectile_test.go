@@ -17,15 +17,13 @@ type thing struct {
 	projectile.Body
 	damage.Health
 }
-type ghost struct {
-	thing
-	spared
-}
-type spared struct{ Yes bool }
-type bullet struct {
-	motion.Position
-	projectile.Shot
-}
+type (
+	spared struct{ Yes bool }
+	bullet struct {
+		motion.Position
+		projectile.Shot
+	}
+)
 
 // post is a body of radius 0.5.
 func post(x, y float64, team uint32) thing {
