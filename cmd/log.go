@@ -96,9 +96,11 @@ names its sequence and its tick. Ends with 3 when an invariant is broken; warnin
 }
 
 func reportOf(r persistence.Report) checkReport {
-	out := checkReport{OK: !r.Broken(), First: uint64(r.First), Last: uint64(r.Last), Records: r.Records, Ticks: r.Ticks,
+	out := checkReport{
+		OK: !r.Broken(), First: uint64(r.First), Last: uint64(r.Last), Records: r.Records, Ticks: r.Ticks,
 		FirstTick: r.FirstTick, LastTick: r.LastTick, Epochs: r.Epochs, Epoch: uint64(r.Epoch), Checksum: fmt.Sprintf("%016x", r.Checksum),
-		Deltas: r.Deltas, Gaps: r.Gaps, Snapshots: r.Snapshots, Resimulated: r.Resimulated, Findings: []findingJSON{}, Unlisted: r.Unlisted}
+		Deltas: r.Deltas, Gaps: r.Gaps, Snapshots: r.Snapshots, Resimulated: r.Resimulated, Findings: []findingJSON{}, Unlisted: r.Unlisted,
+	}
 	for _, f := range r.Findings {
 		out.Findings = append(out.Findings, findingJSON{f.Where, f.Invariant, f.Warning, uint64(f.Seq), f.Tick, f.What})
 	}
@@ -161,8 +163,10 @@ func (a *app) logExport() *cobra.Command {
 }
 
 func (a *app) printCarried(verb, file string, sum persistence.Exported) error {
-	return a.print(map[string]any{"file": file, "shard": sum.Info.Shard, "cluster": sum.Info.Cluster, "game": sum.Info.Game, "lineage": sum.Info.Lineage,
-		"first_seq": sum.First, "last_seq": sum.Last, "last_tick": sum.LastTick, "records": sum.Records, "deltas": sum.Deltas, "snapshots": sum.Snapshots},
+	return a.print(map[string]any{
+		"file": file, "shard": sum.Info.Shard, "cluster": sum.Info.Cluster, "game": sum.Info.Game, "lineage": sum.Info.Lineage,
+		"first_seq": sum.First, "last_seq": sum.Last, "last_tick": sum.LastTick, "records": sum.Records, "deltas": sum.Deltas, "snapshots": sum.Snapshots,
+	},
 		fmt.Sprintf("%s %s: shard %s of game %s, %d records up to tick %d, %d deltas, %d snapshots", verb, file, sum.Info.Shard, sum.Info.Game,
 			sum.Records, sum.LastTick, sum.Deltas, sum.Snapshots))
 }

@@ -31,7 +31,7 @@ does not exist yet. A node started on that directory goes on from the last tick.
 		if err != nil {
 			return found(err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		info := f.Info()
 		if cluster != "" && cluster != info.Cluster || shard != "" && shard != info.Shard {
 			return usagef("log import: %s holds shard %s of cluster %s: its records say so, another name cannot be given", args[0], info.Shard, info.Cluster)
@@ -50,7 +50,7 @@ func (a *app) importFile(ctx context.Context, f *persistence.File, data string) 
 	if err != nil {
 		return sum, err
 	}
-	defer d.Close()
+	defer func() { err = errors.Join(err, d.Close()) }()
 	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: d.NATS(), Port: -1, Logger: a.log})
 	if err != nil {
 		return sum, err

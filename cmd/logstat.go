@@ -84,10 +84,12 @@ in it.`,
 }
 
 func statOf(st persistence.Stats) statReport {
-	out := statReport{First: uint64(st.First), Last: uint64(st.Last), Ticks: st.Ticks, TickRate: st.TickRate, Epochs: st.Epochs,
+	out := statReport{
+		First: uint64(st.First), Last: uint64(st.Last), Ticks: st.Ticks, TickRate: st.TickRate, Epochs: st.Epochs,
 		LogBytes: st.LogBytes, BodyBytes: st.BodyBytes, InputTicks: st.InputTicks, Clients: st.Clients,
 		BytesPerTickAndClient: distribution("", st.BytesPerTickAndClient), LogBytesPerHour: st.BytesPerHour,
-		Deltas: distribution("", st.Deltas.Distribution), DeltaBytesPerHour: st.DeltaPerHour, Snapshots: distribution("", st.Snapshots.Distribution)}
+		Deltas: distribution("", st.Deltas.Distribution), DeltaBytesPerHour: st.DeltaPerHour, Snapshots: distribution("", st.Snapshots.Distribution),
+	}
 	for _, r := range st.Records {
 		out.Records = append(out.Records, distribution(r.Kind, r.Distribution))
 	}

@@ -53,6 +53,8 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	if f.lease != 0 && f.lease < 2*time.Second {
 		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
 	}
-	return node.Config{Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Log: a.log}, nil
+	return node.Config{
+		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Log: a.log,
+	}, nil
 }

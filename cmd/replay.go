@@ -67,10 +67,12 @@ be, or diverges.`,
 		}
 		p := persistence.NewReplay(a.game, s, o)
 		r, err := p.Run(ctx)
-		out := replayResult{Game: a.game.Name, Ticks: r.Ticks, From: r.From, To: r.To, Records: r.Records, LastSeq: uint64(r.Seq),
+		out := replayResult{
+			Game: a.game.Name, Ticks: r.Ticks, From: r.From, To: r.To, Records: r.Records, LastSeq: uint64(r.Seq),
 			Epoch: uint64(r.Epoch), Checksum: fmt.Sprintf("%016x", r.Checksum), Source: "log", Snapshot: r.Snapshot, Diverged: r.Diverged,
 			FirstDivergent: r.FirstDivergent, Notes: r.Notes, TicksPerSecond: r.TicksPerSecond(),
-			RealTime: r.TicksPerSecond() / float64(a.game.TickRate)}
+			RealTime: r.TicksPerSecond() / float64(a.game.TickRate),
+		}
 		if o.FromDeltas {
 			out.Source = "deltas"
 		}

@@ -41,7 +41,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 		if err != nil {
 			return persistence.Source{}, nil, err
 		}
-		return file.Source(), func() { file.Close() }, nil
+		return file.Source(), func() { _ = file.Close() }, nil
 	case f.nats != "":
 		return f.openLive(ctx, a)
 	}

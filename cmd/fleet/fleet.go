@@ -123,7 +123,7 @@ func (f *Fleet) Close() {
 	defer f.mu.Unlock()
 	var group sync.WaitGroup
 	for _, c := range f.clients {
-		group.Go(func() { c.Close() })
+		group.Go(func() { _ = c.Close() }) // a client that is gone already has left, too
 	}
 	group.Wait()
 	f.clients = nil

@@ -47,6 +47,8 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"shard": n.config.Shard, "node": n.config.ID, "phase": s.Host.Phase, "epoch": s.Host.Epoch,
-		"tick": s.Host.Tick, "last_seq": s.Host.LastSeq, "debt": s.Host.Debt, "clients": s.Clients.Clients})
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"shard": n.config.Shard, "node": n.config.ID, "phase": s.Host.Phase, "epoch": s.Host.Epoch,
+		"tick": s.Host.Tick, "last_seq": s.Host.LastSeq, "debt": s.Host.Debt, "clients": s.Clients.Clients,
+	})
 }

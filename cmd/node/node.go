@@ -167,8 +167,10 @@ func (n *Node) serve(ctx context.Context, conn *jetstream.Conn) error {
 	}
 	n.onClose(client.Close)
 	build := Build(c.Game)
-	member, err := etcd.Join(ctx, client, etcd.NodeConfig{Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: build, Logger: c.Log,
-		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()}})
+	member, err := etcd.Join(ctx, client, etcd.NodeConfig{
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: build, Logger: c.Log,
+		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()},
+	})
 	if err != nil {
 		return err
 	}
