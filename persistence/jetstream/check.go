@@ -44,9 +44,10 @@ func (e *HistoryLostError) Unwrap() error { return e.Err }
 // temporary files and has the last word.
 //
 // It returns what it has proven about each shard, and a *HistoryLostError for
-// the first that is damaged. A store that does not exist is fine. Its speed is
-// that of reading the logs: about 1 GB a second on one core when they are in
-// the page cache.
+// the first that is damaged. A store that does not exist is fine. Of files in
+// the page cache one core proves 1.8 GB a second with records of 16 KiB, and
+// 350 MB with records of 1 KiB (BenchmarkCheckStore): an hour of 50 players,
+// some 300 MB, takes less than half a second.
 func CheckStore(ctx context.Context, dir string) ([]StoreState, error) {
 	unlock, err := holdStore(dir)
 	if err != nil {

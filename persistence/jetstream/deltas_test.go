@@ -28,8 +28,11 @@ func TestDeltasComeBackWhole(t *testing.T) {
 	if _, ok, err := s.deltas.Last(ctx); ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	want := []persistence.Delta{deltaOf(1, 10), deltaOf(2, 5<<20), deltaOf(3, 0),
-		{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "nobody had them"}}, deltaOf(8, 2000)}
+	want := []persistence.Delta{
+		deltaOf(1, 10), deltaOf(2, 5<<20), deltaOf(3, 0),
+		{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "nobody had them"}},
+		deltaOf(8, 2000),
+	}
 	if err := s.deltas.Publish(ctx, want[:2]); err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func TestFence(t *testing.T) {
 
 func staleOwnerIsRefused(t *testing.T, s site) {
 	ctx := testContext(t)
-	old, oldWriter := owner(t, s, "")
-	oldWriter = appendTicks(t, old, 3)
+	old, _ := owner(t, s, "")
+	oldWriter := appendTicks(t, old, 3)
 	fresh, freshWriter := owner(t, s, "")
 	m, r := epochOf(t, freshWriter, freshWriter.chain.Epoch()+1)
 	if err := fresh.log.Append(ctx, m, freshWriter.chain.Seq()); err != nil {
@@ -69,8 +69,8 @@ func staleOwnerIsRefused(t *testing.T, s site) {
 func lostAnswerIsAmbiguous(t *testing.T, s site) {
 	ctx := testContext(t)
 	p := newProxy(t, s.addrs[len(s.addrs)-1])
-	shard, w := owner(t, s, p.addr)
-	w = appendTicks(t, shard, 1)
+	shard, _ := owner(t, s, p.addr)
+	w := appendTicks(t, shard, 1)
 	m, r, err := w.next()
 	if err != nil {
 		t.Fatal(err)

@@ -152,8 +152,10 @@ func appendTicks(t testing.TB, s *Shard, n int) *writer {
 
 // snapshotOf makes the snapshot of the writer's last record.
 func snapshotOf(w *writer) persistence.Snapshot {
-	return persistence.Snapshot{Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: w.chain.Seq(), Epoch: w.chain.Epoch(),
-		Tick: w.chain.Tick(), Checksum: w.chain.Checksum(), Chain: w.chain.Hash(), Schema: []byte("{}"), Body: make([]byte, 300_000)}
+	return persistence.Snapshot{
+		Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: w.chain.Seq(), Epoch: w.chain.Epoch(),
+		Tick: w.chain.Tick(), Checksum: w.chain.Checksum(), Chain: w.chain.Hash(), Schema: []byte("{}"), Body: make([]byte, 300_000),
+	}
 }
 
 func putSnapshot(t testing.TB, s *Shard) persistence.Snapshot {

@@ -91,8 +91,10 @@ func (s *StoreState) compare() error {
 	case m.floor > 0 && s.First > m.floor:
 		return &persistence.CorruptError{What: "record", Seq: m.floor, Reason: fmt.Sprintf("it is missing, the log begins with record %d and nobody purged it", s.First), Err: persistence.ErrGap}
 	case s.seen.seq != 0 && s.seen.hash != m.hash:
-		return &persistence.CorruptError{What: "record", Seq: m.seq, Tick: s.seen.tick,
-			Reason: fmt.Sprintf("its hash is %v, but the one that was acknowledged has %v: it was replaced", s.seen.hash, m.hash)}
+		return &persistence.CorruptError{
+			What: "record", Seq: m.seq, Tick: s.seen.tick,
+			Reason: fmt.Sprintf("its hash is %v, but the one that was acknowledged has %v: it was replaced", s.seen.hash, m.hash),
+		}
 	}
 	return nil
 }

@@ -41,7 +41,10 @@ func TestLogGivesBackWhatWasAppended(t *testing.T) {
 	if i != 50 {
 		t.Fatalf("%d records of 50", i)
 	}
-	for range s.log.Read(ctx, 5, 50) {
+	for m, err := range s.log.Read(ctx, 5, 50) {
+		if err != nil || m.Seq != 5 {
+			t.Fatal(m.Seq, err)
+		}
 		break // must not hang or panic
 	}
 	m, err := s.log.Get(ctx, 17)

@@ -60,8 +60,10 @@ func newPuller(ctx context.Context, c *nats.Conn, s jetstream.Stream, from uint6
 	if err != nil {
 		return nil, err
 	}
-	p := &puller{nc: c, stream: s, consumer: consumer.CachedInfo().Name, inbox: c.NewInbox() + ".", wait: wait,
-		in: make(chan *nats.Msg, pullsOpen*(pullMessages+8)), timer: time.NewTimer(time.Hour), came: true}
+	p := &puller{
+		nc: c, stream: s, consumer: consumer.CachedInfo().Name, inbox: c.NewInbox() + ".", wait: wait,
+		in: make(chan *nats.Msg, pullsOpen*(pullMessages+8)), timer: time.NewTimer(time.Hour), came: true,
+	}
 	if p.sub, err = c.ChanSubscribe(p.inbox+"*", p.in); err != nil {
 		p.drop()
 		return nil, err

@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
+
+	"github.com/ferris1/wind/persistence"
 )
 
 func TestMain(m *testing.M) {
@@ -225,5 +227,28 @@ func TestReadersLookAndChangeNothing(t *testing.T) {
 
 	if _, err := Connect(ctx, ConnectConfig{URL: "nats://node:wrong@" + s.Addr(), Logger: quiet()}); err == nil || strings.Contains(err.Error(), "wrong") {
 		t.Fatalf("with a wrong password: %v", err)
+	}
+}
+
+// TestFullerDiskKeepsItsStreams: limits are reserved, and what the disk leaves
+// shrinks; a store that was made when it was emptier opens nevertheless.
+func TestFullerDiskKeepsItsStreams(t *testing.T) {
+	dir := t.TempDir()
+	s := startServer(t, ServerConfig{Dir: dir, Port: -1, MaxBytes: 4 << 30})
+	c := connectTo(t, s)
+	w := appendTicks(t, createShard(t, c), 3)
+	c.Close()
+	s.Close()
+
+	c = connectTo(t, startServer(t, ServerConfig{Dir: dir, Port: -1, MaxBytes: 256 << 20}))
+	shard, err := Open(testContext(t), c, "dev", "main", testLineage, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shard.Close()
+	w.commit(t, shard)
+	_, err = Create(testContext(t), c, "dev", "second", testLineage, Options{LogBytes: 1 << 30})
+	if !errors.Is(err, persistence.ErrFull) {
+		t.Fatalf("a stream larger than the store: %v", err)
 	}
 }

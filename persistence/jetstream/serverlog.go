@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -37,7 +36,7 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cause == nil {
-		l.cause = errors.New(fmt.Sprintf(format, v...))
+		l.cause = fmt.Errorf(format, v...)
 	}
 }
 

@@ -72,8 +72,10 @@ func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot) error {
 	}
 	name := snap.Name()
 	if _, err := s.store.GetInfo(ctx, name); isMissing(err) {
-		err = s.write(ctx, jetstream.ObjectMeta{Name: name, Description: fmt.Sprintf("tick %d of shard %s", snap.Tick, snap.Shard),
-			Metadata: map[string]string{metaLineage: snap.Lineage, metaTick: strconv.FormatUint(snap.Tick, 10)}}, body)
+		err = s.write(ctx, jetstream.ObjectMeta{
+			Name: name, Description: fmt.Sprintf("tick %d of shard %s", snap.Tick, snap.Shard),
+			Metadata: map[string]string{metaLineage: snap.Lineage, metaTick: strconv.FormatUint(snap.Tick, 10)},
+		}, body)
 		if err != nil {
 			return putError(name, err)
 		}
