@@ -19,6 +19,7 @@ type (
 		player // it is a target too, and must not see itself
 	}
 )
+
 type guest struct {
 	motion.Position
 	motion.Velocity
