@@ -11,7 +11,7 @@ import (
 func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 	next, stop := func() (loggedTick, error, bool) { return loggedTick{}, nil, false }, func() {}
 	if p.o.Verify {
-		next, stop = iter.Pull2(loggedTicks(proven(p.src.Log.Read(ctx, p.chain.Seq()+1, last), p.chain)))
+		next, stop = iter.Pull2(p.loggedTicks(proven(p.src.Log.Read(ctx, p.chain.Seq()+1, last), p.chain)))
 	}
 	defer stop()
 	for d, err := range p.src.Deltas.Read(ctx, p.world.Tick()+1) {
@@ -73,14 +73,15 @@ type loggedTick struct {
 	tick  *TickRecord
 }
 
-// loggedTicks yields the ticks of records.
-func loggedTicks(records iter.Seq2[*Record, error]) iter.Seq2[loggedTick, error] {
+// loggedTicks yields the ticks of records, and counts those.
+func (p *Replay) loggedTicks(records iter.Seq2[*Record, error]) iter.Seq2[loggedTick, error] {
 	return func(yield func(loggedTick, error) bool) {
 		for r, err := range records {
 			if err != nil {
 				yield(loggedTick{}, err)
 				return
 			}
+			p.result.Records++
 			for i := range r.Ticks {
 				if !yield(loggedTick{seq: r.Seq, epoch: r.Epoch, tick: &r.Ticks[i]}, nil) {
 					return

@@ -59,7 +59,7 @@ func TestReplayFromDeltasNeedsNoSimulation(t *testing.T) {
 	v := sail(t, 200)
 	broken := drift(5) // a build that would diverge if it were simulated
 	r, w, err := replay(t, v.source(), broken, ReplayOptions{FromDeltas: true, Verify: true})
-	if err != nil || r.Ticks != 200 || r.Checksum != v.world.Checksum() || r.Snapshot != "" {
+	if err != nil || r.Ticks != 200 || r.Checksum != v.world.Checksum() || r.Snapshot != "" || Seq(r.Records) != v.chain.Seq() {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if !bytes.Equal(w.AppendSnapshot(nil), v.world.AppendSnapshot(nil)) {
