@@ -98,8 +98,10 @@ func (d *deltaCheck) gap() {
 	g := d.current.Gap
 	d.have, d.last = false, d.current.Tick
 	d.c.report.Gaps++
-	d.c.find(Finding{Where: "deltas", Warning: true, Seq: d.current.RecordSeq, Tick: g.FromTick,
-		What: fmt.Sprintf("ticks %d to %d have no deltas: %s", g.FromTick, g.ToTick, g.Reason)})
+	d.c.find(Finding{
+		Where: "deltas", Warning: true, Seq: d.current.RecordSeq, Tick: g.FromTick,
+		What: fmt.Sprintf("ticks %d to %d have no deltas: %s", g.FromTick, g.ToTick, g.Reason),
+	})
 }
 
 // without remembers a tick that has no delta.
@@ -114,8 +116,10 @@ func (d *deltaCheck) without(l loggedTick) {
 // front of the first delta it is the stream's retention.
 func (d *deltaCheck) reportMissing() {
 	if d.missing > 0 && d.last > 0 {
-		d.c.find(Finding{Where: "deltas", Seq: d.until.seq, Tick: d.missing,
-			What: fmt.Sprintf("the deltas of ticks %d to %d are missing and no gap message says so", d.missing, d.until.tick.Tick)})
+		d.c.find(Finding{
+			Where: "deltas", Seq: d.until.seq, Tick: d.missing,
+			What: fmt.Sprintf("the deltas of ticks %d to %d are missing and no gap message says so", d.missing, d.until.tick.Tick),
+		})
 	}
 	d.missing = 0
 }
@@ -123,8 +127,10 @@ func (d *deltaCheck) reportMissing() {
 // rest reports what is left when the log has ended.
 func (d *deltaCheck) rest() {
 	if d.missing > 0 && d.c.src.Deltas != nil {
-		d.c.find(Finding{Where: "deltas", Warning: true, Seq: d.until.seq, Tick: d.missing,
-			What: fmt.Sprintf("the delta stream ends before tick %d, the log has tick %d: the next owner publishes them", d.missing, d.until.tick.Tick)})
+		d.c.find(Finding{
+			Where: "deltas", Warning: true, Seq: d.until.seq, Tick: d.missing,
+			What: fmt.Sprintf("the delta stream ends before tick %d, the log has tick %d: the next owner publishes them", d.missing, d.until.tick.Tick),
+		})
 	}
 	beyond, first := 0, Delta{}
 	for d.peek() {
@@ -136,7 +142,9 @@ func (d *deltaCheck) rest() {
 		d.unmatched()
 	}
 	if beyond > 0 {
-		d.c.find(Finding{Where: "deltas", Invariant: "I9", Seq: first.RecordSeq, Tick: first.FirstTick(),
-			What: fmt.Sprintf("%d messages are of ticks that the log does not have: it ends at tick %d", beyond, d.c.report.LastTick)})
+		d.c.find(Finding{
+			Where: "deltas", Invariant: "I9", Seq: first.RecordSeq, Tick: first.FirstTick(),
+			What: fmt.Sprintf("%d messages are of ticks that the log does not have: it ends at tick %d", beyond, d.c.report.LastTick),
+		})
 	}
 }

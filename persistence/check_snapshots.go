@@ -91,14 +91,18 @@ func (s *snapshotCheck) unproven(info SnapshotInfo) {
 func (s *snapshotCheck) rest() {
 	for _, info := range s.infos {
 		if info.Seq > s.c.report.Last {
-			s.c.find(Finding{Where: "snapshots", Invariant: "I9", Seq: info.Seq, Tick: info.Tick,
-				What: fmt.Sprintf("%s is of a record that the log does not have: it ends at record %d", info.Name, s.c.report.Last)})
+			s.c.find(Finding{
+				Where: "snapshots", Invariant: "I9", Seq: info.Seq, Tick: info.Tick,
+				What: fmt.Sprintf("%s is of a record that the log does not have: it ends at record %d", info.Name, s.c.report.Last),
+			})
 			continue
 		}
 		s.unproven(info)
 	}
 	if s.c.src.Snapshots != nil && s.c.report.First > 1 && len(s.verified) < 2 {
-		s.c.find(Finding{Where: "log", Invariant: "I8", Seq: s.c.report.First, Tick: s.c.report.FirstTick,
-			What: fmt.Sprintf("records before %d are purged, but %d verified snapshots lie behind, not 2", s.c.report.First, len(s.verified))})
+		s.c.find(Finding{
+			Where: "log", Invariant: "I8", Seq: s.c.report.First, Tick: s.c.report.FirstTick,
+			What: fmt.Sprintf("records before %d are purged, but %d verified snapshots lie behind, not 2", s.c.report.First, len(s.verified)),
+		})
 	}
 }

@@ -212,8 +212,10 @@ func drawRecord(t *rapid.T) *Record {
 			tick.Outbox = append(tick.Outbox, ecs.Message{To: name.Draw(t, "to"), Name: name.Draw(t, "name"), N: rapid.Uint32().Draw(t, "n"), Payload: bin.Draw(t, "payload")})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "failures") {
-			tick.Failures = append(tick.Failures, ecs.Failure{System: name.Draw(t, "system"), Command: rapid.IntRange(-1, 1<<20).Draw(t, "command"),
-				Rejected: rapid.Bool().Draw(t, "rejected"), Reason: name.Draw(t, "reason")})
+			tick.Failures = append(tick.Failures, ecs.Failure{
+				System: name.Draw(t, "system"), Command: rapid.IntRange(-1, 1<<20).Draw(t, "command"),
+				Rejected: rapid.Bool().Draw(t, "rejected"), Reason: name.Draw(t, "reason"),
+			})
 		}
 		r.Ticks = append(r.Ticks, tick)
 	}

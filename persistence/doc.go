@@ -45,8 +45,9 @@
 //
 // # Versions
 //
-// The decoders dispatch on the version that an envelope names; version 1 is the
-// only one so far. When version 2 comes, its decoder stands beside version 1's
-// and both return the same Go types: that is where an older envelope is brought
-// up to date. Component schemas evolve by name, inside the bodies, in ecs.
+// Version 1 is the only one so far, and open (wire.go) the one place where an
+// envelope's version is recognised: a newer one is a *VersionError that names
+// both. When version 2 comes, its decoders stand beside version 1's and both
+// give the same Go types: that is where an older envelope is brought up to date.
+// Component schemas evolve by name, inside the bodies, in ecs.
 package persistence

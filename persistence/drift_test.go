@@ -11,16 +11,18 @@ import (
 // drift is a small real game: points that drift, steered by clients, counted
 // in a resource, with spawns, removals, an outbox and a bug that is contained.
 
-type position struct{ X, Y float64 }
-type speed struct{ X, Y float64 }
-type tally struct{ Spawned, Removed, Steered uint64 }
-type steer struct{ X, Y float64 }
-type drop struct{ N int32 }
-type news struct{ Tick uint64 }
-type body struct {
-	P position
-	V speed
-}
+type (
+	position struct{ X, Y float64 }
+	speed    struct{ X, Y float64 }
+	tally    struct{ Spawned, Removed, Steered uint64 }
+	steer    struct{ X, Y float64 }
+	drop     struct{ N int32 }
+	news     struct{ Tick uint64 }
+	body     struct {
+		P position
+		V speed
+	}
+)
 
 type driftOptions struct {
 	Size float64 `usage:"side of the field, metres" min:"1" max:"100000"`
@@ -60,7 +62,8 @@ func drift(wrong uint64) ecs.Game {
 			E ecs.Entity
 			P *position
 			V *speed
-		}], r *ecs.Res[tally]) {
+		}], r *ecs.Res[tally],
+		) {
 			for v := range q.Each {
 				v.P.X += v.V.X
 				v.P.Y += v.V.Y
@@ -92,7 +95,6 @@ type voyage struct {
 	world *ecs.World
 	sums  []uint64 // by tick
 	rng   *rand.Rand
-	body  []byte
 	seq   map[uint64]uint64
 }
 
@@ -108,10 +110,14 @@ func sail(t testing.TB, n int) *voyage {
 	schema := w.Schema()
 	build := testBuild
 	build.SchemaHash = schema.Hash()
-	v := &voyage{scribe: &scribe{t: t, m: NewMemory(), chain: NewChain(testLineage)}, world: w, sums: []uint64{w.Checksum()},
-		rng: rand.New(rand.NewPCG(1, 2)), seq: map[uint64]uint64{}}
-	v.append(&Record{Kind: KindGenesis, Epoch: 1, Genesis: &Genesis{Lineage: testLineage, Cluster: "dev", Shard: "main", Game: game.Name,
-		Options: w.Options(), Seed: 11, TickRate: 30, Schema: schema.JSON(), Build: build}})
+	v := &voyage{
+		scribe: &scribe{t: t, m: NewMemory(), chain: NewChain(testLineage)}, world: w, sums: []uint64{w.Checksum()},
+		rng: rand.New(rand.NewPCG(1, 2)), seq: map[uint64]uint64{},
+	}
+	v.append(&Record{Kind: KindGenesis, Epoch: 1, Genesis: &Genesis{
+		Lineage: testLineage, Cluster: "dev", Shard: "main", Game: game.Name,
+		Options: w.Options(), Seed: 11, TickRate: 30, Schema: schema.JSON(), Build: build,
+	}})
 	v.append(&Record{Kind: KindEpoch, Epoch: 1, EpochStart: &EpochStart{Node: "a", Build: build}})
 	for w.Tick() < uint64(n) {
 		if w.Tick() >= 120 && v.chain.Epoch() == 1 {
@@ -171,8 +177,10 @@ func (v *voyage) commands(tick uint64) (all []ecs.Command) {
 
 func (v *voyage) shot() Snapshot {
 	v.t.Helper()
-	s := Snapshot{Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: v.chain.Seq(), Epoch: v.chain.Epoch(), Tick: v.world.Tick(),
-		Checksum: v.world.Checksum(), Chain: v.chain.Hash(), Schema: v.world.Schema().JSON(), Body: v.world.AppendSnapshot(nil)}
+	s := Snapshot{
+		Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: v.chain.Seq(), Epoch: v.chain.Epoch(), Tick: v.world.Tick(),
+		Checksum: v.world.Checksum(), Chain: v.chain.Hash(), Schema: v.world.Schema().JSON(), Body: v.world.AppendSnapshot(nil),
+	}
 	if err := v.m.Snapshots().Put(context.Background(), s); err != nil {
 		v.t.Fatal(err)
 	}

@@ -45,7 +45,8 @@ func CreateFile(path string, info FileInfo) (*FileWriter, error) {
 // Message appends a record of the log. The sequences must be consecutive.
 func (w *FileWriter) Message(m Message) error {
 	if w.open.kind == chunkLog && w.open.entries > 0 && uint64(m.Seq) != w.open.last+1 {
-		return w.fail(fmt.Errorf("persistence: record %d cannot follow record %d in a file", m.Seq, w.open.last))
+		w.keep(fmt.Errorf("persistence: record %d cannot follow record %d in a file", m.Seq, w.open.last))
+		return w.err
 	}
 	w.entry(chunkLog, uint64(m.Seq), m.Header.FirstTick, m.Body)
 	return w.err
@@ -55,7 +56,8 @@ func (w *FileWriter) Message(m Message) error {
 func (w *FileWriter) Delta(d Delta) error {
 	body, err := d.Encode(nil)
 	if err != nil {
-		return w.fail(err)
+		w.keep(err)
+		return w.err
 	}
 	w.entry(chunkDeltas, d.Tick, d.FirstTick(), body)
 	return w.err
@@ -65,7 +67,8 @@ func (w *FileWriter) Delta(d Delta) error {
 func (w *FileWriter) Snapshot(s Snapshot) error {
 	body, err := s.Encode(nil)
 	if err != nil {
-		return w.fail(err)
+		w.keep(err)
+		return w.err
 	}
 	w.flush() // each in a chunk of its own
 	w.entry(chunkSnapshot, uint64(s.Seq), s.Tick, body)
@@ -90,14 +93,14 @@ func (w *FileWriter) Close() error {
 	trailer = binary.LittleEndian.AppendUint64(trailer, xxh3.Hash(trailer))
 	w.write(append(trailer, fileEnd...))
 	if w.err == nil {
-		w.fail(w.w.Flush())
+		w.keep(w.w.Flush())
 	}
 	if w.err == nil {
-		w.fail(w.file.Sync())
+		w.keep(w.file.Sync())
 	}
-	w.fail(w.file.Close())
+	w.keep(w.file.Close())
 	if w.err == nil {
-		w.fail(os.Rename(w.path+".partial", w.path))
+		w.keep(os.Rename(w.path+".partial", w.path))
 	}
 	if w.err != nil {
 		_ = os.Remove(w.path + ".partial")
@@ -153,13 +156,12 @@ func (w *FileWriter) write(b []byte) {
 	}
 	n, err := w.w.Write(b)
 	w.offset += int64(n)
-	w.fail(err)
+	w.keep(err)
 }
 
-// fail keeps the first error and returns it.
-func (w *FileWriter) fail(err error) error {
+// keep remembers the first error.
+func (w *FileWriter) keep(err error) {
 	if w.err == nil {
 		w.err = err
 	}
-	return w.err
 }

@@ -19,15 +19,19 @@ var update = flag.Bool("update", false, "rewrite the golden bytes in testdata")
 func sampleRecords() map[string]*Record {
 	prev := Hash{0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}
 	return map[string]*Record{
-		"genesis": {Kind: KindGenesis, Seq: 1, Epoch: 1, Genesis: &Genesis{Lineage: testLineage, Cluster: "dev", Shard: "main", Game: "drift",
-			Options: []byte(`{"size":100}`), Seed: 0xfeedfacecafebeef, TickRate: 30, Schema: []byte(`{"components":[]}`), Build: testBuild}},
+		"genesis": {Kind: KindGenesis, Seq: 1, Epoch: 1, Genesis: &Genesis{
+			Lineage: testLineage, Cluster: "dev", Shard: "main", Game: "drift",
+			Options: []byte(`{"size":100}`), Seed: 0xfeedfacecafebeef, TickRate: 30, Schema: []byte(`{"components":[]}`), Build: testBuild,
+		}},
 		"epoch": {Kind: KindEpoch, Seq: 2, Epoch: 3, Prev: prev, EpochStart: &EpochStart{Node: "node-1", Build: testBuild, Schema: []byte{}, From: 804}},
 		"ticks": {Kind: KindTicks, Seq: 812, Epoch: 3, Prev: prev, Ticks: []TickRecord{{Tick: 805, Frame: []byte{1, 2, 3}, Checksum: 0x0123456789abcdef}}},
 		"ticks-full": {Kind: KindTicks, Seq: 1 << 33, Epoch: 300, Prev: prev, Ticks: []TickRecord{
 			{Tick: 70000, Frame: []byte{}, Checksum: 1},
-			{Tick: 70001, Frame: bytes.Repeat([]byte{7}, 300), Checksum: 1<<64 - 1,
+			{
+				Tick: 70001, Frame: bytes.Repeat([]byte{7}, 300), Checksum: 1<<64 - 1,
 				Outbox:   []ecs.Message{{To: "main-2", Name: "transfer", N: 4, Payload: []byte("hello")}, {To: "", Name: "score", N: 0, Payload: []byte{}}},
-				Failures: []ecs.Failure{{System: "move", Command: -1, Reason: "index out of range [5] with length 3"}, {System: "arena.fire", Command: 3, Rejected: true, Reason: "cooldown"}}},
+				Failures: []ecs.Failure{{System: "move", Command: -1, Reason: "index out of range [5] with length 3"}, {System: "arena.fire", Command: 3, Rejected: true, Reason: "cooldown"}},
+			},
 		}},
 	}
 }
@@ -41,8 +45,10 @@ func sampleDeltas() map[string]*Delta {
 }
 
 func sampleSnapshot() *Snapshot {
-	return &Snapshot{Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: 812, Epoch: 3, Tick: 805, Checksum: 0x0123456789abcdef,
-		Chain: HashOf([]byte("record 812")), Schema: []byte(`{"components":[]}`), Body: bytes.Repeat([]byte("world "), 200)}
+	return &Snapshot{
+		Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: 812, Epoch: 3, Tick: 805, Checksum: 0x0123456789abcdef,
+		Chain: HashOf([]byte("record 812")), Schema: []byte(`{"components":[]}`), Body: bytes.Repeat([]byte("world "), 200),
+	}
 }
 
 // golden compares b with the bytes of testdata/<name>.hex.

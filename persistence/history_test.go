@@ -26,8 +26,10 @@ type scribe struct {
 func newScribe(t testing.TB, lineage string) *scribe {
 	t.Helper()
 	s := &scribe{t: t, m: NewMemory(), chain: NewChain(lineage)}
-	s.append(&Record{Kind: KindGenesis, Epoch: 1, Genesis: &Genesis{Lineage: lineage, Cluster: "dev", Shard: "main", Game: "drift",
-		Options: []byte(`{"size":100}`), Seed: 7, TickRate: 30, Schema: []byte(`{"components":[]}`), Build: testBuild}})
+	s.append(&Record{Kind: KindGenesis, Epoch: 1, Genesis: &Genesis{
+		Lineage: lineage, Cluster: "dev", Shard: "main", Game: "drift",
+		Options: []byte(`{"size":100}`), Seed: 7, TickRate: 30, Schema: []byte(`{"components":[]}`), Build: testBuild,
+	}})
 	s.epoch(1)
 	return s
 }
@@ -80,8 +82,10 @@ func (s *scribe) delta(d Delta) {
 
 func (s *scribe) snapshot() Snapshot {
 	s.t.Helper()
-	snap := Snapshot{Lineage: s.chain.Lineage(), Cluster: "dev", Shard: "main", Seq: s.chain.Seq(), Epoch: s.chain.Epoch(), Tick: s.chain.Tick(),
-		Checksum: s.chain.Checksum(), Chain: s.chain.Hash(), Schema: []byte(`{}`), Body: bytes.Repeat([]byte("world"), 1000)}
+	snap := Snapshot{
+		Lineage: s.chain.Lineage(), Cluster: "dev", Shard: "main", Seq: s.chain.Seq(), Epoch: s.chain.Epoch(), Tick: s.chain.Tick(),
+		Checksum: s.chain.Checksum(), Chain: s.chain.Hash(), Schema: []byte(`{}`), Body: bytes.Repeat([]byte("world"), 1000),
+	}
 	if err := s.m.Snapshots().Put(context.Background(), snap); err != nil {
 		s.t.Fatal(err)
 	}

@@ -178,9 +178,9 @@ func TestTheOldestDeltasAreDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for d := range m.Deltas().Read(ctx, 1) {
-		if d.Tick != 8 {
-			t.Errorf("first is %d", d.Tick)
+	for d, err := range m.Deltas().Read(ctx, 1) {
+		if d.Tick != 8 || err != nil {
+			t.Errorf("first is %d (%v)", d.Tick, err)
 		}
 		break
 	}

@@ -132,8 +132,10 @@ func (r *Record) Checksum() uint64 {
 
 // Header returns the readable summary that is stored beside the record.
 func (r *Record) Header() Header {
-	return Header{Kind: r.Kind.String(), FirstTick: r.FirstTick(), LastTick: r.LastTick(), Epoch: r.Epoch,
-		Checksum: r.Checksum(), Version: FormatVersion}
+	return Header{
+		Kind: r.Kind.String(), FirstTick: r.FirstTick(), LastTick: r.LastTick(), Epoch: r.Epoch,
+		Checksum: r.Checksum(), Version: FormatVersion,
+	}
 }
 
 // Message returns what a log stores for r, whose encoding body is.

@@ -232,9 +232,11 @@ func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
 		return nil, &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: err.Error(), Err: err}
 	}
 	if w.Tick() != s.Tick || w.Checksum() != s.Checksum || w.Recompute() != s.Checksum {
-		return nil, &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick,
+		return nil, &CorruptError{
+			What: "snapshot", Seq: s.Seq, Tick: s.Tick,
 			Reason: fmt.Sprintf("it says tick %d and checksum %016x, it holds tick %d and %016x (recomputed %016x)",
-				s.Tick, s.Checksum, w.Tick(), w.Checksum(), w.Recompute())}
+				s.Tick, s.Checksum, w.Tick(), w.Checksum(), w.Recompute()),
+		}
 	}
 	return w, nil
 }

@@ -65,8 +65,10 @@ func ParseSnapshotName(name string) (SnapshotInfo, error) {
 // body is, is the one it was taken at: a snapshot is valid only then.
 func (s *Snapshot) Verify(r *Record, body []byte) error {
 	bad := func(what string, have, want any) error {
-		return &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick,
-			Reason: fmt.Sprintf("%s: its %s is %v, the log's record has %v", s.Name(), what, have, want)}
+		return &CorruptError{
+			What: "snapshot", Seq: s.Seq, Tick: s.Tick,
+			Reason: fmt.Sprintf("%s: its %s is %v, the log's record has %v", s.Name(), what, have, want),
+		}
 	}
 	switch {
 	case r.Seq != s.Seq:

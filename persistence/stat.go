@@ -14,7 +14,8 @@ type StatOptions struct {
 	// so clients, inputs and commands are counted only with it.
 	Game *ecs.Game
 	// MessageOverhead is what the store adds to each message beside headers and
-	// body, in bytes: subject, framing, its own checksum.
+	// body, in bytes: subject, framing, its own checksum. 0 asks the log, if it
+	// has a method MessageOverhead() int, and else means none.
 	MessageOverhead int
 }
 
@@ -66,6 +67,9 @@ type Stats struct {
 
 // Stat counts what is stored. It proves the chain on the way and errs where that breaks.
 func Stat(ctx context.Context, src Source, o StatOptions) (Stats, error) {
+	if log, ok := src.Log.(interface{ MessageOverhead() int }); ok && o.MessageOverhead == 0 {
+		o.MessageOverhead = log.MessageOverhead()
+	}
 	s := &counter{o: o, kinds: map[string][]int{}, commands: map[uint16]*CommandStat{}}
 	if err := s.log(ctx, src); err != nil {
 		return s.out, err
