@@ -89,6 +89,14 @@ func (l *Log) close() {
 // MaxRecordBytes is the longest body that Append can store.
 func (l *Log) MaxRecordBytes() int { return l.conn.MaxPayload() - messageOverhead }
 
+// MessageOverhead returns how many bytes the server's file store adds to a
+// record beside its body and Wind's own headers: the row's frame, the subject
+// and the header of the fence.
+func (l *Log) MessageOverhead() int {
+	fence := len(jetstream.ExpectedLastSeqHeader) + len(": \r\n") + len("1000000")
+	return blockHeader + blockChecksum + 4 + len(logSubject(l.ref.Cluster, l.ref.Shard, l.ref.Lineage)) + fence
+}
+
 // Last returns the sequence of the last record, 0 when there is none, as the
 // stream's leader knows it, or persistence.ErrNotFound when the stream is gone.
 func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {

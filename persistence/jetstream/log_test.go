@@ -230,3 +230,22 @@ func TestFollowWaitsForWhatComes(t *testing.T) {
 		t.Fatal("a reader does not stop")
 	}
 }
+
+// TestMessageOverheadIsWhatTheFilesHold compares it with the rows on the disk.
+func TestMessageOverheadIsWhatTheFilesHold(t *testing.T) {
+	server := startServer(t, ServerConfig{Port: -1})
+	s := createShard(t, connectTo(t, server))
+	w := newWriter()
+	var stated, held int
+	for range 20 {
+		m := w.commit(t, s)
+		stated += len(m.Body) + m.Header.Size() + s.log.MessageOverhead()
+	}
+	for _, r := range rowsOf(t, server.Dir(), s.log.name) {
+		held += r.end - r.at
+	}
+	// The fence's number has up to seven digits here, and one or two in this log.
+	if over := stated - held; over < 0 || over > 20*6 {
+		t.Fatalf("%d bytes are held, %d stated", held, stated)
+	}
+}
