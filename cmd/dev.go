@@ -51,31 +51,32 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 
 // nodeResult is what dev and serve print when they end.
 type nodeResult struct {
-	Shard         string          `json:"shard"`
-	Node          string          `json:"node"`
-	Game          string          `json:"game"`
-	TickRate      int             `json:"tick_rate"`
-	Ticks         uint64          `json:"ticks"`
-	Committed     uint64          `json:"committed"`
-	TickMS        shard.Quantiles `json:"tick_ms"`
-	CommitMS      shard.Quantiles `json:"commit_ms"`
-	MaxDebt       int             `json:"max_debt"`
-	Clients       int             `json:"clients"`
-	Inputs        uint64          `json:"inputs"`
-	InputsLate    uint64          `json:"inputs_late"`
-	InputsMissed  uint64          `json:"inputs_repeated"`
-	BytesOut      float64         `json:"bytes_out_per_client_s"`
-	BytesIn       float64         `json:"bytes_in_per_client_s"`
-	Entities      int             `json:"entities"`
-	Epoch         uint64          `json:"epoch"`
-	LastSeq       uint64          `json:"last_seq"`
-	Tick          uint64          `json:"tick"`
-	Checksum      string          `json:"checksum"`
-	RecoveredTick uint64          `json:"recovered_tick"`
-	DeltasLost    uint64          `json:"deltas_lost"`
-	Snapshots     uint64          `json:"snapshots"`
-	Data          string          `json:"data,omitempty"`
-	Bots          *fleet.Stats    `json:"bots,omitempty"`
+	Shard         string            `json:"shard"`
+	Node          string            `json:"node"`
+	Game          string            `json:"game"`
+	TickRate      int               `json:"tick_rate"`
+	Ticks         uint64            `json:"ticks"`
+	Committed     uint64            `json:"committed"`
+	TickMS        shard.Quantiles   `json:"tick_ms"`
+	CommitMS      shard.Quantiles   `json:"commit_ms"`
+	MaxDebt       int               `json:"max_debt"`
+	Clients       int               `json:"clients"`
+	Inputs        uint64            `json:"inputs"`
+	InputsLate    uint64            `json:"inputs_late"`
+	InputsMissed  uint64            `json:"inputs_repeated"`
+	BytesOut      float64           `json:"bytes_out_per_client_s"`
+	BytesIn       float64           `json:"bytes_in_per_client_s"`
+	Entities      int               `json:"entities"`
+	Epoch         uint64            `json:"epoch"`
+	LastSeq       uint64            `json:"last_seq"`
+	Tick          uint64            `json:"tick"`
+	Checksum      string            `json:"checksum"`
+	RecoveredTick uint64            `json:"recovered_tick"`
+	DeltasLost    uint64            `json:"deltas_lost"`
+	Snapshots     uint64            `json:"snapshots"`
+	Data          string            `json:"data,omitempty"`
+	Events        map[string]uint64 `json:"events,omitempty"`
+	Bots          *fleet.Stats      `json:"bots,omitempty"`
 }
 
 // runNode starts a node, lets join add clients, and runs for span (0: until interrupted or until the shard is no longer
@@ -103,7 +104,9 @@ func (a *app) runNode(ctx context.Context, f *nodeFlags, span time.Duration, joi
 		}
 		return found(err)
 	}
+	stopStatus := a.showStatus(n)
 	pause(running, span)
+	stopStatus()
 	result := resultOf(n, f)
 	if bots != nil {
 		s := bots.Stats()
@@ -161,7 +164,7 @@ func (r *nodeResult) settle(n *node.Node) {
 	r.Inputs, r.InputsLate, r.InputsMissed = c.Inputs, c.InputsLate, c.InputsRepeated
 	r.BytesOut, r.BytesIn = c.BytesOutPerClientSecond(), c.BytesInPerClientSecond()
 	r.Entities, r.Epoch, r.LastSeq, r.Checksum = h.Entities, uint64(h.Epoch), uint64(h.LastSeq), fmt.Sprintf("%016x", h.Checksum)
-	r.RecoveredTick, r.DeltasLost, r.Snapshots = h.RecoveredTick, h.DeltasLost, h.Snapshots
+	r.RecoveredTick, r.DeltasLost, r.Snapshots, r.Events = h.RecoveredTick, h.DeltasLost, h.Snapshots, s.Events
 }
 
 func nodeLines(r nodeResult) []string {
@@ -169,5 +172,6 @@ func nodeLines(r nodeResult) []string {
 		fmt.Sprintf("%d ticks, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", r.Ticks, r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
 		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
 		fmt.Sprintf("%d clients, %d inputs, %d late, %.0f bytes out per client and second, %d entities", r.Clients, r.Inputs, r.InputsLate, r.BytesOut, r.Entities),
+		"events: " + eventsText(r.Events),
 	}
 }

@@ -41,7 +41,7 @@ type Config struct {
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
 	config   Config
-	clients  *netcode.Server
+	clients  *watch
 	mu       sync.Mutex // guards host
 	host     *shard.Host
 	http     *http.Server
@@ -107,12 +107,13 @@ func (n *Node) start(ctx context.Context) error {
 }
 
 // listen opens the clients' sockets first: a taken port is found before anything is written.
-func (n *Node) listen() (err error) {
+func (n *Node) listen() error {
 	c := n.config
-	n.clients, err = netcode.Listen(netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Logger: c.Log})
+	server, err := netcode.Listen(netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Logger: c.Log})
 	if err != nil {
 		return listenError(err)
 	}
+	n.clients = newWatch(server)
 	n.onClose(n.clients.Close)
 	if c.HTTP == "" {
 		return nil

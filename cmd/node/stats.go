@@ -11,11 +11,12 @@ import (
 type Stats struct {
 	Host    shard.Stats
 	Clients netcode.Stats
+	Events  map[string]uint64 // of the game, released so far, by name
 }
 
 // Stats may be called at any time; before the host runs, its part is empty.
 func (n *Node) Stats() Stats {
-	s := Stats{Clients: n.clients.Stats()}
+	s := Stats{Clients: n.clients.Stats(), Events: n.clients.counts()}
 	n.mu.Lock()
 	host := n.host
 	n.mu.Unlock()
@@ -36,6 +37,7 @@ type metric struct {
 type collector struct {
 	node    *Node
 	metrics []metric
+	events  *prometheus.Desc
 }
 
 func newCollector(n *Node) *collector {
@@ -44,6 +46,7 @@ func newCollector(n *Node) *collector {
 	add := func(kind prometheus.ValueType, name, help string, read func(*Stats) float64) {
 		c.metrics = append(c.metrics, metric{prometheus.NewDesc(name, help, nil, labels), kind, read})
 	}
+	c.events = prometheus.NewDesc("wind_events_total", "Events of the game, by name.", []string{"event"}, labels)
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(gauge, "wind_tick", "Tick of the world.", func(s *Stats) float64 { return float64(s.Host.Tick) })
 	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
@@ -72,6 +75,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		out <- m.desc
 	}
+	out <- c.events
 }
 
 // Collect implements prometheus.Collector.
@@ -79,5 +83,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.node.Stats()
 	for _, m := range c.metrics {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(&s))
+	}
+	for name, n := range s.Events {
+		out <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(n), name)
 	}
 }

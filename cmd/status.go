@@ -1,0 +1,59 @@
+package cmd
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ferris1/wind/cmd/node"
+)
+
+// showStatus keeps one line on a terminal that tells what happens in the world, until the function that it returns is
+// called. Where stderr is no terminal it shows nothing.
+func (a *app) showStatus(n *node.Node) (stop func()) {
+	if !a.onTerminal() {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		second := time.NewTicker(time.Second)
+		defer second.Stop()
+		for {
+			select {
+			case <-second.C:
+				s := n.Stats()
+				fmt.Fprintf(a.stderr, "\r\x1b[K%s, tick %d: %d clients, %d entities, commit p99 %.2f ms, %s", s.Host.Phase, s.Host.Tick,
+					s.Clients.Clients, s.Host.Entities, s.Host.CommitMS.P99, eventsText(s.Events))
+			case <-quit:
+				fmt.Fprint(a.stderr, "\r\x1b[K")
+				return
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+func (a *app) onTerminal() bool {
+	f, ok := a.stderr.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// eventsText is "12 death, 340 hit".
+func eventsText(events map[string]uint64) string {
+	if len(events) == 0 {
+		return "no events yet"
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(events)) {
+		out = append(out, fmt.Sprintf("%d %s", events[name], name))
+	}
+	return strings.Join(out, ", ")
+}
