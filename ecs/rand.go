@@ -26,7 +26,7 @@ func (r *Rand) IntN(n int) int {
 }
 
 // Float64 returns a multiple of 2^-53 in [0, 1).
-func (r *Rand) Float64() float64 { return float64(r.Uint64()>>11) / (1 << 53) }
+func (r *Rand) Float64() float64 { return float64(float64(r.Uint64()>>11) / (1 << 53)) }
 
 // Range returns a number in [lo, hi); lo when hi is not above it.
 func (r *Rand) Range(lo, hi float64) float64 {

@@ -13,7 +13,7 @@ func (s *sessions) appendChanges(b []byte) []byte {
 		return b
 	}
 	slices.Sort(s.gone)
-	slices.SortFunc(s.changed, func(x, y *session) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(s.changed, func(x, y *session) int { return cmp.Compare(x.ID, y.ID) }) //windvet:allow ids are unique
 	b = appendUvarint(b, uint64(len(s.gone)))
 	for _, id := range s.gone {
 		b = appendUvarint(b, id)
