@@ -29,6 +29,9 @@
 // that does not take what must arrive ends (REASON_SLOW), commands beyond a
 // session's queue are answered with a refusal, inputs beyond it are forgotten.
 //
+// Events go to every client, whatever it sees: an event that is to stay secret
+// must not be one. Replication alone decides what is in sight.
+//
 // The secure handshake is a later layer: datagram types 16-31 are kept for it,
 // and Listen refuses other addresses than loopback until it exists.
 package netcode

@@ -59,38 +59,43 @@ func (c *tcpConn) wake() {
 	}
 }
 
+// read takes what comes until the connection ends, and closes it.
 func (c *tcpConn) read() {
+	defer c.conn.Close()
 	s := c.server
 	buffer := make([]byte, tcpReadBytes)
+	open := true
 	for {
-		// The hub's own time-outs come first; this one is for a hub that is gone.
-		c.conn.SetReadDeadline(time.Now().Add(2 * s.cfg.IdleTimeout))
 		n, err := c.conn.Read(buffer)
 		now := s.clock()
 		c.link.bytesIn.Add(uint64(n))
-		if n > 0 && !c.limits.bytes.take(n, now) {
+		switch {
+		case !open:
+			// What is left unread when a connection closes would take the Bye
+			// with it on its way to the peer.
+		case n > 0 && !c.limits.bytes.take(n, now):
 			s.lock()
 			s.hub.close(c.link, wirepb.Reason_REASON_TOO_MUCH, "too many bytes per second")
 			s.mu.Unlock()
-			return
-		}
-		c.limits.reader.Feed(buffer[:n])
-		if !s.frames(c.link, &c.limits, now) {
-			return
+			open = false
+		default:
+			c.limits.reader.Feed(buffer[:n])
+			open = s.frames(c.link, &c.limits, now)
 		}
 		if err != nil {
 			s.lock()
 			s.hub.lost(c.link)
+			s.hub.tally(c.link)
 			s.mu.Unlock()
 			return
 		}
 	}
 }
 
-// write sends what the link collects, and closes the connection after the last.
+// write sends what the link collects until it is closed; then the reader has
+// lingerFor to end.
 func (c *tcpConn) write() {
 	s := c.server
-	defer c.conn.Close()
 	var taken []byte
 	for range c.news {
 		s.lock()
@@ -99,7 +104,11 @@ func (c *tcpConn) write() {
 		ends := c.link.state == linkClosed
 		s.mu.Unlock()
 		if len(taken) > 0 {
-			c.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
+			timeout := tcpWriteTimeout
+			if ends {
+				timeout = lingerFor
+			}
+			c.conn.SetWriteDeadline(time.Now().Add(timeout))
 			n, err := c.conn.Write(taken)
 			c.link.bytesOut.Add(uint64(n))
 			s.lock()
@@ -111,9 +120,10 @@ func (c *tcpConn) write() {
 			s.mu.Unlock()
 		}
 		if ends {
-			s.lock()
-			s.hub.tally(c.link)
-			s.mu.Unlock()
+			if half, ok := c.conn.(*net.TCPConn); ok {
+				half.CloseWrite()
+			}
+			c.conn.SetReadDeadline(time.Now().Add(lingerFor))
 			return
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	lingerFor   = 500 * time.Millisecond           // for the peer to get the Bye
 	yieldFor    = 100 * time.Microsecond           // a look at the socket between two pieces of work
 	answersRate = 20_000                           // stateless answers per second
+	openingRate = 2_000                            // conversations from unproven addresses per second
 )
 
 // peerKey names a KCP conversation.
@@ -66,6 +67,7 @@ type udpLoop struct {
 	socket  *udp.Socket
 	scratch []byte
 	answers bucket
+	opening bucket
 	peers   map[peerKey]*peer
 	busy    []*peer // want Update at the next sweep
 	drained []*peer // of the last sweep: memory
@@ -84,7 +86,7 @@ type udpLoop struct {
 
 func newUDPLoop(s *Server, socket *udp.Socket) *udpLoop {
 	return &udpLoop{server: s, socket: socket, scratch: make([]byte, lane.ScratchSize),
-		answers: newBucket(answersRate, s.clock()), peers: map[peerKey]*peer{}}
+		answers: newBucket(answersRate, s.clock()), opening: newBucket(openingRate, s.clock()), peers: map[peerKey]*peer{}}
 }
 
 // run ends when the loop is closed and what it owed is sent, or the socket dies.
@@ -176,7 +178,9 @@ func (u *udpLoop) serve(p *peer) {
 	l.waiting = p.lane.Waiting() * segmentBytes
 	p.proven = p.proven || l.proven
 	if l.state == linkClosed && p.ends.IsZero() {
-		p.ends = u.server.clock().Add(lingerFor)
+		if p.ends = u.server.clock(); p.proven {
+			p.ends = p.ends.Add(lingerFor) // an unproven one costs nothing any more
+		}
 		u.ending = append(u.ending, p)
 	}
 }
@@ -299,6 +303,10 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 	s := u.server
 	proven := whole && proto.Unmarshal(payload, &m) == nil && s.hub.baker.proves(m.Cookie, addr, now)
 
+	if !proven && !u.opening.take(1, now) {
+		u.ignored++
+		return nil
+	}
 	p := &peer{key: peerKey{addr, conv}, addr: from, proven: proven, limits: newLimiter(&s.cfg, now)}
 	s.lock()
 	defer s.mu.Unlock()

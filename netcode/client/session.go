@@ -242,7 +242,10 @@ func (s *session) play(now time.Time) {
 		}
 		c.mu.Unlock()
 		if c.cfg.Bot != nil {
-			for _, a := range c.cfg.Bot.Play(&c.view, s.next) {
+			c.viewMu.Lock()
+			actions := c.cfg.Bot.Play(&c.view, s.next)
+			c.viewMu.Unlock()
+			for _, a := range actions {
 				s.act(a)
 			}
 		}
