@@ -75,7 +75,7 @@ func crowdServer() {
 	s.Own(w, 1)
 	if path := os.Getenv("WIND_CROWD_PROFILE"); path != "" {
 		if f, err := os.Create(path); err == nil {
-			pprof.StartCPUProfile(f)
+			_ = pprof.StartCPUProfile(f)
 			defer pprof.StopCPUProfile()
 		}
 	}
@@ -98,10 +98,10 @@ func crowdServer() {
 			var mem runtime.MemStats
 			runtime.ReadMemStats(&mem)
 			var use syscall.Rusage
-			syscall.Getrusage(syscall.RUSAGE_SELF, &use)
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &use)
 			r.Addr, r.Stats, r.Goroutines, r.HeapBytes = s.UDPAddr().String(), s.Stats(), runtime.NumGoroutine(), mem.HeapInuse+mem.StackInuse
 			r.CPU = time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
-			json.NewEncoder(os.Stdout).Encode(r)
+			_ = json.NewEncoder(os.Stdout).Encode(r)
 		case <-time.After(time.Until(next)):
 			if late := time.Since(next); late > time.Second/60 {
 				r.Late++
@@ -146,7 +146,7 @@ func benchSessions(b *testing.B, n int) {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	defer cmd.Wait()
+	defer func() { _ = cmd.Wait() }()
 	defer in.Close()
 	answers := json.NewDecoder(out)
 	report := func() (r crowdReport) {

@@ -49,9 +49,11 @@ type hub struct {
 }
 
 func newHub(cfg Config) *hub {
-	return &hub{cfg: cfg, log: cfg.Logger, baker: newBaker(),
+	return &hub{
+		cfg: cfg, log: cfg.Logger, baker: newBaker(),
 		links: map[*link]struct{}{}, sessions: map[uint64]*session{},
-		stats: Stats{RefusedBy: map[string]uint64{}}}
+		stats: Stats{RefusedBy: map[string]uint64{}},
+	}
 }
 
 // open takes a new connection in, or returns nil when there is no room for it.
@@ -60,8 +62,10 @@ func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
 		h.refused(wirepb.Reason_REASON_FULL)
 		return nil
 	}
-	l := &link{addr: addr, came: came, proven: came != cameUnproven, since: h.now, seen: h.now, wake: wake,
-		loose: newBucket(h.cfg.FramesPerSecond, h.now)}
+	l := &link{
+		addr: addr, came: came, proven: came != cameUnproven, since: h.now, seen: h.now, wake: wake,
+		loose: newBucket(h.cfg.FramesPerSecond, h.now),
+	}
 	h.links[l] = struct{}{}
 	h.halfOpen[came]++
 	return l

@@ -284,7 +284,8 @@ func TestNothingRepeatsWhileASessionIsParked(t *testing.T) {
 
 func (r *rig) aim(l *link, seq uint64, x uint32) {
 	r.receive(l, wirepb.IDInput, &wirepb.Input{Samples: []*wirepb.Sample{
-		{Tick: r.w.Tick() + 1, Seq: seq, Kind: kindAim, Payload: binary.LittleEndian.AppendUint32(nil, x)}}})
+		{Tick: r.w.Tick() + 1, Seq: seq, Kind: kindAim, Payload: binary.LittleEndian.AppendUint32(nil, x)},
+	}})
 }
 
 func TestAnInputThatTheGameRefusesDoesNotReachTheFrame(t *testing.T) {
@@ -311,8 +312,10 @@ func TestNothingRepeatsAfterAResumeUntilAnInputComes(t *testing.T) {
 	r.tick(1000)
 	r.h.lost(l)
 	again := r.h.open(netip.MustParseAddrPort("127.0.0.1:1002"), cameTCP, func() {})
-	r.receive(again, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: "ann",
-		Resume: &wirepb.Resume{Session: w.Session, Token: w.Token, LastTick: r.w.Tick()}})
+	r.receive(again, wirepb.IDHello, &wirepb.Hello{
+		Protocol: Protocol, Identity: "ann",
+		Resume: &wirepb.Resume{Session: w.Session, Token: w.Token, LastTick: r.w.Tick()},
+	})
 	r.tick(1000)
 	if m := find[*wirepb.Welcome](r, again); !m.Resumed || m.InputSeq != 1 {
 		t.Errorf("%v", m)
@@ -454,8 +457,10 @@ func TestUpdateBytesAreItsProtobuf(t *testing.T) {
 	for _, u := range []header{{}, {1, 2, 3, 4}, {tick: 1 << 40, checksum: 1 << 63, epoch: 7, durable: 300}} {
 		for _, slack := range []int32{0, 1, -1, 256, -70000} {
 			for _, body := range [][]byte{nil, []byte("body")} {
-				want := marshal(&wirepb.Update{Tick: u.tick, Checksum: u.checksum, Epoch: u.epoch, Durable: u.durable,
-					Slack: slack, InputTick: u.tick + 2, Body: body})
+				want := marshal(&wirepb.Update{
+					Tick: u.tick, Checksum: u.checksum, Epoch: u.epoch, Durable: u.durable,
+					Slack: slack, InputTick: u.tick + 2, Body: body,
+				})
 				if got := u.appendUpdate(nil, slack, u.tick+2, body); !bytes.Equal(got, want) {
 					t.Errorf("%+v: got %x, want %x", u, got, want)
 				}

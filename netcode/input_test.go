@@ -95,8 +95,10 @@ func TestInputQueueHoldsItsPromises(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			for range rapid.IntRange(0, 5).Draw(t, "arrivals") {
 				seq += uint64(rapid.IntRange(0, 2).Draw(t, "seq"))
-				s := sample{tick: uint64(int(latched) + rapid.IntRange(-3, MaxTicksAhead+3).Draw(t, "tick")), seq: seq,
-					kind: uint16(rapid.IntRange(2, 5).Draw(t, "kind")), payload: []byte{1}}
+				s := sample{
+					tick: uint64(int(latched) + rapid.IntRange(-3, MaxTicksAhead+3).Draw(t, "tick")), seq: seq,
+					kind: uint16(rapid.IntRange(2, 5).Draw(t, "kind")), payload: []byte{1},
+				}
 				v := q.add(s, latched)
 				if v == taken && (s.tick <= latched || s.tick > latched+MaxTicksAhead) {
 					t.Fatalf("took an input for tick %d at %d", s.tick, latched)

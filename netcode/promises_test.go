@@ -213,7 +213,8 @@ func TestTheHubKeepsItsPromises(t *testing.T) {
 					c.inputSeq++
 					tick := uint64(max(1, int(p.h.latched)+rapid.IntRange(-2, 5).Draw(t, "ahead")))
 					p.h.receive(c.link, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{
-						{Tick: tick, Seq: c.inputSeq, Kind: kindAim, Payload: make([]byte, 4)}}}))
+						{Tick: tick, Seq: c.inputSeq, Kind: kindAim, Payload: make([]byte, 4)},
+					}}))
 				}
 			case 8:
 				if c.link != nil { // the network breaks; what was under way is lost

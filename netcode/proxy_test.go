@@ -75,7 +75,7 @@ func (p *proxy) run() {
 			continue
 		}
 		if back := p.back(from); back != nil {
-			p.pass(b[:n], func(b []byte) { back.Write(b) })
+			p.pass(b[:n], func(b []byte) { _, _ = back.Write(b) })
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (p *proxy) back(from *net.UDPAddr) *net.UDPConn {
 				time.Sleep(time.Millisecond) // the server is between two lives
 				continue
 			}
-			p.pass(b[:n], func(b []byte) { p.front.WriteToUDP(b, from) })
+			p.pass(b[:n], func(b []byte) { _, _ = p.front.WriteToUDP(b, from) })
 		}
 	})
 	return c
@@ -149,7 +149,7 @@ func TestPlayOverABadNetwork(t *testing.T) {
 	var group sync.WaitGroup
 	for range clients {
 		c := dial(t, client.Config{Addr: p.addr(), Identity: "ann"})
-		c.SetInput(client.Do("steer", Steer{X: 0.5}))
+		_ = c.SetInput(client.Do("steer", Steer{X: 0.5}))
 		group.Go(func() {
 			for n := range commands {
 				if r := send(t, c, int64(100+n)); r.Rejected {

@@ -27,8 +27,10 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.schema, h.schemaJSON, h.schemaHash = schema, schema.JSON(), schema.Hash()
 	h.released, h.latched, h.latchedAt = w.Tick(), w.Tick(), h.now
 	w.EachSession(func(state ecs.Session) bool {
-		h.addSession(&session{id: state.ID, stage: stageLive, parked: h.now,
-			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq}})
+		h.addSession(&session{
+			id: state.ID, stage: stageLive, parked: h.now,
+			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq},
+		})
 		return true
 	})
 	return nil
@@ -185,8 +187,10 @@ func (h *hub) targets(w *ecs.World, dst []target) []target {
 			continue
 		}
 		state, _ := w.Session(s.id)
-		dst = append(dst, target{session: s, link: l, id: s.id, view: state.View,
-			slack: wireSlack(s.slack), inputTick: s.inputTick, acks: s.acks, fresh: !s.stream, datagrams: l.datagrams})
+		dst = append(dst, target{
+			session: s, link: l, id: s.id, view: state.View,
+			slack: wireSlack(s.slack), inputTick: s.inputTick, acks: s.acks, fresh: !s.stream, datagrams: l.datagrams,
+		})
 		s.acks, s.stream = nil, true
 	}
 	return dst

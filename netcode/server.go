@@ -72,7 +72,7 @@ func Listen(c Config) (*Server, error) {
 		listener, err := net.Listen("tcp", c.TCP)
 		if err != nil {
 			if s.udp != nil {
-				s.udp.socket.Close()
+				_ = s.udp.socket.Close()
 			}
 			return nil, fmt.Errorf("netcode: %w", err)
 		}
@@ -279,7 +279,7 @@ func (s *Server) encode(w *ecs.World, encoder *replication.Encoder, u header, f 
 			encoder.Join(t.id)
 		}
 		for _, ack := range t.acks {
-			encoder.Ack(t.id, ack) // a damaged one acknowledges nothing
+			_ = encoder.Ack(t.id, ack) // a damaged one acknowledges nothing
 		}
 		var frames []byte
 		encoder.Update(t.id, t.view, func(packet []byte) {

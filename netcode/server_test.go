@@ -101,7 +101,7 @@ func TestClientPlays(t *testing.T) {
 func TestInputsComeInTime(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
-	c.SetInput(client.Do("steer", Steer{X: 1}))
+	_ = c.SetInput(client.Do("steer", Steer{X: 1}))
 	// On a machine that is busy with other things some windows are bad; with
 	// a clock that does not steer all of them are.
 	from := h.server.Stats()
@@ -152,7 +152,7 @@ func TestResumeOnASuccessor(t *testing.T) {
 		c := dial(t, cfg)
 		session := c.Session()
 		send(t, c, 1)
-		c.SetInput(client.Do("steer", Steer{X: 1}))
+		_ = c.SetInput(client.Do("steer", Steer{X: 1}))
 
 		// The node dies: nothing is said to anybody. Its successor has the log.
 		h.halt()

@@ -46,7 +46,7 @@ func (s *stock) write(id uint32, m proto.Message) {
 // read is the next message, or fails after 20 s.
 func (s *stock) read() (uint32, []byte) {
 	s.t.Helper()
-	s.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = s.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	var head [8]byte
 	if _, err := io.ReadFull(s.conn, head[:]); err != nil {
 		s.t.Fatal(err)
@@ -71,7 +71,7 @@ func (s *stock) expect(id uint32, m proto.Message) {
 		}
 		if got == 2004 {
 			var bye wirepb.Bye
-			proto.Unmarshal(payload, &bye)
+			_ = proto.Unmarshal(payload, &bye)
 			s.t.Fatalf("%v instead of message %d", &bye, id)
 		}
 	}
@@ -131,7 +131,7 @@ func TestStockKCPClientPlays(t *testing.T) {
 	var bye wirepb.Bye
 	for {
 		if id, payload := s.read(); id == 2004 {
-			proto.Unmarshal(payload, &bye)
+			_ = proto.Unmarshal(payload, &bye)
 			break
 		}
 	}

@@ -108,7 +108,7 @@ func (c *tcpConn) write() {
 			if ends {
 				timeout = lingerFor
 			}
-			c.conn.SetWriteDeadline(time.Now().Add(timeout))
+			_ = c.conn.SetWriteDeadline(time.Now().Add(timeout))
 			n, err := c.conn.Write(taken)
 			c.link.bytesOut.Add(uint64(n))
 			s.lock()
@@ -121,9 +121,9 @@ func (c *tcpConn) write() {
 		}
 		if ends {
 			if half, ok := c.conn.(*net.TCPConn); ok {
-				half.CloseWrite()
+				_ = half.CloseWrite()
 			}
-			c.conn.SetReadDeadline(time.Now().Add(lingerFor))
+			_ = c.conn.SetReadDeadline(time.Now().Add(lingerFor))
 			return
 		}
 	}

@@ -85,13 +85,15 @@ type udpLoop struct {
 }
 
 func newUDPLoop(s *Server, socket *udp.Socket) *udpLoop {
-	return &udpLoop{server: s, socket: socket, scratch: make([]byte, lane.ScratchSize),
-		answers: newBucket(answersRate, s.clock()), opening: newBucket(openingRate, s.clock()), peers: map[peerKey]*peer{}}
+	return &udpLoop{
+		server: s, socket: socket, scratch: make([]byte, lane.ScratchSize),
+		answers: newBucket(answersRate, s.clock()), opening: newBucket(openingRate, s.clock()), peers: map[peerKey]*peer{},
+	}
 }
 
 // run ends when the loop is closed and what it owed is sent, or the socket dies.
 func (u *udpLoop) run() {
-	defer u.socket.Close()
+	defer func() { _ = u.socket.Close() }()
 	for {
 		if done := u.work(); done {
 			return

@@ -192,7 +192,10 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 // Close leaves the session and waits until the client has ended.
-func (c *Client) Close() error { return c.end(false) }
+func (c *Client) Close() error {
+	c.end(false)
+	return nil
+}
 
 // Abandon ends the client as if its network were gone: the session stays in
 // the world for the server's grace period, and the ticket resumes it.
@@ -201,7 +204,7 @@ func (c *Client) Abandon() Ticket {
 	return c.Ticket()
 }
 
-func (c *Client) end(abandon bool) error {
+func (c *Client) end(abandon bool) {
 	c.mu.Lock()
 	if !c.stopped {
 		c.stopped, c.abandon = true, abandon
@@ -212,7 +215,6 @@ func (c *Client) end(abandon bool) error {
 	}
 	c.mu.Unlock()
 	<-c.done
-	return nil
 }
 
 // Done closes when the client has ended; Err then says why.

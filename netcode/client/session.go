@@ -168,8 +168,10 @@ func (s *session) send(id uint32, m proto.Message) {
 
 func (s *session) hello() {
 	c := s.c
-	m := &wirepb.Hello{Protocol: protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
-		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash}
+	m := &wirepb.Hello{
+		Protocol: protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
+		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash,
+	}
 	if t := c.Ticket(); t.Session != 0 {
 		m.Resume = &wirepb.Resume{Session: t.Session, Token: t.Token, LastTick: t.LastTick}
 	}
@@ -238,7 +240,7 @@ func (s *session) play(now time.Time) {
 		s.samples = s.samples[:0]
 		c.mu.Lock()
 		for _, a := range c.inputs {
-			s.sample(a)
+			_ = s.sample(a)
 		}
 		c.mu.Unlock()
 		if c.cfg.Bot != nil {
@@ -346,7 +348,7 @@ func (s *session) stream(b []byte) error {
 // message takes a message of the datagram lane; a damaged one is nothing.
 func (s *session) message(id uint16, sessionID uint64, payload []byte) {
 	if s.welcomed && id == wirepb.IDUpdate && sessionID == s.c.view.session {
-		s.update(payload)
+		_ = s.update(payload)
 	}
 }
 

@@ -71,7 +71,7 @@ func dialUDP(address string, to receiver, stats *counters, stop <-chan struct{})
 	t := &udpTransport{conn: conn, to: to, packet: make([]byte, frame.MaxPacket+1), scratch: make([]byte, lane.ScratchSize), stats: stats}
 	cookie, err := t.knock(stop)
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, nil, err
 	}
 	t.lane = lane.New(1+rand.Uint32N(1<<32-1), t.output)
@@ -87,8 +87,8 @@ func (t *udpTransport) knock(stop <-chan struct{}) ([]byte, error) {
 			return nil, errClosed
 		default:
 		}
-		t.conn.Write(frame.AppendKnock(nil, nonce))
-		t.conn.SetReadDeadline(time.Now().Add(knockEvery))
+		_, _ = t.conn.Write(frame.AppendKnock(nil, nonce))
+		_ = t.conn.SetReadDeadline(time.Now().Add(knockEvery))
 		for {
 			n, err := t.conn.Read(t.packet)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -109,7 +109,7 @@ func (t *udpTransport) knock(stop <-chan struct{}) ([]byte, error) {
 
 func (t *udpTransport) output(packet []byte) {
 	t.stats.count(0, len(packet))
-	t.conn.Write(packet)
+	_, _ = t.conn.Write(packet)
 }
 
 func (t *udpTransport) send(frames []byte) {
@@ -123,7 +123,7 @@ func (t *udpTransport) datagram(id uint16, session uint64, message []byte) bool 
 		return false
 	}
 	t.stats.count(0, len(t.out))
-	t.conn.Write(t.out)
+	_, _ = t.conn.Write(t.out)
 	return true
 }
 
@@ -140,7 +140,7 @@ func (t *udpTransport) wait(deadline time.Time) error {
 			deadline = sweep
 		}
 	}
-	t.conn.SetReadDeadline(deadline)
+	_ = t.conn.SetReadDeadline(deadline)
 	if t.woken.Swap(false) {
 		return nil
 	}
@@ -186,13 +186,13 @@ func (t *udpTransport) take(packet []byte) error {
 
 func (t *udpTransport) wake() {
 	t.woken.Store(true)
-	t.conn.SetReadDeadline(time.Unix(1, 0))
+	_ = t.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // close sends what still waits, once.
 func (t *udpTransport) close() {
 	t.lane.Update()
-	t.conn.Close()
+	_ = t.conn.Close()
 }
 
 // tcpTransport is the same frames over TCP, with a goroutine that reads.
@@ -221,8 +221,10 @@ func dialTCP(address string, to receiver, stats *counters) (*tcpTransport, error
 	if err != nil {
 		return nil, err
 	}
-	t := &tcpTransport{conn: conn, to: to, pieces: make(chan []byte, tcpPieces), done: make(chan struct{}),
-		news: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), stats: stats}
+	t := &tcpTransport{
+		conn: conn, to: to, pieces: make(chan []byte, tcpPieces), done: make(chan struct{}),
+		news: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), stats: stats,
+	}
 	go t.read()
 	return t, nil
 }
@@ -252,7 +254,7 @@ func (t *tcpTransport) flush(time.Time) {
 	if len(t.out) == 0 || t.err != nil {
 		return
 	}
-	t.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
+	_ = t.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
 	n, err := t.conn.Write(t.out)
 	t.stats.count(0, n)
 	t.out, t.err = t.out[:0], err

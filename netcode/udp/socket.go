@@ -50,8 +50,8 @@ func Listen(address string) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
-	conn.SetReadBuffer(bufferBytes) // as much as the system grants
-	conn.SetWriteBuffer(bufferBytes)
+	_ = conn.SetReadBuffer(bufferBytes) // as much as the system grants
+	_ = conn.SetWriteBuffer(bufferBytes)
 	s := &Socket{conn: conn, in: messages(frame.MaxPacket + 1), out: messages(frame.MaxPacket)}
 	if local := conn.LocalAddr().(*net.UDPAddr); local.IP.To4() != nil {
 		s.batch = ipv4.NewPacketConn(conn)
@@ -76,7 +76,7 @@ func (s *Socket) Addr() *net.UDPAddr { return s.conn.LocalAddr().(*net.UDPAddr) 
 func (s *Socket) Close() error { return s.conn.Close() }
 
 // SetDeadline lets a waiting or later Read end at t with a time-out.
-func (s *Socket) SetDeadline(t time.Time) { s.conn.SetReadDeadline(t) }
+func (s *Socket) SetDeadline(t time.Time) { _ = s.conn.SetReadDeadline(t) }
 
 // Read waits for packets and hands each to handle; packet is valid only inside
 // the call, from may be kept. Packets longer than frame.MaxPacket are dropped.

@@ -58,8 +58,8 @@ func TestOversizedPacketsAreDroppedBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.Write(make([]byte, 4000))
-	conn.Write([]byte("after"))
+	_, _ = conn.Write(make([]byte, 4000))
+	_, _ = conn.Write([]byte("after"))
 	b.SetDeadline(time.Now().Add(10 * time.Second))
 	for got := ""; got != "after"; {
 		if err := b.Read(func(_ *net.UDPAddr, packet []byte) { got = string(packet) }); err != nil {
