@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -36,10 +37,15 @@ func (w *World) applyDelta(r *reader) error {
 		return r.err
 	}
 	if got := w.Checksum(); got != checksum {
-		return fmt.Errorf("the checksum becomes %016x, want %016x", got, checksum)
+		return &ChecksumError{Got: got, Want: checksum}
 	}
 	return nil
 }
+
+// maxTables is how many tables bytes from outside may make. Each costs some 10 KB.
+const maxTables = 1 << 15
+
+var errTables = errors.New("too many tables")
 
 // applyTables makes the tables that are new, in their order.
 func (w *World) applyTables(r *reader) error {
@@ -50,6 +56,9 @@ func (w *World) applyTables(r *reader) error {
 		}
 		if w.tableOf[m] != nil {
 			return fmt.Errorf("table %d is there already", w.tableOf[m].index)
+		}
+		if len(w.tables) >= maxTables {
+			return errTables
 		}
 		w.table(m)
 	}
@@ -109,6 +118,9 @@ func (w *World) applyOp(r *reader) error {
 		c := r.below(len(w.components))
 		if r.err != nil {
 			return r.err
+		}
+		if len(w.tables) >= maxTables {
+			return errTables
 		}
 		add := kind == opAdd
 		if w.tables[w.places[id].table].mask.has(c) == add {

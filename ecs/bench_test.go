@@ -221,7 +221,8 @@ func BenchmarkRatio(b *testing.B) {
 		run  func()
 		best time.Duration
 	}{
-		{"arche-generic", byGeneric, forever}, {"arche-id", byID, forever},
+		{"arche-generic", byGeneric, forever},
+		{"arche-id", byID, forever},
 		{"rows/arche", bare.Bind(moveRows), forever},
 		{"self/arche", bare.Bind(moveSelf), forever},
 		{"columns/arche", bare.Bind(moveColumns), forever},
@@ -321,7 +322,8 @@ func BenchmarkChurn(b *testing.B) {
 		ecs.System(w, "age", func(t *ecs.Tick, q *ecs.Query[struct {
 			Self ecs.Entity
 			L    *life
-		}]) {
+		}],
+		) {
 			for v := range q.Each {
 				if v.L.Ticks--; v.L.Ticks == 0 {
 					t.Despawn(v.Self)

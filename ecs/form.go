@@ -190,6 +190,9 @@ func (f *form) plan() {
 	}
 	for ; len(b) > 0; b = b[8:] {
 		f.mask = append(f.mask, le64(b))
+		if mutant == paddingHashed {
+			f.mask[len(f.mask)-1] = ^uint64(0)
+		}
 	}
 }
 
@@ -258,6 +261,9 @@ func isNaN32(bits uint32) bool { return bits&^(1<<31) > 0xFF<<23 }
 
 // canonical makes every NaN at p the same NaN: which one an operation yields differs by machine.
 func (f *form) canonical(p unsafe.Pointer) {
+	if mutant == nansKept {
+		return
+	}
 	for _, s := range f.floats {
 		for i := range s.n {
 			if s.wide {

@@ -28,7 +28,8 @@ type OptionField struct {
 	index   int
 }
 
-// OptionFields lists the options in the order of the struct. It refuses a struct that DESIGN of Game.Options forbids.
+// OptionFields lists the options in the order of the struct. It refuses a struct that Game.Options does not
+// allow.
 func (g Game) OptionFields() ([]OptionField, error) {
 	if g.Options == nil {
 		return nil, nil
@@ -152,7 +153,7 @@ func decodeObject(b []byte, fields []OptionField, target reflect.Value) error {
 	if _, err := d.Token(); err != nil {
 		return err
 	}
-	if d.More() {
+	if len(bytes.TrimSpace(b[d.InputOffset():])) > 0 {
 		return errors.New("bytes after the JSON object")
 	}
 	return nil

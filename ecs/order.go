@@ -11,7 +11,7 @@ import (
 // seed, the tick and the commands only, and allocates nothing.
 func (w *World) Order(tick uint64, commands []Command) {
 	key := mum(w.seed^k0, tick^k1)
-	slices.SortFunc(commands, func(a, b Command) int { return compareCommands(key, &a, &b) }) //windvet:allow the order is total
+	slices.SortStableFunc(commands, func(a, b Command) int { return compareCommands(key, &a, &b) })
 }
 
 // ordered reports whether Order would leave the commands as they are.

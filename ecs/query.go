@@ -75,7 +75,7 @@ func each[V any](yield func(V) bool, more func(unsafe.Pointer) bool) {
 // onStack hides from the compiler that more gets the address of a cursor, which would move it to the heap.
 // more does not keep it.
 func onStack(p unsafe.Pointer) unsafe.Pointer {
-	x := uintptr(p) //windvet:allow back to a pointer at once
+	x := uintptr(p) //windvet:allow the address is used as one, within the call
 	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
 }
 
@@ -181,7 +181,7 @@ func (m *match) lane(k, row int) (address, step uintptr) {
 		return 0, 0
 	}
 	x := &m.t.columns[c]
-	return uintptr(x.at(row)), uintptr(x.c.Size) //windvet:allow written as a pointer by spread, never as a value
+	return uintptr(x.at(row)), uintptr(x.c.Size) //windvet:allow it becomes a pointer again in the view
 }
 
 // spread writes an address, each time a step further, at every size-th byte of end bytes at d. The addresses are

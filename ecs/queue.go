@@ -74,7 +74,7 @@ func (w *World) flushExchange(o *op) {
 
 // drop forgets the queue and returns the pool to where it was before it.
 func (w *World) drop() {
-	for i := len(w.queue) - 1; i >= 0; i-- {
+	for i := len(w.queue) - 1; i >= 0 && mutant != poolNotRolledBack; i-- {
 		switch o := &w.queue[i]; o.kind {
 		case opSpawn:
 			w.pool.unget(o.entity, o.fresh)
@@ -87,6 +87,9 @@ func (w *World) drop() {
 
 // recordOp enters an applied operation into the tick's delta.
 func (w *World) recordOp(kind opKind, e Entity, arg int) {
+	if mutant == removalNotRecorded && kind == opRemove {
+		return
+	}
 	b := append(w.changes.ops, byte(kind))
 	b = appendUvarint(b, uint64(e.id))
 	switch kind {

@@ -30,10 +30,10 @@ func (r *Rand) Float64() float64 { return float64(float64(r.Uint64()>>11) / (1 <
 
 // Range returns a number in [lo, hi); lo when hi is not above it.
 func (r *Rand) Range(lo, hi float64) float64 {
-	if !(hi > lo) {
-		return lo
+	if v := lo + float64(r.Float64()*float64(hi-lo)); v < hi { // it can round up to hi
+		return v
 	}
-	return lo + float64(r.Float64()*(hi-lo))
+	return lo
 }
 
 // Bool returns true half of the time.

@@ -1,7 +1,6 @@
 package ecs
 
 import (
-	"fmt"
 	"reflect"
 
 	arche "github.com/mlange-42/arche/ecs"
@@ -15,11 +14,6 @@ type component struct {
 	form
 	arche arche.ID
 }
-
-// refusal is what a registration panics with: New, SchemaOf and Restore return it as an error.
-type refusal struct{ err error }
-
-func refuse(format string, args ...any) { panic(refusal{fmt.Errorf(format, args...)}) }
 
 // Option changes how a component or a resource is registered.
 type Option func(*form)
@@ -98,9 +92,7 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 	if !typeNameOK(name) {
 		refuse("ecs: %s %q: a name is [a-z][a-z0-9._-]{0,63}", what, name)
 	}
-	if w.named(what, name) {
-		refuse("ecs: %s %q is registered twice", what, name)
-	}
+	w.claim(what, name)
 	f, err := formOf(what, name, t)
 	if err != nil {
 		panic(refusal{err})
@@ -123,91 +115,10 @@ func (f *form) coordinate(path string) bool {
 	return false
 }
 
-// named reports whether a type of this sort has the name.
-func (w *World) named(what, name string) bool {
-	switch what {
-	case "component":
-		for _, c := range w.components {
-			if c.Name == name {
-				return true
-			}
-		}
-	case "resource":
-		for _, r := range w.resources {
-			if r.form.Name == name {
-				return true
-			}
-		}
-	case "event":
-		for _, s := range w.events {
-			if s.f.Name == name {
-				return true
-			}
-		}
-	case "command":
-		for _, h := range w.handlers {
-			if h.f.Name == name {
-				return true
-			}
-		}
-	case "message":
-		for _, f := range w.outgoing {
-			if f.Name == name {
-				return true
-			}
-		}
+// claim takes a name, once for each sort of thing.
+func (w *World) claim(what, name string) {
+	if w.names[what+" "+name] {
+		refuse("ecs: %s %q is registered twice", what, name)
 	}
-	return false
-}
-
-// setup runs the game's Setup and seals the world.
-func (w *World) setup() (err error) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case refusal:
-			err = r.err
-		default:
-			panic(r)
-		}
-	}()
-	registerBuiltins(w)
-	w.game.Setup(w)
-	w.sealed = true
-	for _, list := range [...][]*call{w.inits, w.systems} {
-		for _, c := range list {
-			w.link(c)
-		}
-	}
-	for _, h := range w.handlers {
-		if h.fn.IsValid() {
-			w.link(&h.call)
-		}
-		if h.f.Sampled {
-			h.ordinal = len(w.sampled)
-			w.sampled = append(w.sampled, h)
-		}
-	}
-	for _, r := range w.resources {
-		if !r.form.Transient {
-			w.valueSum += r.form.hash(Entity{}, r.old)
-		}
-	}
-	w.changes.columns = make([]columnChanges, len(w.components))
-	for _, c := range w.components {
-		w.schema.Components = append(w.schema.Components, c.Type)
-	}
-	for _, r := range w.resources {
-		w.schema.Resources = append(w.schema.Resources, r.form.Type)
-	}
-	for _, s := range w.events {
-		w.schema.Events = append(w.schema.Events, s.f.Type)
-	}
-	for _, h := range w.handlers {
-		w.schema.Commands = append(w.schema.Commands, h.f.Type)
-	}
-	for _, f := range w.outgoing {
-		w.schema.Outgoing = append(w.schema.Outgoing, f.Type)
-	}
-	return nil
+	w.names[what+" "+name] = true
 }

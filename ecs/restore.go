@@ -3,6 +3,7 @@ package ecs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	arche "github.com/mlange-42/arche/ecs"
@@ -69,7 +70,7 @@ func restore(g Game, r *reader) (*World, error) {
 		return nil, r.err
 	}
 	if got := w.Checksum(); got != checksum {
-		return nil, fmt.Errorf("the checksum becomes %016x, want %016x", got, checksum)
+		return nil, &ChecksumError{Got: got, Want: checksum}
 	}
 	w.changes.begin()
 	w.sessions.begin()
@@ -188,6 +189,9 @@ func (s *saved) readPool(r *reader) error {
 		s.free[i] = uint32(slot)
 		p.slots[slot].id = 0 // not itself: free
 	}
+	if mutant == freeSlotsReversed {
+		slices.Reverse(s.free)
+	}
 	for i := len(s.free) - 1; i >= 0; i-- {
 		slot := s.free[i]
 		p.slots[slot].id, p.next = p.next, slot
@@ -202,9 +206,12 @@ func (s *saved) readTables(r *reader) error {
 	w := s.w
 	w.places = make([]place, len(w.pool.slots), cap(w.pool.slots))
 	for i := range w.places {
-		w.places[i] = place{-1, -1}
+		w.places[i] = nowhere
 	}
 	for range r.count(2) {
+		if mutant == tableNotRestored && len(r.b) > 0 && skipEmptyTable(r) {
+			continue
+		}
 		t, order, err := s.readTable(r)
 		if err != nil {
 			return err
@@ -230,6 +237,19 @@ func (s *saved) readTables(r *reader) error {
 	return r.err
 }
 
+// skipEmptyTable is part of a mutation: it reads over a table without rows.
+func skipEmptyTable(r *reader) bool {
+	ahead := reader{b: r.b}
+	for range ahead.count(1) {
+		ahead.uvarint()
+	}
+	if ahead.count(1) > 0 || ahead.err != nil {
+		return false
+	}
+	r.b = ahead.b
+	return true
+}
+
 func (s *saved) readTable(r *reader) (*Table, []*component, error) {
 	var m mask
 	var order []*component
@@ -248,6 +268,9 @@ func (s *saved) readTable(r *reader) (*Table, []*component, error) {
 	if r.err == nil && s.w.tableOf[m] != nil {
 		return nil, nil, fmt.Errorf("table %d stands twice", s.w.tableOf[m].index)
 	}
+	if r.err == nil && len(s.w.tables) >= maxTables {
+		r.fail(errTables)
+	}
 	if r.err != nil {
 		return nil, nil, r.err
 	}
@@ -264,7 +287,7 @@ func (s *saved) readRows(r *reader, t *Table) error {
 		if r.err != nil {
 			return r.err
 		}
-		if id == 0 || int(id) >= len(w.pool.slots) || w.pool.slots[id].id != id || w.places[id].table >= 0 {
+		if id == 0 || int(id) >= len(w.pool.slots) || w.pool.slots[id].id != id || w.places[id] != nowhere {
 			return fmt.Errorf("entity %d does not live or stands twice", id)
 		}
 		t.entities = append(t.entities, w.pool.slots[id])

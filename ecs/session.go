@@ -1,8 +1,6 @@
 package ecs
 
-import (
-	"slices"
-)
+import "slices"
 
 // Join is the built-in command wind.join: it makes the session that it comes from. A second one changes nothing.
 type Join struct {
@@ -49,13 +47,11 @@ const keptReplies = 32
 type session struct {
 	Session
 	inputs  []input // by ordinal of the sampled command
-	replies [keptReplies]Reply
-	last    int // replies made, modulo nothing: the next one goes to last % keptReplies
+	replies []Reply // a ring once there are keptReplies
+	oldest  int     // of the ring
+	fresh   int     // replies made in this tick
 	changed sessionParts
-	fresh   int    // replies made in this tick
 	sum     uint64 // contribution to the checksum of all but the replies
-	was     uint64 // AppliedSeq when the tick began
-	wasIn   uint64 // InputSeq when the tick began
 }
 
 // input is the last sampled command of one kind.
@@ -140,9 +136,6 @@ func (s *sessions) control(id uint64, e Entity) {
 
 // applied notes the last command that was not sampled.
 func (s *sessions) applied(x *session, seq uint64) {
-	if x.changed&partApplied == 0 {
-		x.was = x.AppliedSeq
-	}
 	x.AppliedSeq = seq
 	s.touch(x, partApplied)
 }
@@ -152,9 +145,6 @@ func (s *sessions) used(x *session, c *Command, ordinal int) {
 	in := &x.inputs[ordinal]
 	in.tick = s.w.tick
 	if c.Seq > x.InputSeq {
-		if x.changed&partInputSeq == 0 {
-			x.wasIn = x.InputSeq
-		}
 		x.InputSeq = c.Seq
 		s.touch(x, partInputSeq)
 	}
@@ -173,29 +163,29 @@ func (s *sessions) setInput(x *session, ordinal int, payload []byte) {
 	in.payload = append(in.payload[:0], payload...)
 }
 
-// reply remembers a reply.
+// reply remembers a reply, in place of the oldest one when there are enough.
 func (s *sessions) reply(x *session, r Reply) {
-	slot := &x.replies[x.last%keptReplies]
-	if x.last >= keptReplies {
-		s.sum -= replyHash(slot)
+	if len(x.replies) < keptReplies {
+		x.replies = append(x.replies, r)
+	} else {
+		s.sum -= replyHash(&x.replies[x.oldest])
+		x.replies[x.oldest] = r
+		x.oldest = (x.oldest + 1) % keptReplies
 	}
-	*slot = r
-	s.sum += replyHash(slot)
-	x.last++
-	x.fresh++
+	s.sum += replyHash(&r)
+	x.fresh = min(x.fresh+1, keptReplies)
 	s.touch(x, partReplies)
 }
 
-// kept is the number of replies that x remembers.
-func (x *session) kept() int { return min(x.last, keptReplies) }
-
 // nth is the i-th oldest of the last n replies.
-func (x *session) nth(i, n int) *Reply { return &x.replies[(x.last-n+i)%keptReplies] }
+func (x *session) nth(i, n int) *Reply {
+	return &x.replies[(x.oldest+len(x.replies)-n+i)%len(x.replies)]
+}
 
 // replied finds a remembered reply.
 func (x *session) replied(seq uint64) (Reply, bool) {
-	for i := x.kept() - 1; i >= 0; i-- {
-		if r := x.nth(i, x.kept()); r.Seq == seq {
+	for i := range x.replies {
+		if r := &x.replies[i]; r.Seq == seq {
 			return *r, true
 		}
 	}
@@ -248,7 +238,7 @@ func replyHash(r *Reply) uint64 {
 }
 
 func (s *sessions) repliesHash(x *session) (sum uint64) {
-	for i := range x.kept() {
+	for i := range x.replies {
 		sum += replyHash(&x.replies[i])
 	}
 	return sum

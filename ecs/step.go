@@ -41,7 +41,9 @@ func (w *World) begin() {
 	for _, s := range w.events {
 		s.values, s.count = s.values[:0], 0
 	}
-	w.zeroTransients()
+	if mutant != transientsKept {
+		w.zeroTransients()
+	}
 }
 
 func (w *World) zeroTransients() {
@@ -136,7 +138,7 @@ func (w *World) sample(i int, h *handler, c *Command) {
 // apply uses a command exactly once: one that is not above the session's last is answered as before.
 func (w *World) apply(i int, h *handler, c *Command) {
 	x := w.sessions.find(c.Source.ID)
-	if c.Seq <= x.AppliedSeq {
+	if c.Seq <= x.AppliedSeq && mutant != sequenceIgnored {
 		w.again(x, c.Seq)
 		return
 	}

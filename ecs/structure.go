@@ -56,7 +56,9 @@ func (w *World) exchange(e Entity, c *component, add bool) {
 			continue
 		}
 		f := &from.columns[k]
-		t.touched = t.touched || f.touched // what was written before the move is not committed yet
+		if mutant != touchNotCarried {
+			t.touched = t.touched || f.touched // what was written before the move is not committed yet
+		}
 		if n := t.c.Size; t.compared() {
 			copy(t.old[newRow*n:], f.old[row*n:(row+1)*n])
 		}

@@ -26,11 +26,7 @@ func System(w *World, name string, fn any) {
 	if name == "" || len(name) > 64 {
 		refuse("ecs: system %q: a name has 1 to 64 bytes", name)
 	}
-	for _, c := range w.systems {
-		if c.name == name {
-			refuse("ecs: system %q is registered twice", name)
-		}
-	}
+	w.claim("system", name)
 	w.systems = append(w.systems, w.prepare(name, nameSeed(name), fn))
 }
 

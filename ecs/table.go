@@ -17,6 +17,7 @@ type Table struct {
 	columns  []column           // by component id
 	columnOf []int16            // by component id; -1 where the table has none
 	edges    map[int]*Table     // where adding (id) or removing (^id) a component leads
+	nothing  uint64             // what columns without bytes point at
 }
 
 // column is one component of a table. Next to the live rows in arche's memory stand their committed values.
@@ -27,17 +28,17 @@ type column struct {
 	touched bool   // a row may differ from its committed value
 }
 
-// place is where an entity stands.
+// place is where an entity stands. It is stale when the entity has no row: see World.stored.
 type place struct{ table, row int32 }
 
-var zeroRow [1]uint64 // what columns without size point at; nothing is ever written there
+var nowhere = place{-1, -1}
 
 func (c *column) at(row int) unsafe.Pointer { return unsafe.Add(c.live, row*c.c.Size) }
 
-// committed is the row's value as of the last diff.
+// committed is the row's value as of the last detect. Only compared columns have one.
 func (c *column) committed(row int) unsafe.Pointer {
 	if len(c.old) == 0 {
-		return unsafe.Pointer(&zeroRow) //windvet:allow never written to
+		return c.live
 	}
 	return unsafe.Pointer(&c.old[row*c.c.Size])
 }
@@ -51,7 +52,7 @@ func (w *World) stored(e Entity) bool {
 		return false
 	}
 	p := w.places[e.id]
-	if int(p.table) >= len(w.tables) {
+	if uint(p.table) >= uint(len(w.tables)) { // also when it is nowhere
 		return false
 	}
 	t := w.tables[p.table]
@@ -69,7 +70,7 @@ func (w *World) table(m mask) *Table {
 		if m.has(i) {
 			t.columnOf[i] = int16(len(t.columns))
 			t.ids = append(t.ids, c.arche)
-			t.columns = append(t.columns, column{c: c, live: unsafe.Pointer(&zeroRow)}) //windvet:allow never written to
+			t.columns = append(t.columns, column{c: c, live: unsafe.Pointer(&t.nothing)})
 		}
 	}
 	all := arche.All(t.ids...)
@@ -139,7 +140,7 @@ func (w *World) appendRow(t *Table, e Entity) int {
 	row := len(t.entities)
 	t.entities = append(t.entities, e)
 	for int(e.id) >= len(w.places) {
-		w.places = append(w.places, place{})
+		w.places = append(w.places, nowhere)
 	}
 	w.places[e.id] = place{int32(t.index), int32(row)}
 	for i := range t.columns {

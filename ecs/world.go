@@ -17,8 +17,9 @@ type World struct {
 	options     []byte
 	optionValue any
 	tick        uint64
-	poison      error // why the world is unusable
-	sealed      bool  // Setup is over
+	poison      error           // why the world is unusable
+	sealed      bool            // Setup is over
+	names       map[string]bool // claimed in Setup
 	identity    uint64
 
 	schema                       Schema
@@ -69,14 +70,15 @@ func (m *mask) covers(n mask) bool {
 func (m *mask) meets(n mask) bool { return m[0]&n[0]|m[1]&n[1]|m[2]&n[2]|m[3]&n[3] != 0 }
 
 // firstRows is the capacity of a table when its first row comes.
-const firstRows = 128
+const firstRows = 64
 
 func newWorld(g Game, seed uint64, options []byte, value any) *World {
 	w := &World{
+		names: map[string]bool{},
 		arche: arche.NewWorld(firstRows), game: g, seed: seed, options: options, optionValue: value,
 		componentOf: map[reflect.Type]*component{}, resourceOf: map[reflect.Type]*resource{}, eventOf: map[reflect.Type]*stream{},
 		handlerOf: map[reflect.Type]*handler{}, outgoingOf: map[reflect.Type]*form{}, tableOf: map[mask]*Table{},
-		pool: newPool(), places: make([]place, 1),
+		pool: newPool(), places: []place{nowhere},
 	}
 	w.now.w, w.sessions.w = w, w
 	w.identity = bytesHash(seed^nameSeed(g.Name), options)

@@ -107,7 +107,7 @@ func (w *World) sortInputs(commands []Command) []inputRef {
 			rec.isInput[i] = true
 		}
 	}
-	slices.SortFunc(rec.inputs, func(a, b inputRef) int { //windvet:allow no two have the same place
+	slices.SortStableFunc(rec.inputs, func(a, b inputRef) int {
 		return cmp.Or(a.ordinal-b.ordinal, a.session-b.session, a.at-b.at)
 	})
 	kept := rec.inputs[:0]

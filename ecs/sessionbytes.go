@@ -13,7 +13,7 @@ func (s *sessions) appendChanges(b []byte) []byte {
 		return b
 	}
 	slices.Sort(s.gone)
-	slices.SortFunc(s.changed, func(x, y *session) int { return cmp.Compare(x.ID, y.ID) }) //windvet:allow ids are unique
+	slices.SortStableFunc(s.changed, func(x, y *session) int { return cmp.Compare(x.ID, y.ID) })
 	b = appendUvarint(b, uint64(len(s.gone)))
 	for _, id := range s.gone {
 		b = appendUvarint(b, id)
@@ -24,7 +24,7 @@ func (s *sessions) appendChanges(b []byte) []byte {
 		if parts&partNew != 0 {
 			parts = partNew | partApplied | partInputSeq | partView | partInputs | partReplies
 		}
-		b = s.append(b, x, parts, min(x.fresh, keptReplies))
+		b = s.append(b, x, parts, x.fresh)
 	}
 	return b
 }
@@ -33,7 +33,7 @@ func (s *sessions) appendChanges(b []byte) []byte {
 func (s *sessions) appendAll(b []byte) []byte {
 	b = appendUvarint(b, uint64(len(s.list)))
 	for _, x := range s.list {
-		b = s.append(b, x, partNew|partApplied|partInputSeq|partView|partInputs|partReplies, x.kept())
+		b = s.append(b, x, partNew|partApplied|partInputSeq|partView|partInputs|partReplies, len(x.replies))
 	}
 	return b
 }
@@ -71,7 +71,7 @@ func (s *sessions) append(b []byte, x *session, parts sessionParts, replies int)
 // appendInputs appends the ordinal+1 and the value of each sampled command that changed, or of each that there is.
 func (s *sessions) appendInputs(b []byte, x *session, all bool) []byte {
 	for i := range x.inputs {
-		if in := &x.inputs[i]; in.changed || all && in.payload != nil {
+		if in := &x.inputs[i]; in.changed || all && in.payload != nil && mutant != inputsNotSaved {
 			b = appendUvarint(b, uint64(i)+1)
 			b = append(b, in.payload...)
 		}
@@ -198,7 +198,7 @@ func (s *sessions) readReplies(r *reader, x *session) {
 			}
 			v.Rejected, v.Reason = true, string(reason)
 		}
-		if x.kept() > 0 && x.nth(0, 1).Seq >= v.Seq {
+		if len(x.replies) > 0 && x.nth(0, 1).Seq >= v.Seq {
 			r.fail(errReplies)
 		}
 		if r.err != nil {

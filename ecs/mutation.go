@@ -1,0 +1,25 @@
+package ecs
+
+// mutation names a deliberate defect. The property tests switch one on, break this package with it and see
+// that the property fails: a test that cannot fail proves nothing. Nothing else ever sets it, and no loop over
+// values looks at it.
+type mutation uint8
+
+const (
+	intact             mutation = iota
+	tableNotRestored            // an emptied table is left out of a restored world
+	paddingHashed               // bytes between the fields take part in comparison and hash
+	transientsKept              // transients are not zeroed when a tick begins
+	removalNotRecorded          // the delta leaves out that a component was removed
+	touchNotCarried             // a write before a structural change is forgotten with the old table
+	freeSlotsReversed           // a restored world hands out the free slots in another order
+	poolNotRolledBack           // a failed system's entities do not return to the pool
+	nansKept                    // NaNs stay as the machine made them
+	inputsNotSaved              // a snapshot leaves out the sessions' last inputs
+	sequenceIgnored             // a command is applied as often as it comes
+	resourceNotInDelta          // the delta leaves out the resources
+	eventsKept                  // a failed system's events are not taken back
+)
+
+// mutant is the defect that is switched on.
+var mutant = intact

@@ -1,0 +1,71 @@
+package ecs
+
+import "fmt"
+
+// refusal is what a registration panics with: New, SchemaOf and Restore return it as an error.
+type refusal struct{ err error }
+
+func refuse(format string, args ...any) { panic(refusal{fmt.Errorf(format, args...)}) }
+
+// setup runs the game's Setup, links what it registered and seals the world.
+func (w *World) setup() (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case refusal:
+			err = r.err
+		default:
+			panic(r)
+		}
+	}()
+	registerBuiltins(w)
+	w.game.Setup(w)
+	w.sealed = true
+	w.linkAll()
+	w.describe()
+	w.changes.columns = make([]columnChanges, len(w.components))
+	for _, r := range w.resources {
+		if !r.form.Transient {
+			w.valueSum += r.form.hash(Entity{}, r.old)
+		}
+	}
+	return nil
+}
+
+// linkAll injects the parameters of all functions and numbers the sampled commands.
+func (w *World) linkAll() {
+	for _, c := range w.inits {
+		w.link(c)
+	}
+	for _, h := range w.handlers {
+		if h.fn.IsValid() {
+			w.link(&h.call)
+		}
+		if h.f.Sampled {
+			h.ordinal = len(w.sampled)
+			w.sampled = append(w.sampled, h)
+		}
+	}
+	for _, c := range w.systems {
+		w.link(c)
+	}
+}
+
+// describe makes the schema.
+func (w *World) describe() {
+	for _, c := range w.components {
+		w.schema.Components = append(w.schema.Components, c.Type)
+	}
+	for _, r := range w.resources {
+		w.schema.Resources = append(w.schema.Resources, r.form.Type)
+	}
+	for _, s := range w.events {
+		w.schema.Events = append(w.schema.Events, s.f.Type)
+	}
+	for _, h := range w.handlers {
+		w.schema.Commands = append(w.schema.Commands, h.f.Type)
+	}
+	for _, f := range w.outgoing {
+		w.schema.Outgoing = append(w.schema.Outgoing, f.Type)
+	}
+}
