@@ -1,5 +1,15 @@
 package ecs
 
+import "fmt"
+
+// ChecksumError is wrapped by an error of Apply or Restore whose bytes can be read, but do not give the world
+// that they name.
+type ChecksumError struct{ Got, Want uint64 }
+
+func (e *ChecksumError) Error() string {
+	return fmt.Sprintf("the checksum becomes %016x, want %016x", e.Got, e.Want)
+}
+
 // Checksum is a hash of the world after its last tick, kept up to date incrementally: worlds of one game
 // with equal checksums have equal futures. It covers every value that is not transient, the table and row of
 // each entity, the list of tables, the entity pool with its free slots in order, the sessions, the tick, the
