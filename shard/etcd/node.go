@@ -134,22 +134,25 @@ func (n *Node) enter(ctx context.Context) error {
 	return nil
 }
 
-// keepAlive renews the lease three times per TTL. What counts is when an answered request was
-// sent: the server counts from when it handled it, which is later.
+// keepAlive renews the lease six times per TTL. What counts is when an answered request was sent:
+// the server counts from when it handled it, which is later. So a slow answer is worth waiting for,
+// and after none the next request goes out at once.
 func (n *Node) keepAlive(ctx context.Context) {
+	pause := n.State().TTL / 6
 	for {
-		state := n.State()
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(state.TTL / 3):
+		case <-time.After(pause):
 		}
+		state := n.State()
 		err := n.renew(ctx, state)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			n.cfg.Logger.Warn("the node's lease ran out; what hung on it is lost", "node", n.cfg.ID)
 			err = n.enter(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
+		if pause = state.TTL / 6; err != nil && ctx.Err() == nil {
+			pause = state.TTL / 100
 			n.cfg.Logger.Warn("the node's lease was not renewed", "node", n.cfg.ID, "error", err)
 		}
 	}
@@ -157,7 +160,7 @@ func (n *Node) keepAlive(ctx context.Context) {
 
 // renew sends one keepalive.
 func (n *Node) renew(ctx context.Context, state shard.LeaseState) error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), state.TTL/3)
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), state.TTL/2)
 	defer cancel()
 	sent := time.Now()
 	answer, err := n.client.KeepAliveOnce(ctx, clientv3.LeaseID(state.ID))
