@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,11 @@ func TestHostCommitsEveryTickBeforeItReleasesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
 		h, p, _ := b.host("a", nil)
+		p.disown = func() {
+			if b.coord.Standing().Owner != "a" {
+				t.Error("the shard was handed over before its clients were sent away")
+			}
+		}
 		if err := b.run(h, 3*time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +41,17 @@ func TestHostCommitsEveryTickBeforeItReleasesIt(t *testing.T) {
 	})
 }
 
+// countedLog counts readings.
+type countedLog struct {
+	Log
+	reads int
+}
+
+func (l *countedLog) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
+	l.reads++
+	return l.Log.Read(ctx, from, to)
+}
+
 func TestSuccessorGoesOnWithAHigherEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -42,9 +59,13 @@ func TestSuccessorGoesOnWithAHigherEpoch(t *testing.T) {
 		if err := b.run(h, time.Second); err != nil {
 			t.Fatal(err)
 		}
-		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Config = ecs.Config{} })
+		log := &countedLog{Log: b.store.Log()}
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Config, c.Log = ecs.Config{}, log })
 		if err := b.run(h2, time.Second); err != nil {
 			t.Fatal(err)
+		}
+		if log.reads != 1 {
+			t.Errorf("the log was read in %d pieces", log.reads)
 		}
 		if last := p.released[len(p.released)-1]; p2.released[0] != last+1 {
 			t.Errorf("tick %d follows tick %d", p2.released[0], last)
@@ -157,8 +178,42 @@ func TestStuckDeltaStreamStallsNothingAndTheSuccessorPublishes(t *testing.T) {
 		if err != nil || !ok || d.Tick != h2.Stats().Tick {
 			t.Errorf("the delta stream ends at tick %d, the shard is at %d: %v", d.Tick, h2.Stats().Tick, err)
 		}
-		if report := b.check(walk(0)); report.Gaps > 0 {
+		if report := b.check(walk(0)); report.Gaps > 0 || uint64(report.Deltas) != uint64(report.Ticks) {
 			t.Errorf("the successor could have rebuilt all: %+v", report)
+		}
+	})
+}
+
+// slowDeltas is a delta stream far away: what is published arrives late, whatever happens meanwhile.
+type slowDeltas struct{ Deltas }
+
+func (d slowDeltas) Publish(ctx context.Context, ds []persistence.Delta) error {
+	time.Sleep(400 * time.Millisecond)
+	return d.Deltas.Publish(context.WithoutCancel(ctx), ds)
+}
+
+func TestDeltasThatTwoOwnersPublishComeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		slow := func(c *HostConfig) { c.Deltas = slowDeltas{c.Deltas} }
+		h, _, _ := b.host("a", slow)
+		h2, _, _ := b.host("b", slow)
+		done := make(chan error, 1)
+		go func() { done <- h.Run(t.Context()) }()
+		time.Sleep(1100 * time.Millisecond)
+		b.coord.Edit(func(s *Standing) { s.Owner, s.OwnerLease = "", 0 })
+		if err := b.run(h2, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; !errors.Is(err, ErrFenced) {
+			t.Errorf("the old owner: %v", err)
+		}
+		h3, _, _ := b.host("c", nil)
+		if err := b.run(h3, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if report := b.check(walk(0)); report.Gaps > 0 || uint64(report.Deltas) != uint64(report.Ticks) || len(report.Findings) > 0 {
+			t.Errorf("%+v", report)
 		}
 	})
 }

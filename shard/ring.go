@@ -51,7 +51,7 @@ func (r *ring) clear() {
 func (r *ring) add(d persistence.Delta) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.gap.Gap != nil && r.fits(1, 0) {
+	if r.gap.Gap != nil && r.fits(2, len(d.Body)) {
 		r.put(r.gap)
 		r.gap = persistence.Delta{}
 	}

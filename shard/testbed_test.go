@@ -60,6 +60,7 @@ type players struct {
 	mu       sync.Mutex
 	seq      uint64
 	latch    func(tick uint64)
+	disown   func()
 	released []uint64 // ticks
 	sums     map[uint64]uint64
 	owned    []uint64
@@ -68,7 +69,12 @@ type players struct {
 }
 
 func (p *players) Own(_ *ecs.World, epoch uint64) { p.owned = append(p.owned, epoch) }
-func (p *players) Disown(reason error)            { p.disowned = append(p.disowned, reason) }
+func (p *players) Disown(reason error) {
+	p.disowned = append(p.disowned, reason)
+	if p.disown != nil {
+		p.disown()
+	}
+}
 func (p *players) Latch(w *ecs.World, tick uint64, dst []ecs.Command, _ int) []ecs.Command {
 	if p.latch != nil {
 		p.latch(tick)
