@@ -7,7 +7,7 @@ import (
 
 // Validate says why a command may not enter the next frame, or nil: its kind is known, its source possible,
 // its session joined (Join apart), its payload of the right length with bools and texts that are such and
-// finite floats, and its own Validate content. It may be called for any bytes.
+// finite floats, and its own Validate content. It may be called for any bytes, by one goroutine at a time.
 func (w *World) Validate(c *Command) error {
 	if int(c.Kind) >= len(w.handlers) {
 		return fmt.Errorf("ecs: there is no command of kind %d", c.Kind)
