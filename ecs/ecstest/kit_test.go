@@ -121,3 +121,24 @@ func TestCommandsThatNobodyCanGuessAreNamed(t *testing.T) {
 		t.Errorf("logs %q, errors %q", r.logs, r.errors)
 	}
 }
+
+func TestSmallestGamePasses(t *testing.T) {
+	Run(t, ecs.Game{Name: "nothing", TickRate: 1, Setup: func(*ecs.World) {}}, Config{Ticks: 50})
+}
+
+func TestGameThatLetsNobodyInPasses(t *testing.T) {
+	Run(t, ecs.Game{Name: "closed", TickRate: 10, Setup: func(w *ecs.World) {
+		ecs.Resource[score](w, "score")
+		ecs.Handle[ecs.Join](w, "wind.join", func(t *ecs.Tick, c *ecs.Cmd[ecs.Join], s *ecs.Res[score]) {
+			s.Get().Value++
+			c.Reject("closed")
+		})
+	}}, Config{Ticks: 100})
+}
+
+func TestUnusableGameIsReportedOnce(t *testing.T) {
+	said := verdict(ecs.Game{Name: "Bad Name", TickRate: 10, Setup: func(*ecs.World) {}}, Config{Ticks: 5})
+	if len(said) != len(parts) || !strings.Contains(said["Setup"], "Bad Name") {
+		t.Errorf("%v", said)
+	}
+}
