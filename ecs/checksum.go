@@ -39,7 +39,7 @@ func (w *World) Recompute() uint64 {
 	}
 	for _, r := range w.resources {
 		if !r.form.Transient {
-			values += r.form.hash(Entity{}, r.live)
+			values += r.contribution(r.live)
 		}
 	}
 	return w.mix(values, layout, w.pool.recompute(), w.sessions.recompute())

@@ -11,6 +11,13 @@ type resource struct {
 	form *form
 	live unsafe.Pointer
 	old  unsafe.Pointer
+	zero uint64 // hash of the zero value
+}
+
+// contribution is the value's part of the checksum, none while it is zero: so a game may gain a resource
+// without other checksums for what was before.
+func (r *resource) contribution(value unsafe.Pointer) uint64 {
+	return r.form.hash(Entity{}, value) - r.zero
 }
 
 // Res is the world's resource T.

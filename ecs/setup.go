@@ -25,9 +25,7 @@ func (w *World) setup() (err error) {
 	w.describe()
 	w.changes.columns = make([]columnChanges, len(w.components))
 	for _, r := range w.resources {
-		if !r.form.Transient {
-			w.valueSum += r.form.hash(Entity{}, r.old)
-		}
+		r.zero = r.form.hash(Entity{}, r.old)
 	}
 	return nil
 }
