@@ -70,27 +70,24 @@ names its sequence and its tick. Ends with 3 when an invariant is broken; warnin
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: for a log of another game or build")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		s, done, err := src.open(ctx, a)
-		if err != nil {
-			return found(err)
-		}
-		defer done()
 		o := persistence.CheckOptions{Game: &a.game}
 		if formOnly {
 			o.Game = nil
 		}
-		r, err := persistence.Check(ctx, s, o)
-		if err != nil {
-			return found(err)
-		}
-		out := reportOf(r)
-		if err := a.print(out, checkLines(out)...); err != nil {
-			return err
-		}
-		if !out.OK {
-			return checkf("log check: the log is not in order: %d findings", len(out.Findings)+out.Unlisted)
-		}
-		return nil
+		return src.read(ctx, a, func(s persistence.Source) error {
+			r, err := persistence.Check(ctx, s, o)
+			if err != nil {
+				return err
+			}
+			out := reportOf(r)
+			if err := a.print(out, checkLines(out)...); err != nil {
+				return err
+			}
+			if !out.OK {
+				return checkf("log check: the log is not in order: %d findings", len(out.Findings)+out.Unlisted)
+			}
+			return nil
+		})
 	})
 	return c
 }
@@ -145,19 +142,16 @@ func (a *app) logExport() *cobra.Command {
 		if _, err := os.Stat(args[0]); err == nil && !force {
 			return fmt.Errorf("log export: %s exists: name another file, or write over it with --force", args[0])
 		}
-		s, done, err := src.open(ctx, a)
-		if err != nil {
-			return found(err)
-		}
-		defer done()
-		if noDeltas {
-			s.Deltas = nil
-		}
-		sum, err := persistence.Export(ctx, args[0], s)
-		if err != nil {
-			return found(err)
-		}
-		return a.printCarried("exported", args[0], sum)
+		return src.read(ctx, a, func(s persistence.Source) error {
+			if noDeltas {
+				s.Deltas = nil
+			}
+			sum, err := persistence.Export(ctx, args[0], s)
+			if err != nil {
+				return err
+			}
+			return a.printCarried("exported", args[0], sum)
+		})
 	})
 	return c
 }

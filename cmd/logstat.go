@@ -64,21 +64,18 @@ in it.`,
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: clients and commands are not counted")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		s, done, err := src.open(ctx, a)
-		if err != nil {
-			return found(err)
-		}
-		defer done()
 		o := persistence.StatOptions{Game: &a.game}
 		if formOnly {
 			o.Game = nil
 		}
-		st, err := persistence.Stat(ctx, s, o)
-		if err != nil {
-			return found(err)
-		}
-		out := statOf(st)
-		return a.print(out, statLines(out)...)
+		return src.read(ctx, a, func(s persistence.Source) error {
+			st, err := persistence.Stat(ctx, s, o)
+			if err != nil {
+				return err
+			}
+			out := statOf(st)
+			return a.print(out, statLines(out)...)
+		})
 	})
 	return c
 }

@@ -64,13 +64,10 @@ With --follow (and --nats) it goes on printing what is committed, as one JSON ob
 		if t.follow && src.nats == "" {
 			return usagef("log tail: --follow needs --nats: a data directory is read from a copy, which does not grow")
 		}
-		s, done, err := src.open(ctx, a)
-		if err != nil {
-			return found(err)
-		}
-		defer done()
-		t.src = s
-		return found(t.run(ctx))
+		return src.read(ctx, a, func(s persistence.Source) error {
+			t.src = s
+			return t.run(ctx)
+		})
 	})
 	return c
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -55,42 +56,45 @@ be, or diverges.`,
 	c.Flags().BoolVar(&dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		s, done, err := src.open(ctx, a)
-		if err != nil {
-			return found(err)
-		}
-		defer done()
-		if fromSnapshot {
-			if o.Snapshot, err = newestSnapshot(ctx, s, o.To); err != nil {
-				return found(err)
+		return src.read(ctx, a, func(s persistence.Source) (err error) {
+			if fromSnapshot {
+				if o.Snapshot, err = newestSnapshot(ctx, s, o.To); err != nil {
+					return err
+				}
 			}
-		}
-		p := persistence.NewReplay(a.game, s, o)
-		r, err := p.Run(ctx)
-		out := replayResult{
-			Game: a.game.Name, Ticks: r.Ticks, From: r.From, To: r.To, Records: r.Records, LastSeq: uint64(r.Seq),
-			Epoch: uint64(r.Epoch), Checksum: fmt.Sprintf("%016x", r.Checksum), Source: "log", Snapshot: r.Snapshot, Diverged: r.Diverged,
-			FirstDivergent: r.FirstDivergent, Notes: r.Notes, TicksPerSecond: r.TicksPerSecond(),
-			RealTime: r.TicksPerSecond() / float64(a.game.TickRate),
-		}
-		if o.FromDeltas {
-			out.Source = "deltas"
-		}
-		if w := p.World(); w != nil {
-			out.Entities = w.Len()
-		}
-		if err != nil {
-			out.Error = err.Error()
-		}
-		if printErr := a.print(out, replayLines(out)...); printErr != nil {
-			return printErr
-		}
-		if err == nil && dump {
-			err = dumpWorld(a.stdout, p.World())
-		}
-		return found(err)
+			p := persistence.NewReplay(a.game, s, o)
+			r, err := p.Run(ctx)
+			out := a.replayed(r, o, p.World(), err)
+			if printErr := a.print(out, replayLines(out)...); printErr != nil {
+				return printErr
+			}
+			if err == nil && dump {
+				err = dumpWorld(a.stdout, p.World())
+			}
+			return err
+		})
 	})
 	return c
+}
+
+// replayed is the result of a replay that ended with err, in the world w (nil when it had none).
+func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, w *ecs.World, err error) replayResult {
+	out := replayResult{
+		Game: a.game.Name, Ticks: r.Ticks, From: r.From, To: r.To, Records: r.Records, LastSeq: uint64(r.Seq),
+		Epoch: uint64(r.Epoch), Checksum: fmt.Sprintf("%016x", r.Checksum), Source: "log", Snapshot: r.Snapshot, Diverged: r.Diverged,
+		FirstDivergent: r.FirstDivergent, Notes: r.Notes, TicksPerSecond: r.TicksPerSecond(),
+		RealTime: r.TicksPerSecond() / float64(a.game.TickRate),
+	}
+	if o.FromDeltas {
+		out.Source = "deltas"
+	}
+	if w != nil {
+		out.Entities = w.Len()
+	}
+	if err != nil {
+		out.Error = err.Error()
+	}
+	return out
 }
 
 func replayLines(r replayResult) []string {

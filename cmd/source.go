@@ -31,6 +31,17 @@ func (f *sourceFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.shard, "shard", "main", "shard to read")
 }
 
+// read opens the history, lets do look at it, and closes it. What do finds wrong with the stored bytes ends with exit
+// code 3.
+func (f *sourceFlags) read(ctx context.Context, a *app, do func(persistence.Source) error) error {
+	s, done, err := f.open(ctx, a)
+	if err != nil {
+		return found(err)
+	}
+	defer done()
+	return found(do(s))
+}
+
 // open returns the history and a function that closes it.
 func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, func(), error) {
 	switch {
