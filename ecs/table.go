@@ -85,10 +85,11 @@ func (w *World) table(m mask) *Table {
 // tableHash says that a table of these components has this place in the list, by the components' names.
 func (w *World) tableHash(t *Table) uint64 {
 	h := mum(uint64(t.index)^k1, k3)
+	var names uint64 // a sum, so that the order of registration does not matter
 	for i := range t.columns {
-		h += mum(h^t.columns[i].c.seed, k2)
+		names += mum(h^t.columns[i].c.seed, k2)
 	}
-	return mum(h^k0, k1)
+	return mum(h^names, k1)
 }
 
 // neighbour is the table that adding or removing c leads to.
