@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -84,19 +85,7 @@ func at(url string) string {
 	if url == "" {
 		return ""
 	}
-	if i := lastAt(url); i >= 0 {
-		url = url[i+1:]
-	}
-	return " at " + url
-}
-
-func lastAt(s string) int {
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == '@' {
-			return i
-		}
-	}
-	return -1
+	return " at " + url[strings.LastIndexByte(url, '@')+1:]
 }
 
 // NATS returns the connection itself, for messages between services.

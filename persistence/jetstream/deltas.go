@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -16,6 +17,9 @@ import (
 // maxPartBytes bounds a message of the delta stream, whatever the server takes:
 // larger ones make everybody's buffers large.
 const maxPartBytes = 1 << 20
+
+// publishPause is the time between two attempts to publish a delta.
+const publishPause = 100 * time.Millisecond
 
 // Deltas is the delta stream of one shard. The handle holds the fence, so each
 // owner has one of its own. Publish and Last exclude one another; Read may run
@@ -124,7 +128,12 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 	for {
 		err := d.fence.publish(ctx, part.Header(), body, d.last)
 		if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
-			continue // the time-out has paced it
+			select { // without a connection or a stream the answer comes at once
+			case <-ctx.Done():
+				return err
+			case <-time.After(publishPause):
+			}
+			continue
 		}
 		if errors.Is(err, persistence.ErrFenced) && d.stored(ctx, body) {
 			err = nil

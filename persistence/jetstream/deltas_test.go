@@ -137,3 +137,24 @@ func TestDeltaPublishGoesOnAfterLostAnswers(t *testing.T) {
 		t.Fatalf("%d deltas are stored", len(got))
 	}
 }
+
+// TestDeltaPublishIsPacedWithoutAStream: an answer that comes at once, because no stream listens, is not asked for again
+// as fast as the server can say so.
+func TestDeltaPublishIsPacedWithoutAStream(t *testing.T) {
+	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	s := createShard(t, c)
+	if _, _, err := s.deltas.Last(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.js.DeleteStream(testContext(t), s.deltas.name); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(context.Background(), 5*publishPause)
+	defer cancel()
+	if err := s.deltas.Publish(short, []persistence.Delta{deltaOf(1, 100)}); !errors.Is(err, persistence.ErrAmbiguous) {
+		t.Fatal(err)
+	}
+	if n := s.deltas.fence.asked; n < 2 || n > 6 {
+		t.Fatalf("it asked %d times", n)
+	}
+}

@@ -60,7 +60,8 @@ func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots
 }
 
 // Put stores s, reads it back and verifies that it is the same. A name that
-// exists is not written again; one that holds something else is an error. Not
+// exists is not written again; one that holds something else is an error. Where
+// the store is full, the shard's older snapshots make room, all but two. Not
 // for the tick's path: it encodes, compresses and writes everything.
 func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot) error {
 	if snap.Shard != s.ref.Shard || snap.Cluster != s.ref.Cluster || snap.Lineage != s.ref.Lineage {
@@ -72,12 +73,18 @@ func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot) error {
 	}
 	name := snap.Name()
 	if _, err := s.store.GetInfo(ctx, name); isMissing(err) {
-		err = s.write(ctx, jetstream.ObjectMeta{
+		meta := jetstream.ObjectMeta{
 			Name: name, Description: fmt.Sprintf("tick %d of shard %s", snap.Tick, snap.Shard),
 			Metadata: map[string]string{metaLineage: snap.Lineage, metaTick: strconv.FormatUint(snap.Tick, 10)},
-		}, body)
+		}
+		err = putError(name, s.write(ctx, meta, body))
+		if errors.Is(err, persistence.ErrFull) {
+			if err = s.Prune(ctx, keepSnapshots); err == nil {
+				err = putError(name, s.write(ctx, meta, body))
+			}
+		}
 		if err != nil {
-			return putError(name, err)
+			return err
 		}
 	} else if err != nil {
 		return fmt.Errorf("jetstream: cannot look for snapshot %s: %w", name, err)
@@ -137,7 +144,11 @@ func objectSubject(bucket, kind, token string) string {
 	return "$O." + bucket + "." + kind + "." + token
 }
 
+// putError words an error of write, nil for none.
 func putError(name string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == codeMaximumBytes || api.ErrorCode == codeStorageExceeded || api.ErrorCode == codeInsufficient) {
 		return fmt.Errorf("%w: no room for snapshot %s: %s", persistence.ErrFull, name, api.Description)

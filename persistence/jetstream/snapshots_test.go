@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -101,5 +102,26 @@ func TestSnapshotOfAnotherLineageIsNotListed(t *testing.T) {
 	}
 	if _, err := s.snapshots.Get(ctx, stranger.Info()); !errors.Is(err, persistence.ErrCorrupt) {
 		t.Fatal(err)
+	}
+}
+
+// TestOlderSnapshotsMakeRoom: a store that is full takes the next snapshot all the same, at the cost of the oldest.
+func TestOlderSnapshotsMakeRoom(t *testing.T) {
+	ctx := testContext(t)
+	s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{Port: -1})), Options{SnapshotBytes: 1 << 20})
+	var newest string
+	for range 8 {
+		snap := snapshotOf(appendTicks(t, s, 1))
+		for i := range snap.Body { // nothing to compress
+			snap.Body[i] = byte(rand.Uint32())
+		}
+		if err := s.snapshots.Put(ctx, snap); err != nil {
+			t.Fatal(err)
+		}
+		newest = snap.Name()
+	}
+	all, err := s.snapshots.List(ctx)
+	if err != nil || len(all) < keepSnapshots || len(all) > 3 || all[0].Name != newest {
+		t.Fatalf("%d are left: %v %v", len(all), all, err)
 	}
 }
