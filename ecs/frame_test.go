@@ -1,0 +1,99 @@
+package ecs_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+func TestOrderDoesNotDependOnArrival(t *testing.T) {
+	w := meeting(t)
+	var commands []ecs.Command
+	for id := uint64(1); id < 30; id++ {
+		commands = append(commands, ecs.NewCommand(w, client(id), id%3, order{1}), ecs.NewCommand(w, client(id), 9, order{2}),
+			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceKind(id % 4), ID: id}, 1, order{3}))
+	}
+	w.Order(5, commands)
+	want := fmt.Sprint(commands)
+	r := rand.New(rand.NewPCG(historySeed(t), 3))
+	for range 20 {
+		r.Shuffle(len(commands), func(i, j int) { commands[i], commands[j] = commands[j], commands[i] })
+		w.Order(5, commands)
+		if got := fmt.Sprint(commands); got != want {
+			t.Fatalf("%s\nwant\n%s", got, want)
+		}
+	}
+	for i := range commands[1:] {
+		a, b := commands[i], commands[i+1]
+		if a.Source.Kind > b.Source.Kind || a.Source == b.Source && a.Seq > b.Seq {
+			t.Errorf("%v %d comes before %v %d", a.Source, a.Seq, b.Source, b.Seq)
+		}
+	}
+}
+
+func TestNoOneAlwaysComesFirst(t *testing.T) {
+	w := meeting(t)
+	first := map[uint64]int{}
+	for tick := range uint64(4000) {
+		var commands []ecs.Command
+		for id := uint64(1); id <= 4; id++ {
+			commands = append(commands, ecs.NewCommand(w, client(id), 1, order{}))
+		}
+		w.Order(tick, commands)
+		first[commands[0].Source.ID]++
+	}
+	for id := uint64(1); id <= 4; id++ {
+		if n := first[id]; n < 850 || n > 1150 {
+			t.Errorf("session %d came first %d times of 4000", id, n)
+		}
+	}
+}
+
+// TestAnInputLikeTheLastIsAByte holds the sizes that a log grows by.
+func TestAnInputLikeTheLastIsAByte(t *testing.T) {
+	w := meeting(t)
+	const players = 50
+	var commands []ecs.Command
+	for id := uint64(1); id <= players; id++ {
+		commands = append(commands, joins(w, id*1_000_000_007, "player"))
+	}
+	w.Step(frame(w, commands...))
+	inputs := func(seq uint64, at float64, flags uint8) ecs.Frame {
+		commands = commands[:0]
+		for s := range w.EachSession {
+			c := ecs.NewCommand(w, client(s.ID), seq, aim{at})
+			c.Flags = flags
+			commands = append(commands, c)
+		}
+		return frame(w, commands...)
+	}
+	for _, c := range []struct {
+		what  string
+		frame func() ecs.Frame
+		most  int // bytes per input
+	}{
+		{"first", func() ecs.Frame { return inputs(1, 3, 0) }, 9},
+		{"the same again", func() ecs.Frame { return inputs(2, 3, 0) }, 1},
+		{"repeated by the host", func() ecs.Frame { return inputs(2, 3, ecs.FlagRepeated) }, 1},
+		{"two bytes differ", func() ecs.Frame { return inputs(3, 3.25, 0) }, 4},
+		{"a number is passed over", func() ecs.Frame { return inputs(5, 3.25, 0) }, 2},
+	} {
+		f := c.frame()
+		b := w.AppendFrame(nil, f)
+		if most := c.most*players + 6; len(b) > most {
+			t.Errorf("%s: %d bytes for %d inputs, want at most %d", c.what, len(b), players, most)
+		}
+		var got ecs.Frame
+		if err := w.DecodeFrame(b, &got); err != nil || fmt.Sprint(got) != fmt.Sprint(f) {
+			t.Errorf("%s: read as %v, %v, want %v", c.what, got, err, f)
+		}
+		w.Step(f)
+	}
+	var other ecs.Frame
+	if err := w.DecodeFrame(w.AppendFrame(nil, ecs.Frame{Tick: 77}), &other); err == nil || !strings.Contains(err.Error(), "frame of tick 77 on a world at tick 6") {
+		t.Error(err)
+	}
+}
