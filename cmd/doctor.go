@@ -29,11 +29,12 @@ func (a *app) doctor() *cobra.Command {
 		Short: "Say what this machine and this configuration promise, and what stands in the way",
 		Long: `Looks at the ports, the data directory, the disk, the servers and the game, and states which durability the
 configuration gives: after a process crash, after a power loss, after the loss of a node. Ends with 1 if a node could
-not start. It starts nothing and changes nothing.`,
-		Example: "  wind doctor --data ./wind-data",
+not start. It starts nothing and leaves nothing behind.`,
+		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
 		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags(), a)
+	f.addServers(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		findings := a.examine(ctx, f)

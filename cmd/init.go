@@ -30,8 +30,8 @@ func (a *app) init() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init NAME",
 		Short: "Write a small game module: a component, a command, a system, a test and a main",
-		Long: `Writes a game into the folder NAME (or into the current folder when it is called NAME and empty). The module
-builds and runs as it is: its binary has every verb of this one.
+		Long: `Writes a game into the new folder NAME, or with "." into the current one when it is empty. The module builds and
+runs as it is: its binary has every verb of this one.
 
 Until the wind module is published, its go.mod points at a checkout with a replace line: the one this binary was
 built from, or the one that --replace names.`,
@@ -41,7 +41,11 @@ built from, or the one that --replace names.`,
 	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one this binary was built from)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(_ context.Context, args []string) error {
-		name := filepath.Base(args[0])
+		path, err := filepath.Abs(args[0])
+		if err != nil {
+			return err
+		}
+		name := filepath.Base(path)
 		if !gameName.MatchString(name) {
 			return usagef("init: %q is no name for a game: use 1 to 40 of a-z, 0-9 and -", name)
 		}

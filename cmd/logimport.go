@@ -51,6 +51,9 @@ func (a *app) importFile(ctx context.Context, f *persistence.File, data string) 
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	if _, err := jetstream.CheckStore(ctx, d.NATS()); err != nil {
+		return sum, err // opening a damaged store would destroy evidence
+	}
 	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: d.NATS(), Port: -1, Logger: a.log})
 	if err != nil {
 		return sum, err

@@ -23,10 +23,12 @@ func Main(game ecs.Game, opts ...Option) {
 }
 
 // Run is Main without the process: it parses args, runs the verb and returns the exit code. Results go to stdout,
-// logs, progress and errors to stderr. SIGINT and SIGTERM end the verb in an orderly way.
+// logs, progress and errors to stderr. SIGINT and SIGTERM end the verb in an orderly way, a
+// second one at once.
 func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a := &app{game: game, stdout: stdout, stderr: stderr, bot: wanderer(game)}
 	for _, o := range opts {
 		o(a)

@@ -56,6 +56,9 @@ be, or diverges.`,
 	c.Flags().BoolVar(&dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if dump && a.json {
+			return usagef("replay: --dump prints lines and --json one object: give one of them")
+		}
 		return src.read(ctx, a, func(s persistence.Source) (err error) {
 			if fromSnapshot {
 				if o.Snapshot, err = newestSnapshot(ctx, s, o.To); err != nil {
@@ -113,9 +116,12 @@ func replayLines(r replayResult) []string {
 
 // newestSnapshot returns the newest snapshot whose tick is at most to (0: any).
 func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*persistence.Snapshot, error) {
-	all, err := s.Snapshots.List(ctx)
-	if err != nil {
-		return nil, err
+	var all []persistence.SnapshotInfo
+	if s.Snapshots != nil { // an export may hold none
+		var err error
+		if all, err = s.Snapshots.List(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for _, info := range all {
 		snap, err := s.Snapshots.Get(ctx, info)

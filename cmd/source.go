@@ -75,7 +75,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 		held.Close()
 		return persistence.Source{}, nil, err
 	}
-	return sourceOf(s), held.Close, nil
+	return s.Source(), held.Close, nil
 }
 
 func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source, func(), error) {
@@ -94,11 +94,7 @@ func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source,
 		conn.Close()
 		return persistence.Source{}, nil, err
 	}
-	return sourceOf(s), func() { s.Close(); conn.Close() }, nil
-}
-
-func sourceOf(s *jetstream.Shard) persistence.Source {
-	return persistence.Source{Log: s.Log(), Deltas: s.Deltas(), Snapshots: s.Snapshots(), Lineage: s.Ref().Lineage}
+	return s.Source(), func() { s.Close(); conn.Close() }, nil
 }
 
 // unknownIn is unknown for a store of which only the wanted shard was copied.
