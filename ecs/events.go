@@ -27,6 +27,7 @@ func (v *Events[E]) bind(w *World) {
 
 // Emit appends e.
 func (v *Events[E]) Emit(e E) {
+	v.s.f.canonical(unsafe.Pointer(&e))
 	v.s.values = append(v.s.values, bytesAt(unsafe.Pointer(&e), v.s.f.Size)...)
 	v.s.count++
 }
@@ -46,11 +47,7 @@ func (v *Events[E]) All() []E {
 func (s *stream) batch() EventBatch {
 	s.packed = s.packed[:0]
 	if s.f.Size > 0 {
-		p := unsafe.Pointer(&s.values[0])
-		for i := range s.count {
-			s.f.canonical(unsafe.Add(p, i*s.f.Size))
-		}
-		s.packed = s.f.pack(s.packed, p, s.count)
+		s.packed = s.f.pack(s.packed, unsafe.Pointer(&s.values[0]), s.count)
 	}
 	return EventBatch{Name: s.f.Name, Kind: uint16(s.f.id), Count: s.count, Values: s.packed}
 }
@@ -62,8 +59,16 @@ type message struct {
 	from, end int // in World.messageBytes
 }
 
-// maxAddress is the longest address of a message, in bytes.
-const maxAddress = 128
+const (
+	// maxAddress is the longest address of a message, in bytes.
+	maxAddress = 128
+	// maxOutbox is what the messages of a tick may weigh together, in bytes, so that a record always fits
+	// into the log.
+	maxOutbox = 64 << 10
+)
+
+// weight is what a message adds to a record, roughly.
+func (m *message) weight() int { return len(m.to) + len(m.f.Name) + m.end - m.from + 16 }
 
 // Outbox sends messages of type M to other shards and services. They leave the node when the tick is
 // committed, in the order of the calls; a receiver knows one again by shard, tick and number.
@@ -80,7 +85,8 @@ func (o *Outbox[M]) bind(w *World) {
 	}
 }
 
-// Send queues m for an address, 1 to 128 bytes. It panics on another one.
+// Send queues m for an address, 1 to 128 bytes. It panics on another one, and when the messages of a tick come
+// to more than 64 KiB: the running system or handler fails, and what it has sent is dropped.
 func (o *Outbox[M]) Send(to string, m M) {
 	if to == "" || len(to) > maxAddress {
 		panic(fmt.Sprintf("ecs: the address of a message has %d bytes, want 1 to %d", len(to), maxAddress))
@@ -88,7 +94,11 @@ func (o *Outbox[M]) Send(to string, m M) {
 	from := len(o.w.messageBytes)
 	o.f.canonical(unsafe.Pointer(&m))
 	o.w.messageBytes = o.f.pack(o.w.messageBytes, unsafe.Pointer(&m), 1)
-	o.w.messages = append(o.w.messages, message{to, o.f, from, from + o.f.Packed})
+	x := message{to, o.f, from, from + o.f.Packed}
+	if o.w.messageWeight += x.weight(); o.w.messageWeight > maxOutbox {
+		panic(fmt.Sprintf("ecs: the messages of a tick come to more than %d bytes", maxOutbox))
+	}
+	o.w.messages = append(o.w.messages, x)
 }
 
 func (w *World) markStreams() {
@@ -107,4 +117,8 @@ func (w *World) rewindStreams() {
 		s.values = s.values[:s.mark*s.f.Size]
 	}
 	w.messages, w.messageBytes = w.messages[:w.messageMark], w.messageBytes[:w.messageByteMark]
+	w.messageWeight = 0
+	for i := range w.messages {
+		w.messageWeight += w.messages[i].weight()
+	}
 }

@@ -10,7 +10,7 @@ type Output struct {
 	Events   []EventBatch
 	Replies  []Reply   // to every client command that is not sampled, in the order of the frame
 	Outbox   []Message // for other shards and services, in the order of sending
-	Failures []Failure
+	Failures []Failure // every rejection, and the first 64 of the others
 }
 
 // EventBatch holds the events of one kind, in the order of their emission.

@@ -37,7 +37,8 @@ func (w *World) begin() {
 	w.changes.begin()
 	w.sessions.begin()
 	w.out.Failures, w.out.Replies = w.out.Failures[:0], w.out.Replies[:0]
-	w.messages, w.messageBytes = w.messages[:0], w.messageBytes[:0]
+	w.messages, w.messageBytes, w.messageWeight = w.messages[:0], w.messageBytes[:0], 0
+	w.faults = 0
 	for _, s := range w.events {
 		s.values, s.count = s.values[:0], 0
 	}
@@ -61,9 +62,22 @@ func (w *World) zeroTransients() {
 	}
 }
 
+// maxFaults is how many failures that are not rejections an Output names.
+const maxFaults = 64
+
+// fail notes a failure. A log keeps those that are no rejections, so there are not more than it can hold.
+func (w *World) fail(f Failure) {
+	if !f.Rejected {
+		if w.faults++; w.faults > maxFaults {
+			return
+		}
+	}
+	w.out.Failures = append(w.out.Failures, f)
+}
+
 func (w *World) runSystem(c *call) {
 	if v := w.run(c, c.seed); v.failed {
-		w.out.Failures = append(w.out.Failures, Failure{System: c.name, Command: -1, Rejected: v.rejected, Reason: v.reason})
+		w.fail(Failure{System: c.name, Command: -1, Rejected: v.rejected, Reason: v.reason})
 	}
 }
 
@@ -101,7 +115,7 @@ func (w *World) handle(i int, h *handler, c *Command) verdict {
 	seed := mum(h.seed^c.Source.ID, c.Seq^uint64(c.Source.Kind)<<56^k2)
 	v := w.run(&h.call, seed)
 	if v.failed {
-		w.out.Failures = append(w.out.Failures, Failure{System: h.name, Command: i, Rejected: v.rejected, Reason: v.reason})
+		w.fail(Failure{System: h.name, Command: i, Rejected: v.rejected, Reason: v.reason})
 	}
 	return v
 }
@@ -128,7 +142,7 @@ func (w *World) join(i int, h *handler, c *Command) {
 func (w *World) sample(i int, h *handler, c *Command) {
 	x := w.sessions.find(c.Source.ID)
 	if x.inputs[h.ordinal].tick == w.tick {
-		w.out.Failures = append(w.out.Failures, Failure{System: h.name, Command: i, Reason: "a second one of its session in this tick"})
+		w.fail(Failure{System: h.name, Command: i, Reason: "a second one of its session in this tick"})
 		return
 	}
 	w.sessions.used(x, c, h.ordinal)
@@ -154,7 +168,7 @@ func (w *World) refuse(i int, c *Command, err error) {
 	if known {
 		f.System = w.handlers[c.Kind].f.Name
 	}
-	w.out.Failures = append(w.out.Failures, f)
+	w.fail(f)
 	if c.Source.Kind != SourceClient || known && w.handlers[c.Kind].f.Sampled {
 		return
 	}

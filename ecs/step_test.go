@@ -258,6 +258,26 @@ func TestTheOutboxIsNumbered(t *testing.T) {
 	}
 }
 
+func TestATickSendsAndFailsOnlySoMuch(t *testing.T) {
+	w := small(t, func(w *ecs.World) {
+		for i := range 4 {
+			ecs.System(w, fmt.Sprint("send ", i), func(_ *ecs.Tick, out *ecs.Outbox[note]) {
+				for range 800 {
+					out.Send("shard-2", note{1})
+				}
+			})
+		}
+		for i := range 100 {
+			ecs.System(w, fmt.Sprint("fail ", i), func(*ecs.Tick) { panic("a bug") })
+		}
+	})
+	step(w)
+	o := step(w)
+	if len(o.Outbox) != 1600 || len(o.Failures) != 64 || o.Failures[0].System != "send 2" || !strings.Contains(o.Failures[0].Reason, "more than 65536 bytes") {
+		t.Errorf("%d messages, %d failures, the first %+v", len(o.Outbox), len(o.Failures), o.Failures[0])
+	}
+}
+
 func TestAnOutputCanBeKept(t *testing.T) {
 	w, err := ecs.New(chaos, ecs.Config{Seed: 5})
 	if err != nil {

@@ -8,8 +8,10 @@ import (
 	arche "github.com/mlange-42/arche/ecs"
 )
 
-// World is one simulated world. It is not safe for concurrent use; reading methods may be called
-// concurrently with each other between two Steps.
+// World is one simulated world. It is not safe for concurrent use, except that between two Steps the methods
+// that only read (Tables and what they hold, Locate, EachSession, AppendSnapshot, Recompute…) may be called
+// concurrently with each other. Validate, AppendFrame and DecodeFrame use the world's scratch memory: they are
+// not among those.
 type World struct {
 	arche       arche.World
 	game        Game
@@ -53,6 +55,8 @@ type World struct {
 	messages                     []message
 	messageBytes                 []byte
 	messageMark, messageByteMark int
+	messageWeight                int // of the messages, in bytes of a record
+	faults                       int // failures of this tick that are not rejections
 	out                          Output
 	addRemove                    [1]arche.ID
 	recording                    recording
