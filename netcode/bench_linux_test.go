@@ -8,13 +8,14 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/pprof"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
-	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/replication"
 )
 
@@ -157,24 +158,24 @@ func benchSessions(b *testing.B, n int) {
 		return r
 	}
 	empty := report()
-	clients := make([]*client.Client, n)
-	errs := make(chan error, n)
-	gate := make(chan struct{}, 64)
-	for i := range clients {
-		go func() {
-			gate <- struct{}{}
-			defer func() { <-gate }()
-			c, err := tryDial(b, client.Config{Addr: empty.Addr, Identity: fmt.Sprint(i)})
-			if err == nil {
-				clients[i] = c
-				err = c.SetInput(client.Do("aim", crowdAim{1, 2, 3, float64(i)}))
-			}
-			errs <- err
-		}()
+	schema, err := ecs.SchemaOf(crowd, ecs.Config{})
+	if err != nil {
+		b.Fatal(err)
 	}
-	for range clients {
-		if err := <-errs; err != nil {
-			b.Fatal(err)
+	const swarms = 2
+	var group sync.WaitGroup
+	stop := make(chan struct{})
+	var ready atomic.Int64
+	for range swarms {
+		group.Go(func() {
+			if err := newSwarm(empty.Addr, n/swarms, schema, &ready).run(stop); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	for deadline := time.Now().Add(30 * time.Second); ready.Load() < int64(n/swarms*swarms); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("%d of %d sessions after 30 s", ready.Load(), n)
 		}
 	}
 	time.Sleep(time.Second)
@@ -194,10 +195,6 @@ func benchSessions(b *testing.B, n int) {
 	b.ReportMetric(float64(after.Ticks-before.Ticks)/took, "ticks/s")
 	b.ReportMetric(float64(after.Late-before.Late), "late-ticks")
 	b.ReportMetric(float64(after.Stats.InputsLate-before.Stats.InputsLate)/float64(max(1, after.Stats.Inputs-before.Stats.Inputs))*100, "late%")
-	for _, c := range clients {
-		go c.Abandon()
-	}
-	for _, c := range clients {
-		<-c.Done()
-	}
+	close(stop)
+	group.Wait()
 }
