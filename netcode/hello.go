@@ -1,11 +1,13 @@
 package netcode
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
@@ -77,19 +79,16 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	want := l.hello.Resume
 	state, known := w.Session(want.Session)
 	s := h.sessions[want.Session]
+	proven := known && opens(want.Token, state.ResumeHash)
 	switch {
+	case known && !proven:
+		h.close(l, wirepb.Reason_REASON_BAD_TOKEN, "the token does not open this session")
+		return
 	case want.LastTick > h.released:
-		h.stats.AheadOfLog++
-		h.log.Error("netcode: a client has seen a tick that the log does not have",
-			"session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released, "epoch", h.epoch)
-		h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG,
-			fmt.Sprintf("you saw tick %d, the log ends at %d", want.LastTick, h.released))
+		h.ahead(l, proven)
 		return
 	case !known || s == nil || s.stage == stageLeaving:
 		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "there is no such session")
-		return
-	case !opens(want.Token, state.ResumeHash):
-		h.close(l, wirepb.Reason_REASON_BAD_TOKEN, "the token does not open this session")
 		return
 	case s.stage == stageJoining:
 		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "the session has not begun")
@@ -103,6 +102,21 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	h.stats.SessionsResumed++
 	copy(s.token[:], want.Token)
 	h.welcome(l, state, true)
+}
+
+// ahead refuses a client that has seen a tick which the log does not have. It
+// is an alarm if the session is one of this log's and its client proved it;
+// else anybody may have said so.
+func (h *hub) ahead(l *link, proven bool) {
+	want := l.hello.Resume
+	level := slog.LevelWarn
+	if proven {
+		level = slog.LevelError
+		h.stats.AheadOfLog++
+	}
+	h.log.Log(context.Background(), level, "netcode: a client has seen a tick that the log does not have", "proven", proven,
+		"session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released, "epoch", h.epoch)
+	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, the log ends at %d", want.LastTick, h.released))
 }
 
 // join puts a new session's Join into the frame; false means that it has no

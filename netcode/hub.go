@@ -33,9 +33,9 @@ type hub struct {
 	schemaHash uint64
 	encoder    *replication.Encoder
 
-	released  uint64    // newest committed tick
-	latched   uint64    // newest tick whose frame was latched
-	latchedAt time.Time // when
+	released uint64 // newest committed tick
+	latched  uint64 // newest tick whose frame was latched
+	schedule schedule
 
 	links    map[*link]struct{}
 	halfOpen [arrivals]int // not let in yet, by how they came
@@ -245,18 +245,10 @@ func (h *hub) input(l *link, m *wirepb.Input) {
 		}
 		if in.Tick >= s.inputTick {
 			s.inputTick = in.Tick
-			s.slack = h.slack(in.Tick)
+			s.slack = h.schedule.slack(in.Tick, h.now)
 		}
 	}
 	h.ack(s, m.Ack)
-}
-
-// slack is by how many ticks something for tick that arrives now is early.
-func (h *hub) slack(tick uint64) float64 {
-	if h.period <= 0 || h.latchedAt.IsZero() {
-		return 0
-	}
-	return float64(int64(tick-h.latched)) - h.now.Sub(h.latchedAt).Seconds()/h.period.Seconds()
 }
 
 func (h *hub) command(l *link, m *wirepb.Command) {

@@ -266,6 +266,21 @@ func TestACommandSentAgainIsAnsweredFromTheWorld(t *testing.T) {
 	}
 }
 
+func TestARefusalThatWasLostIsSaidAgain(t *testing.T) {
+	r := newRig(t, Config{MaxCommands: 1})
+	l := r.join()
+	for seq := uint64(2); seq < 4; seq++ {
+		r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: seq, Kind: kindBuy, Payload: make([]byte, 200)})
+	}
+	r.tick(1 << 20)
+	r.sent(l) // and it is lost with the connection
+	r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: 3, Kind: kindBuy, Payload: make([]byte, 200)})
+	r.tick(1 << 20)
+	if m := find[*wirepb.Reply](r, l); m.Seq != 3 || !m.Rejected || m.Unknown {
+		t.Errorf("%v", m)
+	}
+}
+
 func TestNothingRepeatsWhileASessionIsParked(t *testing.T) {
 	r := newRig(t, Config{})
 	l := r.join()

@@ -33,7 +33,8 @@ func (h *hub) latch(w *ecs.World, tick uint64, dst []ecs.Command, budget int) []
 	if !h.owned {
 		return dst
 	}
-	h.latched, h.latchedAt = tick, h.now
+	h.latched = tick
+	h.schedule.latched(tick, h.now)
 	f := &filling{tick: tick, commands: dst, left: budget}
 	h.admit(w, f)
 	if len(h.order) == 0 {
@@ -106,14 +107,14 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 			}
 			n++
 			if err := w.Validate(&c); err != nil {
-				h.stats.CommandsRefused++
-				s.link.send(h, wirepb.IDReply, &wirepb.Reply{Seq: c.Seq, Rejected: true, Reason: err.Error()})
+				s.refuse(h, c.Seq, err.Error())
 				if s.link == nil {
 					return // the answer was one too many for it
 				}
 				continue
 			}
 			f.add(c)
+			s.flying = f.tick
 		}
 		full := n < len(s.commands) && n < commandsPerTick
 		s.commands = append(s.commands[:0], s.commands[n:]...)

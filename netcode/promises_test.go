@@ -42,7 +42,7 @@ type promises struct {
 }
 
 func (p *promises) host(epoch uint64) {
-	p.h, p.epoch = newHub(Config{MaxSessions: 6, MaxCommands: 5}.withDefaults()), epoch
+	p.h, p.epoch = newHub(Config{MaxSessions: 6, MaxCommands: 2}.withDefaults()), epoch
 	p.h.now = p.now
 	w, err := ecs.New(hubGame, ecs.Config{})
 	if err != nil {
@@ -203,7 +203,7 @@ func TestTheHubKeepsItsPromises(t *testing.T) {
 				p.tick()
 				p.commit()
 			case 5, 6:
-				if playing && len(c.open) < 20 {
+				for n := rapid.IntRange(1, 4).Draw(t, "commands"); n > 0 && playing && len(c.open) < 20; n-- {
 					c.open[c.next] = true
 					p.command(c, c.next)
 					c.next++

@@ -25,7 +25,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.game = w.Game().Name
 	h.period = time.Second / time.Duration(w.Game().TickRate)
 	h.schema, h.schemaJSON, h.schemaHash = schema, schema.JSON(), schema.Hash()
-	h.released, h.latched, h.latchedAt = w.Tick(), w.Tick(), h.now
+	h.released, h.latched, h.schedule = w.Tick(), w.Tick(), schedule{period: h.period}
 	w.EachSession(func(state ecs.Session) bool {
 		h.addSession(&session{
 			id: state.ID, stage: stageLive, parked: h.now,
@@ -139,19 +139,17 @@ func (h *hub) sendReplies(o *ecs.Output) {
 	}
 }
 
-// sendStored answers commands that were sent again and had been used before.
+// sendStored answers commands that were sent again.
 func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
+	wait := s.asked[:0]
 	for _, seq := range s.asked {
-		if seq > state.AppliedSeq || s.link == nil {
-			continue // its tick is not committed yet: the reply comes then
+		if m := s.again(w, state.AppliedSeq, h.released, seq); m == nil {
+			wait = append(wait, seq)
+		} else if s.link != nil {
+			s.link.send(h, wirepb.IDReply, m)
 		}
-		m := &wirepb.Reply{Seq: seq, Unknown: true, Rejected: true, Reason: "the answer is no longer known"}
-		if r, ok := w.Reply(s.id, seq); ok {
-			m = &wirepb.Reply{Seq: seq, Rejected: r.Rejected, Reason: r.Reason}
-		}
-		s.link.send(h, wirepb.IDReply, m)
 	}
-	s.asked = s.asked[:0]
+	s.asked = wait
 }
 
 func (h *hub) sendControl(s *session, state ecs.Session) {

@@ -1,8 +1,10 @@
 package netcode
 
 import (
+	"slices"
 	"time"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -31,10 +33,12 @@ type session struct {
 
 	inputs   inputs
 	commands []command
-	taken    uint64   // newest command seq that was queued or refused here
-	asked    []uint64 // seqs sent again, whose stored replies are wanted
-	acks     [][]byte // replication acknowledgements, not applied yet
-	stream   bool     // the encoder has a stream for this link
+	taken    uint64          // newest command seq that was queued or refused here
+	asked    []uint64        // seqs sent again, whose replies are wanted once more
+	refused  []*wirepb.Reply // the last ones that were answered before any tick used them
+	flying   uint64          // newest tick whose frame has a command of the session
+	acks     [][]byte        // replication acknowledgements, not applied yet
+	stream   bool            // the encoder has a stream for this link
 
 	view      uint64  // what the client was told, as on the wire
 	slack     float64 // of the newest input, in ticks
@@ -51,8 +55,8 @@ type command struct {
 }
 
 const (
-	// maxAsked bounds the repeats that wait for their stored replies: the
-	// world keeps 32 per session.
+	// maxAsked bounds the repeats that wait for an answer, and the refusals
+	// that are remembered for them. The world keeps 32 replies per session.
 	maxAsked = 32
 	// maxAcks bounds the acknowledgements that wait for the next release.
 	maxAcks = 8
@@ -69,12 +73,39 @@ func (s *session) queue(h *hub, c command) {
 		}
 	case len(s.commands) >= h.cfg.MaxCommands:
 		s.taken = c.seq
-		h.stats.CommandsRefused++
-		s.link.send(h, wirepb.IDReply, &wirepb.Reply{Seq: c.seq, Rejected: true, Reason: "too many commands wait"})
+		s.refuse(h, c.seq, "too many commands wait")
 	default:
 		s.taken = c.seq
 		s.commands = append(s.commands, c)
 	}
+}
+
+// refuse answers a command that no tick will use, and remembers that.
+func (s *session) refuse(h *hub, seq uint64, reason string) {
+	h.stats.CommandsRefused++
+	m := &wirepb.Reply{Seq: seq, Rejected: true, Reason: reason}
+	if len(s.refused) == maxAsked {
+		s.refused = slices.Delete(s.refused, 0, 1)
+	}
+	s.refused = append(s.refused, m)
+	s.link.send(h, wirepb.IDReply, m)
+}
+
+// again is the answer to a command that was sent again, or nil as long as it
+// waits or is in a frame that is not committed: then its reply comes anyway.
+func (s *session) again(w *ecs.World, applied, released, seq uint64) *wirepb.Reply {
+	for _, m := range s.refused {
+		if m.Seq == seq {
+			return m
+		}
+	}
+	if r, ok := w.Reply(s.id, seq); ok {
+		return &wirepb.Reply{Seq: seq, Rejected: r.Rejected, Reason: r.Reason}
+	}
+	if seq > applied && (s.flying > released || slices.ContainsFunc(s.commands, func(c command) bool { return c.seq == seq })) {
+		return nil
+	}
+	return &wirepb.Reply{Seq: seq, Unknown: true, Rejected: true, Reason: "the answer is no longer known"}
 }
 
 // park takes the connection away; the session stays in the world.

@@ -19,7 +19,7 @@ type Stats struct {
 	SessionsResumed uint64
 	SessionsRefused uint64            // connections that were not let in
 	RefusedBy       map[string]uint64 // the same by reason
-	AheadOfLog      uint64            // clients that saw a tick the log does not have (I10)
+	AheadOfLog      uint64            // clients with a session's token that saw a tick the log does not have (I10)
 
 	BytesIn, BytesOut uint64  // UDP payload or TCP stream of all connections
 	ClientSeconds     float64 // sum over connections of the time with a session

@@ -52,7 +52,12 @@ func (s *Server) accept(listener net.Listener) {
 	}
 }
 
+// wake tells the writer that there is news. The caller holds the server's
+// lock.
 func (c *tcpConn) wake() {
+	if c.link != nil && c.link.state == linkClosed {
+		_ = c.conn.SetWriteDeadline(time.Now().Add(lingerFor)) // for a peer that does not read
+	}
 	select {
 	case c.news <- struct{}{}:
 	default:
@@ -102,13 +107,11 @@ func (c *tcpConn) write() {
 		taken, c.link.out = c.link.out, taken[:0]
 		c.link.waiting = len(taken)
 		ends := c.link.state == linkClosed
+		if !ends {
+			_ = c.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
+		}
 		s.mu.Unlock()
 		if len(taken) > 0 {
-			timeout := tcpWriteTimeout
-			if ends {
-				timeout = lingerFor
-			}
-			_ = c.conn.SetWriteDeadline(time.Now().Add(timeout))
 			n, err := c.conn.Write(taken)
 			c.link.bytesOut.Add(uint64(n))
 			s.lock()

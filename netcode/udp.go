@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -105,8 +106,11 @@ func (u *udpLoop) run() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		// Any other error concerns one packet (a time-out, a port that is
-		// closed on the other side): go on.
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			// It concerns one packet (a port that is closed on the other
+			// side), or it lasts (the network is down): go on, at leisure.
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
 

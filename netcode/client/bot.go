@@ -20,9 +20,14 @@ type Action struct {
 }
 
 // Do makes an Action of the command that the game registered under name, with
-// a value of the registered type. A wrong name or type shows when it is sent.
+// a value of the registered type. A wrong name or type shows when it is sent. It
+// panics when C is no struct that could be registered.
 func Do[C any](name string, v C) Action {
-	return Action{command: name, value: ecs.PackValue(nil, v)}
+	c := codecOf[C]()
+	if c == nil {
+		return Action{command: name, value: ecs.PackValue(nil, v)} // it says what is wrong
+	}
+	return Action{command: name, value: c.Append(nil, &v)}
 }
 
 // DoPacked is Do for a value that is packed already (ecs.Codec); packed must

@@ -1,6 +1,9 @@
 package client
 
 import (
+	"reflect"
+	"sync"
+
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/replication"
 )
@@ -12,6 +15,7 @@ type View struct {
 	self    ecs.Entity
 	rate    int
 	session uint64
+	scratch []byte
 }
 
 // Tick is the newest tick of which something arrived; 0 before the first.
@@ -44,11 +48,39 @@ func (v *View) Mirror() *replication.Mirror { return v.mirror }
 // false when e is not in sight, has no such replicated component, or T is not
 // its type.
 func Get[T any](v *View, e ecs.Entity, component string) (value T, ok bool) {
-	return replication.Get[T](v.mirror, e, component)
+	v.scratch, ok = v.mirror.Packed(v.scratch[:0], e, component)
+	return unpack[T](v.scratch, ok)
 }
 
 // ResourceOf returns a replicated resource by its registered name; ok is false
 // before it arrived.
 func ResourceOf[T any](v *View, resource string) (value T, ok bool) {
-	return replication.ResourceOf[T](v.mirror, resource)
+	v.scratch, ok = v.mirror.PackedResource(v.scratch[:0], resource)
+	return unpack[T](v.scratch, ok)
+}
+
+func unpack[T any](b []byte, ok bool) (value T, _ bool) {
+	c := codecOf[T]()
+	if !ok || c == nil || len(b) != c.Size() {
+		return value, false
+	}
+	err := c.Decode(b, &value)
+	return value, err == nil
+}
+
+// codecs holds the plan of every type that was read or sent, so that it is made
+// once: reflect.Type to *ecs.Codec[T], nil for a type that has none.
+var codecs sync.Map
+
+func codecOf[T any]() *ecs.Codec[T] {
+	t := reflect.TypeFor[T]()
+	if c, ok := codecs.Load(t); ok {
+		return c.(*ecs.Codec[T])
+	}
+	var plan *ecs.Codec[T]
+	if c, err := ecs.NewCodec[T](); err == nil {
+		plan = &c
+	}
+	codecs.Store(t, plan)
+	return plan
 }
