@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// bodyReader reads a delta body with FORMAT.md and the schema alone, as a tool
+// bodyReader reads a delta body with ecs/FORMAT.md and the schema alone, as a tool
 // without the game's code does. It panics where the bytes are not as written there.
 type bodyReader struct{ b []byte }
 
