@@ -87,21 +87,30 @@ const maxID = 5
 
 func (k *block) appendIDs(b []byte, last uint32) ([]byte, uint32) {
 	b = slices.Grow(b, rowsPerBlock*maxID)
-	out, n := b[len(b):cap(b)], 0
-	for rows, entities := k.changed, k.t.entities[k.first:]; rows != 0; rows, entities = rows>>1, entities[1:] {
-		if rows&1 == 0 {
-			continue
-		}
-		id := entities[0].id
-		z := zigzag(id - last)
-		last = id
-		for z >= 0x80 {
-			out[n] = byte(z) | 0x80
-			z >>= 7
+	out := (*[rowsPerBlock * maxID]byte)(b[len(b):cap(b)])
+	n := 0
+	for rows, i := k.changed, int(k.first); rows != 0; {
+		skip := bits.TrailingZeros64(rows)
+		rows >>= skip
+		i += skip
+		run := bits.TrailingZeros64(^rows)
+		for _, e := range k.t.entities[i : i+run] {
+			z := zigzag(e.id - last)
+			last = e.id
+			if z < 0x80 {
+				out[n] = byte(z)
+				n++
+				continue
+			}
+			for ; z >= 0x80; z >>= 7 {
+				out[n] = byte(z) | 0x80
+				n++
+			}
+			out[n] = byte(z)
 			n++
 		}
-		out[n] = byte(z)
-		n++
+		rows >>= run
+		i += run
 	}
 	return b[:len(b)+n], last
 }

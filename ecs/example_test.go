@@ -177,10 +177,10 @@ func ExampleWorld_Tables() {
 	captain, _ := w.Schema().Component("captain")
 	for _, t := range w.Tables() {
 		if c, ok := t.Column(captain); ok {
-			fmt.Println(t.Entities(), c.Stride, c.Data)
+			fmt.Printf("%v %d %x\n", t.Entities(), c.Stride, c.Data)
 		}
 	}
-	// Output: [1] 8 [7 0 0 0 0 0 0 0]
+	// Output: [1] 8 0700000000000000
 }
 
 // Without the game's code, a value is described by its type.

@@ -196,7 +196,7 @@ func TestLoopsNestAndBreak(t *testing.T) {
 				}
 				return nil
 			}
-			if first() != first() || first() == nil {
+			if a, b := first(), first(); a != b || a == nil {
 				t.Error("no first")
 			}
 		})

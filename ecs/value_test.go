@@ -21,7 +21,8 @@ func TestTextIsCutAtACharacter(t *testing.T) {
 			t.Errorf("%q became %q, want %q", given, got, want)
 		}
 	}
-	if ecs.NewText32("same") != ecs.NewText32("same") || ecs.NewText64("a") == ecs.NewText64("b") {
+	same, again := ecs.NewText32("same"), ecs.NewText32("same")
+	if same != again || ecs.NewText64("a") == ecs.NewText64("b") {
 		t.Error("texts do not compare as their strings")
 	}
 }
