@@ -174,7 +174,7 @@ func TestAFailureIsContained(t *testing.T) {
 	step(w)
 	o := step(w)
 	if len(o.Failures) != 1 || o.Failures[0].System != "fails" || o.Failures[0].Command != -1 || o.Failures[0].Rejected ||
-		o.Failures[0].Reason != "panic: runtime error: index out of range [5] with length 0" {
+		o.Failures[0].Reason != "panic: runtime error: index out of range [6] with length 0" {
 		t.Errorf("%+v", o.Failures)
 	}
 	if got := fmt.Sprint(marks(w)); got != "[100 101 102 103 104 150 50]" {
