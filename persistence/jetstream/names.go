@@ -13,7 +13,8 @@ const (
 	streamPrefix   = "WIND_"
 	deltaSuffix    = "_DELTA"
 	snapshotSuffix = "_snapshots"
-	objectPrefix   = "OBJ_" // JetStream's own, in front of a bucket's name
+	objectPrefix   = "OBJ_"  // JetStream's own, in front of a bucket's name
+	subjectPrefix  = "wind." // of all that shards publish
 )
 
 func logStream(cluster, shard string) string   { return streamPrefix + cluster + "_" + shard }
@@ -21,11 +22,11 @@ func deltaStream(cluster, shard string) string { return logStream(cluster, shard
 func snapshotBucket(cluster string) string     { return streamPrefix + cluster + snapshotSuffix }
 
 func logSubject(cluster, shard, lineage string) string {
-	return "wind." + cluster + "." + shard + "." + lineage + ".log"
+	return subjectPrefix + cluster + "." + shard + "." + lineage + ".log"
 }
 
 func deltaSubject(cluster, shard, lineage string) string {
-	return "wind." + cluster + "." + shard + "." + lineage + ".delta"
+	return subjectPrefix + cluster + "." + shard + "." + lineage + ".delta"
 }
 
 // parseLogSubject is the inverse of logSubject.

@@ -24,8 +24,6 @@ const (
 	startTimeout = 60 * time.Second // a large store without a clean index is read whole
 	maxPayload   = 8 << 20          // bytes of one message; NATS advises against more
 	lockFile     = "LOCK"
-	ownUser      = "wind-embedded"
-	readUser     = "reader"
 )
 
 // ErrInUse is what StartServer wraps when another process has the directory.
@@ -53,9 +51,10 @@ type ServerConfig struct {
 // be called concurrently.
 type Server struct {
 	ns       *server.Server
+	gate     *gate // nil when nobody else can connect
+	doorman  doorman
 	lock     *flock.Flock
 	dir      string
-	password string
 	maxBytes int64
 	log      *serverLog
 	close    sync.Once
@@ -68,8 +67,8 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if c.Dir == "" {
 		return nil, errors.New("jetstream: a server needs a directory")
 	}
-	if (c.User == "") != (c.Password == "") || c.User == readUser || c.User == ownUser {
-		return nil, fmt.Errorf("jetstream: the node user needs a name other than %q and %q, and a password", readUser, ownUser)
+	if (c.User == "") != (c.Password == "") || c.User == ownUser {
+		return nil, fmt.Errorf("jetstream: the node user needs a name other than %q, and a password", ownUser)
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("jetstream: cannot make the store directory: %w", err)
@@ -78,7 +77,8 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{lock: lock, dir: c.Dir, password: rand.Text(), maxBytes: c.MaxBytes, log: newServerLog(c.Logger)}
+	s := &Server{lock: lock, dir: c.Dir, maxBytes: c.MaxBytes, log: newServerLog(c.Logger)}
+	s.doorman = doorman{own: rand.Text(), user: c.User, password: c.Password}
 	if err := s.start(c); err != nil {
 		s.Close()
 		return nil, err
@@ -126,44 +126,24 @@ func (s *Server) start(c ServerConfig) error {
 	if !ns.ReadyForConnections(startTimeout) || !ns.JetStreamEnabled() {
 		return fmt.Errorf("jetstream: the server on %s was not ready after %v", c.Dir, startTimeout)
 	}
-	return nil
+	if c.Port < 0 {
+		return nil
+	}
+	s.gate, err = openGate(s)
+	return err
 }
 
-// options gives all rights to us, the rights of c.User to its password, and
-// those of a reader to everybody else.
 func (s *Server) options(c ServerConfig) *server.Options {
 	o := &server.Options{
 		ServerName: "wind", Host: "127.0.0.1", Port: c.Port, DontListen: c.Port < 0,
 		NoSigs: true, JetStream: true, StoreDir: c.Dir, DisableJetStreamBanner: true,
 		JetStreamMaxStore: s.maxBytes, SyncAlways: c.SyncAlways,
-		MaxPayload: maxPayload, NoAuthUser: readUser,
-		Users: []*server.User{
-			{Username: ownUser, Password: s.password},
-			{Username: readUser, Password: rand.Text(), Permissions: readerRights()},
-		},
+		MaxPayload: maxPayload, CustomClientAuthentication: &s.doorman,
 	}
 	if c.Port <= 0 {
 		o.Port = server.RANDOM_PORT
 	}
-	if c.User != "" {
-		o.Users = append(o.Users, &server.User{Username: c.User, Password: c.Password})
-	}
 	return o
-}
-
-// readerRights lets a client ask for what is stored, and receive it.
-func readerRights() *server.Permissions {
-	return &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: []string{
-			"$JS.API.INFO",
-			"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>",
-			"$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.INFO.*.*",
-			"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.API.CONSUMER.DELETE.*.*",
-			"$JS.ACK.>", "$JS.FC.>",
-		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "wind.>"}},
-	}
 }
 
 // Addr is where the server listens, "127.0.0.1:4222", or "" when nowhere.
@@ -182,7 +162,7 @@ func (s *Server) MaxBytes() int64 { return s.maxBytes }
 
 // Connect opens an in-process connection with all rights.
 func (s *Server) Connect(ctx context.Context) (*Conn, error) {
-	c, err := connect(ctx, "", nats.InProcessServer(s.ns), nats.UserInfo(ownUser, s.password))
+	c, err := connect(ctx, "", nats.InProcessServer(s.ns), nats.UserInfo(ownUser, s.doorman.own))
 	if err == nil {
 		c.dir, c.maxBytes = s.dir, s.maxBytes
 	}
@@ -193,6 +173,9 @@ func (s *Server) Connect(ctx context.Context) (*Conn, error) {
 // the connections first. It may be called twice.
 func (s *Server) Close() {
 	s.close.Do(func() {
+		if s.gate != nil {
+			s.gate.close()
+		}
 		if s.ns != nil {
 			s.ns.Shutdown()
 			s.ns.WaitForShutdown()

@@ -1,0 +1,183 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// reader is a client of the port without credentials.
+func reader(t *testing.T, s *Server) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect("nats://"+s.Addr(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// TestAnswersToReadersReachNoLog asks for things with the log's subject as the
+// place for the answer.
+func TestAnswersToReadersReachNoLog(t *testing.T) {
+	s := startServer(t, ServerConfig{})
+	shard := createShard(t, connectTo(t, s))
+	appendTicks(t, shard, 3)
+	nc, before := reader(t, s), lastOf(t, shard)
+	for _, subject := range []string{"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.WIND_dev_main", "$JS.API.CONSUMER.CREATE.WIND_dev_main_DELTA", "$JS.API.CONSUMER.DELETE.WIND_dev_main.x", "$SYS.REQ.USER.INFO"} {
+		for _, reply := range []string{logSubject("dev", "main", testLineage), deltaSubject("dev", "main", testLineage)} {
+			if err := nc.PublishRequest(subject, reply, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	settle(t, nc)
+	if after := lastOf(t, shard); after != before {
+		t.Fatalf("the log went from %d to %d", before, after)
+	}
+	appendTicks(t, shard, 1)
+}
+
+// TestConsumersOfReadersDeliverToThem asks for push consumers that deliver into
+// a log, spelt in the ways in which JSON can be read differently by two readers.
+func TestConsumersOfReadersDeliverToThem(t *testing.T) {
+	s := startServer(t, ServerConfig{})
+	shard := createShard(t, connectTo(t, s))
+	appendTicks(t, shard, 3)
+	putSnapshot(t, shard)
+	nc, before := reader(t, s), lastOf(t, shard)
+	target := logSubject("dev", "main", testLineage)
+	snapshots := objectPrefix + snapshotBucket("dev") // its messages expect nothing of the stream that they go to
+	for _, deliver := range []string{
+		`"deliver_subject":"` + target + `"`,
+		`"DELIVER_SUBJECT":"` + target + `"`,
+		`"deliver_subject":"_INBOX.a","deliver_\u017fubject":"` + target + `"`,
+		`"deliver_subject":"` + target + `","DELIVER_SUBJECT":"_INBOX.a"`,
+		`"deliver_subject":"_INBOX.` + target + `"`,
+	} {
+		body := fmt.Sprintf(`{"stream_name":%q,"config":{"ack_policy":"none","deliver_policy":"all","replay_policy":"instant",%s}}`, snapshots, deliver)
+		_, _ = nc.Request("$JS.API.CONSUMER.CREATE."+snapshots, []byte(body), 5*time.Second) // refused or harmless
+	}
+	settle(t, nc)
+	if after := lastOf(t, shard); after != before {
+		t.Fatalf("the log went from %d to %d", before, after)
+	}
+	appendTicks(t, shard, 1)
+}
+
+// TestReadersPushConsumersWork: what the gate lets through reaches the reader.
+func TestReadersPushConsumersWork(t *testing.T) {
+	s := startServer(t, ServerConfig{})
+	appendTicks(t, createShard(t, connectTo(t, s)), 3)
+	nc := reader(t, s)
+	js, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := js.SubscribeSync(logSubject("dev", "main", testLineage), nats.OrderedConsumer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := 1; want <= 3; want++ {
+		m, err := sub.NextMsg(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != uint64(want) {
+			t.Fatalf("message %d: %+v, %v", want, meta, err)
+		}
+	}
+	if err := sub.Unsubscribe(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReadersLeaveConsumersOfNodesAlone, and leave none of their own behind.
+func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
+	ctx := testContext(t)
+	s := startServer(t, ServerConfig{})
+	conn := connectTo(t, s)
+	shard := createShard(t, conn)
+	appendTicks(t, shard, 3)
+	stream := shard.Log().stream
+	p, err := newPuller(ctx, conn.nc, stream, 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	nc := reader(t, s)
+	ask := func(subject string, body any) jetstream.APIError {
+		t.Helper()
+		b, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := nc.Request(subject, b, 5*time.Second)
+		if err != nil {
+			t.Fatal(subject, err)
+		}
+		var answer struct{ Error jetstream.APIError }
+		if err := json.Unmarshal(m.Data, &answer); err != nil {
+			t.Fatalf("%s: %q: %v", subject, m.Data, err)
+		}
+		return answer.Error
+	}
+	create := func(c jetstream.ConsumerConfig) any {
+		return map[string]any{"stream_name": "WIND_dev_main", "config": c}
+	}
+	for _, try := range []struct {
+		what, subject string
+		body          any
+	}{
+		{"delete a node's consumer", "$JS.API.CONSUMER.DELETE.WIND_dev_main." + p.consumer, nil},
+		{"change a node's consumer", "$JS.API.CONSUMER.CREATE.WIND_dev_main." + p.consumer, create(jetstream.ConsumerConfig{Name: p.consumer, MaxWaiting: 1})},
+	} {
+		if e := ask(try.subject, try.body); e.Code != 403 || !strings.Contains(e.Description, "read-only") {
+			t.Errorf("a reader may %s: %+v", try.what, e)
+		}
+	}
+	for _, subject := range []string{"$JS.API.CONSUMER.NAMES.WIND_dev_main", "$JS.API.CONSUMER.LIST.WIND_dev_main"} {
+		if m, err := nc.Request(subject, nil, 300*time.Millisecond); err == nil {
+			t.Errorf("%s answers a reader: %s", subject, m.Data)
+		}
+	}
+	for _, config := range []jetstream.ConsumerConfig{{Name: "mine", InactiveThreshold: 1000 * time.Hour}, {Name: "mine", Durable: "mine", AckPolicy: jetstream.AckExplicitPolicy}} {
+		if e := ask("$JS.API.CONSUMER.CREATE.WIND_dev_main.mine", create(config)); e.Code != 0 {
+			t.Fatalf("a reader's own consumer: %+v", e)
+		}
+		c, err := stream.Consumer(ctx, "mine")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := c.CachedInfo().Config; c.InactiveThreshold <= 0 || c.InactiveThreshold > longestReader || !c.MemoryStorage {
+			t.Errorf("a reader's consumer stays: %+v", c)
+		}
+		if e := ask("$JS.API.CONSUMER.DELETE.WIND_dev_main.mine", nil); e.Code != 0 {
+			t.Errorf("a reader may not delete his own consumer: %+v", e)
+		}
+	}
+	if m, err := p.next(ctx, 1, 10*time.Second); err != nil || m.Header.Get("Wind-Kind") != "genesis" {
+		t.Errorf("the node's consumer: %v", err)
+	}
+}
+
+// settle waits until the server has done all that nc has asked for.
+func settle(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // answers of the API and of the gate come from goroutines of the server, in order
+		if _, err := nc.Request("$JS.API.STREAM.INFO.WIND_dev_main", nil, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nc.Request("$JS.API.CONSUMER.DELETE.WIND_dev_main.nobody", nil, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
