@@ -114,8 +114,10 @@ type Action struct {
 	Err      error
 }
 
-var actionNames = [...]string{"", "timer", "standing", "await", "claim", "evidence", "tail", "get", "read", "load", "delta",
-	"append", "note", "found", "gap", "own", "release", "purge", "hand over", "alarm", "stop"}
+var actionNames = [...]string{
+	"", "timer", "standing", "await", "claim", "evidence", "tail", "get", "read", "load", "delta",
+	"append", "note", "found", "gap", "own", "release", "purge", "hand over", "alarm", "stop",
+}
 
 // String names an action's kind.
 func (k ActionKind) String() string {

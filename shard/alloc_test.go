@@ -55,8 +55,10 @@ func steady(tb testing.TB, walkers string) *Host {
 	for i := range 50 {
 		p.commands = append(p.commands, ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceService, ID: uint64(i + 1)}, 1, tPush{By: 0.25}))
 	}
-	h, err := New(HostConfig{Game: walk(0), Config: ecs.Config{Options: []byte(`{"walkers":` + walkers + `}`)}, Cluster: "test", Shard: "main", Node: "a", Lineage: testLineage,
-		Log: log, Deltas: lightDeltas{m.Deltas()}, Clients: p, Ownership: node, Lease: node})
+	h, err := New(HostConfig{
+		Game: walk(0), Config: ecs.Config{Options: []byte(`{"walkers":` + walkers + `}`)}, Cluster: "test", Shard: "main", Node: "a", Lineage: testLineage,
+		Log: log, Deltas: lightDeltas{m.Deltas()}, Clients: p, Ownership: node, Lease: node,
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}

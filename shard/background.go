@@ -165,8 +165,10 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 		return
 	}
 	a.buf = w.AppendSnapshot(a.buf[:0])
-	snap := &persistence.Snapshot{Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
-		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.owner.cfg.Genesis.Schema, Body: a.buf}
+	snap := &persistence.Snapshot{
+		Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
+		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.owner.cfg.Genesis.Schema, Body: a.buf,
+	}
 	select {
 	case a.jobs <- job{snapshot: snap}:
 		a.busy.Store(true)

@@ -71,8 +71,10 @@ func (o *Owner) bid(t Tail) {
 		o.stop(fmt.Errorf("%w: %d of %d bytes are used, a shard is not claimed over 95 %%: raise the limit, or purge below a snapshot", ErrFull, t.UsedBytes, t.LimitBytes))
 	default:
 		o.bade = max(s.Epoch, t.Epoch) + 1
-		o.ask(Action{Kind: ActionClaim, Bid: Bid{Node: o.cfg.Node, Lease: o.lease.ID, Epoch: o.bade,
-			EpochRevision: s.EpochRevision, Lineage: o.cfg.Genesis.Lineage}})
+		o.ask(Action{Kind: ActionClaim, Bid: Bid{
+			Node: o.cfg.Node, Lease: o.lease.ID, Epoch: o.bade,
+			EpochRevision: s.EpochRevision, Lineage: o.cfg.Genesis.Lineage,
+		}})
 	}
 }
 

@@ -35,8 +35,10 @@ func (o *Owner) genesis() {
 // owner still has on the way can match its expectation.
 func (o *Owner) fence() {
 	o.phase = PhaseFence
-	o.send(persistence.Record{Kind: persistence.KindEpoch, Epoch: o.epoch,
-		EpochStart: &persistence.EpochStart{Node: o.cfg.Node, Build: o.cfg.Genesis.Build, Schema: o.schemaChanged(), From: o.sim.Tick()}})
+	o.send(persistence.Record{
+		Kind: persistence.KindEpoch, Epoch: o.epoch,
+		EpochStart: &persistence.EpochStart{Node: o.cfg.Node, Build: o.cfg.Genesis.Build, Schema: o.schemaChanged(), From: o.sim.Tick()},
+	})
 }
 
 // propose sends the record of the ticks that were just simulated.
@@ -154,8 +156,10 @@ func (o *Owner) measured(ev Event) {
 			o.retry()
 			return
 		}
-		o.halt(fmt.Errorf("%w: %w", ErrHistoryLost, &persistence.LostError{Last: ev.Tail.Last, Evidence: "the node that wrote it",
-			EvidenceSeq: o.chain.Seq(), EvidenceTick: o.chain.Tick()}))
+		o.halt(fmt.Errorf("%w: %w", ErrHistoryLost, &persistence.LostError{
+			Last: ev.Tail.Last, Evidence: "the node that wrote it",
+			EvidenceSeq: o.chain.Seq(), EvidenceTick: o.chain.Tick(),
+		}))
 	}
 }
 

@@ -131,8 +131,10 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	if build.SchemaHash == 0 {
 		build.SchemaHash = schema.Hash()
 	}
-	return persistence.Genesis{Lineage: cfg.Lineage, Cluster: cfg.Cluster, Shard: cfg.Shard, Game: cfg.Game.Name, Options: options,
-		Seed: cfg.Config.Seed, TickRate: cfg.Game.TickRate, Schema: schema.JSON(), Build: build}, nil
+	return persistence.Genesis{
+		Lineage: cfg.Lineage, Cluster: cfg.Cluster, Shard: cfg.Shard, Game: cfg.Game.Name, Options: options,
+		Seed: cfg.Config.Seed, TickRate: cfg.Game.TickRate, Schema: schema.JSON(), Build: build,
+	}, nil
 }
 
 // Run owns and runs the shard until ctx ends (nil: the last record is committed and the shard

@@ -116,8 +116,10 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 	cfg.pause = []float64{0, 0.1, 0.4}[rng.IntN(3)]
 	cfg.steal = []float64{0, 0.1, 0.3}[rng.IntN(3)]
 	cfg.trouble = rng.IntN(3) == 0
-	s := &sim{cfg: cfg, rng: rng, first: 1, coord: coord{leases: map[int64]time.Duration{}},
-		stops: map[string]int{}, released: map[persistence.Seq]persistence.Hash{}, ticks: map[uint64]persistence.Hash{}}
+	s := &sim{
+		cfg: cfg, rng: rng, first: 1, coord: coord{leases: map[int64]time.Duration{}},
+		stops: map[string]int{}, released: map[persistence.Seq]persistence.Hash{}, ticks: map[uint64]persistence.Hash{},
+	}
 	for i := range cfg.nodes {
 		n := &simNode{sim: s, id: fmt.Sprintf("n%d", i+1)}
 		s.nodes = append(s.nodes, n)

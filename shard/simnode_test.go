@@ -227,8 +227,10 @@ func (n *simNode) release(a Action) {
 	s.commits++
 	s.checkRelease(n, a.Seq, n.owner.out.hash, n.ticks)
 	for _, t := range n.ticks {
-		n.ring.add(persistence.Delta{Tick: t.Tick, Checksum: t.Checksum, Epoch: a.Epoch, RecordSeq: a.Seq,
-			Lineage: simLineage, Part: 1, Parts: 1, Body: binary.BigEndian.AppendUint64(nil, t.Checksum)})
+		n.ring.add(persistence.Delta{
+			Tick: t.Tick, Checksum: t.Checksum, Epoch: a.Epoch, RecordSeq: a.Seq,
+			Lineage: simLineage, Part: 1, Parts: 1, Body: binary.BigEndian.AppendUint64(nil, t.Checksum),
+		})
 	}
 	n.high = a.Seq
 	if n.world.tick >= n.sinceSnp+20 {
@@ -240,8 +242,10 @@ func (n *simNode) release(a Action) {
 // snapshot stores the world of the record that was just released.
 func (n *simNode) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	s := n.sim
-	snap := persistence.Snapshot{Lineage: simLineage, Cluster: "sim", Shard: "main", Seq: seq, Epoch: epoch, Tick: n.world.tick, Checksum: n.world.sum,
-		Chain: n.owner.Chain(), Schema: []byte(`{}`), Body: binary.BigEndian.AppendUint64(nil, n.world.sum)}
+	snap := persistence.Snapshot{
+		Lineage: simLineage, Cluster: "sim", Shard: "main", Seq: seq, Epoch: epoch, Tick: n.world.tick, Checksum: n.world.sum,
+		Chain: n.owner.Chain(), Schema: []byte(`{}`), Body: binary.BigEndian.AppendUint64(nil, n.world.sum),
+	}
 	life := n.life
 	s.in(s.delay(), func() {
 		s.snaps = append(s.snaps, snap)
@@ -418,8 +422,10 @@ func (w *simWorld) Apply(d *persistence.Delta) error {
 }
 
 func (w *simWorld) Keep(seq persistence.Seq, epoch persistence.Epoch) {
-	w.node.ring.add(persistence.Delta{Tick: w.tick, Checksum: w.sum, Epoch: epoch, RecordSeq: seq,
-		Lineage: simLineage, Part: 1, Parts: 1, Body: binary.BigEndian.AppendUint64(nil, w.sum)})
+	w.node.ring.add(persistence.Delta{
+		Tick: w.tick, Checksum: w.sum, Epoch: epoch, RecordSeq: seq,
+		Lineage: simLineage, Part: 1, Parts: 1, Body: binary.BigEndian.AppendUint64(nil, w.sum),
+	})
 }
 
 func (w *simWorld) Tick() uint64     { return w.tick }

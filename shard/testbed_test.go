@@ -75,6 +75,7 @@ func (p *players) Disown(reason error) {
 		p.disown()
 	}
 }
+
 func (p *players) Latch(w *ecs.World, tick uint64, dst []ecs.Command, _ int) []ecs.Command {
 	if p.latch != nil {
 		p.latch(tick)
@@ -82,6 +83,7 @@ func (p *players) Latch(w *ecs.World, tick uint64, dst []ecs.Command, _ int) []e
 	p.seq++
 	return append(dst, ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceOperator, ID: 1}, tick, tPush{By: float64(tick % 7)}))
 }
+
 func (p *players) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,8 +160,10 @@ func (s *plainSnapshots) Get(_ context.Context, info persistence.SnapshotInfo) (
 func (b *testbed) host(id string, change func(*HostConfig)) (*Host, *players, *Member) {
 	b.t.Helper()
 	m, p := b.coord.Member(id, 5*time.Second), &players{}
-	cfg := HostConfig{Game: walk(0), Config: ecs.Config{Seed: 7}, Cluster: "test", Shard: "main", Node: id, Lineage: testLineage,
-		Log: b.store.Log(), Deltas: b.store.Deltas(), Snapshots: b.snapshots, Clients: p, Ownership: m, Lease: m}
+	cfg := HostConfig{
+		Game: walk(0), Config: ecs.Config{Seed: 7}, Cluster: "test", Shard: "main", Node: id, Lineage: testLineage,
+		Log: b.store.Log(), Deltas: b.store.Deltas(), Snapshots: b.snapshots, Clients: p, Ownership: m, Lease: m,
+	}
 	if testing.Verbose() && os.Getenv("WIND_LOG") != "" {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}

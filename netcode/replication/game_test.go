@@ -182,9 +182,11 @@ type rich struct {
 	Bag  bag
 	Name title
 }
-type ghost struct{ Sec secret }    // nothing of it is replicated
-type placed struct{ Vel velocity } // nor of it
-type clerk struct{ Name title }    // replicated, but nowhere
+type (
+	ghost  struct{ Sec secret }   // nothing of it is replicated
+	placed struct{ Vel velocity } // nor of it
+	clerk  struct{ Name title } // replicated, but nowhere
+)
 
 func peopleTest(t *ecs.Tick, s *ecs.Res[stir], q *ecs.Query[mover], people *ecs.Spawner[person], riches *ecs.Spawner[rich], ghosts *ecs.Spawner[ghost], blanks *ecs.Spawner[placed], clerks *ecs.Spawner[clerk], hidden *ecs.Query[ghostly]) {
 	st := s.Get()

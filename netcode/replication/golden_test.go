@@ -21,9 +21,17 @@ func goldenSchema() *ecs.Schema {
 		width int
 		tag   string
 	}{
-		{ecs.KindBool, 1, ""}, {ecs.KindI8, 1, ""}, {ecs.KindU16, 2, ""}, {ecs.KindI64, 8, ""}, {ecs.KindF32, 4, ""},
-		{ecs.KindF64, 8, ""}, {ecs.KindF64, 8, "q=0.01,range=-1000..1000"}, {ecs.KindEntity, 8, ""}, {ecs.KindText, 17, ""},
-		{ecs.KindU32, 4, "-"}, {ecs.KindI32, 4, "q=10,range=0..1000"},
+		{ecs.KindBool, 1, ""},
+		{ecs.KindI8, 1, ""},
+		{ecs.KindU16, 2, ""},
+		{ecs.KindI64, 8, ""},
+		{ecs.KindF32, 4, ""},
+		{ecs.KindF64, 8, ""},
+		{ecs.KindF64, 8, "q=0.01,range=-1000..1000"},
+		{ecs.KindEntity, 8, ""},
+		{ecs.KindText, 17, ""},
+		{ecs.KindU32, 4, "-"},
+		{ecs.KindI32, 4, "q=10,range=0..1000"},
 	}
 	all := ecs.Type{Name: "all", Replicated: true}
 	for i, k := range kinds {

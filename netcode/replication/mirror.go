@@ -3,7 +3,9 @@ package replication
 import (
 	"cmp"
 	"errors"
+	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/ferris1/wind/ecs"
 )
@@ -335,8 +337,28 @@ func unpack[T any](b []byte, ok bool) (v T, _ bool) {
 	if !ok {
 		return v, false
 	}
-	v, err := ecs.UnpackValue[T](b)
+	c, err := valueCodec[T]()
+	if err != nil || len(b) != c.Size() {
+		return v, false
+	}
+	err = c.Decode(b, &v)
 	return v, err == nil
+}
+
+// codecs holds the ecs.Codec of every type that was read so far, by its type: planning one costs microseconds, and
+// clients read several values per entity and tick.
+var codecs sync.Map
+
+func valueCodec[T any]() (ecs.Codec[T], error) {
+	t := reflect.TypeFor[T]()
+	if c, ok := codecs.Load(t); ok {
+		return c.(ecs.Codec[T]), nil
+	}
+	c, err := ecs.NewCodec[T]()
+	if err == nil {
+		codecs.Store(t, c)
+	}
+	return c, err
 }
 
 func entityOf(key uint64) ecs.Entity { return ecs.EntityFrom(uint32(key>>32), uint32(key)) }

@@ -164,7 +164,8 @@ func TestSlotUsedAgainInOneTick(t *testing.T) {
 		ecs.System(w, "kill", func(t *ecs.Tick, q *ecs.Query[struct {
 			E   ecs.Entity
 			Pos *walkPos
-		}]) {
+		}],
+		) {
 			for m := range q.Each {
 				if t.Now() == 5 {
 					t.Despawn(m.E)
