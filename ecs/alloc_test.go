@@ -9,6 +9,9 @@ import (
 // TestASteadyTickAllocatesNothing runs a world with everything that a tick can have, rejections, births and
 // deaths included, together with what a host does around it.
 func TestASteadyTickAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
 	type life struct{ Ticks uint16 }
 	type shot struct {
 		mark
