@@ -95,6 +95,25 @@ func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
 	}
 }
 
+// tornDeltas is a delta stream whose store decodes its last message to tell of it.
+type tornDeltas struct{ DeltaReader }
+
+func (tornDeltas) Last(context.Context) (Delta, bool, error) {
+	return Delta{}, false, &CorruptError{What: "delta", Reason: "it is cut"}
+}
+
+func TestADamagedLastDeltaIsAFindingLikeAnyOther(t *testing.T) {
+	v := sail(t, 100)
+	body := v.m.deltas[99].body
+	body[len(body)/2] ^= 1
+	src := v.source()
+	src.Deltas = tornDeltas{src.Deltas}
+	r := checkWith(t, src, drift(0))
+	if !r.Broken() || r.Resimulated != 100 || r.Snapshots == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestGapsAndUnpublishedDeltasAreWarnings(t *testing.T) {
 	v := sail(t, 60)
 	gap := Delta{Lineage: testLineage, Epoch: 1, RecordSeq: 20, Tick: 35, Gap: &Gap{FromTick: 33, ToTick: 35, Reason: "the node died"}}

@@ -4,7 +4,7 @@
 //
 //	n, err := node.Start(ctx, node.Config{Game: game, Data: "./wind-data", UDP: "127.0.0.1:7777"})
 //	...
-//	err = n.Stop(ctx)   // commits the last tick, hands the shard over, closes everything
+//	err = n.Stop()   // commits the last tick, hands the shard over, closes everything
 //
 // A node uses the NATS and etcd servers that Config.NATS and Config.Etcd name, or embedded ones in Config.Data.
 package node
