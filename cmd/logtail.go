@@ -61,6 +61,9 @@ With --follow (and --nats) it goes on printing what is committed, as one JSON ob
 	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with what is committed from now on; needs --nats")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if t.n == 0 {
+			return usagef("log tail: -n 0: at least 1 record")
+		}
 		if t.follow && src.nats == "" {
 			return usagef("log tail: --follow needs --nats: a data directory is read from a copy, which does not grow")
 		}
