@@ -119,6 +119,10 @@ func (o *Owner) appended(err error) {
 // found takes what stands at the outstanding record's sequence.
 func (o *Owner) found(ev Event) {
 	switch {
+	case errors.Is(ev.Err, persistence.ErrVersion): // of a node that knows more than this one
+		o.stop(fmt.Errorf("%w: at sequence %d stands what this build cannot read: %w", ErrFenced, o.out.record.Seq, ev.Err))
+	case errors.Is(ev.Err, persistence.ErrCorrupt):
+		o.halt(fmt.Errorf("at sequence %d, where record %d of epoch %d was to be, stands something that no node wrote: %w", o.out.record.Seq, o.out.record.Seq, o.epoch, ev.Err))
 	case ev.Err != nil && lasting(ev.Err):
 		o.ask(Action{Kind: ActionTail}) // is nothing there yet, or no longer?
 	case ev.Err != nil:

@@ -215,8 +215,8 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	}
 	m, err := h.cfg.Log.Get(ctx, t.Last)
 	t.Epoch = m.Header.Epoch
-	if errors.Is(err, persistence.ErrNotFound) {
-		err = nil // the stream says that it has it and has not: reading on will name the record
+	if lasting(err) {
+		err = nil // it is not there, or is no record: reading on will say so
 	}
 	return t, err
 }

@@ -1,0 +1,81 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// strangeLog is a log in which, from a moment on, a message stands behind the last record that no node wrote.
+type strangeLog struct {
+	Log
+	kind    error           // what reading it says
+	strange persistence.Seq // where it stands; 0: not yet
+	plant   bool
+}
+
+func (l *strangeLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	if l.plant && l.strange == 0 {
+		l.strange = expect + 1
+	}
+	if l.strange != 0 {
+		return fmt.Errorf("%w: expected last sequence %d", persistence.ErrFenced, expect)
+	}
+	return l.Log.Append(ctx, m, expect)
+}
+
+func (l *strangeLog) Last(ctx context.Context) (persistence.Seq, error) {
+	if l.strange != 0 {
+		return l.strange, nil
+	}
+	return l.Log.Last(ctx)
+}
+
+func (l *strangeLog) Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error) {
+	if seq == l.strange && seq != 0 {
+		return persistence.Message{}, l.kind
+	}
+	return l.Log.Get(ctx, seq)
+}
+
+// TestOwnerEndsAtAMessageThatNoNodeWrote: it says where it stands and releases nothing of the tick that waits; a start
+// on that log ends too, instead of asking for ever.
+func TestOwnerEndsAtAMessageThatNoNodeWrote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		log := &strangeLog{Log: b.store.Log(), kind: &persistence.CorruptError{What: "record", Reason: "it has no headers"}}
+		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
+		p.latch = func(tick uint64) { log.plant = log.plant || tick == 20 }
+		err := b.run(h, 5*time.Second)
+		if !errors.Is(err, ErrHalted) || !strings.Contains(err.Error(), fmt.Sprint("sequence ", log.strange)) {
+			t.Errorf("the owner ends with %v", err)
+		}
+		if last := p.released[len(p.released)-1]; last != 19 {
+			t.Errorf("the last tick that was released is %d", last)
+		}
+		b.coord.Edit(func(s *Standing) { s.Halted = "" }) // by an operator who has not looked
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Log = log })
+		if err := b.run(h2, 5*time.Second); !errors.Is(err, ErrHalted) || p2.count() > 0 {
+			t.Errorf("a start ends with %v after %d ticks", err, p2.count())
+		}
+	})
+}
+
+// TestOwnerIsFencedByANewerFormat: what a newer build wrote is no damage.
+func TestOwnerIsFencedByANewerFormat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		log := &strangeLog{Log: b.store.Log(), kind: &persistence.VersionError{}}
+		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
+		p.latch = func(tick uint64) { log.plant = log.plant || tick == 20 }
+		if err := b.run(h, 5*time.Second); !errors.Is(err, ErrFenced) || b.coord.Standing().Halted != "" {
+			t.Errorf("the owner ends with %v, the shard is halted: %q", err, b.coord.Standing().Halted)
+		}
+	})
+}
