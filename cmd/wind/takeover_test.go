@@ -15,12 +15,13 @@ type cluster struct {
 	dir        string
 	infra      *process
 	nats, etcd string
+	lease      string // one that a loaded machine can keep
 	udp, http  [2]string
 }
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "infra")}
+	c := &cluster{t: t, lease: "5s", dir: filepath.Join(t.TempDir(), "infra")}
 	c.infra = wind(t, "infra", "--data", c.dir, "--json")
 	var urls struct{ NATS, Etcd string }
 	c.infra.until("prints its URLs", func() bool { return json.Unmarshal(c.infra.output(), &urls) == nil })
@@ -31,10 +32,10 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// node starts node i for the shard main, with a lease that a loaded machine can keep.
+// node starts node i for the shard main.
 func (c *cluster) node(i int) *process {
 	c.t.Helper()
-	return wind(c.t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--node", []string{"anna", "bert"}[i], "--lease", "5s",
+	return wind(c.t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--node", []string{"anna", "bert"}[i], "--lease", c.lease,
 		"--udp", c.udp[i], "--tcp", "", "--http", c.http[i], "--monsters", "20", "--json")
 }
 
@@ -49,6 +50,7 @@ func (c *cluster) check() {
 
 func TestStoppedOwnerHandsOverAtOnce(t *testing.T) {
 	c := startCluster(t)
+	c.lease = "5m" // nobody waits that long: who takes over before was let in
 	anna := c.node(0)
 	first := anna.owns(c.http[0], 10)
 	bert := c.node(1)
