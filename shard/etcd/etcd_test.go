@@ -323,8 +323,10 @@ func TestKeysExplainThemselves(t *testing.T) {
 	for _, kv := range got.Kvs {
 		text.WriteString(string(kv.Key) + " " + string(kv.Value) + "\n")
 	}
-	for _, want := range []string{`/wind/test/nodes/a {"node":"a","addresses":{"udp":"127.0.0.1:7777"}`, `/wind/test/shards/main/owner {"node":"a","epoch":1,`,
-		`/wind/test/shards/main/epoch {"epoch":1,"node":"a"`, `/wind/test/shards/main/lineage {"lineage":"lineage-1"`, `/wind/test/shards/main/spec {"game":"arena"}`} {
+	for _, want := range []string{
+		`/wind/test/nodes/a {"node":"a","addresses":{"udp":"127.0.0.1:7777"}`, `/wind/test/shards/main/owner {"node":"a","epoch":1,`,
+		`/wind/test/shards/main/epoch {"epoch":1,"node":"a"`, `/wind/test/shards/main/lineage {"lineage":"lineage-1"`, `/wind/test/shards/main/spec {"game":"arena"}`,
+	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %s in\n%s", want, text.String())
 		}

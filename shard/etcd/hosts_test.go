@@ -37,6 +37,7 @@ func (witness) Disown(error)           {}
 func (witness) Latch(_ *ecs.World, _ uint64, dst []ecs.Command, _ int) []ecs.Command {
 	return dst
 }
+
 func (w witness) Release(_ *ecs.World, _, _ uint64, outputs []ecs.Output) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,8 +67,10 @@ func TestTwoHostsRaceForAShard(t *testing.T) {
 		}
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				h, err := shard.New(shard.HostConfig{Game: drift, Cluster: "test", Shard: "main", Node: id, Lineage: lineage,
-					Log: store.Log(), Deltas: store.Deltas(), Clients: seen, Ownership: s, Lease: n})
+				h, err := shard.New(shard.HostConfig{
+					Game: drift, Cluster: "test", Shard: "main", Node: id, Lineage: lineage,
+					Log: store.Log(), Deltas: store.Deltas(), Clients: seen, Ownership: s, Lease: n,
+				})
 				if err != nil {
 					t.Error(err)
 					return

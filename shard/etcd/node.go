@@ -21,8 +21,10 @@ import (
 // Dial connects to a cluster. The first call over the connection fails in bounded time when nobody
 // answers at the endpoints.
 func Dial(ctx context.Context, endpoints ...string) (*clientv3.Client, error) {
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second,
-		DialKeepAliveTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second,
+		DialKeepAliveTimeout: 5 * time.Second, Logger: zap.NewNop(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot connect to %v: %w", endpoints, err)
 	}
