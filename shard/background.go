@@ -159,6 +159,7 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	if h.cfg.Snapshots == nil || a == nil || w.Tick() < a.last+h.cfg.SnapshotEvery || a.busy.Load() {
 		return
 	}
+	before := a.last
 	a.last = w.Tick()
 	if full := w.Recompute(); full != w.Checksum() {
 		h.alarm(fmt.Errorf("shard: the checksum of tick %d is %016x, recomputed it is %016x: no snapshot is taken of a world that disagrees with itself", w.Tick(), w.Checksum(), full))
@@ -169,10 +170,12 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 		Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
 		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.owner.cfg.Genesis.Schema, Body: a.buf,
 	}
+	a.busy.Store(true) // before it is sent: the archive may be done with it before the next line runs
 	select {
 	case a.jobs <- job{snapshot: snap}:
-		a.busy.Store(true)
 	default:
+		a.last = before // the way is full; it is time again at the next record
+		a.busy.Store(false)
 	}
 }
 
