@@ -54,7 +54,7 @@ func (h *Host) publishing(ctx context.Context) {
 	known := false // how far the stream is
 	for ctx.Err() == nil {
 		if !known {
-			last, ok, err := h.cfg.Deltas.Last(ctx)
+			last, ok, err := h.lastDelta(ctx)
 			if err != nil {
 				h.slow(ctx, &delay, "the delta stream cannot be read", err)
 				continue

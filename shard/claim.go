@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/ferris1/wind/persistence"
@@ -11,21 +12,30 @@ func (o *Owner) claim(ev Event) {
 	switch ev.Kind {
 	case EventStanding:
 		if ev.Err != nil {
-			o.again()
+			o.trouble(ev.Err)
 			return
 		}
 		o.bidOn(ev.Standing)
 	case EventFree:
+		if ev.Err != nil { // the wait broke off; reading tells whether it was long enough
+			o.complain(ev.Err)
+			o.asked = Action{Kind: ActionStanding}
+			o.again()
+			return
+		}
 		o.ask(Action{Kind: ActionStanding})
 	case EventTail:
 		if ev.Err != nil {
-			o.again()
+			o.trouble(ev.Err)
 			return
 		}
 		o.bid(ev.Tail)
 	case EventClaimed:
 		if ev.Err != nil || !ev.Granted {
 			// Lost to another node, or granted without our hearing of it: the standing tells.
+			if ev.Err != nil {
+				o.complain(ev.Err)
+			}
 			o.asked = Action{Kind: ActionStanding}
 			o.again()
 			return
@@ -51,7 +61,8 @@ func (o *Owner) bidOn(s Standing) {
 	case s.Owner != "":
 		o.ask(Action{Kind: ActionAwait, Standing: s})
 	case o.now >= o.lease.Until:
-		o.asked = Action{Kind: ActionStanding} // the node has no lease at the moment
+		o.complain(errors.New("the node has no lease at the moment"))
+		o.asked = Action{Kind: ActionStanding}
 		o.again()
 	default:
 		o.ask(Action{Kind: ActionTail})
@@ -96,7 +107,7 @@ type evidence struct {
 // is never called too short.
 func (o *Owner) check(ev Event) {
 	if ev.Err != nil && !(ev.Kind == EventMessage && lasting(ev.Err)) {
-		o.again()
+		o.trouble(ev.Err)
 		return
 	}
 	switch ev.Kind {

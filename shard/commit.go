@@ -16,9 +16,14 @@ type outstanding struct {
 	body    []byte // of message, reused
 	hash    persistence.Hash
 
-	short int  // times that the log's end was seen before what it had acknowledged
-	full  bool // an operator knows that the log does not take it
+	short  int  // times that the log's end was seen before what it had acknowledged
+	silent int  // times that nobody knew whether it was stored
+	full   bool // an operator knows that the log does not take it
 }
+
+// silentTries is how often a record may stay without an answer before an operator is told: one lost
+// answer is nothing.
+const silentTries = 3
 
 // genesis begins a new shard: nobody knows of anything in this log.
 func (o *Owner) genesis() {
@@ -58,7 +63,7 @@ func (o *Owner) send(r persistence.Record) {
 		return
 	}
 	o.out.body, o.out.message, o.out.hash = m.Body, m, persistence.HashOf(m.Body)
-	o.out.active, o.out.short, o.out.full = true, 0, false
+	o.out.active, o.out.short, o.out.silent, o.out.full = true, 0, 0, false
 	o.resend()
 }
 
@@ -84,7 +89,7 @@ func (o *Owner) commit(ev Event) {
 			return
 		}
 		if ev.Err != nil {
-			o.again()
+			o.trouble(ev.Err)
 			return
 		}
 		o.own()
@@ -106,6 +111,9 @@ func (o *Owner) appended(err error) {
 		}
 		o.again()
 	case errors.Is(err, persistence.ErrAmbiguous):
+		if o.out.silent++; o.out.silent >= silentTries {
+			o.complain(err)
+		}
 		o.again()
 	default:
 		if !o.out.full {
@@ -126,7 +134,7 @@ func (o *Owner) found(ev Event) {
 	case ev.Err != nil && lasting(ev.Err):
 		o.ask(Action{Kind: ActionTail}) // is nothing there yet, or no longer?
 	case ev.Err != nil:
-		o.again()
+		o.trouble(ev.Err)
 	case persistence.HashOf(ev.Message.Body) == o.out.hash:
 		o.tell(Action{Kind: ActionFound, Seq: o.out.record.Seq, Message: o.out.message})
 		o.settled()
@@ -148,7 +156,7 @@ func (o *Owner) fenced(by persistence.Epoch) {
 func (o *Owner) measured(ev Event) {
 	switch {
 	case ev.Err != nil:
-		o.again()
+		o.trouble(ev.Err)
 	case ev.Tail.Last >= o.out.record.Seq && o.phase == PhaseFence:
 		o.overtaken(ev.Tail.Last)
 	case ev.Tail.Last >= o.out.record.Seq: // another owner is so far ahead that it purged
@@ -193,6 +201,7 @@ func (o *Owner) settled() {
 		o.chain.Advance(rec, o.out.hash)
 	}
 	o.out.active = false
+	clear(o.told)
 	switch rec.Kind {
 	case persistence.KindGenesis:
 		o.fence()
@@ -213,7 +222,7 @@ func (o *Owner) settled() {
 // then; only now is what others know of its records final, and none may lie above our fence.
 func (o *Owner) confirm(ev Event) {
 	if ev.Err != nil {
-		o.again()
+		o.trouble(ev.Err)
 		return
 	}
 	if ev.Kind == EventStanding {

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -181,8 +182,8 @@ func (h *Host) watch() {
 func (h *Host) evidence(ctx context.Context) (*persistence.Delta, []persistence.SnapshotInfo, error) {
 	var last *persistence.Delta
 	if h.cfg.Deltas != nil {
-		d, ok, err := h.cfg.Deltas.Last(ctx)
-		if err != nil && !errors.Is(err, persistence.ErrNotFound) {
+		d, ok, err := h.lastDelta(ctx)
+		if err != nil {
 			return nil, nil, err
 		}
 		if ok {
@@ -197,6 +198,44 @@ func (h *Host) evidence(ctx context.Context) (*persistence.Delta, []persistence.
 		err = nil
 	}
 	return last, all, err
+}
+
+// lastDelta returns the newest delta that can be read, without its body. A delta stream can be
+// derived from the log, so nothing that is wrong with what it holds keeps a shard from starting: a
+// message that is damaged is told and passed over, and its tick is published again.
+func (h *Host) lastDelta(ctx context.Context) (last persistence.Delta, ok bool, err error) {
+	last, ok, err = h.cfg.Deltas.Last(ctx)
+	if err == nil || errors.Is(err, persistence.ErrNotFound) {
+		return last, ok, nil
+	}
+	if !lasting(err) {
+		return last, false, err
+	}
+	h.alarmOnce(fmt.Errorf("the end of the delta stream is not used, the shard goes on without: %w", err))
+	last = persistence.Delta{}
+	for d, err := range h.cfg.Deltas.Read(ctx, h.snapshotTick(ctx)) {
+		switch {
+		case err == nil:
+			d.Body = nil
+			last, ok = d, true
+		case !lasting(err):
+			return persistence.Delta{}, false, err
+		}
+	}
+	return last, ok, nil
+}
+
+// snapshotTick is the tick of the newest snapshot, from which on it is worth reading deltas; 0 when
+// none is known.
+func (h *Host) snapshotTick(ctx context.Context) uint64 {
+	if h.cfg.Snapshots == nil {
+		return 0
+	}
+	all, err := h.cfg.Snapshots.List(ctx)
+	if err != nil || len(all) == 0 {
+		return 0
+	}
+	return all[0].Tick
 }
 
 // tail asks where the log ends.
@@ -321,8 +360,24 @@ func (h *Host) handOver(epoch persistence.Epoch, clean bool) {
 	}
 }
 
-// alarm tells an operator.
+// alarmOnce tells an operator what it has not told before. Any goroutine may call it.
+func (h *Host) alarmOnce(err error) {
+	h.mu.Lock()
+	told := h.told[err.Error()]
+	if !told {
+		h.told[err.Error()] = true
+	}
+	h.mu.Unlock()
+	if !told {
+		h.alarm(err)
+	}
+}
+
+// alarm tells an operator. That the host's own context ended is no news.
 func (h *Host) alarm(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	h.log.Error("alarm", "error", err)
 	var diverged *persistence.DivergedError
 	if errors.As(err, &diverged) {

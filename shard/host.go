@@ -74,6 +74,7 @@ type Host struct {
 
 	mu    sync.Mutex
 	stats Stats
+	told  map[string]bool // see alarmOnce
 	times struct{ tick, commit histogram }
 }
 
@@ -104,7 +105,7 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8)}
+	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge}, h.sim)
 	h.stats.Phase = PhaseIdle.String()

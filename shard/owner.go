@@ -70,6 +70,7 @@ type Owner struct {
 	out       outstanding
 
 	verified []persistence.Seq // snapshots known to fit the log, newest first, two at most
+	told     map[string]bool   // causes of trouble, told once each until a record is committed
 	halting  error
 	haltTry  int
 
@@ -77,6 +78,9 @@ type Owner struct {
 	// false, handle it. The simulator must catch what it breaks.
 	mutant func(o *Owner, ev Event) (Event, bool)
 }
+
+// maxTold bounds the causes of trouble that an owner remembers.
+const maxTold = 64
 
 // NewOwner returns an owner that waits for EventStart.
 func NewOwner(cfg OwnerConfig, sim Simulation) *Owner {
@@ -206,6 +210,25 @@ func (o *Owner) again() {
 	o.waiting = false
 	o.retryAt = o.now + o.cfg.RetryAfter
 	o.actions = append(o.actions, Action{Kind: ActionTimer, At: o.retryAt})
+}
+
+// trouble sends the newest request once more, after a while, and tells an operator why: once for
+// each cause, since nothing else shows why a shard does not start.
+func (o *Owner) trouble(err error) {
+	o.complain(err)
+	o.again()
+}
+
+func (o *Owner) complain(err error) {
+	cause := o.asked.Kind.String() + ": " + err.Error()
+	if o.told[cause] {
+		return
+	}
+	if o.told == nil || len(o.told) >= maxTold {
+		o.told = map[string]bool{}
+	}
+	o.told[cause] = true
+	o.alarm(fmt.Errorf("shard: %s waits, its request %q is tried again: %w", o.phase, o.asked.Kind, err))
 }
 
 // tell adds an action that wants no answer.

@@ -111,7 +111,7 @@ func (o *Owner) read() {
 // recover is PhaseRecover.
 func (o *Owner) recover(ev Event) {
 	if ev.Err != nil && !lasting(ev.Err) {
-		o.again()
+		o.trouble(ev.Err)
 		return
 	}
 	switch ev.Kind {

@@ -1,0 +1,280 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// alarms is a log handler that keeps what an operator is told.
+type alarms struct {
+	slog.Handler
+	mu   sync.Mutex
+	told []string
+}
+
+func newAlarms(c *HostConfig) *alarms {
+	a := &alarms{Handler: slog.DiscardHandler}
+	c.Logger = slog.New(a)
+	return a
+}
+
+func (a *alarms) Enabled(context.Context, slog.Level) bool { return true }
+func (a *alarms) WithAttrs([]slog.Attr) slog.Handler       { return a }
+func (a *alarms) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(v slog.Attr) bool {
+		if r.Message == "alarm" {
+			a.mu.Lock()
+			a.told = append(a.told, v.Value.String())
+			a.mu.Unlock()
+		}
+		return true
+	})
+	return nil
+}
+
+func (a *alarms) count(part string) (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.told {
+		if strings.Contains(s, part) {
+			n++
+		}
+	}
+	return n
+}
+
+// damagedDeltas is a delta stream whose message of one tick cannot be decoded, the first time that
+// it was written.
+type damagedDeltas struct {
+	Deltas
+	at    uint64
+	stood int // messages of the stream when it was damaged
+}
+
+func (d damagedDeltas) bad(tick uint64, i int) error {
+	if tick == d.at && i <= d.stood {
+		return &persistence.CorruptError{What: "delta", Tick: tick, Reason: "flipped bits"}
+	}
+	return nil
+}
+
+func (d damagedDeltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
+	n := 0
+	for range d.Deltas.Read(ctx, 0) {
+		n++
+	}
+	last, ok, err := d.Deltas.Last(ctx)
+	if bad := d.bad(last.Tick, n); bad != nil {
+		return persistence.Delta{}, false, bad
+	}
+	return last, ok, err
+}
+
+func (d damagedDeltas) Read(ctx context.Context, from uint64) iter.Seq2[persistence.Delta, error] {
+	return func(yield func(persistence.Delta, error) bool) {
+		i := 0
+		for delta, err := range d.Deltas.Read(ctx, 0) {
+			i++
+			if bad := d.bad(delta.Tick, i); bad != nil {
+				delta, err = persistence.Delta{}, bad
+			} else if delta.Tick < from {
+				continue
+			}
+			if !yield(delta, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestDamagedLastDeltaKeepsNoShardFromStarting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", nil)
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		last := h.Stats().Tick
+		damaged := damagedDeltas{Deltas: b.store.Deltas(), at: last, stood: int(last)}
+		var told *alarms
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Deltas = damaged; told = newAlarms(c) })
+		if err := b.run(h2, 3*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if p2.count() < 60 || p2.released[0] != last+1 || told.count("flipped bits") != 1 {
+			t.Fatalf("%d ticks were made, told %q", p2.count(), told.told)
+		}
+		// The damaged tick was published again, and everything behind it.
+		var ticks []uint64
+		for d, err := range damaged.Read(t.Context(), last-1) {
+			if err == nil && d.Gap == nil {
+				ticks = append(ticks, d.Tick)
+			}
+		}
+		for i, tick := range ticks {
+			if tick != last-1+uint64(i) {
+				t.Fatalf("the delta stream holds ticks %v", ticks)
+			}
+		}
+		if end := h2.Stats().Tick; len(ticks) == 0 || ticks[len(ticks)-1] != end {
+			t.Errorf("the delta stream ends with %v, the shard with %d", ticks, end)
+		}
+	})
+}
+
+// ailing is all that a host asks for, out of order until a time. Every request in turn fails for a
+// second, each with the same words again and again.
+type ailing struct {
+	*Member
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+func (a *ailing) ail(what string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.since[what].IsZero() {
+		a.since[what] = time.Now()
+	}
+	if time.Since(a.since[what]) < time.Second {
+		return fmt.Errorf("%s is ailing", what)
+	}
+	return nil
+}
+
+func (a *ailing) Read(ctx context.Context) (s Standing, err error) {
+	if err := a.ail("coordination"); err != nil {
+		return s, err
+	}
+	return a.Member.Read(ctx)
+}
+
+func (a *ailing) Claim(ctx context.Context, b Bid) (bool, error) {
+	if err := a.ail("claim"); err != nil {
+		return false, err
+	}
+	return a.Member.Claim(ctx, b)
+}
+
+func (a *ailing) Note(ctx context.Context, n Note) error {
+	if err := a.ail("note"); err != nil {
+		return err
+	}
+	return a.Member.Note(ctx, n)
+}
+
+type ailingLog struct {
+	Log
+	a *ailing
+}
+
+func (l ailingLog) Last(ctx context.Context) (persistence.Seq, error) {
+	if err := l.a.ail("log"); err != nil {
+		return 0, err
+	}
+	return l.Log.Last(ctx)
+}
+
+func (l ailingLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	if err := l.a.ail("append"); err != nil {
+		return fmt.Errorf("%w: %w", persistence.ErrAmbiguous, err)
+	}
+	return l.Log.Append(ctx, m, expect)
+}
+
+func (l ailingLog) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
+	if err := l.a.ail("reading"); err != nil {
+		return func(yield func(persistence.Message, error) bool) { yield(persistence.Message{}, err) }
+	}
+	return l.Log.Read(ctx, from, to)
+}
+
+type ailingDeltas struct {
+	Deltas
+	a *ailing
+}
+
+func (d ailingDeltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
+	if err := d.a.ail("stream"); err != nil {
+		return persistence.Delta{}, false, err
+	}
+	return d.Deltas.Last(ctx)
+}
+
+func TestWhatKeepsAShardFromStartingIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", nil)
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		var told *alarms
+		h2, p2, _ := b.host("b", func(c *HostConfig) {
+			a := &ailing{Member: c.Ownership.(*Member), since: map[string]time.Time{}}
+			c.Ownership, c.Log, c.Deltas = a, ailingLog{c.Log, a}, ailingDeltas{c.Deltas, a}
+			told = newAlarms(c)
+		})
+		if err := b.run(h2, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for _, cause := range []string{"coordination", "log", "claim", "stream", "reading", "append", "note"} {
+			if n := told.count(cause + " is ailing"); n != 1 {
+				t.Errorf("that the %s is ailing was told %d times", cause, n)
+			}
+		}
+		if p2.count() < 30 {
+			t.Errorf("%d ticks", p2.count())
+		}
+		if t.Failed() {
+			t.Logf("%q", told.told)
+		}
+	})
+}
+
+// brokenWatch is an Ownership whose Await fails at once.
+type brokenWatch struct {
+	*Member
+	asked int
+}
+
+func (w *brokenWatch) Await(context.Context, Standing) error {
+	w.asked++
+	return errors.New("the watch is broken")
+}
+
+func TestBrokenWatchIsPacedAndTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", nil)
+		done := make(chan error, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { done <- h.Run(ctx) }()
+		time.Sleep(time.Second)
+		var told *alarms
+		var watch *brokenWatch
+		h2, _, _ := b.host("b", func(c *HostConfig) {
+			watch = &brokenWatch{Member: c.Ownership.(*Member)}
+			c.Ownership, told = watch, newAlarms(c)
+		})
+		if err := b.run(h2, 2*time.Second); err != nil {
+			t.Error(err)
+		}
+		if watch.asked < 5 || watch.asked > 20 || told.count("the watch is broken") != 1 {
+			t.Errorf("asked %d times in 2 s, told %q", watch.asked, told.told)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
