@@ -68,7 +68,11 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := probe(cfg.Port); err != nil {
 		return nil, err
 	}
-	e, err := embed.StartEtcd(settings(cfg))
+	member := settings(cfg)
+	if err := prove(member.Dir); err != nil {
+		return nil, err
+	}
+	e, err := embed.StartEtcd(member)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
 	}
