@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) dev() *cobra.Command {
-	f := &nodeFlags{cluster: "dev"}
+	f := &nodeFlags{cluster: "dev", fast: true}
 	var bots int
 	var span time.Duration
 	c := &cobra.Command{

@@ -36,6 +36,9 @@ does not exist yet. A node started on that directory goes on from the last tick.
 		if cluster != "" && cluster != info.Cluster || shard != "" && shard != info.Shard {
 			return usagef("log import: %s holds shard %s of cluster %s: its records say so, another name cannot be given", args[0], info.Shard, info.Cluster)
 		}
+		if err := proveFile(ctx, f); err != nil {
+			return found(err)
+		}
 		sum, err := a.importFile(ctx, f, data)
 		if err != nil {
 			return found(err)
@@ -43,6 +46,15 @@ does not exist yet. A node started on that directory goes on from the last tick.
 		return a.printCarried("imported", args[0], sum)
 	})
 	return c
+}
+
+// proveFile reads a whole export before anything of it is stored, so that half of a damaged one never becomes a shard.
+func proveFile(ctx context.Context, f *persistence.File) error {
+	r, err := persistence.Check(ctx, f.Source(), persistence.CheckOptions{})
+	if err == nil && r.Broken() {
+		err = checkf("log import: the file is damaged, nothing was stored: %s", r.Findings[0])
+	}
+	return err
 }
 
 func (a *app) importFile(ctx context.Context, f *persistence.File, data string) (sum persistence.Exported, err error) {

@@ -15,6 +15,7 @@ type nodeFlags struct {
 	cluster, shard, node string
 	replicas             int
 	lease                time.Duration
+	purge, fast          bool
 	game                 *gameFlags
 }
 
@@ -25,6 +26,7 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.StringVar(&f.http, "http", "127.0.0.1:7778", "address for /healthz and /metrics; empty for none")
 	set.StringVar(&f.data, "data", "./wind-data", "folder of the embedded servers' data")
 	set.StringVar(&f.shard, "shard", "main", "the shard to run")
+	set.BoolVar(&f.purge, "purge", false, "remove from the log what lies below the older of the two newest snapshots; what is gone cannot be replayed any more")
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -55,6 +57,6 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	}
 	return node.Config{
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Log: a.log,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Fast: f.fast, Purge: f.purge, Log: a.log,
 	}, nil
 }

@@ -33,6 +33,7 @@ type InfraConfig struct {
 	NATSPort int  // on the loopback; 0: 4222, or any when that is taken
 	EtcdPort int  // on the loopback; 0: 2379, or any when that is taken
 	Shared   bool // nodes of other processes may publish, with the credentials in NATSURL
+	Fast     bool // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
 	Log      *slog.Logger
 }
 
@@ -66,7 +67,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 		return nil, err
 	}
 	if i.Etcd, err = onPort(c.EtcdPort, DefaultEtcdPort, etcd.ErrPortTaken, func(port int) (*etcd.Server, error) {
-		return etcd.StartServer(ctx, etcd.ServerConfig{Dir: c.Data.Etcd(), Port: port, Development: true, Logger: c.Log})
+		return etcd.StartServer(ctx, etcd.ServerConfig{Dir: c.Data.Etcd(), Port: port, Development: c.Fast, Logger: c.Log})
 	}); err != nil {
 		i.NATS.Close()
 		return nil, err

@@ -35,6 +35,8 @@ type Config struct {
 	UDP, TCP, HTTP string        // addresses to listen on; "" for none
 	Lease          time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
 	Replicas       int           // of new streams; 0: 1
+	Fast           bool          // embedded servers for development: see InfraConfig.Fast
+	Purge          bool          // remove from the log what the older of the two newest snapshots makes superfluous
 	Log            *slog.Logger
 }
 
@@ -135,7 +137,7 @@ func (n *Node) embed(ctx context.Context) error {
 		return err
 	}
 	n.onClose(data.Close)
-	if n.infra, err = StartInfra(ctx, InfraConfig{Data: data, Log: c.Log}); err != nil {
+	if n.infra, err = StartInfra(ctx, InfraConfig{Data: data, Fast: c.Fast, Log: c.Log}); err != nil {
 		return err
 	}
 	n.onClose(n.infra.Close)
@@ -190,7 +192,7 @@ func (n *Node) serve(ctx context.Context, conn *jetstream.Conn) error {
 	n.onClose(func() error { store.Close(); return nil })
 	host := shard.HostConfig{
 		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: build,
-		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.clients, Ownership: ownership, Lease: member, Logger: c.Log,
+		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.clients, Ownership: ownership, Lease: member, Purge: c.Purge, Logger: c.Log,
 	}
 	if c.Seed != nil {
 		host.Config.Seed = *c.Seed
