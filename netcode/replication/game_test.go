@@ -185,7 +185,7 @@ type rich struct {
 type (
 	ghost  struct{ Sec secret }   // nothing of it is replicated
 	placed struct{ Vel velocity } // nor of it
-	clerk  struct{ Name title } // replicated, but nowhere
+	clerk  struct{ Name title }   // replicated, but nowhere
 )
 
 func peopleTest(t *ecs.Tick, s *ecs.Res[stir], q *ecs.Query[mover], people *ecs.Spawner[person], riches *ecs.Spawner[rich], ghosts *ecs.Spawner[ghost], blanks *ecs.Spawner[placed], clerks *ecs.Spawner[clerk], hidden *ecs.Query[ghostly]) {
