@@ -16,9 +16,10 @@ import (
 // HostConfig is what it takes to run a shard on a node.
 type HostConfig struct {
 	Game ecs.Game
-	// Config is what a new shard begins with. For one that exists, options that are named and a
-	// seed that is not 0 must be those of its genesis; else the start is refused. Options may be a
-	// partial JSON object: what it does not name is the game's default, or whatever genesis says.
+	// Config is what a new shard begins with; a seed of 0 is none given, and means DefaultSeed. For a
+	// shard that exists, options that are named and a seed that is given must be those of its
+	// genesis; else the start is refused. Options may be a partial JSON object: what it does not
+	// name is the game's default, or whatever genesis says.
 	Config ecs.Config
 
 	Cluster, Shard string // [a-z0-9-]{1,40}
@@ -40,6 +41,9 @@ type HostConfig struct {
 	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
 	Logger        *slog.Logger  // nil: silent
 }
+
+// DefaultSeed is the seed of a new shard for which nobody gave one.
+const DefaultSeed = 1
 
 // ErrStopped is what clients are told when a host stops because it was asked to.
 var ErrStopped = errors.New("shard: stopped")
@@ -124,7 +128,11 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	if err != nil {
 		return none, err
 	}
-	schema, err := ecs.SchemaOf(cfg.Game, ecs.Config{Seed: cfg.Config.Seed, Options: options})
+	seed := cfg.Config.Seed
+	if seed == 0 {
+		seed = DefaultSeed
+	}
+	schema, err := ecs.SchemaOf(cfg.Game, ecs.Config{Seed: seed, Options: options})
 	if err != nil {
 		return none, err
 	}
@@ -134,7 +142,7 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	}
 	return persistence.Genesis{
 		Lineage: cfg.Lineage, Cluster: cfg.Cluster, Shard: cfg.Shard, Game: cfg.Game.Name, Options: options,
-		Seed: cfg.Config.Seed, TickRate: cfg.Game.TickRate, Schema: schema.JSON(), Build: build,
+		Seed: seed, TickRate: cfg.Game.TickRate, Schema: schema.JSON(), Build: build,
 	}, nil
 }
 

@@ -303,6 +303,28 @@ func TestOtherOptionsThanGenesisAreRefusedByName(t *testing.T) {
 	})
 }
 
+func TestSeedOfANewShardIsOneUnlessGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		for i, start := range []struct {
+			seed uint64
+			want string
+		}{{0, "<nil>"}, {1, "<nil>"}, {0, "<nil>"}, {2, "shard: refused: the shard's seed is 1 since its genesis, 2 was asked for"}} {
+			h, _, _ := b.host(fmt.Sprintf("n%d", i), func(c *HostConfig) { c.Config.Seed = start.seed })
+			if err := b.run(h, time.Second); fmt.Sprint(err) != start.want {
+				t.Errorf("start %d with seed %d: %v, want %s", i, start.seed, err, start.want)
+			}
+		}
+		m, err := b.store.Log().Get(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := persistence.DecodeRecord(m.Body); err != nil || r.Genesis.Seed != DefaultSeed {
+			t.Errorf("genesis %+v, %v", r, err)
+		}
+	})
+}
+
 // deafLog loses acknowledgements: of every third append it says that it does not know, and of half
 // of those it is true that nothing was stored.
 type deafLog struct {
