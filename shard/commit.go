@@ -59,7 +59,7 @@ func (o *Owner) send(r persistence.Record) {
 	o.out.record = r
 	m, err := o.chain.Seal(&o.out.record, o.out.body[:0])
 	if err != nil {
-		o.stop(fmt.Errorf("shard: record %d cannot be written: %w", o.chain.Seq()+1, err))
+		o.stop(fmt.Errorf("shard: record %d (%s) cannot be written: %w", o.chain.Seq()+1, ticksOf(&o.out.record), err))
 		return
 	}
 	o.out.body, o.out.message, o.out.hash = m.Body, m, persistence.HashOf(m.Body)
@@ -104,6 +104,9 @@ func (o *Owner) appended(err error) {
 	case errors.Is(err, persistence.ErrFenced):
 		// Refused. An earlier copy of ours may be the reason: the sequence itself tells.
 		o.ask(Action{Kind: ActionGet, Seq: o.out.record.Seq})
+	case errors.Is(err, ErrTooLarge):
+		// Sent again, it would be no shorter. Nothing was stored, so whoever starts next makes these ticks anew.
+		o.stop(fmt.Errorf("record %d (%s) has %d bytes: %w", o.out.record.Seq, ticksOf(&o.out.record), len(o.out.body), err))
 	case errors.Is(err, persistence.ErrFull):
 		if !o.out.full {
 			o.out.full = true
@@ -121,6 +124,18 @@ func (o *Owner) appended(err error) {
 			o.alarm(fmt.Errorf("record %d (tick %d) waits: %w", o.out.record.Seq, o.out.record.FirstTick(), err))
 		}
 		o.again()
+	}
+}
+
+// ticksOf names the ticks of a record.
+func ticksOf(r *persistence.Record) string {
+	switch first, last := r.FirstTick(), r.LastTick(); {
+	case r.Kind != persistence.KindTicks:
+		return r.Kind.String()
+	case first == last:
+		return fmt.Sprintf("tick %d", first)
+	default:
+		return fmt.Sprintf("ticks %d to %d", first, last)
 	}
 }
 

@@ -118,7 +118,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 		ev.Delta, ev.Err = h.delta(ctx, a.Tick)
 	case ActionAppend:
 		ev.Kind = EventAppended
-		ev.Err = h.cfg.Log.Append(h.hold, a.Message, a.Expect)
+		ev.Err = h.append(a)
 	case ActionNote:
 		ev.Kind = EventNoted
 		ev.Err = h.cfg.Ownership.Note(h.hold, a.Note)
@@ -126,6 +126,14 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 		panic("shard: action " + a.Kind.String() + " is not known to the host")
 	}
 	return ev
+}
+
+// append sends a record, unless the log says that it will never take it.
+func (h *Host) append(a *Action) error {
+	if l, ok := h.cfg.Log.(Limiter); ok && len(a.Message.Body) > l.MaxRecordBytes() {
+		return fmt.Errorf("%w: the log takes %d bytes at most", ErrTooLarge, l.MaxRecordBytes())
+	}
+	return h.cfg.Log.Append(h.hold, a.Message, a.Expect)
 }
 
 // wait blocks until the owner's timer, another time, news from the host's goroutines, or the end of

@@ -148,7 +148,7 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 
 // Run owns and runs the shard until ctx ends (nil: the last record is committed and the shard
 // handed over), or until it may not: ErrFenced, ErrLeaseLost, ErrHalted, ErrHistoryLost, ErrRefused,
-// ErrFull, each with what happened. Its goroutines are gone when it returns.
+// ErrTooLarge, ErrFull, each with what happened. Its goroutines are gone when it returns.
 func (h *Host) Run(ctx context.Context) error {
 	h.start(ctx)
 	defer h.finish()

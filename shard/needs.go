@@ -41,6 +41,12 @@ type Acknowledger interface {
 	Acknowledged(seq persistence.Seq, m persistence.Message)
 }
 
+// Limiter is what a Log may offer beside its methods: the longest body that Append can store, in
+// bytes. A record that is longer is never sent, and ends its owner with ErrTooLarge.
+type Limiter interface {
+	MaxRecordBytes() int
+}
+
 // Deltas is the stream of what committed ticks changed. It is derivable from the log, fenced by
 // its own sequence, and never on the critical path of a tick.
 type Deltas interface {
@@ -167,6 +173,8 @@ var (
 	ErrHistoryLost = errors.New("shard: history lost")
 	// ErrRefused: this node cannot run what the log holds; another might.
 	ErrRefused = errors.New("shard: refused")
+	// ErrTooLarge: a record is longer than the log takes. Nothing of it was stored or released.
+	ErrTooLarge = errors.New("shard: record is too large")
 	// ErrFull: the log is over 95 % of its limit.
 	ErrFull = errors.New("shard: log is full")
 )

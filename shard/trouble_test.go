@@ -278,3 +278,48 @@ func TestBrokenWatchIsPacedAndTold(t *testing.T) {
 		}
 	})
 }
+
+// tightLog takes short records only, and keeps what was tried nevertheless.
+type tightLog struct {
+	Log
+	limit int
+	tried int
+}
+
+func (l *tightLog) MaxRecordBytes() int { return l.limit }
+
+func (l *tightLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	if len(m.Body) > l.limit {
+		l.tried++
+		return errors.New("the payload is too large")
+	}
+	return l.Log.Append(ctx, m, expect)
+}
+
+func TestRecordThatIsTooLargeEndsTheOwnerByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		log := &tightLog{Log: b.store.Log(), limit: 1 << 20}
+		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
+		p.latch = func(tick uint64) {
+			if tick == 10 {
+				log.limit = 100
+			}
+		}
+		err := b.run(h, 3*time.Second)
+		if !errors.Is(err, ErrTooLarge) || log.tried > 0 || len(p.released) != 9 {
+			t.Fatalf("%v; tried %d times, released %v", err, log.tried, p.released)
+		}
+		for _, part := range []string{"record 12 (tick 10) has ", " bytes: ", "the log takes 100 bytes at most"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("no %q in %q", part, err)
+			}
+		}
+		log.limit = 1 << 20
+		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Log = log })
+		if err := b.run(h2, time.Second); err != nil || p2.released[0] != 10 {
+			t.Errorf("after it: %v, released %v", err, p2.released)
+		}
+		b.check(walk(0))
+	})
+}
