@@ -40,7 +40,7 @@ func (h *Host) background() (drained func()) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if err := h.note(ctx); err != nil {
+		if err := h.note(ctx, 0); err != nil {
 			h.log.Warn("the last sequence was not noted", "error", err)
 		}
 	}
@@ -98,17 +98,24 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 	}
 }
 
-// noting puts the last committed sequence into the coordination service every second.
+// noting puts the last committed sequence into the coordination service every second, and takes the
+// note of this start's attempt back as soon as its first tick is simulated.
 func (h *Host) noting(ctx context.Context) {
 	every := time.NewTicker(highEvery)
 	defer every.Stop()
+	var lived persistence.Epoch // still to be noted
+	simulated := h.simulated
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-simulated:
+			simulated, lived = nil, h.owner.epoch
 		case <-every.C:
 		}
-		switch err := h.note(ctx); {
+		switch err := h.note(ctx, lived); {
+		case err == nil:
+			lived = 0
 		case errors.Is(err, ErrFenced):
 			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 			return
@@ -118,8 +125,8 @@ func (h *Host) noting(ctx context.Context) {
 	}
 }
 
-func (h *Host) note(ctx context.Context) error {
-	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(h.mark.Load()), Epoch: h.owner.epoch}})
+func (h *Host) note(ctx context.Context, lived persistence.Epoch) error {
+	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(h.mark.Load()), Epoch: h.owner.epoch}, Lived: lived})
 }
 
 // tell gives the tick loop an event.

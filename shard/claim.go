@@ -49,7 +49,7 @@ func (o *Owner) bidOn(s Standing) {
 	o.standing = s
 	switch {
 	case s.Halted != "":
-		o.stop(fmt.Errorf("%w: %s", ErrHalted, s.Halted))
+		o.stop(o.isHalted(errors.New(s.Halted)))
 	case s.Lineage != "" && s.Lineage != o.cfg.Genesis.Lineage:
 		o.stop(fmt.Errorf("%w: the shard's lineage is %s, the log's is %s: this is not its log", ErrRefused, s.Lineage, o.cfg.Genesis.Lineage))
 	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID && s.Epoch == o.bade:
@@ -113,7 +113,7 @@ func (o *Owner) check(ev Event) {
 	switch ev.Kind {
 	case EventStanding:
 		if o.standing = ev.Standing; o.standing.Halted != "" {
-			o.stop(fmt.Errorf("%w: %s", ErrHalted, o.standing.Halted))
+			o.stop(o.isHalted(errors.New(o.standing.Halted)))
 			return
 		}
 		o.ask(Action{Kind: ActionEvidence})

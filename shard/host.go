@@ -72,9 +72,10 @@ type Host struct {
 	reason  error
 	served  bool // the clients believe that the shard is here
 
-	tick    ticking
-	archive *archive
-	mark    atomic.Uint64 // last sequence, for the high-water mark
+	tick      ticking
+	simulated chan struct{} // closed when the first record's ticks are made
+	archive   *archive
+	mark      atomic.Uint64 // last sequence, for the high-water mark
 
 	mu    sync.Mutex
 	stats Stats
@@ -109,7 +110,7 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}}
+	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}, simulated: make(chan struct{})}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge}, h.sim)
 	h.stats.Phase = PhaseIdle.String()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -446,14 +447,62 @@ func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
 		die("b")
 		die("c")
 		h4, _, _ := b.host("d", nil)
-		if err := b.run(h4, 5*time.Second); !errors.Is(err, ErrHalted) {
+		err := b.run(h4, 5*time.Second)
+		if !errors.Is(err, ErrHalted) {
 			t.Fatalf("the third start: %v", err)
+		}
+		const way = "/wind/test/shards/main/halted"
+		if !strings.Contains(err.Error(), way) || strings.Contains(b.coord.Standing().Halted, way) {
+			t.Errorf("the way out is not in %q, or in the note %q", err, b.coord.Standing().Halted)
+		}
+		h4, _, _ = b.host("d2", nil)
+		if err := b.run(h4, 5*time.Second); !errors.Is(err, ErrHalted) || strings.Count(err.Error(), way) != 1 {
+			t.Errorf("the fourth start: %v", err)
 		}
 		b.coord.Edit(func(s *Standing) { s.Halted = "" })
 		h5, _, _ := b.host("e", nil)
 		if err := b.run(h5, time.Second); err != nil {
 			t.Fatalf("after an operator has looked: %v", err)
 		}
+	})
+}
+
+// deadlyLog kills its process when it is to store ticks, as a kill -9 that comes while the record is
+// on its way.
+type deadlyLog struct{ Log }
+
+func (l deadlyLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	if m.Header.Kind == persistence.KindTicks.String() {
+		time.Sleep(100 * time.Millisecond)
+		panic("killed")
+	}
+	return l.Log.Append(ctx, m, expect)
+}
+
+func TestStartsThatAreKilledWhileTheyCommitHaltNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", nil)
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			func() {
+				h, _, _ := b.host(fmt.Sprintf("k%d", i), func(c *HostConfig) { c.Log = deadlyLog{c.Log} })
+				defer func() {
+					if recover() == nil {
+						t.Errorf("start %d lived", i)
+					}
+					time.Sleep(6 * time.Second) // its lease ends
+				}()
+				t.Errorf("start %d: %v", i, b.run(h, time.Second))
+			}()
+		}
+		h2, p2, _ := b.host("b", nil)
+		if err := b.run(h2, time.Second); err != nil || p2.released[0] != p.released[len(p.released)-1]+1 {
+			t.Fatalf("after four kills: %v", err)
+		}
+		b.check(walk(0))
 	})
 }
 

@@ -102,6 +102,9 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 		t.outputs[i] = out
 		t.records[i] = persistence.NewTickRecord(t.frames[i], out)
 	}
+	if t.count == 0 { // the first record
+		close(h.simulated)
+	}
 	t.count, t.begin = n, begin
 	t.pacer.Did(n)
 	t.sent = time.Now()

@@ -142,6 +142,9 @@ func (m *Member) Note(ctx context.Context, n Note) error {
 	if n.Attempt.Tick > 0 {
 		c.standing.Attempt = n.Attempt
 	}
+	if n.Lived > 0 && c.standing.Attempt.Epoch == n.Lived {
+		c.standing.Attempt = Attempt{}
+	}
 	if n.Halted != "" {
 		c.standing.Halted, c.standing.Attempt = n.Halted, Attempt{}
 		c.bump()

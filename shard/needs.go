@@ -138,7 +138,9 @@ type Mark struct {
 }
 
 // Attempt is the note that an owner leaves before its first tick: how many starts in a row began
-// with this tick. A second one that dies there halts the shard.
+// with this tick and were not heard of again. It is taken back as soon as the tick is simulated,
+// so what happens to a node while it commits is no evidence against the tick. A second start that
+// dies there halts the shard.
 type Attempt struct {
 	Tick  uint64
 	Count int
@@ -158,7 +160,8 @@ type Bid struct {
 type Note struct {
 	High    Mark
 	Attempt Attempt
-	Halted  string // reason to halt the shard
+	Lived   persistence.Epoch // the first tick of this epoch's owner was simulated: its attempt is forgotten
+	Halted  string            // reason to halt the shard
 }
 
 // Why a host stopped, or did not start. Each is wrapped with what happened.

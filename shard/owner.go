@@ -260,7 +260,13 @@ func (o *Owner) halted(ev Event) {
 		o.again()
 		return
 	}
-	o.stop(fmt.Errorf("%w: %w", ErrHalted, o.halting))
+	o.stop(o.isHalted(o.halting))
+}
+
+// isHalted is ErrHalted with its reason and the way out.
+func (o *Owner) isHalted(reason error) error {
+	g := &o.cfg.Genesis
+	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked and deleted the etcd key /wind/%s/shards/%s/halted", ErrHalted, reason, g.Cluster, g.Shard)
 }
 
 // lasting reports whether an error of a store says something about what is stored, not about the

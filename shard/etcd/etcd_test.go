@@ -261,8 +261,19 @@ func TestHaltedShardIsNotClaimedUntilLifted(t *testing.T) {
 	if err := s.Note(t.Context(), shard.Note{Attempt: shard.Attempt{Tick: 7, Count: 1, Epoch: 1}}); err != nil {
 		t.Fatal(err)
 	}
+	for _, other := range []persistence.Epoch{0, 2} {
+		if err := s.Note(t.Context(), shard.Note{Lived: other}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got := read(t, s).Attempt; got.Tick != 7 || got.Count != 1 {
 		t.Errorf("attempt %+v", got)
+	}
+	if err := s.Note(t.Context(), shard.Note{Lived: 1}); err != nil || read(t, s).Attempt.Tick != 0 {
+		t.Errorf("an attempt that was lived through is still there: %v", err)
+	}
+	if err := s.Note(t.Context(), shard.Note{Attempt: shard.Attempt{Tick: 7, Count: 2, Epoch: 2}}); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.Note(t.Context(), shard.Note{Halted: "history lost"}); err != nil {
 		t.Fatal(err)

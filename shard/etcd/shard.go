@@ -217,22 +217,42 @@ func (s *Shard) Note(ctx context.Context, n shard.Note) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	now, node := time.Now().UTC(), s.nodeID()
-	var ops []clientv3.Op
-	if n.Attempt.Tick > 0 {
-		ops = append(ops, s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now}))
+	if n.Lived > 0 {
+		if err := s.forget(ctx, n.Lived); err != nil {
+			return err
+		}
 	}
 	if n.Halted != "" {
-		ops = append(ops, s.put("halted", haltedValue{Reason: n.Halted, Node: node, At: now}), clientv3.OpDelete(s.prefix+"attempt"))
-	}
-	if len(ops) > 0 {
-		if _, err := s.client.Txn(ctx).Then(ops...).Commit(); err != nil {
-			return s.wrap("note something of", err)
+		halt := []clientv3.Op{s.put("halted", haltedValue{Reason: n.Halted, Node: node, At: now}), clientv3.OpDelete(s.prefix + "attempt")}
+		if _, err := s.client.Txn(ctx).Then(halt...).Commit(); err != nil {
+			return s.wrap("halt", err)
 		}
 	}
 	if n.High.Epoch > 0 {
-		return s.raise(ctx, n.High)
+		if err := s.raise(ctx, n.High); err != nil {
+			return err
+		}
 	}
-	return nil
+	if n.Attempt.Tick == 0 {
+		return nil
+	}
+	// Last: from here until the tick is simulated, a death counts against it.
+	_, err := s.client.Txn(ctx).Then(s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now})).Commit()
+	return s.wrap("note the attempt of", err)
+}
+
+// forget deletes the attempt of an epoch; another epoch's stays.
+func (s *Shard) forget(ctx context.Context, epoch persistence.Epoch) error {
+	got, err := s.client.Get(ctx, s.prefix+"attempt")
+	if err != nil {
+		return s.wrap("forget the attempt of", err)
+	}
+	var v attemptValue
+	if len(got.Kvs) == 0 || json.Unmarshal(got.Kvs[0].Value, &v) != nil || v.Epoch != epoch {
+		return nil
+	}
+	_, err = s.removeAt(ctx, s.prefix+"attempt", got.Kvs[0].ModRevision)
+	return err
 }
 
 // raise puts the high-water mark unless a higher one stands there.
