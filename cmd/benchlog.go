@@ -20,7 +20,7 @@ target is missed.`,
 		Example: "  wind bench log --json",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().IntVar(&o.Rounds, "rounds", 300, "commits per size")
+	c.Flags().IntVar(&o.Rounds, "rounds", 1000, "commits per size")
 	c.Flags().IntVar(&o.Ticks, "ticks", 150, "paced ticks, 30 per second; -1 for none")
 	c.Flags().StringVar(&o.Dir, "dir", "", "where the store is made and removed again (default: the folder for temporary files)")
 	c.Flags().BoolVar(&o.SyncAlways, "sync-always", false, "have the server sync to disk before each acknowledgement")
