@@ -150,7 +150,12 @@ func (p *process) says(text string) {
 // until waits for a condition while the process lives.
 func (p *process) until(what string, ok func() bool) {
 	p.t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+	p.within(patience, what, ok)
+}
+
+func (p *process) within(span time.Duration, what string, ok func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(span); !ok(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-p.done:
 			if ok() {
