@@ -70,7 +70,10 @@ func (d damagedDeltas) bad(tick uint64, i int) error {
 
 func (d damagedDeltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	n := 0
-	for range d.Deltas.Read(ctx, 0) {
+	for _, err := range d.Deltas.Read(ctx, 0) {
+		if err != nil {
+			return persistence.Delta{}, false, err
+		}
 		n++
 	}
 	last, ok, err := d.Deltas.Last(ctx)
