@@ -288,6 +288,19 @@ func TestClientWaitsWhileNobodyOwnsTheShard(t *testing.T) {
 	}
 }
 
+// TestAClientOfAnotherShardEndsWhenNobodyHasIt, instead of asking the same nodes again and again.
+func TestAClientOfAnotherShardEndsWhenNobodyHasIt(t *testing.T) {
+	one := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", Shard: "one"}, &memory{}, 1)
+	two := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", Shard: "two"}, &memory{}, 1)
+	a, b := one.server.UDPAddr().String(), two.server.UDPAddr().String()
+	dial(t, client.Config{Addr: a, More: []string{a, b}, Identity: "finds it", Shard: "two"})
+	_, err := tryDial(t, client.Config{Addr: a, More: []string{a, b}, Identity: "does not", Shard: "three"})
+	var bye *client.ByeError
+	if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_WRONG_SHARD || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a client of a shard that nobody serves ends with %v", err)
+	}
+}
+
 func TestOnlyLoopbackWithoutInsecure(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
 		if s, err := netcode.Listen(netcode.Config{UDP: address}); err == nil {

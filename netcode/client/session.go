@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -40,6 +41,7 @@ type session struct {
 	leaving   time.Time
 	bye       *wirepb.Bye
 	addresses []string
+	elsewhere int // nodes in a row that serve other shards
 
 	schemaHash uint64
 	clock      Clock
@@ -55,7 +57,13 @@ type session struct {
 }
 
 func newSession(c *Client) *session {
-	return &session{c: c, addresses: append([]string{c.cfg.Addr}, c.cfg.More...), complained: map[string]bool{}}
+	s := &session{c: c, complained: map[string]bool{}}
+	for _, address := range append([]string{c.cfg.Addr}, c.cfg.More...) {
+		if !slices.Contains(s.addresses, address) {
+			s.addresses = append(s.addresses, address)
+		}
+	}
+	return s
 }
 
 // run connects, again and again, until the client ends.
@@ -99,14 +107,19 @@ func (s *session) again(err error) bool {
 	}
 	var bye *ByeError
 	if !errors.As(err, &bye) {
+		s.elsewhere = 0
 		return true
+	}
+	if bye.Reason != wirepb.Reason_REASON_WRONG_SHARD {
+		s.elsewhere = 0
 	}
 	switch bye.Reason {
 	case wirepb.Reason_REASON_SHUTDOWN, wirepb.Reason_REASON_NOT_OWNER, wirepb.Reason_REASON_FULL, wirepb.Reason_REASON_TOO_MUCH,
 		wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW:
 		return true
 	case wirepb.Reason_REASON_WRONG_SHARD:
-		return len(s.addresses) > 1
+		s.elsewhere++
+		return s.elsewhere < len(s.addresses)
 	case wirepb.Reason_REASON_UNKNOWN_SESSION, wirepb.Reason_REASON_LEFT:
 		if c.cfg.NoRejoin {
 			return false
