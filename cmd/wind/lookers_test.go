@@ -99,8 +99,10 @@ func TestNATSToolReadsWhatIsStored(t *testing.T) {
 	}
 
 	const soon = " --timeout 1s"
-	for _, args := range []string{"stream purge -f WIND_dev_main", "stream purge -f WIND_dev_main_DELTA", "stream rm -f WIND_dev_main", "stream rmm -f WIND_dev_main 5", "stream edit -f WIND_dev_main --max-bytes 1000",
-		"stream add MINE --subjects mine --defaults", "stream backup WIND_dev_main " + t.TempDir(), "obj del -f WIND_dev_snapshots", "kv add mine"} {
+	for _, args := range []string{
+		"stream purge -f WIND_dev_main", "stream purge -f WIND_dev_main_DELTA", "stream rm -f WIND_dev_main", "stream rmm -f WIND_dev_main 5", "stream edit -f WIND_dev_main --max-bytes 1000",
+		"stream add MINE --subjects mine --defaults", "stream backup WIND_dev_main " + t.TempDir(), "obj del -f WIND_dev_snapshots", "kv add mine",
+	} {
 		nats.isRefused(args + soon)
 	}
 	nats.isRefused("pub " + subject + " mine")
