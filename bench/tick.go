@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
 )
 
 // What Tick judges: ratios against arche's faster loop, and allocations.
@@ -75,12 +76,21 @@ func Tick(ctx context.Context, o TickOptions) (TickResult, error) {
 	if err != nil {
 		return TickResult{}, err
 	}
+	lineage := newLineage()
+	s, err := openStore(ctx, "", false, lineage)
+	if err != nil {
+		return TickResult{}, err
+	}
+	defer s.close()
+	if err := b.withLog(ctx, s.shard.Log(), lineage); err != nil {
+		return TickResult{}, err
+	}
 	runtime.GC()
 	for range o.Ticks {
-		if err := ctx.Err(); err != nil {
+		b.round()
+		if err := first(b.failed, ctx.Err()); err != nil {
 			return TickResult{}, err
 		}
-		b.round()
 	}
 	return b.result(), nil
 }
@@ -92,6 +102,7 @@ type tickBench struct {
 	base    []*samples // arche's loops
 	ticking *ecs.World
 	delta   []byte
+	failed  error  // the first of a commit
 	ids     uint32 // a result that nobody wants, so that its loop is not optimised away
 }
 
@@ -151,6 +162,29 @@ func newTickBench(o TickOptions) (*tickBench, error) {
 	bare := world(func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) })
 	b.add("tick without the delta's bytes", 0, timed(func() { step(bare) }))
 	return b, failed
+}
+
+// withLog adds a whole tick that is committed to a log: what a shard does before it releases anything. Not judged here,
+// bench log is about commits.
+func (b *tickBench) withLog(ctx context.Context, log appender, lineage string) error {
+	g := game(b.o.Entities, func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) })
+	world, err := ecs.New(g, ecs.Config{Seed: b.o.Seed})
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	w, err := newWriter(ctx, log, lineage, g, b.o.Seed)
+	if err != nil {
+		return err
+	}
+	var frame []byte
+	b.add("tick with log", 0, timed(func() {
+		f := ecs.Frame{Tick: world.Tick() + 1}
+		frame = world.AppendFrame(frame[:0], f)
+		out := world.Step(f)
+		b.delta = out.Delta.AppendTo(b.delta[:0])
+		b.failed = first(b.failed, w.commit(ctx, persistence.NewTickRecord(frame, out)))
+	}))
+	return nil
 }
 
 // timed runs f twice and counts the second time: what other worlds pushed out of the cache is back by then.

@@ -30,8 +30,8 @@ func (a *app) benchTick() *cobra.Command {
 		Use:   "tick",
 		Short: "Compare query loops and whole ticks with arche's loop and with plain arrays",
 		Long: `Moves every entity (two components of two float64) with plain arrays, with arche, with Wind's queries and in whole ticks
-(systems, change detection, delta, checksum; no log). Ratios are to arche's faster loop. Ends with 3 when a target is
-missed.`,
+(systems, change detection, delta, checksum), without a log and committed to one on disk. Ratios are to arche's faster
+loop. Ends with 3 when a target is missed.`,
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json",
 		Args:    cobra.NoArgs,
 	}
