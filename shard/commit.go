@@ -288,9 +288,5 @@ func (o *Owner) stored(s *persistence.Snapshot) {
 	if !o.cfg.PurgeLog || len(o.verified) < 2 {
 		return
 	}
-	below := o.verified[1]
-	if o.cfg.PurgeFloor > 0 {
-		below = min(below, o.cfg.PurgeFloor)
-	}
-	o.tell(Action{Kind: ActionPurge, Seq: below})
+	o.tell(Action{Kind: ActionPurge, Seq: o.verified[1]})
 }

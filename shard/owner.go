@@ -36,7 +36,6 @@ type OwnerConfig struct {
 	LostReads  int           // how often a log that looks too short is read again before the shard is halted; zero: 3
 	Rebuild    int           // records to re-simulate in addition so that missing deltas can be published; zero: 4096
 	PurgeLog   bool          // remove records below the older of the two newest verified snapshots
-	PurgeFloor persistence.Seq
 }
 
 // Owner is the ownership protocol of one shard on one node as a state machine: Step takes an event

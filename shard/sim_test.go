@@ -384,7 +384,7 @@ func (s *sim) truncate() {
 	s.in(s.between(8*time.Second, 15*time.Second), s.accept)
 }
 
-// accept is the operator's `wind shard accept-loss`. He stops the owners first.
+// accept is the operator who accepts a loss. He stops the owners first.
 func (s *sim) accept() {
 	if s.lost == 0 || s.coord.Accepted.Epoch > 0 {
 		return

@@ -33,18 +33,8 @@ type Copy struct {
 	refs   []Ref
 }
 
-// CopyStore copies the streams of a store that o names into the directory to,
-// and the marks beside them. It refuses a store that a server has open
-// (ErrInUse), and changes nothing in it.
-func CopyStore(ctx context.Context, store, to string, o CopyOptions) error {
-	unlock, err := holdStore(store)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return copyStore(ctx, store, to, o)
-}
-
+// copyStore copies the streams of a store that o names into the directory to,
+// and the marks beside them. The caller holds the store; nothing in it changes.
 func copyStore(ctx context.Context, store, to string, o CopyOptions) error {
 	streams, err := os.ReadDir(filepath.Join(store, accountDir))
 	if err != nil {

@@ -14,5 +14,5 @@
 //	/wind/<cluster>/shards/<id>/high      the last sequence that an owner knew of
 //	/wind/<cluster>/shards/<id>/attempt   the last start, and how many began with the same tick
 //	/wind/<cluster>/shards/<id>/halted    why nobody may claim it
-//	/wind/<cluster>/shards/<id>/accepted  what an operator gave up with `wind shard accept-loss`
+//	/wind/<cluster>/shards/<id>/accepted  what an operator gave up (Shard.AcceptLoss)
 package etcd

@@ -331,7 +331,7 @@ func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (bool, error) {
 	return s.removeAt(ctx, s.prefix+"owner", got.Kvs[0].ModRevision)
 }
 
-// AcceptLoss is what `wind shard accept-loss` does: the history above last is given up, whatever
+// AcceptLoss is the decision of an operator, for which there is no verb yet: the history above last is given up, whatever
 // knows of it, and the shard may be claimed again.
 func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) error {
 	st, err := s.Read(ctx)
