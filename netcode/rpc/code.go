@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Code says how a request ended. The numbers are gRPC's, so that other languages have names for them.
+type Code uint32
+
+// The codes in use. 0 is success.
+const (
+	OK                 Code = 0
+	Canceled           Code = 1
+	Unknown            Code = 2
+	InvalidArgument    Code = 3
+	DeadlineExceeded   Code = 4
+	NotFound           Code = 5
+	AlreadyExists      Code = 6
+	PermissionDenied   Code = 7
+	ResourceExhausted  Code = 8
+	FailedPrecondition Code = 9
+	Aborted            Code = 10
+	Unimplemented      Code = 12
+	Internal           Code = 13
+	Unavailable        Code = 14
+	Unauthenticated    Code = 16
+)
+
+var codeNames = map[Code]string{
+	OK: "ok", Canceled: "canceled", Unknown: "unknown", InvalidArgument: "invalid argument", DeadlineExceeded: "deadline exceeded",
+	NotFound: "not found", AlreadyExists: "already exists", PermissionDenied: "permission denied", ResourceExhausted: "resource exhausted",
+	FailedPrecondition: "failed precondition", Aborted: "aborted", Unimplemented: "unimplemented", Internal: "internal",
+	Unavailable: "unavailable", Unauthenticated: "unauthenticated",
+}
+
+// String is the code's name in lower case.
+func (c Code) String() string {
+	if s, ok := codeNames[c]; ok {
+		return s
+	}
+	return fmt.Sprintf("code %d", uint32(c))
+}
+
+// Error is how a request failed, as its caller is told.
+type Error struct {
+	Code Code
+	Text string
+	// Maybe: the request may have been executed all the same. Without it nothing of it was.
+	// A handler's own error does not set it: the handler ran, and says what became of it.
+	Maybe bool
+}
+
+func (e *Error) Error() string {
+	if e.Maybe {
+		return fmt.Sprintf("%s: %s (it may have been executed)", e.Code, e.Text)
+	}
+	return fmt.Sprintf("%s: %s", e.Code, e.Text)
+}
+
+// Errorf makes an error for a handler to return.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// ErrorOf is err as a caller is told of it: an *Error as it is, a context's end by its code, anything else as
+// Internal without its words, which are the service's own business.
+func ErrorOf(err error) *Error {
+	var e *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, context.DeadlineExceeded):
+		return Errorf(DeadlineExceeded, "the request took too long")
+	case errors.Is(err, context.Canceled):
+		return Errorf(Canceled, "the request was canceled")
+	}
+	return Errorf(Internal, "internal error")
+}
