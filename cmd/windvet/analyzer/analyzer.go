@@ -23,7 +23,7 @@ and functions of package math that differ by CPU. A line is excused by //windvet
 	FactTypes: []analysis.Fact{new(impure), new(mutable)},
 }
 
-var trusted = "github.com/mlange-42/arche"
+var trusted = "github.com/mlange-42/arche,go.starlark.net/starlark,go.starlark.net/syntax,go.starlark.net/resolve"
 
 func init() {
 	Analyzer.Flags.StringVar(&trusted, "trust", trusted, "comma-separated import paths, their subpackages included, whose functions are taken to be deterministic")

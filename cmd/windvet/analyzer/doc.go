@@ -11,7 +11,7 @@
 //   - all functions of a package, or the one function, with the comment //wind:simulation.
 //
 // Test files are left alone. The standard library is judged by name. github.com/mlange-42/arche, whose order ecs does not
-// rely on, is trusted, as is whatever -trust adds.
+// rely on, is trusted, and so is the Starlark interpreter, whose maps keep the order of insertion, as is whatever -trust adds.
 //
 // # The rules
 //

@@ -1,0 +1,58 @@
+package ecs
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Nearest is the one of names that a misspelled name most likely meant, or "" when none is near: at most a third of
+// its letters differ, cases and underscores aside. Of several the first in the list.
+func Nearest(name string, names []string) string {
+	const longest = 128
+	x := plainName(name)
+	if len(x) > longest {
+		return ""
+	}
+	best, least := "", max(len(x)/3, 1)+1
+	for _, n := range names {
+		y := plainName(n)
+		if len(y) > longest || n == name {
+			continue
+		}
+		if d := distance(x, y); d < least {
+			best, least = n, d
+		}
+	}
+	return best
+}
+
+// meant is the end of an error about an unknown name.
+func meant(name string, names []string) string {
+	if n := Nearest(name, names); n != "" {
+		return fmt.Sprintf(" (did you mean %s?)", n)
+	}
+	return ""
+}
+
+func plainName(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+
+// distance is how many bytes have to be changed, added or removed to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := corner
+			if a[i] != b[j] {
+				change++
+			}
+			corner = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,57 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+
+	"go.starlark.net/starlark"
+)
+
+// Call calls fn and lets it take budget steps at most, 0 for no bound. It returns an *Error when fn fails: its Unwrap
+// is the error of the builtin that failed. A panic of a builtin is an error as well. The thread belongs to the call
+// until it returns, and must not be used again after an error.
+func Call(thread *starlark.Thread, fn starlark.Callable, budget uint64, args ...starlark.Value) (v starlark.Value, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			v, err = nil, fmt.Errorf("script: %s panics: %v", fn.Name(), r)
+		}
+	}()
+	spent := new(bool)
+	if budget > 0 {
+		spent = limit(thread, thread.ExecutionSteps()+budget)
+	}
+	v, err = starlark.Call(thread, fn, args, nil)
+	if err == nil {
+		return v, nil
+	}
+	e := evalErrorOf(err)
+	if *spent {
+		if e.In != fn.Name() {
+			e.Text = fmt.Sprintf("(in %s) used more than %d steps", e.In, budget)
+		} else {
+			e.Text = fmt.Sprintf("used more than %d steps", budget)
+		}
+		e.In, e.Budget = fn.Name(), true
+	}
+	return nil, e
+}
+
+// limit ends what runs in thread when it has taken steps steps in its life, and notes in spent that it did.
+func limit(thread *starlark.Thread, steps uint64) (spent *bool) {
+	spent = new(bool)
+	thread.SetMaxExecutionSteps(steps)
+	thread.OnMaxSteps = func(t *starlark.Thread) {
+		*spent = true
+		t.Cancel("too many steps")
+	}
+	return spent
+}
+
+// evalErrorOf is err as an Error, whatever it is.
+func evalErrorOf(err error) *Error {
+	var thrown *starlark.EvalError
+	if errors.As(err, &thrown) {
+		return evalError(thrown)
+	}
+	return &Error{Text: oneLine(err.Error()), cause: err}
+}

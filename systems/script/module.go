@@ -1,0 +1,125 @@
+package script
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs" //windvet:allow Read runs in the host, before there is a tick
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// The limits of a set.
+const (
+	MaxModules   = 256       // modules
+	MaxSource    = 256 << 10 // bytes of one module
+	MaxName      = 64        // bytes of a module's name
+	maxAllSource = 4 << 20   // bytes of all modules
+	extension    = ".star"
+)
+
+// Module is one source file. Its name is a slash-separated path such as "handlers_client/player.star"; the folder says
+// what its functions are for, and load() in other modules names it by it.
+type Module struct {
+	Name   string
+	Source []byte // UTF-8; nil in Set.Replace: the module goes
+}
+
+// SHA256 is the hash of the source in hex.
+func (m Module) SHA256() string {
+	h := sha256.Sum256(m.Source)
+	return hex.EncodeToString(h[:])
+}
+
+// check refuses a module that no set can hold.
+func (m Module) check() error {
+	if err := checkName(m.Name); err != nil {
+		return err
+	}
+	if len(m.Source) > MaxSource {
+		return fmt.Errorf("script: %s has %d bytes, more than %d", m.Name, len(m.Source), MaxSource)
+	}
+	if !utf8.Valid(m.Source) {
+		return fmt.Errorf("script: %s is not UTF-8", m.Name)
+	}
+	return nil
+}
+
+func checkName(name string) error {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/", r)
+	}
+	odd := strings.IndexFunc(name, func(r rune) bool { return !plain(r) })
+	if len(name) > MaxName || odd >= 0 || !fs.ValidPath(name) || !strings.HasSuffix(name, extension) {
+		return fmt.Errorf("script: module %q: a name is a path of at most %d letters, digits, . _ - and /, and ends in %s", name, MaxName, extension)
+	}
+	return nil
+}
+
+// sorted is a copy of modules by name; two of one name, and more than a set can hold, are an error.
+func sorted(modules []Module) ([]Module, error) {
+	if len(modules) > MaxModules {
+		return nil, fmt.Errorf("script: %d modules, more than %d", len(modules), MaxModules)
+	}
+	s := slices.Clone(modules)
+	slices.SortStableFunc(s, func(a, b Module) int { return strings.Compare(a.Name, b.Name) })
+	total := 0
+	for i, m := range s {
+		if err := m.check(); err != nil {
+			return nil, err
+		}
+		if i > 0 && s[i-1].Name == m.Name {
+			return nil, fmt.Errorf("script: two modules are named %s", m.Name)
+		}
+		total += len(m.Source)
+	}
+	if total > maxAllSource {
+		return nil, fmt.Errorf("script: the modules have %d bytes together, more than %d", total, maxAllSource)
+	}
+	return s, nil
+}
+
+// Read reads every *.star file below fsys, sorted by name. Folders that begin with a dot are left out: an editor's,
+// version control's, and those behind a Kubernetes ConfigMap.
+func Read(fsys fs.FS) ([]Module, error) {
+	modules := []Module{}
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if name != "." && strings.HasPrefix(path.Base(name), ".") {
+				return fs.SkipDir
+			}
+			return nil
+		case !strings.HasSuffix(name, extension) || strings.HasPrefix(path.Base(name), "."):
+			return nil
+		case len(modules) == MaxModules:
+			return fmt.Errorf("%s is one file more than %d", name, MaxModules)
+		}
+		m, err := readModule(fsys, name)
+		modules = append(modules, m)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("script: read: %w", err)
+	}
+	return sorted(modules)
+}
+
+func readModule(fsys fs.FS, name string) (Module, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return Module{}, err
+	}
+	if info.Size() > MaxSource {
+		return Module{}, fmt.Errorf("%s has %d bytes, more than %d", name, info.Size(), MaxSource)
+	}
+	source, err := fs.ReadFile(fsys, name)
+	if source == nil {
+		source = []byte{} // nil would remove it
+	}
+	return Module{Name: name, Source: source}, err
+}

@@ -1,0 +1,204 @@
+package script
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Options is what modules are loaded with.
+type Options struct {
+	Predeclared starlark.StringDict // what they may use beside Starlark's own; frozen by Load
+	Rules       []Rule              // of the functions that the host will call
+	StepBudget  uint64              // of loading all modules together; 0: DefaultLoadBudget
+	Print       func(module, text string)
+}
+
+// DefaultLoadBudget is how many steps loading may take when Options says nothing.
+const DefaultLoadBudget = 1_000_000
+
+// Rule says what functions of a folder must look like whose names begin with a prefix: they take Params, by position,
+// and no two modules of the folder define the same. {"handlers_client/", "Handler_", {"client", "request"}}
+type Rule struct {
+	Folder string // beginning of the module's name, "" for all
+	Prefix string // beginning of the function's name
+	Params []string
+}
+
+// Function is a function at the top level of a module.
+type Function struct {
+	Name   string // as the module calls it
+	Module string
+	Func   *starlark.Function
+}
+
+// Place is where it is defined.
+func (f Function) Place() syntax.Position { return f.Func.Position() }
+
+// Set is modules that have been compiled and run. It never changes, and may be used concurrently.
+type Set struct {
+	modules []Module
+	loaded  map[string]*unit
+	prints  map[string]string // of functions, see symbols
+}
+
+// Modules are the sources, by name; not to be written to.
+func (s *Set) Modules() []Module { return s.modules }
+
+// SHA256 is a hash over the names and sources of all modules, in hex.
+func (s *Set) SHA256() string { return SHA256(s.modules) }
+
+// SHA256 is a hash over names and sources, in hex, whatever their order.
+func SHA256(modules []Module) string {
+	lines := make([]string, len(modules))
+	for i, m := range modules {
+		lines[i] = m.Name + " " + m.SHA256() + "\n"
+	}
+	slices.Sort(lines)
+	h := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return hex.EncodeToString(h[:])
+}
+
+// Functions are the functions of modules whose names begin with folder whose own names begin with prefix, by name, then
+// by module. folder and prefix may be "".
+func (s *Set) Functions(folder, prefix string) []Function {
+	var list []Function
+	for _, m := range s.modules {
+		if !strings.HasPrefix(m.Name, folder) {
+			continue
+		}
+		globals := s.loaded[m.Name].globals
+		for _, name := range globals.Keys() {
+			if f, ok := globals[name].(*starlark.Function); ok && strings.HasPrefix(name, prefix) {
+				list = append(list, Function{name, m.Name, f})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Function) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// check holds the set against a rule.
+func (r Rule) check(s *Set) error {
+	var last Function
+	for _, f := range s.Functions(r.Folder, r.Prefix) {
+		if f.Name == last.Name {
+			return errorAt(f.Place(), "%s is defined at %s already", f.Name, last.Place())
+		}
+		last = f
+		if !r.fits(f.Func) {
+			return errorAt(f.Place(), "%s takes other parameters than the host gives: want def %s(%s)", f.Name, f.Name, strings.Join(r.Params, ", "))
+		}
+	}
+	return nil
+}
+
+// fits reports whether f can be called with the rule's parameters by position.
+func (r Rule) fits(f *starlark.Function) bool {
+	given, least, most := len(r.Params), 0, 0
+	for i := range f.NumParams() {
+		switch {
+		case f.HasVarargs() && i == f.NumParams()-1-bit(f.HasKwargs()), f.HasKwargs() && i == f.NumParams()-1:
+		case i >= f.NumParams()-bit(f.HasVarargs())-bit(f.HasKwargs())-f.NumKwonlyParams():
+			if f.ParamDefault(i) == nil {
+				return false // nobody would give it
+			}
+		default:
+			most++
+			if f.ParamDefault(i) == nil {
+				least++
+			}
+		}
+	}
+	return least <= given && (given <= most || f.HasVarargs())
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Report says what a Replace changes, by functions: "handlers_client/player.star:Handler_Login", sorted.
+type Report struct {
+	Changed []string // its text, comments and layout aside, or something that it uses is another
+	Added   []string
+	Removed []string
+}
+
+// Empty reports whether no function changed.
+func (r Report) Empty() bool { return len(r.Changed)+len(r.Added)+len(r.Removed) == 0 }
+
+// String is the report in one line.
+func (r Report) String() string {
+	var parts []string
+	for _, p := range []struct {
+		what string
+		of   []string
+	}{{"changed", r.Changed}, {"added", r.Added}, {"removed", r.Removed}} {
+		if len(p.of) > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", p.what, strings.Join(p.of, ", ")))
+		}
+	}
+	if parts == nil {
+		return "nothing changed"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Replace makes a new set with the given modules in place of those of the same names, or beside the others; a module
+// whose Source is nil goes. s stays as it is, and is what to go back to.
+func (s *Set) Replace(modules []Module, o Options) (*Set, Report, error) {
+	merged := slices.Clone(s.modules)
+	for _, m := range modules {
+		i := slices.IndexFunc(merged, func(x Module) bool { return x.Name == m.Name })
+		switch {
+		case m.Source == nil && i < 0:
+			return nil, Report{}, fmt.Errorf("script: module %s is to go but is not there", m.Name)
+		case m.Source == nil:
+			merged = slices.Delete(merged, i, i+1)
+		case i < 0:
+			merged = append(merged, m)
+		default:
+			merged[i] = m
+		}
+	}
+	next, err := Load(merged, o)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	return next, s.compare(next), nil
+}
+
+// compare says how next differs from s.
+func (s *Set) compare(next *Set) (r Report) {
+	for _, name := range sortedKeys(next.prints) {
+		switch was, ok := s.prints[name]; {
+		case !ok:
+			r.Added = append(r.Added, name)
+		case was != next.prints[name]:
+			r.Changed = append(r.Changed, name)
+		}
+	}
+	for _, name := range sortedKeys(s.prints) {
+		if _, ok := next.prints[name]; !ok {
+			r.Removed = append(r.Removed, name)
+		}
+	}
+	return r
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m { //windvet:allow sorted below
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
