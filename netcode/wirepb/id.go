@@ -24,11 +24,29 @@ const (
 	IDPong      = 2012
 	IDControl   = 2013
 	IDWait      = 2014
+
+	IDFault          = 2101
+	IDOpen           = 2102
+	IDOpened         = 2103
+	IDTicketRequest  = 2104
+	IDTicketResponse = 2105
+	IDReplaced       = 2106
 )
 
-// Reserved tells whether id belongs to ferris1/wind's own messages, which no
-// message of this package may take.
-func Reserved(id uint32) bool { return id == 101 || id >= 1001 && id <= 1014 }
+// IDHeartbeat is ferris1/wind's HeartbeatRequest, which keeps an RPC connection
+// alive. Its message is a game's.
+const IDHeartbeat = 101
+
+// IDCall is the bit of a frame id that makes it a call: its payload begins with
+// the call's number.
+const IDCall = 1 << 31
+
+// Reserved tells whether no message of a game may take id: those of this
+// package, those that a call's bit would reach, and 0.
+func Reserved(id uint32) bool { return id == 0 || id >= 2001 && id <= 2199 || id&IDCall != 0 }
+
+// ShardID tells whether id is of the simulation's range, else it is RPC's.
+func ShardID(id uint32) bool { return id >= 2001 && id <= 2099 }
 
 // IDOf is the frame id of m, and 0 for a message that has none.
 func IDOf(m proto.Message) uint32 { return idOf(m.ProtoReflect().Descriptor()) }
@@ -81,6 +99,18 @@ func New(id uint32) (proto.Message, error) {
 		return new(Control), nil
 	case IDWait:
 		return new(Wait), nil
+	case IDFault:
+		return new(Fault), nil
+	case IDOpen:
+		return new(Open), nil
+	case IDOpened:
+		return new(Opened), nil
+	case IDTicketRequest:
+		return new(TicketRequest), nil
+	case IDTicketResponse:
+		return new(TicketResponse), nil
+	case IDReplaced:
+		return new(Replaced), nil
 	}
 	return nil, fmt.Errorf("wirepb: no message has id %d", id)
 }

@@ -64,11 +64,14 @@ func TestNothingIsEverRenumbered(t *testing.T) {
 	}
 }
 
-func TestEveryMessageHasItsOwnUnreservedID(t *testing.T) {
+func TestEveryMessageHasItsOwnIDOfItsRange(t *testing.T) {
 	seen := map[uint32]string{}
 	for name, id := range IDs() {
-		if Reserved(id) {
-			t.Errorf("%s takes %d, which is reserved for ferris1/wind", name, id)
+		if !Reserved(id) {
+			t.Errorf("%s takes %d, which is for games", name, id)
+		}
+		if ShardID(id) != (id < 2100) {
+			t.Errorf("ShardID(%d) = %v", id, ShardID(id))
 		}
 		if other := seen[id]; other != "" {
 			t.Errorf("%s and %s share %d", name, other, id)
@@ -83,16 +86,19 @@ func TestEveryMessageHasItsOwnUnreservedID(t *testing.T) {
 			t.Errorf("New(%d) is %s with id %d, want %s", id, got, IDOf(m), name)
 		}
 	}
-	if len(seen) != IDWait-IDHello+1 {
-		t.Errorf("%d messages have an id, the constants name %d", len(seen), IDWait-IDHello+1)
+	if want := IDWait - IDHello + 1 + IDReplaced - IDFault + 1; len(seen) != want {
+		t.Errorf("%d messages have an id, the constants name %d", len(seen), want)
 	}
-	if _, err := New(101); err == nil {
+	if _, err := New(IDHeartbeat); err == nil {
 		t.Error("New(101) made a message for a reserved id")
 	}
 }
 
-func TestReservedIDs(t *testing.T) {
-	for id, want := range map[uint32]bool{100: false, 101: true, 102: false, 1000: false, 1001: true, 1014: true, 1015: false, 2001: false} {
+func TestGamesMayTakeAllOtherIDs(t *testing.T) {
+	for id, want := range map[uint32]bool{
+		0: true, 1: false, 101: false, 1001: false, 1014: false, 2000: false, 2001: true, 2099: true, 2100: true, 2199: true, 2200: false,
+		1<<31 - 1: false, 1 << 31: true, 1<<31 | 1001: true,
+	} {
 		if Reserved(id) != want {
 			t.Errorf("Reserved(%d) = %v", id, !want)
 		}
