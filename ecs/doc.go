@@ -17,6 +17,7 @@
 //	ending one                       Tick.Despawn, Tick.Alive
 //	one entity's component           *Comp[T]: Get, Has, Set, Remove
 //	a singleton                      *Res[T]: Get
+//	any of them by its number        *Access, for hosts of scripts
 //	telling other systems, clients   Event, *Events[E]: Emit, All
 //	telling other shards, services   Outgoing, *Outbox[M]: Send
 //	who plays                        *Sessions; Join, Leave; Tick.Control
@@ -44,7 +45,7 @@
 //	save                       World.AppendSnapshot
 //	compare                    World.Checksum, World.Recompute
 //	look inside                World.Tables, Table.Column, World.Locate, Get, ResourceOf, World.EachSession
-//	describe its types         World.Schema, SchemaOf, Type.Format
+//	describe its types         World.Schema, SchemaOf, Type.Format, Type.Find, Type.PackJSON
 //
 // Frames, deltas and snapshots are specified byte by byte in FORMAT.md. Bytes from outside never cause a panic:
 // Apply, Restore, DecodeFrame and Validate answer with an error.

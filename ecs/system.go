@@ -17,7 +17,7 @@ type call struct {
 type param interface{ bind(w *World) }
 
 // System appends fn to the schedule: a func(*Tick, params…) without results, whose parameters are of the
-// types *Query[V], *Spawner[B], *Comp[T], *Res[T], *Events[E], *Outbox[M] and *Sessions. The order of the
+// types *Query[V], *Spawner[B], *Comp[T], *Res[T], *Events[E], *Outbox[M], *Sessions and *Access. The order of the
 // calls is the order in which systems run. The name keys the system's random numbers. Only inside Setup.
 func System(w *World, name string, fn any) {
 	if w.sealed {
@@ -64,7 +64,7 @@ func (w *World) link(c *call) {
 			p, _ = reflect.New(in.Elem()).Interface().(param)
 		}
 		if p == nil {
-			refuse("ecs: %q: parameter %d is a %s, want a *Query, *Spawner, *Comp, *Res, *Events, *Outbox or *Sessions", c.name, i+1, in)
+			refuse("ecs: %q: parameter %d is a %s, want a *Query, *Spawner, *Comp, *Res, *Events, *Outbox, *Sessions or *Access", c.name, i+1, in)
 		}
 		p.bind(w)
 		c.args = append(c.args, reflect.ValueOf(p))

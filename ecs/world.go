@@ -60,6 +60,8 @@ type World struct {
 	out                          Output
 	addRemove                    [1]arche.ID
 	recording                    recording
+	attached                     map[reflect.Type]any // see Attach
+	combined                     map[mask]*bundle     // of Access.Spawn
 }
 
 // mask is a set of components by their ids.

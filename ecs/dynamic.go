@@ -1,0 +1,200 @@
+package ecs
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"unsafe"
+)
+
+// Access reaches components, resources and events by their numbers in the schema, for hosts of scripts, which know
+// types by name only. It is a parameter of systems and handlers like any other, and keeps the same rules: what it adds
+// and removes waits until the system returns, and the memory that it shows holds until then.
+//
+// Values are in memory layout, Field.Offset leads into them. Who writes keeps bools 0 or 1 and texts as their
+// constructors make them. A number that is not in the schema is a defect of the caller, and panics.
+type Access struct{ w *World }
+
+func (a *Access) bind(w *World) { a.w = w }
+
+// Schema describes the types; not to be written to.
+func (a *Access) Schema() *Schema { return &a.w.schema }
+
+// Tables appends the tables whose entities have all components of with and none of without, in the order of their
+// creation.
+func (a *Access) Tables(dst []*Table, with, without []int) []*Table {
+	need, not := a.mask(with), a.mask(without)
+	for _, t := range a.w.tables {
+		if t.mask.covers(need) && !t.mask.meets(not) {
+			dst = append(dst, t)
+		}
+	}
+	return dst
+}
+
+func (a *Access) mask(components []int) (m mask) {
+	for _, c := range components {
+		m.set(a.w.components[c].id)
+	}
+	return m
+}
+
+// Write is t.Column to write to: change detection will look at it.
+func (a *Access) Write(t *Table, component int) (c Column, ok bool) {
+	if c, ok = t.Column(component); ok {
+		t.columns[t.columnOf[component]].touched = true
+	}
+	return c, ok
+}
+
+// Locate finds the row of e; ok is false when e does not live or is not yet stored.
+func (a *Access) Locate(e Entity) (t *Table, row int, ok bool) { return a.w.Locate(e) }
+
+// Resource is the memory of a resource, to read and to write.
+func (a *Access) Resource(resource int) []byte {
+	r := a.w.resources[resource]
+	return bytesAt(r.live, r.form.Size)
+}
+
+// ErrTables is Access's word that scripts have made too many different sets of components.
+var ErrTables = errors.New("too many different sets of components")
+
+// maxCombined is how many tables there may be for Access to make another one.
+const maxCombined = maxTables / 4
+
+// Spawn makes an entity of the given components, each once, as Spawner.New does. values are copied.
+func (a *Access) Spawn(components []int, values [][]byte) (Entity, error) {
+	w := a.w
+	b, err := w.combine(a.mask(components))
+	if err != nil {
+		return Entity{}, err
+	}
+	if len(b.parts) != len(components) || len(values) != len(components) {
+		panic(fmt.Sprintf("ecs: Access.Spawn of %d components, %d of them different, with %d values", len(components), len(b.parts), len(values)))
+	}
+	for i, c := range components {
+		w.components[c].mustFit(values[i])
+	}
+	e, fresh := w.pool.get()
+	from := len(w.queued)
+	w.queue = append(w.queue, op{kind: opSpawn, fresh: fresh, entity: e, arg: int32(b.index), values: from})
+	for range b.bytes() {
+		w.queued = append(w.queued, 0)
+	}
+	for i, c := range components {
+		copy(w.queued[from+b.offset(w.components[c]):], values[i])
+	}
+	return e, nil
+}
+
+// combine is the bundle of a set of components. Its table is made at once, so that there is one bundle for a table.
+func (w *World) combine(m mask) (*bundle, error) {
+	if b := w.combined[m]; b != nil {
+		return b, nil
+	}
+	if w.tableOf[m] == nil && len(w.tables) >= maxCombined {
+		return nil, ErrTables
+	}
+	b := &bundle{index: len(w.bundles), mask: m}
+	offset := 0
+	for _, c := range w.components {
+		if m.has(c.id) {
+			b.parts = append(b.parts, bundlePart{c: c, offset: offset, size: c.Size})
+			offset += c.Size
+		}
+	}
+	b.settle(w)
+	if w.combined == nil {
+		w.combined = map[mask]*bundle{}
+	}
+	w.bundles, w.combined[m] = append(w.bundles, b), b
+	return b, nil
+}
+
+func (b *bundle) bytes() (n int) {
+	for _, p := range b.parts {
+		n += p.size
+	}
+	return n
+}
+
+func (b *bundle) offset(c *component) int {
+	for _, p := range b.parts {
+		if p.c == c {
+			return p.offset
+		}
+	}
+	panic("ecs: a bundle without its component")
+}
+
+// mustFit panics when value is not one of the component.
+func (f *form) mustFit(value []byte) {
+	if len(value) != f.Size {
+		panic(fmt.Sprintf("ecs: %s: a value of %d bytes, want %d", f.Name, len(value), f.Size))
+	}
+}
+
+// Set gives e the component with this value when the system returns, as Comp.Set does.
+func (a *Access) Set(e Entity, component int, value []byte) error {
+	w, c := a.w, a.w.components[component]
+	c.mustFit(value)
+	if err := a.room(); err != nil {
+		return err
+	}
+	if w.pool.alive(e) {
+		w.queue = append(w.queue, op{kind: opAdd, entity: e, arg: int32(c.id), values: len(w.queued)})
+		w.queued = append(w.queued, value...)
+	}
+	return nil
+}
+
+// Remove takes the component from e when the system returns, as Comp.Remove does.
+func (a *Access) Remove(e Entity, component int) error {
+	w, c := a.w, a.w.components[component]
+	if err := a.room(); err != nil {
+		return err
+	}
+	if w.pool.alive(e) {
+		w.queue = append(w.queue, op{kind: opRemove, entity: e, arg: int32(c.id)})
+	}
+	return nil
+}
+
+// room says whether another table may come. What is queued may still make some more than maxCombined.
+func (a *Access) room() error {
+	if len(a.w.tables) >= maxCombined {
+		return ErrTables
+	}
+	return nil
+}
+
+// Emit appends an event, as Events.Emit does. value is copied.
+func (a *Access) Emit(event int, value []byte) {
+	s := a.w.events[event]
+	s.f.mustFit(value)
+	from := len(s.values)
+	s.values = append(s.values, value...)
+	if s.count++; s.f.Size > 0 {
+		s.f.canonical(unsafe.Pointer(&s.values[from]))
+	}
+}
+
+// Attach keeps v with the world, for those who know its type: not state of the world, but what a package has set up for
+// it, such as a compiled form of state. Only inside Setup, once for each type.
+func Attach[T any](w *World, v T) {
+	t := reflect.TypeFor[T]()
+	if w.sealed {
+		refuse("ecs: a %s is attached after Setup", t)
+	}
+	w.claim("attachment", t.String())
+	if w.attached == nil {
+		w.attached = map[reflect.Type]any{}
+	}
+	w.attached[t] = v
+}
+
+// Attached is what Attach has kept; ok is false when there is nothing of this type.
+func Attached[T any](w *World) (v T, ok bool) {
+	v, ok = w.attached[reflect.TypeFor[T]()].(T)
+	return v, ok
+}
