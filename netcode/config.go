@@ -40,6 +40,24 @@ type Config struct {
 	// tick. 64.
 	MaxCommands int
 
+	// Gateway takes the connections that speak RPC; nil refuses them. It may be
+	// set later, with SetGateway.
+	Gateway Gateway
+	// GatewayFramesPerSecond and GatewayBytesPerSecond are the limits of a
+	// connection that speaks RPC; negative is no limit. 2,000 frames and 256 KiB.
+	GatewayFramesPerSecond, GatewayBytesPerSecond int
+
+	// Origins are hosts, as patterns of path.Match, whose pages may open a
+	// WebSocket, besides the host that is connected to.
+	Origins []string
+
+	// TicketKey is the cluster's key of connect tickets, 16 bytes or more: a
+	// session whose Hello shows a ticket is its player's. Without a key a Hello
+	// with a ticket is refused.
+	TicketKey []byte
+	// RequireTicket refuses new sessions without a ticket.
+	RequireTicket bool
+
 	// Replication says how updates are encoded.
 	Replication replication.Config
 	// Logger gets what an operator should see. slog.Default().
@@ -85,6 +103,8 @@ func (c Config) withDefaults() Config {
 	number(&c.FramesPerSecond, 1000)
 	number(&c.BytesPerSecond, 64<<10)
 	number(&c.MaxCommands, 64)
+	number(&c.GatewayFramesPerSecond, 2000)
+	number(&c.GatewayBytesPerSecond, 256<<10)
 	duration(&c.HandshakeTimeout, 5*time.Second)
 	duration(&c.IdleTimeout, 30*time.Second)
 	duration(&c.ResumeGrace, 30*time.Second)

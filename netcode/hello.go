@@ -27,12 +27,15 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	if l.proven = true; l.came == cameUnproven {
 		h.letIn(l)
 	}
+	trouble := h.identify(m)
 	switch {
 	case m.Protocol != Protocol:
 		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not spoken here, %d is", m.Protocol, Protocol))
 	case h.cfg.Shard != "" && m.Shard != "" && m.Shard != h.cfg.Shard:
 		h.close(l, wirepb.Reason_REASON_WRONG_SHARD, fmt.Sprintf("this node serves shard %q", h.cfg.Shard))
-	case len(m.Identity) > maxIdentity || m.Identity == "":
+	case trouble != "":
+		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
+	case len(m.Identity) > maxIdentity || m.Identity == "" && m.Resume == nil:
 		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity has 1 to %d bytes", maxIdentity))
 	case !h.owned:
 		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard now")
@@ -40,6 +43,27 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 		l.state, l.hello = linkJoining, m
 		h.joining = append(h.joining, l)
 	}
+}
+
+// identify makes the player of m's ticket its identity. What it returns is why
+// the ticket is refused. A resumed session needs none: its token is the proof.
+func (h *hub) identify(m *wirepb.Hello) (trouble string) {
+	switch {
+	case m.Resume != nil:
+		return ""
+	case len(m.Ticket) > 0:
+		t, err := OpenTicket(h.cfg.TicketKey, m.Ticket, h.now)
+		if err != nil {
+			return err.Error()
+		}
+		if h.cfg.Shard != "" && t.Shard != h.cfg.Shard {
+			return fmt.Sprintf("the connect ticket opens shard %q, not %q", t.Shard, h.cfg.Shard)
+		}
+		m.Identity = t.Identity
+	case h.cfg.RequireTicket:
+		return "a connect ticket is needed: ask a gateway for one"
+	}
+	return ""
 }
 
 // joinsPerTick bounds how many connections one tick lets in.

@@ -20,9 +20,10 @@ import (
 // messages through receive, ticks through own, latch, release and disown;
 // answers collect in the links. Its owner serialises all calls.
 type hub struct {
-	cfg   Config
-	log   *slog.Logger
-	baker *baker
+	cfg     Config
+	log     *slog.Logger
+	baker   *baker
+	gateway Gateway // nil: nobody takes RPC
 
 	owned      bool
 	epoch      uint64
@@ -50,7 +51,7 @@ type hub struct {
 
 func newHub(cfg Config) *hub {
 	return &hub{
-		cfg: cfg, log: cfg.Logger, baker: newBaker(),
+		cfg: cfg, log: cfg.Logger, baker: newBaker(), gateway: cfg.Gateway,
 		links: map[*link]struct{}{}, sessions: map[uint64]*session{},
 		stats: Stats{RefusedBy: map[string]uint64{}},
 	}
@@ -84,7 +85,7 @@ func (h *hub) close(l *link, reason wirepb.Reason, text string) {
 	if l.state == linkClosed {
 		return
 	}
-	if l.state != linkPlaying && reason != wirepb.Reason_REASON_LEFT {
+	if l.state != linkPlaying && l.state != linkServing && reason != wirepb.Reason_REASON_LEFT {
 		h.refused(reason)
 	}
 	l.out = frame.AppendMessage(l.out, wirepb.IDBye, &wirepb.Bye{Reason: reason, Text: text})
@@ -111,6 +112,9 @@ func (h *hub) detach(l *link) {
 	if s := l.session; s != nil && s.link == l {
 		h.dropStream(s)
 		s.park(h.now)
+	}
+	if l.conn != nil {
+		l.conn.over.Store(true)
 	}
 	l.state, l.session = linkClosed, nil
 	l.wake()
@@ -281,7 +285,7 @@ func (h *hub) ack(s *session, body []byte) {
 func (h *hub) expire() {
 	for l := range h.links {
 		switch {
-		case l.state != linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
+		case l.state < linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
 			h.close(l, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no session within "+h.cfg.HandshakeTimeout.String())
 		case h.now.Sub(l.seen) > h.cfg.IdleTimeout:
 			h.close(l, wirepb.Reason_REASON_IDLE, "nothing came for "+h.cfg.IdleTimeout.String())

@@ -19,6 +19,7 @@ const (
 	linkOpening linkState = iota // nothing but Hello is taken
 	linkJoining                  // Hello taken, the world has not answered yet
 	linkPlaying                  // Welcome sent
+	linkServing                  // RPC: the gateway has it
 	linkClosed                   // Bye sent or transport gone; nothing is taken
 )
 
@@ -49,6 +50,9 @@ type link struct {
 	udp       *net.UDPAddr // where to; nil on TCP
 	welcomed  time.Time
 	loose     bucket // of messages on the datagram lane
+	conn      *Conn  // set in state serving, for good
+	single    bool   // each frame is a write of its own
+	text      bool   // a WebSocket whose client sends text messages
 
 	out     []byte // frames to be sent in order; the transport takes them
 	waiting int    // bytes that the transport has taken and not got rid of
@@ -92,6 +96,13 @@ func (l *link) backlog() int { return len(l.out) + l.waiting }
 type limiter struct {
 	reader        *frame.Reader
 	frames, bytes bucket
+	stream        Stream // not nil: the connection speaks RPC
+}
+
+// serve gives the limits of an RPC connection.
+func (m *limiter) serve(c *Config, now time.Time, stream Stream) {
+	m.frames, m.bytes = newBucket(c.GatewayFramesPerSecond, now), newBucket(c.GatewayBytesPerSecond, now)
+	m.stream = stream
 }
 
 func newLimiter(c *Config, now time.Time) limiter {

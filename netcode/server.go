@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
@@ -25,6 +26,8 @@ type Server struct {
 	tcp   net.Listener
 	group sync.WaitGroup
 	stop  chan struct{}
+
+	takesRPC atomic.Bool // the hub has a gateway
 
 	mu     sync.Mutex // guards the hub and what says so
 	hub    *hub
@@ -56,11 +59,15 @@ func Listen(c Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	if n := len(c.TicketKey); n > 0 && n < MinTicketKey || n == 0 && c.RequireTicket {
+		return nil, fmt.Errorf("netcode: a ticket key of %d bytes, at least %d are needed", n, MinTicketKey)
+	}
 	if c.Replication.PacketBytes > maxUpdateBody {
 		return nil, fmt.Errorf("netcode: replication packets of %d bytes do not fit into a datagram, %d do", c.Replication.PacketBytes, maxUpdateBody)
 	}
 	c = c.withDefaults()
 	s := &Server{cfg: c, clock: time.Now, stop: make(chan struct{}), hub: newHub(c)}
+	s.takesRPC.Store(c.Gateway != nil)
 	if c.UDP != "" {
 		socket, err := udp.Listen(c.UDP)
 		if err != nil {
@@ -179,14 +186,19 @@ func (s *Server) expire() {
 	}
 }
 
-// frames hands the complete frames of a stream to the hub; false means that
-// the connection is closed.
+// frames hands the complete frames of a stream to the hub, or to the gateway;
+// false means that the connection is closed.
 func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
 	for {
+		if limits.stream != nil {
+			return s.rpcFrames(l, limits, now)
+		}
 		id, payload, ok, err := limits.reader.Next()
 		if err == nil && !ok {
 			return true
 		}
+		var c *Conn
+		var g Gateway
 		s.lock()
 		switch {
 		case err != nil:
@@ -194,12 +206,16 @@ func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
 		case !limits.frames.take(1, now):
 			s.hub.close(l, wirepb.Reason_REASON_TOO_MUCH, "too many frames per second")
 		default:
-			s.hub.receive(l, id, payload)
+			c, g = s.enter(l, id, payload)
 		}
 		open := l.state != linkClosed
 		s.mu.Unlock()
 		if !open {
 			return false
+		}
+		if c != nil {
+			limits.serve(&s.cfg, now, g.Opened(c))
+			s.rpcFrame(l, limits.stream, id, payload)
 		}
 	}
 }

@@ -21,6 +21,9 @@ type Stats struct {
 	RefusedBy       map[string]uint64 // the same by reason
 	AheadOfLog      uint64            // clients with a session's token that saw a tick the log does not have (I10)
 
+	Gateway       int    // connections that speak RPC, now
+	GatewayOpened uint64 // the same, so far
+
 	BytesIn, BytesOut uint64  // UDP payload or TCP stream of all connections
 	ClientSeconds     float64 // sum over connections of the time with a session
 
@@ -53,9 +56,12 @@ func (h *hub) snapshot() Stats {
 		s.RefusedBy[k] = v
 	}
 	for l := range h.links {
-		if l.state == linkPlaying {
+		switch l.state {
+		case linkPlaying:
 			s.Clients++
 			s.ClientSeconds += h.now.Sub(l.welcomed).Seconds()
+		case linkServing:
+			s.Gateway++
 		}
 	}
 	return s

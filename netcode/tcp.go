@@ -1,10 +1,13 @@
 package netcode
 
 import (
+	"encoding/binary"
+	"io"
 	"net"
 	"net/netip"
 	"time"
 
+	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -14,13 +17,21 @@ const (
 	tcpReadBytes    = 16 << 10
 )
 
-// tcpConn is one TCP connection: a goroutine that reads and one that writes.
+// tcpConn is one TCP connection, or one WebSocket: a goroutine that reads and
+// one that writes.
 type tcpConn struct {
 	server *Server
-	conn   net.Conn
+	conn   streamConn
 	link   *link
 	limits limiter
 	news   chan struct{} // the link has something to send, or is closed
+}
+
+// streamConn is what a connection needs of its transport.
+type streamConn interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
 }
 
 // accept takes TCP connections until the listener closes.
@@ -35,21 +46,29 @@ func (s *Server) accept(listener net.Listener) {
 			continue
 		}
 		c := &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1)}
-		s.lock()
-		c.limits = newLimiter(&s.cfg, s.hub.now)
-		if !s.closed {
-			addr, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-			c.link = s.hub.open(addr, cameTCP, c.wake)
-		}
-		if c.link != nil {
-			s.group.Go(c.read)
-			s.group.Go(c.write)
-		}
-		s.mu.Unlock()
-		if c.link == nil {
+		addr, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+		if !c.open(addr) {
 			conn.Close()
 		}
 	}
+}
+
+// open takes the connection in and starts its goroutines; false when there is
+// no room for it.
+func (c *tcpConn) open(addr netip.AddrPort) bool {
+	s := c.server
+	s.lock()
+	defer s.mu.Unlock()
+	c.limits = newLimiter(&s.cfg, s.hub.now)
+	if !s.closed {
+		c.link = s.hub.open(addr, cameTCP, c.wake)
+	}
+	if c.link == nil {
+		return false
+	}
+	s.group.Go(c.read)
+	s.group.Go(c.write)
+	return true
 }
 
 // wake tells the writer that there is news. The caller holds the server's
@@ -87,11 +106,15 @@ func (c *tcpConn) read() {
 			c.limits.reader.Feed(buffer[:n])
 			open = s.frames(c.link, &c.limits, now)
 		}
+		if !open {
+			c.limits.ended()
+		}
 		if err != nil {
 			s.lock()
 			s.hub.lost(c.link)
 			s.hub.tally(c.link)
 			s.mu.Unlock()
+			c.limits.ended()
 			return
 		}
 	}
@@ -106,13 +129,13 @@ func (c *tcpConn) write() {
 		s.lock()
 		taken, c.link.out = c.link.out, taken[:0]
 		c.link.waiting = len(taken)
-		ends := c.link.state == linkClosed
+		ends, single := c.link.state == linkClosed, c.link.single
 		if !ends {
 			_ = c.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
 		}
 		s.mu.Unlock()
 		if len(taken) > 0 {
-			n, err := c.conn.Write(taken)
+			n, err := c.send(taken, single)
 			c.link.bytesOut.Add(uint64(n))
 			s.lock()
 			c.link.waiting = 0
@@ -123,11 +146,26 @@ func (c *tcpConn) write() {
 			s.mu.Unlock()
 		}
 		if ends {
-			if half, ok := c.conn.(*net.TCPConn); ok {
+			_ = c.conn.SetReadDeadline(time.Now().Add(lingerFor))
+			if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
 				_ = half.CloseWrite()
 			}
-			_ = c.conn.SetReadDeadline(time.Now().Add(lingerFor))
 			return
 		}
 	}
+}
+
+// send writes frames, if single each by itself.
+func (c *tcpConn) send(frames []byte, single bool) (sent int, err error) {
+	for len(frames) > 0 && err == nil {
+		piece := frames
+		if single {
+			piece = frames[:frame.HeaderSize+int(binary.LittleEndian.Uint32(frames[4:]))]
+		}
+		var n int
+		n, err = c.conn.Write(piece)
+		sent += n
+		frames = frames[len(piece):]
+	}
+	return sent, err
 }

@@ -1,6 +1,7 @@
 package netcode
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -94,7 +95,7 @@ func newUDPLoop(s *Server, socket *udp.Socket) *udpLoop {
 
 // run ends when the loop is closed and what it owed is sent, or the socket dies.
 func (u *udpLoop) run() {
-	defer func() { _ = u.socket.Close() }()
+	defer u.shut()
 	for {
 		if done := u.work(); done {
 			return
@@ -111,6 +112,17 @@ func (u *udpLoop) run() {
 			// side), or it lasts (the network is down): go on, at leisure.
 			time.Sleep(time.Millisecond)
 		}
+	}
+}
+
+// shut closes the socket; what is left of the peers, when the socket died, ends.
+func (u *udpLoop) shut() {
+	_ = u.socket.Close()
+	for _, p := range u.peers {
+		u.server.lock()
+		u.server.hub.lost(p.link)
+		u.server.mu.Unlock()
+		p.limits.ended()
 	}
 }
 
@@ -137,6 +149,9 @@ func (u *udpLoop) work() (done bool) {
 	s.mu.Unlock()
 
 	for _, p := range dirty {
+		if !p.ends.IsZero() {
+			p.limits.ended()
+		}
 		p.lane.Update()
 		u.mark(p)
 	}
@@ -285,8 +300,41 @@ func unmap(a *net.UDPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
+// greets tells whether data is the beginning of a message that may be a
+// conversation's first: Hello, or Open where somebody takes RPC. whole says that
+// the message is complete, with the cookie that it shows.
+func (u *udpLoop) greets(data []byte) (cookie []byte, whole, ok bool) {
+	var first [4]byte
+	copy(first[:], data)
+	rpc := u.server.takesRPC.Load()
+	if len(data) < len(first) {
+		return nil, false, len(data) > 0 && (data[0] == wirepb.IDHello&0xFF || rpc && data[0] == wirepb.IDOpen&0xFF)
+	}
+	id := binary.LittleEndian.Uint32(first[:])
+	if id != wirepb.IDHello && (id != wirepb.IDOpen || !rpc) {
+		return nil, false, false
+	}
+	r := frame.NewReader(frame.MaxFromClient)
+	r.Feed(data)
+	_, payload, whole, err := r.Next()
+	if err != nil {
+		return nil, false, false
+	}
+	if !whole {
+		return nil, false, true
+	}
+	if id == wirepb.IDOpen {
+		var m wirepb.Open
+		_ = proto.Unmarshal(payload, &m) // a malformed one shows no cookie
+		return m.Cookie, true, true
+	}
+	var m wirepb.Hello
+	_ = proto.Unmarshal(payload, &m)
+	return m.Cookie, true, true
+}
+
 // greet makes a peer for the first packet of a conversation, if it is one:
-// nothing is allocated for anything but the beginning of a Hello.
+// nothing is allocated for anything but the beginning of a first message.
 func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *peer {
 	now := u.server.clock()
 	conv, data, ok := lane.Opening(packet)
@@ -298,16 +346,13 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 		}
 		return nil
 	}
-	r := frame.NewReader(frame.MaxFromClient)
-	r.Feed(data)
-	id, payload, whole, err := r.Next()
-	if err != nil || whole && id != wirepb.IDHello || !whole && len(data) > frame.HeaderSize && data[0] != wirepb.IDHello&0xFF {
+	cookie, whole, ok := u.greets(data)
+	if !ok {
 		u.ignored++
 		return nil
 	}
-	var m wirepb.Hello
 	s := u.server
-	proven := whole && proto.Unmarshal(payload, &m) == nil && s.hub.baker.proves(m.Cookie, addr, now)
+	proven := whole && s.hub.baker.proves(cookie, addr, now)
 
 	if !proven && !u.opening.take(1, now) {
 		u.ignored++

@@ -1,0 +1,96 @@
+package netcode
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// Ticket lets a player into a shard: a gateway, which knows who is logged in,
+// seals it, and the node that serves the shard opens it. It says who somebody
+// is. It keeps nothing secret: who reads it on its way can use it as well, until
+// it expires.
+type Ticket struct {
+	Identity string    // who plays, 1 to 64 bytes
+	Shard    string    // which it opens, at most 255 bytes
+	Expires  time.Time // to the millisecond
+	UDP, TCP string    // addresses of the shard's node when it was sealed, at most 255 bytes each; empty: none
+}
+
+// Sizes of tickets and their key, in bytes.
+const (
+	ticketVersion = 1
+	maxTicket     = 1 + 8 + 4*256 + sha256.Size
+	// MinTicketKey is the shortest key that seals or opens a ticket.
+	MinTicketKey = 16
+)
+
+// SealTicket makes the bytes of t:
+// | 1 u8 | expiry u64, ms since 1970 | identity | shard | UDP | TCP | HMAC-SHA256(key, "wind ticket" and all before) |,
+// little endian, a length byte in front of each text.
+func SealTicket(key []byte, t Ticket) ([]byte, error) {
+	if err := validTicket(key, t); err != nil {
+		return nil, fmt.Errorf("netcode: %w", err)
+	}
+	b := binary.LittleEndian.AppendUint64([]byte{ticketVersion}, uint64(t.Expires.UnixMilli()))
+	for _, s := range []string{t.Identity, t.Shard, t.UDP, t.TCP} {
+		b = append(append(b, byte(len(s))), s...)
+	}
+	return append(b, ticketMAC(key, b)...), nil
+}
+
+// OpenTicket checks the bytes of a ticket at the time now. Its error is for the
+// client that showed it.
+func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
+	if len(key) < MinTicketKey {
+		return Ticket{}, errors.New("this node has no key for connect tickets")
+	}
+	if len(sealed) > maxTicket || len(sealed) < 1+8+4+sha256.Size {
+		return Ticket{}, errors.New("the connect ticket is malformed")
+	}
+	b, mac := sealed[:len(sealed)-sha256.Size], sealed[len(sealed)-sha256.Size:]
+	if !hmac.Equal(mac, ticketMAC(key, b)) {
+		return Ticket{}, errors.New("the connect ticket is not of this cluster")
+	}
+	if b[0] != ticketVersion {
+		return Ticket{}, fmt.Errorf("the connect ticket has version %d, not %d", b[0], ticketVersion)
+	}
+	t := Ticket{Expires: time.UnixMilli(int64(binary.LittleEndian.Uint64(b[1:])))}
+	rest := b[9:]
+	for _, s := range []*string{&t.Identity, &t.Shard, &t.UDP, &t.TCP} {
+		if len(rest) == 0 || len(rest) < 1+int(rest[0]) {
+			return Ticket{}, errors.New("the connect ticket is malformed")
+		}
+		*s, rest = string(rest[1:1+int(rest[0])]), rest[1+int(rest[0]):]
+	}
+	if len(rest) != 0 || validTicket(key, t) != nil {
+		return Ticket{}, errors.New("the connect ticket is malformed")
+	}
+	if late := now.Sub(t.Expires); late > 0 {
+		return Ticket{}, fmt.Errorf("the connect ticket expired %v ago: ask the gateway for another", late.Round(time.Millisecond))
+	}
+	return t, nil
+}
+
+func validTicket(key []byte, t Ticket) error {
+	switch {
+	case len(key) < MinTicketKey:
+		return fmt.Errorf("a ticket key of %d bytes, at least %d are needed", len(key), MinTicketKey)
+	case t.Identity == "" || len(t.Identity) > maxIdentity || !utf8.ValidString(t.Identity):
+		return fmt.Errorf("a ticket's identity has 1 to %d bytes of UTF-8, %q has not", maxIdentity, t.Identity)
+	case len(t.Shard) > 255 || len(t.UDP) > 255 || len(t.TCP) > 255:
+		return errors.New("a ticket's shard and addresses have at most 255 bytes each")
+	}
+	return nil
+}
+
+func ticketMAC(key, b []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("wind ticket"))
+	mac.Write(b)
+	return mac.Sum(nil)
+}

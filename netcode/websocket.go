@@ -1,0 +1,208 @@
+package netcode
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// WebSocket takes connections over HTTP, with the server's sessions and limits:
+// binary messages carry the byte stream of TCP, text messages are the gateway's
+// (Stream.Text). A browser's page must come from the host that it connects to,
+// or from one of Config.Origins. Connections outlive the HTTP server; Close ends
+// them.
+func (s *Server) WebSocket() http.Handler {
+	options := &websocket.AcceptOptions{OriginPatterns: s.cfg.Origins, CompressionMode: websocket.CompressionDisabled}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, options)
+		if err != nil {
+			return // Accept has answered
+		}
+		ws.SetReadLimit(-1) // frames and text messages have limits of their own
+		addr, _ := netip.ParseAddrPort(r.RemoteAddr)
+		conn := newWSConn(ws)
+		c := &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1)}
+		conn.onText = func() {
+			s.mu.Lock()
+			c.link.text = true
+			s.mu.Unlock()
+		}
+		if !c.open(addr) {
+			c.conn.Close()
+		}
+	})
+}
+
+// wsConn is a WebSocket as a stream of frames. A text message is a frame with
+// the id textID in it.
+type wsConn struct {
+	ws       *websocket.Conn
+	reading  context.Context
+	stopRead context.CancelFunc
+	message  io.Reader // what is left of a binary message
+	frame    []byte    // what is left of a text message
+	kind     atomic.Int32 // of the first message; 0 before
+	onText   func()       // it is a text message
+	status   websocket.StatusCode // of the end, and why
+	reason   string
+
+	mu       sync.Mutex
+	deadline time.Time   // of a write
+	timer    *time.Timer // not nil: a write is under way
+}
+
+func newWSConn(ws *websocket.Conn) *wsConn {
+	c := &wsConn{ws: ws, status: websocket.StatusNormalClosure}
+	c.reading, c.stopRead = context.WithCancel(context.Background())
+	return c
+}
+
+// isText tells whether the client speaks in text messages, as its first one said.
+func (c *wsConn) isText() bool { return c.kind.Load() == int32(websocket.MessageText) }
+
+var errMixed = errors.New("text and binary messages on one connection")
+
+func (c *wsConn) Read(p []byte) (int, error) {
+	for {
+		if len(c.frame) > 0 {
+			n := copy(p, c.frame)
+			c.frame = c.frame[n:]
+			return n, nil
+		}
+		if c.message == nil {
+			if err := c.next(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		n, err := c.message.Read(p)
+		if errors.Is(err, io.EOF) {
+			c.message, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// next waits for a message.
+func (c *wsConn) next() error {
+	kind, r, err := c.ws.Reader(c.reading)
+	if err != nil {
+		return err
+	}
+	if c.kind.CompareAndSwap(0, int32(kind)) && kind == websocket.MessageText {
+		c.onText()
+	}
+	if c.kind.Load() != int32(kind) {
+		return errMixed
+	}
+	if kind == websocket.MessageBinary {
+		c.message = r
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(r, frame.MaxFromClient+1))
+	if err != nil {
+		return err
+	}
+	c.frame = frame.Append(nil, textID, text) // too long a one is refused by its header
+	return nil
+}
+
+// Write sends whole frames.
+func (c *wsConn) Write(frames []byte) (int, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c.mu.Lock()
+	c.timer = time.AfterFunc(time.Until(c.deadline), cancel)
+	c.mu.Unlock()
+	err := c.write(ctx, frames)
+	c.mu.Lock()
+	c.timer.Stop()
+	c.timer = nil
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return len(frames), nil
+}
+
+func (c *wsConn) write(ctx context.Context, frames []byte) error {
+	if !c.isText() {
+		return c.ws.Write(ctx, websocket.MessageBinary, frames)
+	}
+	for rest := frames; len(rest) > 0; {
+		id, end := binary.LittleEndian.Uint32(rest), frame.HeaderSize+int(binary.LittleEndian.Uint32(rest[4:]))
+		text := rest[frame.HeaderSize:end]
+		if id == wirepb.IDBye {
+			text = c.bye(text)
+		}
+		if err := c.ws.Write(ctx, websocket.MessageText, text); err != nil {
+			return err
+		}
+		rest = rest[end:]
+	}
+	return nil
+}
+
+// bye is a Bye as a text message, which the end of the WebSocket repeats.
+func (c *wsConn) bye(payload []byte) []byte {
+	var m wirepb.Bye
+	_ = proto.Unmarshal(payload, &m) // we made it
+	c.status, c.reason = websocket.StatusPolicyViolation, m.Text
+	switch m.Reason {
+	case wirepb.Reason_REASON_LEFT:
+		c.status = websocket.StatusNormalClosure
+	case wirepb.Reason_REASON_SHUTDOWN:
+		c.status = websocket.StatusGoingAway
+	}
+	b, _ := json.Marshal(map[string]any{"bye": map[string]string{"reason": m.Reason.String(), "text": m.Text}}) // strings alone
+	return b
+}
+
+// CloseWrite says that nothing follows and waits until the client has said the
+// same, or the read deadline has passed.
+func (c *wsConn) CloseWrite() error {
+	const most = 120 // a close frame holds 123 bytes
+	reason := c.reason
+	if len(reason) > most {
+		reason = strings.ToValidUTF8(reason[:most], "")
+	}
+	return c.ws.Close(c.status, reason)
+}
+
+func (c *wsConn) Close() error {
+	c.stopRead()
+	return c.ws.CloseNow()
+}
+
+// SetReadDeadline is for the end of a connection: it is set once.
+func (c *wsConn) SetReadDeadline(t time.Time) error {
+	timer := time.AfterFunc(time.Until(t), c.stopRead)
+	context.AfterFunc(c.reading, func() { timer.Stop() })
+	return nil
+}
+
+func (c *wsConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	if c.timer != nil {
+		c.timer.Reset(time.Until(t))
+	}
+	return nil
+}
