@@ -1,0 +1,488 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+func TestCallCarriesTheEnvelope(t *testing.T) {
+	s := startNATS(t)
+	want := rpc.Request{
+		Message: "PlayerMoveRequest", Format: rpc.JSON, Payload: []byte(`{"x":1}`), Player: "Ανδρέας 😀", Session: "gateway-1/77",
+		From: "gateway/gateway-1", Timeout: 3 * time.Second, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+	}
+	got := make(chan rpc.Request, 1)
+	serve(t, openBus(t, s), "game", "game-1", handlerFunc(func(r *rpc.Request) rpc.Response {
+		got <- *r
+		return rpc.Response{Message: "PlayerMoveResponse", Format: rpc.JSON, Payload: []byte(`{}`), Player: "é"}
+	}))
+	a, err := openBus(t, s).Call(testContext(t), rpc.Address{Type: "game", ID: "game-1"}, want)
+	if err != nil || a.Message != "PlayerMoveResponse" || a.Format != rpc.JSON || string(a.Payload) != "{}" || a.Player != "é" {
+		t.Fatalf("the answer is %+v, %v", a, err)
+	}
+	g := <-got
+	if !bytes.Equal(g.Payload, want.Payload) {
+		t.Fatalf("payload %q", g.Payload)
+	}
+	if g.Timeout > want.Timeout || g.Timeout < want.Timeout/2 { // it is what ctx leaves of it, too
+		t.Fatalf("time-out %v", g.Timeout)
+	}
+	g.Payload, g.Timeout = want.Payload, want.Timeout
+	if fmt.Sprint(g) != fmt.Sprint(want) {
+		t.Fatalf("it got\n%+v, want\n%+v", g, want)
+	}
+}
+
+func TestErrorsTravel(t *testing.T) {
+	s := startNATS(t)
+	serve(t, openBus(t, s), "game", "game-1", handlerFunc(func(r *rpc.Request) rpc.Response {
+		return rpc.Response{Payload: []byte("not sent"), Err: &rpc.Error{Code: rpc.AlreadyExists, Text: "two\r\nlines\x00", Maybe: string(r.Payload) == "maybe"}}
+	}))
+	b := openBus(t, s)
+	for _, maybe := range []bool{false, true} {
+		_, err := call1(t, b, "game-1", map[bool]string{true: "maybe"}[maybe])
+		if e := errorOf(t, err, rpc.AlreadyExists, maybe); e.Text != "two  lines" {
+			t.Fatalf("text %q", e.Text)
+		}
+	}
+}
+
+func TestNobodyThereIsAnAnswerAtOnce(t *testing.T) {
+	b := openBus(t, startNATS(t))
+	start := time.Now()
+	for _, id := range []string{"", "game-9"} {
+		_, err := call1(t, b, id, "")
+		errorOf(t, err, rpc.Unavailable, false)
+	}
+	if took := time.Since(start); took > rpc.DefaultTimeout {
+		t.Fatalf("it took %v", took)
+	}
+	if n := b.Stats().InFlight; n != 0 {
+		t.Fatalf("%d in flight", n)
+	}
+}
+
+func TestAnyIsSharedAndIDIsNot(t *testing.T) {
+	s := startNATS(t)
+	var counts [3]atomic.Int64
+	for i := range counts {
+		serve(t, openBus(t, s), "game", fmt.Sprintf("game-%d", i), handlerFunc(func(r *rpc.Request) rpc.Response {
+			counts[i].Add(1)
+			return rpc.Response{}
+		}))
+	}
+	b := openBus(t, s)
+	const n = 600
+	for range n {
+		if _, err := call1(t, b, "", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := int64(0)
+	for i := range counts {
+		c := counts[i].Swap(0)
+		if sum += c; c < n/3/4 {
+			t.Errorf("instance %d took %d of %d", i, c, n)
+		}
+	}
+	if sum != n {
+		t.Errorf("%d requests were handled %d times", n, sum)
+	}
+	for range 50 {
+		if _, err := call1(t, b, "game-1", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if counts[0].Load() != 0 || counts[1].Load() != 50 || counts[2].Load() != 0 {
+		t.Errorf("requests to game-1 went elsewhere: %d %d %d", counts[0].Load(), counts[1].Load(), counts[2].Load())
+	}
+}
+
+func TestTellReachesOneOrAll(t *testing.T) {
+	s := startNATS(t)
+	var holders [3]holder
+	for i := range holders {
+		serve(t, openBus(t, s), "game", fmt.Sprintf("game-%d", i), &holders[i])
+	}
+	b := openBus(t, s)
+	for _, to := range []rpc.Address{{Type: "game", ID: "game-1"}, {Type: "game", All: true}} {
+		if err := b.Tell(to, rpc.Request{Message: "News"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "1, 2 and 1 messages", func() bool { return holders[0].len() == 1 && holders[1].len() == 2 && holders[2].len() == 1 })
+	for i := range holders {
+		holders[i].release() // nobody waits for it
+	}
+	_, err := b.Call(testContext(t), rpc.Address{Type: "game", All: true}, rpc.Request{Message: "News"})
+	errorOf(t, err, rpc.InvalidArgument, false)
+}
+
+func TestTimeoutAndCancel(t *testing.T) {
+	s := startNATS(t)
+	h := &holder{}
+	serve(t, openBus(t, s), "game", "game-1", h)
+	b := openBus(t, s)
+	_, err := b.Call(testContext(t), rpc.Address{Type: "game"}, rpc.Request{Message: "Ask", Timeout: 50 * time.Millisecond})
+	errorOf(t, err, rpc.DeadlineExceeded, true)
+	ctx, cancel := context.WithCancel(testContext(t))
+	go func() {
+		for h.len() < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err = b.Call(ctx, rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"})
+	errorOf(t, err, rpc.Canceled, true)
+	_, err = b.Call(ctx, rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"})
+	errorOf(t, err, rpc.Canceled, false)
+	h.release() // too late for anybody
+	if _, err := call1(t, b, "game-9", ""); err == nil {
+		t.Fatal("nobody is there")
+	}
+	if n := b.Stats().InFlight; n != 0 {
+		t.Fatalf("%d in flight", n)
+	}
+}
+
+// answers counts what done functions got.
+type answers struct {
+	mu  sync.Mutex
+	all []rpc.Response
+}
+
+func (a *answers) add(r rpc.Response) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = append(a.all, r)
+}
+
+func (a *answers) len() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.all)
+}
+
+func (a *answers) mustBe(t *testing.T, n int, code rpc.Code, maybe bool) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d answers", n), func() bool { return a.len() >= n })
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.all) != n {
+		t.Fatalf("%d answers to %d requests", len(a.all), n)
+	}
+	for _, r := range a.all {
+		if r.Err == nil {
+			t.Fatalf("an answer: %+v", r)
+		}
+		errorOf(t, r.Err, code, maybe)
+	}
+}
+
+func TestFailEndsWhatAnInstanceHas(t *testing.T) {
+	s := startNATS(t)
+	var one, two holder
+	serve(t, openBus(t, s), "game", "game-1", &one)
+	serve(t, openBus(t, s), "game", "game-2", &two)
+	b := openBus(t, s)
+	var ones, twos answers
+	for range 20 {
+		b.Send("game", "game-1", &rpc.Request{Message: "Ask"}, ones.add)
+		b.Send("game", "game-2", &rpc.Request{Message: "Ask"}, twos.add)
+	}
+	eventually(t, "all requests arrive", func() bool { return one.len() == 20 && two.len() == 20 })
+	b.Fail("game", "game-1")
+	ones.mustBe(t, 20, rpc.Unavailable, true)
+	if twos.len() != 0 {
+		t.Fatalf("%d requests to the other failed", twos.len())
+	}
+	one.release() // nobody hears it
+	two.release()
+	eventually(t, "the other answers", func() bool { return twos.len() == 20 })
+	if ones.len() != 20 {
+		t.Fatalf("%d answers to 20 requests", ones.len())
+	}
+}
+
+func TestKilledServiceIsNoticed(t *testing.T) {
+	s := startNATS(t)
+	nc := dial(t, s.ClientURL())
+	h := &holder{}
+	serve(t, busOn(t, nc), "game", "game-1", h)
+	b := openBus(t, s)
+	var got answers
+	for range 50 {
+		b.Send("game", "", &rpc.Request{Message: "Ask", Timeout: 300 * time.Millisecond}, got.add)
+	}
+	eventually(t, "they arrive", func() bool { return h.len() == 50 })
+	nc.Close()
+	got.mustBe(t, 50, rpc.DeadlineExceeded, true)
+	eventually(t, "the server notices", func() bool {
+		_, err := call1(t, b, "game-1", "")
+		e, _ := err.(*rpc.Error)
+		return e != nil && e.Code == rpc.Unavailable && !e.Maybe
+	})
+}
+
+func TestLostConnectionFailsWhatIsInFlight(t *testing.T) {
+	s := startNATS(t)
+	p := newProxy(t, s.Addr().String())
+	h := &holder{}
+	serve(t, openBus(t, s), "game", "game-1", h)
+	b := busOn(t, dial(t, "nats://"+p.addr))
+	var got answers
+	for range 50 {
+		b.Send("game", "game-1", &rpc.Request{Message: "Ask", Timeout: time.Minute}, got.add)
+	}
+	eventually(t, "they arrive", func() bool { return h.len() == 50 })
+	p.cut(true)
+	got.mustBe(t, 50, rpc.Unavailable, true)
+	h.release()
+	eventually(t, "the connection is known to be down", func() bool { return b.nc.Status() != nats.CONNECTED })
+	_, err := call1(t, b, "game-1", "")
+	errorOf(t, err, rpc.Unavailable, false)
+	errorOf(t, b.Tell(rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"}), rpc.Unavailable, false)
+	if h.len() != 0 {
+		t.Fatal("a request came through a cut connection")
+	}
+	p.cut(false)
+	eventually(t, "requests arrive again", func() bool {
+		b.Send("game", "game-1", &rpc.Request{Message: "Again"}, func(rpc.Response) {})
+		return h.len() > 0
+	})
+	for _, r := range h.seen[50:] {
+		if r.Message != "Again" {
+			t.Fatalf("%s was sent late", r.Message)
+		}
+	}
+}
+
+func TestCloseAnswersWhatWaits(t *testing.T) {
+	s := startNATS(t)
+	h := &holder{}
+	serve(t, openBus(t, s), "game", "game-1", h)
+	b := openBus(t, s)
+	var got answers
+	b.Send("game", "game-1", &rpc.Request{Message: "Ask"}, got.add)
+	eventually(t, "it arrives", func() bool { return h.len() == 1 })
+	b.Close()
+	got.mustBe(t, 1, rpc.Unavailable, true)
+	b.Send("game", "game-1", &rpc.Request{Message: "Ask"}, got.add)
+	if got.len() != 2 || got.all[1].Err.Maybe {
+		t.Fatalf("%+v", got.all)
+	}
+	b.Close()
+}
+
+func TestDrainAndCloseLoseNothing(t *testing.T) {
+	s := startNATS(t)
+	var handled atomic.Int64
+	count := handlerFunc(func(r *rpc.Request) rpc.Response {
+		handled.Add(1)
+		return rpc.Response{}
+	})
+	client := openBus(t, s)
+	serve(t, openBus(t, s), "game", "stays", count)
+	stop := make(chan struct{})
+	var sent, bad atomic.Int64
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				sent.Add(1)
+				if _, err := client.Call(context.Background(), rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"}); err != nil {
+					bad.Add(1)
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 10 {
+		var mine atomic.Int64
+		goes, err := openBus(t, s).Serve(ServeConfig{Type: "game", ID: fmt.Sprintf("goes-%d", i), Handler: handlerFunc(func(r *rpc.Request) rpc.Response {
+			mine.Add(1)
+			return count(r)
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it has a share", func() bool { return mine.Load() > 20 })
+		if err := goes.Drain(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		before, others := mine.Load(), handled.Load()
+		eventually(t, "the other goes on", func() bool { return handled.Load() > others+100 })
+		if mine.Load() != before {
+			t.Fatalf("it took %d requests after it was drained", mine.Load()-before)
+		}
+		if _, err := client.Call(testContext(t), rpc.Address{Type: "game", ID: fmt.Sprintf("goes-%d", i)}, rpc.Request{Message: "Ask"}); err != nil {
+			t.Fatalf("a drained instance is not reached by its name: %v", err)
+		}
+		sent.Add(1)
+		if err := goes.Close(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	group.Wait()
+	if sent.Load() != handled.Load() || bad.Load() != 0 {
+		t.Fatalf("%d requests were handled %d times, %d failed", sent.Load(), handled.Load(), bad.Load())
+	}
+}
+
+func TestCloseWaitsForAnswers(t *testing.T) {
+	s := startNATS(t)
+	h := &holder{}
+	served := serve(t, openBus(t, s), "game", "game-1", h)
+	b := openBus(t, s)
+	var got answers
+	for range 10 {
+		b.Send("game", "game-1", &rpc.Request{Message: "Ask"}, got.add)
+	}
+	eventually(t, "they arrive", func() bool { return h.len() == 10 })
+	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	if err := served.Close(ctx); err == nil {
+		t.Fatal("it did not wait")
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- served.Close(testContext(t)) }()
+	h.release()
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "10 answers", func() bool { return got.len() == 10 })
+	for _, r := range got.all {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+}
+
+func TestBadRequestsAreAnswered(t *testing.T) {
+	s := startNATS(t)
+	served := serve(t, openBus(t, s), "game", "game-1", echo)
+	nc := dial(t, s.ClientURL())
+	for name, h := range map[string]nats.Header{
+		"no message":   {},
+		"bad name":     {headerMessage: {"a b"}},
+		"bad format":   {headerMessage: {"A"}, headerFormat: {"xml"}},
+		"bad player":   {headerMessage: {"A"}, headerPlayer: {"a\x01b"}},
+		"long player":  {headerMessage: {"A"}, headerPlayer: {strings.Repeat("p", 129)}},
+		"not UTF-8":    {headerMessage: {"A"}, headerPlayer: {"\xff"}},
+		"bad session":  {headerMessage: {"A"}, headerSession: {"a b"}},
+		"bad time-out": {headerMessage: {"A"}, headerTimeout: {"-5"}},
+	} {
+		m, err := nc.RequestMsg(&nats.Msg{Subject: "windrpc.dev.game.any", Header: h}, 20*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if m.Header.Get(headerCode) != "3" || m.Header.Get(headerError) == "" {
+			t.Errorf("%s: %v", name, m.Header)
+		}
+	}
+	if n := served.Stats(); n.Refused != 8 || n.InFlight != 0 {
+		t.Errorf("%+v", n)
+	}
+	b := openBus(t, s)
+	for name, r := range map[string]rpc.Request{
+		"long":    {Message: "A", Payload: make([]byte, MaxPayload+1)},
+		"newline": {Message: "A", Player: "a\r\nWind-Session: x"},
+		"spaces":  {Message: "A", Player: " a"},
+		"nothing": {},
+	} {
+		_, err := b.Call(testContext(t), rpc.Address{Type: "game"}, r)
+		if e := errorOf(t, err, rpc.InvalidArgument, false); e.Text == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, to := range []rpc.Address{{Type: "Game"}, {Type: "shard"}, {Type: "game", ID: "a.b"}, {Type: "*"}, {}} {
+		_, err := b.Call(testContext(t), to, rpc.Request{Message: "A"})
+		errorOf(t, err, rpc.InvalidArgument, false)
+		errorOf(t, b.Tell(to, rpc.Request{Message: "A"}), rpc.InvalidArgument, false)
+	}
+}
+
+func TestAnswerThatIsTooLongIsAnError(t *testing.T) {
+	s := startNATS(t)
+	serve(t, openBus(t, s), "game", "game-1", handlerFunc(func(r *rpc.Request) rpc.Response {
+		n := MaxPayload // with its header it is more than this server takes
+		if string(r.Payload) == "more" {
+			n++
+		}
+		return rpc.Response{Message: "Long", Payload: make([]byte, n)}
+	}))
+	b := openBus(t, s)
+	_, err := call1(t, b, "", "")
+	errorOf(t, err, rpc.Internal, true)
+	_, err = call1(t, b, "", "more")
+	errorOf(t, err, rpc.Internal, false)
+}
+
+func TestServiceIsDiscovered(t *testing.T) {
+	s := startNATS(t)
+	served, err := openBus(t, s).Serve(ServeConfig{Type: "game", ID: "game-1", Handler: echo, Version: "1.2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc := dial(t, s.ClientURL())
+	endpoints := func() (names []string) {
+		inbox := nc.NewInbox()
+		sub, err := nc.SubscribeSync(inbox)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+		if err := nc.PublishRequest("$SRV.INFO.wind-game", inbox, nil); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			m, err := sub.NextMsg(500 * time.Millisecond)
+			if err != nil || len(m.Data) == 0 {
+				return names
+			}
+			var i micro.Info
+			if err := json.Unmarshal(m.Data, &i); err != nil {
+				t.Fatal(err)
+			}
+			if i.Version != "1.2.0" || i.Metadata["type"] != "game" || i.Metadata["instance"] != "game-1" || i.Metadata["cluster"] != "dev" {
+				t.Fatalf("%+v", i)
+			}
+			for _, e := range i.Endpoints {
+				names = append(names, e.Name+" "+e.QueueGroup)
+			}
+		}
+	}
+	if got := fmt.Sprint(endpoints()); len(strings.Fields(got)) != 6 || !strings.Contains(got, "any any") {
+		t.Fatalf("endpoints %s", got)
+	}
+	if err := served.Drain(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(endpoints()); len(strings.Fields(got)) != 4 || strings.Contains(got, "any") {
+		t.Fatalf("endpoints after the drain %s", got)
+	}
+	if err := served.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := endpoints(); got != nil {
+		t.Fatalf("endpoints after the end %s", got)
+	}
+}

@@ -1,0 +1,191 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// Call sends r to one instance and waits for the answer, for as long as ctx and r.Timeout allow. Its errors are *rpc.Error.
+func (b *Bus) Call(ctx context.Context, to rpc.Address, r rpc.Request) (rpc.Response, error) {
+	if to.All {
+		return rpc.Response{}, rpc.Errorf(rpc.InvalidArgument, "a call to all of %s: nobody would answer", clip(to.Type))
+	}
+	if err := ctx.Err(); err != nil {
+		return rpc.Response{}, rpc.ErrorOf(err)
+	}
+	if until, ok := ctx.Deadline(); ok {
+		if left := time.Until(until); r.Timeout <= 0 || left < r.Timeout {
+			r.Timeout = max(left, time.Millisecond)
+		}
+	}
+	answer := make(chan rpc.Response, 1)
+	token := b.send(to.Type, to.ID, &r, func(r rpc.Response) { answer <- r })
+	return b.await(ctx, token, answer)
+}
+
+// await waits for the answer to a request that was sent, or for ctx.
+func (b *Bus) await(ctx context.Context, token uint64, answer <-chan rpc.Response) (rpc.Response, error) {
+	select {
+	case a := <-answer:
+		return unpack(a)
+	case <-ctx.Done():
+	}
+	if b.pending.take(token) == nil {
+		return unpack(<-answer) // it came just now
+	}
+	e := rpc.ErrorOf(ctx.Err())
+	e.Maybe = true
+	return rpc.Response{}, e
+}
+
+func unpack(r rpc.Response) (rpc.Response, error) {
+	if r.Err != nil {
+		return rpc.Response{}, r.Err
+	}
+	return r, nil
+}
+
+// Tell sends r and waits for nothing: nobody says whether somebody was there. Its errors are *rpc.Error.
+func (b *Bus) Tell(to rpc.Address, r rpc.Request) error {
+	subject, err := b.target(to.Type, to.ID)
+	if to.All && to.ID == "" {
+		subject = b.subjects.all(to.Type)
+	}
+	if err == nil {
+		err = checkRequest(&r)
+	}
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	}
+	if err := b.nc.PublishMsg(&nats.Msg{Subject: subject, Header: requestHeader(&r, r.Timeout), Data: r.Payload}); err != nil {
+		return publishError(err)
+	}
+	return nil
+}
+
+// Send sends r to one instance, or with "" to any of its type, and returns. done is called exactly once, from any goroutine,
+// possibly before Send returns, and must not block: with the answer; with Unavailable without Maybe when nobody is
+// there or the connection is down; with DeadlineExceeded and Maybe when r.Timeout (0: rpc.DefaultTimeout) has passed;
+// with Unavailable and Maybe when the connection is lost meanwhile, or by Fail. r is not kept.
+func (b *Bus) Send(serviceType, instance string, r *rpc.Request, done func(rpc.Response)) {
+	b.send(serviceType, instance, r, done)
+}
+
+// Fail answers everything that was sent to one instance by its name with Unavailable and Maybe: the instance is known to
+// be gone.
+func (b *Bus) Fail(serviceType, instance string) {
+	gone := func(c *call) bool { return c.instance == instance && c.kind == serviceType }
+	end(b.pending.takeAll(gone), rpc.Unavailable, "the service went away")
+}
+
+// target is the subject of one instance, or of any.
+func (b *Bus) target(kind, instance string) (string, error) {
+	if err := ValidType(kind); err != nil {
+		return "", err
+	}
+	if instance == "" {
+		return b.subjects.any(kind), nil
+	}
+	if err := ValidInstance(instance); err != nil {
+		return "", err
+	}
+	return b.subjects.id(kind, instance), nil
+}
+
+func (b *Bus) send(kind, instance string, r *rpc.Request, done func(rpc.Response)) (token uint64) {
+	subject, err := b.target(kind, instance)
+	if err == nil {
+		err = checkRequest(r)
+	}
+	if err != nil {
+		done(failed(rpc.InvalidArgument, false, "%v", err))
+		return 0
+	}
+	timeout := r.Timeout
+	if timeout <= 0 {
+		timeout = rpc.DefaultTimeout
+	}
+	timeout = min(timeout, MaxTimeout)
+	m := &nats.Msg{Subject: subject, Header: requestHeader(r, timeout), Data: r.Payload}
+	return b.request(&call{kind: kind, instance: instance, done: done}, m, timeout)
+}
+
+// request publishes m with a subject for its answer, which goes to c.done.
+func (b *Bus) request(c *call, m *nats.Msg, timeout time.Duration) (token uint64) {
+	token, refused := b.pending.add(c, timeout)
+	if refused != nil {
+		c.done(rpc.Response{Err: refused})
+		return 0
+	}
+	reply := append(make([]byte, 0, len(b.inbox)+13), b.inbox...)
+	m.Reply = string(strconv.AppendUint(reply, token, 36))
+	if err := b.nc.PublishMsg(m); err != nil && b.pending.take(token) != nil {
+		c.done(rpc.Response{Err: publishError(err)})
+	}
+	return token
+}
+
+// publishError says how a publish failed, and whether it may have left all the same.
+func publishError(err error) *rpc.Error {
+	switch {
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return rpc.Errorf(rpc.Unavailable, "there is no connection to NATS")
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return rpc.Errorf(rpc.Unavailable, "the connection to NATS is closed")
+	case errors.Is(err, nats.ErrMaxPayload):
+		return rpc.Errorf(rpc.InvalidArgument, "the message is larger than the NATS server takes (max_payload)")
+	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrBadHeaderMsg), errors.Is(err, nats.ErrHeadersNotSupported):
+		return rpc.Errorf(rpc.InvalidArgument, "NATS refuses the message: %v", err)
+	}
+	e := rpc.Errorf(rpc.Unavailable, "the message could not be sent: %v", err)
+	e.Maybe = true
+	return e
+}
+
+// onReply takes an answer. It is called by NATS, one message at a time.
+func (b *Bus) onReply(m *nats.Msg) {
+	if len(m.Subject) <= len(b.inbox) {
+		return
+	}
+	token, err := strconv.ParseUint(m.Subject[len(b.inbox):], 36, 64)
+	if err != nil {
+		b.bad.Add(1)
+		return
+	}
+	c := b.pending.take(token)
+	switch {
+	case c == nil: // it comes too late
+	case len(m.Data) == 0 && value(m.Header, headerStatus) == "503":
+		c.done(failed(rpc.Unavailable, false, "%s is not there", c))
+	case c.raw && len(m.Data) > 0:
+		c.done(rpc.Response{Payload: m.Data})
+	default:
+		c.done(parseResponse(m.Header, m.Data))
+	}
+}
+
+// Push sends p to the client of one player, wherever it is connected, or with "" to all of them. Its errors are
+// *rpc.Error; nobody says whether the player is connected.
+func (b *Bus) Push(player string, p rpc.Push) error {
+	err := checkPush(&p)
+	subject := b.subjects.players()
+	if player != "" {
+		if err == nil {
+			err = ValidPlayer(player)
+		}
+		subject = b.subjects.player(player)
+	}
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	}
+	if err := b.nc.PublishMsg(&nats.Msg{Subject: subject, Header: pushHeader(&p), Data: p.Payload}); err != nil {
+		return publishError(err)
+	}
+	return nil
+}

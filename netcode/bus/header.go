@@ -1,0 +1,283 @@
+package bus
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// Names of headers.
+const (
+	headerMessage = "Wind-Message"
+	headerID      = "Wind-Id"
+	headerFormat  = "Wind-Format"
+	headerPlayer  = "Wind-Player"
+	headerSession = "Wind-Session"
+	headerFrom    = "Wind-From"
+	headerTimeout = "Wind-Timeout"
+	headerMaybe   = "Wind-Maybe"
+	headerTrace   = "traceparent"
+	headerCode    = micro.ErrorCodeHeader
+	headerError   = micro.ErrorHeader
+	headerStatus  = "Status" // NATS itself says 503: nobody is subscribed
+)
+
+const formatJSON = "json"
+
+// MaxPayload is the longest payload of a request, an answer and a push, in bytes. A server may take less.
+const MaxPayload = 1 << 20
+
+// MaxTimeout is the longest that an answer is waited for.
+const MaxTimeout = time.Hour
+
+// maxErrorText is how much of an error's text travels, in bytes.
+const maxErrorText = 1024
+
+// header makes a nats.Header with one backing array for its values.
+type header struct {
+	h      nats.Header
+	values []string
+}
+
+func newHeader(most int) header { return header{make(nats.Header, most), make([]string, 0, most)} }
+
+// set enters a value unless it is empty.
+func (b *header) set(key, value string) {
+	if value == "" {
+		return
+	}
+	n := len(b.values)
+	b.values = append(b.values, value)
+	b.h[key] = b.values[n : n+1 : n+1]
+}
+
+func (b *header) format(f rpc.Format) {
+	if f == rpc.JSON {
+		b.set(headerFormat, formatJSON)
+	}
+}
+
+// value is a header's first value. Names are compared as they are written.
+func value(h nats.Header, key string) string {
+	if v := h[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func parseFormat(h nats.Header) (rpc.Format, error) {
+	switch v := value(h, headerFormat); v {
+	case "", "protobuf":
+		return rpc.Protobuf, nil
+	case formatJSON:
+		return rpc.JSON, nil
+	default:
+		return 0, fmt.Errorf("format %q is neither json nor protobuf", clip(v))
+	}
+}
+
+// checkRequest refuses what cannot travel.
+func checkRequest(r *rpc.Request) error {
+	if err := validMessage(r.Message); err != nil {
+		return err
+	}
+	if r.Player != "" {
+		if err := ValidPlayer(r.Player); err != nil {
+			return err
+		}
+	}
+	if err := validToken("session", r.Session, maxSession); err != nil {
+		return err
+	}
+	if err := validToken("sender", r.From, maxFrom); err != nil {
+		return err
+	}
+	if len(r.Payload) > MaxPayload {
+		return fmt.Errorf("%s has %d bytes, more than %d", r.Message, len(r.Payload), MaxPayload)
+	}
+	return nil
+}
+
+// requestHeader makes the envelope of a request that checkRequest lets pass. A trace that cannot travel is left out.
+func requestHeader(r *rpc.Request, timeout time.Duration) nats.Header {
+	b := newHeader(7)
+	b.set(headerMessage, r.Message)
+	b.format(r.Format)
+	b.set(headerPlayer, r.Player)
+	b.set(headerSession, r.Session)
+	b.set(headerFrom, r.From)
+	if timeout > 0 {
+		b.set(headerTimeout, timeoutText(timeout))
+	}
+	if validToken("trace", r.Trace, maxTrace) == nil {
+		b.set(headerTrace, r.Trace)
+	}
+	return b.h
+}
+
+// parseRequest reads what came. The request has the memory of both.
+func parseRequest(h nats.Header, payload []byte) (*rpc.Request, error) {
+	format, err := parseFormat(h)
+	if err != nil {
+		return nil, err
+	}
+	r := &rpc.Request{
+		Message: value(h, headerMessage), Format: format, Payload: payload,
+		Player: value(h, headerPlayer), Session: value(h, headerSession), From: value(h, headerFrom), Trace: value(h, headerTrace),
+	}
+	if r.Message == "" {
+		return nil, fmt.Errorf("a request without the header %s, the name of its message", headerMessage)
+	}
+	if err := checkRequest(r); err != nil {
+		return nil, err
+	}
+	if validToken("trace", r.Trace, maxTrace) != nil {
+		r.Trace = ""
+	}
+	if v := value(h, headerTimeout); v != "" {
+		ms, err := strconv.ParseUint(v, 10, 63)
+		if err != nil {
+			return nil, fmt.Errorf("time-out %q is not a number of milliseconds", clip(v))
+		}
+		r.Timeout = milliseconds(ms)
+	}
+	return r, nil
+}
+
+func timeoutText(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
+
+func milliseconds(ms uint64) time.Duration {
+	return time.Duration(min(ms, uint64(MaxTimeout/time.Millisecond))) * time.Millisecond
+}
+
+// responseMsg makes the message that answers at reply. An answer that cannot travel becomes the error that says so.
+func responseMsg(reply string, r *rpc.Response) *nats.Msg {
+	if r.Err == nil {
+		if err := checkResponse(r); err != nil {
+			r = &rpc.Response{Err: rpc.Errorf(rpc.Internal, "the answer cannot be sent: %v", err)}
+		}
+	}
+	m := &nats.Msg{Subject: reply, Data: r.Payload}
+	b := newHeader(3)
+	if e := r.Err; e != nil {
+		b.set(headerCode, strconv.FormatUint(uint64(e.Code), 10))
+		b.set(headerError, errorText(e.Text))
+		if e.Maybe {
+			b.set(headerMaybe, "1")
+		}
+		m.Data = nil
+	} else {
+		b.set(headerMessage, r.Message)
+		b.format(r.Format)
+		b.set(headerPlayer, r.Player)
+	}
+	if len(b.h) > 0 {
+		m.Header = b.h
+	}
+	return m
+}
+
+func checkResponse(r *rpc.Response) error {
+	if r.Message != "" {
+		if err := validMessage(r.Message); err != nil {
+			return err
+		}
+	}
+	if r.Player != "" {
+		if err := ValidPlayer(r.Player); err != nil {
+			return err
+		}
+	}
+	if len(r.Payload) > MaxPayload {
+		return fmt.Errorf("%s has %d bytes, more than %d", r.Message, len(r.Payload), MaxPayload)
+	}
+	return nil
+}
+
+// errorText makes one line of a text.
+func errorText(s string) string {
+	if len(s) > maxErrorText {
+		s = s[:maxErrorText]
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	return strings.TrimSpace(s)
+}
+
+// parseResponse reads an answer. One that cannot be understood is an error, and the request may have been executed.
+func parseResponse(h nats.Header, payload []byte) rpc.Response {
+	if code := value(h, headerCode); code != "" {
+		return rpc.Response{Err: &rpc.Error{Code: parseCode(code), Text: errorText(value(h, headerError)), Maybe: value(h, headerMaybe) != ""}}
+	}
+	format, err := parseFormat(h)
+	r := rpc.Response{Message: value(h, headerMessage), Format: format, Payload: payload, Player: value(h, headerPlayer)}
+	if err == nil {
+		err = checkResponse(&r)
+	}
+	if err != nil {
+		return failed(rpc.Internal, true, "the answer is none: %v", err)
+	}
+	return r
+}
+
+// parseCode is Unknown for what is no code of a failure.
+func parseCode(s string) rpc.Code {
+	n, err := strconv.ParseUint(s, 10, 32)
+	c := rpc.Code(n)
+	if err != nil || c == rpc.OK || strings.HasPrefix(c.String(), "code ") {
+		return rpc.Unknown
+	}
+	return c
+}
+
+func pushHeader(p *rpc.Push) nats.Header {
+	b := newHeader(3)
+	b.set(headerMessage, p.Message)
+	b.set(headerID, strconv.FormatUint(uint64(p.ID), 10))
+	b.format(p.Format)
+	return b.h
+}
+
+func checkPush(p *rpc.Push) error {
+	if err := validMessage(p.Message); err != nil {
+		return err
+	}
+	if p.ID == 0 || p.ID > math.MaxInt32 {
+		return fmt.Errorf("push %s has the frame id %d: its message has no option (wind.id)", p.Message, p.ID)
+	}
+	if len(p.Payload) > MaxPayload {
+		return fmt.Errorf("push %s has %d bytes, more than %d", p.Message, len(p.Payload), MaxPayload)
+	}
+	return nil
+}
+
+func parsePush(h nats.Header, payload []byte) (rpc.Push, error) {
+	format, err := parseFormat(h)
+	if err != nil {
+		return rpc.Push{}, err
+	}
+	id, err := strconv.ParseUint(value(h, headerID), 10, 31)
+	if err != nil {
+		return rpc.Push{}, fmt.Errorf("frame id %q is not a number below 1<<31", clip(value(h, headerID)))
+	}
+	p := rpc.Push{Message: value(h, headerMessage), ID: uint32(id), Format: format, Payload: payload}
+	return p, checkPush(&p)
+}
+
+// failed is a response that is an error.
+func failed(code rpc.Code, maybe bool, format string, args ...any) rpc.Response {
+	e := rpc.Errorf(code, format, args...)
+	e.Maybe = maybe
+	return rpc.Response{Err: e}
+}

@@ -1,0 +1,165 @@
+package bus
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Subjects begin with this and not with "wind.", which readers without a password may subscribe.
+const subjectPrefix = "windrpc."
+
+// queueAny is the queue group of a type's instances.
+const queueAny = "any"
+
+// Longest names, in bytes.
+const (
+	maxType     = 40
+	maxInstance = 60
+	maxPlayer   = 128
+	maxMessage  = 128
+	maxSession  = 128
+	maxFrom     = 128
+	maxTrace    = 128
+)
+
+// plainName reports whether s consists of 1 to max of a-z, 0-9 and the dash.
+func plainName(s string, max int) bool {
+	if s == "" || len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidType says why a name cannot be that of a type of service: 1 to 40 of a-z, 0-9 and the dash, and none of
+// player, players and shard, whose subjects are used otherwise.
+func ValidType(name string) error {
+	switch {
+	case !plainName(name, maxType):
+		return fmt.Errorf("service type %q is not 1 to %d of a-z, 0-9 and the dash", clip(name), maxType)
+	case name == "player" || name == "players" || name == "shard":
+		return fmt.Errorf("service type %q is taken: choose another name", name)
+	}
+	return nil
+}
+
+// ValidInstance says why a name cannot be that of an instance: 1 to 60 of a-z, 0-9 and the dash.
+func ValidInstance(name string) error {
+	if !plainName(name, maxInstance) {
+		return fmt.Errorf("instance %q is not 1 to %d of a-z, 0-9 and the dash", clip(name), maxInstance)
+	}
+	return nil
+}
+
+// ValidPlayer says why a name cannot be a player's: 1 to 128 bytes of UTF-8 without control characters, and without
+// spaces at its ends, which a header loses.
+func ValidPlayer(name string) error {
+	first, _ := utf8.DecodeRuneInString(name)
+	last, _ := utf8.DecodeLastRuneInString(name)
+	switch {
+	case name == "":
+		return fmt.Errorf("a player without a name")
+	case unicode.IsSpace(first) || unicode.IsSpace(last):
+		return fmt.Errorf("player %q begins or ends with a space", clip(name))
+	}
+	return validText("player", name, maxPlayer)
+}
+
+// validText refuses what cannot be a header's value. The empty text is good.
+func validText(what, s string, max int) error {
+	if len(s) > max {
+		return fmt.Errorf("%s %q has %d bytes, more than %d", what, clip(s), len(s), max)
+	}
+	for i, r := range s {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return fmt.Errorf("%s %q holds a control character", what, clip(s))
+		}
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return fmt.Errorf("%s %q is not UTF-8", what, clip(s))
+			}
+		}
+	}
+	return nil
+}
+
+// validToken is validText without spaces: names that the house itself makes.
+func validToken(what, s string, max int) error {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return fmt.Errorf("%s %q holds a character that is not visible ASCII", what, clip(s))
+		}
+	}
+	if len(s) > max {
+		return fmt.Errorf("%s %q has %d bytes, more than %d", what, clip(s), len(s), max)
+	}
+	return nil
+}
+
+// validMessage refuses what is not the short name of a message.
+func validMessage(name string) error {
+	if name == "" || len(name) > maxMessage {
+		return fmt.Errorf("message name %q is not of 1 to %d characters", clip(name), maxMessage)
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '.'
+		if !letter && (c < '0' || c > '9' || i == 0) {
+			return fmt.Errorf("message name %q is not a name of Protobuf", clip(name))
+		}
+	}
+	return nil
+}
+
+// clip shortens what an error quotes.
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// subjects are those of one cluster.
+type subjects struct{ cluster, prefix string }
+
+func newSubjects(cluster string) (subjects, error) {
+	if !plainName(cluster, maxType) {
+		return subjects{}, fmt.Errorf("cluster %q is not 1 to %d of a-z, 0-9 and the dash", clip(cluster), maxType)
+	}
+	return subjects{cluster, subjectPrefix + cluster + "."}, nil
+}
+
+func (s subjects) any(kind string) string             { return s.prefix + kind + ".any" }
+func (s subjects) id(kind, instance string) string    { return s.prefix + kind + ".id." + instance }
+func (s subjects) all(kind string) string             { return s.prefix + kind + ".all" }
+func (s subjects) admin(kind, instance string) string { return s.prefix + kind + ".admin." + instance }
+func (s subjects) shard(shard string) string          { return s.prefix + "shard.id." + shard }
+func (s subjects) players() string                    { return s.prefix + "players" }
+
+func (s subjects) player(name string) string {
+	return s.prefix + "player." + base64.RawURLEncoding.EncodeToString([]byte(name))
+}
+
+// playerOf is the inverse of player and players: "" is everybody.
+func (s subjects) playerOf(subject string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, s.prefix+"player")
+	if !ok {
+		return "", false
+	}
+	if rest == "s" {
+		return "", true
+	}
+	if rest == "" || rest[0] != '.' {
+		return "", false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(rest[1:])
+	return string(b), err == nil && len(b) > 0
+}

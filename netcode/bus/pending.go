@@ -1,0 +1,138 @@
+package bus
+
+import (
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// MaxPending is how many requests of a bus may wait for their answers.
+const MaxPending = 1 << 17
+
+// The wheel of time-outs: a request ends at most one turn of a slot late, and costs nothing until then.
+const (
+	wheelSlots = 512
+	wheelTurn  = 20 * time.Millisecond
+)
+
+// call is a request that waits for its answer.
+type call struct {
+	token          uint64
+	kind, instance string
+	raw            bool  // the answer's payload is taken as it is, an error's too
+	until          int64 // turn of the wheel at which it ends
+	done           func(rpc.Response)
+	prev, next     *call // in its slot
+}
+
+// pending is the table of the requests that wait. Whoever takes a call out of it answers it: exactly once.
+type pending struct {
+	start time.Time
+
+	mu     sync.Mutex
+	calls  map[uint64]*call
+	slots  [wheelSlots]*call
+	turn   int64 // that expire has done
+	token  uint64
+	closed bool
+}
+
+func newPending() *pending {
+	return &pending{start: time.Now(), calls: map[uint64]*call{}}
+}
+
+func (p *pending) turnOf(t time.Time) int64 { return int64(t.Sub(p.start) / wheelTurn) }
+
+// add enters a call, or says why not: nothing was sent then.
+func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rpc.Error) {
+	until := p.turnOf(time.Now().Add(timeout)) + 1
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return 0, rpc.Errorf(rpc.Unavailable, "the bus is closed")
+	case len(p.calls) >= MaxPending:
+		return 0, rpc.Errorf(rpc.ResourceExhausted, "%d requests wait for their answers already", MaxPending)
+	}
+	p.token++
+	c.token, c.until = p.token, max(until, p.turn+1)
+	p.calls[c.token] = c
+	slot := &p.slots[c.until%wheelSlots]
+	if c.next = *slot; c.next != nil {
+		c.next.prev = c
+	}
+	*slot = c
+	return c.token, nil
+}
+
+// take removes a call; nil when somebody else has.
+func (p *pending) take(token uint64) *call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.calls[token]
+	if c != nil {
+		p.remove(c)
+	}
+	return c
+}
+
+func (p *pending) remove(c *call) {
+	delete(p.calls, c.token)
+	if c.prev == nil {
+		p.slots[c.until%wheelSlots] = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+}
+
+// expire removes what has waited until now.
+func (p *pending) expire(now time.Time) (late []*call) {
+	until := p.turnOf(now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	from := max(p.turn+1, until-wheelSlots+1) // after a long pause one round meets every slot
+	for t := from; t <= until; t++ {
+		for c := p.slots[t%wheelSlots]; c != nil; {
+			next := c.next
+			if c.until <= until {
+				p.remove(c)
+				late = append(late, c)
+			}
+			c = next
+		}
+	}
+	p.turn = max(p.turn, until)
+	return late
+}
+
+// takeAll removes the calls that match.
+func (p *pending) takeAll(match func(*call) bool) (taken []*call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.calls {
+		if match(c) {
+			p.remove(c)
+			taken = append(taken, c)
+		}
+	}
+	return taken
+}
+
+// close refuses further calls and returns those that wait.
+func (p *pending) close() []*call {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	return p.takeAll(func(*call) bool { return true })
+}
+
+func (p *pending) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.calls)
+}
