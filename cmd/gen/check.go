@@ -1,0 +1,91 @@
+package gen
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// check looks for ids that cannot be, among all files.
+func (s *Schema) check(files []*file) error {
+	c := checker{schema: s, ids: map[uint32]protoreflect.MessageDescriptor{}, handled: map[string]*message{}}
+	for _, f := range files {
+		for _, m := range f.messages {
+			c.message(m)
+		}
+	}
+	return c.problems.err()
+}
+
+type checker struct {
+	schema   *Schema
+	problems Problems
+	ids      map[uint32]protoreflect.MessageDescriptor // who took them
+	handled  map[string]*message                       // by short names
+}
+
+func (c *checker) message(m *message) {
+	c.id(m.desc)
+	name := m.name()
+	sent := strings.HasSuffix(name, "Request") || strings.HasSuffix(name, "Response")
+	if sent && m.id == 0 && !m.server && !c.answersServer(m) {
+		c.add(m.desc, "%s has no id: it travels between players and the gateway, so give it one with option (wind.id) = N, with an N that no other message ever had", name)
+	}
+	if !m.handled {
+		return
+	}
+	if other := c.handled[name]; other != nil {
+		c.add(m.desc, "%s is handled, and so is %s (%s): handlers are named after their messages, whose names must differ", m.desc.FullName(), other.desc.FullName(), c.at(other.desc))
+		return
+	}
+	c.handled[name] = m
+}
+
+// answersServer tells whether m answers a message of the server.
+func (c *checker) answersServer(m *message) bool {
+	base, ok := strings.CutSuffix(m.name(), "Response")
+	request := c.schema.answers[protoreflect.Name(base+"Request")]
+	return ok && request != nil && request.server
+}
+
+// id checks the id of a message and of those inside of it.
+func (c *checker) id(d protoreflect.MessageDescriptor) {
+	id := idOf(d)
+	switch other := c.ids[id]; {
+	case id == 0:
+	case id&wirepb.IDCall != 0:
+		c.add(d, "%s has the id %d: ids end below 2^31 (%d)", d.Name(), id, uint32(wirepb.IDCall))
+	case wirepb.Reserved(id):
+		c.add(d, "%s has the id %d: 2001 to 2199 are Wind's own", d.Name(), id)
+	case id == wirepb.IDHeartbeat && d.Name() != "HeartbeatRequest":
+		c.add(d, "%s has the id %d, which is HeartbeatRequest's: the gateway takes it and no handler gets it", d.Name(), id)
+	case other != nil:
+		c.add(d, "%s has the id %d of %s (%s)", d.Name(), id, other.Name(), c.at(other))
+	default:
+		c.ids[id] = d
+	}
+	for i := range d.Messages().Len() {
+		if !d.Messages().Get(i).IsMapEntry() {
+			c.id(d.Messages().Get(i))
+		}
+	}
+}
+
+func (c *checker) add(d protoreflect.Descriptor, format string, args ...any) {
+	path, line, col := c.schema.place(d)
+	c.problems.add(Problem{path, line, col, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) at(d protoreflect.Descriptor) string {
+	path, line, _ := c.schema.place(d)
+	return fmt.Sprintf("%s:%d", path, line)
+}
+
+// place is where a declaration stands.
+func (s *Schema) place(d protoreflect.Descriptor) (path string, line, col int) {
+	at := d.ParentFile().SourceLocations().ByDescriptor(d)
+	return s.compiled.path(d.ParentFile().Path()), at.StartLine + 1, at.StartColumn + 1
+}

@@ -1,0 +1,94 @@
+package gen
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// maxNested is how deep a message's fields are shown.
+const maxNested = 3
+
+// naming is a language's names of fields.
+type naming func(protoreflect.FieldDescriptor) string
+
+func protoName(f protoreflect.FieldDescriptor) string { return string(f.Name()) }
+
+func jsonName(f protoreflect.FieldDescriptor) string { return f.JSONName() }
+
+// describe lists the fields of a message, a line each: name, type, comment.
+func describe(m protoreflect.MessageDescriptor, name naming) (all []string) {
+	width := 0
+	for i := range m.Fields().Len() {
+		width = max(width, len(name(m.Fields().Get(i))))
+	}
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		line := fmt.Sprintf("%-*s  %s", width, name(f), typeOf(f, name, maxNested))
+		if c := fieldComment(f); c != "" {
+			line += "  (" + c + ")"
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// fieldComment is what stands behind or above a field, on one line.
+func fieldComment(f protoreflect.FieldDescriptor) string {
+	at := f.ParentFile().SourceLocations().ByDescriptor(f)
+	comment := at.TrailingComments
+	if comment == "" {
+		comment = at.LeadingComments
+	}
+	return strings.Join(strings.Fields(strings.Join(lines(comment), " ")), " ")
+}
+
+// typeOf is a field's type in the words of Protobuf, with the fields of messages and the values of enums.
+func typeOf(f protoreflect.FieldDescriptor, name naming, depth int) string {
+	switch {
+	case f.IsMap():
+		return fmt.Sprintf("map of %s to %s", typeOf(f.MapKey(), name, depth), typeOf(f.MapValue(), name, depth))
+	case f.IsList():
+		return "list of " + single(f, name, depth)
+	case f.ContainingOneof() != nil && !f.ContainingOneof().IsSynthetic():
+		return fmt.Sprintf("%s, one of %s", single(f, name, depth), f.ContainingOneof().Name())
+	}
+	return single(f, name, depth)
+}
+
+func single(f protoreflect.FieldDescriptor, name naming, depth int) string {
+	switch {
+	case f.Message() != nil:
+		return string(f.Message().Name()) + inside(f.Message(), name, depth)
+	case f.Enum() != nil:
+		var values []string
+		for i := range f.Enum().Values().Len() {
+			values = append(values, string(f.Enum().Values().Get(i).Name()))
+		}
+		return string(f.Enum().Name()) + ": " + strings.Join(values, " | ")
+	}
+	return f.Kind().String()
+}
+
+// inside shows the fields of a message within a line, and nothing below some depth: messages may hold themselves.
+func inside(m protoreflect.MessageDescriptor, name naming, depth int) string {
+	if depth == 0 || m.Fields().Len() == 0 {
+		return ""
+	}
+	var parts []string
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		parts = append(parts, name(f)+" "+typeOf(f, name, depth-1))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// call shows how a message is made: Name(field, field).
+func call(m protoreflect.MessageDescriptor) string {
+	var parts []string
+	for i := range m.Fields().Len() {
+		parts = append(parts, string(m.Fields().Get(i).Name())+" = …")
+	}
+	return fmt.Sprintf("%s(%s)", m.Name(), strings.Join(parts, ", "))
+}

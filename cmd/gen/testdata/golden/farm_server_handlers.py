@@ -1,0 +1,25 @@
+"""Handlers of the messages of farm.proto that services send."""
+
+
+async def Handler_S_RegisterRequest(caller, request):
+    """S_RegisterRequest comes from a gateway.
+
+    request:
+        playerId  string
+
+    Answer: S_RegisterResponse{result bool}"""
+    raise NotImplementedError("Handler_S_RegisterRequest is not written yet")
+
+
+async def Handler_S_Hello(caller, request):
+    """S_Hello wants no answer.
+
+    No answer."""
+    raise NotImplementedError("Handler_S_Hello is not written yet")
+
+
+async def Handler_CloseRequest(caller, request):
+    """CloseRequest is an operator's.
+
+    No answer."""
+    raise NotImplementedError("Handler_CloseRequest is not written yet")
