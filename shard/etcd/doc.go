@@ -1,12 +1,17 @@
-// Package etcd is the coordination service of Wind: which node owns which shard, under a lease.
+// Package etcd is the coordination service of Wind: which node owns which shard, and which instances a service has,
+// under a lease.
 //
 // [StartServer] embeds a server for one machine, [Join] makes a process a node of a cluster (one
 // lease, kept alive, one registration), and [Node.Shard] is a shard's [shard.Ownership]: what is
 // known of it, the claim, the watch for the owner's disappearance, and the notes beside the key.
 //
+// [Node.Register] makes an instance of a service known, and [WatchServices] is a [Directory] of them all: who is there,
+// and who gets the next player, by a [Selector].
+//
 // The keys hold JSON that explains itself to whoever reads them with etcdctl:
 //
 //	/wind/<cluster>/nodes/<id>            a node, its addresses and build (lease)
+//	/wind/<cluster>/services/<type>/<id>  an instance of a service, its load and methods (lease)
 //	/wind/<cluster>/shards/<id>/spec      what an operator wants the shard to be
 //	/wind/<cluster>/shards/<id>/owner     who owns it (lease)
 //	/wind/<cluster>/shards/<id>/epoch     the generation of ownership granted last

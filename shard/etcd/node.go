@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ferris1/wind/ecs"
-	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -47,16 +48,18 @@ type NodeConfig struct {
 }
 
 // Node is a process of a cluster: one lease, kept alive by one goroutine, and one registration.
-// When the lease runs out all the same, the node takes a new one and registers again; what hung on
-// the old one is lost. Safe for concurrent use.
+// When the lease runs out all the same, the node takes a new one and registers again, and so do its
+// services (see Register); what else hung on the old one is lost. Safe for concurrent use.
 type Node struct {
 	cfg    NodeConfig
 	client *clientv3.Client
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	mu    sync.Mutex
-	lease shard.LeaseState
+	mu         sync.Mutex
+	lease      shard.LeaseState
+	registered map[*Registration]struct{}
+	closed     bool
 }
 
 // nodeValue is what stands under /nodes/<id>.
@@ -70,8 +73,8 @@ type nodeValue struct {
 // Join takes a lease, registers the node and keeps both alive until Close. The client stays the
 // caller's.
 func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, error) {
-	if err := persistence.ValidShardName(cfg.Cluster); err != nil {
-		return nil, fmt.Errorf("etcd: cluster: %w", err)
+	if err := validCluster(cfg.Cluster); err != nil {
+		return nil, err
 	}
 	if cfg.ID == "" {
 		return nil, errors.New("etcd: a node needs an id")
@@ -82,7 +85,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, client: client}
+	n := &Node{cfg: cfg, client: client, registered: map[*Registration]struct{}{}}
 	if err := n.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -102,10 +105,17 @@ func (n *Node) State() shard.LeaseState {
 func (n *Node) ID() string { return n.cfg.ID }
 
 // Close gives the lease back, so that everything that hangs on it is gone at once, and waits for
-// the node's goroutine. It is done after the deadline of ctx even when nobody answers.
+// the goroutines of the node and of its registrations. It is done after the deadline of ctx even when nobody answers.
 func (n *Node) Close(ctx context.Context) error {
 	n.cancel()
 	n.done.Wait()
+	n.mu.Lock()
+	n.closed = true
+	open := slices.Collect(maps.Keys(n.registered))
+	n.mu.Unlock()
+	for _, r := range open {
+		r.stop()
+	}
 	_, err := n.client.Revoke(ctx, clientv3.LeaseID(n.State().ID))
 	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("etcd: the lease runs out by itself: %w", err)
@@ -132,6 +142,9 @@ func (n *Node) enter(ctx context.Context) error {
 	}
 	n.mu.Lock()
 	n.lease = shard.LeaseState{ID: int64(granted.ID), Sent: sent, TTL: time.Duration(granted.TTL) * time.Second}
+	for r := range n.registered {
+		r.poke()
+	}
 	n.mu.Unlock()
 	return nil
 }

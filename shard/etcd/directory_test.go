@@ -1,0 +1,423 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// eventually waits for a condition, for as long as a slow machine may need.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for start := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+// logbook is a log to be looked at.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logbook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logbook) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
+func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func watchServices(t *testing.T, c *clientv3.Client) *Directory {
+	t.Helper()
+	d, err := WatchServices(t.Context(), c, "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+func register(t *testing.T, n *Node, i Instance) *Registration {
+	t.Helper()
+	r, err := n.Register(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	early := register(t, n, Instance{Type: "game", ID: "game-2", Capacity: 10})
+	d := watchServices(t, c)
+	var mu sync.Mutex
+	var seen []string
+	cancel := d.Watch(func(ch Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, fmt.Sprint(ch.Kind, " ", ch.Instance.ID, " ", ch.Instance.State, " ", ch.Instance.Players))
+	})
+	late := register(t, n, Instance{
+		Type: "game", ID: "game-1", Selector: "bin-pack", Formats: []string{"json"}, Language: "python",
+		Methods: []Method{{Name: "SpeakOnWorldRequest", ID: 1005, Answer: 1006}}, Addresses: map[string]string{"tcp": "127.0.0.1:1"},
+	})
+	gate := register(t, n, Instance{Type: "gateway", ID: "gw"})
+	eventually(t, "three are there", func() bool { return d.Alive("game", "game-1") && d.Alive("gateway", "gw") })
+	if got := fmt.Sprint(d.Types()); got != "[game gateway]" {
+		t.Errorf("types %s", got)
+	}
+	all := d.Instances("game")
+	if len(all) != 2 || all[0].ID != "game-1" || all[1].ID != "game-2" {
+		t.Fatalf("instances %+v", all)
+	}
+	if one := all[0]; one.Methods[0].ID != 1005 || one.Formats[0] != "json" || one.Addresses["tcp"] != "127.0.0.1:1" || one.Language != "python" || one.Node != "a" || one.State != Up {
+		t.Errorf("instance %+v", one)
+	}
+	early.Update(func(i *Instance) { i.Players = 7 })
+	eventually(t, "a report", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.Players == 7 })
+	early.Update(func(i *Instance) { i.State = Draining })
+	eventually(t, "draining", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.State == Draining })
+	for k := range 50 {
+		if id, ok := d.Pick("game", strconv.Itoa(k)); !ok || id != "game-1" {
+			t.Fatalf("picked %q, %v while game-2 is draining", id, ok)
+		}
+	}
+	if !d.Alive("game", "game-2") || d.Alive("game", "game-3") || d.Alive("no", "game-2") {
+		t.Error("alive are game-1 and game-2")
+	}
+	if err := errors.Join(late.Close(), late.Close(), gate.Close()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "they left", func() bool { return !d.Alive("game", "game-1") && len(d.Types()) == 1 })
+	if id, ok := d.Pick("game", "x"); ok {
+		t.Errorf("picked %s, and all are draining", id)
+	}
+	cancel()
+	mu.Lock()
+	defer mu.Unlock()
+	want := "joined game-1 up 0|joined gw up 0|changed game-2 up 7|changed game-2 draining 7|left game-1 up 0|left gw up 0"
+	if got := strings.Join(seen, "|"); got != want {
+		t.Errorf("watched %s\nwant    %s", got, want)
+	}
+}
+
+func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	now := time.Now()
+	register(t, n, Instance{Type: "game", ID: "a", Since: now.Add(time.Second), Selector: "consistent-hash", Players: 500})
+	register(t, n, Instance{Type: "game", ID: "b", Since: now, Selector: "least"})
+	register(t, n, Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // says nothing
+	d := watchServices(t, c)
+	want := []string{"a", "b", "c"}[rendezvous([]Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}}, "alice", 0)]
+	for range 20 {
+		if id, _ := d.Pick("game", "alice"); id != want {
+			t.Fatalf("alice went to %s, by consistent hash it is %s", id, want)
+		}
+	}
+	d.SetSelector("game", SelectorFunc(func(c []Candidate, _ string, _ uint64) int { return len(c) - 1 }))
+	if id, _ := d.Pick("game", "alice"); id != "c" {
+		t.Errorf("by a selector of one's own: %s", id)
+	}
+	register(t, n, Instance{Type: "game", ID: "d"})
+	eventually(t, "d is the last", func() bool { id, _ := d.Pick("game", "alice"); return id == "d" })
+	d.SetSelector("game", nil)
+	want = []string{"a", "b", "c", "d"}[rendezvous([]Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}, "bob", 0)]
+	for range 20 {
+		if id, _ := d.Pick("game", "bob"); id != want {
+			t.Errorf("the selector was taken back, and bob went to %s, not %s", id, want)
+		}
+	}
+}
+
+// TestJoinAndLeaveUnderLoad picks from eight goroutines while instances come and go. No pick fails, and none goes to an
+// instance that left before it began, as far as this directory was told.
+func TestJoinAndLeaveUnderLoad(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	register(t, n, Instance{Type: "game", ID: "steady", Selector: "random"})
+	d := watchServices(t, c)
+	var gone sync.Map // ids that have left
+	d.Watch(func(ch Change) {
+		if ch.Kind == Left {
+			gone.Store(ch.Instance.ID, true)
+		}
+	})
+	var wg sync.WaitGroup
+	var stop atomic.Bool
+	var mu sync.Mutex
+	took, newest := map[string]int{}, ""
+	for g := range 8 {
+		wg.Go(func() {
+			for k := 0; !stop.Load(); k++ {
+				var left []string
+				gone.Range(func(id, _ any) bool { left = append(left, id.(string)); return true })
+				id, ok := d.Pick("game", fmt.Sprint(g, "-", k))
+				if !ok {
+					t.Error("a pick failed")
+					return
+				}
+				for _, l := range left {
+					if l == id {
+						t.Errorf("%s was picked after it left", id)
+					}
+				}
+				mu.Lock()
+				took[id]++
+				mu.Unlock()
+				if k%16 == 0 {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	for round := range 12 {
+		newest = fmt.Sprint("guest-", round)
+		r := register(t, n, Instance{Type: "game", ID: newest})
+		eventually(t, newest+" gets players", func() bool { mu.Lock(); defer mu.Unlock(); return took[newest] > 20 })
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		eventually(t, newest+" is gone", func() bool { return !d.Alive("game", newest) })
+	}
+	stop.Store(true)
+	wg.Wait()
+	if took["steady"] < 100 {
+		t.Errorf("the steady one got %d", took["steady"])
+	}
+}
+
+func TestRegistrationSurvivesALostLease(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 2*time.Second)
+	r := register(t, n, Instance{Type: "game", ID: "game-1"})
+	since := r.Instance().Since
+	d := watchServices(t, c)
+	var left, joined atomic.Int32
+	d.Watch(func(ch Change) {
+		switch ch.Kind {
+		case Left:
+			left.Add(1)
+		case Joined:
+			joined.Add(1)
+		}
+	})
+	first := n.State().ID
+	if _, err := c.Revoke(t.Context(), clientv3.LeaseID(first)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it left and came back", func() bool { return left.Load() == 1 && joined.Load() == 1 && d.Alive("game", "game-1") })
+	got, err := c.Get(t.Context(), servicesPrefix("test")+"game/game-1")
+	if err != nil || len(got.Kvs) != 1 || got.Kvs[0].Lease == first || got.Kvs[0].Lease != n.State().ID {
+		t.Fatalf("key %+v, %v with lease %d, first %d", got, err, n.State().ID, first)
+	}
+	if i, _ := d.Instance("game", "game-1"); !i.Since.Equal(since) {
+		t.Errorf("it is there since %s, want %s", i.Since, since)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it left", func() bool { return !d.Alive("game", "game-1") })
+}
+
+func TestUpdatesAreWrittenSeldomAndTheLastWins(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	r := register(t, n, Instance{Type: "game", ID: "game-1"})
+	key, start := servicesPrefix("test")+"game/game-1", time.Now()
+	for k := range 1000 {
+		r.Update(func(i *Instance) { i.Players = k + 1; i.ID = "other"; i.Load = 7 })
+		time.Sleep(100 * time.Microsecond)
+	}
+	var got *clientv3.GetResponse
+	eventually(t, "the last state", func() bool {
+		var err error
+		got, err = c.Get(t.Context(), key)
+		return err == nil && len(got.Kvs) == 1 && strings.Contains(string(got.Kvs[0].Value), `"players":1000,`)
+	})
+	if most := int64(time.Since(start)/reportEvery) + 2; got.Kvs[0].Version > most {
+		t.Errorf("%d writes within %s", got.Kvs[0].Version, time.Since(start))
+	}
+	if i := r.Instance(); i.ID != "game-1" || i.Load != 1 {
+		t.Errorf("instance %+v", i)
+	}
+	version := got.Kvs[0].Version
+	r.Update(func(i *Instance) { i.Players = 1000 }) // as it stands
+	r.Update(func(*Instance) {})
+	eventually(t, "the token is taken", func() bool { return len(r.wake) == 0 })
+	r.Update(func(i *Instance) { i.Capacity = 3 })
+	eventually(t, "one write more", func() bool { got, err := c.Get(t.Context(), key); return err == nil && got.Kvs[0].Version > version })
+	if got, err := c.Get(t.Context(), key); err != nil || got.Kvs[0].Version != version+1 {
+		t.Errorf("version %+v, want %d", got, version+1)
+	}
+}
+
+func TestCloseLeavesTheKeyOfASuccessor(t *testing.T) {
+	c := cluster(t)
+	a, _ := member(t, c, "a", 5*time.Second)
+	b, _ := member(t, c, "b", 5*time.Second)
+	old := register(t, a, Instance{Type: "game", ID: "game-1"})
+	register(t, b, Instance{Type: "game", ID: "game-1"})
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Get(t.Context(), servicesPrefix("test")+"game/game-1"); err != nil || len(got.Kvs) != 1 || !strings.Contains(string(got.Kvs[0].Value), `"node":"b"`) {
+		t.Errorf("key %+v, %v", got, err)
+	}
+}
+
+func TestWhatIsNoInstanceIsRefused(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	for _, i := range []Instance{
+		{}, {Type: "game"}, {Type: "Game", ID: "a"}, {Type: "game", ID: "a/b"}, {Type: "game", ID: strings.Repeat("x", 61)},
+		{Type: "game", ID: "a", Selector: "fair"}, {Type: "game", ID: "a", State: "gone"},
+	} {
+		if r, err := n.Register(t.Context(), i); err == nil {
+			t.Errorf("%+v was registered", i)
+			_ = r.Close()
+		}
+	}
+	// And what others write is not believed.
+	register(t, n, Instance{Type: "game", ID: "good"})
+	book := &logbook{}
+	d, err := WatchServices(t.Context(), c, "test", book.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	p := servicesPrefix("test")
+	for key, value := range map[string]string{
+		p + "game/broken": "{", p + "game/text": `"x"`, p + "game": "{}", p + "game/a/b": "{}", p + "/x": "{}", p + "game/fair": `{"selector":"fair"}`,
+		p + "game/gone": `{"state":"gone"}`, p + "game/good": "[]", p + "game/poor": `{"players":-5,"capacity":-1,"load":99,"type":"other","id":"x"}`,
+	} {
+		if _, err := c.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the last is there", func() bool {
+		return d.Alive("game", "poor") && book.has("game/broken") && book.has("game/good") && book.has("a/b")
+	})
+	if all := d.Instances("game"); len(all) != 2 || all[0].ID != "good" || all[1].ID != "poor" || all[1].Players != 0 || all[1].Load != 1 || len(d.Types()) != 1 {
+		t.Errorf("instances %+v of %v", all, d.Types())
+	}
+}
+
+// TestWatchReadsAnewBehindACompaction starts at a revision that etcd no longer has.
+func TestWatchReadsAnewBehindACompaction(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	gone := register(t, n, Instance{Type: "game", ID: "gone"})
+	stays := register(t, n, Instance{Type: "game", ID: "stays"})
+	d := newDirectory(c, "test", slog.New(slog.DiscardHandler))
+	if err := d.list(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.publish()
+	var mu sync.Mutex
+	var seen []string
+	d.Watch(func(ch Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, fmt.Sprint(ch.Kind, ch.Instance.ID))
+	})
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	register(t, n, Instance{Type: "game", ID: "new"})
+	got, err := c.Get(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Compact(t.Context(), got.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	defer d.Close()
+	eventually(t, "what is there now", func() bool { return d.Alive("game", "new") && !d.Alive("game", "gone") && d.Alive("game", "stays") })
+	stays.Update(func(i *Instance) { i.Players = 3 })
+	eventually(t, "and it follows", func() bool { i, _ := d.Instance("game", "stays"); return i.Players == 3 })
+	mu.Lock()
+	defer mu.Unlock()
+	if got := fmt.Sprint(seen); got != "[joinednew leftgone changedstays]" {
+		t.Errorf("watched %s", got)
+	}
+}
+
+// TestDirectoryOutlivesEtcd restarts etcd on its port, with its data and without.
+func TestDirectoryOutlivesEtcd(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		t.Run(fmt.Sprint("data kept ", kept), func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			dir := t.TempDir()
+			s, err := StartServer(t.Context(), ServerConfig{Dir: dir, Development: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := Dial(t.Context(), s.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second}) // longer than its end takes
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := register(t, n, Instance{Type: "game", ID: "game-1"})
+			book := &logbook{}
+			d, err := WatchServices(t.Context(), c, "test", book.logger())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			_, port, _ := strings.Cut(s.Addr(), ":")
+			number, _ := strconv.Atoi(port)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			r.Update(func(i *Instance) { i.Players = 5 })
+			eventually(t, "it says that etcd is away", func() bool { return book.has("etcd does not answer") })
+			for k := range 10 {
+				if id, ok := d.Pick("game", strconv.Itoa(k)); !ok || id != "game-1" {
+					t.Fatalf("while etcd is away: %q, %v", id, ok)
+				}
+			}
+			if !kept {
+				dir = t.TempDir()
+			}
+			if s, err = StartServer(t.Context(), ServerConfig{Dir: dir, Port: number, Development: true}); err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			eventually(t, "the report arrives", func() bool { i, ok := d.Instance("game", "game-1"); return ok && i.Players == 5 })
+			eventually(t, "it says so", func() bool { return book.has("etcd answers again") })
+			register(t, n, Instance{Type: "game", ID: "game-2"})
+			eventually(t, "it follows", func() bool { return d.Alive("game", "game-2") })
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if err := n.Close(ctx); err != nil {
+				t.Error(err)
+			}
+			eventually(t, "all have left with the lease", func() bool { return len(d.Types()) == 0 })
+		})
+	}
+}

@@ -1,0 +1,181 @@
+package etcd
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Candidate is an instance that a [Selector] may choose: it is up and has room.
+type Candidate struct {
+	ID string
+	// Players is what the instance reported last and what this directory has placed there since.
+	Players int
+	// Load is how full that makes it: 0 is idle, 1 is full. It is the larger of the load that the instance reports and
+	// its players by its capacity, or by 1000 where it has none.
+	Load float64
+
+	hash uint64 // of ID; 0: not computed yet
+}
+
+// Selector chooses the instance that gets the next player. It may be called concurrently and must not keep candidates.
+type Selector interface {
+	// Pick returns the index of one of the candidates, which are sorted by ID and never none, or -1 to refuse. The key
+	// names who is placed, such as a player; it may be empty. All randomness is in r, so that the same arguments give
+	// the same answer.
+	Pick(candidates []Candidate, key string, r uint64) int
+}
+
+// SelectorFunc is a function as a Selector.
+type SelectorFunc func(candidates []Candidate, key string, r uint64) int
+
+// Pick calls the function.
+func (f SelectorFunc) Pick(candidates []Candidate, key string, r uint64) int {
+	return f(candidates, key, r)
+}
+
+// The selectors. ferris1/wind had the first and announced "minimum threshold and maximum threshold"; its maximum
+// threshold is here in both of its meanings, MaxThreshold to spread players and BinPack to gather them.
+var (
+	// Random chooses each candidate as likely as any other: "random".
+	Random Selector = SelectorFunc(func(c []Candidate, _ string, r uint64) int { return int(mix(r) % uint64(len(c))) })
+	// Least chooses the least loaded candidate, among equals at random: "least".
+	Least Selector = SelectorFunc(func(c []Candidate, _ string, r uint64) int {
+		return best(c, r, func(load float64) float64 { return -load })
+	})
+	// ConsistentHash chooses the same instance for the same key on every gateway, as long as that instance is there:
+	// "consistent-hash". When one of n leaves, its keys alone move, evenly to the others; one that joins takes one n-th.
+	// (Rendezvous hashing, Thaler and Ravishankar 1998.) The key of an instance that is full is its second choice's.
+	// Without a key it is Random.
+	ConsistentHash Selector = SelectorFunc(rendezvous)
+)
+
+// Thresholds where none are given.
+const (
+	DefaultMaxThreshold = 0.8
+	DefaultMinThreshold = 0.2
+)
+
+// MaxThreshold chooses the least loaded candidate below a load, and refuses when there is none, so that no instance is
+// ever filled beyond it: "max-threshold=0.8".
+func MaxThreshold(most float64) Selector {
+	return SelectorFunc(func(c []Candidate, _ string, r uint64) int {
+		return best(c, r, func(load float64) float64 { return below(load, most, -load) })
+	})
+}
+
+// BinPack chooses the most loaded candidate below a load, so that as few instances as possible are in use and the rest
+// can be taken away; when all are at it, the least loaded: "bin-pack=0.8".
+func BinPack(most float64) Selector {
+	return SelectorFunc(func(c []Candidate, key string, r uint64) int {
+		if i := best(c, r, func(load float64) float64 { return below(load, most, load) }); i >= 0 {
+			return i
+		}
+		return Least.Pick(c, key, r)
+	})
+}
+
+// MinThreshold fills the instances below a minimum load first, each of them as likely as any other, so that new ones are
+// brought up before the others get more, and no gateway's stale figure sends everybody to one of them; when all have their
+// minimum, it chooses the least loaded: "min-threshold=0.2".
+func MinThreshold(least float64) Selector {
+	return SelectorFunc(func(c []Candidate, key string, r uint64) int {
+		if i := best(c, r, func(load float64) float64 { return below(load, least, 0) }); i >= 0 {
+			return i
+		}
+		return Least.Pick(c, key, r)
+	})
+}
+
+// below is a score that counts only below a limit.
+func below(load, limit, score float64) float64 {
+	if load < limit {
+		return score
+	}
+	return math.Inf(-1)
+}
+
+// best returns the index with the highest score, among equals one at random, -1 when no score is above minus infinity.
+func best(c []Candidate, r uint64, score func(load float64) float64) int {
+	at, top, equal := -1, math.Inf(-1), uint64(0)
+	for i := range c {
+		switch s := score(c[i].Load); {
+		case s > top:
+			at, top, equal = i, s, 1
+		case s == top && at >= 0:
+			equal++
+			if mix(r+equal)%equal == 0 {
+				at = i
+			}
+		}
+	}
+	return at
+}
+
+func rendezvous(c []Candidate, key string, r uint64) int {
+	if key == "" {
+		return Random.Pick(c, key, r)
+	}
+	k, at, top := hashText(key), 0, uint64(0)
+	for i := range c {
+		h := c[i].hash
+		if h == 0 {
+			h = hashText(c[i].ID)
+		}
+		if w := mix(h ^ k); w > top {
+			at, top = i, w
+		}
+	}
+	return at
+}
+
+// hashText and mix are part of the contract between gateways: a change moves every key.
+// hashText is FNV-1a of 64 bits, mixed.
+func hashText(s string) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 0x100000001b3
+	}
+	return mix(h)
+}
+
+// mix is the finaliser of SplitMix64: each bit of x changes half of the result's.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// SelectorNames are what ParseSelector knows, in the form of a help text.
+const SelectorNames = "random, least, max-threshold[=0.8], min-threshold[=0.2], bin-pack[=0.8], consistent-hash"
+
+// ParseSelector makes a selector of its name, with its threshold behind an equals sign where it has one: a load above 0,
+// at most 1. The empty text is least.
+func ParseSelector(text string) (Selector, error) {
+	name, value, given := strings.Cut(text, "=")
+	plain := map[string]Selector{"": Least, "least": Least, "random": Random, "consistent-hash": ConsistentHash}
+	if s, ok := plain[name]; ok && !given {
+		return s, nil
+	}
+	threshold, make := 0.0, (func(float64) Selector)(nil)
+	switch name {
+	case "max-threshold":
+		threshold, make = DefaultMaxThreshold, MaxThreshold
+	case "min-threshold":
+		threshold, make = DefaultMinThreshold, MinThreshold
+	case "bin-pack":
+		threshold, make = DefaultMaxThreshold, BinPack
+	default:
+		return nil, fmt.Errorf("etcd: no selector %.60q: one of %s", text, SelectorNames)
+	}
+	if given {
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(v > 0 && v <= 1) {
+			return nil, fmt.Errorf("etcd: selector %.60q: a threshold is a load above 0, at most 1: one of %s", text, SelectorNames)
+		}
+		threshold = v
+	}
+	return make(threshold), nil
+}

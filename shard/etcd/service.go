@@ -1,0 +1,123 @@
+package etcd
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// State says what an instance takes on.
+type State string
+
+// The states. An instance that is gone has no key.
+const (
+	Up       State = "up"
+	Draining State = "draining" // it serves whom it has, and gets nobody new
+)
+
+// Instance is what an instance of a service tells of itself: the JSON under /wind/<cluster>/services/<type>/<id>.
+type Instance struct {
+	Type      string            `json:"type"`           // [a-z0-9-]{1,40}
+	ID        string            `json:"id"`             // [a-z0-9-]{1,60}, unique within the type
+	Node      string            `json:"node,omitempty"` // the process that it runs in
+	State     State             `json:"state"`
+	Players   int               `json:"players"`             // bound here, or seen lately: the service's own count
+	Capacity  int               `json:"capacity"`            // players that it takes at most; 0: no limit
+	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 when it has none
+	Selector  string            `json:"selector,omitempty"`  // how players are placed on the instances of its type: see ParseSelector
+	Methods   []Method          `json:"methods,omitempty"`   // what it handles for clients
+	Formats   []string          `json:"formats,omitempty"`   // "protobuf", "json": payloads that it takes; none: both
+	Addresses map[string]string `json:"addresses,omitempty"` // transport → host:port, of an instance that clients connect to
+	Language  string            `json:"language,omitempty"`  // "go", "python"
+	Since     time.Time         `json:"since"`
+}
+
+// Method is a message that a service handles for clients, as rpc.Method describes it; the fields are the same, so that one
+// converts to the other.
+type Method struct {
+	Name   string `json:"name"`
+	ID     uint32 `json:"id"`
+	Answer uint32 `json:"answer,omitempty"`
+	Login  bool   `json:"login,omitempty"`
+	Public bool   `json:"public,omitempty"`
+}
+
+// uncapped is the number of players that counts as full where an instance names no capacity: only an order is needed.
+const uncapped = 1000
+
+// Fullness is the larger of the reported load and the players by the capacity, or by 1000 where there is none: 0 is
+// idle, 1 is full.
+func (i *Instance) Fullness() float64 { return max(i.Load, float64(i.Players)/i.seats()) }
+
+func (i *Instance) seats() float64 {
+	if i.Capacity > 0 {
+		return float64(i.Capacity)
+	}
+	return uncapped
+}
+
+// room is how many players may come.
+func (i *Instance) room() int {
+	switch {
+	case i.Load >= 1:
+		return 0
+	case i.Capacity > 0:
+		return max(0, i.Capacity-i.Players)
+	}
+	return math.MaxInt
+}
+
+// validate refuses what an instance cannot be.
+func (i *Instance) validate() error {
+	if err := errors.Join(persistence.ValidShardName(i.Type), validInstanceID(i.ID)); err != nil {
+		return fmt.Errorf("etcd: instance %.80q of service %.60q: %w", i.ID, i.Type, err)
+	}
+	if i.State != Up && i.State != Draining {
+		return fmt.Errorf("etcd: instance %s: state %.20q is neither %s nor %s", i.ID, i.State, Up, Draining)
+	}
+	if i.Players < 0 || i.Capacity < 0 || !(i.Load >= 0 && i.Load <= 1) {
+		return fmt.Errorf("etcd: instance %s: %d players of %d, load %g: none is negative, and a load is at most 1", i.ID, i.Players, i.Capacity, i.Load)
+	}
+	if _, err := ParseSelector(i.Selector); err != nil {
+		return fmt.Errorf("etcd: instance %s: %w", i.ID, err)
+	}
+	return nil
+}
+
+// complete fills what has a default and brings the numbers into their ranges.
+func (i *Instance) complete(node string) {
+	if i.Node == "" {
+		i.Node = node
+	}
+	if i.State == "" {
+		i.State = Up
+	}
+	if i.Since.IsZero() {
+		i.Since = time.Now().UTC()
+	}
+	i.Players, i.Capacity = max(0, i.Players), max(0, i.Capacity)
+	if i.Load = min(1, max(0, i.Load)); math.IsNaN(i.Load) {
+		i.Load = 0
+	}
+}
+
+// maxInstanceID bounds an instance's id, in bytes.
+const maxInstanceID = 60
+
+func validInstanceID(s string) error {
+	if len(s) < 1 || len(s) > maxInstanceID {
+		return fmt.Errorf("the id has %d bytes, 1 to %d are allowed", len(s), maxInstanceID)
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return errors.New("only a-z, 0-9 and - are allowed in an id")
+		}
+	}
+	return nil
+}
+
+// servicesPrefix is where a cluster's instances stand; it ends with "/".
+func servicesPrefix(cluster string) string { return "/wind/" + cluster + "/services/" }

@@ -1,0 +1,113 @@
+package etcd
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// view is what lookups see: it is never changed, only replaced.
+type view struct {
+	types map[string]*typeView
+	names []string
+}
+
+// typeView is what a view has of one type.
+type typeView struct {
+	instances []Instance // by id
+	seats     []seat     // of the instances that are up, in the same order
+	selector  Selector
+}
+
+// seat is an instance that may get players.
+type seat struct {
+	reported Candidate
+	room     int     // players that may be placed on top of those reported
+	perSeat  float64 // the load that one player adds
+	placed   *placed // shared by all views that have the instance
+}
+
+func newSeat(r *record) seat {
+	i := &r.instance
+	return seat{
+		reported: Candidate{ID: i.ID, Players: i.Players, Load: i.Fullness(), hash: r.hash},
+		room:     i.room(), perSeat: 1 / i.seats(), placed: r.placed,
+	}
+}
+
+// placed counts the players that were placed on an instance and may not be in its report yet: those since the report
+// before the last one, since the last may have been on its way.
+type placed struct {
+	count atomic.Int64
+	older int64 // of them, before the last report; the directory's goroutine's
+}
+
+// rotate forgets those that were placed before the last report.
+func (p *placed) rotate() { p.older = p.count.Add(-p.older) }
+
+// candidates are reused: a thousand of them are 48 KB.
+var candidates = sync.Pool{New: func() any { return new(choice) }}
+
+type choice struct {
+	candidates []Candidate
+	seats      []int32 // their indices in the view
+}
+
+// maxRaces bounds how often a pick that lost the last seat of an instance to another tries again.
+const maxRaces = 8
+
+// pick places one player.
+func (t *typeView) pick(key string, r uint64) (string, bool) {
+	c := candidates.Get().(*choice)
+	defer candidates.Put(c)
+	for race := range uint64(maxRaces) {
+		t.fill(c)
+		if len(c.candidates) == 0 {
+			return "", false
+		}
+		i := t.selector.Pick(c.candidates, key, r+race)
+		if i < 0 || i >= len(c.candidates) {
+			return "", false
+		}
+		if s := &t.seats[c.seats[i]]; s.take() {
+			return s.reported.ID, true
+		}
+	}
+	return "", false
+}
+
+// fill lists the instances that have room.
+func (t *typeView) fill(c *choice) {
+	if cap(c.candidates) < len(t.seats) {
+		c.candidates, c.seats = make([]Candidate, len(t.seats)), make([]int32, len(t.seats))
+	}
+	all, at, n := c.candidates[:len(t.seats)], c.seats[:len(t.seats)], 0
+	for i := range t.seats {
+		s := &t.seats[i]
+		more := int(s.placed.count.Load())
+		if more >= s.room {
+			continue
+		}
+		o := &all[n]
+		*o = s.reported
+		if more > 0 {
+			o.Players += more
+			o.Load += float64(more) * s.perSeat
+		}
+		at[n] = int32(i)
+		n++
+	}
+	c.candidates, c.seats = all[:n], at[:n]
+}
+
+// take counts a player; false: another has taken the last seat.
+func (s *seat) take() bool {
+	for {
+		n := s.placed.count.Load()
+		if int(n) >= s.room {
+			return false
+		}
+		if s.placed.count.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
