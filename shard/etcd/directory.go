@@ -64,6 +64,7 @@ type Directory struct {
 type record struct {
 	instance Instance
 	revision int64
+	lease    int64
 	hash     uint64
 	placed   *placed
 }
@@ -268,8 +269,8 @@ func (d *Directory) selector(serviceType string, all []Instance) Selector {
 func (d *Directory) set(kv *mvccpb.KeyValue) {
 	key := string(kv.Key)
 	old := d.known[key]
-	if old != nil && old.revision == kv.ModRevision {
-		return
+	if old != nil && old.revision == kv.ModRevision && old.lease == kv.Lease {
+		return // the lease: an etcd that lost its data counts from 1 again
 	}
 	i, err := d.parse(kv)
 	if err != nil {
@@ -278,7 +279,7 @@ func (d *Directory) set(kv *mvccpb.KeyValue) {
 			d.log.Warn("an entry of the directory cannot be read, what was known of it stays", "key", key, "error", err)
 		}
 		if old != nil {
-			old.revision = kv.ModRevision
+			old.revision, old.lease = kv.ModRevision, kv.Lease
 		}
 		return
 	}
@@ -290,7 +291,7 @@ func (d *Directory) set(kv *mvccpb.KeyValue) {
 	} else {
 		old.placed.rotate() // a report
 	}
-	old.instance, old.revision = i, kv.ModRevision
+	old.instance, old.revision, old.lease = i, kv.ModRevision, kv.Lease
 	d.dirty[i.Type] = true
 	d.pending = append(d.pending, Change{kind, i})
 }

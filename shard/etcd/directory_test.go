@@ -289,8 +289,13 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
 	for _, i := range []Instance{
-		{}, {Type: "game"}, {Type: "Game", ID: "a"}, {Type: "game", ID: "a/b"}, {Type: "game", ID: strings.Repeat("x", 61)},
-		{Type: "game", ID: "a", Selector: "fair"}, {Type: "game", ID: "a", State: "gone"},
+		{},
+		{Type: "game"},
+		{Type: "Game", ID: "a"},
+		{Type: "game", ID: "a/b"},
+		{Type: "game", ID: strings.Repeat("x", 61)},
+		{Type: "game", ID: "a", Selector: "fair"},
+		{Type: "game", ID: "a", State: "gone"},
 	} {
 		if r, err := n.Register(t.Context(), i); err == nil {
 			t.Errorf("%+v was registered", i)
@@ -378,7 +383,7 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second}) // longer than its end takes
+			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}) // longer than its end takes
 			if err != nil {
 				t.Fatal(err)
 			}
