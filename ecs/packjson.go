@@ -102,11 +102,11 @@ func (p *packer) value(d *json.Decoder, path string, depth int) error {
 		return fmt.Errorf("%s is %s", lowerPath(field.Path), wanted(&field))
 	case found:
 		return p.leaf(&field, token)
-	case !p.t.inside(path):
+	case !p.t.Inside(path):
 		return p.t.unknown(path)
 	case open == '{':
 		return p.object(d, path+".", depth)
-	case open == '[' && p.t.inside(path+"[0]"):
+	case open == '[' && p.t.Inside(path+"[0]"):
 		return p.array(d, path, depth)
 	case token == nil:
 		return nil
@@ -114,8 +114,8 @@ func (p *packer) value(d *json.Decoder, path string, depth int) error {
 	return fmt.Errorf("%s is no value but has parts", path)
 }
 
-// inside reports whether there are fields below the path.
-func (t *Type) inside(path string) bool {
+// Inside reports whether there are fields below the path, as there are below Box in Box.Min.X.
+func (t *Type) Inside(path string) bool {
 	for i := range t.Fields {
 		f := t.Fields[i].Path
 		if len(f) > len(path) && (f[len(path)] == '.' || f[len(path)] == '[') && samePath(f[:len(path)], path) {

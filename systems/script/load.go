@@ -132,6 +132,11 @@ func (l *loader) run(u *unit, budget uint64) (steps uint64, err error) {
 	if err != nil {
 		return 0, errorOf(err, known)
 	}
+	if l.o.inspect != nil {
+		if err := l.o.inspect(u.file); err != nil {
+			return 0, err
+		}
+	}
 	thread := &starlark.Thread{
 		Name: u.Name,
 		Load: func(_ *starlark.Thread, name string) (starlark.StringDict, error) { return l.units[name].globals, nil },

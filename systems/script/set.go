@@ -17,6 +17,8 @@ type Options struct {
 	Rules       []Rule              // of the functions that the host will call
 	StepBudget  uint64              // of loading all modules together; 0: DefaultLoadBudget
 	Print       func(module, text string)
+
+	inspect func(f *syntax.File) error // after names have been resolved
 }
 
 // DefaultLoadBudget is how many steps loading may take when Options says nothing.
@@ -155,19 +157,9 @@ func (r Report) String() string {
 // Replace makes a new set with the given modules in place of those of the same names, or beside the others; a module
 // whose Source is nil goes. s stays as it is, and is what to go back to.
 func (s *Set) Replace(modules []Module, o Options) (*Set, Report, error) {
-	merged := slices.Clone(s.modules)
-	for _, m := range modules {
-		i := slices.IndexFunc(merged, func(x Module) bool { return x.Name == m.Name })
-		switch {
-		case m.Source == nil && i < 0:
-			return nil, Report{}, fmt.Errorf("script: module %s is to go but is not there", m.Name)
-		case m.Source == nil:
-			merged = slices.Delete(merged, i, i+1)
-		case i < 0:
-			merged = append(merged, m)
-		default:
-			merged[i] = m
-		}
+	merged, err := merge(s.modules, modules)
+	if err != nil {
+		return nil, Report{}, err
 	}
 	next, err := Load(merged, o)
 	if err != nil {

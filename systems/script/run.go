@@ -1,0 +1,236 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/ecs/detmath"
+)
+
+// What one run of a function may build.
+const (
+	maxChanges  = 16_384 // spawns, put and remove together
+	maxEvents   = 4_096
+	maxEntities = 10_000 // of Query.entities
+	maxNames    = 32     // of components in one query
+	maxPrint    = 1_000  // bytes
+)
+
+// run is one call of a function of a script by a system or a handler.
+type run struct {
+	h        *world
+	t        *ecs.Tick
+	a        *ecs.Access
+	sessions *ecs.Sessions
+	thread   *starlark.Thread
+	changes  int
+	events   int
+}
+
+const runKey = "wind.run"
+
+// call calls f.
+func (r *run) call(f *starlark.Function, budget uint64, args ...starlark.Value) error {
+	r.thread = &starlark.Thread{Name: f.Name(), Print: func(t *starlark.Thread, text string) {
+		if r.h.config.Print != nil {
+			r.h.config.Print(t.CallFrame(1).Pos.Filename(), text[:min(len(text), maxPrint)])
+		}
+	}}
+	r.thread.SetLocal(runKey, r)
+	_, err := Call(r.thread, f, budget, args...)
+	return err
+}
+
+// running is the run that a builtin is called in; there is none while a module is loaded.
+func running(t *starlark.Thread, what string) (*run, error) {
+	r, ok := t.Local(runKey).(*run)
+	if !ok {
+		return nil, fmt.Errorf("%s: there is no world while a module is loaded", what)
+	}
+	return r, nil
+}
+
+// charge counts what a builtin does in a loop of its own, as steps: sixteen rows for one.
+func (r *run) charge(rows int) { r.thread.Steps += uint64(rows)/16 + 1 }
+
+// change counts a structural change.
+func (r *run) change() error {
+	if r.changes++; r.changes > maxChanges {
+		return fmt.Errorf("more than %d changes in one run", maxChanges)
+	}
+	return nil
+}
+
+// rejection is how cmd.reject leaves a script.
+type rejection string
+
+func (r rejection) Error() string { return string(r) }
+
+func rejectionOf(err error) (why string, ok bool) {
+	var r rejection
+	ok = errors.As(err, &r)
+	return string(r), ok
+}
+
+// builtins are what scripts in a shard have beside Starlark's own.
+func builtins() starlark.StringDict {
+	d := starlark.StringDict{"math": detmathModule()}
+	for name, f := range map[string]func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error){ //windvet:allow into a map
+		"query": query, "spawn": spawn, "despawn": despawn, "resource": resource, "emit": emit,
+	} {
+		d[name] = starlark.NewBuiltin(name, inRun(f))
+	}
+	return d
+}
+
+// inRun makes a builtin of a function that works in a run.
+func inRun(f func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	return func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+		r, err := running(t, b.Name())
+		if err != nil {
+			return nil, err
+		}
+		return f(r, b, args, named)
+	}
+}
+
+// spawn is spawn({"health": {"HP": 10}, "dead": {}}): an entity, which lives at once and is seen by queries when the
+// system has returned.
+func spawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+	var parts *starlark.Dict
+	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &parts); err != nil {
+		return nil, err
+	}
+	if err := r.change(); err != nil {
+		return nil, err
+	}
+	var ids []int
+	var values [][]byte
+	for _, item := range parts.Items() {
+		id, err := component(r.a.Schema(), item[0])
+		if err != nil {
+			return nil, err
+		}
+		value, err := fill(&r.a.Schema().Components[id], item[1])
+		if err != nil {
+			return nil, err
+		}
+		ids, values = append(ids, id), append(values, value)
+	}
+	e, err := r.a.Spawn(ids, values)
+	return entityValue(e), err
+}
+
+// despawn is despawn(entity).
+func despawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+	var e entityValue
+	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &e); err != nil {
+		return nil, err
+	}
+	r.charge(1)
+	r.t.Despawn(ecs.Entity(e))
+	return starlark.None, nil
+}
+
+// emit is emit("event", {"field": value}).
+func emit(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+	var name string
+	var fields starlark.Value = starlark.NewDict(0)
+	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &name, &fields); err != nil {
+		return nil, err
+	}
+	id, err := find(r.a.Schema().Events, "event", name)
+	if err != nil {
+		return nil, err
+	}
+	if r.events++; r.events > maxEvents {
+		return nil, fmt.Errorf("more than %d events in one run", maxEvents)
+	}
+	value, err := fill(&r.a.Schema().Events[id], fields)
+	if err != nil {
+		return nil, err
+	}
+	r.a.Emit(id, value)
+	return starlark.None, nil
+}
+
+// find is the index of the type of a name.
+func find(types []ecs.Type, what, name string) (int, error) {
+	names := make([]string, len(types))
+	for i := range types {
+		if types[i].Name == name {
+			return i, nil
+		}
+		names[i] = types[i].Name
+	}
+	return 0, fmt.Errorf("no %s %q%s", what, name, meant(name, names))
+}
+
+// component is the index of the component that a value names.
+func component(s *ecs.Schema, name starlark.Value) (int, error) {
+	text, ok := starlark.AsString(name)
+	if !ok {
+		return 0, fmt.Errorf("a component is named by a string, not by a %s", name.Type())
+	}
+	return ownComponent(s, text)
+}
+
+// ownComponent finds a component of the game: what the host keeps in components is not for scripts.
+func ownComponent(s *ecs.Schema, name string) (int, error) {
+	if strings.HasPrefix(name, "wind.") {
+		return 0, fmt.Errorf("component %q is the host's", name)
+	}
+	return find(s.Components, "component", name)
+}
+
+// detmathModule is package detmath under the names of Python's math.
+func detmathModule() *starlarkstruct.Module {
+	m := &starlarkstruct.Module{Name: "math", Members: starlark.StringDict{"pi": starlark.Float(3.141592653589793)}}
+	add := func(name string, n int, f func(x []float64) float64) {
+		m.Members[name] = starlark.NewBuiltin("math."+name, func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+			if len(args) != n || len(named) > 0 {
+				return nil, fmt.Errorf("%s takes %d numbers", b.Name(), n)
+			}
+			var x [3]float64
+			for i, a := range args {
+				var ok bool
+				if x[i], ok = starlark.AsFloat(a); !ok {
+					return nil, fmt.Errorf("%s: %s is no number", b.Name(), a.Type())
+				}
+			}
+			return starlark.Float(f(x[:n])), nil
+		})
+	}
+	one := func(name string, f func(float64) float64) {
+		add(name, 1, func(x []float64) float64 { return f(x[0]) })
+	}
+	two := func(name string, f func(x, y float64) float64) {
+		add(name, 2, func(x []float64) float64 { return f(x[0], x[1]) })
+	}
+	one("sqrt", detmath.Sqrt)
+	one("sin", detmath.Sin)
+	one("cos", detmath.Cos)
+	one("tan", detmath.Tan)
+	one("asin", detmath.Asin)
+	one("acos", detmath.Acos)
+	one("atan", detmath.Atan)
+	one("exp", detmath.Exp)
+	one("log", detmath.Log)
+	one("floor", detmath.Floor)
+	one("ceil", detmath.Ceil)
+	one("round", detmath.Round)
+	one("trunc", detmath.Trunc)
+	one("wrap_angle", detmath.WrapAngle)
+	two("atan2", detmath.Atan2)
+	two("pow", detmath.Pow)
+	two("hypot", detmath.Hypot)
+	two("mod", detmath.Mod)
+	add("clamp", 3, func(x []float64) float64 { return detmath.Clamp(x[0], x[1], x[2]) })
+	add("lerp", 3, func(x []float64) float64 { return detmath.Lerp(x[0], x[1], x[2]) })
+	return m
+}

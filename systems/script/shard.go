@@ -1,0 +1,180 @@
+package script
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"go.starlark.net/starlark"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Config is what a game says about the scripts of its worlds.
+type Config struct {
+	// Modules that a new world shall begin with. They are not in force by being here: their host sends them as
+	// commands of the first tick, see Genesis, so that the log holds what ran.
+	Modules []Module
+	Budget  uint64                    // steps of one run of a function, for Genesis; 0: DefaultBudget
+	Print   func(module, text string) // gets what scripts print; nil: nobody does. It must not look at the world.
+}
+
+// world is what this package keeps with a world: what Setup said, and the compiled form of what is in force, which is
+// made anew from the world's state whenever that is another one.
+type world struct {
+	config   Config
+	systems  []string
+	commands []string
+	names    map[string]string // of functions, to the name of their system or command
+
+	functions map[string]*starlark.Function // of the set in force, by name
+	of        inForce                       // what they are the compiled form of
+	broken    error                         // why there are none
+
+	fields map[string]place // paths that scripts have used
+}
+
+// scripts is the view of what is in force.
+type scripts struct {
+	Self  ecs.Entity
+	Chunk *chunk `ecs:"read"`
+	_     ecs.Without[staged]
+}
+
+// loading is the view of what a reload has brought so far.
+type loading struct {
+	Self  ecs.Entity
+	Chunk *chunk `ecs:"read"`
+	_     ecs.With[staged]
+}
+
+// Register lets a world have scripts: the components wind.script and wind.script.staged, the resource wind.scripts and the
+// commands wind.script.part and wind.script.commit, which only the host and operators may send. Inside Setup, before
+// System and Handle.
+func Register(w *ecs.World, c Config) {
+	h := &world{config: c, names: map[string]string{}, fields: map[string]place{}}
+	if h.config.Budget == 0 {
+		h.config.Budget = DefaultBudget
+	}
+	ecs.Attach(w, h)
+	ecs.Component[chunk](w, "wind.script")
+	ecs.Component[staged](w, "wind.script.staged")
+	ecs.Resource[inForce](w, "wind.scripts")
+	ecs.Handle[part](w, "wind.script.part", stage)
+	ecs.Handle[commit](w, "wind.script.commit", h.commit)
+}
+
+func registered(w *ecs.World, what string) *world {
+	h, ok := ecs.Attached[*world](w)
+	if !ok {
+		panic(what + " without script.Register in the game's Setup")
+	}
+	return h
+}
+
+// System is a place in the schedule: here runs the function system_<name>(tick) of the scripts in force, if there is one.
+// . and - in the name are _ in the function's. What goes wrong in it is a Failure of the system, as a panic of a Go system
+// is. Inside Setup.
+func System(w *ecs.World, name string) {
+	h := registered(w, "script.System")
+	function := h.claim("system_", name)
+	h.systems = append(h.systems, function)
+	ecs.System(w, name, func(t *ecs.Tick, a *ecs.Access, v *ecs.Res[inForce], s *ecs.Query[scripts], all *ecs.Sessions) {
+		if f := h.function(a, v, s, function); f != nil {
+			r := &run{h: h, t: t, a: a, sessions: all}
+			if err := r.call(f, v.Get().Budget, &tickValue{r: r}); err != nil {
+				panic(err)
+			}
+		}
+	})
+}
+
+// Handle registers the command C, as ecs.Handle does, with the function handle_<name>(tick, cmd) of the scripts in force as
+// its handler. Without one the command is rejected. Inside Setup.
+func Handle[C any](w *ecs.World, name string, options ...ecs.CommandOption) {
+	h := registered(w, "script.Handle")
+	function := h.claim("handle_", name)
+	h.commands = append(h.commands, function)
+	ecs.Handle[C](w, name, func(t *ecs.Tick, c *ecs.Cmd[C], a *ecs.Access, v *ecs.Res[inForce], s *ecs.Query[scripts], all *ecs.Sessions) {
+		f := h.function(a, v, s, function)
+		if f == nil {
+			c.Reject("no script handles " + name)
+		}
+		i, _ := a.Schema().Command(name)
+		typ := &a.Schema().Commands[i]
+		r := &run{h: h, t: t, a: a, sessions: all}
+		value := &record{typ: typ, b: unsafe.Slice((*byte)(unsafe.Pointer(&c.Value)), typ.Size)}
+		err := r.call(f, v.Get().Budget, &tickValue{r: r}, &cmdValue{r: r, value: value, source: c.Source(), from: c.From(), seq: c.Seq(), repeated: c.Repeated()})
+		if why, ok := rejectionOf(err); ok {
+			c.Reject(why)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}, options...)
+}
+
+// claim makes the function's name.
+func (h *world) claim(prefix, name string) string {
+	function := prefix + strings.NewReplacer(".", "_", "-", "_").Replace(name)
+	if other, ok := h.names[function]; ok {
+		panic(fmt.Sprintf("script: %q and %q have the same function, %s", other, name, function))
+	}
+	h.names[function] = name
+	return function
+}
+
+// function finds a function of the scripts in force. It panics when they cannot be used by this program, which
+// is a Failure of the system or command.
+func (h *world) function(a *ecs.Access, v *ecs.Res[inForce], s *ecs.Query[scripts], name string) *starlark.Function {
+	state := v.Get()
+	if state.Generation == 0 {
+		return nil
+	}
+	if h.of.Generation != state.Generation || h.of.SHA != state.SHA {
+		set, err := h.compile(a.Schema(), s, state)
+		h.use(set, err, state)
+	}
+	if h.broken != nil {
+		panic(h.broken)
+	}
+	return h.functions[name]
+}
+
+// use makes a set, or that there is none, the compiled form of state.
+func (h *world) use(set *Set, err error, state *inForce) {
+	h.of, h.broken, h.functions = *state, err, map[string]*starlark.Function{}
+	if err == nil {
+		for _, f := range set.Functions("", "") {
+			h.functions[f.Name] = f.Func
+		}
+	}
+}
+
+// compile makes the set of what is in force.
+func (h *world) compile(schema *ecs.Schema, s *ecs.Query[scripts], state *inForce) (*Set, error) {
+	modules, err := join(chunksOf(s))
+	if err != nil {
+		return nil, err
+	}
+	if sum(modules) != state.SHA {
+		return nil, fmt.Errorf("script: the modules in force are not those of wind.scripts")
+	}
+	return Load(modules, h.options(schema))
+}
+
+func chunksOf(s *ecs.Query[scripts]) (chunks []*chunk) {
+	for v := range s.Each {
+		chunks = append(chunks, v.Chunk)
+	}
+	return chunks
+}
+
+// options are those that a world loads scripts with.
+func (h *world) options(schema *ecs.Schema) Options {
+	rules := []Rule{{Prefix: "system_", Params: []string{"tick"}}, {Prefix: "handle_", Params: []string{"tick", "cmd"}}}
+	known := slices.Sorted(slices.Values(append(slices.Clone(h.systems), h.commands...)))
+	i := inspector{schema: schema, functions: known}
+	return Options{Predeclared: builtins(), Rules: rules, inspect: i.file}
+}
