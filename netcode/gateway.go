@@ -1,8 +1,10 @@
 package netcode
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -63,8 +65,31 @@ func (c *Conn) Send(frames []byte) {
 	s.mu.Unlock()
 }
 
+// SendFrame queues one frame, whose payload it copies together from parts.
+func (c *Conn) SendFrame(id uint32, parts ...[]byte) {
+	if c.over.Load() {
+		return
+	}
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	s, l := c.server, c.link
+	s.lock()
+	defer s.mu.Unlock()
+	if l.state == linkClosed {
+		return
+	}
+	l.out = binary.LittleEndian.AppendUint32(l.out, id)
+	l.out = binary.LittleEndian.AppendUint32(l.out, uint32(n))
+	for _, p := range parts {
+		l.out = append(l.out, p...)
+	}
+	l.sent(s.hub)
+}
+
 // SendText queues a text message, which it copies.
-func (c *Conn) SendText(message []byte) { c.Send(frame.Append(nil, textID, message)) }
+func (c *Conn) SendText(message []byte) { c.SendFrame(textID, message) }
 
 // Coalesce says whether one write may carry several frames, which is how a
 // connection begins. Without it each frame is a write of its own, for clients
@@ -79,7 +104,7 @@ func (c *Conn) Coalesce(on bool) {
 func (c *Conn) Close(reason wirepb.Reason, text string) {
 	s := c.server
 	s.lock()
-	s.hub.close(c.link, reason, text)
+	s.hub.close(c.link, reason, strings.ToValidUTF8(text, "?"))
 	s.mu.Unlock()
 }
 
@@ -190,4 +215,3 @@ func (m *limiter) ended() {
 		m.stream = nil
 	}
 }
-

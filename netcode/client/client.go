@@ -31,6 +31,9 @@ const (
 	UDP Transport = iota
 	// TCP carries the same frames, for networks without UDP.
 	TCP
+	// WebSocket carries them too: the address is host:port, for the path /ws
+	// there, or a URL.
+	WebSocket
 )
 
 // Config says where to connect and as whom. The hooks are called on the
@@ -41,6 +44,9 @@ type Config struct {
 	Transport Transport
 	Identity  string // who plays, 1 to 64 bytes
 	Shard     string // empty: whatever the node serves
+	// ConnectTicket is what a gateway gave for the shard: who plays is what it
+	// says, and Identity may be empty. It is good for one session, once.
+	ConnectTicket []byte
 
 	// Bot plays the client, if there is one.
 	Bot Bot

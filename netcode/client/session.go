@@ -140,10 +140,10 @@ func (s *session) connection(address string) error {
 	s.welcomed, s.leaving, s.ackSince = false, time.Time{}, time.Time{}
 	s.opened, s.heard, s.pinged = now, now, now
 	var err error
-	if c.cfg.Transport == TCP {
-		s.transport, err = dialTCP(address, s, &c.counters)
-	} else {
+	if c.cfg.Transport == UDP {
 		s.transport, s.cookie, err = dialUDP(address, s, &c.counters, c.stop)
+	} else {
+		s.transport, err = dialTCP(c.cfg.Transport, address, s, &c.counters)
 	}
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *session) hello() {
 	c := s.c
 	m := &wirepb.Hello{
 		Protocol: protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
-		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash,
+		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash, Ticket: c.cfg.ConnectTicket,
 	}
 	if t := c.Ticket(); t.Session != 0 {
 		m.Resume = &wirepb.Resume{Session: t.Session, Token: t.Token, LastTick: t.LastTick}

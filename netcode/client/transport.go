@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -195,7 +196,8 @@ func (t *udpTransport) close() {
 	_ = t.conn.Close()
 }
 
-// tcpTransport is the same frames over TCP, with a goroutine that reads.
+// tcpTransport is the same frames over TCP or a WebSocket, with a goroutine that
+// reads.
 type tcpTransport struct {
 	conn   net.Conn
 	to     receiver
@@ -216,8 +218,10 @@ const (
 	tcpWriteTimeout = 10 * time.Second
 )
 
-func dialTCP(address string, to receiver, stats *counters) (*tcpTransport, error) {
-	conn, err := net.DialTimeout("tcp", address, tcpDialTimeout)
+func dialTCP(transport Transport, address string, to receiver, stats *counters) (*tcpTransport, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), tcpDialTimeout)
+	defer cancel()
+	conn, err := dialStream(ctx, transport, address)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// messages are those that are compiled in, by short name and by frame id. The
+// gateway needs none of them to route; it needs them to transcode.
+type messages struct {
+	names map[string]protoreflect.MessageType
+	ids   map[uint32]string
+}
+
+func knownMessages() *messages {
+	m := &messages{names: map[string]protoreflect.MessageType{}, ids: map[uint32]string{}}
+	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
+		m.add(f)
+		return true
+	})
+	return m
+}
+
+// add enters the top-level messages of a file. Of two with one short name the
+// one with a frame id counts.
+func (m *messages) add(f protoreflect.FileDescriptor) {
+	for i := range f.Messages().Len() {
+		d := f.Messages().Get(i)
+		name, id := string(d.Name()), frameID(d)
+		if _, taken := m.names[name]; taken && id == 0 {
+			continue
+		}
+		t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+		if err != nil {
+			t = dynamicpb.NewMessageType(d)
+		}
+		m.names[name] = t
+		if id != 0 {
+			m.ids[id] = name
+		}
+	}
+}
+
+func frameID(d protoreflect.MessageDescriptor) uint32 {
+	id, _ := proto.GetExtension(d.Options(), wirepb.E_Id).(uint32)
+	return id
+}
+
+// descriptor is nil for a message that is not known.
+func (m *messages) descriptor(name string) protoreflect.MessageDescriptor {
+	if t := m.names[name]; t != nil {
+		return t.Descriptor()
+	}
+	return nil
+}
+
+// id is the frame id of a message, 0 when it has none or is not known.
+func (m *messages) id(name string) uint32 {
+	if d := m.descriptor(name); d != nil {
+		return frameID(d)
+	}
+	return 0
+}
+
+// method describes a message that no service has described.
+func (m *messages) method(name string) rpc.Method {
+	return rpc.Method{Name: name, ID: m.id(name), Answer: m.id(answerName(name))}
+}
+
+// answerName is the short name of the message that answers one.
+func answerName(request string) string {
+	if base, ok := strings.CutSuffix(request, "Request"); ok {
+		return base + "Response"
+	}
+	return request + "Response"
+}
+
+var errNotKnown = errors.New("the gateway does not know the message")
+
+// transcode brings a payload from one format into another.
+func (m *messages) transcode(name string, from, to rpc.Format, payload []byte) ([]byte, error) {
+	if from == to {
+		return payload, nil
+	}
+	t := m.names[name]
+	if t == nil {
+		return nil, fmt.Errorf("%s is %s and cannot become %s: %w", name, from, to, errNotKnown)
+	}
+	msg := t.New().Interface()
+	if from == rpc.JSON {
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(payload, msg); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return proto.Marshal(msg)
+	}
+	if err := proto.Unmarshal(payload, msg); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return encodeJSON(msg)
+}
+
+// encodeJSON is protojson as clients get it: the names of the schema, and values
+// that are zero too.
+func encodeJSON(m proto.Message) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+}
+
+// encode is m in a format; m is one of ours.
+func encode(f rpc.Format, m proto.Message) []byte {
+	var b []byte
+	var err error
+	if f == rpc.JSON {
+		b, err = encodeJSON(m)
+	} else {
+		b, err = proto.Marshal(m)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("gateway: %T: %v", m, err)) // invalid UTF-8 in a string of ours
+	}
+	return b
+}

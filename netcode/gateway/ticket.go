@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// ticket answers a TicketRequest.
+func (s *session) ticket(r *request) {
+	s.mu.Lock()
+	player := s.player
+	s.mu.Unlock()
+	m, err := s.g.ticket(r, player)
+	if err != nil {
+		s.finish(r, rpc.Response{Err: err})
+		return
+	}
+	s.finish(r, rpc.Response{Message: "TicketResponse", Payload: encode(rpc.Protobuf, m)})
+}
+
+func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rpc.Error) {
+	c := g.cfg.Tickets
+	if len(c.Key) == 0 {
+		return nil, rpc.Errorf(rpc.Unimplemented, "this gateway gives no connect tickets")
+	}
+	var m wirepb.TicketRequest
+	var err error
+	if r.req.Format == rpc.JSON {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(r.req.Payload, &m)
+	} else {
+		err = proto.Unmarshal(r.req.Payload, &m)
+	}
+	if err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "TicketRequest is malformed")
+	}
+	ctx, cancel := context.WithDeadline(g.ctx, r.deadline)
+	defer cancel()
+	udp, tcp, err := c.Shards.Locate(ctx, m.Shard)
+	if err != nil {
+		return nil, located(err, m.Shard)
+	}
+	sealed, err := netcode.SealTicket(c.Key, netcode.Ticket{Identity: player, Shard: m.Shard, Expires: time.Now().Add(c.Life), UDP: udp, TCP: tcp})
+	if err != nil {
+		return nil, rpc.Errorf(rpc.FailedPrecondition, "no ticket for this player and shard: %v", err)
+	}
+	return &wirepb.TicketResponse{Ticket: sealed, Shard: m.Shard, Udp: udp, Tcp: tcp, Seconds: uint32(c.Life / time.Second)}, nil
+}
+
+// located is why a shard was not found, as the client is told.
+func located(err error, shard string) *rpc.Error {
+	var told *rpc.Error
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.Is(err, context.DeadlineExceeded):
+		return rpc.Errorf(rpc.DeadlineExceeded, "the shard was not found in time")
+	}
+	return rpc.Errorf(rpc.Unavailable, "%s", fmt.Sprintf("shard %q: %v", clip(shard), err))
+}
