@@ -2,8 +2,11 @@ package etcd
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // crowd returns the view of n instances of the type game, which a change may alter.
@@ -67,6 +70,32 @@ func TestFullInstancesGetNobody(t *testing.T) {
 		wg.Wait()
 		if took["game-0000"] != 50 || took["game-0001"] != 0 || took["game-0002"] != 50 {
 			t.Errorf("%s: with 50 seats each and the second full: %v", s, took)
+		}
+	}
+}
+
+func TestPlayersGoOnToWhereThereIsRoom(t *testing.T) {
+	for _, s := range []string{"random", "least", "max-threshold=1", "min-threshold=1", "bin-pack=1", "consistent-hash"} {
+		v := crowd(4, parse(t, s), func(i int, in *Instance) { in.Capacity = 1 + 10*i })
+		for k := range 64 {
+			if _, ok := v.pick(fmt.Sprint("player-", k), uint64(k)); !ok {
+				t.Fatalf("%s: player %d of 64 was refused", s, k)
+			}
+		}
+		if id, ok := v.pick("one-more", 1); ok {
+			t.Errorf("%s: %s took the 65th of 64", s, id)
+		}
+	}
+}
+
+// A revision and a key are not enough to know a value again: an etcd that lost its data counts from 1.
+func TestValueWithTheSameRevisionUnderAnotherLeaseIsNew(t *testing.T) {
+	d := newDirectory(nil, "test", slog.New(slog.DiscardHandler))
+	for lease, value := range []string{`{"players":1}`, `{"players":2}`} {
+		d.set(&mvccpb.KeyValue{Key: []byte(servicesPrefix("test") + "game/a"), Value: []byte(value), ModRevision: 3, Lease: int64(lease + 1)})
+		d.publish()
+		if i, _ := d.Instance("game", "a"); i.Players != lease+1 {
+			t.Errorf("%s is known as %d players", value, i.Players)
 		}
 	}
 }
