@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,12 +66,10 @@ func (s *Served) answerAdmin(reply string, answer []byte, err error) {
 		}
 	}
 	if err != nil {
-		head.Code, head.Error = rpc.Internal, err.Error()
-		if e := (*rpc.Error)(nil); errors.As(err, &e) {
-			head.Code, head.Error = e.Code, e.Text
-		}
+		e := plainError(err)
+		head.Code, head.Error = e.Code, e.Text
 		m.Data, _ = json.Marshal(head) // it has nothing that could fail
-		m.Header = responseMsg(reply, &rpc.Response{Err: rpc.Errorf(head.Code, "%s", head.Error)}).Header
+		m.Header = responseMsg(reply, &rpc.Response{Err: e}).Header
 	}
 	if err := s.bus.nc.PublishMsg(m); err != nil {
 		s.counts.unsent.Add(1)
@@ -111,7 +108,7 @@ func (b *Bus) Admin(ctx context.Context, serviceType, instance, op string, body 
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "admin operation %q: %v", op, err)
 	}
-	answer, err := b.ask(ctx, &call{kind: serviceType, instance: instance}, b.subjects.admin(serviceType, instance), body)
+	answer, err := b.ask(ctx, &call{kind: serviceType, instance: instance}, b.subjects.admin(serviceType, instance), "", body)
 	if err != nil {
 		return nil, err
 	}
@@ -130,14 +127,15 @@ func (b *Bus) Admin(ctx context.Context, serviceType, instance, op string, body 
 }
 
 // ask sends JSON to a subject and returns the answer as it is.
-func (b *Bus) ask(ctx context.Context, c *call, subject string, body []byte) ([]byte, error) {
+func (b *Bus) ask(ctx context.Context, c *call, subject, from string, body []byte) ([]byte, error) {
 	timeout := adminTimeout
 	if until, ok := ctx.Deadline(); ok {
 		timeout = max(time.Until(until), time.Millisecond)
 	}
 	answer := make(chan rpc.Response, 1)
 	c.raw, c.done = true, func(r rpc.Response) { answer <- r }
-	h := newHeader(1)
+	h := newHeader(2)
+	h.set(headerFrom, from)
 	h.set(headerTimeout, timeoutText(timeout))
 	token := b.request(c, &nats.Msg{Subject: subject, Header: h.h, Data: body}, timeout)
 	r, err := b.await(ctx, token, answer)

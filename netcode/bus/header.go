@@ -142,19 +142,22 @@ func parseRequest(h nats.Header, payload []byte) (*rpc.Request, error) {
 		r.Trace = ""
 	}
 	if v := value(h, headerTimeout); v != "" {
-		ms, err := strconv.ParseUint(v, 10, 63)
-		if err != nil {
-			return nil, fmt.Errorf("time-out %q is not a number of milliseconds", clip(v))
+		if r.Timeout, err = parseTimeout(v); err != nil {
+			return nil, err
 		}
-		r.Timeout = milliseconds(ms)
 	}
 	return r, nil
 }
 
 func timeoutText(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
 
-func milliseconds(ms uint64) time.Duration {
-	return time.Duration(min(ms, uint64(MaxTimeout/time.Millisecond))) * time.Millisecond
+// parseTimeout is at most MaxTimeout; 0 says nothing.
+func parseTimeout(s string) (time.Duration, error) {
+	ms, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("time-out %q is not a number of milliseconds", clip(s))
+	}
+	return time.Duration(min(ms, uint64(MaxTimeout/time.Millisecond))) * time.Millisecond, nil
 }
 
 // responseMsg makes the message that answers at reply. An answer that cannot travel becomes the error that says so.

@@ -1,0 +1,456 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// The game of these tests adds numbers up.
+type (
+	tally struct {
+		Sum     int64
+		LastSeq uint64
+		Falls   uint64 // times that a number was not above the one before it
+	}
+	add  struct{ N int64 }
+	bulk struct {
+		N    int64
+		Data [8000]uint8
+	}
+	steer struct{ N int64 }
+)
+
+func (a add) Validate() error {
+	if a.N < 0 {
+		return errors.New("negative")
+	}
+	return nil
+}
+
+var adding = ecs.Game{Name: "adding", TickRate: 30, Setup: func(w *ecs.World) {
+	ecs.Resource[tally](w, "tally")
+	count := func(r *ecs.Res[tally], seq uint64, n int64) {
+		if r.Get().LastSeq >= seq {
+			r.Get().Falls++
+		}
+		r.Get().LastSeq = seq
+		r.Get().Sum += n
+	}
+	ecs.Handle[add](w, "add", func(t *ecs.Tick, c *ecs.Cmd[add], r *ecs.Res[tally]) {
+		switch c.Value.N {
+		case 13:
+			c.Reject("unlucky")
+		case 66:
+			panic("broken")
+		}
+		count(r, c.Seq(), c.Value.N)
+	})
+	ecs.Handle[bulk](w, "bulk", func(t *ecs.Tick, c *ecs.Cmd[bulk], r *ecs.Res[tally]) { count(r, c.Seq(), c.Value.N) })
+	ecs.Handle[steer](w, "steer", func(t *ecs.Tick, c *ecs.Cmd[steer], r *ecs.Res[tally]) {})
+}}
+
+// owner is the least that a shard does with a port.
+type owner struct {
+	t     *testing.T
+	w     *ecs.World
+	port  *Port
+	other func(w *ecs.World, tick uint64) []ecs.Command // before the port
+	after func(w *ecs.World, tick uint64) []ecs.Command // clients, behind it
+	taken int                                           // commands of the port in the last latch
+}
+
+func newOwner(t *testing.T) *owner {
+	t.Helper()
+	w, err := ecs.New(adding, ecs.Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &owner{t: t, w: w, port: NewPort(nil)}
+	o.port.Own(w, 1)
+	return o
+}
+
+// latch makes the frames of n ticks.
+func (o *owner) latch(n int) (frames []ecs.Frame) {
+	for i := range n {
+		f := ecs.Frame{Tick: o.w.Tick() + 1 + uint64(i)}
+		if o.other != nil {
+			f.Commands = o.other(o.w, f.Tick)
+		}
+		before := len(f.Commands)
+		f.Commands = o.port.Latch(o.w, f.Tick, f.Commands, (256<<10)/n)
+		o.taken = len(f.Commands) - before
+		if o.after != nil {
+			f.Commands = append(f.Commands, o.after(o.w, f.Tick)...)
+		}
+		o.w.Order(f.Tick, f.Commands)
+		frames = append(frames, f)
+	}
+	return frames
+}
+
+func (o *owner) release(frames []ecs.Frame) {
+	var outputs []ecs.Output
+	for _, f := range frames {
+		outputs = append(outputs, o.w.Step(f).Clone())
+	}
+	o.port.Release(o.w, 1, 1, outputs)
+}
+
+func (o *owner) tick() { o.release(o.latch(1)) }
+
+func (o *owner) tally() tally { return ecs.ResourceOf[tally](o.w) }
+
+// submitted is a Submit that is under way.
+type submitted struct {
+	outcome Outcome
+	err     error
+	done    chan struct{}
+}
+
+func (o *owner) submit(ctx context.Context, build Build) *submitted {
+	o.t.Helper()
+	s := &submitted{done: make(chan struct{})}
+	before := o.port.waiting()
+	go func() {
+		defer close(s.done)
+		s.outcome, s.err = o.port.Submit(ctx, build)
+	}()
+	eventually(o.t, "the order waits", func() bool { return o.port.waiting() > before || s.over() })
+	return s
+}
+
+func (p *Port) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
+func (s *submitted) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *submitted) wait(t *testing.T) (Outcome, error) {
+	t.Helper()
+	eventually(t, "the order is over", s.over)
+	return s.outcome, s.err
+}
+
+// adds builds one command for each number.
+func adds(kind ecs.SourceKind, numbers ...int64) Build {
+	return func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (list []ecs.Command, err error) {
+		for _, n := range numbers {
+			source, seq := next(kind)
+			list = append(list, ecs.NewCommand(w, source, seq, add{n}))
+		}
+		return list, nil
+	}
+}
+
+func TestPortAnswersWhenItIsCommitted(t *testing.T) {
+	o := newOwner(t)
+	s := o.submit(testContext(t), adds(ecs.SourceService, 1, 2, 3))
+	frames := o.latch(1)
+	if s.over() {
+		t.Fatal("it was answered before its tick is committed")
+	}
+	o.release(frames)
+	if u, err := s.wait(t); err != nil || u.Tick != 1 || u.Failures != nil || o.tally().Sum != 6 {
+		t.Fatalf("%+v, %v, %+v", u, err, o.tally())
+	}
+	o.tick()
+	if u, err := o.submit(testContext(t), adds(ecs.SourceService)).waitTick(o); err != nil || u.Failures != nil {
+		t.Fatalf("%+v, %v", u, err)
+	}
+}
+
+// waitTick makes ticks until the order is over.
+func (s *submitted) waitTick(o *owner) (Outcome, error) {
+	for !s.over() {
+		o.tick()
+		time.Sleep(time.Millisecond)
+	}
+	return s.outcome, s.err
+}
+
+func TestPortTellsWhoseCommandFailed(t *testing.T) {
+	o := newOwner(t)
+	o.other = func(w *ecs.World, tick uint64) []ecs.Command {
+		return []ecs.Command{
+			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceShard, ID: 9}, tick, add{13}), // another's rejection
+			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceHost}, tick, add{1}),
+			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: 4}, tick, add{1}), // no such session
+		}
+	}
+	o.after = func(w *ecs.World, tick uint64) []ecs.Command {
+		return []ecs.Command{ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: 5}, tick, add{1})}
+	}
+	ctx := testContext(t)
+	service := o.submit(ctx, adds(ecs.SourceService, 1, 13, 2))
+	operator := o.submit(ctx, adds(ecs.SourceOperator, 66))
+	fine := o.submit(ctx, adds(ecs.SourceService, 4))
+	last := o.submit(ctx, adds(ecs.SourceOperator, 5, 13))
+	o.tick()
+	for i, c := range []struct {
+		s    *submitted
+		want []string
+	}{{service, []string{"add: unlucky"}}, {operator, []string{"add: panic: broken"}}, {fine, nil}, {last, []string{"add: unlucky"}}} {
+		u, err := c.s.wait(t)
+		same := len(u.Failures) == len(c.want) && (len(c.want) == 0 || strings.HasPrefix(u.Failures[0], "add: ") && strings.Contains(u.Failures[0], strings.TrimPrefix(c.want[0], "add: panic: ")))
+		if err != nil || u.Tick != 1 || !same {
+			t.Errorf("order %d: %+v, %v, want failures %q", i, u, err, c.want)
+		}
+	}
+}
+
+func TestPortSpreadsWhatIsTooMuch(t *testing.T) {
+	o := newOwner(t)
+	const n = 40 // of 8 KB: 16 have room in half a tick
+	big := func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (list []ecs.Command, err error) {
+		for range n {
+			source, seq := next(ecs.SourceOperator)
+			list = append(list, ecs.NewCommand(w, source, seq, bulk{N: 1}))
+		}
+		return list, nil
+	}
+	s := o.submit(testContext(t), big)
+	then := o.submit(testContext(t), adds(ecs.SourceOperator, 100))
+	var taken []int
+	for !then.over() && len(taken) < 10 {
+		o.tick()
+		taken = append(taken, o.taken)
+		if !s.over() && then.over() {
+			t.Fatal("an order overtook another")
+		}
+		if o.tally().Sum < n && s.over() {
+			t.Fatal("it was answered before its last command is committed")
+		}
+	}
+	u, err := s.wait(t)
+	if err != nil || u.Tick != 3 || o.tally() != (tally{Sum: 140, LastSeq: o.tally().LastSeq}) || !slices.Equal(taken[:3], []int{16, 16, 9}) {
+		t.Fatalf("%+v, %v, %+v, commands per tick %v", u, err, o.tally(), taken)
+	}
+}
+
+func TestPortLatchesSeveralTicksInARecord(t *testing.T) {
+	o := newOwner(t)
+	first := o.submit(testContext(t), adds(ecs.SourceService, 1, 13))
+	frames := o.latch(1)
+	second := o.submit(testContext(t), adds(ecs.SourceService, 2, 13))
+	f := ecs.Frame{Tick: 2}
+	f.Commands = o.port.Latch(o.w, 2, nil, 1<<15)
+	o.release(append(frames, f))
+	a, err := first.wait(t)
+	b, err2 := second.wait(t)
+	if err != nil || err2 != nil || a.Tick != 1 || b.Tick != 2 || len(a.Failures) != 1 || len(b.Failures) != 1 || o.tally().Sum != 3 || o.tally().Falls != 0 {
+		t.Fatalf("%+v %v, %+v %v, %+v", a, err, b, err2, o.tally())
+	}
+}
+
+func TestPortSaysWhatIsKnownWhenTheShardIsLost(t *testing.T) {
+	o := newOwner(t)
+	flying := o.submit(testContext(t), adds(ecs.SourceService, 1))
+	o.latch(1)
+	waiting := o.submit(testContext(t), adds(ecs.SourceService, 2))
+	o.port.Disown(errors.New("fenced"))
+	_, err := flying.wait(t)
+	errorOf(t, err, rpc.Unavailable, true)
+	_, err = waiting.wait(t)
+	errorOf(t, err, rpc.Unavailable, false)
+	_, err = o.port.Submit(testContext(t), adds(ecs.SourceService, 3))
+	errorOf(t, err, rpc.Unavailable, false)
+}
+
+func TestSuccessorsNumbersRise(t *testing.T) {
+	o := newOwner(t)
+	for range 3 {
+		for range 5 {
+			if _, err := o.submit(testContext(t), adds(ecs.SourceService, 1, 1)).waitTick(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.port.Disown(errors.New("moved"))
+		o.port = NewPort(nil) // knows nothing
+		o.port.Own(o.w, 2)
+	}
+	if u := o.tally(); u.Sum != 30 || u.Falls != 0 {
+		t.Fatalf("%+v", u)
+	}
+}
+
+func TestPortIsBounded(t *testing.T) {
+	o := newOwner(t)
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(testContext(t))
+	for range maxOrders {
+		group.Go(func() {
+			if _, err := o.port.Submit(ctx, adds(ecs.SourceService, 1)); err == nil {
+				t.Error("it was canceled and executed")
+			}
+		})
+	}
+	eventually(t, "it is full", func() bool { return o.port.waiting() == maxOrders })
+	_, err := o.port.Submit(testContext(t), adds(ecs.SourceService, 1))
+	errorOf(t, err, rpc.ResourceExhausted, false)
+	cancel()
+	group.Wait()
+	if o.tick(); o.tally().Sum != 0 || o.port.waiting() != 0 {
+		t.Fatalf("what was canceled was executed: %+v", o.tally())
+	}
+}
+
+func TestPortCancel(t *testing.T) {
+	o := newOwner(t)
+	ctx, cancel := context.WithCancel(testContext(t))
+	waits := o.submit(ctx, adds(ecs.SourceService, 1))
+	cancel()
+	_, err := waits.wait(t)
+	errorOf(t, err, rpc.Canceled, false)
+	ctx, cancel = context.WithCancel(testContext(t))
+	flies := o.submit(ctx, adds(ecs.SourceService, 2))
+	frames := o.latch(1)
+	cancel()
+	_, err = flies.wait(t)
+	errorOf(t, err, rpc.Canceled, true)
+	o.release(frames)
+	if o.tally().Sum != 2 {
+		t.Fatalf("%+v", o.tally())
+	}
+}
+
+func TestPortRefusesBadOrders(t *testing.T) {
+	o := newOwner(t)
+	for name, c := range map[string]struct {
+		build Build
+		code  rpc.Code
+	}{
+		"panic": {func(*ecs.World, func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) { panic("no") }, rpc.Internal},
+		"error": {func(*ecs.World, func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+			return nil, errors.New("no")
+		}, rpc.InvalidArgument},
+		"invalid":  {adds(ecs.SourceService, 1, -1), rpc.InvalidArgument},
+		"a client": {adds(ecs.SourceClient, 1), rpc.InvalidArgument},
+		"too many": {adds(ecs.SourceService, make([]int64, maxOrderSize+1)...), rpc.InvalidArgument},
+		"far too many": {func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+			for {
+				next(ecs.SourceService)
+			}
+		}, rpc.Internal},
+	} {
+		_, err := o.submit(testContext(t), c.build).waitTick(o)
+		if e := errorOf(t, err, c.code, false); e.Text == "" {
+			t.Error(name)
+		}
+	}
+	if _, err := o.submit(testContext(t), adds(ecs.SourceService, 7)).waitTick(o); err != nil || o.tally().Sum != 7 {
+		t.Fatalf("%v, %+v", err, o.tally())
+	}
+}
+
+func TestShardCommandsOverTheBus(t *testing.T) {
+	srv := startNATS(t)
+	o := newOwner(t)
+	served, err := openBus(t, srv).ServeShard(ShardConfig{Shard: "main", Port: o.port, Ops: map[string]func(context.Context, []byte) ([]byte, error){
+		"reload": func(ctx context.Context, body []byte) ([]byte, error) {
+			u, err := o.port.Submit(ctx, adds(ecs.SourceOperator, 1000))
+			return fmt.Appendf(nil, `{"tick":%d,"generation":7}`, u.Tick), err
+		},
+		"fail": func(ctx context.Context, body []byte) ([]byte, error) { return nil, errors.New("a.star:1:2: no") },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(served.Close)
+	if err := served.bus.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				o.tick()
+			}
+		}
+	}()
+	b := openBus(t, srv)
+	ctx := testContext(t)
+	send := func(name, value, from string) (uint64, error) {
+		return b.Command(ctx, "main", ShardCommand{Name: name, Value: json.RawMessage(value), From: from})
+	}
+	if tick, err := send("add", `{"n":5}`, "game/game-1"); err != nil || tick == 0 {
+		t.Fatalf("%d, %v", tick, err)
+	}
+	if _, err := send("add", ``, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err = send("add", `{"n":13}`, "")
+	if e := errorOf(t, err, rpc.FailedPrecondition, false); e.Text != "add: unlucky" {
+		t.Fatal(e)
+	}
+	_, err = send("add", `{"n":-1}`, "")
+	errorOf(t, err, rpc.InvalidArgument, false)
+	_, err = send("add", `{"m":1}`, "")
+	errorOf(t, err, rpc.InvalidArgument, false)
+	_, err = send("fly", `{}`, "")
+	errorOf(t, err, rpc.NotFound, false)
+	_, err = send("wind.join", `{}`, "")
+	errorOf(t, err, rpc.PermissionDenied, false)
+	if a, err := b.Shard(ctx, "main", "reload", "", nil); err != nil || !strings.Contains(string(a), `"generation":7`) {
+		t.Fatalf("%s, %v", a, err)
+	}
+	_, err = b.Shard(ctx, "main", "fail", "", nil)
+	if e := errorOf(t, err, rpc.Internal, false); e.Text != "a.star:1:2: no" {
+		t.Fatal(e)
+	}
+	_, err = b.Shard(ctx, "main", "dance", "", nil)
+	errorOf(t, err, rpc.Unimplemented, false)
+	_, err = b.Shard(ctx, "other", "reload", "", nil)
+	errorOf(t, err, rpc.Unavailable, false)
+	close(stop)
+	<-done
+	if u := o.tally(); u.Sum != 1005 {
+		t.Fatalf("%+v", u)
+	}
+
+	o.port.Disown(errors.New("moved"))
+	eventually(t, "nobody is subscribed any more", func() bool {
+		_, err := send("add", `{"n":1}`, "")
+		errorOf(t, err, rpc.Unavailable, false)
+		return err.(*rpc.Error).Text == "shard/main is not there"
+	})
+	o.port.Own(o.w, 3)
+	if err := served.bus.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err = b.Command(short, "main", ShardCommand{Name: "add", Value: json.RawMessage(`{"n":1}`)})
+	errorOf(t, err, rpc.DeadlineExceeded, true)
+	eventually(t, "its time is over", func() bool {
+		o.port.mu.Lock()
+		defer o.port.mu.Unlock()
+		return len(o.port.queue) == 1 && time.Now().After(o.port.queue[0].until)
+	})
+	if o.tick(); o.tally().Sum != 1005 {
+		t.Fatal("a command was executed after its time")
+	}
+}

@@ -1,0 +1,288 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// queueShard is the queue group of a shard's subject: of two nodes that both believe to own the shard, one gets a request,
+// so that its "not executed" is true.
+const queueShard = "owner"
+
+// maxShardOps is how many operations other than commands run at once in a shard; a further one is refused.
+const maxShardOps = 16
+
+// ShardConfig says what a shard answers to on the bus.
+type ShardConfig struct {
+	Shard string // 1 to 40 of a-z, 0-9 and the dash
+	Port  *Port  // of this shard; it takes the operation "command"
+	// Ops are the other operations, such as "reload", by their names. Body is the whole request; an answer is a JSON object
+	// or empty, and "ok" is added. They may block, and end when ctx does.
+	Ops map[string]func(ctx context.Context, body []byte) ([]byte, error)
+}
+
+// ServedShard answers requests to a shard, while its port owns it.
+type ServedShard struct {
+	bus    *Bus
+	cfg    ShardConfig
+	ctx    context.Context
+	cancel context.CancelFunc
+	ops    chan struct{}
+	group  sync.WaitGroup
+
+	mu     sync.Mutex
+	sub    *nats.Subscription // nil while the shard is not owned here
+	closed bool
+}
+
+// shardHead is what every answer of a shard has.
+type shardHead struct {
+	OK    bool     `json:"ok"`
+	Tick  uint64   `json:"tick,omitempty"`
+	Code  rpc.Code `json:"code,omitempty"`
+	Error string   `json:"error,omitempty"`
+	Maybe bool     `json:"maybe,omitempty"`
+}
+
+// ServeShard answers requests to a shard from when its port owns it until it no longer does, each time anew, until Close.
+func (b *Bus) ServeShard(c ShardConfig) (*ServedShard, error) {
+	if !plainName(c.Shard, maxType) {
+		return nil, fmt.Errorf("bus: shard %q is not 1 to %d of a-z, 0-9 and the dash", clip(c.Shard), maxType)
+	}
+	s := &ServedShard{bus: b, cfg: c, ops: make(chan struct{}, maxShardOps)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	c.Port.mu.Lock()
+	defer c.Port.mu.Unlock()
+	if c.Port.watch != nil {
+		s.cancel()
+		return nil, fmt.Errorf("bus: the port of shard %s is served already", c.Shard)
+	}
+	c.Port.watch = s.follow
+	if c.Port.owned {
+		s.follow(true)
+	}
+	return s, nil
+}
+
+// Close stops answering. Commands that wait in the port stay there.
+func (s *ServedShard) Close() {
+	s.cfg.Port.mu.Lock()
+	s.cfg.Port.watch = nil
+	s.cfg.Port.mu.Unlock()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.follow(false)
+	s.cancel()
+	s.group.Wait()
+}
+
+// follow subscribes while the shard is owned. What has come when it no longer is gets its answer.
+func (s *ServedShard) follow(owned bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	switch {
+	case owned && s.sub == nil && !s.closed:
+		s.sub, err = s.bus.nc.QueueSubscribe(s.bus.subjects.shard(s.cfg.Shard), queueShard, s.onRequest)
+	case !owned && s.sub != nil:
+		err = s.sub.Drain()
+		s.sub = nil
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		s.bus.log.Error("a shard cannot be reached by services, or still can", "shard", s.cfg.Shard, "error", err)
+	}
+}
+
+// onRequest takes a request. NATS calls it, so nothing here waits.
+func (s *ServedShard) onRequest(m *nats.Msg) {
+	var head struct {
+		Op string `json:"op"`
+	}
+	if err := json.Unmarshal(m.Data, &head); err != nil || head.Op == "" {
+		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.InvalidArgument, `a request to a shard is a JSON object with "op"`))
+		return
+	}
+	if head.Op == "command" {
+		s.command(m)
+		return
+	}
+	op := s.cfg.Ops[head.Op]
+	if op == nil {
+		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.Unimplemented, "a shard has no operation %q", clip(head.Op)))
+		return
+	}
+	select {
+	case s.ops <- struct{}{}:
+	default:
+		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations run already", maxShardOps))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed { // Close waits for what began before
+		<-s.ops
+		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.Unavailable, "the node stops"))
+		return
+	}
+	s.group.Go(func() {
+		defer func() { <-s.ops }()
+		body, err := op(s.ctx, m.Data)
+		s.answer(m.Reply, Outcome{}, body, err)
+	})
+}
+
+// ShardCommand is a command of a game for a shard.
+type ShardCommand struct {
+	Name  string          `json:"name"`            // as it is registered
+	Value json.RawMessage `json:"value,omitempty"` // an object, as ecs.Type.PackJSON reads it; none is all zeroes
+	From  string          `json:"-"`               // "<type>/<id>" of the service that sends it; "": an operator does
+}
+
+// command brings a command into the port. It is answered when it is committed.
+func (s *ServedShard) command(m *nats.Msg) {
+	var c ShardCommand
+	fail := func(e *rpc.Error) { s.answer(m.Reply, Outcome{}, nil, e) }
+	if err := json.Unmarshal(m.Data, &c); err != nil {
+		fail(rpc.Errorf(rpc.InvalidArgument, "a command that is no JSON: %v", err))
+		return
+	}
+	if c.From = value(m.Header, headerFrom); validToken("sender", c.From, maxFrom) != nil {
+		fail(rpc.Errorf(rpc.InvalidArgument, "the header %s is not <type>/<id>", headerFrom))
+		return
+	}
+	o := &order{build: c.build, done: func(u Outcome, err error) { s.answer(m.Reply, u, nil, err) }}
+	timeout := rpc.DefaultTimeout
+	if v := value(m.Header, headerTimeout); v != "" {
+		r, err := parseTimeout(v)
+		if err != nil {
+			fail(rpc.Errorf(rpc.InvalidArgument, "%v", err))
+			return
+		}
+		timeout = r
+	}
+	o.until = time.Now().Add(timeout)
+	s.cfg.Port.enqueue(o)
+}
+
+// build is a Build.
+func (c *ShardCommand) build(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+	if strings.HasPrefix(c.Name, "wind.") {
+		return nil, rpc.Errorf(rpc.PermissionDenied, "command %q is Wind's own", clip(c.Name))
+	}
+	kind, ok := w.Schema().Command(c.Name)
+	if !ok {
+		return nil, rpc.Errorf(rpc.NotFound, "the game has no command %q", clip(c.Name))
+	}
+	object := c.Value
+	if len(object) == 0 || string(object) == "null" {
+		object = json.RawMessage("{}")
+	}
+	payload, err := w.Schema().Commands[kind].PackJSON(nil, object)
+	if err != nil {
+		return nil, err
+	}
+	from := ecs.SourceOperator
+	if c.From != "" {
+		from = ecs.SourceService
+	}
+	source, seq := next(from)
+	return []ecs.Command{{Kind: uint16(kind), Source: source, Seq: seq, Payload: payload}}, nil
+}
+
+// answer sends what became of a request. A command that was rejected is an error: it is in the log and did nothing.
+func (s *ServedShard) answer(reply string, u Outcome, body []byte, err error) {
+	if reply == "" {
+		return
+	}
+	if err == nil && len(u.Failures) > 0 {
+		err = rpc.Errorf(rpc.FailedPrecondition, "%s", strings.Join(u.Failures, "; "))
+	}
+	m := &nats.Msg{Subject: reply}
+	head := shardHead{OK: true, Tick: u.Tick}
+	if err == nil {
+		if m.Data, err = mergeHead(body, head); err != nil {
+			err = rpc.Errorf(rpc.Internal, "the answer is no JSON object: %v", err)
+		}
+	}
+	if err != nil {
+		e := plainError(err)
+		m.Header = responseMsg(reply, &rpc.Response{Err: e}).Header
+		m.Data, _ = json.Marshal(shardHead{Tick: u.Tick, Code: e.Code, Error: e.Text, Maybe: e.Maybe}) // nothing in it can fail
+	}
+	if err := s.bus.nc.PublishMsg(m); err != nil {
+		s.bus.log.Debug("an answer of a shard could not be sent", "shard", s.cfg.Shard, "error", err)
+	}
+}
+
+func mergeHead(body []byte, head shardHead) ([]byte, error) {
+	if len(body) == 0 {
+		return json.Marshal(head)
+	}
+	return merge(body, map[string]any{"ok": true})
+}
+
+// plainError is err with its own words, for operators.
+func plainError(err error) *rpc.Error {
+	if e := (*rpc.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return rpc.Errorf(rpc.Internal, "%v", err)
+}
+
+// Command sends a command into a shard and waits until it is committed, which is in the tick that it returns. Its errors
+// are *rpc.Error; FailedPrecondition is a rejection by the game, with its reason.
+func (b *Bus) Command(ctx context.Context, shard string, c ShardCommand) (tick uint64, err error) {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return 0, rpc.Errorf(rpc.InvalidArgument, "command %q: %v", clip(c.Name), err)
+	}
+	answer, err := b.Shard(ctx, shard, "command", c.From, body)
+	if err != nil {
+		return 0, err
+	}
+	var head shardHead
+	if err := json.Unmarshal(answer, &head); err != nil {
+		e := rpc.Errorf(rpc.Internal, "the answer of shard %s is no JSON: %v", shard, err)
+		e.Maybe = true
+		return 0, e
+	}
+	return head.Tick, nil
+}
+
+// Shard has a shard do an operation and returns its JSON answer. body is a JSON object, to which "op" is added, or empty;
+// from is the service that asks, "" an operator. Its errors are *rpc.Error; Unavailable without Maybe: nobody owns it.
+func (b *Bus) Shard(ctx context.Context, shard, op, from string, body []byte) ([]byte, error) {
+	err := validToken("sender", from, maxFrom)
+	if !plainName(shard, maxType) {
+		err = fmt.Errorf("shard %q is not 1 to %d of a-z, 0-9 and the dash", clip(shard), maxType)
+	}
+	if err == nil {
+		body, err = merge(body, map[string]any{"op": op})
+	}
+	if err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "operation %q: %v", op, err)
+	}
+	answer, err := b.ask(ctx, &call{kind: "shard", instance: shard}, b.subjects.shard(shard), from, body)
+	if err != nil {
+		return nil, err
+	}
+	var head shardHead
+	switch err := json.Unmarshal(answer, &head); {
+	case err != nil:
+		return nil, &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("the answer of shard %s to %s is no JSON: %v", shard, op, err), Maybe: true}
+	case !head.OK:
+		return answer, &rpc.Error{Code: max(head.Code, rpc.Canceled), Text: head.Error, Maybe: head.Maybe}
+	}
+	return answer, nil
+}
