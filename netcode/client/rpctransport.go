@@ -119,11 +119,25 @@ func (c *RPC) drive(t *udpTransport) error {
 			t.send(taken)
 		}
 		t.flush(now)
+		if errors.Is(err, ErrClosed) {
+			t.drain(now.Add(leaveTimeout))
+		}
 		if err != nil {
 			return err
 		}
 		if err := t.wait(beat); err != nil {
 			return err
+		}
+	}
+}
+
+// drain sends what waits until the peer has it, or has said Bye, or until the
+// deadline.
+func (t *udpTransport) drain(deadline time.Time) {
+	for now := time.Now(); t.lane.Waiting() > 0 && now.Before(deadline); now = time.Now() {
+		t.flush(now)
+		if t.wait(deadline) != nil {
+			return
 		}
 	}
 }

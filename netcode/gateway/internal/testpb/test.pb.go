@@ -5,7 +5,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: test.proto
+// source: gateway/internal/testpb/test.proto
 
 package testpb
 
@@ -35,7 +35,7 @@ type PlayerLoginRequest struct {
 
 func (x *PlayerLoginRequest) Reset() {
 	*x = PlayerLoginRequest{}
-	mi := &file_test_proto_msgTypes[0]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -47,7 +47,7 @@ func (x *PlayerLoginRequest) String() string {
 func (*PlayerLoginRequest) ProtoMessage() {}
 
 func (x *PlayerLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[0]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -60,7 +60,7 @@ func (x *PlayerLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayerLoginRequest.ProtoReflect.Descriptor instead.
 func (*PlayerLoginRequest) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{0}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *PlayerLoginRequest) GetPlayerId() string {
@@ -87,7 +87,7 @@ type PlayerLoginResponse struct {
 
 func (x *PlayerLoginResponse) Reset() {
 	*x = PlayerLoginResponse{}
-	mi := &file_test_proto_msgTypes[1]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -99,7 +99,7 @@ func (x *PlayerLoginResponse) String() string {
 func (*PlayerLoginResponse) ProtoMessage() {}
 
 func (x *PlayerLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[1]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -112,7 +112,7 @@ func (x *PlayerLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayerLoginResponse.ProtoReflect.Descriptor instead.
 func (*PlayerLoginResponse) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{1}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *PlayerLoginResponse) GetPlayerId() string {
@@ -139,7 +139,7 @@ type CreateRoleRequest struct {
 
 func (x *CreateRoleRequest) Reset() {
 	*x = CreateRoleRequest{}
-	mi := &file_test_proto_msgTypes[2]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -151,7 +151,7 @@ func (x *CreateRoleRequest) String() string {
 func (*CreateRoleRequest) ProtoMessage() {}
 
 func (x *CreateRoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[2]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -164,7 +164,7 @@ func (x *CreateRoleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRoleRequest.ProtoReflect.Descriptor instead.
 func (*CreateRoleRequest) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{2}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateRoleRequest) GetPlayerId() string {
@@ -192,7 +192,7 @@ type CreateRoleResponse struct {
 
 func (x *CreateRoleResponse) Reset() {
 	*x = CreateRoleResponse{}
-	mi := &file_test_proto_msgTypes[3]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +204,7 @@ func (x *CreateRoleResponse) String() string {
 func (*CreateRoleResponse) ProtoMessage() {}
 
 func (x *CreateRoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[3]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +217,7 @@ func (x *CreateRoleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRoleResponse.ProtoReflect.Descriptor instead.
 func (*CreateRoleResponse) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{3}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateRoleResponse) GetPlayerId() string {
@@ -252,7 +252,7 @@ type SpeakOnWorldRequest struct {
 
 func (x *SpeakOnWorldRequest) Reset() {
 	*x = SpeakOnWorldRequest{}
-	mi := &file_test_proto_msgTypes[4]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +264,7 @@ func (x *SpeakOnWorldRequest) String() string {
 func (*SpeakOnWorldRequest) ProtoMessage() {}
 
 func (x *SpeakOnWorldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[4]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +277,7 @@ func (x *SpeakOnWorldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeakOnWorldRequest.ProtoReflect.Descriptor instead.
 func (*SpeakOnWorldRequest) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{4}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SpeakOnWorldRequest) GetPlayerId() string {
@@ -312,7 +312,7 @@ type SpeakOnWorldResponse struct {
 
 func (x *SpeakOnWorldResponse) Reset() {
 	*x = SpeakOnWorldResponse{}
-	mi := &file_test_proto_msgTypes[5]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +324,7 @@ func (x *SpeakOnWorldResponse) String() string {
 func (*SpeakOnWorldResponse) ProtoMessage() {}
 
 func (x *SpeakOnWorldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[5]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +337,7 @@ func (x *SpeakOnWorldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeakOnWorldResponse.ProtoReflect.Descriptor instead.
 func (*SpeakOnWorldResponse) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{5}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SpeakOnWorldResponse) GetSpeakId() string {
@@ -371,7 +371,7 @@ type EchoRequest struct {
 
 func (x *EchoRequest) Reset() {
 	*x = EchoRequest{}
-	mi := &file_test_proto_msgTypes[6]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +383,7 @@ func (x *EchoRequest) String() string {
 func (*EchoRequest) ProtoMessage() {}
 
 func (x *EchoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[6]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +396,7 @@ func (x *EchoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoRequest.ProtoReflect.Descriptor instead.
 func (*EchoRequest) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{6}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EchoRequest) GetText() string {
@@ -417,7 +417,7 @@ type EchoResponse struct {
 
 func (x *EchoResponse) Reset() {
 	*x = EchoResponse{}
-	mi := &file_test_proto_msgTypes[7]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +429,7 @@ func (x *EchoResponse) String() string {
 func (*EchoResponse) ProtoMessage() {}
 
 func (x *EchoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[7]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +442,7 @@ func (x *EchoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoResponse.ProtoReflect.Descriptor instead.
 func (*EchoResponse) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{7}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EchoResponse) GetText() string {
@@ -475,7 +475,7 @@ type NewsRequest struct {
 
 func (x *NewsRequest) Reset() {
 	*x = NewsRequest{}
-	mi := &file_test_proto_msgTypes[8]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +487,7 @@ func (x *NewsRequest) String() string {
 func (*NewsRequest) ProtoMessage() {}
 
 func (x *NewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[8]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +500,7 @@ func (x *NewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewsRequest.ProtoReflect.Descriptor instead.
 func (*NewsRequest) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{8}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{8}
 }
 
 type NewsResponse struct {
@@ -512,7 +512,7 @@ type NewsResponse struct {
 
 func (x *NewsResponse) Reset() {
 	*x = NewsResponse{}
-	mi := &file_test_proto_msgTypes[9]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +524,7 @@ func (x *NewsResponse) String() string {
 func (*NewsResponse) ProtoMessage() {}
 
 func (x *NewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[9]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +537,7 @@ func (x *NewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewsResponse.ProtoReflect.Descriptor instead.
 func (*NewsResponse) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{9}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NewsResponse) GetText() string {
@@ -557,7 +557,7 @@ type Shout struct {
 
 func (x *Shout) Reset() {
 	*x = Shout{}
-	mi := &file_test_proto_msgTypes[10]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +569,7 @@ func (x *Shout) String() string {
 func (*Shout) ProtoMessage() {}
 
 func (x *Shout) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[10]
+	mi := &file_gateway_internal_testpb_test_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +582,7 @@ func (x *Shout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shout.ProtoReflect.Descriptor instead.
 func (*Shout) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{10}
+	return file_gateway_internal_testpb_test_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Shout) GetText() string {
@@ -592,12 +592,11 @@ func (x *Shout) GetText() string {
 	return ""
 }
 
-var File_test_proto protoreflect.FileDescriptor
+var File_gateway_internal_testpb_test_proto protoreflect.FileDescriptor
 
-const file_test_proto_rawDesc = "" +
+const file_gateway_internal_testpb_test_proto_rawDesc = "" +
 	"\n" +
-	"\n" +
-	"test.proto\x12\vgatewaytest\x1a\x11wirepb/wire.proto\"T\n" +
+	"\"gateway/internal/testpb/test.proto\x12\vgatewaytest\x1a\x11wirepb/wire.proto\"T\n" +
 	"\x12PlayerLoginRequest\x12\x1b\n" +
 	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword:\x05\xe8\xc8\x18\xe9\a\"Q\n" +
@@ -632,19 +631,19 @@ const file_test_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text:\x05\xe8\xc8\x18\xb5\tB9Z7github.com/ferris1/wind/netcode/gateway/internal/testpbb\x06proto3"
 
 var (
-	file_test_proto_rawDescOnce sync.Once
-	file_test_proto_rawDescData []byte
+	file_gateway_internal_testpb_test_proto_rawDescOnce sync.Once
+	file_gateway_internal_testpb_test_proto_rawDescData []byte
 )
 
-func file_test_proto_rawDescGZIP() []byte {
-	file_test_proto_rawDescOnce.Do(func() {
-		file_test_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_test_proto_rawDesc), len(file_test_proto_rawDesc)))
+func file_gateway_internal_testpb_test_proto_rawDescGZIP() []byte {
+	file_gateway_internal_testpb_test_proto_rawDescOnce.Do(func() {
+		file_gateway_internal_testpb_test_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_gateway_internal_testpb_test_proto_rawDesc), len(file_gateway_internal_testpb_test_proto_rawDesc)))
 	})
-	return file_test_proto_rawDescData
+	return file_gateway_internal_testpb_test_proto_rawDescData
 }
 
-var file_test_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
-var file_test_proto_goTypes = []any{
+var file_gateway_internal_testpb_test_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gateway_internal_testpb_test_proto_goTypes = []any{
 	(*PlayerLoginRequest)(nil),   // 0: gatewaytest.PlayerLoginRequest
 	(*PlayerLoginResponse)(nil),  // 1: gatewaytest.PlayerLoginResponse
 	(*CreateRoleRequest)(nil),    // 2: gatewaytest.CreateRoleRequest
@@ -657,7 +656,7 @@ var file_test_proto_goTypes = []any{
 	(*NewsResponse)(nil),         // 9: gatewaytest.NewsResponse
 	(*Shout)(nil),                // 10: gatewaytest.Shout
 }
-var file_test_proto_depIdxs = []int32{
+var file_gateway_internal_testpb_test_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
 	0, // [0:0] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
@@ -665,26 +664,26 @@ var file_test_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for field type_name
 }
 
-func init() { file_test_proto_init() }
-func file_test_proto_init() {
-	if File_test_proto != nil {
+func init() { file_gateway_internal_testpb_test_proto_init() }
+func file_gateway_internal_testpb_test_proto_init() {
+	if File_gateway_internal_testpb_test_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_test_proto_rawDesc), len(file_test_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_internal_testpb_test_proto_rawDesc), len(file_gateway_internal_testpb_test_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_test_proto_goTypes,
-		DependencyIndexes: file_test_proto_depIdxs,
-		MessageInfos:      file_test_proto_msgTypes,
+		GoTypes:           file_gateway_internal_testpb_test_proto_goTypes,
+		DependencyIndexes: file_gateway_internal_testpb_test_proto_depIdxs,
+		MessageInfos:      file_gateway_internal_testpb_test_proto_msgTypes,
 	}.Build()
-	File_test_proto = out.File
-	file_test_proto_goTypes = nil
-	file_test_proto_depIdxs = nil
+	File_gateway_internal_testpb_test_proto = out.File
+	file_gateway_internal_testpb_test_proto_goTypes = nil
+	file_gateway_internal_testpb_test_proto_depIdxs = nil
 }
