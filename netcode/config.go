@@ -53,7 +53,7 @@ type Config struct {
 
 	// TicketKey is the cluster's key of connect tickets, 16 bytes or more: a
 	// session whose Hello shows a ticket is its player's. Without a key a Hello
-	// with a ticket is refused.
+	// with a ticket is refused. It may be set later, with SetTicketKey.
 	TicketKey []byte
 	// RequireTicket refuses new sessions without a ticket.
 	RequireTicket bool

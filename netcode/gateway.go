@@ -1,6 +1,7 @@
 package netcode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -120,6 +121,14 @@ func (s *Server) SetGateway(g Gateway) {
 	defer s.mu.Unlock()
 	s.hub.gateway = g
 	s.takesRPC.Store(g != nil)
+}
+
+// SetTicketKey is Config.TicketKey for a server that learns it late; a key that
+// is too short opens nothing.
+func (s *Server) SetTicketKey(key []byte) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.cfg.TicketKey = bytes.Clone(key)
 }
 
 // enter looks at the first frame of a connection. A connection is returned when

@@ -59,7 +59,7 @@ func Listen(c Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	if n := len(c.TicketKey); n > 0 && n < MinTicketKey || n == 0 && c.RequireTicket {
+	if n := len(c.TicketKey); n > 0 && n < MinTicketKey {
 		return nil, fmt.Errorf("netcode: a ticket key of %d bytes, at least %d are needed", n, MinTicketKey)
 	}
 	if c.Replication.PacketBytes > maxUpdateBody {

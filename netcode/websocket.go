@@ -53,10 +53,10 @@ type wsConn struct {
 	ws       *websocket.Conn
 	reading  context.Context
 	stopRead context.CancelFunc
-	message  io.Reader // what is left of a binary message
-	frame    []byte    // what is left of a text message
-	kind     atomic.Int32 // of the first message; 0 before
-	onText   func()       // it is a text message
+	message  io.Reader            // what is left of a binary message
+	frame    []byte               // what is left of a text message
+	kind     atomic.Int32         // of the first message; 0 before
+	onText   func()               // it is a text message
 	status   websocket.StatusCode // of the end, and why
 	reason   string
 

@@ -45,6 +45,10 @@ const IDCall = 1 << 31
 // package, those that a call's bit would reach, and 0.
 func Reserved(id uint32) bool { return id == 0 || id >= 2001 && id <= 2199 || id&IDCall != 0 }
 
+// GameID tells whether a message of a game may take id, ferris1/wind's heartbeat
+// among them.
+func GameID(id uint32) bool { return !Reserved(id) }
+
 // ShardID tells whether id is of the simulation's range, else it is RPC's.
 func ShardID(id uint32) bool { return id >= 2001 && id <= 2099 }
 

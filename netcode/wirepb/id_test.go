@@ -99,7 +99,7 @@ func TestGamesMayTakeAllOtherIDs(t *testing.T) {
 		0: true, 1: false, 101: false, 1001: false, 1014: false, 2000: false, 2001: true, 2099: true, 2100: true, 2199: true, 2200: false,
 		1<<31 - 1: false, 1 << 31: true, 1<<31 | 1001: true,
 	} {
-		if Reserved(id) != want {
+		if Reserved(id) != want || GameID(id) == want {
 			t.Errorf("Reserved(%d) = %v", id, !want)
 		}
 	}
