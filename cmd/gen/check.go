@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -11,7 +12,7 @@ import (
 
 // check looks for ids that cannot be, among all files.
 func (s *Schema) check(files []*file) error {
-	c := checker{schema: s, ids: map[uint32]protoreflect.MessageDescriptor{}, handled: map[string]*message{}}
+	c := checker{schema: s, ids: map[uint32]protoreflect.MessageDescriptor{}, names: map[string]*message{}}
 	for _, f := range files {
 		for _, m := range f.messages {
 			c.message(m)
@@ -24,7 +25,7 @@ type checker struct {
 	schema   *Schema
 	problems Problems
 	ids      map[uint32]protoreflect.MessageDescriptor // who took them
-	handled  map[string]*message                       // by short names
+	names    map[string]*message                       // of the files that are generated for, by short names
 }
 
 func (c *checker) message(m *message) {
@@ -34,14 +35,14 @@ func (c *checker) message(m *message) {
 	if sent && m.id == 0 && !m.server && !c.answersServer(m) {
 		c.add(m.desc, "%s has no id: it travels between players and the gateway, so give it one with option (wind.id) = N, with an N that no other message ever had", name)
 	}
-	if !m.handled {
+	if !slices.ContainsFunc(c.schema.files, func(f *file) bool { return f.desc == m.desc.ParentFile() }) {
 		return
 	}
-	if other := c.handled[name]; other != nil {
-		c.add(m.desc, "%s is handled, and so is %s (%s): handlers are named after their messages, whose names must differ", m.desc.FullName(), other.desc.FullName(), c.at(other.desc))
+	if other := c.names[name]; other != nil {
+		c.add(m.desc, "%s is called like %s (%s): handlers are found by the names of messages without their packages, which must differ", m.desc.FullName(), other.desc.FullName(), c.at(other.desc))
 		return
 	}
-	c.handled[name] = m
+	c.names[name] = m
 }
 
 // answersServer tells whether m answers a message of the server.

@@ -9,9 +9,9 @@
 //
 // # What is a handler
 //
-// A message XRequest is handled, and answered with XResponse if there is such a message. A message whose name begins with
-// S_, as ferris1/wind has them between servers, is handled unless its name ends in Response or Ack. The message with id
-// 101, the heartbeat, is the gateway's.
+// A message XRequest is handled, and answered with XResponse if there is such a message. A message S_X, as ferris1/wind has
+// them between servers, is handled unless its name ends in Response or Ack, and answered with S_XResponse. The message with
+// id 101, the heartbeat, is the gateway's.
 //
 // # Whose it is
 //
@@ -21,7 +21,7 @@
 // # What is refused
 //
 // Each with file, line and column: what protoc refuses, too; an id that two messages share, that is Wind's own
-// (2001 to 2199) or is 2^31 or more; a client's Request or Response without an id; two handled messages of one name.
+// (2001 to 2199) or is 2^31 or more; a client's Request or Response without an id; two messages of one short name.
 //
 // # What is overwritten
 //

@@ -10,22 +10,15 @@ import (
 // maxNested is how deep a message's fields are shown.
 const maxNested = 3
 
-// naming is a language's names of fields.
-type naming func(protoreflect.FieldDescriptor) string
-
-func protoName(f protoreflect.FieldDescriptor) string { return string(f.Name()) }
-
-func jsonName(f protoreflect.FieldDescriptor) string { return f.JSONName() }
-
 // describe lists the fields of a message, a line each: name, type, comment.
-func describe(m protoreflect.MessageDescriptor, name naming) (all []string) {
+func describe(m protoreflect.MessageDescriptor) (all []string) {
 	width := 0
 	for i := range m.Fields().Len() {
-		width = max(width, len(name(m.Fields().Get(i))))
+		width = max(width, len(m.Fields().Get(i).Name()))
 	}
 	for i := range m.Fields().Len() {
 		f := m.Fields().Get(i)
-		line := fmt.Sprintf("%-*s  %s", width, name(f), typeOf(f, name, maxNested))
+		line := fmt.Sprintf("%-*s  %s", width, f.Name(), typeOf(f, maxNested))
 		if c := fieldComment(f); c != "" {
 			line += "  (" + c + ")"
 		}
@@ -45,22 +38,22 @@ func fieldComment(f protoreflect.FieldDescriptor) string {
 }
 
 // typeOf is a field's type in the words of Protobuf, with the fields of messages and the values of enums.
-func typeOf(f protoreflect.FieldDescriptor, name naming, depth int) string {
+func typeOf(f protoreflect.FieldDescriptor, depth int) string {
 	switch {
 	case f.IsMap():
-		return fmt.Sprintf("map of %s to %s", typeOf(f.MapKey(), name, depth), typeOf(f.MapValue(), name, depth))
+		return fmt.Sprintf("map of %s to %s", typeOf(f.MapKey(), depth), typeOf(f.MapValue(), depth))
 	case f.IsList():
-		return "list of " + single(f, name, depth)
+		return "list of " + single(f, depth)
 	case f.ContainingOneof() != nil && !f.ContainingOneof().IsSynthetic():
-		return fmt.Sprintf("%s, one of %s", single(f, name, depth), f.ContainingOneof().Name())
+		return fmt.Sprintf("%s, one of %s", single(f, depth), f.ContainingOneof().Name())
 	}
-	return single(f, name, depth)
+	return single(f, depth)
 }
 
-func single(f protoreflect.FieldDescriptor, name naming, depth int) string {
+func single(f protoreflect.FieldDescriptor, depth int) string {
 	switch {
 	case f.Message() != nil:
-		return string(f.Message().Name()) + inside(f.Message(), name, depth)
+		return string(f.Message().Name()) + inside(f.Message(), depth)
 	case f.Enum() != nil:
 		var values []string
 		for i := range f.Enum().Values().Len() {
@@ -72,14 +65,14 @@ func single(f protoreflect.FieldDescriptor, name naming, depth int) string {
 }
 
 // inside shows the fields of a message within a line, and nothing below some depth: messages may hold themselves.
-func inside(m protoreflect.MessageDescriptor, name naming, depth int) string {
+func inside(m protoreflect.MessageDescriptor, depth int) string {
 	if depth == 0 || m.Fields().Len() == 0 {
 		return ""
 	}
 	var parts []string
 	for i := range m.Fields().Len() {
 		f := m.Fields().Get(i)
-		parts = append(parts, name(f)+" "+typeOf(f, name, depth-1))
+		parts = append(parts, string(f.Name())+" "+typeOf(f, depth-1))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }

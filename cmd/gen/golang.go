@@ -170,11 +170,11 @@ func (g *goFile) output() (Output, error) {
 	g.P("package ", g.as.GoPackageName)
 	if some := g.file.handled(false); len(some) > 0 {
 		g.handlers("ClientHandlers", "what players send: a value that has them goes into rpc.Config.Client", some)
-		g.callers("Client", "calls the handlers of a service as a player, over netcode/client's Conn.", some)
+		g.callers("Client", "calls the handlers of a service as a player.", "Call of netcode/client's RPC is one.", some)
 	}
 	if some := g.file.handled(true); len(some) > 0 {
 		g.handlers("ServerHandlers", "what services send: a value that has them goes into rpc.Config.Server", some)
-		g.callers("Services", "calls the handlers of a service from another one.", some)
+		g.callers("Services", "calls the handlers of a service as another service.", "it knows which service is meant.", some)
 	}
 	content, err := g.Content()
 	return Output{Path: name, Content: content, marker: goMarker}, err
@@ -198,7 +198,7 @@ func (g *goFile) results(m *message) string {
 	return "(*" + g.QualifiedGoIdent(g.message(m.answer)) + ", error)"
 }
 
-func (g *goFile) callers(suffix, what string, messages []*message) {
+func (g *goFile) callers(suffix, what, how string, messages []*message) {
 	t := g.prefix() + suffix
 	g.P()
 	g.P("// ", t, " ", what)
@@ -206,7 +206,8 @@ func (g *goFile) callers(suffix, what string, messages []*message) {
 	g.P("call func(ctx ", contextPath.Ident("Context"), ", request, answer ", protoPath.Ident("Message"), ") error")
 	g.P("}")
 	g.P()
-	g.P("// New", t, " calls with call, which sends a request and fills in its answer, nil where there is none.")
+	g.P("// New", t, " calls with call, which sends a request and reads its answer into answer, nil where there is none:")
+	g.P("// ", how)
 	g.P("func New", t, "(call func(ctx ", contextPath.Ident("Context"), ", request, answer ", protoPath.Ident("Message"), ") error) ", t, " {")
 	g.P("return ", t, "{call}")
 	g.P("}")

@@ -66,7 +66,7 @@ func pythonDefines(path string, defined map[string]bool) error {
 func pythonHandler(m *message) string {
 	c := &code{}
 	c.line("async def %s(%s, request):", m.handler(), m.sender())
-	docString(c, m, jsonName)
+	docString(c, m)
 	c.line("    raise NotImplementedError(\"%s is not written yet\")", m.handler())
 	return c.String()
 }
@@ -78,7 +78,8 @@ func pythonTable(f *file) (Output, error) {
 	c.line("%s%s.proto. DO NOT EDIT.", marker, f.base)
 	c.line("\"\"\"The messages of %s.proto: their ids, their answers and, in JSON, their fields.", f.base)
 	c.line("")
-	c.line("In JSON, 64-bit integers are strings, bytes are base64, enums are the names of their values, and what is zero is absent.")
+	c.line("In JSON, 64-bit integers are strings, bytes are base64, and enums are the names of their values. What is absent is zero. A")
+	c.line("client that writes JSON may write names in lowerCamelCase; in answers both are taken.")
 	c.line("\"\"\"")
 	c.line("")
 	taken := map[string]string{}
@@ -123,7 +124,7 @@ func pythonTable(f *file) (Output, error) {
 		c.line("    %q: {", m.name())
 		for i := range m.desc.Fields().Len() {
 			d := m.desc.Fields().Get(i)
-			c.line("        %+q: %+q,", d.JSONName(), typeOf(d, jsonName, maxNested))
+			c.line("        %+q: %+q,", string(d.Name()), typeOf(d, maxNested))
 		}
 		c.line("    },")
 	}

@@ -73,9 +73,7 @@ func Load(ctx context.Context, source Source) (*Schema, error) {
 		}
 	}
 	for _, m := range s.handled() {
-		if base, ok := strings.CutSuffix(m.name(), "Request"); ok {
-			m.answer = s.answers[protoreflect.Name(base+"Response")]
-		}
+		m.answer = s.answers[protoreflect.Name(strings.TrimSuffix(m.name(), "Request")+"Response")]
 	}
 	return s, s.check(s.everyFile(source.Server))
 }

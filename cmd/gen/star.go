@@ -76,7 +76,7 @@ func starDefines(path string, defined map[string]bool) error {
 func starHandler(m *message) string {
 	c := &code{}
 	c.line("def %s(%s, request):", m.handler(), m.sender())
-	docString(c, m, protoName)
+	docString(c, m)
 	if m.answer != nil {
 		c.line("    # return %s", call(m.answer.desc))
 	}
@@ -95,9 +95,9 @@ func (m *message) sender() string {
 func (m *message) handler() string { return "Handler_" + m.name() }
 
 // docString tells what a handler gets and what it answers.
-func docString(c *code, m *message, name naming) {
+func docString(c *code, m *message) {
 	doc := slices.Clone(m.doc)
-	if fields := describe(m.desc, name); len(fields) > 0 {
+	if fields := describe(m.desc); len(fields) > 0 {
 		doc = append(doc, "", "request:")
 		for _, f := range fields {
 			doc = append(doc, "    "+f)
@@ -107,7 +107,7 @@ func docString(c *code, m *message, name naming) {
 	case m.answer == nil:
 		doc = append(doc, "", "No answer.")
 	default:
-		doc = append(doc, "", "Answer: "+m.answer.name()+inside(m.answer.desc, name, maxNested))
+		doc = append(doc, "", "Answer: "+m.answer.name()+inside(m.answer.desc, maxNested))
 	}
 	if doc[0] == "" {
 		doc = doc[1:]

@@ -103,13 +103,13 @@ func TestWhoseAMessageIs(t *testing.T) {
 	}
 }
 
-func TestMessagesOfOneNameAreNotBothHandled(t *testing.T) {
+func TestMessagesOfOneNameAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	text := "syntax = \"proto3\";\nimport \"wirepb/wire.proto\";\n"
 	a := put(t, filepath.Join(dir, "a.proto"), text+"package a;\nmessage ARequest { option (wind.id) = 5; }\n")
 	b := put(t, filepath.Join(dir, "b.proto"), text+"package b;\nmessage ARequest { option (wind.id) = 6; }\n")
 	_, err := Load(context.Background(), Source{Protos: []string{a, b}, Include: []string{dir}})
-	if want := filepath.ToSlash(b) + ":4:1: b.ARequest is handled, and so is a.ARequest (" + filepath.ToSlash(a) + ":4)"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := filepath.ToSlash(b) + ":4:1: b.ARequest is called like a.ARequest (" + filepath.ToSlash(a) + ":4)"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %s…", err, want)
 	}
 }

@@ -7,13 +7,13 @@ async def Handler_PlantRequest(client, request):
     It says "no" with \\ and ''' to what cannot grow.
 
     request:
-        at          Place{x float, y float}
-        crop        Crop: CROP_UNSPECIFIED | CROP_WHEAT  (what to plant)
-        bag         int64, one of source
-        friendName  string, one of source
-        also        map of string to Place{x float, y float}
-        marks       list of bytes
-        now         bool
+        at           Place{x float, y float}
+        crop         Crop: CROP_UNSPECIFIED | CROP_WHEAT  (what to plant)
+        bag          int64, one of source
+        friend_name  string, one of source
+        also         map of string to Place{x float, y float}
+        marks        list of bytes
+        now          bool
 
     Answer: PlantResponse{planted bool}"""
     raise NotImplementedError("Handler_PlantRequest is not written yet")

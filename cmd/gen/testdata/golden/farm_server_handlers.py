@@ -5,7 +5,7 @@ async def Handler_S_RegisterRequest(caller, request):
     """S_RegisterRequest comes from a gateway.
 
     request:
-        playerId  string
+        player_id  string
 
     Answer: S_RegisterResponse{result bool}"""
     raise NotImplementedError("Handler_S_RegisterRequest is not written yet")

@@ -20,12 +20,13 @@ type FarmClientHandlers interface {
 	WaveRequest(ctx *rpc.Ctx, request *WaveRequest) error
 }
 
-// FarmClient calls the handlers of a service as a player, over netcode/client's Conn.
+// FarmClient calls the handlers of a service as a player.
 type FarmClient struct {
 	call func(ctx context.Context, request, answer proto.Message) error
 }
 
-// NewFarmClient calls with call, which sends a request and fills in its answer, nil where there is none.
+// NewFarmClient calls with call, which sends a request and reads its answer into answer, nil where there is none:
+// Call of netcode/client's RPC is one.
 func NewFarmClient(call func(ctx context.Context, request, answer proto.Message) error) FarmClient {
 	return FarmClient{call}
 }
@@ -64,12 +65,13 @@ type FarmServerHandlers interface {
 	CloseRequest(ctx *rpc.Ctx, request *CloseRequest) error
 }
 
-// FarmServices calls the handlers of a service from another one.
+// FarmServices calls the handlers of a service as another service.
 type FarmServices struct {
 	call func(ctx context.Context, request, answer proto.Message) error
 }
 
-// NewFarmServices calls with call, which sends a request and fills in its answer, nil where there is none.
+// NewFarmServices calls with call, which sends a request and reads its answer into answer, nil where there is none:
+// it knows which service is meant.
 func NewFarmServices(call func(ctx context.Context, request, answer proto.Message) error) FarmServices {
 	return FarmServices{call}
 }
