@@ -191,7 +191,7 @@ func TestFindKnowsPaths(t *testing.T) {
 
 func TestNearestIsNear(t *testing.T) {
 	names := []string{"health", "position", "velocity", "player_id"}
-	for name, want := range map[string]string{"helth": "health", "Position": "position", "playerid": "player_id", "velocty": "velocity", "zzz": "", "": "", "mana": ""} {
+	for name, want := range map[string]string{"helth": "health", "hpealth": "health", "haelth": "health", "Position": "position", "playerid": "player_id", "velocty": "velocity", "zzz": "", "": "", "mana": ""} {
 		if got := ecs.Nearest(name, names); got != want {
 			t.Errorf("%q: got %q, want %q", name, got, want)
 		}

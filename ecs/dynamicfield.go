@@ -88,10 +88,13 @@ func (t *Type) paths() []string {
 	return list
 }
 
+// lowerPath is a path as people write it: at.x, but HP.
 func lowerPath(path string) string {
 	words := strings.Split(path, ".")
-	for i := range words {
-		words[i] = lowerFirst(words[i])
+	for i, w := range words {
+		if len(w) < 2 || w[1] < 'A' || w[1] > 'Z' {
+			words[i] = lowerFirst(w)
+		}
 	}
 	return strings.Join(words, ".")
 }

@@ -9,6 +9,7 @@
 //	systems/lifetime    Lifetime: an entity that ends at a known tick
 //	systems/respawn     Respawn and Down: back after a delay, at a place that the game chooses
 //	systems/interest    Watcher and Seen: who is near whom, with enter and leave
+//	systems/script      systems and command handlers in Starlark, reloaded by commands in the log
 //
 // A game registers what it needs in its Setup, in the order in which it wants them to run:
 //

@@ -10,6 +10,13 @@
 //	call a function                     Call
 //	why something failed                Error
 //
+// In a world of package ecs:
+//
+//	let a game have scripts             Register, System, Handle
+//	what a new world begins with        Genesis
+//	change them                         DryRun, Commands
+//	what is in force                    InForce
+//
 // # Design
 //
 // A script can do nothing that the host has not given it: there is no file, no clock, no network and no randomness in
@@ -23,4 +30,9 @@
 //
 // Replace runs every module of the new set anew, so that none of it hangs on the old one, and compares functions by
 // what they say and by what that leads to: a change in a library is a change in each function that reaches it.
+//
+// Scripts in force in a world are its state: entities with pieces of modules and a resource, written by commands. What is compiled
+// is a cache of that, known by generation and hash. The loops of queries run in Go over the columns of tables, through ecs.Access,
+// and are charged as steps, so that the budget bounds them too. Values that scripts get of the world live as long as the run:
+// there is nowhere that a script could keep them.
 package script

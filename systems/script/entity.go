@@ -2,6 +2,7 @@ package script
 
 import (
 	"fmt"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -12,7 +13,7 @@ import (
 // entityValue is an entity. It can be compared, kept in a dictionary and written into fields.
 type entityValue ecs.Entity
 
-var entityMethods = methods{"get": entityGet, "set": entitySet, "has": entityHas, "put": entityPut, "remove": entityRemove, "despawn": entityDespawn, "alive": entityAlive}
+var entityMethods = newMethods(map[string]method{"get": entityGet, "set": entitySet, "has": entityHas, "put": entityPut, "remove": entityRemove, "despawn": entityDespawn, "alive": entityAlive})
 
 var (
 	_ starlark.Comparable = entityValue{}
@@ -92,7 +93,7 @@ func entityGet(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &path); err != nil {
 		return nil, err
 	}
-	if id, err := ownComponent(r.a.Schema(), path); err == nil {
+	if id, ok := r.a.Schema().Component(path); ok && !strings.HasPrefix(path, "wind.") {
 		memory, ok := r.field(self(b), place{component: id}, false)
 		if !ok {
 			return starlark.None, nil

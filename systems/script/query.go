@@ -28,10 +28,10 @@ type rows struct {
 
 type span struct{ from, to int }
 
-var queryMethods = methods{
+var queryMethods = newMethods(map[string]method{
 	"count": queryCount, "sum": querySum, "min": queryMin, "max": queryMax, "add": queryAdd, "mul": queryMul, "set": querySet,
 	"copy": queryCopy, "integrate": queryIntegrate, "where": queryWhere, "entities": queryEntities, "despawn": queryDespawn,
-}
+})
 
 var (
 	_ starlark.Sequence = (*queryValue)(nil)

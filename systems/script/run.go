@@ -161,11 +161,13 @@ func emit(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tup
 
 // find is the index of the type of a name.
 func find(types []ecs.Type, what, name string) (int, error) {
-	names := make([]string, len(types))
 	for i := range types {
 		if types[i].Name == name {
 			return i, nil
 		}
+	}
+	names := make([]string, len(types))
+	for i := range types {
 		names[i] = types[i].Name
 	}
 	return 0, fmt.Errorf("no %s %q%s", what, name, meant(name, names))

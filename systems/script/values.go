@@ -20,8 +20,16 @@ func (opaque) Hash() (uint32, error) { return 0, fmt.Errorf("it cannot be a key"
 
 type method = func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
 
-// methods are a type's methods by name.
-type methods map[string]method
+// methods are a type's methods by name, without a receiver.
+type methods map[string]*starlark.Builtin
+
+func newMethods(of map[string]method) methods {
+	m := methods{}
+	for name, f := range of { //windvet:allow into a map
+		m[name] = starlark.NewBuiltin(name, inRun(f))
+	}
+	return m
+}
 
 func (m methods) names(more ...string) []string {
 	names := append(sortedKeys(m), more...)
@@ -32,7 +40,7 @@ func (m methods) names(more ...string) []string {
 // attr is the method of a receiver, nil when there is none.
 func (m methods) attr(receiver starlark.Value, name string) starlark.Value {
 	if f := m[name]; f != nil {
-		return starlark.NewBuiltin(name, inRun(f)).BindReceiver(receiver)
+		return f.BindReceiver(receiver)
 	}
 	return nil
 }
@@ -248,7 +256,7 @@ type resourceValue struct {
 	b   []byte // the world's memory
 }
 
-var resourceMethods = methods{"get": resourceGet, "set": resourceSet, "add": resourceAdd}
+var resourceMethods = newMethods(map[string]method{"get": resourceGet, "set": resourceSet, "add": resourceAdd})
 
 func (v *resourceValue) String() string      { return "resource " + v.typ.Name }
 func (v *resourceValue) Type() string        { return "resource" }
