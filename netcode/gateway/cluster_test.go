@@ -39,6 +39,7 @@ type cluster struct {
 	watchers  map[int]func(serviceType, instance string, left bool)
 	next      int
 	buses     []*bus
+	all       []*instance // that ever were
 }
 
 // instance is a service that handles requests with a function of the test's.
@@ -80,6 +81,7 @@ func (c *cluster) start(kind, id string, handle func(r *rpc.Request, done func(r
 		c.instances[kind] = map[string]*instance{}
 	}
 	c.instances[kind][id] = i
+	c.all = append(c.all, i)
 	c.mu.Unlock()
 	c.routes.Set(kind, id, gameMethods)
 	c.tell(kind, id, false)
@@ -185,21 +187,18 @@ func (b *bus) Send(kind, id string, r *rpc.Request, done func(rpc.Response)) {
 	}
 }
 
-func (b *bus) Fail(kind, id string) { b.c.fail(kind, id) }
-
-// fail answers what is pending at an instance that is gone. It may have left the
-// cluster, so all that ever were are asked.
-func (c *cluster) fail(kind, id string) {
-	for _, i := range gone {
+func (b *bus) Fail(kind, id string) {
+	b.c.mu.Lock()
+	all := slices.Clone(b.c.all)
+	b.c.mu.Unlock()
+	for _, i := range all {
 		if i.kind == kind && i.id == id {
 			i.failAll()
 		}
 	}
 }
 
-// gone is filled by tests that kill instances with requests pending.
-var gone []*instance
-
+// failAll answers what an instance has not, as the bus does when it is gone.
 func (i *instance) failAll() {
 	i.mu.Lock()
 	pending := i.pending
@@ -441,4 +440,3 @@ func must[T comparable](t testing.TB, what string, got, want T) {
 		t.Fatalf("%s: %v, want %v", what, got, want)
 	}
 }
-

@@ -32,6 +32,7 @@ type session struct {
 	cancel   func() // ends the subscription of player
 	replaced bool   // somebody else is the player now
 	busy     bool   // a login is under way: requests wait
+	resuming bool   // the requests that waited are being sent: more go behind them
 	failures int    // of logins
 	waiting  []*request
 	bindings map[string]*binding // by type of service
@@ -164,7 +165,7 @@ func (s *session) take(r *request) {
 	}
 	s.inflight++
 	s.g.counters.inflight.Add(1)
-	if s.busy {
+	if s.busy || s.resuming {
 		s.waiting = append(s.waiting, r)
 		return
 	}
@@ -235,11 +236,16 @@ func (s *session) finish(r *request, a rpc.Response) {
 // is let go in between.
 func (s *session) resume() {
 	s.busy = false
+	if s.resuming {
+		return // whoever is at it goes on
+	}
+	s.resuming = true
 	for len(s.waiting) > 0 && !s.busy && !s.closed {
 		r := s.waiting[0]
 		s.waiting = s.waiting[1:]
 		s.begin(r)
 	}
+	s.resuming = false
 }
 
 // expire ends a session that does not log in.
