@@ -46,6 +46,12 @@ type Response struct {
 	Err     *Error // the request failed; the rest is empty
 }
 
+// Disconnected is the message that a gateway tells the services that a player
+// was bound to when the player's session is over. Its payload is empty, and its
+// handler optional: Handler_PlayerDisconnected(client, request) among the client
+// handlers, with None for the request.
+const Disconnected = "PlayerDisconnected"
+
 // Address names the receivers of a message between services.
 type Address struct {
 	Type string // of the service

@@ -1,0 +1,114 @@
+package rpc
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// Folders of handlers in scripts, and what their names begin with.
+const (
+	clientFolder  = "handlers_client/"
+	serverFolder  = "handlers_server/"
+	handlerPrefix = "Handler_"
+)
+
+// entry is a handler of one message.
+type entry struct {
+	message *message
+	place   string // where it is defined, for errors
+	run     func(*Ctx, *Request) (proto.Message, error)
+}
+
+// table is the handlers in force. It never changes: a reload makes another one.
+type table struct {
+	client, server map[string]*entry
+	set            *script.Set
+	timers         []timer // of its every()
+	retired        chan struct{}
+}
+
+// of is the handlers for who sent r.
+func (t *table) of(r *Request) map[string]*entry {
+	if r.FromClient() {
+		return t.client
+	}
+	return t.server
+}
+
+// near is the handler that a caller may have meant.
+func (t *table) near(r *Request) string {
+	return ecs.Nearest(r.Message, slices.Sorted(maps.Keys(t.of(r))))
+}
+
+// retire ends the table's timers.
+func (t *table) retire() { close(t.retired) }
+
+// tableOf puts the handlers of set beside those in Go.
+func (s *Service) tableOf(set *script.Set, timers []timer) (*table, error) {
+	t := &table{client: maps.Clone(s.clientGo), server: maps.Clone(s.serverGo), set: set, timers: timers, retired: make(chan struct{})}
+	for folder, into := range map[string]map[string]*entry{clientFolder: t.client, serverFolder: t.server} {
+		for _, f := range set.Functions(folder, handlerPrefix) {
+			name := strings.TrimPrefix(f.Name, handlerPrefix)
+			m, err := s.messages.find(name)
+			if name == Disconnected {
+				m, err = &message{name: name}, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", f.Place(), f.Name, err)
+			}
+			if other := into[name]; other != nil {
+				return nil, fmt.Errorf("%s: %s: %s handles %s already", f.Place(), f.Name, other.place, name)
+			}
+			into[name] = &entry{message: m, place: f.Place().String(), run: s.runScript(f, m)}
+		}
+	}
+	return t, nil
+}
+
+// enforce swaps the whole table. Handlers that run go on with the one they began with.
+func (s *Service) enforce(t *table) {
+	if old := s.table.Swap(t); old != nil {
+		old.retire()
+	}
+	for _, x := range t.timers {
+		s.begin(x, t)
+	}
+}
+
+// Methods lists what the service handles for clients, for its registration, by name.
+func (s *Service) Methods() []Method {
+	t := s.table.Load()
+	var all []Method
+	for _, name := range slices.Sorted(maps.Keys(t.client)) {
+		if name == Disconnected {
+			continue
+		}
+		m := Method{Name: name, ID: t.client[name].message.id, Login: slices.Contains(s.cfg.Login, name), Public: slices.Contains(s.cfg.Public, name)}
+		if answer := s.messages[answerName(name)]; answer != nil {
+			m.Answer = answer.id
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// requireLogin refuses what a session sends that nobody is logged in at.
+func (s *Service) requireLogin(next Handler) Handler {
+	open := map[string]bool{Disconnected: true}
+	for _, name := range append(append([]string{}, s.cfg.Public...), s.cfg.Login...) {
+		open[name] = true
+	}
+	return func(c *Ctx, r *Request) Response {
+		if r.FromClient() && r.Player == "" && !open[r.Message] {
+			return Response{Err: Errorf(Unauthenticated, "%s needs a login", r.Message)}
+		}
+		return next(c, r)
+	}
+}

@@ -1,0 +1,109 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"github.com/ferris1/wind/systems/script"
+)
+
+// The bounds of periodic tasks.
+const (
+	minEvery  = 10 * time.Millisecond
+	maxTimers = 256
+)
+
+// timer is a periodic task.
+type timer struct {
+	every time.Duration
+	name  string
+	run   func(*Ctx) error
+}
+
+// collected are the timers that loading a set has asked for.
+type collected struct{ timers []timer }
+
+// builtin is every(seconds, function), for the top of a module.
+func (x *collected) builtin() *starlark.Builtin {
+	return starlark.NewBuiltin("every", func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var period starlark.Value
+		var f *starlark.Function
+		if err := starlark.UnpackArgs("every", args, kwargs, "seconds", &period, "function", &f); err != nil {
+			return nil, err
+		}
+		if t.Local(ctxKey) != nil {
+			return nil, errors.New("every stands at the top of a module, not in a handler")
+		}
+		d, err := seconds("every", period)
+		if err != nil {
+			return nil, err
+		}
+		if d < minEvery || len(x.timers) == maxTimers {
+			return nil, fmt.Errorf("every: at most %d of them, each of 0.01 seconds or more", maxTimers)
+		}
+		x.timers = append(x.timers, timer{every: d, name: f.Name(), run: func(c *Ctx) error {
+			_, err := script.Call(c.s.thread(c, f.Name()), f, c.s.cfg.StepBudget)
+			return err
+		}})
+		return starlark.None, nil
+	})
+}
+
+// Every runs f once per period, on the service's thread, until Close. A run that
+// is late is left out.
+func (s *Service) Every(period time.Duration, f func(*Ctx)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.begin(timer{every: max(period, minEvery), name: "every", run: func(c *Ctx) error { f(c); return nil }}, nil)
+}
+
+// begin starts a timer, which ends with its table (nil: with the service). The
+// service is not closed.
+func (s *Service) begin(x timer, t *table) {
+	var retired chan struct{}
+	if t != nil {
+		retired = t.retired
+	}
+	s.live.Go(func() {
+		tick := time.NewTicker(x.every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-retired:
+				return
+			case <-s.stop:
+				return
+			case <-tick.C:
+			}
+			done := make(chan struct{})
+			s.threads.submit(func() {
+				defer close(done)
+				s.tick(x, t)
+			})
+			<-done
+		}
+	})
+}
+
+// tick is one run of a timer.
+func (s *Service) tick(x timer, t *table) {
+	if t == nil {
+		t = s.table.Load()
+	}
+	c := &Ctx{s: s, table: t, request: &Request{Message: x.name, From: s.name()}, deadline: time.Now().Add(max(x.every, DefaultTimeout))}
+	defer c.end()
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(x.name, p)
+		}
+	}()
+	if err := x.run(c); err != nil {
+		s.log.Error("rpc: a periodic task failed", "task", x.name, "error", s.scriptError(err))
+	}
+}
