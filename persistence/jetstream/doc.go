@@ -1,11 +1,13 @@
 // Package jetstream keeps shards on NATS JetStream: their logs, their delta
-// streams and their snapshots, on an embedded server or on somebody's cluster.
+// streams and their snapshots, and what services store, on an embedded server
+// or on somebody's cluster.
 //
 // # What is stored where
 //
 //	stream WIND_<cluster>_<shard>             subject wind.<cluster>.<shard>.<lineage>.log
 //	stream WIND_<cluster>_<shard>_DELTA       subject wind.<cluster>.<shard>.<lineage>.delta
 //	object store WIND_<cluster>_snapshots     objects <shard>/<epoch>-<seq>-<checksum>
+//	key-value bucket WIND_<cluster>_<name>    values of services (KV): stream KV_WIND_…
 //
 // Cluster and shard names are [a-z0-9-]{1,40}: upper case and the underscore
 // are the separators, so no two streams can share a name. The lineage, a UUID

@@ -1,0 +1,234 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// Limits of what a KV takes, in bytes.
+const (
+	MaxKey   = 512
+	MaxValue = 1 << 20
+)
+
+// Of the key-value buckets of NATS.
+const (
+	kvStreamPrefix  = "KV_"
+	kvSubjectPrefix = "$KV."
+	kvOperation     = "KV-Operation"
+	kvDeleted       = "DEL"
+	kvMarker        = "Nats-Marker-Reason" // the server's own note that a value expired
+)
+
+// tombstoneTTL is how long the note that a key was deleted is kept. Nothing depends on it: it is for those who watch.
+const tombstoneTTL = time.Hour
+
+// keysTimeout is how long Keys takes when its context does not say.
+const keysTimeout = 30 * time.Second
+
+// KVOptions are those of a bucket that is made. One that exists keeps its own.
+type KVOptions struct {
+	Replicas int           // 1, 3 or 5; 0: 1
+	TTL      time.Duration // after which a value that was not written again is gone; 0: never
+	MaxBytes int64         // of the bucket, reserved; 0: no limit of its own
+}
+
+// KV is a store of values by key with compare-and-set, in a key-value bucket of JetStream: `nats kv ls`, `get` and `watch`
+// show it. Its methods may be called concurrently. A revision is the value's sequence in the bucket, so a key never has one
+// twice, also not after it was deleted. Reads are the stream leader's. A time-out is an error, and what was written with it
+// may be there or not: Get tells.
+type KV struct {
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	kv      jetstream.KeyValue
+	subject string // in front of an encoded key
+}
+
+// kvBucket is the name of a bucket. Streams of shards never begin with KV_.
+func kvBucket(cluster, name string) string { return streamPrefix + cluster + "_" + name }
+
+// OpenKV opens the bucket WIND_<cluster>_<name>, or makes it where there is none. Both names are 1 to 40 of a-z, 0-9 and
+// the dash. The server must be 2.11 or later.
+func OpenKV(ctx context.Context, c *Conn, cluster, name string, o KVOptions) (*KV, error) {
+	if err := persistence.ValidShardName(cluster); err != nil {
+		return nil, fmt.Errorf("jetstream: cluster: %w", err)
+	}
+	if err := persistence.ValidShardName(name); err != nil {
+		return nil, fmt.Errorf("jetstream: bucket: %w", err)
+	}
+	bucket := kvBucket(cluster, name)
+	if err := makeKV(ctx, c, bucket, "Wind: "+name+" of cluster "+cluster, o); err != nil {
+		return nil, fmt.Errorf("jetstream: cannot open the key-value bucket %s: %w", bucket, err)
+	}
+	k := &KV{js: c.js, subject: kvSubjectPrefix + bucket + "."}
+	var err error
+	if k.stream, err = c.js.Stream(ctx, kvStreamPrefix+bucket); err == nil {
+		k.kv, err = c.js.KeyValue(ctx, bucket)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot open the key-value bucket %s: %w", bucket, err)
+	}
+	return k, nil
+}
+
+// makeKV makes the bucket when there is none, and has it read from its leader only: any replica may answer otherwise, also
+// one that has not heard of a value that was acknowledged.
+func makeKV(ctx context.Context, c *Conn, bucket, description string, o KVOptions) error {
+	stream, err := c.js.Stream(ctx, kvStreamPrefix+bucket)
+	if isMissing(err) && !c.readOnly {
+		_, err = c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: bucket, Description: description, Storage: jetstream.FileStorage, Replicas: o.Replicas, TTL: o.TTL, MaxBytes: o.MaxBytes,
+		})
+		if err == nil || errors.Is(err, jetstream.ErrBucketExists) { // somebody else was faster
+			stream, err = c.js.Stream(ctx, kvStreamPrefix+bucket)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	if c.readOnly || !config.AllowDirect && config.AllowMsgTTL {
+		return nil
+	}
+	config.AllowDirect, config.AllowMsgTTL = false, true
+	_, err = c.js.UpdateStream(ctx, config)
+	return err
+}
+
+// checkKey refuses what is no key.
+func checkKey(key string) error {
+	switch {
+	case key == "" || len(key) > MaxKey:
+		return fmt.Errorf("jetstream: a key of %d bytes, it has 1 to %d", len(key), MaxKey)
+	case !utf8.ValidString(key):
+		return fmt.Errorf("jetstream: key %q is not UTF-8", key)
+	}
+	return nil
+}
+
+// Get returns the value and its revision; revision 0 says that there is none.
+func (k *KV) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	if err := checkKey(key); err != nil {
+		return nil, 0, err
+	}
+	m, err := k.last(ctx, key)
+	if err != nil || m == nil || isTombstone(m.Header) {
+		return nil, 0, err
+	}
+	return m.Data, m.Sequence, nil
+}
+
+// last is the newest message of a key, its tombstone included; nil when there is none.
+func (k *KV) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
+	m, err := k.stream.GetLastMsgForSubject(ctx, k.subject+encodeKey(key))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot read key %q: %w", key, err)
+	}
+	return m, nil
+}
+
+func isTombstone(h nats.Header) bool { return h.Get(kvOperation) != "" || h.Get(kvMarker) != "" }
+
+// Put writes value if the key still has the given revision (0: the key does not exist) and returns the new one; ok is
+// false, without an error, when somebody else has written in the meantime.
+func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error) {
+	if err := checkKey(key); err != nil {
+		return 0, false, err
+	}
+	if len(value) > MaxValue {
+		return 0, false, fmt.Errorf("jetstream: the value of key %q has %d bytes, more than %d", key, len(value), MaxValue)
+	}
+	m := &nats.Msg{Subject: k.subject + encodeKey(key), Data: value}
+	if next, ok, err = k.publish(ctx, key, m, revision); ok || err != nil || revision != 0 {
+		return next, ok, err
+	}
+	last, err := k.last(ctx, key) // the key may be a tombstone
+	if err != nil || last != nil && !isTombstone(last.Header) {
+		return 0, false, err
+	}
+	if last != nil {
+		revision = last.Sequence
+	}
+	return k.publish(ctx, key, m, revision)
+}
+
+// publish appends m if the last message of its key is the expected one. It is sent once.
+func (k *KV) publish(ctx context.Context, key string, m *nats.Msg, expect uint64, o ...jetstream.PublishOpt) (next uint64, ok bool, err error) {
+	o = append(o, jetstream.WithExpectLastSequencePerSubject(expect), jetstream.WithRetryAttempts(0))
+	ack, err := k.js.PublishMsg(ctx, m, o...)
+	if e := (*jetstream.APIError)(nil); errors.As(err, &e) &&
+		(e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("jetstream: cannot write key %q: %w", key, err)
+	}
+	return ack.Sequence, true, nil
+}
+
+// Delete removes the key if it still has the given revision. With revision 0 ok says whether the key does not exist.
+func (k *KV) Delete(ctx context.Context, key string, revision uint64) (ok bool, err error) {
+	if revision == 0 {
+		_, now, err := k.Get(ctx, key)
+		return now == 0 && err == nil, err
+	}
+	if err := checkKey(key); err != nil {
+		return false, err
+	}
+	m := &nats.Msg{Subject: k.subject + encodeKey(key), Header: nats.Header{kvOperation: {kvDeleted}}}
+	_, ok, err = k.publish(ctx, key, m, revision, jetstream.WithMsgTTL(tombstoneTTL))
+	return ok, err
+}
+
+// Keys lists the keys that begin with prefix, in byte order. It reads the names of all keys with the same first parts,
+// where a slash ends a part.
+func (k *KV) Keys(ctx context.Context, prefix string) ([]string, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, keysTimeout)
+		defer cancel()
+	}
+	keys, err := k.keys(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot list the keys with %q: %w", prefix, err)
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+func (k *KV) keys(ctx context.Context, prefix string) (keys []string, err error) {
+	w, err := k.kv.WatchFiltered(ctx, []string{keyFilter(prefix)}, jetstream.IgnoreDeletes(), jetstream.MetaOnly())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = w.Stop() }() // what it is worth was read
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return nil, errors.New("the listing was cut off")
+			case e == nil: // all were shown
+				return keys, nil
+			}
+			if key, ok := decodeKey(e.Key()); ok && strings.HasPrefix(key, prefix) {
+				keys = append(keys, key)
+			}
+		}
+	}
+}

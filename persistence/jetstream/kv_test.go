@@ -1,0 +1,146 @@
+package jetstream
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ferris1/wind/persistence/storetest"
+)
+
+func openKV(t testing.TB, c *Conn, o KVOptions) *KV {
+	t.Helper()
+	k, err := OpenKV(testContext(t), c, "dev", "players", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestKV(t *testing.T) {
+	onSites(t, func(t *testing.T, s site) {
+		storetest.Run(t, func() storetest.Store {
+			return openKV(t, s.connect(t, ""), KVOptions{Replicas: s.replicas, MaxBytes: 64 << 20})
+		})
+	})
+}
+
+func TestKVIsReadByTools(t *testing.T) {
+	s := startServer(t, ServerConfig{})
+	c := connectTo(t, s)
+	k := openKV(t, c, KVOptions{})
+	ctx := testContext(t)
+	if _, ok, err := k.Put(ctx, "game/YWRh", []byte("game-1"), 0); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	kv, err := c.js.KeyValue(ctx, "WIND_dev_players")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := kv.Get(ctx, "game.YWRh")
+	if err != nil || string(e.Value()) != "game-1" {
+		t.Fatal(e, err)
+	}
+	// What a tool deletes or writes is seen, and its foreign keys are left out.
+	if err := kv.Purge(ctx, "game.YWRh"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(ctx, "a/b", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, r, err := k.Get(ctx, "game/YWRh"); r != 0 || err != nil {
+		t.Fatal(r, err)
+	}
+	if keys, err := k.Keys(ctx, ""); len(keys) != 0 || err != nil {
+		t.Fatal(keys, err)
+	}
+	if r, ok, err := k.Put(ctx, "game/YWRh", nil, 0); !ok || err != nil || r == 0 {
+		t.Fatal(r, ok, err)
+	}
+	if _, _, ok := parseLogStream("KV_WIND_dev_players"); ok {
+		t.Fatal("a bucket is taken for a shard's log")
+	}
+}
+
+func TestKVForgetsAfterItsTTL(t *testing.T) {
+	c := connectTo(t, startServer(t, ServerConfig{}))
+	k := openKV(t, c, KVOptions{TTL: time.Second})
+	ctx := testContext(t)
+	first, ok, err := k.Put(ctx, "x", []byte("v"), 0)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		_, r, err := k.Get(ctx, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r == 0 {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatal("it is still there")
+		}
+	}
+	if _, ok, err := k.Put(ctx, "x", nil, first); ok || err != nil {
+		t.Fatal("a revision that is gone", ok, err)
+	}
+	if _, ok, err := k.Put(ctx, "x", nil, 0); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+}
+
+func TestKVTimeoutIsAnError(t *testing.T) {
+	onSites(t, func(t *testing.T, s site) {
+		p := newProxy(t, s.addrs[len(s.addrs)-1])
+		k := openKV(t, s.connect(t, p.addr), KVOptions{Replicas: s.replicas, MaxBytes: 64 << 20})
+		ctx := testContext(t)
+		r, ok, err := k.Put(ctx, "ambiguous", []byte("one"), 0)
+		if !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		p.hold(toClient, true)
+		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		if _, ok, err := k.Put(short, "ambiguous", []byte("two"), r); ok || err == nil {
+			t.Fatal("the answer is lost, and it says", ok, err)
+		}
+		p.hold(toClient, false)
+		other := openKV(t, s.connect(t, ""), KVOptions{})
+		if v, now, err := other.Get(ctx, "ambiguous"); err != nil || now == 0 || string(v) != "two" && now != r {
+			t.Fatalf("%q, %d, %v", v, now, err)
+		}
+	})
+}
+
+func TestKVNamesAreChecked(t *testing.T) {
+	c := connectTo(t, startServer(t, ServerConfig{}))
+	for _, n := range [][2]string{{"Dev", "players"}, {"dev", "a_b"}, {"dev", ""}, {"dev", strings.Repeat("x", 41)}} {
+		if _, err := OpenKV(testContext(t), c, n[0], n[1], KVOptions{}); err == nil {
+			t.Errorf("%q is a bucket", n)
+		}
+	}
+}
+
+func FuzzKVKey(f *testing.F) {
+	for _, s := range []string{"a", "/", "a//b", "=", "=2E", ".", "a.b", "é", "\xff", "=2F", "=61", "a=", "=2e"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if back, ok := decodeKey(key); ok && encodeKey(back) != key {
+			t.Fatalf("%q is read as %q, which is written %q", key, back, encodeKey(back))
+		}
+		if key == "" {
+			return
+		}
+		e := encodeKey(key)
+		if !utf8.ValidString(e) || strings.HasPrefix(e, ".") || strings.HasSuffix(e, ".") || strings.Contains(e, "..") || strings.ContainsAny(e, " *>\r\n\t/") {
+			t.Fatalf("%q is written %q", key, e)
+		}
+		if back, ok := decodeKey(e); !ok || back != key {
+			t.Fatalf("%q came back as %q, %v", key, back, ok)
+		}
+	})
+}
