@@ -166,6 +166,7 @@ func entityPut(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	if err := r.change(); err != nil {
 		return nil, err
 	}
+	r.charge(len(value))
 	return starlark.None, r.a.Set(self(b), id, value)
 }
 

@@ -55,8 +55,8 @@ func running(t *starlark.Thread, what string) (*run, error) {
 	return r, nil
 }
 
-// charge counts what a builtin does in a loop of its own, as steps: sixteen rows for one.
-func (r *run) charge(rows int) { r.thread.Steps += uint64(rows)/16 + 1 }
+// charge counts what a builtin does in a loop of its own, as steps: sixteen rows for one, or sixteen bytes that are kept.
+func (r *run) charge(n int) { r.thread.Steps += uint64(n)/16 + 1 }
 
 // change counts a structural change.
 func (r *run) change() error {
@@ -120,6 +120,7 @@ func spawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tu
 		if err != nil {
 			return nil, err
 		}
+		r.charge(len(value))
 		ids, values = append(ids, id), append(values, value)
 	}
 	e, err := r.a.Spawn(ids, values)
@@ -155,6 +156,7 @@ func emit(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tup
 	if err != nil {
 		return nil, err
 	}
+	r.charge(len(value))
 	r.a.Emit(id, value)
 	return starlark.None, nil
 }
