@@ -2,9 +2,11 @@ package etcd
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -428,5 +430,20 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 			}
 			eventually(t, "all have left with the lease", func() bool { return len(d.Types()) == 0 })
 		})
+	}
+}
+
+// TestOtherLanguagesReachTheServer puts a key through etcd's JSON gateway, on a port that nobody named.
+func TestOtherLanguagesReachTheServer(t *testing.T) {
+	c := cluster(t)
+	body := `{"key":"` + base64.StdEncoding.EncodeToString([]byte("/x")) + `","value":"eA=="}`
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Post("http://"+c.Endpoints()[0]+"/v3/kv/put", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if got, err := c.Get(t.Context(), "/x"); err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "x" {
+		t.Errorf("status %s, key %+v, %v", answer.Status, got, err)
 	}
 }

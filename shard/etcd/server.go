@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -65,14 +66,13 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 
 // start runs the server under the directory's lock.
 func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	if err := probe(cfg.Port); err != nil {
+	if err := prove(settings(cfg).Dir); err != nil {
 		return nil, err
 	}
-	member := settings(cfg)
-	if err := prove(member.Dir); err != nil {
+	e, err := listen(cfg)
+	if errors.Is(err, ErrPortTaken) {
 		return nil, err
 	}
-	e, err := embed.StartEtcd(member)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
 	}
@@ -93,13 +93,33 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
 }
 
-// probe says clearly what etcd would say at length.
-func probe(port int) error {
+// listen starts a member. Any free port is one that is chosen here: etcd's JSON gateway, through which other languages
+// come, calls back to the configured port and cannot reach port 0.
+func listen(cfg ServerConfig) (*embed.Etcd, error) {
+	any := cfg.Port == 0
+	for attempt := 0; ; attempt++ {
+		port, err := probe(cfg.Port)
+		if err != nil {
+			return nil, err
+		}
+		if any {
+			cfg.Port = port
+		}
+		e, err := embed.StartEtcd(settings(cfg))
+		if err == nil || !any || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+			return e, err
+		}
+		cfg.Port = 0 // somebody took it in between
+	}
+}
+
+// probe says clearly what etcd would say at length. It returns the port, which for 0 is one that was free just now.
+func probe(port int) (int, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return fmt.Errorf("%w: 127.0.0.1:%d: %w", ErrPortTaken, port, err)
+		return 0, fmt.Errorf("%w: 127.0.0.1:%d: %w", ErrPortTaken, port, err)
 	}
-	return l.Close()
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // settings is etcd's configuration for a single member on the loopback.
