@@ -29,7 +29,8 @@ type messages map[string]*message
 // newMessages collects the messages at the top of files. Two of one short name
 // or one id, and ids that are the engine's, are an error.
 func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
-	known := messages{}
+	gone := messageOf((*wirepb.PlayerDisconnected)(nil).ProtoReflect().Descriptor())
+	known := messages{gone.name: gone}
 	ids := map[uint32]*message{}
 	for _, f := range files {
 		for i := range f.Messages().Len() {

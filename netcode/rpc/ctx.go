@@ -201,9 +201,10 @@ func (s noStore) Get(context.Context, string) ([]byte, uint64, error) { return n
 func (s noStore) Put(context.Context, string, []byte, uint64) (uint64, bool, error) {
 	return 0, false, s.err()
 }
-func (s noStore) Delete(context.Context, string, uint64) (bool, error)   { return false, s.err() }
-func (s noStore) Keys(context.Context, string) ([]string, error)         { return nil, s.err() }
-func (noBus) err() error                                                 { return fmt.Errorf("rpc: this service has no bus") }
+func (s noStore) Delete(context.Context, string, uint64) (bool, error) { return false, s.err() }
+func (s noStore) Keys(context.Context, string) ([]string, error)       { return nil, s.err() }
+func (noBus) err() error { return fmt.Errorf("rpc: this service has no bus") }
+
 func (b noBus) Call(context.Context, Address, Request) (Response, error) { return Response{}, b.err() }
 func (b noBus) Tell(Address, Request) error                              { return b.err() }
 func (b noBus) Push(string, Push) error                                  { return b.err() }

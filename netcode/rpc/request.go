@@ -46,10 +46,9 @@ type Response struct {
 	Err     *Error // the request failed; the rest is empty
 }
 
-// Disconnected is the message that a gateway tells the services that a player
-// was bound to when the player's session is over. Its payload is empty, and its
-// handler optional: Handler_PlayerDisconnected(client, request) among the client
-// handlers, with None for the request.
+// Disconnected is the message, wirepb.PlayerDisconnected, that a gateway tells
+// the instances that a player was bound to when the player's session is over. A
+// handler for it, among the server handlers, is optional.
 const Disconnected = "PlayerDisconnected"
 
 // Address names the receivers of a message between services.

@@ -262,7 +262,7 @@ func (s *Service) execute(r *Request, deadline time.Time) (a Response) {
 // respond is the innermost handler: it finds the one for the message.
 func (s *Service) respond(c *Ctx, r *Request) Response {
 	e := c.table.of(r)[r.Message]
-	if r.Message == Disconnected {
+	if r.Message == Disconnected && !r.FromClient() {
 		s.forget(r.Player)
 		if e == nil {
 			return Response{} // nobody wants to know

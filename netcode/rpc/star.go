@@ -60,13 +60,9 @@ func constructor(m *message) *starlark.Builtin {
 // runScript is the handler f of a message.
 func (s *Service) runScript(f script.Function, m *message) func(*Ctx, *Request) (proto.Message, error) {
 	return func(c *Ctx, r *Request) (proto.Message, error) {
-		var request starlark.Value = starlark.None
-		if m.desc != nil {
-			x, bad := m.star(r)
-			if bad != nil {
-				return nil, bad
-			}
-			request = x
+		request, bad := m.star(r)
+		if bad != nil {
+			return nil, bad
 		}
 		v, err := script.Call(s.thread(c, f.Name), f.Func, s.cfg.StepBudget, peer{c}, request)
 		if err != nil {

@@ -80,8 +80,9 @@ type metrics struct {
 
 func newMetrics(s *Service, r prometheus.Registerer) (*metrics, error) {
 	labels := prometheus.Labels{"service": s.cfg.Type}
-	m := &metrics{registerer: r,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "wind_rpc_requests_total", Help: "Requests, by message and how they ended.", ConstLabels: labels}, []string{"message", "code"}),
+	m := &metrics{
+		registerer: r,
+		requests:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "wind_rpc_requests_total", Help: "Requests, by message and how they ended.", ConstLabels: labels}, []string{"message", "code"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "wind_rpc_seconds", Help: "Time from a handler's beginning to its answer.", ConstLabels: labels,
 			Buckets: prometheus.ExponentialBuckets(20e-6, 4, 10),
@@ -90,7 +91,8 @@ func newMetrics(s *Service, r prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string, read func(Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return read(s.Stats()) })
 	}
-	m.all = []prometheus.Collector{m.requests, m.seconds,
+	m.all = []prometheus.Collector{
+		m.requests, m.seconds,
 		gauge("wind_rpc_in_flight", "Handlers that run or are suspended.", func(x Stats) float64 { return float64(x.InFlight) }),
 		gauge("wind_rpc_waiting", "Requests that have not begun.", func(x Stats) float64 { return float64(x.Waiting) }),
 		gauge("wind_rpc_players", "Players whose requests came lately.", func(x Stats) float64 { return float64(x.Players) }),

@@ -57,9 +57,6 @@ func (s *Service) tableOf(set *script.Set, timers []timer) (*table, error) {
 		for _, f := range set.Functions(folder, handlerPrefix) {
 			name := strings.TrimPrefix(f.Name, handlerPrefix)
 			m, err := s.messages.find(name)
-			if name == Disconnected {
-				m, err = &message{name: name}, nil
-			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", f.Place(), f.Name, err)
 			}
@@ -87,9 +84,6 @@ func (s *Service) Methods() []Method {
 	t := s.table.Load()
 	var all []Method
 	for _, name := range slices.Sorted(maps.Keys(t.client)) {
-		if name == Disconnected {
-			continue
-		}
 		m := Method{Name: name, ID: t.client[name].message.id, Login: slices.Contains(s.cfg.Login, name), Public: slices.Contains(s.cfg.Public, name)}
 		if answer := s.messages[answerName(name)]; answer != nil {
 			m.Answer = answer.id
@@ -101,7 +95,7 @@ func (s *Service) Methods() []Method {
 
 // requireLogin refuses what a session sends that nobody is logged in at.
 func (s *Service) requireLogin(next Handler) Handler {
-	open := map[string]bool{Disconnected: true}
+	open := map[string]bool{}
 	for _, name := range append(append([]string{}, s.cfg.Public...), s.cfg.Login...) {
 		open[name] = true
 	}
