@@ -2,6 +2,7 @@ package gen
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"go/parser"
 	"go/token"
@@ -135,6 +136,44 @@ except NotImplementedError:
 `
 	c := exec.Command(python, "-B", "-c", program)
 	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestGeneratedGoCompiles builds the code for the speak example's messages as if it stood in their package.
+func TestGeneratedGoCompiles(t *testing.T) {
+	speakpb, err := filepath.Abs("../examples/speak/speakpb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := load(t, Source{Protos: []string{filepath.Join(speakpb, "speak.proto")}, Server: []string{"AnnounceRequest"}})
+	dir := t.TempDir()
+	write(t, dir, generate(t, s, dir, Go))
+	use := put(t, filepath.Join(dir, "use.go"), `package speakpb
+
+import (
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+func use(c *client.RPC, ctx *rpc.Ctx) (role int32, err error) {
+	answer, err := NewSpeakClient(c.Call).Role(ctx, &RoleRequest{})
+	if err == nil {
+		_, err = NewSpeakServices(rpc.Address{Type: "game"}).Announce(ctx, &AnnounceRequest{})
+	}
+	return answer.GetRoleId(), err
+}
+`)
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		filepath.Join(speakpb, "speak_wind.go"):         filepath.Join(dir, "speak_wind.go"),
+		filepath.Join(speakpb, "speak_wind_use_gen.go"): use,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("go", "vet", "-overlay", put(t, filepath.Join(dir, "overlay.json"), string(overlay)), ".")
+	c.Dir = speakpb
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -170,11 +170,11 @@ func (g *goFile) output() (Output, error) {
 	g.P("package ", g.as.GoPackageName)
 	if some := g.file.handled(false); len(some) > 0 {
 		g.handlers("ClientHandlers", "what players send: a value that has them goes into rpc.Config.Client", some)
-		g.callers("Client", "calls the handlers of a service as a player.", "Call of netcode/client's RPC is one.", some)
+		g.client(some)
 	}
 	if some := g.file.handled(true); len(some) > 0 {
 		g.handlers("ServerHandlers", "what services send: a value that has them goes into rpc.Config.Server", some)
-		g.callers("Services", "calls the handlers of a service as another service.", "it knows which service is meant.", some)
+		g.services(some)
 	}
 	content, err := g.Content()
 	return Output{Path: name, Content: content, marker: goMarker}, err
@@ -198,17 +198,19 @@ func (g *goFile) results(m *message) string {
 	return "(*" + g.QualifiedGoIdent(g.message(m.answer)) + ", error)"
 }
 
-func (g *goFile) callers(suffix, what, how string, messages []*message) {
-	t := g.prefix() + suffix
+// client makes a caller for players.
+func (g *goFile) client(messages []*message) {
+	t := g.prefix() + "Client"
+	call := []any{"func(ctx ", contextPath.Ident("Context"), ", request, answer ", protoPath.Ident("Message"), ") error"}
 	g.P()
-	g.P("// ", t, " ", what)
+	g.P("// ", t, " calls the handlers of a service as a player.")
 	g.P("type ", t, " struct {")
-	g.P("call func(ctx ", contextPath.Ident("Context"), ", request, answer ", protoPath.Ident("Message"), ") error")
+	g.P(append([]any{"call "}, call...)...)
 	g.P("}")
 	g.P()
 	g.P("// New", t, " calls with call, which sends a request and reads its answer into answer, nil where there is none:")
-	g.P("// ", how)
-	g.P("func New", t, "(call func(ctx ", contextPath.Ident("Context"), ", request, answer ", protoPath.Ident("Message"), ") error) ", t, " {")
+	g.P("// Call of netcode/client's RPC is one.")
+	g.P(append(append([]any{"func New", t, "(call "}, call...), ") ", t, " {")...)
 	g.P("return ", t, "{call}")
 	g.P("}")
 	for _, m := range messages {
@@ -221,6 +223,41 @@ func (g *goFile) callers(suffix, what, how string, messages []*message) {
 			g.P("answer := new(", g.message(m.answer), ")")
 			g.P("if err := c.call(ctx, request, answer); err != nil {")
 			g.P("return nil, err")
+			g.P("}")
+			g.P("return answer, nil")
+		}
+		g.P("}")
+	}
+}
+
+// services makes a caller for the handlers of other services.
+func (g *goFile) services(messages []*message) {
+	t := g.prefix() + "Services"
+	g.P()
+	g.P("// ", t, " calls the server handlers of another service, suspended until it has answered.")
+	g.P("type ", t, " struct {")
+	g.P("to ", rpcPath.Ident("Address"))
+	g.P("}")
+	g.P()
+	g.P("// New", t, " calls the service at to, one instance or any.")
+	g.P("func New", t, "(to ", rpcPath.Ident("Address"), ") ", t, " {")
+	g.P("return ", t, "{to}")
+	g.P("}")
+	for _, m := range messages {
+		g.P()
+		g.comment(m)
+		g.P("func (c ", t, ") ", m.call(), "(ctx *", rpcPath.Ident("Ctx"), ", request *", g.message(m), ") ", g.results(m), " {")
+		if m.answer == nil {
+			g.P("_, err := ctx.Call(c.to, request)")
+			g.P("return err")
+		} else {
+			g.P("m, err := ctx.Call(c.to, request)")
+			g.P("if err != nil {")
+			g.P("return nil, err")
+			g.P("}")
+			g.P("answer, ok := m.(*", g.message(m.answer), ")")
+			g.P("if !ok {")
+			g.P("return nil, ", rpcPath.Ident("Errorf"), "(", rpcPath.Ident("Internal"), `, "%s answers `, m.name(), ` with %T", c.to.Type, m)`)
 			g.P("}")
 			g.P("return answer, nil")
 		}

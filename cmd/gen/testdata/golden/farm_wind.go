@@ -65,32 +65,37 @@ type FarmServerHandlers interface {
 	CloseRequest(ctx *rpc.Ctx, request *CloseRequest) error
 }
 
-// FarmServices calls the handlers of a service as another service.
+// FarmServices calls the server handlers of another service, suspended until it has answered.
 type FarmServices struct {
-	call func(ctx context.Context, request, answer proto.Message) error
+	to rpc.Address
 }
 
-// NewFarmServices calls with call, which sends a request and reads its answer into answer, nil where there is none:
-// it knows which service is meant.
-func NewFarmServices(call func(ctx context.Context, request, answer proto.Message) error) FarmServices {
-	return FarmServices{call}
+// NewFarmServices calls the service at to, one instance or any.
+func NewFarmServices(to rpc.Address) FarmServices {
+	return FarmServices{to}
 }
 
 // S_RegisterRequest comes from a gateway.
-func (c FarmServices) S_Register(ctx context.Context, request *S_RegisterRequest) (*S_RegisterResponse, error) {
-	answer := new(S_RegisterResponse)
-	if err := c.call(ctx, request, answer); err != nil {
+func (c FarmServices) S_Register(ctx *rpc.Ctx, request *S_RegisterRequest) (*S_RegisterResponse, error) {
+	m, err := ctx.Call(c.to, request)
+	if err != nil {
 		return nil, err
+	}
+	answer, ok := m.(*S_RegisterResponse)
+	if !ok {
+		return nil, rpc.Errorf(rpc.Internal, "%s answers S_RegisterRequest with %T", c.to.Type, m)
 	}
 	return answer, nil
 }
 
 // S_Hello wants no answer.
-func (c FarmServices) S_Hello(ctx context.Context, request *S_Hello) error {
-	return c.call(ctx, request, nil)
+func (c FarmServices) S_Hello(ctx *rpc.Ctx, request *S_Hello) error {
+	_, err := ctx.Call(c.to, request)
+	return err
 }
 
 // CloseRequest is an operator's.
-func (c FarmServices) Close(ctx context.Context, request *CloseRequest) error {
-	return c.call(ctx, request, nil)
+func (c FarmServices) Close(ctx *rpc.Ctx, request *CloseRequest) error {
+	_, err := ctx.Call(c.to, request)
+	return err
 }
