@@ -16,7 +16,7 @@ import (
 type newBot = func(seed uint64) client.Bot
 
 // WithBots says who plays when bots are asked for. Without it they play the game's sampled commands at random.
-func WithBots(f func(seed uint64) client.Bot) Option { return func(a *app) { a.bot = f } }
+func WithBots(f func(seed uint64) client.Bot) Option { return func(p *program) { p.bot = f } }
 
 func wanderer(game ecs.Game) newBot { return fleet.Wanderer(game) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,8 @@ func (a *app) dev() *cobra.Command {
 	f := &nodeFlags{cluster: "dev", fast: true}
 	var bots int
 	var span time.Duration
+	g := &node.Gateway{}
+	var scripts string
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process: a shard, its log, its leases, and bots on request",
@@ -31,6 +34,8 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 	f.add(c.Flags(), a)
 	c.Flags().IntVar(&bots, "bots", 0, "clients that play along, over UDP like any other")
 	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts: what is saved there is reloaded (default: the one this binary was built from)")
+	addGatewayFlags(c.Flags(), g)
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		if bots < 0 || bots > 10_000 {
@@ -39,7 +44,11 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 		if bots > 0 && f.udp == "" {
 			return usagef("dev: bots come over UDP: give --udp an address")
 		}
-		return a.runNode(ctx, f, span, func(ctx context.Context, n *node.Node) (*fleet.Fleet, error) {
+		config, err := a.devConfig(f, g, scripts)
+		if err != nil {
+			return err
+		}
+		return a.runNode(ctx, config, f, span, func(ctx context.Context, n *node.Node) (*fleet.Fleet, error) {
 			if bots == 0 {
 				return nil, nil
 			}
@@ -47,6 +56,25 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 		})
 	})
 	return c
+}
+
+// devConfig is the configuration of a node that has everything: the shard, an instance of each service of the game, and
+// a gateway on the ports of the shard.
+func (a *app) devConfig(f *nodeFlags, g *node.Gateway, scripts string) (node.Config, error) {
+	config, err := f.config(a)
+	if err != nil {
+		return config, err
+	}
+	config.Services, config.Gateway, config.Scripts, config.Watch = a.services, g, a.scripts, a.scriptDir
+	if scripts != "" {
+		if info, err := os.Stat(scripts); err != nil || !info.IsDir() {
+			return config, usagef("dev: --scripts %s is no folder", scripts)
+		}
+		config.Scripts, config.Watch = os.DirFS(scripts), scripts
+	} else if a.scriptDir != "" {
+		config.Scripts = os.DirFS(a.scriptDir)
+	}
+	return config, nil
 }
 
 // nodeResult is what dev and serve print when they end.
@@ -81,11 +109,7 @@ type nodeResult struct {
 
 // runNode starts a node, lets join add clients, and runs for span (0: until interrupted or until the shard is no longer
 // run here). What stopped the shard against its will is the verb's error.
-func (a *app) runNode(ctx context.Context, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
-	config, err := f.config(a)
-	if err != nil {
-		return err
-	}
+func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
 	n, err := node.Start(ctx, config)
 	if err != nil {
 		return found(err)
@@ -137,11 +161,18 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 	fmt.Fprintf(a.stderr, "game %s, shard %s, %d ticks per second\n", a.game.Name, f.shard, a.game.TickRate)
 	say("clients", n.UDPAddr(), "UDP (KCP and datagrams); wind bots --addr "+n.UDPAddr())
 	say("", n.TCPAddr(), "TCP, the same frames")
+	for _, i := range n.Instances() {
+		say("service", i.Type, "instance "+i.ID+": wind call "+i.Type+" MESSAGE JSON --data "+f.data)
+	}
+	if len(n.Instances()) > 0 && a.scriptDir != "" {
+		say("scripts", a.scriptDir, "save a file there, and its functions are reloaded")
+	}
 	if n.HTTPAddr() != "" {
+		say("web", "ws://"+n.HTTPAddr()+"/ws", "the same over WebSocket")
 		say("state", "http://"+n.HTTPAddr()+"/healthz", "and /metrics")
 	}
 	if i := n.Infra(); i != nil {
-		say("log", i.NATSURL(), "NATS, read-only: nats -s URL stream ls; wind log tail --nats URL --follow")
+		say("log", i.ReaderURL(), "NATS, read-only: nats -s URL stream ls; wind log tail --nats URL --follow")
 		say("leases", i.EtcdURL(), "etcd: etcdctl --endpoints URL get --prefix /wind/")
 		say("data", f.data, "replay it after the stop: wind replay --data "+f.data+" --verify")
 	}

@@ -35,7 +35,7 @@ cluster uses servers of its own.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, d.Close()) }()
-		i, err := node.StartInfra(ctx, node.InfraConfig{Data: d, NATSPort: natsPort, EtcdPort: etcdPort, Shared: true, Fast: true, Log: a.log})
+		i, err := node.StartInfra(ctx, node.InfraConfig{Data: d, NATSPort: natsPort, EtcdPort: etcdPort, Fast: true, Log: a.log})
 		if err != nil {
 			return found(err)
 		}

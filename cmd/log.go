@@ -70,11 +70,11 @@ names its sequence and its tick. Ends with 3 when an invariant is broken; warnin
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: for a log of another game or build")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		o := persistence.CheckOptions{Game: &a.game}
-		if formOnly {
-			o.Game = nil
-		}
 		return src.read(ctx, a, func(s persistence.Source) error {
+			o := persistence.CheckOptions{Game: &a.game}
+			if formOnly {
+				o.Game = nil
+			}
 			r, err := persistence.Check(ctx, s, o)
 			if err != nil {
 				return err

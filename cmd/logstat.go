@@ -64,11 +64,11 @@ in it.`,
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: clients and commands are not counted")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		o := persistence.StatOptions{Game: &a.game}
-		if formOnly {
-			o.Game = nil
-		}
 		return src.read(ctx, a, func(s persistence.Source) error {
+			o := persistence.StatOptions{Game: &a.game}
+			if formOnly {
+				o.Game = nil
+			}
 			st, err := persistence.Stat(ctx, s, o)
 			if err != nil {
 				return err

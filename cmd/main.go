@@ -29,9 +29,11 @@ func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	a := &app{game: game, stdout: stdout, stderr: stderr, bot: wanderer(game)}
-	for _, o := range opts {
-		o(a)
+	first := newProgram(game, opts)
+	a := &app{program: first, games: append(games{first}, first.others...), stdout: stdout, stderr: stderr}
+	if err := a.choose(args); err != nil {
+		fmt.Fprintf(stderr, "wind: %s\n", err)
+		return exitUsage
 	}
 	root := a.root()
 	root.SetArgs(args)
@@ -45,15 +47,13 @@ func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option)
 	return exitCode(err)
 }
 
-// Option adds to what the verbs know of a game.
-type Option func(*app)
-
 // app is one call of the binary: the game, where results go, and what the global flags say.
 type app struct {
-	game    ecs.Game
+	*program
+	games   games
+	named   bool // --game was given
 	stdout  io.Writer
 	stderr  io.Writer
-	bot     newBot
 	json    bool
 	level   string
 	log     *slog.Logger
@@ -67,7 +67,7 @@ func (a *app) root() *cobra.Command {
 		Long: `Wind runs shards: deterministic fixed-tick ECS worlds whose every tick is committed to a NATS JetStream
 log before any client sees it. Any committed tick can be rebuilt from the log, on any machine, bit for bit.
 
-This binary holds the game "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.`,
+The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.`,
 		Example:       "  wind dev --bots 50\n  wind replay --data ./wind-data --verify\n  wind log tail --data ./wind-data",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -78,7 +78,10 @@ This binary holds the game "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "least level that is logged to stderr: debug, info, warn or error")
-	root.AddCommand(a.dev(), a.serve(), a.infra(), a.bots(), a.replay(), a.logVerb(), a.bench(), a.doctor(), a.init(), a.version())
+	if len(a.games) > 1 {
+		root.PersistentFlags().String("game", a.game.Name, "the game: "+strings.Join(a.games.names(), ", "))
+	}
+	root.AddCommand(a.dev(), a.serve(), a.infra(), a.gateway(), a.service(), a.bots(), a.replay(), a.logVerb(), a.ps(), a.call(), a.reload(), a.gen(), a.bench(), a.doctor(), a.init(), a.version())
 	return root
 }
 

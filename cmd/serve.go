@@ -27,7 +27,11 @@ was paused and is no longer the owner commits nothing more, says that it was fen
 	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		return a.runNode(ctx, f, span, func(context.Context, *node.Node) (*fleet.Fleet, error) { return nil, nil })
+		config, err := f.config(a)
+		if err != nil {
+			return err
+		}
+		return a.runNode(ctx, config, f, span, func(context.Context, *node.Node) (*fleet.Fleet, error) { return nil, nil })
 	})
 	return c
 }

@@ -39,6 +39,7 @@ func (f *sourceFlags) read(ctx context.Context, a *app, do func(persistence.Sour
 		return found(err)
 	}
 	defer done()
+	a.adopt(ctx, s)
 	return found(do(s))
 }
 

@@ -7,22 +7,26 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// listenHTTP opens /healthz and /metrics.
+// listenHTTP opens /healthz, /metrics and, where clients are let in, /ws.
 func (n *Node) listenHTTP(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return listenError(fmt.Errorf("http: %w", err))
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), newCollector(n))
+	n.registry.MustRegister(collectors.NewGoCollector())
+	if !n.config.NoShard {
+		n.registry.MustRegister(newCollector(n))
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", n.healthz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
+	if n.clients != nil {
+		mux.Handle("GET /ws", n.clients.WebSocket())
+	}
 	n.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	n.httpAddr = l.Addr().String()
 	served := make(chan struct{})

@@ -32,7 +32,6 @@ type InfraConfig struct {
 	Data     *Data
 	NATSPort int  // on the loopback; 0: 4222, or any when that is taken
 	EtcdPort int  // on the loopback; 0: 2379, or any when that is taken
-	Shared   bool // nodes of other processes may publish, with the credentials in NATSURL
 	Fast     bool // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
 	Log      *slog.Logger
 }
@@ -42,6 +41,7 @@ type Infra struct {
 	NATS *jetstream.Server
 	Etcd *etcd.Server
 	url  string
+	urls string // file that tells other verbs where the servers are
 }
 
 // StartInfra proves that the store is what it was, then starts both servers on it. A store that lost history is
@@ -50,16 +50,12 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	if _, err := jetstream.CheckStore(ctx, c.Data.NATS()); err != nil {
 		return nil, err
 	}
-	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, Logger: c.Log}
-	if c.Shared {
-		password, err := nodePassword(c.Data.Dir)
-		if err != nil {
-			return nil, err
-		}
-		config.User, config.Password = nodeUser, password
+	password, err := nodePassword(c.Data.Dir)
+	if err != nil {
+		return nil, err
 	}
-	i := &Infra{}
-	var err error
+	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, User: nodeUser, Password: password, Logger: c.Log}
+	i := &Infra{urls: urlsPath(c.Data.Dir)}
 	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
 		config.Port = port
 		return jetstream.StartServer(config)
@@ -72,9 +68,9 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 		i.NATS.Close()
 		return nil, err
 	}
-	i.url = "nats://" + i.NATS.Addr()
-	if c.Shared {
-		i.url = fmt.Sprintf("nats://%s:%s@%s", nodeUser, config.Password, i.NATS.Addr())
+	i.url = fmt.Sprintf("nats://%s:%s@%s", nodeUser, password, i.NATS.Addr())
+	if err := writeURLs(i.urls, URLs{NATS: i.NATSURL(), Etcd: i.EtcdURL()}); err != nil {
+		return nil, errors.Join(err, i.Close())
 	}
 	return i, nil
 }
@@ -91,14 +87,18 @@ func onPort[S any](given, usual int, taken error, start func(port int) (S, error
 	return s, err
 }
 
-// NATSURL is where the NATS server listens; when the servers are shared, with the credentials of a node.
+// NATSURL is where the NATS server listens, with the credentials of a node.
 func (i *Infra) NATSURL() string { return i.url }
+
+// ReaderURL is where the NATS server listens, for whoever only looks.
+func (i *Infra) ReaderURL() string { return "nats://" + i.NATS.Addr() }
 
 // EtcdURL is where the etcd server listens.
 func (i *Infra) EtcdURL() string { return "http://" + strings.TrimPrefix(i.Etcd.Addr(), "http://") }
 
 // Close stops both servers.
 func (i *Infra) Close() error {
+	_ = os.Remove(i.urls) // a file that stays names servers that nobody finds
 	err := i.Etcd.Close()
 	i.NATS.Close()
 	return err

@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -32,33 +36,48 @@ type Config struct {
 	NATS string // URL; "" embeds a server in Data
 	Etcd string // URLs, comma-separated; "" embeds a server in Data
 
-	UDP, TCP, HTTP string        // addresses to listen on; "" for none
-	Lease          time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
-	Replicas       int           // of new streams; 0: 1
-	Fast           bool          // embedded servers for development: see InfraConfig.Fast
-	Purge          bool          // remove from the log what the older of the two newest snapshots makes superfluous
-	Log            *slog.Logger
+	UDP, TCP, HTTP string // addresses to listen on; "" for none
+
+	NoShard  bool      // run services or a gateway alone
+	Services []Service // an instance of each runs here
+	Gateway  *Gateway  // clients of the services connect here, where those of the shard do; nil: they do not
+	Instance string    // id of the service's or gateway's instance, [a-z0-9-]{1,60}; "": type and ID
+	Scripts  fs.FS     // of the game: a folder for each service type, and one named shard; nil: none
+	Watch    string    // folder like Scripts: what is saved there is reloaded; "": none
+
+	Lease    time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
+	Replicas int           // of new streams; 0: 1
+	Fast     bool          // embedded servers for development: see InfraConfig.Fast
+	Purge    bool          // remove from the log what the older of the two newest snapshots makes superfluous
+	Log      *slog.Logger
 }
 
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
-	config   Config
-	clients  *watch
-	mu       sync.Mutex // guards host
-	host     *shard.Host
-	http     *http.Server
-	closers  []func() error // in the order of opening
-	httpAddr string
-	infra    *Infra
-	cancel   context.CancelFunc
-	done     chan struct{}
-	err      error // of the host, once done is closed
+	config    Config
+	clients   *watch     // nil when nobody can connect
+	mu        sync.Mutex // guards host
+	host      *shard.Host
+	registry  *prometheus.Registry
+	http      *http.Server
+	closers   []func() error // in the order of opening
+	httpAddr  string
+	infra     *Infra
+	cluster   *Cluster
+	member    *etcd.Node
+	port      *bus.Port        // commands of services and operators into the shard
+	gateway   *gateway.Gateway // nil without one
+	gatewayID string
+	instances []*instance
+	cancel    context.CancelFunc
+	done      chan struct{}
+	err       error // of the host, once done is closed
 }
 
 // Start opens everything and begins to run, or to wait for, the shard. On an error nothing is left open. The node lives
 // until Stop; ctx bounds the start alone.
 func Start(ctx context.Context, c Config) (*Node, error) {
-	n := &Node{config: c.withDefaults(), done: make(chan struct{})}
+	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), done: make(chan struct{})}
 	if err := n.start(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -101,17 +120,50 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.embed(ctx); err != nil {
 		return err
 	}
-	conn, err := n.connect(ctx)
-	if err != nil {
+	if err := n.connect(ctx); err != nil {
 		return err
 	}
-	return n.serve(ctx, conn)
+	if err := n.join(ctx); err != nil {
+		return err
+	}
+	if err := n.startServices(ctx); err != nil {
+		return err
+	}
+	if n.config.Gateway != nil {
+		if err := n.startGateway(ctx); err != nil {
+			return err
+		}
+	}
+	if !n.config.NoShard {
+		if err := n.serve(ctx); err != nil {
+			return err
+		}
+	} else {
+		n.run(nil)
+	}
+	if n.config.Watch != "" {
+		return n.watchScripts(n.config.Watch)
+	}
+	return nil
 }
 
 // listen opens the clients' sockets first: a taken port is found before anything is written.
 func (n *Node) listen() error {
 	c := n.config
-	server, err := netcode.Listen(netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Logger: c.Log})
+	if c.NoShard && c.Gateway == nil {
+		if c.HTTP == "" {
+			return nil
+		}
+		return n.listenHTTP(c.HTTP)
+	}
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Logger: c.Log}
+	if c.Gateway != nil {
+		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins
+		if c.Gateway.Rate < 0 {
+			config.GatewayBytesPerSecond = -1
+		}
+	}
+	server, err := netcode.Listen(config)
 	if err != nil {
 		return listenError(err)
 	}
@@ -144,55 +196,56 @@ func (n *Node) embed(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) connect(ctx context.Context) (conn *jetstream.Conn, err error) {
-	if n.infra != nil {
-		conn, err = n.infra.NATS.Connect(ctx)
+// connect connects to the servers, embedded or not.
+func (n *Node) connect(ctx context.Context) (err error) {
+	c := n.config
+	if n.infra == nil {
+		n.cluster, err = Connect(ctx, c.Cluster, c.NATS, c.Etcd, c.Log)
 	} else {
-		conn, err = jetstream.Connect(ctx, jetstream.ConnectConfig{URL: n.config.NATS, Logger: n.config.Log})
+		var conn *jetstream.Conn
+		if conn, err = n.infra.NATS.Connect(ctx); err != nil {
+			return err
+		}
+		n.cluster, err = connect(ctx, c.Cluster, conn, []string{n.infra.EtcdURL()}, c.Log)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: start it (wind infra), or name another with --nats", err)
+	if err == nil {
+		n.onClose(n.cluster.Close)
 	}
-	n.onClose(func() error { conn.Close(); return nil })
-	return conn, nil
+	return err
 }
 
-// serve joins the cluster and sets the shard's host going.
-func (n *Node) serve(ctx context.Context, conn *jetstream.Conn) error {
+// join makes the process a node of its cluster.
+func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
-	urls := strings.Split(c.Etcd, ",")
-	if n.infra != nil {
-		urls = []string{n.infra.EtcdURL()}
-	}
-	client, err := etcd.Dial(ctx, urls...)
-	if err != nil {
-		return fmt.Errorf("%w: start it (wind infra), or name another with --etcd", err)
-	}
-	n.onClose(client.Close)
-	build := Build(c.Game)
-	member, err := etcd.Join(ctx, client, etcd.NodeConfig{
-		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: build, Logger: c.Log,
+	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log,
 		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()},
 	})
 	if err != nil {
 		return err
 	}
-	n.onClose(func() error { return leave(member) })
-	ownership, err := member.Shard(c.Shard)
+	n.onClose(func() error { return leave(n.member) })
+	return nil
+}
+
+// serve sets the shard's host going.
+func (n *Node) serve(ctx context.Context) error {
+	c := n.config
+	ownership, err := n.member.Shard(c.Shard)
 	if err != nil {
 		return err
 	}
 	if err := n.inherit(ctx, ownership); err != nil {
 		return err
 	}
-	store, err := openStorage(ctx, conn, ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas})
+	store, err := openStorage(ctx, n.cluster.NATS, ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas})
 	if err != nil {
 		return err
 	}
 	n.onClose(func() error { store.Close(); return nil })
 	host := shard.HostConfig{
-		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: build,
-		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.clients, Ownership: ownership, Lease: member, Purge: c.Purge, Logger: c.Log,
+		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
+		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.sources(), Ownership: ownership, Lease: n.member, Purge: c.Purge, Logger: c.Log,
 	}
 	if c.Seed != nil {
 		host.Config.Seed = *c.Seed
@@ -201,6 +254,11 @@ func (n *Node) serve(ctx context.Context, conn *jetstream.Conn) error {
 	if err != nil {
 		return err
 	}
+	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: c.Shard, Port: n.port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard}})
+	if err != nil {
+		return err
+	}
+	n.onClose(func() error { served.Close(); return nil })
 	n.run(h)
 	return nil
 }
@@ -226,7 +284,7 @@ func leave(member *etcd.Node) error {
 	return member.Close(ctx)
 }
 
-// run lets the host run until Stop.
+// run lets the host run until Stop; without a shard there is none, and the node waits.
 func (n *Node) run(h *shard.Host) {
 	n.mu.Lock()
 	n.host = h
@@ -235,6 +293,10 @@ func (n *Node) run(h *shard.Host) {
 	n.cancel = cancel
 	go func() {
 		defer close(n.done)
+		if h == nil {
+			<-ctx.Done()
+			return
+		}
 		n.err = h.Run(ctx)
 	}()
 }
@@ -265,10 +327,20 @@ func (n *Node) ID() string { return n.config.ID }
 func (n *Node) Infra() *Infra { return n.infra }
 
 // UDPAddr is where clients connect over UDP, "" when they cannot.
-func (n *Node) UDPAddr() string { return addrOf(n.clients.UDPAddr()) }
+func (n *Node) UDPAddr() string {
+	if n.clients == nil {
+		return ""
+	}
+	return addrOf(n.clients.UDPAddr())
+}
 
 // TCPAddr is where clients connect over TCP, "" when they cannot.
-func (n *Node) TCPAddr() string { return addrOf(n.clients.TCPAddr()) }
+func (n *Node) TCPAddr() string {
+	if n.clients == nil {
+		return ""
+	}
+	return addrOf(n.clients.TCPAddr())
+}
 
 // HTTPAddr is where /healthz and /metrics are, "" when they are nowhere.
 func (n *Node) HTTPAddr() string { return n.httpAddr }

@@ -16,7 +16,10 @@ type Stats struct {
 
 // Stats may be called at any time; before the host runs, its part is empty.
 func (n *Node) Stats() Stats {
-	s := Stats{Clients: n.clients.Stats(), Events: n.clients.counts()}
+	var s Stats
+	if n.clients != nil {
+		s.Clients, s.Events = n.clients.Stats(), n.clients.counts()
+	}
 	n.mu.Lock()
 	host := n.host
 	n.mu.Unlock()

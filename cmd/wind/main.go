@@ -1,9 +1,13 @@
-// Command wind runs the arena game's shards, bots, replays and benchmarks: see its --help.
+// Command wind runs shards, services, bots, replays and benchmarks of the example games: see its --help.
 package main
 
 import (
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/examples/speak"
 )
 
-func main() { cmd.Main(arena.Game, cmd.WithBots(arena.NewBot)) }
+func main() {
+	cmd.Main(arena.Game, cmd.WithBots(arena.NewBot),
+		cmd.WithGame(speak.Game, cmd.WithServices(speak.Services...), cmd.WithScripts(speak.Scripts(), speak.ScriptDir())))
+}

@@ -28,8 +28,11 @@ type ShardConfig struct {
 	Port  *Port  // of this shard; it takes the operation "command"
 	// Ops are the other operations, such as "reload", by their names. Body is the whole request; an answer is a JSON object
 	// or empty, and "ok" is added. They may block, and end when ctx does.
-	Ops map[string]func(ctx context.Context, body []byte) ([]byte, error)
+	Ops map[string]ShardOp
 }
+
+// ShardOp is an operation of a shard.
+type ShardOp func(ctx context.Context, body []byte) ([]byte, error)
 
 // ServedShard answers requests to a shard, while its port owns it.
 type ServedShard struct {

@@ -164,8 +164,8 @@ func (b *binding) give(a rpc.Response) {
 	}
 }
 
-// bindingKey is where a player's binding stands.
-func bindingKey(serviceType, player string) string {
+// BindingKey is where a player's binding stands.
+func BindingKey(serviceType, player string) string {
 	return serviceType + "/" + base64.RawURLEncoding.EncodeToString([]byte(player))
 }
 
@@ -181,7 +181,7 @@ type want struct {
 // one if that is gone, or is the one to avoid. Any gateway may do so at the same
 // time: the one whose write comes first says where.
 func (g *Gateway) bind(ctx context.Context, w want) (string, *rpc.Error) {
-	key := bindingKey(w.kind, w.player)
+	key := BindingKey(w.kind, w.player)
 	for {
 		value, revision, err := g.cfg.Bindings.Get(ctx, key)
 		if err != nil {

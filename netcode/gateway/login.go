@@ -285,7 +285,7 @@ func (g *Gateway) disconnected(player, session string, bound map[string]string) 
 func (g *Gateway) unbind(kind, player, instance string) {
 	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.FindTimeout)
 	defer cancel()
-	key := bindingKey(kind, player)
+	key := BindingKey(kind, player)
 	value, revision, err := g.cfg.Bindings.Get(ctx, key)
 	if err == nil && revision != 0 && string(value) == instance {
 		_, err = g.cfg.Bindings.Delete(ctx, key, revision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import types
 import unittest
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
+import translate_wind
 import windservice as ws
 from windcodec import Codec, CodecError
 from windetcd import Etcd, EtcdError
@@ -59,6 +61,38 @@ class CodecTest(unittest.TestCase):
     def test_an_answer_with_an_unknown_field_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             self.codec.encode("EchoResponse", "json", {"txt": "x"})
+
+
+@unittest.skipUnless(importlib.util.find_spec("google") and importlib.util.find_spec("google.protobuf"), "there is no python3-protobuf")
+class ProtobufTest(unittest.TestCase):
+    """A codec with the classes that protoc would make of translate.proto."""
+
+    def setUp(self) -> None:
+        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+        number = descriptor_pb2.FieldDescriptorProto
+        file = descriptor_pb2.FileDescriptorProto(name="translate_test.proto", package="translate", syntax="proto3")
+        for name, fields in (("TranslateRequest", ("text", "language")), ("TranslateResponse", ("text", "matched"))):
+            message = file.message_type.add(name=name)
+            for k, f in enumerate(fields):
+                message.field.add(name=f, number=k + 1, type=number.TYPE_STRING, label=number.LABEL_OPTIONAL)
+        pool = descriptor_pool.DescriptorPool()
+        pool.Add(file)
+        described = pool.FindFileByName("translate_test.proto")
+        module = types.SimpleNamespace(DESCRIPTOR=described)
+        for name, d in described.message_types_by_name.items():
+            old = getattr(message_factory, "GetMessageClass", None) is None  # before 4.22
+            setattr(module, name, message_factory.MessageFactory(pool).GetPrototype(d) if old else message_factory.GetMessageClass(d))
+        self.codec = Codec(translate_wind, (module,))  # type: ignore[arg-type]
+
+    def test_handlers_see_dictionaries(self) -> None:
+        self.assertTrue(self.codec.protobuf)
+        self.assertEqual(self.codec.decode("TranslateRequest", "protobuf", b"\x0a\x02hi"), {"text": "hi", "language": ""})
+        self.assertEqual(self.codec.encode("TranslateResponse", "protobuf", {"text": "hallo"}), b"\x0a\x05hallo")
+        self.assertEqual(self.codec.encode("TranslateResponse", "json", {"text": "hallo"}), b'{"text":"hallo"}')
+        for payload in (b"\x0a\x09hi", b"\xff", b"\x0a\x01\xff"):
+            with self.assertRaises(CodecError):
+                self.codec.decode("TranslateRequest", "protobuf", payload)
 
 
 class HeaderTest(unittest.TestCase):

@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// clusterFlags are what verbs need that look at a running cluster or ask something of it.
+type clusterFlags struct{ nats, etcd, cluster string }
+
+func (f *clusterFlags) add(set *pflag.FlagSet) {
+	set.StringVar(&f.nats, "nats", "", "URL of the cluster's NATS server, with the nodes' password (default: what dev or infra wrote into --data)")
+	set.StringVar(&f.etcd, "etcd", "", "URLs of the cluster's etcd servers, comma-separated (default: what dev or infra wrote into --data)")
+	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster")
+}
+
+// connect connects to the cluster.
+func (f *clusterFlags) connect(ctx context.Context, a *app, data string) (*node.Cluster, error) {
+	natsURL, etcdURL := f.nats, f.etcd
+	if natsURL == "" || etcdURL == "" {
+		u, err := node.ReadURLs(data)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		if natsURL == "" {
+			natsURL = u.NATS
+		}
+		if etcdURL == "" {
+			etcdURL = u.Etcd
+		}
+	}
+	return node.Connect(ctx, f.cluster, natsURL, etcdURL, a.log)
+}
+
+func (a *app) call() *cobra.Command {
+	f := &clusterFlags{}
+	var data, id, player string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "call SERVICE MESSAGE [JSON]",
+		Short: "Send one message to a service, or one command to a shard, and print the answer",
+		Long: `Sends a message to an instance of a service as another service would (its server handlers answer), and prints the
+answer as JSON. With --player it goes as that player's client would send it, to the client handlers.
+
+shard:NAME as the service sends a command into that shard: the answer comes when its tick is committed.`,
+		Example: "  wind call game AnnounceRequest '{\"content\":\"maintenance at noon\"}'\n" +
+			"  wind call game RoleRequest --player alice\n" +
+			"  wind call shard:main arena.choose '{\"weapon\":2}'",
+		Args: cobra.RangeArgs(2, 3),
+	}
+	f.add(c.Flags())
+	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
+	c.Flags().StringVar(&id, "id", "", "the instance to ask (default: any)")
+	c.Flags().StringVar(&player, "player", "", "send it as this player's client")
+	c.Flags().DurationVar(&timeout, "timeout", rpc.DefaultTimeout, "how long to wait for the answer")
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		payload := []byte("{}")
+		if len(args) == 3 {
+			payload = []byte(args[2])
+		}
+		if !json.Valid(payload) {
+			return usagef("call: %q is no JSON object", args[2])
+		}
+		cluster, err := f.connect(ctx, a, data)
+		if err != nil {
+			return err
+		}
+		defer cluster.Close()
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if name, ok := strings.CutPrefix(args[0], "shard:"); ok {
+			answer, err := cluster.Command(ctx, name, args[1], payload)
+			if err != nil {
+				return err
+			}
+			return a.line(answer)
+		}
+		r := rpc.Request{Message: args[1], Format: rpc.JSON, Payload: payload, Player: player, From: "operator/call", Timeout: timeout}
+		if player != "" {
+			r.Session = "operator/call"
+		}
+		if id == "" && player != "" {
+			if id, err = cluster.Bound(ctx, args[0], player); err != nil {
+				return err
+			}
+		}
+		answer, err := cluster.Bus.Call(ctx, rpc.Address{Type: args[0], ID: id}, r)
+		if err != nil {
+			return cluster.Explain(args[0], err)
+		}
+		return a.line(answer.Payload)
+	})
+	return c
+}
+
+// line writes a result that is JSON already.
+func (a *app) line(b []byte) error {
+	if len(b) == 0 {
+		b = []byte("{}")
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s\n", b)
+	return err
+}

@@ -1,0 +1,86 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/cmd/node"
+)
+
+// gatewayResult is what gateway prints when it ends.
+type gatewayResult struct {
+	ID       string `json:"id"`
+	Sessions uint64 `json:"sessions"`
+	Requests uint64 `json:"requests"`
+	Faults   uint64 `json:"faults"`
+}
+
+func (a *app) gateway() *cobra.Command {
+	f := &memberFlags{}
+	g := node.Gateway{}
+	var id, tcp, udp string
+	c := &cobra.Command{
+		Use:   "gateway",
+		Short: "Run a gateway: clients log in here, and their requests find the services",
+		Long: `Takes clients over TCP, UDP (KCP) and, with --http, WebSocket (/ws). It logs them in, binds each player to an instance of
+each service, hands requests to it over NATS and brings answers and pushes back. Of any number of gateways, each knows
+every player's binding, which stands in a JetStream bucket.
+
+Which service handles which message is learned from the services that run, so a new type of service needs no change here.`,
+		Example: "  wind gateway --game speak --nats URL --etcd URL --tcp 127.0.0.1:50100 --http 127.0.0.1:50180",
+		Args:    cobra.NoArgs,
+	}
+	f.add(c.Flags())
+	c.Flags().StringVar(&id, "id", "", "this gateway's id (default: gateway and node)")
+	c.Flags().StringVar(&tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
+	c.Flags().StringVar(&udp, "udp", "", "address for clients over UDP (KCP); empty for none")
+	addGatewayFlags(c.Flags(), &g)
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		config, err := f.config(a, "gateway")
+		if err != nil {
+			return err
+		}
+		if tcp == "" && udp == "" && f.http == "" {
+			return usagef("gateway: give --tcp, --udp or --http an address: nobody could connect")
+		}
+		config.TCP, config.UDP, config.Gateway, config.Instance = tcp, udp, &g, id
+		n, err := node.Start(ctx, config)
+		if err != nil {
+			return found(err)
+		}
+		a.announceGateway(n)
+		a.await(ctx, n, f.span)
+		s := n.GatewayStats()
+		err = n.Stop()
+		r := gatewayResult{ID: n.GatewayID(), Sessions: s.Opened, Requests: s.Requests, Faults: s.Faults}
+		if printErr := a.print(r, fmt.Sprintf("%d sessions, %d requests, %d faults", r.Sessions, r.Requests, r.Faults)); err == nil {
+			err = printErr
+		}
+		return err
+	})
+	return c
+}
+
+// announceGateway says where clients of the services connect.
+func (a *app) announceGateway(n *node.Node) {
+	fmt.Fprintf(a.stderr, "gateway %s\n", n.GatewayID())
+	for _, at := range []struct{ what, addr string }{{"TCP", n.TCPAddr()}, {"UDP (KCP)", n.UDPAddr()}} {
+		if at.addr != "" {
+			fmt.Fprintf(a.stderr, "  %-10s %s\n", at.what, at.addr)
+		}
+	}
+	if n.HTTPAddr() != "" {
+		fmt.Fprintf(a.stderr, "  %-10s ws://%s/ws\n", "WebSocket", n.HTTPAddr())
+	}
+}
+
+// addGatewayFlags declares how a gateway lets clients in.
+func addGatewayFlags(set *pflag.FlagSet, g *node.Gateway) {
+	set.StringToStringVar(&g.Routes, "route", nil, "MESSAGE=TYPE: send a message to another type of service than the one that registered it")
+	set.IntVar(&g.Rate, "client-rate", 0, "messages per second that one connection may send; -1 for no limit (default: 2000)")
+	set.StringSliceVar(&g.Origins, "origin", nil, "host whose web pages may connect, besides the gateway's own")
+}

@@ -1,0 +1,48 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
+func (i *instance) admin(_ context.Context, op string, body []byte) ([]byte, error) {
+	switch op {
+	case "prepare", "commit", "abort":
+		return i.reload(op, body)
+	case "scripts":
+		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
+	case "drain":
+		i.drain()
+		return nil, nil
+	case "stats":
+		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
+	}
+	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, scripts, drain and stats", op)
+}
+
+// reload is one step of a reload.
+func (i *instance) reload(op string, body []byte) ([]byte, error) {
+	id, modules, err := bus.ParseReload(body)
+	if err != nil {
+		return nil, err
+	}
+	switch op {
+	case "prepare":
+		report, err := i.service.Prepare(id, modules)
+		if err != nil {
+			return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
+		}
+		return json.Marshal(map[string]any{"report": report})
+	case "commit":
+		if err := i.service.Commit(id); err != nil {
+			return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
+		}
+	case "abort":
+		i.service.Abort(id)
+	}
+	return nil, nil
+}

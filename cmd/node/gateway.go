@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// Gateway says how a gateway lets clients in.
+type Gateway struct {
+	// Authenticator says who logs in; nil: the player that the login message names is believed, which is for development.
+	Authenticator gateway.Authenticator
+	Routes        map[string]string // message → service type, where the directory says nothing or something else
+	Rate          int               // frames per second of one connection; 0: 2,000, negative: no limit
+	Origins       []string          // hosts whose pages may open a WebSocket, besides the one that is connected to
+}
+
+// GatewayType is the type that gateways register themselves with.
+const GatewayType = "gateway"
+
+// playersBucket holds which instance each player is bound to.
+const playersBucket = "players"
+
+// startGateway lets the clients that speak RPC in.
+func (n *Node) startGateway(ctx context.Context) error {
+	c := n.config
+	bindings, err := jetstream.OpenKV(ctx, n.cluster.NATS, c.Cluster, playersBucket, jetstream.KVOptions{Replicas: c.Replicas})
+	if err != nil {
+		return err
+	}
+	key, err := n.ticketKey(ctx)
+	if err != nil {
+		return err
+	}
+	id := n.instanceID(GatewayType)
+	routes := newRouter(n.cluster.Directory)
+	n.onClose(func() error { routes.close(); return nil })
+	auth := c.Gateway.Authenticator
+	if auth == nil {
+		auth = gateway.TrustField("player_id")
+	}
+	g, err := gateway.New(gateway.Config{
+		ID: id, Directory: routes, Link: n.cluster.Bus, Bindings: bindings, Authenticator: auth, Routes: c.Gateway.Routes,
+		Tickets: gateway.Tickets{Key: key, Shards: n.cluster}, Logger: c.Log, Registerer: n.registry,
+	})
+	if err != nil {
+		return err
+	}
+	n.gateway, n.gatewayID = g, id
+	n.onClose(func() error { g.Close(); return nil })
+	if err := n.cluster.Bus.Players(g.Push); err != nil {
+		return err
+	}
+	entry, err := n.member.Register(ctx, etcd.Instance{
+		Type: GatewayType, ID: id, Node: c.ID, State: etcd.Up, Language: "go",
+		Addresses: map[string]string{"tcp": n.TCPAddr(), "udp": n.UDPAddr(), "http": n.HTTPAddr()},
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose(entry.Close)
+	n.clients.SetTicketKey(key)
+	n.clients.SetGateway(g)
+	n.onClose(n.clients.Close) // its connections before the gateway
+	return nil
+}
+
+// ticketKey is the cluster's key of connect tickets.
+func (n *Node) ticketKey(ctx context.Context) ([]byte, error) {
+	return etcd.SharedKey(ctx, n.cluster.Etcd, n.config.Cluster, "ticket-key")
+}
+
+// GatewayID is the id of the gateway that runs here, "" without one.
+func (n *Node) GatewayID() string { return n.gatewayID }
+
+// GatewayStats is what the gateway that runs here did so far.
+func (n *Node) GatewayStats() gateway.Stats {
+	if n.gateway == nil {
+		return gateway.Stats{}
+	}
+	return n.gateway.Stats()
+}
+
+// router is a cluster's directory as a gateway looks at it.
+type router struct {
+	gateway.Routes
+	directory *etcd.Directory
+	cancel    func()
+}
+
+func newRouter(d *etcd.Directory) *router {
+	r := &router{directory: d}
+	r.cancel = d.Watch(func(c etcd.Change) { r.learn(c.Instance, c.Kind == etcd.Left) })
+	for _, t := range d.Types() {
+		for _, i := range d.Instances(t) {
+			r.learn(i, false)
+		}
+	}
+	return r
+}
+
+// learn takes what an instance handles for clients into the table, or out of it.
+func (r *router) learn(i etcd.Instance, left bool) {
+	if left {
+		r.Drop(i.Type, i.ID)
+		return
+	}
+	methods := make([]rpc.Method, len(i.Methods))
+	for k, m := range i.Methods {
+		methods[k] = rpc.Method(m)
+	}
+	r.Set(i.Type, i.ID, methods)
+}
+
+func (r *router) close() { r.cancel() }
+
+// Pick implements gateway.Directory.
+func (r *router) Pick(serviceType, key string) (string, bool) {
+	return r.directory.Pick(serviceType, key)
+}
+
+// Alive implements gateway.Directory.
+func (r *router) Alive(serviceType, instance string) bool {
+	return r.directory.Alive(serviceType, instance)
+}
+
+// Draining implements gateway.Drainer.
+func (r *router) Draining(serviceType, instance string) bool {
+	i, ok := r.directory.Instance(serviceType, instance)
+	return ok && i.State == etcd.Draining
+}
+
+// Watch implements gateway.Directory.
+func (r *router) Watch(f func(serviceType, instance string, left bool)) (cancel func()) {
+	return r.directory.Watch(func(c etcd.Change) { f(c.Instance.Type, c.Instance.ID, c.Kind == etcd.Left) })
+}
+
+// Locate implements gateway.Shards: the addresses of the node that owns a shard.
+func (c *Cluster) Locate(ctx context.Context, name string) (udp, tcp string, err error) {
+	shard, err := etcd.Look(c.Etcd, c.Name, name)
+	if err != nil {
+		return "", "", rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	}
+	standing, err := shard.Read(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	if standing.Owner == "" {
+		return "", "", rpc.Errorf(rpc.Unavailable, "nobody serves shard %.40q now", name)
+	}
+	nodes, err := etcd.Nodes(ctx, c.Etcd, c.Name)
+	if err != nil {
+		return "", "", err
+	}
+	for _, n := range nodes {
+		if n.Node == standing.Owner {
+			return n.Addresses["udp"], n.Addresses["tcp"], nil
+		}
+	}
+	return "", "", fmt.Errorf("node %s owns shard %s and is not registered", standing.Owner, name)
+}

@@ -1,0 +1,161 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// ShardScripts is the folder of a game's scripts that its shards run.
+const ShardScripts = "shard"
+
+// Scripts reads the modules of a service type, or of ShardScripts, from a game's scripts; none where it has no folder.
+func Scripts(scripts fs.FS, folder string) ([]script.Module, error) {
+	if scripts == nil {
+		return nil, nil
+	}
+	if _, err := fs.Stat(scripts, folder); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	sub, err := fs.Sub(scripts, folder)
+	if err != nil {
+		return nil, err
+	}
+	return script.Read(sub)
+}
+
+// Reloaded is what a reload did, or would do.
+type Reloaded struct {
+	DryRun    bool     `json:"dry_run,omitempty"`
+	Modules   int      `json:"modules"`
+	Instances []string `json:"instances"` // services, or the shard
+	Tick      uint64   `json:"tick,omitempty"`
+	script.Report
+}
+
+// Reload puts modules in force in all instances of a service, or in none. With dry it only tries.
+func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []script.Module, dry bool) (Reloaded, error) {
+	r := Reloaded{DryRun: dry, Modules: len(modules)}
+	for _, i := range c.Directory.Instances(serviceType) {
+		r.Instances = append(r.Instances, i.ID)
+	}
+	if len(r.Instances) == 0 {
+		return r, fmt.Errorf("no instance of service %q runs in cluster %s: wind ps lists what does", serviceType, c.Name)
+	}
+	result, err := c.Bus.Reload(ctx, bus.ReloadConfig{Type: serviceType, Instances: r.Instances, Modules: modules, DryRun: dry})
+	if err != nil {
+		return r, err
+	}
+	for _, i := range result.Instances { // they ran the same before, as a rule
+		if len(i.Report) > 0 {
+			if err := json.Unmarshal(i.Report, &r.Report); err != nil {
+				return r, fmt.Errorf("the report of %s cannot be read: %w", i.Instance, err)
+			}
+			break
+		}
+	}
+	return r, nil
+}
+
+// shardReload is the body of a shard's operation reload, and what it answers.
+type shardReload struct {
+	Modules []bus.ModuleJSON `json:"modules"`
+	DryRun  bool             `json:"dry_run"`
+}
+
+// ReloadShard puts modules in force in a shard, as commands in its log. With dry it only tries.
+func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []script.Module, dry bool) (Reloaded, error) {
+	r := Reloaded{DryRun: dry, Modules: len(modules), Instances: []string{shard}}
+	body, err := json.Marshal(shardReload{Modules: bus.ModulesJSON(modules, true), DryRun: dry})
+	if err != nil {
+		return r, err
+	}
+	answer, err := c.Bus.Shard(ctx, shard, "reload", "", body)
+	if err != nil {
+		return r, fmt.Errorf("shard %s: %w", shard, err)
+	}
+	var told struct {
+		Tick   uint64        `json:"tick"`
+		Report script.Report `json:"report"`
+	}
+	if err := json.Unmarshal(answer, &told); err != nil {
+		return r, fmt.Errorf("the answer of shard %s cannot be read: %w", shard, err)
+	}
+	r.Tick, r.Report = told.Tick, told.Report
+	return r, nil
+}
+
+// reloadShard is the owner's side of ReloadShard.
+func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
+	var q shardReload
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "a reload that is no JSON: %v", err)
+	}
+	modules := make([]script.Module, len(q.Modules))
+	for i, m := range q.Modules {
+		modules[i].Name = m.Name
+		if m.Source != nil {
+			modules[i].Source = append([]byte{}, *m.Source...)
+		}
+	}
+	var report script.Report
+	outcome, err := n.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+		var err error
+		if report, err = script.DryRun(w, modules); err != nil || q.DryRun {
+			return nil, invalid(err)
+		}
+		source, seq := next(ecs.SourceOperator)
+		commands, err := script.Commands(w, source, seq, modules, script.DefaultBudget)
+		for i := 1; i < len(commands); i++ {
+			_, commands[i].Seq = next(ecs.SourceOperator)
+		}
+		return commands, invalid(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(outcome.Failures) > 0 {
+		return nil, rpc.Errorf(rpc.FailedPrecondition, "%s", outcome.Failures[0])
+	}
+	return json.Marshal(map[string]any{"tick": outcome.Tick, "report": report})
+}
+
+func invalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return rpc.Errorf(rpc.InvalidArgument, "%v", err)
+}
+
+// applyScripts puts what was saved in a folder in force, with all its modules: those of it that are in force and not there
+// any more go.
+func (n *Node) applyScripts(ctx context.Context, folder string, modules []script.Module) (string, error) {
+	if folder == ShardScripts {
+		if n.config.NoShard {
+			return "", nil
+		}
+		r, err := n.cluster.ReloadShard(ctx, n.config.Shard, modules, false)
+		return fmt.Sprintf("%s, in tick %d", r.Report, r.Tick), err
+	}
+	for _, i := range n.instances {
+		if i.config.Type != folder {
+			continue
+		}
+		for _, m := range i.service.Modules() {
+			if !slices.ContainsFunc(modules, func(x script.Module) bool { return x.Name == m.Name }) {
+				modules = append(modules, script.Module{Name: m.Name})
+			}
+		}
+		r, err := n.cluster.Reload(ctx, folder, modules, false)
+		return r.String(), err
+	}
+	return "", nil
+}

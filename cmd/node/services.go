@@ -1,0 +1,157 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// drainTimeout bounds how long a stop waits for handlers that run.
+const drainTimeout = 10 * time.Second
+
+// instance is a service that runs in this process.
+type instance struct {
+	config  Service
+	id      string
+	service *rpc.Service
+	served  *bus.Served
+	entry   *etcd.Registration
+}
+
+// startServices starts an instance of each service that the configuration names.
+func (n *Node) startServices(ctx context.Context) error {
+	for _, s := range n.config.Services {
+		if err := n.startService(ctx, s); err != nil {
+			return fmt.Errorf("service %s: %w", s.Type, err)
+		}
+	}
+	return nil
+}
+
+func (n *Node) startService(ctx context.Context, s Service) error {
+	c := n.config
+	modules, err := Scripts(c.Scripts, s.Type)
+	if err != nil {
+		return err
+	}
+	store, err := jetstream.OpenKV(ctx, n.cluster.NATS, c.Cluster, "store-"+s.Type, jetstream.KVOptions{Replicas: c.Replicas})
+	if err != nil {
+		return err
+	}
+	i := &instance{config: s, id: n.instanceID(s.Type)}
+	config := rpc.Config{
+		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus,
+		Middleware: s.Middleware, Logger: c.Log.With("service", s.Type, "instance", i.id),
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
+	}
+	if s.Handlers != nil {
+		config.Client, config.Server = s.Handlers()
+	}
+	if i.service, err = rpc.New(config); err != nil {
+		return err
+	}
+	n.onClose(i.close)
+	if i.served, err = n.cluster.Bus.Serve(bus.ServeConfig{Type: s.Type, ID: i.id, Handler: i.service, Admin: i.admin, Version: Build(c.Game).ID}); err != nil {
+		return err
+	}
+	if i.entry, err = n.member.Register(ctx, etcd.Instance{
+		Type: s.Type, ID: i.id, Node: c.ID, State: etcd.Up, Capacity: s.Capacity, Selector: s.Selector, Language: "go", Methods: methods(i.service),
+	}); err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		i.report(stop)
+	}()
+	n.onClose(func() error { close(stop); <-done; return nil })
+	n.instances = append(n.instances, i)
+	return nil
+}
+
+// methods are what a service handles for clients, as its entry in the directory lists it.
+func methods(s *rpc.Service) (all []etcd.Method) {
+	for _, m := range s.Methods() {
+		all = append(all, etcd.Method(m))
+	}
+	return all
+}
+
+// report tells the directory once a second how many players the instance has.
+func (i *instance) report(stop <-chan struct{}) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-second.C:
+			players := i.service.Stats().Players
+			handles := methods(i.service) // a reload may have changed them
+			i.entry.Update(func(e *etcd.Instance) { e.Players, e.Methods = players, handles })
+		case <-stop:
+			return
+		}
+	}
+}
+
+// drain lets nobody new in; players that are bound here stay until they leave.
+func (i *instance) drain() { i.entry.Update(func(e *etcd.Instance) { e.State = etcd.Draining }) }
+
+// close leaves: the directory first, so that nobody is sent here any more, then what runs is finished.
+func (i *instance) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	var errs []error
+	if i.entry != nil {
+		errs = append(errs, i.entry.Close())
+	}
+	if i.served != nil {
+		errs = append(errs, i.served.Drain(ctx))
+	}
+	errs = append(errs, i.service.Close(ctx))
+	if i.served != nil {
+		errs = append(errs, i.served.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// instanceID is the id of this process's instance of a type: the one that was given, or type and node.
+func (n *Node) instanceID(serviceType string) string {
+	if n.config.Instance != "" {
+		return n.config.Instance
+	}
+	id := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, serviceType+"-"+n.config.ID)
+	return id[:min(len(id), 60)]
+}
+
+// InstanceInfo is what a node tells of an instance that it runs.
+type InstanceInfo struct {
+	Type, ID string
+	Stats    rpc.Stats
+}
+
+// Instances are the services that run in this process.
+func (n *Node) Instances() []InstanceInfo {
+	all := make([]InstanceInfo, len(n.instances))
+	for k, i := range n.instances {
+		all[k] = InstanceInfo{Type: i.config.Type, ID: i.id, Stats: i.service.Stats()}
+	}
+	return all
+}

@@ -1,0 +1,69 @@
+package node
+
+import (
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// sources are all that a shard gets commands from: clients, services and operators, and, for a new world, its game's
+// scripts. They implement shard.Clients.
+type sources struct {
+	clients *watch
+	port    *bus.Port
+	node    *Node
+	genesis []ecs.Command // of the scripts that a new world begins with: not in force yet
+}
+
+// sources makes those of the node's shard.
+func (n *Node) sources() *sources {
+	n.port = bus.NewPort(n.config.Log)
+	return &sources{clients: n.clients, port: n.port, node: n}
+}
+
+// Own implements shard.Clients. A world that never had scripts gets those that its game begins with.
+func (s *sources) Own(w *ecs.World, epoch uint64) {
+	s.genesis = nil
+	status, err := script.InForce(w)
+	if err == nil && status.Generation == 0 {
+		s.genesis, err = script.Genesis(w)
+	}
+	if err != nil {
+		s.node.config.Log.Error("the shard begins without its scripts", "error", err)
+	}
+	s.port.Own(w, epoch)
+	s.clients.Own(w, epoch)
+}
+
+// Latch implements shard.Clients.
+func (s *sources) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
+	dst, budgetBytes = s.begin(dst, budgetBytes)
+	begin := len(dst)
+	dst = s.port.Latch(w, tick, dst, budgetBytes)
+	for _, c := range dst[begin:] {
+		budgetBytes -= len(c.Payload)
+	}
+	return s.clients.Latch(w, tick, dst, max(0, budgetBytes))
+}
+
+// begin takes as much of the first scripts as a tick has room for.
+func (s *sources) begin(dst []ecs.Command, budgetBytes int) ([]ecs.Command, int) {
+	const envelope = 32 // bytes of a command beside its payload, at most
+	for len(s.genesis) > 0 && budgetBytes >= len(s.genesis[0].Payload)+envelope {
+		budgetBytes -= len(s.genesis[0].Payload) + envelope
+		dst, s.genesis = append(dst, s.genesis[0]), s.genesis[1:]
+	}
+	return dst, budgetBytes
+}
+
+// Release implements shard.Clients.
+func (s *sources) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
+	s.port.Release(w, seq, epoch, outputs)
+	s.clients.Release(w, seq, epoch, outputs)
+}
+
+// Disown implements shard.Clients.
+func (s *sources) Disown(reason error) {
+	s.port.Disown(reason)
+	s.clients.Disown(reason)
+}

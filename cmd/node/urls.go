@@ -1,0 +1,45 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// URLs are where a cluster's servers are. Embedded servers write them into their data directory while they run, so that
+// verbs on the same machine find them.
+type URLs struct {
+	NATS string `json:"nats"` // with the nodes' password
+	Etcd string `json:"etcd"`
+}
+
+func urlsPath(data string) string { return filepath.Join(data, "servers.json") }
+
+func writeURLs(path string, u URLs) error {
+	b, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("where the servers are cannot be written down: %w", err)
+	}
+	return nil
+}
+
+// ReadURLs returns where the servers are that run on a data directory.
+func ReadURLs(data string) (u URLs, err error) {
+	b, err := os.ReadFile(urlsPath(data))
+	if errors.Is(err, fs.ErrNotExist) {
+		return u, fmt.Errorf("no servers run on %s: name a running one's directory with --data, or servers with --nats and --etcd", data)
+	}
+	if err != nil {
+		return u, err
+	}
+	if err := json.Unmarshal(b, &u); err != nil {
+		return u, fmt.Errorf("%s cannot be read: %w: give --nats and --etcd", urlsPath(data), err)
+	}
+	return u, nil
+}

@@ -1,0 +1,89 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// psResult is what ps prints: what runs in a cluster.
+type psResult struct {
+	Cluster  string          `json:"cluster"`
+	Nodes    []psNode        `json:"nodes"`
+	Services []etcd.Instance `json:"services"`
+}
+
+type psNode struct {
+	ID        string            `json:"id"`
+	Addresses map[string]string `json:"addresses,omitempty"`
+	Build     string            `json:"build"`
+	Since     string            `json:"since"`
+}
+
+func (a *app) ps() *cobra.Command {
+	f := &clusterFlags{}
+	var data string
+	c := &cobra.Command{
+		Use:     "ps",
+		Short:   "List what runs in a cluster: nodes, gateways and services, with their load",
+		Example: "  wind ps\n  wind ps --nats URL --etcd URL --json",
+		Args:    cobra.NoArgs,
+	}
+	f.add(c.Flags())
+	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		cluster, err := f.connect(ctx, a, data)
+		if err != nil {
+			return err
+		}
+		defer cluster.Close()
+		nodes, err := etcd.Nodes(ctx, cluster.Etcd, cluster.Name)
+		if err != nil {
+			return err
+		}
+		r := psResult{Cluster: cluster.Name, Nodes: []psNode{}, Services: []etcd.Instance{}}
+		for _, n := range nodes {
+			r.Nodes = append(r.Nodes, psNode{ID: n.Node, Addresses: n.Addresses, Build: n.Build.ID, Since: n.Since.Format("2006-01-02 15:04:05Z")})
+		}
+		for _, t := range cluster.Directory.Types() {
+			r.Services = append(r.Services, cluster.Directory.Instances(t)...)
+		}
+		return a.print(r, psLines(r)...)
+	})
+	return c
+}
+
+func psLines(r psResult) []string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KIND\tID\tSTATE\tPLAYERS\tLOAD\tNODE\tADDRESSES")
+	for _, n := range r.Nodes {
+		fmt.Fprintf(t, "node\t%s\tup\t\t\t\t%s\n", n.ID, addresses(n.Addresses))
+	}
+	for _, s := range r.Services {
+		players := fmt.Sprint(s.Players)
+		if s.Capacity > 0 {
+			players = fmt.Sprintf("%d/%d", s.Players, s.Capacity)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Load, s.Node, addresses(s.Addresses))
+	}
+	t.Flush()
+	return []string{strings.TrimRight(b.String(), "\n")}
+}
+
+// addresses is "tcp 127.0.0.1:7777, udp 127.0.0.1:7777", in that order of names.
+func addresses(all map[string]string) string {
+	var out []string
+	for _, name := range []string{"tcp", "udp", "http"} {
+		if all[name] != "" {
+			out = append(out, name+" "+all[name])
+		}
+	}
+	return strings.Join(out, ", ")
+}

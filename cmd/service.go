@@ -1,0 +1,166 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// memberFlags are what a process needs that is a node without a shard: servers, a name, a place for its metrics.
+type memberFlags struct {
+	nats, etcd, cluster, node, http string
+	lease, span                     time.Duration
+}
+
+func (f *memberFlags) add(set *pflag.FlagSet) {
+	set.StringVar(&f.nats, "nats", "", "URL of the NATS server (wind infra prints it)")
+	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated")
+	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of subjects and etcd keys")
+	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
+	set.StringVar(&f.http, "http", "", "address for /healthz, /metrics and, at a gateway, /ws; empty for none")
+	set.DurationVar(&f.lease, "lease", 2*time.Second, "time after which a silent process is taken for dead, at least 2s")
+	set.DurationVar(&f.span, "for", 0, "how long to run (default: until interrupted)")
+}
+
+// config turns the flags into a node's configuration without a shard.
+func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
+	if f.nats == "" || f.etcd == "" {
+		return node.Config{}, usagef("%s: give --nats and --etcd the URLs that wind infra prints: a %s alone can do nothing", verb, verb)
+	}
+	if f.lease < 2*time.Second {
+		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
+	}
+	return node.Config{
+		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: f.nats, Etcd: f.etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
+		Log: a.log,
+	}, nil
+}
+
+// serviceResult is what service prints when it ends.
+type serviceResult struct {
+	Type    string `json:"type"`
+	ID      string `json:"id"`
+	Handled uint64 `json:"handled"`
+	Failed  uint64 `json:"failed"`
+}
+
+func (a *app) service() *cobra.Command {
+	f := &memberFlags{}
+	var id, scripts, selector string
+	var capacity int
+	c := &cobra.Command{
+		Use:   "service TYPE",
+		Short: "Run an instance of one of the game's services",
+		Long: `Runs one instance of a service: it registers in etcd, takes requests over NATS, and hands them to the game's
+handlers, in Go and in Starlark. Any number of instances share the work; each player is bound to one of them.
+
+On SIGINT or SIGTERM it drains: it gets no new players, finishes what is running, and leaves. Types that this binary
+has: ` + a.serviceTypes() + `.`,
+		Example: "  wind service game --game speak --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n" +
+			"  wind service game --game speak --id game-2 --scripts ./scripts --nats URL --etcd URL",
+		Args: cobra.ExactArgs(1),
+	}
+	f.add(c.Flags())
+	c.Flags().StringVar(&id, "id", "", "this instance's id, unique among those of its type (default: type and node)")
+	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts, with one folder per service type in it (default: those in the binary)")
+	c.Flags().StringVar(&selector, "selector", "", "how players are spread over the instances: "+etcd.SelectorNames+" (default: the game's choice)")
+	c.Flags().IntVar(&capacity, "capacity", 0, "players that this instance takes (default: the game's choice)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		s, err := a.serviceNamed(args[0])
+		if err != nil {
+			return err
+		}
+		config, err := f.config(a, "service")
+		if err != nil {
+			return err
+		}
+		if capacity < 0 {
+			return usagef("service: --capacity %d: at least 1, or 0 for no limit", capacity)
+		}
+		if capacity > 0 {
+			s.Capacity = capacity
+		}
+		if selector != "" {
+			s.Selector = selector
+		}
+		if _, err := etcd.ParseSelector(s.Selector); err != nil {
+			return usagef("service: --selector: %v", err)
+		}
+		config.Services, config.Instance, config.Scripts = []node.Service{s}, id, a.scripts
+		if scripts != "" {
+			if config.Scripts, err = scriptFolder(scripts, s.Type); err != nil {
+				return err
+			}
+		}
+		n, err := node.Start(ctx, config)
+		if err != nil {
+			return found(err)
+		}
+		i := n.Instances()[0]
+		fmt.Fprintf(a.stderr, "service %s, instance %s: wind ps --nats %s --etcd %s shows it\n", i.Type, i.ID, "URL", f.etcd)
+		a.await(ctx, n, f.span)
+		err = n.Stop()
+		stats := n.Instances()[0]
+		r := serviceResult{Type: stats.Type, ID: stats.ID, Handled: stats.Stats.Handled, Failed: stats.Stats.Failed}
+		if printErr := a.print(r, fmt.Sprintf("%d requests handled, %d of them failed", r.Handled, r.Failed)); err == nil {
+			err = printErr
+		}
+		return err
+	})
+	return c
+}
+
+// await waits for span (0: until ctx ends), or until the node has ended by itself.
+func (a *app) await(ctx context.Context, n *node.Node, span time.Duration) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-n.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	pause(ctx, span)
+}
+
+// serviceNamed is the game's service of a type.
+func (a *app) serviceNamed(name string) (node.Service, error) {
+	for _, s := range a.services {
+		if s.Type == name {
+			return s, nil
+		}
+	}
+	return node.Service{}, usagef("game %s has no service %q; it has: %s", a.game.Name, name, a.serviceTypes())
+}
+
+// serviceTypes lists the types of the game that is chosen.
+func (a *app) serviceTypes() string {
+	if len(a.services) == 0 {
+		return "none (game " + a.game.Name + ")"
+	}
+	var names []string
+	for _, s := range a.services {
+		names = append(names, s.Type)
+	}
+	return strings.Join(names, ", ")
+}
+
+// scriptFolder is a folder of a game's scripts on this machine; it must have one for kind.
+func scriptFolder(dir, kind string) (fs.FS, error) {
+	if info, err := os.Stat(filepath.Join(dir, kind)); err != nil || !info.IsDir() {
+		return nil, usagef("--scripts %s: there is no folder %s in it: scripts of a service are in a folder named after its type", dir, kind)
+	}
+	return os.DirFS(dir), nil
+}

@@ -1,0 +1,41 @@
+package etcd
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// sharedKeyBytes is the length of a shared key.
+const sharedKeyBytes = 32
+
+// SharedKey returns a secret that all nodes of a cluster have: 32 bytes under /wind/<cluster>/keys/<name>, made by
+// whoever asks first. Whoever can read etcd has it.
+func SharedKey(ctx context.Context, client *Client, cluster, name string) ([]byte, error) {
+	if err := validCluster(cluster); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
+	defer cancel()
+	proposed := make([]byte, sharedKeyBytes)
+	if _, err := rand.Read(proposed); err != nil {
+		return nil, fmt.Errorf("etcd: no key: %w", err)
+	}
+	path := "/wind/" + cluster + "/keys/" + name
+	answer, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(path), "=", 0)).
+		Then(clientv3.OpPut(path, hex.EncodeToString(proposed))).Else(clientv3.OpGet(path)).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot agree on the key %s: %w", path, err)
+	}
+	if answer.Succeeded {
+		return proposed, nil
+	}
+	got, err := hex.DecodeString(string(answer.Responses[0].GetResponseRange().Kvs[0].Value))
+	if err != nil || len(got) != sharedKeyBytes {
+		return nil, fmt.Errorf("etcd: %s does not hold %d bytes in hex: remove it, and all nodes agree on a new one when they start", path, sharedKeyBytes)
+	}
+	return got, nil
+}
