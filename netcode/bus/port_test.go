@@ -365,7 +365,7 @@ func TestPortRefusesBadOrders(t *testing.T) {
 func TestShardCommandsOverTheBus(t *testing.T) {
 	srv := startNATS(t)
 	o := newOwner(t)
-	served, err := openBus(t, srv).ServeShard(ShardConfig{Shard: "main", Port: o.port, Ops: map[string]func(context.Context, []byte) ([]byte, error){
+	served, err := openBus(t, srv).ServeShard(ShardConfig{Shard: "main", Port: o.port, Ops: map[string]ShardOp{
 		"reload": func(ctx context.Context, body []byte) ([]byte, error) {
 			u, err := o.port.Submit(ctx, adds(ecs.SourceOperator, 1000))
 			return fmt.Appendf(nil, `{"tick":%d,"generation":7}`, u.Tick), err

@@ -168,6 +168,11 @@ func values(k *kit) {
 		clear(b) // it is the caller's again
 		k.must(k.b, name, v, r)
 	}
+	r, ok, err := k.a.Put(k.ctx, k.key("nil"), nil, 0)
+	if err != nil || !ok {
+		k.Fatalf("nil: %v, %v", ok, err)
+	}
+	k.must(k.b, "nil", "", r)
 	got, _, err := k.a.Get(k.ctx, k.key("all"))
 	if err != nil {
 		k.Fatal(err)
