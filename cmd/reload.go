@@ -18,17 +18,17 @@ func (a *app) reload() *cobra.Command {
 	var data, from string
 	var dry bool
 	c := &cobra.Command{
-		Use:   "reload SERVICE|shard:NAME [MODULE...]",
+		Use:   "reload SERVICE|SHARD [MODULE...]",
 		Short: "Put changed scripts in force, in all instances of a service or in a shard, while they run",
 		Long: `Reads the scripts from --scripts (all of SERVICE's folder, or the modules named), lets every instance compile and try
 them, and only when all of them could puts them in force: functions are swapped, running handlers finish on the code
 they began with. A script that does not compile, names what does not exist or runs for ever changes nothing anywhere,
-and the error says where it is.
+and the error says where it is. shard:NAME means a shard whose name is also a service's.
 
 In a shard the reload is a command in its log: a replay runs the code that ran. A rollback is a reload of the former
 source.`,
 		Example: "  wind reload game --scripts ./scripts\n  wind reload game handlers_client/player.star --scripts ./scripts --dry-run\n" +
-			"  wind reload shard:main --scripts ./scripts",
+			"  wind reload main --scripts ./scripts",
 		Args: cobra.MinimumNArgs(1),
 	}
 	f.add(c.Flags())
@@ -37,20 +37,20 @@ source.`,
 	c.Flags().BoolVar(&dry, "dry-run", false, "compile and try everywhere, and change nothing")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
-		target, shard := strings.CutPrefix(args[0], "shard:")
-		folder := target
-		if shard {
-			folder = "shard"
-		}
-		modules, err := a.modules(from, folder, args[1:])
-		if err != nil {
-			return err
-		}
 		cluster, err := f.connect(ctx, a, data)
 		if err != nil {
 			return err
 		}
 		defer cluster.Close()
+		target, shard := strings.CutPrefix(args[0], "shard:")
+		folder := target
+		if shard = shard || len(cluster.Directory.Instances(target)) == 0; shard {
+			folder = node.ShardScripts
+		}
+		modules, err := a.modules(from, folder, args[1:])
+		if err != nil {
+			return err
+		}
 		var r node.Reloaded
 		if shard {
 			r, err = cluster.ReloadShard(ctx, target, modules, dry)
@@ -68,10 +68,10 @@ source.`,
 // modules reads the scripts of a service type, or of shards, from a game's folder; names chooses some of them.
 func (a *app) modules(from, folder string, names []string) ([]script.Module, error) {
 	if from == "" {
-		from = a.scriptDir
+		from = a.scriptsWith(folder)
 	}
 	if from == "" {
-		return nil, usagef("reload: say with --scripts where the changed scripts are: this binary was not built on this machine")
+		return nil, usagef("reload: say with --scripts where the changed scripts of %s are: they are not where this binary was built", folder)
 	}
 	path := filepath.Join(from, folder)
 	if _, err := os.Stat(path); err != nil {
@@ -90,6 +90,16 @@ func (a *app) modules(from, folder string, names []string) ([]script.Module, err
 		some = append(some, m)
 	}
 	return some, nil
+}
+
+// scriptsWith is the folder of scripts on this machine, of the game that is chosen or else of another, that has folder.
+func (a *app) scriptsWith(folder string) string {
+	for _, p := range append(games{a.program}, a.games...) {
+		if info, err := os.Stat(filepath.Join(p.scriptDir, folder)); p.scriptDir != "" && err == nil && info.IsDir() {
+			return p.scriptDir
+		}
+	}
+	return ""
 }
 
 func moduleNamed(all []script.Module, name string) (script.Module, error) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
@@ -16,12 +17,15 @@ func (i *instance) admin(_ context.Context, op string, body []byte) ([]byte, err
 	case "scripts":
 		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
 	case "drain":
-		i.drain()
+		i.enter(etcd.Draining)
+		return nil, nil
+	case "undrain":
+		i.enter(etcd.Up)
 		return nil, nil
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
 	}
-	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, scripts, drain and stats", op)
+	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, scripts, drain, undrain and stats", op)
 }
 
 // reload is one step of a reload.

@@ -103,8 +103,8 @@ func (i *instance) report(stop <-chan struct{}) {
 	}
 }
 
-// drain lets nobody new in; players that are bound here stay until they leave.
-func (i *instance) drain() { i.entry.Update(func(e *etcd.Instance) { e.State = etcd.Draining }) }
+// enter changes what the instance takes on. While it drains nobody new comes, and whoever is bound here stays.
+func (i *instance) enter(state etcd.State) { i.entry.Update(func(e *etcd.Instance) { e.State = state }) }
 
 // close leaves: the directory first, so that nobody is sent here any more, then what runs is finished.
 func (i *instance) close() error {

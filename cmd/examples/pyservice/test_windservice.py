@@ -295,6 +295,24 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         self.assertNotIn("Wind-Maybe", msg.headers)  # it never ran
         self.assertNotIn("alice 1", self.recorder.order)
 
+    async def test_a_player_who_has_gone_counts_no_more(self) -> None:
+        for payload in (b"\x0a\x05alice\x12\x04gw/1", b""):
+            await self.ask("EchoRequest", {}, player="alice", session="gw/1")
+            self.assertEqual(self.service.players(), 1)
+            msg = await self.ask("PlayerDisconnected", payload, player="alice", Wind_Format="protobuf")
+            self.assertEqual((msg.headers, self.service.players()), ({}, 0))
+        gone: List[Any] = []
+
+        async def Handler_PlayerDisconnected(caller: ws.Client, request: Dict[str, Any]) -> None:
+            gone.append((caller.player, request))
+
+        self.service.server_handler(Handler_PlayerDisconnected)
+        await self.ask("PlayerDisconnected", b"\x0a\x05alice\x12\x81\x01" + b"x" * 129 + b"\x1a\x01?", player="alice", Wind_Format="protobuf")
+        self.assertEqual(gone, [("alice", {"player": "alice", "session": "x" * 129})])
+        for payload in (b"\x0a", b"\x0a\x05al", b"\x08\x01", b"\x0a\x01\xff", b"\x0a\xff\xff\xff"):
+            await self.refused(ws.INVALID_ARGUMENT, "PlayerDisconnected", payload, player="alice", Wind_Format="protobuf")
+        await self.refused(ws.UNIMPLEMENTED, "PlayerDisconnected", {}, player="alice", session="gw/1")
+
     async def test_services_call_each_other(self) -> None:
         other, recorder = self.make("test-2")
         await other.start(NATS, ETCD)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from types import ModuleType
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 _NUMBERS = {"int32", "uint32", "sint32", "fixed32", "sfixed32"}
 _LONG = {"int64", "uint64", "sint64", "fixed64", "sfixed64"}
@@ -37,6 +37,11 @@ def _scalar(kind: str, value: Any) -> Any:
     if not good:
         raise CodecError(f"{str(value)[:40]!r} is no {kind}")
     return value
+
+
+# What gateways tell services by themselves, in Protobuf: texts alone, numbered from 1.
+DISCONNECTED = "PlayerDisconnected"
+_WIND: Dict[str, Dict[str, str]] = {DISCONNECTED: {"player": "string", "session": "string"}}
 
 
 class CodecError(Exception):
@@ -76,7 +81,7 @@ class Codec:
     def __init__(self, messages: ModuleType, pb2: Iterable[ModuleType] = ()) -> None:
         self.ids: Dict[str, int] = messages.IDS
         self.answers: Dict[str, Optional[str]] = messages.ANSWERS
-        self._fields: Dict[str, Dict[str, str]] = messages.FIELDS
+        self._fields: Dict[str, Dict[str, str]] = {**_WIND, **messages.FIELDS}
         self._types: Dict[str, Any] = {}
         self._json_format: Any = None
         for module in pb2:
@@ -108,6 +113,8 @@ class Codec:
                 raise CodecError(f"{message} is no JSON: {e}") from None
         if form != "protobuf":
             raise CodecError(f"format {form[:32]!r} is neither json nor protobuf")
+        if message in _WIND:
+            return _texts(payload, list(_WIND[message]))
         if message not in self._types:
             raise CodecError(f"this service takes {message} in JSON alone")
         try:
@@ -164,6 +171,25 @@ class Codec:
         if not isinstance(value, dict):
             raise CodecError("it is no object")
         return self._complete(inner.group(1), value)
+
+
+def _texts(payload: bytes, names: List[str]) -> Dict[str, Any]:
+    """A Protobuf message of texts of less than 128 bytes or so, which is all that Wind's own have."""
+    result = dict.fromkeys(names, "")
+    at = 0
+    try:
+        while at < len(payload):
+            tag, size, at = payload[at], payload[at + 1], at + 2
+            if size >= 0x80:  # two bytes of length are enough
+                size, at = size & 0x7F | payload[at] << 7, at + 1
+            if tag & 7 != 2 or at + size > len(payload) or size >= 1 << 14:
+                raise CodecError("it is no message of texts")
+            if 1 <= tag >> 3 <= len(names):
+                result[names[(tag >> 3) - 1]] = payload[at:at + size].decode()
+            at += size
+    except (IndexError, UnicodeDecodeError):
+        raise CodecError("it is no message of texts") from None
+    return result
 
 
 def _given(value: Dict[str, Any], name: str) -> Tuple[Optional[str], Any]:

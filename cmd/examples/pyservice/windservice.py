@@ -9,7 +9,7 @@ it returns a dictionary, or None where the message has no answer, or raises Serv
 loop: between two awaits nobody else runs, so they need no locks. Requests of one player run one after another.
 
 Client handlers take what players send through a gateway; server handlers what other services send. A client never
-reaches a server handler.
+reaches a server handler. Gateways send PlayerDisconnected{player, session} when a player's session is over.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from datetime import datetime, timezone
 from types import ModuleType
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 
-from windcodec import Codec, CodecError
+from windcodec import DISCONNECTED, Codec, CodecError
 from windetcd import Etcd, EtcdError, Registration
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
 
@@ -350,12 +350,17 @@ class Service:
         name, form = h.get("Wind-Message", ""), h.get("Wind-Format", "protobuf")
         client = Client(self, h.get("Wind-Player", ""), h.get("Wind-Session", ""), h.get("Wind-From", ""), h.get("traceparent", ""))
         handler = self._handlers[client.session != ""].get(name)
+        gone = name == DISCONNECTED and not client.session
+        if gone:  # a gateway says so; a handler for it, among the server handlers, is optional
+            self._seen.pop(client.player, None)
+            if handler is None:
+                return b"", {}
         if handler is None:
             who = "clients" if client.session else "services"
             raise ServiceError(UNIMPLEMENTED, f"{self.kind} has no handler for {name[:128]!r} from {who}")
         if client.session and not client.player and name not in self._public and name not in self._login:
             raise ServiceError(UNAUTHENTICATED, f"{name} is for players who are logged in")
-        if client.player:
+        if client.player and not gone:
             self._seen[client.player] = time.monotonic()
         try:
             request = self.codec.decode(name, form, msg.data)

@@ -1,0 +1,57 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// drainResult is what drain prints.
+type drainResult struct {
+	Type     string `json:"type"`
+	Instance string `json:"instance"`
+	State    string `json:"state"`
+}
+
+func (a *app) drain() *cobra.Command {
+	f := &clusterFlags{}
+	var data string
+	var undo bool
+	c := &cobra.Command{
+		Use:   "drain SERVICE INSTANCE",
+		Short: "Let an instance of a service have no new players, before it is stopped",
+		Long: `The instance keeps the players that it has until they log out, and gets nobody new; wind ps shows how many are left. What
+is stopped with SIGTERM drains by itself and finishes what runs; this is for waiting until nobody is left.`,
+		Example: "  wind drain game game-1\n  wind drain game game-1 --undo",
+		Args:    cobra.ExactArgs(2),
+	}
+	f.add(c.Flags())
+	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
+	c.Flags().BoolVar(&undo, "undo", false, "let it have new players again")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		cluster, err := f.connect(ctx, a, data)
+		if err != nil {
+			return err
+		}
+		defer cluster.Close()
+		if !cluster.Directory.Alive(args[0], args[1]) {
+			var ids []string
+			for _, i := range cluster.Directory.Instances(args[0]) {
+				ids = append(ids, i.ID)
+			}
+			return fmt.Errorf("service %s has no instance %s; it has: %s", args[0], args[1], strings.Join(ids, ", "))
+		}
+		op, state := "drain", "draining"
+		if undo {
+			op, state = "undrain", "up"
+		}
+		if _, err := cluster.Bus.Admin(ctx, args[0], args[1], op, nil); err != nil {
+			return err
+		}
+		return a.print(drainResult{args[0], args[1], state}, fmt.Sprintf("%s %s is %s", args[0], args[1], state))
+	})
+	return c
+}
