@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -337,6 +338,10 @@ func TestDrainAndCloseLoseNothing(t *testing.T) {
 			t.Fatalf("a drained instance is not reached by its name: %v", err)
 		}
 		sent.Add(1)
+		if err := errors.Join(goes.Undrain(), goes.Undrain()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it has a share again", func() bool { return mine.Load() > before+20 })
 		if err := goes.Close(testContext(t)); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,7 @@
 //	what you do                          how
 //	ask any instance, one, or tell all   Bus.Call, Bus.Tell (rpc.Bus)
 //	ask without waiting                  Bus.Send, Bus.Fail: the gateways' link
-//	answer requests                      Bus.Serve, then Served.Drain, Served.Close
+//	answer requests                      Bus.Serve, then Served.Drain (and Undrain), Served.Close
 //	push to players                      Bus.Push; Bus.Players and Bus.Subscribe on a gateway
 //	look after instances                 Bus.Admin, Bus.Reload
 //	send commands into a shard           Bus.Shard; Port and Bus.ServeShard on its node
@@ -16,7 +16,8 @@
 //	windrpc.<cluster>.<type>.admin.<instance> JSON {"op": …}, answered with JSON {"ok": …, "instance": …}
 //	windrpc.<cluster>.player.<player>         push to one player, its name in base64url without padding
 //	windrpc.<cluster>.players                 push to all of them
-//	windrpc.<cluster>.shard.id.<shard>        commands into a shard, JSON
+//	windrpc.<cluster>.shard.id.<shard>        commands into a shard, JSON; its owner (queue group "owner": of two nodes that
+//	                                          both believe to own it, one gets a request, so that its answer is true)
 //
 // # Headers
 //

@@ -52,8 +52,8 @@ func (p *proxy) carry(c net.Conn) {
 	p.conns[c], p.conns[s] = true, true
 	p.mu.Unlock()
 	done := make(chan struct{})
-	go func() { defer close(done); io.Copy(s, c); s.Close() }()
-	io.Copy(c, s)
+	go func() { defer close(done); _, _ = io.Copy(s, c); s.Close() }()
+	_, _ = io.Copy(c, s)
 	c.Close()
 	<-done
 }

@@ -114,13 +114,23 @@ func (s *Served) open() (err error) {
 	if err := s.endpoint(s.rest, "admin", s.onAdmin, sub.admin(kind, id), alone); err != nil {
 		return err
 	}
-	if s.any, err = s.add(); err != nil {
-		return err
-	}
-	if err := s.endpoint(s.any, "any", s.onRequest, sub.any(kind), micro.WithEndpointQueueGroup(queueAny)); err != nil {
+	if err := s.join(); err != nil {
 		return err
 	}
 	return s.bus.nc.FlushTimeout(flushTimeout)
+}
+
+// join enters the queue group of the subject any.
+func (s *Served) join() error {
+	m, err := s.add()
+	if err != nil {
+		return err
+	}
+	if err := s.endpoint(m, "any", s.onRequest, s.bus.subjects.any(s.cfg.Type), micro.WithEndpointQueueGroup(queueAny)); err != nil {
+		return errors.Join(err, m.Stop())
+	}
+	s.any = m
+	return nil
 }
 
 // add makes a micro service of the instance's name.
@@ -224,6 +234,22 @@ func (s *Served) Drain(ctx context.Context) error {
 	}
 	if err := s.bus.settle(ctx); err != nil {
 		return fmt.Errorf("bus: %s/%s is not drained: %w", s.cfg.Type, s.cfg.ID, err)
+	}
+	return nil
+}
+
+// Undrain takes Drain back: the instance has its share of the requests to any again. Without a Drain before it does nothing.
+func (s *Served) Undrain() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("bus: %s/%s is closed", s.cfg.Type, s.cfg.ID)
+	}
+	if s.any != nil {
+		return nil
+	}
+	if err := s.join(); err != nil {
+		return fmt.Errorf("bus: %s/%s cannot take requests again: %w", s.cfg.Type, s.cfg.ID, err)
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func TestKVTimeoutIsAnError(t *testing.T) {
 
 func TestKVNamesAreChecked(t *testing.T) {
 	c := connectTo(t, startServer(t, ServerConfig{}))
-	for _, n := range [][2]string{{"Dev", "players"}, {"dev", "a_b"}, {"dev", ""}, {"dev", strings.Repeat("x", 41)}} {
+	for _, n := range [][2]string{{"Dev", "players"}, {"dev", "a_b"}, {"dev", ""}, {"dev", strings.Repeat("x", 61)}} {
 		if _, err := OpenKV(testContext(t), c, n[0], n[1], KVOptions{}); err == nil {
 			t.Errorf("%q is a bucket", n)
 		}
