@@ -104,7 +104,9 @@ func (i *instance) report(stop <-chan struct{}) {
 }
 
 // enter changes what the instance takes on. While it drains nobody new comes, and whoever is bound here stays.
-func (i *instance) enter(state etcd.State) { i.entry.Update(func(e *etcd.Instance) { e.State = state }) }
+func (i *instance) enter(state etcd.State) {
+	i.entry.Update(func(e *etcd.Instance) { e.State = state })
+}
 
 // close leaves: the directory first, so that nobody is sent here any more, then what runs is finished.
 func (i *instance) close() error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -121,6 +122,9 @@ func (s *Server) start(c ServerConfig) error {
 	ns.SetLoggerV2(s.log, false, false, false)
 	ns.Start()
 	if err := s.log.fatal(); err != nil {
+		if strings.Contains(err.Error(), "address already in use") { // since the probe; the server logs it as text
+			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, c.Port)
+		}
 		return fmt.Errorf("jetstream: the server on %s does not start: %w", c.Dir, err)
 	}
 	if !ns.ReadyForConnections(startTimeout) || !ns.JetStreamEnabled() {

@@ -39,7 +39,7 @@ func setup(w *ecs.World) {
 	o := ecs.OptionsOf[Options](w)
 	motion.Register(w)
 	ecs.Component[Firefly](w, "firefly", ecs.Replicated)
-	script.Register(w, script.Config{Modules: shardModules()})
+	script.Register(w, script.Config{Modules: firstScripts})
 	script.Handle[Wave](w, "speak.wave")
 	ecs.Init(w, func(t *ecs.Tick, bounds *ecs.Res[motion.Bounds], spawn *ecs.Spawner[firefly]) {
 		*bounds.Get() = motion.Bounds{MinX: -halfSquare, MinY: -halfSquare, MaxX: halfSquare, MaxY: halfSquare}
@@ -53,9 +53,11 @@ func setup(w *ecs.World) {
 	ecs.System(w, "clamp", motion.Clamp)
 }
 
-// shardModules are the scripts that a new square begins with.
-func shardModules() []script.Module {
-	modules, err := node.Scripts(Scripts(), node.ShardScripts)
+// firstScripts are those that a new square begins with.
+var firstScripts = readScripts()
+
+func readScripts() []script.Module {
+	modules, err := node.Scripts(Scripts(), node.ShardScripts) //windvet:allow what is embedded is part of the binary, and read once, before any world
 	if err != nil {
 		panic(err) // they are embedded
 	}
