@@ -133,7 +133,7 @@ func TestReloadThatOneRefusesChangesNothing(t *testing.T) {
 	b, all, c := scriptedServices(t, 3)
 	all[1].fail["prepare"] = "handlers_client/x.star:3:5: undefined: nope"
 	r, err := b.Reload(testContext(t), c)
-	errorOf(t, err, rpc.FailedPrecondition, false)
+	wantError(t, err, rpc.FailedPrecondition, false)
 	if r.State != Refused || len(runNew(all)) != 0 || !strings.Contains(err.Error(), "game-1: handlers_client/x.star:3:5: undefined: nope") {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -157,7 +157,7 @@ func TestCommitThatFailsIsLookedAt(t *testing.T) {
 	b, all, c := scriptedServices(t, 3)
 	all[1].fail["commit"] = "it expired"
 	r, err := b.Reload(testContext(t), c)
-	errorOf(t, err, rpc.Aborted, true)
+	wantError(t, err, rpc.Aborted, true)
 	if r.State != Mixed || r.Instances[1].State != Refused || r.Instances[0].State != Committed || !strings.Contains(err.Error(), "game-0, game-2 run the new scripts; game-1 run the old ones") {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -182,15 +182,15 @@ func TestAdminErrors(t *testing.T) {
 	b, _, _ := scriptedServices(t, 1)
 	ctx := testContext(t)
 	_, err := b.Admin(ctx, "game", "game-0", "fly", nil)
-	if e := errorOf(t, err, rpc.Unimplemented, false); e.Text != `no operation "fly"` {
-		t.Fatal(e)
+	if text := wantError(t, err, rpc.Unimplemented, false); text != `no operation "fly"` {
+		t.Fatal(text)
 	}
 	_, err = b.Admin(ctx, "game", "game-7", "stats", nil)
-	errorOf(t, err, rpc.Unavailable, false)
+	wantError(t, err, rpc.Unavailable, false)
 	_, err = b.Admin(ctx, "game", "game-0", "array", nil)
-	errorOf(t, err, rpc.Internal, false)
+	wantError(t, err, rpc.Internal, false)
 	_, err = b.Admin(ctx, "game", "game-0", "stats", []byte("{"))
-	errorOf(t, err, rpc.InvalidArgument, false)
+	wantError(t, err, rpc.InvalidArgument, false)
 	for _, body := range []string{"", "x", "[]", `{"op":7}`, `{}`} {
 		m, err := b.nc.Request("windrpc.dev.game.admin.game-0", []byte(body), 20*time.Second)
 		if err != nil || m.Header.Get(headerCode) != "3" || !strings.HasPrefix(string(m.Data), `{"ok":false,"instance":"game-0","code":3,"error":"an admin request`) {
@@ -225,7 +225,7 @@ func TestTooManyAdminOperationsAreRefused(t *testing.T) {
 	}
 	running.Wait()
 	_, err = b.Admin(testContext(t), "game", "game-0", "wait", nil)
-	errorOf(t, err, rpc.ResourceExhausted, false)
+	wantError(t, err, rpc.ResourceExhausted, false)
 	if err := served.Close(testContext(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,8 @@ func TestErrorsTravel(t *testing.T) {
 	b := openBus(t, s)
 	for _, maybe := range []bool{false, true} {
 		_, err := call1(t, b, "game-1", map[bool]string{true: "maybe"}[maybe])
-		if e := errorOf(t, err, rpc.AlreadyExists, maybe); e.Text != "two  lines" {
-			t.Fatalf("text %q", e.Text)
+		if text := wantError(t, err, rpc.AlreadyExists, maybe); text != "two  lines" {
+			t.Fatalf("text %q", text)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestNobodyThereIsAnAnswerAtOnce(t *testing.T) {
 	start := time.Now()
 	for _, id := range []string{"", "game-9"} {
 		_, err := call1(t, b, id, "")
-		errorOf(t, err, rpc.Unavailable, false)
+		wantError(t, err, rpc.Unavailable, false)
 	}
 	if took := time.Since(start); took > rpc.DefaultTimeout {
 		t.Fatalf("it took %v", took)
@@ -129,7 +129,7 @@ func TestTellReachesOneOrAll(t *testing.T) {
 		holders[i].release() // nobody waits for it
 	}
 	_, err := b.Call(testContext(t), rpc.Address{Type: "game", All: true}, rpc.Request{Message: "News"})
-	errorOf(t, err, rpc.InvalidArgument, false)
+	wantError(t, err, rpc.InvalidArgument, false)
 }
 
 func TestTimeoutAndCancel(t *testing.T) {
@@ -138,7 +138,7 @@ func TestTimeoutAndCancel(t *testing.T) {
 	serve(t, openBus(t, s), "game", "game-1", h)
 	b := openBus(t, s)
 	_, err := b.Call(testContext(t), rpc.Address{Type: "game"}, rpc.Request{Message: "Ask", Timeout: 50 * time.Millisecond})
-	errorOf(t, err, rpc.DeadlineExceeded, true)
+	wantError(t, err, rpc.DeadlineExceeded, true)
 	ctx, cancel := context.WithCancel(testContext(t))
 	go func() {
 		for h.len() < 2 {
@@ -147,9 +147,9 @@ func TestTimeoutAndCancel(t *testing.T) {
 		cancel()
 	}()
 	_, err = b.Call(ctx, rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"})
-	errorOf(t, err, rpc.Canceled, true)
+	wantError(t, err, rpc.Canceled, true)
 	_, err = b.Call(ctx, rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"})
-	errorOf(t, err, rpc.Canceled, false)
+	wantError(t, err, rpc.Canceled, false)
 	h.release() // too late for anybody
 	if _, err := call1(t, b, "game-9", ""); err == nil {
 		t.Fatal("nobody is there")
@@ -189,7 +189,7 @@ func (a *answers) mustBe(t *testing.T, n int, code rpc.Code, maybe bool) {
 		if r.Err == nil {
 			t.Fatalf("an answer: %+v", r)
 		}
-		errorOf(t, r.Err, code, maybe)
+		wantError(t, r.Err, code, maybe)
 	}
 }
 
@@ -254,8 +254,8 @@ func TestLostConnectionFailsWhatIsInFlight(t *testing.T) {
 	h.release()
 	eventually(t, "the connection is known to be down", func() bool { return b.nc.Status() != nats.CONNECTED })
 	_, err := call1(t, b, "game-1", "")
-	errorOf(t, err, rpc.Unavailable, false)
-	errorOf(t, b.Tell(rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"}), rpc.Unavailable, false)
+	wantError(t, err, rpc.Unavailable, false)
+	wantError(t, b.Tell(rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"}), rpc.Unavailable, false)
 	if h.len() != 0 {
 		t.Fatal("a request came through a cut connection")
 	}
@@ -415,14 +415,14 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 		"nothing": {},
 	} {
 		_, err := b.Call(testContext(t), rpc.Address{Type: "game"}, r)
-		if e := errorOf(t, err, rpc.InvalidArgument, false); e.Text == "" {
+		if text := wantError(t, err, rpc.InvalidArgument, false); text == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, to := range []rpc.Address{{Type: "Game"}, {Type: "shard"}, {Type: "game", ID: "a.b"}, {Type: "*"}, {}} {
 		_, err := b.Call(testContext(t), to, rpc.Request{Message: "A"})
-		errorOf(t, err, rpc.InvalidArgument, false)
-		errorOf(t, b.Tell(to, rpc.Request{Message: "A"}), rpc.InvalidArgument, false)
+		wantError(t, err, rpc.InvalidArgument, false)
+		wantError(t, b.Tell(to, rpc.Request{Message: "A"}), rpc.InvalidArgument, false)
 	}
 }
 
@@ -437,9 +437,9 @@ func TestAnswerThatIsTooLongIsAnError(t *testing.T) {
 	}))
 	b := openBus(t, s)
 	_, err := call1(t, b, "", "")
-	errorOf(t, err, rpc.Internal, true)
+	wantError(t, err, rpc.Internal, true)
 	_, err = call1(t, b, "", "more")
-	errorOf(t, err, rpc.Internal, false)
+	wantError(t, err, rpc.Internal, false)
 }
 
 func TestServiceIsDiscovered(t *testing.T) {

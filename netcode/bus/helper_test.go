@@ -146,12 +146,12 @@ func call1(t testing.TB, b *Bus, id string, payload string) (rpc.Response, error
 	return b.Call(testContext(t), rpc.Address{Type: "game", ID: id}, rpc.Request{Message: "Ask", Payload: []byte(payload), From: "test/1"})
 }
 
-// errorOf is err as an *rpc.Error, of the code that the test wants.
-func errorOf(t testing.TB, err error, code rpc.Code, maybe bool) *rpc.Error {
+// wantError demands an *rpc.Error and returns its text.
+func wantError(t testing.TB, err error, code rpc.Code, maybe bool) string {
 	t.Helper()
 	e, ok := err.(*rpc.Error)
 	if !ok || e == nil || e.Code != code || e.Maybe != maybe {
 		t.Fatalf("%v, want %v with Maybe %v", err, code, maybe)
 	}
-	return e
+	return e.Text
 }

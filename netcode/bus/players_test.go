@@ -169,7 +169,7 @@ func TestBadPushesAreLeftOut(t *testing.T) {
 		t.Fatalf("%d malformed", n)
 	}
 	for _, p := range []rpc.Push{{}, {Message: "A"}, {Message: "A", ID: 1 << 31}, {Message: "A\r\n", ID: 1}, {Message: "A", ID: 1, Payload: make([]byte, MaxPayload+1)}} {
-		errorOf(t, g.Push("", p), rpc.InvalidArgument, false)
+		wantError(t, g.Push("", p), rpc.InvalidArgument, false)
 	}
-	errorOf(t, g.Push("a\nb", rpc.Push{Message: "A", ID: 1}), rpc.InvalidArgument, false)
+	wantError(t, g.Push("a\nb", rpc.Push{Message: "A", ID: 1}), rpc.InvalidArgument, false)
 }

@@ -270,11 +270,11 @@ func TestPortSaysWhatIsKnownWhenTheShardIsLost(t *testing.T) {
 	waiting := o.submit(testContext(t), adds(ecs.SourceService, 2))
 	o.port.Disown(errors.New("fenced"))
 	_, err := flying.wait(t)
-	errorOf(t, err, rpc.Unavailable, true)
+	wantError(t, err, rpc.Unavailable, true)
 	_, err = waiting.wait(t)
-	errorOf(t, err, rpc.Unavailable, false)
+	wantError(t, err, rpc.Unavailable, false)
 	_, err = o.port.Submit(testContext(t), adds(ecs.SourceService, 3))
-	errorOf(t, err, rpc.Unavailable, false)
+	wantError(t, err, rpc.Unavailable, false)
 }
 
 func TestSuccessorsNumbersRise(t *testing.T) {
@@ -307,7 +307,7 @@ func TestPortIsBounded(t *testing.T) {
 	}
 	eventually(t, "it is full", func() bool { return o.port.waiting() == maxOrders })
 	_, err := o.port.Submit(testContext(t), adds(ecs.SourceService, 1))
-	errorOf(t, err, rpc.ResourceExhausted, false)
+	wantError(t, err, rpc.ResourceExhausted, false)
 	cancel()
 	group.Wait()
 	if o.tick(); o.tally().Sum != 0 || o.port.waiting() != 0 {
@@ -321,13 +321,13 @@ func TestPortCancel(t *testing.T) {
 	waits := o.submit(ctx, adds(ecs.SourceService, 1))
 	cancel()
 	_, err := waits.wait(t)
-	errorOf(t, err, rpc.Canceled, false)
+	wantError(t, err, rpc.Canceled, false)
 	ctx, cancel = context.WithCancel(testContext(t))
 	flies := o.submit(ctx, adds(ecs.SourceService, 2))
 	frames := o.latch(1)
 	cancel()
 	_, err = flies.wait(t)
-	errorOf(t, err, rpc.Canceled, true)
+	wantError(t, err, rpc.Canceled, true)
 	o.release(frames)
 	if o.tally().Sum != 2 {
 		t.Fatalf("%+v", o.tally())
@@ -354,7 +354,7 @@ func TestPortRefusesBadOrders(t *testing.T) {
 		}, rpc.Internal},
 	} {
 		_, err := o.submit(testContext(t), c.build).waitTick(o)
-		if e := errorOf(t, err, c.code, false); e.Text == "" {
+		if text := wantError(t, err, c.code, false); text == "" {
 			t.Error(name)
 		}
 	}
@@ -404,28 +404,28 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = send("add", `{"n":13}`, "")
-	if e := errorOf(t, err, rpc.FailedPrecondition, false); e.Text != "add: unlucky" {
-		t.Fatal(e)
+	if text := wantError(t, err, rpc.FailedPrecondition, false); text != "add: unlucky" {
+		t.Fatal(text)
 	}
 	_, err = send("add", `{"n":-1}`, "")
-	errorOf(t, err, rpc.InvalidArgument, false)
+	wantError(t, err, rpc.InvalidArgument, false)
 	_, err = send("add", `{"m":1}`, "")
-	errorOf(t, err, rpc.InvalidArgument, false)
+	wantError(t, err, rpc.InvalidArgument, false)
 	_, err = send("fly", `{}`, "")
-	errorOf(t, err, rpc.NotFound, false)
+	wantError(t, err, rpc.NotFound, false)
 	_, err = send("wind.join", `{}`, "")
-	errorOf(t, err, rpc.PermissionDenied, false)
+	wantError(t, err, rpc.PermissionDenied, false)
 	if a, err := b.Shard(ctx, "main", "reload", "", nil); err != nil || !strings.Contains(string(a), `"generation":7`) {
 		t.Fatalf("%s, %v", a, err)
 	}
 	_, err = b.Shard(ctx, "main", "fail", "", nil)
-	if e := errorOf(t, err, rpc.Internal, false); e.Text != "a.star:1:2: no" {
-		t.Fatal(e)
+	if text := wantError(t, err, rpc.Internal, false); text != "a.star:1:2: no" {
+		t.Fatal(text)
 	}
 	_, err = b.Shard(ctx, "main", "dance", "", nil)
-	errorOf(t, err, rpc.Unimplemented, false)
+	wantError(t, err, rpc.Unimplemented, false)
 	_, err = b.Shard(ctx, "other", "reload", "", nil)
-	errorOf(t, err, rpc.Unavailable, false)
+	wantError(t, err, rpc.Unavailable, false)
 	close(stop)
 	<-done
 	if u := o.tally(); u.Sum != 1005 {
@@ -435,7 +435,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	o.port.Disown(errors.New("moved"))
 	eventually(t, "nobody is subscribed any more", func() bool {
 		_, err := send("add", `{"n":1}`, "")
-		errorOf(t, err, rpc.Unavailable, false)
+		wantError(t, err, rpc.Unavailable, false)
 		return err.(*rpc.Error).Text == "shard/main is not there"
 	})
 	o.port.Own(o.w, 3)
@@ -445,7 +445,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	_, err = b.Command(short, "main", ShardCommand{Name: "add", Value: json.RawMessage(`{"n":1}`)})
-	errorOf(t, err, rpc.DeadlineExceeded, true)
+	wantError(t, err, rpc.DeadlineExceeded, true)
 	eventually(t, "its time is over", func() bool {
 		o.port.mu.Lock()
 		defer o.port.mu.Unlock()
