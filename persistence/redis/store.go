@@ -154,11 +154,8 @@ func (s *Store) Keys(ctx context.Context, prefix string) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	between := &redis.ZRangeBy{Min: "[" + prefix, Max: "(" + prefix + "\xff"} // no UTF-8 has that byte
-	if prefix == "" {
-		between.Min = "-"
-	}
-	keys, err := s.client.ZRangeByLex(ctx, s.prefix+"keys", between).Result()
+	between := redis.ZRangeArgs{Key: s.prefix + "keys", ByLex: true, Start: "[" + prefix, Stop: "(" + prefix + "\xff"} // no UTF-8 has that byte
+	keys, err := s.client.ZRangeArgs(ctx, between).Result()
 	if err != nil {
 		return nil, fmt.Errorf("redis: cannot list the keys with %q: %w", prefix, err)
 	}
