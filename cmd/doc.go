@@ -7,10 +7,17 @@
 //	dev         everything in one process, with bots on request
 //	serve       a node: it owns shards or waits to own them
 //	infra       embedded NATS and etcd alone, for trying several nodes
+//	gateway     where clients of the services log in
+//	service     an instance of one of the game's services
 //	bots        clients that play against a running node
+//	ps          what runs in a cluster
+//	call        one message to a service, or one command to a shard
+//	reload      put changed scripts in force while they run
+//	drain       let an instance have no new players
+//	gen         handlers and callers for messages, from .proto files
 //	replay      rebuild a shard's ticks from its log
 //	log         tail, check, stat, export and import a log
-//	bench       tick and log benchmarks
+//	bench       tick, log and RPC benchmarks
 //	doctor      what this machine and this configuration promise
 //	init        write a small game that builds and runs
 //	version     what this binary is

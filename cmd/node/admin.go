@@ -10,7 +10,7 @@ import (
 )
 
 // admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
-func (i *instance) admin(_ context.Context, op string, body []byte) ([]byte, error) {
+func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, error) {
 	switch op {
 	case "prepare", "commit", "abort":
 		return i.reload(op, body)
@@ -18,10 +18,10 @@ func (i *instance) admin(_ context.Context, op string, body []byte) ([]byte, err
 		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
 	case "drain":
 		i.enter(etcd.Draining)
-		return nil, nil
+		return nil, i.served.Drain(ctx)
 	case "undrain":
 		i.enter(etcd.Up)
-		return nil, nil
+		return nil, i.served.Undrain()
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
 	}
