@@ -70,14 +70,14 @@ func echoGateway(t *testing.T) (addr string) {
 			if err != nil {
 				return
 			}
-			group.Go(func() { defer c.Close(); echo(c) })
+			group.Go(func() { defer c.Close(); answerCalls(c) })
 		}
 	})
 	t.Cleanup(func() { l.Close(); group.Wait() })
 	return l.Addr().String()
 }
 
-func echo(c net.Conn) {
+func answerCalls(c net.Conn) {
 	r := bufio.NewReader(c)
 	var answers [][]byte
 	for calls := 0; ; calls++ {

@@ -1,0 +1,74 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/bench"
+)
+
+func (a *app) benchRPC() *cobra.Command {
+	var o bench.RPCOptions
+	var handler string
+	var seconds int
+	c := &cobra.Command{
+		Use:   "rpc",
+		Short: "Measure requests from clients through a gateway to a service and back",
+		Long: `Runs a gateway, a service, NATS and etcd in this process, and clients that each keep some requests under way over TCP:
+client, gateway, NATS, service, and all the way back. In turns with it, as many requests go over a bare NATS server, from
+one connection to another; the ratio says how many of those one request through a gateway costs.
+
+bench/pitaya in the sources compares the same way, with servers on a core of their own, with Pitaya's.`,
+		Example: "  wind bench rpc\n  wind bench rpc --connections 500 --depth 1 --handler star --json",
+		Args:    cobra.NoArgs,
+	}
+	c.Flags().IntVar(&o.Connections, "connections", 100, "clients")
+	c.Flags().IntSliceVar(&o.Depths, "depth", []int{1, 16}, "requests that each client has under way; several are measured one after another")
+	c.Flags().IntVar(&o.Bytes, "bytes", 64, "length of each request and answer")
+	c.Flags().StringVar(&handler, "handler", "go", "what the handler is written in: go or star")
+	c.Flags().IntVar(&o.Rounds, "rounds", 3, "how often each is measured, in turns; the median counts")
+	c.Flags().IntVar(&seconds, "seconds", 2, "how long each measurement takes")
+	c.Flags().StringVar(&o.Dir, "dir", "", "where the servers store, until the end (default: the folder for temporary files)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		switch {
+		case handler != "go" && handler != "star":
+			return usagef("bench rpc: --handler %q is neither go nor star", handler)
+		case o.Connections < 1 || o.Connections > 10_000 || o.Bytes < 4 || o.Bytes > 1024:
+			return usagef("bench rpc: --connections %d, --bytes %d: want 1 to 10000, 4 to 1024", o.Connections, o.Bytes)
+		case o.Rounds < 1 || seconds < 1 || seconds > 60:
+			return usagef("bench rpc: --rounds %d, --seconds %d: want at least 1, 1 to 60", o.Rounds, seconds)
+		}
+		for _, depth := range o.Depths {
+			if depth < 1 || depth > 256 {
+				return usagef("bench rpc: --depth %d: want 1 to 256, which is as much as a gateway lets one client have under way", depth)
+			}
+		}
+		o.Script, o.For = handler == "star", time.Duration(seconds)*time.Second
+		r, err := bench.RPC(ctx, o)
+		if err != nil {
+			return err
+		}
+		lines := []string{fmt.Sprintf("%d clients, %d bytes, handler in %s, median of %d rounds", o.Connections, r.Bytes, r.Handler, r.Rounds)}
+		var failed uint64
+		for _, d := range r.Depths {
+			lines = append(lines, fmt.Sprintf("depth %3d  %8.0f requests per second, p50 %8.0f us, p99 %8.0f us  bare NATS %8.0f per second  %5.2f x",
+				d.Wind.Depth, d.Wind.PerSecond, d.Wind.P50, d.Wind.P99, d.Bare.PerSecond, d.Ratio))
+			if d.Wind.Failed > 0 {
+				failed += d.Wind.Failed
+				lines = append(lines, fmt.Sprintf("           %d failed: %s", d.Wind.Failed, d.Wind.Failure))
+			}
+		}
+		if err := a.print(r, lines...); err != nil {
+			return err
+		}
+		if failed > 0 {
+			return checkf("bench rpc: %d requests failed", failed)
+		}
+		return nil
+	})
+	return c
+}
