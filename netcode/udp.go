@@ -389,10 +389,11 @@ func (u *udpLoop) touch(p *peer) {
 }
 
 // output sends a KCP packet, but to an unproven address never more bytes than
-// came from it: KCP repeats what is held back.
+// came from it: KCP repeats what is held back. A bare acknowledgement would stop
+// the peer's repeats, which are to make room for the answer.
 func (u *udpLoop) output(p *peer, b []byte) {
 	if !p.proven {
-		if p.out+uint64(len(b)) > p.in {
+		if p.out+uint64(len(b)) > p.in || !lane.WantsAnswer(b) {
 			return
 		}
 		p.out += uint64(len(b))

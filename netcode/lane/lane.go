@@ -66,7 +66,7 @@ func (l *Lane) Input(packet []byte) bool {
 	if len(packet) > frame.MaxPacket {
 		return false
 	}
-	if wantsAnswer(packet) {
+	if WantsAnswer(packet) {
 		// The core flushes at most once per Interval, so the first Update
 		// may come too early and the second not; the third is for rounding.
 		// What is outside the window is never answered.
@@ -75,8 +75,8 @@ func (l *Lane) Input(packet []byte) bool {
 	return l.core.Input(packet, kcp.IKCP_PACKET_REGULAR, false) == 0
 }
 
-// wantsAnswer tells whether packet holds a segment that KCP answers.
-func wantsAnswer(packet []byte) bool {
+// WantsAnswer tells whether packet holds a segment that KCP answers.
+func WantsAnswer(packet []byte) bool {
 	for len(packet) >= Overhead {
 		if packet[4] == kcp.IKCP_CMD_PUSH || packet[4] == kcp.IKCP_CMD_WASK {
 			return true
