@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 	c.Flags().StringVar(&id, "id", "", "the instance to ask (default: any)")
 	c.Flags().StringVar(&player, "player", "", "send it as this player's client")
 	c.Flags().DurationVar(&timeout, "timeout", rpc.DefaultTimeout, "how long to wait for the answer")
-	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		payload := []byte("{}")
 		if len(args) == 3 {
 			payload = []byte(args[2])
@@ -74,7 +75,7 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		if err != nil {
 			return err
 		}
-		defer cluster.Close()
+		defer func() { err = errors.Join(err, cluster.Close()) }()
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		if name, ok := strings.CutPrefix(args[0], "shard:"); ok {

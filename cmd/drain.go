@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,12 +32,12 @@ is stopped with SIGTERM drains by itself and finishes what runs; this is for wai
 	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
 	c.Flags().BoolVar(&undo, "undo", false, "let it have new players again")
 	a.jsonFlag(c)
-	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		cluster, err := f.connect(ctx, a, data)
 		if err != nil {
 			return err
 		}
-		defer cluster.Close()
+		defer func() { err = errors.Join(err, cluster.Close()) }()
 		if !cluster.Directory.Alive(args[0], args[1]) {
 			var ids []string
 			for _, i := range cluster.Directory.Instances(args[0]) {

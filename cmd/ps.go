@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -37,12 +38,12 @@ func (a *app) ps() *cobra.Command {
 	f.add(c.Flags())
 	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
 	a.jsonFlag(c)
-	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
 		cluster, err := f.connect(ctx, a, data)
 		if err != nil {
 			return err
 		}
-		defer cluster.Close()
+		defer func() { err = errors.Join(err, cluster.Close()) }()
 		nodes, err := etcd.Nodes(ctx, cluster.Etcd, cluster.Name)
 		if err != nil {
 			return err
@@ -73,7 +74,7 @@ func psLines(r psResult) []string {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Load, s.Node, addresses(s.Addresses))
 	}
-	t.Flush()
+	_ = t.Flush() // into memory
 	return []string{strings.TrimRight(b.String(), "\n")}
 }
 

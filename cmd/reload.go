@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,12 +37,12 @@ source.`,
 	c.Flags().StringVar(&from, "scripts", "", "folder of the game's scripts, with one folder per service type, and shard, in it (default: the one this binary was built from)")
 	c.Flags().BoolVar(&dry, "dry-run", false, "compile and try everywhere, and change nothing")
 	a.jsonFlag(c)
-	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		cluster, err := f.connect(ctx, a, data)
 		if err != nil {
 			return err
 		}
-		defer cluster.Close()
+		defer func() { err = errors.Join(err, cluster.Close()) }()
 		target, shard := strings.CutPrefix(args[0], "shard:")
 		folder := target
 		if shard = shard || len(cluster.Directory.Instances(target)) == 0; shard {

@@ -99,12 +99,9 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "a reload that is no JSON: %v", err)
 	}
-	modules := make([]script.Module, len(q.Modules))
-	for i, m := range q.Modules {
-		modules[i].Name = m.Name
-		if m.Source != nil {
-			modules[i].Source = append([]byte{}, *m.Source...)
-		}
+	modules, err := bus.ParseModules(q.Modules)
+	if err != nil {
+		return nil, err
 	}
 	var report script.Report
 	outcome, err := n.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {

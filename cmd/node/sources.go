@@ -41,14 +41,16 @@ func (s *sources) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetByte
 	begin := len(dst)
 	dst = s.port.Latch(w, tick, dst, budgetBytes)
 	for _, c := range dst[begin:] {
-		budgetBytes -= len(c.Payload)
+		budgetBytes -= len(c.Payload) + envelope
 	}
 	return s.clients.Latch(w, tick, dst, max(0, budgetBytes))
 }
 
+// envelope is what a command takes in a record beside its payload, in bytes, at most.
+const envelope = 32
+
 // begin takes as much of the first scripts as a tick has room for.
 func (s *sources) begin(dst []ecs.Command, budgetBytes int) ([]ecs.Command, int) {
-	const envelope = 32 // bytes of a command beside its payload, at most
 	for len(s.genesis) > 0 && budgetBytes >= len(s.genesis[0].Payload)+envelope {
 		budgetBytes -= len(s.genesis[0].Payload) + envelope
 		dst, s.genesis = append(dst, s.genesis[0]), s.genesis[1:]

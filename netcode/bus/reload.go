@@ -87,8 +87,8 @@ func ModulesJSON(modules []script.Module, withSource bool) []ModuleJSON {
 	return list
 }
 
-// ParseReload reads the body of prepare, commit or abort, for the Admin function of a service. A source whose hash is
-// another is an error: it was damaged on its way.
+// ParseReload reads the body of prepare, commit or abort, for the Admin function of a service; its modules as ParseModules
+// does.
 func ParseReload(body []byte) (reload string, modules []script.Module, err error) {
 	var p prepareJSON
 	if err := json.Unmarshal(body, &p); err != nil {
@@ -97,17 +97,23 @@ func ParseReload(body []byte) (reload string, modules []script.Module, err error
 	if p.Reload == "" {
 		return "", nil, rpc.Errorf(rpc.InvalidArgument, `a reload without its id in "reload"`)
 	}
-	for _, j := range p.Modules {
+	modules, err = ParseModules(p.Modules)
+	return p.Reload, modules, err
+}
+
+// ParseModules is the inverse of ModulesJSON. A source whose hash is another is an error: it was damaged on its way.
+func ParseModules(list []ModuleJSON) (modules []script.Module, err error) {
+	for _, j := range list {
 		m := script.Module{Name: j.Name}
 		if j.Source != nil {
 			m.Source = append([]byte{}, *j.Source...)
 			if j.SHA256 != "" && m.SHA256() != j.SHA256 {
-				return "", nil, rpc.Errorf(rpc.InvalidArgument, "module %s has the hash %s, not %s", clip(j.Name), m.SHA256(), clip(j.SHA256))
+				return nil, rpc.Errorf(rpc.InvalidArgument, "module %s has the hash %s, not %s", clip(j.Name), m.SHA256(), clip(j.SHA256))
 			}
 		}
 		modules = append(modules, m)
 	}
-	return p.Reload, modules, nil
+	return modules, nil
 }
 
 // Reload has every instance prepare the modules, at once, and only when all of them are ready commit them; else all of them
