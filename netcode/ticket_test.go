@@ -1,0 +1,142 @@
+package netcode_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+var ticketKey = []byte("0123456789abcdef")
+
+func seal(t testing.TB, key []byte, k netcode.Ticket) []byte {
+	t.Helper()
+	b, err := netcode.SealTicket(key, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestATicketSaysWhoPlays(t *testing.T) {
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
+	good := netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.Now().Add(time.Minute)}
+	for _, transport := range []client.Transport{client.UDP, client.TCP} {
+		cfg := client.Config{Addr: h.server.UDPAddr().String(), Transport: transport}
+		if transport == client.TCP {
+			cfg.Addr = h.server.TCPAddr().String()
+		}
+		try := func(ticket []byte, identity string) error {
+			cfg := cfg
+			cfg.ConnectTicket, cfg.Identity = ticket, identity
+			c, err := tryDial(t, cfg)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		}
+		if err := try(seal(t, ticketKey, good), ""); err != nil {
+			t.Errorf("a good ticket: %v", err)
+		}
+		// The ticket's name counts: the game lets nobody in who is called banned.
+		banned := good
+		banned.Identity = "banned"
+		if err := try(seal(t, ticketKey, banned), "ann"); err == nil || !strings.Contains(err.Error(), "you are banned") {
+			t.Errorf("a ticket of somebody who is banned: %v", err)
+		}
+		other, late, forged := good, good, seal(t, ticketKey, good)
+		other.Shard, late.Expires = "arena", time.Now().Add(-time.Second)
+		forged[12] ^= 1
+		for name, c := range map[string]struct {
+			ticket []byte
+			want   string
+		}{
+			"none":                 {nil, "a connect ticket is needed"},
+			"of another shard":     {seal(t, ticketKey, other), `opens shard "arena", not "main"`},
+			"that has expired":     {seal(t, ticketKey, late), "expired"},
+			"of another cluster":   {seal(t, []byte("fedcba9876543210"), good), "not of this cluster"},
+			"with a flipped bit":   {forged, "not of this cluster"},
+			"that is half a one":   {forged[:40], "malformed"},
+			"that is far too long": {make([]byte, 5000), "malformed"},
+		} {
+			err := try(c.ticket, "ann")
+			var bye *client.ByeError
+			if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET || !strings.Contains(bye.Text, c.want) {
+				t.Errorf("a ticket %s: %v, want %q", name, err, c.want)
+			}
+		}
+	}
+}
+
+func TestAResumedSessionNeedsNoTicket(t *testing.T) {
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
+	ticket := seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.Now().Add(time.Second)})
+	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: ticket})
+	resume := first.Abandon()
+	eventually(t, "the ticket has expired", func() bool { _, err := netcode.OpenTicket(ticketKey, ticket, time.Now()); return err != nil })
+	second := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Resume: &resume})
+	if second.Session() != first.Session() {
+		t.Errorf("session %d, was %d", second.Session(), first.Session())
+	}
+}
+
+func TestWithoutAKeyNoTicketIsBelieved(t *testing.T) {
+	h := serve(t, game, netcode.Config{TCP: "127.0.0.1:0"}, &memory{}, 1)
+	cfg := client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, Identity: "ann"}
+	cfg.ConnectTicket = seal(t, ticketKey, netcode.Ticket{Identity: "ann", Expires: time.Now().Add(time.Minute)})
+	_, err := tryDial(t, cfg)
+	var bye *client.ByeError
+	if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET {
+		t.Errorf("%v", err)
+	}
+	h.server.SetTicketKey(ticketKey)
+	dial(t, cfg)
+	cfg.ConnectTicket = nil
+	dial(t, cfg) // as ever
+}
+
+func TestAShortTicketKeyIsRefused(t *testing.T) {
+	if s, err := netcode.Listen(netcode.Config{TCP: "127.0.0.1:0", TicketKey: []byte("short")}); err == nil {
+		s.Close()
+		t.Error("taken")
+	}
+	if _, err := netcode.SealTicket([]byte("short"), netcode.Ticket{Identity: "a"}); err == nil {
+		t.Error("sealed")
+	}
+}
+
+func TestTicketBytesAreGolden(t *testing.T) {
+	k := netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.UnixMilli(1_700_000_000_123), UDP: "10.0.0.1:7777", TCP: "10.0.0.1:7778"}
+	got := seal(t, ticketKey, k)
+	const want = "017b68e5cf8b01000003616e6e046d61696e0d31302e302e302e313a373737370d31302e302e302e313a37373738"
+	body, mac := hex.EncodeToString(got[:len(got)-32]), hex.EncodeToString(got[len(got)-32:])
+	if body != want || mac != ticketMAC {
+		t.Errorf("%s %s", body, mac)
+	}
+	back, err := netcode.OpenTicket(ticketKey, got, k.Expires)
+	if err != nil || !back.Expires.Equal(k.Expires) || back.Identity != "ann" || back.Shard != "main" || back.UDP != k.UDP || back.TCP != k.TCP {
+		t.Errorf("%+v, %v", back, err)
+	}
+}
+
+// ticketMAC was computed with another program.
+const ticketMAC = "40694a798cfe80012fc087782194375d3176bd1767511eee19ad4caade8b8d54"
+
+func FuzzTicket(f *testing.F) {
+	good, _ := netcode.SealTicket(ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.UnixMilli(1_700_000_000_123)})
+	f.Add(good)
+	f.Add(good[:45])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k, err := netcode.OpenTicket(ticketKey, b, time.UnixMilli(1_700_000_000_123))
+		if err == nil && !bytes.Equal(seal(t, ticketKey, k), b) {
+			t.Errorf("%x opens as %+v, which is sealed otherwise", b, k)
+		}
+	})
+}
