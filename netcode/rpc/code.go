@@ -48,7 +48,8 @@ type Error struct {
 	Code Code
 	Text string
 	// Maybe: the request may have been executed all the same. Without it nothing of it was.
-	// A handler's own error does not set it: the handler ran, and says what became of it.
+	// A handler's own error does not set it: the handler ran, and says what became of it. Unavailable and
+	// DeadlineExceeded get it all the same, since those are taken for the way's.
 	Maybe bool
 }
 
@@ -71,7 +72,7 @@ func ErrorOf(err error) *Error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &e):
+	case errors.As(err, &e) && e != nil:
 		return e
 	case errors.Is(err, context.DeadlineExceeded):
 		return Errorf(DeadlineExceeded, "the request took too long")

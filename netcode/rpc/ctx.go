@@ -4,27 +4,37 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 )
 
 // Ctx is what a handler knows of its request, and how it reaches the rest of
 // the world. It is a context.Context, which ends with the request's time-out and
-// with the handler. It belongs to the handler's goroutine; what it starts
-// elsewhere may use it as a context, and for nothing else.
+// with the handler. It belongs to the handler's goroutine; what the handler
+// starts elsewhere may use it as a context, and for nothing else.
 //
 // Methods that wait suspend the handler: others run meanwhile, and what the
-// handler looked at before may be different afterwards.
+// handler looked at before may be different afterwards. They fail once the
+// request's time is over.
 type Ctx struct {
 	s        *Service
+	task     *task  // nil: nobody waits for an answer
 	table    *table // that was in force when it began
 	request  *Request
 	deadline time.Time
 	login    string
+	values   context.Context // what middleware has put in, or nil
 
-	inner  context.Context // made when somebody waits for the end
-	cancel context.CancelFunc
+	mu    sync.Mutex // of what follows
+	inner context.Context
+	stop  func() // ends inner
+	over  bool   // the handler has ended
 }
 
 // Player is who is logged in at the session that sent the request, "" before a
@@ -40,8 +50,23 @@ func (c *Ctx) From() string { return c.request.From }
 // Log is the service's log.
 func (c *Ctx) Log() *slog.Logger { return c.s.log }
 
-// Login logs the session in as player once the handler has answered.
-func (c *Ctx) Login(player string) { c.login = player }
+// Login logs the session in as player once the handler has answered without an
+// error. It fails in handlers of messages that Config.Login does not name, and
+// for what cannot be a player: that has 1 to 128 bytes of UTF-8 without control
+// characters, and no spaces at its ends.
+func (c *Ctx) Login(player string) error {
+	if !c.request.FromClient() || !slices.Contains(c.s.cfg.Login, c.request.Message) {
+		return fmt.Errorf("rpc: %s logs nobody in: Config.Login does not name it", c.request.Message)
+	}
+	if player == "" || len(player) > maxPlayer || !utf8.ValidString(player) || strings.TrimSpace(player) != player || strings.ContainsFunc(player, unicode.IsControl) {
+		return Errorf(InvalidArgument, "a player's name has 1 to %d bytes of UTF-8, no control characters, and no spaces at its ends", maxPlayer)
+	}
+	c.login = player
+	return nil
+}
+
+// maxPlayer is how many bytes a player's name has at most.
+const maxPlayer = 128
 
 // Call sends a message to another service and waits, suspended, for its answer.
 // The error is an *Error.
@@ -55,7 +80,7 @@ func (c *Ctx) Call(to Address, m proto.Message) (answer proto.Message, err error
 		return nil, Errorf(DeadlineExceeded, "the request's time is over: %s was not called", to.Type)
 	}
 	var a Response
-	c.Suspend(func() { a, err = c.s.cfg.Bus.Call(c, to, r) })
+	c.Suspend(func() { a, err = c.s.cfg.Bus.Call(c.context(), to, r) })
 	if err != nil || a.Message == "" {
 		return nil, err
 	}
@@ -106,9 +131,6 @@ func (s *Service) push(player string, m proto.Message) error {
 
 func (s *Service) name() string { return s.cfg.Type + "/" + s.cfg.ID }
 
-// Store is the service's store; its calls suspend the handler.
-func (c *Ctx) Store() Store { return suspending{c} }
-
 // Sleep suspends the handler for d, or until its request's time is over: then
 // the error says so.
 func (c *Ctx) Sleep(d time.Duration) (err error) {
@@ -125,25 +147,52 @@ func (c *Ctx) Sleep(d time.Duration) (err error) {
 }
 
 // Suspend runs f while other handlers run, and returns when f has and it is this
-// handler's turn again. f may block; it must not touch what handlers share.
+// handler's turn again. f may block, until the Ctx ends at most; it must not
+// touch what handlers share. It panics when the handler has ended.
 func (c *Ctx) Suspend(f func()) {
-	c.context() // f may be in another goroutine's hands afterwards
+	c.context() // so that the request's end comes, however long f takes
+	if c.ended() {
+		panic("rpc: a Ctx was used after its handler had ended")
+	}
 	c.s.threads.suspend(f)
 }
 
 // context is the real one, made once it is needed.
 func (c *Ctx) context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.inner == nil {
-		c.inner, c.cancel = context.WithDeadline(context.Background(), c.deadline)
+		parent := c.values
+		if parent == nil {
+			parent = context.Background()
+		}
+		inner, cancel := context.WithDeadline(parent, c.deadline)
+		c.inner, c.stop = inner, cancel
+		if c.task != nil && !c.over {
+			unwatch := context.AfterFunc(inner, c.task.expire)
+			c.stop = func() { unwatch(); cancel() }
+		}
+		if c.over {
+			cancel()
+		}
 	}
 	return c.inner
 }
 
 // end ends what waits for the handler.
 func (c *Ctx) end() {
-	if c.cancel != nil {
-		c.cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if c.stop != nil {
+		c.stop()
 	}
+}
+
+func (c *Ctx) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over
 }
 
 // Deadline is when the caller stops waiting.
@@ -154,57 +203,24 @@ func (c *Ctx) Done() <-chan struct{} { return c.context().Done() }
 
 // Err is context.Context's.
 func (c *Ctx) Err() error {
-	if c.inner != nil {
-		return c.inner.Err()
-	}
-	if time.Now().After(c.deadline) {
+	c.mu.Lock()
+	inner, over := c.inner, c.over
+	c.mu.Unlock()
+	switch {
+	case inner != nil:
+		return inner.Err()
+	case over:
+		return context.Canceled
+	case time.Now().After(c.deadline):
 		return context.DeadlineExceeded
 	}
 	return nil
 }
 
-// Value is context.Context's: a handler's context holds none.
-func (c *Ctx) Value(any) any { return nil }
-
-// suspending is a Store whose calls let other handlers run.
-type suspending struct{ c *Ctx }
-
-func (s suspending) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
-	s.c.Suspend(func() { value, revision, err = s.c.s.cfg.Store.Get(ctx, key) })
-	return
+// Value is context.Context's: what middleware has put in, a span for example.
+func (c *Ctx) Value(key any) any {
+	if c.values == nil {
+		return nil
+	}
+	return c.values.Value(key)
 }
-
-func (s suspending) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error) {
-	s.c.Suspend(func() { next, ok, err = s.c.s.cfg.Store.Put(ctx, key, value, revision) })
-	return
-}
-
-func (s suspending) Delete(ctx context.Context, key string, revision uint64) (ok bool, err error) {
-	s.c.Suspend(func() { ok, err = s.c.s.cfg.Store.Delete(ctx, key, revision) })
-	return
-}
-
-func (s suspending) Keys(ctx context.Context, prefix string) (keys []string, err error) {
-	s.c.Suspend(func() { keys, err = s.c.s.cfg.Store.Keys(ctx, prefix) })
-	return
-}
-
-// noStore and noBus are what a service has that was given none.
-type (
-	noStore struct{}
-	noBus   struct{}
-)
-
-func (noStore) err() error { return fmt.Errorf("rpc: this service has no store") }
-
-func (s noStore) Get(context.Context, string) ([]byte, uint64, error) { return nil, 0, s.err() }
-func (s noStore) Put(context.Context, string, []byte, uint64) (uint64, bool, error) {
-	return 0, false, s.err()
-}
-func (s noStore) Delete(context.Context, string, uint64) (bool, error) { return false, s.err() }
-func (s noStore) Keys(context.Context, string) ([]string, error)       { return nil, s.err() }
-func (noBus) err() error { return fmt.Errorf("rpc: this service has no bus") }
-
-func (b noBus) Call(context.Context, Address, Request) (Response, error) { return Response{}, b.err() }
-func (b noBus) Tell(Address, Request) error                              { return b.err() }
-func (b noBus) Push(string, Push) error                                  { return b.err() }

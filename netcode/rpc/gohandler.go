@@ -14,16 +14,19 @@ var (
 )
 
 // bind finds the handlers among the methods of values: those that take a *Ctx
-// first.
+// first, and those that are named after a message.
 func (k messages) bind(values []any) (map[string]*entry, error) {
 	found := map[string]*entry{}
 	for _, value := range values {
 		v := reflect.ValueOf(value)
+		if !v.IsValid() {
+			return nil, fmt.Errorf("rpc: a nil among the values that have handlers")
+		}
+		before := len(found)
 		for i := range v.NumMethod() {
 			method := v.Type().Method(i)
 			place := fmt.Sprintf("%s.%s", v.Type(), method.Name)
-			t := v.Method(i).Type()
-			if t.NumIn() == 0 || t.In(0) != ctxType {
+			if !k.looksLikeHandler(method.Name, v.Method(i).Type()) {
 				continue
 			}
 			e, err := k.goHandler(method.Name, v.Method(i))
@@ -36,21 +39,45 @@ func (k messages) bind(values []any) (map[string]*entry, error) {
 			e.place = place
 			found[method.Name] = e
 		}
+		if err := k.complete(v.Type(), len(found)-before); err != nil {
+			return nil, err
+		}
 	}
 	return found, nil
+}
+
+func (k messages) looksLikeHandler(name string, t reflect.Type) bool {
+	return k[name] != nil || t.NumIn() > 0 && t.In(0) == ctxType
+}
+
+// complete refuses a type of whose handlers some, or all, are not there.
+func (k messages) complete(t reflect.Type, handlers int) error {
+	if t.Kind() != reflect.Pointer {
+		p := reflect.PointerTo(t)
+		for i := range p.NumMethod() {
+			name := p.Method(i).Name
+			if _, has := t.MethodByName(name); !has && k.looksLikeHandler(name, reflect.Zero(p).Method(i).Type()) {
+				return fmt.Errorf("rpc: %s.%s has a pointer receiver: give a pointer to a %s", t, name, t)
+			}
+		}
+	}
+	if handlers == 0 {
+		return fmt.Errorf("rpc: %s has no handlers: they are methods like func (h %s) XRequest(ctx *rpc.Ctx, r *pb.XRequest) (*pb.XResponse, error)", t, t)
+	}
+	return nil
 }
 
 // goHandler makes the entry of a method. What reflection costs is paid here, and
 // one call through it per request.
 func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
-	t := fn.Type()
-	if t.NumIn() != 2 || t.IsVariadic() || !t.In(1).Implements(protoType) || t.NumOut() < 1 || t.NumOut() > 2 ||
-		t.Out(t.NumOut()-1) != errorType || t.NumOut() == 2 && !t.Out(0).Implements(protoType) {
-		return nil, fmt.Errorf("it is a %s, want func(*rpc.Ctx, *%s) (*Response, error) or the error alone", t, name)
-	}
 	m, err := k.find(name)
 	if err != nil {
 		return nil, err
+	}
+	t := fn.Type()
+	if t.NumIn() != 2 || t.IsVariadic() || t.In(0) != ctxType || !t.In(1).Implements(protoType) || t.NumOut() < 1 || t.NumOut() > 2 ||
+		t.Out(t.NumOut()-1) != errorType || t.NumOut() == 2 && !t.Out(0).Implements(protoType) {
+		return nil, fmt.Errorf("it is a %s, want func(*rpc.Ctx, *%s) (*Response, error) or the error alone", t, name)
 	}
 	if got := reflect.TypeOf(m.typ.New().Interface()); got != t.In(1) {
 		return nil, fmt.Errorf("it takes a %s, the message %s is a %s", t.In(1), name, got)
@@ -62,7 +89,7 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 			return nil, bad
 		}
 		out := fn.Call([]reflect.Value{reflect.ValueOf(c), reflect.ValueOf(in)})
-		if err, _ := out[len(out)-1].Interface().(error); err != nil {
+		if err := errorIn(out[len(out)-1]); err != nil {
 			return nil, err
 		}
 		if !answers || out[0].IsNil() {
@@ -71,4 +98,17 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 		return out[0].Interface().(proto.Message), nil
 	}
 	return &entry{message: m, run: run}, nil
+}
+
+// errorIn is the error that a handler has returned. A nil *Error is none, as its
+// author means.
+func errorIn(v reflect.Value) error {
+	if v.IsNil() {
+		return nil
+	}
+	err := v.Interface().(error)
+	if e, ok := err.(*Error); ok && e == nil {
+		return nil
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // once; sessions without a login have limits of their own. What is beyond is
 // ResourceExhausted and not executed. Services are not limited.
 func RateLimit(perSecond float64, burst int) Middleware {
-	limits := &limits{rate: perSecond, burst: float64(burst), buckets: map[string]*bucket{}}
+	limits := &limits{rate: perSecond, burst: float64(burst), buckets: map[laneKey]*bucket{}, sweep: minSweep}
 	return func(next Handler) Handler {
 		return func(c *Ctx, r *Request) Response {
 			if r.FromClient() && !limits.take(laneOf(r), time.Now()) {
@@ -25,14 +26,15 @@ func RateLimit(perSecond float64, burst int) Middleware {
 	}
 }
 
-// maxBuckets is how many players' limits are kept before full ones are forgotten.
-const maxBuckets = 1 << 16
+// minSweep is how many players' limits are kept before full ones are forgotten.
+const minSweep = 1 << 12
 
 // limits are token buckets, one per player.
 type limits struct {
 	rate, burst float64
 	mu          sync.Mutex
-	buckets     map[string]*bucket
+	buckets     map[laneKey]*bucket
+	sweep       int // number of buckets at which full ones are forgotten
 }
 
 type bucket struct {
@@ -40,12 +42,12 @@ type bucket struct {
 	last  time.Time
 }
 
-func (l *limits) take(key string, now time.Time) bool {
+func (l *limits) take(key laneKey, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.buckets[key]
 	if b == nil {
-		if len(l.buckets) >= maxBuckets {
+		if len(l.buckets) >= l.sweep {
 			l.forget(now)
 		}
 		b = &bucket{level: l.burst, last: now}
@@ -64,13 +66,15 @@ func (b *bucket) fill(l *limits, now time.Time) {
 	b.last = now
 }
 
-// forget drops the buckets that are full: a new one would be the same.
+// forget drops the buckets that are full: a new one would be the same. The next
+// time is when there are twice as many as now, so that it costs little per request.
 func (l *limits) forget(now time.Time) {
 	for key, b := range l.buckets {
 		if b.fill(l, now); b.level >= l.burst {
 			delete(l.buckets, key)
 		}
 	}
+	l.sweep = max(minSweep, 2*len(l.buckets))
 }
 
 // Tracing makes a span of each request, a child of the caller's when it sent
@@ -80,14 +84,14 @@ func Tracing(provider trace.TracerProvider) Middleware {
 	return func(next Handler) Handler {
 		return func(c *Ctx, r *Request) Response {
 			carrier := propagation.MapCarrier{"traceparent": r.Trace}
-			parent := propagation.TraceContext{}.Extract(c.context(), carrier)
+			parent := propagation.TraceContext{}.Extract(context.Background(), carrier)
 			ctx, span := tracer.Start(parent, r.Message, trace.WithSpanKind(trace.SpanKindServer),
 				trace.WithAttributes(attribute.String("rpc.system", "wind"), attribute.String("rpc.service", c.s.cfg.Type), attribute.String("rpc.method", r.Message)))
 			defer span.End()
 			propagation.TraceContext{}.Inject(ctx, carrier)
 			traced := *r
 			traced.Trace = carrier["traceparent"]
-			c.request = &traced
+			c.request, c.values = &traced, ctx
 			a := next(c, &traced)
 			if a.Err != nil {
 				span.SetStatus(codes.Error, a.Err.Code.String())

@@ -15,19 +15,22 @@ type scheduler struct {
 	runners sync.WaitGroup
 }
 
+// runnable is what can be run with the baton.
+type runnable interface{ run() }
+
 // turn is what waits for the baton: a task that begins, or one that goes on.
 type turn struct {
-	run    func()
+	task   runnable
 	resume chan struct{}
 }
 
 // maxParked is how many goroutines wait for the baton to be handed to them.
 const maxParked = 64
 
-// submit lets run have its turn.
-func (s *scheduler) submit(run func()) {
+// submit lets t have its turn.
+func (s *scheduler) submit(t runnable) {
 	s.mu.Lock()
-	s.ready.push(turn{run: run})
+	s.ready.push(turn{task: t})
 	if !s.held {
 		s.held = true
 		s.wake()
@@ -48,13 +51,23 @@ func (s *scheduler) wake() {
 
 // runner has the baton when it begins.
 func (s *scheduler) runner() {
+	inTask := false
+	defer func() {
+		if inTask { // it has ended the goroutine, as runtime.Goexit and a test's FailNow do
+			s.mu.Lock()
+			s.pass()
+			s.mu.Unlock()
+		}
+	}()
 	woken := make(chan struct{}, 1)
 	for {
 		s.mu.Lock()
 		t, ok := s.ready.pop()
 		if ok && t.resume == nil {
 			s.mu.Unlock()
-			t.run()
+			inTask = true
+			t.task.run()
+			inTask = false
 			continue
 		}
 		if ok {
@@ -74,15 +87,20 @@ func (s *scheduler) runner() {
 	}
 }
 
-// suspend runs f without the baton and returns with it. Only whoever has the
-// baton may call it.
-func (s *scheduler) suspend(f func()) {
-	s.mu.Lock()
+// pass gives the baton to whoever waits for it. The caller holds the lock.
+func (s *scheduler) pass() {
 	if s.ready.len() > 0 {
 		s.wake()
 	} else {
 		s.held = false
 	}
+}
+
+// suspend runs f without the baton and returns with it. Only whoever has the
+// baton may call it.
+func (s *scheduler) suspend(f func()) {
+	s.mu.Lock()
+	s.pass()
 	s.mu.Unlock()
 	defer s.take() // also when f panics: the task's end needs it
 	f()

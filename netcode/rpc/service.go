@@ -2,12 +2,11 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -38,8 +37,8 @@ type Config struct {
 	Middleware []Middleware
 	// StepBudget is how many Starlark steps one run of a handler may take. 10,000,000.
 	StepBudget uint64
-	// MaxWaiting bounds the requests that wait, MaxWaitingOfOne those of one
-	// player. 65,536 and 256.
+	// MaxWaiting bounds the requests that wait or are suspended, MaxWaitingOfOne
+	// those of one player that wait. What is beyond is refused at once. 65,536 and 256.
 	MaxWaiting, MaxWaitingOfOne int
 
 	Logger     *slog.Logger          // nil: slog.Default()
@@ -69,38 +68,31 @@ type Service struct {
 	reloads  reloads
 	handled  atomic.Uint64
 	failed   atomic.Uint64
-	inFlight atomic.Int64 // begun and not answered
+	waiting  atomic.Int64 // requests that were taken and have not begun
+	inFlight atomic.Int64 // that have begun and not ended
 
-	mu      sync.Mutex // of what follows
-	lanes   map[string]*lane
-	waiting int
+	mu      sync.Mutex // of what follows; the scheduler's is taken while it is held, not the other way round
+	lanes   lanes
+	open    int // requests that were taken and have not ended, and what was spawned
 	seen    seen
 	closed  bool
-	live    sync.WaitGroup // requests and timers; added to under mu, while not closed
-	stop    chan struct{}
-}
-
-// lane is the requests of one player: one runs, the others wait.
-type lane struct{ waiting queue[*task] }
-
-// task is a request on its way through the service.
-type task struct {
-	s        *Service
-	request  *Request
-	done     func(Response)
-	deadline time.Time
-	key      string // of its lane, "" for none
+	live    sync.WaitGroup // what is open, and timers; added to under mu, while not closed
+	stop    chan struct{}  // closed when timers end
+	stopped chan struct{}  // closed when Close has nothing left to wait for
 }
 
 // New makes a service and loads its scripts. A handler for a message that is not
 // there, one that looks wrong, and two for one message are errors that name the
 // places.
 func New(c Config) (*Service, error) {
-	if c.Type == "" || c.ID == "" {
-		return nil, errors.New("rpc: a service needs a type and an id")
+	if !validName(c.Type, 40) || !validName(c.ID, 60) {
+		return nil, fmt.Errorf("rpc: service %q with the id %q: a type has 1 to 40, an id 1 to 60 of the characters a-z, 0-9 and -", c.Type, c.ID)
 	}
 	c = c.withDefaults()
-	s := &Service{cfg: c, log: c.Logger, memory: newMemory(), lanes: map[string]*lane{}, seen: newSeen(), stop: make(chan struct{})}
+	s := &Service{
+		cfg: c, log: c.Logger, memory: newMemory(), lanes: lanes{used: map[laneKey]*lane{}}, seen: newSeen(),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	var err error
 	if s.messages, err = newMessages(c.Files); err != nil {
 		return nil, err
@@ -132,6 +124,11 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
+func validName(name string, most int) bool {
+	odd := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+	return name != "" && len(name) <= most && !strings.ContainsFunc(name, odd)
+}
+
 func (c Config) withDefaults() Config {
 	if c.StepBudget == 0 {
 		c.StepBudget = 10_000_000
@@ -154,183 +151,26 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Handle takes a request and never blocks. done is called exactly once, from
-// any goroutine. Requests of one player (of one session, where nobody is logged
-// in) run one after another, in the order in which they came. r is not kept
-// once done was called.
-func (s *Service) Handle(r *Request, done func(Response)) {
-	if r.Timeout <= 0 {
-		r.Timeout = DefaultTimeout
-	}
-	t := &task{s: s, request: r, done: done, deadline: time.Now().Add(r.Timeout), key: laneOf(r)}
-	if err := s.admit(t); err != nil {
-		s.count(r, &Response{Err: err}, 0)
-		done(Response{Err: err})
-	}
-}
-
-// laneOf says with whose requests r takes turns.
-func laneOf(r *Request) string {
-	if r.Player != "" {
-		return "p" + r.Player
-	}
-	return r.Session // a session's id has a slash, so it is no player's lane
-}
-
-// admit lets t run, now or behind others of its lane, or says why not.
-func (s *Service) admit(t *task) *Error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return Errorf(Unavailable, "service %s/%s is closing", s.cfg.Type, s.cfg.ID)
-	}
-	if s.waiting >= s.cfg.MaxWaiting {
-		return Errorf(ResourceExhausted, "service %s/%s: %d requests wait already", s.cfg.Type, s.cfg.ID, s.waiting)
-	}
-	if t.request.Player != "" {
-		s.seen.note(t.request.Player)
-	}
-	if l := s.lanes[t.key]; t.key != "" && l != nil {
-		if l.waiting.len() >= s.cfg.MaxWaitingOfOne {
-			return Errorf(ResourceExhausted, "%d requests of this player wait already", l.waiting.len())
-		}
-		l.waiting.push(t)
-	} else {
-		if t.key != "" {
-			s.lanes[t.key] = &lane{}
-		}
-		s.threads.submit(t.run)
-	}
-	s.waiting++
-	s.live.Add(1)
-	return nil
-}
-
-// run is the task's turn: it has the baton.
-func (t *task) run() {
-	s := t.s
-	s.mu.Lock()
-	s.waiting--
-	s.mu.Unlock()
-	begun := time.Now()
-	var a Response
-	if begun.After(t.deadline) {
-		a = Response{Err: Errorf(DeadlineExceeded, "the request waited for too long and was not executed")}
-	} else {
-		s.inFlight.Add(1)
-		a = s.execute(t.request, t.deadline)
-		s.inFlight.Add(-1)
-	}
-	s.count(t.request, &a, time.Since(begun))
-	s.next(t.key)
-	t.done(a)
-	s.live.Done()
-}
-
-// next lets the lane's next request have its turn.
-func (s *Service) next(key string) {
-	if key == "" {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.lanes[key]
-	if t, ok := l.waiting.pop(); ok {
-		s.threads.submit(t.run)
-		return
-	}
-	delete(s.lanes, key)
-}
-
-// execute runs the handler of r, and contains its panic.
-func (s *Service) execute(r *Request, deadline time.Time) (a Response) {
-	c := &Ctx{s: s, table: s.table.Load(), request: r, deadline: deadline}
-	defer c.end()
-	defer func() {
-		if p := recover(); p != nil {
-			s.panicked(r.Message, p)
-			a = Response{Err: &Error{Code: Internal, Text: "internal error", Maybe: true}}
-		}
-	}()
-	a = s.handler(c, r)
-	if a.Err != nil && a.Err.Code == DeadlineExceeded && !a.Err.Maybe {
-		a.Err = &Error{Code: DeadlineExceeded, Text: a.Err.Text, Maybe: true}
-	}
-	return a
-}
-
-// respond is the innermost handler: it finds the one for the message.
-func (s *Service) respond(c *Ctx, r *Request) Response {
-	e := c.table.of(r)[r.Message]
-	if r.Message == Disconnected && !r.FromClient() {
-		s.forget(r.Player)
-		if e == nil {
-			return Response{} // nobody wants to know
-		}
-	}
-	if e == nil {
-		return Response{Err: s.unknown(c.table, r)}
-	}
-	out, err := e.run(c, r)
-	if err != nil {
-		return Response{Err: s.failure(r, err)}
-	}
-	a := Response{Format: r.Format, Player: c.login}
-	if out == nil {
-		return a
-	}
-	a.Message = shortName(out)
-	if a.Payload, err = encode(r.Format, out); err != nil {
-		s.log.Error("rpc: an answer cannot be encoded", "message", a.Message, "error", err)
-		return Response{Err: Errorf(Internal, "internal error")}
-	}
-	return a
-}
-
-// failure is what the caller is told of a handler's error; what is the service's
-// own business is logged instead.
-func (s *Service) failure(r *Request, err error) *Error {
-	e := ErrorOf(err)
-	if e.Code == Internal {
-		s.log.Error("rpc: a handler failed", "message", r.Message, "player", r.Player, "error", err)
-	}
-	return e
-}
-
-// unknown says that there is no handler, and what there is.
-func (s *Service) unknown(t *table, r *Request) *Error {
-	if r.FromClient() && t.server[r.Message] != nil {
-		return Errorf(PermissionDenied, "%s is not for clients", r.Message)
-	}
-	if near := t.near(r); near != "" {
-		return Errorf(Unimplemented, "service %s has no handler for %s (did you mean %s?)", s.cfg.Type, r.Message, near)
-	}
-	return Errorf(Unimplemented, "service %s has no handler for %s", s.cfg.Type, r.Message)
-}
-
 // Close refuses new requests and waits for those that were taken, at most until
-// ctx ends: then they go on, and are answered.
+// ctx ends: then they go on, are answered, and Close may be called again.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
-	if !first {
-		return nil
+	if first {
+		close(s.stop)
+		go func() { // ends with the last handler
+			defer close(s.stopped)
+			s.live.Wait()
+			s.threads.close()
+			s.metrics.unregister()
+		}()
 	}
-	close(s.stop)
-	s.table.Load().retire()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.live.Wait()
-		s.threads.close()
-	}()
 	select {
-	case <-done:
+	case <-s.stopped:
+		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("rpc: service %s/%s: %d handlers still run: %w", s.cfg.Type, s.cfg.ID, s.inFlight.Load(), ctx.Err())
+		return fmt.Errorf("rpc: service %s: %d handlers still run: %w", s.name(), s.inFlight.Load(), ctx.Err())
 	}
-	s.metrics.unregister()
-	return nil
 }

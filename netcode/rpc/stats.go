@@ -13,14 +13,14 @@ type Stats struct {
 	Waiting  int    `json:"waiting"`   // requests that have not begun
 	Handled  uint64 `json:"handled"`   // requests answered, failed ones too
 	Failed   uint64 `json:"failed"`    // of them with an error
-	Players  int    `json:"players"`   // whose requests came within the last minute or two
+	Players  int    `json:"players"`   // whose requests came within the last minute or two, and who are not gone
 }
 
 // Stats may be called at any time.
 func (s *Service) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{InFlight: s.inFlight.Load(), Waiting: s.waiting, Handled: s.handled.Load(), Failed: s.failed.Load(), Players: s.seen.count()}
+	return Stats{InFlight: s.inFlight.Load(), Waiting: int(s.waiting.Load()), Handled: s.handled.Load(), Failed: s.failed.Load(), Players: s.seen.count(time.Now())}
 }
 
 // forget takes a player out of the count.
@@ -35,13 +35,12 @@ func (s *Service) forget(player string) {
 type seen struct {
 	now, before map[string]struct{}
 	since       time.Time
-	clock       func() time.Time
 }
 
-func newSeen() seen { return seen{now: map[string]struct{}{}, clock: time.Now, since: time.Now()} }
+func newSeen() seen { return seen{now: map[string]struct{}{}, since: time.Now()} }
 
-func (x *seen) note(player string) {
-	x.rotate()
+func (x *seen) note(player string, now time.Time) {
+	x.rotate(now)
 	x.now[player] = struct{}{}
 }
 
@@ -50,17 +49,18 @@ func (x *seen) forget(player string) {
 	delete(x.before, player)
 }
 
-func (x *seen) rotate() {
-	for n := 0; x.clock().Sub(x.since) >= time.Minute && n < 2; n++ {
+func (x *seen) rotate(now time.Time) {
+	switch passed := now.Sub(x.since); {
+	case passed < time.Minute:
+	case passed < 2*time.Minute:
 		x.before, x.now, x.since = x.now, map[string]struct{}{}, x.since.Add(time.Minute)
-	}
-	if x.clock().Sub(x.since) >= time.Minute {
-		x.since = x.clock()
+	default:
+		x.before, x.now, x.since = nil, map[string]struct{}{}, now
 	}
 }
 
-func (x *seen) count() int {
-	x.rotate()
+func (x *seen) count(now time.Time) int {
+	x.rotate(now)
 	n := len(x.now)
 	for player := range x.before {
 		if _, again := x.now[player]; !again {
@@ -122,7 +122,7 @@ func (m *metrics) unregister() {
 
 // count notes how a request ended. A message that nobody handles is counted
 // under no name of its own: clients choose names.
-func (s *Service) count(r *Request, a *Response, took time.Duration) {
+func (s *Service) count(t *task, a *Response) {
 	s.handled.Add(1)
 	code := OK
 	if a.Err != nil {
@@ -132,15 +132,14 @@ func (s *Service) count(r *Request, a *Response, took time.Duration) {
 	if s.metrics.registerer == nil {
 		return
 	}
-	name := r.Message
-	if s.table.Load().of(r)[name] == nil {
+	name := t.request.Message
+	if s.table.Load().of(t.request)[name] == nil {
 		name = "unknown"
 	}
 	s.metrics.requests.WithLabelValues(name, code.String()).Inc()
-	s.metrics.seconds.WithLabelValues(name).Observe(took.Seconds())
+	if !t.begun.IsZero() {
+		s.metrics.seconds.WithLabelValues(name).Observe(time.Since(t.begun).Seconds())
+	}
 }
 
-// panicked logs a panic that was contained.
-func (s *Service) panicked(where string, p any) {
-	s.log.Error("rpc: a handler panicked", "in", where, "panic", p, "stack", string(debug.Stack()))
-}
+func stack() string { return string(debug.Stack()) }

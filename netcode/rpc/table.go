@@ -50,6 +50,15 @@ func (t *table) near(r *Request) string {
 // retire ends the table's timers.
 func (t *table) retire() { close(t.retired) }
 
+func (t *table) isRetired() bool {
+	select {
+	case <-t.retired:
+		return true
+	default:
+		return false
+	}
+}
+
 // tableOf puts the handlers of set beside those in Go.
 func (s *Service) tableOf(set *script.Set, timers []timer) (*table, error) {
 	t := &table{client: maps.Clone(s.clientGo), server: maps.Clone(s.serverGo), set: set, timers: timers, retired: make(chan struct{})}
@@ -91,18 +100,4 @@ func (s *Service) Methods() []Method {
 		all = append(all, m)
 	}
 	return all
-}
-
-// requireLogin refuses what a session sends that nobody is logged in at.
-func (s *Service) requireLogin(next Handler) Handler {
-	open := map[string]bool{}
-	for _, name := range append(append([]string{}, s.cfg.Public...), s.cfg.Login...) {
-		open[name] = true
-	}
-	return func(c *Ctx, r *Request) Response {
-		if r.FromClient() && r.Player == "" && !open[r.Message] {
-			return Response{Err: Errorf(Unauthenticated, "%s needs a login", r.Message)}
-		}
-		return next(c, r)
-	}
 }

@@ -82,28 +82,25 @@ func (s *Service) begin(x timer, t *table) {
 			case <-tick.C:
 			}
 			done := make(chan struct{})
-			s.threads.submit(func() {
-				defer close(done)
-				s.tick(x, t)
-			})
+			s.threads.submit(s.tick(x, t, func() { close(done) }))
 			<-done
 		}
 	})
 }
 
-// tick is one run of a timer.
-func (s *Service) tick(x timer, t *table) {
-	if t == nil {
-		t = s.table.Load()
-	}
-	c := &Ctx{s: s, table: t, request: &Request{Message: x.name, From: s.name()}, deadline: time.Now().Add(max(x.every, DefaultTimeout))}
-	defer c.end()
-	defer func() {
-		if p := recover(); p != nil {
-			s.panicked(x.name, p)
+// tick is one run of a timer; end is called when it is over.
+func (s *Service) tick(x timer, t *table, end func()) *job {
+	j := &job{name: x.name, end: end, f: func(c *Ctx) {
+		if t != nil && t.isRetired() {
+			return // it was reloaded while this run waited for its turn
 		}
-	}()
-	if err := x.run(c); err != nil {
-		s.log.Error("rpc: a periodic task failed", "task", x.name, "error", s.scriptError(err))
+		if err := x.run(c); err != nil {
+			s.log.Error("rpc: a periodic task failed", "task", x.name, "error", s.scriptError(err))
+		}
+	}}
+	if j.table = t; t == nil {
+		j.table = s.table.Load()
 	}
+	j.s, j.request, j.deadline = s, &Request{Message: x.name, From: s.name()}, time.Now().Add(max(x.every, DefaultTimeout))
+	return j
 }
