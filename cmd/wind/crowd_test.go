@@ -214,7 +214,8 @@ func (p *player) send(c *client.RPC, flying *sync.WaitGroup) {
 		panic(err) // the test's own message
 	}
 	flying.Add(1)
-	err = c.Go(wirepb.IDOf(m), payload, 0, func(_ uint32, answer []byte, err error) {
+	// Longer than a dead instance's lease: the gateway has to tell of it.
+	err = c.Go(wirepb.IDOf(m), payload, 30*time.Second, func(_ uint32, answer []byte, err error) {
 		p.told(n, answer, err)
 		flying.Done()
 	})

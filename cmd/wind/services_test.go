@@ -9,7 +9,7 @@ import (
 // nothing, the others go on elsewhere, and nothing is executed twice or behind its caller's back.
 func TestKilledInstancesCostTheirPlayersAMoment(t *testing.T) {
 	s := startServices(t, 3, "game-1", "game-2", "game-3")
-	c := newCrowd(t, s.addrs(), 40*time.Millisecond, counted)
+	c := newCrowd(t, s.addrs(), 60*time.Millisecond, counted)
 	for range long(45, 150) {
 		c.add()
 	}
