@@ -114,7 +114,7 @@ func (o Output) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already, when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // it is gone when all went well
 	_, err = f.Write(o.Content)
 	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err

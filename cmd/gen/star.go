@@ -103,10 +103,9 @@ func docString(c *code, m *message) {
 			doc = append(doc, "    "+f)
 		}
 	}
-	switch {
-	case m.answer == nil:
+	if m.answer == nil {
 		doc = append(doc, "", "No answer.")
-	default:
+	} else {
 		doc = append(doc, "", "Answer: "+m.answer.name()+inside(m.answer.desc, maxNested))
 	}
 	if doc[0] == "" {
