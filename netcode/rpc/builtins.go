@@ -9,16 +9,16 @@ import (
 	"strings"
 	"time"
 
-	starproto "go.starlark.net/lib/proto"
 	"go.starlark.net/starlark"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/ecs"
 )
 
-// builtins are what scripts of a service have beside messages, store, memory,
-// json and every.
-var builtins = map[string]*starlark.Builtin{
+// builtins are what scripts of a service have beside messages and enums, memory
+// and every.
+var builtins = starlark.StringDict{
+	"json": jsonModule, "store": storeModule, "has": hasField,
 	"call": builtin("call", starCall), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
 	"broadcast": builtin("broadcast", starBroadcast), "sleep": builtin("sleep", starSleep), "log": builtin("log", starLog),
 	"error": builtin("error", starError), "now": builtin("now", starNow), "random": builtin("random", starRandom),
@@ -42,12 +42,12 @@ func builtin(name string, f starFunc) *starlark.Builtin {
 // service. A failure ends the handler, unless there is a default.
 func starCall(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var to, id string
-	var m *starproto.Message
+	var m outgoing
 	var otherwise starlark.Value
-	if err := starlark.UnpackArgs("call", args, kwargs, "service", &to, "request", &m, "id?", &id, "default?", &otherwise); err != nil {
+	if err := starlark.UnpackArgs("call", args, kwargs, "service", &to, "request", &m, "id??", &id, "default?", &otherwise); err != nil {
 		return nil, err
 	}
-	a, err := c.Call(Address{Type: to, ID: id}, m.Message())
+	a, err := c.Call(Address{Type: to, ID: id}, m.message())
 	switch {
 	case err != nil && otherwise != nil:
 		c.s.log.Warn("rpc: a call failed, its handler goes on with the default", "service", to, "error", err)
@@ -66,37 +66,37 @@ func starOf(m proto.Message) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return starproto.Unmarshal(m.ProtoReflect().Descriptor(), b)
+	return toStar(m.ProtoReflect().Descriptor(), b)
 }
 
 // starTell is tell(service, message, id=None, all=False).
 func starTell(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var to, id string
-	var m *starproto.Message
+	var m outgoing
 	var all bool
-	if err := starlark.UnpackArgs("tell", args, kwargs, "service", &to, "message", &m, "id?", &id, "all?", &all); err != nil {
+	if err := starlark.UnpackArgs("tell", args, kwargs, "service", &to, "message", &m, "id??", &id, "all?", &all); err != nil {
 		return nil, err
 	}
-	return starlark.None, c.Tell(Address{Type: to, ID: id, All: all}, m.Message())
+	return starlark.None, c.Tell(Address{Type: to, ID: id, All: all}, m.message())
 }
 
 // starPush is push(player, message).
 func starPush(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var player string
-	var m *starproto.Message
+	var m outgoing
 	if err := starlark.UnpackArgs("push", args, kwargs, "player", &player, "message", &m); err != nil {
 		return nil, err
 	}
-	return starlark.None, c.Push(player, m.Message())
+	return starlark.None, c.Push(player, m.message())
 }
 
 // starBroadcast is broadcast(message): to the clients of all players.
 func starBroadcast(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var m *starproto.Message
+	var m outgoing
 	if err := starlark.UnpackArgs("broadcast", args, kwargs, "message", &m); err != nil {
 		return nil, err
 	}
-	return starlark.None, c.Broadcast(m.Message())
+	return starlark.None, c.Broadcast(m.message())
 }
 
 // starSleep is sleep(seconds).

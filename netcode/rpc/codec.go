@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.starlark.net/starlark"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -33,10 +34,18 @@ func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
 	known := messages{gone.name: gone}
 	ids := map[uint32]*message{}
 	for _, f := range files {
+		for i := range f.Enums().Len() {
+			if name := string(f.Enums().Get(i).Name()); taken(name) {
+				return nil, fmt.Errorf("rpc: %s: scripts have something else of that name", f.Enums().Get(i).FullName())
+			}
+		}
 		for i := range f.Messages().Len() {
 			m := messageOf(f.Messages().Get(i))
 			if other := known[m.name]; other != nil {
 				return nil, fmt.Errorf("rpc: %s and %s have one short name: handlers are found by it", other.desc.FullName(), m.desc.FullName())
+			}
+			if taken(m.name) {
+				return nil, fmt.Errorf("rpc: %s: scripts have something else of that name", m.desc.FullName())
 			}
 			known[m.name] = m
 			switch other := ids[m.id]; {
@@ -51,6 +60,11 @@ func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
 		}
 	}
 	return known, nil
+}
+
+// taken reports whether a name is a builtin's in scripts.
+func taken(name string) bool {
+	return starlark.Universe.Has(name) || builtins.Has(name) || name == "memory" || name == "every"
 }
 
 func messageOf(d protoreflect.MessageDescriptor) *message {
@@ -121,29 +135,47 @@ func answerName(request string) string { return strings.TrimSuffix(request, "Req
 // each: ids, field numbers and types, enum values. A game's test compares it
 // with what it was.
 func Numbers(files ...protoreflect.FileDescriptor) []string {
-	var lines []string
-	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	var lines numbers
 	for _, file := range files {
-		for i := range file.Messages().Len() {
-			m := messageOf(file.Messages().Get(i))
-			if m.id != 0 {
-				add("%s has id %d", m.name, m.id)
-			}
-			for j := range m.desc.Fields().Len() {
-				f := m.desc.Fields().Get(j)
-				kind := f.Kind().String()
-				if f.Message() != nil {
-					kind = string(f.Message().Name())
-				}
-				add("%s.%s is %d, %s %s", m.name, f.Name(), f.Number(), f.Cardinality(), kind)
-			}
-		}
-		for i := range file.Enums().Len() {
-			values := file.Enums().Get(i).Values()
-			for j := range values.Len() {
-				add("%s.%s is %d", file.Enums().Get(i).Name(), values.Get(j).Name(), values.Get(j).Number())
-			}
-		}
+		lines.messages("", file.Messages())
+		lines.enums("", file.Enums())
 	}
 	return lines
+}
+
+type numbers []string
+
+func (n *numbers) add(format string, args ...any) { *n = append(*n, fmt.Sprintf(format, args...)) }
+
+// messages lists messages that are declared inside of outer, "" or "Outer.".
+func (n *numbers) messages(outer string, all protoreflect.MessageDescriptors) {
+	for i := range all.Len() {
+		m := messageOf(all.Get(i))
+		name := outer + m.name
+		if m.id != 0 {
+			n.add("%s has id %d", name, m.id)
+		}
+		for j := range m.desc.Fields().Len() {
+			f := m.desc.Fields().Get(j)
+			kind := f.Kind().String()
+			switch {
+			case f.Message() != nil:
+				kind = string(f.Message().Name())
+			case f.Enum() != nil:
+				kind = string(f.Enum().Name())
+			}
+			n.add("%s.%s is %d, %s %s", name, f.Name(), f.Number(), f.Cardinality(), kind)
+		}
+		n.messages(name+".", m.desc.Messages())
+		n.enums(name+".", m.desc.Enums())
+	}
+}
+
+func (n *numbers) enums(outer string, all protoreflect.EnumDescriptors) {
+	for i := range all.Len() {
+		e := all.Get(i)
+		for j := range e.Values().Len() {
+			n.add("%s%s.%s is %d", outer, e.Name(), e.Values().Get(j).Name(), e.Values().Get(j).Number())
+		}
+	}
 }

@@ -3,6 +3,7 @@ package rpc
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferris1/wind/systems/script"
@@ -28,33 +29,31 @@ type prepared struct {
 
 // Prepare compiles modules in place of those of the same names (a nil Source:
 // that one goes), runs them and holds the handlers against the messages, without
-// any effect. The result waits for Commit or Abort, for a minute. The error is
-// one line with file, line and column.
+// any effect. The result waits for Commit or Abort, for a minute; one of the same
+// name takes its place. The error is one line with file, line and column.
 func (s *Service) Prepare(reload string, modules []script.Module) (script.Report, error) {
 	base := s.table.Load()
-	timers := &collected{}
-	set, report, err := base.set.Replace(modules, s.options(timers))
+	x := s.collect()
+	set, report, err := base.set.Replace(modules, s.options(x))
 	if err != nil {
 		return script.Report{}, err
 	}
-	t, err := s.tableOf(set, timers.timers)
+	t, err := s.tableOf(set, x)
 	if err != nil {
 		return script.Report{}, err
 	}
 	s.reloads.mu.Lock()
 	defer s.reloads.mu.Unlock()
-	if s.reloads.prepared == nil {
-		s.reloads.prepared = map[string]prepared{}
-	}
-	for id, p := range s.reloads.prepared {
-		if time.Since(p.at) > preparedExpiry {
-			delete(s.reloads.prepared, id)
+	held := s.reloads.prepared
+	for id, p := range held {
+		if id == reload || time.Since(p.at) > preparedExpiry {
+			delete(held, id)
 		}
 	}
-	if len(s.reloads.prepared) >= maxPrepared {
+	if len(held) >= maxPrepared {
 		return script.Report{}, fmt.Errorf("rpc: %d reloads are prepared already: commit or abort one, or wait a minute", maxPrepared)
 	}
-	s.reloads.prepared[reload] = prepared{t, base, time.Now()}
+	held[reload] = prepared{t, base, time.Now()}
 	return report, nil
 }
 
@@ -92,10 +91,14 @@ func (s *Service) Modules() []script.Module { return s.table.Load().set.Modules(
 
 // load makes the first table.
 func (s *Service) load(modules []script.Module) (*table, error) {
-	timers := &collected{}
-	set, err := script.Load(modules, s.options(timers))
+	x := s.collect()
+	set, err := script.Load(modules, s.options(x))
 	if err != nil {
 		return nil, err
 	}
-	return s.tableOf(set, timers.timers)
+	return s.tableOf(set, x)
+}
+
+func (s *Service) collect() *collected {
+	return &collected{memory: memoryView{m: s.memory, live: new(atomic.Bool)}}
 }

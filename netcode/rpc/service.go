@@ -91,7 +91,7 @@ func New(c Config) (*Service, error) {
 	c = c.withDefaults()
 	s := &Service{
 		cfg: c, log: c.Logger, memory: newMemory(), lanes: lanes{used: map[laneKey]*lane{}}, seen: newSeen(),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}), reloads: reloads{prepared: map[string]prepared{}},
 	}
 	var err error
 	if s.messages, err = newMessages(c.Files); err != nil {

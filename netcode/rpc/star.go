@@ -3,13 +3,12 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"maps"
 
-	"go.starlark.net/lib/json"
 	starproto "go.starlark.net/lib/proto"
 	"go.starlark.net/starlark"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/systems/script"
 )
 
@@ -17,14 +16,17 @@ import (
 const ctxKey = "wind.ctx"
 
 // options say what the service's scripts may use, and what they must look like.
-// every() at the top of modules collects into timers.
-func (s *Service) options(timers *collected) script.Options {
-	names := starlark.StringDict{"json": json.Module, "store": storeModule, "memory": s.memory.module(), "every": timers.builtin()}
-	for name, b := range builtins {
-		names[name] = b
+// x is what belongs to the set.
+func (s *Service) options(x *collected) script.Options {
+	names := maps.Clone(builtins)
+	names["memory"], names["every"] = x.memory, x.builtin()
+	for _, f := range s.cfg.Files {
+		for i := range f.Enums().Len() {
+			names[string(f.Enums().Get(i).Name())] = starproto.EnumDescriptor{Desc: f.Enums().Get(i)}
+		}
 	}
 	for name, m := range s.messages {
-		names[name] = constructor(m)
+		names[name] = messageType{m.desc}
 	}
 	return script.Options{
 		Predeclared: names,
@@ -34,27 +36,6 @@ func (s *Service) options(timers *collected) script.Options {
 		},
 		Print: func(module, text string) { s.log.Info(text, "module", module) },
 	}
-}
-
-// constructor makes messages: PlayerLoginResponse(player_id = "a", result = True).
-func constructor(m *message) *starlark.Builtin {
-	return starlark.NewBuiltin(m.name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		for _, kv := range kwargs {
-			name := string(kv[0].(starlark.String))
-			if m.desc.Fields().ByTextName(name) != nil {
-				continue
-			}
-			var fields []string
-			for i := range m.desc.Fields().Len() {
-				fields = append(fields, m.desc.Fields().Get(i).TextName())
-			}
-			if near := ecs.Nearest(name, fields); near != "" {
-				return nil, fmt.Errorf("%s has no field %s (did you mean %s?)", m.name, name, near)
-			}
-			return nil, fmt.Errorf("%s has no field %s", m.name, name)
-		}
-		return starproto.MessageDescriptor{Desc: m.desc}.CallInternal(t, args, kwargs)
-	})
 }
 
 // runScript is the handler f of a message.
@@ -89,7 +70,7 @@ func (m *message) star(r *Request) (*starproto.Message, *Error) {
 			return nil, Errorf(InvalidArgument, "the payload is no %s: %v", m.name, err)
 		}
 	}
-	x, err := starproto.Unmarshal(m.desc, payload)
+	x, err := toStar(m.desc, payload)
 	if err != nil {
 		return nil, Errorf(InvalidArgument, "the payload is no %s: %v", m.name, err)
 	}
@@ -120,13 +101,13 @@ func (s *Service) result(m *message, v starlark.Value) (proto.Message, error) {
 	case starlark.NoneType:
 		return nil, nil
 	case *starproto.Message:
-		return x.Message(), nil
+		return x.Message(), sound(x.Message())
 	case *starlark.Dict:
 		answer, err := s.messages.find(answerName(m.name))
 		if err != nil {
 			return nil, fmt.Errorf("it returns a dict: %w", err)
 		}
-		made, err := constructor(answer).CallInternal(&starlark.Thread{}, starlark.Tuple{x}, nil)
+		made, err := messageType{answer.desc}.CallInternal(&starlark.Thread{}, starlark.Tuple{x}, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -144,16 +125,15 @@ var peerMethods = map[string]*starlark.Builtin{
 		if err := starlark.UnpackArgs("login", args, kwargs, "player", &player); err != nil {
 			return nil, err
 		}
-		b.Receiver().(peer).c.Login(player)
-		return starlark.None, nil
+		return starlark.None, b.Receiver().(peer).c.Login(player)
 	}),
 	"push": starlark.NewBuiltin("push", func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		var m *starproto.Message
+		var m outgoing
 		if err := starlark.UnpackArgs("push", args, kwargs, "message", &m); err != nil {
 			return nil, err
 		}
 		c := b.Receiver().(peer).c
-		return starlark.None, c.Push(c.Player(), m.Message())
+		return starlark.None, c.Push(c.Player(), m.message())
 	}),
 }
 

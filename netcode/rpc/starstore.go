@@ -1,13 +1,8 @@
 package rpc
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 
-	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 )
@@ -106,132 +101,6 @@ func storeKeys(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.V
 	list := make([]starlark.Value, len(keys))
 	for i, k := range keys {
 		list[i] = starlark.String(k)
-	}
-	return starlark.NewList(list), nil
-}
-
-// encodeJSON and decodeJSON are those of Starlark's module json.
-func encodeJSON(v starlark.Value) ([]byte, error) {
-	out, err := starlark.Call(&starlark.Thread{}, starjson.Module.Members["encode"], starlark.Tuple{v}, nil)
-	if err != nil {
-		return nil, err
-	}
-	return []byte(out.(starlark.String)), nil
-}
-
-func decodeJSON(b []byte) (starlark.Value, error) {
-	if !json.Valid(b) {
-		return nil, fmt.Errorf("it was not written by a script: it is no JSON")
-	}
-	return starlark.Call(&starlark.Thread{}, starjson.Module.Members["decode"], starlark.Tuple{starlark.String(b)}, nil)
-}
-
-// maxMemory is how many keys memory holds.
-const maxMemory = 1 << 20
-
-// memory is what scripts remember while the process lives, across reloads. What
-// is put in is frozen: to change it, put in another value.
-type memory struct {
-	mu     sync.Mutex
-	values map[string]starlark.Value
-}
-
-func newMemory() *memory { return &memory{values: map[string]starlark.Value{}} }
-
-// module is memory as scripts see it: get(key, default=None), set(key, value),
-// pop(key, default=None), add(key, n), keys(prefix="").
-func (m *memory) module() *starlarkstruct.Module {
-	return &starlarkstruct.Module{Name: "memory", Members: starlark.StringDict{
-		"get": builtin("memory.get", m.get), "set": builtin("memory.set", m.set), "pop": builtin("memory.pop", m.pop),
-		"add": builtin("memory.add", m.add), "keys": builtin("memory.keys", m.keys),
-	}}
-}
-
-func (m *memory) get(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var key string
-	var otherwise starlark.Value = starlark.None
-	if err := starlark.UnpackArgs("memory.get", args, kwargs, "key", &key, "default?", &otherwise); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if v, ok := m.values[key]; ok {
-		return v, nil
-	}
-	return otherwise, nil
-}
-
-func (m *memory) set(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var key string
-	var value starlark.Value
-	if err := starlark.UnpackArgs("memory.set", args, kwargs, "key", &key, "value", &value); err != nil {
-		return nil, err
-	}
-	return starlark.None, m.put(key, value)
-}
-
-func (m *memory) put(key string, value starlark.Value) error {
-	value.Freeze()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, there := m.values[key]; !there && len(m.values) == maxMemory {
-		return Errorf(ResourceExhausted, "memory holds %d keys already", maxMemory)
-	}
-	m.values[key] = value
-	return nil
-}
-
-func (m *memory) pop(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var key string
-	var otherwise starlark.Value = starlark.None
-	if err := starlark.UnpackArgs("memory.pop", args, kwargs, "key", &key, "default?", &otherwise); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if v, ok := m.values[key]; ok {
-		delete(m.values, key)
-		return v, nil
-	}
-	return otherwise, nil
-}
-
-func (m *memory) add(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var key string
-	n := 1
-	if err := starlark.UnpackArgs("memory.add", args, kwargs, "key", &key, "n?", &n); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	was := 0
-	old, there := m.values[key]
-	m.mu.Unlock()
-	if there {
-		if err := starlark.AsInt(old, &was); err != nil {
-			return nil, fmt.Errorf("memory.add: %q is a %s", key, old.Type())
-		}
-	}
-	sum := starlark.MakeInt(was + n)
-	return sum, m.put(key, sum) // handlers run one at a time: nobody came in between
-}
-
-func (m *memory) keys(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var prefix string
-	if err := starlark.UnpackArgs("memory.keys", args, kwargs, "prefix?", &prefix); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var names []string
-	for key := range m.values {
-		if strings.HasPrefix(key, prefix) {
-			names = append(names, key)
-		}
-	}
-	slices.Sort(names)
-	list := make([]starlark.Value, len(names))
-	for i, n := range names {
-		list[i] = starlark.String(n)
 	}
 	return starlark.NewList(list), nil
 }

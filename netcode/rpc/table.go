@@ -30,7 +30,7 @@ type entry struct {
 type table struct {
 	client, server map[string]*entry
 	set            *script.Set
-	timers         []timer // of its every()
+	scripts        *collected
 	retired        chan struct{}
 }
 
@@ -60,9 +60,16 @@ func (t *table) isRetired() bool {
 }
 
 // tableOf puts the handlers of set beside those in Go.
-func (s *Service) tableOf(set *script.Set, timers []timer) (*table, error) {
-	t := &table{client: maps.Clone(s.clientGo), server: maps.Clone(s.serverGo), set: set, timers: timers, retired: make(chan struct{})}
-	for folder, into := range map[string]map[string]*entry{clientFolder: t.client, serverFolder: t.server} {
+func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
+	if err := misplaced(set); err != nil {
+		return nil, err
+	}
+	t := &table{client: maps.Clone(s.clientGo), server: maps.Clone(s.serverGo), set: set, scripts: x, retired: make(chan struct{})}
+	for _, folder := range []string{clientFolder, serverFolder} {
+		into := t.client
+		if folder == serverFolder {
+			into = t.server
+		}
 		for _, f := range set.Functions(folder, handlerPrefix) {
 			name := strings.TrimPrefix(f.Name, handlerPrefix)
 			m, err := s.messages.find(name)
@@ -78,12 +85,30 @@ func (s *Service) tableOf(set *script.Set, timers []timer) (*table, error) {
 	return t, nil
 }
 
+// misplaced finds handlers that nobody would call: in another folder, or with a
+// name that is only much like a handler's.
+func misplaced(set *script.Set) error {
+	for _, f := range set.Functions("", "") {
+		folder, _, _ := strings.Cut(f.Module, "/")
+		inside := folder+"/" == clientFolder || folder+"/" == serverFolder
+		has := strings.HasPrefix(f.Name, handlerPrefix)
+		switch {
+		case has && !inside:
+			return fmt.Errorf("%s: %s: handlers stand in %s*.star and %s*.star", f.Place(), f.Name, clientFolder, serverFolder)
+		case inside && !has && len(f.Name) > len(handlerPrefix) && strings.EqualFold(f.Name[:len(handlerPrefix)], handlerPrefix):
+			return fmt.Errorf("%s: %s: handlers are called %s<Message>", f.Place(), f.Name, handlerPrefix)
+		}
+	}
+	return nil
+}
+
 // enforce swaps the whole table. Handlers that run go on with the one they began with.
 func (s *Service) enforce(t *table) {
+	t.scripts.memory.live.Store(true)
 	if old := s.table.Swap(t); old != nil {
 		old.retire()
 	}
-	for _, x := range t.timers {
+	for _, x := range t.scripts.timers {
 		s.begin(x, t)
 	}
 }

@@ -23,8 +23,12 @@ type timer struct {
 	run   func(*Ctx) error
 }
 
-// collected are the timers that loading a set has asked for.
-type collected struct{ timers []timer }
+// collected is what belongs to a set that is loaded: the timers that it asks
+// for, and how it sees memory.
+type collected struct {
+	timers []timer
+	memory memoryView
+}
 
 // builtin is every(seconds, function), for the top of a module.
 func (x *collected) builtin() *starlark.Builtin {
