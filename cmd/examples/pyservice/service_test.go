@@ -45,6 +45,16 @@ func python(t *testing.T) string {
 	return ""
 }
 
+// command is a run of Python that is given up after three minutes.
+func command(t *testing.T, interpreter string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	c := exec.CommandContext(ctx, interpreter, arguments...)
+	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	return c
+}
+
 // infra are real servers, as wind infra starts them.
 type infra struct {
 	nats, etcd string
@@ -97,8 +107,7 @@ type process struct {
 // start starts an instance and waits until the directory has it.
 func (i *infra) start(t *testing.T, interpreter, id string) *process {
 	t.Helper()
-	p := &process{id: id, cmd: exec.Command(interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", id), done: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	p := &process{id: id, cmd: command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", id), done: make(chan error, 1)}
 	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -163,8 +172,8 @@ func (i *infra) translate(ctx context.Context, instance, player, text string) (s
 func TestPython(t *testing.T) {
 	interpreter := python(t)
 	i := startInfra(t)
-	c := exec.Command(interpreter, "-W", "error::ResourceWarning", "-m", "unittest", "-v")
-	c.Env = append(os.Environ(), "WIND_NATS="+i.nats, "WIND_ETCD="+i.etcd, "PYTHONDONTWRITEBYTECODE=1")
+	c := command(t, interpreter, "-W", "error::ResourceWarning", "-m", "unittest", "-v")
+	c.Env = append(c.Env, "WIND_NATS="+i.nats, "WIND_ETCD="+i.etcd)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
