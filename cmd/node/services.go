@@ -108,18 +108,22 @@ func (i *instance) enter(state etcd.State) {
 	i.entry.Update(func(e *etcd.Instance) { e.State = state })
 }
 
-// close leaves: the directory first, so that nobody is sent here any more, then what runs is finished.
+// close leaves: nobody is sent here anew, what comes all the same is refused, so that its gateway sends it elsewhere, and
+// what runs is finished. Only then the directory is told: of an instance that is not in it gateways expect no answers.
 func (i *instance) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	var errs []error
 	if i.entry != nil {
-		errs = append(errs, i.entry.Close())
+		i.enter(etcd.Draining)
 	}
 	if i.served != nil {
 		errs = append(errs, i.served.Drain(ctx))
 	}
 	errs = append(errs, i.service.Close(ctx))
+	if i.entry != nil {
+		errs = append(errs, i.entry.Close())
+	}
 	if i.served != nil {
 		errs = append(errs, i.served.Close(ctx))
 	}

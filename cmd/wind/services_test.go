@@ -1,8 +1,14 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
+	"github.com/ferris1/wind/netcode/client"
 )
 
 // TestKilledInstancesCostTheirPlayersAMoment kills a service, then a gateway, under load: those who were not there notice
@@ -83,4 +89,111 @@ func (c *crowd) split(door int) (there, elsewhere []*player) {
 		}
 	}
 	return there, elsewhere
+}
+
+// TestInstancesJoinAndLeaveUnderLoad starts an instance while others play, drains it, and stops another one: new players
+// go where they should, and no request fails.
+func TestInstancesJoinAndLeaveUnderLoad(t *testing.T) {
+	s := startServices(t, 2, "game-1", "game-2")
+	c := newCrowd(t, s.addrs(), 100*time.Millisecond, counted)
+	for range long(30, 100) {
+		c.add()
+	}
+	c.all("plays", c.players, func(p *player) bool { return p.answered(3) })
+	begun := time.Now().Add(-time.Hour) // no request at all may fail
+
+	started := time.Now()
+	s.game("game-3")
+	s.games["game-3"].until("is in the directory", func() bool { return s.link.Directory.Alive("game", "game-3") })
+	seen := time.Now()
+	joined := c.until("logs in at game-3", func(p *player) bool { return s.bound(p.name) == "game-3" })
+	t.Logf("a new instance was in the directory %v after its start, and had its first player %v after that",
+		seen.Sub(started).Round(time.Millisecond), joined.Sub(seen).Round(time.Millisecond))
+	if joined.Sub(seen) > 10*time.Second {
+		t.Errorf("a new instance had nobody for %v", joined.Sub(seen))
+	}
+
+	run(t, 0, nil, "drain", "game", "game-3", "--nats", s.nats, "--etcd", s.etcd)
+	for range s.doors { // each has heard of it when it lets somebody in elsewhere: game-3 has the fewest players
+		c.until("logs in elsewhere", func(p *player) bool { return s.bound(p.name) != "game-3" })
+	}
+	for range 5 * len(s.doors) {
+		p := c.add()
+		c.all("logs in", []*player{p}, func(p *player) bool { return p.answered(1) })
+		if s.bound(p.name) == "game-3" {
+			t.Errorf("%s was bound to game-3 while that was draining", p.name)
+		}
+	}
+	there := c.boundTo(s, "game-3")
+	if len(there) == 0 {
+		t.Error("a draining instance has lost its players")
+	}
+	drained := time.Now()
+	c.all("is still answered by a draining instance", there, func(p *player) bool { _, ok := p.since(drained); return ok })
+
+	slow := s.slow("game-1")
+	stopped := time.Now()
+	s.games["game-1"].signal(syscall.SIGTERM)
+	if code := s.games["game-1"].exit(); code != 0 {
+		t.Errorf("the stopped instance ends with %d", code)
+	}
+	c.all("plays on", c.players, func(p *player) bool { _, ok := p.since(stopped); return ok })
+	if err := <-slow; err != nil {
+		t.Errorf("a request that was running when its instance was stopped: %v", err)
+	}
+	c.stop()
+	c.unhurt("while instances came and went", c.players, begun)
+	ok, _, _ := s.balance(c)
+	t.Logf("%d requests answered", ok)
+}
+
+// boundTo are the players that are bound to an instance.
+func (c *crowd) boundTo(s *services, instance string) (there []*player) {
+	for _, p := range c.players {
+		if s.bound(p.name) == instance {
+			there = append(there, p)
+		}
+	}
+	return there
+}
+
+// until adds players until something holds for the newest one, and says when.
+func (c *crowd) until(what string, ok func(*player) bool) time.Time {
+	c.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		p := c.add()
+		c.all("logs in", []*player{p}, func(p *player) bool { return p.answered(1) })
+		if ok(p) {
+			return time.Now()
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("nobody %s", what)
+		}
+	}
+}
+
+// slow logs a player in that is bound to an instance, and has it send a request that takes two seconds. It returns when
+// the handler has begun; what becomes of the request comes over the channel.
+func (s *services) slow(instance string) <-chan error {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	s.t.Cleanup(cancel)
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("slow-%d", n)
+		c, err := client.DialRPC(ctx, client.RPCConfig{Addr: s.doors[0].addr, Transport: client.TCP})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { c.Close() })
+		if err := c.Call(ctx, &speakpb.PlayerLoginRequest{PlayerId: name}, nil); err != nil {
+			s.t.Fatal(err)
+		}
+		if s.bound(name) != instance {
+			continue
+		}
+		result := make(chan error, 1)
+		go func() { result <- c.Call(ctx, &speakpb.PlayerJoinRoomRequest{}, &speakpb.PlayerJoinRoomResponse{}) }()
+		s.infra.until("keeps that the slow request has begun", func() bool { return s.kept("began/"+name, new(bool)) > 0 })
+		return result
+	}
 }
