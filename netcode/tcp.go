@@ -130,9 +130,11 @@ func (c *tcpConn) write() {
 		taken, c.link.out = c.link.out, taken[:0]
 		c.link.waiting = len(taken)
 		ends, single := c.link.state == linkClosed, c.link.single
-		if !ends {
-			_ = c.conn.SetWriteDeadline(time.Now().Add(tcpWriteTimeout))
+		timeout := tcpWriteTimeout
+		if ends {
+			timeout = lingerFor // from now on, not from when we were woken
 		}
+		_ = c.conn.SetWriteDeadline(time.Now().Add(timeout))
 		s.mu.Unlock()
 		if len(taken) > 0 {
 			n, err := c.send(taken, single)
