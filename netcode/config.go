@@ -15,7 +15,7 @@ type Config struct {
 	// taken unless Insecure.
 	UDP, TCP string
 	// Insecure allows addresses other than loopback, although nothing is
-	// authenticated or encrypted until connect tokens exist.
+	// encrypted, and without RequireTicket nobody authenticated.
 	Insecure bool
 	// Shard is the shard that this node serves; a Hello that names another one
 	// is refused. Empty takes any.

@@ -15,6 +15,11 @@
 // to reach their clients, and a successor with the same world takes them up
 // again.
 //
+// A connection whose first frame is no shard's speaks RPC: it belongs to the
+// Gateway, if the server has one. A server that never owns a world is a gateway
+// alone. WebSocket takes both over HTTP.
+//
+//   - RPC: netcode/gateway, netcode/rpc, netcode/bus
 //   - frames and datagram headers: netcode/frame; messages: netcode/wirepb
 //   - KCP without goroutines: netcode/lane; the socket: netcode/udp
 //   - what a client may see of a tick: netcode/replication
@@ -22,7 +27,8 @@
 //
 // Design. The sessions are a state machine without goroutines, sockets or
 // clocks (hub.go); the Server serialises its calls with one lock, which is
-// never held during a system call or while updates are encoded. One goroutine
+// never held during a system call, while updates are encoded, or while a gateway
+// handles a frame. One goroutine
 // reads and writes the UDP socket and drives every KCP core; TCP has two per
 // connection. Every queue is bounded: updates are dropped when they cannot
 // leave (the next one stands on what the client acknowledged), a connection
@@ -32,6 +38,8 @@
 // Events go to every client, whatever it sees: an event that is to stay secret
 // must not be one. Replication alone decides what is in sight.
 //
-// The secure handshake is a later layer: datagram types 16-31 are kept for it,
-// and Listen refuses other addresses than loopback until it exists.
+// A Ticket says who a player is: a gateway seals it, the shard's node opens it.
+// It authenticates and keeps nothing secret. The secure handshake is a later
+// layer: datagram types 16-31 are kept for it, and Listen refuses other
+// addresses than loopback until it exists, unless Insecure.
 package netcode
