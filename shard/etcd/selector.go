@@ -159,14 +159,14 @@ func ParseSelector(text string) (Selector, error) {
 	if s, ok := plain[name]; ok && !given {
 		return s, nil
 	}
-	threshold, make := 0.0, (func(float64) Selector)(nil)
+	threshold, build := 0.0, (func(float64) Selector)(nil)
 	switch name {
 	case "max-threshold":
-		threshold, make = DefaultMaxThreshold, MaxThreshold
+		threshold, build = DefaultMaxThreshold, MaxThreshold
 	case "min-threshold":
-		threshold, make = DefaultMinThreshold, MinThreshold
+		threshold, build = DefaultMinThreshold, MinThreshold
 	case "bin-pack":
-		threshold, make = DefaultMaxThreshold, BinPack
+		threshold, build = DefaultMaxThreshold, BinPack
 	default:
 		return nil, fmt.Errorf("etcd: no selector %.60q: one of %s", text, SelectorNames)
 	}
@@ -177,5 +177,5 @@ func ParseSelector(text string) (Selector, error) {
 		}
 		threshold = v
 	}
-	return make(threshold), nil
+	return build(threshold), nil
 }

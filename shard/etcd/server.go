@@ -96,17 +96,17 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 // listen starts a member. Any free port is one that is chosen here: etcd's JSON gateway, through which other languages
 // come, calls back to the configured port and cannot reach port 0.
 func listen(cfg ServerConfig) (*embed.Etcd, error) {
-	any := cfg.Port == 0
+	anyPort := cfg.Port == 0
 	for attempt := 0; ; attempt++ {
 		port, err := probe(cfg.Port)
 		if err != nil {
 			return nil, err
 		}
-		if any {
+		if anyPort {
 			cfg.Port = port
 		}
 		e, err := embed.StartEtcd(settings(cfg))
-		if err == nil || !any || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+		if err == nil || !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
 			return e, err
 		}
 		cfg.Port = 0 // somebody took it in between

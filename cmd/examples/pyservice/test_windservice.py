@@ -126,6 +126,11 @@ class RegisterTest(unittest.TestCase):
         for kind, instance in (("Test", "a"), ("shard", "a"), ("test", "a.b"), ("test", "a" * 61), ("", "a")):
             with self.assertRaises(ValueError):
                 ws.Service(kind, instance, messages)
+        for selector in ("least", "bin-pack", "max-threshold=0.75", "min-threshold=1", "consistent-hash"):
+            ws.Service("test", "test-1", messages, selector=selector)
+        for selector in ("fair", "least=1", "bin-pack=2", "max-threshold="):
+            with self.assertRaises(ValueError):
+                ws.Service("test", "test-1", messages, selector=selector)
 
 
 class Recorder:

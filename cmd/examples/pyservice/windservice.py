@@ -105,6 +105,8 @@ class Service:
             raise ValueError(f"service type {kind!r} is not 1 to 40 of a-z, 0-9 and the dash, or it is taken")
         if not re.fullmatch(r"[a-z0-9-]{1,60}", instance):
             raise ValueError(f"instance {instance!r} is not 1 to 60 of a-z, 0-9 and the dash")
+        if not re.fullmatch(r"|random|least|consistent-hash|(max-threshold|min-threshold|bin-pack)(=(0?\.\d+|1))?", selector):
+            raise ValueError(f"selector {selector!r} is none of random, least, max-threshold=0.8, min-threshold=0.2, bin-pack=0.8, consistent-hash")
         self.kind, self.instance, self.cluster, self.version = kind, instance, cluster, version
         self.codec = Codec(messages, pb2)
         self.stats = Stats()
