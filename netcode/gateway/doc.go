@@ -4,13 +4,13 @@
 //
 //	g, err := gateway.New(gateway.Config{ID: "gateway-1", Directory: …, Link: bus, Bindings: store, Authenticator: …})
 //	bus.Players(g.Push)
-//	server.SetGateway(g)                       // a netcode.Server: TCP, KCP and, with WebSocket(), HTTP
+//	server.SetGateway(g)           // a netcode.Server: TCP, KCP and, with WebSocket(), HTTP
 //	…
-//	server.Close(); g.Close()                  // in this order: the services hear of the sessions' end
+//	server.Close(); g.Close()      // in this order: the services hear of the sessions' end
 //
-//   - where a message goes: Directory; Routes is half of one
-//   - who logs in: Authenticator, TrustField for development, SignedLogin
-//   - what it did: Stats, and metrics wind_gateway_*
+// Where a message goes is the Directory's business, of which Routes is half. Who
+// logs in says the Authenticator: TrustField for development, SignedLogin, or
+// one of the game's. Stats and the metrics wind_gateway_* tell what was done.
 //
 // # A session
 //
