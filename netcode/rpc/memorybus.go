@@ -37,6 +37,13 @@ func (b *MemoryBus) Serve(serviceType, id string, handle func(*Request, func(Res
 	b.services[serviceType] = append(b.services[serviceType], memoryInstance{id, handle})
 }
 
+// Leave takes what Serve did back.
+func (b *MemoryBus) Leave(serviceType, id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.services[serviceType] = slices.DeleteFunc(b.services[serviceType], func(x memoryInstance) bool { return x.id == id })
+}
+
 // Pushes are those so far, in their order.
 func (b *MemoryBus) Pushes() []MemoryPush {
 	b.mu.Lock()
@@ -57,17 +64,23 @@ func (b *MemoryBus) find(to Address) []memoryInstance {
 		if i < 0 {
 			return nil
 		}
-		return all[i : i+1]
+		return slices.Clone(all[i : i+1])
 	case len(all) == 0:
 		return nil
 	}
 	b.turn++
 	i := b.turn % len(all)
-	return all[i : i+1]
+	return slices.Clone(all[i : i+1])
 }
 
 // Call implements Bus.
 func (b *MemoryBus) Call(ctx context.Context, to Address, r Request) (Response, error) {
+	if to.All {
+		return Response{}, Errorf(InvalidArgument, "a call to all of %s: nobody would answer", to.Type)
+	}
+	if err := ctx.Err(); err != nil {
+		return Response{}, ErrorOf(err)
+	}
 	found := b.find(to)
 	if len(found) == 0 {
 		return Response{}, Errorf(Unavailable, "nobody serves %s", to.Type)
@@ -129,6 +142,9 @@ func (s *MemoryStore) Get(_ context.Context, key string) ([]byte, uint64, error)
 
 // Put implements Store.
 func (s *MemoryStore) Put(_ context.Context, key string, value []byte, revision uint64) (uint64, bool, error) {
+	if err := checkEntry(key, value); err != nil {
+		return 0, false, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.values[key].revision != revision {

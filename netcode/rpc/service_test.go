@@ -315,3 +315,10 @@ func TestCloseAnswersWhatItTookAndRefusesTheRest(t *testing.T) {
 		t.Fatal(a.Err)
 	}
 }
+
+func unmarshal(t *testing.T, a rpc.Response, out proto.Message) {
+	t.Helper()
+	if err := proto.Unmarshal(a.Payload, out); err != nil {
+		t.Fatal(err)
+	}
+}
