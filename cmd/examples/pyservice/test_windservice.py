@@ -383,7 +383,14 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         async def gone() -> bool:
             return await self.entry() is None
 
+        async def deaf() -> bool:
+            return not await self._answers("test-1")
+
         await self.eventually(gone)
+        await self.eventually(deaf)
+        for _ in range(20):  # as much time as it takes to give up what runs
+            await self.nats.flush()
+            await self.service.nats.flush()
         self.assertFalse(running.done() or leaving.done())
         self.recorder.gate.set()
         self.assertEqual(json.loads((await running).data)["number"], 4)
