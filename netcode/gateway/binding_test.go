@@ -246,3 +246,46 @@ func TestStaticRoutesSayWhoTakesAMessage(t *testing.T) {
 		must(t, "binding of the other type", bound(t, c, "chat/YW5u"), "chat-1")
 	})
 }
+
+func TestTwoInstancesDoNotWorkForAPlayerAtOnce(t *testing.T) {
+	c := newCluster(t)
+	release := make(chan struct{})
+	instances := map[string]*instance{}
+	for _, id := range []string{"game-1", "game-2"} {
+		var i *instance
+		i = c.start("game", id, func(r *rpc.Request, done func(rpc.Response)) {
+			if r.Message == "SpeakOnWorldRequest" {
+				<-release
+			}
+			i.serve(r, done)
+		})
+		instances[id] = i
+	}
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) { g.Limits.Grace = 15 * time.Second })
+	r := login(t, f, "ann", client.RPCConfig{})
+	was := echo(t, r, "x").Instance
+	other := instances[map[string]string{"game-1": "game-2", "game-2": "game-1"}[was]]
+	first, second := make(chan error, 1), make(chan error, 1)
+	answer := func(to chan error) func(uint32, []byte, error) { return func(_ uint32, _ []byte, err error) { to <- err } }
+	if err := r.Go(1005, encode(rpc.Protobuf, &testpb.SpeakOnWorldRequest{}), time.Minute, answer(first)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first request is there", func() bool { return instances[was].count("SpeakOnWorldRequest ann") == 1 })
+	c.kill(instances[was]) // it takes nothing new, and goes on with what it has
+	if err := r.Go(1201, encode(rpc.Protobuf, &testpb.EchoRequest{}), time.Minute, answer(second)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the player is bound anew", func() bool { return bound(t, c, keyAnn) == other.id })
+	for range 20 {
+		must(t, "requests that overtook the first", other.count("EchoRequest ann"), 0)
+		time.Sleep(5 * time.Millisecond) // time to do wrong; that it is right needs none
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	must(t, "requests at the other instance", other.count("EchoRequest ann"), 1)
+}
