@@ -36,10 +36,11 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	return nil
 }
 
-// disown ends every connection that has or wants a session here.
+// disown ends every connection that has or wants a session here. Those of the
+// gateway have none.
 func (h *hub) disown(text string) {
 	for l := range h.links {
-		if l.state != linkOpening {
+		if l.state != linkOpening && l.state != linkServing {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, text)
 		}
 	}
