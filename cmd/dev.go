@@ -164,8 +164,8 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 	for _, i := range n.Instances() {
 		say("service", i.Type, "instance "+i.ID+": wind call "+i.Type+" MESSAGE JSON --data "+f.data)
 	}
-	if len(n.Instances()) > 0 && a.scriptDir != "" {
-		say("scripts", a.scriptDir, "save a file there, and its functions are reloaded")
+	if len(n.Instances()) > 0 {
+		say("scripts", n.Watched(), "save a file there, and its functions are reloaded")
 	}
 	if n.HTTPAddr() != "" {
 		say("web", "ws://"+n.HTTPAddr()+"/ws", "the same over WebSocket")

@@ -342,6 +342,9 @@ func (n *Node) TCPAddr() string {
 	return addrOf(n.clients.TCPAddr())
 }
 
+// Watched is the folder of scripts that are reloaded when they are saved, "" when there is none.
+func (n *Node) Watched() string { return n.config.Watch }
+
 // HTTPAddr is where /healthz and /metrics are, "" when they are nowhere.
 func (n *Node) HTTPAddr() string { return n.httpAddr }
 
