@@ -20,6 +20,7 @@ import (
 type crowd struct {
 	t       *testing.T
 	addrs   []string
+	names   string // of players, in front of their numbers
 	every   time.Duration
 	request func(number int32) proto.Message
 	ctx     context.Context
@@ -53,7 +54,7 @@ type outcome struct {
 const maxFlying = 32
 
 func newCrowd(t *testing.T, addrs []string, every time.Duration, request func(int32) proto.Message) *crowd {
-	c := &crowd{t: t, addrs: addrs, every: every, request: request}
+	c := &crowd{t: t, addrs: addrs, names: "player", every: every, request: request}
 	c.ctx, c.cancel = context.WithCancel(t.Context())
 	t.Cleanup(c.stop)
 	return c
@@ -64,7 +65,7 @@ func counted(number int32) proto.Message { return &speakpb.CreateRoleRequest{Rol
 
 // add lets another player play.
 func (c *crowd) add() *player {
-	p := &player{name: fmt.Sprintf("player-%d", len(c.players)), crowd: c, door: len(c.players) % len(c.addrs)}
+	p := &player{name: fmt.Sprintf("%s-%d", c.names, len(c.players)), crowd: c, door: len(c.players) % len(c.addrs)}
 	p.door1 = p.door
 	c.players = append(c.players, p)
 	c.group.Go(p.run)
