@@ -266,7 +266,9 @@ func TestTwoInstancesDoNotWorkForAPlayerAtOnce(t *testing.T) {
 	was := echo(t, r, "x").Instance
 	other := instances[map[string]string{"game-1": "game-2", "game-2": "game-1"}[was]]
 	first, second := make(chan error, 1), make(chan error, 1)
-	answer := func(to chan error) func(uint32, []byte, error) { return func(_ uint32, _ []byte, err error) { to <- err } }
+	answer := func(to chan error) func(uint32, []byte, error) {
+		return func(_ uint32, _ []byte, err error) { to <- err }
+	}
 	if err := r.Go(1005, encode(rpc.Protobuf, &testpb.SpeakOnWorldRequest{}), time.Minute, answer(first)); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,6 @@ func write(r *rpc.Request, m proto.Message) rpc.Response {
 type pushes struct {
 	mu  sync.Mutex
 	got []string // id and the text that the tests push
-	bad []string
 }
 
 func (p *pushes) on(id uint32, payload []byte) {
