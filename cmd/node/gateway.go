@@ -123,6 +123,11 @@ func (r *router) Pick(serviceType, key string) (string, bool) {
 	return r.directory.Pick(serviceType, key)
 }
 
+// PickOther implements gateway.Excluder.
+func (r *router) PickOther(serviceType, key, excluded string) (string, bool) {
+	return r.directory.PickOther(serviceType, key, excluded)
+}
+
 // Alive implements gateway.Directory.
 func (r *router) Alive(serviceType, instance string) bool {
 	return r.directory.Alive(serviceType, instance)

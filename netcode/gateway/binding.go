@@ -231,7 +231,13 @@ const searchEvery = 50 * time.Millisecond
 // directory may not know yet that it is gone. It waits while there is none.
 func (g *Gateway) find(ctx context.Context, serviceType, key, avoid string) (string, *rpc.Error) {
 	until := time.Now().Add(g.cfg.Limits.Grace)
+	others, _ := g.cfg.Directory.(Excluder)
 	for pick := key; ; {
+		if others != nil && avoid != "" {
+			if instance, ok := others.PickOther(serviceType, key, avoid); ok {
+				return instance, nil
+			}
+		}
 		instance, ok := g.cfg.Directory.Pick(serviceType, pick)
 		if ok && (instance != avoid || time.Now().After(until)) {
 			return instance, nil

@@ -29,6 +29,13 @@ type Drainer interface {
 	Draining(serviceType, instance string) bool
 }
 
+// Excluder is what a Directory may also be. Without it an instance that is dead
+// and has the most room of all may be picked until its lease is over.
+type Excluder interface {
+	// PickOther is Pick, but never returns the excluded instance.
+	PickOther(serviceType, key, excluded string) (instance string, ok bool)
+}
+
 // Route is where a message goes.
 type Route struct {
 	Type   string // of the service

@@ -144,11 +144,16 @@ func (d *Directory) Instance(serviceType, id string) (Instance, bool) {
 // instance has reported again, twice or for four seconds, the player counts towards its load and its capacity. The key
 // names the player. False: there is no such instance, or the selector refused.
 func (d *Directory) Pick(serviceType, key string) (id string, ok bool) {
+	return d.PickOther(serviceType, key, "")
+}
+
+// PickOther is Pick without one instance: it is known to be gone, and its lease is not over yet.
+func (d *Directory) PickOther(serviceType, key, excluded string) (id string, ok bool) {
 	t := d.view.Load().types[serviceType]
 	if t == nil {
 		return "", false
 	}
-	return t.pick(key, rand.Uint64())
+	return t.pick(key, excluded, rand.Uint64())
 }
 
 // SetSelector sets the selector of a type on this directory, whatever its instances say. Nil takes that back.

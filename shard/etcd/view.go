@@ -55,12 +55,12 @@ type choice struct {
 // maxRaces bounds how often a pick that lost the last seat of an instance to another tries again.
 const maxRaces = 8
 
-// pick places one player.
-func (t *typeView) pick(key string, r uint64) (string, bool) {
+// pick places one player, not on the instance that is excluded; "": none is.
+func (t *typeView) pick(key, excluded string, r uint64) (string, bool) {
 	c := candidates.Get().(*choice)
 	defer candidates.Put(c)
 	for race := range uint64(maxRaces) {
-		t.fill(c)
+		t.fill(c, excluded)
 		if len(c.candidates) == 0 {
 			return "", false
 		}
@@ -75,8 +75,8 @@ func (t *typeView) pick(key string, r uint64) (string, bool) {
 	return "", false
 }
 
-// fill lists the instances that have room.
-func (t *typeView) fill(c *choice) {
+// fill lists the instances that have room, but for the excluded one.
+func (t *typeView) fill(c *choice, excluded string) {
 	if cap(c.candidates) < len(t.seats) {
 		c.candidates, c.seats = make([]Candidate, len(t.seats)), make([]int32, len(t.seats))
 	}
@@ -84,7 +84,7 @@ func (t *typeView) fill(c *choice) {
 	for i := range t.seats {
 		s := &t.seats[i]
 		more := int(s.placed.count.Load())
-		if more >= s.room {
+		if more >= s.room || s.reported.ID == excluded {
 			continue
 		}
 		o := &all[n]

@@ -27,7 +27,7 @@ func TestPlayersThatArePlacedCountUntilTwoReports(t *testing.T) {
 	v := crowd(2, Least, func(_ int, in *Instance) { in.Capacity = 10 })
 	took := map[string]int{}
 	for range 10 {
-		id, ok := v.pick("", 1)
+		id, ok := v.pick("", "", 1)
 		if !ok {
 			t.Fatal("there is room")
 		}
@@ -59,7 +59,7 @@ func TestFullInstancesGetNobody(t *testing.T) {
 		for g := range 8 {
 			wg.Go(func() {
 				for k := range 100 {
-					if id, ok := v.pick(fmt.Sprint(g, "-", k), uint64(g*1000+k)); ok {
+					if id, ok := v.pick(fmt.Sprint(g, "-", k), "", uint64(g*1000+k)); ok {
 						mu.Lock()
 						took[id]++
 						mu.Unlock()
@@ -78,11 +78,11 @@ func TestPlayersGoOnToWhereThereIsRoom(t *testing.T) {
 	for _, s := range []string{"random", "least", "max-threshold=1", "min-threshold=1", "bin-pack=1", "consistent-hash"} {
 		v := crowd(4, parse(t, s), func(i int, in *Instance) { in.Capacity = 1 + 10*i })
 		for k := range 64 {
-			if _, ok := v.pick(fmt.Sprint("player-", k), uint64(k)); !ok {
+			if _, ok := v.pick(fmt.Sprint("player-", k), "", uint64(k)); !ok {
 				t.Fatalf("%s: player %d of 64 was refused", s, k)
 			}
 		}
-		if id, ok := v.pick("one-more", 1); ok {
+		if id, ok := v.pick("one-more", "", 1); ok {
 			t.Errorf("%s: %s took the 65th of 64", s, id)
 		}
 	}
@@ -103,7 +103,7 @@ func TestValueWithTheSameRevisionUnderAnotherLeaseIsNew(t *testing.T) {
 func TestSelectorThatErrsRefuses(t *testing.T) {
 	for _, answer := range []int{-1, 2, -7} {
 		v := crowd(2, SelectorFunc(func([]Candidate, string, uint64) int { return answer }), nil)
-		if id, ok := v.pick("", 1); ok {
+		if id, ok := v.pick("", "", 1); ok {
 			t.Errorf("index %d of 2 chose %s", answer, id)
 		}
 	}
@@ -122,10 +122,24 @@ func BenchmarkPick(b *testing.B) {
 			r := uint64(0)
 			for b.Loop() {
 				r++
-				if _, ok := v.pick("player-4711", mix(r)); !ok {
+				if _, ok := v.pick("player-4711", "", mix(r)); !ok {
 					b.Fatal("refused")
 				}
 			}
 		})
+	}
+}
+
+func TestExcludedInstanceIsNeverPicked(t *testing.T) {
+	for _, s := range []Selector{Least, Random, ConsistentHash, BinPack(0.8), MinThreshold(0.2), MaxThreshold(0.8)} {
+		v := crowd(3, s, func(k int, in *Instance) { in.Capacity, in.Players = 1000, 100*k })
+		for k := range 200 {
+			if id, ok := v.pick(fmt.Sprint("player-", k), "game-0000", uint64(k)); !ok || id == "game-0000" {
+				t.Fatalf("picked %q, %v", id, ok)
+			}
+		}
+	}
+	if id, ok := crowd(1, Least, nil).pick("x", "game-0000", 1); ok {
+		t.Errorf("picked %s, the only one, which is excluded", id)
 	}
 }
