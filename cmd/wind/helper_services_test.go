@@ -59,6 +59,8 @@ func startServices(t *testing.T, gateways int, games ...string) *services {
 	for _, id := range games {
 		s.game(id)
 	}
+	// A gateway that starts now knows them all.
+	s.infra.until("has the services in its directory", func() bool { return len(s.link.Directory.Instances("game")) == len(games) })
 	for i := range gateways {
 		id := fmt.Sprintf("gateway-%d", i+1)
 		s.doors = append(s.doors, &door{process: wind(t, append([]string{"gateway", "--id", id, "--tcp", "127.0.0.1:0"}, s.flags(id)...)...)})
@@ -66,7 +68,6 @@ func startServices(t *testing.T, gateways int, games ...string) *services {
 	for _, d := range s.doors {
 		d.addr = d.listens(`TCP\s+(\S+)`)
 	}
-	s.infra.until("has the services in its directory", func() bool { return len(s.link.Directory.Instances("game")) == len(games) })
 	return s
 }
 

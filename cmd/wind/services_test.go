@@ -64,6 +64,40 @@ func TestKilledInstancesCostTheirPlayersAMoment(t *testing.T) {
 	}
 }
 
+// TestKilledInstanceThatIsTheEmptiestGetsNobody kills an instance that has just joined. Until its lease is over the directory
+// takes it for the one with the most room: neither its own players nor new ones may wait for that.
+func TestKilledInstanceThatIsTheEmptiestGetsNobody(t *testing.T) {
+	s := startServices(t, 1, "game-1")
+	c := newCrowd(t, s.addrs(), 200*time.Millisecond, counted)
+	for range 60 {
+		c.add()
+	}
+	c.all("plays", c.players, func(p *player) bool { return p.answered(1) })
+	s.game("game-2").until("is in the directory", func() bool { return s.link.Directory.Alive("game", "game-2") })
+	c.until("logs in at game-2", func(p *player) bool { return s.bound(p.name) == "game-2" })
+	victims, others := c.boundTo(s, "game-2"), c.boundTo(s, "game-1")
+
+	killed := time.Now()
+	s.games["game-2"].kill()
+	late := c.add()
+	c.all("is bound anew", append(victims, late), func(p *player) bool { _, ok := p.since(killed); return ok })
+	if !s.link.Directory.Alive("game", "game-2") {
+		t.Log("the lease was over by then: nothing is proved")
+	}
+	t.Logf("%d players of a dead service and a new one were answered after %v at most", len(victims), c.longest(append(victims, late), killed))
+	c.stop()
+	c.unhurt("bound to another service", others, killed.Add(-time.Hour))
+	c.unhurt("new while a dead service stands in the directory", []*player{late}, killed)
+	for _, p := range victims {
+		for i, o := range p.outcomes {
+			if o.err != nil && !o.err.Maybe {
+				t.Errorf("%s, request %d, nobody got it: %v", p.name, i+1, o.err)
+			}
+		}
+	}
+	s.balance(c)
+}
+
 // longest is how long after a moment the last of some players had a good answer to a request sent after it.
 func (c *crowd) longest(players []*player, from time.Time) (most time.Duration) {
 	for _, p := range players {
