@@ -191,6 +191,10 @@ func TestPlayersAreCountedUntilTheyAreGoneOrSilent(t *testing.T) {
 		players(2)
 		ask(t, s, from("dan", wrapperspb.String("x")))
 		players(3)
+		if a := ask(t, s, &rpc.Request{Message: rpc.Disconnected, Player: "cat", From: "gateway/g"}); a.Err != nil {
+			t.Error(a.Err)
+		}
+		players(2)
 		time.Sleep(60 * time.Second)
 		players(1)
 		time.Sleep(10 * time.Minute)

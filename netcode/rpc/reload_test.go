@@ -88,6 +88,33 @@ every(1, tick)
 	})
 }
 
+// holds keeps the thread without being suspended.
+type holds struct{ gate chan struct{} }
+
+func (h holds) BoolValue(*rpc.Ctx, *wrapperspb.BoolValue) error { <-h.gate; return nil }
+
+func TestATimerThatWaitsForItsTurnDoesNotRunAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := func(line string) []script.Module {
+			return client("def tick():\n    memory.add(\"runs\")\n" + line + "\n" + answering("pass", `memory.get("runs", 0)`))
+		}
+		h := holds{make(chan struct{})}
+		s := start(t, rpc.Config{Client: []any{h}, Scripts: source("every(1, tick)")})
+		send(s, within(time.Hour, from("ben", wrapperspb.Bool(true))))
+		time.Sleep(1500 * time.Millisecond)
+		if _, err := s.Prepare("r", source("")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit("r"); err != nil {
+			t.Fatal(err)
+		}
+		close(h.gate)
+		if got := text(t, ask(t, s, from("ann", wrapperspb.String("")))); got != "0" {
+			t.Errorf("%s runs of the old timer", got)
+		}
+	})
+}
+
 func TestTimersOfScriptsAreBounded(t *testing.T) {
 	for line, want := range map[string]string{
 		"every(0.001, f)":                       "each of 0.01 seconds or more",

@@ -253,28 +253,38 @@ func TestNeverTwoHandlersAtOnce(t *testing.T) {
 	}
 }
 
-func TestQueuesAreBounded(t *testing.T) {
+func TestTheQueueOfOnePlayerIsBounded(t *testing.T) {
 	g := &gated{gate: make(chan struct{})}
-	s := start(t, rpc.Config{Client: []any{g}, MaxWaitingOfOne: 2})
+	s := start(t, rpc.Config{Client: []any{g}})
 	var answers sync.WaitGroup
-	for _, value := range []string{"waits", "a", "b"} {
+	var refused, ok atomic.Int32
+	send := func(player, value string) {
 		answers.Add(1)
-		s.Handle(from("ann", wrapperspb.String(value)), func(rpc.Response) { answers.Done() })
-	}
-	// The first of them runs at once or a moment later: until then it waits with the others.
-	full := false
-	for begin := time.Now(); !full && time.Since(begin) < patience; {
-		answers.Add(1)
-		s.Handle(from("ann", wrapperspb.String("c")), func(a rpc.Response) {
-			full = full || a.Err != nil && a.Err.Code == rpc.ResourceExhausted && !a.Err.Maybe
-			answers.Done()
+		s.Handle(from(player, wrapperspb.String(value)), func(a rpc.Response) {
+			defer answers.Done()
+			switch {
+			case a.Err == nil:
+				ok.Add(1)
+			case a.Err.Code == rpc.ResourceExhausted && !a.Err.Maybe:
+				refused.Add(1)
+			default:
+				t.Error(a.Err)
+			}
 		})
 	}
-	if !full {
-		t.Fatal("the queue of one player takes any number")
+	send("ann", "waits")
+	for range 300 {
+		send("ann", "x")
+	}
+	send("ben", "x")
+	if n := refused.Load(); n != 300-256 {
+		t.Errorf("%d of 300 were refused, want all but 256", n)
 	}
 	close(g.gate)
 	answers.Wait()
+	if n := ok.Load(); n != 258 {
+		t.Errorf("%d were executed", n)
+	}
 }
 
 func TestWhatWaitedTooLongIsNotExecuted(t *testing.T) {
