@@ -351,6 +351,34 @@ func BenchmarkHandle(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close(context.Background())
+	bench(b, s)
+}
+
+var errNever = errors.New("never")
+
+func TestErrorOfHidesWhatIsTheServicesBusiness(t *testing.T) {
+	if e := rpc.ErrorOf(errNever); e.Code != rpc.Internal || e.Text != "internal error" {
+		t.Fatal(e)
+	}
+	if e := rpc.ErrorOf(fmt.Errorf("x: %w", rpc.Errorf(rpc.NotFound, "y"))); e.Code != rpc.NotFound || e.Text != "y" {
+		t.Fatal(e)
+	}
+}
+
+func BenchmarkHandleStarlark(b *testing.B) {
+	s, err := rpc.New(rpc.Config{Type: "game", ID: "game-1", Files: files, Scripts: client(`
+def Handler_StringValue(client, request):
+    return StringValue(value = "echo " + request.value)
+`)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close(context.Background())
+	bench(b, s)
+}
+
+// bench sends requests of 64 players, 64 at once.
+func bench(b *testing.B, s *rpc.Service) {
 	b.ReportAllocs()
 	requests := make([]*rpc.Request, 64)
 	for i := range requests {
@@ -366,15 +394,4 @@ func BenchmarkHandle(b *testing.B) {
 		}
 	}
 	answers.Wait()
-}
-
-var errNever = errors.New("never")
-
-func TestErrorOfHidesWhatIsTheServicesBusiness(t *testing.T) {
-	if e := rpc.ErrorOf(errNever); e.Code != rpc.Internal || e.Text != "internal error" {
-		t.Fatal(e)
-	}
-	if e := rpc.ErrorOf(fmt.Errorf("x: %w", rpc.Errorf(rpc.NotFound, "y"))); e.Code != rpc.NotFound || e.Text != "y" {
-		t.Fatal(e)
-	}
 }
