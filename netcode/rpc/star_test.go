@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/ferris1/wind/netcode/rpc"
@@ -324,12 +325,17 @@ func TestNumbersNameEverythingThatIsPinned(t *testing.T) {
 	}
 }
 
+// FuzzHandle sends what a client can: any name and any payload, to handlers in Go
+// and to scripts that look into all of it.
 func FuzzHandle(f *testing.F) {
 	f.Add("StringValue", []byte{10, 1, 'x'}, false)
 	f.Add("StringValue", []byte(`"x"`), true)
-	s, err := rpc.New(rpc.Config{Type: "game", ID: "game-1", Files: files, Client: []any{echo{}}, Scripts: []script.Module{{
-		Name: "handlers_client/b.star", Source: []byte("def Handler_BytesValue(client, request):\n    return BytesValue(value = request.value)\n"),
-	}}})
+	f.Add("TradeRequest", []byte(`{"item": {"name": "axe"}, "prices": {"a": 1}, "tree": {"child": {"more": [{}]}}, "kind": 1, "named": {"a": {}}}`), true)
+	f.Add("TradeRequest", []byte{10, 5, 10, 3, 'a', 'x', 'e', 40, 9, 82, 2, 10, 0}, false)
+	s, err := rpc.New(rpc.Config{
+		Type: "game", ID: "game-1", Files: append([]protoreflect.FileDescriptor{compile(f, schema)}, files...), Client: []any{echo{}}, Logger: (&captured{}).logger(),
+		Scripts: trader(`d = json.decode(json.encode(request)); memory["last"] = request; return {"text": str(request) + str(d), "echo": request}`),
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -341,7 +347,10 @@ func FuzzHandle(f *testing.F) {
 		}
 		done := make(chan rpc.Response, 1)
 		s.Handle(r, func(a rpc.Response) { done <- a })
-		<-done
+		a := <-done
+		if a.Err != nil && a.Err.Code == rpc.Internal && message == "TradeRequest" && len(payload) < 1000 {
+			t.Fatalf("a client can make a handler fail: %v", a.Err)
+		}
 	})
 }
 
