@@ -65,7 +65,6 @@ func TestHandlersOfScriptsThatNobodyWouldCallAreRefused(t *testing.T) {
 // odd are handlers that do what handlers should not.
 type odd struct {
 	kept *rpc.Ctx
-	gate chan struct{}
 }
 
 func (h *odd) StringValue(*rpc.Ctx, *wrapperspb.StringValue) error { runtime.Goexit(); return nil }
@@ -152,7 +151,6 @@ func TestAHandlerThatRanIsNotTakenForOneThatDidNot(t *testing.T) {
 
 // spawner spawns what it counts.
 type spawner struct {
-	mu   sync.Mutex
 	ran  []string
 	fail error
 }
