@@ -48,6 +48,7 @@ Which service handles which message is learned from the services that run, so a 
 			return usagef("gateway: give --tcp, --udp or --http an address: nobody could connect")
 		}
 		config.TCP, config.UDP, config.Gateway, config.Instance = tcp, udp, &g, id
+		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
 			return found(err)

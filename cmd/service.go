@@ -103,6 +103,7 @@ has: ` + a.serviceTypes() + `.`,
 				return err
 			}
 		}
+		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
 			return found(err)

@@ -22,7 +22,7 @@
 // # Headers
 //
 // Of a request: Wind-Message (short name), Wind-Format ("json", absent: Protobuf), Wind-Player, Wind-Session, Wind-From,
-// Wind-Timeout (milliseconds), traceparent. Of a push: Wind-Message, Wind-Id (of its frame), Wind-Format. Of an answer:
+// Wind-Timeout (milliseconds; absent: 5000), traceparent. Of a push: Wind-Message, Wind-Id (of its frame), Wind-Format. Of an answer:
 // Wind-Message, Wind-Format, Wind-Player (a login), or Nats-Service-Error-Code (the number of an rpc.Code), Nats-Service-Error
 // (its text) and Wind-Maybe: 1. Header values are UTF-8 without control characters; NATS trims spaces at their ends, so a
 // player's name has none there.

@@ -113,7 +113,7 @@ func requestHeader(r *rpc.Request, timeout time.Duration) nats.Header {
 	b.set(headerPlayer, r.Player)
 	b.set(headerSession, r.Session)
 	b.set(headerFrom, r.From)
-	if timeout > 0 {
+	if timeout > 0 && !usual(timeout) {
 		b.set(headerTimeout, timeoutText(timeout))
 	}
 	if validToken("trace", r.Trace, maxTrace) == nil {
@@ -147,6 +147,12 @@ func parseRequest(h nats.Header, payload []byte) (*rpc.Request, error) {
 		}
 	}
 	return r, nil
+}
+
+// usual reports whether a time-out is the one that is meant where a request names none, give or take what passed since it
+// was chosen: each header costs.
+func usual(d time.Duration) bool {
+	return d <= rpc.DefaultTimeout && d > rpc.DefaultTimeout-50*time.Millisecond
 }
 
 func timeoutText(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
