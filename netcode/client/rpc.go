@@ -82,7 +82,7 @@ func DialRPC(ctx context.Context, cfg RPCConfig) (*RPC, error) {
 	case <-c.done:
 		return nil, c.Err()
 	case <-ctx.Done():
-		c.Close()
+		_ = c.Close() // why it is closed is what matters
 		return nil, fmt.Errorf("client: %s opens no session: %w", cfg.Addr, ctx.Err())
 	}
 }

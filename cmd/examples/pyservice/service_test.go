@@ -116,8 +116,7 @@ func (i *infra) start(t *testing.T, interpreter, id string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it has ended, unless the test failed
 		if t.Failed() {
-			<-p.done
-			t.Logf("%s: %v\n%s", id, p.cmd.ProcessState, p.log.String())
+			t.Logf("%s: %v, %v\n%s", id, <-p.done, p.cmd.ProcessState, p.log.String())
 		}
 	})
 	i.eventually(t, id+" is up", func() bool { return i.directory.Alive("translate", id) })
