@@ -34,6 +34,25 @@ func (n *Node) startServices(ctx context.Context) error {
 			return fmt.Errorf("service %s: %w", s.Type, err)
 		}
 	}
+	return n.seeInstances(ctx)
+}
+
+// seeInstances waits until the directory knows the instances of this process: a gateway that starts after it sends
+// nobody away for a service that is there.
+func (n *Node) seeInstances(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for _, i := range n.instances {
+		for !n.cluster.Directory.Alive(i.config.Type, i.id) {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return fmt.Errorf("service %s: instance %s is registered and does not show in the directory: %w", i.config.Type, i.id, ctx.Err())
+			}
+		}
+	}
 	return nil
 }
 

@@ -208,13 +208,17 @@ func TestEtcdctlReadsWhatIsStored(t *testing.T) {
 			t.Errorf("%s holds no JSON object: %s", lines[i], lines[i+1])
 		}
 		key := lines[i]
-		if strings.HasPrefix(key, "/wind/dev/nodes/") {
-			key = "/wind/dev/nodes/"
+		for _, many := range []string{"/wind/dev/nodes/", "/wind/dev/services/gateway/"} {
+			if strings.HasPrefix(key, many) {
+				key = many
+			}
 		}
 		seen[key] = value
 	}
 	for key, fields := range map[string][]string{
 		"/wind/dev/nodes/":              {"node", "addresses", "build", "since"},
+		"/wind/dev/services/gateway/":   {"type", "id", "node", "state", "addresses", "since"},
+		"/wind/dev/keys/ticket-key":     {"key", "since"},
 		"/wind/dev/shards/main/owner":   {"node", "epoch", "lease", "since"},
 		"/wind/dev/shards/main/epoch":   {"epoch", "node", "at"},
 		"/wind/dev/shards/main/lineage": {"lineage", "since"},

@@ -52,14 +52,17 @@ func startCluster(t *testing.T) []string {
 	t.Helper()
 	var ports [3]int
 	var routes []*url.URL
+	var held []net.Listener
 	for i := range ports {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all three are held until all are known
+		held = append(held, l) // until all three are known
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", ports[i])})
+	}
+	for _, l := range held {
 		l.Close()
 	}
 	var addrs []string

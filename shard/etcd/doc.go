@@ -12,6 +12,7 @@
 //
 //	/wind/<cluster>/nodes/<id>            a node, its addresses and build (lease)
 //	/wind/<cluster>/services/<type>/<id>  an instance of a service, its load and methods (lease)
+//	/wind/<cluster>/keys/<name>           a secret that all nodes share (SharedKey)
 //	/wind/<cluster>/shards/<id>/spec      what an operator wants the shard to be
 //	/wind/<cluster>/shards/<id>/owner     who owns it (lease)
 //	/wind/<cluster>/shards/<id>/epoch     the generation of ownership granted last

@@ -4,10 +4,18 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
+
+// keyValue is what stands under /keys/<name>.
+type keyValue struct {
+	Key   string    `json:"key"` // hex
+	Since time.Time `json:"since"`
+}
 
 // sharedKeyBytes is the length of a shared key.
 const sharedKeyBytes = 32
@@ -24,17 +32,23 @@ func SharedKey(ctx context.Context, client *Client, cluster, name string) ([]byt
 	if _, err := rand.Read(proposed); err != nil {
 		return nil, fmt.Errorf("etcd: no key: %w", err)
 	}
+	value, err := json.Marshal(keyValue{Key: hex.EncodeToString(proposed), Since: time.Now().UTC()})
+	if err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
 	path := "/wind/" + cluster + "/keys/" + name
 	answer, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(path), "=", 0)).
-		Then(clientv3.OpPut(path, hex.EncodeToString(proposed))).Else(clientv3.OpGet(path)).Commit()
+		Then(clientv3.OpPut(path, string(value))).Else(clientv3.OpGet(path)).Commit()
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot agree on the key %s: %w", path, err)
 	}
 	if answer.Succeeded {
 		return proposed, nil
 	}
-	got, err := hex.DecodeString(string(answer.Responses[0].GetResponseRange().Kvs[0].Value))
-	if err != nil || len(got) != sharedKeyBytes {
+	var there keyValue
+	err = json.Unmarshal(answer.Responses[0].GetResponseRange().Kvs[0].Value, &there)
+	got, badHex := hex.DecodeString(there.Key)
+	if err != nil || badHex != nil || len(got) != sharedKeyBytes {
 		return nil, fmt.Errorf("etcd: %s does not hold %d bytes in hex: remove it, and all nodes agree on a new one when they start", path, sharedKeyBytes)
 	}
 	return got, nil
