@@ -33,6 +33,6 @@ type Store interface {
 	Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error)
 	// Delete removes the key if it still has the given revision.
 	Delete(ctx context.Context, key string, revision uint64) (ok bool, err error)
-	// Keys lists the keys that begin with prefix, in byte order.
+	// Keys lists the keys that begin with prefix, in byte order. Of a replicated store it may be a moment behind.
 	Keys(ctx context.Context, prefix string) ([]string, error)
 }

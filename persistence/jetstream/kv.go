@@ -202,7 +202,8 @@ func (k *KV) Delete(ctx context.Context, key string, revision uint64) (ok bool, 
 }
 
 // Keys lists the keys that begin with prefix, in byte order. It reads the names of all keys with the same first parts,
-// where a slash ends a part.
+// where a slash ends a part. Of a bucket with replicas it may be a moment behind what was written: a listing is a
+// consumer's, which any of the servers may have.
 func (k *KV) Keys(ctx context.Context, prefix string) ([]string, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

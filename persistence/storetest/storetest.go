@@ -207,19 +207,24 @@ func keys(k *kit) {
 	k.listed(k.prefix, oddKeys...)
 }
 
-// listed demands a list of keys.
+// listed demands a list of keys. Of a replicated store it may be a moment behind, and then has to catch up.
 func (k *kit) listed(prefix string, names ...string) {
 	k.Helper()
-	got, err := k.b.Keys(k.ctx, prefix)
-	if err != nil {
-		k.Fatal(err)
-	}
 	want := make([]string, len(names))
 	for i, name := range names {
 		want[i] = k.key(name)
 	}
-	if !slices.Equal(got, want) {
-		k.Fatalf("the keys with %q are\n%q, want\n%q", prefix, got, want)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		got, err := k.b.Keys(k.ctx, prefix)
+		if err != nil {
+			k.Fatal(err)
+		}
+		if slices.Equal(got, want) {
+			return
+		}
+		if time.Now().After(end) {
+			k.Fatalf("the keys with %q are\n%q, want\n%q", prefix, got, want)
+		}
 	}
 }
 
