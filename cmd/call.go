@@ -16,19 +16,20 @@ import (
 )
 
 // clusterFlags are what verbs need that look at a running cluster or ask something of it.
-type clusterFlags struct{ nats, etcd, cluster string }
+type clusterFlags struct{ nats, etcd, cluster, data string }
 
 func (f *clusterFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.nats, "nats", "", "URL of the cluster's NATS server, with the nodes' password (default: what dev or infra wrote into --data)")
 	set.StringVar(&f.etcd, "etcd", "", "URLs of the cluster's etcd servers, comma-separated (default: what dev or infra wrote into --data)")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster")
+	set.StringVar(&f.data, "data", "./wind-data", "data directory of the running dev or infra")
 }
 
 // connect connects to the cluster.
-func (f *clusterFlags) connect(ctx context.Context, a *app, data string) (*node.Cluster, error) {
+func (f *clusterFlags) connect(ctx context.Context, a *app) (*node.Cluster, error) {
 	natsURL, etcdURL := f.nats, f.etcd
 	if natsURL == "" || etcdURL == "" {
-		u, err := node.ReadURLs(data)
+		u, err := node.ReadURLs(f.data)
 		if err != nil {
 			return nil, usageError{err}
 		}
@@ -44,7 +45,7 @@ func (f *clusterFlags) connect(ctx context.Context, a *app, data string) (*node.
 
 func (a *app) call() *cobra.Command {
 	f := &clusterFlags{}
-	var data, id, player string
+	var id, player string
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "call SERVICE MESSAGE [JSON]",
@@ -59,7 +60,6 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		Args: cobra.RangeArgs(2, 3),
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
 	c.Flags().StringVar(&id, "id", "", "the instance to ask (default: any)")
 	c.Flags().StringVar(&player, "player", "", "send it as this player's client")
 	c.Flags().DurationVar(&timeout, "timeout", rpc.DefaultTimeout, "how long to wait for the answer")
@@ -71,7 +71,7 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		if !json.Valid(payload) {
 			return usagef("call: %q is no JSON object", args[2])
 		}
-		cluster, err := f.connect(ctx, a, data)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}

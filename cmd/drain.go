@@ -18,7 +18,6 @@ type drainResult struct {
 
 func (a *app) drain() *cobra.Command {
 	f := &clusterFlags{}
-	var data string
 	var undo bool
 	c := &cobra.Command{
 		Use:   "drain SERVICE INSTANCE",
@@ -29,11 +28,10 @@ is stopped with SIGTERM drains by itself and finishes what runs; this is for wai
 		Args:    cobra.ExactArgs(2),
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
 	c.Flags().BoolVar(&undo, "undo", false, "let it have new players again")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
-		cluster, err := f.connect(ctx, a, data)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,6 @@ type psNode struct {
 
 func (a *app) ps() *cobra.Command {
 	f := &clusterFlags{}
-	var data string
 	c := &cobra.Command{
 		Use:     "ps",
 		Short:   "List what runs in a cluster: nodes, gateways and services, with their load",
@@ -36,10 +35,9 @@ func (a *app) ps() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		cluster, err := f.connect(ctx, a, data)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}

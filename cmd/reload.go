@@ -16,7 +16,7 @@ import (
 
 func (a *app) reload() *cobra.Command {
 	f := &clusterFlags{}
-	var data, from string
+	var from string
 	var dry bool
 	c := &cobra.Command{
 		Use:   "reload SERVICE|SHARD [MODULE...]",
@@ -33,12 +33,11 @@ source.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&data, "data", "./wind-data", "data directory of the running dev or infra")
 	c.Flags().StringVar(&from, "scripts", "", "folder of the game's scripts, with one folder per service type, and shard, in it (default: the one this binary was built from)")
 	c.Flags().BoolVar(&dry, "dry-run", false, "compile and try everywhere, and change nothing")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
-		cluster, err := f.connect(ctx, a, data)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}
