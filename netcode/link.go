@@ -36,7 +36,7 @@ const (
 )
 
 // link is one connection of any transport, as the hub sees it. Only the hub's
-// lock guards it, but for what limiter holds.
+// lock guards it, but for what is atomic and what limiter holds.
 type link struct {
 	state     linkState
 	since     time.Time // entered state opening
@@ -54,9 +54,9 @@ type link struct {
 	single    bool   // each frame is a write of its own
 	text      bool   // a WebSocket whose client sends text messages
 
-	out     []byte // frames to be sent in order; the transport takes them
-	waiting int    // bytes that the transport has taken and not got rid of
-	wake    func() // tells the transport that out or state has changed; never blocks
+	out     []byte       // frames to be sent in order; the transport takes them
+	waiting atomic.Int64 // bytes that the transport has taken and not got rid of
+	wake    func()       // tells the transport that out or state has changed; never blocks
 
 	bytesIn, bytesOut atomic.Uint64 // since the last tally; the transport counts
 }
@@ -89,7 +89,7 @@ func (l *link) sent(h *hub) {
 }
 
 // backlog is the number of bytes that wait to be sent.
-func (l *link) backlog() int { return len(l.out) + l.waiting }
+func (l *link) backlog() int { return len(l.out) + int(l.waiting.Load()) }
 
 // limiter is the part of a connection that its transport's goroutine owns:
 // what cuts its stream into frames and what bounds it.

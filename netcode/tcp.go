@@ -13,7 +13,8 @@ import (
 
 // Times of a TCP connection.
 const (
-	tcpWriteTimeout = 10 * time.Second // for one piece of the backlog
+	tcpWriteTimeout = 10 * time.Second // for one piece of the backlog, or up to tcpRearm less
+	tcpRearm        = time.Second      // a deadline costs: it is moved this often
 	tcpReadBytes    = 16 << 10
 )
 
@@ -125,27 +126,30 @@ func (c *tcpConn) read() {
 func (c *tcpConn) write() {
 	s := c.server
 	var taken []byte
+	var armed time.Time // when the deadline was set
 	for range c.news {
 		s.lock()
 		taken, c.link.out = c.link.out, taken[:0]
-		c.link.waiting = len(taken)
+		c.link.waiting.Store(int64(len(taken)))
 		ends, single := c.link.state == linkClosed, c.link.single
-		timeout := tcpWriteTimeout
-		if ends {
-			timeout = lingerFor // from now on, not from when we were woken
+		switch now := time.Now(); {
+		case ends: // from now on, not from when we were woken
+			_ = c.conn.SetWriteDeadline(now.Add(lingerFor))
+		case now.Sub(armed) > tcpRearm:
+			armed = now
+			_ = c.conn.SetWriteDeadline(now.Add(tcpWriteTimeout))
 		}
-		_ = c.conn.SetWriteDeadline(time.Now().Add(timeout))
 		s.mu.Unlock()
 		if len(taken) > 0 {
 			n, err := c.send(taken, single)
 			c.link.bytesOut.Add(uint64(n))
-			s.lock()
-			c.link.waiting = 0
+			c.link.waiting.Store(0)
 			if err != nil {
+				s.lock()
 				s.hub.lost(c.link)
+				s.mu.Unlock()
 				ends = true
 			}
-			s.mu.Unlock()
 		}
 		if ends {
 			_ = c.conn.SetReadDeadline(time.Now().Add(lingerFor))

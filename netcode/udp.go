@@ -196,7 +196,7 @@ func (u *udpLoop) serve(p *peer) {
 			l.out = nil
 		}
 	}
-	l.waiting = p.lane.Waiting() * segmentBytes
+	l.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
 	p.proven = p.proven || l.proven
 	if l.state == linkClosed && p.ends.IsZero() {
 		if p.ends = u.server.clock(); p.proven {
@@ -241,7 +241,7 @@ func (u *udpLoop) sweep(now time.Time) {
 			if len(p.link.out) > 0 {
 				u.serve(p)
 			} else {
-				p.link.waiting = p.lane.Waiting() * segmentBytes
+				p.link.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
 			}
 		}
 		u.server.mu.Unlock()

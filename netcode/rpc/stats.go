@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,6 +77,13 @@ type metrics struct {
 	all        []prometheus.Collector
 	requests   *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
+	of         map[string]func() figures // by message, made when one is first handled
+}
+
+// figures are those of a message that need no search by label: every request counts there.
+type figures struct {
+	ok      prometheus.Counter
+	seconds prometheus.Observer
 }
 
 func newMetrics(s *Service, r prometheus.Registerer) (*metrics, error) {
@@ -87,6 +95,12 @@ func newMetrics(s *Service, r prometheus.Registerer) (*metrics, error) {
 			Name: "wind_rpc_seconds", Help: "Time from a handler's beginning to its answer.", ConstLabels: labels,
 			Buckets: prometheus.ExponentialBuckets(20e-6, 4, 10),
 		}, []string{"message"}),
+		of: make(map[string]func() figures, len(s.messages)),
+	}
+	for name := range s.messages {
+		m.of[name] = sync.OnceValue(func() figures {
+			return figures{m.requests.WithLabelValues(name, OK.String()), m.seconds.WithLabelValues(name)}
+		})
 	}
 	gauge := func(name, help string, read func(Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return read(s.Stats()) })
@@ -132,13 +146,20 @@ func (s *Service) count(t *task, a *Response) {
 	if s.metrics.registerer == nil {
 		return
 	}
-	name := t.request.Message
-	if s.table.Load().of(t.request)[name] == nil {
-		name = "unknown"
+	m, name := s.metrics, t.request.Message
+	of, known := m.of[name]
+	if !known || s.table.Load().of(t.request)[name] == nil {
+		m.requests.WithLabelValues("unknown", code.String()).Inc()
+		return
 	}
-	s.metrics.requests.WithLabelValues(name, code.String()).Inc()
+	f := of()
+	if code == OK {
+		f.ok.Inc()
+	} else {
+		m.requests.WithLabelValues(name, code.String()).Inc()
+	}
 	if !t.begun.IsZero() {
-		s.metrics.seconds.WithLabelValues(name).Observe(time.Since(t.begun).Seconds())
+		f.seconds.Observe(time.Since(t.begun).Seconds())
 	}
 }
 
