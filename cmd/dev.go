@@ -18,7 +18,7 @@ func (a *app) dev() *cobra.Command {
 	f := &nodeFlags{cluster: "dev", fast: true}
 	var bots int
 	var span time.Duration
-	g := &node.Gateway{}
+	g := &gatewayFlags{}
 	var scripts string
 	c := &cobra.Command{
 		Use:   "dev",
@@ -35,7 +35,7 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 	c.Flags().IntVar(&bots, "bots", 0, "clients that play along, over UDP like any other")
 	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
 	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts: what is saved there is reloaded (default: the one this binary was built from)")
-	addGatewayFlags(c.Flags(), g)
+	g.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		if bots < 0 || bots > 10_000 {
@@ -44,8 +44,11 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 		if bots > 0 && f.udp == "" {
 			return usagef("dev: bots come over UDP: give --udp an address")
 		}
-		config, err := a.devConfig(f, g, scripts)
+		config, err := a.devConfig(f, scripts)
 		if err != nil {
+			return err
+		}
+		if config.Gateway, err = g.config(ctx); err != nil {
 			return err
 		}
 		return a.runNode(ctx, config, f, span, func(ctx context.Context, n *node.Node) (*fleet.Fleet, error) {
@@ -58,14 +61,13 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 	return c
 }
 
-// devConfig is the configuration of a node that has everything: the shard, an instance of each service of the game, and
-// a gateway on the ports of the shard.
-func (a *app) devConfig(f *nodeFlags, g *node.Gateway, scripts string) (node.Config, error) {
+// devConfig is the configuration of a node that has the shard and an instance of each service of the game.
+func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	config, err := f.config(a)
 	if err != nil {
 		return config, err
 	}
-	config.Services, config.Gateway, config.Scripts, config.Watch = a.services, g, a.scripts, a.scriptDir
+	config.Services, config.Scripts, config.Watch = a.services, a.scripts, a.scriptDir
 	if scripts != "" {
 		if info, err := os.Stat(scripts); err != nil || !info.IsDir() {
 			return config, usagef("dev: --scripts %s is no folder", scripts)

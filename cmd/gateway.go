@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ferris1/wind/cmd/gen"
 	"github.com/ferris1/wind/cmd/node"
 )
 
@@ -19,8 +20,7 @@ type gatewayResult struct {
 }
 
 func (a *app) gateway() *cobra.Command {
-	f := &memberFlags{}
-	g := node.Gateway{}
+	f, g := &memberFlags{}, &gatewayFlags{}
 	var id, tcp, udp string
 	c := &cobra.Command{
 		Use:   "gateway",
@@ -37,7 +37,7 @@ Which service handles which message is learned from the services that run, so a 
 	c.Flags().StringVar(&id, "id", "", "this gateway's id (default: gateway and node)")
 	c.Flags().StringVar(&tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
 	c.Flags().StringVar(&udp, "udp", "", "address for clients over UDP (KCP); empty for none")
-	addGatewayFlags(c.Flags(), &g)
+	g.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		config, err := f.config(a, "gateway")
@@ -47,7 +47,10 @@ Which service handles which message is learned from the services that run, so a 
 		if tcp == "" && udp == "" && f.http == "" {
 			return usagef("gateway: give --tcp, --udp or --http an address: nobody could connect")
 		}
-		config.TCP, config.UDP, config.Gateway, config.Instance = tcp, udp, &g, id
+		if config.Gateway, err = g.config(ctx); err != nil {
+			return err
+		}
+		config.TCP, config.UDP, config.Instance = tcp, udp, id
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
@@ -79,9 +82,31 @@ func (a *app) announceGateway(n *node.Node) {
 	}
 }
 
-// addGatewayFlags declares how a gateway lets clients in.
-func addGatewayFlags(set *pflag.FlagSet, g *node.Gateway) {
-	set.StringToStringVar(&g.Routes, "route", nil, "MESSAGE=TYPE: send a message to another type of service than the one that registered it")
-	set.IntVar(&g.Rate, "client-rate", 0, "messages per second that one connection may send; -1 for no limit (default: 2000)")
-	set.StringSliceVar(&g.Origins, "origin", nil, "host whose web pages may connect, besides the gateway's own")
+// gatewayFlags say how a gateway lets clients in.
+type gatewayFlags struct {
+	gateway node.Gateway
+	protos  gen.Source
+}
+
+func (f *gatewayFlags) add(set *pflag.FlagSet) {
+	set.StringToStringVar(&f.gateway.Routes, "route", nil, "MESSAGE=TYPE: send a message to another type of service than the one that registered it")
+	set.IntVar(&f.gateway.Rate, "client-rate", 0, "messages per second that one connection may send; -1 for no limit (default: 2000)")
+	set.StringArrayVar(&f.protos.Protos, "proto", nil, "a .proto file of messages that this binary does not have: with it, clients and services of different formats understand each other; may be given again")
+	set.StringArrayVarP(&f.protos.Include, "include", "I", nil, "folder in which imports of --proto are looked for; may be given again (default: the current one)")
+	set.StringSliceVar(&f.gateway.Origins, "origin", nil, "host whose web pages may connect, besides the gateway's own")
+}
+
+// config reads the .proto files that the flags name.
+func (f *gatewayFlags) config(ctx context.Context) (*node.Gateway, error) {
+	if len(f.protos.Protos) == 0 {
+		return &f.gateway, nil
+	}
+	schema, err := gen.Load(ctx, f.protos)
+	if err == nil {
+		f.gateway.Files, err = schema.Files()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--proto: %w", err)
+	}
+	return &f.gateway, nil
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/ferris1/wind/netcode/wirepb"
@@ -76,6 +78,46 @@ func Load(ctx context.Context, source Source) (*Schema, error) {
 		m.answer = s.answers[protoreflect.Name(strings.TrimSuffix(m.name(), "Request")+"Response")]
 	}
 	return s, s.check(s.everyFile(source.Server))
+}
+
+// Files are the files that were asked for, as the Protobuf runtime has descriptors. The options that are compiled in, as
+// (wind.id) is, can be read from them.
+func (s *Schema) Files() ([]protoreflect.FileDescriptor, error) {
+	set := &descriptorpb.FileDescriptorSet{}
+	seen := map[string]bool{}
+	var add func(d protoreflect.FileDescriptor)
+	add = func(d protoreflect.FileDescriptor) {
+		if seen[d.Path()] {
+			return
+		}
+		seen[d.Path()] = true
+		for i := range d.Imports().Len() {
+			add(d.Imports().Get(i).FileDescriptor)
+		}
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(d))
+	}
+	for _, f := range s.files {
+		add(f.desc)
+	}
+	known := &descriptorpb.FileDescriptorSet{} // the same again, with the options as the runtime reads them
+	raw, err := proto.Marshal(set)
+	if err == nil {
+		err = proto.Unmarshal(raw, known)
+	}
+	var registry *protoregistry.Files
+	if err == nil {
+		registry, err = protodesc.NewFiles(known)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gen: %w", err)
+	}
+	files := make([]protoreflect.FileDescriptor, len(s.files))
+	for k, f := range s.files {
+		if files[k], err = registry.FindFileByPath(f.desc.Path()); err != nil {
+			return nil, fmt.Errorf("gen: %w", err)
+		}
+	}
+	return files, nil
 }
 
 // readFile takes the messages of a file.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -88,6 +89,11 @@ func (c *Cluster) Bound(ctx context.Context, serviceType, player string) (string
 	}
 	instance, _, err := bindings.Get(ctx, gateway.BindingKey(serviceType, player))
 	return string(instance), err
+}
+
+// takes reports whether all that a message goes to take a format.
+func (c *Cluster) takes(to rpc.Address, f rpc.Format) bool {
+	return c.Directory.Takes(to.Type, to.ID, f.String())
 }
 
 // Explain adds the way out to the error of a call.

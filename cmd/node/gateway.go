@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
@@ -14,9 +16,10 @@ import (
 type Gateway struct {
 	// Authenticator says who logs in; nil: the player that the login message names is believed, which is for development.
 	Authenticator gateway.Authenticator
-	Routes        map[string]string // message → service type, where the directory says nothing or something else
-	Rate          int               // frames per second of one connection; 0: 2,000, negative: no limit
-	Origins       []string          // hosts whose pages may open a WebSocket, besides the one that is connected to
+	Routes        map[string]string             // message → service type, where the directory says nothing or something else
+	Rate          int                           // frames per second of one connection; 0: 2,000, negative: no limit
+	Files         []protoreflect.FileDescriptor // messages that it is to know, besides those in the binary
+	Origins       []string                      // hosts whose pages may open a WebSocket, besides the one that is connected to
 }
 
 // GatewayType is the type that gateways register themselves with.
@@ -44,7 +47,7 @@ func (n *Node) startGateway(ctx context.Context) error {
 		auth = gateway.TrustField("player_id")
 	}
 	g, err := gateway.New(gateway.Config{
-		ID: id, Directory: routes, Link: n.cluster.Bus, Bindings: bindings, Authenticator: auth, Routes: c.Gateway.Routes,
+		ID: id, Directory: routes, Link: n.cluster.Bus, Bindings: bindings, Authenticator: auth, Routes: c.Gateway.Routes, Files: c.Gateway.Files,
 		Tickets: gateway.Tickets{Key: key, Shards: n.cluster}, Logger: c.Log, Registerer: n.registry,
 	})
 	if err != nil {
@@ -137,6 +140,11 @@ func (r *router) Alive(serviceType, instance string) bool {
 func (r *router) Draining(serviceType, instance string) bool {
 	i, ok := r.directory.Instance(serviceType, instance)
 	return ok && i.State == etcd.Draining
+}
+
+// Takes implements gateway.Speaker.
+func (r *router) Takes(serviceType, instance string, f rpc.Format) bool {
+	return r.directory.Takes(serviceType, instance, f.String())
 }
 
 // Watch implements gateway.Directory.

@@ -68,7 +68,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	}
 	i := &instance{config: s, id: n.instanceID(s.Type)}
 	config := rpc.Config{
-		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus,
+		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
 		Middleware: s.Middleware, Logger: c.Log.With("service", s.Type, "instance", i.id),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
 	}

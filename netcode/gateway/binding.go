@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"time"
 
@@ -40,6 +41,10 @@ func (b *binding) pump() {
 			s.answered(r, failure(rpc.DeadlineExceeded, "no instance of %s in time", b.kind))
 			continue
 		}
+		if err := s.g.speak(r, b); err != nil {
+			s.answered(r, rpc.Response{Err: err})
+			continue
+		}
 		b.out++
 		r.instance, r.req.Timeout = b.instance, left
 		s.mu.Unlock()
@@ -50,6 +55,26 @@ func (b *binding) pump() {
 	if len(b.queue) > 0 && !b.finding && !s.closed {
 		b.find()
 	}
+}
+
+// speak brings a request into a format that the instance takes.
+func (g *Gateway) speak(r *request, b *binding) *rpc.Error {
+	if g.speaker == nil || g.speaker.Takes(b.kind, b.instance, r.req.Format) {
+		return nil
+	}
+	other := rpc.JSON
+	if r.req.Format == rpc.JSON {
+		other = rpc.Protobuf
+	}
+	payload, err := g.messages.transcode(r.req.Message, r.req.Format, other, r.req.Payload)
+	switch {
+	case errors.Is(err, errNotKnown):
+		return rpc.Errorf(rpc.Unimplemented, "this %s takes %s alone, and the gateway does not know %s (wind gateway --proto)", b.kind, other, r.req.Message)
+	case err != nil:
+		return rpc.Errorf(rpc.InvalidArgument, "the payload is no %s in %s", r.req.Message, r.req.Format)
+	}
+	r.req.Format, r.req.Payload = other, payload
+	return nil
 }
 
 // done takes the answer of an instance, or of the link.

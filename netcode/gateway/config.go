@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/rpc"
@@ -24,6 +25,9 @@ type Config struct {
 	Authenticator Authenticator
 	// Routes says which type of service takes a message (short name), where the directory does not, or names another.
 	Routes map[string]string
+	// Files have messages that the gateway is to know, besides those that are compiled in: it needs to know a message to
+	// bring it from one format into another, for nothing else.
+	Files []protoreflect.FileDescriptor
 	// Tickets lets players into shards; without a key the gateway gives none.
 	Tickets Tickets
 	Limits  Limits

@@ -32,6 +32,14 @@
 // that drains keeps its players; a new login goes elsewhere, if there is
 // another.
 //
+// # Formats
+//
+// A session speaks Protobuf or JSON, which Open says; WebSockets with text
+// messages speak JSON. A request goes to its service in the session's format, or
+// in the other one where the instance does not take that (Speaker); answers and
+// pushes are brought into the session's. For that the gateway has to know the
+// message: it is compiled in, or in Config.Files.
+//
 // # What is executed how often
 //
 // A request that the link says nobody got (Unavailable without Maybe) is sent

@@ -20,6 +20,7 @@ type Gateway struct {
 	cfg      Config
 	log      *slog.Logger
 	messages *messages
+	speaker  Speaker // nil: all instances take both formats
 	counters counters
 	numbers  atomic.Uint64 // of the newest session
 	ctx      context.Context
@@ -44,11 +45,12 @@ func New(c Config) (*Gateway, error) {
 	}
 	c = c.withDefaults()
 	g := &Gateway{
-		cfg: c, log: c.Logger.With("gateway", c.ID), messages: knownMessages(),
+		cfg: c, log: c.Logger.With("gateway", c.ID), messages: knownMessages(c.Files),
 		sessions: map[*session]struct{}{}, players: map[string][]*session{},
 	}
 	// Numbers go on from the clock, so that a gateway that is started again repeats none.
 	g.numbers.Store(uint64(time.Now().UnixMilli()) << 16)
+	g.speaker, _ = c.Directory.(Speaker)
 	if c.Registerer != nil {
 		g.metrics = &collector{g}
 		if err := c.Registerer.Register(g.metrics); err != nil {

@@ -35,7 +35,7 @@ func (g *Gateway) authenticate(r *request) (string, *rpc.Error) {
 	defer cancel()
 	name := r.req.Message
 	player, err := g.cfg.Authenticator.Authenticate(ctx, Login{
-		Message: name, Format: r.req.Format, Payload: r.req.Payload, Descriptor: g.messages.descriptor(name),
+		Message: name, Format: r.format, Payload: r.req.Payload, Descriptor: g.messages.descriptor(name),
 		Session: r.s.id, Addr: r.s.conn.Addr(),
 	})
 	var told *rpc.Error

@@ -15,19 +15,23 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// messages are those that are compiled in, by short name and by frame id. The
-// gateway needs none of them to route; it needs them to transcode.
+// messages are those that are compiled in or that the configuration names, by
+// short name and by frame id. The gateway needs none of them to route; it needs
+// them to transcode.
 type messages struct {
 	names map[string]protoreflect.MessageType
 	ids   map[uint32]string
 }
 
-func knownMessages() *messages {
+func knownMessages(files []protoreflect.FileDescriptor) *messages {
 	m := &messages{names: map[string]protoreflect.MessageType{}, ids: map[uint32]string{}}
 	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
 		m.add(f)
 		return true
 	})
+	for _, f := range files {
+		m.add(f)
+	}
 	return m
 }
 

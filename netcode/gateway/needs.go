@@ -36,6 +36,13 @@ type Excluder interface {
 	PickOther(serviceType, key, excluded string) (instance string, ok bool)
 }
 
+// Speaker is what a Directory may also be. Without it every instance is taken
+// to understand both formats.
+type Speaker interface {
+	// Takes reports whether an instance takes requests in a format.
+	Takes(serviceType, instance string, f rpc.Format) bool
+}
+
 // Route is where a message goes.
 type Route struct {
 	Type   string // of the service

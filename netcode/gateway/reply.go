@@ -36,7 +36,7 @@ func (r *request) reply(a rpc.Response) {
 	}
 	switch {
 	case a.Err != nil:
-		r.send(wirepb.IDFault, encode(r.req.Format, r.fault(a.Err)))
+		r.send(wirepb.IDFault, encode(r.format, r.fault(a.Err)))
 	case a.Message == "" && r.isCall:
 		r.send(0, nil)
 	case a.Message != "":
@@ -50,7 +50,7 @@ func (r *request) fit(a rpc.Response) rpc.Response {
 	if a.Message == "" {
 		return a
 	}
-	payload, err := r.s.g.messages.transcode(a.Message, a.Format, r.req.Format, a.Payload)
+	payload, err := r.s.g.messages.transcode(a.Message, a.Format, r.format, a.Payload)
 	if err != nil {
 		r.s.g.log.Warn("gateway: an answer cannot be sent", "error", err)
 		return maybe(rpc.Internal, "the answer, "+a.Message+", is not in the session's format")

@@ -48,6 +48,7 @@ type request struct {
 	route    Route
 	call     uint32 // number of the call, if it is one
 	isCall   bool
+	format   rpc.Format // of the client's message and of its answer
 	req      rpc.Request
 	deadline time.Time
 
@@ -70,7 +71,7 @@ func (s *session) Receive(id uint32, payload []byte) {
 	timeout := s.g.cfg.Limits.Timeout
 	s.mu.Lock()
 	s.begun = true
-	r.req.Format = s.format
+	r.format = s.format
 	first := id&wirepb.IDCall != 0 && !s.called
 	s.called = s.called || first
 	s.mu.Unlock()
@@ -150,7 +151,7 @@ func (s *session) open(payload []byte) {
 // take lets a request in, if there is room for it.
 func (s *session) take(r *request) {
 	s.g.counters.requests.Add(1)
-	r.req.Message, r.req.Session = r.route.Method.Name, s.id
+	r.req.Message, r.req.Session, r.req.Format = r.route.Method.Name, s.id, r.format
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

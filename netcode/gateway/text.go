@@ -53,7 +53,7 @@ func (s *session) Text(text []byte) {
 	if m.Message == "" || m.Message == "HeartbeatRequest" && m.Call == nil {
 		return // it came: that was all
 	}
-	r := &request{s: s, deadline: time.Now().Add(s.g.timeout(m.Timeout)), req: rpc.Request{Format: rpc.JSON, Payload: m.Payload}}
+	r := &request{s: s, format: rpc.JSON, deadline: time.Now().Add(s.g.timeout(m.Timeout)), req: rpc.Request{Payload: m.Payload}}
 	if m.Call != nil {
 		r.isCall, r.call = true, *m.Call
 	}

@@ -34,7 +34,7 @@ func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rp
 	}
 	var m wirepb.TicketRequest
 	var err error
-	if r.req.Format == rpc.JSON {
+	if r.format == rpc.JSON {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(r.req.Payload, &m)
 	} else {
 		err = proto.Unmarshal(r.req.Payload, &m)

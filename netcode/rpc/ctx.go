@@ -71,12 +71,11 @@ const maxPlayer = 128
 // Call sends a message to another service and waits, suspended, for its answer.
 // The error is an *Error.
 func (c *Ctx) Call(to Address, m proto.Message) (answer proto.Message, err error) {
-	payload, err := proto.Marshal(m)
+	r, err := c.outgoing(to, m)
 	if err != nil {
-		return nil, Errorf(InvalidArgument, "%s cannot be encoded: %v", shortName(m), err)
+		return nil, err
 	}
-	r := Request{Message: shortName(m), Payload: payload, From: c.s.name(), Timeout: time.Until(c.deadline), Trace: c.request.Trace}
-	if r.Timeout <= 0 {
+	if r.Timeout = time.Until(c.deadline); r.Timeout <= 0 {
 		return nil, Errorf(DeadlineExceeded, "the request's time is over: %s was not called", to.Type)
 	}
 	var a Response
@@ -97,11 +96,24 @@ func (c *Ctx) Call(to Address, m proto.Message) (answer proto.Message, err error
 
 // Tell sends a message to other services and waits for nothing.
 func (c *Ctx) Tell(to Address, m proto.Message) error {
-	payload, err := proto.Marshal(m)
+	r, err := c.outgoing(to, m)
 	if err != nil {
-		return Errorf(InvalidArgument, "%s cannot be encoded: %v", shortName(m), err)
+		return err
 	}
-	return c.s.cfg.Bus.Tell(to, Request{Message: shortName(m), Payload: payload, From: c.s.name(), Trace: c.request.Trace})
+	return c.s.cfg.Bus.Tell(to, r)
+}
+
+// outgoing is a message to other services, in a format that they take.
+func (c *Ctx) outgoing(to Address, m proto.Message) (Request, error) {
+	format := Protobuf
+	if takes := c.s.cfg.Takes; takes != nil && !takes(to, Protobuf) {
+		format = JSON
+	}
+	payload, err := encode(format, m)
+	if err != nil {
+		return Request{}, Errorf(InvalidArgument, "%s cannot be encoded: %v", shortName(m), err)
+	}
+	return Request{Message: shortName(m), Format: format, Payload: payload, From: c.s.name(), Trace: c.request.Trace}, nil
 }
 
 // Push sends a message to a player's client, wherever it is connected. One that

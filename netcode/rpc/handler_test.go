@@ -149,6 +149,48 @@ func TestAHandlerThatRanIsNotTakenForOneThatDidNot(t *testing.T) {
 	}
 }
 
+// asks passes its request on and reports the answer.
+type asks struct{ got chan string }
+
+func (a asks) StringValue(c *rpc.Ctx, r *wrapperspb.StringValue) error {
+	m, err := c.Call(rpc.Address{Type: "other", ID: r.Value}, r)
+	if err == nil {
+		err = c.Tell(rpc.Address{Type: "other", All: true}, r)
+	}
+	a.got <- fmt.Sprint(m, " ", err)
+	return nil
+}
+
+// TestServicesAreCalledInAFormatThatTheyTake has one instance of another service that takes JSON alone.
+func TestServicesAreCalledInAFormatThatTheyTake(t *testing.T) {
+	b := rpc.NewMemoryBus()
+	seen := make(chan string, 8)
+	for _, id := range []string{"python", "go"} {
+		b.Serve("other", id, func(r *rpc.Request, done func(rpc.Response)) {
+			seen <- fmt.Sprintf("%s %s %s %q", id, r.Message, r.Format, r.Payload)
+			done(rpc.Response{Message: "StringValue", Format: r.Format, Payload: r.Payload})
+		})
+	}
+	a := asks{make(chan string, 1)}
+	s := start(t, rpc.Config{Client: []any{a}, Bus: b, Takes: func(to rpc.Address, f rpc.Format) bool {
+		return to.Type != "other" || f == rpc.JSON || to.ID == "go"
+	}})
+	for id, want := range map[string]string{
+		"go":     `go StringValue protobuf "\n\x02go"`,
+		"python": `python StringValue json "\"python\""`,
+	} {
+		ask(t, s, from("ann", wrapperspb.String(id)))
+		if got, answer := <-seen, <-a.got; got != want || !strings.HasPrefix(answer, "value:") || !strings.HasSuffix(answer, "<nil>") {
+			t.Errorf("%s: sent %s, answered %s", id, got, answer)
+		}
+		for range 2 { // what all of them are told
+			if got := <-seen; !strings.Contains(got, " json ") {
+				t.Errorf("told %s", got)
+			}
+		}
+	}
+}
+
 // spawner spawns what it counts.
 type spawner struct {
 	ran  []string

@@ -43,6 +43,9 @@ type Config struct {
 
 	Logger     *slog.Logger          // nil: slog.Default()
 	Registerer prometheus.Registerer // nil: no metrics
+	// Takes reports whether all that a message goes to take a format; to those that do not take Protobuf, JSON is sent.
+	// Nil: all take both.
+	Takes func(to Address, f Format) bool
 }
 
 // Handler answers a request. Its Ctx ends with it.

@@ -140,6 +140,20 @@ func (d *Directory) Instance(serviceType, id string) (Instance, bool) {
 	return t.instances[i], true
 }
 
+// Takes reports whether an instance takes payloads in a format, or with "" whether every instance of the type does. One that
+// is not known takes everything.
+func (d *Directory) Takes(serviceType, id, format string) bool {
+	t := d.view.Load().types[serviceType]
+	if t == nil || !t.picky {
+		return true
+	}
+	if id == "" {
+		return !slices.ContainsFunc(t.instances, func(i Instance) bool { return !i.Takes(format) })
+	}
+	i, ok := d.Instance(serviceType, id)
+	return !ok || i.Takes(format)
+}
+
 // Pick places a player: it chooses an instance by the selector of the type, never one that is draining or full. Until the
 // instance has reported again, twice or for four seconds, the player counts towards its load and its capacity. The key
 // names the player. False: there is no such instance, or the selector refused.
@@ -238,6 +252,7 @@ func (d *Directory) viewOf(serviceType string) *typeView {
 	for _, key := range keys {
 		r := d.known[key]
 		t.instances = append(t.instances, r.instance)
+		t.picky = t.picky || len(r.instance.Formats) > 0
 		if r.instance.State == Up && r.instance.room() > 0 {
 			t.seats = append(t.seats, newSeat(r))
 		}

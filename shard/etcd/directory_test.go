@@ -94,6 +94,24 @@ func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 	if one := all[0]; one.Methods[0].ID != 1005 || one.Formats[0] != "json" || one.Addresses["tcp"] != "127.0.0.1:1" || one.Language != "python" || one.Node != "a" || one.State != Up {
 		t.Errorf("instance %+v", one)
 	}
+	for _, want := range []struct {
+		id, format string
+		takes      bool
+	}{
+		{"game-1", FormatJSON, true},
+		{"game-1", FormatProtobuf, false},
+		{"game-2", FormatProtobuf, true},
+		{"", FormatJSON, true},
+		{"", FormatProtobuf, false},
+		{"game-3", FormatProtobuf, true},
+	} {
+		if d.Takes("game", want.id, want.format) != want.takes {
+			t.Errorf("game %q takes %s: %v, want %v", want.id, want.format, !want.takes, want.takes)
+		}
+	}
+	if !d.Takes("gateway", "gw", FormatProtobuf) || !d.Takes("nobody", "", FormatProtobuf) {
+		t.Error("what says nothing takes everything")
+	}
 	early.Update(func(i *Instance) { i.Players = 7 })
 	eventually(t, "a report", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.Players == 7 })
 	early.Update(func(i *Instance) { i.State = Draining })

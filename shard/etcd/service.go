@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ferris1/wind/persistence"
@@ -29,7 +30,7 @@ type Instance struct {
 	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 when it has none
 	Selector  string            `json:"selector,omitempty"`  // how players are placed on the instances of its type: see ParseSelector
 	Methods   []Method          `json:"methods,omitempty"`   // what it handles for clients
-	Formats   []string          `json:"formats,omitempty"`   // "protobuf", "json": payloads that it takes; none: both
+	Formats   []string          `json:"formats,omitempty"`   // FormatProtobuf, FormatJSON: payloads that it takes; none: both
 	Addresses map[string]string `json:"addresses,omitempty"` // transport → host:port, of an instance that clients connect to
 	Language  string            `json:"language,omitempty"`  // "go", "python"
 	Since     time.Time         `json:"since"`
@@ -43,6 +44,17 @@ type Method struct {
 	Answer uint32 `json:"answer,omitempty"`
 	Login  bool   `json:"login,omitempty"`
 	Public bool   `json:"public,omitempty"`
+}
+
+// The formats of payloads.
+const (
+	FormatProtobuf = "protobuf"
+	FormatJSON     = "json"
+)
+
+// Takes reports whether the instance takes payloads in a format.
+func (i *Instance) Takes(format string) bool {
+	return len(i.Formats) == 0 || slices.Contains(i.Formats, format)
 }
 
 // uncapped is the number of players that counts as full where an instance names no capacity: only an order is needed.

@@ -14,6 +14,7 @@ type view struct {
 // typeView is what a view has of one type.
 type typeView struct {
 	instances []Instance // by id
+	picky     bool       // an instance does not take every format
 	seats     []seat     // of the instances that are up, in the same order
 	selector  Selector
 }

@@ -1,0 +1,119 @@
+package gateway_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/gateway/internal/testpb"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// speaking has instances that take one format alone, by their ids.
+type speaking struct {
+	directory
+	only map[string]rpc.Format
+}
+
+func (s speaking) Takes(_, id string, f rpc.Format) bool {
+	only, picky := s.only[id]
+	return !picky || f == only
+}
+
+func TestARequestIsBroughtIntoAFormatThatItsInstanceTakes(t *testing.T) {
+	c := newCluster(t)
+	formats := make(chan rpc.Format, 16)
+	for _, id := range []string{"game-1", "game-2"} {
+		var i *instance
+		i = c.start("game", id, func(r *rpc.Request, done func(rpc.Response)) {
+			if r.Message != rpc.Disconnected {
+				formats <- r.Format
+			}
+			i.serve(r, done)
+		})
+	}
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
+		g.Directory = speaking{directory{&c.routes, c}, map[string]rpc.Format{"game-1": rpc.JSON, "game-2": rpc.Protobuf}}
+	})
+	for player, want := range map[string]rpc.Format{"player-0": rpc.JSON, "player-1": rpc.Protobuf} { // see directory.Pick
+		for _, session := range []rpc.Format{rpc.Protobuf, rpc.JSON} {
+			r := login(t, f, player, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP, Format: session})
+			must(t, "format of the login", <-formats, want)
+			got := echo(t, r, "hello")
+			must(t, "format of a request", <-formats, want)
+			if got.Text != "hello" || got.Player != player {
+				t.Errorf("%s in %v got %v", player, session, got)
+			}
+			e := fault(t, call(r, t, &testpb.EchoRequest{Text: "broken"}))
+			must(t, "format of a request that fails", <-formats, want)
+			must(t, "code", e.Code, rpc.NotFound)
+			r.Close()
+		}
+	}
+}
+
+// A request that went to an instance that was not there is brought into the
+// format of the next one.
+func TestARequestChangesItsFormatAgainOnItsWayToAnother(t *testing.T) {
+	c := newCluster(t)
+	first := c.start("game", "game-1", nil)
+	var second *instance
+	second = c.start("game", "game-2", func(r *rpc.Request, done func(rpc.Response)) {
+		if r.Format != rpc.Protobuf {
+			t.Errorf("%s in %s", r.Message, r.Format)
+		}
+		second.serve(r, done)
+	})
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
+		g.Directory = speaking{directory{&c.routes, c}, map[string]rpc.Format{"game-1": rpc.JSON, "game-2": rpc.Protobuf}}
+	})
+	r := login(t, f, "player-0", client.RPCConfig{})
+	must(t, "instance", echo(t, r, "x").Instance, "game-1")
+	c.kill(first)
+	c.notice(first)
+	must(t, "instance", echo(t, r, "y").Instance, "game-2")
+}
+
+func TestWhatCannotBeBroughtIntoAFormatIsTold(t *testing.T) {
+	c := newCluster(t)
+	game := c.start("game", "game-1", nil)
+	c.routes.Set("game", "game-1", append(gameMethods, rpc.Method{Name: "RiddleRequest", ID: 1299, Public: true}))
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
+		g.Directory = speaking{directory{&c.routes, c}, map[string]rpc.Format{"game-1": rpc.JSON}}
+	})
+	r := login(t, f, "ann", client.RPCConfig{})
+	before := len(game.log())
+	for id, want := range map[uint32]struct {
+		code rpc.Code
+		text string
+	}{
+		1299: {rpc.Unimplemented, "this game takes json alone, and the gateway does not know RiddleRequest"},
+		1201: {rpc.InvalidArgument, "the payload is no EchoRequest in protobuf"},
+	} {
+		_, _, err := r.CallRaw(soon(t), id, []byte{0xff})
+		e := fault(t, err)
+		if e.Code != want.code || !strings.Contains(e.Text, want.text) || e.Maybe {
+			t.Errorf("message %d: %v", id, e)
+		}
+	}
+	must(t, "requests that reached the service", len(game.log())-before, 0)
+	if got := echo(t, r, "still"); got.Text != "still" {
+		t.Errorf("the session goes on with %v", got)
+	}
+}
+
+// A WebSocket client speaks JSON, whatever the service takes.
+func TestTextReachesAServiceThatTakesProtobuf(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", nil)
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
+		g.Directory = speaking{directory{&c.routes, c}, map[string]rpc.Format{"game-1": rpc.Protobuf}}
+	})
+	k := talk(t, webSocket(t, f))
+	k.say(`{"message":"PlayerLoginRequest","payload":{"player_id":"ann"}}`)
+	k.hear(`{"message":"PlayerLoginResponse","payload":{"player_id":"ann","result":true}}`)
+	k.say(`{"message":"EchoRequest","call":7,"payload":{"text":"hi"}}`)
+	k.hear(`{"message":"EchoResponse","call":7,"payload":{"text":"hi","instance":"game-1","player":"ann"}}`)
+}
