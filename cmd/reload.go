@@ -24,7 +24,8 @@ func (a *app) reload() *cobra.Command {
 		Long: `Reads the scripts from --scripts (all of SERVICE's folder, or the modules named), lets every instance compile and try
 them, and only when all of them could puts them in force: functions are swapped, running handlers finish on the code
 they began with. A script that does not compile, names what does not exist or runs for ever changes nothing anywhere,
-and the error says where it is. shard:NAME means a shard whose name is also a service's.
+and the error says where it is. shard:NAME means a shard whose name is also a service's. Instances that start later with
+the scripts that were replaced run the new ones, too.
 
 In a shard the reload is a command in its log: a replay runs the code that ran. A rollback is a reload of the former
 source.`,

@@ -12,8 +12,8 @@ import (
 // admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
 func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, error) {
 	switch op {
-	case "prepare", "commit", "abort":
-		return i.reload(op, body)
+	case "prepare", "commit", "abort", "keep":
+		return i.reload(ctx, op, body)
 	case "scripts":
 		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
 	case "drain":
@@ -25,11 +25,11 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
 	}
-	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, scripts, drain, undrain and stats", op)
+	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, keep, scripts, drain, undrain and stats", op)
 }
 
 // reload is one step of a reload.
-func (i *instance) reload(op string, body []byte) ([]byte, error) {
+func (i *instance) reload(ctx context.Context, op string, body []byte) ([]byte, error) {
 	id, modules, err := bus.ParseReload(body)
 	if err != nil {
 		return nil, err
@@ -45,6 +45,9 @@ func (i *instance) reload(op string, body []byte) ([]byte, error) {
 		if err := i.service.Commit(id); err != nil {
 			return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
 		}
+		i.scripts.enter(id)
+	case "keep":
+		return nil, i.scripts.keep(ctx, id, i.service.Modules())
 	case "abort":
 		i.service.Abort(id)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
@@ -53,6 +52,11 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 	result, err := c.Bus.Reload(ctx, bus.ReloadConfig{Type: serviceType, Instances: r.Instances, Modules: modules, DryRun: dry})
 	if err != nil {
 		return r, err
+	}
+	if !dry {
+		if err := c.keep(ctx, serviceType, r.Instances, result.Reload); err != nil {
+			return r, err
+		}
 	}
 	for _, i := range result.Instances { // they ran the same before, as a rule
 		if len(i.Report) > 0 {
@@ -146,12 +150,7 @@ func (n *Node) applyScripts(ctx context.Context, folder string, modules []script
 		if i.config.Type != folder {
 			continue
 		}
-		for _, m := range i.service.Modules() {
-			if !slices.ContainsFunc(modules, func(x script.Module) bool { return x.Name == m.Name }) {
-				modules = append(modules, script.Module{Name: m.Name})
-			}
-		}
-		r, err := n.cluster.Reload(ctx, folder, modules, false)
+		r, err := n.cluster.Reload(ctx, folder, inPlaceOf(i.service.Modules(), modules), false)
 		return r.String(), err
 	}
 	return "", nil

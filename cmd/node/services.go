@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +15,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // drainTimeout bounds how long a stop waits for handlers that run.
@@ -22,6 +25,8 @@ const drainTimeout = 10 * time.Second
 type instance struct {
 	config  Service
 	id      string
+	log     *slog.Logger
+	scripts *scripts
 	service *rpc.Service
 	served  *bus.Served
 	entry   *etcd.Registration
@@ -62,20 +67,21 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
+	origin, err := n.openScripts(ctx, s.Type, modules)
+	if err != nil {
+		return err
+	}
 	store, err := jetstream.OpenKV(ctx, n.cluster.NATS, c.Cluster, "store-"+s.Type, jetstream.KVOptions{Replicas: c.Replicas})
 	if err != nil {
 		return err
 	}
-	i := &instance{config: s, id: n.instanceID(s.Type)}
+	i := &instance{config: s, id: n.instanceID(s.Type), log: c.Log, scripts: origin}
 	config := rpc.Config{
 		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
 		Middleware: s.Middleware, Logger: c.Log.With("service", s.Type, "instance", i.id),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
 	}
-	if s.Handlers != nil {
-		config.Client, config.Server = s.Handlers()
-	}
-	if i.service, err = rpc.New(config); err != nil {
+	if i.service, err = n.newService(ctx, i, config); err != nil {
 		return err
 	}
 	n.onClose(i.close)
@@ -87,15 +93,46 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	}); err != nil {
 		return err
 	}
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		i.report(stop)
-	}()
-	n.onClose(func() error { close(stop); <-done; return nil })
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() { i.report(ctx) })
+	if c.Watch == "" { // else a folder says what it runs
+		group.Go(func() { i.follow(ctx) })
+	}
+	n.onClose(func() error { cancel(); group.Wait(); return nil })
 	n.instances = append(n.instances, i)
 	return nil
+}
+
+// newService makes the service of an instance with the scripts that are in force in the cluster, or with those that it
+// came with where there are none in force, or these do not fit this binary.
+func (n *Node) newService(ctx context.Context, i *instance, c rpc.Config) (*rpc.Service, error) {
+	with := func(modules []script.Module) (*rpc.Service, error) {
+		c := c
+		c.Scripts = modules
+		if i.config.Handlers != nil {
+			c.Client, c.Server = i.config.Handlers()
+		}
+		return rpc.New(c)
+	}
+	if n.config.Watch != "" { // the folder says
+		return with(c.Scripts)
+	}
+	reload, modules, err := i.scripts.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if reload == "" {
+		return with(c.Scripts)
+	}
+	s, err := with(modules)
+	if err != nil {
+		i.log.Error("the scripts that were reloaded last do not fit this binary: those that it came with are in force", "service", i.config.Type, "reload", reload, "error", err)
+		return with(c.Scripts)
+	}
+	i.scripts.enter(reload)
+	i.log.Info("the scripts that were reloaded are in force, not those that this instance came with", "service", i.config.Type, "reload", reload)
+	return s, nil
 }
 
 // methods are what a service handles for clients, as its entry in the directory lists it.
@@ -107,7 +144,7 @@ func methods(s *rpc.Service) (all []etcd.Method) {
 }
 
 // report tells the directory once a second how many players the instance has.
-func (i *instance) report(stop <-chan struct{}) {
+func (i *instance) report(ctx context.Context) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
@@ -116,7 +153,7 @@ func (i *instance) report(stop <-chan struct{}) {
 			players := i.service.Stats().Players
 			handles := methods(i.service) // a reload may have changed them
 			i.entry.Update(func(e *etcd.Instance) { e.Players, e.Methods = players, handles })
-		case <-stop:
+		case <-ctx.Done():
 			return
 		}
 	}

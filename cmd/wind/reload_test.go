@@ -192,19 +192,12 @@ func TestReloadReachesAllInstancesOrNone(t *testing.T) {
 
 	reload := func(wantExit int, modules ...string) *process {
 		t.Helper()
-		return run(t, wantExit, nil, append([]string{"reload", "game", "--scripts", e.dir, "--game", "speak", "--nats", s.nats, "--etcd", s.etcd}, modules...)...)
+		return s.reload(e.dir, wantExit, modules...)
 	}
 	all := func(want string) {
 		t.Helper()
 		for _, id := range games {
-			answer, err := s.ask(id, "SpeakOnWorldRequest")
-			var m speakpb.SpeakOnWorldResponse
-			if err == nil {
-				err = protojson.Unmarshal(answer, &m)
-			}
-			if got := m.Name + " " + m.Content; err != nil || got != want {
-				t.Errorf("%s answers %s (%v), want %s", id, got, err, want)
-			}
+			s.answers(id, want)
 		}
 	}
 	all("1/1 1/1")
@@ -242,6 +235,82 @@ func TestReloadReachesAllInstancesOrNone(t *testing.T) {
 
 	reload(0, numberModule) // the former source: a rollback
 	all("1/1 1/1")
+}
+
+// reload runs the verb with the scripts of a folder.
+func (s *services) reload(dir string, wantExit int, modules ...string) *process {
+	s.t.Helper()
+	return run(s.t, wantExit, nil, append([]string{"reload", "game", "--scripts", dir, "--game", "speak", "--nats", s.nats, "--etcd", s.etcd}, modules...)...)
+}
+
+// said is what an instance answers by the scripts of testdata.
+func (s *services) said(id string) (string, error) {
+	answer, err := s.ask(id, "SpeakOnWorldRequest")
+	var m speakpb.SpeakOnWorldResponse
+	if err == nil {
+		err = protojson.Unmarshal(answer, &m)
+	}
+	return m.Name + " " + m.Content, err
+}
+
+func (s *services) answers(id, want string) {
+	s.t.Helper()
+	if got, err := s.said(id); err != nil || got != want {
+		s.t.Errorf("%s answers %s (%v), want %s", id, got, err, want)
+	}
+}
+
+// TestInstancesThatStartLaterRunWhatWasReloaded: an instance that comes with the scripts that a reload has replaced runs
+// those of the reload; one that comes with others runs its own until the next reload.
+func TestInstancesThatStartLaterRunWhatWasReloaded(t *testing.T) {
+	s := startServices(t, 0, "game-1", "game-2")
+	first, other := s.scripts, editor{t, copyScripts(t, testScripts)}
+	other.edit(numberModule, "NUMBER = 1", "NUMBER = 9")
+	start := func(id, scripts string) *process {
+		t.Helper()
+		s.scripts = scripts
+		p := s.game(id)
+		p.until("is in the directory", func() bool { return s.link.Directory.Alive("game", id) })
+		return p
+	}
+	e := editor{t, copyScripts(t, testScripts)}
+	e.edit(numberModule, "NUMBER = 1", "NUMBER = 5")
+	s.reload(e.dir, 0, numberModule)
+	start("game-3", first).until("says what it runs", func() bool { return strings.Contains(s.games["game-3"].log(), "not those that this instance came with") })
+	start("game-4", other.dir)
+	for id, want := range map[string]string{"game-1": "1/1 5/5", "game-3": "1/1 5/5", "game-4": "1/1 9/9"} {
+		s.answers(id, want)
+	}
+
+	e.edit(numberModule, "NUMBER = 5", "NUMBER = 6")
+	s.reload(e.dir, 0)
+	start("game-5", first)
+	start("game-6", other.dir)
+	for id := range s.games {
+		s.answers(id, "1/1 6/6")
+	}
+
+	// A reload that reached game-1 alone, as when the others start just then: they follow.
+	e.edit(numberModule, "NUMBER = 6", "NUMBER = 7")
+	r, err := s.link.Bus.Reload(t.Context(), bus.ReloadConfig{
+		Type: "game", Instances: []string{"game-1"}, Modules: []script.Module{{Name: numberModule, Source: must(os.ReadFile(e.path(numberModule)))}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.answers("game-2", "1/1 6/6")
+	if _, err := s.link.Bus.Admin(t.Context(), "game", "game-1", "keep", []byte(fmt.Sprintf(`{"reload":%q}`, r.Reload))); err != nil {
+		t.Fatal(err)
+	}
+	for id, p := range s.games {
+		p.until("runs what it missed", func() bool { got, err := s.said(id); return err == nil && got == "1/1 7/7" })
+	}
+
+	s.reload(first, 0) // a rollback
+	start("game-7", first)
+	for id := range s.games {
+		s.answers(id, "1/1 1/1")
+	}
 }
 
 func must(b []byte, err error) []byte {

@@ -201,6 +201,34 @@ func (k *KV) Delete(ctx context.Context, key string, revision uint64) (ok bool, 
 	return ok, err
 }
 
+// Watch calls f with the value of a key and with each one that follows, until ctx ends: then it returns nil. That a key is
+// removed is not told, and of several writes in short order f may see the last one alone. It goes on over a lost connection.
+func (k *KV) Watch(ctx context.Context, key string, f func(value []byte, revision uint64)) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	w, err := k.kv.Watch(ctx, encodeKey(key), jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot watch key %q: %w", key, err)
+	}
+	defer func() { _ = w.Stop() }() // what it is worth was read
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case !ok:
+				return fmt.Errorf("jetstream: the watch of key %q was cut off", key)
+			case e != nil: // nil: those that were there were shown
+				f(e.Value(), e.Revision())
+			}
+		}
+	}
+}
+
 // Keys lists the keys that begin with prefix, in byte order. It reads the names of all keys with the same first parts,
 // where a slash ends a part. Of a bucket with replicas it may be a moment behind what was written: a listing is a
 // consumer's, which any of the servers may have.

@@ -144,3 +144,55 @@ func FuzzKVKey(f *testing.F) {
 		}
 	})
 }
+
+func TestKVWatchTellsWhatIsAndWhatComes(t *testing.T) {
+	onSites(t, func(t *testing.T, s site) {
+		k := openKV(t, s.connect(t, ""), KVOptions{Replicas: s.replicas, MaxBytes: 64 << 20})
+		ctx := testContext(t)
+		put := func(key, value string, revision uint64) uint64 {
+			t.Helper()
+			next, ok, err := k.Put(ctx, key, []byte(value), revision)
+			if !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			return next
+		}
+		first := put("game/1", "a", 0)
+		type told struct {
+			value    string
+			revision uint64
+		}
+		seen := make(chan told, 8)
+		watching, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() {
+			ended <- k.Watch(watching, "game/1", func(value []byte, revision uint64) { seen <- told{string(value), revision} })
+		}()
+		next := func(want told) {
+			t.Helper()
+			select {
+			case got := <-seen:
+				if got != want {
+					t.Fatalf("told %v, want %v", got, want)
+				}
+			case <-ctx.Done():
+				t.Fatalf("%v is not told", want)
+			}
+		}
+		next(told{"a", first})
+		put("game/2", "of another key", 0)
+		second := put("game/1", "b", first)
+		next(told{"b", second})
+		if ok, err := k.Delete(ctx, "game/1", second); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		next(told{"c", put("game/1", "c", 0)})
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Watch(ctx, "", nil); err == nil {
+			t.Fatal("a key of nothing")
+		}
+	})
+}
