@@ -70,7 +70,7 @@ func psLines(r psResult) []string {
 		if s.Capacity > 0 {
 			players = fmt.Sprintf("%d/%d", s.Players, s.Capacity)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Load, s.Node, addresses(s.Addresses))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Fullness(), s.Node, addresses(s.Addresses))
 	}
 	_ = t.Flush() // into memory
 	return []string{strings.TrimRight(b.String(), "\n")}

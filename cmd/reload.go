@@ -21,11 +21,11 @@ func (a *app) reload() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reload SERVICE|SHARD [MODULE...]",
 		Short: "Put changed scripts in force, in all instances of a service or in a shard, while they run",
-		Long: `Reads the scripts from --scripts (all of SERVICE's folder, or the modules named), lets every instance compile and try
-them, and only when all of them could puts them in force: functions are swapped, running handlers finish on the code
-they began with. A script that does not compile, names what does not exist or runs for ever changes nothing anywhere,
-and the error says where it is. shard:NAME means a shard whose name is also a service's. Instances that start later with
-the scripts that were replaced run the new ones, too.
+		Long: `Reads the scripts from --scripts (SERVICE's whole folder, in place of all that is in force, or the modules named), lets
+every instance compile and try them, and only when all of them could puts them in force: functions are swapped, running
+handlers finish on the code they began with. A script that does not compile, names what does not exist or runs for ever
+changes nothing anywhere, and the error says where it is. Instances that start later with the scripts that were replaced
+run the new ones, too. shard:NAME means a shard whose name is also a service's.
 
 In a shard the reload is a command in its log: a replay runs the code that ran. A rollback is a reload of the former
 source.`,
@@ -52,16 +52,17 @@ source.`,
 		if err != nil {
 			return err
 		}
+		o := node.ReloadOptions{Whole: len(args) == 1, DryRun: dry}
 		var r node.Reloaded
 		if shard {
-			r, err = cluster.ReloadShard(ctx, target, modules, dry)
+			r, err = cluster.ReloadShard(ctx, target, modules, o)
 		} else {
-			r, err = cluster.Reload(ctx, target, modules, dry)
+			r, err = cluster.Reload(ctx, target, modules, o)
 		}
 		if err != nil {
 			return err
 		}
-		return a.print(r, reloadLines(r)...)
+		return a.print(r, reloadLines(r, shard)...)
 	})
 	return c
 }
@@ -114,7 +115,7 @@ func moduleNamed(all []script.Module, name string) (script.Module, error) {
 	return script.Module{}, usagef("reload: there is no module %q; there are: %s", name, strings.Join(known, ", "))
 }
 
-func reloadLines(r node.Reloaded) []string {
+func reloadLines(r node.Reloaded, shard bool) []string {
 	verb := "in force"
 	if r.DryRun {
 		verb = "would be in force"
@@ -128,8 +129,11 @@ func reloadLines(r node.Reloaded) []string {
 			lines = append(lines, part.what+": "+strings.Join(part.names, ", "))
 		}
 	}
-	if r.Tick > 0 {
+	switch {
+	case r.Tick > 0:
 		lines = append(lines, fmt.Sprintf("committed in tick %d", r.Tick))
+	case shard && !r.DryRun:
+		lines = append(lines, "they were in force already")
 	}
 	return lines
 }

@@ -30,26 +30,26 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 
 // reload is one step of a reload.
 func (i *instance) reload(ctx context.Context, op string, body []byte) ([]byte, error) {
-	id, modules, err := bus.ParseReload(body)
+	step, err := bus.ParseReload(body)
 	if err != nil {
 		return nil, err
 	}
 	switch op {
 	case "prepare":
-		report, err := i.service.Prepare(id, modules)
+		report, err := i.service.Prepare(step.Reload, step.Replacing(i.service.Modules()))
 		if err != nil {
 			return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 		}
 		return json.Marshal(map[string]any{"report": report})
 	case "commit":
-		if err := i.service.Commit(id); err != nil {
+		if err := i.service.Commit(step.Reload); err != nil {
 			return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
 		}
-		i.scripts.enter(id)
+		i.scripts.enter(step.Reload)
 	case "keep":
-		return nil, i.scripts.keep(ctx, id, i.service.Modules())
+		return nil, i.scripts.keep(ctx, step.Reload, i.service.Modules())
 	case "abort":
-		i.service.Abort(id)
+		i.service.Abort(step.Reload)
 	}
 	return nil, nil
 }

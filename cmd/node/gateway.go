@@ -66,6 +66,12 @@ func (n *Node) startGateway(ctx context.Context) error {
 		return err
 	}
 	n.onClose(entry.Close)
+	n.alongside(func(ctx context.Context) {
+		everySecond(ctx, func() {
+			players := g.Stats().Players
+			entry.Update(func(e *etcd.Instance) { e.Players = players })
+		})
+	})
 	n.clients.SetTicketKey(key)
 	n.clients.SetGateway(g)
 	n.onClose(n.clients.Close) // its connections before the gateway

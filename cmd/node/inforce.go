@@ -166,7 +166,7 @@ func (i *instance) catchUp(f inForce) error {
 		return err
 	}
 	id := f.Reload + " (followed)" // beside one that an operator may have prepared
-	if _, err := i.service.Prepare(id, inPlaceOf(i.service.Modules(), modules)); err != nil {
+	if _, err := i.service.Prepare(id, bus.InPlaceOf(i.service.Modules(), modules)); err != nil {
 		return err
 	}
 	if err := i.service.Commit(id); err != nil {
@@ -175,17 +175,6 @@ func (i *instance) catchUp(f inForce) error {
 	i.scripts.enter(f.Reload)
 	i.log.Info("scripts that were reloaded without this instance are in force here", "service", i.config.Type, "instance", i.id, "reload", f.Reload)
 	return nil
-}
-
-// inPlaceOf is next as script.Set.Replace takes it when nothing of old is to stay.
-func inPlaceOf(old, next []script.Module) []script.Module {
-	next = slices.Clip(next)
-	for _, m := range old {
-		if !slices.ContainsFunc(next, func(x script.Module) bool { return x.Name == m.Name }) {
-			next = append(next, script.Module{Name: m.Name})
-		}
-	}
-	return next
 }
 
 // keepTimeout bounds what one instance takes to keep a reload.

@@ -350,6 +350,21 @@ func (n *Node) HTTPAddr() string { return n.httpAddr }
 
 func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
 
+// alongside runs f in a goroutine until the node closes what is open; f ends when its context does.
+func (n *Node) alongside(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	n.onClose(func() error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
 // close closes what is open, the newest first.
 func (n *Node) close() (err error) {
 	for i := len(n.closers) - 1; i >= 0; i-- {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
@@ -35,25 +36,31 @@ func Scripts(scripts fs.FS, folder string) ([]script.Module, error) {
 type Reloaded struct {
 	DryRun    bool     `json:"dry_run,omitempty"`
 	Modules   int      `json:"modules"`
-	Instances []string `json:"instances"` // services, or the shard
-	Tick      uint64   `json:"tick,omitempty"`
+	Instances []string `json:"instances"`      // services, or the shard
+	Tick      uint64   `json:"tick,omitempty"` // of the shard; 0: nothing was changed
 	script.Report
 }
 
-// Reload puts modules in force in all instances of a service, or in none. With dry it only tries.
-func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []script.Module, dry bool) (Reloaded, error) {
-	r := Reloaded{DryRun: dry, Modules: len(modules)}
+// ReloadOptions say what a reload does with its modules.
+type ReloadOptions struct {
+	Whole  bool // these are all: others that are in force go
+	DryRun bool // only try
+}
+
+// Reload puts modules in force in all instances of a service, or in none.
+func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []script.Module, o ReloadOptions) (Reloaded, error) {
+	r := Reloaded{DryRun: o.DryRun, Modules: len(modules)}
 	for _, i := range c.Directory.Instances(serviceType) {
 		r.Instances = append(r.Instances, i.ID)
 	}
 	if len(r.Instances) == 0 {
 		return r, fmt.Errorf("no instance of service %q runs in cluster %s: wind ps lists what does", serviceType, c.Name)
 	}
-	result, err := c.Bus.Reload(ctx, bus.ReloadConfig{Type: serviceType, Instances: r.Instances, Modules: modules, DryRun: dry})
+	result, err := c.Bus.Reload(ctx, bus.ReloadConfig{Type: serviceType, Instances: r.Instances, Modules: modules, Whole: o.Whole, DryRun: o.DryRun})
 	if err != nil {
 		return r, err
 	}
-	if !dry {
+	if !o.DryRun {
 		if err := c.keep(ctx, serviceType, r.Instances, result.Reload); err != nil {
 			return r, err
 		}
@@ -69,16 +76,17 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 	return r, nil
 }
 
-// shardReload is the body of a shard's operation reload, and what it answers.
+// shardReload is the body of a shard's operation reload.
 type shardReload struct {
 	Modules []bus.ModuleJSON `json:"modules"`
+	Whole   bool             `json:"whole"`
 	DryRun  bool             `json:"dry_run"`
 }
 
-// ReloadShard puts modules in force in a shard, as commands in its log. With dry it only tries.
-func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []script.Module, dry bool) (Reloaded, error) {
-	r := Reloaded{DryRun: dry, Modules: len(modules), Instances: []string{shard}}
-	body, err := json.Marshal(shardReload{Modules: bus.ModulesJSON(modules, true), DryRun: dry})
+// ReloadShard puts modules in force in a shard, as commands in its log; there are none when they are in force already.
+func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []script.Module, o ReloadOptions) (Reloaded, error) {
+	r := Reloaded{DryRun: o.DryRun, Modules: len(modules), Instances: []string{shard}}
+	body, err := json.Marshal(shardReload{Modules: bus.ModulesJSON(modules, true), Whole: o.Whole, DryRun: o.DryRun})
 	if err != nil {
 		return r, err
 	}
@@ -108,7 +116,16 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	var report script.Report
+	changes := false
 	outcome, err := n.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+		modules := modules
+		if q.Whole {
+			status, err := script.InForce(w)
+			if err != nil {
+				return nil, invalid(err)
+			}
+			modules = bus.InPlaceOf(status.Modules, modules)
+		}
 		var err error
 		if report, err = script.DryRun(w, modules); err != nil || q.DryRun {
 			return nil, invalid(err)
@@ -118,6 +135,7 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 		for i := 1; i < len(commands); i++ {
 			_, commands[i].Seq = next(ecs.SourceOperator)
 		}
+		changes = len(commands) > 0
 		return commands, invalid(err)
 	})
 	if err != nil {
@@ -126,7 +144,11 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 	if len(outcome.Failures) > 0 {
 		return nil, rpc.Errorf(rpc.FailedPrecondition, "%s", outcome.Failures[0])
 	}
-	return json.Marshal(map[string]any{"tick": outcome.Tick, "report": report})
+	tick := outcome.Tick
+	if !changes {
+		tick = 0
+	}
+	return json.Marshal(map[string]any{"tick": tick, "report": report})
 }
 
 func invalid(err error) error {
@@ -137,21 +159,21 @@ func invalid(err error) error {
 }
 
 // applyScripts puts what was saved in a folder in force, with all its modules: those of it that are in force and not there
-// any more go.
+// any more go. It says what changed, "" when nothing did.
 func (n *Node) applyScripts(ctx context.Context, folder string, modules []script.Module) (string, error) {
 	if folder == ShardScripts {
 		if n.config.NoShard {
 			return "", nil
 		}
-		r, err := n.cluster.ReloadShard(ctx, n.config.Shard, modules, false)
+		r, err := n.cluster.ReloadShard(ctx, n.config.Shard, modules, ReloadOptions{Whole: true})
+		if r.Tick == 0 {
+			return "", err
+		}
 		return fmt.Sprintf("%s, in tick %d", r.Report, r.Tick), err
 	}
-	for _, i := range n.instances {
-		if i.config.Type != folder {
-			continue
-		}
-		r, err := n.cluster.Reload(ctx, folder, inPlaceOf(i.service.Modules(), modules), false)
-		return r.String(), err
+	if !slices.ContainsFunc(n.instances, func(i *instance) bool { return i.config.Type == folder }) {
+		return "", nil
 	}
-	return "", nil
+	r, err := n.cluster.Reload(ctx, folder, modules, ReloadOptions{Whole: true})
+	return r.String(), err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,13 +92,10 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var group sync.WaitGroup
-	group.Go(func() { i.report(ctx) })
+	n.alongside(i.report)
 	if c.Watch == "" { // else a folder says what it runs
-		group.Go(func() { i.follow(ctx) })
+		n.alongside(i.follow)
 	}
-	n.onClose(func() error { cancel(); group.Wait(); return nil })
 	n.instances = append(n.instances, i)
 	return nil
 }
@@ -145,14 +141,21 @@ func methods(s *rpc.Service) (all []etcd.Method) {
 
 // report tells the directory once a second how many players the instance has.
 func (i *instance) report(ctx context.Context) {
+	everySecond(ctx, func() {
+		players := i.service.Stats().Players
+		handles := methods(i.service) // a reload may have changed them
+		i.entry.Update(func(e *etcd.Instance) { e.Players, e.Methods = players, handles })
+	})
+}
+
+// everySecond calls f until ctx ends.
+func everySecond(ctx context.Context, f func()) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
 		select {
 		case <-second.C:
-			players := i.service.Stats().Players
-			handles := methods(i.service) // a reload may have changed them
-			i.entry.Update(func(e *etcd.Instance) { e.Players, e.Methods = players, handles })
+			f()
 		case <-ctx.Done():
 			return
 		}

@@ -13,8 +13,12 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/systems/script"
 )
+
+// again is the pause before scripts are tried once more that nobody could take: a shard that is not owned yet.
+const again = time.Second
 
 // settle is how long the files have to be left alone before they are read: editors write in several steps.
 const settle = 50 * time.Millisecond
@@ -40,27 +44,18 @@ func (n *Node) watchScripts(dir string) error {
 		return errors.Join(err, w.Close())
 	}
 	for _, folder := range r.folders() {
-		if modules, err := Scripts(os.DirFS(dir), folder); err == nil {
-			r.inForce[folder] = script.SHA256(modules)
+		if modules, err := Scripts(os.DirFS(dir), folder); err == nil && folder != ShardScripts {
+			r.inForce[folder] = script.SHA256(modules) // the services have read them; the shard has its own, in its log
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.run(ctx)
-	}()
-	n.onClose(func() error {
-		cancel()
-		<-done
-		return w.Close()
-	})
+	n.onClose(w.Close)
+	n.alongside(r.run)
 	return nil
 }
 
 // run reloads once the folder is quiet after a change.
 func (r *reloader) run(ctx context.Context) {
-	quiet := time.NewTimer(time.Hour)
+	quiet := time.NewTimer(0)
 	defer quiet.Stop()
 	for {
 		select {
@@ -81,32 +76,40 @@ func (r *reloader) run(ctx context.Context) {
 				r.log.Warn("the scripts' folder is not watched completely", "dir", r.dir, "error", err)
 			}
 			for _, folder := range r.folders() {
-				r.reload(ctx, folder)
+				if !r.reload(ctx, folder) {
+					quiet.Reset(again)
+				}
 			}
 		}
 	}
 }
 
-// reload puts a folder's modules in force if they are not those that were tried last.
-func (r *reloader) reload(ctx context.Context, folder string) {
+// reload puts a folder's modules in force if they are not those that were tried last. False: nobody is there to do it now.
+func (r *reloader) reload(ctx context.Context, folder string) (tried bool) {
 	modules, err := Scripts(os.DirFS(r.dir), folder)
 	if err != nil {
 		r.log.Error("scripts cannot be read: what was in force stays", "folder", folder, "error", err)
-		return
+		return true
 	}
 	hash := script.SHA256(modules)
 	if r.inForce[folder] == hash {
-		return
+		return true
 	}
 	r.inForce[folder] = hash
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	what, err := r.apply(ctx, folder, modules)
-	if err != nil {
+	switch e := (*rpc.Error)(nil); {
+	case errors.As(err, &e) && e.Code == rpc.Unavailable:
+		r.log.Debug("scripts are not reloaded yet", "folder", folder, "error", err)
+		delete(r.inForce, folder)
+		return false
+	case err != nil:
 		r.log.Error("scripts are not reloaded: what was in force stays", "folder", folder, "error", err)
-		return
+	case what != "":
+		r.log.Info("scripts reloaded", "folder", folder, "what", what)
 	}
-	r.log.Info("scripts reloaded", "folder", folder, "what", what)
+	return true
 }
 
 // follow watches every folder below dir; one that is watched already stays so.

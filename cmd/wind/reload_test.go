@@ -276,7 +276,9 @@ func TestInstancesThatStartLaterRunWhatWasReloaded(t *testing.T) {
 	e := editor{t, copyScripts(t, testScripts)}
 	e.edit(numberModule, "NUMBER = 1", "NUMBER = 5")
 	s.reload(e.dir, 0, numberModule)
-	start("game-3", first).until("says what it runs", func() bool { return strings.Contains(s.games["game-3"].log(), "not those that this instance came with") })
+	start("game-3", first).until("says what it runs", func() bool {
+		return strings.Contains(s.games["game-3"].log(), "not those that this instance came with")
+	})
 	start("game-4", other.dir)
 	for id, want := range map[string]string{"game-1": "1/1 5/5", "game-3": "1/1 5/5", "game-4": "1/1 9/9"} {
 		s.answers(id, want)

@@ -231,3 +231,32 @@ func (s *services) slow(instance string) <-chan error {
 		return result
 	}
 }
+
+// TestPsShowsWhoIsWhere lists a cluster whose gateway and service have players.
+func TestPsShowsWhoIsWhere(t *testing.T) {
+	s := startServices(t, 1, "game-1")
+	for _, name := range []string{"ann", "bob"} {
+		c, err := client.DialRPC(t.Context(), client.RPCConfig{Addr: s.doors[0].addr, Transport: client.TCP})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Call(t.Context(), &speakpb.PlayerLoginRequest{PlayerId: name}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.infra.until("says who is where", func() bool {
+		var r struct {
+			Services []struct {
+				Type, ID, State string
+				Players         int
+			}
+		}
+		run(t, 0, &r, "ps", "--nats", s.nats, "--etcd", s.etcd, "--json")
+		seen := ""
+		for _, i := range r.Services {
+			seen += fmt.Sprintln(i.Type, i.ID, i.State, i.Players)
+		}
+		return seen == "game game-1 up 2\ngateway gateway-1 up 2\n"
+	})
+}

@@ -205,6 +205,52 @@ func TestRoleOutlivesItsService(t *testing.T) {
 	t.Logf("the same session was answered again %v after the kill", time.Since(killed).Round(time.Millisecond))
 }
 
+// TestDevRunsTheShardScriptsOfItsFolder: what was changed while it was down is in force in a world that is there, through
+// its log.
+func TestDevRunsTheShardScriptsOfItsFolder(t *testing.T) {
+	data, scripts := filepath.Join(t.TempDir(), "data"), copyScripts(t, speakScripts)
+	start := func() *process {
+		t.Helper()
+		dev := wind(t, "dev", "--game", "speak", "--data", data, "--scripts", scripts, "--udp", "", "--tcp", "127.0.0.1:0", "--http", "", "--json")
+		dev.listens(`(\S+)\s+TCP, the same frames`)
+		return dev
+	}
+	reloadsNothing := func() {
+		t.Helper()
+		answer := struct{ Modules, Tick int }{Tick: -1}
+		run(t, 0, &answer, "reload", "shard:main", "--game", "speak", "--scripts", scripts, "--data", data, "--json")
+		if answer.Modules == 0 || answer.Tick > 0 {
+			t.Errorf("a reload of what is in force is committed: %+v", answer)
+		}
+	}
+	dev := start()
+	reloadsNothing()
+	if code := dev.stop(); code != 0 || strings.Contains(dev.log(), "scripts reloaded") {
+		t.Fatalf("dev ends with %d:\n%s", code, dev.log())
+	}
+	module := filepath.Join(scripts, "shard", "fireflies.star")
+	source := string(must(os.ReadFile(module)))
+	if err := os.WriteFile(module, []byte(strings.Replace(source, "SPEED = 0.15 ", "SPEED = 0.35 ", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dev = start()
+	dev.until("has reloaded the shard", func() bool { return strings.Contains(dev.log(), "scripts reloaded") })
+	reloadsNothing()
+	if err := os.WriteFile(filepath.Join(scripts, "shard", "more.star"), []byte("MORE = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dev.until("has one more module", func() bool { return strings.Count(dev.log(), "scripts reloaded") == 2 })
+	if err := os.Remove(filepath.Join(scripts, "shard", "more.star")); err != nil {
+		t.Fatal(err)
+	}
+	dev.until("has one module less", func() bool { return strings.Count(dev.log(), "scripts reloaded") == 3 })
+	reloadsNothing()
+	if code := dev.stop(); code != 0 {
+		t.Fatalf("dev ends with %d", code)
+	}
+	run(t, 0, nil, "replay", "--data", data, "--verify")
+}
+
 // TestReloadsOfAShardReplay changes a shard's scripts 20 times while it runs, and proves that the log holds what ran.
 func TestReloadsOfAShardReplay(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")

@@ -39,21 +39,21 @@ func (s *scripted) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	}
 	switch op {
 	case "prepare":
-		id, modules, err := ParseReload(body)
+		step, err := ParseReload(body)
 		if err != nil {
 			return nil, err
 		}
-		s.prepared[id] = modules
-		return []byte(`{"report":{"changed":["` + modules[0].Name + `"]}}`), nil
+		s.prepared[step.Reload] = step.Replacing(s.force)
+		return []byte(`{"report":{"changed":["` + step.Modules[0].Name + `"]}}`), nil
 	case "commit", "abort":
-		id, _, err := ParseReload(body)
+		step, err := ParseReload(body)
 		if err != nil {
 			return nil, err
 		}
 		if op == "commit" {
-			s.force = s.prepared[id]
+			s.force = s.prepared[step.Reload]
 		}
-		delete(s.prepared, id)
+		delete(s.prepared, step.Reload)
 		return nil, nil
 	case "scripts":
 		return json.Marshal(map[string]any{"modules": ModulesJSON(s.force, false)})
@@ -114,6 +114,28 @@ func TestReloadCommitsEverywhere(t *testing.T) {
 	}
 	if got := string(r.Instances[2].Report); got != `{"changed":["handlers_client/x.star"]}` {
 		t.Fatalf("report %s", got)
+	}
+}
+
+func TestWholeReloadLeavesNothingElseInForce(t *testing.T) {
+	b, all, c := scriptedServices(t, 2)
+	odd := script.Module{Name: "lib/odd.star", Source: []byte("ODD = 1\n")}
+	all[1].force = []script.Module{odd} // one instance alone has it
+	c.Whole = true
+	if r, err := b.Reload(testContext(t), c); err != nil || r.State != Committed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if got := all[1].force; len(got) != 2 || got[1].Name != odd.Name || got[1].Source != nil {
+		t.Fatalf("it is to replace %+v", got)
+	}
+	if got := all[0].force; len(got) != 1 {
+		t.Fatalf("it is to replace %+v", got)
+	}
+	// A commit that fails where something else is in force has not happened.
+	all[1].fail["commit"] = "it expired"
+	all[1].force = append([]script.Module{odd}, modules...)
+	if r, err := b.Reload(testContext(t), c); r.Instances[1].State != Refused || err == nil {
+		t.Fatalf("%+v, %v", r, err)
 	}
 }
 
@@ -197,7 +219,7 @@ func TestAdminErrors(t *testing.T) {
 			t.Fatalf("%q: %v %s %v", body, m.Header, m.Data, err)
 		}
 	}
-	if _, _, err := ParseReload([]byte(`{"reload":"1","modules":[{"name":"a.star","source":"x","sha256":"00"}]}`)); err == nil {
+	if _, err := ParseReload([]byte(`{"reload":"1","modules":[{"name":"a.star","source":"x","sha256":"00"}]}`)); err == nil {
 		t.Fatal("a damaged source")
 	}
 }

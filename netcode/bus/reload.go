@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type ReloadConfig struct {
 	Type      string
 	Instances []string        // all that serve the type, as discovery has them
 	Modules   []script.Module // as script.Set.Replace takes them: without a source the module goes
+	Whole     bool            // others that an instance has in force go
 	DryRun    bool            // prepare everywhere and change nothing
 }
 
@@ -68,6 +70,33 @@ type ModuleJSON struct {
 type prepareJSON struct {
 	Reload  string       `json:"reload"`
 	Modules []ModuleJSON `json:"modules,omitempty"`
+	Whole   bool         `json:"whole,omitempty"`
+}
+
+// ReloadStep is what an operation of a reload says.
+type ReloadStep struct {
+	Reload  string          // its id
+	Modules []script.Module // of prepare
+	Whole   bool            // of prepare: see ReloadConfig
+}
+
+// Replacing is the modules as script.Set.Replace takes them, where now is in force.
+func (s *ReloadStep) Replacing(now []script.Module) []script.Module {
+	if s.Whole {
+		return InPlaceOf(now, s.Modules)
+	}
+	return s.Modules
+}
+
+// InPlaceOf is modules as script.Set.Replace takes them when nothing else of now is to stay.
+func InPlaceOf(now, modules []script.Module) []script.Module {
+	modules = slices.Clip(modules)
+	for _, m := range now {
+		if !slices.ContainsFunc(modules, func(x script.Module) bool { return x.Name == m.Name }) {
+			modules = append(modules, script.Module{Name: m.Name})
+		}
+	}
+	return modules
 }
 
 // ModulesJSON makes modules ready for a body; withSource is false in a list of what is in force.
@@ -89,16 +118,17 @@ func ModulesJSON(modules []script.Module, withSource bool) []ModuleJSON {
 
 // ParseReload reads the body of prepare, commit or abort, for the Admin function of a service; its modules as ParseModules
 // does.
-func ParseReload(body []byte) (reload string, modules []script.Module, err error) {
+func ParseReload(body []byte) (s ReloadStep, err error) {
 	var p prepareJSON
 	if err := json.Unmarshal(body, &p); err != nil {
-		return "", nil, rpc.Errorf(rpc.InvalidArgument, "a reload that is no JSON: %v", err)
+		return s, rpc.Errorf(rpc.InvalidArgument, "a reload that is no JSON: %v", err)
 	}
 	if p.Reload == "" {
-		return "", nil, rpc.Errorf(rpc.InvalidArgument, `a reload without its id in "reload"`)
+		return s, rpc.Errorf(rpc.InvalidArgument, `a reload without its id in "reload"`)
 	}
-	modules, err = ParseModules(p.Modules)
-	return p.Reload, modules, err
+	s.Reload, s.Whole = p.Reload, p.Whole
+	s.Modules, err = ParseModules(p.Modules)
+	return s, err
 }
 
 // ParseModules is the inverse of ModulesJSON. A source whose hash is another is an error: it was damaged on its way.
@@ -165,7 +195,7 @@ func (r *reload) each(do func(*ReloadInstance)) {
 func (r *reload) op(ctx context.Context, i *ReloadInstance, op string, modules []ModuleJSON, timeout time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	body, err := json.Marshal(prepareJSON{Reload: r.result.Reload, Modules: modules})
+	body, err := json.Marshal(prepareJSON{Reload: r.result.Reload, Modules: modules, Whole: r.cfg.Whole && op == "prepare"})
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
@@ -220,6 +250,10 @@ func (r *reload) inForce(ctx context.Context, i *ReloadInstance) ReloadState {
 		if has[m.Name] != m.SHA256 {
 			return Refused
 		}
+		delete(has, m.Name)
+	}
+	if r.cfg.Whole && len(has) > 0 {
+		return Refused
 	}
 	return Committed
 }
