@@ -76,7 +76,7 @@ func (c *Conn) SendFrame(id uint32, parts ...[]byte) {
 		n += len(p)
 	}
 	s, l := c.server, c.link
-	s.lock()
+	s.mu.Lock() // the clock, of which lock has a look, matters to a connection that ends: an older time will do
 	defer s.mu.Unlock()
 	if l.state == linkClosed {
 		return
@@ -172,12 +172,18 @@ func (h *hub) serve(s *Server, l *link, id uint32) *Conn {
 	return l.conn
 }
 
-// rpcFrames hands the complete frames of an RPC connection to its stream. The
-// lock is taken once for all of them. False means that the connection is closed.
+// seenEvery is how often a connection of the gateway notes that something came.
+const seenEvery = 100 * time.Millisecond
+
+// rpcFrames hands the complete frames of an RPC connection to its stream. False
+// means that the connection is closed.
 func (s *Server) rpcFrames(l *link, limits *limiter, now time.Time) bool {
-	s.lock()
-	l.seen = s.hub.now
-	s.mu.Unlock()
+	if now.Sub(limits.seen) >= seenEvery {
+		limits.seen = now
+		s.mu.Lock()
+		l.seen = now
+		s.mu.Unlock()
+	}
 	for !l.conn.over.Load() {
 		id, payload, ok, err := limits.reader.Next()
 		switch {

@@ -96,7 +96,8 @@ func (l *link) backlog() int { return len(l.out) + int(l.waiting.Load()) }
 type limiter struct {
 	reader        *frame.Reader
 	frames, bytes bucket
-	stream        Stream // not nil: the connection speaks RPC
+	stream        Stream    // not nil: the connection speaks RPC
+	seen          time.Time // what link.seen was set to last by it
 }
 
 // serve gives the limits of an RPC connection.

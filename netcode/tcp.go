@@ -128,7 +128,7 @@ func (c *tcpConn) write() {
 	var taken []byte
 	var armed time.Time // when the deadline was set
 	for range c.news {
-		s.lock()
+		s.mu.Lock()
 		taken, c.link.out = c.link.out, taken[:0]
 		c.link.waiting.Store(int64(len(taken)))
 		ends, single := c.link.state == linkClosed, c.link.single
