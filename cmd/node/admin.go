@@ -11,8 +11,13 @@ import (
 
 // admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
 func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, error) {
+	select {
+	case <-i.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	switch op {
-	case "prepare", "commit", "abort", "keep":
+	case "prepare", "commit", "abort":
 		return i.reload(ctx, op, body)
 	case "scripts":
 		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
@@ -25,7 +30,7 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
 	}
-	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, keep, scripts, drain, undrain and stats", op)
+	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, scripts, drain, undrain and stats", op)
 }
 
 // reload is one step of a reload.
@@ -36,18 +41,9 @@ func (i *instance) reload(ctx context.Context, op string, body []byte) ([]byte, 
 	}
 	switch op {
 	case "prepare":
-		report, err := i.service.Prepare(step.Reload, step.Replacing(i.service.Modules()))
-		if err != nil {
-			return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
-		}
-		return json.Marshal(map[string]any{"report": report})
+		return i.scripts.prepare(step)
 	case "commit":
-		if err := i.service.Commit(step.Reload); err != nil {
-			return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
-		}
-		i.scripts.enter(step.Reload)
-	case "keep":
-		return nil, i.scripts.keep(ctx, step.Reload, i.service.Modules())
+		return nil, i.scripts.commit(ctx, step)
 	case "abort":
 		i.service.Abort(step.Reload)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -66,8 +67,9 @@ func (n *Node) startGateway(ctx context.Context) error {
 		return err
 	}
 	n.onClose(entry.Close)
+	n.yields(entry)
 	n.alongside(func(ctx context.Context) {
-		everySecond(ctx, func() {
+		every(ctx, time.Second, func() {
 			players := g.Stats().Players
 			entry.Update(func(e *etcd.Instance) { e.Players = players })
 		})

@@ -56,7 +56,7 @@ type Config struct {
 type Node struct {
 	config    Config
 	clients   *watch     // nil when nobody can connect
-	mu        sync.Mutex // guards host
+	mu        sync.Mutex // guards host and err
 	host      *shard.Host
 	registry  *prometheus.Registry
 	http      *http.Server
@@ -69,16 +69,19 @@ type Node struct {
 	gateway   *gateway.Gateway // nil without one
 	gatewayID string
 	instances []*instance
+	ctx       context.Context // of what runs here
 	cancel    context.CancelFunc
 	done      chan struct{}
-	err       error // of the host, once done is closed
+	err       error // why it no longer runs, complete once done is closed
 }
 
 // Start opens everything and begins to run, or to wait for, the shard. On an error nothing is left open. The node lives
 // until Stop; ctx bounds the start alone.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), done: make(chan struct{})}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.start(ctx); err != nil {
+		n.cancel()
 		return nil, errors.Join(err, n.close())
 	}
 	return n, nil
@@ -218,7 +221,7 @@ func (n *Node) connect(ctx context.Context) (err error) {
 func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
-		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log,
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log, Heir: n.infra != nil,
 		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()},
 	})
 	if err != nil {
@@ -289,15 +292,17 @@ func (n *Node) run(h *shard.Host) {
 	n.mu.Lock()
 	n.host = h
 	n.mu.Unlock()
-	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
 	go func() {
 		defer close(n.done)
+		var err error
 		if h == nil {
-			<-ctx.Done()
-			return
+			<-n.ctx.Done()
+		} else {
+			err = h.Run(n.ctx)
 		}
-		n.err = h.Run(ctx)
+		n.mu.Lock()
+		n.err = errors.Join(n.err, err)
+		n.mu.Unlock()
 	}()
 }
 
@@ -349,6 +354,26 @@ func (n *Node) Watched() string { return n.config.Watch }
 func (n *Node) HTTPAddr() string { return n.httpAddr }
 
 func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
+
+// fail stops what runs here; the error is Err's.
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	n.err = errors.Join(n.err, err)
+	n.mu.Unlock()
+	n.cancel()
+}
+
+// yields ends the node when another process takes the id of an entry of the directory: nobody must be served twice.
+func (n *Node) yields(entry *etcd.Registration) {
+	n.alongside(func(ctx context.Context) {
+		select {
+		case <-entry.Taken():
+			i := entry.Instance()
+			n.fail(fmt.Errorf("instance %s of service %s ends: while this process could not reach etcd another one took its id: %w", i.ID, i.Type, etcd.ErrTaken))
+		case <-ctx.Done():
+		}
+	})
+}
 
 // alongside runs f in a goroutine until the node closes what is open; f ends when its context does.
 func (n *Node) alongside(f func(context.Context)) {

@@ -11,6 +11,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/systems/script"
 )
 
@@ -54,16 +55,23 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 		r.Instances = append(r.Instances, i.ID)
 	}
 	if len(r.Instances) == 0 {
-		return r, fmt.Errorf("no instance of service %q runs in cluster %s: wind ps lists what does", serviceType, c.Name)
+		return r, rpc.Errorf(rpc.Unavailable, "no instance of service %q runs in cluster %s: wind ps lists what does", serviceType, c.Name)
 	}
+	if !o.DryRun { // one after another: of two at once some instances would take the one, some the other
+		unlock, err := etcd.Lock(ctx, c.Etcd, c.Name, "reload-"+serviceType)
+		if err != nil {
+			return r, err
+		}
+		defer unlock()
+	}
+	defer c.Directory.Watch(func(x etcd.Change) { // nobody waits for one that has gone
+		if x.Kind == etcd.Left && x.Instance.Type == serviceType {
+			c.Bus.Fail(serviceType, x.Instance.ID)
+		}
+	})()
 	result, err := c.Bus.Reload(ctx, bus.ReloadConfig{Type: serviceType, Instances: r.Instances, Modules: modules, Whole: o.Whole, DryRun: o.DryRun})
 	if err != nil {
 		return r, err
-	}
-	if !o.DryRun {
-		if err := c.keep(ctx, serviceType, r.Instances, result.Reload); err != nil {
-			return r, err
-		}
 	}
 	for _, i := range result.Instances { // they ran the same before, as a rule
 		if len(i.Report) > 0 {

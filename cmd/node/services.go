@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/etcd"
-	"github.com/ferris1/wind/systems/script"
 )
 
 // drainTimeout bounds how long a stop waits for handlers that run.
@@ -24,11 +22,11 @@ const drainTimeout = 10 * time.Second
 type instance struct {
 	config  Service
 	id      string
-	log     *slog.Logger
 	scripts *scripts
 	service *rpc.Service
 	served  *bus.Served
 	entry   *etcd.Registration
+	ready   chan struct{} // closed when all of the above is there
 }
 
 // startServices starts an instance of each service that the configuration names.
@@ -66,21 +64,30 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	origin, err := n.openScripts(ctx, s.Type, modules)
-	if err != nil {
+	i := &instance{config: s, id: n.instanceID(s.Type), ready: make(chan struct{})}
+	if err := n.member.Vacant(ctx, s.Type, i.id); err != nil {
 		return err
 	}
 	store, err := jetstream.OpenKV(ctx, n.cluster.NATS, c.Cluster, "store-"+s.Type, jetstream.KVOptions{Replicas: c.Replicas})
 	if err != nil {
 		return err
 	}
-	i := &instance{config: s, id: n.instanceID(s.Type), log: c.Log, scripts: origin}
 	config := rpc.Config{
 		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
 		Middleware: s.Middleware, Logger: c.Log.With("service", s.Type, "instance", i.id),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
 	}
-	if i.service, err = n.newService(ctx, i, config); err != nil {
+	if s.Handlers != nil {
+		config.Client, config.Server = s.Handlers()
+	}
+	if i.scripts, err = n.openScripts(ctx, i, modules); err != nil {
+		return err
+	}
+	begin := i.scripts.begin
+	if c.Watch != "" {
+		begin = i.scripts.insist
+	}
+	if i.service, err = begin(ctx, config); err != nil {
 		return err
 	}
 	n.onClose(i.close)
@@ -92,43 +99,14 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	}); err != nil {
 		return err
 	}
+	close(i.ready)
 	n.alongside(i.report)
+	n.yields(i.entry)
 	if c.Watch == "" { // else a folder says what it runs
-		n.alongside(i.follow)
+		n.alongside(i.scripts.follow)
 	}
 	n.instances = append(n.instances, i)
 	return nil
-}
-
-// newService makes the service of an instance with the scripts that are in force in the cluster, or with those that it
-// came with where there are none in force, or these do not fit this binary.
-func (n *Node) newService(ctx context.Context, i *instance, c rpc.Config) (*rpc.Service, error) {
-	with := func(modules []script.Module) (*rpc.Service, error) {
-		c := c
-		c.Scripts = modules
-		if i.config.Handlers != nil {
-			c.Client, c.Server = i.config.Handlers()
-		}
-		return rpc.New(c)
-	}
-	if n.config.Watch != "" { // the folder says
-		return with(c.Scripts)
-	}
-	reload, modules, err := i.scripts.current(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if reload == "" {
-		return with(c.Scripts)
-	}
-	s, err := with(modules)
-	if err != nil {
-		i.log.Error("the scripts that were reloaded last do not fit this binary: those that it came with are in force", "service", i.config.Type, "reload", reload, "error", err)
-		return with(c.Scripts)
-	}
-	i.scripts.enter(reload)
-	i.log.Info("the scripts that were reloaded are in force, not those that this instance came with", "service", i.config.Type, "reload", reload)
-	return s, nil
 }
 
 // methods are what a service handles for clients, as its entry in the directory lists it.
@@ -141,20 +119,20 @@ func methods(s *rpc.Service) (all []etcd.Method) {
 
 // report tells the directory once a second how many players the instance has.
 func (i *instance) report(ctx context.Context) {
-	everySecond(ctx, func() {
+	every(ctx, time.Second, func() {
 		players := i.service.Stats().Players
 		handles := methods(i.service) // a reload may have changed them
 		i.entry.Update(func(e *etcd.Instance) { e.Players, e.Methods = players, handles })
 	})
 }
 
-// everySecond calls f until ctx ends.
-func everySecond(ctx context.Context, f func()) {
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
+// every calls f again and again until ctx ends.
+func every(ctx context.Context, pause time.Duration, f func()) {
+	next := time.NewTicker(pause)
+	defer next.Stop()
 	for {
 		select {
-		case <-second.C:
+		case <-next.C:
 			f()
 		case <-ctx.Done():
 			return

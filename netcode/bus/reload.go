@@ -66,18 +66,22 @@ type ModuleJSON struct {
 	SHA256 string  `json:"sha256,omitempty"` // of the source, in hex
 }
 
-// prepareJSON is the body of the operation prepare; commit and abort have its reload alone.
-type prepareJSON struct {
-	Reload  string       `json:"reload"`
-	Modules []ModuleJSON `json:"modules,omitempty"`
-	Whole   bool         `json:"whole,omitempty"`
+// stepJSON is the body of an operation of a reload; ReloadStep says which member is whose.
+type stepJSON struct {
+	Reload     string       `json:"reload"`
+	Generation uint64       `json:"generation,omitempty"`
+	Modules    []ModuleJSON `json:"modules,omitempty"`
+	Whole      bool         `json:"whole,omitempty"`
 }
 
-// ReloadStep is what an operation of a reload says.
+// ReloadStep is what an operation of a reload says: prepare, commit or abort.
 type ReloadStep struct {
-	Reload  string          // its id
-	Modules []script.Module // of prepare
-	Whole   bool            // of prepare: see ReloadConfig
+	Reload string // its id
+	// Generation is commit's: one more than the newest that an instance knew of. Each of them has told its own in the answer
+	// to prepare, as "generation". Of two reloads the one with the higher generation came later.
+	Generation uint64
+	Modules    []script.Module // prepare's
+	Whole      bool            // prepare's: see ReloadConfig
 }
 
 // Replacing is the modules as script.Set.Replace takes them, where now is in force.
@@ -116,17 +120,16 @@ func ModulesJSON(modules []script.Module, withSource bool) []ModuleJSON {
 	return list
 }
 
-// ParseReload reads the body of prepare, commit or abort, for the Admin function of a service; its modules as ParseModules
-// does.
+// ParseReload reads the body of prepare, commit or abort, for the Admin function of a service.
 func ParseReload(body []byte) (s ReloadStep, err error) {
-	var p prepareJSON
+	var p stepJSON
 	if err := json.Unmarshal(body, &p); err != nil {
 		return s, rpc.Errorf(rpc.InvalidArgument, "a reload that is no JSON: %v", err)
 	}
 	if p.Reload == "" {
 		return s, rpc.Errorf(rpc.InvalidArgument, `a reload without its id in "reload"`)
 	}
-	s.Reload, s.Whole = p.Reload, p.Whole
+	s.Reload, s.Generation, s.Whole = p.Reload, p.Generation, p.Whole
 	s.Modules, err = ParseModules(p.Modules)
 	return s, err
 }
@@ -180,6 +183,9 @@ type reload struct {
 	bus    *Bus
 	cfg    ReloadConfig
 	result ReloadResult
+
+	mu         sync.Mutex
+	generation uint64 // the newest that an instance told of
 }
 
 // each does something with all instances at once and waits for it.
@@ -192,10 +198,11 @@ func (r *reload) each(do func(*ReloadInstance)) {
 }
 
 // op does one operation of the reload in one instance.
-func (r *reload) op(ctx context.Context, i *ReloadInstance, op string, modules []ModuleJSON, timeout time.Duration) ([]byte, error) {
+func (r *reload) op(ctx context.Context, i *ReloadInstance, op string, s stepJSON, timeout time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	body, err := json.Marshal(prepareJSON{Reload: r.result.Reload, Modules: modules, Whole: r.cfg.Whole && op == "prepare"})
+	s.Reload = r.result.Reload
+	body, err := json.Marshal(s)
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
@@ -203,9 +210,10 @@ func (r *reload) op(ctx context.Context, i *ReloadInstance, op string, modules [
 }
 
 func (r *reload) prepare(ctx context.Context, i *ReloadInstance) {
-	answer, err := r.op(ctx, i, "prepare", ModulesJSON(r.cfg.Modules, true), prepareTimeout)
+	answer, err := r.op(ctx, i, "prepare", stepJSON{Modules: ModulesJSON(r.cfg.Modules, true), Whole: r.cfg.Whole}, prepareTimeout)
 	var a struct {
-		Report json.RawMessage `json:"report"`
+		Report     json.RawMessage `json:"report"`
+		Generation uint64          `json:"generation"`
 	}
 	if err == nil {
 		err = json.Unmarshal(answer, &a)
@@ -215,17 +223,23 @@ func (r *reload) prepare(ctx context.Context, i *ReloadInstance) {
 		return
 	}
 	i.State, i.Report = Checked, a.Report
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.generation = max(r.generation, a.Generation)
 }
 
-// abort drops what an instance has prepared. It would drop it by itself after a while.
+// abort drops what an instance has prepared. One that did not answer drops it by itself after a while.
 func (r *reload) abort(ctx context.Context, i *ReloadInstance) {
-	if _, err := r.op(ctx, i, "abort", nil, commitTimeout); err != nil {
+	if i.State != Checked {
+		return
+	}
+	if _, err := r.op(ctx, i, "abort", stepJSON{}, commitTimeout); err != nil {
 		r.bus.log.Debug("an instance did not drop a reload", "instance", i.Instance, "reload", r.result.Reload, "error", err)
 	}
 }
 
 func (r *reload) commit(ctx context.Context, i *ReloadInstance) {
-	_, err := r.op(ctx, i, "commit", nil, commitTimeout)
+	_, err := r.op(ctx, i, "commit", stepJSON{Generation: r.generation + 1}, commitTimeout)
 	if err == nil {
 		i.State = Committed
 		return
@@ -235,7 +249,7 @@ func (r *reload) commit(ctx context.Context, i *ReloadInstance) {
 
 // inForce asks an instance what it runs.
 func (r *reload) inForce(ctx context.Context, i *ReloadInstance) ReloadState {
-	answer, err := r.op(ctx, i, "scripts", nil, commitTimeout)
+	answer, err := r.op(ctx, i, "scripts", stepJSON{}, commitTimeout)
 	var a struct {
 		Modules []ModuleJSON `json:"modules"`
 	}
@@ -303,9 +317,9 @@ func (r *reload) committed() error {
 	return e
 }
 
-// words are an error's own, where it is one of a service.
+// words are an error's own: what else it says is about a request, not about the reload.
 func words(err error) string {
-	if e := (*rpc.Error)(nil); errors.As(err, &e) && e.Code != rpc.Unavailable && e.Code != rpc.DeadlineExceeded {
+	if e := (*rpc.Error)(nil); errors.As(err, &e) {
 		return e.Text
 	}
 	return err.Error()

@@ -295,17 +295,151 @@ func TestUpdatesAreWrittenSeldomAndTheLastWins(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesTheKeyOfASuccessor(t *testing.T) {
+func TestATakenIDIsRefused(t *testing.T) {
 	c := cluster(t)
-	a, _ := member(t, c, "a", 5*time.Second)
-	b, _ := member(t, c, "b", 5*time.Second)
+	a, _ := member(t, c, "a", 2*time.Second)
+	b, _ := member(t, c, "b", 2*time.Second)
 	old := register(t, a, Instance{Type: "game", ID: "game-1"})
-	register(t, b, Instance{Type: "game", ID: "game-1"})
+	_, err := b.Register(t.Context(), Instance{Type: "game", ID: "game-1"})
+	if !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "on node a") {
+		t.Fatalf("registered twice: %v", err)
+	}
+	if err := a.Vacant(t.Context(), "game", "game-1"); err != nil {
+		t.Errorf("one's own is not taken: %v", err)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Vacant(stopped, "game", "game-1"); err == nil || errors.Is(err, ErrTaken) {
+		t.Errorf("a wait that is given up: %v", err)
+	}
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Get(t.Context(), servicesPrefix("test")+"game/game-1"); err != nil || len(got.Kvs) != 1 || !strings.Contains(string(got.Kvs[0].Value), `"node":"b"`) {
+	register(t, b, Instance{Type: "game", ID: "game-1"})
+}
+
+// One that died is waited for, as long as its lease lasts.
+func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
+	c := cluster(t)
+	lease, err := c.Grant(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := servicesPrefix("test") + "game/game-1"
+	if _, err := c.Put(t.Context(), key, `{"type":"game"}`, clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+	n, _ := member(t, c, "a", 2*time.Second)
+	r := register(t, n, Instance{Type: "game", ID: "game-1"})
+	if got, err := c.Get(t.Context(), key); err != nil || got.Kvs[0].Lease != n.State().ID {
 		t.Errorf("key %+v, %v", got, err)
+	}
+	select {
+	case <-r.Taken():
+		t.Error("it is told that it lost its id")
+	default:
+	}
+	if _, err := c.Put(t.Context(), servicesPrefix("test")+"game/game-2", "by hand, without a lease"); err != nil {
+		t.Fatal(err)
+	}
+	register(t, n, Instance{Type: "game", ID: "game-2"})
+}
+
+func TestOneThatLostItsIDIsTold(t *testing.T) {
+	c := cluster(t)
+	a, _ := member(t, c, "a", 2*time.Second)
+	r := register(t, a, Instance{Type: "game", ID: "game-1"})
+	eventually(t, "Register's own token is taken", func() bool { return len(r.wake) == 0 })
+	other, err := c.Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := servicesPrefix("test") + "game/game-1"
+	if _, err := c.Put(t.Context(), key, `{"node":"b"}`, clientv3.WithLease(other.ID)); err != nil {
+		t.Fatal(err)
+	}
+	r.Update(func(i *Instance) { i.Players = 3 })
+	eventually(t, "it is told", func() bool {
+		select {
+		case <-r.Taken():
+			return true
+		default:
+			return false
+		}
+	})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Get(t.Context(), key); err != nil || len(got.Kvs) != 1 || got.Kvs[0].Lease != int64(other.ID) {
+		t.Errorf("the key of the other: %+v, %v", got, err)
+	}
+}
+
+func TestAnHeirRemovesWhatTheNodeBeforeLeft(t *testing.T) {
+	c := cluster(t)
+	join := func(id string) *Node {
+		t.Helper()
+		n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: id, TTL: time.Minute, Heir: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		return n
+	}
+	first := join("a")
+	register(t, first, Instance{Type: "game", ID: "game-a"}).cancel()
+	first.cancel() // it is killed
+	first.done.Wait()
+	join("b")
+	got, err := c.Get(t.Context(), "/wind/test/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, kv := range got.Kvs {
+		keys = append(keys, string(kv.Key))
+	}
+	if fmt.Sprint(keys) != "[/wind/test/node-lease /wind/test/nodes/b]" {
+		t.Errorf("there are %s", keys)
+	}
+}
+
+func TestALockIsOnesAlone(t *testing.T) {
+	c := cluster(t)
+	var inside, most, total atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 5 {
+				unlock, err := Lock(t.Context(), c, "test", "reload-game")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				most.Store(max(most.Load(), inside.Add(1)))
+				total.Add(1)
+				time.Sleep(time.Millisecond)
+				inside.Add(-1)
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() != 1 || total.Load() != 20 {
+		t.Errorf("%d had it at once, %d in all", most.Load(), total.Load())
+	}
+	unlock, err := Lock(t.Context(), c, "test", "reload-game")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Lock(waiting, c, "test", "reload-game"); err == nil {
+		t.Error("two have it")
+	}
+	unlock()
+	if got, err := c.Get(t.Context(), "/wind/test/locks/", clientv3.WithPrefix()); err != nil || len(got.Kvs) != 0 {
+		t.Errorf("left behind: %+v, %v", got, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -44,7 +45,10 @@ type NodeConfig struct {
 	TTL       time.Duration     // of the lease, whole seconds, 1 s at least; zero: 5 s. The server may raise it
 	Addresses map[string]string // transport → host:port, for who looks for the node
 	Build     ecs.Build
-	Logger    *slog.Logger // nil: silent
+	// Heir says that no other process uses the etcd server, which is the node's own: what the node before this one left
+	// behind goes at once, not when its lease runs out.
+	Heir   bool
+	Logger *slog.Logger // nil: silent
 }
 
 // Node is a process of a cluster: one lease, kept alive by one goroutine, and one registration.
@@ -136,6 +140,11 @@ func (n *Node) enter(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
+	if n.cfg.Heir {
+		if err := n.inherit(ctx, granted.ID); err != nil {
+			return err
+		}
+	}
 	key := "/wind/" + n.cfg.Cluster + "/nodes/" + n.cfg.ID
 	if _, err := n.client.Put(ctx, key, string(value), clientv3.WithLease(granted.ID)); err != nil {
 		return fmt.Errorf("etcd: node %s is not registered: %w", n.cfg.ID, err)
@@ -146,6 +155,26 @@ func (n *Node) enter(ctx context.Context) error {
 		r.poke()
 	}
 	n.mu.Unlock()
+	return nil
+}
+
+// inherit ends the lease of the node before this one, and notes this one's for the next.
+func (n *Node) inherit(ctx context.Context, own clientv3.LeaseID) error {
+	key := "/wind/" + n.cfg.Cluster + "/node-lease"
+	before, err := n.client.Get(ctx, key)
+	if err == nil && len(before.Kvs) > 0 {
+		if id, bad := strconv.ParseInt(string(before.Kvs[0].Value), 16, 64); bad == nil {
+			if _, err = n.client.Revoke(ctx, clientv3.LeaseID(id)); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				err = nil
+			}
+		}
+	}
+	if err == nil {
+		_, err = n.client.Put(ctx, key, strconv.FormatInt(int64(own), 16))
+	}
+	if err != nil {
+		return fmt.Errorf("etcd: what the node before %s left cannot be removed: %w", n.cfg.ID, err)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,6 +17,16 @@ import (
 // reportEvery is the shortest time between two writes of one registration.
 const reportEvery = 500 * time.Millisecond
 
+// ErrTaken is an id that another living process has.
+var ErrTaken = errors.New("the id is taken")
+
+// vacancyPoll is how often a key is looked at that another process has; vacancySlack is how long that may outlive its lease, of
+// which etcd tells whole seconds and which it ends every now and then.
+const (
+	vacancyPoll  = 50 * time.Millisecond
+	vacancySlack = 3 * time.Second
+)
+
 // Registration keeps an instance in the directory of its cluster, with the node's lease: when the node takes a new lease,
 // it is written anew. Safe for concurrent use.
 type Registration struct {
@@ -24,6 +35,7 @@ type Registration struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	wake   chan struct{} // one token: there is something to write
+	taken  chan struct{} // closed when another process has the id
 
 	mu       sync.Mutex
 	instance Instance
@@ -33,15 +45,75 @@ type Registration struct {
 	lease   int64
 }
 
-// Register writes an instance into the directory. Node, State and Since have defaults. An instance of the same type and id
-// that another process registered is replaced: that is how a restarted one comes back before its old lease has run out.
-// Close takes it away; so does Node.Close, with the lease.
+// Vacant waits until no process has the id: that of one that died, for as long as its lease lasts. The error is ErrTaken when
+// it lives.
+func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
+	key := servicesPrefix(n.cfg.Cluster) + serviceType + "/" + id
+	var until time.Time
+	for {
+		holder, err := n.holder(ctx, key)
+		if err != nil || holder == nil || holder.lease == 0 {
+			return err
+		}
+		switch now := time.Now(); {
+		case until.IsZero():
+			until = now.Add(holder.left + vacancySlack)
+		case now.After(until):
+			return fmt.Errorf("etcd: instance %s of service %s runs already, on node %s since %s: give this one another id, or stop that one: %w",
+				id, serviceType, holder.instance.Node, holder.instance.Since.Format(time.DateTime), ErrTaken)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(vacancyPoll):
+		}
+	}
+}
+
+// holder is who has a key.
+type holder struct {
+	instance Instance
+	lease    int64
+	left     time.Duration // of the lease
+}
+
+// holder looks at a key; nil: nobody has it.
+func (n *Node) holder(ctx context.Context, key string) (*holder, error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
+	defer cancel()
+	got, err := n.client.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot read %s: %w", key, err)
+	}
+	if len(got.Kvs) == 0 || got.Kvs[0].Lease == n.State().ID {
+		return nil, nil
+	}
+	h := &holder{lease: got.Kvs[0].Lease}
+	_ = json.Unmarshal(got.Kvs[0].Value, &h.instance) // only its words are wanted
+	if h.lease == 0 {
+		return h, nil
+	}
+	left, err := n.client.TimeToLive(ctx, clientv3.LeaseID(h.lease))
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot look at the lease of %s: %w", key, err)
+	}
+	h.left = time.Duration(max(0, left.TTL)) * time.Second
+	return h, nil
+}
+
+// Register writes an instance into the directory, once no other process has its id (see Vacant). Node, State and Since have
+// defaults. Close takes it away; so does Node.Close, with the lease.
 func (n *Node) Register(ctx context.Context, i Instance) (*Registration, error) {
 	i.complete(n.cfg.ID)
 	if err := i.validate(); err != nil {
 		return nil, err
 	}
-	r := &Registration{node: n, key: servicesPrefix(n.cfg.Cluster) + i.Type + "/" + i.ID, wake: make(chan struct{}, 1), instance: i}
+	if err := n.Vacant(ctx, i.Type, i.ID); err != nil {
+		return nil, err
+	}
+	r := &Registration{
+		node: n, key: servicesPrefix(n.cfg.Cluster) + i.Type + "/" + i.ID, wake: make(chan struct{}, 1), taken: make(chan struct{}), instance: i,
+	}
 	if err := r.write(ctx); err != nil {
 		return nil, err
 	}
@@ -65,6 +137,10 @@ func (r *Registration) Instance() Instance {
 	defer r.mu.Unlock()
 	return r.instance
 }
+
+// Taken is closed when another process has registered the id, after this node had lost its lease: this instance is none any
+// more, and must end.
+func (r *Registration) Taken() <-chan struct{} { return r.taken }
 
 // Update changes what the instance tells of itself and returns at once; type and id stay. Writes are at least 500 ms
 // apart, the last state wins, and a state that stands there already is not written. While etcd is away they are tried
@@ -139,6 +215,11 @@ func (r *Registration) run(ctx context.Context) {
 		case <-r.wake:
 		}
 		err := r.write(ctx)
+		if errors.Is(err, ErrTaken) {
+			r.node.cfg.Logger.Error("an instance has lost its id", "key", r.key, "error", err)
+			close(r.taken)
+			return
+		}
 		if err != nil {
 			r.poke()
 		}
@@ -152,7 +233,7 @@ func (r *Registration) run(ctx context.Context) {
 	}
 }
 
-// write puts the instance's state with the node's lease, unless it stands there.
+// write puts the instance's state with the node's lease, unless it stands there. It replaces nobody else's.
 func (r *Registration) write(ctx context.Context) error {
 	value, err := json.Marshal(r.Instance())
 	if err != nil {
@@ -164,8 +245,15 @@ func (r *Registration) write(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
 	defer cancel()
-	if _, err := r.node.client.Put(ctx, r.key, string(value), clientv3.WithLease(clientv3.LeaseID(lease))); err != nil {
+	put := clientv3.OpPut(r.key, string(value), clientv3.WithLease(clientv3.LeaseID(lease)))
+	absent := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(r.key), "=", 0)}, []clientv3.Op{put}, nil)
+	ours := clientv3.Compare(clientv3.LeaseValue(r.key), "=", r.lease) // 0, at first, is also a key that no process keeps
+	answer, err := r.node.client.Txn(ctx).If(ours).Then(put).Else(absent).Commit()
+	if err != nil {
 		return fmt.Errorf("etcd: cannot register %s: %w", r.key, err)
+	}
+	if !answer.Succeeded && !answer.Responses[0].GetResponseTxn().Succeeded {
+		return fmt.Errorf("etcd: cannot register %s: %w", r.key, ErrTaken)
 	}
 	r.written, r.lease = value, lease
 	return nil
