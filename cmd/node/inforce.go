@@ -117,7 +117,7 @@ func (s *scripts) prepare(step bus.ReloadStep) ([]byte, error) {
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
-	return json.Marshal(map[string]any{"report": report, "generation": s.generation})
+	return json.Marshal(map[string]any{"report": report, "generation": max(s.generation, s.refused)})
 }
 
 // merged is modules with the changes of a reload.
@@ -138,7 +138,12 @@ func merged(modules, changes []script.Module) (all []script.Module) {
 func (s *scripts) commit(ctx context.Context, step bus.ReloadStep) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if step.Generation != 0 && step.Generation <= s.generation {
+	if step.Reload == s.reload && step.Generation == s.generation {
+		s.service.Abort(step.Reload)
+		return nil // another instance had kept it, and this one has followed already
+	}
+	if step.Generation != 0 && step.Generation <= max(s.generation, s.refused) {
+		s.service.Abort(step.Reload)
 		return rpc.Errorf(rpc.FailedPrecondition, "another reload came in between: begin it anew")
 	}
 	if err := s.service.Commit(step.Reload); err != nil {

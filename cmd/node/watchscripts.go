@@ -43,10 +43,8 @@ func (n *Node) watchScripts(dir string) error {
 	if err := r.follow(); err != nil {
 		return errors.Join(err, w.Close())
 	}
-	for _, folder := range r.folders() {
-		if modules, err := Scripts(os.DirFS(dir), folder); err == nil && folder != ShardScripts {
-			r.inForce[folder] = script.SHA256(modules) // the services have read them; the shard has its own, in its log
-		}
+	for _, i := range n.instances { // they have read it before; the shard has its own scripts, in its log
+		r.inForce[i.config.Type] = script.SHA256(i.service.Modules())
 	}
 	n.onClose(w.Close)
 	n.alongside(r.run)

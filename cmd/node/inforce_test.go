@@ -1,0 +1,431 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// Modules of the tests' service.
+const (
+	numberModule  = "lib/number.star"
+	handlerModule = "handlers_client/world.star"
+)
+
+// folder is scripts whose handler is of a version and has a number.
+func folder(version, number int) fstest.MapFS {
+	return fstest.MapFS{
+		"game/" + numberModule: {Data: fmt.Appendf(nil, "NUMBER = %d\n", number)},
+		"game/" + handlerModule: {Data: fmt.Appendf(nil, `load("lib/number.star", "NUMBER")
+VERSION = %d
+
+def Handler_SpeakOnWorldRequest(client, request):
+    return SpeakOnWorldResponse(name = str(VERSION), content = str(NUMBER))
+`, version)},
+	}
+}
+
+func number(n int) []script.Module {
+	return []script.Module{{Name: numberModule, Source: fmt.Appendf(nil, "NUMBER = %d\n", n)}}
+}
+
+// servers are embedded NATS and etcd, and an observer's connection to them.
+type servers struct {
+	*Infra
+	cluster *Cluster
+}
+
+func startServers(t *testing.T) *servers {
+	t.Helper()
+	data, err := OpenData(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &servers{}
+	if s.Infra, err = StartInfra(t.Context(), InfraConfig{Data: data, Fast: true, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(s.Close(), data.Close()) })
+	if s.cluster, err = Connect(t.Context(), "dev", s.NATSURL(), s.EtcdURL(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.cluster.Close() })
+	return s
+}
+
+// config is an instance of the service game, in a node of its own.
+func (s *servers) config(id string, scripts fs.FS) Config {
+	return Config{
+		Game: ecs.Game{Name: "empty", TickRate: 10, Setup: func(*ecs.World) {}}, NATS: s.NATSURL(), Etcd: s.EtcdURL(), ID: id, Instance: id, NoShard: true,
+		Services: []Service{{Type: "game", Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto}}},
+		Scripts:  scripts, Lease: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func (s *servers) start(t *testing.T, c Config) *Node {
+	t.Helper()
+	n, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Stop() })
+	s.eventually(t, c.ID+" is in the directory", func() bool { return s.cluster.Directory.Alive("game", c.ID) })
+	return n
+}
+
+func (s *servers) eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for begun := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("it never came to this: " + what)
+		}
+	}
+}
+
+// runs is the version and the number that a node's service has in force.
+func runs(n *Node) string {
+	var version, number int
+	for _, m := range n.instances[0].service.Modules() {
+		switch m.Name {
+		case numberModule:
+			_, _ = fmt.Sscanf(string(m.Source), "NUMBER = %d", &number)
+		case handlerModule:
+			_, line, _ := strings.Cut(string(m.Source), "\n")
+			_, _ = fmt.Sscanf(line, "VERSION = %d", &version)
+		}
+	}
+	return fmt.Sprintf("%d.%d", version, number)
+}
+
+func (s *servers) reload(t *testing.T, modules []script.Module) {
+	t.Helper()
+	if _, err := s.cluster.Reload(t.Context(), "game", modules, ReloadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, n *Node, want string) {
+	t.Helper()
+	if got := runs(n); got != want {
+		t.Errorf("%s runs %s, want %s", n.ID(), got, want)
+	}
+}
+
+func TestVersionsKeepWhatWasReloadedApart(t *testing.T) {
+	s := startServers(t)
+	a, b := s.start(t, s.config("a", folder(2, 1))), s.start(t, s.config("b", folder(1, 1)))
+	s.reload(t, number(5))
+	must(t, a, "2.5")
+	must(t, b, "1.5")
+	must(t, s.start(t, s.config("c", folder(2, 1))), "2.5")
+	must(t, s.start(t, s.config("d", folder(1, 1))), "1.5")
+	must(t, s.start(t, s.config("e", folder(3, 1))), "3.1")
+}
+
+// TestOperatorsReloadOneAfterAnother: of two reloads at once the later one is in force, everywhere, and kept.
+func TestOperatorsReloadOneAfterAnother(t *testing.T) {
+	s := startServers(t)
+	var nodes []*Node
+	for _, id := range []string{"a", "b", "c"} {
+		nodes = append(nodes, s.start(t, s.config(id, folder(1, 0))))
+	}
+	for round := range 10 {
+		var wg sync.WaitGroup
+		for k := range 2 {
+			wg.Go(func() {
+				if _, err := s.cluster.Reload(t.Context(), "game", number(10*round+k), ReloadOptions{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		k, _, err := nodes[0].instances[0].scripts.read(t.Context())
+		for _, n := range nodes {
+			if runs(n) != runs(nodes[0]) || script.SHA256(n.instances[0].service.Modules()) != k.SHA256 || err != nil {
+				t.Fatalf("round %d: %s runs %s, %s runs %s, kept is generation %d, %v", round, n.ID(), runs(n), nodes[0].ID(), runs(nodes[0]), k.Generation, err)
+			}
+		}
+	}
+}
+
+// half joins an instance that takes a reload's first step and not the second.
+func (s *servers) half(t *testing.T, n *Node, id string) {
+	t.Helper()
+	served, err := n.cluster.Bus.Serve(bus.ServeConfig{
+		Type: "game", ID: id, Handler: n.instances[0].service,
+		Admin: func(_ context.Context, op string, _ []byte) ([]byte, error) {
+			if op == "commit" {
+				return nil, rpc.Errorf(rpc.Unavailable, "it died")
+			}
+			return []byte(`{"report":{},"generation":0}`), nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := n.member.Register(t.Context(), etcd.Instance{Type: "game", ID: id, State: etcd.Up})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(entry.Close(), served.Close(context.Background())) })
+	s.eventually(t, id+" is in the directory", func() bool { return s.cluster.Directory.Alive("game", id) })
+}
+
+// TestAReloadThatIsMixedHeals: those that it did not reach, and those that start later, follow those that it did.
+func TestAReloadThatIsMixedHeals(t *testing.T) {
+	s := startServers(t)
+	a := s.start(t, s.config("a", folder(1, 1)))
+	s.half(t, a, "half")
+	if _, err := s.cluster.Reload(t.Context(), "game", number(5), ReloadOptions{}); err == nil || !strings.Contains(err.Error(), "is mixed") {
+		t.Fatalf("a reload that is mixed: %v", err)
+	}
+	must(t, a, "1.5")
+	b := s.start(t, s.config("b", folder(1, 1)))
+	must(t, b, "1.5")
+	if _, err := s.cluster.Bus.Reload(t.Context(), bus.ReloadConfig{Type: "game", Instances: []string{"a"}, Modules: number(6)}); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "b has followed", func() bool { return runs(b) == "1.6" })
+}
+
+// TestNothingOlderIsGoneBackTo: what the watch tells late changes nothing, and what is newer counts.
+func TestNothingOlderIsGoneBackTo(t *testing.T) {
+	s := startServers(t)
+	a := s.start(t, s.config("a", folder(1, 1)))
+	s.reload(t, number(2))
+	first, _, err := a.instances[0].scripts.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.reload(t, number(3))
+	a.instances[0].scripts.catchUp(first)
+	must(t, a, "1.3")
+	first.Generation += 2
+	a.instances[0].scripts.catchUp(first)
+	must(t, a, "1.2")
+	// One of the same generation was kept by another instance first: both run that.
+	second := first
+	second.Modules, second.SHA256 = bus.ModulesJSON(append(number(4), a.instances[0].service.Modules()[0]), true), "other"
+	a.instances[0].scripts.catchUp(second)
+	must(t, a, "1.4")
+}
+
+// TestALostBucketIsFilledAgain: an instance keeps what it runs when the bucket does not have it any more.
+func TestALostBucketIsFilledAgain(t *testing.T) {
+	s := startServers(t)
+	a := s.start(t, s.config("a", folder(1, 1)))
+	s.reload(t, number(2))
+	scripts := a.instances[0].scripts
+	_, revision, err := scripts.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := scripts.kv.Delete(t.Context(), scripts.key, revision); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	s.eventually(t, "it is kept again", func() bool {
+		k, _, err := scripts.read(t.Context())
+		return err == nil && k.Generation == 1
+	})
+	must(t, s.start(t, s.config("b", folder(1, 1))), "1.2")
+}
+
+func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
+	s := startServers(t)
+	a := s.start(t, s.config("a", folder(1, 1)))
+	s.reload(t, number(2))
+	scripts := a.instances[0].scripts
+	k, revision, err := scripts.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unfit := k
+	unfit.Generation, unfit.SHA256 = 7, "other"
+	unfit.Modules = bus.ModulesJSON([]script.Module{{Name: handlerModule, Source: []byte("def Handler_Nobody(client, request):\n    pass\n")}}, true)
+	damaged := unfit
+	damaged.Generation = 8
+	damaged.Modules = bus.ModulesJSON(number(9), true)
+	damaged.Modules[0].SHA256 = strings.Repeat("0", 64)
+	values := [][]byte{[]byte("no gzip")}
+	for _, k := range []kept{unfit, damaged} {
+		b, err := packKept(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, b)
+	}
+	for at, value := range values {
+		var ok bool
+		if revision, ok, err = scripts.kv.Put(t.Context(), scripts.key, value, revision); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		must(t, s.start(t, s.config(fmt.Sprint("late-", at), folder(1, 1))), "1.1")
+		must(t, a, "1.2")
+	}
+	s.reload(t, number(3)) // that is how it is mended
+	must(t, s.start(t, s.config("b", folder(1, 1))), "1.3")
+}
+
+// TestScriptsThatCannotBeKeptAreRefused: noise does not shrink.
+func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
+	s := startServers(t)
+	a := s.start(t, s.config("a", folder(1, 1)))
+	noise := func(n int) (modules []script.Module) {
+		r := rand.NewChaCha8([32]byte{})
+		for k := range n {
+			b := make([]byte, script.MaxSource/2-64)
+			_, _ = r.Read(b)
+			modules = append(modules, script.Module{Name: fmt.Sprintf("lib/noise%d.star", k), Source: fmt.Appendf(nil, "# %x\n", b)})
+		}
+		return modules
+	}
+	s.reload(t, append(noise(6), number(2)...)) // 1.5 MB, less when it is compressed
+	_, err := s.cluster.Reload(t.Context(), "game", append(noise(12), number(3)...), ReloadOptions{})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than the %d that can be kept", jetstream.MaxValue)) {
+		t.Errorf("too much: %v", err)
+	}
+	must(t, a, "1.2")
+	must(t, s.start(t, s.config("b", folder(1, 1))), "1.2")
+}
+
+// TestTheFolderOfDevSaysWhatIsInForce: also when it was changed back while dev was down, and for other instances with it.
+func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
+	s := startServers(t)
+	dir := t.TempDir()
+	write := func(n int) {
+		t.Helper()
+		if err := os.CopyFS(dir, folder(1, n)); err != nil && !errors.Is(err, fs.ErrExist) {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "game", numberModule), number(n)[0].Source, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(1)
+	dev := s.config("dev", os.DirFS(dir))
+	dev.Watch = dir
+	n := s.start(t, dev)
+	other := s.start(t, s.config("other", folder(1, 1)))
+	write(2)
+	s.eventually(t, "both run it", func() bool { return runs(n) == "1.2" && runs(other) == "1.2" })
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	write(1)
+	n = s.start(t, dev)
+	must(t, n, "1.1")
+	s.eventually(t, "the other follows", func() bool { return runs(other) == "1.1" })
+	must(t, s.start(t, s.config("late", folder(1, 1))), "1.1")
+}
+
+// TestAFileThatIsSavedWhileDevStartsIsLoaded: between the first reading and the watch.
+func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
+	s := startServers(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, folder(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	c := s.config("dev", os.DirFS(dir))
+	c.Watch = dir
+	c.Services[0].Handlers = func() (client, server []any) {
+		if err := os.WriteFile(filepath.Join(dir, "game", numberModule), number(2)[0].Source, 0o600); err != nil {
+			t.Error(err)
+		}
+		return nil, nil
+	}
+	n := s.start(t, c)
+	s.eventually(t, "it is loaded", func() bool { return runs(n) == "1.2" })
+}
+
+// TestAnInstanceThatStopsAnsweringHoldsNoReloadUp: once it is out of the directory.
+func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
+	s := startServers(t)
+	a := s.start(t, s.config("a", folder(1, 1)))
+	release := make(chan struct{})
+	defer close(release)
+	served, err := a.cluster.Bus.Serve(bus.ServeConfig{Type: "game", ID: "mute", Handler: a.instances[0].service, Admin: func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = served.Close(context.Background()) }()
+	entry, err := a.member.Register(t.Context(), etcd.Instance{Type: "game", ID: "mute", State: etcd.Up})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "it is in the directory", func() bool { return s.cluster.Directory.Alive("game", "mute") })
+	gone := time.AfterFunc(500*time.Millisecond, func() { _ = entry.Close() })
+	defer gone.Stop()
+	begun := time.Now()
+	_, err = s.cluster.Reload(t.Context(), "game", number(2), ReloadOptions{})
+	if err == nil || !strings.Contains(err.Error(), "mute: the service went away") || strings.Contains(err.Error(), "may have been executed") {
+		t.Errorf("it ends with %v", err)
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("it took %v, as long as the instance was given", took)
+	}
+	must(t, a, "1.1")
+}
+
+// TestAnInstanceThatLostItsIDEnds: another process has its entry.
+func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
+	s := startServers(t)
+	n := s.start(t, s.config("a", folder(1, 1)))
+	lease := s.etcd(t, "lease/grant", map[string]any{"TTL": 60})["ID"]
+	s.etcd(t, "kv/put", map[string]any{"key": []byte("/wind/dev/services/game/a"), "value": []byte(`{"node":"b"}`), "lease": lease})
+	n.instances[0].entry.Update(func(e *etcd.Instance) { e.Capacity = 3 })
+	select {
+	case <-n.Done():
+	case <-time.After(time.Minute):
+		t.Fatal("it goes on")
+	}
+	if err := n.Stop(); !errors.Is(err, etcd.ErrTaken) || !strings.Contains(err.Error(), "instance a of service game ends") {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+// etcd asks the server as any other program does.
+func (s *servers) etcd(t *testing.T, what string, body map[string]any) (answer map[string]any) {
+	t.Helper()
+	b, err := json.Marshal(body) // bytes become base64, as etcd wants them
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.Post(s.EtcdURL()+"/v3/"+what, "application/json", bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%s answers %s, %v", what, r.Status, err)
+	}
+	return answer
+}
