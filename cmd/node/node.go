@@ -203,7 +203,12 @@ func (n *Node) embed(ctx context.Context) error {
 func (n *Node) connect(ctx context.Context) (err error) {
 	c := n.config
 	if n.infra == nil {
-		n.cluster, err = Connect(ctx, c.Cluster, c.NATS, c.Etcd, c.Log)
+		if n.cluster, err = Connect(ctx, c.Cluster, c.NATS, c.Etcd, c.Log); err != nil {
+			return err
+		}
+		if err := n.cluster.Bus.Check(ctx); err != nil {
+			return errors.Join(fmt.Errorf("%w: give --nats the URL with the nodes' password, as wind infra prints it", err), n.cluster.Close())
+		}
 	} else {
 		var conn *jetstream.Conn
 		if conn, err = n.infra.NATS.Connect(ctx); err != nil {

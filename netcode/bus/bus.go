@@ -1,9 +1,11 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +65,26 @@ func Open(c Config) (*Bus, error) {
 	b.group.Go(b.watch)
 	b.group.Go(b.expire)
 	return b, nil
+}
+
+// checkTimeout is how long a message to oneself takes at most.
+const checkTimeout = 5 * time.Second
+
+// Check finds out whether what is sent leaves: NATS tells a user who may only read nothing, and drops it.
+func (b *Bus) Check(ctx context.Context) error {
+	answer := make(chan rpc.Response, 1)
+	token, refused := b.pending.add(&call{kind: "this process", raw: true, done: func(r rpc.Response) { answer <- r }}, checkTimeout)
+	if refused != nil {
+		return refused
+	}
+	if err := b.nc.Publish(b.inbox+strconv.FormatUint(token, 36), []byte("check")); err != nil {
+		b.pending.take(token)
+		return publishError(err)
+	}
+	if _, err := b.await(ctx, token, answer); err != nil {
+		return fmt.Errorf("a message of this process to itself does not come over NATS: does its user have the right to send? %w", err)
+	}
+	return nil
 }
 
 // Close ends what waits for an answer, with Unavailable and Maybe, and the subscriptions. What is served ends by

@@ -26,7 +26,7 @@ type Config struct {
 	// Routes says which type of service takes a message (short name), where the directory does not, or names another.
 	Routes map[string]string
 	// Files have messages that the gateway is to know, besides those that are compiled in: it needs to know a message to
-	// bring it from one format into another, for nothing else.
+	// bring it from one format into another, for nothing else. New refuses those that share a short name or an id with others.
 	Files []protoreflect.FileDescriptor
 	// Tickets lets players into shards; without a key the gateway gives none.
 	Tickets Tickets

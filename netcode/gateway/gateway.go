@@ -44,8 +44,12 @@ func New(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
+	known, err := knownMessages(c.Files)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{
-		cfg: c, log: c.Logger.With("gateway", c.ID), messages: knownMessages(c.Files),
+		cfg: c, log: c.Logger.With("gateway", c.ID), messages: known,
 		sessions: map[*session]struct{}{}, players: map[string][]*session{},
 	}
 	// Numbers go on from the clock, so that a gateway that is started again repeats none.

@@ -23,16 +23,22 @@ type messages struct {
 	ids   map[uint32]string
 }
 
-func knownMessages(files []protoreflect.FileDescriptor) *messages {
+func knownMessages(files []protoreflect.FileDescriptor) (*messages, error) {
 	m := &messages{names: map[string]protoreflect.MessageType{}, ids: map[uint32]string{}}
 	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
 		m.add(f)
 		return true
 	})
 	for _, f := range files {
+		if known, err := protoregistry.GlobalFiles.FindFileByPath(f.Path()); err == nil && known.FullName() == f.FullName() {
+			continue // it is compiled in
+		}
+		if err := m.clash(f); err != nil {
+			return nil, err
+		}
 		m.add(f)
 	}
-	return m
+	return m, nil
 }
 
 // add enters the top-level messages of a file. Of two with one short name the
@@ -53,6 +59,22 @@ func (m *messages) add(f protoreflect.FileDescriptor) {
 			m.ids[id] = name
 		}
 	}
+}
+
+// clash refuses a file that would change what a message means: its short name or its
+// frame id is another's.
+func (m *messages) clash(f protoreflect.FileDescriptor) error {
+	for i := range f.Messages().Len() {
+		d := f.Messages().Get(i)
+		other := m.descriptor(string(d.Name()))
+		if other == nil {
+			other = m.descriptor(m.ids[frameID(d)])
+		}
+		if other != nil {
+			return fmt.Errorf("gateway: message %s of %s (id %d) is taken: the gateway knows %s (id %d)", d.FullName(), f.Path(), frameID(d), other.FullName(), frameID(other))
+		}
+	}
+	return nil
 }
 
 func frameID(d protoreflect.MessageDescriptor) uint32 {

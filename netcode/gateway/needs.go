@@ -39,7 +39,8 @@ type Excluder interface {
 // Speaker is what a Directory may also be. Without it every instance is taken
 // to understand both formats.
 type Speaker interface {
-	// Takes reports whether an instance takes requests in a format.
+	// Takes reports whether an instance takes requests in a format. It answers from memory, without a lock that is held
+	// while watchers are called.
 	Takes(serviceType, instance string, f rpc.Format) bool
 }
 

@@ -69,11 +69,12 @@ func (o *outgoing) make(which int) ([]byte, bool) {
 	return payload, true
 }
 
-// push sends a push if the session is player's, or anybody's when that is "".
+// push sends a push if the session is player's, or when that is "" anybody's whose
+// login is confirmed.
 func (s *session) push(player string, o *outgoing) {
 	s.mu.Lock()
 	which := int(s.format)
-	mine := s.player != "" && (player == "" || s.player == player) && !s.closed
+	mine := s.player != "" && (s.player == player || player == "" && s.since != 0) && !s.closed
 	s.mu.Unlock()
 	if !mine {
 		return

@@ -101,3 +101,32 @@ func TestASubscriptionEndsWithItsSession(t *testing.T) {
 		eventually(t, "no subscription is left", func() bool { return subscribed() == 0 })
 	}
 }
+
+func TestABroadcastIsForThoseWhoseLoginIsConfirmed(t *testing.T) {
+	c := newCluster(t)
+	logins := make(chan func(rpc.Response), 1)
+	var game *instance
+	game = c.start("game", "game-1", func(r *rpc.Request, done func(rpc.Response)) {
+		if r.Message == "PlayerLoginRequest" && r.Player == "bob" {
+			logins <- done
+			return
+		}
+		game.serve(r, done)
+	})
+	f := c.front("gateway-1", nil)
+	var ann, bob pushes
+	login(t, f, "ann", client.RPCConfig{OnPush: ann.on})
+	r := dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP, OnPush: bob.on})
+	refused := make(chan error, 1)
+	go func() { refused <- r.Call(soon(t), &testpb.PlayerLoginRequest{PlayerId: "bob"}, nil) }()
+	decide := <-logins
+	c.push("", speech(rpc.Protobuf, "to all"))
+	c.push("bob", speech(rpc.Protobuf, "to bob")) // his service may greet him before it answers
+	eventually(t, "both have theirs", func() bool { return len(ann.list()) == 1 && len(bob.list()) == 1 })
+	decide(rpc.Response{Err: rpc.Errorf(rpc.PermissionDenied, "banned")})
+	must(t, "code", fault(t, <-refused).Code, rpc.PermissionDenied)
+	c.push("bob", speech(rpc.Protobuf, "to bob"))
+	c.push("", speech(rpc.Protobuf, "to all"))
+	eventually(t, "ann has hers", func() bool { return len(ann.list()) == 2 })
+	must(t, "pushes to one whose login was refused", len(bob.list()), 1)
+}

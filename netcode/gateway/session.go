@@ -16,7 +16,8 @@ import (
 )
 
 // session is one client's connection. Its mutex is taken before the gateway's
-// and the server's, and not held while the link or the directory is called.
+// and the server's, and not held while the link or the directory is called, but
+// for Speaker.Takes.
 type session struct {
 	g    *Gateway
 	conn *netcode.Conn

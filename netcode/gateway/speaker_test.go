@@ -1,14 +1,22 @@
 package gateway_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/gateway/internal/testpb"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/wirepb"
 )
 
 // speaking has instances that take one format alone, by their ids.
@@ -116,4 +124,43 @@ func TestTextReachesAServiceThatTakesProtobuf(t *testing.T) {
 	k.hear(`{"message":"PlayerLoginResponse","payload":{"player_id":"ann","result":true}}`)
 	k.say(`{"message":"EchoRequest","call":7,"payload":{"text":"hi"}}`)
 	k.hear(`{"message":"EchoResponse","call":7,"payload":{"text":"hi","instance":"game-1","player":"ann"}}`)
+}
+
+func TestFilesThatChangeAMessageAreRefused(t *testing.T) {
+	file := func(name string, id uint32) []protoreflect.FileDescriptor {
+		options := &descriptorpb.MessageOptions{}
+		proto.SetExtension(options, wirepb.E_Id, id)
+		f, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+			Name: proto.String("other/" + name + ".proto"), Package: proto.String("other"), Syntax: proto.String("proto3"),
+			MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String(name), Options: options}},
+		}, protoregistry.GlobalFiles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []protoreflect.FileDescriptor{f}
+	}
+	for name, c := range map[string]struct {
+		files []protoreflect.FileDescriptor
+		want  string
+	}{
+		"a new one":                {file("Shop", 3900), ""},
+		"a name that is taken":     {file("EchoRequest", 3901), "message other.EchoRequest of other/EchoRequest.proto (id 3901) is taken"},
+		"the engine's own":         {file("Fault", 3902), "other.Fault"},
+		"an id that is taken":      {file("Shop", 1201), "EchoRequest (id 1201)"},
+		"two with the same id":     {append(file("Shop", 3903), file("Market", 3903)...), "the gateway knows other.Shop"},
+		"what is compiled in":      {[]protoreflect.FileDescriptor{wirepb.File_wirepb_wire_proto}, ""},
+		"two files with one there": {append(file("Shop", 3904), file("Market", 3905)...), ""},
+	} {
+		cluster := newCluster(t)
+		b := &bus{c: cluster, players: map[string]int{}}
+		g, err := gateway.New(gateway.Config{
+			ID: "gateway-1", Directory: directory{&cluster.routes, cluster}, Link: b, Bindings: cluster.store, Files: c.files, Logger: slog.New(slog.DiscardHandler),
+		})
+		if g != nil {
+			g.Close()
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
