@@ -250,13 +250,14 @@ func TestPsShowsWhoIsWhere(t *testing.T) {
 			Services []struct {
 				Type, ID, State string
 				Players         int
+				Fullness        float64
 			}
 		}
 		run(t, 0, &r, "ps", "--nats", s.nats, "--etcd", s.etcd, "--json")
 		seen := ""
 		for _, i := range r.Services {
-			seen += fmt.Sprintln(i.Type, i.ID, i.State, i.Players)
+			seen += fmt.Sprintln(i.Type, i.ID, i.State, i.Players, i.Fullness)
 		}
-		return seen == "game game-1 up 2\ngateway gateway-1 up 2\n"
+		return seen == "game game-1 up 2 0.002\ngateway gateway-1 up 2 0.002\n"
 	})
 }
