@@ -229,6 +229,13 @@ func TestServiceInPythonIsCalledLikeAnyOther(t *testing.T) {
 	if id, ok := i.directory.Pick("translate", "bob"); ok {
 		t.Errorf("%s drains, and got bob", id)
 	}
+	if _, err := i.bus.Admin(t.Context(), "translate", "translate-1", "undrain", nil); err != nil {
+		t.Errorf("undrained: %v", err)
+	}
+	i.eventually(t, "it has players again", func() bool { id, ok := i.directory.Pick("translate", "bob"); return ok && id == "translate-1" })
+	if text, err := i.translate(t.Context(), "", "bob", "hello"); err != nil || text != "hallo" {
+		t.Errorf("translated %q, %v", text, err)
+	}
 	if err := p.end(t, syscall.SIGTERM); err != nil {
 		t.Errorf("it ended with %v", err)
 	}

@@ -373,6 +373,23 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         await self.ask("EchoRequest", {}, player="alice", session="gw/1")  # it serves whom it has
         with self.assertRaises(NoResponders):
             await self.ask("EchoRequest", {}, "any", player="alice", session="gw/1")
+        for _ in range(2):
+            self.assertTrue((await admin({"op": "undrain"}))["ok"])
+        entry = await self.entry()
+        assert entry is not None
+        self.assertEqual(entry["state"], "up")
+        for _ in range(3):
+            self.recorder.order.clear()
+            await self.ask("EchoRequest", {}, "any", player="bob", session="gw/2")
+            self.assertEqual(self.recorder.order, ["bob 0"])
+        both = await asyncio.gather(admin({"op": "drain"}), admin({"op": "undrain"}))  # one after the other
+        self.assertTrue(both[0]["ok"] and both[1]["ok"])
+        entry = await self.entry()
+        assert entry is not None
+        self.assertEqual(entry["state"] == "up", "any" in self.service._subscriptions)
+        self.service._leaving = True
+        self.assertIn("stops", (await admin({"op": "undrain"}))["error"])
+        self.service._leaving = False
 
     async def test_leaving_finishes_what_runs(self) -> None:
         running = asyncio.ensure_future(self.ask("EchoRequest", {"text": "wait", "number": 4}, player="alice", session="gw/1"))

@@ -119,6 +119,8 @@ class Service:
         self._running: Set[asyncio.Task[None]] = set()  # requests
         self._tasks: Set[asyncio.Task[None]] = set()  # they and what else runs
         self._seen: Dict[str, float] = {}  # player → when
+        self._switching: asyncio.Lock  # one drain or undrain at a time
+        self._leaving = False
         self._started = datetime.now(timezone.utc)
         self._id = secrets.token_hex(11)
         self._prefix = f"windrpc.{cluster}."
@@ -203,8 +205,9 @@ class Service:
         self.nats = Nats(nats_url, f"wind-{self.kind} {self.instance}")
         await self.nats.connect()
         try:
+            self._switching = asyncio.Lock()
             base = f"{self._prefix}{self.kind}."
-            self._subscribe("any", base + "any", self._on_request, "any")
+            self._subscribe_any()
             self._subscribe("id", f"{base}id.{self.instance}", self._on_request)
             self._subscribe("all", base + "all", self._on_tell)
             self._subscribe("admin", f"{base}admin.{self.instance}", self._on_admin)
@@ -220,6 +223,7 @@ class Service:
 
     async def leave(self) -> None:
         """Says that it drains, leaves the directory, finishes what runs, and disconnects."""
+        self._leaving = True
         try:
             await self.drain()
         except (NatsError, EtcdError, asyncio.TimeoutError) as e:
@@ -247,13 +251,28 @@ class Service:
 
     async def drain(self) -> None:
         """Gets nobody new from now on, and goes on serving whom it has."""
-        if self._entry is not None and self._entry.entry["state"] != "draining":
-            self._entry.update(lambda e: e.update(state="draining"))
+        async with self._switching:
+            await self._enter("draining")
+            number = self._subscriptions.pop("any", 0)
+            if number:
+                self.nats.unsubscribe(number)
+                await self.nats.flush()
+
+    async def undrain(self) -> None:
+        """Gets new players again. Raises ServiceError when it is too late: it leaves."""
+        async with self._switching:
+            if self._leaving:
+                raise ServiceError(FAILED_PRECONDITION, f"{self.kind}/{self.instance} stops: start it again")
+            if "any" not in self._subscriptions:
+                self._subscribe_any()
+                await self.nats.flush()
+            await self._enter("up")
+
+    async def _enter(self, state: str) -> None:
+        """Tells the directory a state."""
+        if self._entry is not None and self._entry.entry["state"] != state:
+            self._entry.update(lambda e: e.update(state=state))
             await self._entry.flush()
-        number = self._subscriptions.pop("any", 0)
-        if number:
-            self.nats.unsubscribe(number)
-            await self.nats.flush()
 
     def _describe(self) -> Dict[str, Any]:
         entry: Dict[str, Any] = {
@@ -291,6 +310,9 @@ class Service:
 
     def _subscribe(self, name: str, subject: str, callback: Callable[[Msg], None], queue: str = "") -> None:
         self._subscriptions[name] = self.nats.subscribe(subject, callback, queue)
+
+    def _subscribe_any(self) -> None:
+        self._subscribe("any", f"{self._prefix}{self.kind}.any", self._on_request, "any")
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -484,11 +506,11 @@ class Service:
             op = json.loads(body)["op"]
         except (ValueError, KeyError, TypeError):
             raise ServiceError(INVALID_ARGUMENT, 'an admin request is a JSON object with "op"') from None
-        if op == "drain":
+        if op in ("drain", "undrain"):
             try:
-                await self.drain()
+                await (self.drain() if op == "drain" else self.undrain())
             except (NatsError, EtcdError, asyncio.TimeoutError) as e:
-                raise ServiceError(UNAVAILABLE, f"not drained: {e}") from None
+                raise ServiceError(UNAVAILABLE, f"not {op}ed: {e}") from None
             return {}
         if op == "stats":
             s = self.stats
@@ -500,7 +522,7 @@ class Service:
             return {"scripts": {}}
         if op in ("prepare", "commit", "abort"):
             raise ServiceError(FAILED_PRECONDITION, "a Python service has no scripts: restart it with its new code")
-        raise ServiceError(UNIMPLEMENTED, f"there is no operation {op!r}: drain, stats and scripts")
+        raise ServiceError(UNIMPLEMENTED, f"there is no operation {op!r}: drain, undrain, stats and scripts")
 
     # NATS micro: what `nats micro ls`, `info` and `stats` ask.
 
