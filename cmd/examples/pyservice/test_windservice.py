@@ -44,10 +44,28 @@ class CodecTest(unittest.TestCase):
         )
 
     def test_names_of_json_become_names_of_the_schema(self) -> None:
-        got = self.codec.decode("EchoRequest", "json", '{"longName":"7","place":{"x":1},"also":{"a":{}},"other":1,"one":"Ζωή","number":null}'.encode())
+        got = self.codec.decode("EchoRequest", "json", '{"longName":"7","place":{"x":1},"also":{"a":{}},"one":"Ζωή","number":null}'.encode())
         self.assertEqual((got["long_name"], got["one"], got["number"]), ("7", "Ζωή", 0))
         self.assertEqual((got["place"], got["also"]), ({"x": 1.0, "y": 0.0}, {"a": {"x": 0.0, "y": 0.0}}))
-        self.assertNotIn("other", got)
+
+    def test_unknown_fields_of_requests_are_refused(self) -> None:
+        for payload, said in (
+            (b'{"txt":"x"}', 'unknown field "txt" of EchoRequest (did you mean text?)'),
+            (b'{"text":"x","qqqq":null}', 'unknown field "qqqq" of EchoRequest'),
+            (b'{"LongName":1}', 'unknown field "LongName" of EchoRequest (did you mean longName?)'),
+            (b'{"place":{"z":1}}', 'EchoRequest.place: unknown field "z" of Place'),
+            (b'{"also":{"a":{"xx":1}}}', 'EchoRequest.also: unknown field "xx" of Place (did you mean x?)'),
+            (b'{"\\n' + b"x" * 9000 + b'":1}', ""),
+        ):
+            with self.assertRaises(CodecError) as refused:
+                self.codec.decode("EchoRequest", "json", payload)
+            if said:
+                self.assertEqual(str(refused.exception), said)
+            self.assertLess(len(str(refused.exception)), 200)
+
+    def test_unknown_fields_of_answers_are_ignored(self) -> None:
+        got = self.codec.decode("EchoResponse", "json", b'{"text":"x","newer":{"a":1}}', strict=False)
+        self.assertEqual(got, {"text": "x", "number": 0})
 
     def test_what_is_no_such_message_is_refused(self) -> None:
         for payload in (b"{", b"[]", b"1", b"\xff", b"[" * 100_000, b'{"text":1}', b'{"number":"x"}', b'{"number":true}', b'{"yes":0}', b'{"tags":{}}',
@@ -263,8 +281,12 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
         await self.refused(ws.UNIMPLEMENTED, "NoSuchRequest", {}, **player)
-        await self.refused(ws.UNIMPLEMENTED, "S_AddRequest", {"number": 1}, **player)  # a client never reaches it
-        await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach those of clients
+        server = await self.refused(ws.UNIMPLEMENTED, "S_AddRequest", {"number": 1}, **player)  # a client never reaches it
+        self.assertEqual(server.headers["Nats-Service-Error"], "test handles S_AddRequest for services only, and this came from clients")
+        clients = await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach those of clients
+        self.assertEqual(clients.headers["Nats-Service-Error"], "test handles EchoRequest for players only, and this came from services")
+        unknown = await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", {"txt": "x"}, **player)
+        self.assertEqual(unknown.headers["Nats-Service-Error"], 'unknown field "txt" of EchoRequest (did you mean text?)')
         await self.refused(ws.UNAUTHENTICATED, "EchoRequest", {}, session="gw/1")
         await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", b"{", **player)
         await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", {}, Wind_Format="protobuf", **player)

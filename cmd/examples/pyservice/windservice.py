@@ -381,6 +381,9 @@ class Service:
                 return b"", {}
         if handler is None:
             who = "clients" if client.session else "services"
+            if name in self._handlers[not client.session]:
+                takes = "services" if client.session else "players"
+                raise ServiceError(UNIMPLEMENTED, f"{self.kind} handles {name} for {takes} only, and this came from {who}")
             raise ServiceError(UNIMPLEMENTED, f"{self.kind} has no handler for {name[:128]!r} from {who}")
         if client.session and not client.player and name not in self._public and name not in self._login:
             raise ServiceError(UNAUTHENTICATED, f"{name} is for players who are logged in")
@@ -449,7 +452,7 @@ class Service:
         if not name:
             return {}
         try:
-            return self.codec.decode(name, answer.headers.get("Wind-Format", "protobuf"), answer.data)
+            return self.codec.decode(name, answer.headers.get("Wind-Format", "protobuf"), answer.data, strict=False)
         except CodecError as e:
             raise ServiceError(INTERNAL, str(e), maybe=True) from None
 
