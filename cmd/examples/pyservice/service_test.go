@@ -242,6 +242,21 @@ func TestServiceInPythonIsCalledLikeAnyOther(t *testing.T) {
 	i.eventually(t, "it left", func() bool { return !i.directory.Alive("translate", "translate-1") })
 }
 
+// TestSecondServiceOfOneNameDoesNotRun starts an instance under the name of one that runs: it ends and says what to do.
+func TestSecondServiceOfOneNameDoesNotRun(t *testing.T) {
+	interpreter := python(t)
+	i := startInfra(t)
+	i.start(t, interpreter, "translate-1")
+	out, err := command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", "translate-1").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "an instance translate-1 already, on node translate-1: choose another --instance") {
+		t.Errorf("it ends with %v:\n%s", err, out)
+	}
+	if text, err := i.translate(t.Context(), "translate-1", "alice", "hello"); err != nil || text != "hallo" {
+		t.Errorf("the first one: %q, %v", text, err)
+	}
+}
+
 // TestServiceInPythonScalesAndDiesUnderLoad has one instance, then three, one of them killed and started again, one of them
 // stopped. Nobody is failed but by the kill, and then with Maybe or nothing done.
 func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {

@@ -14,7 +14,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 import translate_wind
 import windservice as ws
 from windcodec import Codec, CodecError
-from windetcd import Etcd, EtcdError
+from windetcd import Etcd, EtcdError, Taken, _b64
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders, decode_headers, encode_headers
 
 NATS, ETCD = os.environ.get("WIND_NATS", ""), os.environ.get("WIND_ETCD", "")
@@ -448,6 +448,74 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
 
         await self.eventually(back)
         self.assertNotEqual(self.service._entry._lease, first)
+
+    async def test_a_second_of_the_same_name_does_not_start(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        other, recorder = self.make("test-1")
+        starting = asyncio.ensure_future(other.start(NATS, ETCD))
+        asked = 0
+        while not starting.done():
+            await self.ask("EchoRequest", {"number": asked}, player="alice", session="gw/1")
+            await self.ask("EchoRequest", {"number": asked}, "any", player="alice", session="gw/1")
+            asked += 1
+            await asyncio.sleep(0.05)
+        with self.assertRaisesRegex(Taken, "instance test-1 already, on node test-1: choose another --instance"):
+            await starting
+        self.assertEqual((len(self.recorder.order), recorder.order), (2 * asked, []))
+        assert self.service._entry is not None
+        self.assertEqual(json.loads((await self.etcd.get(self.service._entry.key)) or "{}")["since"], self.service._entry.entry["since"])
+
+    async def test_of_two_that_start_at_once_one_runs(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        both = [self.make("test-2")[0] for _ in range(2)]
+        ended = await asyncio.gather(*(s.start(NATS, ETCD) for s in both), return_exceptions=True)
+        try:
+            self.assertEqual(sorted(type(e).__name__ for e in ended), ["NoneType", "Taken"])
+        finally:
+            for service, error in zip(both, ended):
+                if error is None:
+                    await service.leave()
+
+    async def test_one_that_died_is_followed(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        assert self.service._entry is not None
+        died = self.service._entry._lease
+        for task in [*self.service._entry._tasks, *self.service._tasks]:  # nobody renews its lease
+            task.cancel()
+        await self.service.nats.close()
+        self.left = True
+        next_, recorder = self.make("test-1")
+        await next_.start(NATS, ETCD)
+        try:
+            assert next_._entry is not None
+            found = await self.etcd.look(next_._entry.key)
+            self.assertTrue(found is not None and found.lease == next_._entry._lease != died)
+            await self.ask("EchoRequest", {"number": 1}, player="alice", session="gw/1")
+            self.assertEqual(recorder.order, ["alice 1"])
+        finally:
+            await next_.leave()
+
+    async def test_who_loses_its_name_stops(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        other, recorder = self.make("test-2")
+        running = asyncio.ensure_future(other.run(NATS, ETCD))
+        await self.eventually(lambda: _is(lambda: other._entry is not None))
+        assert other._entry is not None
+        self.assertTrue(await self._answers("test-2"))
+        # As if its lease had run out and another process had been faster.
+        theirs = await self.etcd.grant(60)
+        body = {"key": _b64(other._entry.key), "value": _b64('{"node":"elsewhere"}'), "lease": theirs}
+        await self.etcd.call("/v3/kv/put", body)
+        await self.etcd.revoke(other._entry._lease)
+        with self.assertRaisesRegex(Taken, "instance test-2 already, on node elsewhere"):
+            await asyncio.wait_for(running, LONG)
+        self.assertFalse(await self._answers("test-2"))
+        self.assertEqual(await self.etcd.get(other._entry.key), '{"node":"elsewhere"}')
+        await self.etcd.revoke(theirs)
 
     async def test_the_connection_comes_back(self) -> None:
         logging.disable(logging.CRITICAL)

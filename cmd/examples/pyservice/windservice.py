@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 
 from windcodec import DISCONNECTED, Codec, CodecError
-from windetcd import Etcd, EtcdError, Registration
+from windetcd import Etcd, EtcdError, Registration, Taken
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
 
 log = logging.getLogger("windservice")
@@ -126,6 +126,7 @@ class Service:
         self._prefix = f"windrpc.{cluster}."
         self._subscriptions: Dict[str, int] = {}
         self._entry: Optional[Registration] = None
+        self.failure: Optional[Taken] = None  # why it has stopped by itself
         self.nats: Nats
 
     # Handlers.
@@ -180,7 +181,8 @@ class Service:
     # Life.
 
     async def run(self, nats_url: str, etcd_url: str) -> None:
-        """Serves until SIGTERM or SIGINT, or stop: then lets nobody in, finishes what runs, and leaves."""
+        """Serves until SIGTERM or SIGINT, or stop: then lets nobody in, finishes what runs, and leaves. Raises Taken when
+        another process has the instance's name, at once or later: then it has lost its lease before."""
         loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -193,6 +195,8 @@ class Service:
                 await self._stopping.wait()
         finally:
             await self.leave()
+        if self.failure is not None:
+            raise self.failure
 
     def stop(self) -> None:
         """Ends run. It belongs to the event loop that run is in, like everything here."""
@@ -201,38 +205,57 @@ class Service:
             self._stopping.set()
 
     async def start(self, nats_url: str, etcd_url: str) -> None:
-        """Subscribes, then registers: whoever finds the service can call it."""
+        """Waits until nobody else has its name, subscribes, then registers: whoever finds the service can call it, and
+        what is sent to it is executed once."""
         self.nats = Nats(nats_url, f"wind-{self.kind} {self.instance}")
         await self.nats.connect()
+        entry = Registration(Etcd(etcd_url), self.cluster, self._describe(), self._ttl, self._lose)
         try:
+            await entry.free()
             self._switching = asyncio.Lock()
-            base = f"{self._prefix}{self.kind}."
-            self._subscribe_any()
-            self._subscribe("id", f"{base}id.{self.instance}", self._on_request)
-            self._subscribe("all", base + "all", self._on_tell)
-            self._subscribe("admin", f"{base}admin.{self.instance}", self._on_admin)
-            self._answer_micro()
-            await self.nats.flush()
-            self._entry = Registration(Etcd(etcd_url), self.cluster, self._describe(), self._ttl)
-            await self._entry.register()
+            async with self._switching:
+                base = f"{self._prefix}{self.kind}."
+                self._subscribe_any()
+                self._subscribe("id", f"{base}id.{self.instance}", self._on_request)
+                self._subscribe("all", base + "all", self._on_tell)
+                self._subscribe("admin", f"{base}admin.{self.instance}", self._on_admin)
+                self._answer_micro()
+                await self.nats.flush()
+                await entry.register()
+                self._entry = entry
         except BaseException:
             await self.nats.close()
             raise
         self._spawn(self._report())
         log.info("service %s, instance %s: %s", self.kind, self.instance, ", ".join(m["name"] for m in self.methods()) or "no client handlers")
 
+    def _lose(self, taken: Taken) -> None:
+        """Takes nothing more: another process has the name, and would execute it too."""
+        log.error("%s", taken)
+        self.failure, self._leaving = taken, True
+        self._unsubscribe()
+        self.stop()
+
+    def _unsubscribe(self) -> None:
+        try:
+            for number in self._subscriptions.values():
+                self.nats.unsubscribe(number)
+        except NatsError as e:
+            log.warning("leaving: %s", e)
+        self._subscriptions.clear()
+
     async def leave(self) -> None:
         """Says that it drains, leaves the directory, finishes what runs, and disconnects."""
         self._leaving = True
         try:
-            await self.drain()
+            if self.failure is None:
+                await self.drain()
         except (NatsError, EtcdError, asyncio.TimeoutError) as e:
             log.warning("draining: %s", e)
         if self._entry is not None:
             await self._entry.close()
+        self._unsubscribe()
         try:
-            for number in self._subscriptions.values():
-                self.nats.unsubscribe(number)
             await self.nats.flush()  # what was sent to us by now is in flight
         except (NatsError, asyncio.TimeoutError) as e:
             log.warning("leaving: %s", e)
