@@ -44,7 +44,7 @@ and the sequence of the record that holds it.`,
 	f.StringVar(&trace, "trace", "", "file for every update seen")
 	f.IntVar(&count, "count", 10, "how many")
 	f.Uint64Var(&seed, "seed", 1, "seed of the bots' behaviour")
-	f.DurationVar(&span, "for", 0, "how long to play (default: until interrupted)")
+	spanFlag(f, &span, "how long to play")
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to let them in")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {

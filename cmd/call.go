@@ -71,6 +71,12 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		if !json.Valid(payload) {
 			return usagef("call: %q is no JSON object", args[2])
 		}
+		if timeout <= 0 {
+			return usagef("call: --timeout %s: no answer comes in that time", timeout)
+		}
+		if player == "" && c.Flags().Changed("player") {
+			return usagef("call: --player is empty: name a player, or leave it out to call as another service does")
+		}
 		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
@@ -94,9 +100,13 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 				return err
 			}
 		}
-		answer, err := cluster.Bus.Call(ctx, rpc.Address{Type: args[0], ID: id}, r)
+		to := rpc.Address{Type: args[0], ID: id}
+		answer, err := cluster.Bus.Call(ctx, to, r)
 		if err != nil {
-			return cluster.Explain(args[0], err)
+			if err = cluster.Explain(to, err); player == "" && rpc.ErrorOf(err).Code == rpc.Unimplemented && cluster.ForPlayers(args[0], args[1]) {
+				err = fmt.Errorf("%w: call it with --player NAME, as that player's client", err)
+			}
+			return err
 		}
 		return a.line(answer.Payload)
 	})

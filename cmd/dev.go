@@ -33,7 +33,7 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 	}
 	f.add(c.Flags(), a)
 	c.Flags().IntVar(&bots, "bots", 0, "clients that play along, over UDP like any other")
-	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	spanFlag(c.Flags(), &span, "how long to run")
 	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts: what is saved there is reloaded (default: the one this binary was built from)")
 	g.add(c.Flags())
 	a.jsonFlag(c)

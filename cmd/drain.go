@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/node"
 )
 
 // drainResult is what drain prints.
@@ -31,6 +33,9 @@ is stopped with SIGTERM drains by itself and finishes what runs; this is for wai
 	c.Flags().BoolVar(&undo, "undo", false, "let it have new players again")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
+		if args[0] == node.GatewayType {
+			return usagef("drain: a gateway cannot be drained: stop it (SIGTERM); it ends its sessions, and their clients go on at another gateway")
+		}
 		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err

@@ -27,7 +27,7 @@ cluster uses servers of its own.`,
 	c.Flags().StringVar(&data, "data", "./wind-data", "folder of the servers' data")
 	c.Flags().IntVar(&natsPort, "nats-port", 0, "port of NATS on the loopback (default: 4222, or any when it is taken)")
 	c.Flags().IntVar(&etcdPort, "etcd-port", 0, "port of etcd on the loopback (default: 2379, or any when it is taken)")
-	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
 		d, err := node.OpenData(data)

@@ -14,9 +14,9 @@ import (
 
 // psResult is what ps prints: what runs in a cluster.
 type psResult struct {
-	Cluster  string          `json:"cluster"`
-	Nodes    []psNode        `json:"nodes"`
-	Services []etcd.Instance `json:"services"`
+	Cluster  string      `json:"cluster"`
+	Nodes    []psNode    `json:"nodes"`
+	Services []psService `json:"services"`
 }
 
 type psNode struct {
@@ -24,6 +24,12 @@ type psNode struct {
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Build     string            `json:"build"`
 	Since     string            `json:"since"`
+}
+
+// psService is an instance, and how full it is by its load and its players.
+type psService struct {
+	etcd.Instance
+	Fullness float64 `json:"fullness"`
 }
 
 func (a *app) ps() *cobra.Command {
@@ -46,12 +52,14 @@ func (a *app) ps() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r := psResult{Cluster: cluster.Name, Nodes: []psNode{}, Services: []etcd.Instance{}}
+		r := psResult{Cluster: cluster.Name, Nodes: []psNode{}, Services: []psService{}}
 		for _, n := range nodes {
 			r.Nodes = append(r.Nodes, psNode{ID: n.Node, Addresses: n.Addresses, Build: n.Build.ID, Since: n.Since.Format("2006-01-02 15:04:05Z")})
 		}
 		for _, t := range cluster.Directory.Types() {
-			r.Services = append(r.Services, cluster.Directory.Instances(t)...)
+			for _, i := range cluster.Directory.Instances(t) {
+				r.Services = append(r.Services, psService{i, i.Fullness()})
+			}
 		}
 		return a.print(r, psLines(r)...)
 	})
@@ -70,7 +78,7 @@ func psLines(r psResult) []string {
 		if s.Capacity > 0 {
 			players = fmt.Sprintf("%d/%d", s.Players, s.Capacity)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Fullness(), s.Node, addresses(s.Addresses))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Fullness, s.Node, addresses(s.Addresses))
 	}
 	_ = t.Flush() // into memory
 	return []string{strings.TrimRight(b.String(), "\n")}

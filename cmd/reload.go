@@ -45,7 +45,12 @@ source.`,
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		target, shard := strings.CutPrefix(args[0], "shard:")
 		folder := target
-		if shard = shard || len(cluster.Directory.Instances(target)) == 0; shard {
+		if !shard {
+			if shard, err = cluster.IsShard(ctx, target); err != nil {
+				return err
+			}
+		}
+		if shard {
 			folder = node.ShardScripts
 		}
 		modules, err := a.modules(from, folder, args[1:])

@@ -24,7 +24,7 @@ was paused and is no longer the owner commits nothing more, says that it was fen
 	}
 	f.add(c.Flags(), a)
 	f.addServers(c.Flags())
-	c.Flags().DurationVar(&span, "for", 0, "how long to run (default: until interrupted)")
+	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		config, err := f.config(a)

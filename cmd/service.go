@@ -29,7 +29,7 @@ func (f *memberFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
 	set.StringVar(&f.http, "http", "", "address for /healthz, /metrics and, at a gateway, /ws; empty for none")
 	set.DurationVar(&f.lease, "lease", 2*time.Second, "time after which a silent process is taken for dead, at least 2s")
-	set.DurationVar(&f.span, "for", 0, "how long to run (default: until interrupted)")
+	spanFlag(set, &f.span, "how long to run")
 }
 
 // config turns the flags into a node's configuration without a shard.

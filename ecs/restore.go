@@ -20,6 +20,11 @@ func Restore(g Game, snapshot []byte) (*World, error) {
 	return w, nil
 }
 
+// GameError is wrapped by an error of Restore for a snapshot of another game, which may be a good one.
+type GameError struct{ Got, Want string }
+
+func (e *GameError) Error() string { return fmt.Sprintf("it is of game %q, not of %q", e.Got, e.Want) }
+
 // saved is a snapshot being restored.
 type saved struct {
 	w          *World
@@ -49,7 +54,7 @@ func restore(g Game, r *reader) (*World, error) {
 		return nil, r.err
 	}
 	if name != g.Name {
-		return nil, fmt.Errorf("it is of game %q, not of %q", name, g.Name)
+		return nil, &GameError{Got: name, Want: g.Name}
 	}
 	w, err := New(g, Config{Seed: seed, Options: options})
 	if err != nil {

@@ -1,6 +1,7 @@
 package ecs_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -378,7 +379,8 @@ func TestARestoredWorldMayHaveGainedTypes(t *testing.T) {
 	}
 	other := w.Game()
 	other.Name = "other"
-	if _, err := ecs.Restore(other, snapshot); err == nil || !strings.Contains(err.Error(), `it is of game "small"`) {
+	var wrong *ecs.GameError
+	if _, err := ecs.Restore(other, snapshot); !errors.As(err, &wrong) || wrong.Got != "small" || !strings.Contains(err.Error(), `it is of game "small"`) {
 		t.Error(err)
 	}
 }

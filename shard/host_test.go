@@ -1,10 +1,12 @@
 package shard
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -302,6 +304,32 @@ func TestOtherOptionsThanGenesisAreRefusedByName(t *testing.T) {
 		}
 		b.check(walk(0))
 	})
+}
+
+// TestAnotherGameIsRefusedAndNoSnapshotIsBlamed: the snapshots of a shard are good, whatever game is started on them, and a
+// log that has been purged is not taken for a lost one.
+func TestAnotherGameIsRefusedAndNoSnapshotIsBlamed(t *testing.T) {
+	for _, purge := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			h, _, _ := b.host("a", func(c *HostConfig) { c.SnapshotEvery, c.Purge = 25, purge })
+			if err := b.run(h, 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			h2, p2, _ := b.host("b", func(c *HostConfig) {
+				c.Game.Name = "run"
+				c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			})
+			err := b.run(h2, time.Second)
+			if fmt.Sprint(err) != "shard: refused: the shard's game is "+walk(0).Name+", this node runs run" || p2.count() > 0 {
+				t.Errorf("purged %v: it ends with %v after %d ticks", purge, err, p2.count())
+			}
+			if strings.Contains(log.String(), "alarm") || b.coord.Standing().Halted != "" {
+				t.Errorf("purged %v: the shard is halted: %q, the log says:\n%s", purge, b.coord.Standing().Halted, &log)
+			}
+		})
+	}
 }
 
 func TestSeedOfANewShardIsOneUnlessGiven(t *testing.T) {

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/ferris1/wind/ecs"
@@ -34,7 +35,7 @@ func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *sim
 func (s *simulated) Begin(g *persistence.Genesis) error {
 	switch {
 	case g.Game != s.game.Name:
-		return fmt.Errorf("%w: the shard's game is %s, this node runs %s", ErrRefused, g.Game, s.game.Name)
+		return s.refuse(g.Game)
 	case g.TickRate != s.game.TickRate:
 		return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, s.game.TickRate)
 	}
@@ -53,6 +54,9 @@ func (s *simulated) Begin(g *persistence.Genesis) error {
 // Restore makes the world of a snapshot.
 func (s *simulated) Restore(snap *persistence.Snapshot) error {
 	w, err := persistence.RestoreSnapshot(s.game, snap)
+	if other := (*ecs.GameError)(nil); errors.As(err, &other) {
+		return s.refuse(other.Got)
+	}
 	if err != nil {
 		return err
 	}
@@ -62,6 +66,11 @@ func (s *simulated) Restore(snap *persistence.Snapshot) error {
 	s.world = w
 	s.ring.clear()
 	return nil
+}
+
+// refuse says that the shard is of another game.
+func (s *simulated) refuse(game string) error {
+	return fmt.Errorf("%w: the shard's game is %s, this node runs %s", ErrRefused, game, s.game.Name)
 }
 
 // compare refuses a start with other options than those that the shard has for life, naming the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/ferris1/wind/netcode/bus"
@@ -96,14 +97,59 @@ func (c *Cluster) takes(to rpc.Address, f rpc.Format) bool {
 	return c.Directory.Takes(to.Type, to.ID, f.String())
 }
 
+// ForPlayers reports whether an instance of a service handles a message that clients send.
+func (c *Cluster) ForPlayers(serviceType, message string) bool {
+	return slices.ContainsFunc(c.Directory.Instances(serviceType), func(i etcd.Instance) bool {
+		return slices.ContainsFunc(i.Methods, func(m etcd.Method) bool { return m.Name == message })
+	})
+}
+
 // Explain adds the way out to the error of a call.
-func (c *Cluster) Explain(serviceType string, err error) error {
-	if len(c.Directory.Instances(serviceType)) == 0 {
-		types := c.Directory.Types()
-		if len(types) == 0 {
-			return fmt.Errorf("%w: no service runs in cluster %s: start one (wind service TYPE)", err, c.Name)
-		}
-		return fmt.Errorf("%w: no instance of %q runs in cluster %s, which has %s", err, serviceType, c.Name, strings.Join(types, ", "))
+func (c *Cluster) Explain(to rpc.Address, err error) error {
+	all := c.Directory.Instances(to.Type)
+	if len(all) == 0 {
+		return fmt.Errorf("%w: %s", err, c.without(to.Type))
 	}
-	return err
+	if e := rpc.ErrorOf(err); to.ID != "" || e.Code != rpc.Unavailable || e.Maybe {
+		return err
+	}
+	ids, why := []string{}, "drain"
+	for _, i := range all {
+		ids = append(ids, i.ID)
+		if i.State == etcd.Up { // the directory is half a second behind a drain, and a lease behind a death
+			why = "drain or have just died"
+		}
+	}
+	return fmt.Errorf("%w: all instances of %q %s (%s): start one, let one have players again (wind drain %s INSTANCE --undo), or name one with --id",
+		err, to.Type, why, strings.Join(ids, ", "), to.Type)
+}
+
+// without says that a service does not run, and which do.
+func (c *Cluster) without(serviceType string) string {
+	types := c.Directory.Types()
+	if len(types) == 0 {
+		return fmt.Sprintf("no service runs in cluster %s: start one (wind service TYPE)", c.Name)
+	}
+	return fmt.Sprintf("no instance of %q runs in cluster %s, which has %s", serviceType, c.Name, strings.Join(types, ", "))
+}
+
+// IsShard reports whether what a reload names is a shard that is owned, and no service. A name that neither has is an
+// error.
+func (c *Cluster) IsShard(ctx context.Context, name string) (bool, error) {
+	if len(c.Directory.Instances(name)) > 0 {
+		return false, nil
+	}
+	missing := fmt.Errorf("%s, and no node runs a shard of that name", c.without(name))
+	shard, err := etcd.Look(c.Etcd, c.Name, name)
+	if err != nil {
+		return false, missing // no shard can have that name
+	}
+	standing, err := shard.Read(ctx)
+	if err != nil {
+		return false, err
+	}
+	if standing.Owner == "" {
+		return false, missing
+	}
+	return true, nil
 }

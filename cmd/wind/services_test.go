@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // TestKilledInstancesCostTheirPlayersAMoment kills a service, then a gateway, under load: those who were not there notice
@@ -250,13 +252,41 @@ func TestPsShowsWhoIsWhere(t *testing.T) {
 			Services []struct {
 				Type, ID, State string
 				Players         int
+				Fullness        float64
 			}
 		}
 		run(t, 0, &r, "ps", "--nats", s.nats, "--etcd", s.etcd, "--json")
 		seen := ""
 		for _, i := range r.Services {
-			seen += fmt.Sprintln(i.Type, i.ID, i.State, i.Players)
+			seen += fmt.Sprintln(i.Type, i.ID, i.State, i.Players, i.Fullness)
 		}
-		return seen == "game game-1 up 2\ngateway gateway-1 up 2\n"
+		return seen == "game game-1 up 2 0.002\ngateway gateway-1 up 2 0.002\n"
 	})
+}
+
+// TestVerbsNameTheWayOut: what cannot be done says why, and what can be done instead.
+func TestVerbsNameTheWayOut(t *testing.T) {
+	s := startServices(t, 0, "game-1")
+	refused := func(want string, args ...string) {
+		t.Helper()
+		p := run(t, 1, nil, append(args, "--nats", s.nats, "--etcd", s.etcd)...)
+		if !regexp.MustCompile(want).MatchString(p.log()) {
+			t.Errorf("%v does not say %q:\n%s", args, want, p.log())
+		}
+	}
+	refused("handles SpeakOnWorldRequest for players only.*--player NAME", "call", "game", "SpeakOnWorldRequest")
+	refused("no handler for SpeekOnWorldRequest$", "call", "game", "SpeekOnWorldRequest")
+	refused(`no instance of "gamex" runs in cluster dev, which has game$`, "call", "gamex", "SpeakOnWorldRequest")
+	refused(`no instance of "gamex" runs in cluster dev, which has game, and no node runs a shard of that name`, "reload", "gamex")
+	refused(`no instance of "Game X" runs.*and no node runs a shard of that name`, "reload", "Game X")
+	refused("shard/gamex is not there", "reload", "shard:gamex", "--game", "speak")
+	run(t, 0, nil, "drain", "game", "game-1", "--nats", s.nats, "--etcd", s.etcd)
+	refused(`game is not there: all instances of "game" drain`, "call", "game", "AnnounceRequest") // the directory may be behind
+	s.infra.until("has a draining instance", func() bool {
+		i, ok := s.link.Directory.Instance("game", "game-1")
+		return ok && i.State == etcd.Draining
+	})
+	refused(`game is not there: all instances of "game" drain \(game-1\).*wind drain game INSTANCE --undo`, "call", "game", "AnnounceRequest")
+	run(t, 0, nil, "drain", "game", "game-1", "--undo", "--nats", s.nats, "--etcd", s.etcd)
+	refused("no handler for NothingRequest$", "call", "game", "NothingRequest")
 }

@@ -85,13 +85,44 @@ func TestAWebSocketClientSpeaksJSON(t *testing.T) {
 	k.hear(`{"request":"TicketRequest","call":9,"fault":{"code":12,"text":"this gateway gives no connect tickets","message":2104,"maybe":false}}`)
 }
 
+// TestWhatTextMayBe is what PROTOCOL.md says of text that is not quite as in its table.
+func TestWhatTextMayBe(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", nil)
+	f := c.front("gateway-1", nil)
+	k := talk(t, webSocket(t, f))
+	news := func(call string) {
+		t.Helper()
+		k.hear(`{"message":"NewsResponse",` + call + `"payload":{"text":"all is well"}}`)
+	}
+	for _, nothing := range []string{`null`, `{"message":null}`, `{"message":"","call":1}`, `{"call":1,"payload":{}}`, ` {} `, `{"other":[1]}`} {
+		k.say(nothing) // is not answered
+	}
+	for _, plain := range []string{
+		`{"message":"NewsRequest","call":null,"payload":null,"timeout_ms":null}`, `{"message":"NewsRequest","other":{"a":[1]}}`,
+		`{"MESSAGE":"NewsRequest","Payload":{}}`, `{"message":"Nobody","message":"NewsRequest"}`, `{"message":"NewsRequest","message":null}`,
+		`{"message":"NewsRequest","call":1,"call":null}`, `{"message":"NewsRequest","payload":{"text":1},"payload":{}}`,
+	} {
+		k.say(plain)
+		news("")
+	}
+	k.say(`{"message":"NewsRequest","call":1,"CALL":4294967295,"timeout_ms":4294967295}`)
+	news(`"call":4294967295,`)
+	k.say(`{"message":"HeartbeatRequest","call":2}`)
+	k.hear(`{"request":"HeartbeatRequest","call":2,"fault":{"code":12,"text":"no service takes \"HeartbeatRequest\"","message":0,"maybe":false}}`)
+	k.say("{\"message\":\"a\xff\"}")
+	k.hear(`{"request":"a\ufffd","fault":{"code":12,"text":"no service takes \"a\ufffd\"","message":0,"maybe":false}}`)
+}
+
 func TestTextThatIsNoMessageEndsTheConnection(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)
 	f := c.front("gateway-1", nil)
 	url := webSocket(t, f)
 	honest := talk(t, url)
-	for _, text := range []string{`hello`, `[]`, `{"message":1}`, `{"message":"EchoRequest","payload":[1]}`, `{"message":"EchoRequest","call":-1}`, "{\"message\":\"\xff", ``} {
+	for _, text := range []string{`hello`, `[]`, `{"message":1}`, `{"message":"EchoRequest","payload":[1]}`, `{"message":"EchoRequest","call":-1}`,
+		`{"message":"EchoRequest","call":1.0}`, `{"message":"EchoRequest","call":4294967296}`, `{"message":"EchoRequest","timeout_ms":"5"}`, `{"payload":"x"}`, `{} {}`, `true`,
+		"{\"message\":\"\xff", ``} {
 		k := talk(t, url)
 		k.say(text)
 		var m struct{ Bye struct{ Reason, Text string } }

@@ -45,10 +45,13 @@ func (s *Service) failure(r *Request, err error) *Error {
 	return &e
 }
 
-// unknown says that there is no handler, and what there is.
+// unknown says that there is no handler for who sent r, and what there is.
 func (s *Service) unknown(t *table, r *Request) *Error {
-	if r.FromClient() && t.server[r.Message] != nil {
-		return Errorf(PermissionDenied, "%s is not for clients", r.Message)
+	switch {
+	case r.FromClient() && t.server[r.Message] != nil:
+		return Errorf(PermissionDenied, "%s is not for clients: service %s handles it for services only", r.Message, s.cfg.Type)
+	case !r.FromClient() && t.client[r.Message] != nil:
+		return Errorf(Unimplemented, "service %s handles %s for players only, and this came from no player's client", s.cfg.Type, r.Message)
 	}
 	if near := t.near(r); near != "" {
 		return Errorf(Unimplemented, "service %s has no handler for %.80s (did you mean %s?)", s.cfg.Type, r.Message, near)

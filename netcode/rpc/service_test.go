@@ -126,6 +126,8 @@ func TestErrorsReachTheCallerWithTheirCodes(t *testing.T) {
 	typo.Message = "StringValu"
 	stranger := from("", wrapperspb.String("x"))
 	forbidden := from("ann", wrapperspb.UInt32(1))
+	service := from("", wrapperspb.String("x"))
+	service.Session = ""
 	for name, c := range map[string]struct {
 		r     *rpc.Request
 		code  rpc.Code
@@ -138,7 +140,8 @@ func TestErrorsReachTheCallerWithTheirCodes(t *testing.T) {
 		"a bad payload":    {bad, rpc.InvalidArgument, "", false},
 		"no handler":       {typo, rpc.Unimplemented, "service game has no handler for StringValu (did you mean StringValue?)", false},
 		"nobody logged in": {stranger, rpc.Unauthenticated, "StringValue needs a login", false},
-		"a server handler": {forbidden, rpc.PermissionDenied, "UInt32Value is not for clients", false},
+		"a server handler": {forbidden, rpc.PermissionDenied, "UInt32Value is not for clients: service game handles it for services only", false},
+		"a client handler": {service, rpc.Unimplemented, "service game handles StringValue for players only, and this came from no player's client", false},
 	} {
 		a := ask(t, s, c.r)
 		if a.Err == nil || a.Err.Code != c.code || c.text != "" && a.Err.Text != c.text || a.Err.Maybe != c.maybe {

@@ -1,6 +1,7 @@
 package script_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -240,6 +241,20 @@ func TestReplaceReportsByFunction(t *testing.T) {
 	}
 	if len(next.Modules()) != 2 || len(s.Modules()) != 2 || next.SHA256() == s.SHA256() {
 		t.Error("the old set changed, or the new one did not")
+	}
+}
+
+func TestReportsAreJSONInLowerCase(t *testing.T) {
+	for _, x := range []struct {
+		of   script.Report
+		want string
+	}{
+		{script.Report{}, `{}`},
+		{script.Report{Changed: []string{"a"}, Added: []string{"b"}, Removed: []string{"c"}}, `{"changed":["a"],"added":["b"],"removed":["c"]}`},
+	} {
+		if got, err := json.Marshal(x.of); err != nil || string(got) != x.want {
+			t.Errorf("got %s, %v, want %s", got, err, x.want)
+		}
 	}
 }
 

@@ -129,9 +129,9 @@ func bit(b bool) int {
 
 // Report says what a Replace changes, by functions: "handlers_client/player.star:Handler_Login", sorted.
 type Report struct {
-	Changed []string // its text, comments and layout aside, or something that it uses is another
-	Added   []string
-	Removed []string
+	Changed []string `json:"changed,omitempty"` // its text, comments and layout aside, or something that it uses is another
+	Added   []string `json:"added,omitempty"`
+	Removed []string `json:"removed,omitempty"`
 }
 
 // Empty reports whether no function changed.

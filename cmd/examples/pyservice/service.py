@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Runs until SIGTERM or Ctrl-C. Exit codes: 0 done, 1 it failed."""
+    """Runs until SIGTERM or Ctrl-C, or until another process has its name. Exit codes: 0 done, 1 it failed."""
     a = arguments()
     logging.basicConfig(level=logging.DEBUG if a.verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
@@ -60,7 +60,7 @@ def main() -> int:
         service.server_handlers(translate_server_handlers)
         asyncio.run(service.run(nats, etcd))
     except (NatsError, EtcdError, ValueError) as e:
-        print(f"the service does not start: {e}", file=sys.stderr)
+        print(f"the service does not run: {e}", file=sys.stderr)
         return 1
     return 0
 

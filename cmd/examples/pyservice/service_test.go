@@ -229,10 +229,32 @@ func TestServiceInPythonIsCalledLikeAnyOther(t *testing.T) {
 	if id, ok := i.directory.Pick("translate", "bob"); ok {
 		t.Errorf("%s drains, and got bob", id)
 	}
+	if _, err := i.bus.Admin(t.Context(), "translate", "translate-1", "undrain", nil); err != nil {
+		t.Errorf("undrained: %v", err)
+	}
+	i.eventually(t, "it has players again", func() bool { id, ok := i.directory.Pick("translate", "bob"); return ok && id == "translate-1" })
+	if text, err := i.translate(t.Context(), "", "bob", "hello"); err != nil || text != "hallo" {
+		t.Errorf("translated %q, %v", text, err)
+	}
 	if err := p.end(t, syscall.SIGTERM); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 	i.eventually(t, "it left", func() bool { return !i.directory.Alive("translate", "translate-1") })
+}
+
+// TestSecondServiceOfOneNameDoesNotRun starts an instance under the name of one that runs: it ends and says what to do.
+func TestSecondServiceOfOneNameDoesNotRun(t *testing.T) {
+	interpreter := python(t)
+	i := startInfra(t)
+	i.start(t, interpreter, "translate-1")
+	out, err := command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", "translate-1").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "an instance translate-1 already, on node translate-1: choose another --instance") {
+		t.Errorf("it ends with %v:\n%s", err, out)
+	}
+	if text, err := i.translate(t.Context(), "translate-1", "alice", "hello"); err != nil || text != "hallo" {
+		t.Errorf("the first one: %q, %v", text, err)
+	}
 }
 
 // TestServiceInPythonScalesAndDiesUnderLoad has one instance, then three, one of them killed and started again, one of them

@@ -14,7 +14,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 import translate_wind
 import windservice as ws
 from windcodec import Codec, CodecError
-from windetcd import Etcd, EtcdError
+from windetcd import Etcd, EtcdError, Taken, _b64
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders, decode_headers, encode_headers
 
 NATS, ETCD = os.environ.get("WIND_NATS", ""), os.environ.get("WIND_ETCD", "")
@@ -44,10 +44,28 @@ class CodecTest(unittest.TestCase):
         )
 
     def test_names_of_json_become_names_of_the_schema(self) -> None:
-        got = self.codec.decode("EchoRequest", "json", '{"longName":"7","place":{"x":1},"also":{"a":{}},"other":1,"one":"Ζωή","number":null}'.encode())
+        got = self.codec.decode("EchoRequest", "json", '{"longName":"7","place":{"x":1},"also":{"a":{}},"one":"Ζωή","number":null}'.encode())
         self.assertEqual((got["long_name"], got["one"], got["number"]), ("7", "Ζωή", 0))
         self.assertEqual((got["place"], got["also"]), ({"x": 1.0, "y": 0.0}, {"a": {"x": 0.0, "y": 0.0}}))
-        self.assertNotIn("other", got)
+
+    def test_unknown_fields_of_requests_are_refused(self) -> None:
+        for payload, said in (
+            (b'{"txt":"x"}', 'unknown field "txt" of EchoRequest (did you mean text?)'),
+            (b'{"text":"x","qqqq":null}', 'unknown field "qqqq" of EchoRequest'),
+            (b'{"LongName":1}', 'unknown field "LongName" of EchoRequest (did you mean longName?)'),
+            (b'{"place":{"z":1}}', 'EchoRequest.place: unknown field "z" of Place'),
+            (b'{"also":{"a":{"xx":1}}}', 'EchoRequest.also: unknown field "xx" of Place (did you mean x?)'),
+            (b'{"\\n' + b"x" * 9000 + b'":1}', ""),
+        ):
+            with self.assertRaises(CodecError) as refused:
+                self.codec.decode("EchoRequest", "json", payload)
+            if said:
+                self.assertEqual(str(refused.exception), said)
+            self.assertLess(len(str(refused.exception)), 200)
+
+    def test_unknown_fields_of_answers_are_ignored(self) -> None:
+        got = self.codec.decode("EchoResponse", "json", b'{"text":"x","newer":{"a":1}}', strict=False)
+        self.assertEqual(got, {"text": "x", "number": 0})
 
     def test_what_is_no_such_message_is_refused(self) -> None:
         for payload in (b"{", b"[]", b"1", b"\xff", b"[" * 100_000, b'{"text":1}', b'{"number":"x"}', b'{"number":true}', b'{"yes":0}', b'{"tags":{}}',
@@ -263,8 +281,12 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
         await self.refused(ws.UNIMPLEMENTED, "NoSuchRequest", {}, **player)
-        await self.refused(ws.UNIMPLEMENTED, "S_AddRequest", {"number": 1}, **player)  # a client never reaches it
-        await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach those of clients
+        server = await self.refused(ws.UNIMPLEMENTED, "S_AddRequest", {"number": 1}, **player)  # a client never reaches it
+        self.assertEqual(server.headers["Nats-Service-Error"], "test handles S_AddRequest for services only, and this came from clients")
+        clients = await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach those of clients
+        self.assertEqual(clients.headers["Nats-Service-Error"], "test handles EchoRequest for players only, and this came from services")
+        unknown = await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", {"txt": "x"}, **player)
+        self.assertEqual(unknown.headers["Nats-Service-Error"], 'unknown field "txt" of EchoRequest (did you mean text?)')
         await self.refused(ws.UNAUTHENTICATED, "EchoRequest", {}, session="gw/1")
         await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", b"{", **player)
         await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", {}, Wind_Format="protobuf", **player)
@@ -373,6 +395,23 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         await self.ask("EchoRequest", {}, player="alice", session="gw/1")  # it serves whom it has
         with self.assertRaises(NoResponders):
             await self.ask("EchoRequest", {}, "any", player="alice", session="gw/1")
+        for _ in range(2):
+            self.assertTrue((await admin({"op": "undrain"}))["ok"])
+        entry = await self.entry()
+        assert entry is not None
+        self.assertEqual(entry["state"], "up")
+        for _ in range(3):
+            self.recorder.order.clear()
+            await self.ask("EchoRequest", {}, "any", player="bob", session="gw/2")
+            self.assertEqual(self.recorder.order, ["bob 0"])
+        both = await asyncio.gather(admin({"op": "drain"}), admin({"op": "undrain"}))  # one after the other
+        self.assertTrue(both[0]["ok"] and both[1]["ok"])
+        entry = await self.entry()
+        assert entry is not None
+        self.assertEqual(entry["state"] == "up", "any" in self.service._subscriptions)
+        self.service._leaving = True
+        self.assertIn("stops", (await admin({"op": "undrain"}))["error"])
+        self.service._leaving = False
 
     async def test_leaving_finishes_what_runs(self) -> None:
         running = asyncio.ensure_future(self.ask("EchoRequest", {"text": "wait", "number": 4}, player="alice", session="gw/1"))
@@ -409,6 +448,74 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
 
         await self.eventually(back)
         self.assertNotEqual(self.service._entry._lease, first)
+
+    async def test_a_second_of_the_same_name_does_not_start(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        other, recorder = self.make("test-1")
+        starting = asyncio.ensure_future(other.start(NATS, ETCD))
+        asked = 0
+        while not starting.done():
+            await self.ask("EchoRequest", {"number": asked}, player="alice", session="gw/1")
+            await self.ask("EchoRequest", {"number": asked}, "any", player="alice", session="gw/1")
+            asked += 1
+            await asyncio.sleep(0.05)
+        with self.assertRaisesRegex(Taken, "instance test-1 already, on node test-1: choose another --instance"):
+            await starting
+        self.assertEqual((len(self.recorder.order), recorder.order), (2 * asked, []))
+        assert self.service._entry is not None
+        self.assertEqual(json.loads((await self.etcd.get(self.service._entry.key)) or "{}")["since"], self.service._entry.entry["since"])
+
+    async def test_of_two_that_start_at_once_one_runs(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        both = [self.make("test-2")[0] for _ in range(2)]
+        ended = await asyncio.gather(*(s.start(NATS, ETCD) for s in both), return_exceptions=True)
+        try:
+            self.assertEqual(sorted(type(e).__name__ for e in ended), ["NoneType", "Taken"])
+        finally:
+            for service, error in zip(both, ended):
+                if error is None:
+                    await service.leave()
+
+    async def test_one_that_died_is_followed(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        assert self.service._entry is not None
+        died = self.service._entry._lease
+        for task in [*self.service._entry._tasks, *self.service._tasks]:  # nobody renews its lease
+            task.cancel()
+        await self.service.nats.close()
+        self.left = True
+        next_, recorder = self.make("test-1")
+        await next_.start(NATS, ETCD)
+        try:
+            assert next_._entry is not None
+            found = await self.etcd.look(next_._entry.key)
+            self.assertTrue(found is not None and found.lease == next_._entry._lease != died)
+            await self.ask("EchoRequest", {"number": 1}, player="alice", session="gw/1")
+            self.assertEqual(recorder.order, ["alice 1"])
+        finally:
+            await next_.leave()
+
+    async def test_who_loses_its_name_stops(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        other, recorder = self.make("test-2")
+        running = asyncio.ensure_future(other.run(NATS, ETCD))
+        await self.eventually(lambda: _is(lambda: other._entry is not None))
+        assert other._entry is not None
+        self.assertTrue(await self._answers("test-2"))
+        # As if its lease had run out and another process had been faster.
+        theirs = await self.etcd.grant(60)
+        body = {"key": _b64(other._entry.key), "value": _b64('{"node":"elsewhere"}'), "lease": theirs}
+        await self.etcd.call("/v3/kv/put", body)
+        await self.etcd.revoke(other._entry._lease)
+        with self.assertRaisesRegex(Taken, "instance test-2 already, on node elsewhere"):
+            await asyncio.wait_for(running, LONG)
+        self.assertFalse(await self._answers("test-2"))
+        self.assertEqual(await self.etcd.get(other._entry.key), '{"node":"elsewhere"}')
+        await self.etcd.revoke(theirs)
 
     async def test_the_connection_comes_back(self) -> None:
         logging.disable(logging.CRITICAL)

@@ -1,11 +1,13 @@
 """Messages as dictionaries, to and from JSON (protojson) and, where protoc's Python modules are at hand, Protobuf.
 
 Fields have the names of the schema. A request has all of them: what is absent in JSON is zero, "", False, [] or {}; a
-message that is absent is not there, and neither is the one of a oneof.
+message that is absent is not there, and neither is the one of a oneof. What a request has and its message has not is
+refused; in an answer it is ignored, for its sender may be newer.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from types import ModuleType
@@ -101,14 +103,14 @@ class Codec:
         if message not in self._fields:
             raise ValueError(f"there is no message {message}; there are {', '.join(sorted(self._fields))}")
 
-    def decode(self, message: str, form: str, payload: bytes) -> Dict[str, Any]:
-        """A payload as a dictionary, or CodecError."""
+    def decode(self, message: str, form: str, payload: bytes, *, strict: bool = True) -> Dict[str, Any]:
+        """A payload as a dictionary, or CodecError: for what the message is not and, when strict, for unknown fields in JSON."""
         if form == "json":
             try:
                 value = json.loads(payload) if payload else {}
                 if not isinstance(value, dict):
                     raise CodecError(f"{message} is no JSON object")
-                return self._complete(message, value)
+                return self._complete(message, value, strict)
             except (ValueError, RecursionError) as e:
                 raise CodecError(f"{message} is no JSON: {e}") from None
         if form != "protobuf":
@@ -122,7 +124,7 @@ class Codec:
             value = self._json_format.MessageToDict(parsed, preserving_proto_field_name=True)
         except Exception as e:  # the library has several kinds
             raise CodecError(f"{message} is no such message: {e}") from None
-        return self._complete(message, value)
+        return self._complete(message, value, False)
 
     def encode(self, message: str, form: str, value: Dict[str, Any]) -> bytes:
         """A dictionary as a payload. Raises ValueError for fields that the message has not."""
@@ -135,11 +137,13 @@ class Codec:
             raise ValueError(f"{message} can be written in JSON alone")
         return self._json_format.ParseDict(value, self._types[message]()).SerializeToString()
 
-    def _complete(self, message: str, value: Dict[str, Any]) -> Dict[str, Any]:
+    def _complete(self, message: str, value: Dict[str, Any], strict: bool) -> Dict[str, Any]:
         """Fields by their names in the schema, and all of them."""
         fields = self._fields.get(message)
         if fields is None:
             return value
+        if strict:
+            _refuse_unknown(message, value, fields)
         result: Dict[str, Any] = {}
         for name, kind in fields.items():
             key, given = _given(value, name)
@@ -149,28 +153,37 @@ class Codec:
                     result[name] = zero
                 continue
             try:
-                result[name] = self._nested(kind, given)
+                result[name] = self._nested(kind, given, strict)
             except CodecError as e:
                 raise CodecError(f"{message}.{name}: {e}") from None
         return result
 
-    def _nested(self, kind: str, value: Any) -> Any:
+    def _nested(self, kind: str, value: Any, strict: bool) -> Any:
         """A field's value, with the messages in it completed."""
         if kind.startswith("list of "):
             if not isinstance(value, list):
                 raise CodecError("it is no list")
-            return [self._nested(kind[len("list of "):], v) for v in value]
+            return [self._nested(kind[len("list of "):], v, strict) for v in value]
         of = re.match(r"map of \w+ to ", kind)
         if of is not None:
             if not isinstance(value, dict):
                 raise CodecError("it is no object")
-            return {k: self._nested(kind[of.end():], v) for k, v in value.items()}
+            return {k: self._nested(kind[of.end():], v, strict) for k, v in value.items()}
         inner = re.match(r"(\w+)\{", kind)
         if inner is None:
             return _scalar(kind.partition(",")[0], value)
         if not isinstance(value, dict):
             raise CodecError("it is no object")
-        return self._complete(inner.group(1), value)
+        return self._complete(inner.group(1), value, strict)
+
+
+def _refuse_unknown(message: str, value: Dict[str, Any], fields: Dict[str, str]) -> None:
+    """Raises CodecError for a field that a message has not, with the one that may be meant."""
+    names = set(fields) | {_camel(name) for name in fields}
+    for key in value:
+        if key not in names:
+            near = difflib.get_close_matches(key[:64], sorted(names), 1)
+            raise CodecError(f"unknown field {json.dumps(key[:64])} of {message}" + (f" (did you mean {near[0]}?)" if near else ""))
 
 
 def _texts(payload: bytes, names: List[str]) -> Dict[str, Any]:

@@ -1,7 +1,8 @@
 """An entry in Wind's directory of services: etcd through its JSON gateway, with the standard library alone.
 
 The entry stands at /wind/<cluster>/services/<type>/<id> under a lease of its own, so it goes when the process does. A
-lease that ran out is replaced, and the entry is written again.
+lease that ran out is replaced, and the entry is written again. An entry under the lease of another process is never
+written over: two instances of one name would both execute what is sent to it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import asyncio
 import base64
 import json
 import logging
+import time
 import urllib.error
 import urllib.request
-from typing import Any, Callable, Dict, List, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Set
 
 log = logging.getLogger("windetcd")
 
 CALL_TIMEOUT = 3.0  # seconds
 REPORT_EVERY = 0.5  # seconds between two writes of an entry
+LOOK_EVERY = 0.2  # seconds between two looks at an entry that is to go
 
 
 class EtcdError(Exception):
@@ -29,6 +33,18 @@ class EtcdError(Exception):
 
 
 NOT_FOUND = 5
+
+
+class Taken(EtcdError):
+    """Another process has the instance's name."""
+
+
+@dataclass
+class Value:
+    """What a key holds, and the lease that it goes with: "0" for none."""
+
+    text: str
+    lease: str
 
 
 def _b64(text: str) -> str:
@@ -87,31 +103,73 @@ class Etcd:
         """Gives a lease back, and with it whatever hangs on it."""
         await self.call("/v3/lease/revoke", {"ID": lease})
 
-    async def put(self, key: str, value: str, lease: str) -> None:
-        """Writes a key that goes with the lease."""
-        await self.call("/v3/kv/put", {"key": _b64(key), "value": _b64(value), "lease": lease})
+    async def granted(self, lease: str) -> float:
+        """The time to live in seconds that a lease was granted; 0: there is none any more."""
+        answer = await self.call("/v3/lease/timetolive", {"ID": lease})
+        return float(answer.get("grantedTTL", 0))
 
-    async def get(self, key: str) -> Optional[str]:
+    async def create(self, key: str, value: str, lease: str) -> bool:
+        """Writes a key that goes with the lease; False: it is there already."""
+        return await self._put_if({"target": "CREATE", "create_revision": "0"}, key, value, lease)
+
+    async def replace(self, key: str, value: str, lease: str) -> bool:
+        """Writes a key that stands under the same lease; False: it does not."""
+        return await self._put_if({"target": "LEASE", "lease": lease}, key, value, lease)
+
+    async def _put_if(self, compare: Dict[str, str], key: str, value: str, lease: str) -> bool:
+        put = {"key": _b64(key), "value": _b64(value), "lease": lease}
+        body = {"compare": [{"key": _b64(key), "result": "EQUAL", **compare}], "success": [{"request_put": put}]}
+        return bool((await self.call("/v3/kv/txn", body)).get("succeeded"))
+
+    async def look(self, key: str) -> Optional[Value]:
         """Reads a key; None: it is not there."""
         kvs = (await self.call("/v3/kv/range", {"key": _b64(key)})).get("kvs", [])
-        return base64.b64decode(kvs[0]["value"]).decode() if kvs else None
+        return Value(base64.b64decode(kvs[0].get("value", "")).decode("utf-8", "replace"), str(kvs[0].get("lease", "0"))) if kvs else None
+
+    async def get(self, key: str) -> Optional[str]:
+        """Reads a key's text; None: it is not there."""
+        found = await self.look(key)
+        return None if found is None else found.text
 
 
 class Registration:
-    """Keeps an entry in the directory. `entry` is its JSON; change it through update."""
+    """Keeps an entry in the directory. `entry` is its JSON; change it through update. `lost` is called, once, when another
+    process has the name and the entry cannot be kept. It belongs to the event loop that it is made in."""
 
-    def __init__(self, etcd: Etcd, cluster: str, entry: Dict[str, Any], ttl: int = 5) -> None:
+    def __init__(self, etcd: Etcd, cluster: str, entry: Dict[str, Any], ttl: int = 5, lost: Optional[Callable[[Taken], None]] = None) -> None:
         self.key = f"/wind/{cluster}/services/{entry['type']}/{entry['id']}"
         self.entry = entry
-        self._etcd, self._ttl = etcd, ttl
-        self._lease, self._written = "", ""
+        self._etcd, self._ttl, self._lost = etcd, ttl, lost
+        self._lease, self._written = "", ("", "")  # the entry and the lease that stand in etcd
+        self._leases: Set[str] = set()  # all that this process had
+        self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._tasks: List[asyncio.Task[None]] = []
 
+    async def free(self) -> None:
+        """Waits until nobody has the name: who died has it until its lease is over. Raises Taken for who lives."""
+        end = 0.0
+        while True:
+            found = await self._etcd.look(self.key)
+            if found is None:
+                return
+            now = time.monotonic()
+            if not end:
+                wait = await self._etcd.granted(found.lease) + 1
+                end = now + wait
+                log.warning("%s is there already: if it has died, it goes within %g s", self.key, wait)
+            elif now > end:
+                raise self._taken(found)
+            await asyncio.sleep(LOOK_EVERY)
+
     async def register(self) -> None:
-        """Writes the entry, or raises EtcdError, and keeps it from then on."""
-        self._lease = await self._etcd.grant(self._ttl)
-        await self._write()
+        """Writes the entry, or raises EtcdError, Taken where it is there already, and keeps it from then on."""
+        await self._take_lease()
+        try:
+            await self._write()
+        except BaseException:
+            await self._give_back()
+            raise
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep()), loop.create_task(self._report())]
 
@@ -129,6 +187,13 @@ class Registration:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._give_back()
+
+    async def _take_lease(self) -> None:
+        self._lease = await self._etcd.grant(self._ttl)
+        self._leases.add(self._lease)
+
+    async def _give_back(self) -> None:
         try:
             await self._etcd.revoke(self._lease)
         except EtcdError as e:
@@ -136,11 +201,33 @@ class Registration:
                 log.warning("the entry goes when its lease runs out: %s", e)
 
     async def _write(self) -> None:
-        value = json.dumps(self.entry, separators=(",", ":"))
-        if value + self._lease != self._written:
-            lease = self._lease
-            await self._etcd.put(self.key, value, lease)
-            self._written = value + lease
+        async with self._writing:
+            value, lease = json.dumps(self.entry, separators=(",", ":")), self._lease
+            if (value, lease) == self._written:
+                return
+            if self._written[1] != lease or not await self._etcd.replace(self.key, value, lease):
+                await self._create(value, lease)
+            self._written = value, lease
+
+    async def _create(self, value: str, lease: str) -> None:
+        """Writes the entry where none stands, or one that was written without our being told so."""
+        if await self._etcd.create(self.key, value, lease) or await self._etcd.replace(self.key, value, lease):
+            return
+        found = await self._etcd.look(self.key)
+        if found is None or found.lease in self._leases:
+            raise EtcdError("the entry under the former lease goes just now")
+        taken = self._taken(found)
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            lost(taken)
+        raise taken
+
+    def _taken(self, found: Value) -> Taken:
+        try:
+            node = str(json.loads(found.text)["node"])
+        except (ValueError, KeyError, TypeError):
+            node = "?"
+        return Taken(f"service {self.entry['type']} has an instance {self.entry['id']} already, on node {node}: choose another --instance, or stop that one")
 
     async def _report(self) -> None:
         while True:
@@ -149,6 +236,8 @@ class Registration:
             self._changed.clear()
             try:
                 await self._write()
+            except Taken:
+                return  # lost has been told
             except EtcdError as e:
                 log.warning("the entry is not written, it is tried again: %s", e)
                 self._changed.set()
@@ -159,7 +248,7 @@ class Registration:
             try:
                 if not await self._renew():
                     log.warning("the lease of %s ran out, a new one is taken", self.key)
-                    self._lease = await self._etcd.grant(self._ttl)
+                    await self._take_lease()
                     self._changed.set()
             except (EtcdError, KeyError, ValueError) as e:
                 log.warning("the lease of %s was not renewed: %s", self.key, e)

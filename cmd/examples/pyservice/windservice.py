@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 
 from windcodec import DISCONNECTED, Codec, CodecError
-from windetcd import Etcd, EtcdError, Registration
+from windetcd import Etcd, EtcdError, Registration, Taken
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
 
 log = logging.getLogger("windservice")
@@ -119,11 +119,14 @@ class Service:
         self._running: Set[asyncio.Task[None]] = set()  # requests
         self._tasks: Set[asyncio.Task[None]] = set()  # they and what else runs
         self._seen: Dict[str, float] = {}  # player → when
+        self._switching: asyncio.Lock  # one drain or undrain at a time
+        self._leaving = False
         self._started = datetime.now(timezone.utc)
         self._id = secrets.token_hex(11)
         self._prefix = f"windrpc.{cluster}."
         self._subscriptions: Dict[str, int] = {}
         self._entry: Optional[Registration] = None
+        self.failure: Optional[Taken] = None  # why it has stopped by itself
         self.nats: Nats
 
     # Handlers.
@@ -178,7 +181,8 @@ class Service:
     # Life.
 
     async def run(self, nats_url: str, etcd_url: str) -> None:
-        """Serves until SIGTERM or SIGINT, or stop: then lets nobody in, finishes what runs, and leaves."""
+        """Serves until SIGTERM or SIGINT, or stop: then lets nobody in, finishes what runs, and leaves. Raises Taken when
+        another process has the instance's name, at once or later: then it has lost its lease before."""
         loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -191,6 +195,8 @@ class Service:
                 await self._stopping.wait()
         finally:
             await self.leave()
+        if self.failure is not None:
+            raise self.failure
 
     def stop(self) -> None:
         """Ends run. It belongs to the event loop that run is in, like everything here."""
@@ -199,36 +205,57 @@ class Service:
             self._stopping.set()
 
     async def start(self, nats_url: str, etcd_url: str) -> None:
-        """Subscribes, then registers: whoever finds the service can call it."""
+        """Waits until nobody else has its name, subscribes, then registers: whoever finds the service can call it, and
+        what is sent to it is executed once."""
         self.nats = Nats(nats_url, f"wind-{self.kind} {self.instance}")
         await self.nats.connect()
+        entry = Registration(Etcd(etcd_url), self.cluster, self._describe(), self._ttl, self._lose)
         try:
-            base = f"{self._prefix}{self.kind}."
-            self._subscribe("any", base + "any", self._on_request, "any")
-            self._subscribe("id", f"{base}id.{self.instance}", self._on_request)
-            self._subscribe("all", base + "all", self._on_tell)
-            self._subscribe("admin", f"{base}admin.{self.instance}", self._on_admin)
-            self._answer_micro()
-            await self.nats.flush()
-            self._entry = Registration(Etcd(etcd_url), self.cluster, self._describe(), self._ttl)
-            await self._entry.register()
+            await entry.free()
+            self._switching = asyncio.Lock()
+            async with self._switching:
+                base = f"{self._prefix}{self.kind}."
+                self._subscribe_any()
+                self._subscribe("id", f"{base}id.{self.instance}", self._on_request)
+                self._subscribe("all", base + "all", self._on_tell)
+                self._subscribe("admin", f"{base}admin.{self.instance}", self._on_admin)
+                self._answer_micro()
+                await self.nats.flush()
+                await entry.register()
+                self._entry = entry
         except BaseException:
             await self.nats.close()
             raise
         self._spawn(self._report())
         log.info("service %s, instance %s: %s", self.kind, self.instance, ", ".join(m["name"] for m in self.methods()) or "no client handlers")
 
+    def _lose(self, taken: Taken) -> None:
+        """Takes nothing more: another process has the name, and would execute it too."""
+        log.error("%s", taken)
+        self.failure, self._leaving = taken, True
+        self._unsubscribe()
+        self.stop()
+
+    def _unsubscribe(self) -> None:
+        try:
+            for number in self._subscriptions.values():
+                self.nats.unsubscribe(number)
+        except NatsError as e:
+            log.warning("leaving: %s", e)
+        self._subscriptions.clear()
+
     async def leave(self) -> None:
         """Says that it drains, leaves the directory, finishes what runs, and disconnects."""
+        self._leaving = True
         try:
-            await self.drain()
+            if self.failure is None:
+                await self.drain()
         except (NatsError, EtcdError, asyncio.TimeoutError) as e:
             log.warning("draining: %s", e)
         if self._entry is not None:
             await self._entry.close()
+        self._unsubscribe()
         try:
-            for number in self._subscriptions.values():
-                self.nats.unsubscribe(number)
             await self.nats.flush()  # what was sent to us by now is in flight
         except (NatsError, asyncio.TimeoutError) as e:
             log.warning("leaving: %s", e)
@@ -247,13 +274,28 @@ class Service:
 
     async def drain(self) -> None:
         """Gets nobody new from now on, and goes on serving whom it has."""
-        if self._entry is not None and self._entry.entry["state"] != "draining":
-            self._entry.update(lambda e: e.update(state="draining"))
+        async with self._switching:
+            await self._enter("draining")
+            number = self._subscriptions.pop("any", 0)
+            if number:
+                self.nats.unsubscribe(number)
+                await self.nats.flush()
+
+    async def undrain(self) -> None:
+        """Gets new players again. Raises ServiceError when it is too late: it leaves."""
+        async with self._switching:
+            if self._leaving:
+                raise ServiceError(FAILED_PRECONDITION, f"{self.kind}/{self.instance} stops: start it again")
+            if "any" not in self._subscriptions:
+                self._subscribe_any()
+                await self.nats.flush()
+            await self._enter("up")
+
+    async def _enter(self, state: str) -> None:
+        """Tells the directory a state."""
+        if self._entry is not None and self._entry.entry["state"] != state:
+            self._entry.update(lambda e: e.update(state=state))
             await self._entry.flush()
-        number = self._subscriptions.pop("any", 0)
-        if number:
-            self.nats.unsubscribe(number)
-            await self.nats.flush()
 
     def _describe(self) -> Dict[str, Any]:
         entry: Dict[str, Any] = {
@@ -291,6 +333,9 @@ class Service:
 
     def _subscribe(self, name: str, subject: str, callback: Callable[[Msg], None], queue: str = "") -> None:
         self._subscriptions[name] = self.nats.subscribe(subject, callback, queue)
+
+    def _subscribe_any(self) -> None:
+        self._subscribe("any", f"{self._prefix}{self.kind}.any", self._on_request, "any")
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -359,6 +404,9 @@ class Service:
                 return b"", {}
         if handler is None:
             who = "clients" if client.session else "services"
+            if name in self._handlers[not client.session]:
+                takes = "services" if client.session else "players"
+                raise ServiceError(UNIMPLEMENTED, f"{self.kind} handles {name} for {takes} only, and this came from {who}")
             raise ServiceError(UNIMPLEMENTED, f"{self.kind} has no handler for {name[:128]!r} from {who}")
         if client.session and not client.player and name not in self._public and name not in self._login:
             raise ServiceError(UNAUTHENTICATED, f"{name} is for players who are logged in")
@@ -427,7 +475,7 @@ class Service:
         if not name:
             return {}
         try:
-            return self.codec.decode(name, answer.headers.get("Wind-Format", "protobuf"), answer.data)
+            return self.codec.decode(name, answer.headers.get("Wind-Format", "protobuf"), answer.data, strict=False)
         except CodecError as e:
             raise ServiceError(INTERNAL, str(e), maybe=True) from None
 
@@ -484,11 +532,11 @@ class Service:
             op = json.loads(body)["op"]
         except (ValueError, KeyError, TypeError):
             raise ServiceError(INVALID_ARGUMENT, 'an admin request is a JSON object with "op"') from None
-        if op == "drain":
+        if op in ("drain", "undrain"):
             try:
-                await self.drain()
+                await (self.drain() if op == "drain" else self.undrain())
             except (NatsError, EtcdError, asyncio.TimeoutError) as e:
-                raise ServiceError(UNAVAILABLE, f"not drained: {e}") from None
+                raise ServiceError(UNAVAILABLE, f"not {op}ed: {e}") from None
             return {}
         if op == "stats":
             s = self.stats
@@ -500,7 +548,7 @@ class Service:
             return {"scripts": {}}
         if op in ("prepare", "commit", "abort"):
             raise ServiceError(FAILED_PRECONDITION, "a Python service has no scripts: restart it with its new code")
-        raise ServiceError(UNIMPLEMENTED, f"there is no operation {op!r}: drain, stats and scripts")
+        raise ServiceError(UNIMPLEMENTED, f"there is no operation {op!r}: drain, undrain, stats and scripts")
 
     # NATS micro: what `nats micro ls`, `info` and `stats` ask.
 
