@@ -80,7 +80,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 }
 
 func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source, func(), error) {
-	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: f.nats, Logger: a.log})
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: f.nats, ReadOnly: true, Logger: a.log})
 	if err != nil {
 		return persistence.Source{}, nil, fmt.Errorf("%w: start it, or name another with --nats", err)
 	}

@@ -64,7 +64,8 @@ type CheckOptions struct {
 // tick (I2), epochs that increase (I3), the chain (I4), with a game the
 // checksums (I5) and the bytes of every delta, the delta stream and the
 // snapshots against the log, the purge limit (I8), and that the log's tail was
-// not cut (I9). Damage is a finding, not an error; behind a damaged place it
+// not cut (I9). The log may grow meanwhile: it is proven up to where it ended
+// when the check began. Damage is a finding, not an error; behind a damaged place it
 // goes on, from the next snapshot where it re-simulates. The error is the
 // stores' own: they could not be read at all, or ctx ended.
 func Check(ctx context.Context, src Source, o CheckOptions) (Report, error) {
@@ -82,6 +83,7 @@ type checker struct {
 	o         CheckOptions
 	report    Report
 	chain     *Chain
+	known     []Evidence // of the log's end, from before the end was asked for
 	lost      bool       // the chain broke: the next record is taken as it is
 	world     *ecs.World // at the chain's tick; nil when it cannot be known
 	frame     ecs.Frame
@@ -92,14 +94,17 @@ type checker struct {
 
 func (c *checker) run(ctx context.Context) (err error) {
 	r := &c.report
+	if err := c.evidence(ctx); err != nil {
+		return err
+	}
+	if c.snapshots, err = newSnapshotCheck(ctx, c); err != nil {
+		return err
+	}
 	if r.First, err = firstOf(ctx, c.src.Log); err != nil {
 		return fmt.Errorf("persistence: first sequence of the log: %w", err)
 	}
 	if r.Last, err = c.src.Log.Last(ctx); err != nil {
 		return fmt.Errorf("persistence: last sequence of the log: %w", err)
-	}
-	if c.snapshots, err = newSnapshotCheck(ctx, c); err != nil {
-		return err
 	}
 	c.deltas = newDeltaCheck(ctx, c)
 	defer c.deltas.close()
@@ -109,15 +114,24 @@ func (c *checker) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := c.tail(ctx); err != nil {
-		return err
+	if err := LostHistory(r.Last, max(c.chain.Tick(), r.LastTick), c.known...); err != nil {
+		c.findError("log", err)
 	}
-	c.deltas.rest()
+	c.deltas.rest(ctx)
 	c.snapshots.rest()
 	if c.deltas.err != nil {
 		return fmt.Errorf("persistence: reading the delta stream: %w", c.deltas.err)
 	}
 	return ctx.Err()
+}
+
+// evidence asks what is known of the log's end.
+func (c *checker) evidence(ctx context.Context) (err error) {
+	c.known, err = GatherEvidence(ctx, c.src.Deltas, c.src.Snapshots, c.src.High)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) { // the last delta: whoever reads the stream reports it
+		c.known, err = GatherEvidence(ctx, nil, c.src.Snapshots, c.src.High)
+	}
+	return err
 }
 
 // stretch reads from seq to the end or to the next hole, and returns the
@@ -253,21 +267,6 @@ func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 	c.report.Resimulated++
 	c.body = out.Delta.AppendTo(c.body[:0])
 	return c.body
-}
-
-// tail looks for a cut tail. It comes when the log has been read.
-func (c *checker) tail(ctx context.Context) error {
-	known, err := GatherEvidence(ctx, c.src.Deltas, c.src.Snapshots, c.src.High)
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) { // the last delta: whoever reads the stream reports it
-		known, err = GatherEvidence(ctx, nil, c.src.Snapshots, c.src.High)
-	}
-	if err != nil {
-		return err
-	}
-	if err := LostHistory(c.report.Last, max(c.chain.Tick(), c.report.LastTick), known...); err != nil {
-		c.findError("log", err)
-	}
-	return nil
 }
 
 // find keeps a finding.

@@ -19,6 +19,7 @@ type deltaCheck struct {
 	last    uint64 // the last tick that the stream stood for; 0 before the first
 	missing uint64 // the first tick of a run without deltas; 0 when there is none
 	until   loggedTick
+	grown   Seq   // where the log ends by now; 0 until that is asked
 	err     error // of the store: the stream could not be read to its end
 }
 
@@ -125,7 +126,7 @@ func (d *deltaCheck) reportMissing() {
 }
 
 // rest reports what is left when the log has ended.
-func (d *deltaCheck) rest() {
+func (d *deltaCheck) rest(ctx context.Context) {
 	if d.missing > 0 && d.c.src.Deltas != nil {
 		d.c.find(Finding{
 			Where: "deltas", Warning: true, Seq: d.until.seq, Tick: d.missing,
@@ -134,7 +135,7 @@ func (d *deltaCheck) rest() {
 	}
 	beyond, first := 0, Delta{}
 	for d.peek() {
-		if d.current.Tick > d.c.report.LastTick {
+		if d.current.Tick > d.c.report.LastTick && !d.since(ctx) {
 			if beyond++; beyond == 1 {
 				first = d.current
 			}
@@ -147,4 +148,18 @@ func (d *deltaCheck) rest() {
 			What: fmt.Sprintf("%d messages are of ticks that the log does not have: it ends at tick %d", beyond, d.c.report.LastTick),
 		})
 	}
+}
+
+// since reports whether the current delta is of a record that was committed
+// since the check began: the stream was opened before the log's end is looked
+// at anew.
+func (d *deltaCheck) since(ctx context.Context) bool {
+	if d.grown == 0 {
+		last, err := d.c.src.Log.Last(ctx)
+		if err != nil {
+			d.err = fmt.Errorf("the log's end: %w", err)
+		}
+		d.grown = max(last, d.c.report.Last, 1)
+	}
+	return d.current.RecordSeq > d.c.report.Last && d.current.RecordSeq <= d.grown
 }

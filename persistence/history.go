@@ -30,6 +30,8 @@ func LostHistory(last Seq, lastTick uint64, known ...Evidence) error {
 
 // GatherEvidence asks the delta stream and the snapshots, either of which may be
 // nil, what they know of the log. high is etcd's high-water mark, 0 for none.
+// While a shard lives, ask before the log's end is asked for: deltas and
+// snapshots follow their records, so that what they know of then is in the log.
 func GatherEvidence(ctx context.Context, deltas DeltaReader, snapshots SnapshotReader, high Seq) ([]Evidence, error) {
 	var known []Evidence
 	if high > 0 {

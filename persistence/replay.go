@@ -67,6 +67,9 @@ type Replay struct {
 	chain  *Chain
 	world  *ecs.World
 	result ReplayResult
+
+	known    []Evidence // of the log's end, from before the end was asked for
+	gathered error      // of asking for it
 }
 
 // NewReplay returns a replay of what game once ran.
@@ -99,6 +102,7 @@ func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
 }
 
 func (p *Replay) run(ctx context.Context) error {
+	p.known, p.gathered = GatherEvidence(ctx, p.src.Deltas, p.src.Snapshots, p.src.High)
 	last, err := p.src.Log.Last(ctx)
 	if err != nil {
 		return fmt.Errorf("persistence: last sequence of the log: %w", err)
@@ -131,9 +135,8 @@ func (p *Replay) run(ctx context.Context) error {
 
 // lost returns a *LostError if the log, which ends at last, was cut, else err.
 func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
-	known, gathered := GatherEvidence(ctx, p.src.Deltas, p.src.Snapshots, p.src.High)
-	if gathered != nil {
-		return gathered
+	if p.gathered != nil {
+		return p.gathered
 	}
 	lastTick := uint64(0)
 	if last > 0 {
@@ -147,7 +150,7 @@ func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 		}
 		lastTick = r.LastTick()
 	}
-	if lost := LostHistory(last, lastTick, known...); lost != nil {
+	if lost := LostHistory(last, lastTick, p.known...); lost != nil {
 		return lost
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ type Host struct {
 	tick      ticking
 	simulated chan struct{} // closed when the first record's ticks are made
 	archive   *archive
+	failing   []failing
 	mark      atomic.Uint64 // last sequence, for the high-water mark
 
 	mu    sync.Mutex
@@ -229,6 +231,10 @@ type Stats struct {
 	DeltasWaiting int     `json:"deltas_waiting"`
 	DeltasLost    uint64  `json:"deltas_lost"` // ticks that became gap messages
 	Snapshots     uint64  `json:"snapshots"`   // stored and verified
+
+	// Failures of systems and commands in ticks that this host committed, by name; of a tick's that
+	// are beyond what its Output names nobody knows. What a handler rejected is none.
+	Failures map[string]uint64 `json:"failures,omitempty"`
 }
 
 // Stats may be called at any time from any goroutine.
@@ -236,7 +242,7 @@ func (h *Host) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.TickRate = h.cfg.Game.TickRate
+	s.TickRate, s.Failures = h.cfg.Game.TickRate, maps.Clone(s.Failures)
 	s.TickMS, s.CommitMS = h.times.tick.quantiles(), h.times.commit.quantiles()
 	s.DeltasWaiting, s.DeltasLost = h.ring.len()
 	return s

@@ -161,6 +161,7 @@ func (h *Host) release(seq persistence.Seq, epoch persistence.Epoch) {
 		}
 	}
 	h.snapshot(seq, epoch)
+	h.noteFailures(t.outputs[:t.count], now)
 	h.committed(seq, now)
 }
 

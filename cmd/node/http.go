@@ -45,6 +45,10 @@ func (n *Node) listenHTTP(addr string) error {
 // healthz answers 200 while the node runs its shard or waits for it, 503 when it does neither any more.
 func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 	s := n.Stats()
+	failures := uint64(0) // of systems and commands; the log and /metrics have their names
+	for _, count := range s.Host.Failures {
+		failures += count
+	}
 	w.Header().Set("Content-Type", "application/json")
 	select {
 	case <-n.done:
@@ -54,5 +58,6 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"shard": n.config.Shard, "node": n.config.ID, "phase": s.Host.Phase, "epoch": s.Host.Epoch,
 		"tick": s.Host.Tick, "last_seq": s.Host.LastSeq, "debt": s.Host.Debt, "clients": s.Clients.Clients,
+		"failures": failures,
 	})
 }

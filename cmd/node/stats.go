@@ -38,9 +38,10 @@ type metric struct {
 
 // collector reads Stats when it is asked, so that a tick pays nothing for metrics.
 type collector struct {
-	node    *Node
-	metrics []metric
-	events  *prometheus.Desc
+	node     *Node
+	metrics  []metric
+	events   *prometheus.Desc
+	failures *prometheus.Desc
 }
 
 func newCollector(n *Node) *collector {
@@ -50,6 +51,7 @@ func newCollector(n *Node) *collector {
 		c.metrics = append(c.metrics, metric{prometheus.NewDesc(name, help, nil, labels), kind, read})
 	}
 	c.events = prometheus.NewDesc("wind_events_total", "Events of the game, by name.", []string{"event"}, labels)
+	c.failures = prometheus.NewDesc("wind_failures_total", "Failures of the shard's systems and commands in committed ticks, by name; rejections are none.", []string{"name"}, labels)
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(gauge, "wind_tick", "Tick of the world.", func(s *Stats) float64 { return float64(s.Host.Tick) })
 	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
@@ -79,6 +81,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		out <- m.desc
 	}
 	out <- c.events
+	out <- c.failures
 }
 
 // Collect implements prometheus.Collector.
@@ -89,5 +92,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for name, n := range s.Events {
 		out <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(n), name)
+	}
+	for name, n := range s.Host.Failures {
+		out <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(n), name)
 	}
 }

@@ -16,6 +16,7 @@ import (
 type ConnectConfig struct {
 	URL         string       // "nats://user:password@host:4222", several separated by commas
 	Credentials string       // path of a .creds file, or ""
+	ReadOnly    bool         // make nothing there: all that a URL without credentials of a Wind server lets one do
 	Logger      *slog.Logger // nil: slog.Default()
 }
 
@@ -27,7 +28,7 @@ type Conn struct {
 
 	dir      string // of the embedded server's store; "" when it is not ours
 	maxBytes int64  // of the embedded server; 0 when it is not ours
-	readOnly bool   // a copy: nothing is made in it
+	readOnly bool   // of a reader, or to a copy: nothing is made there
 }
 
 // Connect connects to a server of somebody else. It does not wait for one that
@@ -48,7 +49,11 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	if c.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(c.Credentials))
 	}
-	return connect(ctx, c.URL, opts...)
+	conn, err := connect(ctx, c.URL, opts...)
+	if err == nil {
+		conn.readOnly = c.ReadOnly
+	}
+	return conn, err
 }
 
 // connect adds what every connection of ours has: nothing is buffered while

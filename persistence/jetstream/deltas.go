@@ -37,12 +37,16 @@ type Deltas struct {
 	buf   []byte
 }
 
-// openDeltas opens the delta stream, or makes one where there is none.
+// openDeltas opens the delta stream, or makes one where there is none; a reader
+// gets nil then.
 func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, error) {
 	d := &Deltas{conn: c, name: deltaStream(ref.Cluster, ref.Shard), ref: ref}
 	var err error
 	d.stream, err = c.js.Stream(ctx, d.name)
-	if isMissing(err) && !c.readOnly {
+	if isMissing(err) && c.readOnly {
+		return nil, nil
+	}
+	if isMissing(err) {
 		if err = createStream(ctx, c, deltaConfig(ref, o)); err != nil {
 			return nil, err
 		}

@@ -28,6 +28,7 @@ const (
 	gateInbox      = "wind-gate-inbox." // + the reader's, for push consumers
 	inboxPrefix    = "_INBOX."
 	ownConsumer    = "wind-" // begins the names of consumers that readers leave alone
+	readerConsumer = "read-" // begins the names of those of our own readers
 
 	gateTimeout   = 5 * time.Second
 	longestReader = 10 * time.Minute // that a consumer outlives its reader

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
 )
 
 // reader is a client of the port without credentials.
@@ -105,7 +107,7 @@ func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
 	shard := createShard(t, conn)
 	appendTicks(t, shard, 3)
 	stream := shard.Log().stream
-	p, err := newPuller(ctx, conn.nc, stream, 1, true)
+	p, err := newPuller(ctx, conn, stream, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +180,85 @@ func settle(t *testing.T, nc *nats.Conn) {
 		}
 		if _, err := nc.Request("$JS.API.CONSUMER.DELETE.WIND_dev_main.nobody", nil, 5*time.Second); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestAReaderReadsAllOfAShard: who connects to read needs no credentials for
+// records, deltas and snapshots, and leaves no consumer behind.
+func TestAReaderReadsAllOfAShard(t *testing.T) {
+	ctx := testContext(t)
+	s := startServer(t, ServerConfig{})
+	shard := createShard(t, connectTo(t, s))
+	appendTicks(t, shard, 3)
+	for tick := uint64(1); tick <= 3; tick++ {
+		if err := shard.Deltas().Publish(ctx, []persistence.Delta{deltaOf(tick, 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	putSnapshot(t, shard)
+
+	conn, err := Connect(ctx, ConnectConfig{URL: "nats://" + s.Addr(), ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	read, err := Open(ctx, conn, "dev", "main", "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	r, err := persistence.Check(ctx, read.Source(), persistence.CheckOptions{})
+	if err != nil || r.Broken() || r.Records != 5 || r.Deltas != 3 || r.Snapshots != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	next := persistence.Seq(1)
+	for m, err := range read.Log().Follow(ctx, next) {
+		if err != nil || m.Seq != next {
+			t.Fatalf("record %d: %d, %v", next, m.Seq, err)
+		}
+		if next++; next == 6 {
+			appendTicks(t, shard, 1)
+		}
+		if next == 7 {
+			break
+		}
+	}
+	for _, stream := range []string{"WIND_dev_main", "WIND_dev_main_DELTA"} {
+		if i, err := shard.log.conn.js.Stream(ctx, stream); err != nil || i.CachedInfo().State.Consumers != 0 {
+			t.Errorf("%s has a consumer left: %+v, %v", stream, i.CachedInfo().State, err)
+		}
+	}
+}
+
+// TestAReaderMakesNothing, also where he may: a log without a delta stream is
+// read as it is.
+func TestAReaderMakesNothing(t *testing.T) {
+	ctx := testContext(t)
+	s := startServer(t, ServerConfig{})
+	owner := connectTo(t, s)
+	appendTicks(t, createShard(t, owner), 3)
+	for _, stream := range []string{"WIND_dev_main_DELTA", "OBJ_WIND_dev_snapshots"} {
+		if err := owner.js.DeleteStream(ctx, stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := Connect(ctx, ConnectConfig{URL: "nats://" + ownUser + ":" + s.doorman.own + "@" + s.Addr(), ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	read, err := Open(ctx, conn, "dev", "main", "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	if r, err := persistence.Check(ctx, read.Source(), persistence.CheckOptions{}); err != nil || r.Broken() || r.Records != 5 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for stream := range owner.js.StreamNames(ctx).Name() {
+		if stream != "WIND_dev_main" {
+			t.Errorf("stream %s was made", stream)
 		}
 	}
 }

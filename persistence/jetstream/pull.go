@@ -53,9 +53,13 @@ type pullRequest struct {
 }
 
 // newPuller reads from a sequence on. close ends it.
-func newPuller(ctx context.Context, c *nats.Conn, s jetstream.Stream, from uint64, wait bool) (*puller, error) {
+func newPuller(ctx context.Context, conn *Conn, s jetstream.Stream, from uint64, wait bool) (*puller, error) {
+	c, kind := conn.nc, ownConsumer
+	if conn.readOnly {
+		kind = readerConsumer
+	}
 	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Name: ownConsumer + strings.ToLower(rand.Text()), AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		Name: kind + strings.ToLower(rand.Text()), AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		InactiveThreshold: time.Minute, MemoryStorage: true, Replicas: 1,
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ type stored struct {
 // scanner reads a stream in order and finds what is missing: JetStream skips a
 // message that it cannot read without a word.
 type scanner struct {
-	nc     *nats.Conn
+	conn   *Conn
 	stream jetstream.Stream
 	wait   bool // for messages that do not exist yet
 	next   uint64
@@ -41,7 +41,7 @@ type scanner struct {
 // where one is missing it yields an error that wraps persistence.ErrGap.
 func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
-		s := &scanner{nc: c.nc, stream: stream, next: max(from, 1), to: to, yield: yield}
+		s := &scanner{conn: c, stream: stream, next: max(from, 1), to: to, yield: yield}
 		i, err := stream.Info(ctx)
 		if err != nil {
 			yield(stored{}, s.failed(err))
@@ -61,7 +61,7 @@ func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64
 // follow yields the messages from from on and waits for those to come.
 func follow(ctx context.Context, c *Conn, stream jetstream.Stream, from uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
-		s := &scanner{nc: c.nc, stream: stream, wait: true, next: max(from, 1), to: math.MaxUint64 - 1, yield: yield}
+		s := &scanner{conn: c, stream: stream, wait: true, next: max(from, 1), to: math.MaxUint64 - 1, yield: yield}
 		s.run(ctx)
 	}
 }
@@ -93,7 +93,7 @@ func (s *scanner) run(ctx context.Context) {
 
 // read reads with one consumer until it is done, broken or dry.
 func (s *scanner) read(ctx context.Context) error {
-	p, err := newPuller(ctx, s.nc, s.stream, s.next, s.wait)
+	p, err := newPuller(ctx, s.conn, s.stream, s.next, s.wait)
 	if err != nil {
 		return s.failed(err)
 	}

@@ -54,7 +54,8 @@ func (s *Shard) Ref() Ref { return s.ref }
 // Log returns the shard's log.
 func (s *Shard) Log() *Log { return s.log }
 
-// Deltas returns the shard's delta stream; nil in a copy of the log alone.
+// Deltas returns the shard's delta stream; nil in a copy of the log alone, and
+// for a reader where there is none.
 func (s *Shard) Deltas() *Deltas { return s.deltas }
 
 // Snapshots returns the shard's snapshots.
@@ -101,7 +102,7 @@ func Streams(ctx context.Context, c *Conn, cluster string) ([]Ref, error) {
 // Open opens the storage of a shard that exists. It refuses a log of another
 // lineage than the given one; "" takes the one that is there. Where there is no
 // log it returns persistence.ErrNotFound. A delta stream that is missing is
-// made anew: deltas can be derived, the log cannot.
+// made anew, unless c is a reader's: deltas can be derived, the log cannot.
 func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
 	if err := checkNames(cluster, shard); err != nil {
 		return nil, err

@@ -1,0 +1,63 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// failuresEvery is how often the log hears of one system or command that goes on failing.
+const failuresEvery = 10 * time.Second
+
+// failing is a system or a command of which a committed tick has failed.
+type failing struct {
+	name    string
+	command bool
+	told    time.Time // when the log heard of it last; zero: never
+	since   uint64    // failures that it has not heard of
+	tick    uint64    // of the first of those
+	reason  string
+}
+
+// noteFailures counts the systems and commands that failed in a committed record, and tells of
+// them. What a handler rejected is none: the game said no.
+func (h *Host) noteFailures(outputs []ecs.Output, now time.Time) {
+	for i := range outputs {
+		for _, f := range outputs[i].Failures {
+			if !f.Rejected {
+				h.noteFailure(outputs[i].Tick, f)
+			}
+		}
+	}
+	for i := range h.failing {
+		if f := &h.failing[i]; f.since > 0 && (f.told.IsZero() || now.Sub(f.told) >= failuresEvery) {
+			what := "a system failed"
+			if f.command {
+				what = "a command failed"
+			}
+			h.log.Warn(what, "name", f.name, "tick", f.tick, "reason", f.reason, "times", f.since)
+			f.told, f.since = now, 0
+		}
+	}
+}
+
+func (h *Host) noteFailure(tick uint64, fault ecs.Failure) {
+	name, command := cmp.Or(fault.System, "unknown"), fault.Command >= 0
+	at := slices.IndexFunc(h.failing, func(f failing) bool { return f.name == name && f.command == command })
+	if at < 0 {
+		at = len(h.failing)
+		h.failing = append(h.failing, failing{name: name, command: command})
+	}
+	f := &h.failing[at]
+	if f.since++; f.since == 1 {
+		f.tick, f.reason = tick, fault.Reason
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stats.Failures == nil {
+		h.stats.Failures = map[string]uint64{}
+	}
+	h.stats.Failures[name]++
+}
