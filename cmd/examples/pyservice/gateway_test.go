@@ -46,7 +46,7 @@ func TestProtobufReachesAServiceThatTakesJSONAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Stop()
+	defer func() { _ = n.Stop() }()
 	message := func(name, text string) proto.Message {
 		m := dynamicpb.NewMessage(files[0].Messages().ByName(protoreflect.Name(name)))
 		m.Set(m.Descriptor().Fields().ByName("text"), protoreflect.ValueOfString(text))
