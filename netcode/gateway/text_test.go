@@ -120,9 +120,11 @@ func TestTextThatIsNoMessageEndsTheConnection(t *testing.T) {
 	f := c.front("gateway-1", nil)
 	url := webSocket(t, f)
 	honest := talk(t, url)
-	for _, text := range []string{`hello`, `[]`, `{"message":1}`, `{"message":"EchoRequest","payload":[1]}`, `{"message":"EchoRequest","call":-1}`,
+	for _, text := range []string{
+		`hello`, `[]`, `{"message":1}`, `{"message":"EchoRequest","payload":[1]}`, `{"message":"EchoRequest","call":-1}`,
 		`{"message":"EchoRequest","call":1.0}`, `{"message":"EchoRequest","call":4294967296}`, `{"message":"EchoRequest","timeout_ms":"5"}`, `{"payload":"x"}`, `{} {}`, `true`,
-		"{\"message\":\"\xff", ``} {
+		"{\"message\":\"\xff", ``,
+	} {
 		k := talk(t, url)
 		k.say(text)
 		var m struct{ Bye struct{ Reason, Text string } }
