@@ -219,6 +219,7 @@ func TestEtcdctlReadsWhatIsStored(t *testing.T) {
 		"/wind/dev/nodes/":              {"node", "addresses", "build", "since"},
 		"/wind/dev/services/gateway/":   {"type", "id", "node", "state", "addresses", "since"},
 		"/wind/dev/keys/ticket-key":     {"key", "since"},
+		"/wind/dev/node-lease":          {"lease", "node"},
 		"/wind/dev/shards/main/owner":   {"node", "epoch", "lease", "since"},
 		"/wind/dev/shards/main/epoch":   {"epoch", "node", "at"},
 		"/wind/dev/shards/main/lineage": {"lineage", "since"},

@@ -13,6 +13,8 @@
 //	/wind/<cluster>/nodes/<id>            a node, its addresses and build (lease)
 //	/wind/<cluster>/services/<type>/<id>  an instance of a service, its load and methods (lease)
 //	/wind/<cluster>/keys/<name>           a secret that all nodes share (SharedKey)
+//	/wind/<cluster>/locks/<name>/<lease>  who waits for a lock, or has it (Lock)
+//	/wind/<cluster>/node-lease            the lease of the node that an etcd server is part of: its heir ends it (NodeConfig.Heir)
 //	/wind/<cluster>/shards/<id>/spec      what an operator wants the shard to be
 //	/wind/<cluster>/shards/<id>/owner     who owns it (lease)
 //	/wind/<cluster>/shards/<id>/epoch     the generation of ownership granted last

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -158,19 +157,30 @@ func (n *Node) enter(ctx context.Context) error {
 	return nil
 }
 
+// heirValue is what stands under /node-lease.
+type heirValue struct {
+	Lease int64  `json:"lease"`
+	Node  string `json:"node"`
+}
+
 // inherit ends the lease of the node before this one, and notes this one's for the next.
 func (n *Node) inherit(ctx context.Context, own clientv3.LeaseID) error {
 	key := "/wind/" + n.cfg.Cluster + "/node-lease"
 	before, err := n.client.Get(ctx, key)
 	if err == nil && len(before.Kvs) > 0 {
-		if id, bad := strconv.ParseInt(string(before.Kvs[0].Value), 16, 64); bad == nil {
-			if _, err = n.client.Revoke(ctx, clientv3.LeaseID(id)); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		var v heirValue
+		if json.Unmarshal(before.Kvs[0].Value, &v) == nil { // else its lease runs out
+			if _, err = n.client.Revoke(ctx, clientv3.LeaseID(v.Lease)); errors.Is(err, rpctypes.ErrLeaseNotFound) {
 				err = nil
 			}
 		}
 	}
+	var value []byte
 	if err == nil {
-		_, err = n.client.Put(ctx, key, strconv.FormatInt(int64(own), 16))
+		value, err = json.Marshal(heirValue{Lease: int64(own), Node: n.cfg.ID})
+	}
+	if err == nil {
+		_, err = n.client.Put(ctx, key, string(value))
 	}
 	if err != nil {
 		return fmt.Errorf("etcd: what the node before %s left cannot be removed: %w", n.cfg.ID, err)
