@@ -276,3 +276,50 @@ func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) er
 		at += n
 	}
 }
+
+// maxLeap is how far the sequences of two rows may be apart before the later one's checksum is looked at.
+const maxLeap = 1 << 16
+
+// cutLeaps shortens the blocks of a copied store where a damaged row claims a sequence far from the one before it:
+// nats-server (2.15) notes every sequence between two rows as deleted when it reads a block, whatever the later one's
+// checksum says, and one flipped bit would take all memory. What else is damaged is left for it to find.
+func cutLeaps(store string) error {
+	blocks, err := filepath.Glob(filepath.Join(store, accountDir, "*", "msgs", "*.blk"))
+	if err != nil {
+		return err
+	}
+	for _, path := range blocks {
+		stream := filepath.Base(filepath.Dir(filepath.Dir(path)))
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		h := keyedHash(stream + "-" + strings.TrimSuffix(filepath.Base(path), ".blk"))
+		if at := leap(b, h); at < len(b) {
+			if err := os.Truncate(path, int64(at)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// leap is where a block's first damaged row stands whose sequence leaps; the block's length where there is none.
+func leap(b []byte, h hash.Hash64) int {
+	last := uint64(0)
+	for at := 0; at < len(b); {
+		n, reason := rowLength(b[at:], nil)
+		if reason != "" {
+			return len(b) // the server ends there, too
+		}
+		seq := binary.LittleEndian.Uint64(b[at+4:]) &^ (erasedBit | tombstoneBit)
+		if last > 0 && seq > last+maxLeap {
+			if _, reason := rowLength(b[at:], h); reason != "" {
+				return at
+			}
+		}
+		last = max(last, seq)
+		at += n
+	}
+	return len(b)
+}

@@ -141,6 +141,9 @@ func (c *Copy) start(ctx context.Context) error {
 	if err := copyStore(ctx, c.from, filepath.Join(c.dir, "store"), c.opts); err != nil {
 		return err
 	}
+	if err := cutLeaps(filepath.Join(c.dir, "store")); err != nil {
+		return fmt.Errorf("jetstream: cannot look through the copy of the store: %w", err)
+	}
 	log := c.opts.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler) // what the server says of damage, the reader says better
