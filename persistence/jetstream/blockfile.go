@@ -281,22 +281,29 @@ func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) er
 const maxLeap = 1 << 16
 
 // cutLeaps shortens the blocks of a copied store where a damaged row claims a sequence far from the one before it:
-// nats-server (2.15) notes every sequence between two rows as deleted when it reads a block, whatever the later one's
-// checksum says, and one flipped bit would take all memory. What else is damaged is left for it to find.
+// nats-server (2.15: indexCacheBuf), where it trusts its index, keeps a place for every sequence in between before it
+// looks at a checksum, and one flipped bit would take all memory. What else is damaged is left for it to find.
 func cutLeaps(store string) error {
-	blocks, err := filepath.Glob(filepath.Join(store, accountDir, "*", "msgs", "*.blk"))
+	dirs, err := filepath.Glob(filepath.Join(store, accountDir, "*"))
 	if err != nil {
 		return err
 	}
-	for _, path := range blocks {
-		stream := filepath.Base(filepath.Dir(filepath.Dir(path)))
-		b, err := os.ReadFile(path)
-		if err != nil {
+	for _, dir := range dirs {
+		s := &streamFiles{dir: dir, name: filepath.Base(dir)}
+		if err := s.list(); err != nil {
 			return err
 		}
-		h := keyedHash(stream + "-" + strings.TrimSuffix(filepath.Base(path), ".blk"))
-		if at := leap(b, h); at < len(b) {
-			if err := os.Truncate(path, int64(at)); err != nil {
+		last := uint64(0)
+		for _, block := range s.blocks {
+			b, err := os.ReadFile(s.path(block))
+			if err != nil {
+				return err
+			}
+			var at int
+			if at, last = leap(b, keyedHash(s.name+"-"+strconv.Itoa(block)), last); at == len(b) {
+				continue
+			}
+			if err := os.Truncate(s.path(block), int64(at)); err != nil {
 				return err
 			}
 		}
@@ -304,22 +311,23 @@ func cutLeaps(store string) error {
 	return nil
 }
 
-// leap is where a block's first damaged row stands whose sequence leaps; the block's length where there is none.
-func leap(b []byte, h hash.Hash64) int {
-	last := uint64(0)
-	for at := 0; at < len(b); {
+// leap is where a block's first damaged row stands whose sequence leaps, the block's length where there is none, and the
+// last sequence before it. after is the last sequence of the blocks before.
+func leap(b []byte, h hash.Hash64, after uint64) (at int, last uint64) {
+	last = after
+	for at < len(b) {
 		n, reason := rowLength(b[at:], nil)
 		if reason != "" {
-			return len(b) // the server ends there, too
+			return len(b), last // the server ends there, too
 		}
 		seq := binary.LittleEndian.Uint64(b[at+4:]) &^ (erasedBit | tombstoneBit)
-		if last > 0 && seq > last+maxLeap {
+		if seq > last+maxLeap {
 			if _, reason := rowLength(b[at:], h); reason != "" {
-				return at
+				return at, last
 			}
 		}
 		last = max(last, seq)
 		at += n
 	}
-	return len(b)
+	return at, last
 }
