@@ -10,8 +10,6 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
@@ -52,24 +50,13 @@ func (s *Schema) golang(dir string) ([]Output, error) {
 func (s *Schema) plugin() (*protogen.Plugin, error) {
 	request := &pluginpb.CodeGeneratorRequest{Parameter: proto.String("paths=source_relative")}
 	problems := &Problems{}
-	seen := map[string]bool{}
-	var add func(d protoreflect.FileDescriptor)
-	add = func(d protoreflect.FileDescriptor) {
-		if seen[d.Path()] {
-			return
-		}
-		seen[d.Path()] = true
-		for i := range d.Imports().Len() {
-			add(d.Imports().Get(i).FileDescriptor)
-		}
-		p := protodesc.ToFileDescriptorProto(d)
+	for _, p := range s.protos() {
 		if p.GetOptions().GetGoPackage() == "" {
-			problems.add(Problem{s.compiled.path(d.Path()), 1, 1, `there is no option go_package = "…": it says into which Go package protoc-gen-go writes the messages`})
+			problems.add(Problem{s.compiled.path(p.GetName()), 1, 1, `there is no option go_package = "…": it says into which Go package protoc-gen-go writes the messages`})
 		}
 		request.ProtoFile = append(request.ProtoFile, p)
 	}
 	for _, f := range s.files {
-		add(f.desc)
 		request.FileToGenerate = append(request.FileToGenerate, f.desc.Path())
 	}
 	if err := problems.err(); err != nil {

@@ -83,24 +83,8 @@ func Load(ctx context.Context, source Source) (*Schema, error) {
 // Files are the files that were asked for, as the Protobuf runtime has descriptors. The options that are compiled in, as
 // (wind.id) is, can be read from them.
 func (s *Schema) Files() ([]protoreflect.FileDescriptor, error) {
-	set := &descriptorpb.FileDescriptorSet{}
-	seen := map[string]bool{}
-	var add func(d protoreflect.FileDescriptor)
-	add = func(d protoreflect.FileDescriptor) {
-		if seen[d.Path()] {
-			return
-		}
-		seen[d.Path()] = true
-		for i := range d.Imports().Len() {
-			add(d.Imports().Get(i).FileDescriptor)
-		}
-		set.File = append(set.File, protodesc.ToFileDescriptorProto(d))
-	}
-	for _, f := range s.files {
-		add(f.desc)
-	}
 	known := &descriptorpb.FileDescriptorSet{} // the same again, with the options as the runtime reads them
-	raw, err := proto.Marshal(set)
+	raw, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: s.protos()})
 	if err == nil {
 		err = proto.Unmarshal(raw, known)
 	}
@@ -118,6 +102,26 @@ func (s *Schema) Files() ([]protoreflect.FileDescriptor, error) {
 		}
 	}
 	return files, nil
+}
+
+// protos are the files and what they import, each behind its imports.
+func (s *Schema) protos() (all []*descriptorpb.FileDescriptorProto) {
+	seen := map[string]bool{}
+	var add func(d protoreflect.FileDescriptor)
+	add = func(d protoreflect.FileDescriptor) {
+		if seen[d.Path()] {
+			return
+		}
+		seen[d.Path()] = true
+		for i := range d.Imports().Len() {
+			add(d.Imports().Get(i).FileDescriptor)
+		}
+		all = append(all, protodesc.ToFileDescriptorProto(d))
+	}
+	for _, f := range s.files {
+		add(f.desc)
+	}
+	return all
 }
 
 // readFile takes the messages of a file.
