@@ -74,6 +74,7 @@ func (h *Host) publishing(ctx context.Context) {
 		case err == nil:
 			delay = 0
 			h.ring.drop(len(batch))
+			h.over(Degraded)
 		case errors.Is(err, persistence.ErrFenced):
 			known = false
 			h.slow(ctx, &delay, "another node has published deltas", err)
@@ -91,6 +92,7 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 	}
 	if *delay = min(max(*delay*2, publishRetry), maxRetryDelay); *delay > publishRetry {
 		h.log.Warn(what, "error", err)
+		h.raise(Degraded, false, fmt.Sprintf("%s (%v)", what, err))
 	}
 	select {
 	case <-ctx.Done():
@@ -116,11 +118,13 @@ func (h *Host) noting(ctx context.Context) {
 		switch err := h.note(ctx, lived); {
 		case err == nil:
 			lived = 0
+			h.over(AwaitsEtcd)
 		case errors.Is(err, ErrFenced):
 			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 			return
 		case err != nil && ctx.Err() == nil:
 			h.log.Warn("the last sequence was not noted", "error", err)
+			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s goes on, but etcd takes no notes of it (%v)", h.cfg.Shard, err))
 		}
 	}
 }

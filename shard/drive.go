@@ -58,8 +58,10 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 		case ActionGap:
 			h.noteGap(a.Gap)
 		case ActionOwn:
+			h.asked.settled()
 			h.owned(a.Seq)
 		case ActionRelease:
+			h.asked.settled()
 			h.release(a.Seq, a.Epoch)
 		case ActionPurge:
 			h.archive.purge(a.Seq)
@@ -69,6 +71,10 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 			h.alarm(a.Err)
 		case ActionStop:
 			h.stopped, h.reason = true, h.explain(a.Err)
+			h.asked.settled()
+			if kind := ConditionOf(h.reason); kind != "" {
+				h.raise(kind, true, h.reason.Error())
+			}
 		default:
 			request = i
 		}
@@ -84,6 +90,12 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 // request asks a service and waits for its answer.
 func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	h.wakeAt = time.Time{}
+	h.asked.asks(a, h.sim.Tick())
+	defer func() {
+		if waited := h.asked.answered(a, ev.Err); waited > patience && a.Kind != ActionAwait {
+			h.log.Info("the answer has come, the shard goes on", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
+		}
+	}()
 	ev.Op = a.Op
 	switch a.Kind {
 	case ActionStanding:

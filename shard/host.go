@@ -79,6 +79,9 @@ type Host struct {
 	failing   []failing
 	mark      atomic.Uint64 // last sequence, for the high-water mark
 
+	asked      asked // what the host waits for
+	conditions Conditions
+
 	mu    sync.Mutex
 	stats Stats
 	told  map[string]bool // see alarmOnce
@@ -232,6 +235,8 @@ type Stats struct {
 	DeltasLost    uint64  `json:"deltas_lost"` // ticks that became gap messages
 	Snapshots     uint64  `json:"snapshots"`   // stored and verified
 
+	Conditions []Condition `json:"conditions,omitempty"` // what is the matter now, the gravest first
+
 	// Failures of systems and commands in ticks that this host committed, by name; of a tick's that
 	// are beyond what its Output names nobody knows. What a handler rejected is none.
 	Failures map[string]uint64 `json:"failures,omitempty"`
@@ -243,6 +248,8 @@ func (h *Host) Stats() Stats {
 	defer h.mu.Unlock()
 	s := h.stats
 	s.TickRate, s.Failures = h.cfg.Game.TickRate, maps.Clone(s.Failures)
+	s.Debt = max(s.Debt, h.asked.overdue(s.TickRate))
+	s.Conditions = h.matters(s.Debt)
 	s.TickMS, s.CommitMS = h.times.tick.quantiles(), h.times.commit.quantiles()
 	s.DeltasWaiting, s.DeltasLost = h.ring.len()
 	return s

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -176,6 +177,8 @@ var (
 	ErrHistoryLost = errors.New("shard: history lost")
 	// ErrRefused: this node cannot run what the log holds; another might.
 	ErrRefused = errors.New("shard: refused")
+	// ErrOtherSchema: this build's components are not those of the log. It is an ErrRefused as well.
+	ErrOtherSchema = fmt.Errorf("%w: another schema", ErrRefused)
 	// ErrTooLarge: a record is longer than the log takes. Nothing of it was stored or released.
 	ErrTooLarge = errors.New("shard: record is too large")
 	// ErrFull: the log is over 95 % of its limit.

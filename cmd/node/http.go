@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ferris1/wind/shard"
 )
 
 // listenHTTP opens /healthz, /metrics and, where clients are let in, /ws.
@@ -42,22 +44,41 @@ func (n *Node) listenHTTP(addr string) error {
 	return nil
 }
 
-// healthz answers 200 while the node runs its shard or waits for it, 503 when it does neither any more.
+// healthz answers 200 while the node serves its shard or waits for the node that does, 503 while something keeps it from
+// that. "conditions" says what, with the way out.
 func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 	s := n.Stats()
 	failures := uint64(0) // of systems and commands; the log and /metrics have their names
 	for _, count := range s.Host.Failures {
 		failures += count
 	}
-	w.Header().Set("Content-Type", "application/json")
+	healthy := shard.Healthy(s.Conditions)
 	select {
 	case <-n.done:
-		w.WriteHeader(http.StatusServiceUnavailable)
+		healthy = false
 	default:
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"shard": n.config.Shard, "node": n.config.ID, "phase": s.Host.Phase, "epoch": s.Host.Epoch,
-		"tick": s.Host.Tick, "last_seq": s.Host.LastSeq, "debt": s.Host.Debt, "clients": s.Clients.Clients,
-		"failures": failures,
+	w.Header().Set("Content-Type", "application/json")
+	if !healthy {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(Health{
+		Healthy: healthy, Conditions: s.Conditions, Shard: n.config.Shard, Node: n.config.ID, Phase: s.Host.Phase, Epoch: uint64(s.Host.Epoch),
+		Tick: s.Host.Tick, LastSeq: uint64(s.Host.LastSeq), Debt: s.Host.Debt, Clients: s.Clients.Clients, Failures: failures,
 	})
+}
+
+// Health is what /healthz answers.
+type Health struct {
+	Healthy    bool              `json:"healthy"`
+	Conditions []shard.Condition `json:"conditions"` // what is the matter, the gravest first; null when all is well
+	Shard      string            `json:"shard"`
+	Node       string            `json:"node"`
+	Phase      string            `json:"phase"`
+	Epoch      uint64            `json:"epoch"`
+	Tick       uint64            `json:"tick"`
+	LastSeq    uint64            `json:"last_seq"`
+	Debt       int               `json:"debt"` // ticks that are overdue
+	Clients    int               `json:"clients"`
+	Failures   uint64            `json:"failures"`
 }

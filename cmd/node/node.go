@@ -54,25 +54,26 @@ type Config struct {
 
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
-	config    Config
-	clients   *watch     // nil when nobody can connect
-	mu        sync.Mutex // guards host and err
-	host      *shard.Host
-	registry  *prometheus.Registry
-	http      *http.Server
-	closers   []func() error // in the order of opening
-	httpAddr  string
-	infra     *Infra
-	cluster   *Cluster
-	member    *etcd.Node
-	port      *bus.Port        // commands of services and operators into the shard
-	gateway   *gateway.Gateway // nil without one
-	gatewayID string
-	instances []*instance
-	ctx       context.Context // of what runs here
-	cancel    context.CancelFunc
-	done      chan struct{}
-	err       error // why it no longer runs, complete once done is closed
+	config     Config
+	clients    *watch     // nil when nobody can connect
+	mu         sync.Mutex // guards host and err
+	host       *shard.Host
+	conditions shard.Conditions // of the node; its host has others
+	registry   *prometheus.Registry
+	http       *http.Server
+	closers    []func() error // in the order of opening
+	httpAddr   string
+	infra      *Infra
+	cluster    *Cluster
+	member     *etcd.Node
+	port       *bus.Port        // commands of services and operators into the shard
+	gateway    *gateway.Gateway // nil without one
+	gatewayID  string
+	instances  []*instance
+	ctx        context.Context // of what runs here
+	cancel     context.CancelFunc
+	done       chan struct{}
+	err        error // why it no longer runs, complete once done is closed
 }
 
 // Start opens everything and begins to run, or to wait for, the shard. On an error nothing is left open. The node lives

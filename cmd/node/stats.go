@@ -12,6 +12,8 @@ type Stats struct {
 	Host    shard.Stats
 	Clients netcode.Stats
 	Events  map[string]uint64 // of the game, released so far, by name
+
+	Conditions []shard.Condition // what is the matter with the shard or the node, the gravest first
 }
 
 // Stats may be called at any time; before the host runs, its part is empty.
@@ -26,6 +28,8 @@ func (n *Node) Stats() Stats {
 	if host != nil {
 		s.Host = host.Stats()
 	}
+	s.Conditions = append(n.conditions.List(), s.Host.Conditions...)
+	shard.SortConditions(s.Conditions)
 	return s
 }
 
@@ -42,6 +46,7 @@ type collector struct {
 	metrics  []metric
 	events   *prometheus.Desc
 	failures *prometheus.Desc
+	matters  *prometheus.Desc
 }
 
 func newCollector(n *Node) *collector {
@@ -52,6 +57,7 @@ func newCollector(n *Node) *collector {
 	}
 	c.events = prometheus.NewDesc("wind_events_total", "Events of the game, by name.", []string{"event"}, labels)
 	c.failures = prometheus.NewDesc("wind_failures_total", "Failures of the shard's systems and commands in committed ticks, by name; rejections are none.", []string{"name"}, labels)
+	c.matters = prometheus.NewDesc("wind_condition", "1 while a condition of /healthz holds, by kind.", []string{"kind"}, labels)
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(gauge, "wind_tick", "Tick of the world.", func(s *Stats) float64 { return float64(s.Host.Tick) })
 	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
@@ -82,6 +88,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 	out <- c.events
 	out <- c.failures
+	out <- c.matters
 }
 
 // Collect implements prometheus.Collector.
@@ -95,5 +102,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for name, n := range s.Host.Failures {
 		out <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(n), name)
+	}
+	held := map[shard.ConditionKind]float64{}
+	for _, c := range s.Conditions {
+		held[c.Kind] = 1
+	}
+	for _, kind := range shard.ConditionKinds {
+		out <- prometheus.MustNewConstMetric(c.matters, prometheus.GaugeValue, held[kind], string(kind))
 	}
 }

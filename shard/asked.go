@@ -1,0 +1,141 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// patience is how long a request may go without an answer before it is a condition.
+const patience = 2 * time.Second
+
+// asked is what the host waits for, through all tries of a request. Safe for concurrent use.
+type asked struct {
+	mu     sync.Mutex
+	kind   ActionKind // of the request; 0: none is unanswered
+	since  time.Time
+	owner  Standing // whose end an ActionAwait waits for
+	err    error    // why the newest try failed
+	seq    persistence.Seq
+	tick   uint64
+	commit time.Time // when record seq was sent first; zero: no record is outstanding
+}
+
+// asks notes what the host waits for from here.
+func (k *asked) asks(a *Action, tick uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kind == 0 {
+		k.since = time.Now()
+	}
+	k.kind, k.owner = a.Kind, a.Standing
+	if a.Kind == ActionAppend && (k.commit.IsZero() || k.seq != a.Expect+1) {
+		k.seq, k.tick, k.commit = a.Expect+1, tick, time.Now()
+	}
+}
+
+// answered takes the outcome of a request and returns how long the host waited, once it has what it asked for.
+func (k *asked) answered(a *Action, err error) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err = err; err != nil && !lasting(err) {
+		return 0
+	}
+	waited := time.Since(k.since)
+	k.kind, k.err = 0, nil
+	if a.Kind == ActionAppend && !k.commit.IsZero() {
+		waited, k.commit = time.Since(k.commit), time.Time{}
+	}
+	return waited
+}
+
+// settled says that nothing is outstanding any more, whatever it was that settled it.
+func (k *asked) settled() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kind, k.err, k.commit = 0, nil, time.Time{}
+}
+
+// overdue is how many ticks have become due since the outstanding record was sent.
+func (k *asked) overdue(rate int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.commit.IsZero() {
+		return 0
+	}
+	return int(time.Since(k.commit) * time.Duration(rate) / time.Second)
+}
+
+// condition is what the wait amounts to; false while it is too short to speak of.
+func (k *asked) condition(shard string) (Condition, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kind == ActionAwait && k.err == nil {
+		what := fmt.Sprintf("node %s owns shard %s (epoch %d)", k.owner.Owner, shard, k.owner.Epoch)
+		return Condition{Kind: AwaitsOwner, Text: Sentence(AwaitsOwner, shard, what), Since: k.since}, true
+	}
+	c := Condition{Kind: ConditionOf(k.err), Since: k.since, Stops: true}
+	what := fmt.Sprintf("shard %s waits for the answer to %q", shard, k.kind)
+	switch {
+	case !k.commit.IsZero():
+		c.Since = k.commit
+		what = fmt.Sprintf("shard %s waits for the commit of record %d (tick %d)", shard, k.seq, k.tick)
+	case k.kind == 0:
+		return Condition{}, false
+	}
+	switch c.Kind {
+	case ReadOnly, DiskFull, LogFull: // the store has said so: it is no lost answer
+	default:
+		if time.Since(c.Since) < patience {
+			return Condition{}, false
+		}
+		c.Kind = AwaitsNATS
+		if k.commit.IsZero() && ofCoordination(k.kind) {
+			c.Kind = AwaitsEtcd
+		}
+	}
+	what += fmt.Sprintf(" since %s", c.Since.Format(time.TimeOnly))
+	if k.err != nil {
+		what += fmt.Sprintf(" (%v)", k.err)
+	}
+	c.Text = Sentence(c.Kind, shard, what)
+	return c, true
+}
+
+// ofCoordination reports whether a request goes to the coordination service, not to the log.
+func ofCoordination(kind ActionKind) bool {
+	return slices.Contains([]ActionKind{ActionStanding, ActionAwait, ActionClaim, ActionNote}, kind)
+}
+
+// raise says that a condition holds, in the log too when it is news. Any goroutine may call it.
+func (h *Host) raise(kind ConditionKind, stops bool, what string) {
+	text := Sentence(kind, h.cfg.Shard, what)
+	if h.conditions.Raise(kind, stops, text) {
+		h.log.Warn("condition", "kind", string(kind), "text", text)
+	}
+}
+
+// over says that conditions no longer hold. Any goroutine may call it.
+func (h *Host) over(kinds ...ConditionKind) {
+	for _, c := range h.conditions.Clear(kinds...) {
+		h.log.Info("condition is over", "kind", string(c.Kind), "after", time.Since(c.Since).Round(time.Millisecond))
+	}
+}
+
+// matters lists what is the matter with the shard now, the gravest first.
+func (h *Host) matters(debt int) []Condition {
+	all := h.conditions.List()
+	if c, ok := h.asked.condition(h.cfg.Shard); ok {
+		all = append(all, c)
+	}
+	if rate := h.cfg.Game.TickRate; debt >= rate {
+		what := fmt.Sprintf("shard %s is behind by %d ticks (%.1f s)", h.cfg.Shard, debt, float64(debt)/float64(rate))
+		since := time.Now().Add(-time.Duration(debt) * time.Second / time.Duration(rate))
+		all = append(all, Condition{Kind: Behind, Text: Sentence(Behind, h.cfg.Shard, what), Since: since})
+	}
+	SortConditions(all)
+	return all
+}
