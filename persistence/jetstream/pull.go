@@ -45,6 +45,8 @@ type puller struct {
 	open  []pullRequest // oldest first
 	asked int
 	came  bool // something, since the last time that no request was open
+	fresh bool // something, since the last time that a request ended
+	dry   bool // a request ended empty: no other is opened before all have ended
 }
 
 type pullRequest struct {
@@ -67,7 +69,7 @@ func newPuller(ctx context.Context, conn *Conn, s jetstream.Stream, from uint64,
 	}
 	p := &puller{
 		nc: c, stream: s, consumer: consumer.CachedInfo().Name, inbox: c.NewInbox() + ".", wait: wait,
-		in: make(chan *nats.Msg, pullsOpen*(pullMessages+8)), timer: time.NewTimer(time.Hour), came: true,
+		in: make(chan *nats.Msg, pullsOpen*(pullMessages+8)), timer: time.NewTimer(time.Hour), came: true, fresh: true,
 	}
 	if p.sub, err = c.ChanSubscribe(p.inbox+"*", p.in); err != nil {
 		p.drop()
@@ -113,7 +115,10 @@ func (p *puller) request(want uint64) error {
 		if !p.came && !p.wait {
 			return errExhausted
 		}
-		p.came = false
+		p.came, p.dry = false, false
+	}
+	if p.dry && !p.wait {
+		return nil // were each empty answer followed by another request, they would never all have ended
 	}
 	due := uint64(0)
 	for _, r := range p.open {
@@ -166,7 +171,7 @@ func (p *puller) receive(ctx context.Context, patience time.Duration) (*nats.Msg
 // rest is the server saying that a request has ended.
 func (p *puller) settle(m *nats.Msg) bool {
 	if m.Reply != "" || m.Header.Get("Status") == "" {
-		p.came = true
+		p.came, p.fresh = true, true
 		if len(p.open) > 0 {
 			if p.open[0].left--; p.open[0].left == 0 {
 				p.open = p.open[1:]
@@ -176,6 +181,7 @@ func (p *puller) settle(m *nats.Msg) bool {
 	}
 	if m.Header.Get("Status") != "100" { // a sign of life
 		p.open = slices.DeleteFunc(p.open, func(r pullRequest) bool { return r.reply == m.Subject })
+		p.dry, p.fresh = p.dry || !p.fresh, false
 	}
 	return false
 }

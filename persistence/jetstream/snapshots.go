@@ -28,6 +28,10 @@ const (
 // chunkBytes is the size of an object's messages, that of NATS's own tools.
 const chunkBytes = 128 << 10
 
+// listTimeout bounds a listing: nats.go waits for the end of one for ever when a
+// bucket's stream had no leader yet as it asked whether there is anything.
+const listTimeout = 3 * time.Second
+
 // keepSnapshots is what Prune leaves at least: the newest, and an older one
 // should it turn out to be damaged.
 const keepSnapshots = 2
@@ -181,6 +185,8 @@ func (s *Snapshots) List(ctx context.Context) ([]persistence.SnapshotInfo, error
 	if s.store == nil {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
 	objects, err := s.store.List(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, fmt.Errorf("jetstream: cannot list the snapshots of shard %s: %w", s.ref.Shard, err)

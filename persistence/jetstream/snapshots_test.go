@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -124,4 +125,37 @@ func TestOlderSnapshotsMakeRoom(t *testing.T) {
 	if err != nil || len(all) < keepSnapshots || len(all) > 3 || all[0].Name != newest {
 		t.Fatalf("%d are left: %v %v", len(all), all, err)
 	}
+}
+
+// TestListingEndsWithoutAnAnswer holds the server's answers back for as long as
+// nats.go waits for one, before the listing of an empty store. A fresh bucket of
+// three replicas, whose leader is not elected yet, answers no better. nats.go's
+// List took the missing answer for "there is something", and waited for it for ever.
+func TestListingEndsWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, ServerConfig{User: "node", Password: "secret"})
+	between := newProxy(t, server.Addr())
+	conn, err := Connect(testContext(t), ConnectConfig{URL: "nats://node:secret@" + between.addr, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	s := createShard(t, conn)
+	between.hold(toClient, true)
+	late := time.AfterFunc(6*time.Second, func() { between.hold(toClient, false) })
+	defer late.Stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.snapshots.List(context.Background())
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the listing says: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the listing does not end")
+	}
+	between.hold(toClient, false)
 }
