@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard"
 )
 
 // finding is one line of the doctor's report.
@@ -28,7 +30,8 @@ func (a *app) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what this machine and this configuration promise, and what stands in the way",
 		Long: `Looks at the ports, the data directory, the disk, the servers and the game, and states which durability the
-configuration gives: after a process crash, after a power loss, after the loss of a node. Ends with 1 if a node could
+configuration gives: after a process crash, after a power loss, after the loss of a node. Where a node runs, it says what
+keeps the shard from being served, with the way out, as /healthz does. Ends with 1 if something does, or if a node could
 not start. It starts nothing and leaves nothing behind.`,
 		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
 		Args:    cobra.NoArgs,
@@ -49,7 +52,7 @@ not start. It starts nothing and leaves nothing behind.`,
 			return err
 		}
 		if failed > 0 {
-			return fmt.Errorf("doctor: %d of %d checks failed: a node would not start", failed, len(findings))
+			return fmt.Errorf("doctor: %d of %d checks failed", failed, len(findings))
 		}
 		return nil
 	})
@@ -57,34 +60,57 @@ not start. It starts nothing and leaves nothing behind.`,
 }
 
 func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
-	var out []finding
-	say := func(check, status, detail string, args ...any) {
-		out = append(out, finding{check, status, fmt.Sprintf(detail, args...)})
-	}
+	r := &report{}
 	b := node.Build(a.game)
-	say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
+	r.say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
 	if b.SchemaHash == 0 {
-		say("game", "fail", "game %s does not set up: run its tests", a.game.Name)
+		r.say("game", "fail", "game %s does not set up: run its tests", a.game.Name)
 	} else {
-		say("game", "ok", "%s, %d ticks per second, schema %016x", a.game.Name, a.game.TickRate, b.SchemaHash)
+		r.say("game", "ok", "%s, %d ticks per second, schema %016x", a.game.Name, a.game.TickRate, b.SchemaHash)
 	}
 	if n := runtime.NumCPU(); n < 2 {
-		say("processors", "warn", "1: the tick loop shares it with the network and the log; give a node 2 or more")
+		r.say("processors", "warn", "1: the tick loop shares it with the network and the log; give a node 2 or more")
 	} else {
-		say("processors", "ok", "%d", n)
+		r.say("processors", "ok", "%d", n)
 	}
+	switch {
+	case f.nats != "" && f.etcd != "":
+		r.examinePorts(f)
+		r.examineServers(ctx, f)
+		r.examineCluster(ctx, f, f.etcd)
+	default:
+		r.examineData(ctx, f)
+	}
+	r.examineDurability(f)
+	return r.findings
+}
+
+// examineData looks at a data directory, and at the node that runs on it or at what a node would find there.
+func (r *report) examineData(ctx context.Context, f *nodeFlags) {
+	r.examineDisk(f)
+	switch urls, err := node.Running(f.data); {
+	case errors.Is(err, node.ErrStopped):
+		r.examinePorts(f)
+	case err != nil:
+		r.say("data directory", "fail", "%v", err)
+	default:
+		r.say("data directory", "ok", "a node runs on %s", f.data)
+		r.examineCluster(ctx, f, urls.Etcd)
+	}
+}
+
+// examinePorts tries whether a node could listen.
+func (r *report) examinePorts(f *nodeFlags) {
 	for _, l := range []struct{ flag, network, addr string }{{"udp", "udp", f.udp}, {"tcp", "tcp", f.tcp}, {"http", "tcp", f.http}} {
 		if l.addr == "" {
 			continue
 		}
 		if err := probe(l.network, l.addr); err != nil {
-			say("--"+l.flag, "fail", "%s cannot be opened (%v): stop what uses it or name another with --%s", l.addr, err, l.flag)
+			r.say("--"+l.flag, "fail", "%s cannot be opened (%v): stop what uses it or name another with --%s", l.addr, err, l.flag)
 		} else {
-			say("--"+l.flag, "ok", "%s is free", l.addr)
+			r.say("--"+l.flag, "ok", "%s is free", l.addr)
 		}
 	}
-	out = append(out, examineStores(ctx, f)...)
-	return out
 }
 
 func probe(network, addr string) error {
@@ -102,45 +128,62 @@ func probe(network, addr string) error {
 	return l.Close()
 }
 
-// examineStores looks at where the log and the leases would live, and says what that promises.
-func examineStores(ctx context.Context, f *nodeFlags) (out []finding) {
-	say := func(check, status, detail string, args ...any) {
-		out = append(out, finding{check, status, fmt.Sprintf(detail, args...)})
+// Below these a store's file system is about to be, or is, too full for a node.
+const (
+	littleSpace = 1 << 30
+	noSpace     = 16 << 20
+)
+
+// examineDisk looks at where an embedded store lives, or would.
+func (r *report) examineDisk(f *nodeFlags) {
+	dir, err := existing(f.data)
+	if err != nil {
+		r.say("data directory", "fail", "%s: %v: name another with --data", f.data, err)
+		return
 	}
-	if f.nats == "" || f.etcd == "" {
-		dir, err := existing(f.data)
-		if err == nil {
-			err = writable(dir)
-		}
-		if err != nil {
-			say("data directory", "fail", "%s: %v: name another with --data", f.data, err)
-		} else if free, err := freeBytes(dir); err == nil {
-			status := "ok"
-			if free < 1<<30 {
-				status = "warn"
-			}
-			say("data directory", status, "%s, %.1f GiB free", f.data, float64(free)/(1<<30))
-		}
+	free, err := freeBytes(dir)
+	space := fmt.Sprintf("%s, %.1f GiB free", f.data, float64(free)/(1<<30))
+	switch {
+	case err != nil:
+		space = f.data
+	case free < noSpace:
+		r.say("data directory", "fail", "%s", shard.Sentence(shard.DiskFull, f.shard, fmt.Sprintf("disk-full: the file system of %s has %d KiB free", f.data, free>>10)))
+		return
+	case free < littleSpace:
+		r.say("data directory", "warn", "%s", space)
+		return
 	}
-	for _, s := range []struct{ flag, url string }{{"nats", f.nats}, {"etcd", f.etcd}} {
-		if s.url == "" {
-			continue
-		}
+	if err := writable(dir); err != nil {
+		r.say("data directory", "fail", "%s", shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s takes no writes (%v)", f.data, err)))
+		return
+	}
+	r.say("data directory", "ok", "%s", space)
+}
+
+// examineServers tries whether anybody answers where NATS and etcd are said to be.
+func (r *report) examineServers(ctx context.Context, f *nodeFlags) {
+	for _, s := range []struct {
+		flag, url string
+		condition shard.ConditionKind
+	}{{"nats", f.nats, shard.AwaitsNATS}, {"etcd", f.etcd, shard.AwaitsEtcd}} {
 		if err := dialURL(ctx, s.url); err != nil {
-			say("--"+s.flag, "fail", "%v: start it (wind infra) or name another with --%s", err, s.flag)
+			r.say("--"+s.flag, "fail", "%s", shard.Sentence(s.condition, f.shard, err.Error()))
 		} else {
-			say("--"+s.flag, "ok", "answers")
+			r.say("--"+s.flag, "ok", "answers")
 		}
 	}
-	say("process crash", "ok", "nothing that a client saw is lost: it was in the log first")
+}
+
+// examineDurability says what the configuration promises.
+func (r *report) examineDurability(f *nodeFlags) {
+	r.say("process crash", "ok", "nothing that a client saw is lost: it was in the log first")
 	if f.nats == "" {
-		say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded log is written at once but synced every 2 minutes; use --nats with a server that has sync_interval: always")
-		say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three and replicas 3")
+		r.say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded log is written at once but synced every 2 minutes; use --nats with a server that has sync_interval: always")
+		r.say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three and replicas 3")
 	} else {
-		say("power loss", "ok", "as the NATS server's sync_interval says (2 minutes unless it is always)")
-		say("node loss", "ok", "as many copies as --replicas says: %d", max(f.replicas, 1))
+		r.say("power loss", "ok", "as the NATS server's sync_interval says (2 minutes unless it is always)")
+		r.say("node loss", "ok", "as many copies as --replicas says: %d", max(f.replicas, 1))
 	}
-	return out
 }
 
 // existing returns dir, or the nearest folder above it that exists.

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -36,6 +37,26 @@ func OpenData(dir string) (*Data, error) {
 		return nil, fmt.Errorf("data directory %s is %w: stop that one, or name another with --data", dir, ErrInUse)
 	}
 	return d, nil
+}
+
+// ErrStopped says that no process runs on a data directory.
+var ErrStopped = errors.New("no process runs on it")
+
+// Running returns where the servers are that run on a data directory, or ErrStopped. It makes and changes nothing.
+func Running(dir string) (URLs, error) {
+	path := filepath.Join(dir, "LOCK")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return URLs{}, ErrStopped
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryLock()
+	if err != nil {
+		return URLs{}, fmt.Errorf("%s cannot be looked at: %w", path, err)
+	}
+	if free {
+		return URLs{}, errors.Join(ErrStopped, lock.Unlock())
+	}
+	return ReadURLs(dir)
 }
 
 // NATS is the folder of JetStream's store.

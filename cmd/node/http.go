@@ -63,7 +63,7 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(Health{
-		Healthy: healthy, Conditions: s.Conditions, Shard: n.config.Shard, Node: n.config.ID, Phase: s.Host.Phase, Epoch: uint64(s.Host.Epoch),
+		Healthy: healthy, Conditions: append([]shard.Condition{}, s.Conditions...), Shard: n.config.Shard, Node: n.config.ID, Phase: s.Host.Phase, Epoch: uint64(s.Host.Epoch),
 		Tick: s.Host.Tick, LastSeq: uint64(s.Host.LastSeq), Debt: s.Host.Debt, Clients: s.Clients.Clients, Failures: failures,
 	})
 }
@@ -71,7 +71,7 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 // Health is what /healthz answers.
 type Health struct {
 	Healthy    bool              `json:"healthy"`
-	Conditions []shard.Condition `json:"conditions"` // what is the matter, the gravest first; null when all is well
+	Conditions []shard.Condition `json:"conditions"` // what is the matter, the gravest first; empty when all is well
 	Shard      string            `json:"shard"`
 	Node       string            `json:"node"`
 	Phase      string            `json:"phase"`

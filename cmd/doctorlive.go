@@ -1,0 +1,113 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// liveTimeout bounds each question that the doctor asks of what runs.
+const liveTimeout = 3 * time.Second
+
+// report collects findings.
+type report struct{ findings []finding }
+
+func (r *report) say(check, status, detail string, args ...any) {
+	r.findings = append(r.findings, finding{check, status, fmt.Sprintf(detail, args...)})
+}
+
+// examineCluster says what is the matter with the shard of a cluster that runs: what its nodes say of themselves, and what
+// etcd knows of the shard.
+func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs string) {
+	nodes, err := r.examineEtcd(ctx, f, etcdURLs)
+	if err != nil {
+		r.say("etcd", "fail", "%s", shard.Sentence(shard.AwaitsEtcd, f.shard, err.Error()))
+	}
+	for _, n := range nodes {
+		if addr := n.Addresses["http"]; addr != "" {
+			r.examineNode(ctx, f.shard, n.Node, addr)
+		}
+	}
+	if err != nil && f.http != "" {
+		r.examineNode(ctx, f.shard, "", f.http) // nothing tells where nodes are: one may be where this one would be
+	}
+}
+
+// examineEtcd returns the nodes of the cluster.
+func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]etcd.NodeInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	client, err := etcd.Dial(ctx, strings.Split(urls, ",")...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	s, err := etcd.Look(client, f.cluster, f.shard)
+	if err != nil {
+		return nil, err
+	}
+	standing, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.examineStanding(f.shard, standing)
+	return etcd.Nodes(ctx, client, f.cluster)
+}
+
+// examineStanding says who owns the shard, or why nobody may.
+func (r *report) examineStanding(name string, s shard.Standing) {
+	switch {
+	case s.Halted != "":
+		r.say("shard "+name, "fail", "%s", shard.Sentence(shard.Halted, name, "halted: "+s.Halted))
+	case s.Owner != "":
+		r.say("shard "+name, "ok", "node %s owns it (epoch %d)", s.Owner, s.Epoch)
+	case s.Epoch > 0:
+		r.say("shard "+name, "ok", "no node owns it at the moment (epoch %d was the last)", s.Epoch)
+	}
+}
+
+// examineNode reads a node's /healthz. A node that serves the shard, or waits for the one that does, is well.
+func (r *report) examineNode(ctx context.Context, name, id, addr string) {
+	h, err := healthOf(ctx, addr)
+	switch {
+	case err != nil && id == "":
+		return // nothing says that there is a node
+	case err != nil:
+		r.say("node "+id, "fail", "http://%s/healthz does not answer (%v): the process hangs, is stopped, or listens for another machine", addr, err)
+		return
+	case h.Shard != name:
+		return // it runs another one
+	case len(h.Conditions) == 0:
+		r.say("node "+h.Node, "ok", "phase %s, tick %d, %d clients", h.Phase, h.Tick, h.Clients)
+	}
+	for _, c := range h.Conditions {
+		status := "warn"
+		if c.Stops {
+			status = "fail"
+		}
+		r.say("node "+h.Node, status, "%s: %s", c.Kind, c.Text)
+	}
+}
+
+// healthOf asks a node how it is.
+func healthOf(ctx context.Context, addr string) (h node.Health, err error) {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	if err != nil {
+		return h, err
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return h, err
+	}
+	defer answer.Body.Close()
+	return h, json.NewDecoder(answer.Body).Decode(&h)
+}
