@@ -74,7 +74,7 @@ func (h *Host) publishing(ctx context.Context) {
 		case err == nil:
 			delay = 0
 			h.ring.drop(len(batch))
-			h.over(Degraded)
+			h.conditions.Clear(Degraded)
 		case errors.Is(err, persistence.ErrFenced):
 			known = false
 			h.slow(ctx, &delay, "another node has published deltas", err)
@@ -118,7 +118,7 @@ func (h *Host) noting(ctx context.Context) {
 		switch err := h.note(ctx, lived); {
 		case err == nil:
 			lived = 0
-			h.over(AwaitsEtcd)
+			h.conditions.Clear(AwaitsEtcd)
 		case errors.Is(err, ErrFenced):
 			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 			return

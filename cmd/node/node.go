@@ -121,6 +121,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.listen(); err != nil {
 		return err
 	}
+	n.tellConditions()
 	if err := n.embed(ctx); err != nil {
 		return err
 	}
