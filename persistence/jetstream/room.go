@@ -15,6 +15,9 @@ import (
 // aside without taking a block for it.
 const probeBytes = 64 << 10
 
+// ProbePrefix begins the names of the files that CheckRoom writes and removes.
+const ProbePrefix = ".wind-probe-"
+
 // CheckRoom proves that dir can be written and that at least need bytes are
 // free there: it writes a small file, syncs it and removes it. Free bytes alone
 // say nothing of a quota, a read-only mount or a broken disk. The error wraps
@@ -68,7 +71,7 @@ func existing(dir string) (string, error) {
 
 // writeProbe writes, syncs and removes a file in dir.
 func writeProbe(dir string) error {
-	f, err := os.CreateTemp(dir, ".wind-probe-*")
+	f, err := os.CreateTemp(dir, ProbePrefix+"*")
 	if err != nil {
 		return err
 	}

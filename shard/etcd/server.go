@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,7 +31,10 @@ type ServerConfig struct {
 type Server struct {
 	etcd *embed.Etcd
 	lock *flock.Flock
+	log  *os.File // etcd's
 	addr string
+	quit chan struct{} // ends work
+	work sync.WaitGroup
 }
 
 // ErrDirInUse says that another process runs a server on the same directory.
@@ -61,6 +65,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	s.lock = lock
+	s.work.Go(func() { reserving(database(settings(cfg)), s.quit) })
 	return s, nil
 }
 
@@ -69,7 +74,7 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := prove(settings(cfg).Dir); err != nil {
 		return nil, err
 	}
-	e, err := listen(cfg)
+	e, log, err := listen(cfg)
 	if errors.Is(err, ErrPortTaken) {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	defer timeout.Stop()
 	select {
 	case <-e.Server.ReadyNotify():
-		return &Server{etcd: e, addr: e.Clients[0].Addr().String()}, nil
+		return &Server{etcd: e, log: log, addr: e.Clients[0].Addr().String(), quit: make(chan struct{})}, nil
 	case <-e.Server.StopNotify():
 		err = errors.New("it stopped")
 	case err = <-e.Err():
@@ -90,24 +95,34 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		err = ctx.Err()
 	}
 	e.Close()
+	log.Close()
 	return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
 }
 
 // listen starts a member. Any free port is one that is chosen here: etcd's JSON gateway, through which other languages
 // come, calls back to the configured port and cannot reach port 0.
-func listen(cfg ServerConfig) (*embed.Etcd, error) {
+func listen(cfg ServerConfig) (*embed.Etcd, *os.File, error) {
 	anyPort := cfg.Port == 0
 	for attempt := 0; ; attempt++ {
 		port, err := probe(cfg.Port)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if anyPort {
 			cfg.Port = port
 		}
-		e, err := embed.StartEtcd(settings(cfg))
-		if err == nil || !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
-			return e, err
+		c := settings(cfg)
+		log, err := openLog(c, cfg.Dir, cfg.Logger)
+		if err != nil {
+			return nil, nil, err
+		}
+		e, err := embed.StartEtcd(c)
+		if err == nil {
+			return e, log, nil
+		}
+		log.Close()
+		if !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, nil, err
 		}
 		cfg.Port = 0 // somebody took it in between
 	}
@@ -132,8 +147,7 @@ func settings(cfg ServerConfig) *embed.Config {
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.LogLevel = "error"
-	c.LogOutputs = []string{filepath.Join(cfg.Dir, "etcd.log")}
+	c.LogLevel = "error" // and more: see openLog
 	c.AutoCompactionMode, c.AutoCompactionRetention = "revision", "1000"
 	if cfg.Development {
 		c.TickMs, c.ElectionMs = 10, 50
@@ -147,6 +161,9 @@ func (s *Server) Addr() string { return s.addr }
 
 // Close stops the server and waits for it.
 func (s *Server) Close() error {
+	close(s.quit)
+	s.work.Wait()
 	s.etcd.Close()
+	s.log.Close()
 	return s.lock.Unlock()
 }
