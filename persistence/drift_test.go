@@ -181,7 +181,7 @@ func (v *voyage) shot() Snapshot {
 		Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: v.chain.Seq(), Epoch: v.chain.Epoch(), Tick: v.world.Tick(),
 		Checksum: v.world.Checksum(), Chain: v.chain.Hash(), Schema: v.world.Schema().JSON(), Body: v.world.AppendSnapshot(nil),
 	}
-	if err := v.m.Snapshots().Put(context.Background(), s); err != nil {
+	if err := v.m.Snapshots().Put(context.Background(), s, nil); err != nil {
 		v.t.Fatal(err)
 	}
 	return s

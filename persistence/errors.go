@@ -18,12 +18,11 @@ var (
 	// ErrFull says that the store refused because of its byte limit. It is not
 	// fencing: hold the tick and raise the alarm.
 	ErrFull = errors.New("persistence: the store is full")
-	// ErrDiskFull says that the disk under the store is full. The message can be
-	// sent again; the store notices by itself when there is room.
+	// ErrDiskFull says that the file system under the store has no room. Nothing
+	// of the message was stored, or nobody knows; it can be sent again.
 	ErrDiskFull = errors.New("persistence: the disk is full")
-	// ErrReadOnly says that the store's directory cannot be written: its file
-	// system is read-only or broken, or belongs to another user.
-	ErrReadOnly = errors.New("persistence: the store cannot be written")
+	// ErrReadOnly says that the file system under the store takes no writes.
+	ErrReadOnly = errors.New("persistence: the store is read-only")
 	// ErrNotFound says that no such message or snapshot is stored.
 	ErrNotFound = errors.New("persistence: not found")
 	// ErrGap says that a message is missing inside the range that was asked for.
@@ -32,6 +31,9 @@ var (
 	ErrCorrupt = errors.New("persistence: corrupt")
 	// ErrVersion is what every *VersionError is.
 	ErrVersion = errors.New("persistence: unknown format version")
+	// ErrUnproven says that a snapshot was read back from its store and could not
+	// be restored, or not to the world that it was taken of. It is not stored.
+	ErrUnproven = errors.New("persistence: not proven")
 	// ErrLost is what every *LostError is.
 	ErrLost = errors.New("persistence: history lost")
 	// ErrDiverged is what every *DivergedError is.

@@ -210,7 +210,7 @@ func importSnapshots(ctx context.Context, f *File, to SnapshotWriter, sum *Expor
 		if err != nil {
 			return err
 		}
-		if err := to.Put(ctx, s); err != nil {
+		if err := to.Put(ctx, s, nil); err != nil {
 			return fmt.Errorf("persistence: snapshot %s: %w", s.Name(), err)
 		}
 		sum.Snapshots++

@@ -51,8 +51,11 @@ func GatherEvidence(ctx context.Context, deltas DeltaReader, snapshots SnapshotR
 		if err != nil {
 			return nil, fmt.Errorf("persistence: list of snapshots: %w", err)
 		}
-		if len(all) > 0 {
-			known = append(known, Evidence{What: "snapshot " + all[0].Name, Seq: all[0].Seq, Tick: all[0].Tick})
+		for _, info := range all {
+			if info.Damaged == "" { // else it may be of another lineage
+				known = append(known, Evidence{What: "snapshot " + info.Name, Seq: info.Seq, Tick: info.Tick})
+				break
+			}
 		}
 	}
 	return known, nil

@@ -86,7 +86,7 @@ func (s *scribe) snapshot() Snapshot {
 		Lineage: s.chain.Lineage(), Cluster: "dev", Shard: "main", Seq: s.chain.Seq(), Epoch: s.chain.Epoch(), Tick: s.chain.Tick(),
 		Checksum: s.chain.Checksum(), Chain: s.chain.Hash(), Schema: []byte(`{}`), Body: bytes.Repeat([]byte("world"), 1000),
 	}
-	if err := s.m.Snapshots().Put(context.Background(), snap); err != nil {
+	if err := s.m.Snapshots().Put(context.Background(), snap, nil); err != nil {
 		s.t.Fatal(err)
 	}
 	return snap

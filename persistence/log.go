@@ -74,7 +74,8 @@ type SnapshotReader interface {
 // SnapshotWriter is what a snapshot store offers to who takes snapshots.
 type SnapshotWriter interface {
 	SnapshotReader
-	// Put stores s under its name, reads it back and verifies it. A name that
-	// exists is not written again.
-	Put(ctx context.Context, s Snapshot) error
+	// Put stores s under its name, reads it back and verifies it: prove, unless
+	// it is nil, gets what was read, and what it refuses is not stored
+	// (ErrUnproven). A name that exists is not written again.
+	Put(ctx context.Context, s Snapshot, prove func(Snapshot) error) error
 }

@@ -11,14 +11,21 @@ import (
 // SnapshotWriter.
 type MemorySnapshots struct{ m *Memory }
 
-// Put stores s, encoded, and verifies that it can be read back.
-func (s *MemorySnapshots) Put(ctx context.Context, snap Snapshot) error {
+// Put stores s, encoded, and verifies that it can be read back and that prove,
+// unless it is nil, takes what was read.
+func (s *MemorySnapshots) Put(ctx context.Context, snap Snapshot, prove func(Snapshot) error) error {
 	body, err := snap.Encode(nil)
 	if err != nil {
 		return err
 	}
-	if _, err := DecodeSnapshot(body); err != nil {
+	back, err := DecodeSnapshot(body)
+	if err != nil {
 		return err
+	}
+	if prove != nil {
+		if err := prove(back); err != nil {
+			return fmt.Errorf("%w: snapshot %s: %w", ErrUnproven, snap.Name(), err)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

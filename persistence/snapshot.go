@@ -29,6 +29,7 @@ type SnapshotInfo struct {
 	Checksum uint64
 	Tick     uint64 // 0 when the store does not tell
 	Size     int64  // encoded bytes; 0 when the store does not tell
+	Damaged  string // why it cannot be read, as far as listing tells; its name alone is known then, not even its lineage
 }
 
 // Name returns the name of the snapshot in a store:

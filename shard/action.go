@@ -19,7 +19,7 @@ const (
 	EventLease                          // Lease: what is known of the node's lease
 	EventStop                           // hand over as soon as nothing is outstanding
 	EventPropose                        // Ticks: commit these, next
-	EventStored                         // Snapshot: it is in the store, read back and verified
+	EventStored                         // Snapshot: it is in the store, was read back and restored from there
 	EventOvertaken                      // a note was refused: the service knows of a later owner (Err)
 	EventStanding                       // answers ActionStanding: Standing
 	EventFree                           // answers ActionAwait

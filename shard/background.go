@@ -40,7 +40,7 @@ func (h *Host) background() (drained func()) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if err := h.note(ctx, h.mark.Load(), 0); err != nil {
+		if err := h.note(ctx, 0); err != nil {
 			h.log.Warn("the last sequence was not noted", "error", err)
 		}
 	}
@@ -74,7 +74,7 @@ func (h *Host) publishing(ctx context.Context) {
 		case err == nil:
 			delay = 0
 			h.ring.drop(len(batch))
-			h.conditions.Clear(Degraded)
+			h.over(Degraded)
 		case errors.Is(err, persistence.ErrFenced):
 			known = false
 			h.slow(ctx, &delay, "another node has published deltas", err)
@@ -101,14 +101,12 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 }
 
 // noting puts the last committed sequence into the coordination service every second, and takes the
-// note of this start's attempt back as soon as its first tick is simulated. What is noted already is
-// not written again: where commits wait for a full disk, etcd may be on the same one.
+// note of this start's attempt back as soon as its first tick is simulated.
 func (h *Host) noting(ctx context.Context) {
 	every := time.NewTicker(highEvery)
 	defer every.Stop()
 	var lived persistence.Epoch // still to be noted
 	simulated := h.simulated
-	var noted uint64
 	for {
 		select {
 		case <-ctx.Done():
@@ -117,14 +115,10 @@ func (h *Host) noting(ctx context.Context) {
 			simulated, lived = nil, h.owner.epoch
 		case <-every.C:
 		}
-		mark := h.mark.Load()
-		if mark == noted && lived == 0 {
-			continue
-		}
-		switch err := h.note(ctx, mark, lived); {
+		switch err := h.note(ctx, lived); {
 		case err == nil:
-			noted, lived = mark, 0
-			h.conditions.Clear(AwaitsEtcd)
+			lived = 0
+			h.over(AwaitsEtcd)
 		case errors.Is(err, ErrFenced):
 			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 			return
@@ -135,8 +129,8 @@ func (h *Host) noting(ctx context.Context) {
 	}
 }
 
-func (h *Host) note(ctx context.Context, mark uint64, lived persistence.Epoch) error {
-	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(mark), Epoch: h.owner.epoch}, Lived: lived})
+func (h *Host) note(ctx context.Context, lived persistence.Epoch) error {
+	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(h.mark.Load()), Epoch: h.owner.epoch}, Lived: lived})
 }
 
 // tell gives the tick loop an event.
@@ -196,6 +190,14 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	}
 }
 
+// prove makes a world of a snapshot as it was read back from its store, and recomputes its checksum:
+// only a snapshot that a recovery could use counts, and lets the log be purged. It runs beside the
+// tick and takes as long, and for a moment as much memory, as a recovery's first step.
+func (h *Host) prove(s persistence.Snapshot) error {
+	_, err := persistence.RestoreSnapshot(h.cfg.Game, &s)
+	return err
+}
+
 // archiving stores snapshots and purges, one after the other.
 func (h *Host) archiving(ctx context.Context) {
 	for {
@@ -211,9 +213,13 @@ func (h *Host) archiving(ctx context.Context) {
 			}
 			continue
 		}
-		err := h.cfg.Snapshots.Put(ctx, *j.snapshot)
+		err := h.cfg.Snapshots.Put(ctx, *j.snapshot, h.prove)
 		j.snapshot.Body = nil
 		h.archive.busy.Store(false)
+		if errors.Is(err, persistence.ErrUnproven) {
+			h.alarm(fmt.Errorf("a snapshot of the running world is of no use, and nothing behind the last proven one is purged: a recovery reads the log from there on: %w", err))
+			continue
+		}
 		if err != nil {
 			if ctx.Err() == nil {
 				h.log.Warn("a snapshot was not stored", "snapshot", j.snapshot.Name(), "error", err)

@@ -190,6 +190,9 @@ func (o *Owner) lost(last persistence.Seq) error {
 		}
 	}
 	for _, s := range o.evidence.snapshots {
+		if s.Damaged != "" { // it may be of another lineage
+			continue
+		}
 		if err := missing("snapshot "+s.Name, Mark{Seq: s.Seq, Epoch: s.Epoch}, s.Tick); err != nil {
 			return err
 		}

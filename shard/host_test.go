@@ -245,6 +245,36 @@ func TestRecoveryBeginsAtASnapshot(t *testing.T) {
 	})
 }
 
+// TestNothingIsPurgedBehindASnapshotThatCannotBeRestored: what is read back of each snapshot restores to no
+// world. The log keeps all of its records, an operator is told, and the shard goes on after a crash.
+func TestNothingIsPurgedBehindASnapshotThatCannotBeRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		var log bytes.Buffer
+		b.snapshots.broken = true
+		h, p, _ := b.host("a", func(c *HostConfig) {
+			c.SnapshotEvery, c.Purge = 25, true
+			c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+		})
+		if err := b.run(h, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if first, err := b.store.Log().First(t.Context()); err != nil || first != 1 {
+			t.Errorf("the log begins at %d: %v", first, err)
+		}
+		if s := h.Stats(); s.Snapshots != 0 || !strings.Contains(log.String(), "not proven: snapshot main/") {
+			t.Errorf("%d snapshots count, the log says %s", s.Snapshots, &log)
+		}
+		h2, p2, _ := b.host("b", nil)
+		if err := b.run(h2, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if p2.released[0] != p.released[len(p.released)-1]+1 {
+			t.Errorf("tick %d follows tick %d", p2.released[0], p.released[len(p.released)-1])
+		}
+	})
+}
+
 func TestAnotherBuildGoesOnWithTheDeltas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

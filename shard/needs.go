@@ -61,8 +61,9 @@ type Deltas interface {
 
 // Snapshots is the store of whole saved worlds.
 type Snapshots interface {
-	// Put stores, reads back and verifies.
-	Put(ctx context.Context, s persistence.Snapshot) error
+	// Put stores and reads back. What was read must be the same and must be what prove takes, else
+	// nothing is stored and the error is persistence.ErrUnproven.
+	Put(ctx context.Context, s persistence.Snapshot, prove func(persistence.Snapshot) error) error
 	// List returns what is stored for this shard, newest first.
 	List(ctx context.Context) ([]persistence.SnapshotInfo, error)
 	// Get reads and verifies one.

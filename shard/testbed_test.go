@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -122,14 +123,21 @@ func newTestbed(t *testing.T) *testbed {
 
 // plainSnapshots keeps snapshots as they are: the compressor's pools do not go with synctest.
 type plainSnapshots struct {
-	mu  sync.Mutex
-	all []persistence.Snapshot
+	mu     sync.Mutex
+	all    []persistence.Snapshot
+	broken bool // what is stored from now on is read back as something that cannot be restored
 }
 
-func (s *plainSnapshots) Put(_ context.Context, snap persistence.Snapshot) error {
+func (s *plainSnapshots) Put(_ context.Context, snap persistence.Snapshot, prove func(persistence.Snapshot) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	snap.Body = slices.Clone(snap.Body)
+	if s.broken {
+		snap.Body[len(snap.Body)/2] ^= 0x10
+	}
+	if err := prove(snap); err != nil {
+		return fmt.Errorf("%w: snapshot %s: %w", persistence.ErrUnproven, snap.Name(), err)
+	}
 	s.all = append(s.all, snap)
 	return nil
 }

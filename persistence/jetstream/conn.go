@@ -26,10 +26,11 @@ type Conn struct {
 	nc *nats.Conn
 	js jetstream.JetStream
 
-	server   *Server // the embedded server; nil when it is not ours
-	dir      string  // of the embedded server's store; "" when it is not ours
-	maxBytes int64   // of the embedded server; 0 when it is not ours
-	readOnly bool    // of a reader, or to a copy: nothing is made there
+	log      *slog.Logger
+	dir      string    // of the embedded server's store; "" when it is not ours
+	started  time.Time // the embedded server; zero when it is not ours
+	maxBytes int64     // of the embedded server; 0 when it is not ours
+	readOnly bool      // of a reader, or to a copy: nothing is made there
 }
 
 // Connect connects to a server of somebody else. It does not wait for one that
@@ -52,7 +53,7 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	}
 	conn, err := connect(ctx, c.URL, opts...)
 	if err == nil {
-		conn.readOnly = c.ReadOnly
+		conn.readOnly, conn.log = c.ReadOnly, log
 	}
 	return conn, err
 }
@@ -78,7 +79,7 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 		nc.Close()
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	c := &Conn{nc: nc, js: js}
+	c := &Conn{nc: nc, js: js, log: slog.Default()}
 	if _, err := js.AccountInfo(ctx); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("jetstream: NATS%s answers, but JetStream does not (is it enabled for this account?): %w", at(url), err)
@@ -103,23 +104,6 @@ func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
 // Close closes the connection. What was not acknowledged stays ambiguous.
 func (c *Conn) Close() { c.nc.Close() }
-
-// writable returns nil, or why the store behind the connection takes nothing at
-// the moment, as far as this process can know: an error that wraps
-// persistence.ErrDiskFull or persistence.ErrReadOnly.
-func (c *Conn) writable() error {
-	if c.server == nil {
-		return nil
-	}
-	return c.server.Trouble()
-}
-
-// suspect has the embedded server's store looked at: something was not answered.
-func (c *Conn) suspect() {
-	if c.server != nil {
-		c.server.keeper.suspect()
-	}
-}
 
 // isMissing reports whether a stream, bucket or message does not exist.
 func isMissing(err error) bool {

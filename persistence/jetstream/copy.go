@@ -202,7 +202,7 @@ func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
 	}
 	s.log.flaw = f
 	if c.opts.LogOnly {
-		s.snapshots = &Snapshots{ref: ref}
+		s.snapshots = &Snapshots{ref: ref, log: c.conn.log}
 		return s, nil
 	}
 	if s.deltas, err = openDeltas(ctx, c.conn, ref, Options{}); err == nil {

@@ -161,7 +161,7 @@ func snapshotOf(w *writer) persistence.Snapshot {
 func putSnapshot(t testing.TB, s *Shard) persistence.Snapshot {
 	t.Helper()
 	snap := snapshotOf(resume(t, s))
-	if err := s.snapshots.Put(testContext(t), snap); err != nil {
+	if err := s.snapshots.Put(testContext(t), snap, nil); err != nil {
 		t.Fatal(err)
 	}
 	return snap

@@ -24,7 +24,7 @@ func TestSnapshotsAreKeptAndPruned(t *testing.T) {
 		appendTicks(t, s, 12)
 		want = append(want, putSnapshot(t, s))
 	}
-	if err := s.snapshots.Put(ctx, want[0]); err != nil {
+	if err := s.snapshots.Put(ctx, want[0], nil); err != nil {
 		t.Fatalf("the same again: %v", err)
 	}
 	all, err := s.snapshots.List(ctx)
@@ -63,7 +63,7 @@ func TestSnapshotsAreKeptAndPruned(t *testing.T) {
 	}
 	foreign := want[3]
 	foreign.Shard = "other"
-	if err := s.snapshots.Put(ctx, foreign); err == nil {
+	if err := s.snapshots.Put(ctx, foreign, nil); err == nil {
 		t.Fatal("a snapshot of another shard was stored")
 	}
 }
@@ -75,7 +75,7 @@ func TestSnapshotOfTheSameNameIsNotReplaced(t *testing.T) {
 	snap := putSnapshot(t, s)
 	other := snap
 	other.Body = []byte("not the same world")
-	if err := s.snapshots.Put(ctx, other); !errors.Is(err, persistence.ErrCorrupt) {
+	if err := s.snapshots.Put(ctx, other, nil); !errors.Is(err, persistence.ErrCorrupt) {
 		t.Fatal(err)
 	}
 	if got, err := s.snapshots.Get(ctx, snap.Info()); err != nil || !bytes.Equal(got.Body, snap.Body) {
@@ -94,7 +94,11 @@ func TestSnapshotOfAnotherLineageIsNotListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.snapshots.store.Put(context.Background(), jetstream.ObjectMeta{Name: stranger.Name(), Metadata: map[string]string{metaLineage: "another"}}, bytes.NewReader(body))
+	store, err := s.snapshots.objects.js.ObjectStore(ctx, snapshotBucket("dev"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Put(context.Background(), jetstream.ObjectMeta{Name: stranger.Name(), Metadata: map[string]string{metaLineage: "another"}}, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +120,7 @@ func TestOlderSnapshotsMakeRoom(t *testing.T) {
 		for i := range snap.Body { // nothing to compress
 			snap.Body[i] = byte(rand.Uint32())
 		}
-		if err := s.snapshots.Put(ctx, snap); err != nil {
+		if err := s.snapshots.Put(ctx, snap, nil); err != nil {
 			t.Fatal(err)
 		}
 		newest = snap.Name()

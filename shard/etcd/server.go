@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -31,10 +30,7 @@ type ServerConfig struct {
 type Server struct {
 	etcd *embed.Etcd
 	lock *flock.Flock
-	log  *os.File // etcd's
 	addr string
-	quit chan struct{} // ends work
-	work sync.WaitGroup
 }
 
 // ErrDirInUse says that another process runs a server on the same directory.
@@ -65,7 +61,6 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	s.lock = lock
-	s.work.Go(func() { reserving(database(settings(cfg)), s.quit) })
 	return s, nil
 }
 
@@ -74,7 +69,7 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := prove(settings(cfg).Dir); err != nil {
 		return nil, err
 	}
-	e, log, err := listen(cfg)
+	e, err := listen(cfg)
 	if errors.Is(err, ErrPortTaken) {
 		return nil, err
 	}
@@ -85,7 +80,7 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	defer timeout.Stop()
 	select {
 	case <-e.Server.ReadyNotify():
-		return &Server{etcd: e, log: log, addr: e.Clients[0].Addr().String(), quit: make(chan struct{})}, nil
+		return &Server{etcd: e, addr: e.Clients[0].Addr().String()}, nil
 	case <-e.Server.StopNotify():
 		err = errors.New("it stopped")
 	case err = <-e.Err():
@@ -95,34 +90,24 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		err = ctx.Err()
 	}
 	e.Close()
-	log.Close()
 	return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
 }
 
 // listen starts a member. Any free port is one that is chosen here: etcd's JSON gateway, through which other languages
 // come, calls back to the configured port and cannot reach port 0.
-func listen(cfg ServerConfig) (*embed.Etcd, *os.File, error) {
+func listen(cfg ServerConfig) (*embed.Etcd, error) {
 	anyPort := cfg.Port == 0
 	for attempt := 0; ; attempt++ {
 		port, err := probe(cfg.Port)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if anyPort {
 			cfg.Port = port
 		}
-		c := settings(cfg)
-		log, err := openLog(c, cfg.Dir, cfg.Logger)
-		if err != nil {
-			return nil, nil, err
-		}
-		e, err := embed.StartEtcd(c)
-		if err == nil {
-			return e, log, nil
-		}
-		log.Close()
-		if !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
-			return nil, nil, err
+		e, err := embed.StartEtcd(settings(cfg))
+		if err == nil || !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+			return e, err
 		}
 		cfg.Port = 0 // somebody took it in between
 	}
@@ -147,7 +132,8 @@ func settings(cfg ServerConfig) *embed.Config {
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.LogLevel = "error" // and more: see openLog
+	c.LogLevel = "error"
+	c.LogOutputs = []string{filepath.Join(cfg.Dir, "etcd.log")}
 	c.AutoCompactionMode, c.AutoCompactionRetention = "revision", "1000"
 	if cfg.Development {
 		c.TickMs, c.ElectionMs = 10, 50
@@ -161,9 +147,6 @@ func (s *Server) Addr() string { return s.addr }
 
 // Close stops the server and waits for it.
 func (s *Server) Close() error {
-	close(s.quit)
-	s.work.Wait()
 	s.etcd.Close()
-	s.log.Close()
 	return s.lock.Unlock()
 }
