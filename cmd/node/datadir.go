@@ -6,11 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gofrs/flock"
-
-	"github.com/ferris1/wind/persistence/jetstream"
 )
 
 // ErrInUse is what OpenData returns for a folder that another process has open.
@@ -82,10 +79,8 @@ func onlyOurs(dir string) error {
 			return nil // one of ours is enough: a README beside it does no harm
 		}
 	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), jetstream.ProbePrefix) { // left by a process that was killed while it looked for room
-			return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, e.Name())
-		}
+	if len(entries) > 0 {
+		return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, entries[0].Name())
 	}
 	return nil
 }

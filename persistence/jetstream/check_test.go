@@ -41,6 +41,14 @@ func writeStore(dir string) {
 	t.must(err)
 	shard, err := Create(ctx, c, "dev", "main", testLineage, Options{LogBytes: 120 << 10, DeltaBytes: 1 << 20, SnapshotBytes: 16 << 20})
 	t.must(err)
+	for _, bucket := range []string{"store-role", "scripts"} {
+		kv, err := OpenKV(ctx, c, "dev", bucket, KVOptions{})
+		t.must(err)
+		for i := range 20 {
+			_, _, err := kv.Put(ctx, strconv.Itoa(i), []byte("what a service stored"), 0)
+			t.must(err)
+		}
+	}
 	w := newWriter()
 	for w.chain.Seq() < storeRecords {
 		m, r, err := w.next()
@@ -51,10 +59,10 @@ func writeStore(dir string) {
 			t.must(shard.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick-1, 50), deltaOf(tick, 50)}))
 		}
 		if w.chain.Seq() == 70 {
-			t.must(shard.snapshots.Put(ctx, snapshotOf(w)))
+			t.must(shard.snapshots.Put(ctx, snapshotOf(w), nil))
 		}
 		if os.Getenv("WIND_TEST_PURGE") != "" && w.chain.Seq() == 100 {
-			t.must(shard.snapshots.Put(ctx, snapshotOf(w)))
+			t.must(shard.snapshots.Put(ctx, snapshotOf(w), nil))
 			t.must(shard.log.Purge(ctx, 70))
 		}
 	}

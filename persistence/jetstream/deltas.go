@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"sync"
 	"time"
 
@@ -59,7 +60,7 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 	if s := d.stream.CachedInfo().Config.Subjects; len(s) != 1 || s[0] != want {
 		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it is of another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, want, d.name)
 	}
-	d.fence, err = newFenced(c, d.name, want, o.AckTimeout)
+	d.fence, err = newFenced(c.nc, d.name, want, o.AckTimeout)
 	return d, err
 }
 
@@ -139,7 +140,7 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 			}
 			continue
 		}
-		if errors.Is(err, persistence.ErrFenced) && d.stored(ctx, body) {
+		if errors.Is(err, persistence.ErrFenced) && d.isLast(ctx, body) {
 			err = nil
 		}
 		if err == nil {
@@ -149,16 +150,17 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 	}
 }
 
-// stored reports whether the message behind the fence is this very one, stored
+// isLast reports whether the message behind the fence is this very one, stored
 // by an attempt that got no answer.
-func (d *Deltas) stored(ctx context.Context, body []byte) bool {
+func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
 	r, err := d.stream.GetMsg(ctx, uint64(d.last)+1)
 	return err == nil && bytes.Equal(r.Data, body)
 }
 
 // Read yields whole deltas and gaps in order, up to what is stored now,
 // beginning with the first that ends at or after the tick. Bodies are valid
-// until the next.
+// until the next. Where messages are missing or damaged it yields an error that
+// wraps persistence.ErrCorrupt, and goes on behind them.
 func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error] {
 	return persistence.JoinDeltas(func(yield func(persistence.Delta, error) bool) {
 		i, err := d.stream.Info(ctx)
@@ -171,7 +173,7 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 			yield(persistence.Delta{}, err)
 			return
 		}
-		for m, err := range scan(ctx, d.conn, d.stream, from, i.State.LastSeq) {
+		for m, err := range d.stored(ctx, from, i.State.LastSeq) {
 			var delta persistence.Delta
 			if err == nil {
 				delta, err = persistence.DecodeDelta(m.body)
@@ -184,6 +186,63 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 			}
 		}
 	})
+}
+
+// stored yields the stream's messages from to to in order. What is missing is an error and no end.
+func (d *Deltas) stored(ctx context.Context, from, to uint64) iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
+		for from <= to {
+			var gap error
+			for m, err := range scan(ctx, d.conn, d.stream, from, to) {
+				if errors.Is(err, persistence.ErrGap) {
+					gap = err
+					break
+				}
+				if !yield(m, err) || err != nil {
+					return
+				}
+				from = m.seq + 1
+			}
+			if gap == nil {
+				return
+			}
+			next, err := d.behind(ctx, from)
+			if err == nil && next.seq != from {
+				err = d.lost(ctx, from, min(next.seq-1, to), gap)
+			}
+			if err != nil && (!yield(stored{}, err) || !errors.Is(err, persistence.ErrCorrupt)) {
+				return
+			}
+			if from = next.seq; from <= to && !yield(next, nil) {
+				return
+			}
+			from++
+		}
+	}
+}
+
+// behind returns the first message from a sequence on that can be read; one of an endless sequence when there is none.
+func (d *Deltas) behind(ctx context.Context, from uint64) (stored, error) {
+	m, err := d.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(deltaSubject(d.ref.Cluster, d.ref.Shard, d.ref.Lineage)))
+	if isMissing(err) {
+		return stored{seq: math.MaxUint64 - 1}, nil
+	}
+	if err != nil {
+		return stored{}, fmt.Errorf("jetstream: cannot read message %d of %s: %w", from, d.name, err)
+	}
+	return stored{seq: m.Sequence, header: m.Header, body: m.Data}, nil
+}
+
+// lost words a hole; one in front of what is stored is the stream's retention, and nil.
+func (d *Deltas) lost(ctx context.Context, from, to uint64, gap error) error {
+	i, err := d.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err)
+	}
+	if to < i.State.FirstSeq {
+		return nil
+	}
+	return &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("messages %d to %d of %s are damaged or missing", from, to, d.name), Err: gap}
 }
 
 // seek returns the sequence of a message before which every tick is below

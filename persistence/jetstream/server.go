@@ -46,32 +46,28 @@ type ServerConfig struct {
 	SyncAlways bool  // fsync before every acknowledgement: survives a power loss, costs about a millisecond
 
 	Logger *slog.Logger // nil: warnings and errors to slog.Default()
+
+	unguarded bool // tests of how a damaged store that is not ours reads
 }
 
 // Server is a NATS server with JetStream inside this process. Its methods may
 // be called concurrently.
 type Server struct {
-	config   ServerConfig
+	ns       *server.Server
+	gate     *gate // nil when nobody else can connect
 	doorman  doorman
 	lock     *flock.Flock
+	dir      string
 	maxBytes int64
-	keeper   *keeper
-
-	mu      sync.Mutex // guards what a restart replaces
-	running *running   // nil while there is none
-	addr    string     // where the server listens; a restart keeps it
-	close   sync.Once
-}
-
-// running is one life of the server on its store.
-type running struct {
-	ns   *server.Server
-	gate *gate // nil when nobody else can connect
-	log  *serverLog
+	started  time.Time
+	log      *serverLog
+	close    sync.Once
 }
 
 // StartServer starts a server on c.Dir and returns when it and its JetStream
 // answer. Run CheckStore first: opening a damaged store can destroy evidence.
+// What is damaged in a delta stream or in the snapshots is set aside before the
+// server sees it, and said as a warning; other damage is a *DamagedStreamError.
 // It wraps ErrInUse and ErrPortTaken where they are the reason.
 func StartServer(c ServerConfig) (*Server, error) {
 	if c.Dir == "" {
@@ -87,14 +83,12 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, lock: lock, maxBytes: c.MaxBytes}
+	s := &Server{lock: lock, dir: c.Dir, maxBytes: c.MaxBytes, started: time.Now(), log: newServerLog(c.Logger)}
 	s.doorman = doorman{own: rand.Text(), user: c.User, password: c.Password}
-	s.keeper = newKeeper(s)
-	if err := s.start(); err != nil {
-		_ = s.lock.Unlock()
+	if err := s.start(c); err != nil {
+		s.Close()
 		return nil, err
 	}
-	s.keeper.begin()
 	return s, nil
 }
 
@@ -112,95 +106,65 @@ func lockStore(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// start begins a life of the server.
-func (s *Server) start() error {
-	dir := s.config.Dir
+func (s *Server) start(c ServerConfig) error {
 	if s.maxBytes <= 0 {
-		used, err := dirBytes(dir)
+		used, err := dirBytes(c.Dir)
 		if err != nil {
 			return fmt.Errorf("jetstream: cannot read the store directory: %w", err)
 		}
-		s.maxBytes = used + freeBytes(dir)/4*3
+		s.maxBytes = used + freeBytes(c.Dir)/4*3
 	}
-	port := s.port()
-	if port > 0 {
-		if err := probePort(port); err != nil {
+	if c.Port > 0 {
+		if err := probePort(c.Port); err != nil {
 			return err
 		}
 	}
-	r := &running{log: newServerLog(s.config.Logger, s.keeper.failed)}
-	if err := r.start(s, port); err != nil {
-		r.stop()
+	if err := s.guard(c); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running = r
-	if a := r.ns.Addr(); a != nil {
-		s.addr = a.String()
-	}
-	return nil
-}
-
-// port is where to listen: where the server did before, once it has.
-func (s *Server) port() int {
-	if _, port, err := net.SplitHostPort(s.Addr()); err == nil {
-		if n, err := strconv.Atoi(port); err == nil {
-			return n
-		}
-	}
-	return s.config.Port
-}
-
-func (r *running) start(s *Server, port int) (err error) {
-	dir := s.config.Dir
-	if r.ns, err = server.NewServer(s.options(port)); err != nil {
+	ns, err := server.NewServer(s.options(c))
+	if err != nil {
 		return fmt.Errorf("jetstream: the server refuses its configuration: %w", err)
 	}
-	r.ns.SetLoggerV2(r.log, false, false, false)
-	r.ns.Start()
-	if err := r.log.fatal(); err != nil {
+	s.ns = ns
+	ns.SetLoggerV2(s.log, false, false, false)
+	ns.Start()
+	if err := s.log.fatal(); err != nil {
 		if strings.Contains(err.Error(), "address already in use") { // since the probe; the server logs it as text
-			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)
+			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, c.Port)
 		}
-		if room := CheckRoom(dir, 0); room != nil {
-			return room
-		}
-		return fmt.Errorf("jetstream: the server on %s does not start: %w", dir, err)
+		return fmt.Errorf("jetstream: the server on %s does not start: %w", c.Dir, err)
 	}
-	if !r.ns.ReadyForConnections(startTimeout) || !r.ns.JetStreamEnabled() {
-		if room := CheckRoom(dir, 0); room != nil {
-			return room
-		}
-		return fmt.Errorf("jetstream: the server on %s was not ready after %v", dir, startTimeout)
+	if !ns.ReadyForConnections(startTimeout) || !ns.JetStreamEnabled() {
+		return fmt.Errorf("jetstream: the server on %s was not ready after %v", c.Dir, startTimeout)
 	}
-	if port < 0 {
+	if c.Port < 0 {
 		return nil
 	}
-	r.gate, err = openGate(r.ns, &s.doorman)
+	s.gate, err = openGate(s)
 	return err
 }
 
-// stop ends this life and waits until the store's files are closed.
-func (r *running) stop() {
-	r.log.mute()
-	if r.gate != nil {
-		r.gate.close()
+// guard keeps damage from the server, and says what it set aside for that.
+func (s *Server) guard(c ServerConfig) error {
+	if c.unguarded {
+		return nil
 	}
-	if r.ns != nil {
-		r.ns.Shutdown()
-		r.ns.WaitForShutdown()
+	aside, err := guardStore(c.Dir)
+	for _, a := range aside {
+		s.log.out.Warn("damage in the store: " + a.String())
 	}
+	return err
 }
 
-func (s *Server) options(port int) *server.Options {
+func (s *Server) options(c ServerConfig) *server.Options {
 	o := &server.Options{
-		ServerName: "wind", Host: "127.0.0.1", Port: port, DontListen: port < 0,
-		NoSigs: true, JetStream: true, StoreDir: s.config.Dir, DisableJetStreamBanner: true,
-		JetStreamMaxStore: s.maxBytes, SyncAlways: s.config.SyncAlways,
+		ServerName: "wind", Host: "127.0.0.1", Port: c.Port, DontListen: c.Port < 0,
+		NoSigs: true, JetStream: true, StoreDir: c.Dir, DisableJetStreamBanner: true,
+		JetStreamMaxStore: s.maxBytes, SyncAlways: c.SyncAlways,
 		MaxPayload: maxPayload, CustomClientAuthentication: &s.doorman,
 	}
-	if port <= 0 {
+	if c.Port <= 0 {
 		o.Port = server.RANDOM_PORT
 	}
 	return o
@@ -208,63 +172,40 @@ func (s *Server) options(port int) *server.Options {
 
 // Addr is where the server listens, "127.0.0.1:4222", or "" when nowhere.
 func (s *Server) Addr() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.addr
+	if a := s.ns.Addr(); a != nil {
+		return a.String()
+	}
+	return ""
 }
 
 // Dir is the directory that the server stores in.
-func (s *Server) Dir() string { return s.config.Dir }
+func (s *Server) Dir() string { return s.dir }
 
 // MaxBytes is the limit of everything stored.
 func (s *Server) MaxBytes() int64 { return s.maxBytes }
 
-// Connect opens an in-process connection with all rights. It survives a restart
-// of the server in place, as one over a network would.
+// Connect opens an in-process connection with all rights.
 func (s *Server) Connect(ctx context.Context) (*Conn, error) {
-	c, err := connect(ctx, "", nats.InProcessServer(inside{s}), nats.UserInfo(ownUser, s.doorman.own))
+	c, err := connect(ctx, "", nats.InProcessServer(s.ns), nats.UserInfo(ownUser, s.doorman.own))
 	if err == nil {
-		c.server, c.dir, c.maxBytes = s, s.config.Dir, s.maxBytes
+		c.dir, c.maxBytes, c.started, c.log = s.dir, s.maxBytes, s.started, s.log.out
 	}
 	return c, err
-}
-
-// inside connects to whichever life of the server runs.
-type inside struct{ s *Server }
-
-// errRestarting is what a connection gets between two lives of the server.
-var errRestarting = errors.New("jetstream: the server is being restarted")
-
-// InProcessConn implements nats.InProcessConnProvider.
-func (i inside) InProcessConn() (net.Conn, error) {
-	i.s.mu.Lock()
-	r := i.s.running
-	i.s.mu.Unlock()
-	if r == nil {
-		return nil, errRestarting
-	}
-	return r.ns.InProcessConn()
 }
 
 // Close stops the server, writes its index and gives the directory free. Close
 // the connections first. It may be called twice.
 func (s *Server) Close() {
 	s.close.Do(func() {
-		s.keeper.end()
-		s.halt()
+		if s.gate != nil {
+			s.gate.close()
+		}
+		if s.ns != nil {
+			s.ns.Shutdown()
+			s.ns.WaitForShutdown()
+		}
 		_ = s.lock.Unlock() // the process's end unlocks as well
 	})
-}
-
-// halt ends the life that runs, if one does.
-func (s *Server) halt() {
-	s.mu.Lock()
-	r := s.running
-	s.running = nil
-	s.mu.Unlock()
-	if r != nil {
-		r.stop()
-	}
 }
 
 // probePort says in one sentence what nats-server would only log.

@@ -1,0 +1,419 @@
+package jetstream
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// asideDir holds, below a store, what was damaged, as it was: <stream>/<block or index>.<time>.
+const asideDir = "damaged"
+
+// Aside is a piece of a stream that was damaged, and was set aside before the server saw it.
+type Aside struct {
+	Stream string
+	File   string // that was damaged, below the stream's directory
+	Kept   string // where its original lies now
+	Rows   int    // lost; 0 where the file held none
+	Reason string // of the first
+}
+
+// String is one sentence.
+func (a Aside) String() string {
+	what := fmt.Sprintf("%s of stream %s", a.File, a.Stream)
+	if a.Rows > 0 {
+		what = fmt.Sprintf("%d messages in %s", a.Rows, what)
+	}
+	return fmt.Sprintf("%s set aside, the rest is whole: %s; the original is %s", what, a.Reason, a.Kept)
+}
+
+// DamagedStreamError says that a stream in a store is damaged and holds what nothing else does, so that no server is
+// started on it. It is persistence.ErrCorrupt. The store was not touched.
+type DamagedStreamError struct {
+	Stream string
+	File   string
+	Offset int
+	Reason string
+	Log    bool // it is a shard's log
+}
+
+// Error is one sentence with the place and the ways out.
+func (e *DamagedStreamError) Error() string {
+	holds := fmt.Sprintf("what services stored there is nowhere else: start from a backup, or move %s away and lose what it holds", e.File)
+	if e.Log {
+		holds = "a log is never altered: look with `log check`, and start from a backup or another directory"
+	}
+	return fmt.Sprintf("jetstream: stream %s is damaged in %s at byte %d: %s; %s", e.Stream, e.File, e.Offset, e.Reason, holds)
+}
+
+// Is reports whether target is persistence.ErrCorrupt.
+func (e *DamagedStreamError) Is(target error) bool { return target == persistence.ErrCorrupt }
+
+// guardStore looks through all streams of a store before a server opens it. nats-server (2.15) trusts the sequences in a
+// block's rows before it looks at a checksum: one flipped bit can take all memory, and where it has no index it cuts the
+// block at the damaged row. So
+//
+//   - delta streams and what is no stream of ours are walked by their rows' headers, 0.1 s per GB with rows of 1 KiB;
+//   - snapshots and buckets, which are small, are read whole, some 2 GB a second;
+//   - logs were proven by CheckStore, and are walked here for what was purged and still lies in their files.
+//
+// A damaged row of a delta stream or of the snapshots is set aside: deltas can be derived, and a snapshot is one of two.
+// Damage to a log or a bucket is a *DamagedStreamError. A row that is cut at the end of the newest block is left to the
+// server: a crash leaves it.
+func guardStore(store string) (aside []Aside, err error) {
+	entries, err := os.ReadDir(filepath.Join(store, accountDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot look through the store: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") { // a stream that is being deleted
+			continue
+		}
+		g := guard{store: store, files: &streamFiles{dir: filepath.Join(store, accountDir, e.Name()), name: e.Name()}}
+		err := g.run()
+		aside = append(aside, g.aside...)
+		var damaged *DamagedStreamError
+		if err != nil && !errors.As(err, &damaged) {
+			err = fmt.Errorf("jetstream: cannot look through stream %s: %w", e.Name(), err)
+		}
+		if err != nil {
+			return aside, err
+		}
+	}
+	return aside, nil
+}
+
+// guard looks through one stream.
+type guard struct {
+	store string
+	files *streamFiles
+	last  uint64 // sequence so far
+	aside []Aside
+}
+
+func (g *guard) run() error {
+	if err := g.files.list(); err != nil {
+		return err
+	}
+	for i, block := range g.files.blocks {
+		at, reason, err := g.look(block)
+		if err != nil {
+			return err
+		}
+		if reason == "" {
+			continue
+		}
+		if !derivable(g.files.name) {
+			_, _, isLog := parseLogStream(g.files.name)
+			return &DamagedStreamError{Stream: g.files.name, File: g.files.path(block), Offset: at, Reason: reason, Log: isLog}
+		}
+		if err := g.mend(block, i == len(g.files.blocks)-1); err != nil {
+			return err
+		}
+	}
+	return g.consumers()
+}
+
+// derivable reports whether a stream's damage costs nothing that is nowhere else.
+func derivable(stream string) bool {
+	shardLog, isDelta := strings.CutSuffix(stream, deltaSuffix)
+	_, _, ok := parseLogStream(shardLog)
+	return isDelta && ok || isSnapshots(stream)
+}
+
+// isSnapshots reports whether a stream is that of a cluster's snapshots.
+func isSnapshots(stream string) bool {
+	bucket, isObject := strings.CutPrefix(stream, objectPrefix+streamPrefix)
+	return isObject && strings.HasSuffix(bucket, snapshotSuffix)
+}
+
+// whole reports whether each row of a stream is proven, and not only walked along.
+func whole(stream string) bool {
+	return isSnapshots(stream) || strings.HasPrefix(stream, kvStreamPrefix+streamPrefix)
+}
+
+// look returns where a block is damaged, "" where it is not, or not in a way that matters.
+func (g *guard) look(block int) (at int, reason string, err error) {
+	newest := block == g.files.blocks[len(g.files.blocks)-1]
+	h := keyedHash(g.files.name + "-" + strconv.Itoa(block))
+	if !whole(g.files.name) {
+		return g.walk(block, h, newest)
+	}
+	b, err := os.ReadFile(g.files.path(block))
+	for err == nil && at < len(b) {
+		n, reason := rowLength(b[at:], h)
+		if reason != "" && !(newest && n == 0 && nextRow(b, at+1, g.files.name, h) < 0) {
+			return at, reason, nil
+		}
+		if reason != "" {
+			break
+		}
+		at += n
+	}
+	return 0, "", err
+}
+
+// walk looks at the rows' headers, and at the checksum of a row whose sequence leaps.
+func (g *guard) walk(block int, h hash.Hash64, newest bool) (at int, reason string, err error) {
+	f, err := os.Open(g.files.path(block))
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	i, err := f.Stat()
+	if err != nil {
+		return 0, "", err
+	}
+	w := window{f: f, size: i.Size()}
+	for pos := int64(0); pos < w.size; {
+		head, err := w.at(pos, blockHeader)
+		if err != nil {
+			return 0, "", err
+		}
+		word := uint32(0)
+		if len(head) == blockHeader {
+			word = binary.LittleEndian.Uint32(head)
+		}
+		n := int64(word &^ hasHeaderBit)
+		if n < blockHeader+blockChecksum || n > blockMaxLength || pos+n > w.size {
+			if newest && (len(head) < blockHeader || n == 0 || pos+n > w.size) {
+				return 0, "", nil // as a crash leaves it: the server cuts it there
+			}
+			return int(pos), "a message of impossible length", nil
+		}
+		seq := binary.LittleEndian.Uint64(head[4:]) &^ (erasedBit | tombstoneBit)
+		if seq > g.last+maxLeap {
+			row := make([]byte, n)
+			if _, err := f.ReadAt(row, pos); err != nil {
+				return 0, "", err
+			}
+			if _, reason := rowLength(row, h); reason != "" {
+				return int(pos), reason, nil
+			}
+		}
+		g.last = max(g.last, seq)
+		pos += n
+	}
+	return 0, "", nil
+}
+
+// window reads a file here and there, a page at a time.
+type window struct {
+	f    *os.File
+	size int64
+	buf  [4096]byte
+	from int64
+	have int
+}
+
+// at returns n bytes at an offset, fewer at the file's end. They are valid until the next call.
+func (w *window) at(off int64, n int) ([]byte, error) {
+	if off < w.from || off+int64(n) > w.from+int64(w.have) {
+		have, err := w.f.ReadAt(w.buf[:], off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		w.from, w.have = off, have
+	}
+	b := w.buf[off-w.from : w.have]
+	return b[:min(n, len(b))], nil
+}
+
+// mend writes a block anew without its damaged rows, and keeps the original. The server's index goes aside with it, so
+// that it makes one of the rows that are left.
+func (g *guard) mend(block int, newest bool) error {
+	path := g.files.path(block)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	whole, lost, reason := wholeRows(b, g.files.name, keyedHash(g.files.name+"-"+strconv.Itoa(block)), newest)
+	if lost == 0 {
+		return nil
+	}
+	kept, err := g.keep(path)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(path, whole); err != nil {
+		return err
+	}
+	g.aside = append(g.aside, Aside{Stream: g.files.name, File: filepath.Join("msgs", filepath.Base(path)), Kept: kept, Rows: lost, Reason: reason})
+	index := filepath.Join(g.files.dir, "msgs", "index.db")
+	if _, err := g.keep(index); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Remove(index); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// keep copies a file to where damaged ones are kept.
+func (g *guard) keep(path string) (string, error) {
+	rel, err := filepath.Rel(g.files.dir, path)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(g.store, asideDir, g.files.name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	to := filepath.Join(dir, strings.ReplaceAll(rel, string(filepath.Separator), "-")+"."+time.Now().UTC().Format("20060102T150405.000000000"))
+	return to, copyFile(path, to)
+}
+
+// replaceFile writes a file anew in one step.
+func replaceFile(path string, b []byte) error {
+	f, err := os.OpenFile(path+".mended", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".mended", path)
+}
+
+// wholeRows returns the rows of a block whose checksums match, how many pieces between them do not, and why the first
+// does not. The end of the newest block that a crash cut is not counted.
+func wholeRows(b []byte, stream string, h hash.Hash64, newest bool) (whole []byte, lost int, reason string) {
+	for at := 0; at < len(b); {
+		n, bad := rowLength(b[at:], h)
+		if bad == "" {
+			whole = append(whole, b[at:at+n]...)
+			at += n
+			continue
+		}
+		next := nextRow(b, at+1, stream, h)
+		if next < 0 && newest && n == 0 {
+			break
+		}
+		if lost++; lost == 1 {
+			reason = fmt.Sprintf("at byte %d: %s", at, bad)
+		}
+		if next < 0 {
+			break
+		}
+		at = next
+	}
+	return whole, lost, reason
+}
+
+// nextRow finds the next whole row at or behind an offset; -1 when there is none. A row begins 22 bytes before its
+// subject, or is a tombstone.
+func nextRow(b []byte, at int, stream string, h hash.Hash64) int {
+	subject := subjectsOf(stream)
+	for ; at+blockHeader+blockChecksum <= len(b); at++ {
+		word := binary.LittleEndian.Uint32(b[at:])
+		n := int(word &^ hasHeaderBit)
+		if n < blockHeader+blockChecksum || n > len(b)-at {
+			continue
+		}
+		tombstone := n == blockHeader+blockChecksum && binary.LittleEndian.Uint64(b[at+4:])&tombstoneBit != 0
+		if !tombstone && !strings.HasPrefix(string(b[at+blockHeader:min(at+blockHeader+len(subject), len(b))]), subject) {
+			continue
+		}
+		if _, reason := rowLength(b[at:], h); reason == "" {
+			return at
+		}
+	}
+	return -1
+}
+
+// subjectsOf is what the subjects of a stream of ours begin with.
+func subjectsOf(stream string) string {
+	if bucket, ok := strings.CutPrefix(stream, objectPrefix); ok {
+		return "$O." + bucket + "."
+	}
+	if bucket, ok := strings.CutPrefix(stream, kvStreamPrefix); ok {
+		return kvSubjectPrefix + bucket + "."
+	}
+	return subjectPrefix
+}
+
+// consumers sets the states of stored consumers aside that promise more than they hold: the server makes room for what
+// they promise. Such a consumer begins anew.
+func (g *guard) consumers() error {
+	states, err := filepath.Glob(filepath.Join(g.files.dir, "obs", "*", "o.dat"))
+	if err != nil {
+		return err
+	}
+	for _, path := range states {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !promisesTooMuch(b) {
+			continue
+		}
+		kept, err := g.keep(path)
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(g.files.dir, path)
+		g.aside = append(g.aside, Aside{Stream: g.files.name, File: rel, Kept: kept, Reason: "a consumer's state counts more messages than it has room for; the consumer begins anew"})
+	}
+	return nil
+}
+
+// promisesTooMuch reads a consumer's state as far as its counts (filestore.go, decodeConsumerState): magic, version, four
+// sequences, the pending messages (count, time, then two or three numbers each), the redelivered ones (count, two each).
+// Each number takes a byte at least.
+func promisesTooMuch(b []byte) bool {
+	if len(b) < 2 {
+		return false // the server refuses it
+	}
+	short := b[1] == 1
+	b = b[2:]
+	next := func() (v uint64, ok bool) {
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			return 0, false
+		}
+		b = b[n:]
+		return v, true
+	}
+	for range 4 {
+		if _, ok := next(); !ok {
+			return false
+		}
+	}
+	pending, ok := next()
+	if !ok {
+		return false
+	}
+	if pending > uint64(len(b)) {
+		return true
+	}
+	if pending > 0 {
+		each := 3
+		if short {
+			each = 2
+		}
+		for range 1 + int(pending)*each {
+			if _, ok := next(); !ok {
+				return false
+			}
+		}
+	}
+	redelivered, ok := next()
+	return ok && redelivered > uint64(len(b))
+}

@@ -1,0 +1,188 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// guardBytes and guardTime are what a start on a damaged store may take.
+const (
+	guardBytes = 1500 << 20
+	guardTime  = 20 * time.Second
+)
+
+func init() { children["boot"] = boot }
+
+// boot starts a server on a store as a node does, and reads all that is in it.
+func boot(dir string) {
+	t := &childT{}
+	ctx, cancel := context.WithTimeout(context.Background(), guardTime)
+	defer cancel()
+	_, err := CheckStore(ctx, dir)
+	t.must(err)
+	s, err := StartServer(ServerConfig{Dir: dir, Port: -1, Logger: quiet()})
+	t.must(err)
+	c, err := s.Connect(ctx)
+	t.must(err)
+	shard, err := Open(ctx, c, "dev", "main", testLineage, Options{})
+	t.must(err)
+	deltas := 0
+	for _, err := range shard.deltas.Read(ctx, 1) {
+		if err == nil {
+			deltas++
+		}
+	}
+	snapshots := 0
+	all, err := shard.snapshots.List(ctx)
+	t.must(err)
+	for _, info := range all {
+		if _, err := shard.snapshots.Get(ctx, info); err == nil {
+			snapshots++
+		}
+	}
+	keys := 0
+	for _, bucket := range []string{"store-role", "scripts"} {
+		kv, err := OpenKV(ctx, c, "dev", bucket, KVOptions{})
+		t.must(err)
+		all, err := kv.Keys(ctx, "")
+		t.must(err)
+		for _, key := range all {
+			if v, _, err := kv.Get(ctx, key); err == nil && v != nil {
+				keys++
+			}
+		}
+	}
+	last, err := shard.log.Last(ctx)
+	t.must(err)
+	fmt.Printf("booted: %d records, %d deltas, %d snapshots, %d keys\n", last, deltas, snapshots, keys)
+}
+
+// booted starts a child on a store and returns what it said; it must end in time.
+func booted(t *testing.T, dir string) string {
+	t.Helper()
+	begin := time.Now()
+	child, out := startChild(t, "boot", dir)
+	defer func() { _ = child.Wait() }()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for time.Since(begin) < guardTime {
+		select {
+		case line := <-out.lines:
+			t.Logf("%s (%v)", line, time.Since(begin).Round(time.Millisecond))
+			return line
+		case <-look.C:
+		}
+		if rss := residentBytes(child.Process.Pid); rss > guardBytes {
+			_ = child.Process.Kill()
+			t.Fatalf("the start takes %d MiB", rss>>20)
+		}
+	}
+	_ = child.Process.Kill()
+	t.Fatal("the start hangs")
+	return ""
+}
+
+// residentBytes is the memory that a process has now, 0 where the system does not tell.
+func residentBytes(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	_, _ = fmt.Sscan(string(b), &size, &resident)
+	return resident * int64(os.Getpagesize())
+}
+
+// TestLeapTakesNoMemory flips the bits of a sequence of each stream of a store on which a node then starts.
+func TestLeapTakesNoMemory(t *testing.T) {
+	t.Setenv("WIND_TEST_PURGE", "1")
+	store := newStore(t, "stopped")
+	if line := booted(t, duplicate(t, store)); line != "booted: 120 records, 100 deltas, 2 snapshots, 40 keys" {
+		t.Fatal(line)
+	}
+	for stream, rowAt := range map[string]int{
+		deltaStream("dev", "main"):                     30,
+		objectPrefix + snapshotBucket("dev"):           0,
+		kvStreamPrefix + kvBucket("dev", "store-role"): 7,
+	} {
+		rows := rowsOf(t, store, stream)
+		for _, bit := range []int{18, 30, 37, 44, 55, 61} {
+			t.Run(fmt.Sprintf("%s/bit%d", stream, bit), func(t *testing.T) {
+				dir, r := duplicate(t, store), rows[rowAt]
+				flip(t, filepath.Join(dir, strings.TrimPrefix(r.file, store)), r.at+4+bit/8, 1<<(bit%8))
+				line := booted(t, dir)
+				if strings.HasPrefix(stream, kvStreamPrefix) {
+					if !strings.Contains(line, stream) || !strings.Contains(line, "1.blk") {
+						t.Fatalf("the damage is not named: %s", line)
+					}
+					return
+				}
+				var records, deltas, snapshots, keys int
+				if _, err := fmt.Sscanf(line, "booted: %d records, %d deltas, %d snapshots, %d keys", &records, &deltas, &snapshots, &keys); err != nil || records != storeRecords || keys != 40 || deltas+snapshots < 99 {
+					t.Fatalf("the start does not go on: %s", line)
+				}
+			})
+		}
+	}
+}
+
+// TestDamagedRowIsSetAside: what is derivable loses its damaged row and nothing else, and the original is kept.
+func TestDamagedRowIsSetAside(t *testing.T) {
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			store := newStore(t, end)
+			rows := rowsOf(t, store, deltaStream("dev", "main"))
+			flip(t, rows[40].file, rows[40].at+9, 1)
+			was, err := os.ReadFile(rows[40].file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			aside, err := guardStore(store)
+			if err != nil || len(aside) != 1 || aside[0].Rows != 1 {
+				t.Fatalf("%+v, %v", aside, err)
+			}
+			if kept, err := os.ReadFile(aside[0].Kept); err != nil || string(kept) != string(was) {
+				t.Fatalf("the original is not kept: %v", err)
+			}
+			if left := rowsOf(t, store, deltaStream("dev", "main")); len(left) != len(rows)-1 {
+				t.Fatalf("%d of %d rows are left", len(left), len(rows))
+			}
+			s := createShard(t, connectTo(t, startServer(t, ServerConfig{Dir: store, Port: -1})))
+			n := 0
+			var lost error
+			for _, err := range s.deltas.Read(testContext(t), 1) {
+				if err == nil {
+					n++
+				}
+				lost = errors.Join(lost, err)
+			}
+			if n != 99 || !errors.Is(lost, persistence.ErrCorrupt) || !strings.Contains(lost.Error(), "messages 41 to 41 of") {
+				t.Fatalf("%d deltas can be read, the one that is gone is told as %v", n, lost)
+			}
+		})
+	}
+}
+
+// TestPurgedRowOfALogThatLeaps: logs are never altered, so a start is refused by name.
+func TestPurgedRowOfALogThatLeaps(t *testing.T) {
+	t.Setenv("WIND_TEST_PURGE", "1")
+	store := newStore(t, "stopped")
+	rows := rowsOf(t, store, logStream("dev", "main"))
+	if rows[0].seq >= 70 {
+		t.Skip("nothing that was purged is left in the files")
+	}
+	flip(t, rows[0].file, rows[0].at+9, 1)
+	_, err := StartServer(ServerConfig{Dir: store, Port: -1, Logger: quiet()})
+	var damaged *DamagedStreamError
+	if !errors.As(err, &damaged) || !errors.Is(err, persistence.ErrCorrupt) || damaged.Stream != logStream("dev", "main") {
+		t.Fatal(err)
+	}
+}
