@@ -44,8 +44,22 @@ cluster uses servers of its own.`,
 			fmt.Sprintf("wind serve --nats %s --etcd %s", i.NATSURL(), i.EtcdURL())); err != nil {
 			return err
 		}
-		pause(ctx, span)
-		return nil
+		running, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-i.Etcd.Dead():
+				cancel()
+			case <-running.Done():
+			}
+		}()
+		pause(running, span)
+		select {
+		case <-i.Etcd.Dead():
+			return i.Etcd.Err()
+		default:
+			return nil
+		}
 	})
 	return c
 }

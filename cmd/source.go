@@ -14,6 +14,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // sourceFlags say where a shard's history is read from: a data directory (of which a copy is opened, because opening
@@ -124,7 +125,7 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 
 // found turns what a check or a replay found wrong with the stored bytes into exit code 3.
 func found(err error) error {
-	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, shard.ErrHistoryLost) {
+	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, shard.ErrHistoryLost) || errors.Is(err, etcd.ErrCorrupt) {
 		return checkError{err}
 	}
 	return err

@@ -197,6 +197,13 @@ func (n *Node) embed(ctx context.Context) error {
 		return err
 	}
 	n.onClose(n.infra.Close)
+	n.alongside(func(ctx context.Context) {
+		select {
+		case <-n.infra.Etcd.Dead():
+			n.fail(n.infra.Etcd.Err())
+		case <-ctx.Done():
+		}
+	})
 	return nil
 }
 

@@ -6,10 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
-	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/snap"
 	"go.uber.org/zap"
 )
 
@@ -17,58 +16,57 @@ import (
 // from the shards' logs.
 var ErrCorrupt = errors.New("etcd: the store is damaged")
 
-// prove reads a member's store before a server opens it, because the server itself panics at a damaged page. It changes
-// nothing. A store that is not there yet is fine, and so is an end that a crash tore.
+// prove reads a member's store before a server opens it, because the server meets damage with a panic, with a fault of
+// its mapped memory, or by ignoring whatever it is asked. It changes nothing. A store that is not there yet is fine, and
+// so is an end that a crash tore.
 func prove(dir string) error {
-	db := filepath.Join(dir, "member", "snap", "db")
-	if _, err := os.Stat(db); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := errors.Join(proveDB(db), proveWAL(filepath.Join(dir, "member", "wal"))); err != nil {
+	if err := proveMember(filepath.Join(dir, "member")); err != nil {
 		return fmt.Errorf("%w: %s: %w: move that directory away and start again, the shards go on from their logs", ErrCorrupt, dir, err)
 	}
 	return nil
 }
 
-// proveDB walks every page. bbolt panics at some damages, so whatever it says counts as one.
-func proveDB(path string) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("db: %v", p)
-		}
-	}()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: 5 * time.Second})
-	if err != nil {
+func proveMember(dir string) error {
+	state, err := proveDB(filepath.Join(dir, "snap", "db"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("db: %w", err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error {
-		var first error
-		for err := range tx.Check() {
-			if first == nil {
-				first = fmt.Errorf("db: %w", err)
-			}
-		}
-		return first
-	})
-}
-
-// proveWAL reads the write-ahead log behind its last valid snapshot, and its checksums.
-func proveWAL(dir string) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("write-ahead log: %v", p)
-		}
-	}()
-	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), dir)
+	hasDB := err == nil
+	log, err := proveWAL(filepath.Join(dir, "wal"))
+	if errors.Is(err, fs.ErrNotExist) && state.applied == 0 {
+		return nil // nothing was ever stored: a first start that did not come far
+	}
 	if err != nil {
 		return fmt.Errorf("write-ahead log: %w", err)
 	}
-	if len(snapshots) == 0 {
-		return errors.New("write-ahead log: it has no valid beginning")
+	if err := proveSnapshots(filepath.Join(dir, "snap")); err != nil {
+		return err
 	}
-	if _, err := wal.Verify(zap.NewNop(), dir, snapshots[len(snapshots)-1]); err != nil {
-		return fmt.Errorf("write-ahead log: %w", err)
+	switch {
+	case state.applied > log.last: // the server would skip what it is asked, up to that entry
+		return fmt.Errorf("write-ahead log: it ends with entry %d, but the db has applied entry %d", log.last, state.applied)
+	case !hasDB && log.snapshot > 0:
+		return fmt.Errorf("db: it is missing, and the write-ahead log begins behind entry %d", log.snapshot)
+	}
+	return nil
+}
+
+// proveSnapshots reads the snapshots of the member's Raft state. The server would rename a damaged one.
+func proveSnapshots(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".snap") {
+			continue
+		}
+		if _, err := snap.Read(zap.NewNop(), filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("snapshot %s: %w", e.Name(), err)
+		}
 	}
 	return nil
 }

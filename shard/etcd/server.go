@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
 )
 
 // ServerConfig configures an embedded server.
@@ -28,10 +29,16 @@ type ServerConfig struct {
 
 // Server is an embedded etcd server with one member.
 type Server struct {
-	etcd *embed.Etcd
-	lock *flock.Flock
-	addr string
+	etcd  *embed.Etcd
+	lock  *flock.Flock
+	addr  string
+	dir   string
+	words *lastWords
+	close func() // the log's file
 }
+
+// closeTimeout bounds a server's end: one that met a fault may hold what its end waits for.
+const closeTimeout = 10 * time.Second
 
 // ErrDirInUse says that another process runs a server on the same directory.
 var ErrDirInUse = errors.New("etcd: the directory is in use by another process")
@@ -64,38 +71,113 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// start runs the server under the directory's lock.
+// start runs the server under the directory's lock. etcd's own start knows no deadline and cannot be called off, so it runs
+// beside: whoever waits for it gets an answer in time, and a start that comes too late is closed.
 func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	if err := prove(settings(cfg).Dir); err != nil {
-		return nil, err
-	}
-	e, err := listen(cfg)
-	if errors.Is(err, ErrPortTaken) {
-		return nil, err
-	}
-	if err != nil {
+	failed := func(err error) (*Server, error) {
 		return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
 	}
+	if err := prove(memberDir(cfg.Dir)); err != nil {
+		return nil, err
+	}
+	s := &Server{dir: cfg.Dir, words: newLastWords()}
+	logger, closeLog, err := s.words.logger(filepath.Join(cfg.Dir, "etcd.log"))
+	if err != nil {
+		return failed(err)
+	}
+	s.close = closeLog
+	begun := make(chan begin, 1)
+	go func() {
+		e, err := listen(cfg, logger)
+		begun <- begin{e, err}
+	}()
 	timeout := time.NewTimer(cfg.StartTimeout)
 	defer timeout.Stop()
-	select {
-	case <-e.Server.ReadyNotify():
-		return &Server{etcd: e, addr: e.Clients[0].Addr().String()}, nil
-	case <-e.Server.StopNotify():
-		err = errors.New("it stopped")
-	case err = <-e.Err():
-	case <-timeout.C:
-		err = fmt.Errorf("it was not ready after %s", cfg.StartTimeout)
-	case <-ctx.Done():
-		err = ctx.Err()
+	slow := time.NewTimer(slowStart)
+	defer slow.Stop()
+	var ready <-chan struct{}
+	var stopped <-chan struct{}
+	var errs <-chan error
+	for {
+		select {
+		case b := <-begun:
+			if begun = nil; b.err != nil {
+				closeLog()
+				if errors.Is(b.err, ErrPortTaken) {
+					return nil, b.err
+				}
+				return failed(b.err)
+			}
+			s.etcd = b.etcd
+			ready, stopped, errs = s.etcd.Server.ReadyNotify(), s.etcd.Server.StopNotify(), s.etcd.Err()
+			continue
+		case <-ready:
+			s.addr = s.etcd.Clients[0].Addr().String()
+			return s, nil
+		case <-slow.C:
+			if cfg.Logger != nil {
+				cfg.Logger.Info("still waiting for the embedded etcd server to start", "dir", cfg.Dir, "log", filepath.Join(cfg.Dir, "etcd.log"))
+			}
+			continue
+		case <-stopped:
+			err = errors.New("it stopped")
+		case err = <-errs:
+		case <-s.words.dead:
+			err = s.words.err
+		case <-timeout.C:
+			err = fmt.Errorf("it was not ready after %s", cfg.StartTimeout)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		s.abandon(begun)
+		return failed(err)
 	}
-	e.Close()
-	return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
+}
+
+// begin is how etcd's start ended.
+type begin struct {
+	etcd *embed.Etcd
+	err  error
+}
+
+// slowStart is when a start is told to take long.
+const slowStart = 2 * time.Second
+
+// abandon closes a server that nobody waits for any longer, now or when its start has ended.
+func (s *Server) abandon(begun <-chan begin) {
+	if begun == nil {
+		_ = s.end() // why it is closed is the error
+		return
+	}
+	go func() {
+		if b := <-begun; b.err == nil {
+			b.etcd.Close()
+		}
+		s.close()
+	}()
+}
+
+// end closes a server within a bounded time.
+func (s *Server) end() error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.etcd.Close()
+		s.close()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-s.words.dead:
+		return nil // Err is told by who watches Dead
+	case <-time.After(closeTimeout):
+		return fmt.Errorf("etcd: the server on %s did not stop within %v", s.dir, closeTimeout)
+	}
 }
 
 // listen starts a member. Any free port is one that is chosen here: etcd's JSON gateway, through which other languages
 // come, calls back to the configured port and cannot reach port 0.
-func listen(cfg ServerConfig) (*embed.Etcd, error) {
+func listen(cfg ServerConfig, logger *zap.Logger) (*embed.Etcd, error) {
 	anyPort := cfg.Port == 0
 	for attempt := 0; ; attempt++ {
 		port, err := probe(cfg.Port)
@@ -105,7 +187,7 @@ func listen(cfg ServerConfig) (*embed.Etcd, error) {
 		if anyPort {
 			cfg.Port = port
 		}
-		e, err := embed.StartEtcd(settings(cfg))
+		e, err := embed.StartEtcd(settings(cfg, logger))
 		if err == nil || !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
 			return e, err
 		}
@@ -123,17 +205,16 @@ func probe(port int) (int, error) {
 }
 
 // settings is etcd's configuration for a single member on the loopback.
-func settings(cfg ServerConfig) *embed.Config {
+func settings(cfg ServerConfig, logger *zap.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "wind"
-	c.Dir = filepath.Join(cfg.Dir, "member-wind")
+	c.Dir = memberDir(cfg.Dir)
 	client := url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))}
 	peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.LogLevel = "error"
-	c.LogOutputs = []string{filepath.Join(cfg.Dir, "etcd.log")}
+	c.LogLevel, c.ZapLoggerBuilder = "error", embed.NewZapLoggerBuilder(logger)
 	c.AutoCompactionMode, c.AutoCompactionRetention = "revision", "1000"
 	if cfg.Development {
 		c.TickMs, c.ElectionMs = 10, 50
@@ -145,8 +226,19 @@ func settings(cfg ServerConfig) *embed.Config {
 // Addr returns host:port for clients.
 func (s *Server) Addr() string { return s.addr }
 
-// Close stops the server and waits for it.
-func (s *Server) Close() error {
-	s.etcd.Close()
-	return s.lock.Unlock()
+// Dead is closed when the server has given up for a fault of its own, such as a disk that takes nothing more; Err says which.
+func (s *Server) Dead() <-chan struct{} { return s.words.dead }
+
+// Err is why the server has given up, once Dead is closed.
+func (s *Server) Err() error {
+	<-s.words.dead
+	return fmt.Errorf("etcd: the server on %s has given up: %w", s.dir, s.words.err)
 }
+
+// Close stops the server and waits for it, for a bounded time.
+func (s *Server) Close() error {
+	return errors.Join(s.end(), s.lock.Unlock())
+}
+
+// memberDir is where a server on a directory stores.
+func memberDir(dir string) string { return filepath.Join(dir, "member-wind") }
