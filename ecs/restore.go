@@ -20,6 +20,29 @@ func Restore(g Game, snapshot []byte) (*World, error) {
 	return w, nil
 }
 
+// SnapshotConfig reads the game's name, the seed and the options that a snapshot begins with.
+func SnapshotConfig(snapshot []byte) (game string, c Config, err error) {
+	r := &reader{b: snapshot}
+	game, c, _, err = r.head()
+	if err != nil {
+		return "", Config{}, fmt.Errorf("ecs: snapshot: %w", err)
+	}
+	return game, c, nil
+}
+
+// head reads a snapshot up to its options.
+func (r *reader) head() (game string, c Config, checksum uint64, err error) {
+	if string(r.take(len(snapshotMagic))) != snapshotMagic {
+		return "", c, 0, errors.New("it does not begin like one")
+	}
+	if v := r.byte(); v != snapshotVersion {
+		return "", c, 0, fmt.Errorf("version %d, want %d", v, snapshotVersion)
+	}
+	checksum, c.Seed = r.uint64(), r.uint64()
+	game, c.Options = string(r.bytes()), append([]byte(nil), r.bytes()...)
+	return game, c, checksum, r.err
+}
+
 // GameError is wrapped by an error of Restore for a snapshot of another game, which may be a good one.
 type GameError struct{ Got, Want string }
 
@@ -42,21 +65,14 @@ type savedTable struct {
 }
 
 func restore(g Game, r *reader) (*World, error) {
-	if string(r.take(len(snapshotMagic))) != snapshotMagic {
-		return nil, errors.New("it does not begin like one")
-	}
-	if v := r.byte(); v != snapshotVersion {
-		return nil, fmt.Errorf("version %d, want %d", v, snapshotVersion)
-	}
-	checksum, seed := r.uint64(), r.uint64()
-	name, options := string(r.bytes()), append([]byte(nil), r.bytes()...)
-	if r.err != nil {
-		return nil, r.err
+	name, config, checksum, err := r.head()
+	if err != nil {
+		return nil, err
 	}
 	if name != g.Name {
 		return nil, &GameError{Got: name, Want: g.Name}
 	}
-	w, err := New(g, Config{Seed: seed, Options: options})
+	w, err := New(g, config)
 	if err != nil {
 		return nil, err
 	}
