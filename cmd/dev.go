@@ -11,6 +11,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -142,7 +143,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	}
 	err = n.Stop()
 	result.settle(n)
-	if errors.Is(err, shard.ErrRefused) {
+	if errors.Is(err, shard.ErrRefused) && !errors.Is(err, persistence.ErrSchema) && !errors.Is(err, persistence.ErrDiverged) {
 		return fmt.Errorf("%w: leave that flag out, or begin another shard with --shard or --data", err)
 	}
 	if result.Ticks > 0 || err == nil {

@@ -3,6 +3,8 @@ package persistence
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // Errors that callers branch on. Each log, delta stream and snapshot store of
@@ -36,6 +38,8 @@ var (
 	ErrUnproven = errors.New("persistence: not proven")
 	// ErrLost is what every *LostError is.
 	ErrLost = errors.New("persistence: history lost")
+	// ErrSchema is what every *SchemaError is.
+	ErrSchema = errors.New("persistence: another schema")
 	// ErrDiverged is what every *DivergedError is.
 	ErrDiverged = errors.New("persistence: replay diverged")
 )
@@ -125,6 +129,58 @@ func (e *DivergedError) Error() string {
 
 // Is reports whether target is ErrDiverged.
 func (e *DivergedError) Is(target error) bool { return target == ErrDiverged }
+
+// SchemaError says that something was recorded by a build with other types than this one's. What is stored
+// may be perfectly intact.
+type SchemaError struct {
+	Build   ecs.Build // that recorded; the zero value when nothing says it
+	Epoch   Epoch     // in which it did
+	Changes []ecs.SchemaChange
+	Err     error // what went wrong for it, or nil
+}
+
+// maxChanges is how many changes an error names.
+const maxChanges = 6
+
+// Error names the types and fields that differ and the way out.
+func (e *SchemaError) Error() string {
+	s := e.Differs()
+	if e.Err != nil {
+		s += fmt.Sprintf(" (%v)", e.Err)
+	}
+	return s + ": use that build, or begin anew with another --data"
+}
+
+// Differs is Error without the way out: which build recorded, and what is another in this one.
+func (e *SchemaError) Differs() string {
+	build := "build " + e.Build.ID
+	if e.Build.ID == "" {
+		build = "a build that the purged log no longer names"
+	}
+	return fmt.Sprintf("epoch %d was recorded by %s with another schema than this build's: %s", e.Epoch, build, ecs.DescribeChanges(e.Changes, maxChanges))
+}
+
+// Is reports whether target is ErrSchema.
+func (e *SchemaError) Is(target error) bool { return target == ErrSchema }
+
+// Unwrap returns what went wrong for it.
+func (e *SchemaError) Unwrap() error { return e.Err }
+
+// Breaks says what of the recording this build cannot use.
+func (e *SchemaError) Breaks() ecs.Breaks {
+	if e == nil {
+		return 0
+	}
+	return ecs.Broken(e.Changes)
+}
+
+// Carried reports whether this build can go on with a shard that the other one left: a snapshot of it can be
+// restored, and the ticks behind it can be simulated again or applied from their deltas.
+func (e *SchemaError) Carried() bool {
+	const either = ecs.BreaksTicks | ecs.BreaksDeltas
+	b := e.Breaks() // of nothing when e is nil
+	return b&ecs.BreaksState == 0 && b&either != either
+}
 
 // place words what was found where.
 func place(what string, seq Seq, tick uint64) string {

@@ -26,6 +26,7 @@ const (
 	EventClaimed                        // answers ActionClaim: Granted
 	EventEvidence                       // answers ActionEvidence: Delta, Snapshots
 	EventTail                           // answers ActionTail: Tail
+	EventRecorded                       // answers ActionRecorded: Recorded
 	EventMessage                        // answers ActionGet and ActionRead: Message
 	EventLoaded                         // answers ActionLoad: Snapshot
 	EventDelta                          // answers ActionDelta: Delta, or none
@@ -44,6 +45,7 @@ type Event struct {
 	Standing  Standing
 	Granted   bool
 	Tail      Tail
+	Recorded  persistence.Recorded
 	Message   persistence.Message
 	Delta     *persistence.Delta
 	Snapshot  *persistence.Snapshot
@@ -78,6 +80,7 @@ const (
 	ActionClaim                          // request: Ownership.Claim(Bid)
 	ActionEvidence                       // request: Deltas.Last and Snapshots.List
 	ActionTail                           // request: Log.Last, its record's epoch, usage
+	ActionRecorded                       // request: persistence.ReadRecorded
 	ActionGet                            // request: Log.Get(Seq), from the leader
 	ActionRead                           // request: Seq, as part of a reading in order up to To
 	ActionLoad                           // request: Snapshots.Get(Info)
@@ -115,7 +118,7 @@ type Action struct {
 }
 
 var actionNames = [...]string{
-	"", "timer", "standing", "await", "claim", "evidence", "tail", "get", "read", "load", "delta",
+	"", "timer", "standing", "await", "claim", "evidence", "tail", "recorded", "get", "read", "load", "delta",
 	"append", "note", "found", "gap", "own", "release", "purge", "hand over", "alarm", "stop",
 }
 
@@ -130,6 +133,9 @@ func (k ActionKind) String() string {
 // Simulation is the world as recovery sees it. It is called from Owner.Step only. What it answers
 // depends on the calls before and on nothing else.
 type Simulation interface {
+	// Fits reports whether this node can carry over what another build recorded: ErrRefused if not, with
+	// the difference named. It changes nothing.
+	Fits(r *persistence.Recorded) error
 	// Begin makes the world of tick 0. An error that is ErrRefused says that this node will not
 	// run this shard (another game, other options); any other one, that it cannot.
 	Begin(g *persistence.Genesis) error
@@ -143,7 +149,8 @@ type Simulation interface {
 	Apply(d *persistence.Delta) error
 	// Keep says that the tick just re-simulated is right, and that the delta stream may lack it.
 	Keep(seq persistence.Seq, epoch persistence.Epoch)
-	// Tick and Checksum are the world's.
+	// Schema, Tick and Checksum are the world's: its types as JSON of ecs.Schema.
+	Schema() []byte
 	Tick() uint64
 	Checksum() uint64
 }

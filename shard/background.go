@@ -179,7 +179,7 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	a.buf = w.AppendSnapshot(a.buf[:0])
 	snap := &persistence.Snapshot{
 		Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
-		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.owner.cfg.Genesis.Schema, Body: a.buf,
+		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.sim.Schema(), Body: a.buf,
 	}
 	a.busy.Store(true) // before it is sent: the archive may be done with it before the next line runs
 	select {

@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// claim is PhaseClaim: read the standing, wait while another node owns, look at the log's end, bid.
+// claim is PhaseClaim: read the standing, wait while another node owns, look at the log's end and at who wrote it, bid.
 func (o *Owner) claim(ev Event) {
 	switch ev.Kind {
 	case EventStanding:
@@ -29,7 +29,9 @@ func (o *Owner) claim(ev Event) {
 			o.trouble(ev.Err)
 			return
 		}
-		o.bid(ev.Tail)
+		o.look(ev.Tail)
+	case EventRecorded:
+		o.compare(ev)
 	case EventClaimed:
 		if ev.Err != nil || !ev.Granted {
 			// Lost to another node, or granted without our hearing of it: the standing tells.
@@ -58,8 +60,10 @@ func (o *Owner) bidOn(s Standing) {
 		o.tell(Action{Kind: ActionHandOver, Epoch: s.Epoch, Clean: true}) // left by an earlier owner of this process
 		o.asked = Action{Kind: ActionStanding}
 		o.again()
+	case s.Owner != "" && !o.fitted:
+		o.ask(Action{Kind: ActionTail}) // a node that could never take over does not wait for it
 	case s.Owner != "":
-		o.ask(Action{Kind: ActionAwait, Standing: s})
+		o.await()
 	case o.now >= o.lease.Until:
 		o.complain(errors.New("the node has no lease at the moment"))
 		o.asked = Action{Kind: ActionStanding}
@@ -69,25 +73,73 @@ func (o *Owner) bidOn(s Standing) {
 	}
 }
 
-// bid claims with an epoch above all that were ever granted or written: etcd may have been
-// restored from an old backup, a log may be copied from elsewhere.
-func (o *Owner) bid(t Tail) {
+// look decides by the log's end whether this node may bid. What the log says of the build that wrote it is
+// read first: a node that cannot carry it over leaves before it has claimed or written anything.
+func (o *Owner) look(t Tail) {
 	s := o.standing
+	o.tail = t
 	switch {
+	case t.Missing && s.Owner != "":
+		o.await()
 	case t.Missing && s.Epoch > 0:
 		o.halt(fmt.Errorf("%w: epoch %d was granted, but the log does not exist", ErrHistoryLost, s.Epoch))
 	case t.Missing:
 		o.stop(fmt.Errorf("%w: the log does not exist", ErrRefused))
-	case t.LimitBytes > 0 && t.UsedBytes > t.LimitBytes/100*95:
+	case s.Owner == "" && t.LimitBytes > 0 && t.UsedBytes > t.LimitBytes/100*95:
 		o.stop(fmt.Errorf("%w: %d of %d bytes are used, a shard is not claimed over 95 %%: raise the limit, or purge below a snapshot", ErrFull, t.UsedBytes, t.LimitBytes))
+	case t.Last == 0:
+		o.recorded = persistence.Recorded{}
+		o.bid()
 	default:
-		o.bade = max(s.Epoch, t.Epoch) + 1
-		o.ask(Action{Kind: ActionClaim, Bid: Bid{
-			Node: o.cfg.Node, Lease: o.lease.ID, Epoch: o.bade,
-			EpochRevision: s.EpochRevision, Lineage: o.cfg.Genesis.Lineage,
-		}})
+		o.ask(Action{Kind: ActionRecorded})
 	}
 }
+
+// compare takes what the log says of the build that wrote it. Of a log that cannot be read so far, recovery
+// finds out what is wrong.
+func (o *Owner) compare(ev Event) {
+	if ev.Err != nil && !lasting(ev.Err) {
+		o.trouble(ev.Err)
+		return
+	}
+	o.recorded = persistence.Recorded{}
+	if ev.Err == nil {
+		o.recorded = ev.Recorded
+		if err := o.fits(&o.recorded); err != nil {
+			o.stop(err)
+			return
+		}
+	}
+	o.bid()
+}
+
+// fits is the Simulation's; every error of it is ErrRefused.
+func (o *Owner) fits(r *persistence.Recorded) error {
+	err := o.sim.Fits(r)
+	if err != nil && !errors.Is(err, ErrRefused) {
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return err
+}
+
+// bid claims with an epoch above all that were ever granted or written: etcd may have been
+// restored from an old backup, a log may be copied from elsewhere. While another node owns, it waits.
+func (o *Owner) bid() {
+	o.fitted = true
+	s := o.standing
+	if s.Owner != "" {
+		o.await()
+		return
+	}
+	o.bade = max(s.Epoch, o.tail.Epoch) + 1
+	o.ask(Action{Kind: ActionClaim, Bid: Bid{
+		Node: o.cfg.Node, Lease: o.lease.ID, Epoch: o.bade,
+		EpochRevision: s.EpochRevision, Lineage: o.cfg.Genesis.Lineage,
+	}})
+}
+
+// await waits until the owner is gone.
+func (o *Owner) await() { o.ask(Action{Kind: ActionAwait, Standing: o.standing}) }
 
 // granted begins the check for lost history. The standing is read again: the owner before us may
 // have noted more since.

@@ -114,6 +114,13 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	case ActionTail:
 		ev.Kind = EventTail
 		ev.Tail, ev.Err = h.tail(h.hold)
+	case ActionRecorded:
+		ev.Kind = EventRecorded
+		var snapshots persistence.SnapshotReader
+		if h.cfg.Snapshots != nil {
+			snapshots = h.cfg.Snapshots
+		}
+		ev.Recorded, ev.Err = persistence.ReadRecorded(h.hold, h.cfg.Log, snapshots)
 	case ActionGet:
 		ev.Kind = EventMessage
 		ev.Message, ev.Err = h.cfg.Log.Get(h.hold, a.Seq)

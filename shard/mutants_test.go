@@ -21,7 +21,7 @@ type mutant struct {
 }
 
 var mutants = []mutant{
-	{"two outstanding records", newPipeliner, []string{"I6"}, nil},
+	{"two outstanding records", newPipeliner, []string{"I6"}, []string{"deltas"}},
 	{"two outstanding records, the harm", newPipeliner, []string{"I1", "I2", "I4"}, []string{"I6", "deltas"}},
 	{"release before the acknowledgement", perOwner(releaseEarly), []string{"I1", "I2", "I7"}, nil},
 	{"re-read the last sequence and publish on top", perOwner(publishOnTop), []string{"I1", "I2", "I3", "I4", "I6"}, nil},
@@ -29,6 +29,7 @@ var mutants = []mutant{
 	{"no check for lost history", perOwner(skipLostHistory), []string{"I9", "I1", "I2"}, nil},
 	{"a foreign record at our sequence taken for ours", perOwner(blindSettle), []string{"I1", "I7"}, nil},
 	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil},
+	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil},
 	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
 }
 
@@ -147,6 +148,14 @@ func skipLostHistory(o *Owner, ev Event) (Event, bool) {
 		ev.Standing.High = Mark{}
 	case ev.Kind == EventEvidence:
 		ev.Delta, ev.Snapshots = nil, nil
+	}
+	return ev, true
+}
+
+// skipSchema claims without a look at what was recorded, and takes whatever it finds afterwards.
+func skipSchema(_ *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventRecorded {
+		ev.Recorded = persistence.Recorded{}
 	}
 	return ev, true
 }

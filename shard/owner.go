@@ -60,6 +60,9 @@ type Owner struct {
 	bade     persistence.Epoch // asked for in the newest bid
 	epoch    persistence.Epoch // ours, once claimed
 	standing Standing
+	tail     Tail                 // of the log, as it was before the newest bid
+	fitted   bool                 // what was recorded has been compared with this build at least once
+	recorded persistence.Recorded // by whoever wrote the log's end before the claim; zero: nothing is known
 
 	evidence  evidence
 	lostReads int
@@ -265,7 +268,7 @@ func (o *Owner) halted(ev Event) {
 // isHalted is ErrHalted with its reason and the way out.
 func (o *Owner) isHalted(reason error) error {
 	g := &o.cfg.Genesis
-	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked and deleted the etcd key /wind/%s/shards/%s/halted", ErrHalted, reason, g.Cluster, g.Shard)
+	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: wind shard resume %s --cluster %s lifts the halt", ErrHalted, reason, g.Shard, g.Cluster)
 }
 
 // lasting reports whether an error of a store says something about what is stored, not about the

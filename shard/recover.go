@@ -229,6 +229,10 @@ func (o *Owner) record(ev Event) {
 		if len(rec.EpochStart.Schema) > 0 {
 			o.schema = rec.EpochStart.Schema
 		}
+		if err := o.since(rec); err != nil {
+			o.stop(err)
+			return
+		}
 	case persistence.KindTicks:
 		r.record, r.next = rec, 0
 		o.apply()
@@ -237,8 +241,24 @@ func (o *Owner) record(ev Event) {
 	o.read()
 }
 
+// since compares this build with one that began an epoch after the claim had looked: an owner whose key
+// was gone already.
+func (o *Owner) since(r *persistence.Record) error {
+	if r.Epoch <= o.recorded.Epoch {
+		return nil
+	}
+	o.recorded.Epoch, o.recorded.Build, o.recorded.Schema = r.Epoch, r.EpochStart.Build, o.schema
+	return o.fits(&o.recorded)
+}
+
 // start makes the world of tick 0.
 func (o *Owner) start(g *persistence.Genesis) error {
+	if o.recorded.Epoch == 0 { // the log was empty when the claim looked
+		o.recorded = persistence.Recorded{Genesis: g, Schema: g.Schema, Build: g.Build}
+		if err := o.fits(&o.recorded); err != nil {
+			return err
+		}
+	}
 	if err := o.sim.Begin(g); err != nil {
 		if errors.Is(err, ErrRefused) {
 			return err
@@ -278,7 +298,7 @@ func (o *Owner) resimulate(t *persistence.TickRecord) bool {
 		return true
 	}
 	if r.byDelta {
-		o.halt(fmt.Errorf("%w, and the delta of that tick is missing too", diverged))
+		o.cannot(fmt.Errorf("%w, and the delta of that tick is missing too", diverged))
 		return false
 	}
 	r.diverged, r.byDelta = t.Tick, true
@@ -300,17 +320,28 @@ func (o *Owner) delta(ev Event) {
 		return
 	}
 	if err := o.sim.Apply(d); err != nil {
-		o.halt(fmt.Errorf("tick %d diverges from its record %d, and its delta cannot be applied: %w", t.Tick, r.record.Seq, err))
+		o.cannot(fmt.Errorf("tick %d diverges from its record %d, and its delta cannot be applied: %w", t.Tick, r.record.Seq, err))
 		return
 	}
 	r.next++
 	o.apply()
 }
 
+// cannot ends a recovery that came out wrong. Where another build recorded the log's end, this one is to blame
+// and the shard stays free for that one; else nobody can do better, and an operator has to look.
+func (o *Owner) cannot(reason error) {
+	by, own := o.recorded.Build.ID, o.cfg.Genesis.Build.ID
+	if by == "" || by == own {
+		o.halt(reason)
+		return
+	}
+	o.stop(fmt.Errorf("%w: this is build %s, and build %s recorded the log's end: use that one: %w", ErrRefused, own, by, reason))
+}
+
 // recovered: the world is at the log's end.
 func (o *Owner) recovered() {
 	if o.sim.Checksum() != o.chain.Checksum() && o.chain.Checksum() != 0 {
-		o.halt(fmt.Errorf("the recovered world of tick %d has checksum %016x, the log says %016x", o.sim.Tick(), o.sim.Checksum(), o.chain.Checksum()))
+		o.cannot(fmt.Errorf("the recovered world of tick %d has checksum %016x, the log says %016x", o.sim.Tick(), o.sim.Checksum(), o.chain.Checksum()))
 		return
 	}
 	if o.published() > o.sim.Tick() {
@@ -326,10 +357,10 @@ func (o *Owner) recovered() {
 	o.fence()
 }
 
-// schemaChanged returns this node's schema when it is not the one in force.
+// schemaChanged returns the world's schema when it is not the one in force.
 func (o *Owner) schemaChanged() []byte {
-	if bytes.Equal(o.schema, o.cfg.Genesis.Schema) {
-		return nil
+	if have := o.sim.Schema(); !bytes.Equal(o.schema, have) {
+		return have
 	}
-	return o.cfg.Genesis.Schema
+	return nil
 }

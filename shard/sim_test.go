@@ -1,10 +1,12 @@
 package shard
 
 import (
+	"bytes"
 	"container/heap"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -59,6 +61,7 @@ type sim struct {
 	log    []persistence.Message // index 0 is sequence 1
 	first  persistence.Seq       // first that is not purged
 	full   bool
+	rot    bool // the next snapshot is of a world that never was, and its nodes die with it
 	coord  coord
 	deltas []persistence.Delta
 	lines  uint64 // deltas ever stored: the stream's fence
@@ -323,6 +326,40 @@ func (s *sim) listSnapshots() []persistence.SnapshotInfo {
 	return all
 }
 
+// simLog and simSnapshots are the stores as package persistence reads them.
+type (
+	simLog       struct{ *sim }
+	simSnapshots struct{ *sim }
+)
+
+func (l simLog) First(context.Context) (persistence.Seq, error) {
+	return min(l.first, persistence.Seq(len(l.log))), nil
+}
+
+func (l simLog) Last(context.Context) (persistence.Seq, error) {
+	return persistence.Seq(len(l.log)), nil
+}
+
+func (l simLog) Get(_ context.Context, seq persistence.Seq) (persistence.Message, error) {
+	return l.get(seq)
+}
+
+func (l simLog) Read(context.Context, persistence.Seq, persistence.Seq) iter.Seq2[persistence.Message, error] {
+	panic("nobody reads the simulated log in order through this")
+}
+
+func (l simSnapshots) List(context.Context) ([]persistence.SnapshotInfo, error) {
+	return l.listSnapshots(), nil
+}
+
+func (l simSnapshots) Get(_ context.Context, info persistence.SnapshotInfo) (persistence.Snapshot, error) {
+	s, err := l.load(info)
+	if err != nil {
+		return persistence.Snapshot{}, err
+	}
+	return *s, nil
+}
+
 func (s *sim) load(info persistence.SnapshotInfo) (*persistence.Snapshot, error) {
 	for _, snap := range s.snaps {
 		if snap.Name() == info.Name {
@@ -336,20 +373,29 @@ func (s *sim) load(info persistence.SnapshotInfo) (*persistence.Snapshot, error)
 
 // trouble is one rare misfortune of the stores.
 func (s *sim) trouble() {
+	if s.cfg.seed%7 == 0 {
+		s.renew()
+		return
+	}
 	switch s.rng.IntN(4) {
 	case 0:
 		s.truncate()
 	case 1:
 		s.full = true
 	case 2:
-		if len(s.snaps) > 0 { // of a world that never was
-			s.snaps[len(s.snaps)-1].Body = binary.BigEndian.AppendUint64(nil, s.rng.Uint64())
-		}
+		s.rot = true
 	case 3:
 		for _, n := range s.nodes {
 			n.skew = s.rng.IntN(3) == 0 // from its next life on this node's build computes otherwise
 		}
 	}
+}
+
+// renew gives one node a build with another schema, from its next life on.
+func (s *sim) renew() {
+	n := s.nodes[s.rng.IntN(len(s.nodes))]
+	n.new = true
+	n.crash()
 }
 
 // truncate cuts the log below what somebody knows of, as a damaged disk does, together with a
@@ -441,6 +487,25 @@ func (s *sim) checkRelease(n *simNode, seq persistence.Seq, hash persistence.Has
 	}
 	if expiry := s.coord.leases[n.owner.lease.ID]; s.now >= expiry {
 		s.fail("lease", "node %s released record %d at %s, its lease ended at %s", n.id, seq, s.now, expiry)
+	}
+}
+
+// claim is the coordination service's. A node whose build cannot carry over what is recorded claims nothing.
+func (s *sim) claim(w *simWorld, b Bid) bool {
+	granted := s.coord.claim(s.now, b)
+	s.checkSchema(w, granted, "claims the shard")
+	return granted
+}
+
+// checkSchema: a node whose schema is not that of the log's first record leaves no trace. A log that was cut
+// proves nothing: what others wrote when the node looked is gone.
+func (s *sim) checkSchema(w *simWorld, did bool, what string) {
+	if !did || len(s.log) == 0 || s.losses > 0 {
+		return
+	}
+	r, err := persistence.DecodeRecord(s.log[0].Body)
+	if err == nil && !bytes.Equal(r.Genesis.Schema, w.schema) {
+		s.fail("schema", "node %s %s, and its build has another schema", w.node.id, what)
 	}
 }
 

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ type simNode struct {
 	life int  // counts crashes; what was sent to an earlier life is not heard
 	up   bool // else it is to boot
 	skew bool // this build computes some ticks otherwise, from the next life on
+	new  bool // this build has another schema, from the next life on
 
 	pausedUntil time.Duration
 	drift       float64 // of its clock
@@ -53,8 +56,15 @@ func (n *simNode) boot() {
 	n.lease = s.rng.Int64() | 1
 	n.ring, n.high, n.sinceSnp = newRing(64, 1<<20), 0, 0
 	n.appends = map[persistence.Hash]persistence.Seq{}
-	n.world = &simWorld{node: n, skewed: n.skew}
-	n.owner = NewOwner(OwnerConfig{Node: n.id, RetryAfter: 100 * time.Millisecond, PurgeLog: s.cfg.seed%2 == 0, Genesis: simGenesis()}, n.world)
+	n.world = &simWorld{node: n, skewed: n.skew, schema: []byte(`{}`)}
+	if n.new {
+		n.world.schema = []byte(`{"components":[{"name":"new"}]}`)
+	}
+	cfg := OwnerConfig{Node: n.id, RetryAfter: 100 * time.Millisecond, PurgeLog: s.cfg.seed%2 == 0, Genesis: simGenesis(n.world.schema)}
+	if s.cfg.seed%3 == 0 {
+		cfg.Rebuild = 1 // the newest snapshot counts, whatever the delta stream lacks
+	}
+	n.owner = NewOwner(cfg, n.world)
 	n.owner.mutant = s.cfg.mutant
 	n.keepAlive(n.life)
 	life := n.life
@@ -62,8 +72,8 @@ func (n *simNode) boot() {
 	s.in(100*time.Millisecond, func() { n.everySecond(life) })
 }
 
-func simGenesis() persistence.Genesis {
-	return persistence.Genesis{Lineage: simLineage, Cluster: "sim", Shard: "main", Game: "sim", TickRate: 10, Schema: []byte(`{}`)}
+func simGenesis(schema []byte) persistence.Genesis {
+	return persistence.Genesis{Lineage: simLineage, Cluster: "sim", Shard: "main", Game: "sim", TickRate: 10, Schema: schema}
 }
 
 // crash ends a life; the next one begins later.
@@ -141,7 +151,7 @@ func (n *simNode) keepAlive(life int) {
 // perform does what the owner wants done.
 func (n *simNode) perform(actions []Action) {
 	s := n.sim
-	life := n.life
+	life, world := n.life, n.world
 	for _, a := range actions {
 		switch a.Kind {
 		case ActionTimer:
@@ -151,11 +161,16 @@ func (n *simNode) perform(actions []Action) {
 		case ActionAwait:
 			n.await(life, a.Op)
 		case ActionClaim:
-			s.rpc(n, a.Op, EventClaimed, func() Event { return Event{Granted: s.coord.claim(s.now, a.Bid)} })
+			s.rpc(n, a.Op, EventClaimed, func() Event { return Event{Granted: s.claim(world, a.Bid)} })
 		case ActionEvidence:
 			s.rpc(n, a.Op, EventEvidence, func() Event { return Event{Delta: s.lastDelta(), Snapshots: s.listSnapshots()} })
 		case ActionTail:
 			s.rpc(n, a.Op, EventTail, func() Event { return Event{Tail: s.tail()} })
+		case ActionRecorded:
+			s.rpc(n, a.Op, EventRecorded, func() Event {
+				r, err := persistence.ReadRecorded(context.Background(), simLog{s}, simSnapshots{s})
+				return Event{Recorded: r, Err: err}
+			})
 		case ActionGet, ActionRead:
 			s.rpc(n, a.Op, EventMessage, func() Event { m, err := s.get(a.Seq); return Event{Message: m, Err: err} })
 		case ActionLoad:
@@ -165,7 +180,10 @@ func (n *simNode) perform(actions []Action) {
 		case ActionAppend:
 			n.append(a)
 		case ActionNote:
-			s.rpc(n, a.Op, EventNoted, func() Event { return Event{Err: s.coord.note(a.Note)} })
+			s.rpc(n, a.Op, EventNoted, func() Event {
+				s.checkSchema(world, a.Note.Halted != "", "halts the shard")
+				return Event{Err: s.coord.note(a.Note)}
+			})
 		case ActionGap:
 			g := a.Gap
 			n.ring.add(persistence.Delta{Lineage: simLineage, Epoch: n.owner.Epoch(), RecordSeq: n.owner.Last(), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
@@ -208,14 +226,18 @@ func (n *simNode) append(a Action) {
 	s := n.sim
 	m := a.Message
 	m.Body = append([]byte(nil), m.Body...) // the owner uses its buffer again
-	hash := persistence.HashOf(m.Body)
+	hash, world := persistence.HashOf(m.Body), n.world
 	for other, expect := range n.appends {
 		if other != hash && persistence.Seq(len(s.log)) <= expect && s.losses == 0 {
 			s.fail("I6", "node %s sends record %d while record %d is outstanding", n.id, a.Expect+1, expect+1)
 		}
 	}
 	n.appends[hash] = a.Expect
-	s.rpc(n, a.Op, EventAppended, func() Event { return Event{Err: s.append(m, a.Expect)} })
+	s.rpc(n, a.Op, EventAppended, func() Event {
+		err := s.append(m, a.Expect)
+		s.checkSchema(world, err == nil, "writes a record")
+		return Event{Err: err}
+	})
 	if got := persistence.Seq(len(s.log)); a.Expect > got && s.lost == 0 {
 		s.fail("I6", "node %s expects sequence %d of a log with %d", n.id, a.Expect, got)
 	}
@@ -244,10 +266,16 @@ func (n *simNode) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	s := n.sim
 	snap := persistence.Snapshot{
 		Lineage: simLineage, Cluster: "sim", Shard: "main", Seq: seq, Epoch: epoch, Tick: n.world.tick, Checksum: n.world.sum,
-		Chain: n.owner.Chain(), Schema: []byte(`{}`), Body: binary.BigEndian.AppendUint64(nil, n.world.sum),
+		Chain: n.owner.Chain(), Schema: n.world.schema, Body: binary.BigEndian.AppendUint64(nil, n.world.sum),
 	}
 	life := n.life
 	s.in(s.delay(), func() {
+		if s.rot {
+			s.rot, snap.Body = false, binary.BigEndian.AppendUint64(nil, s.rng.Uint64())
+			for _, other := range s.nodes {
+				other.crash()
+			}
+		}
 		s.snaps = append(s.snaps, snap)
 		if !s.chance(s.cfg.loss) {
 			s.in(s.delay(), func() { n.hear(life, Event{Kind: EventStored, Snapshot: &snap}) })
@@ -357,7 +385,7 @@ func (n *simNode) drain(life int) {
 func (n *simNode) stopped(err error) {
 	s := n.sim
 	why := "stopped"
-	for _, reason := range []error{ErrHistoryLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused} {
+	for _, reason := range []error{ErrHistoryLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrOtherSchema, ErrRefused} {
 		if errors.Is(err, reason) {
 			why = reason.Error()
 			break
@@ -375,6 +403,7 @@ type simWorld struct {
 	tick   uint64
 	sum    uint64
 	skewed bool
+	schema []byte
 }
 
 func (w *simWorld) step(frame []byte, again bool) {
@@ -384,6 +413,13 @@ func (w *simWorld) step(frame []byte, again bool) {
 	if w.skewed && again && w.sum%16 == 5 {
 		w.sum += 2
 	}
+}
+
+func (w *simWorld) Fits(r *persistence.Recorded) error {
+	if len(r.Schema) > 0 && !bytes.Equal(r.Schema, w.schema) {
+		return ErrOtherSchema
+	}
+	return nil
 }
 
 func (w *simWorld) Begin(g *persistence.Genesis) error {
@@ -428,5 +464,6 @@ func (w *simWorld) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 	})
 }
 
+func (w *simWorld) Schema() []byte   { return w.schema }
 func (w *simWorld) Tick() uint64     { return w.tick }
 func (w *simWorld) Checksum() uint64 { return w.sum }

@@ -18,6 +18,7 @@ type simulated struct {
 	ring    *ring
 
 	world  *ecs.World
+	schema []byte             // of world, as JSON
 	record persistence.Record // one tick, reused
 	out    ecs.Output         // of the newest re-simulated tick
 	keep   func(t *persistence.TickRecord, out ecs.Output) error
@@ -31,23 +32,39 @@ func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *sim
 	return s
 }
 
-// Begin makes the world of tick 0, if genesis is what was asked for.
-func (s *simulated) Begin(g *persistence.Genesis) error {
-	switch {
-	case g.Game != s.game.Name:
-		return s.refuse(g.Game)
-	case g.TickRate != s.game.TickRate:
+// Fits compares this build, and what was asked for, with what another one recorded.
+func (s *simulated) Fits(r *persistence.Recorded) error {
+	if g := r.Game(); g != "" && g != s.game.Name {
+		return s.refuse(g)
+	}
+	if g := r.Genesis; g != nil && g.TickRate != s.game.TickRate {
 		return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, s.game.TickRate)
 	}
-	if err := s.compare(g.Seed, g.Options); err != nil {
+	if c, ok := r.Config(); ok {
+		if err := s.compare(c.Seed, c.Options); err != nil {
+			return err
+		}
+	}
+	differs, err := r.Compare(s.game)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case !differs.Carried():
+		return fmt.Errorf("%w: %w", ErrOtherSchema, differs)
+	}
+	return nil
+}
+
+// Begin makes the world of tick 0, if genesis is what was asked for.
+func (s *simulated) Begin(g *persistence.Genesis) error {
+	if err := s.Fits(&persistence.Recorded{Genesis: g}); err != nil { // its schema may have been carried over since
 		return err
 	}
 	w, err := ecs.New(s.game, ecs.Config{Seed: g.Seed, Options: g.Options})
 	if err != nil {
 		return err
 	}
-	s.world = w
-	s.ring.clear()
+	s.begin(w)
 	return nil
 }
 
@@ -63,8 +80,7 @@ func (s *simulated) Restore(snap *persistence.Snapshot) error {
 	if err := s.compare(w.Seed(), w.Options()); err != nil {
 		return err
 	}
-	s.world = w
-	s.ring.clear()
+	s.begin(w)
 	return nil
 }
 
@@ -133,6 +149,15 @@ func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) { s.publi
 func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) {
 	s.body = out.Delta.AppendTo(s.body[:0])
 	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body})
+}
+
+// Schema is the world's types as JSON, nil before there is one.
+func (s *simulated) Schema() []byte { return s.schema }
+
+// begin takes a world to go on with.
+func (s *simulated) begin(w *ecs.World) {
+	s.world, s.schema = w, w.Schema().JSON()
+	s.ring.clear()
 }
 
 // Tick is the world's, 0 before there is one.

@@ -20,6 +20,10 @@ import (
 // TestMain lets the test binary be the wind binary, so that the tests of this package run real processes that can be
 // killed, stopped and continued.
 func TestMain(m *testing.M) {
+	if name := os.Getenv("WIND_TEST_GAME"); name != "" {
+		runBuild(name)
+		return
+	}
 	if os.Getenv("WIND_TEST_BINARY") == "1" {
 		main()
 		return
@@ -45,8 +49,14 @@ type process struct {
 // wind starts a process. The test kills it at its end, if it still runs.
 func wind(t *testing.T, args ...string) *process {
 	t.Helper()
+	return windWith(t, "WIND_TEST_BINARY=1", args...)
+}
+
+// windWith is wind with one more variable in its environment.
+func windWith(t *testing.T, env string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: args[0], cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "WIND_TEST_BINARY=1")
+	p.cmd.Env = append(os.Environ(), env)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -173,9 +183,14 @@ func (p *process) within(span time.Duration, what string, ok func() bool) {
 // run runs a verb to its end and decodes its JSON.
 func run(t *testing.T, wantExit int, v any, args ...string) *process {
 	t.Helper()
-	p := wind(t, args...)
+	return wind(t, args...).ends(wantExit, v)
+}
+
+// ends waits for the end of a verb with an exit code and decodes its JSON.
+func (p *process) ends(wantExit int, v any) *process {
+	p.t.Helper()
 	if code := p.exit(); code != wantExit {
-		t.Fatalf("%s ends with %d, want %d:\n%s\n%s", strings.Join(args, " "), code, wantExit, p.output(), p.log())
+		p.t.Fatalf("%s ends with %d, want %d:\n%s\n%s", strings.Join(p.cmd.Args[1:], " "), code, wantExit, p.output(), p.log())
 	}
 	if v != nil {
 		p.result(v)

@@ -1,0 +1,190 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// The builds of one game that differ in their types.
+type (
+	gSpot  struct{ X float64 }
+	gSpotZ struct{ Z, X float64 }
+	gMore  struct{ N int32 }
+	gSell  struct{ N int32 }
+)
+
+// grown is walk with one more type, or another one for its place, as before says.
+func grown[S any](name string, before func(w *ecs.World), after func(w *ecs.World)) ecs.Game {
+	type body struct{ Spot S }
+	return ecs.Game{Name: "grown", TickRate: 30, Setup: func(w *ecs.World) {
+		if before != nil {
+			before(w)
+		}
+		ecs.Component[S](w, name)
+		ecs.Handle[tPush](w, "push", func(t *ecs.Tick, c *ecs.Cmd[tPush], s *ecs.Spawner[body]) { s.New(body{}) })
+		ecs.Init(w, func(t *ecs.Tick, s *ecs.Spawner[body]) { s.New(body{}) })
+		if after != nil {
+			after(w)
+		}
+	}}
+}
+
+func oldBuild() ecs.Game { return grown[gSpot]("spot", nil, nil) }
+
+// TestAnotherSchemaIsRefusedBeforeAnythingIsClaimed starts changed builds on a shard that another one left, was killed
+// on, or owns. What cannot be carried over is named and leaves no epoch, no halt and no record: the old build goes on.
+func TestAnotherSchemaIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
+	more := func(w *ecs.World) { ecs.Component[gMore](w, "more") }
+	sell := func(w *ecs.World) { ecs.Handle[gSell](w, "sell", func(*ecs.Tick, *ecs.Cmd[gSell]) {}) }
+	both := func(w *ecs.World) { more(w); sell(w) }
+	for _, build := range []struct {
+		name string
+		game ecs.Game
+		says string // empty: it is carried over
+	}{
+		{"component renamed", grown[gSpot]("place", nil, nil), "component spot is now place"},
+		{"field inserted", grown[gSpotZ]("spot", nil, nil), "component spot.Z (f64) was added"},
+		{"component removed", grown[gMore]("other", nil, nil), "component spot was removed"},
+		{"neither ticks nor deltas", grown[gSpot]("spot", both, nil), "component more (in front of spot) was added; command sell (in front of push) was added"},
+		{"component added in front", grown[gSpot]("spot", more, nil), ""},
+		{"component added behind", grown[gSpot]("spot", nil, more), ""},
+		{"command added behind", grown[gSpot]("spot", nil, sell), ""},
+		{"command added in front", grown[gSpot]("spot", sell, nil), ""},
+	} {
+		for _, purged := range []bool{false, true} {
+			t.Run(strings.ReplaceAll(build.name, " ", "-")+map[bool]string{true: "/purged"}[purged], func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newTestbed(t)
+					old := func(c *HostConfig) {
+						c.Game, c.Build.ID = oldBuild(), "old"
+						if purged {
+							c.Purge, c.SnapshotEvery = true, 10
+						}
+					}
+					h, _, _ := b.host("a", old)
+					if err := b.run(h, 2*time.Second); err != nil {
+						t.Fatal(err)
+					}
+					before, last := b.coord.Standing(), b.last()
+					h2, p2, _ := b.host("b", func(c *HostConfig) { c.Game, c.Build.ID = build.game, "new" })
+					err := b.run(h2, 2*time.Second)
+					if build.says == "" {
+						if err != nil || p2.count() == 0 {
+							t.Errorf("it ends with %v after %d ticks", err, p2.count())
+						}
+						return
+					}
+					if !errors.Is(err, ErrOtherSchema) || !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), build.says) ||
+						!strings.Contains(err.Error(), "build old") && !purged {
+						t.Errorf("it ends with %v", err)
+					}
+					var typed *persistence.SchemaError
+					if !errors.As(err, &typed) || len(typed.Changes) == 0 {
+						t.Errorf("it ends with %T", err)
+					}
+					if now := b.coord.Standing(); now != before || b.last() != last {
+						t.Errorf("it leaves\n%+v and %d records, there were\n%+v and %d", now, b.last(), before, last)
+					}
+					h3, p3, _ := b.host("c", old)
+					if err := b.run(h3, time.Second); err != nil || p3.count() == 0 {
+						t.Errorf("the old build ends with %v after %d ticks", err, p3.count())
+					}
+				})
+			})
+		}
+	}
+}
+
+func (b *testbed) last() persistence.Seq {
+	b.t.Helper()
+	last, err := b.store.Log().Last(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return last
+}
+
+// TestANodeThatCouldNeverTakeOverDoesNotWait: it is refused while another node owns, and again when the owner's build has
+// changed the schema while it waited.
+func TestANodeThatCouldNeverTakeOverDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		host := func(id string, g ecs.Game) (*Host, *players) {
+			h, p, _ := b.host(id, func(c *HostConfig) { c.Game, c.Build.ID = g, id })
+			return h, p
+		}
+		run := func(h *Host) (stop context.CancelFunc, done chan error) {
+			ctx, stop := context.WithCancel(t.Context())
+			done = make(chan error, 1)
+			go func() { done <- h.Run(ctx) }()
+			time.Sleep(time.Second)
+			return stop, done
+		}
+		newest := grown[gSpot]("spot", nil, func(w *ecs.World) { ecs.Component[gMore](w, "more") })
+		a, _ := host("a", oldBuild())
+		stopA, doneA := run(a)
+		renamed, _ := host("r", grown[gSpot]("place", nil, nil))
+		if err := b.run(renamed, time.Minute); !errors.Is(err, ErrOtherSchema) {
+			t.Errorf("beside an owner it ends with %v", err)
+		}
+		waits, _ := host("w", oldBuild())
+		stopW, doneW := run(waits) // behind a
+		defer stopW()
+		b.coord.Edit(func(s *Standing) { s.Halted = "so that nobody claims at once" })
+		stopA()
+		if err := <-doneA; err != nil {
+			t.Fatal(err)
+		}
+		if err := <-doneW; !errors.Is(err, ErrHalted) {
+			t.Fatal(err)
+		}
+		b.coord.Edit(func(s *Standing) { s.Halted = "" })
+		n, pn := host("n", newest)
+		stopN, doneN := run(n)
+		again, _ := host("w2", oldBuild()) // the log's end is the newest build's
+		if err := b.run(again, time.Minute); !errors.Is(err, ErrOtherSchema) || !strings.Contains(err.Error(), "component more was removed") || !strings.Contains(err.Error(), "build n") {
+			t.Errorf("behind a newer build it ends with %v", err)
+		}
+		stopN()
+		if err := <-doneN; err != nil || pn.count() == 0 {
+			t.Errorf("the newest build ends with %v", err)
+		}
+	})
+}
+
+// TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded: where the deltas are missing too, only a build that recorded the
+// log itself halts it.
+func TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		build := func(bias uint64, id string) func(*HostConfig) {
+			return func(c *HostConfig) { c.Game, c.Build.ID, c.Deltas, c.Snapshots = walk(bias), id, nil, nil }
+		}
+		h, _, _ := b.host("a", build(0, "old"))
+		if err := b.run(h, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		h, _, _ = b.host("b", build(10, "new"))
+		if err := b.run(h, time.Second); !errors.Is(err, ErrRefused) || !errors.Is(err, persistence.ErrDiverged) || !strings.Contains(err.Error(), "build old") {
+			t.Errorf("another build ends with %v", err)
+		}
+		if s := b.coord.Standing(); s.Halted != "" || s.Owner != "" {
+			t.Errorf("another build leaves %+v", s)
+		}
+		h, p, _ := b.host("c", build(0, "old"))
+		if err := b.run(h, time.Second); err != nil || p.count() == 0 {
+			t.Errorf("the old build ends with %v", err)
+		}
+		h, _, _ = b.host("d", build(10, "old"))
+		if err := b.run(h, time.Second); !errors.Is(err, ErrHalted) {
+			t.Errorf("a build that is not deterministic ends with %v", err)
+		}
+	})
+}
