@@ -75,9 +75,9 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	}
 	switch {
 	case f.nats != "" && f.etcd != "":
-		r.examinePorts(f)
 		r.examineServers(ctx, f)
 		r.examineCluster(ctx, f, f.etcd)
+		r.examinePorts(f)
 	default:
 		r.examineData(ctx, f)
 	}
@@ -103,6 +103,10 @@ func (r *report) examineData(ctx context.Context, f *nodeFlags) {
 func (r *report) examinePorts(f *nodeFlags) {
 	for _, l := range []struct{ flag, network, addr string }{{"udp", "udp", f.udp}, {"tcp", "tcp", f.tcp}, {"http", "tcp", f.http}} {
 		if l.addr == "" {
+			continue
+		}
+		if id := r.listens[l.addr]; id != "" {
+			r.say("--"+l.flag, "ok", "node %s listens on %s", id, l.addr)
 			continue
 		}
 		if err := probe(l.network, l.addr); err != nil {

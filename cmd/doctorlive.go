@@ -17,7 +17,10 @@ import (
 const liveTimeout = 3 * time.Second
 
 // report collects findings.
-type report struct{ findings []finding }
+type report struct {
+	findings []finding
+	listens  map[string]string // address → the cluster's node that listens there
+}
 
 func (r *report) say(check, status, detail string, args ...any) {
 	r.findings = append(r.findings, finding{check, status, fmt.Sprintf(detail, args...)})
@@ -30,7 +33,11 @@ func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs stri
 	if err != nil {
 		r.say("etcd", "fail", "%s", shard.Sentence(shard.AwaitsEtcd, f.shard, err.Error()))
 	}
+	r.listens = map[string]string{}
 	for _, n := range nodes {
+		for _, addr := range n.Addresses {
+			r.listens[addr] = n.Node
+		}
 		if addr := n.Addresses["http"]; addr != "" {
 			r.examineNode(ctx, f.shard, n.Node, addr)
 		}

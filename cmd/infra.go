@@ -30,15 +30,11 @@ cluster uses servers of its own.`,
 	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		d, err := node.OpenData(data)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, d.Close()) }()
-		i, err := node.StartInfra(ctx, node.InfraConfig{Data: d, NATSPort: natsPort, EtcdPort: etcdPort, Fast: true, Log: a.log})
+		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{NATSPort: natsPort, EtcdPort: etcdPort, Fast: true, Log: a.log}, func(error) {})
 		if err != nil {
 			return found(err)
 		}
+		defer func() { err = errors.Join(err, d.Close()) }()
 		defer func() { err = errors.Join(err, i.Close()) }()
 		if err := a.print(map[string]string{"nats": i.NATSURL(), "etcd": i.EtcdURL(), "data": data},
 			fmt.Sprintf("wind serve --nats %s --etcd %s", i.NATSURL(), i.EtcdURL())); err != nil {

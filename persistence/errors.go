@@ -20,11 +20,12 @@ var (
 	// ErrFull says that the store refused because of its byte limit. It is not
 	// fencing: hold the tick and raise the alarm.
 	ErrFull = errors.New("persistence: the store is full")
-	// ErrDiskFull says that the file system under the store has no room. Nothing
-	// of the message was stored, or nobody knows; it can be sent again.
+	// ErrDiskFull says that the disk under the store is full. The message can be
+	// sent again; the store notices by itself when there is room.
 	ErrDiskFull = errors.New("persistence: the disk is full")
-	// ErrReadOnly says that the file system under the store takes no writes.
-	ErrReadOnly = errors.New("persistence: the store is read-only")
+	// ErrReadOnly says that the store's directory cannot be written: its file
+	// system is read-only or broken, or belongs to another user.
+	ErrReadOnly = errors.New("persistence: the store cannot be written")
 	// ErrNotFound says that no such message or snapshot is stored.
 	ErrNotFound = errors.New("persistence: not found")
 	// ErrGap says that a message is missing inside the range that was asked for.

@@ -110,19 +110,9 @@ func ofCoordination(kind ActionKind) bool {
 	return slices.Contains([]ActionKind{ActionStanding, ActionAwait, ActionClaim, ActionNote}, kind)
 }
 
-// raise says that a condition holds, in the log too when it is news. Any goroutine may call it.
+// raise says that a condition holds. Any goroutine may call it.
 func (h *Host) raise(kind ConditionKind, stops bool, what string) {
-	text := Sentence(kind, h.cfg.Shard, what)
-	if h.conditions.Raise(kind, stops, text) {
-		h.log.Warn("condition", "kind", string(kind), "text", text)
-	}
-}
-
-// over says that conditions no longer hold. Any goroutine may call it.
-func (h *Host) over(kinds ...ConditionKind) {
-	for _, c := range h.conditions.Clear(kinds...) {
-		h.log.Info("condition is over", "kind", string(c.Kind), "after", time.Since(c.Since).Round(time.Millisecond))
-	}
+	h.conditions.Raise(kind, stops, Sentence(kind, h.cfg.Shard, what))
 }
 
 // matters lists what is the matter with the shard now, the gravest first.

@@ -40,7 +40,7 @@ func (h *Host) background() (drained func()) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if err := h.note(ctx, 0); err != nil {
+		if err := h.note(ctx, h.mark.Load(), 0); err != nil {
 			h.log.Warn("the last sequence was not noted", "error", err)
 		}
 	}
@@ -74,7 +74,7 @@ func (h *Host) publishing(ctx context.Context) {
 		case err == nil:
 			delay = 0
 			h.ring.drop(len(batch))
-			h.over(Degraded)
+			h.conditions.Clear(Degraded)
 		case errors.Is(err, persistence.ErrFenced):
 			known = false
 			h.slow(ctx, &delay, "another node has published deltas", err)
@@ -101,12 +101,14 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 }
 
 // noting puts the last committed sequence into the coordination service every second, and takes the
-// note of this start's attempt back as soon as its first tick is simulated.
+// note of this start's attempt back as soon as its first tick is simulated. What is noted already is
+// not written again: where commits wait for a full disk, etcd may be on the same one.
 func (h *Host) noting(ctx context.Context) {
 	every := time.NewTicker(highEvery)
 	defer every.Stop()
 	var lived persistence.Epoch // still to be noted
 	simulated := h.simulated
+	var noted uint64
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,10 +117,14 @@ func (h *Host) noting(ctx context.Context) {
 			simulated, lived = nil, h.owner.epoch
 		case <-every.C:
 		}
-		switch err := h.note(ctx, lived); {
+		mark := h.mark.Load()
+		if mark == noted && lived == 0 {
+			continue
+		}
+		switch err := h.note(ctx, mark, lived); {
 		case err == nil:
-			lived = 0
-			h.over(AwaitsEtcd)
+			noted, lived = mark, 0
+			h.conditions.Clear(AwaitsEtcd)
 		case errors.Is(err, ErrFenced):
 			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 			return
@@ -129,8 +135,8 @@ func (h *Host) noting(ctx context.Context) {
 	}
 }
 
-func (h *Host) note(ctx context.Context, lived persistence.Epoch) error {
-	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(h.mark.Load()), Epoch: h.owner.epoch}, Lived: lived})
+func (h *Host) note(ctx context.Context, mark uint64, lived persistence.Epoch) error {
+	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(mark), Epoch: h.owner.epoch}, Lived: lived})
 }
 
 // tell gives the tick loop an event.

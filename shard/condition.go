@@ -52,34 +52,27 @@ type Conditions struct {
 	is map[ConditionKind]Condition
 }
 
-// Raise says that a condition holds. It reports whether that is news: no condition of its kind held
-// before.
-func (c *Conditions) Raise(kind ConditionKind, stops bool, text string) (news bool) {
+// Raise says that a condition holds, since now if none of its kind did.
+func (c *Conditions) Raise(kind ConditionKind, stops bool, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before, held := c.is[kind]
-	since := before.Since
-	if !held {
-		since = time.Now()
+	since := time.Now()
+	if before, held := c.is[kind]; held {
+		since = before.Since
 	}
 	if c.is == nil {
 		c.is = map[ConditionKind]Condition{}
 	}
 	c.is[kind] = Condition{Kind: kind, Text: text, Since: since, Stops: stops}
-	return !held
 }
 
-// Clear says that conditions of these kinds are over, and returns those that held.
-func (c *Conditions) Clear(kinds ...ConditionKind) (over []Condition) {
+// Clear says that conditions of these kinds are over.
+func (c *Conditions) Clear(kinds ...ConditionKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, kind := range kinds {
-		if held, ok := c.is[kind]; ok {
-			over = append(over, held)
-			delete(c.is, kind)
-		}
+		delete(c.is, kind)
 	}
-	return over
 }
 
 // List returns what holds, the gravest first.

@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/ferris1/wind/persistence/jetstream"
 )
 
 // ErrInUse is what OpenData returns for a folder that another process has open.
@@ -79,8 +82,10 @@ func onlyOurs(dir string) error {
 			return nil // one of ours is enough: a README beside it does no harm
 		}
 	}
-	if len(entries) > 0 {
-		return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, entries[0].Name())
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), jetstream.ProbePrefix) { // left by a process that was killed while it looked for room
+			return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, e.Name())
+		}
 	}
 	return nil
 }

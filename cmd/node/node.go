@@ -121,6 +121,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.listen(); err != nil {
 		return err
 	}
+	n.tellConditions()
 	if err := n.embed(ctx); err != nil {
 		return err
 	}
@@ -188,14 +189,12 @@ func (n *Node) embed(ctx context.Context) error {
 	if c.NATS != "" || c.Etcd != "" {
 		return errors.New("give both --nats and --etcd, or neither: the embedded servers come as a pair")
 	}
-	data, err := OpenData(c.Data)
+	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Fast: c.Fast, Log: c.Log}, n.told)
 	if err != nil {
 		return err
 	}
+	n.infra = infra
 	n.onClose(data.Close)
-	if n.infra, err = StartInfra(ctx, InfraConfig{Data: data, Fast: c.Fast, Log: c.Log}); err != nil {
-		return err
-	}
 	n.onClose(n.infra.Close)
 	n.alongside(func(ctx context.Context) {
 		select {

@@ -76,7 +76,7 @@ func startCluster(t *testing.T) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ns.SetLoggerV2(newServerLog(quiet()), false, false, false)
+		ns.SetLoggerV2(newServerLog(quiet(), func() {}), false, false, false)
 		ns.Start()
 		t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
 		all = append(all, ns)

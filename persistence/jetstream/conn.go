@@ -27,6 +27,7 @@ type Conn struct {
 	js jetstream.JetStream
 
 	log      *slog.Logger
+	server   *Server   // the embedded server; nil when it is not ours
 	dir      string    // of the embedded server's store; "" when it is not ours
 	started  time.Time // the embedded server; zero when it is not ours
 	maxBytes int64     // of the embedded server; 0 when it is not ours
@@ -104,6 +105,23 @@ func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
 // Close closes the connection. What was not acknowledged stays ambiguous.
 func (c *Conn) Close() { c.nc.Close() }
+
+// writable returns nil, or why the store behind the connection takes nothing at
+// the moment, as far as this process can know: an error that wraps
+// persistence.ErrDiskFull or persistence.ErrReadOnly.
+func (c *Conn) writable() error {
+	if c.server == nil {
+		return nil
+	}
+	return c.server.Trouble()
+}
+
+// suspect has the embedded server's store looked at: something was not answered.
+func (c *Conn) suspect() {
+	if c.server != nil {
+		c.server.keeper.suspect()
+	}
+}
 
 // isMissing reports whether a stream, bucket or message does not exist.
 func isMissing(err error) bool {

@@ -60,7 +60,7 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 	if s := d.stream.CachedInfo().Config.Subjects; len(s) != 1 || s[0] != want {
 		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it is of another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, want, d.name)
 	}
-	d.fence, err = newFenced(c.nc, d.name, want, o.AckTimeout)
+	d.fence, err = newFenced(c, d.name, want, o.AckTimeout)
 	return d, err
 }
 

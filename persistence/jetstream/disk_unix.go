@@ -12,3 +12,6 @@ func freeBytes(dir string) int64 {
 	}
 	return int64(uint64(s.Bavail) * uint64(s.Bsize))
 }
+
+// errQuota says that the user's share of the disk is full.
+const errQuota = unix.EDQUOT

@@ -14,3 +14,6 @@ func freeBytes(dir string) int64 {
 	}
 	return int64(free)
 }
+
+// errQuota says that the disk is full, in the system's own words.
+const errQuota = windows.ERROR_DISK_FULL

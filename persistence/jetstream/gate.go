@@ -58,18 +58,18 @@ func readerRights() *server.Permissions {
 type gate struct{ nc *nats.Conn }
 
 // openGate makes the readers' account, and then lets them in.
-func openGate(s *Server) (*gate, error) {
+func openGate(ns *server.Server, d *doorman) (*gate, error) {
 	fail := func(err error) (*gate, error) {
 		return nil, fmt.Errorf("jetstream: cannot make the readers' account: %w", err)
 	}
-	readers, err := s.ns.RegisterAccount(readersAccount)
+	readers, err := ns.RegisterAccount(readersAccount)
 	if err != nil {
 		return fail(err)
 	}
-	if err := importReads(s.ns.GlobalAccount(), readers); err != nil {
+	if err := importReads(ns.GlobalAccount(), readers); err != nil {
 		return fail(err)
 	}
-	nc, err := nats.Connect("", nats.InProcessServer(s.ns), nats.UserInfo(ownUser, s.doorman.own), nats.Name("wind gate"))
+	nc, err := nats.Connect("", nats.InProcessServer(ns), nats.UserInfo(ownUser, d.own), nats.Name("wind gate"))
 	if err != nil {
 		return fail(err)
 	}
@@ -84,7 +84,7 @@ func openGate(s *Server) (*gate, error) {
 		g.close()
 		return fail(err)
 	}
-	s.doorman.readers.Store(readers)
+	d.readers.Store(readers)
 	return g, nil
 }
 

@@ -34,7 +34,7 @@ func (a Aside) String() string {
 	if a.Rows > 0 {
 		what = fmt.Sprintf("%d messages in %s", a.Rows, what)
 	}
-	return fmt.Sprintf("%s set aside, the rest is whole: %s; the original is %s", what, a.Reason, a.Kept)
+	return fmt.Sprintf("%s, the rest is whole: %s; the original is %s", what, a.Reason, a.Kept)
 }
 
 // DamagedStreamError says that a stream in a store is damaged and holds what nothing else does, so that no server is

@@ -43,7 +43,7 @@ func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
 	if err := sound(l.stream.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	if l.fence, err = newFenced(c.nc, l.name, logSubject(ref.Cluster, ref.Shard, ref.Lineage), o.AckTimeout); err != nil {
+	if l.fence, err = newFenced(c, l.name, logSubject(ref.Cluster, ref.Shard, ref.Lineage), o.AckTimeout); err != nil {
 		return nil, err
 	}
 	if c.dir != "" {

@@ -36,7 +36,7 @@ var errAck = errors.New("an answer that is no acknowledgement")
 // at a time. It is nats.go's request-reply with an inbox of its own that is
 // read without a goroutine between: about 10 µs less per commit.
 type fenced struct {
-	nc      *nats.Conn
+	conn    *Conn
 	stream  string // must be named by the acknowledgement
 	timeout time.Duration
 
@@ -51,15 +51,15 @@ type fenced struct {
 }
 
 // newFenced subscribes the inbox. close ends it.
-func newFenced(nc *nats.Conn, stream, subject string, timeout time.Duration) (*fenced, error) {
+func newFenced(c *Conn, stream, subject string, timeout time.Duration) (*fenced, error) {
 	if timeout <= 0 {
 		timeout = DefaultAckTimeout
 	}
-	p := &fenced{nc: nc, stream: stream, timeout: timeout, acks: make(chan *nats.Msg, 16), inbox: nats.NewInbox() + ".", expect: make([]string, 1)}
+	p := &fenced{conn: c, stream: stream, timeout: timeout, acks: make(chan *nats.Msg, 16), inbox: nats.NewInbox() + ".", expect: make([]string, 1)}
 	p.msg = nats.Msg{Subject: subject, Header: nats.Header{jetstream.ExpectedLastSeqHeader: p.expect}}
 	p.timer = time.NewTimer(time.Hour)
 	p.timer.Stop()
-	sub, err := nc.ChanSubscribe(p.inbox+"*", p.acks)
+	sub, err := c.nc.ChanSubscribe(p.inbox+"*", p.acks)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot subscribe to acknowledgements: %w", err)
 	}
@@ -76,15 +76,18 @@ func (p *fenced) publish(ctx context.Context, h persistence.Header, body []byte,
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("jetstream: nothing sent: %w", err)
 	}
+	if err := p.conn.writable(); err != nil {
+		return err // nothing sent
+	}
 	p.asked++
 	p.msg.Reply = p.inbox + strconv.FormatUint(p.asked, 36)
 	p.expect[0] = strconv.FormatUint(uint64(expect), 10)
 	p.setHeader(h)
 	p.msg.Data = body
-	err := p.nc.PublishMsg(&p.msg)
+	err := p.conn.nc.PublishMsg(&p.msg)
 	p.msg.Data = nil
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return fmt.Errorf("jetstream: a message of %d bytes for %s, the server takes at most %d with its headers", len(body), p.stream, p.nc.MaxPayload())
+		return fmt.Errorf("jetstream: a message of %d bytes for %s, the server takes at most %d with its headers", len(body), p.stream, p.conn.nc.MaxPayload())
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, err)
@@ -119,6 +122,7 @@ func (p *fenced) await(ctx context.Context, expect persistence.Seq) error {
 				return p.outcome(m, expect)
 			}
 		case <-p.timer.C:
+			p.conn.suspect()
 			return fmt.Errorf("%w: %s did not answer within %v", persistence.ErrAmbiguous, p.stream, p.timeout)
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, ctx.Err())

@@ -53,15 +53,24 @@ type ServerConfig struct {
 // Server is a NATS server with JetStream inside this process. Its methods may
 // be called concurrently.
 type Server struct {
-	ns       *server.Server
-	gate     *gate // nil when nobody else can connect
+	config   ServerConfig
 	doorman  doorman
 	lock     *flock.Flock
-	dir      string
 	maxBytes int64
 	started  time.Time
-	log      *serverLog
-	close    sync.Once
+	keeper   *keeper
+
+	mu      sync.Mutex // guards what a restart replaces
+	running *running   // nil while there is none
+	addr    string     // where the server listens; a restart keeps it
+	close   sync.Once
+}
+
+// running is one life of the server on its store.
+type running struct {
+	ns   *server.Server
+	gate *gate // nil when nobody else can connect
+	log  *serverLog
 }
 
 // StartServer starts a server on c.Dir and returns when it and its JetStream
@@ -83,12 +92,14 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{lock: lock, dir: c.Dir, maxBytes: c.MaxBytes, started: time.Now(), log: newServerLog(c.Logger)}
+	s := &Server{config: c, lock: lock, maxBytes: c.MaxBytes, started: time.Now()}
 	s.doorman = doorman{own: rand.Text(), user: c.User, password: c.Password}
-	if err := s.start(c); err != nil {
-		s.Close()
+	s.keeper = newKeeper(s)
+	if err := s.start(); err != nil {
+		_ = s.lock.Unlock()
 		return nil, err
 	}
+	s.keeper.begin()
 	return s, nil
 }
 
@@ -106,65 +117,118 @@ func lockStore(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-func (s *Server) start(c ServerConfig) error {
+// start begins a life of the server.
+func (s *Server) start() error {
+	dir := s.config.Dir
 	if s.maxBytes <= 0 {
-		used, err := dirBytes(c.Dir)
+		used, err := dirBytes(dir)
 		if err != nil {
 			return fmt.Errorf("jetstream: cannot read the store directory: %w", err)
 		}
-		s.maxBytes = used + freeBytes(c.Dir)/4*3
+		s.maxBytes = used + freeBytes(dir)/4*3
 	}
-	if c.Port > 0 {
-		if err := probePort(c.Port); err != nil {
+	port := s.port()
+	if port > 0 {
+		if err := probePort(port); err != nil {
 			return err
 		}
 	}
-	if err := s.guard(c); err != nil {
+	if err := s.guard(); err != nil {
 		return err
 	}
-	ns, err := server.NewServer(s.options(c))
-	if err != nil {
+	r := &running{log: newServerLog(s.config.Logger, s.keeper.failed)}
+	if err := r.start(s, port); err != nil {
+		r.stop()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = r
+	if a := r.ns.Addr(); a != nil {
+		s.addr = a.String()
+	}
+	return nil
+}
+
+// port is where to listen: where the server did before, once it has.
+func (s *Server) port() int {
+	if _, port, err := net.SplitHostPort(s.Addr()); err == nil {
+		if n, err := strconv.Atoi(port); err == nil {
+			return n
+		}
+	}
+	return s.config.Port
+}
+
+func (r *running) start(s *Server, port int) (err error) {
+	dir := s.config.Dir
+	if r.ns, err = server.NewServer(s.options(port)); err != nil {
 		return fmt.Errorf("jetstream: the server refuses its configuration: %w", err)
 	}
-	s.ns = ns
-	ns.SetLoggerV2(s.log, false, false, false)
-	ns.Start()
-	if err := s.log.fatal(); err != nil {
+	r.ns.SetLoggerV2(r.log, false, false, false)
+	r.ns.Start()
+	if err := r.log.fatal(); err != nil {
 		if strings.Contains(err.Error(), "address already in use") { // since the probe; the server logs it as text
-			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, c.Port)
+			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)
 		}
-		return fmt.Errorf("jetstream: the server on %s does not start: %w", c.Dir, err)
+		if room := CheckRoom(dir, 0); room != nil {
+			return room
+		}
+		return fmt.Errorf("jetstream: the server on %s does not start: %w", dir, err)
 	}
-	if !ns.ReadyForConnections(startTimeout) || !ns.JetStreamEnabled() {
-		return fmt.Errorf("jetstream: the server on %s was not ready after %v", c.Dir, startTimeout)
+	if !r.ns.ReadyForConnections(startTimeout) || !r.ns.JetStreamEnabled() {
+		if room := CheckRoom(dir, 0); room != nil {
+			return room
+		}
+		return fmt.Errorf("jetstream: the server on %s was not ready after %v", dir, startTimeout)
 	}
-	if c.Port < 0 {
+	if port < 0 {
 		return nil
 	}
-	s.gate, err = openGate(s)
+	r.gate, err = openGate(r.ns, &s.doorman)
 	return err
+}
+
+// stop ends this life and waits until the store's files are closed.
+func (r *running) stop() {
+	r.log.mute()
+	if r.gate != nil {
+		r.gate.close()
+	}
+	if r.ns != nil {
+		r.ns.Shutdown()
+		r.ns.WaitForShutdown()
+	}
 }
 
 // guard keeps damage from the server, and says what it set aside for that.
-func (s *Server) guard(c ServerConfig) error {
-	if c.unguarded {
+func (s *Server) guard() error {
+	if s.config.unguarded {
 		return nil
 	}
-	aside, err := guardStore(c.Dir)
+	aside, err := guardStore(s.config.Dir)
 	for _, a := range aside {
-		s.log.out.Warn("damage in the store: " + a.String())
+		s.logger().Warn("damage in the store was set aside: " + a.String())
 	}
 	return err
 }
 
-func (s *Server) options(c ServerConfig) *server.Options {
+// logger is where the server's own notes go.
+func (s *Server) logger() *slog.Logger {
+	if s.config.Logger == nil {
+		return slog.Default()
+	}
+	return s.config.Logger
+}
+
+func (s *Server) options(port int) *server.Options {
 	o := &server.Options{
-		ServerName: "wind", Host: "127.0.0.1", Port: c.Port, DontListen: c.Port < 0,
-		NoSigs: true, JetStream: true, StoreDir: c.Dir, DisableJetStreamBanner: true,
-		JetStreamMaxStore: s.maxBytes, SyncAlways: c.SyncAlways,
+		ServerName: "wind", Host: "127.0.0.1", Port: port, DontListen: port < 0,
+		NoSigs: true, JetStream: true, StoreDir: s.config.Dir, DisableJetStreamBanner: true,
+		JetStreamMaxStore: s.maxBytes, SyncAlways: s.config.SyncAlways,
 		MaxPayload: maxPayload, CustomClientAuthentication: &s.doorman,
 	}
-	if c.Port <= 0 {
+	if port <= 0 {
 		o.Port = server.RANDOM_PORT
 	}
 	return o
@@ -172,40 +236,63 @@ func (s *Server) options(c ServerConfig) *server.Options {
 
 // Addr is where the server listens, "127.0.0.1:4222", or "" when nowhere.
 func (s *Server) Addr() string {
-	if a := s.ns.Addr(); a != nil {
-		return a.String()
-	}
-	return ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
 }
 
 // Dir is the directory that the server stores in.
-func (s *Server) Dir() string { return s.dir }
+func (s *Server) Dir() string { return s.config.Dir }
 
 // MaxBytes is the limit of everything stored.
 func (s *Server) MaxBytes() int64 { return s.maxBytes }
 
-// Connect opens an in-process connection with all rights.
+// Connect opens an in-process connection with all rights. It survives a restart
+// of the server in place, as one over a network would.
 func (s *Server) Connect(ctx context.Context) (*Conn, error) {
-	c, err := connect(ctx, "", nats.InProcessServer(s.ns), nats.UserInfo(ownUser, s.doorman.own))
+	c, err := connect(ctx, "", nats.InProcessServer(inside{s}), nats.UserInfo(ownUser, s.doorman.own))
 	if err == nil {
-		c.dir, c.maxBytes, c.started, c.log = s.dir, s.maxBytes, s.started, s.log.out
+		c.server, c.dir, c.maxBytes, c.started, c.log = s, s.config.Dir, s.maxBytes, s.started, s.logger()
 	}
 	return c, err
+}
+
+// inside connects to whichever life of the server runs.
+type inside struct{ s *Server }
+
+// errRestarting is what a connection gets between two lives of the server.
+var errRestarting = errors.New("jetstream: the server is being restarted")
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (i inside) InProcessConn() (net.Conn, error) {
+	i.s.mu.Lock()
+	r := i.s.running
+	i.s.mu.Unlock()
+	if r == nil {
+		return nil, errRestarting
+	}
+	return r.ns.InProcessConn()
 }
 
 // Close stops the server, writes its index and gives the directory free. Close
 // the connections first. It may be called twice.
 func (s *Server) Close() {
 	s.close.Do(func() {
-		if s.gate != nil {
-			s.gate.close()
-		}
-		if s.ns != nil {
-			s.ns.Shutdown()
-			s.ns.WaitForShutdown()
-		}
+		s.keeper.end()
+		s.halt()
 		_ = s.lock.Unlock() // the process's end unlocks as well
 	})
+}
+
+// halt ends the life that runs, if one does.
+func (s *Server) halt() {
+	s.mu.Lock()
+	r := s.running
+	s.running = nil
+	s.mu.Unlock()
+	if r != nil {
+		r.stop()
+	}
 }
 
 // probePort says in one sentence what nats-server would only log.

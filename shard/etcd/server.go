@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,7 +35,9 @@ type Server struct {
 	addr  string
 	dir   string
 	words *lastWords
-	close func() // the log's file
+	close func()        // the log's file
+	quit  chan struct{} // ends work
+	work  sync.WaitGroup
 }
 
 // closeTimeout bounds a server's end: one that met a fault may hold what its end waits for.
@@ -68,6 +71,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	s.lock = lock
+	s.work.Go(func() { reserving(database(cfg.Dir), s.quit) })
 	return s, nil
 }
 
@@ -80,7 +84,7 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := prove(memberDir(cfg.Dir)); err != nil {
 		return nil, err
 	}
-	s := &Server{dir: cfg.Dir, words: newLastWords()}
+	s := &Server{dir: cfg.Dir, words: newLastWords(), quit: make(chan struct{})}
 	logger, closeLog, err := s.words.logger(filepath.Join(cfg.Dir, "etcd.log"))
 	if err != nil {
 		return failed(err)
@@ -237,6 +241,8 @@ func (s *Server) Err() error {
 
 // Close stops the server and waits for it, for a bounded time.
 func (s *Server) Close() error {
+	close(s.quit)
+	s.work.Wait()
 	return errors.Join(s.end(), s.lock.Unlock())
 }
 

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/cmd/fleet"
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard"
+)
+
+// disk is a small file system of its own.
+type disk struct {
+	t   *testing.T
+	dir string
+}
+
+// smallDisk mounts 300 MiB; the test is skipped where this process may not mount.
+func smallDisk(t *testing.T) disk {
+	t.Helper()
+	d := disk{t, filepath.Join(t.TempDir(), "disk")}
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", d.dir).CombinedOutput(); err != nil {
+		t.Skipf("a small file system cannot be mounted here (it takes Linux and root): %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return d
+}
+
+func (d disk) filler() string { return filepath.Join(d.dir, "fill") }
+
+// fill takes all that is free.
+func (d disk) fill() {
+	d.t.Helper()
+	f, err := os.Create(d.filler())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	for piece := make([]byte, 4<<20); len(piece) > 0; {
+		if _, err := f.Write(piece); errors.Is(err, syscall.ENOSPC) {
+			piece = piece[:len(piece)/2]
+		} else if err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// free gives it back.
+func (d disk) free() {
+	d.t.Helper()
+	if err := os.Remove(d.filler()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// state is what /healthz answers, and its status; zero while nobody does.
+func state(addr string) (h node.Health, status int) {
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get("http://" + addr + "/healthz")
+	if err != nil {
+		return h, 0
+	}
+	defer resp.Body.Close()
+	if json.NewDecoder(resp.Body).Decode(&h) != nil {
+		return h, 0
+	}
+	return h, resp.StatusCode
+}
+
+// suffers waits until /healthz fails for a condition, and returns its text.
+func (p *process) suffers(addr string, kind shard.ConditionKind) (text string) {
+	p.t.Helper()
+	p.until("says "+string(kind), func() bool {
+		h, status := state(addr)
+		i := slices.IndexFunc(h.Conditions, func(c shard.Condition) bool { return c.Kind == kind })
+		if i < 0 || status != http.StatusServiceUnavailable {
+			return false
+		}
+		text = h.Conditions[i].Text
+		return true
+	})
+	return text
+}
+
+// serves waits until the node serves its shard again, beyond a tick, and returns how long that took.
+func (p *process) serves(addr string, beyond uint64) time.Duration {
+	p.t.Helper()
+	begin := time.Now()
+	p.until(fmt.Sprintf("serves its shard beyond tick %d", beyond), func() bool {
+		h, status := state(addr)
+		return status == http.StatusOK && h.Phase == "own" && h.Tick > beyond
+	})
+	return time.Since(begin)
+}
+
+// TestAFullDiskIsSurvived starts a node on a full disk of 300 MiB, then fills and frees the disk under 20 bots, again and
+// again (WIND_LONG: 5 times), and kills the node once while it is full. The state is told as what it is, the service comes
+// back by itself, and nothing that a client saw is lost.
+func TestAFullDiskIsSurvived(t *testing.T) {
+	d := smallDisk(t)
+	rounds := long(1, 5)
+	within := time.Duration(long(30, 5)) * time.Second // from the freeing on; the tests of a loaded machine have patience
+	data, trace := filepath.Join(d.dir, "data"), filepath.Join(t.TempDir(), "seen.jsonl")
+	udp, web := freeAddr(t), freeAddr(t)
+	serve := func() *process {
+		return wind(t, "serve", "--data", data, "--udp", udp, "--tcp", "", "--http", web, "--monsters", "50", "--json")
+	}
+	var server *process
+	back := func(what string, beyond uint64) {
+		t.Helper()
+		d.free()
+		took := server.serves(web, beyond)
+		t.Logf("%s: back %v after the disk was freed", what, took.Round(time.Millisecond))
+		if took > within {
+			t.Errorf("%s: the service is back after %v, want %v at most", what, took, within)
+		}
+	}
+	full := func() uint64 {
+		t.Helper()
+		d.fill()
+		text := server.suffers(web, shard.DiskFull)
+		if !strings.Contains(text, data) || !strings.Contains(text, "0 KiB free") {
+			t.Errorf("the condition names neither the directory nor what is free: %s", text)
+		}
+		time.Sleep(time.Duration(long(1, 8)) * time.Second) // it stays full for a while
+		return healthOf(web).Tick
+	}
+
+	d.fill()
+	server = serve()
+	server.suffers(web, shard.DiskFull)
+	back("started full, with nothing", 0)
+
+	bots := wind(t, "bots", "--addr", udp, "--count", "20", "--trace", trace, "--wait", "60s", "--json")
+	bots.until("plays", func() bool { return healthOf(web).Clients == 20 })
+	for i := range rounds {
+		tick := full()
+		back(fmt.Sprintf("round %d", i+1), tick)
+		server.until("has its clients", func() bool { return healthOf(web).Clients == 20 })
+	}
+
+	tick := full()
+	server.kill()
+	server = serve()
+	server.suffers(web, shard.DiskFull)
+	back("killed and started full", tick)
+	server.until("has its clients again", func() bool { return healthOf(web).Clients == 20 })
+	server.owns(web, tick+30)
+
+	if code := bots.stop(); code != 0 {
+		t.Fatalf("the bots end with %d", code)
+	}
+	var played fleet.Stats
+	bots.result(&played)
+	if played.Rejoins > 0 {
+		t.Errorf("%d bots began anew", played.Rejoins)
+	}
+	if code := server.stop(); code != 0 {
+		t.Fatalf("the node ends with %d", code)
+	}
+	if n := everythingSeenIsInTheLog(t, data, trace); n < 20 {
+		t.Errorf("the bots saw only %d updates", n)
+	}
+	run(t, 0, nil, "log", "check", "--data", data)
+	run(t, 0, nil, "replay", "--data", data, "--verify")
+}

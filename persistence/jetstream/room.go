@@ -1,0 +1,94 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// probeBytes is what CheckRoom writes: more than the file system could put
+// aside without taking a block for it.
+const probeBytes = 64 << 10
+
+// ProbePrefix begins the names of the files that CheckRoom writes and removes.
+const ProbePrefix = ".wind-probe-"
+
+// CheckRoom proves that dir can be written and that at least need bytes are
+// free there: it writes a small file, syncs it and removes it. Free bytes alone
+// say nothing of a quota, a read-only mount or a broken disk. The error wraps
+// persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and
+// what is free there. A directory that does not exist yet is
+// judged by the nearest one above it.
+func CheckRoom(dir string, need int64) error {
+	at, err := existing(dir)
+	if err != nil {
+		return Unwritable(dir, err)
+	}
+	if err := writeProbe(at); err != nil {
+		return Unwritable(dir, err)
+	}
+	if free := freeBytes(at); free < need {
+		return fmt.Errorf("%w: %s has %s free and needs %s", persistence.ErrDiskFull, dir, bytesText(free), bytesText(need))
+	}
+	return nil
+}
+
+// Unwritable words why something below dir could not be written. Errors that
+// are not of a disk come back as they are.
+func Unwritable(dir string, err error) error {
+	var e syscall.Errno
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e == syscall.ENOSPC || e == errQuota:
+		at, _ := existing(dir)
+		return fmt.Errorf("%w: %s has %s free (%w)", persistence.ErrDiskFull, dir, bytesText(freeBytes(at)), e)
+	case e == syscall.EROFS, e == syscall.EIO, errors.Is(e, fs.ErrPermission):
+		return fmt.Errorf("%w: %s (%w)", persistence.ErrReadOnly, dir, e)
+	}
+	return err
+}
+
+// existing is dir, or the nearest directory above it that exists.
+func existing(dir string) (string, error) {
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return dir, err
+	}
+	for {
+		if _, err = os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			return at, err
+		}
+		at = filepath.Dir(at)
+	}
+}
+
+// writeProbe writes, syncs and removes a file in dir.
+func writeProbe(dir string) error {
+	f, err := os.CreateTemp(dir, ProbePrefix+"*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, probeBytes))
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
+// bytesText renders bytes for people.
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	case n < 10<<30:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d GiB", n>>30)
+}
