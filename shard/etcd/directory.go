@@ -83,7 +83,7 @@ func WatchServices(ctx context.Context, client *clientv3.Client, cluster string,
 		return nil, err
 	}
 	d.publish()
-	d.start()
+	d.start(ctx)
 	return d, nil
 }
 
@@ -96,10 +96,9 @@ func newDirectory(client *clientv3.Client, cluster string, logger *slog.Logger) 
 	return d
 }
 
-// start begins to follow.
-func (d *Directory) start() {
-	var ctx context.Context
-	ctx, d.cancel = context.WithCancel(context.Background())
+// start begins to follow. Of ctx it takes the values alone.
+func (d *Directory) start(ctx context.Context) {
+	ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	d.done.Go(func() { d.run(ctx) })
 }
 
@@ -343,9 +342,9 @@ func (d *Directory) parse(kv *mvccpb.KeyValue) (Instance, error) {
 }
 
 // list reads all that there is, and takes out what is gone.
-func (d *Directory) list(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
-	defer cancel()
+func (d *Directory) list(ctx context.Context) (err error) {
+	ctx, end := asks(ctx, "read the directory "+d.prefix)
+	defer end(&err)
 	got, err := d.client.Get(ctx, d.prefix, clientv3.WithPrefix())
 	if err != nil {
 		return fmt.Errorf("etcd: cannot read the directory %s: %w", d.prefix, err)

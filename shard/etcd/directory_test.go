@@ -514,7 +514,7 @@ func TestWatchReadsAnewBehindACompaction(t *testing.T) {
 	if _, err := c.Compact(t.Context(), got.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
-	d.start()
+	d.start(t.Context())
 	defer d.Close()
 	eventually(t, "what is there now", func() bool { return d.Alive("game", "new") && !d.Alive("game", "gone") && d.Alive("game", "stays") })
 	stays.Update(func(i *Instance) { i.Players = 3 })

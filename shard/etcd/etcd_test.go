@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +166,72 @@ func TestOfManyRacersOneOwnsAtATime(t *testing.T) {
 	wg.Wait()
 	if grants < racers {
 		t.Errorf("%d grants", grants)
+	}
+}
+
+// TestAwaitOutlivesARestoredEtcd restores etcd from a backup under a node that waits for another one's end. The revision
+// from which it watches then lies in the future: before, it never heard of anything again.
+func TestAwaitOutlivesARestoredEtcd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := StartServer(t.Context(), ServerConfig{Dir: dir, Development: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(s.Addr(), ":")
+	number, _ := strconv.Atoi(port)
+	c, err := Dial(t.Context(), s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(c.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	a, sa := member(t, c, "a", time.Minute)
+	if !claim(t, a, sa) {
+		t.Fatal("a free shard was not granted")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = StartServer(t.Context(), ServerConfig{Dir: dir, Port: number, Development: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		if _, err := c.Put(t.Context(), "/wind/test/x", strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sb, err := Look(c, "test", "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := read(t, sb)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = StartServer(t.Context(), ServerConfig{Dir: backup, Port: number, Development: true}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- sb.Await(t.Context(), st) }()
+	if err := sa.Release(t.Context(), 1, true); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		t.Logf("the wait ends with: %v", err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits on for an owner that is gone")
+	}
+	if now := read(t, sb); now.Owner != "" || now.Revision >= st.Revision {
+		t.Errorf("the test restored no backup: %+v", now)
 	}
 }
 

@@ -122,9 +122,9 @@ func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
 			return
 		case <-every.C:
 		}
-		asked, cancel := context.WithTimeout(ctx, callTimeout)
+		asked, end := asks(ctx, "answer a probe of the directory "+d.prefix)
 		got, err := d.client.Get(asked, d.prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-		cancel()
+		end(&err)
 		p := pulse{err: err}
 		if err == nil {
 			p.lost, last = got.Header.Revision < last, got.Header.Revision

@@ -22,12 +22,12 @@ const sharedKeyBytes = 32
 
 // SharedKey returns a secret that all nodes of a cluster have: 32 bytes under /wind/<cluster>/keys/<name>, made by
 // whoever asks first. Whoever can read etcd has it.
-func SharedKey(ctx context.Context, client *Client, cluster, name string) ([]byte, error) {
+func SharedKey(ctx context.Context, client *Client, cluster, name string) (key []byte, err error) {
 	if err := validCluster(cluster); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
-	defer cancel()
+	ctx, end := asks(ctx, "agree on the key "+name)
+	defer end(&err)
 	proposed := make([]byte, sharedKeyBytes)
 	if _, err := rand.Read(proposed); err != nil {
 		return nil, fmt.Errorf("etcd: no key: %w", err)

@@ -3,13 +3,19 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/ferris1/wind/persistence/wait"
 )
 
 // lockTTL is after how long a process that is silent loses its locks, in seconds.
 const lockTTL = 5
+
+// lockTimeout bounds the wait for a lock: nobody holds one for longer than some seconds.
+const lockTimeout = time.Minute
 
 // Lock waits until nobody else in the cluster has a lock, /wind/<cluster>/locks/<name>, and takes it. unlock gives it back. A
 // process that dies loses it after 5 s; so does one that cannot reach etcd for so long, and does not notice: what must not
@@ -20,17 +26,23 @@ func Lock(ctx context.Context, client *Client, cluster, name string) (unlock fun
 	}
 	key := "/wind/" + cluster + "/locks/" + name
 	ctx = clientv3.WithRequireLeader(ctx)
-	session, err := concurrency.NewSession(client, concurrency.WithTTL(lockTTL), concurrency.WithContext(ctx))
+	bounded, end := wait.For(ctx, wait.Etcd, lockTimeout, "give the lock "+key)
+	defer end(&err)
+	lease, err := client.Grant(bounded, lockTTL)
+	var session *concurrency.Session
+	if err == nil { // it lives as long as ctx, not as the wait
+		session, err = concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithContext(ctx))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot take the lock %s: %w", key, err)
 	}
 	release := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-		defer cancel()
+		ctx, end := asks(context.WithoutCancel(ctx), "take the lock "+key+" back")
 		session.Orphan()
-		_, _ = client.Revoke(ctx, session.Lease()) // else it runs out
+		_, err := client.Revoke(ctx, session.Lease()) // else it runs out
+		end(&err)
 	}
-	if err := concurrency.NewMutex(session, key).Lock(ctx); err != nil {
+	if err := concurrency.NewMutex(session, key).Lock(bounded); err != nil {
 		release()
 		return nil, fmt.Errorf("etcd: cannot take the lock %s: %w", key, err)
 	}

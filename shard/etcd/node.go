@@ -16,12 +16,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 )
 
 // Dial connects to a cluster. The first call over the connection fails in bounded time when nobody
 // answers at the endpoints.
-func Dial(ctx context.Context, endpoints ...string) (*clientv3.Client, error) {
+func Dial(ctx context.Context, endpoints ...string) (client *clientv3.Client, err error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second, Logger: zap.NewNop(),
@@ -29,8 +30,8 @@ func Dial(ctx context.Context, endpoints ...string) (*clientv3.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot connect to %v: %w", endpoints, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
+	ctx, end := wait.For(ctx, wait.Etcd, wait.Limit, fmt.Sprintf("answer at %v", endpoints))
+	defer end(&err)
 	if _, err := c.Get(ctx, "/wind/", clientv3.WithCountOnly()); err != nil {
 		return nil, errors.Join(fmt.Errorf("etcd: nobody answers at %v: %w", endpoints, err), c.Close())
 	}
@@ -56,6 +57,7 @@ type NodeConfig struct {
 type Node struct {
 	cfg    NodeConfig
 	client *clientv3.Client
+	values context.Context // of Join: for what runs until Close
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
@@ -92,7 +94,8 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 	if err := n.enter(ctx); err != nil {
 		return nil, err
 	}
-	ctx, n.cancel = context.WithCancel(context.Background())
+	n.values = context.WithoutCancel(ctx)
+	ctx, n.cancel = context.WithCancel(n.values)
 	n.done.Go(func() { n.keepAlive(ctx) })
 	return n, nil
 }
@@ -109,7 +112,7 @@ func (n *Node) ID() string { return n.cfg.ID }
 
 // Close gives the lease back, so that everything that hangs on it is gone at once, and waits for
 // the goroutines of the node and of its registrations. It is done after the deadline of ctx even when nobody answers.
-func (n *Node) Close(ctx context.Context) error {
+func (n *Node) Close(ctx context.Context) (err error) {
 	n.cancel()
 	n.done.Wait()
 	n.mu.Lock()
@@ -119,7 +122,9 @@ func (n *Node) Close(ctx context.Context) error {
 	for _, r := range open {
 		r.stop()
 	}
-	_, err := n.client.Revoke(ctx, clientv3.LeaseID(n.State().ID))
+	ctx, end := asks(ctx, "take the lease of node "+n.cfg.ID+" back")
+	defer end(&err)
+	_, err = n.client.Revoke(ctx, clientv3.LeaseID(n.State().ID))
 	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("etcd: the lease runs out by itself: %w", err)
 	}
@@ -127,9 +132,9 @@ func (n *Node) Close(ctx context.Context) error {
 }
 
 // enter takes a lease and registers.
-func (n *Node) enter(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), 5*time.Second)
-	defer cancel()
+func (n *Node) enter(ctx context.Context) (err error) {
+	ctx, end := wait.For(clientv3.WithRequireLeader(ctx), wait.Etcd, wait.Limit, "grant a lease to node "+n.cfg.ID)
+	defer end(&err)
 	sent := time.Now()
 	granted, err := n.client.Grant(ctx, int64((n.cfg.TTL+time.Second-1)/time.Second))
 	if err != nil {
@@ -213,9 +218,9 @@ func (n *Node) keepAlive(ctx context.Context) {
 }
 
 // renew sends one keepalive.
-func (n *Node) renew(ctx context.Context, state shard.LeaseState) error {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), state.TTL/2)
-	defer cancel()
+func (n *Node) renew(ctx context.Context, state shard.LeaseState) (err error) {
+	ctx, end := wait.For(clientv3.WithRequireLeader(ctx), wait.Etcd, state.TTL/2, "renew the lease of node "+n.cfg.ID)
+	defer end(&err)
 	sent := time.Now()
 	answer, err := n.client.KeepAliveOnce(ctx, clientv3.LeaseID(state.ID))
 	if err != nil {
@@ -236,12 +241,13 @@ type NodeInfo struct {
 }
 
 // Nodes lists the living nodes of a cluster, by id.
-func Nodes(ctx context.Context, client *clientv3.Client, cluster string) ([]NodeInfo, error) {
+func Nodes(ctx context.Context, client *clientv3.Client, cluster string) (all []NodeInfo, err error) {
+	ctx, end := asks(ctx, "list the nodes of cluster "+cluster)
+	defer end(&err)
 	got, err := client.Get(ctx, "/wind/"+cluster+"/nodes/", clientv3.WithPrefix())
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot list the nodes of cluster %s: %w", cluster, err)
 	}
-	var all []NodeInfo
 	for _, kv := range got.Kvs {
 		var v nodeValue
 		if err := json.Unmarshal(kv.Value, &v); err != nil {

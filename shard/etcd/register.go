@@ -78,9 +78,9 @@ type holder struct {
 }
 
 // holder looks at a key; nil: nobody has it.
-func (n *Node) holder(ctx context.Context, key string) (*holder, error) {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
-	defer cancel()
+func (n *Node) holder(ctx context.Context, key string) (_ *holder, err error) {
+	ctx, end := asks(ctx, "read "+key)
+	defer end(&err)
 	got, err := n.client.Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot read %s: %w", key, err)
@@ -118,7 +118,7 @@ func (n *Node) Register(ctx context.Context, i Instance) (*Registration, error) 
 		return nil, err
 	}
 	var loop context.Context
-	loop, r.cancel = context.WithCancel(context.Background())
+	loop, r.cancel = context.WithCancel(n.values)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -166,12 +166,12 @@ func (r *Registration) Update(change func(*Instance)) {
 
 // Close takes the instance out of the directory, unless another process has registered it since, and waits for the
 // registration's goroutine. A second call does nothing.
-func (r *Registration) Close() error {
+func (r *Registration) Close() (err error) {
 	if !r.stop() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(context.Background()), callTimeout)
-	defer cancel()
+	ctx, end := asks(r.node.values, "remove "+r.key)
+	defer end(&err)
 	ours := clientv3.Compare(clientv3.LeaseValue(r.key), "=", r.lease)
 	if _, err := r.node.client.Txn(ctx).If(ours).Then(clientv3.OpDelete(r.key)).Commit(); err != nil {
 		return fmt.Errorf("etcd: %s goes with the node's lease: %w", r.key, err)
@@ -234,7 +234,7 @@ func (r *Registration) run(ctx context.Context) {
 }
 
 // write puts the instance's state with the node's lease, unless it stands there. It replaces nobody else's.
-func (r *Registration) write(ctx context.Context) error {
+func (r *Registration) write(ctx context.Context) (err error) {
 	value, err := json.Marshal(r.Instance())
 	if err != nil {
 		return fmt.Errorf("etcd: instance %s: %w", r.key, err)
@@ -243,8 +243,8 @@ func (r *Registration) write(ctx context.Context) error {
 	if lease == r.lease && bytes.Equal(value, r.written) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
-	defer cancel()
+	ctx, end := asks(ctx, "write "+r.key)
+	defer end(&err)
 	put := clientv3.OpPut(r.key, string(value), clientv3.WithLease(clientv3.LeaseID(lease)))
 	absent := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(r.key), "=", 0)}, []clientv3.Op{put}, nil)
 	ours := clientv3.Compare(clientv3.LeaseValue(r.key), "=", r.lease) // 0, at first, is also a key that no process keeps

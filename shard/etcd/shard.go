@@ -12,10 +12,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 )
 
-// callTimeout bounds every call but Await.
+// callTimeout bounds every call: of a cluster that elects a new leader the next one gets an answer.
 const callTimeout = 3 * time.Second
 
 // Shard is what etcd knows of one shard. With a node it implements shard.Ownership; without one
@@ -82,14 +83,14 @@ func Look(client *clientv3.Client, cluster, name string) (*Shard, error) {
 }
 
 // Read returns all that is known of the shard, at one revision.
-func (s *Shard) Read(ctx context.Context) (shard.Standing, error) {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+func (s *Shard) Read(ctx context.Context) (st shard.Standing, err error) {
+	ctx, end := s.asks(ctx, "read")
+	defer end(&err)
 	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix())
 	if err != nil {
 		return shard.Standing{}, s.wrap("read", err)
 	}
-	st := shard.Standing{Revision: got.Header.Revision}
+	st.Revision = got.Header.Revision
 	for _, kv := range got.Kvs {
 		if err := s.parse(&st, kv); err != nil {
 			return shard.Standing{}, fmt.Errorf("etcd: %s holds %.100q: %w", kv.Key, kv.Value, err)
@@ -143,29 +144,11 @@ func parseMark(b []byte, m *shard.Mark) error {
 	return err
 }
 
-// Await blocks until the owner key of st is gone, or the shard is halted, or no longer.
-func (s *Shard) Await(ctx context.Context, st shard.Standing) error {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	for answer := range s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(st.Revision+1)) {
-		if err := answer.Err(); err != nil {
-			return s.wrap("watch", err)
-		}
-		for _, ev := range answer.Events {
-			key := strings.TrimPrefix(string(ev.Kv.Key), s.prefix)
-			if key == "owner" && ev.Type == mvccpb.DELETE || key == "halted" {
-				return nil
-			}
-		}
-	}
-	return s.wrap("watch", ctx.Err())
-}
-
 // Claim puts owner and epoch in one transaction, if nobody owns the shard, nobody halted it, and
 // the epoch and the lineage are still what the bid was made on.
-func (s *Shard) Claim(ctx context.Context, b shard.Bid) (bool, error) {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error) {
+	ctx, end := s.asks(ctx, "claim")
+	defer end(&err)
 	now := time.Now().UTC()
 	then := []clientv3.Op{
 		s.put("owner", ownerValue{Node: b.Node, Epoch: b.Epoch, Lease: fmt.Sprintf("%x", b.Lease), Since: now}, clientv3.WithLease(clientv3.LeaseID(b.Lease))),
@@ -191,7 +174,9 @@ func (s *Shard) Claim(ctx context.Context, b shard.Bid) (bool, error) {
 
 // AgreeLineage returns the shard's lineage: the one that etcd has, or else the proposed one, put
 // there now. Of several callers with different proposals all get the same answer.
-func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (string, error) {
+func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (lineage string, err error) {
+	ctx, end := s.asks(ctx, "agree on the lineage of")
+	defer end(&err)
 	key := s.prefix + "lineage"
 	got, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 		Then(s.put("lineage", lineageValue{Lineage: proposed, Since: time.Now().UTC()})).
@@ -213,9 +198,9 @@ func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (string, erro
 // Note writes what is set in n. A high-water mark never goes back, neither in epoch nor in
 // sequence within one: a paused owner that wakes up cannot lower it. A halt forgets the attempts,
 // so that the shard starts afresh when an operator lifts it.
-func (s *Shard) Note(ctx context.Context, n shard.Note) error {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
+	ctx, end := s.asks(ctx, "write a note of")
+	defer end(&err)
 	now, node := time.Now().UTC(), s.nodeID()
 	if n.Lived > 0 {
 		if err := s.forget(ctx, n.Lived); err != nil {
@@ -237,7 +222,7 @@ func (s *Shard) Note(ctx context.Context, n shard.Note) error {
 		return nil
 	}
 	// Last: from here until the tick is simulated, a death counts against it.
-	_, err := s.client.Txn(ctx).Then(s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now})).Commit()
+	_, err = s.client.Txn(ctx).Then(s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now})).Commit()
 	return s.wrap("note the attempt of", err)
 }
 
@@ -290,9 +275,9 @@ func (s *Shard) raise(ctx context.Context, m shard.Mark) error {
 
 // Release deletes the owner key if it is this node's for that epoch, and with clean the attempt of
 // that epoch: this process lived through it.
-func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool) error {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool) (err error) {
+	ctx, end := s.asks(ctx, "release")
+	defer end(&err)
 	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix())
 	if err != nil {
 		return s.wrap("release", err)
@@ -318,9 +303,9 @@ func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool
 
 // TakeOver deletes the owner key that st saw, so that this node can claim before the lease runs
 // out. False: it was no longer that key. Safety does not rest on the lease but on the log.
-func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (bool, error) {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (taken bool, err error) {
+	ctx, end := s.asks(ctx, "take over")
+	defer end(&err)
 	got, err := s.client.Get(ctx, s.prefix+"owner")
 	if err != nil {
 		return false, s.wrap("take over", err)
@@ -333,7 +318,7 @@ func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (bool, error) {
 
 // AcceptLoss is the decision of an operator, for which there is no verb yet: the history above last is given up, whatever
 // knows of it, and the shard may be claimed again.
-func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) error {
+func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) (err error) {
 	st, err := s.Read(ctx)
 	if err != nil {
 		return err
@@ -341,8 +326,8 @@ func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) error {
 	if st.Owner != "" {
 		return fmt.Errorf("etcd: shard %s is owned by node %s: stop it first", s.name, st.Owner)
 	}
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+	ctx, end := s.asks(ctx, "accept the loss of")
+	defer end(&err)
 	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0)).Then(
 		s.put("accepted", markValue{Seq: last, Epoch: st.Epoch, At: time.Now().UTC()}),
 		clientv3.OpDelete(s.prefix+"halted"),
@@ -351,17 +336,17 @@ func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) error {
 }
 
 // Lift takes a halt back: an operator has looked.
-func (s *Shard) Lift(ctx context.Context) error {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
-	_, err := s.client.Txn(ctx).Then(clientv3.OpDelete(s.prefix+"halted"), clientv3.OpDelete(s.prefix+"attempt")).Commit()
+func (s *Shard) Lift(ctx context.Context) (err error) {
+	ctx, end := s.asks(ctx, "lift the halt of")
+	defer end(&err)
+	_, err = s.client.Txn(ctx).Then(clientv3.OpDelete(s.prefix+"halted"), clientv3.OpDelete(s.prefix+"attempt")).Commit()
 	return s.wrap("lift the halt of", err)
 }
 
 // Spec returns what an operator wants the shard to be: JSON, nil when nobody said.
-func (s *Shard) Spec(ctx context.Context) ([]byte, error) {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+func (s *Shard) Spec(ctx context.Context) (spec []byte, err error) {
+	ctx, end := s.asks(ctx, "read the spec of")
+	defer end(&err)
 	got, err := s.client.Get(ctx, s.prefix+"spec")
 	if err != nil || len(got.Kvs) == 0 {
 		return nil, s.wrap("read the spec of", err)
@@ -370,13 +355,13 @@ func (s *Shard) Spec(ctx context.Context) ([]byte, error) {
 }
 
 // SetSpec writes what the shard is to be: any JSON.
-func (s *Shard) SetSpec(ctx context.Context, spec []byte) error {
+func (s *Shard) SetSpec(ctx context.Context, spec []byte) (err error) {
 	if !json.Valid(spec) {
 		return fmt.Errorf("etcd: the spec of shard %s is not JSON", s.name)
 	}
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
-	_, err := s.client.Put(ctx, s.prefix+"spec", string(spec))
+	ctx, end := s.asks(ctx, "write the spec of")
+	defer end(&err)
+	_, err = s.client.Put(ctx, s.prefix+"spec", string(spec))
 	return s.wrap("write the spec of", err)
 }
 
@@ -398,8 +383,13 @@ func (s *Shard) put(key string, value any, opts ...clientv3.OpOption) clientv3.O
 	return clientv3.OpPut(s.prefix+key, string(b), opts...)
 }
 
-func (s *Shard) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
+// asks begins a call: see wait.For.
+func (s *Shard) asks(ctx context.Context, verb string) (context.Context, func(*error)) {
+	return asks(ctx, verb+" shard "+s.name)
+}
+
+func asks(ctx context.Context, what string) (context.Context, func(*error)) {
+	return wait.For(clientv3.WithRequireLeader(ctx), wait.Etcd, callTimeout, what)
 }
 
 func (s *Shard) nodeID() string {

@@ -1,0 +1,76 @@
+package wait_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ferris1/wind/persistence/wait"
+)
+
+func TestACallIsBoundedToldAndNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		list := wait.NewList(slog.New(slog.NewTextHandler(&log, nil)))
+		ask := func() (err error) {
+			ctx, end := wait.For(wait.With(t.Context(), list), wait.NATS, 5*time.Second, "the end of log main")
+			defer end(&err)
+			time.Sleep(wait.Patience + time.Millisecond)
+			synctest.Wait()
+			if calls := list.Calls(); len(calls) != 1 || calls[0].What != "the end of log main" {
+				t.Errorf("the list has %v", calls)
+			}
+			<-ctx.Done()
+			return errors.Join(errors.New("no end"), ctx.Err())
+		}
+		err := ask()
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "NATS gave no answer within 5s (the end of log main)") {
+			t.Errorf("the error is %v", err)
+		}
+		if !strings.Contains(log.String(), "still waiting for NATS") || len(list.Calls()) != 0 {
+			t.Errorf("the list has %v, the log is %s", list.Calls(), &log)
+		}
+	})
+}
+
+func TestAnAnswerInTimeIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ctx := wait.With(t.Context(), wait.NewList(slog.New(slog.NewTextHandler(&log, nil))))
+		failed := errors.New("it is not there")
+		err := failed
+		_, end := wait.For(ctx, wait.Etcd, 5*time.Second, "a key")
+		time.Sleep(time.Second)
+		if end(&err); err != failed || log.Len() > 0 {
+			t.Errorf("the error is %v, the log %s", err, &log)
+		}
+		time.Sleep(time.Minute)
+		if synctest.Wait(); log.Len() > 0 {
+			t.Errorf("a call that is over is told: %s", &log)
+		}
+	})
+}
+
+func TestWhatComesTooLateIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		dropped := 0
+		_, err := wait.Call(ctx, wait.NATS, time.Minute, "a start", func() (int, error) {
+			time.Sleep(10 * time.Second)
+			return 7, nil
+		}, func(v int) { dropped = v })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a call whose context ended: %v", err)
+		}
+		time.Sleep(20 * time.Second)
+		if synctest.Wait(); dropped != 7 {
+			t.Error("what came too late was not dropped")
+		}
+	})
+}

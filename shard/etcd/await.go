@@ -1,0 +1,73 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/shard"
+)
+
+// Await blocks until the owner key of st is gone or another, or the shard is halted, or no longer. It watches, and probes
+// beside: a watch says nothing while etcd is away, and nothing ever again when etcd was restored from a backup, where the
+// revision that it waits for lies in the future. An error says that the wait broke off, not that it is over.
+func (s *Shard) Await(ctx context.Context, st shard.Standing) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	watched := make(chan error, 1)
+	go func() { watched <- s.watch(ctx, st) }()
+	err, watchEnded := s.await(ctx, st, watched)
+	cancel()
+	if !watchEnded {
+		<-watched
+	}
+	return err
+}
+
+// await returns why the wait is over, and whether it was the watch that ended.
+func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan error) (err error, ended bool) {
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
+	last := st.Revision
+	for {
+		select {
+		case err := <-watched:
+			return err, true
+		case <-ctx.Done():
+			return s.wrap("watch", ctx.Err()), false
+		case <-probe.C:
+		}
+		now, err := s.Read(ctx)
+		switch {
+		case err != nil:
+			return err, false
+		case now.Revision < last:
+			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost what it had, its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision), false
+		case now.Owner == "" || now.OwnerLease != st.OwnerLease || now.Halted != st.Halted:
+			return nil, false
+		}
+		last = now.Revision
+	}
+}
+
+// watch returns when it is told what Await waits for.
+func (s *Shard) watch(ctx context.Context, st shard.Standing) error {
+	for answer := range s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(st.Revision+1)) {
+		if err := answer.Err(); err != nil {
+			return s.wrap("watch", err)
+		}
+		for _, ev := range answer.Events {
+			key := strings.TrimPrefix(string(ev.Kv.Key), s.prefix)
+			if key == "owner" && ev.Type == mvccpb.DELETE || key == "halted" {
+				return nil
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return s.wrap("watch", err)
+	}
+	return fmt.Errorf("etcd: the watch on shard %s ended", s.name)
+}
