@@ -91,7 +91,7 @@ const (
 	ActionGap                            // ticks From to To cannot be published as deltas by us: tell the stream's readers
 	ActionOwn                            // the shard is ours: serve it
 	ActionRelease                        // the proposed ticks are record Seq: let their effects out
-	ActionPurge                          // Log.Purge(Seq)
+	ActionPurge                          // Log.Purge(Seq), if snapshot Info of that record can still be read
 	ActionHandOver                       // Ownership.Release(Epoch, Clean), best effort
 	ActionAlarm                          // Err: an operator must know
 	ActionStop                           // this owner is over: Err says why, nil after EventStop

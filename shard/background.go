@@ -155,16 +155,16 @@ type archive struct {
 	last uint64 // tick of the newest one that was taken
 }
 
-// job is a snapshot to store, or a sequence to purge below.
+// job is a snapshot to store, or one that lies behind what may be purged.
 type job struct {
 	snapshot *persistence.Snapshot
-	below    persistence.Seq
+	behind   persistence.SnapshotInfo
 }
 
 // purge asks for a purge; one that finds the way full comes again with the next snapshot.
-func (a *archive) purge(below persistence.Seq) {
+func (a *archive) purge(behind persistence.SnapshotInfo) {
 	select {
-	case a.jobs <- job{below: below}:
+	case a.jobs <- job{behind: behind}:
 	default:
 	}
 }
@@ -204,6 +204,15 @@ func (h *Host) prove(s persistence.Snapshot) error {
 	return err
 }
 
+// purge removes the records before a snapshot. It was proven when it was stored, one interval ago at
+// least; since it is what is left if the newest one fails, it is read once more before they go.
+func (h *Host) purge(ctx context.Context, behind persistence.SnapshotInfo) error {
+	if _, err := h.cfg.Snapshots.Get(ctx, behind); err != nil {
+		return fmt.Errorf("the older of two proven snapshots cannot be read any more: %w", err)
+	}
+	return h.cfg.Log.Purge(ctx, behind.Seq)
+}
+
 // archiving stores snapshots and purges, one after the other.
 func (h *Host) archiving(ctx context.Context) {
 	for {
@@ -214,8 +223,8 @@ func (h *Host) archiving(ctx context.Context) {
 		case j = <-h.archive.jobs:
 		}
 		if j.snapshot == nil {
-			if err := h.cfg.Log.Purge(ctx, j.below); err != nil && ctx.Err() == nil {
-				h.log.Warn("the log was not purged", "below", j.below, "error", err)
+			if err := h.purge(ctx, j.behind); err != nil && ctx.Err() == nil {
+				h.log.Warn("the log was not purged", "below", j.behind.Seq, "error", err)
 			}
 			continue
 		}

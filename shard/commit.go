@@ -277,16 +277,16 @@ func (o *Owner) own() {
 	}
 }
 
-// stored takes note of a snapshot that is in the store, verified, and fits the log: it was taken
-// from the world of a committed record. Older records than the older of the two newest such
+// stored takes note of a snapshot that is in the store, was restored from there, and fits the log: it
+// was taken from the world of a committed record. Older records than the older of the two newest such
 // snapshots may go; the last record never goes, because a snapshot's record is kept.
 func (o *Owner) stored(s *persistence.Snapshot) {
-	if o.phase != PhaseOwn || len(o.verified) > 0 && s.Seq <= o.verified[0] {
+	if o.phase != PhaseOwn || len(o.verified) > 0 && s.Seq <= o.verified[0].Seq {
 		return
 	}
-	o.verified = append([]persistence.Seq{s.Seq}, o.verified[:min(1, len(o.verified))]...)
+	o.verified = append([]persistence.SnapshotInfo{s.Info()}, o.verified[:min(1, len(o.verified))]...)
 	if !o.cfg.PurgeLog || len(o.verified) < 2 {
 		return
 	}
-	o.tell(Action{Kind: ActionPurge, Seq: o.verified[1]})
+	o.tell(Action{Kind: ActionPurge, Seq: o.verified[1].Seq, Info: o.verified[1]})
 }

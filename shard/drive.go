@@ -64,7 +64,7 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 			h.asked.settled()
 			h.release(a.Seq, a.Epoch)
 		case ActionPurge:
-			h.archive.purge(a.Seq)
+			h.archive.purge(a.Info)
 		case ActionHandOver:
 			h.handOver(a.Epoch, a.Clean)
 		case ActionAlarm:

@@ -34,6 +34,7 @@ type OwnerConfig struct {
 
 	RetryAfter time.Duration // before the same request is sent again; zero: 200 ms
 	LostReads  int           // how often a log that looks too short is read again before the shard is halted; zero: 3
+	LoadTries  int           // how often a snapshot is asked for that neither loads nor is damaged, before an older one is; zero: 10
 	Rebuild    int           // records to re-simulate in addition so that missing deltas can be published; zero: 4096
 	PurgeLog   bool          // remove records below the older of the two newest verified snapshots
 }
@@ -71,8 +72,8 @@ type Owner struct {
 	schema    []byte             // in force there
 	out       outstanding
 
-	verified []persistence.Seq // snapshots known to fit the log, newest first, two at most
-	told     map[string]bool   // causes of trouble, told once each until a record is committed
+	verified []persistence.SnapshotInfo // snapshots known to fit the log, newest first, two at most
+	told     map[string]bool            // causes of trouble, told once each until a record is committed
 	halting  error
 	haltTry  int
 
@@ -91,6 +92,9 @@ func NewOwner(cfg OwnerConfig, sim Simulation) *Owner {
 	}
 	if cfg.LostReads <= 0 {
 		cfg.LostReads = 3
+	}
+	if cfg.LoadTries <= 0 {
+		cfg.LoadTries = 10
 	}
 	if cfg.Rebuild <= 0 {
 		cfg.Rebuild = 4096

@@ -24,6 +24,8 @@ type recovery struct {
 	byDelta  bool   // re-simulation diverged once: deltas are the remedy
 	diverged uint64 // first tick where it did, 0 if none
 	rereads  int    // of the evidence, after a record could not be read
+	loads    int    // of the base at hand that came to nothing, without saying that it is damaged
+	unsure   bool   // such a base was given up: it may load yet
 }
 
 // begin rebuilds the world up to target.
@@ -77,6 +79,7 @@ func (o *Owner) published() uint64 { return publishedThrough(o.evidence.delta) }
 // tryBase looks at the next snapshot, or begins with genesis when none is left.
 func (o *Owner) tryBase() {
 	r := &o.rec
+	r.loads = 0
 	if len(r.bases) > 0 {
 		o.ask(Action{Kind: ActionGet, Seq: max(r.bases[0].Seq, 1)})
 		return
@@ -111,6 +114,9 @@ func (o *Owner) read() {
 // recover is PhaseRecover.
 func (o *Owner) recover(ev Event) {
 	if ev.Err != nil && !lasting(ev.Err) {
+		if ev.Kind == EventLoaded && o.unloaded(ev.Err) {
+			return
+		}
 		o.trouble(ev.Err)
 		return
 	}
@@ -182,10 +188,22 @@ func (o *Owner) restore(ev Event) {
 		return
 	}
 	o.chain, o.schema = persistence.ChainFrom(ev.Snapshot), ev.Snapshot.Schema
-	o.verified = append(o.verified[:0], ev.Snapshot.Seq)
+	o.verified = append(o.verified[:0], ev.Snapshot.Info())
 	o.rec.atBase = false
 	o.gapBefore(ev.Snapshot.Tick)
 	o.read()
+}
+
+// unloaded counts an attempt to load a snapshot that came to nothing, and goes on with the next one
+// when there were enough: a store may answer nothing about what is damaged in it, for ever.
+func (o *Owner) unloaded(err error) bool {
+	r := &o.rec
+	if r.loads++; r.loads < o.cfg.LoadTries {
+		return false
+	}
+	r.unsure = true
+	o.badBase(fmt.Errorf("it does not load, after %d attempts: %w", r.loads, err))
+	return true
 }
 
 // gapBefore tells the readers of the delta stream which ticks we cannot rebuild, because our base
@@ -199,9 +217,11 @@ func (o *Owner) gapBefore(tick uint64) {
 // record takes the next record of the log.
 func (o *Owner) record(ev Event) {
 	r := &o.rec
-	if ev.Err != nil && r.rereads < o.cfg.LostReads {
-		// The owner before us may still be alive and have purged what it has a snapshot of.
+	if ev.Err != nil && (r.rereads < o.cfg.LostReads || r.unsure) {
+		// The owner before us may still be alive and have purged what it has a snapshot of, or the
+		// snapshot that the log goes on from did not load, and may by now.
 		r.rereads++
+		r.unsure = false
 		o.asked = Action{Kind: ActionEvidence}
 		o.again()
 		return

@@ -224,8 +224,9 @@ func (s *Snapshots) Get(ctx context.Context, info persistence.SnapshotInfo) (per
 	return snap, err
 }
 
-// Prune deletes all but the newest keep snapshots, and always keeps two. What
-// cannot be read does not count, and goes once there are two that can.
+// Prune deletes all but the newest keep snapshots, and always keeps two. It
+// reads what it keeps: what is damaged does not count, and goes once there are
+// two that are whole.
 func (s *Snapshots) Prune(ctx context.Context, keep int) error {
 	all, err := s.List(ctx)
 	if err != nil {
@@ -235,9 +236,15 @@ func (s *Snapshots) Prune(ctx context.Context, keep int) error {
 	var old []persistence.SnapshotInfo
 	good := 0
 	for _, info := range all {
-		if info.Damaged == "" && good < keep {
-			good++
-			continue
+		if good < keep {
+			whole, err := s.whole(ctx, info)
+			if err != nil {
+				return err
+			}
+			if whole {
+				good++
+				continue
+			}
 		}
 		old = append(old, info)
 	}
@@ -251,6 +258,15 @@ func (s *Snapshots) Prune(ctx context.Context, keep int) error {
 	}
 	s.sweep(ctx)
 	return nil
+}
+
+// whole reports whether a snapshot can be read.
+func (s *Snapshots) whole(ctx context.Context, info persistence.SnapshotInfo) (bool, error) {
+	_, err := s.Get(ctx, info)
+	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // sweep removes what no snapshot names. That it could not is worth a line and no more: the next one tries again.
