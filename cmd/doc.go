@@ -17,6 +17,7 @@
 //	gen         handlers and callers for messages, from .proto files
 //	replay      rebuild a shard's ticks from its log
 //	log         tail, check, stat, export and import a log
+//	shard       how shards stand, and letting a halted one go on
 //	bench       tick, log and RPC benchmarks
 //	doctor      what this machine and this configuration promise
 //	init        write a small game that builds and runs

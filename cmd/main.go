@@ -81,7 +81,7 @@ The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per
 	if len(a.games) > 1 {
 		root.PersistentFlags().String("game", a.game.Name, "the game: "+strings.Join(a.games.names(), ", "))
 	}
-	root.AddCommand(a.dev(), a.serve(), a.infra(), a.gateway(), a.service(), a.bots(), a.replay(), a.logVerb(), a.ps(), a.call(), a.reload(), a.drain(), a.gen(), a.bench(), a.doctor(), a.init(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.infra(), a.gateway(), a.service(), a.bots(), a.replay(), a.logVerb(), a.shardVerb(), a.ps(), a.call(), a.reload(), a.drain(), a.gen(), a.bench(), a.doctor(), a.init(), a.version())
 	return root
 }
 

@@ -149,7 +149,7 @@ func (e *SchemaError) Error() string {
 	if e.Err != nil {
 		s += fmt.Sprintf(" (%v)", e.Err)
 	}
-	return s + ": use that build, or begin anew with another --data"
+	return s + ": run the build that wrote the log, or begin another shard with --shard or --data"
 }
 
 // Differs is Error without the way out: which build recorded, and what is another in this one.

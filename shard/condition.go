@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -155,7 +156,10 @@ func WayOut(kind ConditionKind, shard string) string {
 	return ""
 }
 
-// Sentence is a condition's text: what is the matter, and the way out.
+// Sentence is a condition's text: what is the matter, and the way out, which what may name already.
 func Sentence(kind ConditionKind, shard, what string) string {
+	if strings.Contains(what, WayOut(kind, shard)) {
+		return what
+	}
 	return fmt.Sprintf("%s: %s", what, WayOut(kind, shard))
 }

@@ -509,7 +509,7 @@ func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
 		if !errors.Is(err, ErrHalted) {
 			t.Fatalf("the third start: %v", err)
 		}
-		const way = "wind shard resume main --cluster test"
+		const way = "wind shard resume main"
 		if !strings.Contains(err.Error(), way) || strings.Contains(b.coord.Standing().Halted, way) {
 			t.Errorf("the way out is not in %q, or in the note %q", err, b.coord.Standing().Halted)
 		}

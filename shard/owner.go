@@ -272,7 +272,7 @@ func (o *Owner) halted(ev Event) {
 // isHalted is ErrHalted with its reason and the way out.
 func (o *Owner) isHalted(reason error) error {
 	g := &o.cfg.Genesis
-	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: wind shard resume %s --cluster %s lifts the halt", ErrHalted, reason, g.Shard, g.Cluster)
+	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: %s", ErrHalted, reason, WayOut(Halted, g.Shard))
 }
 
 // lasting reports whether an error of a store says something about what is stored, not about the

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/ecs"
 )
@@ -58,6 +60,11 @@ var builds = map[string]build{
 		m.X += 0.5
 		if t.Now() >= 20 {
 			m.Y -= 0.25
+		}
+	})},
+	"dies": {"marks", marks("mark", func(t *ecs.Tick, m *mark) {
+		if m.X += 0.5; t.Now() == 20 {
+			os.Exit(42) // no panic, which would be contained
 		}
 	})},
 	"other": {"others", marks("mark", moved)},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,4 +41,85 @@ func TestOneStartOfAChangedGameHaltsNothing(t *testing.T) {
 	if after.Epoch != first.Epoch+1 || after.Tick <= first.Tick {
 		t.Errorf("the old build goes on in epoch %d from tick %d, it left epoch %d and tick %d", after.Epoch, after.Tick, first.Epoch, first.Tick)
 	}
+}
+
+// shardLine is a shard as shard list and resume print it.
+type shardLine struct {
+	Shard, State, Owner, Reason string
+	Epoch                       uint64
+	Lifted                      bool
+}
+
+func standing(t *testing.T, args ...string) shardLine {
+	t.Helper()
+	var list struct{ Shards []shardLine }
+	run(t, 0, &list, append([]string{"shard", "list", "--json"}, args...)...)
+	if len(list.Shards) != 1 || list.Shards[0].Shard != "main" {
+		t.Fatalf("shard list prints %+v", list)
+	}
+	return list.Shards[0]
+}
+
+// TestAHaltIsShownAndLiftedOnAStoppedDirectory: a build that dies in the same tick twice halts the shard. The list shows why
+// and changes nothing, resume lifts it, and another build goes on.
+func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	run(t, 1, nil, "shard", "list", "--data", data)
+	for range 3 { // lives up to that tick, dies in it, dies in it again
+		as(t, "dies", 42, nil, devArgs(data, "10s")...)
+	}
+	if p := as(t, "first", 1, nil, devArgs(data, "10s")...); !strings.Contains(p.log(), "2 starts died in tick 20") || !strings.Contains(p.log(), "wind shard resume main") {
+		t.Errorf("a start does not say why and what to do:\n%s", p.log())
+	}
+	before := contents(t, data)
+	if s := standing(t, "--data", data); s.State != "halted" || s.Reason != "2 starts died in tick 20" {
+		t.Errorf("the list says %+v", s)
+	}
+	if !maps.Equal(before, contents(t, data)) {
+		t.Error("the list has changed the directory")
+	}
+	if p := run(t, 0, nil, "shard", "list", "--data", data); !strings.Contains(string(p.output()), "wind shard resume main") {
+		t.Errorf("the list does not name the way out:\n%s", p.output())
+	}
+	run(t, 1, nil, "shard", "resume", "mian", "--data", data)
+	var lifted shardLine
+	run(t, 0, &lifted, "shard", "resume", "main", "--data", data, "--json")
+	if !lifted.Lifted || lifted.Reason != "2 starts died in tick 20" {
+		t.Errorf("resume says %+v", lifted)
+	}
+	if s := standing(t, "--data", data); s.State == "halted" {
+		t.Errorf("after resume the list says %+v", s)
+	}
+	if p := run(t, 0, nil, "shard", "resume", "main", "--data", data); !strings.Contains(string(p.output()), "is not halted") {
+		t.Errorf("a second resume says %s", p.output())
+	}
+	var after struct{ Tick uint64 }
+	as(t, "first", 0, &after, devArgs(data, "1s")...)
+	if after.Tick <= 20 {
+		t.Errorf("the other build goes on to tick %d", after.Tick)
+	}
+}
+
+// TestAHaltIsLiftedWhileTheServersRun: the verbs ask the servers of a running infra, and the next start owns the shard.
+func TestAHaltIsLiftedWhileTheServersRun(t *testing.T) {
+	c := startCluster(t)
+	serve := func(build string) []string {
+		return []string{"serve", "--nats", c.nats, "--etcd", c.etcd, "--node", build, "--lease", "2s", "--udp", c.udp[0], "--tcp", "", "--http", c.http[0], "--for", "4s", "--json"}
+	}
+	for range 3 {
+		as(t, "dies", 42, nil, serve("dies")...)
+	}
+	as(t, "first", 1, nil, serve("first")...)
+	for _, where := range [][]string{{"--data", c.dir}, {"--etcd", c.etcd}} {
+		if s := standing(t, where...); s.State != "halted" || s.Reason != "2 starts died in tick 20" {
+			t.Errorf("the list of %v says %+v", where, s)
+		}
+	}
+	run(t, 0, nil, "shard", "resume", "main", "--data", c.dir)
+	first := windWith(t, "WIND_TEST_GAME=first", serve("first")...)
+	first.owns(c.http[0], 21)
+	if s := standing(t, "--etcd", c.etcd); s.State != "owned" || s.Owner != "first" {
+		t.Errorf("the list says %+v", s)
+	}
+	first.ends(0, nil)
 }

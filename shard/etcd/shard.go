@@ -316,8 +316,8 @@ func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (taken bool, er
 	return s.removeAt(ctx, s.prefix+"owner", got.Kvs[0].ModRevision)
 }
 
-// AcceptLoss is the decision of an operator, for which there is no verb yet: the history above last is given up, whatever
-// knows of it, and the shard may be claimed again.
+// AcceptLoss is the decision of an operator (wind shard accept-loss): the history above last is given up, whatever knows of
+// it, and the shard may be claimed again.
 func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) (err error) {
 	st, err := s.Read(ctx)
 	if err != nil {

@@ -1,0 +1,106 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// Leases is what etcd holds of a data directory: of the server that runs on it, or, when none does, of one that is started
+// for as long as it is open.
+type Leases struct {
+	Etcd    *etcd.Client
+	Running bool // a process has the directory open; its servers were asked
+	closers []func() error
+}
+
+// OpenLeases opens what etcd holds of a data directory. To look (write is false), a stopped directory is not touched: a copy
+// in the directory for temporary files is opened. A directory in which no node ever ran is fs.ErrNotExist.
+func OpenLeases(ctx context.Context, dir string, write bool, log *slog.Logger) (*Leases, error) {
+	if _, err := os.Stat(filepath.Join(dir, "etcd")); err != nil {
+		return nil, fmt.Errorf("%s holds no data of a node: name another directory with --data, or a running server with --etcd: %w", dir, fs.ErrNotExist)
+	}
+	l := &Leases{}
+	data, err := OpenData(dir)
+	switch {
+	case errors.Is(err, ErrInUse):
+		err = l.ask(ctx, dir)
+	case err == nil:
+		l.onClose(data.Close)
+		err = l.start(ctx, data, write, log)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// ask connects to the server of the process that has the directory open.
+func (l *Leases) ask(ctx context.Context, dir string) error {
+	u, err := ReadURLs(dir)
+	if err != nil {
+		return fmt.Errorf("%s is %w, whose servers do not run: wait, or stop it", dir, ErrInUse)
+	}
+	l.Running = true
+	return l.dial(ctx, u.Etcd)
+}
+
+// start runs a server on the directory, or on a copy of it.
+func (l *Leases) start(ctx context.Context, data *Data, write bool, log *slog.Logger) error {
+	config := etcd.ServerConfig{Dir: data.Etcd(), Development: !write, Logger: log}
+	if !write {
+		temp, err := os.MkdirTemp("", "wind-leases-")
+		if err != nil {
+			return fmt.Errorf("no room for a copy of %s: %w: point TMPDIR to a larger disk", data.Etcd(), err)
+		}
+		l.onClose(func() error { return os.RemoveAll(temp) })
+		config.Dir = filepath.Join(temp, "etcd")
+		if err := os.CopyFS(config.Dir, os.DirFS(data.Etcd())); err != nil {
+			return fmt.Errorf("%s cannot be copied: %w: point TMPDIR to a larger disk", data.Etcd(), err)
+		}
+	}
+	server, err := etcd.StartServer(ctx, config)
+	if err != nil {
+		return err
+	}
+	l.onClose(server.Close)
+	return l.dial(ctx, "http://"+server.Addr())
+}
+
+func (l *Leases) dial(ctx context.Context, url string) (err error) {
+	if l.Etcd, err = etcd.Dial(ctx, url); err == nil {
+		l.onClose(l.Etcd.Close)
+	}
+	return err
+}
+
+func (l *Leases) onClose(f func() error) { l.closers = append(l.closers, f) }
+
+// Close closes what was opened, and leaves nothing behind.
+func (l *Leases) Close() (err error) {
+	for i := len(l.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, l.closers[i]())
+	}
+	l.closers = nil
+	return err
+}
+
+// Standing returns what is known of a cluster's shards in a data directory, by name, whether a process runs on it or not, and
+// changes nothing there. A directory in which no node ever ran has none.
+func Standing(ctx context.Context, dir, cluster string, log *slog.Logger) (all []etcd.ShardInfo, err error) {
+	l, err := OpenLeases(ctx, dir, false, log)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	return etcd.Shards(ctx, l.Etcd, cluster)
+}

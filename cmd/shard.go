@@ -1,0 +1,292 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// shardInfo is one shard as `shard list` and `shard resume` print it.
+type shardInfo struct {
+	Shard    string `json:"shard"`
+	State    string `json:"state"` // owned, free or halted
+	Owner    string `json:"owner,omitempty"`
+	Epoch    uint64 `json:"epoch"`
+	LastSeq  uint64 `json:"last_seq"` // as an owner noted it last
+	Reason   string `json:"reason,omitempty"`
+	HaltedBy string `json:"halted_by,omitempty"`
+	HaltedAt string `json:"halted_at,omitempty"`
+	Lifted   bool   `json:"lifted,omitempty"`
+}
+
+func infoOf(s etcd.ShardInfo) shardInfo {
+	i := shardInfo{Shard: s.Name, State: "free", Owner: s.Owner, Epoch: uint64(s.Epoch), LastSeq: uint64(s.High.Seq)}
+	switch {
+	case s.Halted != "":
+		i.State, i.Reason, i.HaltedBy, i.HaltedAt = "halted", s.Halted, s.HaltedBy, s.HaltedAt.UTC().Format(time.RFC3339)
+	case s.Owner != "":
+		i.State = "owned"
+	}
+	return i
+}
+
+// because says who halted the shard, when and why.
+func (i *shardInfo) because() string {
+	return fmt.Sprintf("shard %s was halted by node %s at %s: %s", i.Shard, i.HaltedBy, i.HaltedAt, i.Reason)
+}
+
+// leasesFlags say where what etcd knows of the shards is: in a data directory, running or stopped, or on servers.
+type leasesFlags struct{ data, etcd, cluster string }
+
+func (f *leasesFlags) add(set *pflag.FlagSet) {
+	set.StringVar(&f.data, "data", "./wind-data", "data directory, of a running node or of a stopped one")
+	set.StringVar(&f.etcd, "etcd", "", "URLs of the cluster's etcd servers, comma-separated, instead of a data directory")
+	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster")
+}
+
+// open connects to etcd. To write, a stopped directory's own store is opened; to look, a copy.
+func (f *leasesFlags) open(ctx context.Context, a *app, write bool) (*etcd.Client, func() error, error) {
+	if f.etcd != "" {
+		client, err := etcd.Dial(ctx, strings.Split(f.etcd, ",")...)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: start it, or name another with --etcd", err)
+		}
+		return client, client.Close, nil
+	}
+	l, err := node.OpenLeases(ctx, f.data, write, a.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.Etcd, l.Close, nil
+}
+
+// look returns what is known of the cluster's shards.
+func (f *leasesFlags) look(ctx context.Context, a *app) (all []etcd.ShardInfo, err error) {
+	client, closeClient, err := f.open(ctx, a, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeClient()) }()
+	return etcd.Shards(ctx, client, f.cluster)
+}
+
+// change lets do change one shard, of which it is shown what is known.
+func (f *leasesFlags) change(ctx context.Context, a *app, name string, do func(*etcd.Shard, shardInfo) error) (err error) {
+	client, closeClient, err := f.open(ctx, a, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeClient()) }()
+	all, err := etcd.Shards(ctx, client, f.cluster)
+	if err != nil {
+		return err
+	}
+	info, err := f.named(all, name)
+	if err != nil {
+		return err
+	}
+	s, err := etcd.Look(client, f.cluster, name)
+	if err != nil {
+		return err
+	}
+	return do(s, info)
+}
+
+func (f *leasesFlags) find(ctx context.Context, a *app, name string) (shardInfo, error) {
+	all, err := f.look(ctx, a)
+	if err != nil {
+		return shardInfo{}, err
+	}
+	return f.named(all, name)
+}
+
+// named finds a shard, or says which there are.
+func (f *leasesFlags) named(all []etcd.ShardInfo, name string) (shardInfo, error) {
+	var names []string
+	for _, s := range all {
+		if s.Name == name {
+			return infoOf(s), nil
+		}
+		names = append(names, s.Name)
+	}
+	if len(names) == 0 {
+		return shardInfo{}, fmt.Errorf("cluster %s has no shards: name the right one with --cluster", f.cluster)
+	}
+	return shardInfo{}, fmt.Errorf("cluster %s has no shard %s; it has %s", f.cluster, name, strings.Join(names, ", "))
+}
+
+func (a *app) shardVerb() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "shard",
+		Short:   "See how the shards of a cluster stand, and let a halted one go on",
+		Long:    "Works on running servers (--etcd, or --data of a running node) and on a stopped data directory.",
+		Example: "  wind shard list\n  wind shard resume main",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return fmt.Errorf("shard: say what to do: list, resume or accept-loss (see %s --help)", c.CommandPath())
+		},
+	}
+	c.AddCommand(a.shardList(), a.shardResume(), a.shardAcceptLoss())
+	return c
+}
+
+func (a *app) shardList() *cobra.Command {
+	f := &leasesFlags{}
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the shards of a cluster: owner, epoch, and why one is halted",
+		Long:    "Prints what etcd knows of each shard. Of a stopped data directory a copy is opened; it stays as it is.",
+		Example: "  wind shard list --data ./wind-data\n  wind shard list --etcd http://10.0.0.5:2379 --json",
+		Args:    cobra.NoArgs,
+	}
+	f.add(c.Flags())
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		all, err := f.look(ctx, a)
+		if err != nil {
+			return err
+		}
+		shards := []shardInfo{}
+		for _, s := range all {
+			shards = append(shards, infoOf(s))
+		}
+		return a.print(map[string]any{"cluster": f.cluster, "shards": shards}, shardLines(shards)...)
+	})
+	return c
+}
+
+func shardLines(shards []shardInfo) []string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SHARD\tSTATE\tOWNER\tEPOCH\tLAST")
+	for _, s := range shards {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\n", s.Shard, s.State, s.Owner, s.Epoch, s.LastSeq)
+	}
+	_ = t.Flush() // into memory
+	lines := []string{strings.TrimRight(b.String(), "\n")}
+	for _, s := range shards {
+		if s.Reason != "" {
+			lines = append(lines, s.because(), "look at the reason, then: wind shard resume "+s.Shard)
+		}
+	}
+	return lines
+}
+
+func (a *app) shardResume() *cobra.Command {
+	f := &leasesFlags{}
+	c := &cobra.Command{
+		Use:   "resume SHARD",
+		Short: "Lift a shard's halt, and say why it was halted",
+		Long: `A shard is halted when going on could do harm: two starts died in the same tick, history is lost, a build contradicts what
+it recorded itself. Nobody claims it then. Once the cause is mended, this lets the next node claim it. A cause that is still
+there halts it again.`,
+		Example: "  wind shard resume main --data ./wind-data\n  wind shard resume main --etcd http://10.0.0.5:2379",
+		Args:    cobra.ExactArgs(1),
+	}
+	f.add(c.Flags())
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		info, err := f.find(ctx, a, args[0])
+		if err != nil {
+			return err
+		}
+		if info.State != "halted" {
+			return a.print(info, fmt.Sprintf("shard %s is not halted", info.Shard))
+		}
+		return f.change(ctx, a, args[0], func(s *etcd.Shard, info shardInfo) error {
+			if err := s.Lift(ctx); err != nil {
+				return err
+			}
+			info.Lifted = true
+			lines := []string{info.because(), "the halt is lifted: the next node that starts, or waits, claims the shard"}
+			if strings.Contains(info.Reason, shard.ErrHistoryLost.Error()) {
+				lines = append(lines, "history was lost: unless it is back, the shard is halted again; wind shard accept-loss "+info.Shard+" gives it up")
+			}
+			return a.print(info, lines...)
+		})
+	})
+	return c
+}
+
+func (a *app) shardAcceptLoss() *cobra.Command {
+	f := &leasesFlags{}
+	var nats string
+	c := &cobra.Command{
+		Use:   "accept-loss SHARD",
+		Short: "Give up the ticks that a shard's log has lost, and let it go on without them",
+		Long: `When the log ends before something that is known to have been in it, the shard is halted: a backup may have it. This accepts
+that the ticks above the log's end are gone: clients saw them, and they come again otherwise. Stop every node of the shard first.
+
+It needs running servers: the log is asked where it ends. A stopped data directory whose log lost history is restored from a
+backup, or left for another one.`,
+		Example: "  wind shard accept-loss main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
+		Args:    cobra.ExactArgs(1),
+	}
+	f.add(c.Flags())
+	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: what a running infra wrote into --data)")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		if nats == "" || f.etcd == "" {
+			u, err := node.ReadURLs(f.data)
+			if err != nil {
+				return usageError{err}
+			}
+			if nats == "" {
+				nats = u.NATS
+			}
+			if f.etcd == "" {
+				f.etcd = u.Etcd
+			}
+		}
+		last, err := lastOf(ctx, a, nats, f.cluster, args[0])
+		if err != nil {
+			return err
+		}
+		return f.change(ctx, a, args[0], func(s *etcd.Shard, info shardInfo) error {
+			if uint64(last) >= info.LastSeq && info.State != "halted" {
+				return a.print(info, fmt.Sprintf("shard %s has lost nothing that is known of: its log ends at record %d", info.Shard, last))
+			}
+			if err := s.AcceptLoss(ctx, last); err != nil {
+				return err
+			}
+			info.Lifted = info.State == "halted"
+			var lines []string
+			if info.Lifted {
+				lines = append(lines, info.because())
+			}
+			return a.print(info, append(lines, fmt.Sprintf("what lay above record %d is given up: the next node that starts goes on from there", last))...)
+		})
+	})
+	return c
+}
+
+// lastOf asks the log of a shard where it ends.
+func lastOf(ctx context.Context, a *app, nats, cluster, name string) (persistence.Seq, error) {
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: nats, ReadOnly: true, Logger: a.log})
+	if err != nil {
+		return 0, fmt.Errorf("%w: start it, or name another with --nats", err)
+	}
+	defer conn.Close()
+	s, err := jetstream.Open(ctx, conn, cluster, name, "", jetstream.Options{})
+	if errors.Is(err, persistence.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("shard accept-loss: %w: the log as a whole is gone, restore it from a backup, or begin another shard", err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	return s.Log().Last(ctx)
+}

@@ -1,0 +1,65 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/shard"
+)
+
+// ShardInfo is what etcd knows of a shard, as tools show it.
+type ShardInfo struct {
+	Name string
+	shard.Standing
+	HaltedBy string    // node that halted it, or "operator"; "" when nobody did
+	HaltedAt time.Time // when
+}
+
+// Shards lists what is known of the shards of a cluster, by name.
+func Shards(ctx context.Context, client *Client, cluster string) ([]ShardInfo, error) {
+	if err := validCluster(cluster); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
+	defer cancel()
+	prefix := "/wind/" + cluster + "/shards/"
+	got, err := client.Get(ctx, prefix, clientv3.WithPrefix())
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot list the shards of cluster %s: %w", cluster, err)
+	}
+	var all []ShardInfo
+	for _, kv := range got.Kvs { // in the order of their keys
+		name, _, ok := strings.Cut(strings.TrimPrefix(string(kv.Key), prefix), "/")
+		if !ok {
+			continue
+		}
+		if len(all) == 0 || all[len(all)-1].Name != name {
+			all = append(all, ShardInfo{Name: name, Standing: shard.Standing{Revision: got.Header.Revision}})
+		}
+		if err := all[len(all)-1].parse(cluster, kv); err != nil {
+			return nil, fmt.Errorf("etcd: %s holds %.100q: %w", kv.Key, kv.Value, err)
+		}
+	}
+	return all, nil
+}
+
+// parse puts one key into the info.
+func (i *ShardInfo) parse(cluster string, kv *mvccpb.KeyValue) error {
+	s := Shard{name: i.Name, prefix: "/wind/" + cluster + "/shards/" + i.Name + "/"}
+	if err := s.parse(&i.Standing, kv); err != nil {
+		return err
+	}
+	if string(kv.Key) != s.prefix+"halted" {
+		return nil
+	}
+	var v haltedValue
+	err := json.Unmarshal(kv.Value, &v)
+	i.HaltedBy, i.HaltedAt = v.Node, v.At
+	return err
+}
