@@ -42,11 +42,6 @@ func (w *World) applyDelta(r *reader) error {
 	return nil
 }
 
-// maxTables is how many tables bytes from outside may make. Each costs some 10 KB.
-const maxTables = 1 << 15
-
-var errTables = errors.New("too many tables")
-
 // applyTables makes the tables that are new, in their order.
 func (w *World) applyTables(r *reader) error {
 	for range r.count(1) {
@@ -58,7 +53,7 @@ func (w *World) applyTables(r *reader) error {
 			return fmt.Errorf("table %d is there already", w.tableOf[m].index)
 		}
 		if len(w.tables) >= maxTables {
-			return errTables
+			return ErrTables
 		}
 		w.table(m)
 	}
@@ -102,8 +97,11 @@ func (w *World) applyOp(r *reader) error {
 	if r.err != nil {
 		return r.err
 	}
-	if kind == opSpawn {
+	switch kind {
+	case opSpawn:
 		return w.applySpawn(r, id)
+	case opGiveBack:
+		return w.applyGiveBack(r, id)
 	}
 	e, ok := w.inSlot(id)
 	if !ok {
@@ -119,12 +117,13 @@ func (w *World) applyOp(r *reader) error {
 		if r.err != nil {
 			return r.err
 		}
-		if len(w.tables) >= maxTables {
-			return errTables
-		}
 		add := kind == opAdd
-		if w.tables[w.places[id].table].mask.has(c) == add {
+		m := w.tables[w.places[id].table].mask
+		if m.has(c) == add {
 			return fmt.Errorf("entity %d has, or has not, component %q already", id, w.components[c].Name)
+		}
+		if m.flip(c); w.tableOf[m] == nil {
+			return fmt.Errorf("entity %d moves to a table that is not there", id)
 		}
 		w.recordOp(kind, e, c)
 		w.exchange(e, w.components[c], add)
@@ -144,6 +143,16 @@ func (w *World) applySpawn(r *reader, id uint32) error {
 	}
 	w.recordOp(opSpawn, e, table)
 	w.spawn(w.tables[table], e)
+	return nil
+}
+
+// applyGiveBack drops the tables without rows. A tick does that once, when everything else is done.
+func (w *World) applyGiveBack(r *reader, id uint32) error {
+	if id != 0 || len(r.b) > 0 || w.uninhabited == 0 {
+		return errors.New("tables are given back in the middle of a tick, or without need")
+	}
+	w.recordOp(opGiveBack, Entity{}, 0)
+	w.giveBack()
 	return nil
 }
 

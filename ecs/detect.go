@@ -47,14 +47,14 @@ func (c *changes) begin() {
 // detect compares every column that may have been written with its committed values, and brings those, the
 // checksum and the delta up to date. NaNs become the one NaN on the way.
 func (w *World) detect() {
-	for _, t := range w.tables {
+	for t := range w.eachInhabited {
 		for i := range t.columns {
 			c := &t.columns[i]
 			if !c.touched {
 				continue
 			}
 			c.touched = false
-			if c.compared() && len(t.entities) > 0 {
+			if c.compared() {
 				w.valueSum += c.detect(&w.changes.columns[c.c.id], t, i)
 			}
 		}

@@ -35,6 +35,10 @@
 // float64(x*y) + z instead of x*y + z, no time, no goroutines, no map ranges, no state outside of the world.
 // cmd/windvet finds what does not; ecs/ecstest tests a whole game.
 //
+// A world holds at most 32,768 different sets of components (tables). A system or command whose changes would need
+// more fails by name, as if it had panicked. Tables without entities cost nothing and are given back once there are
+// more than a thousand of them; ecstest.Limits finds a game that comes near this or another limit.
+//
 // # Running one
 //
 //	begin, continue            New, Restore
@@ -54,7 +58,10 @@
 //
 // The package keeps its own list of tables, one for each set of components, in the order of their creation, and
 // iterates, saves and hashes by it, never by arche's own order, which a restored world could not repeat. It
-// mirrors arche's entity pool, so that a deferred spawn knows its entity. Next to each column of live values
+// mirrors arche's entity pool, so that a deferred spawn knows its entity. Queries, change detection and checksum visit
+// tables with rows only. When a tick leaves too many without, they are given back: the others close up, and arche's side
+// of the world is made anew, since arche never frees an archetype and searches all of them for a new one. The rule
+// depends on the tables alone, and the delta says when it happens: all worlds agree. Next to each column of live values
 // stand the committed ones; after the systems have run, the columns that may have been written are compared with
 // them. That is where delta and checksum come from, and game code is not asked for anything. The checksum is a
 // sum of hashes over (entity, component, value) and (entity, table, row), which changes with what changes, mixed

@@ -1,7 +1,6 @@
 package ecs
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -20,11 +19,11 @@ func (a *Access) bind(w *World) { a.w = w }
 // Schema describes the types; not to be written to.
 func (a *Access) Schema() *Schema { return &a.w.schema }
 
-// Tables appends the tables whose entities have all components of with and none of without, in the order of their
-// creation.
+// Tables appends the tables with entities, whose entities have all components of with and none of without, in the order
+// of their creation.
 func (a *Access) Tables(dst []*Table, with, without []int) []*Table {
 	need, not := a.mask(with), a.mask(without)
-	for _, t := range a.w.tables {
+	for t := range a.w.eachInhabited {
 		if t.mask.covers(need) && !t.mask.meets(not) {
 			dst = append(dst, t)
 		}
@@ -56,13 +55,8 @@ func (a *Access) Resource(resource int) []byte {
 	return bytesAt(r.live, r.form.Size)
 }
 
-// ErrTables is Access's word that scripts have made too many different sets of components.
-var ErrTables = errors.New("too many different sets of components")
-
-// maxCombined is how many tables there may be for Access to make another one.
-const maxCombined = maxTables / 4
-
-// Spawn makes an entity of the given components, each once, as Spawner.New does. values are copied.
+// Spawn makes an entity of the given components, each once, as Spawner.New does. values are copied. It errs (ErrTables)
+// when there can be no table for them.
 func (a *Access) Spawn(components []int, values [][]byte) (Entity, error) {
 	w := a.w
 	b, err := w.combine(a.mask(components))
@@ -89,13 +83,18 @@ func (a *Access) Spawn(components []int, values [][]byte) (Entity, error) {
 
 // combine is the bundle of a set of components. Its table is made at once, so that there is one bundle for a table.
 func (w *World) combine(m mask) (*bundle, error) {
-	if b := w.combined[m]; b != nil {
+	b := w.combined[m]
+	if b != nil && b.table != nil {
 		return b, nil
 	}
-	if w.tableOf[m] == nil && len(w.tables) >= maxCombined {
-		return nil, ErrTables
+	if w.tableOf[m] == nil && len(w.tables) >= maxTables {
+		return nil, fmt.Errorf("ecs: %w: a world has at most %d", ErrTables, maxTables)
 	}
-	b := &bundle{index: len(w.bundles), mask: m}
+	if b != nil { // its table was given back
+		b.settle(w)
+		return b, nil
+	}
+	b = &bundle{index: len(w.bundles), mask: m}
 	offset := 0
 	for _, c := range w.components {
 		if m.has(c.id) {
@@ -135,37 +134,21 @@ func (f *form) mustFit(value []byte) {
 }
 
 // Set gives e the component with this value when the system returns, as Comp.Set does.
-func (a *Access) Set(e Entity, component int, value []byte) error {
+func (a *Access) Set(e Entity, component int, value []byte) {
 	w, c := a.w, a.w.components[component]
 	c.mustFit(value)
-	if err := a.room(); err != nil {
-		return err
-	}
 	if w.pool.alive(e) {
 		w.queue = append(w.queue, op{kind: opAdd, entity: e, arg: int32(c.id), values: len(w.queued)})
 		w.queued = append(w.queued, value...)
 	}
-	return nil
 }
 
 // Remove takes the component from e when the system returns, as Comp.Remove does.
-func (a *Access) Remove(e Entity, component int) error {
+func (a *Access) Remove(e Entity, component int) {
 	w, c := a.w, a.w.components[component]
-	if err := a.room(); err != nil {
-		return err
-	}
 	if w.pool.alive(e) {
 		w.queue = append(w.queue, op{kind: opRemove, entity: e, arg: int32(c.id)})
 	}
-	return nil
-}
-
-// room says whether another table may come. What is queued may still make some more than maxCombined.
-func (a *Access) room() error {
-	if len(a.w.tables) >= maxCombined {
-		return ErrTables
-	}
-	return nil
 }
 
 // Emit appends an event, as Events.Emit does. value is copied.

@@ -94,17 +94,13 @@ func ageByNumber(t *ecs.Tick, a *ecs.Access) {
 		for i, e := range table.Entities() {
 			left := int32(binary.LittleEndian.Uint32(c.Data[i*c.Stride:])) - 1
 			binary.LittleEndian.PutUint32(c.Data[i*c.Stride:], uint32(left))
-			var err error
 			switch {
 			case left <= 0:
 				t.Despawn(e)
 			case left%7 == 0:
-				err = a.Set(e, tag, nil)
+				a.Set(e, tag, nil)
 			case left%7 == 3:
-				err = a.Remove(e, tag)
-			}
-			if err != nil {
-				panic(err)
+				a.Remove(e, tag)
 			}
 		}
 	}

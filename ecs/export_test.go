@@ -25,6 +25,33 @@ var Mutations = map[string]mutation{
 	"commands are applied as often as they come":          sequenceIgnored,
 	"resources are left out of the delta":                 resourceNotInDelta,
 	"a failed system's events are kept":                   eventsKept,
+	"tables without rows are kept":                        tablesKept,
+	"a bundle remembers a table that was given back":      bundlesStale,
+	"a query does not look at the tables again":           queriesStale,
+	"the limit of tables is not looked at":                limitIgnored,
+}
+
+// SetTableLimits sets how many tables a world may have and how many without rows a tick may leave, and returns a function
+// that sets them back.
+func SetTableLimits(most, spare int) (undo func()) {
+	m, s := maxTables, spareTables
+	maxTables, spareTables = most, spare
+	return func() { maxTables, spareTables = m, s }
+}
+
+// MaxTables is how many tables a world may have.
+func MaxTables() int { return maxTables }
+
+// Uninhabited is how many tables have no rows.
+func (w *World) Uninhabited() int { return w.uninhabited }
+
+// MayKeep is how many tables without rows a tick may leave.
+func (w *World) MayKeep() int { return w.mayKeep() }
+
+// Matched is how many tables a query visits.
+func (q *Query[V]) Matched() int {
+	q.update()
+	return len(q.matched)
 }
 
 // Mutate switches a defect on and returns a function that switches it off.

@@ -47,6 +47,8 @@ type history struct {
 	replies  int
 	events   int
 	moved    map[int]bool
+	limited  int // failures that name the limit of tables
+	given    int // times that tables were given back
 }
 
 // player is what a session's client knows.
@@ -92,12 +94,19 @@ func (h *history) tick() error {
 	f := h.frame()
 	h.model(f)
 	body := h.leader.AppendFrame(nil, f)
+	tables := len(h.leader.Tables())
 	o := h.leader.Step(f)
+	if len(h.leader.Tables()) < tables {
+		h.given++
+	}
 	if full := h.leader.Recompute(); o.Checksum != full || h.leader.Checksum() != full {
 		return fmt.Errorf("the checksum is %016x incrementally and %016x from scratch", o.Checksum, full)
 	}
 	if got := ecs.ResourceOf[Ledger](h.leader).Poked; got != h.poked {
 		return fmt.Errorf("%d pokes were applied, %d were sent", got, h.poked)
+	}
+	if n := h.leader.Uninhabited(); n > h.leader.MayKeep() {
+		return fmt.Errorf("the tick leaves %d tables without rows, more than %d", n, h.leader.MayKeep())
 	}
 	want, delta := digest(h.leader, o), o.Delta.AppendTo(nil)
 	if strings.Contains(want, "lost:true") || strings.Contains(want, "to=lost") {
@@ -204,6 +213,11 @@ func (h *history) restore() error {
 // see counts what happens.
 func (h *history) see(o ecs.Output) {
 	h.failures += len(o.Failures)
+	for _, f := range o.Failures {
+		if strings.HasPrefix(f.Reason, "limit: ") {
+			h.limited++
+		}
+	}
 	h.replies += len(o.Replies)
 	for _, e := range o.Events {
 		h.events += e.Count
@@ -365,6 +379,38 @@ func TestRestoreKeepsTheFuture(t *testing.T) {
 	}
 }
 
+// TestTheFutureIsKeptAtTheLimitOfTables runs histories in which there is hardly room for a table: systems and commands
+// fail for want of one, and those without rows are given back every few ticks. After each tick the world can be saved
+// and restored.
+func TestTheFutureIsKeptAtTheLimitOfTables(t *testing.T) {
+	seed := historySeed(t)
+	limited, given := 0, 0
+	for i, limit := range [][2]int{{64, 0}, {56, 2}, {48, 1}, {40, 5}, {9, 0}} {
+		defer ecs.SetTableLimits(limit[0], limit[1])()
+		h, err := newHistory(seed + uint64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 250 {
+			err := h.run(1)
+			if err == nil {
+				_, err = ecs.Restore(chaos, h.leader.AppendSnapshot(nil))
+			}
+			if err != nil {
+				t.Fatalf("at most %d tables, %d to spare: tick %d: %v", limit[0], limit[1], h.leader.Tick(), err)
+			}
+			if n := len(h.leader.Tables()); n > limit[0] {
+				t.Fatalf("%d tables where %d are the most", n, limit[0])
+			}
+		}
+		limited, given = limited+h.limited, given+h.given
+		t.Logf("at most %d tables, %d to spare: %d failures for want of a table, given back %d times", limit[0], limit[1], h.limited, h.given)
+	}
+	if limited < 50 || given < 30 {
+		t.Errorf("too little happened: %d failures, given back %d times", limited, given)
+	}
+}
+
 // TestEveryMutationIsNoticed breaks the package in one way after another and sees that the property of
 // TestRestoreKeepsTheFuture fails.
 func TestEveryMutationIsNoticed(t *testing.T) {
@@ -373,6 +419,9 @@ func TestEveryMutationIsNoticed(t *testing.T) {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			defer ecs.Mutate(m)()
 			for i := range uint64(8) {
+				if i%2 == 1 { // 41 or 49 tables, hardly one without rows
+					defer ecs.SetTableLimits(37+4*int(i%4), 0)()
+				}
 				h, err := newHistory(seed + i)
 				if err == nil {
 					err = h.run(500)

@@ -19,6 +19,10 @@ const (
 	sequenceIgnored             // a command is applied as often as it comes
 	resourceNotInDelta          // the delta leaves out the resources
 	eventsKept                  // a failed system's events are not taken back
+	tablesKept                  // a world that steps does not give tables back
+	bundlesStale                // a bundle remembers a table that was given back
+	queriesStale                // a query does not look at the tables again
+	limitIgnored                // a queue is applied though it needs more tables than there may be
 )
 
 // mutant is the defect that is switched on.

@@ -18,8 +18,8 @@ import (
 type Query[V any] struct {
 	w       *World
 	view    view
-	seen    int // tables looked at
-	matched []match
+	seen    uint64                    // World.shape that matched is of
+	matched []match                   // tables with rows, in their order
 	more    func(unsafe.Pointer) bool // next
 }
 
@@ -34,16 +34,24 @@ func (q *Query[V]) bind(w *World) {
 	q.more = q.next
 }
 
-// update looks at the tables that are new.
+// update looks at the tables again if one of them has got its first row, or lost its last, since.
 func (q *Query[V]) update() {
-	for ; q.seen < len(q.w.tables); q.seen++ {
-		t := q.w.tables[q.seen]
-		if !q.view.matches(t) {
-			continue
+	if q.seen != q.w.shape {
+		q.look()
+	}
+}
+
+func (q *Query[V]) look() {
+	if mutant == queriesStale && q.seen > 0 {
+		return
+	}
+	q.seen, q.matched = q.w.shape, q.matched[:0]
+	for t := range q.w.eachInhabited {
+		if q.view.matches(t) {
+			m := match{t: t}
+			m.find(&q.view)
+			q.matched = append(q.matched, m)
 		}
-		m := match{t: t}
-		m.find(&q.view)
-		q.matched = append(q.matched, m)
 	}
 }
 

@@ -8,7 +8,8 @@ const (
 	opDespawn
 	opAdd
 	opRemove
-	opControl // of a session; in deltas it is part of the session
+	opControl  // of a session; in deltas it is part of the session
+	opGiveBack // of all tables without rows; never queued, the last of a tick
 )
 
 // op is one deferred operation. The pool has seen it already.

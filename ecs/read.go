@@ -13,8 +13,8 @@ type Column struct {
 	Stride int // bytes
 }
 
-// Tables are the world's tables in the order of their creation, empty ones too. The list only grows; what
-// the tables hold is valid until the next Step or Apply.
+// Tables are the world's tables in the order of their creation, empty ones too. The list, the tables' places in it and
+// what they hold are valid until the next Step or Apply, which may give empty tables back.
 func (w *World) Tables() []*Table { return w.tables }
 
 // Index is the table's place in World.Tables.

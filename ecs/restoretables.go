@@ -3,9 +3,6 @@ package ecs
 import (
 	"fmt"
 	"slices"
-	"unsafe"
-
-	arche "github.com/mlange-42/arche/ecs"
 )
 
 // readPool reads the slots with their generations and stacks up the free ones.
@@ -108,7 +105,7 @@ func (s *saved) readTable(r *reader) (*Table, []*component, error) {
 		return nil, nil, fmt.Errorf("table %d stands twice", s.w.tableOf[m].index)
 	}
 	if r.err == nil && len(s.w.tables) >= maxTables {
-		r.fail(errTables)
+		r.fail(ErrTables)
 	}
 	if r.err != nil {
 		return nil, nil, r.err
@@ -119,6 +116,9 @@ func (s *saved) readTable(r *reader) (*Table, []*component, error) {
 func (s *saved) readRows(r *reader, t *Table) error {
 	w := s.w
 	n := r.count(1)
+	if n > 0 {
+		w.settled(t)
+	}
 	t.entities = make([]Entity, 0, n+n/4)
 	id := uint32(0)
 	for row := range n {
@@ -137,23 +137,9 @@ func (s *saved) readRows(r *reader, t *Table) error {
 	return nil
 }
 
-// load makes arche's side of the world. Its pool gets a crafted stack that hands out every entity in the order
-// of tables and rows, with the real free slots below; then a batch per table takes them from it.
+// load makes arche's side of the world.
 func (s *saved) load(*reader) error {
-	w := s.w
-	slots := append([]Entity(nil), w.pool.slots...)
-	next, free := w.pool.next, w.pool.free
-	for i := len(s.tables) - 1; i >= 0; i-- {
-		entities := s.tables[i].t.entities
-		for k := len(entities) - 1; k >= 0; k-- {
-			id := entities[k].id
-			slots[id].id, next = next, id
-			free++
-		}
-	}
-	w.arche.LoadEntities(&arche.EntityDump{
-		Entities: unsafe.Slice((*arche.Entity)(unsafe.Pointer(&slots[0])), len(slots)), Next: next, Available: free,
-	})
+	s.w.loadPool()
 	for i := range s.tables {
 		if err := s.loadTable(&s.tables[i]); err != nil {
 			return err
@@ -168,8 +154,7 @@ func (s *saved) loadTable(x *savedTable) error {
 	if n == 0 {
 		return nil
 	}
-	w.arche.Batch().New(n, t.ids...)
-	w.relocate(t)
+	w.loadRows(t)
 	for _, c := range x.order {
 		col := &t.columns[t.columnOf[c.id]]
 		if c.Transient {

@@ -28,6 +28,7 @@ func (w *World) Step(f Frame) Output {
 	}
 	w.detect()
 	w.sessions.settle()
+	w.tidy()
 	return w.output()
 }
 
@@ -48,9 +49,9 @@ func (w *World) begin() {
 }
 
 func (w *World) zeroTransients() {
-	for _, t := range w.tables {
+	for t := range w.eachInhabited {
 		for i := range t.columns {
-			if c := &t.columns[i]; c.c.Transient && len(t.entities) > 0 {
+			if c := &t.columns[i]; c.c.Transient {
 				clear(bytesAt(c.live, len(t.entities)*c.c.Size))
 			}
 		}

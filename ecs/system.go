@@ -84,6 +84,9 @@ func (w *World) run(c *call, seed uint64) verdict {
 	w.now.seed = seed
 	w.markStreams()
 	v := w.try(c)
+	if !v.failed && !w.fits() {
+		v = verdict{failed: true, reason: tablesReason()}
+	}
 	if v.failed {
 		w.drop()
 		w.rewindStreams()

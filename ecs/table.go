@@ -12,12 +12,11 @@ type Table struct {
 	index    int
 	mask     mask
 	ids      []arche.ID
-	filter   arche.CachedFilter // of exactly these components
-	entities []Entity           // by row: arche does not show its own column
-	columns  []column           // by component id
-	columnOf []int16            // by component id; -1 where the table has none
-	edges    map[int]*Table     // where adding (id) or removing (^id) a component leads
-	nothing  uint64             // what columns without bytes point at
+	entities []Entity       // by row: arche does not show its own column
+	columns  []column       // by component id
+	columnOf []int16        // by component id; -1 where the table has none
+	edges    map[int]*Table // where adding (id) or removing (^id) a component leads
+	nothing  uint64         // what columns without bytes point at
 }
 
 // column is one component of a table. Next to the live rows in arche's memory stand their committed values.
@@ -64,7 +63,10 @@ func (w *World) table(m mask) *Table {
 	if t := w.tableOf[m]; t != nil {
 		return t
 	}
-	t := &Table{index: len(w.tables), mask: m, columnOf: make([]int16, len(w.components)), edges: map[int]*Table{}}
+	if len(w.tables) >= maxTables { // Restore, Apply, Access and fits have looked
+		panic("ecs: there are more tables than there may be")
+	}
+	t := &Table{index: len(w.tables), mask: m, columnOf: make([]int16, len(w.components))}
 	for i, c := range w.components {
 		t.columnOf[i] = -1
 		if m.has(i) {
@@ -73,11 +75,9 @@ func (w *World) table(m mask) *Table {
 			t.columns = append(t.columns, column{c: c, live: unsafe.Pointer(&t.nothing)})
 		}
 	}
-	all := arche.All(t.ids...)
-	exact := all.Exclusive()
-	t.filter = w.arche.Cache().Register(&exact)
 	w.layoutSum += w.tableHash(t)
 	w.tables, w.tableOf[m] = append(w.tables, t), t
+	w.enlist(t)
 	w.changes.newTables = append(w.changes.newTables, t)
 	return t
 }
@@ -104,25 +104,21 @@ func (w *World) neighbour(from *Table, c *component, add bool) *Table {
 	m := from.mask
 	m.flip(c.id)
 	t := w.table(m)
+	if from.edges == nil {
+		from.edges = map[int]*Table{}
+	}
 	from.edges[key] = t
 	return t
 }
 
-// relocate reads the addresses of the columns again: arche moves them when a table grows.
+// relocate reads the addresses of the columns again: arche moves them when a table grows. The table has rows.
 func (w *World) relocate(t *Table) {
-	q := w.arche.Query(&t.filter)
-	if q.Count() != len(t.entities) {
-		panic("ecs: a table and its archetype have different lengths")
-	}
-	if !q.Next() {
-		return
-	}
+	first := toArche(t.entities[0])
 	for i := range t.columns {
 		if t.columns[i].c.Size > 0 {
-			t.columns[i].live = q.Get(t.ids[i])
+			t.columns[i].live = w.arche.GetUnchecked(first, t.ids[i])
 		}
 	}
-	q.Close()
 }
 
 // moved reports whether the last row is not where the columns say.
@@ -142,6 +138,9 @@ func (w *World) moved(t *Table) bool {
 // appendRow mirrors what arche has just done: e has become the last row of t. Its committed values are zero.
 func (w *World) appendRow(t *Table, e Entity) int {
 	row := len(t.entities)
+	if row == 0 {
+		w.settled(t)
+	}
 	t.entities = append(t.entities, e)
 	for int(e.id) >= len(w.places) {
 		w.places = append(w.places, nowhere)
@@ -181,6 +180,9 @@ func (w *World) dropRow(t *Table, row int) {
 		w.places[m.id].row = int32(row)
 	}
 	t.entities = t.entities[:last]
+	if last == 0 {
+		w.deserted(t)
+	}
 	for i := range t.columns {
 		c := &t.columns[i]
 		if !c.compared() {

@@ -39,9 +39,12 @@ type World struct {
 	inits                        []*call
 	systems                      []*call
 	bundles                      []*bundle
-	tables                       []*Table // in the order of creation, for ever
+	tables                       []*Table // in the order of creation
 	tableOf                      map[mask]*Table
-	places                       []place // by entity id
+	inhabited                    []uint64 // a bit for each table, set while it has rows
+	uninhabited                  int      // tables without rows
+	shape                        uint64   // changes with inhabited: queries look again
+	places                       []place  // by entity id
 	pool                         pool
 	living                       int
 	sessions                     sessions

@@ -167,7 +167,8 @@ func entityPut(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 		return nil, err
 	}
 	r.charge(len(value))
-	return starlark.None, r.a.Set(self(b), id, value)
+	r.a.Set(self(b), id, value)
+	return starlark.None, nil
 }
 
 // entityRemove is e.remove("burning").
@@ -179,7 +180,8 @@ func entityRemove(r *run, b *starlark.Builtin, args starlark.Tuple, named []star
 	if err := r.change(); err != nil {
 		return nil, err
 	}
-	return starlark.None, r.a.Remove(self(b), id)
+	r.a.Remove(self(b), id)
+	return starlark.None, nil
 }
 
 func entityDespawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {

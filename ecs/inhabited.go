@@ -1,0 +1,43 @@
+package ecs
+
+import "math/bits"
+
+// Most games have some tables that run empty and fill again, and a game with many independent components leaves an empty
+// one behind at nearly every step. So what a tick does for each table it does for those with rows only: a bit for each
+// table says which they are.
+
+// settled notes that t gets its first row.
+func (w *World) settled(t *Table) {
+	w.inhabited[t.index>>6] |= 1 << (t.index & 63)
+	w.uninhabited--
+	w.shape++
+}
+
+// deserted notes that t has lost its last row. Nothing is left in it that could differ from its committed value.
+func (w *World) deserted(t *Table) {
+	w.inhabited[t.index>>6] &^= 1 << (t.index & 63)
+	w.uninhabited++
+	w.shape++
+	for i := range t.columns {
+		t.columns[i].touched = false
+	}
+}
+
+// enlist gives a new table, which has no rows yet, its bit.
+func (w *World) enlist(t *Table) {
+	if t.index>>6 == len(w.inhabited) {
+		w.inhabited = append(w.inhabited, 0)
+	}
+	w.uninhabited++
+}
+
+// eachInhabited yields the tables that have rows, in their order. Rows must not come or go meanwhile.
+func (w *World) eachInhabited(yield func(*Table) bool) {
+	for i, word := range w.inhabited {
+		for ; word != 0; word &= word - 1 {
+			if !yield(w.tables[i<<6+bits.TrailingZeros64(word)]) {
+				return
+			}
+		}
+	}
+}
