@@ -1,98 +1,26 @@
 package jetstream
 
 import (
-	"net"
-	"sync"
 	"testing"
+
+	"github.com/ferris1/wind/persistence/wait/waittest"
 )
 
-// proxy stands between a client and a server and can hold back what either
-// says, as a slow network or a paused machine does. Nothing is lost.
+// proxy stands between a client and a server and can hold back what either says.
 type proxy struct {
+	*waittest.Proxy
 	addr string
-	l    net.Listener
-	mu   sync.Mutex
-	cond *sync.Cond
-	held [2]bool // to the server, to the client
-	done bool
-	all  []net.Conn
-	wg   sync.WaitGroup
 }
 
 const (
-	toServer = 0
-	toClient = 1
+	toServer = waittest.ToServer
+	toClient = waittest.ToClient
 )
 
 func newProxy(t testing.TB, server string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{addr: l.Addr().String(), l: l}
-	p.cond = sync.NewCond(&p.mu)
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			behind, err := net.Dial("tcp", server)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.all = append(p.all, client, behind)
-			p.mu.Unlock()
-			p.wg.Add(2)
-			go p.pass(client, behind, toServer)
-			go p.pass(behind, client, toClient)
-		}
-	}()
-	t.Cleanup(p.close)
-	return p
+	p := waittest.NewProxy(t, server)
+	return &proxy{p, p.Addr()}
 }
 
-func (p *proxy) pass(from, to net.Conn, way int) {
-	defer p.wg.Done()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			to.Close()
-			return
-		}
-		p.mu.Lock()
-		for p.held[way] && !p.done {
-			p.cond.Wait()
-		}
-		p.mu.Unlock()
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// hold stops a direction, or lets it go on.
-func (p *proxy) hold(way int, held bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.held[way] = held
-	p.cond.Broadcast()
-}
-
-func (p *proxy) close() {
-	p.l.Close()
-	p.mu.Lock()
-	p.done = true
-	p.cond.Broadcast()
-	for _, c := range p.all {
-		c.Close()
-	}
-	p.mu.Unlock()
-	p.wg.Wait()
-}
+func (p *proxy) hold(way int, held bool) { p.Hold(way, held) }

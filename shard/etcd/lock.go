@@ -26,9 +26,9 @@ func Lock(ctx context.Context, client *Client, cluster, name string) (unlock fun
 	}
 	key := "/wind/" + cluster + "/locks/" + name
 	ctx = clientv3.WithRequireLeader(ctx)
-	bounded, end := wait.For(ctx, wait.Etcd, lockTimeout, "give the lock "+key)
-	defer end(&err)
-	lease, err := client.Grant(bounded, lockTTL)
+	granted, endGrant := asks(ctx, "grant a lease for the lock "+key)
+	lease, err := client.Grant(granted, lockTTL)
+	endGrant(&err)
 	var session *concurrency.Session
 	if err == nil { // it lives as long as ctx, not as the wait
 		session, err = concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithContext(ctx))
@@ -42,6 +42,8 @@ func Lock(ctx context.Context, client *Client, cluster, name string) (unlock fun
 		_, err := client.Revoke(ctx, session.Lease()) // else it runs out
 		end(&err)
 	}
+	bounded, end := wait.For(ctx, wait.Etcd, lockTimeout, "give the lock "+key)
+	defer end(&err)
 	if err := concurrency.NewMutex(session, key).Lock(bounded); err != nil {
 		release()
 		return nil, fmt.Errorf("etcd: cannot take the lock %s: %w", key, err)

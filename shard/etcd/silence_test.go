@@ -1,0 +1,100 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/persistence/wait"
+	"github.com/ferris1/wind/persistence/wait/waittest"
+	"github.com/ferris1/wind/shard"
+)
+
+// TestEveryCallToEtcdIsBounded reads this package's source for calls of etcd's client that begin no bound.
+func TestEveryCallToEtcdIsBounded(t *testing.T) {
+	methods := waittest.Methods(reflect.TypeFor[*clientv3.Client](), reflect.TypeFor[clientv3.KV](), reflect.TypeFor[clientv3.Lease](),
+		reflect.TypeFor[clientv3.Watcher](), reflect.TypeFor[clientv3.Maintenance](), reflect.TypeFor[clientv3.Cluster]())
+	waittest.Bounded(t, append(methods, "NewSession", "Lock"), []string{"For", "Call", "asks"}, map[string]string{
+		"Shard.forget":     "its callers' bound",
+		"Shard.raise":      "its callers' bound",
+		"Shard.removeAt":   "its callers' bound",
+		"Node.inherit":     "enter's bound",
+		"Shard.watch":      "Await probes beside it and cancels it",
+		"Directory.follow": "it probes beside its watch, whose begin has a timer",
+	})
+}
+
+// TestEveryCallEndsWhenEtcdIsSilent takes etcd's voice away behind an open connection, and calls everything.
+func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
+	t.Parallel()
+	s, err := StartServer(t.Context(), ServerConfig{Dir: t.TempDir(), Development: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := waittest.NewProxy(t, s.Addr())
+	c, err := Dial(t.Context(), between.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := n.Shard("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(t, n, sh)
+	st := read(t, sh)
+	between.Hold(waittest.ToClient, true)
+	t.Cleanup(func() {
+		between.Hold(waittest.ToClient, false)
+		if err := errors.Join(n.Close(context.Background()), c.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := wait.With(t.Context(), wait.NewList(nil))
+	calls := map[string]func() error{
+		"Shard.Read":  func() error { _, err := sh.Read(ctx); return err },
+		"Shard.Await": func() error { return sh.Await(ctx, st) },
+		"Shard.Claim": func() error {
+			_, err := sh.Claim(ctx, shard.Bid{Node: "a", Epoch: 9, Lineage: "lineage-1"})
+			return err
+		},
+		"Shard.AgreeLineage": func() error { _, err := sh.AgreeLineage(ctx, "x"); return err },
+		"Shard.Note":         func() error { return sh.Note(ctx, shard.Note{High: shard.Mark{Seq: 9, Epoch: 1}}) },
+		"Shard.Release":      func() error { return sh.Release(ctx, 9, true) },
+		"Shard.TakeOver":     func() error { _, err := sh.TakeOver(ctx, st); return err },
+		"Shard.AcceptLoss":   func() error { return sh.AcceptLoss(ctx, 1) },
+		"Shard.Lift":         func() error { return sh.Lift(ctx) },
+		"Shard.Spec":         func() error { _, err := sh.Spec(ctx); return err },
+		"Shard.SetSpec":      func() error { return sh.SetSpec(ctx, []byte("{}")) },
+		"Node.Register":      func() error { _, err := n.Register(ctx, Instance{Type: "game", ID: "g"}); return err },
+		"Node.Vacant":        func() error { return n.Vacant(ctx, "game", "g") },
+		"Node.Close": func() error { // of a node of its own: it ends the node
+			other := &Node{cfg: n.cfg, client: c, cancel: func() {}}
+			return other.Close(ctx)
+		},
+		"Dial":          func() error { _, err := Dial(ctx, between.Addr()); return err },
+		"Join":          func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
+		"Lock":          func() error { _, err := Lock(ctx, c, "test", "l"); return err },
+		"Nodes":         func() error { _, err := Nodes(ctx, c, "test"); return err },
+		"SharedKey":     func() error { _, err := SharedKey(ctx, c, "test", "k"); return err },
+		"WatchServices": func() error { _, err := WatchServices(ctx, c, "test", nil); return err },
+	}
+	for _, m := range waittest.Methods(reflect.TypeFor[*Shard]()) {
+		if calls["Shard."+m] == nil {
+			t.Errorf("Shard.%s is not called here", m)
+		}
+	}
+	for _, m := range waittest.Methods(reflect.TypeFor[*Node]()) {
+		if calls["Node."+m] == nil {
+			t.Errorf("Node.%s is not called here", m)
+		}
+	}
+	waittest.AllEnd(t, 20*time.Second, "etcd gave no answer within", calls)
+}
