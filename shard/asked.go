@@ -69,6 +69,14 @@ func (k *asked) overdue(rate int) int {
 	return int(time.Since(k.commit) * time.Duration(rate) / time.Second)
 }
 
+// unwritable reports whether the store has said that its disk takes nothing.
+func (k *asked) unwritable() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	kind := ConditionOf(k.err)
+	return kind == ReadOnly || kind == DiskFull
+}
+
 // condition is what the wait amounts to; false while it is too short to speak of.
 func (k *asked) condition(shard string) (Condition, bool) {
 	k.mu.Lock()

@@ -102,7 +102,8 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 
 // noting puts the last committed sequence into the coordination service every second, and takes the
 // note of this start's attempt back as soon as its first tick is simulated. What is noted already is
-// not written again: where commits wait for a full disk, etcd may be on the same one.
+// not written again, and nothing is while the log's disk takes nothing: etcd may be on the same one,
+// and ends its process when it cannot write.
 func (h *Host) noting(ctx context.Context) {
 	every := time.NewTicker(highEvery)
 	defer every.Stop()
@@ -118,7 +119,7 @@ func (h *Host) noting(ctx context.Context) {
 		case <-every.C:
 		}
 		mark := h.mark.Load()
-		if mark == noted && lived == 0 {
+		if mark == noted && lived == 0 || h.asked.unwritable() {
 			continue
 		}
 		switch err := h.note(ctx, mark, lived); {

@@ -181,3 +181,66 @@ func TestAFullDiskIsSurvived(t *testing.T) {
 	run(t, 0, nil, "log", "check", "--data", data)
 	run(t, 0, nil, "replay", "--data", data, "--verify")
 }
+
+// TestAReadOnlyStoreIsNamed has a file system turn read-only under a node, as ext4 does after an error, and starts a node
+// on it.
+func TestAReadOnlyStoreIsNamed(t *testing.T) {
+	d, fail := fragileDisk(t)
+	data, web := filepath.Join(d.dir, "data"), freeAddr(t)
+	args := []string{"serve", "--data", data, "--udp", freeAddr(t), "--tcp", "", "--http", web, "--json"}
+	server := wind(t, args...)
+	server.owns(web, 10)
+	fail()
+	if text := server.suffers(web, shard.ReadOnly); !strings.Contains(text, data) || !strings.Contains(text, "read-only") {
+		t.Errorf("the condition does not name the directory: %s", text)
+	}
+	time.Sleep(3 * time.Second) // etcd would be ended by now, had it been given something to write
+	server.suffers(web, shard.ReadOnly)
+	server.kill()
+
+	again := wind(t, args...)
+	if code := again.exit(); code != 1 {
+		t.Errorf("a start on a read-only file system ends with %d, want 1", code)
+	}
+	if log := again.log(); !strings.Contains(log, data) || !strings.Contains(log, "read-only") || strings.Contains(log, "goroutine ") {
+		t.Errorf("a start on a read-only file system does not say so:\n%s", log)
+	}
+}
+
+// fragileDisk mounts an ext4 of 300 MiB that turns read-only when fail is called; the test is skipped where this process
+// may not.
+func fragileDisk(t *testing.T) (d disk, fail func()) {
+	t.Helper()
+	dir := t.TempDir()
+	d, image := disk{t, filepath.Join(dir, "disk")}, filepath.Join(dir, "image")
+	do := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			t.Skipf("a file system cannot be made here (it takes Linux, root and loop devices): %s: %v: %s", name, err, out)
+		}
+	}
+	if err := errors.Join(os.Mkdir(d.dir, 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 300<<20)); err != nil {
+		t.Fatal(err)
+	}
+	do("mkfs.ext4", "-q", "-F", image)
+	do("mount", "-o", "loop,errors=remount-ro", image, d.dir)
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	source, err := exec.Command("findmnt", "-no", "SOURCE", d.dir).Output()
+	if err != nil {
+		t.Skipf("the device of a file system cannot be found: %v", err)
+	}
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(strings.TrimSpace(string(source))), "trigger_fs_error")
+	if _, err := os.Stat(trigger); err != nil {
+		t.Skipf("this kernel makes no errors of file systems: %v", err)
+	}
+	return d, func() {
+		t.Helper()
+		if err := os.WriteFile(trigger, []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

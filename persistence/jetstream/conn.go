@@ -116,6 +116,15 @@ func (c *Conn) writable() error {
 	return c.server.Trouble()
 }
 
+// stalled is closed when the store begins to take nothing; nil when nobody here
+// can know.
+func (c *Conn) stalled() <-chan struct{} {
+	if c.server == nil {
+		return nil
+	}
+	return c.server.keeper.trouble.Load().begun
+}
+
 // suspect has the embedded server's store looked at: something was not answered.
 func (c *Conn) suspect() {
 	if c.server != nil {

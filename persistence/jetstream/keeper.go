@@ -29,7 +29,7 @@ type keeper struct {
 	log     *slog.Logger
 	wake    chan struct{} // something is wrong, perhaps
 	broken  atomic.Bool   // the server said that it cannot write: only a restart helps
-	trouble atomic.Pointer[error]
+	trouble atomic.Pointer[trouble]
 	quit    chan struct{}
 	done    sync.WaitGroup
 
@@ -37,12 +37,20 @@ type keeper struct {
 	pause     time.Duration // before the next restart
 }
 
+// trouble is why the store takes nothing; nil in err when it takes all.
+type trouble struct {
+	err   error
+	begun chan struct{} // closed when err comes up
+}
+
 func newKeeper(s *Server) *keeper {
 	log := s.config.Logger
 	if log == nil {
 		log = slog.Default()
 	}
-	return &keeper{server: s, log: log, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	k := &keeper{server: s, log: log, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	k.trouble.Store(&trouble{begun: make(chan struct{})})
+	return k
 }
 
 func (k *keeper) begin() { k.done.Go(k.keep) }
@@ -127,26 +135,26 @@ func (k *keeper) restart() error {
 	return err
 }
 
-// told keeps the trouble and logs what is new of it.
+// told keeps the trouble, and logs it when it is new. Whoever waits for an answer of the server hears of it.
 func (k *keeper) told(err error) {
-	if before := k.trouble.Swap(&err); before == nil {
+	before := k.trouble.Load()
+	k.trouble.Store(&trouble{err, before.begun})
+	if before.err == nil {
+		close(before.begun)
 		k.log.Error("the store is not written", "error", err)
 	}
 }
 
 // well forgets the trouble.
 func (k *keeper) well() {
-	if before := k.trouble.Swap(nil); before != nil {
-		k.log.Info("the store is written again", "dir", k.server.config.Dir, "free", bytesText(freeBytes(k.server.config.Dir)))
+	if k.trouble.Load().err == nil {
+		return
 	}
+	k.trouble.Store(&trouble{begun: make(chan struct{})})
+	k.log.Info("the store is written again", "dir", k.server.config.Dir, "free", bytesText(freeBytes(k.server.config.Dir)))
 }
 
 // Trouble returns why the store takes nothing at the moment, nil when it does:
 // an error that wraps persistence.ErrDiskFull or persistence.ErrReadOnly, or
 // why the server could not be restarted. It goes away by itself.
-func (s *Server) Trouble() error {
-	if err := s.keeper.trouble.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
+func (s *Server) Trouble() error { return s.keeper.trouble.Load().err }

@@ -115,12 +115,18 @@ func (p *fenced) setHeader(h persistence.Header) {
 func (p *fenced) await(ctx context.Context, expect persistence.Seq) error {
 	p.timer.Reset(p.timeout)
 	defer p.timer.Stop()
+	stalled := p.conn.stalled()
 	for {
 		select {
 		case m := <-p.acks:
 			if m.Subject == p.msg.Reply {
 				return p.outcome(m, expect)
 			}
+		case <-stalled:
+			if err := p.conn.writable(); err != nil {
+				return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, err)
+			}
+			return fmt.Errorf("%w: %s: the store could not be written for a moment", persistence.ErrAmbiguous, p.stream)
 		case <-p.timer.C:
 			p.conn.suspect()
 			return fmt.Errorf("%w: %s did not answer within %v", persistence.ErrAmbiguous, p.stream, p.timeout)
