@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence/jetstream"
 )
 
 // nodeFlags are where a node listens, stores and looks for its servers.
@@ -16,6 +17,8 @@ type nodeFlags struct {
 	replicas             int
 	lease                time.Duration
 	purge, fast          bool
+	logBytes, deltaBytes byteSize
+	deltaAge             time.Duration
 	game                 *gameFlags
 }
 
@@ -27,6 +30,10 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.StringVar(&f.data, "data", "./wind-data", "folder of the embedded servers' data")
 	set.StringVar(&f.shard, "shard", "main", "the shard to run")
 	set.BoolVar(&f.purge, "purge", false, "remove from the log what lies below the older of the two newest snapshots; what is gone cannot be replayed any more")
+	f.logBytes.least, f.deltaBytes.least = jetstream.MinLogBytes, jetstream.MinLogBytes
+	set.Var(&f.logBytes, "log-bytes", "limit of the shard's log, as 8GiB; also changes that of a log that exists (default: 8GiB, or a quarter of a small store)")
+	set.Var(&f.deltaBytes, "delta-bytes", "limit of the shard's delta stream, which drops its oldest beyond it; also changes that of one that exists (default: 4GiB, or an eighth of a small store)")
+	set.DurationVar(&f.deltaAge, "delta-age", 0, "deltas older than this are dropped; also changes it for a stream that exists (default: none are for their age)")
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -55,7 +62,11 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	if f.lease != 0 && f.lease < 2*time.Second {
 		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
 	}
+	if f.deltaAge < 0 || f.deltaAge > 0 && f.deltaAge < time.Minute {
+		return node.Config{}, usagef("--delta-age %s is shorter than a minute", f.deltaAge)
+	}
 	return node.Config{
+		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltaBytes.bytes, DeltaAge: f.deltaAge,
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
 		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Fast: f.fast, Purge: f.purge, Log: a.log,
 	}, nil

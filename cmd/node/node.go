@@ -47,9 +47,14 @@ type Config struct {
 
 	Lease    time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
 	Replicas int           // of new streams; 0: 1
-	Fast     bool          // embedded servers for development: see InfraConfig.Fast
-	Purge    bool          // remove from the log what the older of the two newest snapshots makes superfluous
-	Log      *slog.Logger
+
+	LogBytes   int64         // limit of the log, of one that exists too; 0: the default, or what it has
+	DeltaBytes int64         // likewise of the delta stream, which drops its oldest
+	DeltaAge   time.Duration // deltas that are older are dropped; 0: none for their age
+
+	Fast  bool // embedded servers for development: see InfraConfig.Fast
+	Purge bool // remove from the log what the older of the two newest snapshots makes superfluous
+	Log   *slog.Logger
 }
 
 // Node is a running node. Its methods may be called concurrently.
@@ -253,7 +258,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if err := n.inherit(ctx, ownership); err != nil {
 		return err
 	}
-	store, err := openStorage(ctx, n.cluster.NATS, ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas})
+	store, err := openStorage(ctx, n.cluster.NATS, ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge})
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func onSites(t *testing.T, test func(t *testing.T, s site)) {
 		test(t, site{addrs: []string{s.Addr()}, user: "node:secret@", replicas: 1})
 	})
 	t.Run("R3", func(t *testing.T) {
-		test(t, site{addrs: startCluster(t), replicas: 3})
+		test(t, site{addrs: startCluster(t, 1<<36), replicas: 3})
 	})
 }
 
@@ -47,8 +47,9 @@ func (s site) connect(t testing.TB, through string) *Conn {
 	return c
 }
 
-// startCluster starts three servers that replicate, and returns their addresses.
-func startCluster(t *testing.T) []string {
+// startCluster starts three servers that replicate and may store so many bytes
+// each, and returns their addresses.
+func startCluster(t *testing.T, storeBytes int64) []string {
 	t.Helper()
 	var ports [3]int
 	var routes []*url.URL
@@ -70,7 +71,7 @@ func startCluster(t *testing.T) []string {
 	for i, port := range ports {
 		ns, err := server.NewServer(&server.Options{
 			ServerName: fmt.Sprintf("s%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true,
-			JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 36, JetStreamMaxMemory: 1 << 28, MaxPayload: maxPayload,
+			JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: storeBytes, JetStreamMaxMemory: 1 << 28, MaxPayload: maxPayload,
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}, Routes: routes,
 		})
 		if err != nil {

@@ -48,7 +48,7 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 		return nil, nil
 	}
 	if isMissing(err) {
-		if err = createStream(ctx, c, deltaConfig(ref, o)); err != nil {
+		if err = createStream(ctx, c, deltaConfig(ref, o), o.chosen.deltas); err != nil {
 			return nil, err
 		}
 		d.stream, err = c.js.Stream(ctx, d.name)

@@ -47,7 +47,7 @@ type damagedObject struct{ name, reason string }
 func (d *damagedObject) Error() string { return d.name + ": " + d.reason }
 
 // openObjects opens a bucket, or makes it where there is none; a reader gets nil then.
-func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.ObjectStoreConfig) (*objects, error) {
+func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.ObjectStoreConfig, chosen bool) (*objects, error) {
 	fail := func(err error) (*objects, error) {
 		return nil, fmt.Errorf("jetstream: cannot open the object store %s: %w", bucket, err)
 	}
@@ -58,8 +58,12 @@ func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.O
 		return nil, nil
 	}
 	if isMissing(err) {
-		config.Bucket = bucket
-		if _, err = c.js.CreateObjectStore(ctx, config); err == nil || errors.Is(err, jetstream.ErrBucketExists) {
+		// As nats.go makes an object store, without direct reads: what is changed later, a server counts twice.
+		err = createStream(ctx, c, jetstream.StreamConfig{
+			Name: objectPrefix + bucket, Description: config.Description, Subjects: []string{"$O." + bucket + ".C.>", "$O." + bucket + ".M.>"},
+			MaxBytes: config.MaxBytes, Storage: config.Storage, Replicas: config.Replicas, Discard: jetstream.DiscardNew, AllowRollup: true,
+		}, chosen)
+		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			o.stream, err = c.js.Stream(ctx, objectPrefix+bucket)
 		}
 	}

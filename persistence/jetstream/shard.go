@@ -6,33 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ferris1/wind/persistence"
 )
-
-// Limits of a shard's storage where Options name none. A limit is reserved in
-// the server's book-keeping, not on the disk.
-const (
-	DefaultLogBytes      = 8 << 30 // about a day of 50 players
-	DefaultDeltaBytes    = 4 << 30
-	DefaultSnapshotBytes = 2 << 30 // of a cluster's snapshots together
-	minLimitBytes        = 64 << 20
-	peersTimeout         = 10 * time.Second
-)
-
-// Options are a shard's storage settings. The zero value is the default.
-// Limits and replicas count when the streams are made; later they stay.
-type Options struct {
-	Replicas      int           // 1 or 3; 0: 1
-	LogBytes      int64         // the log refuses to grow beyond (persistence.ErrFull)
-	DeltaBytes    int64         // the delta stream drops its oldest beyond
-	DeltaAge      time.Duration // and what is older; 0: never for age alone
-	SnapshotBytes int64         // of all snapshots of the cluster
-	AckTimeout    time.Duration // 0: DefaultAckTimeout
-}
 
 // Ref names a shard whose log is stored.
 type Ref struct {
@@ -125,9 +103,9 @@ func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Opti
 	}
 	_, err := lineageOf(ctx, c, cluster, shard)
 	if errors.Is(err, persistence.ErrNotFound) {
-		o, err = o.fill(ctx, c)
-		if err == nil {
-			err = createStream(ctx, c, logConfig(Ref{cluster, shard, lineage}, o))
+		var filled Options
+		if filled, err = o.fill(ctx, c); err == nil {
+			err = createStream(ctx, c, logConfig(Ref{cluster, shard, lineage}, filled), filled.chosen.log)
 		}
 	}
 	if err != nil {
@@ -161,6 +139,9 @@ func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {
 		return nil, err
 	}
 	s := &Shard{ref: ref}
+	if err := o.apply(ctx, c, ref); err != nil {
+		return nil, err
+	}
 	if s.log, err = openLog(ctx, c, ref, o); err != nil {
 		return nil, err
 	}
@@ -173,34 +154,6 @@ func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// fill sets the defaults, and lowers those that the server's limits leave no
-// room for.
-func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
-	if o.Replicas == 0 {
-		o.Replicas = 1
-	}
-	free := c.maxBytes
-	if free <= 0 {
-		a, err := c.js.AccountInfo(ctx)
-		if err != nil {
-			return o, fmt.Errorf("jetstream: cannot read the account's limits: %w", err)
-		}
-		free = a.Limits.MaxStore // -1: none
-	}
-	limit := func(bytes *int64, normal, share int64) {
-		if *bytes == 0 {
-			*bytes = normal
-			if free > 0 {
-				*bytes = max(min(normal, free/share), minLimitBytes)
-			}
-		}
-	}
-	limit(&o.LogBytes, DefaultLogBytes, 4)
-	limit(&o.DeltaBytes, DefaultDeltaBytes, 8)
-	limit(&o.SnapshotBytes, DefaultSnapshotBytes, 16)
-	return o, nil
 }
 
 // logConfig: the truth. It is full rather than forgetful, nothing is deleted
@@ -224,26 +177,4 @@ func deltaConfig(r Ref, o Options) jetstream.StreamConfig {
 		Discard: jetstream.DiscardOld, MaxBytes: o.DeltaBytes, MaxAge: o.DeltaAge,
 		MaxMsgSize: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1,
 	}
-}
-
-// createStream makes a stream; one with the same settings may exist. In a
-// cluster that has just started not every server knows the others yet: it waits
-// for them a little.
-func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig) error {
-	var api *jetstream.APIError
-	_, err := c.js.CreateStream(ctx, config)
-	for end := time.Now().Add(peersTimeout); errors.As(err, &api) && api.ErrorCode == codeNoPeers && time.Now().Before(end) && ctx.Err() == nil; {
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-		}
-		_, err = c.js.CreateStream(ctx, config)
-	}
-	if errors.As(err, &api) && (api.ErrorCode == codeStorageExceeded || api.ErrorCode == codeInsufficient) {
-		return fmt.Errorf("%w: no room to reserve %d MiB for stream %s: give the server more, or the stream less", persistence.ErrFull, config.MaxBytes>>20, config.Name)
-	}
-	if err != nil {
-		return fmt.Errorf("jetstream: cannot create stream %s: %w", config.Name, err)
-	}
-	return nil
 }

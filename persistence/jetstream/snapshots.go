@@ -43,7 +43,7 @@ func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots
 	s.objects, err = openObjects(ctx, c, snapshotBucket(ref.Cluster), jetstream.ObjectStoreConfig{
 		Description: "Wind: snapshots of the shards of cluster " + ref.Cluster,
 		MaxBytes:    o.SnapshotBytes, Storage: jetstream.FileStorage, Replicas: o.Replicas,
-	})
+	}, o.chosen.snapshots)
 	if err != nil || s.objects == nil || c.readOnly {
 		return s, err
 	}

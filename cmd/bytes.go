@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// byteSize is a flag's number of bytes, "8GiB", "500MB" or plain; 0 is none given.
+type byteSize struct {
+	bytes int64
+	least int64
+}
+
+var byteUnits = []struct {
+	name  string
+	bytes float64
+}{
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"TiB", 1 << 40},
+	{"kB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"TB", 1e12},
+	{"B", 1},
+}
+
+// String implements pflag.Value.
+func (b *byteSize) String() string {
+	if b.bytes == 0 {
+		return ""
+	}
+	for i := 3; i >= 0; i-- {
+		if u := byteUnits[i]; b.bytes >= int64(u.bytes) && b.bytes%int64(u.bytes) == 0 {
+			return fmt.Sprintf("%d%s", b.bytes/int64(u.bytes), u.name)
+		}
+	}
+	return strconv.FormatInt(b.bytes, 10)
+}
+
+// Set implements pflag.Value.
+func (b *byteSize) Set(s string) error {
+	number, unit := strings.TrimSpace(s), 1.0
+	for _, u := range byteUnits {
+		if rest, ok := strings.CutSuffix(number, u.name); ok {
+			number, unit = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(n) || n < 0 || n*unit > math.MaxInt64/2 {
+		return fmt.Errorf("%q is no size: write it as 8GiB or 500MB", s)
+	}
+	if b.bytes = int64(n * unit); b.bytes < b.least {
+		return fmt.Errorf("%s is less than %d MiB", s, b.least>>20)
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (b *byteSize) Type() string { return "size" }

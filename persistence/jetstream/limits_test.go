@@ -1,0 +1,81 @@
+package jetstream
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// limitOf is what a shard's log may hold.
+func limitOf(t *testing.T, s *Shard) int64 {
+	t.Helper()
+	_, limit, err := s.log.Fill(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limit
+}
+
+func TestLimitOfALogThatExistsIsChanged(t *testing.T) {
+	onSites(t, func(t *testing.T, site site) {
+		c := site.connect(t, "")
+		open := func(o Options) (*Shard, error) {
+			o.Replicas = site.replicas
+			return Open(testContext(t), c, "dev", "main", "", o)
+		}
+		s := createShardWith(t, c, Options{Replicas: site.replicas, LogBytes: 4 << 20, DeltaBytes: 16 << 20, SnapshotBytes: 16 << 20})
+		w := newWriter()
+		w.size = 64 << 10
+		for range 32 {
+			w.commit(t, s)
+		}
+		for _, limit := range []int64{16 << 20, 3 << 20} {
+			again, err := open(Options{LogBytes: limit, DeltaBytes: 2 * limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.Close()
+			if got := limitOf(t, s); got != limit {
+				t.Errorf("the log may hold %d bytes, want %d", got, limit)
+			}
+			if i, err := again.deltas.stream.Info(testContext(t)); err != nil || i.Config.MaxBytes != 2*limit {
+				t.Errorf("the delta stream may hold %d bytes, want %d (%v)", i.Config.MaxBytes, 2*limit, err)
+			}
+		}
+		if _, err := open(Options{LogBytes: 1 << 20}); !errors.Is(err, persistence.ErrFull) || !strings.Contains(err.Error(), "limited to 1 MiB") {
+			t.Errorf("a limit below what the log holds: %v", err)
+		}
+		if again, err := open(Options{}); err != nil {
+			t.Error(err)
+		} else if again.Close(); limitOf(t, s) != 3<<20 {
+			t.Errorf("an opening that names no limit has changed it to %d", limitOf(t, s))
+		}
+		w.commit(t, s)
+	})
+}
+
+func TestDefaultsFitASmallServer(t *testing.T) {
+	t.Run("R1", func(t *testing.T) {
+		c := connectTo(t, startServer(t, ServerConfig{Port: -1, MaxBytes: 120 << 20}))
+		appendTicks(t, createShard(t, c), 3)
+	})
+	t.Run("R3", func(t *testing.T) {
+		c := site{addrs: startCluster(t, 300<<20), replicas: 3}.connect(t, "")
+		s := createShardWith(t, c, Options{Replicas: 3})
+		if limit := limitOf(t, s); limit < leastDefault || limit > 300<<20 {
+			t.Errorf("the log may hold %d bytes of 300 MiB", limit)
+		}
+		appendTicks(t, s, 3)
+		_, err := Create(testContext(t), c, "dev", "other", testLineage, Options{Replicas: 3, LogBytes: 1 << 30})
+		if !errors.Is(err, persistence.ErrFull) {
+			t.Fatalf("a log larger than the servers: %v", err)
+		}
+		for _, want := range []string{"1024 MiB", "WIND_dev_other", "--log-bytes", "given to streams already"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not say %s", err, want)
+			}
+		}
+	})
+}
