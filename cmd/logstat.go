@@ -36,6 +36,7 @@ type statReport struct {
 	Clients               int                `json:"clients"`
 	BytesPerTickAndClient distributionJSON   `json:"bytes_per_tick_and_client"`
 	Commands              []commandJSON      `json:"commands"`
+	Uncounted             string             `json:"uncounted,omitempty"` // why clients and commands are not counted to the end
 	LogBytesPerHour       float64            `json:"log_bytes_per_hour"`
 	Deltas                distributionJSON   `json:"deltas"`
 	DeltaBytesPerHour     float64            `json:"delta_bytes_per_hour"`
@@ -90,6 +91,9 @@ func statOf(st persistence.Stats) statReport {
 	for _, r := range st.Records {
 		out.Records = append(out.Records, distribution(r.Kind, r.Distribution))
 	}
+	if st.Uncounted != nil {
+		out.Uncounted = st.Uncounted.Error()
+	}
 	for _, c := range st.Commands {
 		out.Commands = append(out.Commands, commandJSON{c.Name, c.Count, c.Payload})
 	}
@@ -105,6 +109,9 @@ func statLines(r statReport) []string {
 	if r.InputTicks > 0 {
 		lines = append(lines, fmt.Sprintf("inputs     %d ticks with up to %d clients: %d bytes per tick and client at the median, p99 %d",
 			r.InputTicks, r.Clients, r.BytesPerTickAndClient.P50, r.BytesPerTickAndClient.P99))
+	}
+	if r.Uncounted != "" {
+		lines = append(lines, "inputs     not counted to the end: "+r.Uncounted)
 	}
 	for _, c := range r.Commands {
 		lines = append(lines, fmt.Sprintf("  %-16s %d", c.Name, c.Count))

@@ -178,9 +178,14 @@ func (t *tailer) genesis(ctx context.Context) (*ecs.World, error) {
 	if err != nil || r.Genesis == nil {
 		return nil, err
 	}
+	recorded := persistence.Recorded{Genesis: r.Genesis, Schema: r.Genesis.Schema, Build: r.Genesis.Build, Epoch: r.Epoch}
+	if err := recorded.Reads(t.game); err != nil {
+		t.log.Warn("commands cannot be shown", "error", err)
+		return nil, nil
+	}
 	w, err := ecs.New(t.game, ecs.Config{Seed: r.Genesis.Seed, Options: r.Genesis.Options})
 	if err != nil {
-		t.log.Warn("commands cannot be shown: this binary does not hold the log's game", "game", r.Genesis.Game, "error", err)
+		t.log.Warn("commands cannot be shown: this build cannot make the log's world", "game", r.Genesis.Game, "error", err)
 		return nil, nil
 	}
 	return w, nil

@@ -44,7 +44,7 @@ checksums are proven, and the first tick whose world differs is named. With --fr
 state deltas are applied, from a snapshot with --from-snapshot, and must lead to the same checksums.
 
 The data directory is not touched: a copy is opened. Ends with 3 when the log is damaged, shorter than it was known to
-be, or diverges.`,
+be, or diverges; with 1 when another game, or a build with other components, recorded it: then it says which differ.`,
 		Example: "  wind replay --data ./wind-data --verify --json\n  wind replay --to 1000 --dump\n  wind replay --from-deltas --from-snapshot",
 		Args:    cobra.NoArgs,
 	}
@@ -101,12 +101,12 @@ func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, 
 }
 
 func replayLines(r replayResult) []string {
-	if r.Ticks == 0 {
-		return []string{"nothing was replayed"}
-	}
-	lines := []string{
-		fmt.Sprintf("replayed %d ticks (%d to %d) from the %s in %.0f ticks per second, %.0f times real time", r.Ticks, r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
-		fmt.Sprintf("tick %d: checksum %s, %d entities, epoch %d", r.To, r.Checksum, r.Entities, r.Epoch),
+	lines := []string{"nothing was replayed"}
+	if r.Ticks > 0 {
+		lines = []string{
+			fmt.Sprintf("replayed %d ticks (%d to %d) from the %s in %.0f ticks per second, %.0f times real time", r.Ticks, r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
+			fmt.Sprintf("tick %d: checksum %s, %d entities, epoch %d", r.To, r.Checksum, r.Entities, r.Epoch),
+		}
 	}
 	if r.Diverged {
 		lines = append(lines, fmt.Sprintf("DIVERGED at tick %d", r.FirstDivergent))

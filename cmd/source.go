@@ -125,6 +125,9 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 
 // found turns what a check or a replay found wrong with the stored bytes into exit code 3.
 func found(err error) error {
+	if persistence.Foreign(err) {
+		return err // nothing says that it is not in order
+	}
 	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, shard.ErrHistoryLost) || errors.Is(err, etcd.ErrCorrupt) {
 		return checkError{err}
 	}

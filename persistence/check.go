@@ -46,7 +46,8 @@ type Report struct {
 	Snapshots   int    // verified against the log
 	Resimulated uint64 // ticks re-simulated, checksum and delta compared
 	Findings    []Finding
-	Unlisted    int // findings beyond CheckOptions.MaxFindings
+	Unlisted    int   // findings beyond CheckOptions.MaxFindings
+	Unproven    error // why some ticks or snapshots were not held against the game, which is Foreign to them; nil: all were
 	broken      bool
 }
 
@@ -85,6 +86,7 @@ type checker struct {
 	chain     *Chain
 	known     []Evidence // of the log's end, from before the end was asked for
 	lost      bool       // the chain broke: the next record is taken as it is
+	fit       fit
 	world     *ecs.World // at the chain's tick; nil when it cannot be known
 	frame     ecs.Frame
 	body      []byte // of the re-simulated delta
@@ -204,6 +206,8 @@ func (c *checker) message(ctx context.Context, m Message) {
 		c.genesis(r)
 	case KindEpoch:
 		c.report.Epochs++
+		c.fit.record(r)
+		c.fits()
 	case KindTicks:
 		c.ticks(r)
 	}
@@ -231,15 +235,33 @@ func (c *checker) genesis(r *Record) {
 		return
 	}
 	g := r.Genesis
-	w, err := ecs.New(*c.o.Game, ecs.Config{Seed: g.Seed, Options: g.Options})
-	if err == nil && g.Game != c.o.Game.Name {
-		err = fmt.Errorf("the log is of game %q, this is %q", g.Game, c.o.Game.Name)
+	if g.Game != c.o.Game.Name {
+		c.unproven(otherGame(g.Game, c.o.Game.Name))
+		return
 	}
+	w, err := ecs.New(*c.o.Game, ecs.Config{Seed: g.Seed, Options: g.Options})
 	if err != nil {
 		c.find(Finding{Where: "log", Invariant: "I5", Seq: r.Seq, What: "it cannot be re-simulated: " + err.Error()})
 		return
 	}
-	c.world = w
+	c.world, c.fit.have = w, w.Schema()
+	c.fit.record(r)
+	c.fits()
+}
+
+// fits gives re-simulation up where the game has other types than what is in force.
+func (c *checker) fits() {
+	if c.fit.breaks(ecs.BreaksState | ecs.BreaksTicks) {
+		c.world = nil
+		c.unproven(c.fit.differs)
+	}
+}
+
+// unproven remembers the first reason why the game could not be held against the log.
+func (c *checker) unproven(err error) {
+	if c.report.Unproven == nil {
+		c.report.Unproven = err
+	}
 }
 
 func (c *checker) ticks(r *Record) {
@@ -260,11 +282,18 @@ func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 	}
 	out, err := resimulateTick(c.world, seq, t, &c.frame)
 	if err != nil {
-		c.findError("log", err)
-		c.world = nil
+		if c.world = nil; c.fit.breaks(ecs.BreaksTicks) {
+			c.unproven(c.fit.blame(err))
+		} else {
+			c.findError("log", err)
+		}
 		return nil
 	}
 	c.report.Resimulated++
+	if c.fit.breaks(ecs.BreaksDeltas) {
+		c.unproven(c.fit.differs) // this build's deltas have other numbers
+		return nil
+	}
 	c.body = out.Delta.AppendTo(c.body[:0])
 	return c.body
 }

@@ -65,12 +65,16 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 	}
 	if c.o.Game != nil {
 		w, err := RestoreSnapshot(*c.o.Game, &snap)
-		if err != nil {
+		switch {
+		case Foreign(err):
+			c.unproven(err)
+		case err != nil:
 			bad(err)
 			return
-		}
-		if c.world == nil {
-			c.world = w // re-simulation goes on from here
+		case c.world == nil: // re-simulation goes on from here
+			c.world, c.fit.have = w, w.Schema()
+			c.fit.enter(snap.Schema, c.fit.build, snap.Epoch)
+			c.fits()
 		}
 	}
 	s.verified = append(s.verified, info.Seq)

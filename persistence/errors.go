@@ -156,9 +156,9 @@ func (e *SchemaError) Error() string {
 func (e *SchemaError) Differs() string {
 	build := "build " + e.Build.ID
 	if e.Build.ID == "" {
-		build = "a build that the purged log no longer names"
+		build = "another build"
 	}
-	return fmt.Sprintf("epoch %d was recorded by %s with another schema than this build's: %s", e.Epoch, build, ecs.DescribeChanges(e.Changes, maxChanges))
+	return fmt.Sprintf("epoch %d was recorded by %s, with another schema than this build's: %s", e.Epoch, build, ecs.DescribeChanges(e.Changes, maxChanges))
 }
 
 // Is reports whether target is ErrSchema.

@@ -183,6 +183,22 @@ func (r *Recorded) Compare(game ecs.Game) (*SchemaError, error) {
 	return compareSchema(r.Schema, schema, r.Build, r.Epoch), nil
 }
 
+// Reads returns why game cannot read what was recorded, nil when it can: the ticks are of another game, or their
+// commands and components are others. The error is Foreign.
+func (r *Recorded) Reads(game ecs.Game) error {
+	if g := r.Game(); g != "" && g != game.Name {
+		return otherGame(g, game.Name)
+	}
+	e, err := r.Compare(game)
+	if err != nil {
+		return err
+	}
+	if e.Breaks()&ecs.BreaksTicks != 0 {
+		return e
+	}
+	return nil
+}
+
 // compareSchema is Compare for a schema that is known. A recorded one that cannot be read says nothing.
 func compareSchema(recorded []byte, have *ecs.Schema, by ecs.Build, epoch Epoch) *SchemaError {
 	if len(recorded) == 0 {

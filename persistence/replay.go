@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
@@ -68,8 +69,10 @@ type Replay struct {
 	world  *ecs.World
 	result ReplayResult
 
-	known    []Evidence // of the log's end, from before the end was asked for
-	gathered error      // of asking for it
+	fit      fit
+	end      *SchemaError // what differs from the log's end; nil: nothing
+	known    []Evidence   // of the log's end, from before the end was asked for
+	gathered error        // of asking for it
 }
 
 // NewReplay returns a replay of what game once ran.
@@ -81,7 +84,7 @@ func NewReplay(game ecs.Game, src Source, o ReplayOptions) *Replay {
 func (p *Replay) World() *ecs.World { return p.world }
 
 // Run replays. Errors: *CorruptError (and what it wraps), *VersionError,
-// *DivergedError, *LostError (only with Verify, after all was replayed), ErrGap
+// *SchemaError and *ecs.GameError (see Foreign), *DivergedError, *LostError (only with Verify, after all was replayed), ErrGap
 // when the delta stream does not have a tick, ErrNotFound when there is nothing
 // to start from, and the stores' own.
 func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
@@ -110,6 +113,9 @@ func (p *Replay) run(ctx context.Context) error {
 	if last == 0 {
 		return p.lost(ctx, 0, fmt.Errorf("%w: the log is empty", ErrNotFound))
 	}
+	if err := p.look(ctx); err != nil {
+		return err
+	}
 	if err := p.start(ctx); err != nil {
 		return err
 	}
@@ -131,6 +137,42 @@ func (p *Replay) run(ctx context.Context) error {
 		return &DivergedError{Seq: p.result.Seq, Tick: p.world.Tick(), Recorded: p.world.Checksum(), Computed: sum, Reason: "full recomputation of the checksum"}
 	}
 	return p.lost(ctx, last, err)
+}
+
+// look reads first of all which game and which schema wrote the log's end, and notes what differs. What is damaged there
+// is for those who read the whole log to tell.
+func (p *Replay) look(ctx context.Context) error {
+	r, err := ReadRecorded(ctx, p.src.Log, p.src.Snapshots)
+	if err != nil {
+		return ctx.Err()
+	}
+	if g := r.Game(); g != "" && g != p.game.Name {
+		return otherGame(g, p.game.Name)
+	}
+	if p.end, err = r.Compare(p.game); err == nil && p.end != nil {
+		p.note("%s", p.end.Differs())
+	}
+	return err
+}
+
+// enters takes who writes from here on, and refuses what this build cannot use at all.
+func (p *Replay) enters(schema []byte, by ecs.Build, epoch Epoch) error {
+	p.fit.have = p.world.Schema()
+	p.fit.enter(schema, by, epoch)
+	if p.fit.differs == nil {
+		return nil
+	}
+	if note := p.fit.differs.Differs(); !slices.Contains(p.result.Notes, note) {
+		p.note("%s", note)
+	}
+	needed := ecs.BreaksState | ecs.BreaksTicks // what only the ticks break may be in none of them
+	if p.o.FromDeltas {
+		needed = ecs.BreaksDeltas
+	}
+	if p.fit.breaks(needed) {
+		return p.fit.differs
+	}
+	return nil
 }
 
 // lost returns a *LostError if the log, which ends at last, was cut, else err.
@@ -189,7 +231,7 @@ func (p *Replay) startGenesis(ctx context.Context) error {
 	}
 	g := r.Genesis
 	if g.Game != p.game.Name {
-		return fmt.Errorf("persistence: the log is of game %q, this is %q", g.Game, p.game.Name)
+		return otherGame(g.Game, p.game.Name)
 	}
 	if g.TickRate != p.game.TickRate {
 		p.note("recorded at %d ticks per second, this build has %d", g.TickRate, p.game.TickRate)
@@ -197,9 +239,8 @@ func (p *Replay) startGenesis(ctx context.Context) error {
 	if p.world, err = ecs.New(p.game, ecs.Config{Seed: g.Seed, Options: g.Options}); err != nil {
 		return fmt.Errorf("persistence: world of genesis: %w", err)
 	}
-	p.noteSchema("genesis", g.Build)
 	p.result.Records, p.result.Seq, p.result.Epoch = 1, 1, r.Epoch
-	return nil
+	return p.enters(g.Schema, g.Build, r.Epoch)
 }
 
 func (p *Replay) startSnapshot(ctx context.Context, s *Snapshot) error {
@@ -224,15 +265,15 @@ func (p *Replay) startSnapshot(ctx context.Context, s *Snapshot) error {
 	p.chain = ChainFrom(s)
 	p.result.Snapshot, p.result.Seq, p.result.Epoch = s.Name(), s.Seq, s.Epoch
 	p.result.To, p.result.Checksum = s.Tick, s.Checksum
-	return nil
+	return p.enters(s.Schema, ecs.Build{}, s.Epoch)
 }
 
 // RestoreSnapshot returns the world that s holds, its full checksum recomputed
-// and compared.
+// and compared. A snapshot of another game or schema is Foreign.
 func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
 	w, err := ecs.Restore(game, s.Body)
 	if err != nil {
-		return nil, &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: err.Error(), Err: err}
+		return nil, unrestored(game, s, err)
 	}
 	if w.Tick() != s.Tick || w.Checksum() != s.Checksum || w.Recompute() != s.Checksum {
 		return nil, &CorruptError{
@@ -242,6 +283,24 @@ func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
 		}
 	}
 	return w, nil
+}
+
+// unrestored tells a snapshot of another game or schema from a damaged one.
+func unrestored(game ecs.Game, s *Snapshot, err error) error {
+	var other *ecs.GameError
+	if errors.As(err, &other) {
+		return otherGame(other.Got, other.Want)
+	}
+	if _, c, bad := ecs.SnapshotConfig(s.Body); bad == nil {
+		have, bad := ecs.SchemaOf(game, c)
+		if bad == nil {
+			if e := compareSchema(s.Schema, have, ecs.Build{}, s.Epoch); e.Breaks()&ecs.BreaksState != 0 {
+				e.Err = err
+				return e
+			}
+		}
+	}
+	return &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: err.Error(), Err: err}
 }
 
 // findSnapshot returns the oldest snapshot that what is stored continues, nil
@@ -301,20 +360,36 @@ func (p *Replay) simulate(ctx context.Context, last Seq) error {
 		p.result.Records++
 		p.result.Seq, p.result.Epoch = r.Seq, r.Epoch
 		if r.Kind == KindEpoch {
-			p.noteSchema(fmt.Sprintf("epoch %d", r.Epoch), r.EpochStart.Build)
+			if err := p.enters(r.EpochStart.Schema, r.EpochStart.Build, r.Epoch); err != nil {
+				return err
+			}
 		}
 		if p.o.To > 0 && r.FirstTick() > p.o.To {
 			return nil
 		}
 		err := Resimulate(p.world, r, p.o.To, func(*TickRecord, ecs.Output) error { return p.ticked() })
 		if err != nil {
-			return err
+			return p.diverges(err)
 		}
 		if p.o.To > 0 && p.world.Tick() >= p.o.To {
 			return nil
 		}
 	}
 	return nil
+}
+
+// diverges is the error of a tick that came out otherwise: another schema explains it where that breaks ticks.
+func (p *Replay) diverges(err error) error {
+	if !errors.Is(err, ErrDiverged) {
+		return err
+	}
+	if p.fit.breaks(ecs.BreaksTicks) {
+		return p.fit.blame(err)
+	}
+	if b := p.fit.build; b.ID != "" {
+		p.note("that tick was recorded by build %s (%s, %s/%s)", b.ID, b.GoVersion, b.GOOS, b.GOARCH)
+	}
+	return err
 }
 
 // ticked counts a tick that agrees.
@@ -331,13 +406,6 @@ func (p *Replay) ticked() error {
 
 func (p *Replay) note(format string, args ...any) {
 	p.result.Notes = append(p.result.Notes, fmt.Sprintf(format, args...))
-}
-
-// noteSchema remembers that the recording build had other types.
-func (p *Replay) noteSchema(when string, b ecs.Build) {
-	if have := p.world.Schema().Hash(); b.SchemaHash != 0 && b.SchemaHash != have {
-		p.note("%s was recorded with schema %016x (build %s, %s), this build has %016x", when, b.SchemaHash, b.ID, b.GoVersion, have)
-	}
 }
 
 // proven yields the records of messages as the chain proves them, and ends with

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // applyDeltas brings the world forward by the delta stream alone. With Verify
@@ -37,7 +39,7 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 			}
 		}
 		if err := p.world.Apply(d.Body); err != nil {
-			return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: err.Error(), Err: err}
+			return p.unapplied(&d, err)
 		}
 		if have := p.world.Checksum(); have != d.Checksum {
 			return &DivergedError{Seq: d.RecordSeq, Tick: d.Tick, Recorded: d.Checksum, Computed: have, Reason: "checksum of the delta"}
@@ -48,6 +50,16 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 		}
 	}
 	return nil
+}
+
+// unapplied tells a delta of another schema from a damaged one: epochs behind the replay's beginning may have another.
+func (p *Replay) unapplied(d *Delta, err error) error {
+	if p.end.Breaks()&ecs.BreaksDeltas != 0 {
+		e := *p.end
+		e.Err = fmt.Errorf("the delta of tick %d: %w", d.Tick, err)
+		return &e
+	}
+	return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: err.Error(), Err: err}
 }
 
 // follows says whether d is the delta of the tick that is due.

@@ -206,7 +206,7 @@ func TestReplayRefusesAnotherGame(t *testing.T) {
 	v := sail(t, 5)
 	game := drift(0)
 	game.Name = "other"
-	if _, _, err := replay(t, v.source(), game, ReplayOptions{}); err == nil || !strings.Contains(err.Error(), `the log is of game "drift", this is "other"`) {
+	if _, _, err := replay(t, v.source(), game, ReplayOptions{}); err == nil || !strings.Contains(err.Error(), "the log is of game drift, this is other") {
 		t.Error(err)
 	}
 }
@@ -217,7 +217,7 @@ func TestReplaySaysWhenTheSchemaIsAnother(t *testing.T) {
 	setup := game.Setup
 	game.Setup = func(w *ecs.World) { setup(w); ecs.Event[news](w, "later") }
 	r, _, _ := replay(t, v.source(), game, ReplayOptions{})
-	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "genesis was recorded with schema") {
+	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "with another schema than this build's: event later was added") {
 		t.Error(r.Notes)
 	}
 }
@@ -281,5 +281,72 @@ func TestStatCountsBytesPerTickAndClient(t *testing.T) {
 	without, err := Stat(context.Background(), v.source(), StatOptions{MessageOverhead: 90})
 	if err != nil || without.LogBytes != s.LogBytes || without.InputTicks != 0 {
 		t.Errorf("%v %+v", err, without)
+	}
+}
+
+// TestASnapshotOfAnotherGameOrSchemaIsForeign: it is intact, so nothing speaks of damage; a damaged one is no foreign one.
+func TestASnapshotOfAnotherGameOrSchemaIsForeign(t *testing.T) {
+	v := sail(t, 60)
+	s := v.shot()
+	other := drift(0)
+	other.Name = "other"
+	renamed := drift(0)
+	renamed.Setup = func(w *ecs.World) {
+		ecs.Component[position](w, "place")
+		ecs.Component[speed](w, "speed")
+	}
+	for _, game := range []ecs.Game{other, renamed} {
+		_, restored := RestoreSnapshot(game, &s)
+		_, _, replayed := replay(t, v.source(), game, ReplayOptions{Snapshot: &s})
+		report, err := Check(t.Context(), v.source(), CheckOptions{Game: &game})
+		if err != nil || report.Broken() || !Foreign(report.Unproven) || report.Ticks != 60 || report.Snapshots == 0 {
+			t.Errorf("the check of game %s: %v, %+v", game.Name, err, report)
+		}
+		stat, err := Stat(t.Context(), v.source(), StatOptions{Game: &game})
+		if err != nil || !Foreign(stat.Uncounted) || stat.Ticks != 60 {
+			t.Errorf("the statistics of game %s: %v, %+v", game.Name, err, stat)
+		}
+		for _, err := range []error{restored, replayed} {
+			if !Foreign(err) || errors.Is(err, ErrCorrupt) {
+				t.Errorf("game %s: %v", game.Name, err)
+			}
+		}
+	}
+	s.Body = s.Body[:len(s.Body)/2]
+	if _, err := RestoreSnapshot(drift(0), &s); !errors.Is(err, ErrCorrupt) || Foreign(err) {
+		t.Errorf("half a snapshot: %v", err)
+	}
+}
+
+// TestReplayGoesThroughBuildsThatAddTypes: a log whose second epoch has a type more is the newest build's, which reads all of
+// it; the older build reads the first epoch and names what it lacks for the second.
+func TestReplayGoesThroughBuildsThatAddTypes(t *testing.T) {
+	first := drift(0)
+	second := drift(0)
+	second.Setup = func(w *ecs.World) {
+		first.Setup(w)
+		ecs.Component[news](w, "extra")
+	}
+	v := sail(t, 30)
+	w, err := ecs.Restore(second, v.world.AppendSnapshot(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.world = w
+	v.append(&Record{Kind: KindEpoch, Epoch: 9, EpochStart: &EpochStart{Node: "b", Build: ecs.Build{ID: "second"}, Schema: w.Schema().JSON(), From: w.Tick()}})
+	for range 10 {
+		v.record(1)
+	}
+	r, _, err := replay(t, v.source(), second, ReplayOptions{Verify: true})
+	if err != nil || r.To != 40 || !strings.Contains(strings.Join(r.Notes, " "), "component extra was added") {
+		t.Errorf("the newest build replays to %d: %v, %v", r.To, err, r.Notes)
+	}
+	r, _, err = replay(t, v.source(), first, ReplayOptions{})
+	if !errors.Is(err, ErrSchema) || r.To != 30 || !strings.Contains(err.Error(), "component extra was removed") || !strings.Contains(err.Error(), "build second") {
+		t.Errorf("the first build replays to %d: %v", r.To, err)
+	}
+	report, err := Check(t.Context(), v.source(), CheckOptions{Game: &first})
+	if err != nil || report.Broken() || !errors.Is(report.Unproven, ErrSchema) || report.Resimulated != 30 || report.LastTick != 40 {
+		t.Errorf("the first build checks: %v, %+v", err, report)
 	}
 }

@@ -60,6 +60,7 @@ type Stats struct {
 	Commands              []CommandStat
 
 	BytesPerHour float64 // growth of the log at the tick rate; 0 when it is unknown
+	Uncounted    error   // why clients and commands are not counted to the end: the game is Foreign to the log; nil: they are
 	Deltas       Sizes
 	DeltaPerHour float64
 	Snapshots    Sizes
@@ -88,6 +89,7 @@ type counter struct {
 	o        StatOptions
 	out      Stats
 	world    *ecs.World
+	fit      fit
 	frame    ecs.Frame
 	kinds    map[string][]int
 	inputs   []int // bytes per tick and client
@@ -140,15 +142,41 @@ func (s *counter) record(m Message, r *Record) (err error) {
 	switch r.Kind {
 	case KindGenesis:
 		s.out.TickRate = r.Genesis.TickRate
-		if s.o.Game != nil {
-			s.world, err = ecs.New(*s.o.Game, ecs.Config{Seed: r.Genesis.Seed, Options: r.Genesis.Options})
-		}
+		err = s.genesis(r)
 	case KindEpoch:
 		s.out.Epochs++
+		s.fit.record(r)
+		s.fits()
 	case KindTicks:
 		err = s.ticks(stored, r)
 	}
 	return err
+}
+
+// genesis makes the world that reads the frames.
+func (s *counter) genesis(r *Record) (err error) {
+	g := r.Genesis
+	switch {
+	case s.o.Game == nil:
+		return nil
+	case g.Game != s.o.Game.Name:
+		s.out.Uncounted = otherGame(g.Game, s.o.Game.Name)
+		return nil
+	}
+	if s.world, err = ecs.New(*s.o.Game, ecs.Config{Seed: g.Seed, Options: g.Options}); err != nil {
+		return err
+	}
+	s.fit.have = s.world.Schema()
+	s.fit.record(r)
+	s.fits()
+	return nil
+}
+
+// fits stops counting what only a world tells where the game has other types than what is in force.
+func (s *counter) fits() {
+	if s.world != nil && s.fit.breaks(ecs.BreaksState|ecs.BreaksTicks) {
+		s.world, s.out.Uncounted = nil, s.fit.differs
+	}
 }
 
 // ticks spreads what is not a frame evenly over the ticks of the record.
@@ -164,7 +192,11 @@ func (s *counter) ticks(stored int, r *Record) error {
 	for i := range r.Ticks {
 		t := &r.Ticks[i]
 		if _, err := resimulateTick(s.world, r.Seq, t, &s.frame); err != nil {
-			return err
+			if !s.fit.breaks(ecs.BreaksTicks) {
+				return err
+			}
+			s.world, s.out.Uncounted = nil, s.fit.blame(err)
+			return nil
 		}
 		if n := s.inputsOf(s.frame.Commands); n > 0 {
 			s.inputs = append(s.inputs, (shared+len(t.Frame)+n-1)/n)

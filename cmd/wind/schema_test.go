@@ -123,3 +123,59 @@ func TestAHaltIsLiftedWhileTheServersRun(t *testing.T) {
 	}
 	first.ends(0, nil)
 }
+
+// TestAnotherSchemaIsNoDamage: of a log that another build, or another game, recorded, each verb says which components and
+// fields differ and what can be done, and none speaks of damage. What needs no game is still proven.
+func TestAnotherSchemaIsNoDamage(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	as(t, "first", 0, nil, devArgs(data, "2s")...)
+	own := as(t, "first", 0, nil, "log", "check", "--data", data)
+	if !strings.Contains(string(own.output()), "\nin order\n") {
+		t.Fatalf("the log's own build says:\n%s", own.output())
+	}
+	all := []string{"replay", "replay --verify", "replay --from-deltas", "replay --from-deltas --verify", "log check", "log stat", "log tail --commands"}
+	done := map[string]string{"log stat": "", "log tail --commands": ""} // they say it and go on
+	for build, want := range map[string]struct {
+		says string
+		done map[string]string // verbs that end with 0
+	}{
+		"renamed": {"component mark is now spot", done},
+		"field":   {"component mark.Z (f32) was added", done},
+		"other":   {"the log is of game marks, this is others", done},
+		"front":   {"component extra (in front of mark) was added", map[string]string{"log stat": "quiet", "log tail --commands": "quiet", "replay": "", "replay --verify": ""}},
+	} {
+		for _, verb := range all {
+			quiet, ok := want.done[verb]
+			code := 1
+			if ok {
+				code = 0
+			}
+			p := as(t, build, code, nil, append(strings.Fields(verb), "--data", data)...)
+			said := string(p.output()) + p.log()
+			if quiet == "" && !strings.Contains(said, want.says) {
+				t.Errorf("%s by the build %q does not say %q:\n%s", verb, build, want.says, said)
+			}
+			for _, word := range []string{"corrupt", "BROKEN", "diverges at", "damage"} {
+				if strings.Contains(said, word) && code == 0 || strings.Contains(said, "BROKEN") || strings.Contains(said, "corrupt") {
+					t.Errorf("%s by the build %q speaks of %q:\n%s", verb, build, word, said)
+				}
+			}
+			if code == 1 && build != "other" && !strings.Contains(said, "run the build that wrote the log") {
+				t.Errorf("%s by the build %q does not name the way out:\n%s", verb, build, said)
+			}
+		}
+		var report struct {
+			OK                     bool
+			Unproven               string
+			Ticks, Records, Deltas uint64
+			Findings               []any
+		}
+		as(t, build, 1, &report, "log", "check", "--data", data, "--json")
+		if !report.OK || report.Unproven == "" || report.Ticks < 30 || report.Deltas < 30 || len(report.Findings) > 0 {
+			t.Errorf("log check by the build %q: %+v", build, report)
+		}
+		as(t, build, 0, nil, "log", "check", "--data", data, "--form-only")
+		file := filepath.Join(t.TempDir(), build+".wind")
+		as(t, build, 0, nil, "log", "export", file, "--data", data)
+	}
+}
