@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,6 +82,11 @@ func (k *asked) unwritable() bool {
 func (k *asked) condition(shard string) (Condition, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.kind == ActionAwait && k.owner.Halted != "" && k.err == nil {
+		kind := haltedBy(k.owner.Halted)
+		what := fmt.Sprintf("shard %s is halted: %s", shard, k.owner.Halted)
+		return Condition{Kind: kind, Text: Sentence(kind, shard, what), Since: k.since, Stops: true}, true
+	}
 	if k.kind == ActionAwait && k.err == nil {
 		what := fmt.Sprintf("node %s owns shard %s (epoch %d)", k.owner.Owner, shard, k.owner.Epoch)
 		return Condition{Kind: AwaitsOwner, Text: Sentence(AwaitsOwner, shard, what), Since: k.since}, true
@@ -111,6 +117,15 @@ func (k *asked) condition(shard string) (Condition, bool) {
 	}
 	c.Text = Sentence(c.Kind, shard, what)
 	return c, true
+}
+
+// haltedBy is the condition that a note of a halt speaks of: lost history has another way out than
+// the rest.
+func haltedBy(note string) ConditionKind {
+	if strings.Contains(note, ErrHistoryLost.Error()) {
+		return HistoryLost
+	}
+	return Halted
 }
 
 // ofCoordination reports whether a request goes to the coordination service, not to the log.

@@ -7,7 +7,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// claim is PhaseClaim: read the standing, wait while another node owns, look at the log's end and at who wrote it, bid.
+// claim is PhaseClaim: read the standing, wait while another node owns or the shard is halted, look at the log's end and at
+// who wrote it, bid.
 func (o *Owner) claim(ev Event) {
 	switch ev.Kind {
 	case EventStanding:
@@ -51,7 +52,8 @@ func (o *Owner) bidOn(s Standing) {
 	o.standing = s
 	switch {
 	case s.Halted != "":
-		o.stop(o.isHalted(errors.New(s.Halted)))
+		o.once("halted: "+s.Halted, o.isHalted(errors.New(s.Halted)))
+		o.ask(Action{Kind: ActionAwait, Standing: s}) // until it is lifted
 	case s.Lineage != "" && s.Lineage != o.cfg.Genesis.Lineage:
 		o.stop(fmt.Errorf("%w: the shard's lineage is %s, the log's is %s: this is not its log", ErrRefused, s.Lineage, o.cfg.Genesis.Lineage))
 	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID && s.Epoch == o.bade:

@@ -103,7 +103,11 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 		ev.Standing, ev.Err = h.cfg.Ownership.Read(ctx)
 	case ActionAwait:
 		ev.Kind = EventFree
-		h.log.Info("another node owns the shard; waiting", "owner", a.Standing.Owner, "epoch", a.Standing.Epoch)
+		if a.Standing.Halted != "" {
+			h.log.Warn("the shard is halted; waiting until the halt is lifted", "reason", a.Standing.Halted)
+		} else {
+			h.log.Info("another node owns the shard; waiting", "owner", a.Standing.Owner, "epoch", a.Standing.Epoch)
+		}
 		ev.Err = h.cfg.Ownership.Await(ctx, a.Standing)
 	case ActionClaim:
 		ev.Kind = EventClaimed

@@ -242,6 +242,25 @@ type Stats struct {
 	Failures map[string]uint64 `json:"failures,omitempty"`
 }
 
+// Add counts in what earlier hosts of the same node did. What is of one moment stays, unless this
+// host has not come so far as to have it.
+func (s *Stats) Add(before *Stats) {
+	if s.Ticks == 0 {
+		s.TickMS, s.CommitMS = before.TickMS, before.CommitMS
+	}
+	if s.Tick == 0 {
+		s.Tick, s.LastSeq, s.Checksum, s.Entities = before.Tick, before.LastSeq, before.Checksum, before.Entities
+	}
+	s.Ticks, s.Committed, s.Records = s.Ticks+before.Ticks, s.Committed+before.Committed, s.Records+before.Records
+	s.DeltasLost, s.Snapshots, s.MaxDebt = s.DeltasLost+before.DeltasLost, s.Snapshots+before.Snapshots, max(s.MaxDebt, before.MaxDebt)
+	for name, n := range before.Failures {
+		if s.Failures == nil {
+			s.Failures = map[string]uint64{}
+		}
+		s.Failures[name] += n
+	}
+}
+
 // Stats may be called at any time from any goroutine.
 func (h *Host) Stats() Stats {
 	h.mu.Lock()

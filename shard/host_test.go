@@ -304,9 +304,27 @@ func TestDivergenceWithoutDeltasHalts(t *testing.T) {
 		if !errors.Is(err, ErrHalted) || !errors.Is(err, persistence.ErrDiverged) || len(p2.released) > 0 {
 			t.Errorf("%v, released %v", err, p2.released)
 		}
-		h3, _, _ := b.host("c", nil)
-		if err := b.run(h3, time.Second); !errors.Is(err, ErrHalted) {
-			t.Errorf("a halted shard was claimed: %v", err)
+	})
+}
+
+func TestNodeWaitsWhileTheShardIsHaltedAndGoesOnWhenTheHaltIsLifted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		b.coord.Edit(func(s *Standing) { s.Halted = "the roof leaks" })
+		var told *alarms
+		h, p, _ := b.host("a", func(c *HostConfig) { told = newAlarms(c) })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		time.Sleep(4 * time.Second)
+		if p.count() > 0 || told.count("the roof leaks") != 1 || len(told.told) != 1 {
+			t.Errorf("%d ticks of a halted shard, told %q", p.count(), told.told)
+		}
+		b.coord.Edit(func(s *Standing) { s.Halted = "" })
+		time.Sleep(time.Second)
+		stop()
+		if err := <-done; err != nil || p.count() < 28 {
+			t.Errorf("%d ticks in the second behind the lift, then %v", p.count(), err)
 		}
 	})
 }
@@ -513,9 +531,10 @@ func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
 		if !strings.Contains(err.Error(), way) || strings.Contains(b.coord.Standing().Halted, way) {
 			t.Errorf("the way out is not in %q, or in the note %q", err, b.coord.Standing().Halted)
 		}
-		h4, _, _ = b.host("d2", nil)
-		if err := b.run(h4, 5*time.Second); !errors.Is(err, ErrHalted) || strings.Count(err.Error(), way) != 1 {
-			t.Errorf("the fourth start: %v", err)
+		var told *alarms
+		h4, p4, _ := b.host("d2", func(c *HostConfig) { told = newAlarms(c) })
+		if err := b.run(h4, 5*time.Second); err != nil || p4.count() > 0 || told.count(way) != 1 || strings.Count(told.told[0], way) != 1 {
+			t.Errorf("the fourth start made %d ticks, was told %q and ended with %v", p4.count(), told.told, err)
 		}
 		b.coord.Edit(func(s *Standing) { s.Halted = "" })
 		h5, _, _ := b.host("e", nil)

@@ -110,6 +110,9 @@ func (m *Member) Await(ctx context.Context, s Standing) error {
 		if now.Owner != s.Owner || now.Halted != s.Halted {
 			return nil
 		}
+		if s.Owner == "" { // no lease ends: only somebody's change does
+			left = time.Hour
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

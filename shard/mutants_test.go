@@ -20,6 +20,68 @@ type mutant struct {
 	not  []string                                      // an invariant that is not to be checked, to see the harm itself
 }
 
+// goingMutants break what a node does when its host has ended.
+var goingMutants = []struct {
+	name string
+	make func() func(Ended, Next) Next // new for each seed
+	by   string
+	not  []string
+}{
+	{"exit at a lost lease", breaks(exitOn(ErrLeaseLost)), "going on", nil},
+	{"exit at a lost lease, the harm", breaks(exitOn(ErrLeaseLost)), "served", []string{"going on"}},
+	{"exit when fenced", breaks(exitOn(ErrFenced)), "going on", nil},
+	{"exit at a halt", breaks(exitOn(ErrHalted)), "going on", nil},
+	{"a stop that is not obeyed", breaks(func(e Ended, n Next) Next { return Next{} }), "stop", nil},
+	{"pauses that grow without an end", endlessPauses, "served", nil},
+}
+
+func breaks(f func(Ended, Next) Next) func() func(Ended, Next) Next {
+	return func() func(Ended, Next) Next { return f }
+}
+
+func exitOn(reason error) func(Ended, Next) Next {
+	return func(e Ended, n Next) Next {
+		n.Exit = n.Exit || errors.Is(e.Err, reason)
+		return n
+	}
+}
+
+// endlessPauses doubles each pause, whatever was before.
+func endlessPauses() func(Ended, Next) Next {
+	pause := rejoinFirst
+	return func(_ Ended, n Next) Next {
+		if !n.Exit {
+			pause *= 2
+			n.After = pause
+		}
+		return n
+	}
+}
+
+// TestSimulatorCatchesNodesThatDoNotComeBack is TestSimulatorCatchesEveryMutant for what follows an owner's end.
+func TestSimulatorCatchesNodesThatDoNotComeBack(t *testing.T) {
+	for _, m := range goingMutants {
+		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
+			const seeds = 3000
+			for seed := uint64(1); seed <= seeds; seed++ {
+				s := newSim(seed, nil)
+				s.cfg.rejoin, s.ignore = m.make(), m.not
+				err := s.run()
+				if err == nil {
+					continue
+				}
+				var v violation
+				if !errors.As(err, &v) || v.name != m.by {
+					t.Fatalf("seed %d: caught by %v, expected %s", seed, err, m.by)
+				}
+				t.Logf("caught at seed %d: %v", seed, err)
+				return
+			}
+			t.Fatalf("not caught in %d seeds", seeds)
+		})
+	}
+}
+
 var mutants = []mutant{
 	{"two outstanding records", newPipeliner, []string{"I6"}, []string{"deltas"}},
 	{"two outstanding records, the harm", newPipeliner, []string{"I1", "I2", "I4"}, []string{"I6", "deltas"}},
@@ -30,6 +92,7 @@ var mutants = []mutant{
 	{"a foreign record at our sequence taken for ours", perOwner(blindSettle), []string{"I1", "I7"}, nil},
 	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil},
 	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil},
+	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil},
 	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
 }
 
@@ -45,7 +108,10 @@ func TestSimulatorCatchesEveryMutant(t *testing.T) {
 			start := time.Now()
 			for seed := uint64(1); seed <= seeds; seed++ {
 				s := newSim(seed, m.make())
-				s.ignore, s.eager = m.not, strings.HasPrefix(m.name, "two outstanding")
+				if s.ignore = m.not; !slices.Contains(m.by, "served") { // a broken protocol does not go on either: the graver harm counts
+					s.ignore = append([]string{"served"}, m.not...)
+				}
+				s.eager = strings.HasPrefix(m.name, "two outstanding")
 				err := s.run()
 				if err == nil {
 					continue
@@ -158,6 +224,11 @@ func skipSchema(_ *Owner, ev Event) (Event, bool) {
 		ev.Recorded = persistence.Recorded{}
 	}
 	return ev, true
+}
+
+// deafToLifts waits for ever once it has seen a halt.
+func deafToLifts(o *Owner, ev Event) (Event, bool) {
+	return ev, ev.Kind != EventFree || o.standing.Halted == ""
 }
 
 // blindSettle takes whatever stands at our sequence for our record.

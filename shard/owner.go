@@ -226,7 +226,11 @@ func (o *Owner) trouble(err error) {
 }
 
 func (o *Owner) complain(err error) {
-	cause := o.asked.Kind.String() + ": " + err.Error()
+	o.once(o.asked.Kind.String()+": "+err.Error(), fmt.Errorf("shard: %s waits, its request %q is tried again: %w", o.phase, o.asked.Kind, err))
+}
+
+// once tells an operator of a cause of trouble that it has not been told of.
+func (o *Owner) once(cause string, err error) {
 	if o.told[cause] {
 		return
 	}
@@ -234,7 +238,7 @@ func (o *Owner) complain(err error) {
 		o.told = map[string]bool{}
 	}
 	o.told[cause] = true
-	o.alarm(fmt.Errorf("shard: %s waits, its request %q is tried again: %w", o.phase, o.asked.Kind, err))
+	o.alarm(err)
 }
 
 // tell adds an action that wants no answer.

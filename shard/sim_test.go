@@ -38,7 +38,12 @@ type simConfig struct {
 	steal   float64 // a standby deletes the owner key before the lease ends, per second
 	trouble bool    // log truncations, bad snapshots, full log, divergence
 	mutant  func(o *Owner, ev Event) (Event, bool)
+	rejoin  func(Ended, Next) Next // breaks what Rejoin says; nil: it counts
 }
+
+// simCalm is how long the weather is fine at a seed's end. Whatever happened before, the shard must be
+// served then: a lease runs out, an operator comes by, pauses end, and a record is committed.
+const simCalm = 15 * time.Second
 
 // violation is a broken invariant.
 type violation struct {
@@ -72,11 +77,13 @@ type sim struct {
 	lost      persistence.Seq                      // after a truncation: nothing may be appended until it is accepted
 	cut       []persistence.Message                // the log before it
 	losses    int
+	quiet     bool     // no trouble and no stops any more
 	eager     bool     // nodes propose although a record is outstanding, for a mutant
 	ignore    []string // invariants that are not checked
 	violation error
 
 	fences, commits, alarms int
+	committed               time.Duration  // when the last record was
 	stops                   map[string]int // owners that ended, by why
 }
 
@@ -139,16 +146,47 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 
 // run lives the seed's life and returns the first broken invariant.
 func (s *sim) run() error {
-	for len(s.queue) > 0 && s.violation == nil && s.now < s.cfg.length {
-		m := heap.Pop(&s.queue).(moment)
-		s.now = m.at
-		s.steps++
-		m.do()
+	s.until(s.cfg.length)
+	s.calm()
+	s.until(s.cfg.length + simCalm)
+	if s.violation == nil {
+		s.checkServed()
 	}
 	if s.violation == nil {
 		s.checkLog()
 	}
 	return s.violation
+}
+
+func (s *sim) until(end time.Duration) {
+	for len(s.queue) > 0 && s.violation == nil && s.now < end {
+		m := heap.Pop(&s.queue).(moment)
+		s.now = m.at
+		s.steps++
+		m.do()
+	}
+}
+
+// calm ends the bad weather.
+func (s *sim) calm() {
+	s.cfg.loss, s.cfg.twice, s.cfg.slow, s.cfg.crash, s.cfg.pause, s.cfg.steal = 0, 0, 0, 0, 0, 0
+	s.quiet = true
+	for _, n := range s.nodes {
+		n.skew = false
+		if n.world != nil {
+			n.world.skewed = false
+		}
+	}
+}
+
+// checkServed is what a cluster of going nodes owes: in fine weather somebody serves the shard.
+func (s *sim) checkServed() {
+	if s.lost > 0 && s.coord.Accepted.Epoch == 0 || s.coord.Halted != "" {
+		return // nobody may
+	}
+	if since := s.now - s.committed; since > 3*time.Second {
+		s.fail("served", "nothing was committed for %s, and the weather is fine since %s", since, simCalm)
+	}
 }
 
 // in schedules something.
@@ -373,6 +411,9 @@ func (s *sim) load(info persistence.SnapshotInfo) (*persistence.Snapshot, error)
 
 // trouble is one rare misfortune of the stores.
 func (s *sim) trouble() {
+	if s.quiet {
+		return
+	}
 	if s.cfg.seed%7 == 0 {
 		s.renew()
 		return

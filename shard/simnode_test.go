@@ -20,6 +20,9 @@ type simNode struct {
 	skew bool // this build computes some ticks otherwise, from the next life on
 	new  bool // this build has another schema, from the next life on
 
+	gone        bool // it exited, and nobody starts it again
+	rejoin      Rejoin
+	ownedAt     time.Duration // when the owner of this life began to own; 0: it does not
 	pausedUntil time.Duration
 	drift       float64 // of its clock
 	owner       *Owner
@@ -44,16 +47,22 @@ func (n *simNode) clock() time.Duration {
 	return time.Duration(float64(n.sim.now) * (1 + n.drift))
 }
 
-// boot starts a new life.
+// boot starts a new process.
 func (n *simNode) boot() {
-	s := n.sim
-	if n.up {
+	if n.up || n.gone {
 		return
 	}
+	n.drift = (n.sim.rng.Float64() - 0.5) * 0.02
+	n.lease = n.sim.rng.Int64() | 1
+	n.rejoin = Rejoin{}
+	n.live()
+}
+
+// live starts a new owner in the process, on the lease that it has.
+func (n *simNode) live() {
+	s := n.sim
 	n.life++
-	n.up, n.fenced, n.draining, n.fenceOK, n.tickDue = true, false, false, false, false
-	n.drift = (s.rng.Float64() - 0.5) * 0.02
-	n.lease = s.rng.Int64() | 1
+	n.up, n.fenced, n.draining, n.fenceOK, n.tickDue, n.ownedAt = true, false, false, false, false, 0
 	n.ring, n.high, n.sinceSnp = newRing(64, 1<<20), 0, 0
 	n.appends = map[persistence.Hash]persistence.Seq{}
 	n.world = &simWorld{node: n, skewed: n.skew, schema: []byte(`{}`)}
@@ -95,7 +104,7 @@ func (n *simNode) misfortune() {
 	if s.chance(s.cfg.pause) {
 		n.pausedUntil = max(n.pausedUntil, s.now+s.between(50*time.Millisecond, 5*time.Second))
 	}
-	if n.up && s.rng.IntN(100) == 0 {
+	if n.up && !s.quiet && s.rng.IntN(100) == 0 {
 		n.hear(n.life, Event{Kind: EventStop})
 	}
 	s.in(s.between(500*time.Millisecond, 1500*time.Millisecond), n.misfortune)
@@ -134,8 +143,13 @@ func (n *simNode) keepAlive(life int) {
 	if !s.chance(s.cfg.loss) {
 		s.in(s.delay(), func() {
 			expiry, known := s.coord.leases[lease]
-			if known && s.now >= expiry {
-				return // it ran out
+			if known && s.now >= expiry { // it ran out: the node takes another one
+				s.in(s.delay(), func() {
+					if life == n.life && n.lease == lease {
+						n.lease = s.rng.Int64() | 1
+					}
+				})
+				return
 			}
 			s.coord.leases[lease] = s.now + simTTL
 			if !s.chance(s.cfg.loss) {
@@ -159,7 +173,7 @@ func (n *simNode) perform(actions []Action) {
 		case ActionStanding:
 			s.rpc(n, a.Op, EventStanding, func() Event { return Event{Standing: s.coord.read(s.now)} })
 		case ActionAwait:
-			n.await(life, a.Op)
+			n.await(life, a.Op, a.Standing)
 		case ActionClaim:
 			s.rpc(n, a.Op, EventClaimed, func() Event { return Event{Granted: s.claim(world, a.Bid)} })
 		case ActionEvidence:
@@ -189,6 +203,7 @@ func (n *simNode) perform(actions []Action) {
 			n.ring.add(persistence.Delta{Lineage: simLineage, Epoch: n.owner.Epoch(), RecordSeq: n.owner.Last(), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
 		case ActionOwn:
 			s.fences++
+			n.ownedAt = s.now
 			n.high = a.Seq
 			n.sinceSnp = n.world.tick
 			n.scheduleTick(life)
@@ -209,16 +224,16 @@ func (n *simNode) perform(actions []Action) {
 }
 
 // await polls, as a watch that is sometimes late does.
-func (n *simNode) await(life int, op uint64) {
+func (n *simNode) await(life int, op uint64, st Standing) {
 	s := n.sim
 	if life != n.life {
 		return
 	}
-	if s.coord.read(s.now).Owner == "" {
+	if now := s.coord.read(s.now); st.Owner != "" && now.Owner == "" || now.Halted != st.Halted {
 		s.in(s.delay(), func() { n.hear(life, Event{Kind: EventFree, Op: op}) })
 		return
 	}
-	s.in(s.between(20*time.Millisecond, 300*time.Millisecond), func() { n.await(life, op) })
+	s.in(s.between(20*time.Millisecond, 300*time.Millisecond), func() { n.await(life, op, st) })
 }
 
 // append sends a record. I6: while another one of this node can still match, none is sent.
@@ -247,6 +262,7 @@ func (n *simNode) append(a Action) {
 func (n *simNode) release(a Action) {
 	s := n.sim
 	s.commits++
+	s.committed = s.now
 	s.checkRelease(n, a.Seq, n.owner.out.hash, n.ticks)
 	for _, t := range n.ticks {
 		n.ring.add(persistence.Delta{
@@ -381,7 +397,7 @@ func (n *simNode) drain(life int) {
 	})
 }
 
-// stopped: this owner is over. The process takes a new lease and tries again, as a supervisor would.
+// stopped: this owner is over. What the process does then is Rejoin's to say.
 func (n *simNode) stopped(err error) {
 	s := n.sim
 	why := "stopped"
@@ -394,7 +410,32 @@ func (n *simNode) stopped(err error) {
 	s.stops[why]++
 	n.up = false
 	n.life++
-	s.in(s.between(200*time.Millisecond, 2*time.Second), n.boot)
+	ended := Ended{Err: err}
+	if n.ownedAt > 0 {
+		ended.Owned = s.now - n.ownedAt
+	}
+	next := n.rejoin.Next(ended)
+	if s.cfg.rejoin != nil {
+		next = s.cfg.rejoin(ended, next)
+	}
+	switch {
+	case err == nil && !next.Exit:
+		s.fail("stop", "node %s was asked to stop and runs on", n.id)
+	case err == nil: // an operator stopped it, and starts it again
+		s.in(s.between(200*time.Millisecond, 2*time.Second), n.boot)
+	case next.Exit && errors.Is(err, ErrOtherSchema):
+		n.gone = true
+	case next.Exit:
+		n.gone = true
+		s.fail("going on", "node %s exits, though a later attempt could serve the shard: %v", n.id, err)
+	default:
+		life := n.life
+		s.in(next.After, func() {
+			if n.life == life {
+				n.live()
+			}
+		})
+	}
 }
 
 // simWorld is the smallest world: its state is one number, moved by the frames.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -37,6 +38,9 @@ type Conn struct {
 // Connect connects to a server of somebody else. It does not wait for one that
 // is not there.
 func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
+	if err := validURLs(c.URL); err != nil {
+		return nil, err
+	}
 	log := c.Logger
 	if log == nil {
 		log = slog.Default()
@@ -65,6 +69,7 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error) {
 	own := []nats.Option{
 		nats.Name("wind"), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // a server that comes back without its users may get them back as well
 		nats.ReconnectWait(200 * time.Millisecond), nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // each call returns its own error
 	}
@@ -86,6 +91,17 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 		return nil, fmt.Errorf("jetstream: NATS%s answers, but JetStream does not (is it enabled for this account?): %w", at(url), err)
 	}
 	return c, nil
+}
+
+// validURLs finds what cannot be a URL, and says so without the password in it.
+func validURLs(urls string) error {
+	for one := range strings.SplitSeq(urls, ",") {
+		var why *url.Error
+		if _, err := url.Parse(strings.TrimSpace(one)); errors.As(err, &why) {
+			return fmt.Errorf("jetstream: the URL of NATS%s is none: %w", at(one), why.Err)
+		}
+	}
+	return nil
 }
 
 // at names a server in an error, without its password.

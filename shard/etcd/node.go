@@ -7,25 +7,40 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 )
 
+// redial is how a connection that was lost comes back. By default the pauses grow to two minutes:
+// as long as an outage has lasted, so long again a node would not notice its end.
+var redial = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond}
+
 // Dial connects to a cluster. The first call over the connection fails in bounded time when nobody
 // answers at the endpoints.
 func Dial(ctx context.Context, endpoints ...string) (client *clientv3.Client, err error) {
+	for _, e := range endpoints {
+		if err := validEndpoint(e); err != nil {
+			return nil, err
+		}
+	}
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: redial, MinConnectTimeout: 2 * time.Second})},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot connect to %v: %w", endpoints, err)
@@ -36,6 +51,31 @@ func Dial(ctx context.Context, endpoints ...string) (client *clientv3.Client, er
 		return nil, errors.Join(fmt.Errorf("etcd: nobody answers at %v: %w", endpoints, err), c.Close())
 	}
 	return c, nil
+}
+
+// validEndpoint finds what no server can ever answer at: the client would try it for ever.
+func validEndpoint(endpoint string) error {
+	hostPort := endpoint
+	if scheme, rest, ok := strings.Cut(endpoint, "://"); ok {
+		if scheme == "unix" || scheme == "unixs" {
+			return nil
+		}
+		if scheme != "http" && scheme != "https" {
+			return fmt.Errorf("etcd: %q is no endpoint: it begins with %s://, not with http:// or https://", endpoint, scheme)
+		}
+		hostPort = strings.TrimSuffix(rest, "/")
+	}
+	host, port, err := net.SplitHostPort(hostPort)
+	if err == nil && host == "" {
+		err = errors.New("it names no host")
+	}
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("etcd: %q is no endpoint, which is like http://127.0.0.1:2379: %w", endpoint, err)
+	}
+	return nil
 }
 
 // NodeConfig makes a process a node.

@@ -1,0 +1,27 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Unanswered reports whether an error says that nobody answered yet: no endpoint can be reached, or
+// the cluster has no leader at the moment. Later the same call may succeed. A wrong password or a
+// missing right are answers.
+func Unanswered(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var known rpctypes.EtcdError // what etcd's client makes of a status
+	if errors.As(err, &known) {
+		return passing(known.Code())
+	}
+	var told interface{ GRPCStatus() *status.Status }
+	return errors.As(err, &told) && passing(told.GRPCStatus().Code())
+}
+
+func passing(c codes.Code) bool { return c == codes.Unavailable || c == codes.DeadlineExceeded }
