@@ -115,7 +115,7 @@ type nodeResult struct {
 func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
 	n, err := node.Start(ctx, config)
 	if err != nil {
-		return found(err)
+		return a.unstarted(err)
 	}
 	a.announce(n, f)
 	running, cancel := context.WithCancel(ctx) // ends when the shard is no longer run here, too
@@ -150,6 +150,16 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		if printErr := a.print(result, nodeLines(result)...); err == nil {
 			err = printErr
 		}
+	}
+	return found(err)
+}
+
+// unstarted is what a node that did not start ends its verb with. One that was stopped while it waited for its servers did
+// what it was asked to.
+func (a *app) unstarted(err error) error {
+	if errors.Is(err, node.ErrInterrupted) {
+		a.log.Info("the node was stopped while it waited", "reason", err)
+		return nil
 	}
 	return found(err)
 }

@@ -54,7 +54,7 @@ Which service handles which message is learned from the services that run, so a 
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
-			return found(err)
+			return a.unstarted(err)
 		}
 		a.announceGateway(n)
 		a.await(ctx, n, f.span)

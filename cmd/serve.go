@@ -18,7 +18,10 @@ func (a *app) serve() *cobra.Command {
 		Short: "Run a node: it owns its shard, or waits until it may",
 		Long: `Runs one shard on NATS and etcd servers that --nats and --etcd name (or on embedded ones in --data). Of several nodes
 that serve one shard, one owns it and the others wait: a stop hands over at once, a death after the lease. An owner that
-was paused and is no longer the owner commits nothing more, says that it was fenced, and ends with 1.`,
+was paused, or that could not reach etcd for a lease, commits nothing more, says that it was fenced, and waits for its
+next turn. A node also waits for NATS and etcd that do not answer yet, and for a halt to be lifted; the log and /healthz
+say what for. It ends with 1 on what waiting cannot mend: a shard of another game or other options, a taken port, a
+damaged data directory, credentials that are refused.`,
 		Example: "  wind serve --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n  wind serve --data ./wind-data",
 		Args:    cobra.NoArgs,
 	}

@@ -106,7 +106,7 @@ has: ` + a.serviceTypes() + `.`,
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
-			return found(err)
+			return a.unstarted(err)
 		}
 		i := n.Instances()[0]
 		fmt.Fprintf(a.stderr, "service %s, instance %s: wind ps --nats %s --etcd %s shows it\n", i.Type, i.ID, "URL", f.etcd)

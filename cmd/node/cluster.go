@@ -29,11 +29,19 @@ type Cluster struct {
 
 // Connect connects to servers of other processes; etcdURLs is comma-separated.
 func Connect(ctx context.Context, name, natsURL, etcdURLs string, log *slog.Logger) (*Cluster, error) {
-	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: natsURL, Logger: log})
+	conn, err := dialNATS(ctx, natsURL, log)
+	if err != nil {
+		return nil, err
+	}
+	return connect(ctx, name, conn, strings.Split(etcdURLs, ","), log)
+}
+
+func dialNATS(ctx context.Context, url string, log *slog.Logger) (*jetstream.Conn, error) {
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("%w: start it (wind infra), or name another with --nats", err)
 	}
-	return connect(ctx, name, conn, strings.Split(etcdURLs, ","), log)
+	return conn, nil
 }
 
 // connect makes a cluster of a connection to NATS, which it takes over.

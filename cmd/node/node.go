@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,6 @@ import (
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/gateway"
-	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -61,9 +61,11 @@ type Config struct {
 type Node struct {
 	config     Config
 	clients    *watch     // nil when nobody can connect
-	mu         sync.Mutex // guards host and err
+	mu         sync.Mutex // guards host, past, awaited and err
 	host       *shard.Host
-	conditions shard.Conditions // of the node; its host has others
+	past       shard.Stats         // of the hosts before
+	awaited    shard.ConditionKind // what a step of the start that hangs waits for
+	conditions shard.Conditions    // of the node; its host has others
 	registry   *prometheus.Registry
 	http       *http.Server
 	closers    []func() error // in the order of opening
@@ -71,7 +73,8 @@ type Node struct {
 	infra      *Infra
 	cluster    *Cluster
 	member     *etcd.Node
-	port       *bus.Port        // commands of services and operators into the shard
+	ownership  *etcd.Shard
+	sources    *sources         // of the shard's commands
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
 	instances  []*instance
@@ -130,12 +133,28 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.embed(ctx); err != nil {
 		return err
 	}
+	var first *hosting
+	if err := n.patiently(ctx, func(ctx context.Context) error { return n.enter(ctx, &first) }); err != nil {
+		return err
+	}
+	n.run(first)
+	if n.config.Watch != "" {
+		return n.watchScripts(n.config.Watch)
+	}
+	return nil
+}
+
+// enter connects, and opens all that stands on NATS and etcd; without a shard, first stays nil.
+func (n *Node) enter(ctx context.Context, first **hosting) error {
+	n.awaits(shard.AwaitsNATS)
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+	n.awaits(shard.AwaitsEtcd)
 	if err := n.join(ctx); err != nil {
 		return err
 	}
+	n.awaits(shard.AwaitsNATS)
 	if err := n.startServices(ctx); err != nil {
 		return err
 	}
@@ -144,17 +163,10 @@ func (n *Node) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if !n.config.NoShard {
-		if err := n.serve(ctx); err != nil {
-			return err
-		}
-	} else {
-		n.run(nil)
+	if n.config.NoShard {
+		return nil
 	}
-	if n.config.Watch != "" {
-		return n.watchScripts(n.config.Watch)
-	}
-	return nil
+	return n.serve(ctx, first)
 }
 
 // listen opens the clients' sockets first: a taken port is found before anything is written.
@@ -215,23 +227,40 @@ func (n *Node) embed(ctx context.Context) error {
 func (n *Node) connect(ctx context.Context) (err error) {
 	c := n.config
 	if n.infra == nil {
-		if n.cluster, err = Connect(ctx, c.Cluster, c.NATS, c.Etcd, c.Log); err != nil {
+		conn, err := dialNATS(ctx, c.NATS, c.Log)
+		if err != nil {
 			return err
 		}
-		if err := n.cluster.Bus.Check(ctx); err != nil {
-			return errors.Join(fmt.Errorf("%w: give --nats the URL with the nodes' password, as wind infra prints it", err), n.cluster.Close())
-		}
-	} else {
-		var conn *jetstream.Conn
-		if conn, err = n.infra.NATS.Connect(ctx); err != nil {
+		n.awaits(shard.AwaitsEtcd)
+		if n.cluster, err = connect(ctx, c.Cluster, conn, strings.Split(c.Etcd, ","), c.Log); err != nil {
 			return err
 		}
-		n.cluster, err = connect(ctx, c.Cluster, conn, []string{n.infra.EtcdURL()}, c.Log)
-	}
-	if err == nil {
 		n.onClose(n.cluster.Close)
+		n.awaits(shard.AwaitsNATS)
+		return n.checkBus(ctx)
 	}
-	return err
+	conn, err := n.infra.NATS.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	if n.cluster, err = connect(ctx, c.Cluster, conn, []string{n.infra.EtcdURL()}, c.Log); err != nil {
+		return err
+	}
+	n.onClose(n.cluster.Close)
+	return nil
+}
+
+// checkBus finds out whether this process may send. A message that is refused and one that is lost with the connection
+// both stay without an answer; only the first stays so.
+func (n *Node) checkBus(ctx context.Context) error {
+	err := n.cluster.Bus.Check(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case !n.cluster.NATS.Connected():
+		return errNotConnected
+	}
+	return fmt.Errorf("%w: give --nats the URL with the nodes' password, as wind infra prints it", err)
 }
 
 // join makes the process a node of its cluster.
@@ -248,38 +277,25 @@ func (n *Node) join(ctx context.Context) (err error) {
 	return nil
 }
 
-// serve sets the shard's host going.
-func (n *Node) serve(ctx context.Context) error {
-	c := n.config
-	ownership, err := n.member.Shard(c.Shard)
-	if err != nil {
+// serve opens what the shard's hosts have in common, and the first of them.
+func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
+	if n.ownership, err = n.member.Shard(n.config.Shard); err != nil {
 		return err
 	}
-	if err := n.inherit(ctx, ownership); err != nil {
+	n.awaits(shard.AwaitsEtcd)
+	if err := n.inherit(ctx, n.ownership); err != nil {
 		return err
 	}
-	store, err := openStorage(ctx, n.cluster.NATS, ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge})
-	if err != nil {
+	n.sources = n.newSources()
+	if *first, err = n.openHost(ctx); err != nil {
 		return err
 	}
-	n.onClose(func() error { store.Close(); return nil })
-	host := shard.HostConfig{
-		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
-		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.sources(), Ownership: ownership, Lease: n.member, Purge: c.Purge, Logger: c.Log,
-	}
-	if c.Seed != nil {
-		host.Config.Seed = *c.Seed
-	}
-	h, err := shard.New(host)
+	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: n.config.Shard, Port: n.sources.port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard}})
 	if err != nil {
-		return err
-	}
-	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: c.Shard, Port: n.port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard}})
-	if err != nil {
+		(*first).close()
 		return err
 	}
 	n.onClose(func() error { served.Close(); return nil })
-	n.run(h)
 	return nil
 }
 
@@ -304,18 +320,15 @@ func leave(member *etcd.Node) error {
 	return member.Close(ctx)
 }
 
-// run lets the host run until Stop; without a shard there is none, and the node waits.
-func (n *Node) run(h *shard.Host) {
-	n.mu.Lock()
-	n.host = h
-	n.mu.Unlock()
+// run lets the shard's hosts run until Stop; without a shard there is none, and the node waits.
+func (n *Node) run(first *hosting) {
 	go func() {
 		defer close(n.done)
 		var err error
-		if h == nil {
+		if first == nil {
 			<-n.ctx.Done()
 		} else {
-			err = h.Run(n.ctx)
+			err = n.keep(n.ctx, first)
 		}
 		n.mu.Lock()
 		n.err = errors.Join(n.err, err)
@@ -323,7 +336,7 @@ func (n *Node) run(h *shard.Host) {
 	}()
 }
 
-// Done is closed when the node no longer runs its shard: it was stopped, fenced, or lost its lease.
+// Done is closed when the node no longer runs its shard, nor waits for it: it was stopped, or the shard is none that it can run.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
 // Err says why, once Done is closed; nil after Stop.
@@ -408,10 +421,13 @@ func (n *Node) alongside(f func(context.Context)) {
 }
 
 // close closes what is open, the newest first.
-func (n *Node) close() (err error) {
-	for i := len(n.closers) - 1; i >= 0; i-- {
+func (n *Node) close() error { return n.closeTo(0) }
+
+// closeTo closes all but the first of what was opened, the newest first.
+func (n *Node) closeTo(keep int) (err error) {
+	for i := len(n.closers) - 1; i >= keep; i-- {
 		err = errors.Join(err, n.closers[i]())
 	}
-	n.closers = nil
+	n.closers = n.closers[:keep]
 	return err
 }

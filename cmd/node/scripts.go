@@ -125,7 +125,7 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 	}
 	var report script.Report
 	changes := false
-	outcome, err := n.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+	outcome, err := n.sources.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
 		modules := modules
 		if q.Whole {
 			status, err := script.InForce(w)

@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/systems/script"
 )
 
@@ -10,19 +11,19 @@ import (
 // scripts. They implement shard.Clients.
 type sources struct {
 	clients *watch
-	port    *bus.Port
+	port    *bus.Port // commands of services and operators
 	node    *Node
 	genesis []ecs.Command // of the scripts that a new world begins with: not in force yet
 }
 
-// sources makes those of the node's shard.
-func (n *Node) sources() *sources {
-	n.port = bus.NewPort(n.config.Log)
-	return &sources{clients: n.clients, port: n.port, node: n}
+// newSources makes those of the node's shard.
+func (n *Node) newSources() *sources {
+	return &sources{clients: n.clients, port: bus.NewPort(n.config.Log), node: n}
 }
 
 // Own implements shard.Clients. A world that never had scripts gets those that its game begins with.
 func (s *sources) Own(w *ecs.World, epoch uint64) {
+	s.node.conditions.Clear(shard.Fenced)
 	s.genesis = nil
 	status, err := script.InForce(w)
 	if err == nil && status.Generation == 0 {

@@ -9,7 +9,7 @@ import (
 
 // Stats is what a node tells of its shard and of its clients.
 type Stats struct {
-	Host    shard.Stats
+	Host    shard.Stats // of the host that runs now; what it counts goes on from the hosts before
 	Clients netcode.Stats
 	Events  map[string]uint64 // of the game, released so far, by name
 
@@ -23,11 +23,11 @@ func (n *Node) Stats() Stats {
 		s.Clients, s.Events = n.clients.Stats(), n.clients.counts()
 	}
 	n.mu.Lock()
-	host := n.host
-	n.mu.Unlock()
-	if host != nil {
-		s.Host = host.Stats()
+	defer n.mu.Unlock() // so that no host is counted twice
+	if n.host != nil {
+		s.Host = n.host.Stats()
 	}
+	s.Host.Add(&n.past)
 	s.Conditions = append(n.conditions.List(), s.Host.Conditions...)
 	shard.SortConditions(s.Conditions)
 	return s

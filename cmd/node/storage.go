@@ -18,7 +18,7 @@ import (
 func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string, o jetstream.Options) (*jetstream.Shard, error) {
 	standing, err := s.Read(ctx)
 	if err != nil {
-		return nil, err
+		return nil, ofEtcd{err}
 	}
 	lineage := standing.Lineage
 	if lineage == "" {
@@ -50,5 +50,14 @@ func firstLineage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clus
 			proposed = r.Lineage
 		}
 	}
-	return s.AgreeLineage(ctx, proposed)
+	agreed, err := s.AgreeLineage(ctx, proposed)
+	if err != nil {
+		return "", ofEtcd{err}
+	}
+	return agreed, nil
 }
+
+// ofEtcd marks an error as etcd's, among those of NATS: a time that ran out looks alike.
+type ofEtcd struct{ error }
+
+func (e ofEtcd) Unwrap() error { return e.error }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -204,6 +205,14 @@ type health struct {
 	Epoch   uint64 `json:"epoch"`
 	Tick    uint64 `json:"tick"`
 	Clients int    `json:"clients"`
+	Healthy bool   `json:"healthy"`
+
+	Conditions []struct{ Kind, Text string } `json:"conditions"`
+}
+
+// has reports whether a condition of a kind holds.
+func (h health) has(kind string) bool {
+	return slices.ContainsFunc(h.Conditions, func(c struct{ Kind, Text string }) bool { return c.Kind == kind })
 }
 
 func healthOf(addr string) (h health) {

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -93,7 +92,7 @@ func TestKilledOwnerIsFollowedAfterItsLease(t *testing.T) {
 	c.check()
 }
 
-func TestPausedOwnerCommitsNothingAndSaysThatItWasFenced(t *testing.T) {
+func TestPausedOwnerIsFencedSaysSoAndWaitsForItsNextTurn(t *testing.T) {
 	c := startCluster(t)
 	anna := c.node(0)
 	first := anna.owns(c.http[0], 10)
@@ -103,18 +102,27 @@ func TestPausedOwnerCommitsNothingAndSaysThatItWasFenced(t *testing.T) {
 	anna.signal(syscall.SIGSTOP)
 	second := bert.owns(c.http[1], first.Tick)
 	anna.signal(syscall.SIGCONT)
-	if code := anna.exit(); code != 1 {
-		t.Errorf("the paused owner ends with %d, want 1", code)
-	}
-	if !strings.Contains(anna.log(), "fenced") {
-		t.Errorf("the paused owner does not say that it was fenced:\n%s", anna.log())
-	}
-	bert.owns(c.http[1], second.Tick+10)
-	var report struct{ Epochs int }
+	anna.until("says that it was fenced, and waits", func() bool {
+		h := healthOf(c.http[0])
+		return h.Healthy && h.has("fenced") && h.has("waiting-for-owner")
+	})
+	second = bert.owns(c.http[1], second.Tick+10)
 	bert.stop()
+	third := anna.owns(c.http[0], second.Tick+10)
+	if third.Epoch <= second.Epoch || healthOf(c.http[0]).has("fenced") {
+		t.Errorf("behind epoch %d anna owns the shard with epoch %d, and is still fenced: %v", second.Epoch, third.Epoch, healthOf(c.http[0]).has("fenced"))
+	}
+	var ended struct{ Ticks, Committed uint64 }
+	if code := anna.stop(); code != 0 {
+		t.Errorf("anna ends with %d", code)
+	}
+	if anna.result(&ended); ended.Committed < first.Tick+10 {
+		t.Errorf("anna says that it committed %d ticks, it has twice", ended.Committed)
+	}
+	var report struct{ Epochs int }
 	c.infra.stop()
 	run(t, 0, &report, "log", "check", "--data", c.dir, "--json")
-	if report.Epochs != 2 {
-		t.Errorf("the log holds %d epochs, want 2", report.Epochs)
+	if report.Epochs != 3 {
+		t.Errorf("the log holds %d epochs, want 3", report.Epochs)
 	}
 }

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// hosting is a host of the shard with the storage that it runs on. Each attempt to own the shard has its own: a host runs
+// once, and a log may be another one than it was before an outage.
+type hosting struct {
+	host  *shard.Host
+	store *jetstream.Shard
+}
+
+func (h *hosting) close() { h.store.Close() }
+
+// openHost opens the shard's storage and makes a host on it, behind the node's one front door.
+func (n *Node) openHost(ctx context.Context) (*hosting, error) {
+	c := n.config
+	store, err := openStorage(ctx, n.cluster.NATS, n.ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge})
+	if err != nil {
+		return nil, err
+	}
+	config := shard.HostConfig{
+		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
+		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge, Logger: c.Log,
+	}
+	if c.Seed != nil {
+		config.Config.Seed = *c.Seed
+	}
+	host, err := shard.New(config)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return &hosting{host: host, store: store}, nil
+}
+
+// keep runs hosts of the shard, one after the other, until ctx ends or shard.Rejoin says that no later one could serve it.
+// The front door stays open between them: clients are told that the shard is not here, and come back when it is.
+func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
+	var rejoin shard.Rejoin
+	told := ""
+	var missing shard.ConditionKind
+	for {
+		var ended shard.Ended
+		if next == nil {
+			next, ended.Err = n.openHost(ctx)
+		}
+		if next != nil {
+			if missing != shard.Fenced { // that lasts until the shard is owned again; the rest is the next host's to say
+				n.conditions.Clear(missing)
+			}
+			ended = n.runHost(ctx, next)
+			next = nil
+		}
+		if ctx.Err() != nil && !errors.Is(ended.Err, shard.ErrRefused) {
+			return nil // what a stop broke off is no failure
+		}
+		then := rejoin.Next(ended)
+		if then.Exit {
+			return ended.Err
+		}
+		if missing = n.missed(ended.Err); ended.Err.Error() != told {
+			told = ended.Err.Error()
+			n.config.Log.Warn("this node comes back to its shard", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(then.After):
+		}
+	}
+}
+
+// runHost runs a host to its end.
+func (n *Node) runHost(ctx context.Context, h *hosting) shard.Ended {
+	defer h.close()
+	n.mu.Lock()
+	if n.host != nil {
+		before := n.host.Stats()
+		before.Add(&n.past)
+		n.past = before
+	}
+	n.host = h.host
+	n.mu.Unlock()
+	err := h.host.Run(ctx)
+	s := h.host.Stats()
+	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
+}
+
+// missed shows why the shard is not here, and returns which condition that is.
+func (n *Node) missed(err error) shard.ConditionKind {
+	kind := shard.ConditionOf(err)
+	var etcds ofEtcd
+	switch {
+	case kind != "":
+	case errors.As(err, &etcds), etcd.Unanswered(err) && !jetstream.Unanswered(err):
+		kind = shard.AwaitsEtcd
+	case jetstream.Unanswered(err):
+		kind = shard.AwaitsNATS
+	}
+	if kind != "" {
+		// A fenced node does what it is there for: it waits. Its host says what for.
+		n.conditions.Raise(kind, kind != shard.Fenced, shard.Sentence(kind, n.config.Shard, err.Error()))
+	}
+	return kind
+}
+
+// What a start waits for, and when it says so.
+const (
+	sayAfter    = 2 * time.Second
+	startPauses = 100 * time.Millisecond // doubles, to startPause
+	startPause  = 2 * time.Second
+)
+
+// ErrInterrupted is what Start returns when its context ended while it waited for NATS or etcd.
+var ErrInterrupted = errors.New("stopped before it began")
+
+var errNotConnected = errors.New("the connection to NATS was lost")
+
+// awaits says which service the running step of the start waits for.
+func (n *Node) awaits(kind shard.ConditionKind) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.awaited = kind
+}
+
+// patiently carries a step of the start out, again and again while nobody answers: servers that are down or elect a leader
+// come back, and the node with them. What they refuse ends it at once.
+func (n *Node) patiently(ctx context.Context, step func(context.Context) error) error {
+	open, pause, began := len(n.closers), startPauses, time.Now()
+	var last error
+	say := func() {
+		n.mu.Lock()
+		if etcds := (ofEtcd{}); errors.As(last, &etcds) {
+			n.awaited = shard.AwaitsEtcd
+		}
+		kind, why := n.awaited, map[shard.ConditionKind]string{shard.AwaitsNATS: "NATS does not answer", shard.AwaitsEtcd: "etcd does not answer"}[n.awaited]
+		if last != nil {
+			why = last.Error()
+		}
+		n.mu.Unlock()
+		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s cannot begin since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
+		n.conditions.Raise(kind, true, text)
+	}
+	timer := time.AfterFunc(sayAfter, say)
+	defer func() {
+		timer.Stop()
+		n.conditions.Clear(shard.AwaitsNATS, shard.AwaitsEtcd)
+	}()
+	for {
+		err := step(ctx)
+		if err == nil {
+			if waited := time.Since(began); waited > sayAfter {
+				n.config.Log.Info("NATS and etcd answer, the node begins", "waited", waited.Round(time.Millisecond))
+			}
+			return nil
+		}
+		if closeErr := n.closeTo(open); closeErr != nil {
+			n.config.Log.Debug("what a start had opened", "error", closeErr)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", ErrInterrupted, err)
+		case !passes(err):
+			return err
+		}
+		n.mu.Lock()
+		last = err
+		n.mu.Unlock()
+		if time.Since(began) > sayAfter {
+			say()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrInterrupted, err)
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, startPause)
+	}
+}
+
+// passes reports whether an error of a start may be over at the next attempt. A log that is gone is restored by an
+// operator, as a halt is lifted by one.
+func passes(err error) bool {
+	return errors.Is(err, errNotConnected) || errors.Is(err, shard.ErrHistoryLost) || jetstream.Unanswered(err) || etcd.Unanswered(err)
+}

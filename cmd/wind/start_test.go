@@ -1,0 +1,55 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestNodeWaitsForServersThatAreDown starts a node before its servers: it says what it waits for, takes Ctrl-C, and owns its
+// shard when they come. Before, it gave up after 5 s.
+func TestNodeWaitsForServersThatAreDown(t *testing.T) {
+	s := startSites(t, "5s")
+	s.natsSeat.stop()
+	anna := s.node(0)
+	anna.until("says in /healthz that it waits for NATS", func() bool {
+		h := healthOf(s.http[0])
+		return !h.Healthy && h.has("waiting-for-nats")
+	})
+	anna.says("waiting-for-nats")
+	if code := anna.stop(); code != 0 {
+		t.Errorf("an interrupted wait ends with %d:\n%s", code, anna.log())
+	}
+
+	anna = s.node(0)
+	s.natsSeat.process = s.natsSeat.start()
+	anna.owns(s.http[0], 1)
+	anna.stop()
+	s.etcdSeat.stop()
+	anna = s.node(0)
+	anna.until("says in /healthz that it waits for etcd", func() bool { return healthOf(s.http[0]).has("waiting-for-etcd") })
+	s.etcdSeat.process = s.etcdSeat.start()
+	if h := anna.owns(s.http[0], 1); !h.Healthy || len(h.Conditions) > 0 {
+		t.Errorf("the node serves its shard, and /healthz says %+v", h)
+	}
+}
+
+// TestNodeEndsOnWhatWaitingCannotMend asserts that each is one sentence, and soon.
+func TestNodeEndsOnWhatWaitingCannotMend(t *testing.T) {
+	s := startSites(t, "5s")
+	user, addr, _ := strings.Cut(strings.TrimPrefix(s.nats, "nats://"), "@")
+	for what, c := range map[string]struct {
+		nats, etcd, says string
+	}{
+		"password": {"nats://node:wrong@" + addr, s.etcd, "Authorization Violation"},
+		"URL":      {"nats://" + user + "@[127.0.0.1", s.etcd, "--nats"},
+		"reader":   {"nats://" + addr, s.etcd, "password"},
+		"etcd URL": {s.nats, "http://127.0.0.1:port", "--etcd"},
+	} {
+		began := time.Now()
+		p := wind(t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--udp", s.udp[0], "--tcp", "", "--http", "")
+		if code := p.exit(); code != 1 || !strings.Contains(p.log(), c.says) || time.Since(began) > 20*time.Second {
+			t.Errorf("a wrong %s: ends with %d after %s:\n%s", what, code, time.Since(began), p.log())
+		}
+	}
+}
