@@ -136,13 +136,13 @@ func TestANodeThatCouldNeverTakeOverDoesNotWait(t *testing.T) {
 		}
 		waits, _ := host("w", oldBuild())
 		stopW, doneW := run(waits) // behind a
-		defer stopW()
 		b.coord.Edit(func(s *Standing) { s.Halted = "so that nobody claims at once" })
 		stopA()
 		if err := <-doneA; err != nil {
 			t.Fatal(err)
 		}
-		if err := <-doneW; !errors.Is(err, ErrHalted) {
+		stopW()
+		if err := <-doneW; err != nil {
 			t.Fatal(err)
 		}
 		b.coord.Edit(func(s *Standing) { s.Halted = "" })
