@@ -8,6 +8,7 @@ import (
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -99,19 +100,28 @@ func (n *Node) runHost(ctx context.Context, h *hosting) shard.Ended {
 // missed shows why the shard is not here, and returns which condition that is.
 func (n *Node) missed(err error) shard.ConditionKind {
 	kind := shard.ConditionOf(err)
-	var etcds ofEtcd
-	switch {
-	case kind != "":
-	case errors.As(err, &etcds), etcd.Unanswered(err) && !jetstream.Unanswered(err):
-		kind = shard.AwaitsEtcd
-	case jetstream.Unanswered(err):
-		kind = shard.AwaitsNATS
+	if kind == "" {
+		kind = unanswered(err)
 	}
 	if kind != "" {
 		// A fenced node does what it is there for: it waits. Its host says what for.
 		n.conditions.Raise(kind, kind != shard.Fenced, shard.Sentence(kind, n.config.Shard, err.Error()))
 	}
 	return kind
+}
+
+// unanswered is the condition that a service which does not answer makes; "" for any other error.
+func unanswered(err error) shard.ConditionKind {
+	var late *wait.Error
+	switch {
+	case errors.As(err, &late) && late.Server == wait.Etcd:
+		return shard.AwaitsEtcd
+	case late != nil, jetstream.Unanswered(err):
+		return shard.AwaitsNATS
+	case etcd.Unanswered(err):
+		return shard.AwaitsEtcd
+	}
+	return ""
 }
 
 // What a start waits for, and when it says so.
@@ -140,8 +150,8 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 	var last error
 	say := func() {
 		n.mu.Lock()
-		if etcds := (ofEtcd{}); errors.As(last, &etcds) {
-			n.awaited = shard.AwaitsEtcd
+		if kind := unanswered(last); kind != "" {
+			n.awaited = kind
 		}
 		kind, why := n.awaited, map[shard.ConditionKind]string{shard.AwaitsNATS: "NATS does not answer", shard.AwaitsEtcd: "etcd does not answer"}[n.awaited]
 		if last != nil {
@@ -191,5 +201,5 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 // passes reports whether an error of a start may be over at the next attempt. A log that is gone is restored by an
 // operator, as a halt is lifted by one.
 func passes(err error) bool {
-	return errors.Is(err, errNotConnected) || errors.Is(err, shard.ErrHistoryLost) || jetstream.Unanswered(err) || etcd.Unanswered(err)
+	return errors.Is(err, errNotConnected) || errors.Is(err, shard.ErrHistoryLost) || unanswered(err) != ""
 }

@@ -18,7 +18,7 @@ import (
 func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string, o jetstream.Options) (*jetstream.Shard, error) {
 	standing, err := s.Read(ctx)
 	if err != nil {
-		return nil, ofEtcd{err}
+		return nil, err
 	}
 	lineage := standing.Lineage
 	if lineage == "" {
@@ -50,14 +50,5 @@ func firstLineage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clus
 			proposed = r.Lineage
 		}
 	}
-	agreed, err := s.AgreeLineage(ctx, proposed)
-	if err != nil {
-		return "", ofEtcd{err}
-	}
-	return agreed, nil
+	return s.AgreeLineage(ctx, proposed)
 }
-
-// ofEtcd marks an error as etcd's, among those of NATS: a time that ran out looks alike.
-type ofEtcd struct{ error }
-
-func (e ofEtcd) Unwrap() error { return e.error }

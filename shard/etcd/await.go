@@ -46,7 +46,7 @@ func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan err
 			return err, false
 		case now.Revision < last:
 			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost what it had, its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision), false
-		case now.Owner == "" || now.OwnerLease != st.OwnerLease || now.Halted != st.Halted:
+		case st.Owner != "" && now.Owner == "" || now.OwnerLease != st.OwnerLease || now.Halted != st.Halted:
 			return nil, false
 		}
 		last = now.Revision
