@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -141,8 +142,12 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		result.Clients = s.Clients
 		bots.Close()
 	}
+	matters := n.Stats().Conditions
 	err = n.Stop()
 	result.settle(n)
+	if i := slices.IndexFunc(matters, func(c shard.Condition) bool { return c.Stops }); i >= 0 && err == nil && ctx.Err() == nil {
+		err = fmt.Errorf("the shard is not served at the end: %s", matters[i].Text) // the span is over, nobody asked for a stop
+	}
 	if errors.Is(err, shard.ErrRefused) && !errors.Is(err, persistence.ErrSchema) && !errors.Is(err, persistence.ErrDiverged) {
 		return fmt.Errorf("%w: leave that flag out, or begin another shard with --shard or --data", err)
 	}

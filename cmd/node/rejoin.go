@@ -55,7 +55,8 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 		if next == nil {
 			next, ended.Err = n.openHost(ctx)
 		}
-		if next != nil {
+		ran := next != nil
+		if ran {
 			if missing != shard.Fenced { // that lasts until the shard is owned again; the rest is the next host's to say
 				n.conditions.Clear(missing)
 			}
@@ -69,7 +70,7 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 		if then.Exit {
 			return ended.Err
 		}
-		if missing = n.missed(ended.Err); ended.Err.Error() != told {
+		if missing = n.missed(ended.Err, ran); ended.Err.Error() != told {
 			told = ended.Err.Error()
 			n.config.Log.Warn("this node comes back to its shard", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
 		}
@@ -97,13 +98,14 @@ func (n *Node) runHost(ctx context.Context, h *hosting) shard.Ended {
 	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
 }
 
-// missed shows why the shard is not here, and returns which condition that is.
-func (n *Node) missed(err error) shard.ConditionKind {
+// missed shows why the shard is not here, and returns which condition that is. What ended a host, that one shows until the
+// next one runs; only that it was fenced is said for longer.
+func (n *Node) missed(err error, ran bool) shard.ConditionKind {
 	kind := shard.ConditionOf(err)
 	if kind == "" {
 		kind = unanswered(err)
 	}
-	if kind != "" {
+	if kind == shard.Fenced || kind != "" && !ran {
 		// A fenced node does what it is there for: it waits. Its host says what for.
 		n.conditions.Raise(kind, kind != shard.Fenced, shard.Sentence(kind, n.config.Shard, err.Error()))
 	}

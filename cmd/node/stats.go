@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ferris1/wind/netcode"
@@ -28,9 +30,19 @@ func (n *Node) Stats() Stats {
 		s.Host = n.host.Stats()
 	}
 	s.Host.Add(&n.past)
-	s.Conditions = append(n.conditions.List(), s.Host.Conditions...)
-	shard.SortConditions(s.Conditions)
+	s.Conditions = together(n.conditions.List(), s.Host.Conditions)
 	return s
+}
+
+// together is what is the matter with the node and its host: of each kind one condition, the host's where both have one.
+func together(node, host []shard.Condition) []shard.Condition {
+	for _, c := range node {
+		if !slices.ContainsFunc(host, func(h shard.Condition) bool { return h.Kind == c.Kind }) {
+			host = append(host, c)
+		}
+	}
+	shard.SortConditions(host)
+	return host
 }
 
 // metric is one figure of Stats for Prometheus.

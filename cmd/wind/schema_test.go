@@ -68,7 +68,7 @@ func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
 	for range 3 { // lives up to that tick, dies in it, dies in it again
 		as(t, "dies", 42, nil, devArgs(data, "10s")...)
 	}
-	if p := as(t, "first", 1, nil, devArgs(data, "10s")...); !strings.Contains(p.log(), "2 starts died in tick 20") || !strings.Contains(p.log(), "wind shard resume main") {
+	if p := as(t, "first", 1, nil, devArgs(data, "2s")...); !strings.Contains(p.log(), "2 starts died in tick 20") || !strings.Contains(p.log(), "wind shard resume main") {
 		t.Errorf("a start does not say why and what to do:\n%s", p.log())
 	}
 	before := contents(t, data)
@@ -100,7 +100,7 @@ func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
 	}
 }
 
-// TestAHaltIsLiftedWhileTheServersRun: the verbs ask the servers of a running infra, and the next start owns the shard.
+// TestAHaltIsLiftedWhileTheServersRun: the verbs ask the servers of a running infra, and the node that waits owns the shard.
 func TestAHaltIsLiftedWhileTheServersRun(t *testing.T) {
 	c := startCluster(t)
 	serve := func(build string) []string {
@@ -109,19 +109,22 @@ func TestAHaltIsLiftedWhileTheServersRun(t *testing.T) {
 	for range 3 {
 		as(t, "dies", 42, nil, serve("dies")...)
 	}
-	as(t, "first", 1, nil, serve("first")...)
+	as(t, "first", 1, nil, serve("first")...) // its time is over, and it could not serve
+	first := windWith(t, "WIND_TEST_GAME=first", serve("first")[:len(serve("first"))-3]...)
+	first.until("waits while the shard is halted", func() bool { h := healthOf(c.http[0]); return !h.Healthy && h.has("halted") })
 	for _, where := range [][]string{{"--data", c.dir}, {"--etcd", c.etcd}} {
 		if s := standing(t, where...); s.State != "halted" || s.Reason != "2 starts died in tick 20" {
 			t.Errorf("the list of %v says %+v", where, s)
 		}
 	}
 	run(t, 0, nil, "shard", "resume", "main", "--data", c.dir)
-	first := windWith(t, "WIND_TEST_GAME=first", serve("first")...)
 	first.owns(c.http[0], 21)
 	if s := standing(t, "--etcd", c.etcd); s.State != "owned" || s.Owner != "first" {
 		t.Errorf("the list says %+v", s)
 	}
-	first.ends(0, nil)
+	if code := first.stop(); code != 0 {
+		t.Errorf("the node ends with %d", code)
+	}
 }
 
 // TestAnotherSchemaIsNoDamage: of a log that another build, or another game, recorded, each verb says which components and
