@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence/wait"
 )
 
 // Main runs the verbs for game and ends the process with one of the exit codes 0 (done), 1 (failed), 2 (wrong usage)
@@ -98,7 +99,7 @@ func (a *app) openLog() error {
 func (a *app) verb(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		a.started = true
-		return run(c.Context(), args)
+		return run(wait.With(c.Context(), wait.NewList(a.log)), args)
 	}
 }
 

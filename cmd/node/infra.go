@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -20,6 +22,9 @@ const (
 	DefaultNATSPort = 4222
 	DefaultEtcdPort = 2379
 )
+
+// startLimit bounds the start of an embedded NATS server, which reads a large store that was not left cleanly.
+const startLimit = 5 * time.Minute
 
 // nodeUser is who other nodes are to the embedded NATS server; without credentials its clients may only look.
 const nodeUser = "node"
@@ -58,7 +63,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	i := &Infra{urls: urlsPath(c.Data.Dir)}
 	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
 		config.Port = port
-		return jetstream.StartServer(config)
+		return wait.Call(ctx, wait.NATS, startLimit, "the embedded server on "+config.Dir, func() (*jetstream.Server, error) { return jetstream.StartServer(config) }, (*jetstream.Server).Close)
 	}); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -66,6 +67,7 @@ type Node struct {
 	past       shard.Stats         // of the hosts before
 	awaited    shard.ConditionKind // what a step of the start that hangs waits for
 	conditions shard.Conditions    // of the node; its host has others
+	waiting    *wait.List          // what it waits for from NATS and etcd
 	registry   *prometheus.Registry
 	http       *http.Server
 	closers    []func() error // in the order of opening
@@ -88,7 +90,9 @@ type Node struct {
 // until Stop; ctx bounds the start alone.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), done: make(chan struct{})}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.waiting = wait.NewList(n.config.Log)
+	ctx = wait.With(ctx, n.waiting)
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(ctx); err != nil {
 		n.cancel()
 		return nil, errors.Join(err, n.close())
@@ -407,7 +411,7 @@ func (n *Node) yields(entry *etcd.Registration) {
 
 // alongside runs f in a goroutine until the node closes what is open; f ends when its context does.
 func (n *Node) alongside(f func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(n.ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -31,6 +31,8 @@ func (n *Node) Stats() Stats {
 	}
 	s.Host.Add(&n.past)
 	s.Conditions = together(n.conditions.List(), s.Host.Conditions)
+	s.Conditions = append(s.Conditions, n.waits(s.Conditions, n.host == nil)...)
+	shard.SortConditions(s.Conditions)
 	return s
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence/wait"
 )
 
 // ConnectConfig says how to reach a NATS server or cluster.
@@ -63,6 +65,9 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	return conn, err
 }
 
+// connectLimit bounds a connection's begin, over all servers of a URL.
+const connectLimit = 30 * time.Second
+
 // connect adds what every connection of ours has: nothing is buffered while
 // disconnected, since a publish that is sent after its time-out was answered
 // is exactly the zombie that the fence is there for.
@@ -74,9 +79,11 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // each call returns its own error
 	}
 	if until, ok := ctx.Deadline(); ok {
-		own = append(own, nats.Timeout(time.Until(until)))
+		own = append(own, nats.Timeout(min(time.Until(until), wait.Limit)))
 	}
-	nc, err := nats.Connect(url, append(own, opts...)...)
+	nc, err := wait.Call(ctx, wait.NATS, connectLimit, "a connection"+at(url), func() (*nats.Conn, error) {
+		return nats.Connect(url, append(own, opts...)...)
+	}, (*nats.Conn).Close)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot connect to NATS%s: %w", at(url), err)
 	}
@@ -85,8 +92,8 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 		nc.Close()
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	c := &Conn{nc: nc, js: js, log: slog.Default()}
-	if _, err := js.AccountInfo(ctx); err != nil {
+	c := &Conn{nc: nc, js: asks{js}, log: slog.Default()}
+	if _, err := c.js.AccountInfo(ctx); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("jetstream: NATS%s answers, but JetStream does not (is it enabled for this account?): %w", at(url), err)
 	}

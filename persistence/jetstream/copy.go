@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/wait"
 )
 
 // CopyOptions say what of a store to copy, and where to.
@@ -149,7 +150,8 @@ func (c *Copy) start(ctx context.Context) error {
 		log = slog.New(slog.DiscardHandler) // what the server says of damage, the reader says better
 	}
 	var err error
-	if c.server, err = StartServer(ServerConfig{Dir: filepath.Join(c.dir, "store"), Port: -1, Logger: log}); err != nil {
+	config := ServerConfig{Dir: filepath.Join(c.dir, "store"), Port: -1, Logger: log}
+	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
 		return err
 	}
 	if c.conn, err = c.server.Connect(ctx); err != nil {

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/wait"
 )
 
 // maxPartBytes bounds a message of the delta stream, whatever the server takes:
@@ -21,6 +23,9 @@ const maxPartBytes = 1 << 20
 
 // publishPause is the time between two attempts to publish a delta.
 const publishPause = 100 * time.Millisecond
+
+// repeatLimit is for how long one is repeated.
+const repeatLimit = 10 * time.Second
 
 // Deltas is the delta stream of one shard. The handle holds the fence, so each
 // owner has one of its own. Publish and Last exclude one another; Read may run
@@ -98,7 +103,7 @@ func (d *Deltas) learn(ctx context.Context) error {
 }
 
 // Publish appends whole deltas or gaps in order, each in as many messages as it
-// needs, one outstanding. It repeats what got no answer until ctx ends; calling
+// needs, one outstanding. It repeats what got no answer for repeatLimit; calling
 // it again with the same deltas goes on where it stopped and stores none twice.
 // persistence.ErrFenced says that somebody else published: ask Last.
 func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error {
@@ -130,24 +135,32 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 		return err
 	}
 	d.buf = body
-	for {
-		err := d.fence.publish(ctx, part.Header(), body, d.last)
-		if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
-			select { // without a connection or a stream the answer comes at once
-			case <-ctx.Done():
-				return err
-			case <-time.After(publishPause):
-			}
-			continue
-		}
-		if errors.Is(err, persistence.ErrFenced) && d.isLast(ctx, body) {
-			err = nil
-		}
-		if err == nil {
-			d.last++
-		}
-		return err
+	err = d.fence.publish(ctx, part.Header(), body, d.last)
+	if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
+		err = d.repeat(ctx, part, body, err)
 	}
+	if errors.Is(err, persistence.ErrFenced) && d.isLast(ctx, body) {
+		err = nil
+	}
+	if err == nil {
+		d.last++
+	}
+	return err
+}
+
+// repeat publishes a message that got no answer again and again.
+func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byte, before error) (err error) {
+	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "delta of tick "+strconv.FormatUint(part.Tick, 10)+" to be stored in "+d.name)
+	defer end(&err)
+	for err = before; errors.Is(err, persistence.ErrAmbiguous); {
+		select { // without a connection or a stream the answer comes at once
+		case <-bounded.Done():
+			return err
+		case <-time.After(publishPause):
+		}
+		err = d.fence.publish(bounded, part.Header(), body, d.last)
+	}
+	return err
 }
 
 // isLast reports whether the message behind the fence is this very one, stored

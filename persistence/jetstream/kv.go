@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/wait"
 )
 
 // Limits of what a KV takes, in bytes.
@@ -33,7 +34,7 @@ const (
 // tombstoneTTL is how long the note that a key was deleted is kept. Nothing depends on it: it is for those who watch.
 const tombstoneTTL = time.Hour
 
-// keysTimeout is how long Keys takes when its context does not say.
+// keysTimeout is how long Keys takes at most.
 const keysTimeout = 30 * time.Second
 
 // KVOptions are those of a bucket that is made. One that exists keeps its own.
@@ -232,13 +233,10 @@ func (k *KV) Watch(ctx context.Context, key string, f func(value []byte, revisio
 // Keys lists the keys that begin with prefix, in byte order. It reads the names of all keys with the same first parts,
 // where a slash ends a part. Of a bucket with replicas it may be a moment behind what was written: a listing is a
 // consumer's, which any of the servers may have.
-func (k *KV) Keys(ctx context.Context, prefix string) ([]string, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, keysTimeout)
-		defer cancel()
-	}
-	keys, err := k.keys(ctx, prefix)
+func (k *KV) Keys(ctx context.Context, prefix string) (keys []string, err error) {
+	ctx, end := wait.For(ctx, wait.NATS, 0, fmt.Sprintf("the keys with %q", prefix))
+	defer end(&err)
+	keys, err = k.keys(ctx, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot list the keys with %q: %w", prefix, err)
 	}
@@ -252,11 +250,19 @@ func (k *KV) keys(ctx context.Context, prefix string) (keys []string, err error)
 		return nil, err
 	}
 	defer func() { _ = w.Stop() }() // what it is worth was read
+	silence, late := time.NewTimer(wait.Limit), time.NewTimer(keysTimeout)
+	defer silence.Stop()
+	defer late.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-silence.C:
+			return nil, fmt.Errorf("NATS was silent for %v: %w", wait.Limit, context.DeadlineExceeded)
+		case <-late.C:
+			return nil, fmt.Errorf("they had not all come after %v: %w", keysTimeout, context.DeadlineExceeded)
 		case e, ok := <-w.Updates():
+			silence.Reset(wait.Limit)
 			switch {
 			case !ok:
 				return nil, errors.New("the listing was cut off")

@@ -79,7 +79,8 @@ func (s *scanner) run(ctx context.Context) {
 		if err == nil || s.ended {
 			continue
 		}
-		if errors.Is(err, persistence.ErrGap) || ctx.Err() != nil || tries >= 3 {
+		silent := errors.Is(err, context.DeadlineExceeded) && tries >= 1 // it was given its time twice
+		if errors.Is(err, persistence.ErrGap) || ctx.Err() != nil || tries >= 3 || silent {
 			s.ended = true
 			s.yield(stored{}, err)
 			return

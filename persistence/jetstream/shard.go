@@ -57,11 +57,12 @@ func (s *Shard) Close() {
 }
 
 // Streams lists the shards of a cluster whose logs are stored, by name.
-func Streams(ctx context.Context, c *Conn, cluster string) ([]Ref, error) {
+func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err error) {
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return nil, fmt.Errorf("jetstream: cluster: %w", err)
 	}
-	var refs []Ref
+	ctx, end := ask(ctx, "the streams of cluster %s", cluster)
+	defer end(&err)
 	l := c.js.ListStreams(ctx, jetstream.WithStreamListSubject(logSubject(cluster, "*", "*")))
 	for info := range l.Info() {
 		for _, subject := range info.Config.Subjects {

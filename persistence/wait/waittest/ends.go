@@ -16,7 +16,9 @@ func AllEnd(t *testing.T, limit time.Duration, want string, calls map[string]fun
 	for name, call := range calls {
 		open[name] = true
 		group.Go(func() {
+			begun := time.Now()
 			err := call()
+			t.Logf("%s ended after %v: %v", name, time.Since(begun).Round(100*time.Millisecond), err)
 			mu.Lock()
 			defer mu.Unlock()
 			delete(open, name)

@@ -1,0 +1,123 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence/wait"
+)
+
+// asks is JetStream with each question bounded, told and named by package wait; the streams that it returns are the same.
+// A test holds every question of this package against the methods below.
+type asks struct{ jetstream.JetStream }
+
+// stream is a stream whose questions are bounded.
+type stream struct {
+	jetstream.Stream
+	name string
+}
+
+// ask bounds a question of JetStream's API.
+func ask(ctx context.Context, format string, args ...any) (context.Context, func(*error)) {
+	return wait.For(ctx, wait.NATS, wait.Limit, fmt.Sprintf(format, args...))
+}
+
+func (a asks) AccountInfo(ctx context.Context) (i *jetstream.AccountInfo, err error) {
+	ctx, end := ask(ctx, "the account's limits")
+	defer end(&err)
+	return a.JetStream.AccountInfo(ctx)
+}
+
+func (a asks) Stream(ctx context.Context, name string) (_ jetstream.Stream, err error) {
+	ctx, end := ask(ctx, "stream %s", name)
+	defer end(&err)
+	return bound(a.JetStream.Stream(ctx, name))
+}
+
+// bound returns a stream whose questions are bounded.
+func bound(s jetstream.Stream, err error) (jetstream.Stream, error) {
+	if err != nil {
+		return nil, err
+	}
+	return stream{s, s.CachedInfo().Config.Name}, nil
+}
+
+func (a asks) CreateStream(ctx context.Context, c jetstream.StreamConfig) (_ jetstream.Stream, err error) {
+	ctx, end := ask(ctx, "stream %s to be made", c.Name)
+	defer end(&err)
+	return bound(a.JetStream.CreateStream(ctx, c))
+}
+
+func (a asks) UpdateStream(ctx context.Context, c jetstream.StreamConfig) (_ jetstream.Stream, err error) {
+	ctx, end := ask(ctx, "stream %s to be changed", c.Name)
+	defer end(&err)
+	return bound(a.JetStream.UpdateStream(ctx, c))
+}
+
+func (a asks) CreateKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (_ jetstream.KeyValue, err error) {
+	ctx, end := ask(ctx, "the key-value bucket %s to be made", c.Bucket)
+	defer end(&err)
+	return a.JetStream.CreateKeyValue(ctx, c)
+}
+
+func (a asks) KeyValue(ctx context.Context, bucket string) (_ jetstream.KeyValue, err error) {
+	ctx, end := ask(ctx, "the key-value bucket %s", bucket)
+	defer end(&err)
+	return a.JetStream.KeyValue(ctx, bucket)
+}
+
+func (a asks) CreateObjectStore(ctx context.Context, c jetstream.ObjectStoreConfig) (_ jetstream.ObjectStore, err error) {
+	ctx, end := ask(ctx, "the object store %s to be made", c.Bucket)
+	defer end(&err)
+	return a.JetStream.CreateObjectStore(ctx, c)
+}
+
+func (a asks) Publish(ctx context.Context, subject string, body []byte, o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	return a.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body}, o...)
+}
+
+func (a asks) PublishMsg(ctx context.Context, m *nats.Msg, o ...jetstream.PublishOpt) (_ *jetstream.PubAck, err error) {
+	ctx, end := ask(ctx, "a message on %s to be stored", strings.ToValidUTF8(m.Subject, "?"))
+	defer end(&err)
+	return a.JetStream.PublishMsg(ctx, m, o...)
+}
+
+func (s stream) Info(ctx context.Context, o ...jetstream.StreamInfoOpt) (_ *jetstream.StreamInfo, err error) {
+	ctx, end := ask(ctx, "the state of stream %s", s.name)
+	defer end(&err)
+	return s.Stream.Info(ctx, o...)
+}
+
+func (s stream) GetMsg(ctx context.Context, seq uint64, o ...jetstream.GetMsgOpt) (_ *jetstream.RawStreamMsg, err error) {
+	ctx, end := ask(ctx, "message %d of stream %s", seq, s.name)
+	defer end(&err)
+	return s.Stream.GetMsg(ctx, seq, o...)
+}
+
+func (s stream) GetLastMsgForSubject(ctx context.Context, subject string) (_ *jetstream.RawStreamMsg, err error) {
+	ctx, end := ask(ctx, "the last message on %s in stream %s", subject, s.name)
+	defer end(&err)
+	return s.Stream.GetLastMsgForSubject(ctx, subject)
+}
+
+func (s stream) Purge(ctx context.Context, o ...jetstream.StreamPurgeOpt) (err error) {
+	ctx, end := ask(ctx, "a purge of stream %s", s.name)
+	defer end(&err)
+	return s.Stream.Purge(ctx, o...)
+}
+
+func (s stream) CreateConsumer(ctx context.Context, c jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
+	ctx, end := ask(ctx, "a reader of stream %s", s.name)
+	defer end(&err)
+	return s.Stream.CreateConsumer(ctx, c)
+}
+
+func (s stream) DeleteConsumer(ctx context.Context, name string) (err error) {
+	ctx, end := ask(ctx, "the end of a reader of stream %s", s.name)
+	defer end(&err)
+	return s.Stream.DeleteConsumer(ctx, name)
+}
