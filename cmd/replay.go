@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
@@ -27,6 +29,7 @@ type replayResult struct {
 	Snapshot       string   `json:"snapshot,omitempty"`
 	Diverged       bool     `json:"diverged"`
 	FirstDivergent uint64   `json:"first_divergent,omitempty"`
+	Differences    []string `json:"differences,omitempty"` // at that tick, recorded and computed
 	Notes          []string `json:"notes,omitempty"`
 	TicksPerSecond float64  `json:"ticks_per_s"`
 	RealTime       float64  `json:"times_real_time"`
@@ -40,7 +43,8 @@ func (a *app) replay() *cobra.Command {
 		Use:   "replay",
 		Short: "Rebuild a shard's ticks from its log",
 		Long: `Re-simulates every committed tick from nothing but the log: records are read in order, their chain and their
-checksums are proven, and the first tick whose world differs is named. With --from-deltas nothing is simulated: the
+checksums are proven, and the first tick whose world differs is named, with the values that differ as its recorded delta
+has them and as they were computed (--dump prints that tick's world as it was recorded). With --from-deltas nothing is simulated: the
 state deltas are applied, from a snapshot with --from-snapshot, and must lead to the same checksums.
 
 The data directory is not touched: a copy is opened. Ends with 3 when the log is damaged, shorter than it was known to
@@ -53,7 +57,7 @@ be, or diverges; with 1 when another game, or a build with other components, rec
 	c.Flags().BoolVar(&o.Verify, "verify", false, "also prove the full checksum, and that the log's end was not cut")
 	c.Flags().BoolVar(&o.FromDeltas, "from-deltas", false, "apply state deltas instead of simulating")
 	c.Flags().BoolVar(&fromSnapshot, "from-snapshot", false, "start from the newest snapshot at or before --to instead of genesis")
-	c.Flags().BoolVar(&dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables")
+	c.Flags().BoolVar(&dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables; of a tick that diverged, as recorded")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		if dump && a.json {
@@ -71,13 +75,22 @@ be, or diverges; with 1 when another game, or a build with other components, rec
 			if printErr := a.print(out, replayLines(out)...); printErr != nil {
 				return printErr
 			}
-			if err == nil && dump {
-				err = dumpWorld(a.stdout, p.World())
-			}
-			return err
+			return errors.Join(err, a.dump(dump, p, err))
 		})
 	})
 	return c
+}
+
+// dump prints the last tick's world, or, of one that came out otherwise, the recorded one, where its delta is stored.
+func (a *app) dump(asked bool, p *persistence.Replay, err error) error {
+	w := p.World()
+	if errors.Is(err, persistence.ErrDiverged) {
+		w = p.Recorded()
+	}
+	if !asked || w == nil || err != nil && !errors.Is(err, persistence.ErrDiverged) {
+		return nil
+	}
+	return dumpWorld(a.stdout, w)
 }
 
 // replayed is the result of a replay that ended with err, in the world w (nil when it had none).
@@ -85,7 +98,7 @@ func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, 
 	out := replayResult{
 		Game: a.game.Name, Ticks: r.Ticks, From: r.From, To: r.To, Records: r.Records, LastSeq: uint64(r.Seq),
 		Epoch: uint64(r.Epoch), Checksum: fmt.Sprintf("%016x", r.Checksum), Source: "log", Snapshot: r.Snapshot, Diverged: r.Diverged,
-		FirstDivergent: r.FirstDivergent, Notes: r.Notes, TicksPerSecond: r.TicksPerSecond(),
+		FirstDivergent: r.FirstDivergent, Differences: r.Differences, Notes: r.Notes, TicksPerSecond: r.TicksPerSecond(),
 		RealTime: r.TicksPerSecond() / float64(a.game.TickRate),
 	}
 	if o.FromDeltas {
@@ -93,6 +106,9 @@ func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, 
 	}
 	if w != nil {
 		out.Entities = w.Len()
+	}
+	if r.Diverged {
+		out.Notes = append(slices.Clone(out.Notes), "this is build "+node.Build(a.game).ID)
 	}
 	if err != nil {
 		out.Error = err.Error()
@@ -110,6 +126,9 @@ func replayLines(r replayResult) []string {
 	}
 	if r.Diverged {
 		lines = append(lines, fmt.Sprintf("DIVERGED at tick %d", r.FirstDivergent))
+		for _, d := range r.Differences {
+			lines = append(lines, "  "+d)
+		}
 	}
 	return append(lines, r.Notes...)
 }

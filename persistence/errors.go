@@ -120,12 +120,40 @@ type DivergedError struct {
 	Recorded uint64 // checksum in the log
 	Computed uint64 // checksum of the re-simulated world; 0 when the tick could not be simulated
 	Reason   string // what differs: "checksum", "outbox", "failures", or why it could not be simulated
+
+	// Where the recorded delta of the tick is there: the values that differ, recorded (Have) and computed
+	// (Other), MaxDifferences at most, and how many there are.
+	Differences []ecs.Difference
+	Differing   int
 }
+
+// MaxDifferences is how many differing values an error holds.
+const MaxDifferences = 20
 
 // Error names sequence, tick and both checksums.
 func (e *DivergedError) Error() string {
-	return fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s: recorded %016x, computed %016x",
+	s := fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s: recorded %016x, computed %016x",
 		e.Tick, e.Seq, e.Reason, e.Recorded, e.Computed)
+	if len(e.Differences) > 0 {
+		s += fmt.Sprintf("; %d values differ, the first is %s", e.Differing, e.Differences[0].Between("recorded", "computed"))
+	}
+	return s
+}
+
+// Values names the values that differ, one a line, and how many more there are.
+func (e *DivergedError) Values() (lines []string) {
+	for _, d := range e.Differences {
+		lines = append(lines, d.Between("recorded", "computed"))
+	}
+	if more := e.Differing - len(e.Differences); more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	return lines
+}
+
+// Compare fills in what differs between the recorded and the computed world of the tick.
+func (e *DivergedError) Compare(recorded, computed *ecs.World) {
+	e.Differences, e.Differing = ecs.Differences(recorded, computed, MaxDifferences)
 }
 
 // Is reports whether target is ErrDiverged.

@@ -47,6 +47,7 @@ type ReplayResult struct {
 	DivergentSeq   Seq           // record of that tick
 	Recorded       uint64        // checksum recorded at FirstDivergent
 	Computed       uint64        // checksum computed at FirstDivergent
+	Differences    []string      // there: the values that differ, recorded and computed, some of them; see Replay.Recorded
 	Notes          []string      // what may explain a divergence: another schema, another build
 	Elapsed        time.Duration // by the caller's clock
 }
@@ -69,6 +70,8 @@ type Replay struct {
 	world  *ecs.World
 	result ReplayResult
 
+	recorded *ecs.World // of the first tick that diverged; nil: none did, or its delta is not stored
+	kept     *Snapshot  // of a while ago, from which a tick that diverges is made again
 	fit      fit
 	end      *SchemaError // what differs from the log's end; nil: nothing
 	known    []Evidence   // of the log's end, from before the end was asked for
@@ -82,6 +85,10 @@ func NewReplay(game ecs.Game, src Source, o ReplayOptions) *Replay {
 
 // World returns the world where Run left it, nil when it never had one.
 func (p *Replay) World() *ecs.World { return p.world }
+
+// Recorded returns the world of the first tick that diverged as it was recorded, while World is as it was computed; nil when
+// none did, or its delta is not stored.
+func (p *Replay) Recorded() *ecs.World { return p.recorded }
 
 // Run replays. Errors: *CorruptError (and what it wraps), *VersionError,
 // *SchemaError and *ecs.GameError (see Foreign), *DivergedError, *LostError (only with Verify, after all was replayed), ErrGap
@@ -99,7 +106,7 @@ func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
 	var d *DivergedError
 	if errors.As(err, &d) {
 		p.result.Diverged, p.result.FirstDivergent, p.result.DivergentSeq = true, d.Tick, d.Seq
-		p.result.Recorded, p.result.Computed = d.Recorded, d.Computed
+		p.result.Recorded, p.result.Computed, p.result.Differences = d.Recorded, d.Computed, d.Values()
 	}
 	return p.result, err
 }
@@ -369,8 +376,9 @@ func (p *Replay) simulate(ctx context.Context, last Seq) error {
 		}
 		err := Resimulate(p.world, r, p.o.To, func(*TickRecord, ecs.Output) error { return p.ticked() })
 		if err != nil {
-			return p.diverges(err)
+			return p.diverges(ctx, err)
 		}
+		p.keep(r)
 		if p.o.To > 0 && p.world.Tick() >= p.o.To {
 			return nil
 		}
@@ -379,8 +387,9 @@ func (p *Replay) simulate(ctx context.Context, last Seq) error {
 }
 
 // diverges is the error of a tick that came out otherwise: another schema explains it where that breaks ticks.
-func (p *Replay) diverges(err error) error {
-	if !errors.Is(err, ErrDiverged) {
+func (p *Replay) diverges(ctx context.Context, err error) error {
+	var d *DivergedError
+	if !errors.As(err, &d) {
 		return err
 	}
 	if p.fit.breaks(ecs.BreaksTicks) {
@@ -388,6 +397,11 @@ func (p *Replay) diverges(err error) error {
 	}
 	if b := p.fit.build; b.ID != "" {
 		p.note("that tick was recorded by build %s (%s, %s/%s)", b.ID, b.GoVersion, b.GOOS, b.GOARCH)
+	}
+	if p.world.Tick() == d.Tick { // else it could not be simulated at all
+		if unknown := p.explain(ctx, d); unknown != nil {
+			p.note("which values differ is not known: %v", unknown)
+		}
 	}
 	return err
 }

@@ -350,3 +350,44 @@ func TestReplayGoesThroughBuildsThatAddTypes(t *testing.T) {
 		t.Errorf("the first build checks: %v, %+v", err, report)
 	}
 }
+
+// TestADivergedTickNamesItsValues: from the recorded delta, near the beginning and behind kept worlds, and from a snapshot.
+func TestADivergedTickNamesItsValues(t *testing.T) {
+	v := sail(t, 1200)
+	snapshot := func() *Snapshot {
+		all, err := v.m.Snapshots().List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := v.m.Snapshots().Get(t.Context(), all[len(all)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &s
+	}()
+	for _, c := range []struct {
+		tick uint64
+		from *Snapshot
+	}{{1, nil}, {2, nil}, {60, nil}, {60, snapshot}, {1101, nil}, {1199, snapshot}} {
+		p := NewReplay(drift(c.tick), v.source(), ReplayOptions{Verify: true, Snapshot: c.from})
+		r, err := p.Run(t.Context())
+		var d *DivergedError
+		if !errors.As(err, &d) || d.Tick != c.tick || d.Differing != 1 {
+			t.Fatalf("tick %d: %v, %+v", c.tick, err, d)
+		}
+		x := d.Differences[0]
+		if x.What != "resource" || x.Name != "tally" || x.Field != "Spawned" || x.Have == x.Other {
+			t.Errorf("tick %d: %+v", c.tick, x)
+		}
+		if len(r.Differences) != 1 || !strings.Contains(err.Error(), r.Differences[0]) || p.Recorded().Checksum() != v.sums[c.tick] {
+			t.Errorf("tick %d: %q, %v", c.tick, r.Differences, err)
+		}
+	}
+	src := v.source()
+	src.Deltas = nil
+	p := NewReplay(drift(60), src, ReplayOptions{})
+	r, err := p.Run(t.Context())
+	if !errors.Is(err, ErrDiverged) || p.Recorded() != nil || !strings.Contains(strings.Join(r.Notes, " "), "the delta of tick 60 is not stored") {
+		t.Errorf("without deltas: %v, %v", err, r.Notes)
+	}
+}

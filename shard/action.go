@@ -147,6 +147,9 @@ type Simulation interface {
 	Resimulate(seq persistence.Seq, t *persistence.TickRecord) error
 	// Apply takes the delta of the next tick instead, verifying its checksum.
 	Apply(d *persistence.Delta) error
+	// Explain says, once Apply has taken the delta of a tick that had diverged, in which values that tick came
+	// out otherwise; nil when that is not known.
+	Explain() error
 	// Keep says that the tick just re-simulated is right, and that the delta stream may lack it.
 	Keep(seq persistence.Seq, epoch persistence.Epoch)
 	// Schema, Tick and Checksum are the world's: its types as JSON of ecs.Schema.

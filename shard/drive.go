@@ -415,5 +415,8 @@ func (h *Host) alarm(err error) {
 		h.mu.Lock()
 		h.stats.Diverged = diverged.Tick
 		h.mu.Unlock()
+		for _, line := range diverged.Values() {
+			h.log.Error("differs", "tick", diverged.Tick, "value", line)
+		}
 	}
 }

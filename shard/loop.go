@@ -23,6 +23,7 @@ type ticking struct {
 // owned begins the steady state: the world is recovered, the epoch record in the log.
 func (h *Host) owned(seq persistence.Seq) {
 	w := h.sim.world
+	h.sim.apart = nil // recovery is over: nobody explains any more
 	h.mark.Store(uint64(seq))
 	h.tick.pacer = NewPacer(time.Now(), w.Game().TickRate)
 	h.mu.Lock()

@@ -343,6 +343,11 @@ func (o *Owner) delta(ev Event) {
 		o.cannot(fmt.Errorf("tick %d diverges from its record %d, and its delta cannot be applied: %w", t.Tick, r.record.Seq, err))
 		return
 	}
+	if t.Tick == r.diverged {
+		if err := o.sim.Explain(); err != nil {
+			o.alarm(err)
+		}
+	}
 	r.next++
 	o.apply()
 }

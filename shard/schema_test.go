@@ -1,8 +1,10 @@
 package shard
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,6 +187,27 @@ func TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded(t *testing.T) {
 		h, _, _ = b.host("d", build(10, "old"))
 		if err := b.run(h, time.Second); !errors.Is(err, ErrHalted) {
 			t.Errorf("a build that is not deterministic ends with %v", err)
+		}
+	})
+}
+
+// TestRecoveryNamesWhatADivergedTickComputedOtherwise: the log of a start has the values, recorded and computed, a bounded
+// number of them.
+func TestRecoveryNamesWhatADivergedTickComputedOtherwise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", func(c *HostConfig) { c.Config.Options = []byte(`{"walkers":200}`) })
+		if err := b.run(h, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		h2, p, _ := b.host("b", func(c *HostConfig) { c.Game, c.Logger = walk(31), slog.New(slog.NewTextHandler(&log, nil)) })
+		if err := b.run(h2, time.Second); err != nil || p.count() == 0 {
+			t.Fatalf("it goes on with %v", err)
+		}
+		want := `component place of entity 1, X: 15.5 recorded, 15.625 computed`
+		if n := strings.Count(log.String(), "msg=differs"); !strings.Contains(log.String(), want) || n != persistence.MaxDifferences+1 || !strings.Contains(log.String(), "and 180 more") {
+			t.Errorf("%d lines, want %q:\n%s", n, want, log.String())
 		}
 	})
 }

@@ -498,6 +498,8 @@ func (w *simWorld) Apply(d *persistence.Delta) error {
 	return nil
 }
 
+func (w *simWorld) Explain() error { return nil }
+
 func (w *simWorld) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 	w.node.ring.add(persistence.Delta{
 		Tick: w.tick, Checksum: w.sum, Epoch: epoch, RecordSeq: seq,

@@ -23,6 +23,9 @@ type simulated struct {
 	out    ecs.Output         // of the newest re-simulated tick
 	keep   func(t *persistence.TickRecord, out ecs.Output) error
 	body   []byte
+
+	apart    *ecs.World // as it was computed at a tick that diverged
+	diverged *persistence.DivergedError
 }
 
 func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *simulated {
@@ -136,11 +139,26 @@ func differs(game ecs.Game, asked, has []byte) error {
 func (s *simulated) Resimulate(seq persistence.Seq, t *persistence.TickRecord) error {
 	s.record.Seq = seq
 	s.record.Ticks[0] = *t
-	return persistence.Resimulate(s.world, &s.record, 0, s.keep)
+	err := persistence.Resimulate(s.world, &s.record, 0, s.keep)
+	if errors.As(err, &s.diverged) && s.world.Tick() == t.Tick {
+		s.apart = s.world // recovery starts over with another one
+	}
+	return err
 }
 
 // Apply takes a delta instead.
 func (s *simulated) Apply(d *persistence.Delta) error { return s.world.Apply(d.Body) }
+
+// Explain compares the world as it was recorded with the one that was computed.
+func (s *simulated) Explain() error {
+	computed := s.apart
+	if s.apart = nil; computed == nil || computed == s.world || computed.Tick() != s.world.Tick() {
+		return nil
+	}
+	e := *s.diverged
+	e.Compare(s.world, computed)
+	return &e
+}
 
 // Keep puts the delta of the tick just re-simulated into the ring.
 func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) { s.publish(seq, epoch, s.out) }

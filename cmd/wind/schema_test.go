@@ -182,3 +182,28 @@ func TestAnotherSchemaIsNoDamage(t *testing.T) {
 		as(t, build, 0, nil, "log", "export", file, "--data", data)
 	}
 }
+
+// TestADivergenceShowsTheWorld: the first tick that another build computes otherwise is shown with the values, recorded and
+// computed, by a replay and by the node that starts on the data.
+func TestADivergenceShowsTheWorld(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	as(t, "first", 0, nil, devArgs(data, "2s")...)
+	const differs = "component mark of entity 1, Y: 0 recorded, -0.25 computed"
+	var replay struct {
+		FirstDivergent uint64 `json:"first_divergent"`
+		Differences    []string
+		Notes          []string
+	}
+	as(t, "drifts", 3, &replay, "replay", "--data", data, "--verify", "--json")
+	if replay.FirstDivergent != 20 || len(replay.Differences) != 5 || replay.Differences[0] != differs {
+		t.Errorf("replay --json prints %+v", replay)
+	}
+	p := as(t, "drifts", 3, nil, "replay", "--data", data, "--verify", "--dump")
+	if said := string(p.output()); !strings.Contains(said, "  "+differs) || !strings.Contains(said, "mark{x:10 y:0}") || !strings.Contains(said, "this is build ") {
+		t.Errorf("replay --dump prints:\n%s", said)
+	}
+	p = as(t, "drifts", 0, nil, devArgs(data, "1s")...)
+	if !strings.Contains(p.log(), differs) {
+		t.Errorf("the node's log does not say %q:\n%s", differs, p.log())
+	}
+}

@@ -64,7 +64,7 @@ func TestBrokenGamesAreCaught(t *testing.T) {
 	}{
 		{"a package variable", breakByGlobal, "Replay", []string{"component health of entity"}},
 		{"a package variable that the first world sets", breakByLeftover, "Replay", []string{"resource score"}},
-		{"a variable in a closure", breakByClosure, "Restore", []string{"resource score: {value:"}},
+		{"a variable in a closure", breakByClosure, "Restore", []string{"resource score, Value:"}},
 		{"the order of a map", breakByMap, "Replay", []string{"resource score"}},
 		{"wall time", breakByClock, "Replay", []string{"resource score"}},
 		{"an address", breakByAddress, "Replay", []string{"resource score"}},
