@@ -1,14 +1,22 @@
 package node
 
 import (
+	"fmt"
+	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/ferris1/wind/ecs"
 )
 
 // Build describes this binary as genesis and epoch records hold it: the id is the main module's version, or the commit
-// that it was built from, with "-dirty" when there were changes on top.
+// that it was built from. Where neither says what is in the binary (it was built outside of version control, or with
+// changes on top) its own content does: the same file has the same id at every start, other code another one.
 func Build(game ecs.Game) ecs.Build {
 	b := ecs.Build{ID: "unknown", GoVersion: runtime.Version(), GOOS: runtime.GOOS, GOARCH: runtime.GOARCH}
 	if s, err := ecs.SchemaOf(game, ecs.Config{}); err == nil {
@@ -16,9 +24,19 @@ func Build(game ecs.Game) ecs.Build {
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return b
+		info = &debug.BuildInfo{}
 	}
-	b.ID = info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "GOAMD64" {
+			b.GOAMD64 = s.Value
+		}
+	}
+	b.ID = buildID(info, ownContent)
+	return b
+}
+
+// buildID names what a binary was built from.
+func buildID(info *debug.BuildInfo, content func() string) string {
 	revision, dirty := "", false
 	for _, s := range info.Settings {
 		switch s.Key {
@@ -26,18 +44,52 @@ func Build(game ecs.Game) ecs.Build {
 			revision = s.Value
 		case "vcs.modified":
 			dirty = s.Value == "true"
-		case "GOAMD64":
-			b.GOAMD64 = s.Value
 		}
 	}
-	if b.ID == "" || b.ID == "(devel)" {
-		b.ID = "devel"
-		if revision != "" {
-			b.ID = revision[:min(12, len(revision))]
-		}
-		if dirty {
-			b.ID += "-dirty"
+	id := info.Main.Version
+	if id == "" || id == "(devel)" {
+		if id = "content"; revision != "" {
+			id = revision[:min(12, len(revision))]
+			if dirty {
+				id += "-dirty"
+			}
 		}
 	}
-	return b
+	if id == "content" || dirty || strings.HasSuffix(id, "+dirty") {
+		id += "-" + content()
+	}
+	return id
+}
+
+// ownContent is the hash of the running binary's file, read once.
+var ownContent = sync.OnceValue(func() string {
+	for _, path := range []string{"/proc/self/exe", executable()} { // the first is what runs, even when it was replaced since
+		if hash, err := contentOf(path); err == nil {
+			return hash
+		}
+	}
+	return "unknown"
+})
+
+// executable is the binary's path, "" when nobody knows it.
+func executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// contentOf hashes a file; a gigabyte takes a fraction of a second.
+func contentOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := xxh3.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%016x", h.Sum64()), nil
 }
