@@ -28,8 +28,9 @@
 // Structural changes (New, Despawn, Set, Remove, Control) are applied when the system returns, in the order of
 // the calls; until then pointers and slices from queries hold. A spawned entity is alive and can be referred to
 // at once. When a system or a handler panics, or a handler rejects its command, its structural changes, events
-// and messages are dropped, what it has written into components stays, and Output.Failures names it: the next
-// tick goes on, on every machine alike.
+// and messages are dropped, what it has written into components stays, and Output.Failures names it, a panic with
+// function, file and line (for people: no record, reply or state holds them). The next tick goes on, on every machine
+// alike.
 //
 // A game has to keep to what can be computed again: package detmath instead of math's transcendental functions,
 // float64(x*y) + z instead of x*y + z, no time, no goroutines, no map ranges, no state outside of the world.

@@ -35,6 +35,9 @@ type Failure struct {
 	Command  int    // its place in the frame, -1 for a system
 	Rejected bool   // by the handler, as opposed to a panic or an invalid command
 	Reason   string // at most 135 bytes
+	// Place is where a panic was raised: function, file and line of the game, or the script's position. Empty for other
+	// failures. It is for people: it differs between builds, so no record, reply or checksum holds it.
+	Place string
 }
 
 // Clone copies the output, so that it outlives the next Step.

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -78,7 +79,7 @@ func (w *World) fail(f Failure) {
 
 func (w *World) runSystem(c *call) {
 	if v := w.run(c, c.seed); v.failed {
-		w.fail(Failure{System: c.name, Command: -1, Rejected: v.rejected, Reason: v.reason})
+		w.fail(Failure{System: c.name, Command: -1, Rejected: v.rejected, Reason: v.reason, Place: v.place})
 	}
 }
 
@@ -116,7 +117,7 @@ func (w *World) handle(i int, h *handler, c *Command) verdict {
 	seed := mum(h.seed^c.Source.ID, c.Seq^uint64(c.Source.Kind)<<56^k2)
 	v := w.run(&h.call, seed)
 	if v.failed {
-		w.fail(Failure{System: h.name, Command: i, Rejected: v.rejected, Reason: v.reason})
+		w.fail(Failure{System: h.name, Command: i, Rejected: v.rejected, Reason: v.reason, Place: v.place})
 	}
 	return v
 }
@@ -165,6 +166,9 @@ func (w *World) apply(i int, h *handler, c *Command) {
 // refuse notes a command that should not be in the frame. Its session gets an answer as for any other.
 func (w *World) refuse(i int, c *Command, err error) {
 	f := Failure{Command: i, Reason: clip(err.Error(), maxReason)}
+	if p, ok := errors.AsType[*checkPanic](err); ok {
+		f.Place = p.place
+	}
 	known := int(c.Kind) < len(w.handlers)
 	if known {
 		f.System = w.handlers[c.Kind].f.Name

@@ -76,6 +76,7 @@ type verdict struct {
 	failed   bool
 	rejected bool // by the handler, with Reject
 	reason   string
+	place    string // of a panic
 }
 
 // run calls and applies what was queued. After a rejection or a panic the queue is dropped, and so are the
@@ -98,12 +99,12 @@ func (w *World) run(c *call, seed uint64) verdict {
 
 // try is the boundary that contains a panic of the game's code.
 func (w *World) try(c *call) (v verdict) {
-	defer w.contain(&v)
+	defer w.contain(c, &v)
 	c.fn.Call(c.args)
 	return v
 }
 
-func (w *World) contain(v *verdict) {
+func (w *World) contain(c *call, v *verdict) {
 	r := recover()
 	if r == nil {
 		return
@@ -113,7 +114,7 @@ func (w *World) contain(v *verdict) {
 		v.rejected, v.reason = true, w.rejection.reason
 		return
 	}
-	v.reason = "panic: " + clip(panicText(r), maxReason)
+	v.reason, v.place = "panic: "+clip(panicText(r), maxReason), placeOf(r, c.fn)
 }
 
 // panicText names a panic's value in the same words on every run: no addresses.

@@ -3,6 +3,7 @@ package ecs
 import (
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 // Validate says why a command may not enter the next frame, or nil: its kind is known, its source possible,
@@ -63,11 +64,16 @@ func (w *World) validSource(h *handler, c *Command) error {
 	return nil
 }
 
+// checkPanic is the error of a command whose own Validate has panicked.
+type checkPanic struct{ reason, place string }
+
+func (e *checkPanic) Error() string { return e.reason }
+
 // own calls the value's Validate; a panic in it is an error like another.
 func (h *handler) own() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.New("Validate panics: " + clip(panicText(r), maxReason))
+			err = &checkPanic{"Validate panics: " + clip(panicText(r), maxReason), placeOf(r, reflect.ValueOf(h.check))}
 		}
 	}()
 	return h.check()

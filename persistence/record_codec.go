@@ -107,6 +107,7 @@ func (w *writer) outbox(all []ecs.Message) {
 	}
 }
 
+// failures leaves out Failure.Place, which differs between builds.
 func (w *writer) failures(all []ecs.Failure) {
 	if len(all) == 0 {
 		return

@@ -19,6 +19,7 @@ type failing struct {
 	since   uint64    // failures that it has not heard of
 	tick    uint64    // of the first of those
 	reason  string
+	place   string // of a panic, in this build
 }
 
 // noteFailures counts the systems and commands that failed in a committed record, and tells of
@@ -37,7 +38,11 @@ func (h *Host) noteFailures(outputs []ecs.Output, now time.Time) {
 			if f.command {
 				what = "a command failed"
 			}
-			h.log.Warn(what, "name", f.name, "tick", f.tick, "reason", f.reason, "times", f.since)
+			told := []any{"name", f.name, "tick", f.tick, "reason", f.reason, "times", f.since}
+			if f.place != "" {
+				told = append(told, "place", f.place)
+			}
+			h.log.Warn(what, told...)
 			f.told, f.since = now, 0
 		}
 	}
@@ -52,7 +57,7 @@ func (h *Host) noteFailure(tick uint64, fault ecs.Failure) {
 	}
 	f := &h.failing[at]
 	if f.since++; f.since == 1 {
-		f.tick, f.reason = tick, fault.Reason
+		f.tick, f.reason, f.place = tick, fault.Reason, fault.Place
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -96,6 +96,12 @@ func TestFailuresAreToldAtOnceAndThenCounted(t *testing.T) {
 			"a system failed name=stumble tick=332 reason=panic: a stone at tick 332 times=300",
 			"a system failed name=stumble tick=632 reason=panic: a stone at tick 632 times=59",
 		}
+		for i, line := range log.lines { // each with the line of the panic
+			told, place, _ := strings.Cut(line, " place=")
+			if log.lines[i] = told; !strings.HasPrefix(place, "shard.") || !strings.Contains(place, "(shard/failures_test.go:") {
+				t.Errorf("%q has the place %q", told, place)
+			}
+		}
 		if !slices.Equal(log.lines, want) {
 			t.Errorf("told:\n%s\nwant:\n%s", strings.Join(log.lines, "\n"), strings.Join(want, "\n"))
 		}

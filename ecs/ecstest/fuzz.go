@@ -57,11 +57,11 @@ func unexpected(w *ecs.World, f ecs.Frame, valid []error, out ecs.Output) string
 		switch {
 		case !strings.HasPrefix(failure.Reason, "panic: "): // rejected, invalid or one too many
 		case failure.Command < 0:
-			return fmt.Sprintf("system %q panics: %s", failure.System, strings.TrimPrefix(failure.Reason, "panic: "))
+			return fmt.Sprintf("system %q panics in %s: %s", failure.System, failure.Place, strings.TrimPrefix(failure.Reason, "panic: "))
 		default:
 			command := f.Commands[failure.Command]
 			typ := &w.Schema().Commands[command.Kind]
-			return fmt.Sprintf("the handler of %s %s panics: %s", typ.Name, typ.Format(command.Payload), strings.TrimPrefix(failure.Reason, "panic: "))
+			return fmt.Sprintf("the handler of %s %s panics in %s: %s", typ.Name, typ.Format(command.Payload), failure.Place, strings.TrimPrefix(failure.Reason, "panic: "))
 		}
 	}
 	for i, err := range valid {

@@ -73,7 +73,8 @@ func TestBrokenGamesAreCaught(t *testing.T) {
 		{"a Setup that differs", breakBySetup, "Setup", []string{"Setup registers differently"}},
 		{"a system that allocates", breakByAllocation, "Allocations", []string{"breakByAllocation"}},
 		{"a handler that trusts its input", breakByPanic, "Fuzz", []string{`the handler of trusting {index:`}},
-		{"a system that panics", breakBySystemPanic, "Fuzz", []string{`system "broken" panics`}},
+		{"a handler that trusts its input, its place", breakByPanic, "Fuzz", []string{`panics in ecstest.breakByPanic.func1 (ecstest/games_test.go:`}},
+		{"a system that panics", breakBySystemPanic, "Fuzz", []string{`system "broken" panics in ecstest.breakBySystemPanic.func1 (ecstest/games_test.go:`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			said := verdict(skirmish(c.broken), Config{Ticks: 300, Seed: 7})

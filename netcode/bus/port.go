@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -256,7 +257,7 @@ func (p *Port) make(o *order) {
 func (p *Port) built(o *order) (commands []ecs.Command, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p.log.Error("a command could not be made", "panic", r)
+			p.log.Error("a command could not be made", "panic", r, "stack", string(debug.Stack()))
 			commands, err = nil, rpc.Errorf(rpc.Internal, "the commands could not be made")
 		}
 	}()

@@ -34,6 +34,14 @@ func (e *Error) Error() string {
 	return e.Pos.String() + ": " + e.In + ": " + e.Text
 }
 
+// Place is file:line:column in the script, and the function: where ecs.Failure says that a panic was raised.
+func (e *Error) Place() string {
+	if e.In == "" {
+		return e.Pos.String()
+	}
+	return fmt.Sprintf("%s (%s)", e.In, e.Pos)
+}
+
 // Unwrap is the error of the builtin that failed, if one did.
 func (e *Error) Unwrap() error { return e.cause }
 

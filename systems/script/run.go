@@ -90,7 +90,12 @@ func builtins() starlark.StringDict {
 
 // inRun makes a builtin of a function that works in a run.
 func inRun(f func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-	return func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+	return func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (v starlark.Value, err error) {
+		defer func() { // here, where the interpreter still knows the place in the script
+			if p := recover(); p != nil {
+				v, err = nil, fmt.Errorf("%s panics: %v", b.Name(), p)
+			}
+		}()
 		r, err := running(t, b.Name())
 		if err != nil {
 			return nil, err

@@ -92,6 +92,9 @@ func TestQueriesComputeInBulk(t *testing.T) {
 		} else if ecs.ResourceOf[score](w).Blue != 1 {
 			t.Errorf("%s: it did not run", x.body)
 		}
+		if p := o.Failures[0].Place; !strings.HasPrefix(p, "system_move (systems/a.star:") {
+			t.Errorf("%s: the place is %q", x.body, p)
+		}
 		if w.Recompute() != o.Checksum {
 			t.Errorf("%s: a change was not seen", x.body)
 		}
