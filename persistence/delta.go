@@ -136,7 +136,10 @@ func DecodeDelta(b []byte) (Delta, error) {
 		d.Gap = &Gap{FromTick: f.uint("from"), ToTick: d.Tick, Reason: f.str("reason", maxTextBytes)}
 	case "delta":
 		if f.has("part") {
-			d.Part = int(r.readUint() & (1<<31 - 1))
+			part := r.readUint()
+			if d.Part = int(part); part > MaxParts {
+				r.fail("part is %d, at most %d is allowed", part, MaxParts)
+			}
 			d.Parts = f.count("parts", MaxParts)
 		}
 		d.Body = f.bin("body", MaxDeltaBytes)

@@ -139,7 +139,9 @@ func (i *FileInfo) encode() ([]byte, error) {
 	w.str("cluster", i.Cluster, maxShardBytes)
 	w.str("shard", i.Shard, maxShardBytes)
 	w.str("game", i.Game, maxNameBytes)
-	w.limit("rate", i.TickRate, 240)
+	if w.limit("rate", i.TickRate, 240); i.TickRate < 0 {
+		return nil, fmt.Errorf("a tick rate of %d", i.TickRate)
+	}
 	w.uint("rate", uint64(i.TickRate))
 	w.seal(0)
 	return w.done()

@@ -19,7 +19,8 @@ type FileWriter struct {
 	index  []chunk
 	open   chunk // the chunk that is being filled
 	raw    []byte
-	err    error // the first one; it sticks
+	deltas uint64 // the tick of the last delta
+	err    error  // the first one; it sticks
 }
 
 // CreateFile begins an export file for the shard that info describes. A file of
@@ -55,10 +56,14 @@ func (w *FileWriter) Message(m Message) error {
 // Delta appends a whole delta or a gap.
 func (w *FileWriter) Delta(d Delta) error {
 	body, err := d.Encode(nil)
+	if err == nil && w.deltas > d.Tick {
+		err = fmt.Errorf("persistence: the delta of tick %d cannot follow that of tick %d in a file", d.Tick, w.deltas)
+	}
 	if err != nil {
 		w.keep(err)
 		return w.err
 	}
+	w.deltas = d.Tick
 	w.entry(chunkDeltas, d.Tick, d.FirstTick(), body)
 	return w.err
 }

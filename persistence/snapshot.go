@@ -105,6 +105,9 @@ func (s *Snapshot) Encode(dst []byte) ([]byte, error) {
 	if err := s.validate(); err != nil {
 		return dst, fmt.Errorf("persistence: cannot encode snapshot %s: %w", s.Name(), err)
 	}
+	if len(s.Body) > MaxSnapshotBytes { // before it is compressed
+		return dst, fmt.Errorf("persistence: cannot encode snapshot %s: body has a length of %d, at most %d is allowed", s.Name(), len(s.Body), MaxSnapshotBytes)
+	}
 	w := newWriter(dst)
 	w.mapLen(14)
 	w.uint(keyVersion, FormatVersion)
@@ -118,7 +121,6 @@ func (s *Snapshot) Encode(dst []byte) ([]byte, error) {
 	w.fixed("check", s.Checksum)
 	w.bin("chain", s.Chain[:], len(s.Chain))
 	w.text("schema", s.Schema, maxSchemaBytes)
-	w.limit("body", len(s.Body), MaxSnapshotBytes)
 	w.uint("size", uint64(len(s.Body)))
 	w.bin("zstd", compress(nil, s.Body), MaxSnapshotBytes)
 	w.seal(len(dst))
