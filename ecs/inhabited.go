@@ -29,6 +29,7 @@ func (w *World) enlist(t *Table) {
 		w.inhabited = append(w.inhabited, 0)
 	}
 	w.uninhabited++
+	w.made++
 }
 
 // eachInhabited yields the tables that have rows, in their order. Rows must not come or go meanwhile.

@@ -44,6 +44,7 @@ type World struct {
 	inhabited                    []uint64 // a bit for each table, set while it has rows
 	uninhabited                  int      // tables without rows
 	shape                        uint64   // changes with inhabited: queries look again
+	made                         uint64   // tables so far; not state
 	places                       []place  // by entity id
 	pool                         pool
 	living                       int

@@ -6,12 +6,12 @@ import (
 	"io"
 	"sync"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/klauspost/compress/zstd"
 )
 
-// MaxSnapshotBytes is the largest world that a snapshot can hold: some 30
-// million entities of 35 bytes.
-const MaxSnapshotBytes = 1 << 30
+// MaxSnapshotBytes is the largest world that a snapshot can hold.
+const MaxSnapshotBytes = ecs.MaxSnapshotBytes
 
 // maxWindow is how far back our zstd streams refer, and how much memory a
 // hostile one can claim before it has given a byte.

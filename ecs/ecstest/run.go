@@ -17,6 +17,7 @@ var parts = []struct {
 	{"Apply", Apply},
 	{"Recompute", Recompute},
 	{"Fuzz", Fuzz},
+	{"Limits", Limits},
 	{"Allocations", Allocations},
 }
 
