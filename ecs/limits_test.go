@@ -1,6 +1,7 @@
 package ecs_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -105,5 +106,203 @@ func TestLimitOfTables(t *testing.T) {
 		if got := len(w.Tables()); got > ecs.MaxTables() || how == "adding" && got != full {
 			t.Errorf("%s: %d tables, %d at the limit", how, got, full)
 		}
+	}
+}
+
+// box gives as many component types as there are pairs of types.
+type box[A, B any] struct{ V uint8 }
+
+// boxes registers sixteen components and adds them to what is.
+func boxes[A any](w *ecs.World, name string) {
+	register := func(i int, f func(*ecs.World, string, ...ecs.Option)) { f(w, fmt.Sprintf("%s-%d", name, i)) }
+	register(0, ecs.Component[box[A, [0]int]])
+	register(1, ecs.Component[box[A, [1]int]])
+	register(2, ecs.Component[box[A, [2]int]])
+	register(3, ecs.Component[box[A, [3]int]])
+	register(4, ecs.Component[box[A, [4]int]])
+	register(5, ecs.Component[box[A, [5]int]])
+	register(6, ecs.Component[box[A, [6]int]])
+	register(7, ecs.Component[box[A, [7]int]])
+	register(8, ecs.Component[box[A, [8]int]])
+	register(9, ecs.Component[box[A, [9]int]])
+	register(10, ecs.Component[box[A, [10]int]])
+	register(11, ecs.Component[box[A, [11]int]])
+	register(12, ecs.Component[box[A, [12]int]])
+	register(13, ecs.Component[box[A, [13]int]])
+	register(14, ecs.Component[box[A, [14]int]])
+	register(15, ecs.Component[box[A, [15]int]])
+}
+
+// componentsGame has 240 components, and more of them.
+func componentsGame(more func(*ecs.World)) ecs.Game {
+	return ecs.Game{Name: "components", TickRate: 30, Setup: func(w *ecs.World) {
+		boxes[[0]int](w, "a")
+		boxes[[1]int](w, "b")
+		boxes[[2]int](w, "c")
+		boxes[[3]int](w, "d")
+		boxes[[4]int](w, "e")
+		boxes[[5]int](w, "f")
+		boxes[[6]int](w, "g")
+		boxes[[7]int](w, "h")
+		boxes[[8]int](w, "i")
+		boxes[[9]int](w, "j")
+		boxes[[10]int](w, "k")
+		boxes[[11]int](w, "l")
+		boxes[[12]int](w, "m")
+		boxes[[13]int](w, "n")
+		boxes[[14]int](w, "o")
+		ecs.System(w, "make", func(t *ecs.Tick, a *ecs.Access) { // an entity of all of them, and one of all but one
+			all, values := []int{}, [][]byte{}
+			for i := range a.Schema().Components {
+				all, values = append(all, i), append(values, []byte{byte(t.Now()) + byte(i)})
+			}
+			if _, err := a.Spawn(all, values); err != nil {
+				panic(err)
+			}
+			e, err := a.Spawn(all[1:], values[1:])
+			if err != nil {
+				panic(err)
+			}
+			a.Set(e, 239-int(t.Now()), []byte{1})
+			a.Remove(e, 239)
+		})
+		if more != nil {
+			more(w)
+		}
+	}}
+}
+
+// readAgain makes a tick, and follows it in every way there is to read what it writes.
+func readAgain(t *testing.T, w, follower *ecs.World, f ecs.Frame) ecs.Output {
+	t.Helper()
+	if err := sameFrame(follower, f, w.AppendFrame(nil, f)); err != nil {
+		t.Fatal(err)
+	}
+	o := w.Step(f)
+	if err := follower.Apply(o.Delta.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	b := w.AppendSnapshot(nil)
+	x, err := ecs.Restore(w.Game(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(x.AppendSnapshot(nil), b) || !bytes.Equal(follower.AppendSnapshot(nil), b) {
+		t.Fatalf("tick %d: a world that is read is another one", f.Tick)
+	}
+	if s, err := ecs.ParseSchema(w.Schema().JSON()); err != nil || s.Hash() != w.Schema().Hash() {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestLimitOfComponents(t *testing.T) {
+	w, follower := newWorldOf(t, componentsGame(nil)), newWorldOf(t, componentsGame(nil))
+	for range 5 {
+		if o := readAgain(t, w, follower, frame(w)); len(o.Failures) > 0 {
+			t.Fatal(o.Failures)
+		}
+	}
+	_, err := ecs.New(componentsGame(func(w *ecs.World) { ecs.Component[mark](w, "mark") }), ecs.Config{})
+	if err == nil || !strings.Contains(err.Error(), `component "mark": 240 components are the most`) {
+		t.Error(err)
+	}
+}
+
+// The brim game fills what has a size: values, names, texts, reasons, replies, messages, failures.
+type (
+	brimValue   struct{ B [64 << 10]uint8 }
+	brimTexts   struct{ A, B, C, D ecs.Text64 }
+	brimBeyond  struct{ B [64<<10 + 1]uint8 }
+	brimOptions struct{ Motto string }
+	brimNo      struct{ Reason uint8 }
+	brimLetter  struct{ B [64<<10 - 16 - 128 - 64]uint8 }
+	brimNote    struct{}
+)
+
+func brimGame(more func(*ecs.World)) ecs.Game {
+	long := "l" + strings.Repeat("-", 63)
+	return ecs.Game{Name: strings.Repeat("b", 40), TickRate: 240, Options: brimOptions{}, Setup: func(w *ecs.World) {
+		ecs.Component[brimValue](w, long)
+		ecs.Component[brimTexts](w, "texts")
+		ecs.Resource[brimValue](w, long)
+		ecs.Outgoing[brimLetter](w, long)
+		ecs.Handle[brimNo](w, long, func(t *ecs.Tick, c *ecs.Cmd[brimNo]) { c.Reject(strings.Repeat("é", int(c.Value.Reason))) })
+		ecs.System(w, long, func(t *ecs.Tick, s *ecs.Spawner[struct {
+			brimValue
+			brimTexts
+		}], r *ecs.Res[brimValue], o *ecs.Outbox[brimLetter],
+		) {
+			var v brimValue
+			for i := range v.B {
+				v.B[i] = uint8(t.Now()) + uint8(i)
+			}
+			*r.Get() = v
+			text := ecs.NewText64(strings.Repeat("é", 32))
+			s.New(struct {
+				brimValue
+				brimTexts
+			}{v, brimTexts{text, text, text, text}})
+			o.Send(strings.Repeat("a", 128), brimLetter{})
+		})
+		for i := range 70 {
+			ecs.System(w, fmt.Sprint("fail ", i), func(t *ecs.Tick) { panic(strings.Repeat("é", 1000)) })
+		}
+		if more != nil {
+			more(w)
+		}
+	}}
+}
+
+func TestWhatHasASizeIsReadAtItsLimit(t *testing.T) {
+	g := brimGame(nil)
+	options, err := g.EncodeOptions(brimOptions{strings.Repeat("m", 256)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _ := ecs.New(g, ecs.Config{Options: options})
+	follower, _ := ecs.New(g, ecs.Config{Options: options})
+	readAgain(t, w, follower, frame(w, joins(w, 1, strings.Repeat("é", 32))))
+	for range 3 {
+		f := frame(w)
+		for i := range 40 { // more than a session remembers, with reasons to the limit and beyond
+			f.Commands = append(f.Commands, ecs.NewCommand(w, client(1), uint64(i)+w.Tick()*100, brimNo{uint8(i) + 60}))
+		}
+		w.Order(f.Tick, f.Commands)
+		o := readAgain(t, w, follower, f)
+		named := 0
+		for _, x := range o.Failures {
+			if x.Rejected && len(x.Reason) > 128 || len(x.Reason) > 135 {
+				t.Errorf("a reason of %d bytes", len(x.Reason))
+			}
+			if !x.Rejected {
+				named++
+			}
+		}
+		if named != 64 || len(o.Replies) != 40 || len(o.Outbox) != 1 {
+			t.Errorf("%d failures, %d replies, %d messages", named, len(o.Replies), len(o.Outbox))
+		}
+	}
+	for says, more := range map[string]func(*ecs.World){
+		"has 65537 bytes, more than 65536": func(w *ecs.World) { ecs.Component[brimBeyond](w, "beyond") },
+		"a name has 1 to 64 bytes":         func(w *ecs.World) { ecs.System(w, strings.Repeat("s", 65), func(*ecs.Tick) {}) },
+		"a name is [a-z]":                  func(w *ecs.World) { ecs.Component[mark](w, strings.Repeat("s", 65)) },
+	} {
+		if _, err := ecs.New(brimGame(more), ecs.Config{}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+	full := brimGame(func(w *ecs.World) {
+		ecs.Outgoing[brimNote](w, "n")
+		ecs.System(w, "one more", func(_ *ecs.Tick, o *ecs.Outbox[brimNote]) { o.Send("x", brimNote{}) })
+		ecs.System(w, "too far", func(_ *ecs.Tick, o *ecs.Outbox[brimNote]) { o.Send(strings.Repeat("a", 129), brimNote{}) })
+	})
+	x := newWorldOf(t, full)
+	o := x.Step(frame(x))
+	if len(o.Outbox) != 1 {
+		t.Errorf("%d messages", len(o.Outbox))
+	}
+	if _, err := g.EncodeOptions(brimOptions{strings.Repeat("m", 257)}); err == nil || !strings.Contains(err.Error(), "longer than 256") {
+		t.Error(err)
 	}
 }
