@@ -19,7 +19,6 @@ func archiveHost(t *testing.T) *Host {
 	if err := b.run(h, 200*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	h.cfg.SnapshotEvery = 0
 	h.archive = &archive{jobs: make(chan job, 2)}
 	return h
 }
@@ -63,11 +62,11 @@ func TestSnapshotThatFindsTheWayFullComesSoonAgain(t *testing.T) {
 	h := archiveHost(t)
 	h.archive.purge(persistence.SnapshotInfo{Seq: 1})
 	h.archive.purge(persistence.SnapshotInfo{Seq: 2})
-	if h.snapshot(1, 1); h.archive.last != 0 || h.archive.busy.Load() {
-		t.Errorf("a snapshot that was not sent counts as taken at tick %d, busy %v", h.archive.last, h.archive.busy.Load())
+	if h.snapshot(1, 1); h.archive.at != 0 || h.archive.busy.Load() {
+		t.Errorf("a snapshot that was not sent counts as taken at tick %d, busy %v", h.archive.at, h.archive.busy.Load())
 	}
 	<-h.archive.jobs
-	if h.snapshot(1, 1); h.archive.last != h.sim.world.Tick() || !h.archive.busy.Load() {
+	if h.snapshot(1, 1); h.archive.at != h.sim.world.Tick() || !h.archive.busy.Load() {
 		t.Error("there is room again, and no snapshot is taken")
 	}
 }

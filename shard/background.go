@@ -25,7 +25,7 @@ const (
 // background starts the host's goroutines. The function that it returns waits a little for the
 // ring to run empty and notes the last sequence: for a stop in good order.
 func (h *Host) background() (drained func()) {
-	h.archive = &archive{jobs: make(chan job, 2), last: h.sim.world.Tick()}
+	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery), h.recovered())}
 	h.work.Go(func() { h.archiving(h.hold) })
 	h.work.Go(func() { h.noting(h.hold) })
 	if h.cfg.Deltas != nil {
@@ -153,7 +153,12 @@ type archive struct {
 	jobs chan job
 	busy atomic.Bool // a snapshot is on its way; its buffer is in use
 	buf  []byte
-	last uint64 // tick of the newest one that was taken
+	odometer
+}
+
+// recovered is the way that this host's recovery went.
+func (h *Host) recovered() Mileage {
+	return Mileage{Ticks: h.sim.world.Tick() - h.owner.Proven().Tick, Bytes: h.sim.bytes, Work: time.Since(h.sim.began)}
 }
 
 // job is a snapshot to store, or one that lies behind what may be purged.
@@ -174,11 +179,11 @@ func (a *archive) purge(behind persistence.SnapshotInfo) {
 // world must not move meanwhile. Encoding and storing are the archive's.
 func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	a, w := h.archive, h.sim.world
-	if h.cfg.Snapshots == nil || a == nil || w.Tick() < a.last+h.cfg.SnapshotEvery || a.busy.Load() {
+	if h.cfg.Snapshots == nil || a == nil || !a.due(w.Tick()) || a.busy.Load() {
 		return
 	}
-	before := a.last
-	a.last = w.Tick()
+	before := a.odometer
+	a.attempt(w.Tick())
 	if full := w.Recompute(); full != w.Checksum() {
 		h.alarm(fmt.Errorf("shard: the checksum of tick %d is %016x, recomputed it is %016x: no snapshot is taken of a world that disagrees with itself", w.Tick(), w.Checksum(), full))
 		return
@@ -192,7 +197,7 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	select {
 	case a.jobs <- job{snapshot: snap}:
 	default:
-		a.last = before // the way is full; it is time again at the next record
+		a.odometer = before // the way is full; it is time again at the next record
 		a.busy.Store(false)
 	}
 }

@@ -277,6 +277,15 @@ func (o *Owner) own() {
 	}
 }
 
+// Proven is the newest snapshot that this owner knows to fit the log, the zero value when it knows
+// of none.
+func (o *Owner) Proven() persistence.SnapshotInfo {
+	if len(o.verified) == 0 {
+		return persistence.SnapshotInfo{}
+	}
+	return o.verified[0]
+}
+
 // stored takes note of a snapshot that is in the store, was restored from there, and fits the log: it
 // was taken from the world of a committed record. Older records than the older of the two newest such
 // snapshots may go; the last record never goes, because a snapshot's record is kept.

@@ -15,6 +15,9 @@ import (
 
 // send gives the owner an event and does what follows from it, until it waits for something.
 func (h *Host) send(ctx context.Context, ev Event) {
+	if ev.Kind == EventStored {
+		h.archive.stored(ev.Snapshot.Tick)
+	}
 	for more := true; more && !h.stopped; {
 		if h.renew(ctx); h.stopped {
 			return
@@ -131,6 +134,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	case ActionRead:
 		ev.Kind = EventMessage
 		ev.Message, ev.Err = h.read(ctx, a.Seq, a.To)
+		h.sim.bytes += uint64(len(ev.Message.Body))
 	case ActionLoad:
 		ev.Kind = EventLoaded
 		h.log.Info("recovering from a snapshot", "snapshot", a.Info.Name)

@@ -36,7 +36,7 @@ type HostConfig struct {
 	Lease     Lease
 
 	LeaseMargin   time.Duration // the lease counts as lost so long before its end; zero: a fifth of its TTL, 200 ms at least
-	SnapshotEvery uint64        // ticks between snapshots; zero: a minute's
+	SnapshotEvery uint64        // ticks of the log from one snapshot to the next, at most; zero: a minute's. See SnapshotRule
 	Purge         bool          // remove what lies below the older of the two newest verified snapshots from the log
 	LatchBytes    int           // commands in one record; zero: 256 KiB
 	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
@@ -98,9 +98,6 @@ func New(cfg HostConfig) (*Host, error) {
 	}
 	if cfg.Log == nil || cfg.Ownership == nil || cfg.Lease == nil {
 		return nil, errors.New("shard: a host needs a log, an ownership and a lease")
-	}
-	if cfg.SnapshotEvery == 0 {
-		cfg.SnapshotEvery = uint64(60 * cfg.Game.TickRate)
 	}
 	if cfg.LatchBytes <= 0 {
 		cfg.LatchBytes = 256 << 10

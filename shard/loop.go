@@ -161,6 +161,9 @@ func (h *Host) release(seq persistence.Seq, epoch persistence.Epoch) {
 			h.sim.publish(seq, epoch, out)
 		}
 	}
+	if h.archive != nil {
+		h.archive.drive(Mileage{Ticks: uint64(t.count), Bytes: uint64(len(h.owner.out.body)), Work: t.sent.Sub(t.begin)})
+	}
 	h.snapshot(seq, epoch)
 	h.noteFailures(t.outputs[:t.count], now)
 	h.committed(seq, now)

@@ -39,6 +39,8 @@ type simConfig struct {
 	trouble bool    // log truncations, bad snapshots, full log, divergence
 	mutant  func(o *Owner, ev Event) (Event, bool)
 	rejoin  func(Ended, Next) Next // breaks what Rejoin says; nil: it counts
+	rule    SnapshotRule
+	forgets bool // nodes begin to count the way to a snapshot when they begin to own, for a mutant
 }
 
 // simCalm is how long the weather is fine at a seed's end. Whatever happened before, the shard must be
@@ -83,6 +85,7 @@ type sim struct {
 	violation error
 
 	fences, commits, alarms int
+	longest                 uint64         // ticks that a recovery had to make anew
 	committed               time.Duration  // when the last record was
 	stops                   map[string]int // owners that ended, by why
 }
@@ -118,7 +121,7 @@ func (m *moments) Pop() any {
 // newSim makes a cluster whose weather follows from the seed.
 func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x77696e64))
-	cfg := simConfig{seed: seed, nodes: 2 + rng.IntN(2), length: 30 * time.Second, mutant: mutant}
+	cfg := simConfig{seed: seed, nodes: 2 + rng.IntN(2), length: 30 * time.Second, mutant: mutant, rule: SnapshotRule{Most: Mileage{Ticks: 20, Bytes: 1, Work: 1}, Gap: 5}}
 	cfg.loss = []float64{0, 0.01, 0.05, 0.12}[rng.IntN(4)]
 	cfg.twice = []float64{0, 0.02, 0.2}[rng.IntN(3)]
 	cfg.slow = []float64{0, 0.02, 0.1}[rng.IntN(3)]

@@ -39,7 +39,7 @@ type simNode struct {
 	fence    uint64 // of the delta stream, as this node knows it
 	fenceOK  bool
 	high     persistence.Seq
-	sinceSnp uint64
+	odometer odometer
 }
 
 // clock is the node's own time.
@@ -63,7 +63,7 @@ func (n *simNode) live() {
 	s := n.sim
 	n.life++
 	n.up, n.fenced, n.draining, n.fenceOK, n.tickDue, n.ownedAt = true, false, false, false, false, 0
-	n.ring, n.high, n.sinceSnp = newRing(64, 1<<20), 0, 0
+	n.ring, n.high = newRing(64, 1<<20), 0
 	n.appends = map[persistence.Hash]persistence.Seq{}
 	n.world = &simWorld{node: n, skewed: n.skew, schema: []byte(`{}`)}
 	if n.new {
@@ -121,6 +121,9 @@ func (n *simNode) hear(life int, ev Event) {
 		return
 	}
 	ev.Now = n.clock()
+	if ev.Kind == EventStored {
+		n.odometer.stored(ev.Snapshot.Tick)
+	}
 	if ev.Kind == EventMessage && n.owner.phase == PhaseOwn && n.owner.waiting && ev.Op == n.owner.op && ev.Err == nil &&
 		persistence.HashOf(ev.Message.Body) != n.owner.out.hash {
 		n.fenced = true
@@ -205,7 +208,11 @@ func (n *simNode) perform(actions []Action) {
 			s.fences++
 			n.ownedAt = s.now
 			n.high = a.Seq
-			n.sinceSnp = n.world.tick
+			way := Mileage{Ticks: n.world.tick - n.owner.Proven().Tick}
+			s.longest = max(s.longest, way.Ticks)
+			if n.odometer = newOdometer(s.cfg.rule, way); s.cfg.forgets {
+				n.odometer = newOdometer(s.cfg.rule, Mileage{})
+			}
 			n.scheduleTick(life)
 		case ActionRelease:
 			n.release(a)
@@ -271,8 +278,9 @@ func (n *simNode) release(a Action) {
 		})
 	}
 	n.high = a.Seq
-	if n.world.tick >= n.sinceSnp+20 {
-		n.sinceSnp = n.world.tick
+	n.odometer.drive(Mileage{Ticks: uint64(len(n.ticks))})
+	if n.odometer.due(n.world.tick) {
+		n.odometer.attempt(n.world.tick)
 		n.snapshot(a.Seq, a.Epoch)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
@@ -26,6 +27,9 @@ type simulated struct {
 
 	apart    *ecs.World // as it was computed at a tick that diverged
 	diverged *persistence.DivergedError
+
+	began time.Time // when there was a world to recover from
+	bytes uint64    // of the records that were read since
 }
 
 func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *simulated {
@@ -176,6 +180,7 @@ func (s *simulated) Schema() []byte { return s.schema }
 func (s *simulated) begin(w *ecs.World) {
 	s.world, s.schema = w, w.Schema().JSON()
 	s.ring.clear()
+	s.began, s.bytes = time.Now(), 0
 }
 
 // Tick is the world's, 0 before there is one.
