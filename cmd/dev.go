@@ -92,6 +92,7 @@ type nodeResult struct {
 	TickMS        shard.Quantiles   `json:"tick_ms"`
 	CommitMS      shard.Quantiles   `json:"commit_ms"`
 	MaxDebt       int               `json:"max_debt"`
+	Skipped       uint64            `json:"skipped"` // ticks whose time was skipped
 	Clients       int               `json:"clients"`
 	Inputs        uint64            `json:"inputs"`
 	InputsLate    uint64            `json:"inputs_late"`
@@ -209,7 +210,7 @@ func resultOf(n *node.Node, f *nodeFlags) nodeResult {
 func (r *nodeResult) settle(n *node.Node) {
 	s := n.Stats()
 	h, c := s.Host, s.Clients
-	r.Ticks, r.Committed, r.Tick, r.TickMS, r.CommitMS, r.MaxDebt = h.Ticks, h.Committed, h.Tick, h.TickMS, h.CommitMS, h.MaxDebt
+	r.Ticks, r.Committed, r.Tick, r.TickMS, r.CommitMS, r.MaxDebt, r.Skipped = h.Ticks, h.Committed, h.Tick, h.TickMS, h.CommitMS, h.MaxDebt, h.Skipped
 	r.Inputs, r.InputsLate, r.InputsMissed = c.Inputs, c.InputsLate, c.InputsRepeated
 	r.BytesOut, r.BytesIn = c.BytesOutPerClientSecond(), c.BytesInPerClientSecond()
 	r.Entities, r.Epoch, r.LastSeq, r.Checksum = h.Entities, uint64(h.Epoch), uint64(h.LastSeq), fmt.Sprintf("%016x", h.Checksum)

@@ -218,6 +218,7 @@ type Stats struct {
 	Records   uint64            `json:"records"`
 	Debt      int               `json:"debt"`     // ticks that are overdue now
 	MaxDebt   int               `json:"max_debt"` // at worst
+	Skipped   uint64            `json:"skipped"`  // ticks whose time was skipped: what was overdue beyond CatchUpSeconds
 	TickMS    Quantiles         `json:"tick_ms"`  // a tick's work on this node: from the latch to the release, without the wait for the commit
 	CommitMS  Quantiles         `json:"commit_ms"`
 	Epoch     persistence.Epoch `json:"epoch"`
@@ -249,7 +250,7 @@ func (s *Stats) Add(before *Stats) {
 		s.Tick, s.LastSeq, s.Checksum, s.Entities = before.Tick, before.LastSeq, before.Checksum, before.Entities
 	}
 	s.Ticks, s.Committed, s.Records = s.Ticks+before.Ticks, s.Committed+before.Committed, s.Records+before.Records
-	s.DeltasLost, s.Snapshots, s.MaxDebt = s.DeltasLost+before.DeltasLost, s.Snapshots+before.Snapshots, max(s.MaxDebt, before.MaxDebt)
+	s.DeltasLost, s.Snapshots, s.Skipped, s.MaxDebt = s.DeltasLost+before.DeltasLost, s.Snapshots+before.Snapshots, s.Skipped+before.Skipped, max(s.MaxDebt, before.MaxDebt)
 	for name, n := range before.Failures {
 		if s.Failures == nil {
 			s.Failures = map[string]uint64{}

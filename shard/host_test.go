@@ -146,6 +146,34 @@ func TestDebtIsWorkedOffEightTicksAtATime(t *testing.T) {
 	})
 }
 
+// TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest: a process that stood still for 20 s does not work off 600 ticks on
+// repeated inputs.
+func TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		var log bytes.Buffer
+		h, p, m := b.host("a", func(c *HostConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		p.latch = func(tick uint64) {
+			for second := 0; tick == 10 && second < 20; second++ {
+				time.Sleep(time.Second)
+				m.State() // the lease lives on
+			}
+		}
+		if err := b.run(h, 22*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		s := h.Stats()
+		// Two seconds of its own, and one that is caught up; no tick's number is left out.
+		if s.Ticks < 85 || s.Ticks > 95 || s.Skipped < 565 || s.Skipped > 575 || s.MaxDebt > 30 || s.Tick != s.Ticks {
+			t.Errorf("%d ticks to tick %d, %d skipped, debt %d at worst", s.Ticks, s.Tick, s.Skipped, s.MaxDebt)
+		}
+		if strings.Count(log.String(), "is skipped") != 1 || !strings.Contains(log.String(), "skipped=19") {
+			t.Errorf("the log says\n%s", &log)
+		}
+		b.check(walk(0))
+	})
+}
+
 // stuckDeltas is a delta stream that does not answer.
 type stuckDeltas struct {
 	Deltas

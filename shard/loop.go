@@ -15,7 +15,9 @@ type ticking struct {
 	frames   [MaxTicksPerRecord][]byte
 	outputs  [MaxTicksPerRecord]ecs.Output
 	records  [MaxTicksPerRecord]persistence.TickRecord
-	count    int // ticks in the record that is outstanding
+	count    int       // ticks in the record that is outstanding
+	skipped  int       // ticks whose time was skipped, and of which the log has not heard
+	toldSkip time.Time // when it heard last
 	begin    time.Time
 	sent     time.Time
 }
@@ -43,6 +45,7 @@ func (h *Host) serve(ctx context.Context) {
 	for !h.stopped && ctx.Err() == nil {
 		h.hear(ctx)
 		now := time.Now()
+		h.skip(now)
 		due := h.tick.pacer.Due(now)
 		h.showDebt(due)
 		if due == 0 {
@@ -57,6 +60,22 @@ func (h *Host) serve(ctx context.Context) {
 		h.send(ctx, Event{Kind: EventStop})
 	}
 	h.drop()
+}
+
+// skip lets go of the time that is not caught up, and says so.
+func (h *Host) skip(now time.Time) {
+	t := &h.tick
+	if n := t.pacer.Skip(now, CatchUpSeconds*int(t.pacer.rate)); n > 0 {
+		t.skipped += n
+		h.mu.Lock()
+		h.stats.Skipped += uint64(n)
+		h.mu.Unlock()
+	}
+	if t.skipped > 0 && now.Sub(t.toldSkip) >= failuresEvery {
+		span := time.Duration(t.skipped) * time.Second / time.Duration(t.pacer.rate)
+		h.log.Warn("the shard was held up for longer than it catches up: the time beyond is skipped, no tick is", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
+		t.skipped, t.toldSkip = 0, now
+	}
 }
 
 // disown tells the clients, once, that the shard is no longer served here.

@@ -5,12 +5,18 @@ import "time"
 // MaxTicksPerRecord is how many ticks of debt one record may work off, nothing reading in between.
 const MaxTicksPerRecord = 8
 
-// Pacer says which ticks are due. A tick that is late stays due: it is debt, and no step is ever
-// skipped. The zero value is not ready; see NewPacer. It has no clock of its own.
+// CatchUpSeconds is how many seconds of overdue ticks a host works off, at most. Time beyond that,
+// in which a process was suspended or its log did not answer, is skipped: players see one second
+// fast forward, not a minute of repeated inputs. Skipped is wall time, never a tick's number.
+const CatchUpSeconds = 1
+
+// Pacer says which ticks are due. A tick that is late stays due: it is debt. No step is ever
+// skipped; time is, when Skip says so. The zero value is not ready; see NewPacer. It has no clock of
+// its own.
 type Pacer struct {
 	start time.Time
 	rate  int64 // ticks per second
-	done  int64 // ticks begun since start
+	done  int64 // ticks begun or let go since start
 }
 
 // NewPacer returns a pacer whose first tick is due at start.
@@ -25,6 +31,13 @@ func (p *Pacer) Due(now time.Time) int {
 	seconds, rest := int64(elapsed/time.Second), int64(elapsed%time.Second)
 	begun := seconds*p.rate + rest*p.rate/int64(time.Second) + 1
 	return int(max(0, begun-p.done))
+}
+
+// Skip lets the time of all due ticks but most go, and returns how many those were.
+func (p *Pacer) Skip(now time.Time, most int) (skipped int) {
+	skipped = max(0, p.Due(now)-most)
+	p.done += int64(skipped)
+	return skipped
 }
 
 // Did says that n due ticks were made.

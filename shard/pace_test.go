@@ -22,6 +22,14 @@ func TestPacerNeverSkipsAndNeverRuns(t *testing.T) {
 		if due := p.Due(now.Add(time.Hour)); due != 3600*rate {
 			t.Errorf("%d per second: %d due after an hour's pause", rate, due)
 		}
+		later := now.Add(time.Hour)
+		if skipped := p.Skip(later, rate); skipped != 3599*rate || p.Due(later) != rate || p.Skip(later, rate) != 0 {
+			t.Errorf("%d per second: after an hour's pause %d are skipped, and %d still due", rate, skipped, p.Due(later))
+		}
+		p.Did(rate)
+		if next := p.Next().Sub(later); next <= 0 || next > time.Second/time.Duration(rate)+1 {
+			t.Errorf("%d per second: caught up, the next tick is due in %s", rate, next)
+		}
 	}
 }
 

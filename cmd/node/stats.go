@@ -77,6 +77,7 @@ func newCollector(n *Node) *collector {
 	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
 	add(counter, "wind_ticks_committed_total", "Ticks that the log acknowledged.", func(s *Stats) float64 { return float64(s.Host.Committed) })
 	add(gauge, "wind_tick_debt", "Ticks that are overdue.", func(s *Stats) float64 { return float64(s.Host.Debt) })
+	add(counter, "wind_ticks_skipped_total", "Ticks whose time was skipped, because more than a second of them was overdue.", func(s *Stats) float64 { return float64(s.Host.Skipped) })
 	add(gauge, "wind_tick_p99_seconds", "99th percentile of a tick's work, commit excluded.", func(s *Stats) float64 { return s.Host.TickMS.P99 / 1000 })
 	add(gauge, "wind_commit_p99_seconds", "99th percentile of a commit.", func(s *Stats) float64 { return s.Host.CommitMS.P99 / 1000 })
 	add(gauge, "wind_epoch", "Generation of the shard's ownership.", func(s *Stats) float64 { return float64(s.Host.Epoch) })
