@@ -79,18 +79,19 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 		r.examineCluster(ctx, f, f.etcd)
 		r.examinePorts(f)
 	default:
-		r.examineData(ctx, f)
+		r.examineData(ctx, a, f)
 	}
 	r.examineDurability(f)
 	return r.findings
 }
 
 // examineData looks at a data directory, and at the node that runs on it or at what a node would find there.
-func (r *report) examineData(ctx context.Context, f *nodeFlags) {
+func (r *report) examineData(ctx context.Context, a *app, f *nodeFlags) {
 	r.examineDisk(f)
 	switch urls, err := node.Running(f.data); {
 	case errors.Is(err, node.ErrStopped):
 		r.examinePorts(f)
+		r.examineStopped(ctx, a, f)
 	case err != nil:
 		r.say("data directory", "fail", "%v", err)
 	default:
@@ -151,14 +152,14 @@ func (r *report) examineDisk(f *nodeFlags) {
 	case err != nil:
 		space = f.data
 	case free < noSpace:
-		r.say("data directory", "fail", "%s", shard.Sentence(shard.DiskFull, f.shard, fmt.Sprintf("disk-full: the file system of %s has %d KiB free", f.data, free>>10)))
+		r.say("data directory", "fail", "%s: %s", shard.DiskFull, shard.Sentence(shard.DiskFull, f.shard, fmt.Sprintf("the file system of %s has %d KiB free", f.data, free>>10)))
 		return
 	case free < littleSpace:
 		r.say("data directory", "warn", "%s", space)
 		return
 	}
 	if err := writable(dir); err != nil {
-		r.say("data directory", "fail", "%s", shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s takes no writes (%v)", f.data, err)))
+		r.say("data directory", "fail", "%s: %s", shard.ReadOnly, shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s takes no writes (%v)", f.data, err)))
 		return
 	}
 	r.say("data directory", "ok", "%s", space)
@@ -171,7 +172,7 @@ func (r *report) examineServers(ctx context.Context, f *nodeFlags) {
 		condition shard.ConditionKind
 	}{{"nats", f.nats, shard.AwaitsNATS}, {"etcd", f.etcd, shard.AwaitsEtcd}} {
 		if err := dialURL(ctx, s.url); err != nil {
-			r.say("--"+s.flag, "fail", "%s", shard.Sentence(s.condition, f.shard, err.Error()))
+			r.say("--"+s.flag, "fail", "%s: %s", s.condition, shard.Sentence(s.condition, f.shard, err.Error()))
 		} else {
 			r.say("--"+s.flag, "ok", "answers")
 		}

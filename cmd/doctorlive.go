@@ -31,7 +31,7 @@ func (r *report) say(check, status, detail string, args ...any) {
 func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs string) {
 	nodes, err := r.examineEtcd(ctx, f, etcdURLs)
 	if err != nil {
-		r.say("etcd", "fail", "%s", shard.Sentence(shard.AwaitsEtcd, f.shard, err.Error()))
+		r.say("etcd", "fail", "%s: %s", shard.AwaitsEtcd, shard.Sentence(shard.AwaitsEtcd, f.shard, err.Error()))
 	}
 	r.listens = map[string]string{}
 	for _, n := range nodes {
@@ -42,8 +42,8 @@ func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs stri
 			r.examineNode(ctx, f.shard, n.Node, addr)
 		}
 	}
-	if err != nil && f.http != "" {
-		r.examineNode(ctx, f.shard, "", f.http) // nothing tells where nodes are: one may be where this one would be
+	if f.http != "" && r.listens[f.http] == "" {
+		r.examineNode(ctx, f.shard, "", f.http) // a node whose lease ran out stands in no directory
 	}
 }
 
@@ -72,7 +72,7 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]
 func (r *report) examineStanding(name string, s shard.Standing) {
 	switch {
 	case s.Halted != "":
-		r.say("shard "+name, "fail", "%s", shard.Sentence(shard.Halted, name, "halted: "+s.Halted))
+		r.say("shard "+name, "fail", "%s: %s", shard.Halted, shard.Sentence(shard.Halted, name, s.Halted))
 	case s.Owner != "":
 		r.say("shard "+name, "ok", "node %s owns it (epoch %d)", s.Owner, s.Epoch)
 	case s.Epoch > 0:
@@ -91,6 +91,9 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 		return
 	case h.Shard != name:
 		return // it runs another one
+	}
+	r.listens[addr] = h.Node
+	switch {
 	case len(h.Conditions) == 0:
 		r.say("node "+h.Node, "ok", "phase %s, tick %d, %d clients", h.Phase, h.Tick, h.Clients)
 	}

@@ -92,6 +92,7 @@ func (a *app) openLog() error {
 		return fmt.Errorf("--log-level %q is not debug, info, warn or error", a.level)
 	}
 	a.log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(a.log) // what has no logger of its own writes there too
 	return nil
 }
 

@@ -107,7 +107,7 @@ func ConditionOf(err error) ConditionKind {
 		return HistoryLost
 	case errors.Is(err, ErrHalted):
 		return Halted
-	case errors.Is(err, ErrOtherSchema):
+	case errors.Is(err, ErrOtherSchema), errors.Is(err, persistence.ErrSchema):
 		return OtherSchema
 	case errors.Is(err, ErrRefused):
 		return Refused

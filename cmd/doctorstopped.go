@@ -1,0 +1,105 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// examineStopped says what a node would meet on a data directory on which none runs. It opens copies: the directory stays
+// as it is.
+func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
+	store := node.StoreDir(f.data)
+	if _, err := jetstream.CheckStore(ctx, store); err != nil {
+		r.found(f.shard, "log", err)
+		return
+	}
+	if err := r.examineLeases(ctx, a, f); errors.Is(err, fs.ErrNotExist) {
+		r.say("shard "+f.shard, "ok", "no node has run on %s yet", f.data)
+		return
+	} else if err != nil {
+		r.found(f.shard, "etcd", err)
+	}
+	if err := r.examineLog(ctx, a, f); err != nil {
+		r.found(f.shard, "log", err)
+	}
+}
+
+// found says what stands in the way, by the condition that it would be.
+func (r *report) found(name, check string, err error) {
+	if kind := shard.ConditionOf(err); kind != "" {
+		r.say(check, "fail", "%s: %s", kind, shard.Sentence(kind, name, err.Error()))
+		return
+	}
+	r.say(check, "fail", "%v", err)
+}
+
+// examineLeases looks whether the shard is halted.
+func (r *report) examineLeases(ctx context.Context, a *app, f *nodeFlags) error {
+	leases, err := node.OpenLeases(ctx, f.data, false, a.log)
+	if err != nil {
+		return err
+	}
+	defer leases.Close() // a copy
+	s, err := etcd.Look(leases.Etcd, f.cluster, f.shard)
+	if err != nil {
+		return err
+	}
+	standing, err := s.Read(ctx)
+	if err != nil {
+		return err
+	}
+	standing.Owner = "" // of a process that is gone
+	r.examineStanding(f.shard, standing)
+	return nil
+}
+
+// examineLog looks whether this build can read the shard's log, and how full it is.
+func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
+	held, err := jetstream.OpenCopy(ctx, filepath.Join(f.data, "nats"), jetstream.CopyOptions{Cluster: f.cluster, Shard: f.shard, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	s, _, err := held.Open(ctx, f.cluster, f.shard)
+	if errors.Is(err, persistence.ErrNotFound) {
+		return nil // the directory has other shards
+	}
+	if err != nil {
+		return err
+	}
+	used, limit, err := s.Log().Fill(ctx)
+	if err != nil {
+		return err
+	}
+	if limit > 0 {
+		r.examineFill(f.shard, used, limit)
+	}
+	recorded, err := persistence.ReadRecorded(ctx, s.Log(), s.Snapshots())
+	if err != nil {
+		return err
+	}
+	return recorded.Reads(a.game)
+}
+
+// examineFill says how full the log is. Over 95 % nobody claims its shard.
+func (r *report) examineFill(name string, used, limit int64) {
+	percent := float64(used) * 100 / float64(limit)
+	detail := fmt.Sprintf("%.1f %% of its %d MiB are used", percent, limit>>20)
+	switch {
+	case percent > 95:
+		r.say("log", "fail", "%s: %s", shard.LogFull, shard.Sentence(shard.LogFull, name, detail))
+	case percent > 80:
+		r.say("log", "warn", "%s: %s", shard.LogFull, shard.Sentence(shard.LogFull, name, detail))
+	default:
+		r.say("log", "ok", "%s", detail)
+	}
+}
