@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/ferris1/wind/ecs"
@@ -69,5 +70,94 @@ func TestDamagedBytesAreRefusedOrUsable(t *testing.T) {
 	}
 	if usable < 100 {
 		t.Errorf("only %d damaged ones came past the parser", usable)
+	}
+}
+
+// TestDamagedGivingBackIsRefusedOrUsable damages deltas that give tables back, and worlds that have.
+func TestDamagedGivingBackIsRefusedOrUsable(t *testing.T) {
+	defer ecs.SetTableLimits(64, 0)()
+	seed := historySeed(t)
+	r := rand.New(rand.NewPCG(seed, 3))
+	h, err := newHistory(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, usable := 0, 0
+	for given < 8 && h.leader.Tick() < 2000 {
+		before := h.leader.AppendSnapshot(nil)
+		tables := len(h.leader.Tables())
+		f := h.frame()
+		delta := h.leader.Step(f).Delta.AppendTo(nil)
+		if len(h.leader.Tables()) >= tables {
+			continue
+		}
+		given++
+		for range 60 {
+			b := delta
+			for len(b) == len(delta) && string(b) == string(delta) {
+				b = damage(r, delta)
+			}
+			w, err := ecs.Restore(chaos, before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wrong *ecs.ChecksumError
+			if err = w.Apply(b); errors.As(err, &wrong) {
+				_, n := binary.Uvarint(b)
+				binary.LittleEndian.PutUint64(b[n:], wrong.Got)
+				if w, err = ecs.Restore(chaos, before); err != nil {
+					t.Fatal(err)
+				}
+				err = w.Apply(b)
+			}
+			if err == nil {
+				alive(t, w)
+				usable++
+			}
+		}
+	}
+	if given < 8 || usable < 10 {
+		t.Errorf("tables were given back %d times, %d damaged deltas came past the parser", given, usable)
+	}
+}
+
+// TestTablesAreGivenBackAtTheEndOnly: an operation in another place would cost a hostile delta nothing and its reader much.
+func TestTablesAreGivenBackAtTheEndOnly(t *testing.T) {
+	empty := func() (*ecs.World, []byte) {
+		w := small(t, func(w *ecs.World) {
+			ecs.Init(w, func(_ *ecs.Tick, s *ecs.Spawner[marked], b *ecs.Spawner[both]) { s.New(marked{}); b.New(both{}) })
+			ecs.System(w, "end", func(t *ecs.Tick, q *ecs.Query[struct {
+				Self ecs.Entity
+				T    *twin
+			}],
+			) {
+				for v := range q.Each {
+					t.Despawn(v.Self)
+				}
+			})
+		})
+		return w, w.Step(frame(w)).Delta.AppendTo(nil)
+	}
+	w, _ := empty()
+	if w.Uninhabited() != 1 {
+		t.Fatalf("%d tables are empty", w.Uninhabited())
+	}
+	delta := func(count byte, ops ...byte) []byte {
+		b := binary.LittleEndian.AppendUint64([]byte{2}, 0) // tick, checksum
+		b = append(b, 0, count, byte(len(ops)))             // no new tables
+		b = append(b, ops...)
+		return append(b, 0, 0, 0) // sessions, resources, components
+	}
+	for says, b := range map[string][]byte{
+		"the checksum becomes":  delta(1, 5, 0),
+		"in the middle":         delta(2, 5, 0, 5, 0),
+		"or without need":       delta(1, 5, 7),
+		"moves to a table that": delta(1, 3, 1, 0),
+		"no operation 4":        delta(1, 4, 1),
+	} {
+		w, _ := empty()
+		if err := w.Apply(b); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%x: %v, want %q", b, err, says)
+		}
 	}
 }
