@@ -69,6 +69,14 @@ func (l *MemoryLog) First(context.Context) (Seq, error) {
 	return l.m.first, nil
 }
 
+// Fill returns how many bytes the log takes and how many it may take, 0 for no
+// limit.
+func (l *MemoryLog) Fill(context.Context) (bytes, limit int64, err error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return l.m.logBytes, l.m.MaxLogBytes, nil
+}
+
 // Last returns the last sequence, 0 when the log is empty.
 func (l *MemoryLog) Last(context.Context) (Seq, error) {
 	l.m.mu.Lock()

@@ -32,6 +32,8 @@ const (
 	EventDelta                          // answers ActionDelta: Delta, or none
 	EventAppended                       // answers ActionAppend: stored, unless Err
 	EventNoted                          // answers ActionNote
+	EventPurged                         // answers ActionRoom
+	EventUsage                          // Tail: how full the log is
 )
 
 // Event is one thing that happened, with the time at which the node learned of it.
@@ -61,6 +63,7 @@ type Held struct {
 
 // Tail is the end of a log.
 type Tail struct {
+	First      persistence.Seq // that is stored; 0: not known
 	Last       persistence.Seq
 	Epoch      persistence.Epoch // of the last record; 0 when the log is empty
 	UsedBytes  int64
@@ -91,7 +94,8 @@ const (
 	ActionGap                            // ticks From to To cannot be published as deltas by us: tell the stream's readers
 	ActionOwn                            // the shard is ours: serve it
 	ActionRelease                        // the proposed ticks are record Seq: let their effects out
-	ActionPurge                          // Log.Purge(Seq), if snapshot Info of that record can still be read
+	ActionRoom                           // request: Log.Purge(Seq), before the fence
+	ActionPurge                          // Log.Purge(Seq), if snapshot Info, of that record or a later one, can still be read
 	ActionHandOver                       // Ownership.Release(Epoch, Clean), best effort
 	ActionAlarm                          // Err: an operator must know
 	ActionStop                           // this owner is over: Err says why, nil after EventStop
@@ -119,7 +123,7 @@ type Action struct {
 
 var actionNames = [...]string{
 	"", "timer", "standing", "await", "claim", "evidence", "tail", "recorded", "get", "read", "load", "delta",
-	"append", "note", "found", "gap", "own", "release", "purge", "hand over", "alarm", "stop",
+	"append", "note", "found", "gap", "own", "release", "room", "purge", "hand over", "alarm", "stop",
 }
 
 // String names an action's kind.

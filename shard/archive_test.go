@@ -60,8 +60,8 @@ func TestSnapshotIsBusyBeforeAnybodyHasIt(t *testing.T) {
 
 func TestSnapshotThatFindsTheWayFullComesSoonAgain(t *testing.T) {
 	h := archiveHost(t)
-	h.archive.purge(persistence.SnapshotInfo{Seq: 1})
-	h.archive.purge(persistence.SnapshotInfo{Seq: 2})
+	h.archive.purge(persistence.SnapshotInfo{Seq: 1}, 1)
+	h.archive.purge(persistence.SnapshotInfo{Seq: 2}, 2)
 	if h.snapshot(1, 1); h.archive.at != 0 || h.archive.busy.Load() {
 		t.Errorf("a snapshot that was not sent counts as taken at tick %d, busy %v", h.archive.at, h.archive.busy.Load())
 	}

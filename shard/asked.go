@@ -142,6 +142,7 @@ func (h *Host) raise(kind ConditionKind, stops bool, what string) {
 func (h *Host) matters(debt int) []Condition {
 	all := h.conditions.List()
 	if c, ok := h.asked.condition(h.cfg.Shard); ok {
+		all = slices.DeleteFunc(all, func(other Condition) bool { return other.Kind == c.Kind }) // a log that is nearly full, and now is
 		all = append(all, c)
 	}
 	if rate := h.cfg.Game.TickRate; debt >= rate {

@@ -28,6 +28,7 @@ func (h *Host) background() (drained func()) {
 	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery), h.recovered())}
 	h.work.Go(func() { h.archiving(h.hold) })
 	h.work.Go(func() { h.noting(h.hold) })
+	h.work.Go(func() { h.measuring(h.hold) })
 	if h.cfg.Deltas != nil {
 		h.work.Go(func() { h.publishing(h.hold) })
 	}
@@ -165,12 +166,13 @@ func (h *Host) recovered() Mileage {
 type job struct {
 	snapshot *persistence.Snapshot
 	behind   persistence.SnapshotInfo
+	below    persistence.Seq
 }
 
 // purge asks for a purge; one that finds the way full comes again with the next snapshot.
-func (a *archive) purge(behind persistence.SnapshotInfo) {
+func (a *archive) purge(behind persistence.SnapshotInfo, below persistence.Seq) {
 	select {
-	case a.jobs <- job{behind: behind}:
+	case a.jobs <- job{behind: behind, below: below}:
 	default:
 	}
 }
@@ -212,11 +214,11 @@ func (h *Host) prove(s persistence.Snapshot) error {
 
 // purge removes the records before a snapshot. It was proven when it was stored, one interval ago at
 // least; since it is what is left if the newest one fails, it is read once more before they go.
-func (h *Host) purge(ctx context.Context, behind persistence.SnapshotInfo) error {
+func (h *Host) purge(ctx context.Context, behind persistence.SnapshotInfo, below persistence.Seq) error {
 	if _, err := h.cfg.Snapshots.Get(ctx, behind); err != nil {
 		return fmt.Errorf("the older of two proven snapshots cannot be read any more: %w", err)
 	}
-	return h.cfg.Log.Purge(ctx, behind.Seq)
+	return h.cfg.Log.Purge(ctx, min(below, behind.Seq))
 }
 
 // archiving stores snapshots and purges, one after the other.
@@ -229,8 +231,8 @@ func (h *Host) archiving(ctx context.Context) {
 		case j = <-h.archive.jobs:
 		}
 		if j.snapshot == nil {
-			if err := h.purge(ctx, j.behind); err != nil && ctx.Err() == nil {
-				h.log.Warn("the log was not purged", "below", j.behind.Seq, "error", err)
+			if err := h.purge(ctx, j.behind, j.below); err != nil && ctx.Err() == nil {
+				h.log.Warn("the log was not purged", "below", j.below, "error", err)
 			}
 			continue
 		}

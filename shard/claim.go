@@ -87,8 +87,8 @@ func (o *Owner) look(t Tail) {
 		o.halt(fmt.Errorf("%w: epoch %d was granted, but the log does not exist", ErrHistoryLost, s.Epoch))
 	case t.Missing:
 		o.stop(fmt.Errorf("%w: the log does not exist", ErrRefused))
-	case s.Owner == "" && t.LimitBytes > 0 && t.UsedBytes > t.LimitBytes/100*95:
-		o.stop(fmt.Errorf("%w: %d of %d bytes are used, a shard is not claimed over 95 %%: raise the limit, or purge below a snapshot", ErrFull, t.UsedBytes, t.LimitBytes))
+	case s.Owner == "" && o.cfg.KeepLog && t.over(fullPercent):
+		o.stop(fmt.Errorf("%w: %d of %d bytes are used, and a shard whose log is never purged is not claimed over %d %%: raise the limit (--log-bytes), or purge behind proven snapshots (wind log purge)", ErrFull, t.UsedBytes, t.LimitBytes, fullPercent))
 	case t.Last == 0:
 		o.recorded = persistence.Recorded{}
 		o.bid()
@@ -201,6 +201,7 @@ func (o *Owner) weigh(t Tail) {
 		o.genesis()
 		return
 	}
+	o.tail = t
 	o.rec.target = t.Last
 	if high := o.standing.High.Seq; high > 0 && high <= t.Last {
 		o.ask(Action{Kind: ActionGet, Seq: high})

@@ -67,7 +67,7 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 			h.asked.settled()
 			h.release(a.Seq, a.Epoch)
 		case ActionPurge:
-			h.archive.purge(a.Info)
+			h.archive.purge(a.Info, a.Seq)
 		case ActionHandOver:
 			h.handOver(a.Epoch, a.Clean)
 		case ActionAlarm:
@@ -146,6 +146,9 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	case ActionAppend:
 		ev.Kind = EventAppended
 		ev.Err = h.append(a)
+	case ActionRoom:
+		ev.Kind = EventPurged
+		ev.Err = h.purge(h.hold, a.Info, a.Seq)
 	case ActionNote:
 		ev.Kind = EventNoted
 		ev.Err = h.cfg.Ownership.Note(h.hold, a.Note)
@@ -282,10 +285,8 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	if err != nil || t.Last == 0 {
 		return t, err
 	}
-	if f, ok := h.cfg.Log.(Filler); ok {
-		if t.UsedBytes, t.LimitBytes, err = f.Fill(ctx); err != nil {
-			return t, err
-		}
+	if err = h.fill(ctx, &t); err != nil {
+		return t, err
 	}
 	m, err := h.cfg.Log.Get(ctx, t.Last)
 	t.Epoch = m.Header.Epoch

@@ -37,7 +37,9 @@ type HostConfig struct {
 
 	LeaseMargin   time.Duration // the lease counts as lost so long before its end; zero: a fifth of its TTL, 200 ms at least
 	SnapshotEvery uint64        // ticks of the log from one snapshot to the next, at most; zero: a minute's. See SnapshotRule
-	Purge         bool          // remove what lies below the older of the two newest verified snapshots from the log
+	Purge         bool          // remove what lies below the older of the two newest verified snapshots from the log at once, not only when it fills
+	KeepLog       bool          // never remove anything from the log, not even when it fills
+	MeasureEvery  time.Duration // between two looks at how full the log is; zero: 10 s
 	LatchBytes    int           // commands in one record; zero: 256 KiB
 	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
 	Logger        *slog.Logger  // nil: silent
@@ -99,6 +101,9 @@ func New(cfg HostConfig) (*Host, error) {
 	if cfg.Log == nil || cfg.Ownership == nil || cfg.Lease == nil {
 		return nil, errors.New("shard: a host needs a log, an ownership and a lease")
 	}
+	if cfg.MeasureEvery <= 0 {
+		cfg.MeasureEvery = 10 * time.Second
+	}
 	if cfg.LatchBytes <= 0 {
 		cfg.LatchBytes = 256 << 10
 	}
@@ -114,7 +119,7 @@ func New(cfg HostConfig) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}, simulated: make(chan struct{})}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
-	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge}, h.sim)
+	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog}, h.sim)
 	h.stats.Phase = PhaseIdle.String()
 	return h, nil
 }

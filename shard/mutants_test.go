@@ -93,6 +93,7 @@ var mutants = []mutant{
 	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil},
 	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil},
 	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil},
+	{"a full log purged behind one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil},
 	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
 }
 
@@ -126,6 +127,15 @@ func TestSimulatorCatchesEveryMutant(t *testing.T) {
 			t.Fatalf("not caught in %d seeds", seeds)
 		})
 	}
+}
+
+// purgeBehindOne counts the newest snapshot twice when the log fills.
+func purgeBehindOne(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventUsage && o.phase == PhaseOwn && len(o.verified) > 0 && ev.Tail.over(warnPercent) {
+		o.tell(Action{Kind: ActionPurge, Seq: o.verified[0].Seq, Info: o.verified[0]})
+		return ev, false
+	}
+	return ev, true
 }
 
 // newPipeliner takes a second record while the first is outstanding.

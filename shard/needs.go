@@ -31,9 +31,11 @@ type Log interface {
 }
 
 // Filler is what a Log may offer beside its methods: how many bytes it takes and how many it may
-// take, 0 for no limit. A node does not claim a shard whose log is over 95 % full.
+// take, 0 for no limit, and the first sequence that it has, 0 when there is none. The oldest records of a
+// log that is nearly full go, and an operator is warned.
 type Filler interface {
 	Fill(ctx context.Context) (usedBytes, limitBytes int64, err error)
+	First(ctx context.Context) (persistence.Seq, error)
 }
 
 // Acknowledger is what a Log may offer beside its methods: it hears that a record of which no

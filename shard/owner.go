@@ -36,7 +36,8 @@ type OwnerConfig struct {
 	LostReads  int           // how often a log that looks too short is read again before the shard is halted; zero: 3
 	LoadTries  int           // how often a snapshot is asked for that neither loads nor is damaged, before an older one is; zero: 10
 	Rebuild    int           // records to re-simulate in addition so that missing deltas can be published; zero: 4096
-	PurgeLog   bool          // remove records below the older of the two newest verified snapshots
+	PurgeLog   bool          // remove records below the older of the two newest verified snapshots at once, not only when the log fills
+	KeepLog    bool          // never remove any
 }
 
 // Owner is the ownership protocol of one shard on one node as a state machine: Step takes an event
@@ -159,6 +160,8 @@ func (o *Owner) take(ev Event) {
 		o.stop(fmt.Errorf("%w: %w", ErrFenced, ev.Err))
 	case EventPropose:
 		o.propose(ev.Ticks)
+	case EventUsage:
+		o.measure(ev.Tail)
 	case EventStored:
 		o.stored(ev.Snapshot)
 	case EventTimer:

@@ -23,6 +23,7 @@ type recovery struct {
 
 	byDelta  bool   // re-simulation diverged once: deltas are the remedy
 	diverged uint64 // first tick where it did, 0 if none
+	older    bool   // the world is recovered: an older snapshot is proven, to purge behind it
 	rereads  int    // of the evidence, after a record could not be read
 	loads    int    // of the base at hand that came to nothing, without saying that it is damaged
 	unsure   bool   // such a base was given up: it may load yet
@@ -113,6 +114,10 @@ func (o *Owner) read() {
 
 // recover is PhaseRecover.
 func (o *Owner) recover(ev Event) {
+	if o.rec.older {
+		o.older(ev)
+		return
+	}
 	if ev.Err != nil && !lasting(ev.Err) {
 		if ev.Kind == EventLoaded && o.unloaded(ev.Err) {
 			return
@@ -379,7 +384,7 @@ func (o *Owner) recovered() {
 		o.halt(fmt.Errorf("%d starts died in tick %d", a.Count, a.Tick))
 		return
 	}
-	o.fence()
+	o.makeRoom()
 }
 
 // schemaChanged returns the world's schema when it is not the one in force.

@@ -282,6 +282,10 @@ func (s *sim) get(seq persistence.Seq) (persistence.Message, error) {
 
 func (s *sim) tail() Tail {
 	t := Tail{Last: persistence.Seq(len(s.log))}
+	if s.cfg.seed%3 == 0 && t.Last > 0 { // a log that fills: each record takes 100 bytes
+		t.First = max(s.first, 1)
+		t.UsedBytes, t.LimitBytes = 100*int64(t.Last-t.First+1), simLimit
+	}
 	if t.Last > 0 {
 		t.Epoch = s.log[t.Last-1].Header.Epoch
 	}

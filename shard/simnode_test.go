@@ -216,6 +216,8 @@ func (n *simNode) perform(actions []Action) {
 			n.scheduleTick(life)
 		case ActionRelease:
 			n.release(a)
+		case ActionRoom:
+			s.rpc(n, a.Op, EventPurged, func() Event { s.purge(a.Seq); return Event{} })
 		case ActionPurge:
 			s.in(s.delay(), func() { s.purge(a.Seq) })
 		case ActionHandOver:
@@ -278,6 +280,10 @@ func (n *simNode) release(a Action) {
 		})
 	}
 	n.high = a.Seq
+	if s.chance(0.2) {
+		life, tail := n.life, s.tail()
+		s.in(s.delay(), func() { n.hear(life, Event{Kind: EventUsage, Tail: tail}) })
+	}
 	n.odometer.drive(Mileage{Ticks: uint64(len(n.ticks))})
 	if n.odometer.due(n.world.tick) {
 		n.odometer.attempt(n.world.tick)
@@ -306,6 +312,9 @@ func (n *simNode) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 		}
 	})
 }
+
+// simLimit is what the log of every third seed may hold, in bytes.
+const simLimit = 6000
 
 func (s *sim) purge(below persistence.Seq) {
 	if below > persistence.Seq(len(s.log)) && s.losses == 0 {

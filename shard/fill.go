@@ -1,0 +1,106 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// growth measures how fast a log fills.
+type growth struct {
+	since time.Time // of the first look after the log was purged last
+	from  int64     // bytes then
+	last  int64
+}
+
+// growthSpan is over how long the rate is measured at most: what was half a day ago says little.
+const growthSpan = 30 * time.Minute
+
+// measure takes a look, and returns how long until the limit is reached; 0 while that cannot be told.
+func (g *growth) measure(now time.Time, used, limit int64) time.Duration {
+	if g.since.IsZero() || used < g.last || now.Sub(g.since) > growthSpan {
+		g.since, g.from = now, used
+	}
+	g.last = used
+	grown, span := used-g.from, now.Sub(g.since)
+	if grown <= 0 || span <= 0 {
+		return 0
+	}
+	return time.Duration(float64(span) * float64(max(limit-used, 0)) / float64(grown))
+}
+
+// fill tells how full the log is, where it says so.
+func (h *Host) fill(ctx context.Context, t *Tail) (err error) {
+	f, ok := h.cfg.Log.(Filler)
+	if !ok {
+		return nil
+	}
+	if t.UsedBytes, t.LimitBytes, err = f.Fill(ctx); err != nil {
+		return err
+	}
+	t.First, err = f.First(ctx)
+	return err
+}
+
+// measuring looks how full the log is: an operator is warned in time, and the oldest records go.
+func (h *Host) measuring(ctx context.Context) {
+	if _, ok := h.cfg.Log.(Filler); !ok {
+		return
+	}
+	every := time.NewTicker(h.cfg.MeasureEvery)
+	defer every.Stop()
+	var g growth
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		var t Tail
+		err := h.fill(ctx, &t)
+		if err == nil {
+			t.Last, err = h.cfg.Log.Last(ctx)
+		}
+		if err != nil { // the commits wait for the same log, and say so
+			continue
+		}
+		h.warn(&t, g.measure(time.Now(), t.UsedBytes, t.LimitBytes))
+		h.tell(ctx, Event{Kind: EventUsage, Tail: t})
+	}
+}
+
+// warn keeps the condition of a log that is nearly full.
+func (h *Host) warn(t *Tail, left time.Duration) {
+	if !t.over(warnPercent) {
+		h.conditions.Clear(LogFull)
+		return
+	}
+	h.raise(LogFull, false, filled(h.cfg.Shard, t, left))
+}
+
+// filled words how full a log is.
+func filled(shard string, t *Tail, left time.Duration) string {
+	text := fmt.Sprintf("the log of shard %s is at %d %% of its %s", shard, t.UsedBytes*100/t.LimitBytes, sizeText(t.LimitBytes))
+	switch {
+	case left <= 0:
+		return text
+	case left > 48*time.Hour:
+		return fmt.Sprintf("%s, and full in about %d days at its present growth", text, left/(24*time.Hour))
+	case left > 2*time.Hour:
+		return fmt.Sprintf("%s, and full in about %d h at its present growth", text, left/time.Hour)
+	case left > 2*time.Minute:
+		return fmt.Sprintf("%s, and full in about %d min at its present growth", text, left/time.Minute)
+	}
+	return fmt.Sprintf("%s, and full in about %d s at its present growth", text, left/time.Second)
+}
+
+// sizeText renders bytes for people.
+func sizeText(n int64) string {
+	switch {
+	case n < 10<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	case n < 10<<30:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d GiB", n>>30)
+}

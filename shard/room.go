@@ -1,0 +1,122 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// A log keeps all its records until it is nearly full. Then the oldest go, as far as two proven snapshots
+// make them superfluous, down to a share of the limit: what a replay can go back to shrinks, never what
+// a recovery needs.
+const (
+	warnPercent  = 80 // from here on an operator is warned, and the oldest records go
+	roomyPercent = 60 // down to here
+	fullPercent  = 95 // over this a shard whose log may not be purged is not claimed
+)
+
+// over reports whether a log is filled beyond a share of its limit.
+func (t *Tail) over(percent int64) bool {
+	return t.LimitBytes > 0 && t.UsedBytes > t.LimitBytes/100*percent
+}
+
+// floor returns the sequence below which records would go for the log to shrink to roomyPercent, if
+// all were of the same length.
+func (t *Tail) floor() persistence.Seq {
+	if t.UsedBytes <= 0 || t.First == 0 || t.Last < t.First {
+		return 0
+	}
+	surplus := t.UsedBytes - t.LimitBytes/100*roomyPercent
+	return t.First + persistence.Seq(float64(t.Last-t.First+1)*float64(surplus)/float64(t.UsedBytes))
+}
+
+// mayPurge returns below which record the log may be purged to make room, 0 when it may not or need not.
+func (o *Owner) mayPurge(t *Tail) persistence.Seq {
+	if o.cfg.KeepLog || len(o.verified) < 2 || !t.over(warnPercent) {
+		return 0
+	}
+	below := min(t.floor(), o.verified[1].Seq)
+	if below <= t.First {
+		return 0
+	}
+	return below
+}
+
+// measure takes news of how full the log is.
+func (o *Owner) measure(t Tail) {
+	if o.phase != PhaseOwn {
+		return
+	}
+	if below := o.mayPurge(&t); below > 0 {
+		o.tell(Action{Kind: ActionPurge, Seq: below, Info: o.verified[1]})
+	}
+}
+
+// makeRoom comes before the fence when the log is nearly full: it may not even take the epoch's record.
+// One proven snapshot is the base of the recovery; an older one is proven here.
+func (o *Owner) makeRoom() {
+	o.rec.bases = nil
+	if !o.cfg.KeepLog && o.tail.over(warnPercent) && len(o.verified) > 0 {
+		for _, s := range o.evidence.snapshots {
+			if s.Seq < o.verified[0].Seq && s.Damaged == "" {
+				o.rec.bases = append(o.rec.bases, s)
+			}
+		}
+	}
+	o.rec.older, o.rec.loads = true, 0
+	o.tryOlder()
+}
+
+// tryOlder looks at the next snapshot before the base.
+func (o *Owner) tryOlder() {
+	if len(o.rec.bases) == 0 {
+		o.fence()
+		return
+	}
+	o.ask(Action{Kind: ActionGet, Seq: o.rec.bases[0].Seq})
+}
+
+// older takes the record and then the bytes of a snapshot before the base, and purges behind it when both fit.
+func (o *Owner) older(ev Event) {
+	next := func(why error) {
+		o.alarm(fmt.Errorf("the log is not purged behind snapshot %s: %w", o.rec.bases[0].Name, why))
+		o.rec.bases = o.rec.bases[1:]
+		o.tryOlder()
+	}
+	switch {
+	case ev.Kind == EventPurged:
+		if ev.Err != nil {
+			o.alarm(fmt.Errorf("the log, which is nearly full, was not purged: %w", ev.Err))
+		}
+		o.fence()
+	case ev.Err != nil && !lasting(ev.Err) && o.rec.loads < o.cfg.LostReads:
+		o.rec.loads++
+		o.trouble(ev.Err)
+	case ev.Err != nil:
+		next(ev.Err)
+	case ev.Kind == EventMessage:
+		r, err := persistence.DecodeRecord(ev.Message.Body)
+		if err != nil {
+			next(err)
+			return
+		}
+		o.rec.proof, o.rec.body = r, ev.Message.Body
+		o.ask(Action{Kind: ActionLoad, Info: o.rec.bases[0]})
+	case ev.Kind == EventLoaded:
+		err := ev.Snapshot.Verify(o.rec.proof, o.rec.body)
+		if err == nil && ev.Snapshot.Lineage != o.cfg.Genesis.Lineage {
+			err = errors.New("it is of another lineage")
+		}
+		if err != nil {
+			next(err)
+			return
+		}
+		o.verified = append(o.verified[:1], ev.Snapshot.Info())
+		if below := o.mayPurge(&o.tail); below > 0 {
+			o.ask(Action{Kind: ActionRoom, Seq: below, Info: o.verified[1]})
+			return
+		}
+		o.fence()
+	}
+}
