@@ -13,15 +13,15 @@ import (
 func (a *app) logVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "log",
-		Short:   "Look at a shard's log, prove it, carry it elsewhere",
-		Long:    "Works on a copy of a data directory (which stays as it is), on an export file, or on a running NATS server.",
+		Short:   "Look at a shard's log, prove it, purge it, carry it elsewhere",
+		Long:    "Works on a copy of a data directory (which stays as it is; purge and import work on itself), on an export file, or on a running NATS server.",
 		Example: "  wind log tail -n 20\n  wind log check --data ./wind-data\n  wind log export match.wind",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("log: say what to do: tail, check, stat, export or import (see %s --help)", c.CommandPath())
+			return fmt.Errorf("log: say what to do: tail, check, stat, purge, export or import (see %s --help)", c.CommandPath())
 		},
 	}
-	c.AddCommand(a.logTail(), a.logCheck(), a.logStat(), a.logExport(), a.logImport())
+	c.AddCommand(a.logTail(), a.logCheck(), a.logStat(), a.logPurge(), a.logExport(), a.logImport())
 	return c
 }
 

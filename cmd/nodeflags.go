@@ -16,7 +16,8 @@ type nodeFlags struct {
 	cluster, shard, node string
 	replicas             int
 	lease                time.Duration
-	purge, fast          bool
+	fast                 bool
+	purge                node.Purge
 	logBytes, deltaBytes byteSize
 	deltaAge             time.Duration
 	game                 *gameFlags
@@ -29,7 +30,9 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.StringVar(&f.http, "http", "127.0.0.1:7778", "address for /healthz and /metrics; empty for none")
 	set.StringVar(&f.data, "data", "./wind-data", "folder of the embedded servers' data")
 	set.StringVar(&f.shard, "shard", "main", "the shard to run")
-	set.BoolVar(&f.purge, "purge", false, "remove from the log what lies below the older of the two newest snapshots; what is gone cannot be replayed any more")
+	set.Var(&f.purge, "purge", "when the log loses the records before two proven snapshots: when-full (from 80 % on, down to 60 %), always (with each snapshot) or never; what is gone cannot be replayed any more")
+	set.Lookup("purge").NoOptDefVal = string(node.PurgeAlways)
+	f.purge = node.PurgeWhenFull
 	f.logBytes.least, f.deltaBytes.least = jetstream.MinLogBytes, jetstream.MinLogBytes
 	set.Var(&f.logBytes, "log-bytes", "limit of the shard's log, as 8GiB; also changes that of a log that exists (default: 8GiB, or a quarter of a small store)")
 	set.Var(&f.deltaBytes, "delta-bytes", "limit of the shard's delta stream, which drops its oldest beyond it; also changes that of one that exists (default: 4GiB, or an eighth of a small store)")

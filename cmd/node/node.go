@@ -53,8 +53,8 @@ type Config struct {
 	DeltaBytes int64         // likewise of the delta stream, which drops its oldest
 	DeltaAge   time.Duration // deltas that are older are dropped; 0: none for their age
 
-	Fast  bool // embedded servers for development: see InfraConfig.Fast
-	Purge bool // remove from the log what the older of the two newest snapshots makes superfluous
+	Fast  bool  // embedded servers for development: see InfraConfig.Fast
+	Purge Purge // when the log loses what the older of the two newest snapshots makes superfluous
 	Log   *slog.Logger
 }
 
@@ -294,7 +294,7 @@ func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
 	if *first, err = n.openHost(ctx); err != nil {
 		return err
 	}
-	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: n.config.Shard, Port: n.sources.port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard}})
+	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: n.config.Shard, Port: n.sources.port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard, "purge": n.purgeLog}})
 	if err != nil {
 		(*first).close()
 		return err

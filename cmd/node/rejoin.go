@@ -31,7 +31,7 @@ func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 	}
 	config := shard.HostConfig{
 		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
-		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge, Logger: c.Log,
+		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Log,
 	}
 	if c.Seed != nil {
 		config.Config.Seed = *c.Seed

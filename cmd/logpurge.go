@@ -1,0 +1,79 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard"
+)
+
+func (a *app) logPurge() *cobra.Command {
+	f := &clusterFlags{}
+	var dry bool
+	c := &cobra.Command{
+		Use:   "purge SHARD",
+		Short: "Remove from a shard's log what two proven snapshots make superfluous",
+		Long: `Removes the records before the older of the two newest proven snapshots: those that can be read, fit their record of the
+log, and restore to a world with their checksum. Without two of them nothing goes, and it ends with 1. What is gone cannot
+be replayed any more; a recovery does not need it. Works while the shard runs (its owner does it, also while it waits for
+room in a full log) and on a stopped data directory.`,
+		Example: "  wind log purge main --dry-run\n  wind log purge main --data ./wind-data\n  wind log purge main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
+		Args:    cobra.ExactArgs(1),
+	}
+	f.add(c.Flags())
+	c.Flags().BoolVar(&dry, "dry-run", false, "say what would go, and remove nothing")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		p, err := a.purge(ctx, f, args[0], dry)
+		if err != nil {
+			return found(err)
+		}
+		return a.print(p, purgeLines(p)...)
+	})
+	return c
+}
+
+// purge asks the shard's owner, or does it itself where nobody has the data directory open.
+func (a *app) purge(ctx context.Context, f *clusterFlags, name string, dry bool) (p shard.Purged, err error) {
+	if f.nats == "" {
+		if _, err := os.Stat(node.StoreDir(f.data)); errors.Is(err, fs.ErrNotExist) {
+			return p, fmt.Errorf("%s holds no data of a node: name another directory with --data, or servers with --nats and --etcd", filepath.Clean(f.data))
+		}
+		p, err := node.PurgeStopped(ctx, f.data, a.game, f.cluster, name, dry, a.log)
+		if !errors.Is(err, node.ErrInUse) {
+			return p, err
+		}
+	}
+	cluster, err := f.connect(ctx, a)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, cluster.Close()) }()
+	return cluster.PurgeLog(ctx, name, dry)
+}
+
+func purgeLines(p shard.Purged) []string {
+	lines := []string{fmt.Sprintf("log        sequences %d to %d, %s of %s", p.First, p.Last, size(float64(p.UsedBytes)), size(float64(p.Limit)))}
+	for _, s := range p.Snapshots {
+		lines = append(lines, fmt.Sprintf("proven     snapshot %s of tick %d", s.Name, s.Tick))
+	}
+	for _, s := range p.Skipped {
+		lines = append(lines, "not proven snapshot "+s)
+	}
+	switch {
+	case p.Records == 0:
+		lines = append(lines, fmt.Sprintf("nothing lies before sequence %d", p.Below))
+	case p.DryRun:
+		lines = append(lines, fmt.Sprintf("would remove %d records, those before sequence %d", p.Records, p.Below))
+	default:
+		lines = append(lines, fmt.Sprintf("removed %d records, those before sequence %d", p.Records, p.Below))
+	}
+	return lines
+}

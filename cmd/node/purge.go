@@ -1,0 +1,129 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+)
+
+// Purge says when a shard's log loses the records that two proven snapshots make superfluous. It is a flag's value.
+type Purge string
+
+// The times. A log that never loses any refuses records when it is full.
+const (
+	PurgeWhenFull Purge = "when-full" // from 80 % of its limit on, down to 60 %: the default
+	PurgeAlways   Purge = "always"    // with each snapshot
+	PurgeNever    Purge = "never"
+)
+
+// String implements pflag.Value.
+func (p *Purge) String() string { return string(*p) }
+
+// Set implements pflag.Value.
+func (p *Purge) Set(s string) error {
+	switch Purge(s) {
+	case PurgeWhenFull, PurgeAlways, PurgeNever:
+		*p = Purge(s)
+		return nil
+	}
+	return fmt.Errorf("%q is not one of when-full, always or never", s)
+}
+
+// Type implements pflag.Value.
+func (p *Purge) Type() string { return "when" }
+
+// purgeRequest is the body of a shard's operation purge.
+type purgeRequest struct {
+	DryRun bool `json:"dry_run"`
+}
+
+// PurgeLog lets the owner of a shard remove from its log what two proven snapshots make superfluous.
+func (c *Cluster) PurgeLog(ctx context.Context, name string, dry bool) (p shard.Purged, err error) {
+	body, err := json.Marshal(purgeRequest{dry})
+	if err != nil {
+		return p, err
+	}
+	answer, err := c.Bus.Shard(ctx, name, "purge", "", body)
+	if err != nil {
+		return p, fmt.Errorf("shard %s: %w", name, err)
+	}
+	if err := json.Unmarshal(answer, &p); err != nil {
+		return p, fmt.Errorf("the answer of shard %s cannot be read: %w", name, err)
+	}
+	return p, nil
+}
+
+// purgeLog is the owner's side of PurgeLog.
+func (n *Node) purgeLog(ctx context.Context, body []byte) ([]byte, error) {
+	var q purgeRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "a purge that is no JSON: %v", err)
+	}
+	n.mu.Lock()
+	host := n.host
+	n.mu.Unlock()
+	if host == nil {
+		return nil, rpc.Errorf(rpc.Unavailable, "the shard does not run here yet")
+	}
+	p, err := host.PurgeLog(ctx, q.DryRun)
+	if errors.Is(err, shard.ErrNotProven) {
+		return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(p)
+}
+
+// PurgeStopped is PurgeLog on a data directory that no process has open. A store that lost history stays as it is; a dry
+// run looks at a copy.
+func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name string, dry bool, log *slog.Logger) (p shard.Purged, err error) {
+	data, err := OpenData(dir)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	if dry {
+		return purgeCopy(ctx, data, game, cluster, name, log)
+	}
+	if _, err := jetstream.CheckStore(ctx, data.NATS()); err != nil {
+		return p, err
+	}
+	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: data.NATS(), Port: -1, Logger: log})
+	if err != nil {
+		return p, err
+	}
+	defer server.Close()
+	conn, err := server.Connect(ctx)
+	if err != nil {
+		return p, err
+	}
+	defer conn.Close()
+	s, err := jetstream.Open(ctx, conn, cluster, name, "", jetstream.Options{})
+	if err != nil {
+		return p, err
+	}
+	defer s.Close()
+	return shard.PurgeBehind(ctx, game, s.Log(), s.Snapshots(), dry)
+}
+
+// purgeCopy says what a purge would remove.
+func purgeCopy(ctx context.Context, data *Data, game ecs.Game, cluster, name string, log *slog.Logger) (p shard.Purged, err error) {
+	held, err := jetstream.OpenCopy(ctx, data.NATS(), jetstream.CopyOptions{Cluster: cluster, Shard: name, Logger: log})
+	if err != nil {
+		return p, err
+	}
+	defer held.Close()
+	s, _, err := held.Open(ctx, cluster, name)
+	if err != nil {
+		return p, err
+	}
+	return shard.PurgeBehind(ctx, game, s.Log(), s.Snapshots(), true)
+}

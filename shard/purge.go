@@ -1,0 +1,113 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
+)
+
+// Purged is what a purge removed from a log, or would have removed.
+type Purged struct {
+	First     persistence.Seq            `json:"first_seq"` // of the log, before
+	Last      persistence.Seq            `json:"last_seq"`
+	Below     persistence.Seq            `json:"below"`     // what lies below is gone
+	Records   uint64                     `json:"records"`   // so many
+	Snapshots []persistence.SnapshotInfo `json:"snapshots"` // the two that make them superfluous, newest first
+	Skipped   []string                   `json:"skipped"`   // snapshots that do not count, each with why
+	UsedBytes int64                      `json:"used_bytes"`
+	Limit     int64                      `json:"limit_bytes"`
+	DryRun    bool                       `json:"dry_run"`
+}
+
+// ErrNotProven says that a log is not purged: there are no two snapshots that a recovery could use.
+var ErrNotProven = errors.New("shard: there are not two proven snapshots")
+
+// PurgeBehind removes the records before the older of the two newest snapshots that are proven: read, fitting their record
+// of the log, and restored to a world with their checksum. With dry it only says what it would remove. It needs no
+// ownership: nobody who recovers needs what goes.
+func PurgeBehind(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, dry bool) (Purged, error) {
+	p := Purged{DryRun: dry}
+	if err := p.measure(ctx, log); err != nil {
+		return p, err
+	}
+	all, err := snapshots.List(ctx)
+	if err != nil && !errors.Is(err, persistence.ErrNotFound) {
+		return p, err
+	}
+	for _, info := range all {
+		if len(p.Snapshots) == 2 {
+			break
+		}
+		if err := proven(ctx, game, log, snapshots, info); err != nil {
+			if ctx.Err() != nil {
+				return p, err
+			}
+			p.Skipped = append(p.Skipped, fmt.Sprintf("%s: %v", info.Name, err))
+			continue
+		}
+		p.Snapshots = append(p.Snapshots, info)
+	}
+	if len(p.Snapshots) < 2 {
+		return p, fmt.Errorf("%w, %d of %d stored can be used (%v): let the shard run until it has two, or give the log more with --log-bytes", ErrNotProven, len(p.Snapshots), len(all), p.Skipped)
+	}
+	p.Below = p.Snapshots[1].Seq
+	if p.First > 0 && p.Below > p.First {
+		p.Records = uint64(p.Below - p.First)
+	}
+	if dry || p.Records == 0 {
+		return p, nil
+	}
+	if err := log.Purge(ctx, p.Below); err != nil {
+		return p, err
+	}
+	return p, nil
+}
+
+// measure looks at the log before it is purged.
+func (p *Purged) measure(ctx context.Context, log Log) (err error) {
+	if p.Last, err = log.Last(ctx); err != nil {
+		return err
+	}
+	f, ok := log.(Filler)
+	if !ok {
+		return nil
+	}
+	if p.UsedBytes, p.Limit, err = f.Fill(ctx); err != nil {
+		return err
+	}
+	p.First, err = f.First(ctx)
+	return err
+}
+
+// proven returns why a recovery could not begin with a snapshot, nil if it could.
+func proven(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, info persistence.SnapshotInfo) error {
+	s, err := snapshots.Get(ctx, info)
+	if err != nil {
+		return err
+	}
+	m, err := log.Get(ctx, info.Seq)
+	if err != nil {
+		return err
+	}
+	r, err := persistence.DecodeRecord(m.Body)
+	if err != nil {
+		return err
+	}
+	if err := s.Verify(r, m.Body); err != nil {
+		return err
+	}
+	_, err = persistence.RestoreSnapshot(game, &s)
+	return err
+}
+
+// PurgeLog is PurgeBehind for the host's own log. Any goroutine may call it, and it does not wait for a tick: a full log
+// may be why there is none.
+func (h *Host) PurgeLog(ctx context.Context, dry bool) (Purged, error) {
+	if h.cfg.Snapshots == nil {
+		return Purged{}, fmt.Errorf("%w: the shard has no snapshot store", ErrNotProven)
+	}
+	return PurgeBehind(ctx, h.cfg.Game, h.cfg.Log, h.cfg.Snapshots, dry)
+}
