@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,16 +27,52 @@ func ask(ctx context.Context, format string, args ...any) (context.Context, func
 	return wait.For(ctx, wait.NATS, wait.Limit, fmt.Sprintf(format, args...))
 }
 
+// askAgain is when a question that changes nothing is asked again for the first time, while the answer to it is still waited
+// for; each further time it takes twice as long. A server drops, without a word, what comes for a stream that has no leader
+// yet: of a fresh one on three servers, or of any while they elect. The first answer counts, whichever question it is to.
+const askAgain = 250 * time.Millisecond
+
+// again asks until there is an answer or ctx ends.
+func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	answers, asked, pause := make(chan answer), 1, askAgain
+	send := func() {
+		v, err := ask(ctx)
+		answers <- answer{v, err}
+	}
+	go send()
+	next := time.NewTimer(pause)
+	defer next.Stop()
+	for {
+		select {
+		case first := <-answers:
+			for cancel(); asked > 1; asked-- {
+				<-answers
+			}
+			return first.value, first.err
+		case <-next.C:
+			pause *= 2
+			next.Reset(pause)
+			asked++
+			go send()
+		}
+	}
+}
+
 func (a asks) AccountInfo(ctx context.Context) (i *jetstream.AccountInfo, err error) {
 	ctx, end := ask(ctx, "the account's limits")
 	defer end(&err)
-	return a.JetStream.AccountInfo(ctx)
+	return again(ctx, a.JetStream.AccountInfo)
 }
 
 func (a asks) Stream(ctx context.Context, name string) (_ jetstream.Stream, err error) {
 	ctx, end := ask(ctx, "stream %s", name)
 	defer end(&err)
-	return bound(a.JetStream.Stream(ctx, name))
+	return bound(again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return a.JetStream.Stream(ctx, name) }))
 }
 
 // bound returns a stream whose questions are bounded.
@@ -67,7 +104,7 @@ func (a asks) CreateKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (_
 func (a asks) KeyValue(ctx context.Context, bucket string) (_ jetstream.KeyValue, err error) {
 	ctx, end := ask(ctx, "the key-value bucket %s", bucket)
 	defer end(&err)
-	return a.JetStream.KeyValue(ctx, bucket)
+	return again(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return a.JetStream.KeyValue(ctx, bucket) })
 }
 
 func (a asks) CreateObjectStore(ctx context.Context, c jetstream.ObjectStoreConfig) (_ jetstream.ObjectStore, err error) {
@@ -89,19 +126,21 @@ func (a asks) PublishMsg(ctx context.Context, m *nats.Msg, o ...jetstream.Publis
 func (s stream) Info(ctx context.Context, o ...jetstream.StreamInfoOpt) (_ *jetstream.StreamInfo, err error) {
 	ctx, end := ask(ctx, "the state of stream %s", s.name)
 	defer end(&err)
-	return s.Stream.Info(ctx, o...)
+	return again(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.Stream.Info(ctx, o...) })
 }
 
 func (s stream) GetMsg(ctx context.Context, seq uint64, o ...jetstream.GetMsgOpt) (_ *jetstream.RawStreamMsg, err error) {
 	ctx, end := ask(ctx, "message %d of stream %s", seq, s.name)
 	defer end(&err)
-	return s.Stream.GetMsg(ctx, seq, o...)
+	return again(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.Stream.GetMsg(ctx, seq, o...) })
 }
 
 func (s stream) GetLastMsgForSubject(ctx context.Context, subject string) (_ *jetstream.RawStreamMsg, err error) {
 	ctx, end := ask(ctx, "the last message on %s in stream %s", subject, s.name)
 	defer end(&err)
-	return s.Stream.GetLastMsgForSubject(ctx, subject)
+	return again(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.Stream.GetLastMsgForSubject(ctx, subject)
+	})
 }
 
 func (s stream) Purge(ctx context.Context, o ...jetstream.StreamPurgeOpt) (err error) {

@@ -56,7 +56,7 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 		if err = createStream(ctx, c, deltaConfig(ref, o), o.chosen.deltas); err != nil {
 			return nil, err
 		}
-		d.stream, err = c.js.Stream(ctx, d.name)
+		d.stream, err = c.made(ctx, d.name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot open the delta stream %s: %w", d.name, err)

@@ -99,7 +99,7 @@ func makeKV(ctx context.Context, c *Conn, bucket, description string, o KVOption
 			Bucket: bucket, Description: description, Storage: jetstream.FileStorage, Replicas: o.Replicas, TTL: o.TTL, MaxBytes: o.MaxBytes,
 		})
 		if err == nil || errors.Is(err, jetstream.ErrBucketExists) { // somebody else was faster
-			stream, err = c.js.Stream(ctx, kvStreamPrefix+bucket)
+			stream, err = c.made(ctx, kvStreamPrefix+bucket)
 		}
 	}
 	if err != nil {

@@ -128,8 +128,27 @@ func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, c
 			case <-ctx.Done():
 			}
 		}
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return nil // another node was faster, perhaps with another default; who opens it looks at what it is
+		}
 		return err
 	})
+}
+
+// made returns a stream that exists. In a cluster a server may not have heard of it at the moment another one, asked by
+// this node or by one that started together with it, has made it: what is not found is looked for again, for a while.
+func (c *Conn) made(ctx context.Context, name string) (jetstream.Stream, error) {
+	for end := time.Now().Add(peersTimeout); ; {
+		s, err := c.js.Stream(ctx, name)
+		if !isMissing(err) || time.Now().After(end) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return s, err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // noPeers reports whether a cluster does not know all its servers yet.

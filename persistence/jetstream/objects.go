@@ -63,8 +63,8 @@ func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.O
 			Name: objectPrefix + bucket, Description: config.Description, Subjects: []string{"$O." + bucket + ".C.>", "$O." + bucket + ".M.>"},
 			MaxBytes: config.MaxBytes, Storage: config.Storage, Replicas: config.Replicas, Discard: jetstream.DiscardNew, AllowRollup: true,
 		}, chosen)
-		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			o.stream, err = c.js.Stream(ctx, objectPrefix+bucket)
+		if err == nil {
+			o.stream, err = c.made(ctx, objectPrefix+bucket)
 		}
 	}
 	if err != nil {

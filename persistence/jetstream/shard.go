@@ -112,6 +112,9 @@ func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Opti
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.made(ctx, logStream(cluster, shard)); err != nil {
+		return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", logStream(cluster, shard), err)
+	}
 	return Open(ctx, c, cluster, shard, lineage, o)
 }
 
