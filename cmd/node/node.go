@@ -290,6 +290,7 @@ func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
 	if err := n.inherit(ctx, n.ownership); err != nil {
 		return err
 	}
+	n.awaits(shard.AwaitsNATS)
 	n.sources = n.newSources()
 	if *first, err = n.openHost(ctx); err != nil {
 		return err
