@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,7 @@ type checkReport struct {
 	Findings    []findingJSON `json:"findings"`
 	Unlisted    int           `json:"unlisted,omitempty"`
 	Unproven    string        `json:"unproven,omitempty"` // why the game was not held against all of it
+	Error       string        `json:"error,omitempty"`    // why the check ended early
 }
 
 type findingJSON struct {
@@ -78,11 +80,14 @@ or of a build with other components, what needs no game is proven and the rest i
 				o.Game = nil
 			}
 			r, err := persistence.Check(ctx, s, o)
+			out := reportOf(r)
 			if err != nil {
+				out.OK, out.Error = false, err.Error()
+			}
+			if err := a.print(out, checkLines(out)...); err != nil {
 				return err
 			}
-			out := reportOf(r)
-			if err := a.print(out, checkLines(out)...); err != nil {
+			if err != nil {
 				return err
 			}
 			if !out.OK {
@@ -124,7 +129,8 @@ func checkLines(r checkReport) []string {
 		if f.Warning {
 			kind = "warning"
 		}
-		lines = append(lines, fmt.Sprintf("%s %s %s: sequence %d, tick %d: %s", kind, f.Invariant, f.Where, f.Seq, f.Tick, f.What))
+		place := persistence.Finding{Seq: persistence.Seq(f.Seq), Tick: f.Tick}.Place()
+		lines = append(lines, fmt.Sprintf("%s %s: %s%s", strings.TrimRight(kind+" "+f.Invariant, " "), f.Where, place, f.What))
 	}
 	switch {
 	case r.OK && r.Unproven != "":

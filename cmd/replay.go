@@ -133,7 +133,8 @@ func replayLines(r replayResult) []string {
 	return append(lines, r.Notes...)
 }
 
-// newestSnapshot returns the newest snapshot whose tick is at most to (0: any).
+// newestSnapshot returns the newest snapshot whose tick is at most to (0: any). A damaged one is passed over: what is
+// wrong with it is the error only if no older one will do.
 func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*persistence.Snapshot, error) {
 	var all []persistence.SnapshotInfo
 	if s.Snapshots != nil { // an export may hold none
@@ -142,9 +143,14 @@ func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*pers
 			return nil, err
 		}
 	}
+	var damaged error
 	for _, info := range all {
 		snap, err := s.Snapshots.Get(ctx, info)
 		if errors.Is(err, persistence.ErrNotFound) {
+			continue
+		}
+		if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrVersion) {
+			damaged = errors.Join(damaged, err)
 			continue
 		}
 		if err != nil {
@@ -153,6 +159,9 @@ func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*pers
 		if to == 0 || snap.Tick <= to {
 			return &snap, nil
 		}
+	}
+	if damaged != nil {
+		return nil, damaged
 	}
 	return nil, fmt.Errorf("replay: there is no snapshot at or before tick %d: leave --from-snapshot out to start at genesis", to)
 }

@@ -27,7 +27,20 @@ func (f Finding) String() string {
 	if f.Invariant != "" {
 		kind += " " + f.Invariant
 	}
-	return fmt.Sprintf("%s: %s: sequence %d, tick %d: %s", f.Where, kind, f.Seq, f.Tick, f.What)
+	return fmt.Sprintf("%s: %s: %s%s", f.Where, kind, f.Place(), f.What)
+}
+
+// Place names sequence and tick, as far as they are known, with ": " behind.
+func (f Finding) Place() string {
+	switch {
+	case f.Seq == 0 && f.Tick == 0:
+		return ""
+	case f.Tick == 0:
+		return fmt.Sprintf("sequence %d: ", f.Seq)
+	case f.Seq == 0:
+		return fmt.Sprintf("tick %d: ", f.Tick)
+	}
+	return fmt.Sprintf("sequence %d, tick %d: ", f.Seq, f.Tick)
 }
 
 // Report is what a check saw.
@@ -121,6 +134,9 @@ func (c *checker) run(ctx context.Context) (err error) {
 	}
 	c.deltas.rest(ctx)
 	c.snapshots.rest()
+	for _, f := range c.src.Known {
+		c.find(f)
+	}
 	if c.deltas.err != nil {
 		return fmt.Errorf("persistence: reading the delta stream: %w", c.deltas.err)
 	}

@@ -19,6 +19,7 @@ type Source struct {
 	Snapshots SnapshotReader // nil: none
 	Lineage   string         // that the log must have; "" for any
 	High      Seq            // etcd's high-water mark; 0 for none
+	Known     []Finding      // what the stored files are known to lack, beside what reading finds; Check reports it
 }
 
 // ReplayOptions say how a log is replayed. The zero value re-simulates all of it
@@ -48,7 +49,7 @@ type ReplayResult struct {
 	Recorded       uint64        // checksum recorded at FirstDivergent
 	Computed       uint64        // checksum computed at FirstDivergent
 	Differences    []string      // there: the values that differ, recorded and computed, some of them; see Replay.Recorded
-	Notes          []string      // what may explain a divergence: another schema, another build
+	Notes          []string      // what may explain a divergence (another schema, another build), and what was passed over
 	Elapsed        time.Duration // by the caller's clock
 }
 
@@ -335,6 +336,10 @@ func (p *Replay) findSnapshot(ctx context.Context, first Seq) (*Snapshot, error)
 			continue
 		}
 		s, err := p.src.Snapshots.Get(ctx, all[i])
+		if errors.Is(err, ErrCorrupt) && i > 0 { // a newer one leads to less of the log, and to its end all the same
+			p.note("snapshot %s is not used: %v", all[i].Name, err)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("persistence: snapshot %s: %w", all[i].Name, err)
 		}

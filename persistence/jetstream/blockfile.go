@@ -280,7 +280,7 @@ func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) er
 // maxLeap is how far the sequences of two rows may be apart before the later one's checksum is looked at.
 const maxLeap = 1 << 16
 
-// cutLeaps shortens the blocks of a copied store where a damaged row claims a sequence far from the one before it:
+// cutLeaps shortens the blocks of the logs in a copied store where a damaged row claims a sequence far from the one before it:
 // nats-server (2.15: indexCacheBuf), where it trusts its index, keeps a place for every sequence in between before it
 // looks at a checksum, and one flipped bit would take all memory. What else is damaged is left for it to find.
 func cutLeaps(store string) error {
@@ -290,6 +290,9 @@ func cutLeaps(store string) error {
 	}
 	for _, dir := range dirs {
 		s := &streamFiles{dir: dir, name: filepath.Base(dir)}
+		if _, _, isLog := parseLogStream(s.name); !isLog {
+			continue
+		}
 		if err := s.list(); err != nil {
 			return err
 		}

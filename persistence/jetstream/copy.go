@@ -10,6 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/wait"
@@ -27,6 +30,7 @@ type CopyOptions struct {
 // removes. The original is never written to.
 type Copy struct {
 	dir    string
+	lock   *flock.Flock // of the copy's directory: whoever finds it free removes the copy
 	from   string
 	opts   CopyOptions
 	server *Server
@@ -126,11 +130,11 @@ func OpenCopy(ctx context.Context, store string, o CopyOptions) (*Copy, error) {
 		return nil, err
 	}
 	defer unlock()
-	dir, err := os.MkdirTemp(o.Temp, "wind-copy-")
+	dir, lock, err := newCopyDir(o.Temp)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: no room for a copy of the store: %w", err)
 	}
-	c := &Copy{dir: dir, from: store, opts: o}
+	c := &Copy{dir: dir, lock: lock, from: store, opts: o}
 	if err := c.start(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -142,7 +146,7 @@ func (c *Copy) start(ctx context.Context) error {
 	if err := copyStore(ctx, c.from, filepath.Join(c.dir, "store"), c.opts); err != nil {
 		return err
 	}
-	if err := cutLeaps(filepath.Join(c.dir, "store")); err != nil {
+	if err := tame(filepath.Join(c.dir, "store")); err != nil {
 		return fmt.Errorf("jetstream: cannot look through the copy of the store: %w", err)
 	}
 	log := c.opts.Logger
@@ -150,7 +154,7 @@ func (c *Copy) start(ctx context.Context) error {
 		log = slog.New(slog.DiscardHandler) // what the server says of damage, the reader says better
 	}
 	var err error
-	config := ServerConfig{Dir: filepath.Join(c.dir, "store"), Port: -1, Logger: log}
+	config := ServerConfig{Dir: filepath.Join(c.dir, "store"), Port: -1, Logger: log, unguarded: true}
 	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
 		return err
 	}
@@ -167,6 +171,57 @@ func (c *Copy) start(ctx context.Context) error {
 	return err
 }
 
+// copyPrefix begins the names of the directories of copies.
+const copyPrefix = "wind-copy-"
+
+// newCopyDir makes a directory for a copy, locked while this process lives, and
+// removes the copies of processes that were killed.
+func newCopyDir(temp string) (string, *flock.Flock, error) {
+	removeStaleCopies(temp)
+	dir, err := os.MkdirTemp(temp, copyPrefix)
+	if err != nil {
+		return "", nil, err
+	}
+	lock := flock.New(filepath.Join(dir, lockFile))
+	if _, err := lock.TryLock(); err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+// removeStaleCopies removes what no process has locked. A directory without a
+// lock is being made, or was left in between by a process long gone.
+func removeStaleCopies(temp string) {
+	if temp == "" {
+		temp = os.TempDir()
+	}
+	dirs, _ := filepath.Glob(filepath.Join(temp, copyPrefix+"*"))
+	for _, dir := range dirs {
+		i, err := os.Stat(dir)
+		if err != nil || time.Since(i.ModTime()) < copyGrace {
+			continue
+		}
+		lock := flock.New(filepath.Join(dir, lockFile))
+		if ok, err := lock.TryLock(); err == nil && ok {
+			_ = os.RemoveAll(dir) // of another user, perhaps
+			_ = lock.Unlock()
+		}
+	}
+}
+
+// copyGrace is how long a directory of a copy may be without its lock.
+const copyGrace = time.Second
+
+// tame keeps damage in a copy from its server. What it cuts and sets aside is
+// told by who reads the original's files.
+func tame(store string) error {
+	if err := cutLeaps(store); err != nil {
+		return err
+	}
+	_, err := guardStore(store)
+	return err
+}
+
 // Shards lists the shards of the copy. Lineages are known once a shard is open.
 func (c *Copy) Shards() []Ref { return c.refs }
 
@@ -175,7 +230,8 @@ func (c *Copy) Conn() *Conn { return c.conn }
 
 // Open opens a shard of the copy and proves its log's files. The state says
 // how far the log reaches and what is known of it. Damage is no error here: it
-// is what reading the log returns.
+// is what reading the log returns, and what a check of the shard's Source finds
+// beside the log.
 func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreState, error) {
 	if err := checkNames(cluster, shard); err != nil {
 		return nil, StoreState{}, err
@@ -188,6 +244,12 @@ func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreSt
 	s, err := c.open(ctx, state.Ref, &flaw{last: state.Known, err: lost})
 	if errors.Is(err, persistence.ErrNotFound) && lost != nil {
 		err = lost // the server does not even find the stream
+	}
+	if err == nil && !c.opts.LogOnly {
+		if s.known, err = examine(ctx, c.from, state); err != nil {
+			s.Close()
+			return nil, state, fmt.Errorf("jetstream: cannot look through the store of shard %s: %w", shard, err)
+		}
 	}
 	return s, state, err
 }
@@ -226,4 +288,5 @@ func (c *Copy) Close() {
 		c.server.Close()
 	}
 	_ = os.RemoveAll(c.dir)
+	_ = c.lock.Unlock()
 }

@@ -265,6 +265,18 @@ func deltaEvidence(store string, ref Ref) []evidence {
 	return nil
 }
 
+// storedObject is what an object's description says that matters here.
+type storedObject struct {
+	Name     string            `json:"name"`
+	Metadata map[string]string `json:"metadata"`
+	Deleted  bool              `json:"deleted"`
+}
+
+func parseObject(body []byte) (o storedObject, err error) {
+	err = json.Unmarshal(body, &o)
+	return o, err
+}
+
 // snapshotEvidence is the newest snapshot of the shard that was ever stored,
 // deleted ones included. It reads names, not bodies.
 func snapshotEvidence(store string, ref Ref) []evidence {
@@ -276,11 +288,8 @@ func snapshotEvidence(store string, ref Ref) []evidence {
 	var newest []evidence
 	for _, block := range files.blocks {
 		_ = files.skim(block, "$O."+bucket+".M.", func(body []byte) {
-			var o struct {
-				Name     string            `json:"name"`
-				Metadata map[string]string `json:"metadata"`
-			}
-			if json.Unmarshal(body, &o) != nil {
+			o, err := parseObject(body)
+			if err != nil {
 				return
 			}
 			info, err := persistence.ParseSnapshotName(o.Name)

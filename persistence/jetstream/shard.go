@@ -24,6 +24,7 @@ type Shard struct {
 	log       *Log
 	deltas    *Deltas
 	snapshots *Snapshots
+	known     []persistence.Finding // in the files of a copy's original
 }
 
 // Ref returns what the shard is called.
@@ -41,7 +42,7 @@ func (s *Shard) Snapshots() *Snapshots { return s.snapshots }
 
 // Source returns the shard as package persistence reads, checks and replays it.
 func (s *Shard) Source() persistence.Source {
-	src := persistence.Source{Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage}
+	src := persistence.Source{Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage, Known: s.known}
 	if s.deltas != nil { // a copy may have none
 		src.Deltas = s.deltas
 	}

@@ -32,13 +32,14 @@ const keepSnapshots = 2
 type Snapshots struct {
 	objects *objects // nil where a copy has none
 	ref     Ref
+	dir     string // of the embedded server's store; "" when it is not ours
 	log     *slog.Logger
 }
 
 // openSnapshots opens the cluster's object store, or makes it where there is
 // none, and sweeps what uploads that never ended left in it.
 func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots, error) {
-	s := &Snapshots{ref: ref, log: c.log}
+	s := &Snapshots{ref: ref, dir: c.dir, log: c.log}
 	var err error
 	s.objects, err = openObjects(ctx, c, snapshotBucket(ref.Cluster), jetstream.ObjectStoreConfig{
 		Description: "Wind: snapshots of the shards of cluster " + ref.Cluster,
@@ -75,6 +76,9 @@ func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot, prove fu
 		if err = s.Prune(ctx, keepSnapshots); err == nil {
 			err = s.store(ctx, snap, body, prove)
 		}
+	}
+	if err == nil && s.dir != "" {
+		shelve(s.dir, s.ref, snap.Info())
 	}
 	return err
 }

@@ -1,0 +1,106 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// examine says what is wrong with a shard's files beside its log: reading through a server shows what is left, and not
+// that something is gone. It reads every row of the delta stream and of the snapshots.
+func examine(ctx context.Context, store string, s StoreState) ([]persistence.Finding, error) {
+	var all []persistence.Finding
+	find := func(where string, warning bool, format string, args ...any) {
+		all = append(all, persistence.Finding{Where: where, Warning: warning, What: fmt.Sprintf(format, args...)})
+	}
+	if s.Last == 0 {
+		return nil, nil // no log, so nothing has to be beside it
+	}
+	switch m, err := readMark(store, logStream(s.Cluster, s.Shard)); {
+	case err != nil:
+		find("log", false, "its mark is damaged: that its end was not cut is known from the deltas and the snapshots alone; the next append writes it anew (%v)", err)
+	case m.seq == 0:
+		find("log", true, "it has no mark: that its end was not cut is known from the deltas and the snapshots alone; the next append makes one")
+	}
+	e := examiner{store: store, find: func(warning bool, format string, args ...any) { find("deltas", warning, format, args...) }}
+	if err := e.stream(ctx, deltaStream(s.Cluster, s.Shard), func(storedMsg) {}); err != nil {
+		return nil, err
+	}
+	e.find = func(warning bool, format string, args ...any) { find("snapshots", warning, format, args...) }
+	return all, e.snapshots(ctx, s.Ref)
+}
+
+// examiner reads the rows of streams that are not logs.
+type examiner struct {
+	store string
+	find  func(warning bool, format string, args ...any)
+}
+
+// snapshots looks for the ones that were proven last.
+func (e *examiner) snapshots(ctx context.Context, ref Ref) error {
+	bucket := snapshotBucket(ref.Cluster)
+	there := map[string]bool{}
+	err := e.stream(ctx, objectPrefix+bucket, func(m storedMsg) {
+		if o, err := parseObject(m.body); err == nil && strings.HasPrefix(m.subject, "$O."+bucket+".M.") {
+			there[o.Name] = !o.Deleted
+		}
+	})
+	if err != nil {
+		return err
+	}
+	kept, err := readShelf(e.store, ref)
+	if err != nil {
+		e.find(false, "the note of the newest ones is damaged; the next snapshot writes it anew (%v)", err)
+	}
+	for _, name := range kept {
+		if !there[name] {
+			e.find(false, "%s was stored and proven, and is gone", name)
+		}
+	}
+	return nil
+}
+
+// stream reads all rows of a stream, and hands the whole ones on.
+func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg)) error {
+	store, find := e.store, e.find
+	if _, err := os.Stat(filepath.Join(store, accountDir, stream)); errors.Is(err, fs.ErrNotExist) {
+		find(true, "there is no stream %s; the next owner makes a new one", stream)
+		return nil
+	}
+	files, err := openStreamFiles(store, stream)
+	if err != nil {
+		find(false, "the description of stream %s is damaged or missing, so that it cannot be read here; a node's start makes a new one (%v)", stream, err)
+		files = &streamFiles{dir: filepath.Join(store, accountDir, stream), name: stream}
+		if err := files.list(); err != nil {
+			return err
+		}
+	}
+	for i, block := range files.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := os.ReadFile(files.path(block))
+		if err != nil {
+			return err
+		}
+		whole, lost, reason := wholeRows(b, stream, keyedHash(stream+"-"+strconv.Itoa(block)), i == len(files.blocks)-1)
+		if lost > 0 {
+			find(false, "%d messages in %s are damaged: %s", lost, files.path(block), reason)
+		}
+		for at, n := 0, 0; at < len(whole); at += n {
+			n, _ = rowLength(whole[at:], nil)
+			if seq := binary.LittleEndian.Uint64(whole[at+4:]); seq&(tombstoneBit|erasedBit) == 0 {
+				row(parseRow(whole[at:at+n], seq))
+			}
+		}
+	}
+	return nil
+}
