@@ -242,7 +242,16 @@ func rowLength(b []byte, h hash.Hash64) (n int, reason string) {
 	if !bytes.Equal(h.Sum(sum[:0]), b[n-blockChecksum:n]) {
 		return n, "the checksum of a message does not match"
 	}
+	if before > subject && !headersFit(b[blockHeader+subject:n-blockChecksum]) {
+		return n, "the length of a message's headers is wrong" // it is outside the checksum
+	}
 	return n, ""
+}
+
+// headersFit reports whether the headers that b begins with, after their length, end where the length says.
+func headersFit(b []byte) bool {
+	n := int(binary.LittleEndian.Uint32(b))
+	return n <= len(b)-4 && bytes.HasSuffix(b[4:4+n], []byte("\r\n\r\n"))
 }
 
 // skim reads the rows of a block whose subjects begin with prefix, and skips the

@@ -91,14 +91,14 @@ func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg
 		if err != nil {
 			return err
 		}
-		whole, lost, reason := wholeRows(b, stream, keyedHash(stream+"-"+strconv.Itoa(block)), i == len(files.blocks)-1)
-		if lost > 0 {
-			find(false, "%d messages in %s are damaged: %s", lost, files.path(block), reason)
+		m := mend(b, stream, keyedHash(stream+"-"+strconv.Itoa(block)), i == len(files.blocks)-1)
+		if m.reason != "" {
+			find(false, "%d messages in %s are damaged: %s", m.right+m.lost, files.path(block), m.reason)
 		}
-		for at, n := 0, 0; at < len(whole); at += n {
-			n, _ = rowLength(whole[at:], nil)
-			if seq := binary.LittleEndian.Uint64(whole[at+4:]); seq&(tombstoneBit|erasedBit) == 0 {
-				row(parseRow(whole[at:at+n], seq))
+		for at, n := 0, 0; at < len(m.whole); at += n {
+			n, _ = rowLength(m.whole[at:], nil)
+			if seq := binary.LittleEndian.Uint64(m.whole[at+4:]); seq&(tombstoneBit|erasedBit) == 0 {
+				row(parseRow(m.whole[at:at+n], seq))
 			}
 		}
 	}

@@ -24,17 +24,18 @@ type Aside struct {
 	Stream string
 	File   string // that was damaged, below the stream's directory
 	Kept   string // where its original lies now
-	Rows   int    // lost; 0 where the file held none
+	Right  int    // messages in which one flipped bit was put right
+	Lost   int    // messages that are gone
 	Reason string // of the first
 }
 
 // String is one sentence.
 func (a Aside) String() string {
-	what := fmt.Sprintf("%s of stream %s", a.File, a.Stream)
-	if a.Rows > 0 {
-		what = fmt.Sprintf("%d messages in %s", a.Rows, what)
+	done := "is made anew"
+	if a.Right+a.Lost > 0 {
+		done = fmt.Sprintf("%d messages have a flipped bit put right, %d are lost", a.Right, a.Lost)
 	}
-	return fmt.Sprintf("%s, the rest is whole: %s; the original is %s", what, a.Reason, a.Kept)
+	return fmt.Sprintf("stream %s, %s: %s (%s); the original is %s", a.Stream, a.File, done, a.Reason, a.Kept)
 }
 
 // DamagedStreamError says that a stream in a store is damaged and holds what nothing else does, so that no server is
@@ -67,9 +68,9 @@ func (e *DamagedStreamError) Is(target error) bool { return target == persistenc
 //   - snapshots and buckets, which are small, are read whole, some 2 GB a second;
 //   - logs were proven by CheckStore, and are walked here for what was purged and still lies in their files.
 //
-// A damaged row of a delta stream or of the snapshots is set aside: deltas can be derived, and a snapshot is one of two.
-// Damage to a log or a bucket is a *DamagedStreamError. A row that is cut at the end of the newest block is left to the
-// server: a crash leaves it.
+// A row in which one bit is flipped is put right, as its checksum proves. Another damaged row of a delta stream or of the
+// snapshots is set aside: deltas can be derived, and a snapshot is one of two. Such damage to a bucket, and any to a log,
+// is a *DamagedStreamError. A row that is cut at the end of the newest block is left to the server: a crash leaves it.
 func guardStore(store string) (aside []Aside, err error) {
 	entries, err := os.ReadDir(filepath.Join(store, accountDir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,13 +117,12 @@ func (g *guard) run() error {
 		if reason == "" {
 			continue
 		}
-		if !derivable(g.files.name) {
-			_, _, isLog := parseLogStream(g.files.name)
-			return &DamagedStreamError{Stream: g.files.name, File: g.files.path(block), Offset: at, Reason: reason, Log: isLog}
-		}
-		if err := g.mend(block, i == len(g.files.blocks)-1); err != nil {
+		if err := g.mend(block, i == len(g.files.blocks)-1, &DamagedStreamError{Stream: g.files.name, File: g.files.path(block), Offset: at, Reason: reason}); err != nil {
 			return err
 		}
+	}
+	if err := g.end(); err != nil {
+		return err
 	}
 	return g.consumers()
 }
@@ -154,13 +154,11 @@ func (g *guard) look(block int) (at int, reason string, err error) {
 	}
 	b, err := os.ReadFile(g.files.path(block))
 	for err == nil && at < len(b) {
-		n, reason := rowLength(b[at:], h)
-		if reason != "" && !(newest && n == 0 && nextRow(b, at+1, g.files.name, h) < 0) {
+		n, reason := soundRow(b[at:], g.files.name, h)
+		if reason != "" {
 			return at, reason, nil
 		}
-		if reason != "" {
-			break
-		}
+		g.last = max(g.last, binary.LittleEndian.Uint64(b[at+4:])&^(erasedBit|tombstoneBit))
 		at += n
 	}
 	return 0, "", err
@@ -189,8 +187,8 @@ func (g *guard) walk(block int, h hash.Hash64, newest bool) (at int, reason stri
 		}
 		n := int64(word &^ hasHeaderBit)
 		if n < blockHeader+blockChecksum || n > blockMaxLength || pos+n > w.size {
-			if newest && (len(head) < blockHeader || n == 0 || pos+n > w.size) {
-				return 0, "", nil // as a crash leaves it: the server cuts it there
+			if _, _, isLog := parseLogStream(g.files.name); isLog && newest {
+				return 0, "", nil // CheckStore has proven what is before it, and that nothing was acknowledged behind it
 			}
 			return int(pos), "a message of impossible length", nil
 		}
@@ -233,25 +231,32 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 }
 
 // mend writes a block anew without its damaged rows, and keeps the original. The server's index goes aside with it, so
-// that it makes one of the rows that are left.
-func (g *guard) mend(block int, newest bool) error {
+// that it makes one of the rows that are left. Where rows would be lost that are nowhere else it returns refused.
+func (g *guard) mend(block int, newest bool, refused *DamagedStreamError) error {
+	if _, _, refused.Log = parseLogStream(g.files.name); refused.Log {
+		return refused
+	}
 	path := g.files.path(block)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	whole, lost, reason := wholeRows(b, g.files.name, keyedHash(g.files.name+"-"+strconv.Itoa(block)), newest)
-	if lost == 0 {
-		return nil
+	m := mend(b, g.files.name, keyedHash(g.files.name+"-"+strconv.Itoa(block)), newest)
+	g.last = max(g.last, m.last())
+	if m.reason == "" {
+		return nil // a crash cut its end
+	}
+	if m.lost > 0 && !derivable(g.files.name) {
+		return refused
 	}
 	kept, err := g.keep(path)
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(path, whole); err != nil {
+	if err := replaceFile(path, m.whole); err != nil {
 		return err
 	}
-	g.aside = append(g.aside, Aside{Stream: g.files.name, File: filepath.Join("msgs", filepath.Base(path)), Kept: kept, Rows: lost, Reason: reason})
+	g.aside = append(g.aside, Aside{Stream: g.files.name, File: filepath.Join("msgs", filepath.Base(path)), Kept: kept, Right: m.right, Lost: m.lost, Reason: m.reason})
 	index := filepath.Join(g.files.dir, "msgs", "index.db")
 	if _, err := g.keep(index); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -287,133 +292,4 @@ func replaceFile(path string, b []byte) error {
 		return err
 	}
 	return os.Rename(path+".mended", path)
-}
-
-// wholeRows returns the rows of a block whose checksums match, how many pieces between them do not, and why the first
-// does not. The end of the newest block that a crash cut is not counted.
-func wholeRows(b []byte, stream string, h hash.Hash64, newest bool) (whole []byte, lost int, reason string) {
-	for at := 0; at < len(b); {
-		n, bad := rowLength(b[at:], h)
-		if bad == "" {
-			whole = append(whole, b[at:at+n]...)
-			at += n
-			continue
-		}
-		next := nextRow(b, at+1, stream, h)
-		if next < 0 && newest && n == 0 {
-			break
-		}
-		if lost++; lost == 1 {
-			reason = fmt.Sprintf("at byte %d: %s", at, bad)
-		}
-		if next < 0 {
-			break
-		}
-		at = next
-	}
-	return whole, lost, reason
-}
-
-// nextRow finds the next whole row at or behind an offset; -1 when there is none. A row begins 22 bytes before its
-// subject, or is a tombstone.
-func nextRow(b []byte, at int, stream string, h hash.Hash64) int {
-	subject := subjectsOf(stream)
-	for ; at+blockHeader+blockChecksum <= len(b); at++ {
-		word := binary.LittleEndian.Uint32(b[at:])
-		n := int(word &^ hasHeaderBit)
-		if n < blockHeader+blockChecksum || n > len(b)-at {
-			continue
-		}
-		tombstone := n == blockHeader+blockChecksum && binary.LittleEndian.Uint64(b[at+4:])&tombstoneBit != 0
-		if !tombstone && !strings.HasPrefix(string(b[at+blockHeader:min(at+blockHeader+len(subject), len(b))]), subject) {
-			continue
-		}
-		if _, reason := rowLength(b[at:], h); reason == "" {
-			return at
-		}
-	}
-	return -1
-}
-
-// subjectsOf is what the subjects of a stream of ours begin with.
-func subjectsOf(stream string) string {
-	if bucket, ok := strings.CutPrefix(stream, objectPrefix); ok {
-		return "$O." + bucket + "."
-	}
-	if bucket, ok := strings.CutPrefix(stream, kvStreamPrefix); ok {
-		return kvSubjectPrefix + bucket + "."
-	}
-	return subjectPrefix
-}
-
-// consumers sets the states of stored consumers aside that promise more than they hold: the server makes room for what
-// they promise. Such a consumer begins anew.
-func (g *guard) consumers() error {
-	states, err := filepath.Glob(filepath.Join(g.files.dir, "obs", "*", "o.dat"))
-	if err != nil {
-		return err
-	}
-	for _, path := range states {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if !promisesTooMuch(b) {
-			continue
-		}
-		kept, err := g.keep(path)
-		if err != nil {
-			return err
-		}
-		if err := os.Remove(path); err != nil {
-			return err
-		}
-		rel, _ := filepath.Rel(g.files.dir, path)
-		g.aside = append(g.aside, Aside{Stream: g.files.name, File: rel, Kept: kept, Reason: "a consumer's state counts more messages than it has room for; the consumer begins anew"})
-	}
-	return nil
-}
-
-// promisesTooMuch reads a consumer's state as far as its counts (filestore.go, decodeConsumerState): magic, version, four
-// sequences, the pending messages (count, time, then two or three numbers each), the redelivered ones (count, two each).
-// Each number takes a byte at least.
-func promisesTooMuch(b []byte) bool {
-	if len(b) < 2 {
-		return false // the server refuses it
-	}
-	short := b[1] == 1
-	b = b[2:]
-	next := func() (v uint64, ok bool) {
-		v, n := binary.Uvarint(b)
-		if n <= 0 {
-			return 0, false
-		}
-		b = b[n:]
-		return v, true
-	}
-	for range 4 {
-		if _, ok := next(); !ok {
-			return false
-		}
-	}
-	pending, ok := next()
-	if !ok {
-		return false
-	}
-	if pending > uint64(len(b)) {
-		return true
-	}
-	if pending > 0 {
-		each := 3
-		if short {
-			each = 2
-		}
-		for range 1 + int(pending)*each {
-			if _, ok := next(); !ok {
-				return false
-			}
-		}
-	}
-	redelivered, ok := next()
-	return ok && redelivered > uint64(len(b))
 }
