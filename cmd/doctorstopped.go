@@ -87,7 +87,7 @@ func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	return recorded.Reads(a.game)
+	return recorded.CarriedBy(a.game)
 }
 
 // examineFill says how full the log is. Over 95 % nobody claims its shard.

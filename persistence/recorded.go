@@ -199,6 +199,22 @@ func (r *Recorded) Reads(game ecs.Game) error {
 	return nil
 }
 
+// CarriedBy returns why game cannot go on with the shard that was recorded, nil when it can: see
+// [SchemaError.Carried]. The error is Foreign.
+func (r *Recorded) CarriedBy(game ecs.Game) error {
+	if g := r.Game(); g != "" && g != game.Name {
+		return otherGame(g, game.Name)
+	}
+	e, err := r.Compare(game)
+	switch {
+	case err != nil:
+		return err
+	case !e.Carried():
+		return e
+	}
+	return nil
+}
+
 // compareSchema is Compare for a schema that is known. A recorded one that cannot be read says nothing.
 func compareSchema(recorded []byte, have *ecs.Schema, by ecs.Build, epoch Epoch) *SchemaError {
 	if len(recorded) == 0 {

@@ -52,12 +52,12 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 			return err
 		}
 	}
-	differs, err := r.Compare(s.game)
+	err := r.CarriedBy(s.game)
 	switch {
+	case errors.Is(err, persistence.ErrSchema):
+		return fmt.Errorf("%w: %w", ErrOtherSchema, err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
-	case !differs.Carried():
-		return fmt.Errorf("%w: %w", ErrOtherSchema, differs)
 	}
 	return nil
 }

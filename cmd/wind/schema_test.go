@@ -207,3 +207,19 @@ func TestADivergenceShowsTheWorld(t *testing.T) {
 		t.Errorf("the node's log does not say %q:\n%s", differs, p.log())
 	}
 }
+
+// TestDoctorSaysWhetherThisBuildCarriesTheShardOver on a stopped directory, as a start would.
+func TestDoctorSaysWhetherThisBuildCarriesTheShardOver(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	as(t, "first", 0, nil, devArgs(data, "1s")...)
+	doctor := func(build string, exit int) string {
+		return string(as(t, build, exit, nil, "doctor", "--data", data, "--udp", "127.0.0.1:0", "--tcp", "", "--http", "").output())
+	}
+	doctor("first", 0)
+	doctor("front", 0)
+	for build, says := range map[string]string{"renamed": "component mark is now spot", "field": "component mark.Z (f32) was added", "other": "the log is of game marks"} {
+		if said := doctor(build, 1); !strings.Contains(said, says) {
+			t.Errorf("doctor of the build %q does not say %q:\n%s", build, says, said)
+		}
+	}
+}

@@ -90,17 +90,3 @@ func (l *Leases) Close() (err error) {
 	l.closers = nil
 	return err
 }
-
-// Standing returns what is known of a cluster's shards in a data directory, by name, whether a process runs on it or not, and
-// changes nothing there. A directory in which no node ever ran has none.
-func Standing(ctx context.Context, dir, cluster string, log *slog.Logger) (all []etcd.ShardInfo, err error) {
-	l, err := OpenLeases(ctx, dir, false, log)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	return etcd.Shards(ctx, l.Etcd, cluster)
-}
