@@ -172,3 +172,33 @@ func BenchmarkCheckStore(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGuard looks through the delta stream of a store of 256 MB, as each start does.
+func BenchmarkGuard(b *testing.B) {
+	for _, size := range []int{1 << 10, 160 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			server := startServer(b, ServerConfig{Port: -1})
+			c := connectTo(b, server)
+			shard := createShard(b, c)
+			if _, _, err := shard.deltas.Last(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			n := (256 << 20) / size
+			for tick := range n {
+				if err := shard.deltas.Publish(b.Context(), []persistence.Delta{deltaOf(uint64(tick)+1, size)}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			shard.Close()
+			c.Close()
+			server.Close()
+			b.SetBytes(int64(n * size))
+			b.ResetTimer()
+			for b.Loop() {
+				if aside, err := guardStore(server.Dir()); err != nil || len(aside) > 0 {
+					b.Fatal(aside, err)
+				}
+			}
+		})
+	}
+}

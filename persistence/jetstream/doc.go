@@ -41,6 +41,13 @@
 // acknowledged sequence, tick and hash of each shard: what was acknowledged
 // and is no longer there is reported as lost, not as never written.
 //
+// It also believes a row's sequence before it looks at the row's checksum, and
+// makes room for every sequence in between: a flipped bit takes all memory. So
+// StartServer looks through all streams before each start. A single flipped bit
+// is put right, as the checksum proves; other damage to deltas and snapshots is
+// set aside in <dir>/damaged, with the original of the block, and said; damage to
+// what is nowhere else (logs, buckets of services) is refused by name.
+//
 // # Who may do what
 //
 // A process that embeds the server has all rights over an in-process

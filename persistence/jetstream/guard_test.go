@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -193,5 +195,39 @@ func TestPurgedRowOfALogThatLeaps(t *testing.T) {
 	var damaged *DamagedStreamError
 	if !errors.As(err, &damaged) || !errors.Is(err, persistence.ErrCorrupt) || damaged.Stream != logStream("dev", "main") {
 		t.Fatal(err)
+	}
+}
+
+// TestForeignStreamsAreLeftAlone: a compressed stream that somebody made on the server is none of ours, and no damage.
+func TestForeignStreamsAreLeftAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := startServer(t, ServerConfig{Dir: dir, Port: -1})
+	c := connectTo(t, s)
+	ctx := testContext(t)
+	for _, config := range []jetstream.StreamConfig{
+		{Name: "packed", Subjects: []string{"packed.>"}, Compression: jetstream.S2Compression},
+		{Name: "plain", Subjects: []string{"plain.>"}},
+	} {
+		config.Storage = jetstream.FileStorage
+		if _, err := c.js.CreateStream(ctx, config); err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			if _, err := c.js.Publish(ctx, config.Name+".x", bytes.Repeat([]byte("some words "), 400)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.Close()
+	s.Close()
+	if aside, err := guardStore(dir); err != nil || len(aside) > 0 {
+		t.Fatal(aside, err)
+	}
+	s = startServer(t, ServerConfig{Dir: dir, Port: -1})
+	for _, name := range []string{"packed", "plain"} {
+		stream, err := connectTo(t, s).js.Stream(ctx, name)
+		if err != nil || stream.CachedInfo().State.Msgs != 200 {
+			t.Fatal(name, err)
+		}
 	}
 }
