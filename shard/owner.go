@@ -278,8 +278,8 @@ func (o *Owner) halted(ev Event) {
 
 // isHalted is ErrHalted with its reason and the way out.
 func (o *Owner) isHalted(reason error) error {
-	g := &o.cfg.Genesis
-	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: %s", ErrHalted, reason, WayOut(Halted, g.Shard))
+	way := WayOut(haltedBy(reason.Error()), o.cfg.Genesis.Shard)
+	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: %s", ErrHalted, reason, way)
 }
 
 // lasting reports whether an error of a store says something about what is stored, not about the

@@ -5,6 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // as runs a verb of one of the builds to its end.
@@ -221,5 +225,50 @@ func TestDoctorSaysWhetherThisBuildCarriesTheShardOver(t *testing.T) {
 		if said := doctor(build, 1); !strings.Contains(said, says) {
 			t.Errorf("doctor of the build %q does not say %q:\n%s", build, says, said)
 		}
+	}
+}
+
+// TestALossIsAcceptedWhileTheServersRun: a log that ends before what is known of it halts its shard; once an operator gives
+// the rest up, the next node goes on from the log's end.
+func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
+	c := startCluster(t)
+	serve := []string{"serve", "--nats", c.nats, "--etcd", c.etcd, "--lease", "2s", "--udp", c.udp[0], "--tcp", "", "--http", c.http[0], "--for", "2s", "--json"}
+	var first, after struct {
+		Tick    uint64
+		LastSeq uint64 `json:"last_seq"`
+		Epoch   uint64
+	}
+	as(t, "first", 0, &first, serve...)
+	run(t, 0, nil, "shard", "accept-loss", "main", "--data", c.dir) // nothing is lost
+	if s := standing(t, "--etcd", c.etcd); s.State != "free" {
+		t.Fatalf("after a loss that is none the list says %+v", s)
+	}
+	client, err := etcd.Dial(t.Context(), c.etcd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s, err := etcd.Look(client, "dev", "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What an owner noted of records that the log has no more.
+	if err := s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}}); err != nil {
+		t.Fatal(err)
+	}
+	if p := as(t, "first", 1, nil, serve...); !strings.Contains(p.log(), "wind shard accept-loss main") {
+		t.Errorf("the start does not name the way out:\n%s", p.log())
+	}
+	if s := standing(t, "--etcd", c.etcd); s.State != "halted" || !strings.Contains(s.Reason, "history lost") {
+		t.Errorf("the list says %+v", s)
+	}
+	var lifted shardLine
+	run(t, 0, &lifted, "shard", "accept-loss", "main", "--data", c.dir, "--json")
+	if !lifted.Lifted {
+		t.Errorf("accept-loss prints %+v", lifted)
+	}
+	as(t, "first", 0, &after, serve...)
+	if after.Tick <= first.Tick {
+		t.Errorf("the next node goes on to tick %d, the log was at %d", after.Tick, first.Tick)
 	}
 }
