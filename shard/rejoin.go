@@ -21,7 +21,7 @@ type Next struct {
 const (
 	rejoinFirst  = 100 * time.Millisecond
 	rejoinMost   = 2 * time.Second
-	rejoinSteady = 10 * time.Second
+	rejoinSteady = 2 * time.Second
 )
 
 // Rejoin decides whether a node comes back after a host of its shard has ended: a function of what
@@ -33,7 +33,7 @@ type Rejoin struct {
 }
 
 // Next takes an end and says what follows. Pauses double from 100 ms to 2 s while hosts end early,
-// and begin anew behind one that owned the shard for 10 s.
+// and begin anew behind one that owned the shard for 2 s.
 func (r *Rejoin) Next(e Ended) Next {
 	if e.Err == nil || Final(e.Err) {
 		return Next{Exit: true}
