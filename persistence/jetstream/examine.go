@@ -93,7 +93,7 @@ func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg
 		}
 		m := mend(b, stream, keyedHash(stream+"-"+strconv.Itoa(block)), i == len(files.blocks)-1)
 		if m.reason != "" {
-			find(false, "%d messages in %s are damaged: %s", m.right+m.lost, files.path(block), m.reason)
+			find(false, "damage to %s in %s: %s", messages(m.right+m.lost), files.path(block), m.reason)
 		}
 		for at, n := 0, 0; at < len(m.whole); at += n {
 			n, _ = rowLength(m.whole[at:], nil)

@@ -33,10 +33,23 @@ type Aside struct {
 // String is one sentence.
 func (a Aside) String() string {
 	done := "is made anew"
-	if a.Right+a.Lost > 0 {
-		done = fmt.Sprintf("%d messages have a flipped bit put right, %d are lost", a.Right, a.Lost)
+	switch {
+	case a.Lost == 0 && a.Right > 0:
+		done = "a flipped bit was put right in " + messages(a.Right) + ", nothing is lost"
+	case a.Right == 0 && a.Lost > 0:
+		done = messages(a.Lost) + " lost"
+	case a.Lost > 0:
+		done = "a flipped bit was put right in " + messages(a.Right) + ", " + messages(a.Lost) + " lost"
 	}
 	return fmt.Sprintf("stream %s, %s: %s (%s); the original is %s", a.Stream, a.File, done, a.Reason, a.Kept)
+}
+
+// messages counts them in words.
+func messages(n int) string {
+	if n == 1 {
+		return "one message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }
 
 // DamagedStreamError says that a stream in a store is damaged and holds what nothing else does, so that no server is

@@ -208,7 +208,7 @@ func (s *Server) guard() error {
 	}
 	aside, err := guardStore(s.config.Dir)
 	for _, a := range aside {
-		s.logger().Warn("damage in the store was set aside: " + a.String())
+		s.logger().Warn("damage in the store: " + a.String())
 	}
 	return err
 }

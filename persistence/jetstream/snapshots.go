@@ -108,7 +108,7 @@ func (s *Snapshots) store(ctx context.Context, snap persistence.Snapshot, body [
 	}
 	info, err := s.objects.info(ctx, name)
 	if isMissing(err) {
-		info, err = s.objects.put(ctx, meta, body, same)
+		_, err = s.objects.put(ctx, meta, body, same)
 	} else if err == nil {
 		var back []byte
 		if back, err = s.objects.read(ctx, info); err == nil {
