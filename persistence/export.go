@@ -66,8 +66,11 @@ func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 		if err != nil {
 			return FileInfo{}, fmt.Errorf("persistence: list of snapshots: %w", err)
 		}
-		if len(all) > 0 {
-			s, err := src.Snapshots.Get(ctx, all[0])
+		for i, info := range all {
+			s, err := src.Snapshots.Get(ctx, info)
+			if errors.Is(err, ErrCorrupt) && i < len(all)-1 {
+				continue // an older one says the same
+			}
 			return FileInfo{Lineage: s.Lineage, Cluster: s.Cluster, Shard: s.Shard}, err
 		}
 	}

@@ -270,10 +270,15 @@ func (h *Host) snapshotTick(ctx context.Context) uint64 {
 		return 0
 	}
 	all, err := h.cfg.Snapshots.List(ctx)
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return 0
 	}
-	return all[0].Tick
+	for _, info := range all {
+		if info.Damaged == "" {
+			return info.Tick
+		}
+	}
+	return 0
 }
 
 // tail asks where the log ends.
