@@ -65,7 +65,23 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]
 		return nil, err
 	}
 	r.examineStanding(f.shard, standing)
+	r.examineSpace(ctx, client)
 	return etcd.Nodes(ctx, client, f.cluster)
+}
+
+// examineSpace says how much room etcd has.
+func (r *report) examineSpace(ctx context.Context, client *etcd.Client) {
+	s, err := etcd.SpaceOf(ctx, client)
+	switch advice := s.Advice(); {
+	case err != nil:
+		r.say("etcd's space", "warn", "%v", err)
+	case s.Full:
+		r.say("etcd's space", "fail", "%s", advice)
+	case advice != "":
+		r.say("etcd's space", "warn", "%s", advice)
+	default:
+		r.say("etcd's space", "ok", "%d MiB of %d", s.Bytes>>20, s.Quota>>20)
+	}
 }
 
 // examineStanding says who owns the shard, or why nobody may.

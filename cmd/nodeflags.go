@@ -16,7 +16,7 @@ type nodeFlags struct {
 	cluster, shard, node string
 	replicas             int
 	lease                time.Duration
-	fast                 bool
+	fast, compact        bool
 	purge                node.Purge
 	logBytes, deltaBytes byteSize
 	deltaAge             time.Duration
@@ -46,6 +46,7 @@ func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated (default: an embedded one in --data)")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
+	set.BoolVar(&f.compact, "etcd-compact", false, "compact etcd, all of it, up to what was there 5 minutes ago: for servers that are Wind's alone and do not compact by themselves")
 	set.IntVar(&f.replicas, "replicas", 1, "copies of the log that the NATS cluster keeps: 1 or 3")
 	set.DurationVar(&f.lease, "lease", 0, "time after which a silent owner has lost its shard, at least 2s (default: 5s, and 1m with embedded servers)")
 }
@@ -71,6 +72,6 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltaBytes.bytes, DeltaAge: f.deltaAge,
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, Fast: f.fast, Purge: f.purge, Log: a.log,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log,
 	}, nil
 }

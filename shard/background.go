@@ -111,6 +111,7 @@ func (h *Host) noting(ctx context.Context) {
 	var lived persistence.Epoch // still to be noted
 	simulated := h.simulated
 	var noted uint64
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -125,13 +126,16 @@ func (h *Host) noting(ctx context.Context) {
 		}
 		switch err := h.note(ctx, mark, lived); {
 		case err == nil:
-			noted, lived = mark, 0
+			noted, lived, failing = mark, 0, false
 			h.conditions.Clear(AwaitsEtcd)
 		case errors.Is(err, ErrFenced):
 			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 			return
 		case err != nil && ctx.Err() == nil:
-			h.log.Warn("the last sequence was not noted", "error", err)
+			if !failing { // once: the condition lasts
+				h.log.Warn("the last sequence was not noted", "error", err)
+			}
+			failing = true
 			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s goes on, but etcd takes no notes of it (%v)", h.cfg.Shard, err))
 		}
 	}

@@ -53,9 +53,10 @@ type Config struct {
 	DeltaBytes int64         // likewise of the delta stream, which drops its oldest
 	DeltaAge   time.Duration // deltas that are older are dropped; 0: none for their age
 
-	Fast  bool  // embedded servers for development: see InfraConfig.Fast
-	Purge Purge // when the log loses what the older of the two newest snapshots makes superfluous
-	Log   *slog.Logger
+	EtcdCompact bool  // compact the etcd of other processes: only where it is Wind's alone
+	Fast        bool  // embedded servers for development: see InfraConfig.Fast
+	Purge       Purge // when the log loses what the older of the two newest snapshots makes superfluous
+	Log         *slog.Logger
 }
 
 // Node is a running node. Its methods may be called concurrently.
@@ -271,7 +272,7 @@ func (n *Node) checkBus(ctx context.Context) error {
 func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
-		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log, Heir: n.infra != nil,
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log, Heir: n.infra != nil, Compact: c.EtcdCompact,
 		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()},
 	})
 	if err != nil {

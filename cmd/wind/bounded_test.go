@@ -21,7 +21,8 @@ type boundedProcess struct {
 }
 
 // bounded runs a verb to its end, or to that of its time or memory.
-func bounded(args ...string) *boundedProcess {
+// With until it is interrupted as soon as that holds.
+func bounded(until func() bool, args ...string) *boundedProcess {
 	p := &boundedProcess{cmd: exec.Command(os.Args[0], args...)}
 	p.cmd.Env = append(os.Environ(), "WIND_TEST_BINARY=1")
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
@@ -46,6 +47,10 @@ func bounded(args ...string) *boundedProcess {
 			}
 			return p
 		case <-look.C:
+			if until != nil && until() {
+				until = nil
+				_ = p.cmd.Process.Signal(syscall.SIGINT)
+			}
 			if now := memoryNow(p.cmd.Process.Pid); now > damagedMemory && p.broke == "" {
 				p.broke = fmt.Sprintf("it takes %d MiB", now>>20)
 				_ = p.cmd.Process.Kill()

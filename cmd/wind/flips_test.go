@@ -146,12 +146,43 @@ func furnish(t *testing.T, data string) {
 			Chain: persistence.HashOf(m.Body), Schema: w.Schema().JSON(), Body: w.AppendSnapshot(nil),
 		}, nil))
 	}
-	kv, err := jetstream.OpenKV(ctx, conn, "dev", "store-flips", jetstream.KVOptions{})
+	kv, err := jetstream.OpenKV(ctx, conn, "dev", valuesBucket, jetstream.KVOptions{})
 	must(err)
 	for i := range 40 {
-		_, _, err := kv.Put(ctx, fmt.Sprint("key-", i), []byte(strings.Repeat("v", 10*i)), 0)
+		_, _, err := kv.Put(ctx, valueKey(i), valueOf(i), 0)
 		must(err)
 	}
+}
+
+const valuesBucket = "store-flips"
+
+func valueKey(i int) string { return fmt.Sprint("key-", i) }
+func valueOf(i int) []byte  { return []byte(strings.Repeat("v", 10*i)) }
+
+// furnished reports whether the values of services are all there still: nothing else holds them.
+func furnished(data string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: filepath.Join(data, "nats"), Port: -1})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	conn, err := server.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	kv, err := jetstream.OpenKV(ctx, conn, "dev", valuesBucket, jetstream.KVOptions{})
+	if err != nil {
+		return err
+	}
+	for i := range 40 {
+		if got, _, err := kv.Get(ctx, valueKey(i)); err != nil || string(got) != string(valueOf(i)) {
+			return fmt.Errorf("%s holds %q, error %w", valueKey(i), got, err)
+		}
+	}
+	return nil
 }
 
 // Words that no output may hold, and words of which a refusal has one: it names what is damaged.
@@ -181,8 +212,8 @@ func (o *original) try(t *testing.T, d damage, again string) map[string]string {
 		OK       bool
 		Findings []json.RawMessage
 	}
-	step := func(verb string, right func() bool, args ...string) (ok bool) {
-		c := bounded(args...)
+	step := func(verb string, right, until func() bool, args ...string) (ok bool) {
+		c := bounded(until, args...)
 		outcome, bad := "refused", ""
 		switch code := c.exit(); {
 		case c.broke != "":
@@ -207,11 +238,16 @@ func (o *original) try(t *testing.T, d damage, again string) map[string]string {
 		return outcome == "right"
 	}
 	same := func() bool { return r.To == o.tick && r.Checksum == o.checksum }
-	step("check", func() bool { return r.OK }, "log", "check", "--data", dir, "--json")
-	step("replay", same, "replay", "--data", dir, "--verify", "--json")
+	step("check", func() bool { return r.OK }, nil, "log", "check", "--data", dir, "--json")
+	step("replay", same, nil, "replay", "--data", dir, "--verify", "--json")
+	web := freeAddr(t)
 	begun := func() bool { return r.Tick > o.tick && r.Ticks > 0 }
-	if step("start", begun, "dev", "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--monsters", "20", "--for", "1s", "--json") {
-		step("replay of what went on", same, "replay", "--data", dir, "--to", fmt.Sprint(o.tick), "--verify", "--json")
+	plays := func() bool { return healthOf(web).Tick > o.tick+5 }
+	if step("start", begun, plays, "dev", "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", web, "--monsters", "20", "--json") {
+		if err := furnished(dir); err != nil {
+			t.Errorf("%s: a start goes on: %v", again, err)
+		}
+		step("replay of what went on", same, nil, "replay", "--data", dir, "--to", fmt.Sprint(o.tick), "--verify", "--json")
 	}
 	return said
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -87,8 +88,10 @@ type NodeConfig struct {
 	Build     ecs.Build
 	// Heir says that no other process uses the etcd server, which is the node's own: what the node before this one left
 	// behind goes at once, not when its lease runs out.
-	Heir   bool
-	Logger *slog.Logger // nil: silent
+	Heir bool
+	// Compact has the node compact etcd, all of it, up to what was there five minutes ago. Only where the etcd is Wind's alone.
+	Compact bool
+	Logger  *slog.Logger // nil: silent
 }
 
 // Node is a process of a cluster: one lease, kept alive by one goroutine, and one registration.
@@ -100,6 +103,8 @@ type Node struct {
 	values context.Context // of Join: for what runs until Close
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+
+	crowded atomic.Bool // nobody compacts etcd, or it is full: notes are written seldom
 
 	mu         sync.Mutex
 	lease      shard.LeaseState
@@ -137,6 +142,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 	n.values = context.WithoutCancel(ctx)
 	ctx, n.cancel = context.WithCancel(n.values)
 	n.done.Go(func() { n.keepAlive(ctx) })
+	n.done.Go(func() { n.tend(ctx) })
 	return n, nil
 }
 

@@ -25,6 +25,7 @@ type ServerConfig struct {
 	Port         int           // for clients, on the loopback; 0 takes any free one
 	Development  bool          // start in milliseconds and never sync: a machine's crash may lose keys
 	StartTimeout time.Duration // zero: 20 s
+	QuotaBytes   int64         // of its keys; zero: 2 GiB
 	Logger       *slog.Logger  // nil: silent. etcd's own log is written only at warning level
 }
 
@@ -220,6 +221,7 @@ func settings(cfg ServerConfig, logger *zap.Logger) *embed.Config {
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	c.LogLevel, c.ZapLoggerBuilder = "error", embed.NewZapLoggerBuilder(logger)
 	c.AutoCompactionMode, c.AutoCompactionRetention = "revision", "1000"
+	c.QuotaBackendBytes = cfg.QuotaBytes
 	if cfg.Development {
 		c.TickMs, c.ElectionMs = 10, 50
 		c.UnsafeNoFsync = true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ferris1/wind/persistence"
@@ -258,7 +259,7 @@ func (s *Shard) raise(ctx context.Context, m shard.Mark) error {
 			if have.Epoch > m.Epoch {
 				return fmt.Errorf("%w: epoch %d has noted sequence %d of shard %s already", shard.ErrFenced, have.Epoch, have.Seq, s.name)
 			}
-			if have.Epoch == m.Epoch && have.Seq >= m.Seq {
+			if have.Epoch == m.Epoch && (have.Seq >= m.Seq || s.rests(got.Kvs[0].Value)) {
 				return nil
 			}
 		}
@@ -271,6 +272,12 @@ func (s *Shard) raise(ctx context.Context, m shard.Mark) error {
 			return nil
 		}
 	}
+}
+
+// rests reports whether a mark is too new to be written again, in an etcd that keeps all revisions.
+func (s *Shard) rests(mark []byte) bool {
+	var v markValue
+	return s.node != nil && s.node.crowded.Load() && json.Unmarshal(mark, &v) == nil && time.Since(v.At) < slowNotes
 }
 
 // Release deletes the owner key if it is this node's for that epoch, and with clean the attempt of
@@ -402,6 +409,9 @@ func (s *Shard) nodeID() string {
 func (s *Shard) wrap(verb string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return fmt.Errorf("etcd: cannot %s shard %s: %w: %s", verb, s.name, err, Space{Full: true}.Advice())
 	}
 	return fmt.Errorf("etcd: cannot %s shard %s: %w", verb, s.name, err)
 }

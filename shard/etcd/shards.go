@@ -22,18 +22,17 @@ type ShardInfo struct {
 }
 
 // Shards lists what is known of the shards of a cluster, by name.
-func Shards(ctx context.Context, client *Client, cluster string) ([]ShardInfo, error) {
+func Shards(ctx context.Context, client *Client, cluster string) (all []ShardInfo, err error) {
 	if err := validCluster(cluster); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), callTimeout)
-	defer cancel()
+	ctx, end := asks(ctx, "list the shards of cluster "+cluster)
+	defer end(&err)
 	prefix := "/wind/" + cluster + "/shards/"
 	got, err := client.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot list the shards of cluster %s: %w", cluster, err)
 	}
-	var all []ShardInfo
 	for _, kv := range got.Kvs { // in the order of their keys
 		name, _, ok := strings.Cut(strings.TrimPrefix(string(kv.Key), prefix), "/")
 		if !ok {

@@ -82,6 +82,8 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Dial":          func() error { _, err := Dial(ctx, between.Addr()); return err },
 		"Join":          func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
 		"Lock":          func() error { _, err := Lock(ctx, c, "test", "l"); return err },
+		"Shards":        func() error { _, err := Shards(ctx, c, "test"); return err },
+		"SpaceOf":       func() error { _, err := SpaceOf(ctx, c); return err },
 		"Nodes":         func() error { _, err := Nodes(ctx, c, "test"); return err },
 		"SharedKey":     func() error { _, err := SharedKey(ctx, c, "test", "k"); return err },
 		"WatchServices": func() error { _, err := WatchServices(ctx, c, "test", nil); return err },
