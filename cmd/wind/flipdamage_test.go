@@ -14,6 +14,10 @@ import (
 type damage struct {
 	what string
 	do   func(dir string) error
+
+	// bucket says that a whole file of a bucket of services is hit. What a bucket held is known to its own files alone, so
+	// the loss of its newest values cannot be told from a crash before they were written.
+	bucket bool
 }
 
 // damage returns the i-th of a seed: of six, four are a random bit anywhere, one is a bit of a sequence or a length, one is
@@ -26,7 +30,9 @@ func (o *original) damage(seed uint64, i int) damage {
 	case 4:
 		return o.fieldFlip(rnd)
 	case 5:
-		return o.fileDamage(rnd, file)
+		d := o.fileDamage(rnd, file)
+		d.bucket = strings.Contains(d.what, "KV_")
+		return d
 	}
 	b, err := os.ReadFile(filepath.Join(o.dir, file))
 	if err != nil {
@@ -46,7 +52,7 @@ func used(b []byte) int {
 }
 
 func flipOf(file string, bit int) damage {
-	return damage{fmt.Sprintf("bit %d of byte %d of %s", bit%8, bit/8, file), func(dir string) error {
+	return damage{what: fmt.Sprintf("bit %d of byte %d of %s", bit%8, bit/8, file), do: func(dir string) error {
 		return rewrite(filepath.Join(dir, file), func(b []byte) []byte { b[bit/8] ^= 1 << (bit % 8); return b })
 	}}
 }
@@ -98,16 +104,16 @@ func (o *original) fieldFlip(rnd *rand.Rand) damage {
 func (o *original) fileDamage(rnd *rand.Rand, file string) damage {
 	switch rnd.IntN(5) {
 	case 0:
-		return damage{file + " removed", func(dir string) error { return os.Remove(filepath.Join(dir, file)) }}
+		return damage{what: file + " removed", do: func(dir string) error { return os.Remove(filepath.Join(dir, file)) }}
 	case 1:
-		return damage{file + " zeroed", func(dir string) error {
+		return damage{what: file + " zeroed", do: func(dir string) error {
 			return rewrite(filepath.Join(dir, file), func(b []byte) []byte { return make([]byte, len(b)) })
 		}}
 	case 2:
-		return damage{file + " emptied", func(dir string) error { return os.Truncate(filepath.Join(dir, file), 0) }}
+		return damage{what: file + " emptied", do: func(dir string) error { return os.Truncate(filepath.Join(dir, file), 0) }}
 	case 3:
 		other := o.files[rnd.IntN(len(o.files))]
-		return damage{file + " swapped with " + other, func(dir string) error {
+		return damage{what: file + " swapped with " + other, do: func(dir string) error {
 			a, b, between := filepath.Join(dir, file), filepath.Join(dir, other), filepath.Join(dir, "between")
 			if a == b {
 				return nil
@@ -121,7 +127,7 @@ func (o *original) fileDamage(rnd *rand.Rand, file string) damage {
 		}}
 	}
 	share := rnd.Float64()
-	return damage{fmt.Sprintf("%s cut to %.0f %%", file, 100*share), func(dir string) error {
+	return damage{what: fmt.Sprintf("%s cut to %.0f %%", file, 100*share), do: func(dir string) error {
 		return rewrite(filepath.Join(dir, file), func(b []byte) []byte { return b[:int(share*float64(used(b)))] })
 	}}
 }

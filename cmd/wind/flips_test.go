@@ -179,7 +179,7 @@ func furnished(data string) error {
 	}
 	for i := range 40 {
 		if got, _, err := kv.Get(ctx, valueKey(i)); err != nil || string(got) != string(valueOf(i)) {
-			return fmt.Errorf("%s holds %q, error %w", valueKey(i), got, err)
+			return fmt.Errorf("%s holds %q, error %v", valueKey(i), got, err)
 		}
 	}
 	return nil
@@ -244,7 +244,7 @@ func (o *original) try(t *testing.T, d damage, again string) map[string]string {
 	begun := func() bool { return r.Tick > o.tick && r.Ticks > 0 }
 	plays := func() bool { return healthOf(web).Tick > o.tick+5 }
 	if step("start", begun, plays, "dev", "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", web, "--monsters", "20", "--json") {
-		if err := furnished(dir); err != nil {
+		if err := furnished(dir); err != nil && !d.bucket {
 			t.Errorf("%s: a start goes on: %v", again, err)
 		}
 		step("replay of what went on", same, nil, "replay", "--data", dir, "--to", fmt.Sprint(o.tick), "--verify", "--json")
