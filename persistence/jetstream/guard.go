@@ -125,6 +125,9 @@ func (g *guard) run() error {
 	if err := g.files.list(); err != nil {
 		return err
 	}
+	if err := g.described(); err != nil {
+		return err
+	}
 	for i, block := range g.files.blocks {
 		at, reason, err := g.look(block)
 		if err != nil {
@@ -141,6 +144,24 @@ func (g *guard) run() error {
 		return err
 	}
 	return g.consumers()
+}
+
+// described refuses a bucket whose description is damaged or missing: the server would leave it out, with one line in its
+// log, and whoever opens it next would get an empty one. Logs were proven, and what is derivable is made anew.
+func (g *guard) described() error {
+	if !strings.HasPrefix(g.files.name, kvStreamPrefix) {
+		return nil
+	}
+	_, err := openStreamFiles(g.store, g.files.name)
+	if err == nil {
+		return nil
+	}
+	for _, block := range g.files.blocks {
+		if info, statErr := os.Stat(g.files.path(block)); statErr == nil && info.Size() > 0 {
+			return &DamagedStreamError{Stream: g.files.name, File: g.files.dir, Reason: err.Error()}
+		}
+	}
+	return nil // nothing is stored: a process that died while it made the bucket leaves it so
 }
 
 // derivable reports whether a stream's damage costs nothing that is nowhere else.

@@ -182,6 +182,33 @@ func TestDamagedRowIsSetAside(t *testing.T) {
 	}
 }
 
+// TestABucketWithoutItsDescriptionIsRefused: before, the server left it out, and its values were gone without a word.
+func TestABucketWithoutItsDescriptionIsRefused(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "store")
+	server := startServer(t, ServerConfig{Dir: store, Port: -1})
+	conn := connectTo(t, server)
+	if _, _, err := openKV(t, conn, KVOptions{}).Put(testContext(t), "k", []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	server.Close()
+	for name, damage := range map[string]func(dir string){
+		"a flipped bit":        func(dir string) { flip(t, filepath.Join(dir, "meta.inf"), 20, 1) },
+		"of its checksum":      func(dir string) { flip(t, filepath.Join(dir, "meta.sum"), 3, 1) },
+		"no description":       func(dir string) { _ = os.Remove(filepath.Join(dir, "meta.inf")) },
+		"no checksum":          func(dir string) { _ = os.Remove(filepath.Join(dir, "meta.sum")) },
+		"an empty description": func(dir string) { _ = os.Truncate(filepath.Join(dir, "meta.inf"), 0) },
+	} {
+		dir := duplicate(t, store)
+		damage(filepath.Join(dir, accountDir, kvStreamPrefix+kvBucket("dev", "players")))
+		_, err := StartServer(ServerConfig{Dir: dir, Port: -1, Logger: quiet()})
+		var damaged *DamagedStreamError
+		if !errors.As(err, &damaged) || damaged.Stream != kvStreamPrefix+kvBucket("dev", "players") {
+			t.Errorf("%s: a start says: %v", name, err)
+		}
+	}
+}
+
 // TestPurgedRowOfALogThatLeaps: logs are never altered, so a start is refused by name.
 func TestPurgedRowOfALogThatLeaps(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
