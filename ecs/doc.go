@@ -60,9 +60,9 @@
 // The package keeps its own list of tables, one for each set of components, in the order of their creation, and
 // iterates, saves and hashes by it, never by arche's own order, which a restored world could not repeat. It
 // mirrors arche's entity pool, so that a deferred spawn knows its entity. Queries, change detection and checksum visit
-// tables with rows only. When a tick leaves too many without, they are given back: the others close up, and arche's side
-// of the world is made anew, since arche never frees an archetype and searches all of them for a new one. The rule
-// depends on the tables alone, and the delta says when it happens: all worlds agree. Next to each column of live values
+// tables with rows only. When a tick leaves too many without, they are given back and the others close up. The rule
+// depends on the tables alone, and the delta says when it happens: all worlds agree. arche never frees an archetype and
+// searches all of them for a new one; so where it pays, its side of the world is made anew, which nobody can tell. Next to each column of live values
 // stand the committed ones; after the systems have run, the columns that may have been written are compared with
 // them. That is where delta and checksum come from, and game code is not asked for anything. The checksum is a
 // sum of hashes over (entity, component, value) and (entity, table, row), which changes with what changes, mixed

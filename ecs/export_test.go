@@ -48,6 +48,9 @@ func (w *World) Uninhabited() int { return w.uninhabited }
 // MayKeep is how many tables without rows a tick may leave.
 func (w *World) MayKeep() int { return w.mayKeep() }
 
+// Nodes is how many nodes arche has, about, and how many the tables with rows need.
+func (w *World) Nodes() (have, need int) { return w.nodes, w.route().nodes }
+
 // Matched is how many tables a query visits.
 func (q *Query[V]) Matched() int {
 	q.update()

@@ -3,9 +3,6 @@ package ecs
 import (
 	"errors"
 	"fmt"
-	"unsafe"
-
-	arche "github.com/mlange-42/arche/ecs"
 )
 
 // How many tables there may be, and what becomes of those without rows. Both follow from the list of tables alone, so
@@ -138,7 +135,9 @@ func (w *World) giveBack() {
 			b.table = nil
 		}
 	}
-	w.rebuild()
+	if r := w.route(); 2*r.nodes <= w.nodes {
+		w.rebuild(r)
+	}
 }
 
 // renumber moves a table to another place in the list.
@@ -150,53 +149,4 @@ func (w *World) renumber(t *Table, index int) {
 	}
 	t.index = index
 	w.layoutSum += w.tableHash(t)
-}
-
-// rebuild makes arche's side of the world anew, with the archetypes that have rows only: arche never gives one back.
-func (w *World) rebuild() {
-	w.arche = arche.NewWorld(firstRows)
-	for _, c := range w.components {
-		if arche.TypeID(&w.arche, c.typ) != c.arche {
-			panic("ecs: arche numbers a component otherwise than before")
-		}
-	}
-	w.loadPool()
-	var live []unsafe.Pointer
-	for _, t := range w.tables {
-		live = live[:0]
-		for i := range t.columns {
-			live = append(live, t.columns[i].live)
-		}
-		w.loadRows(t)
-		for i := range t.columns {
-			n := len(t.entities) * t.columns[i].c.Size
-			copy(bytesAt(t.columns[i].live, n), bytesAt(live[i], n))
-		}
-	}
-}
-
-// loadPool gives arche's pool a crafted stack that hands out every entity in the order of tables and rows, with the real
-// free slots below.
-func (w *World) loadPool() {
-	slots := append([]Entity(nil), w.pool.slots...)
-	next, free := w.pool.next, w.pool.free
-	for i := len(w.tables) - 1; i >= 0; i-- {
-		entities := w.tables[i].entities
-		for k := len(entities) - 1; k >= 0; k-- {
-			id := entities[k].id
-			slots[id].id, next = next, id
-			free++
-		}
-	}
-	w.arche.LoadEntities(&arche.EntityDump{
-		Entities: unsafe.Slice((*arche.Entity)(unsafe.Pointer(&slots[0])), len(slots)), Next: next, Available: free,
-	})
-}
-
-// loadRows makes the rows of t in arche, in one batch that takes its entities from the crafted stack.
-func (w *World) loadRows(t *Table) {
-	if len(t.entities) > 0 {
-		w.arche.Batch().New(len(t.entities), t.ids...)
-		w.relocate(t)
-	}
 }

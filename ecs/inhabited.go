@@ -30,6 +30,7 @@ func (w *World) enlist(t *Table) {
 	}
 	w.uninhabited++
 	w.made++
+	w.nodes++
 }
 
 // eachInhabited yields the tables that have rows, in their order. Rows must not come or go meanwhile.

@@ -140,21 +140,23 @@ func (s *saved) readRows(r *reader, t *Table) error {
 // load makes arche's side of the world.
 func (s *saved) load(*reader) error {
 	s.w.loadPool()
+	r := s.w.route()
+	s.w.nodes = r.nodes
 	for i := range s.tables {
-		if err := s.loadTable(&s.tables[i]); err != nil {
+		if err := s.loadTable(&s.tables[i], &r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *saved) loadTable(x *savedTable) error {
+func (s *saved) loadTable(x *savedTable, r *route) error {
 	w, t := s.w, x.t
 	n := len(t.entities)
 	if n == 0 {
 		return nil
 	}
-	w.loadRows(t)
+	w.loadRows(t, r)
 	for _, c := range x.order {
 		col := &t.columns[t.columnOf[c.id]]
 		if c.Transient {

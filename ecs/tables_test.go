@@ -122,6 +122,9 @@ func TestEmptiedTablesAreGivenBack(t *testing.T) {
 		if n, living := q.Matched(), len(live.Tables())-live.Uninhabited(); n != living {
 			t.Fatalf("tick %d: a query visits %d tables, %d have rows", f.Tick, n, living)
 		}
+		if have, need := live.Nodes(); have > 2*need+2*live.MayKeep() {
+			t.Fatalf("tick %d: arche has %d nodes, %d are needed", f.Tick, have, need)
+		}
 		snapshot := live.AppendSnapshot(nil)
 		if largest = max(largest, len(snapshot)); f.Tick > 60 && len(snapshot) > 48<<10 {
 			t.Fatalf("tick %d: the snapshot has %d bytes", f.Tick, len(snapshot))

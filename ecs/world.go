@@ -45,6 +45,7 @@ type World struct {
 	uninhabited                  int      // tables without rows
 	shape                        uint64   // changes with inhabited: queries look again
 	made                         uint64   // tables so far; not state
+	nodes                        int      // that arche has, about; not state
 	places                       []place  // by entity id
 	pool                         pool
 	living                       int
