@@ -115,6 +115,7 @@ type nodeResult struct {
 // runNode starts a node, lets join add clients, and runs for span (0: until interrupted or until the shard is no longer
 // run here). What stopped the shard against its will is the verb's error.
 func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
+	config.Patience = span
 	n, err := node.Start(ctx, config)
 	if err != nil {
 		return a.unstarted(err)

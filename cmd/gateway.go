@@ -50,7 +50,7 @@ Which service handles which message is learned from the services that run, so a 
 		if config.Gateway, err = g.config(ctx); err != nil {
 			return err
 		}
-		config.TCP, config.UDP, config.Instance = tcp, udp, id
+		config.TCP, config.UDP, config.Instance, config.Patience = tcp, udp, id, f.span
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {

@@ -97,7 +97,7 @@ has: ` + a.serviceTypes() + `.`,
 		if _, err := etcd.ParseSelector(s.Selector); err != nil {
 			return usagef("service: --selector: %v", err)
 		}
-		config.Services, config.Instance, config.Scripts = []node.Service{s}, id, a.scripts
+		config.Services, config.Instance, config.Scripts, config.Patience = []node.Service{s}, id, a.scripts, f.span
 		if scripts != "" {
 			if config.Scripts, err = scriptFolder(scripts, s.Type); err != nil {
 				return err

@@ -35,9 +35,10 @@ func StoreDir(data string) string { return filepath.Join(data, "nats") }
 // InfraConfig says where embedded servers store and listen.
 type InfraConfig struct {
 	Data     *Data
-	NATSPort int  // on the loopback; 0: 4222, or any when that is taken
-	EtcdPort int  // on the loopback; 0: 2379, or any when that is taken
-	Fast     bool // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
+	NATSPort int           // on the loopback; 0: 4222, or any when that is taken
+	EtcdPort int           // on the loopback; 0: 2379, or any when that is taken
+	Fast     bool          // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
+	Patience time.Duration // how long OpenInfra waits for room on a full disk; 0: without an end
 	Log      *slog.Logger
 }
 

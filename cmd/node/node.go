@@ -46,6 +46,7 @@ type Config struct {
 	Scripts  fs.FS     // of the game: a folder for each service type, and one named shard; nil: none
 	Watch    string    // folder like Scripts: what is saved there is reloaded; "": none
 
+	Patience time.Duration // how long a start waits for NATS, etcd or room on the disk; 0: without an end
 	Lease    time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
 	Replicas int           // of new streams; 0: 1
 
@@ -211,7 +212,7 @@ func (n *Node) embed(ctx context.Context) error {
 	if c.NATS != "" || c.Etcd != "" {
 		return errors.New("give both --nats and --etcd, or neither: the embedded servers come as a pair")
 	}
-	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Fast: c.Fast, Log: c.Log}, n.told)
+	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Fast: c.Fast, Patience: c.Patience, Log: c.Log}, n.told)
 	if err != nil {
 		return err
 	}

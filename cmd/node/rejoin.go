@@ -184,6 +184,8 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 			return fmt.Errorf("%w: %w", ErrInterrupted, err)
 		case !passes(err):
 			return err
+		case n.config.Patience > 0 && time.Since(began) > n.config.Patience:
+			return fmt.Errorf("given up after %s: %w", n.config.Patience, err)
 		}
 		n.mu.Lock()
 		last = err

@@ -33,10 +33,10 @@ func CheckRoom(data string) error {
 	return jetstream.CheckRoom(data, need)
 }
 
-// OpenInfra opens a data directory and starts the servers on it. On a full disk it waits until there is room or ctx ends,
+// OpenInfra opens a data directory and starts the servers on it. On a full disk it waits until there is room, c.Patience is over or ctx ends,
 // and tells so; nil says that the wait is over. A directory that cannot be written is an error at once.
 func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error)) (*Data, *Infra, error) {
-	waiting := false
+	waiting, began := false, time.Now()
 	for {
 		data, infra, err := tryInfra(ctx, dir, c)
 		if errors.Is(err, persistence.ErrReadOnly) {
@@ -47,6 +47,9 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 				tell(nil)
 			}
 			return data, infra, err
+		}
+		if c.Patience > 0 && time.Since(began) > c.Patience {
+			return nil, nil, fmt.Errorf("given up after %s: %w", c.Patience, err)
 		}
 		if tell(err); !waiting {
 			logger(c.Log).Error("the start waits for room on the disk", "error", err)
