@@ -138,7 +138,7 @@ func (k ActionKind) String() string {
 // depends on the calls before and on nothing else.
 type Simulation interface {
 	// Fits reports whether this node can carry over what another build recorded: ErrRefused if not, with
-	// the difference named. It changes nothing.
+	// the difference named. It changes nothing of the world.
 	Fits(r *persistence.Recorded) error
 	// Begin makes the world of tick 0. An error that is ErrRefused says that this node will not
 	// run this shard (another game, other options); any other one, that it cannot.

@@ -211,3 +211,37 @@ func TestRecoveryNamesWhatADivergedTickComputedOtherwise(t *testing.T) {
 		}
 	})
 }
+
+// TestABuildThatNumbersOtherwisePublishesNoOldDeltas: what the owner before could not publish becomes a gap, since its readers
+// go by the schema of that time; what the new build makes itself is published.
+func TestABuildThatNumbersOtherwisePublishesNoOldDeltas(t *testing.T) {
+	front := grown[gSpot]("spot", func(w *ecs.World) { ecs.Component[gMore](w, "more") }, nil)
+	behind := grown[gSpot]("spot", nil, func(w *ecs.World) { ecs.Component[gMore](w, "more") })
+	for name, game := range map[string]ecs.Game{"front": front, "behind": behind} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			h, p, _ := b.host("a", func(c *HostConfig) { c.Game, c.Deltas = oldBuild(), &stuckDeltas{c.Deltas, true} })
+			if err := b.run(h, 2*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			old := uint64(p.count())
+			h2, _, _ := b.host("b", func(c *HostConfig) { c.Game = game })
+			if err := b.run(h2, 2*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			next := uint64(1)
+			for d, err := range b.store.Deltas().Read(t.Context(), 1) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d.FirstTick() != next || (d.Gap != nil) != (name == "front" && d.Tick <= old) {
+					t.Fatalf("%s: tick %d of %d old ones: a gap: %v", name, d.Tick, old, d.Gap != nil)
+				}
+				next = d.Tick + 1
+			}
+			if next <= old+30 {
+				t.Errorf("%s: the stream ends at tick %d, the new build began at %d", name, next-1, old+1)
+			}
+		})
+	}
+}

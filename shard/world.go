@@ -25,6 +25,8 @@ type simulated struct {
 	keep   func(t *persistence.TickRecord, out ecs.Output) error
 	body   []byte
 
+	renumbered bool // this build's deltas number their types otherwise than the recorded ones
+
 	apart    *ecs.World // as it was computed at a tick that diverged
 	diverged *persistence.DivergedError
 
@@ -58,6 +60,10 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 		return fmt.Errorf("%w: %w", ErrOtherSchema, err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if len(r.Schema) > 0 {
+		differs, _ := r.Compare(s.game) // it could be compared a line above
+		s.renumbered = differs.Breaks()&ecs.BreaksDeltas != 0
 	}
 	return nil
 }
@@ -164,8 +170,16 @@ func (s *simulated) Explain() error {
 	return &e
 }
 
-// Keep puts the delta of the tick just re-simulated into the ring.
-func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) { s.publish(seq, epoch, s.out) }
+// Keep puts the delta of the tick just re-simulated into the ring. Whoever reads the stream reads it by the schema that was
+// in force at that tick, so what this build would number otherwise is a gap.
+func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) {
+	if !s.renumbered {
+		s.publish(seq, epoch, s.out)
+		return
+	}
+	gap := &persistence.Gap{FromTick: s.out.Tick, ToTick: s.out.Tick, Reason: "no owner published this tick, and the one that recovered it numbers its types otherwise"}
+	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: s.out.Tick, Part: 1, Parts: 1, Gap: gap})
+}
 
 // publish puts the delta of a committed tick into the ring.
 func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) {
