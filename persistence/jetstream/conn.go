@@ -139,6 +139,15 @@ func (c *Conn) writable() error {
 	return c.server.Trouble()
 }
 
+// silence says what a missing answer may mean: nats-server tells nobody but its
+// own log that it could not write.
+func (c *Conn) silence() string {
+	if c.server != nil {
+		return "" // its store is watched
+	}
+	return " (a server whose disk is full or fails answers no append: see its log)"
+}
+
 // stalled is closed when the store begins to take nothing; nil when nobody here
 // can know.
 func (c *Conn) stalled() <-chan struct{} {

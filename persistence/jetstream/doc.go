@@ -48,6 +48,16 @@
 // set aside in <dir>/damaged, with the original of the block, and said; damage to
 // what is nowhere else (logs, buckets of services) is refused by name.
 //
+// # A disk that is full
+//
+// nats-server keeps the first error that a stream's store meets while writing,
+// and answers no append from then on, whatever becomes of the disk. An embedded
+// server is therefore watched: while a probe in its directory cannot be written
+// and synced, appends fail at once with persistence.ErrDiskFull or ErrReadOnly
+// (Server.Trouble), and as soon as it can, the server is restarted in place, on
+// its port and for its connections. That is an append without an answer, like any
+// other. Of somebody else's server only the missing answer is known.
+//
 // # Who may do what
 //
 // A process that embeds the server has all rights over an in-process

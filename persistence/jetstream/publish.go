@@ -129,7 +129,7 @@ func (p *fenced) await(ctx context.Context, expect persistence.Seq) error {
 			return fmt.Errorf("%w: %s: the store could not be written for a moment", persistence.ErrAmbiguous, p.stream)
 		case <-p.timer.C:
 			p.conn.suspect()
-			return fmt.Errorf("%w: %s did not answer within %v", persistence.ErrAmbiguous, p.stream, p.timeout)
+			return fmt.Errorf("%w: %s did not answer within %v%s", persistence.ErrAmbiguous, p.stream, p.timeout, p.conn.silence())
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, ctx.Err())
 		}
@@ -141,7 +141,7 @@ func (p *fenced) await(ctx context.Context, expect persistence.Seq) error {
 // what cannot be understood is ambiguous.
 func (p *fenced) outcome(m *nats.Msg, expect persistence.Seq) error {
 	if m.Header.Get("Status") == "503" { // sent by the server when nobody listens
-		return fmt.Errorf("%w: %s: no stream answers on %s (deleted, or without a leader)", persistence.ErrAmbiguous, p.stream, p.msg.Subject)
+		return fmt.Errorf("%w: %s: no stream answers on %s (deleted, without a leader, or its server has switched JetStream off, as one of a cluster does when its disk is full)", persistence.ErrAmbiguous, p.stream, p.msg.Subject)
 	}
 	var a struct {
 		Error     *jetstream.APIError `json:"error"`
