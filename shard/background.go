@@ -25,7 +25,7 @@ const (
 // background starts the host's goroutines. The function that it returns waits a little for the
 // ring to run empty and notes the last sequence: for a stop in good order.
 func (h *Host) background() (drained func()) {
-	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery), h.recovered())}
+	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery).within(h.owner.tail.LimitBytes), h.recovered())}
 	h.work.Go(func() { h.archiving(h.hold) })
 	h.work.Go(func() { h.noting(h.hold) })
 	h.work.Go(func() { h.measuring(h.hold) })

@@ -287,10 +287,10 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	if errors.Is(err, persistence.ErrNotFound) {
 		return Tail{Missing: true}, nil
 	}
-	if err != nil || t.Last == 0 {
-		return t, err
+	if err == nil {
+		err = h.fill(ctx, &t)
 	}
-	if err = h.fill(ctx, &t); err != nil {
+	if err != nil || t.Last == 0 {
 		return t, err
 	}
 	m, err := h.cfg.Log.Get(ctx, t.Last)

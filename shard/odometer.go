@@ -43,6 +43,15 @@ func newSnapshotRule(tickRate int, everyTicks uint64) SnapshotRule {
 	return SnapshotRule{Most: Mileage{Ticks: everyTicks, Bytes: snapshotBytes, Work: snapshotWork}, Gap: min(everyTicks, snapshotGap*rate)}
 }
 
+// within makes snapshots due often enough for a log of so many bytes: two are proven long before it is
+// full. A limit of 0 is none.
+func (r SnapshotRule) within(limitBytes int64) SnapshotRule {
+	if limitBytes > 0 {
+		r.Most.Bytes = min(r.Most.Bytes, uint64(limitBytes/16))
+	}
+	return r
+}
+
 // odometer decides when a snapshot is due: a function of what was recovered and committed, not of
 // how long the process has lived. A node that dies more often than snapshots are due makes them all
 // the same, since each start begins with the way that its recovery went.

@@ -45,6 +45,22 @@ func TestALogThatFillsLosesItsOldestRecords(t *testing.T) {
 	})
 }
 
+// TestASmallLogHasItsSnapshotsInTime: a log that is full in less than the minute from one snapshot to the next has two
+// before that.
+func TestASmallLogHasItsSnapshotsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		b.store.MaxLogBytes = 400 << 10
+		h, p, _ := b.host("a", nil)
+		if err := b.run(h, 5*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if s := h.Stats(); p.count() < 8950 || s.MaxDebt > 8 || b.first() < 1000 {
+			t.Errorf("%d ticks in five minutes, at worst %d behind; the log begins at %d", p.count(), s.MaxDebt, b.first())
+		}
+	})
+}
+
 // TestALogKeepsAllUntilItIsNearlyFull: below the mark nothing goes.
 func TestALogKeepsAllUntilItIsNearlyFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -182,6 +182,40 @@ func TestAFullDiskIsSurvived(t *testing.T) {
 	run(t, 0, nil, "replay", "--data", data, "--verify")
 }
 
+// TestALogIsTurnedOver lets 20 bots fill a log of 1 MiB three times over, which takes two minutes, then purges it by hand
+// while it runs and when it is stopped.
+func TestALogIsTurnedOver(t *testing.T) {
+	if os.Getenv("WIND_LONG") == "" {
+		t.Skip("takes two minutes: WIND_LONG=1")
+	}
+	data, udp, web := filepath.Join(t.TempDir(), "data"), freeAddr(t), freeAddr(t)
+	server := wind(t, "serve", "--data", data, "--log-bytes", "1MiB", "--udp", udp, "--tcp", "", "--http", web, "--json")
+	server.owns(web, 1)
+	bots := wind(t, "bots", "--addr", udp, "--count", "20", "--wait", "60s", "--json")
+	var p shard.Purged
+	for end := time.Now().Add(5 * time.Minute); p.First < 3000; time.Sleep(2 * time.Second) {
+		if h, status := state(web); status != http.StatusOK || time.Now().After(end) {
+			t.Fatalf("status %d, %+v, the log begins at %d", status, h, p.First)
+		}
+		if look := wind(t, "log", "purge", "main", "--data", data, "--dry-run", "--json"); look.exit() == 0 { // else there are no two snapshots yet
+			look.result(&p)
+		}
+	}
+	run(t, 0, &p, "log", "purge", "main", "--data", data, "--json")
+	if p.Records == 0 || len(p.Snapshots) != 2 {
+		t.Errorf("purged while it runs: %+v", p)
+	}
+	if code := bots.stop(); code != 0 {
+		t.Fatalf("the bots end with %d", code)
+	}
+	if code := server.stop(); code != 0 {
+		t.Fatalf("the node ends with %d", code)
+	}
+	run(t, 0, &p, "log", "purge", "main", "--data", data, "--json")
+	run(t, 0, nil, "log", "check", "--data", data)
+	run(t, 0, nil, "replay", "--data", data, "--verify")
+}
+
 // TestAReadOnlyStoreIsNamed has a file system turn read-only under a node, as ext4 does after an error, and starts a node
 // on it.
 func TestAReadOnlyStoreIsNamed(t *testing.T) {
