@@ -133,6 +133,9 @@ const (
 	startPause  = 2 * time.Second
 )
 
+// startAwaits are the conditions that a start waits through.
+var startAwaits = []shard.ConditionKind{shard.AwaitsNATS, shard.AwaitsEtcd, shard.HistoryLost}
+
 // ErrInterrupted is what Start returns when its context ended while it waited for NATS or etcd.
 var ErrInterrupted = errors.New("stopped before it began")
 
@@ -152,8 +155,10 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 	var last error
 	say := func() {
 		n.mu.Lock()
-		if kind := unanswered(last); kind != "" {
-			n.awaited = kind
+		for _, kind := range []shard.ConditionKind{unanswered(last), shard.ConditionOf(last)} {
+			if kind != "" {
+				n.awaited = kind
+			}
 		}
 		kind, why := n.awaited, map[shard.ConditionKind]string{shard.AwaitsNATS: "NATS does not answer", shard.AwaitsEtcd: "etcd does not answer"}[n.awaited]
 		if last != nil {
@@ -161,12 +166,17 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 		}
 		n.mu.Unlock()
 		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s cannot begin since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
+		for _, other := range startAwaits {
+			if other != kind {
+				n.conditions.Clear(other)
+			}
+		}
 		n.conditions.Raise(kind, true, text)
 	}
 	timer := time.AfterFunc(sayAfter, say)
 	defer func() {
 		timer.Stop()
-		n.conditions.Clear(shard.AwaitsNATS, shard.AwaitsEtcd)
+		n.conditions.Clear(startAwaits...)
 	}()
 	for {
 		err := step(ctx)

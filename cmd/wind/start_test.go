@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/node"
 )
 
 // TestNodeWaitsForServersThatAreDown starts a node before its servers: it says what it waits for, takes Ctrl-C, and owns its
@@ -51,5 +55,32 @@ func TestNodeEndsOnWhatWaitingCannotMend(t *testing.T) {
 		if code := p.exit(); code != 1 || !strings.Contains(p.log(), c.says) || time.Since(began) > 20*time.Second {
 			t.Errorf("a wrong %s: ends with %d after %s:\n%s", what, code, time.Since(began), p.log())
 		}
+	}
+}
+
+// TestNodeWhoseLogIsGoneWaitsForIt: etcd knows of a shard whose log NATS does not have. The node never begins it anew; it says
+// what is lost and goes on when an operator has brought the log back.
+func TestNodeWhoseLogIsGoneWaitsForIt(t *testing.T) {
+	s := startSites(t, "5s")
+	anna := s.node(0)
+	before := anna.owns(s.http[0], 10)
+	anna.stop()
+	store, aside := node.StoreDir(s.dir), node.StoreDir(s.dir)+"-aside"
+	s.natsSeat.stop()
+	if err := os.Rename(store, aside); err != nil {
+		t.Fatal(err)
+	}
+	s.natsSeat.process = s.natsSeat.start()
+
+	anna = s.node(0)
+	anna.until("says that history is lost", func() bool { h := healthOf(s.http[0]); return !h.Healthy && h.has("history-lost") })
+	anna.says("its log is gone")
+	s.natsSeat.stop()
+	if err := errors.Join(os.RemoveAll(store), os.Rename(aside, store)); err != nil {
+		t.Fatal(err)
+	}
+	s.natsSeat.process = s.natsSeat.start()
+	if after := anna.owns(s.http[0], before.Tick+1); after.Epoch != before.Epoch+1 || len(after.Conditions) > 0 {
+		t.Errorf("epoch %d follows %d, with %v", after.Epoch, before.Epoch, after.Conditions)
 	}
 }
