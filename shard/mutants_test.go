@@ -94,6 +94,7 @@ var mutants = []mutant{
 	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil},
 	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil},
 	{"a full log purged behind one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil},
+	{"a snapshot that does not load asked for for ever", perOwner(loadForEver), []string{"load"}, nil},
 	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
 }
 
@@ -247,6 +248,14 @@ func blindSettle(o *Owner, ev Event) (Event, bool) {
 		o.waiting = false
 		o.settled()
 		return ev, false
+	}
+	return ev, true
+}
+
+// loadForEver asks for the same snapshot again, however often it did not load.
+func loadForEver(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventLoaded && ev.Err != nil && !lasting(ev.Err) {
+		o.rec.loads = 0
 	}
 	return ev, true
 }

@@ -3,10 +3,8 @@ package shard
 import (
 	"bytes"
 	"container/heap"
-	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -73,6 +71,7 @@ type sim struct {
 	deltas []persistence.Delta
 	lines  uint64 // deltas ever stored: the stream's fence
 	snaps  []persistence.Snapshot
+	mute   string // name of a snapshot about which the store answers nothing
 
 	released  map[persistence.Seq]persistence.Hash // by anybody, ever
 	ticks     map[uint64]persistence.Hash          // record that released a tick
@@ -140,6 +139,9 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 		s.in(time.Second, n.misfortune)
 	}
 	s.in(5*time.Second, s.operator)
+	if seed%5 == 2 {
+		s.in(8*time.Second, s.silence)
+	}
 	s.in(time.Second, s.steal)
 	if cfg.trouble {
 		s.in(s.between(3*time.Second, 20*time.Second), s.trouble)
@@ -360,58 +362,6 @@ func (s *sim) delta(tick uint64) *persistence.Delta {
 		}
 	}
 	return nil
-}
-
-func (s *sim) listSnapshots() []persistence.SnapshotInfo {
-	var all []persistence.SnapshotInfo
-	for _, snap := range s.snaps {
-		all = append(all, snap.Info())
-	}
-	persistence.SortSnapshots(all)
-	return all
-}
-
-// simLog and simSnapshots are the stores as package persistence reads them.
-type (
-	simLog       struct{ *sim }
-	simSnapshots struct{ *sim }
-)
-
-func (l simLog) First(context.Context) (persistence.Seq, error) {
-	return min(l.first, persistence.Seq(len(l.log))), nil
-}
-
-func (l simLog) Last(context.Context) (persistence.Seq, error) {
-	return persistence.Seq(len(l.log)), nil
-}
-
-func (l simLog) Get(_ context.Context, seq persistence.Seq) (persistence.Message, error) {
-	return l.get(seq)
-}
-
-func (l simLog) Read(context.Context, persistence.Seq, persistence.Seq) iter.Seq2[persistence.Message, error] {
-	panic("nobody reads the simulated log in order through this")
-}
-
-func (l simSnapshots) List(context.Context) ([]persistence.SnapshotInfo, error) {
-	return l.listSnapshots(), nil
-}
-
-func (l simSnapshots) Get(_ context.Context, info persistence.SnapshotInfo) (persistence.Snapshot, error) {
-	s, err := l.load(info)
-	if err != nil {
-		return persistence.Snapshot{}, err
-	}
-	return *s, nil
-}
-
-func (s *sim) load(info persistence.SnapshotInfo) (*persistence.Snapshot, error) {
-	for _, snap := range s.snaps {
-		if snap.Name() == info.Name {
-			return &snap, nil
-		}
-	}
-	return nil, persistence.ErrNotFound
 }
 
 // ---- trouble ----

@@ -40,6 +40,8 @@ type simNode struct {
 	fenceOK  bool
 	high     persistence.Seq
 	odometer odometer
+	loading  string // snapshot that was asked for last
+	loads    int    // times in a row
 }
 
 // clock is the node's own time.
@@ -170,6 +172,7 @@ func (n *simNode) perform(actions []Action) {
 	s := n.sim
 	life, world := n.life, n.world
 	for _, a := range actions {
+		s.checkLoad(n, &a)
 		switch a.Kind {
 		case ActionTimer:
 			s.in(max(0, time.Duration(float64(a.At)/(1+n.drift))-s.now)+time.Microsecond, func() { n.hear(life, Event{Kind: EventTimer}) })
