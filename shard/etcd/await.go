@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -17,37 +18,35 @@ import (
 // revision that it waits for lies in the future. An error says that the wait broke off, not that it is over.
 func (s *Shard) Await(ctx context.Context, st shard.Standing) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
 	watched := make(chan error, 1)
-	go func() { watched <- s.watch(ctx, st) }()
-	err, watchEnded := s.await(ctx, st, watched)
-	cancel()
-	if !watchEnded {
-		<-watched
-	}
-	return err
+	watching.Go(func() { watched <- s.watch(ctx, st) })
+	return s.await(ctx, st, watched)
 }
 
-// await returns why the wait is over, and whether it was the watch that ended.
-func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan error) (err error, ended bool) {
+// await returns why the wait is over.
+func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan error) error {
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	last := st.Revision
 	for {
 		select {
 		case err := <-watched:
-			return err, true
+			return err
 		case <-ctx.Done():
-			return s.wrap("watch", ctx.Err()), false
+			return s.wrap("watch", ctx.Err())
 		case <-probe.C:
 		}
 		now, err := s.Read(ctx)
 		switch {
 		case err != nil:
-			return err, false
+			return err
 		case now.Revision < last:
-			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost what it had, its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision), false
+			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost what it had, its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision)
 		case st.Owner != "" && now.Owner == "" || now.OwnerLease != st.OwnerLease || now.Halted != st.Halted:
-			return nil, false
+			return nil
 		}
 		last = now.Revision
 	}
