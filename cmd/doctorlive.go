@@ -55,7 +55,7 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // it was read from
 	s, err := etcd.Look(client, f.cluster, f.shard)
 	if err != nil {
 		return nil, err

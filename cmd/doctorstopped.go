@@ -48,7 +48,7 @@ func (r *report) examineLeases(ctx context.Context, a *app, f *nodeFlags) error 
 	if err != nil {
 		return err
 	}
-	defer leases.Close() // a copy
+	defer func() { _ = leases.Close() }() // a copy
 	s, err := etcd.Look(leases.Etcd, f.cluster, f.shard)
 	if err != nil {
 		return err
