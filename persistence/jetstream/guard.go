@@ -80,7 +80,7 @@ func (e *DamagedStreamError) Is(target error) bool { return target == persistenc
 //
 //   - delta streams, and streams that are not ours, are walked by their rows' headers: 0.4 s per GB with rows of 1 KiB, less than
 //     0.1 s with 160 KiB (BenchmarkGuard);
-//   - snapshots and buckets, which are small, are read whole, some 2 GB a second;
+//   - snapshots and the buckets of services are read whole, some 2 GB a second from the page cache;
 //   - logs were proven by CheckStore, and are walked here for what was purged and still lies in their files.
 //
 // A row in which one bit is flipped is put right, as its checksum proves. Another damaged row of a delta stream or of the
