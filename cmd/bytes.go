@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// byteSize is a flag's number of bytes, "8GiB", "500MB" or plain; 0 is none given.
+// byteSize is a flag's number of bytes, "8GiB", "500MB" or plain; 0 when it was not given.
 type byteSize struct {
 	bytes int64
 	least int64

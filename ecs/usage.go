@@ -20,7 +20,7 @@ func (u Usage) Share() float64 { return float64(u.Used) / float64(u.Most) }
 //   - sets of components made: the same since the world was made or restored, whether given back or not. A game of many
 //     does not fail for that, but slows down, and with more entities would have them at once;
 //   - bytes of messages in a tick: see Outbox.Send;
-//   - failures in a tick: those that are no rejections, of which an Output names so many.
+//   - failures in a tick, rejections left out: an Output names so many.
 func (w *World) Usage() []Usage {
 	return []Usage{
 		{"sets of components at once", uint64(len(w.tables)), uint64(maxTables)},

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestReadRecordedFindsTheSchemaInForce writes random logs of many epochs, some of which change the schema, purges some of
+// TestReadRecordedFindsTheSchemaInForce writes random logs of many epochs, changes the schema in some, purges some of
 // them, and compares with what a walk along the whole log knows.
 func TestReadRecordedFindsTheSchemaInForce(t *testing.T) {
 	for seed := range uint64(200) {

@@ -17,7 +17,7 @@ import (
 // HostConfig is what it takes to run a shard on a node.
 type HostConfig struct {
 	Game ecs.Game
-	// Config is what a new shard begins with; a seed of 0 is none given, and means DefaultSeed. For a
+	// Config is what a new shard begins with; a seed of 0 means DefaultSeed. For a
 	// shard that exists, options that are named and a seed that is given must be those of its
 	// genesis; else the start is refused. Options may be a partial JSON object: what it does not
 	// name is the game's default, or whatever genesis says.

@@ -16,7 +16,7 @@ type ticking struct {
 	outputs  [MaxTicksPerRecord]ecs.Output
 	records  [MaxTicksPerRecord]persistence.TickRecord
 	count    int       // ticks in the record that is outstanding
-	skipped  int       // ticks whose time was skipped, and of which the log has not heard
+	skipped  int       // ticks whose time was skipped since the log last said so
 	toldSkip time.Time // when it heard last
 	begin    time.Time
 	sent     time.Time

@@ -44,7 +44,7 @@ func newSnapshotRule(tickRate int, everyTicks uint64) SnapshotRule {
 }
 
 // within makes snapshots due often enough for a log of so many bytes: two are proven long before it is
-// full. A limit of 0 is none.
+// full. 0 means no limit.
 func (r SnapshotRule) within(limitBytes int64) SnapshotRule {
 	if limitBytes > 0 {
 		r.Most.Bytes = min(r.Most.Bytes, uint64(limitBytes/16))

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// smallLog makes the testbed's log one of so many bytes, of which a tick takes some 150, and takes snapshots often.
+// smallLog makes the testbed's log so many bytes long, where a tick takes some 150, and takes snapshots often.
 func (b *testbed) smallLog(bytes int64) func(*HostConfig) {
 	b.store.MaxLogBytes = bytes
 	return func(c *HostConfig) { c.SnapshotEvery, c.MeasureEvery = 25, 100*time.Millisecond }

@@ -71,7 +71,7 @@ var ownContent = sync.OnceValue(func() string {
 	return "unknown"
 })
 
-// executable is the binary's path, "" when nobody knows it.
+// executable is the binary's path, "" when the system does not tell it.
 func executable() string {
 	path, err := os.Executable()
 	if err != nil {

@@ -327,7 +327,7 @@ func leave(member *etcd.Node) error {
 	return member.Close(ctx)
 }
 
-// run lets the shard's hosts run until Stop; without a shard there is none, and the node waits.
+// run lets the shard's hosts run until Stop; a node without a shard waits.
 func (n *Node) run(first *hosting) {
 	go func() {
 		defer close(n.done)
@@ -343,7 +343,7 @@ func (n *Node) run(first *hosting) {
 	}()
 }
 
-// Done is closed when the node no longer runs its shard, nor waits for it: it was stopped, or the shard is none that it can run.
+// Done is closed when the node no longer runs its shard, nor waits for it: it was stopped, or it cannot run the shard.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
 // Err says why, once Done is closed; nil after Stop.

@@ -185,7 +185,7 @@ func furnished(data string) error {
 	return nil
 }
 
-// Words that no output may hold, and words of which a refusal has one: it names what is damaged.
+// Words that no output may hold, and words that name what is damaged: each refusal holds one.
 var (
 	crashed = regexp.MustCompile(`(?m)^(panic:|fatal error:|goroutine \d+ |SIG[A-Z]+: )|unexpected signal`)
 	naming  = regexp.MustCompile(`record \d+|sequence|snapshot|stream|bucket|etcd|lineage|the log|the mark|password|data directory|holds no|no shard|delta`)

@@ -240,7 +240,7 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 	as(t, "first", 0, &first, serve...)
 	run(t, 0, nil, "shard", "accept-loss", "main", "--data", c.dir) // nothing is lost
 	if s := standing(t, "--etcd", c.etcd); s.State != "free" {
-		t.Fatalf("after a loss that is none the list says %+v", s)
+		t.Fatalf("after a loss that did not happen the list says %+v", s)
 	}
 	client, err := etcd.Dial(t.Context(), c.etcd)
 	if err != nil {

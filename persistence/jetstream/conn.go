@@ -105,7 +105,7 @@ func validURLs(urls string) error {
 	for one := range strings.SplitSeq(urls, ",") {
 		var why *url.Error
 		if _, err := url.Parse(strings.TrimSpace(one)); errors.As(err, &why) {
-			return fmt.Errorf("jetstream: the URL of NATS%s is none: %w", at(one), why.Err)
+			return fmt.Errorf("jetstream: this is not a URL of NATS%s: %w", at(one), why.Err)
 		}
 	}
 	return nil

@@ -198,5 +198,5 @@ func (c *Conn) capacity(ctx context.Context) string {
 	if has <= 0 {
 		return fmt.Sprintf(" (%s are given to streams already; the server does not tell its limit)", bytesText(int64(a.ReservedStore)))
 	}
-	return fmt.Sprintf(" (the server has %s, of which %s are given to streams already)", bytesText(has), bytesText(int64(a.ReservedStore)))
+	return fmt.Sprintf(" (the server has %s and has reserved %s for streams already)", bytesText(has), bytesText(int64(a.ReservedStore)))
 }

@@ -12,7 +12,7 @@ import (
 type mended struct {
 	whole  []byte // its rows, those in which one bit was flipped put right
 	right  int    // such rows
-	lost   int    // pieces between the whole rows that are none
+	lost   int    // damaged pieces between the whole rows
 	reason string // of the first that was put right or is lost
 }
 

@@ -192,7 +192,7 @@ func (b *boltFile) element(page []byte, i int, flags uint16, bucket string, keys
 	}
 }
 
-// bucket walks a bucket, of which etcd has them in one level.
+// bucket walks a bucket; etcd does not nest them.
 func (b *boltFile) bucket(name string, value []byte, depth int) error {
 	if len(value) < bucketBytes {
 		return fmt.Errorf("bucket %q is too short", name)
