@@ -1,18 +1,15 @@
 package main
 
 import (
-	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -106,27 +103,12 @@ func hostOf(t *testing.T, raw string) string {
 	return u.Host
 }
 
-// conditionsOf asks a node what is the matter with it, and whether it answers 200.
-func conditionsOf(addr string) (h node.Health, status int) {
-	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get("http://" + addr + "/healthz")
-	if err != nil {
-		return h, 0
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || json.Unmarshal(b, &h) != nil {
-		return h, 0
-	}
-	return h, resp.StatusCode
-}
-
 // tells waits until the node says a condition in all three places: its /healthz, its log, and the doctor's report.
 func (p *process) tells(addr string, kind shard.ConditionKind, status, doctorExit int, doctor []string, parts ...string) {
 	p.t.Helper()
-	var text string
+	text := ""
 	p.until("has the condition "+string(kind), func() bool {
-		h, got := conditionsOf(addr)
+		h, got := state(addr)
 		for _, c := range h.Conditions {
 			if c.Kind == kind && got == status {
 				text = c.Text
@@ -139,7 +121,7 @@ func (p *process) tells(addr string, kind shard.ConditionKind, status, doctorExi
 			p.t.Errorf("/healthz: no %q in %q", part, text)
 		}
 	}
-	p.until("logs the condition "+string(kind), func() bool { return strings.Contains(p.log(), "condition="+string(kind)) })
+	p.says("condition=" + string(kind))
 	report := run(p.t, doctorExit, nil, append([]string{"doctor", "--udp", "", "--tcp", "", "--http", addr}, doctor...)...)
 	if out := string(report.output()); !strings.Contains(out, string(kind)+": ") {
 		p.t.Errorf("wind doctor does not say %s:\n%s", kind, out)
@@ -150,7 +132,7 @@ func (p *process) tells(addr string, kind shard.ConditionKind, status, doctorExi
 func (p *process) well(addr string) {
 	p.t.Helper()
 	p.until("is well again", func() bool {
-		h, status := conditionsOf(addr)
+		h, status := state(addr)
 		return status == http.StatusOK && len(h.Conditions) == 0
 	})
 }
@@ -204,6 +186,47 @@ func TestConditionsOfACluster(t *testing.T) {
 	bert.well(c.http[1])
 	bert.stop()
 	c.check()
+}
+
+// TestAFullLogIsNamed fills a log that keeps all: it warns with the time left, then says that it is full, and the way out
+// that it prints is one.
+func TestAFullLogIsNamed(t *testing.T) {
+	data, udp, web := filepath.Join(t.TempDir(), "data"), freeAddr(t), freeAddr(t)
+	serve := func(more ...string) *process {
+		return wind(t, append([]string{"serve", "--data", data, "--udp", udp, "--tcp", "", "--http", web, "--json"}, more...)...)
+	}
+	server, doctor := serve("--log-bytes", "1MiB", "--purge=never"), []string{"--data", data}
+	server.owns(web, 1)
+	wind(t, "bots", "--addr", udp, "--count", "100", "--wait", "60s")
+	server.tells(web, shard.LogFull, http.StatusOK, 0, doctor, "full in about")
+	server.tells(web, shard.LogFull, http.StatusServiceUnavailable, 1, doctor)
+	_, full := state(web)
+	if code := server.stop(); code != 0 || full != http.StatusServiceUnavailable {
+		t.Fatalf("the node ends with %d", code)
+	}
+	server = serve("--log-bytes", "4MiB", "--purge=never")
+	server.owns(web, 1)
+	server.well(web)
+	server.stop()
+	run(t, 0, nil, "log", "check", "--data", data)
+}
+
+// TestAnotherSchemaIsNamed: a build that cannot carry the shard over ends and says why; so does the doctor of that build.
+func TestAnotherSchemaIsNamed(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	as(t, "first", 0, nil, devArgs(data, "1s")...)
+	p := as(t, "renamed", 1, nil, devArgs(data, "1s")...)
+	doctor := as(t, "renamed", 1, nil, "doctor", "--data", data, "--udp", "", "--tcp", "", "--http", "")
+	for what, said := range map[string]string{"the log": p.log(), "wind doctor": string(doctor.output())} {
+		for _, part := range []string{"component mark is now spot", "run the build that wrote the log"} {
+			if !strings.Contains(said, part) {
+				t.Errorf("%s: no %q in:\n%s", what, part, said)
+			}
+		}
+	}
+	if !strings.Contains(string(doctor.output()), string(shard.OtherSchema)+": ") {
+		t.Errorf("wind doctor does not name the condition:\n%s", doctor.output())
+	}
 }
 
 // note writes into etcd what a node would.
