@@ -14,10 +14,6 @@ import (
 type damage struct {
 	what string
 	do   func(dir string) error
-
-	// bucket says that a whole file of a bucket of services is hit. What a bucket held is known to its own files alone, so
-	// the loss of its newest values cannot be told from a crash before they were written.
-	bucket bool
 }
 
 // damage returns the i-th of a seed: of six, four are a random bit anywhere, one is a bit of a sequence or a length, one is
@@ -30,9 +26,7 @@ func (o *original) damage(seed uint64, i int) damage {
 	case 4:
 		return o.fieldFlip(rnd)
 	case 5:
-		d := o.fileDamage(rnd, file)
-		d.bucket = strings.Contains(d.what, "KV_")
-		return d
+		return o.fileDamage(rnd, file)
 	}
 	b, err := os.ReadFile(filepath.Join(o.dir, file))
 	if err != nil {

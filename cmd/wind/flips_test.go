@@ -244,7 +244,7 @@ func (o *original) try(t *testing.T, d damage, again string) map[string]string {
 	begun := func() bool { return r.Tick > o.tick && r.Ticks > 0 }
 	plays := func() bool { return healthOf(web).Tick > o.tick+5 }
 	if step("start", begun, plays, "dev", "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", web, "--monsters", "20", "--json") {
-		if err := furnished(dir); err != nil && !d.bucket {
+		if err := furnished(dir); err != nil {
 			t.Errorf("%s: a start goes on: %v", again, err)
 		}
 		step("replay of what went on", same, nil, "replay", "--data", dir, "--to", fmt.Sprint(o.tick), "--verify", "--json")

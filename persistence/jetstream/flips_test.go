@@ -79,7 +79,9 @@ func TestFlipsAnywhere(t *testing.T) {
 				case !refused && d.log && strings.HasPrefix(check, "checked: 0 "):
 					t.Log("a flip in what was purged, or in a length that says the same")
 				}
-				if keys := " 40 keys"; !refused && !strings.HasSuffix(boot, keys) {
+				// A kill leaves no index: a bucket whose newest block ends early is one whose last writes a power loss tore.
+				torn := end == "killed" && strings.Contains(d.what, kvStreamPrefix) && strings.HasSuffix(d.what, ".blk cut")
+				if keys := " 40 keys"; !refused && !torn && !strings.HasSuffix(boot, keys) {
 					t.Errorf("a start goes on and has lost keys: %s", boot)
 				}
 			})

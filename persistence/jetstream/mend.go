@@ -32,7 +32,8 @@ const (
 )
 
 // mend reads a block's rows. A damaged one in which a single bit is flipped is put right: the checksum proves it. Of
-// others it keeps nothing, and goes on at the next whole row. The end of the newest block that a crash cut is not counted.
+// others it keeps nothing, and goes on at the next whole row. The end of the newest block that a crash cut is not counted;
+// a last row whose length alone is flipped is put right like any other.
 func mend(b []byte, stream string, h hash.Hash64, newest bool) (m mended) {
 	for at := 0; at < len(b); {
 		n, bad := soundRow(b[at:], stream, h)
@@ -42,13 +43,17 @@ func mend(b []byte, stream string, h hash.Hash64, newest bool) (m mended) {
 			continue
 		}
 		next := nextRow(b, at+1, stream, h)
-		if next < 0 && newest && n == 0 && at > 0 {
+		var row []byte
+		if m.right+m.lost < mostUnflips {
+			row = unflip(b[at:], stream, h)
+		}
+		if next < 0 && newest && n == 0 && at > 0 && row == nil {
 			break
 		}
 		if m.reason == "" {
 			m.reason = fmt.Sprintf("at byte %d: %s", at, bad)
 		}
-		if row := unflip(b[at:], stream, h); m.right+m.lost < mostUnflips && row != nil && (next < 0 || at+len(row) <= next) {
+		if row != nil && (next < 0 || at+len(row) <= next) {
 			m.whole, m.right, at = append(m.whole, row...), m.right+1, at+len(row)
 			continue
 		}
