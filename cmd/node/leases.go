@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -55,17 +56,23 @@ func (l *Leases) ask(ctx context.Context, dir string) error {
 func (l *Leases) start(ctx context.Context, data *Data, write bool, log *slog.Logger) error {
 	config := etcd.ServerConfig{Dir: data.Etcd(), Development: !write, Logger: log}
 	if !write {
-		temp, err := os.MkdirTemp("", "wind-leases-")
+		if err := etcd.Prove(data.Etcd()); err != nil { // here, not in the copy: the error names what an operator has
+			return err
+		}
+		temp, err := jetstream.NewTempDir("")
 		if err != nil {
 			return fmt.Errorf("no room for a copy of %s: %w: point TMPDIR to a larger disk", data.Etcd(), err)
 		}
-		l.onClose(func() error { return os.RemoveAll(temp) })
-		config.Dir = filepath.Join(temp, "etcd")
+		l.onClose(temp.Remove)
+		config.Dir = filepath.Join(temp.Path, "etcd")
 		if err := os.CopyFS(config.Dir, os.DirFS(data.Etcd())); err != nil {
 			return fmt.Errorf("%s cannot be copied: %w: point TMPDIR to a larger disk", data.Etcd(), err)
 		}
 	}
 	server, err := etcd.StartServer(ctx, config)
+	if err != nil && !write {
+		return fmt.Errorf("a copy of %s cannot be read: %w", data.Etcd(), err)
+	}
 	if err != nil {
 		return err
 	}

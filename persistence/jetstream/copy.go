@@ -10,9 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/wait"
@@ -29,8 +26,7 @@ type CopyOptions struct {
 // Copy is a store opened for reading, without network, in a copy that Close
 // removes. The original is never written to.
 type Copy struct {
-	dir    string
-	lock   *flock.Flock // of the copy's directory: whoever finds it free removes the copy
+	dir    *TempDir
 	from   string
 	opts   CopyOptions
 	server *Server
@@ -130,11 +126,11 @@ func OpenCopy(ctx context.Context, store string, o CopyOptions) (*Copy, error) {
 		return nil, err
 	}
 	defer unlock()
-	dir, lock, err := newCopyDir(o.Temp)
+	dir, err := NewTempDir(o.Temp)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: no room for a copy of the store: %w", err)
 	}
-	c := &Copy{dir: dir, lock: lock, from: store, opts: o}
+	c := &Copy{dir: dir, from: store, opts: o}
 	if err := c.start(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -143,10 +139,10 @@ func OpenCopy(ctx context.Context, store string, o CopyOptions) (*Copy, error) {
 }
 
 func (c *Copy) start(ctx context.Context) error {
-	if err := copyStore(ctx, c.from, filepath.Join(c.dir, "store"), c.opts); err != nil {
+	if err := copyStore(ctx, c.from, filepath.Join(c.dir.Path, "store"), c.opts); err != nil {
 		return err
 	}
-	if err := tame(filepath.Join(c.dir, "store")); err != nil {
+	if err := tame(filepath.Join(c.dir.Path, "store")); err != nil {
 		return fmt.Errorf("jetstream: cannot look through the copy of the store: %w", err)
 	}
 	log := c.opts.Logger
@@ -154,7 +150,7 @@ func (c *Copy) start(ctx context.Context) error {
 		log = slog.New(slog.DiscardHandler) // what the server says of damage, the reader says better
 	}
 	var err error
-	config := ServerConfig{Dir: filepath.Join(c.dir, "store"), Port: -1, Logger: log, unguarded: true}
+	config := ServerConfig{Dir: filepath.Join(c.dir.Path, "store"), Port: -1, Logger: log, unguarded: true}
 	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
 		return err
 	}
@@ -170,47 +166,6 @@ func (c *Copy) start(ctx context.Context) error {
 	}
 	return err
 }
-
-// copyPrefix begins the names of the directories of copies.
-const copyPrefix = "wind-copy-"
-
-// newCopyDir makes a directory for a copy, locked while this process lives, and
-// removes the copies of processes that were killed.
-func newCopyDir(temp string) (string, *flock.Flock, error) {
-	removeStaleCopies(temp)
-	dir, err := os.MkdirTemp(temp, copyPrefix)
-	if err != nil {
-		return "", nil, err
-	}
-	lock := flock.New(filepath.Join(dir, lockFile))
-	if _, err := lock.TryLock(); err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return dir, lock, nil
-}
-
-// removeStaleCopies removes what no process has locked. A directory without a
-// lock is being made, or was left in between by a process long gone.
-func removeStaleCopies(temp string) {
-	if temp == "" {
-		temp = os.TempDir()
-	}
-	dirs, _ := filepath.Glob(filepath.Join(temp, copyPrefix+"*"))
-	for _, dir := range dirs {
-		i, err := os.Stat(dir)
-		if err != nil || time.Since(i.ModTime()) < copyGrace {
-			continue
-		}
-		lock := flock.New(filepath.Join(dir, lockFile))
-		if ok, err := lock.TryLock(); err == nil && ok {
-			_ = os.RemoveAll(dir) // of another user, perhaps
-			_ = lock.Unlock()
-		}
-	}
-}
-
-// copyGrace is how long a directory of a copy may be without its lock.
-const copyGrace = time.Second
 
 // tame keeps damage in a copy from its server. What it cuts and sets aside is
 // told by who reads the original's files.
@@ -287,6 +242,5 @@ func (c *Copy) Close() {
 	if c.server != nil {
 		c.server.Close()
 	}
-	_ = os.RemoveAll(c.dir)
-	_ = c.lock.Unlock()
+	_ = c.dir.Remove()
 }

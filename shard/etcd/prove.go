@@ -16,6 +16,10 @@ import (
 // from the shards' logs.
 var ErrCorrupt = errors.New("etcd: the store is damaged")
 
+// Prove reads the store of a server that does not run, in its directory, and returns ErrCorrupt when it is damaged. It
+// changes nothing.
+func Prove(dir string) error { return prove(memberDir(dir)) }
+
 // prove reads a member's store before a server opens it, because the server meets damage with a panic, with a fault of
 // its mapped memory, or by ignoring whatever it is asked. It changes nothing. A store that is not there yet is fine, and
 // so is an end that a crash tore.
