@@ -12,7 +12,6 @@ import (
 
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
-	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -127,10 +126,16 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		<-n.Done()
 		cancel()
 	}()
+	if span > 0 {
+		go giveUp(running, n, span, cancel)
+	}
 	bots, err := join(running, n)
 	if err != nil {
+		matters := n.Stats().Conditions
 		if stopErr := n.Stop(); stopErr != nil {
 			err = stopErr // why nobody could join
+		} else if i := slices.IndexFunc(matters, func(c shard.Condition) bool { return c.Stops }); i >= 0 && ctx.Err() == nil {
+			err = notServed(matters[i])
 		}
 		return found(err)
 	}
@@ -148,9 +153,9 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	err = n.Stop()
 	result.settle(n)
 	if i := slices.IndexFunc(matters, func(c shard.Condition) bool { return c.Stops }); i >= 0 && err == nil && ctx.Err() == nil {
-		err = fmt.Errorf("the shard is not served at the end: %s", matters[i].Text) // the span is over, nobody asked for a stop
+		err = notServed(matters[i]) // the span is over, nobody asked for a stop
 	}
-	if errors.Is(err, shard.ErrRefused) && !errors.Is(err, persistence.ErrSchema) && !errors.Is(err, persistence.ErrDiverged) {
+	if errors.Is(err, shard.ErrOtherOptions) {
 		return fmt.Errorf("%w: leave that flag out, or begin another shard with --shard or --data", err)
 	}
 	if result.Ticks > 0 || err == nil {
@@ -159,6 +164,26 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		}
 	}
 	return found(err)
+}
+
+// notServed is how a verb ends whose time is over while something keeps the shard from being served.
+func notServed(c shard.Condition) error {
+	return fmt.Errorf("the shard is not served at the end: %s", c.Text)
+}
+
+// giveUp ends the wait for bots that cannot join: the span is over, and something keeps the shard from being served.
+func giveUp(ctx context.Context, n *node.Node, span time.Duration, end func()) {
+	for wait := span; ; wait = 500 * time.Millisecond {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if !shard.Healthy(n.Stats().Conditions) {
+			end()
+			return
+		}
+	}
 }
 
 // unstarted is what a node that did not start ends its verb with. One that was stopped while it waited for its servers did

@@ -154,15 +154,16 @@ func (r *report) examineDisk(f *nodeFlags) {
 	case free < noSpace:
 		r.say("data directory", "fail", "%s: %s", shard.DiskFull, shard.Sentence(shard.DiskFull, f.shard, fmt.Sprintf("the file system of %s has %d KiB free", f.data, free>>10)))
 		return
-	case free < littleSpace:
-		r.say("data directory", "warn", "%s", space)
-		return
 	}
 	if err := writable(dir); err != nil {
 		r.say("data directory", "fail", "%s: %s", shard.ReadOnly, shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s takes no writes (%v)", f.data, err)))
 		return
 	}
-	r.say("data directory", "ok", "%s", space)
+	status := "ok"
+	if err == nil && free < littleSpace {
+		status = "warn"
+	}
+	r.say("data directory", status, "%s", space)
 }
 
 // examineServers tries whether anybody answers where NATS and etcd are said to be.
@@ -187,7 +188,7 @@ func (r *report) examineDurability(f *nodeFlags) {
 		r.say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three and replicas 3")
 	} else {
 		r.say("power loss", "ok", "as the NATS server's sync_interval says (2 minutes unless it is always)")
-		r.say("node loss", "ok", "as many copies as --replicas says: %d", max(f.replicas, 1))
+		r.say("node loss", "ok", "as many copies as the log was made with, by --replicas (here %d) at the shard's first start; nats stream info says how many", max(f.replicas, 1))
 	}
 }
 

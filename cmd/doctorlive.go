@@ -109,6 +109,9 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 		return // it runs another one
 	}
 	r.listens[addr] = h.Node
+	for _, other := range h.Addresses {
+		r.listens[other] = h.Node
+	}
 	switch {
 	case len(h.Conditions) == 0:
 		r.say("node "+h.Node, "ok", "phase %s, tick %d, %d clients", h.Phase, h.Tick, h.Clients)

@@ -63,6 +63,9 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	if f.udp == "" && f.tcp == "" {
 		return node.Config{}, usagef("give --udp or --tcp an address: nobody could connect")
 	}
+	if f.replicas != 0 && f.replicas != 1 && f.replicas != 3 {
+		return node.Config{}, usagef("--replicas %d is not 1 or 3", f.replicas)
+	}
 	if f.lease != 0 && f.lease < 2*time.Second {
 		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
 	}

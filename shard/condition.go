@@ -143,15 +143,15 @@ func WayOut(kind ConditionKind, shard string) string {
 	case LogFull:
 		return "raise --log-bytes, or free room behind proven snapshots with wind log purge " + shard
 	case AwaitsNATS:
-		return "see that NATS runs and is the one that --nats names; the shard goes on by itself when it answers"
+		return "see that NATS runs, and where it is not embedded that --nats names it; the shard goes on by itself when it answers"
 	case AwaitsEtcd:
-		return "see that etcd runs and is the one that --etcd names; the shard goes on by itself when it answers"
+		return "see that etcd runs, and where it is not embedded that --etcd names it; the shard goes on by itself when it answers"
 	case AwaitsOwner:
 		return "this node takes over when that one stops or its lease ends"
 	case Behind:
-		return "give the node more processor time, or the game less to do per tick"
+		return "they are made up, a second of them at most, when what holds them up is over; if nothing does, give the node more processor time, or the game less to do per tick"
 	case Degraded:
-		return "the ticks go on"
+		return "ticks do not wait for it"
 	}
 	return ""
 }

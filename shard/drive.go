@@ -75,6 +75,7 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 		case ActionStop:
 			h.stopped, h.reason = true, h.explain(a.Err)
 			h.asked.settled()
+			h.conditions.Clear(AwaitsEtcd, Degraded) // of a shard that goes on
 			if kind := ConditionOf(h.reason); kind != "" {
 				h.raise(kind, true, h.reason.Error())
 			}

@@ -182,6 +182,8 @@ var (
 	ErrRefused = errors.New("shard: refused")
 	// ErrOtherSchema: this build's components are not those of the log. It is an ErrRefused as well.
 	ErrOtherSchema = fmt.Errorf("%w: another schema", ErrRefused)
+	// ErrOtherOptions: the shard was made with other options, or another seed, than were asked for. It is an ErrRefused as well.
+	ErrOtherOptions = fmt.Errorf("%w: other options", ErrRefused)
 	// ErrTooLarge: a record is longer than the log takes. Nothing of it was stored or released.
 	ErrTooLarge = errors.New("shard: record is too large")
 	// ErrFull: the log is over 95 % of its limit.

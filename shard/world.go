@@ -106,7 +106,7 @@ func (s *simulated) refuse(game string) error {
 // first difference.
 func (s *simulated) compare(seed uint64, options []byte) error {
 	if s.asked.Seed != 0 && s.asked.Seed != seed {
-		return fmt.Errorf("%w: the shard's seed is %d since its genesis, %d was asked for", ErrRefused, seed, s.asked.Seed)
+		return fmt.Errorf("%w: the shard's seed is %d since its genesis, %d was asked for", ErrOtherOptions, seed, s.asked.Seed)
 	}
 	return differs(s.game, s.asked.Options, options)
 }
@@ -139,7 +139,7 @@ func differs(game ecs.Game, asked, has []byte) error {
 	}
 	for _, f := range fields {
 		if _, ok := named[f.Name]; ok && string(want[f.Name]) != string(got[f.Name]) {
-			return fmt.Errorf("%w: the shard has %s %s since its genesis, %s was asked for", ErrRefused, f.Name, got[f.Name], want[f.Name])
+			return fmt.Errorf("%w: the shard has %s %s since its genesis, %s was asked for", ErrOtherOptions, f.Name, got[f.Name], want[f.Name])
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ferris1/wind/shard"
@@ -17,9 +18,9 @@ func (n *Node) tellConditions() {
 	n.alongside(func(ctx context.Context) {
 		look := time.NewTicker(tellEvery)
 		defer look.Stop()
-		told := map[shard.ConditionKind]shard.Condition{}
+		known := map[shard.ConditionKind]told{}
 		for {
-			told = tell(n.config.Log, told, n.Stats().Conditions)
+			tell(n.config.Log, known, n.Stats().Conditions, time.Now())
 			select {
 			case <-look.C:
 			case <-ctx.Done():
@@ -29,26 +30,38 @@ func (n *Node) tellConditions() {
 	})
 }
 
-// tell logs the difference between what was told and what holds now, and returns what is told then.
-func tell(log *slog.Logger, told map[shard.ConditionKind]shard.Condition, now []shard.Condition) map[shard.ConditionKind]shard.Condition {
-	holds := make(map[shard.ConditionKind]shard.Condition, len(now))
-	for _, c := range now {
-		holds[c.Kind] = c
-		if _, known := told[c.Kind]; known {
-			continue
+// overAfter is how long a condition must be gone before it counts as over: between two tries of what fails it is gone for
+// a moment.
+const overAfter = 4 * time.Second
+
+// told is a condition that the log knows of.
+type told struct {
+	shard.Condition
+	gone time.Time // since when it holds no more; zero while it holds
+}
+
+// tell logs what has begun and what is over by now, and keeps in known what was told.
+func tell(log *slog.Logger, known map[shard.ConditionKind]told, holds []shard.Condition, now time.Time) {
+	for _, c := range holds {
+		if _, ok := known[c.Kind]; !ok {
+			level := slog.LevelWarn
+			if c.Stops {
+				level = slog.LevelError
+			}
+			log.Log(context.Background(), level, c.Text, "condition", string(c.Kind))
 		}
-		level := slog.LevelWarn
-		if c.Stops {
-			level = slog.LevelError
-		}
-		log.Log(context.Background(), level, c.Text, "condition", string(c.Kind))
+		known[c.Kind] = told{Condition: c}
 	}
 	for _, kind := range shard.ConditionKinds {
-		if c, known := told[kind]; known {
-			if _, still := holds[kind]; !still {
-				log.Info("this is over", "condition", string(kind), "after", time.Since(c.Since).Round(100*time.Millisecond))
-			}
+		c, ok := known[kind]
+		switch still := slices.ContainsFunc(holds, func(h shard.Condition) bool { return h.Kind == kind }); {
+		case !ok || still:
+		case c.gone.IsZero():
+			c.gone = now
+			known[kind] = c
+		case now.Sub(c.gone) >= overAfter:
+			log.Info("this is over", "condition", string(kind), "after", c.gone.Sub(c.Since).Round(100*time.Millisecond))
+			delete(known, kind)
 		}
 	}
-	return holds
 }

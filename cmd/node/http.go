@@ -5,16 +5,23 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/shard"
 )
 
 // listenHTTP opens /healthz, /metrics and, where clients are let in, /ws.
 func (n *Node) listenHTTP(addr string) error {
+	if n.clients != nil { // /ws lets them in
+		if err := netcode.Loopback(addr); err != nil {
+			return fmt.Errorf("http: %w", err)
+		}
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return listenError(fmt.Errorf("http: %w", err))
@@ -52,7 +59,7 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 	for _, count := range s.Host.Failures {
 		failures += count
 	}
-	healthy := shard.Healthy(s.Conditions)
+	healthy := shard.Healthy(s.Conditions) && (n.config.NoShard || s.Host.Phase == shard.PhaseOwn.String() || waitsForOwner(s.Conditions))
 	select {
 	case <-n.done:
 		healthy = false
@@ -63,9 +70,14 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(Health{
-		Healthy: healthy, Conditions: append([]shard.Condition{}, s.Conditions...), Shard: n.config.Shard, Node: n.config.ID, Phase: s.Host.Phase, Epoch: uint64(s.Host.Epoch),
+		Healthy: healthy, Conditions: append([]shard.Condition{}, s.Conditions...), Shard: n.config.Shard, Node: n.config.ID, Addresses: n.addresses(), Phase: s.Host.Phase, Epoch: uint64(s.Host.Epoch),
 		Tick: s.Host.Tick, LastSeq: uint64(s.Host.LastSeq), Debt: s.Host.Debt, Clients: s.Clients.Clients, Failures: failures,
 	})
+}
+
+// waitsForOwner reports whether another node owns the shard, and this one is there in case that ends.
+func waitsForOwner(all []shard.Condition) bool {
+	return slices.ContainsFunc(all, func(c shard.Condition) bool { return c.Kind == shard.AwaitsOwner })
 }
 
 // Health is what /healthz answers.
@@ -74,6 +86,7 @@ type Health struct {
 	Conditions []shard.Condition `json:"conditions"` // what is the matter, the gravest first; empty when all is well
 	Shard      string            `json:"shard"`
 	Node       string            `json:"node"`
+	Addresses  map[string]string `json:"addresses"` // where it listens, by transport
 	Phase      string            `json:"phase"`
 	Epoch      uint64            `json:"epoch"`
 	Tick       uint64            `json:"tick"`

@@ -274,7 +274,7 @@ func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
 		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log, Heir: n.infra != nil, Compact: c.EtcdCompact,
-		Addresses: map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()},
+		Addresses: n.addresses(),
 	})
 	if err != nil {
 		return err
@@ -382,6 +382,11 @@ func (n *Node) TCPAddr() string {
 		return ""
 	}
 	return addrOf(n.clients.TCPAddr())
+}
+
+// addresses is where the node listens, by transport.
+func (n *Node) addresses() map[string]string {
+	return map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()}
 }
 
 // Watched is the folder of scripts that are reloaded when they are saved, "" when there is none.
