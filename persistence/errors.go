@@ -93,7 +93,7 @@ func (e *VersionError) Is(target error) bool { return target == ErrVersion }
 // it: its tail was cut.
 type LostError struct {
 	Last         Seq    // the log's last sequence
-	LastTick     uint64 // the last tick in the log
+	LastTick     uint64 // the last tick in the log; 0 when unknown
 	Evidence     string // what knows more: "the high-water mark", "the delta stream", "snapshot main/3-812-…"
 	EvidenceSeq  Seq    // the sequence that it knows of
 	EvidenceTick uint64 // the tick that it knows of; 0 when it knows none
@@ -101,12 +101,15 @@ type LostError struct {
 
 // Error names the first lost sequence and tick.
 func (e *LostError) Error() string {
-	tick := ""
+	lastTick, tick := "", ""
+	if e.LastTick > 0 {
+		lastTick = fmt.Sprintf(", tick %d", e.LastTick)
+	}
 	if e.EvidenceTick > 0 {
 		tick = fmt.Sprintf(" and tick %d", e.EvidenceTick)
 	}
-	return fmt.Sprintf("persistence: history lost: the log ends at sequence %d, tick %d, but %s knows sequence %d%s",
-		e.Last, e.LastTick, e.Evidence, e.EvidenceSeq, tick)
+	return fmt.Sprintf("persistence: history lost: the log ends at sequence %d%s, but %s knows sequence %d%s",
+		e.Last, lastTick, e.Evidence, e.EvidenceSeq, tick)
 }
 
 // Is reports whether target is ErrLost.

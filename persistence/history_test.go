@@ -393,6 +393,10 @@ func TestHistoryIsLostWhenAnythingKnowsMoreThanTheLog(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("message: %v", err)
 	}
+	unknown := &LostError{Last: 10, Evidence: "the high-water mark", EvidenceSeq: 11}
+	if want := "persistence: history lost: the log ends at sequence 10, but the high-water mark knows sequence 11"; unknown.Error() != want {
+		t.Errorf("without a tick: %v", unknown)
+	}
 	if LostHistory(0, 0) != nil {
 		t.Error("an empty log that nobody knows of is not lost")
 	}
