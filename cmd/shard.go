@@ -48,6 +48,17 @@ func (i *shardInfo) because() string {
 	return fmt.Sprintf("shard %s was halted by node %s at %s: %s", i.Shard, i.HaltedBy, i.HaltedAt, i.Reason)
 }
 
+// lost reports whether the shard was halted because its log lacks what was once committed: lifting the halt is no way out.
+func (i *shardInfo) lost() bool { return strings.Contains(i.Reason, shard.ErrHistoryLost.Error()) }
+
+// wayOut says what an operator does about the halt.
+func (i *shardInfo) wayOut() string {
+	if i.lost() {
+		return shard.WayOut(shard.HistoryLost, i.Shard)
+	}
+	return shard.WayOut(shard.Halted, i.Shard)
+}
+
 // leasesFlags say where what etcd knows of the shards is: in a data directory, running or stopped, or on servers.
 type leasesFlags struct{ data, etcd, cluster string }
 
@@ -179,7 +190,7 @@ func shardLines(shards []shardInfo) []string {
 	lines := []string{strings.TrimRight(b.String(), "\n")}
 	for _, s := range shards {
 		if s.Reason != "" {
-			lines = append(lines, s.because(), "look at the reason, then: wind shard resume "+s.Shard)
+			lines = append(lines, s.because(), s.wayOut())
 		}
 	}
 	return lines
@@ -212,7 +223,7 @@ there halts it again.`,
 			}
 			info.Lifted = true
 			lines := []string{info.because(), "the halt is lifted: the next node that starts, or waits, claims the shard"}
-			if strings.Contains(info.Reason, shard.ErrHistoryLost.Error()) {
+			if info.lost() {
 				lines = append(lines, "history was lost: unless it is back, the shard is halted again; wind shard accept-loss "+info.Shard+" gives it up")
 			}
 			return a.print(info, lines...)
@@ -228,19 +239,24 @@ func (a *app) shardAcceptLoss() *cobra.Command {
 		Use:   "accept-loss SHARD",
 		Short: "Give up the ticks that a shard's log has lost, and let it go on without them",
 		Long: `When the log ends before something that is known to have been in it, the shard is halted: a backup may have it. This accepts
-that the ticks above the log's end are gone: clients saw them, and they come again otherwise. Stop every node of the shard first.
+that the ticks above the log's end are gone: clients saw them, and they come again otherwise. Stop the
+shard's nodes first; only one that waits because the shard is halted may run.
 
-It needs running servers: the log is asked where it ends. A stopped data directory whose log lost history is restored from a
-backup, or left for another one.`,
-		Example: "  wind shard accept-loss main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
+It needs running servers: the log is asked where it ends. On a stopped data directory start a node (wind dev or wind serve with
+--data), which waits while the shard is halted. No node starts on a directory whose log is damaged: restore a backup, or leave it
+for another one.`,
+		Example: "  wind shard accept-loss main --data ./wind-data\n  wind shard accept-loss main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 		Args:    cobra.ExactArgs(1),
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: what a running infra wrote into --data)")
+	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: what running servers wrote into --data)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		if nats == "" || f.etcd == "" {
-			u, err := node.ReadURLs(f.data)
+			u, err := node.Running(f.data)
+			if errors.Is(err, node.ErrStopped) {
+				return usagef("no servers run on %s: start a node on it (wind dev or wind serve with --data %s), which waits while the shard is halted, and ask again; or name servers with --nats and --etcd", f.data, f.data)
+			}
 			if err != nil {
 				return usageError{err}
 			}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -272,5 +275,48 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 	as(t, "first", 0, &after, serve...)
 	if after.Tick <= first.Tick {
 		t.Errorf("the next node goes on to tick %d, the log was at %d", after.Tick, first.Tick)
+	}
+}
+
+// TestALossOnAStoppedDirectoryNamesTheWayOut: resume would be undone at once, so list names accept-loss, which says that it
+// needs a node that waits, and then does what it says.
+func TestALossOnAStoppedDirectoryNamesTheWayOut(t *testing.T) {
+	data, http := filepath.Join(t.TempDir(), "data"), freeAddr(t)
+	serve := func(args ...string) []string {
+		return append([]string{"serve", "--data", data, "--lease", "2s", "--udp", "127.0.0.1:0", "--tcp", "", "--http", http, "--json"}, args...)
+	}
+	var first struct {
+		Tick, Epoch uint64
+		LastSeq     uint64 `json:"last_seq"`
+	}
+	run(t, 0, &first, serve("--for", "1s")...)
+	leases, err := node.OpenLeases(t.Context(), data, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := etcd.Look(leases.Etcd, "dev", "main")
+	if err == nil { // what an owner noted of records that the log has no more
+		err = s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}})
+	}
+	if err := errors.Join(err, leases.Close()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, 1, nil, serve("--for", "1s")...)
+	list := string(run(t, 0, nil, "shard", "list", "--data", data).output())
+	if !strings.Contains(list, "wind shard accept-loss main") || strings.Contains(list, "wind shard resume") || strings.Contains(list, "tick 0") {
+		t.Errorf("the list says:\n%s", list)
+	}
+	if p := run(t, 2, nil, "shard", "accept-loss", "main", "--data", data); !strings.Contains(p.log(), "start a node on it (wind dev or wind serve with --data "+data+")") {
+		t.Errorf("accept-loss says:\n%s", p.log())
+	}
+	if out := string(run(t, 0, nil, "shard", "resume", "main", "--data", data).output()); !strings.Contains(out, "wind shard accept-loss main") {
+		t.Errorf("resume says:\n%s", out)
+	}
+	p := wind(t, serve()...)
+	p.until("waits because history is lost", func() bool { h := healthOf(http); return h.has("history-lost") })
+	run(t, 0, nil, "shard", "accept-loss", "main", "--data", data)
+	p.owns(http, first.Tick+1)
+	if code := p.stop(); code != 0 {
+		t.Errorf("the node ends with %d", code)
 	}
 }
