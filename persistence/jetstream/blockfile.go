@@ -72,36 +72,53 @@ type streamFiles struct {
 	blocks   []int // indexes, ascending
 }
 
+// descriptionError says that a stream's description is damaged or missing.
+type descriptionError struct {
+	dir string // of the stream
+	err error
+}
+
+func (e *descriptionError) Error() string { return e.err.Error() }
+func (e *descriptionError) Unwrap() error { return e.err }
+
 // openStreamFiles checks the stream's own description, which the server
-// demands to be whole before it looks at the messages.
+// demands to be whole before it looks at the messages. What is wrong with it is
+// a *descriptionError.
 func openStreamFiles(store, name string) (*streamFiles, error) {
 	s := &streamFiles{dir: filepath.Join(store, accountDir, name), name: name}
+	if err := s.describe(); err != nil {
+		return nil, &descriptionError{s.dir, err}
+	}
+	return s, s.list()
+}
+
+func (s *streamFiles) describe() error {
 	meta, err := os.ReadFile(filepath.Join(s.dir, "meta.inf"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sum, err := os.ReadFile(filepath.Join(s.dir, "meta.sum"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h := keyedHash(name)
+	h := keyedHash(s.name)
 	h.Write(meta)
 	if hex.EncodeToString(h.Sum(nil)) != string(sum) {
-		return nil, errors.New("meta.inf and its checksum do not match: the server would not find the stream")
+		return errors.New("meta.inf and its checksum in meta.sum do not match: the server would not find the stream")
 	}
 	var config struct {
 		Name        string   `json:"name"`
 		Subjects    []string `json:"subjects"`
 		Compression string   `json:"compression"`
 	}
-	if err := json.Unmarshal(meta, &config); err != nil || config.Name != name {
-		return nil, fmt.Errorf("meta.inf describes no stream %s", name)
+	if err := json.Unmarshal(meta, &config); err != nil || config.Name != s.name {
+		return fmt.Errorf("meta.inf describes no stream %s", s.name)
 	}
 	if config.Compression != "" && config.Compression != "none" {
-		return nil, fmt.Errorf("the stream is compressed (%s), which Wind never does", config.Compression)
+		return fmt.Errorf("the stream is compressed (%s), which Wind never does", config.Compression)
 	}
 	s.subjects = config.Subjects
-	return s, s.list()
+	return nil
 }
 
 func (s *streamFiles) list() error {

@@ -14,24 +14,40 @@ import (
 
 // HistoryLostError says that a shard's log in a data directory is not what it
 // was: something that had been committed is damaged, replaced or gone. It is
-// persistence.ErrLost, and its cause a *persistence.CorruptError or
-// *persistence.LostError. The directory was not touched.
+// persistence.ErrLost unless the stream's description is what is damaged, and
+// its cause a *persistence.CorruptError or *persistence.LostError. The directory
+// was not touched.
 type HistoryLostError struct {
 	Dir   string
 	Shard string
 	Seq   persistence.Seq // the first record that is not what it was
 	Tick  uint64          // the first tick that is no longer proven
 	Err   error
+
+	// Description is the directory of the log's stream when the stream's own description there is damaged: no server finds
+	// the log, but its records may all be whole. "" otherwise.
+	Description string
 }
 
 // Error is one sentence with sequence, tick, reason and the ways out.
 func (e *HistoryLostError) Error() string {
-	return fmt.Sprintf("history lost: shard %s from record %d (tick %d) on: %v; %s was left as it is: look with `log check`, or start from a backup or another directory",
-		e.Shard, e.Seq, e.Tick, e.Err, e.Dir)
+	if e.Description != "" {
+		return fmt.Sprintf("shard %s: the description of its log's stream is damaged: %v; the records beside it may all be whole; %s was left as it is: put meta.inf and meta.sum in %s back from a backup, of whatever age, or start from another directory",
+			e.Shard, errors.Unwrap(e.Err), e.Dir, e.Description)
+	}
+	look := "look with `log check`, or "
+	var lost *persistence.LostError
+	if errors.As(e.Err, &lost) && lost.Last == 0 {
+		look = "" // at what?
+	}
+	return fmt.Sprintf("history lost: shard %s from record %d (tick %d) on: %v; %s was left as it is: %sstart from a backup or another directory",
+		e.Shard, e.Seq, e.Tick, e.Err, e.Dir, look)
 }
 
 // Is reports whether target is persistence.ErrLost.
-func (e *HistoryLostError) Is(target error) bool { return target == persistence.ErrLost }
+func (e *HistoryLostError) Is(target error) bool {
+	return target == persistence.ErrLost && e.Description == ""
+}
 
 // Unwrap returns the cause.
 func (e *HistoryLostError) Unwrap() error { return e.Err }
@@ -83,6 +99,10 @@ func asLost(dir string, s StoreState, err error) error {
 		e := &HistoryLostError{Dir: dir, Shard: s.Shard, Seq: max(corrupt.Seq, 1), Tick: corrupt.Tick, Err: err}
 		if e.Seq == 1 {
 			e.Tick = 1
+		}
+		var d *descriptionError
+		if errors.As(err, &d) {
+			e.Description = d.dir
 		}
 		return e
 	case errors.As(err, &lost):
