@@ -19,7 +19,7 @@ import (
 func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 	store := node.StoreDir(f.data)
 	if _, err := jetstream.CheckStore(ctx, store); err != nil {
-		r.found(f.shard, "log", err)
+		r.damaged(err)
 		return
 	}
 	if err := r.examineLeases(ctx, a, f); errors.Is(err, fs.ErrNotExist) {
@@ -31,6 +31,15 @@ func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 	if err := r.examineLog(ctx, a, f); err != nil {
 		r.found(f.shard, "log", err)
 	}
+}
+
+// damaged says why no node starts on the directory, as a start does. The error names the ways out: without a node, no loss
+// can be accepted.
+func (r *report) damaged(err error) {
+	if kind := shard.ConditionOf(err); kind != "" {
+		err = fmt.Errorf("%s: %w", kind, err)
+	}
+	r.say("log", "fail", "%v", err)
 }
 
 // found says what stands in the way, by the condition that it would be.

@@ -80,6 +80,10 @@ func TestDamageIsFoundAndLeftAsItWas(t *testing.T) {
 			if !strings.Contains(start.log(), "history lost") {
 				t.Errorf("a start does not say that history was lost: %s", start.log())
 			}
+			doctor := string(run(t, 1, nil, "doctor", "--data", damaged, "--udp", "", "--tcp", "", "--http", "").output())
+			if !strings.Contains(doctor, "history lost: ") || !strings.Contains(doctor, "start from a backup or another directory") || strings.Contains(doctor, "accept-loss") {
+				t.Errorf("the doctor does not say what a start says:\n%s", doctor)
+			}
 			if after := contents(t, damaged); !maps.Equal(before, after) {
 				t.Errorf("the directory was changed:\n%s", changes(before, after))
 			}
