@@ -108,13 +108,13 @@ func (w *World) tidy() {
 func (w *World) giveBack() {
 	kept := w.tables[:0]
 	for _, t := range w.tables {
+		t.edges = nil // one forgotten reference to a table would keep all that ever were
 		if len(t.entities) == 0 {
 			w.layoutSum -= w.tableHash(t)
 			delete(w.tableOf, t.mask)
 			t.index = -1
 			continue
 		}
-		t.edges = nil
 		if t.index != len(kept) {
 			w.renumber(t, len(kept))
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -190,4 +191,25 @@ func BenchmarkOldWorld(b *testing.B) {
 			b.ReportMetric(float64(mean(aged))/float64(mean(fresh)), "old/fresh")
 		})
 	}
+}
+
+// TestGivenBackTablesAreGone: a world whose tables come and go does not grow. A reference to one table that is gone, in the
+// unused end of some slice, must not keep the others: their edges lead from each to the next.
+func TestGivenBackTablesAreGone(t *testing.T) {
+	defer ecs.SetTableLimits(ecs.MaxTables(), 64)()
+	w := newWorldOf(t, statusGame(40, 16))
+	heap := func(ticks int) uint64 {
+		for range ticks {
+			w.Step(ecs.Frame{Tick: w.Tick() + 1})
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap(200)
+	if after := heap(1000); after > before+16<<20 {
+		t.Errorf("1,000 ticks later the heap holds %d MiB more", (after-before)>>20)
+	}
+	runtime.KeepAlive(w)
 }
