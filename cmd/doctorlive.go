@@ -88,7 +88,8 @@ func (r *report) examineSpace(ctx context.Context, client *etcd.Client) {
 func (r *report) examineStanding(name string, s shard.Standing) {
 	switch {
 	case s.Halted != "":
-		r.say("shard "+name, "fail", "%s: %s", shard.Halted, shard.Sentence(shard.Halted, name, s.Halted))
+		kind := shard.HaltedBy(s.Halted)
+		r.say("shard "+name, "fail", "%s: %s", kind, shard.Sentence(kind, name, s.Halted))
 	case s.Owner != "":
 		r.say("shard "+name, "ok", "node %s owns it (epoch %d)", s.Owner, s.Epoch)
 	case s.Epoch > 0:

@@ -49,14 +49,11 @@ func (i *shardInfo) because() string {
 }
 
 // lost reports whether the shard was halted because its log lacks what was once committed: lifting the halt is no way out.
-func (i *shardInfo) lost() bool { return strings.Contains(i.Reason, shard.ErrHistoryLost.Error()) }
+func (i *shardInfo) lost() bool { return shard.HaltedBy(i.Reason) == shard.HistoryLost }
 
 // wayOut says what an operator does about the halt.
 func (i *shardInfo) wayOut() string {
-	if i.lost() {
-		return shard.WayOut(shard.HistoryLost, i.Shard)
-	}
-	return shard.WayOut(shard.Halted, i.Shard)
+	return shard.WayOut(shard.HaltedBy(i.Reason), i.Shard)
 }
 
 // leasesFlags say where what etcd knows of the shards is: in a data directory, running or stopped, or on servers.

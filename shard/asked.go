@@ -83,7 +83,7 @@ func (k *asked) condition(shard string) (Condition, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.kind == ActionAwait && k.owner.Halted != "" && k.err == nil {
-		kind := haltedBy(k.owner.Halted)
+		kind := HaltedBy(k.owner.Halted)
 		what := fmt.Sprintf("shard %s is halted: %s", shard, k.owner.Halted)
 		return Condition{Kind: kind, Text: Sentence(kind, shard, what), Since: k.since, Stops: true}, true
 	}
@@ -119,9 +119,9 @@ func (k *asked) condition(shard string) (Condition, bool) {
 	return c, true
 }
 
-// haltedBy is the condition that a note of a halt speaks of: lost history has another way out than
+// HaltedBy is the condition that the note of a halt speaks of: lost history has another way out than
 // the rest.
-func haltedBy(note string) ConditionKind {
+func HaltedBy(note string) ConditionKind {
 	if strings.Contains(note, ErrHistoryLost.Error()) {
 		return HistoryLost
 	}

@@ -278,7 +278,7 @@ func (o *Owner) halted(ev Event) {
 
 // isHalted is ErrHalted with its reason and the way out.
 func (o *Owner) isHalted(reason error) error {
-	way := WayOut(haltedBy(reason.Error()), o.cfg.Genesis.Shard)
+	way := WayOut(HaltedBy(reason.Error()), o.cfg.Genesis.Shard)
 	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: %s", ErrHalted, reason, way)
 }
 
