@@ -23,7 +23,9 @@ func (a *app) logPurge() *cobra.Command {
 		Long: `Removes the records before the older of the two newest proven snapshots: those that can be read, fit their record of the
 log, and restore to a world with their checksum. Without two of them nothing goes, and it ends with 1. What is gone cannot
 be replayed any more; a recovery does not need it. Works while the shard runs (its owner does it, also while it waits for
-room in a full log) and on a stopped data directory.`,
+room in a full log), where nobody serves it, as with a full log that no node with --purge=never claims (the verb does it,
+and the waiting node goes on by itself), and on a stopped data directory. While a shard is halted, or its log has lost
+history, nothing goes until an operator has looked.`,
 		Example: "  wind log purge main --dry-run\n  wind log purge main --data ./wind-data\n  wind log purge main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -40,7 +42,7 @@ room in a full log) and on a stopped data directory.`,
 	return c
 }
 
-// purge asks the shard's owner, or does it itself where nobody has the data directory open.
+// purge asks the shard's owner, or does it itself where there is none or nobody has the data directory open.
 func (a *app) purge(ctx context.Context, f *clusterFlags, name string, dry bool) (p shard.Purged, err error) {
 	if f.nats == "" {
 		if _, err := os.Stat(node.StoreDir(f.data)); errors.Is(err, fs.ErrNotExist) {
@@ -56,7 +58,7 @@ func (a *app) purge(ctx context.Context, f *clusterFlags, name string, dry bool)
 		return p, err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
-	return cluster.PurgeLog(ctx, name, dry)
+	return cluster.PurgeLog(ctx, a.game, name, dry)
 }
 
 func purgeLines(p shard.Purged) []string {

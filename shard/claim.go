@@ -88,7 +88,8 @@ func (o *Owner) look(t Tail) {
 	case t.Missing:
 		o.stop(fmt.Errorf("%w: the log does not exist", ErrRefused))
 	case s.Owner == "" && o.cfg.KeepLog && t.over(fullPercent):
-		o.stop(fmt.Errorf("%w: %d of %d bytes are used, and a shard whose log is never purged is not claimed over %d %%: raise the limit (--log-bytes), or purge behind proven snapshots (wind log purge)", ErrFull, t.UsedBytes, t.LimitBytes, fullPercent))
+		o.stop(fmt.Errorf("%w: %d of %d bytes are used, and a node with --purge=never does not claim a shard over %d %%: start it without --purge=never, %s",
+			ErrFull, t.UsedBytes, t.LimitBytes, fullPercent, WayOut(LogFull, o.cfg.Genesis.Shard)))
 	case t.Last == 0:
 		o.recorded = persistence.Recorded{}
 		o.bid()
@@ -184,7 +185,7 @@ func (o *Owner) check(ev Event) {
 // weigh compares the log's end with the evidence. A replica that lags may report an old end, so a
 // log that looks too short is read again before the shard is halted.
 func (o *Owner) weigh(t Tail) {
-	err := o.lost(t.Last)
+	err := o.evidence.lost(&o.standing, o.epoch, t.Last)
 	if t.Missing {
 		err = &persistence.LostError{Evidence: "the coordination service", EvidenceSeq: o.standing.High.Seq}
 	}
@@ -213,38 +214,47 @@ func (o *Owner) weigh(t Tail) {
 // matchHigh takes the record at the high-water mark. A log that was cut and has grown again is long
 // enough, but what stands there is of another epoch.
 func (o *Owner) matchHigh(ev Event) {
-	high := o.standing.High
-	if ev.Err == nil && ev.Message.Header.Epoch != high.Epoch && !o.accepted(high) {
-		o.halt(fmt.Errorf("%w: record %d was written in epoch %d, the log has one of epoch %d there", ErrHistoryLost, high.Seq, high.Epoch, ev.Message.Header.Epoch))
-		return
+	if ev.Err == nil {
+		if err := o.standing.grownAgain(ev.Message.Header.Epoch); err != nil {
+			o.halt(err)
+			return
+		}
 	}
 	o.begin(o.rec.target)
 }
 
+// grownAgain returns what is wrong with a log whose record at the high-water mark is of an epoch.
+func (s *Standing) grownAgain(epoch persistence.Epoch) error {
+	if epoch == s.High.Epoch || s.accepted(s.High) {
+		return nil
+	}
+	return fmt.Errorf("%w: record %d was written in epoch %d, the log has one of epoch %d there", ErrHistoryLost, s.High.Seq, s.High.Epoch, epoch)
+}
+
 // accepted reports whether an operator gave up the history that m speaks of.
-func (o *Owner) accepted(m Mark) bool {
-	a := o.standing.Accepted
+func (s *Standing) accepted(m Mark) bool {
+	a := s.Accepted
 	return a.Epoch > 0 && m.Epoch <= a.Epoch && m.Seq > a.Seq
 }
 
-// lost says what a log that ends at last lacks, nil when it lacks nothing that anybody else than
-// this owner knows of.
-func (o *Owner) lost(last persistence.Seq) error {
+// lost says what a log that ends at last lacks, nil when it lacks nothing that anybody else than the
+// owner of an epoch knows of; 0 is no owner's.
+func (e *evidence) lost(st *Standing, epoch persistence.Epoch, last persistence.Seq) error {
 	missing := func(what string, m Mark, tick uint64) error {
-		if m.Seq <= last || m.Epoch == o.epoch || o.accepted(m) {
+		if m.Seq <= last || m.Epoch == epoch || st.accepted(m) {
 			return nil
 		}
 		return &persistence.LostError{Last: last, Evidence: what, EvidenceSeq: m.Seq, EvidenceTick: tick}
 	}
-	if err := missing("the high-water mark", o.standing.High, 0); err != nil {
+	if err := missing("the high-water mark", st.High, 0); err != nil {
 		return err
 	}
-	if d := o.evidence.delta; d != nil {
+	if d := e.delta; d != nil {
 		if err := missing("the delta stream", Mark{Seq: d.RecordSeq, Epoch: d.Epoch}, d.Tick); err != nil {
 			return err
 		}
 	}
-	for _, s := range o.evidence.snapshots {
+	for _, s := range e.snapshots {
 		if s.Damaged != "" { // it may be of another lineage
 			continue
 		}

@@ -247,10 +247,8 @@ func (o *Owner) confirm(ev Event) {
 		o.ask(Action{Kind: ActionEvidence})
 		return
 	}
-	before := o.evidence
-	o.evidence = evidence{delta: ev.Delta, snapshots: ev.Snapshots}
-	err := o.lost(o.out.record.Seq - 1)
-	if o.evidence = before; err != nil {
+	now := evidence{delta: ev.Delta, snapshots: ev.Snapshots}
+	if err := now.lost(&o.standing, o.epoch, o.out.record.Seq-1); err != nil {
 		o.halt(fmt.Errorf("%w while this node recovered: %w", ErrHistoryLost, err))
 		return
 	}

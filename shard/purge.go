@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
@@ -51,7 +52,7 @@ func PurgeBehind(ctx context.Context, game ecs.Game, log Log, snapshots Snapshot
 		p.Snapshots = append(p.Snapshots, info)
 	}
 	if len(p.Snapshots) < 2 {
-		return p, fmt.Errorf("%w, %d of %d stored can be used (%v): let the shard run until it has two, or give the log more with --log-bytes", ErrNotProven, len(p.Snapshots), len(all), p.Skipped)
+		return p, p.notProven(len(all))
 	}
 	p.Below = p.Snapshots[1].Seq
 	if p.First > 0 && p.Below > p.First {
@@ -64,6 +65,15 @@ func PurgeBehind(ctx context.Context, game ecs.Game, log Log, snapshots Snapshot
 		return p, err
 	}
 	return p, nil
+}
+
+// notProven says how many of the stored snapshots can be used, and why the others cannot.
+func (p *Purged) notProven(stored int) error {
+	why := ""
+	if len(p.Skipped) > 0 {
+		why = fmt.Sprintf(" (%s)", strings.Join(p.Skipped, "; "))
+	}
+	return fmt.Errorf("%w, %d of %d stored can be used%s: let the shard run until it has two, or give the log more with --log-bytes", ErrNotProven, len(p.Snapshots), stored, why)
 }
 
 // measure looks at the log before it is purged.
@@ -100,6 +110,54 @@ func proven(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, in
 		return err
 	}
 	_, err = persistence.RestoreSnapshot(game, &s)
+	return err
+}
+
+// PurgeUnserved is PurgeBehind for a shard that nobody serves, so that no owner has compared its log with what else is
+// known. While an operator is to look first, nothing goes: the shard is halted, or its log lost history (ErrHalted,
+// ErrHistoryLost). The standing must have been read before.
+func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing, log Log, deltas Deltas, snapshots Snapshots, dry bool) (Purged, error) {
+	if st.Halted != "" {
+		return Purged{}, fmt.Errorf("%w: %s: %s", ErrHalted, st.Halted, WayOut(haltedBy(st.Halted), name))
+	}
+	if err := intact(ctx, &st, log, deltas, snapshots); errors.Is(err, ErrHistoryLost) {
+		return Purged{}, fmt.Errorf("%w: %s", err, WayOut(HistoryLost, name))
+	} else if err != nil {
+		return Purged{}, err
+	}
+	return PurgeBehind(ctx, game, log, snapshots, dry)
+}
+
+// intact compares a log with what else is known of it, as a claim does: the evidence is read before the log's end.
+func intact(ctx context.Context, st *Standing, log Log, deltas Deltas, snapshots Snapshots) error {
+	var e evidence
+	switch d, ok, err := deltas.Last(ctx); {
+	case ok:
+		e.delta = &d
+	case err != nil && !lasting(err):
+		return err
+	}
+	var err error
+	if e.snapshots, err = snapshots.List(ctx); err != nil && !errors.Is(err, persistence.ErrNotFound) {
+		return err
+	}
+	last, err := log.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.lost(st, 0, last); err != nil {
+		return fmt.Errorf("%w: %w", ErrHistoryLost, err)
+	}
+	if st.High.Seq == 0 || st.High.Seq > last {
+		return nil
+	}
+	m, err := log.Get(ctx, st.High.Seq)
+	switch {
+	case err == nil:
+		return st.grownAgain(m.Header.Epoch)
+	case lasting(err): // purged, or damaged: a recovery finds out
+		return nil
+	}
 	return err
 }
 

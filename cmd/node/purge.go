@@ -11,6 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // Purge says when a shard's log loses the records that two proven snapshots make superfluous. It is a flag's value.
@@ -44,18 +45,44 @@ type purgeRequest struct {
 	DryRun bool `json:"dry_run"`
 }
 
-// PurgeLog lets the owner of a shard remove from its log what two proven snapshots make superfluous.
-func (c *Cluster) PurgeLog(ctx context.Context, name string, dry bool) (p shard.Purged, err error) {
+// PurgeLog removes from a shard's log what two proven snapshots make superfluous. The shard's owner does it; where nobody
+// answers for the shard, as with a full log that no node claims, it happens here.
+func (c *Cluster) PurgeLog(ctx context.Context, game ecs.Game, name string, dry bool) (p shard.Purged, err error) {
 	body, err := json.Marshal(purgeRequest{dry})
 	if err != nil {
 		return p, err
 	}
 	answer, err := c.Bus.Shard(ctx, name, "purge", "", body)
+	if e := rpc.ErrorOf(err); e != nil && e.Code == rpc.Unavailable && !e.Maybe {
+		return c.purgeUnserved(ctx, game, name, dry)
+	}
 	if err != nil {
 		return p, fmt.Errorf("shard %s: %w", name, err)
 	}
 	if err := json.Unmarshal(answer, &p); err != nil {
 		return p, fmt.Errorf("the answer of shard %s cannot be read: %w", name, err)
+	}
+	return p, nil
+}
+
+// purgeUnserved purges over the cluster's own connection. It is no harm if a node claims the shard meanwhile.
+func (c *Cluster) purgeUnserved(ctx context.Context, game ecs.Game, name string, dry bool) (p shard.Purged, err error) {
+	owned, err := etcd.Look(c.Etcd, c.Name, name)
+	if err != nil {
+		return p, err
+	}
+	standing, err := owned.Read(ctx)
+	if err != nil {
+		return p, err
+	}
+	s, err := jetstream.Open(ctx, c.NATS, c.Name, name, standing.Lineage, jetstream.Options{})
+	if err != nil {
+		return p, fmt.Errorf("nobody serves shard %s: %w", name, err)
+	}
+	defer s.Close()
+	p, err = shard.PurgeUnserved(ctx, game, name, standing, s.Log(), s.Deltas(), s.Snapshots(), dry)
+	if err != nil {
+		return p, fmt.Errorf("nobody serves shard %s: %w", name, err)
 	}
 	return p, nil
 }

@@ -112,7 +112,7 @@ func TestNothingIsPurgedWithoutTwoProvenSnapshots(t *testing.T) {
 		if len(p.Snapshots) > 1 {
 			t.Skip("the machine was slow: there are two snapshots")
 		}
-		if !errors.Is(err, shard.ErrNotProven) || !strings.Contains(err.Error(), "1 of 1") {
+		if !errors.Is(err, shard.ErrNotProven) || !strings.Contains(err.Error(), "1 of 1 stored can be used: ") {
 			t.Errorf("dry %v: %+v, %v", dry, p, err)
 		}
 	}

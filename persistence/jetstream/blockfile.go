@@ -70,6 +70,8 @@ type streamFiles struct {
 	name     string
 	subjects []string
 	blocks   []int // indexes, ascending
+
+	purgedBelow uint64 // as the metadata of a log says; 0: nothing does
 }
 
 // descriptionError says that a stream's description is damaged or missing.
@@ -110,6 +112,8 @@ func (s *streamFiles) describe() error {
 		Name        string   `json:"name"`
 		Subjects    []string `json:"subjects"`
 		Compression string   `json:"compression"`
+
+		Metadata map[string]string `json:"metadata"`
 	}
 	if err := json.Unmarshal(meta, &config); err != nil || config.Name != s.name {
 		return fmt.Errorf("meta.inf describes no stream %s", s.name)
@@ -118,6 +122,7 @@ func (s *streamFiles) describe() error {
 		return fmt.Errorf("the stream is compressed (%s), which Wind never does", config.Compression)
 	}
 	s.subjects = config.Subjects
+	s.purgedBelow, _ = strconv.ParseUint(config.Metadata[purgedBelow], 10, 64) // 0: nobody noted any
 	return nil
 }
 

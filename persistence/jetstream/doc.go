@@ -39,7 +39,9 @@
 // without touching them, and tools work on a copy (OpenCopy). Beside the
 // streams, in <dir>/marks, the log of an embedded server writes down the last
 // acknowledged sequence, tick and hash of each shard: what was acknowledged
-// and is no longer there is reported as lost, not as never written.
+// and is no longer there is reported as lost, not as never written. A process
+// that purges over the network cannot write there: it notes in the stream's
+// metadata, which the store keeps under a checksum, where the log may begin.
 //
 // It also believes a row's sequence before it looks at the row's checksum, and
 // makes room for every sequence in between: a flipped bit takes all memory. So

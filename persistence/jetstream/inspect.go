@@ -26,9 +26,11 @@ type StoreState struct {
 	KnownBy  string          // "the log", "its mark", "the delta stream", "snapshot main/…"
 	Torn     string          // an unfinished write behind the last record that a crash left, or ""
 
-	knownTick uint64
-	marked    mark // zero when there is none of this lineage
-	seen      mark // the log's own record at the mark's sequence
+	knownTick   uint64
+	purgedBelow persistence.Seq // as a process that cannot write the mark noted; 0: none did
+
+	marked mark // zero when there is none of this lineage
+	seen   mark // the log's own record at the mark's sequence
 }
 
 // evidence is what else in a data directory knows of a log.
@@ -88,8 +90,8 @@ func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
 // compare holds a chain that is whole against the log's mark.
 func (s *StoreState) compare() error {
 	switch m := s.marked; {
-	case m.floor > 0 && s.First > m.floor:
-		return &persistence.CorruptError{What: "record", Seq: m.floor, Reason: fmt.Sprintf("it is missing, the log begins with record %d and nobody purged it", s.First), Err: persistence.ErrGap}
+	case m.floor > 0 && s.First > max(m.floor, s.purgedBelow):
+		return &persistence.CorruptError{What: "record", Seq: max(m.floor, s.purgedBelow), Reason: fmt.Sprintf("it is missing, the log begins with record %d and nobody purged it", s.First), Err: persistence.ErrGap}
 	case s.seen.seq != 0 && s.seen.hash != m.hash:
 		return &persistence.CorruptError{
 			What: "record", Seq: m.seq, Tick: s.seen.tick,
@@ -132,6 +134,7 @@ func (s *StoreState) readLog(ctx context.Context, store string) error {
 	if s.Lineage, err = files.lineage(); err != nil {
 		return &persistence.CorruptError{What: "log", Reason: err.Error(), Err: err}
 	}
+	s.purgedBelow = persistence.Seq(files.purgedBelow)
 	p := prover{state: s, chain: persistence.NewChain(s.Lineage), marked: s.marked.seq}
 	r := blockReader{files: files}
 	for _, block := range files.blocks {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -51,6 +53,9 @@ func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
 		if l.mark, err = openMark(c.dir, l.name, ref.Lineage, begin); err != nil {
 			l.fence.close()
 			return nil, err
+		}
+		if noted := notedPurge(l.stream.CachedInfo().Config); noted > 0 {
+			l.mark.purges(noted) // the mark outlives a description that an older one replaces
 		}
 	}
 	return l, nil
@@ -266,11 +271,45 @@ func (l *Log) Purge(ctx context.Context, below persistence.Seq) error {
 	}
 	if l.mark != nil {
 		l.mark.purges(below)
+	} else if err := l.notePurge(ctx, below); err != nil {
+		return err
 	}
 	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(uint64(below))); err != nil {
 		return fmt.Errorf("jetstream: cannot purge %s below %d: %w", l.name, below, err)
 	}
 	return nil
+}
+
+// purgedBelow is the key of a log stream's metadata under which a process that does not own the server's store, and so
+// cannot write the log's mark, notes before a purge where the log may begin. It lies in the store beside the log,
+// under a checksum.
+const purgedBelow = "wind-purged-below"
+
+// notePurge notes that what is below a sequence is about to go.
+func (l *Log) notePurge(ctx context.Context, below persistence.Seq) error {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot note in stream %s that it is purged: %w", l.name, err)
+	}
+	config := info.Config
+	if notedPurge(config) >= below {
+		return nil
+	}
+	config.Metadata = maps.Clone(config.Metadata)
+	if config.Metadata == nil {
+		config.Metadata = map[string]string{}
+	}
+	config.Metadata[purgedBelow] = strconv.FormatUint(uint64(below), 10)
+	if _, err := l.conn.js.UpdateStream(ctx, config); err != nil {
+		return fmt.Errorf("jetstream: cannot note in stream %s that it is purged: %w", l.name, err)
+	}
+	return nil
+}
+
+// notedPurge is what notePurge has noted last; 0 when it never has.
+func notedPurge(c jetstream.StreamConfig) persistence.Seq {
+	noted, _ := strconv.ParseUint(c.Metadata[purgedBelow], 10, 64)
+	return persistence.Seq(noted)
 }
 
 // message puts a stored message together; headers that are no record's are

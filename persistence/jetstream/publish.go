@@ -166,7 +166,7 @@ func (p *fenced) refused(e *jetstream.APIError, expect persistence.Seq) error {
 	case codeWrongLastSequence, codeWrongLastConstant:
 		return fmt.Errorf("%w: %s: expected last sequence %d: %s", persistence.ErrFenced, p.stream, expect, e.Description)
 	case codeMaximumBytes, codeStorageExceeded, codeInsufficient:
-		return fmt.Errorf("%w: %s: %s; raise its limit, purge below an older snapshot or free the disk", persistence.ErrFull, p.stream, e.Description)
+		return fmt.Errorf("%w: %s: %s", persistence.ErrFull, p.stream, e.Description)
 	}
 	if e.Code >= 500 { // the server's own trouble: nobody knows how far it came
 		return fmt.Errorf("%w: %s: %w", persistence.ErrAmbiguous, p.stream, e)
