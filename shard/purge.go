@@ -118,7 +118,7 @@ func proven(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, in
 // ErrHistoryLost). The standing must have been read before.
 func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing, log Log, deltas Deltas, snapshots Snapshots, dry bool) (Purged, error) {
 	if st.Halted != "" {
-		return Purged{}, fmt.Errorf("%w: %s: %s", ErrHalted, st.Halted, WayOut(haltedBy(st.Halted), name))
+		return Purged{}, fmt.Errorf("%w: %s: %s", ErrHalted, st.Halted, WayOut(HaltedBy(st.Halted), name))
 	}
 	if err := intact(ctx, &st, log, deltas, snapshots); errors.Is(err, ErrHistoryLost) {
 		return Purged{}, fmt.Errorf("%w: %s", err, WayOut(HistoryLost, name))
