@@ -91,7 +91,7 @@ func (f *leasesFlags) look(ctx context.Context, a *app) (all []etcd.ShardInfo, e
 	return etcd.Shards(ctx, client, f.cluster)
 }
 
-// change lets do change one shard, of which it is shown what is known.
+// change shows do what is known of one shard, and lets it change that shard.
 func (f *leasesFlags) change(ctx context.Context, a *app, name string, do func(*etcd.Shard, shardInfo) error) (err error) {
 	client, closeClient, err := f.open(ctx, a, true)
 	if err != nil {

@@ -69,7 +69,7 @@ func (c SchemaChange) String() string {
 }
 
 // SchemaDiff returns what is another in game than it was in recorded, type by type: components, resources,
-// events, commands, messages. It is empty for schemas of which each reads what the other wrote and has
+// events, commands, messages. It is empty when each schema reads what the other wrote and has
 // nothing more; how clients see a field is no part of it. It depends on its arguments only.
 func SchemaDiff(recorded, game *Schema) []SchemaChange {
 	var d []SchemaChange

@@ -29,7 +29,7 @@ type StoreState struct {
 	knownTick   uint64
 	purgedBelow persistence.Seq // as a process that cannot write the mark noted; 0: none did
 
-	marked mark // zero when there is none of this lineage
+	marked mark // zero when no mark names this lineage
 	seen   mark // the log's own record at the mark's sequence
 }
 

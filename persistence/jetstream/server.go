@@ -61,7 +61,7 @@ type Server struct {
 	keeper   *keeper
 
 	mu      sync.Mutex // guards what a restart replaces
-	running *running   // nil while there is none
+	running *running   // nil between two lives of the server
 	addr    string     // where the server listens; a restart keeps it
 	close   sync.Once
 }
