@@ -311,10 +311,11 @@ func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) er
 // maxLeap is how far the sequences of two rows may be apart before the later one's checksum is looked at.
 const maxLeap = 1 << 16
 
-// cutLeaps shortens the blocks of the logs in a copied store where a damaged row claims a sequence far from the one before it:
-// nats-server (2.15: indexCacheBuf), where it trusts its index, keeps a place for every sequence in between before it
-// looks at a checksum, and one flipped bit would take all memory. What else is damaged is left for it to find.
-func cutLeaps(store string) error {
+// cutDamage shortens the blocks of the logs in a copied store at the first row that its server would misread: a row of
+// impossible length, and a damaged row whose sequence is far from the one before it. For the latter nats-server (2.15:
+// indexCacheBuf), where it trusts its index, keeps a place for every sequence in between before it looks at a checksum:
+// one flipped bit would take all memory. What else is damaged is left for it to find.
+func cutDamage(store string) error {
 	dirs, err := filepath.Glob(filepath.Join(store, accountDir, "*"))
 	if err != nil {
 		return err
@@ -334,7 +335,7 @@ func cutLeaps(store string) error {
 				return err
 			}
 			var at int
-			if at, last = leap(b, keyedHash(s.name+"-"+strconv.Itoa(block)), last); at == len(b) {
+			if at, last = misread(b, keyedHash(s.name+"-"+strconv.Itoa(block)), last); at == len(b) {
 				continue
 			}
 			if err := os.Truncate(s.path(block), int64(at)); err != nil {
@@ -345,14 +346,14 @@ func cutLeaps(store string) error {
 	return nil
 }
 
-// leap is where a block's first damaged row stands whose sequence leaps, the block's length where there is none, and the
-// last sequence before it. after is the last sequence of the blocks before.
-func leap(b []byte, h hash.Hash64, after uint64) (at int, last uint64) {
+// misread is where a block's first row begins that its server would misread, the block's length if there is no such row,
+// and the last sequence before it. after is the last sequence of the blocks before.
+func misread(b []byte, h hash.Hash64, after uint64) (at int, last uint64) {
 	last = after
 	for at < len(b) {
 		n, reason := rowLength(b[at:], nil)
 		if reason != "" {
-			return len(b), last // the server ends there, too
+			return at, last
 		}
 		seq := binary.LittleEndian.Uint64(b[at+4:]) &^ (erasedBit | tombstoneBit)
 		if seq > last+maxLeap {

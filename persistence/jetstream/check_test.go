@@ -325,6 +325,10 @@ func TestFlippedBitIsFound(t *testing.T) {
 			for at := 6; at < 12; at++ { // its sequence leaps, up to 2^62: the server would keep a place for each one between
 				flipAndFind(t, store, rows[11], rows[11].at+at, 0x40)
 			}
+			for at := range 4 { // its length: too short, too long, by far too long; in a block that is not the newest too
+				flipAndFind(t, store, rows[3], rows[3].at+at, 0x02)
+				flipAndFind(t, store, rows[len(rows)/2], rows[len(rows)/2].at+at, 0x20)
+			}
 			last := rows[len(rows)-1]
 			flipAndFind(t, store, last, last.at+(last.end-last.at)/2, 1)
 			flipAndFind(t, store, last, last.at+2, 1) // its length: it seems to be cut

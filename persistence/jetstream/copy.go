@@ -170,7 +170,7 @@ func (c *Copy) start(ctx context.Context) error {
 // tame keeps damage in a copy from its server. What it cuts and sets aside is
 // told by who reads the original's files.
 func tame(store string) error {
-	if err := cutLeaps(store); err != nil {
+	if err := cutDamage(store); err != nil {
 		return err
 	}
 	_, err := guardStore(store)
