@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -28,7 +29,7 @@ type psNode struct {
 
 // psService is an instance, and how full it is by its load and its players.
 type psService struct {
-	etcd.Instance
+	discovery.Instance
 	Fullness float64 `json:"fullness"`
 }
 

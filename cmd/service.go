@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ferris1/wind/cmd/node"
-	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // memberFlags are what a process needs that is a node without a shard: servers, a name, a place for its metrics.
@@ -73,7 +73,7 @@ has: ` + a.serviceTypes() + `.`,
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "this instance's id, unique among those of its type (default: type and node)")
 	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts, with one folder per service type in it (default: those in the binary)")
-	c.Flags().StringVar(&selector, "selector", "", "how players are spread over the instances: "+etcd.SelectorNames+" (default: the game's choice)")
+	c.Flags().StringVar(&selector, "selector", "", "how players are spread over the instances: "+discovery.SelectorNames+" (default: the game's choice)")
 	c.Flags().IntVar(&capacity, "capacity", 0, "players that this instance takes (default: the game's choice)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
@@ -94,7 +94,7 @@ has: ` + a.serviceTypes() + `.`,
 		if selector != "" {
 			s.Selector = selector
 		}
-		if _, err := etcd.ParseSelector(s.Selector); err != nil {
+		if _, err := discovery.ParseSelector(s.Selector); err != nil {
 			return usagef("service: --selector: %v", err)
 		}
 		config.Services, config.Instance, config.Scripts, config.Patience = []node.Service{s}, id, a.scripts, f.span

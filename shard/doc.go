@@ -12,6 +12,7 @@
 //	the protocol as a pure step function [Owner]: events in, actions out, no clock, no goroutine
 //	how late ticks are worked off        [Pacer]
 //	leases in etcd                       package shard/etcd
+//	which services run, the selectors    package shard/discovery
 //
 // The etcd lease gives liveness. Safety rests on the log alone: every record names the sequence
 // that it must follow, and one record at most is outstanding.

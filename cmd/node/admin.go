@@ -6,7 +6,7 @@ import (
 
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
-	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
@@ -22,10 +22,10 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	case "scripts":
 		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
 	case "drain":
-		i.enter(etcd.Draining)
+		i.enter(discovery.Draining)
 		return nil, i.served.Drain(ctx)
 	case "undrain":
-		i.enter(etcd.Up)
+		i.enter(discovery.Up)
 		return nil, i.served.Undrain()
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})

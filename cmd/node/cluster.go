@@ -12,6 +12,7 @@ import (
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -22,7 +23,7 @@ type Cluster struct {
 	NATS      *jetstream.Conn
 	Etcd      *etcd.Client
 	Bus       *bus.Bus
-	Directory *etcd.Directory
+	Directory *discovery.Directory
 
 	closers []func() error
 }
@@ -59,7 +60,11 @@ func (c *Cluster) open(ctx context.Context, etcdURLs []string, log *slog.Logger)
 		return fmt.Errorf("%w: start it (wind infra), or name another with --etcd", err)
 	}
 	c.onClose(c.Etcd.Close)
-	if c.Directory, err = etcd.WatchServices(ctx, c.Etcd, c.Name, log); err != nil {
+	services, err := etcd.Services(c.Etcd, c.Name)
+	if err != nil {
+		return err
+	}
+	if c.Directory, err = discovery.Follow(ctx, services, log); err != nil {
 		return err
 	}
 	c.onClose(func() error { c.Directory.Close(); return nil })
@@ -107,8 +112,8 @@ func (c *Cluster) takes(to rpc.Address, f rpc.Format) bool {
 
 // ForPlayers reports whether an instance of a service handles a message that clients send.
 func (c *Cluster) ForPlayers(serviceType, message string) bool {
-	return slices.ContainsFunc(c.Directory.Instances(serviceType), func(i etcd.Instance) bool {
-		return slices.ContainsFunc(i.Methods, func(m etcd.Method) bool { return m.Name == message })
+	return slices.ContainsFunc(c.Directory.Instances(serviceType), func(i discovery.Instance) bool {
+		return slices.ContainsFunc(i.Methods, func(m discovery.Method) bool { return m.Name == message })
 	})
 }
 
@@ -124,7 +129,7 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 	ids, why := []string{}, "drain"
 	for _, i := range all {
 		ids = append(ids, i.ID)
-		if i.State == etcd.Up { // the directory is half a second behind a drain, and a lease behind a death
+		if i.State == discovery.Up { // the directory is half a second behind a drain, and a lease behind a death
 			why = "drain or have just died"
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -59,8 +60,8 @@ func (n *Node) startGateway(ctx context.Context) error {
 	if err := n.cluster.Bus.Players(g.Push); err != nil {
 		return err
 	}
-	entry, err := n.member.Register(ctx, etcd.Instance{
-		Type: GatewayType, ID: id, Node: c.ID, State: etcd.Up, Language: "go",
+	entry, err := n.member.Register(ctx, discovery.Instance{
+		Type: GatewayType, ID: id, Node: c.ID, State: discovery.Up, Language: "go",
 		Addresses: map[string]string{"tcp": n.TCPAddr(), "udp": n.UDPAddr(), "http": n.HTTPAddr()},
 	})
 	if err != nil {
@@ -71,7 +72,7 @@ func (n *Node) startGateway(ctx context.Context) error {
 	n.alongside(func(ctx context.Context) {
 		every(ctx, time.Second, func() {
 			players := g.Stats().Players
-			entry.Update(func(e *etcd.Instance) { e.Players = players })
+			entry.Update(func(e *discovery.Instance) { e.Players = players })
 		})
 	})
 	n.clients.SetTicketKey(key)
@@ -99,13 +100,13 @@ func (n *Node) GatewayStats() gateway.Stats {
 // router is a cluster's directory as a gateway looks at it.
 type router struct {
 	gateway.Routes
-	directory *etcd.Directory
+	directory *discovery.Directory
 	cancel    func()
 }
 
-func newRouter(d *etcd.Directory) *router {
+func newRouter(d *discovery.Directory) *router {
 	r := &router{directory: d}
-	r.cancel = d.Watch(func(c etcd.Change) { r.learn(c.Instance, c.Kind == etcd.Left) })
+	r.cancel = d.Watch(func(c discovery.Change) { r.learn(c.Instance, c.Kind == discovery.Left) })
 	for _, t := range d.Types() {
 		for _, i := range d.Instances(t) {
 			r.learn(i, false)
@@ -115,7 +116,7 @@ func newRouter(d *etcd.Directory) *router {
 }
 
 // learn takes what an instance handles for clients into the table, or out of it.
-func (r *router) learn(i etcd.Instance, left bool) {
+func (r *router) learn(i discovery.Instance, left bool) {
 	if left {
 		r.Drop(i.Type, i.ID)
 		return
@@ -147,7 +148,7 @@ func (r *router) Alive(serviceType, instance string) bool {
 // Draining implements gateway.Drainer.
 func (r *router) Draining(serviceType, instance string) bool {
 	i, ok := r.directory.Instance(serviceType, instance)
-	return ok && i.State == etcd.Draining
+	return ok && i.State == discovery.Draining
 }
 
 // Takes implements gateway.Speaker.
@@ -157,7 +158,7 @@ func (r *router) Takes(serviceType, instance string, f rpc.Format) bool {
 
 // Watch implements gateway.Directory.
 func (r *router) Watch(f func(serviceType, instance string, left bool)) (cancel func()) {
-	return r.directory.Watch(func(c etcd.Change) { f(c.Instance.Type, c.Instance.ID, c.Kind == etcd.Left) })
+	return r.directory.Watch(func(c discovery.Change) { f(c.Instance.Type, c.Instance.ID, c.Kind == discovery.Left) })
 }
 
 // Locate implements gateway.Shards: the addresses of the node that owns a shard.

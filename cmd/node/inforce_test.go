@@ -25,6 +25,7 @@ import (
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/systems/script"
 )
@@ -186,7 +187,7 @@ func (s *servers) half(t *testing.T, n *Node, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry, err := n.member.Register(t.Context(), etcd.Instance{Type: "game", ID: id, State: etcd.Up})
+	entry, err := n.member.Register(t.Context(), discovery.Instance{Type: "game", ID: id, State: discovery.Up})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +378,7 @@ func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = served.Close(context.Background()) }()
-	entry, err := a.member.Register(t.Context(), etcd.Instance{Type: "game", ID: "mute", State: etcd.Up})
+	entry, err := a.member.Register(t.Context(), discovery.Instance{Type: "game", ID: "mute", State: discovery.Up})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +402,7 @@ func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 	n := s.start(t, s.config("a", folder(1, 1)))
 	lease := s.etcd(t, "lease/grant", map[string]any{"TTL": 60})["ID"]
 	s.etcd(t, "kv/put", map[string]any{"key": []byte("/wind/dev/services/game/a"), "value": []byte(`{"node":"b"}`), "lease": lease})
-	n.instances[0].entry.Update(func(e *etcd.Instance) { e.Capacity = 3 })
+	n.instances[0].entry.Update(func(e *discovery.Instance) { e.Capacity = 3 })
 	select {
 	case <-n.Done():
 	case <-time.After(time.Minute):

@@ -11,6 +11,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/systems/script"
 )
@@ -64,8 +65,8 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 		}
 		defer unlock()
 	}
-	defer c.Directory.Watch(func(x etcd.Change) { // nobody waits for one that has gone
-		if x.Kind == etcd.Left && x.Instance.Type == serviceType {
+	defer c.Directory.Watch(func(x discovery.Change) { // nobody waits for one that has gone
+		if x.Kind == discovery.Left && x.Instance.Type == serviceType {
 			c.Bus.Fail(serviceType, x.Instance.ID)
 		}
 	})()

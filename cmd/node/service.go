@@ -15,7 +15,7 @@ type Service struct {
 	Files    []protoreflect.FileDescriptor // the messages that it knows
 	Public   []string                      // messages that sessions without a login may send, by short name
 	Login    []string                      // messages that log a session in
-	Selector string                        // how players are spread over the instances, as etcd.ParseSelector takes it; "": least
+	Selector string                        // how players are spread over the instances, as discovery.ParseSelector takes it; "": least
 	Capacity int                           // players that one instance takes; 0: no limit
 	// Middleware is around every handler, the first one outermost.
 	Middleware []rpc.Middleware

@@ -12,6 +12,7 @@ import (
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -94,8 +95,8 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if i.served, err = n.cluster.Bus.Serve(bus.ServeConfig{Type: s.Type, ID: i.id, Handler: i.service, Admin: i.admin, Version: Build(c.Game).ID}); err != nil {
 		return err
 	}
-	if i.entry, err = n.member.Register(ctx, etcd.Instance{
-		Type: s.Type, ID: i.id, Node: c.ID, State: etcd.Up, Capacity: s.Capacity, Selector: s.Selector, Language: "go", Methods: methods(i.service),
+	if i.entry, err = n.member.Register(ctx, discovery.Instance{
+		Type: s.Type, ID: i.id, Node: c.ID, State: discovery.Up, Capacity: s.Capacity, Selector: s.Selector, Language: "go", Methods: methods(i.service),
 	}); err != nil {
 		return err
 	}
@@ -110,9 +111,9 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 }
 
 // methods are what a service handles for clients, as its entry in the directory lists it.
-func methods(s *rpc.Service) (all []etcd.Method) {
+func methods(s *rpc.Service) (all []discovery.Method) {
 	for _, m := range s.Methods() {
-		all = append(all, etcd.Method(m))
+		all = append(all, discovery.Method(m))
 	}
 	return all
 }
@@ -122,7 +123,7 @@ func (i *instance) report(ctx context.Context) {
 	every(ctx, time.Second, func() {
 		players := i.service.Stats().Players
 		handles := methods(i.service) // a reload may have changed them
-		i.entry.Update(func(e *etcd.Instance) { e.Players, e.Methods = players, handles })
+		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods = players, handles })
 	})
 }
 
@@ -141,8 +142,8 @@ func every(ctx context.Context, pause time.Duration, f func()) {
 }
 
 // enter changes what the instance takes on. While it drains nobody new comes, and whoever is bound here stays.
-func (i *instance) enter(state etcd.State) {
-	i.entry.Update(func(e *etcd.Instance) { e.State = state })
+func (i *instance) enter(state discovery.State) {
+	i.entry.Update(func(e *discovery.Instance) { e.State = state })
 }
 
 // close leaves: nobody is sent here anew, what comes all the same is refused, so that its gateway sends it elsewhere, and
@@ -152,7 +153,7 @@ func (i *instance) close() error {
 	defer cancel()
 	var errs []error
 	if i.entry != nil {
-		i.enter(etcd.Draining)
+		i.enter(discovery.Draining)
 	}
 	if i.served != nil {
 		errs = append(errs, i.served.Drain(ctx))

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
 	"github.com/ferris1/wind/netcode/client"
-	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // TestKilledInstancesCostTheirPlayersAMoment kills a service, then a gateway, under load: those who were not there notice
@@ -284,7 +284,7 @@ func TestVerbsNameTheWayOut(t *testing.T) {
 	refused(`game is not there: all instances of "game" drain`, "call", "game", "AnnounceRequest") // the directory may be behind
 	s.infra.until("has a draining instance", func() bool {
 		i, ok := s.link.Directory.Instance("game", "game-1")
-		return ok && i.State == etcd.Draining
+		return ok && i.State == discovery.Draining
 	})
 	refused(`game is not there: all instances of "game" drain \(game-1\).*wind drain game INSTANCE --undo`, "call", "game", "AnnounceRequest")
 	run(t, 0, nil, "drain", "game", "game-1", "--undo", "--nats", s.nats, "--etcd", s.etcd)

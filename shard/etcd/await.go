@@ -13,6 +13,9 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
+// probeEvery is how often a wait looks at the shard beside its watch.
+const probeEvery = 3 * time.Second
+
 // Await blocks until the owner key of st is gone or another, or the shard is halted, or no longer. It watches, and probes
 // beside: a watch says nothing while etcd is away, and nothing ever again when etcd was restored from a backup, where the
 // revision that it waits for lies in the future. An error says that the wait broke off, not that it is over.

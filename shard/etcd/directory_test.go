@@ -15,6 +15,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // eventually waits for a condition, for as long as a slow machine may need.
@@ -47,17 +49,28 @@ func (l *logbook) has(text string) bool {
 
 func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-func watchServices(t *testing.T, c *clientv3.Client) *Directory {
+// follow opens the directory of the cluster "test".
+func follow(t *testing.T, c *clientv3.Client, log *slog.Logger) *discovery.Directory {
 	t.Helper()
-	d, err := WatchServices(t.Context(), c, "test", nil)
+	source, err := Services(c, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
+	d, err := discovery.Follow(t.Context(), source, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func watchServices(t *testing.T, c *clientv3.Client) *discovery.Directory {
+	t.Helper()
+	d := follow(t, c, nil)
 	t.Cleanup(d.Close)
 	return d
 }
 
-func register(t *testing.T, n *Node, i Instance) *Registration {
+func register(t *testing.T, n *Node, i discovery.Instance) *Registration {
 	t.Helper()
 	r, err := n.Register(t.Context(), i)
 	if err != nil {
@@ -69,20 +82,20 @@ func register(t *testing.T, n *Node, i Instance) *Registration {
 func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
-	early := register(t, n, Instance{Type: "game", ID: "game-2", Capacity: 10})
+	early := register(t, n, discovery.Instance{Type: "game", ID: "game-2", Capacity: 10})
 	d := watchServices(t, c)
 	var mu sync.Mutex
 	var seen []string
-	cancel := d.Watch(func(ch Change) {
+	cancel := d.Watch(func(ch discovery.Change) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, fmt.Sprint(ch.Kind, " ", ch.Instance.ID, " ", ch.Instance.State, " ", ch.Instance.Players))
 	})
-	late := register(t, n, Instance{
+	late := register(t, n, discovery.Instance{
 		Type: "game", ID: "game-1", Selector: "bin-pack", Formats: []string{"json"}, Language: "python",
-		Methods: []Method{{Name: "SpeakOnWorldRequest", ID: 1005, Answer: 1006}}, Addresses: map[string]string{"tcp": "127.0.0.1:1"},
+		Methods: []discovery.Method{{Name: "SpeakOnWorldRequest", ID: 1005, Answer: 1006}}, Addresses: map[string]string{"tcp": "127.0.0.1:1"},
 	})
-	gate := register(t, n, Instance{Type: "gateway", ID: "gw"})
+	gate := register(t, n, discovery.Instance{Type: "gateway", ID: "gw"})
 	eventually(t, "three are there", func() bool { return d.Alive("game", "game-1") && d.Alive("gateway", "gw") })
 	if got := fmt.Sprint(d.Types()); got != "[game gateway]" {
 		t.Errorf("types %s", got)
@@ -91,31 +104,31 @@ func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 	if len(all) != 2 || all[0].ID != "game-1" || all[1].ID != "game-2" {
 		t.Fatalf("instances %+v", all)
 	}
-	if one := all[0]; one.Methods[0].ID != 1005 || one.Formats[0] != "json" || one.Addresses["tcp"] != "127.0.0.1:1" || one.Language != "python" || one.Node != "a" || one.State != Up {
+	if one := all[0]; one.Methods[0].ID != 1005 || one.Formats[0] != "json" || one.Addresses["tcp"] != "127.0.0.1:1" || one.Language != "python" || one.Node != "a" || one.State != discovery.Up {
 		t.Errorf("instance %+v", one)
 	}
 	for _, want := range []struct {
 		id, format string
 		takes      bool
 	}{
-		{"game-1", FormatJSON, true},
-		{"game-1", FormatProtobuf, false},
-		{"game-2", FormatProtobuf, true},
-		{"", FormatJSON, true},
-		{"", FormatProtobuf, false},
-		{"game-3", FormatProtobuf, true},
+		{"game-1", discovery.FormatJSON, true},
+		{"game-1", discovery.FormatProtobuf, false},
+		{"game-2", discovery.FormatProtobuf, true},
+		{"", discovery.FormatJSON, true},
+		{"", discovery.FormatProtobuf, false},
+		{"game-3", discovery.FormatProtobuf, true},
 	} {
 		if d.Takes("game", want.id, want.format) != want.takes {
 			t.Errorf("game %q takes %s: %v, want %v", want.id, want.format, !want.takes, want.takes)
 		}
 	}
-	if !d.Takes("gateway", "gw", FormatProtobuf) || !d.Takes("nobody", "", FormatProtobuf) {
+	if !d.Takes("gateway", "gw", discovery.FormatProtobuf) || !d.Takes("nobody", "", discovery.FormatProtobuf) {
 		t.Error("what says nothing takes everything")
 	}
-	early.Update(func(i *Instance) { i.Players = 7 })
+	early.Update(func(i *discovery.Instance) { i.Players = 7 })
 	eventually(t, "a report", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.Players == 7 })
-	early.Update(func(i *Instance) { i.State = Draining })
-	eventually(t, "draining", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.State == Draining })
+	early.Update(func(i *discovery.Instance) { i.State = discovery.Draining })
+	eventually(t, "draining", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.State == discovery.Draining })
 	for k := range 50 {
 		if id, ok := d.Pick("game", strconv.Itoa(k)); !ok || id != "game-1" {
 			t.Fatalf("picked %q, %v while game-2 is draining", id, ok)
@@ -144,24 +157,24 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
 	now := time.Now()
-	register(t, n, Instance{Type: "game", ID: "a", Since: now.Add(time.Second), Selector: "consistent-hash", Players: 500})
-	register(t, n, Instance{Type: "game", ID: "b", Since: now, Selector: "least"})
-	register(t, n, Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // says nothing
+	register(t, n, discovery.Instance{Type: "game", ID: "a", Since: now.Add(time.Second), Selector: "consistent-hash", Players: 500})
+	register(t, n, discovery.Instance{Type: "game", ID: "b", Since: now, Selector: "least"})
+	register(t, n, discovery.Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // says nothing
 	d := watchServices(t, c)
-	want := []string{"a", "b", "c"}[rendezvous([]Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}}, "alice", 0)]
+	want := []string{"a", "b", "c"}[discovery.ConsistentHash.Pick([]discovery.Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}}, "alice", 0)]
 	for range 20 {
 		if id, _ := d.Pick("game", "alice"); id != want {
 			t.Fatalf("alice went to %s, by consistent hash it is %s", id, want)
 		}
 	}
-	d.SetSelector("game", SelectorFunc(func(c []Candidate, _ string, _ uint64) int { return len(c) - 1 }))
+	d.SetSelector("game", discovery.SelectorFunc(func(c []discovery.Candidate, _ string, _ uint64) int { return len(c) - 1 }))
 	if id, _ := d.Pick("game", "alice"); id != "c" {
 		t.Errorf("by a selector of one's own: %s", id)
 	}
-	register(t, n, Instance{Type: "game", ID: "d"})
+	register(t, n, discovery.Instance{Type: "game", ID: "d"})
 	eventually(t, "d is the last", func() bool { id, _ := d.Pick("game", "alice"); return id == "d" })
 	d.SetSelector("game", nil)
-	want = []string{"a", "b", "c", "d"}[rendezvous([]Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}, "bob", 0)]
+	want = []string{"a", "b", "c", "d"}[discovery.ConsistentHash.Pick([]discovery.Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}, "bob", 0)]
 	for range 20 {
 		if id, _ := d.Pick("game", "bob"); id != want {
 			t.Errorf("the selector was taken back, and bob went to %s, not %s", id, want)
@@ -174,11 +187,11 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 func TestJoinAndLeaveUnderLoad(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
-	register(t, n, Instance{Type: "game", ID: "steady", Selector: "random"})
+	register(t, n, discovery.Instance{Type: "game", ID: "steady", Selector: "random"})
 	d := watchServices(t, c)
 	var gone sync.Map // ids that have left
-	d.Watch(func(ch Change) {
-		if ch.Kind == Left {
+	d.Watch(func(ch discovery.Change) {
+		if ch.Kind == discovery.Left {
 			gone.Store(ch.Instance.ID, true)
 		}
 	})
@@ -212,7 +225,7 @@ func TestJoinAndLeaveUnderLoad(t *testing.T) {
 	}
 	for round := range 12 {
 		newest = fmt.Sprint("guest-", round)
-		r := register(t, n, Instance{Type: "game", ID: newest})
+		r := register(t, n, discovery.Instance{Type: "game", ID: newest})
 		eventually(t, newest+" gets players", func() bool { mu.Lock(); defer mu.Unlock(); return took[newest] > 20 })
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -229,15 +242,15 @@ func TestJoinAndLeaveUnderLoad(t *testing.T) {
 func TestRegistrationSurvivesALostLease(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 2*time.Second)
-	r := register(t, n, Instance{Type: "game", ID: "game-1"})
+	r := register(t, n, discovery.Instance{Type: "game", ID: "game-1"})
 	since := r.Instance().Since
 	d := watchServices(t, c)
 	var left, joined atomic.Int32
-	d.Watch(func(ch Change) {
+	d.Watch(func(ch discovery.Change) {
 		switch ch.Kind {
-		case Left:
+		case discovery.Left:
 			left.Add(1)
-		case Joined:
+		case discovery.Joined:
 			joined.Add(1)
 		}
 	})
@@ -263,10 +276,10 @@ func TestRegistrationSurvivesALostLease(t *testing.T) {
 func TestUpdatesAreWrittenSeldomAndTheLastWins(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
-	r := register(t, n, Instance{Type: "game", ID: "game-1"})
+	r := register(t, n, discovery.Instance{Type: "game", ID: "game-1"})
 	key, start := servicesPrefix("test")+"game/game-1", time.Now()
 	for k := range 1000 {
-		r.Update(func(i *Instance) { i.Players = k + 1; i.ID = "other"; i.Load = 7 })
+		r.Update(func(i *discovery.Instance) { i.Players = k + 1; i.ID = "other"; i.Load = 7 })
 		time.Sleep(100 * time.Microsecond)
 	}
 	var got *clientv3.GetResponse
@@ -282,10 +295,10 @@ func TestUpdatesAreWrittenSeldomAndTheLastWins(t *testing.T) {
 		t.Errorf("instance %+v", i)
 	}
 	version := got.Kvs[0].Version
-	r.Update(func(i *Instance) { i.Players = 1000 }) // as it stands
-	r.Update(func(*Instance) {})
+	r.Update(func(i *discovery.Instance) { i.Players = 1000 }) // as it stands
+	r.Update(func(*discovery.Instance) {})
 	eventually(t, "the token is taken", func() bool { return len(r.wake) == 0 })
-	r.Update(func(i *Instance) { i.Capacity = 3 })
+	r.Update(func(i *discovery.Instance) { i.Capacity = 3 })
 	eventually(t, "the capacity is written", func() bool {
 		got, err = c.Get(t.Context(), key)
 		return err == nil && strings.Contains(string(got.Kvs[0].Value), `"capacity":3,`)
@@ -299,8 +312,8 @@ func TestATakenIDIsRefused(t *testing.T) {
 	c := cluster(t)
 	a, _ := member(t, c, "a", 2*time.Second)
 	b, _ := member(t, c, "b", 2*time.Second)
-	old := register(t, a, Instance{Type: "game", ID: "game-1"})
-	_, err := b.Register(t.Context(), Instance{Type: "game", ID: "game-1"})
+	old := register(t, a, discovery.Instance{Type: "game", ID: "game-1"})
+	_, err := b.Register(t.Context(), discovery.Instance{Type: "game", ID: "game-1"})
 	if !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "on node a") {
 		t.Fatalf("registered twice: %v", err)
 	}
@@ -315,7 +328,7 @@ func TestATakenIDIsRefused(t *testing.T) {
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	register(t, b, Instance{Type: "game", ID: "game-1"})
+	register(t, b, discovery.Instance{Type: "game", ID: "game-1"})
 }
 
 // One that died is waited for, as long as its lease lasts.
@@ -330,7 +343,7 @@ func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, _ := member(t, c, "a", 2*time.Second)
-	r := register(t, n, Instance{Type: "game", ID: "game-1"})
+	r := register(t, n, discovery.Instance{Type: "game", ID: "game-1"})
 	if got, err := c.Get(t.Context(), key); err != nil || got.Kvs[0].Lease != n.State().ID {
 		t.Errorf("key %+v, %v", got, err)
 	}
@@ -342,13 +355,13 @@ func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
 	if _, err := c.Put(t.Context(), servicesPrefix("test")+"game/game-2", "by hand, without a lease"); err != nil {
 		t.Fatal(err)
 	}
-	register(t, n, Instance{Type: "game", ID: "game-2"})
+	register(t, n, discovery.Instance{Type: "game", ID: "game-2"})
 }
 
 func TestOneThatLostItsIDIsTold(t *testing.T) {
 	c := cluster(t)
 	a, _ := member(t, c, "a", 2*time.Second)
-	r := register(t, a, Instance{Type: "game", ID: "game-1"})
+	r := register(t, a, discovery.Instance{Type: "game", ID: "game-1"})
 	eventually(t, "Register's own token is taken", func() bool { return len(r.wake) == 0 })
 	other, err := c.Grant(t.Context(), 60)
 	if err != nil {
@@ -358,7 +371,7 @@ func TestOneThatLostItsIDIsTold(t *testing.T) {
 	if _, err := c.Put(t.Context(), key, `{"node":"b"}`, clientv3.WithLease(other.ID)); err != nil {
 		t.Fatal(err)
 	}
-	r.Update(func(i *Instance) { i.Players = 3 })
+	r.Update(func(i *discovery.Instance) { i.Players = 3 })
 	eventually(t, "it is told", func() bool {
 		select {
 		case <-r.Taken():
@@ -387,7 +400,7 @@ func TestAnHeirRemovesWhatTheNodeBeforeLeft(t *testing.T) {
 		return n
 	}
 	first := join("a")
-	register(t, first, Instance{Type: "game", ID: "game-a"}).cancel()
+	register(t, first, discovery.Instance{Type: "game", ID: "game-a"}).cancel()
 	first.cancel() // it is killed
 	first.done.Wait()
 	join("b")
@@ -446,7 +459,7 @@ func TestALockIsOnesAlone(t *testing.T) {
 func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
-	for _, i := range []Instance{
+	for _, i := range []discovery.Instance{
 		{},
 		{Type: "game"},
 		{Type: "Game", ID: "a"},
@@ -461,12 +474,9 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 		}
 	}
 	// And what others write is not believed.
-	register(t, n, Instance{Type: "game", ID: "good"})
+	register(t, n, discovery.Instance{Type: "game", ID: "good"})
 	book := &logbook{}
-	d, err := WatchServices(t.Context(), c, "test", book.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := follow(t, c, book.logger())
 	defer d.Close()
 	p := servicesPrefix("test")
 	for key, value := range map[string]string{
@@ -485,20 +495,40 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 	}
 }
 
+// lateWatch is a source whose watch begins when it is told.
+type lateWatch struct {
+	discovery.Source
+	begin chan struct{}
+}
+
+func (l *lateWatch) Watch(ctx context.Context, revision int64, f func(discovery.Changes)) error {
+	select {
+	case <-l.begin:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return l.Source.Watch(ctx, revision, f)
+}
+
 // TestWatchReadsAnewBehindACompaction starts at a revision that etcd no longer has.
 func TestWatchReadsAnewBehindACompaction(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
-	gone := register(t, n, Instance{Type: "game", ID: "gone"})
-	stays := register(t, n, Instance{Type: "game", ID: "stays"})
-	d := newDirectory(c, "test", slog.New(slog.DiscardHandler))
-	if err := d.list(t.Context()); err != nil {
+	gone := register(t, n, discovery.Instance{Type: "game", ID: "gone"})
+	stays := register(t, n, discovery.Instance{Type: "game", ID: "stays"})
+	source, err := Services(c, "test")
+	if err != nil {
 		t.Fatal(err)
 	}
-	d.publish()
+	late := &lateWatch{Source: source, begin: make(chan struct{})}
+	d, err := discovery.Follow(t.Context(), late, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
 	var mu sync.Mutex
 	var seen []string
-	d.Watch(func(ch Change) {
+	d.Watch(func(ch discovery.Change) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, fmt.Sprint(ch.Kind, ch.Instance.ID))
@@ -506,7 +536,7 @@ func TestWatchReadsAnewBehindACompaction(t *testing.T) {
 	if err := gone.Close(); err != nil {
 		t.Fatal(err)
 	}
-	register(t, n, Instance{Type: "game", ID: "new"})
+	register(t, n, discovery.Instance{Type: "game", ID: "new"})
 	got, err := c.Get(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
@@ -514,10 +544,9 @@ func TestWatchReadsAnewBehindACompaction(t *testing.T) {
 	if _, err := c.Compact(t.Context(), got.Header.Revision); err != nil {
 		t.Fatal(err)
 	}
-	d.start(t.Context())
-	defer d.Close()
+	close(late.begin)
 	eventually(t, "what is there now", func() bool { return d.Alive("game", "new") && !d.Alive("game", "gone") && d.Alive("game", "stays") })
-	stays.Update(func(i *Instance) { i.Players = 3 })
+	stays.Update(func(i *discovery.Instance) { i.Players = 3 })
 	eventually(t, "and it follows", func() bool { i, _ := d.Instance("game", "stays"); return i.Players == 3 })
 	mu.Lock()
 	defer mu.Unlock()
@@ -545,20 +574,17 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := register(t, n, Instance{Type: "game", ID: "game-1"})
+			r := register(t, n, discovery.Instance{Type: "game", ID: "game-1"})
 			book := &logbook{}
-			d, err := WatchServices(t.Context(), c, "test", book.logger())
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := follow(t, c, book.logger())
 			defer d.Close()
 			_, port, _ := strings.Cut(s.Addr(), ":")
 			number, _ := strconv.Atoi(port)
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			r.Update(func(i *Instance) { i.Players = 5 })
-			eventually(t, "it says that etcd is away", func() bool { return book.has("etcd does not answer") })
+			r.Update(func(i *discovery.Instance) { i.Players = 5 })
+			eventually(t, "it says that the directory does not answer", func() bool { return book.has("does not answer") })
 			for k := range 10 {
 				if id, ok := d.Pick("game", strconv.Itoa(k)); !ok || id != "game-1" {
 					t.Fatalf("while etcd is away: %q, %v", id, ok)
@@ -572,8 +598,8 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 			}
 			defer s.Close()
 			eventually(t, "the report arrives", func() bool { i, ok := d.Instance("game", "game-1"); return ok && i.Players == 5 })
-			eventually(t, "it says so", func() bool { return book.has("etcd answers again") })
-			register(t, n, Instance{Type: "game", ID: "game-2"})
+			eventually(t, "it says so", func() bool { return book.has("answers again") })
+			register(t, n, discovery.Instance{Type: "game", ID: "game-2"})
 			eventually(t, "it follows", func() bool { return d.Alive("game", "game-2") })
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()

@@ -1,12 +1,11 @@
-// Package etcd is the coordination service of Wind: which node owns which shard, and which instances a service has,
-// under a lease.
+// Package etcd keeps in etcd, under leases, which node owns which shard and which instances a service has.
 //
 // [StartServer] embeds a server for one machine, [Join] makes a process a node of a cluster (one
 // lease, kept alive, one registration), and [Node.Shard] is a shard's [shard.Ownership]: what is
 // known of it, the claim, the watch for the owner's disappearance, and the notes beside the key.
 //
-// [Node.Register] makes an instance of a service known, and [WatchServices] is a [Directory] of them all: who is there,
-// and who gets the next player, by a [Selector].
+// [Node.Register] writes an instance of a service under the node's lease, and [Services] is the [discovery.Source] that a
+// [discovery.Directory] follows. The selectors, which choose who gets the next player, are in package discovery.
 //
 // The keys hold JSON that explains itself to whoever reads them with etcdctl:
 //

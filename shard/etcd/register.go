@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // reportEvery is the shortest time between two writes of one registration.
@@ -38,7 +39,7 @@ type Registration struct {
 	taken  chan struct{} // closed when another process has the id
 
 	mu       sync.Mutex
-	instance Instance
+	instance discovery.Instance
 
 	// Register's, and then the goroutine's: what stands in etcd.
 	written []byte
@@ -72,7 +73,7 @@ func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
 
 // holder is who has a key.
 type holder struct {
-	instance Instance
+	instance discovery.Instance
 	lease    int64
 	left     time.Duration // of the lease
 }
@@ -103,9 +104,9 @@ func (n *Node) holder(ctx context.Context, key string) (_ *holder, err error) {
 
 // Register writes an instance into the directory, once no other process has its id (see Vacant). Node, State and Since have
 // defaults. Close takes it away; so does Node.Close, with the lease.
-func (n *Node) Register(ctx context.Context, i Instance) (*Registration, error) {
-	i.complete(n.cfg.ID)
-	if err := i.validate(); err != nil {
+func (n *Node) Register(ctx context.Context, i discovery.Instance) (*Registration, error) {
+	i.Complete(n.cfg.ID)
+	if err := i.Validate(); err != nil {
 		return nil, err
 	}
 	if err := n.Vacant(ctx, i.Type, i.ID); err != nil {
@@ -132,7 +133,7 @@ func (n *Node) Register(ctx context.Context, i Instance) (*Registration, error) 
 }
 
 // Instance returns what the instance tells of itself now.
-func (r *Registration) Instance() Instance {
+func (r *Registration) Instance() discovery.Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.instance
@@ -145,18 +146,18 @@ func (r *Registration) Taken() <-chan struct{} { return r.taken }
 // Update changes what the instance tells of itself and returns at once; type and id stay. Writes are at least 500 ms
 // apart, the last state wins, and a state that stands there already is not written. While etcd is away they are tried
 // again. The function runs under a lock: it must not call the registration.
-func (r *Registration) Update(change func(*Instance)) {
+func (r *Registration) Update(change func(*discovery.Instance)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i := r.instance
 	change(&i)
 	i.Type, i.ID = r.instance.Type, r.instance.ID
-	i.complete(r.node.cfg.ID)
-	if _, err := ParseSelector(i.Selector); err != nil {
+	i.Complete(r.node.cfg.ID)
+	if _, err := discovery.ParseSelector(i.Selector); err != nil {
 		r.node.cfg.Logger.Warn("an instance keeps its selector", "instance", i.ID, "error", err)
 		i.Selector = r.instance.Selector
 	}
-	if i.State != Up && i.State != Draining {
+	if i.State != discovery.Up && i.State != discovery.Draining {
 		r.node.cfg.Logger.Warn("an instance keeps its state", "instance", i.ID, "state", i.State)
 		i.State = r.instance.State
 	}

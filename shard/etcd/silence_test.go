@@ -12,6 +12,7 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/persistence/wait/waittest"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // TestEveryCallToEtcdIsBounded reads this package's source for calls of etcd's client that begin no bound.
@@ -58,6 +59,10 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		}
 	})
 	ctx := wait.With(t.Context(), wait.NewList(nil))
+	directory, err := Services(c, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
 	calls := map[string]func() error{
 		"Shard.Read":  func() error { _, err := sh.Read(ctx); return err },
 		"Shard.Await": func() error { return sh.Await(ctx, st) },
@@ -73,20 +78,22 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Shard.Lift":         func() error { return sh.Lift(ctx) },
 		"Shard.Spec":         func() error { _, err := sh.Spec(ctx); return err },
 		"Shard.SetSpec":      func() error { return sh.SetSpec(ctx, []byte("{}")) },
-		"Node.Register":      func() error { _, err := n.Register(ctx, Instance{Type: "game", ID: "g"}); return err },
+		"Node.Register":      func() error { _, err := n.Register(ctx, discovery.Instance{Type: "game", ID: "g"}); return err },
 		"Node.Vacant":        func() error { return n.Vacant(ctx, "game", "g") },
 		"Node.Close": func() error { // of a node of its own: it ends the node
 			other := &Node{cfg: n.cfg, client: c, cancel: func() {}}
 			return other.Close(ctx)
 		},
-		"Dial":          func() error { _, err := Dial(ctx, between.Addr()); return err },
-		"Join":          func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
-		"Lock":          func() error { _, err := Lock(ctx, c, "test", "l"); return err },
-		"Shards":        func() error { _, err := Shards(ctx, c, "test"); return err },
-		"SpaceOf":       func() error { _, err := SpaceOf(ctx, c); return err },
-		"Nodes":         func() error { _, err := Nodes(ctx, c, "test"); return err },
-		"SharedKey":     func() error { _, err := SharedKey(ctx, c, "test", "k"); return err },
-		"WatchServices": func() error { _, err := WatchServices(ctx, c, "test", nil); return err },
+		"Dial":              func() error { _, err := Dial(ctx, between.Addr()); return err },
+		"Join":              func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
+		"Lock":              func() error { _, err := Lock(ctx, c, "test", "l"); return err },
+		"Shards":            func() error { _, err := Shards(ctx, c, "test"); return err },
+		"SpaceOf":           func() error { _, err := SpaceOf(ctx, c); return err },
+		"Nodes":             func() error { _, err := Nodes(ctx, c, "test"); return err },
+		"SharedKey":         func() error { _, err := SharedKey(ctx, c, "test", "k"); return err },
+		"services.List":     func() error { _, _, err := directory.List(ctx); return err },
+		"services.Revision": func() error { _, err := directory.Revision(ctx); return err },
+		"services.Watch":    func() error { return directory.Watch(ctx, st.Revision, func(discovery.Changes) {}) },
 	}
 	for _, m := range waittest.Methods(reflect.TypeFor[*Shard]()) {
 		if calls["Shard."+m] == nil {
@@ -96,6 +103,11 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 	for _, m := range waittest.Methods(reflect.TypeFor[*Node]()) {
 		if calls["Node."+m] == nil {
 			t.Errorf("Node.%s is not called here", m)
+		}
+	}
+	for _, m := range waittest.Methods(reflect.TypeFor[*services]()) {
+		if calls["services."+m] == nil {
+			t.Errorf("services.%s is not called here", m)
 		}
 	}
 	waittest.AllEnd(t, 20*time.Second, "etcd gave no answer within", calls)

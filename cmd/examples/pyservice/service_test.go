@@ -20,6 +20,7 @@ import (
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -59,7 +60,7 @@ func command(t *testing.T, interpreter string, arguments ...string) *exec.Cmd {
 type infra struct {
 	nats, etcd string
 	bus        *bus.Bus
-	directory  *etcd.Directory
+	directory  *discovery.Directory
 }
 
 func startInfra(t *testing.T) *infra {
@@ -89,7 +90,11 @@ func startInfra(t *testing.T) *infra {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	if i.directory, err = etcd.WatchServices(t.Context(), client, cluster, nil); err != nil {
+	services, err := etcd.Services(client, cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i.directory, err = discovery.Follow(t.Context(), services, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(i.directory.Close)
@@ -188,8 +193,8 @@ func TestServiceInPythonIsCalledLikeAnyOther(t *testing.T) {
 	i := startInfra(t)
 	p := i.start(t, interpreter, "translate-1")
 	in, _ := i.directory.Instance("translate", "translate-1")
-	if in.Language != "python" || in.State != etcd.Up || len(in.Formats) != 1 || in.Formats[0] != "json" ||
-		len(in.Methods) != 1 || in.Methods[0] != (etcd.Method{Name: "TranslateRequest", ID: 1201, Answer: 1202, Public: true}) {
+	if in.Language != "python" || in.State != discovery.Up || len(in.Formats) != 1 || in.Formats[0] != "json" ||
+		len(in.Methods) != 1 || in.Methods[0] != (discovery.Method{Name: "TranslateRequest", ID: 1201, Answer: 1202, Public: true}) {
 		t.Errorf("registered %+v", in)
 	}
 	if id, ok := i.directory.Pick("translate", "alice"); !ok || id != "translate-1" {
@@ -224,7 +229,7 @@ func TestServiceInPythonIsCalledLikeAnyOther(t *testing.T) {
 	}
 	i.eventually(t, "it drains", func() bool {
 		in, _ := i.directory.Instance("translate", "translate-1")
-		return in.State == etcd.Draining
+		return in.State == discovery.Draining
 	})
 	if id, ok := i.directory.Pick("translate", "bob"); ok {
 		t.Errorf("%s drains, and got bob", id)

@@ -1,12 +1,9 @@
-package etcd
+package discovery
 
 import (
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
-
-	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // crowd returns the view of n instances of the type game, which a change may alter.
@@ -47,7 +44,7 @@ func TestPlayersThatArePlacedCountUntilTwoReports(t *testing.T) {
 
 func TestFullInstancesGetNobody(t *testing.T) {
 	for _, s := range []string{"random", "least", "max-threshold=1", "min-threshold=1", "bin-pack=1", "consistent-hash"} {
-		v := crowd(3, parse(t, s), func(i int, in *Instance) {
+		v := crowd(3, mustParse(t, s), func(i int, in *Instance) {
 			in.Capacity, in.Players = 100, 50
 			if i == 1 {
 				in.Load = 1 // by its own measure
@@ -76,7 +73,7 @@ func TestFullInstancesGetNobody(t *testing.T) {
 
 func TestPlayersGoOnToWhereThereIsRoom(t *testing.T) {
 	for _, s := range []string{"random", "least", "max-threshold=1", "min-threshold=1", "bin-pack=1", "consistent-hash"} {
-		v := crowd(4, parse(t, s), func(i int, in *Instance) { in.Capacity = 1 + 10*i })
+		v := crowd(4, mustParse(t, s), func(i int, in *Instance) { in.Capacity = 1 + 10*i })
 		for k := range 64 {
 			if _, ok := v.pick(fmt.Sprint("player-", k), "", uint64(k)); !ok {
 				t.Fatalf("%s: player %d of 64 was refused", s, k)
@@ -90,9 +87,9 @@ func TestPlayersGoOnToWhereThereIsRoom(t *testing.T) {
 
 // A revision and a key are not enough to know a value again: an etcd that lost its data counts from 1.
 func TestValueWithTheSameRevisionUnderAnotherLeaseIsNew(t *testing.T) {
-	d := newDirectory(nil, "test", slog.New(slog.DiscardHandler))
+	d := newDirectory(nil, nil)
 	for lease, value := range []string{`{"players":1}`, `{"players":2}`} {
-		d.set(&mvccpb.KeyValue{Key: []byte(servicesPrefix("test") + "game/a"), Value: []byte(value), ModRevision: 3, Lease: int64(lease + 1)})
+		d.set(Entry{Key: "game/a", Value: []byte(value), Revision: 3, Lease: int64(lease + 1)})
 		d.publish()
 		if i, _ := d.Instance("game", "a"); i.Players != lease+1 {
 			t.Errorf("%s is known as %d players", value, i.Players)

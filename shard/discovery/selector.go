@@ -1,4 +1,4 @@
-package etcd
+package discovery
 
 import (
 	"fmt"
@@ -168,12 +168,12 @@ func ParseSelector(text string) (Selector, error) {
 	case "bin-pack":
 		threshold, build = DefaultMaxThreshold, BinPack
 	default:
-		return nil, fmt.Errorf("etcd: no selector %.60q: one of %s", text, SelectorNames)
+		return nil, fmt.Errorf("discovery: no selector %.60q: one of %s", text, SelectorNames)
 	}
 	if given {
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(v > 0 && v <= 1) {
-			return nil, fmt.Errorf("etcd: selector %.60q: a threshold is a load above 0, at most 1: one of %s", text, SelectorNames)
+			return nil, fmt.Errorf("discovery: selector %.60q: a threshold is a load above 0, at most 1: one of %s", text, SelectorNames)
 		}
 		threshold = v
 	}

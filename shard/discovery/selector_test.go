@@ -1,4 +1,4 @@
-package etcd
+package discovery
 
 import (
 	"flag"
@@ -26,7 +26,7 @@ func source(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(s, s))
 }
 
-func parse(t *testing.T, text string) Selector {
+func mustParse(t *testing.T, text string) Selector {
 	t.Helper()
 	s, err := ParseSelector(text)
 	if err != nil {
@@ -113,7 +113,7 @@ func TestSelectorsChooseByLoad(t *testing.T) {
 		{"min-threshold", []float64{0.19, 0.2, 0.3}, []int{0}},
 		{"consistent-hash", []float64{0.1, 0.2, 0.3}, []int{0, 1, 2}}, // without a key
 	} {
-		t.Run(fmt.Sprint(c.name, c.loads), func(t *testing.T) { evenly(t, parse(t, c.name), loads(c.loads...), c.may...) })
+		t.Run(fmt.Sprint(c.name, c.loads), func(t *testing.T) { evenly(t, mustParse(t, c.name), loads(c.loads...), c.may...) })
 	}
 }
 
@@ -147,7 +147,7 @@ func TestSelectorsSpreadPlayers(t *testing.T) {
 		},
 		"min-threshold=0.2": func(p []int) bool { return min(p[0], p[1], p[2], p[3]) == 30 },
 	} {
-		if players := play(t, parse(t, name), 4, 100, 120); !want(players) {
+		if players := play(t, mustParse(t, name), 4, 100, 120); !want(players) {
 			t.Errorf("%s: 120 players on four instances for 100: %v", name, players)
 		}
 	}

@@ -1,4 +1,4 @@
-package etcd
+package discovery
 
 import (
 	"errors"
@@ -13,13 +13,14 @@ import (
 // State says what an instance takes on.
 type State string
 
-// The states. An instance that is gone has no key.
+// The states. An instance that is gone has no entry.
 const (
 	Up       State = "up"
 	Draining State = "draining" // it serves whom it has, and gets nobody new
 )
 
-// Instance is what an instance of a service tells of itself: the JSON under /wind/<cluster>/services/<type>/<id>.
+// Instance is what an instance of a service tells of itself, as JSON. shard/etcd keeps it under
+// /wind/<cluster>/services/<type>/<id>.
 type Instance struct {
 	Type      string            `json:"type"`           // [a-z0-9-]{1,40}
 	ID        string            `json:"id"`             // [a-z0-9-]{1,60}, unique within the type
@@ -82,25 +83,25 @@ func (i *Instance) room() int {
 	return math.MaxInt
 }
 
-// validate refuses what an instance cannot be.
-func (i *Instance) validate() error {
+// Validate refuses what no instance can be.
+func (i *Instance) Validate() error {
 	if err := errors.Join(persistence.ValidShardName(i.Type), validInstanceID(i.ID)); err != nil {
-		return fmt.Errorf("etcd: instance %.80q of service %.60q: %w", i.ID, i.Type, err)
+		return fmt.Errorf("discovery: instance %.80q of service %.60q: %w", i.ID, i.Type, err)
 	}
 	if i.State != Up && i.State != Draining {
-		return fmt.Errorf("etcd: instance %s: state %.20q is neither %s nor %s", i.ID, i.State, Up, Draining)
+		return fmt.Errorf("discovery: instance %s: state %.20q is neither %s nor %s", i.ID, i.State, Up, Draining)
 	}
 	if i.Players < 0 || i.Capacity < 0 || !(i.Load >= 0 && i.Load <= 1) {
-		return fmt.Errorf("etcd: instance %s: %d players of %d, load %g: none is negative, and a load is at most 1", i.ID, i.Players, i.Capacity, i.Load)
+		return fmt.Errorf("discovery: instance %s: %d players of %d, load %g: none is negative, and a load is at most 1", i.ID, i.Players, i.Capacity, i.Load)
 	}
 	if _, err := ParseSelector(i.Selector); err != nil {
-		return fmt.Errorf("etcd: instance %s: %w", i.ID, err)
+		return fmt.Errorf("discovery: instance %s: %w", i.ID, err)
 	}
 	return nil
 }
 
-// complete fills what has a default and brings the numbers into their ranges.
-func (i *Instance) complete(node string) {
+// Complete fills in the defaults, of which Node is the node given, and brings the numbers into their ranges.
+func (i *Instance) Complete(node string) {
 	if i.Node == "" {
 		i.Node = node
 	}
@@ -130,6 +131,3 @@ func validInstanceID(s string) error {
 	}
 	return nil
 }
-
-// servicesPrefix is where a cluster's instances stand; it ends with "/".
-func servicesPrefix(cluster string) string { return "/wind/" + cluster + "/services/" }

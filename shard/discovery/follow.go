@@ -1,0 +1,156 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// publishEvery bounds how often lookups get a new view, so that a thousand instances that report every second cost
+	// fifty views, not a thousand. After a quiet time the first change is seen at once.
+	publishEvery = 20 * time.Millisecond
+	// rotateEvery is when a placed player is forgotten at the latest, counted twice, where no report comes.
+	rotateEvery = 2 * time.Second
+	// probeEvery is how often the directory asks whether its source is there and still has what it had: the watch alone
+	// says nothing while nothing changes.
+	probeEvery = 3 * time.Second
+	// retryEvery is the pause between attempts to read the directory after the watch broke.
+	retryEvery = 500 * time.Millisecond
+)
+
+// run follows the source, and reads all of it again whenever the watch breaks.
+func (d *Directory) run(ctx context.Context) {
+	for {
+		err := d.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		d.log.Info("the watch on the services broke; the directory reads all of them again", "error", err)
+		for {
+			err := d.list(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			d.heard(err)
+			if err == nil {
+				break
+			}
+			d.forget(time.Now())
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retryEvery):
+			}
+		}
+		d.publish()
+	}
+}
+
+// follow takes in what the watch tells until it breaks, and says why it did.
+func (d *Directory) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer cancel()
+	changes, broke, probes, last := make(chan Changes), make(chan error, 1), make(chan pulse), d.revision
+	helpers.Go(func() { broke <- d.source.Watch(ctx, last, func(c Changes) { send(ctx, changes, c) }) })
+	helpers.Go(func() { d.probe(ctx, last, probes) })
+	tick := time.NewTicker(rotateEvery / 4)
+	defer tick.Stop()
+	var published time.Time
+	var soon <-chan time.Time
+	for {
+		select {
+		case err := <-broke:
+			return err
+		case c := <-changes:
+			d.take(c)
+			if soon == nil {
+				soon = time.After(time.Until(published.Add(publishEvery)))
+			}
+		case <-soon:
+			d.publish()
+			soon, published = nil, time.Now()
+		case p := <-probes:
+			if err := d.heed(p); err != nil {
+				return err
+			}
+		case now := <-tick.C:
+			d.forget(now)
+		}
+	}
+}
+
+// send hands a value over, unless ctx ends first.
+func send[T any](ctx context.Context, to chan<- T, value T) {
+	select {
+	case <-ctx.Done():
+	case to <- value:
+	}
+}
+
+// pulse says how the source is.
+type pulse struct {
+	lost bool // its revision went back: it is another than it was
+	err  error
+}
+
+// probe asks now and then until ctx ends. last is the last known revision.
+func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
+	every := time.NewTicker(probeEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		now, err := d.source.Revision(ctx)
+		p := pulse{err: err}
+		if err == nil {
+			p.lost, last = now < last, now
+		}
+		send(ctx, out, p)
+	}
+}
+
+// heed returns an error when the directory must be read again: the source was away, or is another than it was.
+func (d *Directory) heed(p pulse) error {
+	was := d.away
+	d.heard(p.err)
+	switch {
+	case p.err != nil:
+		return nil // the watch may yet go on
+	case was:
+		return errors.New("its source was away")
+	case p.lost:
+		return errors.New("its source has lost what it had: its revision went back")
+	}
+	return nil
+}
+
+// heard notes whether the source answered, and logs when that changed.
+func (d *Directory) heard(err error) {
+	away := err != nil
+	if away == d.away {
+		return
+	}
+	if d.away = away; away {
+		d.log.Warn("the directory of services does not answer; they stay as it knew them last", "directory", d.source, "error", err)
+	} else {
+		d.log.Info("the directory of services answers again", "directory", d.source)
+	}
+}
+
+// forget rotates the placed players of the instances that do not report.
+func (d *Directory) forget(now time.Time) {
+	if now.Sub(d.rotated) < rotateEvery {
+		return
+	}
+	d.rotated = now
+	for _, r := range d.known {
+		r.placed.rotate()
+	}
+}

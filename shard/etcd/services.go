@@ -1,0 +1,88 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/shard/discovery"
+)
+
+// servicesPrefix is where a cluster's instances stand; it ends with "/".
+func servicesPrefix(cluster string) string { return "/wind/" + cluster + "/services/" }
+
+// services implements discovery.Source.
+type services struct {
+	client *clientv3.Client
+	prefix string // ends with "/"
+}
+
+// Services is where the instances of a cluster's services register, for a [discovery.Directory] to follow. The client stays
+// the caller's and must be closed after the directory.
+func Services(client *Client, cluster string) (discovery.Source, error) {
+	if err := validCluster(cluster); err != nil {
+		return nil, err
+	}
+	return &services{client, servicesPrefix(cluster)}, nil
+}
+
+// String implements discovery.Source.
+func (s *services) String() string { return s.prefix }
+
+// List implements discovery.Source.
+func (s *services) List(ctx context.Context) (all []discovery.Entry, revision int64, err error) {
+	ctx, end := asks(ctx, "read the directory "+s.prefix)
+	defer end(&err)
+	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix())
+	if err != nil {
+		return nil, 0, fmt.Errorf("etcd: cannot read the directory %s: %w", s.prefix, err)
+	}
+	for _, kv := range got.Kvs {
+		all = append(all, s.entry(kv))
+	}
+	return all, got.Header.Revision, nil
+}
+
+func (s *services) entry(kv *mvccpb.KeyValue) discovery.Entry {
+	return discovery.Entry{Key: strings.TrimPrefix(string(kv.Key), s.prefix), Value: kv.Value, Revision: kv.ModRevision, Lease: kv.Lease}
+}
+
+// Watch implements discovery.Source.
+func (s *services) Watch(ctx context.Context, revision int64, f func(discovery.Changes)) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	late := time.AfterFunc(callTimeout, cancel) // Watch waits until etcd has begun
+	events := s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(revision+1))
+	if !late.Stop() {
+		return fmt.Errorf("etcd: cannot watch %s: etcd gave no answer within %s", s.prefix, callTimeout)
+	}
+	for answer := range events {
+		if err := answer.Err(); err != nil {
+			return fmt.Errorf("etcd: the watch on %s broke: %w", s.prefix, err)
+		}
+		c := discovery.Changes{Revision: answer.Header.Revision}
+		for _, ev := range answer.Events {
+			e := s.entry(ev.Kv)
+			e.Gone = ev.Type == mvccpb.DELETE
+			c.Entries = append(c.Entries, e)
+		}
+		f(c)
+	}
+	return errors.Join(fmt.Errorf("etcd: the watch on %s ended", s.prefix), ctx.Err())
+}
+
+// Revision implements discovery.Source.
+func (s *services) Revision(ctx context.Context) (_ int64, err error) {
+	ctx, end := asks(ctx, "answer a probe of the directory "+s.prefix)
+	defer end(&err)
+	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return 0, fmt.Errorf("etcd: cannot probe the directory %s: %w", s.prefix, err)
+	}
+	return got.Header.Revision, nil
+}
