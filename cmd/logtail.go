@@ -40,6 +40,7 @@ type tailCommand struct {
 	From     string `json:"from"`
 	Seq      uint64 `json:"seq"`
 	Repeated bool   `json:"repeated,omitempty"`
+	Neutral  bool   `json:"neutral,omitempty"`
 	Value    string `json:"value"`
 }
 
@@ -234,7 +235,7 @@ func (t *tailer) tick(r *persistence.TickRecord) tailTick {
 		typ := &t.world.Schema().Commands[c.Kind]
 		out.Counts[typ.Name]++
 		if t.commands {
-			out.Commands = append(out.Commands, tailCommand{typ.Name, c.Source.String(), c.Seq, c.Flags&ecs.FlagRepeated != 0, typ.Format(c.Payload)})
+			out.Commands = append(out.Commands, tailCommand{typ.Name, c.Source.String(), c.Seq, c.Flags&ecs.FlagRepeated != 0, c.Flags&ecs.FlagNeutral != 0, typ.Format(c.Payload)})
 		}
 	}
 	t.world.Step(t.frame)
@@ -257,7 +258,10 @@ func (t *tailer) text(r tailRecord) error {
 		}
 		for _, c := range tick.Commands {
 			repeated := ""
-			if c.Repeated {
+			switch {
+			case c.Neutral:
+				repeated = " (neutral)"
+			case c.Repeated:
 				repeated = " (repeated)"
 			}
 			fmt.Fprintf(t.stdout, "          %s #%d %s%s%s\n", c.From, c.Seq, c.Name, c.Value, repeated)

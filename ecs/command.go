@@ -43,15 +43,23 @@ func (s Source) String() string {
 	return fmt.Sprintf("%s:%d", s.Kind, s.ID)
 }
 
-// FlagRepeated marks a sampled command that its session did not send for this tick: its last one again.
-const FlagRepeated uint8 = 1
+// Flags of a sampled command that its session did not send for this tick.
+const (
+	// FlagRepeated marks the session's last one, used again.
+	FlagRepeated uint8 = 1
+	// FlagNeutral goes with FlagRepeated: the session has sent nothing for longer than Game.HoldTicks, and the
+	// zero value is used in place of its last one.
+	FlagNeutral uint8 = 2
+
+	knownFlags = FlagRepeated | FlagNeutral
+)
 
 // Command is one input to a tick.
 type Command struct {
 	Kind    uint16 // index in Schema.Commands
 	Source  Source
 	Seq     uint64 // the source's own number, from 1
-	Flags   uint8  // FlagRepeated
+	Flags   uint8  // FlagRepeated, FlagNeutral
 	Payload []byte // the packed value
 }
 
@@ -65,7 +73,8 @@ type Frame struct {
 type CommandOption func(*form)
 
 // Sampled marks a command that states an intention, such as where a player aims: each session has one per
-// tick, and its last one is repeated, marked, when none came.
+// tick. When none came its last one is repeated, marked, for Game.HoldTicks ticks; then the zero value is used, so
+// that a key held down by a client that fell silent is let go.
 func Sampled(f *form) { f.Sampled = true }
 
 // handler is a registered command with its function.
@@ -101,8 +110,12 @@ func (c *Cmd[C]) Source() Source { return c.source }
 // Seq is the source's own number of the command.
 func (c *Cmd[C]) Seq() uint64 { return c.seq }
 
-// Repeated reports whether the command is the session's last one again, because none came for this tick.
+// Repeated reports whether the session sent nothing for this tick: the value is its last one, or neutral.
 func (c *Cmd[C]) Repeated() bool { return c.flags&FlagRepeated != 0 }
+
+// Neutral reports whether the value is the zero value, because the session has sent nothing for Game.HoldTicks
+// ticks or has lost its connection.
+func (c *Cmd[C]) Neutral() bool { return c.flags&FlagNeutral != 0 }
 
 // Reject ends the handler, drops what it has queued, emitted and sent, and tells the sender why, in at most
 // 128 bytes. What the handler has written into components stays: reject first, write then. It does not return.

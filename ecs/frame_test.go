@@ -79,7 +79,9 @@ func TestAnInputLikeTheLastIsAByte(t *testing.T) {
 		{"the same again", func() ecs.Frame { return inputs(2, 3, 0) }, 1},
 		{"repeated by the host", func() ecs.Frame { return inputs(2, 3, ecs.FlagRepeated) }, 1},
 		{"two bytes differ", func() ecs.Frame { return inputs(3, 3.25, 0) }, 4},
-		{"a number is passed over", func() ecs.Frame { return inputs(5, 3.25, 0) }, 2},
+		{"neutral", func() ecs.Frame { return inputs(3, 0, ecs.FlagRepeated|ecs.FlagNeutral) }, 1},
+		{"a value after a neutral one", func() ecs.Frame { return inputs(4, 3.25, 0) }, 9},
+		{"a number is passed over", func() ecs.Frame { return inputs(6, 3.25, 0) }, 2},
 	} {
 		f := c.frame()
 		b := w.AppendFrame(nil, f)
@@ -93,7 +95,7 @@ func TestAnInputLikeTheLastIsAByte(t *testing.T) {
 		w.Step(f)
 	}
 	var other ecs.Frame
-	if err := w.DecodeFrame(w.AppendFrame(nil, ecs.Frame{Tick: 77}), &other); err == nil || !strings.Contains(err.Error(), "frame of tick 77 on a world at tick 6") {
+	if err := w.DecodeFrame(w.AppendFrame(nil, ecs.Frame{Tick: 77}), &other); err == nil || !strings.Contains(err.Error(), "frame of tick 77 on a world at tick 8") {
 		t.Error(err)
 	}
 }

@@ -87,12 +87,22 @@ func (w *World) readInput(r *reader, f *Frame, h *handler, head byte, x *session
 		c.Payload = w.readMasked(r, last)
 	case how == valueSame || how == valueMasked:
 		r.fail(errNoInput)
+	case how == valueZero && c.Flags == FlagRepeated:
+		c.Flags, c.Payload = FlagRepeated|FlagNeutral, w.zeros(h.f.Packed)
 	default:
 		r.fail(errInput)
 	}
 	if r.err == nil {
 		f.Commands = append(f.Commands, c)
 	}
+}
+
+// zeros is n zero bytes, valid until the next DecodeFrame.
+func (w *World) zeros(n int) []byte {
+	from := len(w.recording.values)
+	v := append(w.recording.values, make([]byte, n)...)
+	w.recording.values = v
+	return v[from:len(v):len(v)]
 }
 
 // readMasked is the inverse of appendMasked.

@@ -14,7 +14,7 @@ const (
 	frameOrdered = 1 // inputs by kind and session, then commands; Order makes the frame of them
 )
 
-// An input's byte: bits 0-1 how its number is written, 2-3 how its value is, 4 repeated, 5-7 how many
+// An input's byte: bits 0-1 how its number is written, 2-3 how its value is, 4 repeated or neutral, 5-7 how many
 // sessions without an input of this kind come before it, 7 meaning that a uvarint tells.
 const (
 	seqSame  = 0 // the session's InputSeq
@@ -25,6 +25,7 @@ const (
 	valueSame   = 0 << 2 // the session's last value
 	valueGiven  = 1 << 2 // packed
 	valueMasked = 2 << 2 // a bit per byte, then the bytes that differ from the last value
+	valueZero   = 3 << 2 // neutral: all zero, and repeated
 
 	valueBits = 3 << 2
 
@@ -95,7 +96,7 @@ func (w *World) sortInputs(commands []Command) []inputRef {
 	rec.isInput = append(rec.isInput[:0], make([]bool, len(commands))...)
 	for i := range commands {
 		c := &commands[i]
-		if c.Source.Kind != SourceClient || int(c.Kind) >= len(w.handlers) || c.Flags&^FlagRepeated != 0 {
+		if c.Source.Kind != SourceClient || int(c.Kind) >= len(w.handlers) || !writtenAsInput(c) {
 			continue
 		}
 		h := w.handlers[c.Kind]
@@ -119,6 +120,11 @@ func (w *World) sortInputs(commands []Command) []inputRef {
 		kept = append(kept, in)
 	}
 	return kept
+}
+
+// writtenAsInput tells whether an input's byte can hold c's flags.
+func writtenAsInput(c *Command) bool {
+	return c.Flags&^FlagRepeated == 0 || c.Flags == FlagRepeated|FlagNeutral && allZero(c.Payload)
 }
 
 // appendInputs appends the inputs of one kind and returns those that are left.
@@ -152,6 +158,10 @@ func appendInput(dst []byte, h *handler, c *Command, x *session, skipped int) []
 	default:
 		dst[head] |= seqGiven
 		dst = appendUvarint(dst, c.Seq)
+	}
+	if c.Flags&FlagNeutral != 0 {
+		dst[head] |= valueZero
+		return dst
 	}
 	last := x.inputs[h.ordinal].payload
 	if last != nil && string(last) == string(c.Payload) {

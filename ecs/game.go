@@ -13,6 +13,9 @@ type Game struct {
 	Name string
 	// TickRate is in ticks per second, 1 to 240.
 	TickRate int
+	// HoldTicks is for how many ticks a session's last sampled command repeats when none comes; then the zero
+	// value is used. 0: a quarter of a second's worth.
+	HoldTicks int
 	// Options is nil, or a struct value that holds the defaults of what can be set when a world is
 	// made. Its exported fields are bool, int32, int64, uint32, uint64, float64 or string, tagged
 	// `usage:"…" min:"0" max:"100000"`.
@@ -67,6 +70,9 @@ func (g Game) check() error {
 	if g.TickRate < 1 || g.TickRate > 240 {
 		return fmt.Errorf("ecs: game %s: %d ticks per second are not 1 to 240", g.Name, g.TickRate)
 	}
+	if g.HoldTicks < 0 {
+		return fmt.Errorf("ecs: game %s: HoldTicks %d is negative", g.Name, g.HoldTicks)
+	}
 	if g.Setup == nil {
 		return fmt.Errorf("ecs: game %s has no Setup", g.Name)
 	}
@@ -75,6 +81,14 @@ func (g Game) check() error {
 		return errors.New("ecs: only 64-bit little-endian machines hold a world")
 	}
 	return nil
+}
+
+// Hold is HoldTicks with its default, rounded up.
+func (g Game) Hold() uint64 {
+	if g.HoldTicks > 0 {
+		return uint64(g.HoldTicks)
+	}
+	return uint64(g.TickRate+3) / 4
 }
 
 func gameName(s string) bool {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/ferris1/wind/ecs"
@@ -45,6 +46,16 @@ func TestGoldenBytes(t *testing.T) {
 		golden(t, "delta-"+name+".bin", w.Step(f).Delta.AppendTo(nil))
 	}
 	golden(t, "snapshot-3.bin", w.AppendSnapshot(nil))
+	f := neutralFrame(w)
+	golden(t, "frame-4.bin", w.AppendFrame(nil, f))
+	golden(t, "delta-4.bin", w.Step(f).Delta.AppendTo(nil))
+}
+
+// neutralFrame is tick 4 of the golden world: session 9 has been silent for too long.
+func neutralFrame(w *ecs.World) ecs.Frame {
+	c := ecs.NewCommand(w, client(9), 9, Push{})
+	c.Flags = ecs.FlagRepeated | ecs.FlagNeutral
+	return ecs.Frame{Tick: 4, Commands: []ecs.Command{c}}
 }
 
 // TestGoldenBytesAreRead reads what was written by the build that made the golden files.
@@ -68,6 +79,9 @@ func TestGoldenBytesAreRead(t *testing.T) {
 	}
 	if restored.Checksum() != w.Checksum() {
 		t.Errorf("the snapshot gives %016x, the deltas %016x", restored.Checksum(), w.Checksum())
+	}
+	if err := w.DecodeFrame(read(t, "frame-4.bin"), &f); err != nil || !reflect.DeepEqual(f, neutralFrame(w)) {
+		t.Errorf("frame 4 is read as %+v, %v", f, err)
 	}
 	s, err := ecs.ParseSchema(read(t, "schema.json"))
 	if err != nil {

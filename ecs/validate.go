@@ -42,14 +42,17 @@ var (
 	errClient    = errors.New("only a client sends it")
 	errFlags     = errors.New("unknown flags")
 	errRepeated  = errors.New("only a sampled command is repeated")
+	errNeutral   = errors.New("a neutral input is a repeated one whose bytes are all zero")
 )
 
 func (w *World) validSource(h *handler, c *Command) error {
 	switch {
 	case c.Source.Kind >= sourceKinds:
 		return errSource
-	case c.Flags&^FlagRepeated != 0:
+	case c.Flags&^knownFlags != 0:
 		return errFlags
+	case c.Flags == FlagNeutral || c.Flags&FlagNeutral != 0 && !allZero(c.Payload):
+		return errNeutral
 	case c.Flags&FlagRepeated != 0 && !h.f.Sampled:
 		return errRepeated
 	case c.Source.Kind != SourceClient:
@@ -62,6 +65,15 @@ func (w *World) validSource(h *handler, c *Command) error {
 		return errNoSession
 	}
 	return nil
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // checkPanic is the error of a command whose own Validate has panicked.

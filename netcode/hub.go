@@ -29,6 +29,8 @@ type hub struct {
 	epoch      uint64
 	period     time.Duration // of a tick
 	game       string
+	hold       uint64   // ticks that a held input repeats
+	sampled    []uint16 // kinds of commands
 	schema     *ecs.Schema
 	schemaJSON []byte
 	schemaHash uint64
@@ -247,7 +249,9 @@ func (h *hub) input(l *link, m *wirepb.Input) {
 		case duplicate:
 			continue
 		}
-		if in.Tick >= s.inputTick {
+		// The feedback is about the newest tick that makes sense: one far
+		// ahead gets its answer, and stands in nobody's way.
+		if in.Tick >= s.inputTick || s.inputTick > h.latched+MaxTicksAhead {
 			s.inputTick = in.Tick
 			s.slack = h.schedule.slack(in.Tick, h.now)
 		}

@@ -1,6 +1,10 @@
 package netcode
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ferris1/wind/ecs"
+)
 
 // sample is one value of a sampled command, aimed at a tick. Its payload is
 // never written to: the world's frames alias it.
@@ -16,7 +20,7 @@ type verdict uint8
 const (
 	taken     verdict = iota // waits for its tick
 	late                     // its tick is over: it is what repeats from now on
-	early                    // too far ahead: forgotten
+	early                    // its tick, or its number, is too far ahead: forgotten
 	duplicate                // known already, or older than what was used
 	crowded                  // the queue is full: forgotten
 )
@@ -25,7 +29,12 @@ const (
 // four kinds of input.
 const maxSamples = 4 * MaxTicksAhead
 
-// repeat is the newest sample of a kind and the tick that used it afresh.
+// maxSeqStep is how far in front of the newest used number a sample's own may
+// be: once a number is used, all below it are duplicates.
+const maxSeqStep = 1 << 32
+
+// repeat is the newest sample of a kind and the tick that used it afresh, or
+// that was latched last when it came, too late.
 type repeat struct {
 	sample
 	at uint64
@@ -44,8 +53,10 @@ func (q *inputs) add(s sample, latched uint64) verdict {
 	switch {
 	case s.seq <= q.used:
 		return duplicate
+	case s.seq-q.used > maxSeqStep:
+		return early
 	case s.tick <= latched:
-		q.remember(s, 0)
+		q.remember(s, latched)
 		return late
 	case s.tick > latched+MaxTicksAhead:
 		return early
@@ -72,15 +83,16 @@ func (q *inputs) add(s sample, latched uint64) verdict {
 }
 
 // take removes what aims at tick or before and yields for each kind what tick
-// uses: the sample for it, else the last one, repeated. use returns false for
-// a value that cannot be used: then the last one repeats, or nothing does.
-func (q *inputs) take(tick uint64, use func(s sample, repeated bool) bool) {
+// uses: the sample for it, else the last one, repeated, for hold ticks at most,
+// then zeros. flags are those of an ecs.Command. use returns false for a value
+// that cannot be used: then the last one repeats, or nothing does.
+func (q *inputs) take(tick, hold uint64, use func(s sample, flags uint8) bool) {
 	n := 0
 	for n < len(q.waiting) && q.waiting[n].tick <= tick {
 		n++
 	}
 	for _, s := range q.waiting[:n] {
-		if s.tick == tick && use(s, false) {
+		if s.tick == tick && use(s, 0) {
 			q.used = max(q.used, s.seq)
 			q.remember(s, tick)
 		}
@@ -91,9 +103,17 @@ func (q *inputs) take(tick uint64, use func(s sample, repeated bool) bool) {
 			return false
 		}
 		q.used = max(q.used, r.seq)
-		return !use(r.sample, true)
+		if tick-r.at <= hold {
+			return !use(r.sample, ecs.FlagRepeated)
+		}
+		s := r.sample
+		s.payload = zeros[:len(s.payload)]
+		return !use(s, ecs.FlagRepeated|ecs.FlagNeutral)
 	})
 }
+
+// zeros is the neutral value of every sampled command.
+var zeros [MaxPayload]byte
 
 // quiet drops everything: nothing repeats until the next sample comes.
 func (q *inputs) quiet() { q.waiting, q.last = nil, nil }

@@ -6,16 +6,28 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 func in(tick, seq uint64) sample {
 	return sample{tick: tick, seq: seq, kind: 2, payload: []byte{byte(seq)}}
 }
 
+// newest is the number of the sample that repeats.
+func newest(q *inputs, kind uint16) uint64 {
+	for _, r := range q.last {
+		if r.kind == kind {
+			return r.seq
+		}
+	}
+	return 0
+}
+
 // uses is what a tick takes, as text.
 func uses(q *inputs, tick uint64) (got []string) {
-	q.take(tick, func(s sample, repeated bool) bool {
-		got = append(got, fmt.Sprintf("%d/%d repeated %v", s.kind, s.seq, repeated))
+	q.take(tick, 100, func(s sample, flags uint8) bool {
+		got = append(got, fmt.Sprintf("%d/%d repeated %v", s.kind, s.seq, flags == ecs.FlagRepeated))
 		return true
 	})
 	return got
@@ -72,7 +84,7 @@ func TestUnusableInputRepeatsTheLastUsableOne(t *testing.T) {
 	uses(&q, 1)
 	q.add(in(2, 2), 1)
 	var got []uint64
-	q.take(2, func(s sample, repeated bool) bool {
+	q.take(2, 100, func(s sample, _ uint8) bool {
 		if s.seq == 2 {
 			return false
 		}
@@ -82,7 +94,7 @@ func TestUnusableInputRepeatsTheLastUsableOne(t *testing.T) {
 	if !slices.Equal(got, []uint64{1}) {
 		t.Errorf("used %v, want the first one again", got)
 	}
-	q.take(3, func(sample, bool) bool { return false })
+	q.take(3, 100, func(sample, uint8) bool { return false })
 	expect(t, uses(&q, 4))
 }
 
@@ -92,6 +104,8 @@ func TestInputQueueHoldsItsPromises(t *testing.T) {
 		var q inputs
 		latched, seq := uint64(100), uint64(0)
 		lastSeq := map[uint16]uint64{}
+		const hold = 3
+		fresh := map[uint16]uint64{} // the tick that a sample came for, or came behind
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			for range rapid.IntRange(0, 5).Draw(t, "arrivals") {
 				seq += uint64(rapid.IntRange(0, 2).Draw(t, "seq"))
@@ -99,7 +113,11 @@ func TestInputQueueHoldsItsPromises(t *testing.T) {
 					tick: uint64(int(latched) + rapid.IntRange(-3, MaxTicksAhead+3).Draw(t, "tick")), seq: seq,
 					kind: uint16(rapid.IntRange(2, 5).Draw(t, "kind")), payload: []byte{1},
 				}
+				before := newest(&q, s.kind)
 				v := q.add(s, latched)
+				if v == late && s.seq >= before {
+					fresh[s.kind] = latched
+				}
 				if v == taken && (s.tick <= latched || s.tick > latched+MaxTicksAhead) {
 					t.Fatalf("took an input for tick %d at %d", s.tick, latched)
 				}
@@ -112,9 +130,15 @@ func TestInputQueueHoldsItsPromises(t *testing.T) {
 			}
 			latched++
 			used := map[uint16]int{}
-			q.take(latched, func(s sample, repeated bool) bool {
+			q.take(latched, hold, func(s sample, flags uint8) bool {
 				used[s.kind]++
-				if !repeated && s.tick != latched {
+				if flags == 0 {
+					fresh[s.kind] = latched
+				}
+				if neutral := flags == ecs.FlagRepeated|ecs.FlagNeutral; neutral != (latched-fresh[s.kind] > hold) {
+					t.Fatalf("tick %d uses flags %d, the newest sample of kind %d came before %d", latched, flags, s.kind, fresh[s.kind])
+				}
+				if flags == 0 && s.tick != latched {
 					t.Fatalf("tick %d used an input for %d as its own", latched, s.tick)
 				}
 				lastSeq[s.kind] = s.seq

@@ -1,6 +1,8 @@
 package netcode
 
 import (
+	"bytes"
+
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
@@ -71,14 +73,14 @@ func (h *hub) latchLeave(w *ecs.World, s *session, f *filling) {
 }
 
 func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
+	if s.link == nil && s.holds {
+		h.letGo(w, s, f)
+	}
 	if s.stage != stageLive || s.link == nil {
 		return
 	}
-	s.inputs.take(f.tick, func(in sample, repeated bool) bool {
-		c := ecs.Command{Kind: in.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: in.seq, Payload: in.payload}
-		if repeated {
-			c.Flags = ecs.FlagRepeated
-		}
+	s.inputs.take(f.tick, h.hold, func(in sample, flags uint8) bool {
+		c := ecs.Command{Kind: in.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: in.seq, Flags: flags, Payload: in.payload}
 		if w.Validate(&c) != nil {
 			h.stats.InputsInvalid++
 			return false
@@ -88,12 +90,45 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 			s.dropped++
 			return true
 		}
-		if repeated {
+		switch flags {
+		case ecs.FlagRepeated:
 			h.stats.InputsRepeated++
+		case ecs.FlagRepeated | ecs.FlagNeutral:
+			h.stats.InputsNeutral++
 		}
 		f.add(c)
 		return true
 	})
+}
+
+// letGo uses the zero value, once, in place of what a session without a
+// connection used last: a key that was held down when it broke is let go. What
+// has no room waits for the next tick.
+func (h *hub) letGo(w *ecs.World, s *session, f *filling) {
+	state, ok := w.Session(s.id)
+	if !ok || s.stage != stageLive {
+		s.holds = false
+		return
+	}
+	for _, kind := range h.sampled {
+		last, ok := w.LastInput(s.id, kind)
+		if !ok || bytes.Equal(last, zeros[:len(last)]) {
+			continue
+		}
+		c := ecs.Command{
+			Kind: kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: state.InputSeq,
+			Flags: ecs.FlagRepeated | ecs.FlagNeutral, Payload: zeros[:len(last)],
+		}
+		switch {
+		case w.Validate(&c) != nil: // the game takes no zero value
+		case !f.fits(&c):
+			return
+		default:
+			f.add(c)
+			h.stats.InputsNeutral++
+		}
+	}
+	s.holds = false
 }
 
 func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {

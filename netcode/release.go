@@ -24,12 +24,18 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.owned, h.epoch, h.encoder = true, epoch, encoder
 	h.game = w.Game().Name
 	h.period = time.Second / time.Duration(w.Game().TickRate)
+	h.hold, h.sampled = w.Game().Hold(), h.sampled[:0]
+	for kind, c := range schema.Commands {
+		if c.Sampled {
+			h.sampled = append(h.sampled, uint16(kind))
+		}
+	}
 	h.schema, h.schemaJSON, h.schemaHash = schema, schema.JSON(), schema.Hash()
 	h.released, h.latched, h.schedule = w.Tick(), w.Tick(), schedule{period: h.period}
 	w.EachSession(func(state ecs.Session) bool {
 		h.addSession(&session{
 			id: state.ID, stage: stageLive, parked: h.now,
-			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq},
+			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq}, holds: true,
 		})
 		return true
 	})

@@ -43,6 +43,12 @@ func (s *schedule) slack(tick uint64, now time.Time) float64 {
 	if s.windows > 1 {
 		offset = min(offset, s.last)
 	}
+	const most = 1 << 20 // ticks: far beyond what anybody means
+	if ahead := int64(tick - s.tick); tick > s.tick && (ahead < 0 || ahead > most) {
+		return most
+	} else if tick < s.tick && ahead < -most {
+		return -most
+	}
 	return s.due(tick, offset).Sub(now).Seconds() / s.period.Seconds()
 }
 

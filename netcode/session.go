@@ -32,6 +32,7 @@ type session struct {
 	refusal  string          // why the game refused the join
 
 	inputs   inputs
+	holds    bool // the world may still hold the inputs of a connection that is gone
 	commands []command
 	taken    uint64          // newest command seq that was queued or refused here
 	asked    []uint64        // seqs sent again, whose replies are wanted once more
@@ -113,5 +114,6 @@ func (s *session) park(now time.Time) {
 	s.link = nil
 	s.parked = now
 	s.inputs.quiet()
+	s.holds = true
 	s.acks = nil
 }

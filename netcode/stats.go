@@ -11,6 +11,7 @@ type Stats struct {
 	InputsDropped  uint64 // no room in the queue or in the frame
 	InputsInvalid  uint64 // refused by World.Validate
 	InputsRepeated uint64 // ticks times kinds in which the last one repeated
+	InputsNeutral  uint64 // ticks times kinds in which the zero value stood in for a silent client
 
 	Commands        uint64 // reliable commands that arrived, repeats included
 	CommandsRefused uint64 // answered before any tick used them

@@ -6,7 +6,8 @@ import "github.com/ferris1/wind/ecs"
 type Bot interface {
 	// Play decides what to do at tick, which the client's clock has just
 	// reached. It is called on the client's own goroutine, once per tick in
-	// ascending order (ticks are skipped when the clock jumps), and must not
+	// ascending order (ticks are skipped when the clock jumps, and come again
+	// after a resume at a node whose log ends before them), and must not
 	// call the client's methods. v is valid until it returns; the answer may
 	// be used again by the next call.
 	Play(v *View, tick uint64) []Action

@@ -24,8 +24,9 @@ const (
 	pingEvery        = time.Second
 	leaveTimeout     = 500 * time.Millisecond // for the server's Bye
 	firstPause       = 50 * time.Millisecond
-	lead             = 2 // ticks in front of the newest one, until the first report
-	maxCatchUp       = 3 // ticks that are played at once when the clock was late
+	lead             = 2  // ticks in front of the newest one and of the way to the server, until the first report
+	maxLead          = 15 // ticks that are allowed for the way
+	maxCatchUp       = 3  // ticks that are played at once when the clock was late
 )
 
 // session is what the client's goroutine owns: the connection and its clock.
@@ -451,11 +452,11 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 
 	now := time.Now()
 	s.inputSeq = max(s.inputSeq, m.InputSeq)
-	s.clock.Start(float64(m.Tick+lead), int(m.TickRate), now)
-	s.next, s.reported = max(s.next, m.Tick+lead+1), 0
-	if !m.Resumed {
-		s.next = m.Tick + lead + 1
-	}
+	// The log may end before what was sampled last: the node is another one,
+	// or the clock ran on without any.
+	begin := m.Tick + lead + s.way(m.TickRate)
+	s.clock.Start(float64(begin), int(m.TickRate), now)
+	s.next, s.reported = begin+1, 0
 	s.first, s.welcomed, s.pinged = s.next, true, now
 	select {
 	case <-c.ready:
@@ -463,6 +464,12 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 		close(c.ready)
 	}
 	return nil
+}
+
+// way is for how many ticks a message travels to the server and back.
+func (s *session) way(rate uint32) uint64 {
+	rtt := time.Duration(s.c.counters.rtt.Load())
+	return uint64(min(math.Ceil(rtt.Seconds()*float64(rate)), maxLead))
 }
 
 func (s *session) control(view uint64) {

@@ -102,7 +102,11 @@ func leave(t *ecs.Tick, c *ecs.Cmd[ecs.Leave], sessions *ecs.Sessions) {
 }
 
 // input notes what a player wants in this tick.
+// A silent client's player stops, and keeps looking where it looked.
 func input(_ *ecs.Tick, c *ecs.Cmd[Input], sessions *ecs.Sessions, intents *ecs.Comp[Intent]) {
+	if c.Neutral() {
+		return
+	}
 	if s, ok := sessions.Get(c.From()); ok {
 		if i := intents.Get(s.View); i != nil {
 			*i = Intent{Input: c.Value, Given: true}
