@@ -20,7 +20,9 @@ const protocol = 1
 
 // Times of a connection.
 const (
-	handshakeTimeout = 8 * time.Second
+	handshakeTimeout = 8 * time.Second        // for Welcome, from a server that answers
+	handshakeSilence = 2 * time.Second        // for anything at all before Welcome
+	handshakePing    = 500 * time.Millisecond // before Welcome
 	pingEvery        = time.Second
 	leaveTimeout     = 500 * time.Millisecond // for the server's Bye
 	firstPause       = 50 * time.Millisecond
@@ -139,7 +141,7 @@ func (s *session) connection(address string) error {
 	now := time.Now()
 	s.reader, s.cookie, s.bye = frame.NewReader(frame.MaxFromServer), nil, nil
 	s.welcomed, s.leaving, s.ackSince = false, time.Time{}, time.Time{}
-	s.opened, s.heard, s.pinged = now, now, now
+	s.opened, s.heard, s.pinged = now, now, time.Time{} // the first Ping goes with Hello: it tells how long the way is
 	var err error
 	if c.cfg.Transport == UDP {
 		s.transport, s.cookie, err = dialUDP(address, s, &c.counters, c.stop)
@@ -215,25 +217,31 @@ func (s *session) step(now time.Time) (time.Time, error) {
 	default:
 	}
 	if !s.welcomed {
-		if now.Sub(s.opened) > handshakeTimeout {
-			return now, errGone
+		if now.Sub(s.opened) > handshakeTimeout || now.Sub(s.heard) > min(handshakeSilence, c.cfg.DropAfter) {
+			return now, errMute
 		}
-		return s.opened.Add(handshakeTimeout + time.Millisecond), nil
+		s.ping(now, handshakePing)
+		return s.pinged.Add(handshakePing), nil
 	}
 	if now.Sub(s.heard) > c.cfg.DropAfter {
 		return now, errGone
 	}
 	wake := s.heard.Add(c.cfg.DropAfter + time.Millisecond)
-	if now.Sub(s.pinged) >= pingEvery {
-		s.pinged = now
-		s.send(wirepb.IDPing, &wirepb.Ping{Time: uint64(now.UnixNano())})
-	}
+	s.ping(now, pingEvery)
 	wake = earlier(wake, s.pinged.Add(pingEvery))
 	s.play(now)
 	wake = earlier(wake, s.clock.When(float64(s.next)).Add(time.Microsecond))
 	s.sendCommands()
 	wake = earlier(wake, s.acknowledge(now))
 	return wake, nil
+}
+
+// ping asks whether the server is there, if the last time is long enough ago.
+func (s *session) ping(now time.Time, every time.Duration) {
+	if now.Sub(s.pinged) >= every {
+		s.pinged = now
+		s.send(wirepb.IDPing, &wirepb.Ping{Time: uint64(now.UnixNano())})
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

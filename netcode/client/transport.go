@@ -15,8 +15,11 @@ import (
 	"github.com/ferris1/wind/netcode/lane"
 )
 
-// errGone is the end of a connection without a Bye.
-var errGone = errors.New("the connection is gone")
+// Ends of a connection without a Bye.
+var (
+	errGone = errors.New("the connection is gone")
+	errMute = errors.New("the server does not answer")
+)
 
 // transport is a connection to a server. All methods but wake are for the
 // client's goroutine.

@@ -1,0 +1,85 @@
+package netcode_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/frame"
+)
+
+// mute is a node that dies behind a Hello without a word: it takes connections and answers knocks, and nothing else.
+func mute(t *testing.T, transport client.Transport) string {
+	t.Helper()
+	var group sync.WaitGroup
+	t.Cleanup(group.Wait)
+	if transport == client.UDP {
+		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		group.Go(func() {
+			for b := make([]byte, 2048); ; {
+				n, from, err := conn.ReadFromUDP(b)
+				if err != nil {
+					return
+				}
+				if kind, _, body, ok := frame.ParseDatagram(b[:n]); ok && kind == frame.DatagramKnock {
+					nonce, _ := frame.ParseKnock(body)
+					_, _ = conn.WriteToUDP(frame.AppendCookie(nil, nonce, make([]byte, frame.CookieSize)), from)
+				}
+			}
+		})
+		return conn.LocalAddr().String()
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	group.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() { _, _ = io.Copy(io.Discard, conn); conn.Close() })
+		}
+	})
+	return listener.Addr().String()
+}
+
+func TestAClientGoesOnSoonWhenANodeDiesBehindItsHello(t *testing.T) {
+	transports(t, func(t *testing.T, _ *host, cfg client.Config) {
+		cfg.More = []string{cfg.Addr}
+		cfg.Addr = mute(t, cfg.Transport)
+		began := time.Now()
+		dial(t, cfg)
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("a mute node held the client for %v", took)
+		}
+	})
+}
+
+// TestAClientStaysWithANodeThatAnswersPings: one that cannot let anybody in yet, since its log stalls, is not dead.
+func TestAClientStaysWithANodeThatAnswersPings(t *testing.T) {
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
+	h.mu.Lock()
+	h.hold = true
+	h.mu.Unlock()
+	go func() {
+		time.Sleep(3500 * time.Millisecond) // longer than a mute node is waited for
+		h.mu.Lock()
+		h.hold = false
+		h.mu.Unlock()
+	}()
+	dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
+	if s := h.server.Stats(); s.SessionsJoined != 1 {
+		t.Errorf("%d sessions joined: the client began anew", s.SessionsJoined)
+	}
+}
