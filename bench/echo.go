@@ -11,7 +11,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
 	"github.com/ferris1/wind/cmd/node"
-	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 )
 
 // Echo is a service that answers what it is asked, in Go (SpeakOnWorldRequest) and in Starlark (CreateRoleRequest), to
@@ -40,12 +40,12 @@ func EchoScripts() fs.FS {
 type echo struct{}
 
 // PlayerLoginRequest lets in whom the gateway let in.
-func (echo) PlayerLoginRequest(ctx *rpc.Ctx, request *speakpb.PlayerLoginRequest) (*speakpb.PlayerLoginResponse, error) {
+func (echo) PlayerLoginRequest(ctx *service.Ctx, request *speakpb.PlayerLoginRequest) (*speakpb.PlayerLoginResponse, error) {
 	return &speakpb.PlayerLoginResponse{PlayerId: request.PlayerId, Result: true}, nil
 }
 
 // SpeakOnWorldRequest answers with what it got.
-func (echo) SpeakOnWorldRequest(_ *rpc.Ctx, request *speakpb.SpeakOnWorldRequest) (*speakpb.SpeakOnWorldResponse, error) {
+func (echo) SpeakOnWorldRequest(_ *service.Ctx, request *speakpb.SpeakOnWorldRequest) (*speakpb.SpeakOnWorldResponse, error) {
 	return &speakpb.SpeakOnWorldResponse{Content: request.Content}, nil
 }
 

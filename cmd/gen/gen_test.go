@@ -155,9 +155,10 @@ func TestGeneratedGoCompiles(t *testing.T) {
 import (
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 )
 
-func use(c *client.RPC, ctx *rpc.Ctx) (role int32, err error) {
+func use(c *client.RPC, ctx *service.Ctx) (role int32, err error) {
 	answer, err := NewSpeakClient(c.Call).Role(ctx, &RoleRequest{})
 	if err == nil {
 		_, err = NewSpeakServices(rpc.Address{Type: "game"}).Announce(ctx, &AnnounceRequest{})

@@ -16,6 +16,7 @@ import (
 const (
 	contextPath protogen.GoImportPath = "context"
 	rpcPath     protogen.GoImportPath = "github.com/ferris1/wind/netcode/rpc"
+	servicePath protogen.GoImportPath = "github.com/ferris1/wind/netcode/service"
 	protoPath   protogen.GoImportPath = "google.golang.org/protobuf/proto"
 )
 
@@ -156,11 +157,11 @@ func (g *goFile) output() (Output, error) {
 	g.P()
 	g.P("package ", g.as.GoPackageName)
 	if some := g.file.handled(false); len(some) > 0 {
-		g.handlers("ClientHandlers", "what players send: a value that has them goes into rpc.Config.Client", some)
+		g.handlers("ClientHandlers", "what players send: a value that has them goes into service.Config.Client", some)
 		g.client(some)
 	}
 	if some := g.file.handled(true); len(some) > 0 {
-		g.handlers("ServerHandlers", "what services send: a value that has them goes into rpc.Config.Server", some)
+		g.handlers("ServerHandlers", "what services send: a value that has them goes into service.Config.Server", some)
 		g.services(some)
 	}
 	content, err := g.Content()
@@ -173,7 +174,7 @@ func (g *goFile) handlers(suffix, whose string, messages []*message) {
 	g.P("type ", g.prefix(), suffix, " interface {")
 	for _, m := range messages {
 		g.comment(m)
-		g.P(m.name(), "(ctx *", rpcPath.Ident("Ctx"), ", request *", g.message(m), ") ", g.results(m))
+		g.P(m.name(), "(ctx *", servicePath.Ident("Ctx"), ", request *", g.message(m), ") ", g.results(m))
 	}
 	g.P("}")
 }
@@ -233,7 +234,7 @@ func (g *goFile) services(messages []*message) {
 	for _, m := range messages {
 		g.P()
 		g.comment(m)
-		g.P("func (c ", t, ") ", m.call(), "(ctx *", rpcPath.Ident("Ctx"), ", request *", g.message(m), ") ", g.results(m), " {")
+		g.P("func (c ", t, ") ", m.call(), "(ctx *", servicePath.Ident("Ctx"), ", request *", g.message(m), ") ", g.results(m), " {")
 		if m.answer == nil {
 			g.P("_, err := ctx.Call(c.to, request)")
 			g.P("return err")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/systems/script"
 )
@@ -68,7 +69,7 @@ func parseKept(value []byte) (k kept, err error) {
 type scripts struct {
 	kv      *jetstream.KV
 	key     string
-	service *rpc.Service
+	service *service.Service
 	log     *slog.Logger
 
 	mu         sync.Mutex // of what follows, and of every change of what is in force
@@ -267,7 +268,7 @@ func (s *scripts) apply(k kept) error {
 }
 
 // begin makes the service of an instance that comes with c.Scripts: with what is kept in their place, if that fits this binary.
-func (s *scripts) begin(ctx context.Context, c rpc.Config) (*rpc.Service, error) {
+func (s *scripts) begin(ctx context.Context, c service.Config) (*service.Service, error) {
 	k, _, err := s.read(ctx)
 	if err != nil {
 		return nil, err
@@ -275,7 +276,7 @@ func (s *scripts) begin(ctx context.Context, c rpc.Config) (*rpc.Service, error)
 	if k.Generation > 0 && k.SHA256 != script.SHA256(c.Scripts) {
 		kept := c
 		if kept.Scripts, err = bus.ParseModules(k.Modules); err == nil {
-			s.service, err = rpc.New(kept)
+			s.service, err = service.New(kept)
 		}
 		if err == nil {
 			s.generation, s.reload = k.Generation, k.Reload
@@ -285,17 +286,17 @@ func (s *scripts) begin(ctx context.Context, c rpc.Config) (*rpc.Service, error)
 		s.refused = k.Generation
 		s.log.Error("what was reloaded does not fit this binary: the scripts that it came with are in force", "reload", k.Reload, "error", err)
 	}
-	s.service, err = rpc.New(c)
+	s.service, err = service.New(c)
 	return s.service, err
 }
 
 // insist makes the service of an instance whose folder says what it runs, whatever is kept: others follow.
-func (s *scripts) insist(ctx context.Context, c rpc.Config) (*rpc.Service, error) {
+func (s *scripts) insist(ctx context.Context, c service.Config) (*service.Service, error) {
 	k, _, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.service, err = rpc.New(c); err != nil || k.Generation == 0 {
+	if s.service, err = service.New(c); err != nil || k.Generation == 0 {
 		return s.service, err
 	}
 	s.generation, s.reload = k.Generation, k.Reload

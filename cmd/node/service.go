@@ -3,7 +3,7 @@ package node
 import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 )
 
 // Service is a type of service that a game brings: its handlers in Go and what it says of itself. Its handlers in
@@ -18,5 +18,5 @@ type Service struct {
 	Selector string                        // how players are spread over the instances, as discovery.ParseSelector takes it; "": least
 	Capacity int                           // players that one instance takes; 0: no limit
 	// Middleware is around every handler, the first one outermost.
-	Middleware []rpc.Middleware
+	Middleware []service.Middleware
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ferris1/wind/netcode/bus"
-	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
@@ -24,7 +24,7 @@ type instance struct {
 	config  Service
 	id      string
 	scripts *scripts
-	service *rpc.Service
+	service *service.Service
 	served  *bus.Served
 	entry   *etcd.Registration
 	ready   chan struct{} // closed when all of the above is there
@@ -73,7 +73,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	config := rpc.Config{
+	config := service.Config{
 		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
 		Middleware: s.Middleware, Logger: c.Log.With("service", s.Type, "instance", i.id),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
@@ -111,7 +111,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 }
 
 // methods are what a service handles for clients, as its entry in the directory lists it.
-func methods(s *rpc.Service) (all []discovery.Method) {
+func methods(s *service.Service) (all []discovery.Method) {
 	for _, m := range s.Methods() {
 		all = append(all, discovery.Method(m))
 	}
@@ -188,7 +188,7 @@ func (n *Node) instanceID(serviceType string) string {
 // InstanceInfo is what a node tells of an instance that it runs.
 type InstanceInfo struct {
 	Type, ID string
-	Stats    rpc.Stats
+	Stats    service.Stats
 }
 
 // Instances are the services that run in this process.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -12,7 +11,6 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/ferris1/wind/netcode/rpc"
-	"github.com/ferris1/wind/netcode/wirepb"
 )
 
 // messages are those that are compiled in or that the configuration names, by
@@ -46,7 +44,7 @@ func knownMessages(files []protoreflect.FileDescriptor) (*messages, error) {
 func (m *messages) add(f protoreflect.FileDescriptor) {
 	for i := range f.Messages().Len() {
 		d := f.Messages().Get(i)
-		name, id := string(d.Name()), frameID(d)
+		name, id := string(d.Name()), rpc.FrameID(d)
 		if _, taken := m.names[name]; taken && id == 0 {
 			continue
 		}
@@ -68,18 +66,13 @@ func (m *messages) clash(f protoreflect.FileDescriptor) error {
 		d := f.Messages().Get(i)
 		other := m.descriptor(string(d.Name()))
 		if other == nil {
-			other = m.descriptor(m.ids[frameID(d)])
+			other = m.descriptor(m.ids[rpc.FrameID(d)])
 		}
 		if other != nil {
-			return fmt.Errorf("gateway: message %s of %s (id %d) is taken: the gateway knows %s (id %d)", d.FullName(), f.Path(), frameID(d), other.FullName(), frameID(other))
+			return fmt.Errorf("gateway: message %s of %s (id %d) is taken: the gateway knows %s (id %d)", d.FullName(), f.Path(), rpc.FrameID(d), other.FullName(), rpc.FrameID(other))
 		}
 	}
 	return nil
-}
-
-func frameID(d protoreflect.MessageDescriptor) uint32 {
-	id, _ := proto.GetExtension(d.Options(), wirepb.E_Id).(uint32)
-	return id
 }
 
 // descriptor is nil for a message that is not known.
@@ -93,22 +86,14 @@ func (m *messages) descriptor(name string) protoreflect.MessageDescriptor {
 // id is the frame id of a message, 0 when it has none or is not known.
 func (m *messages) id(name string) uint32 {
 	if d := m.descriptor(name); d != nil {
-		return frameID(d)
+		return rpc.FrameID(d)
 	}
 	return 0
 }
 
 // method describes a message that no service has described.
 func (m *messages) method(name string) rpc.Method {
-	return rpc.Method{Name: name, ID: m.id(name), Answer: m.id(answerName(name))}
-}
-
-// answerName is the short name of the message that answers one.
-func answerName(request string) string {
-	if base, ok := strings.CutSuffix(request, "Request"); ok {
-		return base + "Response"
-	}
-	return request + "Response"
+	return rpc.Method{Name: name, ID: m.id(name), Answer: m.id(rpc.AnswerName(name))}
 }
 
 var errNotKnown = errors.New("the gateway does not know the message")
@@ -132,24 +117,12 @@ func (m *messages) transcode(name string, from, to rpc.Format, payload []byte) (
 	if err := proto.Unmarshal(payload, msg); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return encodeJSON(msg)
-}
-
-// encodeJSON is protojson as clients get it: the names of the schema, and values
-// that are zero too.
-func encodeJSON(m proto.Message) ([]byte, error) {
-	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+	return rpc.Encode(rpc.JSON, msg)
 }
 
 // encode is m in a format; m is one of ours.
 func encode(f rpc.Format, m proto.Message) []byte {
-	var b []byte
-	var err error
-	if f == rpc.JSON {
-		b, err = encodeJSON(m)
-	} else {
-		b, err = proto.Marshal(m)
-	}
+	b, err := rpc.Encode(f, m)
 	if err != nil {
 		panic(fmt.Sprintf("gateway: %T: %v", m, err)) // invalid UTF-8 in a string of ours
 	}

@@ -73,7 +73,7 @@ func maybe(code rpc.Code, text string) rpc.Response {
 // answerID is the frame id of an answer, 0 when it has none.
 func (r *request) answerID(message string) uint32 {
 	m := &r.route.Method
-	if m.Answer != 0 && message == answerName(m.Name) {
+	if m.Answer != 0 && message == rpc.AnswerName(m.Name) {
 		return m.Answer
 	}
 	if id := r.s.g.messages.id(message); id != 0 {

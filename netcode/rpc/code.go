@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // Code says how a request ended. The numbers are gRPC's, so that other languages have names for them.
@@ -41,6 +46,24 @@ func (c Code) String() string {
 		return s
 	}
 	return fmt.Sprintf("code %d", uint32(c))
+}
+
+// CodeNamed finds a failure's code by its name with underscores, as scripts write it: "not_found".
+func CodeNamed(name string) (Code, error) {
+	byName := map[string]Code{}
+	for code, n := range codeNames {
+		if code != OK {
+			byName[strings.ReplaceAll(n, " ", "_")] = code
+		}
+	}
+	if code, ok := byName[name]; ok {
+		return code, nil
+	}
+	known := slices.Sorted(maps.Keys(byName))
+	if near := ecs.Nearest(name, known); near != "" {
+		return 0, fmt.Errorf("there is no code %q (did you mean %q?)", name, near)
+	}
+	return 0, fmt.Errorf("there is no code %q; there are %s", name, strings.Join(known, ", "))
 }
 
 // Error is how a request failed, as its caller is told.

@@ -142,7 +142,7 @@ func (s *MemoryStore) Get(_ context.Context, key string) ([]byte, uint64, error)
 
 // Put implements Store.
 func (s *MemoryStore) Put(_ context.Context, key string, value []byte, revision uint64) (uint64, bool, error) {
-	if err := checkEntry(key, value); err != nil {
+	if err := CheckEntry(key, value); err != nil {
 		return 0, false, err
 	}
 	s.mu.Lock()

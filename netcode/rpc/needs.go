@@ -1,6 +1,9 @@
 package rpc
 
-import "context"
+import (
+	"context"
+	"unicode/utf8"
+)
 
 // Bus carries messages between services. Implementations may be called concurrently. netcode/bus is the one on NATS.
 type Bus interface {
@@ -35,4 +38,21 @@ type Store interface {
 	Delete(ctx context.Context, key string, revision uint64) (ok bool, err error)
 	// Keys lists the keys that begin with prefix, in byte order. Of a replicated store it may be a moment behind.
 	Keys(ctx context.Context, prefix string) ([]string, error)
+}
+
+// The bounds of what a Store keeps.
+const (
+	maxKey   = 512     // bytes
+	maxValue = 1 << 20 // bytes
+)
+
+// CheckEntry refuses what no Store keeps.
+func CheckEntry(key string, value []byte) error {
+	switch {
+	case key == "" || len(key) > maxKey || !utf8.ValidString(key):
+		return Errorf(InvalidArgument, "a key of the store has 1 to %d bytes of UTF-8, not %d: %.40q", maxKey, len(key), key)
+	case len(value) > maxValue:
+		return Errorf(InvalidArgument, "the value of %.40q has %d bytes: the store takes %d", key, len(value), maxValue)
+	}
+	return nil
 }

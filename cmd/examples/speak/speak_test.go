@@ -16,6 +16,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/ecs/ecstest"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/systems/script"
 )
 
@@ -44,14 +45,14 @@ func TestNothingIsEverRenumbered(t *testing.T) {
 	}
 }
 
-// service is the game's service without a network, on a store that the test keeps.
-func service(t *testing.T, bus *rpc.MemoryBus, store rpc.Store) *rpc.Service {
+// startService runs the game's service without a network, on a store that the test keeps.
+func startService(t *testing.T, bus *rpc.MemoryBus, store rpc.Store) *service.Service {
 	t.Helper()
 	modules, err := node.Scripts(Scripts(), "game")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := rpc.New(rpc.Config{Type: "game", ID: "game-1", Scripts: modules, Files: Services[0].Files, Login: Services[0].Login, Bus: bus, Store: store})
+	s, err := service.New(service.Config{Type: "game", ID: "game-1", Scripts: modules, Files: Services[0].Files, Login: Services[0].Login, Bus: bus, Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func service(t *testing.T, bus *rpc.MemoryBus, store rpc.Store) *rpc.Service {
 }
 
 // ask sends a message as a player's client does, and reads the answer into out.
-func ask(t *testing.T, s *rpc.Service, player string, m, out proto.Message) {
+func ask(t *testing.T, s *service.Service, player string, m, out proto.Message) {
 	t.Helper()
 	payload, err := proto.Marshal(m)
 	if err != nil {
@@ -94,14 +95,14 @@ func TestARoleOutlivesItsService(t *testing.T) {
 	var login speakpb.PlayerLoginResponse
 	var created speakpb.CreateRoleResponse
 	var role speakpb.RoleResponse
-	first := service(t, rpc.NewMemoryBus(), store)
+	first := startService(t, rpc.NewMemoryBus(), store)
 	ask(t, first, "ann", &speakpb.PlayerLoginRequest{PlayerId: "ann"}, &login)
 	ask(t, first, "ann", &speakpb.RoleRequest{}, &role)
 	if !login.Result || role.RoleId != 0 {
 		t.Fatalf("login %v, role %v", &login, &role)
 	}
 	ask(t, first, "ann", &speakpb.CreateRoleRequest{PlayerId: "ann", RoleId: 1010}, &created)
-	ask(t, service(t, rpc.NewMemoryBus(), store), "ann", &speakpb.RoleRequest{}, &role)
+	ask(t, startService(t, rpc.NewMemoryBus(), store), "ann", &speakpb.RoleRequest{}, &role)
 	if !created.Result || role.RoleId != 1010 || role.PlayerId != "ann" {
 		t.Fatalf("created %v, role %v", &created, &role)
 	}
@@ -109,7 +110,7 @@ func TestARoleOutlivesItsService(t *testing.T) {
 
 func TestWhatOneDoesEveryoneSees(t *testing.T) {
 	bus := rpc.NewMemoryBus()
-	s := service(t, bus, rpc.NewMemoryStore())
+	s := startService(t, bus, rpc.NewMemoryStore())
 	move := &speakpb.Vector2{X: 1, Y: 2}
 	place := &speakpb.Vector3{X: 1, Y: 2, Z: 3}
 	ask(t, s, "ann", &speakpb.SpeakOnWorldRequest{Name: "Ann", Content: "hello"}, nil)

@@ -6,18 +6,19 @@ import (
 	context "context"
 	commonpb "example.com/farm/common/commonpb"
 	rpc "github.com/ferris1/wind/netcode/rpc"
+	service "github.com/ferris1/wind/netcode/service"
 	proto "google.golang.org/protobuf/proto"
 )
 
-// FarmClientHandlers are the handlers of what players send: a value that has them goes into rpc.Config.Client.
+// FarmClientHandlers are the handlers of what players send: a value that has them goes into service.Config.Client.
 type FarmClientHandlers interface {
 	// PlantRequest plants a crop.
 	//
 	// It says "no" with \ and """ to what cannot grow.
-	PlantRequest(ctx *rpc.Ctx, request *PlantRequest) (*PlantResponse, error)
-	LookRequest(ctx *rpc.Ctx, request *LookRequest) (*commonpb.LookResponse, error)
+	PlantRequest(ctx *service.Ctx, request *PlantRequest) (*PlantResponse, error)
+	LookRequest(ctx *service.Ctx, request *LookRequest) (*commonpb.LookResponse, error)
 	// WaveRequest is answered with nothing.
-	WaveRequest(ctx *rpc.Ctx, request *WaveRequest) error
+	WaveRequest(ctx *service.Ctx, request *WaveRequest) error
 }
 
 // FarmClient calls the handlers of a service as a player.
@@ -55,14 +56,14 @@ func (c FarmClient) Wave(ctx context.Context, request *WaveRequest) error {
 	return c.call(ctx, request, nil)
 }
 
-// FarmServerHandlers are the handlers of what services send: a value that has them goes into rpc.Config.Server.
+// FarmServerHandlers are the handlers of what services send: a value that has them goes into service.Config.Server.
 type FarmServerHandlers interface {
 	// S_RegisterRequest comes from a gateway.
-	S_RegisterRequest(ctx *rpc.Ctx, request *S_RegisterRequest) (*S_RegisterResponse, error)
+	S_RegisterRequest(ctx *service.Ctx, request *S_RegisterRequest) (*S_RegisterResponse, error)
 	// S_Hello wants no answer.
-	S_Hello(ctx *rpc.Ctx, request *S_Hello) error
+	S_Hello(ctx *service.Ctx, request *S_Hello) error
 	// CloseRequest is an operator's.
-	CloseRequest(ctx *rpc.Ctx, request *CloseRequest) error
+	CloseRequest(ctx *service.Ctx, request *CloseRequest) error
 }
 
 // FarmServices calls the server handlers of another service, suspended until it has answered.
@@ -76,7 +77,7 @@ func NewFarmServices(to rpc.Address) FarmServices {
 }
 
 // S_RegisterRequest comes from a gateway.
-func (c FarmServices) S_Register(ctx *rpc.Ctx, request *S_RegisterRequest) (*S_RegisterResponse, error) {
+func (c FarmServices) S_Register(ctx *service.Ctx, request *S_RegisterRequest) (*S_RegisterResponse, error) {
 	m, err := ctx.Call(c.to, request)
 	if err != nil {
 		return nil, err
@@ -89,13 +90,13 @@ func (c FarmServices) S_Register(ctx *rpc.Ctx, request *S_RegisterRequest) (*S_R
 }
 
 // S_Hello wants no answer.
-func (c FarmServices) S_Hello(ctx *rpc.Ctx, request *S_Hello) error {
+func (c FarmServices) S_Hello(ctx *service.Ctx, request *S_Hello) error {
 	_, err := ctx.Call(c.to, request)
 	return err
 }
 
 // CloseRequest is an operator's.
-func (c FarmServices) Close(ctx *rpc.Ctx, request *CloseRequest) error {
+func (c FarmServices) Close(ctx *service.Ctx, request *CloseRequest) error {
 	_, err := ctx.Call(c.to, request)
 	return err
 }

@@ -1,0 +1,177 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.starlark.net/starlark"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// builtins are what scripts of a service have beside messages and enums, memory
+// and every.
+var builtins = starlark.StringDict{
+	"json": jsonModule, "store": storeModule, "has": hasField,
+	"call": builtin("call", starCall), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
+	"broadcast": builtin("broadcast", starBroadcast), "sleep": builtin("sleep", starSleep), "log": builtin("log", starLog),
+	"error": builtin("error", starError), "now": builtin("now", starNow), "random": builtin("random", starRandom),
+}
+
+// starFunc is a builtin that knows its handler.
+type starFunc func(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+
+// builtin makes f one. At the top of a module there is no handler: there it fails.
+func builtin(name string, f starFunc) *starlark.Builtin {
+	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		c, ok := t.Local(ctxKey).(*Ctx)
+		if !ok {
+			return nil, fmt.Errorf("%s can be used in handlers, not while a module loads", name)
+		}
+		return f(c, args, kwargs)
+	})
+}
+
+// starCall is call(service, request, id=None, default=…): the answer of another
+// service. A failure ends the handler, unless there is a default.
+func starCall(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var to, id string
+	var m outgoing
+	var otherwise starlark.Value
+	if err := starlark.UnpackArgs("call", args, kwargs, "service", &to, "request", &m, "id??", &id, "default?", &otherwise); err != nil {
+		return nil, err
+	}
+	a, err := c.Call(rpc.Address{Type: to, ID: id}, m.message())
+	switch {
+	case err != nil && otherwise != nil:
+		c.s.log.Warn("service: a call failed, its handler goes on with the default", "service", to, "error", err)
+		return otherwise, nil
+	case err != nil:
+		return nil, err
+	case a == nil:
+		return starlark.None, nil
+	}
+	return starOf(a)
+}
+
+// starOf is m as scripts see it.
+func starOf(m proto.Message) (starlark.Value, error) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return toStar(m.ProtoReflect().Descriptor(), b)
+}
+
+// starTell is tell(service, message, id=None, all=False).
+func starTell(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var to, id string
+	var m outgoing
+	var all bool
+	if err := starlark.UnpackArgs("tell", args, kwargs, "service", &to, "message", &m, "id??", &id, "all?", &all); err != nil {
+		return nil, err
+	}
+	return starlark.None, c.Tell(rpc.Address{Type: to, ID: id, All: all}, m.message())
+}
+
+// starPush is push(player, message).
+func starPush(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var player string
+	var m outgoing
+	if err := starlark.UnpackArgs("push", args, kwargs, "player", &player, "message", &m); err != nil {
+		return nil, err
+	}
+	return starlark.None, c.Push(player, m.message())
+}
+
+// starBroadcast is broadcast(message): to the clients of all players.
+func starBroadcast(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var m outgoing
+	if err := starlark.UnpackArgs("broadcast", args, kwargs, "message", &m); err != nil {
+		return nil, err
+	}
+	return starlark.None, c.Broadcast(m.message())
+}
+
+// starSleep is sleep(seconds).
+func starSleep(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	d, err := unpackSeconds("sleep", args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	return starlark.None, c.Sleep(d)
+}
+
+// unpackSeconds takes a single argument, a number of seconds.
+func unpackSeconds(name string, args starlark.Tuple, kwargs []starlark.Tuple) (time.Duration, error) {
+	var v starlark.Value
+	if err := starlark.UnpackArgs(name, args, kwargs, "seconds", &v); err != nil {
+		return 0, err
+	}
+	return seconds(name, v)
+}
+
+func seconds(name string, v starlark.Value) (time.Duration, error) {
+	x, ok := starlark.AsFloat(v)
+	if !ok || !(x >= 0 && x <= 1e9) {
+		return 0, fmt.Errorf("%s: %s is no number of seconds", name, v)
+	}
+	return time.Duration(x * float64(time.Second)), nil
+}
+
+// starLog is log(text, **fields).
+func starLog(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var text string
+	if err := starlark.UnpackPositionalArgs("log", args, nil, 1, &text); err != nil {
+		return nil, err
+	}
+	var fields []any
+	for _, kv := range kwargs {
+		value := kv[1].String()
+		if s, ok := starlark.AsString(kv[1]); ok {
+			value = s
+		}
+		fields = append(fields, string(kv[0].(starlark.String)), value)
+	}
+	c.s.log.Info(text, fields...)
+	return starlark.None, nil
+}
+
+// starError is error(code, text): it ends the handler, and its caller is told.
+func starError(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var name, text string
+	if err := starlark.UnpackArgs("error", args, kwargs, "code", &name, "text", &text); err != nil {
+		return nil, err
+	}
+	code, err := rpc.CodeNamed(name)
+	if err != nil {
+		return nil, fmt.Errorf("error: %w", err)
+	}
+	return nil, rpc.Errorf(code, "%s", text)
+}
+
+// starNow is now(): seconds since 1970, a float.
+func starNow(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := starlark.UnpackArgs("now", args, kwargs); err != nil {
+		return nil, err
+	}
+	return starlark.Float(float64(time.Now().UnixMicro()) / 1e6), nil
+}
+
+// starRandom is random(): a float in [0, 1), or random(n): an int in [0, n).
+func starRandom(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var n int64
+	if err := starlark.UnpackArgs("random", args, kwargs, "n?", &n); err != nil {
+		return nil, err
+	}
+	switch {
+	case n < 0:
+		return nil, errors.New("random: n is negative")
+	case n == 0:
+		return starlark.Float(rand.Float64()), nil
+	}
+	return starlark.MakeInt64(rand.Int64N(n)), nil
+}

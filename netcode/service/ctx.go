@@ -1,0 +1,240 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// Ctx is what a handler knows of its request, and how it reaches the rest of
+// the world. It is a context.Context, which ends with the request's time-out and
+// with the handler. It belongs to the handler's goroutine; what the handler
+// starts elsewhere may use it as a context, and for nothing else.
+//
+// Methods that wait suspend the handler: others run meanwhile, and what the
+// handler looked at before may be different afterwards. They fail once the
+// request's time is over.
+type Ctx struct {
+	s        *Service
+	task     *task  // nil: nobody waits for an answer
+	table    *table // that was in force when it began
+	request  *rpc.Request
+	deadline time.Time
+	login    string
+	values   context.Context // what middleware has put in, or nil
+
+	mu    sync.Mutex // of what follows
+	inner context.Context
+	stop  func() // ends inner
+	over  bool   // the handler has ended
+}
+
+// Player is who is logged in at the session that sent the request, "" before a
+// login and for a service's request.
+func (c *Ctx) Player() string { return c.request.Player }
+
+// Session is the session that sent the request, "" when a service did.
+func (c *Ctx) Session() string { return c.request.Session }
+
+// From is the service that sent the request, "<type>/<id>".
+func (c *Ctx) From() string { return c.request.From }
+
+// Log is the service's log.
+func (c *Ctx) Log() *slog.Logger { return c.s.log }
+
+// Login logs the session in as player once the handler has answered without an
+// error. It fails in handlers of messages that Config.Login does not name, and
+// for what cannot be a player: that has 1 to 128 bytes of UTF-8 without control
+// characters, and no spaces at its ends.
+func (c *Ctx) Login(player string) error {
+	if !c.request.FromClient() || !slices.Contains(c.s.cfg.Login, c.request.Message) {
+		return fmt.Errorf("service: %s logs nobody in: Config.Login does not name it", c.request.Message)
+	}
+	if player == "" || len(player) > maxPlayer || !utf8.ValidString(player) || strings.TrimSpace(player) != player || strings.ContainsFunc(player, unicode.IsControl) {
+		return rpc.Errorf(rpc.InvalidArgument, "a player's name has 1 to %d bytes of UTF-8, no control characters, and no spaces at its ends", maxPlayer)
+	}
+	c.login = player
+	return nil
+}
+
+// maxPlayer is how many bytes a player's name has at most.
+const maxPlayer = 128
+
+// Call sends a message to another service and waits, suspended, for its answer.
+// The error is an *Error.
+func (c *Ctx) Call(to rpc.Address, m proto.Message) (answer proto.Message, err error) {
+	r, err := c.outgoing(to, m)
+	if err != nil {
+		return nil, err
+	}
+	if r.Timeout = time.Until(c.deadline); r.Timeout <= 0 {
+		return nil, rpc.Errorf(rpc.DeadlineExceeded, "the request's time is over: %s was not called", to.Type)
+	}
+	var a rpc.Response
+	c.Suspend(func() { a, err = c.s.cfg.Bus.Call(c.context(), to, r) })
+	if err != nil || a.Message == "" {
+		return nil, err
+	}
+	known, err := c.s.messages.find(a.Message)
+	if err != nil {
+		return nil, rpc.Errorf(rpc.Internal, "the answer of %s: %v", to.Type, err)
+	}
+	answer, bad := known.decode(a.Format, a.Payload)
+	if bad != nil {
+		return nil, bad
+	}
+	return answer, nil
+}
+
+// Tell sends a message to other services and waits for nothing.
+func (c *Ctx) Tell(to rpc.Address, m proto.Message) error {
+	r, err := c.outgoing(to, m)
+	if err != nil {
+		return err
+	}
+	return c.s.cfg.Bus.Tell(to, r)
+}
+
+// outgoing is a message to other services, in a format that they take.
+func (c *Ctx) outgoing(to rpc.Address, m proto.Message) (rpc.Request, error) {
+	format := rpc.Protobuf
+	if takes := c.s.cfg.Takes; takes != nil && !takes(to, rpc.Protobuf) {
+		format = rpc.JSON
+	}
+	payload, err := rpc.Encode(format, m)
+	if err != nil {
+		return rpc.Request{}, rpc.Errorf(rpc.InvalidArgument, "%s cannot be encoded: %v", rpc.ShortName(m), err)
+	}
+	return rpc.Request{Message: rpc.ShortName(m), Format: format, Payload: payload, From: c.s.name(), Trace: c.request.Trace}, nil
+}
+
+// Push sends a message to a player's client, wherever it is connected. One that
+// is not connected misses it.
+func (c *Ctx) Push(player string, m proto.Message) error {
+	if player == "" {
+		return rpc.Errorf(rpc.InvalidArgument, "a push needs a player")
+	}
+	return c.s.push(player, m)
+}
+
+// Broadcast sends a message to the clients of all players.
+func (c *Ctx) Broadcast(m proto.Message) error { return c.s.push("", m) }
+
+func (s *Service) push(player string, m proto.Message) error {
+	name := rpc.ShortName(m)
+	known, err := s.messages.find(name)
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	}
+	payload, err := proto.Marshal(m)
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "%s cannot be encoded: %v", name, err)
+	}
+	return s.cfg.Bus.Push(player, rpc.Push{Message: name, ID: known.id, Payload: payload})
+}
+
+func (s *Service) name() string { return s.cfg.Type + "/" + s.cfg.ID }
+
+// Sleep suspends the handler for d, or until its request's time is over: then
+// the error says so.
+func (c *Ctx) Sleep(d time.Duration) (err error) {
+	c.Suspend(func() {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-c.Done():
+			err = c.Err()
+		}
+	})
+	return err
+}
+
+// Suspend runs f while other handlers run, and returns when f has and it is this
+// handler's turn again. f may block, until the Ctx ends at most; it must not
+// touch what handlers share. It panics when the handler has ended.
+func (c *Ctx) Suspend(f func()) {
+	c.context() // so that the request's end comes, however long f takes
+	if c.ended() {
+		panic("service: a Ctx was used after its handler had ended")
+	}
+	c.s.threads.suspend(f)
+}
+
+// context is the real one, made once it is needed.
+func (c *Ctx) context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		parent := c.values
+		if parent == nil {
+			parent = context.Background()
+		}
+		inner, cancel := context.WithDeadline(parent, c.deadline)
+		c.inner, c.stop = inner, cancel
+		if c.task != nil && !c.over {
+			unwatch := context.AfterFunc(inner, c.task.expire)
+			c.stop = func() { unwatch(); cancel() }
+		}
+		if c.over {
+			cancel()
+		}
+	}
+	return c.inner
+}
+
+// end ends what waits for the handler.
+func (c *Ctx) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if c.stop != nil {
+		c.stop()
+	}
+}
+
+func (c *Ctx) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over
+}
+
+// Deadline is when the caller stops waiting.
+func (c *Ctx) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Done implements context.Context.
+func (c *Ctx) Done() <-chan struct{} { return c.context().Done() }
+
+// Err implements context.Context.
+func (c *Ctx) Err() error {
+	c.mu.Lock()
+	inner, over := c.inner, c.over
+	c.mu.Unlock()
+	switch {
+	case inner != nil:
+		return inner.Err()
+	case over:
+		return context.Canceled
+	case time.Now().After(c.deadline):
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Value implements context.Context: it finds what middleware has put in, a span for example.
+func (c *Ctx) Value(key any) any {
+	if c.values == nil {
+		return nil
+	}
+	return c.values.Value(key)
+}

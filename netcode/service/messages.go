@@ -1,0 +1,106 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+
+	"go.starlark.net/starlark"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// message is a message that a service knows.
+type message struct {
+	name string // short
+	id   uint32 // of its frame; 0: none
+	desc protoreflect.MessageDescriptor
+	typ  protoreflect.MessageType
+}
+
+// messages are those of a service, by short name.
+type messages map[string]*message
+
+// newMessages collects the messages at the top of files. Two of one short name
+// or one id, and ids that are the engine's, are an error.
+func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
+	gone := messageOf((*wirepb.PlayerDisconnected)(nil).ProtoReflect().Descriptor())
+	known := messages{gone.name: gone}
+	ids := map[uint32]*message{}
+	for _, f := range files {
+		for i := range f.Enums().Len() {
+			if name := string(f.Enums().Get(i).Name()); taken(name) {
+				return nil, fmt.Errorf("service: %s: scripts have something else of that name", f.Enums().Get(i).FullName())
+			}
+		}
+		for i := range f.Messages().Len() {
+			m := messageOf(f.Messages().Get(i))
+			if other := known[m.name]; other != nil {
+				return nil, fmt.Errorf("service: %s and %s have one short name: handlers are found by it", other.desc.FullName(), m.desc.FullName())
+			}
+			if taken(m.name) {
+				return nil, fmt.Errorf("service: %s: scripts have something else of that name", m.desc.FullName())
+			}
+			known[m.name] = m
+			switch other := ids[m.id]; {
+			case m.id == 0:
+				continue
+			case other != nil:
+				return nil, fmt.Errorf("service: %s and %s have both the id %d", other.name, m.name, m.id)
+			case wirepb.Reserved(m.id):
+				return nil, fmt.Errorf("service: %s has the id %d: 1 to 2000 and 2200 to %d are for games", m.name, m.id, uint32(1)<<31-1)
+			}
+			ids[m.id] = m
+		}
+	}
+	return known, nil
+}
+
+// taken reports whether a name is a builtin's in scripts.
+func taken(name string) bool {
+	return starlark.Universe.Has(name) || builtins.Has(name) || name == "memory" || name == "every"
+}
+
+func messageOf(d protoreflect.MessageDescriptor) *message {
+	m := &message{name: string(d.Name()), id: rpc.FrameID(d), desc: d}
+	if typ, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName()); err == nil && typ.Descriptor() == d {
+		m.typ = typ
+	} else {
+		m.typ = dynamicpb.NewMessageType(d)
+	}
+	return m
+}
+
+// find returns a message by short name, or says which one may be meant.
+func (k messages) find(name string) (*message, error) {
+	if m := k[name]; m != nil {
+		return m, nil
+	}
+	if near := ecs.Nearest(name, k.names()); near != "" {
+		return nil, fmt.Errorf("there is no message %s (did you mean %s?)", name, near)
+	}
+	return nil, fmt.Errorf("there is no message %s", name)
+}
+
+func (k messages) names() []string {
+	names := make([]string, 0, len(k))
+	for name := range k {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// decode reads a payload.
+func (m *message) decode(f rpc.Format, payload []byte) (proto.Message, *rpc.Error) {
+	x := m.typ.New().Interface()
+	if err := rpc.Decode(f, payload, x); err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "the payload is not a valid %s in %s: %v", m.name, f, err)
+	}
+	return x, nil
+}

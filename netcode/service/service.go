@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// Config is what a service is made of. Type and ID have no default.
+type Config struct {
+	Type, ID string
+	// Client and Server are values whose methods, named after messages, handle
+	// them: func (h *H) XRequest(ctx *Ctx, r *pb.XRequest) (*pb.XResponse, error),
+	// or with the error alone. Client ones take what players send, Server ones
+	// what services send. Methods that take no *Ctx first are not looked at.
+	Client, Server []any
+	// Scripts are handlers in Starlark, see SCRIPTS.md of systems/script.
+	Scripts []script.Module
+	// Files hold the messages.
+	Files []protoreflect.FileDescriptor
+	// Public and Login name messages: see Method.
+	Public, Login []string
+
+	Store rpc.Store // nil: what needs one fails
+	Bus   rpc.Bus   // nil: what needs one fails
+
+	// Middleware is around every handler, the first one outermost. Behind it
+	// stands, always, that a session must be logged in.
+	Middleware []Middleware
+	// StepBudget is how many Starlark steps one run of a handler may take. 10,000,000.
+	StepBudget uint64
+	// MaxWaiting bounds the requests that wait or are suspended, MaxWaitingOfOne
+	// those of one player that wait. What is beyond is refused at once. 65,536 and 256.
+	MaxWaiting, MaxWaitingOfOne int
+
+	Logger     *slog.Logger          // nil: slog.Default()
+	Registerer prometheus.Registerer // nil: no metrics
+	// Takes reports whether all that a message goes to take a format; to those that do not take Protobuf, JSON is sent.
+	// Nil: all take both.
+	Takes func(to rpc.Address, f rpc.Format) bool
+}
+
+// Handler answers a request. Its Ctx ends with it.
+type Handler func(*Ctx, *rpc.Request) rpc.Response
+
+// Middleware puts something around a handler.
+type Middleware func(Handler) Handler
+
+// Service runs the handlers of one instance of a service, all of them on one
+// logical thread. Its methods may be called concurrently.
+type Service struct {
+	cfg      Config
+	log      *slog.Logger
+	messages messages
+	clientGo map[string]*entry // handlers in Go, by message
+	serverGo map[string]*entry
+	handler  Handler
+	memory   *memory
+	threads  scheduler
+	metrics  *metrics
+
+	table    atomic.Pointer[table]
+	reloads  reloads
+	handled  atomic.Uint64
+	failed   atomic.Uint64
+	waiting  atomic.Int64 // requests that were taken and have not begun
+	inFlight atomic.Int64 // that have begun and not ended
+
+	mu      sync.Mutex // of what follows; the scheduler's is taken while it is held, not the other way round
+	lanes   lanes
+	open    int // requests that were taken and have not ended, and what was spawned
+	seen    seen
+	closed  bool
+	live    sync.WaitGroup // what is open, and timers; added to under mu, while not closed
+	stop    chan struct{}  // closed when timers end
+	stopped chan struct{}  // closed when Close has nothing left to wait for
+}
+
+// New makes a service and loads its scripts. A handler for a message that is not
+// there, one that looks wrong, and two for one message are errors that name the
+// places.
+func New(c Config) (*Service, error) {
+	if !validName(c.Type, 40) || !validName(c.ID, 60) {
+		return nil, fmt.Errorf("service %q with the id %q: a type has 1 to 40, an id 1 to 60 of the characters a-z, 0-9 and -", c.Type, c.ID)
+	}
+	c = c.withDefaults()
+	s := &Service{
+		cfg: c, log: c.Logger, memory: newMemory(), lanes: lanes{used: map[laneKey]*lane{}}, seen: newSeen(),
+		stop: make(chan struct{}), stopped: make(chan struct{}), reloads: reloads{prepared: map[string]prepared{}},
+	}
+	var err error
+	if s.messages, err = newMessages(c.Files); err != nil {
+		return nil, err
+	}
+	for _, name := range append(append([]string{}, c.Public...), c.Login...) {
+		if _, err := s.messages.find(name); err != nil {
+			return nil, fmt.Errorf("service %s: %w", c.Type, err)
+		}
+	}
+	if s.clientGo, err = s.messages.bind(c.Client); err != nil {
+		return nil, err
+	}
+	if s.serverGo, err = s.messages.bind(c.Server); err != nil {
+		return nil, err
+	}
+	t, err := s.load(c.Scripts)
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.respond
+	s.handler = s.requireLogin(s.handler)
+	for i := len(c.Middleware) - 1; i >= 0; i-- {
+		s.handler = c.Middleware[i](s.handler)
+	}
+	if s.metrics, err = newMetrics(s, c.Registerer); err != nil {
+		return nil, err
+	}
+	s.enforce(t)
+	return s, nil
+}
+
+func validName(name string, most int) bool {
+	odd := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+	return name != "" && len(name) <= most && !strings.ContainsFunc(name, odd)
+}
+
+func (c Config) withDefaults() Config {
+	if c.StepBudget == 0 {
+		c.StepBudget = 10_000_000
+	}
+	if c.MaxWaiting == 0 {
+		c.MaxWaiting = 65_536
+	}
+	if c.MaxWaitingOfOne == 0 {
+		c.MaxWaitingOfOne = 256
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Store == nil {
+		c.Store = noStore{}
+	}
+	if c.Bus == nil {
+		c.Bus = noBus{}
+	}
+	return c
+}
+
+// Close refuses new requests and waits for those that were taken, at most until
+// ctx ends: then they go on, are answered, and Close may be called again.
+func (s *Service) Close(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		close(s.stop)
+		go func() { // ends with the last handler
+			defer close(s.stopped)
+			s.live.Wait()
+			s.threads.close()
+			s.metrics.unregister()
+		}()
+	}
+	select {
+	case <-s.stopped:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("service %s: %d handlers still run: %w", s.name(), s.inFlight.Load(), ctx.Err())
+	}
+}

@@ -1,0 +1,207 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	starjson "go.starlark.net/lib/json"
+	starproto "go.starlark.net/lib/proto"
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// The bounds of JSON in scripts. Whatever is sent to a handler, reading it ends.
+const (
+	maxJSONDepth = 100     // lists and objects in one another
+	maxJSON      = 4 << 20 // bytes that are written
+)
+
+// jsonModule is json: Encode(x), encode_indent(x), decode(text, default=…). It is
+// Starlark's own, but it bounds depth and size, and knows messages.
+var jsonModule = &starlarkstruct.Module{Name: "json", Members: starlark.StringDict{
+	"encode":        starlark.NewBuiltin("json.encode", jsonEncode),
+	"encode_indent": starlark.NewBuiltin("json.encode_indent", jsonEncodeIndent),
+	"decode":        starlark.NewBuiltin("json.decode", jsonDecode),
+}}
+
+func jsonEncode(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var x starlark.Value
+	if err := starlark.UnpackPositionalArgs(b.Name(), args, kwargs, 1, &x); err != nil {
+		return nil, err
+	}
+	out, err := encodeJSON(x)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name(), err)
+	}
+	return starlark.String(out), nil
+}
+
+func jsonEncodeIndent(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var x starlark.Value
+	prefix, indent := "", "  "
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x, "prefix?", &prefix, "indent?", &indent); err != nil {
+		return nil, err
+	}
+	if len(prefix)+len(indent) > 16 {
+		return nil, fmt.Errorf("%s: prefix and indent have more than 16 bytes", b.Name())
+	}
+	out, err := encodeJSON(x)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name(), err)
+	}
+	var buf bytes.Buffer
+	if err := json.Indent(&buf, out, prefix, indent); err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name(), err)
+	}
+	return starlark.String(buf.String()), nil
+}
+
+func jsonDecode(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var text string
+	var otherwise starlark.Value
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &text, "default?", &otherwise); err != nil {
+		return nil, err
+	}
+	v, err := decodeJSON([]byte(text))
+	if err != nil && otherwise != nil {
+		return otherwise, nil
+	}
+	return v, err
+}
+
+// encodeJSON is v as JSON: dicts with texts as keys, anything that can be
+// iterated over, messages as protojson has them.
+func encodeJSON(v starlark.Value) ([]byte, error) {
+	e := jsonEncoder{}
+	if err := e.value(v, 0); err != nil {
+		return nil, err
+	}
+	return e.out.Bytes(), nil
+}
+
+type jsonEncoder struct{ out bytes.Buffer }
+
+func (e *jsonEncoder) value(v starlark.Value, depth int) error {
+	switch {
+	case depth > maxJSONDepth:
+		return fmt.Errorf("more than %d lists and dicts in one another", maxJSONDepth)
+	case e.out.Len() > maxJSON:
+		return fmt.Errorf("more than %d bytes of JSON", maxJSON)
+	}
+	switch v := v.(type) {
+	case starlark.NoneType:
+		e.out.WriteString("null")
+	case starlark.Bool:
+		fmt.Fprint(&e.out, bool(v))
+	case starlark.Int:
+		e.out.WriteString(v.String())
+	case starlark.Float:
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Errorf("%s is no number in JSON", v)
+		}
+		e.out.WriteString(v.String())
+	case starlark.String:
+		return e.text(string(v))
+	case starproto.EnumValueDescriptor:
+		return e.text(string(v.Desc.Name()))
+	case *starproto.Message:
+		if err := sound(v.Message()); err != nil {
+			return err
+		}
+		b, err := rpc.Encode(rpc.JSON, v.Message())
+		e.out.Write(b)
+		return err
+	case starlark.IterableMapping:
+		return e.object(v, depth)
+	case starlark.Iterable:
+		return e.list(v, depth)
+	default:
+		return fmt.Errorf("a %s has no JSON", v.Type())
+	}
+	return nil
+}
+
+func (e *jsonEncoder) text(s string) error {
+	b, err := json.Marshal(s)
+	e.out.Write(b)
+	return err
+}
+
+func (e *jsonEncoder) object(v starlark.IterableMapping, depth int) error {
+	items := v.Items()
+	for _, kv := range items {
+		if _, ok := kv[0].(starlark.String); !ok {
+			return fmt.Errorf("the key %s is a %s: keys are texts in JSON", kv[0], kv[0].Type())
+		}
+	}
+	slices.SortFunc(items, func(a, b starlark.Tuple) int {
+		return bytes.Compare([]byte(a[0].(starlark.String)), []byte(b[0].(starlark.String)))
+	})
+	e.out.WriteByte('{')
+	for i, kv := range items {
+		if i > 0 {
+			e.out.WriteByte(',')
+		}
+		if err := e.text(string(kv[0].(starlark.String))); err != nil {
+			return err
+		}
+		e.out.WriteByte(':')
+		if err := e.value(kv[1], depth+1); err != nil {
+			return err
+		}
+	}
+	e.out.WriteByte('}')
+	return nil
+}
+
+func (e *jsonEncoder) list(v starlark.Iterable, depth int) error {
+	e.out.WriteByte('[')
+	n := 0
+	for x := range starlark.Elements(v) {
+		if n++; n > 1 {
+			e.out.WriteByte(',')
+		}
+		if err := e.value(x, depth+1); err != nil {
+			return err
+		}
+	}
+	e.out.WriteByte(']')
+	return nil
+}
+
+// decodeJSON is JSON as a script has it.
+func decodeJSON(b []byte) (starlark.Value, error) {
+	if !json.Valid(b) {
+		return nil, errors.New("it is no JSON")
+	}
+	if jsonDepth(b) > maxJSONDepth {
+		return nil, fmt.Errorf("it has more than %d lists and objects in one another", maxJSONDepth)
+	}
+	return starlark.Call(&starlark.Thread{}, starjson.Module.Members["decode"], starlark.Tuple{starlark.String(b)}, nil)
+}
+
+// jsonDepth is how many lists and objects of valid JSON are in one another.
+func jsonDepth(b []byte) (most int) {
+	depth, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+			most = max(most, depth)
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return most
+}

@@ -1,0 +1,129 @@
+package service
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// Folders of handlers in scripts, and what their names begin with.
+const (
+	clientFolder  = "handlers_client/"
+	serverFolder  = "handlers_server/"
+	handlerPrefix = "Handler_"
+)
+
+// entry is a handler of one message.
+type entry struct {
+	message *message
+	place   string // where it is defined, for errors
+	run     func(*Ctx, *rpc.Request) (proto.Message, error)
+}
+
+// table is the handlers in force. It never changes: a reload makes another one.
+type table struct {
+	client, server map[string]*entry
+	set            *script.Set
+	scripts        *collected
+	retired        chan struct{}
+}
+
+// of is the handlers for who sent r.
+func (t *table) of(r *rpc.Request) map[string]*entry {
+	if r.FromClient() {
+		return t.client
+	}
+	return t.server
+}
+
+// near is the handler that a caller may have meant.
+func (t *table) near(r *rpc.Request) string {
+	return ecs.Nearest(r.Message, slices.Sorted(maps.Keys(t.of(r))))
+}
+
+// retire ends the table's timers.
+func (t *table) retire() { close(t.retired) }
+
+func (t *table) isRetired() bool {
+	select {
+	case <-t.retired:
+		return true
+	default:
+		return false
+	}
+}
+
+// tableOf puts the handlers of set beside those in Go.
+func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
+	if err := misplaced(set); err != nil {
+		return nil, err
+	}
+	t := &table{client: maps.Clone(s.clientGo), server: maps.Clone(s.serverGo), set: set, scripts: x, retired: make(chan struct{})}
+	for _, folder := range []string{clientFolder, serverFolder} {
+		into := t.client
+		if folder == serverFolder {
+			into = t.server
+		}
+		for _, f := range set.Functions(folder, handlerPrefix) {
+			name := strings.TrimPrefix(f.Name, handlerPrefix)
+			m, err := s.messages.find(name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", f.Place(), f.Name, err)
+			}
+			if other := into[name]; other != nil {
+				return nil, fmt.Errorf("%s: %s: %s handles %s already", f.Place(), f.Name, other.place, name)
+			}
+			into[name] = &entry{message: m, place: f.Place().String(), run: s.runScript(f, m)}
+		}
+	}
+	return t, nil
+}
+
+// misplaced finds handlers that nobody would call: in another folder, or with a
+// name that is only much like a handler's.
+func misplaced(set *script.Set) error {
+	for _, f := range set.Functions("", "") {
+		folder, _, _ := strings.Cut(f.Module, "/")
+		inside := folder+"/" == clientFolder || folder+"/" == serverFolder
+		has := strings.HasPrefix(f.Name, handlerPrefix)
+		switch {
+		case has && !inside:
+			return fmt.Errorf("%s: %s: handlers stand in %s*.star and %s*.star", f.Place(), f.Name, clientFolder, serverFolder)
+		case inside && !has && len(f.Name) > len(handlerPrefix) && strings.EqualFold(f.Name[:len(handlerPrefix)], handlerPrefix):
+			return fmt.Errorf("%s: %s: handlers are called %s<Message>", f.Place(), f.Name, handlerPrefix)
+		}
+	}
+	return nil
+}
+
+// enforce swaps the whole table. Handlers that run go on with the one they began with.
+func (s *Service) enforce(t *table) {
+	t.scripts.memory.live.Store(true)
+	if old := s.table.Swap(t); old != nil {
+		old.retire()
+	}
+	for _, x := range t.scripts.timers {
+		s.begin(x, t)
+	}
+}
+
+// Methods lists what the service handles for clients, for its registration, by name.
+func (s *Service) Methods() []rpc.Method {
+	t := s.table.Load()
+	var all []rpc.Method
+	for _, name := range slices.Sorted(maps.Keys(t.client)) {
+		m := rpc.Method{Name: name, ID: t.client[name].message.id, Login: slices.Contains(s.cfg.Login, name), Public: slices.Contains(s.cfg.Public, name)}
+		if answer := s.messages[rpc.AnswerName(name)]; answer != nil {
+			m.Answer = answer.id
+		}
+		all = append(all, m)
+	}
+	return all
+}

@@ -1,0 +1,287 @@
+package service
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// task is a request on its way through the service. It is answered once: by its
+// handler, or when its time is over.
+type task struct {
+	Ctx
+	done func(rpc.Response)
+	key  laneKey
+
+	mu       sync.Mutex // of what follows; done is called with it
+	timer    *time.Timer
+	begun    time.Time // zero: it waits
+	answered bool
+}
+
+// Handle takes a request and never blocks. done is called exactly once, from
+// any goroutine, and must not block. Requests of one player (of one session,
+// where nobody is logged in) run one after another, in the order in which they
+// came. r is not written to, and not kept once its handler has ended.
+func (s *Service) Handle(r *rpc.Request, done func(rpc.Response)) {
+	timeout := r.Timeout
+	if timeout <= 0 {
+		timeout = rpc.DefaultTimeout
+	}
+	now := time.Now()
+	t := &task{done: done, key: laneOf(r)}
+	t.s, t.task, t.request, t.deadline = s, t, r, now.Add(timeout)
+	if err := s.admit(t, now); err != nil {
+		t.deliver(rpc.Response{Err: err})
+	}
+}
+
+// admit lets t run, now or behind others of its lane, or says why not.
+func (s *Service) admit(t *task, now time.Time) *rpc.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.room(); err != nil {
+		return err
+	}
+	if t.request.Player != "" {
+		s.seen.note(t.request.Player, now)
+	}
+	if t.key == (laneKey{}) {
+		s.threads.submit(t)
+	} else if l, busy := s.lanes.of(t.key); busy {
+		if n := l.waiting.len(); n >= s.cfg.MaxWaitingOfOne {
+			return rpc.Errorf(rpc.ResourceExhausted, "%d requests of this player wait already", n)
+		}
+		l.waiting.push(t)
+		t.mu.Lock()
+		t.timer = time.AfterFunc(t.deadline.Sub(now), t.expire)
+		t.mu.Unlock()
+	} else {
+		s.threads.submit(t)
+	}
+	s.waiting.Add(1)
+	s.open++
+	s.live.Add(1)
+	return nil
+}
+
+// room says why nothing more can be taken. The caller holds mu.
+func (s *Service) room() *rpc.Error {
+	switch {
+	case s.closed:
+		return rpc.Errorf(rpc.Unavailable, "service %s is closing", s.name())
+	case s.open >= s.cfg.MaxWaiting:
+		return rpc.Errorf(rpc.ResourceExhausted, "service %s has %d requests to work on already", s.name(), s.open)
+	}
+	return nil
+}
+
+// run is the task's turn: it has the baton.
+func (t *task) run() {
+	t.s.waiting.Add(-1)
+	defer t.leave() // deferred, as is the answer, for handlers that end their goroutine
+	if !t.begin() {
+		return
+	}
+	a := rpc.Response{Err: broken()}
+	defer func() { t.finish(a) }()
+	a = t.execute()
+}
+
+// begin reports whether the request may be executed.
+func (t *task) begin() bool {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	if !t.answered && now.After(t.deadline) {
+		t.giveUp()
+	}
+	if t.answered {
+		return false
+	}
+	t.begun = now
+	t.s.inFlight.Add(1)
+	return true
+}
+
+// finish answers with what the handler has made, if it was made in time.
+func (t *task) finish(a rpc.Response) {
+	t.s.inFlight.Add(-1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.answered {
+		t.answered = true
+		t.deliver(a)
+	}
+}
+
+// expire answers when the request's time is over.
+func (t *task) expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.answered {
+		t.giveUp()
+	}
+}
+
+// giveUp answers instead of the handler. The caller holds mu.
+func (t *task) giveUp() {
+	t.answered = true
+	if t.begun.IsZero() {
+		t.deliver(rpc.Response{Err: rpc.Errorf(rpc.DeadlineExceeded, "the request waited for too long and was not executed")})
+	} else {
+		t.deliver(rpc.Response{Err: &rpc.Error{Code: rpc.DeadlineExceeded, Text: "the request took too long", Maybe: true}})
+	}
+}
+
+func (t *task) deliver(a rpc.Response) {
+	t.s.count(t, &a)
+	t.done(a)
+}
+
+// leave lets the lane's next request have its turn.
+func (t *task) leave() {
+	s := t.s
+	s.mu.Lock()
+	s.open--
+	if next := s.lanes.next(t.key); next != nil {
+		s.threads.submit(next)
+	}
+	s.mu.Unlock()
+	s.live.Done()
+}
+
+// execute runs the handler, and contains its panic.
+func (t *task) execute() (a rpc.Response) {
+	s, c, r := t.s, &t.Ctx, t.request
+	c.table = s.table.Load()
+	defer c.end()
+	returned := false
+	defer func() {
+		if !returned {
+			s.panicked(r.Message, recover())
+			a = rpc.Response{Err: broken()}
+		}
+	}()
+	a = s.handler(c, r)
+	returned = true
+	return a
+}
+
+// broken is what the caller of a handler is told that panicked.
+func broken() *rpc.Error { return &rpc.Error{Code: rpc.Internal, Text: "internal error", Maybe: true} }
+
+// laneKey says with whose requests one takes turns: a player's, else a session's; the zero value: nobody's.
+type laneKey struct{ player, session string }
+
+func laneOf(r *rpc.Request) laneKey {
+	if r.Player != "" {
+		return laneKey{player: r.Player}
+	}
+	return laneKey{session: r.Session}
+}
+
+// lane is the requests of one player: one runs, the others wait.
+type lane struct{ waiting queue[*task] }
+
+// lanes are those in use, and some to use again.
+type lanes struct {
+	used map[laneKey]*lane
+	free []*lane
+}
+
+// The lanes that are kept to be used again.
+const (
+	maxFreeLanes    = 256
+	maxFreeLaneSize = 64 // tasks that its queue has room for
+)
+
+// of returns the lane of a key and whether a request of it is under way; if not,
+// one is now.
+func (l *lanes) of(key laneKey) (of *lane, busy bool) {
+	if of = l.used[key]; of != nil {
+		return of, true
+	}
+	if n := len(l.free); n > 0 {
+		of, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		of = &lane{}
+	}
+	l.used[key] = of
+	return of, false
+}
+
+// next returns what may run now that a request of the lane has ended, nil when
+// nothing waits there.
+func (l *lanes) next(key laneKey) *task {
+	of := l.used[key]
+	if of == nil {
+		return nil // the key of no lane
+	}
+	if t, ok := of.waiting.pop(); ok {
+		return t
+	}
+	delete(l.used, key)
+	if len(l.free) < maxFreeLanes && len(of.waiting.items) <= maxFreeLaneSize {
+		l.free = append(l.free, of)
+	}
+	return nil
+}
+
+// Spawn runs f after the handler, or while it is suspended, in a turn of its
+// own: with the rights of this request's player, DefaultTimeout from now, and no
+// caller who waits. It says so when the service has too much to do or is closing.
+func (c *Ctx) Spawn(f func(*Ctx)) error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.room(); err != nil {
+		return err
+	}
+	s.open++
+	s.live.Add(1)
+	j := &job{name: "spawned by " + c.request.Message, f: f, end: func() {
+		s.mu.Lock()
+		s.open--
+		s.mu.Unlock()
+		s.live.Done()
+	}}
+	j.s, j.request, j.table, j.deadline = s, c.request, c.table, time.Now().Add(rpc.DefaultTimeout)
+	s.threads.submit(j)
+	return nil
+}
+
+// job is work that nobody waits for an answer of.
+type job struct {
+	Ctx
+	name string
+	f    func(*Ctx)
+	end  func()
+}
+
+// run is the job's turn.
+func (j *job) run() {
+	returned := false
+	defer func() {
+		if !returned {
+			j.s.panicked(j.name, recover())
+		}
+		j.Ctx.end()
+		j.end()
+	}()
+	j.f(&j.Ctx)
+	returned = true
+}
+
+// panicked logs a panic that was contained; nil: the goroutine was ended.
+func (s *Service) panicked(where string, p any) {
+	if p == nil {
+		p = "it has ended its goroutine"
+	}
+	s.log.Error("service: a handler panicked", "in", where, "panic", fmt.Sprint(p), "stack", stack())
+}

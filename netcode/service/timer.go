@@ -1,0 +1,111 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// The bounds of periodic tasks.
+const (
+	minEvery  = 10 * time.Millisecond
+	maxTimers = 256
+)
+
+// timer is a periodic task.
+type timer struct {
+	every time.Duration
+	name  string
+	run   func(*Ctx) error
+}
+
+// collected is what belongs to a set that is loaded: the timers that it asks
+// for, and how it sees memory.
+type collected struct {
+	timers []timer
+	memory memoryView
+}
+
+// builtin is every(seconds, function), for the top of a module.
+func (x *collected) builtin() *starlark.Builtin {
+	return starlark.NewBuiltin("every", func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var period starlark.Value
+		var f *starlark.Function
+		if err := starlark.UnpackArgs("every", args, kwargs, "seconds", &period, "function", &f); err != nil {
+			return nil, err
+		}
+		if t.Local(ctxKey) != nil {
+			return nil, errors.New("every stands at the top of a module, not in a handler")
+		}
+		d, err := seconds("every", period)
+		if err != nil {
+			return nil, err
+		}
+		if d < minEvery || len(x.timers) == maxTimers {
+			return nil, fmt.Errorf("every: at most %d of them, each of 0.01 seconds or more", maxTimers)
+		}
+		x.timers = append(x.timers, timer{every: d, name: f.Name(), run: func(c *Ctx) error {
+			_, err := script.Call(c.s.thread(c, f.Name()), f, c.s.cfg.StepBudget)
+			return err
+		}})
+		return starlark.None, nil
+	})
+}
+
+// Every runs f once per period, on the service's thread, until Close. A run that
+// is late is left out.
+func (s *Service) Every(period time.Duration, f func(*Ctx)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.begin(timer{every: max(period, minEvery), name: "every", run: func(c *Ctx) error { f(c); return nil }}, nil)
+}
+
+// begin starts a timer, which ends with its table (nil: with the service). The
+// service is not closed.
+func (s *Service) begin(x timer, t *table) {
+	var retired chan struct{}
+	if t != nil {
+		retired = t.retired
+	}
+	s.live.Go(func() {
+		tick := time.NewTicker(x.every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-retired:
+				return
+			case <-s.stop:
+				return
+			case <-tick.C:
+			}
+			done := make(chan struct{})
+			s.threads.submit(s.tick(x, t, func() { close(done) }))
+			<-done
+		}
+	})
+}
+
+// tick is one run of a timer; end is called when it is over.
+func (s *Service) tick(x timer, t *table, end func()) *job {
+	j := &job{name: x.name, end: end, f: func(c *Ctx) {
+		if t != nil && t.isRetired() {
+			return // it was reloaded while this run waited for its turn
+		}
+		if err := x.run(c); err != nil {
+			s.log.Error("service: a periodic task failed", "task", x.name, "error", s.scriptError(err))
+		}
+	}}
+	if j.table = t; t == nil {
+		j.table = s.table.Load()
+	}
+	j.s, j.request, j.deadline = s, &rpc.Request{Message: x.name, From: s.name()}, time.Now().Add(max(x.every, rpc.DefaultTimeout))
+	return j
+}
