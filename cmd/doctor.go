@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -63,8 +64,8 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	r := &report{}
 	b := node.Build(a.game)
 	r.say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
-	if b.SchemaHash == 0 {
-		r.say("game", "fail", "game %s does not set up: run its tests", a.game.Name)
+	if _, err := ecs.SchemaOf(a.game, ecs.Config{}); err != nil {
+		r.say("game", "fail", "game %s does not set up: %v", a.game.Name, err)
 	} else {
 		r.say("game", "ok", "%s, %d ticks per second, schema %016x", a.game.Name, a.game.TickRate, b.SchemaHash)
 	}

@@ -37,6 +37,28 @@ func addGameFlags(game ecs.Game, set *pflag.FlagSet) *gameFlags {
 	return g
 }
 
+// optionClash says which option of the game would be a flag that a verb has already, or why options cannot be flags at all.
+func (a *app) optionClash() error {
+	fields, err := a.game.OptionFields()
+	if err != nil {
+		return err
+	}
+	bare, plain := *a, *a.program
+	plain.game.Options, bare.program = nil, &plain
+	root := bare.root()
+	for _, verb := range root.Commands() {
+		if verb.Flags().Lookup("seed") == nil {
+			continue // not one with the game's flags
+		}
+		for _, f := range fields {
+			if f.Name == "help" || verb.Flags().Lookup(f.Name) != nil || root.PersistentFlags().Lookup(f.Name) != nil {
+				return fmt.Errorf("game %s: its option %s cannot be the flag --%s, which %s has already: rename it", a.game.Name, f.Field, f.Name, verb.CommandPath())
+			}
+		}
+	}
+	return nil
+}
+
 // addOption declares one flag of the option's kind; a default always parses, ecs has made it from a value.
 func addOption(set *pflag.FlagSet, f ecs.OptionField, usage string) {
 	switch f.Kind {

@@ -36,6 +36,10 @@ func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option)
 		fmt.Fprintf(stderr, "wind: %s\n", err)
 		return exitUsage
 	}
+	if err := a.optionClash(); err != nil {
+		fmt.Fprintf(stderr, "wind: %s\n", err)
+		return exitFailed
+	}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -7,6 +7,7 @@
 // # Writing a game
 //
 //	a component, a singleton         Component, Resource; their options Replicated, Spatial, Transient
+//	how clients see a field          its tag `wind:"q=0.01,range=-1000..1000"`: FieldTag
 //	a reference to an entity         Entity, a field like any other
 //	a text in a component            Text16, Text32, Text64
 //	what runs each tick              System, a func(*Tick, params…)

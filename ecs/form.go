@@ -45,7 +45,7 @@ func formOf(what, name string, t reflect.Type) (*form, error) {
 		return nil, fmt.Errorf("ecs: %s %q: %s has %d bytes, more than %d", what, name, t, t.Size(), maxSize)
 	}
 	f := &form{typ: t, seed: nameSeed(name), Type: Type{Name: name, Size: int(t.Size())}}
-	if err := f.walk(t, 0, typeName(t), "", ""); err != nil {
+	if err := f.walk(t, part{where: typeName(t)}); err != nil {
 		return nil, fmt.Errorf("ecs: %s %q: %w", what, name, err)
 	}
 	for i := range f.Fields {
@@ -86,61 +86,90 @@ func leafKind(t reflect.Type) FieldKind {
 	return kindOfKinds[t.Kind()]
 }
 
-// walk appends the leaves of t. where is the path with the type's name, for errors; path is without it.
-func (f *form) walk(t reflect.Type, off int, where, path, tag string) error {
+// part is where a type lies in the struct that is walked.
+type part struct {
+	off    int
+	where  string // the path with the type's name, for errors
+	path   string
+	tag    string // wind tag, or the nearest one around
+	tagged bool   // there is one, if only an empty one
+}
+
+// walk appends the leaves of t.
+func (f *form) walk(t reflect.Type, p part) error {
 	if k := leafKind(t); k != KindInvalid {
-		f.Fields = append(f.Fields, Field{Path: path, Kind: k, Offset: off, Count: 1, Width: int(t.Size()), Tag: tag})
-		return nil
+		return f.leaf(Field{Path: p.path, Kind: k, Offset: p.off, Count: 1, Width: int(t.Size()), Tag: p.tag}, p)
 	}
 	switch t.Kind() {
 	case reflect.Struct:
-		return f.walkStruct(t, off, where, path, tag)
+		return f.walkStruct(t, p)
 	case reflect.Array:
-		return f.walkArray(t, off, where, path, tag)
+		return f.walkArray(t, p)
 	case reflect.Int, reflect.Uint, reflect.Uintptr:
-		return fmt.Errorf("%s is %s, whose size differs by machine: use a sized integer such as int32 or int64", where, t)
+		return fmt.Errorf("%s is %s, whose size differs by machine: use a sized integer such as int32 or int64", p.where, t)
 	case reflect.String:
-		return fmt.Errorf("%s is a string: use ecs.Text16, Text32 or Text64", where)
+		return fmt.Errorf("%s is a string: use ecs.Text16, Text32 or Text64", p.where)
+	case reflect.Complex64, reflect.Complex128:
+		return fmt.Errorf("%s is a %s: use two floats", p.where, t)
 	}
-	return fmt.Errorf("%s is a %s: only values of a fixed size can be stored", where, t.Kind())
+	return fmt.Errorf("%s is a %s: only values of a fixed size can be stored", p.where, t.Kind())
 }
 
-func (f *form) walkStruct(t reflect.Type, off int, where, path, tag string) error {
+// leaf appends a field after a look at its tag.
+func (f *form) leaf(d Field, p part) error {
+	tag, err := d.Sending()
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.where, err)
+	}
+	f.Replicated = f.Replicated || p.tagged && !tag.Hidden
+	f.Fields = append(f.Fields, d)
+	return nil
+}
+
+func (f *form) walkStruct(t reflect.Type, p part) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		in := part{off: p.off + int(sf.Offset), where: p.where + "." + sf.Name, path: sf.Name, tag: p.tag, tagged: p.tagged}
+		if err := CheckTagKeys(sf.Tag, tagOfComponent); err != nil {
+			return fmt.Errorf("%s: %w", in.where, err)
+		}
+		if own, ok := sf.Tag.Lookup(tagOfComponent); ok {
+			in.tag, in.tagged = own, true
+			if _, err := ParseTag(own, KindInvalid); err != nil { // also where nothing inside takes it over
+				return fmt.Errorf("%s: %w", in.where, err)
+			}
+		}
 		if sf.Name == "_" {
 			continue // a blank field is padding: == skips it and assignments need not copy it
 		}
-		name, inner := sf.Name, tag
-		if path != "" {
-			name = path + "." + name
+		if p.path != "" {
+			in.path = p.path + "." + in.path
 		}
-		if own, ok := sf.Tag.Lookup("wind"); ok {
-			inner = own
-		}
-		if err := f.walk(sf.Type, off+int(sf.Offset), where+"."+sf.Name, name, inner); err != nil {
+		if err := f.walk(sf.Type, in); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *form) walkArray(t reflect.Type, off int, where, path, tag string) error {
+func (f *form) walkArray(t reflect.Type, p part) error {
 	elem := t.Elem()
 	if k := leafKind(elem); k != KindInvalid {
-		if t.Len() > 0 {
-			f.Fields = append(f.Fields, Field{Path: path, Kind: k, Offset: off, Count: t.Len(), Width: int(elem.Size()), Tag: tag, Array: true})
+		if t.Len() == 0 {
+			return nil
 		}
-		return nil
+		return f.leaf(Field{Path: p.path, Kind: k, Offset: p.off, Count: t.Len(), Width: int(elem.Size()), Tag: p.tag, Array: true}, p)
 	}
 	for i := range t.Len() {
-		at := fmt.Sprintf("[%d]", i)
-		if err := f.walk(elem, off+i*int(elem.Size()), where+at, path+at, tag); err != nil {
+		at, in := fmt.Sprintf("[%d]", i), p
+		in.off, in.where, in.path = p.off+i*int(elem.Size()), p.where+at, p.path+at
+		if err := f.walk(elem, in); err != nil {
 			return err
 		}
 	}
 	if t.Len() == 0 {
-		return f.walk(elem, off, where+"[]", path, tag) // refuse what could not be stored
+		p.where += "[]"
+		return f.walk(elem, p) // refuse what could not be stored
 	}
 	return nil
 }
@@ -161,9 +190,6 @@ func (f *form) add(d *Field) {
 		f.exponent(d.Kind)
 	case KindBool, KindText:
 		f.checks = append(f.checks, checkedSpan{d.Offset, d.Count, d.Width, d.Kind})
-	}
-	if d.Tag != "" && d.Tag != "-" {
-		f.Replicated = true
 	}
 }
 

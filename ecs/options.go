@@ -49,12 +49,29 @@ func (g Game) OptionFields() ([]OptionField, error) {
 		default:
 			return nil, fmt.Errorf("ecs: game %s: option %s is a %s, want bool, int32, int64, uint32, uint64, float64 or string", g.Name, f.Name, f.Type)
 		}
-		fields = append(fields, OptionField{
+		o := OptionField{
 			Name: kebab(f.Name), Field: f.Name, Kind: f.Type.Kind(), Default: fmt.Sprint(v.Field(i).Interface()),
 			Usage: f.Tag.Get("usage"), Min: f.Tag.Get("min"), Max: f.Tag.Get("max"), index: i,
-		})
+		}
+		if err := o.usable(fields); err != nil {
+			return nil, fmt.Errorf("ecs: game %s: option %s %w", g.Name, f.Name, err)
+		}
+		fields = append(fields, o)
 	}
 	return fields, nil
+}
+
+// usable says what is wrong with an option beside those before it.
+func (f *OptionField) usable(before []OptionField) error {
+	for i := range before {
+		if before[i].Name == f.Name {
+			return fmt.Errorf("and option %s are both called %s", before[i].Field, f.Name)
+		}
+	}
+	if (f.Kind == reflect.Bool || f.Kind == reflect.String) && f.Min+f.Max != "" {
+		return fmt.Errorf("is a %s, which has no min and max", f.Kind)
+	}
+	return nil
 }
 
 // EncodeOptions is v, of the type of g.Options, as a canonical JSON object: keys sorted, every option present.

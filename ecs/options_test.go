@@ -110,3 +110,22 @@ func TestTwoWorldsWithOtherOptionsAreNotTheSame(t *testing.T) {
 		t.Errorf("restored with %s, %v", restored.Options(), err)
 	}
 }
+
+// TestOptionsThatCannotBeFlags are refused when the world is made.
+func TestOptionsThatCannotBeFlags(t *testing.T) {
+	for want, options := range map[string]any{
+		"option MAXHp and option MaxHp are both called max-hp": struct{ MaxHp, MAXHp int32 }{},
+		"option On is a bool, which has no min and max": struct {
+			On bool `max:"1"`
+		}{},
+		"option Name is a string, which has no min and max": struct {
+			Name string `min:"a"`
+		}{},
+	} {
+		g := optioned
+		g.Options = options
+		if _, err := ecs.New(g, ecs.Config{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

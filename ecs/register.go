@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"reflect"
+	"strings"
 
 	arche "github.com/mlange-42/arche/ecs"
 )
@@ -22,16 +23,17 @@ type Option func(*form)
 // snapshot. Never read one before it was written in the same tick.
 func Transient(f *form) { f.Transient = true }
 
-// Replicated marks what clients may see. A `wind:"…"` tag on any field implies it.
+// Replicated marks what clients may see: a component or a resource, all its fields. A `wind:"…"` tag on any field, which
+// says how that one travels, implies it: see FieldTag.
 func Replicated(f *form) { f.Replicated = true }
 
-// Spatial marks the component whose fields X and Y, float64 or float32, in metres, place an entity for
-// interest management.
+// Spatial marks the component whose fields X and Y, both float64 or both float32, in metres, place an entity: clients see
+// what is near the entity that they control. A game has at most one such component.
 func Spatial(f *form) { f.Spatial = true }
 
 // Component registers T under a stable name, [a-z][a-z0-9._-]{0,63}, that appears in logs, tools and the
-// client schema. T is a struct of bools, sized numbers, Entity, Text16/32/64, arrays and structs of those.
-// Only inside Setup. At most 240.
+// client schema. T is a struct of bools, sized numbers, Entity, Text16/32/64, arrays and structs of those. Its fields'
+// wind tags say how clients see them: FieldTag. Only inside Setup. At most 240, 64 of them replicated.
 func Component[T any](w *World, name string, options ...Option) {
 	f := w.plan("component", name, reflect.TypeFor[T](), options)
 	if w.componentOf[f.typ] != nil {
@@ -45,6 +47,9 @@ func Component[T any](w *World, name string, options ...Option) {
 			refuse("ecs: component %q: relations are Entity values, not arche's", name)
 		}
 	}
+	if f.Spatial {
+		w.spatialOnce(f)
+	}
 	c := &component{form: *f, arche: arche.TypeID(&w.arche, f.typ)}
 	c.id = len(w.components)
 	w.components, w.componentOf[f.typ] = append(w.components, c), c
@@ -56,6 +61,9 @@ func Resource[T any](w *World, name string, options ...Option) {
 	f := w.plan("resource", name, reflect.TypeFor[T](), options)
 	if w.resourceOf[f.typ] != nil {
 		refuse("ecs: resource %q: %s is registered as %q already", name, f.typ, w.resourceOf[f.typ].form.Name)
+	}
+	if f.Spatial {
+		refuse("ecs: resource %q cannot be spatial: a resource is nowhere", name)
 	}
 	f.id = len(w.resources)
 	r := &resource{form: f, live: reflect.New(f.typ).UnsafePointer(), old: reflect.New(f.typ).UnsafePointer()}
@@ -92,6 +100,9 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 	if !typeNameOK(name) {
 		refuse("ecs: %s %q: a name is [a-z][a-z0-9._-]{0,63}", what, name)
 	}
+	if strings.HasPrefix(name, ownPrefix) && !isOwn(t) {
+		refuse("ecs: %s %q: names that begin with %q are Wind's own; to act when players come and go, handle ecs.Join and ecs.Leave", what, name, ownPrefix)
+	}
 	w.claim(what, name)
 	f, err := formOf(what, name, t)
 	if err != nil {
@@ -100,19 +111,28 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 	for _, o := range options {
 		o(f)
 	}
-	if f.Spatial && (!f.coordinate("X") || !f.coordinate("Y")) {
-		refuse("ecs: %s %q is spatial but has no fields X and Y of type float64 or float32", what, name)
+	if _, _, err := f.Place(); f.Spatial && err != nil {
+		refuse("ecs: %s %q %w", what, name, err)
 	}
 	return f
 }
 
-func (f *form) coordinate(path string) bool {
-	for i := range f.Fields {
-		if d := &f.Fields[i]; d.Path == path && d.Count == 1 && (d.Kind == KindF64 || d.Kind == KindF32) {
-			return true
+// spatialOnce refuses a second component that places entities.
+func (w *World) spatialOnce(f *form) {
+	for _, c := range w.components {
+		if c.Spatial {
+			refuse("ecs: component %q is spatial, and so is %q: one component places the entities of a game", f.Name, c.Name)
 		}
 	}
-	return false
+}
+
+// ownPrefix begins the names of what Wind itself registers.
+const ownPrefix = "wind."
+
+// isOwn reports whether t is a type of Wind's own packages, which the names that begin with wind. are for.
+func isOwn(t reflect.Type) bool {
+	module, ok := strings.CutSuffix(reflect.TypeFor[World]().PkgPath(), "/ecs")
+	return ok && (t.PkgPath() == module+"/ecs" || strings.HasPrefix(t.PkgPath(), module+"/systems/"))
 }
 
 // claim takes a name, once for each sort of thing.

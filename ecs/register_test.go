@@ -70,7 +70,7 @@ func TestRegistrationNamesWhatItRefuses(t *testing.T) {
 			}]) {
 			})
 		}},
-		{`the tag "writeonly"`, func(w *ecs.World) {
+		{`has the word "writeonly", want optional or read`, func(w *ecs.World) {
 			ecs.Component[plain](w, "c")
 			ecs.System(w, "s", func(*ecs.Tick, *ecs.Query[struct {
 				P *plain `ecs:"writeonly"`

@@ -23,6 +23,9 @@ func (w *World) setup() (err error) {
 	w.sealed = true
 	w.linkAll()
 	w.describe()
+	if err := w.schema.Servable(); err != nil {
+		return err
+	}
 	w.changes.columns = make([]columnChanges, len(w.components))
 	for _, r := range w.resources {
 		r.zero = r.form.hash(Entity{}, r.old)

@@ -33,6 +33,9 @@ func (s *Spawner[B]) bind(w *World) {
 	b := &bundle{}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if err := CheckTagKeys(f.Tag, tagOfNothing); err != nil {
+			refuse("ecs: bundle %s: field %s: %w", t, f.Name, err)
+		}
 		c := w.component(f.Type, t)
 		if b.mask.has(c.id) {
 			refuse("ecs: bundle %s: field %s is a second %s", t, f.Name, c.Name)

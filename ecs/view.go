@@ -1,9 +1,6 @@
 package ecs
 
-import (
-	"reflect"
-	"strings"
-)
+import "reflect"
 
 // With in a view's fields asks for entities that have T, without reading it.
 type With[T any] struct{}
@@ -45,6 +42,7 @@ func viewOf(w *World, t reflect.Type) view {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if x, ok := reflect.Zero(f.Type).Interface().(interface{ filter() (reflect.Type, bool) }); ok {
+			v.tag(f, tagOfNothing)
 			v.filter(w, x)
 			continue
 		}
@@ -79,6 +77,7 @@ func (v *view) filter(w *World, x interface{ filter() (reflect.Type, bool) }) {
 }
 
 func (v *view) setSelf(f reflect.StructField) {
+	v.tag(f, tagOfNothing)
 	if v.self {
 		refuse("ecs: view %s: field %s is a second entity", v.typ, f.Name)
 	}
@@ -91,16 +90,11 @@ func (v *view) add(w *World, f reflect.StructField) {
 	}
 	c := w.component(f.Type.Elem(), v.typ)
 	x := viewField{off: f.Offset, c: c}
-	if tag := f.Tag.Get("ecs"); tag != "" {
-		for _, word := range strings.Split(tag, ",") {
-			switch word {
-			case "optional":
-				x.optional = true
-			case "read":
-				x.read = true
-			default:
-				refuse("ecs: view %s: field %s has the tag %q, want optional or read", v.typ, f.Name, word)
-			}
+	v.tag(f, tagOfView)
+	if tag := f.Tag.Get(tagOfView); tag != "" {
+		var err error
+		if x.read, x.optional, err = ParseViewTag(tag); err != nil {
+			refuse("ecs: view %s: field %s: %w", v.typ, f.Name, err)
 		}
 	}
 	for _, o := range v.fields {
@@ -112,6 +106,13 @@ func (v *view) add(w *World, f reflect.StructField) {
 		v.need.set(c.id)
 	}
 	v.fields = append(v.fields, x)
+}
+
+// tag refuses a tag of Wind's that does not belong to the field.
+func (v *view) tag(f reflect.StructField, want string) {
+	if err := CheckTagKeys(f.Tag, want); err != nil {
+		refuse("ecs: view %s: field %s: %w", v.typ, f.Name, err)
+	}
 }
 
 // matches reports whether entities of t are seen by the view.

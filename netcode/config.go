@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/replication"
 )
 
@@ -70,7 +71,7 @@ const (
 	// may aim.
 	MaxTicksAhead = 32
 	// MaxPayload bounds the packed value of a command or an input, in bytes.
-	MaxPayload = 8 << 10
+	MaxPayload = ecs.MaxClientCommand
 	// Protocol is the version that Hello names.
 	Protocol = 1
 	// TokenSize is the length of a resume token in bytes.

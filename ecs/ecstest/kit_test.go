@@ -44,6 +44,20 @@ func verdict(g ecs.Game, c Config) map[string]string {
 	return said
 }
 
+// TestAGameThatNoClientCouldBeServedFails with the component, the field and the tag, in every part.
+func TestAGameThatNoClientCouldBeServedFails(t *testing.T) {
+	type place struct {
+		X float64 `wind:"quant=1"`
+		Y float64
+	}
+	said := verdict(ecs.Game{Name: "bad", TickRate: 30, Setup: func(w *ecs.World) { ecs.Component[place](w, "position", ecs.Spatial) }}, Config{})
+	for _, p := range parts {
+		if want := `component "position": place.X: the tag wind:"quant=1" has the key "quant": did you mean q?`; !strings.Contains(said[p.name], want) {
+			t.Errorf("%s: %q, want %q", p.name, said[p.name], want)
+		}
+	}
+}
+
 func TestGoodGamePasses(t *testing.T) {
 	Run(t, skirmish(nil))
 }

@@ -18,7 +18,7 @@
 // changes nothing that a good one would not.
 //
 // The components and fields that travel follow from the schema: a component registered as
-// replicated is sent with all its fields. A field's tag says how:
+// replicated is sent with all its fields. A field's tag says how ([ecs.FieldTag]):
 //
 //	type Position struct {
 //		X, Y float64 `wind:"q=0.01,range=-1000..1000"` // metres, sent in steps of a centimetre

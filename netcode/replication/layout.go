@@ -8,15 +8,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Limits of what can be replicated; New and NewMirror refuse a schema beyond them.
-const (
-	// MaxComponents is the number of replicated component types of a game.
-	MaxComponents = 64
-	// MaxComponentBytes bounds one component's or resource's encoding.
-	MaxComponentBytes = 64 << 10
-
-	maxShapes = 4096 // combinations of components that a mirror keeps apart
-)
+// maxShapes is how many combinations of components a mirror keeps apart.
+const maxShapes = 4096
 
 // layout is what both sides derive from a schema: which components travel, and each as a row of
 // 32-bit words, the form in which states are held, compared and encoded.
@@ -25,8 +18,9 @@ type layout struct {
 	resources []*component // replicated resources in schema order
 	shapes    []*shape     // by number; the resources' shapes come first
 	byMask    map[uint64]uint32
-	byName    map[string]*component
-	spatial   []*component // the components that place an entity, replicated or not
+	byName    map[string]*component // components
+	named     map[string]*component // resources
+	spatial   *component            // places an entity, replicated or not; nil: nothing does
 }
 
 // component is one replicated component type or resource.
@@ -58,7 +52,10 @@ type part struct {
 }
 
 func newLayout(s *ecs.Schema) (*layout, error) {
-	l := &layout{byMask: map[uint64]uint32{}, byName: map[string]*component{}}
+	if err := s.Servable(); err != nil {
+		return nil, err
+	}
+	l := &layout{byMask: map[uint64]uint32{}, byName: map[string]*component{}, named: map[string]*component{}}
 	for i := range s.Resources {
 		c, err := newComponent(&s.Resources[i], i, true)
 		if err != nil {
@@ -69,7 +66,7 @@ func newLayout(s *ecs.Schema) (*layout, error) {
 		}
 		c.bit = len(l.resources)
 		l.resources = append(l.resources, c)
-		l.byName[c.t.Name] = c
+		l.named[c.t.Name] = c
 		l.shapes = append(l.shapes, newShape([]*component{c}, 0))
 	}
 	for i := range s.Components {
@@ -78,15 +75,12 @@ func newLayout(s *ecs.Schema) (*layout, error) {
 			return nil, err
 		}
 		if c.t.Spatial {
-			l.spatial = append(l.spatial, c)
+			l.spatial = c
 		}
 		if !c.t.Replicated {
 			continue
 		}
 		c.bit = len(l.comps)
-		if c.bit == MaxComponents {
-			return nil, fmt.Errorf("replication: %s: more than %d replicated components", c.t.Name, MaxComponents)
-		}
 		l.comps = append(l.comps, c)
 		l.byName[c.t.Name] = c
 	}
@@ -96,20 +90,22 @@ func newLayout(s *ecs.Schema) (*layout, error) {
 func newComponent(t *ecs.Type, index int, resource bool) (*component, error) {
 	c := &component{t: t, index: index, resource: resource}
 	if t.Spatial && !resource {
-		if err := c.place(); err != nil {
-			return nil, err
+		x, y, err := t.Place()
+		if err != nil {
+			return nil, fmt.Errorf("replication: component %s %w", t.Name, err)
 		}
+		c.x, c.y, c.xy = x.Offset, y.Offset, x.Kind
 	}
 	if !t.Replicated {
 		return c, nil
 	}
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		tag, err := parseTag(f.Tag)
+		tag, err := f.Sending()
 		if err != nil {
 			return nil, fmt.Errorf("replication: %s.%s: %w", t.Name, f.Path, err)
 		}
-		if tag.hidden {
+		if tag.Hidden {
 			continue
 		}
 		s, err := newSlot(f, tag)
@@ -120,7 +116,7 @@ func newComponent(t *ecs.Type, index int, resource bool) (*component, error) {
 			s.at = c.words
 			c.slots = append(c.slots, s)
 			c.words += s.words()
-			c.maxBits += s.maxBits() + 1
+			c.maxBits += tag.MaxBits(f) + 1
 			s.mem += s.stride
 			s.packed += s.stride
 		}
@@ -129,33 +125,7 @@ func newComponent(t *ecs.Type, index int, resource bool) (*component, error) {
 	for i := range c.slots {
 		c.plain = c.plain && c.slots[i].kind != slotText
 	}
-	if c.maxBits > 8*MaxComponentBytes {
-		return nil, fmt.Errorf("replication: %s takes up to %d bytes, more than %d", t.Name, c.maxBits/8, MaxComponentBytes)
-	}
 	return c, nil
-}
-
-// place finds the fields X and Y of a spatial component.
-func (c *component) place() error {
-	found := 0
-	for i := range c.t.Fields {
-		f := &c.t.Fields[i]
-		if f.Path != "X" && f.Path != "Y" || f.Kind != ecs.KindF64 && f.Kind != ecs.KindF32 {
-			continue
-		}
-		if found++; found == 2 && f.Kind != c.xy {
-			return fmt.Errorf("replication: %s: X and Y differ in type", c.t.Name)
-		}
-		if c.xy = f.Kind; f.Path == "X" {
-			c.x = f.Offset
-		} else {
-			c.y = f.Offset
-		}
-	}
-	if found != 2 {
-		return fmt.Errorf("replication: %s is spatial but has no float fields X and Y", c.t.Name)
-	}
-	return nil
 }
 
 func newShape(parts []*component, mask uint64) *shape {

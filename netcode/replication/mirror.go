@@ -260,7 +260,7 @@ func (m *Mirror) Has(e ecs.Entity) bool {
 // Packed appends a component's packed value, as ecs.UnpackValue and ecs.Type.Format read it. ok is
 // false if e is not in sight or has no such replicated component. Fields that do not travel are zero.
 func (m *Mirror) Packed(dst []byte, e ecs.Entity, component string) (packed []byte, ok bool) {
-	if c := m.layout.byName[component]; c != nil && !c.resource && !e.IsZero() {
+	if c := m.layout.byName[component]; c != nil && !e.IsZero() {
 		return m.packed(dst, keyOf(e.ID(), e.Generation()), c)
 	}
 	return dst, false
@@ -268,7 +268,7 @@ func (m *Mirror) Packed(dst []byte, e ecs.Entity, component string) (packed []by
 
 // PackedResource is Packed for a resource.
 func (m *Mirror) PackedResource(dst []byte, resource string) (packed []byte, ok bool) {
-	if c := m.layout.byName[resource]; c != nil && c.resource {
+	if c := m.layout.named[resource]; c != nil {
 		return m.packed(dst, keyOf(0, uint32(c.bit)+1), c)
 	}
 	return dst, false

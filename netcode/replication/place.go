@@ -96,10 +96,9 @@ func (p *plane) source(t *ecs.Table) (src source, ok bool, err error) {
 		col, _ := t.Column(part.index)
 		src.columns = append(src.columns, col)
 	}
-	for _, c := range p.layout.spatial {
+	if c := p.layout.spatial; c != nil {
 		if col, has := t.Column(c.index); has {
 			src.spatial, src.at = c, col
-			break
 		}
 	}
 	return src, true, nil

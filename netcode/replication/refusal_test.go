@@ -11,12 +11,12 @@ import (
 
 // TestBadTagsAreRefused, with the field's path.
 func TestBadTagsAreRefused(t *testing.T) {
-	for _, tag := range []string{"q=0", "q=-1", "q=x", "q=0.01,range=5..5", "q=0.01,range=5", "range=0..5", "q=1e-9,range=-1000..1000", "visibility=owner", "q=NaN", "q=1,range=-Inf..Inf"} {
+	for _, tag := range []string{"q=0", "q=-1", "q=x", "q=0.01,range=5..5", "q=0.01,range=5", "range=0..5", "q=1e-9,range=-1000..1000", "visibility=owner", "quant=1", "q=NaN", "q=1,range=-Inf..Inf"} {
 		s := &ecs.Schema{Components: []ecs.Type{{
 			Name: "place", Size: 8, Packed: 8, Replicated: true,
 			Fields: []ecs.Field{{Path: "Box.X", Kind: ecs.KindF64, Count: 1, Width: 8, Tag: tag}},
 		}}}
-		if _, err := New(s, Config{}); err == nil || !strings.Contains(err.Error(), "place.Box.X") {
+		if _, err := New(s, Config{}); err == nil || !strings.Contains(err.Error(), `"place": field Box.X`) {
 			t.Errorf("tag %q: %v", tag, err)
 		}
 	}
@@ -34,7 +34,7 @@ func TestBadConfigsAreRefused(t *testing.T) {
 // TestQuantisationClampsAndRounds on both sides alike, with numbers that are none.
 func TestQuantisationClampsAndRounds(t *testing.T) {
 	f := ecs.Field{Kind: ecs.KindF64, Count: 1, Width: 8}
-	s, err := newSlot(&f, tag{q: 0.01, low: -10, top: 10})
+	s, err := newSlot(&f, ecs.FieldTag{Step: 0.01, Low: -1000, Steps: 2000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,12 +2,9 @@ package replication
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"math/bits"
-	"strconv"
-	"strings"
 
 	"github.com/ferris1/wind/ecs"
 )
@@ -44,51 +41,7 @@ const (
 	slotText                   // 1 word of length, then 4 bytes in a word
 )
 
-// tag is a parsed field tag.
-type tag struct {
-	hidden   bool
-	q        float64 // 0: not quantised
-	low, top float64 // 0, 0: no range
-}
-
-// freeSteps is the range, in steps to either side, of a field with q but without a range.
-const freeSteps = 1<<31 - 1
-
-func parseTag(s string) (tag, error) {
-	var t tag
-	for part := range strings.SplitSeq(s, ",") {
-		part = strings.TrimSpace(part)
-		key, value, _ := strings.Cut(part, "=")
-		var err error
-		switch key {
-		case "", "read", "priority", "history", "replicated":
-			// of other parts of Wind, or not yet of use
-		case "-":
-			t.hidden = true
-		case "q":
-			t.q, err = strconv.ParseFloat(value, 64)
-			if err == nil && !(t.q > 0 && t.q < math.Inf(1)) {
-				err = fmt.Errorf("a step is a positive number")
-			}
-		case "range":
-			low, top, ok := strings.Cut(value, "..")
-			if t.low, err = strconv.ParseFloat(low, 64); err == nil {
-				t.top, err = strconv.ParseFloat(top, 64)
-			}
-			if err == nil && !(ok && t.low < t.top && !math.IsInf(t.top-t.low, 0)) {
-				err = fmt.Errorf("a range is low..high")
-			}
-		default:
-			err = errors.New("unknown key")
-		}
-		if err != nil {
-			return tag{}, fmt.Errorf("tag %q: %w", part, err)
-		}
-	}
-	return t, nil
-}
-
-func newSlot(f *ecs.Field, t tag) (slot, error) {
+func newSlot(f *ecs.Field, t ecs.FieldTag) (slot, error) {
 	s := slot{field: f.Kind, mem: f.Offset, packed: f.PackedOffset, size: f.Width}
 	s.stride = s.size
 	switch f.Kind {
@@ -109,39 +62,14 @@ func newSlot(f *ecs.Field, t tag) (slot, error) {
 	default:
 		return s, fmt.Errorf("kind %v cannot be replicated", f.Kind)
 	}
-	if t.q == 0 && t.low == t.top {
+	if t.Step == 0 {
 		return s, nil
 	}
-	return s, s.quantise(t)
-}
-
-// quantise makes s a value that is sent in whole steps.
-func (s *slot) quantise(t tag) error {
-	switch s.kind {
-	case slotInt, slotWide:
-		if t.q == 0 {
-			t.q = 1
-		}
-	case slotF32, slotF64:
-		if t.q == 0 {
-			return errors.New("a range without a step q")
-		}
-	default:
-		return errors.New("only numbers can be quantised")
-	}
-	if t.low == t.top {
-		t.low, t.top = -freeSteps*t.q, freeSteps*t.q
-	}
-	low, top := math.Floor(t.low/t.q+0.5), math.Floor(t.top/t.q+0.5)
-	if !(top-low <= math.MaxUint32) || math.Abs(low) > 1<<52 {
-		return errors.New("more than 2^32 steps between the ends of the range")
-	}
-	s.kind, s.q, s.low, s.steps = slotQuant, t.q, int64(low), uint32(top-low)
-	s.bits = uint8(bits.Len32(s.steps))
-	if inv := math.Round(1 / t.q); inv >= 1 && math.Abs(inv*t.q-1) < 1e-12 {
+	s.kind, s.q, s.low, s.steps, s.bits = slotQuant, t.Step, t.Low, t.Steps, uint8(bits.Len32(t.Steps))
+	if inv := math.Round(1 / t.Step); inv >= 1 && math.Abs(inv*t.Step-1) < 1e-12 {
 		s.inv = inv
 	}
-	return nil
+	return s, nil
 }
 
 // words is how many words the value takes.
@@ -153,27 +81,6 @@ func (s *slot) words() int {
 		return 1 + (s.size-1+3)/4
 	}
 	return 1
-}
-
-// maxBits is the longest full encoding.
-func (s *slot) maxBits() int {
-	switch s.kind {
-	case slotBool:
-		return 1
-	case slotQuant:
-		return int(s.bits)
-	case slotInt:
-		return 2 + 32
-	case slotWide:
-		return 2 + 64
-	case slotF32:
-		return 32
-	case slotF64:
-		return 1 + 64
-	case slotEntity:
-		return 2 * (4 + 32)
-	}
-	return 8 * s.size
 }
 
 // load reads the value from a component in memory into w, a row of words. Texts and bools are

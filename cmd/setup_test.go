@@ -1,0 +1,48 @@
+package cmd
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// badTag is the component of a game whose author has misspelled a tag.
+type badTag struct {
+	X float64 `wind:"quant=1"`
+	Y float64 `wind:"q=0.01,range=-1000..1000"`
+}
+
+// TestAGameThatCannotBeServedSaysWhy: each verb that needs the game ends with the sentence of its Setup, and with nothing made.
+func TestAGameThatCannotBeServedSaysWhy(t *testing.T) {
+	game := ecs.Game{Name: "bad", TickRate: 30, Setup: func(w *ecs.World) { ecs.Component[badTag](w, "position", ecs.Spatial) }}
+	const want = `ecs: component "position": badTag.X: the tag wind:"quant=1" has the key "quant": did you mean q?`
+	data := t.TempDir()
+	for _, args := range [][]string{
+		{"doctor", "--data", data, "--udp", "", "--tcp", "", "--http", ""},
+		{"dev", "--data", data, "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "", "--for", "1s"},
+		{"serve", "--data", data, "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "", "--for", "1s"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := Run(game, args, &stdout, &stderr); code != 1 || !strings.Contains(stdout.String()+stderr.String(), want) {
+			t.Errorf("%q ended with %d: %s%s", args, code, &stdout, &stderr)
+		}
+	}
+}
+
+// TestAnOptionThatIsAFlagAlready is a sentence and not a panic of the flags' package.
+func TestAnOptionThatIsAFlagAlready(t *testing.T) {
+	for want, options := range map[string]any{
+		"its option Data cannot be the flag --data, which wind dev has already":           struct{ Data string }{},
+		"its option Seed cannot be the flag --seed":                                       struct{ Seed uint64 }{},
+		"its option LogLevel cannot be the flag --log-level, which wind bots has already": struct{ LogLevel string }{},
+		"option Far is a float32, want bool, int32, int64, uint32, uint64, float64 or":    struct{ Far float32 }{},
+	} {
+		var stdout, stderr bytes.Buffer
+		game := ecs.Game{Name: "bad", TickRate: 30, Options: options, Setup: func(*ecs.World) {}}
+		if code := Run(game, []string{"version"}, &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%d: %s, want %q", code, &stderr, want)
+		}
+	}
+}

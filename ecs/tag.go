@@ -1,0 +1,264 @@
+package ecs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// FieldTag is what a field's wind tag says about how clients see the field of a replicated component or resource.
+// The tag is a comma-separated list of
+//
+//	q=STEP           numbers travel as whole multiples of STEP, rounded to the nearest
+//	range=LOW..HIGH  values outside travel as the nearer end; fewer bits; a float needs q too, an integer has q=1
+//	replicated       the field travels as it is; so does a field without a tag in a replicated type
+//	-                the field never leaves the server; stands alone
+//
+// With q and without a range, a value can be 2,147,483,647 steps either side of zero. A range holds at most 2^32 steps.
+// A tag on a struct or array field is that of every field inside that has none of its own. Any wind tag other than "-"
+// makes its component or resource replicated, as the option Replicated does.
+type FieldTag struct {
+	Hidden bool    // clients never see the field
+	Step   float64 // 0: the value travels as it is
+	Low    int64   // the range's low end, in steps
+	Steps  uint32  // from the low end to the high end
+}
+
+// The keys of a wind tag.
+const (
+	tagStep       = "q"
+	tagRange      = "range"
+	tagReplicated = "replicated"
+	tagHidden     = "-"
+)
+
+// tagKeys lists them for errors, and what people write in their place.
+var (
+	tagKeys     = []string{tagStep, tagRange, tagReplicated}
+	tagSynonyms = map[string]string{
+		"step": tagStep, "precision": tagStep, "resolution": tagStep, "min": tagRange, "max": tagRange, "bounds": tagRange, "limits": tagRange,
+		"rng": tagRange, "hidden": tagHidden, "hide": tagHidden, "none": tagHidden, "private": tagHidden, "skip": tagHidden, "server": tagHidden, "omit": tagHidden,
+	}
+)
+
+// freeSteps is how far a field with a step but without a range reaches, in steps to either side.
+const freeSteps = 1<<31 - 1
+
+// ParseTag reads the wind tag of a field of that kind. KindInvalid stands for a struct or an array of structs, whose tag
+// is checked again for each field inside: only its words are.
+func ParseTag(text string, kind FieldKind) (FieldTag, error) {
+	t, err := parseTag(text)
+	if err == nil && kind != KindInvalid {
+		err = t.fit(kind)
+	}
+	if err != nil {
+		return FieldTag{}, fmt.Errorf("the tag wind:%q %w", text, err)
+	}
+	return t.FieldTag, nil
+}
+
+// Sending is how the field travels to clients when its type is replicated.
+func (f *Field) Sending() (FieldTag, error) { return ParseTag(f.Tag, f.Kind) }
+
+// MaxBits is the longest that one value of f can be when it is sent whole, in bits (netcode/replication/FORMAT.md).
+func (t FieldTag) MaxBits(f *Field) int {
+	switch {
+	case t.Step != 0:
+		return bits.Len32(t.Steps)
+	case f.Kind == KindBool:
+		return 1
+	case f.Kind == KindF32:
+		return 32
+	case f.Kind == KindF64:
+		return 1 + 64
+	case f.Kind == KindI64 || f.Kind == KindU64:
+		return 2 + 64
+	case f.Kind == KindEntity:
+		return 2 * (4 + 32)
+	case f.Kind == KindText:
+		return 8 * f.Width
+	}
+	return 2 + 32
+}
+
+// tagWords are the words of a tag before the field's kind is looked at.
+type tagWords struct {
+	FieldTag
+	ranged    bool
+	low, high float64
+}
+
+func parseTag(text string) (t tagWords, err error) {
+	if strings.TrimSpace(text) == "" {
+		return t, nil
+	}
+	words := strings.Split(text, ",")
+	seen := map[string]bool{}
+	for _, word := range words {
+		key, value, valued := strings.Cut(strings.TrimSpace(word), "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if seen[key] {
+			return t, fmt.Errorf("has %q twice", key)
+		}
+		seen[key] = true
+		switch key {
+		case tagStep:
+			err = t.step(value)
+		case tagRange:
+			err = t.bounds(value)
+		case tagReplicated, tagHidden:
+			if valued {
+				err = fmt.Errorf("gives %q a value, which it does not take", key)
+			}
+			t.Hidden = t.Hidden || key == tagHidden
+		case "":
+			err = errors.New("has an empty word between its commas")
+		default:
+			err = fmt.Errorf("has the key %q%s; the keys are q=STEP, range=LOW..HIGH, replicated and -", key, meantKey(key))
+		}
+		if err != nil {
+			return t, err
+		}
+	}
+	if t.Hidden && len(words) > 1 {
+		return t, errors.New(`says "-", which hides the field, and something else: "-" stands alone`)
+	}
+	return t, nil
+}
+
+// meantKey is the end of an error about an unknown key.
+func meantKey(key string) string {
+	low := strings.ToLower(key)
+	near := tagSynonyms[low]
+	for _, k := range []string{tagRange, tagReplicated, tagStep} {
+		if near == "" && low != "" && (strings.HasPrefix(low, k) || strings.HasPrefix(k, low)) {
+			near = k
+		}
+	}
+	if near == "" {
+		near = Nearest(key, tagKeys)
+	}
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean %s?", near)
+}
+
+func (t *tagWords) step(value string) (err error) {
+	if t.Step, err = strconv.ParseFloat(value, 64); err != nil || !(t.Step > 0 && t.Step < math.Inf(1)) {
+		return fmt.Errorf("has the step q=%s; want a positive number, such as q=0.01", value)
+	}
+	return nil
+}
+
+func (t *tagWords) bounds(value string) error {
+	low, high, ok := strings.Cut(value, "..")
+	var err, err2 error
+	t.low, err = strconv.ParseFloat(strings.TrimSpace(low), 64)
+	t.high, err2 = strconv.ParseFloat(strings.TrimSpace(high), 64)
+	switch {
+	case !ok || err != nil || err2 != nil || math.IsInf(t.low, 0) || math.IsInf(t.high, 0):
+		return fmt.Errorf("has range=%s; want two finite numbers, such as range=-100..100", value)
+	case !(t.low < t.high):
+		return fmt.Errorf("has range=%s, whose low end is not below its high end", value)
+	}
+	t.ranged = true
+	return nil
+}
+
+// fit completes the tag for a field of that kind, or says why it cannot have it.
+func (t *tagWords) fit(kind FieldKind) error {
+	if t.Step == 0 && !t.ranged {
+		return nil
+	}
+	switch kind {
+	case KindF32, KindF64:
+		if t.Step == 0 {
+			return errors.New("has a range without a step; add one, such as q=0.01")
+		}
+	case KindI8, KindI16, KindI32, KindI64, KindU8, KindU16, KindU32, KindU64:
+		if t.Step == 0 {
+			t.Step = 1
+		}
+	default:
+		return fmt.Errorf("has q or range on %s; only numbers have steps", kindWords[kind])
+	}
+	if !t.ranged {
+		t.low, t.high = -freeSteps*t.Step, freeSteps*t.Step
+	}
+	low, high := math.Floor(t.low/t.Step+0.5), math.Floor(t.high/t.Step+0.5)
+	switch {
+	case !(high-low <= math.MaxUint32) || math.Abs(low) > 1<<52:
+		return fmt.Errorf("has more than 2^32 steps of %g in its range; make the step larger or the range smaller", t.Step)
+	case high == low:
+		return fmt.Errorf("has a step of %g that is larger than its range: every value would travel as the same", t.Step)
+	}
+	t.Low, t.Steps = int64(low), uint32(high-low)
+	return nil
+}
+
+var kindWords = map[FieldKind]string{KindBool: "a bool", KindEntity: "an entity", KindText: "a text"}
+
+// Where a field stands, which decides the tag that it can have.
+const (
+	tagOfComponent = "wind"
+	tagOfView      = "ecs"
+	tagOfNothing   = ""
+)
+
+// CheckTagKeys refuses what reflection would pass over in silence: a tag that is not of the form key:"text", a key that
+// stands twice, and, for a field that can have the tag want ("wind", "ecs" or none), Wind's other one or a key that differs
+// from it by case. Other libraries' tags are theirs.
+func CheckTagKeys(tag reflect.StructTag, want string) error {
+	seen := map[string]bool{}
+	rest := strings.TrimLeft(string(tag), " ")
+	for rest != "" {
+		key, value, ok := strings.Cut(rest, ":")
+		quoted, err := strconv.QuotedPrefix(value)
+		if !ok || err != nil || key == "" || strings.ContainsAny(key, " \"") || quoted[0] != '"' {
+			if word := strings.ToLower(leadingLetters(rest)); word == tagOfComponent || word == tagOfView {
+				return fmt.Errorf("the tag `%s` is not of the form key:\"text\"", tag)
+			}
+			return nil // some other library's
+		}
+		switch low := strings.ToLower(key); {
+		case low != tagOfComponent && low != tagOfView:
+		case seen[key]:
+			return fmt.Errorf("the tag `%s` has %s twice", tag, key)
+		case low != want && want == tagOfComponent:
+			return fmt.Errorf("the tag %s:%s belongs to a field of a query's view; how clients see a field is said by wind:\"…\"", key, quoted)
+		case low != want && want == tagOfView:
+			return fmt.Errorf("the tag %s:%s belongs to a field of a component; a view's field has ecs:\"read\" or ecs:\"optional\"", key, quoted)
+		case low != want:
+			return fmt.Errorf("the tag %s:%s has no meaning here", key, quoted)
+		case key != low:
+			return fmt.Errorf("the tag %s:%s: did you mean %s?", key, quoted, low)
+		}
+		seen[key] = true
+		rest = strings.TrimLeft(value[len(quoted):], " ")
+	}
+	return nil
+}
+
+func leadingLetters(s string) string {
+	return s[:len(s)-len(strings.TrimLeft(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
+}
+
+// ParseViewTag reads the ecs tag of a field of a query's view.
+func ParseViewTag(text string) (read, optional bool, err error) {
+	for word := range strings.SplitSeq(text, ",") {
+		switch word = strings.TrimSpace(word); word {
+		case "optional":
+			optional = true
+		case "read":
+			read = true
+		default:
+			return false, false, fmt.Errorf("the tag ecs:%q has the word %q%s, want optional or read", text, word, meant(word, []string{"optional", "read"}))
+		}
+	}
+	return read, optional, nil
+}
