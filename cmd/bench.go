@@ -15,7 +15,6 @@ func (a *app) bench() *cobra.Command {
 		Short:   "Tick, log and RPC benchmarks: ratios inside one run",
 		Long:    "Each benchmark measures Wind and what it stands on in turns, in one run, and compares them as ratios: absolute times on a shared machine mean little.",
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench rpc",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("bench: say which: tick, log or rpc (see %s --help)", c.CommandPath())
 		},
@@ -33,7 +32,6 @@ func (a *app) benchTick() *cobra.Command {
 (systems, change detection, delta, checksum), without a log and committed to one on disk. Ratios are to arche's faster
 loop. Ends with 3 when a target is missed.`,
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json",
-		Args:    cobra.NoArgs,
 	}
 	c.Flags().IntVar(&o.Entities, "entities", 100_000, "entities in each world")
 	c.Flags().IntVar(&o.Ticks, "ticks", 300, "rounds, in each of which every loop runs once")

@@ -18,7 +18,6 @@ func (a *app) benchLog() *cobra.Command {
 the same fence, and measures what log and delta stream take of a tick in which 10,000 entities move. Ends with 3 when a
 target is missed.`,
 		Example: "  wind bench log --json",
-		Args:    cobra.NoArgs,
 	}
 	c.Flags().IntVar(&o.Rounds, "rounds", 1000, "commits per size")
 	c.Flags().IntVar(&o.Ticks, "ticks", 150, "paced ticks, 30 per second; -1 for none")

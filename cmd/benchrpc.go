@@ -23,7 +23,6 @@ one connection to another; the ratio says how many of those one request through 
 
 bench/pitaya in the sources compares the same way, with servers on a core of their own, with Pitaya's.`,
 		Example: "  wind bench rpc\n  wind bench rpc --connections 500 --depth 1 --handler star --json",
-		Args:    cobra.NoArgs,
 	}
 	c.Flags().IntVar(&o.Connections, "connections", 100, "clients")
 	c.Flags().IntSliceVar(&o.Depths, "depth", []int{1, 16}, "requests that each client has under way; several are measured one after another")

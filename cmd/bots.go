@@ -34,7 +34,6 @@ node goes away and comes back, here or at another of the addresses.
 With --trace every update that any of them sees is written down, one JSON object per line with tick, checksum, epoch
 and the sequence of the record that holds it.`,
 		Example: "  wind bots --addr 127.0.0.1:7777 --count 50 --for 1m --json\n  wind bots --count 10 --trace seen.jsonl",
-		Args:    cobra.NoArgs,
 	}
 	f := c.Flags()
 	f.StringVar(&addrs, "addr", "127.0.0.1:7777", "addresses of the nodes that may serve the shard, comma-separated")
@@ -48,6 +47,9 @@ and the sequence of the record that holds it.`,
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to let them in")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if err := checkBots(addrs, shard, wait); err != nil {
+			return err
+		}
 		config := fleet.Config{Addrs: strings.Split(addrs, ","), Shard: shard, Count: count, Prefix: prefix, Seed: seed, NewBot: a.bot, Logger: a.log}
 		switch transport {
 		case "udp":
@@ -79,6 +81,27 @@ and the sequence of the record that holds it.`,
 			stats.Clients, stats.Inputs, stats.Updates, stats.LastTick, stats.Drops, stats.Resumes, stats.Rejoins))
 	})
 	return c
+}
+
+// checkBots refuses where no bot could play.
+func checkBots(addrs, shard string, wait time.Duration) error {
+	if addrs == "" {
+		return usagef("bots: --addr is empty: name a node, as in 127.0.0.1:7777")
+	}
+	for addr := range strings.SplitSeq(addrs, ",") {
+		if err := checkAddress("bots: --addr", addr); err != nil || addr == "" {
+			return first(err, usagef("bots: --addr %q names an empty address", addrs))
+		}
+	}
+	if shard != "" {
+		if err := checkName("bots: --shard", shard); err != nil {
+			return err
+		}
+	}
+	if wait <= 0 {
+		return usagef("bots: --wait %s: nobody can join in that time", wait)
+	}
+	return nil
 }
 
 // runFleet lets a fleet play for span (0: until ctx ends) and returns what it saw.

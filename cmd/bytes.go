@@ -52,7 +52,7 @@ func (b *byteSize) Set(s string) error {
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || math.IsNaN(n) || n < 0 || n*unit > math.MaxInt64/2 {
-		return fmt.Errorf("%q is no size: write it as 8GiB or 500MB", s)
+		return fmt.Errorf("%q is not a size: write it as 8GiB or 500MB", s)
 	}
 	if b.bytes = int64(n * unit); b.bytes < b.least {
 		return fmt.Errorf("%s is less than %d MiB", s, b.least>>20)

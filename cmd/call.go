@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,7 +58,6 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		Example: "  wind call game AnnounceRequest '{\"content\":\"maintenance at noon\"}'\n" +
 			"  wind call game RoleRequest --player alice\n" +
 			"  wind call shard:main arena.choose '{\"weapon\":2}'",
-		Args: cobra.RangeArgs(2, 3),
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "the instance to ask (default: any)")
@@ -68,8 +68,8 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		if len(args) == 3 {
 			payload = []byte(args[2])
 		}
-		if !json.Valid(payload) {
-			return usagef("call: %q is no JSON object", args[2])
+		if !isObject(payload) {
+			return usagef("call: %s is not a JSON object: write one as '{\"content\":\"hello\"}'", payload)
 		}
 		if timeout <= 0 {
 			return usagef("call: --timeout %s: no answer comes in that time", timeout)
@@ -111,6 +111,11 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 		return a.line(answer.Payload)
 	})
 	return c
+}
+
+// isObject reports whether b is one JSON object.
+func isObject(b []byte) bool {
+	return json.Valid(b) && bytes.HasPrefix(bytes.TrimSpace(b), []byte("{"))
 }
 
 // line writes a result that is JSON already.

@@ -30,7 +30,6 @@ committed tick.
 
 A shard keeps the game options of its first start. Ends with Ctrl-C or after --for.`,
 		Example: "  wind dev --bots 50\n  wind dev --bots 50 --monsters 200 --for 10s --json --data ./run1",
-		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags(), a)
 	c.Flags().IntVar(&bots, "bots", 0, "clients that play along, over UDP like any other")
@@ -71,7 +70,7 @@ func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	config.Services, config.Scripts, config.Watch = a.services, a.scripts, a.scriptDir
 	if scripts != "" {
 		if info, err := os.Stat(scripts); err != nil || !info.IsDir() {
-			return config, usagef("dev: --scripts %s is no folder", scripts)
+			return config, usagef("dev: --scripts %s is not a folder", scripts)
 		}
 		config.Scripts, config.Watch = os.DirFS(scripts), scripts
 	} else if a.scriptDir != "" {
@@ -156,7 +155,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		err = notServed(matters[i]) // the span is over, nobody asked for a stop
 	}
 	if errors.Is(err, shard.ErrOtherOptions) {
-		return fmt.Errorf("%w: leave that flag out, or begin another shard with --shard or --data", err)
+		return fmt.Errorf("%w: start it without that option, or begin another shard with --shard or --data", err)
 	}
 	if result.Ticks > 0 || err == nil {
 		if printErr := a.print(result, nodeLines(result)...); err == nil {
@@ -200,14 +199,14 @@ func (a *app) unstarted(err error) error {
 func (a *app) announce(n *node.Node, f *nodeFlags) {
 	say := func(what, where, how string) {
 		if where != "" {
-			fmt.Fprintf(a.stderr, "  %-10s %-32s %s\n", what, where, how)
+			a.tell("  %-10s %-32s %s", what, where, how)
 		}
 	}
-	fmt.Fprintf(a.stderr, "game %s, shard %s, %d ticks per second\n", a.game.Name, f.shard, a.game.TickRate)
-	say("clients", n.UDPAddr(), "UDP (KCP and datagrams); wind bots --addr "+n.UDPAddr())
+	a.tell("game %s, shard %s, %d ticks per second", a.game.Name, f.shard, a.game.TickRate)
+	say("clients", n.UDPAddr(), "UDP (KCP and datagrams): wind bots --addr "+n.UDPAddr())
 	say("", n.TCPAddr(), "TCP, the same frames")
 	for _, i := range n.Instances() {
-		say("service", i.Type, "instance "+i.ID+": wind call "+i.Type+" MESSAGE JSON --data "+f.data)
+		say("service", i.Type, "instance "+i.ID+": wind call "+i.Type+" MESSAGE JSON")
 	}
 	if len(n.Instances()) > 0 {
 		say("scripts", n.Watched(), "save a file there, and its functions are reloaded")
@@ -217,9 +216,9 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 		say("state", "http://"+n.HTTPAddr()+"/healthz", "and /metrics")
 	}
 	if i := n.Infra(); i != nil {
-		say("log", i.ReaderURL(), "NATS, read-only: nats -s URL stream ls; wind log tail --nats URL --follow")
-		say("leases", i.EtcdURL(), "etcd: etcdctl --endpoints URL get --prefix /wind/")
-		say("data", f.data, "replay it after the stop: wind replay --data "+f.data+" --verify")
+		say("log", i.ReaderURL(), "NATS, read-only: wind log tail --follow")
+		say("leases", i.EtcdURL(), "etcd: wind shard list")
+		say("data", f.data, "the match again, also while it runs: wind replay --verify")
 	}
 }
 

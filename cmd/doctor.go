@@ -35,12 +35,14 @@ configuration gives: after a process crash, after a power loss, after the loss o
 keeps the shard from being served, with the way out, as /healthz does. Ends with 1 if something does, or if a node could
 not start. It starts nothing and leaves nothing behind.`,
 		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
-		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags(), a)
 	f.addServers(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if err := f.places(); err != nil {
+			return err
+		}
 		findings := a.examine(ctx, f)
 		lines, failed := make([]string, 0, len(findings)), 0
 		for _, x := range findings {
@@ -61,7 +63,7 @@ not start. It starts nothing and leaves nothing behind.`,
 }
 
 func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
-	r := &report{}
+	r := &report{spell: a.self.spell}
 	b := node.Build(a.game)
 	r.say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
 	if _, err := ecs.SchemaOf(a.game, ecs.Config{}); err != nil {

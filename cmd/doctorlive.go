@@ -18,12 +18,13 @@ const liveTimeout = 3 * time.Second
 
 // report collects findings.
 type report struct {
+	spell    func(string) string
 	findings []finding
 	listens  map[string]string // address → the cluster's node that listens there
 }
 
 func (r *report) say(check, status, detail string, args ...any) {
-	r.findings = append(r.findings, finding{check, status, fmt.Sprintf(detail, args...)})
+	r.findings = append(r.findings, finding{check, status, r.spell(fmt.Sprintf(detail, args...))})
 }
 
 // examineCluster says what is the matter with the shard of a cluster that runs: what its nodes say of themselves, and what

@@ -27,7 +27,6 @@ func (a *app) drain() *cobra.Command {
 		Long: `The instance keeps the players that it has until they log out, and gets nobody new; wind ps shows how many are left. What
 is stopped with SIGTERM drains by itself and finishes what runs; this is for waiting until nobody is left.`,
 		Example: "  wind drain game game-1\n  wind drain game game-1 --undo",
-		Args:    cobra.ExactArgs(2),
 	}
 	f.add(c.Flags())
 	c.Flags().BoolVar(&undo, "undo", false, "let it have new players again")

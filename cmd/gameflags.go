@@ -104,7 +104,7 @@ func (g *gameFlags) given() (options []byte, seed *uint64, err error) {
 		return nil, seed, nil
 	}
 	if options, err = json.Marshal(fields); err != nil {
-		return nil, nil, usagef("a game option is no number: %v", err)
+		return nil, nil, usagef("a game option is not a number: %v", err)
 	}
 	if _, err := g.game.DecodeOptions(options); err != nil {
 		return nil, nil, usageError{err}

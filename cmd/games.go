@@ -66,7 +66,7 @@ func (g games) named(name string) (*program, error) {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no game %q in this binary; it has %s", name, strings.Join(g.names(), ", "))
+	return nil, fmt.Errorf("there is no game %q in this binary%s (it has %s)", name, didYouMean("", nearest(name, g.names())), strings.Join(g.names(), " and "))
 }
 
 func (g games) names() (names []string) {
@@ -79,7 +79,10 @@ func (g games) names() (names []string) {
 // choose makes the game that args name the one that is meant.
 func (a *app) choose(args []string) (err error) {
 	name, ok := chosen(args)
-	if !ok || len(a.games) == 1 {
+	if !ok {
+		name = os.Getenv(envName("game"))
+	}
+	if name == "" && !ok || len(a.games) == 1 {
 		return nil
 	}
 	a.named = true

@@ -31,7 +31,6 @@ every player's binding, which stands in a JetStream bucket.
 
 Which service handles which message is learned from the services that run, so a new type of service needs no change here.`,
 		Example: "  wind gateway --game speak --nats URL --etcd URL --tcp 127.0.0.1:50100 --http 127.0.0.1:50180",
-		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "this gateway's id (default: gateway and node)")
@@ -46,6 +45,9 @@ Which service handles which message is learned from the services that run, so a 
 		}
 		if tcp == "" && udp == "" && f.http == "" {
 			return usagef("gateway: give --tcp, --udp or --http an address: nobody could connect")
+		}
+		if err := first(checkAddress("--tcp", tcp), checkAddress("--udp", udp), checkInstance("--id", id)); err != nil {
+			return err
 		}
 		if config.Gateway, err = g.config(ctx); err != nil {
 			return err
@@ -71,14 +73,14 @@ Which service handles which message is learned from the services that run, so a 
 
 // announceGateway says where clients of the services connect.
 func (a *app) announceGateway(n *node.Node) {
-	fmt.Fprintf(a.stderr, "gateway %s\n", n.GatewayID())
+	a.tell("gateway %s", n.GatewayID())
 	for _, at := range []struct{ what, addr string }{{"TCP", n.TCPAddr()}, {"UDP (KCP)", n.UDPAddr()}} {
 		if at.addr != "" {
-			fmt.Fprintf(a.stderr, "  %-10s %s\n", at.what, at.addr)
+			a.tell("  %-10s %s", at.what, at.addr)
 		}
 	}
 	if n.HTTPAddr() != "" {
-		fmt.Fprintf(a.stderr, "  %-10s ws://%s/ws\n", "WebSocket", n.HTTPAddr())
+		a.tell("  %-10s ws://%s/ws", "WebSocket", n.HTTPAddr())
 	}
 }
 

@@ -18,7 +18,7 @@ func (a *app) gen() *cobra.Command {
 	var langs []string
 	var check bool
 	c := &cobra.Command{
-		Use:   "gen --proto FILE --out DIR --lang go,star,python",
+		Use:   "gen",
 		Short: "Write handlers, callers and tables of ids for the messages of .proto files",
 		Long: `Reads .proto files (protoc is not needed) and writes into --out, for a file speak.proto:
 
@@ -39,7 +39,6 @@ Ends with 1 when a .proto file is not right, also about ids: shared ones, 2001 t
 player's Request or Response. With --check, ends with 3 when a file is not as it would be written, and writes nothing.`,
 		Example: "  wind gen --proto api/speak.proto --out scripts/game --lang star\n" +
 			"  wind gen --proto api/speak.proto --out api --lang go --check",
-		Args: cobra.NoArgs,
 	}
 	c.Flags().StringArrayVar(&source.Protos, "proto", nil, "a .proto file; may be given again")
 	c.Flags().StringArrayVarP(&source.Include, "include", "I", nil, "folder in which imports are looked for; may be given again (default: the current one)")
@@ -78,7 +77,7 @@ func genLangs(names []string) (langs []gen.Lang, err error) {
 	for _, name := range names {
 		lang := gen.Lang(strings.TrimSpace(name))
 		if !slices.Contains(gen.Langs, lang) {
-			return nil, usagef("gen: --lang %q is none of go, star, python", name)
+			return nil, usagef("gen: --lang %q is not go, star or python", name)
 		}
 		if !slices.Contains(langs, lang) {
 			langs = append(langs, lang)

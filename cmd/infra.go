@@ -22,7 +22,6 @@ func (a *app) infra() *cobra.Command {
 holds the nodes' password: without it, clients may read and nothing else. For trying things out on one machine; a
 cluster uses servers of its own.`,
 		Example: "  wind infra --data ./infra-data",
-		Args:    cobra.NoArgs,
 	}
 	c.Flags().StringVar(&data, "data", "./wind-data", "folder of the servers' data")
 	c.Flags().IntVar(&natsPort, "nats-port", 0, "port of NATS on the loopback (default: 4222, or any when it is taken)")
@@ -30,6 +29,9 @@ cluster uses servers of its own.`,
 	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
+		if err := first(checkPort("--nats-port", natsPort), checkPort("--etcd-port", etcdPort)); err != nil {
+			return err
+		}
 		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{NATSPort: natsPort, EtcdPort: etcdPort, Fast: true, Log: a.log}, func(error) {})
 		if err != nil {
 			return found(err)

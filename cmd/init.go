@@ -36,7 +36,6 @@ runs as it is: its binary has every verb of this one.
 Until the wind module is published, its go.mod points at a checkout with a replace line: the one this binary was
 built from, or the one that --replace names.`,
 		Example: "  wind init mygame && cd mygame && go run . dev --bots 10",
-		Args:    cobra.ExactArgs(1),
 	}
 	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one this binary was built from)")
 	a.jsonFlag(c)
@@ -47,7 +46,7 @@ built from, or the one that --replace names.`,
 		}
 		name := filepath.Base(path)
 		if !gameName.MatchString(name) {
-			return usagef("init: %q is no name for a game: use 1 to 40 of a-z, 0-9 and -", name)
+			return usagef("init: %q is not a name for a game: use 1 to 40 of a-z, 0-9 and -", name)
 		}
 		checkout, err := findCheckout(replace)
 		if err != nil {
@@ -76,7 +75,7 @@ func findCheckout(given string) (string, error) {
 			return "", err
 		}
 		if !isCheckout(dir) {
-			return "", usagef("init: %s is no checkout of %s: it has no go.mod that says so", given, modulePath)
+			return "", usagef("init: %s is not a checkout of %s: its go.mod does not say so", given, modulePath)
 		}
 		return dir, nil
 	}

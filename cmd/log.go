@@ -13,11 +13,11 @@ import (
 
 func (a *app) logVerb() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "log",
-		Short:   "Look at a shard's log, prove it, purge it, carry it elsewhere",
-		Long:    "Works on a copy of a data directory (which stays as it is; purge and import work on itself), on an export file, or on a running NATS server.",
+		Use:   "log",
+		Short: "Look at a shard's log, prove it, purge it, carry it elsewhere",
+		Long: `Reads a data directory (of a running node, or a copy of a stopped one, which stays as it is), an export file, or a running
+NATS server. purge and import change what they work on.`,
 		Example: "  wind log tail -n 20\n  wind log check --data ./wind-data\n  wind log export match.wind",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("log: say what to do: tail, check, stat, purge, export or import (see %s --help)", c.CommandPath())
 		},
@@ -68,7 +68,6 @@ re-simulation reaches, deltas and snapshots that agree with the log, and that th
 names its sequence and its tick. Ends with 3 when an invariant is broken; warnings do not count. Of a log of another game,
 or of a build with other components, what needs no game is proven and the rest is said: then it ends with 1.`,
 		Example: "  wind log check --data ./wind-data\n  wind log check --file match.wind --json",
-		Args:    cobra.NoArgs,
 	}
 	src.add(c.Flags())
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: for a log of another game or build")
@@ -91,7 +90,7 @@ or of a build with other components, what needs no game is proven and the rest i
 				return err
 			}
 			if !out.OK {
-				return checkf("log check: the log is not in order: %d findings", len(out.Findings)+out.Unlisted)
+				return checkf("log check: the log is not in order: %s", plural(len(out.Findings)+out.Unlisted, "finding"))
 			}
 			if r.Unproven != nil {
 				return fmt.Errorf("log check: what needs no game is in order, but the game could not be held against it (--form-only does not try): %w", r.Unproven)
@@ -149,7 +148,6 @@ func (a *app) logExport() *cobra.Command {
 		Short:   "Write a log, its deltas and its snapshots to one file",
 		Long:    "Writes a compressed file that replay, log check and log import read, on any machine. The chain is proven on the way: a damaged log is not exported.",
 		Example: "  wind log export match.wind --data ./wind-data",
-		Args:    cobra.ExactArgs(1),
 	}
 	src.add(c.Flags())
 	c.Flags().BoolVar(&noDeltas, "no-deltas", false, "leave the delta stream out: it can be rebuilt")

@@ -20,7 +20,6 @@ func (a *app) logImport() *cobra.Command {
 		Long: `Stores an export's records, deltas and snapshots, each proven while it is read, in a data directory in which the shard
 does not exist yet. A node started on that directory goes on from the last tick.`,
 		Example: "  wind log import match.wind --data ./restored && wind dev --data ./restored",
-		Args:    cobra.ExactArgs(1),
 	}
 	c.Flags().StringVar(&data, "data", "./wind-data", "data directory to bring it into")
 	c.Flags().StringVar(&cluster, "cluster", "", "cluster name there (must be the one it was exported from)")

@@ -27,12 +27,14 @@ room in a full log), where nobody serves it, as with a full log that no node wit
 and the waiting node goes on by itself), and on a stopped data directory. While a shard is halted, or its log has lost
 history, nothing goes until an operator has looked.`,
 		Example: "  wind log purge main --dry-run\n  wind log purge main --data ./wind-data\n  wind log purge main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
-		Args:    cobra.ExactArgs(1),
 	}
 	f.add(c.Flags())
 	c.Flags().BoolVar(&dry, "dry-run", false, "say what would go, and remove nothing")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		if err := checkName("shard", args[0]); err != nil {
+			return err
+		}
 		p, err := a.purge(ctx, f, args[0], dry)
 		if err != nil {
 			return found(err)

@@ -59,7 +59,6 @@ func (a *app) logStat() *cobra.Command {
 the whole stored bytes of its record, headers and the server's framing included, divided by the clients with a command
 in it.`,
 		Example: "  wind log stat --data ./wind-data --json",
-		Args:    cobra.NoArgs,
 	}
 	src.add(c.Flags())
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: clients and commands are not counted")

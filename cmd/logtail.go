@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
@@ -52,21 +54,22 @@ func (a *app) logTail() *cobra.Command {
 		Long: `Prints records with their ticks, checksums and commands by name. Commands are stored relative to what their session
 sent before, so the world just before the first record printed is rebuilt first.
 
-With --follow (and --nats) it goes on printing what is committed, as one JSON object per record with --json.`,
-		Example: "  wind log tail -n 3 --commands\n  wind log tail --nats nats://127.0.0.1:4222 --follow",
-		Args:    cobra.NoArgs,
+With --follow it goes on printing what is committed, as one JSON object per record with --json.`,
+		Example: "  wind log tail -n 3 --commands\n  wind log tail --follow",
 	}
 	src.add(c.Flags())
 	c.Flags().Uint64VarP(&t.n, "number", "n", 10, "how many records")
 	c.Flags().BoolVar(&t.commands, "commands", false, "print every command, not only how many there were")
-	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with what is committed from now on; needs --nats")
+	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with what is committed from now on, while the node runs")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		if t.n == 0 {
 			return usagef("log tail: -n 0: at least 1 record")
 		}
 		if t.follow && src.nats == "" {
-			return usagef("log tail: --follow needs --nats: a data directory is read from a copy, which does not grow")
+			if _, err := node.Running(src.data); err != nil || src.file != "" {
+				return usagef("log tail: --follow needs a running node, and none runs on %s: name its directory with --data, or its server with --nats", cmp.Or(src.file, src.data))
+			}
 		}
 		return src.read(ctx, a, func(s persistence.Source) error {
 			t.src = s

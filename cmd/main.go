@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,34 +28,49 @@ func Main(game ecs.Game, opts ...Option) {
 // logs, progress and errors to stderr. SIGINT and SIGTERM end the verb in an orderly way, a
 // second one at once.
 func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option) int {
+	return newApp(newSelf(os.Args[0]), game, stdout, stderr, opts).run(args)
+}
+
+func newApp(me *self, game ecs.Game, stdout, stderr io.Writer, opts []Option) *app {
+	first := newProgram(game, opts)
+	return &app{program: first, games: append(games{first}, first.others...), self: me, stdout: stdout, stderr: stderr}
+}
+
+func (a *app) run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	first := newProgram(game, opts)
-	a := &app{program: first, games: append(games{first}, first.others...), stdout: stdout, stderr: stderr}
-	if err := a.choose(args); err != nil {
-		fmt.Fprintf(stderr, "wind: %s\n", err)
-		return exitUsage
-	}
-	if err := a.optionClash(); err != nil {
-		fmt.Fprintf(stderr, "wind: %s\n", err)
-		return exitFailed
-	}
-	root := a.root()
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := a.execute(ctx, asHelp(args))
 	if err != nil && !a.started {
 		err = usageError{err}
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %s\n", root.Name(), err)
+		fmt.Fprintf(a.stderr, "%s: %s\n", a.self.name, a.self.spell(err.Error()))
 	}
 	return exitCode(err)
+}
+
+// execute runs the verb that args name.
+func (a *app) execute(ctx context.Context, args []string) error {
+	if err := a.choose(args); err != nil {
+		return err
+	}
+	if err := a.optionClash(); err != nil {
+		a.started = true // the game's author has to mend it, no other call will do
+		return err
+	}
+	root := a.root()
+	if err := misspelled(root, args); err != nil {
+		return err
+	}
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
 }
 
 // app is one call of the binary: the game, where results go, and what the global flags say.
 type app struct {
 	*program
+	self    *self
 	games   games
 	named   bool // --game was given
 	stdout  io.Writer
@@ -67,16 +83,24 @@ type app struct {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "wind",
+		Use:   a.self.name,
 		Short: "Event-sourced ECS simulation server for real-time multiplayer games",
 		Long: `Wind runs shards: deterministic fixed-tick ECS worlds whose every tick is committed to a NATS JetStream
 log before any client sees it. Any committed tick can be rebuilt from the log, on any machine, bit for bit.
 
-The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.`,
+The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.
+
+Each flag can also be given as a variable of the environment: ` + envPrefix + ` and the flag's name, in capitals and with _ for -
+(` + envName("log-level") + ` for --log-level). A flag of the call wins; an empty variable counts as not set.`,
 		Example:       "  wind dev --bots 50\n  wind replay --data ./wind-data --verify\n  wind log tail --data ./wind-data",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.self.program},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := fromEnv(c.Flags()); err != nil {
+				return err
+			}
+			a.self.lookAt(c.Flags())
 			return a.openLog()
 		},
 	}
@@ -84,9 +108,13 @@ The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "least level that is logged to stderr: debug, info, warn or error")
 	if len(a.games) > 1 {
-		root.PersistentFlags().String("game", a.game.Name, "the game: "+strings.Join(a.games.names(), ", "))
+		root.PersistentFlags().String("game", a.games[0].game.Name, "the game: "+strings.Join(a.games.names(), ", "))
 	}
 	root.AddCommand(a.dev(), a.serve(), a.infra(), a.gateway(), a.service(), a.bots(), a.replay(), a.logVerb(), a.shardVerb(), a.ps(), a.call(), a.reload(), a.drain(), a.gen(), a.bench(), a.doctor(), a.init(), a.version())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	root.SetFlagErrorFunc(flagError)
+	a.self.learn(root)
 	return root
 }
 
@@ -95,7 +123,7 @@ func (a *app) openLog() error {
 	if err := level.UnmarshalText([]byte(a.level)); err != nil {
 		return fmt.Errorf("--log-level %q is not debug, info, warn or error", a.level)
 	}
-	a.log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	a.log = slog.New(speaker{slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}), a.self})
 	slog.SetDefault(a.log) // what has no logger of its own writes there too
 	return nil
 }
@@ -104,7 +132,12 @@ func (a *app) openLog() error {
 func (a *app) verb(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		a.started = true
-		return run(wait.With(c.Context(), wait.NewList(a.log)), args)
+		err := run(wait.With(c.Context(), wait.NewList(a.log)), args)
+		var usage usageError
+		if errors.As(err, &usage) && !strings.HasPrefix(err.Error(), pathOf(c)+": ") {
+			return fmt.Errorf("%s: %w", pathOf(c), err)
+		}
+		return err
 	}
 }
 
@@ -118,6 +151,11 @@ func (a *app) print(result any, lines ...string) error {
 		enc := json.NewEncoder(a.stdout)
 		return enc.Encode(result)
 	}
-	_, err := io.WriteString(a.stdout, strings.Join(lines, "\n")+"\n")
+	_, err := io.WriteString(a.stdout, a.self.spell(strings.Join(lines, "\n"))+"\n")
 	return err
+}
+
+// tell writes a line to stderr for the person who started the verb.
+func (a *app) tell(format string, args ...any) {
+	fmt.Fprintln(a.stderr, a.self.spell(fmt.Sprintf(format, args...)))
 }

@@ -54,27 +54,40 @@ func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 // config turns the flags into a node's configuration.
 func (f *nodeFlags) config(a *app) (node.Config, error) {
 	options, seed, err := f.game.given()
+	if err == nil {
+		err = f.check()
+	}
 	if err != nil {
 		return node.Config{}, err
-	}
-	if (f.nats == "") != (f.etcd == "") {
-		return node.Config{}, usagef("give both --nats and --etcd, or neither: the embedded servers come as a pair")
-	}
-	if f.udp == "" && f.tcp == "" {
-		return node.Config{}, usagef("give --udp or --tcp an address: nobody could connect")
-	}
-	if f.replicas != 0 && f.replicas != 1 && f.replicas != 3 {
-		return node.Config{}, usagef("--replicas %d is not 1 or 3", f.replicas)
-	}
-	if f.lease != 0 && f.lease < 2*time.Second {
-		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
-	}
-	if f.deltaAge < 0 || f.deltaAge > 0 && f.deltaAge < time.Minute {
-		return node.Config{}, usagef("--delta-age %s is shorter than a minute", f.deltaAge)
 	}
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltaBytes.bytes, DeltaAge: f.deltaAge,
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log, Spell: a.self.spell,
 	}, nil
+}
+
+// check refuses flags that no node could be started with.
+func (f *nodeFlags) check() error {
+	if err := f.places(); err != nil {
+		return err
+	}
+	switch {
+	case (f.nats == "") != (f.etcd == ""):
+		return usagef("give both --nats and --etcd, or neither: the embedded servers come as a pair")
+	case f.udp == "" && f.tcp == "":
+		return usagef("give --udp or --tcp an address: nobody could connect")
+	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
+		return usagef("--replicas %d is not 1 or 3", f.replicas)
+	case f.lease != 0 && f.lease < 2*time.Second:
+		return usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
+	case f.deltaAge < 0 || f.deltaAge > 0 && f.deltaAge < time.Minute:
+		return usagef("--delta-age %s is shorter than a minute", f.deltaAge)
+	}
+	return nil
+}
+
+// places refuses addresses and names that are none.
+func (f *nodeFlags) places() error {
+	return first(checkAddress("--udp", f.udp), checkAddress("--tcp", f.tcp), checkAddress("--http", f.http), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 }

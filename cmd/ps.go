@@ -39,7 +39,6 @@ func (a *app) ps() *cobra.Command {
 		Use:     "ps",
 		Short:   "List what runs in a cluster: nodes, gateways and services, with their load",
 		Example: "  wind ps\n  wind ps --nats URL --etcd URL --json",
-		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags())
 	a.jsonFlag(c)

@@ -31,7 +31,6 @@ In a shard the reload is a command in its log: a replay runs the code that ran. 
 source.`,
 		Example: "  wind reload game --scripts ./scripts\n  wind reload game handlers_client/player.star --scripts ./scripts --dry-run\n" +
 			"  wind reload main --scripts ./scripts",
-		Args: cobra.MinimumNArgs(1),
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&from, "scripts", "", "folder of the game's scripts, with one folder per service type, and shard, in it (default: the one this binary was built from)")
@@ -117,7 +116,7 @@ func moduleNamed(all []script.Module, name string) (script.Module, error) {
 		}
 		known = append(known, m.Name)
 	}
-	return script.Module{}, usagef("reload: there is no module %q; there are: %s", name, strings.Join(known, ", "))
+	return script.Module{}, usagef("reload: there is no module %q; there are %s", name, strings.Join(known, ", "))
 }
 
 func reloadLines(r node.Reloaded, shard bool) []string {

@@ -50,7 +50,6 @@ state deltas are applied, from a snapshot with --from-snapshot, and must lead to
 The data directory is not touched: a copy is opened. Ends with 3 when the log is damaged, shorter than it was known to
 be, or diverges; with 1 when another game, or a build with other components, recorded it: then it says which differ.`,
 		Example: "  wind replay --data ./wind-data --verify --json\n  wind replay --to 1000 --dump\n  wind replay --from-deltas --from-snapshot",
-		Args:    cobra.NoArgs,
 	}
 	src.add(c.Flags())
 	c.Flags().Uint64Var(&o.To, "to", 0, "stop after this tick (0: the last one)")
@@ -163,5 +162,8 @@ func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*pers
 	if damaged != nil {
 		return nil, damaged
 	}
-	return nil, fmt.Errorf("replay: there is no snapshot at or before tick %d: leave --from-snapshot out to start at genesis", to)
+	if to == 0 {
+		return nil, errors.New("there is no snapshot yet: leave --from-snapshot out to start at genesis")
+	}
+	return nil, fmt.Errorf("there is no snapshot at or before tick %d: leave --from-snapshot out to start at genesis", to)
 }

@@ -20,16 +20,37 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec("wind", args[1:]...)
-	got := 0
-	if exit, ok := err.(*exec.ExitError); ok {
-		got = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("wind does not run: %v", err)
-	}
-	if got != want {
+	if got := exitOf(ts, args[1:]); got != want {
 		ts.Fatalf("wind %s exits with %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+// eventually CODE VERB ARGS… runs wind until it ends with this exit code, for a minute at most.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: eventually CODE ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := -1
+	for end := time.Now().Add(time.Minute); got != want; time.Sleep(100 * time.Millisecond) {
+		if got = exitOf(ts, args[1:]); got != want && time.Now().After(end) {
+			ts.Fatalf("wind %s exits with %d, want %d", strings.Join(args[1:], " "), got, want)
+		}
+	}
+}
+
+// exitOf runs wind and returns its exit code.
+func exitOf(ts *testscript.TestScript, args []string) int {
+	err := ts.Exec("wind", args...)
+	exit, ok := err.(*exec.ExitError)
+	switch {
+	case ok:
+		return exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("wind does not run: %v", err)
+	}
+	return 0
 }
 
 // flip FILE FRACTION changes one bit of a byte at that part of a file.

@@ -28,11 +28,12 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") == "1",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"flip":     flip,
-			"occupy":   occupy,
-			"jsonhas":  jsonHas,
-			"waitfile": waitFile,
+			"exits":      exits,
+			"eventually": eventually,
+			"flip":       flip,
+			"occupy":     occupy,
+			"jsonhas":    jsonHas,
+			"waitfile":   waitFile,
 		},
 	})
 }

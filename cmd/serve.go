@@ -23,7 +23,6 @@ next turn. A node also waits for NATS and etcd that do not answer yet, and for a
 say what for. It ends with 1 on what waiting cannot mend: a shard of another game or other options, a taken port, a
 damaged data directory, credentials that are refused.`,
 		Example: "  wind serve --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n  wind serve --data ./wind-data",
-		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags(), a)
 	f.addServers(c.Flags())

@@ -37,12 +37,15 @@ func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
 	if f.nats == "" || f.etcd == "" {
 		return node.Config{}, usagef("%s: give --nats and --etcd the URLs that wind infra prints: a %s alone can do nothing", verb, verb)
 	}
+	if err := first(checkAddress("--http", f.http), checkName("--cluster", f.cluster)); err != nil {
+		return node.Config{}, err
+	}
 	if f.lease < 2*time.Second {
 		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
 	}
 	return node.Config{
 		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: f.nats, Etcd: f.etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
-		Log: a.log,
+		Log: a.log, Spell: a.self.spell,
 	}, nil
 }
 
@@ -68,7 +71,6 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes what is running
 has: ` + a.serviceTypes() + `.`,
 		Example: "  wind service game --game speak --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n" +
 			"  wind service game --game speak --id game-2 --scripts ./scripts --nats URL --etcd URL",
-		Args: cobra.ExactArgs(1),
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "this instance's id, unique among those of its type (default: type and node)")
@@ -94,6 +96,9 @@ has: ` + a.serviceTypes() + `.`,
 		if selector != "" {
 			s.Selector = selector
 		}
+		if err := checkInstance("--id", id); err != nil {
+			return err
+		}
 		if _, err := discovery.ParseSelector(s.Selector); err != nil {
 			return usagef("service: --selector: %v", err)
 		}
@@ -109,7 +114,7 @@ has: ` + a.serviceTypes() + `.`,
 			return a.unstarted(err)
 		}
 		i := n.Instances()[0]
-		fmt.Fprintf(a.stderr, "service %s, instance %s: wind ps --nats %s --etcd %s shows it\n", i.Type, i.ID, "URL", f.etcd)
+		a.tell("service %s, instance %s: wind ps shows it", i.Type, i.ID)
 		a.await(ctx, n, f.span)
 		err = n.Stop()
 		stats := n.Instances()[0]
@@ -143,7 +148,24 @@ func (a *app) serviceNamed(name string) (node.Service, error) {
 			return s, nil
 		}
 	}
-	return node.Service{}, usagef("game %s has no service %q; it has: %s", a.game.Name, name, a.serviceTypes())
+	if len(a.services) == 0 {
+		return node.Service{}, usagef("service: game %s has no services%s", a.game.Name, a.gamesWithServices())
+	}
+	return node.Service{}, usagef("service: game %s has no service %q; it has %s", a.game.Name, name, a.serviceTypes())
+}
+
+// gamesWithServices names the games of the binary that have services.
+func (a *app) gamesWithServices() string {
+	var names []string
+	for _, p := range a.games {
+		if len(p.services) > 0 {
+			names = append(names, p.game.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ": choose one that has with --game: " + strings.Join(names, " or ")
 }
 
 // serviceTypes lists the types of the game that is chosen.

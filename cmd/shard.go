@@ -142,7 +142,6 @@ func (a *app) shardVerb() *cobra.Command {
 		Short:   "See how the shards of a cluster stand, and let a halted one go on",
 		Long:    "Works on running servers (--etcd, or --data of a running node) and on a stopped data directory.",
 		Example: "  wind shard list\n  wind shard resume main",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("shard: say what to do: list, resume or accept-loss (see %s --help)", c.CommandPath())
 		},
@@ -158,11 +157,13 @@ func (a *app) shardList() *cobra.Command {
 		Short:   "List the shards of a cluster: owner, epoch, and why one is halted",
 		Long:    "Prints what etcd knows of each shard. Of a stopped data directory a copy is opened; it stays as it is.",
 		Example: "  wind shard list --data ./wind-data\n  wind shard list --etcd http://10.0.0.5:2379 --json",
-		Args:    cobra.NoArgs,
 	}
 	f.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if err := checkName("--cluster", f.cluster); err != nil {
+			return err
+		}
 		all, err := f.look(ctx, a)
 		if err != nil {
 			return err
@@ -202,11 +203,13 @@ func (a *app) shardResume() *cobra.Command {
 it recorded itself. Nobody claims it then. Once the cause is mended, this lets the next node claim it. A cause that is still
 there halts it again.`,
 		Example: "  wind shard resume main --data ./wind-data\n  wind shard resume main --etcd http://10.0.0.5:2379",
-		Args:    cobra.ExactArgs(1),
 	}
 	f.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		if err := checkName("shard", args[0]); err != nil {
+			return err
+		}
 		info, err := f.find(ctx, a, args[0])
 		if err != nil {
 			return err
@@ -243,16 +246,18 @@ It needs running servers: the log is asked where it ends. On a stopped data dire
 --data), which waits while the shard is halted. No node starts on a directory whose log is damaged: restore a backup, or leave it
 for another one.`,
 		Example: "  wind shard accept-loss main --data ./wind-data\n  wind shard accept-loss main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
-		Args:    cobra.ExactArgs(1),
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: what running servers wrote into --data)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		if err := checkName("shard", args[0]); err != nil {
+			return err
+		}
 		if nats == "" || f.etcd == "" {
 			u, err := node.Running(f.data)
 			if errors.Is(err, node.ErrStopped) {
-				return usagef("no servers run on %s: start a node on it (wind dev or wind serve with --data %s), which waits while the shard is halted, and ask again; or name servers with --nats and --etcd", f.data, f.data)
+				return usagef("no servers run on %s: start a node on it with wind serve, which waits while the shard is halted, and ask again; or name servers with --nats and --etcd", f.data)
 			}
 			if err != nil {
 				return usageError{err}

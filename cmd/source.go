@@ -7,25 +7,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// sourceFlags say where a shard's history is read from: a data directory (of which a copy is opened, because opening
-// can destroy evidence), an export file, or a running NATS server.
+// sourceFlags say where a shard's history is read from: a data directory (of a running node its server is asked; of any
+// other a copy is opened, because opening can destroy evidence), an export file, or a running NATS server.
 type sourceFlags struct {
 	data, file, nats string
 	cluster, shard   string
 }
 
 func (f *sourceFlags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.data, "data", "./wind-data", "data directory to read; a copy of it is opened, it stays as it is")
+	set.StringVar(&f.data, "data", "./wind-data", "data directory to read, of a running node or of a stopped one, which stays as it is: a copy is opened")
 	set.StringVar(&f.file, "file", "", "export file to read instead of a data directory")
 	set.StringVar(&f.nats, "nats", "", "URL of a running NATS server to read instead of a data directory")
 	set.StringVar(&f.cluster, "cluster", "dev", "cluster of the shard")
@@ -47,6 +49,8 @@ func (f *sourceFlags) read(ctx context.Context, a *app, do func(persistence.Sour
 // open returns the history and a function that closes it.
 func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, func(), error) {
 	switch {
+	case checkName("--shard", f.shard) != nil || checkName("--cluster", f.cluster) != nil:
+		return persistence.Source{}, nil, first(checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 	case f.file != "" && f.nats != "":
 		return persistence.Source{}, nil, usagef("--file and --nats exclude each other: give one")
 	case f.file != "":
@@ -64,7 +68,12 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	}
 	held, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{Cluster: f.cluster, Shard: f.shard, Logger: a.log})
 	if errors.Is(err, jetstream.ErrInUse) {
-		return persistence.Source{}, nil, fmt.Errorf("%w; to look at a running node use --nats with the address that it printed", err)
+		running, runningErr := node.Running(f.data)
+		if runningErr != nil {
+			return persistence.Source{}, nil, fmt.Errorf("%w; its servers do not run: wait until they do, or stop it", err)
+		}
+		f.nats = running.NATS
+		return f.openLive(ctx, a)
 	}
 	if err != nil {
 		return persistence.Source{}, nil, err
@@ -116,6 +125,9 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 		if r.Cluster == f.cluster {
 			names = append(names, r.Shard)
 		}
+	}
+	if slices.Contains(names, f.shard) {
+		return fmt.Errorf("shard %q of cluster %q is just being made and has no records yet: ask again in a moment", f.shard, f.cluster)
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("cluster %q has no shard here: name the right one with --cluster", f.cluster)

@@ -16,7 +16,6 @@ func (a *app) version() *cobra.Command {
 		Short:   "Say what this binary is",
 		Long:    "Prints the build, the game and the format versions. Genesis and epoch records hold the same build, so that a replay can say who wrote a log.",
 		Example: "  wind version --json",
-		Args:    cobra.NoArgs,
 	}
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(context.Context, []string) error {

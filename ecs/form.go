@@ -112,7 +112,7 @@ func (f *form) walk(t reflect.Type, p part) error {
 	case reflect.Complex64, reflect.Complex128:
 		return fmt.Errorf("%s is a %s: use two floats", p.where, t)
 	}
-	return fmt.Errorf("%s is a %s: only values of a fixed size can be stored", p.where, t.Kind())
+	return fmt.Errorf("%s is a %s, which a world cannot store: use bool, sized integers, float32 or float64, ecs.Entity, ecs.Text16 to Text64, or arrays and structs of these", p.where, t.Kind())
 }
 
 // leaf appends a field after a look at its tag.

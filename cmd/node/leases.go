@@ -21,11 +21,20 @@ type Leases struct {
 	closers []func() error
 }
 
+// noData is a directory in which no node ever ran: fs.ErrNotExist.
+type noData string
+
+func (d noData) Error() string {
+	return string(d) + " holds no data of a node: name another directory with --data, or a running server with --etcd"
+}
+
+func (d noData) Unwrap() error { return fs.ErrNotExist }
+
 // OpenLeases opens what etcd holds of a data directory. To look (write is false), a stopped directory is not touched: a copy
 // in the directory for temporary files is opened. A directory in which no node ever ran is fs.ErrNotExist.
 func OpenLeases(ctx context.Context, dir string, write bool, log *slog.Logger) (*Leases, error) {
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); err != nil {
-		return nil, fmt.Errorf("%s holds no data of a node: name another directory with --data, or a running server with --etcd: %w", dir, fs.ErrNotExist)
+		return nil, noData(dir)
 	}
 	l := &Leases{}
 	data, err := OpenData(dir)

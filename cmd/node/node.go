@@ -58,6 +58,8 @@ type Config struct {
 	Fast        bool  // embedded servers for development: see InfraConfig.Fast
 	Purge       Purge // when the log loses what the older of the two newest snapshots makes superfluous
 	Log         *slog.Logger
+
+	Spell func(string) string // puts the commands in a condition's text into the form in which they work here; nil: as they are
 }
 
 // Node is a running node. Its methods may be called concurrently.

@@ -33,6 +33,11 @@ func (n *Node) Stats() Stats {
 	s.Conditions = together(n.conditions.List(), s.Host.Conditions)
 	s.Conditions = append(s.Conditions, n.waits(s.Conditions, n.host == nil)...)
 	shard.SortConditions(s.Conditions)
+	if spell := n.config.Spell; spell != nil {
+		for i := range s.Conditions {
+			s.Conditions[i].Text = spell(s.Conditions[i].Text)
+		}
+	}
 	return s
 }
 

@@ -47,7 +47,7 @@ func purgedOnServers(t *testing.T, data string, last uint64) {
 
 	purge := append([]string{"log", "purge", "main", "--json"}, servers...)
 	c.note(func(shard.Standing) shard.Note { return shard.Note{Halted: "an operator looks at something"} })
-	if said := as(t, "first", 1, nil, purge...).log(); !strings.Contains(said, "an operator looks at something") || !strings.Contains(said, "wind shard resume main") {
+	if said := as(t, "first", 1, nil, purge...).log(); !strings.Contains(said, "an operator looks at something") || !names(said, "shard resume", "main") {
 		t.Errorf("of a halted shard it says %s", said)
 	}
 	run(t, 0, nil, "shard", "resume", "main", "--etcd", urls.Etcd)
@@ -62,7 +62,7 @@ func purgedOnServers(t *testing.T, data string, last uint64) {
 	server.stop()
 
 	c.note(func(s shard.Standing) shard.Note { return shard.Note{High: shard.Mark{Seq: 1 << 30, Epoch: s.Epoch}} })
-	if said := as(t, "first", 3, nil, purge...).log(); !strings.Contains(said, "1073741824") || !strings.Contains(said, "wind shard accept-loss main") {
+	if said := as(t, "first", 3, nil, purge...).log(); !strings.Contains(said, "1073741824") || !names(said, "shard accept-loss", "main") {
 		t.Errorf("of a log that lost history it says %s", said)
 	}
 	if code := infra.stop(); code != 0 {
@@ -143,7 +143,7 @@ func saidOnce(t *testing.T, conditions []shard.Condition) {
 		if c.Kind != shard.LogFull {
 			continue
 		}
-		for _, way := range []string{"raise", "purge main"} {
+		for _, way := range []string{"raise", "log purge"} {
 			if strings.Count(c.Text, way) != 1 {
 				t.Errorf("not once %q in %q", way, c.Text)
 			}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -95,6 +96,11 @@ func (p *process) collect(from io.Reader, line func(string)) {
 		line(lines.Text())
 		p.mu.Unlock()
 	}
+}
+
+// names reports whether a text names a command of this test's binary, with the flags of the call that said so.
+func names(text, verb, argument string) bool {
+	return regexp.MustCompile(regexp.QuoteMeta(os.Args[0]+" "+verb) + ` (--\S+ \S+ )*` + argument).MatchString(text)
 }
 
 // output is what came on stdout so far.

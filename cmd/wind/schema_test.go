@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -75,7 +76,7 @@ func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
 	for range 3 { // lives up to that tick, dies in it, dies in it again
 		as(t, "dies", 42, nil, devArgs(data, "10s")...)
 	}
-	if p := as(t, "first", 1, nil, devArgs(data, "2s")...); !strings.Contains(p.log(), "2 starts died in tick 20") || !strings.Contains(p.log(), "wind shard resume main") {
+	if p := as(t, "first", 1, nil, devArgs(data, "2s")...); !strings.Contains(p.log(), "2 starts died in tick 20") || !names(p.log(), "shard resume", "main") {
 		t.Errorf("a start does not say why and what to do:\n%s", p.log())
 	}
 	if p := as(t, "first", 1, nil, append(devArgs(data, "1s"), "--bots", "1")...); !strings.Contains(p.log(), "not served at the end") {
@@ -88,7 +89,7 @@ func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
 	if !maps.Equal(before, contents(t, data)) {
 		t.Error("the list has changed the directory")
 	}
-	if p := run(t, 0, nil, "shard", "list", "--data", data); !strings.Contains(string(p.output()), "wind shard resume main") {
+	if p := run(t, 0, nil, "shard", "list", "--data", data); !names(string(p.output()), "shard resume", "main") {
 		t.Errorf("the list does not name the way out:\n%s", p.output())
 	}
 	run(t, 1, nil, "shard", "resume", "mian", "--data", data)
@@ -261,7 +262,7 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 	if err := s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}}); err != nil {
 		t.Fatal(err)
 	}
-	if p := as(t, "first", 1, nil, serve...); !strings.Contains(p.log(), "wind shard accept-loss main") {
+	if p := as(t, "first", 1, nil, serve...); !names(p.log(), "shard accept-loss", "main") {
 		t.Errorf("the start does not name the way out:\n%s", p.log())
 	}
 	if s := standing(t, "--etcd", c.etcd); s.State != "halted" || !strings.Contains(s.Reason, "history lost") {
@@ -303,13 +304,13 @@ func TestALossOnAStoppedDirectoryNamesTheWayOut(t *testing.T) {
 	}
 	run(t, 1, nil, serve("--for", "1s")...)
 	list := string(run(t, 0, nil, "shard", "list", "--data", data).output())
-	if !strings.Contains(list, "wind shard accept-loss main") || strings.Contains(list, "wind shard resume") || strings.Contains(list, "tick 0") {
+	if !names(list, "shard accept-loss", "main") || strings.Contains(list, "shard resume") || strings.Contains(list, "tick 0") {
 		t.Errorf("the list says:\n%s", list)
 	}
-	if p := run(t, 2, nil, "shard", "accept-loss", "main", "--data", data); !strings.Contains(p.log(), "start a node on it (wind dev or wind serve with --data "+data+")") {
+	if p := run(t, 2, nil, "shard", "accept-loss", "main", "--data", data); !strings.Contains(p.log(), "start a node on it with "+os.Args[0]+" serve --data "+data+", which waits") {
 		t.Errorf("accept-loss says:\n%s", p.log())
 	}
-	if out := string(run(t, 0, nil, "shard", "resume", "main", "--data", data).output()); !strings.Contains(out, "wind shard accept-loss main") {
+	if out := string(run(t, 0, nil, "shard", "resume", "main", "--data", data).output()); !names(out, "shard accept-loss", "main") {
 		t.Errorf("resume says:\n%s", out)
 	}
 	p := wind(t, serve()...)

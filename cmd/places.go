@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"net"
+	"strings"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// checkAddress refuses what is no host:port for a flag; "" stands for none where a flag may be empty.
+func checkAddress(flag, address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case port != "" && strings.Trim(port, "-0123456789") == "":
+		return usagef("%s %s: there is no port %s: ports are 0 to 65535", flag, address, port)
+	}
+	return usagef("%s %q is not an address: write host:port, as in 127.0.0.1:7777", flag, address)
+}
+
+// checkName refuses what cannot be the name of a cluster or a shard.
+func checkName(flag, name string) error {
+	if persistence.ValidShardName(name) != nil {
+		return usagef("%s %q is not a name: use 1 to 40 of a-z, 0-9 and -", flag, name)
+	}
+	return nil
+}
+
+// checkInstance refuses what cannot be the id of an instance; "" stands for the default.
+func checkInstance(flag, id string) error {
+	if id != "" && (len(id) > 60 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
+		return usagef("%s %q is not an id: use 1 to 60 of a-z, 0-9 and -", flag, id)
+	}
+	return nil
+}
+
+// checkPort refuses what is no port for a flag; 0 stands for any.
+func checkPort(flag string, port int) error {
+	if port < 0 || port > 65535 {
+		return usagef("%s %d: there is no such port: ports are 0 to 65535, and 0 is any that is free", flag, port)
+	}
+	return nil
+}
+
+// first returns the first error.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

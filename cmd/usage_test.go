@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/examples/speak"
+)
+
+// mygame is the binary of another game than wind's, which somebody calls as ./mygame.
+func mygame(out, log *strings.Builder) *app {
+	return newApp(&self{program: "./mygame", name: "mygame"}, arena.Game, out, log,
+		[]Option{WithGame(speak.Game, WithServices(speak.Services...), WithScripts(speak.Scripts(), ""))})
+}
+
+// TestWrongCalls makes the calls in testdata/wrong.txt, each with its exit code and its sentence. UPDATE_SCRIPTS=1 writes
+// what they say now: read it aloud.
+func TestWrongCalls(t *testing.T) {
+	path, err := filepath.Abs("testdata/wrong.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	var now strings.Builder
+	for _, block := range strings.Split(strings.TrimSpace(string(table)), "\n\n") {
+		call, want, _ := strings.Cut(block, "\n")
+		if strings.HasPrefix(call, "#") {
+			now.WriteString(block + "\n\n")
+			continue
+		}
+		var out, log strings.Builder
+		code := mygame(&out, &log).run(arguments(strings.TrimPrefix(call, "$ mygame")))
+		got := fmt.Sprintf("%d %s", code, strings.TrimSpace(log.String()))
+		now.WriteString(call + "\n" + got + "\n\n")
+		if got != want && os.Getenv("UPDATE_SCRIPTS") == "" {
+			t.Errorf("%s\n got %s\nwant %s", call, got, want)
+		}
+		unreadable(t, call, got)
+	}
+	if os.Getenv("UPDATE_SCRIPTS") == "1" {
+		if err := os.WriteFile(path, []byte(strings.TrimSpace(now.String())+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// arguments splits a command line; an argument in quotes may hold spaces.
+func arguments(line string) (args []string) {
+	for _, m := range regexp.MustCompile(`'([^']*)'|(\S+)`).FindAllStringSubmatch(line, -1) {
+		args = append(args, m[1]+m[2])
+	}
+	return args
+}
+
+// jargon is what a person at a shell cannot know, or what names another program.
+var jargon = regexp.MustCompile(`strconv|arg\(s\)|invalid argument|invalid syntax|unknown command|missing unit|\bwind [a-z]|%!|context deadline`)
+
+func unreadable(t *testing.T, call, text string) {
+	t.Helper()
+	if found := jargon.FindString(text); found != "" {
+		t.Errorf("%s\nsays %q: %s", call, found, text)
+	}
+}
+
+// TestEveryFlagRefusesWhatItCannotTake walks all verbs: a flag that does not exist, and for each flag that is no text a
+// value that is none of its kind, given as a flag and as a variable.
+func TestEveryFlagRefusesWhatItCannotTake(t *testing.T) {
+	var out, log strings.Builder
+	calls := 0
+	wrong := func(args ...string) {
+		t.Helper()
+		calls++
+		log.Reset()
+		call := strings.Join(args, " ")
+		if code := mygame(&out, &log).run(args); code != exitUsage || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("%s ends with %d and says %q, want %d and one line", call, code, log.String(), exitUsage)
+		}
+		unreadable(t, call, log.String())
+	}
+	for _, c := range verbsIn(mygame(&out, &log).root()) {
+		path := strings.Fields(pathOf(c))
+		wrong(append(path, "--nonsense")...)
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Name == "help" || strings.HasPrefix(f.Value.Type(), "string") && f.Value.Type() != "stringToString" {
+				return
+			}
+			wrong(append(path, "--"+f.Name+"=nonsense")...)
+			t.Setenv(envName(f.Name), "nonsense")
+			wrong(append(path, requiredBy(c)...)...)
+			if !strings.Contains(log.String(), envName(f.Name)) {
+				t.Errorf("%v: no %s in %s", path, envName(f.Name), log.String())
+			}
+			os.Unsetenv(envName(f.Name))
+		})
+	}
+	if calls < 150 {
+		t.Errorf("only %d calls were made", calls)
+	}
+}
+
+// requiredBy are arguments that a verb cannot do without.
+func requiredBy(c *cobra.Command) (args []string) {
+	for _, word := range strings.Fields(c.Use)[1:] {
+		if !strings.HasPrefix(word, "[") {
+			args = append(args, "x")
+		}
+	}
+	return args
+}
+
+// verbsIn lists the verbs that do something.
+func verbsIn(c *cobra.Command) (verbs []*cobra.Command) {
+	for _, sub := range c.Commands() {
+		switch {
+		case sub.Name() == "help" || sub.Name() == "completion":
+		case sub.HasSubCommands():
+			verbs = append(verbs, verbsIn(sub)...)
+		default:
+			verbs = append(verbs, sub)
+		}
+	}
+	return verbs
+}
