@@ -187,7 +187,11 @@ func (r *report) examineServers(ctx context.Context, f *nodeFlags) {
 func (r *report) examineDurability(f *nodeFlags) {
 	r.say("process crash", "ok", "nothing that a client saw is lost: it was in the log first")
 	if f.nats == "" {
-		r.say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded log is written at once but synced every 2 minutes; use --nats with a server that has sync_interval: always")
+		if f.embedded.sync.always {
+			r.say("power loss", "ok", "nothing committed is lost: the embedded log is synced before each acknowledgement")
+		} else {
+			r.say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded log is written at once but synced every 2 minutes; start the node with --sync always")
+		}
 		r.say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three and replicas 3")
 	} else {
 		r.say("power loss", "ok", "as the NATS server's sync_interval says (2 minutes unless it is always)")

@@ -13,7 +13,7 @@ import (
 
 func (a *app) infra() *cobra.Command {
 	var data string
-	var natsPort, etcdPort int
+	var embedded embeddedFlags
 	var span time.Duration
 	c := &cobra.Command{
 		Use:   "infra",
@@ -24,17 +24,13 @@ cluster uses servers of its own.`,
 		Example: "  wind infra --data ./infra-data",
 	}
 	c.Flags().StringVar(&data, "data", "./wind-data", "folder of the servers' data")
-	c.Flags().IntVar(&natsPort, "nats-port", 0, "port of NATS on the loopback (default: 4222, or any when it is taken)")
-	c.Flags().IntVar(&etcdPort, "etcd-port", 0, "port of etcd on the loopback (default: 2379, or any when it is taken)")
+	embedded.add(c.Flags())
 	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		if err := first(checkPort("--nats-port", natsPort), checkPort("--etcd-port", etcdPort)); err != nil {
-			return err
-		}
-		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{NATSPort: natsPort, EtcdPort: etcdPort, Fast: true, Log: a.log}, func(error) {})
+		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{Embedded: embedded.config(), Fast: true, Log: a.log}, func(error) {})
 		if err != nil {
-			return found(err)
+			return a.unstarted(err)
 		}
 		defer func() { err = errors.Join(err, d.Close()) }()
 		defer func() { err = errors.Join(err, i.Close()) }()

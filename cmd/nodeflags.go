@@ -18,8 +18,9 @@ type nodeFlags struct {
 	lease                time.Duration
 	fast, compact        bool
 	purge                node.Purge
-	logBytes, deltaBytes byteSize
-	deltaAge             time.Duration
+	logBytes             byteSize
+	deltas               deltaLimit
+	embedded             embeddedFlags
 	game                 *gameFlags
 }
 
@@ -33,10 +34,10 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.Var(&f.purge, "purge", "when the log loses the records before two proven snapshots: when-full (from 80 % on, down to 60 %), always (with each snapshot) or never; what is gone cannot be replayed any more")
 	set.Lookup("purge").NoOptDefVal = string(node.PurgeAlways)
 	f.purge = node.PurgeWhenFull
-	f.logBytes.least, f.deltaBytes.least = jetstream.MinLogBytes, jetstream.MinLogBytes
+	f.logBytes.least = jetstream.MinLogBytes
 	set.Var(&f.logBytes, "log-bytes", "limit of the shard's log, as 8GiB; also changes that of a log that exists (default: 8GiB, or a quarter of a small store)")
-	set.Var(&f.deltaBytes, "delta-bytes", "limit of the shard's delta stream, which drops its oldest beyond it; also changes that of one that exists (default: 4GiB, or an eighth of a small store)")
-	set.DurationVar(&f.deltaAge, "delta-age", 0, "deltas older than this are dropped; also changes it for a stream that exists (default: none are for their age)")
+	set.Var(&f.deltas, "deltas", "which deltas are kept: off (none are published), those of an age as 24h, those within a size as 4GiB, or 24h,4GiB; also changes a stream that exists (default: 4GiB, or an eighth of a small store)")
+	f.embedded.add(set)
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -47,7 +48,7 @@ func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
 	set.BoolVar(&f.compact, "etcd-compact", false, "compact etcd, all of it, up to what was there 5 minutes ago: for servers that are Wind's alone and do not compact by themselves")
-	set.IntVar(&f.replicas, "replicas", 1, "copies of the log that the NATS cluster keeps: 1 or 3")
+	set.IntVar(&f.replicas, "replicas", 0, "copies of a new log that the NATS cluster keeps: 1 or 3 (default: 1)")
 	set.DurationVar(&f.lease, "lease", 0, "time after which a silent owner has lost its shard, at least 2s (default: 5s, and 1m with embedded servers)")
 }
 
@@ -61,7 +62,7 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 		return node.Config{}, err
 	}
 	return node.Config{
-		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltaBytes.bytes, DeltaAge: f.deltaAge,
+		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
 		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log, Spell: a.self.spell,
 	}, nil
@@ -81,10 +82,8 @@ func (f *nodeFlags) check() error {
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
 	case f.lease != 0 && f.lease < 2*time.Second:
 		return usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
-	case f.deltaAge < 0 || f.deltaAge > 0 && f.deltaAge < time.Minute:
-		return usagef("--delta-age %s is shorter than a minute", f.deltaAge)
 	}
-	return nil
+	return f.embedded.check(f.nats)
 }
 
 // places refuses addresses and names that are none.

@@ -41,14 +41,6 @@ func checkInstance(flag, id string) error {
 	return nil
 }
 
-// checkPort refuses what is no port for a flag; 0 stands for any.
-func checkPort(flag string, port int) error {
-	if port < 0 || port > 65535 {
-		return usagef("%s %d: there is no such port: ports are 0 to 65535, and 0 is any that is free", flag, port)
-	}
-	return nil
-}
-
 // first returns the first error.
 func first(errs ...error) error {
 	for _, err := range errs {

@@ -167,8 +167,8 @@ func didYouMean(prefix string, names []string) string {
 	return ": did you mean " + prefix + strings.Join(names, " or "+prefix) + "?"
 }
 
-// nearest returns the names that word may be a slip for, the nearest first: at most a third of its letters differ, or it
-// is how they begin.
+// nearest returns the names that word may be a slip for, the nearest first: at most a third of its letters differ, or
+// they begin like it.
 func nearest(word string, names []string) (near []string) {
 	word = strings.ToLower(word)
 	within := max(1, (len(word)+1)/3)
@@ -180,11 +180,19 @@ func nearest(word string, names []string) (near []string) {
 		}
 	}
 	for _, name := range names {
-		if len(word) > 1 && strings.HasPrefix(name, word) && !slices.Contains(near, name) {
+		if (len(word) > 1 && strings.HasPrefix(name, word) || common(name, word) > 4) && !slices.Contains(near, name) {
 			near = append(near, name)
 		}
 	}
 	return near[:min(3, len(near))]
+}
+
+// common is how many letters two words begin with alike.
+func common(a, b string) (n int) {
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // distance is how many letters have to be put in, taken out, changed or swapped with their neighbour to get from a to b.

@@ -32,11 +32,20 @@ const nodeUser = "node"
 // StoreDir is the folder of JetStream's store in a data directory.
 func StoreDir(data string) string { return filepath.Join(data, "nats") }
 
+// AnyPort stands for any port that is free.
+const AnyPort = -1
+
+// Embedded is what somebody chose for embedded servers. Ports are on the loopback.
+type Embedded struct {
+	NATSPort   int  // 0: 4222, or any when that is taken
+	EtcdPort   int  // 0: 2379, or any when that is taken
+	SyncAlways bool // NATS syncs to the disk before each acknowledgement, not every 2 minutes
+}
+
 // InfraConfig says where embedded servers store and listen.
 type InfraConfig struct {
+	Embedded
 	Data     *Data
-	NATSPort int           // on the loopback; 0: 4222, or any when that is taken
-	EtcdPort int           // on the loopback; 0: 2379, or any when that is taken
 	Fast     bool          // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
 	Patience time.Duration // how long OpenInfra waits for room on a full disk; 0: without an end
 	Log      *slog.Logger
@@ -60,7 +69,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, User: nodeUser, Password: password, Logger: c.Log}
+	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, User: nodeUser, Password: password, SyncAlways: c.SyncAlways, Logger: c.Log}
 	i := &Infra{urls: urlsPath(c.Data.Dir)}
 	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
 		config.Port = port
@@ -84,7 +93,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 // onPort starts on the given port, or, when none was given, on the usual one and, where that is taken, on any.
 func onPort[S any](given, usual int, taken error, start func(port int) (S, error)) (S, error) {
 	if given != 0 {
-		return start(given)
+		return start(max(given, 0))
 	}
 	s, err := start(usual)
 	if errors.Is(err, taken) {

@@ -53,9 +53,11 @@ type Config struct {
 	LogBytes   int64         // limit of the log, of one that exists too; 0: the default, or what it has
 	DeltaBytes int64         // likewise of the delta stream, which drops its oldest
 	DeltaAge   time.Duration // deltas that are older are dropped; 0: none for their age
+	NoDeltas   bool          // publish no deltas, and leave a delta stream that exists as it is
 
-	EtcdCompact bool  // compact the etcd of other processes: only where it is Wind's alone
-	Fast        bool  // embedded servers for development: see InfraConfig.Fast
+	EtcdCompact bool // compact the etcd of other processes: only where it is Wind's alone
+	Fast        bool // embedded servers for development: see InfraConfig.Fast
+	Embedded    Embedded
 	Purge       Purge // when the log loses what the older of the two newest snapshots makes superfluous
 	Log         *slog.Logger
 
@@ -88,6 +90,8 @@ type Node struct {
 	cancel     context.CancelFunc
 	done       chan struct{}
 	err        error // why it no longer runs, complete once done is closed
+
+	otherReplicas sync.Once // says so
 }
 
 // Start opens everything and begins to run, or to wait for, the shard. On an error nothing is left open. The node lives
@@ -214,7 +218,7 @@ func (n *Node) embed(ctx context.Context) error {
 	if c.NATS != "" || c.Etcd != "" {
 		return errors.New("give both --nats and --etcd, or neither: the embedded servers come as a pair")
 	}
-	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Fast: c.Fast, Patience: c.Patience, Log: c.Log}, n.told)
+	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Embedded: c.Embedded, Fast: c.Fast, Patience: c.Patience, Log: c.Log}, n.told)
 	if err != nil {
 		return err
 	}

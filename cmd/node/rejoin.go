@@ -25,13 +25,21 @@ func (h *hosting) close() { h.store.Close() }
 // openHost opens the shard's storage and makes a host on it, behind the node's one front door.
 func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 	c := n.config
-	store, err := openStorage(ctx, n.cluster.NATS, n.ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge})
+	store, err := openStorage(ctx, n.cluster.NATS, n.ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas})
 	if err != nil {
 		return nil, err
 	}
 	config := shard.HostConfig{
 		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
-		Log: store.Log(), Deltas: store.Deltas(), Snapshots: store.Snapshots(), Clients: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Log,
+		Log: store.Log(), Snapshots: store.Snapshots(), Clients: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Log,
+	}
+	if deltas := store.Deltas(); deltas != nil {
+		config.Deltas = deltas
+	}
+	if copies := store.Log().Replicas(); c.Replicas != 0 && copies != c.Replicas {
+		n.otherReplicas.Do(func() {
+			c.Log.Warn("the log keeps the copies that it was made with: --replicas is for a new one; nats stream edit changes it", "shard", c.Shard, "copies", copies, "asked", c.Replicas)
+		})
 	}
 	if c.Seed != nil {
 		config.Config.Seed = *c.Seed

@@ -57,7 +57,7 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 		waiting = true
 		select {
 		case <-ctx.Done():
-			return nil, nil, fmt.Errorf("stopped before there was room: %w", err)
+			return nil, nil, fmt.Errorf("%w: %w", ErrInterrupted, err)
 		case <-time.After(roomEvery):
 		}
 	}

@@ -31,6 +31,7 @@ type Options struct {
 	LogBytes      int64         // the log refuses to grow beyond (persistence.ErrFull)
 	DeltaBytes    int64         // the delta stream drops its oldest beyond
 	DeltaAge      time.Duration // and what is older; 0: never for age alone
+	NoDeltas      bool          // open no delta stream, and make none
 	SnapshotBytes int64         // of all snapshots of the cluster
 	AckTimeout    time.Duration // 0: DefaultAckTimeout
 
@@ -77,7 +78,7 @@ func (o Options) apply(ctx context.Context, c *Conn, ref Ref) error {
 			return err
 		}
 	}
-	if !o.chosen.deltas && o.DeltaAge == 0 {
+	if o.NoDeltas || !o.chosen.deltas && o.DeltaAge == 0 {
 		return nil
 	}
 	return resize(ctx, c, deltaStream(ref.Cluster, ref.Shard), false, func(s *jetstream.StreamConfig) {

@@ -61,6 +61,9 @@ func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
 	return l, nil
 }
 
+// Replicas is how many copies of the log its servers kept when it was opened.
+func (l *Log) Replicas() int { return l.stream.CachedInfo().Config.Replicas }
+
 // sound refuses settings under which the log would not be the truth: somebody
 // else made the stream, or changed it.
 func sound(c jetstream.StreamConfig) error {

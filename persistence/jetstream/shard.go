@@ -33,8 +33,8 @@ func (s *Shard) Ref() Ref { return s.ref }
 // Log returns the shard's log.
 func (s *Shard) Log() *Log { return s.log }
 
-// Deltas returns the shard's delta stream; nil in a copy of the log alone, and
-// for a reader where there is none.
+// Deltas returns the shard's delta stream; nil in a copy of the log alone, with
+// Options.NoDeltas, and for a reader where there is none.
 func (s *Shard) Deltas() *Deltas { return s.deltas }
 
 // Snapshots returns the shard's snapshots.
@@ -150,9 +150,11 @@ func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {
 	if s.log, err = openLog(ctx, c, ref, o); err != nil {
 		return nil, err
 	}
-	if s.deltas, err = openDeltas(ctx, c, ref, o); err != nil {
-		s.log.close()
-		return nil, err
+	if !o.NoDeltas {
+		if s.deltas, err = openDeltas(ctx, c, ref, o); err != nil {
+			s.log.close()
+			return nil, err
+		}
 	}
 	if s.snapshots, err = openSnapshots(ctx, c, ref, o); err != nil {
 		s.Close()

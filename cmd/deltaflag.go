@@ -1,0 +1,65 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ferris1/wind/persistence/jetstream"
+)
+
+// deltaLimit is the value of --deltas: off, an age, a size, or an age and a size.
+type deltaLimit struct {
+	off   bool
+	age   time.Duration
+	bytes int64
+}
+
+// Set implements pflag.Value.
+func (d *deltaLimit) Set(text string) error {
+	*d = deltaLimit{off: text == "off"}
+	if d.off {
+		return nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		age, err := time.ParseDuration(part)
+		size := byteSize{least: jetstream.MinLogBytes}
+		switch {
+		case part == "off":
+			return fmt.Errorf("%q names a limit beside off: write one of them", text)
+		case err == nil && age < time.Minute:
+			return fmt.Errorf("%s is shorter than a minute", part)
+		case err == nil:
+			d.age = age
+		case strings.Trim(part, "0123456789.") == "":
+			return fmt.Errorf("%q has no unit: write off, an age as 24h, or a size as 4GiB", part)
+		default:
+			if sizeErr := size.Set(part); size.bytes == 0 {
+				return fmt.Errorf("%q is not off, an age as 24h, or a size as 4GiB", part)
+			} else if sizeErr != nil {
+				return sizeErr
+			}
+			d.bytes = size.bytes
+		}
+	}
+	return nil
+}
+
+// String implements pflag.Value; "" is what pflag does not show as a default.
+func (d *deltaLimit) String() string {
+	var parts []string
+	if d.off {
+		parts = append(parts, "off")
+	}
+	if d.age > 0 {
+		parts = append(parts, d.age.String())
+	}
+	if d.bytes > 0 {
+		parts = append(parts, (&byteSize{bytes: d.bytes}).String())
+	}
+	return strings.Join(parts, ",")
+}
+
+// Type implements pflag.Value.
+func (d *deltaLimit) Type() string { return "limit" }
