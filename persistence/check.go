@@ -97,8 +97,8 @@ type checker struct {
 	o         CheckOptions
 	report    Report
 	chain     *Chain
-	known     []Evidence // of the log's end, from before the end was asked for
-	lost      bool       // the chain broke: the next record is taken as it is
+	known     History // of the log, from before its end was asked for
+	lost      bool    // the chain broke: the next record is taken as it is
 	fit       fit
 	world     *ecs.World // at the chain's tick; nil when it cannot be known
 	frame     ecs.Frame
@@ -129,9 +129,10 @@ func (c *checker) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := LostHistory(r.Last, max(c.chain.Tick(), r.LastTick), c.known...); err != nil {
+	if err := c.known.Lost(r.Last, max(c.chain.Tick(), r.LastTick), 0); err != nil {
 		c.findError("log", err)
 	}
+	c.accepted()
 	c.deltas.rest(ctx)
 	c.snapshots.rest()
 	for _, f := range c.src.Known {
@@ -145,11 +146,22 @@ func (c *checker) run(ctx context.Context) (err error) {
 
 // evidence asks what is known of the log's end.
 func (c *checker) evidence(ctx context.Context) (err error) {
-	c.known, err = GatherEvidence(ctx, c.src.Deltas, c.src.Snapshots, c.src.High)
+	c.known, err = c.src.history(ctx)
 	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) { // the last delta: whoever reads the stream reports it
-		c.known, err = GatherEvidence(ctx, nil, c.src.Snapshots, c.src.High)
+		err = nil
 	}
 	return err
+}
+
+// accepted names what an operator gave up: it is worth knowing that clients saw ticks that came again.
+func (c *checker) accepted() {
+	for i, a := range c.src.Accepted {
+		f := Finding{Where: "log", Warning: true, Seq: a.Seq + 1, What: fmt.Sprintf("a loss of history was accepted here: what epoch %d and those before it had committed above record %d is void", a.Epoch, a.Seq)}
+		if i == len(c.src.Accepted)-1 && c.snapshots.void > 0 {
+			f.What += fmt.Sprintf(", %d snapshots with it", c.snapshots.void)
+		}
+		c.find(f)
+	}
 }
 
 // stretch reads from seq to the end or to the next hole, and returns the

@@ -26,7 +26,7 @@ type deltaCheck struct {
 func newDeltaCheck(ctx context.Context, c *checker) *deltaCheck {
 	d := &deltaCheck{c: c, close: func() {}, over: true}
 	if c.src.Deltas != nil {
-		d.next, d.close = iter.Pull2(c.src.Deltas.Read(ctx, 1))
+		d.next, d.close = iter.Pull2(c.src.deltas(ctx, 1))
 		d.over = false
 	}
 	return d

@@ -11,6 +11,7 @@ type snapshotCheck struct {
 	c        *checker
 	infos    []SnapshotInfo // oldest first; the ones not met yet
 	verified []Seq          // of those that agree with the log
+	void     int            // of history that an operator gave up
 }
 
 func newSnapshotCheck(ctx context.Context, c *checker) (*snapshotCheck, error) {
@@ -18,10 +19,11 @@ func newSnapshotCheck(ctx context.Context, c *checker) (*snapshotCheck, error) {
 	if c.src.Snapshots == nil {
 		return s, nil
 	}
-	newest, err := c.src.Snapshots.List(ctx)
+	newest, void, err := c.src.snapshots(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("persistence: list of snapshots: %w", err)
+		return nil, err
 	}
+	s.void = void
 	for i := len(newest) - 1; i >= 0; i-- {
 		s.infos = append(s.infos, newest[i])
 	}

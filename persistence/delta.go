@@ -32,6 +32,13 @@ type Gap struct {
 	Reason   string
 }
 
+// VoidReason is the Reason of the gap that follows an accepted loss of history. Unlike those of any other gap, its ticks come
+// again: what the stream has of them is void.
+const VoidReason = "history was lost and the loss accepted: these ticks are void and come again"
+
+// Void reports whether the gap declares ticks void after an accepted loss of history.
+func (g *Gap) Void() bool { return g.Reason == VoidReason }
+
 // FirstTick returns the first tick that the message stands for.
 func (d *Delta) FirstTick() uint64 {
 	if d.Gap != nil {

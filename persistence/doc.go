@@ -40,8 +40,10 @@
 // Replay compares checksum, outbox and the failures' places for each tick, and
 // stops at the first that differs: behind it every tick would differ.
 //
-// A cut tail cannot be seen from the log alone. LostHistory compares it with
-// what else knows of it: the delta stream, the snapshots, etcd's high-water mark.
+// A cut tail cannot be seen from the log alone. History compares the log with
+// what else knows of it (the delta stream, the snapshots, etcd's high-water
+// mark), and knows which losses an operator accepted. It is the only rule: a
+// shard's owner, the check of a stopped store and log check ask it.
 //
 // # Versions
 //

@@ -89,18 +89,26 @@ func (e *VersionError) Error() string {
 // Is reports whether target is ErrVersion.
 func (e *VersionError) Is(target error) bool { return target == ErrVersion }
 
-// LostError says that the log ends before something that was once committed to
-// it: its tail was cut.
+// LostError says that the log lacks something that was once committed to it: its
+// tail was cut. See [History].
 type LostError struct {
 	Last         Seq    // the log's last sequence
 	LastTick     uint64 // the last tick in the log; 0 when unknown
 	Evidence     string // what knows more: "the high-water mark", "the delta stream", "snapshot main/3-812-…"
 	EvidenceSeq  Seq    // the sequence that it knows of
 	EvidenceTick uint64 // the tick that it knows of; 0 when it knows none
+
+	// Where the log is long enough, but was cut and has grown again:
+	EvidenceEpoch Epoch // in which record EvidenceSeq was written; 0: the log is too short
+	Found         Epoch // of the record that stands there now
 }
 
 // Error names the first lost sequence and tick.
 func (e *LostError) Error() string {
+	if e.EvidenceEpoch > 0 {
+		return fmt.Sprintf("persistence: history lost: %s knows record %d of epoch %d, the log has one of epoch %d there",
+			e.Evidence, e.EvidenceSeq, e.EvidenceEpoch, e.Found)
+	}
 	lastTick, tick := "", ""
 	if e.LastTick > 0 {
 		lastTick = fmt.Sprintf(", tick %d", e.LastTick)

@@ -62,9 +62,9 @@ func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 		return FileInfo{Lineage: g.Lineage, Cluster: g.Cluster, Shard: g.Shard, Game: g.Game, TickRate: g.TickRate}, nil
 	}
 	if src.Snapshots != nil {
-		all, err := src.Snapshots.List(ctx)
+		all, _, err := src.snapshots(ctx)
 		if err != nil {
-			return FileInfo{}, fmt.Errorf("persistence: list of snapshots: %w", err)
+			return FileInfo{}, err
 		}
 		for i, info := range all {
 			s, err := src.Snapshots.Get(ctx, info)
@@ -106,7 +106,7 @@ func exportDeltas(ctx context.Context, w *FileWriter, src Source, sum *Exported)
 	if src.Deltas == nil {
 		return nil
 	}
-	for d, err := range src.Deltas.Read(ctx, 1) {
+	for d, err := range src.deltas(ctx, 1) {
 		if err != nil {
 			return err
 		}
@@ -125,9 +125,9 @@ func exportSnapshots(ctx context.Context, w *FileWriter, src Source, sum *Export
 	if src.Snapshots == nil {
 		return nil
 	}
-	all, err := src.Snapshots.List(ctx)
+	all, _, err := src.snapshots(ctx)
 	if err != nil {
-		return fmt.Errorf("persistence: list of snapshots: %w", err)
+		return err
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].Seq > sum.Last {

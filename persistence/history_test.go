@@ -381,23 +381,66 @@ func TestCheckFindsWhatTheStoreItselfKnowsToBeLost(t *testing.T) {
 }
 
 func TestHistoryIsLostWhenAnythingKnowsMoreThanTheLog(t *testing.T) {
-	if err := LostHistory(10, 8, Evidence{What: "the delta stream", Seq: 10, Tick: 8}, Evidence{What: "the high-water mark", Seq: 9}); err != nil {
-		t.Fatal(err)
+	delta := func(seq Seq, epoch Epoch, tick uint64) *Delta {
+		return &Delta{RecordSeq: seq, Epoch: epoch, Tick: tick, Part: 1, Parts: 1}
 	}
-	err := LostHistory(10, 8, Evidence{What: "the high-water mark", Seq: 11}, Evidence{What: "the delta stream", Seq: 12, Tick: 10})
-	var lost *LostError
-	if !errors.As(err, &lost) || !errors.Is(err, ErrLost) || lost.EvidenceSeq != 12 || lost.EvidenceTick != 10 {
-		t.Fatal(err)
+	void := delta(11, 3, 12)
+	void.Gap = &Gap{FromTick: 9, ToTick: 12, Reason: VoidReason}
+	shot := func(seq Seq, epoch Epoch, tick uint64) SnapshotInfo {
+		return SnapshotInfo{Name: "main/s", Seq: seq, Epoch: epoch, Tick: tick}
 	}
-	want := "persistence: history lost: the log ends at sequence 10, tick 8, but the delta stream knows sequence 12 and tick 10"
-	if err.Error() != want {
-		t.Errorf("message: %v", err)
+	damaged := shot(99, 2, 99)
+	damaged.Damaged = "its name is no snapshot's"
+	for _, c := range []struct {
+		name      string
+		high      Mark
+		delta     *Delta
+		snapshots []SnapshotInfo
+		accepted  []Mark
+		own       Epoch
+		want      string // "" when nothing is lost; the log ends at record 10, tick 8
+	}{
+		{name: "nobody knows anything"},
+		{name: "all know of what is there", high: Mark{9, 2}, delta: delta(10, 2, 8), snapshots: []SnapshotInfo{shot(8, 2, 6)}},
+		{name: "the high-water mark", high: Mark{11, 2}, want: "persistence: history lost: the log ends at sequence 10, tick 8, but the high-water mark knows sequence 11"},
+		{name: "the one that knows most", high: Mark{11, 2}, delta: delta(12, 2, 10), want: "persistence: history lost: the log ends at sequence 10, tick 8, but the delta stream knows sequence 12 and tick 10"},
+		{name: "a tick that the log's last record does not have", delta: delta(10, 2, 9), want: "the delta stream knows sequence 10 and tick 9"},
+		{name: "a snapshot", snapshots: []SnapshotInfo{shot(20, 2, 18), shot(8, 2, 6)}, want: "snapshot main/s knows sequence 20 and tick 18"},
+		{name: "a damaged snapshot", snapshots: []SnapshotInfo{damaged}},
+		{name: "its own note", high: Mark{11, 3}, own: 3},
+		{name: "another owner's note", high: Mark{11, 2}, own: 3, want: "sequence 11"},
+		{name: "an accepted loss", high: Mark{14, 2}, delta: delta(13, 2, 12), snapshots: []SnapshotInfo{shot(12, 1, 11)}, accepted: []Mark{{10, 2}}},
+		{name: "an accepted loss, and one since", high: Mark{14, 3}, accepted: []Mark{{9, 2}}, want: "sequence 14"},
+		{name: "an accepted loss that the newest snapshot is of, and one since", snapshots: []SnapshotInfo{shot(30, 2, 28), shot(12, 3, 10)}, accepted: []Mark{{9, 2}}, want: "snapshot main/s knows sequence 12"},
+		{name: "two accepted losses", snapshots: []SnapshotInfo{shot(30, 2, 28), shot(12, 3, 10)}, accepted: []Mark{{9, 2}, {10, 3}}},
+		{name: "a gap that declares an accepted loss", delta: func() *Delta { d := *void; d.RecordSeq = 10; return &d }()},
+	} {
+		h := History{Accepted: c.accepted}
+		h.KnowsHigh(c.high)
+		h.KnowsDelta(c.delta)
+		h.KnowsSnapshots(c.snapshots)
+		err := h.Lost(10, 8, c.own)
+		if (err != nil) != (c.want != "") || err != nil && (!errors.Is(err, ErrLost) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
 	}
 	unknown := &LostError{Last: 10, Evidence: "the high-water mark", EvidenceSeq: 11}
 	if want := "persistence: history lost: the log ends at sequence 10, but the high-water mark knows sequence 11"; unknown.Error() != want {
 		t.Errorf("without a tick: %v", unknown)
 	}
-	if LostHistory(0, 0) != nil {
-		t.Error("an empty log that nobody knows of is not lost")
+}
+
+func TestALogThatWasCutAndHasGrownAgainIsLostHistory(t *testing.T) {
+	var h History
+	if err := h.Replaced(Mark{Seq: 7, Epoch: 2}, 2); err != nil {
+		t.Error(err)
+	}
+	err := h.Replaced(Mark{Seq: 7, Epoch: 2}, 3)
+	if want := "persistence: history lost: the high-water mark knows record 7 of epoch 2, the log has one of epoch 3 there"; !errors.Is(err, ErrLost) || err.Error() != want {
+		t.Error(err)
+	}
+	h.Accepted = []Mark{{Seq: 5, Epoch: 2}}
+	if err := h.Replaced(Mark{Seq: 7, Epoch: 2}, 3); err != nil {
+		t.Error("accepted:", err)
 	}
 }

@@ -18,7 +18,7 @@ type Source struct {
 	Deltas    DeltaReader    // nil: none
 	Snapshots SnapshotReader // nil: none
 	Lineage   string         // that the log must have; "" for any
-	High      Seq            // etcd's high-water mark; 0 for none
+	Accepted  []Mark         // losses of history that an operator accepted, oldest first
 	Known     []Finding      // what the stored files are known to lack, beside what reading finds; Check reports it
 }
 
@@ -75,7 +75,7 @@ type Replay struct {
 	kept     *Snapshot  // of a while ago, from which a tick that diverges is made again
 	fit      fit
 	end      *SchemaError // what differs from the log's end; nil: nothing
-	known    []Evidence   // of the log's end, from before the end was asked for
+	known    History      // of the log, from before its end was asked for
 	gathered error        // of asking for it
 }
 
@@ -113,7 +113,7 @@ func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
 }
 
 func (p *Replay) run(ctx context.Context) error {
-	p.known, p.gathered = GatherEvidence(ctx, p.src.Deltas, p.src.Snapshots, p.src.High)
+	p.known, p.gathered = p.src.history(ctx)
 	last, err := p.src.Log.Last(ctx)
 	if err != nil {
 		return fmt.Errorf("persistence: last sequence of the log: %w", err)
@@ -200,7 +200,7 @@ func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 		}
 		lastTick = r.LastTick()
 	}
-	if lost := LostHistory(last, lastTick, p.known...); lost != nil {
+	if lost := p.known.Lost(last, lastTick, 0); lost != nil {
 		return lost
 	}
 	return err
@@ -327,8 +327,8 @@ func (p *Replay) findSnapshot(ctx context.Context, first Seq) (*Snapshot, error)
 	var all []SnapshotInfo
 	if p.src.Snapshots != nil {
 		var err error
-		if all, err = p.src.Snapshots.List(ctx); err != nil {
-			return nil, fmt.Errorf("persistence: list of snapshots: %w", err)
+		if all, _, err = p.src.snapshots(ctx); err != nil {
+			return nil, err
 		}
 	}
 	for i := len(all) - 1; i >= 0; i-- {
@@ -357,7 +357,7 @@ func (p *Replay) firstDelta(ctx context.Context) (Delta, error) {
 	if p.src.Deltas == nil {
 		return Delta{}, fmt.Errorf("%w: there is no delta stream", ErrNotFound)
 	}
-	for d, err := range p.src.Deltas.Read(ctx, 1) {
+	for d, err := range p.src.deltas(ctx, 1) {
 		return d, err
 	}
 	return Delta{}, fmt.Errorf("%w: the delta stream is empty", ErrNotFound)

@@ -16,7 +16,7 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 		next, stop = iter.Pull2(p.loggedTicks(proven(p.src.Log.Read(ctx, p.chain.Seq()+1, last), p.chain)))
 	}
 	defer stop()
-	for d, err := range p.src.Deltas.Read(ctx, p.world.Tick()+1) {
+	for d, err := range p.src.deltas(ctx, p.world.Tick()+1) {
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (p *Replay) deltaOf(ctx context.Context, d *DivergedError) (Delta, error) {
 	if p.src.Deltas == nil {
 		return Delta{}, missing
 	}
-	for delta, err := range p.src.Deltas.Read(ctx, d.Tick) {
+	for delta, err := range p.src.deltas(ctx, d.Tick) {
 		if err != nil {
 			return Delta{}, fmt.Errorf("%w: %w", missing, err)
 		}

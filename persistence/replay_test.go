@@ -246,7 +246,11 @@ func TestAnEmptyLogSaysSo(t *testing.T) {
 	if _, _, err := replay(t, Source{Log: NewMemory().Log()}, drift(0), ReplayOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
-	if _, _, err := replay(t, Source{Log: NewMemory().Log(), High: 7}, drift(0), ReplayOptions{Verify: true}); !errors.Is(err, ErrLost) {
+	m := NewMemory()
+	if err := m.Deltas().Publish(t.Context(), []Delta{{Lineage: testLineage, RecordSeq: 7, Epoch: 1, Tick: 5}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := replay(t, Source{Log: m.Log(), Deltas: m.Deltas()}, drift(0), ReplayOptions{Verify: true}); !errors.Is(err, ErrLost) {
 		t.Error(err)
 	}
 }
