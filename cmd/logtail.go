@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -79,11 +78,6 @@ With --follow it goes on printing what is committed, as one JSON object per reco
 	return c
 }
 
-// follower is a log that can go on with what is appended.
-type follower interface {
-	Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error]
-}
-
 // tailer prints records, stepping a world beside them that gives their commands back.
 type tailer struct {
 	*app
@@ -105,21 +99,17 @@ func (t *tailer) run(ctx context.Context) error {
 	if uint64(last) > t.n {
 		from = last - persistence.Seq(t.n) + 1
 	}
-	if f, ok := t.src.Log.(interface {
-		First(context.Context) (persistence.Seq, error)
-	}); ok {
-		first, err := f.First(ctx)
-		if err != nil {
-			return err
-		}
-		from = max(from, first)
+	first, err := t.src.Log.First(ctx)
+	if err != nil {
+		return err
 	}
+	from = max(from, first)
 	if err := t.rebuild(ctx, from); err != nil {
 		return err
 	}
 	messages := t.src.Log.Read(ctx, from, last)
 	if t.follow {
-		messages = t.src.Log.(follower).Follow(ctx, from)
+		messages = t.src.Follow(ctx, from)
 	}
 	for m, err := range messages {
 		if ctx.Err() != nil && t.follow {

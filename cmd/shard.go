@@ -240,7 +240,8 @@ func (a *app) shardAcceptLoss() *cobra.Command {
 		Short: "Give up the ticks that a shard's log has lost, and let it go on without them",
 		Long: `When the log ends before something that is known to have been in it, the shard is halted: a backup may have it. This accepts
 that the ticks above the log's end are gone: clients saw them, and they come again otherwise. Stop the
-shard's nodes first; only one that waits because the shard is halted may run.
+shard's nodes first; only one that waits because the shard is halted may run. The loss is noted beside the log, too: log check,
+replay and export know what is void.
 
 It needs running servers: the log is asked where it ends. On a stopped data directory start a node (wind dev or wind serve with
 --data), which waits while the shard is halted. No node starts on a directory whose log is damaged: restore a backup, or leave it
@@ -269,16 +270,32 @@ for another one.`,
 				f.etcd = u.Etcd
 			}
 		}
-		last, err := lastOf(ctx, a, nats, f.cluster, args[0])
+		log, done, err := a.shardLog(ctx, nats, f.cluster, args[0])
+		if err != nil {
+			return err
+		}
+		defer done()
+		last, err := log.Last(ctx)
 		if err != nil {
 			return err
 		}
 		return f.change(ctx, a, args[0], func(s *etcd.Shard, info shardInfo) error {
 			if uint64(last) >= info.LastSeq && info.State != "halted" {
+				standing, err := s.Read(ctx)
+				if err != nil {
+					return err
+				}
+				if err := log.NoteAccepted(ctx, standing.Accepted); err != nil { // it may not have been, when the loss was accepted
+					return err
+				}
 				return a.print(info, fmt.Sprintf("shard %s has lost nothing that is known of: its log ends at record %d", info.Shard, last))
 			}
-			if err := s.AcceptLoss(ctx, last); err != nil {
+			accepted, err := s.AcceptLoss(ctx, last)
+			if err != nil {
 				return err
+			}
+			if err := log.NoteAccepted(ctx, accepted); err != nil {
+				return fmt.Errorf("the loss is accepted, but log check does not know it yet (%w): once the server answers, give the same command again", err)
 			}
 			info.Lifted = info.State == "halted"
 			var lines []string
@@ -291,20 +308,19 @@ for another one.`,
 	return c
 }
 
-// lastOf asks the log of a shard where it ends.
-func lastOf(ctx context.Context, a *app, nats, cluster, name string) (persistence.Seq, error) {
-	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: nats, ReadOnly: true, Logger: a.log})
+// shardLog opens the log of a shard on running servers, and returns what closes it.
+func (a *app) shardLog(ctx context.Context, nats, cluster, name string) (*jetstream.Log, func(), error) {
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: nats, Logger: a.log})
 	if err != nil {
-		return 0, fmt.Errorf("%w: start it, or name another with --nats", err)
+		return nil, nil, fmt.Errorf("%w: start it, or name another with --nats", err)
 	}
-	defer conn.Close()
 	s, err := jetstream.Open(ctx, conn, cluster, name, "", jetstream.Options{})
-	if errors.Is(err, persistence.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("shard accept-loss: %w: the log as a whole is gone, restore it from a backup, or begin another shard", err)
-	}
 	if err != nil {
-		return 0, err
+		conn.Close()
+		if errors.Is(err, persistence.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("shard accept-loss: %w: the log as a whole is gone, restore it from a backup, or begin another shard", err)
+		}
+		return nil, nil, err
 	}
-	defer s.Close()
-	return s.Log().Last(ctx)
+	return s.Log(), func() { s.Close(); conn.Close() }, nil
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
-	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -140,7 +139,7 @@ func found(err error) error {
 	if persistence.Foreign(err) {
 		return err // nothing says that it is not in order
 	}
-	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, shard.ErrHistoryLost) || errors.Is(err, etcd.ErrCorrupt) {
+	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, etcd.ErrCorrupt) {
 		return checkError{err}
 	}
 	return err

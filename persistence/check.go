@@ -115,7 +115,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 	if c.snapshots, err = newSnapshotCheck(ctx, c); err != nil {
 		return err
 	}
-	if r.First, err = firstOf(ctx, c.src.Log); err != nil {
+	if r.First, err = c.src.Log.First(ctx); err != nil {
 		return fmt.Errorf("persistence: first sequence of the log: %w", err)
 	}
 	if r.Last, err = c.src.Log.Last(ctx); err != nil {

@@ -10,9 +10,9 @@ import (
 // Errors that callers branch on. Each log, delta stream and snapshot store of
 // Wind returns them wrapped; test with errors.Is.
 var (
-	// ErrFenced says that the log's last sequence is not the expected one:
-	// somebody else wrote. It is proof that the caller no longer owns the shard.
-	ErrFenced = errors.New("persistence: fenced, the log has grown without us")
+	// ErrConflict says that the last sequence is not the expected one: something
+	// else was appended, or an earlier copy of the same message.
+	ErrConflict = errors.New("persistence: the last sequence is not the expected one")
 	// ErrAmbiguous says that no acknowledgement came (time-out, disconnect): the
 	// message may be stored or not. Resend the identical bytes with the same
 	// expectation and, if that is refused, read that sequence back.

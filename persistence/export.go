@@ -21,7 +21,7 @@ type Exported struct {
 // damaged log is not exported, and leaves no file. src.Deltas and src.Snapshots
 // may be nil.
 func Export(ctx context.Context, path string, src Source) (sum Exported, err error) {
-	if sum.First, err = firstOf(ctx, src.Log); err != nil {
+	if sum.First, err = src.Log.First(ctx); err != nil {
 		return sum, fmt.Errorf("persistence: first sequence of the log: %w", err)
 	}
 	if sum.Last, err = src.Log.Last(ctx); err != nil {

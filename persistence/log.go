@@ -5,10 +5,12 @@ import (
 	"iter"
 )
 
-// LogReader is what reading a shard's log takes. Memory, File and the JetStream
-// log have it.
+// LogReader is what reading a shard's log takes.
 type LogReader interface {
-	// Last returns the last sequence, 0 when the log is empty.
+	// First returns the first sequence that is stored, 0 when the log is empty.
+	First(ctx context.Context) (Seq, error)
+	// Last returns the last sequence, 0 when the log is empty, ErrNotFound when it
+	// does not exist.
 	Last(ctx context.Context) (Seq, error)
 	// Get returns one message as the log's leader has it, or ErrNotFound.
 	Get(ctx context.Context, seq Seq) (Message, error)
@@ -17,30 +19,26 @@ type LogReader interface {
 	Read(ctx context.Context, first, last Seq) iter.Seq2[Message, error]
 }
 
-// LogWriter is what a log offers to the shard's owner.
+// LogWriter is the fenced stream of a shard's records as its owner has it.
+// Every call is answered in bounded time (an acknowledgement time-out), and no
+// message's body is kept.
 type LogWriter interface {
 	LogReader
-	// Append stores m at expect+1 if expect is the last sequence, else it
-	// returns ErrFenced. nil means stored there, once; ErrAmbiguous means
-	// unknown, ErrFull that nothing was stored.
+	// Append stores m at expect+1 if expect is the last sequence. nil means that
+	// exactly this message, sent now or before, is durable there; ErrConflict that
+	// the last sequence is another; ErrFull that nothing was stored;
+	// ErrAmbiguous, like any error that is none of these, that it may be stored or not.
 	Append(ctx context.Context, m Message, expect Seq) error
+	// Acknowledged tells the log, before anything of m is released, that reading
+	// found m stored as record seq, though no acknowledgement came.
+	Acknowledged(seq Seq, m Message)
 	// Purge removes the messages below the sequence, never the last one.
 	Purge(ctx context.Context, below Seq) error
-}
-
-// firster is a log that can say where it begins; a log that cannot is complete.
-type firster interface {
-	// First returns the first sequence that is stored, 0 when the log is empty.
-	First(ctx context.Context) (Seq, error)
-}
-
-// firstOf returns the first sequence of a log, 0 when it is empty.
-func firstOf(ctx context.Context, log LogReader) (Seq, error) {
-	if f, ok := log.(firster); ok {
-		return f.First(ctx)
-	}
-	last, err := log.Last(ctx)
-	return min(last, 1), err
+	// Fill returns how many bytes the log takes and how many it may take, 0 for no
+	// limit.
+	Fill(ctx context.Context) (used, limit int64, err error)
+	// MaxRecordBytes is the longest body that Append can store.
+	MaxRecordBytes() int
 }
 
 // DeltaReader is what reading a shard's delta stream takes.
@@ -58,7 +56,7 @@ type DeltaReader interface {
 type DeltaWriter interface {
 	DeltaReader
 	// Publish appends whole deltas or gaps in order, split where they must be.
-	// It is fenced by the stream's last message as this handle knows it: ErrFenced
+	// It is fenced by the stream's last message as this handle knows it: ErrConflict
 	// says that somebody else published; Last makes the handle see it.
 	Publish(ctx context.Context, deltas []Delta) error
 }

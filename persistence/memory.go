@@ -69,6 +69,12 @@ func (l *MemoryLog) First(context.Context) (Seq, error) {
 	return l.m.first, nil
 }
 
+// MaxRecordBytes is the longest body that Append can store.
+func (l *MemoryLog) MaxRecordBytes() int { return l.m.payload() }
+
+// Acknowledged does nothing: memory does not lose what it acknowledged.
+func (l *MemoryLog) Acknowledged(Seq, Message) {}
+
 // Fill returns how many bytes the log takes and how many it may take, 0 for no
 // limit.
 func (l *MemoryLog) Fill(context.Context) (bytes, limit int64, err error) {
@@ -87,7 +93,7 @@ func (l *MemoryLog) Last(context.Context) (Seq, error) {
 func (m *Memory) last() Seq { return m.first + Seq(len(m.log)) - 1 }
 
 // Append stores a copy of msg at expect+1 if expect is the last sequence, else
-// it returns ErrFenced.
+// it returns ErrConflict.
 func (l *MemoryLog) Append(ctx context.Context, msg Message, expect Seq) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -98,7 +104,7 @@ func (l *MemoryLog) Append(ctx context.Context, msg Message, expect Seq) error {
 	size := int64(len(msg.Body) + msg.Header.Size())
 	switch {
 	case m.last() != expect:
-		return fmt.Errorf("%w: last sequence is %d, %d was expected", ErrFenced, m.last(), expect)
+		return fmt.Errorf("%w: last sequence is %d, %d was expected", ErrConflict, m.last(), expect)
 	case len(msg.Body) > m.payload():
 		return fmt.Errorf("persistence: record %d has %d bytes, the payload limit is %d", expect+1, len(msg.Body), m.payload())
 	case m.MaxLogBytes > 0 && m.logBytes+size > m.MaxLogBytes:

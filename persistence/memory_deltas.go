@@ -26,7 +26,7 @@ func (d *MemoryDeltas) Last(ctx context.Context) (Delta, bool, error) {
 	return Delta{}, false, ctx.Err()
 }
 
-// Publish appends whole deltas or gaps in order, or returns ErrFenced. It
+// Publish appends whole deltas or gaps in order, or returns ErrConflict. It
 // encodes and decodes them as a real stream does.
 func (d *MemoryDeltas) Publish(ctx context.Context, deltas []Delta) error {
 	if !d.known {
@@ -60,7 +60,7 @@ func (d *MemoryDeltas) publish(ctx context.Context, part *Delta) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.deltaSeq != d.lastSeq {
-		return fmt.Errorf("%w: the delta stream's last sequence is %d, %d was expected", ErrFenced, m.deltaSeq, d.lastSeq)
+		return fmt.Errorf("%w: the delta stream's last sequence is %d, %d was expected", ErrConflict, m.deltaSeq, d.lastSeq)
 	}
 	header := *part
 	header.Body = nil

@@ -36,7 +36,7 @@ func TestOnlyOneOfManyWritersGetsEachSequence(t *testing.T) {
 					mu.Lock()
 					won[last+1]++
 					mu.Unlock()
-				} else if !errors.Is(err, ErrFenced) {
+				} else if !errors.Is(err, ErrConflict) {
 					t.Error(err)
 					return
 				}
@@ -58,7 +58,7 @@ func TestAppendIsFencedInBothDirections(t *testing.T) {
 		}
 	}
 	for _, expect := range []Seq{0, 2, 4} {
-		if err := log.Append(ctx, Message{}, expect); !errors.Is(err, ErrFenced) {
+		if err := log.Append(ctx, Message{}, expect); !errors.Is(err, ErrConflict) {
 			t.Errorf("expecting %d at 3: %v", expect, err)
 		}
 	}
@@ -120,7 +120,7 @@ func TestAFullLogRefusesAndIsNotFenced(t *testing.T) {
 	for ; err == nil; n++ {
 		err = m.Log().Append(ctx, Message{Body: make([]byte, 100)}, n)
 	}
-	if !errors.Is(err, ErrFull) || errors.Is(err, ErrFenced) || n < 3 {
+	if !errors.Is(err, ErrFull) || errors.Is(err, ErrConflict) || n < 3 {
 		t.Errorf("after %d: %v", n, err)
 	}
 }
@@ -135,7 +135,7 @@ func TestDeltasAreFencedPerHandle(t *testing.T) {
 	if err := owner.Publish(ctx, []Delta{wholeDelta(2, 10)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := zombie.Publish(ctx, []Delta{wholeDelta(2, 10)}); !errors.Is(err, ErrFenced) {
+	if err := zombie.Publish(ctx, []Delta{wholeDelta(2, 10)}); !errors.Is(err, ErrConflict) {
 		t.Fatalf("published on top of another's: %v", err)
 	}
 	last, ok, err := zombie.Last(ctx)

@@ -23,7 +23,7 @@ type Recorded struct {
 // are purged the newest snapshot tells; snapshots may be nil. An empty log is ErrNotFound. What is damaged is
 // an error; whoever reads the whole log says more of it.
 func ReadRecorded(ctx context.Context, log LogReader, snapshots SnapshotReader) (r Recorded, err error) {
-	first, err := firstOf(ctx, log)
+	first, err := log.First(ctx)
 	if err != nil {
 		return r, fmt.Errorf("persistence: first sequence of the log: %w", err)
 	}

@@ -19,7 +19,12 @@ type Source struct {
 	Snapshots SnapshotReader // nil: none
 	Lineage   string         // that the log must have; "" for any
 	Accepted  []Mark         // losses of history that an operator accepted, oldest first
-	Known     []Finding      // what the stored files are known to lack, beside what reading finds; Check reports it
+
+	// Follow reads the log from a sequence on and waits for what is appended; nil: it does not grow.
+	Follow          func(ctx context.Context, from Seq) iter.Seq2[Message, error]
+	MessageOverhead int // bytes that the store adds to each message beside headers and body: subject, framing, its own checksum
+
+	Known []Finding // what the stored files are known to lack, beside what reading finds; Check reports it
 }
 
 // ReplayOptions say how a log is replayed. The zero value re-simulates all of it
@@ -208,7 +213,7 @@ func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 
 // start makes the world that the replay begins with.
 func (p *Replay) start(ctx context.Context) error {
-	first, err := firstOf(ctx, p.src.Log)
+	first, err := p.src.Log.First(ctx)
 	if err != nil {
 		return fmt.Errorf("persistence: first sequence of the log: %w", err)
 	}

@@ -258,7 +258,9 @@ func TestAnEmptyLogSaysSo(t *testing.T) {
 func TestStatCountsBytesPerTickAndClient(t *testing.T) {
 	v := sail(t, 300)
 	game := drift(0)
-	s, err := Stat(context.Background(), v.source(), StatOptions{Game: &game, MessageOverhead: 90})
+	src := v.source()
+	src.MessageOverhead = 90
+	s, err := Stat(context.Background(), src, StatOptions{Game: &game})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +284,7 @@ func TestStatCountsBytesPerTickAndClient(t *testing.T) {
 	if p := s.BytesPerTickAndClient; p.P50 < 20 || p.P50 > 60 || p.P99 < p.P50 {
 		t.Errorf("bytes per tick and client: %+v", p)
 	}
-	without, err := Stat(context.Background(), v.source(), StatOptions{MessageOverhead: 90})
+	without, err := Stat(context.Background(), src, StatOptions{})
 	if err != nil || without.LogBytes != s.LogBytes || without.InputTicks != 0 {
 		t.Errorf("%v %+v", err, without)
 	}

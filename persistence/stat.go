@@ -13,10 +13,6 @@ type StatOptions struct {
 	// Game, if not nil, re-simulates the log: only a world can read its frames,
 	// so clients, inputs and commands are counted only with it.
 	Game *ecs.Game
-	// MessageOverhead is what the store adds to each message beside headers and
-	// body, in bytes: subject, framing, its own checksum. 0 asks the log, if it
-	// has a method MessageOverhead() int, and else means none.
-	MessageOverhead int
 }
 
 // Distribution of sizes in bytes.
@@ -68,10 +64,7 @@ type Stats struct {
 
 // Stat counts what is stored. It proves the chain on the way and errs where that breaks.
 func Stat(ctx context.Context, src Source, o StatOptions) (Stats, error) {
-	if log, ok := src.Log.(interface{ MessageOverhead() int }); ok && o.MessageOverhead == 0 {
-		o.MessageOverhead = log.MessageOverhead()
-	}
-	s := &counter{o: o, kinds: map[string][]int{}, commands: map[uint16]*CommandStat{}}
+	s := &counter{o: o, overhead: src.MessageOverhead, kinds: map[string][]int{}, commands: map[uint16]*CommandStat{}}
 	if err := s.log(ctx, src); err != nil {
 		return s.out, err
 	}
@@ -87,6 +80,7 @@ func Stat(ctx context.Context, src Source, o StatOptions) (Stats, error) {
 
 type counter struct {
 	o        StatOptions
+	overhead int // of each message, beside headers and body
 	out      Stats
 	world    *ecs.World
 	fit      fit
@@ -98,7 +92,7 @@ type counter struct {
 }
 
 func (s *counter) log(ctx context.Context, src Source) (err error) {
-	if s.out.First, err = firstOf(ctx, src.Log); err != nil {
+	if s.out.First, err = src.Log.First(ctx); err != nil {
 		return fmt.Errorf("persistence: first sequence of the log: %w", err)
 	}
 	if s.out.Last, err = src.Log.Last(ctx); err != nil {
@@ -134,7 +128,7 @@ func (s *counter) log(ctx context.Context, src Source) (err error) {
 }
 
 func (s *counter) record(m Message, r *Record) (err error) {
-	stored := len(m.Body) + m.Header.Size() + s.o.MessageOverhead
+	stored := len(m.Body) + m.Header.Size() + s.overhead
 	s.kinds[m.Header.Kind] = append(s.kinds[m.Header.Kind], stored)
 	s.out.LogBytes += int64(stored)
 	s.out.BodyBytes += int64(len(m.Body))
@@ -246,7 +240,7 @@ func (s *counter) deltas(ctx context.Context, deltas DeltaReader) error {
 		if scratch, err = d.Encode(scratch[:0]); err != nil {
 			return err
 		}
-		sizes = append(sizes, len(scratch)+body+header.Size()+s.o.MessageOverhead)
+		sizes = append(sizes, len(scratch)+body+header.Size()+s.overhead)
 	}
 	s.out.Deltas = Sizes{Kind: "deltas", Distribution: distribute(sizes)}
 	if ticks > 0 {

@@ -66,6 +66,7 @@ type Tail struct {
 	First      persistence.Seq // that is stored; 0: not known
 	Last       persistence.Seq
 	Epoch      persistence.Epoch // of the last record; 0 when the log is empty
+	Tick       uint64            // of the last record; persistence.UnknownTick when it could not be read
 	UsedBytes  int64
 	LimitBytes int64 // 0: none known
 	Missing    bool  // there is no such log
@@ -87,10 +88,10 @@ const (
 	ActionGet                            // request: Log.Get(Seq), from the leader
 	ActionRead                           // request: Seq, as part of a reading in order up to To
 	ActionLoad                           // request: Snapshots.Get(Info)
-	ActionDelta                          // request: the whole delta of Tick
+	ActionDelta                          // request: the whole delta of Tick, none that Standing.Accepted makes void
 	ActionAppend                         // request: Log.Append(Message, Expect)
 	ActionNote                           // request: Ownership.Note(Note)
-	ActionFound                          // record Seq, Message, was stored although nobody acknowledged it
+	ActionFound                          // Log.Acknowledged(Seq, Message): the record was stored although nobody acknowledged it
 	ActionGap                            // ticks From to To cannot be published as deltas by us: tell the stream's readers
 	ActionOwn                            // the shard is ours: serve it
 	ActionRelease                        // the proposed ticks are record Seq: let their effects out

@@ -11,7 +11,7 @@ import (
 
 // lightLog acknowledges and keeps nothing, once it has begun.
 type lightLog struct {
-	Log
+	persistence.LogWriter
 	light bool
 }
 
@@ -19,11 +19,11 @@ func (l *lightLog) Append(ctx context.Context, m persistence.Message, expect per
 	if l.light {
 		return nil
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 // lightDeltas keeps nothing.
-type lightDeltas struct{ Deltas }
+type lightDeltas struct{ persistence.DeltaWriter }
 
 func (lightDeltas) Publish(context.Context, []persistence.Delta) error { return nil }
 
@@ -45,7 +45,7 @@ func (p *pusher) Latch(w *ecs.World, tick uint64, dst []ecs.Command, _ int) []ec
 // steady returns a host that owns its shard, with everything beside the tick taken away.
 func steady(tb testing.TB, walkers string) *Host {
 	c, m := NewCoordinator(), persistence.NewMemory()
-	log := &lightLog{Log: m.Log()}
+	log := &lightLog{LogWriter: m.Log()}
 	node := c.Member("a", time.Hour)
 	w, err := ecs.New(walk(0), ecs.Config{})
 	if err != nil {

@@ -73,7 +73,7 @@ func TestSnapshotThatFindsTheWayFullComesSoonAgain(t *testing.T) {
 
 // silentSnapshots is a store that gives no answer about some snapshots, as one whose message the server cannot read may do.
 type silentSnapshots struct {
-	Snapshots
+	persistence.SnapshotWriter
 	silent func(persistence.SnapshotInfo) bool
 }
 
@@ -82,7 +82,7 @@ func (s silentSnapshots) Get(ctx context.Context, info persistence.SnapshotInfo)
 		time.Sleep(50 * time.Millisecond)
 		return persistence.Snapshot{}, errors.New("no answer came")
 	}
-	return s.Snapshots.Get(ctx, info)
+	return s.SnapshotWriter.Get(ctx, info)
 }
 
 // TestRecoveryTriesTheOlderSnapshot: one that gives no answer is tried for a while, then the older one is used.

@@ -122,7 +122,7 @@ func (k *asked) condition(shard string) (Condition, bool) {
 // HaltedBy is the condition that the note of a halt speaks of: lost history has another way out than
 // the rest.
 func HaltedBy(note string) ConditionKind {
-	if strings.Contains(note, ErrHistoryLost.Error()) {
+	if strings.Contains(note, "history lost") { // of persistence.ErrLost, whichever build wrote the note
 		return HistoryLost
 	}
 	return Halted

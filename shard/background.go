@@ -76,7 +76,7 @@ func (h *Host) publishing(ctx context.Context) {
 			delay = 0
 			h.ring.drop(len(batch))
 			h.conditions.Clear(Degraded)
-		case errors.Is(err, persistence.ErrFenced):
+		case errors.Is(err, persistence.ErrConflict):
 			known = false
 			h.slow(ctx, &delay, "another node has published deltas", err)
 		default:
@@ -142,7 +142,7 @@ func (h *Host) noting(ctx context.Context) {
 }
 
 func (h *Host) note(ctx context.Context, mark uint64, lived persistence.Epoch) error {
-	return h.cfg.Ownership.Note(ctx, Note{High: Mark{Seq: persistence.Seq(mark), Epoch: h.owner.epoch}, Lived: lived})
+	return h.cfg.Ownership.Note(ctx, Note{High: persistence.Mark{Seq: persistence.Seq(mark), Epoch: h.owner.epoch}, Lived: lived})
 }
 
 // tell gives the tick loop an event.

@@ -84,12 +84,12 @@ func (o *Owner) look(t Tail) {
 	case t.Missing && s.Owner != "":
 		o.await()
 	case t.Missing && s.Epoch > 0:
-		o.halt(fmt.Errorf("%w: epoch %d was granted, but the log does not exist", ErrHistoryLost, s.Epoch))
+		o.halt(fmt.Errorf("%w: epoch %d was granted, but the log does not exist", persistence.ErrLost, s.Epoch))
 	case t.Missing:
 		o.stop(fmt.Errorf("%w: the log does not exist", ErrRefused))
 	case s.Owner == "" && o.cfg.KeepLog && t.over(fullPercent):
 		o.stop(fmt.Errorf("%w: %d of %d bytes are used, and a node with --purge=never does not claim a shard over %d %%: start it without --purge=never, %s",
-			ErrFull, t.UsedBytes, t.LimitBytes, fullPercent, WayOut(LogFull, o.cfg.Genesis.Shard)))
+			persistence.ErrFull, t.UsedBytes, t.LimitBytes, fullPercent, WayOut(LogFull, o.cfg.Genesis.Shard)))
 	case t.Last == 0:
 		o.recorded = persistence.Recorded{}
 		o.bid()
@@ -152,10 +152,19 @@ func (o *Owner) granted(epoch persistence.Epoch) {
 	o.ask(Action{Kind: ActionStanding})
 }
 
-// evidence is what others than the log know of the log's length.
+// evidence is what others than the log know of it.
 type evidence struct {
 	delta     *persistence.Delta // newest, without its body; nil when there is none
 	snapshots []persistence.SnapshotInfo
+}
+
+// history is all that is known of the log beside itself.
+func (e *evidence) history(st *Standing) *persistence.History {
+	h := &persistence.History{Accepted: st.Accepted}
+	h.KnowsHigh(st.High)
+	h.KnowsDelta(e.delta)
+	h.KnowsSnapshots(e.snapshots)
+	return h
 }
 
 // check is PhaseCheck. Evidence is read before the log's end, so that a log which grows meanwhile
@@ -185,7 +194,7 @@ func (o *Owner) check(ev Event) {
 // weigh compares the log's end with the evidence. A replica that lags may report an old end, so a
 // log that looks too short is read again before the shard is halted.
 func (o *Owner) weigh(t Tail) {
-	err := o.evidence.lost(&o.standing, o.epoch, t.Last)
+	err := o.evidence.history(&o.standing).Lost(t.Last, t.Tick, o.epoch)
 	if t.Missing {
 		err = &persistence.LostError{Evidence: "the coordination service", EvidenceSeq: o.standing.High.Seq}
 	}
@@ -195,7 +204,7 @@ func (o *Owner) weigh(t Tail) {
 		return
 	}
 	if err != nil {
-		o.halt(fmt.Errorf("%w: %w", ErrHistoryLost, err))
+		o.halt(err)
 		return
 	}
 	if t.Last == 0 {
@@ -215,52 +224,10 @@ func (o *Owner) weigh(t Tail) {
 // enough, but what stands there is of another epoch.
 func (o *Owner) matchHigh(ev Event) {
 	if ev.Err == nil {
-		if err := o.standing.grownAgain(ev.Message.Header.Epoch); err != nil {
+		if err := o.evidence.history(&o.standing).Replaced(o.standing.High, ev.Message.Header.Epoch); err != nil {
 			o.halt(err)
 			return
 		}
 	}
 	o.begin(o.rec.target)
-}
-
-// grownAgain returns what is wrong with a log whose record at the high-water mark is of an epoch.
-func (s *Standing) grownAgain(epoch persistence.Epoch) error {
-	if epoch == s.High.Epoch || s.accepted(s.High) {
-		return nil
-	}
-	return fmt.Errorf("%w: record %d was written in epoch %d, the log has one of epoch %d there", ErrHistoryLost, s.High.Seq, s.High.Epoch, epoch)
-}
-
-// accepted reports whether an operator gave up the history that m speaks of.
-func (s *Standing) accepted(m Mark) bool {
-	a := s.Accepted
-	return a.Epoch > 0 && m.Epoch <= a.Epoch && m.Seq > a.Seq
-}
-
-// lost says what a log that ends at last lacks, nil when it lacks nothing that anybody else than the
-// owner of an epoch knows of; 0 is no owner's.
-func (e *evidence) lost(st *Standing, epoch persistence.Epoch, last persistence.Seq) error {
-	missing := func(what string, m Mark, tick uint64) error {
-		if m.Seq <= last || m.Epoch == epoch || st.accepted(m) {
-			return nil
-		}
-		return &persistence.LostError{Last: last, Evidence: what, EvidenceSeq: m.Seq, EvidenceTick: tick}
-	}
-	if err := missing("the high-water mark", st.High, 0); err != nil {
-		return err
-	}
-	if d := e.delta; d != nil {
-		if err := missing("the delta stream", Mark{Seq: d.RecordSeq, Epoch: d.Epoch}, d.Tick); err != nil {
-			return err
-		}
-	}
-	for _, s := range e.snapshots {
-		if s.Damaged != "" { // it may be of another lineage
-			continue
-		}
-		if err := missing("snapshot "+s.Name, Mark{Seq: s.Seq, Epoch: s.Epoch}, s.Tick); err != nil {
-			return err
-		}
-	}
-	return nil
 }

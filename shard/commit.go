@@ -101,7 +101,7 @@ func (o *Owner) appended(err error) {
 	switch {
 	case err == nil:
 		o.settled()
-	case errors.Is(err, persistence.ErrFenced):
+	case errors.Is(err, persistence.ErrConflict):
 		// Refused. An earlier copy of ours may be the reason: the sequence itself tells.
 		o.ask(Action{Kind: ActionGet, Seq: o.out.record.Seq})
 	case errors.Is(err, ErrTooLarge):
@@ -110,7 +110,7 @@ func (o *Owner) appended(err error) {
 	case errors.Is(err, persistence.ErrFull):
 		if !o.out.full {
 			o.out.full = true
-			o.alarm(fmt.Errorf("%w: record %d (tick %d) waits until there is room", ErrFull, o.out.record.Seq, o.out.record.FirstTick()))
+			o.alarm(fmt.Errorf("%w: record %d (tick %d) waits until there is room", persistence.ErrFull, o.out.record.Seq, o.out.record.FirstTick()))
 		}
 		o.again()
 	case errors.Is(err, persistence.ErrAmbiguous):
@@ -183,10 +183,10 @@ func (o *Owner) measured(ev Event) {
 			o.retry()
 			return
 		}
-		o.halt(fmt.Errorf("%w: %w", ErrHistoryLost, &persistence.LostError{
+		o.halt(&persistence.LostError{
 			Last: ev.Tail.Last, Evidence: "the node that wrote it",
 			EvidenceSeq: o.chain.Seq(), EvidenceTick: o.chain.Tick(),
-		}))
+		})
 	}
 }
 
@@ -248,8 +248,8 @@ func (o *Owner) confirm(ev Event) {
 		return
 	}
 	now := evidence{delta: ev.Delta, snapshots: ev.Snapshots}
-	if err := now.lost(&o.standing, o.epoch, o.out.record.Seq-1); err != nil {
-		o.halt(fmt.Errorf("%w while this node recovered: %w", ErrHistoryLost, err))
+	if err := now.history(&o.standing).Lost(o.out.record.Seq-1, o.sim.Tick(), o.epoch); err != nil {
+		o.halt(fmt.Errorf("while this node recovered: %w", err))
 		return
 	}
 	o.announce()
@@ -263,7 +263,7 @@ func (o *Owner) announce() {
 		a.Count = last.Count + 1
 	}
 	o.phase = PhaseFence
-	o.ask(Action{Kind: ActionNote, Note: Note{High: Mark{Seq: o.chain.Seq(), Epoch: o.epoch}, Attempt: a}})
+	o.ask(Action{Kind: ActionNote, Note: Note{High: persistence.Mark{Seq: o.chain.Seq(), Epoch: o.epoch}, Attempt: a}})
 }
 
 // own begins the steady state.

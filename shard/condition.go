@@ -103,7 +103,7 @@ func ConditionOf(err error) ConditionKind {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, ErrHistoryLost), errors.Is(err, persistence.ErrLost): // before ErrHalted: a loss halts, and is the reason
+	case errors.Is(err, persistence.ErrLost): // before ErrHalted: a loss halts, and is the reason
 		return HistoryLost
 	case errors.Is(err, ErrHalted):
 		return Halted
@@ -117,7 +117,7 @@ func ConditionOf(err error) ConditionKind {
 		return ReadOnly
 	case errors.Is(err, persistence.ErrDiskFull):
 		return DiskFull
-	case errors.Is(err, ErrFull), errors.Is(err, persistence.ErrFull):
+	case errors.Is(err, persistence.ErrFull):
 		return LogFull
 	}
 	return ""

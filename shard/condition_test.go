@@ -15,7 +15,7 @@ import (
 
 // moody is a log and a coordination service that fail while a test says so.
 type moody struct {
-	Log
+	persistence.LogWriter
 	*Member
 	append, note atomic.Pointer[error]
 }
@@ -24,7 +24,7 @@ func (m *moody) Append(ctx context.Context, msg persistence.Message, expect pers
 	if err := m.append.Load(); err != nil {
 		return *err
 	}
-	return m.Log.Append(ctx, msg, expect)
+	return m.LogWriter.Append(ctx, msg, expect)
 }
 
 func (m *moody) Read(ctx context.Context) (Standing, error) {
@@ -43,7 +43,7 @@ func (m *moody) Note(ctx context.Context, n Note) error {
 
 // moodyLog leaves Read to the log.
 type moodyLog struct {
-	Log
+	persistence.LogWriter
 	m *moody
 }
 
@@ -72,7 +72,7 @@ func TestConditionsSayWhatIsTheMatter(t *testing.T) {
 		t.Run(string(c.kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newTestbed(t)
-				m := &moody{Log: b.store.Log()}
+				m := &moody{LogWriter: b.store.Log()}
 				h, _, _ := b.host("a", func(cfg *HostConfig) {
 					m.Member = cfg.Ownership.(*Member)
 					cfg.Ownership, cfg.Log = m, moodyLog{cfg.Log, m}
@@ -129,7 +129,7 @@ func TestConditionsBeforeAShardIsOwned(t *testing.T) {
 		go func() { ended <- owner.Run(ctx) }()
 		time.Sleep(time.Second)
 
-		m := &moody{Log: b.store.Log()}
+		m := &moody{LogWriter: b.store.Log()}
 		silence := errors.New("etcdserver: no leader")
 		m.note.Store(&silence)
 		waiting, _, _ := b.host("b", func(cfg *HostConfig) {

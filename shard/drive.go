@@ -55,9 +55,7 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 		case ActionTimer:
 			h.wakeAt = h.origin.Add(a.At)
 		case ActionFound:
-			if l, ok := h.cfg.Log.(Acknowledger); ok {
-				l.Acknowledged(a.Seq, a.Message)
-			}
+			h.cfg.Log.Acknowledged(a.Seq, a.Message)
 		case ActionGap:
 			h.noteGap(a.Gap)
 		case ActionOwn:
@@ -143,7 +141,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 		ev.Snapshot, ev.Err = &snap, err
 	case ActionDelta:
 		ev.Kind = EventDelta
-		ev.Delta, ev.Err = h.delta(ctx, a.Tick)
+		ev.Delta, ev.Err = h.delta(ctx, a)
 	case ActionAppend:
 		ev.Kind = EventAppended
 		ev.Err = h.append(a)
@@ -161,8 +159,8 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 
 // append sends a record, unless the log says that it will never take it.
 func (h *Host) append(a *Action) error {
-	if l, ok := h.cfg.Log.(Limiter); ok && len(a.Message.Body) > l.MaxRecordBytes() {
-		return fmt.Errorf("%w: the log takes %d bytes at most", ErrTooLarge, l.MaxRecordBytes())
+	if limit := h.cfg.Log.MaxRecordBytes(); len(a.Message.Body) > limit {
+		return fmt.Errorf("%w: the log takes %d bytes at most", ErrTooLarge, limit)
 	}
 	return h.cfg.Log.Append(h.hold, a.Message, a.Expect)
 }
@@ -295,9 +293,9 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 		return t, err
 	}
 	m, err := h.cfg.Log.Get(ctx, t.Last)
-	t.Epoch = m.Header.Epoch
-	if lasting(err) {
-		err = nil // it is not there, or is no record: reading on will say so
+	t.Epoch, t.Tick = m.Header.Epoch, m.Header.LastTick
+	if lasting(err) { // it is not there, or is no record: reading on will say so
+		err, t.Tick = nil, persistence.UnknownTick
 	}
 	return t, err
 }
@@ -318,13 +316,16 @@ func (h *Host) read(ctx context.Context, seq, to persistence.Seq) (persistence.M
 	return m, err
 }
 
-// delta returns the whole delta of a tick, nil when the stream has none.
-func (h *Host) delta(ctx context.Context, tick uint64) (*persistence.Delta, error) {
+// delta returns the whole delta of a tick, nil when the stream has none. Of a tick that came again after an accepted loss
+// the stream has two: the first is void.
+func (h *Host) delta(ctx context.Context, a *Action) (*persistence.Delta, error) {
 	if h.cfg.Deltas == nil {
 		return nil, nil
 	}
+	tick := a.Tick
 	if !h.deltas.open(tick) {
-		h.deltas.start(tick, h.cfg.Deltas.Read(ctx, tick))
+		known := persistence.History{Accepted: a.Standing.Accepted}
+		h.deltas.start(tick, known.Valid(h.cfg.Deltas.Read(ctx, tick)))
 	}
 	for {
 		d, err, ok := h.deltas.peek()

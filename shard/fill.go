@@ -29,24 +29,17 @@ func (g *growth) measure(now time.Time, used, limit int64) time.Duration {
 	return time.Duration(float64(span) * float64(max(limit-used, 0)) / float64(grown))
 }
 
-// fill tells how full the log is, where it says so.
+// fill tells how full the log is.
 func (h *Host) fill(ctx context.Context, t *Tail) (err error) {
-	f, ok := h.cfg.Log.(Filler)
-	if !ok {
-		return nil
-	}
-	if t.UsedBytes, t.LimitBytes, err = f.Fill(ctx); err != nil {
+	if t.UsedBytes, t.LimitBytes, err = h.cfg.Log.Fill(ctx); err != nil {
 		return err
 	}
-	t.First, err = f.First(ctx)
+	t.First, err = h.cfg.Log.First(ctx)
 	return err
 }
 
 // measuring looks how full the log is: an operator is warned in time, and the oldest records go.
 func (h *Host) measuring(ctx context.Context) {
-	if _, ok := h.cfg.Log.(Filler); !ok {
-		return
-	}
 	every := time.NewTicker(h.cfg.MeasureEvery)
 	defer every.Stop()
 	var g growth

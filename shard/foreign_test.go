@@ -14,7 +14,7 @@ import (
 
 // strangeLog is a log in which, from a moment on, a message stands behind the last record that no node wrote.
 type strangeLog struct {
-	Log
+	persistence.LogWriter
 	kind    error           // what reading it says
 	strange persistence.Seq // where it stands; 0: not yet
 	plant   bool
@@ -25,23 +25,23 @@ func (l *strangeLog) Append(ctx context.Context, m persistence.Message, expect p
 		l.strange = expect + 1
 	}
 	if l.strange != 0 {
-		return fmt.Errorf("%w: expected last sequence %d", persistence.ErrFenced, expect)
+		return fmt.Errorf("%w: expected last sequence %d", persistence.ErrConflict, expect)
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 func (l *strangeLog) Last(ctx context.Context) (persistence.Seq, error) {
 	if l.strange != 0 {
 		return l.strange, nil
 	}
-	return l.Log.Last(ctx)
+	return l.LogWriter.Last(ctx)
 }
 
 func (l *strangeLog) Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error) {
 	if seq == l.strange && seq != 0 {
 		return persistence.Message{}, l.kind
 	}
-	return l.Log.Get(ctx, seq)
+	return l.LogWriter.Get(ctx, seq)
 }
 
 // TestOwnerEndsAtAMessageThatNoNodeWrote: it says where it stands and releases nothing of the tick that waits; a start
@@ -49,7 +49,7 @@ func (l *strangeLog) Get(ctx context.Context, seq persistence.Seq) (persistence.
 func TestOwnerEndsAtAMessageThatNoNodeWrote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
-		log := &strangeLog{Log: b.store.Log(), kind: &persistence.CorruptError{What: "record", Reason: "it has no headers"}}
+		log := &strangeLog{LogWriter: b.store.Log(), kind: &persistence.CorruptError{What: "record", Reason: "it has no headers"}}
 		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
 		p.latch = func(tick uint64) { log.plant = log.plant || tick == 20 }
 		err := b.run(h, 5*time.Second)
@@ -71,7 +71,7 @@ func TestOwnerEndsAtAMessageThatNoNodeWrote(t *testing.T) {
 func TestOwnerIsFencedByANewerFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
-		log := &strangeLog{Log: b.store.Log(), kind: &persistence.VersionError{}}
+		log := &strangeLog{LogWriter: b.store.Log(), kind: &persistence.VersionError{}}
 		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
 		p.latch = func(tick uint64) { log.plant = log.plant || tick == 20 }
 		if err := b.run(h, 5*time.Second); !errors.Is(err, ErrFenced) || b.coord.Standing().Halted != "" {

@@ -28,10 +28,10 @@ type HostConfig struct {
 	Lineage        string // the shard's, agreed on by all nodes (see etcd.Shard.AgreeLineage)
 	Build          ecs.Build
 
-	Log       Log
-	Deltas    Deltas    // nil: no delta stream
-	Snapshots Snapshots // nil: no snapshots
-	Clients   Clients   // nil: nobody plays
+	Log       persistence.LogWriter
+	Deltas    persistence.DeltaWriter    // nil: no delta stream
+	Snapshots persistence.SnapshotWriter // nil: no snapshots
+	Clients   Clients                    // nil: nobody plays
 	Ownership Ownership
 	Lease     Lease
 
@@ -155,8 +155,8 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 }
 
 // Run owns and runs the shard until ctx ends (nil: the last record is committed and the shard
-// handed over), or until it may not: ErrFenced, ErrLeaseLost, ErrHalted, ErrHistoryLost, ErrRefused,
-// ErrTooLarge, ErrFull, each with what happened. Its goroutines are gone when it returns.
+// handed over), or until it may not: ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused,
+// ErrTooLarge, persistence.ErrLost, persistence.ErrFull, each with what happened. Its goroutines are gone when it returns.
 func (h *Host) Run(ctx context.Context) error {
 	h.start(ctx)
 	defer h.finish()

@@ -46,13 +46,13 @@ func TestHostCommitsEveryTickBeforeItReleasesIt(t *testing.T) {
 
 // countedLog counts readings.
 type countedLog struct {
-	Log
+	persistence.LogWriter
 	reads int
 }
 
 func (l *countedLog) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
 	l.reads++
-	return l.Log.Read(ctx, from, to)
+	return l.LogWriter.Read(ctx, from, to)
 }
 
 func TestSuccessorGoesOnWithAHigherEpoch(t *testing.T) {
@@ -62,7 +62,7 @@ func TestSuccessorGoesOnWithAHigherEpoch(t *testing.T) {
 		if err := b.run(h, time.Second); err != nil {
 			t.Fatal(err)
 		}
-		log := &countedLog{Log: b.store.Log()}
+		log := &countedLog{LogWriter: b.store.Log()}
 		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Config, c.Log = ecs.Config{}, log })
 		if err := b.run(h2, time.Second); err != nil {
 			t.Fatal(err)
@@ -176,13 +176,13 @@ func TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest(t *testing.T) {
 
 // stuckDeltas is a delta stream that does not answer.
 type stuckDeltas struct {
-	Deltas
+	persistence.DeltaWriter
 	stuck bool
 }
 
 func (d *stuckDeltas) Publish(ctx context.Context, ds []persistence.Delta) error {
 	if !d.stuck {
-		return d.Deltas.Publish(ctx, ds)
+		return d.DeltaWriter.Publish(ctx, ds)
 	}
 	<-ctx.Done()
 	return ctx.Err()
@@ -216,11 +216,11 @@ func TestStuckDeltaStreamStallsNothingAndTheSuccessorPublishes(t *testing.T) {
 }
 
 // slowDeltas is a delta stream far away: what is published arrives late, whatever happens meanwhile.
-type slowDeltas struct{ Deltas }
+type slowDeltas struct{ persistence.DeltaWriter }
 
 func (d slowDeltas) Publish(ctx context.Context, ds []persistence.Delta) error {
 	time.Sleep(400 * time.Millisecond)
-	return d.Deltas.Publish(context.WithoutCancel(ctx), ds)
+	return d.DeltaWriter.Publish(context.WithoutCancel(ctx), ds)
 }
 
 func TestDeltasThatTwoOwnersPublishComeOnce(t *testing.T) {
@@ -433,7 +433,7 @@ func TestSeedOfANewShardIsOneUnlessGiven(t *testing.T) {
 // deafLog loses acknowledgements: of every third append it says that it does not know, and of half
 // of those it is true that nothing was stored.
 type deafLog struct {
-	Log
+	persistence.LogWriter
 	n     int
 	found int
 }
@@ -444,10 +444,10 @@ func (l *deafLog) Append(ctx context.Context, m persistence.Message, expect pers
 	case 2:
 		return persistence.ErrAmbiguous
 	case 5:
-		_ = l.Log.Append(ctx, m, expect)
+		_ = l.LogWriter.Append(ctx, m, expect)
 		return persistence.ErrAmbiguous
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 func (l *deafLog) Acknowledged(persistence.Seq, persistence.Message) { l.found++ }
@@ -455,7 +455,7 @@ func (l *deafLog) Acknowledged(persistence.Seq, persistence.Message) { l.found++
 func TestLostAcknowledgementsLoseAndDoubleNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
-		log := &deafLog{Log: b.store.Log()}
+		log := &deafLog{LogWriter: b.store.Log()}
 		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
 		if err := b.run(h, 5*time.Second); err != nil {
 			t.Fatal(err)
@@ -516,10 +516,10 @@ func TestShorterLogIsHaltedUntilTheLossIsAccepted(t *testing.T) {
 			}
 		}
 		h2, _, _ := b.host("b", func(c *HostConfig) { c.Log = cut.Log() })
-		if err := b.run(h2, 10*time.Second); !errors.Is(err, ErrHistoryLost) || !errors.Is(err, ErrHalted) || !errors.Is(err, persistence.ErrLost) {
+		if err := b.run(h2, 10*time.Second); !errors.Is(err, persistence.ErrLost) || !errors.Is(err, ErrHalted) {
 			t.Fatalf("a cut log: %v", err)
 		}
-		b.coord.Edit(func(s *Standing) { s.Halted, s.Accepted = "", Mark{Seq: 20, Epoch: s.Epoch} })
+		b.coord.Edit(func(s *Standing) { s.Halted, s.Accepted = "", []persistence.Mark{{Seq: 20, Epoch: s.Epoch}} })
 		h3, p3, _ := b.host("c", func(c *HostConfig) { c.Log = cut.Log() })
 		if err := b.run(h3, time.Second); err != nil {
 			t.Fatal(err)
@@ -574,14 +574,14 @@ func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
 
 // deadlyLog kills its process when it is to store ticks, as a kill -9 that comes while the record is
 // on its way.
-type deadlyLog struct{ Log }
+type deadlyLog struct{ persistence.LogWriter }
 
 func (l deadlyLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
 	if m.Header.Kind == persistence.KindTicks.String() {
 		time.Sleep(100 * time.Millisecond)
 		panic("killed")
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 func TestStartsThatAreKilledWhileTheyCommitHaltNothing(t *testing.T) {
@@ -613,7 +613,7 @@ func TestStartsThatAreKilledWhileTheyCommitHaltNothing(t *testing.T) {
 
 // narrowLog has no room while it is full.
 type narrowLog struct {
-	Log
+	persistence.LogWriter
 	full atomic.Bool
 }
 
@@ -621,13 +621,13 @@ func (l *narrowLog) Append(ctx context.Context, m persistence.Message, expect pe
 	if l.full.Load() {
 		return persistence.ErrFull
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 func TestFullLogHoldsTheTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
-		log := &narrowLog{Log: b.store.Log()}
+		log := &narrowLog{LogWriter: b.store.Log()}
 		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()

@@ -222,7 +222,7 @@ func ignoreLease(_ *Owner, ev Event) (Event, bool) {
 func skipLostHistory(o *Owner, ev Event) (Event, bool) {
 	switch {
 	case ev.Kind == EventStanding && o.phase != PhaseClaim:
-		ev.Standing.High = Mark{}
+		ev.Standing.High = persistence.Mark{}
 	case ev.Kind == EventEvidence:
 		ev.Delta, ev.Snapshots = nil, nil
 	}

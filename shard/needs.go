@@ -4,73 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
-// Log is the fenced stream of a shard's records: the truth. Implementations answer every call in
-// bounded time of their own (an acknowledgement time-out) and do not keep a message's body.
-// Errors are the sentinels of package persistence: ErrFenced, ErrAmbiguous, ErrFull, ErrNotFound,
-// ErrGap.
-type Log interface {
-	// Last returns the last sequence; 0 when the log is empty, ErrNotFound when it does not exist.
-	Last(ctx context.Context) (persistence.Seq, error)
-	// Append stores m as expect+1. Nil means that exactly this call's or an identical earlier
-	// message is durable there; ErrFenced that the last sequence was another; ErrFull that there
-	// is no room; any other error that nobody knows.
-	Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error
-	// Get reads one message from the stream's leader; ErrNotFound when there is none.
-	Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error)
-	// Read yields from..to in order; a missing sequence is ErrGap.
-	Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error]
-	// Purge removes what is below a sequence.
-	Purge(ctx context.Context, below persistence.Seq) error
-}
-
-// Filler is what a Log may offer beside its methods: how many bytes it takes and how many it may
-// take, 0 for no limit, and the first sequence that it has, 0 when there is none. The oldest records of a
-// log that is nearly full go, and an operator is warned.
-type Filler interface {
-	Fill(ctx context.Context) (usedBytes, limitBytes int64, err error)
-	First(ctx context.Context) (persistence.Seq, error)
-}
-
-// Acknowledger is what a Log may offer beside its methods: it hears that a record of which no
-// acknowledgement came was found in the log, before anything of it is released.
-type Acknowledger interface {
-	Acknowledged(seq persistence.Seq, m persistence.Message)
-}
-
-// Limiter is what a Log may offer beside its methods: the longest body that Append can store, in
-// bytes. A record that is longer is never sent, and ends its owner with ErrTooLarge.
-type Limiter interface {
-	MaxRecordBytes() int
-}
-
-// Deltas is the stream of what committed ticks changed. It is derivable from the log, fenced by
-// its own sequence, and never on the critical path of a tick.
-type Deltas interface {
-	// Publish appends in order. ErrFenced says that another node has appended; Last then tells how far.
-	Publish(ctx context.Context, d []persistence.Delta) error
-	// Last returns the newest delta without its body, false when there is none.
-	Last(ctx context.Context) (persistence.Delta, bool, error)
-	// Read yields the deltas from a tick on.
-	Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error]
-}
-
-// Snapshots is the store of whole saved worlds.
-type Snapshots interface {
-	// Put stores and reads back. What was read must be the same and must be what prove takes, else
-	// nothing is stored and the error is persistence.ErrUnproven.
-	Put(ctx context.Context, s persistence.Snapshot, prove func(persistence.Snapshot) error) error
-	// List returns what is stored for this shard, newest first.
-	List(ctx context.Context) ([]persistence.SnapshotInfo, error)
-	// Get reads and verifies one.
-	Get(ctx context.Context, info persistence.SnapshotInfo) (persistence.Snapshot, error)
-}
+// A shard's log, delta stream and snapshots are those of package persistence: LogWriter, DeltaWriter, SnapshotWriter.
 
 // Clients is the network side of a shard. The host calls it from the tick loop only, never
 // concurrently. The world that it is shown is always one whose last tick is committed; it may be
@@ -123,22 +63,16 @@ type LeaseState struct {
 
 // Standing is what the coordination service knows of a shard at one revision.
 type Standing struct {
-	Owner         string            // node that has the owner key; "" when there is none
-	OwnerLease    int64             // lease of the owner key
-	Epoch         persistence.Epoch // last granted; 0 when nobody ever claimed
-	EpochRevision int64             // what a claim compares; 0 when there is none
-	Lineage       string            // "" before the first claim
-	High          Mark              // last sequence that an owner noted
-	Accepted      Mark              // an operator gave up what lay above it
-	Attempt       Attempt           // last start of ticking
-	Halted        string            // reason; "" when nobody halted the shard
-	Revision      int64             // of this reading
-}
-
-// Mark is a place in a log: a sequence, and the generation of ownership that spoke of it.
-type Mark struct {
-	Seq   persistence.Seq
-	Epoch persistence.Epoch
+	Owner         string             // node that has the owner key; "" when there is none
+	OwnerLease    int64              // lease of the owner key
+	Epoch         persistence.Epoch  // last granted; 0 when nobody ever claimed
+	EpochRevision int64              // what a claim compares; 0 when there is none
+	Lineage       string             // "" before the first claim
+	High          persistence.Mark   // last sequence that an owner noted
+	Accepted      []persistence.Mark // losses of history that an operator accepted, oldest first
+	Attempt       Attempt            // last start of ticking
+	Halted        string             // reason; "" when nobody halted the shard
+	Revision      int64              // of this reading
 }
 
 // Attempt is the note that an owner leaves before its first tick: how many starts in a row began
@@ -162,13 +96,14 @@ type Bid struct {
 
 // Note is what an owner writes beside its key. Zero fields are left alone.
 type Note struct {
-	High    Mark
+	High    persistence.Mark
 	Attempt Attempt
 	Lived   persistence.Epoch // the first tick of this epoch's owner was simulated: its attempt is forgotten
 	Halted  string            // reason to halt the shard
 }
 
-// Why a host stopped, or did not start. Each is wrapped with what happened.
+// Why a host stopped, or did not start, beside persistence.ErrLost (history is lost) and persistence.ErrFull (the log is
+// over 95 % of its limit). Each is wrapped with what happened.
 var (
 	// ErrFenced: another owner's record is in the log. Nothing was released after it was seen.
 	ErrFenced = errors.New("shard: fenced")
@@ -176,8 +111,6 @@ var (
 	ErrLeaseLost = errors.New("shard: lease lost")
 	// ErrHalted: the shard may not be claimed until an operator has looked.
 	ErrHalted = errors.New("shard: halted")
-	// ErrHistoryLost: the log is shorter than what is known to have been in it.
-	ErrHistoryLost = errors.New("shard: history lost")
 	// ErrRefused: this node cannot run what the log holds; another might.
 	ErrRefused = errors.New("shard: refused")
 	// ErrOtherSchema: this build's components are not those of the log. It is an ErrRefused as well.
@@ -186,6 +119,4 @@ var (
 	ErrOtherOptions = fmt.Errorf("%w: other options", ErrRefused)
 	// ErrTooLarge: a record is longer than the log takes. Nothing of it was stored or released.
 	ErrTooLarge = errors.New("shard: record is too large")
-	// ErrFull: the log is over 95 % of its limit.
-	ErrFull = errors.New("shard: log is full")
 )

@@ -29,7 +29,7 @@ var ErrNotProven = errors.New("shard: there are not two proven snapshots")
 // PurgeBehind removes the records before the older of the two newest snapshots that are proven: read, fitting their record
 // of the log, and restored to a world with their checksum. With dry it only says what it would remove. It needs no
 // ownership: nobody who recovers needs what goes.
-func PurgeBehind(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, dry bool) (Purged, error) {
+func PurgeBehind(ctx context.Context, game ecs.Game, log persistence.LogWriter, snapshots persistence.SnapshotWriter, dry bool) (Purged, error) {
 	p := Purged{DryRun: dry}
 	if err := p.measure(ctx, log); err != nil {
 		return p, err
@@ -77,23 +77,19 @@ func (p *Purged) notProven(stored int) error {
 }
 
 // measure looks at the log before it is purged.
-func (p *Purged) measure(ctx context.Context, log Log) (err error) {
+func (p *Purged) measure(ctx context.Context, log persistence.LogWriter) (err error) {
 	if p.Last, err = log.Last(ctx); err != nil {
 		return err
 	}
-	f, ok := log.(Filler)
-	if !ok {
-		return nil
-	}
-	if p.UsedBytes, p.Limit, err = f.Fill(ctx); err != nil {
+	if p.UsedBytes, p.Limit, err = log.Fill(ctx); err != nil {
 		return err
 	}
-	p.First, err = f.First(ctx)
+	p.First, err = log.First(ctx)
 	return err
 }
 
 // proven returns why a recovery could not begin with a snapshot, nil if it could.
-func proven(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, info persistence.SnapshotInfo) error {
+func proven(ctx context.Context, game ecs.Game, log persistence.LogReader, snapshots persistence.SnapshotReader, info persistence.SnapshotInfo) error {
 	s, err := snapshots.Get(ctx, info)
 	if err != nil {
 		return err
@@ -115,12 +111,12 @@ func proven(ctx context.Context, game ecs.Game, log Log, snapshots Snapshots, in
 
 // PurgeUnserved is PurgeBehind for a shard that nobody serves, so that no owner has compared its log with what else is
 // known. While an operator is to look first, nothing goes: the shard is halted, or its log lost history (ErrHalted,
-// ErrHistoryLost). The standing must have been read before.
-func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing, log Log, deltas Deltas, snapshots Snapshots, dry bool) (Purged, error) {
+// persistence.ErrLost). The standing must have been read before.
+func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing, log persistence.LogWriter, deltas persistence.DeltaReader, snapshots persistence.SnapshotWriter, dry bool) (Purged, error) {
 	if st.Halted != "" {
 		return Purged{}, fmt.Errorf("%w: %s: %s", ErrHalted, st.Halted, WayOut(HaltedBy(st.Halted), name))
 	}
-	if err := intact(ctx, &st, log, deltas, snapshots); errors.Is(err, ErrHistoryLost) {
+	if err := intact(ctx, &st, log, deltas, snapshots); errors.Is(err, persistence.ErrLost) {
 		return Purged{}, fmt.Errorf("%w: %s", err, WayOut(HistoryLost, name))
 	} else if err != nil {
 		return Purged{}, err
@@ -129,7 +125,7 @@ func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing,
 }
 
 // intact compares a log with what else is known of it, as a claim does: the evidence is read before the log's end.
-func intact(ctx context.Context, st *Standing, log Log, deltas Deltas, snapshots Snapshots) error {
+func intact(ctx context.Context, st *Standing, log persistence.LogReader, deltas persistence.DeltaReader, snapshots persistence.SnapshotReader) error {
 	var e evidence
 	switch d, ok, err := deltas.Last(ctx); {
 	case ok:
@@ -145,8 +141,9 @@ func intact(ctx context.Context, st *Standing, log Log, deltas Deltas, snapshots
 	if err != nil {
 		return err
 	}
-	if err := e.lost(st, 0, last); err != nil {
-		return fmt.Errorf("%w: %w", ErrHistoryLost, err)
+	known := e.history(st)
+	if err := known.Lost(last, persistence.UnknownTick, 0); err != nil {
+		return err
 	}
 	if st.High.Seq == 0 || st.High.Seq > last {
 		return nil
@@ -154,7 +151,7 @@ func intact(ctx context.Context, st *Standing, log Log, deltas Deltas, snapshots
 	m, err := log.Get(ctx, st.High.Seq)
 	switch {
 	case err == nil:
-		return st.grownAgain(m.Header.Epoch)
+		return known.Replaced(st.High, m.Header.Epoch)
 	case lasting(err): // purged, or damaged: a recovery finds out
 		return nil
 	}

@@ -300,7 +300,7 @@ func (o *Owner) apply() {
 	for r.next < len(r.record.Ticks) {
 		t := &r.record.Ticks[r.next]
 		if r.byDelta {
-			o.ask(Action{Kind: ActionDelta, Tick: t.Tick})
+			o.ask(Action{Kind: ActionDelta, Tick: t.Tick, Standing: o.standing})
 			return
 		}
 		if !o.resimulate(t) {
@@ -376,7 +376,7 @@ func (o *Owner) recovered() {
 	}
 	if o.published() > o.sim.Tick() {
 		// Only after an operator accepted the loss: the stream tells of ticks that the log lost.
-		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: o.sim.Tick() + 1, ToTick: o.published(), Reason: voidReason}})
+		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: o.sim.Tick() + 1, ToTick: o.published(), Reason: persistence.VoidReason}})
 		o.evidence.delta = &persistence.Delta{Tick: o.sim.Tick(), RecordSeq: o.chain.Seq()}
 	}
 	a := o.standing.Attempt

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/persistence"
 )
 
 func TestRejoinEndsOnlyWhereALaterAttemptCannotServe(t *testing.T) {
@@ -16,10 +18,10 @@ func TestRejoinEndsOnlyWhereALaterAttemptCannotServe(t *testing.T) {
 		{fmt.Errorf("%w: the shard's game is walk, this node runs run", ErrRefused), true},
 		{ErrFenced, false},
 		{ErrLeaseLost, false},
-		{fmt.Errorf("%w: %w", ErrHalted, ErrHistoryLost), false},
-		{ErrHistoryLost, false},
+		{fmt.Errorf("%w: %w", ErrHalted, persistence.ErrLost), false},
+		{persistence.ErrLost, false},
 		{ErrTooLarge, false},
-		{ErrFull, false},
+		{persistence.ErrFull, false},
 		{errors.New("etcd: cannot read shard main: context deadline exceeded"), false},
 	} {
 		var r Rejoin

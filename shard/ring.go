@@ -15,10 +15,6 @@ const (
 	spareBodies = 2 * publishBatch
 )
 
-// voidReason marks the gap that follows an accepted loss of history: unlike any other gap, its
-// ticks come again.
-const voidReason = "history was lost and the loss accepted: these ticks are void and come again"
-
 // ring holds the deltas of committed ticks until the delta stream has them. The tick loop puts
 // them in and never waits; one goroutine takes them out. When it is full, what does not fit
 // becomes a gap. Safe for concurrent use.
@@ -151,7 +147,7 @@ func trim(d *persistence.Delta, through uint64, epoch persistence.Epoch) bool {
 	switch {
 	case d.Gap == nil:
 		return d.Tick <= through && d.Epoch <= epoch
-	case d.Gap.Reason == voidReason:
+	case d.Gap.Void():
 		return false
 	case d.Tick > through:
 		d.Gap = &persistence.Gap{FromTick: max(d.Gap.FromTick, through+1), ToTick: d.Tick, Reason: d.Gap.Reason}
@@ -172,7 +168,7 @@ func publishedThrough(last *persistence.Delta) uint64 {
 	switch {
 	case last == nil:
 		return 0
-	case last.Gap != nil && last.Gap.Reason == voidReason:
+	case last.Gap != nil && last.Gap.Void():
 		return last.Gap.FromTick - 1
 	case last.Part != last.Parts:
 		return last.Tick - 1 // its owner died between two parts: the whole tick comes again

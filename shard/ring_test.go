@@ -62,7 +62,7 @@ func TestRingLeavesOutWhatTheStreamHas(t *testing.T) {
 	}
 	part := d(6, 2, 4)
 	part.Parts = 2
-	void := persistence.Delta{Tick: 9, Epoch: 2, Part: 1, Parts: 1, Gap: &persistence.Gap{FromTick: 7, ToTick: 9, Reason: voidReason}}
+	void := persistence.Delta{Tick: 9, Epoch: 2, Part: 1, Parts: 1, Gap: &persistence.Gap{FromTick: 7, ToTick: 9, Reason: persistence.VoidReason}}
 	for name, c := range map[string]struct {
 		fill func(*ring)
 		last persistence.Delta
@@ -75,7 +75,7 @@ func TestRingLeavesOutWhatTheStreamHas(t *testing.T) {
 		"the same ticks of a past":     {fill, d(8, 1, 0), "5 6 7 8 "},
 		"a declaration that they void": {fill, void, "7 8 "},
 		"part of a gap":                {func(r *ring) { gap(r, 3, 9, "slow") }, d(5, 2, 0), "[6-9]"},
-		"a void gap stays":             {func(r *ring) { gap(r, 3, 9, voidReason) }, d(9, 2, 0), "[3-9]"},
+		"a void gap stays":             {func(r *ring) { gap(r, 3, 9, persistence.VoidReason) }, d(9, 2, 0), "[3-9]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRing(16, 1<<20)

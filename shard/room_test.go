@@ -107,7 +107,7 @@ func TestAFullLogHasAWayOut(t *testing.T) {
 			t.Errorf("a log that keeps all begins at %d", b.first())
 		}
 		refused, _, _ := b.host("b", keep)
-		if err := b.run(refused, 5*time.Second); !errors.Is(err, ErrFull) {
+		if err := b.run(refused, 5*time.Second); !errors.Is(err, persistence.ErrFull) {
 			t.Errorf("a start that may not purge: %v", err)
 		}
 		again, p2, _ := b.host("b", b.smallLog(32<<10))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,7 +92,7 @@ func TestAnotherSchemaIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 					if !errors.As(err, &typed) || len(typed.Changes) == 0 {
 						t.Errorf("it ends with %T", err)
 					}
-					if now := b.coord.Standing(); now != before || b.last() != last {
+					if now := b.coord.Standing(); !reflect.DeepEqual(now, before) || b.last() != last {
 						t.Errorf("it leaves\n%+v and %d records, there were\n%+v and %d", now, b.last(), before, last)
 					}
 					h3, p3, _ := b.host("c", old)

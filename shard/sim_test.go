@@ -186,7 +186,7 @@ func (s *sim) calm() {
 
 // checkServed is what a cluster of going nodes owes: in fine weather somebody serves the shard.
 func (s *sim) checkServed() {
-	if s.lost > 0 && s.coord.Accepted.Epoch == 0 || s.coord.Halted != "" {
+	if s.lost > 0 && len(s.coord.Accepted) == 0 || s.coord.Halted != "" {
 		return // nobody may
 	}
 	if since := s.now - s.committed; since > 3*time.Second {
@@ -258,7 +258,7 @@ func (s *sim) append(m persistence.Message, expect persistence.Seq) error {
 	case s.full && s.rng.IntN(8) != 0:
 		return persistence.ErrFull
 	case persistence.Seq(len(s.log)) != expect:
-		return persistence.ErrFenced
+		return persistence.ErrConflict
 	}
 	s.full = false
 	if s.lost > 0 && expect < persistence.Seq(len(s.cut)) && persistence.HashOf(s.cut[expect].Body) == persistence.HashOf(m.Body) {
@@ -266,7 +266,7 @@ func (s *sim) append(m persistence.Message, expect persistence.Seq) error {
 		if expect+1 >= s.lost {
 			s.lost = 0
 		}
-	} else if s.lost > 0 && s.coord.Accepted.Epoch == 0 && m.Header.Kind == "ticks" && m.Header.Epoch == s.coord.Epoch {
+	} else if s.lost > 0 && len(s.coord.Accepted) == 0 && m.Header.Kind == "ticks" && m.Header.Epoch == s.coord.Epoch {
 		// (A superseded owner's record can match again when the fence that was to stop it is cut off.)
 		s.fail("I9", "record %d of epoch %d was appended to a log that had lost %d", expect+1, m.Header.Epoch, s.lost)
 	}
@@ -289,7 +289,7 @@ func (s *sim) tail() Tail {
 		t.UsedBytes, t.LimitBytes = 100*int64(t.Last-t.First+1), simLimit
 	}
 	if t.Last > 0 {
-		t.Epoch = s.log[t.Last-1].Header.Epoch
+		t.Epoch, t.Tick = s.log[t.Last-1].Header.Epoch, s.log[t.Last-1].Header.LastTick
 	}
 	return t
 }
@@ -340,7 +340,7 @@ func (c *coord) release(node string, epoch persistence.Epoch) {
 // publish is the delta stream's own compare-and-append.
 func (s *sim) publish(expect uint64, d persistence.Delta) error {
 	if expect != s.lines {
-		return persistence.ErrFenced
+		return persistence.ErrConflict
 	}
 	s.deltas = append(s.deltas, d)
 	s.lines++
@@ -430,13 +430,13 @@ func (s *sim) truncate() {
 
 // accept is the operator who accepts a loss. He stops the owners first.
 func (s *sim) accept() {
-	if s.lost == 0 || s.coord.Accepted.Epoch > 0 {
+	if s.lost == 0 || len(s.coord.Accepted) > 0 {
 		return
 	}
 	for _, n := range s.nodes {
 		n.crash()
 	}
-	s.coord.Accepted = Mark{Seq: persistence.Seq(len(s.log)), Epoch: s.coord.Epoch}
+	s.coord.Accepted = []persistence.Mark{{Seq: persistence.Seq(len(s.log)), Epoch: s.coord.Epoch}}
 	s.coord.Halted, s.coord.Attempt = "", Attempt{}
 }
 
@@ -463,7 +463,7 @@ func (s *sim) steal() {
 func (s *sim) checkRelease(n *simNode, seq persistence.Seq, hash persistence.Hash, ticks []persistence.TickRecord) {
 	m, err := s.get(seq)
 	switch {
-	case s.lost > 0 && s.coord.Accepted.Epoch == 0:
+	case s.lost > 0 && len(s.coord.Accepted) == 0:
 		return // committed and then lost before the acknowledgement came: the disk's fault
 	case err != nil:
 		s.fail("I1", "node %s released record %d, the log ends at %d", n.id, seq, len(s.log))

@@ -374,7 +374,7 @@ func (n *simNode) everySecond(life int) {
 		return
 	}
 	if n.owner.Phase() == PhaseOwn && s.now >= n.pausedUntil {
-		mark := Mark{Seq: n.high, Epoch: n.owner.Epoch()}
+		mark := persistence.Mark{Seq: n.high, Epoch: n.owner.Epoch()}
 		s.in(s.delay(), func() {
 			if err := s.coord.note(Note{High: mark}); err != nil && !s.chance(s.cfg.loss) {
 				s.in(s.delay(), func() { n.hear(life, Event{Kind: EventOvertaken, Err: err}) })
@@ -397,7 +397,7 @@ func (n *simNode) drain(life int) {
 	d, fence, known := oldest[0], n.fence, n.fenceOK
 	d.Body = append([]byte(nil), d.Body...)
 	s.in(s.delay(), func() {
-		err := persistence.ErrFenced // the first time we only look
+		err := persistence.ErrConflict // the first time we only look
 		if known {
 			err = s.publish(fence, d)
 		}
@@ -421,7 +421,7 @@ func (n *simNode) drain(life int) {
 func (n *simNode) stopped(err error) {
 	s := n.sim
 	why := "stopped"
-	for _, reason := range []error{ErrHistoryLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrOtherSchema, ErrRefused} {
+	for _, reason := range []error{persistence.ErrLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrOtherSchema, ErrRefused} {
 		if errors.Is(err, reason) {
 			why = reason.Error()
 			break

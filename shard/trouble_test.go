@@ -56,7 +56,7 @@ func (a *alarms) count(part string) (n int) {
 // damagedDeltas is a delta stream whose message of one tick cannot be decoded, the first time that
 // it was written.
 type damagedDeltas struct {
-	Deltas
+	persistence.DeltaWriter
 	at    uint64
 	stood int // messages of the stream when it was damaged
 }
@@ -70,13 +70,13 @@ func (d damagedDeltas) bad(tick uint64, i int) error {
 
 func (d damagedDeltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	n := 0
-	for _, err := range d.Deltas.Read(ctx, 0) {
+	for _, err := range d.DeltaWriter.Read(ctx, 0) {
 		if err != nil {
 			return persistence.Delta{}, false, err
 		}
 		n++
 	}
-	last, ok, err := d.Deltas.Last(ctx)
+	last, ok, err := d.DeltaWriter.Last(ctx)
 	if bad := d.bad(last.Tick, n); bad != nil {
 		return persistence.Delta{}, false, bad
 	}
@@ -86,7 +86,7 @@ func (d damagedDeltas) Last(ctx context.Context) (persistence.Delta, bool, error
 func (d damagedDeltas) Read(ctx context.Context, from uint64) iter.Seq2[persistence.Delta, error] {
 	return func(yield func(persistence.Delta, error) bool) {
 		i := 0
-		for delta, err := range d.Deltas.Read(ctx, 0) {
+		for delta, err := range d.DeltaWriter.Read(ctx, 0) {
 			i++
 			if bad := d.bad(delta.Tick, i); bad != nil {
 				delta, err = persistence.Delta{}, bad
@@ -108,7 +108,7 @@ func TestDamagedLastDeltaKeepsNoShardFromStarting(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := h.Stats().Tick
-		damaged := damagedDeltas{Deltas: b.store.Deltas(), at: last, stood: int(last)}
+		damaged := damagedDeltas{DeltaWriter: b.store.Deltas(), at: last, stood: int(last)}
 		var told *alarms
 		h2, p2, _ := b.host("b", func(c *HostConfig) { c.Deltas = damaged; told = newAlarms(c) })
 		if err := b.run(h2, 3*time.Second); err != nil {
@@ -177,7 +177,7 @@ func (a *ailing) Note(ctx context.Context, n Note) error {
 }
 
 type ailingLog struct {
-	Log
+	persistence.LogWriter
 	a *ailing
 }
 
@@ -185,25 +185,25 @@ func (l ailingLog) Last(ctx context.Context) (persistence.Seq, error) {
 	if err := l.a.ail("log"); err != nil {
 		return 0, err
 	}
-	return l.Log.Last(ctx)
+	return l.LogWriter.Last(ctx)
 }
 
 func (l ailingLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
 	if err := l.a.ail("append"); err != nil {
 		return fmt.Errorf("%w: %w", persistence.ErrAmbiguous, err)
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 func (l ailingLog) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
 	if err := l.a.ail("reading"); err != nil {
 		return func(yield func(persistence.Message, error) bool) { yield(persistence.Message{}, err) }
 	}
-	return l.Log.Read(ctx, from, to)
+	return l.LogWriter.Read(ctx, from, to)
 }
 
 type ailingDeltas struct {
-	Deltas
+	persistence.DeltaWriter
 	a *ailing
 }
 
@@ -211,7 +211,7 @@ func (d ailingDeltas) Last(ctx context.Context) (persistence.Delta, bool, error)
 	if err := d.a.ail("stream"); err != nil {
 		return persistence.Delta{}, false, err
 	}
-	return d.Deltas.Last(ctx)
+	return d.DeltaWriter.Last(ctx)
 }
 
 func TestWhatKeepsAShardFromStartingIsToldOnce(t *testing.T) {
@@ -284,7 +284,7 @@ func TestBrokenWatchIsPacedAndTold(t *testing.T) {
 
 // tightLog takes short records only, and keeps what was tried nevertheless.
 type tightLog struct {
-	Log
+	persistence.LogWriter
 	limit int
 	tried int
 }
@@ -296,13 +296,13 @@ func (l *tightLog) Append(ctx context.Context, m persistence.Message, expect per
 		l.tried++
 		return errors.New("the payload is too large")
 	}
-	return l.Log.Append(ctx, m, expect)
+	return l.LogWriter.Append(ctx, m, expect)
 }
 
 func TestRecordThatIsTooLargeEndsTheOwnerByName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
-		log := &tightLog{Log: b.store.Log(), limit: 1 << 20}
+		log := &tightLog{LogWriter: b.store.Log(), limit: 1 << 20}
 		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = log })
 		p.latch = func(tick uint64) {
 			if tick == 10 {
@@ -325,4 +325,29 @@ func TestRecordThatIsTooLargeEndsTheOwnerByName(t *testing.T) {
 		}
 		b.check(walk(0))
 	})
+}
+
+// TestRecoveryByDeltasLeavesVoidOnesOut: of a tick that came again after an accepted loss the stream has two deltas.
+func TestRecoveryByDeltasLeavesVoidOnesOut(t *testing.T) {
+	b := newTestbed(t)
+	h, _, _ := b.host("a", nil)
+	delta := func(tick uint64, epoch persistence.Epoch, seq persistence.Seq) persistence.Delta {
+		return persistence.Delta{Lineage: testLineage, Epoch: epoch, RecordSeq: seq, Tick: tick, Checksum: tick * uint64(epoch), Body: []byte{1}}
+	}
+	void := delta(6, 2, 6)
+	void.Body, void.Gap = nil, &persistence.Gap{FromTick: 5, ToTick: 6, Reason: persistence.VoidReason}
+	if err := b.store.Deltas().Publish(t.Context(), []persistence.Delta{delta(4, 1, 6), delta(5, 1, 7), delta(6, 1, 8), void, delta(5, 2, 8), delta(6, 2, 9)}); err != nil {
+		t.Fatal(err)
+	}
+	defer h.deltas.close()
+	accepted := Standing{Accepted: []persistence.Mark{{Seq: 6, Epoch: 1}}}
+	for tick, want := range []persistence.Epoch{4: 1, 5: 2, 6: 2} {
+		if want == 0 {
+			continue
+		}
+		d, err := h.delta(t.Context(), &Action{Kind: ActionDelta, Tick: uint64(tick), Standing: accepted})
+		if err != nil || d == nil || d.Epoch != want {
+			t.Errorf("tick %d: %+v, %v, want the delta of epoch %d", tick, d, err, want)
+		}
+	}
 }

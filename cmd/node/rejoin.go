@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
@@ -223,5 +224,5 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 // passes reports whether an error of a start may be over at the next attempt. A log that is gone is restored by an
 // operator, as a halt is lifted by one.
 func passes(err error) bool {
-	return errors.Is(err, errNotConnected) || errors.Is(err, shard.ErrHistoryLost) || unanswered(err) != ""
+	return errors.Is(err, errNotConnected) || errors.Is(err, persistence.ErrLost) || unanswered(err) != ""
 }

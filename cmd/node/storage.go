@@ -9,7 +9,6 @@ import (
 
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
-	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -32,7 +31,7 @@ func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clust
 	}
 	if standing.Epoch > 0 {
 		return nil, fmt.Errorf("%w: shard %s was owned before (epoch %d) and its log is gone: restore the log, or name a new shard with --shard",
-			shard.ErrHistoryLost, name, standing.Epoch)
+			persistence.ErrLost, name, standing.Epoch)
 	}
 	return jetstream.Create(ctx, conn, cluster, name, lineage, o)
 }

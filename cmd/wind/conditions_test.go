@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -182,7 +183,9 @@ func TestConditionsOfACluster(t *testing.T) {
 	anna.well(c.http[0])
 
 	anna.stop()
-	c.note(func(s shard.Standing) shard.Note { return shard.Note{High: shard.Mark{Seq: 1 << 30, Epoch: s.Epoch}} })
+	c.note(func(s shard.Standing) shard.Note {
+		return shard.Note{High: persistence.Mark{Seq: 1 << 30, Epoch: s.Epoch}}
+	})
 	bert = c.node(1)
 	bert.tells(c.http[1], shard.HistoryLost, http.StatusServiceUnavailable, 1, servers, "1073741824")
 	run(t, 0, nil, "shard", "accept-loss", "main", "--etcd", c.etcd, "--nats", c.nats)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 )
@@ -61,7 +62,9 @@ func purgedOnServers(t *testing.T, data string, last uint64) {
 	server.owns(web, last+1)
 	server.stop()
 
-	c.note(func(s shard.Standing) shard.Note { return shard.Note{High: shard.Mark{Seq: 1 << 30, Epoch: s.Epoch}} })
+	c.note(func(s shard.Standing) shard.Note {
+		return shard.Note{High: persistence.Mark{Seq: 1 << 30, Epoch: s.Epoch}}
+	})
 	if said := as(t, "first", 3, nil, purge...).log(); !strings.Contains(said, "1073741824") || !names(said, "shard accept-loss", "main") {
 		t.Errorf("of a log that lost history it says %s", said)
 	}

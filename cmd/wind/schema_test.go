@@ -259,7 +259,7 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What an owner noted of records that the log has no more.
-	if err := s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}}); err != nil {
+	if err := s.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}}); err != nil {
 		t.Fatal(err)
 	}
 	if p := as(t, "first", 1, nil, serve...); !names(p.log(), "shard accept-loss", "main") {
@@ -297,7 +297,7 @@ func TestALossOnAStoppedDirectoryNamesTheWayOut(t *testing.T) {
 	}
 	s, err := etcd.Look(leases.Etcd, "dev", "main")
 	if err == nil { // what an owner noted of records that the log has no more
-		err = s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}})
+		err = s.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: persistence.Seq(first.LastSeq + 50), Epoch: persistence.Epoch(first.Epoch)}})
 	}
 	if err := errors.Join(err, leases.Close()); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/minio/highwayhash"
+
+	"github.com/ferris1/wind/persistence"
 )
 
 // This file reads the files of nats-server's file store (as of 2.15) without
@@ -71,7 +73,9 @@ type streamFiles struct {
 	subjects []string
 	blocks   []int // indexes, ascending
 
-	purgedBelow uint64 // as the metadata of a log says; 0: nothing does
+	// As the notes of a log say:
+	purgedBelow uint64             // 0: none does
+	accepted    []persistence.Mark // losses of history
 }
 
 // descriptionError says that a stream's description is damaged or missing.
@@ -123,6 +127,7 @@ func (s *streamFiles) describe() error {
 	}
 	s.subjects = config.Subjects
 	s.purgedBelow, _ = strconv.ParseUint(config.Metadata[purgedBelow], 10, 64) // 0: nobody noted any
+	s.accepted = parseAccepted(config.Metadata)
 	return nil
 }
 

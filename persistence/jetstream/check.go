@@ -12,12 +12,12 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// HistoryLostError says that a shard's log in a data directory is not what it
+// DamagedLogError says that a shard's log in a data directory is not what it
 // was: something that had been committed is damaged, replaced or gone. It is
 // persistence.ErrLost unless the stream's description is what is damaged, and
 // its cause a *persistence.CorruptError or *persistence.LostError. The directory
 // was not touched.
-type HistoryLostError struct {
+type DamagedLogError struct {
 	Dir   string
 	Shard string
 	Seq   persistence.Seq // the first record that is not what it was
@@ -30,7 +30,7 @@ type HistoryLostError struct {
 }
 
 // Error is one sentence with sequence, tick, reason and the ways out.
-func (e *HistoryLostError) Error() string {
+func (e *DamagedLogError) Error() string {
 	if e.Description != "" {
 		return fmt.Sprintf("shard %s: the description of its log's stream is damaged: %v; the records beside it may all be whole; %s was left as it is: put meta.inf and meta.sum in %s back from a backup, of whatever age, or start from another directory",
 			e.Shard, errors.Unwrap(e.Err), e.Dir, e.Description)
@@ -45,12 +45,12 @@ func (e *HistoryLostError) Error() string {
 }
 
 // Is reports whether target is persistence.ErrLost.
-func (e *HistoryLostError) Is(target error) bool {
+func (e *DamagedLogError) Is(target error) bool {
 	return target == persistence.ErrLost && e.Description == ""
 }
 
 // Unwrap returns the cause.
-func (e *HistoryLostError) Unwrap() error { return e.Err }
+func (e *DamagedLogError) Unwrap() error { return e.Err }
 
 // CheckStore proves, before a server opens it, that every log in the store is
 // what it was: each record is whole, in its place and chained to the one before
@@ -59,7 +59,7 @@ func (e *HistoryLostError) Unwrap() error { return e.Err }
 // knows them, a scratch server (no network) opens a copy in the directory for
 // temporary files and has the last word.
 //
-// It returns what it has proven about each shard, and a *HistoryLostError for
+// It returns what it has proven about each shard, and a *DamagedLogError for
 // the first that is damaged. A store that does not exist is fine. Of files in
 // the page cache one core proves 1.8 GB a second with records of 16 KiB, and
 // 350 MB with records of 1 KiB (BenchmarkCheckStore): an hour of 50 players,
@@ -96,7 +96,7 @@ func asLost(dir string, s StoreState, err error) error {
 	var lost *persistence.LostError
 	switch {
 	case errors.As(err, &corrupt):
-		e := &HistoryLostError{Dir: dir, Shard: s.Shard, Seq: max(corrupt.Seq, 1), Tick: corrupt.Tick, Err: err}
+		e := &DamagedLogError{Dir: dir, Shard: s.Shard, Seq: max(corrupt.Seq, 1), Tick: corrupt.Tick, Err: err}
 		if e.Seq == 1 {
 			e.Tick = 1
 		}
@@ -106,7 +106,7 @@ func asLost(dir string, s StoreState, err error) error {
 		}
 		return e
 	case errors.As(err, &lost):
-		return &HistoryLostError{Dir: dir, Shard: s.Shard, Seq: lost.Last + 1, Tick: lost.LastTick + 1, Err: err}
+		return &DamagedLogError{Dir: dir, Shard: s.Shard, Seq: lost.Last + 1, Tick: lost.LastTick + 1, Err: err}
 	}
 	return nil
 }

@@ -200,7 +200,7 @@ func mustFindLoss(t *testing.T, dir string, seq persistence.Seq) {
 	t.Helper()
 	before := fingerprint(t, dir)
 	_, err := CheckStore(testContext(t), dir)
-	var lost *HistoryLostError
+	var lost *DamagedLogError
 	if !errors.As(err, &lost) || !errors.Is(err, persistence.ErrLost) || lost.Seq != seq || lost.Tick != tickOf(seq) || strings.Contains(err.Error(), "\n") {
 		t.Fatalf("record %d (tick %d) is damaged, the check says: %v", seq, tickOf(seq), err)
 	}
@@ -574,7 +574,7 @@ func TestReplacedRecordIsFound(t *testing.T) {
 	w.reached(m.seq, m.tick, m.hash)
 	w.close()
 	_, err = CheckStore(testContext(t), dir)
-	var lost *HistoryLostError
+	var lost *DamagedLogError
 	if !errors.As(err, &lost) || lost.Seq != storeRecords {
 		t.Fatal(err)
 	}

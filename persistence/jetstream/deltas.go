@@ -105,7 +105,7 @@ func (d *Deltas) learn(ctx context.Context) error {
 // Publish appends whole deltas or gaps in order, each in as many messages as it
 // needs, one outstanding. It repeats what got no answer for repeatLimit; calling
 // it again with the same deltas goes on where it stopped and stores none twice.
-// persistence.ErrFenced says that somebody else published: ask Last.
+// persistence.ErrConflict says that somebody else published: ask Last.
 func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,7 +139,7 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 	if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
 		err = d.repeat(ctx, part, body, err)
 	}
-	if errors.Is(err, persistence.ErrFenced) && d.isLast(ctx, body) {
+	if errors.Is(err, persistence.ErrConflict) && d.isLast(ctx, body) {
 		err = nil
 	}
 	if err == nil {

@@ -78,7 +78,7 @@ func TestDeltaStreamHasItsOwnFence(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(2, 10)}); !errors.Is(err, persistence.ErrFenced) {
+		if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(2, 10)}); !errors.Is(err, persistence.ErrConflict) {
 			t.Fatalf("a predecessor's delta: %v", err)
 		}
 	}

@@ -19,7 +19,7 @@
 //
 // Log.Append publishes with Nats-Expected-Last-Sequence and nothing else. The
 // server compares and appends in one step, so of two nodes that append after
-// the same record one is refused: that is persistence.ErrFenced. The caller
+// the same record one is refused: that is persistence.ErrConflict. The caller
 // keeps one append outstanding; with several in flight, a delayed one of a
 // paused owner can match again behind its successor's record (verified, on one
 // replica and on three). Two other headers that look useful are never sent:

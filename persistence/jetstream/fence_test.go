@@ -52,11 +52,11 @@ func staleOwnerIsRefused(t *testing.T, s site) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := old.log.Append(ctx, late, oldWriter.chain.Seq()); !errors.Is(err, persistence.ErrFenced) {
+		if err := old.log.Append(ctx, late, oldWriter.chain.Seq()); !errors.Is(err, persistence.ErrConflict) {
 			t.Fatalf("a stale owner's append: %v", err)
 		}
 	}
-	if err := old.log.Append(ctx, persistence.Message{Header: late.Header, Body: late.Body}, oldWriter.chain.Seq()+5); !errors.Is(err, persistence.ErrFenced) {
+	if err := old.log.Append(ctx, persistence.Message{Header: late.Header, Body: late.Body}, oldWriter.chain.Seq()+5); !errors.Is(err, persistence.ErrConflict) {
 		t.Fatalf("an append far ahead: %v", err)
 	}
 	freshWriter.commit(t, fresh)
@@ -77,12 +77,12 @@ func lostAnswerIsAmbiguous(t *testing.T, s site) {
 	}
 	p.hold(toClient, true)
 	err = shard.log.Append(ctx, m, w.chain.Seq())
-	if !errors.Is(err, persistence.ErrAmbiguous) || errors.Is(err, persistence.ErrFenced) {
+	if !errors.Is(err, persistence.ErrAmbiguous) || errors.Is(err, persistence.ErrConflict) {
 		t.Fatalf("an append without an answer: %v", err)
 	}
 	p.hold(toClient, false)
 	// The owner's procedure: the identical bytes again, and if refused, look.
-	if err := shard.log.Append(ctx, m, w.chain.Seq()); !errors.Is(err, persistence.ErrFenced) {
+	if err := shard.log.Append(ctx, m, w.chain.Seq()); !errors.Is(err, persistence.ErrConflict) {
 		t.Fatalf("the same append again: %v", err)
 	}
 	got, err := shard.log.Get(ctx, w.chain.Seq()+1)
@@ -129,7 +129,7 @@ func zombieStaysOut(t *testing.T, s site) {
 	w.chain.Advance(r, persistence.HashOf(m.Body))
 	w.commit(t, direct)
 	p.hold(toServer, false) // now the zombie's record arrives
-	if err := zombie.log.Append(ctx, late, zw.chain.Seq()); !errors.Is(err, persistence.ErrFenced) {
+	if err := zombie.log.Append(ctx, late, zw.chain.Seq()); !errors.Is(err, persistence.ErrConflict) {
 		t.Fatalf("the zombie's second try: %v", err)
 	}
 	w.commit(t, direct)

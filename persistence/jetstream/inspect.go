@@ -26,18 +26,11 @@ type StoreState struct {
 	KnownBy  string          // "the log", "its mark", "the delta stream", "snapshot main/…"
 	Torn     string          // an unfinished write behind the last record that a crash left, or ""
 
-	knownTick   uint64
-	purgedBelow persistence.Seq // as a process that cannot write the mark noted; 0: none did
+	history     persistence.History // what else in the store knows of the log
+	purgedBelow persistence.Seq     // as a process that cannot write the mark noted; 0: none did
 
 	marked mark // zero when no mark names this lineage
 	seen   mark // the log's own record at the mark's sequence
-}
-
-// evidence is what else in a data directory knows of a log.
-type evidence struct {
-	by   string
-	seq  persistence.Seq
-	tick uint64
 }
 
 // shardsIn lists the shards whose logs, or marks of logs, lie in a store.
@@ -70,21 +63,31 @@ func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
 	if broken != nil && !errors.Is(broken, persistence.ErrCorrupt) && !errors.Is(broken, persistence.ErrVersion) {
 		return s, broken
 	}
-	s.Known, s.KnownBy, s.knownTick = s.Last, "the log", s.LastTick
 	if s.Lineage != "" && s.marked.lineage != s.Lineage {
 		s.marked = mark{} // of a shard that was here before
 	}
-	s.learn(evidence{by: "its mark", seq: s.marked.seq, tick: s.marked.tick})
-	for _, e := range append(deltaEvidence(store, s.Ref), snapshotEvidence(store, s.Ref)...) {
-		s.learn(e)
-	}
+	s.history.Knows("its mark", persistence.Mark{Seq: s.marked.seq}, s.marked.tick)
+	s.history.KnowsDelta(lastDelta(store, s.Ref))
+	s.history.KnowsSnapshots(everStored(store, s.Ref))
+	lost := s.weigh()
 	switch {
 	case broken != nil:
 		return s, s.tear(broken)
-	case s.Known > s.Last:
-		return s, s.lost()
+	case lost != nil:
+		return s, lost
 	}
 	return s, s.compare()
+}
+
+// weigh compares the log with what else in the store knows of it.
+func (s *StoreState) weigh() error {
+	s.Known, s.KnownBy = s.Last, "the log"
+	err := s.history.Lost(s.Last, s.LastTick, 0)
+	var lost *persistence.LostError
+	if errors.As(err, &lost) {
+		s.Known, s.KnownBy = max(s.Last, lost.EvidenceSeq), lost.Evidence
+	}
+	return err
 }
 
 // compare holds a chain that is whole against the log's mark.
@@ -99,16 +102,6 @@ func (s *StoreState) compare() error {
 		}
 	}
 	return nil
-}
-
-func (s *StoreState) learn(e evidence) {
-	if e.seq > s.Known {
-		s.Known, s.KnownBy, s.knownTick = e.seq, e.by, e.tick
-	}
-}
-
-func (s *StoreState) lost() error {
-	return &persistence.LostError{Last: s.Last, LastTick: s.LastTick, Evidence: s.KnownBy, EvidenceSeq: s.Known, EvidenceTick: s.knownTick}
 }
 
 // tear decides whether what is unreadable at the newest end is a write that a
@@ -134,7 +127,7 @@ func (s *StoreState) readLog(ctx context.Context, store string) error {
 	if s.Lineage, err = files.lineage(); err != nil {
 		return &persistence.CorruptError{What: "log", Reason: err.Error(), Err: err}
 	}
-	s.purgedBelow = persistence.Seq(files.purgedBelow)
+	s.purgedBelow, s.history.Accepted = persistence.Seq(files.purgedBelow), files.accepted
 	p := prover{state: s, chain: persistence.NewChain(s.Lineage), marked: s.marked.seq}
 	r := blockReader{files: files}
 	for _, block := range files.blocks {
@@ -164,7 +157,7 @@ func (s *StoreState) deletions(files *streamFiles, deleted []uint64) error {
 		case q == s.First:
 			s.First++
 		case q > s.Last: // the server once knew of a record that is not here
-			s.learn(evidence{by: "a tombstone", seq: q})
+			s.history.Knows("a tombstone", persistence.Mark{Seq: q}, 0)
 			return &persistence.CorruptError{What: "record", Seq: s.Last + 1, Tick: s.LastTick + 1, Reason: fmt.Sprintf("it is missing, the store once held records up to %d", q), Err: persistence.ErrGap}
 		default:
 			return &persistence.CorruptError{What: "record", Seq: q, Tick: files.tickOf(seq), Reason: "it was deleted", Err: persistence.ErrGap}
@@ -244,20 +237,22 @@ func (f *streamFiles) lineage() (string, error) {
 	return "", fmt.Errorf("stream %s has the subjects %v, none is a log's", f.name, f.subjects)
 }
 
-// deltaEvidence is the last readable message of the shard's delta stream.
-func deltaEvidence(store string, ref Ref) []evidence {
+// lastDelta is the last readable message of the shard's delta stream, nil when there is none: deltas can be derived, so that
+// they are gone proves nothing.
+func lastDelta(store string, ref Ref) *persistence.Delta {
 	files, err := openStreamFiles(store, deltaStream(ref.Cluster, ref.Shard))
 	if err != nil {
-		return nil // deltas can be derived; that they are gone proves nothing
+		return nil
 	}
 	r := blockReader{files: files}
 	for _, block := range slices.Backward(files.blocks) {
-		var found []evidence
+		var found *persistence.Delta
 		r.last = 0
 		_ = r.read(block, func(m storedMsg) error { // damage ends the block, what is before it counts
 			d, err := persistence.DecodeDelta(m.body)
 			if err == nil && (ref.Lineage == "" || d.Lineage == ref.Lineage) {
-				found = []evidence{{by: "the delta stream", seq: d.RecordSeq, tick: d.Tick}}
+				d.Body = nil
+				found = &d
 			}
 			return nil
 		})
@@ -280,15 +275,13 @@ func parseObject(body []byte) (o storedObject, err error) {
 	return o, err
 }
 
-// snapshotEvidence is the newest snapshot of the shard that was ever stored,
-// deleted ones included. It reads names, not bodies.
-func snapshotEvidence(store string, ref Ref) []evidence {
+// everStored lists the snapshots of the shard that were ever stored, deleted ones included. It reads names, not bodies.
+func everStored(store string, ref Ref) (all []persistence.SnapshotInfo) {
 	bucket := snapshotBucket(ref.Cluster)
 	files, err := openStreamFiles(store, objectPrefix+bucket)
 	if err != nil {
 		return nil
 	}
-	var newest []evidence
 	for _, block := range files.blocks {
 		_ = files.skim(block, "$O."+bucket+".M.", func(body []byte) {
 			o, err := parseObject(body)
@@ -300,10 +293,9 @@ func snapshotEvidence(store string, ref Ref) []evidence {
 			if err != nil || info.Shard != ref.Shard || (ref.Lineage != "" && lineage != ref.Lineage) {
 				return
 			}
-			if newest == nil || info.Seq > newest[0].seq {
-				newest = []evidence{{by: "snapshot " + o.Name, seq: info.Seq, tick: parseTick(o.Metadata[metaTick])}}
-			}
+			info.Tick = parseTick(o.Metadata[metaTick])
+			all = append(all, info)
 		})
 	}
-	return newest
+	return all
 }

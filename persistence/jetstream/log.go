@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,7 +31,7 @@ type Log struct {
 // flaw is what reading a copy's files has found out about its log.
 type flaw struct {
 	last persistence.Seq // what the log is known to have reached
-	err  error           // a *HistoryLostError, or nil
+	err  error           // a *DamagedLogError, or nil
 }
 
 // openLog opens the log that lineageOf has found.
@@ -133,7 +132,7 @@ func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
 	if i.State.Msgs == 0 {
 		first = 0
 	}
-	var lost *HistoryLostError
+	var lost *DamagedLogError
 	if l.flaw != nil && errors.As(l.flaw.err, &lost) && (lost.Seq < first || first == 0) {
 		first = lost.Seq // what is missing in front is missing too
 	}
@@ -151,7 +150,7 @@ func (l *Log) Fill(ctx context.Context) (bytes, limit int64, err error) {
 
 // Append stores m as record expect+1, if record expect is the last one. It
 // returns nil only when the server has acknowledged exactly that. Otherwise it
-// wraps persistence.ErrFenced (the last record is another one),
+// wraps persistence.ErrConflict (the last record is another one),
 // persistence.ErrAmbiguous (no answer in time: m may be stored or not) or
 // persistence.ErrFull (the limit is reached), or returns another error when
 // nothing was stored and never will be. It retries nothing. Bodies are not
@@ -220,7 +219,7 @@ func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[pers
 
 // broken returns what is known to be wrong with a record of a copy, or nil.
 func (l *Log) broken(seq persistence.Seq) error {
-	var lost *HistoryLostError
+	var lost *DamagedLogError
 	if l.flaw == nil || !errors.As(l.flaw.err, &lost) || lost.Seq != seq {
 		return nil
 	}
@@ -245,7 +244,7 @@ func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
 }
 
 // Follow yields records from from on and waits for those to come, until ctx
-// ends, an error or the caller's break. A standby reads so.
+// ends, an error or the caller's break.
 func (l *Log) Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
 		for m, err := range follow(ctx, l.conn, l.stream, uint64(from)) {
@@ -283,36 +282,16 @@ func (l *Log) Purge(ctx context.Context, below persistence.Seq) error {
 	return nil
 }
 
-// purgedBelow is the key of a log stream's metadata under which a process that does not own the server's store, and so
-// cannot write the log's mark, notes before a purge where the log may begin. It lies in the store beside the log,
-// under a checksum.
-const purgedBelow = "wind-purged-below"
-
 // notePurge notes that what is below a sequence is about to go.
 func (l *Log) notePurge(ctx context.Context, below persistence.Seq) error {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("jetstream: cannot note in stream %s that it is purged: %w", l.name, err)
 	}
-	config := info.Config
-	if notedPurge(config) >= below {
+	if notedPurge(info.Config) >= below {
 		return nil
 	}
-	config.Metadata = maps.Clone(config.Metadata)
-	if config.Metadata == nil {
-		config.Metadata = map[string]string{}
-	}
-	config.Metadata[purgedBelow] = strconv.FormatUint(uint64(below), 10)
-	if _, err := l.conn.js.UpdateStream(ctx, config); err != nil {
-		return fmt.Errorf("jetstream: cannot note in stream %s that it is purged: %w", l.name, err)
-	}
-	return nil
-}
-
-// notedPurge is what notePurge has noted last; 0 when it never has.
-func notedPurge(c jetstream.StreamConfig) persistence.Seq {
-	noted, _ := strconv.ParseUint(c.Metadata[purgedBelow], 10, 64)
-	return persistence.Seq(noted)
+	return l.note(ctx, purgedBelow, strconv.FormatUint(uint64(below), 10), "it is purged")
 }
 
 // message puts a stored message together; headers that are no record's are

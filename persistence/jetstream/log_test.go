@@ -112,7 +112,7 @@ func TestFullLogIsNotFencing(t *testing.T) {
 			w.chain.Advance(r, persistence.HashOf(m.Body))
 			continue
 		}
-		if !errors.Is(err, persistence.ErrFull) || errors.Is(err, persistence.ErrFenced) {
+		if !errors.Is(err, persistence.ErrFull) || errors.Is(err, persistence.ErrConflict) {
 			t.Fatal(err)
 		}
 		break

@@ -156,7 +156,7 @@ func (p *fenced) outcome(m *nats.Msg, expect persistence.Seq) error {
 		return p.refused(a.Error, expect)
 	}
 	if a.Sequence != uint64(expect)+1 || a.Duplicate {
-		return fmt.Errorf("%w: %s acknowledged sequence %d (duplicate %v) where %d was due", persistence.ErrFenced, p.stream, a.Sequence, a.Duplicate, expect+1)
+		return fmt.Errorf("%w: %s acknowledged sequence %d (duplicate %v) where %d was due", persistence.ErrConflict, p.stream, a.Sequence, a.Duplicate, expect+1)
 	}
 	return nil
 }
@@ -164,7 +164,7 @@ func (p *fenced) outcome(m *nats.Msg, expect persistence.Seq) error {
 func (p *fenced) refused(e *jetstream.APIError, expect persistence.Seq) error {
 	switch e.ErrorCode {
 	case codeWrongLastSequence, codeWrongLastConstant:
-		return fmt.Errorf("%w: %s: expected last sequence %d: %s", persistence.ErrFenced, p.stream, expect, e.Description)
+		return fmt.Errorf("%w: %s: expected last sequence %d: %s", persistence.ErrConflict, p.stream, expect, e.Description)
 	case codeMaximumBytes, codeStorageExceeded, codeInsufficient:
 		return fmt.Errorf("%w: %s: %s", persistence.ErrFull, p.stream, e.Description)
 	}

@@ -19,16 +19,16 @@ func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
 		want           error // nil: committed; other: none of the sentinels
 	}{
 		{answer: `{"stream":"WIND_dev_main","seq":42}`},
-		{answer: `{"stream":"WIND_dev_main","seq":42,"duplicate":true}`, want: persistence.ErrFenced},
-		{answer: `{"stream":"WIND_dev_main","seq":43}`, want: persistence.ErrFenced},
-		{answer: `{"stream":"WIND_dev_main","seq":1}`, want: persistence.ErrFenced},
+		{answer: `{"stream":"WIND_dev_main","seq":42,"duplicate":true}`, want: persistence.ErrConflict},
+		{answer: `{"stream":"WIND_dev_main","seq":43}`, want: persistence.ErrConflict},
+		{answer: `{"stream":"WIND_dev_main","seq":1}`, want: persistence.ErrConflict},
 		{answer: `{"stream":"WIND_dev_other","seq":42}`, want: persistence.ErrAmbiguous},
 		{answer: `{"seq":42}`, want: persistence.ErrAmbiguous},
 		{answer: ``, want: persistence.ErrAmbiguous},
 		{answer: `+OK`, want: persistence.ErrAmbiguous},
 		{status: "503", want: persistence.ErrAmbiguous},
-		{answer: `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 44"}}`, want: persistence.ErrFenced},
-		{answer: `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}`, want: persistence.ErrFenced},
+		{answer: `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 44"}}`, want: persistence.ErrConflict},
+		{answer: `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}`, want: persistence.ErrConflict},
 		{answer: `{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}`, want: persistence.ErrFull},
 		{answer: `{"error":{"code":503,"err_code":10023,"description":"insufficient resources"}}`, want: persistence.ErrFull},
 		{answer: `{"error":{"code":503,"err_code":10008,"description":"temporarily unavailable"}}`, want: persistence.ErrAmbiguous},
@@ -40,7 +40,7 @@ func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
 		}
 		err := p.outcome(m, 41)
 		got := err
-		for _, sentinel := range []error{persistence.ErrFenced, persistence.ErrAmbiguous, persistence.ErrFull} {
+		for _, sentinel := range []error{persistence.ErrConflict, persistence.ErrAmbiguous, persistence.ErrFull} {
 			if errors.Is(err, sentinel) {
 				if got != err {
 					t.Errorf("%s%s is two things: %v", c.answer, c.status, err)

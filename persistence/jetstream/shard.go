@@ -42,7 +42,11 @@ func (s *Shard) Snapshots() *Snapshots { return s.snapshots }
 
 // Source returns the shard as package persistence reads, checks and replays it.
 func (s *Shard) Source() persistence.Source {
-	src := persistence.Source{Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage, Known: s.known}
+	src := persistence.Source{
+		Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage,
+		Accepted: parseAccepted(s.log.stream.CachedInfo().Config.Metadata),
+		Follow:   s.log.Follow, MessageOverhead: s.log.MessageOverhead(), Known: s.known,
+	}
 	if s.deltas != nil { // a copy may have none
 		src.Deltas = s.deltas
 	}

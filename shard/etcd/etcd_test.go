@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -243,7 +244,7 @@ func TestAwaitReturnsWhenTheOwnerIsGone(t *testing.T) {
 	st := read(t, sb)
 	done := make(chan error, 1)
 	go func() { done <- sb.Await(t.Context(), st) }()
-	if err := sa.Note(t.Context(), shard.Note{High: shard.Mark{Seq: 5, Epoch: 1}}); err != nil {
+	if err := sa.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: 5, Epoch: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -318,15 +319,15 @@ func TestHighWaterMarkNeverGoesBack(t *testing.T) {
 	c := cluster(t)
 	_, s := member(t, c, "a", 5*time.Second)
 	for _, step := range []struct {
-		note   shard.Mark
-		want   shard.Mark
+		note   persistence.Mark
+		want   persistence.Mark
 		fenced bool
 	}{
-		{shard.Mark{Seq: 10, Epoch: 1}, shard.Mark{Seq: 10, Epoch: 1}, false},
-		{shard.Mark{Seq: 9, Epoch: 1}, shard.Mark{Seq: 10, Epoch: 1}, false},
-		{shard.Mark{Seq: 11, Epoch: 2}, shard.Mark{Seq: 11, Epoch: 2}, false},
-		{shard.Mark{Seq: 99, Epoch: 1}, shard.Mark{Seq: 11, Epoch: 2}, true},
-		{shard.Mark{Seq: 3, Epoch: 3}, shard.Mark{Seq: 3, Epoch: 3}, false}, // after an accepted loss
+		{persistence.Mark{Seq: 10, Epoch: 1}, persistence.Mark{Seq: 10, Epoch: 1}, false},
+		{persistence.Mark{Seq: 9, Epoch: 1}, persistence.Mark{Seq: 10, Epoch: 1}, false},
+		{persistence.Mark{Seq: 11, Epoch: 2}, persistence.Mark{Seq: 11, Epoch: 2}, false},
+		{persistence.Mark{Seq: 99, Epoch: 1}, persistence.Mark{Seq: 11, Epoch: 2}, true},
+		{persistence.Mark{Seq: 3, Epoch: 3}, persistence.Mark{Seq: 3, Epoch: 3}, false}, // after an accepted loss
 	} {
 		err := s.Note(t.Context(), shard.Note{High: step.note})
 		if errors.Is(err, shard.ErrFenced) != step.fenced || err != nil && !step.fenced {
@@ -364,13 +365,16 @@ func TestHaltedShardIsNotClaimedUntilLifted(t *testing.T) {
 	if st := read(t, s); st.Halted != "history lost" || st.Attempt.Tick != 0 || claim(t, a, s) {
 		t.Errorf("halted: %+v", st)
 	}
-	if err := s.AcceptLoss(t.Context(), 20); err != nil {
-		t.Fatal(err)
+	for _, last := range []persistence.Seq{20, 20, 30} { // once more after an answer that was lost, and another loss later
+		if _, err := s.AcceptLoss(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if st := read(t, s); st.Halted != "" || st.Accepted.Seq != 20 || !claim(t, a, s) {
+	want := []persistence.Mark{{Seq: 20}, {Seq: 30}}
+	if st := read(t, s); st.Halted != "" || !slices.Equal(st.Accepted, want) || !claim(t, a, s) {
 		t.Errorf("accepted: %+v", st)
 	}
-	if err := s.AcceptLoss(t.Context(), 20); err == nil {
+	if _, err := s.AcceptLoss(t.Context(), 20); err == nil {
 		t.Error("the loss of an owned shard was accepted")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,7 +122,11 @@ func (s *Shard) parse(st *shard.Standing, kv *mvccpb.KeyValue) error {
 	case "high":
 		return parseMark(kv.Value, &st.High)
 	case "accepted":
-		return parseMark(kv.Value, &st.Accepted)
+		all, err := parseMarks(kv.Value)
+		for _, v := range all {
+			st.Accepted = append(st.Accepted, persistence.Mark{Seq: v.Seq, Epoch: v.Epoch})
+		}
+		return err
 	case "attempt":
 		var v attemptValue
 		err := json.Unmarshal(kv.Value, &v)
@@ -138,11 +143,20 @@ func (s *Shard) parse(st *shard.Standing, kv *mvccpb.KeyValue) error {
 	return nil
 }
 
-func parseMark(b []byte, m *shard.Mark) error {
+func parseMark(b []byte, m *persistence.Mark) error {
 	var v markValue
 	err := json.Unmarshal(b, &v)
-	*m = shard.Mark{Seq: v.Seq, Epoch: v.Epoch}
+	*m = persistence.Mark{Seq: v.Seq, Epoch: v.Epoch}
 	return err
+}
+
+// parseMarks reads what AcceptLoss writes: a list, or the one mark that an earlier build wrote.
+func parseMarks(b []byte) (all []markValue, err error) {
+	if err = json.Unmarshal(b, &all); err != nil {
+		all = make([]markValue, 1)
+		err = json.Unmarshal(b, &all[0])
+	}
+	return all, err
 }
 
 // Claim puts owner and epoch in one transaction, if nobody owns the shard, nobody halted it, and
@@ -242,7 +256,7 @@ func (s *Shard) forget(ctx context.Context, epoch persistence.Epoch) error {
 }
 
 // raise puts the high-water mark unless a higher one stands there.
-func (s *Shard) raise(ctx context.Context, m shard.Mark) error {
+func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
 	key := s.prefix + "high"
 	for {
 		got, err := s.client.Get(ctx, key)
@@ -252,7 +266,7 @@ func (s *Shard) raise(ctx context.Context, m shard.Mark) error {
 		var revision int64
 		if len(got.Kvs) > 0 {
 			revision = got.Kvs[0].ModRevision
-			var have shard.Mark
+			var have persistence.Mark
 			if err := parseMark(got.Kvs[0].Value, &have); err != nil {
 				return fmt.Errorf("etcd: %s holds %.100q: %w", key, got.Kvs[0].Value, err)
 			}
@@ -324,22 +338,41 @@ func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (taken bool, er
 }
 
 // AcceptLoss is the decision of an operator (wind shard accept-loss): the history above last is given up, whatever knows of
-// it, and the shard may be claimed again.
-func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) (err error) {
+// it, and the shard may be claimed again. It returns all losses that were ever accepted, oldest first.
+func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) (accepted []persistence.Mark, err error) {
 	st, err := s.Read(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if st.Owner != "" {
-		return fmt.Errorf("etcd: shard %s is owned by node %s: stop it first", s.name, st.Owner)
+		return nil, fmt.Errorf("etcd: shard %s is owned by node %s: stop it first", s.name, st.Owner)
 	}
 	ctx, end := s.asks(ctx, "accept the loss of")
 	defer end(&err)
-	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0)).Then(
-		s.put("accepted", markValue{Seq: last, Epoch: st.Epoch, At: time.Now().UTC()}),
+	got, err := s.client.Get(ctx, s.prefix+"accepted")
+	if err != nil {
+		return nil, s.wrap("accept the loss of", err)
+	}
+	var values []markValue
+	if len(got.Kvs) > 0 {
+		if values, err = parseMarks(got.Kvs[0].Value); err != nil {
+			return nil, fmt.Errorf("etcd: %s holds %.100q: %w", got.Kvs[0].Key, got.Kvs[0].Value, err)
+		}
+	}
+	if mark := (persistence.Mark{Seq: last, Epoch: st.Epoch}); !slices.Contains(st.Accepted, mark) {
+		values = append(values, markValue{Seq: last, Epoch: st.Epoch, At: time.Now().UTC()})
+		accepted = append(st.Accepted, mark)
+	} else {
+		accepted = st.Accepted
+	}
+	done, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0)).Then(
+		s.put("accepted", values),
 		clientv3.OpDelete(s.prefix+"halted"),
 		clientv3.OpDelete(s.prefix+"attempt")).Commit()
-	return s.wrap("accept the loss of", err)
+	if err == nil && !done.Succeeded {
+		return nil, fmt.Errorf("etcd: a node has just claimed shard %s: stop it first", s.name)
+	}
+	return accepted, s.wrap("accept the loss of", err)
 }
 
 // Lift takes a halt back: an operator has looked.

@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/persistence/wait/waittest"
 	"github.com/ferris1/wind/shard"
@@ -71,10 +72,10 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 			return err
 		},
 		"Shard.AgreeLineage": func() error { _, err := sh.AgreeLineage(ctx, "x"); return err },
-		"Shard.Note":         func() error { return sh.Note(ctx, shard.Note{High: shard.Mark{Seq: 9, Epoch: 1}}) },
+		"Shard.Note":         func() error { return sh.Note(ctx, shard.Note{High: persistence.Mark{Seq: 9, Epoch: 1}}) },
 		"Shard.Release":      func() error { return sh.Release(ctx, 9, true) },
 		"Shard.TakeOver":     func() error { _, err := sh.TakeOver(ctx, st); return err },
-		"Shard.AcceptLoss":   func() error { return sh.AcceptLoss(ctx, 1) },
+		"Shard.AcceptLoss":   func() error { _, err := sh.AcceptLoss(ctx, 1); return err },
 		"Shard.Lift":         func() error { return sh.Lift(ctx) },
 		"Shard.Spec":         func() error { _, err := sh.Spec(ctx); return err },
 		"Shard.SetSpec":      func() error { return sh.SetSpec(ctx, []byte("{}")) },

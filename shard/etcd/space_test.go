@@ -33,7 +33,7 @@ func TestNotesGrowAnEtcdThatNobodyCompacts(t *testing.T) {
 	const notes = 600
 	note := func(from int) {
 		for i := range notes {
-			if err := s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(from + i), Epoch: 1}}); err != nil {
+			if err := s.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: persistence.Seq(from + i), Epoch: 1}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -76,7 +76,7 @@ func TestANodeCompactsWhereItMay(t *testing.T) {
 	}
 	old := read(t, s).Revision
 	for i := range 50 {
-		if err := s.Note(t.Context(), shard.Note{High: shard.Mark{Seq: persistence.Seq(i + 1), Epoch: 1}}); err != nil {
+		if err := s.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: persistence.Seq(i + 1), Epoch: 1}}); err != nil {
 			t.Fatal(err)
 		}
 	}
