@@ -11,6 +11,9 @@ type call struct {
 	seed uint64
 	fn   reflect.Value
 	args []reflect.Value
+
+	calls int // since World.Measure
+	spent int64
 }
 
 // param is what a system can ask for besides its Tick.
@@ -82,6 +85,13 @@ type verdict struct {
 // run calls and applies what was queued. After a rejection or a panic the queue is dropped, and so are the
 // events and messages of the call; what it wrote into components stays.
 func (w *World) run(c *call, seed uint64) verdict {
+	if w.clock != nil {
+		return w.measured(c, seed)
+	}
+	return w.attempt(c, seed)
+}
+
+func (w *World) attempt(c *call, seed uint64) verdict {
 	w.now.seed = seed
 	w.markStreams()
 	v := w.try(c)

@@ -38,6 +38,7 @@ type World struct {
 	outgoingOf                   map[reflect.Type]*form
 	inits                        []*call
 	systems                      []*call
+	clock                        func() int64 // of Measure; nil: nothing is timed
 	bundles                      []*bundle
 	tables                       []*Table // in the order of creation
 	tableOf                      map[mask]*Table

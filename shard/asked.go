@@ -138,17 +138,15 @@ func (h *Host) raise(kind ConditionKind, stops bool, what string) {
 	h.conditions.Raise(kind, stops, Sentence(kind, h.cfg.Shard, what))
 }
 
-// matters lists what is the matter with the shard now, the gravest first.
+// matters lists what is the matter with the shard now, the gravest first. The mutex is held.
 func (h *Host) matters(debt int) []Condition {
 	all := h.conditions.List()
 	if c, ok := h.asked.condition(h.cfg.Shard); ok {
 		all = slices.DeleteFunc(all, func(other Condition) bool { return other.Kind == c.Kind }) // a log that is nearly full, and now is
 		all = append(all, c)
 	}
-	if rate := h.cfg.Game.TickRate; debt >= rate {
-		what := fmt.Sprintf("shard %s is behind by %d ticks (%.1f s)", h.cfg.Shard, debt, float64(debt)/float64(rate))
-		since := time.Now().Add(-time.Duration(debt) * time.Second / time.Duration(rate))
-		all = append(all, Condition{Kind: Behind, Text: Sentence(Behind, h.cfg.Shard, what), Since: since})
+	if c, ok := h.lag.condition(h.cfg.Shard, debt, h.cfg.Game.TickRate); ok {
+		all = append(all, c)
 	}
 	SortConditions(all)
 	return all

@@ -88,6 +88,7 @@ type Host struct {
 	stats Stats
 	told  map[string]bool // see alarmOnce
 	times struct{ tick, commit histogram }
+	lag   lag
 }
 
 // New checks the configuration and returns a host.

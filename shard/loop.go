@@ -54,6 +54,7 @@ func (h *Host) serve(ctx context.Context) {
 		}
 		h.record(ctx, min(due, MaxTicksPerRecord), now)
 	}
+	h.showDebt(0)
 	h.disown()
 	if !h.stopped {
 		drained()
@@ -194,6 +195,7 @@ func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	took := (t.sent.Sub(t.begin) + time.Since(acknowledged)) / time.Duration(t.count)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.lag.add(t.count, took*time.Duration(t.count), acknowledged.Sub(t.sent))
 	h.times.commit.record(acknowledged.Sub(t.sent))
 	for range t.count {
 		h.times.tick.record(took)
@@ -210,4 +212,5 @@ func (h *Host) showDebt(due int) {
 	defer h.mu.Unlock()
 	h.stats.Debt = debt
 	h.stats.MaxDebt = max(h.stats.MaxDebt, debt)
+	h.lag.measure(h.sim.world, debt, int(h.tick.pacer.rate), time.Now())
 }
