@@ -123,7 +123,7 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 	if len(all) == 0 {
 		return fmt.Errorf("%w: %s", err, c.without(to.Type))
 	}
-	if e := rpc.ErrorOf(err); to.ID != "" || e.Code != rpc.Unavailable || e.Maybe {
+	if e := rpc.ErrorOf(err); to.ID != "" || e.Code != rpc.Unavailable || !e.NotBegun {
 		return err
 	}
 	ids, why := []string{}, "drain"

@@ -120,7 +120,7 @@ func (b *Bus) expire() {
 			return
 		case <-t.C:
 			for _, c := range b.pending.expire(time.Now()) {
-				c.done(failed(rpc.DeadlineExceeded, true, "no answer from %s in time", c))
+				c.done(maybe(rpc.DeadlineExceeded, "no answer from %s in time", c))
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func (c *call) String() string {
 // end answers calls that were sent and whose answers will not come.
 func end(calls []*call, code rpc.Code, why string) {
 	for _, c := range calls {
-		c.done(failed(code, true, "%s while %s had the request", why, c))
+		c.done(maybe(code, "%s while %s had the request", why, c))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -15,8 +16,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
 )
 
 func TestCallCarriesTheEnvelope(t *testing.T) {
@@ -59,6 +63,68 @@ func TestErrorsTravel(t *testing.T) {
 			t.Fatalf("text %q", text)
 		}
 	}
+}
+
+// TestNotBegunTravels, and Maybe is believed where both are said.
+func TestNotBegunTravels(t *testing.T) {
+	s := startNATS(t)
+	serve(t, openBus(t, s), "game", "game-1", handlerFunc(func(r *rpc.Request) rpc.Response {
+		e := rpc.NotBegun(rpc.Unavailable, "closing")
+		e.Maybe = string(r.Payload) == "maybe"
+		return rpc.Response{Err: e}
+	}))
+	b := openBus(t, s)
+	for payload, want := range map[string]bool{"": true, "maybe": false} {
+		_, err := call1(t, b, "game-1", payload)
+		if wantError(t, err, rpc.Unavailable, !want); err.(*rpc.Error).NotBegun != want {
+			t.Errorf("%q: %+v", payload, err)
+		}
+	}
+	_, err := call1(t, b, "game-9", "")
+	if wantError(t, err, rpc.Unavailable, false); !err.(*rpc.Error).NotBegun {
+		t.Errorf("nobody is there: %+v", err)
+	}
+}
+
+// TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun: its sender hears it from the service, before it gives up by itself.
+func TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun(t *testing.T) {
+	s := startNATS(t)
+	gate, held := make(chan struct{}), make(chan struct{}, 1)
+	made, err := service.New(service.Config{
+		Type: "game", ID: "game-1", Files: []protoreflect.FileDescriptor{wrapperspb.File_google_protobuf_wrappers_proto},
+		Server: []any{thread{gate, held}}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, openBus(t, s), "game", "game-1", made)
+	b := openBus(t, s)
+	b.Send("game", "", &rpc.Request{Message: "StringValue", From: "test/1"}, func(rpc.Response) {})
+	<-held
+	for _, player := range []string{"", "ann", "ann"} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := b.Call(ctx, rpc.Address{Type: "game"}, rpc.Request{Message: "StringValue", From: "test/1", Player: player})
+		if wantError(t, err, rpc.DeadlineExceeded, false); !err.(*rpc.Error).NotBegun {
+			t.Errorf("%+v", err)
+		}
+		cancel()
+	}
+	close(gate)
+	if err := made.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(held); n != 0 {
+		t.Error("a request was begun whose sender had given up")
+	}
+}
+
+// thread is a handler that holds its service's thread.
+type thread struct{ gate, held chan struct{} }
+
+func (h thread) StringValue(*service.Ctx, *wrapperspb.StringValue) error {
+	h.held <- struct{}{}
+	<-h.gate
+	return nil
 }
 
 func TestNobodyThereIsAnAnswerAtOnce(t *testing.T) {
@@ -439,7 +505,7 @@ func TestAnswerThatIsTooLongIsAnError(t *testing.T) {
 	_, err := call1(t, b, "", "")
 	wantError(t, err, rpc.Internal, true)
 	_, err = call1(t, b, "", "more")
-	wantError(t, err, rpc.Internal, false)
+	wantError(t, err, rpc.Internal, true) // the handler has run, whatever became of its answer
 }
 
 func TestServiceIsDiscovered(t *testing.T) {

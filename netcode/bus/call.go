@@ -14,10 +14,12 @@ import (
 // Call sends r to one instance and waits for the answer, for as long as ctx and r.Timeout allow. Its errors are *rpc.Error.
 func (b *Bus) Call(ctx context.Context, to rpc.Address, r rpc.Request) (rpc.Response, error) {
 	if to.All {
-		return rpc.Response{}, rpc.Errorf(rpc.InvalidArgument, "a call to all of %s: nobody would answer", clip(to.Type))
+		return rpc.Response{}, rpc.NotBegun(rpc.InvalidArgument, "a call to all of %s: nobody would answer", clip(to.Type))
 	}
 	if err := ctx.Err(); err != nil {
-		return rpc.Response{}, rpc.ErrorOf(err)
+		e := rpc.ErrorOf(err)
+		e.NotBegun = true
+		return rpc.Response{}, e
 	}
 	if until, ok := ctx.Deadline(); ok {
 		if left := time.Until(until); r.Timeout <= 0 || left < r.Timeout {
@@ -70,7 +72,7 @@ func (b *Bus) Tell(to rpc.Address, r rpc.Request) error {
 }
 
 // Send sends r to one instance, or with "" to any of its type, and returns. done is called exactly once, from any goroutine,
-// possibly before Send returns, and must not block: with the answer; with Unavailable without Maybe when nobody is
+// possibly before Send returns, and must not block: with the answer; with Unavailable and NotBegun when nobody is
 // there or the connection is down; with DeadlineExceeded and Maybe when r.Timeout (0: rpc.DefaultTimeout) has passed;
 // with Unavailable and Maybe when the connection is lost meanwhile, or by Fail. r is not kept.
 func (b *Bus) Send(serviceType, instance string, r *rpc.Request, done func(rpc.Response)) {
@@ -104,7 +106,7 @@ func (b *Bus) send(kind, instance string, r *rpc.Request, done func(rpc.Response
 		err = checkRequest(r)
 	}
 	if err != nil {
-		done(failed(rpc.InvalidArgument, false, "%v", err))
+		done(notBegun(rpc.InvalidArgument, "%v", err))
 		return 0
 	}
 	timeout := r.Timeout
@@ -135,13 +137,13 @@ func (b *Bus) request(c *call, m *nats.Msg, timeout time.Duration) (token uint64
 func publishError(err error) *rpc.Error {
 	switch {
 	case errors.Is(err, nats.ErrReconnectBufExceeded):
-		return rpc.Errorf(rpc.Unavailable, "there is no connection to NATS")
+		return rpc.NotBegun(rpc.Unavailable, "there is no connection to NATS")
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
-		return rpc.Errorf(rpc.Unavailable, "the connection to NATS is closed")
+		return rpc.NotBegun(rpc.Unavailable, "the connection to NATS is closed")
 	case errors.Is(err, nats.ErrMaxPayload):
-		return rpc.Errorf(rpc.InvalidArgument, "the message is larger than the NATS server takes (max_payload)")
+		return rpc.NotBegun(rpc.InvalidArgument, "the message is larger than the NATS server takes (max_payload)")
 	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrBadHeaderMsg), errors.Is(err, nats.ErrHeadersNotSupported):
-		return rpc.Errorf(rpc.InvalidArgument, "NATS refuses the message: %v", err)
+		return rpc.NotBegun(rpc.InvalidArgument, "NATS refuses the message: %v", err)
 	}
 	e := rpc.Errorf(rpc.Unavailable, "the message could not be sent: %v", err)
 	e.Maybe = true
@@ -162,7 +164,7 @@ func (b *Bus) onReply(m *nats.Msg) {
 	switch {
 	case c == nil: // it comes too late
 	case len(m.Data) == 0 && value(m.Header, headerStatus) == "503":
-		c.done(failed(rpc.Unavailable, false, "%s is not there", c))
+		c.done(notBegun(rpc.Unavailable, "%s is not there", c))
 	case c.raw && len(m.Data) > 0:
 		c.done(rpc.Response{Payload: m.Data})
 	default:

@@ -22,16 +22,18 @@
 // # Headers
 //
 // Of a request: Wind-Message (short name), Wind-Format ("json", absent: Protobuf), Wind-Player, Wind-Session, Wind-From,
-// Wind-Timeout (milliseconds; absent: 5000), traceparent. Of a push: Wind-Message, Wind-Id (of its frame), Wind-Format. Of an answer:
+// Wind-Timeout (the milliseconds that its sender waits; absent: 5000), traceparent. Of a push: Wind-Message, Wind-Id (of its frame), Wind-Format. Of an answer:
 // Wind-Message, Wind-Format, Wind-Player (a login), or Nats-Service-Error-Code (the number of an rpc.Code), Nats-Service-Error
-// (its text) and Wind-Maybe: 1. Header values are UTF-8 without control characters; NATS trims spaces at their ends, so a
+// (its text) and one of Wind-Maybe: 1 and Wind-Not-Begun: 1, or neither. Header values are UTF-8 without control characters; NATS trims spaces at their ends, so a
 // player's name has none there.
 //
 // # What is promised
 //
 // At most once: nothing is ever sent twice by this package, and nothing is sent late, since the connection buffers nothing
-// while it is down (persistence/jetstream opens it so). Of a request that failed, rpc.Error.Maybe says whether it may have
-// been executed. No receiver at all is an answer at once, never a time-out. Messages from one connection to one subject
+// while it is down (persistence/jetstream opens it so). Of a request that failed, rpc.Error.Maybe says whether an effect of
+// it may have left, and NotBegun that no handler has begun it: only then may it be sent to another instance, and only its receiver
+// says so, before the handler, or NATS, where there is no receiver. A receiver has rpc.AnswerWithin of what the sender waits, 0.2 s
+// less of 5 s: what waits in it for longer is not begun, and its sender hears so in time. No receiver at all is an answer at once, never a time-out. Messages from one connection to one subject
 // arrive in order; there is no order between the subjects any and id. Pushes are lost when nobody is subscribed.
 //
 // # What is bounded

@@ -23,6 +23,7 @@ const (
 	headerFrom    = "Wind-From"
 	headerTimeout = "Wind-Timeout"
 	headerMaybe   = "Wind-Maybe"
+	headerUnbegun = "Wind-Not-Begun"
 	headerTrace   = "traceparent"
 	headerCode    = micro.ErrorCodeHeader
 	headerError   = micro.ErrorHeader
@@ -170,7 +171,7 @@ func parseTimeout(s string) (time.Duration, error) {
 func responseMsg(reply string, r *rpc.Response) *nats.Msg {
 	if r.Err == nil {
 		if err := checkResponse(r); err != nil {
-			r = &rpc.Response{Err: rpc.Errorf(rpc.Internal, "the answer cannot be sent: %v", err)}
+			r = &rpc.Response{Err: &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("the answer cannot be sent: %v", err), Maybe: true}}
 		}
 	}
 	m := &nats.Msg{Subject: reply, Data: r.Payload}
@@ -178,8 +179,11 @@ func responseMsg(reply string, r *rpc.Response) *nats.Msg {
 	if e := r.Err; e != nil {
 		b.set(headerCode, strconv.FormatUint(uint64(e.Code), 10))
 		b.set(headerError, errorText(e.Text))
-		if e.Maybe {
+		switch {
+		case e.Maybe:
 			b.set(headerMaybe, "1")
+		case e.NotBegun:
+			b.set(headerUnbegun, "1")
 		}
 		m.Data = nil
 	} else {
@@ -227,7 +231,10 @@ func errorText(s string) string {
 // parseResponse reads an answer. One that cannot be understood is an error, and the request may have been executed.
 func parseResponse(h nats.Header, payload []byte) rpc.Response {
 	if code := value(h, headerCode); code != "" {
-		return rpc.Response{Err: &rpc.Error{Code: parseCode(code), Text: errorText(value(h, headerError)), Maybe: value(h, headerMaybe) != ""}}
+		maybe := value(h, headerMaybe) != ""
+		return rpc.Response{Err: &rpc.Error{
+			Code: parseCode(code), Text: errorText(value(h, headerError)), Maybe: maybe, NotBegun: !maybe && value(h, headerUnbegun) != "",
+		}}
 	}
 	format, err := parseFormat(h)
 	r := rpc.Response{Message: value(h, headerMessage), Format: format, Payload: payload, Player: value(h, headerPlayer)}
@@ -235,7 +242,7 @@ func parseResponse(h nats.Header, payload []byte) rpc.Response {
 		err = checkResponse(&r)
 	}
 	if err != nil {
-		return failed(rpc.Internal, true, "the answer is none: %v", err)
+		return maybe(rpc.Internal, "the answer cannot be read: %v", err)
 	}
 	return r
 }
@@ -284,9 +291,14 @@ func parsePush(h nats.Header, payload []byte) (rpc.Push, error) {
 	return p, checkPush(&p)
 }
 
-// failed is a response that is an error.
-func failed(code rpc.Code, maybe bool, format string, args ...any) rpc.Response {
+// maybe is a failure of a request that may have been executed.
+func maybe(code rpc.Code, format string, args ...any) rpc.Response {
 	e := rpc.Errorf(code, format, args...)
-	e.Maybe = maybe
+	e.Maybe = true
 	return rpc.Response{Err: e}
+}
+
+// notBegun is a failure of a request that reached no handler.
+func notBegun(code rpc.Code, format string, args ...any) rpc.Response {
+	return rpc.Response{Err: rpc.NotBegun(code, format, args...)}
 }

@@ -51,9 +51,9 @@ func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rp
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
-		return 0, rpc.Errorf(rpc.Unavailable, "the bus is closed")
+		return 0, rpc.NotBegun(rpc.Unavailable, "the bus is closed")
 	case len(p.calls) >= MaxPending:
-		return 0, rpc.Errorf(rpc.ResourceExhausted, "%d requests wait for their answers already", MaxPending)
+		return 0, rpc.NotBegun(rpc.ResourceExhausted, "%d requests wait for their answers already", MaxPending)
 	}
 	p.token++
 	c.token, c.until = p.token, max(until, p.turn+1)

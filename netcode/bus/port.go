@@ -120,6 +120,7 @@ func (p *Port) Submit(ctx context.Context, build Build) (Outcome, error) {
 func (p *Port) enqueue(o *order) {
 	p.mu.Lock()
 	switch {
+	case o.over: // it was withdrawn before it came
 	case !p.owned:
 		p.end(o, rpc.Errorf(rpc.Unavailable, "this node does not own the shard"))
 	case len(p.queue) >= maxOrders:
@@ -148,11 +149,9 @@ func (p *Port) end(o *order, e *rpc.Error) {
 		p.ended = append(p.ended, func() { o.done(o.outcome, nil) })
 		return
 	}
-	if o.sent > 0 {
-		maybe := *e
-		maybe.Maybe = true
-		e = &maybe
-	}
+	own := *e
+	own.Maybe, own.NotBegun = o.sent > 0, o.sent == 0
+	e = &own
 	p.ended = append(p.ended, func() { o.done(Outcome{}, e) })
 }
 

@@ -176,9 +176,13 @@ func (s *Served) take(m micro.Request, reply string) {
 	r, err := parseRequest(nats.Header(m.Headers()), m.Data())
 	if err != nil {
 		s.counts.refused.Add(1)
-		x.answer(failed(rpc.InvalidArgument, false, "%v", err))
+		x.answer(notBegun(rpc.InvalidArgument, "%v", err))
 		return
 	}
+	if r.Timeout == 0 {
+		r.Timeout = rpc.DefaultTimeout
+	}
+	r.Timeout = rpc.AnswerWithin(r.Timeout)
 	s.cfg.Handler.Handle(r, x.answer)
 }
 
@@ -195,7 +199,7 @@ func (x *exchange) answer(r rpc.Response) {
 	if x.reply != "" {
 		err := s.bus.nc.PublishMsg(responseMsg(x.reply, &r))
 		if errors.Is(err, nats.ErrMaxPayload) {
-			tooLong := failed(rpc.Internal, true, "the answer of %d bytes is larger than the NATS server takes (max_payload)", len(r.Payload))
+			tooLong := maybe(rpc.Internal, "the answer of %d bytes is larger than the NATS server takes (max_payload)", len(r.Payload))
 			err = s.bus.nc.PublishMsg(responseMsg(x.reply, &tooLong))
 		}
 		if err != nil {

@@ -55,6 +55,8 @@ type shardHead struct {
 	Code  rpc.Code `json:"code,omitempty"`
 	Error string   `json:"error,omitempty"`
 	Maybe bool     `json:"maybe,omitempty"`
+	// NotBegun: nothing of it entered a tick.
+	NotBegun bool `json:"not_begun,omitempty"`
 }
 
 // ServeShard answers requests to a shard from when its port owns it until it no longer does, each time anew, until Close.
@@ -135,7 +137,7 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 	defer s.mu.Unlock()
 	if s.closed { // Close waits for what began before
 		<-s.ops
-		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.Unavailable, "the node stops"))
+		s.answer(m.Reply, Outcome{}, nil, rpc.NotBegun(rpc.Unavailable, "the node stops"))
 		return
 	}
 	s.group.Go(func() {
@@ -164,7 +166,7 @@ func (s *ServedShard) command(m *nats.Msg) {
 		fail(rpc.Errorf(rpc.InvalidArgument, "the header %s is not <type>/<id>", headerFrom))
 		return
 	}
-	o := &order{build: c.build, done: func(u Outcome, err error) { s.answer(m.Reply, u, nil, err) }}
+	o := &order{build: c.build}
 	timeout := rpc.DefaultTimeout
 	if v := value(m.Header, headerTimeout); v != "" {
 		r, err := parseTimeout(v)
@@ -174,7 +176,17 @@ func (s *ServedShard) command(m *nats.Msg) {
 		}
 		timeout = r
 	}
+	timeout = rpc.AnswerWithin(timeout)
+	// A shard that does not tick takes nothing from the queue: its sender hears in time that nothing was done.
+	late := time.AfterFunc(2*MaxTimeout, func() {
+		s.cfg.Port.withdraw(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time"))
+	})
 	o.until = time.Now().Add(timeout)
+	o.done = func(u Outcome, err error) {
+		late.Stop()
+		s.answer(m.Reply, u, nil, err)
+	}
+	late.Reset(timeout)
 	s.cfg.Port.enqueue(o)
 }
 
@@ -221,7 +233,7 @@ func (s *ServedShard) answer(reply string, u Outcome, body []byte, err error) {
 	if err != nil {
 		e := plainError(err)
 		m.Header = responseMsg(reply, &rpc.Response{Err: e}).Header
-		m.Data, _ = json.Marshal(shardHead{Tick: u.Tick, Code: e.Code, Error: e.Text, Maybe: e.Maybe}) // nothing in it can fail
+		m.Data, _ = json.Marshal(shardHead{Tick: u.Tick, Code: e.Code, Error: e.Text, Maybe: e.Maybe, NotBegun: e.NotBegun}) // nothing in it can fail
 	}
 	if err := s.bus.nc.PublishMsg(m); err != nil {
 		s.bus.log.Debug("an answer of a shard could not be sent", "shard", s.cfg.Shard, "error", err)
@@ -264,7 +276,7 @@ func (b *Bus) Command(ctx context.Context, shard string, c ShardCommand) (tick u
 }
 
 // Shard has a shard do an operation and returns its JSON answer. body is a JSON object, to which "op" is added, or empty;
-// from is the service that asks, "" an operator. Its errors are *rpc.Error; Unavailable without Maybe: nobody owns it.
+// from is the service that asks, "" an operator. Its errors are *rpc.Error; Unavailable and NotBegun: nobody owns it.
 func (b *Bus) Shard(ctx context.Context, shard, op, from string, body []byte) ([]byte, error) {
 	err := validToken("sender", from, maxFrom)
 	if !plainName(shard, maxType) {
@@ -285,7 +297,7 @@ func (b *Bus) Shard(ctx context.Context, shard, op, from string, body []byte) ([
 	case err != nil:
 		return nil, &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("the answer of shard %s to %s is no JSON: %v", shard, op, err), Maybe: true}
 	case !head.OK:
-		return answer, &rpc.Error{Code: max(head.Code, rpc.Canceled), Text: head.Error, Maybe: head.Maybe}
+		return answer, &rpc.Error{Code: max(head.Code, rpc.Canceled), Text: head.Error, Maybe: head.Maybe, NotBegun: head.NotBegun}
 	}
 	return answer, nil
 }

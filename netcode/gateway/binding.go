@@ -86,8 +86,7 @@ func (r *request) done(a rpc.Response) {
 		close(b.idle)
 		b.idle = nil
 	}
-	if notThere(a.Err) && !r.again && !s.closed {
-		// Nobody got it, so it may be sent once more.
+	if elsewhere(a.Err) && !r.again && !s.closed {
 		r.again = true
 		s.g.counters.again.Add(1)
 		at, _ := slices.BinarySearchFunc(b.queue, r.seq, func(q *request, seq uint64) int {
@@ -104,8 +103,9 @@ func (r *request) done(a rpc.Response) {
 	s.answered(r, a)
 }
 
-// notThere tells whether an error says that nobody got the request.
-func notThere(e *rpc.Error) bool { return e != nil && e.Code == rpc.Unavailable && !e.Maybe }
+// elsewhere reports whether a request may be sent to another instance: its receiver, or NATS where there is none, says that
+// no handler began it, and that another instance may do better.
+func elsewhere(e *rpc.Error) bool { return e != nil && e.NotBegun && e.Code == rpc.Unavailable }
 
 // lose forgets an instance that is not there.
 func (b *binding) lose(instance string) {

@@ -179,9 +179,11 @@ func TestARequestIsSentAgainOnceAtMost(t *testing.T) {
 
 func TestARequestThatMayHaveBeenExecutedIsNotSentAgain(t *testing.T) {
 	c := newCluster(t)
+	var failure rpc.Error
 	handle := func(r *rpc.Request, done func(rpc.Response)) {
 		if r.Message == "EchoRequest" {
-			done(rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: "lost on the way", Maybe: true}})
+			e := failure
+			done(rpc.Response{Err: &e})
 			return
 		}
 		done(write(r, &testpb.PlayerLoginResponse{}))
@@ -189,8 +191,16 @@ func TestARequestThatMayHaveBeenExecutedIsNotSentAgain(t *testing.T) {
 	one, two := c.start("game", "game-1", handle), c.start("game", "game-2", handle)
 	f := c.front("gateway-1", nil)
 	r := login(t, f, "ann", client.RPCConfig{})
-	must(t, "maybe", fault(t, call(r, t, &testpb.EchoRequest{})).Maybe, true)
-	must(t, "times it was sent", one.count("EchoRequest ann")+two.count("EchoRequest ann"), 1)
+	for n, e := range []rpc.Error{
+		{Code: rpc.Unavailable, Text: "lost on the way", Maybe: true},
+		{Code: rpc.Unavailable, Text: "a service that says nothing of how far it came"},
+		{Code: rpc.ResourceExhausted, Text: "too many", NotBegun: true},
+		{Code: rpc.DeadlineExceeded, Text: "waited too long", NotBegun: true},
+	} {
+		failure = e
+		must(t, "maybe", fault(t, call(r, t, &testpb.EchoRequest{})).Maybe, e.Maybe)
+		must(t, "times it was sent", one.count("EchoRequest ann")+two.count("EchoRequest ann"), n+1)
+	}
 }
 
 func TestADrainingInstanceKeepsItsPlayersUntilTheyLeave(t *testing.T) {

@@ -178,7 +178,7 @@ type bus struct {
 	players map[string]int
 }
 
-var unanswered = rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: "nobody is there"}}
+var unanswered = rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: "nobody is there", NotBegun: true}}
 
 func (b *bus) Send(kind, id string, r *rpc.Request, done func(rpc.Response)) {
 	i := b.c.find(kind, id)

@@ -42,11 +42,10 @@
 //
 // # What is executed how often
 //
-// A request that the link says nobody got (Unavailable without Maybe) is sent
-// once more, to another instance if there is one, in its old place in the order.
-// Everything else that goes wrong on the way is told to the client with maybe:
-// true. So a handler's own Unavailable must have Maybe if the handler has done
-// something. When an instance has left the directory, what it has not answered
+// A request that no handler began (Unavailable and NotBegun: the receiver says
+// so, or NATS that there is none) is sent once more, to another instance if there
+// is one, in its old place in the order. Nothing else is: the client hears how it
+// failed, with maybe: true where an effect may have left. When an instance has left the directory, what it has not answered
 // within the grace is given up (Link.Fail); a player's next requests wait for
 // that, the grace at most, so that two instances do not work for it at once.
 //

@@ -54,7 +54,7 @@ type Route struct {
 // one. Its pushes go to Gateway.Push. Implementations may be called concurrently.
 type Link interface {
 	// Send sends r to one instance and returns. done is called exactly once, from any goroutine and perhaps before Send
-	// returns: with the answer; with Unavailable without Maybe when nobody got r; with DeadlineExceeded and Maybe after
+	// returns: with the answer; with Unavailable and NotBegun when nobody got r; with DeadlineExceeded and Maybe after
 	// r.Timeout. r and its payload are not written to, and not kept once done was called.
 	Send(serviceType, instance string, r *rpc.Request, done func(rpc.Response))
 	// Fail answers what was sent to an instance that is gone with Unavailable and Maybe.

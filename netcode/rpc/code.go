@@ -48,6 +48,16 @@ func (c Code) String() string {
 	return fmt.Sprintf("code %d", uint32(c))
 }
 
+// Refusal reports whether a handler that answers with the code has, by saying so, turned the request down before it did
+// anything. The other codes are those of work that broke off.
+func (c Code) Refusal() bool {
+	switch c {
+	case InvalidArgument, NotFound, AlreadyExists, PermissionDenied, ResourceExhausted, FailedPrecondition, Aborted, Unimplemented, Unauthenticated:
+		return true
+	}
+	return false
+}
+
 // CodeNamed finds a failure's code by its name with underscores, as scripts write it: "not_found".
 func CodeNamed(name string) (Code, error) {
 	byName := map[string]Code{}
@@ -70,10 +80,12 @@ func CodeNamed(name string) (Code, error) {
 type Error struct {
 	Code Code
 	Text string
-	// Maybe: the request may have been executed all the same. Without it nothing of it was.
-	// A handler's own error does not set it: the handler ran, and says what became of it. Unavailable and
-	// DeadlineExceeded get it all the same, since those are taken for the way's.
+	// Maybe: an effect of the request may have left: a write, a message to somebody else, a change in memory. Without it
+	// nothing of the request was done.
 	Maybe bool
+	// NotBegun: no handler has begun the request, so it may be sent to somebody else. Who received it says so, or who
+	// knows that nobody did; a handler cannot.
+	NotBegun bool
 }
 
 func (e *Error) Error() string {
@@ -83,13 +95,18 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s", e.Code, e.Text)
 }
 
+// NotBegun makes an error that says that no handler began the request.
+func NotBegun(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Text: fmt.Sprintf(format, args...), NotBegun: true}
+}
+
 // Errorf makes an error for a handler to return.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
 // ErrorOf is err as a caller is told of it: an *Error as it is, a context's end by its code, anything else as
-// Internal without its words, which are the service's own business.
+// Internal without its words, which are the service's own business. It says nothing of effects: who asks adds Maybe.
 func ErrorOf(err error) *Error {
 	var e *Error
 	switch {

@@ -83,7 +83,7 @@ func (b *MemoryBus) Call(ctx context.Context, to Address, r Request) (Response, 
 	}
 	found := b.find(to)
 	if len(found) == 0 {
-		return Response{}, Errorf(Unavailable, "nobody serves %s", to.Type)
+		return Response{}, NotBegun(Unavailable, "nobody serves %s", to.Type)
 	}
 	answer := make(chan Response, 1)
 	found[0].handle(&r, func(a Response) { answer <- a })

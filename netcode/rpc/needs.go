@@ -7,8 +7,8 @@ import (
 
 // Bus carries messages between services. Implementations may be called concurrently. netcode/bus is the one on NATS.
 type Bus interface {
-	// Call sends r and waits for the answer. A failure, also of the way, is the error, an *Error; Unavailable without
-	// Maybe says that nobody got the request.
+	// Call sends r and waits for the answer. A failure, also of the way, is the error, an *Error; NotBegun says that no
+	// handler began the request, because nobody is there for one.
 	Call(ctx context.Context, to Address, r Request) (Response, error)
 	// Tell sends r and waits for nothing.
 	Tell(to Address, r Request) error

@@ -27,12 +27,16 @@ type Request struct {
 	Player  string        // who is logged in at the session, "" before a login and between services
 	Session string        // the gateway's session, "<gateway>/<number>"; "" when no client sent it
 	From    string        // the service that sent it, "<type>/<id>"
-	Timeout time.Duration // what is left of it; 0: DefaultTimeout
+	Timeout time.Duration // how long the sender waits; of a request that has come, how long its receiver has; 0: DefaultTimeout
 	Trace   string        // W3C traceparent, or ""
 }
 
 // DefaultTimeout is how long an answer is waited for when the caller says nothing.
 const DefaultTimeout = 5 * time.Second
+
+// AnswerWithin is how long a receiver may take for a request whose sender waits for d: less than that, so that the sender
+// hears in time what became of the request, above all that it was not begun.
+func AnswerWithin(d time.Duration) time.Duration { return d - min(d/5, 200*time.Millisecond) }
 
 // FromClient reports whether a client sent the request; else a service did.
 func (r *Request) FromClient() bool { return r.Session != "" }

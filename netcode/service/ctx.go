@@ -31,6 +31,7 @@ type Ctx struct {
 	request  *rpc.Request
 	deadline time.Time
 	login    string
+	effects  effects
 	values   context.Context // what middleware has put in, or nil
 
 	mu    sync.Mutex // of what follows
@@ -82,6 +83,7 @@ func (c *Ctx) Call(to rpc.Address, m proto.Message) (answer proto.Message, err e
 	}
 	var a rpc.Response
 	c.Suspend(func() { a, err = c.s.cfg.Bus.Call(c.context(), to, r) })
+	c.effects.sent(err)
 	if err != nil || a.Message == "" {
 		return nil, err
 	}
@@ -102,7 +104,9 @@ func (c *Ctx) Tell(to rpc.Address, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	return c.s.cfg.Bus.Tell(to, r)
+	err = c.s.cfg.Bus.Tell(to, r)
+	c.effects.sent(err)
+	return err
 }
 
 // outgoing is a message to other services, in a format that they take.
@@ -124,11 +128,17 @@ func (c *Ctx) Push(player string, m proto.Message) error {
 	if player == "" {
 		return rpc.Errorf(rpc.InvalidArgument, "a push needs a player")
 	}
-	return c.s.push(player, m)
+	err := c.s.push(player, m)
+	c.effects.sent(err)
+	return err
 }
 
 // Broadcast sends a message to the clients of all players.
-func (c *Ctx) Broadcast(m proto.Message) error { return c.s.push("", m) }
+func (c *Ctx) Broadcast(m proto.Message) error {
+	err := c.s.push("", m)
+	c.effects.sent(err)
+	return err
+}
 
 func (s *Service) push(player string, m proto.Message) error {
 	name := rpc.ShortName(m)
@@ -168,6 +178,8 @@ func (c *Ctx) Suspend(f func()) {
 	if c.ended() {
 		panic("service: a Ctx was used after its handler had ended")
 	}
+	c.effects.pause(c.s.memory)
+	defer c.effects.resume(c.s.memory) // also when f panics: what is told of it is said with the thread
 	c.s.threads.suspend(f)
 }
 

@@ -23,11 +23,15 @@
 // suspended one included. A handler that does not suspend costs no switch of goroutines (scheduler.go).
 //
 // A request is executed at most once, and answered once: by its handler, or when its time is over, which runs from Handle
-// (task.go). It is refused without having been executed when 256 of its player or 65,536 in all are there already, when its time
-// is over before its turn, when nobody is logged in, or when there is no handler; an error with Maybe says that the handler
-// ran. A handler that fails with Unavailable, because a service that it called was not there, gets Maybe too: a gateway takes
-// Unavailable alone for an instance that is gone, and would send the request to another one. The handler of a request
-// whose time is over goes on, with its context ended; its player's next request waits for it.
+// (task.go). It is refused with NotBegun when 256 of its player or 65,536 in all are there already, when its time is over before
+// its turn (watch.go), when the service closes, when nobody is logged in, when there is no handler, and when its payload is not
+// the message. NotBegun is said by the runtime before the handler, never by a handler: a gateway sends such a request elsewhere.
+//
+// Of a handler that has begun and fails, Maybe says whether an effect may have left (effects.go): it wrote to the store, called,
+// told, pushed or spawned, touched memory, or broke off. A refusal (rpc.Code.Refusal) that comes before any of that says that
+// nothing was done. The runtime sees what goes through Ctx: a handler in Go that writes to a database of its own before it
+// refuses sets Maybe itself. The handler of a request whose time is over goes on, with its context ended; its player's next
+// request waits for it.
 //
 // Panics of handlers, runtime.Goexit in them, endless loops and messages that a script put into themselves end the handler
 // alone. A handler in Go that neither returns nor suspends holds the thread: nothing can be done about that.

@@ -90,6 +90,7 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 		if bad != nil {
 			return nil, bad
 		}
+		c.begin()
 		out := fn.Call([]reflect.Value{reflect.ValueOf(c), reflect.ValueOf(in)})
 		if err := errorIn(out[len(out)-1]); err != nil {
 			return nil, err

@@ -112,7 +112,7 @@ func TestOddHandlersAreContained(t *testing.T) {
 		"ends it while suspended":    {from("ann", wrapperspb.Bytes(nil)), "internal true"},
 		"panics while suspended":     {from("ann", wrapperspb.Bool(true)), "internal true"},
 		"a nil *Error is no error":   {from("ann", wrapperspb.UInt64(1)), "ok "},
-		"an error with the code OK":  {from("ann", wrapperspb.UInt32(1)), "unknown false"},
+		"an error with the code OK":  {from("ann", wrapperspb.UInt32(1)), "unknown true"},
 		"an answer with wrong UTF-8": {from("ann", wrapperspb.Double(1)), "internal true"},
 	} {
 		for range 3 {
@@ -138,12 +138,12 @@ func (passes) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 	return err
 }
 
-// TestAHandlerThatRanIsNotTakenForOneThatDidNot: gateways send what failed with
-// Unavailable and without Maybe to another instance.
+// TestAHandlerThatRanIsNotTakenForOneThatDidNot: gateways send what was not begun
+// to another instance.
 func TestAHandlerThatRanIsNotTakenForOneThatDidNot(t *testing.T) {
 	s := start(t, service.Config{Client: []any{passes{}}, Bus: rpc.NewMemoryBus()})
-	if a := ask(t, s, from("ann", wrapperspb.String(""))); a.Err == nil || a.Err.Code != rpc.Unavailable || !a.Err.Maybe {
-		t.Fatalf("got %v", a.Err)
+	if a := ask(t, s, from("ann", wrapperspb.String(""))); a.Err == nil || a.Err.Code != rpc.Unavailable || !a.Err.Maybe || a.Err.NotBegun {
+		t.Fatalf("got %+v", a.Err)
 	}
 	if a := ask(t, start(t, service.Config{Client: []any{passes{}}}), from("ann", wrapperspb.String(""))); a.Err.Code != rpc.FailedPrecondition {
 		t.Fatalf("without a bus: %v", a.Err)

@@ -17,7 +17,10 @@ const maxMemory = 1 << 20
 
 // memory is what scripts remember while the process lives, across reloads. It is
 // touched by whoever has the baton, so it needs no lock.
-type memory struct{ values map[string]starlark.Value }
+type memory struct {
+	values  map[string]starlark.Value
+	touched uint64 // how often it was written to, or a value that can be changed in place was handed out
+}
 
 func newMemory() *memory { return &memory{values: map[string]starlark.Value{}} }
 
@@ -71,7 +74,7 @@ func (v memoryView) Get(k starlark.Value) (starlark.Value, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	x, ok := v.m.values[key]
+	x, ok := v.m.get(key)
 	return x, ok, nil
 }
 
@@ -135,7 +138,28 @@ func (m *memory) put(key string, value starlark.Value) error {
 		return rpc.Errorf(rpc.ResourceExhausted, "memory holds %d keys already", maxMemory)
 	}
 	m.values[key] = value
+	m.touched++
 	return nil
+}
+
+// get hands out a value; one that can be changed in place counts as changed.
+func (m *memory) get(key string) (starlark.Value, bool) {
+	x, ok := m.values[key]
+	if ok && changeable(x) {
+		m.touched++
+	}
+	return x, ok
+}
+
+// changeable reports whether a handler that has a value of memory can change it in place.
+func changeable(v starlark.Value) bool {
+	switch v := v.(type) {
+	case starlark.NoneType, starlark.Bool, starlark.Int, starlark.Float, starlark.String, starlark.Bytes:
+		return false
+	case starlark.Tuple:
+		return slices.ContainsFunc(v, changeable)
+	}
+	return true
 }
 
 // get is memory.get(key, default=None).
@@ -145,7 +169,7 @@ func (v memoryView) get(name string, args starlark.Tuple, kwargs []starlark.Tupl
 	if err := starlark.UnpackArgs(name, args, kwargs, "key", &key, "default?", &otherwise); err != nil {
 		return nil, err
 	}
-	if x, ok := v.m.values[key]; ok {
+	if x, ok := v.m.get(key); ok {
 		return x, nil
 	}
 	return otherwise, nil
@@ -168,7 +192,7 @@ func (v memoryView) setDefault(name string, args starlark.Tuple, kwargs []starla
 	if err := starlark.UnpackArgs(name, args, kwargs, "key", &key, "default?", &otherwise); err != nil {
 		return nil, err
 	}
-	if x, ok := v.m.values[key]; ok {
+	if x, ok := v.m.get(key); ok {
 		return x, nil
 	}
 	return otherwise, v.m.put(key, otherwise)
@@ -186,6 +210,7 @@ func (v memoryView) pop(name string, args starlark.Tuple, kwargs []starlark.Tupl
 		return otherwise, nil
 	}
 	delete(v.m.values, key)
+	v.m.touched++
 	return x, nil
 }
 

@@ -100,7 +100,7 @@ func (k messages) names() []string {
 func (m *message) decode(f rpc.Format, payload []byte) (proto.Message, *rpc.Error) {
 	x := m.typ.New().Interface()
 	if err := rpc.Decode(f, payload, x); err != nil {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "the payload is not a valid %s in %s: %v", m.name, f, err)
+		return nil, rpc.NotBegun(rpc.InvalidArgument, "the payload is not a valid %s in %s: %v", m.name, f, err)
 	}
 	return x, nil
 }

@@ -15,13 +15,13 @@ import (
 
 // RateLimit lets each player send perSecond requests per second, and burst at
 // once; sessions without a login have limits of their own. What is beyond is
-// ResourceExhausted and not executed. Services are not limited.
+// ResourceExhausted and not begun. Services are not limited.
 func RateLimit(perSecond float64, burst int) Middleware {
 	limits := &limits{rate: perSecond, burst: float64(burst), buckets: map[laneKey]*bucket{}, sweep: minSweep}
 	return func(next Handler) Handler {
 		return func(c *Ctx, r *rpc.Request) rpc.Response {
 			if r.FromClient() && !limits.take(laneOf(r), time.Now()) {
-				return rpc.Response{Err: rpc.Errorf(rpc.ResourceExhausted, "more than %g requests per second", perSecond)}
+				return rpc.Response{Err: rpc.NotBegun(rpc.ResourceExhausted, "more than %g requests per second", perSecond)}
 			}
 			return next(c, r)
 		}

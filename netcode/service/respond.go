@@ -16,7 +16,7 @@ func (s *Service) respond(c *Ctx, r *rpc.Request) rpc.Response {
 	}
 	out, err := e.run(c, r)
 	if err != nil {
-		return rpc.Response{Err: s.failure(r, err)}
+		return rpc.Response{Err: s.failure(c, r, err)}
 	}
 	a := rpc.Response{Format: r.Format, Player: c.login}
 	if out == nil {
@@ -32,33 +32,29 @@ func (s *Service) respond(c *Ctx, r *rpc.Request) rpc.Response {
 
 // failure is what the caller is told of a handler's error; what is the service's
 // own business is logged instead.
-func (s *Service) failure(r *rpc.Request, err error) *rpc.Error {
+func (s *Service) failure(c *Ctx, r *rpc.Request, err error) *rpc.Error {
 	e := *rpc.ErrorOf(err)
 	switch e.Code {
 	case rpc.OK:
 		e.Code = rpc.Unknown // a failure is not taken for a success
 	case rpc.Internal:
 		s.log.Error("service: a handler failed", "message", r.Message, "player", r.Player, "error", err)
-	case rpc.Unavailable, rpc.DeadlineExceeded:
-		// It may be another service's, which the handler called: then that one did
-		// nothing, but the handler has run, and must not be run again elsewhere.
-		e.Maybe = true
 	}
-	return &e
+	return c.told(&e)
 }
 
 // unknown says that there is no handler for who sent r, and what there is.
 func (s *Service) unknown(t *table, r *rpc.Request) *rpc.Error {
 	switch {
 	case r.FromClient() && t.server[r.Message] != nil:
-		return rpc.Errorf(rpc.PermissionDenied, "%s is not for clients: service %s handles it for services only", r.Message, s.cfg.Type)
+		return rpc.NotBegun(rpc.PermissionDenied, "%s is not for clients: service %s handles it for services only", r.Message, s.cfg.Type)
 	case !r.FromClient() && t.client[r.Message] != nil:
-		return rpc.Errorf(rpc.Unimplemented, "service %s handles %s for players only, and this came from no player's client", s.cfg.Type, r.Message)
+		return rpc.NotBegun(rpc.Unimplemented, "service %s handles %s for players only, and this came from no player's client", s.cfg.Type, r.Message)
 	}
 	if near := t.near(r); near != "" {
-		return rpc.Errorf(rpc.Unimplemented, "service %s has no handler for %.80s (did you mean %s?)", s.cfg.Type, r.Message, near)
+		return rpc.NotBegun(rpc.Unimplemented, "service %s has no handler for %.80s (did you mean %s?)", s.cfg.Type, r.Message, near)
 	}
-	return rpc.Errorf(rpc.Unimplemented, "service %s has no handler for %.80s", s.cfg.Type, r.Message)
+	return rpc.NotBegun(rpc.Unimplemented, "service %s has no handler for %.80s", s.cfg.Type, r.Message)
 }
 
 // requireLogin refuses what a session sends that nobody is logged in at.
@@ -69,7 +65,7 @@ func (s *Service) requireLogin(next Handler) Handler {
 	}
 	return func(c *Ctx, r *rpc.Request) rpc.Response {
 		if r.FromClient() && r.Player == "" && !open[r.Message] {
-			return rpc.Response{Err: rpc.Errorf(rpc.Unauthenticated, "%.80s needs a login", r.Message)}
+			return rpc.Response{Err: rpc.NotBegun(rpc.Unauthenticated, "%.80s needs a login", r.Message)}
 		}
 		return next(c, r)
 	}

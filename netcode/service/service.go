@@ -82,12 +82,14 @@ type Service struct {
 	closed  bool
 	live    sync.WaitGroup // what is open, and timers; added to under mu, while not closed
 	stop    chan struct{}  // closed when timers end
+	quiet   chan struct{}  // closed when nothing runs any more
+	watched chan struct{}  // closed when watch has ended
 	stopped chan struct{}  // closed when Close has nothing left to wait for
 }
 
 // New makes a service and loads its scripts. A handler for a message that is not
 // there, one that looks wrong, and two for one message are errors that name the
-// places.
+// places. Close ends it.
 func New(c Config) (*Service, error) {
 	if !validName(c.Type, 40) || !validName(c.ID, 60) {
 		return nil, fmt.Errorf("service %q with the id %q: a type has 1 to 40, an id 1 to 60 of the characters a-z, 0-9 and -", c.Type, c.ID)
@@ -95,7 +97,7 @@ func New(c Config) (*Service, error) {
 	c = c.withDefaults()
 	s := &Service{
 		cfg: c, log: c.Logger, memory: newMemory(), lanes: lanes{used: map[laneKey]*lane{}}, seen: newSeen(),
-		stop: make(chan struct{}), stopped: make(chan struct{}), reloads: reloads{prepared: map[string]prepared{}},
+		stop: make(chan struct{}), quiet: make(chan struct{}), watched: make(chan struct{}), stopped: make(chan struct{}), reloads: reloads{prepared: map[string]prepared{}},
 	}
 	var err error
 	if s.messages, err = newMessages(c.Files); err != nil {
@@ -125,6 +127,7 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	s.enforce(t)
+	go s.watch() // ends with Close
 	return s, nil
 }
 
@@ -168,6 +171,8 @@ func (s *Service) Close(ctx context.Context) error {
 			defer close(s.stopped)
 			s.live.Wait()
 			s.threads.close()
+			close(s.quiet)
+			<-s.watched
 			s.metrics.unregister()
 		}()
 	}

@@ -137,7 +137,7 @@ func TestErrorsReachTheCallerWithTheirCodes(t *testing.T) {
 	}{
 		"its own":          {from("ann", wrapperspb.Int64(7)), rpc.NotFound, "there is no 7", false},
 		"a panic":          {from("ann", wrapperspb.Bool(true)), rpc.Internal, "internal error", true},
-		"any error":        {from("ann", wrapperspb.Double(1)), rpc.Internal, "internal error", false},
+		"any error":        {from("ann", wrapperspb.Double(1)), rpc.Internal, "internal error", true},
 		"a bad payload":    {bad, rpc.InvalidArgument, "", false},
 		"no handler":       {typo, rpc.Unimplemented, "service game has no handler for StringValu (did you mean StringValue?)", false},
 		"nobody logged in": {stranger, rpc.Unauthenticated, "StringValue needs a login", false},

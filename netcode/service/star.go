@@ -46,6 +46,7 @@ func (s *Service) runScript(f script.Function, m *message) func(*Ctx, *rpc.Reque
 		if bad != nil {
 			return nil, bad
 		}
+		c.begin()
 		v, err := script.Call(s.thread(c, f.Name), f.Func, s.cfg.StepBudget, peer{c}, request)
 		if err != nil {
 			return nil, s.scriptError(err)
@@ -68,12 +69,12 @@ func (m *message) star(r *rpc.Request) (*starproto.Message, *rpc.Error) {
 		}
 		var err error
 		if payload, err = proto.Marshal(in); err != nil {
-			return nil, rpc.Errorf(rpc.InvalidArgument, "the payload is no %s: %v", m.name, err)
+			return nil, rpc.NotBegun(rpc.InvalidArgument, "the payload is not a valid %s: %v", m.name, err)
 		}
 	}
 	x, err := toStar(m.desc, payload)
 	if err != nil {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "the payload is no %s: %v", m.name, err)
+		return nil, rpc.NotBegun(rpc.InvalidArgument, "the payload is not a valid %s: %v", m.name, err)
 	}
 	return x, nil
 }

@@ -24,6 +24,7 @@ func (s suspending) Get(ctx context.Context, key string) (value []byte, revision
 func (s suspending) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error) {
 	if err = s.check(ctx, key, value); err == nil {
 		s.c.Suspend(func() { next, ok, err = s.c.s.cfg.Store.Put(ctx, key, value, revision) })
+		s.c.effects.written(ok, err)
 	}
 	return
 }
@@ -31,6 +32,7 @@ func (s suspending) Put(ctx context.Context, key string, value []byte, revision 
 func (s suspending) Delete(ctx context.Context, key string, revision uint64) (ok bool, err error) {
 	if err = s.check(ctx, key, nil); err == nil {
 		s.c.Suspend(func() { ok, err = s.c.s.cfg.Store.Delete(ctx, key, revision) })
+		s.c.effects.written(ok, err)
 	}
 	return
 }

@@ -52,7 +52,7 @@ func (s *Service) admit(t *task, now time.Time) *rpc.Error {
 		s.threads.submit(t)
 	} else if l, busy := s.lanes.of(t.key); busy {
 		if n := l.waiting.len(); n >= s.cfg.MaxWaitingOfOne {
-			return rpc.Errorf(rpc.ResourceExhausted, "%d requests of this player wait already", n)
+			return rpc.NotBegun(rpc.ResourceExhausted, "%d requests of this player wait already", n)
 		}
 		l.waiting.push(t)
 		t.mu.Lock()
@@ -71,9 +71,9 @@ func (s *Service) admit(t *task, now time.Time) *rpc.Error {
 func (s *Service) room() *rpc.Error {
 	switch {
 	case s.closed:
-		return rpc.Errorf(rpc.Unavailable, "service %s is closing", s.name())
+		return rpc.NotBegun(rpc.Unavailable, "service %s is closing", s.name())
 	case s.open >= s.cfg.MaxWaiting:
-		return rpc.Errorf(rpc.ResourceExhausted, "service %s has %d requests to work on already", s.name(), s.open)
+		return rpc.NotBegun(rpc.ResourceExhausted, "service %s has %d requests to work on already", s.name(), s.open)
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (t *task) expire() {
 func (t *task) giveUp() {
 	t.answered = true
 	if t.begun.IsZero() {
-		t.deliver(rpc.Response{Err: rpc.Errorf(rpc.DeadlineExceeded, "the request waited for too long and was not executed")})
+		t.deliver(rpc.Response{Err: rpc.NotBegun(rpc.DeadlineExceeded, "the request waited for too long and was not begun")})
 	} else {
 		t.deliver(rpc.Response{Err: &rpc.Error{Code: rpc.DeadlineExceeded, Text: "the request took too long", Maybe: true}})
 	}
@@ -170,6 +170,9 @@ func (t *task) execute() (a rpc.Response) {
 	}()
 	a = s.handler(c, r)
 	returned = true
+	if a.Err != nil {
+		a.Err = c.told(a.Err) // middleware may have its own words
+	}
 	return a
 }
 
@@ -253,6 +256,7 @@ func (c *Ctx) Spawn(f func(*Ctx)) error {
 	}}
 	j.s, j.request, j.table, j.deadline = s, c.request, c.table, time.Now().Add(rpc.DefaultTimeout)
 	s.threads.submit(j)
+	c.effects.left.Store(true)
 	return nil
 }
 
