@@ -51,6 +51,7 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 		if config.Gateway, err = g.config(ctx); err != nil {
 			return err
 		}
+		makeRoom(&config.Limits, bots)
 		return a.runNode(ctx, config, f, span, func(ctx context.Context, n *node.Node) (*fleet.Fleet, error) {
 			if bots == 0 {
 				return nil, nil

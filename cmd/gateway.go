@@ -22,6 +22,7 @@ type gatewayResult struct {
 func (a *app) gateway() *cobra.Command {
 	f, g := &memberFlags{}, &gatewayFlags{}
 	var id, tcp, udp string
+	var limits limitsFlag
 	c := &cobra.Command{
 		Use:   "gateway",
 		Short: "Run a gateway: clients log in here, and their requests find the services",
@@ -37,6 +38,7 @@ Which service handles which message is learned from the services that run, so a 
 	c.Flags().StringVar(&tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
 	c.Flags().StringVar(&udp, "udp", "", "address for clients over UDP (KCP); empty for none")
 	g.add(c.Flags())
+	limits.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		config, err := f.config(a, "gateway")
@@ -52,7 +54,7 @@ Which service handles which message is learned from the services that run, so a 
 		if config.Gateway, err = g.config(ctx); err != nil {
 			return err
 		}
-		config.TCP, config.UDP, config.Instance, config.Patience = tcp, udp, id, f.span
+		config.TCP, config.UDP, config.Limits, config.Instance, config.Patience = tcp, udp, limits.limits, id, f.span
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
@@ -92,7 +94,7 @@ type gatewayFlags struct {
 
 func (f *gatewayFlags) add(set *pflag.FlagSet) {
 	set.StringToStringVar(&f.gateway.Routes, "route", nil, "MESSAGE=TYPE: send a message to another type of service than the one that registered it")
-	set.IntVar(&f.gateway.Rate, "client-rate", 0, "messages per second that one connection may send; -1 for no limit (default: 2000)")
+	set.IntVar(&f.gateway.Rate, "client-rate", 0, "messages per second that one connection may send; -1 for no limit, nor one on bytes and on connections per address (default: 2000)")
 	set.StringArrayVar(&f.protos.Protos, "proto", nil, "a .proto file of messages that this binary does not have: with it, clients and services of different formats understand each other; may be given again")
 	set.StringArrayVarP(&f.protos.Include, "include", "I", nil, "folder in which imports of --proto are looked for; may be given again (default: the current one)")
 	set.StringSliceVar(&f.gateway.Origins, "origin", nil, "host whose web pages may connect, besides the gateway's own")

@@ -21,6 +21,7 @@ type nodeFlags struct {
 	logBytes             byteSize
 	deltas               deltaLimit
 	embedded             embeddedFlags
+	limits               limitsFlag
 	game                 *gameFlags
 }
 
@@ -38,6 +39,7 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.Var(&f.logBytes, "log-bytes", "limit of the shard's log, as 8GiB; also changes that of a log that exists (default: 8GiB, or a quarter of a small store)")
 	set.Var(&f.deltas, "deltas", "which deltas are kept: off (none are published), those of an age as 24h, those within a size as 4GiB, or 24h,4GiB; also changes a stream that exists (default: 4GiB, or an eighth of a small store)")
 	f.embedded.add(set)
+	f.limits.add(set)
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -64,7 +66,7 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log, Spell: a.self.spell,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log, Spell: a.self.spell,
 	}, nil
 }
 

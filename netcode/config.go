@@ -24,6 +24,8 @@ type Config struct {
 
 	// MaxSessions bounds the sessions of the world, parked ones included. 4,096.
 	MaxSessions int
+	// Limits bound what one address and one identity may take.
+	Limits Limits
 	// MaxHalfOpen bounds the connections that have not been let in yet: over
 	// UDP those whose address is not proven, over TCP all. 256 of each.
 	MaxHalfOpen int
@@ -31,6 +33,9 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// IdleTimeout ends a connection from which nothing comes. 30 s.
 	IdleTimeout time.Duration
+	// SilenceTimeout ends a session whose client never says anything, and is
+	// how long one that falls silent gets updates. 5 s.
+	SilenceTimeout time.Duration
 	// ResumeGrace is how long a session stays in the world without a
 	// connection before it leaves. 30 s.
 	ResumeGrace time.Duration
@@ -108,6 +113,8 @@ func (c Config) withDefaults() Config {
 	number(&c.GatewayBytesPerSecond, 256<<10)
 	duration(&c.HandshakeTimeout, 5*time.Second)
 	duration(&c.IdleTimeout, 30*time.Second)
+	duration(&c.SilenceTimeout, 5*time.Second)
+	c.Limits = c.Limits.withDefaults()
 	duration(&c.ResumeGrace, 30*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

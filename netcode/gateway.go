@@ -164,7 +164,9 @@ func (h *hub) knocks(l *link, id uint32, payload []byte) bool {
 
 // serve makes l a connection of the gateway.
 func (h *hub) serve(s *Server, l *link, id uint32) *Conn {
-	l.proven = true
+	if !h.prove(l) {
+		return nil
+	}
 	h.letIn(l)
 	l.state, l.datagrams, l.seen = linkServing, false, h.now
 	l.conn = &Conn{server: s, link: l, text: id == textID}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
@@ -480,11 +481,18 @@ func TestWithoutRoomNoWebSocketIsTaken(t *testing.T) {
 		}
 		defer func() { _ = ws.CloseNow() }()
 		go func() {
-			_, _, err := ws.Read(ctx)
+			_, b, err := ws.Read(ctx)
+			var bye wirepb.Bye
+			if err == nil && len(b) > frame.HeaderSize {
+				err = proto.Unmarshal(b[frame.HeaderSize:], &bye)
+			}
+			if err == nil && bye.Reason != wirepb.Reason_REASON_FULL {
+				err = fmt.Errorf("ended with %v", &bye)
+			}
 			ended <- err
 		}()
 	}
-	if err := <-ended; err == nil || ctx.Err() != nil { // the server may take them in any order
+	if err := <-ended; err != nil { // the server may take them in any order
 		t.Errorf("one of three: %v", err)
 	}
 }

@@ -24,8 +24,8 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 		l.send(h, wirepb.IDChallenge, &wirepb.Challenge{Cookie: h.baker.cookie(l.addr, h.now)})
 		return
 	}
-	if l.proven = true; l.came == cameUnproven {
-		h.letIn(l)
+	if !h.prove(l) {
+		return
 	}
 	trouble := h.identify(m)
 	switch {
@@ -122,6 +122,7 @@ func (h *hub) resume(w *ecs.World, l *link) {
 		h.close(s.link, wirepb.Reason_REASON_REPLACED, "the session was resumed on another connection")
 	}
 	s.link, l.session = l, s
+	h.charge(s, l, state.Identity)
 	s.slack, s.inputTick = 0, 0
 	h.stats.SessionsResumed++
 	copy(s.token[:], want.Token)
@@ -157,12 +158,16 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 	if !f.fits(&c) {
 		return false
 	}
+	if !h.mayJoin(l) {
+		return true
+	}
 	if err := w.Validate(&c); err != nil {
 		h.close(l, wirepb.Reason_REASON_REFUSED, err.Error())
 		return true
 	}
 	f.add(c)
 	l.session = s
+	h.charge(s, l, l.hello.Identity)
 	h.addSession(s)
 	return true
 }

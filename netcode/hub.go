@@ -43,9 +43,15 @@ type hub struct {
 	links    map[*link]struct{}
 	halfOpen [arrivals]int // not let in yet, by how they came
 	sessions map[uint64]*session
-	order    []*session // for fairness: latch starts at another one each tick
-	joining  []*link    // wait for the next latch
-	ended    []uint64   // sessions whose replication stream is to be dropped
+
+	addresses  accounts[netip.Addr]
+	identities accounts[string]
+	forgot     time.Time // idle accounts
+	refusals   bucket    // connections that are told why they are not let in
+
+	order   []*session // for fairness: latch starts at another one each tick
+	joining []*link    // wait for the next latch
+	ended   []uint64   // sessions whose replication stream is to be dropped
 
 	now   time.Time // of the running call
 	stats Stats
@@ -55,14 +61,26 @@ func newHub(cfg Config) *hub {
 	return &hub{
 		cfg: cfg, log: cfg.Logger, baker: newBaker(), gateway: cfg.Gateway,
 		links: map[*link]struct{}{}, sessions: map[uint64]*session{},
-		stats: Stats{RefusedBy: map[string]uint64{}},
+		addresses:  newAccounts[netip.Addr](cfg.Limits.JoinsPerAddress, cfg.Limits.LogBytesPerAddress),
+		identities: newAccounts[string](cfg.Limits.JoinsPerIdentity, cfg.Limits.LogBytesPerIdentity),
+		refusals:   newBucket(refusalsRate, time.Time{}),
+		stats:      Stats{RefusedBy: map[string]uint64{}},
 	}
 }
 
-// open takes a new connection in, or returns nil when there is no room for it.
+// refusalsRate is how many connections per second are told why they are not
+// even half open; the others end without a word.
+const refusalsRate = 100
+
+// open takes a new connection in. When there is no room for it, it returns one
+// that is closed already, with a Bye, or nil.
 func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
+	reason, why := wirepb.Reason_REASON_ADDRESS_FULL, h.crowded(addr, came)
 	if h.halfOpen[came] >= h.cfg.MaxHalfOpen && came != cameProven || len(h.links) >= h.cfg.MaxSessions+2*h.cfg.MaxHalfOpen {
-		h.refused(wirepb.Reason_REASON_FULL)
+		reason, why = wirepb.Reason_REASON_FULL, "the node has all the connections that it takes"
+	}
+	if why != "" && (came == cameUnproven || !h.refusals.take(1, h.now)) {
+		h.refused(reason)
 		return nil
 	}
 	l := &link{
@@ -71,13 +89,40 @@ func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
 	}
 	h.links[l] = struct{}{}
 	h.halfOpen[came]++
+	if l.proven {
+		h.enlist(l)
+	}
+	if why != "" {
+		h.close(l, reason, why)
+	}
 	return l
+}
+
+// prove notes that a connection's address has answered; false means that the
+// address has too many of them, and that the connection is closed.
+func (h *hub) prove(l *link) bool {
+	l.proven = true
+	if l.account != nil {
+		return true
+	}
+	why := h.crowded(l.addr, cameProven)
+	h.enlist(l)
+	if l.came == cameUnproven {
+		h.letIn(l)
+	}
+	if why != "" {
+		h.close(l, wirepb.Reason_REASON_ADDRESS_FULL, why)
+	}
+	return why == ""
 }
 
 // letIn ends a connection's being half open.
 func (h *hub) letIn(l *link) {
 	if l.came != cameIn {
 		h.halfOpen[l.came]--
+		if l.account != nil {
+			l.account.halfOpen[l.came]--
+		}
 		l.came = cameIn
 	}
 }
@@ -109,6 +154,7 @@ func (h *hub) detach(l *link) {
 		h.stats.ClientSeconds += h.now.Sub(l.welcomed).Seconds()
 	}
 	h.tally(l)
+	h.delist(l)
 	delete(h.links, l)
 	h.joining = slices.DeleteFunc(h.joining, func(j *link) bool { return j == l })
 	if s := l.session; s != nil && s.link == l {
@@ -149,6 +195,7 @@ func (h *hub) addSession(s *session) {
 // removeSession forgets a session that the world no longer has.
 func (h *hub) removeSession(s *session) {
 	h.dropStream(s)
+	h.strike(s)
 	delete(h.sessions, s.id)
 	h.order = slices.DeleteFunc(h.order, func(o *session) bool { return o == s })
 }
@@ -158,7 +205,7 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 	if l.state == linkClosed {
 		return
 	}
-	l.seen = h.now
+	l.heard(h.now)
 	allowed := false
 	switch id {
 	case wirepb.IDPing, wirepb.IDBye:
@@ -216,7 +263,7 @@ func (h *hub) receiveDatagram(from netip.AddrPort, id uint32, sessionID uint64, 
 		}
 	}
 	if s.link != nil {
-		s.link.seen = h.now
+		s.link.heard(h.now)
 	}
 	return s.link
 }
@@ -287,17 +334,29 @@ func (h *hub) ack(s *session, body []byte) {
 
 // expire ends what has waited too long.
 func (h *hub) expire() {
+	h.forgetAccounts()
 	for l := range h.links {
 		switch {
 		case l.state < linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
 			h.close(l, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no session within "+h.cfg.HandshakeTimeout.String())
+		case l.state == linkPlaying && !l.spoke && h.now.Sub(l.welcomed) > h.cfg.SilenceTimeout:
+			h.close(l, wirepb.Reason_REASON_SILENT, "nothing came for "+h.cfg.SilenceTimeout.String()+" behind Welcome")
 		case h.now.Sub(l.seen) > h.cfg.IdleTimeout:
 			h.close(l, wirepb.Reason_REASON_IDLE, "nothing came for "+h.cfg.IdleTimeout.String())
 		}
 	}
 	for _, s := range h.order {
-		if s.stage == stageLive && s.link == nil && h.now.Sub(s.parked) > h.cfg.ResumeGrace {
+		if s.stage == stageLive && s.link == nil && h.now.Sub(s.parked) > h.grace(s) {
 			s.stage = stageLeaving
 		}
 	}
+}
+
+// grace is how long a session stays without a connection: not long if its
+// client never said anything.
+func (h *hub) grace(s *session) time.Duration {
+	if s.spoke {
+		return h.cfg.ResumeGrace
+	}
+	return min(h.cfg.SilenceTimeout, h.cfg.ResumeGrace)
 }

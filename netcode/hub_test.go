@@ -158,7 +158,7 @@ func TestWelcomeComesOnlyWithTheRelease(t *testing.T) {
 
 func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
 	const budget = 5000
-	r := newRig(t, Config{})
+	r := newRig(t, Config{Limits: Limits{LogBytesPerIdentity: -1}})
 	var links []*link
 	for range 5 {
 		links = append(links, r.join())
@@ -347,6 +347,8 @@ func TestNothingRepeatsAfterAResumeUntilAnInputComes(t *testing.T) {
 func TestIdleAndHalfOpenConnectionsEnd(t *testing.T) {
 	r := newRig(t, Config{})
 	l := r.join()
+	r.receive(l, wirepb.IDPing, &wirepb.Ping{})
+	r.sent(l)
 	half := r.h.open(netip.MustParseAddrPort("127.0.0.1:1001"), cameTCP, func() {})
 	r.h.now = r.h.now.Add(4 * time.Second)
 	r.h.expire()

@@ -18,6 +18,9 @@ type filling struct {
 // more than its envelope takes in a record.
 const commandOverhead = 32
 
+// inputOverhead is what an input costs in a record beside its payload, at most.
+const inputOverhead = 4
+
 // fits tells whether c has room.
 func (f *filling) fits(c *ecs.Command) bool { return len(c.Payload)+commandOverhead <= f.left }
 
@@ -85,7 +88,7 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 			h.stats.InputsInvalid++
 			return false
 		}
-		if !f.fits(&c) {
+		if !f.fits(&c) || flags == 0 && !h.affords(s, len(c.Payload)+inputOverhead) {
 			h.stats.InputsDropped++
 			s.dropped++
 			return true
@@ -137,7 +140,7 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 		for n < len(s.commands) && n < commandsPerTick {
 			q := &s.commands[n]
 			c := ecs.Command{Kind: q.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: q.seq, Payload: q.payload}
-			if !f.fits(&c) {
+			if !f.fits(&c) || !h.affords(s, len(c.Payload)+commandOverhead) {
 				break
 			}
 			n++
@@ -167,6 +170,10 @@ func (h *hub) tellWait(s *session, tick uint64, full bool) {
 		return
 	}
 	s.told = tick
-	s.link.send(h, wirepb.IDWait, &wirepb.Wait{Tick: tick, Commands: uint32(len(s.commands)), Inputs: s.dropped})
-	s.dropped = 0
+	m := &wirepb.Wait{Tick: tick, Commands: uint32(len(s.commands)), Inputs: s.dropped}
+	if s.throttled {
+		m.Reason = wirepb.Reason_REASON_LOG_BYTES
+	}
+	s.link.send(h, wirepb.IDWait, m)
+	s.dropped, s.throttled = 0, false
 }

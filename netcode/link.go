@@ -46,6 +46,8 @@ type link struct {
 	proven    bool // the address has answered: always true on TCP
 	hello     *wirepb.Hello
 	session   *session
+	account   *account     // of its address, once that is proven
+	spoke     bool         // something came behind Welcome
 	datagrams bool         // updates go out on the datagram lane
 	udp       *net.UDPAddr // where to; nil on TCP
 	welcomed  time.Time
@@ -59,6 +61,17 @@ type link struct {
 	wake    func()       // tells the transport that out or state has changed; never blocks
 
 	bytesIn, bytesOut atomic.Uint64 // since the last tally; the transport counts
+}
+
+// heard notes that something came.
+func (l *link) heard(now time.Time) {
+	l.seen = now
+	if l.state == linkPlaying {
+		l.spoke = true
+		if l.session != nil {
+			l.session.spoke = true
+		}
+	}
 }
 
 // send queues one frame. A link whose peer does not read ends.

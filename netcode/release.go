@@ -33,10 +33,12 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.schema, h.schemaJSON, h.schemaHash = schema, schema.JSON(), schema.Hash()
 	h.released, h.latched, h.schedule = w.Tick(), w.Tick(), schedule{period: h.period}
 	w.EachSession(func(state ecs.Session) bool {
-		h.addSession(&session{
-			id: state.ID, stage: stageLive, parked: h.now,
+		s := &session{
+			id: state.ID, stage: stageLive, parked: h.now, spoke: true,
 			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq}, holds: true,
-		})
+		}
+		h.charge(s, nil, state.Identity)
+		h.addSession(s)
 		return true
 	})
 	return nil
@@ -49,6 +51,9 @@ func (h *hub) disown(text string) {
 		if l.state != linkOpening && l.state != linkServing {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, text)
 		}
+	}
+	for _, s := range h.order {
+		h.strike(s)
 	}
 	h.owned, h.encoder = false, nil
 	clear(h.sessions)
@@ -185,6 +190,11 @@ func (h *hub) targets(w *ecs.World, dst []target) []target {
 	for _, s := range h.order {
 		l := s.link
 		if l == nil || l.state != linkPlaying || s.stage != stageLive {
+			continue
+		}
+		if h.now.Sub(l.seen) > h.cfg.SilenceTimeout {
+			h.dropStream(s) // nobody is there, most likely; whole blocks when it comes back
+			h.stats.UpdatesSkipped++
 			continue
 		}
 		if !l.datagrams && l.backlog() > updateBacklog {

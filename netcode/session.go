@@ -1,6 +1,7 @@
 package netcode
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ type session struct {
 	link   *link     // nil: parked
 	parked time.Time // since when, if link is nil
 
+	address, who *account // what its connections' address and its identity have taken
+	spoke        bool     // its client has said something, on some connection
+
 	token    [TokenSize]byte // while joining, for Welcome
 	joinTick uint64          // of the frame with its Join
 	leftTick uint64          // of the frame with its Leave; 0: none yet
@@ -46,6 +50,7 @@ type session struct {
 	inputTick uint64
 	told      uint64 // tick of the last Wait
 	dropped   uint32 // inputs without room since then
+	throttled bool   // the log takes no more of its address or identity for now
 }
 
 // command is a reliable command that waits for a tick.
@@ -74,11 +79,20 @@ func (s *session) queue(h *hub, c command) {
 		}
 	case len(s.commands) >= h.cfg.MaxCommands:
 		s.taken = c.seq
-		s.refuse(h, c.seq, "too many commands wait")
+		s.refuse(h, c.seq, s.crowded(h))
 	default:
 		s.taken = c.seq
 		s.commands = append(s.commands, c)
 	}
+}
+
+// crowded says why too many commands wait.
+func (s *session) crowded(h *hub) string {
+	if s.throttled {
+		return fmt.Sprintf("too many commands wait: the log takes %d bytes per second of one address and %d of one identity",
+			h.cfg.Limits.LogBytesPerAddress, h.cfg.Limits.LogBytesPerIdentity)
+	}
+	return "too many commands wait"
 }
 
 // refuse answers a command that no tick will use, and remembers that.

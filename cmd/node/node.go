@@ -37,7 +37,8 @@ type Config struct {
 	NATS string // URL; "" embeds a server in Data
 	Etcd string // URLs, comma-separated; "" embeds a server in Data
 
-	UDP, TCP, HTTP string // addresses to listen on; "" for none
+	UDP, TCP, HTTP string         // addresses to listen on; "" for none
+	Limits         netcode.Limits // of what one address and one identity may take
 
 	NoShard  bool      // run services or a gateway alone
 	Services []Service // an instance of each runs here
@@ -190,11 +191,14 @@ func (n *Node) listen() error {
 		}
 		return n.listenHTTP(c.HTTP)
 	}
-	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Logger: c.Log}
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Log}
 	if c.Gateway != nil {
 		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins
 		if c.Gateway.Rate < 0 {
 			config.GatewayBytesPerSecond = -1
+			if config.Limits.ConnectionsPerAddress == 0 {
+				config.Limits.ConnectionsPerAddress = -1
+			}
 		}
 	}
 	server, err := netcode.Listen(config)

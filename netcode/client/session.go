@@ -118,7 +118,8 @@ func (s *session) again(err error) bool {
 	}
 	switch bye.Reason {
 	case wirepb.Reason_REASON_SHUTDOWN, wirepb.Reason_REASON_NOT_OWNER, wirepb.Reason_REASON_FULL, wirepb.Reason_REASON_TOO_MUCH,
-		wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW:
+		wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW,
+		wirepb.Reason_REASON_ADDRESS_FULL, wirepb.Reason_REASON_IDENTITY_FULL, wirepb.Reason_REASON_TOO_MANY_JOINS, wirepb.Reason_REASON_SILENT:
 		return true
 	case wirepb.Reason_REASON_WRONG_SHARD:
 		s.elsewhere++

@@ -52,6 +52,11 @@ const (
 	Reason_REASON_IDLE              Reason = 16 // nothing came for 30 s
 	Reason_REASON_SLOW              Reason = 17 // the client does not read fast enough
 	Reason_REASON_BAD_TICKET        Reason = 18 // forged, expired, for another shard, or missing where one is needed
+	Reason_REASON_ADDRESS_FULL      Reason = 19 // the client's address has all the sessions or connections that one may have; try later
+	Reason_REASON_IDENTITY_FULL     Reason = 20 // the client's identity has all the sessions that one may have; try later
+	Reason_REASON_TOO_MANY_JOINS    Reason = 21 // the address or the identity has begun too many sessions lately; try later
+	Reason_REASON_SILENT            Reason = 22 // nothing came behind Welcome
+	Reason_REASON_LOG_BYTES         Reason = 23 // in Wait: the address or the identity writes too much into the log
 )
 
 // Enum value maps for Reason.
@@ -76,6 +81,11 @@ var (
 		16: "REASON_IDLE",
 		17: "REASON_SLOW",
 		18: "REASON_BAD_TICKET",
+		19: "REASON_ADDRESS_FULL",
+		20: "REASON_IDENTITY_FULL",
+		21: "REASON_TOO_MANY_JOINS",
+		22: "REASON_SILENT",
+		23: "REASON_LOG_BYTES",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -97,6 +107,11 @@ var (
 		"REASON_IDLE":              16,
 		"REASON_SLOW":              17,
 		"REASON_BAD_TICKET":        18,
+		"REASON_ADDRESS_FULL":      19,
+		"REASON_IDENTITY_FULL":     20,
+		"REASON_TOO_MANY_JOINS":    21,
+		"REASON_SILENT":            22,
+		"REASON_LOG_BYTES":         23,
 	}
 )
 
@@ -1195,9 +1210,10 @@ func (x *Control) GetTick() uint64 {
 // Wait tells a sender that what it sent did not fit and when it counts.
 type Wait struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tick          uint64                 `protobuf:"varint,1,opt,name=tick,proto3" json:"tick,omitempty"`         // the tick that had no room
-	Commands      uint32                 `protobuf:"varint,2,opt,name=commands,proto3" json:"commands,omitempty"` // of this session, still queued
-	Inputs        uint32                 `protobuf:"varint,3,opt,name=inputs,proto3" json:"inputs,omitempty"`     // of this session, dropped: the last one repeats
+	Tick          uint64                 `protobuf:"varint,1,opt,name=tick,proto3" json:"tick,omitempty"`                      // the tick that had no room
+	Commands      uint32                 `protobuf:"varint,2,opt,name=commands,proto3" json:"commands,omitempty"`              // of this session, still queued
+	Inputs        uint32                 `protobuf:"varint,3,opt,name=inputs,proto3" json:"inputs,omitempty"`                  // of this session, dropped: the last one repeats
+	Reason        Reason                 `protobuf:"varint,4,opt,name=reason,proto3,enum=wind.Reason" json:"reason,omitempty"` // REASON_LOG_BYTES, or 0: the tick was full
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1251,6 +1267,13 @@ func (x *Wait) GetInputs() uint32 {
 		return x.Inputs
 	}
 	return 0
+}
+
+func (x *Wait) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
 }
 
 // Fault answers a request that failed.
@@ -1757,11 +1780,12 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x04tick\x18\x02 \x01(\x04R\x04tick:\x05\xe8\xc8\x18\xdc\x0f\"8\n" +
 	"\aControl\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\x04R\x04view\x12\x12\n" +
-	"\x04tick\x18\x02 \x01(\x04R\x04tick:\x05\xe8\xc8\x18\xdd\x0f\"U\n" +
+	"\x04tick\x18\x02 \x01(\x04R\x04tick:\x05\xe8\xc8\x18\xdd\x0f\"{\n" +
 	"\x04Wait\x12\x12\n" +
 	"\x04tick\x18\x01 \x01(\x04R\x04tick\x12\x1a\n" +
 	"\bcommands\x18\x02 \x01(\rR\bcommands\x12\x16\n" +
-	"\x06inputs\x18\x03 \x01(\rR\x06inputs:\x05\xe8\xc8\x18\xde\x0f\"f\n" +
+	"\x06inputs\x18\x03 \x01(\rR\x06inputs\x12$\n" +
+	"\x06reason\x18\x04 \x01(\x0e2\f.wind.ReasonR\x06reason:\x05\xe8\xc8\x18\xde\x0f\"f\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
@@ -1786,7 +1810,7 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x05since\x18\x02 \x01(\x03R\x05since:\x05\xe8\xc8\x18\xba\x10\"F\n" +
 	"\x12PlayerDisconnected\x12\x16\n" +
 	"\x06player\x18\x01 \x01(\tR\x06player\x12\x18\n" +
-	"\asession\x18\x02 \x01(\tR\asession*\xaa\x03\n" +
+	"\asession\x18\x02 \x01(\tR\asession*\xa1\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vREASON_LEFT\x10\x01\x12\x13\n" +
@@ -1807,7 +1831,12 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x18REASON_HANDSHAKE_TIMEOUT\x10\x0f\x12\x0f\n" +
 	"\vREASON_IDLE\x10\x10\x12\x0f\n" +
 	"\vREASON_SLOW\x10\x11\x12\x15\n" +
-	"\x11REASON_BAD_TICKET\x10\x12*.\n" +
+	"\x11REASON_BAD_TICKET\x10\x12\x12\x17\n" +
+	"\x13REASON_ADDRESS_FULL\x10\x13\x12\x18\n" +
+	"\x14REASON_IDENTITY_FULL\x10\x14\x12\x19\n" +
+	"\x15REASON_TOO_MANY_JOINS\x10\x15\x12\x11\n" +
+	"\rREASON_SILENT\x10\x16\x12\x14\n" +
+	"\x10REASON_LOG_BYTES\x10\x17*.\n" +
 	"\x06Format\x12\x13\n" +
 	"\x0fFORMAT_PROTOBUF\x10\x00\x12\x0f\n" +
 	"\vFORMAT_JSON\x10\x01:1\n" +
@@ -1859,13 +1888,14 @@ var file_wirepb_wire_proto_depIdxs = []int32{
 	3,  // 0: wind.Hello.resume:type_name -> wind.Resume
 	0,  // 1: wind.Bye.reason:type_name -> wind.Reason
 	8,  // 2: wind.Input.samples:type_name -> wind.Sample
-	1,  // 3: wind.Open.format:type_name -> wind.Format
-	25, // 4: wind.id:extendee -> google.protobuf.MessageOptions
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	4,  // [4:5] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	0,  // 3: wind.Wait.reason:type_name -> wind.Reason
+	1,  // 4: wind.Open.format:type_name -> wind.Format
+	25, // 5: wind.id:extendee -> google.protobuf.MessageOptions
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	5,  // [5:6] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_wirepb_wire_proto_init() }

@@ -1,0 +1,55 @@
+package cmd
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ferris1/wind/netcode"
+)
+
+// limitsFlag collects --limit NAME=N.
+type limitsFlag struct {
+	limits netcode.Limits
+	given  []string
+}
+
+// add declares the flag.
+func (f *limitsFlag) add(set *pflag.FlagSet) {
+	set.Var(f, "limit", "what one address or one identity may take, NAME=N, -1 for no bound; may be given several times (defaults: "+
+		strings.Join(netcode.LimitNames(), ", ")+")")
+}
+
+// Set implements pflag.Value.
+func (f *limitsFlag) Set(text string) error {
+	for one := range strings.SplitSeq(text, ",") {
+		name, number, ok := strings.Cut(one, "=")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || n < -1 || n == 0 {
+			return fmt.Errorf("%q is not NAME=N with N from 1, or -1 for no bound", one)
+		}
+		if err := f.limits.Set(name, n); err != nil {
+			return err
+		}
+		f.given = append(f.given, one)
+	}
+	return nil
+}
+
+// String implements pflag.Value.
+func (f *limitsFlag) String() string { return strings.Join(f.given, ",") }
+
+// Type implements pflag.Value.
+func (f *limitsFlag) Type() string { return "NAME=N" }
+
+// makeRoom lets n clients of this process in, beside others of its address.
+func makeRoom(l *netcode.Limits, n int) {
+	const others = 256
+	for name, field := range map[string]*int{"sessions-per-address": &l.SessionsPerAddress, "joins-per-address": &l.JoinsPerAddress, "connections-per-address": &l.ConnectionsPerAddress} {
+		if *field == 0 && n+others > netcode.DefaultLimit(name) {
+			*field = n + others
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package netcode
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// from connects as who from an address.
+func (r *rig) from(addr, who string) *link {
+	l := r.h.open(netip.MustParseAddrPort(addr), cameTCP, func() {})
+	if l.state != linkClosed {
+		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: who})
+	}
+	return l
+}
+
+// refusal is the reason of a link that is closed, and its sentence.
+func (r *rig) refusal(l *link) (wirepb.Reason, string) {
+	r.t.Helper()
+	if l.state != linkClosed {
+		r.t.Fatalf("the connection is in state %d, not closed", l.state)
+	}
+	m := find[*wirepb.Bye](r, l)
+	return m.Reason, m.Text
+}
+
+func (r *rig) wantRefusal(l *link, want wirepb.Reason, limit string) {
+	r.t.Helper()
+	if got, text := r.refusal(l); got != want || !strings.Contains(text, limit) {
+		r.t.Errorf("refused with %v: %q, want %v and the name %q", got, text, want, limit)
+	}
+}
+
+func TestSessionsOfAnAddressAreBounded(t *testing.T) {
+	r := newRig(t, Config{Limits: Limits{SessionsPerAddress: 3}})
+	for i := range 3 {
+		r.from("10.0.0.1:1000", fmt.Sprint("player", i))
+	}
+	late := r.from("10.0.0.1:1001", "late")
+	other := r.from("10.0.0.2:1000", "other")
+	r.tick(1 << 20)
+	r.wantRefusal(late, wirepb.Reason_REASON_ADDRESS_FULL, "sessions-per-address")
+	if other.state != linkPlaying {
+		t.Error("another address is refused too")
+	}
+	// A resumed session is none more, and one that leaves makes room.
+	r.h.leave(first(r.h.links, "10.0.0.1:1000"))
+	r.tick(1 << 20)
+	again := r.from("10.0.0.1:1002", "again")
+	r.tick(1 << 20)
+	if again.state != linkPlaying {
+		t.Errorf("state %d although a session has left", again.state)
+	}
+}
+
+// first is a link that plays from an address.
+func first(links map[*link]struct{}, addr string) *link {
+	for l := range links {
+		if l.addr.String() == addr && l.state == linkPlaying {
+			return l
+		}
+	}
+	return nil
+}
+
+func TestSessionsOfAnIdentityAreBounded(t *testing.T) {
+	r := newRig(t, Config{Limits: Limits{SessionsPerIdentity: 2}})
+	r.from("10.0.0.1:1000", "ann")
+	r.from("10.0.0.2:1000", "ann")
+	late, other := r.from("10.0.0.3:1000", "ann"), r.from("10.0.0.3:1001", "bob")
+	r.tick(1 << 20)
+	r.wantRefusal(late, wirepb.Reason_REASON_IDENTITY_FULL, "sessions-per-identity")
+	if other.state != linkPlaying {
+		t.Error("another identity is refused too")
+	}
+}
+
+// TestASessionCountsWhereItsConnectionIs: also after a resume elsewhere, a successor's start, and its end.
+func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.from("10.0.0.1:1000", "ann")
+	r.tick(1 << 20)
+	w := find[*wirepb.Welcome](r, l)
+	resume := &wirepb.Hello{Protocol: Protocol, Resume: &wirepb.Resume{Session: w.Session, Token: w.Token}}
+	counts := func(h *hub) (got []int) {
+		for _, addr := range []string{"10.0.0.1", "10.0.0.2"} {
+			got = append(got, h.addresses.of(netip.MustParseAddr(addr), h.now).sessions)
+		}
+		return append(got, h.identities.of("ann", h.now).sessions)
+	}
+	expectCounts := func(h *hub, want ...int) {
+		t.Helper()
+		if got := counts(h); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("addresses and identity have %v sessions, want %v", got, want)
+		}
+	}
+	expectCounts(r.h, 1, 0, 1)
+	r.h.lost(l)
+	expectCounts(r.h, 1, 0, 1) // parked
+	l = r.h.open(netip.MustParseAddrPort("10.0.0.2:1000"), cameTCP, func() {})
+	r.receive(l, wirepb.IDHello, resume)
+	r.tick(1 << 20)
+	expectCounts(r.h, 0, 1, 1)
+	next := &rig{t, newHub(Config{}.withDefaults()), r.w}
+	next.h.now = r.h.now
+	if err := next.h.own(r.w, 2); err != nil {
+		t.Fatal(err)
+	}
+	expectCounts(next.h, 0, 0, 1)
+	l = next.h.open(netip.MustParseAddrPort("10.0.0.1:1000"), cameTCP, func() {})
+	next.receive(l, wirepb.IDHello, resume)
+	next.tick(1 << 20)
+	expectCounts(next.h, 1, 0, 1)
+	next.h.leave(l)
+	next.tick(1 << 20)
+	expectCounts(next.h, 0, 0, 0)
+	r.h.disown("")
+	expectCounts(r.h, 0, 0, 0)
+	r.h.now = r.h.now.Add(2 * time.Minute)
+	r.h.expire()
+	if n := len(r.h.addresses.all) + len(r.h.identities.all); n != 0 {
+		t.Errorf("%d accounts are kept of those that have nothing", n)
+	}
+}
+
+func TestJoinAndLeaveInALoopIsBounded(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"joins-per-address":  {JoinsPerAddress: 30, JoinsPerIdentity: -1},
+		"joins-per-identity": {JoinsPerIdentity: 30},
+	} {
+		r := newRig(t, Config{Limits: limits})
+		joined, refused := 0, 0
+		for range 600 { // a minute of ten ticks a second
+			l := r.from("10.0.0.1:1000", "ann")
+			r.tick(1 << 20)
+			if l.state != linkPlaying {
+				r.wantRefusal(l, wirepb.Reason_REASON_TOO_MANY_JOINS, name)
+				refused++
+				continue
+			}
+			joined++
+			r.h.leave(l)
+		}
+		if joined < 50 || joined > 62 || refused == 0 {
+			t.Errorf("%s: %d joins in a minute of 30, with a burst of 30; %d refused", name, joined, refused)
+		}
+	}
+}
+
+func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
+	r := newRig(t, Config{Limits: Limits{ConnectionsPerAddress: 8, HalfOpenPerAddress: 4}})
+	open := func() *link { return r.h.open(netip.MustParseAddrPort("[2001:db8::1:2:3:4]:1000"), cameTCP, func() {}) }
+	for range 4 {
+		open()
+	}
+	r.wantRefusal(open(), wirepb.Reason_REASON_ADDRESS_FULL, "half-open-per-address")
+	for l := range r.h.links {
+		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: "ann"})
+	}
+	r.tick(1 << 20)
+	for range 4 {
+		open()
+	}
+	r.wantRefusal(open(), wirepb.Reason_REASON_ADDRESS_FULL, "connections-per-address")
+	// A neighbour in the same /64 is the same address, one elsewhere is not.
+	if l := r.h.open(netip.MustParseAddrPort("[2001:db8::9]:1"), cameTCP, func() {}); l.state != linkClosed {
+		t.Error("another address of the same /64 has a count of its own")
+	}
+	if l := r.h.open(netip.MustParseAddrPort("[2001:db8:0:1::9]:1"), cameTCP, func() {}); l.state == linkClosed {
+		t.Error("an address of another /64 is refused")
+	}
+}
+
+func TestWhatOneIdentityWritesIntoTheLogIsBounded(t *testing.T) {
+	const rate = 2000
+	r := newRig(t, Config{Limits: Limits{LogBytesPerIdentity: rate}})
+	greedy, modest := r.from("10.0.0.1:1000", "greedy"), r.from("10.0.0.2:1000", "modest")
+	r.tick(1 << 20)
+	r.sent(greedy)
+	r.sent(modest)
+	written, told, refused := 0, 0, 0
+	for seq := range uint64(300) { // 30 s
+		r.receive(greedy, wirepb.IDCommand, &wirepb.Command{Seq: 2 + 2*seq, Kind: kindBuy, Payload: make([]byte, 200)})
+		r.receive(greedy, wirepb.IDCommand, &wirepb.Command{Seq: 3 + 2*seq, Kind: kindBuy, Payload: make([]byte, 200)})
+		if seq%5 == 0 {
+			r.receive(modest, wirepb.IDCommand, &wirepb.Command{Seq: 2 + seq/5, Kind: kindBuy, Payload: make([]byte, 200)})
+		}
+		f := r.tick(1 << 20)
+		for _, c := range f.Commands {
+			if c.Source.ID == greedy.session.id {
+				written += len(c.Payload)
+			}
+		}
+		for _, m := range r.sent(greedy) {
+			switch m := m.(type) {
+			case *wirepb.Wait:
+				if m.Reason == wirepb.Reason_REASON_LOG_BYTES {
+					told++
+				}
+			case *wirepb.Reply:
+				if m.Rejected && strings.Contains(m.Reason, "of one identity") {
+					refused++
+				}
+			}
+		}
+	}
+	if written > 32*rate || written < 20*rate {
+		t.Errorf("%d bytes in 30 s at %d per second", written, rate)
+	}
+	for _, m := range r.sent(modest) {
+		if m, ok := m.(*wirepb.Reply); ok && m.Rejected {
+			t.Errorf("the modest one is refused: %v", m)
+		}
+	}
+	if told == 0 || refused == 0 {
+		t.Errorf("told to wait %d times, %d commands refused", told, refused)
+	}
+}
+
+func TestASessionThatNeverSaysAnythingEndsSoon(t *testing.T) {
+	r := newRig(t, Config{})
+	silent, lost, talks := r.from("10.0.0.1:1", "silent"), r.from("10.0.0.1:2", "lost"), r.from("10.0.0.1:3", "talks")
+	r.tick(1 << 20)
+	for _, l := range []*link{silent, lost, talks} {
+		r.sent(l)
+	}
+	r.h.lost(lost)
+	for range 120 { // 12 s
+		r.receive(talks, wirepb.IDPing, &wirepb.Ping{})
+		r.h.expire()
+		r.tick(1 << 20)
+	}
+	if got, _ := r.refusal(silent); got != wirepb.Reason_REASON_SILENT {
+		t.Errorf("the silent one ended with %v", got)
+	}
+	if talks.state != linkPlaying || len(r.h.sessions) != 1 {
+		t.Errorf("%d sessions, the talking one is in state %d", len(r.h.sessions), talks.state)
+	}
+	// Once it has spoken it keeps its grace, and only loses its updates.
+	for range 100 {
+		r.h.expire()
+		r.tick(1 << 20)
+	}
+	if talks.state != linkPlaying || len(r.h.targets(r.w, nil)) != 0 {
+		t.Errorf("state %d; updates go to %d clients of which nothing was heard for 10 s", talks.state, len(r.h.targets(r.w, nil)))
+	}
+	r.receive(talks, wirepb.IDPing, &wirepb.Ping{})
+	if len(r.h.targets(r.w, nil)) != 1 {
+		t.Error("no update for a client that is back")
+	}
+}
+
+func TestLimitsAreSetByTheirNames(t *testing.T) {
+	var l Limits
+	if err := l.Set("sessions-per-address", 7); err != nil || l.SessionsPerAddress != 7 {
+		t.Error(err, l)
+	}
+	if err := l.Set("sessions", 7); err == nil || !strings.Contains(err.Error(), "sessions-per-address=256") {
+		t.Error(err)
+	}
+}
