@@ -3,8 +3,9 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
-	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/discovery"
 )
@@ -17,10 +18,6 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 		return nil, ctx.Err()
 	}
 	switch op {
-	case "prepare", "commit", "abort":
-		return i.reload(ctx, op, body)
-	case "scripts":
-		return json.Marshal(map[string]any{"modules": bus.ModulesJSON(i.service.Modules(), false)})
 	case "drain":
 		i.enter(discovery.Draining)
 		return nil, i.served.Drain(ctx)
@@ -30,22 +27,8 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
 	}
-	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: prepare, commit, abort, scripts, drain, undrain and stats", op)
-}
-
-// reload is one step of a reload.
-func (i *instance) reload(ctx context.Context, op string, body []byte) ([]byte, error) {
-	step, err := bus.ParseReload(body)
-	if err != nil {
-		return nil, err
+	if op := reload.Op(op); slices.Contains(reload.Ops, op) {
+		return i.scripts.Handle(ctx, op, body)
 	}
-	switch op {
-	case "prepare":
-		return i.scripts.prepare(step)
-	case "commit":
-		return nil, i.scripts.commit(ctx, step)
-	case "abort":
-		i.service.Abort(step.Reload)
-	}
-	return nil, nil
+	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: drain, undrain, stats, and those of a reload: prepare, commit, abort and scripts", op)
 }

@@ -10,10 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // drainTimeout bounds how long a stop waits for handlers that run.
@@ -23,7 +25,7 @@ const drainTimeout = 10 * time.Second
 type instance struct {
 	config  Service
 	id      string
-	scripts *scripts
+	scripts *reload.Instance
 	service *service.Service
 	served  *bus.Served
 	entry   *etcd.Registration
@@ -81,17 +83,9 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if s.Handlers != nil {
 		config.Client, config.Server = s.Handlers()
 	}
-	if i.scripts, err = n.openScripts(ctx, i, modules); err != nil {
+	if i.scripts, err = n.startScripts(ctx, i, config); err != nil {
 		return err
 	}
-	begin := i.scripts.begin
-	if c.Watch != "" {
-		begin = i.scripts.insist
-	}
-	if i.service, err = begin(ctx, config); err != nil {
-		return err
-	}
-	n.onClose(i.close)
 	if i.served, err = n.cluster.Bus.Serve(bus.ServeConfig{Type: s.Type, ID: i.id, Handler: i.service, Admin: i.admin, Version: Build(c.Game).ID}); err != nil {
 		return err
 	}
@@ -104,10 +98,34 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	n.alongside(i.report)
 	n.yields(i.entry)
 	if c.Watch == "" { // else a folder says what it runs
-		n.alongside(i.scripts.follow)
+		n.alongside(i.scripts.Follow)
 	}
 	n.instances = append(n.instances, i)
 	return nil
+}
+
+// scriptsBucket holds what reloads have put in force; package reload says under which keys.
+const scriptsBucket = "scripts"
+
+// startScripts makes the instance's service, with the scripts that are in force. With a folder that is watched, that says
+// which these are.
+func (n *Node) startScripts(ctx context.Context, i *instance, config service.Config) (*reload.Instance, error) {
+	kept, err := jetstream.OpenKV(ctx, n.cluster.NATS, n.config.Cluster, scriptsBucket, jetstream.KVOptions{Replicas: n.config.Replicas})
+	if err != nil {
+		return nil, err
+	}
+	scripts, err := reload.Start(ctx, reload.InstanceConfig{
+		Type: i.config.Type, ID: i.id, Modules: config.Scripts, Store: kept, Insist: n.config.Watch != "", Logger: config.Logger,
+		Make: func(modules []script.Module) (reload.Runtime, error) {
+			config.Scripts = modules
+			i.service, err = service.New(config)
+			return i.service, err
+		},
+	})
+	if i.service != nil {
+		n.onClose(i.close)
+	}
+	return scripts, err
 }
 
 // methods are what a service handles for clients, as its entry in the directory lists it.

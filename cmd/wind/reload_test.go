@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
-	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/systems/script"
 )
 
@@ -191,7 +191,7 @@ func TestReloadReachesAllInstancesOrNone(t *testing.T) {
 	editor{t, s.scripts}.save("lib/odd.star", "ODD = 1\n")
 	s.game("game-3").until("is in the directory", func() bool { return s.link.Directory.Alive("game", "game-3") })
 
-	reload := func(wantExit int, modules ...string) *process {
+	verb := func(wantExit int, modules ...string) *process {
 		t.Helper()
 		return s.reload(e.dir, wantExit, modules...)
 	}
@@ -206,12 +206,12 @@ func TestReloadReachesAllInstancesOrNone(t *testing.T) {
 	former := string(must(os.ReadFile(e.path(numberModule))))
 	e.edit(numberModule, "NUMBER = 1", "NUMBER = 5")
 	begun := time.Now()
-	reload(0, numberModule)
+	verb(0, numberModule)
 	t.Logf("a reload of three instances took %v, the verb's start included", time.Since(begun).Round(time.Millisecond))
 	all("1/1 5/5")
 
 	e.save(numberModule, "NUMBER = = 6\n")
-	refused := reload(1, numberModule)
+	refused := verb(1, numberModule)
 	for _, id := range games {
 		if !regexp.MustCompile(id + `: \S*number\.star:1:10`).MatchString(refused.log()) {
 			t.Errorf("what is refused by %s does not say where:\n%s", id, refused.log())
@@ -223,18 +223,18 @@ func TestReloadReachesAllInstancesOrNone(t *testing.T) {
 	e.save(numberModule, former)
 	extra := append([]byte("load(\"lib/extra.star\", \"EXTRA\")\n"), must(os.ReadFile(e.path(answerModule)))...)
 	e.save(answerModule, strings.ReplaceAll(string(extra), "return 1", "return EXTRA"))
-	if _, err := s.link.Bus.Reload(t.Context(), bus.ReloadConfig{
+	if _, err := reload.Run(t.Context(), s.link.Bus.Admin, reload.Config{
 		Type: "game", Instances: games[:2], Modules: []script.Module{{Name: "lib/extra.star", Source: []byte("EXTRA = 7\n")}},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	refused = reload(1, answerModule)
+	refused = verb(1, answerModule)
 	if !strings.Contains(refused.log(), "1 of 3 instances") || !regexp.MustCompile(`game-3: \S*answer\.star:\d+:\d+`).MatchString(refused.log()) {
 		t.Errorf("what one instance refuses does not say where:\n%s", refused.log())
 	}
 	all("1/1 5/5")
 
-	reload(0, numberModule) // the former source: a rollback
+	verb(0, numberModule) // the former source: a rollback
 	all("1/1 1/1")
 }
 
@@ -305,7 +305,7 @@ func TestInstancesThatStartLaterRunWhatWasReloaded(t *testing.T) {
 
 	// A reload that reached game-1 alone, as when the others start just then: they follow.
 	e.edit(numberModule, "NUMBER = 6", "NUMBER = 7")
-	if _, err := s.link.Bus.Reload(t.Context(), bus.ReloadConfig{
+	if _, err := reload.Run(t.Context(), s.link.Bus.Admin, reload.Config{
 		Type: "game", Instances: []string{"game-1"}, Modules: []script.Module{{Name: numberModule, Source: must(os.ReadFile(e.path(numberModule)))}},
 	}); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,7 @@
 //	ask without waiting                  Bus.Send, Bus.Fail: the gateways' link
 //	answer requests                      Bus.Serve, then Served.Drain (and Undrain), Served.Close
 //	push to players                      Bus.Push; Bus.Players and Bus.Subscribe on a gateway
-//	look after instances                 Bus.Admin, Bus.Reload
+//	look after instances                 Bus.Admin; netcode/reload reloads scripts by it
 //	send commands into a shard           Bus.Shard; Port and Bus.ServeShard on its node
 //
 // # Subjects

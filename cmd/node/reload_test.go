@@ -23,6 +23,7 @@ import (
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/discovery"
@@ -121,6 +122,26 @@ func runs(n *Node) string {
 	return fmt.Sprintf("%d.%d", version, number)
 }
 
+// kept is the bucket of what reloads have put in force.
+func (s *servers) kept(t *testing.T) *jetstream.KV {
+	t.Helper()
+	kv, err := jetstream.OpenKV(t.Context(), s.cluster.NATS, "dev", scriptsBucket, jetstream.KVOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
+}
+
+// modules are the scripts of folder(1, number).
+func modules(t *testing.T, number int) []script.Module {
+	t.Helper()
+	all, err := Scripts(folder(1, number), "game")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func (s *servers) reload(t *testing.T, modules []script.Module) {
 	t.Helper()
 	if _, err := s.cluster.Reload(t.Context(), "game", modules, ReloadOptions{}); err != nil {
@@ -163,7 +184,7 @@ func TestOperatorsReloadOneAfterAnother(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		k, _, err := nodes[0].instances[0].scripts.read(t.Context())
+		k, _, err := nodes[0].instances[0].scripts.Entry(t.Context())
 		for _, n := range nodes {
 			if runs(n) != runs(nodes[0]) || script.SHA256(n.instances[0].service.Modules()) != k.SHA256 || err != nil {
 				t.Fatalf("round %d: %s runs %s, %s runs %s, kept is generation %d, %v", round, n.ID(), runs(n), nodes[0].ID(), runs(nodes[0]), k.Generation, err)
@@ -206,32 +227,10 @@ func TestAReloadThatIsMixedHeals(t *testing.T) {
 	must(t, a, "1.5")
 	b := s.start(t, s.config("b", folder(1, 1)))
 	must(t, b, "1.5")
-	if _, err := s.cluster.Bus.Reload(t.Context(), bus.ReloadConfig{Type: "game", Instances: []string{"a"}, Modules: number(6)}); err != nil {
+	if _, err := reload.Run(t.Context(), s.cluster.Bus.Admin, reload.Config{Type: "game", Instances: []string{"a"}, Modules: number(6)}); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "b has followed", func() bool { return runs(b) == "1.6" })
-}
-
-// TestNothingOlderIsGoneBackTo: what the watch tells late changes nothing, and what is newer counts.
-func TestNothingOlderIsGoneBackTo(t *testing.T) {
-	s := startServers(t)
-	a := s.start(t, s.config("a", folder(1, 1)))
-	s.reload(t, number(2))
-	first, _, err := a.instances[0].scripts.read(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.reload(t, number(3))
-	a.instances[0].scripts.catchUp(first)
-	must(t, a, "1.3")
-	first.Generation += 2
-	a.instances[0].scripts.catchUp(first)
-	must(t, a, "1.2")
-	// One of the same generation was kept by another instance first: both run that.
-	second := first
-	second.Modules, second.SHA256 = bus.ModulesJSON(append(number(4), a.instances[0].service.Modules()[0]), true), "other"
-	a.instances[0].scripts.catchUp(second)
-	must(t, a, "1.4")
 }
 
 // TestALostBucketIsFilledAgain: an instance keeps what it runs when the bucket does not have it any more.
@@ -240,15 +239,15 @@ func TestALostBucketIsFilledAgain(t *testing.T) {
 	a := s.start(t, s.config("a", folder(1, 1)))
 	s.reload(t, number(2))
 	scripts := a.instances[0].scripts
-	_, revision, err := scripts.read(t.Context())
+	_, revision, err := scripts.Entry(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := scripts.kv.Delete(t.Context(), scripts.key, revision); !ok || err != nil {
+	if ok, err := s.kept(t).Delete(t.Context(), reload.Key("game", modules(t, 1)), revision); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	s.eventually(t, "it is kept again", func() bool {
-		k, _, err := scripts.read(t.Context())
+		k, _, err := scripts.Entry(t.Context())
 		return err == nil && k.Generation == 1
 	})
 	must(t, s.start(t, s.config("b", folder(1, 1))), "1.2")
@@ -258,21 +257,20 @@ func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
 	s := startServers(t)
 	a := s.start(t, s.config("a", folder(1, 1)))
 	s.reload(t, number(2))
-	scripts := a.instances[0].scripts
-	k, revision, err := scripts.read(t.Context())
+	k, revision, err := a.instances[0].scripts.Entry(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	unfit := k
 	unfit.Generation, unfit.SHA256 = 7, "other"
-	unfit.Modules = bus.ModulesJSON([]script.Module{{Name: handlerModule, Source: []byte("def Handler_Nobody(client, request):\n    pass\n")}}, true)
+	unfit.Modules = reload.Pack([]script.Module{{Name: handlerModule, Source: []byte("def Handler_Nobody(client, request):\n    pass\n")}}, true)
 	damaged := unfit
 	damaged.Generation = 8
-	damaged.Modules = bus.ModulesJSON(number(9), true)
+	damaged.Modules = reload.Pack(number(9), true)
 	damaged.Modules[0].SHA256 = strings.Repeat("0", 64)
 	values := [][]byte{[]byte("no gzip")}
-	for _, k := range []kept{unfit, damaged} {
-		b, err := packKept(k)
+	for _, k := range []reload.Entry{unfit, damaged} {
+		b, err := k.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +278,7 @@ func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
 	}
 	for at, value := range values {
 		var ok bool
-		if revision, ok, err = scripts.kv.Put(t.Context(), scripts.key, value, revision); !ok || err != nil {
+		if revision, ok, err = s.kept(t).Put(t.Context(), reload.Key("game", modules(t, 1)), value, revision); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		must(t, s.start(t, s.config(fmt.Sprint("late-", at), folder(1, 1))), "1.1")

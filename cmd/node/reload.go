@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/ferris1/wind/ecs"
-	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
@@ -70,32 +70,23 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 			c.Bus.Fail(serviceType, x.Instance.ID)
 		}
 	})()
-	result, err := c.Bus.Reload(ctx, bus.ReloadConfig{Type: serviceType, Instances: r.Instances, Modules: modules, Whole: o.Whole, DryRun: o.DryRun})
+	result, err := reload.Run(ctx, c.Bus.Admin, reload.Config{Type: serviceType, Instances: r.Instances, Modules: modules, Whole: o.Whole, DryRun: o.DryRun})
 	if err != nil {
 		return r, err
 	}
 	for _, i := range result.Instances { // they ran the same before, as a rule
-		if len(i.Report) > 0 {
-			if err := json.Unmarshal(i.Report, &r.Report); err != nil {
-				return r, fmt.Errorf("the report of %s cannot be read: %w", i.Instance, err)
-			}
+		if i.Report != nil {
+			r.Report = *i.Report
 			break
 		}
 	}
 	return r, nil
 }
 
-// shardReload is the body of a shard's operation reload.
-type shardReload struct {
-	Modules []bus.ModuleJSON `json:"modules"`
-	Whole   bool             `json:"whole"`
-	DryRun  bool             `json:"dry_run"`
-}
-
 // ReloadShard puts modules in force in a shard, as commands in its log; there are none when they are in force already.
 func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []script.Module, o ReloadOptions) (Reloaded, error) {
 	r := Reloaded{DryRun: o.DryRun, Modules: len(modules), Instances: []string{shard}}
-	body, err := json.Marshal(shardReload{Modules: bus.ModulesJSON(modules, true), Whole: o.Whole, DryRun: o.DryRun})
+	body, err := reload.Shard{Modules: modules, Whole: o.Whole, DryRun: o.DryRun}.Body()
 	if err != nil {
 		return r, err
 	}
@@ -103,10 +94,7 @@ func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []scrip
 	if err != nil {
 		return r, fmt.Errorf("shard %s: %w", shard, err)
 	}
-	var told struct {
-		Tick   uint64        `json:"tick"`
-		Report script.Report `json:"report"`
-	}
+	var told reload.ShardAnswer
 	if err := json.Unmarshal(answer, &told); err != nil {
 		return r, fmt.Errorf("the answer of shard %s cannot be read: %w", shard, err)
 	}
@@ -116,36 +104,16 @@ func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []scrip
 
 // reloadShard is the owner's side of ReloadShard.
 func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
-	var q shardReload
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "a reload that is no JSON: %v", err)
-	}
-	modules, err := bus.ParseModules(q.Modules)
+	r, err := reload.ParseShard(body)
 	if err != nil {
 		return nil, err
 	}
-	var report script.Report
+	var told reload.ShardAnswer
 	changes := false
-	outcome, err := n.sources.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
-		modules := modules
-		if q.Whole {
-			status, err := script.InForce(w)
-			if err != nil {
-				return nil, invalid(err)
-			}
-			modules = bus.InPlaceOf(status.Modules, modules)
-		}
-		var err error
-		if report, err = script.DryRun(w, modules); err != nil || q.DryRun {
-			return nil, invalid(err)
-		}
-		source, seq := next(ecs.SourceOperator)
-		commands, err := script.Commands(w, source, seq, modules, script.DefaultBudget)
-		for i := 1; i < len(commands); i++ {
-			_, commands[i].Seq = next(ecs.SourceOperator)
-		}
+	outcome, err := n.sources.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, err error) {
+		commands, told.Report, err = r.Commands(w, next)
 		changes = len(commands) > 0
-		return commands, invalid(err)
+		return commands, err
 	})
 	if err != nil {
 		return nil, err
@@ -153,18 +121,10 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 	if len(outcome.Failures) > 0 {
 		return nil, rpc.Errorf(rpc.FailedPrecondition, "%s", outcome.Failures[0])
 	}
-	tick := outcome.Tick
-	if !changes {
-		tick = 0
+	if changes {
+		told.Tick = outcome.Tick
 	}
-	return json.Marshal(map[string]any{"tick": tick, "report": report})
-}
-
-func invalid(err error) error {
-	if err == nil {
-		return nil
-	}
-	return rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	return json.Marshal(told)
 }
 
 // applyScripts puts what was saved in a folder in force, with all its modules: those of it that are in force and not there

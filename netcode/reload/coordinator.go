@@ -1,0 +1,296 @@
+package reload
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
+)
+
+// Config says what comes into force where.
+type Config struct {
+	Type      string          // of the service
+	Instances []string        // all that serve the type, as discovery has them
+	Modules   []script.Module // as script.Set.Replace takes them: one without a source goes
+	Whole     bool            // others that an instance has in force go
+	DryRun    bool            // prepare everywhere and change nothing
+}
+
+// State says what an instance runs after a reload, or all of them.
+type State string
+
+// The states. A reload is Committed, Checked (a dry run that all could), Refused (nothing changed anywhere, or ever will) or
+// Mixed (some run the new scripts, some do not or do not say); an instance is anything but Mixed.
+const (
+	Committed State = "committed"
+	Checked   State = "checked"
+	Refused   State = "refused"
+	Unknown   State = "unknown"
+	Mixed     State = "mixed"
+)
+
+// Result is what became of a reload.
+type Result struct {
+	Reload    string    `json:"reload"` // its id
+	State     State     `json:"state"`
+	Instances []Outcome `json:"instances"` // as in the config
+}
+
+// Outcome is what became of a reload in one instance.
+type Outcome struct {
+	Instance string         `json:"instance"`
+	State    State          `json:"state"`
+	Report   *script.Report `json:"report,omitempty"` // of its dry run
+	Error    string         `json:"error,omitempty"`  // with file and line where a script is to blame
+
+	origin, result string
+}
+
+// Request is a step that one instance is asked for.
+type Request struct {
+	Instance string
+	Step     Step
+}
+
+// Reply answers a request: its operation, and what the instance said, or how the way to it failed.
+type Reply struct {
+	Instance string
+	Op       Op
+	Answer   Answer
+	Err      error
+}
+
+// Coordinator is an operator's side of a reload: replies in, requests out, no clock, no goroutine, no I/O. Every request is
+// answered, at the latest by a time-out of whoever sends it.
+type Coordinator struct {
+	cfg        Config
+	result     Result
+	op         Op            // that the instances are asked for
+	asked      map[string]Op // instance → what it has not answered yet
+	generation uint64        // newest that an instance told
+	cancelled  error
+	err        error
+}
+
+// Begin begins a reload under an id that nobody has used. Without instances it is over at once.
+func Begin(id string, cfg Config) (*Coordinator, []Request) {
+	c := &Coordinator{cfg: cfg, result: Result{Reload: id, State: Refused}, asked: map[string]Op{}}
+	if len(cfg.Instances) == 0 {
+		c.err = rpc.Errorf(rpc.Unavailable, "no instance of %s is up", cfg.Type)
+		return c, nil
+	}
+	for _, i := range cfg.Instances {
+		c.result.Instances = append(c.result.Instances, Outcome{Instance: i, State: Refused})
+	}
+	return c, c.ask(OpPrepare, func(*Outcome) bool { return true })
+}
+
+// Cancel gives the reload up, unless it has begun to commit: from then on it goes to its end, since half a commit is what
+// nobody wants.
+func (c *Coordinator) Cancel(why error) { c.cancelled = why }
+
+// Done reports whether no reply is awaited any more.
+func (c *Coordinator) Done() bool { return len(c.asked) == 0 }
+
+// Result is what became of the reload, once it is done. The error names the instances that could not, with their words; one
+// that is Mixed is an error, too.
+func (c *Coordinator) Result() (Result, error) { return c.result, c.err }
+
+// Step takes a reply and says what is to be asked next. One that is not awaited changes nothing.
+func (c *Coordinator) Step(r Reply) []Request {
+	if op, ok := c.asked[r.Instance]; !ok || op != r.Op {
+		return nil
+	}
+	delete(c.asked, r.Instance)
+	o := &c.result.Instances[slices.Index(c.cfg.Instances, r.Instance)]
+	switch r.Op {
+	case OpPrepare:
+		c.prepared(o, r)
+	case OpCommit:
+		return append(c.committed(o, r), c.proceed()...)
+	case OpScripts:
+		c.told(o, r)
+	}
+	return c.proceed()
+}
+
+// proceed goes on when all that were asked have answered.
+func (c *Coordinator) proceed() []Request {
+	if len(c.asked) > 0 {
+		return nil
+	}
+	switch c.op {
+	case OpPrepare:
+		return c.decide()
+	case OpCommit:
+		c.op = ""
+		c.sum()
+	}
+	return nil
+}
+
+// decide commits what all have prepared, or aborts.
+func (c *Coordinator) decide() []Request {
+	c.err = c.refusal("cannot take the scripts", Checked)
+	if c.err == nil {
+		c.err = c.divergence()
+	}
+	if c.err == nil && c.cancelled != nil {
+		c.err = rpc.ErrorOf(c.cancelled)
+	}
+	ready := func(o *Outcome) bool { return o.State == Checked }
+	if c.err == nil && !c.cfg.DryRun {
+		return c.ask(OpCommit, ready)
+	}
+	requests := c.ask(OpAbort, ready)
+	if c.err == nil {
+		c.result.State = Checked
+	}
+	return requests
+}
+
+// ask makes the requests of an operation for the instances that it concerns.
+func (c *Coordinator) ask(op Op, concerns func(*Outcome) bool) (all []Request) {
+	c.op = op
+	for i := range c.result.Instances {
+		if o := &c.result.Instances[i]; concerns(o) {
+			all = append(all, c.request(o, op))
+		}
+	}
+	return all
+}
+
+func (c *Coordinator) request(o *Outcome, op Op) Request {
+	c.asked[o.Instance] = op
+	s := Step{Op: op, Reload: c.result.Reload}
+	switch op {
+	case OpPrepare:
+		s.Modules, s.Whole = c.cfg.Modules, c.cfg.Whole
+	case OpCommit:
+		s.Generation = c.generation + 1
+	}
+	return Request{o.Instance, s}
+}
+
+func (c *Coordinator) prepared(o *Outcome, r Reply) {
+	if r.Err != nil {
+		o.Error = words(r.Err)
+		return
+	}
+	o.State, o.Report, o.origin, o.result = Checked, r.Answer.Report, r.Answer.Origin, r.Answer.Result
+	c.generation = max(c.generation, r.Answer.Generation)
+}
+
+// committed notes what an instance did, and asks what it runs where it did not say.
+func (c *Coordinator) committed(o *Outcome, r Reply) []Request {
+	switch {
+	case r.Err == nil:
+		o.State = Committed
+	case refused(r.Err):
+		o.State, o.Error = Refused, words(r.Err)
+	default:
+		o.State, o.Error = Unknown, words(r.Err)
+		return []Request{c.request(o, OpScripts)}
+	}
+	return nil
+}
+
+// refused reports whether an instance has not committed and will not.
+func refused(err error) bool {
+	e := rpc.ErrorOf(err)
+	return !e.Maybe && (e.Code == rpc.FailedPrecondition || e.Code == rpc.Unavailable || e.Code == rpc.Unimplemented || e.Code == rpc.InvalidArgument)
+}
+
+// told notes that an instance runs the new scripts all the same. That it runs others now says nothing of the next moment.
+func (c *Coordinator) told(o *Outcome, r Reply) {
+	if r.Err != nil {
+		return
+	}
+	has := map[string]string{}
+	for _, m := range r.Answer.Modules {
+		has[m.Name] = m.SHA256
+	}
+	for _, m := range Pack(c.cfg.Modules, false) {
+		if has[m.Name] != m.SHA256 {
+			return
+		}
+		delete(has, m.Name)
+	}
+	if !c.cfg.Whole || len(has) == 0 {
+		o.State = Committed
+	}
+}
+
+// refusal is an error when an instance is not in the wanted state.
+func (c *Coordinator) refusal(what string, want State) error {
+	var bad []string
+	for _, o := range c.result.Instances {
+		if o.State != want {
+			bad = append(bad, o.Instance+": "+o.Error)
+		}
+	}
+	if bad == nil {
+		return nil
+	}
+	return rpc.Errorf(rpc.FailedPrecondition, "%d of %d instances of %s %s, nothing is changed: %s",
+		len(bad), len(c.result.Instances), c.cfg.Type, what, strings.Join(bad, "; "))
+}
+
+// divergence is an error when instances that came with the same scripts would run different ones: one of them could not follow
+// an earlier reload.
+func (c *Coordinator) divergence() error {
+	first := map[string]*Outcome{}
+	for i := range c.result.Instances {
+		o := &c.result.Instances[i]
+		one := first[o.origin]
+		if one == nil {
+			first[o.origin] = o
+			continue
+		}
+		if one.result != o.result {
+			return rpc.Errorf(rpc.FailedPrecondition, "%s and %s came with the same scripts and run different ones, nothing is changed: reload all modules of %s",
+				one.Instance, o.Instance, c.cfg.Type)
+		}
+	}
+	return nil
+}
+
+// sum sets the state of the whole after the commits.
+func (c *Coordinator) sum() {
+	by := map[State][]string{}
+	for _, o := range c.result.Instances {
+		by[o.State] = append(by[o.State], o.Instance)
+	}
+	switch len(c.result.Instances) {
+	case len(by[Committed]):
+		c.result.State = Committed
+		return
+	case len(by[Refused]):
+		c.err = c.refusal("did not commit", Committed)
+		return
+	}
+	c.result.State = Mixed
+	var parts []string
+	for _, p := range []struct {
+		state State
+		text  string
+	}{{Committed, "run the new scripts"}, {Refused, "run the old ones"}, {Unknown, "do not say"}} {
+		if len(by[p.state]) > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", strings.Join(by[p.state], ", "), p.text))
+		}
+	}
+	e := rpc.Errorf(rpc.Aborted, "the reload of %s is mixed: %s: reload again", c.cfg.Type, strings.Join(parts, "; "))
+	e.Maybe = true
+	c.err = e
+}
+
+// words are an error's own: what else it says is about a request, not about the reload.
+func words(err error) string {
+	if e := (*rpc.Error)(nil); errors.As(err, &e) {
+		return e.Text
+	}
+	return err.Error()
+}
