@@ -69,16 +69,44 @@ class CodecTest(unittest.TestCase):
 
     def test_what_is_no_such_message_is_refused(self) -> None:
         for payload in (b"{", b"[]", b"1", b"\xff", b"[" * 100_000, b'{"text":1}', b'{"number":"x"}', b'{"number":true}', b'{"yes":0}', b'{"tags":{}}',
-                        b'{"tags":[1]}', b'{"place":[]}', b'{"also":[]}', b'{"also":{"a":1}}', b'{"place":{"x":"y"}}', b'{"number":1e999}', b'{"longName":{}}'):
+                        b'{"tags":[1]}', b'{"place":[]}', b'{"also":[]}', b'{"also":{"a":1}}', b'{"place":{"x":"y"}}', b'{"number":1e999}', b'{"longName":{}}', b'{"number":2147483648}', b'{"number":1.5}', b'{"longName":"9223372036854775808"}',
+                        b'{"longName":1.5}', b'{"place":{"x":1e39}}', b'{"kind":"NEITHER"}'):
             with self.assertRaises(CodecError, msg=payload[:40]):
                 self.codec.decode("EchoRequest", "json", payload)
         for form in ("protobuf", "xml"):
             with self.assertRaises(CodecError):
                 self.codec.decode("EchoRequest", form, b"")
 
-    def test_an_answer_with_an_unknown_field_is_refused(self) -> None:
-        with self.assertRaises(ValueError):
-            self.codec.encode("EchoResponse", "json", {"txt": "x"})
+    def test_what_goes_out_is_held_against_its_message(self) -> None:
+        for fields, said in (
+            ({"txt": "x"}, 'unknown field "txt" of EchoRequest (did you mean text?)'), ({"longName": 1}, 'unknown field "longName" of EchoRequest (did you mean long_name?)'),
+            ({"text": 1}, "EchoRequest.text: '1' is not a valid string"), ({"number": "x"}, "EchoRequest.number: 'x' is not a valid int32"),
+            ({"number": 1 << 31}, "EchoRequest.number: '2147483648' is not a valid int32"), ({"number": True}, "EchoRequest.number: 'True' is not a valid int32"),
+            ({"number": 1.5}, "EchoRequest.number: '1.5' is not a valid int32"), ({"long_name": 1 << 63}, "EchoRequest.long_name: '9223372036854775808' is not a valid int64"),
+            ({"place": {"x": "a"}}, "EchoRequest.place: Place.x: 'a' is not a valid float"), ({"place": {"z": 1}}, 'EchoRequest.place: unknown field "z" of Place'),
+            ({"place": {"x": "nan"}}, "EchoRequest.place: Place.x: 'nan' is not a valid float"), ({"place": 1}, "EchoRequest.place: it is not an object"),
+            ({"tags": "ab"}, "EchoRequest.tags: it is not a list"), ({"tags": [1]}, "EchoRequest.tags: '1' is not a valid string"),
+            ({"also": {1: {}}}, "EchoRequest.also: the key '1' is not a valid string"), ({"also": {"a": {"y": []}}}, "EchoRequest.also: Place.y: '[]' is not a valid float"),
+            ({"kind": "NEITHER"}, "EchoRequest.kind: 'NEITHER' is not a valid Kind"), ({"yes": 1}, "EchoRequest.yes: '1' is not a valid bool"),
+            ({1: 2}, 'unknown field "1" of EchoRequest'), ([], "EchoRequest is made of a dictionary, not of list"),
+        ):
+            with self.assertRaises(ValueError) as refused:
+                self.codec.encode("EchoRequest", "json", fields)  # type: ignore[arg-type]
+            self.assertEqual(str(refused.exception), said)
+
+    def test_what_is_the_message_goes_out(self) -> None:
+        for fields, payload in (
+            ({}, "{}"), ({"text": None}, "{}"), ({"long_name": (1 << 63) - 1}, '{"long_name":"9223372036854775807"}'), ({"long_name": "-7"}, '{"long_name":"-7"}'),
+            ({"number": 2.0, "kind": "SOME", "yes": False}, '{"number":2,"kind":"SOME","yes":false}'), ({"kind": 1}, '{"kind":1}'),
+            ({"place": {"x": float("-inf"), "y": float("nan")}}, '{"place":{"x":"-Infinity","y":"NaN"}}'),
+            ({"place": {"y": 1}, "tags": ("a", "b"), "also": {"k": {}}, "one": "x"}, '{"place":{"y":1.0},"tags":["a","b"],"also":{"k":{}},"one":"x"}'),
+        ):
+            self.assertEqual(self.codec.encode("EchoRequest", "json", fields), payload.encode())
+
+    def test_numbers_come_back_as_they_went(self) -> None:
+        for number in (0, 1 << 53, (1 << 53) + 1, -(1 << 63), (1 << 63) - 1):
+            got = self.codec.decode("EchoRequest", "json", self.codec.encode("EchoRequest", "json", {"long_name": number}))
+            self.assertEqual(int(got["long_name"]), number)
 
 
 @unittest.skipUnless(importlib.util.find_spec("google") and importlib.util.find_spec("google.protobuf"), "there is no python3-protobuf")
@@ -160,6 +188,10 @@ class Recorder:
         self.order: List[str] = []
         self.gate = asyncio.Event()
 
+    @staticmethod
+    async def _tell(client: ws.Client) -> None:
+        client.service.tell("test", "S_AddRequest", {"number": 1})
+
     def add_to(self, service: ws.Service) -> None:
         async def Handler_EchoRequest(client: ws.Client, request: Dict[str, Any]) -> Dict[str, Any]:
             who = client.player or client.session
@@ -174,6 +206,25 @@ class Recorder:
                     raise KeyError("secret")
                 elif request["text"] == "nothing":
                     return None  # type: ignore[return-value]
+                elif request["text"] == "a wrong answer":
+                    return {"number": "x"}
+                elif request["text"] == "unavailable":
+                    raise ws.ServiceError(ws.UNAVAILABLE, "my database is away")
+                elif request["text"] == "absent service":
+                    await client.service.call("absent", "S_AddRequest", {})
+                elif request["text"] == "calls, refuses":
+                    await client.service.call("test", "S_AddRequest", {"number": 1})
+                    raise ws.ServiceError(ws.NOT_FOUND, "no")
+                elif request["text"] == "tells in a task, refuses":
+                    await asyncio.create_task(self._tell(client))
+                    raise ws.ServiceError(ws.NOT_FOUND, "no")
+                elif request["text"] == "pushes, refuses":
+                    client.push("Waved", {"who": "x"})
+                    raise ws.ServiceError(ws.NOT_FOUND, "no")
+                elif request["text"] == "stores, and says so":
+                    raise ws.ServiceError(ws.FAILED_PRECONDITION, "no", maybe=True)
+                elif request["text"] == "says that it was not begun":
+                    raise ws.ServiceError(ws.UNAVAILABLE, "no", not_begun=True)
                 await asyncio.sleep(0)
                 self.order.append(f"{who} {request['number']}")
             finally:
@@ -301,6 +352,49 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(late.headers["Wind-Maybe"], "1")
         self.assertEqual(self.service.stats.in_flight, 0)
 
+    async def test_maybe_is_said_whenever_an_effect_could_have_left(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        for text, code, maybe in (
+            ("fail", ws.ALREADY_EXISTS, False), ("break", ws.INTERNAL, True), ("nothing", ws.INTERNAL, True), ("a wrong answer", ws.INTERNAL, True),
+            ("unavailable", ws.UNAVAILABLE, True), ("absent service", ws.UNAVAILABLE, True), ("calls, refuses", ws.NOT_FOUND, True),
+            ("tells in a task, refuses", ws.NOT_FOUND, True), ("pushes, refuses", ws.NOT_FOUND, True), ("stores, and says so", ws.FAILED_PRECONDITION, True),
+            ("says that it was not begun", ws.UNAVAILABLE, True), ("wait", ws.DEADLINE_EXCEEDED, True),
+        ):
+            with self.subTest(text):
+                headers = {"Wind_Timeout": "500"} if text == "wait" else {}
+                msg = await self.refused(code, "EchoRequest", {"text": text}, player="alice", session="gw/1", **headers)
+                self.assertEqual((msg.headers.get("Wind-Maybe"), msg.headers.get("Wind-Not-Begun")), ("1" if maybe else None, None))
+
+    async def test_not_begun_is_said_before_the_handler(self) -> None:
+        player: Dict[str, Any] = {"player": "alice", "session": "gw/1"}
+        for code, message, fields, who in (
+            (ws.UNIMPLEMENTED, "NoSuchRequest", {}, player), (ws.UNAUTHENTICATED, "EchoRequest", {}, {"session": "gw/1"}),
+            (ws.INVALID_ARGUMENT, "EchoRequest", b"{", player),
+        ):
+            msg = await self.refused(code, message, fields, **who)
+            self.assertEqual((msg.headers.get("Wind-Maybe"), msg.headers.get("Wind-Not-Begun")), (None, "1"), message)
+        most, ws.MAX_IN_FLIGHT = ws.MAX_IN_FLIGHT, 0
+        try:
+            msg = await self.refused(ws.RESOURCE_EXHAUSTED, "EchoRequest", {}, **player)
+        finally:
+            ws.MAX_IN_FLIGHT = most
+        self.assertEqual(msg.headers.get("Wind-Not-Begun"), "1")
+
+    async def test_stopping_says_what_was_begun(self) -> None:
+        self.service._drain = 0.1
+        begun = asyncio.ensure_future(self.refused(ws.UNAVAILABLE, "EchoRequest", {"text": "wait"}, player="alice", session="gw/1"))
+        behind = asyncio.ensure_future(self.refused(ws.UNAVAILABLE, "EchoRequest", {"text": "hi"}, player="alice", session="gw/1"))
+
+        async def both() -> bool:
+            return self.service.stats.in_flight == 2
+
+        await self.eventually(both)
+        self.left = True
+        await self.service.leave()
+        self.assertEqual((await begun).headers.get("Wind-Maybe"), "1")
+        self.assertEqual((await behind).headers.get("Wind-Not-Begun"), "1")
+
     async def test_requests_of_a_player_run_one_after_another(self) -> None:
         players = ("alice", "bob", "carol")
         asked = [self.ask("EchoRequest", {"text": "hi", "number": n}, player=p, session="gw/1") for n in range(50) for p in players]
@@ -313,13 +407,15 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
     async def test_one_player_does_not_hold_up_another(self) -> None:
         blocked = asyncio.ensure_future(self.ask("EchoRequest", {"text": "wait"}, player="alice", session="gw/1"))
         behind = asyncio.ensure_future(self.refused(ws.DEADLINE_EXCEEDED, "EchoRequest", {"number": 1}, player="alice", session="gw/1", Wind_Timeout="200"))
+        last = asyncio.ensure_future(self.ask("EchoRequest", {"number": 3}, player="alice", session="gw/1"))
         await self.ask("EchoRequest", {"number": 2}, player="bob", session="gw/2")
+        msg = await behind  # it is told while the first still runs
         self.assertFalse(blocked.done())
-        await asyncio.sleep(0.3)
+        self.assertEqual((msg.headers.get("Wind-Maybe"), msg.headers.get("Wind-Not-Begun")), (None, "1"))
+        self.assertNotIn("alice 3", self.recorder.order)  # nor does the one behind overtake
         self.recorder.gate.set()
         await blocked
-        msg = await behind
-        self.assertNotIn("Wind-Maybe", msg.headers)  # it never ran
+        await last
         self.assertNotIn("alice 1", self.recorder.order)
 
     async def test_a_player_who_has_gone_counts_no_more(self) -> None:

@@ -2,52 +2,86 @@
 
 Fields have the names of the schema. A request has all of them: what is absent in JSON is zero, "", False, [] or {}; a
 message that is absent is not there, and neither is the one of a oneof. What a request has and its message has not is
-refused; in an answer it is ignored, for its sender may be newer.
+refused; in an answer that comes it is ignored, for its sender may be newer. What goes out, an answer of a handler too, is
+held against its message: names, kinds and ranges.
 """
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
+import math
 import re
 from types import ModuleType
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-_NUMBERS = {"int32", "uint32", "sint32", "fixed32", "sfixed32"}
-_LONG = {"int64", "uint64", "sint64", "fixed64", "sfixed64"}
+_NUMBERS = {"int32": 32, "sint32": 32, "sfixed32": 32, "uint32": -32, "fixed32": -32}  # bits, negative where there is no sign
+_LONG = {"int64": 64, "sint64": 64, "sfixed64": 64, "uint64": -64, "fixed64": -64}
 _FLOATS = {"float", "double"}
 
 
-def _scalar(kind: str, value: Any) -> Any:
-    """A value of a scalar field, as the kind has it, or CodecError. Numbers may come as strings, as in protojson."""
-    if kind in ("string", "bytes"):
-        good = isinstance(value, str)
-    elif kind == "bool":
-        good = isinstance(value, bool)
-    elif kind in _NUMBERS or kind in _LONG or kind in _FLOATS:
-        good = isinstance(value, (int, float, str)) and not isinstance(value, bool)
-        try:
-            if good and kind in _LONG:
-                return str(int(value))
-            if good:
-                number = float(value)
-                return number if kind in _FLOATS else int(number)
-        except (ValueError, OverflowError):
-            good = False
-    else:
-        good = True  # an enum, or what only Protobuf knows
-    if not good:
-        raise CodecError(f"{str(value)[:40]!r} is no {kind}")
-    return value
+def _whole(kind: str, value: Any) -> int:
+    """A whole number within the range of its kind, or ValueError. Numbers may come as strings, as in protojson."""
+    number = int(value) if isinstance(value, (int, str)) else int(value) if isinstance(value, float) and value.is_integer() else None
+    bits = _NUMBERS.get(kind) or _LONG[kind]
+    low, high = (-(1 << bits - 1), 1 << bits - 1) if bits > 0 else (0, 1 << -bits)
+    if number is None or isinstance(value, bool) or not low <= number < high:
+        raise ValueError
+    return number
 
+
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def _float(kind: str, value: Any, outgoing: bool) -> Any:
+    """A number within the range of its kind, or ValueError. What is not finite is a text in protojson."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError
+    number = float(value)
+    if math.isfinite(number):
+        if kind == "float" and abs(number) > 3.4028235677973366e38:
+            raise ValueError
+        return number
+    text = _NOT_FINITE[str(number)]
+    if isinstance(value, str) and value != text or isinstance(value, int) or isinstance(value, float) and not outgoing:
+        raise ValueError  # 1e999 is a number that is too large
+    return text if outgoing else number
+
+
+def _scalar(kind: str, value: Any, outgoing: bool) -> Any:
+    """A value of a scalar field, or CodecError. 64-bit integers are strings, bytes are base64."""
+    name, colon, values = kind.partition(": ")
+    try:
+        if kind == "string" and isinstance(value, str) or kind == "bool" and isinstance(value, bool):
+            return value
+        if kind == "bytes" and isinstance(value, bytes):
+            return base64.b64encode(value).decode()
+        if kind == "bytes" and isinstance(value, str):
+            base64.b64decode(value.translate(_URLSAFE) + "=" * (-len(value) % 4), validate=True)
+            return value
+        if kind in _NUMBERS:
+            return _whole(kind, value)
+        if kind in _LONG:
+            return str(_whole(kind, value))
+        if kind in _FLOATS:
+            return _float(kind, value, outgoing)
+        if colon and (value in values.split(" | ") if isinstance(value, str) else _whole("int32", value) is not None):
+            return value  # an enum: its value's name or number
+    except (ValueError, OverflowError, TypeError):
+        pass
+    raise CodecError(f"{str(value)[:40]!r} is not a valid {name}")
+
+
+_URLSAFE = str.maketrans("-_", "+/")
 
 # What gateways tell services by themselves, in Protobuf: texts alone, numbered from 1.
 DISCONNECTED = "PlayerDisconnected"
 _WIND: Dict[str, Dict[str, str]] = {DISCONNECTED: {"player": "string", "session": "string"}}
 
 
-class CodecError(Exception):
-    """A payload is not the message that it should be."""
+class CodecError(ValueError):
+    """A payload, or a dictionary, is not the message that it should be."""
 
 
 def _camel(name: str) -> str:
@@ -109,10 +143,12 @@ class Codec:
             try:
                 value = json.loads(payload) if payload else {}
                 if not isinstance(value, dict):
-                    raise CodecError(f"{message} is no JSON object")
+                    raise CodecError(f"{message} is not a JSON object")
                 return self._complete(message, value, strict)
+            except CodecError:
+                raise
             except (ValueError, RecursionError) as e:
-                raise CodecError(f"{message} is no JSON: {e}") from None
+                raise CodecError(f"{message} is not JSON: {e}") from None
         if form != "protobuf":
             raise CodecError(f"format {form[:32]!r} is neither json nor protobuf")
         if message in _WIND:
@@ -127,60 +163,76 @@ class Codec:
         return self._complete(message, value, False)
 
     def encode(self, message: str, form: str, value: Dict[str, Any]) -> bytes:
-        """A dictionary as a payload. Raises ValueError for fields that the message has not."""
-        unknown = set(value) - set(self._fields.get(message, value))
-        if unknown:
-            raise ValueError(f"{message} has no field {', '.join(sorted(unknown))}")
+        """A dictionary as a payload. Raises CodecError for what is not the message: a field that it has not, a value of another
+        kind, a number out of range. Fields that are absent or None are zero."""
+        if not isinstance(value, dict):
+            raise CodecError(f"{message} is made of a dictionary, not of {type(value).__name__}")
+        value = self._complete(message, value, True, outgoing=True)
         if form == "json":
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         if message not in self._types:
-            raise ValueError(f"{message} can be written in JSON alone")
+            raise CodecError(f"{message} can be written in JSON alone")
         return self._json_format.ParseDict(value, self._types[message]()).SerializeToString()
 
-    def _complete(self, message: str, value: Dict[str, Any], strict: bool) -> Dict[str, Any]:
-        """Fields by their names in the schema, and all of them."""
+    def _complete(self, message: str, value: Dict[str, Any], strict: bool, outgoing: bool = False) -> Dict[str, Any]:
+        """Fields by their names in the schema, and all of them, but for what goes out: there absent ones stay absent."""
         fields = self._fields.get(message)
         if fields is None:
             return value
         if strict:
-            _refuse_unknown(message, value, fields)
+            _refuse_unknown(message, value, fields, outgoing)
         result: Dict[str, Any] = {}
         for name, kind in fields.items():
             key, given = _given(value, name)
             if key is None or given is None:
-                zero = _zero(kind)
+                zero = None if outgoing else _zero(kind)
                 if zero is not None:
                     result[name] = zero
                 continue
             try:
-                result[name] = self._nested(kind, given, strict)
+                result[name] = self._nested(kind, given, strict, outgoing)
             except CodecError as e:
                 raise CodecError(f"{message}.{name}: {e}") from None
         return result
 
-    def _nested(self, kind: str, value: Any, strict: bool) -> Any:
+    def _nested(self, kind: str, value: Any, strict: bool, outgoing: bool) -> Any:
         """A field's value, with the messages in it completed."""
         if kind.startswith("list of "):
-            if not isinstance(value, list):
-                raise CodecError("it is no list")
-            return [self._nested(kind[len("list of "):], v, strict) for v in value]
-        of = re.match(r"map of \w+ to ", kind)
+            if not isinstance(value, (list, tuple) if outgoing else list):
+                raise CodecError("it is not a list")
+            return [self._nested(kind[len("list of "):], v, strict, outgoing) for v in value]
+        of = re.match(r"map of (\w+) to ", kind)
         if of is not None:
             if not isinstance(value, dict):
-                raise CodecError("it is no object")
-            return {k: self._nested(kind[of.end():], v, strict) for k, v in value.items()}
-        inner = re.match(r"(\w+)\{", kind)
-        if inner is None:
-            return _scalar(kind.partition(",")[0], value)
+                raise CodecError("it is not an object")
+            return {_key(of.group(1), k, outgoing): self._nested(kind[of.end():], v, strict, outgoing) for k, v in value.items()}
+        kind = kind.partition(", one of ")[0]
+        inner = re.match(r"(\w+)(\{|$)", kind)
+        if inner is None or inner.group(1) in _SCALARS:
+            return _scalar(kind, value, outgoing)
         if not isinstance(value, dict):
-            raise CodecError("it is no object")
-        return self._complete(inner.group(1), value, strict)
+            raise CodecError("it is not an object")
+        return self._complete(inner.group(1), value, strict, outgoing)
 
 
-def _refuse_unknown(message: str, value: Dict[str, Any], fields: Dict[str, str]) -> None:
+_SCALARS = {"string", "bytes", "bool", *_NUMBERS, *_LONG, *_FLOATS}
+
+
+def _key(kind: str, key: Any, outgoing: bool) -> str:
+    """A map's key, which JSON has as a text."""
+    if kind == "bool" and key in ("true", "false", *((True, False) if outgoing else ())):
+        return str(key).lower()
+    if kind == "string" and isinstance(key, str):
+        return key
+    if kind in _NUMBERS or kind in _LONG:
+        return str(_scalar(kind, key, outgoing))
+    raise CodecError(f"the key {str(key)[:40]!r} is not a valid {kind}")
+
+
+def _refuse_unknown(message: str, value: Dict[str, Any], fields: Dict[str, str], outgoing: bool) -> None:
     """Raises CodecError for a field that a message has not, with the one that may be meant."""
-    names = set(fields) | {_camel(name) for name in fields}
-    for key in value:
+    names = set(fields) if outgoing else set(fields) | {_camel(name) for name in fields}
+    for key in map(str, value):
         if key not in names:
             near = difflib.get_close_matches(key[:64], sorted(names), 1)
             raise CodecError(f"unknown field {json.dumps(key[:64])} of {message}" + (f" (did you mean {near[0]}?)" if near else ""))

@@ -22,7 +22,7 @@ import re
 import secrets
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import ModuleType
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
@@ -30,46 +30,22 @@ from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 from windcodec import DISCONNECTED, Codec, CodecError
 from windetcd import Etcd, EtcdError, Registration, Taken
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
+from windrequest import (  # what handlers need of it, they find here
+    ABORTED, ALREADY_EXISTS, CANCELED, DEADLINE_EXCEEDED, DEFAULT_TIMEOUT, FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, NOT_FOUND,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, Client, ServiceError, answer_within, effect,
+)
+
+__all__ = [
+    "ABORTED", "ALREADY_EXISTS", "CANCELED", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN", "Client", "Service", "ServiceError",
+]
 
 log = logging.getLogger("windservice")
 
-# The codes of errors; the numbers are gRPC's.
-CANCELED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED = range(1, 8)
-RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 10, 12, 13, 14, 16
-
 PREFIX = "Handler_"
-DEFAULT_TIMEOUT = 5.0  # seconds that a request may take when its sender does not say
 MAX_IN_FLIGHT = 10_000  # requests taken and not answered; more are refused
 SEEN_FOR = 60.0  # seconds for which a player counts as one of ours
 MICRO = "io.nats.micro.v1."
-
-
-class ServiceError(Exception):
-    """How a request fails, as its sender is told. `maybe`: it may have been executed all the same."""
-
-    def __init__(self, code: int, text: str, maybe: bool = False) -> None:
-        super().__init__(text)
-        self.code, self.text, self.maybe = code, text, maybe
-
-
-@dataclass
-class Client:
-    """Who sent a request."""
-
-    service: "Service"
-    player: str = ""  # who is logged in at the session; "" before a login, and between services
-    session: str = ""  # the gateway's; "" when no client sent the request
-    sender: str = ""  # the service that sent it, "<type>/<id>"
-    trace: str = ""  # W3C traceparent
-    logged_in: str = field(default="", repr=False)
-
-    def log_in(self, player: str) -> None:
-        """Logs the session in as a player, with the answer to this request."""
-        self.player = self.logged_in = player
-
-    def push(self, message: str, fields: Dict[str, Any]) -> None:
-        """Sends a message to this player's client."""
-        self.service.push(self.player, message, fields)
 
 
 Handler = Callable[[Client, Dict[str, Any]], Awaitable[Optional[Dict[str, Any]]]]
@@ -354,7 +330,7 @@ class Service:
         self.stats.requests += 1
         if self.stats.in_flight >= MAX_IN_FLIGHT:
             self.stats.refused += 1
-            self._fail(reply, ServiceError(RESOURCE_EXHAUSTED, f"{MAX_IN_FLIGHT} requests are in flight"))
+            self._fail(reply, ServiceError(RESOURCE_EXHAUSTED, f"{MAX_IN_FLIGHT} requests are in flight", not_begun=True))
             return
         self.stats.in_flight += 1
         key = msg.headers.get("Wind-Player") or msg.headers.get("Wind-Session", "")
@@ -373,29 +349,31 @@ class Service:
         task.add_done_callback(finished)
 
     async def _handle(self, msg: Msg, reply: str, before: Optional[asyncio.Task[None]], taken: float) -> None:
+        client = Client(self, msg.headers)
         try:
             timeout = float(msg.headers["Wind-Timeout"]) / 1000 if msg.headers.get("Wind-Timeout", "").isdigit() else DEFAULT_TIMEOUT
+            until = taken + answer_within(timeout)
             if before is not None:
-                await asyncio.wait({before})
-            left = taken + timeout - time.monotonic()
-            if left <= 0:
-                raise ServiceError(DEADLINE_EXCEEDED, "the request waited too long for another of the same player")
-            self._answer(reply, *(await self._call(msg, left)))
+                await asyncio.wait({before}, timeout=max(0.0, until - time.monotonic()))
+            if time.monotonic() >= until or before is not None and not before.done():
+                raise ServiceError(DEADLINE_EXCEEDED, "the request waited for too long and was not begun")
+            self._answer(reply, *(await self._call(client, msg, until - time.monotonic())))
         except ServiceError as e:
-            self._fail(reply, e)
+            self._fail(reply, client.told(e))
         except asyncio.CancelledError:
-            self._fail(reply, ServiceError(UNAVAILABLE, "the service stops", maybe=True))
+            self._fail(reply, client.told(ServiceError(UNAVAILABLE, "the service stops")))
             raise
         except Exception as e:
             log.exception("the handler of %s failed", msg.headers.get("Wind-Message", "?"))
             self.stats.last_error = f"{type(e).__name__}: {e}"
-            self._fail(reply, ServiceError(INTERNAL, "internal error"))
+            self._fail(reply, client.told(ServiceError(INTERNAL, "internal error")))
+        if before is not None and not before.done():
+            await asyncio.wait({before})  # what is behind this one waits for both
 
-    async def _call(self, msg: Msg, left: float) -> Tuple[bytes, Dict[str, str]]:
+    async def _call(self, client: Client, msg: Msg, left: float) -> Tuple[bytes, Dict[str, str]]:
         """Finds the handler, lets it run and returns the answer's payload and headers."""
         h = msg.headers
         name, form = h.get("Wind-Message", ""), h.get("Wind-Format", "protobuf")
-        client = Client(self, h.get("Wind-Player", ""), h.get("Wind-Session", ""), h.get("Wind-From", ""), h.get("traceparent", ""))
         handler = self._handlers[client.session != ""].get(name)
         gone = name == DISCONNECTED and not client.session
         if gone:  # a gateway says so; a handler for it, among the server handlers, is optional
@@ -417,10 +395,11 @@ class Service:
         except CodecError as e:
             raise ServiceError(INVALID_ARGUMENT, str(e)) from None
         began = time.monotonic()
+        client.begin()
         try:
             answer = await asyncio.wait_for(handler(client, request), left)
         except asyncio.TimeoutError:
-            raise ServiceError(DEADLINE_EXCEEDED, f"{name} took too long", maybe=True) from None
+            raise ServiceError(DEADLINE_EXCEEDED, f"{name} took too long") from None
         finally:
             self.stats.seconds += time.monotonic() - began
         headers = {"Wind-Player": client.logged_in} if client.logged_in else {}
@@ -451,6 +430,8 @@ class Service:
         headers = {"Nats-Service-Error-Code": str(e.code), "Nats-Service-Error": _line(e.text)}
         if e.maybe:
             headers["Wind-Maybe"] = "1"
+        elif e.not_begun:
+            headers["Wind-Not-Begun"] = "1"
         try:
             self.nats.publish(reply, b"", headers)
         except NatsError as lost:
@@ -460,18 +441,13 @@ class Service:
 
     async def call(self, kind: str, message: str, fields: Dict[str, Any], *, instance: str = "", timeout: float = DEFAULT_TIMEOUT) -> Dict[str, Any]:
         """Asks another service, any instance of it or one, and returns the answer. Raises ServiceError."""
-        subject = f"{self._prefix}{kind}." + (f"id.{instance}" if instance else "any")
-        headers = self._envelope(message, timeout)
         try:
-            answer = await self.nats.request(subject, self.codec.encode(message, "json", fields), headers, timeout)
-        except (NoResponders, Disconnected) as e:
-            raise ServiceError(UNAVAILABLE, str(e), maybe="lost" in str(e)) from None
-        except asyncio.TimeoutError:
-            raise ServiceError(DEADLINE_EXCEEDED, f"{kind} did not answer {message} within {timeout:g} s", maybe=True) from None
-        code = answer.headers.get("Nats-Service-Error-Code", "")
-        if code:
-            raise ServiceError(int(code) if code.isdigit() else UNKNOWN, answer.headers.get("Nats-Service-Error", ""), "Wind-Maybe" in answer.headers)
-        name = answer.headers.get("Wind-Message", "")
+            name, answer = await self._ask(kind, message, fields, instance, timeout)
+        except ServiceError as e:
+            if e.maybe:
+                effect()
+            raise
+        effect()
         if not name:
             return {}
         try:
@@ -479,10 +455,29 @@ class Service:
         except CodecError as e:
             raise ServiceError(INTERNAL, str(e), maybe=True) from None
 
+    async def _ask(self, kind: str, message: str, fields: Dict[str, Any], instance: str, timeout: float) -> Tuple[str, Msg]:
+        """Sends a request and returns the name and the message of its answer, or raises the ServiceError that it is."""
+        subject = f"{self._prefix}{kind}." + (f"id.{instance}" if instance else "any")
+        headers = self._envelope(message, timeout)
+        try:
+            answer = await self.nats.request(subject, self.codec.encode(message, "json", fields), headers, timeout)
+        except (NoResponders, Disconnected) as e:
+            lost = "lost" in str(e)
+            raise ServiceError(UNAVAILABLE, str(e), maybe=lost, not_begun=not lost) from None
+        except asyncio.TimeoutError:
+            raise ServiceError(DEADLINE_EXCEEDED, f"{kind} did not answer {message} within {timeout:g} s", maybe=True) from None
+        h = answer.headers
+        code = h.get("Nats-Service-Error-Code", "")
+        if code:
+            maybe = "Wind-Maybe" in h
+            raise ServiceError(int(code) if code.isdigit() else UNKNOWN, h.get("Nats-Service-Error", ""), maybe, not maybe and "Wind-Not-Begun" in h)
+        return h.get("Wind-Message", ""), answer
+
     def tell(self, kind: str, message: str, fields: Dict[str, Any], *, instance: str = "", everyone: bool = False) -> None:
         """Sends a message to any instance of a service, one, or all of them, and waits for nothing."""
         to = "all" if everyone else f"id.{instance}" if instance else "any"
         self.nats.publish(f"{self._prefix}{kind}.{to}", self.codec.encode(message, "json", fields), self._envelope(message, 0))
+        effect()
 
     def push(self, player: str, message: str, fields: Dict[str, Any]) -> None:
         """Sends a message to the client of one player, wherever it is connected."""
@@ -501,6 +496,7 @@ class Service:
         if form == "json":
             headers["Wind-Format"] = "json"
         self.nats.publish(self._prefix + to, self.codec.encode(message, form, fields), headers)
+        effect()
 
     def _envelope(self, message: str, timeout: float) -> Dict[str, str]:
         headers = {"Wind-Message": message, "Wind-Format": "json", "Wind-From": f"{self.kind}/{self.instance}"}
