@@ -27,6 +27,8 @@ type LogOptions struct {
 	Ticks      int    // paced, 30 per second; -1: none
 	Dir        string // where the store is made and removed again
 	SyncAlways bool   // fsync before each acknowledgement
+
+	Progress func(done, total int) // sizes; nil: nobody looks
 }
 
 // LogResult is what Log measured, on an embedded server with an in-process connection and a file store.
@@ -98,7 +100,10 @@ func Log(ctx context.Context, o LogOptions) (LogResult, error) {
 			r.Failed = append(r.Failed, "share of a tick")
 		}
 	}
-	for _, size := range o.Sizes {
+	for i, size := range o.Sizes {
+		if o.Progress != nil {
+			o.Progress(i, len(o.Sizes))
+		}
 		l, err := logSize(ctx, s, w, size, o.Rounds)
 		if err != nil {
 			return LogResult{}, err

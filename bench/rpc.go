@@ -22,6 +22,8 @@ type RPCOptions struct {
 	Rounds      int
 	For         time.Duration // each measurement
 	Dir         string        // where the servers store, until the end
+
+	Progress func(done, total int) // rounds of all depths; nil: nobody looks
 }
 
 // RPCResult is what RPC measured: client, TCP, gateway, NATS, service, and all the way back, in one process with the load
@@ -68,8 +70,8 @@ func RPC(ctx context.Context, o RPCOptions) (r RPCResult, err error) {
 	if o.Script {
 		r.Handler = "star"
 	}
-	for _, depth := range o.Depths {
-		d, err := o.depth(ctx, n.TCPAddr(), bare, depth)
+	for i, depth := range o.Depths {
+		d, err := o.depth(ctx, n.TCPAddr(), bare, depth, i*o.Rounds)
 		if err != nil {
 			return r, err
 		}
@@ -100,10 +102,13 @@ func (o *RPCOptions) complete() error {
 	return nil
 }
 
-// depth lets both sides take turns.
-func (o *RPCOptions) depth(ctx context.Context, addr string, bare *bare, depth int) (RPCDepth, error) {
+// depth lets both sides take turns, after so many rounds of other depths.
+func (o *RPCOptions) depth(ctx context.Context, addr string, bare *bare, depth, before int) (RPCDepth, error) {
 	var wind, plain []LoadResult
-	for range o.Rounds {
+	for i := range o.Rounds {
+		if o.Progress != nil {
+			o.Progress(before+i, o.Rounds*len(o.Depths))
+		}
 		w, err := Load(ctx, LoadOptions{
 			Addr: addr, Connections: o.Connections, Depth: depth, Warm: o.For / 10, For: o.For,
 			Wire: func(n int) Wire { return EchoWire(n, o.Bytes, o.Script) },

@@ -23,6 +23,8 @@ type TickOptions struct {
 	Entities int    // in each world, 1 to 10 million
 	Ticks    int    // rounds, in each of which every loop runs once
 	Seed     uint64 // of the worlds
+
+	Progress func(done, total int) // rounds; nil: nobody looks
 }
 
 // TickResult is what Tick measured. All loops move every entity: two components of two float64.
@@ -86,8 +88,11 @@ func Tick(ctx context.Context, o TickOptions) (TickResult, error) {
 		return TickResult{}, err
 	}
 	runtime.GC()
-	for range o.Ticks {
+	for i := range o.Ticks {
 		b.round()
+		if o.Progress != nil {
+			o.Progress(i+1, o.Ticks)
+		}
 		if err := first(b.failed, ctx.Err()); err != nil {
 			return TickResult{}, err
 		}

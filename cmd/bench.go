@@ -41,7 +41,10 @@ loop. Ends with 3 when a target is missed.`,
 		if o.Entities < 1 || o.Ticks < 1 {
 			return usagef("bench tick: --entities and --ticks must be at least 1")
 		}
+		p, stop := a.showProgress()
+		o.Progress = p.rounds
 		r, err := bench.Tick(ctx, o)
+		stop()
 		if err != nil {
 			return err
 		}

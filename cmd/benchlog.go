@@ -28,7 +28,10 @@ target is missed.`,
 		if o.Rounds < 1 || o.Ticks < -1 {
 			return usagef("bench log: --rounds must be at least 1 and --ticks at least -1")
 		}
+		p, stop := a.showProgress()
+		o.Progress = p.rounds
 		r, err := bench.Log(ctx, o)
+		stop()
 		if err != nil {
 			return err
 		}

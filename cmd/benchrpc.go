@@ -47,7 +47,10 @@ bench/pitaya in the sources compares the same way, with servers on a core of the
 			}
 		}
 		o.Script, o.For = handler == "star", time.Duration(seconds)*time.Second
+		p, stop := a.showProgress()
+		o.Progress = p.rounds
 		r, err := bench.RPC(ctx, o)
+		stop()
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ferris1/wind/ecs"
@@ -17,17 +18,31 @@ func dumpWorld(out io.Writer, w *ecs.World) error {
 	}
 	for _, t := range w.Tables() {
 		for row, e := range t.Entities() {
-			var parts []string
-			for i := range w.Schema().Components {
-				if c, ok := t.Column(i); ok {
-					typ := &w.Schema().Components[i]
-					parts = append(parts, typ.Name+typ.Format(packRow(typ, c.Data[row*c.Stride:(row+1)*c.Stride])))
-				}
-			}
-			fmt.Fprintf(b, "%s %s\n", e, strings.Join(parts, " "))
+			fmt.Fprintf(b, "%s %s\n", e, componentsOf(w, t, row))
 		}
 	}
 	return b.Flush()
+}
+
+// entityLine is what dumpWorld prints of one entity, without its name; false when there is none.
+func entityLine(w *ecs.World, wanted ecs.Entity) (string, bool) {
+	for _, t := range w.Tables() {
+		if row := slices.Index(t.Entities(), wanted); row >= 0 {
+			return componentsOf(w, t, row), true
+		}
+	}
+	return "", false
+}
+
+func componentsOf(w *ecs.World, t *ecs.Table, row int) string {
+	var parts []string
+	for i := range w.Schema().Components {
+		if c, ok := t.Column(i); ok {
+			typ := &w.Schema().Components[i]
+			parts = append(parts, typ.Name+typ.Format(packRow(typ, c.Data[row*c.Stride:(row+1)*c.Stride])))
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 // packRow copies a row in memory layout into the packed layout that Type.Format takes.

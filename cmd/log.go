@@ -143,23 +143,37 @@ func checkLines(r checkReport) []string {
 func (a *app) logExport() *cobra.Command {
 	src := &sourceFlags{}
 	var noDeltas, force bool
+	var from, to uint64
 	c := &cobra.Command{
-		Use:     "export FILE",
-		Short:   "Write a log, its deltas and its snapshots to one file",
-		Long:    "Writes a compressed file that replay, log check and log import read, on any machine. The chain is proven on the way: a damaged log is not exported.",
-		Example: "  wind log export match.wind --data ./wind-data",
+		Use:   "export FILE",
+		Short: "Write a log, its deltas and its snapshots to one file",
+		Long: `Writes a compressed file that replay, log check and log import read, on any machine. The chain is proven on the way: a
+damaged log is not exported. With --from and --to the file has those ticks, and before them what is needed to read it alone:
+it begins with the older of the two newest snapshots before --from, or with genesis. Only a file with genesis can be imported.`,
+		Example: "  wind log export match.wind --data ./wind-data\n  wind log export moment.wind --from 54000 --to 54300",
 	}
 	src.add(c.Flags())
 	c.Flags().BoolVar(&noDeltas, "no-deltas", false, "leave the delta stream out: it can be rebuilt")
+	c.Flags().Uint64Var(&from, "from", 0, "first tick (0: the first that is stored)")
+	c.Flags().Uint64Var(&to, "to", 0, "last tick (0: the last)")
 	c.Flags().BoolVar(&force, "force", false, "write over FILE when it exists")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		if to > 0 && from > to {
+			return usagef("--from %d lies behind --to %d", from, to)
+		}
 		if _, err := os.Stat(args[0]); err == nil && !force {
 			return fmt.Errorf("log export: %s exists: name another file, or write over it with --force", args[0])
 		}
 		return src.read(ctx, a, func(s persistence.Source) error {
 			if noDeltas {
 				s.Deltas = nil
+			}
+			if from > 0 || to > 0 {
+				var err error
+				if s, err = persistence.Slice(ctx, s, from, to); err != nil {
+					return err
+				}
 			}
 			sum, err := persistence.Export(ctx, args[0], s)
 			if err != nil {

@@ -35,10 +35,13 @@ does not exist yet. A node started on that directory goes on from the last tick.
 		if cluster != "" && cluster != info.Cluster || shard != "" && shard != info.Shard {
 			return usagef("log import: %s holds shard %s of cluster %s: its records say so, another name cannot be given", args[0], info.Shard, info.Cluster)
 		}
-		if err := proveFile(ctx, f); err != nil {
+		p, stop := a.showProgress()
+		defer stop()
+		if err := proveFile(ctx, p.through(f.Source())); err != nil {
 			return found(err)
 		}
-		sum, err := a.importFile(ctx, f, data)
+		sum, err := a.importFile(ctx, f, data, p)
+		stop()
 		if err != nil {
 			return found(err)
 		}
@@ -48,15 +51,15 @@ does not exist yet. A node started on that directory goes on from the last tick.
 }
 
 // proveFile reads a whole export before anything of it is stored, so that half of a damaged one never becomes a shard.
-func proveFile(ctx context.Context, f *persistence.File) error {
-	r, err := persistence.Check(ctx, f.Source(), persistence.CheckOptions{})
+func proveFile(ctx context.Context, s persistence.Source) error {
+	r, err := persistence.Check(ctx, s, persistence.CheckOptions{})
 	if err == nil && r.Broken() {
 		err = checkf("log import: the file is damaged, nothing was stored: %s", r.Findings[0])
 	}
 	return err
 }
 
-func (a *app) importFile(ctx context.Context, f *persistence.File, data string) (sum persistence.Exported, err error) {
+func (a *app) importFile(ctx context.Context, f *persistence.File, data string, p *progress) (sum persistence.Exported, err error) {
 	d, err := node.OpenData(data)
 	if err != nil {
 		return sum, err
@@ -87,5 +90,9 @@ func (a *app) importFile(ctx context.Context, f *persistence.File, data string) 
 		return sum, err
 	}
 	defer s.Close()
-	return persistence.Import(ctx, f, s.Log(), s.Deltas(), s.Snapshots())
+	last, err := f.Log().Last(ctx)
+	if err != nil {
+		return sum, err
+	}
+	return persistence.Import(ctx, f, progressWriter{s.Log(), p, uint64(last)}, s.Deltas(), s.Snapshots())
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -52,19 +53,25 @@ type commandJSON struct {
 func (a *app) logStat() *cobra.Command {
 	src := &sourceFlags{}
 	var formOnly bool
+	var plotFile string
 	c := &cobra.Command{
 		Use:   "stat",
 		Short: "Say how large a log is, and why",
 		Long: `Counts records, deltas and snapshots by size, the commands by kind, and what an input-carrying tick costs per client:
 the whole stored bytes of its record, headers and the server's framing included, divided by the clients with a command
 in it.`,
-		Example: "  wind log stat --data ./wind-data --json",
+		Example: "  wind log stat --data ./wind-data --json\n  wind log stat --plot growth.svg",
 	}
 	src.add(c.Flags())
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: clients and commands are not counted")
+	c.Flags().StringVar(&plotFile, "plot", "", "SVG file to draw how log and deltas grew, over the ticks")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		return src.read(ctx, a, func(s persistence.Source) error {
+			var growth growth
+			if plotFile != "" {
+				s = growth.through(s)
+			}
 			o := persistence.StatOptions{Game: &a.game}
 			if formOnly {
 				o.Game = nil
@@ -74,6 +81,11 @@ in it.`,
 				return err
 			}
 			out := statOf(st)
+			if plotFile != "" {
+				if err := os.WriteFile(plotFile, growth.svg(st.TickRate), 0o644); err != nil {
+					return fmt.Errorf("--plot: %w", err)
+				}
+			}
 			return a.print(out, statLines(out)...)
 		})
 	})

@@ -62,6 +62,7 @@ With --follow it goes on printing what is committed, as one JSON object per reco
 	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with what is committed from now on, while the node runs")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		src.follows = t.follow
 		if t.n == 0 {
 			return usagef("log tail: -n 0: at least 1 record")
 		}

@@ -34,11 +34,14 @@ type replayResult struct {
 	TicksPerSecond float64  `json:"ticks_per_s"`
 	RealTime       float64  `json:"times_real_time"`
 	Error          string   `json:"error,omitempty"`
+
+	Watched []watchedTick `json:"watched,omitempty"` // with --watch: the ticks at which the entity changed
 }
 
 func (a *app) replay() *cobra.Command {
 	src, o := &sourceFlags{}, persistence.ReplayOptions{Now: time.Now}
-	var fromSnapshot, dump bool
+	var fromSnapshot bool
+	v := &replayView{}
 	c := &cobra.Command{
 		Use:   "replay",
 		Short: "Rebuild a shard's ticks from its log",
@@ -47,20 +50,30 @@ checksums are proven, and the first tick whose world differs is named, with the 
 has them and as they were computed (--dump prints that tick's world as it was recorded). With --from-deltas nothing is simulated: the
 state deltas are applied, from a snapshot with --from-snapshot, and must lead to the same checksums.
 
+--dump prints the world at the last tick, with --entity one entity of it. --watch prints one entity's values at each tick
+that changes them, from --from on.
+
 The data directory is not touched: a copy is opened. Ends with 3 when the log is damaged, shorter than it was known to
 be, or diverges; with 1 when another game, or a build with other components, recorded it: then it says which differ.`,
-		Example: "  wind replay --data ./wind-data --verify --json\n  wind replay --to 1000 --dump\n  wind replay --from-deltas --from-snapshot",
+		Example: "  wind replay --data ./wind-data --verify --json\n  wind replay --to 1000 --dump\n  wind replay --to 1000 --dump --entity 12\n  wind replay --entity 12 --watch --from 900 --to 1000\n  wind replay --from-deltas --from-snapshot",
 	}
 	src.add(c.Flags())
 	c.Flags().Uint64Var(&o.To, "to", 0, "stop after this tick (0: the last one)")
 	c.Flags().BoolVar(&o.Verify, "verify", false, "also prove the full checksum, and that the log's end was not cut")
 	c.Flags().BoolVar(&o.FromDeltas, "from-deltas", false, "apply state deltas instead of simulating")
 	c.Flags().BoolVar(&fromSnapshot, "from-snapshot", false, "start from the newest snapshot at or before --to instead of genesis")
-	c.Flags().BoolVar(&dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables; of a tick that diverged, as recorded")
+	c.Flags().StringVar(&v.entity, "entity", "", "one entity to print, as --dump names it")
+	c.Flags().BoolVar(&v.watch, "watch", false, "print --entity at each tick at which it changes")
+	c.Flags().Uint64Var(&v.from, "from", 0, "with --watch: print nothing before this tick")
+	c.Flags().BoolVar(&v.dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables; of a tick that diverged, as recorded")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		if dump && a.json {
-			return usagef("replay: --dump prints lines and --json one object: give one of them")
+		watched, err := v.check(a, o.To)
+		if err != nil {
+			return err
+		}
+		if v.watch {
+			o.Each = watched.each
 		}
 		return src.read(ctx, a, func(s persistence.Source) (err error) {
 			if fromSnapshot {
@@ -71,17 +84,53 @@ be, or diverges; with 1 when another game, or a build with other components, rec
 			p := persistence.NewReplay(a.game, s, o)
 			r, err := p.Run(ctx)
 			out := a.replayed(r, o, p.World(), err)
+			out.Watched = watched.seen
 			if printErr := a.print(out, replayLines(out)...); printErr != nil {
 				return printErr
 			}
-			return errors.Join(err, a.dump(dump, p, err))
+			return errors.Join(err, a.dump(v.dump, watched.entity, p, err))
 		})
 	})
 	return c
 }
 
-// dump prints the last tick's world, or, of one that came out otherwise, the recorded one, where its delta is stored.
-func (a *app) dump(asked bool, p *persistence.Replay, err error) error {
+// replayView is what a replay prints of the world.
+type replayView struct {
+	dump, watch bool
+	entity      string
+	from        uint64
+}
+
+// check refuses what does not go together.
+func (v *replayView) check(a *app, to uint64) (*watching, error) {
+	w := &watching{from: v.from}
+	if !a.json {
+		w.out = a.stdout
+	}
+	switch {
+	case v.dump && a.json:
+		return nil, usagef("--dump prints lines and --json one object: give one of them")
+	case v.dump && v.watch:
+		return nil, usagef("--dump prints the last tick and --watch all of them: give one of them")
+	case v.watch && v.entity == "":
+		return nil, usagef("--watch needs --entity: which one")
+	case v.entity != "" && !v.watch && !v.dump:
+		return nil, usagef("--entity needs --dump for the last tick, or --watch for all of them")
+	case v.from > 0 && !v.watch:
+		return nil, usagef("--from is for --watch")
+	case to > 0 && v.from > to:
+		return nil, usagef("--from %d lies behind --to %d", v.from, to)
+	}
+	var err error
+	if v.entity != "" {
+		w.entity, err = parseEntity(v.entity)
+	}
+	return w, err
+}
+
+// dump prints the last tick's world, or one entity of it; of a tick that came out otherwise the recorded world, where its
+// delta is stored.
+func (a *app) dump(asked bool, entity ecs.Entity, p *persistence.Replay, err error) error {
 	w := p.World()
 	if errors.Is(err, persistence.ErrDiverged) {
 		w = p.Recorded()
@@ -89,7 +138,15 @@ func (a *app) dump(asked bool, p *persistence.Replay, err error) error {
 	if !asked || w == nil || err != nil && !errors.Is(err, persistence.ErrDiverged) {
 		return nil
 	}
-	return dumpWorld(a.stdout, w)
+	if entity.IsZero() {
+		return dumpWorld(a.stdout, w)
+	}
+	values, ok := entityLine(w, entity)
+	if !ok {
+		return fmt.Errorf("replay: there is no entity %s at tick %d", entity, w.Tick())
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s %s\n", entity, values)
+	return err
 }
 
 // replayed is the result of a replay that ended with err, in the world w (nil when it had none).

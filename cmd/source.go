@@ -23,6 +23,7 @@ import (
 type sourceFlags struct {
 	data, file, nats string
 	cluster, shard   string
+	follows          bool // what is printed shows how far it is
 }
 
 func (f *sourceFlags) add(set *pflag.FlagSet) {
@@ -42,7 +43,12 @@ func (f *sourceFlags) read(ctx context.Context, a *app, do func(persistence.Sour
 	}
 	defer done()
 	a.adopt(ctx, s)
-	return found(do(s))
+	if f.follows {
+		return found(do(s))
+	}
+	p, stop := a.showProgress()
+	defer stop()
+	return found(do(p.through(s)))
 }
 
 // open returns the history and a function that closes it.

@@ -17,24 +17,11 @@ func (a *app) showStatus(n *node.Node) (stop func()) {
 	if !a.onTerminal() {
 		return func() {}
 	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		second := time.NewTicker(time.Second)
-		defer second.Stop()
-		for {
-			select {
-			case <-second.C:
-				s := n.Stats()
-				fmt.Fprintf(a.stderr, "\r\x1b[K%s, tick %d: %d clients, %d entities, commit p99 %.2f ms, %s", s.Host.Phase, s.Host.Tick,
-					s.Clients.Clients, s.Host.Entities, s.Host.CommitMS.P99, eventsText(s.Events))
-			case <-quit:
-				fmt.Fprint(a.stderr, "\r\x1b[K")
-				return
-			}
-		}
-	}()
-	return func() { close(quit); <-done }
+	return line(a.stderr, time.Second, time.Second, func() string {
+		s := n.Stats()
+		return fmt.Sprintf("%s, tick %d: %d clients, %d entities, commit p99 %.2f ms, %s", s.Host.Phase, s.Host.Tick,
+			s.Clients.Clients, s.Host.Entities, s.Host.CommitMS.P99, eventsText(s.Events))
+	})
 }
 
 func (a *app) onTerminal() bool {

@@ -1,0 +1,124 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// Slice is the part of a history with the ticks from to to, both included, that can be read, checked and replayed alone:
+// it begins with the record of the older of the two newest snapshots before from, or where there are no two at the
+// history's own beginning, and ends with the record that holds the tick to. A from of 0 keeps the beginning, a to of 0
+// the end.
+func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
+	first, err := src.Log.First(ctx)
+	if err != nil {
+		return Source{}, fmt.Errorf("persistence: first sequence of the log: %w", err)
+	}
+	last, err := src.Log.Last(ctx)
+	if err != nil {
+		return Source{}, fmt.Errorf("persistence: last sequence of the log: %w", err)
+	}
+	if first == 0 {
+		return Source{}, fmt.Errorf("%w: the log is empty", ErrNotFound)
+	}
+	end, err := src.Log.Get(ctx, last)
+	if err != nil {
+		return Source{}, err
+	}
+	if ends := end.Header.LastTick; max(from, to) > ends {
+		return Source{}, fmt.Errorf("%w: the log has no tick %d, the last one is %d", ErrNotFound, max(from, to), ends)
+	}
+	if to > 0 {
+		if last, err = recordOf(ctx, src.Log, first, last, to); err != nil {
+			return Source{}, err
+		}
+	}
+	var kept []SnapshotInfo
+	if src.Snapshots != nil {
+		if kept, first, err = beginOf(ctx, src.Snapshots, first, last, from); err != nil {
+			return Source{}, err
+		}
+		src.Snapshots = sliceSnapshots{src.Snapshots, kept}
+	}
+	begin, err := src.Log.Get(ctx, first)
+	if err != nil {
+		return Source{}, err
+	}
+	if src.Deltas != nil {
+		src.Deltas = sliceDeltas{src.Deltas, begin.Header.LastTick + 1}
+	}
+	src.Log = sliceLog{src.Log, first, last}
+	return src, nil
+}
+
+// recordOf returns the first record that ends with a tick or behind it.
+func recordOf(ctx context.Context, log LogReader, first, last Seq, tick uint64) (Seq, error) {
+	var failed error
+	n := sort.Search(int(last-first)+1, func(i int) bool {
+		m, err := log.Get(ctx, first+Seq(i))
+		failed = errors.Join(failed, err)
+		return err != nil || m.Header.LastTick >= tick
+	})
+	return first + Seq(n), failed
+}
+
+// beginOf returns the snapshots of records up to last that are kept, and the record with which they begin.
+func beginOf(ctx context.Context, snapshots SnapshotReader, first, last Seq, from uint64) ([]SnapshotInfo, Seq, error) {
+	all, err := snapshots.List(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	all = slices.DeleteFunc(all, func(s SnapshotInfo) bool { return s.Seq > last || s.Seq < first || s.Damaged != "" })
+	before := 0
+	for i, info := range all { // the newest first
+		s, err := snapshots.Get(ctx, info)
+		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) || errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if s.Tick >= from {
+			continue
+		}
+		if before++; before == 2 {
+			return all[:i+1], info.Seq, nil
+		}
+	}
+	return all, first, nil
+}
+
+type sliceLog struct {
+	LogReader
+	first, last Seq
+}
+
+// First implements LogReader.
+func (l sliceLog) First(context.Context) (Seq, error) { return l.first, nil }
+
+// Last implements LogReader.
+func (l sliceLog) Last(context.Context) (Seq, error) { return l.last, nil }
+
+type sliceDeltas struct {
+	DeltaReader
+	from uint64
+}
+
+// Read implements DeltaReader.
+func (d sliceDeltas) Read(ctx context.Context, from uint64) iter.Seq2[Delta, error] {
+	return d.DeltaReader.Read(ctx, max(from, d.from))
+}
+
+type sliceSnapshots struct {
+	SnapshotReader
+	kept []SnapshotInfo
+}
+
+// List implements SnapshotReader.
+func (s sliceSnapshots) List(context.Context) ([]SnapshotInfo, error) {
+	return slices.Clone(s.kept), nil
+}
