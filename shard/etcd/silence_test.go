@@ -21,12 +21,12 @@ func TestEveryCallToEtcdIsBounded(t *testing.T) {
 	methods := waittest.Methods(reflect.TypeFor[*clientv3.Client](), reflect.TypeFor[clientv3.KV](), reflect.TypeFor[clientv3.Lease](),
 		reflect.TypeFor[clientv3.Watcher](), reflect.TypeFor[clientv3.Maintenance](), reflect.TypeFor[clientv3.Cluster]())
 	waittest.Bounded(t, append(methods, "NewSession", "Lock"), []string{"For", "Call", "asks"}, map[string]string{
-		"Shard.forget":     "its callers' bound",
-		"Shard.raise":      "its callers' bound",
-		"Shard.removeAt":   "its callers' bound",
-		"Node.inherit":     "enter's bound",
-		"Shard.watch":      "Await probes beside it and cancels it",
-		"Directory.follow": "it probes beside its watch, whose begin has a timer",
+		"Shard.forget":   "its callers' bound",
+		"Shard.raise":    "its callers' bound",
+		"Shard.removeAt": "its callers' bound",
+		"Node.inherit":   "enter's bound",
+		"Shard.watch":    "Await probes beside it and cancels it",
+		"services.Watch": "a timer bounds its begin, and the directory probes beside it",
 	})
 }
 
