@@ -188,7 +188,7 @@ func (t *tagWords) fit(kind FieldKind) error {
 		return fmt.Errorf("has q or range on %s; only numbers have steps", kindWords[kind])
 	}
 	if !t.ranged {
-		t.low, t.high = -freeSteps*t.Step, freeSteps*t.Step
+		t.low, t.high = float64(-freeSteps*t.Step), float64(freeSteps*t.Step)
 	}
 	low, high := math.Floor(t.low/t.Step+0.5), math.Floor(t.high/t.Step+0.5)
 	switch {
@@ -197,7 +197,7 @@ func (t *tagWords) fit(kind FieldKind) error {
 	case high == low:
 		return fmt.Errorf("has a step of %g that is larger than its range: every value would travel as the same", t.Step)
 	}
-	t.Low, t.Steps = int64(low), uint32(high-low)
+	t.Low, t.Steps = int64(low), uint32(high-low) //windvet:allow whole numbers in range, as checked above
 	return nil
 }
 

@@ -188,7 +188,7 @@ func (s *Set) compare(next *Set) (r Report) {
 
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
-	for k := range m { //windvet:allow sorted below
+	for k := range m {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)

@@ -143,6 +143,8 @@ func (h *world) function(a *ecs.Access, v *ecs.Res[inForce], s *ecs.Query[script
 }
 
 // use makes a set, or that there is none, the compiled form of state.
+//
+//windvet:allow the compiled form of a resource, made anew from it in every world that does not have it
 func (h *world) use(set *Set, err error, state *inForce) {
 	h.of, h.broken, h.functions = *state, err, map[string]*starlark.Function{}
 	if err == nil {

@@ -20,7 +20,7 @@ windvet finds wall time, randomness, map order, concurrency, I/O, package state,
 and functions of package math that differ by CPU. A line is excused by //windvet:allow with a reason.`,
 	URL:       "https://pkg.go.dev/github.com/ferris1/wind/cmd/windvet/analyzer",
 	Run:       run,
-	FactTypes: []analysis.Fact{new(impure), new(mutable)},
+	FactTypes: []analysis.Fact{new(impure), new(mutable), new(mutates)},
 }
 
 var trusted = "github.com/mlange-42/arche,go.starlark.net/starlark,go.starlark.net/syntax,go.starlark.net/resolve"
@@ -47,9 +47,13 @@ type checker struct {
 	whole   bool        // all functions of the package are simulation
 	bodies  map[*types.Func]*ast.FuncDecl
 	inits   map[*types.Var]ast.Expr // initialisers of package variables
-	written map[*types.Var]bool     // package variables that change after initialisation
+	changed map[*types.Var]bool     // package variables that change after initialisation
 	parents map[ast.Node]ast.Node
 	allowed *allowances
+
+	origins  map[*types.Var][]ast.Expr // what local variables that hold references were set to
+	mutators map[*types.Func]uint64    // see mutatedBy
+	concrete []types.Type              // see collectConcrete
 
 	reported map[token.Pos]map[string]bool // rules by place
 }
@@ -62,8 +66,11 @@ func run(pass *analysis.Pass) (any, error) {
 		pass:    pass,
 		bodies:  map[*types.Func]*ast.FuncDecl{},
 		inits:   map[*types.Var]ast.Expr{},
-		written: map[*types.Var]bool{},
+		changed: map[*types.Var]bool{},
 		parents: map[ast.Node]ast.Node{},
+
+		origins:  map[*types.Var][]ast.Expr{},
+		mutators: map[*types.Func]uint64{},
 
 		reported: map[token.Pos]map[string]bool{},
 	}
@@ -110,6 +117,7 @@ func (c *checker) index() {
 			stack = append(stack, n)
 			return true
 		})
+		c.collectOrigins(f)
 		for _, d := range f.Decls {
 			switch d := d.(type) {
 			case *ast.FuncDecl:
@@ -123,17 +131,19 @@ func (c *checker) index() {
 			}
 		}
 	}
+	c.collectConcrete()
+	c.collectMutators()
 	for _, d := range c.sortedBodies() {
 		if d.Recv == nil && d.Name.Name == "init" {
 			continue
 		}
-		c.writes(d, func(v *types.Var, _ ast.Node) { c.written[v] = true })
+		c.writes(d, func(v *types.Var, _ ast.Node) { c.changed[v] = true })
 	}
 	// A literal in a package variable's initialiser is a function too.
 	for _, init := range c.inits {
 		ast.Inspect(init, func(n ast.Node) bool {
 			if lit, ok := n.(*ast.FuncLit); ok {
-				c.writes(lit, func(v *types.Var, _ ast.Node) { c.written[v] = true })
+				c.writes(lit, func(v *types.Var, _ ast.Node) { c.changed[v] = true })
 				return false
 			}
 			return true
@@ -183,6 +193,7 @@ func (c *checker) reportReachable() {
 	if c.whole {
 		c.imports(report)
 	}
+	c.tagProblems(report)
 	for _, n := range c.reachable() {
 		c.problems(n, report)
 		c.calls(n, func(id *ast.Ident, fn *types.Func) {
@@ -190,23 +201,41 @@ func (c *checker) reportReachable() {
 				report(p)
 			}
 		})
+		c.conversions(n, func(at ast.Expr, from types.Type, to *types.Interface) {
+			for _, m := range c.methodsFor(from, to) {
+				if p, ok := c.foreign(at, m); ok {
+					report(p)
+				}
+			}
+		})
 	}
 }
 
 // foreign is the problem of a call into another package whose fact says that it is impure.
-func (c *checker) foreign(id *ast.Ident, fn *types.Func) (problem, bool) {
-	if fn.Pkg() == nil || fn.Pkg() == c.pass.Pkg || trust(fn.Pkg().Path()) {
-		return problem{}, false
+func (c *checker) foreign(at ast.Expr, fn *types.Func) (problem, bool) {
+	called, fact := fn, impure{}
+	if !c.impureElsewhere(fn, &fact) {
+		if called = nil; fn.Signature().Recv() != nil && types.IsInterface(fn.Signature().Recv().Type()) {
+			for _, m := range c.implementers(fn) {
+				if called == nil && c.impureElsewhere(m, &fact) {
+					called = m
+				}
+			}
+		}
 	}
-	var fact impure
-	if !c.pass.ImportObjectFact(fn, &fact) {
+	if called == nil {
 		return problem{}, false
 	}
 	return problem{
-		pos: id.Pos(), end: id.End(), rule: "call",
-		what:   fmt.Sprintf("%s.%s is not deterministic (%s)", fn.Pkg().Name(), fn.Name(), fact.Why),
+		pos: at.Pos(), end: at.End(), rule: "call",
+		what:   fmt.Sprintf("%s is not deterministic (%s)", nameOf(called), fact.Why),
 		remedy: "call it outside of the simulation and bring its result in as a command",
 	}, true
+}
+
+// impureElsewhere reports whether fn is another package's and its fact says that it is impure.
+func (c *checker) impureElsewhere(fn *types.Func, fact *impure) bool {
+	return fn.Pkg() != nil && fn.Pkg() != c.pass.Pkg && !trust(fn.Pkg().Path()) && c.pass.ImportObjectFact(fn, fact)
 }
 
 func trust(path string) bool {

@@ -11,7 +11,7 @@ import (
 func TestEachRuleFindsItsTraps(t *testing.T) {
 	analysistest.Run(t, analysistest.TestData(), analyzer.Analyzer,
 		"clock", "random", "order", "concurrent", "inout", "state", "fused", "transcendental", "convert",
-		"allow", "sorting", "address", "directive", "mygame/systems")
+		"allow", "sorting", "address", "directive", "mygame/systems", "captured", "readonly", "tags")
 }
 
 func TestReachesWhatSystemsCall(t *testing.T) {

@@ -29,6 +29,7 @@ func (c *checker) problems(n ast.Node, yield func(problem)) {
 			c.rangeProblem(n, at)
 		case *ast.CallExpr:
 			c.callProblem(n, at)
+			c.printProblems(n, at)
 		case *ast.Ident:
 			if p, ok := c.banned(n, info.Uses[n]); ok {
 				yield(p)
@@ -45,6 +46,9 @@ func (c *checker) rangeProblem(n *ast.RangeStmt, at func(n ast.Node, rule, what,
 	for t := range terms(c.pass.TypesInfo.TypeOf(n.X)) {
 		switch t.Underlying().(type) {
 		case *types.Map:
+			if c.orderless(n) {
+				return
+			}
 			at(head, "maprange", "ranging over a map has a random order", banOrder.remedy)
 			return
 		case *types.Chan:

@@ -6,7 +6,8 @@
 // Code that a tick may run:
 //
 //   - the functions given to ecs.System, ecs.Handle and ecs.Init, a Game's Setup, and the Validate method of a command,
-//     with everything that they call or name: in their package by its source, in other packages by facts;
+//     with everything that they call or name, and the methods that an interface call can reach: in their package by its
+//     source, in other packages by facts;
 //   - all functions of a package whose import path ends in ecs or ecs/detmath or has an element systems;
 //   - all functions of a package, or the one function, with the comment //wind:simulation.
 //
@@ -17,19 +18,33 @@
 //
 //	rule         what it finds                                          what to do instead
 //	walltime     time.Now, Sleep, timers; importing time at all         Tick.Now and Tick.Rate count ticks
-//	random       math/rand, crypto/rand, hash/maphash                   Tick.Rand(entity)
+//	random       math/rand's own generator, crypto/rand, hash/maphash   Tick.Rand(entity), or a generator made from a seed
 //	maprange     range over a map, maps.Keys, reflect's MapRange        slices.Sorted(maps.Keys(m)), or a slice
 //	concurrency  go, select, channels, sync, context                    one tick, one goroutine
 //	io           os, net, syscall, io/fs, fmt.Println                   the host does it and sends a command
 //	shell        log, flag, testing, expvar                             an event, or the outbox
 //	runtime      runtime, unique, weak                                  nothing of the process
-//	state        package variables that change                          a resource or a component
+//	state        what changes and outlives the tick: package variables, a resource or a component
+//	             variables that a system has captured, its receiver
+//	read         a write through a view's field tagged ecs:"read"       take the tag away
+//	tag          wind and ecs tags that Setup refuses                   what the message says
 //	fma          products that a compiler may fuse with an addition     float64(x*y) + z
 //	math         math.Sin and all that is not exact                     ecs/detmath
 //	floatint     conversions of floats to integers                      detmath.ToInt32 and kin
 //	sort         sort.Slice, slices.SortFunc: equal elements            slices.SortStableFunc
-//	address      pointers made to numbers                               entities, indices
+//	address      pointers made to numbers, %p, pointers printed         entities, indices
 //	call         calls of functions elsewhere that break a rule         bring the result in as a command
+//
+// # Loops over maps, and scratch memory
+//
+// A loop over a map is let through when its order cannot show: it adds to integers, deletes the keys that it is at, looks
+// at neither key nor value, or collects into a slice that the next statement sorts.
+//
+// A system may keep memory from tick to tick if it empties it before it uses it, in a statement of its own:
+//
+//	near := grid.New[ecs.Entity](area, 10)
+//	return func(t *ecs.Tick, q *ecs.Query[row]) {
+//		near.Reset() // or list = list[:0], or clear(seen)
 //
 // # Fused products
 //
@@ -54,6 +69,7 @@
 //
 // # What it cannot see
 //
-// Function values that travel through fields or maps, interfaces of other packages, slices and maps that are shared through a
-// package variable without an assignment, and state behind closures that Setup makes. The test kit ecs/ecstest runs the game for those.
+// Function values that travel through fields or maps, interface calls to types that neither the caller's package nor the
+// interface's names, and changes through a pointer that a call has returned or a field has kept. The test kit ecs/ecstest
+// runs the game for those.
 package analyzer

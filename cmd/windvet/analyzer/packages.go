@@ -24,6 +24,7 @@ func names(s string) map[string]bool {
 var (
 	banClock   = ban{rule: "walltime", what: "reads or waits for wall time", remedy: "count ticks with Tick.Now and Tick.Rate", names: names("Now Since Until Sleep After AfterFunc Tick NewTimer NewTicker Local LoadLocation")}
 	banRandom  = ban{rule: "random", what: "is randomness that a replay does not have", remedy: "use Tick.Rand(entity)"}
+	banGlobal  = ban{rule: "random", what: banRandom.what, remedy: banRandom.remedy, importable: true} // a seeded generator is none
 	banIO      = ban{rule: "io", what: "is I/O", remedy: "do it in the host and bring the result in as a command"}
 	banSync    = ban{rule: "concurrency", what: "is for concurrent code", remedy: "a world is stepped by one goroutine: no lock is needed, and none helps"}
 	banShell   = ban{rule: "shell", what: "is for the host, not for the simulation", remedy: "emit an event or send to the outbox, and let the host act on it"}
@@ -35,7 +36,7 @@ var (
 // bans by import path; a path that ends in /... stands for its subpackages too.
 var bans = map[string][]ban{
 	"time":                  {banClock},
-	"math/rand/...":         {banRandom},
+	"math/rand/...":         {banGlobal},
 	"crypto/rand":           {banRandom},
 	"hash/maphash":          {banRandom},
 	"os/...":                {banIO},
@@ -119,6 +120,9 @@ func (c *checker) banned(id *ast.Ident, obj types.Object) (problem, bool) {
 		if fn, ok := obj.(*types.Func); ok && path == "time" && fn.Signature().Recv() != nil && fn.Name() != "Local" {
 			continue // Time.After and its kin compare values
 		}
+		if b.rule == "random" && b.importable && !globalRandom(obj) {
+			continue
+		}
 		if b.rule == "maprange" && path == "maps" && c.sorted(id) {
 			continue
 		}
@@ -132,9 +136,16 @@ func (c *checker) banned(id *ast.Ident, obj types.Object) (problem, bool) {
 		default:
 			remedy = "compose it from ecs/detmath (Exp, Log, Pow)"
 		}
-		return problem{pos: id.Pos(), end: id.End(), rule: b.rule, what: obj.Pkg().Name() + "." + obj.Name() + " " + b.what, remedy: remedy}, true
+		return problem{pos: id.Pos(), end: id.End(), rule: b.rule, what: nameOf(obj) + " " + b.what, remedy: remedy}, true
 	}
 	return problem{}, false
+}
+
+// globalRandom reports whether obj is a function of math/rand that draws from the process's own generator. One that is made
+// from a seed gives the same numbers everywhere.
+func globalRandom(obj types.Object) bool {
+	fn, ok := obj.(*types.Func)
+	return ok && fn.Signature().Recv() == nil && !strings.HasPrefix(fn.Name(), "New")
 }
 
 // sorted reports whether the call that id names is the first argument of slices.Sorted and its kin.

@@ -53,6 +53,11 @@ func (r *reach) addFunc(fn *types.Func) {
 // follow adds what n calls or refers to.
 func (r *reach) follow(n ast.Node) {
 	r.c.calls(n, func(_ *ast.Ident, fn *types.Func) { r.addFunc(fn) })
+	r.c.conversions(n, func(_ ast.Expr, from types.Type, to *types.Interface) {
+		for _, m := range r.c.methodsFor(from, to) {
+			r.addFunc(m)
+		}
+	})
 	ast.Inspect(n, func(n ast.Node) bool {
 		if id, ok := n.(*ast.Ident); ok {
 			if v, ok := r.c.pass.TypesInfo.Uses[id].(*types.Var); ok && r.c.inits[v] != nil {
@@ -180,24 +185,10 @@ func (c *checker) targets(fn *types.Func) []*types.Func {
 		}
 		return nil
 	}
-	iface, ok := recv.Type().Underlying().(*types.Interface)
-	if !ok || fn.Pkg() != nil && standard(fn.Pkg().Path()) {
-		return nil
-	}
 	var out []*types.Func
-	scope := c.pass.Pkg.Scope()
-	for _, name := range scope.Names() {
-		tn, ok := scope.Lookup(name).(*types.TypeName)
-		if !ok || types.IsInterface(tn.Type()) {
-			continue
-		}
-		if !types.Implements(tn.Type(), iface) && !types.Implements(types.NewPointer(tn.Type()), iface) {
-			continue
-		}
-		if m, _, _ := types.LookupFieldOrMethod(tn.Type(), true, c.pass.Pkg, fn.Name()); m != nil {
-			if m, ok := m.(*types.Func); ok && c.bodies[m.Origin()] != nil {
-				out = append(out, m.Origin())
-			}
+	for _, m := range c.implementers(fn) {
+		if c.bodies[m] != nil {
+			out = append(out, m)
 		}
 	}
 	return out

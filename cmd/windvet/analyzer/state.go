@@ -1,37 +1,126 @@
 package analyzer
 
 import (
+	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
+	"reflect"
 )
 
 const stateRemedy = "keep it in a resource or a component, where snapshot, delta and checksum see it"
 
-// stateProblems finds package variables that n changes, or reads while something changes them.
+// stateProblems finds what n changes that outlives the tick outside of the world: package variables, variables that a
+// system's closure has captured, the receiver that a system is a method of. It finds reads of package variables that
+// something changes, and writes through fields that are tagged read.
 func (c *checker) stateProblems(n ast.Node, yield func(problem)) {
 	if d, ok := n.(*ast.FuncDecl); ok && d.Recv == nil && d.Name.Name == "init" {
 		return // initialisation is not part of a tick
 	}
-	written := map[ast.Node]bool{}
+	named := map[ast.Node]bool{}
 	c.writes(n, func(v *types.Var, at ast.Node) {
-		written[at] = true
+		named[at] = true
 		yield(problem{pos: at.Pos(), end: at.End(), rule: "state", what: "the package variable " + v.Name() + " is changed from inside of the simulation", remedy: stateRemedy})
 	})
+	c.written(n, func(e ast.Expr, refs int) { c.outlives(e, refs, yield) })
 	ast.Inspect(n, func(n ast.Node) bool {
 		id, ok := n.(*ast.Ident)
-		if !ok || written[id] {
+		if !ok || named[id] {
 			return true
 		}
 		v, ok := c.pass.TypesInfo.Uses[id].(*types.Var)
 		if !ok || !packageLevel(v) {
 			return true
 		}
-		if c.written[v] || v.Pkg() != c.pass.Pkg && c.pass.ImportObjectFact(v, &mutable{}) {
+		if c.changed[v] || v.Pkg() != c.pass.Pkg && c.pass.ImportObjectFact(v, &mutable{}) {
 			yield(problem{pos: id.Pos(), end: id.End(), rule: "state", what: "the package variable " + v.Name() + " changes at run time", remedy: stateRemedy})
 		}
 		return true
 	})
+}
+
+// outlives reports a written place that belongs to a captured variable, to a system's receiver or to a field tagged read.
+func (c *checker) outlives(written ast.Expr, refs int, yield func(problem)) {
+	root := c.tickFunction(written)
+	scratch := false
+	c.trace(written, refs, func(p place) {
+		if scratch = scratch || root != nil && c.scratch(root, p.expr); scratch {
+			return
+		}
+		at := problem{pos: written.Pos(), end: written.End(), rule: "state", remedy: stateRemedy}
+		switch x := p.expr.(type) {
+		case *ast.SelectorExpr:
+			if name, ok := c.readOnly(x); ok && p.refs > 0 {
+				at.rule, at.what, at.remedy = "read", name+` is tagged ecs:"read" and is written here`, "take the tag away, or the world does not see the change"
+				yield(at)
+			}
+		case *ast.Ident:
+			v, ok := c.pass.TypesInfo.Uses[x].(*types.Var)
+			if !ok || root == nil || packageLevel(v) || v.IsField() {
+				return
+			}
+			switch decl, _ := root.(*ast.FuncDecl); {
+			case v.Pos() < root.Pos() || v.Pos() >= root.End():
+				at.what = fmt.Sprintf("the variable %s outlives the tick and is changed in it", v.Name())
+				yield(at)
+			case decl != nil && p.refs > 0 && decl.Recv != nil && within(v.Pos(), decl.Recv):
+				at.what = fmt.Sprintf("the receiver %s outlives the tick and is changed in it", v.Name())
+				yield(at)
+			}
+		}
+	})
+}
+
+func within(pos token.Pos, n ast.Node) bool { return n.Pos() <= pos && pos < n.End() }
+
+// tickFunction is the outermost function around n that takes an *ecs.Tick: what one call of it makes ends with it. nil
+// when there is none, as in Setup.
+func (c *checker) tickFunction(n ast.Node) (root ast.Node) {
+	for ; n != nil; n = c.parents[n] {
+		var params *ast.FieldList
+		switch f := n.(type) {
+		case *ast.FuncLit:
+			params = f.Type.Params
+		case *ast.FuncDecl:
+			params = f.Type.Params
+		default:
+			continue
+		}
+		for _, field := range params.List {
+			if isTick(c.pass.TypesInfo.TypeOf(field.Type)) {
+				root = n
+			}
+		}
+	}
+	return root
+}
+
+func isTick(t types.Type) bool {
+	if t == nil {
+		return false
+	}
+	named, ok := types.Unalias(pointee(t)).(*types.Named)
+	return ok && named.Obj().Name() == "Tick" && named.Obj().Pkg() != nil && isECS(named.Obj().Pkg().Path())
+}
+
+// readOnly is the name of the field that a selection names if it is tagged ecs:"read".
+func (c *checker) readOnly(sel *ast.SelectorExpr) (name string, ok bool) {
+	s := c.pass.TypesInfo.Selections[sel]
+	if s == nil || s.Kind() != types.FieldVal {
+		return "", false
+	}
+	t := s.Recv()
+	for _, i := range s.Index() {
+		st, isStruct := pointee(t).Underlying().(*types.Struct)
+		if !isStruct {
+			return "", false
+		}
+		read, _, err := viewTag(reflect.StructTag(st.Tag(i)))
+		if name, ok, t = st.Field(i).Name(), read && err == nil, st.Field(i).Type(); ok {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 func packageLevel(v *types.Var) bool {
@@ -49,21 +138,9 @@ func (c *checker) writes(n ast.Node, yield func(*types.Var, ast.Node)) {
 			}
 		}
 	}
+	c.written(n, func(e ast.Expr, _ int) { target(e) })
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
-		case *ast.AssignStmt:
-			if n.Tok != token.DEFINE {
-				for _, l := range n.Lhs {
-					target(l)
-				}
-			}
-		case *ast.IncDecStmt:
-			target(n.X)
-		case *ast.RangeStmt:
-			if n.Tok == token.ASSIGN {
-				target(n.Key)
-				target(n.Value)
-			}
 		case *ast.UnaryExpr:
 			if n.Op == token.AND {
 				target(n.X)
@@ -75,15 +152,12 @@ func (c *checker) writes(n ast.Node, yield func(*types.Var, ast.Node)) {
 	})
 }
 
-// callWrites finds delete, clear and copy, and methods whose receiver is the address of a variable.
+// callWrites finds append, which may write behind the length, and methods whose receiver is the address of a variable.
 func (c *checker) callWrites(n *ast.CallExpr, target func(ast.Expr)) {
 	info := c.pass.TypesInfo
 	if info.Types[n.Fun].IsBuiltin() {
-		if id := callee(n); id != nil && len(n.Args) > 0 {
-			switch id.Name {
-			case "delete", "clear", "copy", "append": // append may write behind the length
-				target(n.Args[0])
-			}
+		if id := callee(n); id != nil && len(n.Args) > 0 && id.Name == "append" {
+			target(n.Args[0])
 		}
 		return
 	}
@@ -124,6 +198,11 @@ func rootOf(info *types.Info, e ast.Expr) *ast.Ident {
 		case *ast.SliceExpr:
 			e = x.X
 		case *ast.StarExpr:
+			e = x.X
+		case *ast.UnaryExpr:
+			if x.Op != token.AND {
+				return nil
+			}
 			e = x.X
 		default:
 			return nil

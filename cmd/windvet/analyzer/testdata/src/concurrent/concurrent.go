@@ -22,6 +22,8 @@ func spread(t *ecs.Tick) {
 	}
 	close(c)             // want `a channel hands over`
 	var mu sync.Mutex    // want `sync.Mutex is for concurrent code: a world is stepped by one goroutine`
-	mu.Lock()            // want `sync.Lock is for concurrent code`
+	mu.Lock()            // want `sync.Mutex.Lock is for concurrent code`
+	var pool sync.Pool   // want `sync.Pool is for concurrent code`
+	_ = pool.Get()       // want `sync.Pool.Get is for concurrent code`
 	context.Background() // want `context.Background is for concurrent code`
 }

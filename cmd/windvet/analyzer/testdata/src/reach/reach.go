@@ -1,21 +1,22 @@
 package reach
 
 import (
+	"helper"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
-	"helper"
 )
 
 var Game = ecs.Game{
 	Name: "reach",
 	Setup: func(w *ecs.World) {
-		for range map[int]int{} { // want `ranging over a map`
+		for k := range map[int]int{} { // want `ranging over a map`
+			helper.Pure(k, 1)
 		}
 		ecs.System(w, "direct", direct)
 		ecs.System(w, "made", make1(3))
 		ecs.System(w, "method", mover{}.move)
-		ecs.System(w, "foreign", helper.Deep)         // want `helper.Deep is not deterministic \(through middle: through Stamp: time.Now reads or waits for wall time at helper.go:18\)`
+		ecs.System(w, "foreign", helper.Deep)         // want `helper.Deep is not deterministic \(through middle: through Stamp: time.Now reads or waits for wall time at helper.go:19\)`
 		local := func(t *ecs.Tick) { _ = time.Now() } // want `time.Now reads`
 		ecs.System(w, "local", local)
 		ecs.System(w, "generic", generic[int])
@@ -28,6 +29,11 @@ func direct(t *ecs.Tick) {
 	helper.Stamp()          // want `helper.Stamp is not deterministic`
 	helper.ByInterface(nil) // want `helper.ByInterface is not deterministic`
 	helper.Excused()
+	helper.NewSource().Value()    // want `helper.Source.Value is not deterministic \(through file.Value: os.Getpid`
+	var r reader = &helper.File{} // want `helper.File.Read is not deterministic`
+	r.Read()                      // want `helper.File.Read is not deterministic \(time.Now`
+	helper.Total(square{})
+	helper.Total(promoted{})
 	deeper()
 	passed(callback)
 	var s shape = square{}
@@ -40,8 +46,21 @@ func deeper() { time.Now() } // want `time.Now reads`
 func passed(f func()) { f() }
 func callback()       { time.Now() } // want `time.Now reads`
 
-type shape interface{ area() int64 }
-type square struct{}
+type (
+	shape  interface{ area() int64 }
+	square struct{}
+)
+
+type reader interface{ Read() int64 }
+
+func (square) Area() int64 { return time.Now().Unix() } // want `time.Now reads`
+
+// promoted has a method that it does not write out.
+type promoted struct{ base }
+
+type base struct{}
+
+func (base) Area() int64 { return time.Now().Unix() } // want `time.Now reads`
 
 func (square) area() int64 { return time.Now().Unix() } // want `time.Now reads`
 

@@ -5,6 +5,7 @@ import "os" // want `a simulation package imports os, which is I/O`
 
 func helper(m map[int]int) {
 	os.Exit(1)
-	for range m { // want `ranging over a map`
+	for k := range m { // want `ranging over a map`
+		os.Exit(k)
 	}
 }

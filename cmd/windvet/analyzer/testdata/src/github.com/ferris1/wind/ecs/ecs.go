@@ -28,3 +28,12 @@ func System(w *World, name string, fn any)             {}
 func Handle[C any](w *World, name string, fn any)      {}
 func Init(w *World, fn any)                            {}
 func Component[T any](w *World, name string, o ...any) {}
+
+type Entity struct{ id, gen uint32 }
+
+type Text16 struct {
+	n byte
+	b [15]byte
+}
+
+type With[T any] struct{}
