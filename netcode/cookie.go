@@ -16,7 +16,8 @@ const cookieLife = 30 * time.Second
 
 // baker makes and checks cookies. A cookie proves that who shows it can read
 // what is sent to its address; nothing about it is stored. It is
-// | seconds u32 LE | first 16 bytes of HMAC-SHA256(secret, seconds, address, port) |.
+// | milliseconds u32 LE | first 16 bytes of HMAC-SHA256(secret, milliseconds, address, port) |.
+// The milliseconds are those of Unix time, modulo 2^32.
 type baker struct{ secret [32]byte }
 
 func newBaker() *baker {
@@ -26,31 +27,32 @@ func newBaker() *baker {
 }
 
 func (b *baker) cookie(addr netip.AddrPort, now time.Time) []byte {
-	return b.bake(addr, uint32(now.Unix()))
+	return b.bake(addr, uint32(now.UnixMilli()))
 }
 
-func (b *baker) bake(addr netip.AddrPort, seconds uint32) []byte {
+func (b *baker) bake(addr netip.AddrPort, milliseconds uint32) []byte {
 	mac := hmac.New(sha256.New, b.secret[:])
 	var head [22]byte
-	binary.LittleEndian.PutUint32(head[:], seconds)
+	binary.LittleEndian.PutUint32(head[:], milliseconds)
 	ip := addr.Addr().As16()
 	copy(head[4:], ip[:])
 	binary.LittleEndian.PutUint16(head[20:], addr.Port())
 	mac.Write(head[:])
 	out := make([]byte, 4, 4+sha256.Size)
-	binary.LittleEndian.PutUint32(out, seconds)
+	binary.LittleEndian.PutUint32(out, milliseconds)
 	return mac.Sum(out)[:frame.CookieSize]
 }
 
 // proves tells whether cookie was made for addr within cookieLife before now.
 func (b *baker) proves(cookie []byte, addr netip.AddrPort, now time.Time) bool {
-	if len(cookie) != frame.CookieSize {
+	if len(cookie) != frame.CookieSize || cookieAge(cookie, now) > cookieLife {
 		return false
 	}
-	seconds := binary.LittleEndian.Uint32(cookie)
-	age := now.Unix() - int64(seconds)
-	if age < 0 || age > int64(cookieLife/time.Second) {
-		return false
-	}
-	return hmac.Equal(cookie, b.bake(addr, seconds))
+	return hmac.Equal(cookie, b.bake(addr, binary.LittleEndian.Uint32(cookie)))
+}
+
+// cookieAge is how long ago a cookie was made, if it is one: a time to come is
+// one long past.
+func cookieAge(cookie []byte, now time.Time) time.Duration {
+	return time.Duration(uint32(now.UnixMilli())-binary.LittleEndian.Uint32(cookie)) * time.Millisecond
 }

@@ -38,7 +38,7 @@ func TestEachFrameIsAWriteOfItsOwnUntilTheClientCoalesces(t *testing.T) {
 			t.Fatal(err)
 		}
 		near, far := net.Pipe()
-		c := &tcpConn{server: s, conn: far, news: make(chan struct{}, 1)}
+		c := newTCPConn(s, far)
 		if !c.open(netip.AddrPort{}) {
 			t.Fatal("not taken in")
 		}

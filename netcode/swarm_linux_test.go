@@ -147,7 +147,7 @@ func (s *swarm) take(_ *net.UDPAddr, packet []byte) {
 		}
 	case !ok && len(packet) >= lane.Overhead:
 		if b := s.byConv[binary.LittleEndian.Uint32(packet)]; b != nil {
-			b.lane.Input(packet)
+			_ = b.lane.Input(packet)
 			b.lane.Read(s.scratch, func(p []byte) bool { b.reader.Feed(p); return true })
 			s.frames(b)
 		}

@@ -2,13 +2,13 @@ package netcode
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"time"
 
 	"github.com/ferris1/wind/netcode/frame"
-	"github.com/ferris1/wind/netcode/wirepb"
 )
 
 // Times of a TCP connection.
@@ -26,6 +26,31 @@ type tcpConn struct {
 	link   *link
 	limits limiter
 	news   chan struct{} // the link has something to send, or is closed
+	said   chan struct{} // closed when the writer has ended
+}
+
+func newTCPConn(s *Server, conn streamConn) *tcpConn {
+	return &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1), said: make(chan struct{})}
+}
+
+// takeBytes counts what came on the wire.
+func (c *tcpConn) takeBytes(n int) error {
+	if c.link == nil {
+		return nil // what came behind the request
+	}
+	c.link.bytesIn.Add(uint64(n))
+	if !c.limits.bytes.take(n, c.server.clock()) {
+		return tooMuch("bytes")
+	}
+	return nil
+}
+
+// takeFrame counts what is as good as a frame.
+func (c *tcpConn) takeFrame() error {
+	if !c.limits.frames.take(1, c.server.clock()) {
+		return tooMuch("frames")
+	}
+	return nil
 }
 
 // streamConn is what a connection needs of its transport.
@@ -46,7 +71,7 @@ func (s *Server) accept(listener net.Listener) {
 			time.Sleep(10 * time.Millisecond) // out of file descriptors, most likely
 			continue
 		}
-		c := &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1)}
+		c := newTCPConn(s, conn)
 		addr, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 		if !c.open(addr) {
 			conn.Close()
@@ -89,26 +114,39 @@ func (c *tcpConn) read() {
 	defer c.conn.Close()
 	s := c.server
 	buffer := make([]byte, tcpReadBytes)
-	open := true
+	ws, _ := c.conn.(*wsConn)
+	open, drained := true, 0
 	for {
 		n, err := c.conn.Read(buffer)
 		now := s.clock()
-		c.link.bytesIn.Add(uint64(n))
+		if ws == nil && n > 0 && open { // a tap has counted
+			if over := c.takeBytes(n); over != nil {
+				n, err = 0, over
+			}
+		}
+		var end *endError
 		switch {
 		case !open:
 			// What is left unread when a connection closes would take the Bye
 			// with it on its way to the peer.
-		case n > 0 && !c.limits.bytes.take(n, now):
+			if drained += n; drained > maxDrain {
+				err = errDrained
+			}
+		case errors.As(err, &end):
 			s.lock()
-			s.hub.close(c.link, wirepb.Reason_REASON_TOO_MUCH, "too many bytes per second")
+			s.hub.close(c.link, end.reason, end.text)
 			s.mu.Unlock()
-			open = false
+			open, err = false, nil
 		default:
 			c.limits.reader.Feed(buffer[:n])
 			open = s.frames(c.link, &c.limits, now)
 		}
 		if !open {
 			c.limits.ended()
+		}
+		if !open && ws != nil {
+			<-c.said // the writer reads on, to the client's own end
+			return
 		}
 		if err != nil {
 			s.lock()
@@ -124,6 +162,7 @@ func (c *tcpConn) read() {
 // write sends what the link collects until it is closed; then the reader has
 // lingerFor to end.
 func (c *tcpConn) write() {
+	defer close(c.said)
 	s := c.server
 	var taken []byte
 	var armed time.Time // when the deadline was set

@@ -39,6 +39,7 @@ type peer struct {
 	lane   *lane.Lane
 	limits limiter
 	addr   *net.UDPAddr
+	since  time.Time // its first packet came
 	proven bool      // the loop's copy of link.proven
 	in     uint64    // bytes, while not proven
 	out    uint64    // bytes, while not proven
@@ -250,7 +251,9 @@ func (u *udpLoop) sweep(now time.Time) {
 	ending := u.ending[:0]
 	for _, p := range u.ending {
 		if now.After(p.ends) || p.lane.Waiting() == 0 && len(p.link.out) == 0 {
-			delete(u.peers, p.key)
+			if u.peers[p.key] == p {
+				delete(u.peers, p.key)
+			}
 			u.server.mu.Lock()
 			u.server.hub.tally(p.link)
 			u.server.mu.Unlock()
@@ -287,6 +290,10 @@ func (u *udpLoop) handle(from *net.UDPAddr, packet []byte) {
 	}
 	conv := uint32(packet[0]) | uint32(packet[1])<<8 | uint32(packet[2])<<16 | uint32(packet[3])<<24
 	p := u.peers[peerKey{addr, conv}]
+	if p != nil && u.renews(p, packet) {
+		u.replace(p)
+		p = nil
+	}
 	if p == nil {
 		if p = u.greet(from, addr, packet); p == nil {
 			return
@@ -358,7 +365,7 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 		u.ignored++
 		return nil
 	}
-	p := &peer{key: peerKey{addr, conv}, addr: from, proven: proven, limits: newLimiter(&s.cfg, now)}
+	p := &peer{key: peerKey{addr, conv}, addr: from, since: now, proven: proven, limits: newLimiter(&s.cfg, now)}
 	s.lock()
 	defer s.mu.Unlock()
 	if u.closing {
@@ -377,6 +384,28 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 	p.lane = lane.New(conv, func(b []byte) { u.output(p, b) })
 	u.peers[p.key] = p
 	return p
+}
+
+// renews tells whether a packet begins its conversation anew: its first message
+// shows a cookie that was made after the conversation came. A repeat of the old
+// first packet shows an older one.
+func (u *udpLoop) renews(p *peer, packet []byte) bool {
+	_, data, ok := lane.Opening(packet)
+	if !ok {
+		return false
+	}
+	now := u.server.clock()
+	cookie, whole, ok := u.greets(data)
+	lived := time.Duration(now.UnixMilli()-p.since.UnixMilli()) * time.Millisecond // as coarse as a cookie's age
+	return ok && whole && u.server.hub.baker.proves(cookie, p.key.addr, now) && cookieAge(cookie, now) < lived
+}
+
+// replace forgets a peer whose client begins its conversation anew.
+func (u *udpLoop) replace(p *peer) {
+	u.server.lock()
+	u.server.hub.lost(p.link)
+	u.server.mu.Unlock()
+	delete(u.peers, p.key)
 }
 
 // touch notes that a peer's link has news. The caller holds the server's lock.
@@ -398,6 +427,9 @@ func (u *udpLoop) output(p *peer, b []byte) {
 		}
 		p.out += uint64(len(b))
 	}
+	if u.peers[p.key] != p {
+		return // replaced: its segments would be taken for its successor's
+	}
 	p.link.bytesOut.Add(uint64(len(b)))
 	u.socket.Queue(p.addr, b)
 }
@@ -414,7 +446,12 @@ func (u *udpLoop) input(p *peer, packet []byte) {
 		u.end(p, wirepb.Reason_REASON_TOO_MUCH, "too many bytes per second")
 		return
 	}
-	if !p.lane.Input(packet) {
+	var fragments *lane.FragmentsError
+	switch err := p.lane.Input(packet); {
+	case errors.As(err, &fragments):
+		u.end(p, wirepb.Reason_REASON_FRAME_TOO_LARGE, fragments.Error())
+		return
+	case err != nil:
 		u.ignored++
 	}
 	p.lane.Read(u.scratch, func(b []byte) bool {

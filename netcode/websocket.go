@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -26,22 +27,27 @@ import (
 // or from one of Config.Origins. Connections outlive the HTTP server; Close ends
 // them.
 func (s *Server) WebSocket() http.Handler {
-	options := &websocket.AcceptOptions{OriginPatterns: s.cfg.Origins, CompressionMode: websocket.CompressionDisabled}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ws, err := websocket.Accept(w, r, options)
+		c := newTCPConn(s, nil)
+		under := &tap{take: c.takeBytes}
+		control := func(context.Context, []byte) bool { return under.count(c.takeFrame()) }
+		ws, err := websocket.Accept(&tapped{w, under}, r, &websocket.AcceptOptions{
+			OriginPatterns: s.cfg.Origins, CompressionMode: websocket.CompressionDisabled,
+			OnPingReceived: control, OnPongReceived: func(ctx context.Context, b []byte) { control(ctx, b) },
+		})
 		if err != nil {
 			return // Accept has answered
 		}
 		ws.SetReadLimit(-1) // frames and text messages have limits of their own
 		addr, _ := netip.ParseAddrPort(r.RemoteAddr)
-		conn := newWSConn(ws)
-		c := &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1)}
+		conn := newWSConn(ws, under)
+		conn.onEmpty = func() { under.count(c.takeFrame()) }
 		conn.onText = func() {
 			s.mu.Lock()
 			c.link.text = true
 			s.mu.Unlock()
 		}
-		if !c.open(addr) {
+		if c.conn = conn; !c.open(addr) {
 			c.conn.Close()
 		}
 	})
@@ -51,9 +57,12 @@ func (s *Server) WebSocket() http.Handler {
 // the id textID in it.
 type wsConn struct {
 	ws       *websocket.Conn
+	under    *tap
 	reading  context.Context
 	stopRead context.CancelFunc
 	message  io.Reader            // what is left of a binary message
+	begun    bool                 // something of it came
+	onEmpty  func()               // nothing did
 	frame    []byte               // what is left of a text message
 	kind     atomic.Int32         // of the first message; 0 before
 	onText   func()               // it is a text message
@@ -65,16 +74,14 @@ type wsConn struct {
 	timer    *time.Timer // not nil: a write is under way
 }
 
-func newWSConn(ws *websocket.Conn) *wsConn {
-	c := &wsConn{ws: ws, status: websocket.StatusNormalClosure}
+func newWSConn(ws *websocket.Conn, under *tap) *wsConn {
+	c := &wsConn{ws: ws, under: under, status: websocket.StatusNormalClosure}
 	c.reading, c.stopRead = context.WithCancel(context.Background())
 	return c
 }
 
 // isText tells whether the client speaks in text messages, as its first one said.
 func (c *wsConn) isText() bool { return c.kind.Load() == int32(websocket.MessageText) }
-
-var errMixed = errors.New("text and binary messages on one connection")
 
 func (c *wsConn) Read(p []byte) (int, error) {
 	for {
@@ -90,8 +97,12 @@ func (c *wsConn) Read(p []byte) (int, error) {
 			continue
 		}
 		n, err := c.message.Read(p)
+		c.begun = c.begun || n > 0
 		if errors.Is(err, io.EOF) {
 			c.message, err = nil, nil
+			if !c.begun {
+				c.onEmpty()
+			}
 		}
 		if n > 0 || err != nil {
 			return n, err
@@ -109,17 +120,20 @@ func (c *wsConn) next() error {
 		c.onText()
 	}
 	if c.kind.Load() != int32(kind) {
-		return errMixed
+		return &endError{wirepb.Reason_REASON_PROTOCOL, "text and binary messages on one connection"}
 	}
 	if kind == websocket.MessageBinary {
-		c.message = r
+		c.message, c.begun = r, false
 		return nil
 	}
 	text, err := io.ReadAll(io.LimitReader(r, frame.MaxFromClient+1))
 	if err != nil {
 		return err
 	}
-	c.frame = frame.Append(nil, textID, text) // too long a one is refused by its header
+	if len(text) > frame.MaxFromClient {
+		return &endError{wirepb.Reason_REASON_FRAME_TOO_LARGE, fmt.Sprintf("a text message of more than %d bytes", frame.MaxFromClient)}
+	}
+	c.frame = frame.Append(nil, textID, text)
 	return nil
 }
 
@@ -142,21 +156,25 @@ func (c *wsConn) Write(frames []byte) (int, error) {
 }
 
 func (c *wsConn) write(ctx context.Context, frames []byte) error {
-	if !c.isText() {
-		return c.ws.Write(ctx, websocket.MessageBinary, frames)
-	}
+	text := c.isText()
 	for rest := frames; len(rest) > 0; {
 		id, end := binary.LittleEndian.Uint32(rest), frame.HeaderSize+int(binary.LittleEndian.Uint32(rest[4:]))
-		text := rest[frame.HeaderSize:end]
+		message := rest[frame.HeaderSize:end]
 		if id == wirepb.IDBye {
-			text = c.bye(text)
-		}
-		if err := c.ws.Write(ctx, websocket.MessageText, text); err != nil {
-			return err
+			message = c.bye(message)
 		}
 		rest = rest[end:]
+		if !text {
+			continue
+		}
+		if err := c.ws.Write(ctx, websocket.MessageText, message); err != nil {
+			return err
+		}
 	}
-	return nil
+	if text {
+		return nil
+	}
+	return c.ws.Write(ctx, websocket.MessageBinary, frames)
 }
 
 // bye is a Bye as a text message, which the end of the WebSocket repeats.
@@ -190,8 +208,11 @@ func (c *wsConn) Close() error {
 	return c.ws.CloseNow()
 }
 
-// SetReadDeadline is for the end of a connection: it is set once.
+// SetReadDeadline is for the end of a connection: it is set once. What still
+// comes is read and dropped until the client says that it has seen the end, but
+// not for longer, and not more than a tap drains.
 func (c *wsConn) SetReadDeadline(t time.Time) error {
+	c.under.end(t)
 	timer := time.AfterFunc(time.Until(t), c.stopRead)
 	context.AfterFunc(c.reading, func() { timer.Stop() })
 	return nil

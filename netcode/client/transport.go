@@ -179,8 +179,12 @@ func (t *udpTransport) take(packet []byte) error {
 	if len(packet) < lane.Overhead || binary.LittleEndian.Uint32(packet) != t.lane.Conv() {
 		return nil
 	}
-	t.lane.Input(packet)
-	var err error
+	err := t.lane.Input(packet)
+	if errors.Is(err, lane.ErrDamaged) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	t.lane.Read(t.scratch, func(b []byte) bool {
 		err = t.to.stream(b)
 		return err == nil

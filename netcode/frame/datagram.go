@@ -18,7 +18,7 @@ const (
 	DatagramHeader = 8
 	// MessageHeader is DatagramHeader and the session id.
 	MessageHeader = DatagramHeader + 8
-	// CookieSize is the length of a cookie: seconds u32 and 16 bytes of HMAC.
+	// CookieSize is the length of a cookie: a time, u32, and 16 bytes of HMAC.
 	CookieSize = 20
 	// KnockSize is the length of a whole knock: no answer to it is longer.
 	KnockSize = 64

@@ -9,6 +9,8 @@ package lane
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 
 	"github.com/xtaci/kcp-go/v5"
 
@@ -61,33 +63,63 @@ func New(conv uint32, output func(packet []byte)) *Lane {
 // Conv is the conversation id.
 func (l *Lane) Conv() uint32 { return l.conv }
 
-// Input takes one packet of this conversation; false means that it is damaged.
-func (l *Lane) Input(packet []byte) bool {
+// ErrDamaged says that a packet is no KCP packet of this conversation.
+var ErrDamaged = errors.New("lane: a damaged packet")
+
+// FragmentsError reports a message that can never be put together: it has more
+// fragments than the receive window has segments.
+type FragmentsError struct{ Fragments int }
+
+// Error implements error.
+func (e *FragmentsError) Error() string {
+	return fmt.Sprintf("a KCP message of %d fragments does not fit into the receive window of %d: send smaller messages, or in stream mode", e.Fragments, receiveWindow)
+}
+
+// Input takes one packet of this conversation. Its error is ErrDamaged, or a
+// *FragmentsError, behind which the conversation leads nowhere.
+func (l *Lane) Input(packet []byte) error {
 	if len(packet) > frame.MaxPacket {
-		return false
+		return ErrDamaged
 	}
-	if WantsAnswer(packet) {
+	wants, fragments := look(packet)
+	if fragments > receiveWindow {
+		return &FragmentsError{fragments}
+	}
+	if wants {
 		// The core flushes at most once per Interval, so the first Update
 		// may come too early and the second not; the third is for rounding.
 		// What is outside the window is never answered.
 		l.owed = 3
 	}
-	return l.core.Input(packet, kcp.IKCP_PACKET_REGULAR, false) == 0
+	if l.core.Input(packet, kcp.IKCP_PACKET_REGULAR, false) != 0 {
+		return ErrDamaged
+	}
+	return nil
 }
 
 // WantsAnswer tells whether packet holds a segment that KCP answers.
 func WantsAnswer(packet []byte) bool {
+	wants, _ := look(packet)
+	return wants
+}
+
+// look tells whether packet holds a segment that KCP answers, and how many
+// fragments the longest message of its segments still has.
+func look(packet []byte) (wants bool, fragments int) {
 	for len(packet) >= Overhead {
-		if packet[4] == kcp.IKCP_CMD_PUSH || packet[4] == kcp.IKCP_CMD_WASK {
-			return true
+		switch packet[4] {
+		case kcp.IKCP_CMD_PUSH:
+			wants, fragments = true, max(fragments, int(packet[5])+1)
+		case kcp.IKCP_CMD_WASK:
+			wants = true
 		}
 		length := uint64(binary.LittleEndian.Uint32(packet[20:]))
 		if length > uint64(len(packet)-Overhead) {
-			return false
+			return wants, fragments
 		}
 		packet = packet[Overhead+int(length):]
 	}
-	return false
+	return wants, fragments
 }
 
 // Read hands what has arrived in order to feed, piece by piece, through
