@@ -129,7 +129,12 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	if span > 0 {
 		go giveUp(running, n, span, cancel)
 	}
-	bots, err := join(running, n)
+	joining, joined := running, context.CancelFunc(func() {})
+	if span > 0 {
+		joining, joined = context.WithTimeout(running, max(span, leastJoin))
+	}
+	bots, err := join(joining, n)
+	joined()
 	if err != nil {
 		matters := n.Stats().Conditions
 		if stopErr := n.Stop(); stopErr != nil {
@@ -165,6 +170,9 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	}
 	return found(err)
 }
+
+// leastJoin is how long bots may take to join, however short the span that they are to play.
+const leastJoin = 15 * time.Second
 
 // notServed is how a verb ends whose time is over while something keeps the shard from being served.
 func notServed(c shard.Condition) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/replication"
 )
 
 // Build describes this binary as genesis and epoch records hold it: the id is the main module's version, or the commit
@@ -33,6 +34,19 @@ func Build(game ecs.Game) ecs.Build {
 	}
 	b.ID = buildID(info, ownContent)
 	return b
+}
+
+// CheckGame says why no shard of a game could be served, nil if one could: its Setup fails, or what it registers cannot
+// be shown to clients.
+func CheckGame(game ecs.Game) error {
+	s, err := ecs.SchemaOf(game, ecs.Config{})
+	if err != nil {
+		return err
+	}
+	if _, err := replication.New(s, replication.Config{}); err != nil {
+		return fmt.Errorf("game %s cannot be shown to clients: %w", game.Name, err)
+	}
+	return nil
 }
 
 // buildID names what a binary was built from.

@@ -139,6 +139,11 @@ func (c Config) withDefaults() Config {
 func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
 
 func (n *Node) start(ctx context.Context) error {
+	if !n.config.NoShard {
+		if err := CheckGame(n.config.Game); err != nil {
+			return err // before anything is opened or written
+		}
+	}
 	if err := n.listen(); err != nil {
 		return err
 	}
