@@ -3,13 +3,12 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/reload"
+	"github.com/ferris1/wind/netcode/reload/folder"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
@@ -18,21 +17,6 @@ import (
 
 // ShardScripts is the folder of a game's scripts that its shards run.
 const ShardScripts = "shard"
-
-// Scripts reads the modules of a service type, or of ShardScripts, from a game's scripts; none where it has no folder.
-func Scripts(scripts fs.FS, folder string) ([]script.Module, error) {
-	if scripts == nil {
-		return nil, nil
-	}
-	if _, err := fs.Stat(scripts, folder); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	sub, err := fs.Sub(scripts, folder)
-	if err != nil {
-		return nil, err
-	}
-	return script.Read(sub)
-}
 
 // Reloaded is what a reload did, or would do.
 type Reloaded struct {
@@ -129,8 +113,8 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 
 // applyScripts puts what was saved in a folder in force, with all its modules: those of it that are in force and not there
 // any more go. It says what changed, "" when nothing did.
-func (n *Node) applyScripts(ctx context.Context, folder string, modules []script.Module) (string, error) {
-	if folder == ShardScripts {
+func (n *Node) applyScripts(ctx context.Context, target string, modules []script.Module) (string, error) {
+	if target == ShardScripts {
 		if n.config.NoShard {
 			return "", nil
 		}
@@ -140,9 +124,24 @@ func (n *Node) applyScripts(ctx context.Context, folder string, modules []script
 		}
 		return fmt.Sprintf("%s, in tick %d", r.Report, r.Tick), err
 	}
-	if !slices.ContainsFunc(n.instances, func(i *instance) bool { return i.config.Type == folder }) {
+	if !slices.ContainsFunc(n.instances, func(i *instance) bool { return i.config.Type == target }) {
 		return "", nil
 	}
-	r, err := n.cluster.Reload(ctx, folder, modules, ReloadOptions{Whole: true})
+	r, err := n.cluster.Reload(ctx, target, modules, ReloadOptions{Whole: true})
 	return r.String(), err
+}
+
+// watchScripts reloads what is saved below dir until the node closes.
+func (n *Node) watchScripts(dir string) error {
+	inForce := map[string][]script.Module{}
+	for _, i := range n.instances { // they have read it before; the shard has its own scripts, in its log
+		inForce[i.config.Type] = i.service.Modules()
+	}
+	f, err := folder.Watch(folder.Config{Dir: dir, InForce: inForce, Apply: n.applyScripts, Logger: n.config.Log})
+	if err != nil {
+		return err
+	}
+	n.onClose(f.Close)
+	n.alongside(f.Run)
+	return nil
 }

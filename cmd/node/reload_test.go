@@ -37,8 +37,8 @@ const (
 	handlerModule = "handlers_client/world.star"
 )
 
-// folder is scripts whose handler is of a version and has a number.
-func folder(version, number int) fstest.MapFS {
+// scriptsOf is a folder of scripts whose handler is of a version and has a number.
+func scriptsOf(version, number int) fstest.MapFS {
 	return fstest.MapFS{
 		"game/" + numberModule: {Data: fmt.Appendf(nil, "NUMBER = %d\n", number)},
 		"game/" + handlerModule: {Data: fmt.Appendf(nil, `load("lib/number.star", "NUMBER")
@@ -132,10 +132,10 @@ func (s *servers) kept(t *testing.T) *jetstream.KV {
 	return kv
 }
 
-// modules are the scripts of folder(1, number).
+// modules are the scripts of scriptsOf(1, number).
 func modules(t *testing.T, number int) []script.Module {
 	t.Helper()
-	all, err := Scripts(folder(1, number), "game")
+	all, err := script.ReadFolder(scriptsOf(1, number), "game")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,13 +158,13 @@ func must(t *testing.T, n *Node, want string) {
 
 func TestVersionsKeepWhatWasReloadedApart(t *testing.T) {
 	s := startServers(t)
-	a, b := s.start(t, s.config("a", folder(2, 1))), s.start(t, s.config("b", folder(1, 1)))
+	a, b := s.start(t, s.config("a", scriptsOf(2, 1))), s.start(t, s.config("b", scriptsOf(1, 1)))
 	s.reload(t, number(5))
 	must(t, a, "2.5")
 	must(t, b, "1.5")
-	must(t, s.start(t, s.config("c", folder(2, 1))), "2.5")
-	must(t, s.start(t, s.config("d", folder(1, 1))), "1.5")
-	must(t, s.start(t, s.config("e", folder(3, 1))), "3.1")
+	must(t, s.start(t, s.config("c", scriptsOf(2, 1))), "2.5")
+	must(t, s.start(t, s.config("d", scriptsOf(1, 1))), "1.5")
+	must(t, s.start(t, s.config("e", scriptsOf(3, 1))), "3.1")
 }
 
 // TestOperatorsReloadOneAfterAnother: of two reloads at once the later one is in force, everywhere, and kept.
@@ -172,7 +172,7 @@ func TestOperatorsReloadOneAfterAnother(t *testing.T) {
 	s := startServers(t)
 	var nodes []*Node
 	for _, id := range []string{"a", "b", "c"} {
-		nodes = append(nodes, s.start(t, s.config(id, folder(1, 0))))
+		nodes = append(nodes, s.start(t, s.config(id, scriptsOf(1, 0))))
 	}
 	for round := range 10 {
 		var wg sync.WaitGroup
@@ -219,13 +219,13 @@ func (s *servers) half(t *testing.T, n *Node, id string) {
 // TestAReloadThatIsMixedHeals: those that it did not reach, and those that start later, follow those that it did.
 func TestAReloadThatIsMixedHeals(t *testing.T) {
 	s := startServers(t)
-	a := s.start(t, s.config("a", folder(1, 1)))
+	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	s.half(t, a, "half")
 	if _, err := s.cluster.Reload(t.Context(), "game", number(5), ReloadOptions{}); err == nil || !strings.Contains(err.Error(), "is mixed") {
 		t.Fatalf("a reload that is mixed: %v", err)
 	}
 	must(t, a, "1.5")
-	b := s.start(t, s.config("b", folder(1, 1)))
+	b := s.start(t, s.config("b", scriptsOf(1, 1)))
 	must(t, b, "1.5")
 	if _, err := reload.Run(t.Context(), s.cluster.Bus.Admin, reload.Config{Type: "game", Instances: []string{"a"}, Modules: number(6)}); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestAReloadThatIsMixedHeals(t *testing.T) {
 // TestALostBucketIsFilledAgain: an instance keeps what it runs when the bucket does not have it any more.
 func TestALostBucketIsFilledAgain(t *testing.T) {
 	s := startServers(t)
-	a := s.start(t, s.config("a", folder(1, 1)))
+	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	s.reload(t, number(2))
 	scripts := a.instances[0].scripts
 	_, revision, err := scripts.Entry(t.Context())
@@ -250,12 +250,12 @@ func TestALostBucketIsFilledAgain(t *testing.T) {
 		k, _, err := scripts.Entry(t.Context())
 		return err == nil && k.Generation == 1
 	})
-	must(t, s.start(t, s.config("b", folder(1, 1))), "1.2")
+	must(t, s.start(t, s.config("b", scriptsOf(1, 1))), "1.2")
 }
 
 func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
 	s := startServers(t)
-	a := s.start(t, s.config("a", folder(1, 1)))
+	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	s.reload(t, number(2))
 	k, revision, err := a.instances[0].scripts.Entry(t.Context())
 	if err != nil {
@@ -281,17 +281,17 @@ func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
 		if revision, ok, err = s.kept(t).Put(t.Context(), reload.Key("game", modules(t, 1)), value, revision); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		must(t, s.start(t, s.config(fmt.Sprint("late-", at), folder(1, 1))), "1.1")
+		must(t, s.start(t, s.config(fmt.Sprint("late-", at), scriptsOf(1, 1))), "1.1")
 		must(t, a, "1.2")
 	}
 	s.reload(t, number(3)) // that is how it is mended
-	must(t, s.start(t, s.config("b", folder(1, 1))), "1.3")
+	must(t, s.start(t, s.config("b", scriptsOf(1, 1))), "1.3")
 }
 
 // TestScriptsThatCannotBeKeptAreRefused: noise does not shrink.
 func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
 	s := startServers(t)
-	a := s.start(t, s.config("a", folder(1, 1)))
+	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	noise := func(n int) (modules []script.Module) {
 		r := rand.NewChaCha8([32]byte{})
 		for k := range n {
@@ -307,7 +307,7 @@ func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
 		t.Errorf("too much: %v", err)
 	}
 	must(t, a, "1.2")
-	must(t, s.start(t, s.config("b", folder(1, 1))), "1.2")
+	must(t, s.start(t, s.config("b", scriptsOf(1, 1))), "1.2")
 }
 
 // TestTheFolderOfDevSaysWhatIsInForce: also when it was changed back while dev was down, and for other instances with it.
@@ -316,7 +316,7 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	dir := t.TempDir()
 	write := func(n int) {
 		t.Helper()
-		if err := os.CopyFS(dir, folder(1, n)); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.CopyFS(dir, scriptsOf(1, n)); err != nil && !errors.Is(err, fs.ErrExist) {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, "game", numberModule), number(n)[0].Source, 0o600); err != nil {
@@ -327,7 +327,7 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	dev := s.config("dev", os.DirFS(dir))
 	dev.Watch = dir
 	n := s.start(t, dev)
-	other := s.start(t, s.config("other", folder(1, 1)))
+	other := s.start(t, s.config("other", scriptsOf(1, 1)))
 	write(2)
 	s.eventually(t, "both run it", func() bool { return runs(n) == "1.2" && runs(other) == "1.2" })
 	if err := n.Stop(); err != nil {
@@ -337,14 +337,14 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	n = s.start(t, dev)
 	must(t, n, "1.1")
 	s.eventually(t, "the other follows", func() bool { return runs(other) == "1.1" })
-	must(t, s.start(t, s.config("late", folder(1, 1))), "1.1")
+	must(t, s.start(t, s.config("late", scriptsOf(1, 1))), "1.1")
 }
 
 // TestAFileThatIsSavedWhileDevStartsIsLoaded: between the first reading and the watch.
 func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 	s := startServers(t)
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, folder(1, 1)); err != nil {
+	if err := os.CopyFS(dir, scriptsOf(1, 1)); err != nil {
 		t.Fatal(err)
 	}
 	c := s.config("dev", os.DirFS(dir))
@@ -362,7 +362,7 @@ func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 // TestAnInstanceThatStopsAnsweringHoldsNoReloadUp: once it is out of the directory.
 func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
 	s := startServers(t)
-	a := s.start(t, s.config("a", folder(1, 1)))
+	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	release := make(chan struct{})
 	defer close(release)
 	served, err := a.cluster.Bus.Serve(bus.ServeConfig{Type: "game", ID: "mute", Handler: a.instances[0].service, Admin: func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
@@ -397,7 +397,7 @@ func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
 // TestAnInstanceThatLostItsIDEnds: another process has its entry.
 func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 	s := startServers(t)
-	n := s.start(t, s.config("a", folder(1, 1)))
+	n := s.start(t, s.config("a", scriptsOf(1, 1)))
 	lease := s.etcd(t, "lease/grant", map[string]any{"TTL": 60})["ID"]
 	s.etcd(t, "kv/put", map[string]any{"key": []byte("/wind/dev/services/game/a"), "value": []byte(`{"node":"b"}`), "lease": lease})
 	n.instances[0].entry.Update(func(e *discovery.Instance) { e.Capacity = 3 })

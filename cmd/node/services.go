@@ -63,7 +63,7 @@ func (n *Node) seeInstances(ctx context.Context) error {
 
 func (n *Node) startService(ctx context.Context, s Service) error {
 	c := n.config
-	modules, err := Scripts(c.Scripts, s.Type)
+	modules, err := script.ReadFolder(c.Scripts, s.Type)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -255,6 +257,34 @@ func TestReportsAreJSONInLowerCase(t *testing.T) {
 		if got, err := json.Marshal(x.of); err != nil || string(got) != x.want {
 			t.Errorf("got %s, %v, want %s", got, err, x.want)
 		}
+	}
+}
+
+func TestReadFollowsLinks(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "a.star"), []byte("a = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range [][2]string{{other, "..data"}, {"..data", "lib"}, {"lib/a.star", "b.star"}, {"nowhere", "gone"}, {"nowhere", ".#b.star"}} {
+		if err := os.Symlink(l[0], filepath.Join(dir, l[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	modules, err := script.Read(os.DirFS(dir))
+	if err != nil || len(modules) != 2 || modules[0].Name != "b.star" || modules[1].Name != "lib/a.star" || string(modules[0].Source) != "a = 1\n" {
+		t.Errorf("got %v, %v", modules, err)
+	}
+	if err := os.Symlink(".", filepath.Join(dir, "again")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := script.Read(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "does a link lead back") {
+		t.Errorf("a link that leads back: %v", err)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(dir, "again")), os.Symlink("nowhere", filepath.Join(dir, "lost.star"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := script.Read(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "lost.star is a link that cannot be followed") {
+		t.Errorf("a link that leads nowhere: %v", err)
 	}
 }
 

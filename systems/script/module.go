@@ -3,6 +3,7 @@ package script
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs" //windvet:allow Read runs in the host, before there is a tick
 	"path"
@@ -81,32 +82,80 @@ func sorted(modules []Module) ([]Module, error) {
 	return s, nil
 }
 
-// Read reads every *.star file below fsys, sorted by name. Folders that begin with a dot are left out: an editor's,
-// version control's, and those behind a Kubernetes ConfigMap.
-func Read(fsys fs.FS) ([]Module, error) {
-	modules := []Module{}
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir():
-			if name != "." && strings.HasPrefix(path.Base(name), ".") {
-				return fs.SkipDir
-			}
-			return nil
-		case !strings.HasSuffix(name, extension) || strings.HasPrefix(path.Base(name), "."):
-			return nil
-		case len(modules) == MaxModules:
-			return fmt.Errorf("%s is one file more than %d", name, MaxModules)
-		}
-		m, err := readModule(fsys, name)
-		modules = append(modules, m)
-		return err
-	})
+// ReadFolder is Read of one folder of fsys. One that is not there has no modules; nor has a nil fsys.
+func ReadFolder(fsys fs.FS, folder string) ([]Module, error) {
+	if fsys == nil {
+		return nil, nil
+	}
+	if _, err := fs.Stat(fsys, folder); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	sub, err := fs.Sub(fsys, folder)
 	if err != nil {
+		return nil, fmt.Errorf("script: read %s: %w", folder, err)
+	}
+	return Read(sub)
+}
+
+// Read reads every *.star file below fsys, sorted by name, also through links. What begins with a dot is left out: an
+// editor's files, version control's, and the folders behind a Kubernetes ConfigMap.
+func Read(fsys fs.FS) ([]Module, error) {
+	r := reading{fsys: fsys, modules: []Module{}}
+	if err := r.folder("."); err != nil {
 		return nil, fmt.Errorf("script: read: %w", err)
 	}
-	return sorted(modules)
+	return sorted(r.modules)
+}
+
+// maxFolders bounds what Read walks through.
+const maxFolders = 1024
+
+// reading is one that runs.
+type reading struct {
+	fsys    fs.FS
+	modules []Module
+	folders int
+}
+
+// folder reads what is below a folder.
+func (r *reading) folder(name string) error {
+	if r.folders++; r.folders > maxFolders || len(name) > MaxName {
+		return fmt.Errorf("%.100s: there are more than %d folders, or longer paths than the %d bytes of a module's name: does a link lead back to a folder above it?",
+			name, maxFolders, MaxName)
+	}
+	entries, err := fs.ReadDir(r.fsys, name)
+	for _, e := range entries {
+		if err == nil && !strings.HasPrefix(e.Name(), ".") {
+			err = r.entry(path.Join(name, e.Name()), e)
+		}
+	}
+	return err
+}
+
+// entry reads one entry of a folder.
+func (r *reading) entry(name string, e fs.DirEntry) error {
+	isScript, isDir := strings.HasSuffix(name, extension), e.IsDir()
+	if e.Type()&fs.ModeSymlink != 0 {
+		info, err := fs.Stat(r.fsys, name)
+		if err != nil && !isScript {
+			return nil // it leads nowhere, and nobody needs it
+		}
+		if err != nil {
+			return fmt.Errorf("%s is a link that cannot be followed: %w", name, err)
+		}
+		isDir = info.IsDir()
+	}
+	switch {
+	case isDir:
+		return r.folder(name)
+	case !isScript:
+		return nil
+	case len(r.modules) == MaxModules:
+		return fmt.Errorf("%s is one file more than %d", name, MaxModules)
+	}
+	m, err := readModule(r.fsys, name)
+	r.modules = append(r.modules, m)
+	return err
 }
 
 func readModule(fsys fs.FS, name string) (Module, error) {

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
-	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/ecs/ecstest"
 	"github.com/ferris1/wind/netcode/rpc"
@@ -48,7 +47,7 @@ func TestNothingIsEverRenumbered(t *testing.T) {
 // startService runs the game's service without a network, on a store that the test keeps.
 func startService(t *testing.T, bus *rpc.MemoryBus, store rpc.Store) *service.Service {
 	t.Helper()
-	modules, err := node.Scripts(Scripts(), "game")
+	modules, err := script.ReadFolder(Scripts(), "game")
 	if err != nil {
 		t.Fatal(err)
 	}
