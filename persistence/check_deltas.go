@@ -17,6 +17,7 @@ type deltaCheck struct {
 	have    bool   // current is a delta that no tick has been compared with yet
 	over    bool   // the stream has ended
 	last    uint64 // the last tick that the stream stood for; 0 before the first
+	hurt    bool   // what came behind the last delta could not be read
 	missing uint64 // the first tick of a run without deltas; 0 when there is none
 	until   loggedTick
 	grown   Seq   // where the log ends by now; 0 until that is asked
@@ -75,11 +76,12 @@ func (d *deltaCheck) peek() bool {
 				d.err, d.over = err, true
 				break
 			}
+			d.hurt = true
 			d.c.findError("deltas", err)
 		case delta.FirstTick() <= d.last:
 			d.c.find(Finding{Where: "deltas", Invariant: "I2", Seq: delta.RecordSeq, Tick: delta.Tick, What: fmt.Sprintf("it comes after tick %d", d.last)})
 		default:
-			d.current, d.have = delta, true
+			d.current, d.have, d.hurt = delta, true, false
 		}
 	}
 	return d.have
@@ -127,7 +129,13 @@ func (d *deltaCheck) reportMissing() {
 
 // rest reports what is left when the log has ended.
 func (d *deltaCheck) rest(ctx context.Context) {
-	if d.missing > 0 && d.c.src.Deltas != nil {
+	switch {
+	case d.missing > 0 && d.hurt:
+		d.c.find(Finding{
+			Where: "deltas", Seq: d.until.seq, Tick: d.missing,
+			What: fmt.Sprintf("the deltas of ticks %d to %d are missing or cannot be read", d.missing, d.until.tick.Tick),
+		})
+	case d.missing > 0 && d.c.src.Deltas != nil:
 		d.c.find(Finding{
 			Where: "deltas", Warning: true, Seq: d.until.seq, Tick: d.missing,
 			What: fmt.Sprintf("the delta stream ends before tick %d, the log has tick %d: the next owner publishes them", d.missing, d.until.tick.Tick),

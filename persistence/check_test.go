@@ -54,18 +54,30 @@ func TestCheckNamesTheFirstDivergentTickAndGoesOnFromTheNextSnapshot(t *testing.
 
 // redelta replaces the delta of a tick.
 func (v *voyage) redelta(tick uint64, change func(*Delta)) {
+	v.republish(func(all []Delta) []Delta {
+		for i := range all {
+			if all[i].Tick == tick {
+				change(&all[i])
+			}
+		}
+		return all
+	})
+}
+
+// republish packs a changed stream anew, as an owner would.
+func (v *voyage) republish(change func([]Delta) []Delta) {
 	v.t.Helper()
-	d, err := DecodeDelta(v.m.deltas[tick-1].body)
-	if err != nil {
-		v.t.Fatal(err)
+	var all []Delta
+	for d, err := range v.m.Deltas().Read(context.Background(), 0) {
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		all = append(all, d)
 	}
-	d.Body = bytes.Clone(d.Body)
-	change(&d)
-	body, err := d.Encode(nil)
-	if err != nil {
-		v.t.Fatal(err)
+	v.m.deltas, v.m.deltaSeq, v.deltas = nil, 0, v.m.Deltas()
+	for _, d := range change(all) {
+		v.delta(d)
 	}
-	v.m.deltas[tick-1].body = body
 }
 
 func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
@@ -79,10 +91,12 @@ func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
 		{"another record", func(v *voyage) { v.redelta(33, func(d *Delta) { d.RecordSeq++ }) }, []string{"deltas: broken|tick 33|record"}},
 		{"another epoch", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Epoch = 9 }) }, []string{"deltas: broken|tick 33|epoch"}},
 		{"another lineage", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Lineage = "other" }) }, []string{"deltas: broken|tick 33|lineage"}},
-		{"bytes altered", func(v *voyage) { v.m.deltas[32].body[99] ^= 8 }, []string{"delta is corrupt: its bytes have the sum", "tick 33|the deltas of ticks 33 to 33 are missing"}},
-		{"two left out", func(v *voyage) { v.m.deltas = append(v.m.deltas[:32:32], v.m.deltas[34:]...) }, []string{"tick 33|the deltas of ticks 33 to 34 are missing and no gap message says so"}},
-		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"deltas: broken I2|tick 33|it comes after tick 33"}},
-		{"the oldest dropped", func(v *voyage) { v.m.deltas = v.m.deltas[20:] }, nil},
+		{"bytes altered", func(v *voyage) { v.m.deltas[32].body[99] ^= 8 }, []string{"delta is corrupt: its bytes have the sum", "deltas: broken|tick 33|the deltas of ticks 33 to 60 are missing or cannot be read"}},
+		{"two left out", func(v *voyage) { v.m.deltas = append(v.m.deltas[:32:32], v.m.deltas[34:]...) }, []string{"tick 33|it is missing, and tick 35 builds on it", "deltas: broken|tick 33|the deltas of ticks 33 to 60 are missing or cannot be read"}},
+		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"tick 33|it builds on those from tick 17 on, and not all of them are there", "deltas: broken|tick 34|the deltas of ticks 34 to 60 are missing or cannot be read"}},
+		{"two left out of a group that another follows", func(v *voyage) { v.m.deltas = append(v.m.deltas[:5:5], v.m.deltas[7:]...) }, []string{"tick 6|it is missing, and tick 8 builds on it", "tick 6|the deltas of ticks 6 to 16 are missing and no gap message says so"}},
+		{"one published twice", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Tick-- }) }, []string{"deltas: broken I2|tick 32|it comes after tick 32", "tick 33|the deltas of ticks 33 to 33 are missing"}},
+		{"the oldest dropped", func(v *voyage) { v.m.deltas = v.m.deltas[12:] }, nil},
 		{"a tick that the log does not have", func(v *voyage) {
 			v.delta(Delta{Lineage: testLineage, Epoch: 4, RecordSeq: v.chain.Seq() + 1, Tick: 61, Checksum: 5})
 		}, []string{"log: broken I9|tick 61|history lost", "deltas: broken I9|tick 61"}},
@@ -117,11 +131,7 @@ func TestADamagedLastDeltaIsAFindingLikeAnyOther(t *testing.T) {
 func TestGapsAndUnpublishedDeltasAreWarnings(t *testing.T) {
 	v := sail(t, 60)
 	gap := Delta{Lineage: testLineage, Epoch: 1, RecordSeq: 20, Tick: 35, Gap: &Gap{FromTick: 33, ToTick: 35, Reason: "the node died"}}
-	body, err := gap.Encode(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.m.deltas = append(append(v.m.deltas[:32:32], storedDelta{header: gap, body: body}), v.m.deltas[35:57]...)
+	v.republish(func(all []Delta) []Delta { return append(append(all[:32:32], gap), all[35:57]...) })
 	r := checkWith(t, v.source(), drift(0))
 	finds(t, r, "deltas: warning|tick 33|ticks 33 to 35 have no deltas: the node died", "deltas: warning|tick 58|the delta stream ends before tick 58")
 	if r.Broken() || r.Gaps != 1 || r.Deltas != 54 {

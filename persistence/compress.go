@@ -27,13 +27,15 @@ var encoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-var decoders = sync.Pool{New: func() any {
+var decoders = sync.Pool{New: func() any { return newDecoder() }}
+
+func newDecoder() *zstd.Decoder {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}
 	return d
-}}
+}
 
 // compress appends the zstd frame of b to dst.
 func compress(dst, b []byte) []byte { return encoder().EncodeAll(b, dst) }

@@ -2,13 +2,22 @@ package persistence
 
 import (
 	"fmt"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence/predict"
 )
 
 // Limits of deltas.
 const (
 	MaxDeltaBytes = 64 << 20 // one encoded message of the delta stream
 	MaxParts      = 4096     // messages of one tick
+
+	// A content is at most a body and its plan.
+	maxContentBytes = predict.MaxBody + 1<<20
 )
+
+// deltaVersion is the version of a delta whose body is packed. Gaps, and deltas that are not packed, have version 1.
+const deltaVersion = 2
 
 // Delta is what one committed tick changed, as the delta stream stores it: one
 // message, or several numbered parts where the tick is larger than the stream's
@@ -21,9 +30,23 @@ type Delta struct {
 	Checksum  uint64 // of the world after Tick
 	Part      int    // 1 to Parts; a whole delta is part 1 of 1, or 0 of 0 before it is encoded
 	Parts     int
-	Body      []byte // this part's share of ecs.Delta.AppendTo
+	Body      []byte // this part's share of ecs.Delta.AppendTo, or of that packed
 	Gap       *Gap   // set instead of Body: ticks that nobody could rebuild
+
+	// Of a packed one, as it lies in a stream: see DeltaPacker. Readers of streams and files unpack.
+	Group uint64 // the tick with which its group begins; 0 when Body is not packed
+	Size  int    // bytes of the content that Body unpacks to
+
+	// What helps to pack and to count; it is not stored.
+	Layout      *Layout // of the types in Body; nil when it is not known: then Body is packed less well
+	PackedBytes int     // that Body took in its stream or file; 0 when it was not packed
 }
+
+// Layout says where the numbers lie in a game's values, so that a delta's body can be packed.
+type Layout = predict.Layout
+
+// LayoutOf returns the layout of a game's types. Deltas of one world share one: another begins another group.
+func LayoutOf(s *ecs.Schema) *Layout { return predict.LayoutOf(s) }
 
 // Gap says which ticks the delta stream will never have. The log has them.
 type Gap struct {
@@ -50,6 +73,9 @@ func (d *Delta) FirstTick() uint64 {
 // Header returns the readable summary that is stored beside the delta.
 func (d *Delta) Header() Header {
 	h := Header{Kind: "delta", FirstTick: d.FirstTick(), LastTick: d.Tick, Epoch: d.Epoch, Checksum: d.Checksum, Version: FormatVersion}
+	if d.Group > 0 {
+		h.Version = deltaVersion
+	}
 	if d.Gap != nil {
 		h.Kind = "gap"
 	} else if d.Parts > 1 {
@@ -67,11 +93,13 @@ func (d *Delta) validate() error {
 		return fmt.Errorf("tick %d of record %d", d.Tick, d.RecordSeq)
 	case d.Parts < 1 || d.Parts > MaxParts || d.Part < 1 || d.Part > d.Parts:
 		return fmt.Errorf("part %d of %d, at most %d are allowed", d.Part, d.Parts, MaxParts)
+	case d.Group > d.Tick || d.Size < 0 || d.Size > maxContentBytes || d.Group == 0 && d.Size > 0:
+		return fmt.Errorf("a packed body of %d bytes, of tick %d in the group of tick %d", d.Size, d.Tick, d.Group)
 	case d.Gap == nil:
 		return nil
 	case d.Gap.FromTick == 0 || d.Gap.FromTick > d.Gap.ToTick || d.Gap.ToTick != d.Tick:
 		return fmt.Errorf("a gap from tick %d to %d in the place of tick %d", d.Gap.FromTick, d.Gap.ToTick, d.Tick)
-	case d.Parts != 1 || len(d.Body) > 0:
+	case d.Parts != 1 || len(d.Body) > 0 || d.Group > 0:
 		return fmt.Errorf("a gap with a body or in parts")
 	}
 	return nil
@@ -97,8 +125,11 @@ func (d *Delta) Encode(dst []byte) ([]byte, error) {
 	case h.Parts > 1:
 		entries = 11
 	}
+	if d.Group > 0 {
+		entries += 2
+	}
 	w.mapLen(entries)
-	w.uint(keyVersion, FormatVersion)
+	w.uint(keyVersion, uint64(h.Version))
 	w.str("kind", h.Kind, maxKindBytes)
 	w.str("lineage", d.Lineage, maxLineage)
 	w.uint("epoch", uint64(d.Epoch))
@@ -113,7 +144,13 @@ func (d *Delta) Encode(dst []byte) ([]byte, error) {
 			w.uint("part", uint64(d.Part))
 			w.uint("parts", uint64(d.Parts))
 		}
-		w.bin("body", d.Body, MaxDeltaBytes)
+		if d.Group > 0 {
+			w.uint("group", d.Group)
+			w.uint("size", uint64(d.Size))
+			w.bin("zstd", d.Body, MaxDeltaBytes)
+		} else {
+			w.bin("body", d.Body, MaxDeltaBytes)
+		}
 	}
 	w.seal(len(dst))
 	b, err := w.done()
@@ -130,7 +167,7 @@ func (d *Delta) Encode(dst []byte) ([]byte, error) {
 // delta or of a newer version (*CorruptError, *VersionError). Body aliases b,
 // which must not change while the delta is used.
 func DecodeDelta(b []byte) (Delta, error) {
-	r, f, err := open("delta", b, MaxDeltaBytes)
+	r, f, version, err := openAs("delta", b, MaxDeltaBytes, deltaVersion)
 	if err != nil {
 		return Delta{}, err
 	}
@@ -140,6 +177,9 @@ func DecodeDelta(b []byte) (Delta, error) {
 	d.Checksum = f.uint("check")
 	switch kind {
 	case "gap":
+		if version > FormatVersion {
+			r.fail("a gap of version %d", version)
+		}
 		d.Gap = &Gap{FromTick: f.uint("from"), ToTick: d.Tick, Reason: f.str("reason", maxTextBytes)}
 	case "delta":
 		if f.has("part") {
@@ -149,7 +189,15 @@ func DecodeDelta(b []byte) (Delta, error) {
 			}
 			d.Parts = f.count("parts", MaxParts)
 		}
-		d.Body = f.bin("body", MaxDeltaBytes)
+		if version < deltaVersion {
+			d.Body = f.bin("body", MaxDeltaBytes)
+			break
+		}
+		if d.Group = f.uint("group"); d.Group == 0 && r.err == nil {
+			r.fail("its group is 0")
+		}
+		d.Size = f.count("size", maxContentBytes)
+		d.Body = f.bin("zstd", MaxDeltaBytes)
 	default:
 		r.fail("unknown kind %q", kind)
 	}
@@ -163,7 +211,7 @@ func DecodeDelta(b []byte) (Delta, error) {
 }
 
 // bodyOverhead is more than an encoded delta ever takes beside its body.
-const bodyOverhead = 128 + maxLineage + 10*9
+const bodyOverhead = 128 + maxLineage + 12*9
 
 // Split cuts a whole delta into messages of at most limit encoded bytes each.
 // The parts share d's body. limit below 1 KiB is a programmer's mistake; a
@@ -213,7 +261,7 @@ func (j *Joiner) Add(d Delta) (Delta, bool, error) {
 		return Delta{}, false, nil
 	}
 	w := &j.whole
-	if j.next != d.Part || w.Parts != d.Parts || w.Tick != d.Tick || w.Checksum != d.Checksum || w.Lineage != d.Lineage || w.RecordSeq != d.RecordSeq || w.Epoch != d.Epoch {
+	if j.next != d.Part || w.Parts != d.Parts || w.Tick != d.Tick || w.Checksum != d.Checksum || w.Lineage != d.Lineage || w.RecordSeq != d.RecordSeq || w.Epoch != d.Epoch || w.Group != d.Group || w.Size != d.Size {
 		err := j.broken(d)
 		j.next = 0
 		return Delta{}, false, err

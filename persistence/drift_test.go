@@ -96,6 +96,8 @@ type voyage struct {
 	sums  []uint64 // by tick
 	rng   *rand.Rand
 	seq   map[uint64]uint64
+
+	layout *Layout
 }
 
 // sail runs a game of n ticks. Every 50 ticks a snapshot is taken, at tick 120
@@ -112,7 +114,7 @@ func sail(t testing.TB, n int) *voyage {
 	build.SchemaHash = schema.Hash()
 	v := &voyage{
 		scribe: &scribe{t: t, m: NewMemory(), chain: NewChain(testLineage)}, world: w, sums: []uint64{w.Checksum()},
-		rng: rand.New(rand.NewPCG(1, 2)), seq: map[uint64]uint64{},
+		rng: rand.New(rand.NewPCG(1, 2)), seq: map[uint64]uint64{}, layout: LayoutOf(schema),
 	}
 	v.append(&Record{Kind: KindGenesis, Epoch: 1, Genesis: &Genesis{
 		Lineage: testLineage, Cluster: "dev", Shard: "main", Game: game.Name,
@@ -147,7 +149,7 @@ func (v *voyage) record(n int) {
 		out := v.world.Step(f).Clone()
 		r.Ticks = append(r.Ticks, NewTickRecord(frame, out))
 		v.sums = append(v.sums, out.Checksum)
-		deltas = append(deltas, Delta{Lineage: testLineage, Epoch: r.Epoch, Tick: tick, Checksum: out.Checksum, Body: out.Delta.AppendTo(nil)})
+		deltas = append(deltas, Delta{Lineage: testLineage, Epoch: r.Epoch, Tick: tick, Checksum: out.Checksum, Body: out.Delta.AppendTo(nil), Layout: v.layout})
 	}
 	v.append(r)
 	for i := range deltas {

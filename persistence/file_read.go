@@ -94,8 +94,8 @@ func (d *FileDeltas) Last(context.Context) (Delta, bool, error) {
 // Read yields the deltas in order, beginning with the first that ends at or
 // after the tick. It goes on behind a damaged chunk as long as the caller does.
 func (d *FileDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta, error] {
-	return func(yield func(Delta, error) bool) {
-		for _, c := range d.f.chunks[chunkDeltas] {
+	return FromTick(fromTick, func(yield func(Delta, error) bool) {
+		for _, c := range d.f.chunks[chunkDeltas] { // each begins with a group
 			if c.last < fromTick {
 				continue
 			}
@@ -108,15 +108,12 @@ func (d *FileDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta,
 				if err == nil {
 					err = ctx.Err()
 				}
-				if err == nil && delta.Tick < fromTick {
-					continue
-				}
 				if !yield(delta, err) || ctx.Err() != nil {
 					return
 				}
 			}
 		}
-	}
+	})
 }
 
 // FileSnapshots are the snapshots of an export file; its methods are those of

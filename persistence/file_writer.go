@@ -20,7 +20,8 @@ type FileWriter struct {
 	open   chunk // the chunk that is being filled
 	raw    []byte
 	deltas uint64 // the tick of the last delta
-	err    error  // the first one; it sticks
+	packer DeltaPacker
+	err    error // the first one; it sticks
 }
 
 // CreateFile begins an export file for the shard that info describes. A file of
@@ -55,7 +56,14 @@ func (w *FileWriter) Message(m Message) error {
 
 // Delta appends a whole delta or a gap.
 func (w *FileWriter) Delta(d Delta) error {
-	body, err := d.Encode(nil)
+	if w.full(chunkDeltas) {
+		w.packer.Restart() // a chunk is read without the one before it
+	}
+	packed, err := w.packer.Pack(d)
+	var body []byte
+	if err == nil {
+		body, err = packed.Encode(nil)
+	}
 	if err == nil && w.deltas > d.Tick {
 		err = fmt.Errorf("persistence: the delta of tick %d cannot follow that of tick %d in a file", d.Tick, w.deltas)
 	}
@@ -65,6 +73,7 @@ func (w *FileWriter) Delta(d Delta) error {
 	}
 	w.deltas = d.Tick
 	w.entry(chunkDeltas, d.Tick, d.FirstTick(), body)
+	w.packer.Stored()
 	return w.err
 }
 
@@ -120,9 +129,14 @@ func (w *FileWriter) Abort() {
 	_ = os.Remove(w.path + ".partial")
 }
 
+// full reports whether an entry of a kind opens another chunk.
+func (w *FileWriter) full(kind chunkKind) bool {
+	return w.open.kind != kind || len(w.raw) >= chunkTarget
+}
+
 // entry appends one entry to the open chunk, or opens another one.
 func (w *FileWriter) entry(kind chunkKind, at, tick uint64, body []byte) {
-	if w.open.kind != kind || len(w.raw) >= chunkTarget {
+	if w.full(kind) {
 		w.flush()
 		w.open = chunk{kind: kind, first: at, tick: tick}
 	}

@@ -21,6 +21,8 @@ type scribe struct {
 	t     testing.TB
 	m     *Memory
 	chain *Chain
+
+	deltas *MemoryDeltas // the owner's handle; nil before its first delta
 }
 
 func newScribe(t testing.TB, lineage string) *scribe {
@@ -75,7 +77,10 @@ func (s *scribe) ticks(n int) {
 
 func (s *scribe) delta(d Delta) {
 	s.t.Helper()
-	if err := s.m.Deltas().Publish(context.Background(), []Delta{d}); err != nil {
+	if s.deltas == nil {
+		s.deltas = s.m.Deltas()
+	}
+	if err := s.deltas.Publish(context.Background(), []Delta{d}); err != nil {
 		s.t.Fatal(err)
 	}
 }

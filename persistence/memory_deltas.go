@@ -12,6 +12,7 @@ type MemoryDeltas struct {
 	m       *Memory
 	known   bool
 	lastSeq uint64 // the fence: the stream's last message as this handle knows it
+	packer  DeltaPacker
 }
 
 // Last returns the stream's last message without its body, and moves the
@@ -20,6 +21,7 @@ func (d *MemoryDeltas) Last(ctx context.Context) (Delta, bool, error) {
 	d.m.mu.Lock()
 	defer d.m.mu.Unlock()
 	d.known, d.lastSeq = true, d.m.deltaSeq
+	d.packer.Restart()
 	if n := len(d.m.deltas); n > 0 {
 		return d.m.deltas[n-1].header, true, ctx.Err()
 	}
@@ -35,7 +37,11 @@ func (d *MemoryDeltas) Publish(ctx context.Context, deltas []Delta) error {
 		}
 	}
 	for i := range deltas {
-		parts, err := deltas[i].Split(d.m.payload())
+		packed, err := d.packer.Pack(deltas[i])
+		if err != nil {
+			return err
+		}
+		parts, err := packed.Split(d.m.payload())
 		if err != nil {
 			return err
 		}
@@ -44,6 +50,7 @@ func (d *MemoryDeltas) Publish(ctx context.Context, deltas []Delta) error {
 				return err
 			}
 		}
+		d.packer.Stored()
 	}
 	return nil
 }
@@ -80,11 +87,17 @@ func (d *MemoryDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delt
 		d.m.mu.Lock()
 		all := d.m.deltas[:len(d.m.deltas):len(d.m.deltas)]
 		d.m.mu.Unlock()
-		for len(all) > 0 && all[0].header.Tick < fromTick {
-			all = all[1:]
+		first := 0
+		for first < len(all) && all[first].header.Tick < fromTick {
+			first++
 		}
-		JoinDeltas(func(yield func(Delta, error) bool) {
-			for _, s := range all {
+		if first < len(all) && all[first].header.Group > 0 { // what its group says before it
+			for group := all[first].header.Group; first > 0 && all[first-1].header.Group == group; {
+				first--
+			}
+		}
+		FromTick(fromTick, func(yield func(Delta, error) bool) {
+			for _, s := range all[first:] {
 				if err := ctx.Err(); err != nil {
 					yield(Delta{}, err)
 					return
@@ -97,11 +110,26 @@ func (d *MemoryDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delt
 	}
 }
 
-// JoinDeltas turns the messages of a delta stream into whole deltas and gaps.
-// It drops parts before the first part 1 (the stream's retention cut a tick) and
-// those at the end that are not complete. After an error it goes on with the
-// next message as long as the caller does.
+// FromTick turns the messages of a delta stream into whole deltas and gaps as JoinDeltas does, and leaves out what ends
+// before a tick: messages begin with the group of that tick.
+func FromTick(tick uint64, messages iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
+	return func(yield func(Delta, error) bool) {
+		for d, err := range JoinDeltas(messages) {
+			if (err != nil || d.Tick >= tick) && !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+// JoinDeltas turns the messages of a delta stream into whole deltas and gaps, unpacked. It drops what the stream's
+// retention cut at the beginning, parts before the first part 1 and deltas before the first group, and parts at the end
+// that are not complete. After an error it goes on with the next message as long as the caller does.
 func JoinDeltas(messages iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
+	return unpackDeltas(joinParts(messages))
+}
+
+func joinParts(messages iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {
 		var j Joiner
 		begun := false

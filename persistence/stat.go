@@ -236,6 +236,9 @@ func (s *counter) deltas(ctx context.Context, deltas DeltaReader) error {
 			ticks++
 		}
 		header, body := d.Header(), len(d.Body)
+		if d.PackedBytes > 0 {
+			body = d.PackedBytes
+		}
 		d.Body = nil
 		if scratch, err = d.Encode(scratch[:0]); err != nil {
 			return err

@@ -127,27 +127,33 @@ var readers = sync.Pool{New: func() any {
 // open checks size, sum and version of an envelope and returns a reader behind
 // its first entry, with the entries left in its map. The caller calls release.
 func open(what string, b []byte, limit int) (*reader, *fields, error) {
+	r, f, _, err := openAs(what, b, limit, FormatVersion)
+	return r, f, err
+}
+
+// openAs is open for an envelope of which there is more than one version; it returns which one it is.
+func openAs(what string, b []byte, limit int, newest uint64) (*reader, *fields, uint64, error) {
 	if len(b) > limit {
-		return nil, nil, &CorruptError{What: what, Reason: fmt.Sprintf("%d bytes, at most %d are allowed", len(b), limit)}
+		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("%d bytes, at most %d are allowed", len(b), limit)}
 	}
 	end := len(b) - tailBytes
 	if end < 0 {
-		return nil, nil, &CorruptError{What: what, Reason: fmt.Sprintf("%d bytes are too few", len(b))}
+		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("%d bytes are too few", len(b))}
 	}
 	sum := b[len(b)-sumBytes:]
 	if got := xxh3.Hash(b[:len(b)-sumBytes]); got != binary.BigEndian.Uint64(sum) {
-		return nil, nil, &CorruptError{What: what, Reason: fmt.Sprintf("its bytes have the sum %016x, it says %x", got, sum)}
+		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("its bytes have the sum %016x, it says %x", got, sum)}
 	}
 	r := readers.Get().(*reader)
 	r.what, r.b, r.err, r.keyLen = what, b, nil, -1
 	r.src.Reset(b)
 	f := r.fields()
 	version := f.uint(keyVersion)
-	if r.err == nil && (version < 1 || version > FormatVersion) {
+	if r.err == nil && (version < 1 || version > newest) {
 		r.release()
-		return nil, nil, &VersionError{What: what, Found: int(min(version, 1<<31-1)), Known: FormatVersion}
+		return nil, nil, 0, &VersionError{What: what, Found: int(min(version, 1<<31-1)), Known: int(newest)}
 	}
-	return r, f, nil
+	return r, f, version, nil
 }
 
 // close demands that nothing is left, and returns the first error.

@@ -19,9 +19,10 @@ type simulated struct {
 	ring    *ring
 
 	world  *ecs.World
-	schema []byte             // of world, as JSON
-	record persistence.Record // one tick, reused
-	out    ecs.Output         // of the newest re-simulated tick
+	schema []byte              // of world, as JSON
+	layout *persistence.Layout // of world's types
+	record persistence.Record  // one tick, reused
+	out    ecs.Output          // of the newest re-simulated tick
 	keep   func(t *persistence.TickRecord, out ecs.Output) error
 	body   []byte
 
@@ -184,7 +185,7 @@ func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 // publish puts the delta of a committed tick into the ring.
 func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) {
 	s.body = out.Delta.AppendTo(s.body[:0])
-	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body})
+	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body, Layout: s.layout})
 }
 
 // Schema is the world's types as JSON, nil before there is one.
@@ -192,7 +193,7 @@ func (s *simulated) Schema() []byte { return s.schema }
 
 // begin takes a world to go on with.
 func (s *simulated) begin(w *ecs.World) {
-	s.world, s.schema = w, w.Schema().JSON()
+	s.world, s.schema, s.layout = w, w.Schema().JSON(), persistence.LayoutOf(w.Schema())
 	s.ring.clear()
 	s.began, s.bytes = time.Now(), 0
 }

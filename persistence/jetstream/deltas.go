@@ -37,10 +37,11 @@ type Deltas struct {
 	ref    Ref
 	fence  *fenced
 
-	mu    sync.Mutex
-	known bool
-	last  persistence.Seq // the stream's last message as this handle knows it
-	buf   []byte
+	mu     sync.Mutex
+	known  bool
+	last   persistence.Seq // the stream's last message as this handle knows it
+	packer persistence.DeltaPacker
+	buf    []byte
 }
 
 // openDeltas opens the delta stream, or makes one where there is none; a reader
@@ -99,10 +100,11 @@ func (d *Deltas) learn(ctx context.Context) error {
 		return fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err)
 	}
 	d.last, d.known = persistence.Seq(i.State.LastSeq), true
+	d.packer.Restart()
 	return nil
 }
 
-// Publish appends whole deltas or gaps in order, each in as many messages as it
+// Publish packs whole deltas, and appends them and gaps in order, each in as many messages as it
 // needs, one outstanding. It repeats what got no answer for repeatLimit; calling
 // it again with the same deltas goes on where it stopped and stores none twice.
 // persistence.ErrConflict says that somebody else published: ask Last.
@@ -115,7 +117,11 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 		}
 	}
 	for i := range deltas {
-		parts, err := deltas[i].Split(min(d.conn.MaxPayload()-messageOverhead, maxPartBytes))
+		packed, err := d.packer.Pack(deltas[i])
+		if err != nil {
+			return err
+		}
+		parts, err := packed.Split(min(d.conn.MaxPayload()-messageOverhead, maxPartBytes))
 		if err != nil {
 			return err
 		}
@@ -124,6 +130,7 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 				return err
 			}
 		}
+		d.packer.Stored()
 	}
 	return nil
 }
@@ -175,13 +182,13 @@ func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
 // until the next. Where messages are missing or damaged it yields an error that
 // wraps persistence.ErrCorrupt, and goes on behind them.
 func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error] {
-	return persistence.JoinDeltas(func(yield func(persistence.Delta, error) bool) {
+	return persistence.FromTick(fromTick, func(yield func(persistence.Delta, error) bool) {
 		i, err := d.stream.Info(ctx)
 		if err != nil {
 			yield(persistence.Delta{}, fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err))
 			return
 		}
-		from, err := d.seek(ctx, i.State, fromTick)
+		from, err := d.group(ctx, i.State, fromTick)
 		if err != nil {
 			yield(persistence.Delta{}, err)
 			return
@@ -190,9 +197,6 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 			var delta persistence.Delta
 			if err == nil {
 				delta, err = persistence.DecodeDelta(m.body)
-			}
-			if err == nil && delta.Tick < fromTick {
-				continue
 			}
 			if !yield(delta, err) {
 				return
@@ -256,6 +260,25 @@ func (d *Deltas) lost(ctx context.Context, from, to uint64, gap error) error {
 		return nil
 	}
 	return &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("messages %d to %d of %s are damaged or missing", from, to, d.name), Err: gap}
+}
+
+// group returns the sequence of a message from which on the delta of a tick can be unpacked.
+func (d *Deltas) group(ctx context.Context, s jetstream.StreamState, tick uint64) (uint64, error) {
+	from, err := d.seek(ctx, s, tick)
+	if err != nil || tick <= 1 {
+		return from, err
+	}
+	first := tick - min(tick, persistence.GroupTicks) // where it is not known: no group is longer
+	if m, err := d.stream.GetMsg(ctx, from); err == nil {
+		switch delta, err := persistence.DecodeDelta(m.Data); {
+		case err != nil:
+		case delta.Group == 0 || delta.Group == delta.Tick:
+			return from, nil
+		default:
+			first = delta.Group
+		}
+	}
+	return d.seek(ctx, s, first)
 }
 
 // seek returns the sequence of a message before which every tick is below

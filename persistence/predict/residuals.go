@@ -1,0 +1,111 @@
+package predict
+
+import "encoding/binary"
+
+// Which way values are coded: into residuals, or back.
+const (
+	encode = false
+	decode = true
+)
+
+// code turns the values of all parts, one behind the other, into what was not predicted, or back, and makes them the
+// last ones that are remembered. First all words but the sums, then those: they look at the others. It appends the slots
+// of the rows.
+func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, way bool) []int32 {
+	from := len(slots)
+	rest := values
+	for i := range parts {
+		p := &parts[i]
+		c, k := &l.columns[p.component], &m.columns[p.component]
+		at := len(slots)
+		full := false
+		for _, id := range p.ids {
+			slot := m.slot(p.component, id)
+			full = full || slot < 0
+			slots = append(slots, slot)
+		}
+		for j := range c.words {
+			switch w := &c.words[j]; {
+			case w.how == sum:
+			case w.width == 8 && w.how != asIs && !full:
+				k.code8(slots[at:], w, rest, way)
+			default:
+				k.codeWord(slots[at:], w, rest, way)
+			}
+		}
+		if !c.sums {
+			k.given(slots[at:])
+		}
+		rest = rest[len(p.ids)*c.packed:]
+	}
+	m.codeSums(l, parts, slots[from:], values, way)
+	return slots
+}
+
+// codeSums is code for the sums.
+func (m *memory) codeSums(l *Layout, parts []part, slots []int32, values []byte, way bool) {
+	for i := range parts {
+		p := &parts[i]
+		c, k := &l.columns[p.component], &m.columns[p.component]
+		if c.sums {
+			for j := range c.words {
+				if w := &c.words[j]; w.how == sum {
+					for row, id := range p.ids {
+						k.one(slots[row], w, values[row*c.packed+w.at:], m.summed(p.component, slots[row], id, w), way)
+					}
+				}
+			}
+			k.given(slots[:len(p.ids)])
+		}
+		slots, values = slots[len(p.ids):], values[len(p.ids)*c.packed:]
+	}
+}
+
+// codeWord codes a word of each row.
+func (k *known) codeWord(slots []int32, w *word, values []byte, way bool) {
+	for row, slot := range slots {
+		k.one(slot, w, values[row*k.packed+w.at:], k.predicted(slot, w), way)
+	}
+}
+
+// one codes the word that b begins with.
+func (k *known) one(slot int32, w *word, b []byte, expected uint64, way bool) {
+	v := load(b, w.width)
+	switch {
+	case w.how == asIs:
+	case way == decode:
+		v = expected + unzigzag(v)
+		store(b, w.width, v)
+	default:
+		store(b, w.width, zigzag(v-expected, w.width))
+	}
+	if slot >= 0 {
+		at := int(slot)*k.packed + w.at
+		store(k.before[at:], w.width, load(k.last[at:], w.width))
+		store(k.last[at:], w.width, v)
+	}
+}
+
+// code8 is codeWord for the commonest word: 8 bytes, a difference or a line, every row in a slot.
+func (k *known) code8(slots []int32, w *word, values []byte, way bool) {
+	for row, slot := range slots {
+		b := values[row*k.packed+w.at:][:8]
+		at := int(slot)*k.packed + w.at
+		last, before := k.last[at:][:8], k.before[at:][:8]
+		was := binary.LittleEndian.Uint64(last)
+		expected := was
+		if w.how == line && k.times[slot] >= 2 {
+			expected = 2*was - binary.LittleEndian.Uint64(before)
+		}
+		binary.LittleEndian.PutUint64(before, was)
+		v := binary.LittleEndian.Uint64(b)
+		if way == decode {
+			v = expected + unzigzag(v)
+			binary.LittleEndian.PutUint64(b, v)
+		} else {
+			d := v - expected
+			binary.LittleEndian.PutUint64(b, d<<1^uint64(int64(d)>>63))
+		}
+		binary.LittleEndian.PutUint64(last, v)
+	}
+}
