@@ -12,14 +12,14 @@ import (
 func (a *app) bench() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
-		Short:   "Tick, log and RPC benchmarks: ratios inside one run",
+		Short:   "Tick, log, delta and RPC benchmarks: ratios inside one run",
 		Long:    "Each benchmark measures Wind and what it stands on in turns, in one run, and compares them as ratios: absolute times on a shared machine mean little.",
-		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench rpc",
+		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("bench: say which: tick, log or rpc (see %s --help)", c.CommandPath())
+			return fmt.Errorf("bench: say which: tick, log, deltas or rpc (see %s --help)", c.CommandPath())
 		},
 	}
-	c.AddCommand(a.benchTick(), a.benchLog(), a.benchRPC())
+	c.AddCommand(a.benchTick(), a.benchLog(), a.benchDeltas(), a.benchRPC())
 	return c
 }
 

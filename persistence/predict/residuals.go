@@ -2,16 +2,18 @@ package predict
 
 import "encoding/binary"
 
-// Which way values are coded: into residuals, or back.
+// way is which way values are coded: into residuals, or back.
+type way uint8
+
 const (
-	encode = false
-	decode = true
+	encode way = iota
+	decode
 )
 
 // code turns the values of all parts, one behind the other, into what was not predicted, or back, and makes them the
 // last ones that are remembered. First all words but the sums, then those: they look at the others. It appends the slots
 // of the rows.
-func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, way bool) []int32 {
+func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, to way) []int32 {
 	from := len(slots)
 	rest := values
 	for i := range parts {
@@ -28,9 +30,9 @@ func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, way
 			switch w := &c.words[j]; {
 			case w.how == sum:
 			case w.width == 8 && w.how != asIs && !full:
-				k.code8(slots[at:], w, rest, way)
+				k.code8(slots[at:], w, rest, to)
 			default:
-				k.codeWord(slots[at:], w, rest, way)
+				k.codeWord(slots[at:], w, rest, to)
 			}
 		}
 		if !c.sums {
@@ -38,12 +40,12 @@ func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, way
 		}
 		rest = rest[len(p.ids)*c.packed:]
 	}
-	m.codeSums(l, parts, slots[from:], values, way)
+	m.codeSums(l, parts, slots[from:], values, to)
 	return slots
 }
 
 // codeSums is code for the sums.
-func (m *memory) codeSums(l *Layout, parts []part, slots []int32, values []byte, way bool) {
+func (m *memory) codeSums(l *Layout, parts []part, slots []int32, values []byte, to way) {
 	for i := range parts {
 		p := &parts[i]
 		c, k := &l.columns[p.component], &m.columns[p.component]
@@ -51,7 +53,7 @@ func (m *memory) codeSums(l *Layout, parts []part, slots []int32, values []byte,
 			for j := range c.words {
 				if w := &c.words[j]; w.how == sum {
 					for row, id := range p.ids {
-						k.one(slots[row], w, values[row*c.packed+w.at:], m.summed(p.component, slots[row], id, w), way)
+						k.one(slots[row], w, values[row*c.packed+w.at:], m.summed(p.component, slots[row], id, w), to)
 					}
 				}
 			}
@@ -62,18 +64,18 @@ func (m *memory) codeSums(l *Layout, parts []part, slots []int32, values []byte,
 }
 
 // codeWord codes a word of each row.
-func (k *known) codeWord(slots []int32, w *word, values []byte, way bool) {
+func (k *known) codeWord(slots []int32, w *word, values []byte, to way) {
 	for row, slot := range slots {
-		k.one(slot, w, values[row*k.packed+w.at:], k.predicted(slot, w), way)
+		k.one(slot, w, values[row*k.packed+w.at:], k.predicted(slot, w), to)
 	}
 }
 
 // one codes the word that b begins with.
-func (k *known) one(slot int32, w *word, b []byte, expected uint64, way bool) {
+func (k *known) one(slot int32, w *word, b []byte, expected uint64, to way) {
 	v := load(b, w.width)
 	switch {
 	case w.how == asIs:
-	case way == decode:
+	case to == decode:
 		v = expected + unzigzag(v)
 		store(b, w.width, v)
 	default:
@@ -87,7 +89,7 @@ func (k *known) one(slot int32, w *word, b []byte, expected uint64, way bool) {
 }
 
 // code8 is codeWord for the commonest word: 8 bytes, a difference or a line, every row in a slot.
-func (k *known) code8(slots []int32, w *word, values []byte, way bool) {
+func (k *known) code8(slots []int32, w *word, values []byte, to way) {
 	for row, slot := range slots {
 		b := values[row*k.packed+w.at:][:8]
 		at := int(slot)*k.packed + w.at
@@ -99,7 +101,7 @@ func (k *known) code8(slots []int32, w *word, values []byte, way bool) {
 		}
 		binary.LittleEndian.PutUint64(before, was)
 		v := binary.LittleEndian.Uint64(b)
-		if way == decode {
+		if to == decode {
 			v = expected + unzigzag(v)
 			binary.LittleEndian.PutUint64(b, v)
 		} else {

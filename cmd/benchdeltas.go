@@ -1,0 +1,50 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferris1/wind/bench"
+)
+
+func (a *app) benchDeltas() *cobra.Command {
+	var o bench.DeltaOptions
+	c := &cobra.Command{
+		Use:   "deltas",
+		Short: "Compare the bytes of packed deltas with those of the same deltas not packed",
+		Long: `Runs four games (an arena with bots, one whose entities change their effects all the time, one whose entities come and
+go, one in which everything moves straight on) and packs their deltas as a shard does before it publishes them. Every
+delta is unpacked again and must be the same. Ends with 3 when a game's deltas take more than half of their bytes.`,
+		Example: "  wind bench deltas --ticks 1000 --json",
+	}
+	c.Flags().IntVar(&o.Ticks, "ticks", 600, "ticks of each game, its beginning not counted")
+	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the games")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if o.Ticks < 1 {
+			return usagef("bench deltas: --ticks must be at least 1")
+		}
+		p, stop := a.showProgress()
+		o.Progress = p.rounds
+		r, err := bench.Deltas(ctx, o)
+		stop()
+		if err != nil {
+			return err
+		}
+		var lines []string
+		for _, s := range r.Scenarios {
+			lines = append(lines, fmt.Sprintf("%-8s %9.0f B/tick not packed  %9.0f B/tick packed  %5.3f x  target %.2f %s  %6.0f us/tick  %s",
+				s.Name, s.Plain, s.Packed, s.Ratio, s.TargetRatio, passed(s.Pass), s.PackMicros, s.About))
+		}
+		if err := a.print(r, lines...); err != nil {
+			return err
+		}
+		if !r.Pass {
+			return checkf("bench deltas: missed: %v", r.Failed)
+		}
+		return nil
+	})
+	return c
+}
