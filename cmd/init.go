@@ -9,21 +9,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"text/template"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/modfile"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 //go:embed template
 var templates embed.FS
 
 const modulePath = "github.com/ferris1/wind"
-
-var gameName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
 func (a *app) init() *cobra.Command {
 	var replace string
@@ -45,8 +44,8 @@ built from, or the one that --replace names.`,
 			return err
 		}
 		name := filepath.Base(path)
-		if !gameName.MatchString(name) {
-			return usagef("init: %q is not a name for a game: use 1 to 40 of a-z, 0-9 and -", name)
+		if err := ecs.ValidName(name, ecs.MaxName); err != nil {
+			return usagef("init: the folder's name becomes the game's: %v", err)
 		}
 		checkout, err := findCheckout(replace)
 		if err != nil {

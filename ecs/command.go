@@ -63,6 +63,13 @@ type Command struct {
 	Payload []byte // the packed value
 }
 
+// commandOverhead is what a command takes in a frame beside its payload, in bytes, at most: its kind, its source, its
+// number and its flags.
+const commandOverhead = 32
+
+// Weight is how many bytes the command takes in a record, at most: what a tick's budget counts.
+func (c *Command) Weight() int { return len(c.Payload) + commandOverhead }
+
 // Frame is everything that goes into one tick.
 type Frame struct {
 	Tick     uint64

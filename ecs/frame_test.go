@@ -99,3 +99,18 @@ func TestAnInputLikeTheLastIsAByte(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestACommandTakesNoMoreThanItsWeight: a tick's budget counts weights, so that the record fits.
+func TestACommandTakesNoMoreThanItsWeight(t *testing.T) {
+	w := meeting(t)
+	for _, length := range []int{0, 1, 127, 128, 1 << 14, 1 << 20} {
+		for _, source := range []ecs.Source{{}, client(1 << 63), {Kind: 255, ID: 1<<64 - 1}} {
+			c := ecs.Command{Kind: 1<<16 - 1, Source: source, Seq: 1<<64 - 1, Flags: 255, Payload: make([]byte, length)}
+			empty := len(w.AppendFrame(nil, ecs.Frame{Tick: 1}))
+			got := len(w.AppendFrame(nil, ecs.Frame{Tick: 1, Commands: []ecs.Command{c}})) - empty
+			if got > c.Weight() {
+				t.Errorf("a command of %d bytes from %v takes %d bytes, its weight is %d", length, source, got, c.Weight())
+			}
+		}
+	}
+}

@@ -3,7 +3,6 @@ package ecs
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"unsafe"
 )
 
@@ -64,8 +63,8 @@ func SchemaOf(g Game, c Config) (*Schema, error) {
 }
 
 func (g Game) check() error {
-	if !gameName(g.Name) {
-		return fmt.Errorf("ecs: the game's name %q is not [a-z0-9-]{1,40}", g.Name)
+	if err := ValidName(g.Name, MaxName); err != nil {
+		return fmt.Errorf("ecs: the game's %w", err)
 	}
 	if g.TickRate < 1 || g.TickRate > 240 {
 		return fmt.Errorf("ecs: game %s: %d ticks per second are not 1 to 240", g.Name, g.TickRate)
@@ -89,10 +88,6 @@ func (g Game) Hold() uint64 {
 		return uint64(g.HoldTicks)
 	}
 	return uint64(g.TickRate+3) / 4
-}
-
-func gameName(s string) bool {
-	return len(s) >= 1 && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // typeNameOK reports whether s can name a type: [a-z][a-z0-9._-]{0,63}.

@@ -101,13 +101,13 @@ func TestRegistrationAfterSetupIsRefused(t *testing.T) {
 func TestNewRefusesAnUnusableGame(t *testing.T) {
 	ok := ecs.Game{Name: "g", TickRate: 1, Setup: func(*ecs.World) {}}
 	for want, change := range map[string]func(g *ecs.Game){
-		"is not [a-z0-9-]{1,40}":      func(g *ecs.Game) { g.Name = "My Game" },
-		"ticks per second":            func(g *ecs.Game) { g.TickRate = 241 },
-		"has no Setup":                func(g *ecs.Game) { g.Setup = nil },
-		"options are a *int32":        func(g *ecs.Game) { g.Options = new(int32) },
-		"option name is longer":       func(g *ecs.Game) { g.Options = struct{ Name string }{strings.Repeat("x", 257)} },
-		"option Rate is a float32":    func(g *ecs.Game) { g.Options = struct{ Rate float32 }{} },
-		"option rate is not exported": func(g *ecs.Game) { g.Options = struct{ rate float64 }{} },
+		"only a-z, 0-9 and - are allowed": func(g *ecs.Game) { g.Name = "My Game" },
+		"ticks per second":                func(g *ecs.Game) { g.TickRate = 241 },
+		"has no Setup":                    func(g *ecs.Game) { g.Setup = nil },
+		"options are a *int32":            func(g *ecs.Game) { g.Options = new(int32) },
+		"option name is longer":           func(g *ecs.Game) { g.Options = struct{ Name string }{strings.Repeat("x", 257)} },
+		"option Rate is a float32":        func(g *ecs.Game) { g.Options = struct{ Rate float32 }{} },
+		"option rate is not exported":     func(g *ecs.Game) { g.Options = struct{ rate float64 }{} },
 	} {
 		g := ok
 		change(&g)

@@ -11,10 +11,10 @@ type Join struct {
 // Leave is the built-in command wind.leave: it ends the session that it comes from, after its handler has run.
 type Leave struct{}
 
-// The kinds of the built-in commands.
+// The kinds of the built-in commands: a game's own come behind them.
 const (
-	kindJoin  = 0
-	kindLeave = 1
+	KindJoin  = 0
+	KindLeave = 1
 )
 
 func registerBuiltins(w *World) {

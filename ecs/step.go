@@ -64,13 +64,13 @@ func (w *World) zeroTransients() {
 	}
 }
 
-// maxFaults is how many failures that are not rejections an Output names.
-const maxFaults = 64
+// MaxFaults is how many failures that are not rejections an Output names at most.
+const MaxFaults = 64
 
 // fail notes a failure. A log keeps those that are no rejections, so there are not more than it can hold.
 func (w *World) fail(f Failure) {
 	if !f.Rejected {
-		if w.faults++; w.faults > maxFaults {
+		if w.faults++; w.faults > MaxFaults {
 			return
 		}
 	}
@@ -95,9 +95,9 @@ func (w *World) execute(i int, c *Command) {
 		return
 	}
 	switch {
-	case h.f.id == kindJoin:
+	case h.f.id == KindJoin:
 		w.join(i, h, c)
-	case h.f.id == kindLeave:
+	case h.f.id == KindLeave:
 		v := w.handle(i, h, c)
 		w.answer(c, v)
 		w.sessions.remove(w.sessions.find(c.Source.ID))
@@ -178,7 +178,7 @@ func (w *World) refuse(i int, c *Command, err error) {
 		return
 	}
 	r := w.answer(c, verdict{failed: true, rejected: true, reason: "invalid command"})
-	if x := w.sessions.find(c.Source.ID); x != nil && c.Seq > x.AppliedSeq && known && int(c.Kind) > kindLeave {
+	if x := w.sessions.find(c.Source.ID); x != nil && c.Seq > x.AppliedSeq && known && int(c.Kind) > KindLeave {
 		w.sessions.applied(x, c.Seq)
 		w.sessions.reply(x, r)
 	}

@@ -26,6 +26,6 @@ func (w *World) Usage() []Usage {
 		{"sets of components at once", uint64(len(w.tables)), uint64(maxTables)},
 		{"sets of components made", w.made, uint64(maxTables)},
 		{"bytes of messages in a tick", uint64(w.messageWeight), maxOutbox},
-		{"failures in a tick", uint64(w.faults), maxFaults},
+		{"failures in a tick", uint64(w.faults), MaxFaults},
 	}
 }

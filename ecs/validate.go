@@ -56,12 +56,12 @@ func (w *World) validSource(h *handler, c *Command) error {
 	case c.Flags&FlagRepeated != 0 && !h.f.Sampled:
 		return errRepeated
 	case c.Source.Kind != SourceClient:
-		if h.f.id <= kindLeave || h.f.Sampled {
+		if h.f.id <= KindLeave || h.f.Sampled {
 			return errClient
 		}
 	case c.Source.ID == 0:
 		return errSession0
-	case h.f.id != kindJoin && w.sessions.find(c.Source.ID) == nil:
+	case h.f.id != KindJoin && w.sessions.find(c.Source.ID) == nil:
 		return errNoSession
 	}
 	return nil

@@ -308,19 +308,13 @@ func (h *hub) input(l *link, m *wirepb.Input) {
 
 func (h *hub) command(l *link, m *wirepb.Command) {
 	if m.Kind >= uint32(len(h.schema.Commands)) || h.schema.Commands[m.Kind].Sampled || m.Seq == 0 ||
-		m.Kind <= kindLeave || len(m.Payload) != h.schema.Commands[m.Kind].Packed || len(m.Payload) > MaxPayload {
+		m.Kind <= ecs.KindLeave || len(m.Payload) != h.schema.Commands[m.Kind].Packed || len(m.Payload) > MaxPayload {
 		h.close(l, wirepb.Reason_REASON_PROTOCOL, "a command is of no reliable command of this shard")
 		return
 	}
 	h.stats.Commands++
 	l.session.queue(h, command{seq: m.Seq, kind: uint16(m.Kind), payload: m.Payload})
 }
-
-// Kinds of the commands that the session protocol itself sends.
-const (
-	kindJoin  = 0
-	kindLeave = 1
-)
 
 func (h *hub) ack(s *session, body []byte) {
 	if len(body) == 0 || len(body) > frame.MTU {

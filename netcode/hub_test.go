@@ -379,7 +379,7 @@ func TestIdleAndHalfOpenConnectionsEnd(t *testing.T) {
 	}
 	r.h.now = r.h.now.Add(31 * time.Second)
 	r.h.expire()
-	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Kind != kindLeave {
+	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Kind != ecs.KindLeave {
 		t.Errorf("after the grace period: %+v", f.Commands)
 	}
 	r.tick(1000)
@@ -403,7 +403,7 @@ func TestMessagesOutOfPlaceEndTheConnection(t *testing.T) {
 		"an input of no such kind":     {true, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{{Tick: 2, Seq: 1, Kind: 99}}})},
 		"an input of a reliable kind":  {true, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{{Tick: 2, Seq: 1, Kind: kindBuy, Payload: make([]byte, 200)}}})},
 		"an input of another size":     {true, wirepb.IDInput, marshal(&wirepb.Input{Samples: []*wirepb.Sample{{Tick: 2, Seq: 1, Kind: kindAim, Payload: make([]byte, 5)}}})},
-		"a join sent by the client":    {true, wirepb.IDCommand, marshal(&wirepb.Command{Seq: 2, Kind: kindJoin, Payload: make([]byte, 81)})},
+		"a join sent by the client":    {true, wirepb.IDCommand, marshal(&wirepb.Command{Seq: 2, Kind: ecs.KindJoin, Payload: make([]byte, 81)})},
 		"a command of a sampled kind":  {true, wirepb.IDCommand, marshal(&wirepb.Command{Seq: 2, Kind: kindAim, Payload: make([]byte, 4)})},
 		"a command without its number": {true, wirepb.IDCommand, marshal(&wirepb.Command{Kind: kindBuy, Payload: make([]byte, 200)})},
 	} {

@@ -14,19 +14,15 @@ type filling struct {
 	left     int // bytes
 }
 
-// commandOverhead is what the budget counts for a command beside its payload:
-// more than its envelope takes in a record.
-const commandOverhead = 32
-
 // inputOverhead is what an input costs in a record beside its payload, at most.
 const inputOverhead = 4
 
 // fits tells whether c has room.
-func (f *filling) fits(c *ecs.Command) bool { return len(c.Payload)+commandOverhead <= f.left }
+func (f *filling) fits(c *ecs.Command) bool { return c.Weight() <= f.left }
 
 // add appends c, which fits.
 func (f *filling) add(c ecs.Command) {
-	f.left -= len(c.Payload) + commandOverhead
+	f.left -= c.Weight()
 	f.commands = append(f.commands, c)
 }
 
@@ -140,7 +136,7 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 		for n < len(s.commands) && n < commandsPerTick {
 			q := &s.commands[n]
 			c := ecs.Command{Kind: q.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: q.seq, Payload: q.payload}
-			if !f.fits(&c) || !h.affords(s, len(c.Payload)+commandOverhead) {
+			if !f.fits(&c) || !h.affords(s, c.Weight()) {
 				break
 			}
 			n++

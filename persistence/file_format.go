@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // The export file: magic and version, chunks, the index as the last chunk, a
@@ -136,8 +138,8 @@ func (i *FileInfo) encode() ([]byte, error) {
 	w.uint(keyVersion, FormatVersion)
 	w.str("kind", "export", maxKindBytes)
 	w.str("lineage", i.Lineage, maxLineage)
-	w.str("cluster", i.Cluster, maxShardBytes)
-	w.str("shard", i.Shard, maxShardBytes)
+	w.str("cluster", i.Cluster, ecs.MaxName)
+	w.str("shard", i.Shard, ecs.MaxName)
 	w.str("game", i.Game, maxNameBytes)
 	if w.limit("rate", i.TickRate, 240); i.TickRate < 0 {
 		return nil, fmt.Errorf("a tick rate of %d", i.TickRate)
@@ -155,7 +157,7 @@ func decodeInfo(b []byte) (FileInfo, error) {
 	if kind := f.str("kind", maxKindBytes); kind != "export" {
 		r.fail("unknown kind %q", kind)
 	}
-	i := FileInfo{Lineage: f.str("lineage", maxLineage), Cluster: f.str("cluster", maxShardBytes), Shard: f.str("shard", maxShardBytes), Game: f.str("game", maxNameBytes)}
+	i := FileInfo{Lineage: f.str("lineage", maxLineage), Cluster: f.str("cluster", ecs.MaxName), Shard: f.str("shard", ecs.MaxName), Game: f.str("game", maxNameBytes)}
 	i.TickRate = f.count("rate", 240)
 	return i, r.close(f)
 }

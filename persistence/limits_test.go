@@ -91,8 +91,8 @@ func TestLimitsAreKeptOnBothSides(t *testing.T) {
 		make func(n int) envelope
 	}{
 		{"lineage", maxLineage, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Lineage = letters(n) }) }},
-		{"name", maxShardBytes, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Cluster = letters(n) }) }},
-		{"name", maxShardBytes, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Shard = letters(n) }) }},
+		{"name", ecs.MaxName, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Cluster = letters(n) }) }},
+		{"name", ecs.MaxName, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Shard = letters(n) }) }},
 		{"game", maxNameBytes, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Game = letters(n) }) }},
 		{"options", maxSchemaBytes, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Options = make([]byte, n) }) }},
 		{"schema", maxSchemaBytes, func(n int) envelope { return genesisWith(func(g *Genesis) { g.Schema = make([]byte, n) }) }},
@@ -130,13 +130,13 @@ func TestLimitsAreKeptOnBothSides(t *testing.T) {
 		{"part", MaxParts, func(n int) envelope { return deltaWith(func(d *Delta) { d.Part, d.Parts = n, n }) }},
 		{"split it", spare(message(some), some, MaxDeltaBytes), message},
 		{"lineage", maxLineage, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Lineage = letters(n) }) }},
-		{"name", maxShardBytes, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Cluster = letters(n) }) }},
-		{"name", maxShardBytes, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Shard = letters(n) }) }},
+		{"name", ecs.MaxName, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Cluster = letters(n) }) }},
+		{"name", ecs.MaxName, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Shard = letters(n) }) }},
 		{"schema", maxSchemaBytes, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Schema = make([]byte, n) }) }},
 		{"body", MaxSnapshotBytes, func(n int) envelope { return snapshotWith(func(s *Snapshot) { s.Body = make([]byte, n) }) }},
 		{"lineage", maxLineage, func(n int) envelope { return &FileInfo{Lineage: letters(n)} }},
-		{"cluster", maxShardBytes, func(n int) envelope { return &FileInfo{Cluster: letters(n)} }},
-		{"shard", maxShardBytes, func(n int) envelope { return &FileInfo{Shard: letters(n)} }},
+		{"cluster", ecs.MaxName, func(n int) envelope { return &FileInfo{Cluster: letters(n)} }},
+		{"shard", ecs.MaxName, func(n int) envelope { return &FileInfo{Shard: letters(n)} }},
 		{"game", maxNameBytes, func(n int) envelope { return &FileInfo{Game: letters(n)} }},
 		{"rate", 240, func(n int) envelope { return &FileInfo{TickRate: n} }},
 	} {

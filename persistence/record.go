@@ -9,13 +9,12 @@ import (
 // Limits that every encoder keeps and every decoder demands.
 const (
 	MaxRecordBytes = 8 << 20 // one encoded record; a store's own payload limit is usually lower
-	MaxTicks       = 8       // ticks in one record (debt after a stall is worked off with at most so many)
+	MaxTicks       = 8       // ticks in one record: so many ticks of debt are worked off at once, nothing reading in between
 	MaxOutbox      = 1 << 16 // messages or failures of one tick
 	maxNameBytes   = 256     // names of games, nodes, systems, messages
 	maxTextBytes   = 4 << 10 // reasons
 	maxSchemaBytes = 4 << 20 // a schema as JSON
 	maxKindBytes   = 16      // "genesis"
-	maxShardBytes  = 40      // cluster and shard names: [a-z0-9-]{1,40}
 	maxLineage     = 64      // a lineage is a UUID of 36 bytes; tests use shorter ones
 )
 
@@ -188,16 +187,10 @@ func validTicks(ticks []TickRecord) error {
 	return nil
 }
 
-// ValidShardName refuses what is no cluster or shard name: [a-z0-9-]{1,40}, so
-// that no two streams can share a name.
+// ValidShardName says why s cannot name a cluster or a shard: see ecs.ValidName.
 func ValidShardName(s string) error {
-	if len(s) < 1 || len(s) > maxShardBytes {
-		return fmt.Errorf("persistence: name %q has %d bytes, 1 to %d are allowed", s, len(s), maxShardBytes)
-	}
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return fmt.Errorf("persistence: name %q: only a-z, 0-9 and - are allowed", s)
-		}
+	if err := ecs.ValidName(s, ecs.MaxName); err != nil {
+		return fmt.Errorf("persistence: %w", err)
 	}
 	return nil
 }

@@ -43,8 +43,8 @@ func (w *writer) genesis(g *Genesis) {
 	w.key("genesis")
 	w.mapLen(9)
 	w.str("lineage", g.Lineage, maxLineage)
-	w.str("cluster", g.Cluster, maxShardBytes)
-	w.str("shard", g.Shard, maxShardBytes)
+	w.str("cluster", g.Cluster, ecs.MaxName)
+	w.str("shard", g.Shard, ecs.MaxName)
 	w.str("game", g.Game, maxNameBytes)
 	w.text("options", g.Options, maxSchemaBytes)
 	w.uint("seed", g.Seed)
@@ -161,8 +161,8 @@ func (f *fields) genesis() *Genesis {
 	m := f.r.fields()
 	g := &Genesis{
 		Lineage: m.str("lineage", maxLineage),
-		Cluster: m.str("cluster", maxShardBytes),
-		Shard:   m.str("shard", maxShardBytes),
+		Cluster: m.str("cluster", ecs.MaxName),
+		Shard:   m.str("shard", ecs.MaxName),
 		Game:    m.str("game", maxNameBytes),
 		Options: m.text("options", maxSchemaBytes),
 		Seed:    m.uint("seed"),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // Snapshot is a whole saved world, at a record's end.
@@ -113,8 +115,8 @@ func (s *Snapshot) Encode(dst []byte) ([]byte, error) {
 	w.uint(keyVersion, FormatVersion)
 	w.str("kind", "snapshot", maxKindBytes)
 	w.str("lineage", s.Lineage, maxLineage)
-	w.str("cluster", s.Cluster, maxShardBytes)
-	w.str("shard", s.Shard, maxShardBytes)
+	w.str("cluster", s.Cluster, ecs.MaxName)
+	w.str("shard", s.Shard, ecs.MaxName)
 	w.uint("seq", uint64(s.Seq))
 	w.uint("epoch", uint64(s.Epoch))
 	w.uint("tick", s.Tick)
@@ -145,8 +147,8 @@ func DecodeSnapshot(b []byte) (Snapshot, error) {
 	}
 	s := Snapshot{
 		Lineage: f.str("lineage", maxLineage),
-		Cluster: f.str("cluster", maxShardBytes),
-		Shard:   f.str("shard", maxShardBytes),
+		Cluster: f.str("cluster", ecs.MaxName),
+		Shard:   f.str("shard", ecs.MaxName),
 		Seq:     Seq(f.uint("seq")),
 		Epoch:   Epoch(f.uint("epoch")),
 		Tick:    f.uint("tick"),

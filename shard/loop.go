@@ -11,10 +11,10 @@ import (
 // ticking is the state of the tick loop; its memory is used again for every record.
 type ticking struct {
 	pacer    Pacer
-	commands [MaxTicksPerRecord][]ecs.Command
-	frames   [MaxTicksPerRecord][]byte
-	outputs  [MaxTicksPerRecord]ecs.Output
-	records  [MaxTicksPerRecord]persistence.TickRecord
+	commands [persistence.MaxTicks][]ecs.Command
+	frames   [persistence.MaxTicks][]byte
+	outputs  [persistence.MaxTicks]ecs.Output
+	records  [persistence.MaxTicks]persistence.TickRecord
 	count    int       // ticks in the record that is outstanding
 	skipped  int       // ticks whose time was skipped since the log last said so
 	toldSkip time.Time // when it heard last
@@ -52,7 +52,7 @@ func (h *Host) serve(ctx context.Context) {
 			h.wait(ctx, h.tick.pacer.Next())
 			continue
 		}
-		h.record(ctx, min(due, MaxTicksPerRecord), now)
+		h.record(ctx, min(due, persistence.MaxTicks), now)
 	}
 	h.showDebt(0)
 	h.disown()

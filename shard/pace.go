@@ -2,9 +2,6 @@ package shard
 
 import "time"
 
-// MaxTicksPerRecord is how many ticks of debt one record may work off, nothing reading in between.
-const MaxTicksPerRecord = 8
-
 // CatchUpSeconds is how many seconds of overdue ticks a host works off, at most. Time beyond that,
 // in which a process was suspended or its log did not answer, is skipped: players see one second
 // fast forward, not a minute of repeated inputs. Skipped is wall time, never a tick's number.

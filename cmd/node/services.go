@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/service"
@@ -200,7 +201,7 @@ func (n *Node) instanceID(serviceType string) string {
 		}
 		return '-'
 	}, serviceType+"-"+n.config.ID)
-	return id[:min(len(id), 60)]
+	return id[:min(len(id), ecs.MaxLongName)]
 }
 
 // InstanceInfo is what a node tells of an instance that it runs.

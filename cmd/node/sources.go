@@ -42,18 +42,15 @@ func (s *sources) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetByte
 	begin := len(dst)
 	dst = s.port.Latch(w, tick, dst, budgetBytes)
 	for _, c := range dst[begin:] {
-		budgetBytes -= len(c.Payload) + envelope
+		budgetBytes -= c.Weight()
 	}
 	return s.clients.Latch(w, tick, dst, max(0, budgetBytes))
 }
 
-// envelope is what a command takes in a record beside its payload, in bytes, at most.
-const envelope = 32
-
 // begin takes as much of the first scripts as a tick has room for.
 func (s *sources) begin(dst []ecs.Command, budgetBytes int) ([]ecs.Command, int) {
-	for len(s.genesis) > 0 && budgetBytes >= len(s.genesis[0].Payload)+envelope {
-		budgetBytes -= len(s.genesis[0].Payload) + envelope
+	for len(s.genesis) > 0 && budgetBytes >= s.genesis[0].Weight() {
+		budgetBytes -= s.genesis[0].Weight()
 		dst, s.genesis = append(dst, s.genesis[0]), s.genesis[1:]
 	}
 	return dst, budgetBytes

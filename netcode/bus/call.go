@@ -179,7 +179,7 @@ func (b *Bus) Push(player string, p rpc.Push) error {
 	subject := b.subjects.players()
 	if player != "" {
 		if err == nil {
-			err = ValidPlayer(player)
+			err = rpc.ValidPlayer(player)
 		}
 		subject = b.subjects.player(player)
 	}

@@ -90,7 +90,7 @@ func checkRequest(r *rpc.Request) error {
 		return err
 	}
 	if r.Player != "" {
-		if err := ValidPlayer(r.Player); err != nil {
+		if err := rpc.ValidPlayer(r.Player); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func checkResponse(r *rpc.Response) error {
 		}
 	}
 	if r.Player != "" {
-		if err := ValidPlayer(r.Player); err != nil {
+		if err := rpc.ValidPlayer(r.Player); err != nil {
 			return err
 		}
 	}

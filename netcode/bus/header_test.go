@@ -98,7 +98,7 @@ func FuzzPlayerSubject(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		_, _ = sub.playerOf(name)
-		if ValidPlayer(name) != nil {
+		if rpc.ValidPlayer(name) != nil {
 			return
 		}
 		subject := sub.player(name)

@@ -4,8 +4,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // Subjects begin with this and not with "wind.", which readers without a password may subscribe.
@@ -16,34 +17,19 @@ const queueAny = "any"
 
 // Longest names, in bytes.
 const (
-	maxType     = 40
-	maxInstance = 60
-	maxPlayer   = 128
-	maxMessage  = 128
-	maxSession  = 128
-	maxFrom     = 128
-	maxTrace    = 128
+	maxMessage = 128
+	maxSession = 128
+	maxFrom    = 128
+	maxTrace   = 128
 )
-
-// plainName reports whether s consists of 1 to max of a-z, 0-9 and the dash.
-func plainName(s string, max int) bool {
-	if s == "" || len(s) > max {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
 
 // ValidType says why a name cannot be that of a type of service: 1 to 40 of a-z, 0-9 and the dash, and none of
 // player, players and shard, whose subjects are used otherwise.
 func ValidType(name string) error {
+	err := ecs.ValidName(name, ecs.MaxName)
 	switch {
-	case !plainName(name, maxType):
-		return fmt.Errorf("service type %q is not 1 to %d of a-z, 0-9 and the dash", clip(name), maxType)
+	case err != nil:
+		return fmt.Errorf("service type: %w", err)
 	case name == "player" || name == "players" || name == "shard":
 		return fmt.Errorf("service type %q is taken: choose another name", name)
 	}
@@ -52,24 +38,10 @@ func ValidType(name string) error {
 
 // ValidInstance says why a name cannot be that of an instance: 1 to 60 of a-z, 0-9 and the dash.
 func ValidInstance(name string) error {
-	if !plainName(name, maxInstance) {
-		return fmt.Errorf("instance %q is not 1 to %d of a-z, 0-9 and the dash", clip(name), maxInstance)
+	if err := ecs.ValidName(name, ecs.MaxLongName); err != nil {
+		return fmt.Errorf("instance: %w", err)
 	}
 	return nil
-}
-
-// ValidPlayer says why a name cannot be a player's: 1 to 128 bytes of UTF-8 without control characters, and without
-// spaces at its ends, which a header loses.
-func ValidPlayer(name string) error {
-	first, _ := utf8.DecodeRuneInString(name)
-	last, _ := utf8.DecodeLastRuneInString(name)
-	switch {
-	case name == "":
-		return fmt.Errorf("a player without a name")
-	case unicode.IsSpace(first) || unicode.IsSpace(last):
-		return fmt.Errorf("player %q begins or ends with a space", clip(name))
-	}
-	return validText("player", name, maxPlayer)
 }
 
 // validText refuses what cannot be a header's value. The empty text is good.
@@ -131,8 +103,8 @@ func clip(s string) string {
 type subjects struct{ cluster, prefix string }
 
 func newSubjects(cluster string) (subjects, error) {
-	if !plainName(cluster, maxType) {
-		return subjects{}, fmt.Errorf("cluster %q is not 1 to %d of a-z, 0-9 and the dash", clip(cluster), maxType)
+	if err := ecs.ValidName(cluster, ecs.MaxName); err != nil {
+		return subjects{}, fmt.Errorf("cluster: %w", err)
 	}
 	return subjects{cluster, subjectPrefix + cluster + "."}, nil
 }

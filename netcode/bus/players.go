@@ -44,7 +44,7 @@ func (b *Bus) Players(handler func(player string, p rpc.Push)) error {
 // subscription is on its way when Subscribe returns: requests that this bus sends later are behind it. Subscribe as soon
 // as the player is known. Its errors are *rpc.Error.
 func (b *Bus) Subscribe(player string) (cancel func(), err error) {
-	if err := ValidPlayer(player); err != nil {
+	if err := rpc.ValidPlayer(player); err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
 	if err := b.players.add(player); err != nil {

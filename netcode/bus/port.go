@@ -19,8 +19,6 @@ const (
 	maxOrders       = 1024      // that wait for a tick
 	maxOrderSize    = 1 << 16   // commands of one order
 	maxCommandBytes = 256 << 10 // what a whole tick may take
-	commandOverhead = 32        // bytes that a command takes in a record beside its payload, at most
-	maxNamedFaults  = 64        // ecs.Output names no more failures that are not rejections
 	sequenceBits    = 20        // of a command's number that count within its tick
 )
 
@@ -216,7 +214,7 @@ func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes i
 		}
 		for !o.over && o.sent < len(o.commands) {
 			c := &o.commands[o.sent]
-			size := len(c.Payload) + commandOverhead
+			size := c.Weight()
 			if size > left || left-size < budgetBytes/2 && len(orders) > 0 {
 				p.place(tick, dst, begin, orders)
 				return dst
@@ -274,7 +272,7 @@ func (p *Port) built(o *order) (commands []ecs.Command, err error) {
 		if err := p.world.Validate(c); err != nil {
 			return nil, err
 		}
-		if len(c.Payload)+commandOverhead > maxCommandBytes {
+		if c.Weight() > maxCommandBytes {
 			return nil, fmt.Errorf("command %d has %d bytes, more than a tick may take", i, len(c.Payload))
 		}
 	}
@@ -339,12 +337,12 @@ func (p *Port) released(f flight, out *ecs.Output) {
 		}
 		if at, ok := f.places[x.Command]; ok && x.Command >= 0 {
 			at.order.outcome.Failures = append(at.order.outcome.Failures, at.name+": "+x.Reason)
-			at.order.outcome.Failures = at.order.outcome.Failures[:min(len(at.order.outcome.Failures), maxNamedFaults)]
+			at.order.outcome.Failures = at.order.outcome.Failures[:min(len(at.order.outcome.Failures), ecs.MaxFaults)]
 		}
 	}
 	for _, at := range f.places {
 		o := at.order
-		if faults >= maxNamedFaults && len(o.outcome.Failures) == 0 {
+		if faults >= ecs.MaxFaults && len(o.outcome.Failures) == 0 {
 			o.outcome.Failures = []string{at.name + ": it may have failed: so much did in this tick that not all of it is named"}
 		}
 		o.flying--

@@ -61,8 +61,8 @@ type shardHead struct {
 
 // ServeShard answers requests to a shard from when its port owns it until it no longer does, each time anew, until Close.
 func (b *Bus) ServeShard(c ShardConfig) (*ServedShard, error) {
-	if !plainName(c.Shard, maxType) {
-		return nil, fmt.Errorf("bus: shard %q is not 1 to %d of a-z, 0-9 and the dash", clip(c.Shard), maxType)
+	if err := ecs.ValidName(c.Shard, ecs.MaxName); err != nil {
+		return nil, fmt.Errorf("bus: shard: %w", err)
 	}
 	s := &ServedShard{bus: b, cfg: c, ops: make(chan struct{}, maxShardOps)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -279,8 +279,8 @@ func (b *Bus) Command(ctx context.Context, shard string, c ShardCommand) (tick u
 // from is the service that asks, "" an operator. Its errors are *rpc.Error; Unavailable and NotBegun: nobody owns it.
 func (b *Bus) Shard(ctx context.Context, shard, op, from string, body []byte) ([]byte, error) {
 	err := validToken("sender", from, maxFrom)
-	if !plainName(shard, maxType) {
-		err = fmt.Errorf("shard %q is not 1 to %d of a-z, 0-9 and the dash", clip(shard), maxType)
+	if bad := ecs.ValidName(shard, ecs.MaxName); bad != nil {
+		err = fmt.Errorf("shard: %w", bad)
 	}
 	if err == nil {
 		body, err = merge(body, map[string]any{"op": op})

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -61,15 +58,12 @@ func (c *Ctx) Login(player string) error {
 	if !c.request.FromClient() || !slices.Contains(c.s.cfg.Login, c.request.Message) {
 		return fmt.Errorf("service: %s logs nobody in: Config.Login does not name it", c.request.Message)
 	}
-	if player == "" || len(player) > maxPlayer || !utf8.ValidString(player) || strings.TrimSpace(player) != player || strings.ContainsFunc(player, unicode.IsControl) {
-		return rpc.Errorf(rpc.InvalidArgument, "a player's name has 1 to %d bytes of UTF-8, no control characters, and no spaces at its ends", maxPlayer)
+	if err := rpc.ValidPlayer(player); err != nil {
+		return err
 	}
 	c.login = player
 	return nil
 }
-
-// maxPlayer is how many bytes a player's name has at most.
-const maxPlayer = 128
 
 // Call sends a message to another service and waits, suspended, for its answer.
 // The error is an *Error.

@@ -129,8 +129,14 @@ func TestTwoFilesCannotHaveOneShortName(t *testing.T) {
 }
 
 func TestServicesHaveNamesThatFitIntoSubjects(t *testing.T) {
-	for _, c := range []service.Config{{ID: "game-1"}, {Type: "game"}, {Type: "a.b", ID: "x"}, {Type: "game", ID: "Game"}, {Type: "game", ID: "a/b"}} {
-		_, err := service.New(c)
-		wantError(t, err, "a type has 1 to 40")
+	for _, c := range []struct{ kind, id, want string }{
+		{"", "game-1", "its type: name \"\" has 0 bytes"},
+		{"game", "", "service game: its id: name \"\" has 0 bytes"},
+		{"a.b", "x", "its type: name \"a.b\": only a-z, 0-9 and - are allowed"},
+		{"game", "Game", "its id: name \"Game\": only"},
+		{"game", "a/b", "its id: name \"a/b\": only"},
+	} {
+		_, err := service.New(service.Config{Type: c.kind, ID: c.id})
+		wantError(t, err, c.want)
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/systems/script"
 )
@@ -91,8 +91,11 @@ type Service struct {
 // there, one that looks wrong, and two for one message are errors that name the
 // places. Close ends it.
 func New(c Config) (*Service, error) {
-	if !validName(c.Type, 40) || !validName(c.ID, 60) {
-		return nil, fmt.Errorf("service %q with the id %q: a type has 1 to 40, an id 1 to 60 of the characters a-z, 0-9 and -", c.Type, c.ID)
+	if err := ecs.ValidName(c.Type, ecs.MaxName); err != nil {
+		return nil, fmt.Errorf("service: its type: %w", err)
+	}
+	if err := ecs.ValidName(c.ID, ecs.MaxLongName); err != nil {
+		return nil, fmt.Errorf("service %s: its id: %w", c.Type, err)
 	}
 	c = c.withDefaults()
 	s := &Service{
@@ -129,11 +132,6 @@ func New(c Config) (*Service, error) {
 	s.enforce(t)
 	go s.watch() // ends with Close
 	return s, nil
-}
-
-func validName(name string, most int) bool {
-	odd := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
-	return name != "" && len(name) <= most && !strings.ContainsFunc(name, odd)
 }
 
 func (c Config) withDefaults() Config {

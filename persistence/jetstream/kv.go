@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/wait"
 )
@@ -58,22 +59,14 @@ type KV struct {
 // kvBucket is the name of a bucket. Streams of shards never begin with KV_.
 func kvBucket(cluster, name string) string { return streamPrefix + cluster + "_" + name }
 
-// maxBucket is the longest name of a bucket, in bytes: that of a type of service with something in front.
-const maxBucket = 60
-
-func validBucket(name string) bool {
-	odd := strings.IndexFunc(name, func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' })
-	return name != "" && len(name) <= maxBucket && odd < 0
-}
-
 // OpenKV opens the bucket WIND_<cluster>_<name>, or makes it where there is none. The cluster's name is 1 to 40, the
 // bucket's 1 to 60 of a-z, 0-9 and the dash. The server must be 2.11 or later.
 func OpenKV(ctx context.Context, c *Conn, cluster, name string, o KVOptions) (*KV, error) {
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return nil, fmt.Errorf("jetstream: cluster: %w", err)
 	}
-	if !validBucket(name) {
-		return nil, fmt.Errorf("jetstream: bucket %q: a name is 1 to %d of a-z, 0-9 and the dash", name, maxBucket)
+	if err := ecs.ValidName(name, ecs.MaxLongName); err != nil {
+		return nil, fmt.Errorf("jetstream: bucket: %w", err)
 	}
 	bucket := kvBucket(cluster, name)
 	if err := makeKV(ctx, c, bucket, "Wind: "+name+" of cluster "+cluster, o); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -85,7 +86,7 @@ func (i *Instance) room() int {
 
 // Validate refuses what no instance can be.
 func (i *Instance) Validate() error {
-	if err := errors.Join(persistence.ValidShardName(i.Type), validInstanceID(i.ID)); err != nil {
+	if err := errors.Join(persistence.ValidShardName(i.Type), ecs.ValidName(i.ID, ecs.MaxLongName)); err != nil {
 		return fmt.Errorf("discovery: instance %.80q of service %.60q: %w", i.ID, i.Type, err)
 	}
 	if i.State != Up && i.State != Draining {
@@ -115,19 +116,4 @@ func (i *Instance) Complete(node string) {
 	if i.Load = min(1, max(0, i.Load)); math.IsNaN(i.Load) {
 		i.Load = 0
 	}
-}
-
-// maxInstanceID bounds an instance's id, in bytes.
-const maxInstanceID = 60
-
-func validInstanceID(s string) error {
-	if len(s) < 1 || len(s) > maxInstanceID {
-		return fmt.Errorf("the id has %d bytes, 1 to %d are allowed", len(s), maxInstanceID)
-	}
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return errors.New("only a-z, 0-9 and - are allowed in an id")
-		}
-	}
-	return nil
 }
