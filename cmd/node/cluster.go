@@ -101,8 +101,12 @@ func (c *Cluster) Bound(ctx context.Context, serviceType, player string) (string
 	if err != nil {
 		return "", err
 	}
-	instance, _, err := bindings.Get(ctx, gateway.BindingKey(serviceType, player))
-	return string(instance), err
+	value, _, err := bindings.Get(ctx, gateway.RecordKey(player))
+	if err != nil {
+		return "", err
+	}
+	record, err := gateway.ParseRecord(value)
+	return record.At[serviceType], err
 }
 
 // takes reports whether all that a message goes to take a format.

@@ -27,7 +27,7 @@ type Gateway struct {
 // GatewayType is the type that gateways register themselves with.
 const GatewayType = "gateway"
 
-// playersBucket holds which instance each player is bound to.
+// playersBucket holds each player's record: whose session is the player's, and which instances work for it.
 const playersBucket = "players"
 
 // startGateway lets the clients that speak RPC in.
@@ -131,27 +131,17 @@ func (r *router) learn(i discovery.Instance, left bool) {
 func (r *router) close() { r.cancel() }
 
 // Pick implements gateway.Directory.
-func (r *router) Pick(serviceType, key string) (string, bool) {
-	return r.directory.Pick(serviceType, key)
+func (r *router) Pick(serviceType, key, except string) (string, bool) {
+	return r.directory.PickOther(serviceType, key, except)
 }
 
-// PickOther implements gateway.Excluder.
-func (r *router) PickOther(serviceType, key, excluded string) (string, bool) {
-	return r.directory.PickOther(serviceType, key, excluded)
-}
-
-// Alive implements gateway.Directory.
-func (r *router) Alive(serviceType, instance string) bool {
-	return r.directory.Alive(serviceType, instance)
-}
-
-// Draining implements gateway.Drainer.
-func (r *router) Draining(serviceType, instance string) bool {
+// Look implements gateway.Directory.
+func (r *router) Look(serviceType, instance string) gateway.Standing {
 	i, ok := r.directory.Instance(serviceType, instance)
-	return ok && i.State == discovery.Draining
+	return gateway.Standing{Alive: ok, Draining: ok && i.State == discovery.Draining, Full: ok && i.Full()}
 }
 
-// Takes implements gateway.Speaker.
+// Takes implements gateway.Directory.
 func (r *router) Takes(serviceType, instance string, f rpc.Format) bool {
 	return r.directory.Takes(serviceType, instance, f.String())
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,18 +27,19 @@ type Config struct {
 // Bus carries messages between the services of one cluster. Its methods may be called concurrently.
 // It is an rpc.Bus and the gateways' link.
 type Bus struct {
-	nc       *nats.Conn
-	subjects subjects
-	log      *slog.Logger
-	pending  *pending
-	inbox    string // subject of answers, to which a token is appended
-	replies  *nats.Subscription
-	status   chan nats.Status
-	stop     chan struct{}
-	group    sync.WaitGroup
-	once     sync.Once
-	players  players
-	bad      atomic.Uint64 // answers and pushes that were none
+	nc        *nats.Conn
+	subjects  subjects
+	log       *slog.Logger
+	pending   *pending
+	inbox     string // subject of answers, to which a token is appended
+	replies   *nats.Subscription
+	status    chan nats.Status
+	stop      chan struct{}
+	group     sync.WaitGroup
+	once      sync.Once
+	players   players
+	listeners listeners
+	bad       atomic.Uint64 // answers and pushes that were none
 }
 
 var _ rpc.Bus = (*Bus)(nil)
@@ -61,7 +64,7 @@ func Open(c Config) (*Bus, error) {
 	if err := b.replies.SetPendingLimits(2*MaxPending, -1); err != nil {
 		return nil, fmt.Errorf("bus: cannot subscribe to answers: %w", err)
 	}
-	b.status = b.nc.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
+	b.status = b.nc.StatusChanged(nats.CONNECTED, nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
 	b.group.Go(b.watch)
 	b.group.Go(b.expire)
 	return b, nil
@@ -103,10 +106,50 @@ func (b *Bus) Close() {
 // watch fails what is in flight when the connection is lost: its answers will never come.
 func (b *Bus) watch() {
 	for s := range b.status {
+		if s == nats.CONNECTED {
+			b.listeners.call()
+			continue
+		}
 		end(b.pending.takeAll(func(*call) bool { return true }), rpc.Unavailable, "the connection to NATS was lost")
 		if s == nats.CLOSED {
 			b.log.Debug("the bus's connection is closed")
 		}
+	}
+}
+
+// Reconnected calls f each time after the connection to NATS was lost and is back, until cancel: pushes may have been lost.
+// f is quick.
+func (b *Bus) Reconnected(f func()) (cancel func()) { return b.listeners.add(f) }
+
+// listeners are told that the connection is back.
+type listeners struct {
+	mu   sync.Mutex
+	next int
+	all  map[int]func()
+}
+
+func (l *listeners) add(f func()) (cancel func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = map[int]func(){}
+	}
+	n := l.next
+	l.next++
+	l.all[n] = f
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.all, n)
+	}
+}
+
+func (l *listeners) call() {
+	l.mu.Lock()
+	all := slices.Collect(maps.Values(l.all))
+	l.mu.Unlock()
+	for _, f := range all {
+		f()
 	}
 }
 

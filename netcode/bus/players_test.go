@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -172,4 +173,22 @@ func TestBadPushesAreLeftOut(t *testing.T) {
 		wantError(t, g.Push("", p), rpc.InvalidArgument, false)
 	}
 	wantError(t, g.Push("a\nb", rpc.Push{Message: "A", ID: 1}), rpc.InvalidArgument, false)
+}
+
+func TestThoseWhoAskAreToldThatTheConnectionIsBack(t *testing.T) {
+	s := startNATS(t)
+	p := newProxy(t, s.Addr().String())
+	b := busOn(t, dial(t, "nats://"+p.addr))
+	var back, gone atomic.Int64
+	b.Reconnected(func() { back.Add(1) })
+	b.Reconnected(func() { gone.Add(1) })()
+	for n := int64(1); n <= 3; n++ {
+		p.cut(true)
+		eventually(t, "the connection is lost", func() bool { return !b.nc.IsConnected() })
+		p.cut(false)
+		eventually(t, "it is told that it is back", func() bool { return back.Load() == n })
+	}
+	if gone.Load() != 0 {
+		t.Errorf("told %d times after cancel", gone.Load())
+	}
 }

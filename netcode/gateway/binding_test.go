@@ -14,14 +14,19 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// bound is the instance that the store says a player is bound to.
-func bound(t testing.TB, c *cluster, key string) string {
+// record is what the store has of a player.
+func record(t testing.TB, c *cluster, player string) gateway.Record {
 	t.Helper()
-	value, _, _ := c.store.Get(context.Background(), key)
-	return string(value)
+	value, _, _ := c.store.Get(context.Background(), gateway.RecordKey(player))
+	r, err := gateway.ParseRecord(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
-const keyAnn = "game/YW5u" // "ann" in base64url
+// bound is the game that the store says a player is bound to.
+func bound(t testing.TB, c *cluster, player string) string { return record(t, c, player).At["game"] }
 
 func TestAPlayerStaysWithItsInstance(t *testing.T) {
 	c := newCluster(t)
@@ -31,7 +36,7 @@ func TestAPlayerStaysWithItsInstance(t *testing.T) {
 	here, there := c.front("gateway-1", nil), c.front("gateway-2", nil)
 	first := login(t, here, "ann", client.RPCConfig{})
 	was := echo(t, first, "x").Instance
-	must(t, "binding", bound(t, c, keyAnn), was)
+	must(t, "binding", bound(t, c, "ann"), was)
 	first.Close()
 	c.start("game", "game-0", nil) // where the directory would send the player now
 	second := login(t, there, "ann", client.RPCConfig{})
@@ -77,7 +82,7 @@ type stubborn struct {
 	id string
 }
 
-func (s stubborn) Pick(string, string) (string, bool) { return s.id, true }
+func (s stubborn) Pick(string, string, string) (string, bool) { return s.id, true }
 
 func TestPlayersOfADeadInstanceAreBoundAnew(t *testing.T) {
 	c := newCluster(t)
@@ -106,7 +111,7 @@ func TestPlayersOfADeadInstanceAreBoundAnew(t *testing.T) {
 		if took := time.Since(begun); took > 3*time.Second {
 			t.Errorf("the player was bound anew after %v", took)
 		}
-		must(t, "binding", bound(t, c, keyAnn), got.Instance)
+		must(t, "binding", bound(t, c, "ann"), got.Instance)
 		select {
 		case err := <-pending:
 			t.Fatalf("answered with %v before the directory knew", err)
@@ -135,8 +140,8 @@ func TestAnIdlePlayerIsBoundAnewWithItsNextRequest(t *testing.T) {
 	was := echo(t, r, "x").Instance
 	c.kill(instances[was])
 	c.notice(instances[was])
-	if now := echo(t, r, "x").Instance; now == was || now != bound(t, c, keyAnn) {
-		t.Errorf("answered by %s, was %s, bound to %s", now, was, bound(t, c, keyAnn))
+	if now := echo(t, r, "x").Instance; now == was || now != bound(t, c, "ann") {
+		t.Errorf("answered by %s, was %s, bound to %s", now, was, bound(t, c, "ann"))
 	}
 	must(t, "sent again", f.Stats().Again, 0) // the gateway knew
 }
@@ -212,7 +217,7 @@ func TestADrainingInstanceKeepsItsPlayersUntilTheyLeave(t *testing.T) {
 	c.drain(instances[was])
 	must(t, "instance while it drains", echo(t, r, "x").Instance, was)
 	r.Close()
-	eventually(t, "the player is free", func() bool { return bound(t, c, keyAnn) == "" })
+	eventually(t, "the player has left", func() bool { return record(t, c, "ann").Left })
 	r = login(t, f, "ann", client.RPCConfig{})
 	now := echo(t, r, "x").Instance
 	if now == was {
@@ -253,7 +258,7 @@ func TestStaticRoutesSayWhoTakesAMessage(t *testing.T) {
 		if err := call(r, t, &testpb.SpeakOnWorldRequest{}); err != nil {
 			t.Error(err)
 		}
-		must(t, "binding of the other type", bound(t, c, "chat/YW5u"), "chat-1")
+		must(t, "binding of the other type", record(t, c, "ann").At["chat"], "chat-1")
 	})
 }
 
@@ -287,7 +292,7 @@ func TestTwoInstancesDoNotWorkForAPlayerAtOnce(t *testing.T) {
 	if err := r.Go(1201, encode(rpc.Protobuf, &testpb.EchoRequest{}), time.Minute, answer(second)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the player is bound anew", func() bool { return bound(t, c, keyAnn) == other.id })
+	eventually(t, "the player is bound anew", func() bool { return bound(t, c, "ann") == other.id })
 	for range 20 {
 		must(t, "requests that overtook the first", other.count("EchoRequest ann"), 0)
 		time.Sleep(5 * time.Millisecond) // time to do wrong; that it is right needs none

@@ -47,6 +47,7 @@ type instance struct {
 	kind, id string
 	handle   func(r *rpc.Request, done func(rpc.Response))
 	draining bool
+	full     bool
 	deaf     bool // it is dead, but the directory does not know yet
 	mu       sync.Mutex
 	got      []string // messages and players, in the order of coming
@@ -133,24 +134,27 @@ type directory struct {
 	c *cluster
 }
 
-func (d directory) Alive(kind, id string) bool { return d.c.find(kind, id) != nil }
-
-func (d directory) Draining(kind, id string) bool {
+func (d directory) Look(kind, id string) gateway.Standing {
 	i := d.c.find(kind, id)
 	if i == nil {
-		return false
+		return gateway.Standing{}
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.draining
+	return gateway.Standing{Alive: true, Draining: i.draining, Full: i.full}
 }
 
+func (directory) Takes(string, string, rpc.Format) bool { return true }
+
 // Pick takes the instances in turn, by the key, so that a test knows where a player goes: the last byte of it counts.
-func (d directory) Pick(kind, key string) (string, bool) {
+func (d directory) Pick(kind, key, except string) (string, bool) {
 	d.c.mu.Lock()
 	ids := slices.Sorted(maps.Keys(d.c.instances[kind]))
 	d.c.mu.Unlock()
-	ids = slices.DeleteFunc(ids, func(id string) bool { return d.Draining(kind, id) })
+	ids = slices.DeleteFunc(ids, func(id string) bool {
+		s := d.Look(kind, id)
+		return s.Draining || s.Full || id == except
+	})
 	if len(ids) == 0 {
 		return "", false
 	}
@@ -176,6 +180,32 @@ type bus struct {
 	mu      sync.Mutex
 	gateway *gateway.Gateway
 	players map[string]int
+	away    bool // cut off from the other gateways: pushes are lost
+	back    []func()
+}
+
+// cut cuts the bus off from the others', or brings it back.
+func (b *bus) cut(away bool) {
+	b.mu.Lock()
+	b.away = away
+	back := slices.Clone(b.back)
+	b.mu.Unlock()
+	for _, f := range back {
+		if !away {
+			f()
+		}
+	}
+}
+
+func (b *bus) Reconnected(f func()) (cancel func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.back = append(b.back, f)
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.back = nil
+	}
 }
 
 var unanswered = rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: "nobody is there", NotBegun: true}}
@@ -228,7 +258,7 @@ func (c *cluster) push(player string, p rpc.Push) {
 	c.mu.Unlock()
 	for _, b := range buses {
 		b.mu.Lock()
-		g, mine := b.gateway, player == "" || b.players[player] > 0
+		g, mine := b.gateway, (player == "" || b.players[player] > 0) && !b.away
 		b.mu.Unlock()
 		if mine {
 			g.Push(player, p)
@@ -328,7 +358,7 @@ func (i *instance) serve(r *rpc.Request, done func(rpc.Response)) {
 	}
 }
 
-// store is an rpc.Store in memory.
+// store is gateway.Bindings in memory.
 type store struct {
 	mu     sync.Mutex
 	values map[string]stored
@@ -339,6 +369,7 @@ type store struct {
 type stored struct {
 	value    []byte
 	revision uint64
+	life     time.Duration
 }
 
 func (s *store) Get(_ context.Context, key string) ([]byte, uint64, error) {
@@ -348,7 +379,7 @@ func (s *store) Get(_ context.Context, key string) ([]byte, uint64, error) {
 	return v.value, v.revision, nil
 }
 
-func (s *store) Put(_ context.Context, key string, value []byte, revision uint64) (uint64, bool, error) {
+func (s *store) PutFor(_ context.Context, key string, value []byte, revision uint64, life time.Duration) (uint64, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.values[key].revision != revision {
@@ -356,18 +387,8 @@ func (s *store) Put(_ context.Context, key string, value []byte, revision uint64
 	}
 	s.next++
 	s.writes++
-	s.values[key] = stored{slices.Clone(value), s.next}
+	s.values[key] = stored{slices.Clone(value), s.next, life}
 	return s.next, true, nil
-}
-
-func (s *store) Delete(_ context.Context, key string, revision uint64) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.values[key].revision != revision {
-		return false, nil
-	}
-	delete(s.values, key)
-	return true, nil
 }
 
 func (s *store) Keys(_ context.Context, prefix string) (keys []string, err error) {

@@ -18,9 +18,8 @@ type Config struct {
 	ID        string // of this gateway, [a-z0-9-]{1,60}
 	Directory Directory
 	Link      Link
-	// Bindings keeps which instance a player is bound to, for all gateways: key "<type>/<base64url(player)>", value the
-	// instance. It is changed by compare-and-set only.
-	Bindings rpc.Store
+	// Bindings keeps each player's Record, for all gateways: key "player/<base64url(player)>", value JSON.
+	Bindings Bindings
 	// Authenticator checks logins. Nil: a login message is sent to its service as it is, whose answer names the player.
 	Authenticator Authenticator
 	// Routes says which type of service takes a message (short name), where the directory does not, or names another.
@@ -61,6 +60,10 @@ type Limits struct {
 	Grace time.Duration
 	// FindTimeout is how long requests wait for an instance when there is none. 3 s.
 	FindTimeout time.Duration
+	// RecordLife is how long a player's record stays that nobody looks after, because its gateway died; each session looks
+	// after its own thrice in that time. Return is how long the record of a player that has left stays: whoever comes back
+	// by then finds the same instances, later ones are balanced anew. 5 min, 15 s.
+	RecordLife, Return time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -83,6 +86,8 @@ func (c Config) withDefaults() Config {
 	duration(&l.LoginTimeout, time.Minute)
 	duration(&l.Grace, time.Second)
 	duration(&l.FindTimeout, 3*time.Second)
+	duration(&l.RecordLife, 5*time.Minute)
+	duration(&l.Return, 15*time.Second)
 	duration(&c.Tickets.Life, 30*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -18,19 +18,26 @@
 // message goes to the Authenticator, then, with the player's name, to its
 // service; a fault from there undoes it. Without an Authenticator the service's
 // answer says who it was (rpc.Response.Player), and any other answer may do the
-// same. The newest login of a player wins: older sessions, on this gateway and,
-// by a push named wind.replaced, on others, end with REASON_REPLACED. Of two
-// logins within two seconds on two gateways, whose clocks may differ, the one
-// with the later stamp stays; exactly one does.
+// same. The newest login of a player wins: older sessions, on this gateway and
+// on others, end with REASON_REPLACED.
 //
-// # Bindings
+// # A player's record
 //
-// A player's requests to a type of service go to one instance. Which one stands
-// in the store Bindings, for all gateways, and is changed by compare-and-set
-// alone: the instance that is there while it lives, else one that the directory
-// picks. A session that is not logged in has an instance to itself. An instance
-// that drains keeps its players; a new login goes elsewhere, if there is
-// another.
+// The store Bindings has a Record for each player, which names the player's
+// session and the instance of each type of service that works for the player.
+// Gateways change it by compare-and-set alone, so its revisions order all
+// logins: the newest is the one that the record names, and no clock has a say.
+// A push named wind.replaced, which carries the revision, tells the older
+// session at once; as pushes are lost, every session looks at its record again
+// when the way to the other gateways was cut and is back, and thrice in
+// Limits.RecordLife, which also keeps the record alive.
+//
+// The instance that the record names works for the player while it lives; else
+// the directory picks one. An instance that drains keeps its players; a new
+// login goes elsewhere, if there is another. The record of a player that has
+// left lives for Limits.Return: who comes back by then finds its instances, who
+// comes later is balanced anew. A session that is not logged in has an instance
+// to itself.
 //
 // # Formats
 //
@@ -51,20 +58,30 @@
 //
 // # The end of a session
 //
-// Each instance that the player was bound to is told: a request without an
-// answer and without Session, Message "PlayerDisconnected", Player set, payload
-// wirepb.PlayerDisconnected in Protobuf. A service handles it among its server
-// handlers (def Handler_PlayerDisconnected), or not at all. It may be lost, with
-// the gateway for one: it is a hint.
+// Each instance in the player's record is told, unless another session has taken
+// over: a request without an answer and without Session, Message
+// "PlayerDisconnected", Player set, payload wirepb.PlayerDisconnected in
+// Protobuf. A service handles it among its server handlers
+// (def Handler_PlayerDisconnected), or not at all. It is a hint: it may be lost,
+// or come twice.
 //
 // # Design
 //
+// A session is a state machine, machine, in three parts: login.go (who is the
+// player), claim.go (the player's record) and binding.go (the way to one type of
+// service). It takes an event and returns what is to be done, without a clock, a
+// goroutine or I/O; step.go lists events and actions. session is the shell: whoever steps
+// a machine does its actions in their order, for those too who step meanwhile.
+// The tests play several gateways, services, a store and a network that cuts,
+// loses and delays against each other, by seed, and plant bugs that must be
+// found.
+//
 // No goroutine per session: a frame is sent on by the goroutine that read it,
 // its answer is written by the one that brought it. Goroutines run for logins,
-// for searches of an instance and for tickets, one of each per session at most,
-// but for tickets (MaxInFlight). A session's requests are bounded by
-// MaxInFlight, queued ones included, and refused beyond it; what waits for a
-// client that does not read is bounded by the server. A payload is copied once
-// on its way in and once on its way out. A stalled link stalls the readers; over
-// UDP that is one goroutine for everybody, so a Link must not block.
+// for reads and writes of the store and for tickets. A session's requests are
+// bounded by MaxInFlight, queued ones included, and refused beyond it; what
+// waits for a client that does not read is bounded by the server. A payload is
+// copied once on its way in and once on its way out. A stalled link stalls the
+// readers; over UDP that is one goroutine for everybody, so a Link must not
+// block.
 package gateway

@@ -11,7 +11,7 @@ import (
 // emptiest always picks one instance, unless that is excluded: so the selector "least" does with one that has just joined.
 type emptiest struct{ stubborn }
 
-func (e emptiest) PickOther(kind, key, excluded string) (string, bool) {
+func (e emptiest) Pick(kind, key, excluded string) (string, bool) {
 	if excluded != e.id {
 		return e.id, true
 	}

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,9 +23,11 @@ type Gateway struct {
 	cfg      Config
 	log      *slog.Logger
 	messages *messages
-	speaker  Speaker // nil: all instances take both formats
 	counters counters
+	life     string        // tells this gateway's sessions from those of earlier ones with its id
 	numbers  atomic.Uint64 // of the newest session
+	began    time.Time     // its monotonic clock is the machines'
+	accesses chan struct{} // to the store
 	ctx      context.Context
 	cancel   context.CancelFunc
 	unwatch  func()
@@ -30,6 +35,7 @@ type Gateway struct {
 
 	mu       sync.Mutex
 	closed   bool
+	idle     chan struct{}  // not nil: Close waits for it until there is no session
 	group    sync.WaitGroup // added to under mu, while not closed
 	sessions map[*session]struct{}
 	players  map[string][]*session // logged in, or about to be; the newest last
@@ -51,10 +57,8 @@ func New(c Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: c, log: c.Logger.With("gateway", c.ID), messages: known,
 		sessions: map[*session]struct{}{}, players: map[string][]*session{},
+		life: lifeName(), began: time.Now(), accesses: make(chan struct{}, maxAccesses),
 	}
-	// Numbers go on from the clock, so that a gateway that is started again repeats none.
-	g.numbers.Store(uint64(time.Now().UnixMilli()) << 16)
-	g.speaker, _ = c.Directory.(Speaker)
 	if c.Registerer != nil {
 		g.metrics = &collector{g}
 		if err := c.Registerer.Register(g.metrics); err != nil {
@@ -62,20 +66,42 @@ func New(c Config) (*Gateway, error) {
 		}
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.unwatch = c.Directory.Watch(func(serviceType, instance string, left bool) {
+	unwatch := c.Directory.Watch(func(serviceType, instance string, left bool) {
 		if left {
 			g.left(serviceType, instance)
 		}
 	})
-	g.spawn(g.keep)
+	deaf := c.Link.Reconnected(func() { g.spawn(g.reconnected) })
+	g.unwatch = func() { unwatch(); deaf() }
 	return g, nil
 }
 
-// Close waits until logins and searches under way have ended. The server that
-// has the connections is closed before, so that the services hear of their end.
+// lifeName is a name that no gateway had before: a clock that steps back repeats no session's id.
+func lifeName() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// now is the machines' clock.
+func (g *Gateway) now() time.Duration { return time.Since(g.began) }
+
+// Close waits until the sessions have given up their players' records, for a bounded time, and until logins under way have
+// ended. The server that has the connections is closed before, so that the services hear of their end.
 func (g *Gateway) Close() {
 	g.mu.Lock()
-	g.closed = true
+	idle := make(chan struct{})
+	if g.idle = idle; len(g.sessions) == 0 {
+		close(idle)
+		g.idle = nil
+	}
+	g.mu.Unlock()
+	select {
+	case <-idle:
+	case <-time.After(g.cfg.Limits.FindTimeout):
+	}
+	g.mu.Lock()
+	g.closed, g.idle = true, nil
 	g.mu.Unlock()
 	g.unwatch()
 	g.cancel()
@@ -96,9 +122,12 @@ func (g *Gateway) spawn(f func()) bool {
 	return true
 }
 
-// Opened is netcode.Gateway's.
+// Opened implements netcode.Gateway.
 func (g *Gateway) Opened(c *netcode.Conn) netcode.Stream {
-	s := &session{g: g, conn: c, id: fmt.Sprintf("%s/%d", g.cfg.ID, g.numbers.Add(1)), bindings: map[string]*binding{}, active: time.Now()}
+	l := g.cfg.Limits
+	s := &session{g: g, conn: c, id: fmt.Sprintf("%s/%s-%d", g.cfg.ID, g.life, g.numbers.Add(1))}
+	checkEvery := l.RecordLife/4 + mathrand.N(l.RecordLife/12+1) // not all at once
+	s.m = newMachine(s.id, l, g.cfg.Authenticator != nil, g.now(), checkEvery, &g.counters)
 	if s.text = c.IsText(); s.text {
 		s.format = rpc.JSON
 	} else {
@@ -108,23 +137,8 @@ func (g *Gateway) Opened(c *netcode.Conn) netcode.Stream {
 	g.sessions[s] = struct{}{}
 	g.mu.Unlock()
 	g.counters.opened.Add(1)
+	s.step(event{kind: eventTimer}) // the first timer
 	return s
-}
-
-// keep ends sessions that do not log in.
-func (g *Gateway) keep() {
-	t := time.NewTicker(min(time.Second, g.cfg.Limits.LoginTimeout/4+time.Millisecond))
-	defer t.Stop()
-	for {
-		select {
-		case <-g.ctx.Done():
-			return
-		case now := <-t.C:
-			for _, s := range g.all() {
-				s.expire(now)
-			}
-		}
-	}
 }
 
 // all is the sessions of the moment.
@@ -165,6 +179,17 @@ func (g *Gateway) forget(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.sessions, s)
+	if len(g.sessions) == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
+	}
+}
+
+// reconnected has all sessions look whether they are their players' still.
+func (g *Gateway) reconnected() {
+	for _, s := range g.all() {
+		s.step(event{kind: eventReconnected})
+	}
 }
 
 // left says that an instance is gone: its players are bound anew with their next
@@ -172,14 +197,14 @@ func (g *Gateway) forget(s *session) {
 func (g *Gateway) left(serviceType, instance string) {
 	g.log.Info("gateway: an instance has left", "type", serviceType, "instance", instance)
 	for _, s := range g.all() {
-		s.lost(serviceType, instance)
+		s.step(event{kind: eventGone, serviceType: serviceType, instance: instance})
 	}
 	g.spawn(func() {
 		select {
 		case <-time.After(g.cfg.Limits.Grace):
 		case <-g.ctx.Done():
 		}
-		if !g.cfg.Directory.Alive(serviceType, instance) { // it has not come back under its name
+		if !g.cfg.Directory.Look(serviceType, instance).Alive { // it has not come back under its name
 			g.cfg.Link.Fail(serviceType, instance)
 		}
 	})

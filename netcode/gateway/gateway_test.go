@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -153,8 +152,7 @@ func TestTheHandlerMayLogASessionIn(t *testing.T) {
 		r := login(t, f, "whoever", cfg)
 		must(t, "player", echo(t, r, "x").Player, "carol")
 	})
-	value, _, _ := c.store.Get(context.Background(), "game/Y2Fyb2w")
-	must(t, "binding", string(value), "game-1")
+	must(t, "binding", bound(t, c, "carol"), "game-1")
 }
 
 func TestASecondLoginEndsTheOlderSession(t *testing.T) {
@@ -337,4 +335,22 @@ func TestAMessageWithoutAnAnswerIsAnsweredOnlyAsACall(t *testing.T) {
 			t.Errorf("pushed %q", got)
 		}
 	})
+}
+
+// A kick that is announced while a gateway is cut off is never heard there.
+func TestAnOlderSessionEndsThatDidNotHearOfTheNewer(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", nil)
+	here, there := c.front("gateway-1", nil), c.front("gateway-2", nil)
+	older := login(t, here, "ann", client.RPCConfig{})
+	here.bus.cut(true)
+	newer := login(t, there, "ann", client.RPCConfig{})
+	here.bus.cut(false)
+	select {
+	case <-older.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("both sessions live on")
+	}
+	must(t, "player", echo(t, newer, "x").Player, "ann")
+	must(t, "players here", here.Stats().Players, 0)
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -12,10 +13,13 @@ import (
 // Directory knows the services that run. Implementations may be called
 // concurrently, and answer from memory. Routes has the second half of it.
 type Directory interface {
-	// Pick chooses an instance for a player, never a draining one; key names the player.
-	Pick(serviceType, key string) (instance string, ok bool)
-	// Alive reports whether an instance is there, draining or not.
-	Alive(serviceType, instance string) bool
+	// Pick chooses an instance for a player, never a draining one and never except, which may be dead without the
+	// directory knowing; key names the player.
+	Pick(serviceType, key, except string) (instance string, ok bool)
+	// Look says how an instance stands.
+	Look(serviceType, instance string) Standing
+	// Takes reports whether an instance takes requests in a format.
+	Takes(serviceType, instance string, f rpc.Format) bool
 	// Watch calls f when an instance comes, changes or (left) goes, until cancel. f is quick and calls nothing back.
 	Watch(f func(serviceType, instance string, left bool)) (cancel func())
 	// Route says who takes the message with a frame id, RouteName with a short name.
@@ -23,25 +27,24 @@ type Directory interface {
 	RouteName(name string) (Route, bool)
 }
 
-// Drainer is what a Directory may also be. Without it a player who logs in
-// again stays with an instance that drains.
-type Drainer interface {
-	Draining(serviceType, instance string) bool
+// Standing is what a Directory knows of an instance.
+type Standing struct {
+	Alive    bool // it is there, draining or not
+	Draining bool // it takes nobody new
+	Full     bool // it has no room for anybody new
 }
 
-// Excluder is what a Directory may also be. Without it an instance that is dead
-// and has the most room of all may be picked until its lease is over.
-type Excluder interface {
-	// PickOther is Pick, but never returns the excluded instance.
-	PickOther(serviceType, key, excluded string) (instance string, ok bool)
-}
-
-// Speaker is what a Directory may also be. Without it every instance is taken
-// to understand both formats.
-type Speaker interface {
-	// Takes reports whether an instance takes requests in a format. It answers from memory, without a lock that is held
-	// while watchers are called.
-	Takes(serviceType, instance string, f rpc.Format) bool
+// Bindings keeps one Record per player, for all gateways. persistence/jetstream.KV is one. Implementations may be called
+// concurrently.
+type Bindings interface {
+	// Get returns the value and its revision; revision 0 says that there is none.
+	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// PutFor writes value if the key still has the given revision (0: the key does not exist) and returns the new one,
+	// which is greater than all before; ok is false, without an error, when somebody else has written in the meantime.
+	// The key is gone once it was not written for life.
+	PutFor(ctx context.Context, key string, value []byte, revision uint64, life time.Duration) (next uint64, ok bool, err error)
+	// Keys lists the keys that begin with prefix.
+	Keys(ctx context.Context, prefix string) ([]string, error)
 }
 
 // Route is where a message goes.
@@ -65,6 +68,9 @@ type Link interface {
 	Push(player string, p rpc.Push) error
 	// Subscribe asks for the pushes to a player. What is sent after it returns is behind it.
 	Subscribe(player string) (cancel func(), err error)
+	// Reconnected calls f each time after the way to the other gateways was cut and is back, until cancel: pushes may have
+	// been lost. f is quick.
+	Reconnected(f func()) (cancel func())
 }
 
 // Shards knows where shards are served.

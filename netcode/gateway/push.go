@@ -10,7 +10,7 @@ import (
 // that are logged in. The link calls it; it does not block.
 func (g *Gateway) Push(player string, p rpc.Push) {
 	if p.Message == replacedMessage {
-		g.replace(player, p.Payload)
+		g.hear(player, p.Payload)
 		return
 	}
 	to := g.of(player)
@@ -74,7 +74,7 @@ func (o *outgoing) make(which int) ([]byte, bool) {
 func (s *session) push(player string, o *outgoing) {
 	s.mu.Lock()
 	which := int(s.format)
-	mine := s.player != "" && (s.player == player || player == "" && s.since != 0) && !s.closed
+	mine := s.m.player != "" && (s.m.player == player || player == "" && s.m.since) && !s.m.closed
 	s.mu.Unlock()
 	if !mine {
 		return

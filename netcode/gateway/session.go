@@ -15,32 +15,25 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// session is one client's connection. Its mutex is taken before the gateway's
-// and the server's, and not held while the link or the directory is called, but
-// for Speaker.Takes.
+// session is one client's connection: the shell around a machine. What the machine wants done is done in its order, by one
+// goroutine at a time and without the mutex: whoever steps first, on behalf of those who step meanwhile.
 type session struct {
 	g    *Gateway
 	conn *netcode.Conn
 	id   string
 	text bool
 
-	mu       sync.Mutex
-	begun    bool // something came: it is too late for Open
-	called   bool // a call came
-	format   rpc.Format
-	player   string // who is logged in, or about to be
-	since    int64  // the login's time, in nanoseconds since 1970; 0: not confirmed
-	cancel   func() // ends the subscription of player
-	replaced bool   // somebody else is the player now
-	busy     bool   // a login is under way: requests wait
-	resuming bool   // the requests that waited are being sent: more go behind them
-	failures int    // of logins
-	waiting  []*request
-	bindings map[string]*binding // by type of service
-	inflight int                 // requests without an answer
-	requests uint64
-	active   time.Time // opened, or the newest public request
-	closed   bool
+	mu      sync.Mutex
+	m       *machine
+	running bool     // somebody does the actions
+	spare   []action // for the machine, when its own are being done
+	begun   bool     // something came: it is too late for Open
+	called  bool     // a call came
+	format  rpc.Format
+
+	// Of whoever does the actions.
+	cancel func() // ends the subscription of the machine's player
+	timer  *time.Timer
 }
 
 // request is one message of a client, until it is answered.
@@ -51,24 +44,51 @@ type request struct {
 	isCall   bool
 	format   rpc.Format // of the client's message and of its answer
 	req      rpc.Request
-	deadline time.Time
+	deadline time.Duration // of the gateway's clock
+	answer   rpc.Response  // of an actReply
 
-	// Once it is on its way, guarded by the session's mutex.
+	// The machine's, once the request is on its way.
 	seq      uint64
 	binding  *binding
 	instance string // that has it, or had it last
+	sent     bool   // it waits for an instance's answer
 	login    bool   // its answer decides about a login
 	again    bool   // it was sent to an instance that was not there
 }
 
-// Receive is netcode.Stream's.
+// step hands an event to the machine and does what it wants done.
+func (s *session) step(e event) {
+	e.now = s.g.now()
+	s.mu.Lock()
+	s.m.step(&e)
+	if s.running {
+		s.mu.Unlock()
+		return // whoever is at it goes on
+	}
+	s.running = true
+	for len(s.m.actions) > 0 {
+		todo := s.m.actions
+		s.m.actions = s.spare
+		s.mu.Unlock()
+		for i := range todo {
+			s.perform(&todo[i])
+		}
+		clear(todo)
+		s.mu.Lock()
+		s.spare = todo[:0]
+	}
+	s.running = false
+	s.mu.Unlock()
+}
+
+// Receive implements netcode.Stream.
 func (s *session) Receive(id uint32, payload []byte) {
 	s.g.counters.bytesIn.Add(uint64(frame.HeaderSize + len(payload)))
 	if id == wirepb.IDOpen {
 		s.open(payload)
 		return
 	}
-	r := &request{s: s, deadline: time.Now()}
+	r := &request{s: s}
 	timeout := s.g.cfg.Limits.Timeout
 	s.mu.Lock()
 	s.begun = true
@@ -89,7 +109,7 @@ func (s *session) Receive(id uint32, payload []byte) {
 		id &^= wirepb.IDCall
 		timeout = s.g.timeout(ms)
 	}
-	r.deadline = r.deadline.Add(timeout)
+	r.deadline = s.g.now() + timeout
 	r.route.Method.ID = id
 	if id == wirepb.IDTicketRequest {
 		r.route = ticketRoute
@@ -102,6 +122,13 @@ func (s *session) Receive(id uint32, payload []byte) {
 	}
 	r.req.Payload = slices.Clone(payload)
 	s.take(r)
+}
+
+// take hands a request to the machine.
+func (s *session) take(r *request) {
+	s.g.counters.requests.Add(1)
+	r.req.Message, r.req.Session, r.req.Format = r.route.Method.Name, s.id, r.format
+	s.step(event{kind: eventRequest, r: r})
 }
 
 // parseCall splits the payload of a call. message aliases it.
@@ -149,133 +176,8 @@ func (s *session) open(payload []byte) {
 	s.conn.SendFrame(wirepb.IDOpened, encode(rpc.Protobuf, &wirepb.Opened{Gateway: s.g.cfg.ID}))
 }
 
-// take lets a request in, if there is room for it.
-func (s *session) take(r *request) {
-	s.g.counters.requests.Add(1)
-	r.req.Message, r.req.Session, r.req.Format = r.route.Method.Name, s.id, r.format
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return
-	case s.inflight >= s.g.cfg.Limits.MaxInFlight:
-		n := s.inflight
-		s.mu.Unlock()
-		r.fail(rpc.ResourceExhausted, "%d requests of this session wait for their answers already", n)
-		s.mu.Lock()
-		return
-	}
-	s.inflight++
-	s.g.counters.inflight.Add(1)
-	if s.busy || s.resuming {
-		s.waiting = append(s.waiting, r)
-		return
-	}
-	s.begin(r)
-}
-
-// begin sends a request on its way. The mutex is held; it is let go in between.
-func (s *session) begin(r *request) {
-	m := r.route.Method
-	switch {
-	case m.Login:
-		s.busy = true
-		if r.login = s.g.cfg.Authenticator == nil; r.login {
-			s.dispatch(r)
-			return
-		}
-		s.start(r, func() { s.login(r) })
-	case s.player == "" && !m.Public:
-		s.finishLocked(r, failure(rpc.Unauthenticated, "%s needs a login", m.Name))
-	case r.route.Type == "":
-		s.start(r, func() { s.ticket(r) })
-	default:
-		if s.player == "" {
-			s.active = time.Now()
-		}
-		s.dispatch(r)
-	}
-}
-
-// start runs f, which is to answer r. The mutex is held.
-func (s *session) start(r *request, f func()) {
-	if !s.g.spawn(f) {
-		s.finishLocked(r, failure(rpc.Unavailable, "the gateway stops"))
-	}
-}
-
-// dispatch queues a request for its service. The mutex is held; it is let go in
-// between.
-func (s *session) dispatch(r *request) {
-	b := s.bindings[r.route.Type]
-	if b == nil {
-		b = &binding{s: s, kind: r.route.Type}
-		s.bindings[r.route.Type] = b
-	}
-	s.requests++
-	r.seq, r.binding, r.req.Player = s.requests, b, s.player
-	b.queue = append(b.queue, r)
-	b.pump()
-}
-
-// finishLocked answers a request for good. The mutex is held; it is let go in
-// between.
-func (s *session) finishLocked(r *request, a rpc.Response) {
-	s.inflight--
-	s.g.counters.inflight.Add(-1)
-	s.mu.Unlock()
-	r.reply(a)
-	s.mu.Lock()
-}
-
-func (s *session) finish(r *request, a rpc.Response) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.finishLocked(r, a)
-}
-
-// resume lets the requests go on that waited for a login. The mutex is held; it
-// is let go in between.
-func (s *session) resume() {
-	s.busy = false
-	if s.resuming {
-		return // whoever is at it goes on
-	}
-	s.resuming = true
-	for len(s.waiting) > 0 && !s.busy && !s.closed {
-		r := s.waiting[0]
-		s.waiting = s.waiting[1:]
-		s.begin(r)
-	}
-	s.resuming = false
-}
-
-// expire ends a session that does not log in.
-func (s *session) expire(now time.Time) {
-	s.mu.Lock()
-	idle := s.player == "" && !s.busy && now.Sub(s.active) > s.g.cfg.Limits.LoginTimeout
-	s.mu.Unlock()
-	if idle {
-		s.conn.Close(wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no login within "+s.g.cfg.Limits.LoginTimeout.String())
-	}
-}
-
-// Closed is netcode.Stream's.
+// Closed implements netcode.Stream.
 func (s *session) Closed() {
-	g := s.g
-	g.forget(s)
-	s.mu.Lock()
-	s.closed = true
-	dropped := len(s.waiting)
-	for _, b := range s.bindings {
-		dropped += len(b.queue)
-		b.queue = nil
-	}
-	s.waiting = nil
-	s.inflight -= dropped
-	end := s.logout(true)
-	s.mu.Unlock()
-	g.counters.inflight.Add(int64(-dropped))
-	g.counters.closed.Add(1)
-	end()
+	s.g.counters.closed.Add(1)
+	s.step(event{kind: eventClosed})
 }

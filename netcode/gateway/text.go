@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/wirepb"
@@ -53,7 +52,7 @@ func (s *session) Text(text []byte) {
 	if m.Message == "" || m.Message == "HeartbeatRequest" && m.Call == nil {
 		return // it came: that was all
 	}
-	r := &request{s: s, format: rpc.JSON, deadline: time.Now().Add(s.g.timeout(m.Timeout)), req: rpc.Request{Payload: m.Payload}}
+	r := &request{s: s, format: rpc.JSON, deadline: s.g.now() + s.g.timeout(m.Timeout), req: rpc.Request{Payload: m.Payload}}
 	if m.Call != nil {
 		r.isCall, r.call = true, *m.Call
 	}

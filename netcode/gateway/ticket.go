@@ -14,17 +14,13 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// ticket answers a TicketRequest.
-func (s *session) ticket(r *request) {
-	s.mu.Lock()
-	player := s.player
-	s.mu.Unlock()
+// ticket is the answer to a TicketRequest.
+func (s *session) ticket(r *request, player string) rpc.Response {
 	m, err := s.g.ticket(r, player)
 	if err != nil {
-		s.finish(r, rpc.Response{Err: err})
-		return
+		return rpc.Response{Err: err}
 	}
-	s.finish(r, rpc.Response{Message: "TicketResponse", Payload: encode(rpc.Protobuf, m)})
+	return rpc.Response{Message: "TicketResponse", Payload: encode(rpc.Protobuf, m)}
 }
 
 func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rpc.Error) {
@@ -42,7 +38,7 @@ func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rp
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "TicketRequest is malformed")
 	}
-	ctx, cancel := context.WithDeadline(g.ctx, r.deadline)
+	ctx, cancel := context.WithTimeout(g.ctx, r.deadline-g.now())
 	defer cancel()
 	udp, tcp, err := c.Shards.Locate(ctx, m.Shard)
 	if err != nil {

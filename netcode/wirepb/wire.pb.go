@@ -1575,9 +1575,11 @@ func (x *TicketResponse) GetSeconds() uint32 {
 // Replaced goes from gateway to gateway, never to a client: the player has
 // logged in on another session.
 type Replaced struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"` // the new one
-	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`    // its login, in nanoseconds since 1970
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"` // the new one
+	// Deprecated: Marked as deprecated in wirepb/wire.proto.
+	Since         int64  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`       // its login's time, which clocks did not agree on; nobody writes or reads it
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"` // of the player's record that names it: the greatest is the newest login's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1619,9 +1621,17 @@ func (x *Replaced) GetSession() string {
 	return ""
 }
 
+// Deprecated: Marked as deprecated in wirepb/wire.proto.
 func (x *Replaced) GetSince() int64 {
 	if x != nil {
 		return x.Since
+	}
+	return 0
+}
+
+func (x *Replaced) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
 	}
 	return 0
 }
@@ -1804,10 +1814,11 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x05shard\x18\x02 \x01(\tR\x05shard\x12\x10\n" +
 	"\x03udp\x18\x03 \x01(\tR\x03udp\x12\x10\n" +
 	"\x03tcp\x18\x04 \x01(\tR\x03tcp\x12\x18\n" +
-	"\aseconds\x18\x05 \x01(\rR\aseconds:\x05\xe8\xc8\x18\xb9\x10\"A\n" +
+	"\aseconds\x18\x05 \x01(\rR\aseconds:\x05\xe8\xc8\x18\xb9\x10\"a\n" +
 	"\bReplaced\x12\x18\n" +
-	"\asession\x18\x01 \x01(\tR\asession\x12\x14\n" +
-	"\x05since\x18\x02 \x01(\x03R\x05since:\x05\xe8\xc8\x18\xba\x10\"F\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
+	"\x05since\x18\x02 \x01(\x03B\x02\x18\x01R\x05since\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision:\x05\xe8\xc8\x18\xba\x10\"F\n" +
 	"\x12PlayerDisconnected\x12\x16\n" +
 	"\x06player\x18\x01 \x01(\tR\x06player\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession*\xa1\x04\n" +

@@ -147,6 +147,15 @@ func isTombstone(h nats.Header) bool { return h.Get(kvOperation) != "" || h.Get(
 // Put writes value if the key still has the given revision (0: the key does not exist) and returns the new one; ok is
 // false, without an error, when somebody else has written in the meantime.
 func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error) {
+	return k.put(ctx, key, value, revision)
+}
+
+// PutFor is Put of a value that is gone once it was not written for life, by the server's clock, a second at least.
+func (k *KV) PutFor(ctx context.Context, key string, value []byte, revision uint64, life time.Duration) (next uint64, ok bool, err error) {
+	return k.put(ctx, key, value, revision, jetstream.WithMsgTTL(max(life, time.Second)))
+}
+
+func (k *KV) put(ctx context.Context, key string, value []byte, revision uint64, o ...jetstream.PublishOpt) (next uint64, ok bool, err error) {
 	if err := checkKey(key); err != nil {
 		return 0, false, err
 	}
@@ -154,7 +163,7 @@ func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64)
 		return 0, false, fmt.Errorf("jetstream: the value of key %q has %d bytes, more than %d", key, len(value), MaxValue)
 	}
 	m := &nats.Msg{Subject: k.subject + encodeKey(key), Data: value}
-	if next, ok, err = k.publish(ctx, key, m, revision); ok || err != nil || revision != 0 {
+	if next, ok, err = k.publish(ctx, key, m, revision, o...); ok || err != nil || revision != 0 {
 		return next, ok, err
 	}
 	last, err := k.last(ctx, key) // the key may be a tombstone
@@ -164,7 +173,7 @@ func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64)
 	if last != nil {
 		revision = last.Sequence
 	}
-	return k.publish(ctx, key, m, revision)
+	return k.publish(ctx, key, m, revision, o...)
 }
 
 // publish appends m if the last message of its key is the expected one. It is sent once.

@@ -92,6 +92,41 @@ func TestKVForgetsAfterItsTTL(t *testing.T) {
 	}
 }
 
+func TestKVForgetsAValueThatIsNotWrittenAgain(t *testing.T) {
+	onSites(t, func(t *testing.T, s site) {
+		k := openKV(t, s.connect(t, ""), KVOptions{Replicas: s.replicas})
+		ctx := testContext(t)
+		put := func(key string, revision uint64, life time.Duration) uint64 {
+			t.Helper()
+			next, ok, err := k.PutFor(ctx, key, []byte("x"), revision, life)
+			if !ok || err != nil || next <= revision {
+				t.Fatal(next, ok, err)
+			}
+			return next
+		}
+		put("player/ann", 0, time.Second)
+		bob := put("player/bob", 0, time.Second)
+		put("player/bob", bob, time.Hour) // its life begins anew
+		if _, ok, err := k.PutFor(ctx, "player/bob", nil, bob, time.Second); ok || err != nil {
+			t.Fatal("written over a newer revision", ok, err)
+		}
+		for {
+			keys, err := k.Keys(ctx, "player/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(keys) == 1 && keys[0] == "player/bob" {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if _, r, err := k.Get(ctx, "player/ann"); r != 0 || err != nil {
+			t.Fatal(r, err)
+		}
+		put("player/ann", 0, time.Second) // it may be written as one that never was
+	})
+}
+
 func TestKVTimeoutIsAnError(t *testing.T) {
 	onSites(t, func(t *testing.T, s site) {
 		p := newProxy(t, s.addrs[len(s.addrs)-1])

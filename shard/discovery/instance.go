@@ -84,6 +84,9 @@ func (i *Instance) room() int {
 	return math.MaxInt
 }
 
+// Full reports whether nobody may come: the capacity is used up, or the load is.
+func (i *Instance) Full() bool { return i.room() == 0 }
+
 // Validate refuses what no instance can be.
 func (i *Instance) Validate() error {
 	if err := errors.Join(persistence.ValidShardName(i.Type), ecs.ValidName(i.ID, ecs.MaxLongName)); err != nil {

@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// Record is what the gateways of a cluster share about one player: whose session is the player's, and which instance of
+// each type of service works for it. It is changed by compare-and-set alone, so its revisions order the logins.
+type Record struct {
+	Session string            `json:"session,omitempty"` // that is the player's, "<gateway>/…"; "": nobody has logged in yet
+	Left    bool              `json:"left,omitempty"`    // the session is over; the instances are kept for a short while
+	At      map[string]string `json:"at,omitempty"`      // type of service → instance
+}
+
+// recordPrefix is in front of the keys of records.
+const recordPrefix = "player/"
+
+// RecordKey is where a player's record stands.
+func RecordKey(player string) string {
+	return recordPrefix + base64.RawURLEncoding.EncodeToString([]byte(player))
+}
+
+// recordPlayer is the inverse of RecordKey.
+func recordPlayer(key string) (player string, ok bool) {
+	name, ok := strings.CutPrefix(key, recordPrefix)
+	b, err := base64.RawURLEncoding.DecodeString(name)
+	return string(b), ok && err == nil
+}
+
+// ParseRecord reads a record; no bytes are the empty one.
+func ParseRecord(b []byte) (r Record, err error) {
+	if len(b) == 0 {
+		return r, nil
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Record{}, fmt.Errorf("gateway: a player's record is malformed: %w", err)
+	}
+	return r, nil
+}
+
+func (r Record) bytes() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // texts alone
+	}
+	return b
+}
+
+// with is r with one instance changed.
+func (r Record) with(kind, instance string) Record {
+	at := maps.Clone(r.At)
+	if at == nil {
+		at = map[string]string{}
+	}
+	at[kind] = instance
+	r.At = at
+	return r
+}
+
+// gatewayOf is the gateway's id in a session's.
+func gatewayOf(session string) string {
+	id, _, _ := strings.Cut(session, "/")
+	return id
+}
