@@ -294,6 +294,7 @@ func (h *hub) input(l *link, m *wirepb.Input) {
 		case crowded:
 			h.stats.InputsDropped++
 		case duplicate:
+			h.stats.InputsAgain++
 			continue
 		}
 		// The feedback is about the newest tick that makes sense: one far

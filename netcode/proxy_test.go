@@ -29,7 +29,7 @@ type proxy struct {
 	backs  map[string]*net.UDPConn
 }
 
-func newProxy(t *testing.T, server net.Addr) *proxy {
+func newProxy(t testing.TB, server net.Addr) *proxy {
 	s := *seed
 	if s == 0 {
 		s = uint64(time.Now().UnixNano())

@@ -6,6 +6,7 @@ type Stats struct {
 	Sessions int // sessions of the world, parked ones included, now
 
 	Inputs         uint64 // samples that arrived
+	InputsAgain    uint64 // of these: copies of what had arrived, or older than what was used
 	InputsLate     uint64 // after the latch of their tick: they repeat instead
 	InputsEarly    uint64 // more than MaxTicksAhead ahead: forgotten
 	InputsDropped  uint64 // no room in the queue or in the frame

@@ -65,9 +65,9 @@ type Config struct {
 	DropAfter time.Duration
 	// BackOff is the longest pause between two attempts. 1 s.
 	BackOff time.Duration
-	// InputsTwice sends each input on the datagram lane too, for links that
-	// lose so much that KCP's repeats come late.
-	InputsTwice bool
+	// Redundancy says how often inputs are sent over UDP. By default as the
+	// measured loss asks for.
+	Redundancy Redundancy
 	// Logger gets drops and resumes. Nil: nothing is logged.
 	Logger *slog.Logger
 }

@@ -56,7 +56,8 @@ type session struct {
 	out        []byte    // memory for frames
 	scratch    []byte
 	samples    []*wirepb.Sample
-	complained map[string]bool // wrong actions that were logged
+	before     []*wirepb.Sample // of the tick before
+	complained map[string]bool  // wrong actions that were logged
 }
 
 func newSession(c *Client) *session {
@@ -140,6 +141,7 @@ func (s *session) again(err error) bool {
 func (s *session) connection(address string) error {
 	c := s.c
 	now := time.Now()
+	s.before = nil
 	s.reader, s.cookie, s.bye = frame.NewReader(frame.MaxFromServer), nil, nil
 	s.welcomed, s.leaving, s.ackSince = false, time.Time{}, time.Time{}
 	s.opened, s.heard, s.pinged = now, now, time.Time{} // the first Ping goes with Hello: it tells how long the way is
@@ -310,12 +312,23 @@ func (s *session) sendInput() {
 	}
 	s.send(wirepb.IDInput, m)
 	c.counters.inputs.Add(uint64(len(s.samples)))
-	if c.cfg.InputsTwice {
-		m.Ack = nil
-		if b, err := proto.Marshal(m); err == nil {
-			s.transport.datagram(wirepb.IDInput, c.view.session, b)
+	s.sendAgain()
+}
+
+// sendAgain sends the inputs of this tick on the datagram lane, as far as the
+// losses ask for it, and those of the tick before.
+func (s *session) sendAgain() {
+	ticks := s.transport.lost().want(s.c.cfg.Redundancy)
+	if ticks > 0 {
+		m := &wirepb.Input{Samples: s.samples}
+		if ticks > 1 {
+			m.Samples = append(slices.Clone(s.before), s.samples...)
+		}
+		if b, err := proto.Marshal(m); err == nil && s.transport.datagram(wirepb.IDInput, s.c.view.session, b) {
+			s.c.counters.again.Add(uint64(len(m.Samples)))
 		}
 	}
+	s.before = append(s.before[:0], s.samples...)
 }
 
 // acknowledge sends an acknowledgement that no input took along within two

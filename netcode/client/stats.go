@@ -12,6 +12,7 @@ type Stats struct {
 	Updates           uint64 // update messages
 	Events            uint64 // events, not messages
 	Inputs            uint64 // samples sent
+	InputsAgain       uint64 // samples sent once more, on the datagram lane
 	Commands          uint64 // reliable commands sent, repeats not counted
 	Replies           uint64
 	Waits             uint64 // times that the server had no room in a tick
@@ -23,13 +24,14 @@ type Stats struct {
 	Slack    float64       // ticks by which inputs come early, smoothed
 	Speed    float64       // of the clock; 1 is the server's rate
 	RTT      time.Duration // of the last ping
+	Loss     float64       // share of packets that the reliable lane over UDP sends again, lately
 }
 
 // counters is Stats while it is counted: the client's goroutine writes, any
 // reads.
 type counters struct {
-	bytesIn, bytesOut, updates, events, inputs, commands, replies, waits atomic.Uint64
-	drops, resumes, rejoins, lastTick, slack, speed, rtt                 atomic.Uint64
+	bytesIn, bytesOut, updates, events, inputs, again, commands, replies, waits atomic.Uint64
+	drops, resumes, rejoins, lastTick, slack, speed, rtt, loss                  atomic.Uint64
 }
 
 func (c *counters) count(in, out int) {
@@ -48,10 +50,10 @@ func (c *Client) Stats() Stats {
 	n := &c.counters
 	return Stats{
 		BytesIn: n.bytesIn.Load(), BytesOut: n.bytesOut.Load(),
-		Updates: n.updates.Load(), Events: n.events.Load(), Inputs: n.inputs.Load(),
+		Updates: n.updates.Load(), Events: n.events.Load(), Inputs: n.inputs.Load(), InputsAgain: n.again.Load(),
 		Commands: n.commands.Load(), Replies: n.replies.Load(), Waits: n.waits.Load(),
 		Drops: n.drops.Load(), Resumes: n.resumes.Load(), Rejoins: n.rejoins.Load(),
 		LastTick: n.lastTick.Load(), Slack: math.Float64frombits(n.slack.Load()),
-		Speed: math.Float64frombits(n.speed.Load()), RTT: time.Duration(n.rtt.Load()),
+		Speed: math.Float64frombits(n.speed.Load()), RTT: time.Duration(n.rtt.Load()), Loss: math.Float64frombits(n.loss.Load()),
 	}
 }

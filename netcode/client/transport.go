@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -28,6 +29,8 @@ type transport interface {
 	send(frames []byte)
 	// datagram sends a message on the datagram lane; false: there is none.
 	datagram(id uint16, session uint64, message []byte) bool
+	// lost is what the way to the server loses.
+	lost() *losses
 	flush(now time.Time)
 	// wait returns after something arrived, at deadline or after wake; any
 	// error ends the connection.
@@ -54,6 +57,7 @@ type udpTransport struct {
 	swept   time.Time
 	fresh   bool // data waits that no Update has taken
 	woken   atomic.Bool
+	losses  losses
 	stats   *counters
 }
 
@@ -111,7 +115,11 @@ func (t *udpTransport) knock(stop <-chan struct{}) ([]byte, error) {
 	return nil, fmt.Errorf("nobody answers at %v", t.conn.RemoteAddr())
 }
 
+func (t *udpTransport) lost() *losses { return &t.losses }
+
 func (t *udpTransport) output(packet []byte) {
+	t.losses.sent(packet)
+	t.stats.loss.Store(math.Float64bits(t.losses.loss()))
 	t.stats.count(0, len(packet))
 	_, _ = t.conn.Write(packet)
 }
@@ -260,6 +268,7 @@ func (t *tcpTransport) read() {
 
 func (t *tcpTransport) send(frames []byte)                   { t.out = append(t.out, frames...) }
 func (t *tcpTransport) datagram(uint16, uint64, []byte) bool { return false }
+func (t *tcpTransport) lost() *losses                        { return new(losses) }
 
 func (t *tcpTransport) flush(time.Time) {
 	if len(t.out) == 0 || t.err != nil {

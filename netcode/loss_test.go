@@ -1,0 +1,110 @@
+package netcode_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/client"
+)
+
+// lossy is a server behind a way of 100 ms and 5 % loss.
+func lossy(t testing.TB) (*host, *proxy) {
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
+	p := newProxy(t, h.server.UDPAddr())
+	p.set(func() { p.loss, p.delay = 0.05, 50*time.Millisecond })
+	return h, p
+}
+
+// missed is the share of ticks without an input of their own, for a client that plays since a tick.
+type missed struct {
+	c       *client.Client
+	tick    uint64
+	presses int64
+}
+
+func misses(c *client.Client) *missed {
+	m := &missed{c: c}
+	m.tick, m.presses = m.now()
+	return m
+}
+
+func (m *missed) now() (tick uint64, presses int64) {
+	m.c.View(func(v *client.View) {
+		b, _ := client.Get[Body](v, v.Self(), "body")
+		tick, presses = v.Tick(), b.Presses
+	})
+	return tick, presses
+}
+
+func (m *missed) share() (share float64, ticks uint64) {
+	tick, presses := m.now()
+	ticks = tick - m.tick
+	return 1 - float64(presses-m.presses)/float64(max(ticks, 1)), ticks
+}
+
+// TestInputsAreSentTwiceWhereTheWayLosesThem plays both ways at once, over the same network.
+func TestInputsAreSentTwiceWhereTheWayLosesThem(t *testing.T) {
+	h, p := lossy(t)
+	play := func(r client.Redundancy, addr string) *client.Client {
+		c := dial(t, client.Config{Addr: addr, Identity: "ann", Redundancy: r})
+		_ = c.SetInput(client.Do("steer", Steer{X: 0.001}))
+		return c
+	}
+	off, auto := play(client.RedundancyOff, p.addr()), play(client.RedundancyAuto, p.addr())
+	clean := play(client.RedundancyAuto, h.server.UDPAddr().String())
+	eventually(t, "the losses are measured", func() bool { return auto.Stats().Loss > 0.01 && auto.Stats().InputsAgain > 0 })
+	a, b := misses(off), misses(auto)
+	eventually(t, "at most half as many ticks miss their input when they are sent twice", func() bool {
+		once, n := a.share()
+		twice, m := b.share()
+		return min(n, m) > 240 && once > 0.05 && twice < once/2
+	})
+	once, _ := a.share()
+	twice, _ := b.share()
+	t.Logf("ticks without an input of their own: %.1f %% sent once, %.1f %% sent twice", 100*once, 100*twice)
+	if s := off.Stats(); s.InputsAgain != 0 {
+		t.Errorf("%d inputs were sent again by a client that does not", s.InputsAgain)
+	}
+	if s := clean.Stats(); s.InputsAgain > s.Inputs/2 {
+		t.Errorf("%d of %d inputs were sent again on a way without losses", s.InputsAgain, s.Inputs)
+	}
+}
+
+// BenchmarkInputsOverALossyWay: 100 ms, 5 % loss, ten seconds an op. late% is of the inputs that the server got,
+// missed% of the ticks that had none of their own, B/s what a client sends.
+func BenchmarkInputsOverALossyWay(b *testing.B) {
+	for name, r := range map[string]client.Redundancy{"once": client.RedundancyOff, "auto": client.RedundancyAuto, "twice": client.RedundancyAlways} {
+		b.Run(name, func(b *testing.B) {
+			h, p := lossy(b)
+			const clients = 4
+			var all [clients]*client.Client
+			for i := range all {
+				all[i] = dial(b, client.Config{Addr: p.addr(), Identity: "ann", Redundancy: r})
+				_ = all[i].SetInput(client.Do("steer", Steer{X: 0.001}))
+			}
+			time.Sleep(3 * time.Second) // clocks settle, losses show
+			var before [clients]*missed
+			bytes := uint64(0)
+			for i, c := range all {
+				before[i] = misses(c)
+				bytes -= c.Stats().BytesOut
+			}
+			from, start := h.server.Stats(), time.Now()
+			for b.Loop() {
+				time.Sleep(10 * time.Second)
+			}
+			s, took := h.server.Stats(), time.Since(start).Seconds()
+			share := 0.0
+			for i, c := range all {
+				one, _ := before[i].share()
+				share += one / clients
+				bytes += c.Stats().BytesOut
+			}
+			first := (s.Inputs - from.Inputs) - (s.InputsAgain - from.InputsAgain)
+			b.ReportMetric(100*float64(s.InputsLate-from.InputsLate)/float64(max(first, 1)), "late%")
+			b.ReportMetric(100*share, "missed%")
+			b.ReportMetric(float64(bytes)/took/clients, "B/s/client")
+		})
+	}
+}
