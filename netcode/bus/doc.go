@@ -49,6 +49,7 @@
 // Discovery, information and statistics come from nats.go/micro, so that `nats micro ls`, `info` and `stats` know every
 // service. Answers do not go through micro.Request: it may only be used until its handler returns, and handlers here answer
 // later. Its count of errors is therefore always 0, and its processing time that of taking a request on; the endpoints' data
-// has the true figures. An instance is two micro services of one name: that of the endpoint any, which Drain stops, and that
-// of the others, because micro can stop a service only as a whole.
+// has the true figures. An instance is one micro service, which `nats micro info` shows with its
+// endpoints id, all and admin. The subject any is a subscription beside it, named in the metadata: Drain leaves it, and
+// micro can stop a service only as a whole.
 package bus

@@ -53,8 +53,8 @@ type Served struct {
 	group  sync.WaitGroup
 
 	mu     sync.Mutex
-	any    micro.Service // nil when drained
-	rest   micro.Service // id, all and admin; nil when closed
+	any    *nats.Subscription // nil when drained
+	rest   micro.Service      // id, all and admin; nil when closed
 	closed bool
 
 	closing atomic.Bool
@@ -122,20 +122,34 @@ func (s *Served) open() (err error) {
 
 // join enters the queue group of the subject any.
 func (s *Served) join() error {
-	m, err := s.add()
+	sub, err := s.bus.nc.QueueSubscribe(s.bus.subjects.any(s.cfg.Type), queueAny, func(m *nats.Msg) { s.take(m.Header, m.Data, m.Reply) })
 	if err != nil {
 		return err
 	}
-	if err := s.endpoint(m, "any", s.onRequest, s.bus.subjects.any(s.cfg.Type), micro.WithEndpointQueueGroup(queueAny)); err != nil {
-		return errors.Join(err, m.Stop())
+	if err := sub.SetPendingLimits(maxWaiting, maxWaitingBytes); err != nil {
+		return errors.Join(err, sub.Unsubscribe())
 	}
-	s.any = m
+	full := sub.StatusChanged(nats.SubscriptionSlowConsumer)
+	s.group.Go(func() {
+		for {
+			select {
+			case _, ok := <-full:
+				if !ok {
+					return
+				}
+				s.log.Warn("requests are dropped", "subject", sub.Subject, "error", nats.ErrSlowConsumer)
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	})
+	s.any = sub
 	return nil
 }
 
-// add makes a micro service of the instance's name.
+// add makes the instance's micro service.
 func (s *Served) add() (micro.Service, error) {
-	meta := map[string]string{"cluster": s.bus.subjects.cluster, "type": s.cfg.Type, "instance": s.cfg.ID}
+	meta := map[string]string{"cluster": s.bus.subjects.cluster, "type": s.cfg.Type, "instance": s.cfg.ID, "any": s.bus.subjects.any(s.cfg.Type)}
 	version := semver.Canonical("v" + s.cfg.Version)
 	if version == "" {
 		version = "v0.0.0"
@@ -165,15 +179,15 @@ type exchange struct {
 }
 
 // onRequest takes a request. It is called by NATS, one message of a subject at a time.
-func (s *Served) onRequest(m micro.Request) { s.take(m, m.Reply()) }
+func (s *Served) onRequest(m micro.Request) { s.take(nats.Header(m.Headers()), m.Data(), m.Reply()) }
 
-func (s *Served) onTell(m micro.Request) { s.take(m, "") }
+func (s *Served) onTell(m micro.Request) { s.take(nats.Header(m.Headers()), m.Data(), "") }
 
-func (s *Served) take(m micro.Request, reply string) {
+func (s *Served) take(h nats.Header, payload []byte, reply string) {
 	x := &exchange{s: s, reply: reply}
 	s.flying.Add(1)
 	s.counts.requests.Add(1)
-	r, err := parseRequest(nats.Header(m.Headers()), m.Data())
+	r, err := parseRequest(h, payload)
 	if err != nil {
 		s.counts.refused.Add(1)
 		x.answer(notBegun(rpc.InvalidArgument, "%v", err))
@@ -233,7 +247,7 @@ func (s *Served) Drain(ctx context.Context) error {
 	if any == nil {
 		return nil
 	}
-	if err := any.Stop(); err != nil {
+	if err := any.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("bus: %s/%s cannot be drained: %w", s.cfg.Type, s.cfg.ID, err)
 	}
 	if err := s.bus.settle(ctx); err != nil {
@@ -293,12 +307,15 @@ func (s *Served) stop() bool {
 		return false
 	}
 	s.closed = true
-	for _, m := range []micro.Service{s.any, s.rest} {
-		if m != nil {
-			if err := m.Stop(); err != nil {
-				s.log.Warn("cannot leave a subject", "error", err)
-			}
-		}
+	var err error
+	if s.any != nil {
+		err = s.any.Drain()
+	}
+	if s.rest != nil {
+		err = errors.Join(err, s.rest.Stop())
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		s.log.Warn("cannot leave a subject", "error", err)
 	}
 	s.any, s.rest = nil, nil
 	return true

@@ -64,8 +64,8 @@
 //
 // A process that embeds the server has all rights over an in-process
 // connection. Whoever connects to the loopback port without a password may
-// look (stream ls, info, view, get, object and key-value reads) and change
-// nothing. A user and password open the port for other nodes (`wind infra`).
+// look (stream ls, info, view, get, object and key-value reads, micro ls, info
+// and stats) and change nothing. A user and password open the port for other nodes (`wind infra`).
 // That keeps tools from doing harm. It is no wall against a hostile local user:
 // the server sends an answer wherever the request asks for it, a shard's subject
 // included (`nats pub '$JS.API.INFO' x --reply wind.…`). The fence notices such

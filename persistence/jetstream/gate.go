@@ -40,7 +40,11 @@ var (
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
 		"$JS.API.CONSUMER.INFO.*.*", "$JS.ACK.>", "$JS.FC.>",
 	}
-	readMany  = []string{"$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.MSG.NEXT.*.*"}
+	readMany = []string{
+		"$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.MSG.NEXT.*.*",
+		// Which services run: `nats micro ls`, `info` and `stats`.
+		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
+	}
 	readGated = []string{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DELETE.*.*"}
 )
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/ferris1/wind/persistence"
 )
@@ -30,8 +31,9 @@ func TestAnswersToReadersReachNoLog(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	shard := createShard(t, connectTo(t, s))
 	appendTicks(t, shard, 3)
+	serveMicro(t, s, "game-1")
 	nc, before := reader(t, s), lastOf(t, shard)
-	for _, subject := range []string{"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.WIND_dev_main", "$JS.API.CONSUMER.CREATE.WIND_dev_main_DELTA", "$JS.API.CONSUMER.DELETE.WIND_dev_main.x", "$SYS.REQ.USER.INFO"} {
+	for _, subject := range []string{"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.WIND_dev_main", "$JS.API.CONSUMER.CREATE.WIND_dev_main_DELTA", "$JS.API.CONSUMER.DELETE.WIND_dev_main.x", "$SYS.REQ.USER.INFO", "$SRV.PING", "$SRV.INFO.wind-game"} {
 		for _, reply := range []string{logSubject("dev", "main", testLineage), deltaSubject("dev", "main", testLineage)} {
 			if err := nc.PublishRequest(subject, reply, nil); err != nil {
 				t.Fatal(err)
@@ -43,6 +45,42 @@ func TestAnswersToReadersReachNoLog(t *testing.T) {
 		t.Fatalf("the log went from %d to %d", before, after)
 	}
 	appendTicks(t, shard, 1)
+}
+
+// serveMicro is an instance of a service, as netcode/bus makes it known.
+func serveMicro(t *testing.T, s *Server, id string) {
+	t.Helper()
+	m, err := micro.AddService(connectTo(t, s).NATS(), micro.Config{Name: "wind-game", Version: "1.0.0", Metadata: map[string]string{"instance": id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Stop() })
+}
+
+// TestReadersListServices asks as `nats micro ls`, `info` and `stats` do.
+func TestReadersListServices(t *testing.T) {
+	s := startServer(t, ServerConfig{})
+	serveMicro(t, s, "game-1")
+	serveMicro(t, s, "game-2")
+	nc := reader(t, s)
+	for _, subject := range []string{"$SRV.PING", "$SRV.INFO", "$SRV.INFO.wind-game", "$SRV.STATS.wind-game"} {
+		sub, err := nc.SubscribeSync(nc.NewInbox())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.PublishRequest(subject, sub.Subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m, err := sub.NextMsg(10 * time.Second)
+			if err != nil || !strings.Contains(string(m.Data), `"instance":"game-`) {
+				t.Fatalf("%s: %v", subject, err)
+			}
+		}
+	}
+	if _, err := nc.Request("windrpc.dev.game.admin.game-1", []byte(`{"op":"drain"}`), time.Second); err == nil {
+		t.Error("a reader has an operation done")
+	}
 }
 
 // TestConsumersOfReadersDeliverToThem asks for push consumers that deliver into
