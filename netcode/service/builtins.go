@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // builtins are what scripts of a service have beside messages and enums, memory
@@ -117,10 +118,13 @@ func unpackSeconds(name string, args starlark.Tuple, kwargs []starlark.Tuple) (t
 func seconds(name string, v starlark.Value) (time.Duration, error) {
 	x, ok := starlark.AsFloat(v)
 	if !ok || !(x >= 0 && x <= 1e9) {
-		return 0, fmt.Errorf("%s: %s is no number of seconds", name, v)
+		return 0, fmt.Errorf("%s: %s is not a number of seconds", name, script.Brief(v))
 	}
 	return time.Duration(x * float64(time.Second)), nil
 }
+
+// maxLogField is how much of a text a field of log shows, in bytes.
+const maxLogField = 1000
 
 // starLog is log(text, **fields).
 func starLog(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -130,13 +134,15 @@ func starLog(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Val
 	}
 	var fields []any
 	for _, kv := range kwargs {
-		value := kv[1].String()
+		value := script.Brief(kv[1])
 		if s, ok := starlark.AsString(kv[1]); ok {
-			value = s
+			value = s[:min(len(s), maxLogField)]
 		}
 		fields = append(fields, string(kv[0].(starlark.String)), value)
 	}
-	c.s.log.Info(text, fields...)
+	if text, ok := c.lines.Next(text); ok {
+		c.s.log.Info(text, fields...)
+	}
 	return starlark.None, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // Ctx is what a handler knows of its request, and how it reaches the rest of
@@ -29,6 +30,7 @@ type Ctx struct {
 	deadline time.Time
 	login    string
 	effects  effects
+	lines    script.Lines    // that a script has printed
 	values   context.Context // what middleware has put in, or nil
 
 	mu    sync.Mutex // of what follows

@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // maxMemory is how many keys memory holds.
@@ -93,7 +94,7 @@ func (v memoryView) key(k starlark.Value) (string, error) {
 	}
 	key, ok := starlark.AsString(k)
 	if !ok {
-		return "", fmt.Errorf("memory: the key %s is a %s, want a text", k, k.Type())
+		return "", fmt.Errorf("memory: the key %s is a %s, want a text", script.Brief(k), k.Type())
 	}
 	return key, nil
 }

@@ -120,7 +120,7 @@ func TestTimersOfScriptsAreBounded(t *testing.T) {
 	for line, want := range map[string]string{
 		"every(0.001, f)":                       "each of 0.01 seconds or more",
 		"[every(1, f) for i in range(257)]":     "at most 256 of them",
-		`every("1", f)`:                         `"1" is no number of seconds`,
+		`every("1", f)`:                         `"1" is not a number of seconds`,
 		"every(1, len)":                         "got builtin_function_or_method, want function",
 		"every(1, lambda client: None)\nx = y1": "a.star:3:5: undefined: y1",
 	} {
@@ -203,5 +203,51 @@ func TestTellReachesOneOrAll(t *testing.T) {
 	ask(t, s, from("ann", wrapperspb.String("")))
 	if fmt.Sprint(got) != "[b-2 StringValue game/game-1  b-1 StringValue game/game-1  b-2 StringValue game/game-1 ]" {
 		t.Fatalf("%q", got)
+	}
+}
+
+// TestADryRunAndAHandlerAreBounded: what would end the process ends the reload, or the handler, alone.
+func TestADryRunAndAHandlerAreBounded(t *testing.T) {
+	log := &captured{}
+	s := start(t, service.Config{Logger: log.logger(), Scripts: client(`
+def Handler_StringValue(client, request):
+    if request.value == "squares":
+        x = 12345
+        for i in range(40):
+            x *= x
+    elif request.value == "a billion":
+        x = [0] * 1000000000
+    elif request.value == "prints":
+        for i in range(1000):
+            print("x" * 5000)
+            log("y" * 5000, field = ["z"] * 5000)
+    elif request.value == "digits":
+        json.decode("9" * 100000)
+    elif request.value == "encodes":
+        x = ["x" * 1000] * 3000
+        while True:
+            json.encode(x)
+    return request
+`)})
+	for _, way := range []string{"squares", "a billion", "digits", "encodes"} {
+		if a := ask(t, s, from("ann", wrapperspb.String(way))); a.Err == nil || !a.Err.Maybe {
+			t.Errorf("%s: %v", way, a.Err)
+		}
+	}
+	before := len(log.String())
+	text(t, ask(t, s, from("ann", wrapperspb.String("prints"))))
+	if n := len(log.String()) - before; n > 100<<10 {
+		t.Errorf("one request has logged %d bytes", n)
+	}
+	for source, want := range map[string]string{
+		"X = [0] * 1000000000":                     "handlers_client/b.star:1:9: * makes more than 1048576 elements",
+		"X = 99999 * 99999 * 99999":                "", // it is small enough
+		"X = 'x' * 10000000000":                    "handlers_client/b.star:1:9: * makes a text of more than 4194304 bytes",
+		"X = [[0]]\nwhile True:\n    X[0] += X[0]": "handlers_client/b.star:3:10: loading used more than 1000000 steps",
+	} {
+		_, err := s.Prepare("r", []script.Module{{Name: "handlers_client/b.star", Source: []byte(source + "\n")}})
+		if got := fmt.Sprint(err); got != want && (want != "" || err != nil) {
+			t.Errorf("%s: %v, want %s", source, err, want)
+		}
 	}
 }

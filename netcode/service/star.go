@@ -81,7 +81,11 @@ func (m *message) star(r *rpc.Request) (*starproto.Message, *rpc.Error) {
 
 // thread is one for a handler, or a timer.
 func (s *Service) thread(c *Ctx, name string) *starlark.Thread {
-	t := &starlark.Thread{Name: name, Print: func(_ *starlark.Thread, text string) { s.log.Info(text, "in", name) }}
+	t := &starlark.Thread{Name: name, Print: func(_ *starlark.Thread, text string) {
+		if text, ok := c.lines.Next(text); ok {
+			s.log.Info(text, "in", name)
+		}
+	}}
 	t.SetLocal(ctxKey, c)
 	return t
 }

@@ -14,13 +14,18 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // The bounds of JSON in scripts. Whatever is sent to a handler, reading it ends.
 const (
-	maxJSONDepth = 100     // lists and objects in one another
-	maxJSON      = 4 << 20 // bytes that are written
+	maxJSONDepth  = 100     // lists and objects in one another
+	maxJSON       = 4 << 20 // bytes that are written
+	maxJSONDigits = 2400    // of a number: what an integer of a script can be
 )
+
+// jsonCost is how many bytes of a text a byte of JSON costs as.
+const jsonCost = 4
 
 // jsonModule is json: Encode(x), encode_indent(x), decode(text, default=…). It is
 // Starlark's own, but it bounds depth and size, and knows messages.
@@ -30,7 +35,7 @@ var jsonModule = &starlarkstruct.Module{Name: "json", Members: starlark.StringDi
 	"decode":        starlark.NewBuiltin("json.decode", jsonDecode),
 }}
 
-func jsonEncode(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func jsonEncode(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var x starlark.Value
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, kwargs, 1, &x); err != nil {
 		return nil, err
@@ -39,10 +44,10 @@ func jsonEncode(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
-	return starlark.String(out), nil
+	return starlark.String(out), script.Spend(t, jsonCost*len(out))
 }
 
-func jsonEncodeIndent(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func jsonEncodeIndent(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var x starlark.Value
 	prefix, indent := "", "  "
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x, "prefix?", &prefix, "indent?", &indent); err != nil {
@@ -59,13 +64,16 @@ func jsonEncodeIndent(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	if err := json.Indent(&buf, out, prefix, indent); err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
-	return starlark.String(buf.String()), nil
+	return starlark.String(buf.String()), script.Spend(t, jsonCost*buf.Len())
 }
 
-func jsonDecode(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func jsonDecode(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var text string
 	var otherwise starlark.Value
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &text, "default?", &otherwise); err != nil {
+		return nil, err
+	}
+	if err := script.Spend(t, jsonCost*len(text)); err != nil {
 		return nil, err
 	}
 	v, err := decodeJSON([]byte(text))
@@ -137,7 +145,7 @@ func (e *jsonEncoder) object(v starlark.IterableMapping, depth int) error {
 	items := v.Items()
 	for _, kv := range items {
 		if _, ok := kv[0].(starlark.String); !ok {
-			return fmt.Errorf("the key %s is a %s: keys are texts in JSON", kv[0], kv[0].Type())
+			return fmt.Errorf("the key %s is a %s: keys are texts in JSON", script.Brief(kv[0]), kv[0].Type())
 		}
 	}
 	slices.SortFunc(items, func(a, b starlark.Tuple) int {
@@ -180,16 +188,26 @@ func decodeJSON(b []byte) (starlark.Value, error) {
 	if !json.Valid(b) {
 		return nil, errors.New("it is no JSON")
 	}
-	if jsonDepth(b) > maxJSONDepth {
+	depth, digits := jsonDepth(b)
+	switch {
+	case depth > maxJSONDepth:
 		return nil, fmt.Errorf("it has more than %d lists and objects in one another", maxJSONDepth)
+	case digits > maxJSONDigits:
+		return nil, fmt.Errorf("it has a number of more than %d digits", maxJSONDigits)
 	}
 	return starlark.Call(&starlark.Thread{}, starjson.Module.Members["decode"], starlark.Tuple{starlark.String(b)}, nil)
 }
 
-// jsonDepth is how many lists and objects of valid JSON are in one another.
-func jsonDepth(b []byte) (most int) {
-	depth, quoted := 0, false
+// jsonDepth is how many lists and objects of valid JSON are in one another, and how many digits are in a row.
+func jsonDepth(b []byte) (most, digits int) {
+	depth, row, quoted := 0, 0, false
 	for i := 0; i < len(b); i++ {
+		if c := b[i]; quoted || c < '0' || c > '9' {
+			row = 0
+		} else {
+			row++
+			digits = max(digits, row)
+		}
 		switch c := b[i]; {
 		case quoted && c == '\\':
 			i++
@@ -203,5 +221,5 @@ func jsonDepth(b []byte) (most int) {
 			depth--
 		}
 	}
-	return most
+	return most, digits
 }

@@ -61,7 +61,7 @@ func TestWrongFieldsAreNamedWithTheNearestOne(t *testing.T) {
 		`json.encode({1: 2})`:                                        "keys are texts in JSON",
 		`json.encode(client)`:                                        "a client has no JSON",
 		`client.login("ben")`:                                        "TradeRequest logs nobody in: Config.Login does not name it",
-		`sleep(-1)`:                                                  "is no number of seconds",
+		`sleep(-1)`:                                                  "is not a number of seconds",
 		`every(1, Handler_TradeRequest)`:                             "every stands at the top of a module",
 		`store.put("", 1, 0)`:                                        "a key of the store has 1 to 512 bytes",
 		`store.put("x", "y" * 1100000, 0)`:                           "the store takes 1048576",

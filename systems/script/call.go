@@ -16,7 +16,7 @@ func Call(thread *starlark.Thread, fn starlark.Callable, budget uint64, args ...
 			v, err = nil, fmt.Errorf("script: %s panics: %v", fn.Name(), r)
 		}
 	}()
-	spent := new(bool)
+	spent := &allowance{}
 	if budget > 0 {
 		spent = limit(thread, thread.ExecutionSteps()+budget)
 	}
@@ -25,7 +25,7 @@ func Call(thread *starlark.Thread, fn starlark.Callable, budget uint64, args ...
 		return v, nil
 	}
 	e := evalErrorOf(err)
-	if *spent {
+	if spent.spent {
 		if e.In != fn.Name() {
 			e.Text = fmt.Sprintf("(in %s) used more than %d steps", e.In, budget)
 		} else {
@@ -36,15 +36,16 @@ func Call(thread *starlark.Thread, fn starlark.Callable, budget uint64, args ...
 	return nil, e
 }
 
-// limit ends what runs in thread when it has taken steps steps in its life, and notes in spent that it did.
-func limit(thread *starlark.Thread, steps uint64) (spent *bool) {
-	spent = new(bool)
+// limit ends what runs in thread when it has taken steps steps in its life, and notes that it did.
+func limit(thread *starlark.Thread, steps uint64) *allowance {
+	a := &allowance{limit: steps}
+	thread.SetLocal(allowanceKey, a)
 	thread.SetMaxExecutionSteps(steps)
 	thread.OnMaxSteps = func(t *starlark.Thread) {
-		*spent = true
+		a.spent = true
 		t.Cancel("too many steps")
 	}
-	return spent
+	return a
 }
 
 // evalErrorOf is err as an Error, whatever it is.

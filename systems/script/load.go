@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
@@ -29,6 +30,7 @@ type loader struct {
 	units map[string]*unit
 	names []string
 	order []*unit // a module stands after those that it loads
+	lines Lines
 }
 
 // Load compiles and runs all modules, in the order of their names but each after those that it loads. Nothing of them
@@ -128,8 +130,7 @@ func (l *loader) visit(u *unit, path []string) error {
 // run compiles a module and runs its top level, and returns the steps that it took.
 func (l *loader) run(u *unit, budget uint64) (steps uint64, err error) {
 	known := func() []string { return l.known(u) }
-	program, err := starlark.FileProgram(u.file, l.o.Predeclared.Has)
-	if err != nil {
+	if err := resolve.File(u.file, l.o.Predeclared.Has, starlark.Universe.Has); err != nil {
 		return 0, errorOf(err, known)
 	}
 	if l.o.inspect != nil {
@@ -137,19 +138,31 @@ func (l *loader) run(u *unit, budget uint64) (steps uint64, err error) {
 			return 0, err
 		}
 	}
+	names := predeclaredWith(l.o.Predeclared)
+	compiled, err := guardFile(u.Module)
+	if err != nil {
+		return 0, errorOf(err, known)
+	}
+	program, err := starlark.FileProgram(compiled, names.Has)
+	if err != nil {
+		return 0, errorOf(err, known)
+	}
 	thread := &starlark.Thread{
 		Name: u.Name,
 		Load: func(_ *starlark.Thread, name string) (starlark.StringDict, error) { return l.units[name].globals, nil },
 		Print: func(_ *starlark.Thread, text string) {
-			if l.o.Print != nil {
+			if l.o.Print == nil {
+				return
+			}
+			if text, ok := l.lines.Next(text); ok {
 				l.o.Print(u.Name, text)
 			}
 		},
 	}
 	spent := limit(thread, budget)
-	u.globals, err = program.Init(thread, l.o.Predeclared)
+	u.globals, err = program.Init(thread, names)
 	u.globals.Freeze()
-	if *spent {
+	if spent.spent {
 		e := evalErrorOf(err)
 		e.In, e.Budget = "", true
 		e.Text = fmt.Sprintf("loading used more than %d steps", l.o.StepBudget)

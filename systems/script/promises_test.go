@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ferris1/wind/ecs"
@@ -197,5 +198,60 @@ func same(t *testing.T, who string, want, got ecs.Output) {
 	}
 	if !slices.Equal(got.Replies, want.Replies) || !bytes.Equal(got.Delta.AppendTo(nil), want.Delta.AppendTo(nil)) {
 		t.Fatalf("tick %d: %s has other replies or another delta", want.Tick, who)
+	}
+}
+
+// TestWhatIsTooLargeFailsAlikeOnReplay: a script that would take the node with it fails its system, the tick goes on, and another
+// world that takes the same commands comes to the same state and the same words.
+func TestWhatIsTooLargeFailsAlikeOnReplay(t *testing.T) {
+	for body, want := range map[string]string{
+		"x = 12345\nfor i in range(40):\n\tx *= x": "move: panic: systems/a.star:4:7: system_move: * makes an integer of more than 8192 bits",
+		"x = [0] * 1000000000":                     "move: panic: systems/a.star:2:11: system_move: * makes more than 1048576 elements",
+		"x = 'x' * 10000000000":                    "move: panic: systems/a.star:2:11: system_move: * makes a text of more than 4194304 bytes",
+		"x = [0]\nwhile True:\n\tx = x + x":        "move: panic: systems/a.star:4:11: system_move used more than 200000 steps",
+	} {
+		t.Run(body, func(t *testing.T) {
+			var sums [2]uint64
+			for i := range sums {
+				w, o := play(t, body)
+				if failure(o) != want {
+					t.Errorf("%q, want %q", failure(o), want)
+				}
+				sums[i] = step(w).Checksum
+			}
+			if sums[0] != sums[1] {
+				t.Errorf("checksums %x and %x", sums[0], sums[1])
+			}
+		})
+	}
+}
+
+// TestAScriptThatNeverStopsPrintingIsLimited, in each second of the simulation anew.
+func TestAScriptThatNeverStopsPrintingIsLimited(t *testing.T) {
+	var lines []string
+	game := ecs.Game{Name: "printing", TickRate: 30, Setup: func(w *ecs.World) {
+		script.Register(w, script.Config{
+			Modules: []script.Module{mod("systems/a.star", "def system_move(tick):\n\tfor i in range(1000):\n\t\tprint('x' * 5000)\n")},
+			Print:   func(_, text string) { lines = append(lines, text) },
+		})
+		script.System(w, "move")
+	}}
+	w, err := ecs.New(game, ecs.Config{Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	genesis, err := script.Genesis(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step(w, genesis...)
+	for range 65 {
+		step(w)
+	}
+	if len(lines) < 64 || len(lines) > 4*64 {
+		t.Fatalf("%d lines in two seconds", len(lines))
+	}
+	if len(lines[0]) > 1100 || !strings.Contains(lines[63], "is left out") {
+		t.Errorf("%d bytes, then %q", len(lines[0]), lines[63])
 	}
 }

@@ -18,7 +18,6 @@ const (
 	maxEvents   = 4_096
 	maxEntities = 10_000 // of Query.entities
 	maxNames    = 32     // of components in one query
-	maxPrint    = 1_000  // bytes
 )
 
 // run is one call of a function of a script by a system or a handler.
@@ -37,8 +36,11 @@ const runKey = "wind.run"
 // call calls f.
 func (r *run) call(f *starlark.Function, budget uint64, args ...starlark.Value) error {
 	r.thread = &starlark.Thread{Name: f.Name(), Print: func(t *starlark.Thread, text string) {
-		if r.h.config.Print != nil {
-			r.h.config.Print(t.CallFrame(1).Pos.Filename(), text[:min(len(text), maxPrint)])
+		if r.h.config.Print == nil {
+			return
+		}
+		if text, ok := r.h.lines(r.t).Next(text); ok {
+			r.h.config.Print(t.CallFrame(1).Pos.Filename(), text)
 		}
 	}}
 	r.thread.SetLocal(runKey, r)

@@ -33,6 +33,17 @@ type world struct {
 	broken    error                         // why there are none
 
 	fields map[string]place // paths that scripts have used
+
+	printed       Lines // in the second of the simulation that runs
+	printedSecond uint64
+}
+
+// lines bounds what a world's scripts print in a second of simulation. It is the host's and no state of the world.
+func (h *world) lines(t *ecs.Tick) *Lines {
+	if second := uint64(t.Now()) / uint64(max(1, t.Rate())); second != h.printedSecond {
+		h.printed, h.printedSecond = Lines{}, second
+	}
+	return &h.printed
 }
 
 // scripts is the view of what is in force.
