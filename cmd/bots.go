@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +52,7 @@ and the sequence of the record that holds it.`,
 		if err := checkBots(addrs, shard, wait); err != nil {
 			return err
 		}
-		config := fleet.Config{Addrs: strings.Split(addrs, ","), Shard: shard, Count: count, Prefix: prefix, Seed: seed, NewBot: a.bot, Logger: a.log}
+		config := fleet.Config{Addrs: strings.Split(addrs, ","), Shard: shard, Game: a.game.Name, Count: count, Prefix: prefix, Seed: seed, NewBot: a.bot, Logger: a.log}
 		switch transport {
 		case "udp":
 		case "tcp":
@@ -73,6 +75,10 @@ and the sequence of the record that holds it.`,
 			if closeErr := config.Trace.Close(); err == nil {
 				err = closeErr
 			}
+		}
+		var other *fleet.OtherGameError
+		if errors.As(err, &other) && slices.Contains(a.games.names(), other.Runs) {
+			return fmt.Errorf("the shard at %s runs the game %q, and these bots play %q: give --game %s", other.Addr, other.Runs, other.Plays, other.Runs)
 		}
 		if err != nil {
 			return err

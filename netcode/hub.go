@@ -280,9 +280,8 @@ func (h *hub) leave(l *link) {
 func (h *hub) input(l *link, m *wirepb.Input) {
 	s := l.session
 	for _, in := range m.Samples {
-		if in.Kind >= uint32(len(h.schema.Commands)) || !h.schema.Commands[in.Kind].Sampled ||
-			len(in.Payload) != h.schema.Commands[in.Kind].Packed || in.Seq == 0 || len(in.Payload) > MaxPayload {
-			h.close(l, wirepb.Reason_REASON_PROTOCOL, "an input is of no sampled command of this shard")
+		if why := h.wrong(in.Kind, in.Seq, len(in.Payload), true); why != "" {
+			h.close(l, wirepb.Reason_REASON_PROTOCOL, why)
 			return
 		}
 		h.stats.Inputs++
@@ -308,13 +307,35 @@ func (h *hub) input(l *link, m *wirepb.Input) {
 }
 
 func (h *hub) command(l *link, m *wirepb.Command) {
-	if m.Kind >= uint32(len(h.schema.Commands)) || h.schema.Commands[m.Kind].Sampled || m.Seq == 0 ||
-		m.Kind <= ecs.KindLeave || len(m.Payload) != h.schema.Commands[m.Kind].Packed || len(m.Payload) > MaxPayload {
-		h.close(l, wirepb.Reason_REASON_PROTOCOL, "a command is of no reliable command of this shard")
+	if why := h.wrong(m.Kind, m.Seq, len(m.Payload), false); why != "" {
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, why)
 		return
 	}
 	h.stats.Commands++
 	l.session.queue(h, command{seq: m.Seq, kind: uint16(m.Kind), payload: m.Payload})
+}
+
+// wrong says why a client may not send a command like this, in Input if sampled,
+// else in Command; empty: it may.
+func (h *hub) wrong(kind uint32, seq uint64, bytes int, sampled bool) string {
+	if kind >= uint32(len(h.schema.Commands)) {
+		return fmt.Sprintf("there is no command of kind %d: the schema has %d", kind, len(h.schema.Commands))
+	}
+	switch c := &h.schema.Commands[kind]; {
+	case kind <= ecs.KindLeave:
+		return fmt.Sprintf("command %q is the server's to send", c.Name)
+	case c.Sampled && !sampled:
+		return fmt.Sprintf("command %q is sampled: send it in Input, not in Command", c.Name)
+	case !c.Sampled && sampled:
+		return fmt.Sprintf("command %q is not sampled: send it in Command, not in Input", c.Name)
+	case bytes != c.Packed:
+		return fmt.Sprintf("the payload of command %q (kind %d) has %d bytes, its packed value has %d", c.Name, kind, bytes, c.Packed)
+	case bytes > MaxPayload:
+		return fmt.Sprintf("the payload of command %q has %d bytes, at most %d are taken from a client", c.Name, bytes, MaxPayload)
+	case seq == 0:
+		return fmt.Sprintf("command %q comes without a seq: they begin with 1", c.Name)
+	}
+	return ""
 }
 
 func (h *hub) ack(s *session, body []byte) {

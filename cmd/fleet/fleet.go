@@ -18,6 +18,7 @@ type Config struct {
 	Addrs     []string // host:port of the nodes that may serve the shard; one at least
 	Transport client.Transport
 	Shard     string
+	Game      string // that the bots play: another one's shard is refused; "" is any
 	Count     int
 	Prefix    string // of the identities: <prefix>-<number>
 	Seed      uint64 // of the bots: number i gets Seed+i
@@ -69,6 +70,11 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 	}
 	group.Wait()
 	for i, err := range errs {
+		var other *OtherGameError
+		if errors.As(err, &other) {
+			f.Close()
+			return nil, other
+		}
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("bot %d of %d cannot join at %s: %w", i+1, c.Count, c.Addrs[0], err)
@@ -89,10 +95,22 @@ func (f *Fleet) join(ctx context.Context, c Config, i int) error {
 	if err != nil {
 		return err
 	}
+	if game := cl.Game(); c.Game != "" && game != c.Game {
+		_ = cl.Close() // it leaves
+		return &OtherGameError{Addr: config.Addr, Runs: game, Plays: c.Game}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.clients = append(f.clients, cl)
 	return nil
+}
+
+// OtherGameError says that a shard runs another game than the bots play.
+type OtherGameError struct{ Addr, Runs, Plays string }
+
+// Error implements error.
+func (e *OtherGameError) Error() string {
+	return fmt.Sprintf("the shard at %s runs the game %q, and these bots play %q: start the bots of that game's own program", e.Addr, e.Runs, e.Plays)
 }
 
 // Stats sums up.

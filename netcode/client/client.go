@@ -147,6 +147,7 @@ type Client struct {
 	stopped   bool
 	err       error
 	ticket    Ticket
+	game      string
 	schema    *ecs.Schema
 	inputs    []Action // sent for every tick
 	nextSeq   uint64
@@ -247,6 +248,13 @@ func (c *Client) Session() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ticket.Session
+}
+
+// Game is the name of the game that the shard runs.
+func (c *Client) Game() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.game
 }
 
 // Schema describes the shard's types; not to be written to.

@@ -467,7 +467,7 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 		c.pending = nil
 		s.inputSeq = 0
 	}
-	c.schema, c.err = schema, nil
+	c.schema, c.game, c.err = schema, m.Game, nil
 	c.ticket = Ticket{Session: m.Session, Token: m.Token, LastTick: m.Tick}
 	c.mu.Unlock()
 	c.counters.lastTick.Store(m.Tick)

@@ -1,0 +1,37 @@
+package netcode
+
+import (
+	"testing"
+
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong: who wrote a client by the page finds the fault in it.
+func TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong(t *testing.T) {
+	sample := func(kind uint32, seq uint64, size int) func(r *rig, l *link) {
+		return func(r *rig, l *link) {
+			r.receive(l, wirepb.IDInput, &wirepb.Input{Samples: []*wirepb.Sample{{Tick: 5, Seq: seq, Kind: kind, Payload: make([]byte, size)}}})
+		}
+	}
+	command := func(kind uint32, seq uint64, size int) func(r *rig, l *link) {
+		return func(r *rig, l *link) {
+			r.receive(l, wirepb.IDCommand, &wirepb.Command{Seq: seq, Kind: kind, Payload: make([]byte, size)})
+		}
+	}
+	for want, send := range map[string]func(r *rig, l *link){
+		`the payload of command "aim" (kind 2) has 3 bytes, its packed value has 4`:     sample(kindAim, 1, 3),
+		`the payload of command "buy" (kind 3) has 201 bytes, its packed value has 200`: command(kindBuy, 2, 201),
+		`command "aim" is sampled: send it in Input, not in Command`:                    command(kindAim, 2, 4),
+		`command "buy" is not sampled: send it in Command, not in Input`:                sample(kindBuy, 1, 200),
+		`there is no command of kind 99: the schema has 5`:                              sample(99, 1, 4),
+		`command "wind.leave" is the server's to send`:                                  command(1, 2, 0),
+		`command "aim" comes without a seq: they begin with 1`:                          sample(kindAim, 0, 4),
+	} {
+		r := newRig(t, Config{})
+		l := r.join()
+		send(r, l)
+		if reason, text := r.refusal(l); reason != wirepb.Reason_REASON_PROTOCOL || text != want {
+			t.Errorf("ended with %v: %q, want %q", reason, text, want)
+		}
+	}
+}
