@@ -49,6 +49,12 @@ type Config struct {
 	// Gateway takes the connections that speak RPC; nil refuses them. It may be
 	// set later, with SetGateway.
 	Gateway Gateway
+	// GatewayLater says that SetGateway will be called: connections that speak RPC before that are told to come again
+	// (REASON_NOT_OWNER).
+	GatewayLater bool
+	// Starting says that the shard will be owned soon, and that nobody else owns it: clients that come before wait for
+	// that, for two seconds at most, in place of being told to come again.
+	Starting bool
 	// GatewayFramesPerSecond and GatewayBytesPerSecond are the limits of a
 	// connection that speaks RPC; negative is no limit. 2,000 frames and 256 KiB.
 	GatewayFramesPerSecond, GatewayBytesPerSecond int

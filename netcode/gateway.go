@@ -114,13 +114,13 @@ func (c *Conn) Close(reason wirepb.Reason, text string) {
 const textID = 0
 
 // SetGateway says who takes the connections that speak RPC; they are refused
-// before, and again after SetGateway(nil). Connections stay with the gateway
+// before, or told to come again (Config.GatewayLater), and again after SetGateway(nil). Connections stay with the gateway
 // that has them.
 func (s *Server) SetGateway(g Gateway) {
 	s.lock()
 	defer s.mu.Unlock()
 	s.hub.gateway = g
-	s.takesRPC.Store(g != nil)
+	s.takesRPC.Store(g != nil || s.hub.cfg.GatewayLater)
 }
 
 // SetTicketKey is Config.TicketKey for a server that learns it late; a key that
@@ -136,11 +136,15 @@ func (s *Server) SetTicketKey(key []byte) {
 // the lock.
 func (s *Server) enter(l *link, id uint32, payload []byte) (*Conn, Gateway) {
 	h := s.hub
-	if h.gateway == nil || l.state != linkOpening || wirepb.ShardID(id) || id == textID && !l.text {
+	if h.gateway == nil && !h.cfg.GatewayLater || l.state != linkOpening || wirepb.ShardID(id) || id == textID && !l.text {
 		h.receive(l, id, payload)
 		return nil, nil
 	}
 	if !l.proven && !h.knocks(l, id, payload) {
+		return nil, nil
+	}
+	if h.gateway == nil {
+		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "the gateway is starting")
 		return nil, nil
 	}
 	return h.serve(s, l, id), h.gateway

@@ -185,6 +185,23 @@ func TestRPCIsRefusedWhileNobodyTakesIt(t *testing.T) {
 	}
 }
 
+func TestRPCIsToldToComeAgainWhileTheGatewayStarts(t *testing.T) {
+	s, m := reflecting(t, func(c *netcode.Config) { c.Gateway, c.GatewayLater = nil, true })
+	for way, cfg := range three(t, s) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		_, err := client.DialRPC(ctx, cfg)
+		cancel()
+		var bye *client.ByeError
+		if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_NOT_OWNER {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+	s.SetGateway(m)
+	for _, cfg := range three(t, s) {
+		calls(t, dialRPC(t, cfg), 3)
+	}
+}
+
 func TestEveryStreamIsClosedOnce(t *testing.T) {
 	ends := map[string]func(s *netcode.Server, m *mirror, c *client.RPC){
 		"by its client":  func(_ *netcode.Server, _ *mirror, c *client.RPC) { c.Close() },

@@ -37,7 +37,7 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
 	case len(m.Identity) > maxIdentity || m.Identity == "" && m.Resume == nil:
 		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity has 1 to %d bytes", maxIdentity))
-	case !h.owned:
+	case !h.owned && !h.starting:
 		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard now")
 	default:
 		l.state, l.hello = linkJoining, m

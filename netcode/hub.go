@@ -26,6 +26,7 @@ type hub struct {
 	gateway Gateway // nil: nobody takes RPC
 
 	owned      bool
+	starting   bool // it will be, for the first time
 	epoch      uint64
 	period     time.Duration // of a tick
 	game       string
@@ -59,7 +60,7 @@ type hub struct {
 
 func newHub(cfg Config) *hub {
 	return &hub{
-		cfg: cfg, log: cfg.Logger, baker: newBaker(), gateway: cfg.Gateway,
+		cfg: cfg, log: cfg.Logger, baker: newBaker(), gateway: cfg.Gateway, starting: cfg.Starting,
 		links: map[*link]struct{}{}, sessions: map[uint64]*session{},
 		addresses:  newAccounts[netip.Addr](cfg.Limits.JoinsPerAddress, cfg.Limits.LogBytesPerAddress),
 		identities: newAccounts[string](cfg.Limits.JoinsPerIdentity, cfg.Limits.LogBytesPerIdentity),
@@ -353,6 +354,8 @@ func (h *hub) expire() {
 	h.forgetAccounts()
 	for l := range h.links {
 		switch {
+		case l.state == linkJoining && !h.owned && h.now.Sub(l.since) > startPatience:
+			h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard yet")
 		case l.state < linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
 			h.close(l, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no session within "+h.cfg.HandshakeTimeout.String())
 		case l.state == linkPlaying && !l.spoke && h.now.Sub(l.welcomed) > h.cfg.SilenceTimeout:

@@ -21,7 +21,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	h.owned, h.epoch, h.encoder = true, epoch, encoder
+	h.owned, h.starting, h.epoch, h.encoder = true, false, epoch, encoder
 	h.game = w.Game().Name
 	h.period = time.Second / time.Duration(w.Game().TickRate)
 	h.hold, h.sampled = w.Game().Hold(), h.sampled[:0]
@@ -44,11 +44,14 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	return nil
 }
 
-// disown ends every connection that has or wants a session here. Those of the
-// gateway have none.
+// startPatience is how long a client waits for a shard that is to be owned soon.
+const startPatience = 2 * time.Second
+
+// disown ends every connection that has or wants a session here, but for those
+// that wait for the first world. Those of the gateway have none.
 func (h *hub) disown(text string) {
 	for l := range h.links {
-		if l.state != linkOpening && l.state != linkServing {
+		if l.state != linkOpening && l.state != linkServing && !(h.starting && l.state == linkJoining) {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, text)
 		}
 	}
@@ -57,7 +60,10 @@ func (h *hub) disown(text string) {
 	}
 	h.owned, h.encoder = false, nil
 	clear(h.sessions)
-	h.order, h.joining, h.ended = nil, nil, nil
+	h.order, h.ended = nil, nil
+	if !h.starting {
+		h.joining = nil
+	}
 }
 
 // rate is in ticks per second.

@@ -67,7 +67,7 @@ func Listen(c Config) (*Server, error) {
 	}
 	c = c.withDefaults()
 	s := &Server{cfg: c, clock: time.Now, stop: make(chan struct{}), hub: newHub(c)}
-	s.takesRPC.Store(c.Gateway != nil)
+	s.takesRPC.Store(c.Gateway != nil || c.GatewayLater)
 	if c.UDP != "" {
 		socket, err := udp.Listen(c.UDP)
 		if err != nil {

@@ -197,7 +197,9 @@ func (n *Node) listen() error {
 		return n.listenHTTP(c.HTTP)
 	}
 	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Log}
+	config.Starting = c.embedded() && !c.NoShard // nobody else can own it
 	if c.Gateway != nil {
+		config.GatewayLater = true
 		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins
 		if c.Gateway.Rate < 0 {
 			config.GatewayBytesPerSecond = -1

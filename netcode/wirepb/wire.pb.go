@@ -36,7 +36,7 @@ const (
 	Reason_REASON_UNSPECIFIED       Reason = 0
 	Reason_REASON_LEFT              Reason = 1 // the client left
 	Reason_REASON_SHUTDOWN          Reason = 2 // the node stops; resume elsewhere or later
-	Reason_REASON_NOT_OWNER         Reason = 3 // the node does not serve the shard now; try again
+	Reason_REASON_NOT_OWNER         Reason = 3 // the node does not serve the shard, or is not a gateway, now; try again
 	Reason_REASON_PROTOCOL          Reason = 4 // malformed or out of place
 	Reason_REASON_VERSION           Reason = 5 // Hello.protocol is not spoken here
 	Reason_REASON_WRONG_SHARD       Reason = 6
