@@ -27,7 +27,7 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	if !h.prove(l) {
 		return
 	}
-	trouble := h.identify(m)
+	trouble := h.identify(l, m)
 	switch {
 	case m.Protocol != Protocol:
 		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not spoken here, %d is", m.Protocol, Protocol))
@@ -47,7 +47,7 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 
 // identify makes the player of m's ticket its identity. What it returns is why
 // the ticket is refused. A resumed session needs none: its token is the proof.
-func (h *hub) identify(m *wirepb.Hello) (trouble string) {
+func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 	switch {
 	case m.Resume != nil:
 		return ""
@@ -59,7 +59,7 @@ func (h *hub) identify(m *wirepb.Hello) (trouble string) {
 		if h.cfg.Shard != "" && t.Shard != h.cfg.Shard {
 			return fmt.Sprintf("the connect ticket opens shard %q, not %q", t.Shard, h.cfg.Shard)
 		}
-		m.Identity = t.Identity
+		m.Identity, l.ticket = t.Identity, &t
 	case h.cfg.RequireTicket:
 		return "a connect ticket is needed: ask a gateway for one"
 	}
@@ -151,7 +151,12 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard has its %d sessions", h.cfg.MaxSessions))
 		return true
 	}
-	s := &session{id: newSessionID(w), stage: stageJoining, link: l, joinTick: f.tick, taken: 1}
+	id, trouble := h.chooseSession(w, l.ticket)
+	if trouble != "" {
+		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
+		return true
+	}
+	s := &session{id: id, stage: stageJoining, link: l, joinTick: f.tick, taken: 1}
 	rand.Read(s.token[:])
 	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, 1,
 		ecs.Join{Identity: ecs.NewText64(l.hello.Identity), ResumeHash: resumeHash(s.token[:])})
@@ -166,6 +171,9 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 		return true
 	}
 	f.add(c)
+	if l.ticket != nil {
+		h.used[id] = l.ticket.Expires
+	}
 	l.session = s
 	h.charge(s, l, l.hello.Identity)
 	h.addSession(s)
@@ -198,11 +206,43 @@ func wireEntity(e ecs.Entity) uint64 { return uint64(e.Generation())<<32 | uint6
 // bits, so that neither a successor nor a branch of the log needs a counter.
 func newSessionID(w *ecs.World) uint64 {
 	for {
-		var b [8]byte
-		rand.Read(b[:])
-		id := binary.LittleEndian.Uint64(b[:]) >> 1
+		id := randomSession()
 		if _, taken := w.Session(id); id != 0 && !taken {
 			return id
+		}
+	}
+}
+
+// randomSession returns 63 random bits, which may be 0.
+func randomSession() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]) >> 1
+}
+
+// chooseSession picks the id of a new session. One that a ticket opens has its id from there, so that no ticket opens two:
+// the world knows the sessions that there are, the hub those that have left since it owns the shard, and of older tickets
+// nobody can say whether they were used. trouble is why the ticket is refused.
+func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string) {
+	if t == nil {
+		return newSessionID(w), ""
+	}
+	_, lives := w.Session(t.Session)
+	_, used := h.used[t.Session]
+	switch {
+	case lives || used || h.sessions[t.Session] != nil:
+		return 0, "the connect ticket was used: ask the gateway for another"
+	case t.Issued.Before(h.since):
+		return 0, "the connect ticket is older than this node's hold of the shard, and may have been used: ask the gateway for another"
+	}
+	return t.Session, ""
+}
+
+// forgetTickets forgets the tickets that nobody can show any more.
+func (h *hub) forgetTickets() {
+	for id, expires := range h.used {
+		if h.now.After(expires) {
+			delete(h.used, id)
 		}
 	}
 }

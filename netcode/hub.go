@@ -26,7 +26,9 @@ type hub struct {
 	gateway Gateway // nil: nobody takes RPC
 
 	owned      bool
-	starting   bool // it will be, for the first time
+	starting   bool                 // it will be, for the first time
+	since      time.Time            // it is owned, to the millisecond
+	used       map[uint64]time.Time // sessions that tickets have opened, until the tickets expire
 	epoch      uint64
 	period     time.Duration // of a tick
 	game       string
@@ -61,7 +63,7 @@ type hub struct {
 func newHub(cfg Config) *hub {
 	return &hub{
 		cfg: cfg, log: cfg.Logger, baker: newBaker(), gateway: cfg.Gateway, starting: cfg.Starting,
-		links: map[*link]struct{}{}, sessions: map[uint64]*session{},
+		used: map[uint64]time.Time{}, links: map[*link]struct{}{}, sessions: map[uint64]*session{},
 		addresses:  newAccounts[netip.Addr](cfg.Limits.JoinsPerAddress, cfg.Limits.LogBytesPerAddress),
 		identities: newAccounts[string](cfg.Limits.JoinsPerIdentity, cfg.Limits.LogBytesPerIdentity),
 		refusals:   newBucket(refusalsRate, time.Time{}),
@@ -352,6 +354,7 @@ func (h *hub) ack(s *session, body []byte) {
 // expire ends what has waited too long.
 func (h *hub) expire() {
 	h.forgetAccounts()
+	h.forgetTickets()
 	for l := range h.links {
 		switch {
 		case l.state == linkJoining && !h.owned && h.now.Sub(l.since) > startPatience:

@@ -45,6 +45,7 @@ type link struct {
 	came      arrival
 	proven    bool // the address has answered: always true on TCP
 	hello     *wirepb.Hello
+	ticket    *Ticket // that Hello showed
 	session   *session
 	account   *account     // of its address, once that is proven
 	spoke     bool         // something came behind Welcome

@@ -22,6 +22,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 		return err
 	}
 	h.owned, h.starting, h.epoch, h.encoder = true, false, epoch, encoder
+	h.since = h.now.Truncate(time.Millisecond)
 	h.game = w.Game().Name
 	h.period = time.Second / time.Duration(w.Game().TickRate)
 	h.hold, h.sampled = w.Game().Hold(), h.sampled[:0]

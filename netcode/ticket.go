@@ -12,31 +12,39 @@ import (
 
 // Ticket lets a player into a shard: a gateway, which knows who is logged in,
 // seals it, and the node that serves the shard opens it. It says who somebody
-// is. It keeps nothing secret: who reads it on its way can use it as well, until
-// it expires.
+// is, and opens one session, once. It keeps nothing secret: who reads it on its
+// way can use it first, until it expires.
 type Ticket struct {
+	Session  uint64    // that it opens, once: 63 random bits. SealTicket chooses it for a ticket that has 0
 	Identity string    // who plays, 1 to 64 bytes
 	Shard    string    // which it opens, at most 255 bytes
-	Expires  time.Time // to the millisecond
-	UDP, TCP string    // addresses of the shard's node when it was sealed, at most 255 bytes each; empty: none
+	Issued   time.Time // to the millisecond, as Expires
+	Expires  time.Time
+	UDP, TCP string // addresses of the shard's node when it was sealed, at most 255 bytes each; empty: none
 }
 
 // Sizes of tickets and their key, in bytes.
 const (
-	ticketVersion = 1
-	maxTicket     = 1 + 8 + 4*256 + sha256.Size
+	ticketVersion = 2
+	ticketFixed   = 1 + 3*8 // in front of the texts
+	maxTicket     = ticketFixed + 4*256 + sha256.Size
 	// MinTicketKey is the shortest key that seals or opens a ticket.
 	MinTicketKey = 16
 )
 
 // SealTicket makes the bytes of t:
-// | 1 u8 | expiry u64, ms since 1970 | identity | shard | UDP | TCP | HMAC-SHA256(key, "wind ticket" and all before) |,
-// little endian, a length byte in front of each text.
+// | 2 u8 | expiry u64, ms since 1970 | issue u64, likewise | session u64 | identity | shard | UDP | TCP |
+// HMAC-SHA256(key, "wind ticket" and all before) |, little endian, a length byte in front of each text.
 func SealTicket(key []byte, t Ticket) ([]byte, error) {
 	if err := validTicket(key, t); err != nil {
 		return nil, fmt.Errorf("netcode: %w", err)
 	}
+	for t.Session == 0 {
+		t.Session = randomSession()
+	}
 	b := binary.LittleEndian.AppendUint64([]byte{ticketVersion}, uint64(t.Expires.UnixMilli()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(t.Issued.UnixMilli()))
+	b = binary.LittleEndian.AppendUint64(b, t.Session)
 	for _, s := range []string{t.Identity, t.Shard, t.UDP, t.TCP} {
 		b = append(append(b, byte(len(s))), s...)
 	}
@@ -49,7 +57,7 @@ func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 	if len(key) < MinTicketKey {
 		return Ticket{}, errors.New("this node has no key for connect tickets")
 	}
-	if len(sealed) > maxTicket || len(sealed) < 1+8+4+sha256.Size {
+	if len(sealed) > maxTicket || len(sealed) < ticketFixed+4+sha256.Size {
 		return Ticket{}, errors.New("the connect ticket is malformed")
 	}
 	b, mac := sealed[:len(sealed)-sha256.Size], sealed[len(sealed)-sha256.Size:]
@@ -59,15 +67,18 @@ func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 	if b[0] != ticketVersion {
 		return Ticket{}, fmt.Errorf("the connect ticket has version %d, not %d", b[0], ticketVersion)
 	}
-	t := Ticket{Expires: time.UnixMilli(int64(binary.LittleEndian.Uint64(b[1:])))}
-	rest := b[9:]
+	t := Ticket{
+		Expires: time.UnixMilli(int64(binary.LittleEndian.Uint64(b[1:]))), Issued: time.UnixMilli(int64(binary.LittleEndian.Uint64(b[9:]))),
+		Session: binary.LittleEndian.Uint64(b[17:]),
+	}
+	rest := b[ticketFixed:]
 	for _, s := range []*string{&t.Identity, &t.Shard, &t.UDP, &t.TCP} {
 		if len(rest) == 0 || len(rest) < 1+int(rest[0]) {
 			return Ticket{}, errors.New("the connect ticket is malformed")
 		}
 		*s, rest = string(rest[1:1+int(rest[0])]), rest[1+int(rest[0]):]
 	}
-	if len(rest) != 0 || validTicket(key, t) != nil {
+	if len(rest) != 0 || t.Session == 0 || validTicket(key, t) != nil {
 		return Ticket{}, errors.New("the connect ticket is malformed")
 	}
 	if late := now.Sub(t.Expires); late > 0 {
@@ -82,6 +93,8 @@ func validTicket(key []byte, t Ticket) error {
 		return fmt.Errorf("a ticket key of %d bytes, at least %d are needed", len(key), MinTicketKey)
 	case t.Identity == "" || len(t.Identity) > maxIdentity || !utf8.ValidString(t.Identity):
 		return fmt.Errorf("a ticket's identity has 1 to %d bytes of UTF-8, %q has not", maxIdentity, t.Identity)
+	case t.Session>>63 != 0:
+		return fmt.Errorf("a ticket's session has 63 bits, %d has 64", t.Session)
 	case len(t.Shard) > 255 || len(t.UDP) > 255 || len(t.TCP) > 255:
 		return errors.New("a ticket's shard and addresses have at most 255 bytes each")
 	}

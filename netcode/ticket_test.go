@@ -26,7 +26,7 @@ func seal(t testing.TB, key []byte, k netcode.Ticket) []byte {
 
 func TestATicketSaysWhoPlays(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
-	good := netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.Now().Add(time.Minute)}
+	good := netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Minute)}
 	for _, transport := range []client.Transport{client.UDP, client.TCP} {
 		cfg := client.Config{Addr: h.server.UDPAddr().String(), Transport: transport}
 		if transport == client.TCP {
@@ -52,7 +52,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 		}
 		other, late, forged := good, good, seal(t, ticketKey, good)
 		other.Shard, late.Expires = "arena", time.Now().Add(-time.Second)
-		forged[12] ^= 1
+		forged[30] ^= 1
 		for name, c := range map[string]struct {
 			ticket []byte
 			want   string
@@ -62,7 +62,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 			"that has expired":     {seal(t, ticketKey, late), "expired"},
 			"of another cluster":   {seal(t, []byte("fedcba9876543210"), good), "not of this cluster"},
 			"with a flipped bit":   {forged, "not of this cluster"},
-			"that is half a one":   {forged[:40], "malformed"},
+			"that is half a one":   {forged[:56], "malformed"},
 			"that is far too long": {make([]byte, 5000), "malformed"},
 		} {
 			err := try(c.ticket, "ann")
@@ -74,9 +74,44 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 	}
 }
 
+func TestATicketOpensOneSession(t *testing.T) {
+	log := &memory{}
+	config := netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey, RequireTicket: true}
+	h := serve(t, game, config, log, 1)
+	ticket := func() []byte {
+		return seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Minute)})
+	}
+	refused := func(when string, h *host, b []byte, want string) {
+		t.Helper()
+		c, err := tryDial(t, client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, ConnectTicket: b})
+		var bye *client.ByeError
+		if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET || !strings.Contains(bye.Text, want) {
+			t.Errorf("%s: %v", when, err)
+		}
+		if c != nil {
+			c.Close()
+		}
+	}
+	used, spare, leaves := ticket(), ticket(), ticket()
+	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: used})
+	refused("while its session plays", h, used, "was used")
+	other := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: leaves})
+	other.Close()
+	eventually(t, "the session has left", func() bool { return h.server.Stats().Sessions == 1 })
+	refused("when its session has left", h, leaves, "was used")
+	resume := first.Abandon()
+	h.end()
+	next := serve(t, game, config, log, 2)
+	refused("on a successor", next, used, "was used")
+	refused("on a successor, when its session has left", next, leaves, "may have been used")
+	refused("on a successor, one that nobody has used", next, spare, "may have been used")
+	dial(t, client.Config{Addr: next.server.UDPAddr().String(), ConnectTicket: ticket()})
+	dial(t, client.Config{Addr: next.server.UDPAddr().String(), Resume: &resume})
+}
+
 func TestAResumedSessionNeedsNoTicket(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
-	ticket := seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.Now().Add(time.Second)})
+	ticket := seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Second)})
 	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: ticket})
 	resume := first.Abandon()
 	eventually(t, "the ticket has expired", func() bool { _, err := netcode.OpenTicket(ticketKey, ticket, time.Now()); return err != nil })
@@ -89,7 +124,7 @@ func TestAResumedSessionNeedsNoTicket(t *testing.T) {
 func TestWithoutAKeyNoTicketIsBelieved(t *testing.T) {
 	h := serve(t, game, netcode.Config{TCP: "127.0.0.1:0"}, &memory{}, 1)
 	cfg := client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, Identity: "ann"}
-	cfg.ConnectTicket = seal(t, ticketKey, netcode.Ticket{Identity: "ann", Expires: time.Now().Add(time.Minute)})
+	cfg.ConnectTicket = seal(t, ticketKey, netcode.Ticket{Identity: "ann", Issued: time.Now(), Expires: time.Now().Add(time.Minute)})
 	_, err := tryDial(t, cfg)
 	var bye *client.ByeError
 	if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET {
@@ -112,26 +147,26 @@ func TestAShortTicketKeyIsRefused(t *testing.T) {
 }
 
 func TestTicketBytesAreGolden(t *testing.T) {
-	k := netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.UnixMilli(1_700_000_000_123), UDP: "10.0.0.1:7777", TCP: "10.0.0.1:7778"}
+	k := netcode.Ticket{Session: 0x0102030405060708, Identity: "ann", Shard: "main", Issued: time.UnixMilli(1_700_000_000_000), Expires: time.UnixMilli(1_700_000_000_123), UDP: "10.0.0.1:7777", TCP: "10.0.0.1:7778"}
 	got := seal(t, ticketKey, k)
-	const want = "017b68e5cf8b01000003616e6e046d61696e0d31302e302e302e313a373737370d31302e302e302e313a37373738"
+	const want = "027b68e5cf8b0100000068e5cf8b010000080706050403020103616e6e046d61696e0d31302e302e302e313a373737370d31302e302e302e313a37373738"
 	body, mac := hex.EncodeToString(got[:len(got)-32]), hex.EncodeToString(got[len(got)-32:])
 	if body != want || mac != ticketMAC {
 		t.Errorf("%s %s", body, mac)
 	}
 	back, err := netcode.OpenTicket(ticketKey, got, k.Expires)
-	if err != nil || !back.Expires.Equal(k.Expires) || back.Identity != "ann" || back.Shard != "main" || back.UDP != k.UDP || back.TCP != k.TCP {
+	if err != nil || !back.Expires.Equal(k.Expires) || back.Identity != "ann" || !back.Issued.Equal(k.Issued) || back.Session != k.Session || back.Shard != "main" || back.UDP != k.UDP || back.TCP != k.TCP {
 		t.Errorf("%+v, %v", back, err)
 	}
 }
 
 // ticketMAC was computed with another program.
-const ticketMAC = "40694a798cfe80012fc087782194375d3176bd1767511eee19ad4caade8b8d54"
+const ticketMAC = "be6f5c1b5ca58a9db672e5c0104430f803d331eb63f90c3688261344b21322e7"
 
 func FuzzTicket(f *testing.F) {
 	good, _ := netcode.SealTicket(ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Expires: time.UnixMilli(1_700_000_000_123)})
 	f.Add(good)
-	f.Add(good[:45])
+	f.Add(good[:61])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := netcode.OpenTicket(ticketKey, b, time.UnixMilli(1_700_000_000_123))

@@ -45,7 +45,8 @@ type Config struct {
 	Identity  string // who plays, 1 to 64 bytes
 	Shard     string // empty: whatever the node serves
 	// ConnectTicket is what a gateway gave for the shard: who plays is what it
-	// says, and Identity may be empty. It is good for one session, once.
+	// says, and Identity may be empty. It opens one session, once, and is
+	// resumed without: for another session ask the gateway for another ticket.
 	ConnectTicket []byte
 
 	// Bot plays the client, if there is one.

@@ -44,7 +44,8 @@ func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rp
 	if err != nil {
 		return nil, located(err, m.Shard)
 	}
-	sealed, err := netcode.SealTicket(c.Key, netcode.Ticket{Identity: player, Shard: m.Shard, Expires: time.Now().Add(c.Life), UDP: udp, TCP: tcp})
+	now := time.Now()
+	sealed, err := netcode.SealTicket(c.Key, netcode.Ticket{Identity: player, Shard: m.Shard, Issued: now, Expires: now.Add(c.Life), UDP: udp, TCP: tcp})
 	if err != nil {
 		return nil, rpc.Errorf(rpc.FailedPrecondition, "no ticket for this player and shard: %v", err)
 	}
