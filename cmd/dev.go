@@ -48,7 +48,7 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 		if err != nil {
 			return err
 		}
-		if config.Gateway, err = g.config(ctx); err != nil {
+		if config.Gateway, err = g.config(ctx, a); err != nil {
 			return err
 		}
 		makeRoom(&config.Limits, bots)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -17,9 +18,10 @@ type program struct {
 	game      ecs.Game
 	bot       newBot
 	services  []node.Service
-	scripts   fs.FS  // nil: none
-	scriptDir string // where scripts were when the binary was built; "" when that is not on this machine
-	others    games  // that --game may name instead
+	auth      gateway.Authenticator // nil: the player that a login names is believed
+	scripts   fs.FS                 // nil: none
+	scriptDir string                // where scripts were when the binary was built; "" when that is not on this machine
+	others    games                 // that --game may name instead
 }
 
 func newProgram(game ecs.Game, opts []Option) *program {
@@ -37,6 +39,12 @@ type Option func(*program)
 // of them alone.
 func WithServices(services ...node.Service) Option {
 	return func(p *program) { p.services = append(p.services, services...) }
+}
+
+// WithAuthenticator says who logs in at the game's gateways, in `dev` and in `gateway`. Without it they believe the field
+// player_id of the login message, which is for development.
+func WithAuthenticator(a gateway.Authenticator) Option {
+	return func(p *program) { p.auth = a }
 }
 
 // WithScripts gives the game its scripts: a folder for each service type, named after it, and one named shard. dir is

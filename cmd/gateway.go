@@ -26,7 +26,7 @@ func (a *app) gateway() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gateway",
 		Short: "Run a gateway: clients log in here, and their requests find the services",
-		Long: `Takes clients over TCP, UDP (KCP) and, with --http, WebSocket (/ws). It logs them in, binds each player to an instance of
+		Long: `Takes clients over TCP, UDP (KCP) and, with --http, WebSocket (/ws). It logs them in as the game says (cmd.WithAuthenticator), binds each player to an instance of
 each service, hands requests to it over NATS and brings answers and pushes back. Of any number of gateways, each knows
 every player's binding, which stands in a JetStream bucket.
 
@@ -51,7 +51,7 @@ Which service handles which message is learned from the services that run, so a 
 		if err := first(checkAddress("--tcp", tcp), checkAddress("--udp", udp), checkInstance("--id", id)); err != nil {
 			return err
 		}
-		if config.Gateway, err = g.config(ctx); err != nil {
+		if config.Gateway, err = g.config(ctx, a); err != nil {
 			return err
 		}
 		config.TCP, config.UDP, config.Limits, config.Instance, config.Patience = tcp, udp, limits.limits, id, f.span
@@ -101,7 +101,8 @@ func (f *gatewayFlags) add(set *pflag.FlagSet) {
 }
 
 // config reads the .proto files that the flags name.
-func (f *gatewayFlags) config(ctx context.Context) (*node.Gateway, error) {
+func (f *gatewayFlags) config(ctx context.Context, a *app) (*node.Gateway, error) {
+	f.gateway.Authenticator = a.auth
 	if len(f.protos.Protos) == 0 {
 		return &f.gateway, nil
 	}

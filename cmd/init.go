@@ -26,17 +26,22 @@ const modulePath = "github.com/ferris1/wind"
 
 func (a *app) init() *cobra.Command {
 	var replace string
+	var services bool
 	c := &cobra.Command{
 		Use:   "init NAME",
 		Short: "Write a small game module: a component, a command, a system, a test and a main",
 		Long: `Writes a game into the new folder NAME, or with "." into the current one when it is empty. The module builds and
 runs as it is: its binary has every verb of this one.
 
+With --services the game also has a service, lobby, with handlers in Go and in Starlark, messages in a .proto file, and a
+login of its own by a signed token; each with its test.
+
 Until the wind module is published, its go.mod points at a checkout with a replace line: the one this binary was
 built from, or the one that --replace names.`,
-		Example: "  wind init mygame && cd mygame && go run . dev --bots 10",
+		Example: "  wind init mygame && cd mygame && go run . dev --bots 10\n  wind init mygame --services",
 	}
 	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one this binary was built from)")
+	c.Flags().BoolVar(&services, "services", false, "write a service, its scripts and a login beside the shard")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(_ context.Context, args []string) error {
 		path, err := filepath.Abs(args[0])
@@ -55,13 +60,13 @@ built from, or the one that --replace names.`,
 		if err != nil {
 			return err
 		}
-		files, err := writeGame(dir, name, checkout)
+		files, err := writeGame(dir, name, checkout, services)
 		if err != nil {
 			return err
 		}
 		return a.print(map[string]any{"name": name, "dir": dir, "files": files, "replace": checkout},
 			fmt.Sprintf("Wrote %s in %s.", strings.Join(files, ", "), dir),
-			fmt.Sprintf("Next: cd %s && go run . dev --bots 10    (and: go test ./...)", dir))
+			fmt.Sprintf("Next: cd %s && go test ./... && go run . dev --bots 10", dir))
 	})
 	return c
 }
@@ -106,9 +111,15 @@ func emptyFolder(path string) (string, error) {
 	return path, nil
 }
 
-func writeGame(dir, name, checkout string) (files []string, err error) {
+// servicesTemplate is the part of the template that only a game with services has.
+const servicesTemplate = "template/services"
+
+func writeGame(dir, name, checkout string, services bool) (files []string, err error) {
 	err = fs.WalkDir(templates, "template", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		switch {
+		case err == nil && path == servicesTemplate && !services:
+			return fs.SkipDir
+		case err != nil || d.IsDir():
 			return err
 		}
 		t, err := template.ParseFS(templates, path)
@@ -116,15 +127,19 @@ func writeGame(dir, name, checkout string) (files []string, err error) {
 			return err
 		}
 		var b bytes.Buffer
-		if err := t.Execute(&b, map[string]string{"Name": name}); err != nil {
+		if err := t.Execute(&b, map[string]any{"Name": name, "Services": services}); err != nil {
 			return err
 		}
-		file := strings.TrimSuffix(filepath.Base(path), ".tmpl")
+		file := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(path, servicesTemplate+"/"), "template/"), ".tmpl")
 		if file == "gitignore" {
 			file = ".gitignore"
 		}
 		files = append(files, file)
-		return os.WriteFile(filepath.Join(dir, file), b.Bytes(), 0o644)
+		out := filepath.Join(dir, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(out, b.Bytes(), 0o644)
 	})
 	if err != nil {
 		return nil, err

@@ -87,6 +87,15 @@ func loginMAC(key []byte, player string, expiry []byte) []byte {
 	return mac.Sum(nil)
 }
 
+// Text returns a text field of the login message, by its name; false where
+// the message has none, or is one in Protobuf that the gateway does not know.
+func (l *Login) Text(field string) (string, bool) {
+	if l.Format != rpc.JSON && l.Descriptor == nil {
+		return "", false
+	}
+	return l.text(field, 0)
+}
+
 // text is a field of the login message that is a text: found by its name, or by
 // number in a Protobuf message whose descriptor is not known.
 func (l *Login) text(field string, number protowire.Number) (string, bool) {

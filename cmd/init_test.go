@@ -1,0 +1,106 @@
+package cmd_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/ferris1/wind/cmd"
+	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// TestInitWritesAGameWithServices: it builds, its own tests pass, and a client logs in by a token alone and is answered by
+// the handlers in Go and in Starlark.
+func TestInitWritesAGameWithServices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a game of its own")
+	}
+	game := filepath.Join(t.TempDir(), "pub")
+	var out, said strings.Builder
+	if code := cmd.Run(arena.Game, []string{"init", game, "--services"}, &out, &said); code != 0 {
+		t.Fatalf("init ends with %d: %s", code, said.String())
+	}
+	shell(t, game, "gofmt", "sh", "-c", `test -z "$(gofmt -l .)"`)
+	shell(t, game, "go test ./...", "go", "test", "./...")
+	shell(t, game, "go build", "go", "build", "-o", "pub", ".")
+
+	addr := free(t)
+	dev := exec.Command("./pub", "dev", "--udp", "127.0.0.1:0", "--tcp", addr, "--http", "", "--nats-port", "0", "--etcd-port", "0")
+	dev.Dir = game
+	var log strings.Builder
+	dev.Stderr = &log
+	if err := dev.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = dev.Process.Signal(os.Interrupt)
+		if err := dev.Wait(); err != nil || t.Failed() {
+			t.Errorf("dev ends with %v:\n%s", err, log.String())
+		}
+	}()
+	mac := hmac.New(sha256.New, []byte("for development alone"))
+	mac.Write([]byte("alice"))
+	token := "alice." + hex.EncodeToString(mac.Sum(nil)) // as the game's account server makes it
+
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := dialUntil(ctx, t, addr)
+	defer c.Close()
+	text := func(s string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), s)
+	}
+	for _, wrong := range []string{"", "alice", token + "0", strings.Replace(token, "alice", "bob", 1)} {
+		if _, answer, err := c.CallRaw(ctx, 3001, text(wrong)); rpc.ErrorOf(err) == nil {
+			t.Errorf("token %q logs in: %q, %v", wrong, answer, err)
+		}
+	}
+	if id, answer, err := c.CallRaw(ctx, 3001, text(token)); err != nil || id != 3002 || !strings.Contains(string(answer), "alice") {
+		t.Fatalf("alice's token is answered with %d %q, %v", id, answer, err)
+	}
+	if id, answer, err := c.CallRaw(ctx, 3003, text("good evening")); err != nil || id != 3004 || !strings.Contains(string(answer), "good evening, alice") {
+		t.Errorf("a greeting is answered with %d %q, %v", id, answer, err)
+	}
+	six := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 6)
+	if id, answer, err := c.CallRaw(ctx, 3005, six); err != nil || id != 3006 || len(answer) != 2 || answer[1] < 1 || answer[1] > 6 {
+		t.Errorf("a roll is answered with %d %v, %v", id, answer, err)
+	}
+}
+
+// dialUntil connects to a gateway that is about to start.
+func dialUntil(ctx context.Context, t *testing.T, addr string) *client.RPC {
+	t.Helper()
+	for {
+		c, err := client.DialRPC(ctx, client.RPCConfig{Addr: addr, Transport: client.TCP})
+		if err == nil {
+			return c
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// free is an address that nobody listens on just now.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
