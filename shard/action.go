@@ -94,7 +94,7 @@ const (
 	ActionFound                          // Log.Acknowledged(Seq, Message): the record was stored although nobody acknowledged it
 	ActionGap                            // ticks From to To cannot be published as deltas by us: tell the stream's readers
 	ActionOwn                            // the shard is ours: serve it
-	ActionRelease                        // the proposed ticks are record Seq: let their effects out
+	ActionRelease                        // the proposed ticks are record Seq, Message: let their effects out
 	ActionRoom                           // request: Log.Purge(Seq), before the fence
 	ActionPurge                          // Log.Purge(Seq), if snapshot Info, of that record or a later one, can still be read
 	ActionHandOver                       // Ownership.Release(Epoch, Clean), best effort

@@ -57,7 +57,7 @@ func steady(tb testing.TB, walkers string) *Host {
 	}
 	h, err := New(HostConfig{
 		Game: walk(0), Config: ecs.Config{Options: []byte(`{"walkers":` + walkers + `}`)}, Cluster: "test", Shard: "main", Node: "a", Lineage: testLineage,
-		Log: log, Deltas: lightDeltas{m.Deltas()}, Clients: p, Ownership: node, Lease: node,
+		Log: log, Deltas: lightDeltas{m.Deltas()}, Frontend: p, Ownership: node, Lease: node,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -25,9 +25,10 @@ const (
 // background starts the host's goroutines. The function that it returns waits a little for the
 // ring to run empty and notes the last sequence: for a stop in good order.
 func (h *Host) background() (drained func()) {
-	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery).within(h.owner.tail.LimitBytes), h.recovered())}
+	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery).within(h.owner.Tail().LimitBytes), h.recovered())}
+	epoch := h.owner.Epoch() // the goroutines have their own: the owner is the tick loop's
 	h.work.Go(func() { h.archiving(h.hold) })
-	h.work.Go(func() { h.noting(h.hold) })
+	h.work.Go(func() { h.noting(h.hold, epoch) })
 	h.work.Go(func() { h.measuring(h.hold) })
 	if h.cfg.Deltas != nil {
 		h.work.Go(func() { h.publishing(h.hold) })
@@ -41,7 +42,7 @@ func (h *Host) background() (drained func()) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if err := h.note(ctx, h.mark.Load(), 0); err != nil {
+		if err := h.note(ctx, epoch, h.mark.Load(), 0); err != nil {
 			h.log.Warn("the last sequence was not noted", "error", err)
 		}
 	}
@@ -105,7 +106,7 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 // note of this start's attempt back as soon as its first tick is simulated. What is noted already is
 // not written again, and nothing is while the log's disk takes nothing: etcd may be on the same one,
 // and ends its process when it cannot write.
-func (h *Host) noting(ctx context.Context) {
+func (h *Host) noting(ctx context.Context, epoch persistence.Epoch) {
 	every := time.NewTicker(highEvery)
 	defer every.Stop()
 	var lived persistence.Epoch // still to be noted
@@ -117,14 +118,14 @@ func (h *Host) noting(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-simulated:
-			simulated, lived = nil, h.owner.epoch
+			simulated, lived = nil, epoch
 		case <-every.C:
 		}
 		mark := h.mark.Load()
 		if mark == noted && lived == 0 || h.asked.unwritable() {
 			continue
 		}
-		switch err := h.note(ctx, mark, lived); {
+		switch err := h.note(ctx, epoch, mark, lived); {
 		case err == nil:
 			noted, lived, failing = mark, 0, false
 			h.conditions.Clear(AwaitsEtcd)
@@ -141,8 +142,8 @@ func (h *Host) noting(ctx context.Context) {
 	}
 }
 
-func (h *Host) note(ctx context.Context, mark uint64, lived persistence.Epoch) error {
-	return h.cfg.Ownership.Note(ctx, Note{High: persistence.Mark{Seq: persistence.Seq(mark), Epoch: h.owner.epoch}, Lived: lived})
+func (h *Host) note(ctx context.Context, epoch persistence.Epoch, mark uint64, lived persistence.Epoch) error {
+	return h.cfg.Ownership.Note(ctx, Note{High: persistence.Mark{Seq: persistence.Seq(mark), Epoch: epoch}, Lived: lived})
 }
 
 // tell gives the tick loop an event.

@@ -226,7 +226,7 @@ func (o *Owner) settled() {
 		}
 		o.ask(Action{Kind: ActionStanding})
 	case persistence.KindTicks:
-		o.tell(Action{Kind: ActionRelease, Seq: rec.Seq, Epoch: rec.Epoch})
+		o.tell(Action{Kind: ActionRelease, Seq: rec.Seq, Epoch: rec.Epoch, Message: o.out.message})
 		if o.stopping {
 			o.stop(nil)
 		}

@@ -8,7 +8,7 @@
 // What is where:
 //
 //	run a shard on this node             [Host], [HostConfig]
-//	what a shard needs from elsewhere    [Clients], [Ownership], [Lease]; log, deltas and snapshots: package persistence
+//	what a shard needs from elsewhere    [Frontend], [Ownership], [Lease]; log, deltas and snapshots: package persistence
 //	the protocol as a pure step function [Owner]: events in, actions out, no clock, no goroutine
 //	how late ticks are worked off        [Pacer]
 //	leases in etcd                       package shard/etcd

@@ -63,7 +63,7 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 			h.owned(a.Seq)
 		case ActionRelease:
 			h.asked.settled()
-			h.release(a.Seq, a.Epoch)
+			h.release(a)
 		case ActionPurge:
 			h.archive.purge(a.Info, a.Seq)
 		case ActionHandOver:
@@ -193,7 +193,7 @@ func (h *Host) wait(ctx context.Context, other time.Time) {
 // watch ends what blocks on behalf of the owner when the lease of its claim is lost. It starts with
 // the claim.
 func (h *Host) watch() {
-	if h.watched || !h.owner.claimed || h.stopped {
+	if h.watched || !h.owner.Claimed() || h.stopped {
 		return
 	}
 	h.watched = true

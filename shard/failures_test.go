@@ -84,7 +84,7 @@ func TestFailuresAreToldAtOnceAndThenCounted(t *testing.T) {
 		log := &warnings{Handler: slog.DiscardHandler}
 		h, _, _ := b.host("a", func(c *HostConfig) {
 			c.Game, c.Logger = ill(31, 690), slog.New(log)
-			c.Clients = &pullers{by: map[uint64]float64{40: 1, 50: 2, 60: 1}}
+			c.Frontend = &pullers{by: map[uint64]float64{40: 1, 50: 2, 60: 1}}
 		})
 		if err := b.run(h, 40*time.Second); err != nil {
 			t.Fatal(err)

@@ -31,7 +31,7 @@ type HostConfig struct {
 	Log       persistence.LogWriter
 	Deltas    persistence.DeltaWriter    // nil: no delta stream
 	Snapshots persistence.SnapshotWriter // nil: no snapshots
-	Clients   Clients                    // nil: nobody plays
+	Frontend  Frontend                   // nil: nobody plays
 	Ownership Ownership
 	Lease     Lease
 

@@ -33,9 +33,9 @@ func (h *Host) owned(seq persistence.Seq) {
 	h.stats.RecoveryMS = float64(h.now()) / float64(time.Millisecond)
 	h.mu.Unlock()
 	h.log.Info("the shard is owned", "epoch", h.owner.Epoch(), "sequence", seq, "tick", w.Tick())
-	if h.cfg.Clients != nil {
+	if h.cfg.Frontend != nil {
 		h.served = true
-		h.cfg.Clients.Own(w, uint64(h.owner.Epoch()))
+		h.cfg.Frontend.Own(w, uint64(h.owner.Epoch()))
 	}
 }
 
@@ -81,7 +81,7 @@ func (h *Host) skip(now time.Time) {
 
 // disown tells the clients, once, that the shard is no longer served here.
 func (h *Host) disown() {
-	if h.cfg.Clients == nil || !h.served {
+	if h.cfg.Frontend == nil || !h.served {
 		return
 	}
 	h.served = false
@@ -89,7 +89,7 @@ func (h *Host) disown() {
 	if reason == nil {
 		reason = ErrStopped
 	}
-	h.cfg.Clients.Disown(reason)
+	h.cfg.Frontend.Disown(reason)
 }
 
 // hear takes what the host's goroutines have to say, and news of the lease.
@@ -141,9 +141,9 @@ func (h *Host) latch(w *ecs.World, n int) {
 	for i := range n {
 		t := &h.tick
 		t.commands[i] = t.commands[i][:0]
-		if h.cfg.Clients != nil {
+		if h.cfg.Frontend != nil {
 			tick := w.Tick() + 1 + uint64(i)
-			t.commands[i] = h.cfg.Clients.Latch(w, tick, t.commands[i], h.cfg.LatchBytes/n)
+			t.commands[i] = h.cfg.Frontend.Latch(w, tick, t.commands[i], h.cfg.LatchBytes/n)
 			w.Order(tick, t.commands[i])
 		}
 	}
@@ -153,7 +153,7 @@ func (h *Host) latch(w *ecs.World, n int) {
 func (h *Host) settle(ctx context.Context) {
 	var deadline time.Time
 	wait := ctx
-	for !h.stopped && h.owner.out.active {
+	for !h.stopped && h.owner.Outstanding() {
 		if ctx.Err() != nil && deadline.IsZero() {
 			deadline = time.Now().Add(h.cfg.StopTimeout)
 			wait = context.WithoutCancel(ctx)
@@ -169,12 +169,13 @@ func (h *Host) settle(ctx context.Context) {
 }
 
 // release lets the effects of a committed record out.
-func (h *Host) release(seq persistence.Seq, epoch persistence.Epoch) {
+func (h *Host) release(a *Action) {
+	seq, epoch := a.Seq, a.Epoch
 	t, w := &h.tick, h.sim.world
 	now := time.Now()
 	h.mark.Store(uint64(seq))
-	if h.cfg.Clients != nil {
-		h.cfg.Clients.Release(w, uint64(seq), uint64(epoch), t.outputs[:t.count])
+	if h.cfg.Frontend != nil {
+		h.cfg.Frontend.Release(w, uint64(seq), uint64(epoch), t.outputs[:t.count])
 	}
 	if h.cfg.Deltas != nil {
 		for _, out := range t.outputs[:t.count] {
@@ -182,7 +183,7 @@ func (h *Host) release(seq persistence.Seq, epoch persistence.Epoch) {
 		}
 	}
 	if h.archive != nil {
-		h.archive.drive(Mileage{Ticks: uint64(t.count), Bytes: uint64(len(h.owner.out.body)), Work: t.sent.Sub(t.begin)})
+		h.archive.drive(Mileage{Ticks: uint64(t.count), Bytes: uint64(len(a.Message.Body)), Work: t.sent.Sub(t.begin)})
 	}
 	h.snapshot(seq, epoch)
 	h.noteFailures(t.outputs[:t.count], now)

@@ -12,10 +12,10 @@ import (
 
 // A shard's log, delta stream and snapshots are those of package persistence: LogWriter, DeltaWriter, SnapshotWriter.
 
-// Clients is the network side of a shard. The host calls it from the tick loop only, never
-// concurrently. The world that it is shown is always one whose last tick is committed; it may be
-// read until the call returns and never written.
-type Clients interface {
+// Frontend is what stands between a shard and all who play, serve or operate it: their commands come from it, and what a
+// tick shows them goes there. The host calls it from the tick loop only, never concurrently. The world that it is shown is
+// always one whose last tick is committed; it may be read until the call returns and never written.
+type Frontend interface {
 	// Own says that this node serves w from now on, as the given generation of ownership.
 	Own(w *ecs.World, epoch uint64)
 	// Latch appends to dst the commands for a tick: validated, with the repeats of sampled inputs

@@ -115,6 +115,15 @@ func (o *Owner) Last() persistence.Seq { return o.chain.Seq() }
 // Chain returns the hash of record Last.
 func (o *Owner) Chain() persistence.Hash { return o.chain.Hash() }
 
+// Claimed reports whether the shard was granted to this owner.
+func (o *Owner) Claimed() bool { return o.claimed }
+
+// Outstanding reports whether a record was sent and nobody knows yet whether the log has it.
+func (o *Owner) Outstanding() bool { return o.out.active }
+
+// Tail returns the log's end as it was when the owner last looked at it.
+func (o *Owner) Tail() Tail { return o.tail }
+
 // Ready reports whether ticks may be proposed: the shard is owned and nothing is outstanding.
 func (o *Owner) Ready() bool { return o.phase == PhaseOwn && !o.out.active && !o.stopping }
 

@@ -170,7 +170,7 @@ func (b *testbed) host(id string, change func(*HostConfig)) (*Host, *players, *M
 	m, p := b.coord.Member(id, 5*time.Second), &players{}
 	cfg := HostConfig{
 		Game: walk(0), Config: ecs.Config{Seed: 7}, Cluster: "test", Shard: "main", Node: id, Lineage: testLineage,
-		Log: b.store.Log(), Deltas: b.store.Deltas(), Snapshots: b.snapshots, Clients: p, Ownership: m, Lease: m,
+		Log: b.store.Log(), Deltas: b.store.Deltas(), Snapshots: b.snapshots, Frontend: p, Ownership: m, Lease: m,
 	}
 	if testing.Verbose() && os.Getenv("WIND_LOG") != "" {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -68,8 +68,8 @@ type Config struct {
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
 	config     Config
-	clients    *watch     // nil when nobody can connect
-	mu         sync.Mutex // guards host, past, awaited and err
+	clients    *eventCounter // nil when nobody can connect
+	mu         sync.Mutex    // guards host, past, awaited and err
 	host       *shard.Host
 	past       shard.Stats         // of the hosts before
 	awaited    shard.ConditionKind // what a step of the start that hangs waits for
@@ -212,7 +212,7 @@ func (n *Node) listen() error {
 	if err != nil {
 		return listenError(err)
 	}
-	n.clients = newWatch(server)
+	n.clients = newEventCounter(server)
 	n.onClose(n.clients.Close)
 	if c.HTTP == "" {
 		return nil

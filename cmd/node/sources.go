@@ -8,9 +8,9 @@ import (
 )
 
 // sources are all that a shard gets commands from: clients, services and operators, and, for a new world, its game's
-// scripts. They implement shard.Clients.
+// scripts. They implement shard.Frontend.
 type sources struct {
-	clients *watch
+	clients *eventCounter
 	port    *bus.Port // commands of services and operators
 	node    *Node
 	genesis []ecs.Command // of the scripts that a new world begins with: not in force yet
@@ -21,7 +21,7 @@ func (n *Node) newSources() *sources {
 	return &sources{clients: n.clients, port: bus.NewPort(n.config.Log), node: n}
 }
 
-// Own implements shard.Clients. A world that never had scripts gets those that its game begins with.
+// Own implements shard.Frontend. A world that never had scripts gets those that its game begins with.
 func (s *sources) Own(w *ecs.World, epoch uint64) {
 	s.node.conditions.Clear(shard.Fenced)
 	s.genesis = nil
@@ -36,7 +36,7 @@ func (s *sources) Own(w *ecs.World, epoch uint64) {
 	s.clients.Own(w, epoch)
 }
 
-// Latch implements shard.Clients.
+// Latch implements shard.Frontend.
 func (s *sources) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
 	dst, budgetBytes = s.begin(dst, budgetBytes)
 	begin := len(dst)
@@ -56,13 +56,13 @@ func (s *sources) begin(dst []ecs.Command, budgetBytes int) ([]ecs.Command, int)
 	return dst, budgetBytes
 }
 
-// Release implements shard.Clients.
+// Release implements shard.Frontend.
 func (s *sources) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
 	s.port.Release(w, seq, epoch, outputs)
 	s.clients.Release(w, seq, epoch, outputs)
 }
 
-// Disown implements shard.Clients.
+// Disown implements shard.Frontend.
 func (s *sources) Disown(reason error) {
 	s.port.Disown(reason)
 	s.clients.Disown(reason)

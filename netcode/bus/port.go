@@ -23,7 +23,7 @@ const (
 )
 
 // Port takes commands for a shard from services and operators and brings them into its ticks. Own, Latch, Release and
-// Disown are those of shard.Clients: the tick loop calls them, one at a time, beside those of netcode.Server. Submit may be
+// Disown are those of shard.Frontend: the tick loop calls them, one at a time, beside those of netcode.Server. Submit may be
 // called at any time, concurrently.
 //
 // Commands come into ticks in the order of their orders, an order's together as far as a tick has room: half of what a tick

@@ -69,7 +69,7 @@ func TestTwoHostsRaceForAShard(t *testing.T) {
 			for ctx.Err() == nil {
 				h, err := shard.New(shard.HostConfig{
 					Game: drift, Cluster: "test", Shard: "main", Node: id, Lineage: lineage,
-					Log: store.Log(), Deltas: store.Deltas(), Clients: seen, Ownership: s, Lease: n,
+					Log: store.Log(), Deltas: store.Deltas(), Frontend: seen, Ownership: s, Lease: n,
 				})
 				if err != nil {
 					t.Error(err)

@@ -120,7 +120,7 @@ func TestAFullEtcdDoesNotStopAShard(t *testing.T) {
 	store := persistence.NewMemory()
 	h, err := shard.New(shard.HostConfig{
 		Game: drift, Cluster: "test", Shard: "main", Node: "a", Lineage: "lineage-1", Build: ecs.Build{},
-		Log: store.Log(), Clients: witness{mu: &sync.Mutex{}, ticks: map[uint64]uint64{}, twice: new(int)}, Ownership: s, Lease: n,
+		Log: store.Log(), Frontend: witness{mu: &sync.Mutex{}, ticks: map[uint64]uint64{}, twice: new(int)}, Ownership: s, Lease: n,
 	})
 	if err != nil {
 		t.Fatal(err)
