@@ -148,6 +148,9 @@ func (h *Host) matters(debt int) []Condition {
 	if c, ok := h.lag.condition(h.cfg.Shard, debt, h.cfg.Game.TickRate); ok {
 		all = append(all, c)
 	}
+	if c, ok := h.stepping.condition(h.cfg.Shard, time.Now()); ok {
+		all = append(all, c)
+	}
 	SortConditions(all)
 	return all
 }

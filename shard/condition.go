@@ -29,13 +29,14 @@ const (
 	AwaitsNATS  ConditionKind = "waiting-for-nats"  // NATS does not answer
 	AwaitsEtcd  ConditionKind = "waiting-for-etcd"  // etcd does not answer, or the node has no lease
 	AwaitsOwner ConditionKind = "waiting-for-owner" // another node owns the shard
+	Hung        ConditionKind = "hung"              // a tick's step, or a service's handler, does not end
 	Behind      ConditionKind = "behind"            // ticks are overdue
 	Degraded    ConditionKind = "degraded"          // what a host does beside its ticks fails: deltas, snapshots, notes
 )
 
 // ConditionKinds lists all kinds, the gravest first.
 var ConditionKinds = []ConditionKind{
-	Halted, HistoryLost, OtherSchema, Refused, Fenced, ReadOnly, DiskFull, LogFull, AwaitsNATS, AwaitsEtcd, AwaitsOwner, Behind, Degraded,
+	Halted, HistoryLost, OtherSchema, Refused, Fenced, ReadOnly, DiskFull, LogFull, AwaitsNATS, AwaitsEtcd, AwaitsOwner, Hung, Behind, Degraded,
 }
 
 // Condition is one thing that keeps a shard from being served as it should, or soon will.
@@ -148,6 +149,8 @@ func WayOut(kind ConditionKind, shard string) string {
 		return "see that etcd runs, and where it is not embedded that --etcd names it; the shard goes on by itself when it answers"
 	case AwaitsOwner:
 		return "this node takes over when that one stops or its lease ends"
+	case Hung:
+		return "nobody is served until it ends; if it does not, stop the process, and look at what the log names"
 	case Behind:
 		return "they are made up, a second of them at most, when what holds them up is over; if nothing does, give the node more processor time, or the game less to do per tick"
 	case Degraded:

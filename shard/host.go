@@ -84,11 +84,12 @@ type Host struct {
 	asked      asked // what the host waits for
 	conditions Conditions
 
-	mu    sync.Mutex
-	stats Stats
-	told  map[string]bool // see alarmOnce
-	times struct{ tick, commit histogram }
-	lag   lag
+	mu       sync.Mutex
+	stats    Stats
+	told     map[string]bool // see alarmOnce
+	times    struct{ tick, commit histogram }
+	lag      lag
+	stepping stepping
 }
 
 // New checks the configuration and returns a host.

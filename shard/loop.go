@@ -116,7 +116,9 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	for i := range n {
 		f := ecs.Frame{Tick: w.Tick() + 1, Commands: t.commands[i]}
 		t.frames[i] = w.AppendFrame(t.frames[i][:0], f)
+		h.stepping.begin(f.Tick)
 		out := w.Step(f)
+		h.stepping.end()
 		if i < n-1 {
 			out = out.Clone() // it is valid until the next Step only
 		}

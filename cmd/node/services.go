@@ -14,6 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/systems/script"
@@ -96,7 +97,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 		return err
 	}
 	close(i.ready)
-	n.alongside(i.report)
+	n.alongside(func(ctx context.Context) { i.report(ctx, &n.conditions) })
 	n.yields(i.entry)
 	if c.Watch == "" { // else a folder says what it runs
 		n.alongside(i.scripts.Follow)
@@ -137,12 +138,26 @@ func methods(s *service.Service) (all []discovery.Method) {
 	return all
 }
 
-// report tells the directory once a second how many players the instance has.
-func (i *instance) report(ctx context.Context) {
+// report tells the directory once a second how many players the instance has, and that it is full while a handler hangs;
+// that is a condition of the node, too.
+func (i *instance) report(ctx context.Context, conditions *shard.Conditions) {
+	hung := false
 	every(ctx, time.Second, func() {
-		players := i.service.Stats().Players
+		stall := i.service.Stalled()
+		if stall != nil {
+			what := fmt.Sprintf("service %s, instance %s: %s", i.config.Type, i.id, stall)
+			conditions.Raise(shard.Hung, true, shard.Sentence(shard.Hung, "", what))
+		} else if hung {
+			conditions.Clear(shard.Hung)
+		}
+		hung = stall != nil
+		stats := i.service.Stats()
 		handles := methods(i.service) // a reload may have changed them
-		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods = players, handles })
+		load := 0.0
+		if hung {
+			load = 1 // full: nobody new comes until it answers again
+		}
+		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods, e.Load = stats.Players, handles, load })
 	})
 }
 

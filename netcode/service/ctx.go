@@ -175,7 +175,10 @@ func (c *Ctx) Suspend(f func()) {
 		panic("service: a Ctx was used after its handler had ended")
 	}
 	c.effects.pause(c.s.memory)
-	defer c.effects.resume(c.s.memory) // also when f panics: what is told of it is said with the thread
+	defer func() { // also when f panics: what is told of it is said with the thread
+		c.effects.resume(c.s.memory)
+		c.s.running.Store(c)
+	}()
 	c.s.threads.suspend(f)
 }
 

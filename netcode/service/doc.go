@@ -34,7 +34,9 @@
 // request waits for it.
 //
 // Panics of handlers, runtime.Goexit in them, endless loops and messages that a script put into themselves end the handler
-// alone. A handler in Go that neither returns nor suspends holds the thread: nothing can be done about that.
+// alone; so does a script that would build too much (SCRIPTS.md, "Limits"). A handler in Go that neither returns nor suspends
+// holds the thread, and nobody can take it away. After two seconds that is told: Stalled, the log, wind_rpc_stalled_seconds;
+// cmd/node makes it a condition of /healthz and takes the instance out of the balance until it is over.
 //
 // A reload makes a whole new table of handlers and swaps it between two of them: a request is answered by the old code or
 // by the new, never by a mixture, and what is suspended finishes on the code that it began with. A dry run may happen while

@@ -9,8 +9,9 @@ import "sync"
 type scheduler struct {
 	mu      sync.Mutex
 	ready   queue[turn]
-	held    bool // somebody has the baton; else ready is empty
-	closed  bool // there are no more turns; parked goroutines end
+	held    bool   // somebody has the baton; else ready is empty
+	turns   uint64 // how often it went to somebody: who keeps it does not move it
+	closed  bool   // there are no more turns; parked goroutines end
 	parked  []chan struct{}
 	runners sync.WaitGroup
 }
@@ -63,6 +64,7 @@ func (s *scheduler) runner() {
 	for {
 		s.mu.Lock()
 		t, ok := s.ready.pop()
+		s.turns++
 		if ok && t.resume == nil {
 			s.mu.Unlock()
 			inTask = true
@@ -100,6 +102,7 @@ func (s *scheduler) pass() {
 // baton may call it.
 func (s *scheduler) suspend(f func()) {
 	s.mu.Lock()
+	s.turns++
 	s.pass()
 	s.mu.Unlock()
 	defer s.take() // also when f panics: the task's end needs it

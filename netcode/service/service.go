@@ -66,7 +66,8 @@ type Service struct {
 	handler  Handler
 	memory   *memory
 	threads  scheduler
-	metrics  *metrics
+	threadState
+	metrics *metrics
 
 	table    atomic.Pointer[table]
 	reloads  reloads

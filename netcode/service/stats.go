@@ -17,13 +17,19 @@ type Stats struct {
 	Handled  uint64 `json:"handled"`   // requests answered, failed ones too
 	Failed   uint64 `json:"failed"`    // of them with an error
 	Players  int    `json:"players"`   // whose requests came within the last minute or two, and who are not gone
+	// Stalled is for how many seconds a handler has held the thread, 0 while none does for long: nobody else is served.
+	Stalled float64 `json:"stalled_seconds,omitempty"`
 }
 
 // Stats may be called at any time.
 func (s *Service) Stats() Stats {
+	stalled := 0.0
+	if x := s.Stalled(); x != nil {
+		stalled = time.Since(x.Since).Seconds()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{InFlight: s.inFlight.Load(), Waiting: int(s.waiting.Load()), Handled: s.handled.Load(), Failed: s.failed.Load(), Players: s.seen.count(time.Now())}
+	return Stats{Stalled: stalled, InFlight: s.inFlight.Load(), Waiting: int(s.waiting.Load()), Handled: s.handled.Load(), Failed: s.failed.Load(), Players: s.seen.count(time.Now())}
 }
 
 // forget takes a player out of the count.
@@ -111,6 +117,7 @@ func newMetrics(s *Service, r prometheus.Registerer) (*metrics, error) {
 		m.requests, m.seconds,
 		gauge("wind_rpc_in_flight", "Handlers that run or are suspended.", func(x Stats) float64 { return float64(x.InFlight) }),
 		gauge("wind_rpc_waiting", "Requests that have not begun.", func(x Stats) float64 { return float64(x.Waiting) }),
+		gauge("wind_rpc_stalled_seconds", "For how long a handler has held the thread; 0 while none does for long.", func(x Stats) float64 { return x.Stalled }),
 		gauge("wind_rpc_players", "Players whose requests came lately.", func(x Stats) float64 { return float64(x.Players) }),
 	}
 	if r == nil {

@@ -160,6 +160,7 @@ func (t *task) leave() {
 func (t *task) execute() (a rpc.Response) {
 	s, c, r := t.s, &t.Ctx, t.request
 	c.table = s.table.Load()
+	s.running.Store(c)
 	defer c.end()
 	returned := false
 	defer func() {
@@ -270,6 +271,7 @@ type job struct {
 
 // run is the job's turn.
 func (j *job) run() {
+	j.s.running.Store(&j.Ctx)
 	returned := false
 	defer func() {
 		if !returned {

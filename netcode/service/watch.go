@@ -1,30 +1,85 @@
 package service
 
-import "time"
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
 
-// watchEvery is how often a service looks at what waits for its thread.
+// watchEvery is how often a service looks at its thread, and at what waits for it.
 const watchEvery = 25 * time.Millisecond
 
-// watch answers, while the service lives, what has waited for the thread for longer than its callers wait. They are told in
-// time that nothing was done, and what nobody waits for is not begun.
+// stallAfter is how long a handler may keep the thread before it counts as hung. A script that uses up its budget takes less.
+const stallAfter = 2 * time.Second
+
+// Stall says that a handler holds the service's thread: it neither returns nor suspends, and nobody else is served.
+type Stall struct {
+	Since   time.Time
+	Message string // the handler's
+	Player  string // whose request it is
+}
+
+func (x *Stall) String() string {
+	text := fmt.Sprintf("the handler of %.80s has held the thread of the service for %s", x.Message, time.Since(x.Since).Round(100*time.Millisecond))
+	if x.Player != "" {
+		text += fmt.Sprintf(" with a request of %.40q", x.Player)
+	}
+	return text + ": nobody else is served until it returns"
+}
+
+// Stalled is what keeps the service from serving anybody, nil while nothing does.
+func (s *Service) Stalled() *Stall { return s.stall.Load() }
+
+// watcher is what watch knows of the thread.
+type watcher struct {
+	turns uint64
+	since time.Time // when turns became what it is
+}
+
+// watch looks after the thread while the service lives. What has waited for it for longer than its callers wait is answered:
+// they hear in time that nothing was done, and what nobody waits for is not begun. A handler that keeps the thread is told.
 func (s *Service) watch() {
 	defer close(s.watched)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	w := watcher{since: time.Now()}
 	for {
 		select {
 		case <-s.quiet:
 			return
 		case now := <-tick.C:
-			for _, t := range s.threads.overdue(now) {
+			late, held, turns := s.threads.look(now)
+			for _, t := range late {
 				t.expire()
 			}
+			s.judge(&w, held, turns, now)
 		}
 	}
 }
 
-// overdue are the tasks that wait for their first turn and whose time is over.
-func (s *scheduler) overdue(now time.Time) (late []*task) {
+// judge notes and tells when a stall begins and ends.
+func (s *Service) judge(w *watcher, held bool, turns uint64, now time.Time) {
+	if !held || turns != w.turns {
+		w.turns, w.since = turns, now
+	}
+	stall := s.stall.Load()
+	switch long := now.Sub(w.since) >= stallAfter; {
+	case long && stall == nil:
+		stall = &Stall{Since: w.since, Message: "a task"}
+		if c := s.running.Load(); c != nil {
+			stall.Message, stall.Player = c.request.Message, c.request.Player
+		}
+		s.stall.Store(stall)
+		s.log.Error("service: a handler hangs", "what", stall.String())
+	case !long && stall != nil:
+		s.stall.Store(nil)
+		s.log.Info("service: the thread is free again", "after", now.Sub(stall.Since).Round(100*time.Millisecond), "message", stall.Message)
+	}
+}
+
+// look returns the tasks that wait for their first turn and whose time is over, whether somebody has the thread, and how often
+// it has gone from one to another.
+func (s *scheduler) look(now time.Time) (late []*task, held bool, turns uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.ready.size {
@@ -32,5 +87,11 @@ func (s *scheduler) overdue(now time.Time) (late []*task) {
 			late = append(late, t)
 		}
 	}
-	return late
+	return late, s.held, s.turns
+}
+
+// threadState is what watch and the handlers share.
+type threadState struct {
+	running atomic.Pointer[Ctx] // whose turn it was last
+	stall   atomic.Pointer[Stall]
 }
