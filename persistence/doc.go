@@ -47,9 +47,9 @@
 //
 // # Versions
 //
-// Version 1 is the only one so far, and open (wire.go) the one place where an
-// envelope's version is recognised: a newer one is a *VersionError that names
-// both. When version 2 comes, its decoders stand beside version 1's and both
-// give the same Go types: that is where an older envelope is brought up to date.
+// Each kind of envelope has versions of its own: a packed delta is of version
+// 2, all others are of version 1. open (wire.go) is the one place where a version is
+// recognised: a newer one is a *VersionError that names both. The decoders of
+// all versions of a kind give the same Go types.
 // Component schemas evolve by name, inside the bodies, in ecs.
 package persistence
