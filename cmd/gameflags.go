@@ -52,7 +52,7 @@ func (a *app) optionClash() error {
 		}
 		for _, f := range fields {
 			if f.Name == "help" || verb.Flags().Lookup(f.Name) != nil || root.PersistentFlags().Lookup(f.Name) != nil {
-				return fmt.Errorf("game %s: its option %s cannot be the flag --%s, which %s has already: rename it", a.game.Name, f.Field, f.Name, verb.CommandPath())
+				return fmt.Errorf("game %s: its option %s cannot be the flag --%s, which %s has already: rename it", a.game.Name, f.Field, f.Name, pathOf(verb))
 			}
 		}
 	}
