@@ -34,10 +34,10 @@ func TestAGameThatCannotBeServedSaysWhy(t *testing.T) {
 // TestAnOptionThatIsAFlagAlready is a sentence and not a panic of the flags' package.
 func TestAnOptionThatIsAFlagAlready(t *testing.T) {
 	for want, options := range map[string]any{
-		"its option Data cannot be the flag --data, which dev has already":           struct{ Data string }{},
-		"its option Seed cannot be the flag --seed":                                       struct{ Seed uint64 }{},
-		"its option LogLevel cannot be the flag --log-level, which bots has already": struct{ LogLevel string }{},
-		"option Far is a float32, want bool, int32, int64, uint32, uint64, float64 or":    struct{ Far float32 }{},
+		"its option Data cannot be the flag --data, which dev has already":             struct{ Data string }{},
+		"its option Seed cannot be the flag --seed":                                    struct{ Seed uint64 }{},
+		"its option LogLevel cannot be the flag --log-level, which bots has already":   struct{ LogLevel string }{},
+		"option Far is a float32, want bool, int32, int64, uint32, uint64, float64 or": struct{ Far float32 }{},
 	} {
 		var stdout, stderr bytes.Buffer
 		game := ecs.Game{Name: "bad", TickRate: 30, Options: options, Setup: func(*ecs.World) {}}
