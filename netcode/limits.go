@@ -16,7 +16,7 @@ type Limits struct {
 	// ConnectionsPerAddress bounds connections of all kinds, RPC's among them. 1,024.
 	ConnectionsPerAddress int
 	// HalfOpenPerAddress bounds connections that are not let in yet, over TCP
-	// and over UDP apart. 64.
+	// and over UDP apart. 128.
 	HalfOpenPerAddress int
 	// SessionsPerAddress and SessionsPerIdentity bound sessions of the world,
 	// parked ones included. 256 and 32.
@@ -37,7 +37,7 @@ var limitNames = []struct {
 	field func(*Limits) *int
 }{
 	{"connections-per-address", 1024, func(l *Limits) *int { return &l.ConnectionsPerAddress }},
-	{"half-open-per-address", 64, func(l *Limits) *int { return &l.HalfOpenPerAddress }},
+	{"half-open-per-address", 128, func(l *Limits) *int { return &l.HalfOpenPerAddress }},
 	{"sessions-per-address", 256, func(l *Limits) *int { return &l.SessionsPerAddress }},
 	{"sessions-per-identity", 32, func(l *Limits) *int { return &l.SessionsPerIdentity }},
 	{"joins-per-address", 600, func(l *Limits) *int { return &l.JoinsPerAddress }},

@@ -31,7 +31,9 @@ func TestHostileClientsMoveNobody(t *testing.T) {
 	dir := t.TempDir()
 	data, trace := filepath.Join(dir, "data"), filepath.Join(dir, "seen.jsonl")
 	addr, http := freeAddr(t), freeAddr(t)
-	server := wind(t, "serve", "--data", data, "--udp", addr, "--tcp", addr, "--http", http, "--monsters", "50", "--json")
+	// What one address and one identity may take would keep most of this away; here the other bounds have to hold.
+	server := wind(t, "serve", "--data", data, "--udp", addr, "--tcp", addr, "--http", http, "--monsters", "50", "--json",
+		"--limit", "sessions-per-address=-1", "--limit", "sessions-per-identity=-1", "--limit", "joins-per-identity=-1")
 	server.owns(http, 1)
 	bots := wind(t, "bots", "--addr", addr, "--count", "10", "--trace", trace, "--json")
 	bots.until("plays", func() bool { return healthOf(http).Clients == 10 })
