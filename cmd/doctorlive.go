@@ -107,8 +107,8 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 	case err != nil:
 		r.say("node "+id, "fail", "http://%s/healthz does not answer (%v): the process hangs, is stopped, or listens for another machine", addr, err)
 		return
-	case h.Shard != name:
-		return // it runs another one
+	case h.ShardHealth == nil || h.Shard != name:
+		return // it runs another one, or none
 	}
 	r.listens[addr] = h.Node
 	for _, other := range h.Addresses {

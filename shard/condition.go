@@ -144,9 +144,9 @@ func WayOut(kind ConditionKind, shard string) string {
 	case LogFull:
 		return "raise --log-bytes, or free room behind proven snapshots with wind log purge " + shard
 	case AwaitsNATS:
-		return "see that NATS runs, and where it is not embedded that --nats names it; the shard goes on by itself when it answers"
+		return "see that NATS runs, and where it is not embedded that --nats names it; this node goes on by itself when it answers"
 	case AwaitsEtcd:
-		return "see that etcd runs, and where it is not embedded that --etcd names it; the shard goes on by itself when it answers"
+		return "see that etcd runs, and where it is not embedded that --etcd names it; this node goes on by itself when it answers"
 	case AwaitsOwner:
 		return "this node takes over when that one stops or its lease ends"
 	case Hung:

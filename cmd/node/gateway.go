@@ -55,7 +55,9 @@ func (n *Node) startGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.mu.Lock()
 	n.gateway, n.gatewayID = g, id
+	n.mu.Unlock()
 	n.onClose(func() error { g.Close(); return nil })
 	if err := n.cluster.Bus.Players(g.Push); err != nil {
 		return err

@@ -69,7 +69,7 @@ type Config struct {
 type Node struct {
 	config     Config
 	clients    *eventCounter // nil when nobody can connect
-	mu         sync.Mutex    // guards host, past, awaited and err
+	mu         sync.Mutex    // guards host, past, awaited, err, gateway and instances
 	host       *shard.Host
 	past       shard.Stats         // of the hosts before
 	awaited    shard.ConditionKind // what a step of the start that hangs waits for

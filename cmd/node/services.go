@@ -36,6 +36,9 @@ type instance struct {
 
 // startServices starts an instance of each service that the configuration names.
 func (n *Node) startServices(ctx context.Context) error {
+	n.mu.Lock()
+	n.instances, n.gateway = nil, nil // of a start before, that failed
+	n.mu.Unlock()
 	for _, s := range n.config.Services {
 		if err := n.startService(ctx, s); err != nil {
 			return fmt.Errorf("service %s: %w", s.Type, err)
@@ -102,6 +105,8 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if c.Watch == "" { // else a folder says what it runs
 		n.alongside(i.scripts.Follow)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.instances = append(n.instances, i)
 	return nil
 }

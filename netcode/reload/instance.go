@@ -48,6 +48,13 @@ func Start(ctx context.Context, c InstanceConfig) (*Instance, error) {
 	return i, err
 }
 
+// Generation is that of the scripts in force; 0: those that the instance came with.
+func (i *Instance) Generation() uint64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.follower.Generation()
+}
+
 // Handle does a step that a coordinator asks for, and returns the answer as JSON.
 func (i *Instance) Handle(ctx context.Context, op Op, body []byte) ([]byte, error) {
 	step := Step{Op: op}
