@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/ferris1/wind/cmd/node"
@@ -24,7 +25,9 @@ func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 	}
 	if err := r.examineLeases(ctx, a, f); errors.Is(err, fs.ErrNotExist) {
 		r.say("shard "+f.shard, "ok", "no node has run on %s yet", f.data)
-		return
+		if _, err := os.Stat(store); err != nil {
+			return // nothing was imported either
+		}
 	} else if err != nil {
 		r.found(f.shard, "etcd", err)
 	}
@@ -96,7 +99,7 @@ func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	return recorded.CarriedBy(a.game)
+	return first(recorded.CarriedBy(a.game), shard.SameRate(recorded.Genesis, a.game))
 }
 
 // examineFill says how full the log is. Over 95 % nobody claims its shard.

@@ -14,6 +14,7 @@ import (
 
 func (a *app) logImport() *cobra.Command {
 	var data, cluster, shard string
+	logBytes := byteSize{least: jetstream.MinLogBytes}
 	c := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Bring an exported log into a data directory",
@@ -24,6 +25,7 @@ does not exist yet. A node started on that directory goes on from the last tick.
 	c.Flags().StringVar(&data, "data", "./wind-data", "data directory to bring it into")
 	c.Flags().StringVar(&cluster, "cluster", "", "cluster name there (must be the one it was exported from)")
 	c.Flags().StringVar(&shard, "shard", "", "shard name there (must be the one it was exported from)")
+	c.Flags().Var(&logBytes, "log-bytes", "limit of the shard's log there, as 8GiB (default: 8GiB, or a quarter of a small store)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		f, err := persistence.OpenFile(args[0])
@@ -40,7 +42,7 @@ does not exist yet. A node started on that directory goes on from the last tick.
 		if err := proveFile(ctx, p.through(f.Source())); err != nil {
 			return found(err)
 		}
-		sum, err := a.importFile(ctx, f, data, p)
+		sum, err := a.importFile(ctx, f, data, logBytes.bytes, p)
 		stop()
 		if err != nil {
 			return found(err)
@@ -59,7 +61,7 @@ func proveFile(ctx context.Context, s persistence.Source) error {
 	return err
 }
 
-func (a *app) importFile(ctx context.Context, f *persistence.File, data string, p *progress) (sum persistence.Exported, err error) {
+func (a *app) importFile(ctx context.Context, f *persistence.File, data string, logBytes int64, p *progress) (sum persistence.Exported, err error) {
 	d, err := node.OpenData(data)
 	if err != nil {
 		return sum, err
@@ -85,7 +87,7 @@ func (a *app) importFile(ctx context.Context, f *persistence.File, data string, 
 	} else if !errors.Is(err, persistence.ErrNotFound) {
 		return sum, err
 	}
-	s, err := jetstream.Create(ctx, conn, info.Cluster, info.Shard, info.Lineage, jetstream.Options{})
+	s, err := jetstream.Create(ctx, conn, info.Cluster, info.Shard, info.Lineage, jetstream.Options{LogBytes: logBytes})
 	if err != nil {
 		return sum, err
 	}

@@ -41,6 +41,7 @@ func (a *app) run(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := a.execute(ctx, asHelp(args))
+	a.repeats.close()
 	if err != nil && !a.started {
 		err = usageError{err}
 	}
@@ -78,7 +79,8 @@ type app struct {
 	json    bool
 	level   string
 	log     *slog.Logger
-	started bool // the verb itself has begun: an error is no longer one of usage
+	repeats repeats // what log writes to
+	started bool    // the verb itself has begun: an error is no longer one of usage
 }
 
 func (a *app) root() *cobra.Command {
@@ -123,7 +125,8 @@ func (a *app) openLog() error {
 	if err := level.UnmarshalText([]byte(a.level)); err != nil {
 		return fmt.Errorf("--log-level %q is not debug, info, warn or error", a.level)
 	}
-	a.log = slog.New(speaker{slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}), a.self})
+	a.repeats = newRepeats(speaker{slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}), a.self})
+	a.log = slog.New(a.repeats)
 	slog.SetDefault(a.log) // what has no logger of its own writes there too
 	return nil
 }

@@ -47,8 +47,8 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 	if g := r.Game(); g != "" && g != s.game.Name {
 		return s.refuse(g)
 	}
-	if g := r.Genesis; g != nil && g.TickRate != s.game.TickRate {
-		return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, s.game.TickRate)
+	if err := SameRate(r.Genesis, s.game); err != nil {
+		return err
 	}
 	if c, ok := r.Config(); ok {
 		if err := s.compare(c.Seed, c.Options); err != nil {
@@ -101,6 +101,15 @@ func (s *simulated) Restore(snap *persistence.Snapshot) error {
 // refuse says that the shard is of another game.
 func (s *simulated) refuse(game string) error {
 	return fmt.Errorf("%w: the shard's game is %s, this node runs %s", ErrRefused, game, s.game.Name)
+}
+
+// SameRate refuses a build of a game whose ticks are of another length than the shard's (ErrRefused). g is nil where the
+// log does not have its genesis any more.
+func SameRate(g *persistence.Genesis, game ecs.Game) error {
+	if g == nil || g.TickRate == game.TickRate {
+		return nil
+	}
+	return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, game.TickRate)
 }
 
 // compare refuses a start with other options than those that the shard has for life, naming the

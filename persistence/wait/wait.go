@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -45,7 +46,12 @@ type Error struct {
 
 // Error is one sentence.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%v: %s gave no answer within %v (%s)", e.Err, e.Server, e.After.Round(10*time.Millisecond), e.What)
+	text := fmt.Sprintf("%s gave no answer within %v (%s)", e.Server, e.After.Round(10*time.Millisecond), e.What)
+	before := strings.TrimSuffix(strings.TrimSuffix(e.Err.Error(), context.DeadlineExceeded.Error()), ": ") // which says nothing more
+	if before == "" {
+		return text
+	}
+	return before + ": " + text
 }
 
 // Unwrap returns the call's own error.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -73,4 +74,20 @@ func TestWhatComesTooLateIsDropped(t *testing.T) {
 			t.Error("what came too late was not dropped")
 		}
 	})
+}
+
+// TestASilenceIsSaidOnce: of a call that only ran out of time, the sentence is all there is to say.
+func TestASilenceIsSaidOnce(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{context.DeadlineExceeded, "etcd gave no answer within 5s (at http://127.0.0.1:1)"},
+		{fmt.Errorf("etcd: no lease: %w", context.DeadlineExceeded), "etcd: no lease: etcd gave no answer within 5s (at http://127.0.0.1:1)"},
+		{errors.New("refused"), "refused: etcd gave no answer within 5s (at http://127.0.0.1:1)"},
+	} {
+		if got := (&wait.Error{Server: wait.Etcd, What: "at http://127.0.0.1:1", After: 5 * time.Second, Err: c.err}).Error(); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
 }

@@ -46,10 +46,10 @@ func Dial(ctx context.Context, endpoints ...string) (client *clientv3.Client, er
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot connect to %v: %w", endpoints, err)
 	}
-	ctx, end := wait.For(ctx, wait.Etcd, wait.Limit, fmt.Sprintf("answer at %v", endpoints))
+	ctx, end := wait.For(ctx, wait.Etcd, wait.Limit, "at "+strings.Join(endpoints, ", "))
 	defer end(&err)
 	if _, err := c.Get(ctx, "/wind/", clientv3.WithCountOnly()); err != nil {
-		return nil, errors.Join(fmt.Errorf("etcd: nobody answers at %v: %w", endpoints, err), c.Close())
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
