@@ -16,7 +16,7 @@ import (
 // builtins are what scripts of a service have beside messages and enums, memory
 // and every.
 var builtins = starlark.StringDict{
-	"json": jsonModule, "store": storeModule, "has": hasField,
+	"json": jsonModule, "store": storeModule, "has": hasField, "setattr": setAttr,
 	"call": builtin("call", starCall), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
 	"broadcast": builtin("broadcast", starBroadcast), "sleep": builtin("sleep", starSleep), "log": builtin("log", starLog),
 	"error": builtin("error", starError), "now": builtin("now", starNow), "random": builtin("random", starRandom),

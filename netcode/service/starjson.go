@@ -27,7 +27,7 @@ const (
 // jsonCost is how many bytes of a text a byte of JSON costs as.
 const jsonCost = 4
 
-// jsonModule is json: Encode(x), encode_indent(x), decode(text, default=…). It is
+// jsonModule is json: Encode(x), encode_indent(x), decode(text, default=…, message=…). It is
 // Starlark's own, but it bounds depth and size, and knows messages.
 var jsonModule = &starlarkstruct.Module{Name: "json", Members: starlark.StringDict{
 	"encode":        starlark.NewBuiltin("json.encode", jsonEncode),
@@ -70,13 +70,14 @@ func jsonEncodeIndent(t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 func jsonDecode(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var text string
 	var otherwise starlark.Value
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &text, "default?", &otherwise); err != nil {
+	var as messageType
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &text, "default?", &otherwise, "message?", &as); err != nil {
 		return nil, err
 	}
 	if err := script.Spend(t, jsonCost*len(text)); err != nil {
 		return nil, err
 	}
-	v, err := decodeJSON([]byte(text))
+	v, err := decodeValue(as, []byte(text))
 	if err != nil && otherwise != nil {
 		return otherwise, nil
 	}
@@ -181,6 +182,14 @@ func (e *jsonEncoder) list(v starlark.Iterable, depth int) error {
 	}
 	e.out.WriteByte(']')
 	return nil
+}
+
+// decodeValue is JSON as a message, or, where none is named, as a script has it.
+func decodeValue(as messageType, b []byte) (starlark.Value, error) {
+	if as.desc != nil {
+		return decodeAs(as, b)
+	}
+	return decodeJSON(b)
 }
 
 // decodeJSON is JSON as a script has it.

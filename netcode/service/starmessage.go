@@ -67,6 +67,20 @@ func (m messageType) CallInternal(t *starlark.Thread, args starlark.Tuple, kwarg
 	if err := checkFields(m.desc, items, 0); err != nil {
 		return nil, err
 	}
+	wide := widened(m.desc, items)
+	switch {
+	case len(items) == 0 || &wide[0] == &items[0]:
+	case len(kwargs) > 0:
+		kwargs = wide
+	default:
+		dict := starlark.NewDict(len(wide))
+		for _, kv := range wide {
+			if err := dict.SetKey(kv[0], kv[1]); err != nil {
+				return nil, err
+			}
+		}
+		args = starlark.Tuple{dict}
+	}
 	v, err := starproto.MessageDescriptor{Desc: m.desc}.CallInternal(t, args, kwargs)
 	if err != nil && !strings.HasPrefix(err.Error(), m.Name()+":") {
 		return nil, fmt.Errorf("%s: %w", m.Name(), err)

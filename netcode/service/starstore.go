@@ -12,6 +12,7 @@ import (
 // storeModule is the store, as scripts see it. Values are kept as JSON.
 //
 //	value, revision = store.get(key)          None and 0 when there is none
+//	message, revision = store.get(key, message = Type)  a message that was put
 //	revision = store.put(key, value, revision)  ends the handler when somebody else wrote in the meantime
 //	revision = store.try_put(key, value, revision)  None instead
 //	store.delete(key, revision)               True or False
@@ -26,7 +27,8 @@ var storeModule = &starlarkstruct.Module{Name: "store", Members: starlark.String
 
 func storeGet(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var key string
-	if err := starlark.UnpackArgs("store.get", args, kwargs, "key", &key); err != nil {
+	var as messageType
+	if err := starlark.UnpackArgs("store.get", args, kwargs, "key", &key, "message?", &as); err != nil {
 		return nil, err
 	}
 	b, revision, err := c.Store().Get(c, key)
@@ -36,7 +38,7 @@ func storeGet(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Va
 	if revision == 0 {
 		return starlark.Tuple{starlark.None, starlark.MakeInt(0)}, nil
 	}
-	v, err := decodeJSON(b)
+	v, err := decodeValue(as, b)
 	if err != nil {
 		return nil, fmt.Errorf("store.get: %q: %w", key, err)
 	}
