@@ -25,7 +25,7 @@ type Gateway struct {
 }
 
 // GatewayType is the type that gateways register themselves with.
-const GatewayType = "gateway"
+const GatewayType = gateway.Type
 
 // playersBucket holds each player's record: whose session is the player's, and which instances work for it.
 const playersBucket = "players"
@@ -73,8 +73,11 @@ func (n *Node) startGateway(ctx context.Context) error {
 	n.yields(entry)
 	n.alongside(func(ctx context.Context) {
 		every(ctx, time.Second, func() {
-			players := g.Stats().Players
-			entry.Update(func(e *discovery.Instance) { e.Players = players })
+			players, bound := g.Stats().Players, map[string]int{}
+			for at, n := range g.Bound() {
+				bound[at.Type+"/"+at.ID] = n
+			}
+			entry.Update(func(e *discovery.Instance) { e.Players, e.Bound = players, bound })
 		})
 	})
 	n.clients.SetTicketKey(key)

@@ -100,7 +100,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 		return err
 	}
 	close(i.ready)
-	n.alongside(func(ctx context.Context) { i.report(ctx, &n.conditions) })
+	n.alongside(func(ctx context.Context) { i.report(ctx, n.cluster.Directory, &n.conditions) })
 	n.yields(i.entry)
 	if c.Watch == "" { // else a folder says what it runs
 		n.alongside(i.scripts.Follow)
@@ -145,7 +145,7 @@ func methods(s *service.Service) (all []discovery.Method) {
 
 // report tells the directory once a second how many players the instance has, and that it is full while a handler hangs;
 // that is a condition of the node, too.
-func (i *instance) report(ctx context.Context, conditions *shard.Conditions) {
+func (i *instance) report(ctx context.Context, directory *discovery.Directory, conditions *shard.Conditions) {
 	hung := false
 	every(ctx, time.Second, func() {
 		stall := i.service.Stalled()
@@ -156,13 +156,16 @@ func (i *instance) report(ctx context.Context, conditions *shard.Conditions) {
 			conditions.Clear(shard.Hung)
 		}
 		hung = stall != nil
-		stats := i.service.Stats()
+		players, ok := directory.Bound(GatewayType, i.config.Type, i.id)
+		if !ok { // nobody counts sessions: who was heard of lately is all that is known
+			players = i.service.Stats().Players
+		}
 		handles := methods(i.service) // a reload may have changed them
 		load := 0.0
 		if hung {
 			load = 1 // full: nobody new comes until it answers again
 		}
-		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods, e.Load = stats.Players, handles, load })
+		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods, e.Load = players, handles, load })
 	})
 }
 

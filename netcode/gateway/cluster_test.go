@@ -391,6 +391,16 @@ func (s *store) PutFor(_ context.Context, key string, value []byte, revision uin
 	return s.next, true, nil
 }
 
+// expire takes a player's record away as the end of its life does, and returns how long that was.
+func (s *store) expire(player string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := gateway.RecordKey(player)
+	life := s.values[key].life
+	delete(s.values, key)
+	return life
+}
+
 func (s *store) Keys(_ context.Context, prefix string) (keys []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -73,6 +73,7 @@ func New(c Config) (*Gateway, error) {
 	})
 	deaf := c.Link.Reconnected(func() { g.spawn(g.reconnected) })
 	g.unwatch = func() { unwatch(); deaf() }
+	g.spawn(g.adopt) // the last gateway of all may have gone
 	return g, nil
 }
 
@@ -198,6 +199,10 @@ func (g *Gateway) left(serviceType, instance string) {
 	g.log.Info("gateway: an instance has left", "type", serviceType, "instance", instance)
 	for _, s := range g.all() {
 		s.step(event{kind: eventGone, serviceType: serviceType, instance: instance})
+	}
+	if serviceType == Type {
+		g.spawn(g.adopt)
+		return
 	}
 	g.spawn(func() {
 		select {

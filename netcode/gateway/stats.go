@@ -15,7 +15,7 @@ const maxCode = 17
 // counters are what a gateway counts while it works.
 type counters struct {
 	opened, closed, logins, logouts, replaced atomic.Uint64
-	requests, again, rebound                  atomic.Uint64
+	requests, again, rebound, orphans         atomic.Uint64
 	pushes, pushesDropped, bytesIn, bytesOut  atomic.Uint64
 	inflight                                  atomic.Int64
 	faults                                    [maxCode]atomic.Uint64
@@ -40,6 +40,7 @@ type Stats struct {
 	InFlight int                 // without an answer, now
 	Again    uint64              // sent once more, because nobody got them
 	Rebound  uint64              // players that were bound to another instance than before
+	Orphans  uint64              // sessions of gateways that had gone, whose services were told here
 	Faults   uint64              // requests that failed
 	FaultsBy map[rpc.Code]uint64 // the same by code
 
@@ -54,7 +55,7 @@ func (g *Gateway) Stats() Stats {
 	c := &g.counters
 	s := Stats{
 		Opened: c.opened.Load(), Logins: c.logins.Load(), Replaced: c.replaced.Load(),
-		Requests: c.requests.Load(), InFlight: int(c.inflight.Load()), Again: c.again.Load(), Rebound: c.rebound.Load(),
+		Requests: c.requests.Load(), InFlight: int(c.inflight.Load()), Again: c.again.Load(), Rebound: c.rebound.Load(), Orphans: c.orphans.Load(),
 		Pushes: c.pushes.Load(), PushesDropped: c.pushesDropped.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		FaultsBy: map[rpc.Code]uint64{},
 	}

@@ -120,6 +120,16 @@ func (d *Directory) Instance(serviceType, id string) (Instance, bool) {
 	return t.instances[i], true
 }
 
+// Bound sums up what the gateways tell of an instance: the players of living sessions that it works for. ok is false when
+// there is no gateway.
+func (d *Directory) Bound(gatewayType, serviceType, id string) (players int, ok bool) {
+	all := d.Instances(gatewayType)
+	for i := range all {
+		players += all[i].Bound[serviceType+"/"+id]
+	}
+	return players, len(all) > 0
+}
+
 // Takes reports whether an instance takes payloads in a format, or with "" whether every instance of the type does. One that
 // is not known takes everything.
 func (d *Directory) Takes(serviceType, id, format string) bool {

@@ -27,7 +27,8 @@ type Instance struct {
 	ID        string            `json:"id"`             // [a-z0-9-]{1,60}, unique within the type
 	Node      string            `json:"node,omitempty"` // the process that it runs in
 	State     State             `json:"state"`
-	Players   int               `json:"players"`             // bound here, or seen lately: the service's own count
+	Players   int               `json:"players"`             // that it works for; of a gateway: logged in here
+	Bound     map[string]int    `json:"bound,omitempty"`     // of a gateway: "<type>/<id>" → players logged in here that the instance works for
 	Capacity  int               `json:"capacity"`            // players that it takes at most; 0: no limit
 	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 when it has none
 	Selector  string            `json:"selector,omitempty"`  // how players are placed on the instances of its type: see ParseSelector

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -138,5 +139,23 @@ func TestExcludedInstanceIsNeverPicked(t *testing.T) {
 	}
 	if id, ok := crowd(1, Least, nil).pick("x", "game-0000", 1); ok {
 		t.Errorf("picked %s, the only one, which is excluded", id)
+	}
+}
+
+func TestBoundSumsUpWhatGatewaysTell(t *testing.T) {
+	d := newDirectory(nil, nil)
+	if n, ok := d.Bound("gateway", "game", "game-1"); n != 0 || ok {
+		t.Errorf("%d, %v without a gateway", n, ok)
+	}
+	for id, n := range map[string]int{"a": 2, "b": 5} {
+		value, err := json.Marshal(Instance{Type: "gateway", ID: id, State: Up, Bound: map[string]int{"game/game-1": n, "chat/game-1": 100}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.set(Entry{Key: "gateway/" + id, Value: value})
+	}
+	d.publish()
+	if n, ok := d.Bound("gateway", "game", "game-1"); n != 7 || !ok {
+		t.Errorf("%d, %v", n, ok)
 	}
 }

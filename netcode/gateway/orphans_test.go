@@ -1,0 +1,100 @@
+package gateway_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// dies makes a front one that is gone for all others: the directory loses it, and its own sessions say nothing more.
+func (c *cluster) dies(f *front, entry *instance) {
+	f.bus.cut(true)
+	c.notice(entry)
+}
+
+func TestServicesAreToldWhenAGatewayDies(t *testing.T) {
+	c := newCluster(t)
+	game := c.start("game", "game-1", nil)
+	entry := c.start(gateway.Type, "gateway-1", nil)
+	c.start(gateway.Type, "gateway-2", nil)
+	c.start(gateway.Type, "gateway-3", nil)
+	dead, here := c.front("gateway-1", nil), c.front("gateway-2", nil)
+	c.front("gateway-3", nil)
+	login(t, dead, "ann", client.RPCConfig{})
+	login(t, here, "bob", client.RPCConfig{})
+	c.dies(dead, entry)
+	eventually(t, "the service is told", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+	eventually(t, "the record is given up", func() bool { return record(t, c, "ann").Left })
+	must(t, "told of a player whose gateway lives", game.count("PlayerDisconnected bob"), 0)
+	must(t, "the record of a player whose gateway lives", record(t, c, "bob").Left, false)
+}
+
+func TestAGatewayThatStartsAgainGivesUpWhatItsLastLifeLeft(t *testing.T) {
+	c := newCluster(t)
+	game := c.start("game", "game-1", nil)
+	dead := c.front("gateway-1", nil)
+	login(t, dead, "ann", client.RPCConfig{})
+	dead.bus.cut(true)
+	c.front("gateway-1", nil)
+	eventually(t, "the service is told", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+	must(t, "left", record(t, c, "ann").Left, true)
+}
+
+func TestAPlayerThatIsIdleCounts(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", nil)
+	c.start("game", "game-2", nil)
+	f := c.front("gateway-1", nil)
+	total := func() (n int) {
+		for _, players := range f.Bound() {
+			n += players
+		}
+		return n
+	}
+	r := login(t, f, "ann", client.RPCConfig{})
+	was := echo(t, r, "x").Instance
+	login(t, f, "bob", client.RPCConfig{})
+	dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP}) // nobody
+	must(t, "players", total(), 2)
+	must(t, "players of ann's instance", f.Bound()[rpc.Address{Type: "game", ID: was}] > 0, true)
+	r.Close()
+	eventually(t, "one is left", func() bool { return total() == 1 })
+}
+
+func TestANewLoginIsBalancedAnew(t *testing.T) {
+	c := newCluster(t)
+	first := c.start("game", "game-1", nil)
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) { g.Limits.Return = 15 * time.Second })
+	where := func() string {
+		r := login(t, f, "ann", client.RPCConfig{})
+		defer r.Close()
+		return echo(t, r, "x").Instance
+	}
+	left := func() { eventually(t, "the player has left", func() bool { return record(t, c, "ann").Left }) }
+	must(t, "instance", where(), "game-1")
+	left()
+	second := c.start("game", "game-2", nil)
+	c.drain(first) // whom the directory picks now is clear
+	first.mu.Lock()
+	first.draining = false
+	first.mu.Unlock()
+	must(t, "instance of who comes back soon", where(), "game-1")
+	left()
+	must(t, "life of the record", c.store.expire("ann"), 15*time.Second)
+	first.mu.Lock()
+	first.full = true
+	first.mu.Unlock()
+	must(t, "instance of who comes later", where(), second.id)
+	left()
+	first.mu.Lock()
+	first.full = false
+	first.mu.Unlock()
+	second.mu.Lock()
+	second.full = true
+	second.mu.Unlock()
+	must(t, "instance of who comes back soon when his is full", where(), "game-1")
+}
