@@ -163,6 +163,10 @@ func (b *Bus) expire() {
 			return
 		case <-t.C:
 			for _, c := range b.pending.expire(time.Now()) {
+				if c.gone {
+					end([]*call{c}, rpc.Unavailable, "the service went away")
+					continue
+				}
 				c.done(maybe(rpc.DeadlineExceeded, "no answer from %s in time", c))
 			}
 		}

@@ -284,6 +284,26 @@ func TestFailEndsWhatAnInstanceHas(t *testing.T) {
 	}
 }
 
+// The directory may hold a dead instance for gone as long as its lease lasts; NATS knows at once.
+func TestWhatADeadInstanceHasEndsWhenTheNextRequestFindsItGone(t *testing.T) {
+	s := startNATS(t)
+	nc := dial(t, s.ClientURL())
+	h := &holder{}
+	serve(t, busOn(t, nc), "game", "game-1", h)
+	b := openBus(t, s)
+	var had, late answers
+	for range 20 {
+		b.Send("game", "game-1", &rpc.Request{Message: "Ask", Timeout: time.Minute}, had.add)
+	}
+	eventually(t, "they arrive", func() bool { return h.len() == 20 })
+	nc.Close()
+	eventually(t, "what was sent before ends", func() bool {
+		b.Send("game", "game-1", &rpc.Request{Message: "Ask", Timeout: time.Minute}, late.add)
+		return had.len() == 20
+	})
+	had.mustBe(t, 20, rpc.Unavailable, true)
+}
+
 func TestKilledServiceIsNoticed(t *testing.T) {
 	s := startNATS(t)
 	nc := dial(t, s.ClientURL())

@@ -164,6 +164,9 @@ func (b *Bus) onReply(m *nats.Msg) {
 	switch {
 	case c == nil: // it comes too late
 	case len(m.Data) == 0 && value(m.Header, headerStatus) == "503":
+		if c.instance != "" {
+			b.pending.missing(c)
+		}
 		c.done(notBegun(rpc.Unavailable, "%s is not there", c))
 	case c.raw && len(m.Data) > 0:
 		c.done(rpc.Response{Payload: m.Data})

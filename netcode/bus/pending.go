@@ -20,6 +20,7 @@ const (
 type call struct {
 	token          uint64
 	kind, instance string
+	gone           bool  // its instance is: it ends soon
 	raw            bool  // the answer's payload is taken as it is, an error's too
 	until          int64 // turn of the wheel at which it ends
 	done           func(rpc.Response)
@@ -36,10 +37,11 @@ type pending struct {
 	turn   int64 // that expire has done
 	token  uint64
 	closed bool
+	gone   map[rpc.Address]int64 // instances that were missing, and the turn in which that was heeded
 }
 
 func newPending() *pending {
-	return &pending{start: time.Now(), calls: map[uint64]*call{}}
+	return &pending{start: time.Now(), calls: map[uint64]*call{}, gone: map[rpc.Address]int64{}}
 }
 
 func (p *pending) turnOf(t time.Time) int64 { return int64(t.Sub(p.start) / wheelTurn) }
@@ -57,13 +59,48 @@ func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rp
 	}
 	p.token++
 	c.token, c.until = p.token, max(until, p.turn+1)
+	p.enter(c)
+	return c.token, nil
+}
+
+func (p *pending) enter(c *call) {
 	p.calls[c.token] = c
 	slot := &p.slots[c.until%wheelSlots]
 	if c.next = *slot; c.next != nil {
 		c.next.prev = c
 	}
 	*slot = c
-	return c.token, nil
+}
+
+// goneGrace is how long answers may be on their way from an instance that is not there any more.
+const goneGrace = time.Second
+
+// missing heeds that an instance was not there for a request: what it was sent before ends after a grace, unless its answers
+// come by then. The lease that it still has in the directory may last for seconds.
+func (p *pending) missing(c *call) {
+	at := rpc.Address{Type: c.kind, ID: c.instance}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.turnOf(time.Now())
+	if last, ok := p.gone[at]; ok && now-last < int64(goneGrace/wheelTurn)/4 {
+		return // what has come since is few
+	}
+	if len(p.gone) >= 1024 {
+		clear(p.gone)
+	}
+	p.gone[at] = now
+	until := max(now, p.turn) + int64(goneGrace/wheelTurn)
+	var early []*call
+	for _, o := range p.calls {
+		if o.instance == c.instance && o.kind == c.kind && o.token < c.token && o.until > until {
+			early = append(early, o)
+		}
+	}
+	for _, o := range early {
+		p.remove(o)
+		o.until, o.gone = until, true
+		p.enter(o)
+	}
 }
 
 // take removes a call; nil when somebody else has.
