@@ -35,6 +35,10 @@
 // that does not take what must arrive ends (REASON_SLOW), commands beyond a
 // session's queue are answered with a refusal, inputs beyond it are forgotten.
 //
+// What one address and one identity may take is bounded too (limits.go), so that
+// nobody takes what others need; what a client holds down is let go when it
+// falls silent (input.go, ecs.Game.HoldTicks), and what was used is what is logged.
+//
 // Events go to every client, whatever it sees: an event that is to stay secret
 // must not be one. Replication alone decides what is in sight.
 //
