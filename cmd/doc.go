@@ -14,6 +14,7 @@
 //	call        one message to a service, or one command to a shard
 //	reload      put changed scripts in force while they run
 //	drain       let an instance have no new players
+//	stop        end a node, gateway or service, on any machine
 //	gen         handlers and callers for messages, from .proto files
 //	replay      rebuild a shard's ticks from its log
 //	log         tail, check, stat, export and import a log

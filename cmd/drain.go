@@ -25,7 +25,7 @@ func (a *app) drain() *cobra.Command {
 		Use:   "drain SERVICE INSTANCE",
 		Short: "Let an instance of a service have no new players, before it is stopped",
 		Long: `The instance keeps the players that it has until they log out, and gets nobody new; wind ps shows how many are left. What
-is stopped with SIGTERM drains by itself and finishes what runs; this is for waiting until nobody is left.`,
+is stopped (SIGTERM, or wind stop) drains by itself and finishes what runs; this is for waiting until nobody is left.`,
 		Example: "  wind drain game game-1\n  wind drain game game-1 --undo",
 	}
 	f.add(c.Flags())
@@ -33,7 +33,7 @@ is stopped with SIGTERM drains by itself and finishes what runs; this is for wai
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		if args[0] == node.GatewayType {
-			return usagef("drain: a gateway cannot be drained: stop it (SIGTERM); it ends its sessions, and their clients go on at another gateway")
+			return usagef("drain: a gateway cannot be drained: stop it (SIGTERM, or wind stop); it ends its sessions, and their clients go on at another gateway")
 		}
 		cluster, err := f.connect(ctx, a)
 		if err != nil {

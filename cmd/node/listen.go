@@ -1,15 +1,15 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"syscall"
+
+	"github.com/ferris1/wind/persistence/taken"
 )
 
 // listenError adds the way out to the error of a socket.
 func listenError(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if taken.Port(err) {
 		return fmt.Errorf("%w: stop what uses the port, or name another one with --udp, --tcp or --http", err)
 	}
 	return err

@@ -297,6 +297,14 @@ func (n *Node) join(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(func() error { return leave(n.member) })
+	end, err := n.cluster.Bus.ServeNode(c.ID, func() {
+		c.Log.Info("stopping: an operator asked for it", "node", c.ID)
+		n.cancel()
+	})
+	if err != nil {
+		return fmt.Errorf("node %s: %w", c.ID, err)
+	}
+	n.onClose(end)
 	return nil
 }
 

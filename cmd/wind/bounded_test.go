@@ -67,14 +67,6 @@ func (p *boundedProcess) exit() int      { return p.cmd.ProcessState.ExitCode() 
 func (p *boundedProcess) output() []byte { return p.stdout.Bytes() }
 func (p *boundedProcess) log() string    { return p.stderr.String() }
 
-// peakMemory is the largest resident set of a process that has ended, in bytes; 0 where the system does not say.
-func peakMemory(s *os.ProcessState) int64 {
-	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
-		return u.Maxrss << 10
-	}
-	return 0
-}
-
 // memoryNow is the resident set of a process, in bytes; 0 where the system does not say.
 func memoryNow(pid int) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

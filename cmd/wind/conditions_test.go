@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -161,9 +160,9 @@ func TestConditionsOfACluster(t *testing.T) {
 	bert := c.node(1)
 	bert.tells(c.http[1], shard.AwaitsOwner, http.StatusOK, 0, servers, "node anna owns shard main (epoch 1)")
 
-	anna.signal(syscall.SIGSTOP)
+	anna.freeze()
 	second := bert.owns(c.http[1], first.Tick)
-	anna.signal(syscall.SIGCONT)
+	anna.thaw()
 	anna.tells(c.http[0], shard.Fenced, http.StatusOK, 0, servers, "epoch 2")
 	bert.owns(c.http[1], second.Tick+10)
 	anna.stop()

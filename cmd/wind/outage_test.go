@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -24,9 +23,9 @@ type seat struct {
 // gone takes the service away for so long: it is killed and started again, or its process stands still.
 func (s *seat) gone(span time.Duration, still bool) {
 	if still {
-		s.signal(syscall.SIGSTOP)
+		s.freeze()
 		time.Sleep(span)
-		s.signal(syscall.SIGCONT)
+		s.thaw()
 		return
 	}
 	s.kill()
@@ -146,9 +145,9 @@ func TestOutagesEndAndTheShardIsServedAgain(t *testing.T) {
 	for range times {
 		_, owner := served(t, s.http[0], s.http[1])
 		outage("the owner stopped for two leases", func() {
-			nodes[owner].signal(syscall.SIGSTOP)
+			nodes[owner].freeze()
 			time.Sleep(2 * lease)
-			nodes[owner].signal(syscall.SIGCONT)
+			nodes[owner].thaw()
 		})
 		nodes[owner].until("says that it was fenced", func() bool { return strings.Contains(nodes[owner].log(), "fenced") })
 	}
@@ -180,9 +179,9 @@ func TestEmbeddedNodeOwnsItsShardAgainAfterAPause(t *testing.T) {
 	bots.until("plays", func() bool { return healthOf(http).Clients == 3 })
 	for range times {
 		before := healthOf(http)
-		server.signal(syscall.SIGSTOP)
+		server.freeze()
 		time.Sleep(2 * lease)
-		server.signal(syscall.SIGCONT)
+		server.thaw()
 		server.says("shard: lease lost")
 		took, _ := served(t, http)
 		server.alive()

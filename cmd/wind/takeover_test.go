@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -99,9 +98,9 @@ func TestPausedOwnerIsFencedSaysSoAndWaitsForItsNextTurn(t *testing.T) {
 	bert := c.node(1)
 	bert.says("waiting")
 
-	anna.signal(syscall.SIGSTOP)
+	anna.freeze()
 	second := bert.owns(c.http[1], first.Tick)
-	anna.signal(syscall.SIGCONT)
+	anna.thaw()
 	anna.until("says that it was fenced, and waits", func() bool {
 		h := healthOf(c.http[0])
 		return h.Healthy && h.has("fenced") && h.has("waiting-for-owner")

@@ -108,6 +108,11 @@ func (b *Bus) Admin(ctx context.Context, serviceType, instance, op string, body 
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "admin operation %q: %v", op, err)
 	}
+	return b.operate(ctx, serviceType, instance, op, body)
+}
+
+// operate sends an operation and reads what every answer has.
+func (b *Bus) operate(ctx context.Context, serviceType, instance, op string, body []byte) ([]byte, error) {
 	answer, err := b.ask(ctx, &call{kind: serviceType, instance: instance}, b.subjects.admin(serviceType, instance), "", body)
 	if err != nil {
 		return nil, err

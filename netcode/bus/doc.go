@@ -6,6 +6,7 @@
 //	answer requests                      Bus.Serve, then Served.Drain (and Undrain), Served.Close
 //	push to players                      Bus.Push; Bus.Players and Bus.Subscribe on a gateway
 //	look after instances                 Bus.Admin; netcode/reload reloads scripts by it
+//	stop a process from afar             Bus.StopNode; Bus.ServeNode in that process
 //	send commands into a shard           Bus.Shard; Port and Bus.ServeShard on its node
 //
 // # Subjects
@@ -14,6 +15,8 @@
 //	windrpc.<cluster>.<type>.id.<instance>    that one
 //	windrpc.<cluster>.<type>.all              all of them; nobody answers
 //	windrpc.<cluster>.<type>.admin.<instance> JSON {"op": …}, answered with JSON {"ok": …, "instance": …}
+//	windrpc.<cluster>.node.admin.<node>       JSON {"op": "stop", "node": id}; the node's id in small letters, what is no letter
+//	                                          or digit as a dash
 //	windrpc.<cluster>.player.<player>         push to one player, its name in base64url without padding
 //	windrpc.<cluster>.players                 push to all of them
 //	windrpc.<cluster>.shard.id.<shard>        commands into a shard, JSON; its owner (queue group "owner": of two nodes that

@@ -24,13 +24,13 @@ const (
 )
 
 // ValidType says why a name cannot be that of a type of service: 1 to 40 of a-z, 0-9 and the dash, and none of
-// player, players and shard, whose subjects are used otherwise.
+// player, players, shard and node, whose subjects are used otherwise.
 func ValidType(name string) error {
 	err := ecs.ValidName(name, ecs.MaxName)
 	switch {
 	case err != nil:
 		return fmt.Errorf("service type: %w", err)
-	case name == "player" || name == "players" || name == "shard":
+	case name == "player" || name == "players" || name == "shard" || name == nodeType:
 		return fmt.Errorf("service type %q is taken: choose another name", name)
 	}
 	return nil

@@ -11,14 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/ferris1/wind/persistence/taken"
 )
 
 const (
@@ -168,7 +168,7 @@ func (r *running) start(s *Server, port int) (err error) {
 	r.ns.SetLoggerV2(r.log, false, false, false)
 	r.ns.Start()
 	if err := r.log.fatal(); err != nil {
-		if strings.Contains(err.Error(), "address already in use") { // since the probe; the server logs it as text
+		if taken.Said(err.Error()) { // since the probe; the server logs it as text
 			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)
 		}
 		if room := CheckRoom(dir, 0); room != nil {
@@ -298,7 +298,7 @@ func (s *Server) halt() {
 // probePort says in one sentence what nats-server would only log.
 func probePort(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if taken.Port(err) {
 		return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)
 	}
 	if err != nil {

@@ -11,12 +11,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/ferris1/wind/persistence/taken"
 )
 
 // ServerConfig configures an embedded server.
@@ -193,7 +194,7 @@ func listen(cfg ServerConfig, logger *zap.Logger) (*embed.Etcd, error) {
 			cfg.Port = port
 		}
 		e, err := embed.StartEtcd(settings(cfg, logger))
-		if err == nil || !anyPort || attempt == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+		if err == nil || !anyPort || attempt == 10 || !taken.Port(err) {
 			return e, err
 		}
 		cfg.Port = 0 // somebody took it in between

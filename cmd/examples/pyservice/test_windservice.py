@@ -508,6 +508,9 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         self.service._leaving = True
         self.assertIn("stops", (await admin({"op": "undrain"}))["error"])
         self.service._leaving = False
+        self.assertFalse(self.service._stopped)
+        self.assertTrue((await admin({"op": "stop"}))["ok"])  # what wind stop asks for, answered before it ends
+        await self.eventually(lambda: _is(lambda: self.service._stopped))
 
     async def test_leaving_finishes_what_runs(self) -> None:
         running = asyncio.ensure_future(self.ask("EchoRequest", {"text": "wait", "number": 4}, player="alice", session="gw/1"))

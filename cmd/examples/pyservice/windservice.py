@@ -534,6 +534,9 @@ class Service:
             except (NatsError, EtcdError, asyncio.TimeoutError) as e:
                 raise ServiceError(UNAVAILABLE, f"not {op}ed: {e}") from None
             return {}
+        if op == "stop":
+            asyncio.get_running_loop().call_soon(self.stop)  # behind the answer
+            return {}
         if op == "stats":
             s = self.stats
             return {
@@ -544,7 +547,7 @@ class Service:
             return {"scripts": {}}
         if op in ("prepare", "commit", "abort"):
             raise ServiceError(FAILED_PRECONDITION, "a Python service has no scripts: restart it with its new code")
-        raise ServiceError(UNIMPLEMENTED, f"there is no operation {op!r}: drain, undrain, stats and scripts")
+        raise ServiceError(UNIMPLEMENTED, f"there is no operation {op!r}: drain, undrain, stop, stats and scripts")
 
     # NATS micro: what `nats micro ls`, `info` and `stats` ask.
 

@@ -1,0 +1,49 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// stopResult is what stop prints.
+type stopResult struct {
+	Node  string `json:"node"`
+	State string `json:"state"`
+}
+
+func (a *app) stop() *cobra.Command {
+	f := &clusterFlags{}
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "stop NODE",
+		Short: "Stop a node, gateway or service, on any machine and system",
+		Long: `Ends a process of the cluster as SIGTERM does, also where there are no signals: a shard is handed over, a gateway ends its
+sessions, a service finishes what runs. Name it as the column NODE of wind ps does. Returns when the process has left the
+cluster.`,
+		Example: "  wind ps\n  wind stop game-host-4711 --nats URL --etcd URL",
+	}
+	f.add(c.Flags())
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait until the process has left")
+	a.jsonFlag(c)
+	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
+		if timeout <= 0 {
+			return usagef("stop: --timeout %s: more than 0", timeout)
+		}
+		cluster, err := f.connect(ctx, a)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, cluster.Close()) }()
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if err := cluster.StopNode(ctx, args[0]); err != nil {
+			return err
+		}
+		return a.print(stopResult{args[0], "stopped"}, fmt.Sprintf("node %s has stopped", args[0]))
+	})
+	return c
+}
