@@ -77,10 +77,6 @@ type Owner struct {
 	told     map[string]bool            // causes of trouble, told once each until a record is committed
 	halting  error
 	haltTry  int
-
-	// mutant is set by tests only: it sees each event first and may change it or, returning
-	// false, handle it. The simulator must catch what it breaks.
-	mutant func(o *Owner, ev Event) (Event, bool)
 }
 
 // maxTold bounds the causes of trouble that an owner remembers.
@@ -134,12 +130,6 @@ func (o *Owner) Step(ev Event) []Action {
 	o.now = max(o.now, ev.Now)
 	if o.phase == PhaseStopped {
 		return nil
-	}
-	if o.mutant != nil {
-		var goOn bool
-		if ev, goOn = o.mutant(o, ev); !goOn {
-			return o.actions
-		}
 	}
 	if ev.Kind == EventLease {
 		o.renewed(ev.Lease)

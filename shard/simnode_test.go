@@ -76,7 +76,6 @@ func (n *simNode) live() {
 		cfg.Rebuild = 1 // the newest snapshot counts, whatever the delta stream lacks
 	}
 	n.owner = NewOwner(cfg, n.world)
-	n.owner.mutant = s.cfg.mutant
 	n.keepAlive(n.life)
 	life := n.life
 	s.in(20*time.Millisecond, func() { n.hear(life, Event{Kind: EventStart}) })
@@ -130,7 +129,22 @@ func (n *simNode) hear(life int, ev Event) {
 		persistence.HashOf(ev.Message.Body) != n.owner.out.hash {
 		n.fenced = true
 	}
-	n.perform(n.owner.Step(ev))
+	n.perform(n.step(ev))
+}
+
+// step is the owner's, or a mutant's: that one sees each event first and may change it or, returning false, handle it.
+func (n *simNode) step(ev Event) []Action {
+	o, mutant := n.owner, n.sim.cfg.mutant
+	if mutant == nil || o.phase == PhaseStopped {
+		return o.Step(ev)
+	}
+	o.actions = o.actions[:0]
+	o.now = max(o.now, ev.Now)
+	ev, goOn := mutant(o, ev)
+	if !goOn {
+		return o.actions
+	}
+	return o.Step(ev)
 }
 
 // keepAlive renews the lease; what counts for the node is when the request was sent.
