@@ -313,7 +313,7 @@ func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 		if c.world = nil; c.fit.breaks(ecs.BreaksTicks) {
 			c.unproven(c.fit.blame(err))
 		} else {
-			c.findError("log", err)
+			c.findError("log", c.fit.by(err))
 		}
 		return nil
 	}

@@ -46,7 +46,7 @@ func TestCheckWithTheGameProvesEveryTickAndDelta(t *testing.T) {
 func TestCheckNamesTheFirstDivergentTickAndGoesOnFromTheNextSnapshot(t *testing.T) {
 	v := sail(t, 200)
 	r := checkWith(t, v.source(), drift(75))
-	finds(t, r, "log: broken I5|tick 75|checksum")
+	finds(t, r, "log: broken I5|tick 75|checksum|build f4f3784 recorded it")
 	if r.Resimulated != 74+100 { // up to 74, and from the snapshot at 100
 		t.Errorf("%d ticks re-simulated", r.Resimulated)
 	}

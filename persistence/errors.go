@@ -131,6 +131,7 @@ type DivergedError struct {
 	Recorded uint64 // checksum in the log
 	Computed uint64 // checksum of the re-simulated world; 0 when the tick could not be simulated
 	Reason   string // what differs: "checksum", "outbox", "failures", or why it could not be simulated
+	Build    string // id of the build that recorded; "" when nothing says it
 
 	// Where the recorded delta of the tick is there: the values that differ, recorded (Have) and computed
 	// (Other), MaxDifferences at most, and how many there are.
@@ -145,6 +146,9 @@ const MaxDifferences = 20
 func (e *DivergedError) Error() string {
 	s := fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s: recorded %016x, computed %016x",
 		e.Tick, e.Seq, e.Reason, e.Recorded, e.Computed)
+	if e.Build != "" {
+		s += fmt.Sprintf("; build %s recorded it: run that one to tell other game logic from damage", e.Build)
+	}
 	if len(e.Differences) > 0 {
 		s += fmt.Sprintf("; %d values differ, the first is %s", e.Differing, e.Differences[0].Between("recorded", "computed"))
 	}

@@ -35,6 +35,15 @@ func (f *fit) record(r *Record) {
 // breaks reports whether the game cannot use all of what is in force writes.
 func (f *fit) breaks(what ecs.Breaks) bool { return f.differs.Breaks()&what == what }
 
+// by names the build that recorded in an error of a tick that diverges: another one may have other game logic.
+func (f *fit) by(err error) error {
+	var d *DivergedError
+	if errors.As(err, &d) {
+		d.Build = f.build.ID
+	}
+	return err
+}
+
 // blame makes another schema the reason of an error that it explains.
 func (f *fit) blame(err error) error {
 	if err == nil || f.differs == nil {

@@ -397,3 +397,23 @@ func TestADivergedTickNamesItsValues(t *testing.T) {
 		t.Errorf("without deltas: %v, %v", err, r.Notes)
 	}
 }
+
+// TestStatOfOtherGameLogicCountsWhatItCan: sizes need no game, and the build that recorded is the one to ask for the rest.
+func TestStatOfOtherGameLogicCountsWhatItCan(t *testing.T) {
+	v := sail(t, 120)
+	game, other := drift(0), drift(75)
+	want, err := Stat(t.Context(), v.source(), StatOptions{Game: &game})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Stat(t.Context(), v.source(), StatOptions{Game: &other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(got.Uncounted, ErrDiverged) || !strings.Contains(got.Uncounted.Error(), "build f4f3784 recorded it") {
+		t.Errorf("uncounted: %v", got.Uncounted)
+	}
+	if got.Ticks != want.Ticks || got.LogBytes != want.LogBytes || got.Deltas.Sum != want.Deltas.Sum || got.InputTicks != 74 {
+		t.Errorf("%+v\nwant\n%+v up to tick 74", got, want)
+	}
+}

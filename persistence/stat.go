@@ -56,7 +56,7 @@ type Stats struct {
 	Commands              []CommandStat
 
 	BytesPerHour float64 // growth of the log at the tick rate; 0 when it is unknown
-	Uncounted    error   // why clients and commands are not counted to the end: the game is Foreign to the log; nil: they are
+	Uncounted    error   // why clients and commands are not counted to the end: the game is Foreign to the log, or diverges from it; nil: they are
 	Deltas       Sizes
 	DeltaPerHour float64
 	Snapshots    Sizes
@@ -187,7 +187,7 @@ func (s *counter) ticks(stored int, r *Record) error {
 		t := &r.Ticks[i]
 		if _, err := resimulateTick(s.world, r.Seq, t, &s.frame); err != nil {
 			if !s.fit.breaks(ecs.BreaksTicks) {
-				return err
+				err = s.fit.by(err) // other game logic: the sizes are what they are
 			}
 			s.world, s.out.Uncounted = nil, s.fit.blame(err)
 			return nil
