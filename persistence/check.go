@@ -11,7 +11,7 @@ import (
 // Finding is one thing that a check found.
 type Finding struct {
 	Where     string // "log", "deltas" or "snapshots"
-	Invariant string // of DESIGN.md, section 5: "I2", "I3", "I4", "I5", "I8", "I9"; "" when the bytes alone are damaged
+	Invariant string // as OWNERSHIP.md of package shard lists them: "I2", "I3", "I4", "I5", "I8", "I9"; "" when the bytes alone are damaged
 	Warning   bool   // worth knowing, nothing is broken
 	Seq       Seq    // of the record concerned; 0 when unknown
 	Tick      uint64 // of the first tick concerned; 0 when unknown

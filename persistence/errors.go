@@ -52,7 +52,7 @@ type CorruptError struct {
 	Seq    Seq    // the sequence that is damaged; 0 when unknown
 	Tick   uint64 // the first tick that is no longer proven; 0 when unknown
 	Reason string
-	Rule   string // the invariant of DESIGN.md that is broken: "I2", "I3", "I4"; "" when the bytes alone are
+	Rule   string // the invariant that is broken (OWNERSHIP.md of package shard lists them): "I2", "I3", "I4"; "" when the bytes alone are
 	Err    error  // the cause, or nil
 }
 

@@ -1,5 +1,5 @@
 // Package analyzer is windvet, the analyzer that holds the law of Wind's simulation code: what runs inside of a tick
-// depends on the world and the commands, and on nothing else. A replay, a standby and another CPU then live the same game.
+// depends on the world and the commands, and on nothing else. A replay and another CPU then live the same game.
 //
 // # What is checked
 //
