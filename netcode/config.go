@@ -72,7 +72,7 @@ type Config struct {
 
 	// Replication says how updates are encoded.
 	Replication replication.Config
-	// Logger gets what an operator should see. slog.Default().
+	// Logger gets what an operator should see. Nil: slog.Default().
 	Logger *slog.Logger
 }
 

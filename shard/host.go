@@ -42,7 +42,7 @@ type HostConfig struct {
 	MeasureEvery  time.Duration // between two looks at how full the log is; zero: 10 s
 	LatchBytes    int           // commands in one record; zero: 256 KiB
 	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
-	Logger        *slog.Logger  // nil: silent
+	Logger        *slog.Logger  // nil: slog.Default()
 }
 
 // DefaultSeed is the seed of a new shard for which nobody gave one.
@@ -113,7 +113,7 @@ func New(cfg HostConfig) (*Host, error) {
 		cfg.StopTimeout = 5 * time.Second
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger = slog.Default()
 	}
 	genesis, err := newGenesis(cfg)
 	if err != nil {

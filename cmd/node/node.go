@@ -130,7 +130,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+		c.Log = slog.Default()
 	}
 	return c
 }

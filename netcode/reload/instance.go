@@ -25,7 +25,7 @@ type InstanceConfig struct {
 	Insist   bool // it runs Modules, whatever the store keeps, and the others follow
 	// Make makes what the instance runs, with modules. An error says that they do not fit.
 	Make   func(modules []script.Module) (Runtime, error)
-	Logger *slog.Logger // nil: silent
+	Logger *slog.Logger // nil: slog.Default()
 }
 
 // Instance drives the [Follower] of one instance: it does what its actions say, and hands back what came of them. Its
@@ -41,7 +41,7 @@ type Instance struct {
 // Start begins with what the store keeps for instances that came with the same modules, or with those.
 func Start(ctx context.Context, c InstanceConfig) (*Instance, error) {
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	i := &Instance{cfg: c, key: Key(c.Type, c.Modules), follower: NewFollower(c.ID, c.Modules)}
 	_, err := i.drive(ctx, Event{Kind: EventStart, Insist: c.Insist})

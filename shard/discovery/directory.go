@@ -54,7 +54,7 @@ type Directory struct {
 }
 
 // Follow reads a source and follows it until Close. ctx bounds the first read alone, which fails when the source does not
-// answer. A nil logger is silent.
+// answer. A nil logger is slog.Default().
 func Follow(ctx context.Context, source Source, logger *slog.Logger) (*Directory, error) {
 	d := newDirectory(source, logger)
 	if err := d.list(ctx); err != nil {
@@ -67,7 +67,7 @@ func Follow(ctx context.Context, source Source, logger *slog.Logger) (*Directory
 
 func newDirectory(source Source, logger *slog.Logger) *Directory {
 	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
+		logger = slog.Default()
 	}
 	d := &Directory{
 		source: source, log: logger, chosen: map[string]Selector{}, watchers: map[int]func(Change){},

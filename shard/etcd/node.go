@@ -91,7 +91,7 @@ type NodeConfig struct {
 	Heir bool
 	// Compact has the node compact etcd, all of it, up to what was there five minutes ago. Only where the etcd is Wind's alone.
 	Compact bool
-	Logger  *slog.Logger // nil: silent
+	Logger  *slog.Logger // nil: slog.Default()
 }
 
 // Node is a process of a cluster: one lease, kept alive by one goroutine, and one registration.
@@ -133,7 +133,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 		cfg.TTL = 5 * time.Second
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger = slog.Default()
 	}
 	n := &Node{cfg: cfg, client: client, registered: map[*Registration]struct{}{}}
 	if err := n.enter(ctx); err != nil {

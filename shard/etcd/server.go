@@ -27,7 +27,7 @@ type ServerConfig struct {
 	Development  bool          // start in milliseconds and never sync: a machine's crash may lose keys
 	StartTimeout time.Duration // zero: 20 s
 	QuotaBytes   int64         // of its keys; zero: 2 GiB
-	Logger       *slog.Logger  // nil: silent. etcd's own log is written only at warning level
+	Logger       *slog.Logger  // nil: slog.Default(). etcd's own log is written only at warning level
 }
 
 // Server is an embedded etcd server with one member.
@@ -54,6 +54,9 @@ var ErrPortTaken = errors.New("etcd: the port is taken")
 // StartServer starts a server and waits until it answers. A second server on the same directory
 // would block without an error, so the directory is locked first and the start has a time-out.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
 	if cfg.StartTimeout <= 0 {
 		cfg.StartTimeout = 20 * time.Second
 	}
@@ -121,9 +124,7 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 			s.addr = s.etcd.Clients[0].Addr().String()
 			return s, nil
 		case <-slow.C:
-			if cfg.Logger != nil {
-				cfg.Logger.Info("still waiting for the embedded etcd server to start", "dir", cfg.Dir, "log", filepath.Join(cfg.Dir, "etcd.log"))
-			}
+			cfg.Logger.Info("still waiting for the embedded etcd server to start", "dir", cfg.Dir, "log", filepath.Join(cfg.Dir, "etcd.log"))
 			continue
 		case <-stopped:
 			err = errors.New("it stopped")

@@ -37,7 +37,7 @@ type Config struct {
 	// Apply puts all modules of a folder in force; what says what they changed, "" for nothing. With an *rpc.Error of
 	// Unavailable it is tried again.
 	Apply  func(ctx context.Context, folder string, modules []script.Module) (what string, err error)
-	Logger *slog.Logger // nil: silent
+	Logger *slog.Logger // nil: slog.Default()
 }
 
 // Watcher follows a folder. It has one goroutine, that of Run.
@@ -52,7 +52,7 @@ type Watcher struct {
 // Watch begins to watch: what is saved from now on is seen by Run.
 func Watch(c Config) (*Watcher, error) {
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
