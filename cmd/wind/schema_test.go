@@ -273,6 +273,9 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 	if !lifted.Lifted {
 		t.Errorf("accept-loss prints %+v", lifted)
 	}
+	if said := string(as(t, "first", 0, nil, "log", "check", "--nats", c.nats).output()); !strings.Contains(said, "a loss of history was accepted") {
+		t.Errorf("log check says nothing of the accepted loss:\n%s", said)
+	}
 	as(t, "first", 0, &after, serve...)
 	if after.Tick <= first.Tick {
 		t.Errorf("the next node goes on to tick %d, the log was at %d", after.Tick, first.Tick)

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"slices"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ferris1/wind/netcode/rpc"
 )
@@ -244,15 +242,4 @@ func (m *machine) looked(e *event) {
 }
 
 // validPlayer refuses what cannot be a player's name.
-func validPlayer(name string) *rpc.Error {
-	first, _ := utf8.DecodeRuneInString(name)
-	last, _ := utf8.DecodeLastRuneInString(name)
-	bad := name == "" || len(name) > 128 || !utf8.ValidString(name) || unicode.IsSpace(first) || unicode.IsSpace(last)
-	for _, c := range name {
-		bad = bad || unicode.IsControl(c)
-	}
-	if bad {
-		return rpc.Errorf(rpc.InvalidArgument, "a player's name has 1 to 128 bytes of UTF-8, no control characters, and no spaces at its ends")
-	}
-	return nil
-}
+func validPlayer(name string) *rpc.Error { return rpc.ErrorOf(rpc.ValidPlayer(name)) }
