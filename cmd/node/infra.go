@@ -48,7 +48,7 @@ type InfraConfig struct {
 	Data     *Data
 	Fast     bool          // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
 	Patience time.Duration // how long OpenInfra waits for room on a full disk; 0: without an end
-	Log      *slog.Logger // nil: slog.Default()
+	Log      *slog.Logger  // nil: slog.Default()
 }
 
 // Infra are NATS and etcd servers in this process.
