@@ -56,8 +56,10 @@ func TestProgressSeesWhatIsRead(t *testing.T) {
 		}
 	}
 	s := p.through(persistence.Source{Log: log})
-	for range s.Log.Read(t.Context(), 1, 3) {
-		continue
+	for _, err := range s.Log.Read(t.Context(), 1, 3) {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	if p.done != 3 || p.total != 3 || p.what != "records" {
 		t.Errorf("after three records of three: %s", p)

@@ -102,7 +102,9 @@ func TestEveryFlagRefusesWhatItCannotTake(t *testing.T) {
 			if !strings.Contains(log.String(), envName(f.Name)) {
 				t.Errorf("%v: no %s in %s", path, envName(f.Name), log.String())
 			}
-			os.Unsetenv(envName(f.Name))
+			if err := os.Unsetenv(envName(f.Name)); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	if calls < 150 {
