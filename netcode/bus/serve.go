@@ -26,7 +26,7 @@ const (
 // flushTimeout is how long Drain and Close wait for the NATS server when their context does not say.
 const flushTimeout = 5 * time.Second
 
-// Handler answers requests: an rpc.Service.
+// Handler answers requests: a service.Service of netcode/service.
 type Handler interface {
 	// Handle never blocks. done is called exactly once, from any goroutine.
 	Handle(r *rpc.Request, done func(rpc.Response))
