@@ -38,7 +38,9 @@ type world struct {
 	printedSecond uint64
 }
 
-// lines bounds what a world's scripts print in a second of simulation. It is the host's and no state of the world.
+// lines bounds what a world's scripts print in a second of simulation. The host keeps it: the world does not depend on it.
+//
+//windvet:allow what is printed leaves the world as it is
 func (h *world) lines(t *ecs.Tick) *Lines {
 	if second := uint64(t.Now()) / uint64(max(1, t.Rate())); second != h.printedSecond {
 		h.printed, h.printedSecond = Lines{}, second
