@@ -24,6 +24,7 @@ type binding struct {
 	prefer   string        // the instance to bind the player to
 	next     string        // the one that was found; its turn comes when out is 0, at wakeAt at the latest
 	queue    []*request    // in the order of seq
+	room     [4]*request   // for a short queue: most are
 	out      int           // sent and not answered
 	pumping  bool          // the queue is being sent
 	over     bool          // its player is no longer the session's: nothing new is sent
@@ -41,7 +42,9 @@ func (b *binding) pump() {
 	for len(b.queue) > 0 && b.instance != "" {
 		r := b.queue[0]
 		b.queue[0] = nil
-		b.queue = b.queue[1:]
+		if b.queue = b.queue[1:]; len(b.queue) == 0 {
+			b.queue = b.room[:0]
+		}
 		left := r.deadline - b.m.now
 		if left <= 0 {
 			b.m.conclude(r, failure(rpc.DeadlineExceeded, "no instance of %s in time", b.kind))
