@@ -25,9 +25,10 @@ func tooMuch(what string) error {
 	return &endError{wirepb.Reason_REASON_TOO_MUCH, "too many " + what + " per second"}
 }
 
-// maxDrain is how much is read, and dropped, of a connection that has ended, so
-// that the Bye is not lost to a reset.
-const maxDrain = 64 << 10
+// maxDrain bounds the bytes that are read, and dropped, after a connection has
+// ended: what both sockets' buffers hold of a flood. If they stayed unread, the
+// reset would take the Bye along.
+const maxDrain = 1 << 20
 
 var errDrained = errors.New("the client goes on sending behind the end")
 
