@@ -26,9 +26,10 @@ func tooMuch(what string) error {
 }
 
 // maxDrain bounds the bytes that are read, and dropped, after a connection has
-// ended: what both sockets' buffers hold of a flood. If they stayed unread, the
-// reset would take the Bye along.
-const maxDrain = 1 << 20
+// ended. If they stayed unread, a reset would take the Bye along. A gateway's
+// client that sends too many frames, but not too many bytes, has no more on its
+// way.
+const maxDrain = 512 << 10
 
 var errDrained = errors.New("the client goes on sending behind the end")
 

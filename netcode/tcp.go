@@ -129,7 +129,7 @@ func (c *tcpConn) read() {
 		case !open:
 			// What is left unread when a connection closes would take the Bye
 			// with it on its way to the peer.
-			if drained += n; drained > maxDrainTCP {
+			if drained += n; drained > maxDrain {
 				err = errDrained
 			}
 		case errors.As(err, &end):
@@ -158,10 +158,6 @@ func (c *tcpConn) read() {
 		}
 	}
 }
-
-// maxDrainTCP is maxDrain for TCP: as much as a gateway's client may have on its
-// way when it has sent too many frames, none of which is too many bytes.
-const maxDrainTCP = 512 << 10
 
 // write sends what the link collects until it is closed; then the reader has
 // lingerFor to end.
