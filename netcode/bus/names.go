@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/ferris1/wind/ecs"
 )
@@ -44,25 +43,7 @@ func ValidInstance(name string) error {
 	return nil
 }
 
-// validText refuses what cannot be a header's value. The empty text is good.
-func validText(what, s string, max int) error {
-	if len(s) > max {
-		return fmt.Errorf("%s %q has %d bytes, more than %d", what, clip(s), len(s), max)
-	}
-	for i, r := range s {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 {
-			return fmt.Errorf("%s %q holds a control character", what, clip(s))
-		}
-		if r == utf8.RuneError {
-			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
-				return fmt.Errorf("%s %q is not UTF-8", what, clip(s))
-			}
-		}
-	}
-	return nil
-}
-
-// validToken is validText without spaces: names that the house itself makes.
+// validToken refuses what cannot be a header's value: names that Wind itself makes are visible ASCII.
 func validToken(what, s string, max int) error {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {
