@@ -108,6 +108,7 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 		"Snapshots.Prune": func() error { return s.snapshots.Prune(ctx, 2) },
 		"KV.Get":          func() error { _, _, err := kv.Get(ctx, "k"); return err },
 		"KV.Put":          func() error { _, _, err := kv.Put(ctx, "k", nil, 0); return err },
+		"KV.PutFor":       func() error { _, _, err := kv.PutFor(ctx, "k", nil, 0, time.Minute); return err },
 		"KV.Delete":       func() error { _, err := kv.Delete(ctx, "k", 1); return err },
 		"Streams":         func() error { _, err := Streams(ctx, conn, "dev"); return err },
 		"Open":            func() error { _, err := Open(ctx, conn, "dev", "main", testLineage, Options{}); return err },
