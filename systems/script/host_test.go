@@ -70,7 +70,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		{"endless loop", []script.Module{mod(c, "while True:\n\tpass\n")}, "handlers_client/c.star:1:1: loading used more than 1000000 steps"},
 		{"division", []script.Module{mod(c, "def f(x):\n\treturn 1//x\ny = f(0)\n")}, "handlers_client/c.star:2:11: f: floored division by zero (called from handlers_client/c.star:3:6, while loading)"},
 		{"recursion", []script.Module{mod(c, "def f():\n\treturn f()\nx = f()\n")}, "function f called recursively"},
-		{"arity", []script.Module{mod(c, "def Handler_A(client):\n\tpass\n")}, "handlers_client/c.star:1:1: Handler_A takes other parameters than the host gives: want def Handler_A(client, request)"},
+		{"arity", []script.Module{mod(c, "def Handler_A(client):\n\tpass\n")}, "handlers_client/c.star:1:1: Handler_A takes the wrong parameters: want def Handler_A(client, request)"},
 		{"arity of three", []script.Module{mod(c, "def Handler_A(client, request, x):\n\tpass\n")}, "want def Handler_A(client, request)"},
 		{"keyword only", []script.Module{mod(c, "def Handler_A(client, request, *, x):\n\tpass\n")}, "want def Handler_A(client, request)"},
 		{"twice", []script.Module{mod("handlers_client/a.star", "def Handler_A(client, request): pass\n"), mod("handlers_client/b.star", "\ndef Handler_A(client, request): pass\n")}, "handlers_client/b.star:2:1: Handler_A is defined at handlers_client/a.star:1:1 already"},

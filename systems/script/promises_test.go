@@ -251,7 +251,7 @@ func TestAScriptThatNeverStopsPrintingIsLimited(t *testing.T) {
 	if len(lines) < 64 || len(lines) > 4*64 {
 		t.Fatalf("%d lines in two seconds", len(lines))
 	}
-	if len(lines[0]) > 1100 || !strings.Contains(lines[63], "is left out") {
+	if len(lines[0]) > 1100 || !strings.Contains(lines[63], "lines are dropped") {
 		t.Errorf("%d bytes, then %q", len(lines[0]), lines[63])
 	}
 }

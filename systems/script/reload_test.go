@@ -132,7 +132,7 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 		{"def system_move(tick):\n\tspawn({'health': {'PH': 1}})\n", `systems/move.star:2:21: health: no field "PH" (did you mean HP?)`},
 		{"def system_move(tick):\n\tresource('scor')\n", `no resource "scor" (did you mean score?)`},
 		{"def system_move(tick):\n\temit('hit', {'Whom': None})\n", `hit: no field "Whom" (did you mean who?)`},
-		{"x = query('health')\n", "systems/move.star:1:10: query: there is no world while a module is loaded"},
+		{"x = query('health')\n", "systems/move.star:1:10: query: no world exists while a module loads"},
 	} {
 		_, err := script.Commands(w, operator, 1, []script.Module{mod("systems/move.star", x.source)}, 1000)
 		if err == nil || !strings.Contains(err.Error(), x.want) {
@@ -147,7 +147,7 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 	}{
 		{ecs.Source{Kind: ecs.SourceService}, moves(2), 1, "only the host and operators change scripts"},
 		{operator, moves(2), 0, "a budget of 0 steps is not 1 to 1000000000"},
-		{operator, script.Module{Name: "none.star"}, 1, "none.star is to go but is not there"},
+		{operator, script.Module{Name: "none.star"}, 1, "cannot remove module none.star: it does not exist"},
 	} {
 		if _, err := script.Commands(w, x.source, 1, []script.Module{x.module}, x.budget); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("got %v, want %s", err, x.want)
@@ -230,7 +230,7 @@ func TestACommitNeedsItsParts(t *testing.T) {
 	other := script.Unchecked(w, operator, 7000, []script.Module{moves(9)}, nil)
 	step(w, c[:3]...)
 	step(w, other[0])
-	refused("the parts of this reload are not here", c[3])
+	refused("the parts of this reload are missing", c[3])
 	refused("another reload came between", script.Unchecked(w, operator, 8000, []script.Module{moves(9)}, func(_ *uint64, sha *[32]uint8) { sha[0]++ })...)
 	for _, kind := range []ecs.SourceKind{ecs.SourceService, ecs.SourceShard} {
 		refused("only the host and operators change scripts", script.Unchecked(w, ecs.Source{Kind: kind}, 1, []script.Module{moves(9)}, nil)...)
