@@ -15,7 +15,7 @@ import "wirepb/wire.proto";
 option go_package = "example.com/p";
 `
 
-// loadText loads one file whose schema begins with head, in five lines less one.
+// loadText loads one file whose schema begins with head, which takes four lines.
 func loadText(t *testing.T, name, text string, server ...string) (*Schema, string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -43,7 +43,7 @@ func TestProblemsAreToldWithTheirPlace(t *testing.T) {
 			_, path, err := loadText(t, "p.proto", c.text)
 			var problems *Problems
 			if !errors.As(err, &problems) {
-				t.Fatalf("error %v is no list of problems", err)
+				t.Fatalf("error %v is not a list of problems", err)
 			}
 			if want := path + strings.ReplaceAll(c.want, "PATH", path); !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("error %q, want %q…", err, want)

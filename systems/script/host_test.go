@@ -17,7 +17,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// mod makes a module; its text may be indented by tabs.
+// mod makes a module; its text may be indented with tabs.
 func mod(name, source string) script.Module {
 	return script.Module{Name: name, Source: []byte(strings.ReplaceAll(source, "\t", "  "))}
 }
@@ -166,7 +166,7 @@ def spin():
 	}
 	var e *script.Error
 	if _, err := call("Handler_Loop"); !errors.As(err, &e) || !e.Budget {
-		t.Errorf("%v is no error of the budget", err)
+		t.Errorf("%v is not a budget error", err)
 	}
 	if _, err := call("Handler_Broken"); !errors.Is(err, errBroken) {
 		t.Errorf("%v hides the builtin's error", err)
@@ -235,7 +235,7 @@ func TestReplaceReportsByFunction(t *testing.T) {
 		}
 	}
 	if _, _, err := s.Replace([]script.Module{{Name: l}}, options()); err == nil || !strings.Contains(err.Error(), `no module "lib/l.star"`) {
-		t.Errorf("a library that is in use goes: %v", err)
+		t.Errorf("removing a library in use: %v", err)
 	}
 	next, r, err := s.Replace([]script.Module{{Name: c}, mod("x.star", "def f(): pass\n")}, options())
 	if err != nil || r.String() != "added x.star:f; removed handlers_client/c.star:Handler_A, handlers_client/c.star:Handler_B, handlers_client/c.star:Handler_C, handlers_client/c.star:Handler_D" {
@@ -278,13 +278,13 @@ func TestReadFollowsLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := script.Read(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "does a link lead back") {
-		t.Errorf("a link that leads back: %v", err)
+		t.Errorf("a link to a parent folder: %v", err)
 	}
 	if err := errors.Join(os.Remove(filepath.Join(dir, "again")), os.Symlink("nowhere", filepath.Join(dir, "lost.star"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := script.Read(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "lost.star is a link that cannot be followed") {
-		t.Errorf("a link that leads nowhere: %v", err)
+		t.Errorf("a broken link: %v", err)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// expect runs a body and holds what it puts into score.Red against want.
+// expect runs a body and checks what it puts into score.Red against want.
 func expect(t *testing.T, name, body string, want int32) {
 	t.Helper()
 	w, o := play(t, "red = None\n"+body+"\nresource('score').set('Red', red)")
@@ -21,7 +21,7 @@ func expect(t *testing.T, name, body string, want int32) {
 	}
 }
 
-// three systems in one tick: waves spawns, so that move and rules-of-death find something.
+// three systems in one tick: waves spawns the things that move and rules-of-death find.
 func world3(t *testing.T, move string) (*ecs.World, ecs.Output) {
 	t.Helper()
 	w := newWorld(t)
@@ -130,13 +130,13 @@ tick.control(7, e)`)
 					t.Errorf("velocity %v, %v", v, ok)
 				}
 				if _, ok := ecs.Get[position](w, e); ok {
-					t.Error("the position is still there")
+					t.Error("the position was not removed")
 				}
 				return
 			}
 		}
 	}
-	t.Error("nobody has 77")
+	t.Error("no entity has 77")
 }
 
 func TestFailuresAreContainedAndNamed(t *testing.T) {
@@ -194,7 +194,7 @@ func TestChangesOfOneRunAreCapped(t *testing.T) {
 		t.Error(failure(o))
 	}
 	if n := w.Len(); n != 1 {
-		t.Errorf("%d entities are left of a failed run", n)
+		t.Errorf("a failed run left %d entities", n)
 	}
 }
 
@@ -256,7 +256,7 @@ def handle_arena_choose(tick, cmd):
 	if failure(o) != "arena.choose: panic: commands.star:11:9: handle_arena_choose: fail: five" || o.Failures[0].Rejected {
 		t.Errorf("got %s", failure(o))
 	}
-	// A system takes the handlers away.
+	// A reload removes the handlers.
 	reload(t, w, mod("commands.star", "x = 1\n"))
 	if o := step(w, pick(6, 1)); failure(o) != "arena.choose: no script handles arena.choose" {
 		t.Errorf("got %s", failure(o))

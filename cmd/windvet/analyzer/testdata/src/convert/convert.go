@@ -10,7 +10,7 @@ func cells(t *ecs.Tick) {
 	_ = int(x)     // want `use detmath.ToInt$`
 	_ = uint64(x)  // want `use detmath.ToUint64`
 	_ = byte(x)    // want `use detmath.ToUint8`
-	_ = int64(3.0) // a constant is checked by the compiler
+	_ = int64(3.0) // the compiler checks a constant
 	_ = float32(x)
 	_ = int64(int32(7))
 	_ = to[int32](x)

@@ -1,4 +1,4 @@
-// Package readonly has systems that write what they have promised to read.
+// Package readonly has systems that write fields tagged read.
 package readonly
 
 import (
