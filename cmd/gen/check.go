@@ -62,7 +62,7 @@ func (c *checker) id(d protoreflect.MessageDescriptor) {
 	case wirepb.Reserved(id):
 		c.add(d, "%s has the id %d: 2001 to 2199 are Wind's own", d.Name(), id)
 	case id == wirepb.IDHeartbeat && d.Name() != "HeartbeatRequest":
-		c.add(d, "%s has the id %d, which is HeartbeatRequest's: the gateway takes it and no handler gets it", d.Name(), id)
+		c.add(d, "%s has the id %d, which is HeartbeatRequest's: the gateway handles it, so no handler gets it", d.Name(), id)
 	case other != nil:
 		c.add(d, "%s has the id %d of %s (%s)", d.Name(), id, other.Name(), c.at(other))
 	default:

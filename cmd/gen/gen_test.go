@@ -257,7 +257,7 @@ func TestGoCodeGoesWhereItsPackageIs(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "x.go"), "package other\n")
 	_, err := farm(t).Generate(dir, Go)
-	if err == nil || !strings.Contains(err.Error(), "is of package other, but farm.proto has go_package farmpb") {
+	if err == nil || !strings.Contains(err.Error(), "belongs to package other, but farm.proto has go_package farmpb") {
 		t.Errorf("error %v", err)
 	}
 }

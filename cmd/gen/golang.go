@@ -53,7 +53,7 @@ func (s *Schema) plugin() (*protogen.Plugin, error) {
 	problems := &Problems{}
 	for _, p := range s.protos() {
 		if p.GetOptions().GetGoPackage() == "" {
-			problems.add(Problem{s.compiled.path(p.GetName()), 1, 1, `there is no option go_package = "…": it says into which Go package protoc-gen-go writes the messages`})
+			problems.add(Problem{s.compiled.path(p.GetName()), 1, 1, `option go_package = "…" is missing: it names the Go package that protoc-gen-go writes the messages into`})
 		}
 		request.ProtoFile = append(request.ProtoFile, p)
 	}
@@ -108,10 +108,10 @@ func (g *goFile) check(dir string) error {
 	for _, m := range g.file.messages {
 		path, line, col := g.schema.place(m.desc)
 		if m.handled && !token.IsExported(m.name()) {
-			problems.add(Problem{path, line, col, fmt.Sprintf("message %s begins with a small letter: no Go handler can be named after it", m.name())})
+			problems.add(Problem{path, line, col, fmt.Sprintf("message %s begins with a lower-case letter: no Go handler can have its name", m.name())})
 		}
 		if other := callers[m.call()]; m.handled && other != nil && other.server == m.server {
-			problems.add(Problem{path, line, col, fmt.Sprintf("%s and %s would both be called by a method %s", other.name(), m.name(), m.call())})
+			problems.add(Problem{path, line, col, fmt.Sprintf("callers of %s and %s would both need a method %s", other.name(), m.name(), m.call())})
 		}
 		if m.handled {
 			callers[m.call()] = m
@@ -133,7 +133,7 @@ func (g *goFile) check(dir string) error {
 		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.PackageClauseOnly)
 		if err == nil && parsed.Name.Name != string(g.as.GoPackageName) {
-			return fmt.Errorf("%s is of package %s, but %s.proto has go_package %s: generate Go code into the folder that protoc-gen-go's is in",
+			return fmt.Errorf("%s belongs to package %s, but %s.proto has go_package %s: generate Go code into the folder of protoc-gen-go's output",
 				p, parsed.Name.Name, g.file.base, g.as.GoPackageName)
 		}
 	}

@@ -33,11 +33,11 @@ type file struct {
 // message is a message at the top level of a file.
 type message struct {
 	desc    protoreflect.MessageDescriptor
-	id      uint32 // 0: without an id
+	id      uint32 // 0: no id
 	doc     []string
 	server  bool
 	handled bool
-	answer  *message // nil: without an answer
+	answer  *message // nil: no answer
 }
 
 func (m *message) name() string { return string(m.desc.Name()) }

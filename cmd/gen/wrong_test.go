@@ -121,13 +121,13 @@ func TestGoNeedsAPackageAndNamesThatItCanHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Generate(dir, Go); err == nil || !strings.Contains(err.Error(), "p.proto:1:1: there is no option go_package") {
+	if _, err := s.Generate(dir, Go); err == nil || !strings.Contains(err.Error(), `p.proto:1:1: option go_package = "…" is missing`) {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range []struct{ text, want string }{
-		{"message aRequest { option (wind.id) = 5; }\n", ":5:1: message aRequest begins with a small letter"},
+		{"message aRequest { option (wind.id) = 5; }\n", ":5:1: message aRequest begins with a lower-case letter"},
 		{"message ARequest { option (wind.id) = 5; }\nmessage PClient {}\n", ":6:1: message PClient has the same name as a type"},
-		{"message S_A {}\nmessage S_ARequest {}\n", ":6:1: S_A and S_ARequest would both be called by a method S_A"},
+		{"message S_A {}\nmessage S_ARequest {}\n", ":6:1: callers of S_A and S_ARequest would both need a method S_A"},
 	} {
 		s, _, err := loadText(t, "p.proto", c.text)
 		if err != nil {

@@ -3,18 +3,18 @@
 //
 //	read a folder of scripts            Read
 //	compile it                          Load, Options
-//	what a handler must look like       Rule
+//	constrain handlers                  Rule
 //	find functions                      Set.Functions
 //	change it while it runs             Set.Replace, Report
 //	call a function                     Call
-//	why something failed                Error
+//	learn why something failed          Error
 //
 // In a world of package ecs:
 //
-//	let a game have scripts             Register, System, Handle
-//	what a new world begins with        Genesis
+//	give a game scripts                 Register, System, Handle
+//	start a new world with scripts      Genesis
 //	change them                         DryRun, Commands
-//	what is in force                    InForce
+//	see what is in force                InForce
 //
 // # Design
 //

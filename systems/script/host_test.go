@@ -73,7 +73,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		{"arity", []script.Module{mod(c, "def Handler_A(client):\n\tpass\n")}, "handlers_client/c.star:1:1: Handler_A takes the wrong parameters: want def Handler_A(client, request)"},
 		{"arity of three", []script.Module{mod(c, "def Handler_A(client, request, x):\n\tpass\n")}, "want def Handler_A(client, request)"},
 		{"keyword only", []script.Module{mod(c, "def Handler_A(client, request, *, x):\n\tpass\n")}, "want def Handler_A(client, request)"},
-		{"twice", []script.Module{mod("handlers_client/a.star", "def Handler_A(client, request): pass\n"), mod("handlers_client/b.star", "\ndef Handler_A(client, request): pass\n")}, "handlers_client/b.star:2:1: Handler_A is defined at handlers_client/a.star:1:1 already"},
+		{"twice", []script.Module{mod("handlers_client/a.star", "def Handler_A(client, request): pass\n"), mod("handlers_client/b.star", "\ndef Handler_A(client, request): pass\n")}, "handlers_client/b.star:2:1: Handler_A is already defined at handlers_client/a.star:1:1"},
 		{"twice in a module", []script.Module{mod(c, "def Handler_A(client, request): pass\ndef Handler_A(client, request): pass\n")}, "handlers_client/c.star:2:5: cannot reassign global Handler_A declared at handlers_client/c.star:1:5"},
 		{"frozen", []script.Module{mod(c, "load('lib/a.star', 'l')\nl.append(1)\n"), mod("lib/a.star", "l = []\n")}, "cannot append to frozen list"},
 		{"panic", []script.Module{mod(c, "panics()\n")}, "script: loading panics: so it does"},

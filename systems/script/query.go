@@ -438,7 +438,7 @@ func queryEntities(r *run, b *starlark.Builtin, args starlark.Tuple, named []sta
 		return nil, err
 	}
 	if limit < 0 || limit > maxEntities {
-		return nil, fmt.Errorf("entities: a limit of %d is not 0 to %d", limit, maxEntities)
+		return nil, fmt.Errorf("entities: a limit of %d is outside 0 to %d", limit, maxEntities)
 	}
 	r.charge(16 * min(limit, receiver(b).n))
 	var list []starlark.Value

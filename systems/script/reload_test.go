@@ -146,7 +146,7 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 		want   string
 	}{
 		{ecs.Source{Kind: ecs.SourceService}, moves(2), 1, "only the host and operators change scripts"},
-		{operator, moves(2), 0, "a budget of 0 steps is not 1 to 1000000000"},
+		{operator, moves(2), 0, "a budget of 0 steps is outside 1 to 1000000000"},
 		{operator, script.Module{Name: "none.star"}, 1, "cannot remove module none.star: it does not exist"},
 	} {
 		if _, err := script.Commands(w, x.source, 1, []script.Module{x.module}, x.budget); err == nil || !strings.Contains(err.Error(), x.want) {

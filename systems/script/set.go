@@ -90,7 +90,7 @@ func (r Rule) check(s *Set) error {
 	var last Function
 	for _, f := range s.Functions(r.Folder, r.Prefix) {
 		if f.Name == last.Name {
-			return errorAt(f.Place(), "%s is defined at %s already", f.Name, last.Place())
+			return errorAt(f.Place(), "%s is already defined at %s", f.Name, last.Place())
 		}
 		last = f
 		if !r.fits(f.Func) {

@@ -80,7 +80,7 @@ type commit struct {
 // Validate rejects a commit that no reload sends.
 func (c *commit) Validate() error {
 	if c.Budget == 0 || c.Budget > MaxBudget {
-		return fmt.Errorf("a budget of %d steps is not 1 to %d", c.Budget, MaxBudget)
+		return fmt.Errorf("a budget of %d steps is outside 1 to %d", c.Budget, MaxBudget)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func TestFailuresAreContainedAndNamed(t *testing.T) {
 		{"query('health').set('health.HP', 1.5)", "HP: want an int, got float"},
 		{"query('health').add('health.HP', 'x')", "add: want a number, got string"},
 		{"query('health').where('health.HP', '=', 1)", `where: "=" is not one of`},
-		{"query('health').entities(100000)", "a limit of 100000 is not 0 to 10000"},
+		{"query('health').entities(100000)", "a limit of 100000 is outside 0 to 10000"},
 		{"query('arena.mixed').sum('arena.mixed.Name')", "Name is not a number"},
 		{"query('arena.mixed').set('arena.mixed.Name', 'x' * 17)", "a string of 17 bytes does not fit into 16"},
 		{"query('arena.mixed').set('arena.mixed.List', [1, 2, 3, 4])", "List: want a list of at most 3"},
