@@ -66,8 +66,8 @@ func SHA256(modules []Module) string {
 	return hex.EncodeToString(h[:])
 }
 
-// Functions returns the functions that begin with prefix, from the modules that begin with folder, sorted by name, then
-// by module. Both may be "".
+// Functions returns the functions whose names begin with prefix in modules whose names begin with folder, sorted by
+// name, then by module. folder and prefix may be "".
 func (s *Set) Functions(folder, prefix string) []Function {
 	var list []Function
 	for _, m := range s.modules {

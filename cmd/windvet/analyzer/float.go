@@ -126,7 +126,7 @@ func (c *checker) fuses(e ast.Expr, seen map[types.Object]bool) string {
 	return ""
 }
 
-// passed is fuses for an argument.
+// passed does what fuses does, for an argument.
 func (c *checker) passed(call *ast.CallExpr, arg ast.Expr, seen map[types.Object]bool) string {
 	tv := c.pass.TypesInfo.Types[call.Fun]
 	switch {
@@ -153,7 +153,7 @@ func (c *checker) passed(call *ast.CallExpr, arg ast.Expr, seen map[types.Object
 	return byInlining
 }
 
-// assigned is fuses for the right side of an assignment.
+// assigned does what fuses does, for the right side of an assignment.
 func (c *checker) assigned(s *ast.AssignStmt, e ast.Expr, seen map[types.Object]bool) string {
 	for i, l := range s.Lhs {
 		if l != e {
@@ -178,7 +178,7 @@ func (c *checker) assigned(s *ast.AssignStmt, e ast.Expr, seen map[types.Object]
 	return ""
 }
 
-// stored is fuses for a product stored in l: safe in a local variable if every use of it is.
+// stored does what fuses does, for a product stored in l: safe in a local variable if every use of it is.
 func (c *checker) stored(l ast.Expr, seen map[types.Object]bool) string {
 	id, ok := ast.Unparen(l).(*ast.Ident)
 	if !ok {

@@ -157,8 +157,8 @@ func (c *checker) implementers(fn *types.Func) (methods []*types.Func) {
 	return methods
 }
 
-// collectConcrete lists the concrete named types: those that this package declares, in functions too, and those of
-// other packages that an expression here has. windvet judges the standard library by name.
+// collectConcrete lists the named types that are not interfaces: those that this package declares, in functions too, and
+// those of other packages that are the type of an expression here. windvet judges the standard library by name.
 func (c *checker) collectConcrete() {
 	seen := map[*types.TypeName]bool{}
 	add := func(t types.Type) {

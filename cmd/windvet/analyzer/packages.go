@@ -112,7 +112,7 @@ func (c *checker) banned(id *ast.Ident, obj types.Object) (problem, bool) {
 	path := obj.Pkg().Path()
 	for _, b := range bansOf(path) {
 		if c.whole && !b.importable {
-			continue // imports has reported the import
+			continue // the import itself is reported
 		}
 		if b.names != nil && !b.names[obj.Name()] {
 			continue

@@ -194,7 +194,7 @@ func (c *checker) targets(fn *types.Func) []*types.Func {
 	return out
 }
 
-// callee returns the name that a call calls, or nil.
+// callee returns the identifier of the called function, or nil.
 func callee(call *ast.CallExpr) *ast.Ident {
 	e := ast.Unparen(call.Fun)
 	switch x := e.(type) {
