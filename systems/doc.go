@@ -1,6 +1,6 @@
-// Package systems is the home of game-neutral systems: each folder below it is one noun of a game, with its own
-// components, units in their comments, and systems to register. They depend on ecs and on each other only where a
-// noun is made of another one.
+// Package systems collects game-neutral systems. Each folder covers one noun of a game: its components, with units in
+// their comments, and the systems that work on them. A folder depends on ecs, and on another folder only where its noun
+// builds on that one.
 //
 //	systems/motion      Position, Velocity, Bounds: move, clamp, bounce, wrap, cull
 //	systems/grid        a uniform spatial grid for neighbour work (no systems, no ecs)
@@ -11,13 +11,13 @@
 //	systems/interest    Watcher and Seen: who is near whom, with enter and leave
 //	systems/script      systems and command handlers in Starlark, reloaded by commands in the log
 //
-// A game registers what it needs in its Setup, in the order in which it wants them to run:
+// A game registers the systems it needs in its Setup, in the order they should run:
 //
 //	motion.Register(w)
 //	ecs.System(w, "move", motion.Move)
 //	ecs.System(w, "fly", projectile.Fly(projectile.Options{}))
 //
-// Functions like projectile.Fly(Options) make a system with memory of its own (a grid, scratch arrays). Call them
-// inside Setup, so that each world has its own; what they keep between ticks is rebuilt from the world every time, so
-// it never decides anything.
+// Functions like projectile.Fly(Options) return a system with memory of its own (a grid, scratch arrays). Call them
+// inside Setup, so that each world gets its own copy. A system rebuilds that memory from the world every tick, so the
+// memory never affects the result.
 package systems

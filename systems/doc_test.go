@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/systems/respawn"
 )
 
-// turret shoots at the first that it sees.
+// turret shoots at the first target it sees.
 type turret struct {
 	motion.Position
 	interest.Watcher
@@ -57,7 +57,7 @@ func shoot(t *ecs.Tick, guns *ecs.Query[gunner], pos *ecs.Comp[motion.Position],
 	}
 }
 
-// yard uses every system of this folder.
+// yard uses every system in this folder.
 var yard = ecs.Game{Name: "yard", TickRate: 30, Setup: func(w *ecs.World) {
 	area := grid.Area{MinX: -30, MinY: -30, MaxX: 30, MaxY: 30}
 	motion.Register(w)
@@ -96,8 +96,8 @@ var yard = ecs.Game{Name: "yard", TickRate: 30, Setup: func(w *ecs.World) {
 	ecs.System(w, "cull", motion.Cull[projectile.Shot])
 }}
 
-// The grids and scratch arrays that the systems keep between ticks must decide nothing: a restored world, whose are
-// empty, lives the same future.
+// The grids and scratch arrays that the systems keep between ticks must not affect the result: a restored world, which
+// starts with empty ones, lives the same future.
 func TestSystemsKeepWindsPromises(t *testing.T) { ecstest.Run(t, yard) }
 
 func TestTheYardIsBusy(t *testing.T) {

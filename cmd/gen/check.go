@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// check looks for ids that cannot be, among all files.
+// check reports invalid ids across all files.
 func (s *Schema) check(files []*file) error {
 	c := checker{schema: s, ids: map[uint32]protoreflect.MessageDescriptor{}, names: map[string]*message{}}
 	for _, f := range files {
@@ -24,8 +24,8 @@ func (s *Schema) check(files []*file) error {
 type checker struct {
 	schema   *Schema
 	problems Problems
-	ids      map[uint32]protoreflect.MessageDescriptor // who took them
-	names    map[string]*message                       // of the files that are generated for, by short names
+	ids      map[uint32]protoreflect.MessageDescriptor // the message that took each id
+	names    map[string]*message                       // from the files to generate for, by short names
 }
 
 func (c *checker) message(m *message) {
@@ -39,20 +39,20 @@ func (c *checker) message(m *message) {
 		return
 	}
 	if other := c.names[name]; other != nil {
-		c.add(m.desc, "%s is called like %s (%s): handlers are found by the names of messages without their packages, which must differ", m.desc.FullName(), other.desc.FullName(), c.at(other.desc))
+		c.add(m.desc, "%s has the same short name as %s (%s): handlers are found by message names without packages, so these must differ", m.desc.FullName(), other.desc.FullName(), c.at(other.desc))
 		return
 	}
 	c.names[name] = m
 }
 
-// answersServer tells whether m answers a message of the server.
+// answersServer reports whether m answers a message of the server.
 func (c *checker) answersServer(m *message) bool {
 	base, ok := strings.CutSuffix(m.name(), "Response")
 	request := c.schema.answers[protoreflect.Name(base+"Request")]
 	return ok && request != nil && request.server
 }
 
-// id checks the id of a message and of those inside of it.
+// id checks the id of a message and of its nested messages.
 func (c *checker) id(d protoreflect.MessageDescriptor) {
 	id := idOf(d)
 	switch other := c.ids[id]; {
@@ -62,7 +62,7 @@ func (c *checker) id(d protoreflect.MessageDescriptor) {
 	case wirepb.Reserved(id):
 		c.add(d, "%s has the id %d: 2001 to 2199 are Wind's own", d.Name(), id)
 	case id == wirepb.IDHeartbeat && d.Name() != "HeartbeatRequest":
-		c.add(d, "%s has the id %d, which is HeartbeatRequest's: the gateway takes it and no handler gets it", d.Name(), id)
+		c.add(d, "%s has the id %d, which is HeartbeatRequest's: the gateway handles it, so no handler gets it", d.Name(), id)
 	case other != nil:
 		c.add(d, "%s has the id %d of %s (%s)", d.Name(), id, other.Name(), c.at(other))
 	default:
@@ -85,7 +85,7 @@ func (c *checker) at(d protoreflect.Descriptor) string {
 	return fmt.Sprintf("%s:%d", path, line)
 }
 
-// place is where a declaration stands.
+// place returns where a declaration is.
 func (s *Schema) place(d protoreflect.Descriptor) (path string, line, col int) {
 	at := d.ParentFile().SourceLocations().ByDescriptor(d)
 	return s.compiled.path(d.ParentFile().Path()), at.StartLine + 1, at.StartColumn + 1

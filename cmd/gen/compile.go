@@ -18,26 +18,26 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// maxProtoBytes is the longest .proto file that is read.
+// maxProtoBytes is the size of the largest .proto file that gen reads.
 const maxProtoBytes = 4 << 20
 
-// Source says what to read.
+// Source lists what to read.
 type Source struct {
-	Protos  []string // .proto files, as paths of this machine
-	Include []string // folders in which imports are looked for; empty: the current one
-	Server  []string // names of messages that are the server's, beside those that are by their names
+	Protos  []string // .proto files, as paths on this machine
+	Include []string // folders to search for imports; empty: the current one
+	Server  []string // names of messages that are the server's, besides those recognised by their names
 }
 
-// wirePath is what a game's schema imports for the option (wind.id). It comes from this binary.
+// wirePath is the file that a game's schema imports for the option (wind.id). It comes from this binary.
 const wirePath = "wirepb/wire.proto"
 
-// compiled is the schema as protocompile has it.
+// compiled is the schema as protocompile returns it.
 type compiled struct {
-	files linker.Files      // those that were asked for, in order
+	files linker.Files      // the requested files, in order
 	paths map[string]string // of imports on this machine, by their names
 }
 
-// compile parses and links the files. Problems with them are a *Problems.
+// compile parses and links the files. It returns problems with them as a *Problems.
 func compile(ctx context.Context, s Source) (*compiled, error) {
 	if len(s.Protos) == 0 {
 		return nil, errors.New("gen: no .proto file is given")
@@ -77,7 +77,7 @@ func compile(ctx context.Context, s Source) (*compiled, error) {
 	}
 	files, err := compiler.Compile(ctx, names...)
 	if at := reporter.ErrorWithPos(nil); len(problems.List) == 0 && errors.As(err, &at) {
-		tell(at) // an import that is not there is not reported, only returned
+		tell(at) // protocompile only returns a missing import, and does not report it
 	}
 	switch {
 	case len(problems.List) > 0:
@@ -89,15 +89,15 @@ func compile(ctx context.Context, s Source) (*compiled, error) {
 	return c, nil
 }
 
-// importName is the name by which others import a file: its path below the first folder that it is in. Where there is
-// none, dir is the file's own folder.
+// importName returns the name by which other files import a file: its path below the first folder that contains it. If
+// no folder does, dir is the file's own folder.
 func importName(path string, include []string) (name, dir string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", "", fmt.Errorf("gen: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", "", fmt.Errorf("gen: %s is no file", path)
+		return "", "", fmt.Errorf("gen: %s is not a file", path)
 	}
 	for _, in := range include {
 		rel, err := relative(in, path)
@@ -120,7 +120,7 @@ func relative(dir, path string) (string, error) {
 	return filepath.Rel(dir, path)
 }
 
-// resolver finds wire.proto in this binary and everything else in the folders, in their order.
+// resolver finds wire.proto in this binary and everything else in the folders, searched in order.
 func (c *compiled) resolver(include []string) protocompile.Resolver {
 	return protocompile.ResolverFunc(func(name string) (protocompile.SearchResult, error) {
 		if name == wirePath {
@@ -138,10 +138,10 @@ func (c *compiled) resolver(include []string) protocompile.Resolver {
 			if err != nil {
 				return protocompile.SearchResult{}, err
 			}
-			c.paths[name] = path // one file is compiled at a time
+			c.paths[name] = path // files compile one at a time
 			return protocompile.SearchResult{Source: bytes.NewReader(source)}, nil
 		}
-		return protocompile.SearchResult{}, fmt.Errorf("%s is in none of the import folders: %s", name, strings.Join(include, ", "))
+		return protocompile.SearchResult{}, fmt.Errorf("%s is not in any of the import folders: %s", name, strings.Join(include, ", "))
 	})
 }
 
@@ -158,7 +158,7 @@ func readProto(path string) ([]byte, error) {
 	return b, err
 }
 
-// path is where an import was read from.
+// path returns where an import was read from.
 func (c *compiled) path(name string) string {
 	if p, ok := c.paths[name]; ok {
 		return filepath.ToSlash(p)

@@ -7,10 +7,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxNested is how deep a message's fields are shown.
+// maxNested is how many levels of nested fields a description shows.
 const maxNested = 3
 
-// describe lists the fields of a message, a line each: name, type, comment.
+// describe returns a line for each field of a message: name, type, comment.
 func describe(m protoreflect.MessageDescriptor) (all []string) {
 	width := 0
 	for i := range m.Fields().Len() {
@@ -27,7 +27,7 @@ func describe(m protoreflect.MessageDescriptor) (all []string) {
 	return all
 }
 
-// fieldComment is what stands behind or above a field, on one line.
+// fieldComment returns the comment after or above a field, on one line.
 func fieldComment(f protoreflect.FieldDescriptor) string {
 	at := f.ParentFile().SourceLocations().ByDescriptor(f)
 	comment := at.TrailingComments
@@ -37,7 +37,7 @@ func fieldComment(f protoreflect.FieldDescriptor) string {
 	return strings.Join(strings.Fields(strings.Join(lines(comment), " ")), " ")
 }
 
-// typeOf is a field's type in the words of Protobuf, with the fields of messages and the values of enums.
+// typeOf describes a field's type in Protobuf's words, with the fields of messages and the values of enums.
 func typeOf(f protoreflect.FieldDescriptor, depth int) string {
 	switch {
 	case f.IsMap():
@@ -64,7 +64,7 @@ func single(f protoreflect.FieldDescriptor, depth int) string {
 	return f.Kind().String()
 }
 
-// inside shows the fields of a message within a line, and nothing below some depth: messages may hold themselves.
+// inside shows the fields of a message within a line, down to a maximum depth, because messages can contain themselves.
 func inside(m protoreflect.MessageDescriptor, depth int) string {
 	if depth == 0 || m.Fields().Len() == 0 {
 		return ""
@@ -77,7 +77,7 @@ func inside(m protoreflect.MessageDescriptor, depth int) string {
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// call shows how a message is made: Name(field, field).
+// call shows how to construct a message: Name(field, field).
 func call(m protoreflect.MessageDescriptor) string {
 	var parts []string
 	for i := range m.Fields().Len() {

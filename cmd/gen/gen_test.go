@@ -121,7 +121,7 @@ func TestGeneratedCodeParses(t *testing.T) {
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("no python3 here to read the Python files")
+		t.Skip("python3 is not installed, so the Python files are not checked")
 	}
 	const program = `
 import farm_wind, farm_handlers, farm_server_handlers
@@ -141,7 +141,7 @@ except NotImplementedError:
 	}
 }
 
-// TestGeneratedGoCompiles builds the code for the speak example's messages as if it stood in their package.
+// TestGeneratedGoCompiles builds the generated code for the speak example's messages inside their package.
 func TestGeneratedGoCompiles(t *testing.T) {
 	speakpb, err := filepath.Abs("../examples/speak/speakpb")
 	if err != nil {
@@ -188,7 +188,7 @@ func TestWhatIsWrittenIsNotStaleAndIsNotWrittenAgain(t *testing.T) {
 		t.Fatalf("%d of %d files are stale in an empty folder: %v", len(stale), len(all), err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
-		t.Fatalf("looking wrote %v", entries)
+		t.Fatalf("Stale wrote %v", entries)
 	}
 	if paths := write(t, dir, all); len(paths) != len(all) {
 		t.Fatalf("wrote %v", paths)
@@ -237,7 +237,7 @@ func TestAModuleThatIsBrokenIsLeftAlone(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if read(t, star) != "def f(:\n" {
-		t.Error("it was changed")
+		t.Error("the file was changed")
 	}
 }
 
@@ -249,7 +249,7 @@ func TestAFileThatSomebodyWroteIsNotReplaced(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 || read(t, path) != "# mine\n" {
-		t.Error("something was written all the same")
+		t.Error("Write wrote something despite the error")
 	}
 }
 
@@ -257,7 +257,7 @@ func TestGoCodeGoesWhereItsPackageIs(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "x.go"), "package other\n")
 	_, err := farm(t).Generate(dir, Go)
-	if err == nil || !strings.Contains(err.Error(), "is of package other, but farm.proto has go_package farmpb") {
+	if err == nil || !strings.Contains(err.Error(), "belongs to package other, but farm.proto has go_package farmpb") {
 		t.Errorf("error %v", err)
 	}
 }

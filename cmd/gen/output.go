@@ -20,18 +20,18 @@ const (
 	Python Lang = "python"
 )
 
-// Langs are all languages.
+// Langs lists all languages.
 var Langs = []Lang{Go, Star, Python}
 
-// Output is a file as it should be.
+// Output is the desired content of one file.
 type Output struct {
 	Path    string   // below the output folder, with slashes
 	Content []byte   // the whole file
-	Added   []string // functions that a skeleton gets which it did not have
+	Added   []string // functions to add to a skeleton
 	marker  string   // generated files begin with it; "" for a skeleton
 }
 
-// Generate says what the files below dir should be. It reads there and writes nothing.
+// Generate returns the desired files below dir. It reads there and writes nothing.
 func (s *Schema) Generate(dir string, langs ...Lang) ([]Output, error) {
 	var all []Output
 	for _, lang := range langs {
@@ -45,7 +45,7 @@ func (s *Schema) Generate(dir string, langs ...Lang) ([]Output, error) {
 		case Python:
 			outputs, err = s.python(dir)
 		default:
-			err = fmt.Errorf("%q is none of go, star, python", lang)
+			err = fmt.Errorf("%q is not one of go, star, python", lang)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("gen: %w", err)
@@ -55,14 +55,14 @@ func (s *Schema) Generate(dir string, langs ...Lang) ([]Output, error) {
 	from := map[string]bool{}
 	for _, o := range all {
 		if from[o.Path] {
-			return nil, fmt.Errorf("gen: two .proto files of one name would both be %s: generate them into folders of their own", o.Path)
+			return nil, fmt.Errorf("gen: two .proto files with the same name would both generate %s: generate them into separate folders", o.Path)
 		}
 		from[o.Path] = true
 	}
 	return all, nil
 }
 
-// Stale lists the outputs that are not on disk as they should be.
+// Stale lists the outputs that differ from the files on disk.
 func Stale(dir string, outputs []Output) ([]Output, error) {
 	var stale []Output
 	for _, o := range outputs {
@@ -77,8 +77,8 @@ func Stale(dir string, outputs []Output) ([]Output, error) {
 	return stale, nil
 }
 
-// Write writes the outputs that are not on disk as they should be and returns them. It refuses, before it writes
-// anything, to replace a file that it did not generate. Each file is replaced at once.
+// Write writes the outputs that differ from the files on disk, and returns them. Before it writes anything, it checks
+// that it would not replace a file that it did not generate. Each file is replaced atomically.
 func Write(dir string, outputs []Output) ([]Output, error) {
 	stale, err := Stale(dir, outputs)
 	if err != nil {
@@ -100,7 +100,8 @@ func Write(dir string, outputs []Output) ([]Output, error) {
 
 func (o Output) path(dir string) string { return filepath.Join(dir, filepath.FromSlash(o.Path)) }
 
-// write writes beside the file and renames, so that nobody, no watcher of scripts either, sees half of it.
+// write writes a temporary file beside the target and renames it, so that no reader, such as a watcher of scripts, sees
+// half a file.
 func (o Output) write(dir string) error {
 	path := o.path(dir)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -114,7 +115,7 @@ func (o Output) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // it is gone when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // the rename has removed it if all went well
 	_, err = f.Write(o.Content)
 	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err
@@ -122,10 +123,10 @@ func (o Output) write(dir string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// code is text in the making.
+// code is text being built.
 type code struct{ strings.Builder }
 
-// line adds one, formatted.
+// line adds one formatted line.
 func (c *code) line(format string, args ...any) {
 	fmt.Fprintf(c, format, args...)
 	c.WriteByte('\n')

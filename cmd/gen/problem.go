@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Problem is something in a file that is not as it must be.
+// Problem is an error at one place in a file.
 type Problem struct {
 	Path      string
 	Line, Col int // from 1
@@ -15,10 +15,10 @@ type Problem struct {
 
 func (p Problem) String() string { return fmt.Sprintf("%s:%d:%d: %s", p.Path, p.Line, p.Col, p.Text) }
 
-// Problems are all that was found, in the order of files and lines.
+// Problems lists everything wrong, in the order of files and lines.
 type Problems struct{ List []Problem }
 
-// maxProblems is how many of them an error tells.
+// maxProblems is how many of them an error lists.
 const maxProblems = 20
 
 func (p *Problems) Error() string {
@@ -34,7 +34,7 @@ func (p *Problems) Error() string {
 
 func (p *Problems) add(problem Problem) { p.List = append(p.List, problem) }
 
-// err is the problems in order, or nil when there are none.
+// err returns the problems in order, or nil if there are none.
 func (p *Problems) err() error {
 	if len(p.List) == 0 {
 		return nil

@@ -16,33 +16,33 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Schema is what was read. Generate may be called concurrently.
+// Schema is the parsed and checked input. Generate is safe for concurrent use.
 type Schema struct {
 	files    []*file
 	compiled *compiled
-	answers  map[protoreflect.Name]*message // by short names, those of imports too
+	answers  map[protoreflect.Name]*message // by short names, including those of imports
 }
 
-// file is a .proto file that code is generated for.
+// file is a .proto file to generate code for.
 type file struct {
 	desc     protoreflect.FileDescriptor
 	base     string     // file name without .proto
 	messages []*message // at the top level, in order
 }
 
-// message is one at the top level of a file.
+// message is a message at the top level of a file.
 type message struct {
 	desc    protoreflect.MessageDescriptor
-	id      uint32 // 0: none
+	id      uint32 // 0: no id
 	doc     []string
 	server  bool
 	handled bool
-	answer  *message // nil: none
+	answer  *message // nil: no answer
 }
 
 func (m *message) name() string { return string(m.desc.Name()) }
 
-// call is the name of the message without Request: what a caller's method is called.
+// call returns the message's name without Request, which names the method that calls it.
 func (m *message) call() string {
 	if name := strings.TrimSuffix(m.name(), "Request"); name != "" {
 		return name
@@ -50,7 +50,7 @@ func (m *message) call() string {
 	return m.name()
 }
 
-// Load reads and checks .proto files. What is wrong with them is a *Problems.
+// Load reads and checks .proto files. It returns what is wrong with them as a *Problems.
 func Load(ctx context.Context, source Source) (*Schema, error) {
 	c, err := compile(ctx, source)
 	if err != nil {
@@ -71,7 +71,7 @@ func Load(ctx context.Context, source Source) (*Schema, error) {
 	}
 	for _, name := range source.Server {
 		if !known[name] {
-			return nil, fmt.Errorf("gen: there is no message %q that could be the server's", name)
+			return nil, fmt.Errorf("gen: no message is named %q, so it cannot be the server's", name)
 		}
 	}
 	for _, m := range s.handled() {
@@ -80,10 +80,10 @@ func Load(ctx context.Context, source Source) (*Schema, error) {
 	return s, s.check(s.everyFile(source.Server))
 }
 
-// Files are the files that were asked for, as the Protobuf runtime has descriptors. The options that are compiled in, as
-// (wind.id) is, can be read from them.
+// Files returns the requested files as descriptors of the Protobuf runtime. Options compiled into this program, such as
+// (wind.id), can be read from them.
 func (s *Schema) Files() ([]protoreflect.FileDescriptor, error) {
-	known := &descriptorpb.FileDescriptorSet{} // the same again, with the options as the runtime reads them
+	known := &descriptorpb.FileDescriptorSet{} // the same files, with the options parsed by the runtime
 	raw, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: s.protos()})
 	if err == nil {
 		err = proto.Unmarshal(raw, known)
@@ -104,7 +104,7 @@ func (s *Schema) Files() ([]protoreflect.FileDescriptor, error) {
 	return files, nil
 }
 
-// protos are the files and what they import, each behind its imports.
+// protos returns the files and their imports, each after its own imports.
 func (s *Schema) protos() (all []*descriptorpb.FileDescriptorProto) {
 	seen := map[string]bool{}
 	var add func(d protoreflect.FileDescriptor)
@@ -124,7 +124,7 @@ func (s *Schema) protos() (all []*descriptorpb.FileDescriptorProto) {
 	return all
 }
 
-// readFile takes the messages of a file.
+// readFile collects the messages of a file.
 func readFile(d protoreflect.FileDescriptor, server []string) *file {
 	f := &file{desc: d, base: strings.TrimSuffix(path.Base(d.Path()), ".proto")}
 	ofServer := strings.Contains(strings.ToLower(d.Path()), "server")
@@ -146,7 +146,7 @@ func readFile(d protoreflect.FileDescriptor, server []string) *file {
 	return f
 }
 
-// everyFile is the files and those of their imports that were read from a folder, each once.
+// everyFile returns the files and those of their imports that were read from a folder, each once.
 func (s *Schema) everyFile(server []string) []*file {
 	all := slices.Clone(s.files)
 	seen := map[string]bool{}
@@ -179,7 +179,7 @@ func (s *Schema) handled() (all []*message) {
 	return all
 }
 
-// handled lists the file's messages that have a handler, those of the server or those of the client.
+// handled lists the file's messages that have a handler, either the server's or the client's.
 func (f *file) handled(server bool) (some []*message) {
 	for _, m := range f.messages {
 		if m.handled && m.server == server {
@@ -189,7 +189,7 @@ func (f *file) handled(server bool) (some []*message) {
 	return some
 }
 
-// idOf reads the option (wind.id), which the compiler may have left in any form that Protobuf has.
+// idOf reads the option (wind.id), which the compiler may represent in any form that Protobuf allows.
 func idOf(d protoreflect.MessageDescriptor) uint32 {
 	raw, err := proto.Marshal(d.Options())
 	if err != nil {
@@ -203,12 +203,12 @@ func idOf(d protoreflect.MessageDescriptor) uint32 {
 	return id
 }
 
-// commentOf is what stands above a declaration, line by line.
+// commentOf returns the comment above a declaration, line by line.
 func commentOf(d protoreflect.Descriptor) []string {
 	return lines(d.ParentFile().SourceLocations().ByDescriptor(d).LeadingComments)
 }
 
-// lines cuts a comment, without what no line of code may hold.
+// lines splits a comment, and removes characters that cannot be in a line of code.
 func lines(comment string) (all []string) {
 	for _, line := range strings.Split(strings.Trim(comment, "\n"), "\n") {
 		line = strings.Map(func(r rune) rune {

@@ -11,13 +11,13 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// dialect is that of systems/script.
+// dialect matches that of systems/script.
 var dialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true}
 
-// handlersFolders are where a service's handlers are found, for messages of players and of services.
+// handlersFolders are the folders of a service's handlers: for messages from players (false) and from services (true).
 var handlersFolders = map[bool]string{false: "handlers_client", true: "handlers_server"}
 
-// star makes skeletons of Starlark handlers. What a module of either folder defines is not asked for again.
+// star makes skeletons of Starlark handlers. It skips handlers that a module in either folder already defines.
 func (s *Schema) star(dir string) ([]Output, error) {
 	defined := map[string]bool{}
 	for _, folder := range handlersFolders {
@@ -53,16 +53,16 @@ func (s *Schema) star(dir string) ([]Output, error) {
 	return outputs, nil
 }
 
-// globEscape makes a folder's name one that stands for itself in a pattern.
+// globEscape escapes a folder's name so that it matches only itself in a pattern.
 func globEscape(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
-// starDefines enters the functions at the top level of a module.
+// starDefines adds the functions at the top level of a module to defined.
 func starDefines(path string, defined map[string]bool) error {
 	f, err := dialect.Parse(path, nil, 0)
 	if err != nil {
-		return fmt.Errorf("%w: it has to be right before something can be added", err)
+		return fmt.Errorf("%w: fix this before wind gen can add to the file", err)
 	}
 	for _, stmt := range f.Stmts {
 		if def, ok := stmt.(*syntax.DefStmt); ok {
@@ -72,7 +72,7 @@ func starDefines(path string, defined map[string]bool) error {
 	return nil
 }
 
-// starHandler is the function for one message. It fails until somebody has written it.
+// starHandler returns the function for one message. It fails until somebody implements it.
 func starHandler(m *message) string {
 	c := &code{}
 	c.line("def %s(%s, request):", m.handler(), m.sender())
@@ -84,7 +84,7 @@ func starHandler(m *message) string {
 	return c.String()
 }
 
-// sender is what the handler calls who sent the message.
+// sender returns the handler's name for the parameter that is the sender.
 func (m *message) sender() string {
 	if m.server {
 		return "caller"
@@ -94,7 +94,7 @@ func (m *message) sender() string {
 
 func (m *message) handler() string { return "Handler_" + m.name() }
 
-// docString tells what a handler gets and what it answers.
+// docString describes a handler's request and its answer.
 func docString(c *code, m *message) {
 	doc := slices.Clone(m.doc)
 	if fields := describe(m.desc); len(fields) > 0 {
@@ -129,15 +129,15 @@ func docString(c *code, m *message) {
 	}
 }
 
-// skeleton is a file that belongs to who fills it in.
+// skeleton is a file that belongs to whoever fills it in.
 type skeleton struct {
 	path    string // below the output folder
 	head    string // of a new file
 	handler func(*message) string
-	defined map[string]bool // functions that somebody has written
+	defined map[string]bool // functions that already exist
 }
 
-// output is the file with what it lacks at its end; none when nothing is handled.
+// output returns the file with the missing functions appended, or nothing if there are no messages to handle.
 func (s skeleton) output(dir string, messages []*message) ([]Output, error) {
 	if len(messages) == 0 {
 		return nil, nil

@@ -15,7 +15,7 @@ import "wirepb/wire.proto";
 option go_package = "example.com/p";
 `
 
-// loadText loads one file whose schema begins with head, in five lines less one.
+// loadText loads one file whose schema begins with head, which takes four lines.
 func loadText(t *testing.T, name, text string, server ...string) (*Schema, string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,14 +36,14 @@ func TestProblemsAreToldWithTheirPlace(t *testing.T) {
 		{"last reserved id", "message A { option (wind.id) = 2199; }\n", ":5:1: A has the id 2199: 2001 to 2199 are Wind's own"},
 		{"id with the call's bit", "message A { option (wind.id) = 0x80000000; }\n", ":5:1: A has the id 2147483648: ids end below 2^31"},
 		{"heartbeat's id", "message A { option (wind.id) = 101; }\n", ":5:1: A has the id 101, which is HeartbeatRequest's"},
-		{"import that is not there", "import \"no.proto\";\n", ":5:8: no.proto is in none of the import folders"},
+		{"import that is not there", "import \"no.proto\";\n", ":5:8: no.proto is not in any of the import folders"},
 		{"import that leads out", "import \"../no.proto\";\n", ":5:8: \"../no.proto\" leads out of the import folders"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, path, err := loadText(t, "p.proto", c.text)
 			var problems *Problems
 			if !errors.As(err, &problems) {
-				t.Fatalf("error %v is no list of problems", err)
+				t.Fatalf("error %v is not a list of problems", err)
 			}
 			if want := path + strings.ReplaceAll(c.want, "PATH", path); !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("error %q, want %q…", err, want)
@@ -98,7 +98,7 @@ func TestWhoseAMessageIs(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := loadText(t, "p.proto", text, "DRequest"); err == nil || !strings.Contains(err.Error(), `no message "DRequest"`) {
+	if _, _, err := loadText(t, "p.proto", text, "DRequest"); err == nil || !strings.Contains(err.Error(), `no message is named "DRequest"`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestMessagesOfOneNameAreRefused(t *testing.T) {
 	a := put(t, filepath.Join(dir, "a.proto"), text+"package a;\nmessage ARequest { option (wind.id) = 5; }\n")
 	b := put(t, filepath.Join(dir, "b.proto"), text+"package b;\nmessage ARequest { option (wind.id) = 6; }\n")
 	_, err := Load(context.Background(), Source{Protos: []string{a, b}, Include: []string{dir}})
-	if want := filepath.ToSlash(b) + ":4:1: b.ARequest is called like a.ARequest (" + filepath.ToSlash(a) + ":4)"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := filepath.ToSlash(b) + ":4:1: b.ARequest has the same short name as a.ARequest (" + filepath.ToSlash(a) + ":4)"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %s…", err, want)
 	}
 }
@@ -121,13 +121,13 @@ func TestGoNeedsAPackageAndNamesThatItCanHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Generate(dir, Go); err == nil || !strings.Contains(err.Error(), "p.proto:1:1: there is no option go_package") {
+	if _, err := s.Generate(dir, Go); err == nil || !strings.Contains(err.Error(), `p.proto:1:1: option go_package = "…" is missing`) {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range []struct{ text, want string }{
-		{"message aRequest { option (wind.id) = 5; }\n", ":5:1: message aRequest begins with a small letter"},
-		{"message ARequest { option (wind.id) = 5; }\nmessage PClient {}\n", ":6:1: message PClient is called like a type"},
-		{"message S_A {}\nmessage S_ARequest {}\n", ":6:1: S_A and S_ARequest would both be called by a method S_A"},
+		{"message aRequest { option (wind.id) = 5; }\n", ":5:1: message aRequest begins with a lower-case letter"},
+		{"message ARequest { option (wind.id) = 5; }\nmessage PClient {}\n", ":6:1: message PClient has the same name as a type"},
+		{"message S_A {}\nmessage S_ARequest {}\n", ":6:1: callers of S_A and S_ARequest would both need a method S_A"},
 	} {
 		s, _, err := loadText(t, "p.proto", c.text)
 		if err != nil {

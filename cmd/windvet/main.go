@@ -1,12 +1,12 @@
-// Command windvet finds what could make a Wind simulation differ between runs, machines or builds.
+// Command windvet reports what could make a Wind simulation differ between runs, machines or builds.
 //
 //	go install github.com/ferris1/wind/cmd/windvet@latest
 //	windvet ./...                                # or
 //	go vet -vettool=$(which windvet) ./...
-//	windvet -fix ./...                           # round the products that it found
+//	windvet -fix ./...                           # round the products it reports
 //
-// The rules, with the remedy of each, stand in package [github.com/ferris1/wind/cmd/windvet/analyzer]; windvet help prints them.
-// It exits with 0 when nothing is found and with 1 otherwise.
+// Package [github.com/ferris1/wind/cmd/windvet/analyzer] lists the rules and their remedies; windvet help prints them.
+// windvet exits with 0 if it finds nothing and with 1 otherwise.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 	os.Exit(standalone(os.Args[1:]))
 }
 
-// asVettool reports whether go vet is calling: it asks for -V=full and -flags, then hands over a .cfg per package.
+// asVettool reports whether go vet is the caller: it asks for -V=full and -flags, then passes a .cfg for each package.
 func asVettool(args []string) bool {
 	if len(args) == 0 {
 		return false
@@ -37,7 +37,8 @@ func asVettool(args []string) bool {
 	return strings.HasPrefix(args[0], "-V=") || args[0] == "-flags" || args[0] == "help" || strings.HasSuffix(last, ".cfg")
 }
 
-// standalone lets go vet load the packages and call this program back, so that both ways give the same findings.
+// standalone runs go vet, which loads the packages and calls this program back, so that both ways give the same
+// findings.
 func standalone(args []string) int {
 	self, err := os.Executable()
 	if err != nil {

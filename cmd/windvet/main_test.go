@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A game's module with an ecs package of its own, since windvet goes by the end of the import path.
+// A game's module with its own ecs package, since windvet goes by the end of the import path.
 var module = map[string]string{
 	"go.mod":     "module demo\n\ngo 1.26\n",
 	"ecs/ecs.go": "package ecs\n\ntype World struct{}\n\nfunc System(w *World, name string, fn any) {}\n",

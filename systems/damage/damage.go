@@ -1,5 +1,5 @@
-// Package damage turns wounds into deaths: systems emit Damage, Apply takes it off the targets' Health and emits one
-// Death for each entity that dies of it, Bury despawns the dead.
+// Package damage turns wounds into deaths: systems emit Damage, Apply subtracts it from the targets' Health and emits
+// one Death for each entity it kills, and Bury despawns the dead.
 package damage
 
 import (
@@ -8,13 +8,13 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Health is what an entity has left, in points; at 0 it is dead. Max bounds healing.
+// Health is an entity's remaining points; at 0 the entity is dead. Healing stops at Max.
 type Health struct{ Points, Max int32 }
 
-// Full is the health of something unhurt.
+// Full returns the health of an unhurt entity.
 func Full(points int32) Health { return Health{Points: points, Max: points} }
 
-// Damage is the event of a wound: Apply takes Points off the target's health. Negative points heal, at most to the
+// Damage is the event of a wound: Apply subtracts Points from the target's health. Negative points heal, at most to the
 // target's maximum. Source may be zero.
 type Damage struct {
 	Target, Source ecs.Entity
@@ -24,15 +24,15 @@ type Damage struct {
 // Death is the event of a death, once per death. Killer is the source of the last wound and may be zero or dead itself.
 type Death struct{ Victim, Killer ecs.Entity }
 
-// Register makes Health ("health") and the events Damage ("damage") and Death ("death") known.
+// Register registers Health ("health") and the events Damage ("damage") and Death ("death").
 func Register(w *ecs.World) {
 	ecs.Component[Health](w, "health", ecs.Replicated)
 	ecs.Event[Damage](w, "damage")
 	ecs.Event[Death](w, "death")
 }
 
-// Apply works off this tick's damage in the order in which it was emitted. What has no health, or none left, is
-// neither wounded nor healed, so that a death happens once and healing does not raise the dead.
+// Apply processes this tick's damage in the order it was emitted. It ignores targets without health or with none left,
+// so an entity dies only once and healing does not raise the dead.
 func Apply(_ *ecs.Tick, wounds *ecs.Events[Damage], health *ecs.Comp[Health], deaths *ecs.Events[Death]) {
 	for _, d := range wounds.All() {
 		h := health.Get(d.Target)
@@ -49,7 +49,7 @@ func Apply(_ *ecs.Tick, wounds *ecs.Events[Damage], health *ecs.Comp[Health], de
 	}
 }
 
-// Bury despawns this tick's dead, except those that have a Keep:
+// Bury despawns this tick's dead, except those with a Keep component:
 //
 //	ecs.System(w, "bury", damage.Bury[respawn.Respawn])
 func Bury[Keep any](t *ecs.Tick, deaths *ecs.Events[Death], keep *ecs.Comp[Keep]) {

@@ -19,8 +19,8 @@ type (
 )
 type kept struct{ Yes bool }
 
-// arena is a world of a beast (entity 1), an immortal (2) and something without health (3), in which script deals
-// wounds. It returns the deaths of all ticks.
+// arena is a world with a beast (entity 1), an immortal (2) and a thing without health (3). Each tick script deals the
+// wounds. arena returns the deaths of all ticks.
 func arena(t *testing.T, ticks int, script func(now uint64, wounds *ecs.Events[damage.Damage])) (*ecs.World, []damage.Death) {
 	t.Helper()
 	var seen []damage.Death
@@ -80,7 +80,7 @@ func TestADeathHappensOnceAndIsCreditedToTheLastWound(t *testing.T) {
 		t.Errorf("deaths are %v, want %v", deaths, want)
 	}
 	if points(w, 2) != 0 {
-		t.Errorf("the dead one has %d points", points(w, 2))
+		t.Errorf("the dead entity has %d points", points(w, 2))
 	}
 }
 

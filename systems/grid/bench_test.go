@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/systems/grid"
 )
 
-// scene is n points in a square with about 20 neighbours each within a cell's width.
+// scene makes n points in a square, each with about 20 neighbours within a cell's width.
 func scene(n int) (*grid.Grid[uint32], []point) {
 	r := rand.New(rand.NewPCG(1, 1))
 	side := math.Sqrt(float64(n) * math.Pi * 4 * 4 / 20)
@@ -20,7 +20,7 @@ func scene(n int) (*grid.Grid[uint32], []point) {
 	return grid.New[uint32](grid.Area{MaxX: side, MaxY: side}, 4), ps
 }
 
-// columns is the scene as a system has it.
+// columns returns the scene as a system has it.
 func columns(ps []point) (xy []struct{ X, Y float64 }, vs []uint32) {
 	for i, p := range ps {
 		xy, vs = append(xy, struct{ X, Y float64 }{p.x, p.y}), append(vs, uint32(i))
@@ -64,7 +64,7 @@ func BenchmarkRebuild(b *testing.B) {
 	}
 }
 
-// BenchmarkNeighbours rebuilds and asks for the 20 neighbours of every point.
+// BenchmarkNeighbours rebuilds the grid and queries the 20 neighbours of every point.
 func BenchmarkNeighbours(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -1,9 +1,9 @@
-// Package grid is a uniform spatial grid over points in the plane, built anew whenever the points have moved.
+// Package grid is a uniform spatial grid over points in the plane. Rebuild it whenever the points have moved.
 //
-// Building is a counting sort of the points by cell into one dense array: a few nanoseconds per point, no pointers,
-// and no allocation once the arrays have grown to the largest number of points seen. Queries read runs of that array,
-// so neighbour work touches memory in order; a component looked up per neighbour costs many times as much. Carry in
-// the item's value what the query's loop needs (an entity, a radius, a team).
+// Build counting-sorts the points by cell into one dense array. It takes a few nanoseconds per point, uses no pointers,
+// and allocates nothing once the arrays have grown to the largest number of points seen. Queries read runs of that
+// array, so neighbour work touches memory in order; looking up a component per neighbour costs many times as much. Put
+// what the query's loop needs (an entity, a radius, a team) into the item's value.
 //
 //	g := grid.New[ecs.Entity](grid.Area{MinX: -50, MinY: -50, MaxX: 50, MaxY: 50}, 5)
 //	g.Reset()
@@ -12,29 +12,30 @@
 //	g.Build()
 //	for it := range g.Circle(x, y, 5) { … }
 //
-// Everything depends only on the points and on the order in which they were added: items lie by cell (rows of cells
-// from low y to high y, in a row from low x to high x) and within a cell in the order in which they came, those of
-// Add before those of Append; queries yield them so.
-// The package imports only detmath and is used by systems and by replication alike.
+// The result depends only on the points and the order they were added in. Items lie by cell: rows from low y to high y,
+// cells in a row from low x to high x. Within a cell they keep the order they were added in, those of Add before those
+// of Append. Queries yield items in this order.
+// The package imports only detmath; systems and replication both use it.
 //
-// A Grid is not safe for concurrent use while it is being built; queries alone may run concurrently.
+// A Grid is not safe for concurrent use while Build or a call that adds points runs; queries alone may run
+// concurrently.
 package grid
 
 import "unsafe"
 
-// Item is a point, in metres, with the value that it was added with.
+// Item is a point, in metres, with the value it was added with.
 type Item[T any] struct {
 	X, Y  float64
 	Value T
 }
 
-// Grid holds points by cell. Make one with New; keep it, and its memory, from tick to tick.
+// Grid stores points by cell. Make one with New; keep it, and its memory, from tick to tick.
 type Grid[T any] struct {
 	plane
-	added  run[T]   // what Add took
-	runs   []run[T] // what Append took
-	cells  []uint32 // the cell of each point: those of added, then run after run
-	start  []uint32 // first item of each cell in sorted, one past the last cell, and one more that Build needs
+	added  run[T]   // points from Add
+	runs   []run[T] // points from Append
+	cells  []uint32 // the cell of each point: added first, then run after run
+	start  []uint32 // first item of each cell in sorted, then one past the last cell, and one more that Build needs
 	sorted []Item[T]
 }
 
@@ -46,14 +47,14 @@ type run[T any] struct {
 
 type point struct{ x, y float64 }
 
-// New makes a grid of square cells whose sides are cell metres. A cell as wide as the usual query's radius serves
-// well. It panics where the area is empty, a number is not finite, or there would be more than MaxCells cells.
+// New makes a grid of square cells with sides of cell metres. A cell as wide as the usual query radius works well. It
+// panics if the area is empty, a number is not finite, or the grid would have more than MaxCells cells.
 func New[T any](area Area, cell float64) *Grid[T] {
 	p := newPlane(area, cell)
 	return &Grid[T]{plane: p, start: make([]uint32, p.cols*p.rows+2)}
 }
 
-// Reset forgets the points and keeps the memory.
+// Reset removes all points and keeps the memory.
 func (g *Grid[T]) Reset() {
 	g.added.points, g.added.values = g.added.points[:0], g.added.values[:0]
 	clear(g.runs)
@@ -62,24 +63,24 @@ func (g *Grid[T]) Reset() {
 	g.sorted = g.sorted[:0]
 }
 
-// Add takes a point in; it is found from the next Build on. A NaN counts as the area's lower border, and no query
-// yields it.
+// Add adds a point; queries find it after the next Build. A NaN counts as the area's lower border, and no query yields
+// it.
 func (g *Grid[T]) Add(x, y float64, v T) {
 	g.added.points, g.added.values = append(g.added.points, point{x, y}), append(g.added.values, v)
 }
 
-// Append takes columns of points and of their values in, faster than Add one by one. It panics where their lengths
-// differ. The slices are read by Build, not copied before: leave them as they are until then.
+// Append adds columns of points and their values, faster than one Add per point. It panics if their lengths differ.
+// Build reads the slices, which are not copied: do not change them until then.
 func Append[P ~struct{ X, Y float64 }, T any](g *Grid[T], points []P, values []T) {
 	if len(points) != len(values) {
-		panic("grid: as many points as values are needed")
+		panic("grid: Append got different numbers of points and values")
 	}
 	// P has the layout of point: the same two fields.
 	ps := unsafe.Slice((*point)(unsafe.Pointer(unsafe.SliceData(points))), len(points))
 	g.runs = append(g.runs, run[T]{ps, values})
 }
 
-// Len is the number of points added since Reset.
+// Len returns the number of points added since Reset.
 func (g *Grid[T]) Len() int {
 	n := len(g.added.points)
 	for i := range g.runs {
@@ -88,7 +89,7 @@ func (g *Grid[T]) Len() int {
 	return n
 }
 
-// Build sorts all that was added since Reset.
+// Build sorts all points added since Reset.
 func (g *Grid[T]) Build() {
 	n := g.Len()
 	if cap(g.sorted) < n {
@@ -103,18 +104,18 @@ func (g *Grid[T]) Build() {
 		cells = cells[g.count(g.runs[i].points, cells, counts):]
 	}
 	sum := uint32(0)
-	for i, k := range g.start { // start[c+1]: its first item …
+	for i, k := range g.start { // start[c+1]: the first item of cell c …
 		sum += k
 		g.start[i] = sum
 	}
-	next := g.start[1:] // … and, each item having moved it on, the first item of cell c+1
+	next := g.start[1:] // … and, once each item has advanced it, the first item of cell c+1
 	cells = g.cells[place(&g.added, g.cells, next, g.sorted):]
 	for i := range g.runs {
 		cells = cells[place(&g.runs[i], cells, next, g.sorted):]
 	}
 }
 
-// place copies a run's items to where their cells' next ones go, and returns how many there were.
+// place copies a run's items to the next free places of their cells and returns how many it copied.
 func place[T any](r *run[T], cells, next []uint32, sorted []Item[T]) int {
 	points := r.points
 	values, cells := r.values[:len(points)], cells[:len(points)]
@@ -127,9 +128,9 @@ func place[T any](r *run[T], cells, next []uint32, sorted []Item[T]) int {
 	return len(points)
 }
 
-// Items are all built points, by cell. They belong to the grid and hold until the next Reset.
+// Items returns all built points, by cell. The grid owns the slice, which stays valid until the next Reset.
 func (g *Grid[T]) Items() []Item[T] { return g.sorted }
 
-// Cell is the items of one cell, in the order in which they came. They belong to the grid and hold until the next
-// Reset.
+// Cell returns the items of one cell, in the order they were added. The grid owns the slice, which stays valid until
+// the next Reset.
 func (g *Grid[T]) Cell(i int) []Item[T] { return g.sorted[g.start[i]:g.start[i+1]] }

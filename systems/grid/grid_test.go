@@ -37,7 +37,7 @@ func Example() {
 
 type point struct{ x, y float64 }
 
-// crowd is random points in and around the area, with some on top of each other, on cell borders and far outside.
+// crowd makes random points in and around the area, some on top of each other, on cell borders and far outside.
 func crowd(r *rand.Rand, n int) []point {
 	ps := make([]point, n)
 	for i := range ps {
@@ -94,7 +94,7 @@ func TestQueriesFindWhatBruteForceFinds(t *testing.T) {
 		fill(g, ps)
 		for range 30 {
 			x, y, rad := r.Float64()*160-80, r.Float64()*100-50, r.Float64()*40
-			if k := len(ps); k > 0 && r.IntN(3) == 0 { // a query centred on a point, of radius to another one
+			if k := len(ps); k > 0 && r.IntN(3) == 0 { // a query centred on a point, with the radius to another one
 				p, q := ps[r.IntN(k)], ps[r.IntN(k)]
 				x, y, rad = p.x, p.y, math.Sqrt((p.x-q.x)*(p.x-q.x)+(p.y-q.y)*(p.y-q.y))
 			}
@@ -167,7 +167,7 @@ func TestOrderIsByCellThenByAdd(t *testing.T) {
 		}
 	}
 	if n != len(ps) || n != g.Len() {
-		t.Errorf("cells hold %d items of %d", n, len(ps))
+		t.Errorf("the cells contain %d of %d items", n, len(ps))
 	}
 }
 
@@ -243,7 +243,7 @@ func TestAppendComesAfterAdd(t *testing.T) {
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("columns of different lengths are taken")
+			t.Error("Append accepts columns of different lengths")
 		}
 	}()
 	grid.Append(g, []struct{ X, Y float64 }{{1, 1}}, nil)

@@ -2,8 +2,8 @@ package grid
 
 import "iter"
 
-// Box yields the items whose points lie in the rectangle, its border included. The items belong to the grid; their
-// points must not be changed.
+// Box yields the items with points in the rectangle, border included. The grid owns the items; do not change their
+// points.
 func (g *Grid[T]) Box(minX, minY, maxX, maxY float64) iter.Seq[*Item[T]] {
 	return func(yield func(*Item[T]) bool) { g.box(minX, minY, maxX, maxY, yield) }
 }
@@ -24,8 +24,8 @@ func (g *Grid[T]) box(minX, minY, maxX, maxY float64, yield func(*Item[T]) bool)
 	}
 }
 
-// Circle yields the items whose points lie within radius metres of (x, y), the border included. The items belong to
-// the grid; their points must not be changed.
+// Circle yields the items with points within radius metres of (x, y), border included. The grid owns the items; do not
+// change their points.
 func (g *Grid[T]) Circle(x, y, radius float64) iter.Seq[*Item[T]] {
 	return func(yield func(*Item[T]) bool) { g.circle(x, y, radius, yield) }
 }
@@ -48,8 +48,9 @@ func (g *Grid[T]) circle(x, y, radius float64, yield func(*Item[T]) bool) {
 	}
 }
 
-// Nearest is the item nearest to (x, y) within radius metres (infinity: anywhere) that accept takes; a nil accept
-// takes all. Of items equally near the first in the grid's order wins. It returns nil where there is none.
+// Nearest returns the item nearest to (x, y) within radius metres (infinity: anywhere) that accept returns true for; a
+// nil accept accepts all. Of equally near items, the first in the grid's order wins. It returns nil if no item
+// qualifies.
 func (g *Grid[T]) Nearest(x, y, radius float64, accept func(*Item[T]) bool) *Item[T] {
 	if !(radius >= 0) || len(g.sorted) == 0 {
 		return nil
@@ -77,7 +78,7 @@ func (g *Grid[T]) atMost(n, c0, c1, r0, r1 int) bool {
 	return n >= 0
 }
 
-// spiral looks ring by ring around the point, until no farther ring can hold anything nearer.
+// spiral searches ring by ring around the point until no farther ring can contain a nearer item.
 func (g *Grid[T]) spiral(s *search[T]) {
 	col, row := g.col(s.x), g.row(s.y)
 	rings := max(col, g.cols-1-col, row, g.rows-1-row)
@@ -101,8 +102,8 @@ func (g *Grid[T]) spiral(s *search[T]) {
 	}
 }
 
-// gap is a lower bound of the distance from (x, y) to any item of a ring of cells around (col, row): items outside of
-// the area lie in border cells, but only farther away than these.
+// gap returns a lower bound of the distance from (x, y) to any item in a ring of cells around (col, row). Items outside
+// the area lie in border cells, and are only farther away than the cells themselves.
 func (g *Grid[T]) gap(x, y float64, col, row, ring int) float64 {
 	if ring == 0 {
 		return 0
@@ -114,7 +115,7 @@ func (g *Grid[T]) gap(x, y float64, col, row, ring int) float64 {
 	return max(min(left, right, low, high)-g.slack, 0)
 }
 
-// search is the state of a Nearest: the best item so far, and the squared distance beyond which none counts.
+// search is the state of a Nearest: the best item so far, and the squared distance beyond which no item counts.
 type search[T any] struct {
 	x, y, within float64
 	accept       func(*Item[T]) bool
@@ -137,7 +138,7 @@ func (g *Grid[T]) look(s *search[T], row, c0, c1 int) {
 	}
 }
 
-// run is the items of a row's cells c0 to c1, which lie side by side.
+// run returns the items in cells c0 to c1 of a row, which lie side by side.
 func (g *Grid[T]) run(row, c0, c1 int) []Item[T] {
 	return g.sorted[g.start[row*g.cols+c0]:g.start[row*g.cols+c1+1]]
 }

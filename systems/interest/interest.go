@@ -1,6 +1,6 @@
-// Package interest keeps for each watcher a list of whom it has near it, with events when someone enters or leaves:
-// the area of interest of a turret, a shop, a quest or a sleeping dragon. (What a client gets to see is replication's
-// concern, not this package's.)
+// Package interest keeps, for each watcher, a list of the entities near it, and emits events when one enters or leaves:
+// the area of interest of a turret, a shop, a quest or a sleeping dragon. (Replication, not this package, decides what
+// a client sees.)
 package interest
 
 import (
@@ -9,22 +9,22 @@ import (
 	"github.com/ferris1/wind/systems/motion"
 )
 
-// MaxSeen is how many a watcher sees at most; the nearest ones enter first.
+// MaxSeen is how many entities a watcher sees at most; the nearest ones enter first.
 const MaxSeen = 16
 
 // Watcher watches around its own position.
 type Watcher struct {
-	Radius float64 // metres within which one enters
-	Keep   float64 // metres beyond which one leaves; below Radius it counts as Radius. The gap spares a flicker.
+	Radius float64 // a target enters within this many metres
+	Keep   float64 // a target leaves beyond this many metres; a value below Radius counts as Radius. The gap prevents flicker.
 }
 
-// Seen is whom a Watcher has near it: Who[:Count], in the order of entering. Only Watch writes it.
+// Seen lists the entities near a Watcher: Who[:Count], in the order they entered. Only Watch writes it.
 type Seen struct {
 	Who   [MaxSeen]ecs.Entity
 	Count uint32
 }
 
-// Has reports whether e is seen.
+// Has reports whether the watcher sees e.
 func (s *Seen) Has(e ecs.Entity) bool {
 	for _, w := range s.Who[:s.Count] {
 		if w == e {
@@ -34,13 +34,13 @@ func (s *Seen) Has(e ecs.Entity) bool {
 	return false
 }
 
-// Entered and Left are the events of a change in a watcher's Seen. A target that died has left.
+// Entered and Left report a change in a watcher's Seen. A target that dies leaves.
 type (
 	Entered struct{ Watcher, Target ecs.Entity }
 	Left    struct{ Watcher, Target ecs.Entity }
 )
 
-// Register makes Watcher ("watcher"), Seen ("seen") and the events Entered ("entered") and Left ("left") known.
+// Register registers Watcher ("watcher"), Seen ("seen") and the events Entered ("entered") and Left ("left").
 func Register(w *ecs.World) {
 	ecs.Component[Watcher](w, "watcher")
 	ecs.Component[Seen](w, "seen")
@@ -50,8 +50,8 @@ func Register(w *ecs.World) {
 
 // Options shape the grid in which Watch looks for targets.
 type Options struct {
-	Area grid.Area // where targets mostly are; required
-	Cell float64   // side of a cell in metres, about a usual Radius; 0: 10 m
+	Area grid.Area // where most targets are; required
+	Cell float64   // side of a cell in metres, about the usual Radius; 0: 10 m
 }
 
 type watching struct {
@@ -67,7 +67,8 @@ type watched[Target any] struct {
 	_    ecs.With[Target]
 }
 
-// Watch makes the system that keeps the Seen of every Watcher: entities with a Target and a position, itself excepted.
+// Watch returns the system that updates the Seen of every Watcher with the entities that have a Target and a position,
+// except the watcher itself.
 //
 //	ecs.System(w, "watch-players", interest.Watch[Player](interest.Options{Area: area}))
 func Watch[Target any](o Options) func(*ecs.Tick, *ecs.Query[watching], *ecs.Query[watched[Target]], *ecs.Events[Entered], *ecs.Events[Left]) {
@@ -106,7 +107,7 @@ func Watch[Target any](o Options) func(*ecs.Tick, *ecs.Query[watching], *ecs.Que
 	}
 }
 
-// drop takes out whom gone names and keeps the order of the others.
+// drop removes the entities that gone returns true for and keeps the order of the others.
 func (s *Seen) drop(gone func(ecs.Entity) bool) {
 	n := uint32(0)
 	for _, e := range s.Who[:s.Count] {

@@ -16,7 +16,7 @@ type (
 		motion.Position
 		interest.Watcher
 		interest.Seen
-		player // it is a target too, and must not see itself
+		player // the tower is a target too, and must not see itself
 	}
 )
 
@@ -26,7 +26,7 @@ type guest struct {
 	player
 }
 
-// yard is a tower (entity 1) at the origin that sees 5 m far and loses sight at 7 m, and guests.
+// yard is a world with guests and, at the origin, a tower (entity 1) that sees 5 m far and loses sight at 7 m.
 func yard(guests ...guest) ecs.Game {
 	return ecs.Game{Name: "yard", TickRate: 30, Setup: func(w *ecs.World) {
 		motion.Register(w)
@@ -47,7 +47,7 @@ func walks(x, vx float64) guest {
 	return guest{motion.Position{X: x}, motion.Velocity{X: vx}, player{}}
 }
 
-// watch steps w and tells what its events say.
+// watch steps w and counts its events.
 func watch(w *ecs.World) (entered, left int) {
 	for _, e := range w.Step(ecs.Frame{Tick: w.Tick() + 1}).Events {
 		switch e.Name {

@@ -6,7 +6,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Bounds is the rectangle, in metres, that Clamp, Bounce, Wrap and Cull keep; the zero value keeps nothing in or out.
+// Bounds is the rectangle, in metres, that Clamp, Bounce, Wrap and Cull enforce; the zero value restricts nothing.
 type Bounds struct{ MinX, MinY, MaxX, MaxY float64 }
 
 // Contains reports whether a point lies within the bounds or on their border.
@@ -21,7 +21,7 @@ type bounded struct {
 	Vel []Velocity
 }
 
-// Clamp holds what moves at the border and takes away the part of its velocity that leads outside.
+// Clamp stops moving entities at the border and removes the part of their velocity that points outside.
 func Clamp(_ *ecs.Tick, q *ecs.Query[bounded], bounds *ecs.Res[Bounds]) {
 	b := *bounds.Get()
 	if b.empty() {
@@ -38,7 +38,7 @@ func Clamp(_ *ecs.Tick, q *ecs.Query[bounded], bounds *ecs.Res[Bounds]) {
 	}
 }
 
-// hold is one axis of Clamp. A position that is not a number becomes the lower border.
+// hold does one axis of Clamp. A NaN position becomes the lower border.
 func hold(at, v, low, high float64) (float64, float64) {
 	switch {
 	case at > high:
@@ -50,7 +50,7 @@ func hold(at, v, low, high float64) (float64, float64) {
 	}
 }
 
-// Bounce throws what moves back from the border, with the velocity turned around and nothing lost.
+// Bounce reflects moving entities at the border, reversing their velocity without loss.
 func Bounce(_ *ecs.Tick, q *ecs.Query[bounded], bounds *ecs.Res[Bounds]) {
 	b := *bounds.Get()
 	if b.empty() {
@@ -67,7 +67,7 @@ func Bounce(_ *ecs.Tick, q *ecs.Query[bounded], bounds *ecs.Res[Bounds]) {
 	}
 }
 
-// reflect is one axis of Bounce. Farther than a whole width outside, the position ends at the opposite border.
+// reflect does one axis of Bounce. A position more than a whole width outside ends at the opposite border.
 func reflect(at, v, low, high float64) (float64, float64) {
 	switch {
 	case at > high:
@@ -79,7 +79,7 @@ func reflect(at, v, low, high float64) (float64, float64) {
 	}
 }
 
-// Wrap lets what leaves at one border come in at the opposite one.
+// Wrap moves an entity that leaves at one border to the opposite one.
 func Wrap(_ *ecs.Tick, q *ecs.Query[bounded], bounds *ecs.Res[Bounds]) {
 	b := *bounds.Get()
 	if b.empty() {
@@ -95,7 +95,7 @@ func Wrap(_ *ecs.Tick, q *ecs.Query[bounded], bounds *ecs.Res[Bounds]) {
 	}
 }
 
-// around is one axis of Wrap.
+// around does one axis of Wrap.
 func around(at, low, high float64) float64 {
 	if at >= low && at <= high {
 		return at
@@ -105,7 +105,7 @@ func around(at, low, high float64) float64 {
 	if at >= low && at < high {
 		return at
 	}
-	return low // rounding, or not a number
+	return low // rounding, or NaN
 }
 
 type culled[T any] struct {
@@ -114,7 +114,7 @@ type culled[T any] struct {
 	_    ecs.With[T]
 }
 
-// Cull despawns every entity with a T that is outside of the bounds:
+// Cull despawns every entity with a T that is outside the bounds:
 //
 //	ecs.System(w, "cull-shots", motion.Cull[projectile.Shot])
 func Cull[T any](t *ecs.Tick, q *ecs.Query[culled[T]], bounds *ecs.Res[Bounds]) {

@@ -1,22 +1,22 @@
-// Package motion moves what has a position and a velocity, and keeps it within bounds.
+// Package motion moves entities that have a position and a velocity, and keeps them within bounds.
 //
-// Register the components once, then as systems what the game wants, in this order: Move, then one of Clamp, Bounce
-// and Wrap, then Cull for what should vanish outside.
+// Register the components once, then the systems that the game needs, in this order: Move, then one of Clamp, Bounce
+// and Wrap, then Cull for entities that should vanish outside.
 package motion
 
 import "github.com/ferris1/wind/ecs"
 
-// Position is where an entity is, in metres. Clients see it in steps of a centimetre, and within 65 km of the origin.
+// Position is where an entity is, in metres. Clients see it rounded to a centimetre, up to 65 km from the origin.
 type Position struct {
 	X float64 `wind:"q=0.01,range=-65536..65536"`
 	Y float64 `wind:"q=0.01,range=-65536..65536"`
 }
 
-// Velocity is how far an entity moves, in metres per tick. Clients do not get it: they see positions change.
+// Velocity is how far an entity moves, in metres per tick. Clients do not receive it: they see positions change.
 type Velocity struct{ X, Y float64 }
 
-// Register makes Position ("position", which places entities for replication), Velocity ("velocity") and Bounds
-// ("bounds") known.
+// Register registers Position ("position", which tells replication where an entity is), Velocity ("velocity") and
+// Bounds ("bounds").
 func Register(w *ecs.World) {
 	ecs.Component[Position](w, "position", ecs.Spatial)
 	ecs.Component[Velocity](w, "velocity")

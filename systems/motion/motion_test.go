@@ -14,11 +14,11 @@ type body struct {
 	motion.Velocity
 }
 
-// fleeting marks what Cull takes.
+// fleeting marks the entities that Cull takes.
 type fleeting struct{ On bool }
 
-// world has one entity per body, entity 1 first, and runs the systems in their order. The bounds are 10 m to each side
-// of the origin along x and 5 m along y.
+// world has one entity per body, starting with entity 1, and runs the systems in order. The bounds are 10 m to each
+// side of the origin along x and 5 m along y.
 func world(t testing.TB, bodies []body, systems ...any) *ecs.World {
 	t.Helper()
 	w, err := ecs.New(ecs.Game{Name: "motion", TickRate: 30, Setup: func(w *ecs.World) {

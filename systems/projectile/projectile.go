@@ -1,7 +1,7 @@
-// Package projectile flies shots and finds what they hit on their way.
+// Package projectile moves shots and finds what they hit on their way.
 //
-// A shot is tested along the whole segment from its last position to its new one, so that nothing fast flies through
-// anything thin. Bodies count where they are when Fly runs: register it after what moves them.
+// Fly tests a shot along the whole segment from its last position to its new one, so nothing fast flies through
+// anything thin. It uses the bodies' positions at the time it runs: register it after the systems that move them.
 package projectile
 
 import (
@@ -11,24 +11,24 @@ import (
 	"github.com/ferris1/wind/systems/motion"
 )
 
-// Shot flies straight until it hits a Body. It has its velocity in itself, not in a motion.Velocity: Fly moves it, and
-// nothing of it changes on the way but its position. Clients see its velocity and its owner.
+// Shot flies straight until it hits a Body. It carries its own velocity instead of a motion.Velocity: Fly moves it, and
+// only its position changes in flight. Clients see its velocity and its owner.
 type Shot struct {
 	VX     float64    `wind:"q=0.001,range=-128..128"` // metres per tick
 	VY     float64    `wind:"q=0.001,range=-128..128"`
 	Radius float64    `wind:"-"` // metres; 0 is a point
-	Owner  ecs.Entity // who shot it, and is never hit by it; may be zero
-	Team   uint32     `wind:"-"` // bodies of this team are not hit; 0 spares nobody
-	Points int32      `wind:"-"` // damage that it does
+	Owner  ecs.Entity // who fired it; the shot never hits its owner. May be zero
+	Team   uint32     `wind:"-"` // the shot passes through bodies of this team; 0: through none
+	Points int32      `wind:"-"` // damage it does
 }
 
-// Body is what can be hit: a circle around its position.
+// Body makes an entity a target: a circle around its position.
 type Body struct {
 	Radius float64 // metres
-	Team   uint32  // 0: of no team
+	Team   uint32  // 0: no team
 }
 
-// Hit is the event of a shot that hit a body. The shot is gone afterwards.
+// Hit is the event of a shot that hit a body. Fly despawns the shot.
 type Hit struct {
 	Shot, Owner, Target ecs.Entity
 	X, Y                float64 // where the shot was when they touched, metres
@@ -37,11 +37,11 @@ type Hit struct {
 
 // Options shape the grid in which Fly looks for bodies.
 type Options struct {
-	Area grid.Area // where bodies mostly are; required
-	Cell float64   // side of a cell in metres, about the length of a shot's way per tick; 0: 4 m
+	Area grid.Area // where most bodies are; required
+	Cell float64   // side of a cell in metres, about as far as a shot flies in a tick; 0: 4 m
 }
 
-// Register makes Shot ("shot"), Body ("body") and the event Hit ("hit") known.
+// Register registers Shot ("shot"), Body ("body") and the event Hit ("hit").
 func Register(w *ecs.World) {
 	ecs.Component[Shot](w, "shot")
 	ecs.Component[Body](w, "body")
@@ -61,19 +61,19 @@ type body[Spared any] struct {
 	_    ecs.Without[Spared]
 }
 
-// target is what a shot needs to know of a body.
+// target holds what a shot needs to know about a body.
 type target struct {
 	self   ecs.Entity
 	radius float64
 	team   uint32
 }
 
-// Fly makes the system that moves every shot by one tick, or, where it touches a body on the way, emits a Hit with the
-// first one and despawns it. Bodies with a Spared are passed through:
+// Fly returns the system that moves every shot by one tick. When a shot touches bodies on its way, Fly emits a Hit with
+// the first one and despawns the shot. Shots pass through bodies that have a Spared component:
 //
 //	ecs.System(w, "fly", projectile.Fly[respawn.Down](projectile.Options{Area: area}))
 //
-// Of two bodies touched at once the first in the grid's order is hit.
+// If a shot touches two bodies at the same time, it hits the first in the grid's order.
 func Fly[Spared any](o Options) func(*ecs.Tick, *ecs.Query[flying], *ecs.Query[body[Spared]], *ecs.Events[Hit]) {
 	if o.Cell == 0 {
 		o.Cell = 4
@@ -102,7 +102,7 @@ func Fly[Spared any](o Options) func(*ecs.Tick, *ecs.Query[flying], *ecs.Query[b
 	}
 }
 
-// first is the body that a shot touches first in this tick and when, or no entity and 1.
+// first returns the body that a shot touches first in this tick and when, or no entity and 1.
 func first(bodies *grid.Grid[target], from *motion.Position, s *Shot, widest float64) (hit ecs.Entity, when float64) {
 	when = 1
 	reach := widest + s.Radius

@@ -34,7 +34,8 @@ func from(x, y, vx, vy float64) bullet {
 	return bullet{motion.Position{X: x, Y: y}, projectile.Shot{VX: vx, VY: vy, Points: 10}}
 }
 
-// rangeOf is a world of things (entities 1…) and shots (behind them), whose things with an index in ghosts are spared.
+// rangeOf makes a world of things (entities 1…) and, after them, shots. Shots spare the things whose index is in
+// ghosts.
 func rangeOf(t testing.TB, things []thing, shots []bullet, ghosts ...int) *ecs.World {
 	t.Helper()
 	w, err := ecs.New(ecs.Game{Name: "range", TickRate: 30, Setup: func(w *ecs.World) {
@@ -71,7 +72,7 @@ func run(t testing.TB, w *ecs.World, ticks int) {
 	}
 }
 
-// wounded is the ids of the things that were hit.
+// wounded returns the ids of the things that were hit.
 func wounded(w *ecs.World, things int) (ids []uint32) {
 	for id := uint32(1); id <= uint32(things); id++ {
 		if h, _ := ecs.Get[damage.Health](w, ecs.EntityFrom(id, 0)); h.Points < 100 {
@@ -117,7 +118,7 @@ func TestAShotThatMissesFliesOn(t *testing.T) {
 		t.Errorf("after two ticks the shot is at %v", p)
 	}
 	run(t, w, 3)
-	if got := wounded(w, 2); !slices.Equal(got, []uint32{2}) { // also outside of the grid's area
+	if got := wounded(w, 2); !slices.Equal(got, []uint32{2}) { // even outside the grid's area
 		t.Errorf("wounded are %v, want 2", got)
 	}
 }

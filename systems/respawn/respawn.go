@@ -1,8 +1,8 @@
-// Package respawn brings the dead back: Fall takes those with a Respawn out of play, Rise puts them back after their
-// delay, at a place that the game chooses, with full health.
+// Package respawn brings the dead back: Fall takes the dead that have a Respawn out of play, Rise returns them with
+// full health after their delay, at a place that the game chooses.
 //
-// Register damage.Apply, Fall and Rise in this order. Systems that should pass over the fallen say so in their views:
-// ecs.Without[respawn.Down].
+// Register damage.Apply, Fall and Rise in this order. Systems that should skip the fallen put ecs.Without[respawn.Down]
+// in their views.
 package respawn
 
 import (
@@ -11,19 +11,19 @@ import (
 	"github.com/ferris1/wind/systems/motion"
 )
 
-// Respawn is on what comes back after its death, DelayTicks later.
+// Respawn marks an entity that comes back DelayTicks after its death.
 type Respawn struct{ DelayTicks uint32 }
 
-// Down is on what is dead and waits to come back in tick Until.
+// Down marks a dead entity that comes back in tick Until.
 type Down struct{ Until uint64 }
 
-// Risen is the event of a return, at its place.
+// Risen is the event of an entity's return, with its new position.
 type Risen struct {
 	Entity ecs.Entity
 	X, Y   float64 // metres
 }
 
-// Register makes Respawn ("respawn"), Down ("down") and the event Risen ("risen") known.
+// Register registers Respawn ("respawn"), Down ("down") and the event Risen ("risen").
 func Register(w *ecs.World) {
 	ecs.Component[Respawn](w, "respawn")
 	ecs.Component[Down](w, "down", ecs.Replicated)
@@ -39,8 +39,8 @@ func Fall(t *ecs.Tick, deaths *ecs.Events[damage.Death], who *ecs.Comp[Respawn],
 	}
 }
 
-// Place says where e comes back, in metres. It depends only on its arguments (t.Rand(e) is its randomness) and on what
-// the closure was made with in Setup.
+// Place returns where e comes back, in metres. It may depend only on its arguments (t.Rand(e) is its randomness) and on
+// values that the closure captured in Setup.
 type Place func(t *ecs.Tick, e ecs.Entity) (x, y float64)
 
 type fallen struct {
@@ -50,7 +50,8 @@ type fallen struct {
 	Health *damage.Health
 }
 
-// Rise makes the system that brings back whose delay is over. A nil place leaves them where they fell.
+// Rise returns the system that brings back entities whose delay has passed. With a nil place they return where they
+// fell.
 func Rise(place Place) func(*ecs.Tick, *ecs.Query[fallen], *ecs.Comp[Down], *ecs.Events[Risen]) {
 	return func(t *ecs.Tick, q *ecs.Query[fallen], down *ecs.Comp[Down], risen *ecs.Events[Risen]) {
 		for f := range q.Each {

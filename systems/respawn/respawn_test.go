@@ -16,7 +16,7 @@ type hero struct {
 	respawn.Respawn
 }
 
-// cliff is a game in which the hero (entity 1) falls to death in the given ticks, and is back at (7, 8) after 3.
+// cliff is a game whose hero (entity 1) falls to death in the given ticks, and is back at (7, 8) after 3 ticks.
 func cliff(place respawn.Place, ticks ...uint64) ecs.Game {
 	return ecs.Game{Name: "cliff", TickRate: 30, Setup: func(w *ecs.World) {
 		motion.Register(w)
@@ -76,11 +76,11 @@ func TestRisenIsToldOnceAndDeathCanComeAgain(t *testing.T) {
 			}
 		}
 	}
-	// Tick 4's wound hits the dead, tick 5's comes before the return in the same tick; tick 6's kills again.
+	// Tick 4's wound hits the dead, tick 5's comes before the return in the same tick, and tick 6's kills again.
 	if len(told) != 2 || told[5] != 1 || told[9] != 1 {
-		t.Errorf("risen is told in ticks %v, want once in 5 and once in 9", told)
+		t.Errorf("Risen events in ticks %v, want once in 5 and once in 9", told)
 	}
 	if p, _ := ecs.Get[motion.Position](w, ecs.EntityFrom(1, 0)); p.X != 1 {
-		t.Errorf("without a place it rises at %v, want where it fell", p)
+		t.Errorf("without a place the hero rises at %v, want where it fell", p)
 	}
 }

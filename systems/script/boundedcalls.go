@@ -8,7 +8,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// costly are those of Starlark's own values whose work depends on the value, or on their arguments.
+// costly lists the methods of Starlark's built-in types whose work depends on the value or on the arguments.
 var costly = map[string]bool{
 	"capitalize": true, "clear": true, "codepoint_ords": true, "count": true, "difference": true, "elem_ords": true, "elems": true, "extend": true, "find": true,
 	"format": true, "index": true, "insert": true, "intersection": true, "isalnum": true, "isalpha": true, "isdigit": true, "islower": true, "isspace": true,
@@ -17,7 +17,7 @@ var costly = map[string]bool{
 	"split": true, "splitlines": true, "strip": true, "symmetric_difference": true, "title": true, "union": true, "update": true, "upper": true, "values": true,
 }
 
-// receiving is x as the receiver of a method: what Starlark's own values have is guarded.
+// receiving returns x as the receiver of a method, with costly methods of Starlark's built-in types guarded.
 func receiving(x starlark.Value, name string) starlark.Value {
 	switch x := x.(type) {
 	case starlark.String, starlark.Bytes, *starlark.List, *starlark.Dict, *starlark.Set:
@@ -28,10 +28,10 @@ func receiving(x starlark.Value, name string) starlark.Value {
 	return x
 }
 
-// guardedMethod is a value of which nothing but one method is wanted.
+// guardedMethod wraps a value and exposes a single method of it.
 type guardedMethod struct{ *starlark.Builtin }
 
-// Attr is the method, guarded.
+// Attr returns the method, guarded.
 func (m guardedMethod) Attr(name string) (starlark.Value, error) {
 	if name != m.Name() {
 		return nil, nil
@@ -52,7 +52,7 @@ func (m guardedMethod) Attr(name string) (starlark.Value, error) {
 // AttrNames lists the method.
 func (m guardedMethod) AttrNames() []string { return []string{m.Name()} }
 
-// tuplesIn looks at tuples that a method has made of what it was given.
+// tuplesIn checks tuples that a method built from its arguments.
 func tuplesIn(v starlark.Value, name string) error {
 	list, ok := v.(*starlark.List)
 	if !ok || name != "items" {
@@ -66,7 +66,7 @@ func tuplesIn(v starlark.Value, name string) error {
 	return nil
 }
 
-// methodCost counts what a method does to x, and refuses what would become too large.
+// methodCost charges for what a method does to x, and returns an error if the result would be too large.
 func methodCost(t *starlark.Thread, x starlark.Value, name string, args starlark.Tuple, named []starlark.Tuple) error {
 	given := 0
 	for _, a := range args {
@@ -128,7 +128,7 @@ func methodCost(t *starlark.Thread, x starlark.Value, name string, args starlark
 			}
 		}
 		return spend(t, given)
-	case "insert", "pop": // they move what is behind
+	case "insert", "pop": // they shift the elements that follow
 		if _, ok := x.(*starlark.List); ok {
 			return spend(t, size/16)
 		}
@@ -142,7 +142,7 @@ func asText(x starlark.Value) starlark.String {
 	return s
 }
 
-// joined is how long a text becomes that join makes.
+// joined returns the length of the text that join makes.
 func joined(between int, of starlark.Value) (n int, err error) {
 	list, ok := of.(starlark.Iterable)
 	if !ok {
@@ -156,7 +156,7 @@ func joined(between int, of starlark.Value) (n int, err error) {
 	return n, nil
 }
 
-// guardedBuiltin is one of Starlark's own that counts what it does.
+// guardedBuiltin wraps one of Starlark's builtins so that it charges for its work.
 func guardedBuiltin(f *starlark.Builtin) *starlark.Builtin {
 	name := f.Name()
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
@@ -180,7 +180,7 @@ func guardedBuiltin(f *starlark.Builtin) *starlark.Builtin {
 	})
 }
 
-// builtinCost counts what one of Starlark's own builtins does with its arguments.
+// builtinCost charges for what one of Starlark's builtins does with its arguments.
 func builtinCost(t *starlark.Thread, name string, args starlark.Tuple) error {
 	cost := 0
 	switch name {
@@ -224,7 +224,7 @@ func builtinCost(t *starlark.Thread, name string, args starlark.Tuple) error {
 	return spend(t, min(cost, math.MaxInt32))
 }
 
-// elementParts is how large the elements of a list or tuple are that are compared with each other: what is not simple.
+// elementParts returns the total size of the elements of a list or tuple, without the simple ones.
 func elementParts(v starlark.Value) (n int, err error) {
 	switch v.(type) {
 	case *starlark.List, starlark.Tuple:
@@ -239,7 +239,7 @@ func elementParts(v starlark.Value) (n int, err error) {
 				return n, err
 			}
 			if n += p; n > maxBytes {
-				return n, fmt.Errorf("a %s has too much in it to be compared", v.Type())
+				return n, fmt.Errorf("a %s is too large to compare", v.Type())
 			}
 		}
 	}

@@ -9,32 +9,33 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// What a value of a script may be at most. Building costs steps besides: one for 16 bytes of a text, one for each element of
-// a list. So the budget of a run bounds its time and its memory.
+// Upper limits on a script's values. Building a value also costs steps: one per 16 bytes of text, one per list element.
+// So the budget of a run bounds its time and its memory.
 const (
 	maxBits     = 8192    // of an integer
 	maxBytes    = 4 << 20 // of a text
 	maxElements = 1 << 20 // of a list, tuple, dict or set
-	maxTuple    = 1024    // tuples in a tuple, as often as they are in it: a key is hashed whole
-	maxInside   = 500     // values in one another, where one is printed or compared
+	maxTuple    = 1024    // tuples in a tuple, counted as often as they occur: a key is hashed whole
+	maxInside   = 500     // nesting depth of a value to print or compare
 )
 
-// Names of guards that are no operators.
+// Names of guards that are not operators.
 const (
 	checkTuple    = "«tuple»"
 	guardReceiver = "«.»"
 	guardWhole    = "«[:]»"
 )
 
-// allowance is what a thread may spend in steps.
+// allowance is a thread's budget of steps.
 type allowance struct {
-	limit uint64 // of the thread's steps in its life
-	spent bool   // it wanted more
+	limit uint64 // total over the thread's life
+	spent bool   // it needed more
 }
 
 const allowanceKey = "wind.allowance"
 
-// spend counts work that the interpreter does not see as steps. Beyond the budget the work is not done.
+// spend charges for work that the interpreter does not count as steps. It returns an error if the budget does not cover
+// the work.
 func spend(t *starlark.Thread, steps int) error {
 	a, ok := t.Local(allowanceKey).(*allowance)
 	if !ok || steps <= 0 {
@@ -51,7 +52,8 @@ func spend(t *starlark.Thread, steps int) error {
 
 var errSpent = fmt.Errorf("too many steps")
 
-// guards are the builtins that stand in for operators, and those of Starlark's own whose work depends on their arguments.
+// guards are the builtins that replace operators, and those that replace Starlark's own builtins whose work depends on
+// their arguments.
 var guards = makeGuards()
 
 func makeGuards() starlark.StringDict {
@@ -97,23 +99,23 @@ func makeGuards() starlark.StringDict {
 	return d
 }
 
-// length is how many elements, or bytes of a text, a value has, 0 for what has none.
+// length returns the number of elements of a value, or of bytes of a text; 0 for other values.
 func length(v starlark.Value) int { return max(0, starlark.Len(v)) }
 
-// wholeCost is what going over a value costs in steps.
+// wholeCost returns the cost in steps of going over a value.
 func wholeCost(v starlark.Value) int {
 	switch v := v.(type) {
 	case starlark.String, starlark.Bytes:
 		return length(v) / 16
 	case *starlark.Dict, *starlark.Set:
-		return 8 * length(v) // they are larger, and hash
+		return 8 * length(v) // their entries are larger, and need hashing
 	case starlark.Sequence, starlark.Mapping:
 		return length(v)
 	}
 	return 0
 }
 
-// bitsOf is how long an integer is, without its sign.
+// bitsOf returns the length of an integer in bits, without its sign.
 func bitsOf(i starlark.Int) int {
 	if _, ok := i.Int64(); ok {
 		return 64
@@ -121,7 +123,7 @@ func bitsOf(i starlark.Int) int {
 	return i.BigInt().BitLen()
 }
 
-// arithmeticOf is x op y.
+// arithmeticOf returns x op y.
 func arithmeticOf(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	if x, ok := x.(starlark.Int); ok {
 		if y, ok := y.(starlark.Int); ok {
@@ -140,7 +142,7 @@ func arithmeticOf(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (sta
 			return starlark.Binary(op, x, y)
 		}
 	}
-	n, per := 0, 1 // elements, and how many of them cost a step
+	n, per := 0, 1 // elements, and how many of them cost one step
 	switch op {
 	case syntax.STAR:
 		n, per = repeated(x, y)
@@ -176,7 +178,7 @@ func arithmeticOf(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (sta
 	return v, tuples(v)
 }
 
-// room refuses a text, or a list, that is too long.
+// room returns an error if a text or a list is too long.
 func room(what string, n, per int) error {
 	switch {
 	case per > 1 && n > maxBytes:
@@ -187,7 +189,7 @@ func room(what string, n, per int) error {
 	return nil
 }
 
-// repeated is the size of x * y for a text, list or tuple and a number.
+// repeated returns the size of x * y for a text, list or tuple and a number.
 func repeated(x, y starlark.Value) (n, per int) {
 	if _, ok := x.(starlark.Int); ok {
 		x, y = y, x
@@ -214,28 +216,28 @@ func repeated(x, y starlark.Value) (n, per int) {
 	return length(x) * int(min(count, math.MaxInt32)), per
 }
 
-// formatted is how long a text can become that % makes.
+// formatted returns an upper bound on the length of the text that % makes.
 func formatted(format string, y starlark.Value) (int, error) {
 	n, err := parts(y)
 	if err != nil {
 		return 0, err
 	}
-	if _, ok := y.(starlark.Mapping); ok { // a key may stand in it again and again
+	if _, ok := y.(starlark.Mapping); ok { // the format may name a key many times
 		n *= 1 + strings.Count(format, "%(")
 	}
 	return len(format) + n, nil
 }
 
-// parts is how large a value is when it is printed or compared, with all that is in it, or an error for what is too large.
+// parts returns the size of a value, contents included, when it is printed or compared; or an error if it is too large.
 func parts(v starlark.Value) (int, error) {
 	left := maxBytes
 	if !measure(v, 0, &left) {
-		return 0, fmt.Errorf("a %s has too much in it to be printed or compared", v.Type())
+		return 0, fmt.Errorf("a %s is too large to print or compare", v.Type())
 	}
 	return maxBytes - left, nil
 }
 
-// measure takes from left what v has, and reports whether there was enough.
+// measure subtracts the size of v from left, and reports whether enough was left.
 func measure(v starlark.Value, depth int, left *int) bool {
 	if *left -= 4; *left < 0 || depth > maxInside {
 		return false
@@ -278,7 +280,7 @@ func measure(v starlark.Value, depth int, left *int) bool {
 	return *left >= 0
 }
 
-// simple reports whether comparing a value costs next to nothing.
+// simple reports whether a value costs next to nothing to compare.
 func simple(v starlark.Value) bool {
 	switch v := v.(type) {
 	case starlark.NoneType, starlark.Bool, starlark.Int, starlark.Float:
@@ -288,10 +290,10 @@ func simple(v starlark.Value) bool {
 	case starlark.Tuple, *starlark.List, *starlark.Dict, *starlark.Set, starlark.Bytes:
 		return false
 	}
-	return true // of the host's own
+	return true // one of the host's own types
 }
 
-// compared is x op y. It is as long as the smaller one.
+// compared returns x op y. The smaller operand sets the cost.
 func compared(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	if !simple(x) && !simple(y) {
 		n, err := parts(x)
@@ -308,7 +310,7 @@ func compared(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (starlar
 	return starlark.Bool(ok), err
 }
 
-// contained is x in y, or x not in y.
+// contained returns x in y, or x not in y.
 func contained(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (starlark.Value, error) {
 	if err := sought(t, x, y); err != nil {
 		return nil, err
@@ -320,7 +322,7 @@ func contained(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (starla
 	return !v.(starlark.Bool), nil
 }
 
-// sought counts the search for x in y.
+// sought charges for the search for x in y.
 func sought(t *starlark.Thread, x, y starlark.Value) error {
 	each := 1
 	if !simple(x) {
@@ -337,7 +339,7 @@ func sought(t *starlark.Thread, x, y starlark.Value) error {
 	return spend(t, each/16)
 }
 
-// extended is x += y.
+// extended returns x += y.
 func extended(t *starlark.Thread, x, y starlark.Value) (starlark.Value, error) {
 	list, ok := x.(*starlark.List)
 	more, iterable := y.(starlark.Iterable)
@@ -357,7 +359,7 @@ func extended(t *starlark.Thread, x, y starlark.Value) (starlark.Value, error) {
 	return list, nil
 }
 
-// merged is x |= y.
+// merged returns x |= y.
 func merged(t *starlark.Thread, x, y starlark.Value) (starlark.Value, error) {
 	into, ok := x.(*starlark.Dict)
 	from, dict := y.(*starlark.Dict)
@@ -375,7 +377,7 @@ func merged(t *starlark.Thread, x, y starlark.Value) (starlark.Value, error) {
 	return into, nil
 }
 
-// grown counts what of y is put into x.
+// grown charges for the elements of y that go into x.
 func grown(t *starlark.Thread, what string, x, y starlark.Value) error {
 	n := length(y)
 	if err := room(what, length(x)+n, 1); err != nil {
@@ -384,7 +386,7 @@ func grown(t *starlark.Thread, what string, x, y starlark.Value) error {
 	return spend(t, n)
 }
 
-// tuples refuses a value that is a tuple with too many tuples in one another, or has such a one right inside of it.
+// tuples returns an error if a value is a tuple that contains too many tuples, or directly contains such a tuple.
 func tuples(v starlark.Value) error {
 	t, ok := v.(starlark.Tuple)
 	if !ok {
@@ -393,13 +395,13 @@ func tuples(v starlark.Value) error {
 	left := maxTuple
 	for _, x := range t {
 		if inner, ok := x.(starlark.Tuple); ok && !count(inner, &left) {
-			return fmt.Errorf("more than %d tuples in one another", maxTuple)
+			return fmt.Errorf("a tuple contains more than %d tuples", maxTuple)
 		}
 	}
 	return nil
 }
 
-// count takes the tuples in t, and their elements, from left.
+// count subtracts the tuples in t, and their elements, from left.
 func count(t starlark.Tuple, left *int) bool {
 	if *left -= 1 + len(t)/8; *left < 0 {
 		return false

@@ -11,7 +11,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// evil are bodies of a function that would take the process with them: in time, in memory, or in both.
+// evil lists function bodies that would take the process down: by time, by memory, or by both.
 var evil = map[string]string{
 	"40 squarings of an integer":    "x = 12345\nfor i in range(40):\n    x = x * x",
 	"40 squarings, in place":        "x = 12345\nfor i in range(40):\n    x *= x",
@@ -79,12 +79,12 @@ var evil = map[string]string{
 	"nested deeper than the stack":  "x = []\nfor i in range(100000):\n    x = [x]\nstr(x)",
 }
 
-// indented is a body in a function.
+// indented puts a body into a function.
 func indented(body string) string {
 	return "def f():\n    " + strings.ReplaceAll(body, "\n", "\n    ") + "\n"
 }
 
-// bounded runs f, which is to fail with one of Wind's own sentences, soon, and without taking much memory.
+// bounded runs f and checks that it fails soon with one of Wind's own errors, and without taking much memory.
 func bounded(t *testing.T, f func() error) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -104,7 +104,7 @@ func bounded(t *testing.T, f func() error) {
 	}
 }
 
-// TestOneRunIsBoundedInTimeAndMemory: what a service's handler, with its large budget, does with the process.
+// TestOneRunIsBoundedInTimeAndMemory runs each with the large budget of a service's handler.
 func TestOneRunIsBoundedInTimeAndMemory(t *testing.T) {
 	for _, name := range sortedKeys(evil) {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestOneRunIsBoundedInTimeAndMemory(t *testing.T) {
 	}
 }
 
-// TestALoadIsBoundedInTimeAndMemory: a dry run does what is at the top of a module.
+// TestALoadIsBoundedInTimeAndMemory runs each at the top of a module, as a dry run does.
 func TestALoadIsBoundedInTimeAndMemory(t *testing.T) {
 	for _, name := range sortedKeys(evil) {
 		t.Run(name, func(t *testing.T) {
@@ -133,8 +133,8 @@ func TestALoadIsBoundedInTimeAndMemory(t *testing.T) {
 	}
 }
 
-// TestGuardsDoWhatTheLanguageDoes runs operators, methods and builtins over values of all kinds, as the interpreter has them and
-// as guards do them: the same values and the same errors.
+// TestGuardsDoWhatTheLanguageDoes runs operators, methods and builtins over values of all kinds, in the plain
+// interpreter and through guards, and expects the same values and the same errors.
 func TestGuardsDoWhatTheLanguageDoes(t *testing.T) {
 	values := []string{
 		"1", "-3", "0", "2.5", "True", "None", "''", "'abc'", "b'xyz'", "[]", "[1, 2]", "['a', 'b']", "(1,)", "(1, (2, 'x'))", "{}", "{'a': 1}", "{'b': [2]}",
@@ -190,7 +190,7 @@ func TestGuardsDoWhatTheLanguageDoes(t *testing.T) {
 	t.Logf("%d of %d functions", ran, len(bodies))
 }
 
-// outcome is what f returns, or how it fails, and where.
+// outcome returns what f returns, or how and where it fails.
 func outcome(t *testing.T, source []byte, guards bool) string {
 	t.Helper()
 	var globals starlark.StringDict

@@ -13,11 +13,11 @@ import (
 	"github.com/ferris1/wind/ecs/detmath"
 )
 
-// Here are the loops over columns that scripts start with one call. Floats are computed in float64, each product rounded
-// before it is added, and stored in the field's own width. Whole numbers never wrap: a result that does not fit becomes the
-// nearest one that does.
+// This file contains the loops over columns that scripts start with one call. Floats are computed in float64, with each
+// product rounded before it is added, and stored in the field's own width. Whole numbers never wrap: a result that does
+// not fit becomes the nearest value that does.
 
-// lane is a field of rows that lie one after the other.
+// lane is one field in consecutive rows.
 type lane struct {
 	p      unsafe.Pointer // of the field in the first row
 	stride int            // bytes from row to row
@@ -56,7 +56,7 @@ const (
 	opMul
 )
 
-// arithmetic is x + by or x * by, kept within bounds.
+// arithmetic is x + by or x * by, limited to [min, max].
 type arithmetic struct {
 	by       number
 	min, max *number
@@ -88,20 +88,20 @@ func (a *arithmetic) unpack(b *starlark.Builtin, args starlark.Tuple, named []st
 	return nil
 }
 
-// kernel are the loops for one kind of field.
+// kernel contains the loops for one kind of field.
 type kernel struct {
 	arithmetic func(l lane, o operation, a *arithmetic)
 	total      func(l lane, t *total)
-	extreme    func(l lane, greatest bool) int // a row, -1 without one
+	extreme    func(l lane, greatest bool) int // a row, -1 if there are no rows
 	compare    func(l lane, c comparison, hit func(row int))
 	load       func(p unsafe.Pointer) number
 	store      func(p unsafe.Pointer, n number)
 }
 
-// kernelOf finds the loops for a field; only numbers have some.
+// kernelOf returns the loops for a field, or an error if it is not a number.
 func kernelOf(f *ecs.Field) (k kernel, err error) {
 	if k = kernels[f.Kind]; f.Array || k.load == nil {
-		return k, fmt.Errorf("%s is no number", f.Path)
+		return k, fmt.Errorf("%s is not a number", f.Path)
 	}
 	return k, nil
 }
@@ -122,7 +122,7 @@ func (a *arithmetic) apply(o operation, f *ecs.Field, l lane) error {
 	return nil
 }
 
-// total is a sum: of floats in the order of the rows, of whole numbers exactly.
+// total is a sum: floats add up in row order, whole numbers exactly.
 type total struct {
 	floats bool
 	f      float64
@@ -147,7 +147,7 @@ func (t *total) value() starlark.Value {
 	return starlark.MakeBigInt(x.Add(x, new(big.Int).SetUint64(t.lo)))
 }
 
-// comparison says for which outcomes of x against an operand a row counts.
+// comparison lists the outcomes of comparing x with an operand for which a row matches.
 type comparison struct {
 	less, equal, greater, unordered bool
 	with                            number
@@ -236,7 +236,7 @@ func wholes[T anyWhole]() kernel {
 		total: func(l lane, t *total) {
 			for i := range l.n {
 				x := *at[T](l, i)
-				t.addWhole(x < 0, uint64(x)) // the sign extends
+				t.addWhole(x < 0, uint64(x)) // sign-extended
 			}
 		},
 		extreme: func(l lane, greatest bool) int {
@@ -255,7 +255,7 @@ func wholes[T anyWhole]() kernel {
 				switch {
 				case !c.with.whole:
 					yes = c.float(float64(x))
-				case x > 0 && int64(x) < 0: // above all of int64
+				case x > 0 && int64(x) < 0: // above all int64 values
 					yes = c.greater
 				default:
 					yes = c.whole(int64(x))
@@ -279,7 +279,7 @@ func wholes[T anyWhole]() kernel {
 	}
 }
 
-// lowest and highest are the bounds of T.
+// bounds returns the lowest and highest values of T.
 func bounds[T anyWhole]() (lowest, highest T) {
 	n := 8 * unsafe.Sizeof(lowest)
 	if ^T(0) > 0 {
@@ -289,7 +289,7 @@ func bounds[T anyWhole]() (lowest, highest T) {
 	return ^highest, highest
 }
 
-// fit is the value of T nearest to i.
+// fit returns the value of T nearest to i.
 func fit[T anyWhole](i int64) T {
 	lowest, highest := bounds[T]()
 	switch {
@@ -301,7 +301,7 @@ func fit[T anyWhole](i int64) T {
 	return T(i)
 }
 
-// fitFloat is x without its fraction, or the nearest value of T; 0 for what is no number.
+// fitFloat returns x without its fraction, or the nearest value of T; 0 for NaN.
 func fitFloat[T anyWhole](x float64) T {
 	if lowest, highest := bounds[T](); lowest == 0 && uint64(highest) == math.MaxUint64 {
 		return T(detmath.ToUint64(x))
@@ -341,11 +341,11 @@ func fitNumber[T anyWhole](n number) T {
 	return fitFloat[T](n.f)
 }
 
-// addFit is x + d, or the nearest value of T.
+// addFit returns x + d, or the nearest value of T.
 func addFit[T anyWhole](x T, d int64) T {
 	lowest, highest := bounds[T]()
 	if d >= 0 {
-		if room := uint64(highest) - uint64(x); uint64(d) > room { // both extend their sign: the difference is right
+		if room := uint64(highest) - uint64(x); uint64(d) > room { // both are sign-extended, so the difference is right
 			return highest
 		}
 		return x + T(d)
@@ -356,7 +356,7 @@ func addFit[T anyWhole](x T, d int64) T {
 	return x - T(uint64(-d))
 }
 
-// mulFit is x * d, or the nearest value of T.
+// mulFit returns x * d, or the nearest value of T.
 func mulFit[T anyWhole](x T, d int64) T {
 	lowest, highest := bounds[T]()
 	a, b := uint64(x), uint64(d)
@@ -379,14 +379,14 @@ func mulFit[T anyWhole](x T, d int64) T {
 	return T(lo)
 }
 
-// integrate adds from * k to to, row by row. Both are rows of the same tables.
+// integrate adds from * k to to, row by row. Both lanes cover the same rows.
 func integrate(to, from lane, toField, fromField *ecs.Field, k float64) error {
 	load, err := kernelOf(fromField)
 	if err != nil {
 		return err
 	}
 	if toField.Array || toField.Kind != ecs.KindF64 && toField.Kind != ecs.KindF32 {
-		return fmt.Errorf("%s is no float", toField.Path)
+		return fmt.Errorf("%s is not a float", toField.Path)
 	}
 	switch {
 	case toField.Kind == ecs.KindF64 && fromField.Kind == ecs.KindF64:
@@ -406,7 +406,7 @@ func integrate(to, from lane, toField, fromField *ecs.Field, k float64) error {
 	return nil
 }
 
-// copyField makes to what from is, row by row: of the same kind, or from number to number.
+// copyField copies from into to, row by row: between fields of the same kind, or from number to number.
 func copyField(to, from lane, toField, fromField *ecs.Field) error {
 	if toField.Kind == fromField.Kind && toField.Width == fromField.Width && toField.Count == fromField.Count && toField.Array == fromField.Array {
 		n := toField.Width * toField.Count

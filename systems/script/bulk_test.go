@@ -12,7 +12,7 @@ import (
 
 var edges = []int64{0, 1, -1, 2, -2, 7, -7, 100, -100, 127, 128, -128, -129, 255, 256, 1 << 31, -1 << 31, math.MaxInt64, math.MinInt64, math.MinInt64 + 1}
 
-// clamped is the value of T nearest to x.
+// clamped returns the value of T nearest to x.
 func clamped[T anyWhole](x *big.Int) *big.Int {
 	lowest, highest := bounds[T]()
 	low, high := asBig(lowest), asBig(highest)

@@ -7,9 +7,9 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// Call calls fn and lets it take budget steps at most, 0 for no bound. It returns an *Error when fn fails: its Unwrap
-// is the error of the builtin that failed. A panic of a builtin is an error as well. The thread belongs to the call
-// until it returns, and must not be used again after an error.
+// Call calls fn with a budget of steps, 0 for no limit. It returns an *Error if fn fails; its Unwrap returns the error
+// of the builtin that failed. A panic in a builtin becomes an error too. The thread belongs to the call until it
+// returns; do not use it again after an error.
 func Call(thread *starlark.Thread, fn starlark.Callable, budget uint64, args ...starlark.Value) (v starlark.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -36,7 +36,7 @@ func Call(thread *starlark.Thread, fn starlark.Callable, budget uint64, args ...
 	return nil, e
 }
 
-// limit ends what runs in thread when it has taken steps steps in its life, and notes that it did.
+// limit ends the run in thread once the thread has taken steps steps in its life, and records that it did.
 func limit(thread *starlark.Thread, steps uint64) *allowance {
 	a := &allowance{limit: steps}
 	thread.SetLocal(allowanceKey, a)
@@ -48,7 +48,7 @@ func limit(thread *starlark.Thread, steps uint64) *allowance {
 	return a
 }
 
-// evalErrorOf is err as an Error, whatever it is.
+// evalErrorOf returns err as an Error, whatever its type.
 func evalErrorOf(err error) *Error {
 	var thrown *starlark.EvalError
 	if errors.As(err, &thrown) {

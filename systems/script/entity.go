@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// entityValue is an entity. It can be compared, kept in a dictionary and written into fields.
+// entityValue is an entity. Scripts can compare it, keep it in a dictionary and write it into fields.
 type entityValue ecs.Entity
 
 var entityMethods = newMethods(map[string]method{"get": entityGet, "set": entitySet, "has": entityHas, "put": entityPut, "remove": entityRemove, "despawn": entityDespawn, "alive": entityAlive})
@@ -73,7 +73,8 @@ func (e entityValue) Attr(name string) (starlark.Value, error) {
 
 func self(b *starlark.Builtin) ecs.Entity { return ecs.Entity(b.Receiver().(entityValue)) }
 
-// field finds a field of an entity's component; without words: the entity does not live or has none.
+// field returns the memory of a field of an entity's component. ok is false if the entity is dead or lacks the
+// component.
 func (r *run) field(e ecs.Entity, p place, write bool) (memory []byte, ok bool) {
 	t, row, ok := r.a.Locate(e)
 	if !ok || !t.Has(p.component) {
@@ -86,8 +87,8 @@ func (r *run) field(e ecs.Entity, p place, write bool) (memory []byte, ok bool) 
 	return c.Data[row*c.Stride : (row+1)*c.Stride], true
 }
 
-// entityGet is e.get("health.HP"), or e.get("health") for a record of all fields; None when e has no such component or does
-// not live.
+// entityGet implements e.get("health.HP"), and e.get("health") for a record of all fields. It returns None if e lacks
+// the component or is dead.
 func entityGet(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var path string
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &path); err != nil {
@@ -111,7 +112,7 @@ func entityGet(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	return starlark.None, nil
 }
 
-// entitySet is e.set("health.HP", 10).
+// entitySet implements e.set("health.HP", 10).
 func entitySet(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var path string
 	var v starlark.Value
@@ -124,7 +125,7 @@ func entitySet(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	}
 	memory, ok := r.field(self(b), p, true)
 	if !ok {
-		return nil, fmt.Errorf("set: %s has no %s, or does not live", b.Receiver(), r.a.Schema().Components[p.component].Name)
+		return nil, fmt.Errorf("set: %s has no %s, or is dead", b.Receiver(), r.a.Schema().Components[p.component].Name)
 	}
 	return starlark.None, put(&p.field, memory, v)
 }
@@ -138,7 +139,7 @@ func oneComponent(r *run, b *starlark.Builtin, args starlark.Tuple, named []star
 	return component(r.a.Schema(), name)
 }
 
-// entityHas is e.has("dead").
+// entityHas implements e.has("dead").
 func entityHas(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	id, err := oneComponent(r, b, args, named)
 	if err != nil {
@@ -148,7 +149,7 @@ func entityHas(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	return starlark.Bool(ok && t.Has(id)), nil
 }
 
-// entityPut is e.put("burning", {"Left": 30}): it has that component when the system has returned.
+// entityPut implements e.put("burning", {"Left": 30}): the entity has the component once the system has returned.
 func entityPut(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var name starlark.Value
 	var fields starlark.Value = starlark.None
@@ -171,7 +172,7 @@ func entityPut(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	return starlark.None, nil
 }
 
-// entityRemove is e.remove("burning").
+// entityRemove implements e.remove("burning").
 func entityRemove(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	id, err := oneComponent(r, b, args, named)
 	if err != nil {

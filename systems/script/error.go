@@ -14,16 +14,16 @@ import (
 // maxText is the longest text of an Error, in bytes: a script can make a message of any length.
 const maxText = 1000
 
-// Error is why a script could not be loaded, or how it failed, at one place of its source.
+// Error says why a script could not be loaded, or how it failed, and where in its source.
 type Error struct {
 	Pos    syntax.Position // the innermost place in a script
 	In     string          // the function there, "" outside of functions
 	Text   string          // one line
-	Budget bool            // it has used up its steps
+	Budget bool            // it used up its steps
 	cause  error
 }
 
-// Error is file:line:column, the function, and the text, in one line.
+// Error returns file:line:column, the function and the text, in one line.
 func (e *Error) Error() string {
 	switch {
 	case e.In == "":
@@ -34,7 +34,7 @@ func (e *Error) Error() string {
 	return e.Pos.String() + ": " + e.In + ": " + e.Text
 }
 
-// Place is file:line:column in the script, and the function: where ecs.Failure says that a panic was raised.
+// Place returns the function and file:line:column in the script. ecs.Failure reports it as the place of a panic.
 func (e *Error) Place() string {
 	if e.In == "" {
 		return e.Pos.String()
@@ -42,15 +42,15 @@ func (e *Error) Place() string {
 	return fmt.Sprintf("%s (%s)", e.In, e.Pos)
 }
 
-// Unwrap is the error of the builtin that failed, if one did.
+// Unwrap returns the error of the builtin that failed, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// errorAt makes an error of the host's own about a place.
+// errorAt makes an error of the host's own at a place in a script.
 func errorAt(pos syntax.Position, format string, args ...any) *Error {
 	return &Error{Pos: pos, Text: oneLine(fmt.Sprintf(format, args...))}
 }
 
-// errorOf translates an error of the interpreter. known lists the names that an undefined one may have meant.
+// errorOf translates an error of the interpreter. known returns the names to suggest for an undefined one.
 func errorOf(err error, known func() []string) error {
 	var (
 		bad    syntax.Error
@@ -68,8 +68,8 @@ func errorOf(err error, known func() []string) error {
 	return err
 }
 
-// resolveError is the first of many in the source. The resolver's own guess of what was meant depends on the order of a
-// map, and an error of a script in a shard must be the same everywhere: so the guess is made again.
+// resolveError returns the first of the errors in the source. The resolver's own suggestion depends on map order, but a
+// script's error in a shard must be the same everywhere, so resolveError makes the suggestion again.
 func resolveError(many resolve.ErrorList, known func() []string) error {
 	many = slices.Clone(many)
 	slices.SortStableFunc(many, func(a, b resolve.Error) int {
@@ -92,7 +92,8 @@ func resolveError(many resolve.ErrorList, known func() []string) error {
 	return errorAt(many[0].Pos, "%s", text)
 }
 
-// evalError is a failure at run time, at the innermost place in a script, with the outermost function that led there.
+// evalError returns a failure at run time: at the innermost place in a script, with the outermost function that led
+// there.
 func evalError(thrown *starlark.EvalError) *Error {
 	e := &Error{Text: oneLine(thrown.Msg), cause: thrown.Unwrap()}
 	found := false
@@ -112,7 +113,7 @@ func evalError(thrown *starlark.EvalError) *Error {
 	return e
 }
 
-// topLevel is how the interpreter calls the code of a module outside of functions.
+// topLevel is the interpreter's name for the code of a module outside functions.
 const topLevel = "<toplevel>"
 
 func frameName(name string) string {

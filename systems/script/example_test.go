@@ -23,8 +23,8 @@ def system_drive(tick):
 	script.System(w, "drive")
 }}
 
-// A shard sends the commands of Genesis in the first tick, and those of a reload when somebody asks for one: what ran stands
-// in the log.
+// A shard sends the commands of Genesis in the first tick, and those of a reload when an operator requests one, so the
+// log records what ran.
 func Example() {
 	w, err := ecs.New(garage, ecs.Config{})
 	if err != nil {

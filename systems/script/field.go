@@ -18,11 +18,11 @@ type place struct {
 	field     ecs.Field
 }
 
-// maxPlaces is how many paths are remembered.
+// maxPlaces is how many paths a world caches.
 const maxPlaces = 4096
 
-// place finds "health.HP": the field HP of the component health. Names of components may have dots of their own: the
-// longest that fits counts.
+// place finds "health.HP": the field HP of the component health. Component names may contain dots themselves; the
+// longest match wins.
 func (r *run) place(path string) (place, error) {
 	if p, ok := r.h.fields[path]; ok {
 		return p, nil
@@ -58,7 +58,7 @@ func findPlace(s *ecs.Schema, path string) (place, error) {
 	return place{best, f}, err
 }
 
-// get is a field's value. b is the memory of the whole value.
+// get returns a field's value. b is the memory of the whole value.
 func get(f *ecs.Field, b []byte) starlark.Value {
 	if !f.Array {
 		return getOne(f.Kind, b[f.Offset:f.Offset+f.Width])
@@ -210,10 +210,10 @@ func putInt(k ecs.FieldKind, b []byte, x starlark.Int) error {
 	return nil
 }
 
-// maxDepth is how deep dictionaries and lists may stand in each other.
+// maxDepth is how deep dictionaries and lists may nest.
 const maxDepth = 16
 
-// fill makes a value of a type, in memory layout, of a dictionary of its fields. What is not in it is zero.
+// fill makes a value of a type, in memory layout, from a dictionary of its fields. Missing fields are zero.
 func fill(typ *ecs.Type, v starlark.Value) ([]byte, error) {
 	b := make([]byte, typ.Size)
 	if v == starlark.None {
@@ -225,10 +225,10 @@ func fill(typ *ecs.Type, v starlark.Value) ([]byte, error) {
 	return b, fillAt(typ, b, "", v, 0)
 }
 
-// fillAt writes what stands at a path.
+// fillAt writes the value at a path.
 func fillAt(typ *ecs.Type, b []byte, path string, v starlark.Value, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("%s: more than %d dicts and lists stand in each other", typ.Name, maxDepth)
+		return fmt.Errorf("%s: dicts and lists nest deeper than %d", typ.Name, maxDepth)
 	}
 	if path != "" && !typ.Inside(path) {
 		f, err := typ.Find(path)
@@ -242,7 +242,7 @@ func fillAt(typ *ecs.Type, b []byte, path string, v starlark.Value, depth int) e
 		for _, item := range v.Items() {
 			key, ok := starlark.AsString(item[0])
 			if !ok {
-				return fmt.Errorf("%s: a field is named by a string, not by a %s", typ.Name, item[0].Type())
+				return fmt.Errorf("%s: a field's name must be a string, not a %s", typ.Name, item[0].Type())
 			}
 			if path != "" {
 				key = path + "." + key

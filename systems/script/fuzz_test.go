@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// FuzzWorld runs any body as a system: the world keeps its promises, whatever the script does.
+// FuzzWorld runs any body as a system and checks that the world keeps its promises.
 func FuzzWorld(f *testing.F) {
 	f.Add("q = query('health', without=['dead'])\nq.add('health.HP', -1, min=0)\nq.where('health.HP', '==', 0).despawn()")
 	f.Add("for e in query('position').entities(3):\n  e.put('dead')\n  e.remove('position')\n  emit('hit', {'Who': e})")
@@ -44,7 +44,7 @@ func FuzzWorld(f *testing.F) {
 			t.Fatal(err)
 		}
 		if a, b := step(live), step(again); a.Checksum != b.Checksum || failure(a) != failure(b) {
-			t.Fatalf("a restored world goes another way: %s, %s", failure(a), failure(b))
+			t.Fatalf("a restored world diverges: %s, %s", failure(a), failure(b))
 		}
 	})
 }

@@ -37,7 +37,7 @@ type (
 	}
 )
 
-// arena is a game all of whose rules are scripts.
+// arena is a game with all its rules in scripts.
 func arena(modules ...script.Module) ecs.Game {
 	return ecs.Game{Name: "script-arena", TickRate: 30, Setup: func(w *ecs.World) {
 		script.Register(w, script.Config{Modules: modules})
@@ -67,14 +67,14 @@ func newWorld(t testing.TB, modules ...script.Module) *ecs.World {
 
 var operator = ecs.Source{Kind: ecs.SourceOperator, ID: 1}
 
-// step makes a tick with these commands in their order.
+// step runs a tick with these commands in their order.
 func step(w *ecs.World, commands ...ecs.Command) ecs.Output {
 	f := ecs.Frame{Tick: w.Tick() + 1, Commands: commands}
 	w.Order(f.Tick, f.Commands)
 	return w.Step(f)
 }
 
-// reload makes a tick in which the modules come in force.
+// reload runs a tick that puts the modules in force.
 func reload(t testing.TB, w *ecs.World, modules ...script.Module) ecs.Output {
 	t.Helper()
 	commands, err := script.Commands(w, operator, 1+1000*w.Tick(), modules, script.DefaultBudget)
@@ -84,7 +84,7 @@ func reload(t testing.TB, w *ecs.World, modules ...script.Module) ecs.Output {
 	return step(w, commands...)
 }
 
-// play makes a world that runs one system, "move", with this body, and a tick.
+// play makes a world that runs one system, "move", with this body, and runs a tick.
 func play(t testing.TB, body string) (*ecs.World, ecs.Output) {
 	t.Helper()
 	w := newWorld(t)
@@ -92,7 +92,7 @@ func play(t testing.TB, body string) (*ecs.World, ecs.Output) {
 	return w, o
 }
 
-// failure is what o says went wrong, "" when nothing did.
+// failure returns what went wrong according to o, or "" if nothing did.
 func failure(o ecs.Output) string {
 	var all []string
 	for _, f := range o.Failures {

@@ -5,16 +5,16 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// The interpreter counts its instructions, and nothing of what one of them builds: [0] * 1000000000 is a single step, and no
-// hook stands before an operator. So what is compiled is not quite what is written: operators, comparisons, slices and
-// methods whose cost depends on their operands become calls of builtins (bounds.go), whose names no script can write. They
-// look at the operands, count what the work costs as steps, and do what the operator does. Names are resolved, and errors of
-// loading are told, with the modules as they are written.
+// The interpreter counts its instructions, but not what one of them builds: [0] * 1000000000 is a single step, and no
+// hook runs before an operator. So the host compiles a rewritten module: operators, comparisons, slices and methods
+// whose cost depends on their operands become calls of builtins (bounds.go) under names that no script can write. The
+// builtins look at the operands, charge the work as steps, and do what the operator does. Names are resolved, and load
+// errors reported, against the modules as written.
 
-// guarded is the dialect of what is compiled: it assigns to a name again where a script has written +=.
+// guarded is the dialect of rewritten modules: they reassign a name where the script has +=.
 var guarded = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true}
 
-// guardFile parses a module once more and puts guards in.
+// guardFile parses a module again and inserts guards.
 func guardFile(m Module) (*syntax.File, error) {
 	f, err := guarded.Parse(m.Name, m.Source, 0)
 	if err != nil {
@@ -25,7 +25,7 @@ func guardFile(m Module) (*syntax.File, error) {
 }
 
 // guard rewrites a module.
-type guard struct{ packed []string } // names of *args of the lambdas around
+type guard struct{ packed []string } // names of *args of the enclosing lambdas
 
 func (g *guard) stmts(list []syntax.Stmt) (out []syntax.Stmt) {
 	for _, s := range list {
@@ -60,13 +60,13 @@ func (g *guard) stmt(s syntax.Stmt) []syntax.Stmt {
 	return []syntax.Stmt{s}
 }
 
-// augmented are the operators of x op= y.
+// augmented maps the op of x op= y to op.
 var augmented = map[syntax.Token]syntax.Token{
 	syntax.PLUS_EQ: syntax.PLUS, syntax.MINUS_EQ: syntax.MINUS, syntax.STAR_EQ: syntax.STAR, syntax.PERCENT_EQ: syntax.PERCENT,
 	syntax.AMP_EQ: syntax.AMP, syntax.PIPE_EQ: syntax.PIPE, syntax.CIRCUMFLEX_EQ: syntax.CIRCUMFLEX, syntax.LTLT_EQ: syntax.LTLT,
 }
 
-// assign makes x = x op y of x op= y. What x is made of is evaluated once.
+// assign turns x op= y into x = x op y. It evaluates the parts of x once.
 func (g *guard) assign(s *syntax.AssignStmt) (out []syntax.Stmt) {
 	op, ok := augmented[s.Op]
 	if !ok {
@@ -80,7 +80,7 @@ func (g *guard) assign(s *syntax.AssignStmt) (out []syntax.Stmt) {
 	}
 	name := opName(op)
 	switch op {
-	case syntax.PLUS, syntax.PIPE: // they change a list and a dict in place
+	case syntax.PLUS, syntax.PIPE: // they change a list or a dict in place
 		name += "="
 	}
 	lhs := s.LHS
@@ -104,12 +104,12 @@ func (g *guard) assign(s *syntax.AssignStmt) (out []syntax.Stmt) {
 	case *syntax.Ident:
 		read, write = ident(lhs), lhs
 	default:
-		return []syntax.Stmt{s} // the resolver has refused it
+		return []syntax.Stmt{s} // the resolver has rejected it
 	}
 	return append(out, &syntax.AssignStmt{OpPos: s.OpPos, Op: syntax.EQ, LHS: write, RHS: callOf(s.OpPos, name, read, g.expr(s.RHS))})
 }
 
-// target is what is assigned to: its parts are evaluated, and itself is not.
+// target guards the target of an assignment: its parts are evaluated, the target itself is not.
 func (g *guard) target(e syntax.Expr) syntax.Expr {
 	switch e := e.(type) {
 	case *syntax.IndexExpr:
@@ -130,7 +130,7 @@ func (g *guard) target(e syntax.Expr) syntax.Expr {
 	return e
 }
 
-// params guards the defaults of parameters.
+// params guards the default values of parameters.
 func (g *guard) params(list []syntax.Expr) {
 	for _, p := range list {
 		if b, ok := p.(*syntax.BinaryExpr); ok {
@@ -139,7 +139,7 @@ func (g *guard) params(list []syntax.Expr) {
 	}
 }
 
-// packedArgs is the name of the *args among parameters, nil without.
+// packedArgs returns the name of the *args among parameters, or nil.
 func packedArgs(params []syntax.Expr) *syntax.Ident {
 	for _, p := range params {
 		if u, ok := p.(*syntax.UnaryExpr); ok && u.Op == syntax.STAR && u.X != nil {
@@ -194,7 +194,7 @@ func (g *guard) expr(e syntax.Expr) syntax.Expr {
 	return e
 }
 
-// compound guards what is in a display, a comprehension, a condition or a lambda.
+// compound guards the parts of a display, a comprehension, a condition or a lambda.
 func (g *guard) compound(e syntax.Expr) {
 	switch e := e.(type) {
 	case *syntax.IndexExpr:
@@ -269,7 +269,7 @@ func (g *guard) binary(e *syntax.BinaryExpr) syntax.Expr {
 		cheap = x && y && e.Op != syntax.STAR && e.Op != syntax.LTLT
 	}
 	if t, ok := e.Y.(*syntax.ParenExpr); ok && e.Op == syntax.PERCENT {
-		if t, ok := t.X.(*syntax.TupleExpr); ok { // it is gone when the text is made
+		if t, ok := t.X.(*syntax.TupleExpr); ok { // the tuple does not outlive the text
 			g.exprs(t.List)
 			return callOf(e.OpPos, opName(e.Op), g.expr(e.X), t)
 		}
@@ -292,7 +292,7 @@ func scalar(e syntax.Expr) bool {
 	return false
 }
 
-// plainNumber reports whether an expression is a number of a usual size.
+// plainNumber reports whether an expression is a number of ordinary size.
 func plainNumber(e syntax.Expr) bool {
 	l, ok := e.(*syntax.Literal)
 	return ok && (l.Token == syntax.FLOAT || l.Token == syntax.INT && len(l.Raw) < 20)
@@ -310,7 +310,7 @@ func callOf(at syntax.Position, name string, args ...syntax.Expr) syntax.Expr {
 	return &syntax.CallExpr{Fn: &syntax.Ident{NamePos: at, Name: name}, Lparen: at, Args: args, Rparen: at}
 }
 
-// predeclaredWith is what a module may use, and the guards, which take the place of some of Starlark's own.
+// predeclaredWith returns the names a module may use, including the guards that replace some of Starlark's builtins.
 func predeclaredWith(host starlark.StringDict) starlark.StringDict {
 	all := make(starlark.StringDict, len(guards)+len(host))
 	for name, v := range guards { //windvet:allow into a map

@@ -17,7 +17,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// mod makes a module; its text may be indented by tabs.
+// mod makes a module; its text may be indented with tabs.
 func mod(name, source string) script.Module {
 	return script.Module{Name: name, Source: []byte(strings.ReplaceAll(source, "\t", "  "))}
 }
@@ -70,10 +70,10 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		{"endless loop", []script.Module{mod(c, "while True:\n\tpass\n")}, "handlers_client/c.star:1:1: loading used more than 1000000 steps"},
 		{"division", []script.Module{mod(c, "def f(x):\n\treturn 1//x\ny = f(0)\n")}, "handlers_client/c.star:2:11: f: floored division by zero (called from handlers_client/c.star:3:6, while loading)"},
 		{"recursion", []script.Module{mod(c, "def f():\n\treturn f()\nx = f()\n")}, "function f called recursively"},
-		{"arity", []script.Module{mod(c, "def Handler_A(client):\n\tpass\n")}, "handlers_client/c.star:1:1: Handler_A takes other parameters than the host gives: want def Handler_A(client, request)"},
+		{"arity", []script.Module{mod(c, "def Handler_A(client):\n\tpass\n")}, "handlers_client/c.star:1:1: Handler_A takes the wrong parameters: want def Handler_A(client, request)"},
 		{"arity of three", []script.Module{mod(c, "def Handler_A(client, request, x):\n\tpass\n")}, "want def Handler_A(client, request)"},
 		{"keyword only", []script.Module{mod(c, "def Handler_A(client, request, *, x):\n\tpass\n")}, "want def Handler_A(client, request)"},
-		{"twice", []script.Module{mod("handlers_client/a.star", "def Handler_A(client, request): pass\n"), mod("handlers_client/b.star", "\ndef Handler_A(client, request): pass\n")}, "handlers_client/b.star:2:1: Handler_A is defined at handlers_client/a.star:1:1 already"},
+		{"twice", []script.Module{mod("handlers_client/a.star", "def Handler_A(client, request): pass\n"), mod("handlers_client/b.star", "\ndef Handler_A(client, request): pass\n")}, "handlers_client/b.star:2:1: Handler_A is already defined at handlers_client/a.star:1:1"},
 		{"twice in a module", []script.Module{mod(c, "def Handler_A(client, request): pass\ndef Handler_A(client, request): pass\n")}, "handlers_client/c.star:2:5: cannot reassign global Handler_A declared at handlers_client/c.star:1:5"},
 		{"frozen", []script.Module{mod(c, "load('lib/a.star', 'l')\nl.append(1)\n"), mod("lib/a.star", "l = []\n")}, "cannot append to frozen list"},
 		{"panic", []script.Module{mod(c, "panics()\n")}, "script: loading panics: so it does"},
@@ -166,7 +166,7 @@ def spin():
 	}
 	var e *script.Error
 	if _, err := call("Handler_Loop"); !errors.As(err, &e) || !e.Budget {
-		t.Errorf("%v is no error of the budget", err)
+		t.Errorf("%v is not a budget error", err)
 	}
 	if _, err := call("Handler_Broken"); !errors.Is(err, errBroken) {
 		t.Errorf("%v hides the builtin's error", err)
@@ -235,7 +235,7 @@ func TestReplaceReportsByFunction(t *testing.T) {
 		}
 	}
 	if _, _, err := s.Replace([]script.Module{{Name: l}}, options()); err == nil || !strings.Contains(err.Error(), `no module "lib/l.star"`) {
-		t.Errorf("a library that is in use goes: %v", err)
+		t.Errorf("removing a library in use: %v", err)
 	}
 	next, r, err := s.Replace([]script.Module{{Name: c}, mod("x.star", "def f(): pass\n")}, options())
 	if err != nil || r.String() != "added x.star:f; removed handlers_client/c.star:Handler_A, handlers_client/c.star:Handler_B, handlers_client/c.star:Handler_C, handlers_client/c.star:Handler_D" {
@@ -278,13 +278,13 @@ func TestReadFollowsLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := script.Read(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "does a link lead back") {
-		t.Errorf("a link that leads back: %v", err)
+		t.Errorf("a link to a parent folder: %v", err)
 	}
 	if err := errors.Join(os.Remove(filepath.Join(dir, "again")), os.Symlink("nowhere", filepath.Join(dir, "lost.star"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := script.Read(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "lost.star is a link that cannot be followed") {
-		t.Errorf("a link that leads nowhere: %v", err)
+		t.Errorf("a broken link: %v", err)
 	}
 }
 

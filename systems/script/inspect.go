@@ -9,8 +9,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// inspector looks at what a module says in so many words about the world's types, before it runs: names that are written
-// as literals. Names that a script computes fail when they are used.
+// inspector checks, before a module runs, the names of the world's types that it contains as literals. Names that a
+// script computes fail when they are used.
 type inspector struct {
 	schema    *ecs.Schema
 	functions []string // that the world calls, sorted
@@ -31,7 +31,7 @@ func (i *inspector) file(f *syntax.File) (err error) {
 	return err
 }
 
-// function refuses a system or handler that nothing calls.
+// function rejects a system or handler that nothing calls.
 func (i *inspector) function(id *syntax.Ident) error {
 	what := "no system calls"
 	if strings.HasPrefix(id.Name, "handle_") {
@@ -47,7 +47,7 @@ func (i *inspector) function(id *syntax.Ident) error {
 	return errorAt(id.NamePos, "%s %s%s", what, id.Name, meant(id.Name, i.functions))
 }
 
-// call looks at the literals in one call.
+// call checks the literals in one call.
 func (i *inspector) call(c *syntax.CallExpr) error {
 	switch fn := c.Fn.(type) {
 	case *syntax.Ident:
@@ -94,7 +94,7 @@ func first(args []syntax.Expr) syntax.Expr {
 	return args[0]
 }
 
-// queryArgument is a name, without=[names] or where=conditions.
+// queryArgument checks a name, without=[names] or where=conditions.
 func (i *inspector) queryArgument(a syntax.Expr) error {
 	named, ok := a.(*syntax.BinaryExpr)
 	if !ok || named.Op != syntax.EQ {
@@ -122,7 +122,7 @@ func (i *inspector) queryArgument(a syntax.Expr) error {
 	return nil
 }
 
-// elements are those of a literal list or tuple.
+// elements returns the elements of a literal list or tuple.
 func elements(e syntax.Expr) []syntax.Expr {
 	switch e := e.(type) {
 	case *syntax.ParenExpr:
@@ -135,7 +135,7 @@ func elements(e syntax.Expr) []syntax.Expr {
 	return nil
 }
 
-// bundle is "component": {fields}.
+// bundle checks "component": {fields}.
 func (i *inspector) bundle(e *syntax.DictEntry) error {
 	if err := i.name(i.schema.Components, "component", e.Key); err != nil {
 		return err
@@ -143,7 +143,7 @@ func (i *inspector) bundle(e *syntax.DictEntry) error {
 	return i.fields(i.schema.Components, e.Key, e.Value)
 }
 
-// fields looks at the keys of a literal dictionary of a type's fields.
+// fields checks the keys of a literal dictionary of a type's fields.
 func (i *inspector) fields(types []ecs.Type, name, value syntax.Expr) error {
 	text, _, ok := literal(name)
 	d, isDict := value.(*syntax.DictExpr)
@@ -166,8 +166,8 @@ func (i *inspector) fields(types []ecs.Type, name, value syntax.Expr) error {
 	return nil
 }
 
-// method looks at the paths that methods of queries and entities take. Those whose names other values have too are told
-// apart by what their argument looks like.
+// method checks the paths that methods of queries and entities take. Where other values have a method of the same name,
+// the form of the argument decides.
 func (i *inspector) method(name string, args []syntax.Expr) error {
 	switch name {
 	case "sum", "min", "max", "mul", "where":
@@ -191,12 +191,12 @@ func (i *inspector) method(name string, args []syntax.Expr) error {
 	return nil
 }
 
-// dotted is path for a literal with a dot in it: resources have methods of the same names and fields without one.
+// dotted is path for a literal that contains a dot: resources have methods of the same names, with undotted fields.
 func (i *inspector) dotted(e syntax.Expr) error {
 	text, _, ok := literal(e)
 	name, _, dot := strings.Cut(text, ".")
 	if !ok || !dot || !i.component(text) && ecs.Nearest(name, i.names()) == "" {
-		return nil // a field of a part of a resource
+		return nil // a field in a part of a resource
 	}
 	return i.path(e)
 }
@@ -217,7 +217,7 @@ func (i *inspector) names() (names []string) {
 	return names
 }
 
-// path is a literal component.field.
+// path checks a literal component.field.
 func (i *inspector) path(e syntax.Expr) error {
 	text, pos, ok := literal(e)
 	if !ok {
@@ -229,7 +229,7 @@ func (i *inspector) path(e syntax.Expr) error {
 	return nil
 }
 
-// name is a literal name of a type.
+// name checks a literal name of a type.
 func (i *inspector) name(types []ecs.Type, what string, e syntax.Expr) error {
 	text, pos, ok := literal(e)
 	if !ok {
@@ -241,7 +241,7 @@ func (i *inspector) name(types []ecs.Type, what string, e syntax.Expr) error {
 	return nil
 }
 
-// literal is the text of a literal string.
+// literal returns the text of a literal string.
 func literal(e syntax.Expr) (text string, pos syntax.Position, ok bool) {
 	l, ok := e.(*syntax.Literal)
 	if !ok {

@@ -12,16 +12,16 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// dialect is Starlark with loops, sets and conditions anywhere, without recursion.
+// dialect is Starlark without recursion, with while loops, sets, and control flow at top level.
 var dialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true}
 
-// unit is one module on its way.
+// unit is one module while it is loading.
 type unit struct {
 	Module
 	file    *syntax.File
 	loads   []*syntax.LoadStmt
 	globals starlark.StringDict
-	state   int // of the walk in order
+	state   int // of the walk that orders the modules
 }
 
 // loader loads one set.
@@ -29,12 +29,12 @@ type loader struct {
 	o     Options
 	units map[string]*unit
 	names []string
-	order []*unit // a module stands after those that it loads
+	order []*unit // each module comes after those that it loads
 	lines Lines
 }
 
-// Load compiles and runs all modules, in the order of their names but each after those that it loads. Nothing of them
-// is kept after an error, which names file, line and column. Panics of the interpreter are errors too.
+// Load compiles and runs all modules in the order of their names, but each after those that it loads. An error names
+// file, line and column, and discards everything. Panics of the interpreter become errors too.
 func Load(modules []Module, o Options) (s *Set, err error) {
 	modules, err = sorted(modules)
 	if err != nil {
@@ -101,7 +101,7 @@ func (l *loader) parse(u *unit) error {
 	return nil
 }
 
-// visit puts u behind what it loads. path is how the walk came here.
+// visit orders u after the modules that it loads. path is how the walk got here.
 func (l *loader) visit(u *unit, path []string) error {
 	const begun, done = 1, 2
 	if u.state == done {
@@ -127,7 +127,7 @@ func (l *loader) visit(u *unit, path []string) error {
 	return nil
 }
 
-// run compiles a module and runs its top level, and returns the steps that it took.
+// run compiles a module, runs its top level, and returns the steps that this took.
 func (l *loader) run(u *unit, budget uint64) (steps uint64, err error) {
 	known := func() []string { return l.known(u) }
 	if err := resolve.File(u.file, l.o.Predeclared.Has, starlark.Universe.Has); err != nil {
@@ -174,7 +174,7 @@ func (l *loader) run(u *unit, budget uint64) (steps uint64, err error) {
 	return thread.ExecutionSteps(), nil
 }
 
-// known are the names that a module can use, sorted.
+// known returns the names that a module can use, sorted.
 func (l *loader) known(u *unit) []string {
 	set := map[string]bool{}
 	for _, d := range []starlark.StringDict{starlark.Universe, l.o.Predeclared} {
@@ -188,7 +188,7 @@ func (l *loader) known(u *unit) []string {
 	return sortedKeys(set)
 }
 
-// bound are the names that a file binds anywhere: by def, load, =, for, and as parameters.
+// bound returns the names that a file binds anywhere: by def, load, =, for, and as parameters.
 func bound(f *syntax.File) map[string]bool {
 	names := map[string]bool{}
 	add := func(e syntax.Expr) {
@@ -198,7 +198,7 @@ func bound(f *syntax.File) map[string]bool {
 				names[n.Name] = true
 			case *syntax.DotExpr, *syntax.IndexExpr, *syntax.SliceExpr:
 				return false
-			case *syntax.BinaryExpr: // a parameter's default
+			case *syntax.BinaryExpr: // default value of a parameter
 				if id, ok := n.X.(*syntax.Ident); ok {
 					names[id.Name] = true
 				}

@@ -5,14 +5,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs" //windvet:allow Read runs in the host, before there is a tick
+	"io/fs" //windvet:allow Read runs in the host, outside any tick
 	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// The limits of a set.
+// Limits of a set.
 const (
 	MaxModules   = 256       // modules
 	MaxSource    = 256 << 10 // bytes of one module
@@ -21,20 +21,20 @@ const (
 	extension    = ".star"
 )
 
-// Module is one source file. Its name is a slash-separated path such as "handlers_client/player.star"; the folder says
-// what its functions are for, and load() in other modules names it by it.
+// Module is one source file. Its name is a slash-separated path such as "handlers_client/player.star". The folder
+// determines what its functions are for, and other modules load() it by this name.
 type Module struct {
 	Name   string
-	Source []byte // UTF-8; nil in Set.Replace: the module goes
+	Source []byte // UTF-8; nil in Set.Replace removes the module
 }
 
-// SHA256 is the hash of the source in hex.
+// SHA256 returns the hash of the source in hex.
 func (m Module) SHA256() string {
 	h := sha256.Sum256(m.Source)
 	return hex.EncodeToString(h[:])
 }
 
-// check refuses a module that no set can hold.
+// check returns an error for a module that no set can contain.
 func (m Module) check() error {
 	if err := checkName(m.Name); err != nil {
 		return err
@@ -59,7 +59,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// sorted is a copy of modules by name; two of one name, and more than a set can hold, are an error.
+// sorted returns a copy of modules, sorted by name. Two modules of the same name, or more than a set can contain, are
+// an error.
 func sorted(modules []Module) ([]Module, error) {
 	if len(modules) > MaxModules {
 		return nil, fmt.Errorf("script: %d modules, more than %d", len(modules), MaxModules)
@@ -82,7 +83,7 @@ func sorted(modules []Module) ([]Module, error) {
 	return s, nil
 }
 
-// ReadFolder is Read of one folder of fsys. One that is not there has no modules; nor has a nil fsys.
+// ReadFolder is Read for one folder of fsys. A missing folder, or a nil fsys, has no modules.
 func ReadFolder(fsys fs.FS, folder string) ([]Module, error) {
 	if fsys == nil {
 		return nil, nil
@@ -97,8 +98,8 @@ func ReadFolder(fsys fs.FS, folder string) ([]Module, error) {
 	return Read(sub)
 }
 
-// Read reads every *.star file below fsys, sorted by name, also through links. What begins with a dot is left out: an
-// editor's files, version control's, and the folders behind a Kubernetes ConfigMap.
+// Read reads every *.star file below fsys, sorted by name, and follows links. It skips names that start with a dot:
+// editors' files, version control, and the folders behind a Kubernetes ConfigMap.
 func Read(fsys fs.FS) ([]Module, error) {
 	r := reading{fsys: fsys, modules: []Module{}}
 	if err := r.folder("."); err != nil {
@@ -107,20 +108,20 @@ func Read(fsys fs.FS) ([]Module, error) {
 	return sorted(r.modules)
 }
 
-// maxFolders bounds what Read walks through.
+// maxFolders bounds how many folders Read visits.
 const maxFolders = 1024
 
-// reading is one that runs.
+// reading is the state of one Read.
 type reading struct {
 	fsys    fs.FS
 	modules []Module
 	folders int
 }
 
-// folder reads what is below a folder.
+// folder reads everything below a folder.
 func (r *reading) folder(name string) error {
 	if r.folders++; r.folders > maxFolders || len(name) > MaxName {
-		return fmt.Errorf("%.100s: there are more than %d folders, or longer paths than the %d bytes of a module's name: does a link lead back to a folder above it?",
+		return fmt.Errorf("%.100s: more than %d folders, or a path longer than the %d bytes of a module's name: does a link lead back to a parent folder?",
 			name, maxFolders, MaxName)
 	}
 	entries, err := fs.ReadDir(r.fsys, name)
@@ -138,7 +139,7 @@ func (r *reading) entry(name string, e fs.DirEntry) error {
 	if e.Type()&fs.ModeSymlink != 0 {
 		info, err := fs.Stat(r.fsys, name)
 		if err != nil && !isScript {
-			return nil // it leads nowhere, and nobody needs it
+			return nil // a broken link, but not of a script
 		}
 		if err != nil {
 			return fmt.Errorf("%s is a link that cannot be followed: %w", name, err)
@@ -151,7 +152,7 @@ func (r *reading) entry(name string, e fs.DirEntry) error {
 	case !isScript:
 		return nil
 	case len(r.modules) == MaxModules:
-		return fmt.Errorf("%s is one file more than %d", name, MaxModules)
+		return fmt.Errorf("%s: the folder has more than %d modules", name, MaxModules)
 	}
 	m, err := readModule(r.fsys, name)
 	r.modules = append(r.modules, m)
@@ -168,7 +169,7 @@ func readModule(fsys fs.FS, name string) (Module, error) {
 	}
 	source, err := fs.ReadFile(fsys, name)
 	if source == nil {
-		source = []byte{} // nil would remove it
+		source = []byte{} // nil would remove the module
 	}
 	return Module{Name: name, Source: source}, err
 }

@@ -7,29 +7,29 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// What one run may print.
+// Limits on what one run may print.
 const (
 	maxPrint  = 1_000 // bytes of a line
 	maxPrints = 64    // lines
 )
 
-// Lines bounds what one run prints: 64 lines of 1,000 bytes. The zero value is ready.
+// Lines limits what one run prints to 64 lines of 1,000 bytes. The zero value is ready to use.
 type Lines struct{ n int }
 
-// Next is text as it is to be shown, and whether it is to be shown. The last line says that the others are left out.
+// Next returns the text to show, and whether to show it. The last line shown says that the rest is dropped.
 func (l *Lines) Next(text string) (string, bool) {
 	switch l.n++; {
 	case l.n > maxPrints:
 		return "", false
 	case l.n == maxPrints:
-		return fmt.Sprintf("it has printed %d lines: what it prints further is left out", maxPrints-1), true
+		return fmt.Sprintf("it has printed %d lines: further lines are dropped", maxPrints-1), true
 	case len(text) > maxPrint:
 		return strings.ToValidUTF8(text[:maxPrint], "") + "…", true
 	}
 	return text, true
 }
 
-// Brief is a value for a person: as it is printed, or its type where that would be long.
+// Brief formats a value for a person: as it prints, or its type if that would be long.
 func Brief(v starlark.Value) string {
 	if left := maxText; measure(v, 0, &left) {
 		return v.String()
@@ -37,6 +37,6 @@ func Brief(v starlark.Value) string {
 	return "a large " + v.Type()
 }
 
-// Spend counts work that a host's builtin does for a script as steps of its budget: 16 bytes that are read or written are
-// one. Beyond the budget it fails, and the run ends.
+// Spend charges a script's budget for work that a host's builtin does: one step for 16 bytes read or written. It fails
+// once the budget is used up, and the run ends.
 func Spend(t *starlark.Thread, bytes int) error { return spend(t, bytes/16) }

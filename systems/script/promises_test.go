@@ -16,7 +16,7 @@ import (
 
 var seedFlag = flag.Uint64("script.seed", 0, "seed of the random reloads; 0 takes a new one")
 
-// The kit's own traffic: random commands, parts and commits among them.
+// The kit's own traffic: random commands, including parts and commits.
 func TestAGameOfScriptsKeepsWindsPromises(t *testing.T) {
 	c := ecstest.Config{Ticks: 150}
 	ecstest.Setup(t, arena(), c)
@@ -27,12 +27,13 @@ func TestAGameOfScriptsKeepsWindsPromises(t *testing.T) {
 	ecstest.Fuzz(t, arena(), c)
 }
 
-// reloads makes frames with reloads among them: good ones, in one tick or over several, refused ones, foreign ones, rollbacks.
+// reloads makes frames that include reloads: good ones, in one tick or over several, refused ones, foreign ones,
+// rollbacks.
 type reloads struct {
 	t       *testing.T
 	r       *rand.Rand
 	seq     uint64
-	waiting []ecs.Command // in their order
+	waiting []ecs.Command // in order
 	done    int
 }
 
@@ -102,11 +103,11 @@ def system_rules_of_death(tick):
 	}
 	some := all[x.r.IntN(len(all)):]
 	switch x.r.IntN(8) {
-	case 0: // refused in the world: file and line
+	case 0: // the world refuses it: file and line
 		return script.Unchecked(w, operator, x.seq, []script.Module{mod("waves.star", "def system_move(tick:\n")}, nil)
 	case 1:
 		return script.Unchecked(w, operator, x.seq, []script.Module{mod("waves.star", "while True: pass\n")}, nil)
-	case 2: // one that comes half
+	case 2: // a reload whose parts do not all arrive
 		c := script.Unchecked(w, operator, x.seq, some, nil)
 		return c[1:]
 	case 3:
@@ -126,8 +127,8 @@ func (x *reloads) checked(w *ecs.World, modules []script.Module) []ecs.Command {
 	return c
 }
 
-// A world with scripts that are reloaded some forty times replays from its frames, continues from a snapshot of any tick,
-// and is made again by its deltas; what it says beside its state, failures of scripts among it, is the same each time.
+// A world that reloads its scripts some forty times replays from its frames, continues from a snapshot of any tick, and
+// can be rebuilt from its deltas. Its outputs, including script failures, are the same each time.
 func TestReloadsReplayRestoreAndApply(t *testing.T) {
 	seed := *seedFlag
 	if seed == 0 {
@@ -167,14 +168,14 @@ func TestReloadsReplayRestoreAndApply(t *testing.T) {
 		}
 		snapshot := live.AppendSnapshot(nil)
 		if !bytes.Equal(snapshot, follower.AppendSnapshot(nil)) {
-			t.Fatalf("tick %d: the deltas make another world", f.Tick)
+			t.Fatalf("tick %d: the deltas make a different world", f.Tick)
 		}
 		again, err := ecs.Restore(arena(), snapshot)
 		if err != nil {
 			t.Fatal(err)
 		}
 		restored[fmt.Sprint(f.Tick)] = again
-		if x.r.IntN(30) == 0 { // a takeover by the world that only applied deltas
+		if x.r.IntN(30) == 0 { // the world that only applied deltas takes over
 			live, follower = follower, live
 		}
 	}
@@ -201,8 +202,8 @@ func same(t *testing.T, who string, want, got ecs.Output) {
 	}
 }
 
-// TestWhatIsTooLargeFailsAlikeOnReplay: a script that would take the node with it fails its system, the tick goes on, and another
-// world that takes the same commands comes to the same state and the same words.
+// TestWhatIsTooLargeFailsAlikeOnReplay: a script that would take the node down fails its system, the tick continues,
+// and another world that gets the same commands reaches the same state and reports the same errors.
 func TestWhatIsTooLargeFailsAlikeOnReplay(t *testing.T) {
 	for body, want := range map[string]string{
 		"x = 12345\nfor i in range(40):\n\tx *= x": "move: panic: systems/a.star:4:7: system_move: * makes an integer of more than 8192 bits",
@@ -226,7 +227,7 @@ func TestWhatIsTooLargeFailsAlikeOnReplay(t *testing.T) {
 	}
 }
 
-// TestAScriptThatNeverStopsPrintingIsLimited, in each second of the simulation anew.
+// TestAScriptThatNeverStopsPrintingIsLimited checks the limit in each second of the simulation.
 func TestAScriptThatNeverStopsPrintingIsLimited(t *testing.T) {
 	var lines []string
 	game := ecs.Game{Name: "printing", TickRate: 30, Setup: func(w *ecs.World) {
@@ -251,7 +252,7 @@ func TestAScriptThatNeverStopsPrintingIsLimited(t *testing.T) {
 	if len(lines) < 64 || len(lines) > 4*64 {
 		t.Fatalf("%d lines in two seconds", len(lines))
 	}
-	if len(lines[0]) > 1100 || !strings.Contains(lines[63], "is left out") {
+	if len(lines[0]) > 1100 || !strings.Contains(lines[63], "lines are dropped") {
 		t.Errorf("%d bytes, then %q", len(lines[0]), lines[63])
 	}
 }

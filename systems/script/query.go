@@ -10,8 +10,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// queryValue is query(…): entities by tables, and in each by spans of rows. It is what it was when it was made: what has
-// been spawned or changed since then is in a new one.
+// queryValue is query(…): entities by table, and within a table by spans of rows. It never changes: to see entities
+// spawned or changed since, make a new query.
 type queryValue struct {
 	opaque
 	r     *run
@@ -20,7 +20,7 @@ type queryValue struct {
 	n     int
 }
 
-// rows are some of a table.
+// rows are some rows of a table.
 type rows struct {
 	t     *ecs.Table
 	spans []span
@@ -76,7 +76,8 @@ func (i *queryIterator) Next(v *starlark.Value) bool {
 	return false
 }
 
-// query is query("health", "position", without=["dead"], where=("health.HP", "<", 50)); where may be a list of such.
+// query implements query("health", "position", without=["dead"], where=("health.HP", "<", 50)); where may be a list of
+// conditions.
 func query(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var without starlark.Iterable
 	var where starlark.Value
@@ -108,7 +109,7 @@ func query(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tu
 	return q.filtered(where)
 }
 
-// components are the components that a list names.
+// components returns the components that a list names.
 func components(r *run, list starlark.Iterable) (ids []int, err error) {
 	if list == nil {
 		return nil, nil
@@ -139,12 +140,12 @@ func (q *queryValue) filtered(where starlark.Value) (*queryValue, error) {
 	for i := range conditions.Len() {
 		c, ok := conditions.Index(i).(starlark.Tuple)
 		if !ok || len(c) != 3 {
-			return nil, fmt.Errorf(`query: where is ("component.field", "<", value) or a list of such`)
+			return nil, fmt.Errorf(`query: where must be ("component.field", "<", value) or a list of these`)
 		}
 		path, ok1 := starlark.AsString(c[0])
 		op, ok2 := starlark.AsString(c[1])
 		if !ok1 || !ok2 {
-			return nil, fmt.Errorf(`query: where is ("component.field", "<", value) or a list of such`)
+			return nil, fmt.Errorf(`query: where must be ("component.field", "<", value) or a list of these`)
 		}
 		var err error
 		if q, err = q.where(path, op, c[2]); err != nil {
@@ -154,7 +155,7 @@ func (q *queryValue) filtered(where starlark.Value) (*queryValue, error) {
 	return q, nil
 }
 
-// place is a field of a component that the query asks for.
+// place finds a field of a component that the query asks for.
 func (q *queryValue) place(path string) (place, error) {
 	p, err := q.r.place(path)
 	if err != nil {
@@ -168,7 +169,7 @@ func (q *queryValue) place(path string) (place, error) {
 	return p, fmt.Errorf("the query does not ask for %s", q.r.a.Schema().Components[p.component].Name)
 }
 
-// lanes calls f with the rows' field, span by span, and charges for it.
+// lanes calls f with the field of the rows, span by span, and charges for it.
 func (q *queryValue) lanes(p place, write bool, f func(part, from int, l lane)) {
 	q.r.charge(q.n)
 	for i := range q.parts {
@@ -189,7 +190,7 @@ func queryCount(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starla
 	return starlark.MakeInt(receiver(b).n), starlark.UnpackPositionalArgs(b.Name(), args, named, 0)
 }
 
-// onePath reads (field) and finds it, and the loops for it.
+// onePath reads (field), and returns the field and the loops for it.
 func onePath(b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (p place, k kernel, err error) {
 	var path string
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &path); err != nil {
@@ -220,7 +221,7 @@ func queryMax(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark
 	return extreme(b, args, named, true)
 }
 
-// extreme is the least or greatest value, None of nothing.
+// extreme returns the least or greatest value, None if the query is empty.
 func extreme(b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple, greatest bool) (starlark.Value, error) {
 	p, k, err := onePath(b, args, named)
 	if err != nil {
@@ -258,7 +259,7 @@ func queryMul(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark
 	return compute(b, args, named, opMul)
 }
 
-// compute is q.add and q.mul.
+// compute implements q.add and q.mul.
 func compute(b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple, o operation) (starlark.Value, error) {
 	var path string
 	a := arithmetic{}
@@ -277,7 +278,7 @@ func compute(b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple, o
 	return starlark.None, nil
 }
 
-// querySet is q.set("component.field", value).
+// querySet implements q.set("component.field", value).
 func querySet(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var path string
 	var v starlark.Value
@@ -300,7 +301,7 @@ func querySet(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark
 	return starlark.None, nil
 }
 
-// encode is a value as it lies in the field's memory.
+// encode returns a value as it lies in the field's memory.
 func encode(f *ecs.Field, v starlark.Value) ([]byte, error) {
 	alone := *f
 	alone.Offset = 0
@@ -335,7 +336,7 @@ func (q *queryValue) pairs(to, from place, f func(a, b lane) error) error {
 	return nil
 }
 
-// queryCopy is q.copy("a.X", "b.X"): a.X becomes b.X.
+// queryCopy implements q.copy("a.X", "b.X"): a.X = b.X.
 func queryCopy(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var to, from string
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 2, &to, &from); err != nil {
@@ -348,7 +349,7 @@ func queryCopy(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	return starlark.None, receiver(b).pairs(x, y, func(to, from lane) error { return copyField(to, from, &x.field, &y.field) })
 }
 
-// queryIntegrate is q.integrate("position.X", "velocity.X", 1.0): position.X += velocity.X * 1.0.
+// queryIntegrate implements q.integrate("position.X", "velocity.X", 1.0): position.X += velocity.X * 1.0.
 func queryIntegrate(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var to, from string
 	k := starlark.Value(starlark.Float(1))
@@ -366,7 +367,7 @@ func queryIntegrate(_ *run, b *starlark.Builtin, args starlark.Tuple, named []st
 	return starlark.None, receiver(b).pairs(x, y, func(to, from lane) error { return integrate(to, from, &x.field, &y.field, times.f) })
 }
 
-// queryWhere is q.where("health.HP", "<", 50): a query of fewer.
+// queryWhere implements q.where("health.HP", "<", 50): a query of the entities that match.
 func queryWhere(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var path, op string
 	var v starlark.Value
@@ -379,7 +380,7 @@ func queryWhere(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starla
 func (q *queryValue) where(path, op string, v starlark.Value) (*queryValue, error) {
 	c, ok := comparisons[op]
 	if !ok {
-		return nil, fmt.Errorf("where: %q is none of < <= > >= == !=", op)
+		return nil, fmt.Errorf("where: %q is not one of < <= > >= == !=", op)
 	}
 	p, err := q.place(path)
 	if err != nil {
@@ -411,10 +412,10 @@ func (q *queryValue) where(path, op string, v starlark.Value) (*queryValue, erro
 	return next, q.same(p, op, v, keep)
 }
 
-// same is where for what can only be equal or not.
+// same is where for fields that can only be compared with == and !=.
 func (q *queryValue) same(p place, op string, v starlark.Value, keep func(part, row int)) error {
 	if op != "==" && op != "!=" {
-		return fmt.Errorf("where: %s is no number: only == and != compare it", p.field.Path)
+		return fmt.Errorf("where: %s is not a number: only == and != compare it", p.field.Path)
 	}
 	value, err := encode(&p.field, v)
 	if err != nil {
@@ -430,14 +431,14 @@ func (q *queryValue) same(p place, op string, v starlark.Value, keep func(part, 
 	return nil
 }
 
-// queryEntities is q.entities(limit=1000): the first of them, as a list.
+// queryEntities implements q.entities(limit=1000): a list of the first entities.
 func queryEntities(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	limit := 1000
 	if err := starlark.UnpackArgs(b.Name(), args, named, "limit?", &limit); err != nil {
 		return nil, err
 	}
 	if limit < 0 || limit > maxEntities {
-		return nil, fmt.Errorf("entities: a limit of %d is not 0 to %d", limit, maxEntities)
+		return nil, fmt.Errorf("entities: a limit of %d is outside 0 to %d", limit, maxEntities)
 	}
 	r.charge(16 * min(limit, receiver(b).n))
 	var list []starlark.Value
@@ -448,7 +449,7 @@ func queryEntities(r *run, b *starlark.Builtin, args starlark.Tuple, named []sta
 	return starlark.NewList(list), nil
 }
 
-// queryDespawn is q.despawn(): all of them end when the system returns.
+// queryDespawn implements q.despawn(): all entities despawn when the system returns.
 func queryDespawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 0); err != nil {
 		return nil, err

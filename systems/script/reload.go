@@ -14,7 +14,7 @@ func maySend(s ecs.Source) bool { return s.Kind == ecs.SourceHost || s.Kind == e
 
 const notYou = "only the host and operators change scripts"
 
-// stage handles wind.script.part. A part of another reload than the last one's makes that one's go.
+// stage handles wind.script.part. A part of a new reload discards the staged parts of the one before.
 func stage(t *ecs.Tick, c *ecs.Cmd[part], v *ecs.Res[inForce], q *ecs.Query[loading], spawn *ecs.Spawner[struct {
 	chunk
 	staged
@@ -30,7 +30,7 @@ func stage(t *ecs.Tick, c *ecs.Cmd[part], v *ecs.Res[inForce], q *ecs.Query[load
 		}
 		for x := range q.Each {
 			if x.Chunk.Module == p.Module && x.Chunk.Index == p.Index {
-				c.Reject(fmt.Sprintf("piece %d of %s is here already", p.Index+1, p.Module))
+				c.Reject(fmt.Sprintf("piece %d of %s has already arrived", p.Index+1, p.Module))
 			}
 		}
 	} else {
@@ -45,8 +45,8 @@ func stage(t *ecs.Tick, c *ecs.Cmd[part], v *ecs.Res[inForce], q *ecs.Query[load
 	}{chunk: *p})
 }
 
-// commit handles wind.script.commit. What was in force stays unless everything is right. The new scripts run from here on:
-// for the commands that follow in the frame, and for the systems of this tick.
+// commit handles wind.script.commit. The scripts in force stay if anything is wrong. Otherwise the new scripts run from
+// here on: for the commands that follow in the frame, and for the systems of this tick.
 func (h *world) commit(t *ecs.Tick, c *ecs.Cmd[commit], a *ecs.Access, v *ecs.Res[inForce], now *ecs.Query[scripts], next *ecs.Query[loading], mark *ecs.Comp[staged]) {
 	if !maySend(c.Source()) {
 		c.Reject(notYou)
@@ -71,10 +71,10 @@ func (h *world) commit(t *ecs.Tick, c *ecs.Cmd[commit], a *ecs.Access, v *ecs.Re
 	h.use(set, nil, v.Get())
 }
 
-// prepare compiles what a commit would bring in force.
+// prepare compiles the scripts that a commit would put in force.
 func (h *world) prepare(schema *ecs.Schema, c *commit, v *inForce, now *ecs.Query[scripts], next *ecs.Query[loading]) (changes []Module, set *Set, err error) {
 	if c.Reload != 0 && c.Reload != v.Staging {
-		return nil, nil, fmt.Errorf("the parts of this reload are not here: none came, or another reload has begun")
+		return nil, nil, fmt.Errorf("the parts of this reload are missing: none arrived, or another reload has begun")
 	}
 	if c.Reload != 0 {
 		var chunks []*chunk
@@ -93,21 +93,22 @@ func (h *world) prepare(schema *ecs.Schema, c *commit, v *inForce, now *ecs.Quer
 		return nil, nil, err
 	}
 	if got := sum(modules); got != c.SHA {
-		return nil, nil, fmt.Errorf("the scripts would be %x, not %x: another reload came between", got[:6], c.SHA[:6])
+		return nil, nil, fmt.Errorf("the scripts would hash to %x, not %x: another reload came between", got[:6], c.SHA[:6])
 	}
 	set, err = Load(modules, h.options(schema))
 	return changes, set, err
 }
 
-// Status is what is in force in a world.
+// Status describes the scripts in force in a world.
 type Status struct {
 	Modules    []Module // by name; copies
-	Generation uint64   // reloads so far; 0: there are no scripts
+	Generation uint64   // reloads so far; 0: the world has no scripts
 	Budget     uint64   // steps of one run of a function
 	SHA256     string   // of the modules
 }
 
-// InForce reads the scripts of a world between ticks. A world without script.Register has none.
+// InForce returns the scripts in force in a world. Call it between ticks. A world without script.Register has no
+// scripts.
 func InForce(w *ecs.World) (Status, error) {
 	if _, ok := ecs.Attached[*world](w); !ok {
 		return Status{}, nil
@@ -141,7 +142,7 @@ func InForce(w *ecs.World) (Status, error) {
 	return Status{Modules: modules, Generation: v.Generation, Budget: v.Budget, SHA256: SHA256(modules)}, nil
 }
 
-// packed is a value in memory as it is encoded.
+// packed returns the encoded form of a value in memory.
 func packed(typ *ecs.Type, memory []byte) (b []byte) {
 	for i := range typ.Fields {
 		f := &typ.Fields[i]
@@ -150,9 +151,9 @@ func packed(typ *ecs.Type, memory []byte) (b []byte) {
 	return b
 }
 
-// DryRun says what a reload with these modules, in the sense of Set.Replace, would change in a world, or why it cannot
-// be: it compiles and runs them, and checks what they say about components, resources, events, systems and commands. Between
-// ticks. The world stays as it is.
+// DryRun reports what a reload with these modules, in the sense of Set.Replace, would change in a world, or returns an
+// error that says why the reload would fail. It compiles and runs the modules and checks the names of components,
+// resources, events, systems and commands in them. Call it between ticks. It does not change the world.
 func DryRun(w *ecs.World, modules []Module) (Report, error) {
 	_, r, err := dryRun(w, modules)
 	return r, err
@@ -169,15 +170,15 @@ func dryRun(w *ecs.World, modules []Module) (next *Set, r Report, err error) {
 	}
 	o := h.options(w.Schema())
 	now, err := Load(status.Modules, o)
-	if err != nil { // made by another build; a reload must be able to mend it
+	if err != nil { // from another build; a reload must be able to repair this
 		now = &Set{modules: status.Modules}
 	}
 	return now.Replace(modules, o)
 }
 
-// Commands makes the commands of a reload, after a DryRun: first the parts, then the commit, numbered from seq on. They go
-// into frames in this order, in one tick or in several; budget is how many steps a function may take in a run. When all is in
-// force already there are none.
+// Commands returns the commands of a reload, after a DryRun: first the parts, then the commit, numbered from seq on.
+// Put them into frames in this order, in one tick or several. budget is how many steps a function may take in a run.
+// Commands returns no commands if everything is already in force.
 func Commands(w *ecs.World, source ecs.Source, seq uint64, modules []Module, budget uint64) ([]ecs.Command, error) {
 	if !maySend(source) {
 		return nil, fmt.Errorf("script: a reload from %s: %s", source, notYou)
@@ -212,7 +213,7 @@ func Commands(w *ecs.World, source ecs.Source, seq uint64, modules []Module, bud
 	return append(commands, ecs.NewCommand(w, source, seq+uint64(len(commands)), *last)), nil
 }
 
-// difference is what of changes is not so already.
+// difference returns the changes that are not in modules yet.
 func difference(modules, changes []Module) (d []Module) {
 	for _, m := range changes {
 		i := slices.IndexFunc(modules, func(x Module) bool { return x.Name == m.Name })
@@ -223,8 +224,8 @@ func difference(modules, changes []Module) (d []Module) {
 	return d
 }
 
-// Genesis makes the commands that bring Config.Modules in force, for the first tick of a new world: from the host, numbered
-// from 1. A world without scripts, or whose game has none at the start, has none.
+// Genesis returns the commands that put Config.Modules in force, for the first tick of a new world: from the host,
+// numbered from 1. It returns no commands for a world without script.Register or with an empty Config.Modules.
 func Genesis(w *ecs.World) ([]ecs.Command, error) {
 	h, ok := ecs.Attached[*world](w)
 	if !ok || len(h.config.Modules) == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// moves is a module that moves everything by n in each tick, after it has made something to move.
+// moves is a module that first spawns something to move, then moves everything by n in each tick.
 func moves(n int) script.Module {
 	return mod("systems/move.star", fmt.Sprintf(`
 load("lib/steps.star", "twice")
@@ -37,7 +37,7 @@ def system_rules_of_death(tick):
 
 var steps = mod("lib/steps.star", "def twice(x):\n\treturn 2 * x\n")
 
-// content is the state of the game, without that of the scripts.
+// content returns the state of the game, without that of the scripts.
 func content(w *ecs.World) string {
 	var b strings.Builder
 	for i := range w.Schema().Components {
@@ -74,7 +74,7 @@ func TestAReloadRunsFromTheSystemsOfItsTickOn(t *testing.T) {
 
 func TestARollbackIsAReloadOfTheFormerSource(t *testing.T) {
 	w := newWorld(t)
-	// gain plays ten ticks and says what the score has gained in each of them, and one thing's place.
+	// gain plays ten ticks and returns the score gained in each of them, and one thing's place.
 	gain := func() (gains []int32, moved float64) {
 		for range 10 {
 			was, at := ecs.ResourceOf[score](w).Red, place(w)
@@ -101,7 +101,7 @@ func TestARollbackIsAReloadOfTheFormerSource(t *testing.T) {
 	}
 }
 
-// place is where the last thing of the first table of moving things is.
+// place returns the position of the last thing in the first table of moving things.
 func place(w *ecs.World) float64 {
 	for _, table := range w.Tables() {
 		if n := table.Len(); n > 0 {
@@ -132,7 +132,7 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 		{"def system_move(tick):\n\tspawn({'health': {'PH': 1}})\n", `systems/move.star:2:21: health: no field "PH" (did you mean HP?)`},
 		{"def system_move(tick):\n\tresource('scor')\n", `no resource "scor" (did you mean score?)`},
 		{"def system_move(tick):\n\temit('hit', {'Whom': None})\n", `hit: no field "Whom" (did you mean who?)`},
-		{"x = query('health')\n", "systems/move.star:1:10: query: there is no world while a module is loaded"},
+		{"x = query('health')\n", "systems/move.star:1:10: query: no world exists while a module loads"},
 	} {
 		_, err := script.Commands(w, operator, 1, []script.Module{mod("systems/move.star", x.source)}, 1000)
 		if err == nil || !strings.Contains(err.Error(), x.want) {
@@ -146,14 +146,14 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 		want   string
 	}{
 		{ecs.Source{Kind: ecs.SourceService}, moves(2), 1, "only the host and operators change scripts"},
-		{operator, moves(2), 0, "a budget of 0 steps is not 1 to 1000000000"},
-		{operator, script.Module{Name: "none.star"}, 1, "none.star is to go but is not there"},
+		{operator, moves(2), 0, "a budget of 0 steps is outside 1 to 1000000000"},
+		{operator, script.Module{Name: "none.star"}, 1, "cannot remove module none.star: it does not exist"},
 	} {
 		if _, err := script.Commands(w, x.source, 1, []script.Module{x.module}, x.budget); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("got %v, want %s", err, x.want)
 		}
 	}
-	// Not an error: other values have methods and dictionaries of these names.
+	// Not an error: other values have methods and dictionaries with these names.
 	fine := mod("systems/move.star", "def system_move(tick):\n\ts = set()\n\ts.add('helth.HP')\n\tresource('score').add('best.HP', 1)\n\t{'a.b': 1}.get('a.b')\n")
 	if r, err := script.DryRun(w, []script.Module{fine}); err != nil || !strings.Contains(r.String(), "changed systems/move.star:system_move") {
 		t.Errorf("got %v, %v", r, err)
@@ -163,8 +163,8 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 	}
 }
 
-// What is compared: a world that got parts and a commit that was refused, with one that got the same parts alone (their
-// checksums: the commit left no trace), and with one that got nothing (the state of the game: the old code runs on).
+// The test compares a world that got parts and a refused commit with two others. One got the same parts alone: equal
+// checksums show that the commit left no trace. One got nothing: an equal game state shows that the old code runs on.
 func TestARefusedCommitChangesNothing(t *testing.T) {
 	bad := map[string]string{
 		"syntax":  "def system_move(tick:\n",
@@ -230,7 +230,7 @@ func TestACommitNeedsItsParts(t *testing.T) {
 	other := script.Unchecked(w, operator, 7000, []script.Module{moves(9)}, nil)
 	step(w, c[:3]...)
 	step(w, other[0])
-	refused("the parts of this reload are not here", c[3])
+	refused("the parts of this reload are missing", c[3])
 	refused("another reload came between", script.Unchecked(w, operator, 8000, []script.Module{moves(9)}, func(_ *uint64, sha *[32]uint8) { sha[0]++ })...)
 	for _, kind := range []ecs.SourceKind{ecs.SourceService, ecs.SourceShard} {
 		refused("only the host and operators change scripts", script.Unchecked(w, ecs.Source{Kind: kind}, 1, []script.Module{moves(9)}, nil)...)
@@ -248,7 +248,7 @@ func TestACommitNeedsItsParts(t *testing.T) {
 		t.Errorf("in force: %d modules, %v", len(s.Modules), err)
 	}
 	if w.Validate(&ecs.Command{Kind: c[0].Kind, Source: operator, Payload: make([]byte, len(c[0].Payload))}) == nil {
-		t.Error("a part of nothing is valid")
+		t.Error("an empty part is valid")
 	}
 }
 
@@ -263,7 +263,7 @@ func TestModulesGoAndBudgetsChange(t *testing.T) {
 		t.Errorf("in force: %v", s.Modules)
 	}
 	if c, err := script.Commands(w, operator, 1, []script.Module{moves(1)}, script.DefaultBudget); err != nil || c != nil {
-		t.Errorf("nothing to do makes %d commands, %v", len(c), err)
+		t.Errorf("a reload without changes makes %d commands, %v", len(c), err)
 	}
 	c, err := script.Commands(w, operator, 1, nil, 5)
 	if err != nil || len(c) != 1 {
@@ -272,12 +272,12 @@ func TestModulesGoAndBudgetsChange(t *testing.T) {
 	if o := step(w, c...); !strings.Contains(failure(o), "used more than 5 steps") {
 		t.Errorf("got %s", failure(o))
 	}
-	// Parts that nobody commits go with the next reload.
+	// The next reload clears parts that nobody committed.
 	n := w.Len()
 	step(w, script.Unchecked(w, operator, 50, []script.Module{mod("a.star", ""), mod("b.star", "")}, nil)[:2]...)
 	reload(t, w, moves(4))
-	if got := w.Len(); got > n+1 { // one more wave at most
-		t.Errorf("%d entities, before it were %d", got, n)
+	if got := w.Len(); got > n+1 { // at most one more wave
+		t.Errorf("%d entities, before the reload %d", got, n)
 	}
 }
 
@@ -300,7 +300,7 @@ func TestANewWorldBeginsWithTheScriptsOfItsGame(t *testing.T) {
 	if got := ecs.ResourceOf[score](w).Red; got != 150 {
 		t.Errorf("the score is %d, want 5 in each of 30 ticks", got)
 	}
-	// A binary that has other scripts inside replays what the log holds.
+	// A binary with other scripts inside replays what the log contains.
 	again := newWorld(t, mod("other.star", "x = 1\n"))
 	var f ecs.Frame
 	for i, record := range log {
@@ -332,7 +332,8 @@ func TestAWorldWithoutScriptsSaysSo(t *testing.T) {
 	}
 }
 
-// A build whose game has lost a system that the scripts in force have a function for says so in each tick, and can be mended.
+// If the scripts in force have a function for a system that a new build of the game lacks, the build reports this in
+// each tick, and a reload can fix it.
 func TestScriptsThatAnotherBuildCannotRun(t *testing.T) {
 	game := func(system string) ecs.Game {
 		return ecs.Game{Name: "builds", TickRate: 30, Setup: func(w *ecs.World) {

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/ecs/detmath"
 )
 
-// What one run of a function may build.
+// Limits on what one run of a function may build.
 const (
 	maxChanges  = 16_384 // spawns, put and remove together
 	maxEvents   = 4_096
@@ -20,7 +20,7 @@ const (
 	maxNames    = 32     // of components in one query
 )
 
-// run is one call of a function of a script by a system or a handler.
+// run is one call of a script function by a system or a handler.
 type run struct {
 	h        *world
 	t        *ecs.Tick
@@ -48,16 +48,16 @@ func (r *run) call(f *starlark.Function, budget uint64, args ...starlark.Value) 
 	return err
 }
 
-// running is the run that a builtin is called in; there is none while a module is loaded.
+// running returns the run that called a builtin, or an error while a module loads.
 func running(t *starlark.Thread, what string) (*run, error) {
 	r, ok := t.Local(runKey).(*run)
 	if !ok {
-		return nil, fmt.Errorf("%s: there is no world while a module is loaded", what)
+		return nil, fmt.Errorf("%s: no world exists while a module loads", what)
 	}
 	return r, nil
 }
 
-// charge counts what a builtin does in a loop of its own, as steps: sixteen rows for one, or sixteen bytes that are kept.
+// charge counts the work of a builtin's own loop as steps: one for sixteen rows, or for sixteen bytes kept.
 func (r *run) charge(n int) { r.thread.Steps += uint64(n)/16 + 1 }
 
 // change counts a structural change.
@@ -68,7 +68,7 @@ func (r *run) change() error {
 	return nil
 }
 
-// rejection is how cmd.reject leaves a script.
+// rejection is the error that carries cmd.reject out of a script.
 type rejection string
 
 func (r rejection) Error() string { return string(r) }
@@ -79,7 +79,7 @@ func rejectionOf(err error) (why string, ok bool) {
 	return string(r), ok
 }
 
-// builtins are what scripts in a shard have beside Starlark's own.
+// builtins returns what scripts in a shard can use besides Starlark's own builtins.
 func builtins() starlark.StringDict {
 	d := starlark.StringDict{"math": detmathModule()}
 	for name, f := range map[string]func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error){ //windvet:allow into a map
@@ -90,7 +90,7 @@ func builtins() starlark.StringDict {
 	return d
 }
 
-// inRun makes a builtin of a function that works in a run.
+// inRun turns a function that works in a run into a builtin.
 func inRun(f func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 	return func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (v starlark.Value, err error) {
 		defer func() { // here, where the interpreter still knows the place in the script
@@ -106,8 +106,8 @@ func inRun(f func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (st
 	}
 }
 
-// spawn is spawn({"health": {"HP": 10}, "dead": {}}): an entity, which lives at once and is seen by queries when the
-// system has returned.
+// spawn implements spawn({"health": {"HP": 10}, "dead": {}}). The entity lives at once; queries see it once the system
+// has returned.
 func spawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var parts *starlark.Dict
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &parts); err != nil {
@@ -134,7 +134,7 @@ func spawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tu
 	return entityValue(e), err
 }
 
-// despawn is despawn(entity).
+// despawn implements despawn(entity).
 func despawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var e entityValue
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &e); err != nil {
@@ -145,7 +145,7 @@ func despawn(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.
 	return starlark.None, nil
 }
 
-// emit is emit("event", {"field": value}).
+// emit implements emit("event", {"field": value}).
 func emit(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var name string
 	var fields starlark.Value = starlark.NewDict(0)
@@ -168,7 +168,7 @@ func emit(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tup
 	return starlark.None, nil
 }
 
-// find is the index of the type of a name.
+// find returns the index of the type with a name.
 func find(types []ecs.Type, what, name string) (int, error) {
 	for i := range types {
 		if types[i].Name == name {
@@ -182,24 +182,24 @@ func find(types []ecs.Type, what, name string) (int, error) {
 	return 0, fmt.Errorf("no %s %q%s", what, name, meant(name, names))
 }
 
-// component is the index of the component that a value names.
+// component returns the index of the component that a value names.
 func component(s *ecs.Schema, name starlark.Value) (int, error) {
 	text, ok := starlark.AsString(name)
 	if !ok {
-		return 0, fmt.Errorf("a component is named by a string, not by a %s", name.Type())
+		return 0, fmt.Errorf("a component's name must be a string, not a %s", name.Type())
 	}
 	return ownComponent(s, text)
 }
 
-// ownComponent finds a component of the game: what the host keeps in components is not for scripts.
+// ownComponent finds a component of the game. The host's own components are not for scripts.
 func ownComponent(s *ecs.Schema, name string) (int, error) {
 	if strings.HasPrefix(name, "wind.") {
-		return 0, fmt.Errorf("component %q is the host's", name)
+		return 0, fmt.Errorf("component %q belongs to the host", name)
 	}
 	return find(s.Components, "component", name)
 }
 
-// detmathModule is package detmath under the names of Python's math.
+// detmathModule returns package detmath under the names of Python's math.
 func detmathModule() *starlarkstruct.Module {
 	m := &starlarkstruct.Module{Name: "math", Members: starlark.StringDict{"pi": starlark.Float(3.141592653589793)}}
 	add := func(name string, n int, f func(x []float64) float64) {
@@ -211,7 +211,7 @@ func detmathModule() *starlarkstruct.Module {
 			for i, a := range args {
 				var ok bool
 				if x[i], ok = starlark.AsFloat(a); !ok {
-					return nil, fmt.Errorf("%s: %s is no number", b.Name(), a.Type())
+					return nil, fmt.Errorf("%s: %s is not a number", b.Name(), a.Type())
 				}
 			}
 			return starlark.Float(f(x[:n])), nil

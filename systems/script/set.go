@@ -11,21 +11,21 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// Options is what modules are loaded with.
+// Options configures how modules are loaded.
 type Options struct {
-	Predeclared starlark.StringDict // what they may use beside Starlark's own; frozen by Load
-	Rules       []Rule              // of the functions that the host will call
-	StepBudget  uint64              // of loading all modules together; 0: DefaultLoadBudget
+	Predeclared starlark.StringDict // what modules may use besides Starlark's own; frozen by Load
+	Rules       []Rule              // for the functions that the host will call
+	StepBudget  uint64              // for loading all modules together; 0: DefaultLoadBudget
 	Print       func(module, text string)
 
-	inspect func(f *syntax.File) error // after names have been resolved
+	inspect func(f *syntax.File) error // runs once names are resolved
 }
 
-// DefaultLoadBudget is how many steps loading may take when Options says nothing.
+// DefaultLoadBudget is the budget for loading if Options does not set one.
 const DefaultLoadBudget = 1_000_000
 
-// Rule says what functions of a folder must look like whose names begin with a prefix: they take Params, by position,
-// and no two modules of the folder define the same. {"handlers_client/", "Handler_", {"client", "request"}}
+// Rule constrains the functions in a folder whose names begin with a prefix: they take Params, by position, and no two
+// modules of the folder define the same function. Example: {"handlers_client/", "Handler_", {"client", "request"}}
 type Rule struct {
 	Folder string // beginning of the module's name, "" for all
 	Prefix string // beginning of the function's name
@@ -39,23 +39,23 @@ type Function struct {
 	Func   *starlark.Function
 }
 
-// Place is where it is defined.
+// Place returns where the function is defined.
 func (f Function) Place() syntax.Position { return f.Func.Position() }
 
-// Set is modules that have been compiled and run. It never changes, and may be used concurrently.
+// Set is a set of compiled modules that have run. It never changes, and is safe for concurrent use.
 type Set struct {
 	modules []Module
 	loaded  map[string]*unit
-	prints  map[string]string // of functions, see symbols
+	prints  map[string]string // of functions, see symbols.go
 }
 
-// Modules are the sources, by name; not to be written to.
+// Modules returns the sources, sorted by name; do not write to them.
 func (s *Set) Modules() []Module { return s.modules }
 
-// SHA256 is a hash over the names and sources of all modules, in hex.
+// SHA256 returns a hash over the names and sources of all modules, in hex.
 func (s *Set) SHA256() string { return SHA256(s.modules) }
 
-// SHA256 is a hash over names and sources, in hex, whatever their order.
+// SHA256 returns a hash over names and sources, in hex, regardless of their order.
 func SHA256(modules []Module) string {
 	lines := make([]string, len(modules))
 	for i, m := range modules {
@@ -66,8 +66,8 @@ func SHA256(modules []Module) string {
 	return hex.EncodeToString(h[:])
 }
 
-// Functions are the functions of modules whose names begin with folder whose own names begin with prefix, by name, then
-// by module. folder and prefix may be "".
+// Functions returns the functions whose names begin with prefix in modules whose names begin with folder, sorted by
+// name, then by module. folder and prefix may be "".
 func (s *Set) Functions(folder, prefix string) []Function {
 	var list []Function
 	for _, m := range s.modules {
@@ -85,22 +85,22 @@ func (s *Set) Functions(folder, prefix string) []Function {
 	return list
 }
 
-// check holds the set against a rule.
+// check checks the set against a rule.
 func (r Rule) check(s *Set) error {
 	var last Function
 	for _, f := range s.Functions(r.Folder, r.Prefix) {
 		if f.Name == last.Name {
-			return errorAt(f.Place(), "%s is defined at %s already", f.Name, last.Place())
+			return errorAt(f.Place(), "%s is already defined at %s", f.Name, last.Place())
 		}
 		last = f
 		if !r.fits(f.Func) {
-			return errorAt(f.Place(), "%s takes other parameters than the host gives: want def %s(%s)", f.Name, f.Name, strings.Join(r.Params, ", "))
+			return errorAt(f.Place(), "%s takes the wrong parameters: want def %s(%s)", f.Name, f.Name, strings.Join(r.Params, ", "))
 		}
 	}
 	return nil
 }
 
-// fits reports whether f can be called with the rule's parameters by position.
+// fits reports whether the host can call f with the rule's parameters by position.
 func (r Rule) fits(f *starlark.Function) bool {
 	given, least, most := len(r.Params), 0, 0
 	for i := range f.NumParams() {
@@ -108,7 +108,7 @@ func (r Rule) fits(f *starlark.Function) bool {
 		case f.HasVarargs() && i == f.NumParams()-1-bit(f.HasKwargs()), f.HasKwargs() && i == f.NumParams()-1:
 		case i >= f.NumParams()-bit(f.HasVarargs())-bit(f.HasKwargs())-f.NumKwonlyParams():
 			if f.ParamDefault(i) == nil {
-				return false // nobody would give it
+				return false // the host would not pass it
 			}
 		default:
 			most++
@@ -127,9 +127,9 @@ func bit(b bool) int {
 	return 0
 }
 
-// Report says what a Replace changes, by functions: "handlers_client/player.star:Handler_Login", sorted.
+// Report lists the functions that a Replace changes, such as "handlers_client/player.star:Handler_Login", sorted.
 type Report struct {
-	Changed []string `json:"changed,omitempty"` // its text, comments and layout aside, or something that it uses is another
+	Changed []string `json:"changed,omitempty"` // its text (without comments and layout) or something it uses changed
 	Added   []string `json:"added,omitempty"`
 	Removed []string `json:"removed,omitempty"`
 }
@@ -137,7 +137,7 @@ type Report struct {
 // Empty reports whether no function changed.
 func (r Report) Empty() bool { return len(r.Changed)+len(r.Added)+len(r.Removed) == 0 }
 
-// String is the report in one line.
+// String returns the report in one line.
 func (r Report) String() string {
 	var parts []string
 	for _, p := range []struct {
@@ -154,8 +154,8 @@ func (r Report) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// Replace makes a new set with the given modules in place of those of the same names, or beside the others; a module
-// whose Source is nil goes. s stays as it is, and is what to go back to.
+// Replace makes a new set in which the given modules replace those of the same names or join the others; a module whose
+// Source is nil is removed. s does not change, so the caller can go back to it.
 func (s *Set) Replace(modules []Module, o Options) (*Set, Report, error) {
 	merged, err := merge(s.modules, modules)
 	if err != nil {
@@ -168,7 +168,7 @@ func (s *Set) Replace(modules []Module, o Options) (*Set, Report, error) {
 	return next, s.compare(next), nil
 }
 
-// compare says how next differs from s.
+// compare reports how next differs from s.
 func (s *Set) compare(next *Set) (r Report) {
 	for _, name := range sortedKeys(next.prints) {
 		switch was, ok := s.prints[name]; {

@@ -11,36 +11,37 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Config is what a game says about the scripts of its worlds.
+// Config configures the scripts of a game's worlds.
 type Config struct {
-	// Modules that a new world shall begin with. They are not in force by being here: their host sends them as
-	// commands of the first tick, see Genesis, so that the log holds what ran.
+	// The modules that a new world begins with. Listing them does not put them in force: the host sends them as
+	// commands of the first tick, see Genesis, so that the log records what ran.
 	Modules []Module
 	Budget  uint64                    // steps of one run of a function, for Genesis; 0: DefaultBudget
-	Print   func(module, text string) // gets what scripts print; nil: nobody does. It must not look at the world.
+	Print   func(module, text string) // gets what scripts print; nil discards it. It must not look at the world.
 }
 
-// world is what this package keeps with a world: what Setup said, and the compiled form of what is in force, which is
-// made anew from the world's state whenever that is another one.
+// world is what this package attaches to a world: what Setup configured, and the compiled form of the scripts in force,
+// rebuilt from the world's state whenever that state changes.
 type world struct {
 	config   Config
 	systems  []string
 	commands []string
-	names    map[string]string // of functions, to the name of their system or command
+	names    map[string]string // function names, to the name of their system or command
 
 	functions map[string]*starlark.Function // of the set in force, by name
-	of        inForce                       // what they are the compiled form of
-	broken    error                         // why there are none
+	of        inForce                       // the state they were compiled from
+	broken    error                         // why nothing compiled
 
 	fields map[string]place // paths that scripts have used
 
-	printed       Lines // in the second of the simulation that runs
+	printed       Lines // in the current second of the simulation
 	printedSecond uint64
 }
 
-// lines bounds what a world's scripts print in a second of simulation. The host keeps it: the world does not depend on it.
+// lines limits what a world's scripts print in a second of simulation. The host keeps it: the world does not depend on
+// it.
 //
-//windvet:allow what is printed leaves the world as it is
+//windvet:allow printing does not change the world
 func (h *world) lines(t *ecs.Tick) *Lines {
 	if second := uint64(t.Now()) / uint64(max(1, t.Rate())); second != h.printedSecond {
 		h.printed, h.printedSecond = Lines{}, second
@@ -48,23 +49,23 @@ func (h *world) lines(t *ecs.Tick) *Lines {
 	return &h.printed
 }
 
-// scripts is the view of what is in force.
+// scripts is the view of the scripts in force.
 type scripts struct {
 	Self  ecs.Entity
 	Chunk *chunk `ecs:"read"`
 	_     ecs.Without[staged]
 }
 
-// loading is the view of what a reload has brought so far.
+// loading is the view of the staged parts of a reload.
 type loading struct {
 	Self  ecs.Entity
 	Chunk *chunk `ecs:"read"`
 	_     ecs.With[staged]
 }
 
-// Register lets a world have scripts: the components wind.script and wind.script.staged, the resource wind.scripts and the
-// commands wind.script.part and wind.script.commit, which only the host and operators may send. Inside Setup, before
-// System and Handle.
+// Register gives a world scripts: the components wind.script and wind.script.staged, the resource wind.scripts and the
+// commands wind.script.part and wind.script.commit, which only the host and operators may send. Call it inside Setup,
+// before System and Handle.
 func Register(w *ecs.World, c Config) {
 	h := &world{config: c, names: map[string]string{}, fields: map[string]place{}}
 	if h.config.Budget == 0 {
@@ -86,9 +87,9 @@ func registered(w *ecs.World, what string) *world {
 	return h
 }
 
-// System is a place in the schedule: here runs the function system_<name>(tick) of the scripts in force, if there is one.
-// . and - in the name are _ in the function's. What goes wrong in it is a Failure of the system, as a panic of a Go system
-// is. Inside Setup.
+// System adds a system that runs the function system_<name>(tick) of the scripts in force, if they define it. Each .
+// and - in the name becomes _ in the function's. An error in it is a Failure of the system, like a panic of a Go
+// system. Call System inside Setup.
 func System(w *ecs.World, name string) {
 	h := registered(w, "script.System")
 	function := h.claim("system_", name)
@@ -103,8 +104,8 @@ func System(w *ecs.World, name string) {
 	})
 }
 
-// Handle registers the command C, as ecs.Handle does, with the function handle_<name>(tick, cmd) of the scripts in force as
-// its handler. Without one the command is rejected. Inside Setup.
+// Handle registers the command C, as ecs.Handle does, with the function handle_<name>(tick, cmd) of the scripts in
+// force as its handler. If they do not define it, the command is rejected. Call Handle inside Setup.
 func Handle[C any](w *ecs.World, name string, options ...ecs.CommandOption) {
 	h := registered(w, "script.Handle")
 	function := h.claim("handle_", name)
@@ -128,18 +129,18 @@ func Handle[C any](w *ecs.World, name string, options ...ecs.CommandOption) {
 	}, options...)
 }
 
-// claim makes the function's name.
+// claim reserves the function's name and returns it.
 func (h *world) claim(prefix, name string) string {
 	function := prefix + strings.NewReplacer(".", "_", "-", "_").Replace(name)
 	if other, ok := h.names[function]; ok {
-		panic(fmt.Sprintf("script: %q and %q have the same function, %s", other, name, function))
+		panic(fmt.Sprintf("script: %q and %q both need the function name %s", other, name, function))
 	}
 	h.names[function] = name
 	return function
 }
 
-// function finds a function of the scripts in force. It panics when they cannot be used by this program, which
-// is a Failure of the system or command.
+// function finds a function of the scripts in force. It panics if this program cannot use them, which is a Failure of
+// the system or command.
 func (h *world) function(a *ecs.Access, v *ecs.Res[inForce], s *ecs.Query[scripts], name string) *starlark.Function {
 	state := v.Get()
 	if state.Generation == 0 {
@@ -155,9 +156,9 @@ func (h *world) function(a *ecs.Access, v *ecs.Res[inForce], s *ecs.Query[script
 	return h.functions[name]
 }
 
-// use makes a set, or that there is none, the compiled form of state.
+// use makes set, or the error err, the compiled form of state.
 //
-//windvet:allow the compiled form of a resource, made anew from it in every world that does not have it
+//windvet:allow the compiled form of a resource, rebuilt from it in every world that lacks it
 func (h *world) use(set *Set, err error, state *inForce) {
 	h.of, h.broken, h.functions = *state, err, map[string]*starlark.Function{}
 	if err == nil {
@@ -167,14 +168,14 @@ func (h *world) use(set *Set, err error, state *inForce) {
 	}
 }
 
-// compile makes the set of what is in force.
+// compile loads the set of the scripts in force.
 func (h *world) compile(schema *ecs.Schema, s *ecs.Query[scripts], state *inForce) (*Set, error) {
 	modules, err := join(chunksOf(s))
 	if err != nil {
 		return nil, err
 	}
 	if sum(modules) != state.SHA {
-		return nil, fmt.Errorf("script: the modules in force are not those of wind.scripts")
+		return nil, fmt.Errorf("script: the modules in force do not match the hash in wind.scripts")
 	}
 	return Load(modules, h.options(schema))
 }
@@ -186,7 +187,7 @@ func chunksOf(s *ecs.Query[scripts]) (chunks []*chunk) {
 	return chunks
 }
 
-// options are those that a world loads scripts with.
+// options returns the options that a world loads scripts with.
 func (h *world) options(schema *ecs.Schema) Options {
 	rules := []Rule{{Prefix: "system_", Params: []string{"tick"}}, {Prefix: "handle_", Params: []string{"tick", "cmd"}}}
 	known := slices.Sorted(slices.Values(append(slices.Clone(h.systems), h.commands...)))

@@ -9,23 +9,23 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Scripts in force are state of a world: entities that hold 4 KiB of a module each, and one resource. So they are in
-// snapshots, deltas and checksums, and a replay runs the code that ran.
+// The scripts in force are part of a world's state: entities with 4 KiB of a module each, and one resource. So
+// snapshots, deltas and checksums include them, and a replay runs the code that ran.
 
 const (
 	chunkBytes = 4096
 	maxParts   = maxAllSource/chunkBytes + MaxModules // of one reload, in entities
 	// MaxBudget is the largest budget of steps that a reload may set.
 	MaxBudget = 1_000_000_000
-	// DefaultBudget is the budget when Config says nothing: some ten milliseconds.
+	// DefaultBudget is the budget if Config does not set one: some ten milliseconds.
 	DefaultBudget = 200_000
 )
 
-// chunk is the component wind.script, a piece of a module. Those of a reload that is on its way have staged beside it.
+// chunk is the component wind.script, a piece of a module. The pieces of a reload in progress also have staged.
 type chunk struct {
 	Module ecs.Text64
 	Index  uint16 // of the piece
-	Of     uint16 // pieces of the module; 0 while staged: the module goes
+	Of     uint16 // pieces of the module; 0 while staged: remove the module
 	Len    uint16 // bytes of Data
 	Data   [chunkBytes]uint8
 }
@@ -41,13 +41,13 @@ type inForce struct {
 	Staging    uint64 // the reload whose parts are staged
 }
 
-// part is the command wind.script.part: a piece of a module of a reload.
+// part is the command wind.script.part: a piece of a module in a reload.
 type part struct {
 	Reload uint64
 	Piece  chunk
 }
 
-// Validate refuses what no reload has.
+// Validate rejects a part that no reload sends.
 func (p *part) Validate() error {
 	if p.Reload == 0 {
 		return errors.New("the reload is 0")
@@ -58,7 +58,7 @@ func (p *part) Validate() error {
 func (p *chunk) check() error {
 	switch {
 	case p.Of == 0 && (p.Index != 0 || p.Len != 0):
-		return errors.New("a module that goes has a piece")
+		return errors.New("a removed module has a piece")
 	case p.Of > 0 && p.Index >= p.Of, p.Of > MaxSource/chunkBytes, p.Len > chunkBytes:
 		return fmt.Errorf("piece %d of %d has %d bytes", p.Index, p.Of, p.Len)
 	}
@@ -70,18 +70,17 @@ func (p *chunk) check() error {
 	return checkName(p.Module.String())
 }
 
-// commit is the command wind.script.commit: from now on the scripts are those in force with the staged ones in place of
-// those of their names.
+// commit is the command wind.script.commit: it puts the staged modules in force, in place of those with the same names.
 type commit struct {
-	Reload uint64    // 0: there are no parts, only another budget
-	SHA    [32]uint8 // of all modules then in force
+	Reload uint64    // 0: no parts, only another budget
+	SHA    [32]uint8 // of all modules in force after the commit
 	Budget uint64
 }
 
-// Validate refuses what no reload has.
+// Validate rejects a commit that no reload sends.
 func (c *commit) Validate() error {
 	if c.Budget == 0 || c.Budget > MaxBudget {
-		return fmt.Errorf("a budget of %d steps is not 1 to %d", c.Budget, MaxBudget)
+		return fmt.Errorf("a budget of %d steps is outside 1 to %d", c.Budget, MaxBudget)
 	}
 	return nil
 }
@@ -102,7 +101,8 @@ func split(reload uint64, m Module) (parts []part) {
 	return parts
 }
 
-// join makes modules of chunks in any order, by name. A module that goes has no source. A missing piece is an error.
+// join assembles modules from chunks in any order, and sorts them by name. A removed module has no source. A missing
+// piece is an error.
 func join(chunks []*chunk) ([]Module, error) {
 	pieces := map[string][]*chunk{}
 	for _, c := range chunks {
@@ -131,14 +131,14 @@ func join(chunks []*chunk) ([]Module, error) {
 	return modules, nil
 }
 
-// merge is modules with those of changes in place of those of their names; those without source go.
+// merge returns modules with changes replacing those of the same names; changes without source remove theirs.
 func merge(modules, changes []Module) ([]Module, error) {
 	merged := slices.Clone(modules)
 	for _, m := range changes {
 		i := slices.IndexFunc(merged, func(x Module) bool { return x.Name == m.Name })
 		switch {
 		case m.Source == nil && i < 0:
-			return nil, fmt.Errorf("script: module %s is to go but is not there", m.Name)
+			return nil, fmt.Errorf("script: cannot remove module %s: it does not exist", m.Name)
 		case m.Source == nil:
 			merged = slices.Delete(merged, i, i+1)
 		case i < 0:
@@ -150,10 +150,10 @@ func merge(modules, changes []Module) ([]Module, error) {
 	return merged, nil
 }
 
-// sum is SHA256 as bytes.
+// sum returns SHA256 as bytes.
 func sum(modules []Module) (b [32]uint8) {
 	if _, err := hex.Decode(b[:], []byte(SHA256(modules))); err != nil {
-		panic(err) // it is hex
+		panic(err) // SHA256 returns hex
 	}
 	return b
 }

@@ -9,18 +9,18 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// symbol is something at the top level of a module: a function, a variable, a name that was loaded, or all the
-// statements that bind no name.
+// symbol is something at the top level of a module: a function, a variable, a loaded name, or all the statements that
+// bind no name.
 type symbol struct {
-	text     []string // what it says, comments and layout aside
+	text     []string // its text, without comments and layout
 	function bool
 	uses     []string // "module:name" of other symbols
 }
 
-// anonymous is the name of the statements that bind none. Whoever reads a variable depends on them.
+// anonymous is the name of the statements that bind no name. Everything that reads a variable depends on them.
 const anonymous = "<statements>"
 
-// prints gives each function of the set a fingerprint of what it says and of everything that it can reach.
+// prints returns a fingerprint of each function in the set, over its text and everything it can reach.
 func (l *loader) prints() map[string]string {
 	symbols := map[string]*symbol{}
 	for _, u := range l.order {
@@ -35,7 +35,7 @@ func (l *loader) prints() map[string]string {
 	return prints
 }
 
-// fingerprint is a hash over the texts of everything that key reaches.
+// fingerprint returns a hash over the texts of everything that key reaches.
 func fingerprint(symbols map[string]*symbol, key string) string {
 	reached := map[string]bool{key: true}
 	for todo := []string{key}; len(todo) > 0; {
@@ -55,7 +55,7 @@ func fingerprint(symbols map[string]*symbol, key string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(b.String())))
 }
 
-// symbols enters the module's symbols.
+// symbols adds the module's symbols to all.
 func (u *unit) symbols(all map[string]*symbol) {
 	key := func(name string) string { return u.Name + ":" + name }
 	at := func(name string) *symbol {
@@ -100,10 +100,10 @@ func (u *unit) symbols(all map[string]*symbol) {
 	}
 }
 
-// canonical is a statement without comments and layout, and the names that stand in it.
+// canonical returns a statement without comments and layout, and the names it contains.
 func canonical(stmt syntax.Stmt) (text string, ids []string) {
 	var b strings.Builder
-	var ends []string // of the nodes that the walk is in
+	var ends []string // closing text of the nodes around the walk's position
 	syntax.Walk(stmt, func(n syntax.Node) bool {
 		if n == nil {
 			b.WriteString(ends[len(ends)-1])
@@ -111,7 +111,7 @@ func canonical(stmt syntax.Stmt) (text string, ids []string) {
 			return true
 		}
 		if _, ok := n.(*syntax.ParenExpr); ok {
-			ends = append(ends, "") // the tree says what belongs together
+			ends = append(ends, "") // the tree already shows the grouping
 			return true
 		}
 		ends = append(ends, ")")

@@ -10,17 +10,17 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// opaque is what values have in common that only the host makes: they are true, cannot be keys, and live no longer than the
-// run, since a script has nowhere to keep them.
+// opaque is embedded in the values that only the host makes: they are true, cannot be keys, and live no longer than the
+// run, since a script has no place to keep them.
 type opaque struct{}
 
 func (opaque) Freeze()               {}
 func (opaque) Truth() starlark.Bool  { return true }
-func (opaque) Hash() (uint32, error) { return 0, fmt.Errorf("it cannot be a key") }
+func (opaque) Hash() (uint32, error) { return 0, fmt.Errorf("this value cannot be a key") }
 
 type method = func(*run, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
 
-// methods are a type's methods by name, without a receiver.
+// methods maps names to a type's methods, without a receiver.
 type methods map[string]*starlark.Builtin
 
 func newMethods(of map[string]method) methods {
@@ -37,7 +37,7 @@ func (m methods) names(more ...string) []string {
 	return names
 }
 
-// attr is the method of a receiver, nil when there is none.
+// attr returns the method bound to a receiver, or nil if the type has no such method.
 func (m methods) attr(receiver starlark.Value, name string) starlark.Value {
 	if f := m[name]; f != nil {
 		return f.BindReceiver(receiver)
@@ -74,7 +74,7 @@ func (t *tickValue) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
-// tickRand is tick.rand(entity): a generator.
+// tickRand implements tick.rand(entity), which returns a generator.
 func tickRand(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var e entityValue
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 0, &e); err != nil {
@@ -83,7 +83,7 @@ func tickRand(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark
 	return &randValue{rand: r.t.Rand(ecs.Entity(e))}, nil
 }
 
-// tickControl is tick.control(session, entity).
+// tickControl implements tick.control(session, entity).
 func tickControl(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var session uint64
 	var e entityValue
@@ -173,7 +173,7 @@ func (c *cmdValue) Attr(name string) (starlark.Value, error) {
 		return starlark.Bool(c.repeated), nil
 	case "identity":
 		return starlark.String(s.Identity), nil
-	case "entity": // that the sender's session controls
+	case "entity": // the entity that the sender's session controls
 		if !ok || s.View.IsZero() {
 			return starlark.None, nil
 		}
@@ -190,8 +190,8 @@ func (c *cmdValue) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
-// record is a value of a registered type, or a part of one, to read: its fields are attributes, the first letter in either
-// case.
+// record is a read-only value of a registered type, or a part of one: its fields are attributes, with the first letter
+// in either case.
 type record struct {
 	opaque
 	typ  *ecs.Type
@@ -266,7 +266,7 @@ func (v *resourceValue) Attr(name string) (starlark.Value, error) {
 	return resourceMethods.attr(v, name), nil
 }
 
-// resource is resource("name").
+// resource implements resource("name").
 func resource(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
 	var name string
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &name); err != nil {
@@ -320,10 +320,10 @@ func resourceAdd(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starl
 	return starlark.None, a.apply(opAdd, &f, lane{p: pointer(v.b, f.Offset), n: 1})
 }
 
-// writable refuses the host's own resource.
+// writable returns a field of a resource, or an error for the host's own resource.
 func writable(v *resourceValue, path string) (ecs.Field, error) {
 	if strings.HasPrefix(v.typ.Name, "wind.") {
-		return ecs.Field{}, fmt.Errorf("%s is the host's", v.typ.Name)
+		return ecs.Field{}, fmt.Errorf("%s belongs to the host", v.typ.Name)
 	}
 	return v.typ.Find(path)
 }

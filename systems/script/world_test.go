@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// expect runs a body and holds what it puts into score.Red against want.
+// expect runs a body and checks what it puts into score.Red against want.
 func expect(t *testing.T, name, body string, want int32) {
 	t.Helper()
 	w, o := play(t, "red = None\n"+body+"\nresource('score').set('Red', red)")
@@ -21,7 +21,7 @@ func expect(t *testing.T, name, body string, want int32) {
 	}
 }
 
-// three systems in one tick: waves spawns, so that move and rules-of-death find something.
+// three systems in one tick: waves spawns the things that move and rules-of-death find.
 func world3(t *testing.T, move string) (*ecs.World, ecs.Output) {
 	t.Helper()
 	w := newWorld(t)
@@ -130,13 +130,13 @@ tick.control(7, e)`)
 					t.Errorf("velocity %v, %v", v, ok)
 				}
 				if _, ok := ecs.Get[position](w, e); ok {
-					t.Error("the position is still there")
+					t.Error("the position was not removed")
 				}
 				return
 			}
 		}
 	}
-	t.Error("nobody has 77")
+	t.Error("no entity has 77")
 }
 
 func TestFailuresAreContainedAndNamed(t *testing.T) {
@@ -149,9 +149,9 @@ func TestFailuresAreContainedAndNamed(t *testing.T) {
 		{"query('health').set('health.HP', 1 << 40)", "HP: 1099511627776 does not fit into i32"},
 		{"query('health').set('health.HP', 1.5)", "HP: want an int, got float"},
 		{"query('health').add('health.HP', 'x')", "add: want a number, got string"},
-		{"query('health').where('health.HP', '=', 1)", `where: "=" is none of`},
-		{"query('health').entities(100000)", "a limit of 100000 is not 0 to 10000"},
-		{"query('arena.mixed').sum('arena.mixed.Name')", "Name is no number"},
+		{"query('health').where('health.HP', '=', 1)", `where: "=" is not one of`},
+		{"query('health').entities(100000)", "a limit of 100000 is outside 0 to 10000"},
+		{"query('arena.mixed').sum('arena.mixed.Name')", "Name is not a number"},
 		{"query('arena.mixed').set('arena.mixed.Name', 'x' * 17)", "a string of 17 bytes does not fit into 16"},
 		{"query('arena.mixed').set('arena.mixed.List', [1, 2, 3, 4])", "List: want a list of at most 3"},
 		{"query('position').integrate('position.X', 'velocity.X')", "the query does not ask for velocity"},
@@ -159,8 +159,8 @@ func TestFailuresAreContainedAndNamed(t *testing.T) {
 		{"spawn({'health': {'H' + 'Q': 1}})", `health: no field "HQ" (did you mean HP?)`},
 		{"spawn({'health': 3})", "health: want a dict of its fields, got int"},
 		{"spawn({'arena.mixed': {'Inner': 3}})", "Inner has parts: want a dict"},
-		{"spawn({'wind.' + 'script': {}})", `component "wind.script" is the host's`},
-		{"resource('wind.scripts').set('Budget', 5)", "wind.scripts is the host's"},
+		{"spawn({'wind.' + 'script': {}})", `component "wind.script" belongs to the host`},
+		{"resource('wind.scripts').set('Budget', 5)", "wind.scripts belongs to the host"},
 		{"emit('hit', {'Who': 3})", "Who: want an entity or None, got int"},
 		{"tick.rnd()", "tick has no .rnd field or method (did you mean .rand?)"},
 		{"query('health').summ('health.HP')", "(did you mean .sum?)"},
@@ -194,7 +194,7 @@ func TestChangesOfOneRunAreCapped(t *testing.T) {
 		t.Error(failure(o))
 	}
 	if n := w.Len(); n != 1 {
-		t.Errorf("%d entities are left of a failed run", n)
+		t.Errorf("a failed run left %d entities", n)
 	}
 }
 
@@ -256,7 +256,7 @@ def handle_arena_choose(tick, cmd):
 	if failure(o) != "arena.choose: panic: commands.star:11:9: handle_arena_choose: fail: five" || o.Failures[0].Rejected {
 		t.Errorf("got %s", failure(o))
 	}
-	// A system takes the handlers away.
+	// A reload removes the handlers.
 	reload(t, w, mod("commands.star", "x = 1\n"))
 	if o := step(w, pick(6, 1)); failure(o) != "arena.choose: no script handles arena.choose" {
 		t.Errorf("got %s", failure(o))

@@ -13,11 +13,11 @@ const (
 	directiveComment = "//wind:simulation"
 )
 
-// allowances are the lines of a package that //windvet:allow excuses.
+// allowances collects the lines of a package that //windvet:allow excuses.
 type allowances struct {
 	lines     map[string]map[int]*allowance // file, line
 	all       []*allowance
-	directive bool // the package says //wind:simulation
+	directive bool // the package is marked //wind:simulation
 }
 
 type allowance struct {
@@ -26,8 +26,8 @@ type allowance struct {
 	used   bool
 }
 
-// collectAllowances reads the comments: one at a line's end excuses its line, one on a line of its own the next
-// line, one in a function's doc comment the function.
+// collectAllowances reads the comments. One at a line's end excuses that line; one on a line of its own, the next line;
+// one in a function's doc comment, the function.
 func collectAllowances(pass *analysis.Pass, files []*ast.File) *allowances {
 	a := &allowances{lines: map[string]map[int]*allowance{}}
 	for _, f := range files {
@@ -71,7 +71,7 @@ func collectAllowances(pass *analysis.Pass, files []*ast.File) *allowances {
 	return a
 }
 
-// codeLines are the lines on which something other than a comment begins or ends.
+// codeLines returns the lines on which something other than a comment begins or ends.
 func codeLines(fset *token.FileSet, f *ast.File) map[int]bool {
 	lines := map[int]bool{}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -88,7 +88,7 @@ func codeLines(fset *token.FileSet, f *ast.File) map[int]bool {
 	return lines
 }
 
-// directive reports whether a comment group holds //wind:simulation.
+// directive reports whether a comment group contains //wind:simulation.
 func directive(g *ast.CommentGroup) bool {
 	if g == nil {
 		return false
@@ -111,7 +111,8 @@ func (a *allowances) excuses(fset *token.FileSet, pos token.Pos) bool {
 	return true
 }
 
-// report complains about allowances without a reason and, where every function is checked, about those that excuse nothing.
+// report reports allowances without a reason and, if every function of the package is checked, those that excuse
+// nothing.
 func (a *allowances) report(pass *analysis.Pass, whole bool) {
 	for _, al := range a.all {
 		switch {

@@ -15,9 +15,9 @@ var Analyzer = &analysis.Analyzer{
 	Name: "windvet",
 	Doc: `report what makes a Wind simulation differ between runs, machines or builds
 
-Systems, command handlers and everything that they call must depend on nothing but the world and the commands.
+Systems, command handlers and everything that they call must depend only on the world and the commands.
 windvet finds wall time, randomness, map order, concurrency, I/O, package state, floats that a compiler may fuse
-and functions of package math that differ by CPU. A line is excused by //windvet:allow with a reason.`,
+and functions of package math that differ by CPU. //windvet:allow with a reason excuses a line.`,
 	URL:       "https://pkg.go.dev/github.com/ferris1/wind/cmd/windvet/analyzer",
 	Run:       run,
 	FactTypes: []analysis.Fact{new(impure), new(mutable), new(mutates)},
@@ -26,7 +26,7 @@ and functions of package math that differ by CPU. A line is excused by //windvet
 var trusted = "github.com/mlange-42/arche,go.starlark.net/starlark,go.starlark.net/syntax,go.starlark.net/resolve"
 
 func init() {
-	Analyzer.Flags.StringVar(&trusted, "trust", trusted, "comma-separated import paths, their subpackages included, whose functions are taken to be deterministic")
+	Analyzer.Flags.StringVar(&trusted, "trust", trusted, "comma-separated import paths, their subpackages included, whose functions windvet takes to be deterministic")
 }
 
 // A problem is a broken rule at one place.
@@ -40,18 +40,18 @@ type problem struct {
 
 func (p problem) message() string { return p.what + ": " + p.remedy }
 
-// checker works on one package.
+// checker checks one package.
 type checker struct {
 	pass    *analysis.Pass
 	files   []*ast.File // without tests
-	whole   bool        // all functions of the package are simulation
+	whole   bool        // every function of the package is simulation
 	bodies  map[*types.Func]*ast.FuncDecl
 	inits   map[*types.Var]ast.Expr // initialisers of package variables
 	changed map[*types.Var]bool     // package variables that change after initialisation
 	parents map[ast.Node]ast.Node
 	allowed *allowances
 
-	origins  map[*types.Var][]ast.Expr // what local variables that hold references were set to
+	origins  map[*types.Var][]ast.Expr // the values assigned to each local variable that holds references
 	mutators map[*types.Func]uint64    // see mutatedBy
 	concrete []types.Type              // see collectConcrete
 
@@ -89,7 +89,7 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// simulation reports whether the import path is one whose functions all run inside of a tick.
+// simulation reports whether all functions of the package with this import path run inside a tick.
 func simulation(path string) bool {
 	elements := strings.Split(path, "/")
 	for i, e := range elements {
@@ -102,7 +102,7 @@ func simulation(path string) bool {
 	return false
 }
 
-// index fills the maps about the package's declarations.
+// index fills the maps of the package's declarations.
 func (c *checker) index() {
 	for _, f := range c.files {
 		var stack []ast.Node
@@ -139,7 +139,7 @@ func (c *checker) index() {
 		}
 		c.writes(d, func(v *types.Var, _ ast.Node) { c.changed[v] = true })
 	}
-	// A literal in a package variable's initialiser is a function too.
+	// A function literal in a package variable's initialiser is a function too.
 	for _, init := range c.inits {
 		ast.Inspect(init, func(n ast.Node) bool {
 			if lit, ok := n.(*ast.FuncLit); ok {
@@ -165,7 +165,7 @@ func (c *checker) indexVars(s ast.Spec) {
 	}
 }
 
-// sortedBodies are the functions in the order of the source, so that every run reports and exports the same.
+// sortedBodies returns the functions in source order, so that every run reports and exports the same.
 func (c *checker) sortedBodies() []*ast.FuncDecl {
 	var out []*ast.FuncDecl
 	for _, f := range c.files {
@@ -178,7 +178,7 @@ func (c *checker) sortedBodies() []*ast.FuncDecl {
 	return out
 }
 
-// reportReachable reports the problems of what systems reach, each once.
+// reportReachable reports the problems of everything that systems reach, each once.
 func (c *checker) reportReachable() {
 	report := func(p problem) {
 		if c.allowed.excuses(c.pass.Fset, p.pos) || c.reported[p.pos][p.rule] {
@@ -211,7 +211,7 @@ func (c *checker) reportReachable() {
 	}
 }
 
-// foreign is the problem of a call into another package whose fact says that it is impure.
+// foreign returns the problem of a call into another package whose fact marks the function as impure.
 func (c *checker) foreign(at ast.Expr, fn *types.Func) (problem, bool) {
 	called, fact := fn, impure{}
 	if !c.impureElsewhere(fn, &fact) {
@@ -229,11 +229,11 @@ func (c *checker) foreign(at ast.Expr, fn *types.Func) (problem, bool) {
 	return problem{
 		pos: at.Pos(), end: at.End(), rule: "call",
 		what:   fmt.Sprintf("%s is not deterministic (%s)", nameOf(called), fact.Why),
-		remedy: "call it outside of the simulation and bring its result in as a command",
+		remedy: "call it outside the simulation and bring its result in as a command",
 	}, true
 }
 
-// impureElsewhere reports whether fn is another package's and its fact says that it is impure.
+// impureElsewhere reports whether fn is in another package and its fact marks it as impure.
 func (c *checker) impureElsewhere(fn *types.Func, fact *impure) bool {
 	return fn.Pkg() != nil && fn.Pkg() != c.pass.Pkg && !trust(fn.Pkg().Path()) && c.pass.ImportObjectFact(fn, fact)
 }

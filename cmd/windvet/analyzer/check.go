@@ -6,7 +6,7 @@ import (
 	"go/types"
 )
 
-// problems yields what is wrong inside of n, calls into other packages aside.
+// problems yields the problems in n, except calls into other packages.
 func (c *checker) problems(n ast.Node, yield func(problem)) {
 	info := c.pass.TypesInfo
 	at := func(n ast.Node, rule, what, remedy string) {
@@ -16,14 +16,14 @@ func (c *checker) problems(n ast.Node, yield func(problem)) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GoStmt:
-			at(n, "concurrency", "a goroutine ends when the scheduler likes", oneGoroutine)
+			at(n, "concurrency", "a goroutine ends whenever the scheduler decides", oneGoroutine)
 		case *ast.SelectStmt:
 			at(n, "concurrency", "select takes a random ready case", oneGoroutine)
 		case *ast.SendStmt:
-			at(n, "concurrency", "a channel hands over when the scheduler likes", oneGoroutine)
+			at(n, "concurrency", "a channel hands over whenever the scheduler decides", oneGoroutine)
 		case *ast.UnaryExpr:
 			if n.Op == token.ARROW {
-				at(n, "concurrency", "a channel hands over when the scheduler likes", oneGoroutine)
+				at(n, "concurrency", "a channel hands over whenever the scheduler decides", oneGoroutine)
 			}
 		case *ast.RangeStmt:
 			c.rangeProblem(n, at)
@@ -52,13 +52,13 @@ func (c *checker) rangeProblem(n *ast.RangeStmt, at func(n ast.Node, rule, what,
 			at(head, "maprange", "ranging over a map has a random order", banOrder.remedy)
 			return
 		case *types.Chan:
-			at(head, "concurrency", "a channel hands over when the scheduler likes", "range over a slice")
+			at(head, "concurrency", "a channel hands over whenever the scheduler decides", "range over a slice")
 			return
 		}
 	}
 }
 
-// callProblem finds conversions and built-in functions.
+// callProblem reports conversions and calls of built-in functions.
 func (c *checker) callProblem(n *ast.CallExpr, at func(n ast.Node, rule, what, remedy string)) {
 	info := c.pass.TypesInfo
 	tv := info.Types[n.Fun]
@@ -69,7 +69,7 @@ func (c *checker) callProblem(n *ast.CallExpr, at func(n ast.Node, rule, what, r
 		if id := callee(n); id != nil && (id.Name == "make" || id.Name == "close") {
 			if t := info.TypeOf(n.Args[0]); t != nil {
 				if _, ok := t.Underlying().(*types.Chan); ok {
-					at(n, "concurrency", "a channel hands over when the scheduler likes", "use a slice")
+					at(n, "concurrency", "a channel hands over whenever the scheduler decides", "use a slice")
 				}
 			}
 		}
@@ -88,7 +88,7 @@ func (c *checker) conversionProblem(n *ast.CallExpr, to types.Type, at func(n as
 		return
 	}
 	if isPointer(arg.Type) && isUintptr(to) && !c.addressArithmetic(n) {
-		at(n, "address", "an address differs from run to run", "use an entity or an index to name things")
+		at(n, "address", "an address differs from run to run", "name things by an entity or an index")
 		return
 	}
 	if arg.Value != nil || !isFloat(arg.Type) {
@@ -96,13 +96,13 @@ func (c *checker) conversionProblem(n *ast.CallExpr, to types.Type, at func(n as
 	}
 	for t := range terms(to) {
 		if b, ok := t.Underlying().(*types.Basic); ok && b.Info()&types.IsInteger != 0 {
-			at(n, "floatint", "a float out of the range of "+types.TypeString(to, types.RelativeTo(c.pass.Pkg))+" converts differently on other CPUs", "use detmath."+saturating[b.Kind()])
+			at(n, "floatint", "a float outside the range of "+types.TypeString(to, types.RelativeTo(c.pass.Pkg))+" converts differently on other CPUs", "use detmath."+saturating[b.Kind()])
 			return
 		}
 	}
 }
 
-// addressArithmetic reports whether the conversion to uintptr goes back to a pointer in the same expression.
+// addressArithmetic reports whether the same expression converts the uintptr back to a pointer.
 func (c *checker) addressArithmetic(n ast.Node) bool {
 	for p := c.parents[n]; p != nil; p = c.parents[p] {
 		switch p := p.(type) {
@@ -146,7 +146,7 @@ func isComplex(t types.Type) bool {
 	return false
 }
 
-// terms are the types that t may stand for: itself, or the type set of a type parameter.
+// terms yields the types that t may be: itself, or the type set of a type parameter.
 func terms(t types.Type) func(yield func(types.Type) bool) {
 	return func(yield func(types.Type) bool) {
 		if t == nil {
@@ -191,7 +191,7 @@ func termsOf(iface *types.Interface, yield func(types.Type) bool) bool {
 	return true
 }
 
-// span is a piece of source.
+// span is a range of source.
 type span struct{ pos, end token.Pos }
 
 func (s *span) Pos() token.Pos { return s.pos }

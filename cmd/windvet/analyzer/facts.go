@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// impure is the fact of a function outside of the simulation packages that breaks a rule, or calls what does.
+// impure is the fact of a function outside the simulation packages that breaks a rule, or calls a function that does.
 type impure struct{ Why string }
 
 func (*impure) AFact()           {}
@@ -21,8 +21,8 @@ type mutable struct{}
 func (*mutable) AFact()         {}
 func (*mutable) String() string { return "mutable" }
 
-// exportFacts tells importing packages which functions are impure and which variables change.
-// What has been reported here is no fact: it is said once.
+// exportFacts tells importing packages which functions are impure and which variables change. It exports no fact for a
+// problem that was reported here, so that each is reported once.
 func (c *checker) exportFacts() {
 	for v := range c.changed {
 		if v.Pkg() == c.pass.Pkg && v.Exported() {
@@ -80,8 +80,8 @@ func (c *checker) exportFacts() {
 	}
 }
 
-// interfaceMethods yields each method of this package's interfaces with each method here that a call of it may reach: a
-// package that calls it is told through the interface's method.
+// interfaceMethods yields each method of this package's interfaces with each method here that a call of it may reach. A
+// package that calls it gets the fact through the interface's method.
 func (c *checker) interfaceMethods(yield func(method, implementer *types.Func)) {
 	scope := c.pass.Pkg.Scope()
 	for _, name := range scope.Names() {

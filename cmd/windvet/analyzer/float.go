@@ -12,12 +12,12 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// floatProblems finds products that the compiler may fuse with an addition.
+// floatProblems reports products that the compiler may fuse with an addition.
 //
-// The Go specification allows to fuse "possibly across statements", and the compiler does: through local variables,
+// The Go specification allows fusing "possibly across statements", and the compiler does it: through local variables,
 // through fields (a store and a load of the same place), and through calls that it inlines. Only an explicit conversion
-// rounds. So a product may meet only what cannot fuse: a conversion, another multiplication or division, a comparison,
-// an argument of the standard library or of detmath, or a local variable that meets only these.
+// rounds. So the value of a product may go only where it cannot fuse: a conversion, another multiplication or division,
+// a comparison, an argument of the standard library or of detmath, or a local variable that goes only into these.
 func (c *checker) floatProblems(n ast.Node, yield func(problem)) {
 	info := c.pass.TypesInfo
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -50,8 +50,8 @@ func (c *checker) floatProblems(n ast.Node, yield func(problem)) {
 	})
 }
 
-// product reports whether the operation is a multiplication, or a division that the compiler turns into one:
-// by a constant power of two.
+// product reports whether the operation is a multiplication, or a division that the compiler turns into one: by a
+// constant power of two.
 func (c *checker) product(op token.Token, divisor ast.Expr) bool {
 	if op != token.QUO {
 		return op == token.MUL
@@ -88,7 +88,7 @@ const (
 	byInlining = "may be fused with an addition that it meets later, across statements and inlined calls"
 )
 
-// fuses says why the value of e may become part of a fused operation; empty: it cannot.
+// fuses says why the value of e may become part of a fused operation, or returns "" if it cannot.
 func (c *checker) fuses(e ast.Expr, seen map[types.Object]bool) string {
 	switch p := c.parents[e].(type) {
 	case *ast.ParenExpr:
@@ -126,7 +126,7 @@ func (c *checker) fuses(e ast.Expr, seen map[types.Object]bool) string {
 	return ""
 }
 
-// passed is fuses for an argument.
+// passed does what fuses does, for an argument.
 func (c *checker) passed(call *ast.CallExpr, arg ast.Expr, seen map[types.Object]bool) string {
 	tv := c.pass.TypesInfo.Types[call.Fun]
 	switch {
@@ -153,13 +153,13 @@ func (c *checker) passed(call *ast.CallExpr, arg ast.Expr, seen map[types.Object
 	return byInlining
 }
 
-// assigned is fuses for the right side of an assignment.
+// assigned does what fuses does, for the right side of an assignment.
 func (c *checker) assigned(s *ast.AssignStmt, e ast.Expr, seen map[types.Object]bool) string {
 	for i, l := range s.Lhs {
 		if l != e {
 			continue
 		}
-		// e is a variable that is assigned to.
+		// e is an assigned variable.
 		if i == 0 && (s.Tok == token.ADD_ASSIGN || s.Tok == token.SUB_ASSIGN) {
 			return byAddition
 		}
@@ -178,7 +178,7 @@ func (c *checker) assigned(s *ast.AssignStmt, e ast.Expr, seen map[types.Object]
 	return ""
 }
 
-// stored is fuses for a product that is stored in l: harmless in a local variable whose every use is.
+// stored does what fuses does, for a product stored in l: safe in a local variable if every use of it is.
 func (c *checker) stored(l ast.Expr, seen map[types.Object]bool) string {
 	id, ok := ast.Unparen(l).(*ast.Ident)
 	if !ok {
@@ -215,7 +215,7 @@ func (c *checker) result(v *types.Var) bool {
 	return v.Kind() == types.ResultVar
 }
 
-// enclosing is the file that declares v: its uses are all there.
+// enclosing returns the file that declares v, which contains all its uses.
 func (c *checker) enclosing(v *types.Var) ast.Node {
 	for _, f := range c.files {
 		if f.FileStart <= v.Pos() && v.Pos() < f.FileEnd {
@@ -235,7 +235,7 @@ func (c *checker) fused(n *ast.BinaryExpr, op token.Token, t types.Type, why str
 			{Pos: n.End(), End: n.End(), NewText: []byte(")")},
 		},
 	}}
-	if _, ok := c.parents[n].(*ast.ParenExpr); ok { // the parentheses are there already
+	if _, ok := c.parents[n].(*ast.ParenExpr); ok { // the parentheses are already there
 		p.fixes[0].TextEdits = []analysis.TextEdit{{Pos: c.parents[n].Pos(), End: c.parents[n].Pos(), NewText: []byte(name)}}
 	}
 	return p
@@ -249,7 +249,7 @@ func (c *checker) fusedAssign(n *ast.AssignStmt, op token.Token, why string) pro
 	name := c.typeName(c.pass.TypesInfo.TypeOf(n.Lhs[0]))
 	text := left + " = " + name + "(" + left + " " + op.String() + " " + right + ")"
 	p := problem{pos: n.Pos(), end: n.End(), rule: "fma", what: "this " + operation(op) + " " + why, remedy: "write " + text}
-	if !strings.Contains(left, "(") { // a call on the left would be made twice
+	if !strings.Contains(left, "(") { // a call on the left would run twice
 		p.fixes = []analysis.SuggestedFix{{Message: "convert with " + name, TextEdits: []analysis.TextEdit{{Pos: n.Pos(), End: n.End(), NewText: []byte(text)}}}}
 	}
 	return p
@@ -257,7 +257,7 @@ func (c *checker) fusedAssign(n *ast.AssignStmt, op token.Token, why string) pro
 
 func operation(op token.Token) string {
 	if op == token.QUO {
-		return "division by a power of two, a multiplication to the compiler,"
+		return "division by a power of two, which the compiler turns into a multiplication,"
 	}
 	return "product"
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// conversions yields each place in n where a value of a concrete type becomes one of an interface: what holds it can call
-// the interface's methods.
+// conversions yields each place in n where a value of a concrete type becomes a value of an interface type: whoever
+// receives it can call the interface's methods.
 func (c *checker) conversions(n ast.Node, yield func(at ast.Expr, from types.Type, to *types.Interface)) {
 	info := c.pass.TypesInfo
 	into := func(e ast.Expr, to types.Type) {
@@ -106,7 +106,7 @@ func (c *checker) literalConversions(n *ast.CompositeLit, into func(ast.Expr, ty
 	}
 }
 
-// resultsAt are the results of the function that a return statement ends.
+// resultsAt returns the results of the function that a return statement ends.
 func (c *checker) resultsAt(n ast.Node) *types.Tuple {
 	for ; n != nil; n = c.parents[n] {
 		switch f := n.(type) {
@@ -125,7 +125,7 @@ func (c *checker) resultsAt(n ast.Node) *types.Tuple {
 	return nil
 }
 
-// methodsFor are the methods of a concrete type that an interface can call.
+// methodsFor returns the methods of a concrete type that an interface can call.
 func (c *checker) methodsFor(from types.Type, to *types.Interface) (methods []*types.Func) {
 	for m := range to.Methods() {
 		if obj, _, _ := types.LookupFieldOrMethod(from, true, c.pass.Pkg, m.Name()); obj != nil {
@@ -137,8 +137,8 @@ func (c *checker) methodsFor(from types.Type, to *types.Interface) (methods []*t
 	return methods
 }
 
-// implementers are the methods that a call of an interface's method may reach: those of this package's types, and of the
-// types of other packages that this one has values of.
+// implementers returns the methods that a call of an interface's method may reach: those of this package's types, and
+// those of other packages' types that occur as values in this one.
 func (c *checker) implementers(fn *types.Func) (methods []*types.Func) {
 	iface, ok := fn.Signature().Recv().Type().Underlying().(*types.Interface)
 	if !ok || fn.Pkg() == nil || standard(fn.Pkg().Path()) {
@@ -157,8 +157,8 @@ func (c *checker) implementers(fn *types.Func) (methods []*types.Func) {
 	return methods
 }
 
-// collectConcrete lists the named types that are no interfaces: those that this package declares, in functions too, and
-// those of other packages that an expression here has. The standard library's are judged by name.
+// collectConcrete lists the named types that are not interfaces: those that this package declares, in functions too, and
+// those of other packages that are the type of an expression here. windvet judges the standard library by name.
 func (c *checker) collectConcrete() {
 	seen := map[*types.TypeName]bool{}
 	add := func(t types.Type) {

@@ -2,7 +2,7 @@ package analyzer
 
 import "go/types"
 
-// nameOf is how a reader of the source calls obj: pkg.Func, pkg.Type.Method, pkg.Var.
+// nameOf returns the name of obj as source code writes it: pkg.Func, pkg.Type.Method, pkg.Var.
 func nameOf(obj types.Object) string {
 	name := localName(obj)
 	if obj.Pkg() != nil {
@@ -11,7 +11,7 @@ func nameOf(obj types.Object) string {
 	return name
 }
 
-// localName is nameOf inside of obj's package.
+// localName is nameOf within obj's package.
 func localName(obj types.Object) string {
 	if fn, ok := obj.(*types.Func); ok {
 		if recv := receiverType(fn); recv != nil {
@@ -21,7 +21,7 @@ func localName(obj types.Object) string {
 	return obj.Name()
 }
 
-// receiverType is the named type that a method belongs to, an interface's too; nil for a function.
+// receiverType returns the named type that a method belongs to, which may be an interface; nil for a function.
 func receiverType(fn *types.Func) *types.Named {
 	recv := fn.Signature().Recv()
 	if recv == nil {
@@ -31,7 +31,7 @@ func receiverType(fn *types.Func) *types.Named {
 	return named
 }
 
-// pointee is what t points at, or t.
+// pointee returns the type that t points to, or t.
 func pointee(t types.Type) types.Type {
 	if p, ok := types.Unalias(t).(*types.Pointer); ok {
 		return p.Elem()

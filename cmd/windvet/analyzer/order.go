@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// orderless reports whether a loop over a map does the same in any order: its body adds to integers, deletes what it is at,
-// or looks at neither key nor value; or it collects into a slice that is sorted right behind the loop.
+// orderless reports whether a loop over a map does the same in any order: its body adds to integers, deletes the
+// current key, or uses neither key nor value; or it collects into a slice that is sorted right after the loop.
 func (c *checker) orderless(n *ast.RangeStmt) bool {
 	l := &mapLoop{c: c, loop: n}
 	if isBlank(n.Key) && isBlank(n.Value) {
@@ -22,7 +22,7 @@ func (c *checker) orderless(n *ast.RangeStmt) bool {
 			return false
 		}
 	}
-	for v := range l.added { // what is counted in one iteration must not be looked at in another
+	for v := range l.added { // an iteration must not read what another counts
 		if l.read[v] {
 			return false
 		}
@@ -38,7 +38,7 @@ func isBlank(e ast.Expr) bool {
 	return ok && id.Name == "_"
 }
 
-// mapLoop is a loop over a map whose body is looked at.
+// mapLoop is the loop over a map under analysis.
 type mapLoop struct {
 	c         *checker
 	loop      *ast.RangeStmt
@@ -130,7 +130,7 @@ func (l *mapLoop) assignment(s *ast.AssignStmt) bool {
 	return false
 }
 
-// adds notes an integer variable that is added to, in which order does not matter.
+// adds records an integer variable that the loop adds to, where order does not matter.
 func (l *mapLoop) adds(e ast.Expr) bool {
 	id, ok := ast.Unparen(e).(*ast.Ident)
 	if !ok {
@@ -148,7 +148,7 @@ func (l *mapLoop) adds(e ast.Expr) bool {
 	return true
 }
 
-// collects notes x in x = append(x, …).
+// collects records x in x = append(x, …).
 func (l *mapLoop) collects(s *ast.AssignStmt) bool {
 	to, ok := s.Lhs[0].(*ast.Ident)
 	call, isCall := s.Rhs[0].(*ast.CallExpr)
@@ -168,7 +168,7 @@ func (l *mapLoop) collects(s *ast.AssignStmt) bool {
 	return true
 }
 
-// deletes reports whether a call deletes the key that the loop is at from the map that it ranges over.
+// deletes reports whether a call deletes the loop's current key from the map that it ranges over.
 func (l *mapLoop) deletes(call *ast.CallExpr) bool {
 	id := callee(call)
 	if id == nil || id.Name != "delete" || !l.c.pass.TypesInfo.Types[call.Fun].IsBuiltin() || len(call.Args) != 2 {
@@ -182,7 +182,7 @@ func (l *mapLoop) deletes(call *ast.CallExpr) bool {
 	return same(call.Args[0], l.loop.X) && l.loop.Key != nil && same(call.Args[1], l.loop.Key)
 }
 
-// pure reports whether an expression has no effect, and notes what it reads.
+// pure reports whether an expression has no effect, and records what it reads.
 func (l *mapLoop) pure(e ast.Expr) bool {
 	ok := true
 	ast.Inspect(e, func(n ast.Node) bool {
@@ -204,7 +204,7 @@ func (l *mapLoop) pure(e ast.Expr) bool {
 	return ok
 }
 
-// sortedBehind reports whether the statement behind the loop sorts v as a whole.
+// sortedBehind reports whether the statement after the loop sorts all of v.
 func (l *mapLoop) sortedBehind(v types.Object) bool {
 	var list []ast.Stmt
 	switch p := l.c.parents[l.loop].(type) {

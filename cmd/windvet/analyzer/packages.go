@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// A ban is what is wrong with using a package, or some names of it, inside of the simulation.
+// A ban says what is wrong with using a package, or some of its names, inside the simulation.
 type ban struct {
 	rule, what, remedy string
-	names              map[string]bool // the names that are banned; nil: all
+	names              map[string]bool // the banned names; nil: all
 	importable         bool            // a simulation package may import it for the other names
 }
 
@@ -23,17 +23,17 @@ func names(s string) map[string]bool {
 
 var (
 	banClock   = ban{rule: "walltime", what: "reads or waits for wall time", remedy: "count ticks with Tick.Now and Tick.Rate", names: names("Now Since Until Sleep After AfterFunc Tick NewTimer NewTicker Local LoadLocation")}
-	banRandom  = ban{rule: "random", what: "is randomness that a replay does not have", remedy: "use Tick.Rand(entity)"}
-	banGlobal  = ban{rule: "random", what: banRandom.what, remedy: banRandom.remedy, importable: true} // a seeded generator is none
+	banRandom  = ban{rule: "random", what: "is randomness that a replay cannot repeat", remedy: "use Tick.Rand(entity)"}
+	banGlobal  = ban{rule: "random", what: banRandom.what, remedy: banRandom.remedy, importable: true} // a seeded generator is allowed
 	banIO      = ban{rule: "io", what: "is I/O", remedy: "do it in the host and bring the result in as a command"}
-	banSync    = ban{rule: "concurrency", what: "is for concurrent code", remedy: "a world is stepped by one goroutine: no lock is needed, and none helps"}
+	banSync    = ban{rule: "concurrency", what: "is for concurrent code", remedy: "one goroutine steps a world, which needs no synchronisation"}
 	banShell   = ban{rule: "shell", what: "is for the host, not for the simulation", remedy: "emit an event or send to the outbox, and let the host act on it"}
-	banRuntime = ban{rule: "runtime", what: "depends on the process", remedy: "keep what it tells out of the simulation"}
+	banRuntime = ban{rule: "runtime", what: "depends on the process", remedy: "keep its results out of the simulation"}
 	banOrder   = ban{rule: "maprange", what: "yields the entries of a map in random order", remedy: "sort them first (slices.Sorted(maps.Keys(m))), or keep a slice beside the map", importable: true}
 	banSort    = ban{rule: "sort", what: "leaves equal elements in an order that a Go release may change", remedy: "use slices.SortStableFunc or sort.SliceStable", importable: true}
 )
 
-// bans by import path; a path that ends in /... stands for its subpackages too.
+// bans by import path; a path that ends in /... includes its subpackages.
 var bans = map[string][]ban{
 	"time":                  {banClock},
 	"math/rand/...":         {banGlobal},
@@ -62,7 +62,7 @@ var bans = map[string][]ban{
 		names: names("Print Printf Println Scan Scanf Scanln"),
 	}},
 	"path/filepath": {{
-		rule: "io", what: "asks the file system", remedy: banIO.remedy, importable: true,
+		rule: "io", what: "reads the file system", remedy: banIO.remedy, importable: true,
 		names: names("Abs EvalSymlinks Glob Walk WalkDir"),
 	}},
 	"maps": {withNames(banOrder, "All Keys Values")},
@@ -73,10 +73,10 @@ var bans = map[string][]ban{
 	"sort":   {withNames(banSort, "Slice Sort")},
 	"slices": {withNames(banSort, "SortFunc")},
 	"math": {{
-		rule: "math", what: "gives other bits on other CPUs", remedy: "use its counterpart in ecs/detmath", importable: true,
+		rule: "math", what: "gives different bits on different CPUs", remedy: "use its counterpart in ecs/detmath", importable: true,
 		names: names("Acos Acosh Asin Asinh Atan Atan2 Atanh Cbrt Cos Cosh Erf Erfc Erfcinv Erfinv Exp Exp2 Expm1 Gamma Hypot J0 J1 Jn Lgamma Log Log10 Log1p Log2 Pow Pow10 Sin Sincos Sinh Tan Tanh Y0 Y1 Yn"),
 	}},
-	"math/cmplx": {{rule: "math", what: "gives other bits on other CPUs", remedy: "write the parts out with ecs/detmath"}},
+	"math/cmplx": {{rule: "math", what: "gives different bits on different CPUs", remedy: "write the parts out with ecs/detmath"}},
 }
 
 func withNames(b ban, s string) ban {
@@ -84,7 +84,7 @@ func withNames(b ban, s string) ban {
 	return b
 }
 
-// bansOf are the bans on a package.
+// bansOf returns the bans on a package.
 func bansOf(path string) []ban {
 	if b, ok := bans[path]; ok {
 		return b
@@ -101,10 +101,10 @@ func bansOf(path string) []ban {
 	}
 }
 
-// inDetmath are the functions of package math that ecs/detmath has under the same name.
+// inDetmath lists the functions of package math that ecs/detmath has under the same name.
 var inDetmath = names("Acos Asin Atan Atan2 Cos Exp Hypot Log Pow Sin Tan")
 
-// banned is the problem of using obj, if there is one.
+// banned returns the problem of using obj, if using it is banned.
 func (c *checker) banned(id *ast.Ident, obj types.Object) (problem, bool) {
 	if obj == nil || obj.Pkg() == nil || obj.Pkg() == c.pass.Pkg {
 		return problem{}, false
@@ -112,13 +112,13 @@ func (c *checker) banned(id *ast.Ident, obj types.Object) (problem, bool) {
 	path := obj.Pkg().Path()
 	for _, b := range bansOf(path) {
 		if c.whole && !b.importable {
-			continue // the import has been reported
+			continue // the import itself is reported
 		}
 		if b.names != nil && !b.names[obj.Name()] {
 			continue
 		}
 		if fn, ok := obj.(*types.Func); ok && path == "time" && fn.Signature().Recv() != nil && fn.Name() != "Local" {
-			continue // Time.After and its kin compare values
+			continue // Time.After and similar methods compare values
 		}
 		if b.rule == "random" && b.importable && !globalRandom(obj) {
 			continue
@@ -141,14 +141,14 @@ func (c *checker) banned(id *ast.Ident, obj types.Object) (problem, bool) {
 	return problem{}, false
 }
 
-// globalRandom reports whether obj is a function of math/rand that draws from the process's own generator. One that is made
-// from a seed gives the same numbers everywhere.
+// globalRandom reports whether obj is a function of math/rand that draws from the process's own generator. A generator
+// made from a seed gives the same numbers everywhere.
 func globalRandom(obj types.Object) bool {
 	fn, ok := obj.(*types.Func)
 	return ok && fn.Signature().Recv() == nil && !strings.HasPrefix(fn.Name(), "New")
 }
 
-// sorted reports whether the call that id names is the first argument of slices.Sorted and its kin.
+// sorted reports whether the call that id names is the first argument of slices.Sorted or slices.SortedStableFunc.
 func (c *checker) sorted(id *ast.Ident) bool {
 	n := c.parents[id]
 	if _, ok := n.(*ast.SelectorExpr); ok {
@@ -170,7 +170,7 @@ func (c *checker) sorted(id *ast.Ident) bool {
 	return ok && fn.Pkg() != nil && fn.Pkg().Path() == "slices" && (fn.Name() == "Sorted" || fn.Name() == "SortedStableFunc")
 }
 
-// imports reports the imports that a simulation package may not have.
+// imports reports the imports that a simulation package must not have.
 func (c *checker) imports(report func(problem)) {
 	for _, f := range c.files {
 		for _, spec := range f.Imports {
@@ -188,7 +188,7 @@ var standardRoots = names(`archive bufio bytes cmp compress container context cr
 	flag fmt go hash html image index internal io iter log maps math mime net os path plugin reflect regexp runtime slices sort
 	strconv strings structs sync syscall testing text time unicode unique unsafe vendor weak cmd builtin simd`)
 
-// standard reports whether the import path belongs to Go's standard library, which is judged by name.
+// standard reports whether the import path belongs to Go's standard library, which windvet judges by name.
 func standard(path string) bool {
 	root, _, _ := strings.Cut(path, "/")
 	return standardRoots[root]

@@ -9,13 +9,14 @@ import (
 
 const addressRemedy = "print an entity or an index"
 
-// formatAt is where a function of fmt has its format; what follows it, or all that is there, is printed.
+// formatAt is the index of the format among the arguments of a fmt function, which prints the arguments after it, or
+// all if there is no format.
 var formatAt = map[string]int{"Sprintf": 0, "Errorf": 0, "Printf": 0, "Fprintf": 1, "Appendf": 1}
 
-// printsAt is where the first printed argument of the others is.
+// printsAt is the index of the first printed argument of the other functions.
 var printsAt = map[string]int{"Sprint": 0, "Sprintln": 0, "Fprint": 1, "Fprintln": 1, "Append": 1, "Appendln": 1}
 
-// printProblems finds addresses in text: %p, and pointers that the other verbs print as numbers.
+// printProblems reports addresses in text: %p, and pointers that other verbs print as numbers.
 func (c *checker) printProblems(n *ast.CallExpr, at func(n ast.Node, rule, what, remedy string)) {
 	id := callee(n)
 	if id == nil {
@@ -56,7 +57,7 @@ func (c *checker) printProblems(n *ast.CallExpr, at func(n ast.Node, rule, what,
 	}
 }
 
-// printed finds an argument that a verb prints as an address.
+// printed reports an argument that a verb prints as an address.
 func (c *checker) printed(arg ast.Expr, verb byte, at func(n ast.Node, rule, what, remedy string)) {
 	if verb == 'T' || verb == 's' || verb == 'q' {
 		return
@@ -67,8 +68,8 @@ func (c *checker) printed(arg ast.Expr, verb byte, at func(n ast.Node, rule, wha
 	}
 }
 
-// holdsAddress reports whether fmt prints a pointer in t as a number. At the top, &struct, &slice, &array and &map are
-// printed by their contents.
+// holdsAddress reports whether fmt prints a pointer in t as a number. At the top level, fmt prints the contents of
+// &struct, &slice, &array and &map.
 func holdsAddress(t types.Type, depth int, seen map[types.Type]bool) bool {
 	if seen[t] {
 		return false
@@ -111,7 +112,7 @@ func holdsAddress(t types.Type, depth int, seen map[types.Type]bool) bool {
 	return false
 }
 
-// printsItself reports whether fmt asks the value how it prints.
+// printsItself reports whether fmt lets the value format itself.
 func printsItself(t types.Type) bool {
 	set := types.NewMethodSet(t)
 	for _, name := range []string{"Error", "String", "Format", "GoString"} {
@@ -122,7 +123,7 @@ func printsItself(t types.Type) bool {
 	return false
 }
 
-// verbAt is a verb of a format and the argument that it prints.
+// verbAt is a verb of a format, with the index of the argument that it prints.
 type verbAt struct {
 	verb byte
 	arg  int

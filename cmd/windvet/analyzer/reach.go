@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// reachable are the function declarations, literals and initialisers that a tick may run, in a stable order.
+// reachable returns the function declarations, literals and initialisers that a tick may run, in a stable order.
 func (c *checker) reachable() []ast.Node {
 	r := &reach{c: c, seen: map[ast.Node]bool{}}
 	if c.whole {
@@ -50,7 +50,7 @@ func (r *reach) addFunc(fn *types.Func) {
 	}
 }
 
-// follow adds what n calls or refers to.
+// follow adds the functions that n calls or refers to.
 func (r *reach) follow(n ast.Node) {
 	r.c.calls(n, func(_ *ast.Ident, fn *types.Func) { r.addFunc(fn) })
 	r.c.conversions(n, func(_ ast.Expr, from types.Type, to *types.Interface) {
@@ -61,15 +61,15 @@ func (r *reach) follow(n ast.Node) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		if id, ok := n.(*ast.Ident); ok {
 			if v, ok := r.c.pass.TypesInfo.Uses[id].(*types.Var); ok && r.c.inits[v] != nil {
-				r.add(r.c.inits[v]) // a variable's value is only as good as its initialiser
+				r.add(r.c.inits[v]) // a variable is as clean as its initialiser
 			}
 		}
 		return true
 	})
 }
 
-// root finds the functions that are handed to ecs: System, Handle and Init, a Game's Setup, and the Validate
-// method of each command.
+// root finds the functions passed to ecs: System, Handle and Init, a Game's Setup, and the Validate method of each
+// command.
 func (r *reach) root(n ast.Node) bool {
 	info := r.c.pass.TypesInfo
 	switch n := n.(type) {
@@ -112,7 +112,7 @@ func (r *reach) root(n ast.Node) bool {
 	return true
 }
 
-// function adds the functions that the expression may be: a literal, a name, the result of a call that makes one.
+// function adds the functions that the expression may be: a literal, a name, or the result of a call that makes one.
 func (r *reach) function(e ast.Expr, seen map[types.Object]bool) {
 	ast.Inspect(e, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -125,7 +125,7 @@ func (r *reach) function(e ast.Expr, seen map[types.Object]bool) {
 				if obj.Pkg() == r.c.pass.Pkg {
 					r.addFunc(obj)
 				} else {
-					r.add(n) // its fact speaks for it
+					r.add(n) // its fact decides
 				}
 			case *types.Var:
 				if !seen[obj] {
@@ -138,7 +138,7 @@ func (r *reach) function(e ast.Expr, seen map[types.Object]bool) {
 	})
 }
 
-// values adds the functions that are assigned to v anywhere in the package.
+// values adds the functions assigned to v anywhere in the package.
 func (r *reach) values(v *types.Var, seen map[types.Object]bool) {
 	info := r.c.pass.TypesInfo
 	for _, f := range r.c.files {
@@ -162,7 +162,7 @@ func (r *reach) values(v *types.Var, seen map[types.Object]bool) {
 	}
 }
 
-// calls yields every function that n names, called or not: what is passed on is called by somebody.
+// calls yields every function that n names, called or not: something calls a function that is passed on.
 func (c *checker) calls(n ast.Node, yield func(*ast.Ident, *types.Func)) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		if id, ok := n.(*ast.Ident); ok {
@@ -174,8 +174,8 @@ func (c *checker) calls(n ast.Node, yield func(*ast.Ident, *types.Func)) {
 	})
 }
 
-// targets are the functions of this package that a call of fn may reach: fn, or for a method of an interface
-// the methods of the package's types that implement it.
+// targets returns the functions of this package that a call of fn may reach: fn itself, or for an interface method the
+// methods of the package's types that implement it.
 func (c *checker) targets(fn *types.Func) []*types.Func {
 	fn = fn.Origin()
 	recv := fn.Signature().Recv()
@@ -194,7 +194,7 @@ func (c *checker) targets(fn *types.Func) []*types.Func {
 	return out
 }
 
-// callee is the name that a call calls, or nil.
+// callee returns the identifier of the called function, or nil.
 func callee(call *ast.CallExpr) *ast.Ident {
 	e := ast.Unparen(call.Fun)
 	switch x := e.(type) {

@@ -6,9 +6,9 @@ import (
 	"go/types"
 )
 
-// scratch reports whether e, which outlives the tick, is emptied by a statement of the tick's function before anything else
-// in it names e: then what one tick leaves in it never reaches the next. Emptying is e = e[:0], e = nil or another new
-// value, clear(e) and e.Reset().
+// scratch reports whether e, which outlives the tick, is emptied by a statement of the tick's function before anything
+// else in the function names e. Then nothing that one tick leaves in it reaches the next. A statement empties e by e =
+// e[:0], e = nil or another new value, clear(e) or e.Reset().
 func (c *checker) scratch(root ast.Node, e ast.Expr) bool {
 	var body *ast.BlockStmt
 	switch f := root.(type) {
@@ -85,7 +85,7 @@ func isEmpty(e ast.Expr, name string) bool {
 	return false
 }
 
-// isWhole reports whether e is a variable or a field of one, and not an element.
+// isWhole reports whether e is a variable or a field of one, not an element.
 func isWhole(e ast.Expr) bool {
 	for {
 		switch x := e.(type) {

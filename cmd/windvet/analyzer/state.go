@@ -10,9 +10,9 @@ import (
 
 const stateRemedy = "keep it in a resource or a component, where snapshot, delta and checksum see it"
 
-// stateProblems finds what n changes that outlives the tick outside of the world: package variables, variables that a
-// system's closure has captured, the receiver that a system is a method of. It finds reads of package variables that
-// something changes, and writes through fields that are tagged read.
+// stateProblems reports what n changes outside the world that outlives the tick: package variables, variables captured
+// by a system's closure, and the receiver of a system that is a method. It also reports reads of package variables that
+// something changes, and writes through fields tagged read.
 func (c *checker) stateProblems(n ast.Node, yield func(problem)) {
 	if d, ok := n.(*ast.FuncDecl); ok && d.Recv == nil && d.Name.Name == "init" {
 		return // initialisation is not part of a tick
@@ -20,7 +20,7 @@ func (c *checker) stateProblems(n ast.Node, yield func(problem)) {
 	named := map[ast.Node]bool{}
 	c.writes(n, func(v *types.Var, at ast.Node) {
 		named[at] = true
-		yield(problem{pos: at.Pos(), end: at.End(), rule: "state", what: "the package variable " + v.Name() + " is changed from inside of the simulation", remedy: stateRemedy})
+		yield(problem{pos: at.Pos(), end: at.End(), rule: "state", what: "the package variable " + v.Name() + " is changed from inside the simulation", remedy: stateRemedy})
 	})
 	c.written(n, func(e ast.Expr, refs int) { c.outlives(e, refs, yield) })
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -39,7 +39,7 @@ func (c *checker) stateProblems(n ast.Node, yield func(problem)) {
 	})
 }
 
-// outlives reports a written place that belongs to a captured variable, to a system's receiver or to a field tagged read.
+// outlives reports a write to a captured variable, to a system's receiver or to a field tagged read.
 func (c *checker) outlives(written ast.Expr, refs int, yield func(problem)) {
 	root := c.tickFunction(written)
 	scratch := false
@@ -51,7 +51,7 @@ func (c *checker) outlives(written ast.Expr, refs int, yield func(problem)) {
 		switch x := p.expr.(type) {
 		case *ast.SelectorExpr:
 			if name, ok := c.readOnly(x); ok && p.refs > 0 {
-				at.rule, at.what, at.remedy = "read", name+` is tagged ecs:"read" and is written here`, "take the tag away, or the world does not see the change"
+				at.rule, at.what, at.remedy = "read", name+` is tagged ecs:"read" and is written here`, "remove the tag, or the world will miss the change"
 				yield(at)
 			}
 		case *ast.Ident:
@@ -73,8 +73,8 @@ func (c *checker) outlives(written ast.Expr, refs int, yield func(problem)) {
 
 func within(pos token.Pos, n ast.Node) bool { return n.Pos() <= pos && pos < n.End() }
 
-// tickFunction is the outermost function around n that takes an *ecs.Tick: what one call of it makes ends with it. nil
-// when there is none, as in Setup.
+// tickFunction returns the outermost function around n that takes an *ecs.Tick: everything that one call of it creates
+// ends with the call. It returns nil outside such a function, as in Setup.
 func (c *checker) tickFunction(n ast.Node) (root ast.Node) {
 	for ; n != nil; n = c.parents[n] {
 		var params *ast.FieldList
@@ -103,7 +103,7 @@ func isTick(t types.Type) bool {
 	return ok && named.Obj().Name() == "Tick" && named.Obj().Pkg() != nil && isECS(named.Obj().Pkg().Path())
 }
 
-// readOnly is the name of the field that a selection names if it is tagged ecs:"read".
+// readOnly returns the name of the field that a selection names if the field is tagged ecs:"read".
 func (c *checker) readOnly(sel *ast.SelectorExpr) (name string, ok bool) {
 	s := c.pass.TypesInfo.Selections[sel]
 	if s == nil || s.Kind() != types.FieldVal {
@@ -127,8 +127,8 @@ func packageLevel(v *types.Var) bool {
 	return v.Pkg() != nil && !v.IsField() && v.Parent() == v.Pkg().Scope()
 }
 
-// writes yields each package variable that n may change and the identifier that names it: by assignment to it or into it,
-// by taking its address, or by calling a method with a pointer receiver on it.
+// writes yields each package variable that n may change, with the identifier that names it: by assigning to it or into
+// it, by taking its address, or by calling a method with a pointer receiver on it.
 func (c *checker) writes(n ast.Node, yield func(*types.Var, ast.Node)) {
 	info := c.pass.TypesInfo
 	target := func(e ast.Expr) {
@@ -152,7 +152,7 @@ func (c *checker) writes(n ast.Node, yield func(*types.Var, ast.Node)) {
 	})
 }
 
-// callWrites finds append, which may write behind the length, and methods whose receiver is the address of a variable.
+// callWrites finds append, which may write beyond the length, and methods whose receiver is the address of a variable.
 func (c *checker) callWrites(n *ast.CallExpr, target func(ast.Expr)) {
 	info := c.pass.TypesInfo
 	if info.Types[n.Fun].IsBuiltin() {
@@ -176,13 +176,14 @@ func (c *checker) callWrites(n *ast.CallExpr, target func(ast.Expr)) {
 	if _, pointer := types.Unalias(fn.Signature().Recv().Type()).(*types.Pointer); pointer {
 		if t := info.TypeOf(sel.X); t != nil {
 			if _, already := t.Underlying().(*types.Pointer); !already {
-				target(sel.X) // &x is taken
+				target(sel.X) // the call takes &x
 			}
 		}
 	}
 }
 
-// rootOf is the variable that an assignment to e changes, or one that leads to what it changes: v, v.f, v[i], *v, pkg.v.
+// rootOf returns the variable that an assignment to e changes, or that leads to what it changes: v, v.f, v[i], *v,
+// pkg.v.
 func rootOf(info *types.Info, e ast.Expr) *ast.Ident {
 	for e != nil {
 		switch x := ast.Unparen(e).(type) {

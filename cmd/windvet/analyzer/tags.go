@@ -10,11 +10,12 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// tagProblems finds the wind and ecs tags that Setup would refuse, and those that no Setup looks at. The rules are
-// ecs.ParseTag's and its kin's; here the type of a field tells whether it belongs to a component or to a view.
+// tagProblems reports wind and ecs tags that Setup would refuse, and those that no Setup reads. The rules are those of
+// ecs.ParseTag and the functions beside it; here the type of a field decides whether it belongs to a component or to a
+// view.
 func (c *checker) tagProblems(report func(problem)) {
 	if !c.usesECS() {
-		return // another library's tag may be called ecs
+		return // another library may use a tag named ecs
 	}
 	for _, f := range c.files {
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -47,11 +48,11 @@ func (c *checker) usesECS() bool {
 	return false
 }
 
-// fieldTag says what is wrong with the tag of a field.
+// fieldTag returns what is wrong with the tag of a field.
 func (c *checker) fieldTag(field *ast.Field) error {
 	text, err := strconv.Unquote(field.Tag.Value)
 	if err != nil {
-		return nil // the compiler says so
+		return nil // the compiler reports it
 	}
 	tag, t := reflect.StructTag(text), c.pass.TypesInfo.TypeOf(field.Type)
 	switch {
@@ -82,7 +83,7 @@ func (c *checker) fieldTag(field *ast.Field) error {
 	return leafTags(t, own, path, true)
 }
 
-// leafTags checks a tag for every field inside of t that takes it over.
+// leafTags checks a tag for every field inside t that inherits it.
 func leafTags(t types.Type, tag, path string, top bool) error {
 	kind := kindOf(t)
 	if _, err := ecs.ParseTag(tag, kind); err != nil {
@@ -117,7 +118,7 @@ func viewTag(tag reflect.StructTag) (read, optional bool, err error) {
 	return false, false, nil
 }
 
-// isViewField reports whether a field of type t can only be one of a query's view: components hold no references.
+// isViewField reports whether a field of type t can only belong to a query's view: components contain no references.
 func isViewField(t types.Type) bool {
 	switch t.Underlying().(type) {
 	case *types.Pointer, *types.Slice:
@@ -133,7 +134,7 @@ func ecsType(t types.Type, name string) bool {
 	return ok && named.Obj().Name() == name && named.Obj().Pkg() != nil && isECS(named.Obj().Pkg().Path())
 }
 
-// kindOf is the kind of field that ecs makes of a type, KindInvalid for a struct or an array of structs.
+// kindOf returns the kind of field that ecs makes of a type, KindInvalid for a struct or an array of structs.
 func kindOf(t types.Type) ecs.FieldKind {
 	if ecsType(t, "Entity") {
 		return ecs.KindEntity

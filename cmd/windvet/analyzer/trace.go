@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// A place is an expression on the way to what is written. refs is how many pointers, slices and maps lie between its
-// value and the written memory: at 0 its own memory is written.
+// A place is an expression on the path to the written memory. refs is how many pointers, slices and maps lie between
+// its value and that memory: at 0 the expression's own memory is written.
 type place struct {
 	expr ast.Expr
 	refs int
 }
 
-// trace yields the places of a written expression, from the written one to the variable that leads to it, and on through
-// what that variable was set to where it holds a reference.
+// trace yields the places of a written expression, from the expression to the variable that leads to it. If that
+// variable holds a reference, trace continues through the values assigned to it.
 func (c *checker) trace(e ast.Expr, refs int, yield func(place)) {
 	c.follow(e, refs, map[*types.Var]bool{}, yield)
 }
 
-// follow is trace behind the variables that it has followed already.
+// follow is trace, except for variables that it has already followed.
 func (c *checker) follow(e ast.Expr, refs int, seen map[*types.Var]bool, yield func(place)) {
 	info := c.pass.TypesInfo
 	for e != nil {
@@ -59,7 +59,7 @@ func (c *checker) follow(e ast.Expr, refs int, seen map[*types.Var]bool, yield f
 				refs++
 			}
 			e = x.X
-		case *ast.SliceExpr: // shares the memory of what it is cut from
+		case *ast.SliceExpr: // shares memory with the sliced value
 			if t := info.TypeOf(x.X); t != nil {
 				if _, array := t.Underlying().(*types.Array); array {
 					refs--
@@ -93,7 +93,7 @@ func (c *checker) follow(e ast.Expr, refs int, seen map[*types.Var]bool, yield f
 	}
 }
 
-// collectOrigins notes what each local variable that can hold a reference was set to.
+// collectOrigins records the values assigned to each local variable that can hold a reference.
 func (c *checker) collectOrigins(f *ast.File) {
 	info := c.pass.TypesInfo
 	note := func(l, r ast.Expr) {
@@ -119,7 +119,7 @@ func (c *checker) collectOrigins(f *ast.File) {
 					note(n.Names[i], n.Values[i])
 				}
 			}
-		case *ast.RangeStmt: // an element holds what the whole holds
+		case *ast.RangeStmt: // an element refers to what the whole refers to
 			if n.Value != nil {
 				note(n.Value, &ast.IndexExpr{X: n.X, Index: n.Value})
 			}
@@ -137,8 +137,8 @@ func refers(t types.Type) bool {
 	return false
 }
 
-// written yields each expression whose memory n writes, and how many references lie between its value and that memory:
-// assignments, deletes, copies, and calls that change what an argument or the receiver refers to.
+// written yields each expression whose memory n writes, with the number of references between its value and that
+// memory. n writes by assignments, deletes, copies, and calls that change what an argument or the receiver refers to.
 func (c *checker) written(n ast.Node, yield func(e ast.Expr, refs int)) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -188,7 +188,7 @@ func (c *checker) callWritten(n *ast.CallExpr, yield func(e ast.Expr, refs int))
 	if sel, ok := ast.Unparen(n.Fun).(*ast.SelectorExpr); ok && mutated&1 != 0 && info.Selections[sel] != nil {
 		refs := 1
 		if t := info.TypeOf(sel.X); t != nil && !refers(t) {
-			refs = 0 // its address is taken
+			refs = 0 // the call takes its address
 		}
 		if s := info.Selections[sel]; len(s.Index()) > 1 && s.Indirect() {
 			refs = 1 // a method of an embedded field
@@ -207,7 +207,7 @@ type mutates struct{ Params uint64 }
 
 func (*mutates) AFact() {}
 
-// mutatedBy says which of fn's parameters refer to what it changes, as the fact does.
+// mutatedBy returns which of fn's parameters refer to what it changes, encoded as in mutates.
 func (c *checker) mutatedBy(fn *types.Func) uint64 {
 	fn = fn.Origin()
 	if fn.Pkg() == nil {
@@ -224,8 +224,8 @@ func (c *checker) mutatedBy(fn *types.Func) uint64 {
 	return fact.Params
 }
 
-// standardMutates is what is known of the standard library by name: functions that order a slice in place, and the methods
-// of types that are there to hold state.
+// standardMutates returns the same for the standard library, by name: functions that sort a slice in place, and methods
+// of types that hold state.
 func standardMutates(fn *types.Func) uint64 {
 	recv := receiverType(fn)
 	switch path := fn.Pkg().Path(); {
@@ -248,8 +248,8 @@ func standardMutates(fn *types.Func) uint64 {
 	return 0
 }
 
-// collectMutators computes mutatedBy for the package's functions: what they write, then what they have written by others,
-// until nothing is added.
+// collectMutators computes mutatedBy for the package's functions: first what they write themselves, then what they
+// write through calls, until nothing changes.
 func (c *checker) collectMutators() {
 	params := map[*types.Var]uint64{}
 	bodies := c.sortedBodies()
@@ -269,7 +269,7 @@ func (c *checker) collectMutators() {
 			bits := c.mutators[fn]
 			c.written(d, func(e ast.Expr, refs int) {
 				if c.allowed.excuses(c.pass.Fset, e.Pos()) {
-					return // no change of the callers' either
+					return // the callers do not change it either
 				}
 				c.trace(e, refs, func(p place) {
 					if id, ok := p.expr.(*ast.Ident); ok && p.refs > 0 {

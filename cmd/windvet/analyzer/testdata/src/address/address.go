@@ -14,7 +14,7 @@ func Setup(w *ecs.World) {
 }
 
 func name(t *ecs.Tick) {
-	_ = uint64(uintptr(unsafe.Pointer(t))) % 16 // want `an address differs from run to run: use an entity or an index to name things`
+	_ = uint64(uintptr(unsafe.Pointer(t))) % 16 // want `an address differs from run to run: name things by an entity or an index`
 	_ = unsafe.Pointer(uintptr(unsafe.Pointer(t)) + 8)
 }
 

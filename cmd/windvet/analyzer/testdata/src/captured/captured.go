@@ -60,7 +60,7 @@ var Game = ecs.Game{Setup: func(w *ecs.World) {
 	})
 }}
 
-// scratch empties what it has captured before it uses it, so that nothing stays from tick to tick.
+// scratch empties what it captured before using it, so nothing stays from tick to tick.
 func scratch(s *system) func(*ecs.Tick, int) {
 	list, seen, kept := []int{}, map[int]bool{}, []int{}
 	return func(t *ecs.Tick, n int) {

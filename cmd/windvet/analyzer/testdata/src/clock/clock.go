@@ -6,7 +6,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-const cooldown = 250 * time.Millisecond // a constant is no clock
+const cooldown = 250 * time.Millisecond // a constant is not a clock
 
 func Setup(w *ecs.World) {
 	ecs.System(w, "shoot", shoot)

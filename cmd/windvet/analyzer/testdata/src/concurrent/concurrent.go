@@ -10,18 +10,18 @@ import (
 func Setup(w *ecs.World) { ecs.System(w, "spread", spread) }
 
 func spread(t *ecs.Tick) {
-	c := make(chan int, 1) // want `a channel hands over when the scheduler likes: use a slice`
-	go func() {            // want `a goroutine ends when the scheduler likes: do the work in this tick`
+	c := make(chan int, 1) // want `a channel hands over whenever the scheduler decides: use a slice`
+	go func() {            // want `a goroutine ends whenever the scheduler decides: do the work in this tick`
 		c <- 1 // want `a channel hands over`
 	}()
 	select { // want `select takes a random ready case`
 	case <-c: // want `a channel hands over`
 	default:
 	}
-	for range c { // want `a channel hands over when the scheduler likes: range over a slice`
+	for range c { // want `a channel hands over whenever the scheduler decides: range over a slice`
 	}
 	close(c)             // want `a channel hands over`
-	var mu sync.Mutex    // want `sync.Mutex is for concurrent code: a world is stepped by one goroutine`
+	var mu sync.Mutex    // want `sync.Mutex is for concurrent code: one goroutine steps a world`
 	mu.Lock()            // want `sync.Mutex.Lock is for concurrent code`
 	var pool sync.Pool   // want `sync.Pool is for concurrent code`
 	_ = pool.Get()       // want `sync.Pool.Get is for concurrent code`

@@ -16,7 +16,7 @@ type guarded struct {
 
 var start = time.Now()
 
-func unreached() float64 { return math.Exp(1) } // want `math.Exp gives other bits on other CPUs: use detmath.Exp`
+func unreached() float64 { return math.Exp(1) } // want `math.Exp gives different bits on different CPUs: use detmath.Exp`
 
 func stale() int {
 	return 1 //windvet:allow nothing is wrong here // want `windvet:allow excuses nothing here: remove it`

@@ -31,7 +31,7 @@ func move(t *ecs.Tick) {
 	_ = (x + y) * z
 	_ = x / y * z
 	_ = x/3 + z
-	_ = x/2 + z    // want `this division by a power of two, a multiplication to the compiler, may be fused`
+	_ = x/2 + z    // want `this division by a power of two, which the compiler turns into a multiplication, may be fused`
 	_ = x/0.25 + z // want `this division by a power of two`
 	_ = math.Sqrt(x * y)
 	_ = 2*3.5 + z

@@ -1,4 +1,4 @@
-// Package helper is no simulation package: what is impure in it matters where a system calls it.
+// Package helper is not a simulation package: impure code in it matters where a system calls it.
 package helper
 
 import (
@@ -39,7 +39,7 @@ func Scale(a, b float64) float64 { return a * b } // want Scale:`impure: this pr
 // NewSource hides which Source it makes.
 func NewSource() Source { return file{} }
 
-// File is a Source that the interface's package does not know to be one.
+// File is a Source, which the interface's package does not know.
 type File struct{ n int }
 
 func (*File) Read() int64 { return time.Now().Unix() } // want Read:`impure: time.Now`
@@ -47,16 +47,16 @@ func (*File) Read() int64 { return time.Now().Unix() } // want Read:`impure: tim
 // Reader is pure here.
 type Reader interface{ Read() int64 } // want Read:`impure: through File.Read: time.Now`
 
-// Use calls what it is given.
+// Use calls its argument.
 func Use(r Reader) int64 { return r.Read() } // want Use:`impure: through File.Read: time.Now`
 
-// Shape is an interface that nothing here implements.
+// Shape is an interface without implementations here.
 type Shape interface{ Area() int64 }
 
-// Total calls what it is given.
+// Total calls its argument.
 func Total(s Shape) int64 { return s.Area() }
 
-// Bump changes what it is given.
+// Bump changes what its argument refers to.
 func Bump(n *int) { *n++ } // want Bump:`mutates 2`
 
 // Peek does not.

@@ -22,6 +22,6 @@ func leak(t *ecs.Tick) {
 	runtime.NumGoroutine() // want `runtime.NumGoroutine depends on the process`
 	fmt.Println("x")       // want `fmt.Println prints to the process's output`
 	_ = fmt.Sprintf("%d", 3)
-	filepath.Glob("*") // want `filepath.Glob asks the file system`
+	filepath.Glob("*") // want `filepath.Glob reads the file system`
 	_ = filepath.Join("a", "b")
 }

@@ -35,7 +35,7 @@ func count[M ~map[string]int](t *ecs.Tick) {
 	delete(m, "a")
 }
 
-// counted has loops over maps that give the same in any order.
+// counted has loops over maps that give the same result in any order.
 func counted(t *ecs.Tick) (n int, sum int64, keys []string) {
 	m := map[string]int64{}
 	for range m {

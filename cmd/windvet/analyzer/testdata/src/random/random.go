@@ -12,7 +12,7 @@ import (
 func Setup(w *ecs.World) { ecs.System(w, "roll", roll) }
 
 func roll(t *ecs.Tick) {
-	_ = rand.IntN(6)                               // want `rand.IntN is randomness that a replay does not have: use Tick.Rand\(entity\)`
+	_ = rand.IntN(6)                               // want `rand.IntN is randomness that a replay cannot repeat: use Tick.Rand\(entity\)`
 	_, _ = crand.Read(nil)                         // want `rand.Read is randomness`
 	var h maphash.Hash                             // want `maphash.Hash is randomness`
 	_ = h.Sum64()                                  // want `maphash.Hash.Sum64 is randomness`

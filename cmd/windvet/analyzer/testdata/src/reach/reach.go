@@ -55,7 +55,7 @@ type reader interface{ Read() int64 }
 
 func (square) Area() int64 { return time.Now().Unix() } // want `time.Now reads`
 
-// promoted has a method that it does not write out.
+// promoted gets its method from an embedded type.
 type promoted struct{ base }
 
 type base struct{}

@@ -1,4 +1,4 @@
-// Package readonly has systems that write what they have promised to read.
+// Package readonly has systems that write fields tagged read.
 package readonly
 
 import (
@@ -36,7 +36,7 @@ func Setup(w *ecs.World) {
 
 func rows(t *ecs.Tick, q *ecs.Query[row]) {
 	for m := range q.Each {
-		m.Pos.X = 1     // want `Pos is tagged ecs:"read" and is written here: take the tag away, or the world does not see the change`
+		m.Pos.X = 1     // want `Pos is tagged ecs:"read" and is written here: remove the tag, or the world will miss the change`
 		m.Pos.Slot[1]++ // want `Pos is tagged ecs:"read"`
 		*m.Pos = Pos{}  // want `Pos is tagged ecs:"read"`
 		m.Old.Y -= 1    // want `Old is tagged ecs:"read"`

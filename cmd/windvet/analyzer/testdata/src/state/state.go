@@ -36,7 +36,7 @@ func Setup(w *ecs.World) { ecs.System(w, "count", system) }
 func system(t *ecs.Tick) {
 	_ = filled[2]
 	_ = ErrFull
-	count++          // want `the package variable count is changed from inside of the simulation: keep it in a resource or a component, where snapshot, delta and checksum see it`
+	count++          // want `the package variable count is changed from inside the simulation: keep it in a resource or a component, where snapshot, delta and checksum see it`
 	cache[1] = 2     // want `the package variable cache is changed`
 	delete(cache, 1) // want `the package variable cache is changed`
 	last.add()       // want `the package variable last is changed`

@@ -1,4 +1,4 @@
-// Package ecs stands in for the real one: windvet knows it by its path and the names of its functions.
+// Package ecs replaces the real one: windvet recognises it by its path and the names of its functions.
 package ecs
 
 type World struct{}
