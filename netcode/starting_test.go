@@ -28,7 +28,7 @@ func TestAClientWaitsForAShardThatStarts(t *testing.T) {
 	}
 	r.tick(1 << 20)
 	find[*wirepb.Welcome](r, l)
-	r.h.disown("over") // a shard that was owned once does not start
+	r.h.disown("over") // a shard that was owned once is no longer starting
 	if m := find[*wirepb.Bye](r, r.connect()); m.Reason != wirepb.Reason_REASON_NOT_OWNER {
 		t.Errorf("%v", m)
 	}

@@ -44,7 +44,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 		if err := try(seal(t, ticketKey, good), ""); err != nil {
 			t.Errorf("a good ticket: %v", err)
 		}
-		// The ticket's name counts: the game lets nobody in who is called banned.
+		// The ticket's name counts: the game refuses players called banned.
 		banned := good
 		banned.Identity = "banned"
 		if err := try(seal(t, ticketKey, banned), "ann"); err == nil || !strings.Contains(err.Error(), "you are banned") {
@@ -133,7 +133,7 @@ func TestWithoutAKeyNoTicketIsBelieved(t *testing.T) {
 	h.server.SetTicketKey(ticketKey)
 	dial(t, cfg)
 	cfg.ConnectTicket = nil
-	dial(t, cfg) // as ever
+	dial(t, cfg) // works as before
 }
 
 func TestAShortTicketKeyIsRefused(t *testing.T) {

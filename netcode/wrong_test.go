@@ -6,7 +6,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong: who wrote a client by the page finds the fault in it.
+// TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong: it helps the author of a client find the mistake.
 func TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong(t *testing.T) {
 	sample := func(kind uint32, seq uint64, size int) func(r *rig, l *link) {
 		return func(r *rig, l *link) {

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/numbers.golden")
 
-// numbers lists everything of the schema that must never change, a line each:
+// numbers lists everything in the schema that must never change, one per line:
 // message ids, field numbers and types, enum values.
 func numbers() []string {
 	var lines []string
