@@ -129,8 +129,8 @@ func (c *tcpConn) read() {
 		var end *endError
 		switch {
 		case !open:
-			// Bytes left unread at the close would cause a reset, which could
-			// reach the peer before the Bye.
+			// What is left unread when a connection closes would take the Bye
+			// with it on its way to the peer.
 			if drained += n; drained > maxDrainTCP {
 				err = errDrained
 			}
@@ -161,11 +161,11 @@ func (c *tcpConn) read() {
 	}
 }
 
-// maxDrainTCP is maxDrain for TCP: as much as a gateway's client may have in flight
-// when it exceeds the frame rate but not the byte rate.
+// maxDrainTCP is maxDrain for TCP: as much as a gateway's client may have on its
+// way when it has sent too many frames, none of which is too many bytes.
 const maxDrainTCP = 512 << 10
 
-// write sends the link's frames until the link is closed. The reader then has
+// write sends what the link collects until it is closed; then the reader has
 // lingerFor to end.
 func (c *tcpConn) write() {
 	defer close(c.said)
