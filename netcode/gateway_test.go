@@ -135,7 +135,7 @@ func calls(t testing.TB, c *client.RPC, n int) {
 		want := fmt.Sprint("call ", i)
 		id, got, err := c.CallRaw(ctx, 1201, []byte(want))
 		if id != 1201 || string(got) != want || err != nil {
-			t.Fatalf("call %d is answered with %d, %q, %v", i, id, got, err)
+			t.Fatalf("call %d got %d, %q, %v", i, id, got, err)
 		}
 	}
 }
@@ -480,7 +480,7 @@ func TestAPageOfAnotherHostOpensNoWebSocket(t *testing.T) {
 		if err == nil {
 			_ = ws.CloseNow()
 		} else if response == nil || response.StatusCode != 403 {
-			t.Errorf("a page of %q is answered with %v", origin, response)
+			t.Errorf("a page of %q got %v", origin, response)
 		}
 	}
 }

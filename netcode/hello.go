@@ -62,7 +62,7 @@ func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 		}
 		m.Identity, l.ticket = t.Identity, &t
 	case h.cfg.RequireTicket:
-		return "a connect ticket is needed: ask a gateway for one"
+		return "a connect ticket is required: ask a gateway for one"
 	}
 	return ""
 }
@@ -117,7 +117,7 @@ func (h *hub) resume(w *ecs.World, l *link) {
 		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "no such session exists")
 		return
 	case s.stage == stageJoining:
-		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "the session has not begun")
+		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "the session has not begun yet")
 		return
 	}
 	if s.link != nil {
@@ -233,7 +233,7 @@ func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string)
 	_, used := h.used[t.Session]
 	switch {
 	case lives || used || h.sessions[t.Session] != nil:
-		return 0, "the connect ticket was used: ask the gateway for another"
+		return 0, "the connect ticket has been used already: ask the gateway for another"
 	case t.Issued.Before(h.since):
 		return 0, "the connect ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
 	}

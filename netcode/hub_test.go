@@ -197,7 +197,7 @@ func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
 			}
 		}
 		if replies != 3 || waits == 0 {
-			t.Errorf("%d replies, told to wait %d times", replies, waits)
+			t.Errorf("%d replies, %d Waits", replies, waits)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestTooManyCommandsAreAnsweredWithARefusal(t *testing.T) {
 	}
 	r.tick(1 << 20)
 	if n := len(r.sent(l)); n != 4 {
-		t.Errorf("%d replies to the 4 that were queued", n)
+		t.Errorf("%d replies to the 4 queued commands", n)
 	}
 }
 
@@ -262,7 +262,7 @@ func TestACommandSentAgainIsAnsweredFromTheWorld(t *testing.T) {
 	again()
 	r.tick(1 << 20)
 	if m := find[*wirepb.Reply](r, l); m.Seq != 2 || !m.Unknown {
-		t.Errorf("an answer that is long forgotten: %v", m)
+		t.Errorf("an answer dropped long ago: %v", m)
 	}
 }
 

@@ -124,7 +124,7 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	r.h.now = r.h.now.Add(2 * time.Minute)
 	r.h.expire()
 	if n := len(r.h.addresses.all) + len(r.h.identities.all); n != 0 {
-		t.Errorf("%d accounts are kept of those that have nothing", n)
+		t.Errorf("%d idle accounts remain", n)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestWhatOneIdentityWritesIntoTheLogIsBounded(t *testing.T) {
 					told++
 				}
 			case *wirepb.Reply:
-				if m.Rejected && strings.Contains(m.Reason, "of one identity") {
+				if m.Rejected && strings.Contains(m.Reason, "from one identity") {
 					refused++
 				}
 			}
@@ -218,7 +218,7 @@ func TestWhatOneIdentityWritesIntoTheLogIsBounded(t *testing.T) {
 		}
 	}
 	if told == 0 || refused == 0 {
-		t.Errorf("told to wait %d times, %d commands refused", told, refused)
+		t.Errorf("%d Waits, %d commands refused", told, refused)
 	}
 }
 
@@ -247,7 +247,7 @@ func TestASessionThatNeverSaysAnythingEndsSoon(t *testing.T) {
 		r.tick(1 << 20)
 	}
 	if talks.state != linkPlaying || len(r.h.targets(r.w, nil)) != 0 {
-		t.Errorf("state %d; updates go to %d clients of which nothing was heard for 10 s", talks.state, len(r.h.targets(r.w, nil)))
+		t.Errorf("state %d; updates go to %d clients that were silent for 10 s", talks.state, len(r.h.targets(r.w, nil)))
 	}
 	r.receive(talks, wirepb.IDPing, &wirepb.Ping{})
 	if len(r.h.targets(r.w, nil)) != 1 {

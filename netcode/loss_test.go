@@ -64,10 +64,10 @@ func TestInputsAreSentTwiceWhereTheWayLosesThem(t *testing.T) {
 	twice, _ := b.share()
 	t.Logf("ticks without an input of their own: %.1f %% sent once, %.1f %% sent twice", 100*once, 100*twice)
 	if s := off.Stats(); s.InputsAgain != 0 {
-		t.Errorf("%d inputs were sent again by a client that does not", s.InputsAgain)
+		t.Errorf("a client without redundancy repeated %d inputs", s.InputsAgain)
 	}
 	if s := clean.Stats(); s.InputsAgain > s.Inputs/2 {
-		t.Errorf("%d of %d inputs were sent again on a way without losses", s.InputsAgain, s.Inputs)
+		t.Errorf("%d of %d inputs were sent again on a network without loss", s.InputsAgain, s.Inputs)
 	}
 }
 

@@ -80,6 +80,6 @@ func TestAClientStaysWithANodeThatAnswersPings(t *testing.T) {
 	}()
 	dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	if s := h.server.Stats(); s.SessionsJoined != 1 {
-		t.Errorf("%d sessions joined: the client began anew", s.SessionsJoined)
+		t.Errorf("%d sessions joined: the client began a new one", s.SessionsJoined)
 	}
 }

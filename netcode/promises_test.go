@@ -139,7 +139,7 @@ func (p *promises) told(c *model, m proto.Message) {
 	committed := uint64(len(p.log))
 	saw := func(tick uint64) {
 		if tick > committed {
-			p.t.Fatalf("a client was told of tick %d, the log ends at %d", tick, committed)
+			p.t.Fatalf("a client heard of tick %d, the log ends at %d", tick, committed)
 		}
 		c.seen = max(c.seen, tick)
 	}
@@ -168,7 +168,7 @@ func (p *promises) told(c *model, m proto.Message) {
 	case *wirepb.Bye:
 		switch m.Reason {
 		case wirepb.Reason_REASON_PROTOCOL, wirepb.Reason_REASON_AHEAD_OF_LOG, wirepb.Reason_REASON_BAD_TOKEN, wirepb.Reason_REASON_SLOW:
-			p.t.Fatalf("an honest client was told %v", m)
+			p.t.Fatalf("an honest client got %v", m)
 		case wirepb.Reason_REASON_UNKNOWN_SESSION, wirepb.Reason_REASON_LEFT:
 			c.session, c.open, c.next = 0, map[uint64]bool{}, 0
 		}

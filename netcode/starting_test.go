@@ -47,6 +47,6 @@ func TestAClientWaitsTwoSecondsAtMost(t *testing.T) {
 	}
 	r.tick(1 << 20)
 	if len(r.h.sessions) != 0 {
-		t.Error("a client that was sent away has a session")
+		t.Error("a disconnected client has a session")
 	}
 }

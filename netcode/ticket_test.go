@@ -48,7 +48,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 		banned := good
 		banned.Identity = "banned"
 		if err := try(seal(t, ticketKey, banned), "ann"); err == nil || !strings.Contains(err.Error(), "you are banned") {
-			t.Errorf("a ticket of somebody who is banned: %v", err)
+			t.Errorf("a banned player's ticket: %v", err)
 		}
 		other, late, forged := good, good, seal(t, ticketKey, good)
 		other.Shard, late.Expires = "arena", time.Now().Add(-time.Second)
@@ -57,7 +57,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 			ticket []byte
 			want   string
 		}{
-			"none":                 {nil, "a connect ticket is needed"},
+			"none":                 {nil, "a connect ticket is required"},
 			"of another shard":     {seal(t, ticketKey, other), `opens shard "arena", not "main"`},
 			"that has expired":     {seal(t, ticketKey, late), "expired"},
 			"of another cluster":   {seal(t, []byte("fedcba9876543210"), good), "another cluster"},
@@ -171,7 +171,7 @@ func FuzzTicket(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := netcode.OpenTicket(ticketKey, b, time.UnixMilli(1_700_000_000_123))
 		if err == nil && !bytes.Equal(seal(t, ticketKey, k), b) {
-			t.Errorf("%x opens as %+v, which is sealed otherwise", b, k)
+			t.Errorf("%x opens as %+v, which seals differently", b, k)
 		}
 	})
 }

@@ -131,7 +131,7 @@ func (c *wsConn) next() error {
 		return err
 	}
 	if len(text) > frame.MaxFromClient {
-		return &endError{wirepb.Reason_REASON_FRAME_TOO_LARGE, fmt.Sprintf("a text message of more than %d bytes", frame.MaxFromClient)}
+		return &endError{wirepb.Reason_REASON_FRAME_TOO_LARGE, fmt.Sprintf("a text message has more than %d bytes", frame.MaxFromClient)}
 	}
 	c.frame = frame.Append(nil, textID, text)
 	return nil

@@ -138,7 +138,7 @@ func TestPingsOfAWebSocketAreCounted(t *testing.T) {
 	for {
 		head, err := r.Peek(2)
 		if err != nil {
-			t.Fatalf("no Bye behind %d pongs: %v", pongs, err)
+			t.Fatalf("no Bye after %d pongs: %v", pongs, err)
 		}
 		if head[0] == 0x82 {
 			b := make([]byte, 2+frame.HeaderSize)
@@ -178,7 +178,7 @@ func TestARefusedWebSocketIsNotReadOn(t *testing.T) {
 	most := 2*64<<10 + 64<<10 + 8<<20 // what the rate allows, what the server drains, and what the kernel buffers
 	for range hostile {
 		if n := <-took; n > most {
-			t.Errorf("%d MiB were read of a WebSocket that was refused", n>>20)
+			t.Errorf("the server read %d MiB from a refused WebSocket", n>>20)
 		}
 	}
 	eventually(t, "all are gone", func() bool { return s.Stats().Gateway == 0 })
