@@ -23,8 +23,8 @@ const (
 	linkClosed                   // Bye sent or transport gone; everything else is ignored
 )
 
-// arrival is how a connection that is not admitted yet arrived. Each way has its
-// own bound, so that a flood of one does not shut out the others.
+// arrival is how a connection arrived, until it is admitted. Each way has its own
+// bound, so that a flood of one does not shut out the others.
 type arrival uint8
 
 const (

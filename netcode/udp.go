@@ -280,7 +280,7 @@ func (u *udpLoop) fly(f *flight) {
 	f.bytes, f.items = f.bytes[:0], f.items[:0]
 }
 
-// handle handles one packet.
+// handle passes one packet to its lane.
 func (u *udpLoop) handle(from *net.UDPAddr, packet []byte) {
 	addr := unmap(from)
 	if frame.IsDatagram(packet) {
