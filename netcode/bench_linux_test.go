@@ -48,7 +48,7 @@ var crowd = ecs.Game{Name: "crowd", TickRate: 30, Setup: func(w *ecs.World) {
 	})
 }}
 
-// crowdReport is what the server process says of itself.
+// crowdReport is what the server process reports about itself.
 type crowdReport struct {
 	Addr       string
 	CPU        float64 // seconds since its start
@@ -60,15 +60,15 @@ type crowdReport struct {
 	Stats      netcode.Stats
 }
 
-// everyoneHere lets one address have every session. The bytes are counted all
-// the same, as a server in earnest would.
+// everyoneHere allows one address all sessions. Bytes are still counted, as on a
+// production server.
 var everyoneHere = netcode.Limits{
 	ConnectionsPerAddress: -1, HalfOpenPerAddress: -1, SessionsPerAddress: -1, SessionsPerIdentity: -1,
 	JoinsPerAddress: -1, JoinsPerIdentity: -1, LogBytesPerAddress: 1 << 30,
 }
 
-// crowdServer serves until its input ends: a process of its own, on one core,
-// so that its time can be told from the clients'.
+// crowdServer serves until its input ends. It is a separate process on one core,
+// so that its CPU time does not mix with the clients'.
 func crowdServer() {
 	runtime.GOMAXPROCS(1)
 	w, err := ecs.New(crowd, ecs.Config{})
@@ -136,9 +136,9 @@ func init() {
 	}
 }
 
-// BenchmarkSessions tells how much of a core the server takes for n sessions.
-// The clients share the machine: the figure to look at is cpu%, the server's
-// own, not ns/op.
+// BenchmarkSessions measures how much of a core the server uses for n sessions.
+// The clients share the machine, so look at cpu%, the server's own share, not at
+// ns/op.
 func BenchmarkSessions(b *testing.B) {
 	for _, n := range []int{100, 500, 1000, 2000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchSessions(b, n) })

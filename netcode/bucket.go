@@ -2,24 +2,25 @@ package netcode
 
 import "time"
 
-// bucket is a token bucket: it fills with rate tokens per second up to most,
-// and starts full. A negative rate is no limit.
+// bucket is a token bucket: it starts full and gains rate tokens per second, up
+// to most. A negative rate means no limit.
 type bucket struct {
 	rate, most, level float64
 	last              time.Time
 }
 
-// newBucket is a bucket of rate tokens per second with bursts of twice as much.
+// newBucket returns a bucket of rate tokens per second that allows bursts of
+// twice as many.
 func newBucket(rate int, now time.Time) bucket {
 	return bucket{rate: float64(rate), most: 2 * float64(rate), level: 2 * float64(rate), last: now}
 }
 
-// newMinuteBucket is a bucket of n tokens per minute with bursts of as many.
+// newMinuteBucket returns a bucket of n tokens per minute that allows bursts of n.
 func newMinuteBucket(n int, now time.Time) bucket {
 	return bucket{rate: float64(n) / 60, most: float64(n), level: float64(n), last: now}
 }
 
-// fill adds what has come since the last look.
+// fill adds the tokens earned since the last call.
 func (b *bucket) fill(now time.Time) {
 	if d := now.Sub(b.last).Seconds(); d > 0 {
 		b.level = min(b.level+d*b.rate, b.most)
@@ -27,7 +28,7 @@ func (b *bucket) fill(now time.Time) {
 	}
 }
 
-// has tells whether there are n tokens.
+// has reports whether the bucket has n tokens.
 func (b *bucket) has(n int, now time.Time) bool {
 	if b.rate < 0 {
 		return true
@@ -36,7 +37,8 @@ func (b *bucket) has(n int, now time.Time) bool {
 	return b.level >= float64(n)
 }
 
-// take removes n tokens; false means that there were not as many.
+// take removes n tokens. It returns false, and removes nothing, when the bucket
+// has fewer.
 func (b *bucket) take(n int, now time.Time) bool {
 	if !b.has(n, now) {
 		return false
@@ -45,5 +47,5 @@ func (b *bucket) take(n int, now time.Time) bool {
 	return true
 }
 
-// full tells whether nothing is missing.
+// full reports whether the bucket is full.
 func (b *bucket) full(now time.Time) bool { return b.rate < 0 || b.has(int(b.most), now) }

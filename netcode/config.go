@@ -8,82 +8,83 @@ import (
 	"github.com/ferris1/wind/netcode/replication"
 )
 
-// Config says where a server listens and how much it lets its clients do. The
-// zero value of every field but the addresses is a documented default.
+// Config says where a server listens and how much its clients may do. Except for
+// the addresses, the zero value of each field selects the documented default.
 type Config struct {
-	// UDP and TCP are addresses to listen on, host:port; port 0 picks one, an
-	// empty address leaves the transport out. Only loopback addresses are
-	// taken unless Insecure.
+	// UDP and TCP are addresses to listen on, host:port. Port 0 picks a free
+	// one; an empty address disables the transport. Without Insecure, Listen
+	// accepts only loopback addresses.
 	UDP, TCP string
-	// Insecure allows addresses other than loopback, although nothing is
-	// encrypted, and without RequireTicket nobody authenticated.
+	// Insecure allows other addresses too, although nothing is encrypted and,
+	// without RequireTicket, nobody is authenticated.
 	Insecure bool
-	// Shard is the shard that this node serves; a Hello that names another one
-	// is refused. Empty takes any.
+	// Shard is the shard that this node serves. The server refuses a Hello that
+	// names another one. Empty accepts any.
 	Shard string
 
-	// MaxSessions bounds the sessions of the world, parked ones included. 4,096.
+	// MaxSessions bounds the world's sessions, parked ones included. Default 4,096.
 	MaxSessions int
-	// Limits bound what one address and one identity may take.
+	// Limits bound what one address and one identity may use.
 	Limits Limits
-	// MaxHalfOpen bounds the connections that have not been let in yet: over
-	// UDP those whose address is not proven, over TCP all. 256 of each.
+	// MaxHalfOpen bounds the connections that the server has not admitted yet:
+	// over UDP those with an unproven address, over TCP all. Default 256 of each.
 	MaxHalfOpen int
-	// HandshakeTimeout is how long a connection may take to be let in. 5 s.
+	// HandshakeTimeout is how long a connection may take to be admitted. Default 5 s.
 	HandshakeTimeout time.Duration
-	// IdleTimeout ends a connection from which nothing comes. 30 s.
+	// IdleTimeout ends a connection that has sent nothing for so long. Default 30 s.
 	IdleTimeout time.Duration
-	// SilenceTimeout ends a session whose client never says anything, and is
-	// how long one that falls silent gets updates. 5 s.
+	// SilenceTimeout ends a session whose client sends nothing for so long after
+	// Welcome. A client that falls silent later gets no updates until it sends
+	// something again. Default 5 s.
 	SilenceTimeout time.Duration
 	// ResumeGrace is how long a session stays in the world without a
-	// connection before it leaves. 30 s.
+	// connection before it leaves. Default 30 s.
 	ResumeGrace time.Duration
 	// FramesPerSecond and BytesPerSecond bound what one connection may send;
-	// bursts of twice as much are allowed. 1,000 frames and 64 KiB.
+	// bursts may be twice as large. Default 1,000 frames and 64 KiB.
 	FramesPerSecond, BytesPerSecond int
 	// MaxCommands bounds the reliable commands of one session that wait for a
-	// tick. 64.
+	// tick. Default 64.
 	MaxCommands int
 
-	// Gateway takes the connections that speak RPC; nil refuses them. It may be
-	// set later, with SetGateway.
+	// Gateway handles the connections that speak RPC; nil refuses them.
+	// SetGateway may set it later.
 	Gateway Gateway
-	// GatewayLater says that SetGateway will be called: connections that speak RPC before that are told to come again
+	// GatewayLater announces a later SetGateway: until then the server asks connections that speak RPC to try again
 	// (REASON_NOT_OWNER).
 	GatewayLater bool
-	// Starting says that the shard will be owned soon, and that nobody else owns it: clients that come before wait for
-	// that, for two seconds at most, in place of being told to come again.
+	// Starting says that this node will own the shard soon, and that no other node owns it. Clients that arrive
+	// before Own wait for it, at most two seconds; without Starting they are asked to try again.
 	Starting bool
-	// GatewayFramesPerSecond and GatewayBytesPerSecond are the limits of a
-	// connection that speaks RPC; negative is no limit. 2,000 frames and 256 KiB.
+	// GatewayFramesPerSecond and GatewayBytesPerSecond limit a connection that
+	// speaks RPC; negative means no limit. Default 2,000 frames and 256 KiB.
 	GatewayFramesPerSecond, GatewayBytesPerSecond int
 
-	// Origins are hosts, as patterns of path.Match, whose pages may open a
-	// WebSocket, besides the host that is connected to.
+	// Origins are hosts, as patterns of path.Match. Their pages may open a
+	// WebSocket, and so may pages of the host that the client connects to.
 	Origins []string
 
-	// TicketKey is the cluster's key of connect tickets, 16 bytes or more: a
-	// session whose Hello shows a ticket is its player's. Without a key a Hello
-	// with a ticket is refused. It may be set later, with SetTicketKey.
+	// TicketKey is the cluster's key for connect tickets, 16 bytes or more. A
+	// Hello with a ticket opens a session of the ticket's player; without a key
+	// the server refuses it. SetTicketKey may set the key later.
 	TicketKey []byte
 	// RequireTicket refuses new sessions without a ticket.
 	RequireTicket bool
 
-	// Replication says how updates are encoded.
+	// Replication configures the encoding of updates.
 	Replication replication.Config
-	// Logger gets what an operator should see. Nil: slog.Default().
+	// Logger receives what an operator should see. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
 // Fixed limits, part of PROTOCOL.md.
 const (
-	// MaxTicksAhead is how far in front of the newest latched tick an input
-	// may aim.
+	// MaxTicksAhead is how many ticks beyond the newest latched one an input may
+	// aim.
 	MaxTicksAhead = 32
 	// MaxPayload bounds the packed value of a command or an input, in bytes.
 	MaxPayload = ecs.MaxClientCommand
-	// Protocol is the version that Hello names.
+	// Protocol is the version in Hello.
 	Protocol = 1
 	// TokenSize is the length of a resume token in bytes.
 	TokenSize = 16
@@ -91,11 +92,12 @@ const (
 
 // Queue bounds of one connection, in bytes.
 const (
-	// updateBacklog is how much may wait on a stream before updates are left
-	// out: they are encoded against what the client acknowledged, so a
-	// missing one costs nothing but time.
+	// updateBacklog is how much may wait on a stream before the server skips
+	// updates. Each is encoded against what the client acknowledged, so a
+	// missing one costs only time.
 	updateBacklog = 64 << 10
-	// outBacklog is how much may wait before the connection ends as slow.
+	// outBacklog is how much may wait before the server ends the connection as
+	// slow.
 	outBacklog = 2 << 20
 )
 

@@ -35,7 +35,7 @@ func newTalker(t *testing.T, h *host) *talker {
 	return &talker{t: t, conn: conn}
 }
 
-// begin begins the conversation, with a cookie of its own.
+// begin begins the conversation with a new cookie.
 func (c *talker) begin(resume *wirepb.Resume) {
 	c.t.Helper()
 	c.reader, c.first = frame.NewReader(frame.MaxFromServer), nil
@@ -104,13 +104,13 @@ func TestAClientMayBeginItsConversationAnew(t *testing.T) {
 	var first, again wirepb.Welcome
 	c.expect(wirepb.IDWelcome, &first)
 	old := c.first
-	time.Sleep(5 * time.Millisecond) // cookies tell milliseconds apart
+	time.Sleep(5 * time.Millisecond) // cookies count milliseconds
 	c.begin(&wirepb.Resume{Session: first.Session, Token: first.Token, LastTick: first.Tick})
 	c.expect(wirepb.IDWelcome, &again)
 	if !again.Resumed || again.Session != first.Session {
 		t.Errorf("%v", &again)
 	}
-	// A late copy of the old first packet, whose cookie still holds, changes nothing.
+	// A late copy of the old first packet, with a cookie that is still valid, changes nothing.
 	_, _ = c.conn.Write(old)
 	c.lane.Write(frame.AppendMessage(nil, wirepb.IDPing, &wirepb.Ping{Time: 5}))
 	var pong wirepb.Pong

@@ -14,10 +14,10 @@ import (
 // cookieLife is how long a cookie proves its address.
 const cookieLife = 30 * time.Second
 
-// baker makes and checks cookies. A cookie proves that who shows it can read
-// what is sent to its address; nothing about it is stored. It is
+// baker makes and checks cookies. A cookie proves that its sender can read what
+// is sent to its address. The server stores nothing about it. Its bytes are
 // | milliseconds u32 LE | first 16 bytes of HMAC-SHA256(secret, milliseconds, address, port) |.
-// The milliseconds are those of Unix time, modulo 2^32.
+// with the milliseconds of Unix time modulo 2^32.
 type baker struct{ secret [32]byte }
 
 func newBaker() *baker {
@@ -43,7 +43,7 @@ func (b *baker) bake(addr netip.AddrPort, milliseconds uint32) []byte {
 	return mac.Sum(out)[:frame.CookieSize]
 }
 
-// proves tells whether cookie was made for addr within cookieLife before now.
+// proves reports whether cookie was made for addr within cookieLife before now.
 func (b *baker) proves(cookie []byte, addr netip.AddrPort, now time.Time) bool {
 	if len(cookie) != frame.CookieSize || cookieAge(cookie, now) > cookieLife {
 		return false
@@ -51,8 +51,8 @@ func (b *baker) proves(cookie []byte, addr netip.AddrPort, now time.Time) bool {
 	return hmac.Equal(cookie, b.bake(addr, binary.LittleEndian.Uint32(cookie)))
 }
 
-// cookieAge is how long ago a cookie was made, if it is one: a time to come is
-// one long past.
+// cookieAge returns how long ago a cookie was made. A time in the future wraps
+// around to one long past. It does not check that the cookie is genuine.
 func cookieAge(cookie []byte, now time.Time) time.Duration {
 	return time.Duration(uint32(now.UnixMilli())-binary.LittleEndian.Uint32(cookie)) * time.Millisecond
 }

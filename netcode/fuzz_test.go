@@ -10,8 +10,8 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// FuzzStream lets a connection with a session send anything: the hub and the
-// world live on, and whatever enters a frame is what the world can use.
+// FuzzStream sends anything on a connection with a session: the hub and the world
+// survive, and the world can use whatever enters a frame.
 func FuzzStream(f *testing.F) {
 	frames := func(pairs ...any) (b []byte) {
 		for i := 0; i < len(pairs); i += 2 {

@@ -19,19 +19,19 @@ var seed = flag.Uint64("seed", 0, "seed of the lossy link; 0 picks one")
 func TestMain(m *testing.M) {
 	flag.Parse()
 	goleak.VerifyTestMain(m,
-		// kcp-go starts these when it is imported, and has no end for them.
+		// kcp-go starts these goroutines on import and never stops them.
 		goleak.IgnoreAnyFunction("github.com/xtaci/kcp-go/v5.(*TimedSched).prepend"),
 		goleak.IgnoreAnyFunction("github.com/xtaci/kcp-go/v5.(*TimedSched).sched"))
 }
 
-// The little game of these tests: every player is a body that moves as its
-// input says, counts what it was told to add, and is gone when it leaves.
+// These tests play a small game. Each player is a body that moves by its input,
+// sums up its add commands, and disappears when the player leaves.
 type (
 	Position struct{ X, Y float64 }
 	Body     struct {
 		Session uint64
 		Sum     int64
-		Presses int64 // ticks in which an input came that was no repeat
+		Presses int64 // ticks with a new input, not a repeat
 	}
 	Steer struct{ X, Y float64 } // metres per tick
 	Add   struct{ N int64 }
@@ -103,8 +103,8 @@ var game = ecs.Game{Name: "netcode-test", TickRate: 60, Setup: func(w *ecs.World
 	})
 }}
 
-// host is the least that a shard does with a server: latch, step, release, at
-// the game's rate. Its log is what a successor starts from.
+// host is a minimal shard around a server: it latches, steps and releases at the
+// game's rate. A successor starts from its log.
 type host struct {
 	t      testing.TB
 	server *netcode.Server
@@ -194,7 +194,7 @@ func (h *host) tick() {
 	h.server.Release(h.world, h.seq, h.epoch, []ecs.Output{out})
 }
 
-// halt ends the ticks, and leaves the server as it is.
+// halt stops the ticks but not the server.
 func (h *host) halt() {
 	select {
 	case <-h.stop:
@@ -232,7 +232,7 @@ func dial(t testing.TB, cfg client.Config) *client.Client {
 	return c
 }
 
-// eventually waits until ok, for at most 20 s.
+// eventually waits up to 20 s until ok returns true.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -242,7 +242,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// body is what c sees of itself.
+// body returns c's own body as c sees it.
 func body(c *client.Client) (b Body, p Position, ok bool) {
 	c.View(func(v *client.View) {
 		b, ok = client.Get[Body](v, v.Self(), "body")

@@ -15,47 +15,47 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Gateway takes the connections that speak RPC: those whose first frame is no
-// shard's (wirepb.ShardID). netcode/gateway is the one that Wind has.
+// Gateway handles the connections that speak RPC: those whose first frame does
+// not belong to the shard protocol (wirepb.ShardID). netcode/gateway implements it.
 type Gateway interface {
-	// Opened is called once for each such connection, before its first frame
-	// is handed over. It must not block; no lock is held. What it returns is
-	// told everything that the connection's client says.
+	// Opened is called once for each such connection, before its first frame.
+	// It must not block; the server holds no lock during the call. The Stream
+	// that it returns receives everything that the client sends.
 	Opened(c *Conn) Stream
 }
 
-// Stream is a gateway's side of one connection. Its methods are called one at a
-// time, by the goroutine that reads the transport, without a lock. They must not
-// block: over UDP that goroutine is everybody's.
+// Stream is a gateway's side of one connection. The goroutine that reads the
+// transport calls its methods, one at a time and without a lock. They must not
+// block: over UDP all connections share that goroutine.
 type Stream interface {
-	// Receive takes one frame of the client. payload is valid until it returns.
+	// Receive handles one frame of the client. payload is valid until it returns.
 	Receive(id uint32, payload []byte)
-	// Text takes one text message of a WebSocket client, which sends no frames.
+	// Text handles one text message of a WebSocket client, which sends no frames.
 	// message is valid until it returns.
 	Text(message []byte)
-	// Closed says that the connection is over, whoever ended it. It is called
-	// once, last.
+	// Closed reports the end of the connection, whichever side ended it. It is
+	// the last call, made once.
 	Closed()
 }
 
-// Conn is a connection of a gateway's client. Its methods may be called
-// concurrently and never block.
+// Conn is one client connection of a gateway. Its methods never block and are
+// safe for concurrent use.
 type Conn struct {
 	server *Server
 	link   *link
-	text   bool // a WebSocket with text messages
+	text   bool // a WebSocket that carries text messages
 	over   atomic.Bool
 }
 
-// Addr is the client's address.
+// Addr returns the client's address.
 func (c *Conn) Addr() netip.AddrPort { return c.link.addr }
 
-// IsText reports whether the client speaks in text messages (WebSocket): it
-// gets them through SendText, and no frames.
+// IsText reports whether the client exchanges text messages (WebSocket). Send it
+// text with SendText, never frames.
 func (c *Conn) IsText() bool { return c.text }
 
-// Send queues whole frames, which it copies. A client that does not read ends:
-// then, and after the end, they are dropped.
+// Send copies whole frames and queues them. When the client does not read, the
+// connection ends. Once it has ended, Send drops the frames.
 func (c *Conn) Send(frames []byte) {
 	if c.over.Load() {
 		return
@@ -66,7 +66,7 @@ func (c *Conn) Send(frames []byte) {
 	s.mu.Unlock()
 }
 
-// SendFrame queues one frame, whose payload it copies together from parts.
+// SendFrame queues one frame. It copies parts, joined, into the payload.
 func (c *Conn) SendFrame(id uint32, parts ...[]byte) {
 	if c.over.Load() {
 		return
@@ -76,7 +76,7 @@ func (c *Conn) SendFrame(id uint32, parts ...[]byte) {
 		n += len(p)
 	}
 	s, l := c.server, c.link
-	s.mu.Lock() // the clock, of which lock has a look, matters to a connection that ends: an older time will do
+	s.mu.Lock() // not s.lock, which reads the clock: only the end of a connection uses it, and an older time will do
 	defer s.mu.Unlock()
 	if l.state == linkClosed {
 		return
@@ -89,19 +89,19 @@ func (c *Conn) SendFrame(id uint32, parts ...[]byte) {
 	l.sent(s.hub)
 }
 
-// SendText queues a text message, which it copies.
+// SendText copies a text message and queues it.
 func (c *Conn) SendText(message []byte) { c.SendFrame(textID, message) }
 
-// Coalesce says whether one write may carry several frames, which is how a
-// connection begins. Without it each frame is a write of its own, for clients
-// that parse one frame per read; over UDP it makes no difference.
+// Coalesce sets whether one write may carry several frames; at first it may. With
+// false each frame is written separately, for clients that parse one frame per
+// read. It makes no difference over UDP.
 func (c *Conn) Coalesce(on bool) {
 	c.server.mu.Lock()
 	c.link.single = !on
 	c.server.mu.Unlock()
 }
 
-// Close ends the connection with a Bye, behind what was sent.
+// Close sends a Bye after everything queued so far, then ends the connection.
 func (c *Conn) Close(reason wirepb.Reason, text string) {
 	s := c.server
 	s.lock()
@@ -109,13 +109,13 @@ func (c *Conn) Close(reason wirepb.Reason, text string) {
 	s.mu.Unlock()
 }
 
-// textID is the id of a frame that is a text message, between a WebSocket and
-// the server. No client can send it as a frame.
+// textID is the frame id that marks a text message between a WebSocket and the
+// server. A client cannot send it as a frame.
 const textID = 0
 
-// SetGateway says who takes the connections that speak RPC; they are refused
-// before, or told to come again (Config.GatewayLater), and again after SetGateway(nil). Connections stay with the gateway
-// that has them.
+// SetGateway sets the gateway for new connections that speak RPC. Before it, and
+// after SetGateway(nil), the server refuses them or, with Config.GatewayLater, asks
+// them to try again. Existing connections stay with their gateway.
 func (s *Server) SetGateway(g Gateway) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -123,17 +123,16 @@ func (s *Server) SetGateway(g Gateway) {
 	s.takesRPC.Store(g != nil || s.hub.cfg.GatewayLater)
 }
 
-// SetTicketKey is Config.TicketKey for a server that learns it late; a key that
-// is too short opens nothing.
+// SetTicketKey sets Config.TicketKey later. A key that is too short opens nothing.
 func (s *Server) SetTicketKey(key []byte) {
 	s.lock()
 	defer s.mu.Unlock()
 	s.hub.cfg.TicketKey = bytes.Clone(key)
 }
 
-// enter looks at the first frame of a connection. A connection is returned when
-// it speaks RPC and its frame is to be handed to the gateway. The caller holds
-// the lock.
+// enter handles the first frame of a connection. When the connection speaks RPC,
+// it returns a Conn, and the caller hands the frame to the gateway. The caller
+// holds the lock.
 func (s *Server) enter(l *link, id uint32, payload []byte) (*Conn, Gateway) {
 	h := s.hub
 	if h.gateway == nil && !h.cfg.GatewayLater || l.state != linkOpening || wirepb.ShardID(id) || id == textID && !l.text {
@@ -150,13 +149,13 @@ func (s *Server) enter(l *link, id uint32, payload []byte) (*Conn, Gateway) {
 	return h.serve(s, l, id), h.gateway
 }
 
-// knocks looks for the cookie of an RPC connection whose address is not proven,
-// and asks for it.
+// knocks checks the cookie of an RPC connection with an unproven address, and
+// sends a Challenge if it has no valid one.
 func (h *hub) knocks(l *link, id uint32, payload []byte) bool {
 	l.seen = h.now
 	var m wirepb.Open
 	if id != wirepb.IDOpen || proto.Unmarshal(payload, &m) != nil {
-		h.close(l, wirepb.Reason_REASON_PROTOCOL, "over UDP the first message of RPC is Open")
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, "over UDP the first message of RPC must be Open")
 		return false
 	}
 	if h.baker.proves(m.Cookie, l.addr, h.now) {
@@ -178,11 +177,11 @@ func (h *hub) serve(s *Server, l *link, id uint32) *Conn {
 	return l.conn
 }
 
-// seenEvery is how often a connection of the gateway notes that something came.
+// seenEvery is how often a gateway connection notes that something arrived.
 const seenEvery = 100 * time.Millisecond
 
-// rpcFrames hands the complete frames of an RPC connection to its stream. False
-// means that the connection is closed.
+// rpcFrames hands the complete frames of an RPC connection to its stream. It
+// returns false once the connection is closed.
 func (s *Server) rpcFrames(l *link, limits *limiter, now time.Time) bool {
 	if now.Sub(limits.seen) >= seenEvery {
 		limits.seen = now
@@ -206,13 +205,13 @@ func (s *Server) rpcFrames(l *link, limits *limiter, now time.Time) bool {
 	return false
 }
 
-// rpcFrame takes one frame of an RPC connection: its transport's business here,
-// the rest in the gateway.
+// rpcFrame handles one frame of an RPC connection: it answers transport messages
+// itself and gives all others to the gateway.
 func (s *Server) rpcFrame(l *link, stream Stream, id uint32, payload []byte) {
 	switch {
 	case l.conn.text && id == textID:
 		stream.Text(payload)
-	case id == wirepb.IDHeartbeat: // it came: that was all
+	case id == wirepb.IDHeartbeat: // its arrival is all that counts
 	case id == wirepb.IDBye:
 		l.conn.Close(wirepb.Reason_REASON_LEFT, "")
 	case id == wirepb.IDPing:
@@ -229,7 +228,7 @@ func (s *Server) rpcFrame(l *link, stream Stream, id uint32, payload []byte) {
 	}
 }
 
-// ended tells a gateway that a connection is over. Its transport calls it, once.
+// ended tells the gateway that the connection is over, once. The transport calls it.
 func (m *limiter) ended() {
 	if m.stream != nil {
 		m.stream.Closed()

@@ -22,15 +22,15 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// mirror is a gateway that answers a call with its own payload, and every other
-// message with itself, times times.
+// mirror is a gateway that answers a call with the call's payload, and any other
+// message with times copies of it.
 type mirror struct {
 	times int
 
 	mu     sync.Mutex
 	open   map[*reflection]bool
 	opened int
-	closed map[*reflection]int // how often each was told
+	closed map[*reflection]int // how often Closed was called on each
 }
 
 func newMirror() *mirror {
@@ -73,7 +73,7 @@ func (r *reflection) Closed() {
 	delete(r.m.open, r)
 }
 
-// ended tells that every stream has been closed, each once.
+// ended reports whether every stream was closed exactly once.
 func (m *mirror) ended(t testing.TB, want int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,7 +118,7 @@ func dialRPC(t testing.TB, cfg client.RPCConfig) *client.RPC {
 	return c
 }
 
-// three are the ways to a server.
+// three lists the transports to a server.
 func three(t testing.TB, s *netcode.Server) map[string]client.RPCConfig {
 	return map[string]client.RPCConfig{
 		"tcp":       {Addr: s.TCPAddr().String(), Transport: client.TCP},
@@ -135,7 +135,7 @@ func calls(t testing.TB, c *client.RPC, n int) {
 		want := fmt.Sprint("call ", i)
 		id, got, err := c.CallRaw(ctx, 1201, []byte(want))
 		if id != 1201 || string(got) != want || err != nil {
-			t.Fatalf("call %d is answered with %d, %q, %v", i, id, got, err)
+			t.Fatalf("call %d got %d, %q, %v", i, id, got, err)
 		}
 	}
 }
@@ -287,7 +287,7 @@ func TestAClientThatDoesNotReadEndsAlone(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetWriteDeadline(time.Now().Add(20 * time.Second))
 	b := frame.Append(nil, 1201, make([]byte, 10_000))
-	for range 2000 { // 64 times as much comes back, and stays in the server
+	for range 2000 { // the answers are 64 times as long, and stay in the server
 		if _, err = conn.Write(b); err != nil {
 			break
 		}
@@ -367,7 +367,7 @@ func TestOverUDPRPCBeginsWithOpen(t *testing.T) {
 	second := dialStock(t, &host{server: s})
 	second.write(wirepb.IDOpen, &wirepb.Open{})
 	second.expect(wirepb.IDChallenge, new(wirepb.Challenge))
-	second.write(1201, &wirepb.Ping{}) // what it is told has no room in the bytes that it has sent
+	second.write(1201, &wirepb.Ping{}) // the answer is longer than what it has sent so far
 	eventually(t, "it is refused", func() bool { return s.Stats().RefusedBy["REASON_PROTOCOL"] == 1 })
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -480,7 +480,7 @@ func TestAPageOfAnotherHostOpensNoWebSocket(t *testing.T) {
 		if err == nil {
 			_ = ws.CloseNow()
 		} else if response == nil || response.StatusCode != 403 {
-			t.Errorf("a page of %q is answered with %v", origin, response)
+			t.Errorf("a page of %q got %v", origin, response)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 // maxIdentity is the length of an identity in bytes.
 const maxIdentity = 64
 
-// hello answers a client's first message, or keeps it for the next latch,
-// where the world can be asked.
+// hello answers a client's first message, or keeps it for the next latch or
+// release, which can read the world.
 func (h *hub) hello(l *link, m *wirepb.Hello) {
 	if !l.proven && !h.baker.proves(m.Cookie, l.addr, h.now) {
 		l.send(h, wirepb.IDChallenge, &wirepb.Challenge{Cookie: h.baker.cookie(l.addr, h.now)})
@@ -30,7 +30,7 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	trouble := h.identify(l, m)
 	switch {
 	case m.Protocol != Protocol:
-		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not spoken here, %d is", m.Protocol, Protocol))
+		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported, %d is", m.Protocol, Protocol))
 	case h.cfg.Shard != "" && m.Shard != "" && m.Shard != h.cfg.Shard:
 		h.close(l, wirepb.Reason_REASON_WRONG_SHARD, fmt.Sprintf("this node serves shard %q", h.cfg.Shard))
 	case trouble != "":
@@ -38,15 +38,16 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	case len(m.Identity) > maxIdentity || m.Identity == "" && m.Resume == nil:
 		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity has 1 to %d bytes", maxIdentity))
 	case !h.owned && !h.starting:
-		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard now")
+		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
 	default:
 		l.state, l.hello = linkJoining, m
 		h.joining = append(h.joining, l)
 	}
 }
 
-// identify makes the player of m's ticket its identity. What it returns is why
-// the ticket is refused. A resumed session needs none: its token is the proof.
+// identify replaces m's identity with the player of its ticket. trouble is the
+// reason to refuse the ticket, empty if there is none. A resumed session needs no
+// ticket: its token proves it.
 func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 	switch {
 	case m.Resume != nil:
@@ -61,12 +62,12 @@ func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 		}
 		m.Identity, l.ticket = t.Identity, &t
 	case h.cfg.RequireTicket:
-		return "a connect ticket is needed: ask a gateway for one"
+		return "a connect ticket is required: ask a gateway for one"
 	}
 	return ""
 }
 
-// joinsPerTick bounds how many connections one tick lets in.
+// joinsPerTick bounds how many connections one tick admits.
 const joinsPerTick = 128
 
 // admit puts the Joins of waiting connections into a frame.
@@ -74,14 +75,15 @@ func (h *hub) admit(w *ecs.World, f *filling) {
 	h.let(false, func(l *link) bool { return h.join(w, l, f) })
 }
 
-// readmit gives waiting connections their sessions back. It is part of a
-// release, where the world is no further than the log.
+// readmit gives waiting connections their sessions back. It runs within a
+// release, when the world is not ahead of the log.
 func (h *hub) readmit(w *ecs.World) {
 	h.let(true, func(l *link) bool { h.resume(w, l); return true })
 }
 
-// let offers the waiting connections of one sort to in, in the order of their
-// coming; those that it refuses go on waiting.
+// let offers waiting connections to in, in the order of their arrival: those that
+// resume a session, or those that do not. A connection that in refuses keeps
+// waiting.
 func (h *hub) let(resume bool, in func(*link) bool) {
 	waiting, n := h.joining, 0
 	h.joining = nil
@@ -98,7 +100,7 @@ func (h *hub) let(resume bool, in func(*link) bool) {
 	}
 }
 
-// resume gives a session of the world to a connection that shows its token.
+// resume attaches a connection that shows a session's token to that session.
 func (h *hub) resume(w *ecs.World, l *link) {
 	want := l.hello.Resume
 	state, known := w.Session(want.Session)
@@ -112,10 +114,10 @@ func (h *hub) resume(w *ecs.World, l *link) {
 		h.ahead(l, proven)
 		return
 	case !known || s == nil || s.stage == stageLeaving:
-		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "there is no such session")
+		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "no such session exists")
 		return
 	case s.stage == stageJoining:
-		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "the session has not begun")
+		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "the session has not begun yet")
 		return
 	}
 	if s.link != nil {
@@ -129,9 +131,9 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	h.welcome(l, state, true)
 }
 
-// ahead refuses a client that has seen a tick which the log does not have. It
-// is an alarm if the session is one of this log's and its client proved it;
-// else anybody may have said so.
+// ahead refuses a client that has seen a tick missing from the log. It logs an
+// error if the client has proven that its session belongs to this log; without
+// proof, anybody could claim it, and it logs a warning.
 func (h *hub) ahead(l *link, proven bool) {
 	want := l.hello.Resume
 	level := slog.LevelWarn
@@ -139,16 +141,16 @@ func (h *hub) ahead(l *link, proven bool) {
 		level = slog.LevelError
 		h.stats.AheadOfLog++
 	}
-	h.log.Log(context.Background(), level, "netcode: a client has seen a tick that the log does not have", "proven", proven,
+	h.log.Log(context.Background(), level, "netcode: a client has seen a tick that is missing from the log", "proven", proven,
 		"session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released, "epoch", h.epoch)
 	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, the log ends at %d", want.LastTick, h.released))
 }
 
-// join puts a new session's Join into the frame; false means that it has no
-// room there.
+// join puts a new session's Join into the frame. It returns false when the frame
+// has no room for it.
 func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 	if len(h.sessions) >= h.cfg.MaxSessions {
-		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard has its %d sessions", h.cfg.MaxSessions))
+		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard is full: it has %d sessions", h.cfg.MaxSessions))
 		return true
 	}
 	id, trouble := h.chooseSession(w, l.ticket)
@@ -180,7 +182,7 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 	return true
 }
 
-// welcome tells the client that it is in.
+// welcome sends Welcome: the session is in the committed world.
 func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	s := l.session
 	m := &wirepb.Welcome{
@@ -199,11 +201,11 @@ func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	s.token = [TokenSize]byte{}
 }
 
-// wireEntity is an entity in 64 bits: id, generation above it.
+// wireEntity packs an entity into 64 bits: the id below, the generation above.
 func wireEntity(e ecs.Entity) uint64 { return uint64(e.Generation())<<32 | uint64(e.ID()) }
 
-// newSessionID picks an id that no session of the lineage has had: 63 random
-// bits, so that neither a successor nor a branch of the log needs a counter.
+// newSessionID picks an id that no session of the lineage has had. It uses 63
+// random bits so that neither a successor nor a branch of the log needs a counter.
 func newSessionID(w *ecs.World) uint64 {
 	for {
 		id := randomSession()
@@ -220,9 +222,9 @@ func randomSession() uint64 {
 	return binary.LittleEndian.Uint64(b[:]) >> 1
 }
 
-// chooseSession picks the id of a new session. One that a ticket opens has its id from there, so that no ticket opens two:
-// the world knows the sessions that there are, the hub those that have left since it owns the shard, and of older tickets
-// nobody can say whether they were used. trouble is why the ticket is refused.
+// chooseSession picks the id of a new session. A ticket brings the id of its session, so that no ticket opens two: the
+// world knows the existing sessions, and the hub those that have left since it began to own the shard. An older ticket
+// may have been used, so it is refused. trouble is the reason to refuse the ticket, empty if there is none.
 func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string) {
 	if t == nil {
 		return newSessionID(w), ""
@@ -231,14 +233,14 @@ func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string)
 	_, used := h.used[t.Session]
 	switch {
 	case lives || used || h.sessions[t.Session] != nil:
-		return 0, "the connect ticket was used: ask the gateway for another"
+		return 0, "the connect ticket has been used already: ask the gateway for another"
 	case t.Issued.Before(h.since):
-		return 0, "the connect ticket is older than this node's hold of the shard, and may have been used: ask the gateway for another"
+		return 0, "the connect ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
 	}
 	return t.Session, ""
 }
 
-// forgetTickets forgets the tickets that nobody can show any more.
+// forgetTickets drops the records of used tickets that have expired.
 func (h *hub) forgetTickets() {
 	for id, expires := range h.used {
 		if h.now.After(expires) {
@@ -247,7 +249,8 @@ func (h *hub) forgetTickets() {
 	}
 }
 
-// resumeHash is what the world keeps of a token: its SHA-256, cut to 16 bytes.
+// resumeHash returns what the world keeps of a token: the first 16 bytes of its
+// SHA-256.
 func resumeHash(token []byte) [16]byte {
 	sum := sha256.Sum256(token)
 	return [16]byte(sum[:16])

@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// held is what a tick uses of the sampled commands, as text: value and flags.
+// held renders the sampled commands that a tick uses as text: value and flags.
 func held(f ecs.Frame) (got []string) {
 	for _, c := range f.Commands {
 		if c.Kind == kindAim {
@@ -37,7 +37,7 @@ func TestAHeldInputIsLetGoAfterTheGamesHold(t *testing.T) {
 	}
 }
 
-// TestALateInputIsHeldFromItsArrival: a client whose inputs are all late is there all the same.
+// TestALateInputIsHeldFromItsArrival: a client whose inputs are all late still controls its player.
 func TestALateInputIsHeldFromItsArrival(t *testing.T) {
 	r := newRig(t, Config{})
 	l := r.join()
@@ -71,7 +71,7 @@ func TestASuccessorLetsGoOfWhatItsPredecessorHeld(t *testing.T) {
 	expect(t, held(next.tick(1000)))
 }
 
-// TestAbsurdTicksAreCountedAndLeaveTheClockItsFeedback: the newest sample is what a client's clock hears about.
+// TestAbsurdTicksAreCountedAndLeaveTheClockItsFeedback: the client's clock gets feedback about the newest plausible sample.
 func TestAbsurdTicksAreCountedAndLeaveTheClockItsFeedback(t *testing.T) {
 	for _, absurd := range []uint64{1 << 63, math.MaxUint64, 1 << 40, 10_000} {
 		r := newRig(t, Config{})
@@ -93,7 +93,7 @@ func TestAbsurdTicksAreCountedAndLeaveTheClockItsFeedback(t *testing.T) {
 	}
 }
 
-// TestAnAbsurdNumberOfASampleIsForgotten: used, it would make every later sample a duplicate.
+// TestAnAbsurdNumberOfASampleIsForgotten: if a tick used it, every later sample would be a duplicate.
 func TestAnAbsurdNumberOfASampleIsForgotten(t *testing.T) {
 	r := newRig(t, Config{})
 	l := r.join()

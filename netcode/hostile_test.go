@@ -58,7 +58,7 @@ func undisturbed(t *testing.T, h *host, cfg client.Config, attack func()) {
 	t.Logf("%d of %d ticks late by more than half a tick, longest gap %v", late, nowMade, worst)
 }
 
-// farewell is the reason of the Bye that ends a stream.
+// farewell returns the reason in the Bye that ends a stream.
 func farewell(t *testing.T, r io.Reader) wirepb.Reason {
 	t.Helper()
 	b := make([]byte, 4096)
@@ -205,7 +205,7 @@ func TestFloodOfGarbagePacketsIsIgnored(t *testing.T) {
 	}
 }
 
-// kcpPush is the first data segment of a conversation.
+// kcpPush returns the first data segment of a conversation.
 func kcpPush(conv uint32, data []byte) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, conv)
 	b = append(b, kcp.IKCP_CMD_PUSH, 0, 128, 0)
@@ -234,7 +234,7 @@ func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 				defer conn.Close()
 			}
 		}
-		// Whoever proves its address still gets in.
+		// A client that proves its address still gets in.
 		dial(t, client.Config{Addr: cfg.Addr, Identity: "late"})
 		if refused := h.server.Stats().RefusedBy["REASON_FULL"]; refused < 1900 {
 			t.Errorf("%d connections were refused", refused)

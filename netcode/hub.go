@@ -15,25 +15,25 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// hub is the sessions of a node and what they want of the world: a state
-// machine without goroutines, sockets or clocks. Time comes in through now,
-// messages through receive, ticks through own, latch, release and disown;
-// answers collect in the links. Its owner serialises all calls.
+// hub holds a node's sessions and what they want from the world. It is a state
+// machine without goroutines, sockets or clocks: time comes in through now,
+// messages through receive, ticks through own, latch, release and disown.
+// Answers collect in the links. Its owner serialises all calls.
 type hub struct {
 	cfg     Config
 	log     *slog.Logger
 	baker   *baker
-	gateway Gateway // nil: nobody takes RPC
+	gateway Gateway // nil: RPC is refused
 
 	owned      bool
-	starting   bool                 // it will be, for the first time
-	since      time.Time            // it is owned, to the millisecond
-	used       map[uint64]time.Time // sessions that tickets have opened, until the tickets expire
+	starting   bool                 // not owned yet, but soon (Config.Starting)
+	since      time.Time            // when own was called, to the millisecond
+	used       map[uint64]time.Time // by session that a ticket opened: when the ticket expires
 	epoch      uint64
 	period     time.Duration // of a tick
 	game       string
-	hold       uint64   // ticks that a held input repeats
-	sampled    []uint16 // kinds of commands
+	hold       uint64   // for how many ticks an input repeats
+	sampled    []uint16 // kinds of the sampled commands
 	schema     *ecs.Schema
 	schemaJSON []byte
 	schemaHash uint64
@@ -44,19 +44,19 @@ type hub struct {
 	schedule schedule
 
 	links    map[*link]struct{}
-	halfOpen [arrivals]int // not let in yet, by how they came
+	halfOpen [arrivals]int // links not admitted yet, by arrival
 	sessions map[uint64]*session
 
 	addresses  accounts[netip.Addr]
 	identities accounts[string]
-	forgot     time.Time // idle accounts
-	refusals   bucket    // connections that are told why they are not let in
+	forgot     time.Time // when idle accounts were last dropped
+	refusals   bucket    // of refused connections that get a Bye with the reason
 
-	order   []*session // for fairness: latch starts at another one each tick
-	joining []*link    // wait for the next latch
-	ended   []uint64   // sessions whose replication stream is to be dropped
+	order   []*session // all of them; for fairness latch starts at another one each tick
+	joining []*link    // waiting for the next latch or release
+	ended   []uint64   // sessions whose replication stream the encoder should drop
 
-	now   time.Time // of the running call
+	now   time.Time // time of the current call
 	stats Stats
 }
 
@@ -71,16 +71,16 @@ func newHub(cfg Config) *hub {
 	}
 }
 
-// refusalsRate is how many connections per second are told why they are not
-// even half open; the others end without a word.
+// refusalsRate is how many refused connections per second get a Bye with the
+// reason; the others end without one.
 const refusalsRate = 100
 
-// open takes a new connection in. When there is no room for it, it returns one
-// that is closed already, with a Bye, or nil.
+// open registers a new connection. When it has no room for one, it returns nil or
+// a link that is already closed with a Bye.
 func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
 	reason, why := wirepb.Reason_REASON_ADDRESS_FULL, h.crowded(addr, came)
 	if h.halfOpen[came] >= h.cfg.MaxHalfOpen && came != cameProven || len(h.links) >= h.cfg.MaxSessions+2*h.cfg.MaxHalfOpen {
-		reason, why = wirepb.Reason_REASON_FULL, "the node has all the connections that it takes"
+		reason, why = wirepb.Reason_REASON_FULL, "the node has reached its limit of connections"
 	}
 	if why != "" && (came == cameUnproven || !h.refusals.take(1, h.now)) {
 		h.refused(reason)
@@ -101,8 +101,8 @@ func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
 	return l
 }
 
-// prove notes that a connection's address has answered; false means that the
-// address has too many of them, and that the connection is closed.
+// prove records that a connection's address is proven. It closes the connection
+// and returns false when the address has too many.
 func (h *hub) prove(l *link) bool {
 	l.proven = true
 	if l.account != nil {
@@ -119,7 +119,7 @@ func (h *hub) prove(l *link) bool {
 	return why == ""
 }
 
-// letIn ends a connection's being half open.
+// letIn admits a connection: it no longer counts as half open.
 func (h *hub) letIn(l *link) {
 	if l.came != cameIn {
 		h.halfOpen[l.came]--
@@ -143,7 +143,7 @@ func (h *hub) close(l *link, reason wirepb.Reason, text string) {
 	h.detach(l)
 }
 
-// lost is close for a connection whose transport is gone.
+// lost is like close, for a connection whose transport is gone: it sends no Bye.
 func (h *hub) lost(l *link) {
 	if l.state != linkClosed {
 		l.out = nil
@@ -171,8 +171,8 @@ func (h *hub) detach(l *link) {
 	l.wake()
 }
 
-// tally moves what a connection has counted into the statistics. Its last
-// packets may come after its end, so its transport calls it once more.
+// tally moves a connection's counts into the statistics. Packets may still come
+// after the connection has ended, so its transport calls tally again.
 func (h *hub) tally(l *link) {
 	h.stats.BytesIn += l.bytesIn.Swap(0)
 	h.stats.BytesOut += l.bytesOut.Swap(0)
@@ -195,7 +195,7 @@ func (h *hub) addSession(s *session) {
 	h.order = append(h.order, s)
 }
 
-// removeSession forgets a session that the world no longer has.
+// removeSession drops a session that has left the world.
 func (h *hub) removeSession(s *session) {
 	h.dropStream(s)
 	h.strike(s)
@@ -203,7 +203,7 @@ func (h *hub) removeSession(s *session) {
 	h.order = slices.DeleteFunc(h.order, func(o *session) bool { return o == s })
 }
 
-// receive takes one message of a connection. Bad ones end it.
+// receive handles one message of a connection. A bad one ends the connection.
 func (h *hub) receive(l *link, id uint32, payload []byte) {
 	if l.state == linkClosed {
 		return
@@ -246,8 +246,9 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 	}
 }
 
-// receiveDatagram takes one message of the datagram lane. Bad ones are ignored:
-// they may be anybody's.
+// receiveDatagram handles one message of the datagram lane and returns the link
+// that it belongs to. It ignores bad messages and returns nil: anybody may have
+// sent them.
 func (h *hub) receiveDatagram(from netip.AddrPort, id uint32, sessionID uint64, payload []byte) *link {
 	s := h.sessions[sessionID]
 	if s == nil || s.link == nil || s.link.addr != from || s.link.state != linkPlaying || !s.link.loose.take(1, h.now) {
@@ -271,7 +272,7 @@ func (h *hub) receiveDatagram(from netip.AddrPort, id uint32, sessionID uint64, 
 	return s.link
 }
 
-// leave ends a session because its client said so.
+// leave ends a session at its client's request.
 func (h *hub) leave(l *link) {
 	s := l.session
 	h.close(l, wirepb.Reason_REASON_LEFT, "")
@@ -299,8 +300,8 @@ func (h *hub) input(l *link, m *wirepb.Input) {
 			h.stats.InputsAgain++
 			continue
 		}
-		// The feedback is about the newest tick that makes sense: one far
-		// ahead gets its answer, and stands in nobody's way.
+		// Feedback is about the newest plausible tick: one far ahead gets its
+		// feedback too, but any later input replaces it.
 		if in.Tick >= s.inputTick || s.inputTick > h.latched+MaxTicksAhead {
 			s.inputTick = in.Tick
 			s.slack = h.schedule.slack(in.Tick, h.now)
@@ -318,15 +319,15 @@ func (h *hub) command(l *link, m *wirepb.Command) {
 	l.session.queue(h, command{seq: m.Seq, kind: uint16(m.Kind), payload: m.Payload})
 }
 
-// wrong says why a client may not send a command like this, in Input if sampled,
-// else in Command; empty: it may.
+// wrong returns why a client may not send such a command, or "" if it may.
+// sampled says that the command came in Input, not in Command.
 func (h *hub) wrong(kind uint32, seq uint64, bytes int, sampled bool) string {
 	if kind >= uint32(len(h.schema.Commands)) {
-		return fmt.Sprintf("there is no command of kind %d: the schema has %d", kind, len(h.schema.Commands))
+		return fmt.Sprintf("no command has kind %d: the schema has %d commands", kind, len(h.schema.Commands))
 	}
 	switch c := &h.schema.Commands[kind]; {
 	case kind <= ecs.KindLeave:
-		return fmt.Sprintf("command %q is the server's to send", c.Name)
+		return fmt.Sprintf("only the server sends command %q", c.Name)
 	case c.Sampled && !sampled:
 		return fmt.Sprintf("command %q is sampled: send it in Input, not in Command", c.Name)
 	case !c.Sampled && sampled:
@@ -334,9 +335,9 @@ func (h *hub) wrong(kind uint32, seq uint64, bytes int, sampled bool) string {
 	case bytes != c.Packed:
 		return fmt.Sprintf("the payload of command %q (kind %d) has %d bytes, its packed value has %d", c.Name, kind, bytes, c.Packed)
 	case bytes > MaxPayload:
-		return fmt.Sprintf("the payload of command %q has %d bytes, at most %d are taken from a client", c.Name, bytes, MaxPayload)
+		return fmt.Sprintf("the payload of command %q has %d bytes, a client may send at most %d", c.Name, bytes, MaxPayload)
 	case seq == 0:
-		return fmt.Sprintf("command %q comes without a seq: they begin with 1", c.Name)
+		return fmt.Sprintf("command %q has no seq: the first seq is 1", c.Name)
 	}
 	return ""
 }
@@ -346,12 +347,12 @@ func (h *hub) ack(s *session, body []byte) {
 		return
 	}
 	if len(s.acks) == maxAcks {
-		s.acks = slices.Delete(s.acks, 0, 1) // the newest say the most
+		s.acks = slices.Delete(s.acks, 0, 1) // the newest acknowledge the most
 	}
 	s.acks = append(s.acks, body)
 }
 
-// expire ends what has waited too long.
+// expire ends connections and sessions that have waited too long.
 func (h *hub) expire() {
 	h.forgetAccounts()
 	h.forgetTickets()
@@ -362,9 +363,9 @@ func (h *hub) expire() {
 		case l.state < linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
 			h.close(l, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no session within "+h.cfg.HandshakeTimeout.String())
 		case l.state == linkPlaying && !l.spoke && h.now.Sub(l.welcomed) > h.cfg.SilenceTimeout:
-			h.close(l, wirepb.Reason_REASON_SILENT, "nothing came for "+h.cfg.SilenceTimeout.String()+" behind Welcome")
+			h.close(l, wirepb.Reason_REASON_SILENT, "nothing arrived within "+h.cfg.SilenceTimeout.String()+" after Welcome")
 		case h.now.Sub(l.seen) > h.cfg.IdleTimeout:
-			h.close(l, wirepb.Reason_REASON_IDLE, "nothing came for "+h.cfg.IdleTimeout.String())
+			h.close(l, wirepb.Reason_REASON_IDLE, "nothing arrived for "+h.cfg.IdleTimeout.String())
 		}
 	}
 	for _, s := range h.order {
@@ -374,8 +375,8 @@ func (h *hub) expire() {
 	}
 }
 
-// grace is how long a session stays without a connection: not long if its
-// client never said anything.
+// grace returns how long a session stays without a connection: shorter if its
+// client never sent anything.
 func (h *hub) grace(s *session) time.Duration {
 	if s.spoke {
 		return h.cfg.ResumeGrace

@@ -40,7 +40,7 @@ const (
 	kindBlob = 4
 )
 
-// rig is a hub with its world and a clock that moves by hand.
+// rig is a hub with its world and a manual clock.
 type rig struct {
 	t *testing.T
 	h *hub
@@ -95,7 +95,7 @@ func (r *rig) receive(l *link, id uint32, m proto.Message) {
 	r.h.receive(l, id, b)
 }
 
-// sent takes what a link was sent.
+// sent returns and clears the messages queued on a link.
 func (r *rig) sent(l *link) []proto.Message {
 	var all []proto.Message
 	reader := frame.NewReader(frame.MaxFromServer)
@@ -120,7 +120,7 @@ func (r *rig) sent(l *link) []proto.Message {
 	}
 }
 
-// find is the only sent message of a type.
+// find returns the only sent message of a type.
 func find[M proto.Message](r *rig, l *link) (found M) {
 	r.t.Helper()
 	n := 0
@@ -197,7 +197,7 @@ func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
 			}
 		}
 		if replies != 3 || waits == 0 {
-			t.Errorf("%d replies, told to wait %d times", replies, waits)
+			t.Errorf("%d replies, %d Waits", replies, waits)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestTooManyCommandsAreAnsweredWithARefusal(t *testing.T) {
 	}
 	r.tick(1 << 20)
 	if n := len(r.sent(l)); n != 4 {
-		t.Errorf("%d replies to the 4 that were queued", n)
+		t.Errorf("%d replies to the 4 queued commands", n)
 	}
 }
 
@@ -262,7 +262,7 @@ func TestACommandSentAgainIsAnsweredFromTheWorld(t *testing.T) {
 	again()
 	r.tick(1 << 20)
 	if m := find[*wirepb.Reply](r, l); m.Seq != 2 || !m.Unknown {
-		t.Errorf("an answer that is long forgotten: %v", m)
+		t.Errorf("an answer dropped long ago: %v", m)
 	}
 }
 
@@ -417,7 +417,7 @@ func TestMessagesOutOfPlaceEndTheConnection(t *testing.T) {
 		if m := find[*wirepb.Bye](r, l); m.Reason != wirepb.Reason_REASON_PROTOCOL {
 			t.Errorf("%s: %v", name, m)
 		}
-		r.tick(1 << 20) // and the hub lives on
+		r.tick(1 << 20) // and the hub survives
 	}
 }
 
@@ -468,8 +468,8 @@ func TestCookieProvesItsAddressForAWhile(t *testing.T) {
 	}
 }
 
-// TestUpdateBytesAreItsProtobuf holds the hand-made encoding of updates to the
-// generated one.
+// TestUpdateBytesAreItsProtobuf compares the hand-written encoding of updates with
+// the generated one.
 func TestUpdateBytesAreItsProtobuf(t *testing.T) {
 	for _, u := range []header{{}, {1, 2, 3, 4}, {tick: 1 << 40, checksum: 1 << 63, epoch: 7, durable: 300}} {
 		for _, slack := range []int32{0, 1, -1, 256, -70000} {

@@ -6,41 +6,41 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// sample is one value of a sampled command, aimed at a tick. Its payload is
-// never written to: the world's frames alias it.
+// sample is one value of a sampled command, aimed at a tick. Nothing may write to
+// its payload: the world's frames alias it.
 type sample struct {
 	tick, seq uint64
 	kind      uint16
 	payload   []byte
 }
 
-// verdict says what became of an arriving sample.
+// verdict says what add did with an arriving sample.
 type verdict uint8
 
 const (
-	taken     verdict = iota // waits for its tick
-	late                     // its tick is over: it is what repeats from now on
-	early                    // its tick, or its number, is too far ahead: forgotten
-	duplicate                // known already, or older than what was used
-	crowded                  // the queue is full: forgotten
+	taken     verdict = iota // it waits for its tick
+	late                     // its tick is already latched: it repeats from now on
+	early                    // its tick or its number is too far ahead: dropped
+	duplicate                // it is known already, or older than one that was used
+	crowded                  // the queue is full: dropped
 )
 
-// maxSamples bounds what one session may have waiting: every tick ahead for
-// four kinds of input.
+// maxSamples bounds the waiting samples of one session: enough for four kinds of
+// input in every tick ahead.
 const maxSamples = 4 * MaxTicksAhead
 
-// maxSeqStep is how far in front of the newest used number a sample's own may
-// be: once a number is used, all below it are duplicates.
+// maxSeqStep is how far a sample's number may exceed the newest used one. Once a
+// number is used, all lower ones are duplicates.
 const maxSeqStep = 1 << 32
 
-// repeat is the newest sample of a kind and the tick that used it afresh, or
-// that was latched last when it came, too late.
+// repeat is the newest sample of a kind. at is the tick that used it first, or the
+// newest latched tick when it came too late.
 type repeat struct {
 	sample
 	at uint64
 }
 
-// inputs holds the sampled commands of one session until their ticks. Pure:
+// inputs keeps the sampled commands of one session until their ticks. It is pure:
 // it knows neither clocks nor connections.
 type inputs struct {
 	waiting []sample // by tick, then by arrival
@@ -48,7 +48,7 @@ type inputs struct {
 	used    uint64   // newest seq that a frame has used
 }
 
-// add takes a sample while latched is the newest latched tick.
+// add queues a sample. latched is the newest latched tick.
 func (q *inputs) add(s sample, latched uint64) verdict {
 	switch {
 	case s.seq <= q.used:
@@ -68,7 +68,7 @@ func (q *inputs) add(s sample, latched uint64) verdict {
 			if s.seq <= w.seq {
 				return duplicate
 			}
-			*w = s // the newer one counts
+			*w = s // the newer one wins
 			return taken
 		}
 		if w.tick > s.tick && at == len(q.waiting) {
@@ -82,10 +82,10 @@ func (q *inputs) add(s sample, latched uint64) verdict {
 	return taken
 }
 
-// take removes what aims at tick or before and yields for each kind what tick
-// uses: the sample for it, else the last one, repeated, for hold ticks at most,
-// then zeros. flags are those of an ecs.Command. use returns false for a value
-// that cannot be used: then the last one repeats, or nothing does.
+// take removes the samples for tick and earlier ones. For each kind it calls use
+// with the value for tick: the sample aimed at it, else the last one, which
+// repeats for at most hold ticks, else zeros. flags are those of an ecs.Command.
+// When use returns false, the value is unusable: the last one repeats, if any.
 func (q *inputs) take(tick, hold uint64, use func(s sample, flags uint8) bool) {
 	n := 0
 	for n < len(q.waiting) && q.waiting[n].tick <= tick {
@@ -115,10 +115,10 @@ func (q *inputs) take(tick, hold uint64, use func(s sample, flags uint8) bool) {
 // zeros is the neutral value of every sampled command.
 var zeros [MaxPayload]byte
 
-// quiet drops everything: nothing repeats until the next sample comes.
+// quiet drops everything. Nothing repeats until the next sample arrives.
 func (q *inputs) quiet() { q.waiting, q.last = nil, nil }
 
-// remember makes s what repeats, unless something newer does.
+// remember makes s the sample that repeats, unless a newer one does.
 func (q *inputs) remember(s sample, at uint64) {
 	for i := range q.last {
 		if last := &q.last[i]; last.kind == s.kind {

@@ -14,7 +14,7 @@ func in(tick, seq uint64) sample {
 	return sample{tick: tick, seq: seq, kind: 2, payload: []byte{byte(seq)}}
 }
 
-// newest is the number of the sample that repeats.
+// newest returns the number of the sample that repeats.
 func newest(q *inputs, kind uint16) uint64 {
 	for _, r := range q.last {
 		if r.kind == kind {
@@ -24,7 +24,7 @@ func newest(q *inputs, kind uint16) uint64 {
 	return 0
 }
 
-// uses is what a tick takes, as text.
+// uses renders what a tick takes as text.
 func uses(q *inputs, tick uint64) (got []string) {
 	q.take(tick, 100, func(s sample, flags uint8) bool {
 		got = append(got, fmt.Sprintf("%d/%d repeated %v", s.kind, s.seq, flags == ecs.FlagRepeated))
@@ -105,7 +105,7 @@ func TestInputQueueHoldsItsPromises(t *testing.T) {
 		latched, seq := uint64(100), uint64(0)
 		lastSeq := map[uint16]uint64{}
 		const hold = 3
-		fresh := map[uint16]uint64{} // the tick that a sample came for, or came behind
+		fresh := map[uint16]uint64{} // by kind: the tick that used a sample first, or the newest latched one when it came late
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			for range rapid.IntRange(0, 5).Draw(t, "arrivals") {
 				seq += uint64(rapid.IntRange(0, 2).Draw(t, "seq"))

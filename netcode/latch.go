@@ -7,29 +7,31 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// filling is a frame that is being filled, up to a budget.
+// filling is a frame under construction, with a budget.
 type filling struct {
 	tick     uint64
 	commands []ecs.Command
-	left     int // bytes
+	left     int // bytes of the budget
 }
 
-// inputOverhead is what an input costs in a record beside its payload, at most.
+// inputOverhead is how many bytes, at most, an input adds to a record besides its
+// payload.
 const inputOverhead = 4
 
-// fits tells whether c has room.
+// fits reports whether the frame has room for c.
 func (f *filling) fits(c *ecs.Command) bool { return c.Weight() <= f.left }
 
-// add appends c, which fits.
+// add appends c, which must fit.
 func (f *filling) add(c ecs.Command) {
 	f.left -= c.Weight()
 	f.commands = append(f.commands, c)
 }
 
-// latch appends to dst what the clients want of tick: joins and leaves, inputs
+// latch appends to dst what the clients want in tick: joins and leaves, inputs
 // with repeats filled in, then reliable commands, all validated and within
-// budget bytes. Sessions are served from a different one on each tick. What
-// has no room waits (commands) or repeats (inputs), and its sender is told.
+// budget bytes. Each tick starts with a different session. A command without room
+// waits; an input without room is dropped, and the last one repeats. The sender
+// gets a Wait.
 func (h *hub) latch(w *ecs.World, tick uint64, dst []ecs.Command, budget int) []ecs.Command {
 	if !h.owned {
 		return dst
@@ -62,7 +64,7 @@ func (h *hub) latchLeave(w *ecs.World, s *session, f *filling) {
 	}
 	state, ok := w.Session(s.id)
 	if !ok {
-		return // it never joined, or has left: the release removes it
+		return // it never joined, or has left: release removes it
 	}
 	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, max(state.AppliedSeq, s.taken)+1, ecs.Leave{})
 	if f.fits(&c) {
@@ -100,9 +102,9 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 	})
 }
 
-// letGo uses the zero value, once, in place of what a session without a
-// connection used last: a key that was held down when it broke is let go. What
-// has no room waits for the next tick.
+// letGo releases the inputs of a session that has lost its connection, such as a
+// key held down when it broke: it uses the zero value once in place of the last
+// input. If the frame has no room, the next tick does it.
 func (h *hub) letGo(w *ecs.World, s *session, f *filling) {
 	state, ok := w.Session(s.id)
 	if !ok || s.stage != stageLive {
@@ -119,7 +121,7 @@ func (h *hub) letGo(w *ecs.World, s *session, f *filling) {
 			Flags: ecs.FlagRepeated | ecs.FlagNeutral, Payload: zeros[:len(last)],
 		}
 		switch {
-		case w.Validate(&c) != nil: // the game takes no zero value
+		case w.Validate(&c) != nil: // the game refuses the zero value
 		case !f.fits(&c):
 			return
 		default:
@@ -143,7 +145,7 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 			if err := w.Validate(&c); err != nil {
 				s.refuse(h, c.Seq, err.Error())
 				if s.link == nil {
-					return // the answer was one too many for it
+					return // the refusal overflowed its backlog
 				}
 				continue
 			}
@@ -156,8 +158,8 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 	}
 }
 
-// tellWait tells a sender once per second at most that its commands wait or
-// that its inputs had no room.
+// tellWait sends Wait, at most once per second, when a session's commands wait or
+// its inputs had no room.
 func (h *hub) tellWait(s *session, tick uint64, full bool) {
 	if !full && s.dropped == 0 {
 		return

@@ -8,29 +8,30 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Limits bound what one address and one identity may take, so that nobody takes
-// what others need. Of each field 0 is the default and a negative value no bound.
-// An address is one of IPv4, or a /64 of IPv6: the players behind one NAT share
-// one. An identity is what a Hello says, or its ticket.
+// Limits bound what one address and one identity may use, so that one client
+// cannot use up what others need. In each field 0 means the default and a negative
+// value no limit. An address is an IPv4 address or an IPv6 /64; players behind one
+// NAT share it. The identity comes from the Hello, or from its ticket.
 type Limits struct {
-	// ConnectionsPerAddress bounds connections of all kinds, RPC's among them. 1,024.
+	// ConnectionsPerAddress bounds connections of all kinds, including RPC. Default 1,024.
 	ConnectionsPerAddress int
-	// HalfOpenPerAddress bounds connections that are not let in yet, over TCP
-	// and over UDP apart. 128.
+	// HalfOpenPerAddress bounds connections that are not admitted yet, for TCP
+	// and for UDP separately. Default 128.
 	HalfOpenPerAddress int
-	// SessionsPerAddress and SessionsPerIdentity bound sessions of the world,
-	// parked ones included. 256 and 32.
+	// SessionsPerAddress and SessionsPerIdentity bound the world's sessions,
+	// parked ones included. Default 256 and 32.
 	SessionsPerAddress, SessionsPerIdentity int
-	// JoinsPerAddress and JoinsPerIdentity bound new sessions per minute, and
-	// as many at once. Resumed ones do not count. 600 and 60.
+	// JoinsPerAddress and JoinsPerIdentity bound new sessions per minute; a
+	// burst may use a whole minute's. Resumed sessions do not count. Default 600
+	// and 60.
 	JoinsPerAddress, JoinsPerIdentity int
-	// LogBytesPerAddress and LogBytesPerIdentity bound what goes into the log
-	// per second, with bursts of twice as much: beyond it commands wait and
-	// inputs are left out. 256 KiB and 32 KiB.
+	// LogBytesPerAddress and LogBytesPerIdentity bound the bytes written to the
+	// log per second; bursts may be twice as large. Beyond the limit commands
+	// wait and inputs are dropped. Default 256 KiB and 32 KiB.
 	LogBytesPerAddress, LogBytesPerIdentity int
 }
 
-// limitNames are the names that operators use.
+// limitNames lists the limits under the names that operators use.
 var limitNames = []struct {
 	name  string
 	value int // the default
@@ -46,7 +47,8 @@ var limitNames = []struct {
 	{"log-bytes-per-identity", 32 << 10, func(l *Limits) *int { return &l.LogBytesPerIdentity }},
 }
 
-// Set sets the limit with an operator's name, such as sessions-per-address.
+// Set sets a limit by its operator name, such as sessions-per-address. An unknown
+// name is an error.
 func (l *Limits) Set(name string, n int) error {
 	for _, at := range limitNames {
 		if at.name == name {
@@ -66,8 +68,8 @@ func LimitNames() []string {
 	return all
 }
 
-// DefaultLimit is the default of the limit with an operator's name, 0 for an
-// unknown one.
+// DefaultLimit returns the default of a limit by its operator name, 0 for an
+// unknown name.
 func DefaultLimit(name string) int {
 	for _, at := range limitNames {
 		if at.name == name {
@@ -86,24 +88,24 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// reaches tells whether n has reached a limit.
+// reaches reports whether n has reached limit; a negative limit is never reached.
 func reaches(n, limit int) bool { return limit >= 0 && n >= limit }
 
-// account is what one address, or one identity, has taken.
+// account counts what one address, or one identity, uses.
 type account struct {
-	links    int           // connections; of addresses alone
-	halfOpen [arrivals]int // of these
+	links    int           // connections; only for addresses
+	halfOpen [arrivals]int // those of links that are not admitted yet
 	sessions int
 	joins    bucket
-	bytes    bucket // of the log
+	bytes    bucket // written to the log
 }
 
-// idle tells whether forgetting the account changes nothing.
+// idle reports whether the account can be dropped without effect.
 func (a *account) idle(now time.Time) bool {
 	return a.links == 0 && a.sessions == 0 && a.joins.full(now) && a.bytes.full(now)
 }
 
-// accounts are those of all addresses, or of all identities.
+// accounts holds the accounts of all addresses, or of all identities.
 type accounts[K comparable] struct {
 	all                            map[K]*account
 	joinsPerMinute, bytesPerSecond int
@@ -122,7 +124,7 @@ func (a *accounts[K]) of(key K, now time.Time) *account {
 	return x
 }
 
-// forget drops the idle ones.
+// forget drops the idle accounts.
 func (a *accounts[K]) forget(now time.Time) {
 	for key, x := range a.all {
 		if x.idle(now) {
@@ -131,16 +133,16 @@ func (a *accounts[K]) forget(now time.Time) {
 	}
 }
 
-// addressKey is what shares an account with addr.
+// addressKey returns the key of addr's account: an IPv4 address, or an IPv6 /64.
 func addressKey(addr netip.Addr) netip.Addr {
 	if addr = addr.Unmap(); addr.Is6() {
-		p, _ := addr.WithZone("").Prefix(64) // 64 bits are not too many
+		p, _ := addr.WithZone("").Prefix(64) // fails only beyond 128 bits
 		return p.Addr()
 	}
 	return addr
 }
 
-// enlist counts a connection whose address is proven to that address.
+// enlist counts a connection against its address, which is proven.
 func (h *hub) enlist(l *link) {
 	if l.account == nil {
 		l.account = h.addresses.of(addressKey(l.addr.Addr()), h.now)
@@ -149,7 +151,7 @@ func (h *hub) enlist(l *link) {
 	}
 }
 
-// delist ends that.
+// delist stops counting a connection against its address.
 func (h *hub) delist(l *link) {
 	if l.account != nil {
 		l.account.links--
@@ -157,33 +159,34 @@ func (h *hub) delist(l *link) {
 	}
 }
 
-// crowded says why the address of a new connection has too many of them.
+// crowded returns why the address of a new connection may not have another one, or
+// "" if it may.
 func (h *hub) crowded(addr netip.AddrPort, came arrival) string {
 	a := h.addresses.all[addressKey(addr.Addr())]
 	switch limits := &h.cfg.Limits; {
 	case a == nil || came == cameUnproven:
 		return ""
 	case reaches(a.links, limits.ConnectionsPerAddress):
-		return fmt.Sprintf("your address has its %d connections (limit connections-per-address)", a.links)
+		return fmt.Sprintf("your address has %d connections already (limit connections-per-address)", a.links)
 	case reaches(a.halfOpen[came], limits.HalfOpenPerAddress):
 		return fmt.Sprintf("your address has %d connections that have not said who they are (limit half-open-per-address)", a.halfOpen[came])
 	}
 	return ""
 }
 
-// mayJoin tells whether a new session of l is within the limits, and counts it
-// as a join if so; else it ends the connection.
+// mayJoin reports whether the limits allow a new session for l. If so, it counts a
+// join; otherwise it ends the connection.
 func (h *hub) mayJoin(l *link) bool {
 	limits, who := &h.cfg.Limits, h.identities.of(l.hello.Identity, h.now)
 	switch {
 	case reaches(l.account.sessions, limits.SessionsPerAddress):
-		h.close(l, wirepb.Reason_REASON_ADDRESS_FULL, fmt.Sprintf("your address has its %d sessions (limit sessions-per-address)", l.account.sessions))
+		h.close(l, wirepb.Reason_REASON_ADDRESS_FULL, fmt.Sprintf("your address has %d sessions already (limit sessions-per-address)", l.account.sessions))
 	case reaches(who.sessions, limits.SessionsPerIdentity):
-		h.close(l, wirepb.Reason_REASON_IDENTITY_FULL, fmt.Sprintf("%q has its %d sessions (limit sessions-per-identity)", l.hello.Identity, who.sessions))
+		h.close(l, wirepb.Reason_REASON_IDENTITY_FULL, fmt.Sprintf("%q has %d sessions already (limit sessions-per-identity)", l.hello.Identity, who.sessions))
 	case !l.account.joins.has(1, h.now):
-		h.close(l, wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("your address has begun %d sessions in a minute (limit joins-per-address)", limits.JoinsPerAddress))
+		h.close(l, wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("your address has begun %d sessions within a minute (limit joins-per-address)", limits.JoinsPerAddress))
 	case !who.joins.take(1, h.now):
-		h.close(l, wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("%q has begun %d sessions in a minute (limit joins-per-identity)", l.hello.Identity, limits.JoinsPerIdentity))
+		h.close(l, wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("%q has begun %d sessions within a minute (limit joins-per-identity)", l.hello.Identity, limits.JoinsPerIdentity))
 	default:
 		l.account.joins.take(1, h.now)
 		return true
@@ -191,7 +194,7 @@ func (h *hub) mayJoin(l *link) bool {
 	return false
 }
 
-// charge counts a session to the address of its connection and to its identity.
+// charge counts a session against its connection's address and its identity.
 func (h *hub) charge(s *session, l *link, identity string) {
 	if s.who == nil {
 		s.who = h.identities.of(identity, h.now)
@@ -204,7 +207,7 @@ func (h *hub) charge(s *session, l *link, identity string) {
 	}
 }
 
-// discharge ends a session's counting to an address.
+// discharge stops counting a session against its address.
 func (h *hub) discharge(s *session) {
 	if s.address != nil {
 		s.address.sessions--
@@ -212,8 +215,8 @@ func (h *hub) discharge(s *session) {
 	}
 }
 
-// affords takes n bytes of the log from what a session's address and identity
-// may write.
+// affords charges n bytes of the log to a session's address and identity. It
+// returns false, and charges nothing, when either is over its limit.
 func (h *hub) affords(s *session, n int) bool {
 	if s.address != nil && !s.address.bytes.has(n, h.now) || s.who != nil && !s.who.bytes.has(n, h.now) {
 		s.throttled = true
@@ -228,10 +231,10 @@ func (h *hub) affords(s *session, n int) bool {
 	return true
 }
 
-// accountsEvery is how often idle accounts are looked for.
+// accountsEvery is how often idle accounts are dropped.
 const accountsEvery = 10 * time.Second
 
-// forgetAccounts drops idle accounts once in a while.
+// forgetAccounts drops idle accounts, once per accountsEvery.
 func (h *hub) forgetAccounts() {
 	if h.now.Sub(h.forgot) >= accountsEvery {
 		h.forgot = h.now
@@ -240,7 +243,7 @@ func (h *hub) forgetAccounts() {
 	}
 }
 
-// strike takes a session off its accounts.
+// strike stops counting a session against its accounts.
 func (h *hub) strike(s *session) {
 	h.discharge(s)
 	if s.who != nil {

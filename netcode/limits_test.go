@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// from connects as who from an address.
+// from connects from an address with the identity who.
 func (r *rig) from(addr, who string) *link {
 	l := r.h.open(netip.MustParseAddrPort(addr), cameTCP, func() {})
 	if l.state != linkClosed {
@@ -19,7 +19,7 @@ func (r *rig) from(addr, who string) *link {
 	return l
 }
 
-// refusal is the reason of a link that is closed, and its sentence.
+// refusal returns the reason and text with which a link was closed.
 func (r *rig) refusal(l *link) (wirepb.Reason, string) {
 	r.t.Helper()
 	if l.state != linkClosed {
@@ -48,7 +48,7 @@ func TestSessionsOfAnAddressAreBounded(t *testing.T) {
 	if other.state != linkPlaying {
 		t.Error("another address is refused too")
 	}
-	// A resumed session is none more, and one that leaves makes room.
+	// A resumed session does not count again, and one that leaves makes room.
 	r.h.leave(first(r.h.links, "10.0.0.1:1000"))
 	r.tick(1 << 20)
 	again := r.from("10.0.0.1:1002", "again")
@@ -58,7 +58,7 @@ func TestSessionsOfAnAddressAreBounded(t *testing.T) {
 	}
 }
 
-// first is a link that plays from an address.
+// first returns a link that plays from an address.
 func first(links map[*link]struct{}, addr string) *link {
 	for l := range links {
 		if l.addr.String() == addr && l.state == linkPlaying {
@@ -80,7 +80,7 @@ func TestSessionsOfAnIdentityAreBounded(t *testing.T) {
 	}
 }
 
-// TestASessionCountsWhereItsConnectionIs: also after a resume elsewhere, a successor's start, and its end.
+// TestASessionCountsWhereItsConnectionIs: this also holds after a resume elsewhere, a successor's start, and its end.
 func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	r := newRig(t, Config{})
 	l := r.from("10.0.0.1:1000", "ann")
@@ -124,7 +124,7 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	r.h.now = r.h.now.Add(2 * time.Minute)
 	r.h.expire()
 	if n := len(r.h.addresses.all) + len(r.h.identities.all); n != 0 {
-		t.Errorf("%d accounts are kept of those that have nothing", n)
+		t.Errorf("%d idle accounts remain", n)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 		open()
 	}
 	r.wantRefusal(open(), wirepb.Reason_REASON_ADDRESS_FULL, "connections-per-address")
-	// A neighbour in the same /64 is the same address, one elsewhere is not.
+	// A neighbour in the same /64 counts as the same address, one elsewhere does not.
 	if l := r.h.open(netip.MustParseAddrPort("[2001:db8::9]:1"), cameTCP, func() {}); l.state != linkClosed {
 		t.Error("another address of the same /64 has a count of its own")
 	}
@@ -203,7 +203,7 @@ func TestWhatOneIdentityWritesIntoTheLogIsBounded(t *testing.T) {
 					told++
 				}
 			case *wirepb.Reply:
-				if m.Rejected && strings.Contains(m.Reason, "of one identity") {
+				if m.Rejected && strings.Contains(m.Reason, "from one identity") {
 					refused++
 				}
 			}
@@ -218,7 +218,7 @@ func TestWhatOneIdentityWritesIntoTheLogIsBounded(t *testing.T) {
 		}
 	}
 	if told == 0 || refused == 0 {
-		t.Errorf("told to wait %d times, %d commands refused", told, refused)
+		t.Errorf("%d Waits, %d commands refused", told, refused)
 	}
 }
 
@@ -241,13 +241,13 @@ func TestASessionThatNeverSaysAnythingEndsSoon(t *testing.T) {
 	if talks.state != linkPlaying || len(r.h.sessions) != 1 {
 		t.Errorf("%d sessions, the talking one is in state %d", len(r.h.sessions), talks.state)
 	}
-	// Once it has spoken it keeps its grace, and only loses its updates.
+	// Once it has sent something it keeps its grace, and only stops getting updates.
 	for range 100 {
 		r.h.expire()
 		r.tick(1 << 20)
 	}
 	if talks.state != linkPlaying || len(r.h.targets(r.w, nil)) != 0 {
-		t.Errorf("state %d; updates go to %d clients of which nothing was heard for 10 s", talks.state, len(r.h.targets(r.w, nil)))
+		t.Errorf("state %d; updates go to %d clients that were silent for 10 s", talks.state, len(r.h.targets(r.w, nil)))
 	}
 	r.receive(talks, wirepb.IDPing, &wirepb.Ping{})
 	if len(r.h.targets(r.w, nil)) != 1 {

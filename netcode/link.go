@@ -16,55 +16,55 @@ import (
 type linkState uint8
 
 const (
-	linkOpening linkState = iota // nothing but Hello is taken
-	linkJoining                  // Hello taken, the world has not answered yet
+	linkOpening linkState = iota // waits for Hello, or for the first frame of RPC
+	linkJoining                  // Hello accepted; the world has not answered yet
 	linkPlaying                  // Welcome sent
 	linkServing                  // RPC: the gateway has it
-	linkClosed                   // Bye sent or transport gone; nothing is taken
+	linkClosed                   // Bye sent or transport gone; everything else is ignored
 )
 
-// arrival is how a connection that is not let in yet came. Each way has its
-// own bound, so that a flood of one does not shut out the others.
+// arrival is how a connection arrived, until it is admitted. Each way has its own
+// bound, so that a flood of one does not shut out the others.
 type arrival uint8
 
 const (
-	cameUnproven arrival = iota // UDP, from an address that nobody has proven
+	cameUnproven arrival = iota // UDP, from an unproven address
 	cameTCP                     // TCP, which proves the address
-	cameProven                  // UDP with a cookie: bounded by all connections together
-	cameIn                      // let in
+	cameProven                  // UDP with a cookie: only the bound on all connections applies
+	cameIn                      // admitted
 	arrivals
 )
 
-// link is one connection of any transport, as the hub sees it. Only the hub's
-// lock guards it, but for what is atomic and what limiter holds.
+// link is one connection of any transport, as the hub sees it. The hub's lock
+// guards everything but the atomic fields.
 type link struct {
 	state     linkState
-	since     time.Time // entered state opening
-	seen      time.Time // a packet came
+	since     time.Time // when it entered linkOpening
+	seen      time.Time // when something last arrived
 	addr      netip.AddrPort
 	came      arrival
 	proven    bool // the address has answered: always true on TCP
 	hello     *wirepb.Hello
-	ticket    *Ticket // that Hello showed
+	ticket    *Ticket // from Hello; nil without one
 	session   *session
 	account   *account     // of its address, once that is proven
-	spoke     bool         // something came behind Welcome
-	datagrams bool         // updates go out on the datagram lane
-	udp       *net.UDPAddr // where to; nil on TCP
+	spoke     bool         // something arrived after Welcome
+	datagrams bool         // updates use the datagram lane
+	udp       *net.UDPAddr // where datagrams go; nil on TCP
 	welcomed  time.Time
-	loose     bucket // of messages on the datagram lane
-	conn      *Conn  // set in state serving, for good
-	single    bool   // each frame is a write of its own
+	loose     bucket // limits messages on the datagram lane
+	conn      *Conn  // set on entering linkServing, then constant
+	single    bool   // write each frame separately
 	text      bool   // a WebSocket whose client sends text messages
 
-	out     []byte       // frames to be sent in order; the transport takes them
-	waiting atomic.Int64 // bytes that the transport has taken and not got rid of
+	out     []byte       // frames to send, in order; the transport takes them
+	waiting atomic.Int64 // bytes that the transport has taken but not sent yet
 	wake    func()       // tells the transport that out or state has changed; never blocks
 
 	bytesIn, bytesOut atomic.Uint64 // since the last tally; the transport counts
 }
 
-// heard notes that something came.
+// heard notes that something arrived.
 func (l *link) heard(now time.Time) {
 	l.seen = now
 	if l.state == linkPlaying {
@@ -75,7 +75,7 @@ func (l *link) heard(now time.Time) {
 	}
 }
 
-// send queues one frame. A link whose peer does not read ends.
+// send queues one frame. It closes a link whose peer does not read.
 func (l *link) send(h *hub, id uint32, m proto.Message) {
 	if l.state == linkClosed {
 		return
@@ -84,7 +84,7 @@ func (l *link) send(h *hub, id uint32, m proto.Message) {
 	l.sent(h)
 }
 
-// sendRaw queues frames that are encoded already.
+// sendRaw queues encoded frames.
 func (l *link) sendRaw(h *hub, frames []byte) {
 	if l.state == linkClosed || len(frames) == 0 {
 		return
@@ -102,19 +102,19 @@ func (l *link) sent(h *hub) {
 	l.wake()
 }
 
-// backlog is the number of bytes that wait to be sent.
+// backlog returns the number of bytes waiting to be sent.
 func (l *link) backlog() int { return len(l.out) + int(l.waiting.Load()) }
 
-// limiter is the part of a connection that its transport's goroutine owns:
-// what cuts its stream into frames and what bounds it.
+// limiter is the part of a connection that its transport's goroutine owns: the
+// reader that cuts its stream into frames, and its rate limits.
 type limiter struct {
 	reader        *frame.Reader
 	frames, bytes bucket
 	stream        Stream    // not nil: the connection speaks RPC
-	seen          time.Time // what link.seen was set to last by it
+	seen          time.Time // the value it last stored in link.seen
 }
 
-// serve gives the limits of an RPC connection.
+// serve switches to the limits of an RPC connection and to its stream.
 func (m *limiter) serve(c *Config, now time.Time, stream Stream) {
 	m.frames, m.bytes = newBucket(c.GatewayFramesPerSecond, now), newBucket(c.GatewayBytesPerSecond, now)
 	m.stream = stream

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/netcode/client"
 )
 
-// lossy is a server behind a way of 100 ms and 5 % loss.
+// lossy returns a server behind a network with a round trip of 100 ms and 5 % loss.
 func lossy(t testing.TB) (*host, *proxy) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	p := newProxy(t, h.server.UDPAddr())
@@ -16,7 +16,7 @@ func lossy(t testing.TB) (*host, *proxy) {
 	return h, p
 }
 
-// missed is the share of ticks without an input of their own, for a client that plays since a tick.
+// missed measures the share of ticks, since a given one, in which a client had no input of its own.
 type missed struct {
 	c       *client.Client
 	tick    uint64
@@ -43,7 +43,7 @@ func (m *missed) share() (share float64, ticks uint64) {
 	return 1 - float64(presses-m.presses)/float64(max(ticks, 1)), ticks
 }
 
-// TestInputsAreSentTwiceWhereTheWayLosesThem plays both ways at once, over the same network.
+// TestInputsAreSentTwiceWhereTheWayLosesThem plays with and without redundancy at once, over the same network.
 func TestInputsAreSentTwiceWhereTheWayLosesThem(t *testing.T) {
 	h, p := lossy(t)
 	play := func(r client.Redundancy, addr string) *client.Client {
@@ -64,15 +64,15 @@ func TestInputsAreSentTwiceWhereTheWayLosesThem(t *testing.T) {
 	twice, _ := b.share()
 	t.Logf("ticks without an input of their own: %.1f %% sent once, %.1f %% sent twice", 100*once, 100*twice)
 	if s := off.Stats(); s.InputsAgain != 0 {
-		t.Errorf("%d inputs were sent again by a client that does not", s.InputsAgain)
+		t.Errorf("a client without redundancy repeated %d inputs", s.InputsAgain)
 	}
 	if s := clean.Stats(); s.InputsAgain > s.Inputs/2 {
-		t.Errorf("%d of %d inputs were sent again on a way without losses", s.InputsAgain, s.Inputs)
+		t.Errorf("%d of %d inputs were sent again on a network without loss", s.InputsAgain, s.Inputs)
 	}
 }
 
-// BenchmarkInputsOverALossyWay: 100 ms, 5 % loss, ten seconds an op. late% is of the inputs that the server got,
-// missed% of the ticks that had none of their own, B/s what a client sends.
+// BenchmarkInputsOverALossyWay plays with a round trip of 100 ms and 5 % loss, ten seconds per op. late% is the share of
+// received inputs that were late, missed% the share of ticks without an input of their own, B/s what a client sends.
 func BenchmarkInputsOverALossyWay(b *testing.B) {
 	for name, r := range map[string]client.Redundancy{"once": client.RedundancyOff, "auto": client.RedundancyAuto, "twice": client.RedundancyAlways} {
 		b.Run(name, func(b *testing.B) {
@@ -83,7 +83,7 @@ func BenchmarkInputsOverALossyWay(b *testing.B) {
 				all[i] = dial(b, client.Config{Addr: p.addr(), Identity: "ann", Redundancy: r})
 				_ = all[i].SetInput(client.Do("steer", Steer{X: 0.001}))
 			}
-			time.Sleep(3 * time.Second) // clocks settle, losses show
+			time.Sleep(3 * time.Second) // for the clocks to settle and the losses to show
 			var before [clients]*missed
 			bytes := uint64(0)
 			for i, c := range all {

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/netcode/frame"
 )
 
-// mute is a node that dies behind a Hello without a word: it takes connections and answers knocks, and nothing else.
+// mute starts a node that seems to die silently after Hello: it accepts connections and answers knocks, nothing else.
 func mute(t *testing.T, transport client.Transport) string {
 	t.Helper()
 	var group sync.WaitGroup
@@ -66,20 +66,20 @@ func TestAClientGoesOnSoonWhenANodeDiesBehindItsHello(t *testing.T) {
 	})
 }
 
-// TestAClientStaysWithANodeThatAnswersPings: one that cannot let anybody in yet, since its log stalls, is not dead.
+// TestAClientStaysWithANodeThatAnswersPings: a node that cannot admit clients yet because its log stalls is not dead.
 func TestAClientStaysWithANodeThatAnswersPings(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	h.mu.Lock()
 	h.hold = true
 	h.mu.Unlock()
 	go func() {
-		time.Sleep(3500 * time.Millisecond) // longer than a mute node is waited for
+		time.Sleep(3500 * time.Millisecond) // longer than a client waits for a mute node
 		h.mu.Lock()
 		h.hold = false
 		h.mu.Unlock()
 	}()
 	dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	if s := h.server.Stats(); s.SessionsJoined != 1 {
-		t.Errorf("%d sessions joined: the client began anew", s.SessionsJoined)
+		t.Errorf("%d sessions joined: the client began a new one", s.SessionsJoined)
 	}
 }

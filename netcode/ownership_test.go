@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/client"
 )
 
-// A node that owns its shard anew, or no more, keeps the connections of its gateway: they have nothing in the shard.
+// A node that regains or loses its shard keeps its gateway's connections: they have no sessions in the shard.
 func TestOwnershipOfAShardIsNothingToRPC(t *testing.T) {
 	s, _ := reflecting(t, func(c *netcode.Config) { c.Shard = "main" })
 	w, err := ecs.New(game, ecs.Config{Seed: 1})

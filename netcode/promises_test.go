@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// model is a client of the random test: what it knows and what it was told.
+// model is a client of the random test: what it has sent and received.
 type model struct {
 	link     *link
 	reader   *frame.Reader
@@ -27,7 +27,7 @@ type model struct {
 	welcomed bool            // on this connection
 }
 
-// promises is the hub, the log and the clients of the random test.
+// promises holds the hub, the log and the clients of the random test.
 type promises struct {
 	t       *rapid.T
 	h       *hub
@@ -106,7 +106,7 @@ func (p *promises) command(c *model, seq uint64) {
 	}
 }
 
-// listen takes what a client was sent and holds the server to its word.
+// listen reads what a client was sent and checks the server's promises.
 func (p *promises) listen(c *model) {
 	if c.link == nil {
 		return
@@ -139,7 +139,7 @@ func (p *promises) told(c *model, m proto.Message) {
 	committed := uint64(len(p.log))
 	saw := func(tick uint64) {
 		if tick > committed {
-			p.t.Fatalf("a client was told of tick %d, the log ends at %d", tick, committed)
+			p.t.Fatalf("a client heard of tick %d, the log ends at %d", tick, committed)
 		}
 		c.seen = max(c.seen, tick)
 	}
@@ -168,17 +168,16 @@ func (p *promises) told(c *model, m proto.Message) {
 	case *wirepb.Bye:
 		switch m.Reason {
 		case wirepb.Reason_REASON_PROTOCOL, wirepb.Reason_REASON_AHEAD_OF_LOG, wirepb.Reason_REASON_BAD_TOKEN, wirepb.Reason_REASON_SLOW:
-			p.t.Fatalf("an honest client was told %v", m)
+			p.t.Fatalf("an honest client got %v", m)
 		case wirepb.Reason_REASON_UNKNOWN_SESSION, wirepb.Reason_REASON_LEFT:
 			c.session, c.open, c.next = 0, map[uint64]bool{}, 0
 		}
 	}
 }
 
-// TestTheHubKeepsItsPromises plays random clients, drops, resumes, stalls,
-// crashes and successors: nobody is told of a tick that the log does not have,
-// every command is used at most once and answered in the end, and the
-// counters add up.
+// TestTheHubKeepsItsPromises plays random clients, drops, resumes, stalls, crashes
+// and successors. No client hears of a tick that is missing from the log, every
+// command is used at most once and answered in the end, and the counters add up.
 func TestTheHubKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := &promises{t: t, now: time.Unix(1000, 0), ports: 1000}
@@ -217,7 +216,7 @@ func TestTheHubKeepsItsPromises(t *testing.T) {
 					}}))
 				}
 			case 8:
-				if c.link != nil { // the network breaks; what was under way is lost
+				if c.link != nil { // the network breaks; what was in flight is lost
 					if rapid.Bool().Draw(t, "lost on the way") {
 						c.link.out = c.link.out[:0]
 					} else {
@@ -237,7 +236,7 @@ func TestTheHubKeepsItsPromises(t *testing.T) {
 					}
 				}
 				p.h.expire()
-			case 10: // a crash: what was not committed never was
+			case 10: // a crash: uncommitted ticks are lost
 				if rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
 					for _, c := range p.clients {
 						p.listen(c)
@@ -260,10 +259,10 @@ func TestTheHubKeepsItsPromises(t *testing.T) {
 	})
 }
 
-// settle lets everybody come back, and expects every command answered.
+// settle reconnects all clients and expects an answer to every command.
 func (p *promises) settle() {
 	for range 200 {
-		p.now = p.now.Add(time.Second) // sessions whose welcome was lost leave in time
+		p.now = p.now.Add(time.Second) // sessions whose Welcome was lost leave by then
 		p.h.now = p.now
 		f := ecs.Frame{Tick: p.w.Tick() + 1}
 		f.Commands = p.h.latch(p.w, f.Tick, nil, 1<<20)

@@ -12,7 +12,7 @@ import (
 )
 
 // proxy is a bad network between clients and a UDP server: it loses, delays,
-// reorders and doubles packets, and can be cut.
+// reorders and duplicates packets, and can be cut.
 type proxy struct {
 	server *net.UDPAddr
 	front  *net.UDPConn
@@ -86,7 +86,7 @@ func (p *proxy) isClosed() bool {
 	return p.closed
 }
 
-// back is the socket that stands for a client before the server.
+// back returns the socket that represents a client to the server.
 func (p *proxy) back(from *net.UDPAddr) *net.UDPConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *proxy) back(from *net.UDPAddr) *net.UDPConn {
 				if p.isClosed() {
 					return
 				}
-				time.Sleep(time.Millisecond) // the server is between two lives
+				time.Sleep(time.Millisecond) // the server is restarting
 				continue
 			}
 			p.pass(b[:n], func(b []byte) { _, _ = p.front.WriteToUDP(b, from) })
@@ -115,7 +115,7 @@ func (p *proxy) back(from *net.UDPAddr) *net.UDPConn {
 	return c
 }
 
-// pass treats one packet as the network would.
+// pass sends one packet through the bad network.
 func (p *proxy) pass(packet []byte, send func([]byte)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,10 +12,10 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// own makes w the world that the sessions belong to. Sessions that it has are
-// parked: their clients resume them.
+// own makes w the hub's world. It parks the world's sessions until their clients
+// resume them.
 func (h *hub) own(w *ecs.World, epoch uint64) error {
-	h.disown("another owner's sessions")
+	h.disown("this node has taken the shard over: connect again")
 	schema := w.Schema()
 	encoder, err := replication.New(schema, h.cfg.Replication)
 	if err != nil {
@@ -45,11 +45,11 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	return nil
 }
 
-// startPatience is how long a client waits for a shard that is to be owned soon.
+// startPatience is how long a client waits for a node that is about to own its shard.
 const startPatience = 2 * time.Second
 
-// disown ends every connection that has or wants a session here, but for those
-// that wait for the first world. Those of the gateway have none.
+// disown ends every connection that has or wants a session here, except those that
+// wait for the first world. The gateway's connections have no sessions and stay.
 func (h *hub) disown(text string) {
 	for l := range h.links {
 		if l.state != linkOpening && l.state != linkServing && !(h.starting && l.state == linkJoining) {
@@ -67,12 +67,12 @@ func (h *hub) disown(text string) {
 	}
 }
 
-// rate is in ticks per second.
+// rate returns the ticks per second.
 func (h *hub) rate() uint64 { return uint64(time.Second / h.period) }
 
-// release sends what the ticks of one committed record mean to the clients, as
-// far as it is reliable: replies and events of every tick, in order, then who
-// is in and what they control. It returns the sessions that get an update.
+// release sends the reliable effects of one committed record to the clients: the
+// events and replies of every tick, in order, then joins, leaves and changes of
+// control. Updates follow through targets.
 func (h *hub) release(w *ecs.World, epoch uint64, outputs []ecs.Output) {
 	if !h.owned || len(outputs) == 0 {
 		return
@@ -97,7 +97,7 @@ func (h *hub) release(w *ecs.World, epoch uint64, outputs []ecs.Output) {
 	h.readmit(w)
 }
 
-// settle moves a session on once the tick that decides about it is committed.
+// settle advances a session's stage once the tick that decides it is committed.
 func (h *hub) settle(s *session, state ecs.Session, known bool) {
 	switch {
 	case s.stage == stageJoining && h.released < s.joinTick:
@@ -113,7 +113,7 @@ func (h *hub) settle(s *session, state ecs.Session, known bool) {
 		if s.link != nil {
 			h.welcome(s.link, state, false)
 		} else {
-			s.stage = stageLeaving // nobody has its token
+			s.stage = stageLeaving // no client has its token
 		}
 	}
 	if !known && (s.stage != stageJoining || h.released >= s.joinTick) {
@@ -124,7 +124,7 @@ func (h *hub) settle(s *session, state ecs.Session, known bool) {
 	}
 }
 
-// sendEvents sends what happened in a tick to every client: encoded once.
+// sendEvents encodes a tick's events once and sends them to every client.
 func (h *hub) sendEvents(o *ecs.Output) {
 	var frames []byte
 	for _, e := range o.Events {
@@ -158,7 +158,7 @@ func (h *hub) sendReplies(o *ecs.Output) {
 	}
 }
 
-// sendStored answers commands that were sent again.
+// sendStored answers commands that clients have sent again.
 func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
 	wait := s.asked[:0]
 	for _, seq := range s.asked {
@@ -178,7 +178,7 @@ func (h *hub) sendControl(s *session, state ecs.Session) {
 	}
 }
 
-// target is one client of an update, copied out of the hub so that encoding
+// target is one recipient of an update, copied out of the hub so that encoding
 // needs no lock.
 type target struct {
 	session   *session
@@ -200,7 +200,7 @@ func (h *hub) targets(w *ecs.World, dst []target) []target {
 			continue
 		}
 		if h.now.Sub(l.seen) > h.cfg.SilenceTimeout {
-			h.dropStream(s) // nobody is there, most likely; whole blocks when it comes back
+			h.dropStream(s) // most likely nobody is there; if the client comes back, it gets whole blocks
 			h.stats.UpdatesSkipped++
 			continue
 		}
@@ -218,18 +218,18 @@ func (h *hub) targets(w *ecs.World, dst []target) []target {
 	return dst
 }
 
-// wireSlack is slack in 1/256 tick.
+// wireSlack converts ticks to 1/256 tick, clamped to ±2^20 ticks.
 func wireSlack(ticks float64) int32 {
 	return int32(math.Round(256 * max(-1<<20, min(1<<20, ticks))))
 }
 
-// header is what every update of one release has in common.
+// header holds the fields that all updates of one release share.
 type header struct {
 	tick, checksum, epoch, durable uint64
 }
 
-// appendUpdate appends a wirepb.Update: the same bytes that its Marshal makes,
-// without the message.
+// appendUpdate appends an encoded wirepb.Update. The bytes equal those of
+// proto.Marshal, but it builds no message.
 func (u *header) appendUpdate(b []byte, slack int32, inputTick uint64, body []byte) []byte {
 	field := func(n protowire.Number, v uint64) {
 		if v != 0 {

@@ -2,24 +2,24 @@ package netcode
 
 import "time"
 
-// schedule knows when ticks are latched: each a period after the one before,
-// unless the host is late. A late host works its debt off with several ticks
-// at once, so a late latch says nothing about the next ones; the earliest of
-// the last seconds does. A host that has given up its old schedule is believed
-// after scheduleWindow twice.
+// schedule predicts when ticks are latched: one period apart, unless the host is
+// late. A late host catches up with several ticks at once, so a late latch says
+// nothing about the next ones. The earliest latch of the last seconds, relative to
+// its due time, does. When a host abandons its old schedule, the prediction follows
+// within two windows.
 type schedule struct {
 	period    time.Duration
-	base      time.Time // of the times: where the newest window began
-	tick      uint64    // at base
-	now, last time.Duration
+	base      time.Time     // when tick was latched: the origin of due times
+	tick      uint64        // the first latched tick
+	now, last time.Duration // smallest lateness in the current window and in the one before
 	rotated   time.Time
 	windows   int
 }
 
-// scheduleWindow is how long a latch counts, at least.
+// scheduleWindow is the length of a window: a latch counts for at least as long.
 const scheduleWindow = 2 * time.Second
 
-// latched notes that tick is latched at now.
+// latched records that tick was latched at now.
 func (s *schedule) latched(tick uint64, now time.Time) {
 	if s.windows == 0 {
 		s.base, s.tick, s.rotated, s.windows = now, tick, now, 1
@@ -33,8 +33,8 @@ func (s *schedule) latched(tick uint64, now time.Time) {
 	s.now = min(s.now, offset)
 }
 
-// slack is by how many ticks something for tick is early at now: 0 before the
-// first latch.
+// slack returns how many ticks early an input for tick is at now, negative if it
+// is late. Before the first latch it is 0.
 func (s *schedule) slack(tick uint64, now time.Time) float64 {
 	if s.windows == 0 || s.period <= 0 {
 		return 0
@@ -43,7 +43,7 @@ func (s *schedule) slack(tick uint64, now time.Time) float64 {
 	if s.windows > 1 {
 		offset = min(offset, s.last)
 	}
-	const most = 1 << 20 // ticks: far beyond what anybody means
+	const most = 1 << 20 // ticks: far beyond any honest input
 	if ahead := int64(tick - s.tick); tick > s.tick && (ahead < 0 || ahead > most) {
 		return most
 	} else if tick < s.tick && ahead < -most {
@@ -52,7 +52,7 @@ func (s *schedule) slack(tick uint64, now time.Time) float64 {
 	return s.due(tick, offset).Sub(now).Seconds() / s.period.Seconds()
 }
 
-// due is when tick is latched if the schedule is late by offset.
+// due returns when tick is latched if the schedule is late by offset.
 func (s *schedule) due(tick uint64, offset time.Duration) time.Time {
 	return s.base.Add(time.Duration(int64(tick-s.tick))*s.period + offset)
 }

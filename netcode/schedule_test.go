@@ -50,7 +50,7 @@ func TestScheduleFollowsAHostThatStaysBehind(t *testing.T) {
 	if got := s.slack(303, at(311)); math.Abs(got-2) > 0.01 {
 		t.Errorf("slack %.2f, want 2", got)
 	}
-	// And a host that is slower than its rate is followed, too.
+	// The schedule also follows a host that is slower than its rate.
 	at2 := at(310)
 	for tick := uint64(301); tick <= 600; tick++ {
 		at2 = at2.Add(s.period + 2*time.Millisecond)

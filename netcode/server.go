@@ -15,10 +15,10 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Server is the clients' side of a node: its sockets and its sessions. The
-// shard's tick loop drives it through Own, Latch, Release and Disown, one call
-// at a time; the world is read inside of these calls only. Everything else may
-// be called at any time, concurrently.
+// Server is the client-facing side of a node: its sockets and its sessions. The
+// shard's tick loop drives it through Own, Latch, Release and Disown, one call at
+// a time; the server reads the world only inside these calls. All other methods
+// are safe for concurrent use at any time.
 type Server struct {
 	cfg   Config
 	clock func() time.Time
@@ -27,13 +27,13 @@ type Server struct {
 	group sync.WaitGroup
 	stop  chan struct{}
 
-	takesRPC atomic.Bool // the hub has a gateway
+	takesRPC atomic.Bool // the hub has a gateway, or will have one
 
-	mu     sync.Mutex // guards the hub and what says so
+	mu     sync.Mutex // guards the hub, closed, and the fields that say so
 	hub    *hub
 	closed bool
 
-	// Of the tick loop.
+	// Used only by the tick loop.
 	targets []target
 	streams []stream
 }
@@ -44,15 +44,16 @@ type stream struct {
 	frames []byte
 }
 
-// maxUpdateBody is what a datagram of frame.MTU bytes has left for a
-// replication packet, in bytes.
+// maxUpdateBody is how many bytes a datagram of frame.MTU bytes leaves for a
+// replication packet.
 const maxUpdateBody = 1120
 
-// Listen opens the sockets that c names and begins to take connections; they
-// are told that there is no shard until Own.
+// Listen opens the sockets that c names and begins to accept connections. Until
+// Own, a client that wants the shard is asked to try again, or waits
+// (Config.Starting).
 func Listen(c Config) (*Server, error) {
 	if c.UDP == "" && c.TCP == "" {
-		return nil, errors.New("netcode: neither a UDP nor a TCP address to listen on")
+		return nil, errors.New("netcode: no UDP or TCP address to listen on")
 	}
 	for _, address := range []string{c.UDP, c.TCP} {
 		if err := allowed(address, c.Insecure); err != nil {
@@ -60,10 +61,10 @@ func Listen(c Config) (*Server, error) {
 		}
 	}
 	if n := len(c.TicketKey); n > 0 && n < MinTicketKey {
-		return nil, fmt.Errorf("netcode: a ticket key of %d bytes, at least %d are needed", n, MinTicketKey)
+		return nil, fmt.Errorf("netcode: the ticket key has %d bytes, it needs at least %d", n, MinTicketKey)
 	}
 	if c.Replication.PacketBytes > maxUpdateBody {
-		return nil, fmt.Errorf("netcode: replication packets of %d bytes do not fit into a datagram, %d do", c.Replication.PacketBytes, maxUpdateBody)
+		return nil, fmt.Errorf("netcode: replication packets of %d bytes do not fit into a datagram: the limit is %d", c.Replication.PacketBytes, maxUpdateBody)
 	}
 	c = c.withDefaults()
 	s := &Server{cfg: c, clock: time.Now, stop: make(chan struct{}), hub: newHub(c)}
@@ -93,7 +94,7 @@ func Listen(c Config) (*Server, error) {
 	return s, nil
 }
 
-// allowed refuses addresses that others could reach.
+// allowed refuses addresses that other machines could reach, unless insecure.
 func allowed(address string, insecure bool) error {
 	if address == "" || insecure {
 		return nil
@@ -101,10 +102,10 @@ func allowed(address string, insecure bool) error {
 	return Loopback(address)
 }
 
-// Loopback returns an error unless an address is one of the loopback: until connections are encrypted, nobody else may reach
-// a listener of players.
+// Loopback returns an error unless address is a loopback address. Until connections are encrypted, no other machine may
+// reach a listener for players.
 func Loopback(address string) error {
-	addr, err := net.ResolveTCPAddr("tcp", address) // the same for both
+	addr, err := net.ResolveTCPAddr("tcp", address) // resolves UDP addresses alike
 	if err != nil {
 		return fmt.Errorf("netcode: %w", err)
 	}
@@ -114,13 +115,13 @@ func Loopback(address string) error {
 	return nil
 }
 
-// lock takes the hub for one call.
+// lock locks the hub for one call and sets its time.
 func (s *Server) lock() {
 	s.mu.Lock()
 	s.hub.now = s.clock()
 }
 
-// UDPAddr is the address of the UDP socket, nil without one.
+// UDPAddr returns the address of the UDP socket, nil without one.
 func (s *Server) UDPAddr() net.Addr {
 	if s.udp == nil {
 		return nil
@@ -128,7 +129,7 @@ func (s *Server) UDPAddr() net.Addr {
 	return s.udp.socket.Addr()
 }
 
-// TCPAddr is the address of the TCP listener, nil without one.
+// TCPAddr returns the address of the TCP listener, nil without one.
 func (s *Server) TCPAddr() net.Addr {
 	if s.tcp == nil {
 		return nil
@@ -136,9 +137,9 @@ func (s *Server) TCPAddr() net.Addr {
 	return s.tcp.Addr()
 }
 
-// Close tells every client that the node stops, waits until that is sent (half
-// a second at most) and closes the sockets. Sessions stay in the world: their
-// clients may resume them on another node.
+// Close sends every client a Bye (REASON_SHUTDOWN), waits up to half a second for
+// it to leave, and closes the sockets. Sessions stay in the world: their clients
+// may resume them on another node.
 func (s *Server) Close() error {
 	s.lock()
 	if s.closed {
@@ -148,7 +149,7 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	for l := range s.hub.links {
-		s.hub.close(l, wirepb.Reason_REASON_SHUTDOWN, "the node stops")
+		s.hub.close(l, wirepb.Reason_REASON_SHUTDOWN, "the node is shutting down")
 	}
 	if s.udp != nil {
 		s.udp.closing = true
@@ -169,14 +170,14 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// Stats is what the clients did so far.
+// Stats returns what the clients have done so far.
 func (s *Server) Stats() Stats {
 	s.lock()
 	defer s.mu.Unlock()
 	return s.hub.snapshot()
 }
 
-// expire looks for what has waited too long.
+// expire runs the hub's expire periodically until Close.
 func (s *Server) expire() {
 	tick := time.NewTicker(min(250*time.Millisecond, s.cfg.HandshakeTimeout/4+time.Millisecond))
 	defer tick.Stop()
@@ -192,8 +193,8 @@ func (s *Server) expire() {
 	}
 }
 
-// frames hands the complete frames of a stream to the hub, or to the gateway;
-// false means that the connection is closed.
+// frames hands the complete frames of a stream to the hub or to the gateway. It
+// returns false once the connection is closed.
 func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
 	for {
 		if limits.stream != nil {
@@ -226,39 +227,39 @@ func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
 	}
 }
 
-// Own says that this node serves w from now on: recovered, and fenced with
-// epoch. Its sessions wait for their clients to resume them. A game whose
-// replication tags cannot be used gets no clients, and the log says why.
+// Own makes this node serve w, which is recovered and fenced with epoch. Its
+// sessions wait for their clients to resume them. If the game's replication tags
+// are unusable, Own logs why and the shard accepts no clients.
 func (s *Server) Own(w *ecs.World, epoch uint64) {
 	s.lock()
 	defer s.mu.Unlock()
 	if err := s.hub.own(w, epoch); err != nil {
-		s.cfg.Logger.Error("netcode: the shard cannot be shown to clients", "error", err)
+		s.cfg.Logger.Error("netcode: the shard cannot be replicated to clients", "error", err)
 	}
 }
 
-// Disown says that this node serves its world no more: connections end with a
-// reason that lets clients look for the new owner.
+// Disown makes this node stop serving its world. Connections end with a reason
+// that makes clients look for the new owner (REASON_NOT_OWNER).
 func (s *Server) Disown(reason error) {
 	s.lock()
 	defer s.mu.Unlock()
-	s.cfg.Logger.Info("netcode: the shard's clients are sent away", "clients", len(s.hub.links), "reason", reason)
+	s.cfg.Logger.Info("netcode: disconnecting the shard's clients", "clients", len(s.hub.links), "reason", reason)
 	s.hub.disown("the node no longer owns the shard")
 }
 
 // Latch appends to dst the commands that the clients want in tick: validated,
-// repeats filled in, at most budgetBytes in payloads and envelopes, not yet
-// ordered. w is at tick-1; it is read and not kept. The payloads are never
-// written to again.
+// with repeats filled in, at most budgetBytes of payloads and envelopes, not yet
+// ordered. w is at tick-1; Latch reads it but does not keep it. Nothing writes to
+// the payloads afterwards.
 func (s *Server) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
 	s.lock()
 	defer s.mu.Unlock()
 	return s.hub.latch(w, tick, dst, budgetBytes)
 }
 
-// Release sends the effects of a record that the log holds under seq: replies
-// and events of all its ticks, and an update of the last one, which w is at.
-// w and outputs are read until it returns, and not kept.
+// Release sends the effects of the record that the log holds under seq: replies
+// and events of all its ticks, and an update of the last tick, at which w stands.
+// It reads w and outputs until it returns and does not keep them.
 func (s *Server) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
 	s.lock()
 	s.hub.release(w, epoch, outputs)
@@ -289,10 +290,10 @@ func (s *Server) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) 
 	s.launch(f)
 }
 
-// encode makes the update of every target.
+// encode encodes the update of every target.
 func (s *Server) encode(w *ecs.World, encoder *replication.Encoder, u header, f *flight) {
 	if err := encoder.Begin(w, u.epoch); err != nil {
-		s.cfg.Logger.Error("netcode: no updates for this tick", "tick", u.tick, "error", err)
+		s.cfg.Logger.Error("netcode: cannot encode this tick's updates", "tick", u.tick, "error", err)
 		return
 	}
 	for i := range s.targets {
@@ -322,7 +323,8 @@ func (s *Server) encode(w *ecs.World, encoder *replication.Encoder, u header, f 
 	}
 }
 
-// takeFlight is an empty flight. The caller holds the lock.
+// takeFlight returns an empty flight, a spare one if possible. The caller holds
+// the lock.
 func (s *Server) takeFlight() *flight {
 	if s.udp == nil || len(s.udp.spare) == 0 {
 		return new(flight)
@@ -333,8 +335,8 @@ func (s *Server) takeFlight() *flight {
 	return f
 }
 
-// launch gives a flight to the UDP loop; when too many wait, the oldest is
-// dropped: updates are made to be lost. The caller holds the lock.
+// launch gives a flight to the UDP loop. When too many wait, it drops the oldest:
+// clients cope with lost updates. The caller holds the lock.
 func (s *Server) launch(f *flight) {
 	if s.udp == nil || len(f.items) == 0 {
 		return

@@ -102,8 +102,8 @@ func TestInputsComeInTime(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	_ = c.SetInput(client.Do("steer", Steer{X: 1}))
-	// On a machine that is busy with other things some windows are bad; with
-	// a clock that does not steer all of them are.
+	// On a machine that is busy with other things some windows are bad. If the
+	// clock does not adjust, all of them are.
 	from := h.server.Stats()
 	eventually(t, "60 inputs of which at most 6 are late", func() bool {
 		s := h.server.Stats()
@@ -154,7 +154,7 @@ func TestResumeOnASuccessor(t *testing.T) {
 		send(t, c, 1)
 		_ = c.SetInput(client.Do("steer", Steer{X: 1}))
 
-		// The node dies: nothing is said to anybody. Its successor has the log.
+		// The node dies without a word. Its successor has the log.
 		h.halt()
 		address := h.server.UDPAddr()
 		next := netcode.Config{}
@@ -257,7 +257,7 @@ func TestFullShardRefusesAndLetsInWhenSomebodyLeaves(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	go func() {
-		// It goes on trying. At the second refusal it has taken note of the first.
+		// It keeps trying. At the second refusal it has recorded the first.
 		for ctx.Err() == nil && h.server.Stats().RefusedBy["REASON_FULL"] < 2 {
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -288,7 +288,7 @@ func TestClientWaitsWhileNobodyOwnsTheShard(t *testing.T) {
 	}
 }
 
-// TestAClientOfAnotherShardEndsWhenNobodyHasIt, instead of asking the same nodes again and again.
+// TestAClientOfAnotherShardEndsWhenNobodyHasIt: it does not ask the same nodes again and again.
 func TestAClientOfAnotherShardEndsWhenNobodyHasIt(t *testing.T) {
 	one := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", Shard: "one"}, &memory{}, 1)
 	two := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", Shard: "two"}, &memory{}, 1)

@@ -9,51 +9,51 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// stage is where a session stands between this node and the world.
+// stage is where a session is in its life.
 type stage uint8
 
 const (
 	stageJoining stage = iota // its Join is in a frame that is not committed yet
 	stageLive                 // the committed world has it
-	stageLeaving              // its Leave is wanted, or in a frame
+	stageLeaving              // its Leave is due, or in a frame
 )
 
-// session is a client across its connections, as this node sees it. What must
-// survive the node (identity, resume hash, applied seq, replies) is in the
-// world; this is the rest.
+// session is a client across its connections, as this node sees it. The world
+// keeps what must survive the node (identity, resume hash, applied seq, replies);
+// session keeps the rest.
 type session struct {
 	id     uint64
 	stage  stage
 	link   *link     // nil: parked
-	parked time.Time // since when, if link is nil
+	parked time.Time // when it lost its link, if link is nil
 
-	address, who *account // what its connections' address and its identity have taken
-	spoke        bool     // its client has said something, on some connection
+	address, who *account // accounts of its connection's address and of its identity
+	spoke        bool     // its client has sent something after Welcome, on some connection
 
-	token    [TokenSize]byte // while joining, for Welcome
-	joinTick uint64          // of the frame with its Join
-	leftTick uint64          // of the frame with its Leave; 0: none yet
+	token    [TokenSize]byte // for Welcome; zero once sent
+	joinTick uint64          // tick of the frame with its Join
+	leftTick uint64          // tick of the frame with its Leave; 0: none yet
 	refusal  string          // why the game refused the join
 
 	inputs   inputs
-	holds    bool // the world may still hold the inputs of a connection that is gone
+	holds    bool // the world may still use the inputs of a lost connection
 	commands []command
-	taken    uint64          // newest command seq that was queued or refused here
-	asked    []uint64        // seqs sent again, whose replies are wanted once more
-	refused  []*wirepb.Reply // the last ones that were answered before any tick used them
+	taken    uint64          // newest command seq queued or refused here
+	asked    []uint64        // seqs that the client sent again: their replies are due again
+	refused  []*wirepb.Reply // the last refusals of commands that no tick used
 	flying   uint64          // newest tick whose frame has a command of the session
 	acks     [][]byte        // replication acknowledgements, not applied yet
 	stream   bool            // the encoder has a stream for this link
 
-	view      uint64  // what the client was told, as on the wire
+	view      uint64  // last entity sent in Welcome or Control, as on the wire
 	slack     float64 // of the newest input, in ticks
-	inputTick uint64
-	told      uint64 // tick of the last Wait
-	dropped   uint32 // inputs without room since then
-	throttled bool   // the log takes no more of its address or identity for now
+	inputTick uint64  // target tick of that input
+	told      uint64  // tick of the last Wait
+	dropped   uint32  // inputs without room since then
+	throttled bool    // its address or identity has used up its log bytes since the last Wait
 }
 
-// command is a reliable command that waits for a tick.
+// command is a reliable command waiting for a tick.
 type command struct {
 	seq     uint64
 	kind    uint16
@@ -61,16 +61,17 @@ type command struct {
 }
 
 const (
-	// maxAsked bounds the repeats that wait for an answer, and the refusals
-	// that are remembered for them. The world keeps 32 replies per session.
+	// maxAsked bounds the repeated commands that wait for an answer, and the
+	// refusals kept for them. The world keeps 32 replies per session.
 	maxAsked = 32
 	// maxAcks bounds the acknowledgements that wait for the next release.
 	maxAcks = 8
-	// commandsPerTick bounds what one session gets into one tick.
+	// commandsPerTick bounds the reliable commands of one session in one tick.
 	commandsPerTick = 16
 )
 
-// queue takes a reliable command, or answers it.
+// queue queues a reliable command. It refuses one beyond the limit, and notes that
+// a repeated one wants its answer.
 func (s *session) queue(h *hub, c command) {
 	switch {
 	case c.seq <= s.taken:
@@ -86,16 +87,16 @@ func (s *session) queue(h *hub, c command) {
 	}
 }
 
-// crowded says why too many commands wait.
+// crowded returns the reason for refusing a command when too many wait.
 func (s *session) crowded(h *hub) string {
 	if s.throttled {
-		return fmt.Sprintf("too many commands wait: the log takes %d bytes per second of one address and %d of one identity",
+		return fmt.Sprintf("too many commands wait: the log accepts %d bytes per second from one address and %d from one identity",
 			h.cfg.Limits.LogBytesPerAddress, h.cfg.Limits.LogBytesPerIdentity)
 	}
 	return "too many commands wait"
 }
 
-// refuse answers a command that no tick will use, and remembers that.
+// refuse answers a command that no tick will use, and keeps the answer.
 func (s *session) refuse(h *hub, seq uint64, reason string) {
 	h.stats.CommandsRefused++
 	m := &wirepb.Reply{Seq: seq, Rejected: true, Reason: reason}
@@ -106,8 +107,8 @@ func (s *session) refuse(h *hub, seq uint64, reason string) {
 	s.link.send(h, wirepb.IDReply, m)
 }
 
-// again is the answer to a command that was sent again, or nil as long as it
-// waits or is in a frame that is not committed: then its reply comes anyway.
+// again returns the answer to a command that was sent again. It returns nil while
+// the command waits or is in an uncommitted frame: its reply will still come.
 func (s *session) again(w *ecs.World, applied, released, seq uint64) *wirepb.Reply {
 	for _, m := range s.refused {
 		if m.Seq == seq {
@@ -120,10 +121,10 @@ func (s *session) again(w *ecs.World, applied, released, seq uint64) *wirepb.Rep
 	if seq > applied && (s.flying > released || slices.ContainsFunc(s.commands, func(c command) bool { return c.seq == seq })) {
 		return nil
 	}
-	return &wirepb.Reply{Seq: seq, Unknown: true, Rejected: true, Reason: "the answer is no longer known"}
+	return &wirepb.Reply{Seq: seq, Unknown: true, Rejected: true, Reason: "the answer is no longer stored"}
 }
 
-// park takes the connection away; the session stays in the world.
+// park detaches the connection. The session stays in the world.
 func (s *session) park(now time.Time) {
 	s.link = nil
 	s.parked = now

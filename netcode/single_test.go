@@ -29,8 +29,8 @@ func (s *thriceStream) Receive(id uint32, payload []byte) {
 func (s *thriceStream) Text([]byte) {}
 func (s *thriceStream) Closed()     {}
 
-// A pipe's Read returns what one Write wrote: ferris1/wind's Python client takes
-// a read for a frame.
+// A pipe's Read returns what one Write wrote. ferris1/wind's Python client treats
+// a read as a frame.
 func TestEachFrameIsAWriteOfItsOwnUntilTheClientCoalesces(t *testing.T) {
 	for _, coalesce := range []bool{false, true} {
 		s, err := Listen(Config{TCP: "127.0.0.1:0", Gateway: thrice{coalesce}})

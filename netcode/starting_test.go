@@ -28,7 +28,7 @@ func TestAClientWaitsForAShardThatStarts(t *testing.T) {
 	}
 	r.tick(1 << 20)
 	find[*wirepb.Welcome](r, l)
-	r.h.disown("over") // a shard that was owned once does not start
+	r.h.disown("over") // a shard that was owned once is no longer starting
 	if m := find[*wirepb.Bye](r, r.connect()); m.Reason != wirepb.Reason_REASON_NOT_OWNER {
 		t.Errorf("%v", m)
 	}
@@ -47,6 +47,6 @@ func TestAClientWaitsTwoSecondsAtMost(t *testing.T) {
 	}
 	r.tick(1 << 20)
 	if len(r.h.sessions) != 0 {
-		t.Error("a client that was sent away has a session")
+		t.Error("a disconnected client has a session")
 	}
 }

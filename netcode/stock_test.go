@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// stock speaks as PROTOCOL.md tells it to, with kcp-go's own session and
+// stock is a client written from PROTOCOL.md, with kcp-go's own session and
 // nothing of Wind but the message types.
 type stock struct {
 	t    testing.TB
@@ -43,7 +43,7 @@ func (s *stock) write(id uint32, m proto.Message) {
 	}
 }
 
-// read is the next message, or fails after 20 s.
+// read returns the next message, or fails after 20 s.
 func (s *stock) read() (uint32, []byte) {
 	s.t.Helper()
 	_ = s.conn.SetReadDeadline(time.Now().Add(20 * time.Second))

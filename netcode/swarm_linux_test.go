@@ -20,8 +20,8 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// swarm is many clients on one socket and one goroutine: real sessions that
-// send an input each tick and acknowledge what they get, at the least cost.
+// swarm runs many clients on one socket and one goroutine: real sessions that send
+// an input each tick and acknowledge what they receive, as cheaply as possible.
 type swarm struct {
 	socket  *udp.Socket
 	server  *net.UDPAddr
@@ -34,7 +34,7 @@ type swarm struct {
 	out     []byte
 	ready   *atomic.Int64
 	tick    uint64
-	seen    time.Time // when tick came
+	seen    time.Time // when tick arrived
 }
 
 type bee struct {
@@ -104,7 +104,7 @@ func (s *swarm) run(stop <-chan struct{}) error {
 	}
 }
 
-// play spreads the inputs over the tick, as clients of their own would.
+// play spreads the inputs over the tick, as separate clients would.
 func (s *swarm) play() {
 	due := int(min(1, time.Since(s.seen).Seconds()*40) * float64(len(s.bees)))
 	for _, b := range s.bees[:due] {

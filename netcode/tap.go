@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// endError is why a transport ends its connection: with a Bye.
+// endError makes a transport end its connection with a Bye.
 type endError struct {
 	reason wirepb.Reason
 	text   string
@@ -20,7 +20,7 @@ type endError struct {
 // Error implements error.
 func (e *endError) Error() string { return e.text }
 
-// tooMuch ends a connection that is over one of its rates.
+// tooMuch returns the error that ends a connection over one of its rates.
 func tooMuch(what string) error {
 	return &endError{wirepb.Reason_REASON_TOO_MUCH, "too many " + what + " per second"}
 }
@@ -31,19 +31,19 @@ func tooMuch(what string) error {
 // way.
 const maxDrain = 512 << 10
 
-var errDrained = errors.New("the client goes on sending behind the end")
+var errDrained = errors.New("the client keeps sending after the end")
 
-// tap is the connection under a WebSocket. It sees what the messages do not
-// show: headers, pings and empty messages, all of which the buckets count.
+// tap is the connection under a WebSocket. It sees what the messages do not show:
+// headers, pings and empty messages. The buckets count all of them.
 type tap struct {
 	net.Conn
-	take func(n int) error // bytes of the client's rate
-	err  error             // ends the connection; of the reading goroutine
+	take func(n int) error // charges bytes to the client's rate
+	err  error             // ends the connection; only the reading goroutine uses it
 	over atomic.Bool       // the connection has ended
-	left atomic.Int64      // bytes that are still dropped then
+	left atomic.Int64      // bytes that it may still drop after the end
 }
 
-// Read implements net.Conn. Only one goroutine reads before the end.
+// Read implements net.Conn. Before the end only one goroutine may read.
 func (t *tap) Read(p []byte) (int, error) {
 	if t.over.Load() {
 		n, err := t.Conn.Read(p)
@@ -62,7 +62,8 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// count lets the next Read fail if err is not nil.
+// count makes the next Read fail if err is not nil. It returns false once an error
+// is set.
 func (t *tap) count(err error) bool {
 	if t.err == nil {
 		t.err = err
@@ -70,14 +71,15 @@ func (t *tap) count(err error) bool {
 	return t.err == nil
 }
 
-// end lets what still comes be dropped, until a time.
+// end makes Read drop everything that still arrives, until a time.
 func (t *tap) end(until time.Time) {
 	t.left.Store(maxDrain)
 	t.over.Store(true)
 	_ = t.Conn.SetDeadline(until)
 }
 
-// tapped gives the connection of an HTTP request to a tap when it is taken over.
+// tapped puts a tap under the connection of an HTTP request when Hijack takes it
+// over.
 type tapped struct {
 	http.ResponseWriter
 	tap *tap

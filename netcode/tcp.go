@@ -13,13 +13,13 @@ import (
 
 // Times of a TCP connection.
 const (
-	tcpWriteTimeout = 10 * time.Second // for one piece of the backlog, or up to tcpRearm less
-	tcpRearm        = time.Second      // a deadline costs: it is moved this often
+	tcpWriteTimeout = 10 * time.Second // for one write; up to tcpRearm less
+	tcpRearm        = time.Second      // how often the deadline moves: setting it is costly
 	tcpReadBytes    = 16 << 10
 )
 
-// tcpConn is one TCP connection, or one WebSocket: a goroutine that reads and
-// one that writes.
+// tcpConn is one TCP connection or WebSocket, with a goroutine that reads and one
+// that writes.
 type tcpConn struct {
 	server *Server
 	conn   streamConn
@@ -33,10 +33,11 @@ func newTCPConn(s *Server, conn streamConn) *tcpConn {
 	return &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1), said: make(chan struct{})}
 }
 
-// takeBytes counts what came on the wire.
+// takeBytes counts bytes that arrived on the wire. It returns an error beyond the
+// rate.
 func (c *tcpConn) takeBytes(n int) error {
 	if c.link == nil {
-		return nil // what came behind the request
+		return nil // not open yet: bytes that followed the HTTP request
 	}
 	c.link.bytesIn.Add(uint64(n))
 	if !c.limits.bytes.take(n, c.server.clock()) {
@@ -45,7 +46,8 @@ func (c *tcpConn) takeBytes(n int) error {
 	return nil
 }
 
-// takeFrame counts what is as good as a frame.
+// takeFrame counts a ping, pong or empty message as a frame. It returns an error
+// beyond the rate.
 func (c *tcpConn) takeFrame() error {
 	if !c.limits.frames.take(1, c.server.clock()) {
 		return tooMuch("frames")
@@ -53,14 +55,14 @@ func (c *tcpConn) takeFrame() error {
 	return nil
 }
 
-// streamConn is what a connection needs of its transport.
+// streamConn is what a tcpConn needs from its transport.
 type streamConn interface {
 	io.ReadWriteCloser
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
 
-// accept takes TCP connections until the listener closes.
+// accept accepts TCP connections until the listener closes.
 func (s *Server) accept(listener net.Listener) {
 	for {
 		conn, err := listener.Accept()
@@ -79,8 +81,8 @@ func (s *Server) accept(listener net.Listener) {
 	}
 }
 
-// open takes the connection in and starts its goroutines; false when there is
-// no room for it.
+// open registers the connection and starts its goroutines. It returns false when
+// the hub has no room for it.
 func (c *tcpConn) open(addr netip.AddrPort) bool {
 	s := c.server
 	s.lock()
@@ -97,7 +99,7 @@ func (c *tcpConn) open(addr netip.AddrPort) bool {
 	return true
 }
 
-// wake tells the writer that there is news. The caller holds the server's
+// wake tells the writer that the link has changed. The caller holds the server's
 // lock.
 func (c *tcpConn) wake() {
 	if c.link != nil && c.link.state == linkClosed {
@@ -109,7 +111,7 @@ func (c *tcpConn) wake() {
 	}
 }
 
-// read takes what comes until the connection ends, and closes it.
+// read handles what arrives until the connection ends, then closes it.
 func (c *tcpConn) read() {
 	defer c.conn.Close()
 	s := c.server
@@ -119,7 +121,7 @@ func (c *tcpConn) read() {
 	for {
 		n, err := c.conn.Read(buffer)
 		now := s.clock()
-		if ws == nil && n > 0 && open { // a tap has counted
+		if ws == nil && n > 0 && open { // a WebSocket's tap has counted already
 			if over := c.takeBytes(n); over != nil {
 				n, err = 0, over
 			}
@@ -145,7 +147,7 @@ func (c *tcpConn) read() {
 			c.limits.ended()
 		}
 		if !open && ws != nil {
-			<-c.said // the writer reads on, to the client's own end
+			<-c.said // the writer keeps reading until the client closes too
 			return
 		}
 		if err != nil {
@@ -172,7 +174,7 @@ func (c *tcpConn) write() {
 		c.link.waiting.Store(int64(len(taken)))
 		ends, single := c.link.state == linkClosed, c.link.single
 		switch now := time.Now(); {
-		case ends: // from now on, not from when we were woken
+		case ends: // counts from now, not from the wake-up
 			_ = c.conn.SetWriteDeadline(now.Add(lingerFor))
 		case now.Sub(armed) > tcpRearm:
 			armed = now
@@ -200,7 +202,7 @@ func (c *tcpConn) write() {
 	}
 }
 
-// send writes frames, if single each by itself.
+// send writes frames. With single, each frame is one write.
 func (c *tcpConn) send(frames []byte, single bool) (sent int, err error) {
 	for len(frames) > 0 && err == nil {
 		piece := frames

@@ -10,31 +10,31 @@ import (
 	"unicode/utf8"
 )
 
-// Ticket lets a player into a shard: a gateway, which knows who is logged in,
-// seals it, and the node that serves the shard opens it. It says who somebody
-// is, and opens one session, once. It keeps nothing secret: who reads it on its
-// way can use it first, until it expires.
+// Ticket admits a player to a shard. A gateway, which knows who is logged in,
+// seals it; the node that serves the shard opens it. It identifies the player and
+// opens one session, once. It is not encrypted: until it expires, anyone who
+// intercepts it can use it first.
 type Ticket struct {
-	Session  uint64    // that it opens, once: 63 random bits. SealTicket chooses it for a ticket that has 0
+	Session  uint64    // the session that it opens, once: 63 random bits; SealTicket replaces 0
 	Identity string    // who plays, 1 to 64 bytes
-	Shard    string    // which it opens, at most 255 bytes
-	Issued   time.Time // to the millisecond, as Expires
+	Shard    string    // the shard that it opens, at most 255 bytes
+	Issued   time.Time // in milliseconds, like Expires
 	Expires  time.Time
-	UDP, TCP string // addresses of the shard's node when it was sealed, at most 255 bytes each; empty: none
+	UDP, TCP string // addresses of the shard's node at sealing, at most 255 bytes each; empty: none
 }
 
 // Sizes of tickets and their key, in bytes.
 const (
 	ticketVersion = 2
-	ticketFixed   = 1 + 3*8 // in front of the texts
+	ticketFixed   = 1 + 3*8 // before the texts
 	maxTicket     = ticketFixed + 4*256 + sha256.Size
 	// MinTicketKey is the shortest key that seals or opens a ticket.
 	MinTicketKey = 16
 )
 
-// SealTicket makes the bytes of t:
+// SealTicket returns the bytes of t, or an error if key or t is invalid:
 // | 2 u8 | expiry u64, ms since 1970 | issue u64, likewise | session u64 | identity | shard | UDP | TCP |
-// HMAC-SHA256(key, "wind ticket" and all before) |, little endian, a length byte in front of each text.
+// HMAC-SHA256(key, "wind ticket" and everything before) |, little endian, with a length byte before each text.
 func SealTicket(key []byte, t Ticket) ([]byte, error) {
 	if err := validTicket(key, t); err != nil {
 		return nil, fmt.Errorf("netcode: %w", err)
@@ -51,18 +51,18 @@ func SealTicket(key []byte, t Ticket) ([]byte, error) {
 	return append(b, ticketMAC(key, b)...), nil
 }
 
-// OpenTicket checks the bytes of a ticket at the time now. Its error is for the
-// client that showed it.
+// OpenTicket verifies a sealed ticket at the time now and returns its content. The
+// text of its error is for the client that showed the ticket.
 func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 	if len(key) < MinTicketKey {
-		return Ticket{}, errors.New("this node has no key for connect tickets")
+		return Ticket{}, errors.New("this node has no valid key for connect tickets")
 	}
 	if len(sealed) > maxTicket || len(sealed) < ticketFixed+4+sha256.Size {
 		return Ticket{}, errors.New("the connect ticket is malformed")
 	}
 	b, mac := sealed[:len(sealed)-sha256.Size], sealed[len(sealed)-sha256.Size:]
 	if !hmac.Equal(mac, ticketMAC(key, b)) {
-		return Ticket{}, errors.New("the connect ticket is not of this cluster")
+		return Ticket{}, errors.New("the connect ticket belongs to another cluster, or was forged")
 	}
 	if b[0] != ticketVersion {
 		return Ticket{}, fmt.Errorf("the connect ticket has version %d, not %d", b[0], ticketVersion)
@@ -90,9 +90,9 @@ func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 func validTicket(key []byte, t Ticket) error {
 	switch {
 	case len(key) < MinTicketKey:
-		return fmt.Errorf("a ticket key of %d bytes, at least %d are needed", len(key), MinTicketKey)
+		return fmt.Errorf("the ticket key has %d bytes, it needs at least %d", len(key), MinTicketKey)
 	case t.Identity == "" || len(t.Identity) > maxIdentity || !utf8.ValidString(t.Identity):
-		return fmt.Errorf("a ticket's identity has 1 to %d bytes of UTF-8, %q has not", maxIdentity, t.Identity)
+		return fmt.Errorf("a ticket's identity must be 1 to %d bytes of UTF-8, not %q", maxIdentity, t.Identity)
 	case t.Session>>63 != 0:
 		return fmt.Errorf("a ticket's session has 63 bits, %d has 64", t.Session)
 	case len(t.Shard) > 255 || len(t.UDP) > 255 || len(t.TCP) > 255:

@@ -18,10 +18,10 @@ import (
 
 // Intervals of the UDP loop.
 const (
-	sweepEvery  = lane.Interval * time.Millisecond // busy lanes
-	restFor     = 250 * time.Millisecond           // without any
-	lingerFor   = 500 * time.Millisecond           // for the peer to get the Bye
-	yieldFor    = 100 * time.Microsecond           // a look at the socket between two pieces of work
+	sweepEvery  = lane.Interval * time.Millisecond // between updates of busy lanes
+	restFor     = 250 * time.Millisecond           // longest Read when no lane is busy
+	lingerFor   = 500 * time.Millisecond           // time for the peer to get the Bye
+	yieldFor    = 100 * time.Microsecond           // shortest Read, between two pieces of work
 	answersRate = 20_000                           // stateless answers per second
 	openingRate = 2_000                            // conversations from unproven addresses per second
 )
@@ -32,23 +32,23 @@ type peerKey struct {
 	conv uint32
 }
 
-// peer is one KCP conversation. The loop owns it; its link is the hub's.
+// peer is one KCP conversation. The loop owns it; the hub owns its link.
 type peer struct {
 	key    peerKey
 	link   *link
 	lane   *lane.Lane
 	limits limiter
 	addr   *net.UDPAddr
-	since  time.Time // its first packet came
+	since  time.Time // when its first packet arrived
 	proven bool      // the loop's copy of link.proven
-	in     uint64    // bytes, while not proven
-	out    uint64    // bytes, while not proven
+	in     uint64    // bytes received while unproven
+	out    uint64    // bytes sent while unproven
 	busy   bool      // in udpLoop.busy
 	dirty  bool      // in udpLoop.dirty; guarded by the server's lock
-	ends   time.Time // not zero: lingering
+	ends   time.Time // when to stop lingering; zero: not closed
 }
 
-// flight is datagrams on their way from a release to the loop.
+// flight holds a release's datagrams on their way to the loop.
 type flight struct {
 	bytes []byte
 	items []flightItem
@@ -57,10 +57,10 @@ type flight struct {
 type flightItem struct {
 	link  *link
 	to    *net.UDPAddr
-	until int // end in bytes; it starts where the one before ends
+	until int // its end in flight.bytes; it starts where the previous one ends
 }
 
-// maxFlights bounds the releases whose datagrams wait for the loop.
+// maxFlights bounds the flights that wait for the loop.
 const maxFlights = 8
 
 // udpLoop is the one goroutine that reads and writes the UDP socket, and
@@ -72,15 +72,15 @@ type udpLoop struct {
 	answers bucket
 	opening bucket
 	peers   map[peerKey]*peer
-	busy    []*peer // want Update at the next sweep
-	drained []*peer // of the last sweep: memory
-	ending  []*peer // linger
+	busy    []*peer // to update at the next sweep
+	drained []*peer // scratch space of sweep
+	ending  []*peer // lingering
 	swept   time.Time
-	packet  []byte // for stateless answers
+	packet  []byte // scratch space for stateless answers
 	ignored uint64
 
 	// Guarded by the server's lock.
-	dirty   []*peer // their links have news
+	dirty   []*peer // whose links have changed
 	flights []*flight
 	spare   []*flight
 	reading bool // the loop waits in Read, or is about to
@@ -94,7 +94,7 @@ func newUDPLoop(s *Server, socket *udp.Socket) *udpLoop {
 	}
 }
 
-// run ends when the loop is closed and what it owed is sent, or the socket dies.
+// run ends once the loop is closed and has sent everything, or when the socket dies.
 func (u *udpLoop) run() {
 	defer u.shut()
 	for {
@@ -109,14 +109,15 @@ func (u *udpLoop) run() {
 			return
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			// It concerns one packet (a port that is closed on the other
-			// side), or it lasts (the network is down): go on, at leisure.
+			// It concerns one packet (a closed port on the other side), or it
+			// lasts (the network is down): continue, but slowly.
 			time.Sleep(time.Millisecond)
 		}
 	}
 }
 
-// shut closes the socket; what is left of the peers, when the socket died, ends.
+// shut closes the socket and ends the remaining peers; there are some if the socket
+// has died.
 func (u *udpLoop) shut() {
 	_ = u.socket.Close()
 	for _, p := range u.peers {
@@ -127,7 +128,8 @@ func (u *udpLoop) shut() {
 	}
 }
 
-// wake makes the loop look at its work. The caller holds the server's lock.
+// wake interrupts Read so that the loop does its work. The caller holds the
+// server's lock.
 func (u *udpLoop) wake() {
 	if u.reading {
 		u.reading = false
@@ -135,7 +137,8 @@ func (u *udpLoop) wake() {
 	}
 }
 
-// work sends what is due and sets the deadline of the next Read.
+// work sends what is due and sets the deadline of the next Read. done means that
+// the loop is closed and has no peers left.
 func (u *udpLoop) work() (done bool) {
 	s := u.server
 	s.mu.Lock()
@@ -185,8 +188,8 @@ func (u *udpLoop) work() (done bool) {
 	return false
 }
 
-// serve moves frames from the link to the lane, as many as the peer's window
-// takes. The caller holds the server's lock.
+// serve moves bytes from the link to the lane, as many as the lane has room for.
+// The caller holds the server's lock.
 func (u *udpLoop) serve(p *peer) {
 	l := p.link
 	if room := maxSegments - p.lane.Waiting(); room > 0 && len(l.out) > 0 {
@@ -201,20 +204,20 @@ func (u *udpLoop) serve(p *peer) {
 	p.proven = p.proven || l.proven
 	if l.state == linkClosed && p.ends.IsZero() {
 		if p.ends = u.server.clock(); p.proven {
-			p.ends = p.ends.Add(lingerFor) // an unproven one costs nothing any more
+			p.ends = p.ends.Add(lingerFor) // an unproven peer is dropped without lingering
 		}
 		u.ending = append(u.ending, p)
 	}
 }
 
-// maxSegments is how many segments a lane holds at most; the rest waits in the
-// link, where it counts as backlog.
+// maxSegments bounds the segments waiting in a lane. The rest waits in the link,
+// where it counts as backlog.
 const (
 	maxSegments  = 128
 	segmentBytes = frame.MTU - lane.Overhead
 )
 
-// mark puts a lane that wants Update into the next sweep.
+// mark adds a peer to the next sweep if its lane needs Update.
 func (u *udpLoop) mark(p *peer) {
 	if !p.busy && p.lane.Busy() {
 		p.busy = true
@@ -222,7 +225,7 @@ func (u *udpLoop) mark(p *peer) {
 	}
 }
 
-// sweep updates the busy lanes and buries the dead.
+// sweep updates the busy lanes and drops the peers that have lingered long enough.
 func (u *udpLoop) sweep(now time.Time) {
 	u.swept = now
 	still := u.busy[:0]
@@ -277,7 +280,7 @@ func (u *udpLoop) fly(f *flight) {
 	f.bytes, f.items = f.bytes[:0], f.items[:0]
 }
 
-// handle takes one packet.
+// handle passes one packet to its lane.
 func (u *udpLoop) handle(from *net.UDPAddr, packet []byte) {
 	addr := unmap(from)
 	if frame.IsDatagram(packet) {
@@ -307,9 +310,9 @@ func unmap(a *net.UDPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// greets tells whether data is the beginning of a message that may be a
-// conversation's first: Hello, or Open where somebody takes RPC. whole says that
-// the message is complete, with the cookie that it shows.
+// greets reports whether data begins like a message that may open a conversation:
+// Hello, or Open if the server accepts RPC. whole reports that the message is
+// complete; cookie is then its cookie.
 func (u *udpLoop) greets(data []byte) (cookie []byte, whole, ok bool) {
 	var first [4]byte
 	copy(first[:], data)
@@ -332,7 +335,7 @@ func (u *udpLoop) greets(data []byte) (cookie []byte, whole, ok bool) {
 	}
 	if id == wirepb.IDOpen {
 		var m wirepb.Open
-		_ = proto.Unmarshal(payload, &m) // a malformed one shows no cookie
+		_ = proto.Unmarshal(payload, &m) // a malformed one has no cookie
 		return m.Cookie, true, true
 	}
 	var m wirepb.Hello
@@ -340,8 +343,8 @@ func (u *udpLoop) greets(data []byte) (cookie []byte, whole, ok bool) {
 	return m.Cookie, true, true
 }
 
-// greet makes a peer for the first packet of a conversation, if it is one:
-// nothing is allocated for anything but the beginning of a first message.
+// greet makes a peer if packet opens a conversation. It allocates nothing for any
+// other packet, and returns nil.
 func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *peer {
 	now := u.server.clock()
 	conv, data, ok := lane.Opening(packet)
@@ -386,9 +389,9 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 	return p
 }
 
-// renews tells whether a packet begins its conversation anew: its first message
-// shows a cookie that was made after the conversation came. A repeat of the old
-// first packet shows an older one.
+// renews reports whether a packet restarts its conversation: its first message has
+// a cookie younger than the conversation. A repeat of the original first packet
+// has an older one.
 func (u *udpLoop) renews(p *peer, packet []byte) bool {
 	_, data, ok := lane.Opening(packet)
 	if !ok {
@@ -396,11 +399,11 @@ func (u *udpLoop) renews(p *peer, packet []byte) bool {
 	}
 	now := u.server.clock()
 	cookie, whole, ok := u.greets(data)
-	lived := time.Duration(now.UnixMilli()-p.since.UnixMilli()) * time.Millisecond // as coarse as a cookie's age
+	lived := time.Duration(now.UnixMilli()-p.since.UnixMilli()) * time.Millisecond // in milliseconds, like a cookie's age
 	return ok && whole && u.server.hub.baker.proves(cookie, p.key.addr, now) && cookieAge(cookie, now) < lived
 }
 
-// replace forgets a peer whose client begins its conversation anew.
+// replace drops a peer whose client restarts its conversation.
 func (u *udpLoop) replace(p *peer) {
 	u.server.lock()
 	u.server.hub.lost(p.link)
@@ -408,7 +411,7 @@ func (u *udpLoop) replace(p *peer) {
 	delete(u.peers, p.key)
 }
 
-// touch notes that a peer's link has news. The caller holds the server's lock.
+// touch notes that a peer's link has changed. The caller holds the server's lock.
 func (u *udpLoop) touch(p *peer) {
 	if !p.dirty {
 		p.dirty = true
@@ -417,9 +420,10 @@ func (u *udpLoop) touch(p *peer) {
 	}
 }
 
-// output sends a KCP packet, but to an unproven address never more bytes than
-// came from it: KCP repeats what is held back. A bare acknowledgement would stop
-// the peer's repeats, which are to make room for the answer.
+// output sends a KCP packet. To an unproven address it never sends more bytes than
+// came from there; KCP repeats what output holds back. It also holds back bare
+// acknowledgements: they would stop the peer's repeats, which make room for the
+// answer.
 func (u *udpLoop) output(p *peer, b []byte) {
 	if !p.proven {
 		if p.out+uint64(len(b)) > p.in || !lane.WantsAnswer(b) {
@@ -428,13 +432,13 @@ func (u *udpLoop) output(p *peer, b []byte) {
 		p.out += uint64(len(b))
 	}
 	if u.peers[p.key] != p {
-		return // replaced: its segments would be taken for its successor's
+		return // replaced: the client would mistake its segments for its successor's
 	}
 	p.link.bytesOut.Add(uint64(len(b)))
 	u.socket.Queue(p.addr, b)
 }
 
-// input takes a KCP packet of a known conversation.
+// input handles a KCP packet of a known conversation.
 func (u *udpLoop) input(p *peer, packet []byte) {
 	s := u.server
 	now := s.clock()
@@ -461,7 +465,8 @@ func (u *udpLoop) input(p *peer, packet []byte) {
 	u.mark(p)
 }
 
-// frames hands the complete frames of a stream to the hub; false ends it.
+// frames hands the peer's complete frames to the server. It returns false once the
+// connection is closed.
 func (u *udpLoop) frames(p *peer, now time.Time) bool {
 	return u.server.frames(p.link, &p.limits, now)
 }
@@ -472,7 +477,7 @@ func (u *udpLoop) end(p *peer, reason wirepb.Reason, text string) {
 	u.server.hub.close(p.link, reason, text)
 }
 
-// datagram takes a packet of the datagram lane.
+// datagram handles a packet of the datagram lane.
 func (u *udpLoop) datagram(from *net.UDPAddr, addr netip.AddrPort, packet []byte) {
 	s := u.server
 	kind, id, body, ok := frame.ParseDatagram(packet)

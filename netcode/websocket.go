@@ -21,11 +21,11 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// WebSocket takes connections over HTTP, with the server's sessions and limits:
-// binary messages carry the byte stream of TCP, text messages are the gateway's
-// (Stream.Text). A browser's page must come from the host that it connects to,
-// or from one of Config.Origins. Connections outlive the HTTP server; Close ends
-// them.
+// WebSocket returns a handler that accepts connections over HTTP, with the server's
+// sessions and limits. Binary messages carry the byte stream of TCP; text messages
+// go to the gateway (Stream.Text). A browser's page must come from the host that it
+// connects to, or from one of Config.Origins. Connections outlive the HTTP server;
+// Close ends them.
 func (s *Server) WebSocket() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := newTCPConn(s, nil)
@@ -36,7 +36,7 @@ func (s *Server) WebSocket() http.Handler {
 			OnPingReceived: control, OnPongReceived: func(ctx context.Context, b []byte) { control(ctx, b) },
 		})
 		if err != nil {
-			return // Accept has answered
+			return // Accept has sent the error
 		}
 		ws.SetReadLimit(-1) // frames and text messages have limits of their own
 		addr, _ := netip.ParseAddrPort(r.RemoteAddr)
@@ -53,25 +53,25 @@ func (s *Server) WebSocket() http.Handler {
 	})
 }
 
-// wsConn is a WebSocket as a stream of frames. A text message is a frame with
-// the id textID in it.
+// wsConn presents a WebSocket as a stream of frames. A text message becomes a frame
+// with the id textID.
 type wsConn struct {
 	ws       *websocket.Conn
 	under    *tap
 	reading  context.Context
 	stopRead context.CancelFunc
-	message  io.Reader            // what is left of a binary message
-	begun    bool                 // something of it came
-	onEmpty  func()               // nothing did
-	frame    []byte               // what is left of a text message
-	kind     atomic.Int32         // of the first message; 0 before
-	onText   func()               // it is a text message
-	status   websocket.StatusCode // of the end, and why
-	reason   string
+	message  io.Reader            // the rest of a binary message
+	begun    bool                 // message is not empty
+	onEmpty  func()               // called for an empty binary message
+	frame    []byte               // the rest of a text message, as a frame
+	kind     atomic.Int32         // type of the first message; 0 before it
+	onText   func()               // called when that is text
+	status   websocket.StatusCode // of the closing handshake
+	reason   string               // likewise
 
 	mu       sync.Mutex
-	deadline time.Time   // of a write
-	timer    *time.Timer // not nil: a write is under way
+	deadline time.Time   // of the current and later writes
+	timer    *time.Timer // of the current write; nil: none
 }
 
 func newWSConn(ws *websocket.Conn, under *tap) *wsConn {
@@ -80,7 +80,7 @@ func newWSConn(ws *websocket.Conn, under *tap) *wsConn {
 	return c
 }
 
-// isText tells whether the client speaks in text messages, as its first one said.
+// isText reports whether the client's first message was text.
 func (c *wsConn) isText() bool { return c.kind.Load() == int32(websocket.MessageText) }
 
 func (c *wsConn) Read(p []byte) (int, error) {
@@ -110,7 +110,7 @@ func (c *wsConn) Read(p []byte) (int, error) {
 	}
 }
 
-// next waits for a message.
+// next waits for the next message.
 func (c *wsConn) next() error {
 	kind, r, err := c.ws.Reader(c.reading)
 	if err != nil {
@@ -120,7 +120,7 @@ func (c *wsConn) next() error {
 		c.onText()
 	}
 	if c.kind.Load() != int32(kind) {
-		return &endError{wirepb.Reason_REASON_PROTOCOL, "text and binary messages on one connection"}
+		return &endError{wirepb.Reason_REASON_PROTOCOL, "a connection cannot mix text and binary messages"}
 	}
 	if kind == websocket.MessageBinary {
 		c.message, c.begun = r, false
@@ -131,7 +131,7 @@ func (c *wsConn) next() error {
 		return err
 	}
 	if len(text) > frame.MaxFromClient {
-		return &endError{wirepb.Reason_REASON_FRAME_TOO_LARGE, fmt.Sprintf("a text message of more than %d bytes", frame.MaxFromClient)}
+		return &endError{wirepb.Reason_REASON_FRAME_TOO_LARGE, fmt.Sprintf("a text message has more than %d bytes", frame.MaxFromClient)}
 	}
 	c.frame = frame.Append(nil, textID, text)
 	return nil
@@ -177,10 +177,11 @@ func (c *wsConn) write(ctx context.Context, frames []byte) error {
 	return c.ws.Write(ctx, websocket.MessageBinary, frames)
 }
 
-// bye is a Bye as a text message, which the end of the WebSocket repeats.
+// bye returns a Bye as a text message, and keeps its status and text for the
+// WebSocket's closing handshake.
 func (c *wsConn) bye(payload []byte) []byte {
 	var m wirepb.Bye
-	_ = proto.Unmarshal(payload, &m) // we made it
+	_ = proto.Unmarshal(payload, &m) // cannot fail: the server encoded it
 	c.status, c.reason = websocket.StatusPolicyViolation, m.Text
 	switch m.Reason {
 	case wirepb.Reason_REASON_LEFT:
@@ -188,12 +189,12 @@ func (c *wsConn) bye(payload []byte) []byte {
 	case wirepb.Reason_REASON_SHUTDOWN:
 		c.status = websocket.StatusGoingAway
 	}
-	b, _ := json.Marshal(map[string]any{"bye": map[string]string{"reason": m.Reason.String(), "text": m.Text}}) // strings alone
+	b, _ := json.Marshal(map[string]any{"bye": map[string]string{"reason": m.Reason.String(), "text": m.Text}}) // cannot fail: it has only strings
 	return b
 }
 
-// CloseWrite says that nothing follows and waits until the client has said the
-// same, or the read deadline has passed.
+// CloseWrite sends a close frame and waits until the client's arrives or the read
+// deadline passes.
 func (c *wsConn) CloseWrite() error {
 	const most = 120 // a close frame holds 123 bytes
 	reason := c.reason
@@ -208,9 +209,9 @@ func (c *wsConn) Close() error {
 	return c.ws.CloseNow()
 }
 
-// SetReadDeadline is for the end of a connection: it is set once. What still
-// comes is read and dropped until the client says that it has seen the end, but
-// not for longer, and not more than a tap drains.
+// SetReadDeadline begins the end of a connection; call it once. The connection then
+// reads and drops what still arrives until the client's close frame, for no longer
+// than t and for no more bytes than a tap drains.
 func (c *wsConn) SetReadDeadline(t time.Time) error {
 	c.under.end(t)
 	timer := time.AfterFunc(time.Until(t), c.stopRead)

@@ -60,7 +60,7 @@ func dialWS(t *testing.T, url string) *websocket.Conn {
 	return ws
 }
 
-// TestEveryWebSocketEndsWithAByeAndItsStatus: whatever a client does wrong.
+// TestEveryWebSocketEndsWithAByeAndItsStatus, whatever a client does wrong.
 func TestEveryWebSocketEndsWithAByeAndItsStatus(t *testing.T) {
 	s, _ := reflecting(t, nil)
 	url := overHTTP(t, s)
@@ -104,7 +104,7 @@ func TestEveryWebSocketEndsWithAByeAndItsStatus(t *testing.T) {
 	}
 }
 
-// rawWS is a WebSocket that is written by hand.
+// rawWS is a hand-written WebSocket client.
 func rawWS(t *testing.T, url string) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	host := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/ws")
@@ -138,7 +138,7 @@ func TestPingsOfAWebSocketAreCounted(t *testing.T) {
 	for {
 		head, err := r.Peek(2)
 		if err != nil {
-			t.Fatalf("no Bye behind %d pongs: %v", pongs, err)
+			t.Fatalf("no Bye after %d pongs: %v", pongs, err)
 		}
 		if head[0] == 0x82 {
 			b := make([]byte, 2+frame.HeaderSize)
@@ -154,7 +154,7 @@ func TestPingsOfAWebSocketAreCounted(t *testing.T) {
 	}
 }
 
-// TestARefusedWebSocketIsNotReadOn: what a client sends behind its end costs nobody anything.
+// TestARefusedWebSocketIsNotReadOn: what a client sends after the end is not read without bound.
 func TestARefusedWebSocketIsNotReadOn(t *testing.T) {
 	s, _ := reflecting(t, nil)
 	url := overHTTP(t, s)
@@ -175,10 +175,10 @@ func TestARefusedWebSocketIsNotReadOn(t *testing.T) {
 			took <- n
 		}()
 	}
-	most := 2*64<<10 + 64<<10 + 8<<20 // what the rate allows, what is drained, and what the kernel's buffers hold
+	most := 2*64<<10 + 64<<10 + 8<<20 // what the rate allows, what the server drains, and what the kernel buffers
 	for range hostile {
 		if n := <-took; n > most {
-			t.Errorf("%d MiB were read of a WebSocket that was refused", n>>20)
+			t.Errorf("the server read %d MiB from a refused WebSocket", n>>20)
 		}
 	}
 	eventually(t, "all are gone", func() bool { return s.Stats().Gateway == 0 })

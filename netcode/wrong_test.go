@@ -6,7 +6,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong: who wrote a client by the page finds the fault in it.
+// TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong: it helps the author of a client find the mistake.
 func TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong(t *testing.T) {
 	sample := func(kind uint32, seq uint64, size int) func(r *rig, l *link) {
 		return func(r *rig, l *link) {
@@ -23,9 +23,9 @@ func TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong(t *testing.T) {
 		`the payload of command "buy" (kind 3) has 201 bytes, its packed value has 200`: command(kindBuy, 2, 201),
 		`command "aim" is sampled: send it in Input, not in Command`:                    command(kindAim, 2, 4),
 		`command "buy" is not sampled: send it in Command, not in Input`:                sample(kindBuy, 1, 200),
-		`there is no command of kind 99: the schema has 5`:                              sample(99, 1, 4),
-		`command "wind.leave" is the server's to send`:                                  command(1, 2, 0),
-		`command "aim" comes without a seq: they begin with 1`:                          sample(kindAim, 0, 4),
+		`no command has kind 99: the schema has 5 commands`:                             sample(99, 1, 4),
+		`only the server sends command "wind.leave"`:                                    command(1, 2, 0),
+		`command "aim" has no seq: the first seq is 1`:                                  sample(kindAim, 0, 4),
 	} {
 		r := newRig(t, Config{})
 		l := r.join()

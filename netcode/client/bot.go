@@ -2,35 +2,35 @@ package client
 
 import "github.com/ferris1/wind/ecs"
 
-// Bot plays a client.
+// Bot controls a client.
 type Bot interface {
-	// Play decides what to do at tick, which the client's clock has just
-	// reached. It is called on the client's own goroutine, once per tick in
-	// ascending order (ticks are skipped when the clock jumps, and come again
-	// after a resume at a node whose log ends before them), and must not
-	// call the client's methods. v is valid until it returns; the answer may
-	// be used again by the next call.
+	// Play returns the actions for tick, which the client's clock has just
+	// reached. The client calls it on its own goroutine, once per tick in
+	// ascending order. It skips ticks when the clock jumps, and repeats ticks
+	// after a resume at a node whose log ends before them. Play must not call
+	// the client's methods. v is valid until Play returns; the next call may
+	// reuse the returned slice.
 	Play(v *View, tick uint64) []Action
 }
 
-// Action is a command with its value: sampled ones become the input for a
-// tick, the others reliable commands.
+// Action is a command with its value. A sampled command becomes the input for a
+// tick, any other a reliable command.
 type Action struct {
 	command string
 	value   []byte // packed
 }
 
-// Do makes an Action of the command that the game registered under name, with
-// a value of the registered type. A wrong name or type shows when it is sent. It
-// panics when C is no struct that could be registered.
+// Do returns an Action for the command that the game registered under name; v must
+// have the registered type. A wrong name or type is an error when the action is
+// sent. Do panics if C is not a struct that a game could register.
 func Do[C any](name string, v C) Action {
 	c := codecOf[C]()
 	if c == nil {
-		return Action{command: name, value: ecs.PackValue(nil, v)} // it says what is wrong
+		return Action{command: name, value: ecs.PackValue(nil, v)} // panics with the reason
 	}
 	return Action{command: name, value: c.Append(nil, &v)}
 }
 
-// DoPacked is Do for a value that is packed already (ecs.Codec); packed must
-// not be changed any more.
+// DoPacked is like Do for a packed value (ecs.Codec). The caller must not change
+// packed afterwards.
 func DoPacked(name string, packed []byte) Action { return Action{command: name, value: packed} }

@@ -1,14 +1,15 @@
-// Package client is the Go client of a shard: it connects, keeps its session
-// across drops and server restarts, sends inputs in time, sends reliable
-// commands exactly once, and mirrors what it may see of the world.
+// Package client is the Go client of a shard. It connects, keeps its session
+// across drops and server restarts, sends inputs in time, delivers reliable commands
+// exactly once, and mirrors what it may see of the world. It is also a client
+// of gateways (DialRPC).
 //
 //	c, err := client.Dial(ctx, client.Config{Addr: "127.0.0.1:7777", Identity: "ann"})
 //	c.SetInput(client.Do("arena.aim", arena.Aim{X: 1}))          // sampled: sent for every tick
 //	reply, err := c.Send(ctx, client.Do("arena.name", arena.Name{…})) // reliable: answered once
 //	c.View(func(v *client.View) { pos, ok := client.Get[arena.Position](v, v.Self(), "position") })
 //
-// A client costs one goroutine over UDP and two over TCP, so that hundreds of
-// bots fit into a process.
+// A client costs one goroutine over UDP and two over TCP, so a process can run
+// hundreds of bots.
 package client
 
 import (
@@ -27,31 +28,31 @@ import (
 type Transport uint8
 
 const (
-	// UDP is KCP for what must arrive, datagrams for updates.
+	// UDP uses KCP for what must arrive and datagrams for updates.
 	UDP Transport = iota
 	// TCP carries the same frames, for networks without UDP.
 	TCP
-	// WebSocket carries them too: the address is host:port, for the path /ws
-	// there, or a URL.
+	// WebSocket carries the same frames. The address is a URL, or host:port with
+	// the path /ws implied.
 	WebSocket
 )
 
-// Config says where to connect and as whom. The hooks are called on the
-// client's goroutine: they must not block, nor call Close or Send.
+// Config says where to connect and as whom. The client calls the hooks on its own
+// goroutine: they must not block, nor call Close or Send.
 type Config struct {
 	Addr      string   // host:port of a node
 	More      []string // other nodes that may serve the shard, tried in turn
 	Transport Transport
 	Identity  string // who plays, 1 to 64 bytes
-	Shard     string // empty: whatever the node serves
-	// ConnectTicket is what a gateway gave for the shard: who plays is what it
-	// says, and Identity may be empty. It opens one session, once, and is
-	// resumed without: for another session ask the gateway for another ticket.
+	Shard     string // empty: whichever shard the node serves
+	// ConnectTicket is a gateway's ticket for the shard. It names the player, so
+	// Identity may be empty. It opens one session, once; resuming that session
+	// needs no ticket, another session needs another ticket.
 	ConnectTicket []byte
 
-	// Bot plays the client, if there is one.
+	// Bot controls the client. Optional.
 	Bot Bot
-	// Resume takes up the session of an earlier client instead of a new one.
+	// Resume makes the client resume an earlier client's session.
 	Resume *Ticket
 
 	OnUpdate func(Update)
@@ -59,52 +60,52 @@ type Config struct {
 	OnReply  func(Reply)
 
 	// NoResume ends the client at the first drop, NoRejoin when its session
-	// is over. By default it resumes, and else begins another session.
+	// is over. By default it resumes or, if it cannot, begins another session.
 	NoResume, NoRejoin bool
-	// DropAfter is how long nothing may come before the connection counts as
-	// lost. 3 s.
+	// DropAfter is how long the server may be silent before the connection counts
+	// as lost. Default 3 s.
 	DropAfter time.Duration
-	// BackOff is the longest pause between two attempts. 1 s.
+	// BackOff is the longest pause between two attempts. Default 1 s.
 	BackOff time.Duration
-	// Redundancy says how often inputs are sent over UDP. By default as the
-	// measured loss asks for.
+	// Redundancy says how often inputs are sent over UDP. By default it follows
+	// the measured loss.
 	Redundancy Redundancy
-	// Logger gets drops and resumes. Nil: nothing is logged.
+	// Logger receives drops and resumes. Nil means no logging.
 	Logger *slog.Logger
 }
 
-// Ticket is what resumes a session, on any node that serves its shard.
+// Ticket resumes a session on any node that serves its shard.
 type Ticket struct {
 	Session  uint64
 	Token    []byte // a secret
 	LastTick uint64 // newest tick that the client has seen
 }
 
-// Update tells that news of a committed tick came. Several may tell of one
-// tick, and a late one of an older tick.
+// Update reports that an update of a committed tick arrived. One tick may have
+// several, and a late one may belong to an older tick.
 type Update struct {
-	Tick, Checksum uint64 // of the whole world
-	Epoch, Durable uint64 // ownership's generation; the log record that holds the tick
-	Bytes          int    // of the message
+	Tick, Checksum uint64 // the checksum is the whole world's
+	Epoch, Durable uint64 // generation of the shard's ownership; sequence of the log record that holds the tick
+	Bytes          int    // length of the message
 }
 
-// Event is what happened in a committed tick, all of one type.
+// Event holds the events of one type in a committed tick.
 type Event struct {
 	Tick   uint64
 	Name   string
 	Count  int
-	Packed []byte // values, one after the other; valid during the call
+	Packed []byte // packed values, one after the other; valid during the call
 }
 
 // Reply answers a reliable command.
 type Reply struct {
-	Seq, Tick uint64 // Tick used it; 0: none did, or it is no longer known
+	Seq, Tick uint64 // Tick is the tick that used it; 0: none did, or the server no longer knows
 	Rejected  bool
-	Unknown   bool // it was answered before, and the answer is no longer kept
+	Unknown   bool // it was answered before, and the server no longer has the answer
 	Reason    string
 }
 
-// ByeError is the server's reason to end a connection.
+// ByeError reports why the server ended a connection.
 type ByeError struct {
 	Reason wirepb.Reason
 	Text   string
@@ -118,20 +119,20 @@ func (e *ByeError) Error() string {
 }
 
 var (
-	// ErrClosed is the end of a client that was closed.
+	// ErrClosed means that the client was closed.
 	ErrClosed = errors.New("client: closed")
-	// ErrSessionLost answers a command whose session was over before a reply.
+	// ErrSessionLost means that the session ended before the command's reply came.
 	ErrSessionLost = errors.New("client: the session is over, the command's fate is unknown")
-	// ErrBusy refuses a command while MaxPending wait for replies.
+	// ErrBusy refuses a command while MaxPending commands wait for replies.
 	ErrBusy = errors.New("client: too many commands wait for replies")
 
 	errClosed = ErrClosed
 )
 
-// MaxPending bounds the reliable commands without a reply.
+// MaxPending bounds the reliable commands that wait for replies.
 const MaxPending = 64
 
-// Client is one player's connection. Its methods may be called concurrently.
+// Client is one player's connection. Its methods are safe for concurrent use.
 type Client struct {
 	cfg      Config
 	counters counters
@@ -143,7 +144,7 @@ type Client struct {
 	view   View
 
 	mu        sync.Mutex
-	transport transport // to wake
+	transport transport // for wake
 	abandon   bool
 	stopped   bool
 	err       error
@@ -155,7 +156,7 @@ type Client struct {
 	pending   []*pending // by seq
 }
 
-// pending is a reliable command without a reply.
+// pending is a reliable command that waits for its reply.
 type pending struct {
 	seq   uint64
 	kind  int
@@ -165,9 +166,9 @@ type pending struct {
 	lost  chan struct{}
 }
 
-// Dial connects and returns once the client's session is in the committed
-// world. It goes on trying until ctx ends, unless the server says that it is of
-// no use. The client lives on after ctx.
+// Dial connects and returns once the client's session is in the committed world.
+// It keeps trying until ctx ends, or until the server answers that trying again is
+// pointless. The client outlives ctx.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.DropAfter == 0 {
 		cfg.DropAfter = 3 * time.Second
@@ -205,8 +206,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Abandon ends the client as if its network were gone: the session stays in
-// the world for the server's grace period, and the ticket resumes it.
+// Abandon ends the client as if its network were gone. The session stays in the
+// world for the server's grace period; the returned ticket resumes it.
 func (c *Client) Abandon() Ticket {
 	c.end(true)
 	return c.Ticket()
@@ -228,14 +229,15 @@ func (c *Client) end(abandon bool) {
 // Done closes when the client has ended; Err then says why.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err is why the client ended, or the newest reason of its attempts to connect.
+// Err returns why the client ended or, until then, why its last attempt to connect
+// failed.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Ticket is what resumes the client's session elsewhere.
+// Ticket returns a ticket that resumes the client's session elsewhere.
 func (c *Client) Ticket() Ticket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,28 +246,28 @@ func (c *Client) Ticket() Ticket {
 	return t
 }
 
-// Session is the id of the client's session.
+// Session returns the id of the client's session.
 func (c *Client) Session() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ticket.Session
 }
 
-// Game is the name of the game that the shard runs.
+// Game returns the name of the shard's game.
 func (c *Client) Game() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.game
 }
 
-// Schema describes the shard's types; not to be written to.
+// Schema returns the schema of the shard's types. The caller must not change it.
 func (c *Client) Schema() *ecs.Schema {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.schema
 }
 
-// View lets f read what the client sees. f must not call the client.
+// View calls f with what the client sees. f must not call the client's methods.
 func (c *Client) View(f func(*View)) {
 	c.viewMu.Lock()
 	defer c.viewMu.Unlock()
@@ -290,7 +292,7 @@ func (c *Client) SetInput(a Action) error {
 }
 
 // Send sends a reliable command and waits for its reply, across drops and
-// resumes. The world uses it once, or never.
+// resumes. The world uses the command at most once.
 func (c *Client) Send(ctx context.Context, a Action) (Reply, error) {
 	p, err := c.enqueue(a, true)
 	if err != nil {
@@ -345,7 +347,8 @@ func (c *Client) enqueue(a Action, wake bool) (*pending, error) {
 	return p, nil
 }
 
-// kindOf finds the number of a's command and checks the size of its value.
+// kindOf returns the kind of a's command. It checks the size of the value and
+// whether the command is sampled.
 func kindOf(s *ecs.Schema, a Action, sampled bool) (int, error) {
 	kind, ok := -1, false
 	if s != nil {
@@ -357,7 +360,7 @@ func kindOf(s *ecs.Schema, a Action, sampled bool) (int, error) {
 	case len(a.value) != s.Commands[kind].Packed:
 		return 0, fmt.Errorf("client: a value of %d bytes for command %q, want %d", len(a.value), a.command, s.Commands[kind].Packed)
 	case s.Commands[kind].Sampled != sampled:
-		return 0, fmt.Errorf("client: command %q is sampled: %v, want %v", a.command, !sampled, sampled)
+		return 0, fmt.Errorf("client: command %q has sampled=%v, want %v", a.command, !sampled, sampled)
 	}
 	return kind, nil
 }

@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// Clock tells which tick a client should sample its input for, so that the
-// input arrives a little before the server latches that tick. The server
-// reports by how many ticks inputs were early (their slack); the clock runs
-// faster or slower until the slack is what jitter asks for. Pure: time comes in
-// as an argument. PROTOCOL.md, Clock.
+// Clock determines the tick for which a client should sample its input, so that
+// the input arrives a little before the server latches that tick. The server
+// reports how many ticks early inputs were (their slack); the clock speeds up or
+// slows down until the slack suits the jitter. It is pure: time is an argument.
+// See PROTOCOL.md, Clock.
 type Clock struct {
 	rate    float64 // ticks per second at speed 1
 	tick    float64
 	at      time.Time
 	speed   float64
-	drift   float64 // learnt difference between the server's rate and ours
+	drift   float64 // learned difference between the server's rate and ours
 	slack   float64 // smoothed
 	jitter  float64 // smoothed deviation of slack
 	samples int
-	skip    int // reports about inputs from before the last step
+	skip    int // reports still to come about inputs from before the last step
 }
 
-// The clock's constants, in ticks unless said otherwise.
+// The clock's constants. Targets and stepBeyond are in ticks, speeds relative to
+// the server's rate.
 const (
 	minTarget, maxTarget = 0.5, 3.0
 	minSpeed, maxSpeed   = 0.9, 1.1
@@ -32,12 +33,12 @@ const (
 	smoothing            = 0.2 // weight of a new report
 )
 
-// Start sets the clock to tick at now; rate is in ticks per second.
+// Start sets the clock to tick at the time now. rate is in ticks per second.
 func (c *Clock) Start(tick float64, rate int, now time.Time) {
 	*c = Clock{rate: float64(rate), tick: tick, at: now, speed: 1}
 }
 
-// Now is the tick at now, with its fraction.
+// Now returns the tick at the time now, with its fraction.
 func (c *Clock) Now(now time.Time) float64 {
 	if d := now.Sub(c.at); d > 0 {
 		c.tick += d.Seconds() * c.rate * c.speed
@@ -46,25 +47,26 @@ func (c *Clock) Now(now time.Time) float64 {
 	return c.tick
 }
 
-// When is the time at which the clock will show tick, if nothing changes.
+// When returns the time at which the clock will reach tick if its speed stays the
+// same.
 func (c *Clock) When(tick float64) time.Time {
 	return c.at.Add(time.Duration((tick - c.tick) / (c.rate * c.speed) * float64(time.Second)))
 }
 
-// Target is the slack that the clock aims at.
+// Target returns the slack that the clock aims for, in ticks.
 func (c *Clock) Target() float64 {
 	return math.Max(minTarget, math.Min(maxTarget, minTarget+3*c.jitter))
 }
 
-// Speed is what the clock runs at: 1 is the server's rate.
+// Speed returns the clock's speed; 1 is the server's rate.
 func (c *Clock) Speed() float64 { return c.speed }
 
-// Slack is the smoothed slack of the inputs.
+// Slack returns the smoothed slack of the inputs, in ticks.
 func (c *Clock) Slack() float64 { return c.slack }
 
-// Report takes the slack of an input, in ticks, at now. delay is how many
-// ticks passed between sampling the input and this report: after a step, that
-// many reports still tell of the time before.
+// Report adjusts the clock by the slack of an input, in ticks. delay is how many
+// ticks have passed since that input was sampled: after a step, Report ignores that
+// many reports, which still describe inputs from before it.
 func (c *Clock) Report(slack float64, delay int, now time.Time) {
 	c.Now(now)
 	if c.skip > 0 {

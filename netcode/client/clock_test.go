@@ -10,7 +10,7 @@ import (
 
 var seed = flag.Uint64("seed", 1, "seed of the simulated network")
 
-// link simulates the way of inputs to a server and of reports back.
+// link simulates a connection that carries inputs to a server and reports back.
 type link struct {
 	clock   Clock
 	rng     *rand.Rand
@@ -27,7 +27,7 @@ type report struct {
 	tick  int
 }
 
-// run lets the client play for ticks ticks and returns the slack of each input.
+// run plays ticks ticks and returns the slack of each input.
 func (l *link) run(ticks int) []float64 {
 	var slacks []float64
 	now := l.start

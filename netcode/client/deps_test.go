@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAClientCarriesNoServer asks go list for everything that a game's client links in: a game's client must not carry the
-// runtime of services, nor what that runtime stands on.
+// TestAClientCarriesNoServer asks go list for everything that a game's client links. That must not include the runtime of
+// services or its dependencies.
 func TestAClientCarriesNoServer(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
 	if err != nil {

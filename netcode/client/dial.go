@@ -9,8 +9,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// dialStream opens a byte stream: TCP, or a WebSocket with binary messages. A
-// WebSocket's address is host:port, for the path /ws there, or a URL.
+// dialStream opens a byte stream: TCP, or a WebSocket with binary messages. The
+// address of a WebSocket is a URL, or host:port with the path /ws implied.
 func dialStream(ctx context.Context, transport Transport, address string) (net.Conn, error) {
 	if transport == TCP {
 		var d net.Dialer
@@ -22,15 +22,15 @@ func dialStream(ctx context.Context, transport Transport, address string) (net.C
 	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		if response != nil {
-			return nil, fmt.Errorf("%s answers %s: %w", address, response.Status, err)
+			return nil, fmt.Errorf("%s answered %s: %w", address, response.Status, err)
 		}
 		return nil, err
 	}
-	ws.SetReadLimit(-1) // frames have a limit of their own
+	ws.SetReadLimit(-1) // the frame reader has its own limit
 	return wsConn{websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws}, nil
 }
 
-// wsConn is a WebSocket that closes at once.
+// wsConn is a WebSocket that closes without a closing handshake.
 type wsConn struct {
 	net.Conn
 	ws *websocket.Conn

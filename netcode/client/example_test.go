@@ -37,7 +37,7 @@ var waves = ecs.Game{Name: "waves", TickRate: 60, Setup: func(w *ecs.World) {
 	})
 }}
 
-// serve is a node in miniature, for the examples: it steps a world and tells its clients, without a log.
+// serve is a miniature node for the examples: it steps a world and updates its clients, without a log.
 func serve(ctx context.Context) (address string, err error) {
 	server, err := netcode.Listen(netcode.Config{TCP: "127.0.0.1:0"})
 	if err != nil {
@@ -89,7 +89,7 @@ func ExampleDial() {
 	defer c.Close()
 	fmt.Println("plays", c.Game())
 
-	// A sampled command states an intention: it goes out for every tick until another one is set.
+	// A sampled command states an intention: the client sends it for every tick until you set another one.
 	if err := c.SetInput(client.Do("walk", walk{X: 1})); err != nil {
 		fmt.Println(err)
 	}

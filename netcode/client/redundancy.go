@@ -8,14 +8,14 @@ import (
 	"github.com/ferris1/wind/netcode/lane"
 )
 
-// Redundancy says how often inputs leave a client over UDP. The reliable lane
-// carries each of them; where it loses a packet, what follows waits for the
-// repeat, for longer than an input has time.
+// Redundancy says how often a client sends its inputs over UDP. The reliable lane
+// carries each of them, but after a lost packet everything behind it waits for the
+// repeat, which is too long for an input.
 type Redundancy uint8
 
 const (
-	// RedundancyAuto sends inputs on the datagram lane too while the reliable
-	// lane loses packets, and with heavy losses those of the tick before once more.
+	// RedundancyAuto also sends inputs on the datagram lane while the reliable
+	// lane loses packets. With heavy loss it repeats those of the tick before.
 	RedundancyAuto Redundancy = iota
 	// RedundancyOff sends each input once.
 	RedundancyOff
@@ -23,27 +23,27 @@ const (
 	RedundancyAlways
 )
 
-// losses measures what the way to the server loses, from what KCP sends again,
-// and says how many ticks' inputs a datagram should carry. Pure: packets come
-// in through sent.
+// losses estimates the packet loss towards the server from the segments that KCP
+// repeats, and decides how many ticks' inputs a datagram should carry. It is pure:
+// packets come in through sent.
 type losses struct {
 	any         bool
 	newest      uint32  // number of the newest segment
-	once, again float64 // segments, and those that were repeats; old ones fade
-	ticks       int     // of inputs in a datagram
+	once, again float64 // decaying counts of new segments and of repeats
+	ticks       int     // how many ticks' inputs a datagram carries
 }
 
 // Constants of the measurement.
 const (
-	lossMemory = 200 // segments: some seconds of inputs
-	lossPrior  = 50  // segments that are taken to have arrived before the first
-	// Shares of repeats at which a datagram carries the inputs of one tick and of
-	// two, and below which it goes back.
+	lossMemory = 200 // decay, in segments: some seconds of inputs
+	lossPrior  = 50  // segments that count as arrived before the first one
+	// Shares of repeats from which a datagram carries the inputs of one tick and
+	// of two, and below which it no longer does.
 	oneAt, oneBelow = 0.008, 0.003
 	twoAt, twoBelow = 0.10, 0.06
 )
 
-// sent takes a packet of the reliable lane on its way out.
+// sent counts the segments of an outgoing packet of the reliable lane.
 func (l *losses) sent(packet []byte) {
 	for len(packet) >= lane.Overhead {
 		if packet[4] == kcp.IKCP_CMD_PUSH {
@@ -69,7 +69,7 @@ func (l *losses) segment(number uint32) {
 	l.decide()
 }
 
-// loss is the share of segments that were sent again.
+// loss returns the share of segments that KCP repeated.
 func (l *losses) loss() float64 { return l.again / max(l.once, lossPrior) }
 
 func (l *losses) decide() {
@@ -84,7 +84,7 @@ func (l *losses) decide() {
 	}
 }
 
-// want is how many ticks' inputs a datagram carries; 0: none is sent.
+// want returns how many ticks' inputs a datagram should carry; 0 means no datagram.
 func (l *losses) want(r Redundancy) int {
 	switch r {
 	case RedundancyOff:

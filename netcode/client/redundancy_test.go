@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/lane"
 )
 
-// push is a packet of one data segment.
+// push returns a packet of one data segment.
 func push(number uint32) []byte {
 	b := make([]byte, lane.Overhead)
 	b[4] = kcp.IKCP_CMD_PUSH
@@ -18,7 +18,7 @@ func push(number uint32) []byte {
 	return b
 }
 
-// over sends n segments over a way that loses a share of them, each until it arrives.
+// over sends n segments over a link that loses a share of them, and repeats each until it arrives.
 func over(l *losses, rng *rand.Rand, n int, loss float64) {
 	first := l.newest + 1
 	for i := range uint32(n) {
@@ -54,7 +54,7 @@ func TestRedundancyFollowsTheLoss(t *testing.T) {
 	}
 }
 
-// TestOneRepeatIsNoLoss: KCP repeats at times what was only late.
+// TestOneRepeatIsNoLoss: KCP sometimes repeats a segment that was only late.
 func TestOneRepeatIsNoLoss(t *testing.T) {
 	var l losses
 	for i := range uint32(500) {

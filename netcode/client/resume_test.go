@@ -28,8 +28,8 @@ func welcomed(t *testing.T) (*session, *wirepb.Welcome) {
 	return s, m
 }
 
-// TestAResumedClientSamplesForTheFirstTickThatCanUseIt: its clock ran on while the node was down, and the successor
-// begins where the log ends.
+// TestAResumedClientSamplesForTheFirstTickThatCanUseIt: the clock kept running while the node was down, but the successor
+// starts where the log ends.
 func TestAResumedClientSamplesForTheFirstTickThatCanUseIt(t *testing.T) {
 	s, m := welcomed(t)
 	first := s.next
@@ -43,7 +43,7 @@ func TestAResumedClientSamplesForTheFirstTickThatCanUseIt(t *testing.T) {
 	}
 }
 
-// TestTheFirstInputsAllowForTheWay: an input for a tick that is over when it arrives is late.
+// TestTheFirstInputsAllowForTheWay: an input is late if its tick is over when it arrives, so the clock starts ahead.
 func TestTheFirstInputsAllowForTheWay(t *testing.T) {
 	s, m := welcomed(t)
 	s.c.counters.rtt.Store(uint64(200 * time.Millisecond))

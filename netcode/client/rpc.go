@@ -17,40 +17,42 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// RPCConfig says how to reach a gateway. The hooks are called on the connection's
-// reading goroutine, one at a time: they must not block, nor call Call, CallRaw
-// or Close; Send, SendRaw and Go they may.
+// RPCConfig says how to reach a gateway. The connection's reading goroutine calls
+// the hooks, one at a time. They must not block, nor call Call, CallRaw or Close;
+// they may call Send, SendRaw and Go.
 type RPCConfig struct {
 	Addr      string // host:port; for WebSocket also a URL
 	Transport Transport
 	Format    rpc.Format // of all payloads
 
-	// OnPush gets messages that answer nothing. payload is valid during the call.
+	// OnPush receives pushes, and the answers to messages sent with Send. payload
+	// is valid during the call.
 	OnPush func(id uint32, payload []byte)
-	// OnFault gets the failures of what Send sent; message is its id.
+	// OnFault receives the failures of messages sent with Send; message is the
+	// message's id.
 	OnFault func(message uint32, err *rpc.Error)
 }
 
-// RPC is a session with a gateway. Its methods may be called concurrently. It
-// does not connect again: what becomes of calls under way would be a guess.
+// RPC is a session with a gateway. Its methods are safe for concurrent use. It
+// does not reconnect, since it could not tell what became of calls in progress.
 type RPC struct {
 	cfg     RPCConfig
-	reader  *frame.Reader // of the reading goroutine
+	reader  *frame.Reader // used only by the reading goroutine
 	opened  chan struct{}
-	done    chan struct{} // everything has ended
+	done    chan struct{} // closed when everything has ended
 	group   sync.WaitGroup
 	gateway string
 
 	mu    sync.Mutex
-	out   []byte // frames to be sent
+	out   []byte // frames to send
 	calls map[uint32]*rpcCall
 	next  uint32
 	heard time.Time
-	wake  func() // the transport has something to send, or err is set; never blocks
+	wake  func() // tells the transport that out or err has changed; never blocks
 	err   error  // why the session is over
 }
 
-// rpcCall is a call without an answer.
+// rpcCall is a call that waits for its answer.
 type rpcCall struct {
 	id   uint32
 	done func(id uint32, payload []byte, err error)
@@ -60,10 +62,10 @@ type rpcCall struct {
 const (
 	rpcPingEvery = 5 * time.Second
 	rpcDropAfter = 20 * time.Second
-	rpcBacklog   = 4 << 20 // bytes that wait to be sent
+	rpcBacklog   = 4 << 20 // bytes that may wait to be sent
 )
 
-// DialRPC connects to a gateway and opens a session. ctx bounds that alone.
+// DialRPC connects to a gateway and opens a session. ctx bounds only the dialing.
 func DialRPC(ctx context.Context, cfg RPCConfig) (*RPC, error) {
 	c := &RPC{
 		cfg: cfg, reader: frame.NewReader(frame.MaxFromServer), opened: make(chan struct{}), done: make(chan struct{}),
@@ -82,8 +84,8 @@ func DialRPC(ctx context.Context, cfg RPCConfig) (*RPC, error) {
 	case <-c.done:
 		return nil, c.Err()
 	case <-ctx.Done():
-		_ = c.Close() // why it is closed is what matters
-		return nil, fmt.Errorf("client: %s opens no session: %w", cfg.Addr, ctx.Err())
+		_ = c.Close() // ctx's error matters more
+		return nil, fmt.Errorf("client: %s has not opened a session: %w", cfg.Addr, ctx.Err())
 	}
 }
 
@@ -96,22 +98,22 @@ func (c *RPC) hello(cookie []byte) {
 	c.out = frame.AppendMessage(c.out, wirepb.IDOpen, m)
 }
 
-// Gateway is the id of the gateway that has the session.
+// Gateway returns the id of the session's gateway.
 func (c *RPC) Gateway() string { return c.gateway }
 
 // Done closes when the session has ended; Err then says why.
 func (c *RPC) Done() <-chan struct{} { return c.done }
 
-// Err is why the session ended, nil while it has not: ErrClosed, a *ByeError, or
-// what became of the connection.
+// Err returns why the session ended: ErrClosed, a *ByeError, or the connection's
+// error. It returns nil until then.
 func (c *RPC) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Close sends what waits, and ends the session; calls without an answer fail,
-// with Maybe.
+// Close sends what is queued and ends the session. Calls without an answer fail
+// with Maybe set.
 func (c *RPC) Close() error {
 	c.mu.Lock()
 	if c.err == nil {
@@ -123,7 +125,8 @@ func (c *RPC) Close() error {
 	return nil
 }
 
-// end says why the session is over, once, and lets the transport go.
+// end records the first reason for the end of the session and wakes the transport,
+// which then ends.
 func (c *RPC) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,7 +136,7 @@ func (c *RPC) end(err error) {
 	c.wake()
 }
 
-// ended answers what is left, once the transport has ended.
+// ended fails the remaining calls, after the transport has ended.
 func (c *RPC) ended() {
 	c.mu.Lock()
 	calls, err := c.calls, c.err
@@ -145,9 +148,9 @@ func (c *RPC) ended() {
 	close(c.done)
 }
 
-// Call sends req and waits for its answer, which it reads into resp; nil takes
-// any, also none. Its errors are *rpc.Error. ctx bounds it; without a deadline
-// the gateway's own counts, 5 s.
+// Call sends req, waits for its answer and decodes it into resp. A nil resp accepts
+// any answer, or none. All errors are *rpc.Error. ctx bounds the call; if ctx has
+// no deadline, the gateway's default applies, 5 s.
 func (c *RPC) Call(ctx context.Context, req, resp proto.Message) error {
 	id, payload, err := c.encode(req)
 	if err != nil {
@@ -158,7 +161,7 @@ func (c *RPC) Call(ctx context.Context, req, resp proto.Message) error {
 		return err
 	}
 	if want := wirepb.IDOf(resp); got != want {
-		return &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("message %d is answered with message %d, not with %d", id, got, want), Maybe: true}
+		return &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("message %d was answered with message %d, want %d", id, got, want), Maybe: true}
 	}
 	if c.cfg.Format == rpc.JSON {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(answer, resp)
@@ -171,7 +174,7 @@ func (c *RPC) Call(ctx context.Context, req, resp proto.Message) error {
 	return nil
 }
 
-// Send sends m and waits for nothing. Its answer comes as a push.
+// Send sends m without waiting. An answer arrives as a push.
 func (c *RPC) Send(m proto.Message) error {
 	id, payload, err := c.encode(m)
 	if err != nil {
@@ -195,8 +198,8 @@ func (c *RPC) encode(m proto.Message) (id uint32, payload []byte, err error) {
 	return id, payload, nil
 }
 
-// CallRaw is Call for a payload that is encoded already. The answer is the
-// caller's; its id is 0 when there is none.
+// CallRaw is like Call for an encoded payload. The caller owns the answer; answerID
+// is 0 if the handler gave none.
 func (c *RPC) CallRaw(ctx context.Context, id uint32, payload []byte) (answerID uint32, answer []byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, nil, rpc.ErrorOf(err)
@@ -227,7 +230,7 @@ func (c *RPC) CallRaw(ctx context.Context, id uint32, payload []byte) (answerID 
 	delete(c.calls, call)
 	c.mu.Unlock()
 	if !open {
-		r := <-answered // it came just now
+		r := <-answered // it has just arrived
 		return r.id, r.payload, r.err
 	}
 	e := *rpc.ErrorOf(ctx.Err())
@@ -235,9 +238,9 @@ func (c *RPC) CallRaw(ctx context.Context, id uint32, payload []byte) (answerID 
 	return 0, nil, &e
 }
 
-// Go sends a call and returns. Unless it returns an error, done is called
-// exactly once, on the reading goroutine, as a hook; payload is valid during the
-// call. timeout is the gateway's: 0 is its default, 5 s.
+// Go sends a call and returns. Unless Go fails, the reading goroutine calls done
+// exactly once, under the same rules as the hooks; payload is valid during that
+// call. The gateway applies timeout; 0 means its default, 5 s.
 func (c *RPC) Go(id uint32, payload []byte, timeout time.Duration, done func(id uint32, payload []byte, err error)) error {
 	_, err := c.send(id, payload, timeout, done)
 	return err
@@ -261,7 +264,7 @@ func (c *RPC) send(id uint32, payload []byte, timeout time.Duration, done func(u
 	return c.next, nil
 }
 
-// SendRaw is Send for a payload that is encoded already.
+// SendRaw is like Send for an encoded payload.
 func (c *RPC) SendRaw(id uint32, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,13 +276,14 @@ func (c *RPC) SendRaw(id uint32, payload []byte) error {
 	return nil
 }
 
-// room says why a payload cannot be sent. The lock is held.
+// room returns why a payload of n bytes cannot be sent, or nil. The caller holds
+// the lock.
 func (c *RPC) room(n int) error {
 	switch {
 	case c.err != nil:
 		return rpc.Errorf(rpc.Unavailable, "the session is over: %v", c.err)
 	case n > frame.MaxFromClient:
-		return rpc.Errorf(rpc.InvalidArgument, "a payload of %d bytes, a frame takes %d", n, frame.MaxFromClient)
+		return rpc.Errorf(rpc.InvalidArgument, "the payload has %d bytes, a frame takes at most %d", n, frame.MaxFromClient)
 	case len(c.out) > rpcBacklog:
 		return rpc.Errorf(rpc.ResourceExhausted, "%d bytes wait to be sent", len(c.out))
 	}
@@ -291,9 +295,10 @@ func appendHeader(dst []byte, id uint32, n int) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(n))
 }
 
-var errSilent = errors.New("nothing came from the gateway")
+var errSilent = errors.New("the gateway has been silent for too long")
 
-// beat pings, or ends a session from which nothing came.
+// beat queues a ping. It returns errSilent if the gateway has been silent for too
+// long.
 func (c *RPC) beat(now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -305,7 +310,7 @@ func (c *RPC) beat(now time.Time) error {
 	return nil
 }
 
-// stream takes bytes of the gateway.
+// stream handles bytes from the gateway.
 func (c *RPC) stream(b []byte) error {
 	now := time.Now()
 	c.mu.Lock()
@@ -323,7 +328,7 @@ func (c *RPC) stream(b []byte) error {
 	}
 }
 
-// message takes what comes on the datagram lane: nothing of RPC does.
+// message implements receiver. RPC does not use the datagram lane.
 func (c *RPC) message(uint16, uint64, []byte) {}
 
 func (c *RPC) frame(id uint32, payload []byte) error {
@@ -359,10 +364,10 @@ func (c *RPC) frame(id uint32, payload []byte) error {
 	return nil
 }
 
-// answer takes the answer of a call. One that nobody waits for is dropped.
+// answer handles the answer to a call. It drops one that nobody waits for.
 func (c *RPC) answer(id uint32, payload []byte) error {
 	if len(payload) < 4 {
-		return fmt.Errorf("the answer of a call has %d bytes", len(payload))
+		return fmt.Errorf("the answer to a call has only %d bytes", len(payload))
 	}
 	number := binary.LittleEndian.Uint32(payload)
 	c.mu.Lock()

@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// half is a gateway that opens a session and does with its frames what a test says.
+// half returns a session with a gateway that opens it and passes its frames to then.
 func half(t *testing.T, then func(conn net.Conn, id uint32, payload []byte)) *RPC {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

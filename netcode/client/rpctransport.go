@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// overStream runs the session over TCP or a WebSocket: a goroutine that reads
+// overStream runs the session over TCP or a WebSocket, with a goroutine that reads
 // and one that writes.
 func (c *RPC) overStream(ctx context.Context) error {
 	conn, err := dialStream(ctx, c.cfg.Transport, c.cfg.Addr)
@@ -48,7 +48,8 @@ func (c *RPC) read(conn net.Conn) {
 	}
 }
 
-// write sends what collects until the session is over, and closes the connection.
+// write sends the queued frames until the session is over, then closes the
+// connection.
 func (c *RPC) write(conn net.Conn, news <-chan struct{}) {
 	defer conn.Close()
 	beat := time.NewTicker(rpcPingEvery)
@@ -131,8 +132,8 @@ func (c *RPC) drive(t *udpTransport) error {
 	}
 }
 
-// drain sends what waits until the peer has it, or has said Bye, or until the
-// deadline.
+// drain sends what is queued until the peer has acknowledged it, the connection has
+// ended, or the deadline has passed.
 func (t *udpTransport) drain(deadline time.Time) {
 	for now := time.Now(); t.lane.Waiting() > 0 && now.Before(deadline); now = time.Now() {
 		t.flush(now)

@@ -15,23 +15,24 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// protocol is the version that Hello names.
+// protocol is the version in Hello.
 const protocol = 1
 
 // Times of a connection.
 const (
 	handshakeTimeout = 8 * time.Second        // for Welcome, from a server that answers
-	handshakeSilence = 2 * time.Second        // for anything at all before Welcome
-	handshakePing    = 500 * time.Millisecond // before Welcome
+	handshakeSilence = 2 * time.Second        // longest silence before Welcome
+	handshakePing    = 500 * time.Millisecond // between pings before Welcome
 	pingEvery        = time.Second
 	leaveTimeout     = 500 * time.Millisecond // for the server's Bye
 	firstPause       = 50 * time.Millisecond
-	lead             = 2  // ticks in front of the newest one and of the way to the server, until the first report
-	maxLead          = 15 // ticks that are allowed for the way
-	maxCatchUp       = 3  // ticks that are played at once when the clock was late
+	lead             = 2  // ticks that the clock starts ahead, besides the round trip, until the first report
+	maxLead          = 15 // most ticks allowed for the round trip
+	maxCatchUp       = 3  // most ticks played at once when the clock was late
 )
 
-// session is what the client's goroutine owns: the connection and its clock.
+// session is the state that the client's goroutine owns: the connection and its
+// clock.
 type session struct {
 	c         *Client
 	transport transport
@@ -44,7 +45,7 @@ type session struct {
 	leaving   time.Time
 	bye       *wirepb.Bye
 	addresses []string
-	elsewhere int // nodes in a row that serve other shards
+	elsewhere int // consecutive nodes that serve other shards
 
 	schemaHash uint64
 	clock      Clock
@@ -52,12 +53,12 @@ type session struct {
 	inputSeq   uint64
 	first      uint64    // first tick sampled on this connection
 	reported   uint64    // input tick of the last slack report
-	ackSince   time.Time // an acknowledgement waits; zero: none does
-	out        []byte    // memory for frames
+	ackSince   time.Time // since when an acknowledgement waits; zero: none does
+	out        []byte    // scratch space for frames
 	scratch    []byte
 	samples    []*wirepb.Sample
-	before     []*wirepb.Sample // of the tick before
-	complained map[string]bool  // wrong actions that were logged
+	before     []*wirepb.Sample // samples of the previous tick
+	complained map[string]bool  // commands whose wrong actions were logged
 }
 
 func newSession(c *Client) *session {
@@ -70,7 +71,7 @@ func newSession(c *Client) *session {
 	return s
 }
 
-// run connects, again and again, until the client ends.
+// run connects again and again until the client ends.
 func (s *session) run() {
 	c := s.c
 	defer close(c.done)
@@ -90,7 +91,7 @@ func (s *session) run() {
 		if !s.again(err) {
 			return
 		}
-		c.cfg.Logger.Info("client: connecting again", "identity", c.cfg.Identity, "after", err)
+		c.cfg.Logger.Info("client: reconnecting", "identity", c.cfg.Identity, "after", err)
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-c.stop:
@@ -103,7 +104,7 @@ func (s *session) run() {
 	}
 }
 
-// again tells whether another attempt makes sense after err.
+// again reports whether another attempt makes sense after err.
 func (s *session) again(err error) bool {
 	c := s.c
 	if s.welcomed && c.cfg.NoResume {
@@ -137,14 +138,14 @@ func (s *session) again(err error) bool {
 	return false
 }
 
-// connection is one connection from its beginning to its end.
+// connection runs one connection from start to end and returns why it ended.
 func (s *session) connection(address string) error {
 	c := s.c
 	now := time.Now()
 	s.before = nil
 	s.reader, s.cookie, s.bye = frame.NewReader(frame.MaxFromServer), nil, nil
 	s.welcomed, s.leaving, s.ackSince = false, time.Time{}, time.Time{}
-	s.opened, s.heard, s.pinged = now, now, time.Time{} // the first Ping goes with Hello: it tells how long the way is
+	s.opened, s.heard, s.pinged = now, now, time.Time{} // the first Ping leaves with Hello, to measure the round trip
 	var err error
 	if c.cfg.Transport == UDP {
 		s.transport, s.cookie, err = dialUDP(address, s, &c.counters, c.stop)
@@ -197,8 +198,7 @@ func (s *session) hello() {
 	s.send(wirepb.IDHello, m)
 }
 
-// step does what is due at now and returns when to be called again at the
-// latest.
+// step does what is due at now. It returns the latest time for the next call.
 func (s *session) step(now time.Time) (time.Time, error) {
 	c := s.c
 	if s.bye != nil {
@@ -239,7 +239,7 @@ func (s *session) step(now time.Time) (time.Time, error) {
 	return wake, nil
 }
 
-// ping asks whether the server is there, if the last time is long enough ago.
+// ping sends a Ping if the last one is at least every ago.
 func (s *session) ping(now time.Time, every time.Duration) {
 	if now.Sub(s.pinged) >= every {
 		s.pinged = now
@@ -282,14 +282,14 @@ func (s *session) play(now time.Time) {
 	}
 }
 
-// act does what a bot wants.
+// act performs a bot's action.
 func (s *session) act(a Action) {
 	if s.sample(a) == nil {
 		return
 	}
 	if _, err := s.c.enqueue(a, false); err != nil && !errors.Is(err, ErrBusy) && !s.complained[a.command] {
 		s.complained[a.command] = true
-		s.c.cfg.Logger.Warn("client: a bot's action is not sent", "command", a.command, "error", err)
+		s.c.cfg.Logger.Warn("client: cannot send a bot's action", "command", a.command, "error", err)
 	}
 }
 
@@ -315,8 +315,8 @@ func (s *session) sendInput() {
 	s.sendAgain()
 }
 
-// sendAgain sends the inputs of this tick on the datagram lane, as far as the
-// losses ask for it, and those of the tick before.
+// sendAgain repeats this tick's inputs on the datagram lane, and those of the tick
+// before, if the losses call for it.
 func (s *session) sendAgain() {
 	ticks := s.transport.lost().want(s.c.cfg.Redundancy)
 	if ticks > 0 {
@@ -331,8 +331,8 @@ func (s *session) sendAgain() {
 	s.before = append(s.before[:0], s.samples...)
 }
 
-// acknowledge sends an acknowledgement that no input took along within two
-// ticks, and returns when that will be.
+// acknowledge sends an acknowledgement that no input has carried within two ticks.
+// It returns when to call it again.
 func (s *session) acknowledge(now time.Time) time.Time {
 	if s.ackSince.IsZero() {
 		return now.Add(time.Hour)
@@ -351,7 +351,7 @@ func (s *session) acknowledge(now time.Time) time.Time {
 	return now.Add(time.Hour)
 }
 
-// sendCommands sends the reliable commands that this connection has not seen.
+// sendCommands sends the reliable commands not yet sent on this connection.
 func (s *session) sendCommands() {
 	c := s.c
 	c.mu.Lock()
@@ -364,7 +364,7 @@ func (s *session) sendCommands() {
 	}
 }
 
-// stream takes bytes of the reliable lane.
+// stream implements receiver.
 func (s *session) stream(b []byte) error {
 	s.reader.Feed(b)
 	for {
@@ -381,7 +381,7 @@ func (s *session) stream(b []byte) error {
 	}
 }
 
-// message takes a message of the datagram lane; a damaged one is nothing.
+// message implements receiver. It ignores a damaged message.
 func (s *session) message(id uint16, sessionID uint64, payload []byte) {
 	if s.welcomed && id == wirepb.IDUpdate && sessionID == s.c.view.session {
 		_ = s.update(payload)
@@ -395,7 +395,7 @@ func (s *session) receive(id uint32, payload []byte) error {
 	}
 	m, err := wirepb.New(id)
 	if err != nil {
-		return nil // of a later version
+		return nil // a message of a later version
 	}
 	if err := proto.Unmarshal(payload, m); err != nil {
 		return err
@@ -434,7 +434,7 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 		}
 	}
 	if schema == nil || m.TickRate == 0 {
-		return errors.New("client: the welcome has no schema or no tick rate")
+		return errors.New("client: Welcome lacks a schema or a tick rate")
 	}
 	if c.view.mirror == nil || m.SchemaHash != s.schemaHash || !m.Resumed {
 		mirror, err := replication.NewMirror(schema)
@@ -474,8 +474,8 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 
 	now := time.Now()
 	s.inputSeq = max(s.inputSeq, m.InputSeq)
-	// The log may end before what was sampled last: the node is another one,
-	// or the clock ran on without any.
+	// The log may end before the last sampled tick: this node may be another
+	// one, or the clock may have run on while disconnected.
 	begin := m.Tick + lead + s.way(m.TickRate)
 	s.clock.Start(float64(begin), int(m.TickRate), now)
 	s.next, s.reported = begin+1, 0
@@ -488,7 +488,7 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 	return nil
 }
 
-// way is for how many ticks a message travels to the server and back.
+// way returns the round trip to the server in ticks, at most maxLead.
 func (s *session) way(rate uint32) uint64 {
 	rtt := time.Duration(s.c.counters.rtt.Load())
 	return uint64(min(math.Ceil(rtt.Seconds()*float64(rate)), maxLead))

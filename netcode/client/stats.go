@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// Stats is what a client has done and seen so far.
+// Stats counts what a client has done and seen so far.
 type Stats struct {
 	BytesIn, BytesOut uint64 // UDP payload or TCP stream
 	Updates           uint64 // update messages
 	Events            uint64 // events, not messages
 	Inputs            uint64 // samples sent
-	InputsAgain       uint64 // samples sent once more, on the datagram lane
-	Commands          uint64 // reliable commands sent, repeats not counted
+	InputsAgain       uint64 // samples repeated on the datagram lane
+	Commands          uint64 // reliable commands sent, without repeats
 	Replies           uint64
-	Waits             uint64 // times that the server had no room in a tick
-	Drops             uint64 // connections that were lost
-	Resumes           uint64 // sessions taken up again
-	Rejoins           uint64 // sessions begun after one was over
+	Waits             uint64 // Wait messages: the server had no room in a tick
+	Drops             uint64 // lost connections
+	Resumes           uint64 // resumed sessions
+	Rejoins           uint64 // sessions begun after an earlier one was over
 
 	LastTick uint64        // newest tick seen
-	Slack    float64       // ticks by which inputs come early, smoothed
+	Slack    float64       // how many ticks early inputs arrive, smoothed
 	Speed    float64       // of the clock; 1 is the server's rate
 	RTT      time.Duration // of the last ping
-	Loss     float64       // share of packets that the reliable lane over UDP sends again, lately
+	Loss     float64       // recent share of segments that the reliable lane over UDP repeated
 }
 
-// counters is Stats while it is counted: the client's goroutine writes, any
-// reads.
+// counters holds the running values of Stats: the client's goroutine writes them,
+// any goroutine may read.
 type counters struct {
 	bytesIn, bytesOut, updates, events, inputs, again, commands, replies, waits atomic.Uint64
 	drops, resumes, rejoins, lastTick, slack, speed, rtt, loss                  atomic.Uint64
@@ -45,7 +45,7 @@ func (c *counters) saw(tick uint64) {
 	}
 }
 
-// Stats may be called at any time.
+// Stats returns the client's statistics so far.
 func (c *Client) Stats() Stats {
 	n := &c.counters
 	return Stats{

@@ -16,37 +16,38 @@ import (
 	"github.com/ferris1/wind/netcode/lane"
 )
 
-// Ends of a connection without a Bye.
+// Errors of a connection that ended without a Bye.
 var (
-	errGone = errors.New("the connection is gone")
+	errGone = errors.New("the connection is lost")
 	errMute = errors.New("the server does not answer")
 )
 
-// transport is a connection to a server. All methods but wake are for the
-// client's goroutine.
+// transport is a connection to a server. Only the client's goroutine calls its
+// methods, except wake.
 type transport interface {
 	// send queues frames; flush sends them.
 	send(frames []byte)
-	// datagram sends a message on the datagram lane; false: there is none.
+	// datagram sends a message on the datagram lane. It returns false if there
+	// is no such lane or the message is too long for it.
 	datagram(id uint16, session uint64, message []byte) bool
-	// lost is what the way to the server loses.
+	// lost returns the measured packet loss.
 	lost() *losses
 	flush(now time.Time)
-	// wait returns after something arrived, at deadline or after wake; any
+	// wait returns when something has arrived, at deadline, or after wake. An
 	// error ends the connection.
 	wait(deadline time.Time) error
 	wake()
 	close()
 }
 
-// receiver takes what arrives on a transport.
+// receiver handles what arrives on a transport.
 type receiver interface {
-	stream(b []byte) error // bytes of the reliable lane
-	message(id uint16, session uint64, payload []byte)
+	stream(b []byte) error                             // bytes of the reliable lane
+	message(id uint16, session uint64, payload []byte) // one message of the datagram lane
 }
 
-// udpTransport is a KCP lane and the datagram lane over a UDP socket. It needs
-// no goroutine beside the client's.
+// udpTransport is a KCP lane and the datagram lane over a UDP socket. It needs no
+// goroutine of its own.
 type udpTransport struct {
 	conn    *net.UDPConn
 	to      receiver
@@ -55,7 +56,7 @@ type udpTransport struct {
 	scratch []byte
 	out     []byte
 	swept   time.Time
-	fresh   bool // data waits that no Update has taken
+	fresh   bool // data has been sent since the last Update
 	woken   atomic.Bool
 	losses  losses
 	stats   *counters
@@ -86,7 +87,7 @@ func dialUDP(address string, to receiver, stats *counters, stop <-chan struct{})
 	return t, cookie, nil
 }
 
-// knock proves our address: it asks for a cookie until one comes.
+// knock requests a cookie, which proves our address, until one arrives.
 func (t *udpTransport) knock(stop <-chan struct{}) ([]byte, error) {
 	nonce := rand.Uint64()
 	for range knockTries {
@@ -112,7 +113,7 @@ func (t *udpTransport) knock(stop <-chan struct{}) ([]byte, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("nobody answers at %v", t.conn.RemoteAddr())
+	return nil, fmt.Errorf("no answer from %v", t.conn.RemoteAddr())
 }
 
 func (t *udpTransport) lost() *losses { return &t.losses }
@@ -162,7 +163,7 @@ func (t *udpTransport) wait(deadline time.Time) error {
 		t.woken.Store(false)
 		return nil
 	case err != nil:
-		return err // refused: nobody listens there any more
+		return err // such as refused: nobody listens there any more
 	case n > frame.MaxPacket:
 		return nil
 	}
@@ -205,18 +206,18 @@ func (t *udpTransport) wake() {
 	_ = t.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// close sends what still waits, once.
+// close sends what is queued, without repeats, and closes the socket.
 func (t *udpTransport) close() {
 	t.lane.Update()
 	_ = t.conn.Close()
 }
 
-// tcpTransport is the same frames over TCP or a WebSocket, with a goroutine that
-// reads.
+// tcpTransport carries the same frames over TCP or a WebSocket, with a goroutine
+// that reads.
 type tcpTransport struct {
 	conn   net.Conn
 	to     receiver
-	pieces chan []byte // what was read; closed with the connection
+	pieces chan []byte // what the goroutine has read; closed with the connection
 	done   chan struct{}
 	news   chan struct{}
 	timer  *time.Timer

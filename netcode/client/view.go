@@ -8,8 +8,8 @@ import (
 	"github.com/ferris1/wind/netcode/replication"
 )
 
-// View is what a client sees of the world. It is valid, and may be read, only
-// inside the call that hands it out.
+// View is what a client sees of the world. It is valid only inside the call that
+// passes it.
 type View struct {
 	mirror  *replication.Mirror
 	self    ecs.Entity
@@ -18,17 +18,17 @@ type View struct {
 	scratch []byte
 }
 
-// Tick is the newest tick of which something arrived; 0 before the first.
+// Tick returns the newest tick of which something has arrived; 0 before the first.
 func (v *View) Tick() uint64 { return v.mirror.Tick() }
 
-// Rate is the shard's ticks per second.
+// Rate returns the shard's ticks per second.
 func (v *View) Rate() int { return v.rate }
 
-// Session is the client's session id.
+// Session returns the client's session id.
 func (v *View) Session() uint64 { return v.session }
 
-// Self is the entity that the client sees the world from (ecs.Tick.Control),
-// zero while it has none. It need not be in sight yet.
+// Self returns the entity from which the client sees the world (ecs.Tick.Control),
+// or zero if it has none. That entity may not be in sight yet.
 func (v *View) Self() ecs.Entity { return v.self }
 
 // Each yields the entities in sight, ascending by id.
@@ -37,23 +37,23 @@ func (v *View) Each(yield func(ecs.Entity) bool) { v.mirror.Each(yield) }
 // Has reports whether e is in sight.
 func (v *View) Has(e ecs.Entity) bool { return v.mirror.Has(e) }
 
-// Len is the number of entities in sight.
+// Len returns the number of entities in sight.
 func (v *View) Len() int { return v.mirror.Len() }
 
-// Mirror is the replication state behind the view, for what the View has no
+// Mirror returns the replication state behind the view, for uses that View has no
 // method for.
 func (v *View) Mirror() *replication.Mirror { return v.mirror }
 
 // Get returns a component of an entity in sight by its registered name. ok is
-// false when e is not in sight, has no such replicated component, or T is not
-// its type.
+// false if e is not in sight or has no such replicated component, or if T is not
+// the component's type.
 func Get[T any](v *View, e ecs.Entity, component string) (value T, ok bool) {
 	v.scratch, ok = v.mirror.Packed(v.scratch[:0], e, component)
 	return unpack[T](v.scratch, ok)
 }
 
-// ResourceOf returns a replicated resource by its registered name; ok is false
-// before it arrived.
+// ResourceOf returns a replicated resource by its registered name. ok is false if
+// it has not arrived yet, or if T is not its type.
 func ResourceOf[T any](v *View, resource string) (value T, ok bool) {
 	v.scratch, ok = v.mirror.PackedResource(v.scratch[:0], resource)
 	return unpack[T](v.scratch, ok)
@@ -68,8 +68,8 @@ func unpack[T any](b []byte, ok bool) (value T, _ bool) {
 	return value, err == nil
 }
 
-// codecs holds the plan of every type that was read or sent, so that it is made
-// once: reflect.Type to *ecs.Codec[T], nil for a type that has none.
+// codecs caches the codec of every type read or sent: from reflect.Type to
+// *ecs.Codec[T], nil for a type that cannot have one.
 var codecs sync.Map
 
 func codecOf[T any]() *ecs.Codec[T] {

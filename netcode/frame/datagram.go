@@ -5,7 +5,7 @@ import "encoding/binary"
 // DatagramType is the fifth byte of a packet on the datagram lane.
 type DatagramType uint8
 
-// Types 16 to 31 are kept for the secure handshake and its sealed packets.
+// Types 16 to 31 are reserved for the secure handshake and its sealed packets.
 const (
 	DatagramKnock   DatagramType = 1 // client → server: | nonce u64 |, padded to KnockSize
 	DatagramCookie  DatagramType = 2 // server → client: | nonce u64 | cookie |
@@ -20,17 +20,17 @@ const (
 	MessageHeader = DatagramHeader + 8
 	// CookieSize is the length of a cookie: a time, u32, and 16 bytes of HMAC.
 	CookieSize = 20
-	// KnockSize is the length of a whole knock: no answer to it is longer.
+	// KnockSize is the length of a whole knock. No answer to it is longer.
 	KnockSize = 64
 	// MTU is the longest UDP payload, in bytes, that Wind sends.
 	MTU = 1200
-	// MaxPacket is the longest UDP payload that is looked at. (kcp-go's
-	// buffers hold 1,500 bytes and it panics on a longer segment.)
+	// MaxPacket is the longest UDP payload that Wind accepts, in bytes. (kcp-go's
+	// buffers hold 1,500 bytes, and it panics on a longer segment.)
 	MaxPacket = 1500
 )
 
-// IsDatagram tells the two lanes of the UDP socket apart: a KCP segment starts
-// with its conversation id, which is never 0.
+// IsDatagram reports whether a packet belongs to the datagram lane. Such a packet
+// starts with 0; a KCP segment starts with its conversation id, which is never 0.
 func IsDatagram(packet []byte) bool {
 	return len(packet) >= 4 && binary.LittleEndian.Uint32(packet) == 0
 }
@@ -42,8 +42,8 @@ func AppendDatagram(dst []byte, t DatagramType, id uint16) []byte {
 	return binary.LittleEndian.AppendUint16(dst, id)
 }
 
-// ParseDatagram splits a packet of the datagram lane. ok is false when it is
-// none, or malformed. body aliases packet.
+// ParseDatagram splits a packet of the datagram lane. ok is false if the packet is
+// malformed or belongs to the KCP lane. body aliases packet.
 func ParseDatagram(packet []byte) (t DatagramType, id uint16, body []byte, ok bool) {
 	if len(packet) < DatagramHeader || !IsDatagram(packet) || packet[5] != 0 {
 		return 0, 0, nil, false
@@ -51,8 +51,8 @@ func ParseDatagram(packet []byte) (t DatagramType, id uint16, body []byte, ok bo
 	return DatagramType(packet[4]), binary.LittleEndian.Uint16(packet[6:]), packet[DatagramHeader:], true
 }
 
-// AppendMessageHeader appends the header of a message datagram; the message
-// follows it.
+// AppendMessageHeader appends the header of a message datagram. Append the message
+// after it.
 func AppendMessageHeader(dst []byte, id uint16, session uint64) []byte {
 	dst = AppendDatagram(dst, DatagramMessage, id)
 	return binary.LittleEndian.AppendUint64(dst, session)
@@ -74,8 +74,8 @@ func AppendKnock(dst []byte, nonce uint64) []byte {
 	return append(dst, make([]byte, KnockSize-(len(dst)-start))...)
 }
 
-// ParseKnock returns the nonce of a knock's body; a short one is refused, so
-// that the answer never exceeds the question.
+// ParseKnock returns the nonce of a knock's body. It refuses a short one, so that
+// the answer is never longer than the knock.
 func ParseKnock(body []byte) (nonce uint64, ok bool) {
 	if len(body) < KnockSize-DatagramHeader {
 		return 0, false

@@ -1,6 +1,6 @@
-// Package frame holds the two envelopes of the wire: the frame of every stream
-// transport and the header of the datagram lane. Both are specified in
-// PROTOCOL.md one folder up. The package does no I/O.
+// Package frame implements the two envelopes of the wire: the frame of the stream
+// transports and the header of the datagram lane. PROTOCOL.md, one folder up,
+// specifies both. The package does no I/O.
 package frame
 
 import (
@@ -13,14 +13,14 @@ import (
 // HeaderSize is the length in bytes of | message id u32 | length u32 |.
 const HeaderSize = 8
 
-// MaxFromClient and MaxFromServer bound the payload of one frame, in bytes,
-// in each direction. A longer one ends the connection.
+// MaxFromClient and MaxFromServer bound the payload of one frame, in bytes, in
+// each direction. A longer payload ends the connection.
 const (
 	MaxFromClient = 16 << 10
 	MaxFromServer = 1 << 20
 )
 
-// TooLargeError reports a frame whose header announces more than is allowed.
+// TooLargeError reports a frame that announces a payload over the limit.
 type TooLargeError struct {
 	ID          uint32
 	Length, Max int
@@ -37,12 +37,12 @@ func Append(dst []byte, id uint32, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// SetLength writes the length of b's payload into its header: b is one frame
-// whose payload was appended after an empty one.
+// SetLength writes the payload's length into the header of b, which is one frame
+// with a payload appended after its header.
 func SetLength(b []byte) { binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-HeaderSize)) }
 
-// AppendMessage appends m as one frame to dst, without an intermediate copy.
-// It panics when m cannot be marshalled (invalid UTF-8 in a string).
+// AppendMessage appends m as one frame to dst, without an intermediate copy. It
+// panics if m cannot be marshalled (a string with invalid UTF-8).
 func AppendMessage(dst []byte, id uint32, m proto.Message) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -55,22 +55,22 @@ func AppendMessage(dst []byte, id uint32, m proto.Message) []byte {
 	return dst
 }
 
-// Reader cuts a byte stream into frames. The stream comes in through Feed in
-// pieces of any size. It holds no more than one incomplete frame besides what
-// was fed since the last drain. The zero value allows no payload: use
-// NewReader. Not for concurrent use.
+// Reader cuts a byte stream into frames. Feed adds the stream in pieces of any
+// size; Next returns the frames. A caller that drains it after every Feed makes it
+// buffer at most one incomplete frame and the last piece. The zero value allows no
+// payload: use NewReader. Not for concurrent use.
 type Reader struct {
 	max  int
 	buf  []byte
-	next int // start in buf of what has not been returned
+	next int // where in buf the next frame starts
 	err  error
 }
 
-// NewReader makes a reader that refuses payloads of more than max bytes.
+// NewReader returns a reader that refuses payloads of more than max bytes.
 func NewReader(max int) *Reader { return &Reader{max: max} }
 
-// Feed appends p, which it copies, to the stream. It ends the validity of
-// payloads that Next returned.
+// Feed appends a copy of p to the stream. It invalidates the payloads that Next has
+// returned.
 func (r *Reader) Feed(p []byte) {
 	if r.err != nil {
 		return
@@ -82,9 +82,9 @@ func (r *Reader) Feed(p []byte) {
 	r.buf = append(r.buf, p...)
 }
 
-// Next returns the next complete frame; ok is false when more bytes are needed.
-// The payload is the reader's memory, valid until Feed. After an error (always
-// *TooLargeError) the stream cannot be followed: every later call errs.
+// Next returns the next complete frame; ok is false if it needs more bytes. The
+// reader owns the payload, which is valid until Feed. After an error (always
+// *TooLargeError) the frame boundaries are lost: every later call returns it too.
 func (r *Reader) Next() (id uint32, payload []byte, ok bool, err error) {
 	if r.err != nil {
 		return 0, nil, false, r.err
@@ -107,6 +107,5 @@ func (r *Reader) Next() (id uint32, payload []byte, ok bool, err error) {
 	return id, b[HeaderSize : HeaderSize+int(length)], true, nil
 }
 
-// Buffered is the number of bytes that wait for the rest of their frame, or
-// for Next.
+// Buffered returns the number of bytes that Next has not returned yet.
 func (r *Reader) Buffered() int { return len(r.buf) - r.next }

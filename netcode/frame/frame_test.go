@@ -92,7 +92,7 @@ func TestReaderRefusesWhatIsAnnouncedTooLarge(t *testing.T) {
 	}
 	r.Feed(Append(nil, 1, nil))
 	if _, _, _, err := r.Next(); err == nil {
-		t.Error("the reader went on after an error")
+		t.Error("the reader continued after an error")
 	}
 }
 
@@ -134,11 +134,11 @@ func FuzzReader(f *testing.F) {
 				again = Append(again, id, payload)
 			}
 			if r.Buffered() > HeaderSize+max {
-				t.Fatalf("%d bytes held for a frame of at most %d", r.Buffered(), max)
+				t.Fatalf("%d bytes buffered for a frame of at most %d", r.Buffered(), max)
 			}
 		}
 		if !bytes.HasPrefix(stream, again) || len(again)+r.Buffered() != len(stream) {
-			t.Fatalf("%d of %d bytes came back as frames, %d are held", len(again), len(stream), r.Buffered())
+			t.Fatalf("%d of %d bytes came back as frames, %d are buffered", len(again), len(stream), r.Buffered())
 		}
 	})
 }

@@ -1,10 +1,10 @@
 // Package lane runs a KCP core as a byte stream: the reliable lane of the UDP
-// socket. A lane starts no goroutine and reads no socket; its owner feeds it
-// packets and calls Update when it asks for it.
+// socket. A lane starts no goroutine and reads no socket. Its owner feeds it
+// packets, and calls Update while it is Busy.
 //
-// A core of kcp-go costs 16-19 KiB where its UDPSession costs 265 KiB and two
-// goroutines. The settings below are part of PROTOCOL.md only where the peer
-// can see them (window, packet size); a stock kcp-go client works with its own.
+// A kcp-go core costs 16-19 KiB, while kcp-go's UDPSession costs 265 KiB and two
+// goroutines. Of the settings below, PROTOCOL.md prescribes only those that the
+// peer can see (window, packet size); a stock kcp-go client works with its own.
 package lane
 
 import (
@@ -18,19 +18,19 @@ import (
 )
 
 const (
-	// Interval is how long, in milliseconds, a lane may hold back
-	// acknowledgements, and how often it wants Update while it is Busy.
+	// Interval is how long, in milliseconds, a lane may delay acknowledgements,
+	// and how often it needs Update while it is Busy.
 	Interval = 10
 	// Overhead is the length of a KCP segment's header.
 	Overhead = kcp.IKCP_OVERHEAD
-	// sendWindow and receiveWindow are in segments. The second bounds what a
-	// peer can make a lane hold: 64 segments of at most 1,476 bytes.
+	// sendWindow and receiveWindow are in segments. receiveWindow bounds what a
+	// peer can make a lane buffer: 64 segments of at most 1,476 bytes.
 	sendWindow    = 256
 	receiveWindow = 64
-	// segmentBytes is what one segment carries.
+	// segmentBytes is how many bytes one segment carries.
 	segmentBytes = frame.MTU - Overhead
-	// ScratchSize is the length of the buffer that Read needs: a whole
-	// receive window, which a hostile peer may declare to be one message.
+	// ScratchSize is the length of the buffer that Read needs: a whole receive
+	// window, since a hostile peer may send one as a single message.
 	ScratchSize = receiveWindow * frame.MaxPacket
 )
 
@@ -38,12 +38,12 @@ const (
 type Lane struct {
 	core   *kcp.KCP
 	conv   uint32
-	unsent []byte // less than a segment, waits for Update
-	owed   int    // Updates still to be made because the core may owe the peer an answer
+	unsent []byte // less than a segment; waits for Update
+	owed   int    // Updates still needed because the core may owe the peer an answer
 }
 
-// New makes a lane for the conversation conv, which is not 0. output sends one
-// packet; it must not keep it. It is called from Input and Update only.
+// New returns a lane for the conversation conv, which must not be 0. output sends
+// one packet and must not keep it. Only Input and Update call it.
 func New(conv uint32, output func(packet []byte)) *Lane {
 	l := &Lane{conv: conv}
 	l.core = kcp.NewKCP(conv, func(b []byte, n int) {
@@ -60,13 +60,13 @@ func New(conv uint32, output func(packet []byte)) *Lane {
 	return l
 }
 
-// Conv is the conversation id.
+// Conv returns the conversation id.
 func (l *Lane) Conv() uint32 { return l.conv }
 
-// ErrDamaged says that a packet is no KCP packet of this conversation.
+// ErrDamaged means that a packet is not a KCP packet of this conversation.
 var ErrDamaged = errors.New("lane: a damaged packet")
 
-// FragmentsError reports a message that can never be put together: it has more
+// FragmentsError reports a message that can never be reassembled: it has more
 // fragments than the receive window has segments.
 type FragmentsError struct{ Fragments int }
 
@@ -75,8 +75,8 @@ func (e *FragmentsError) Error() string {
 	return fmt.Sprintf("a KCP message of %d fragments does not fit into the receive window of %d: send smaller messages, or in stream mode", e.Fragments, receiveWindow)
 }
 
-// Input takes one packet of this conversation. Its error is ErrDamaged, or a
-// *FragmentsError, behind which the conversation leads nowhere.
+// Input handles one packet of this conversation. Its error is ErrDamaged, or a
+// *FragmentsError, after which the conversation is stuck.
 func (l *Lane) Input(packet []byte) error {
 	if len(packet) > frame.MaxPacket {
 		return ErrDamaged
@@ -86,9 +86,9 @@ func (l *Lane) Input(packet []byte) error {
 		return &FragmentsError{fragments}
 	}
 	if wants {
-		// The core flushes at most once per Interval, so the first Update
-		// may come too early and the second not; the third is for rounding.
-		// What is outside the window is never answered.
+		// The core flushes at most once per Interval. So the first Update may
+		// be too early and the second is not; the third covers rounding. The
+		// core never answers a segment outside the window.
 		l.owed = 3
 	}
 	if l.core.Input(packet, kcp.IKCP_PACKET_REGULAR, false) != 0 {
@@ -97,14 +97,14 @@ func (l *Lane) Input(packet []byte) error {
 	return nil
 }
 
-// WantsAnswer tells whether packet holds a segment that KCP answers.
+// WantsAnswer reports whether packet contains a segment that KCP answers.
 func WantsAnswer(packet []byte) bool {
 	wants, _ := look(packet)
 	return wants
 }
 
-// look tells whether packet holds a segment that KCP answers, and how many
-// fragments the longest message of its segments still has.
+// look reports whether packet contains a segment that KCP answers, and how many
+// fragments the longest message among its segments still has.
 func look(packet []byte) (wants bool, fragments int) {
 	for len(packet) >= Overhead {
 		switch packet[4] {
@@ -122,9 +122,9 @@ func look(packet []byte) (wants bool, fragments int) {
 	return wants, fragments
 }
 
-// Read hands what has arrived in order to feed, piece by piece, through
-// scratch (ScratchSize bytes), which is valid only inside the call. feed stops
-// the reading by returning false.
+// Read passes the bytes that have arrived in order to feed, piece by piece. The
+// pieces lie in scratch (ScratchSize bytes) and are valid only inside the call.
+// feed returns false to stop.
 func (l *Lane) Read(scratch []byte, feed func([]byte) bool) {
 	for {
 		n := l.core.Recv(scratch)
@@ -134,8 +134,8 @@ func (l *Lane) Read(scratch []byte, feed func([]byte) bool) {
 	}
 }
 
-// Write queues b, which it copies, for the peer. Small writes share segments.
-// Nothing leaves before Update.
+// Write copies b and queues it for the peer. Small writes share segments. Nothing
+// leaves before Update.
 func (l *Lane) Write(b []byte) {
 	for len(b) > 0 {
 		if len(l.unsent) == 0 && len(b) >= segmentBytes {
@@ -153,9 +153,9 @@ func (l *Lane) Write(b []byte) {
 	}
 }
 
-// Update sends what is due: new data at once when the last Update with
-// something to do is at least Interval ago, else on a later call;
-// acknowledgements and repeats with it.
+// Update sends what is due: new data, acknowledgements and repeats. New data leaves
+// at once if the last Update that had something to do was at least Interval ago,
+// otherwise on a later call.
 func (l *Lane) Update() {
 	if len(l.unsent) > 0 {
 		l.core.Send(l.unsent)
@@ -167,11 +167,11 @@ func (l *Lane) Update() {
 	}
 }
 
-// Busy tells whether the lane wants Update every Interval: something is
-// unacknowledged or unanswered. An idle lane needs no call at all.
+// Busy reports whether the lane needs Update every Interval because something is
+// unacknowledged or unanswered. An idle lane needs no calls.
 func (l *Lane) Busy() bool { return l.owed > 0 || l.Waiting() > 0 }
 
-// Waiting is the number of segments that the peer has not acknowledged.
+// Waiting returns the number of segments that the peer has not acknowledged.
 func (l *Lane) Waiting() int {
 	n := l.core.WaitSnd()
 	if len(l.unsent) > 0 {
@@ -180,9 +180,10 @@ func (l *Lane) Waiting() int {
 	return n
 }
 
-// Opening looks at the first packet of an unknown conversation without keeping
-// anything. It returns the stream's first bytes if the packet begins with the
-// conversation's first data segment, unfragmented; nothing else may open one.
+// Opening examines the first packet of an unknown conversation and keeps nothing.
+// If the packet begins with the conversation's first data segment, unfragmented,
+// it returns the stream's first bytes; no other packet may open a conversation.
+// data aliases packet.
 func Opening(packet []byte) (conv uint32, data []byte, ok bool) {
 	if len(packet) <= Overhead || len(packet) > frame.MaxPacket {
 		return 0, nil, false

@@ -14,7 +14,7 @@ import (
 
 var seed = flag.Uint64("seed", 0, "seed of the lossy link; 0 picks one")
 
-// pair is two lanes over a link that loses and swaps packets.
+// pair holds two lanes over a link that loses and swaps packets.
 type pair struct {
 	a, b           *Lane
 	toA, toB       [][]byte
@@ -30,7 +30,7 @@ func newPair() *pair {
 	return p
 }
 
-// exchange updates whoever is busy and delivers what keep lets through.
+// exchange updates the busy lanes and delivers the packets that keep accepts.
 func (p *pair) exchange(keep func() bool) {
 	for _, l := range []*Lane{p.a, p.b} {
 		if l.Busy() {
@@ -72,7 +72,7 @@ func TestStreamSurvivesALossyLink(t *testing.T) {
 			p.a.Write(b)
 		}
 		p.exchange(func() bool { return rng.Float64() > 0.1 })
-		time.Sleep(time.Millisecond) // KCP keeps its own clock
+		time.Sleep(time.Millisecond) // KCP has its own clock
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d bytes after 20 s", len(p.gotB), len(sent))
 		}

@@ -1,5 +1,5 @@
-// Package udp is one UDP socket, read and written in batches. On Linux a batch
-// is one system call (recvmmsg, sendmmsg); elsewhere it is a loop.
+// Package udp implements a UDP socket that reads and writes in batches. On Linux a
+// batch is one system call (recvmmsg, sendmmsg); elsewhere it is a loop.
 package udp
 
 import (
@@ -14,21 +14,21 @@ import (
 	"github.com/ferris1/wind/netcode/frame"
 )
 
-// batchSize is how many packets one system call carries at most.
+// batchSize is the most packets that one system call carries.
 const batchSize = 64
 
-// bufferBytes is what is asked of the system for each direction: at 2,000
-// sessions and 30 ticks per second some 50 ms of packets.
+// bufferBytes is the buffer requested from the system for each direction: at 2,000
+// sessions and 30 ticks per second it holds some 50 ms of packets.
 const bufferBytes = 4 << 20
 
-// batcher is what ipv4.PacketConn and ipv6.PacketConn have in common.
+// batcher is implemented by ipv4.PacketConn and ipv6.PacketConn.
 type batcher interface {
 	ReadBatch(ms []ipv4.Message, flags int) (int, error)
 	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
-// Socket is a UDP socket. Read has one caller, Queue and Flush have one caller;
-// the two, Wake and Close may run concurrently.
+// Socket is a UDP socket. One goroutine at a time may call Read, and one Queue and
+// Flush; the two, SetDeadline and Close may run concurrently.
 type Socket struct {
 	conn  *net.UDPConn
 	batch batcher
@@ -39,8 +39,8 @@ type Socket struct {
 	dropped atomic.Uint64
 }
 
-// Listen opens a socket on address, as net.ListenPacket for "udp" takes it;
-// port 0 picks one.
+// Listen opens a socket on address, in the form that net.ListenPacket takes for
+// "udp"; port 0 picks a free one.
 func Listen(address string) (*Socket, error) {
 	addr, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -69,18 +69,18 @@ func messages(size int) []ipv4.Message {
 	return ms
 }
 
-// Addr is the address that the socket is bound to.
+// Addr returns the address that the socket is bound to.
 func (s *Socket) Addr() *net.UDPAddr { return s.conn.LocalAddr().(*net.UDPAddr) }
 
-// Close ends a waiting Read with net.ErrClosed.
+// Close closes the socket. A waiting Read returns net.ErrClosed.
 func (s *Socket) Close() error { return s.conn.Close() }
 
-// SetDeadline lets a waiting or later Read end at t with a time-out.
+// SetDeadline makes a waiting or later Read time out at t.
 func (s *Socket) SetDeadline(t time.Time) { _ = s.conn.SetReadDeadline(t) }
 
-// Read waits for packets and hands each to handle; packet is valid only inside
-// the call, from may be kept. Packets longer than frame.MaxPacket are dropped.
-// It returns after one batch.
+// Read waits for one batch of packets and passes each to handle, which may keep
+// from; packet is valid only inside the call. Read drops packets longer than
+// frame.MaxPacket.
 func (s *Socket) Read(handle func(from *net.UDPAddr, packet []byte)) error {
 	n, err := s.read(s.in)
 	if err != nil {
@@ -98,8 +98,8 @@ func (s *Socket) Read(handle func(from *net.UDPAddr, packet []byte)) error {
 	return nil
 }
 
-// Queue adds a copy of packet (at most frame.MaxPacket bytes) to the batch
-// that Flush sends; a full batch is sent at once.
+// Queue adds a copy of packet to the batch that Flush sends, and sends a full batch
+// at once. It drops a packet longer than frame.MaxPacket.
 func (s *Socket) Queue(to *net.UDPAddr, packet []byte) {
 	if len(packet) > frame.MaxPacket {
 		s.dropped.Add(1)
@@ -114,8 +114,8 @@ func (s *Socket) Queue(to *net.UDPAddr, packet []byte) {
 	}
 }
 
-// Flush sends what is queued. A packet that the system refuses is dropped and
-// counted: UDP promises no more.
+// Flush sends the queued packets. It drops and counts a packet that the system
+// refuses: UDP promises no more.
 func (s *Socket) Flush() {
 	for rest := s.out[:s.held]; len(rest) > 0; {
 		n, err := s.write(rest)
@@ -128,5 +128,5 @@ func (s *Socket) Flush() {
 	s.held = 0
 }
 
-// Dropped counts packets that were too long or that the system refused.
+// Dropped returns how many packets were too long or refused by the system.
 func (s *Socket) Dropped() uint64 { return s.dropped.Load() }

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Ids of the frame header. They restate the option (wind.id) of wire.proto so
-// that code can switch on constants; a test holds both to the same values.
+// Ids of the frame header. They repeat the option (wind.id) of wire.proto so that
+// code can switch on constants; a test checks that both agree.
 const (
 	IDHello     = 2001
 	IDChallenge = 2002
@@ -33,26 +33,26 @@ const (
 	IDReplaced       = 2106
 )
 
-// IDHeartbeat is ferris1/wind's HeartbeatRequest, which keeps an RPC connection
-// alive. Its message is a game's.
+// IDHeartbeat is the id of ferris1/wind's HeartbeatRequest, which keeps an RPC
+// connection alive. The game defines the message.
 const IDHeartbeat = 101
 
-// IDCall is the bit of a frame id that makes it a call: its payload begins with
-// the call's number.
+// IDCall is the bit in a frame id that marks a call, or the answer to one: the
+// payload begins with the call's number.
 const IDCall = 1 << 31
 
-// Reserved tells whether no message of a game may take id: those of this
-// package, those that a call's bit would reach, and 0.
+// Reserved reports whether id is closed to games' messages: this package's range,
+// ids with the bit IDCall, and 0.
 func Reserved(id uint32) bool { return id == 0 || id >= 2001 && id <= 2199 || id&IDCall != 0 }
 
-// GameID tells whether a message of a game may take id, ferris1/wind's heartbeat
-// among them.
+// GameID reports whether a game's message may take id; ferris1/wind's heartbeat
+// counts as one.
 func GameID(id uint32) bool { return !Reserved(id) }
 
-// ShardID tells whether id is of the simulation's range, else it is RPC's.
+// ShardID reports whether id belongs to the simulation; all others belong to RPC.
 func ShardID(id uint32) bool { return id >= 2001 && id <= 2099 }
 
-// IDOf is the frame id of m, and 0 for a message that has none.
+// IDOf returns the frame id of m, 0 if it has none.
 func IDOf(m proto.Message) uint32 { return idOf(m.ProtoReflect().Descriptor()) }
 
 func idOf(d protoreflect.MessageDescriptor) uint32 {
@@ -60,7 +60,8 @@ func idOf(d protoreflect.MessageDescriptor) uint32 {
 	return id
 }
 
-// IDs maps each message of this package that has an id to it.
+// IDs returns the ids of this package's messages by name, without those that have
+// none.
 func IDs() map[string]uint32 {
 	ids := map[string]uint32{}
 	messages := File_wirepb_wire_proto.Messages()
@@ -72,7 +73,7 @@ func IDs() map[string]uint32 {
 	return ids
 }
 
-// New makes an empty message for a frame id; an unknown id is an error.
+// New returns an empty message for a frame id. An unknown id is an error.
 func New(id uint32) (proto.Message, error) {
 	switch id {
 	case IDHello:

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/numbers.golden")
 
-// numbers lists everything of the schema that must never change, a line each:
+// numbers lists everything in the schema that must never change, one per line:
 // message ids, field numbers and types, enum values.
 func numbers() []string {
 	var lines []string
@@ -68,7 +68,7 @@ func TestEveryMessageHasItsOwnIDOfItsRange(t *testing.T) {
 	seen := map[uint32]string{}
 	for name, id := range IDs() {
 		if !Reserved(id) {
-			t.Errorf("%s takes %d, which is for games", name, id)
+			t.Errorf("%s has id %d, which is for games", name, id)
 		}
 		if ShardID(id) != (id < 2100) {
 			t.Errorf("ShardID(%d) = %v", id, ShardID(id))
