@@ -46,7 +46,7 @@ func TestOptionsAreHeldAgainstTheirBounds(t *testing.T) {
 		`{"monsters":1.5}`:            `option "monsters"`,
 		`{"monsters":5000000000}`:     `option "monsters"`,
 		`{"monsters":null}`:           "is null",
-		`{"monsters":1,"monsters":2}`: "stands twice",
+		`{"monsters":1,"monsters":2}`: "appears twice",
 		`{"monster":1}`:               `no option "monster"`,
 		`{"Monsters":1}`:              `no option "Monsters"`,
 		`{"monsters":1}}`:             "after the JSON object",
