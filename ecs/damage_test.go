@@ -149,11 +149,11 @@ func TestTablesAreGivenBackAtTheEndOnly(t *testing.T) {
 		return append(b, 0, 0, 0) // sessions, resources, components
 	}
 	for says, b := range map[string][]byte{
-		"the checksum becomes":  delta(1, 5, 0),
-		"in the middle":         delta(2, 5, 0, 5, 0),
-		"or without need":       delta(1, 5, 7),
+		"the checksum is":       delta(1, 5, 0),
+		"before the end":        delta(2, 5, 0, 5, 0),
+		"or needlessly":         delta(1, 5, 7),
 		"moves to a table that": delta(1, 3, 1, 0),
-		"no operation 4":        delta(1, 4, 1),
+		"unknown operation 4":   delta(1, 4, 1),
 	} {
 		w, _ := empty()
 		if err := w.Apply(b); err == nil || !strings.Contains(err.Error(), says) {

@@ -43,7 +43,7 @@ func TestDifferencesNameEveryFieldThatIsAnother(t *testing.T) {
 	}{
 		"nothing":    {same, nil},
 		"two fields": {third(func(_ *ecs.Tick, v *view) { v.S.Y, v.L.Left = 1.5, 77 }), []string{"component spot of entity 3, Y: 0 recorded, 1.5 computed", "component life of entity 3, Left: 4 recorded, 77 computed"}},
-		"an entity":  {third(func(t *ecs.Tick, v *view) { t.Despawn(v.E) }), []string{"entity 3: lives recorded, does not live computed"}},
+		"an entity":  {third(func(t *ecs.Tick, v *view) { t.Despawn(v.E) }), []string{"entity 3: alive recorded, dead computed"}},
 		"a resource": {func(_ *ecs.Tick, _ *ecs.Query[view], r *ecs.Res[dScore]) { r.Get().Total = 9 }, []string{"resource score, Total: 0 recorded, 9 computed"}},
 	} {
 		a, err := ecs.New(game(same), ecs.Config{Seed: 3})

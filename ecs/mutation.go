@@ -1,8 +1,7 @@
 package ecs
 
-// mutation names a deliberate defect. The property tests switch one on, break this package with it and see
-// that the property fails: a test that cannot fail proves nothing. Nothing else ever sets it, and no loop over
-// values looks at it.
+// mutation names a deliberate defect. The property tests enable one, which breaks this package, and check that the
+// property fails: a test that cannot fail proves nothing. Nothing else ever sets it, and no loop over values checks it.
 type mutation uint8
 
 const (
@@ -25,5 +24,5 @@ const (
 	limitIgnored                // a queue is applied though it needs more tables than there may be
 )
 
-// mutant is the defect that is switched on.
+// mutant is the enabled defect.
 var mutant = intact

@@ -125,7 +125,7 @@ var dBuilds = []dBuild{
 	{"fields in another order", func(w *ecs.World) {
 		ecs.Component[dSpotM](w, "spot")
 		dRest[dSpotM](w)
-	}, []string{"component spot.Y stands in another place, in front of X"}, ecs.BreaksState | ecs.BreaksDeltas | ecs.BreaksTicks, ecs.BreaksDeltas | ecs.BreaksTicks},
+	}, []string{"component spot.Y moved in front of X"}, ecs.BreaksState | ecs.BreaksDeltas | ecs.BreaksTicks, ecs.BreaksDeltas | ecs.BreaksTicks},
 	{"a tag", func(w *ecs.World) {
 		ecs.Component[dSeen](w, "spot")
 		dRest[dSeen](w)
@@ -150,7 +150,7 @@ var dBuilds = []dBuild{
 		ecs.Component[dSpot](w, "spot")
 		ecs.Resource[dScore](w, "score")
 		dCommands[dSpot](w)
-	}, []string{"component life stands in another place, in front of spot"}, ecs.BreaksDeltas, 0},
+	}, []string{"component life moved in front of spot"}, ecs.BreaksDeltas, 0},
 	{"a resource added in front", func(w *ecs.World) {
 		ecs.Resource[dExtra](w, "extra")
 		dFirst(w)

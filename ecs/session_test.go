@@ -265,7 +265,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{"not finite", input(), func(c *ecs.Command) { c.Payload[6], c.Payload[7] = 0xF8, 0xFF }},
 		{"no such session", ok(), func(c *ecs.Command) { c.Source.ID = 2 }},
 		{"id is not 0", ok(), func(c *ecs.Command) { c.Source.ID = 0 }},
-		{"no such kind of source", ok(), func(c *ecs.Command) { c.Source.Kind = 5 }},
+		{"unknown kind of source", ok(), func(c *ecs.Command) { c.Source.Kind = 5 }},
 		{"unknown flags", ok(), func(c *ecs.Command) { c.Flags = 4 }},
 		{"", input(), func(c *ecs.Command) { c.Flags = 3; clear(c.Payload) }},
 		{"all zero", input(), func(c *ecs.Command) { c.Flags = 3 }},

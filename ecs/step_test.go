@@ -321,7 +321,7 @@ func TestAWorldIsPoisonedByAFailedApply(t *testing.T) {
 	leader, w := small(t, func(*ecs.World) {}), small(t, func(*ecs.World) {})
 	first := step(leader).Delta.AppendTo(nil)
 	second := step(leader).Delta.AppendTo(nil)
-	if err := w.Apply(second); err == nil || !strings.Contains(err.Error(), "it is of tick 2") {
+	if err := w.Apply(second); err == nil || !strings.Contains(err.Error(), "it belongs to tick 2") {
 		t.Error(err)
 	}
 	if err := w.Apply(first); err == nil || w.Err() == nil {
@@ -364,7 +364,7 @@ func TestARestoredWorldMayHaveGainedTypes(t *testing.T) {
 	}
 	for want, change := range map[string]func(w *ecs.World){
 		`the game has no component "twin"`: func(w *ecs.World) { ecs.Component[mark](w, "mark"); ecs.Resource[tally](w, "tally") },
-		`component "twin" has other fields`: func(w *ecs.World) {
+		`component "twin" has different fields`: func(w *ecs.World) {
 			ecs.Component[mark](w, "mark")
 			ecs.Component[after](w, "twin")
 			ecs.Resource[tally](w, "tally")
@@ -380,7 +380,7 @@ func TestARestoredWorldMayHaveGainedTypes(t *testing.T) {
 	other := w.Game()
 	other.Name = "other"
 	var wrong *ecs.GameError
-	if _, err := ecs.Restore(other, snapshot); !errors.As(err, &wrong) || wrong.Got != "small" || !strings.Contains(err.Error(), `it is of game "small"`) {
+	if _, err := ecs.Restore(other, snapshot); !errors.As(err, &wrong) || wrong.Got != "small" || !strings.Contains(err.Error(), `it belongs to game "small"`) {
 		t.Error(err)
 	}
 }

@@ -54,7 +54,7 @@ func ExampleRestore() {
 	}
 	// Output:
 	// counts: ok
-	// forgets: tick 2: the world restored at tick 1 went another way: component counted of entity 1, N: 2 live, 1 restored
+	// forgets: tick 2: the world restored at tick 1 diverged: component counted of entity 1, N: 2 live, 1 restored
 }
 
 // verdict is a testing.TB that keeps the first line of the first error.
