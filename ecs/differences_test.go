@@ -8,7 +8,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestDifferencesNameEveryFieldThatIsAnother changes one thing at a time in a copy of a world and finds it, and nothing else.
+// TestDifferencesNameEveryFieldThatIsAnother changes one thing at a time in a copy of a world and expects exactly that
+// difference.
 func TestDifferencesNameEveryFieldThatIsAnother(t *testing.T) {
 	game := func(change func(t *ecs.Tick, spots *ecs.Query[struct {
 		E ecs.Entity
@@ -72,7 +73,7 @@ func TestDifferencesNameEveryFieldThatIsAnother(t *testing.T) {
 	}
 }
 
-// TestDifferencesAreThereExactlyWhenChecksumsDiffer compares worlds of the chaotic game that went apart somewhere.
+// TestDifferencesAreThereExactlyWhenChecksumsDiffer compares diverged worlds of the chaotic game.
 func TestDifferencesAreThereExactlyWhenChecksumsDiffer(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))

@@ -66,7 +66,7 @@ func (g Game) check() error {
 		return fmt.Errorf("ecs: the game's %w", err)
 	}
 	if g.TickRate < 1 || g.TickRate > 240 {
-		return fmt.Errorf("ecs: game %s: %d ticks per second are not 1 to 240", g.Name, g.TickRate)
+		return fmt.Errorf("ecs: game %s: TickRate is %d ticks per second, want 1 to 240", g.Name, g.TickRate)
 	}
 	if g.HoldTicks < 0 {
 		return fmt.Errorf("ecs: game %s: HoldTicks %d is negative", g.Name, g.HoldTicks)
@@ -76,7 +76,7 @@ func (g Game) check() error {
 	}
 	one := uint16(1)
 	if *(*byte)(unsafe.Pointer(&one)) != 1 || unsafe.Sizeof(uintptr(0)) != 8 {
-		return errors.New("ecs: only 64-bit little-endian machines hold a world")
+		return errors.New("ecs: a world needs a 64-bit little-endian machine")
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func TestTwoWorldsWithOtherOptionsAreNotTheSame(t *testing.T) {
 	}
 }
 
-// TestOptionsThatCannotBeFlags are refused when the world is made.
+// TestOptionsThatCannotBeFlags: New refuses them.
 func TestOptionsThatCannotBeFlags(t *testing.T) {
 	for want, options := range map[string]any{
 		"option MAXHp and option MaxHp are both called max-hp": struct{ MaxHp, MAXHp int32 }{},

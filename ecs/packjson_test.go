@@ -103,7 +103,7 @@ func TestPackJSONSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What PackJSON accepts is a value that the world accepts, and never more bytes than it should be.
+// The world accepts what PackJSON accepts, and PackJSON never writes too many bytes.
 func FuzzPackJSON(f *testing.F) {
 	typ := jsonType(f)
 	codec, err := ecs.NewCodec[jsonValue]()

@@ -41,7 +41,7 @@ func Component[T any](w *World, name string, options ...Option) {
 		refuse("ecs: component %q: %s is registered as %q already", name, f.typ, w.componentOf[f.typ].Name)
 	}
 	if len(w.components) == maxComponents {
-		refuse("ecs: component %q: %d components are the most", name, maxComponents)
+		refuse("ecs: component %q: a game has at most %d components", name, maxComponents)
 	}
 	for i := range f.typ.NumField() {
 		if f.typ.Field(i).Type == reflect.TypeFor[arche.Relation]() {

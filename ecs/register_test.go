@@ -9,7 +9,7 @@ import (
 
 func nothing(*ecs.Tick) {}
 
-// refused is what New says about a Setup.
+// refused returns New's error for a Setup.
 func refused(setup func(w *ecs.World)) string {
 	_, err := ecs.New(ecs.Game{Name: "g", TickRate: 30, Setup: setup}, ecs.Config{})
 	if err == nil {
@@ -159,7 +159,7 @@ func TestSchemaDescribesTheTypes(t *testing.T) {
 	}
 	back, err := ecs.ParseSchema(s.JSON())
 	if err != nil || back.Hash() != s.Hash() {
-		t.Errorf("a schema does not come back from JSON: %v", err)
+		t.Errorf("a schema does not survive JSON: %v", err)
 	}
 }
 

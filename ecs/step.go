@@ -144,7 +144,7 @@ func (w *World) join(i int, h *handler, c *Command) {
 func (w *World) sample(i int, h *handler, c *Command) {
 	x := w.sessions.find(c.Source.ID)
 	if x.inputs[h.ordinal].tick == w.tick {
-		w.fail(Failure{System: h.name, Command: i, Reason: "a second one of its session in this tick"})
+		w.fail(Failure{System: h.name, Command: i, Reason: "the session already sent one in this tick"})
 		return
 	}
 	w.sessions.used(x, c, h.ordinal)

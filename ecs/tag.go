@@ -125,7 +125,7 @@ func parseTag(text string) (t tagWords, err error) {
 		}
 	}
 	if t.Hidden && len(words) > 1 {
-		return t, errors.New(`says "-", which hides the field, and something else: "-" stands alone`)
+		return t, errors.New(`has "-", which hides the field, and other words: "-" must stand alone`)
 	}
 	return t, nil
 }
@@ -230,7 +230,7 @@ func CheckTagKeys(tag reflect.StructTag, want string) error {
 		case seen[key]:
 			return fmt.Errorf("the tag `%s` has %s twice", tag, key)
 		case low != want && want == tagOfComponent:
-			return fmt.Errorf("the tag %s:%s belongs to a field of a query's view; how clients see a field is said by wind:\"…\"", key, quoted)
+			return fmt.Errorf("the tag %s:%s belongs to a field of a query's view; wind:\"…\" says how clients see a field", key, quoted)
 		case low != want && want == tagOfView:
 			return fmt.Errorf("the tag %s:%s belongs to a field of a component; a view's field has ecs:\"read\" or ecs:\"optional\"", key, quoted)
 		case low != want:

@@ -36,12 +36,12 @@ func (w *World) Validate(c *Command) error {
 }
 
 var (
-	errSource    = errors.New("no such kind of source")
-	errSession0  = errors.New("a session's id is not 0")
+	errSource    = errors.New("unknown kind of source")
+	errSession0  = errors.New("a session's id must not be 0")
 	errNoSession = errors.New("no such session")
-	errClient    = errors.New("only a client sends it")
+	errClient    = errors.New("only a client can send it")
 	errFlags     = errors.New("unknown flags")
-	errRepeated  = errors.New("only a sampled command is repeated")
+	errRepeated  = errors.New("only a sampled command can repeat")
 	errNeutral   = errors.New("a neutral input must be repeated and all zero")
 )
 

@@ -26,7 +26,7 @@ var game = ecs.Game{Name: "counts", TickRate: 30, Setup: func(w *ecs.World) {
 	})
 }}
 
-// forgetful counts in a variable that Setup makes, which neither a snapshot nor a delta holds.
+// forgetful counts in a variable of Setup, which neither a snapshot nor a delta contains.
 var forgetful = ecs.Game{Name: "forgets", TickRate: 30, Setup: func(w *ecs.World) {
 	ticks := uint32(0)
 	ecs.Component[counted](w, "counted")
@@ -39,13 +39,13 @@ var forgetful = ecs.Game{Name: "forgets", TickRate: 30, Setup: func(w *ecs.World
 	})
 }}
 
-// One call is the test of a game: func TestGame(t *testing.T) { ecstest.Run(t, game) }.
+// A game's test is one call: func TestGame(t *testing.T) { ecstest.Run(t, game) }.
 func ExampleRun() {
 	TestGame := func(t *testing.T) { ecstest.Run(t, game) }
 	_ = TestGame
 }
 
-// Each part of the kit can be called alone. Here Restore finds state that a restored world does not have.
+// Each part of the kit can be called alone. Here Restore finds state that a restored world lacks.
 func ExampleRestore() {
 	for _, g := range []ecs.Game{game, forgetful} {
 		v := verdict("ok")
