@@ -150,9 +150,9 @@ func Handle[C any](w *World, name string, fn any, options ...CommandOption) {
 	case h == nil:
 		h = registerCommand[C](w, name, options)
 	case h.f.Name != name || h.fn.IsValid():
-		refuse("ecs: command %q: %s is registered as %q already", name, t, h.f.Name)
+		refuse("ecs: command %q: %s is already registered as %q", name, t, h.f.Name)
 	case len(options) > 0:
-		refuse("ecs: command %q has options of its own", name)
+		refuse("ecs: command %q is built in and takes no options", name)
 	}
 	cmd := &Cmd[C]{w: w}
 	h.call = *w.prepare(name, nameSeed(name), fn)

@@ -63,7 +63,7 @@ func (w *World) detect() {
 	}
 }
 
-// detect commits a column's changes and returns the change of the checksum.
+// detect commits a column's changes and returns the change in the checksum.
 func (c *column) detect(d *columnChanges, t *Table, index int) (sum uint64) {
 	n, size := len(t.entities), c.c.Size
 	for s := 0; s < n; s += rowsPerBlock {
@@ -127,7 +127,7 @@ func (c *column) commit16(entities []Entity, s, e int) (rows, sum uint64) {
 	return rows, sum
 }
 
-// compare16 finds the rows that differ and their change of the checksum, and reports whether any may be a NaN.
+// compare16 finds the rows that differ and their change in the checksum, and reports whether any may be a NaN.
 func compare16(live, old []words2, keys []uint64, f *form) (rows, sum uint64, special bool) {
 	old, keys = old[:len(live)], keys[:len(live)]
 	seed, exponents, ones := f.seed, f.exponents, f.exponentOnes

@@ -124,7 +124,7 @@ func (b *bundle) offset(c *component) int {
 			return p.offset
 		}
 	}
-	panic("ecs: a bundle without its component")
+	panic("ecs: the bundle lacks the component")
 }
 
 // mustFit panics if value does not have the component's size.

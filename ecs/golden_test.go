@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestGoldenBytes pins the formats of FORMAT.md, the checksum and the random numbers, with a world of three ticks that
 // contains everything.

@@ -285,8 +285,8 @@ func TestWhatHasASizeIsReadAtItsLimit(t *testing.T) {
 	}
 	for says, more := range map[string]func(*ecs.World){
 		"has 65537 bytes, more than 65536": func(w *ecs.World) { ecs.Component[brimBeyond](w, "beyond") },
-		"a name has 1 to 64 bytes":         func(w *ecs.World) { ecs.System(w, strings.Repeat("s", 65), func(*ecs.Tick) {}) },
-		"a name is [a-z]":                  func(w *ecs.World) { ecs.Component[mark](w, strings.Repeat("s", 65)) },
+		"a name must have 1 to 64 bytes":   func(w *ecs.World) { ecs.System(w, strings.Repeat("s", 65), func(*ecs.Tick) {}) },
+		"a name must match [a-z]":          func(w *ecs.World) { ecs.Component[mark](w, strings.Repeat("s", 65)) },
 	} {
 		if _, err := ecs.New(brimGame(more), ecs.Config{}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)

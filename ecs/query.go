@@ -7,7 +7,7 @@ import (
 
 // Query yields the entities that match the view V: a struct whose fields are
 //
-//   - *T: the entity's component, or []T: the components of one table's entities, row by row alike;
+//   - *T: the entity's component, or []T: the components of one table's entities, all slices in the same row order;
 //   - Entity, or []Entity: the entities themselves;
 //   - With[T] and Without[T]: filters.
 //

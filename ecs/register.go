@@ -38,14 +38,14 @@ func Spatial(f *form) { f.Spatial = true }
 func Component[T any](w *World, name string, options ...Option) {
 	f := w.plan("component", name, reflect.TypeFor[T](), options)
 	if w.componentOf[f.typ] != nil {
-		refuse("ecs: component %q: %s is registered as %q already", name, f.typ, w.componentOf[f.typ].Name)
+		refuse("ecs: component %q: %s is already registered as %q", name, f.typ, w.componentOf[f.typ].Name)
 	}
 	if len(w.components) == maxComponents {
 		refuse("ecs: component %q: a game has at most %d components", name, maxComponents)
 	}
 	for i := range f.typ.NumField() {
 		if f.typ.Field(i).Type == reflect.TypeFor[arche.Relation]() {
-			refuse("ecs: component %q: relations are Entity values, not arche's", name)
+			refuse("ecs: component %q: use an Entity field instead of an arche relation", name)
 		}
 	}
 	if f.Spatial {
@@ -61,7 +61,7 @@ func Component[T any](w *World, name string, options ...Option) {
 func Resource[T any](w *World, name string, options ...Option) {
 	f := w.plan("resource", name, reflect.TypeFor[T](), options)
 	if w.resourceOf[f.typ] != nil {
-		refuse("ecs: resource %q: %s is registered as %q already", name, f.typ, w.resourceOf[f.typ].form.Name)
+		refuse("ecs: resource %q: %s is already registered as %q", name, f.typ, w.resourceOf[f.typ].form.Name)
 	}
 	if f.Spatial {
 		refuse("ecs: resource %q cannot be spatial: a resource has no position", name)
@@ -75,7 +75,7 @@ func Resource[T any](w *World, name string, options ...Option) {
 func Event[E any](w *World, name string) {
 	f := w.plan("event", name, reflect.TypeFor[E](), nil)
 	if w.eventOf[f.typ] != nil {
-		refuse("ecs: event %q: %s is registered as %q already", name, f.typ, w.eventOf[f.typ].f.Name)
+		refuse("ecs: event %q: %s is already registered as %q", name, f.typ, w.eventOf[f.typ].f.Name)
 	}
 	f.id = len(w.events)
 	s := &stream{f: f}
@@ -87,7 +87,7 @@ func Event[E any](w *World, name string) {
 func Outgoing[M any](w *World, name string) {
 	f := w.plan("message", name, reflect.TypeFor[M](), nil)
 	if w.outgoingOf[f.typ] != nil {
-		refuse("ecs: message %q: %s is registered as %q already", name, f.typ, w.outgoingOf[f.typ].Name)
+		refuse("ecs: message %q: %s is already registered as %q", name, f.typ, w.outgoingOf[f.typ].Name)
 	}
 	f.id = len(w.outgoing)
 	w.outgoing, w.outgoingOf[f.typ] = append(w.outgoing, f), f
@@ -99,7 +99,7 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 		refuse("ecs: %s %q is registered after Setup", what, name)
 	}
 	if !typeNameOK(name) {
-		refuse("ecs: %s %q: a name is [a-z][a-z0-9._-]{0,63}", what, name)
+		refuse("ecs: %s %q: a name must match [a-z][a-z0-9._-]{0,63}", what, name)
 	}
 	if strings.HasPrefix(name, ownPrefix) && !isOwn(t) {
 		refuse("ecs: %s %q: names that begin with %q are Wind's own; to act when players come and go, handle ecs.Join and ecs.Leave", what, name, ownPrefix)
@@ -122,7 +122,7 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 func (w *World) spatialOnce(f *form) {
 	for _, c := range w.components {
 		if c.Spatial {
-			refuse("ecs: component %q is spatial, and so is %q: one component places the entities of a game", f.Name, c.Name)
+			refuse("ecs: component %q is spatial, and so is %q: only one component can place the entities of a game", f.Name, c.Name)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (w *World) spatialOnce(f *form) {
 // ownPrefix starts the names that Wind itself registers.
 const ownPrefix = "wind."
 
-// isOwn reports whether t comes from one of Wind's own packages, which alone may use names that start with wind.
+// isOwn reports whether t comes from one of Wind's own packages, which alone may use names that start with ownPrefix.
 func isOwn(t reflect.Type) bool {
 	module, ok := strings.CutSuffix(reflect.TypeFor[World]().PkgPath(), "/ecs")
 	return ok && (t.PkgPath() == module+"/ecs" || strings.HasPrefix(t.PkgPath(), module+"/systems/"))

@@ -31,7 +31,7 @@ func (s *Schema) Servable() error {
 		switch c := &s.Components[i]; {
 		case !c.Spatial:
 		case spatial != "":
-			return fmt.Errorf("ecs: component %q is spatial, and so is %q: one component places the entities of a game", c.Name, spatial)
+			return fmt.Errorf("ecs: component %q is spatial, and so is %q: only one component can place the entities of a game", c.Name, spatial)
 		default:
 			if _, _, err := c.Place(); err != nil {
 				return fmt.Errorf("ecs: component %q %w", c.Name, err)

@@ -201,7 +201,7 @@ func TestAnInputIsSampled(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	o = w.Step(frame(w, c, ecs.NewCommand(w, client(1), 6, aim{100})))
-	if r := ecs.ResourceOf[tally](w); len(o.Failures) != 1 || r.N != 21 || !strings.Contains(o.Failures[0].Reason, "second one") {
+	if r := ecs.ResourceOf[tally](w); len(o.Failures) != 1 || r.N != 21 || !strings.Contains(o.Failures[0].Reason, "already sent one") {
 		t.Errorf("%+v, %+v", o.Failures, r)
 	}
 	if s, _ := w.Session(1); s.InputSeq != 5 || s.AppliedSeq != 1 {

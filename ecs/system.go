@@ -27,7 +27,7 @@ func System(w *World, name string, fn any) {
 		refuse("ecs: system %q is registered after Setup", name)
 	}
 	if name == "" || len(name) > 64 {
-		refuse("ecs: system %q: a name has 1 to 64 bytes", name)
+		refuse("ecs: system %q: a name must have 1 to 64 bytes", name)
 	}
 	w.claim("system", name)
 	w.systems = append(w.systems, w.prepare(name, nameSeed(name), fn))

@@ -203,7 +203,7 @@ func (t *tagWords) fit(kind FieldKind) error {
 
 var kindWords = map[FieldKind]string{KindBool: "a bool", KindEntity: "an entity", KindText: "a text"}
 
-// Kinds of place for a field; each allows one tag, or no tag.
+// The only Wind tag that a field may have, by where the field is.
 const (
 	tagOfComponent = "wind"
 	tagOfView      = "ecs"

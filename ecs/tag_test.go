@@ -190,7 +190,7 @@ func TestWhatClientsCannotBeServedIsAnErrorOfSetup(t *testing.T) {
 		want  string
 		setup func(w *ecs.World)
 	}{
-		{`component "b" is spatial, and so is "a": one component places the entities of a game`, func(w *ecs.World) {
+		{`component "b" is spatial, and so is "a": only one component can place the entities of a game`, func(w *ecs.World) {
 			ecs.Component[place](w, "a", ecs.Spatial)
 			ecs.Component[spot](w, "b", ecs.Spatial)
 		}},

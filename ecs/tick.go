@@ -1,6 +1,6 @@
 package ecs
 
-// Tick is a system's or handler's view of the tick in progress. It is valid until they return.
+// Tick is a system's or handler's view of the tick in progress. It is valid until that call returns.
 type Tick struct {
 	w    *World
 	seed uint64 // of the running system or command

@@ -31,7 +31,7 @@ func (c Codec[T]) Decode(b []byte, v *T) error {
 	c.f.unpack(unsafe.Pointer(v), b, 1)
 	if !c.f.proper(unsafe.Pointer(v)) {
 		*v = *new(T)
-		return fmt.Errorf("ecs: %s holds a bool or a text that is none", c.f.Name)
+		return fmt.Errorf("ecs: %s holds an invalid bool or text", c.f.Name)
 	}
 	return nil
 }

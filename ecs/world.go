@@ -9,7 +9,7 @@ import (
 )
 
 // World is one simulated world. It is not safe for concurrent use, with one exception: between two Steps, the read-only
-// methods (Tables and its tables' methods, Locate, EachSession, AppendSnapshot, Recompute…) may run concurrently with
+// methods (Tables, the methods of Table, Locate, EachSession, AppendSnapshot, Recompute…) may run concurrently with
 // each other. Validate, AppendFrame and DecodeFrame use the world's scratch memory and are not among them.
 type World struct {
 	arche       arche.World

@@ -102,7 +102,7 @@ func (f Fixed) Sqrt() Fixed {
 		return 0
 	}
 	r := uint64(ToInt64(float64(math.Sqrt(float64(int64(f))) * (1 << 16))))
-	// Of the 48 bits that count, the float's 53 are right to within a step.
+	// The float has 53 correct bits, more than the 48 that matter; at most a step remains.
 	for {
 		high, low := bits.Mul64(r, r)
 		if high > uint64(f)>>32 || high == uint64(f)>>32 && low > uint64(f)<<32 {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write testdata/golden.txt anew; a changed line breaks recorded games")
+var update = flag.Bool("update", false, "rewrite testdata/golden.txt; a changed line breaks recorded games")
 
 // goldenInput returns the i-th committed input: all bit patterns, and values of every size that games use.
 func goldenInput(i uint64) float64 {

@@ -103,7 +103,7 @@ func ours(stack []uintptr) bool {
 
 // allocationsBySite counts allocations by the innermost function outside runtime and reflect.
 func allocationsBySite() map[string]int64 {
-	runtime.GC() // the profile describes the state before the last two collections
+	runtime.GC() // the profile lags: two collections bring it up to date
 	runtime.GC()
 	records := make([]runtime.MemProfileRecord, 4096)
 	for {
