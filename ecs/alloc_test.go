@@ -6,8 +6,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestASteadyTickAllocatesNothing runs a world with everything that a tick can have, rejections, births and
-// deaths included, together with what a host does around it.
+// TestASteadyTickAllocatesNothing runs a world with everything that a tick can contain, including rejections, births
+// and deaths, together with the host's work around it.
 func TestASteadyTickAllocatesNothing(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector allocates")
@@ -87,7 +87,7 @@ func TestASteadyTickAllocatesNothing(t *testing.T) {
 			aims[i].Payload[0] = byte(w.Tick())
 			f.Commands = append(f.Commands, aims[i], orders[i])
 			if w.Validate(&aims[i]) != nil || w.Validate(&orders[i]) != nil {
-				t.Fatal("a command is not valid")
+				t.Fatal("an invalid command")
 			}
 		}
 		w.Order(f.Tick, f.Commands)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Apply does to the world what the tick did whose delta this is, the next one, without running a system, and
-// verifies its checksum. The bytes may come from anywhere: what is wrong with them is an error. After an
-// error the world is poisoned, since it may have been changed in part: every further Apply errs too.
+// Apply applies the delta of the next tick to the world, without running a system, and verifies the checksum. The bytes
+// may come from anywhere: Apply returns an error if they are invalid. An error poisons the world, because it may have
+// changed in part: every further Apply fails too.
 func (w *World) Apply(delta []byte) error {
 	if w.poison != nil {
 		return w.poison
@@ -25,7 +25,7 @@ func (w *World) applyDelta(r *reader) error {
 		return r.err
 	}
 	if tick != w.tick+1 {
-		return fmt.Errorf("it is of tick %d", tick)
+		return fmt.Errorf("it belongs to tick %d", tick)
 	}
 	w.begin()
 	for _, part := range [...]func(*reader) error{w.applyTables, w.applyOps, w.applySessions, w.applyResources, w.applyColumns} {
@@ -42,7 +42,7 @@ func (w *World) applyDelta(r *reader) error {
 	return nil
 }
 
-// applyTables makes the tables that are new, in their order.
+// applyTables makes the new tables, in order.
 func (w *World) applyTables(r *reader) error {
 	for range r.count(1) {
 		m, err := r.mask(len(w.components))
@@ -50,7 +50,7 @@ func (w *World) applyTables(r *reader) error {
 			return err
 		}
 		if w.tableOf[m] != nil {
-			return fmt.Errorf("table %d is there already", w.tableOf[m].index)
+			return fmt.Errorf("table %d already exists", w.tableOf[m].index)
 		}
 		if len(w.tables) >= maxTables {
 			return ErrTables
@@ -60,13 +60,13 @@ func (w *World) applyTables(r *reader) error {
 	return r.err
 }
 
-// mask is a set of components: their number and their ids, ascending.
+// mask reads a set of components: their number and their ids, ascending.
 func (r *reader) mask(components int) (m mask, err error) {
 	last := -1
 	for range r.count(1) {
 		id := r.below(components)
 		if r.err == nil && id <= last {
-			r.fail(fmt.Errorf("the components of a table do not ascend"))
+			r.fail(fmt.Errorf("a table's components are not in ascending order"))
 		}
 		if r.err != nil {
 			return m, r.err
@@ -105,7 +105,7 @@ func (w *World) applyOp(r *reader) error {
 	}
 	e, ok := w.inSlot(id)
 	if !ok {
-		return fmt.Errorf("entity %d does not live", id)
+		return fmt.Errorf("entity %d is not alive", id)
 	}
 	switch kind {
 	case opDespawn:
@@ -120,15 +120,15 @@ func (w *World) applyOp(r *reader) error {
 		add := kind == opAdd
 		m := w.tables[w.places[id].table].mask
 		if m.has(c) == add {
-			return fmt.Errorf("entity %d has, or has not, component %q already", id, w.components[c].Name)
+			return fmt.Errorf("entity %d already has, or already lacks, component %q", id, w.components[c].Name)
 		}
 		if m.flip(c); w.tableOf[m] == nil {
-			return fmt.Errorf("entity %d moves to a table that is not there", id)
+			return fmt.Errorf("entity %d moves to a table that does not exist", id)
 		}
 		w.recordOp(kind, e, c)
 		w.exchange(e, w.components[c], add)
 	default:
-		return fmt.Errorf("there is no operation %d", kind)
+		return fmt.Errorf("unknown operation %d", kind)
 	}
 	return nil
 }
@@ -146,17 +146,17 @@ func (w *World) applySpawn(r *reader, id uint32) error {
 	return nil
 }
 
-// applyGiveBack drops the tables without rows. A tick does that once, when everything else is done.
+// applyGiveBack drops the tables without rows. A tick does so at most once, after everything else.
 func (w *World) applyGiveBack(r *reader, id uint32) error {
 	if id != 0 || len(r.b) > 0 || w.uninhabited == 0 {
-		return errors.New("tables are given back in the middle of a tick, or without need")
+		return errors.New("tables are given back before the end of a tick, or needlessly")
 	}
 	w.recordOp(opGiveBack, Entity{}, 0)
 	w.giveBack()
 	return nil
 }
 
-// inSlot is the living entity in a slot.
+// inSlot returns the living entity in a slot.
 func (w *World) inSlot(id uint32) (Entity, bool) {
 	if int(id) >= len(w.pool.slots) {
 		return Entity{}, false
@@ -191,7 +191,7 @@ func (w *World) applyResources(r *reader) error {
 		w.valueSum -= f.hash(Entity{}, x.old)
 		f.unpack(x.old, b, 1)
 		if !f.proper(x.old) {
-			return fmt.Errorf("resource %q holds a bool or a text that is none", f.Name)
+			return fmt.Errorf("resource %q holds an invalid bool or text", f.Name)
 		}
 		w.valueSum += f.hash(Entity{}, x.old)
 		copy(bytesAt(x.live, f.Size), bytesAt(x.old, f.Size))
@@ -235,11 +235,11 @@ func (w *World) applyColumn(r *reader, c *component) error {
 	return nil
 }
 
-// applyValue gives an entity the value that values begins with.
+// applyValue sets an entity's value to the first one in values.
 func (w *World) applyValue(c *component, id uint32, values []byte) error {
 	e, ok := w.inSlot(id)
 	if !ok {
-		return fmt.Errorf("entity %d, with a new %q, does not live", id, c.Name)
+		return fmt.Errorf("entity %d, with a new %q, is not alive", id, c.Name)
 	}
 	p := w.places[id]
 	t := w.tables[p.table]
@@ -252,7 +252,7 @@ func (w *World) applyValue(c *component, id uint32, values []byte) error {
 	before := c.hash(e, old)
 	c.unpack(live, values, 1)
 	if len(c.checks) > 0 && !c.proper(live) {
-		return fmt.Errorf("entity %d: its new %q holds a bool or a text that is none", id, c.Name)
+		return fmt.Errorf("entity %d: its new %q holds an invalid bool or text", id, c.Name)
 	}
 	copy(bytesAt(old, c.Size), bytesAt(live, c.Size))
 	w.valueSum += c.hash(e, old) - before

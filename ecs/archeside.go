@@ -8,15 +8,15 @@ import (
 	arche "github.com/mlange-42/arche/ecs"
 )
 
-// arche never frees an archetype. It finds one by adding the components one after the other, with a node for each step,
-// and searches all nodes for each step that is new. What it costs depends on the number of nodes; nothing else does: an
-// archetype that is left over is as good as a new one. So when arche's side is made anew is no part of a world's state.
+// arche never frees an archetype. To find one it adds the components one after another, with a graph node for each
+// step, and it searches all nodes for each new step. Its cost depends only on the number of nodes: a leftover archetype
+// works as well as a new one. So the moment of a rebuild of arche's side is not part of a world's state.
 
-// route is the order in which components are added on the way to the tables with rows: those that most tables have come
-// first, so that the ways have much in common.
+// route is the order in which components are added on the way to the tables with rows. The most common components come
+// first, so that the paths share many steps.
 type route struct {
 	rank  []int // by component id
-	nodes int   // that the ways have together
+	nodes int   // in all paths together
 }
 
 func (w *World) route() route {
@@ -38,7 +38,7 @@ func (w *World) route() route {
 	return r
 }
 
-// count is the number of different steps on all ways.
+// count returns the number of different steps on all paths.
 func (r *route) count(w *World) (n int) {
 	var ways [][]int
 	for t := range w.eachInhabited {
@@ -57,7 +57,7 @@ func (r *route) count(w *World) (n int) {
 	return n
 }
 
-// way is the ranks of the table's components, ascending.
+// way returns the ranks of the table's components, ascending.
 func (r *route) way(t *Table) []int {
 	way := make([]int, len(t.columns))
 	for i := range t.columns {
@@ -67,7 +67,7 @@ func (r *route) way(t *Table) []int {
 	return way
 }
 
-// ids are the table's components in the order of the route.
+// ids returns the table's components in route order.
 func (r *route) ids(t *Table) []arche.ID {
 	at := make([]int, len(t.ids))
 	for i := range at {
@@ -81,12 +81,12 @@ func (r *route) ids(t *Table) []arche.ID {
 	return ids
 }
 
-// rebuild makes arche's side of the world anew, with the archetypes that have rows only.
+// rebuild replaces arche's side of the world with a new one that has only the archetypes with rows.
 func (w *World) rebuild(r route) {
 	w.arche = arche.NewWorld(firstRows)
 	for _, c := range w.components {
 		if arche.TypeID(&w.arche, c.typ) != c.arche {
-			panic("ecs: arche numbers a component otherwise than before")
+			panic("ecs: arche numbers a component differently than before")
 		}
 	}
 	w.loadPool()
@@ -105,8 +105,8 @@ func (w *World) rebuild(r route) {
 	}
 }
 
-// loadPool gives arche's pool a crafted stack that hands out every entity in the order of tables and rows, with the real
-// free slots below.
+// loadPool gives arche's pool a crafted stack that hands out every entity in order of tables and rows, above the real
+// free slots.
 func (w *World) loadPool() {
 	slots := append([]Entity(nil), w.pool.slots...)
 	next, free := w.pool.next, w.pool.free

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// The world of the benchmarks: 100,000 entities with two components of 16 bytes each, in two tables.
+// The world of the benchmarks: 100,000 entities with two 16-byte components each, in two tables.
 const benchEntities = 100_000
 
 type (
@@ -82,7 +82,7 @@ func move(p []pos, v []vel) {
 	}
 }
 
-// benchGame has entities of which so many per cent move, and one system, or none.
+// benchGame has entities of which the given percentage move, and at most one system.
 func benchGame(system any, movingPercent int) ecs.Game {
 	return ecs.Game{Name: "bench", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Component[pos](w, "position")
@@ -121,7 +121,7 @@ func benchWorld(tb testing.TB, system any, movingPercent int) *ecs.World {
 
 func step(w *ecs.World) ecs.Output { return w.Step(ecs.Frame{Tick: w.Tick() + 1}) }
 
-// archeLoops are arche's two ways to do what the systems above do.
+// archeLoops are arche's two ways to do the work of the systems above.
 func archeLoops() (byGeneric, byID func()) {
 	w := arche.NewWorld(1024)
 	p, v := arche.ComponentID[pos](&w), arche.ComponentID[vel](&w)
@@ -182,7 +182,7 @@ func BenchmarkLoop(b *testing.B) {
 	}
 }
 
-// BenchmarkTick is a whole tick: systems, change detection, checksum and delta.
+// BenchmarkTick measures a whole tick: systems, change detection, checksum and delta.
 func BenchmarkTick(b *testing.B) {
 	for _, c := range []struct {
 		name   string
@@ -201,8 +201,8 @@ func BenchmarkTick(b *testing.B) {
 	}
 }
 
-// BenchmarkRatio runs the loops and the ticks in turn and reports the best time of each as a multiple of that
-// of arche's faster loop: on a shared machine only the best times of one run compare.
+// BenchmarkRatio alternates the loops and the ticks and reports the best time of each as a multiple of that of arche's
+// faster loop: on a shared machine, only the best times of one run are comparable.
 func BenchmarkRatio(b *testing.B) {
 	byGeneric, byID := archeLoops()
 	bare := benchWorld(b, nil, 100)
@@ -274,7 +274,7 @@ func BenchmarkDelta(b *testing.B) {
 	})
 }
 
-// BenchmarkSnapshot saves, restores and recomputes.
+// BenchmarkSnapshot saves, restores and recomputes a world.
 func BenchmarkSnapshot(b *testing.B) {
 	w := benchWorld(b, moveColumns, 100)
 	buf := w.AppendSnapshot(nil)

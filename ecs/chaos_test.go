@@ -8,12 +8,12 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Chaos is a game that does everything that a game can do to a world, at random, and some things that it
-// should not. What its commands and systems do depends on the world and the frame alone, except for garbage:
-// bits that a world must not look at, different at every call.
+// Chaos is a game that does, at random, everything that a game can do to a world, and some things that it should not.
+// Its commands and systems depend only on the world and the frame, except for garbage: bits that a world must ignore
+// and that differ at every call.
 
 type (
-	// Body has padding at its end and a float that is sometimes no number.
+	// Body has padding at its end and a float that is sometimes NaN.
 	Body struct {
 		X      float64
 		Hidden bool
@@ -31,14 +31,14 @@ type (
 	}
 	// Asleep is a tag.
 	Asleep struct{}
-	// Heat is transient: each tick begins with zero.
+	// Heat is transient: it is zero when a tick begins.
 	Heat struct{ Degrees uint32 }
 	// Label holds a text and nested values.
 	Label struct {
 		Name  ecs.Text16
 		Marks [2]struct{ From, To int16 }
 	}
-	// Ledger is the resource; it has padding too.
+	// Ledger is a resource; it has padding too.
 	Ledger struct {
 		Ticks   uint64
 		Poked   uint64 // commands applied
@@ -55,7 +55,7 @@ type (
 	Noise struct {
 		Of   ecs.Entity
 		Loud bool
-		Lost bool // emitted by a system that then failed: never to be seen
+		Lost bool // emitted by a system that then failed: must never be seen
 	}
 	// Letter is a message to another shard.
 	Letter struct {
@@ -68,16 +68,16 @@ type (
 		Force float64
 		Up    bool
 	}
-	// Poke is a command that is applied once.
+	// Poke is a command that applies exactly once.
 	Poke struct {
 		What uint8
 		Name ecs.Text16
 	}
-	// Quake comes from anyone but a client.
+	// Quake comes from any source but a client.
 	Quake struct{ Strength int32 }
 )
 
-// Validate refuses a Poke of what there is not.
+// Validate refuses a Poke at something that does not exist.
 func (p Poke) Validate() error {
 	if p.What > 9 {
 		return errors.New("there is nothing like that to poke")
@@ -124,10 +124,10 @@ type bodies struct {
 	Body []Body
 }
 
-// garbage is never the same twice.
+// garbage differs at every call.
 var garbage uint64
 
-// soil writes garbage where a world must not look: padding, and which NaN a NaN is.
+// soil writes garbage where a world must not look: into padding and the bits of NaNs.
 func soil(b *Body) {
 	garbage += 0x9E3779B97F4A7C15
 	bytes := (*[16]byte)(unsafe.Pointer(b))
@@ -150,7 +150,7 @@ func mess(t *ecs.Tick, all *ecs.Query[anyone], bs *ecs.Spawner[bodyShape], sb *e
 		switch r.IntN(48) {
 		case 0:
 			t.Despawn(v.Self)
-		case 1: // twice, and its slot is used again at once
+		case 1: // twice, with the slot reused at once
 			t.Despawn(v.Self)
 			t.Despawn(v.Self)
 			last = bond.New(onlyBond{Bond{To: v.Self, Knot: [3]uint8{1}}})
@@ -162,7 +162,7 @@ func mess(t *ecs.Tick, all *ecs.Query[anyone], bs *ecs.Spawner[bodyShape], sb *e
 			body.Remove(v.Self)
 		case 4:
 			shape.Set(v.Self, Shape{1, 2, 3, uint16(r.IntN(9))})
-		case 5: // gone and there again in one tick
+		case 5: // removed and added again in one tick
 			shape.Remove(v.Self)
 			shape.Set(v.Self, Shape{Sides: 7})
 		case 6:
@@ -198,7 +198,7 @@ func mess(t *ecs.Tick, all *ecs.Query[anyone], bs *ecs.Spawner[bodyShape], sb *e
 			heat.Set(v.Self, Heat{uint32(r.IntN(100))})
 		case 16:
 			heat.Remove(v.Self)
-		case 17: // to one that has no row yet
+		case 17: // to an entity without a row yet
 			asleep.Set(last, Asleep{})
 			label.Set(last, Label{Name: ecs.NewText16("née")})
 		case 18:
@@ -226,14 +226,14 @@ func mess(t *ecs.Tick, all *ecs.Query[anyone], bs *ecs.Spawner[bodyShape], sb *e
 			hot.New(warm{Body{X: 2}, Heat{3}})
 		}
 	}
-	if r.IntN(200) == 0 { // a catastrophe: tables run empty
+	if r.IntN(200) == 0 { // a catastrophe: tables empty
 		for v := range all.Each {
 			t.Despawn(v.Self)
 		}
 	}
 }
 
-// glow reads what is transient before anyone has written it, and so sees whether it was zeroed.
+// glow reads a transient before anything has written it, and so sees whether it was zeroed.
 func glow(t *ecs.Tick, q *ecs.Query[struct {
 	H *Heat
 	B *Body
@@ -252,7 +252,7 @@ func glow(t *ecs.Tick, q *ecs.Query[struct {
 	l.Players = int32(sessions.Len())
 }
 
-// faulty fails in the middle of its work, in a quarter of all ticks.
+// faulty fails halfway through its work, in a quarter of all ticks.
 func faulty(t *ecs.Tick, q *ecs.Query[awake], bs *ecs.Spawner[bodyShape], noise *ecs.Events[Noise], mail *ecs.Outbox[Letter]) {
 	r := t.Rand(ecs.Entity{})
 	left := r.IntN(80)
@@ -274,7 +274,7 @@ func faulty(t *ecs.Tick, q *ecs.Query[awake], bs *ecs.Spawner[bodyShape], noise 
 	}
 }
 
-// drift works on columns.
+// drift uses column views.
 func drift(t *ecs.Tick, q *ecs.Query[bodies], mail *ecs.Outbox[Letter]) {
 	for v := range q.Each {
 		for i := range v.Body {
@@ -340,7 +340,7 @@ func quake(t *ecs.Tick, c *ecs.Cmd[Quake], q *ecs.Query[struct{ B *Body }]) {
 	}
 }
 
-// chaosOptions are set when a chaos is made.
+// chaosOptions are the options of a chaos world.
 type chaosOptions struct {
 	Bodies int32  `usage:"bodies at the beginning" min:"0" max:"1000"`
 	Title  string `usage:"of the ledger"`

@@ -2,24 +2,23 @@ package ecs
 
 import "fmt"
 
-// ChecksumError is wrapped by an error of Apply or Restore whose bytes can be read, but do not give the world
-// that they name.
+// ChecksumError is wrapped by an error of Apply or Restore for bytes that can be read but do not yield the world whose
+// checksum they state.
 type ChecksumError struct{ Got, Want uint64 }
 
 func (e *ChecksumError) Error() string {
-	return fmt.Sprintf("the checksum becomes %016x, want %016x", e.Got, e.Want)
+	return fmt.Sprintf("the checksum is %016x, want %016x", e.Got, e.Want)
 }
 
-// Checksum is a hash of the world after its last tick, kept up to date incrementally: worlds of one game
-// with equal checksums have equal futures. It covers every value that is not transient, the table and row of
-// each entity, the list of tables, the entity pool with its free slots in order, the sessions, the tick, the
-// seed and the options.
+// Checksum returns a hash of the world after its last tick, maintained incrementally: worlds of one game with equal
+// checksums have equal futures. It covers every value that is not transient, the table and row of each entity, the list
+// of tables, the entity pool with its free slots in order, the sessions, the tick, the seed and the options.
 func (w *World) Checksum() uint64 {
 	return w.mix(w.valueSum, w.layoutSum, w.pool.sum, w.sessions.sum)
 }
 
-// Recompute is the checksum from scratch, from the live values. It differs from Checksum only when something
-// was written that change detection did not see, through a pointer kept too long or a field tagged read.
+// Recompute computes the checksum from scratch, from the live values. It differs from Checksum only if change detection
+// missed a write, through a pointer kept too long or a field tagged read.
 func (w *World) Recompute() uint64 {
 	var values, layout uint64
 	for _, t := range w.tables {

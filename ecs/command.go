@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// SourceKind says who sends a command. Within a tick the kinds come in this order.
+// SourceKind is the kind of a command's sender. Within a tick, commands run in this order of kinds.
 type SourceKind uint8
 
 // The kinds of source.
@@ -21,7 +21,7 @@ const (
 
 var sourceNames = [...]string{"host", "operator", "shard", "service", "client"}
 
-// String is host, operator, shard, service or client.
+// String returns host, operator, shard, service or client.
 func (k SourceKind) String() string {
 	if int(k) < len(sourceNames) {
 		return sourceNames[k]
@@ -29,13 +29,13 @@ func (k SourceKind) String() string {
 	return fmt.Sprintf("source(%d)", uint8(k))
 }
 
-// Source is who sends a command. For a client ID is its session, non-zero and never used again in a lineage.
+// Source is a command's sender. A client's ID is its session: never 0, and never reused in a lineage.
 type Source struct {
 	Kind SourceKind
 	ID   uint64
 }
 
-// String is the kind and, unless it is zero, the id: client:812.
+// String returns the kind and, unless it is zero, the id: client:812.
 func (s Source) String() string {
 	if s.ID == 0 {
 		return s.Kind.String()
@@ -45,10 +45,10 @@ func (s Source) String() string {
 
 // Flags of a sampled command that its session did not send for this tick.
 const (
-	// FlagRepeated marks the session's last one, used again.
+	// FlagRepeated marks a repeat of the session's last command.
 	FlagRepeated uint8 = 1
-	// FlagNeutral goes with FlagRepeated: the session has sent nothing for longer than Game.HoldTicks, and the
-	// zero value is used in place of its last one.
+	// FlagNeutral goes with FlagRepeated: the session has sent nothing for longer than Game.HoldTicks, so the zero
+	// value replaces its last one.
 	FlagNeutral uint8 = 2
 
 	knownFlags = FlagRepeated | FlagNeutral
@@ -58,16 +58,16 @@ const (
 type Command struct {
 	Kind    uint16 // index in Schema.Commands
 	Source  Source
-	Seq     uint64 // the source's own number, from 1
+	Seq     uint64 // the source's sequence number, from 1
 	Flags   uint8  // FlagRepeated, FlagNeutral
 	Payload []byte // the packed value
 }
 
-// commandOverhead is what a command takes in a frame beside its payload, in bytes, at most: its kind, its source, its
-// number and its flags.
+// commandOverhead is an upper bound on a command's size in a frame without its payload, in bytes: kind, source,
+// sequence number and flags.
 const commandOverhead = 32
 
-// Weight is how many bytes the command takes in a record, at most: what a tick's budget counts.
+// Weight returns an upper bound on the command's size in a record, in bytes. A tick's budget counts it.
 func (c *Command) Weight() int { return len(c.Payload) + commandOverhead }
 
 // Frame is everything that goes into one tick.
@@ -79,22 +79,22 @@ type Frame struct {
 // CommandOption changes how a command is registered.
 type CommandOption func(*form)
 
-// Sampled marks a command that states an intention, such as where a player aims: each session has one per
-// tick. When none came its last one is repeated, marked, for Game.HoldTicks ticks; then the zero value is used, so
-// that a key held down by a client that fell silent is let go.
+// Sampled marks a command that states an intention, such as where a player aims: each session has one per tick. If none
+// arrives, the session's last one repeats, with FlagRepeated, for Game.HoldTicks ticks; then the zero value applies. So
+// a client that falls silent does not hold a key down forever.
 func Sampled(f *form) { f.Sampled = true }
 
 // handler is a registered command with its function.
 type handler struct {
-	call          // fn is not valid when the game does not handle the command
+	call          // fn is invalid if the game does not handle the command
 	f       *form // of the command
 	ordinal int   // among the sampled ones
 	load    func(c *Command)
-	scratch unsafe.Pointer // a value to check
-	check   func() error   // the value's own Validate on scratch, nil without one
+	scratch unsafe.Pointer // a value, for checks
+	check   func() error   // the value's own Validate on scratch; nil without one
 }
 
-// Cmd is a command of type C that is being handled.
+// Cmd is a command of type C, as its handler sees it.
 type Cmd[C any] struct {
 	Value  C
 	source Source
@@ -103,7 +103,7 @@ type Cmd[C any] struct {
 	w      *World
 }
 
-// From is the session that sent the command, 0 when it is not from a client.
+// From returns the session that sent the command, 0 if it does not come from a client.
 func (c *Cmd[C]) From() uint64 {
 	if c.source.Kind != SourceClient {
 		return 0
@@ -111,38 +111,38 @@ func (c *Cmd[C]) From() uint64 {
 	return c.source.ID
 }
 
-// Source is who sent the command.
+// Source returns the command's sender.
 func (c *Cmd[C]) Source() Source { return c.source }
 
-// Seq is the source's own number of the command.
+// Seq returns the command's sequence number at its source.
 func (c *Cmd[C]) Seq() uint64 { return c.seq }
 
-// Repeated reports whether the session sent nothing for this tick: the value is its last one, or neutral.
+// Repeated reports whether the session sent nothing for this tick: the value is then its last one, or neutral.
 func (c *Cmd[C]) Repeated() bool { return c.flags&FlagRepeated != 0 }
 
-// Neutral reports whether the value is the zero value, because the session has sent nothing for Game.HoldTicks
-// ticks or has lost its connection.
+// Neutral reports whether the value is the zero value because the session has sent nothing for Game.HoldTicks ticks or
+// has lost its connection.
 func (c *Cmd[C]) Neutral() bool { return c.flags&FlagNeutral != 0 }
 
-// Reject ends the handler, drops what it has queued, emitted and sent, and tells the sender why, in at most
-// 128 bytes. What the handler has written into components stays: reject first, write then. It does not return.
+// Reject ends the handler, drops what it has queued, emitted and sent, and reports why to the sender, cut to 128 bytes.
+// What the handler has written into components stays, so reject before writing. Reject does not return.
 func (c *Cmd[C]) Reject(why string) {
 	c.w.rejection.reason = clip(why, maxReason)
 	panic(&c.w.rejection)
 }
 
-// rejection is what Reject panics with.
+// rejection is the value that Reject panics with.
 type rejection struct{ reason string }
 
-// maxReason is the longest reason that is kept, in bytes.
+// maxReason is the longest reason kept, in bytes.
 const maxReason = 128
 
-// validator is what a command can have: bounds of its own, checked before the command is logged.
+// validator is implemented by commands with bounds of their own, checked before the command is logged.
 type validator interface{ Validate() error }
 
-// Handle registers the command C and its handler, a func(*Tick, *Cmd[C], params…) with the parameters of a
-// System. When C has a method Validate() error, a command that it refuses does not enter a frame. The
-// commands wind.join and wind.leave exist in every game; Handle gives them a handler. Only inside Setup.
+// Handle registers the command C and its handler, a func(*Tick, *Cmd[C], params…) with the parameters of a System. If C
+// has a method Validate() error, a command that it refuses does not enter a frame. The commands wind.join and
+// wind.leave exist in every game; Handle gives them a handler. Call it only inside Setup.
 func Handle[C any](w *World, name string, fn any, options ...CommandOption) {
 	t := reflect.TypeFor[C]()
 	h := w.handlerOf[t]
@@ -150,9 +150,9 @@ func Handle[C any](w *World, name string, fn any, options ...CommandOption) {
 	case h == nil:
 		h = registerCommand[C](w, name, options)
 	case h.f.Name != name || h.fn.IsValid():
-		refuse("ecs: command %q: %s is registered as %q already", name, t, h.f.Name)
+		refuse("ecs: command %q: %s is already registered as %q", name, t, h.f.Name)
 	case len(options) > 0:
-		refuse("ecs: command %q has options of its own", name)
+		refuse("ecs: command %q is built in and takes no options", name)
 	}
 	cmd := &Cmd[C]{w: w}
 	h.call = *w.prepare(name, nameSeed(name), fn)
@@ -179,7 +179,7 @@ func registerCommand[C any](w *World, name string, options []CommandOption) *han
 	return h
 }
 
-// NewCommand makes a command of a registered type. It panics when C is not registered.
+// NewCommand returns a command of a registered type. It panics if C is not registered.
 func NewCommand[C any](w *World, source Source, seq uint64, v C) Command {
 	h := w.handlerOf[reflect.TypeFor[C]()]
 	if h == nil {

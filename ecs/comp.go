@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Comp gives random access to the component T, and adds and removes it. Random access costs 3 to 27 times
-// as much as a step of a query: gather what neighbours read into dense arrays.
+// Comp gives random access to the component T, and adds and removes it. Random access costs 3 to 27 times as much as a
+// step of a query: for neighbour lookups, gather values into dense arrays first.
 type Comp[T any] struct {
 	w *World
 	c *component
@@ -16,8 +16,8 @@ func (c *Comp[T]) bind(w *World) {
 	c.w, c.c = w, w.component(reflect.TypeFor[T](), reflect.TypeFor[Comp[T]]())
 }
 
-// Get points at the T of e, to read and to write; nil when e is dead, not yet stored or has none. The
-// pointer holds until the system returns.
+// Get returns a pointer to the T of e, for reading and writing, or nil if e is dead, not yet stored or has no T. The
+// pointer is valid until the system returns.
 func (c *Comp[T]) Get(e Entity) *T {
 	if !c.w.stored(e) {
 		return nil
@@ -38,7 +38,7 @@ func (c *Comp[T]) Has(e Entity) bool {
 	return c.w.stored(e) && c.w.tables[c.w.places[e.id].table].mask.has(c.c.id)
 }
 
-// Set gives e the value v when the system returns, whether it has a T or not. Nothing happens when e is dead.
+// Set gives e the value v when the system returns, whether or not e has a T. It does nothing if e is dead.
 func (c *Comp[T]) Set(e Entity, v T) {
 	if c.w.pool.alive(e) {
 		c.w.queue = append(c.w.queue, op{kind: opAdd, entity: e, arg: int32(c.c.id), values: len(c.w.queued)})
@@ -46,7 +46,7 @@ func (c *Comp[T]) Set(e Entity, v T) {
 	}
 }
 
-// Remove takes T from e when the system returns. Nothing happens when e is dead or has none.
+// Remove takes T from e when the system returns. It does nothing if e is dead or has no T.
 func (c *Comp[T]) Remove(e Entity) {
 	if c.w.pool.alive(e) {
 		c.w.queue = append(c.w.queue, op{kind: opRemove, entity: e, arg: int32(c.c.id)})

@@ -36,8 +36,8 @@ func damage(r *rand.Rand, b []byte) []byte {
 	return c
 }
 
-// TestDamagedBytesAreRefusedOrUsable damages snapshots and deltas at random. Where only the checksum speaks
-// against the damage it is corrected, so that the parser alone stands between the bytes and the world.
+// TestDamagedBytesAreRefusedOrUsable damages snapshots and deltas at random. If only the checksum reveals the damage,
+// the test corrects the checksum, so that the parser alone protects the world.
 func TestDamagedBytesAreRefusedOrUsable(t *testing.T) {
 	r := rand.New(rand.NewPCG(historySeed(t), 2))
 	delta, snapshot := read(t, "delta-3.bin"), read(t, "snapshot-3.bin")
@@ -69,11 +69,12 @@ func TestDamagedBytesAreRefusedOrUsable(t *testing.T) {
 		}
 	}
 	if usable < 100 {
-		t.Errorf("only %d damaged ones came past the parser", usable)
+		t.Errorf("only %d damaged inputs passed the parser", usable)
 	}
 }
 
-// TestDamagedGivingBackIsRefusedOrUsable damages deltas that give tables back, and worlds that have.
+// TestDamagedGivingBackIsRefusedOrUsable damages deltas that give tables back, and snapshots of worlds that have done
+// so.
 func TestDamagedGivingBackIsRefusedOrUsable(t *testing.T) {
 	defer ecs.SetTableLimits(64, 0)()
 	seed := historySeed(t)
@@ -117,11 +118,12 @@ func TestDamagedGivingBackIsRefusedOrUsable(t *testing.T) {
 		}
 	}
 	if given < 8 || usable < 10 {
-		t.Errorf("tables were given back %d times, %d damaged deltas came past the parser", given, usable)
+		t.Errorf("tables were given back %d times, %d damaged deltas passed the parser", given, usable)
 	}
 }
 
-// TestTablesAreGivenBackAtTheEndOnly: an operation in another place would cost a hostile delta nothing and its reader much.
+// TestTablesAreGivenBackAtTheEndOnly: elsewhere, the operation would be cheap for a hostile delta and expensive for its
+// reader.
 func TestTablesAreGivenBackAtTheEndOnly(t *testing.T) {
 	empty := func() (*ecs.World, []byte) {
 		w := small(t, func(w *ecs.World) {
@@ -149,11 +151,11 @@ func TestTablesAreGivenBackAtTheEndOnly(t *testing.T) {
 		return append(b, 0, 0, 0) // sessions, resources, components
 	}
 	for says, b := range map[string][]byte{
-		"the checksum becomes":  delta(1, 5, 0),
-		"in the middle":         delta(2, 5, 0, 5, 0),
-		"or without need":       delta(1, 5, 7),
+		"the checksum is":       delta(1, 5, 0),
+		"before the end":        delta(2, 5, 0, 5, 0),
+		"or needlessly":         delta(1, 5, 7),
 		"moves to a table that": delta(1, 3, 1, 0),
-		"no operation 4":        delta(1, 4, 1),
+		"unknown operation 4":   delta(1, 4, 1),
 	} {
 		w, _ := empty()
 		if err := w.Apply(b); err == nil || !strings.Contains(err.Error(), says) {

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Delta is what one tick changed. Applied to the world before it, it gives the world after it: the same
-// values, the same rows in the same order, the same free slots. It reads the world's own memory: valid until
-// the next Step or Apply, unless cloned. The bytes are specified in FORMAT.md.
+// Delta is what one tick changed. Applied to the world before the tick, it gives the world after it: the same values,
+// the same rows in the same order, the same free slots. It refers to the world's own memory: valid until the next Step
+// or Apply unless cloned. FORMAT.md specifies the bytes.
 type Delta struct {
 	Tick     uint64
 	Checksum uint64 // of the world after the tick
@@ -54,8 +54,7 @@ func (d Delta) AppendTo(b []byte) []byte {
 	return append(b, 0)
 }
 
-// append appends the number of values, the values, and the ids of their entities as zigzag varints of their
-// differences.
+// append appends the number of values, the values, and their entities' ids as zigzag varints of the differences.
 func (c *columnChanges) append(b []byte) []byte {
 	b = appendUvarint(b, uint64(c.count))
 	for i := range c.blocks {
@@ -82,7 +81,7 @@ func (k *block) appendValues(b []byte) []byte {
 	return b
 }
 
-// maxID is the length of the longest id.
+// maxID is the length of the longest encoded id.
 const maxID = 5
 
 func (k *block) appendIDs(b []byte, last uint32) ([]byte, uint32) {
@@ -115,7 +114,7 @@ func (k *block) appendIDs(b []byte, last uint32) ([]byte, uint32) {
 	return b[:len(b)+n], last
 }
 
-// Size is an upper bound of the number of bytes that AppendTo appends, above it by a few bytes per value at most.
+// Size returns an upper bound on the number of bytes that AppendTo appends, at most a few bytes per value too high.
 func (d Delta) Size() int {
 	if d.changes == nil {
 		return len(d.encoded)
@@ -131,8 +130,8 @@ func (d Delta) Size() int {
 	return n
 }
 
-// Changed is the number of values of a component that changed, by its index in the schema. New entities count
-// with what differs from zero.
+// Changed returns the number of changed values of a component, by its index in the schema. A new entity counts if its
+// value is not zero.
 func (d Delta) Changed(component int) int {
 	if d.changes == nil {
 		return d.counts[component]
@@ -140,7 +139,7 @@ func (d Delta) Changed(component int) int {
 	return d.changes.columns[component].count
 }
 
-// Clone copies the delta, so that it outlives the next Step.
+// Clone returns a copy of the delta that outlives the next Step.
 func (d Delta) Clone() Delta {
 	if d.changes == nil {
 		return d

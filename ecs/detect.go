@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// changes gathers what a tick changes, for its delta.
+// changes collects what a tick changes, for its delta.
 type changes struct {
 	newTables []*Table
 	tables    []byte // their components
@@ -17,8 +17,7 @@ type changes struct {
 	columns   []columnChanges // by component
 }
 
-// columnChanges says which values of a component changed. The values themselves stay where they are, among
-// the committed ones.
+// columnChanges records which values of a component changed. The values themselves stay among the committed ones.
 type columnChanges struct {
 	count  int
 	blocks []block
@@ -32,7 +31,7 @@ type block struct {
 	changed uint64 // bit i: row first+i
 }
 
-// rowsPerBlock is how many rows are compared at once before they are looked at one by one.
+// rowsPerBlock is how many rows are compared at once, before any is compared alone.
 const rowsPerBlock = 64
 
 func (c *changes) begin() {
@@ -44,8 +43,8 @@ func (c *changes) begin() {
 	c.resources = c.resources[:0]
 }
 
-// detect compares every column that may have been written with its committed values, and brings those, the
-// checksum and the delta up to date. NaNs become the one NaN on the way.
+// detect compares every column that may have been written with its committed values, then updates those, the checksum
+// and the delta. It also makes all NaNs canonical.
 func (w *World) detect() {
 	for t := range w.eachInhabited {
 		for i := range t.columns {
@@ -64,7 +63,7 @@ func (w *World) detect() {
 	}
 }
 
-// detect commits a column's changes and returns the change of the checksum.
+// detect commits a column's changes and returns the change in the checksum.
 func (c *column) detect(d *columnChanges, t *Table, index int) (sum uint64) {
 	n, size := len(t.entities), c.c.Size
 	for s := 0; s < n; s += rowsPerBlock {
@@ -89,7 +88,7 @@ func (c *column) detect(d *columnChanges, t *Table, index int) (sum uint64) {
 	return sum
 }
 
-// commit looks at the rows s to e one by one.
+// commit compares the rows s to e one by one.
 func (c *column) commit(entities []Entity, s, e int) (rows, sum uint64) {
 	f := &c.c.form
 	for i := s; i < e; i++ {
@@ -111,7 +110,7 @@ func (c *column) commit(entities []Entity, s, e int) (rows, sum uint64) {
 
 type words2 [2]uint64
 
-// commit16 is commit for the commonest column, two words without padding, such as a Position.
+// commit16 is commit for the most common column: two words without padding, such as a Position.
 func (c *column) commit16(entities []Entity, s, e int) (rows, sum uint64) {
 	f := &c.c.form
 	live := unsafe.Slice((*words2)(c.at(s)), e-s)
@@ -128,7 +127,7 @@ func (c *column) commit16(entities []Entity, s, e int) (rows, sum uint64) {
 	return rows, sum
 }
 
-// compare16 finds the rows that differ, what they change in the checksum, and whether one of them may be a NaN.
+// compare16 finds the rows that differ and their change in the checksum, and reports whether any may be a NaN.
 func compare16(live, old []words2, keys []uint64, f *form) (rows, sum uint64, special bool) {
 	old, keys = old[:len(live)], keys[:len(live)]
 	seed, exponents, ones := f.seed, f.exponents, f.exponentOnes

@@ -6,21 +6,21 @@ import (
 	"slices"
 )
 
-// Difference is one place in which two worlds of one game are not alike: a field of a component or of a
-// resource, or, without a field, what the two have of an entity, a session or the layout.
+// Difference is one difference between two worlds of one game: in a field of a component or of a resource or, if Field
+// is empty, in an entity, a session or the layout.
 type Difference struct {
 	What   string `json:"what"`             // component, resource, entity, session or layout
 	Name   string `json:"name,omitempty"`   // of the component or the resource
-	Entity string `json:"entity,omitempty"` // whose it is
+	Entity string `json:"entity,omitempty"` // the entity or session
 	Field  string `json:"field,omitempty"`
 	Have   string `json:"have"` // in the first world
 	Other  string `json:"other"`
 }
 
-// Differences compares two worlds of one game at one tick, field by field, in the order of a's tables and
-// rows. It returns at most limit differences (0: all) and how many there are. The order of rows and of free
-// slots, which makes futures differ, is named only where every value is alike. Between two Steps of either
-// world it may be called like what only reads.
+// Differences compares two worlds of one game at one tick, field by field, in the order of a's tables and rows. It
+// returns at most limit differences (0: all) and their total number. It reports the order of rows and of free slots,
+// which affects the future, only if every value is equal. Like read-only methods, it may run concurrently with those
+// between two Steps of either world.
 func Differences(a, b *World, limit int) (all []Difference, n int) {
 	d := &comparison{a: a, b: b, limit: limit}
 	d.entities()
@@ -32,10 +32,10 @@ func Differences(a, b *World, limit int) (all []Difference, n int) {
 	return d.all, d.n
 }
 
-// String names the place and both values: component position of 12.1: X is 3.5 and 4.
+// String describes the place and both values: component position of entity 12.1, X: 3.5 in one, 4 in the other.
 func (d Difference) String() string { return d.Between("in one", "in the other") }
 
-// Between is String with names for the two worlds: X is 3.5 recorded, 4 computed.
+// Between is String with names for the two worlds: X: 3.5 recorded, 4 computed.
 func (d Difference) Between(have, other string) string {
 	where := d.What
 	if d.Name != "" {
@@ -66,27 +66,27 @@ func (d *comparison) add(x Difference) {
 	}
 }
 
-// entities compares the entities of a with those of b, then names those that b alone has.
+// entities compares the entities of a with those of b, then reports those that only b has.
 func (d *comparison) entities() {
 	for _, t := range d.a.tables {
 		for row, e := range t.entities {
 			if other, otherRow, ok := d.b.Locate(e); ok {
 				d.entity(e, t, row, other, otherRow)
 			} else {
-				d.add(Difference{What: "entity", Entity: e.String(), Have: "lives", Other: "does not live"})
+				d.add(Difference{What: "entity", Entity: e.String(), Have: "alive", Other: "dead"})
 			}
 		}
 	}
 	for _, t := range d.b.tables {
 		for _, e := range t.entities {
 			if _, _, ok := d.a.Locate(e); !ok {
-				d.add(Difference{What: "entity", Entity: e.String(), Have: "does not live", Other: "lives"})
+				d.add(Difference{What: "entity", Entity: e.String(), Have: "dead", Other: "alive"})
 			}
 		}
 	}
 }
 
-// entity compares one that both have.
+// entity compares an entity that both worlds have.
 func (d *comparison) entity(e Entity, t *Table, row int, other *Table, otherRow int) {
 	for i := range min(len(d.a.components), len(d.b.components)) {
 		typ := &d.a.components[i].Type
@@ -161,7 +161,7 @@ func (d *comparison) sessions() {
 	}
 }
 
-// layout names what differs of worlds whose values are alike.
+// layout reports the first difference in layout between worlds with equal values.
 func (d *comparison) layout() {
 	for i := range min(len(d.a.tables), len(d.b.tables)) {
 		x, y := d.a.tables[i], d.b.tables[i]
@@ -185,7 +185,7 @@ func (d *comparison) layout() {
 	})
 }
 
-// named is a table's components.
+// named returns the names of a table's components.
 func (w *World) named(t *Table) string {
 	var names []string
 	for i := range t.columns {

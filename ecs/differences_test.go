@@ -8,7 +8,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestDifferencesNameEveryFieldThatIsAnother changes one thing at a time in a copy of a world and finds it, and nothing else.
+// TestDifferencesNameEveryFieldThatIsAnother changes one thing at a time in a copy of a world and expects exactly that
+// difference.
 func TestDifferencesNameEveryFieldThatIsAnother(t *testing.T) {
 	game := func(change func(t *ecs.Tick, spots *ecs.Query[struct {
 		E ecs.Entity
@@ -43,7 +44,7 @@ func TestDifferencesNameEveryFieldThatIsAnother(t *testing.T) {
 	}{
 		"nothing":    {same, nil},
 		"two fields": {third(func(_ *ecs.Tick, v *view) { v.S.Y, v.L.Left = 1.5, 77 }), []string{"component spot of entity 3, Y: 0 recorded, 1.5 computed", "component life of entity 3, Left: 4 recorded, 77 computed"}},
-		"an entity":  {third(func(t *ecs.Tick, v *view) { t.Despawn(v.E) }), []string{"entity 3: lives recorded, does not live computed"}},
+		"an entity":  {third(func(t *ecs.Tick, v *view) { t.Despawn(v.E) }), []string{"entity 3: alive recorded, dead computed"}},
 		"a resource": {func(_ *ecs.Tick, _ *ecs.Query[view], r *ecs.Res[dScore]) { r.Get().Total = 9 }, []string{"resource score, Total: 0 recorded, 9 computed"}},
 	} {
 		a, err := ecs.New(game(same), ecs.Config{Seed: 3})
@@ -72,7 +73,7 @@ func TestDifferencesNameEveryFieldThatIsAnother(t *testing.T) {
 	}
 }
 
-// TestDifferencesAreThereExactlyWhenChecksumsDiffer compares worlds of the chaotic game that went apart somewhere.
+// TestDifferencesAreThereExactlyWhenChecksumsDiffer compares diverged worlds of the chaotic game.
 func TestDifferencesAreThereExactlyWhenChecksumsDiffer(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))

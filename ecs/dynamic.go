@@ -6,21 +6,21 @@ import (
 	"unsafe"
 )
 
-// Access reaches components, resources and events by their numbers in the schema, for hosts of scripts, which know
-// types by name only. It is a parameter of systems and handlers like any other, and keeps the same rules: what it adds
-// and removes waits until the system returns, and the memory that it shows holds until then.
+// Access reaches components, resources and events by their numbers in the schema, for script hosts, which know types
+// only by name. Like any other parameter of systems and handlers, it defers additions and removals until the system
+// returns, and the memory that it exposes is valid until then.
 //
-// Values are in memory layout, Field.Offset leads into them. Who writes keeps bools 0 or 1 and texts as their
-// constructors make them. A number that is not in the schema is a defect of the caller, and panics.
+// Values are in memory layout, with fields at Field.Offset. Writers must keep bools 0 or 1 and texts as their
+// constructors make them. A number that is not in the schema is a bug of the caller and panics.
 type Access struct{ w *World }
 
 func (a *Access) bind(w *World) { a.w = w }
 
-// Schema describes the types; not to be written to.
+// Schema describes the types. The caller must not modify it.
 func (a *Access) Schema() *Schema { return &a.w.schema }
 
-// Tables appends the tables with entities, whose entities have all components of with and none of without, in the order
-// of their creation.
+// Tables appends, in order of creation, the tables with rows whose entities have all components of with and none of
+// without.
 func (a *Access) Tables(dst []*Table, with, without []int) []*Table {
 	need, not := a.mask(with), a.mask(without)
 	for t := range a.w.eachInhabited {
@@ -38,7 +38,7 @@ func (a *Access) mask(components []int) (m mask) {
 	return m
 }
 
-// Write is t.Column to write to: change detection will look at it.
+// Write is Table.Column for writing: change detection will examine the column.
 func (a *Access) Write(t *Table, component int) (c Column, ok bool) {
 	if c, ok = t.Column(component); ok {
 		t.columns[t.columnOf[component]].touched = true
@@ -46,17 +46,17 @@ func (a *Access) Write(t *Table, component int) (c Column, ok bool) {
 	return c, ok
 }
 
-// Locate finds the row of e; ok is false when e does not live or is not yet stored.
+// Locate finds the row of e; ok is false if e is dead or not yet stored.
 func (a *Access) Locate(e Entity) (t *Table, row int, ok bool) { return a.w.Locate(e) }
 
-// Resource is the memory of a resource, to read and to write.
+// Resource returns the memory of a resource, for reading and writing.
 func (a *Access) Resource(resource int) []byte {
 	r := a.w.resources[resource]
 	return bytesAt(r.live, r.form.Size)
 }
 
-// Spawn makes an entity of the given components, each once, as Spawner.New does. values are copied. It errs (ErrTables)
-// when there can be no table for them.
+// Spawn makes an entity with the given components, each listed once, like Spawner.New. It copies values. It returns
+// ErrTables if the world has no room for another table.
 func (a *Access) Spawn(components []int, values [][]byte) (Entity, error) {
 	w := a.w
 	b, err := w.combine(a.mask(components))
@@ -81,7 +81,8 @@ func (a *Access) Spawn(components []int, values [][]byte) (Entity, error) {
 	return e, nil
 }
 
-// combine is the bundle of a set of components. Its table is made at once, so that there is one bundle for a table.
+// combine returns the bundle for a set of components. It makes the bundle's table at once, so that each table has one
+// bundle.
 func (w *World) combine(m mask) (*bundle, error) {
 	b := w.combined[m]
 	if b != nil && b.table != nil {
@@ -123,17 +124,17 @@ func (b *bundle) offset(c *component) int {
 			return p.offset
 		}
 	}
-	panic("ecs: a bundle without its component")
+	panic("ecs: the bundle lacks the component")
 }
 
-// mustFit panics when value is not one of the component.
+// mustFit panics if value does not have the component's size.
 func (f *form) mustFit(value []byte) {
 	if len(value) != f.Size {
 		panic(fmt.Sprintf("ecs: %s: a value of %d bytes, want %d", f.Name, len(value), f.Size))
 	}
 }
 
-// Set gives e the component with this value when the system returns, as Comp.Set does.
+// Set gives e the component with this value when the system returns, like Comp.Set.
 func (a *Access) Set(e Entity, component int, value []byte) {
 	w, c := a.w, a.w.components[component]
 	c.mustFit(value)
@@ -143,7 +144,7 @@ func (a *Access) Set(e Entity, component int, value []byte) {
 	}
 }
 
-// Remove takes the component from e when the system returns, as Comp.Remove does.
+// Remove takes the component from e when the system returns, like Comp.Remove.
 func (a *Access) Remove(e Entity, component int) {
 	w, c := a.w, a.w.components[component]
 	if w.pool.alive(e) {
@@ -151,7 +152,7 @@ func (a *Access) Remove(e Entity, component int) {
 	}
 }
 
-// Emit appends an event, as Events.Emit does. value is copied.
+// Emit appends an event, like Events.Emit. It copies value.
 func (a *Access) Emit(event int, value []byte) {
 	s := a.w.events[event]
 	s.f.mustFit(value)
@@ -162,8 +163,8 @@ func (a *Access) Emit(event int, value []byte) {
 	}
 }
 
-// Attach keeps v with the world, for those who know its type: not state of the world, but what a package has set up for
-// it, such as a compiled form of state. Only inside Setup, once for each type.
+// Attach stores v with the world, by its type. It is not world state but what a package has set up for this world, such
+// as compiled state. Call it only inside Setup, once per type.
 func Attach[T any](w *World, v T) {
 	t := reflect.TypeFor[T]()
 	if w.sealed {
@@ -176,7 +177,7 @@ func Attach[T any](w *World, v T) {
 	w.attached[t] = v
 }
 
-// Attached is what Attach has kept; ok is false when there is nothing of this type.
+// Attached returns what Attach stored; ok is false if nothing of this type is attached.
 func Attached[T any](w *World) (v T, ok bool) {
 	v, ok = w.attached[reflect.TypeFor[T]()].(T)
 	return v, ok

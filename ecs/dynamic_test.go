@@ -19,7 +19,7 @@ type (
 	dynPoke  struct{ N uint8 }
 )
 
-// byNumber is a game whose systems know their types by name only.
+// byNumber is a game whose systems know their types only by name.
 var byNumber = ecs.Game{Name: "by-number", TickRate: 30, Setup: func(w *ecs.World) {
 	ecs.Component[dynPos](w, "pos")
 	ecs.Component[dynLife](w, "life")
@@ -32,7 +32,7 @@ var byNumber = ecs.Game{Name: "by-number", TickRate: 30, Setup: func(w *ecs.Worl
 			spawnByNumber(t, a)
 		}
 		if c.Value.N%5 == 0 {
-			c.Reject("not today") // what was spawned is dropped, and the table is there all the same
+			c.Reject("not today") // drops the spawn, but the table exists all the same
 		}
 	})
 	ecs.System(w, "grow", func(t *ecs.Tick, a *ecs.Access) {
@@ -63,7 +63,7 @@ func spawnByNumber(t *ecs.Tick, a *ecs.Access) {
 	pos, life := make([]byte, 16), make([]byte, 4)
 	binary.LittleEndian.PutUint64(pos, math.Float64bits(float64(t.Now())))
 	binary.LittleEndian.PutUint32(life, uint32(5+t.Now()%40))
-	// Not in the order of the schema.
+	// Not in schema order.
 	e, err := a.Spawn([]int{component(a, "life"), component(a, "pos")}, [][]byte{life, pos})
 	if err != nil {
 		panic(err)

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Find is the field at a path such as Box.Min.X or Slots[3], for tools and scripts. The first letter of each word of the
-// path may be of either case, as Format writes it. An element of an array field is a Field of its own. An unknown path is
-// an error with the nearest one that is known.
+// Find returns the field at a path such as Box.Min.X or Slots[3], for tools and scripts. The first letter of each word
+// may be in either case, as Format writes it. An element of an array field is returned as a Field. For an unknown path,
+// the error suggests the nearest known one.
 func (t *Type) Find(path string) (Field, error) {
 	f, ok, err := t.find(path)
 	if !ok && err == nil {
@@ -24,7 +24,7 @@ func (t *Type) unknown(path string) error {
 	return fmt.Errorf("no field %q%s", path, meant(path, t.paths()))
 }
 
-// find is Find without words for a path that is not there.
+// find is Find without an error for an unknown path.
 func (t *Type) find(path string) (f Field, ok bool, err error) {
 	for i := range t.Fields {
 		if f := &t.Fields[i]; samePath(f.Path, path) {
@@ -34,7 +34,7 @@ func (t *Type) find(path string) (f Field, ok bool, err error) {
 	return t.element(path)
 }
 
-// element is one value of an array field.
+// element finds one element of an array field.
 func (t *Type) element(path string) (f Field, ok bool, err error) {
 	open := strings.LastIndexByte(path, '[')
 	if open < 0 || path[len(path)-1] != ']' {
@@ -57,7 +57,7 @@ func (t *Type) element(path string) (f Field, ok bool, err error) {
 	return Field{}, false, nil
 }
 
-// samePath compares paths, the first letter of each word in either case.
+// samePath compares paths, ignoring the case of each word's first letter.
 func samePath(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -79,7 +79,7 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// paths are the paths of the fields, as people write them.
+// paths returns the fields' paths as people write them.
 func (t *Type) paths() []string {
 	list := make([]string, len(t.Fields))
 	for i := range t.Fields {
@@ -88,7 +88,7 @@ func (t *Type) paths() []string {
 	return list
 }
 
-// lowerPath is a path as people write it: at.x, but HP.
+// lowerPath returns a path as people write it: at.x, but HP.
 func lowerPath(path string) string {
 	words := strings.Split(path, ".")
 	for i, w := range words {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Nearest is the one of names that a misspelled name most likely meant, or "" when none is near: at most a third of
-// its letters differ, cases and underscores aside. Of several the first in the list.
+// Nearest returns the element of names that a misspelled name most likely meant, or "" if none is near enough. At most
+// a third of the name's letters may differ, ignoring case and underscores. On a tie the first in the list wins.
 func Nearest(name string, names []string) string {
 	const longest = 128
 	x := plainName(name)
@@ -26,7 +26,7 @@ func Nearest(name string, names []string) string {
 	return best
 }
 
-// meant is the end of an error about an unknown name.
+// meant returns the suggestion that ends an error about an unknown name.
 func meant(name string, names []string) string {
 	if n := Nearest(name, names); n != "" {
 		return fmt.Sprintf(" (did you mean %s?)", n)
@@ -36,7 +36,7 @@ func meant(name string, names []string) string {
 
 func plainName(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
 
-// distance is how many bytes have to be changed, added, removed or exchanged with their neighbour to make b of a.
+// distance returns how many bytes to change, add, remove or swap with their neighbour to turn a into b.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -7,25 +7,25 @@ import (
 	arche "github.com/mlange-42/arche/ecs"
 )
 
-// Entity names one entity of a world: a slot number and the generation of its use.
-// The zero value names none. An Entity stored in a component survives snapshot, transfer
-// and replication; after its entity died it stays dead for 2^32 reuses of the slot.
+// Entity names one entity of a world: a slot number and its generation. The zero value names no entity. An Entity
+// stored in a component survives snapshot, transfer and replication. Once its entity has died it stays dead for 2^32
+// reuses of the slot.
 type Entity struct{ id, gen uint32 }
 
-// EntityFrom builds the Entity with this slot and generation, as decoded from outside.
-// It need not exist in any world.
+// EntityFrom returns the Entity with this slot and generation, for decoding outside data. It need not exist in any
+// world.
 func EntityFrom(id, gen uint32) Entity { return Entity{id, gen} }
 
-// ID is the slot number, from 1; slots are used again after a death.
+// ID returns the slot number, from 1; slots are reused after a death.
 func (e Entity) ID() uint32 { return e.id }
 
-// Generation counts the uses of the slot, from 0.
+// Generation returns how often the slot has been reused, from 0.
 func (e Entity) Generation() uint32 { return e.gen }
 
 // IsZero reports whether e names no entity.
 func (e Entity) IsZero() bool { return e.id == 0 }
 
-// String is "id" for a first use of a slot, else "id.generation".
+// String returns "id" for a slot's first use, else "id.generation".
 func (e Entity) String() string {
 	if e.gen == 0 {
 		return fmt.Sprintf("%d", e.id)
@@ -35,7 +35,7 @@ func (e Entity) String() string {
 
 func (e Entity) key() uint64 { return uint64(e.gen)<<32 | uint64(e.id) }
 
-// Entities are laid out like arche's, and cross over by a cast.
+// An Entity has the layout of arche's, so that a cast converts one to the other.
 var _ [unsafe.Sizeof(arche.Entity{})]byte = [unsafe.Sizeof(Entity{})]byte{}
 
 func toArche(e Entity) arche.Entity   { return *(*arche.Entity)(unsafe.Pointer(&e)) }

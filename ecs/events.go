@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// stream holds the events of one kind and tick.
+// stream holds one tick's events of one kind.
 type stream struct {
 	f      *form
 	values []byte // in memory layout
@@ -14,7 +14,7 @@ type stream struct {
 	packed []byte
 }
 
-// Events of type E live for one tick: emitted by systems, seen by later ones and in Output.
+// Events of type E live for one tick: systems emit them, later systems see them, and Output contains them.
 type Events[E any] struct{ s *stream }
 
 func (v *Events[E]) bind(w *World) {
@@ -31,7 +31,7 @@ func (v *Events[E]) Emit(e E) {
 	v.s.count++
 }
 
-// All is what was emitted in this tick so far. It is valid until the next Emit, and not to be written to.
+// All returns this tick's events so far. The slice is valid until the next Emit; the caller must not modify it.
 func (v *Events[E]) All() []E {
 	if v.s.count == 0 {
 		return nil
@@ -42,7 +42,7 @@ func (v *Events[E]) All() []E {
 	return unsafe.Slice((*E)(unsafe.Pointer(&v.s.values[0])), v.s.count)
 }
 
-// batch is the stream as Output shows it.
+// batch returns the stream in the form of Output.
 func (s *stream) batch() EventBatch {
 	s.packed = s.packed[:0]
 	if s.f.Size > 0 {

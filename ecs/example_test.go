@@ -10,27 +10,27 @@ import (
 type (
 	// Place is where a ship is, in metres.
 	Place struct{ X, Y float64 }
-	// Course is where it goes, in metres per tick.
+	// Course is a ship's movement, in metres per tick.
 	Course struct{ X, Y float64 }
-	// Captain says whose ship it is.
+	// Captain identifies the ship's owner.
 	Captain struct{ Session uint64 }
 	// Anchored ships do not move.
 	Anchored struct{}
 
-	// Ship is what an entity that is a ship begins with.
+	// Ship is the bundle of a new ship.
 	Ship struct {
 		Place
 		Course
 		Captain
 	}
 
-	// Steer is what a captain sends: metres per tick.
+	// Steer is a captain's command: metres per tick.
 	Steer struct{ X, Y float64 }
-	// Sunk is told to everyone.
+	// Sunk is an event for everyone.
 	Sunk struct{ Ship ecs.Entity }
 )
 
-// Validate is asked before a Steer is logged.
+// Validate runs before a Steer is logged.
 func (s Steer) Validate() error {
 	if s.X < -1 || s.X > 1 || s.Y < -1 || s.Y > 1 {
 		return errors.New("no ship is that fast")
@@ -38,7 +38,7 @@ func (s Steer) Validate() error {
 	return nil
 }
 
-// Sailing is what sail works on: every ship that is not anchored.
+// Sailing is the view of sail: every ship that is not anchored.
 type Sailing struct {
 	Place  *Place
 	Course *Course
@@ -52,7 +52,7 @@ func sail(_ *ecs.Tick, ships *ecs.Query[Sailing]) {
 	}
 }
 
-// sink ends ships that have sailed over the edge of the world.
+// sink removes ships that have sailed over the edge of the world.
 func sink(t *ecs.Tick, ships *ecs.Query[struct {
 	Self  ecs.Entity
 	Place *Place `ecs:"read"`
@@ -81,7 +81,7 @@ func steer(_ *ecs.Tick, c *ecs.Cmd[Steer], ships *ecs.Query[struct {
 	c.Reject("you have no ship")
 }
 
-// launch gives everyone who joins a ship.
+// launch gives a ship to everyone who joins.
 func launch(t *ecs.Tick, c *ecs.Cmd[ecs.Join], ships *ecs.Spawner[Ship]) {
 	t.Control(c.From(), ships.New(Ship{Captain: Captain{c.From()}}))
 }
@@ -98,7 +98,7 @@ var sea = ecs.Game{Name: "sea", TickRate: 10, Setup: func(w *ecs.World) {
 	ecs.System(w, "sink", sink)
 }}
 
-// A whole game, run by hand: a host does this with what its clients send.
+// A whole game, run by hand. A host does this with its clients' input.
 func Example() {
 	w, err := ecs.New(sea, ecs.Config{Seed: 1})
 	if err != nil {
@@ -132,7 +132,7 @@ func Example() {
 	// tick 5: 0 ships, command 3: "you have no ship"
 }
 
-// A command that breaks its own bounds does not enter a frame.
+// A command that violates its own bounds does not enter a frame.
 func ExampleWorld_Validate() {
 	w, err := ecs.New(sea, ecs.Config{})
 	if err != nil {
@@ -143,7 +143,7 @@ func ExampleWorld_Validate() {
 	// Output: ecs: command "steer": no ship is that fast
 }
 
-// A follower applies deltas and needs to run no system.
+// A follower applies deltas and runs no system.
 func ExampleWorld_Apply() {
 	leader, _ := ecs.New(sea, ecs.Config{})
 	follower, _ := ecs.New(sea, ecs.Config{})
@@ -156,7 +156,7 @@ func ExampleWorld_Apply() {
 	// Output: 1 true
 }
 
-// A restored world goes on as the one that was saved.
+// A restored world continues like the one that was saved.
 func ExampleRestore() {
 	w, _ := ecs.New(sea, ecs.Config{})
 	w.Step(ecs.Frame{Tick: 1})
@@ -169,7 +169,7 @@ func ExampleRestore() {
 	// Output: 2 true
 }
 
-// Tables and columns let replication and tools read a world without copying it.
+// Replication and tools read a world through its tables and columns, without copying it.
 func ExampleWorld_Tables() {
 	w, _ := ecs.New(sea, ecs.Config{})
 	join := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: 7}, 1, ecs.Join{})
@@ -183,7 +183,7 @@ func ExampleWorld_Tables() {
 	// Output: [1] 8 0700000000000000
 }
 
-// Without the game's code, a value is described by its type.
+// A value's type describes it without the game's code.
 func ExampleType_Format() {
 	s, _ := ecs.SchemaOf(sea, ecs.Config{})
 	i, _ := s.Component("place")

@@ -1,6 +1,6 @@
 package ecs
 
-// Bind links fn like a system, outside of the schedule, and returns a function that runs it once.
+// Bind links fn like a system, outside the schedule, and returns a function that runs it once.
 func (w *World) Bind(fn any) func() {
 	c := w.prepare("bound", nameSeed("bound"), fn)
 	w.link(c)
@@ -11,7 +11,7 @@ func (w *World) Bind(fn any) func() {
 	}
 }
 
-// Mutations are the deliberate defects by name.
+// Mutations are the deliberate defects, by name.
 var Mutations = map[string]mutation{
 	"an emptied table is left out of the restore":         tableNotRestored,
 	"padding is compared and hashed":                      paddingHashed,
@@ -31,33 +31,33 @@ var Mutations = map[string]mutation{
 	"the limit of tables is not looked at":                limitIgnored,
 }
 
-// SetTableLimits sets how many tables a world may have and how many without rows a tick may leave, and returns a function
-// that sets them back.
+// SetTableLimits sets how many tables a world may have and how many empty ones a tick may leave. It returns a function
+// that restores the limits.
 func SetTableLimits(most, spare int) (undo func()) {
 	m, s := maxTables, spareTables
 	maxTables, spareTables = most, spare
 	return func() { maxTables, spareTables = m, s }
 }
 
-// MaxTables is how many tables a world may have.
+// MaxTables returns how many tables a world may have.
 func MaxTables() int { return maxTables }
 
-// Uninhabited is how many tables have no rows.
+// Uninhabited returns the number of tables without rows.
 func (w *World) Uninhabited() int { return w.uninhabited }
 
-// MayKeep is how many tables without rows a tick may leave.
+// MayKeep returns how many empty tables a tick may leave.
 func (w *World) MayKeep() int { return w.mayKeep() }
 
-// Nodes is how many nodes arche has, about, and how many the tables with rows need.
+// Nodes returns the approximate number of arche's nodes, and how many the tables with rows need.
 func (w *World) Nodes() (have, need int) { return w.nodes, w.route().nodes }
 
-// Matched is how many tables a query visits.
+// Matched returns the number of tables that a query visits.
 func (q *Query[V]) Matched() int {
 	q.update()
 	return len(q.matched)
 }
 
-// Mutate switches a defect on and returns a function that switches it off.
+// Mutate enables a defect and returns a function that disables it.
 func Mutate(m mutation) (undo func()) {
 	mutant = m
 	return func() { mutant = intact }

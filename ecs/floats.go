@@ -2,7 +2,7 @@ package ecs
 
 import "unsafe"
 
-// The one NaN that is stored.
+// The bits of the only NaN that a world stores.
 const (
 	nan32 = 0x7FC00000
 	nan64 = 0x7FF8000000000001
@@ -11,7 +11,7 @@ const (
 func isNaN64(bits uint64) bool { return bits&^(1<<63) > 0x7FF<<52 }
 func isNaN32(bits uint32) bool { return bits&^(1<<31) > 0xFF<<23 }
 
-// canonical makes every NaN at p the same NaN: which one an operation yields differs by machine.
+// canonical replaces every NaN at p with the same one: the NaN that an operation yields differs by machine.
 func (f *form) canonical(p unsafe.Pointer) {
 	if mutant == nansKept {
 		return

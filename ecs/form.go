@@ -8,19 +8,19 @@ import (
 // maxSize is the largest registered value, in bytes of memory.
 const maxSize = 64 << 10
 
-// form is how a registered type lies in memory and in bytes.
+// form describes the layout of a registered type, in memory and in bytes.
 type form struct {
 	Type
-	id     int // in its list of the schema
+	id     int // index in its list of the schema
 	typ    reflect.Type
 	seed   uint64
-	spans  []span        // runs of field bytes; what lies between is padding
-	mask   []uint64      // one per word of memory, ones over field bytes; nil when nothing is padding
-	floats []numberSpan  // where NaNs can be
-	checks []checkedSpan // where bytes can be that Go never writes
+	spans  []span        // runs of field bytes; the gaps are padding
+	mask   []uint64      // one per word of memory, ones over field bytes; nil without padding
+	floats []numberSpan  // where NaNs can occur
+	checks []checkedSpan // where invalid bytes can occur that Go never writes
 
-	// To see a NaN in a word without a branch: the exponents' bits, the lowest one of each, and where adding
-	// those carries to when an exponent is all ones.
+	// For finding a NaN in a word without a branch: the exponents' bits, the lowest bit of each, and the bit that
+	// adding those carries into when an exponent is all ones.
 	exponents, exponentOnes, exponentCarries uint64
 }
 
@@ -36,7 +36,7 @@ type checkedSpan struct {
 	kind          FieldKind
 }
 
-// formOf plans a struct type, or says which of its fields cannot be stored.
+// formOf builds the form of a struct type, or returns an error that names a field it cannot store.
 func formOf(what, name string, t reflect.Type) (*form, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("ecs: %s %q: %s is not a struct", what, name, t)
@@ -55,7 +55,7 @@ func formOf(what, name string, t reflect.Type) (*form, error) {
 	return f, nil
 }
 
-// typeName is how a type is called in a path.
+// typeName returns a type's name for use in a path.
 func typeName(t reflect.Type) string {
 	if t.Name() == "" {
 		return t.String()
@@ -73,7 +73,7 @@ var (
 	}
 )
 
-// leafKind is the kind of a type that has no parts of its own, else KindInvalid.
+// leafKind returns the kind of a type without parts, else KindInvalid.
 func leafKind(t reflect.Type) FieldKind {
 	if t == entityType {
 		return KindEntity
@@ -86,13 +86,13 @@ func leafKind(t reflect.Type) FieldKind {
 	return kindOfKinds[t.Kind()]
 }
 
-// part is where a type lies in the struct that is walked.
+// part is a position in the struct that walk is visiting.
 type part struct {
 	off    int
-	where  string // the path with the type's name, for errors
+	where  string // the path, with the type's name, for errors
 	path   string
-	tag    string // wind tag, or the nearest one around
-	tagged bool   // there is one, if only an empty one
+	tag    string // its wind tag, or that of the nearest enclosing field
+	tagged bool   // a tag exists, even an empty one
 }
 
 // walk appends the leaves of t.
@@ -115,7 +115,7 @@ func (f *form) walk(t reflect.Type, p part) error {
 	return fmt.Errorf("%s is a %s, which a world cannot store: use bool, sized integers, float32 or float64, ecs.Entity, ecs.Text16 to Text64, or arrays and structs of these", p.where, t.Kind())
 }
 
-// leaf appends a field after a look at its tag.
+// leaf checks a field's tag and appends the field.
 func (f *form) leaf(d Field, p part) error {
 	tag, err := d.Sending()
 	if err != nil {
@@ -135,7 +135,7 @@ func (f *form) walkStruct(t reflect.Type, p part) error {
 		}
 		if own, ok := sf.Tag.Lookup(tagOfComponent); ok {
 			in.tag, in.tagged = own, true
-			if _, err := ParseTag(own, KindInvalid); err != nil { // also where nothing inside takes it over
+			if _, err := ParseTag(own, KindInvalid); err != nil { // checked even if no field inside inherits it
 				return fmt.Errorf("%s: %w", in.where, err)
 			}
 		}
@@ -169,12 +169,12 @@ func (f *form) walkArray(t reflect.Type, p part) error {
 	}
 	if t.Len() == 0 {
 		p.where += "[]"
-		return f.walk(elem, p) // refuse what could not be stored
+		return f.walk(elem, p) // still refuse an element type that cannot be stored
 	}
 	return nil
 }
 
-// add enters a field into the packed encoding and the lists of what needs care.
+// add enters a field into the packed layout and into the lists of special spans.
 func (f *form) add(d *Field) {
 	d.PackedOffset = f.Packed
 	n := d.Count * d.Width
@@ -202,7 +202,7 @@ func (f *form) exponent(k FieldKind) {
 	f.exponents, f.exponentOnes, f.exponentCarries = f.exponents|both*0xFF<<23, f.exponentOnes|both*1<<23, f.exponentCarries|both*1<<31
 }
 
-// plan makes the masks when there is padding.
+// plan builds the masks if the type has padding.
 func (f *form) plan() {
 	if f.Packed == f.Size {
 		return

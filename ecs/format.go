@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Format renders a packed value for people, {x:1.5 y:2}, without the game's code. Paths are in the case
-// of the source, with a lower first letter. Bytes of another length than Packed are rendered in hex.
+// Format renders a packed value for people, {x:1.5 y:2}, without the game's code. Paths keep the source's case, except
+// for a lower-case first letter. Bytes whose length is not Packed are rendered in hex.
 func (t *Type) Format(packed []byte) string {
 	if len(packed) != t.Packed {
 		return fmt.Sprintf("{%d bytes, want %d: %x}", len(packed), t.Packed, packed)

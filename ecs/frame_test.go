@@ -52,7 +52,7 @@ func TestNoOneAlwaysComesFirst(t *testing.T) {
 	}
 }
 
-// TestAnInputLikeTheLastIsAByte holds the sizes that a log grows by.
+// TestAnInputLikeTheLastIsAByte checks the sizes that determine a log's growth.
 func TestAnInputLikeTheLastIsAByte(t *testing.T) {
 	w := meeting(t)
 	const players = 50
@@ -100,7 +100,7 @@ func TestAnInputLikeTheLastIsAByte(t *testing.T) {
 	}
 }
 
-// TestACommandTakesNoMoreThanItsWeight: a tick's budget counts weights, so that the record fits.
+// TestACommandTakesNoMoreThanItsWeight: a tick's budget counts weights, so that the record fits into the log.
 func TestACommandTakesNoMoreThanItsWeight(t *testing.T) {
 	w := meeting(t)
 	for _, length := range []int{0, 1, 127, 128, 1 << 14, 1 << 20} {

@@ -7,14 +7,14 @@ import (
 
 var (
 	errMode    = errors.New("unknown mode")
-	errInput   = errors.New("an input is written in an unknown way")
+	errInput   = errors.New("an input has an unknown encoding")
 	errNoInput = errors.New("an input repeats a value that its session never had")
-	errCommand = errors.New("a command is written in an unknown way")
+	errCommand = errors.New("a command has an unknown encoding")
 )
 
-// DecodeFrame reads what AppendFrame wrote, on a world at the tick before the frame's. It fills f, using its
-// memory again; payloads lie in b and in the world, and are valid until the next DecodeFrame, Step or Apply.
-// The bytes may come from anywhere. That a frame decodes does not mean that its commands are valid: see Validate.
+// DecodeFrame decodes the output of AppendFrame, on a world at the tick before the frame's. It fills f and reuses its
+// memory. Payloads point into b and the world, and are valid until the next DecodeFrame, Step or Apply. The bytes may
+// come from anywhere. A decoded frame may still contain invalid commands: see Validate.
 func (w *World) DecodeFrame(b []byte, f *Frame) error {
 	r := reader{b: b}
 	f.Tick, f.Commands = r.uvarint(), f.Commands[:0]
@@ -97,7 +97,7 @@ func (w *World) readInput(r *reader, f *Frame, h *handler, head byte, x *session
 	}
 }
 
-// zeros is n zero bytes, valid until the next DecodeFrame.
+// zeros returns n zero bytes, valid until the next DecodeFrame.
 func (w *World) zeros(n int) []byte {
 	from := len(w.recording.values)
 	v := append(w.recording.values, make([]byte, n)...)

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// The body of a frame in the log, see FORMAT.md. A frame in the order of World.Order, as every host makes it,
-// is written by session and kind, with what can be told from the world before the tick left out: an input that
-// equals its session's previous one is a byte. Other frames keep their order and cost more.
+// The body of a frame in the log, see FORMAT.md. A frame in the order of World.Order, as every host makes it, is
+// written by session and kind, without what the world before the tick already implies: an input equal to its session's
+// previous one is one byte. Other frames keep their order and take more space.
 
 const (
 	frameAsIs    = 0 // commands in the order of the frame
-	frameOrdered = 1 // inputs by kind and session, then commands; Order makes the frame of them
+	frameOrdered = 1 // inputs by kind and session, then commands; Order restores the frame
 )
 
-// An input's byte: bits 0-1 how its number is written, 2-3 how its value is, 4 repeated or neutral, 5-7 how many
-// sessions without an input of this kind come before it, 7 meaning that a uvarint tells.
+// An input's head byte: bits 0-1 encoding of its number, 2-3 encoding of its value, 4 repeated or neutral, 5-7 how many
+// sessions without an input of this kind precede it, 7 meaning that a uvarint follows.
 const (
 	seqSame  = 0 // the session's InputSeq
 	seqNext  = 1 // one more
@@ -25,7 +25,7 @@ const (
 	valueSame   = 0 << 2 // the session's last value
 	valueGiven  = 1 << 2 // packed
 	valueMasked = 2 << 2 // a bit per byte, then the bytes that differ from the last value
-	valueZero   = 3 << 2 // neutral: all zero, and repeated
+	valueZero   = 3 << 2 // neutral: all zero and repeated
 
 	valueBits = 3 << 2
 
@@ -34,8 +34,8 @@ const (
 	skipMore      = 7
 )
 
-// A command's byte: bits 0-2 kind of source, 7 meaning that a byte tells, 3 repeated, 4 other flags in a byte,
-// 5 payload of another length than its kind's, 6 the source is a session, by place.
+// A command's head byte: bits 0-2 kind of source, 7 meaning that a byte follows; 3 repeated; 4 other flags in a byte; 5
+// payload length differs from its kind's; 6 the source is a session, by index.
 const (
 	sourceGiven     = 7
 	commandRepeated = 1 << 3
@@ -44,7 +44,7 @@ const (
 	commandSession  = 1 << 6
 )
 
-// AppendFrame appends f as the log holds it. The world is at the tick before it: call it before Step.
+// AppendFrame appends f in the form that the log holds. Call it before Step: the world must be at the tick before f's.
 func (w *World) AppendFrame(dst []byte, f Frame) []byte {
 	dst = appendUvarint(dst, f.Tick)
 	if !w.ordered(f.Tick, f.Commands) {
@@ -75,7 +75,7 @@ func (w *World) AppendFrame(dst []byte, f Frame) []byte {
 	return dst
 }
 
-// recording is scratch memory of AppendFrame and DecodeFrame.
+// recording is scratch memory for AppendFrame and DecodeFrame.
 type recording struct {
 	inputs  []inputRef
 	isInput []bool
@@ -85,11 +85,11 @@ type recording struct {
 // inputRef is a command that can be written as an input.
 type inputRef struct {
 	ordinal int // of its kind among the sampled ones
-	session int // place in the list of sessions
-	at      int // place in the frame
+	session int // index in the list of sessions
+	at      int // index in the frame
 }
 
-// sortInputs finds the commands that are the first of their session and sampled kind, sorted by kind and session.
+// sortInputs returns the commands that are the first of their session and sampled kind, sorted by kind and session.
 func (w *World) sortInputs(commands []Command) []inputRef {
 	rec := &w.recording
 	rec.inputs = rec.inputs[:0]
@@ -114,7 +114,7 @@ func (w *World) sortInputs(commands []Command) []inputRef {
 	kept := rec.inputs[:0]
 	for _, in := range rec.inputs {
 		if k := len(kept); k > 0 && kept[k-1].ordinal == in.ordinal && kept[k-1].session == in.session {
-			rec.isInput[in.at] = false // a second one, which no host lets in: written like another command
+			rec.isInput[in.at] = false // a second one, which no host admits: written like any other command
 			continue
 		}
 		kept = append(kept, in)
@@ -122,12 +122,12 @@ func (w *World) sortInputs(commands []Command) []inputRef {
 	return kept
 }
 
-// writtenAsInput tells whether an input's byte can hold c's flags.
+// writtenAsInput reports whether an input's head byte can express c's flags.
 func writtenAsInput(c *Command) bool {
 	return c.Flags&^FlagRepeated == 0 || c.Flags == FlagRepeated|FlagNeutral && allZero(c.Payload)
 }
 
-// appendInputs appends the inputs of one kind and returns those that are left.
+// appendInputs appends the inputs of one kind and returns the remaining ones.
 func (w *World) appendInputs(dst []byte, h *handler, commands []Command, inputs []inputRef) ([]byte, []inputRef) {
 	n := 0
 	for n < len(inputs) && inputs[n].ordinal == h.ordinal {
@@ -220,7 +220,7 @@ func (w *World) appendCommand(dst []byte, c *Command) []byte {
 	dst = appendUvarint(dst, uint64(c.Kind))
 	if session {
 		dst = appendUvarint(dst, uint64(at))
-		dst = appendUvarint(dst, c.Seq-applied) // wraps, and back
+		dst = appendUvarint(dst, c.Seq-applied) // wraps around; the reader wraps back
 	} else {
 		dst = appendUvarint(dst, c.Source.ID)
 		dst = appendUvarint(dst, c.Seq)

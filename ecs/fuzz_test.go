@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Everything that comes from outside gives an error or a value, never a panic, and what it gives can be used.
+// Everything from outside yields an error or a usable value, never a panic.
 
 // fuzzWorld is a world at tick 2 of the golden history, with sessions and entities.
 func fuzzWorld(tb testing.TB) *ecs.World {
@@ -24,7 +24,7 @@ func fuzzWorld(tb testing.TB) *ecs.World {
 	return w
 }
 
-// seeds adds real bytes, cut and damaged.
+// seeds adds real bytes: whole, cut and damaged.
 func seeds(f *testing.F, name string) {
 	b := read(f, name)
 	f.Add(b)
@@ -53,7 +53,7 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		if w.Checksum() != w.Recompute() {
-			t.Fatal("the checksum is not that of the world")
+			t.Fatal("the checksum does not match the world")
 		}
 		alive(t, w)
 	})
@@ -67,7 +67,7 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		if w.Checksum() != w.Recompute() {
-			t.Fatal("the checksum is not that of the world")
+			t.Fatal("the checksum does not match the world")
 		}
 		if w.Tick() < 1<<63 {
 			alive(t, w)
@@ -75,8 +75,8 @@ func FuzzRestore(f *testing.F) {
 	})
 }
 
-// FuzzRestoreBehindTheChecksum lets damage through to the parser that a wrong checksum would hide: it corrects
-// the checksum of what was restored to what Restore says it should be.
+// FuzzRestoreBehindTheChecksum passes damage to the parser that a wrong checksum would otherwise hide: it corrects the
+// checksum to the one that Restore computes.
 func FuzzRestoreBehindTheChecksum(f *testing.F) {
 	seeds(f, "snapshot-3.bin")
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -92,7 +92,7 @@ func FuzzRestoreBehindTheChecksum(f *testing.F) {
 			t.Fatal(err)
 		}
 		if w.Checksum() != w.Recompute() {
-			t.Fatal("the checksum is not that of the world")
+			t.Fatal("the checksum does not match the world")
 		}
 		if w.Tick() < 1<<63 {
 			alive(t, w)
@@ -100,7 +100,7 @@ func FuzzRestoreBehindTheChecksum(f *testing.F) {
 	})
 }
 
-// FuzzApplyBehindTheChecksum is the same for deltas.
+// FuzzApplyBehindTheChecksum does the same for deltas.
 func FuzzApplyBehindTheChecksum(f *testing.F) {
 	seeds(f, "delta-3.bin")
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -116,20 +116,20 @@ func FuzzApplyBehindTheChecksum(f *testing.F) {
 			t.Fatal(err)
 		}
 		if w.Checksum() != w.Recompute() {
-			t.Fatal("the checksum is not that of the world")
+			t.Fatal("the checksum does not match the world")
 		}
 		alive(t, w)
 	})
 }
 
-// alive sees that a world can go on.
+// alive checks that a world can continue.
 func alive(t *testing.T, w *ecs.World) {
 	if _, err := ecs.Restore(chaos, w.AppendSnapshot(nil)); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
 		if o := step(w); o.Checksum != w.Recompute() {
-			t.Fatal("the checksum is not that of the world")
+			t.Fatal("the checksum does not match the world")
 		}
 	}
 }
@@ -141,11 +141,11 @@ func FuzzDecodeFrame(f *testing.F) {
 		var frame, again ecs.Frame
 		if err := w.DecodeFrame(b, &frame); err != nil {
 			if len(frame.Commands) > 0 {
-				t.Fatal("there are commands in a frame that was not read")
+				t.Fatal("a frame that failed to decode has commands")
 			}
 			return
 		}
-		// What was read can be written and read again, and stepped.
+		// A decoded frame can be encoded, decoded again and stepped.
 		for i := range frame.Commands {
 			frame.Commands[i].Payload = append([]byte(nil), frame.Commands[i].Payload...)
 		}

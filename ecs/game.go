@@ -8,30 +8,29 @@ import (
 
 // Game is what a shard runs and what a replay needs: the same value for both.
 type Game struct {
-	// Name is [a-z0-9-]{1,40}. It stands in genesis and in every snapshot.
+	// Name matches [a-z0-9-]{1,40}. Genesis and every snapshot carry it.
 	Name string
 	// TickRate is in ticks per second, 1 to 240.
 	TickRate int
-	// HoldTicks is for how many ticks a session's last sampled command repeats when none comes; then the zero
-	// value is used. 0: a quarter of a second's worth.
+	// HoldTicks is the number of ticks for which a session's last sampled command repeats when no new one arrives; then
+	// the zero value applies. 0 means a quarter of a second.
 	HoldTicks int
-	// Options is nil, or a struct value that holds the defaults of what can be set when a world is
-	// made. Its exported fields are bool, int32, int64, uint32, uint64, float64 or string, tagged
-	// `usage:"…" min:"0" max:"100000"`.
+	// Options is nil, or a struct value with the default of every option that a new world can set. Its exported fields
+	// are bool, int32, int64, uint32, uint64, float64 or string, tagged `usage:"…" min:"0" max:"100000"`.
 	Options any
-	// Setup registers components, resources, events, commands, systems. It runs once for each world,
-	// also for a restored one, and must do the same each time for the same options.
+	// Setup registers components, resources, events, commands and systems. It runs once per world, restored ones
+	// included, and must do the same every time for the same options.
 	Setup func(*World)
 }
 
-// Config is what makes two worlds of one game differ.
+// Config holds what can differ between two worlds of one game.
 type Config struct {
-	Seed    uint64 // of every random number
-	Options []byte // a JSON object as EncodeOptions makes it; nil for the defaults
+	Seed    uint64 // seeds every random number
+	Options []byte // a JSON object as EncodeOptions writes it; nil for the defaults
 }
 
-// New makes the world of g at tick 0: empty, with what Setup registered. The Init functions run as
-// part of the Step of tick 1. An unusable game, bad options and refused registrations are errors.
+// New returns the world of g at tick 0: empty, with what Setup registered. The Init functions run in the Step of tick
+// 1. New returns an error for an unusable game, bad options and refused registrations.
 func New(g Game, c Config) (*World, error) {
 	if err := g.check(); err != nil {
 		return nil, err
@@ -53,7 +52,7 @@ func New(g Game, c Config) (*World, error) {
 	return w, nil
 }
 
-// SchemaOf is the schema of g's worlds with these options: it runs Setup on a world that it throws away.
+// SchemaOf returns the schema of g's worlds with these options. It runs Setup on a throwaway world.
 func SchemaOf(g Game, c Config) (*Schema, error) {
 	w, err := New(g, c)
 	if err != nil {
@@ -67,7 +66,7 @@ func (g Game) check() error {
 		return fmt.Errorf("ecs: the game's %w", err)
 	}
 	if g.TickRate < 1 || g.TickRate > 240 {
-		return fmt.Errorf("ecs: game %s: %d ticks per second are not 1 to 240", g.Name, g.TickRate)
+		return fmt.Errorf("ecs: game %s: TickRate is %d ticks per second, want 1 to 240", g.Name, g.TickRate)
 	}
 	if g.HoldTicks < 0 {
 		return fmt.Errorf("ecs: game %s: HoldTicks %d is negative", g.Name, g.HoldTicks)
@@ -77,12 +76,12 @@ func (g Game) check() error {
 	}
 	one := uint16(1)
 	if *(*byte)(unsafe.Pointer(&one)) != 1 || unsafe.Sizeof(uintptr(0)) != 8 {
-		return errors.New("ecs: only 64-bit little-endian machines hold a world")
+		return errors.New("ecs: a world needs a 64-bit little-endian machine")
 	}
 	return nil
 }
 
-// Hold is HoldTicks with its default, rounded up.
+// Hold returns HoldTicks, or its default, rounded up.
 func (g Game) Hold() uint64 {
 	if g.HoldTicks > 0 {
 		return uint64(g.HoldTicks)

@@ -5,36 +5,36 @@ import (
 	"fmt"
 )
 
-// How many tables there may be, and what becomes of those without rows. Both follow from the list of tables alone, so
-// that live, restored and following worlds agree.
+// The limit on tables, and the rule for giving back empty ones. Both depend on the list of tables alone, so that live,
+// restored and following worlds agree.
 var (
-	// maxTables is how many tables a world may have, and bytes from outside may make. Each costs some 5 KB, and the
-	// more there are, the longer arche looks for the next: 50 µs at this number. A variable for the tests.
+	// maxTables is the largest number of tables in a world; outside bytes cannot make more. Each costs about 5 KB, and
+	// arche's search for the next one takes longer with each: 50 µs at this number. A variable for tests.
 	maxTables = 1 << 15
-	// spareTables is how many tables without rows a tick may always leave behind. A variable for the tests.
+	// spareTables is how many empty tables a tick may always leave behind. A variable for tests.
 	spareTables = 1 << 10
 )
 
-// ErrTables is wrapped by the errors of Restore and Apply, and is Access's word, when there are too many different sets
-// of components.
+// ErrTables is wrapped by errors of Restore, Apply and Access when a world would need too many different sets of
+// components.
 var ErrTables = errors.New("too many different sets of components")
 
-// tablesReason is the Reason of a system or a command whose changes would need more tables than there may be.
+// tablesReason returns the Reason for a system or a command whose changes would need too many tables.
 func tablesReason() string {
 	return fmt.Sprintf("limit: %v: a world has at most %d; all changes of this call are dropped", ErrTables, maxTables)
 }
 
-// fits reports whether the queue can be applied without more tables than there may be.
+// fits reports whether the queue can be applied without exceeding the limit on tables.
 func (w *World) fits() bool {
 	room := maxTables - len(w.tables)
-	if len(w.queue) <= room { // an operation makes one at most
+	if len(w.queue) <= room { // each operation makes at most one
 		return true
 	}
 	return w.fewSets() || w.count(room) || mutant == limitIgnored
 }
 
-// fewSets reports whether there is room even if every component that the queue adds or removes were to be had and not to
-// be had with all that there is: so for a system that does one thing to a hundred thousand entities.
+// fewSets reports whether there is room even if every component that the queue adds or removes were combined with every
+// existing set. That settles the case of a system that makes the same change to a hundred thousand entities.
 func (w *World) fewSets() bool {
 	sets, flipped := len(w.tables), mask{}
 	for _, b := range w.bundles {
@@ -55,7 +55,7 @@ func (w *World) fewSets() bool {
 	return sets <= maxTables
 }
 
-// count runs through the queue with masks alone, and reports whether it makes no more than room new tables.
+// count runs through the queue with masks only and reports whether it makes at most room new tables.
 func (w *World) count(room int) bool {
 	masks, made := map[Entity]mask{}, map[mask]bool{} // looked up, never ranged over
 	for i := range w.queue {
@@ -89,14 +89,14 @@ func (w *World) count(room int) bool {
 	return true
 }
 
-// mayKeep is how many tables without rows a tick leaves behind at most: as many as there are with rows, so that giving
-// them back costs less than making them did, but no more than half of the room that those leave.
+// mayKeep returns the largest number of empty tables that a tick leaves behind: as many as have rows, so that giving
+// them back costs less than making them did, but at most half of the remaining room.
 func (w *World) mayKeep() int {
 	living := len(w.tables) - w.uninhabited
 	return max(spareTables, min(living, (maxTables-living)/2))
 }
 
-// tidy gives tables back when a tick has left too many of them without rows.
+// tidy gives tables back if a tick has left too many empty ones.
 func (w *World) tidy() {
 	if mutant != tablesKept && w.uninhabited > w.mayKeep() {
 		w.recordOp(opGiveBack, Entity{}, 0)
@@ -104,11 +104,11 @@ func (w *World) tidy() {
 	}
 }
 
-// giveBack drops the tables without rows. The others close up, in their order.
+// giveBack drops the tables without rows. The others close up, in order.
 func (w *World) giveBack() {
 	kept := w.tables[:0]
 	for _, t := range w.tables {
-		t.edges = nil // one forgotten reference to a table would keep all that ever were
+		t.edges = nil // a single leftover reference to a table would keep all past tables alive
 		if len(t.entities) == 0 {
 			w.layoutSum -= w.tableHash(t)
 			delete(w.tableOf, t.mask)
@@ -140,7 +140,7 @@ func (w *World) giveBack() {
 	}
 }
 
-// renumber moves a table to another place in the list.
+// renumber moves a table to another index in the list.
 func (w *World) renumber(t *Table, index int) {
 	w.layoutSum -= w.tableHash(t)
 	for row, e := range t.entities {

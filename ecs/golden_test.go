@@ -11,10 +11,10 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGoldenBytes holds the formats of FORMAT.md, the checksum and the random numbers to what they were: a world
-// of three ticks with everything in it.
+// TestGoldenBytes pins the formats of FORMAT.md, the checksum and the random numbers, with a world of three ticks that
+// contains everything.
 func TestGoldenBytes(t *testing.T) {
 	w, err := ecs.New(chaos, ecs.Config{Seed: 42})
 	if err != nil {
@@ -58,7 +58,7 @@ func neutralFrame(w *ecs.World) ecs.Frame {
 	return ecs.Frame{Tick: 4, Commands: []ecs.Command{c}}
 }
 
-// TestGoldenBytesAreRead reads what was written by the build that made the golden files.
+// TestGoldenBytesAreRead reads the golden files, which an earlier build wrote.
 func TestGoldenBytesAreRead(t *testing.T) {
 	w, err := ecs.New(chaos, ecs.Config{Seed: 42})
 	if err != nil {
@@ -88,7 +88,7 @@ func TestGoldenBytesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Hash() != w.Schema().Hash() {
-		t.Error("the schema has another hash")
+		t.Error("the schema's hash differs")
 	}
 }
 
@@ -101,7 +101,7 @@ func golden(t *testing.T, name string, got []byte) {
 		}
 	}
 	if !bytes.Equal(got, read(t, name)) {
-		t.Errorf("%s is not what it was (-update writes it anew, with another format version)", path)
+		t.Errorf("%s differs (-update rewrites it; then change the format version)", path)
 	}
 }
 

@@ -2,7 +2,7 @@ package ecs
 
 import "math/bits"
 
-// Odd constants with well spread bits: the golden ratio of 2^64 and primes of wyhash.
+// Odd constants with well-distributed bits: 2^64 divided by the golden ratio, and primes of wyhash.
 const (
 	k0 = 0x9E3779B97F4A7C15
 	k1 = 0xD6E8FEB86659FD93
@@ -10,15 +10,15 @@ const (
 	k3 = 0xE7037ED1A0B428DB
 )
 
-// mum multiplies to 128 bits and folds them: the mixing step of wyhash
-// (github.com/wangyi-fudan/wyhash). One multiplication, about a nanosecond.
+// mum multiplies to 128 bits and folds them: the mixing step of wyhash (github.com/wangyi-fudan/wyhash). It takes one
+// multiplication, about a nanosecond.
 func mum(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
 	return hi ^ lo
 }
 
-// nameSeed turns a registered name into a hash key, so that checksums and
-// random streams follow names and not the order of registration.
+// nameSeed turns a registered name into a hash key, so that checksums and random streams depend on names and not on the
+// order of registration.
 func nameSeed(s string) uint64 {
 	h := uint64(k2) ^ uint64(len(s))
 	for i := 0; i < len(s); i++ {
@@ -27,7 +27,7 @@ func nameSeed(s string) uint64 {
 	return h
 }
 
-// bytesHash hashes b under a key.
+// bytesHash hashes b with a key.
 func bytesHash(key uint64, b []byte) uint64 {
 	h := mum(key^k2, uint64(len(b))^k3)
 	for len(b) >= 8 {
@@ -41,7 +41,7 @@ func bytesHash(key uint64, b []byte) uint64 {
 	return mum(h^last, k0)
 }
 
-// stringHash is bytesHash of a string, without a copy.
+// stringHash is bytesHash for a string, without a copy.
 func stringHash(key uint64, s string) uint64 {
 	h := mum(key^k2, uint64(len(s))^k3)
 	for len(s) >= 8 {
@@ -65,7 +65,7 @@ func le64(b []byte) uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
-// layoutHash says that e stands in this row of this table.
+// layoutHash hashes an entity with its table and row.
 func layoutHash(e Entity, table, row int) uint64 {
 	return mum(e.key()^k3, (uint64(table)<<32|uint64(uint32(row)))^k2)
 }

@@ -16,7 +16,7 @@ var (
 	ticksFlag = flag.Int("ticks", 10_000, "ticks of the random histories in total")
 )
 
-// historySeed is the seed of this run, told so that a failure can be run again.
+// historySeed is this run's seed. The test logs it, so that a failure can be reproduced.
 func historySeed(t testing.TB) uint64 {
 	seed := *seedFlag
 	if seed == 0 {
@@ -26,11 +26,10 @@ func historySeed(t testing.TB) uint64 {
 	return seed
 }
 
-// history drives a chaos with random commands while others follow it in every way there is:
+// history drives a chaos with random commands while others follow it in every possible way:
 //
 //   - a follower applies the deltas;
-//   - worlds are restored from snapshots, at random ticks, and simulate the same frames, as read from their
-//     encoding;
+//   - worlds are restored from snapshots, at random ticks, and simulate the same frames, decoded from their encoding;
 //   - from time to time the follower becomes the leader.
 //
 // After each tick all of them must be the same world.
@@ -40,14 +39,14 @@ type history struct {
 	follower *ecs.World
 	restored []*ecs.World
 	players  map[uint64]*player
-	ids      []uint64          // of the players, in the order of joining
-	applied  map[uint64]uint64 // the last command of each session, by a model of the rule
+	ids      []uint64          // of the players, in order of joining
+	applied  map[uint64]uint64 // each session's last command, by a model of the rule
 	poked    uint64            // commands that the ledger must have counted, by that model
-	failures int               // what there was to see, so that a test is not about nothing
+	failures int               // proof that the history was not empty
 	replies  int
 	events   int
 	moved    map[int]bool
-	limited  int // failures that name the limit of tables
+	limited  int // failures that name the limit on tables
 	given    int // times that tables were given back
 }
 
@@ -57,7 +56,7 @@ type player struct {
 	last          []byte
 }
 
-// run runs a history and returns the first property that did not hold.
+// run runs a history and returns the first violated property.
 func (h *history) run(ticks int) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -110,11 +109,11 @@ func (h *history) tick() error {
 	}
 	want, delta := digest(h.leader, o), o.Delta.AppendTo(nil)
 	if strings.Contains(want, "lost:true") || strings.Contains(want, "to=lost") {
-		return fmt.Errorf("a failed system's event or message is seen")
+		return fmt.Errorf("a failed system's event or message is visible")
 	}
 	h.see(o)
 	if len(delta) > o.Delta.Size() {
-		return fmt.Errorf("a delta of %d bytes says that it has at most %d", len(delta), o.Delta.Size())
+		return fmt.Errorf("a delta has %d bytes, but its Size is %d", len(delta), o.Delta.Size())
 	}
 	if err := h.follow(f, body, delta); err != nil {
 		return err
@@ -127,7 +126,7 @@ func (h *history) tick() error {
 	return nil
 }
 
-// model counts the pokes that must be applied: each session's in ascending order, each once.
+// model counts the pokes that must apply: each session's in ascending order, each once.
 func (h *history) model(f ecs.Frame) {
 	for i := range f.Commands {
 		c := &f.Commands[i]
@@ -168,7 +167,7 @@ func (h *history) follow(f ecs.Frame, body, delta []byte) error {
 	return nil
 }
 
-// resimulate steps a world through the frame and compares everything that comes out.
+// resimulate steps a world through the frame and compares all its output.
 func resimulate(w *ecs.World, body []byte, want string, delta []byte) error {
 	var read ecs.Frame
 	if err := w.DecodeFrame(body, &read); err != nil {
@@ -176,15 +175,15 @@ func resimulate(w *ecs.World, body []byte, want string, delta []byte) error {
 	}
 	o := w.Step(read)
 	if got := digest(w, o); got != want {
-		return fmt.Errorf("it lives another future:\n%s\nwant\n%s", got, want)
+		return fmt.Errorf("its future differs:\n%s\nwant\n%s", got, want)
 	}
 	if !bytes.Equal(o.Delta.AppendTo(nil), delta) {
-		return fmt.Errorf("it has another delta")
+		return fmt.Errorf("its delta differs")
 	}
 	return nil
 }
 
-// sameFrame compares the encoded frame, as w reads it, with the frame.
+// sameFrame compares the encoded frame, as w decodes it, with the frame.
 func sameFrame(w *ecs.World, f ecs.Frame, body []byte) error {
 	var read ecs.Frame
 	if err := w.DecodeFrame(body, &read); err != nil {
@@ -196,7 +195,7 @@ func sameFrame(w *ecs.World, f ecs.Frame, body []byte) error {
 	return nil
 }
 
-// restore adds a world made of a snapshot, and of that world's snapshot again.
+// restore adds a world made from a snapshot, and from that world's own snapshot.
 func (h *history) restore() error {
 	b := h.leader.AppendSnapshot(nil)
 	w, err := ecs.Restore(chaos, b)
@@ -204,13 +203,13 @@ func (h *history) restore() error {
 		return err
 	}
 	if !bytes.Equal(w.AppendSnapshot(nil), b) {
-		return fmt.Errorf("a restored world has another snapshot")
+		return fmt.Errorf("a restored world's snapshot differs")
 	}
 	h.restored = append(h.restored[max(0, len(h.restored)-2):], w)
 	return nil
 }
 
-// see counts what happens.
+// see counts events.
 func (h *history) see(o ecs.Output) {
 	h.failures += len(o.Failures)
 	for _, f := range o.Failures {
@@ -225,7 +224,7 @@ func (h *history) see(o ecs.Output) {
 	h.moved[len(h.leader.Tables())] = true
 }
 
-// digest is everything that a Step shows, except for the delta's bytes.
+// digest is everything that a Step outputs, except the delta's bytes.
 func digest(w *ecs.World, o ecs.Output) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "tick=%d checksum=%016x entities=%d\n", o.Tick, o.Checksum, w.Len())
@@ -255,7 +254,7 @@ func digest(w *ecs.World, o ecs.Output) string {
 	return s.String()
 }
 
-// frame makes random commands: joins, leaves, inputs new and repeated, commands new and again, garbage.
+// frame returns random commands: joins, leaves, new and repeated inputs, new and duplicate commands, garbage.
 func (h *history) frame() ecs.Frame {
 	w, r := h.leader, h.r
 	f := ecs.Frame{Tick: w.Tick() + 1}
@@ -306,21 +305,21 @@ func (h *history) join() ecs.Command {
 	return ecs.NewCommand(h.leader, client(id), 1, j)
 }
 
-// play is one session's part of a frame.
+// play adds one session's part of a frame.
 func (h *history) play(commands []ecs.Command, id uint64) []ecs.Command {
 	w, r, p := h.leader, h.r, h.players[id]
 	switch n := r.IntN(10); {
-	case n < 4 && p.last != nil: // the same again, by its client
+	case n < 4 && p.last != nil: // a duplicate by its client
 		p.inputSeq++
 		commands = append(commands, ecs.Command{Kind: pushKind(w), Source: client(id), Seq: p.inputSeq, Payload: p.last})
-	case n < 5 && p.last != nil: // the same again, by the host
+	case n < 5 && p.last != nil: // a repeat by the host
 		commands = append(commands, ecs.Command{Kind: pushKind(w), Source: client(id), Seq: p.inputSeq, Flags: ecs.FlagRepeated, Payload: p.last})
 	case n < 9:
 		p.inputSeq += 1 + r.Uint64N(2)
 		c := ecs.NewCommand(w, client(id), p.inputSeq, Push{float64(r.IntN(100)), r.IntN(2) == 0})
 		p.last = c.Payload
 		commands = append(commands, c)
-		if r.IntN(30) == 0 { // a second one, which is a failure
+		if r.IntN(30) == 0 { // a second one, which fails
 			c.Seq++
 			commands = append(commands, c)
 		}
@@ -328,7 +327,7 @@ func (h *history) play(commands []ecs.Command, id uint64) []ecs.Command {
 	for range r.IntN(3) {
 		c := ecs.NewCommand(w, client(id), p.seq+1, Poke{What: uint8(r.IntN(10)), Name: ecs.NewText16("poker")})
 		if r.IntN(5) == 0 {
-			c.Seq = p.seq // it was applied before
+			c.Seq = p.seq // applied before
 		} else {
 			p.seq++
 		}
@@ -342,7 +341,7 @@ func pushKind(w *ecs.World) uint16 {
 	return uint16(i)
 }
 
-// garbage is a command that no host would let in.
+// garbage returns a command that no host would admit.
 func (h *history) garbage() ecs.Command {
 	r := h.r
 	c := ecs.Command{Kind: uint16(2 + r.IntN(8)), Source: ecs.Source{Kind: ecs.SourceKind(r.IntN(9)), ID: r.Uint64N(5000) + 2000}, Seq: r.Uint64(), Flags: uint8(r.IntN(4))}
@@ -350,13 +349,13 @@ func (h *history) garbage() ecs.Command {
 		c.Payload = append(c.Payload, byte(r.IntN(256)))
 	}
 	if c.Kind < 5 {
-		c.Flags = 2 // certainly invalid
+		c.Flags = 2 // always invalid
 	}
 	return c
 }
 
-// TestRestoreKeepsTheFuture is the property that everything rests on: a leader, a follower of its deltas and
-// worlds restored from snapshots at any tick live the same life, to the bit, for 10,000 ticks in total.
+// TestRestoreKeepsTheFuture checks the property on which everything rests: a leader, a follower of its deltas and
+// worlds restored from snapshots at any tick live the same future, to the bit, for 10,000 ticks in total.
 func TestRestoreKeepsTheFuture(t *testing.T) {
 	seed := historySeed(t)
 	const each = 500
@@ -379,9 +378,8 @@ func TestRestoreKeepsTheFuture(t *testing.T) {
 	}
 }
 
-// TestTheFutureIsKeptAtTheLimitOfTables runs histories in which there is hardly room for a table: systems and commands
-// fail for want of one, and those without rows are given back every few ticks. After each tick the world can be saved
-// and restored.
+// TestTheFutureIsKeptAtTheLimitOfTables runs histories with hardly any room for tables: systems and commands fail for
+// lack of one, and empty ones are given back every few ticks. After each tick the world must still save and restore.
 func TestTheFutureIsKeptAtTheLimitOfTables(t *testing.T) {
 	seed := historySeed(t)
 	limited, given := 0, 0
@@ -400,18 +398,18 @@ func TestTheFutureIsKeptAtTheLimitOfTables(t *testing.T) {
 				t.Fatalf("at most %d tables, %d to spare: tick %d: %v", limit[0], limit[1], h.leader.Tick(), err)
 			}
 			if n := len(h.leader.Tables()); n > limit[0] {
-				t.Fatalf("%d tables where %d are the most", n, limit[0])
+				t.Fatalf("%d tables, at most %d are allowed", n, limit[0])
 			}
 		}
 		limited, given = limited+h.limited, given+h.given
-		t.Logf("at most %d tables, %d to spare: %d failures for want of a table, given back %d times", limit[0], limit[1], h.limited, h.given)
+		t.Logf("at most %d tables, %d to spare: %d failures for lack of a table, given back %d times", limit[0], limit[1], h.limited, h.given)
 	}
 	if limited < 30 || given < 20 {
 		t.Errorf("too little happened: %d failures, given back %d times", limited, given)
 	}
 }
 
-// TestEveryMutationIsNoticed breaks the package in one way after another and sees that the property of
+// TestEveryMutationIsNoticed breaks the package in one way after another and checks that the property of
 // TestRestoreKeepsTheFuture fails.
 func TestEveryMutationIsNoticed(t *testing.T) {
 	seed := historySeed(t)
@@ -419,7 +417,7 @@ func TestEveryMutationIsNoticed(t *testing.T) {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			defer ecs.Mutate(m)()
 			for i := range uint64(8) {
-				if i%2 == 1 { // 41 or 49 tables, hardly one without rows
+				if i%2 == 1 { // 41 or 49 tables, hardly any without rows
 					defer ecs.SetTableLimits(37+4*int(i%4), 0)()
 				}
 				h, err := newHistory(seed + i)

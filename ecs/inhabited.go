@@ -2,18 +2,18 @@ package ecs
 
 import "math/bits"
 
-// Most games have some tables that run empty and fill again, and a game with many independent components leaves an empty
-// one behind at nearly every step. So what a tick does for each table it does for those with rows only: a bit for each
-// table says which they are.
+// Most games have some tables that empty and fill again, and a game with many independent components leaves an empty
+// one behind at nearly every step. So the per-table work of a tick visits only tables with rows; a bitmap with one bit
+// per table identifies them.
 
-// settled notes that t gets its first row.
+// settled notes that t is about to get its first row.
 func (w *World) settled(t *Table) {
 	w.inhabited[t.index>>6] |= 1 << (t.index & 63)
 	w.uninhabited--
 	w.shape++
 }
 
-// deserted notes that t has lost its last row. Nothing is left in it that could differ from its committed value.
+// deserted notes that t has lost its last row. No value is left in it that could differ from its committed one.
 func (w *World) deserted(t *Table) {
 	w.inhabited[t.index>>6] &^= 1 << (t.index & 63)
 	w.uninhabited++
@@ -23,7 +23,7 @@ func (w *World) deserted(t *Table) {
 	}
 }
 
-// enlist gives a new table, which has no rows yet, its bit.
+// enlist gives a new, empty table its bit.
 func (w *World) enlist(t *Table) {
 	if t.index>>6 == len(w.inhabited) {
 		w.inhabited = append(w.inhabited, 0)
@@ -33,7 +33,7 @@ func (w *World) enlist(t *Table) {
 	w.nodes++
 }
 
-// eachInhabited yields the tables that have rows, in their order. Rows must not come or go meanwhile.
+// eachInhabited yields the tables that have rows, in order. Rows must not be added or removed meanwhile.
 func (w *World) eachInhabited(yield func(*Table) bool) {
 	for i, word := range w.inhabited {
 		for ; word != 0; word &= word - 1 {

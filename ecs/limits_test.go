@@ -10,11 +10,11 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Every limit that Restore, Apply and DecodeFrame keep, a world that steps keeps first: at the limit what it writes is
-// read, and one above it says so by name. Types, names and options are held to theirs at registration, before there is
-// anything to write: see register_test.go, options_test.go.
+// A stepping world enforces every limit of Restore, Apply and DecodeFrame first: at the limit they can read its output,
+// and above it the world fails and names the limit. Registration enforces the limits on types, names and options,
+// before anything can be written: see register_test.go, options_test.go.
 
-// setsGame spawns an entity of a set of components that no other has, by number, one a tick: by component access,
+// setsGame spawns entities, one a tick, each with a set of components that no other has: by component access, by
 // spawners or by adding to an entity.
 func setsGame(how string) ecs.Game {
 	g := statusGame(0, 1<<30)
@@ -45,7 +45,7 @@ func setsGame(how string) ecs.Game {
 				}
 			}
 		})
-		ecs.System(w, "touch", func(_ *ecs.Tick, q *ecs.Query[statusView], c *ecs.Comp[status0]) { // stays among the sets that there are
+		ecs.System(w, "touch", func(_ *ecs.Tick, q *ecs.Query[statusView], c *ecs.Comp[status0]) { // stays within the existing sets
 			for v := range q.Each {
 				v.Base.N++
 				if !c.Has(v.Self) {
@@ -71,7 +71,7 @@ func TestLimitOfTables(t *testing.T) {
 				t.Fatalf("%s: %d tables: %v", how, len(w.Tables()), err)
 			}
 			if w.Recompute() != o.Checksum {
-				t.Fatalf("%s: the checksum is not that of the values", how)
+				t.Fatalf("%s: the checksum does not match the values", how)
 			}
 			return o
 		}
@@ -109,10 +109,10 @@ func TestLimitOfTables(t *testing.T) {
 	}
 }
 
-// box gives as many component types as there are pairs of types.
+// box yields one component type for each pair of types.
 type box[A, B any] struct{ V uint8 }
 
-// boxes registers sixteen components and adds them to what is.
+// boxes registers sixteen components and adds them to all.
 func boxes[A any](w *ecs.World, name string) {
 	register := func(i int, f func(*ecs.World, string, ...ecs.Option)) { f(w, fmt.Sprintf("%s-%d", name, i)) }
 	register(0, ecs.Component[box[A, [0]int]])
@@ -133,7 +133,7 @@ func boxes[A any](w *ecs.World, name string) {
 	register(15, ecs.Component[box[A, [15]int]])
 }
 
-// componentsGame has 240 components, and more of them.
+// componentsGame has 240 components, and more.
 func componentsGame(more func(*ecs.World)) ecs.Game {
 	return ecs.Game{Name: "components", TickRate: 30, Setup: func(w *ecs.World) {
 		boxes[[0]int](w, "a")
@@ -151,7 +151,7 @@ func componentsGame(more func(*ecs.World)) ecs.Game {
 		boxes[[12]int](w, "m")
 		boxes[[13]int](w, "n")
 		boxes[[14]int](w, "o")
-		ecs.System(w, "make", func(t *ecs.Tick, a *ecs.Access) { // an entity of all of them, and one of all but one
+		ecs.System(w, "make", func(t *ecs.Tick, a *ecs.Access) { // one entity with all of them, and one with all but one
 			all, values := []int{}, [][]byte{}
 			for i := range a.Schema().Components {
 				all, values = append(all, i), append(values, []byte{byte(t.Now()) + byte(i)})
@@ -172,7 +172,7 @@ func componentsGame(more func(*ecs.World)) ecs.Game {
 	}}
 }
 
-// readAgain makes a tick, and follows it in every way there is to read what it writes.
+// readAgain makes a tick and reads its output in every possible way.
 func readAgain(t *testing.T, w, follower *ecs.World, f ecs.Frame) ecs.Output {
 	t.Helper()
 	if err := sameFrame(follower, f, w.AppendFrame(nil, f)); err != nil {
@@ -188,7 +188,7 @@ func readAgain(t *testing.T, w, follower *ecs.World, f ecs.Frame) ecs.Output {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(x.AppendSnapshot(nil), b) || !bytes.Equal(follower.AppendSnapshot(nil), b) {
-		t.Fatalf("tick %d: a world that is read is another one", f.Tick)
+		t.Fatalf("tick %d: a world read back differs", f.Tick)
 	}
 	if s, err := ecs.ParseSchema(w.Schema().JSON()); err != nil || s.Hash() != w.Schema().Hash() {
 		t.Fatal(err)
@@ -204,12 +204,12 @@ func TestLimitOfComponents(t *testing.T) {
 		}
 	}
 	_, err := ecs.New(componentsGame(func(w *ecs.World) { ecs.Component[mark](w, "mark") }), ecs.Config{})
-	if err == nil || !strings.Contains(err.Error(), `component "mark": 240 components are the most`) {
+	if err == nil || !strings.Contains(err.Error(), `component "mark": a game has at most 240 components`) {
 		t.Error(err)
 	}
 }
 
-// The brim game fills what has a size: values, names, texts, reasons, replies, messages, failures.
+// The brim game fills everything that has a size: values, names, texts, reasons, replies, messages, failures.
 type (
 	brimValue   struct{ B [64 << 10]uint8 }
 	brimTexts   struct{ A, B, C, D ecs.Text64 }
@@ -265,7 +265,7 @@ func TestWhatHasASizeIsReadAtItsLimit(t *testing.T) {
 	readAgain(t, w, follower, frame(w, joins(w, 1, strings.Repeat("é", 32))))
 	for range 3 {
 		f := frame(w)
-		for i := range 40 { // more than a session remembers, with reasons to the limit and beyond
+		for i := range 40 { // more than a session keeps, with reasons up to the limit and beyond
 			f.Commands = append(f.Commands, ecs.NewCommand(w, client(1), uint64(i)+w.Tick()*100, brimNo{uint8(i) + 60}))
 		}
 		w.Order(f.Tick, f.Commands)
@@ -285,8 +285,8 @@ func TestWhatHasASizeIsReadAtItsLimit(t *testing.T) {
 	}
 	for says, more := range map[string]func(*ecs.World){
 		"has 65537 bytes, more than 65536": func(w *ecs.World) { ecs.Component[brimBeyond](w, "beyond") },
-		"a name has 1 to 64 bytes":         func(w *ecs.World) { ecs.System(w, strings.Repeat("s", 65), func(*ecs.Tick) {}) },
-		"a name is [a-z]":                  func(w *ecs.World) { ecs.Component[mark](w, strings.Repeat("s", 65)) },
+		"a name must have 1 to 64 bytes":   func(w *ecs.World) { ecs.System(w, strings.Repeat("s", 65), func(*ecs.Tick) {}) },
+		"a name must match [a-z]":          func(w *ecs.World) { ecs.Component[mark](w, strings.Repeat("s", 65)) },
 	} {
 		if _, err := ecs.New(brimGame(more), ecs.Config{}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)

@@ -5,16 +5,15 @@ import (
 	"slices"
 )
 
-// Spent is what calls of one system, or of one command's handler, took since Measure.
+// Spent is the time that one system, or one command's handler, took since Measure.
 type Spent struct {
 	Name        string
 	Calls       int
 	Nanoseconds int64
 }
 
-// Measure times the systems and handlers of the steps to come with a clock that returns nanoseconds, and forgets what was
-// measured before; nil stops it. Nothing that a world computes depends on it. A step that is not measured pays one
-// comparison per call.
+// Measure starts timing systems and handlers with a clock that returns nanoseconds, and discards earlier measurements.
+// A nil clock stops it. Nothing that a world computes depends on it. An unmeasured step pays one comparison per call.
 func (w *World) Measure(clock func() int64) {
 	w.clock = clock
 	for _, c := range w.timed() {
@@ -22,7 +21,7 @@ func (w *World) Measure(clock func() int64) {
 	}
 }
 
-// Slowest returns up to n systems and handlers that took the most time since Measure, the slowest first.
+// Slowest returns up to n systems and handlers that took the most time since Measure, slowest first.
 func (w *World) Slowest(n int) (all []Spent) {
 	for _, c := range w.timed() {
 		if c.calls > 0 {
@@ -33,7 +32,7 @@ func (w *World) Slowest(n int) (all []Spent) {
 	return all[:min(n, len(all))]
 }
 
-// timed lists what a step calls, in the order of registration.
+// timed lists the calls of a step: systems, then handlers, each in order of registration.
 func (w *World) timed() (all []*call) {
 	all = slices.Clone(w.systems)
 	for _, h := range w.handlers {
@@ -42,7 +41,7 @@ func (w *World) timed() (all []*call) {
 	return all
 }
 
-// measured is run with the clock running.
+// measured is attempt, timed.
 func (w *World) measured(c *call, seed uint64) verdict {
 	begin := w.clock()
 	v := w.attempt(c, seed)

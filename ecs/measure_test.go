@@ -2,8 +2,8 @@ package ecs
 
 import "testing"
 
-// TestMeasureTimesSystemsAndHandlers: the slowest comes first, what was not called is not named, and the world computes the
-// same with and without.
+// TestMeasureTimesSystemsAndHandlers: the slowest comes first, what was not called is not listed, and measuring does
+// not change the world.
 func TestMeasureTimesSystemsAndHandlers(t *testing.T) {
 	now := int64(0)
 	game := Game{Name: "timed", TickRate: 30, Setup: func(w *World) {

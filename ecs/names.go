@@ -2,14 +2,15 @@ package ecs
 
 import "fmt"
 
-// How long names are at most, in bytes.
+// Length limits of names, in bytes.
 const (
-	MaxName     = 40 // of a game, a cluster, a shard, a type of service
-	MaxLongName = 60 // of an instance of a service and of a bucket: that of a type with something beside it
+	MaxName     = 40 // a game, a cluster, a shard, a type of service
+	MaxLongName = 60 // an instance of a service or a bucket: a type's name plus a suffix or prefix
 )
 
-// ValidName says why s is no name of 1 to most of a-z, 0-9 and the dash. This is the rule for games, clusters, shards,
-// services, their instances and buckets: such a name stands in subjects, keys and paths as it is, and two never share one.
+// ValidName returns an error unless s consists of 1 to most characters from a-z, 0-9 and the dash. This rule holds for
+// games, clusters, shards, services, their instances and buckets: their names appear unescaped in subjects, keys and
+// paths and must not collide there.
 func ValidName(s string, most int) error {
 	if len(s) < 1 || len(s) > most {
 		return fmt.Errorf("name %.64q has %d bytes, 1 to %d are allowed", s, len(s), most)

@@ -18,18 +18,17 @@ const maxOptionText = 256
 
 // OptionField describes one option of a game, for flags and help.
 type OptionField struct {
-	Name    string       // kebab-case of Field: the flag and the JSON key
-	Field   string       // of the Go struct
+	Name    string       // kebab-case of Field: flag name and JSON key
+	Field   string       // name in the Go struct
 	Usage   string       // from the usage tag
 	Kind    reflect.Kind // Bool, Int32, Int64, Uint32, Uint64, Float64 or String
 	Default string
-	Min     string // from the tag, empty for none
+	Min     string // from the tag, empty if unset
 	Max     string
 	index   int
 }
 
-// OptionFields lists the options in the order of the struct. It refuses a struct that Game.Options does not
-// allow.
+// OptionFields lists the options in struct order. It refuses a struct that Game.Options does not allow.
 func (g Game) OptionFields() ([]OptionField, error) {
 	if g.Options == nil {
 		return nil, nil
@@ -61,7 +60,7 @@ func (g Game) OptionFields() ([]OptionField, error) {
 	return fields, nil
 }
 
-// usable says what is wrong with an option beside those before it.
+// usable returns an error if f conflicts with an earlier option or has bounds that its kind cannot have.
 func (f *OptionField) usable(before []OptionField) error {
 	for i := range before {
 		if before[i].Name == f.Name {
@@ -74,8 +73,8 @@ func (f *OptionField) usable(before []OptionField) error {
 	return nil
 }
 
-// EncodeOptions is v, of the type of g.Options, as a canonical JSON object: keys sorted, every option present.
-// nil stands for the defaults; so does a game without options, whose encoding is {}.
+// EncodeOptions encodes v, of the type of g.Options, as a canonical JSON object: keys sorted, every option present. nil
+// means the defaults. A game without options encodes as {}.
 func (g Game) EncodeOptions(v any) ([]byte, error) {
 	fields, err := g.OptionFields()
 	if err != nil {
@@ -105,9 +104,8 @@ func (g Game) EncodeOptions(v any) ([]byte, error) {
 	return json.Marshal(object)
 }
 
-// DecodeOptions is the struct, of the type of g.Options, that a JSON object describes: options that are absent
-// have their defaults. Unknown and repeated names, other types and values out of range are errors. Empty bytes
-// are the defaults.
+// DecodeOptions decodes a JSON object into a struct of the type of g.Options. Absent options keep their defaults.
+// Unknown and repeated names, other types and values out of range are errors. Empty input means the defaults.
 func (g Game) DecodeOptions(b []byte) (any, error) {
 	fields, err := g.OptionFields()
 	if err != nil {
@@ -153,7 +151,7 @@ func decodeObject(b []byte, fields []OptionField, target reflect.Value) error {
 			return fmt.Errorf("no option %q", key)
 		}
 		if seen[i] {
-			return fmt.Errorf("option %q stands twice", key)
+			return fmt.Errorf("option %q appears twice", key)
 		}
 		seen[i] = true
 		var raw json.RawMessage
@@ -176,7 +174,7 @@ func decodeObject(b []byte, fields []OptionField, target reflect.Value) error {
 	return nil
 }
 
-// check holds a value against the field's bounds.
+// check returns an error if v is outside the field's bounds.
 func (f *OptionField) check(v reflect.Value) error {
 	switch f.Kind {
 	case reflect.String:
@@ -208,7 +206,7 @@ func (f *OptionField) check(v reflect.Value) error {
 	return nil
 }
 
-// compare is the sign of v minus the bound.
+// compare returns the sign of v minus the bound.
 func (f *OptionField) compare(v reflect.Value, bound string) (sign int, err error) {
 	if bound == "" {
 		return 0, nil
@@ -243,8 +241,8 @@ func compare[T int64 | uint64 | float64](a, b T) int {
 	return 0
 }
 
-// OptionsOf returns the options of the world that Setup is called with. It panics, as a refused
-// registration does, when T is not the type of Game.Options.
+// OptionsOf returns the options of the world that Setup is configuring. If T is not the type of Game.Options, it panics
+// like a refused registration.
 func OptionsOf[T any](w *World) T {
 	v, ok := w.optionValue.(T)
 	if !ok {
@@ -253,7 +251,7 @@ func OptionsOf[T any](w *World) T {
 	return v
 }
 
-// kebab is MaxSpeed as max-speed and HTTPPort as http-port.
+// kebab turns MaxSpeed into max-speed and HTTPPort into http-port.
 func kebab(s string) string {
 	var b strings.Builder
 	r := []rune(s)

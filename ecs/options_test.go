@@ -46,7 +46,7 @@ func TestOptionsAreHeldAgainstTheirBounds(t *testing.T) {
 		`{"monsters":1.5}`:            `option "monsters"`,
 		`{"monsters":5000000000}`:     `option "monsters"`,
 		`{"monsters":null}`:           "is null",
-		`{"monsters":1,"monsters":2}`: "stands twice",
+		`{"monsters":1,"monsters":2}`: "appears twice",
 		`{"monster":1}`:               `no option "monster"`,
 		`{"Monsters":1}`:              `no option "Monsters"`,
 		`{"monsters":1}}`:             "after the JSON object",
@@ -111,7 +111,7 @@ func TestTwoWorldsWithOtherOptionsAreNotTheSame(t *testing.T) {
 	}
 }
 
-// TestOptionsThatCannotBeFlags are refused when the world is made.
+// TestOptionsThatCannotBeFlags: New refuses them.
 func TestOptionsThatCannotBeFlags(t *testing.T) {
 	for want, options := range map[string]any{
 		"option MAXHp and option MaxHp are both called max-hp": struct{ MaxHp, MAXHp int32 }{},

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Order sorts commands as they enter the frame of a tick: by kind of source, then by a keyed hash of tick
-// and source, so that no one always comes first, then by the source's own numbers. It depends on the world's
-// seed, the tick and the commands only, and allocates nothing.
+// Order sorts commands for the frame of a tick: by kind of source, then by a keyed hash of tick and source, so that no
+// source always comes first, then by the source's own sequence numbers. The result depends only on the world's seed,
+// the tick and the commands. Order allocates nothing.
 func (w *World) Order(tick uint64, commands []Command) {
 	key := mum(w.seed^k0, tick^k1)
 	slices.SortStableFunc(commands, func(a, b Command) int { return compareCommands(key, &a, &b) })
@@ -25,10 +25,10 @@ func (w *World) ordered(tick uint64, commands []Command) bool {
 	return true
 }
 
-// turn is the place of a source in a tick. One mum of small ids is not even enough: it favours some of them.
+// turn returns a source's sort key within a tick. A single mum is not uniform for small ids: it favours some of them.
 func turn(key, id uint64) uint64 { return mum(mum(id^k2, key^k3)^key, k0) }
 
-// compareCommands is total: only equal commands compare equal.
+// compareCommands is a total order: only equal commands compare equal.
 func compareCommands(key uint64, a, b *Command) int {
 	if a.Source != b.Source {
 		if c := cmp.Compare(a.Source.Kind, b.Source.Kind); c != 0 {

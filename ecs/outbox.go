@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// message is one entry of the outbox; its payload is in World.messageBytes.
+// message is one entry of the outbox. World.messageBytes holds its payload.
 type message struct {
 	to        string
 	f         *form
@@ -16,16 +16,16 @@ type message struct {
 const (
 	// maxAddress is the longest address of a message, in bytes.
 	maxAddress = 128
-	// maxOutbox is what the messages of a tick may weigh together, in bytes, so that a record always fits
-	// into the log.
+	// maxOutbox is the largest total weight of a tick's messages, in bytes. It ensures that a record always fits into
+	// the log.
 	maxOutbox = 64 << 10
 )
 
-// weight is what a message adds to a record, roughly.
+// weight returns roughly what a message adds to a record, in bytes.
 func (m *message) weight() int { return len(m.to) + len(m.f.Name) + m.end - m.from + 16 }
 
-// Outbox sends messages of type M to other shards and services. They leave the node when the tick is
-// committed, in the order of the calls; a receiver knows one again by shard, tick and number.
+// Outbox sends messages of type M to other shards and services. They leave the node when the tick is committed, in the
+// order of the calls. A receiver recognises a duplicate by shard, tick and number.
 type Outbox[M any] struct {
 	w *World
 	f *form
@@ -39,8 +39,8 @@ func (o *Outbox[M]) bind(w *World) {
 	}
 }
 
-// Send queues m for an address, 1 to 128 bytes. It panics on another one, and when the messages of a tick come
-// to more than 64 KiB: the running system or handler fails, and what it has sent is dropped.
+// Send queues m for an address of 1 to 128 bytes. It panics on any other length, and if the tick's messages exceed 64
+// KiB: the running system or handler then fails, and the world drops its messages.
 func (o *Outbox[M]) Send(to string, m M) {
 	if to == "" || len(to) > maxAddress {
 		panic(fmt.Sprintf("ecs: the address of a message has %d bytes, want 1 to %d", len(to), maxAddress))

@@ -4,7 +4,7 @@ import "unsafe"
 
 func bytesAt(p unsafe.Pointer, n int) []byte { return unsafe.Slice((*byte)(p), n) }
 
-// pack appends n values that lie one after the other at p.
+// pack appends n values that lie one after another at p.
 func (f *form) pack(dst []byte, p unsafe.Pointer, n int) []byte {
 	if f.mask == nil {
 		return append(dst, bytesAt(p, n*f.Size)...)
@@ -17,7 +17,7 @@ func (f *form) pack(dst []byte, p unsafe.Pointer, n int) []byte {
 	return dst
 }
 
-// unpack fills n values at p from the first n*Packed bytes of src; padding stays as it is.
+// unpack fills n values at p from the first n*Packed bytes of src. It does not touch padding.
 func (f *form) unpack(p unsafe.Pointer, src []byte, n int) {
 	if f.mask == nil {
 		copy(bytesAt(p, n*f.Size), src[:n*f.Size])
@@ -31,7 +31,7 @@ func (f *form) unpack(p unsafe.Pointer, src []byte, n int) {
 	}
 }
 
-// proper reports whether every bool and text at p is one that Go and this package write.
+// proper reports whether every bool and text at p is valid, as Go and this package write them.
 func (f *form) proper(p unsafe.Pointer) bool {
 	for _, s := range f.checks {
 		for i := range s.n {

@@ -13,11 +13,11 @@ import (
 	"unicode/utf8"
 )
 
-// PackJSON appends the packed value that a JSON object describes, such as {"hero": 3, "at": {"x": 1.5, "y": 2}}. Keys are
-// names of fields or paths ("at.x"), the first letter in either case; arrays are arrays, with fewer values or as many; a text is
-// a string; an entity is its number, or "id.generation" as Format writes it; a whole number may be written as a string,
-// since not every language has 64 bits. What is missing or null is zero. An unknown key, with the nearest known one, a
-// value that does not fit and bytes that are not one object are errors, and dst comes back as it was.
+// PackJSON appends the packed value of a JSON object such as {"hero": 3, "at": {"x": 1.5, "y": 2}}. Keys are field
+// names or paths ("at.x"), with the first letter in either case. Arrays may be shorter than the field's. A text is a
+// string. An entity is its number, or "id.generation" as Format writes it. A whole number may be a string, because not
+// every language has 64 bits. Missing and null values become zero. PackJSON returns an error, and dst unchanged, for an
+// unknown key (suggesting the nearest known one), a value that does not fit, and anything but exactly one object.
 func (t *Type) PackJSON(dst, object []byte) ([]byte, error) {
 	p := packer{t: t, b: make([]byte, t.Packed), set: make([]bool, t.Packed)}
 	if err := p.pack(object); err != nil {
@@ -26,14 +26,14 @@ func (t *Type) PackJSON(dst, object []byte) ([]byte, error) {
 	return append(dst, p.b...), nil
 }
 
-// packer makes one value.
+// packer packs one value.
 type packer struct {
 	t   *Type
 	b   []byte
-	set []bool // by packed offset of the value: it was given
+	set []bool // by packed offset of the value: whether it was given
 }
 
-// maxJSONDepth is how deep objects and arrays may stand in each other.
+// maxJSONDepth is the largest nesting depth of objects and arrays.
 const maxJSONDepth = 32
 
 func (p *packer) pack(object []byte) error {
@@ -44,7 +44,7 @@ func (p *packer) pack(object []byte) error {
 		return errors.New("not a JSON object")
 	}
 	if err := p.object(d, "", 1); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the JSON object has no end")
+		return errors.New("the JSON object is not closed")
 	} else if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (p *packer) pack(object []byte) error {
 	return nil
 }
 
-// object reads what stands between braces. prefix is the path with a dot at its end.
+// object reads the inside of braces. prefix is the path, ending in a dot.
 func (p *packer) object(d *json.Decoder, prefix string, depth int) error {
 	for d.More() {
 		key, err := d.Token()
@@ -69,7 +69,7 @@ func (p *packer) object(d *json.Decoder, prefix string, depth int) error {
 	return err
 }
 
-// array reads what stands between brackets.
+// array reads the inside of brackets.
 func (p *packer) array(d *json.Decoder, path string, depth int) error {
 	for i := 0; d.More(); i++ {
 		if err := p.value(d, fmt.Sprintf("%s[%d]", path, i), depth); err != nil {
@@ -80,7 +80,7 @@ func (p *packer) array(d *json.Decoder, path string, depth int) error {
 	return err
 }
 
-// value reads one value for a path.
+// value reads the value at a path.
 func (p *packer) value(d *json.Decoder, path string, depth int) error {
 	token, err := d.Token()
 	if err != nil {
@@ -88,7 +88,7 @@ func (p *packer) value(d *json.Decoder, path string, depth int) error {
 	}
 	open, isOpen := token.(json.Delim)
 	if depth++; depth > maxJSONDepth {
-		return fmt.Errorf("more than %d objects and arrays stand in each other", maxJSONDepth)
+		return fmt.Errorf("objects and arrays are nested more than %d deep", maxJSONDepth)
 	}
 	field, found, err := p.t.find(path)
 	switch {
@@ -97,9 +97,9 @@ func (p *packer) value(d *json.Decoder, path string, depth int) error {
 	case found && field.Array && open == '[':
 		return p.array(d, path, depth)
 	case found && field.Array && token == nil:
-		return nil // null: as if it were missing
+		return nil // null: same as missing
 	case found && (field.Array || isOpen):
-		return fmt.Errorf("%s is %s", lowerPath(field.Path), wanted(&field))
+		return fmt.Errorf("%s must be %s", lowerPath(field.Path), wanted(&field))
 	case found:
 		return p.leaf(&field, token)
 	case !p.t.Inside(path):
@@ -111,10 +111,10 @@ func (p *packer) value(d *json.Decoder, path string, depth int) error {
 	case token == nil:
 		return nil
 	}
-	return fmt.Errorf("%s is no value but has parts", path)
+	return fmt.Errorf("%s is not a value: it has parts", path)
 }
 
-// Inside reports whether there are fields below the path, as there are below Box in Box.Min.X.
+// Inside reports whether any field lies below the path, such as below Box for Box.Min.X.
 func (t *Type) Inside(path string) bool {
 	for i := range t.Fields {
 		f := t.Fields[i].Path
@@ -125,7 +125,7 @@ func (t *Type) Inside(path string) bool {
 	return false
 }
 
-// leaf writes one value, which nobody may have written before.
+// leaf writes one value, which must not have been given before.
 func (p *packer) leaf(f *Field, token json.Token) error {
 	if p.set[f.PackedOffset] {
 		return fmt.Errorf("%s is given twice", lowerPath(f.Path))
@@ -134,7 +134,7 @@ func (p *packer) leaf(f *Field, token json.Token) error {
 	if token == nil || f.Kind.put(p.b[f.PackedOffset:f.PackedOffset+f.Width], token) {
 		return nil
 	}
-	return fmt.Errorf("%s is %s, not %s", lowerPath(f.Path), wanted(f), jsonText(token))
+	return fmt.Errorf("%s must be %s, not %s", lowerPath(f.Path), wanted(f), jsonText(token))
 }
 
 func jsonText(token json.Token) string {
@@ -147,12 +147,12 @@ func jsonText(token json.Token) string {
 	return fmt.Sprint(token)
 }
 
-// wanted says what a field takes.
+// wanted describes what a field accepts.
 func wanted(f *Field) string {
 	one := map[FieldKind]string{
 		KindBool: "true or false", KindI8: "a whole number from -128 to 127", KindI16: "a whole number from -32768 to 32767",
 		KindI32: "a whole number of 32 bits", KindI64: "a whole number of 64 bits", KindU8: "a whole number from 0 to 255",
-		KindU16: "a whole number from 0 to 65535", KindU32: "a whole number from 0 on, of 32 bits", KindU64: "a whole number from 0 on, of 64 bits",
+		KindU16: "a whole number from 0 to 65535", KindU32: "a non-negative whole number of 32 bits", KindU64: "a non-negative whole number of 64 bits",
 		KindF32: "a finite number of 32 bits", KindF64: "a finite number", KindEntity: `an entity: 12 or "12.3"`,
 		KindText: fmt.Sprintf("a text of at most %d bytes", f.Width-1),
 	}[f.Kind]
@@ -162,7 +162,7 @@ func wanted(f *Field) string {
 	return one
 }
 
-// put writes a token as a value of the kind; b has the field's width. It reports whether it fits.
+// put writes a token as a value of the kind; b has the field's width. It reports whether the value fits.
 func (k FieldKind) put(b []byte, token json.Token) bool {
 	switch v := token.(type) {
 	case bool:
@@ -193,7 +193,7 @@ func (k FieldKind) putNumber(b []byte, s string) bool {
 	le := binary.LittleEndian
 	switch {
 	case k == KindEntity:
-		return !strings.Contains(s, ".") && putEntity(b, s) // 12.10 is a number, and 12.1
+		return !strings.Contains(s, ".") && putEntity(b, s) // 12.10 is a number, and equals 12.1
 	case k == KindF64:
 		x, err := strconv.ParseFloat(s, 64)
 		le.PutUint64(b, math.Float64bits(x))
@@ -222,13 +222,13 @@ func putBits(b []byte, v uint64, n int) {
 	}
 }
 
-// whole is 3.0 and 1e3 as 3 and 1000, and anything else as it is.
+// whole rewrites 3.0 and 1e3 as 3 and 1000 and leaves anything else as it is.
 func whole(s string) string {
 	if !strings.ContainsAny(s, ".eE") {
 		return s
 	}
 	if x, err := strconv.ParseFloat(s, 64); err == nil && x == math.Trunc(x) && math.Abs(x) < 1<<53 {
-		return strconv.FormatInt(int64(x), 10) //windvet:allow it is in range, as the line above says
+		return strconv.FormatInt(int64(x), 10) //windvet:allow in range, as checked above
 	}
 	return s
 }

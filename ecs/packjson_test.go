@@ -72,24 +72,24 @@ func TestPackJSONSaysWhatIsWrong(t *testing.T) {
 		``:                             "not a JSON object",
 		`[1]`:                          "not a JSON object",
 		`{"hero":1} 2`:                 "bytes after the JSON object",
-		`{"hero":1`:                    "the JSON object has no end",
+		`{"hero":1`:                    "the JSON object is not closed",
 		`{"herro":1}`:                  `no field "herro" (did you mean hero?)`,
 		`{"at":{"z":1}}`:               `no field "at.z" (did you mean at.x?)`,
-		`{"hero":-1}`:                  "hero is a whole number from 0 on, of 32 bits, not -1",
-		`{"small":128}`:                "small is a whole number from -128 to 127, not 128",
-		`{"hero":1.5}`:                 "hero is a whole number from 0 on, of 32 bits, not 1.5",
+		`{"hero":-1}`:                  "hero must be a non-negative whole number of 32 bits, not -1",
+		`{"small":128}`:                "small must be a whole number from -128 to 127, not 128",
+		`{"hero":1.5}`:                 "hero must be a non-negative whole number of 32 bits, not 1.5",
 		`{"hero":"x"}`:                 `of 32 bits, not "x"`,
-		`{"on":1}`:                     "on is true or false, not 1",
-		`{"on":"true"}`:                "on is true or false",
-		`{"name":"12345678901234567"}`: "name is a text of at most 16 bytes",
-		`{"at":1}`:                     "at is no value but has parts",
-		`{"at":{"x":{}}}`:              "at.x is a finite number",
-		`{"at":{"x":1e999}}`:           "at.x is a finite number, not 1e999",
-		`{"f":1e39}`:                   "f is a finite number of 32 bits",
+		`{"on":1}`:                     "on must be true or false, not 1",
+		`{"on":"true"}`:                "on must be true or false",
+		`{"name":"12345678901234567"}`: "name must be a text of at most 16 bytes",
+		`{"at":1}`:                     "at is not a value: it has parts",
+		`{"at":{"x":{}}}`:              "at.x must be a finite number",
+		`{"at":{"x":1e999}}`:           "at.x must be a finite number, not 1e999",
+		`{"f":1e39}`:                   "f must be a finite number of 32 bits",
 		`{"bits":[1,2,3,4]}`:           "bits has [0] to [2], not [3]",
-		`{"bits":1}`:                   "bits is an array of at most 3",
+		`{"bits":1}`:                   "bits must be an array of at most 3",
 		`{"slots":[{},{},{}]}`:         `no field "slots[2]"`,
-		`{"who":1.5}`:                  `who is an entity: 12 or "12.3", not 1.5`,
+		`{"who":1.5}`:                  `who must be an entity: 12 or "12.3", not 1.5`,
 		`{"hero":1,"Hero":2}`:          "hero is given twice",
 		`{"at.x":1,"at":{"x":2}}`:      "at.x is given twice",
 	} {
@@ -103,7 +103,7 @@ func TestPackJSONSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What PackJSON accepts is a value that the world accepts, and never more bytes than it should be.
+// The world accepts what PackJSON accepts, and PackJSON never writes too many bytes.
 func FuzzPackJSON(f *testing.F) {
 	typ := jsonType(f)
 	codec, err := ecs.NewCodec[jsonValue]()

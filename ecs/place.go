@@ -3,18 +3,18 @@ package ecs
 import (
 	"fmt"
 	"reflect"
-	"runtime" //windvet:allow it names a place for people, which is no part of a world
+	"runtime" //windvet:allow it names a place for people, outside the world's state
 	"strings"
 )
 
-// placed is what a panic's value can have to say where it comes from itself: a script's error does.
+// placed is implemented by panic values that know where they come from, such as a script's error.
 type placed interface{ Place() string }
 
-// placeOf says where a panic with this value was raised: the innermost function of the game in the stack of the call that
-// contains it, with file and line, such as "arena.fire (arena/fire.go:42)". Where the game's code is not among the
-// callers, as when a system of package systems is at fault, it is the innermost function outside of this package.
+// placeOf returns where the panic with value r was raised: the innermost function of the game in the call stack, with
+// file and line, such as "arena.fire (arena/fire.go:42)". If no game code is on the stack, as when a system of package
+// systems is at fault, it returns the innermost function outside this package.
 //
-// Only a deferred function that has recovered the panic can call it: the stack below it is still there.
+// Call it only from a deferred function that has recovered the panic: the stack below is then still there.
 func placeOf(r any, fn reflect.Value) string {
 	if p, ok := r.(placed); ok {
 		return p.Place()
@@ -26,7 +26,7 @@ func placeOf(r any, fn reflect.Value) string {
 	for {
 		f, more := frames.Next()
 		switch pkg := packageOf(f.Function); {
-		case f.Function == core+".(*World).try", f.Function == core+".(*handler).own": // what called them is the host's
+		case f.Function == core+".(*World).try", f.Function == core+".(*handler).own": // its callers are the host's
 			return fallback
 		case ofGame(pkg, own):
 			return inWords(f)
@@ -44,7 +44,8 @@ var (
 	house = strings.TrimSuffix(core, "ecs") + "systems"
 )
 
-// ofGame reports whether a package can be the game's: neither Wind's nor, by its path, the standard library's.
+// ofGame reports whether a package can be the game's: it is neither Wind's nor, judging by its path, the standard
+// library's.
 func ofGame(pkg, own string) bool {
 	if pkg == core || strings.HasPrefix(pkg, core+"/") || pkg == house || strings.HasPrefix(pkg, house+"/") {
 		return false
@@ -54,7 +55,7 @@ func ofGame(pkg, own string) bool {
 	return first == "main" || first == ours || strings.Contains(first, ".")
 }
 
-// packageOf is the path of the package of a function, as the runtime names it.
+// packageOf returns the package path of a function, given the runtime's name for it.
 func packageOf(function string) string {
 	function, _, _ = strings.Cut(function, "[") // a type argument may have dots and slashes
 	slash := strings.LastIndexByte(function, '/') + 1
@@ -62,7 +63,7 @@ func packageOf(function string) string {
 	return function[:slash] + name
 }
 
-// inWords is a function without its package's path, its file with the folder, and the line.
+// inWords returns a function without its package path, its file with one folder, and the line.
 func inWords(f runtime.Frame) string {
 	function, _, _ := strings.Cut(f.Function, "[")
 	function = function[strings.LastIndexByte(function, '/')+1:]

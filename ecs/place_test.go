@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// breaking panics in one of many ways; what it notes is the line of the fault.
+// breaking panics in one of many ways and notes the line of the fault.
 type breaking struct {
 	line int
 	bad  []int
@@ -34,7 +34,7 @@ var breaks = map[string]func(*breaking){
 	"a panic while another one is served": func(b *breaking) { defer func() { b.here(); panic("again") }(); panic("first") },
 }
 
-// TestPanicsHaveAPlace: the line of the game, not of the library that it has called, nor of this package.
+// TestPanicsHaveAPlace: the place is the game's line, not that of a library it called, nor of this package.
 func TestPanicsHaveAPlace(t *testing.T) {
 	for name, f := range breaks {
 		b := &breaking{}

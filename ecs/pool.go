@@ -1,11 +1,10 @@
 package ecs
 
-// pool mirrors arche's entity pool, so that a deferred spawn knows its entity at once.
-// Both do the same gets and puts in the same order; Spawn asserts that they agree.
-// Free slots form a stack: each links to the next by its id.
+// pool mirrors arche's entity pool, so that a deferred spawn knows its entity at once. Both perform the same gets and
+// puts in the same order; spawn asserts that they agree. Free slots form a stack: each links to the next by its id.
 type pool struct {
 	slots []Entity // slot 0 is reserved; a living slot holds its own entity
-	next  uint32   // top of the free stack, 0 when it is empty
+	next  uint32   // top of the free stack, 0 if empty
 	free  uint32   // its height
 	sum   uint64   // of freeHash over the free slots: the stack is part of the checksum
 }
@@ -14,12 +13,12 @@ func newPool() pool {
 	return pool{slots: []Entity{{0, ^uint32(0)}}}
 }
 
-// freeHash says that a free slot has this generation and lies on top of link.
+// freeHash hashes a free slot with its generation and the slot below it in the stack.
 func freeHash(slot, gen, link uint32) uint64 {
 	return mum((uint64(gen)<<32|uint64(slot))^k1, uint64(link)^k0)
 }
 
-// get hands out an entity; fresh says that its slot is new.
+// get hands out an entity; fresh reports whether its slot is new.
 func (p *pool) get() (e Entity, fresh bool) {
 	if p.free == 0 {
 		e = Entity{uint32(len(p.slots)), 0}
@@ -34,7 +33,7 @@ func (p *pool) get() (e Entity, fresh bool) {
 	return *s, false
 }
 
-// unget takes back the get that was the last operation.
+// unget undoes the last operation, a get.
 func (p *pool) unget(e Entity, fresh bool) {
 	if fresh {
 		p.slots = p.slots[:e.id]
@@ -54,7 +53,7 @@ func (p *pool) put(e Entity) {
 	p.sum += freeHash(e.id, s.gen, s.id)
 }
 
-// unput takes back the put that was the last operation.
+// unput undoes the last operation, a put.
 func (p *pool) unput(e Entity) {
 	s := &p.slots[e.id]
 	p.sum -= freeHash(e.id, s.gen, s.id)
@@ -63,12 +62,12 @@ func (p *pool) unput(e Entity) {
 	p.free--
 }
 
-// alive reports whether e was handed out and not put back.
+// alive reports whether e has been handed out and not put back.
 func (p *pool) alive(e Entity) bool {
 	return e.id != 0 && int(e.id) < len(p.slots) && p.slots[e.id] == e
 }
 
-// recompute is sum from scratch.
+// recompute returns sum, computed from scratch.
 func (p *pool) recompute() (sum uint64) {
 	for slot, n := p.next, p.free; n > 0; n-- {
 		s := p.slots[slot]

@@ -7,18 +7,18 @@ import (
 
 // Query yields the entities that match the view V: a struct whose fields are
 //
-//   - *T: the entity's component, or []T: the components of one table's entities, row by row alike;
+//   - *T: the entity's component, or []T: the components of one table's entities, all slices in the same row order;
 //   - Entity, or []Entity: the entities themselves;
 //   - With[T] and Without[T]: filters.
 //
-// A field tagged `ecs:"optional"` is nil where T is missing. A field tagged `ecs:"read"` promises that the
-// system does not write through it: change detection then skips the column. A promise that is not kept
-// loses changes, which ecstest finds. An Entity first and up to three *T is the fastest shape per entity;
-// slices are faster again, since the compiler sees the loop.
+// A field tagged `ecs:"optional"` is nil if the entity has no T. A field tagged `ecs:"read"` promises that the system
+// does not write through it, so change detection skips the column. Breaking the promise loses changes; ecstest finds
+// that. The fastest shape per entity is an Entity first and up to three *T; slices are faster still, because the
+// compiler sees the loop.
 type Query[V any] struct {
 	w       *World
 	view    view
-	seen    uint64                    // World.shape that matched is of
+	seen    uint64                    // the World.shape for which matched is valid
 	matched []match                   // tables with rows, in their order
 	more    func(unsafe.Pointer) bool // next
 }
@@ -34,7 +34,7 @@ func (q *Query[V]) bind(w *World) {
 	q.more = q.next
 }
 
-// update looks at the tables again if one of them has got its first row, or lost its last, since.
+// update looks at the tables again if any table has gained its first row or lost its last one since.
 func (q *Query[V]) update() {
 	if q.seen != q.w.shape {
 		q.look()
@@ -55,18 +55,18 @@ func (q *Query[V]) look() {
 	}
 }
 
-// find looks up the columns of the view's fields.
+// find looks up the columns for the view's fields.
 func (m *match) find(v *view) {
 	for k := range v.fields {
 		m.column[k] = m.t.columnOf[v.fields[k].c.id]
 	}
 }
 
-// Each yields every matching view, in the order of tables and rows: for m := range q.Each. Structural
-// changes wait until the system returns, so pointers and slices hold until then and no longer.
+// Each yields every matching view, in order of tables and rows: for m := range q.Each. Structural changes wait until
+// the system returns; pointers and slices are valid until then and no longer.
 //
-// It is written to be inlined together with the loop's body, for which the compiler's budget is just enough:
-// views are made a few at a time by next, which is passed as a parameter because such a call costs less of it.
+// The compiler inlines Each together with the loop's body, within a budget that only just suffices. That is why next
+// makes several views per call, and why it is passed as a parameter: such a call costs less of the budget.
 func (q *Query[V]) Each(yield func(V) bool) { each(yield, q.more) }
 
 func each[V any](yield func(V) bool, more func(unsafe.Pointer) bool) {
@@ -80,24 +80,24 @@ func each[V any](yield func(V) bool, more func(unsafe.Pointer) bool) {
 	}
 }
 
-// onStack hides from the compiler that more gets the address of a cursor, which would move it to the heap.
-// more does not keep it.
+// onStack hides the cursor's address from the compiler, which would otherwise move the cursor to the heap. more does
+// not keep the address.
 func onStack(p unsafe.Pointer) unsafe.Pointer {
-	x := uintptr(p) //windvet:allow the address is used as one, within the call
+	x := uintptr(p) //windvet:allow the address is used only within the call
 	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
 }
 
-// viewsAtOnce is how many views a cursor holds.
+// viewsAtOnce is the number of views in a cursor.
 const viewsAtOnce = 32
 
-// cursor is where an Each stands.
+// cursor is the position of an Each.
 type cursor[V any] struct {
-	views      []V // those to yield now, in room
+	views      []V // to yield now; a part of room
 	table, row int // of the next view: an index into Query.matched
 	room       [viewsAtOnce]V
 }
 
-// next makes the next views of the cursor at p; false when there are no more.
+// next fills the cursor at p with the next views. It returns false at the end.
 func (q *Query[V]) next(p unsafe.Pointer) bool {
 	c := (*cursor[V])(p)
 	if c.table == 0 && c.row == 0 {
@@ -136,7 +136,7 @@ func (q *Query[V]) touch(m *match) {
 	}
 }
 
-// slices makes the view of a whole table at p.
+// slices writes the view of a whole table to p.
 func (q *Query[V]) slices(p unsafe.Pointer, m *match) {
 	n := len(m.t.entities)
 	for k := range q.view.fields {
@@ -151,13 +151,13 @@ func (q *Query[V]) slices(p unsafe.Pointer, m *match) {
 	}
 }
 
-// sliceHeader is how a slice lies in memory.
+// sliceHeader is the memory layout of a slice.
 type sliceHeader struct {
 	data     unsafe.Pointer
 	len, cap int
 }
 
-// point makes the views of n rows, from row on, at p.
+// point writes the views of n rows, starting at row, to p.
 func (q *Query[V]) point(p unsafe.Pointer, m *match, row, n int) {
 	size := unsafe.Sizeof(*new(V))
 	end := uintptr(n) * size
@@ -181,8 +181,8 @@ func (q *Query[V]) point(p unsafe.Pointer, m *match, row, n int) {
 	}
 }
 
-// lane is the address of a row in the column of the k-th field and the distance to the next row's; zeros for
-// an optional component that the table does not have.
+// lane returns the address of a row in the column of the k-th field and the distance to the next row. Both are zero for
+// an optional component that the table lacks.
 func (m *match) lane(k, row int) (address, step uintptr) {
 	c := m.column[k]
 	if c < 0 {
@@ -192,9 +192,9 @@ func (m *match) lane(k, row int) (address, step uintptr) {
 	return uintptr(x.at(row)), uintptr(x.c.Size) //windvet:allow it becomes a pointer again in the view
 }
 
-// spread writes an address, each time a step further, at every size-th byte of end bytes at d. The addresses are
-// written as numbers: d is on a stack, where the collector needs no write barrier, and the columns are held by
-// their tables.
+// spread writes an address to every size-th byte of the end bytes at d, advancing it by a step each time. It writes
+// addresses as numbers: d is on a stack, where the collector needs no write barrier, and the tables keep the columns
+// alive.
 func spread(d unsafe.Pointer, size, end, a, aStep uintptr) {
 	for o := uintptr(0); o < end; o += size {
 		*(*uintptr)(unsafe.Add(d, o)) = a
@@ -202,7 +202,7 @@ func spread(d unsafe.Pointer, size, end, a, aStep uintptr) {
 	}
 }
 
-// spread2 is spread for two fields that stand next to each other.
+// spread2 is spread for two adjacent fields.
 func spread2(d unsafe.Pointer, size, end, a, aStep, b, bStep uintptr) {
 	for o := uintptr(0); o < end; o += size {
 		p := (*[2]uintptr)(unsafe.Add(d, o))
@@ -212,8 +212,8 @@ func spread2(d unsafe.Pointer, size, end, a, aStep, b, bStep uintptr) {
 	}
 }
 
-// Get is the view of one entity; ok is false when it is dead, not yet stored or does not match. It is
-// much dearer than a step of Each. For a view of columns it is always false.
+// Get returns the view of one entity; ok is false if the entity is dead, not yet stored or does not match. It costs far
+// more than a step of Each. For a view of slices ok is always false.
 func (q *Query[V]) Get(e Entity) (v V, ok bool) {
 	if q.view.columns || !q.w.stored(e) {
 		return v, false
@@ -229,7 +229,7 @@ func (q *Query[V]) Get(e Entity) (v V, ok bool) {
 	return v, true
 }
 
-// Count is the number of matching entities.
+// Count returns the number of matching entities.
 func (q *Query[V]) Count() (n int) {
 	q.update()
 	for i := range q.matched {

@@ -15,7 +15,7 @@ type (
 	c5 struct{}
 )
 
-// zoo has 300 entities in several tables: the i-th has c1, and c2…c5 where i is a multiple of 2…5.
+// zoo has 300 entities in several tables: the i-th has c1, and c2…c5 if i is a multiple of 2…5.
 func zoo(t *testing.T, systems func(w *ecs.World)) ecs.Output {
 	g := ecs.Game{Name: "zoo", TickRate: 1, Setup: func(w *ecs.World) {
 		ecs.Component[c1](w, "c1")
@@ -52,7 +52,7 @@ func zoo(t *testing.T, systems func(w *ecs.World)) ecs.Output {
 		t.Error(f)
 	}
 	if o.Checksum != w.Recompute() {
-		t.Error("something was written unseen")
+		t.Error("change detection missed a write")
 	}
 	return o
 }
@@ -131,7 +131,7 @@ func TestAQueryYieldsWhatMatches(t *testing.T) {
 				}
 			}
 			if _, ok := filtered.Get(ecs.EntityFrom(9999, 0)); ok {
-				t.Error("an entity that never was is got")
+				t.Error("Get returned an entity that never existed")
 			}
 		})
 	})
@@ -167,7 +167,7 @@ func TestColumnsAreRowByRowAlike(t *testing.T) {
 				t.Errorf("%d of 150", n)
 			}
 			if _, ok := q.Get(ecs.EntityFrom(1, 0)); ok {
-				t.Error("a view of columns is got")
+				t.Error("Get returned a view of columns")
 			}
 		})
 	})
@@ -178,7 +178,7 @@ func TestLoopsNestAndBreak(t *testing.T) {
 		ecs.System(w, "look", func(_ *ecs.Tick, q *ecs.Query[struct{ A *c1 }]) {
 			pairs := 0
 			for a := range q.Each {
-				for b := range q.Each { // the same query within itself
+				for b := range q.Each { // the same query, nested
 					if a.A.N+b.A.N == 298 {
 						pairs++
 					}
@@ -217,6 +217,6 @@ func TestWhatIsWrittenIsSeen(t *testing.T) {
 		})
 	})
 	if got := fmt.Sprint(o.Delta.Changed(0), o.Delta.Changed(1), o.Delta.Changed(2), o.Delta.Changed(3), o.Delta.Changed(4)); got != "299 149 99 75 0" {
-		t.Errorf("%s values changed", got) // those of entity 0 are still zero, tags have none
+		t.Errorf("%s values changed", got) // those of entity 0 are still zero, tags have no values
 	}
 }

@@ -1,6 +1,6 @@
 package ecs
 
-// opKind is a deferred operation. Its number stands in deltas.
+// opKind is the kind of a deferred operation. Deltas contain its number.
 type opKind uint8
 
 const (
@@ -9,20 +9,20 @@ const (
 	opAdd
 	opRemove
 	opControl  // of a session; in deltas it is part of the session
-	opGiveBack // of all tables without rows; never queued, the last of a tick
+	opGiveBack // of all empty tables; never queued, always a tick's last operation
 )
 
-// op is one deferred operation. The pool has seen it already.
+// op is one deferred operation. The pool already reflects it.
 type op struct {
 	kind    opKind
 	fresh   bool   // opSpawn: the slot is new
 	arg     int32  // bundle or component
-	entity  Entity // whom it concerns
-	values  int    // opSpawn, opAdd: where its values begin in World.queued
+	entity  Entity // the entity it acts on
+	values  int    // opSpawn, opAdd: start of its values in World.queued
 	session uint64 // opControl
 }
 
-// flush applies the queue in its order. A failure in here is a defect of this package, never contained.
+// flush applies the queue in order. A failure here is a defect of this package and is never contained.
 func (w *World) flush() {
 	for i := range w.queue {
 		switch o := &w.queue[i]; o.kind {
@@ -54,7 +54,7 @@ func (w *World) flushSpawn(o *op) {
 	}
 }
 
-// flushExchange skips an entity that has died and a component that is there, or gone, already.
+// flushExchange skips a dead entity, an added component that the entity has and a removed one that it lacks.
 func (w *World) flushExchange(o *op) {
 	if !w.stored(o.entity) {
 		return
@@ -73,7 +73,7 @@ func (w *World) flushExchange(o *op) {
 	}
 }
 
-// drop forgets the queue and returns the pool to where it was before it.
+// drop clears the queue and rolls the pool back to its state before the queue.
 func (w *World) drop() {
 	for i := len(w.queue) - 1; i >= 0 && mutant != poolNotRolledBack; i-- {
 		switch o := &w.queue[i]; o.kind {

@@ -2,8 +2,8 @@ package ecs
 
 import "math/bits"
 
-// Rand is a small deterministic generator: splitmix64 (Steele, Lea, Flood, 2014) from a key.
-// It is a value: a copy continues on its own. Not for secrets.
+// Rand is a small deterministic generator: splitmix64 (Steele, Lea, Flood, 2014), started from a key. It is a value: a
+// copy continues independently. Do not use it for secrets.
 type Rand struct{ state uint64 }
 
 // Uint64 returns 64 random bits.
@@ -15,11 +15,11 @@ func (r *Rand) Uint64() uint64 {
 	return z ^ z>>31
 }
 
-// IntN returns a number in [0, n), by Lemire's multiplication: the bias is below n/2^64.
-// It panics when n is not positive.
+// IntN returns a number in [0, n), by Lemire's multiplication: the bias is below n/2^64. It panics if n is not
+// positive.
 func (r *Rand) IntN(n int) int {
 	if n <= 0 {
-		panic("ecs: Rand.IntN of a number that is not positive")
+		panic("ecs: Rand.IntN needs a positive n")
 	}
 	hi, _ := bits.Mul64(r.Uint64(), uint64(n))
 	return int(hi)
@@ -28,7 +28,7 @@ func (r *Rand) IntN(n int) int {
 // Float64 returns a multiple of 2^-53 in [0, 1).
 func (r *Rand) Float64() float64 { return float64(float64(r.Uint64()>>11) / (1 << 53)) }
 
-// Range returns a number in [lo, hi); lo when hi is not above it.
+// Range returns a number in [lo, hi), or lo if hi is not above it.
 func (r *Rand) Range(lo, hi float64) float64 {
 	if v := lo + float64(r.Float64()*float64(hi-lo)); v < hi { // it can round up to hi
 		return v

@@ -7,7 +7,7 @@ import (
 
 func TestRangeStaysBelowItsEnd(t *testing.T) {
 	r := Rand{1}
-	end := math.Nextafter(1, 2) // half of what lies between rounds up to it
+	end := math.Nextafter(1, 2) // half of the values in between round up to it
 	for range 1000 {
 		if x := r.Range(1, end); x != 1 {
 			t.Fatalf("Range(1, %v) = %v", end, x)

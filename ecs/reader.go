@@ -10,7 +10,7 @@ var (
 	errVarint    = errors.New("a number is too large")
 )
 
-// reader reads bytes from outside. The first failure sticks, and everything read after it is zero or empty.
+// reader reads bytes from outside. The first failure sticks; everything read after it is zero or empty.
 type reader struct {
 	b   []byte
 	err error
@@ -37,7 +37,7 @@ func (r *reader) uvarint() uint64 {
 	return 0
 }
 
-// uint32 is a uvarint that fits.
+// uint32 reads a uvarint of at most 32 bits.
 func (r *reader) uint32() uint32 {
 	v := r.uvarint()
 	if v > 1<<32-1 {
@@ -47,7 +47,7 @@ func (r *reader) uint32() uint32 {
 	return uint32(v)
 }
 
-// below is a uvarint smaller than n.
+// below reads a uvarint smaller than n.
 func (r *reader) below(n int) int {
 	v := r.uvarint()
 	if r.err == nil && v >= uint64(n) {
@@ -59,7 +59,8 @@ func (r *reader) below(n int) int {
 	return int(v)
 }
 
-// count is the number of items to come, each of at least size bytes: never more than there is room for.
+// count reads the number of items to come, each of at least size bytes. It never exceeds what the remaining bytes can
+// hold.
 func (r *reader) count(size int) int {
 	v := r.uvarint()
 	if r.err == nil && v > uint64(len(r.b)/max(size, 1)) {
@@ -88,7 +89,7 @@ func (r *reader) uint64() uint64 {
 	return 0
 }
 
-// take is the next n bytes, nil when there are fewer.
+// take returns the next n bytes, nil if fewer remain.
 func (r *reader) take(n int) []byte {
 	if n > len(r.b) || n < 0 {
 		r.fail(errTruncated)
@@ -99,10 +100,10 @@ func (r *reader) take(n int) []byte {
 	return b
 }
 
-// bytes is a length and so many bytes.
+// bytes reads a length and that many bytes.
 func (r *reader) bytes() []byte { return r.take(r.count(1)) }
 
-// end fails when something is left.
+// end fails if any bytes are left.
 func (r *reader) end() {
 	if len(r.b) > 0 {
 		r.fail(errors.New("bytes after the end"))

@@ -7,7 +7,7 @@ import (
 	arche "github.com/mlange-42/arche/ecs"
 )
 
-// maxComponents is a little below arche's 256, whose last sixteen ids it mishandles.
+// maxComponents is a little below arche's limit of 256: arche mishandles the last sixteen ids.
 const maxComponents = 240
 
 // component is a registered component.
@@ -19,32 +19,33 @@ type component struct {
 // Option changes how a component or a resource is registered.
 type Option func(*form)
 
-// Transient marks what each tick builds anew: zeroed when a tick begins, outside of delta, checksum and
-// snapshot. Never read one before it was written in the same tick.
+// Transient marks a component or resource that each tick builds afresh: it is zeroed when a tick begins and is absent
+// from delta, checksum and snapshot. Never read it before writing it in the same tick.
 func Transient(f *form) { f.Transient = true }
 
-// Replicated marks what clients may see: a component or a resource, all its fields. A `wind:"…"` tag on any field, which
-// says how that one travels, implies it: see FieldTag.
+// Replicated marks a component or a resource that clients may see, with all its fields. A `wind:"…"` tag on any field,
+// which says how that field travels, implies it: see FieldTag.
 func Replicated(f *form) { f.Replicated = true }
 
-// Spatial marks the component whose fields X and Y, both float64 or both float32, in metres, place an entity: clients see
-// what is near the entity that they control. A game has at most one such component.
+// Spatial marks the component whose fields X and Y (both float64 or both float32, in metres) place an entity: clients
+// see what is near the entity that they control. A game has at most one such component.
 func Spatial(f *form) { f.Spatial = true }
 
-// Component registers T under a stable name, [a-z][a-z0-9._-]{0,63}, that appears in logs, tools and the
-// client schema. T is a struct of bools, sized numbers, Entity, Text16/32/64, arrays and structs of those. Its fields'
-// wind tags say how clients see them: FieldTag. Only inside Setup. At most 240, 64 of them replicated.
+// Component registers T under a stable name, [a-z][a-z0-9._-]{0,63}, that appears in logs, tools and the client schema.
+// T is a struct of bools, sized numbers, Entity, Text16/32/64, and arrays and structs of those. The wind tags of its
+// fields say how clients see them: FieldTag. Call it only inside Setup. A game has at most 240 components, 64 of them
+// replicated.
 func Component[T any](w *World, name string, options ...Option) {
 	f := w.plan("component", name, reflect.TypeFor[T](), options)
 	if w.componentOf[f.typ] != nil {
-		refuse("ecs: component %q: %s is registered as %q already", name, f.typ, w.componentOf[f.typ].Name)
+		refuse("ecs: component %q: %s is already registered as %q", name, f.typ, w.componentOf[f.typ].Name)
 	}
 	if len(w.components) == maxComponents {
-		refuse("ecs: component %q: %d components are the most", name, maxComponents)
+		refuse("ecs: component %q: a game has at most %d components", name, maxComponents)
 	}
 	for i := range f.typ.NumField() {
 		if f.typ.Field(i).Type == reflect.TypeFor[arche.Relation]() {
-			refuse("ecs: component %q: relations are Entity values, not arche's", name)
+			refuse("ecs: component %q: use an Entity field instead of an arche relation", name)
 		}
 	}
 	if f.Spatial {
@@ -55,50 +56,50 @@ func Component[T any](w *World, name string, options ...Option) {
 	w.components, w.componentOf[f.typ] = append(w.components, c), c
 }
 
-// Resource registers the singleton T, which every world has once: in snapshot, delta and checksum like
-// any component, zero until something writes it. Only inside Setup.
+// Resource registers the singleton T: part of snapshot, delta and checksum like any component, zero until something
+// writes it. Call it only inside Setup.
 func Resource[T any](w *World, name string, options ...Option) {
 	f := w.plan("resource", name, reflect.TypeFor[T](), options)
 	if w.resourceOf[f.typ] != nil {
-		refuse("ecs: resource %q: %s is registered as %q already", name, f.typ, w.resourceOf[f.typ].form.Name)
+		refuse("ecs: resource %q: %s is already registered as %q", name, f.typ, w.resourceOf[f.typ].form.Name)
 	}
 	if f.Spatial {
-		refuse("ecs: resource %q cannot be spatial: a resource is nowhere", name)
+		refuse("ecs: resource %q cannot be spatial: a resource has no position", name)
 	}
 	f.id = len(w.resources)
 	r := &resource{form: f, live: reflect.New(f.typ).UnsafePointer(), old: reflect.New(f.typ).UnsafePointer()}
 	w.resources, w.resourceOf[f.typ] = append(w.resources, r), r
 }
 
-// Event registers the event E. Only inside Setup.
+// Event registers the event E. Call it only inside Setup.
 func Event[E any](w *World, name string) {
 	f := w.plan("event", name, reflect.TypeFor[E](), nil)
 	if w.eventOf[f.typ] != nil {
-		refuse("ecs: event %q: %s is registered as %q already", name, f.typ, w.eventOf[f.typ].f.Name)
+		refuse("ecs: event %q: %s is already registered as %q", name, f.typ, w.eventOf[f.typ].f.Name)
 	}
 	f.id = len(w.events)
 	s := &stream{f: f}
 	w.events, w.eventOf[f.typ] = append(w.events, s), s
 }
 
-// Outgoing registers the message M, which systems send to other shards and services through an Outbox.
-// Only inside Setup.
+// Outgoing registers the message M, which systems send to other shards and services through an Outbox. Call it only
+// inside Setup.
 func Outgoing[M any](w *World, name string) {
 	f := w.plan("message", name, reflect.TypeFor[M](), nil)
 	if w.outgoingOf[f.typ] != nil {
-		refuse("ecs: message %q: %s is registered as %q already", name, f.typ, w.outgoingOf[f.typ].Name)
+		refuse("ecs: message %q: %s is already registered as %q", name, f.typ, w.outgoingOf[f.typ].Name)
 	}
 	f.id = len(w.outgoing)
 	w.outgoing, w.outgoingOf[f.typ] = append(w.outgoing, f), f
 }
 
-// plan makes the form of a registration, or refuses it.
+// plan builds the form of a registration, or refuses it.
 func (w *World) plan(what, name string, t reflect.Type, options []Option) *form {
 	if w.sealed {
 		refuse("ecs: %s %q is registered after Setup", what, name)
 	}
 	if !typeNameOK(name) {
-		refuse("ecs: %s %q: a name is [a-z][a-z0-9._-]{0,63}", what, name)
+		refuse("ecs: %s %q: a name must match [a-z][a-z0-9._-]{0,63}", what, name)
 	}
 	if strings.HasPrefix(name, ownPrefix) && !isOwn(t) {
 		refuse("ecs: %s %q: names that begin with %q are Wind's own; to act when players come and go, handle ecs.Join and ecs.Leave", what, name, ownPrefix)
@@ -117,25 +118,25 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 	return f
 }
 
-// spatialOnce refuses a second component that places entities.
+// spatialOnce refuses a second spatial component.
 func (w *World) spatialOnce(f *form) {
 	for _, c := range w.components {
 		if c.Spatial {
-			refuse("ecs: component %q is spatial, and so is %q: one component places the entities of a game", f.Name, c.Name)
+			refuse("ecs: component %q is spatial, and so is %q: only one component can place the entities of a game", f.Name, c.Name)
 		}
 	}
 }
 
-// ownPrefix begins the names of what Wind itself registers.
+// ownPrefix starts the names that Wind itself registers.
 const ownPrefix = "wind."
 
-// isOwn reports whether t is a type of Wind's own packages, which the names that begin with wind. are for.
+// isOwn reports whether t comes from one of Wind's own packages, which alone may use names that start with ownPrefix.
 func isOwn(t reflect.Type) bool {
 	module, ok := strings.CutSuffix(reflect.TypeFor[World]().PkgPath(), "/ecs")
 	return ok && (t.PkgPath() == module+"/ecs" || strings.HasPrefix(t.PkgPath(), module+"/systems/"))
 }
 
-// claim takes a name, once for each sort of thing.
+// claim takes a name, once per kind of registration.
 func (w *World) claim(what, name string) {
 	if w.names[what+" "+name] {
 		refuse("ecs: %s %q is registered twice", what, name)

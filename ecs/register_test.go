@@ -9,7 +9,7 @@ import (
 
 func nothing(*ecs.Tick) {}
 
-// refused is what New says about a Setup.
+// refused returns New's error for a Setup.
 func refused(setup func(w *ecs.World)) string {
 	_, err := ecs.New(ecs.Game{Name: "g", TickRate: 30, Setup: setup}, ecs.Config{})
 	if err == nil {
@@ -43,9 +43,9 @@ func TestRegistrationNamesWhatItRefuses(t *testing.T) {
 		{"withEmptyArray.A[] is a func", func(w *ecs.World) { ecs.Component[withEmptyArray](w, "c") }},
 		{"70000 bytes", func(w *ecs.World) { ecs.Outgoing[huge](w, "m") }},
 		{"is not a struct", func(w *ecs.World) { ecs.Component[float64](w, "c") }},
-		{"a name is [a-z]", func(w *ecs.World) { ecs.Component[plain](w, "Position") }},
+		{"a name must match [a-z]", func(w *ecs.World) { ecs.Component[plain](w, "Position") }},
 		{"is registered twice", func(w *ecs.World) { ecs.Component[plain](w, "c"); ecs.Component[other](w, "c") }},
-		{`is registered as "a" already`, func(w *ecs.World) { ecs.Component[plain](w, "a"); ecs.Component[plain](w, "b") }},
+		{`is already registered as "a"`, func(w *ecs.World) { ecs.Component[plain](w, "a"); ecs.Component[plain](w, "b") }},
 		{"is spatial but has no fields X and Y", func(w *ecs.World) { ecs.Component[other](w, "c", ecs.Spatial) }},
 		{"want a func(*ecs.Tick, …)", func(w *ecs.World) { ecs.System(w, "s", func() {}) }},
 		{"without results", func(w *ecs.World) { ecs.System(w, "s", func(*ecs.Tick) error { return nil }) }},
@@ -57,7 +57,7 @@ func TestRegistrationNamesWhatItRefuses(t *testing.T) {
 		{"is not registered", func(w *ecs.World) { ecs.System(w, "s", func(*ecs.Tick, *ecs.Events[plain]) {}) }},
 		{"is not registered with Outgoing", func(w *ecs.World) { ecs.System(w, "s", func(*ecs.Tick, *ecs.Outbox[plain]) {}) }},
 		{"want parameter 2 to be a *ecs.Cmd", func(w *ecs.World) { ecs.Handle[plain](w, "h", nothing) }},
-		{`is registered as "h" already`, func(w *ecs.World) {
+		{`is already registered as "h"`, func(w *ecs.World) {
 			ecs.Handle[plain](w, "h", func(*ecs.Tick, *ecs.Cmd[plain]) {})
 			ecs.Handle[plain](w, "i", func(*ecs.Tick, *ecs.Cmd[plain]) {})
 		}},
@@ -159,7 +159,7 @@ func TestSchemaDescribesTheTypes(t *testing.T) {
 	}
 	back, err := ecs.ParseSchema(s.JSON())
 	if err != nil || back.Hash() != s.Hash() {
-		t.Errorf("a schema does not come back from JSON: %v", err)
+		t.Errorf("a schema does not survive JSON: %v", err)
 	}
 }
 

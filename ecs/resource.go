@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// resource is a registered singleton. Like a column of one row it has a live and a committed value.
+// resource is a registered singleton. Like a one-row column, it has a live and a committed value.
 type resource struct {
 	form *form
 	live unsafe.Pointer
@@ -14,13 +14,13 @@ type resource struct {
 	zero uint64 // hash of the zero value
 }
 
-// contribution is the value's part of the checksum, none while it is zero: so a game may gain a resource
-// without other checksums for what was before.
+// contribution returns the value's part of the checksum, 0 for the zero value. A game can therefore gain a resource
+// without changing the checksums of earlier ticks.
 func (r *resource) contribution(value unsafe.Pointer) uint64 {
 	return r.form.hash(Entity{}, value) - r.zero
 }
 
-// Res is the world's resource T.
+// Res gives access to the world's resource T.
 type Res[T any] struct{ p *T }
 
 func (r *Res[T]) bind(w *World) {
@@ -32,10 +32,10 @@ func (r *Res[T]) bind(w *World) {
 	r.p = (*T)(x.live)
 }
 
-// Get points at the resource, to read and to write inside systems and handlers.
+// Get returns a pointer to the resource, for reading and writing inside systems and handlers.
 func (r *Res[T]) Get() *T { return r.p }
 
-// ResourceOf copies the resource T of a world between ticks, for tools and tests. It panics when T is not
+// ResourceOf returns a copy of the resource T of a world between ticks, for tools and tests. It panics if T is not
 // registered.
 func ResourceOf[T any](w *World) T {
 	r := w.resourceOf[reflect.TypeFor[T]()]
@@ -45,8 +45,8 @@ func ResourceOf[T any](w *World) T {
 	return *(*T)(r.live)
 }
 
-// ResourceColumn is a resource as a column of one row, by its index in the schema. It panics on an index
-// that is not there.
+// ResourceColumn returns a resource, by its index in the schema, as a one-row column. It panics if the index is out of
+// range.
 func (w *World) ResourceColumn(index int) Column {
 	r := w.resources[index]
 	return Column{Data: bytesAt(r.live, r.form.Size), Stride: r.form.Size}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// Restore makes the world that a snapshot holds. It lives the same future as the world that was saved: the
-// same checksums, the same order of iteration, the same entities, for ever. The bytes may come from anywhere:
-// what is wrong with them, or with the game, is an error. The game may have more components and resources than
-// the snapshot, and others around them; what the snapshot holds it must have, laid out alike.
+// Restore rebuilds the world in a snapshot. It has the same future as the world that was saved: the same checksums, the
+// same iteration order, the same entities, for ever. The bytes may come from anywhere: Restore returns an error if
+// they, or the game, are invalid. The game may have more components and resources than the snapshot, in a different
+// order, but must have all of the snapshot's, with the same layout.
 func Restore(g Game, snapshot []byte) (*World, error) {
 	if err := g.check(); err != nil {
 		return nil, err
@@ -20,7 +20,7 @@ func Restore(g Game, snapshot []byte) (*World, error) {
 	return w, nil
 }
 
-// SnapshotConfig reads the game's name, the seed and the options that a snapshot begins with.
+// SnapshotConfig reads the game's name, the seed and the options from the start of a snapshot.
 func SnapshotConfig(snapshot []byte) (game string, c Config, err error) {
 	r := &reader{b: snapshot}
 	game, c, _, err = r.head()
@@ -33,7 +33,7 @@ func SnapshotConfig(snapshot []byte) (game string, c Config, err error) {
 // head reads a snapshot up to its options.
 func (r *reader) head() (game string, c Config, checksum uint64, err error) {
 	if string(r.take(len(snapshotMagic))) != snapshotMagic {
-		return "", c, 0, errors.New("it does not begin like one")
+		return "", c, 0, errors.New("it does not start with WSNP")
 	}
 	if v := r.byte(); v != snapshotVersion {
 		return "", c, 0, fmt.Errorf("version %d, want %d", v, snapshotVersion)
@@ -43,24 +43,26 @@ func (r *reader) head() (game string, c Config, checksum uint64, err error) {
 	return game, c, checksum, r.err
 }
 
-// GameError is wrapped by an error of Restore for a snapshot of another game, which may be a good one.
+// GameError is wrapped by an error of Restore for a snapshot of another game, which may itself be valid.
 type GameError struct{ Got, Want string }
 
-func (e *GameError) Error() string { return fmt.Sprintf("it is of game %q, not of %q", e.Got, e.Want) }
+func (e *GameError) Error() string {
+	return fmt.Sprintf("it belongs to game %q, not %q", e.Got, e.Want)
+}
 
-// saved is a snapshot being restored.
+// saved is a snapshot while it is being restored.
 type saved struct {
 	w          *World
 	components []*component // by number in the snapshot
 	resources  []*resource
 	sampled    []*handler
-	free       []uint32 // the free slots from the top of their stack
+	free       []uint32 // from the top of their stack
 	tables     []savedTable
 }
 
 type savedTable struct {
 	t      *Table
-	order  []*component // of the values
+	order  []*component // in the order of the values
 	values []byte
 }
 
@@ -142,7 +144,7 @@ func (s *saved) readTypes(r *reader) error {
 	return s.distinct(r)
 }
 
-// name reads what appendName wrote and compares it with what the game has.
+// name reads the output of appendName and compares it with the game's type.
 func (r *reader) name(what string, find func(string) *form) error {
 	name, transient, packed, layout := string(r.bytes()), r.byte(), r.uvarint(), r.uint64()
 	if r.err != nil {
@@ -153,12 +155,12 @@ func (r *reader) name(what string, find func(string) *form) error {
 		return fmt.Errorf("the game has no %s %q", what, name)
 	}
 	if uint64(f.Packed) != packed || f.layout() != layout || boolByte(f.Transient) != transient {
-		return fmt.Errorf("%s %q has other fields in the game", what, name)
+		return fmt.Errorf("%s %q has different fields in the game", what, name)
 	}
 	return nil
 }
 
-// distinct refuses a type that stands twice.
+// distinct refuses a type that appears twice.
 func (s *saved) distinct(r *reader) error {
 	if r.err != nil {
 		return r.err
@@ -166,20 +168,20 @@ func (s *saved) distinct(r *reader) error {
 	var m mask
 	for _, c := range s.components {
 		if m.has(c.id) {
-			return fmt.Errorf("component %q stands twice", c.Name)
+			return fmt.Errorf("component %q appears twice", c.Name)
 		}
 		m.set(c.id)
 	}
 	resources, sampled := make([]bool, len(s.w.resources)), make([]bool, len(s.w.sampled))
 	for _, x := range s.resources {
 		if resources[x.form.id] {
-			return fmt.Errorf("resource %q stands twice", x.form.Name)
+			return fmt.Errorf("resource %q appears twice", x.form.Name)
 		}
 		resources[x.form.id] = true
 	}
 	for _, h := range s.sampled {
 		if sampled[h.ordinal] {
-			return fmt.Errorf("command %q stands twice", h.f.Name)
+			return fmt.Errorf("command %q appears twice", h.f.Name)
 		}
 		sampled[h.ordinal] = true
 	}
@@ -199,7 +201,7 @@ func (s *saved) readResources(r *reader) error {
 		s.w.valueSum -= f.hash(Entity{}, x.old)
 		f.unpack(x.old, b, 1)
 		if !f.proper(x.old) {
-			return fmt.Errorf("resource %q holds a bool or a text that is none", f.Name)
+			return fmt.Errorf("resource %q holds an invalid bool or text", f.Name)
 		}
 		s.w.valueSum += f.hash(Entity{}, x.old)
 		copy(bytesAt(x.live, f.Size), bytesAt(x.old, f.Size))

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// readPool reads the slots with their generations and stacks up the free ones.
+// readPool reads the slots with their generations and rebuilds the stack of free ones.
 func (s *saved) readPool(r *reader) error {
 	p := &s.w.pool
 	n := r.count(1)
@@ -23,7 +23,7 @@ func (s *saved) readPool(r *reader) error {
 			return r.err
 		}
 		s.free[i] = uint32(slot)
-		p.slots[slot].id = 0 // not itself: free
+		p.slots[slot].id = 0 // does not name itself: free
 	}
 	if mutant == freeSlotsReversed {
 		slices.Reverse(s.free)
@@ -37,7 +37,7 @@ func (s *saved) readPool(r *reader) error {
 	return r.err
 }
 
-// readTables makes every table in its order, emptied ones too, and notes its rows and values.
+// readTables makes every table in order, emptied ones too, and notes its rows and values.
 func (s *saved) readTables(r *reader) error {
 	w := s.w
 	w.places = make([]place, len(w.pool.slots), cap(w.pool.slots))
@@ -68,12 +68,12 @@ func (s *saved) readTables(r *reader) error {
 		s.tables = append(s.tables, savedTable{t, order, values})
 	}
 	if living := len(w.pool.slots) - 1 - len(s.free); r.err == nil && w.living != living {
-		return fmt.Errorf("%d entities have a row, %d live", w.living, living)
+		return fmt.Errorf("%d entities have a row, but %d are alive", w.living, living)
 	}
 	return r.err
 }
 
-// skipEmptyTable is part of a mutation: it reads over a table without rows.
+// skipEmptyTable is part of a mutation: it skips a table without rows.
 func skipEmptyTable(r *reader) bool {
 	ahead := reader{b: r.b}
 	for range ahead.count(1) {
@@ -102,7 +102,7 @@ func (s *saved) readTable(r *reader) (*Table, []*component, error) {
 		order = append(order, c)
 	}
 	if r.err == nil && s.w.tableOf[m] != nil {
-		return nil, nil, fmt.Errorf("table %d stands twice", s.w.tableOf[m].index)
+		return nil, nil, fmt.Errorf("table %d appears twice", s.w.tableOf[m].index)
 	}
 	if r.err == nil && len(s.w.tables) >= maxTables {
 		r.fail(ErrTables)
@@ -127,7 +127,7 @@ func (s *saved) readRows(r *reader, t *Table) error {
 			return r.err
 		}
 		if id == 0 || int(id) >= len(w.pool.slots) || w.pool.slots[id].id != id || w.places[id] != nowhere {
-			return fmt.Errorf("entity %d does not live or stands twice", id)
+			return fmt.Errorf("entity %d is not alive or appears twice", id)
 		}
 		t.entities = append(t.entities, w.pool.slots[id])
 		w.places[id] = place{int32(t.index), int32(row)}
@@ -137,7 +137,7 @@ func (s *saved) readRows(r *reader, t *Table) error {
 	return nil
 }
 
-// load makes arche's side of the world.
+// load builds arche's side of the world.
 func (s *saved) load(*reader) error {
 	s.w.loadPool()
 	r := s.w.route()
@@ -167,7 +167,7 @@ func (s *saved) loadTable(x *savedTable, r *route) error {
 		if len(c.checks) > 0 {
 			for row := range n {
 				if !c.proper(col.at(row)) {
-					return fmt.Errorf("entity %s: its %q holds a bool or a text that is none", t.entities[row], c.Name)
+					return fmt.Errorf("entity %s: its %q holds an invalid bool or text", t.entities[row], c.Name)
 				}
 			}
 		}

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Schema describes every type that a game registers, so that tools, clients and other builds read the
-// game's bytes without its code. It is plain data: it goes to JSON and comes back (ParseSchema).
-// The place of a type in its list is its number in frames, deltas and snapshots.
+// Schema describes every type that a game registers, so that tools, clients and other builds can read the game's bytes
+// without its code. It is plain data and survives a round trip through JSON (ParseSchema). A type's index in its list
+// is its number in frames, deltas and snapshots.
 type Schema struct {
 	Components []Type `json:"components"`
 	Resources  []Type `json:"resources"`
@@ -25,25 +25,25 @@ type Type struct {
 	Transient  bool    `json:"transient,omitempty"`  // zeroed when a tick begins; in no delta, snapshot or checksum
 	Replicated bool    `json:"replicated,omitempty"` // clients may see it
 	Spatial    bool    `json:"spatial,omitempty"`    // its X and Y, metres, place the entity
-	Sampled    bool    `json:"sampled,omitempty"`    // a command of which each session has one per tick
+	Sampled    bool    `json:"sampled,omitempty"`    // a command that each session sends once per tick
 }
 
-// Field is one leaf of a type: nested structs are flattened, an array of plain values is one field.
+// Field is one leaf of a type. Nested structs are flattened; an array of plain values is one field.
 type Field struct {
 	Path         string    `json:"path"` // X, Box.Min.X, Slots[3].Count
 	Kind         FieldKind `json:"kind"`
 	Offset       int       `json:"offset"`          // byte offset in memory
 	PackedOffset int       `json:"packed_offset"`   // byte offset in the encoded value
-	Count        int       `json:"count"`           // values: 1, or the length of an array
+	Count        int       `json:"count"`           // number of values: 1, or the array's length
 	Width        int       `json:"width"`           // bytes of one value
-	Tag          string    `json:"tag,omitempty"`   // its `wind:"…"` tag, or the nearest one around it
-	Array        bool      `json:"array,omitempty"` // an array, even of one
+	Tag          string    `json:"tag,omitempty"`   // its `wind:"…"` tag, or that of the nearest enclosing field
+	Array        bool      `json:"array,omitempty"` // an array, even of length one
 }
 
 // FieldKind is the kind of a field's values.
 type FieldKind uint8
 
-// The kinds. A text is a length byte and its buffer; an entity is its id and its generation, both u32.
+// The kinds. A text is a length byte followed by its buffer; an entity is its id and its generation, both u32.
 const (
 	KindInvalid FieldKind = iota
 	KindBool
@@ -63,7 +63,7 @@ const (
 
 var kindNames = [...]string{"invalid", "bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64", "entity", "text"}
 
-// String is the kind's name in JSON: bool, i8…i64, u8…u64, f32, f64, entity, text.
+// String returns the kind's name in JSON: bool, i8…i64, u8…u64, f32, f64, entity, text.
 func (k FieldKind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]
@@ -71,10 +71,10 @@ func (k FieldKind) String() string {
 	return "invalid"
 }
 
-// MarshalText is String.
+// MarshalText implements encoding.TextMarshaler.
 func (k FieldKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText refuses a name that is no kind.
+// UnmarshalText implements encoding.TextUnmarshaler and refuses unknown names.
 func (k *FieldKind) UnmarshalText(b []byte) error {
 	for i, n := range kindNames {
 		if i > 0 && n == string(b) {
@@ -85,10 +85,10 @@ func (k *FieldKind) UnmarshalText(b []byte) error {
 	return fmt.Errorf("ecs: %q is not a field kind", b)
 }
 
-// Hash names the schema: equal for equal schemas, on every machine.
+// Hash identifies the schema: equal schemas have equal hashes on every machine.
 func (s *Schema) Hash() uint64 { return bytesHash(k0, s.JSON()) }
 
-// JSON is the schema as an object, always the same bytes for the same schema.
+// JSON encodes the schema as an object. Equal schemas give equal bytes.
 func (s *Schema) JSON() []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -97,8 +97,8 @@ func (s *Schema) JSON() []byte {
 	return b
 }
 
-// ParseSchema reads what JSON wrote. Its types are checked so that Format does not panic on packed
-// bytes of the right length.
+// ParseSchema parses the output of JSON. It validates the types, so that Format cannot panic on packed bytes of the
+// right length.
 func ParseSchema(b []byte) (*Schema, error) {
 	var s Schema
 	if err := json.Unmarshal(b, &s); err != nil {
@@ -123,7 +123,7 @@ func (t *Type) check() error {
 		if f.Count < 0 || f.Count > maxSize || f.Width < f.Kind.minWidth() || f.Width > maxSize ||
 			f.Offset < 0 || f.PackedOffset < 0 ||
 			f.Offset+f.Count*f.Width > t.Size || f.PackedOffset+f.Count*f.Width > t.Packed {
-			return fmt.Errorf("ecs: schema: field %s of type %q lies outside of it", f.Path, t.Name)
+			return fmt.Errorf("ecs: schema: field %s of type %q lies outside it", f.Path, t.Name)
 		}
 	}
 	return nil
@@ -141,7 +141,7 @@ func (k FieldKind) minWidth() int {
 	return 1
 }
 
-// Component finds a component by name; ok is false when there is none. The index numbers it.
+// Component finds a component by name and returns its index. ok is false if the schema has no such component.
 func (s *Schema) Component(name string) (index int, ok bool) { return find(s.Components, name) }
 
 // Resource finds a resource by name.
@@ -162,7 +162,7 @@ func find(list []Type, name string) (int, bool) {
 	return 0, false
 }
 
-// Build says which program made something. The program's main package fills it in.
+// Build identifies the program that made something. The program's main package fills it in.
 type Build struct {
 	ID         string `json:"id" msgpack:"id"` // version control revision or content hash
 	GoVersion  string `json:"go_version" msgpack:"go_version"`

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ChangeKind says how a type or a field of one schema differs in another.
+// ChangeKind is how a type or a field differs between two schemas.
 type ChangeKind string
 
 // The kinds of changes.
@@ -15,33 +15,33 @@ const (
 	ChangeRemoved ChangeKind = "removed"
 	ChangeRenamed ChangeKind = "renamed"
 	ChangeRetyped ChangeKind = "retyped" // a field holds another kind of value
-	ChangeMoved   ChangeKind = "moved"   // it stands in another place among the others
-	ChangeFlag    ChangeKind = "flag"    // transient or sampled, where it was not, or the other way round
+	ChangeMoved   ChangeKind = "moved"   // its position among the others differs
+	ChangeFlag    ChangeKind = "flag"    // transient or sampled in only one of the two
 )
 
-// Breaks says what another schema makes unreadable of what was recorded under the first.
+// Breaks is the set of recorded data that a schema change makes unreadable.
 type Breaks uint8
 
-// What a change can break. A change that breaks nothing is carried over: a component that is new, for example.
+// What a change can break. A harmless change, such as a new component, breaks nothing.
 const (
 	BreaksState  Breaks = 1 << iota // a snapshot cannot be restored
 	BreaksDeltas                    // recorded deltas cannot be applied
-	BreaksTicks                     // recorded ticks cannot be simulated again: their commands or their messages are others
+	BreaksTicks                     // recorded ticks cannot be simulated again: their commands or messages differ
 	breaksAll    = BreaksState | BreaksDeltas | BreaksTicks
 )
 
 // SchemaChange is one difference between a recorded schema and a game's.
 type SchemaChange struct {
 	What   string     `json:"what"`            // component, resource, event, command or message
-	Type   string     `json:"type"`            // its recorded name; the new one of an added type
-	Field  string     `json:"field,omitempty"` // its recorded path; empty when the type as a whole differs
+	Type   string     `json:"type"`            // its recorded name, or the new name of an added type
+	Field  string     `json:"field,omitempty"` // its recorded path; empty if the type as a whole differs
 	Kind   ChangeKind `json:"kind"`
-	Was    string     `json:"was,omitempty"` // what was recorded: a name or the kind of a field's values
-	Is     string     `json:"is,omitempty"`  // what the game has
+	Was    string     `json:"was,omitempty"` // as recorded: a name or the kind of a field's values
+	Is     string     `json:"is,omitempty"`  // as in the game
 	Breaks Breaks     `json:"-"`
 }
 
-// String names the type, the field and what became of it: component position: field Z (f64) is new.
+// String names the type and the field and describes the change: component position.Z (f64) was added.
 func (c SchemaChange) String() string {
 	of := c.What + " " + c.Type
 	if c.Field != "" {
@@ -63,14 +63,14 @@ func (c SchemaChange) String() string {
 	case ChangeRetyped:
 		return fmt.Sprintf("%s was %s, is now %s", of, c.Was, c.Is)
 	case ChangeMoved:
-		return fmt.Sprintf("%s stands in another place, %s", of, c.Is)
+		return fmt.Sprintf("%s moved %s", of, c.Is)
 	}
 	return fmt.Sprintf("%s was %s, is now %s", of, c.Was, c.Is)
 }
 
-// SchemaDiff returns what is another in game than it was in recorded, type by type: components, resources,
-// events, commands, messages. It is empty when each schema reads what the other wrote and has
-// nothing more; how clients see a field is no part of it. It depends on its arguments only.
+// SchemaDiff returns the differences of game from recorded, type by type: components, resources, events, commands,
+// messages. It is empty if each schema can read the other's data and neither has anything more. It ignores how clients
+// see a field. It depends only on its arguments.
 func SchemaDiff(recorded, game *Schema) []SchemaChange {
 	var d []SchemaChange
 	d = append(d, diffTypes("component", recorded.Components, game.Components)...)
@@ -80,7 +80,7 @@ func SchemaDiff(recorded, game *Schema) []SchemaChange {
 	return append(d, diffTypes("message", recorded.Outgoing, game.Outgoing)...)
 }
 
-// Broken is everything that the changes break.
+// Broken returns the union of what the changes break.
 func Broken(changes []SchemaChange) (b Breaks) {
 	for i := range changes {
 		b |= changes[i].Breaks
@@ -88,8 +88,8 @@ func Broken(changes []SchemaChange) (b Breaks) {
 	return b
 }
 
-// numbered reports whether what was recorded refers to such a type by its place in the list, and what a
-// change of that place breaks.
+// numbered returns what breaks if a type of this sort changes its index, 0 if recorded data does not refer to it by
+// index.
 func numbered(what string) Breaks {
 	switch what {
 	case "component", "resource":
@@ -100,10 +100,10 @@ func numbered(what string) Breaks {
 	return 0
 }
 
-// contents is what breaks when such a type is gone or has other fields.
+// contents returns what breaks if such a type is gone or its fields differ.
 func contents(what string, t *Type) Breaks {
 	switch {
-	case what == "component" || what == "resource" || t.Sampled: // the last sample of each session is state
+	case what == "component" || what == "resource" || t.Sampled: // each session's last sample is state
 		return breaksAll
 	case what == "command" || what == "message":
 		return BreaksTicks
@@ -139,7 +139,7 @@ func diffTypes(what string, recorded, game []Type) (d []SchemaChange) {
 	return append(d, displaced(what, recorded, game, became)...)
 }
 
-// addition is the change that a new type makes. Behind all recorded ones it moves none of them.
+// addition returns the change that a new type makes. A type added after all recorded ones moves none of them.
 func addition(what string, game []Type, i int, became []int) SchemaChange {
 	c := SchemaChange{What: what, Type: game[i].Name, Kind: ChangeAdded}
 	for k := i + 1; k < len(game); k++ {
@@ -148,16 +148,16 @@ func addition(what string, game []Type, i int, became []int) SchemaChange {
 			break
 		}
 	}
-	if what == "command" && game[i].Sampled { // a frame has a part for each
+	if what == "command" && game[i].Sampled { // a frame has a section for each
 		c.Breaks |= BreaksTicks
 		if c.Is != "" {
-			c.Breaks |= BreaksDeltas // its sessions' samples are numbered
+			c.Breaks |= BreaksDeltas // the sessions' samples are numbered
 		}
 	}
 	return c
 }
 
-// displaced finds the first type that changed places with another one.
+// displaced returns the first type that changed places with another one.
 func displaced(what string, recorded, game []Type, became []int) []SchemaChange {
 	last := -1
 	for i, to := range became {
@@ -176,8 +176,8 @@ func displaced(what string, recorded, game []Type, became []int) []SchemaChange 
 	return nil
 }
 
-// heirs finds for each recorded type what it is in the game: the type of its name, else one of another name
-// that nobody recorded and that has the same fields. -1: it is gone.
+// heirs maps each recorded type to its successor in the game: the type of the same name, else an unrecorded one with
+// the same fields. -1 means that it is gone.
 func heirs(recorded, game []Type) []int {
 	became := make([]int, len(recorded))
 	for i := range recorded {
@@ -194,7 +194,7 @@ func heirs(recorded, game []Type) []int {
 			if _, known := find(recorded, game[k].Name); known || slices.Contains(became, k) {
 				continue
 			}
-			// A type without fields is like any other such, so only its place tells.
+			// All types without fields are alike, so only the index identifies one.
 			if alike(&recorded[i], &game[k]) && (len(game[k].Fields) > 0 || k == i) {
 				became[i] = k
 				break
@@ -204,12 +204,12 @@ func heirs(recorded, game []Type) []int {
 	return became
 }
 
-// alike reports whether two types hold the same.
+// alike reports whether two types have the same contents.
 func alike(a, b *Type) bool {
 	return a.Transient == b.Transient && a.Sampled == b.Sampled && len(diffFields("", a, b, 0)) == 0
 }
 
-// diffType compares two types of one name.
+// diffType compares two types of the same name.
 func diffType(what string, was, is *Type) []SchemaChange {
 	d := diffFields(what, was, is, contents(what, was))
 	flag := func(name string, before, now bool, breaks Breaks) {
@@ -227,12 +227,12 @@ func diffType(what string, was, is *Type) []SchemaChange {
 	return d
 }
 
-// diffFields compares the fields of two types of one name.
+// diffFields compares the fields of two types of the same name.
 func diffFields(what string, was, is *Type, breaks Breaks) (d []SchemaChange) {
 	say := func(field string, kind ChangeKind, before, now string) {
 		d = append(d, SchemaChange{What: what, Type: was.Name, Field: field, Kind: kind, Was: before, Is: now, Breaks: breaks})
 	}
-	renamed := map[string]bool{} // fields of the game that a recorded one became
+	renamed := map[string]bool{} // the game's fields that are renamed recorded ones
 	last := -1
 	for i := range was.Fields {
 		f := &was.Fields[i]
@@ -260,12 +260,12 @@ func diffFields(what string, was, is *Type, breaks Breaks) (d []SchemaChange) {
 	return d
 }
 
-// field finds a field by its path, -1 when there is none.
+// field returns a field's index by its path, -1 if it does not exist.
 func field(t *Type, path string) int {
 	return slices.IndexFunc(t.Fields, func(f Field) bool { return f.Path == path })
 }
 
-// holds names what a field holds: f64, i32[4], text of 15 bytes.
+// holds describes a field's values: f64, i32[4], text of 15 bytes.
 func (f *Field) holds() string {
 	s := f.Kind.String()
 	if f.Kind == KindText {
@@ -277,7 +277,7 @@ func (f *Field) holds() string {
 	return s
 }
 
-// DescribeChanges names the changes in one sentence's words, at most n of them.
+// DescribeChanges describes at most n of the changes in one line.
 func DescribeChanges(changes []SchemaChange, n int) string {
 	var s []string
 	for i := range changes {

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// The builds of one small game: the first one writes, the others read.
+// Builds of one small game: the first one writes, the others read.
 type (
 	dSpot  struct{ X, Y float64 }
 	dSpotZ struct { // a field inserted
@@ -38,26 +38,26 @@ type (
 	dNews2 struct{ Tick, Place uint64 }
 )
 
-// dBuild says how a build differs from the first one.
+// dBuild describes how a build differs from the first one.
 type dBuild struct {
 	name    string
 	setup   func(w *ecs.World)
-	changes []string // what SchemaDiff says, in order
+	changes []string // expected from SchemaDiff, in order
 	breaks  ecs.Breaks
-	silent  ecs.Breaks // of those, what no error tells: the bytes can be read, and mean something else
+	silent  ecs.Breaks // the subset that no error reveals: the bytes can be read but mean something else
 }
 
 func dGame(setup func(w *ecs.World)) ecs.Game {
 	return ecs.Game{Name: "d", TickRate: 30, Setup: setup}
 }
 
-// dFirst registers the first build around what is left open.
+// dFirst registers the first build, with a gap for the variation.
 func dFirst(w *ecs.World) {
 	ecs.Component[dSpot](w, "spot")
 	dRest[dSpot](w)
 }
 
-// dRest is the first build but for its first component.
+// dRest is the first build without its first component.
 func dRest[S any](w *ecs.World) {
 	ecs.Component[dLife](w, "life")
 	ecs.Resource[dScore](w, "score")
@@ -125,7 +125,7 @@ var dBuilds = []dBuild{
 	{"fields in another order", func(w *ecs.World) {
 		ecs.Component[dSpotM](w, "spot")
 		dRest[dSpotM](w)
-	}, []string{"component spot.Y stands in another place, in front of X"}, ecs.BreaksState | ecs.BreaksDeltas | ecs.BreaksTicks, ecs.BreaksDeltas | ecs.BreaksTicks},
+	}, []string{"component spot.Y moved in front of X"}, ecs.BreaksState | ecs.BreaksDeltas | ecs.BreaksTicks, ecs.BreaksDeltas | ecs.BreaksTicks},
 	{"a tag", func(w *ecs.World) {
 		ecs.Component[dSeen](w, "spot")
 		dRest[dSeen](w)
@@ -150,7 +150,7 @@ var dBuilds = []dBuild{
 		ecs.Component[dSpot](w, "spot")
 		ecs.Resource[dScore](w, "score")
 		dCommands[dSpot](w)
-	}, []string{"component life stands in another place, in front of spot"}, ecs.BreaksDeltas, 0},
+	}, []string{"component life moved in front of spot"}, ecs.BreaksDeltas, 0},
 	{"a resource added in front", func(w *ecs.World) {
 		ecs.Resource[dExtra](w, "extra")
 		dFirst(w)
@@ -205,8 +205,8 @@ var dBuilds = []dBuild{
 	}, []string{"resource score was removed", "command go was removed", "command buy was removed", "message news was removed"}, ecs.BreaksState | ecs.BreaksDeltas | ecs.BreaksTicks, 0},
 }
 
-// TestSchemaDiffNamesTheFieldAndWhatItBreaks compares what SchemaDiff says of a build with what the build really reads: what
-// is said to hold holds, and what is said to break does.
+// TestSchemaDiffNamesTheFieldAndWhatItBreaks compares SchemaDiff's claims about a build with what that build can really
+// read, in both directions.
 func TestSchemaDiffNamesTheFieldAndWhatItBreaks(t *testing.T) {
 	first := dGame(dFirst)
 	recorded, err := ecs.SchemaOf(first, ecs.Config{})
@@ -250,12 +250,12 @@ func TestSchemaDiffNamesTheFieldAndWhatItBreaks(t *testing.T) {
 	}
 }
 
-// recordedD is what the first build wrote: genesis is the world of its seed.
+// recordedD is the first build's output: genesis is the world for its seed.
 type recordedD struct {
 	frames   [][]byte
 	deltas   [][]byte
 	sums     []uint64
-	outbox   []int // bytes of the messages
+	outbox   []int // message sizes in bytes
 	snapshot []byte
 }
 
@@ -298,7 +298,7 @@ func (r *recordedD) apply(game ecs.Game) error {
 	return err
 }
 
-// again reports whether the recorded frames give the recorded checksums and messages.
+// again reports whether the recorded frames reproduce the recorded checksums and messages.
 func (r *recordedD) again(game ecs.Game) bool {
 	w, err := ecs.New(game, ecs.Config{Seed: 3})
 	if err != nil {

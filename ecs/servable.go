@@ -5,32 +5,33 @@ import (
 	"fmt"
 )
 
-// Limits of what clients can be served with. Setup refuses a game beyond them.
+// Limits on what a node can serve to clients. Setup refuses a game beyond them.
 const (
-	// MaxReplicated is the number of replicated component types of a game.
+	// MaxReplicated is the largest number of replicated component types in a game.
 	MaxReplicated = 64
-	// MaxReplicatedResources is the number of replicated resources.
+	// MaxReplicatedResources is the largest number of replicated resources.
 	MaxReplicatedResources = 1024
-	// MaxSentBytes bounds what one replicated component or resource takes when it is sent whole.
+	// MaxSentBytes bounds the size of one replicated component or resource, sent whole, in bytes.
 	MaxSentBytes = 64 << 10
-	// MaxSentTogether bounds what all of them take together: one entity can have them all.
+	// MaxSentTogether bounds the size of all of them together, in bytes: one entity can have them all.
 	MaxSentTogether = 240 << 10
-	// MaxClientCommand bounds the packed value of a command that a client sends, in bytes. Services and operators may send
-	// larger ones.
+	// MaxClientCommand bounds the packed value of a client's command, in bytes. Services and operators may send larger
+	// ones.
 	MaxClientCommand = 8 << 10
-	// MaxSchemaBytes bounds the schema as JSON: every client gets it, and a shard's first record holds it.
+	// MaxSchemaBytes bounds the schema as JSON, in bytes: every client receives it, and a shard's first record contains
+	// it.
 	MaxSchemaBytes = 512 << 10
 )
 
-// Servable says why clients of worlds with this schema could not be served, naming the type and the field. It is nil for
-// the schema of every world that New has made.
+// Servable returns an error that names the type and the field if a node could not serve clients of worlds with this
+// schema. It returns nil for the schema of every world that New has made.
 func (s *Schema) Servable() error {
 	spatial := ""
 	for i := range s.Components {
 		switch c := &s.Components[i]; {
 		case !c.Spatial:
 		case spatial != "":
-			return fmt.Errorf("ecs: component %q is spatial, and so is %q: one component places the entities of a game", c.Name, spatial)
+			return fmt.Errorf("ecs: component %q is spatial, and so is %q: only one component can place the entities of a game", c.Name, spatial)
 		default:
 			if _, _, err := c.Place(); err != nil {
 				return fmt.Errorf("ecs: component %q %w", c.Name, err)
@@ -49,7 +50,7 @@ func (s *Schema) Servable() error {
 	return s.describable()
 }
 
-// sendable checks what is replicated.
+// sendable checks the sizes of replicated types.
 func (s *Schema) sendable() error {
 	together := 0
 	for _, list := range []struct {
@@ -64,7 +65,7 @@ func (s *Schema) sendable() error {
 				continue
 			}
 			if count++; count > list.most {
-				return fmt.Errorf("ecs: %s %q is one replicated %s too many: %d are the most", list.what, t.Name, list.what, list.most)
+				return fmt.Errorf("ecs: %s %q is one replicated %s too many: at most %d are allowed", list.what, t.Name, list.what, list.most)
 			}
 			n, err := t.sentBytes()
 			if err != nil {
@@ -74,14 +75,14 @@ func (s *Schema) sendable() error {
 				return fmt.Errorf("ecs: %s %q takes up to %d bytes when it is sent, more than %d: hide fields with wind:\"-\", or split it", list.what, t.Name, n, MaxSentBytes)
 			}
 			if together += n; together > MaxSentTogether {
-				return fmt.Errorf("ecs: %s %q: what is replicated takes up to %d bytes together when it is sent, more than %d", list.what, t.Name, together, MaxSentTogether)
+				return fmt.Errorf("ecs: %s %q: all replicated types together take up to %d bytes when they are sent, more than %d", list.what, t.Name, together, MaxSentTogether)
 			}
 		}
 	}
 	return nil
 }
 
-// sentBytes is the longest that a value can be when it is sent whole.
+// sentBytes returns the largest size of a value sent whole, in bytes.
 func (t *Type) sentBytes() (int, error) {
 	bits := 0
 	for i := range t.Fields {
@@ -97,7 +98,7 @@ func (t *Type) sentBytes() (int, error) {
 	return (bits + 7) / 8, nil
 }
 
-// describable checks that the schema itself is no larger than what carries it.
+// describable checks that the schema itself fits into what carries it.
 func (s *Schema) describable() error {
 	fields, what, largest := 0, "", &Type{}
 	for _, list := range []struct {
@@ -111,7 +112,7 @@ func (s *Schema) describable() error {
 			}
 		}
 	}
-	const mayBe = 256 // bytes of a field's JSON, if its path and its tag are not very long
+	const mayBe = 256 // upper bound on a field's JSON in bytes, unless its path and tag are very long
 	if fields*mayBe < MaxSchemaBytes {
 		return nil
 	}
@@ -122,7 +123,7 @@ func (s *Schema) describable() error {
 	return nil
 }
 
-// Place finds the fields X and Y of a spatial component.
+// Place returns the fields X and Y of a spatial component.
 func (t *Type) Place() (x, y *Field, err error) {
 	for i := range t.Fields {
 		switch f := &t.Fields[i]; {

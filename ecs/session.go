@@ -2,16 +2,16 @@ package ecs
 
 import "slices"
 
-// Join is the built-in command wind.join: it makes the session that it comes from. A second one changes nothing.
+// Join is the built-in command wind.join: it begins the session that sends it. A second one changes nothing.
 type Join struct {
-	Identity   Text64   // who the player is, as the gateway vouches
-	ResumeHash [16]byte // of the secret that lets a client take the session up again
+	Identity   Text64   // the player, as vouched for by the gateway
+	ResumeHash [16]byte // of the secret that lets a client resume the session
 }
 
-// Leave is the built-in command wind.leave: it ends the session that it comes from, after its handler has run.
+// Leave is the built-in command wind.leave: it ends the session that sends it, after its handler has run.
 type Leave struct{}
 
-// The kinds of the built-in commands: a game's own come behind them.
+// The kinds of the built-in commands. A game's own kinds follow.
 const (
 	KindJoin  = 0
 	KindLeave = 1
@@ -27,28 +27,28 @@ type Session struct {
 	ID         uint64
 	Identity   string
 	ResumeHash [16]byte
-	AppliedSeq uint64 // the last command that is not sampled; what is not above it is ignored
+	AppliedSeq uint64 // the last command that was not sampled; the world ignores any up to it
 	InputSeq   uint64 // the last sampled command
-	View       Entity // what the client sees the world from, see Tick.Control
-	Joined     uint64 // the tick
+	View       Entity // the entity from which the client sees the world, see Tick.Control
+	Joined     uint64 // the tick of joining
 }
 
-// Reply answers a client's command that is not sampled.
+// Reply answers a client's command that was not sampled.
 type Reply struct {
 	Session, Seq uint64
 	Rejected     bool
 	Reason       string // at most 128 bytes
 }
 
-// keptReplies is how many replies a session remembers, so that a successor can repeat them.
+// keptReplies is how many replies a session keeps, so that a successor can repeat them.
 const keptReplies = 32
 
-// session is a Session with what the world remembers for it.
+// session is a Session with what the world keeps for it.
 type session struct {
 	Session
 	inputs  []input // by ordinal of the sampled command
-	replies []Reply // a ring once there are keptReplies
-	oldest  int     // of the ring
+	replies []Reply // a ring once it has keptReplies entries
+	oldest  int     // index in the ring
 	fresh   int     // replies made in this tick
 	changed sessionParts
 	sum     uint64 // contribution to the checksum of all but the replies
@@ -56,12 +56,12 @@ type session struct {
 
 // input is the last sampled command of one kind.
 type input struct {
-	payload []byte // nil when there was none
-	tick    uint64 // when it was used; not state
+	payload []byte // nil before the first one
+	tick    uint64 // of its last use; not state
 	changed bool
 }
 
-// sessionParts says what of a session a tick has changed.
+// sessionParts is the set of a session's parts that a tick changed.
 type sessionParts uint8
 
 const (
@@ -71,16 +71,16 @@ const (
 	partView
 	partInputs
 	partReplies
-	partGone // in deltas: the session of that id ended
+	partGone // in deltas: the session with that id ended
 )
 
-// sessions is the list of them, by id.
+// sessions is the list of sessions, ordered by id.
 type sessions struct {
 	w    *World
 	ids  []uint64
 	list []*session
 	sum  uint64 // contribution to the checksum
-	// of the tick:
+	// of the current tick:
 	changed []*session
 	gone    []uint64
 }
@@ -100,7 +100,7 @@ func (s *sessions) touch(x *session, part sessionParts) {
 	x.changed |= part
 }
 
-// add makes a session.
+// add begins a session.
 func (s *sessions) add(v Session) *session {
 	i, _ := slices.BinarySearch(s.ids, v.ID)
 	x := &session{Session: v, inputs: make([]input, len(s.w.sampled))}
@@ -126,7 +126,7 @@ func (s *sessions) remove(x *session) {
 	}
 }
 
-// control sets the view of a session, if there is one.
+// control sets the view of a session, if it exists.
 func (s *sessions) control(id uint64, e Entity) {
 	if x := s.find(id); x != nil && x.View != e {
 		x.View = e
@@ -140,7 +140,7 @@ func (s *sessions) applied(x *session, seq uint64) {
 	s.touch(x, partApplied)
 }
 
-// used remembers a sampled command. Only what changes is noted.
+// used stores a sampled command as the session's last one. It notes only what changes.
 func (s *sessions) used(x *session, c *Command, ordinal int) {
 	in := &x.inputs[ordinal]
 	in.tick = s.w.tick
@@ -163,7 +163,7 @@ func (s *sessions) setInput(x *session, ordinal int, payload []byte) {
 	in.payload = append(in.payload[:0], payload...)
 }
 
-// reply remembers a reply, in place of the oldest one when there are enough.
+// reply stores a reply and evicts the oldest one if the ring is full.
 func (s *sessions) reply(x *session, r Reply) {
 	if len(x.replies) < keptReplies {
 		x.replies = append(x.replies, r)
@@ -177,12 +177,12 @@ func (s *sessions) reply(x *session, r Reply) {
 	s.touch(x, partReplies)
 }
 
-// nth is the i-th oldest of the last n replies.
+// nth returns the i-th oldest of the last n replies.
 func (x *session) nth(i, n int) *Reply {
 	return &x.replies[(x.oldest+len(x.replies)-n+i)%len(x.replies)]
 }
 
-// replied finds a remembered reply.
+// replied finds a stored reply.
 func (x *session) replied(seq uint64) (Reply, bool) {
 	for i := range x.replies {
 		if r := &x.replies[i]; r.Seq == seq {
@@ -192,7 +192,7 @@ func (x *session) replied(seq uint64) (Reply, bool) {
 	return Reply{}, false
 }
 
-// settle brings the checksum up to date with the sessions that the tick has changed.
+// settle updates the checksum for the sessions that the tick has changed.
 func (s *sessions) settle() {
 	for _, x := range s.changed {
 		sum := s.hash(x)
@@ -201,7 +201,7 @@ func (s *sessions) settle() {
 	}
 }
 
-// begin forgets what the last tick has changed.
+// begin clears the changes of the last tick.
 func (s *sessions) begin() {
 	for _, x := range s.changed {
 		x.changed, x.fresh = 0, 0
@@ -212,7 +212,7 @@ func (s *sessions) begin() {
 	s.changed, s.gone = s.changed[:0], s.gone[:0]
 }
 
-// hash is the contribution of x without its replies.
+// hash returns the checksum contribution of x without its replies.
 func (s *sessions) hash(x *session) uint64 {
 	h := stringHash(x.ID^k3, x.Identity)
 	h = bytesHash(h, x.ResumeHash[:])
@@ -228,7 +228,8 @@ func (s *sessions) hash(x *session) uint64 {
 	return h
 }
 
-// replyHash is a reply's own contribution. Numbers of the remembered replies ascend, so a sum tells their order.
+// replyHash returns a reply's contribution. Sequence numbers of stored replies ascend, so a plain sum determines their
+// order.
 func replyHash(r *Reply) uint64 {
 	h := mum(r.Session^k2, r.Seq^k1)
 	if r.Rejected {
@@ -244,7 +245,7 @@ func (s *sessions) repliesHash(x *session) (sum uint64) {
 	return sum
 }
 
-// recompute is the contribution from scratch.
+// recompute returns the contribution computed from scratch.
 func (s *sessions) recompute() (sum uint64) {
 	for _, x := range s.list {
 		sum += s.hash(x) + s.repliesHash(x)
@@ -260,7 +261,7 @@ func (w *World) Session(id uint64) (Session, bool) {
 	return Session{}, false
 }
 
-// EachSession yields the sessions in the order of their ids.
+// EachSession yields the sessions in order of id.
 func (w *World) EachSession(yield func(Session) bool) {
 	for _, x := range w.sessions.list {
 		if !yield(x.Session) {
@@ -269,7 +270,7 @@ func (w *World) EachSession(yield func(Session) bool) {
 	}
 }
 
-// Reply is what a session was told about a command, if that is among its last 32.
+// Reply returns the session's reply to a command, if it is among its last 32.
 func (w *World) Reply(id, seq uint64) (Reply, bool) {
 	if x := w.sessions.find(id); x != nil {
 		return x.replied(seq)
@@ -277,7 +278,8 @@ func (w *World) Reply(id, seq uint64) (Reply, bool) {
 	return Reply{}, false
 }
 
-// LastInput is the packed value of the sampled command that a session used last; valid until the next Step.
+// LastInput returns the packed value of the last sampled command of a kind that a session used. It is valid until the
+// next Step.
 func (w *World) LastInput(id uint64, kind uint16) ([]byte, bool) {
 	x := w.sessions.find(id)
 	if x == nil || int(kind) >= len(w.handlers) || !w.handlers[kind].f.Sampled {
@@ -287,16 +289,16 @@ func (w *World) LastInput(id uint64, kind uint16) ([]byte, bool) {
 	return p, p != nil
 }
 
-// Sessions lets a system read the sessions.
+// Sessions gives a system read access to the sessions.
 type Sessions struct{ w *World }
 
 func (s *Sessions) bind(w *World) { s.w = w }
 
-// Each yields the sessions in the order of their ids.
+// Each yields the sessions in order of id.
 func (s *Sessions) Each(yield func(Session) bool) { s.w.EachSession(yield) }
 
 // Get finds a session by id.
 func (s *Sessions) Get(id uint64) (Session, bool) { return s.w.Session(id) }
 
-// Len is the number of sessions.
+// Len returns the number of sessions.
 func (s *Sessions) Len() int { return len(s.w.sessions.list) }

@@ -8,14 +8,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// meeting is a world in which players join, aim, and order.
+// meeting is a world in which players join, aim and order.
 type aim struct{ At float64 }
 
 func meeting(t testing.TB) *ecs.World {
 	return small(t, func(w *ecs.World) {
 		ecs.Handle[ecs.Join](w, "wind.join", func(t *ecs.Tick, c *ecs.Cmd[ecs.Join], s *ecs.Spawner[marked], all *ecs.Sessions) {
 			if _, ok := all.Get(c.From()); !ok || c.Source().Kind != ecs.SourceClient {
-				panic("a joining session is not there")
+				panic("a joining session does not exist")
 			}
 			switch c.Value.Identity.String() {
 			case "mallory":
@@ -92,10 +92,10 @@ func TestAJoinCanBeRefused(t *testing.T) {
 		}
 	}
 	for s := range w.EachSession {
-		t.Errorf("session %d is there", s.ID)
+		t.Errorf("session %d exists", s.ID)
 	}
 	if w.Len() != 0 || o.Checksum != w.Recompute() {
-		t.Error("a refused join leaves something")
+		t.Error("a refused join leaves something behind")
 	}
 }
 
@@ -118,7 +118,7 @@ func TestASessionLeavesEvenIfItsHandlerRefuses(t *testing.T) {
 	if _, ok := w.Session(1); ok || w.Len() != 1 || !o.Replies[0].Rejected {
 		t.Errorf("%d entities, %+v", w.Len(), o.Replies)
 	}
-	// The id is free in this world, even in one frame.
+	// The id is free in this world, even within one frame.
 	w.Step(frame(w, joins(w, 1, "stubborn")))
 	o = w.Step(ecs.Frame{Tick: w.Tick() + 1, Commands: []ecs.Command{ecs.NewCommand(w, client(1), 2, ecs.Leave{}), joins(w, 1, "ada")}})
 	follower, err := ecs.Restore(w.Game(), w.AppendSnapshot(nil))
@@ -141,7 +141,7 @@ func TestACommandIsAppliedExactlyOnce(t *testing.T) {
 	if got := ecs.ResourceOf[tally](w).M; got != 300 || len(o.Replies) != 3 {
 		t.Errorf("%d, %+v", got, o.Replies)
 	}
-	// Again, with one that is new: the old ones are answered as before and not applied. A gap is allowed.
+	// Again, plus a new one: the old ones get their earlier replies and do not apply. A gap is allowed.
 	o = run(2, 3, 4, 7)
 	if got := ecs.ResourceOf[tally](w).M; got != 400 {
 		t.Errorf("applied %d", got)
@@ -176,7 +176,7 @@ func TestTheLast32RepliesAreRemembered(t *testing.T) {
 		}
 	}
 	if _, ok := w.Reply(2, 1); ok {
-		t.Error("a session that is not there has a reply")
+		t.Error("a session that does not exist has a reply")
 	}
 }
 
@@ -201,7 +201,7 @@ func TestAnInputIsSampled(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	o = w.Step(frame(w, c, ecs.NewCommand(w, client(1), 6, aim{100})))
-	if r := ecs.ResourceOf[tally](w); len(o.Failures) != 1 || r.N != 21 || !strings.Contains(o.Failures[0].Reason, "second one") {
+	if r := ecs.ResourceOf[tally](w); len(o.Failures) != 1 || r.N != 21 || !strings.Contains(o.Failures[0].Reason, "already sent one") {
 		t.Errorf("%+v, %+v", o.Failures, r)
 	}
 	if s, _ := w.Session(1); s.InputSeq != 5 || s.AppliedSeq != 1 {
@@ -211,7 +211,7 @@ func TestAnInputIsSampled(t *testing.T) {
 		t.Error("a command that is not sampled has a last input")
 	}
 	if _, ok := w.LastInput(1, 999); ok {
-		t.Error("a command that is not there has a last input")
+		t.Error("a command that does not exist has a last input")
 	}
 }
 
@@ -257,20 +257,20 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{"has 17 bytes, want 18", ok(), func(c *ecs.Command) { c.Payload = c.Payload[1:] }},
 		{"has 0 bytes", ok(), func(c *ecs.Command) { c.Payload = nil }},
 		{"nothing like that to poke", ok(), func(c *ecs.Command) { c.Payload[0] = 10 }},
-		{"a bool or a text", ok(), func(c *ecs.Command) { c.Payload[1] = 200 }},
-		{"a bool or a text", ok(), func(c *ecs.Command) { c.Payload[1], c.Payload[2] = 1, 0xFF }},
-		{"a bool or a text", ok(), func(c *ecs.Command) { c.Payload[10] = 'x' }},
-		{"a bool or a text", input(), func(c *ecs.Command) { c.Payload[8] = 2 }},
+		{"invalid bool or text", ok(), func(c *ecs.Command) { c.Payload[1] = 200 }},
+		{"invalid bool or text", ok(), func(c *ecs.Command) { c.Payload[1], c.Payload[2] = 1, 0xFF }},
+		{"invalid bool or text", ok(), func(c *ecs.Command) { c.Payload[10] = 'x' }},
+		{"invalid bool or text", input(), func(c *ecs.Command) { c.Payload[8] = 2 }},
 		{"not finite", input(), func(c *ecs.Command) { c.Payload[6], c.Payload[7] = 0xF0, 0x7F }},
 		{"not finite", input(), func(c *ecs.Command) { c.Payload[6], c.Payload[7] = 0xF8, 0xFF }},
 		{"no such session", ok(), func(c *ecs.Command) { c.Source.ID = 2 }},
-		{"id is not 0", ok(), func(c *ecs.Command) { c.Source.ID = 0 }},
-		{"no such kind of source", ok(), func(c *ecs.Command) { c.Source.Kind = 5 }},
+		{"id must not be 0", ok(), func(c *ecs.Command) { c.Source.ID = 0 }},
+		{"unknown kind of source", ok(), func(c *ecs.Command) { c.Source.Kind = 5 }},
 		{"unknown flags", ok(), func(c *ecs.Command) { c.Flags = 4 }},
 		{"", input(), func(c *ecs.Command) { c.Flags = 3; clear(c.Payload) }},
 		{"all zero", input(), func(c *ecs.Command) { c.Flags = 3 }},
 		{"all zero", input(), func(c *ecs.Command) { c.Flags = 2; clear(c.Payload) }},
-		{"only a sampled command is repeated", ok(), func(c *ecs.Command) { c.Flags = 1 }},
+		{"only a sampled command can repeat", ok(), func(c *ecs.Command) { c.Flags = 1 }},
 		{"only a client", input(), func(c *ecs.Command) { c.Source.Kind = ecs.SourceHost }},
 		{"only a client", joins(w, 3, "eve"), func(c *ecs.Command) { c.Source.Kind = ecs.SourceService }},
 	} {

@@ -29,7 +29,7 @@ func (s *sessions) appendChanges(b []byte) []byte {
 	return b
 }
 
-// appendAll appends every session whole.
+// appendAll appends every session in full.
 func (s *sessions) appendAll(b []byte) []byte {
 	b = appendUvarint(b, uint64(len(s.list)))
 	for _, x := range s.list {
@@ -68,7 +68,7 @@ func (s *sessions) append(b []byte, x *session, parts sessionParts, replies int)
 	return b
 }
 
-// appendInputs appends the ordinal+1 and the value of each sampled command that changed, or of each that there is.
+// appendInputs appends ordinal+1 and the value of each sampled command that changed, or of every stored one.
 func (s *sessions) appendInputs(b []byte, x *session, all bool) []byte {
 	for i := range x.inputs {
 		if in := &x.inputs[i]; in.changed || all && in.payload != nil && mutant != inputsNotSaved {
@@ -79,7 +79,7 @@ func (s *sessions) appendInputs(b []byte, x *session, all bool) []byte {
 	return append(b, 0)
 }
 
-// appendReply appends number, and 0 for an accepted command or the length of the reason + 1 with the reason.
+// appendReply appends the sequence number, then 0 for an accepted command, or the reason's length + 1 and the reason.
 func appendReply(b []byte, r *Reply) []byte {
 	b = appendUvarint(b, r.Seq)
 	if !r.Rejected {
@@ -90,10 +90,10 @@ func appendReply(b []byte, r *Reply) []byte {
 }
 
 var (
-	errSessionTwice = errors.New("a session begins twice")
+	errSessionTwice = errors.New("a session begins a second time")
 	errIdentity     = errors.New("an identity or a reason is too long or not UTF-8")
-	errReplies      = errors.New("the replies of a session do not ascend")
-	errParts        = errors.New("a session changes in unknown ways")
+	errReplies      = errors.New("a session's replies are not in ascending order")
+	errParts        = errors.New("a session has unknown parts")
 )
 
 // applyChanges is the inverse of appendChanges.
@@ -121,8 +121,8 @@ func (s *sessions) applyChanges(r *reader) error {
 	return r.err
 }
 
-// read applies one session's entry. sampled is what the ordinals in it count; nil stands for a command that
-// the game no longer has and is not possible in a delta.
+// read applies one session's entry. Its ordinals index sampled, where nil marks a command that the game no longer has;
+// a delta cannot contain one.
 func (s *sessions) read(r *reader, sampled []*handler) error {
 	id, parts := r.uvarint(), sessionParts(r.byte())
 	x := s.find(id)

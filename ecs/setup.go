@@ -2,12 +2,12 @@ package ecs
 
 import "fmt"
 
-// refusal is what a registration panics with: New, SchemaOf and Restore return it as an error.
+// refusal is the value that a failed registration panics with. New, SchemaOf and Restore return it as an error.
 type refusal struct{ err error }
 
 func refuse(format string, args ...any) { panic(refusal{fmt.Errorf(format, args...)}) }
 
-// setup runs the game's Setup, links what it registered and seals the world.
+// setup runs the game's Setup, links the registered functions and seals the world.
 func (w *World) setup() (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -33,7 +33,7 @@ func (w *World) setup() (err error) {
 	return nil
 }
 
-// linkAll injects the parameters of all functions and numbers the sampled commands.
+// linkAll injects every function's parameters and numbers the sampled commands.
 func (w *World) linkAll() {
 	for _, c := range w.inits {
 		w.link(c)
@@ -52,7 +52,7 @@ func (w *World) linkAll() {
 	}
 }
 
-// describe makes the schema.
+// describe fills in the schema.
 func (w *World) describe() {
 	for _, c := range w.components {
 		w.schema.Components = append(w.schema.Components, c.Type)

@@ -4,14 +4,14 @@ import (
 	"encoding/binary"
 )
 
-// snapshotMagic begins a snapshot; the byte after it is the version.
+// snapshotMagic starts a snapshot; the next byte is the version.
 const (
 	snapshotMagic   = "WSNP"
 	snapshotVersion = 1
 )
 
-// AppendSnapshot appends the whole world, as Restore reads it and FORMAT.md specifies: everything that the
-// checksum covers, with seed and options. It panics on a poisoned world.
+// AppendSnapshot appends the whole world in the format of FORMAT.md, for Restore: everything that the checksum covers,
+// with seed and options. It panics on a poisoned world.
 func (w *World) AppendSnapshot(b []byte) []byte {
 	w.mustWork("AppendSnapshot")
 	b = append(b, snapshotMagic...)
@@ -35,8 +35,8 @@ func (w *World) AppendSnapshot(b []byte) []byte {
 	return w.sessions.appendAll(b)
 }
 
-// appendTypes appends the names and layouts that the rest refers to by number: components, then resources,
-// then sampled commands.
+// appendTypes appends the names and layouts to which the rest refers by number: components, then resources, then
+// sampled commands.
 func (w *World) appendTypes(b []byte) []byte {
 	b = appendUvarint(b, uint64(len(w.components)))
 	for _, c := range w.components {
@@ -53,7 +53,7 @@ func (w *World) appendTypes(b []byte) []byte {
 	return b
 }
 
-// appendName appends name, whether the type is transient, length and layout.
+// appendName appends the name, whether the type is transient, the length and the layout.
 func (f *form) appendName(b []byte) []byte {
 	b = appendString(b, f.Name)
 	b = append(b, boolByte(f.Transient))
@@ -61,7 +61,7 @@ func (f *form) appendName(b []byte) []byte {
 	return binary.LittleEndian.AppendUint64(b, f.layout())
 }
 
-// layout is a hash of what the packed bytes mean: the fields' paths, kinds and counts.
+// layout returns a hash of what the packed bytes mean: the fields' paths, kinds and counts.
 func (f *form) layout() uint64 {
 	h := uint64(k3)
 	for i := range f.Fields {
@@ -78,7 +78,7 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-// append appends the generations of all slots and the free ones from the top of their stack.
+// append appends the generations of all slots, then the free slots from the top of their stack.
 func (p *pool) append(b []byte) []byte {
 	b = appendUvarint(b, uint64(len(p.slots)-1))
 	for _, s := range p.slots[1:] {

@@ -16,7 +16,7 @@ type Spawner[B any] struct {
 type bundle struct {
 	index int
 	mask  mask
-	table *Table // found at the first spawn, so that unused spawners leave no trace in the order of tables
+	table *Table // found at the first spawn, so that unused spawners do not affect the order of tables
 	parts []bundlePart
 }
 
@@ -56,8 +56,8 @@ func (b *bundle) settle(w *World) {
 	}
 }
 
-// New spawns b when the system returns. The entity is known, alive and storable at once, but queries and
-// Comp.Get find it only after that.
+// New spawns b when the system returns. The returned entity is alive and can be stored at once; queries and Comp.Get
+// find it only after the system has returned.
 func (s *Spawner[B]) New(b B) Entity {
 	e, fresh := s.w.pool.get()
 	s.w.queue = append(s.w.queue, op{kind: opSpawn, fresh: fresh, entity: e, arg: int32(s.b.index), values: len(s.w.queued)})

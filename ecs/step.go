@@ -5,11 +5,10 @@ import (
 	"fmt"
 )
 
-// Step makes one tick: transients are zeroed, Init runs if this is tick 1, then the commands in the order of
-// the frame, then the systems in the order of their registration; then what they wrote is detected. The
-// result depends on the world and the frame alone, and holds the world's own memory, valid until the next
-// Step or Apply. An invalid command, a rejection and a panic of the game are Failures. Step panics when the
-// frame is not of the next tick and on a poisoned world.
+// Step runs one tick. It zeroes transients, runs Init in tick 1, runs the commands in frame order, runs the systems in
+// order of registration, then detects what they wrote. The result depends only on the world and the frame. It refers to
+// the world's own memory and is valid until the next Step or Apply. Invalid commands, rejections and panics of the game
+// become Failures. Step panics if f is not the next tick's frame or the world is poisoned.
 func (w *World) Step(f Frame) Output {
 	w.mustWork("Step")
 	if f.Tick != w.tick+1 {
@@ -33,7 +32,7 @@ func (w *World) Step(f Frame) Output {
 	return w.output()
 }
 
-// begin starts the next tick with nothing changed.
+// begin starts the next tick with no changes.
 func (w *World) begin() {
 	w.tick++
 	w.changes.begin()
@@ -64,10 +63,11 @@ func (w *World) zeroTransients() {
 	}
 }
 
-// MaxFaults is how many failures that are not rejections an Output names at most.
+// MaxFaults is the largest number of failures, rejections apart, that an Output names.
 const MaxFaults = 64
 
-// fail notes a failure. A log keeps those that are no rejections, so there are not more than it can hold.
+// fail notes a failure. The log keeps failures other than rejections, so fail limits their number to what a record can
+// hold.
 func (w *World) fail(f Failure) {
 	if !f.Rejected {
 		if w.faults++; w.faults > MaxFaults {
@@ -108,7 +108,7 @@ func (w *World) execute(i int, c *Command) {
 	}
 }
 
-// handle calls the game's handler, if it has one, and notes a failure.
+// handle calls the game's handler, if any, and notes a failure.
 func (w *World) handle(i int, h *handler, c *Command) verdict {
 	if h.load == nil {
 		return verdict{}
@@ -122,7 +122,7 @@ func (w *World) handle(i int, h *handler, c *Command) verdict {
 	return v
 }
 
-// join makes the session and takes it back when the handler refuses. A session that exists stays as it is.
+// join creates the session and removes it again if the handler refuses. An existing session stays as it is.
 func (w *World) join(i int, h *handler, c *Command) {
 	if x := w.sessions.find(c.Source.ID); x != nil {
 		w.again(x, c.Seq)
@@ -140,18 +140,18 @@ func (w *World) join(i int, h *handler, c *Command) {
 	w.sessions.reply(x, w.answer(c, v))
 }
 
-// sample uses a sampled command, of which a session has one per kind and tick.
+// sample uses a sampled command. A session has at most one per kind and tick.
 func (w *World) sample(i int, h *handler, c *Command) {
 	x := w.sessions.find(c.Source.ID)
 	if x.inputs[h.ordinal].tick == w.tick {
-		w.fail(Failure{System: h.name, Command: i, Reason: "a second one of its session in this tick"})
+		w.fail(Failure{System: h.name, Command: i, Reason: "the session already sent one in this tick"})
 		return
 	}
 	w.sessions.used(x, c, h.ordinal)
 	w.handle(i, h, c)
 }
 
-// apply uses a command exactly once: one that is not above the session's last is answered as before.
+// apply uses a command exactly once. A command whose number is not above the session's last one gets its earlier reply.
 func (w *World) apply(i int, h *handler, c *Command) {
 	x := w.sessions.find(c.Source.ID)
 	if c.Seq <= x.AppliedSeq && mutant != sequenceIgnored {
@@ -163,7 +163,7 @@ func (w *World) apply(i int, h *handler, c *Command) {
 	w.sessions.reply(x, r)
 }
 
-// refuse notes a command that should not be in the frame. Its session gets an answer as for any other.
+// refuse notes a command that should not be in the frame. Its session gets a reply, as for any other command.
 func (w *World) refuse(i int, c *Command, err error) {
 	f := Failure{Command: i, Reason: clip(err.Error(), maxReason)}
 	if p, ok := errors.AsType[*checkPanic](err); ok {
@@ -184,8 +184,8 @@ func (w *World) refuse(i int, c *Command, err error) {
 	}
 }
 
-// answer makes the reply to a client's command. A panic's words stay in the failure: they may differ between
-// builds, and replies are state.
+// answer makes the reply to a client's command. It withholds a panic's text, which may differ between builds: replies
+// are state.
 func (w *World) answer(c *Command, v verdict) Reply {
 	r := Reply{Session: c.Source.ID, Seq: c.Seq, Rejected: v.failed, Reason: v.reason}
 	if v.failed && !v.rejected {
@@ -195,14 +195,14 @@ func (w *World) answer(c *Command, v verdict) Reply {
 	return r
 }
 
-// again repeats the reply to a command that has been applied before, if it is remembered.
+// again repeats the reply to a command that was applied before, if the session still has it.
 func (w *World) again(x *session, seq uint64) {
 	if r, ok := x.replied(seq); ok {
 		w.out.Replies = append(w.out.Replies, r)
 	}
 }
 
-// output gathers what the tick shows.
+// output collects the tick's output.
 func (w *World) output() Output {
 	o := &w.out
 	o.Tick, o.Checksum = w.tick, w.Checksum()

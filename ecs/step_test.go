@@ -42,7 +42,7 @@ func small(t testing.TB, setup func(w *ecs.World)) *ecs.World {
 	return w
 }
 
-// frame is the next frame of w, in order.
+// frame returns the next frame of w, in order.
 func frame(w *ecs.World, commands ...ecs.Command) ecs.Frame {
 	w.Order(w.Tick()+1, commands)
 	return ecs.Frame{Tick: w.Tick() + 1, Commands: commands}
@@ -110,12 +110,12 @@ func TestStructureChangesWhenTheSystemReturns(t *testing.T) {
 			if _, ok := q.Get(a); ok {
 				t.Error("a query gets a queued entity")
 			}
-			tw.Set(a, twin{9}) // after its spawn, in the queue's order
+			tw.Set(a, twin{9}) // after its spawn, in queue order
 			tick.Despawn(b)
 			if tick.Alive(b) {
 				t.Error("a despawned entity is alive")
 			}
-			tw.Set(b, twin{1}) // nothing
+			tw.Set(b, twin{1}) // does nothing
 			m.Remove(b)
 		})
 		ecs.System(w, "look", func(tick *ecs.Tick, q *ecs.Query[struct {
@@ -179,12 +179,12 @@ func TestAFailureIsContained(t *testing.T) {
 		t.Errorf("%+v", o.Failures)
 	}
 	if got := fmt.Sprint(marks(w)); got != "[100 101 102 103 104 150 50]" {
-		t.Errorf("what was written does not stay, or what was queued does: %s", got)
+		t.Errorf("a write was lost, or a queued change was kept: %s", got)
 	}
 	if len(o.Events) != 1 || o.Events[0].Count != 1 || len(o.Outbox) != 0 {
 		t.Errorf("events %+v, messages %+v", o.Events, o.Outbox)
 	}
-	// The entities that it took are handed out again: the next ones are those of a world that did not fail.
+	// The pool hands out its entities again: the next ones equal those of a world that did not fail.
 	fail = false
 	other := small(t, setup)
 	step(other)
@@ -321,11 +321,11 @@ func TestAWorldIsPoisonedByAFailedApply(t *testing.T) {
 	leader, w := small(t, func(*ecs.World) {}), small(t, func(*ecs.World) {})
 	first := step(leader).Delta.AppendTo(nil)
 	second := step(leader).Delta.AppendTo(nil)
-	if err := w.Apply(second); err == nil || !strings.Contains(err.Error(), "it is of tick 2") {
+	if err := w.Apply(second); err == nil || !strings.Contains(err.Error(), "it belongs to tick 2") {
 		t.Error(err)
 	}
 	if err := w.Apply(first); err == nil || w.Err() == nil {
-		t.Error("a poisoned world goes on")
+		t.Error("a poisoned world continues")
 	}
 	defer func() {
 		if recover() == nil {
@@ -364,7 +364,7 @@ func TestARestoredWorldMayHaveGainedTypes(t *testing.T) {
 	}
 	for want, change := range map[string]func(w *ecs.World){
 		`the game has no component "twin"`: func(w *ecs.World) { ecs.Component[mark](w, "mark"); ecs.Resource[tally](w, "tally") },
-		`component "twin" has other fields`: func(w *ecs.World) {
+		`component "twin" has different fields`: func(w *ecs.World) {
 			ecs.Component[mark](w, "mark")
 			ecs.Component[after](w, "twin")
 			ecs.Resource[tally](w, "tally")
@@ -380,7 +380,7 @@ func TestARestoredWorldMayHaveGainedTypes(t *testing.T) {
 	other := w.Game()
 	other.Name = "other"
 	var wrong *ecs.GameError
-	if _, err := ecs.Restore(other, snapshot); !errors.As(err, &wrong) || wrong.Got != "small" || !strings.Contains(err.Error(), `it is of game "small"`) {
+	if _, err := ecs.Restore(other, snapshot); !errors.As(err, &wrong) || wrong.Got != "small" || !strings.Contains(err.Error(), `it belongs to game "small"`) {
 		t.Error(err)
 	}
 }

@@ -1,9 +1,9 @@
 package ecs
 
-// The three structural operations. Each acts on arche, on the mirror of its layout and on the checksum at
-// once, and is what both a Step and an Apply are made of.
+// The three structural operations. Each updates arche, the mirror of its layout and the checksum together. Step and
+// Apply are both built from them.
 
-// contribution is the sum of a row's committed values in the checksum.
+// contribution returns the sum of a row's committed values in the checksum.
 func (t *Table) contribution(row int) (sum uint64) {
 	for i := range t.columns {
 		if c := &t.columns[i]; !c.c.Transient {
@@ -13,7 +13,7 @@ func (t *Table) contribution(row int) (sum uint64) {
 	return sum
 }
 
-// spawn makes e the last row of t, all zero. The pool has handed it out.
+// spawn makes e, which the pool has just handed out, the last row of t, all zero.
 func (w *World) spawn(t *Table, e Entity) (row int) {
 	if got := fromArche(w.arche.NewEntity(t.ids...)); got != e {
 		panic("ecs: arche's entity pool and its mirror disagree")
@@ -24,7 +24,7 @@ func (w *World) spawn(t *Table, e Entity) (row int) {
 	return row
 }
 
-// despawn removes e, which has a row and has been put back into the pool.
+// despawn removes e, which has a row and has gone back to the pool.
 func (w *World) despawn(e Entity) {
 	p := w.places[e.id]
 	t := w.tables[p.table]
@@ -34,7 +34,7 @@ func (w *World) despawn(e Entity) {
 	w.living--
 }
 
-// exchange adds c to e, zero, or removes it. The other components keep their live and committed values.
+// exchange adds a zero c to e, or removes it. The other components keep their live and committed values.
 func (w *World) exchange(e Entity, c *component, add bool) {
 	p := w.places[e.id]
 	from, row := w.tables[p.table], int(p.row)
@@ -57,7 +57,7 @@ func (w *World) exchange(e Entity, c *component, add bool) {
 		}
 		f := &from.columns[k]
 		if mutant != touchNotCarried {
-			t.touched = t.touched || f.touched // what was written before the move is not committed yet
+			t.touched = t.touched || f.touched // writes from before the move are not committed yet
 		}
 		if n := t.c.Size; t.compared() {
 			copy(t.old[newRow*n:], f.old[row*n:(row+1)*n])

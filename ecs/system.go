@@ -5,7 +5,7 @@ import (
 	"reflect"
 )
 
-// call is a function of the game with its parameters injected.
+// call is a function of the game with its injected parameters.
 type call struct {
 	name string
 	seed uint64
@@ -16,25 +16,25 @@ type call struct {
 	spent int64
 }
 
-// param is what a system can ask for besides its Tick.
+// param is implemented by everything that a system can ask for besides its Tick.
 type param interface{ bind(w *World) }
 
-// System appends fn to the schedule: a func(*Tick, params…) without results, whose parameters are of the
-// types *Query[V], *Spawner[B], *Comp[T], *Res[T], *Events[E], *Outbox[M], *Sessions and *Access. The order of the
-// calls is the order in which systems run. The name keys the system's random numbers. Only inside Setup.
+// System appends fn to the schedule. fn is a func(*Tick, params…) without results, with parameters of the types
+// *Query[V], *Spawner[B], *Comp[T], *Res[T], *Events[E], *Outbox[M], *Sessions and *Access. Systems run in the order of
+// these calls. The name keys the system's random numbers. Call System only inside Setup.
 func System(w *World, name string, fn any) {
 	if w.sealed {
 		refuse("ecs: system %q is registered after Setup", name)
 	}
 	if name == "" || len(name) > 64 {
-		refuse("ecs: system %q: a name has 1 to 64 bytes", name)
+		refuse("ecs: system %q: a name must have 1 to 64 bytes", name)
 	}
 	w.claim("system", name)
 	w.systems = append(w.systems, w.prepare(name, nameSeed(name), fn))
 }
 
-// Init registers fn, as System does, to run once: at the beginning of a world's first tick, before the
-// commands. Only inside Setup.
+// Init registers fn, with the parameters of System, to run once: at the beginning of a world's first tick, before the
+// commands. Call it only inside Setup.
 func Init(w *World, fn any) {
 	if w.sealed {
 		refuse("ecs: an Init is registered after Setup")
@@ -52,7 +52,7 @@ func (w *World) prepare(name string, seed uint64, fn any) *call {
 	return &call{name: name, seed: seed, fn: v, args: []reflect.Value{reflect.ValueOf(&w.now)}}
 }
 
-// link injects the parameters, once all types are registered.
+// link injects the parameters, after all types are registered.
 func (w *World) link(c *call) {
 	t := c.fn.Type()
 	for i, a := range c.args {
@@ -74,16 +74,16 @@ func (w *World) link(c *call) {
 	}
 }
 
-// verdict is how a call went.
+// verdict is the outcome of a call.
 type verdict struct {
 	failed   bool
-	rejected bool // by the handler, with Reject
+	rejected bool // by the handler, through Reject
 	reason   string
 	place    string // of a panic
 }
 
-// run calls and applies what was queued. After a rejection or a panic the queue is dropped, and so are the
-// events and messages of the call; what it wrote into components stays.
+// run calls c and applies what it queued. After a rejection or a panic it drops the queue and the call's events and
+// messages; writes to components stay.
 func (w *World) run(c *call, seed uint64) verdict {
 	if w.clock != nil {
 		return w.measured(c, seed)
@@ -107,7 +107,7 @@ func (w *World) attempt(c *call, seed uint64) verdict {
 	return v
 }
 
-// try is the boundary that contains a panic of the game's code.
+// try contains panics of the game's code.
 func (w *World) try(c *call) (v verdict) {
 	defer w.contain(c, &v)
 	c.fn.Call(c.args)
@@ -127,7 +127,7 @@ func (w *World) contain(c *call, v *verdict) {
 	v.reason, v.place = "panic: "+clip(panicText(r), maxReason), placeOf(r, c.fn)
 }
 
-// panicText names a panic's value in the same words on every run: no addresses.
+// panicText describes a panic's value in the same words on every run: no addresses.
 func panicText(r any) (s string) {
 	defer func() {
 		if recover() != nil {

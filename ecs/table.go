@@ -6,35 +6,35 @@ import (
 	arche "github.com/mlange-42/arche/ecs"
 )
 
-// Table holds the entities that have exactly the same components: one row each, in arche's storage.
-// Rows are removed by moving the last one into the gap, and the order of rows is part of a world's state.
+// Table holds the entities with exactly the same components, one row each, in arche's storage. Removing a row moves the
+// last one into the gap. The order of rows is part of a world's state.
 type Table struct {
 	index    int
 	mask     mask
 	ids      []arche.ID
-	entities []Entity       // by row: arche does not show its own column
+	entities []Entity       // by row: arche does not expose its own column
 	columns  []column       // by component id
-	columnOf []int16        // by component id; -1 where the table has none
-	edges    map[int]*Table // where adding (id) or removing (^id) a component leads
-	nothing  uint64         // what columns without bytes point at
+	columnOf []int16        // by component id; -1 if the table lacks it
+	edges    map[int]*Table // target of adding (id) or removing (^id) a component
+	nothing  uint64         // what columns without bytes point to
 }
 
-// column is one component of a table. Next to the live rows in arche's memory stand their committed values.
+// column is one component of a table. The committed values lie beside the live rows in arche's memory.
 type column struct {
 	c       *component
 	live    unsafe.Pointer
-	old     []byte // the committed rows, as of the last diff; empty for transients and tags
+	old     []byte // the committed rows, as of the last detect; empty for transients and tags
 	touched bool   // a row may differ from its committed value
 }
 
-// place is where an entity stands. It is stale when the entity has no row: see World.stored.
+// place is an entity's table and row. It is stale if the entity has no row: see World.stored.
 type place struct{ table, row int32 }
 
 var nowhere = place{-1, -1}
 
 func (c *column) at(row int) unsafe.Pointer { return unsafe.Add(c.live, row*c.c.Size) }
 
-// committed is the row's value as of the last detect. Only compared columns have one.
+// committed returns the row's value as of the last detect. Only compared columns have one.
 func (c *column) committed(row int) unsafe.Pointer {
 	if len(c.old) == 0 {
 		return c.live
@@ -45,26 +45,26 @@ func (c *column) committed(row int) unsafe.Pointer {
 // compared reports whether the column takes part in change detection.
 func (c *column) compared() bool { return !c.c.Transient && c.c.Size > 0 }
 
-// stored reports whether e has its row. A spawned entity has one when its system has returned.
+// stored reports whether e has a row. A spawned entity gets its row when its system returns.
 func (w *World) stored(e Entity) bool {
 	if e.id == 0 || int(e.id) >= len(w.places) {
 		return false
 	}
 	p := w.places[e.id]
-	if uint(p.table) >= uint(len(w.tables)) { // also when it is nowhere
+	if uint(p.table) >= uint(len(w.tables)) { // covers nowhere too
 		return false
 	}
 	t := w.tables[p.table]
 	return int(p.row) < len(t.entities) && t.entities[p.row] == e
 }
 
-// table returns the table of exactly these components, creating it.
+// table returns the table with exactly these components, creating it if necessary.
 func (w *World) table(m mask) *Table {
 	if t := w.tableOf[m]; t != nil {
 		return t
 	}
-	if len(w.tables) >= maxTables { // Restore, Apply, Access and fits have looked
-		panic("ecs: there are more tables than there may be")
+	if len(w.tables) >= maxTables { // Restore, Apply, Access and fits check before
+		panic("ecs: too many tables")
 	}
 	t := &Table{index: len(w.tables), mask: m, columnOf: make([]int16, len(w.components))}
 	for i, c := range w.components {
@@ -82,7 +82,7 @@ func (w *World) table(m mask) *Table {
 	return t
 }
 
-// tableHash says that a table of these components has this place in the list, by the components' names.
+// tableHash hashes a table's components, by name, with its index in the list.
 func (w *World) tableHash(t *Table) uint64 {
 	h := mum(uint64(t.index)^k1, k3)
 	var names uint64 // a sum, so that the order of registration does not matter
@@ -92,7 +92,7 @@ func (w *World) tableHash(t *Table) uint64 {
 	return mum(h^names, k1)
 }
 
-// neighbour is the table that adding or removing c leads to.
+// neighbour returns the table that adding or removing c leads to.
 func (w *World) neighbour(from *Table, c *component, add bool) *Table {
 	key := c.id
 	if !add {
@@ -111,7 +111,7 @@ func (w *World) neighbour(from *Table, c *component, add bool) *Table {
 	return t
 }
 
-// relocate reads the addresses of the columns again: arche moves them when a table grows. The table has rows.
+// relocate rereads the addresses of the columns: arche moves them when a table grows. The table must have rows.
 func (w *World) relocate(t *Table) {
 	first := toArche(t.entities[0])
 	for i := range t.columns {
@@ -121,12 +121,12 @@ func (w *World) relocate(t *Table) {
 	}
 }
 
-// moved reports whether the last row is not where the columns say.
+// moved reports whether the last row is not where the columns place it.
 func (w *World) moved(t *Table) bool {
 	row := len(t.entities) - 1
 	for i := range t.columns {
 		if c := &t.columns[i]; c.c.Size > 0 { // they all move together
-			// As numbers: where the columns say may be behind the end of what they were, and no pointer goes there.
+			// As numbers: the columns' address may lie beyond the end of their old memory, where no pointer may go.
 			is := uintptr(w.arche.GetUnchecked(toArche(t.entities[row]), c.c.arche)) //windvet:allow compared, not kept
 			was := uintptr(c.live)                                                   //windvet:allow compared, not kept
 			return is != was+uintptr(row*c.c.Size)
@@ -135,7 +135,7 @@ func (w *World) moved(t *Table) bool {
 	return false
 }
 
-// appendRow mirrors what arche has just done: e has become the last row of t. Its committed values are zero.
+// appendRow mirrors arche: e has just become the last row of t. Its committed values are zero.
 func (w *World) appendRow(t *Table, e Entity) int {
 	row := len(t.entities)
 	if row == 0 {
@@ -158,7 +158,7 @@ func (w *World) appendRow(t *Table, e Entity) int {
 	return row
 }
 
-// extend appends n zero bytes, growing by halves at least.
+// extend appends n zero bytes and grows the capacity by at least half.
 func extend(b []byte, n int) []byte {
 	l := len(b)
 	if l+n > cap(b) {

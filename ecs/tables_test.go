@@ -39,7 +39,7 @@ type statusView struct {
 	Base *statusBase
 }
 
-// addStatus registers one effect and the system that flips it, for each entity in one of so many ticks.
+// addStatus registers one effect and a system that flips it for each entity, in one tick out of the given number.
 func addStatus[T any](w *ecs.World, name string, odds int) {
 	ecs.Component[T](w, name)
 	ecs.System(w, "flip-"+name, func(t *ecs.Tick, q *ecs.Query[statusView], c *ecs.Comp[T]) {
@@ -83,8 +83,8 @@ func statusGame(entities, odds int) ecs.Game {
 	}}
 }
 
-// TestEmptiedTablesAreGivenBack plays the status game: every 30th tick the world is restored from its snapshot, which
-// does not grow, and lives the same future for a while; a follower applies the deltas. WIND_LONG=1 plays 10,000 ticks.
+// TestEmptiedTablesAreGivenBack plays the status game. Every 30th tick it restores the world from its snapshot, which
+// must not grow, and compares futures for a while; a follower applies the deltas. WIND_LONG=1 plays 10,000 ticks.
 func TestEmptiedTablesAreGivenBack(t *testing.T) {
 	ticks, entities := 210, 60
 	if os.Getenv("WIND_LONG") != "" {
@@ -113,7 +113,7 @@ func TestEmptiedTablesAreGivenBack(t *testing.T) {
 		}
 		if restored != nil {
 			if again := restored.Step(f); !bytes.Equal(again.Delta.AppendTo(nil), delta) {
-				t.Fatalf("tick %d: the restored world lives another future", f.Tick)
+				t.Fatalf("tick %d: the restored world has a different future", f.Tick)
 			}
 		}
 		if f.Tick%30 != 0 {
@@ -135,7 +135,7 @@ func TestEmptiedTablesAreGivenBack(t *testing.T) {
 			t.Fatalf("tick %d: %v", f.Tick, err)
 		}
 		if !bytes.Equal(follower.AppendSnapshot(nil), snapshot) || !bytes.Equal(restored.AppendSnapshot(nil), snapshot) {
-			t.Fatalf("tick %d: restored and following worlds have other snapshots", f.Tick)
+			t.Fatalf("tick %d: restored and following worlds have different snapshots", f.Tick)
 		}
 	}
 	t.Logf("%d tables given back %d times; the largest snapshot has %d bytes", len(live.Tables()), given, largest)
@@ -153,8 +153,8 @@ func newWorldOf(t testing.TB, g ecs.Game) *ecs.World {
 	return w
 }
 
-// BenchmarkOldWorld compares a tick of the status game after many ticks with one of a world that is restored from its
-// snapshot, so has the same entities and the same living tables, and none of arche's past. The two take turns.
+// BenchmarkOldWorld compares ticks of a status game that has run for long with ticks of a world restored from its
+// snapshot, which has the same entities and tables but none of arche's past. The two alternate.
 func BenchmarkOldWorld(b *testing.B) {
 	for _, c := range []struct{ entities, odds, ticks int }{{300, 16, 1000}, {64, 16, 2000}, {64, 512, 20_000}} {
 		b.Run(fmt.Sprintf("entities=%d/odds=%d", c.entities, c.odds), func(b *testing.B) {
@@ -180,7 +180,7 @@ func BenchmarkOldWorld(b *testing.B) {
 			}
 			mean := func(all []time.Duration) (sum time.Duration) {
 				slices.Sort(all)
-				all = all[:len(all)-len(all)/100] // without what the machine did meanwhile
+				all = all[:len(all)-len(all)/100] // drop outliers caused by the machine
 				for _, d := range all {
 					sum += d
 				}
@@ -193,8 +193,8 @@ func BenchmarkOldWorld(b *testing.B) {
 	}
 }
 
-// TestGivenBackTablesAreGone: a world whose tables come and go does not grow. A reference to one table that is gone, in the
-// unused end of some slice, must not keep the others: their edges lead from each to the next.
+// TestGivenBackTablesAreGone: a world whose tables come and go does not grow. A reference to one dropped table, in the
+// unused end of some slice, must not keep the others alive through their edges.
 func TestGivenBackTablesAreGone(t *testing.T) {
 	defer ecs.SetTableLimits(ecs.MaxTables(), 64)()
 	w := newWorldOf(t, statusGame(40, 16))

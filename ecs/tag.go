@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// FieldTag is what a field's wind tag says about how clients see the field of a replicated component or resource.
+// FieldTag holds what a field's wind tag says about how clients see that field of a replicated component or resource.
 // The tag is a comma-separated list of
 //
 //	q=STEP           numbers travel as whole multiples of STEP, rounded to the nearest
-//	range=LOW..HIGH  values outside travel as the nearer end; fewer bits; a float needs q too, an integer has q=1
-//	replicated       the field travels as it is; so does a field without a tag in a replicated type
-//	-                the field never leaves the server; stands alone
+//	range=LOW..HIGH  values outside travel as the nearer end; fewer bits; a float needs q too, an integer defaults to q=1
+//	replicated       the field travels as it is, like an untagged field in a replicated type
+//	-                the field never leaves the server; must be the only word
 //
-// With q and without a range, a value can be 2,147,483,647 steps either side of zero. A range holds at most 2^32 steps.
-// A tag on a struct or array field is that of every field inside that has none of its own. Any wind tag other than "-"
-// makes its component or resource replicated, as the option Replicated does.
+// With q but no range, a value reaches 2,147,483,647 steps either side of zero. A range holds at most 2^32 steps. A tag
+// on a struct or array field applies to every field inside without its own tag. Any wind tag other than "-" makes its
+// component or resource replicated, like the option Replicated.
 type FieldTag struct {
 	Hidden bool    // clients never see the field
 	Step   float64 // 0: the value travels as it is
@@ -36,7 +36,7 @@ const (
 	tagHidden     = "-"
 )
 
-// tagKeys lists them for errors, and what people write in their place.
+// tagKeys lists the keys for errors; tagSynonyms maps common mistakes to them.
 var (
 	tagKeys     = []string{tagStep, tagRange, tagReplicated}
 	tagSynonyms = map[string]string{
@@ -45,11 +45,11 @@ var (
 	}
 )
 
-// freeSteps is how far a field with a step but without a range reaches, in steps to either side.
+// freeSteps is the reach of a field with a step but no range, in steps either side of zero.
 const freeSteps = 1<<31 - 1
 
-// ParseTag reads the wind tag of a field of that kind. KindInvalid stands for a struct or an array of structs, whose tag
-// is checked again for each field inside: only its words are.
+// ParseTag parses the wind tag of a field of that kind. KindInvalid means a struct or an array of structs: ParseTag
+// then checks only the syntax, because each field inside is checked again.
 func ParseTag(text string, kind FieldKind) (FieldTag, error) {
 	t, err := parseTag(text)
 	if err == nil && kind != KindInvalid {
@@ -61,10 +61,10 @@ func ParseTag(text string, kind FieldKind) (FieldTag, error) {
 	return t.FieldTag, nil
 }
 
-// Sending is how the field travels to clients when its type is replicated.
+// Sending returns how the field travels to clients when its type is replicated.
 func (f *Field) Sending() (FieldTag, error) { return ParseTag(f.Tag, f.Kind) }
 
-// MaxBits is the longest that one value of f can be when it is sent whole, in bits (netcode/replication/FORMAT.md).
+// MaxBits returns the largest size of one value of f sent whole, in bits (netcode/replication/FORMAT.md).
 func (t FieldTag) MaxBits(f *Field) int {
 	switch {
 	case t.Step != 0:
@@ -85,7 +85,7 @@ func (t FieldTag) MaxBits(f *Field) int {
 	return 2 + 32
 }
 
-// tagWords are the words of a tag before the field's kind is looked at.
+// tagWords is a parsed tag, before it is matched with the field's kind.
 type tagWords struct {
 	FieldTag
 	ranged    bool
@@ -125,12 +125,12 @@ func parseTag(text string) (t tagWords, err error) {
 		}
 	}
 	if t.Hidden && len(words) > 1 {
-		return t, errors.New(`says "-", which hides the field, and something else: "-" stands alone`)
+		return t, errors.New(`has "-", which hides the field, and other words: "-" must stand alone`)
 	}
 	return t, nil
 }
 
-// meantKey is the end of an error about an unknown key.
+// meantKey returns the suggestion that ends an error about an unknown key.
 func meantKey(key string) string {
 	low := strings.ToLower(key)
 	near := tagSynonyms[low]
@@ -170,7 +170,7 @@ func (t *tagWords) bounds(value string) error {
 	return nil
 }
 
-// fit completes the tag for a field of that kind, or says why it cannot have it.
+// fit completes the tag for a field of that kind, or returns why that kind cannot have it.
 func (t *tagWords) fit(kind FieldKind) error {
 	if t.Step == 0 && !t.ranged {
 		return nil
@@ -203,16 +203,16 @@ func (t *tagWords) fit(kind FieldKind) error {
 
 var kindWords = map[FieldKind]string{KindBool: "a bool", KindEntity: "an entity", KindText: "a text"}
 
-// Where a field stands, which decides the tag that it can have.
+// The only Wind tag that a field may have, by where the field is.
 const (
 	tagOfComponent = "wind"
 	tagOfView      = "ecs"
 	tagOfNothing   = ""
 )
 
-// CheckTagKeys refuses what reflection would pass over in silence: a tag that is not of the form key:"text", a key that
-// stands twice, and, for a field that can have the tag want ("wind", "ecs" or none), Wind's other one or a key that differs
-// from it by case. Other libraries' tags are theirs.
+// CheckTagKeys refuses what reflection would silently ignore: a tag that is not of the form key:"text", a repeated key,
+// and, for a field that may have the tag want ("wind", "ecs" or no tag), Wind's other tag or a key that differs from it
+// only in case. It leaves other libraries' tags alone.
 func CheckTagKeys(tag reflect.StructTag, want string) error {
 	seen := map[string]bool{}
 	rest := strings.TrimLeft(string(tag), " ")
@@ -223,14 +223,14 @@ func CheckTagKeys(tag reflect.StructTag, want string) error {
 			if word := strings.ToLower(leadingLetters(rest)); word == tagOfComponent || word == tagOfView {
 				return fmt.Errorf("the tag `%s` is not of the form key:\"text\"", tag)
 			}
-			return nil // some other library's
+			return nil // another library's
 		}
 		switch low := strings.ToLower(key); {
 		case low != tagOfComponent && low != tagOfView:
 		case seen[key]:
 			return fmt.Errorf("the tag `%s` has %s twice", tag, key)
 		case low != want && want == tagOfComponent:
-			return fmt.Errorf("the tag %s:%s belongs to a field of a query's view; how clients see a field is said by wind:\"…\"", key, quoted)
+			return fmt.Errorf("the tag %s:%s belongs to a field of a query's view; wind:\"…\" says how clients see a field", key, quoted)
 		case low != want && want == tagOfView:
 			return fmt.Errorf("the tag %s:%s belongs to a field of a component; a view's field has ecs:\"read\" or ecs:\"optional\"", key, quoted)
 		case low != want:
@@ -248,7 +248,7 @@ func leadingLetters(s string) string {
 	return s[:len(s)-len(strings.TrimLeft(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))]
 }
 
-// ParseViewTag reads the ecs tag of a field of a query's view.
+// ParseViewTag parses the ecs tag of a field of a query's view.
 func ParseViewTag(text string) (read, optional bool, err error) {
 	for word := range strings.SplitSeq(text, ",") {
 		switch word = strings.TrimSpace(word); word {

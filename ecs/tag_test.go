@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestABadTagIsAnErrorOfSetup that names the component, the field and the tag, and what was meant.
+// TestABadTagIsAnErrorOfSetup: the error names the component, the field and the tag, and suggests what was meant.
 func TestABadTagIsAnErrorOfSetup(t *testing.T) {
 	type quant struct {
 		X float64 `wind:"quant=1"`
@@ -79,7 +79,7 @@ func TestABadTagIsAnErrorOfSetup(t *testing.T) {
 	}
 }
 
-// TestATagThatReflectionPassesOver is refused; other libraries' tags are not.
+// TestATagThatReflectionPassesOver: Setup refuses such a tag but ignores other libraries' tags.
 func TestATagThatReflectionPassesOver(t *testing.T) {
 	for tag, want := range map[reflect.StructTag]string{
 		`wind:q=1`: "is not of the form", `wind="q=1"`: "is not of the form", `json:"x" wind: "q=1"`: "is not of the form", `wind`: "is not of the form",
@@ -92,7 +92,7 @@ func TestATagThatReflectionPassesOver(t *testing.T) {
 	}
 }
 
-// TestTheWordsOfATag: each that is taken, and each that is refused with what was meant.
+// TestTheWordsOfATag: every accepted word, and every refused one with its suggestion.
 func TestTheWordsOfATag(t *testing.T) {
 	for text, want := range map[string]ecs.FieldTag{
 		"":                          {},
@@ -120,7 +120,7 @@ func TestTheWordsOfATag(t *testing.T) {
 		"q=0.01,range=5": "want two finite numbers", "q=1,range=-Inf..Inf": "want two finite numbers", "q=1,range=0-5": "want two finite numbers", "q=1,range=a..b": "want two finite numbers",
 		"q=0.01,range=5..5": "not below its high end", "q=0.01,range=5..1": "not below its high end",
 		"range=0..5": "without a step", "q=1e-9,range=-1000..1000": "more than 2^32 steps", "q=10,range=0..1": "larger than its range",
-		"q=1,q=2": `has "q" twice`, "-,q=1": "stands alone", "-=1": "does not take", "replicated=yes": "does not take", "q=1,": "an empty word", ",": "an empty word",
+		"q=1,q=2": `has "q" twice`, "-,q=1": "must stand alone", "-=1": "does not take", "replicated=yes": "does not take", "q=1,": "an empty word", ",": "an empty word",
 	} {
 		_, err := ecs.ParseTag(text, ecs.KindF64)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("wind:%q", text)) {
@@ -129,7 +129,7 @@ func TestTheWordsOfATag(t *testing.T) {
 	}
 }
 
-// TestAnyWindTagReplicates, an empty one too, and "-" alone does not.
+// TestAnyWindTagReplicates: an empty one does too; only "-" does not.
 func TestAnyWindTagReplicates(t *testing.T) {
 	type empty struct {
 		N uint32 `wind:""`
@@ -157,7 +157,7 @@ func TestAnyWindTagReplicates(t *testing.T) {
 	}
 }
 
-// TestWhatClientsCannotBeServedIsAnErrorOfSetup: none of it may be found when the first client joins.
+// TestWhatClientsCannotBeServedIsAnErrorOfSetup: no such problem may wait until the first client joins.
 func TestWhatClientsCannotBeServedIsAnErrorOfSetup(t *testing.T) {
 	type place struct{ X, Y float64 }
 	type spot struct{ X, Y float32 }
@@ -190,7 +190,7 @@ func TestWhatClientsCannotBeServedIsAnErrorOfSetup(t *testing.T) {
 		want  string
 		setup func(w *ecs.World)
 	}{
-		{`component "b" is spatial, and so is "a": one component places the entities of a game`, func(w *ecs.World) {
+		{`component "b" is spatial, and so is "a": only one component can place the entities of a game`, func(w *ecs.World) {
 			ecs.Component[place](w, "a", ecs.Spatial)
 			ecs.Component[spot](w, "b", ecs.Spatial)
 		}},

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text16, Text32 and Text64 are texts of at most 16, 32 and 64 bytes of UTF-8 that may stand in
-// components, resources, events, commands and messages. Two texts are equal (==) when their strings are.
+// Text16, Text32 and Text64 are texts of at most 16, 32 and 64 bytes of UTF-8, for components, resources, events,
+// commands and messages. Two texts are equal (==) if and only if their strings are.
 type (
 	// Text16 holds up to 16 bytes.
 	Text16 struct {
@@ -25,38 +25,38 @@ type (
 	}
 )
 
-// NewText16 holds s, cut to 16 bytes at a character's end; invalid UTF-8 is replaced.
+// NewText16 returns s, cut at a character boundary to at most 16 bytes. It replaces invalid UTF-8.
 func NewText16(s string) (t Text16) { t.n = fill(t.b[:], s); return t }
 
-// NewText32 holds s, cut to 32 bytes at a character's end; invalid UTF-8 is replaced.
+// NewText32 returns s, cut at a character boundary to at most 32 bytes. It replaces invalid UTF-8.
 func NewText32(s string) (t Text32) { t.n = fill(t.b[:], s); return t }
 
-// NewText64 holds s, cut to 64 bytes at a character's end; invalid UTF-8 is replaced.
+// NewText64 returns s, cut at a character boundary to at most 64 bytes. It replaces invalid UTF-8.
 func NewText64(s string) (t Text64) { t.n = fill(t.b[:], s); return t }
 
-// String is the text; it allocates.
+// String returns the text; it allocates.
 func (t Text16) String() string { return string(t.b[:min(int(t.n), len(t.b))]) }
 
-// String is the text; it allocates.
+// String returns the text; it allocates.
 func (t Text32) String() string { return string(t.b[:min(int(t.n), len(t.b))]) }
 
-// String is the text; it allocates.
+// String returns the text; it allocates.
 func (t Text64) String() string { return string(t.b[:min(int(t.n), len(t.b))]) }
 
-// Len is the length in bytes.
+// Len returns the length in bytes.
 func (t Text16) Len() int { return min(int(t.n), len(t.b)) }
 
-// Len is the length in bytes.
+// Len returns the length in bytes.
 func (t Text32) Len() int { return min(int(t.n), len(t.b)) }
 
-// Len is the length in bytes.
+// Len returns the length in bytes.
 func (t Text64) Len() int { return min(int(t.n), len(t.b)) }
 
 func fill(dst []byte, s string) uint8 {
 	return uint8(copy(dst, clip(s, len(dst))))
 }
 
-// clip is s as valid UTF-8 of at most n bytes.
+// clip returns s as valid UTF-8 of at most n bytes.
 func clip(s string, n int) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
@@ -70,7 +70,7 @@ func clip(s string, n int) string {
 	return s[:n]
 }
 
-// textOK reports whether b, a length byte and a buffer, is a text as the constructors make it.
+// textOK reports whether b, a length byte and a buffer, is a text as the constructors write it.
 func textOK(b []byte) bool {
 	n := int(b[0])
 	if b = b[1:]; n > len(b) {

@@ -6,12 +6,12 @@ import (
 	"reflect"
 )
 
-// Validate says why a command may not enter the next frame, or nil: its kind is known, its source possible,
-// its session joined (Join apart), its payload of the right length with bools and texts that are such and
-// finite floats, and its own Validate content. It may be called for any bytes, by one goroutine at a time.
+// Validate returns an error if a command must not enter the next frame. It requires a known kind, a possible source, a
+// joined session (except for Join), a payload of the right length with valid bools and texts and finite floats, and
+// success of the command's own Validate. It accepts any bytes; only one goroutine may call it at a time.
 func (w *World) Validate(c *Command) error {
 	if int(c.Kind) >= len(w.handlers) {
-		return fmt.Errorf("ecs: there is no command of kind %d", c.Kind)
+		return fmt.Errorf("ecs: no command of kind %d", c.Kind)
 	}
 	h := w.handlers[c.Kind]
 	if err := w.validSource(h, c); err != nil {
@@ -22,7 +22,7 @@ func (w *World) Validate(c *Command) error {
 	}
 	h.f.unpack(h.scratch, c.Payload, 1)
 	if !h.f.proper(h.scratch) {
-		return fmt.Errorf("ecs: command %q holds a bool or a text that is none", h.f.Name)
+		return fmt.Errorf("ecs: command %q holds an invalid bool or text", h.f.Name)
 	}
 	if !h.f.finite(h.scratch) {
 		return fmt.Errorf("ecs: command %q holds a number that is not finite", h.f.Name)
@@ -36,13 +36,13 @@ func (w *World) Validate(c *Command) error {
 }
 
 var (
-	errSource    = errors.New("no such kind of source")
-	errSession0  = errors.New("a session's id is not 0")
+	errSource    = errors.New("unknown kind of source")
+	errSession0  = errors.New("a session's id must not be 0")
 	errNoSession = errors.New("no such session")
-	errClient    = errors.New("only a client sends it")
+	errClient    = errors.New("only a client can send it")
 	errFlags     = errors.New("unknown flags")
-	errRepeated  = errors.New("only a sampled command is repeated")
-	errNeutral   = errors.New("a neutral input is a repeated one whose bytes are all zero")
+	errRepeated  = errors.New("only a sampled command can repeat")
+	errNeutral   = errors.New("a neutral input must be repeated and all zero")
 )
 
 func (w *World) validSource(h *handler, c *Command) error {
@@ -76,12 +76,12 @@ func allZero(b []byte) bool {
 	return true
 }
 
-// checkPanic is the error of a command whose own Validate has panicked.
+// checkPanic is the error for a command whose own Validate panicked.
 type checkPanic struct{ reason, place string }
 
 func (e *checkPanic) Error() string { return e.reason }
 
-// own calls the value's Validate; a panic in it is an error like another.
+// own calls the value's Validate and turns a panic in it into an error.
 func (h *handler) own() (err error) {
 	defer func() {
 		if r := recover(); r != nil {

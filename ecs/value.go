@@ -6,24 +6,24 @@ import (
 	"unsafe"
 )
 
-// Codec packs and unpacks values of T as frames, deltas, events and messages hold them: the fields in
-// their order, little-endian, without padding. Safe for concurrent use.
+// Codec packs and unpacks values of T as in frames, deltas, events and messages: the fields in order, little-endian,
+// without padding. It is safe for concurrent use.
 type Codec[T any] struct{ f *form }
 
-// NewCodec plans T, which must be a struct that could be registered.
+// NewCodec returns the codec for T, which must be a struct that could be registered.
 func NewCodec[T any]() (Codec[T], error) {
 	t := reflect.TypeFor[T]()
 	f, err := formOf("type", t.String(), t)
 	return Codec[T]{f}, err
 }
 
-// Size is the length of every packed T, in bytes.
+// Size returns the length of every packed T, in bytes.
 func (c Codec[T]) Size() int { return c.f.Packed }
 
 // Append appends the packed v.
 func (c Codec[T]) Append(dst []byte, v *T) []byte { return c.f.pack(dst, unsafe.Pointer(v), 1) }
 
-// Decode reads the first Size bytes of b. It refuses fewer bytes, and bools and texts that no T has.
+// Decode reads the first Size bytes of b. It returns an error if b is shorter or holds an invalid bool or text.
 func (c Codec[T]) Decode(b []byte, v *T) error {
 	if len(b) < c.f.Packed {
 		return fmt.Errorf("ecs: %s has %d bytes, want %d", c.f.Name, len(b), c.f.Packed)
@@ -31,13 +31,13 @@ func (c Codec[T]) Decode(b []byte, v *T) error {
 	c.f.unpack(unsafe.Pointer(v), b, 1)
 	if !c.f.proper(unsafe.Pointer(v)) {
 		*v = *new(T)
-		return fmt.Errorf("ecs: %s holds a bool or a text that is none", c.f.Name)
+		return fmt.Errorf("ecs: %s holds an invalid bool or text", c.f.Name)
 	}
 	return nil
 }
 
-// PackValue appends the packed v. It panics when T cannot be registered. It plans T anew on each call:
-// keep a Codec where that matters.
+// PackValue appends the packed v. It panics if T cannot be registered. It builds a codec on each call: keep a Codec
+// where that cost matters.
 func PackValue[T any](dst []byte, v T) []byte {
 	c, err := NewCodec[T]()
 	if err != nil {
@@ -46,7 +46,7 @@ func PackValue[T any](dst []byte, v T) []byte {
 	return c.Append(dst, &v)
 }
 
-// UnpackValue reads exactly one packed T.
+// UnpackValue decodes b, which must be exactly one packed T.
 func UnpackValue[T any](b []byte) (v T, err error) {
 	c, err := NewCodec[T]()
 	if err != nil {

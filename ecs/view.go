@@ -2,16 +2,16 @@ package ecs
 
 import "reflect"
 
-// With in a view's fields asks for entities that have T, without reading it.
+// With, as a field of a view, requires T without reading it.
 type With[T any] struct{}
 
-// Without in a view's fields leaves out entities that have T.
+// Without, as a field of a view, excludes entities that have T.
 type Without[T any] struct{}
 
 func (With[T]) filter() (reflect.Type, bool)    { return reflect.TypeFor[T](), true }
 func (Without[T]) filter() (reflect.Type, bool) { return reflect.TypeFor[T](), false }
 
-// maxViewFields is the largest number of components that a view points at.
+// maxViewFields is the largest number of components in a view.
 const maxViewFields = 12
 
 // view is the plan of a view struct.
@@ -32,7 +32,7 @@ type viewField struct {
 	read     bool // the system promises not to write it
 }
 
-// viewOf plans a view, or refuses it.
+// viewOf builds the plan of a view, or refuses it.
 func viewOf(w *World, t reflect.Type) view {
 	v := view{typ: t}
 	if t.Kind() != reflect.Struct {
@@ -108,17 +108,17 @@ func (v *view) add(w *World, f reflect.StructField) {
 	v.fields = append(v.fields, x)
 }
 
-// tag refuses a tag of Wind's that does not belong to the field.
+// tag refuses a Wind tag that does not belong on the field.
 func (v *view) tag(f reflect.StructField, want string) {
 	if err := CheckTagKeys(f.Tag, want); err != nil {
 		refuse("ecs: view %s: field %s: %w", v.typ, f.Name, err)
 	}
 }
 
-// matches reports whether entities of t are seen by the view.
+// matches reports whether the view includes the entities of t.
 func (v *view) matches(t *Table) bool { return t.mask.covers(v.need) && !t.mask.meets(v.not) }
 
-// component is the registered component of a type; user names who asks, for the refusal.
+// component returns the registered component of a type; user names the requester in a refusal.
 func (w *World) component(t reflect.Type, user any) *component {
 	c := w.componentOf[t]
 	if c == nil {

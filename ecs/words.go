@@ -2,7 +2,7 @@ package ecs
 
 import "unsafe"
 
-// word reads the j-th word of a value of the given size; the last one may be short.
+// word reads the j-th word of a value of the given size. The last word may be short.
 func word(p unsafe.Pointer, j, size int) uint64 {
 	off := j * 8
 	p = unsafe.Add(p, off)
@@ -20,7 +20,7 @@ func word(p unsafe.Pointer, j, size int) uint64 {
 	}
 }
 
-// masked is word without padding.
+// masked returns word with the padding cleared.
 func (f *form) masked(p unsafe.Pointer, j int) uint64 {
 	v := word(p, j, f.Size)
 	if f.mask != nil {
@@ -29,12 +29,12 @@ func (f *form) masked(p unsafe.Pointer, j int) uint64 {
 	return v
 }
 
-// hash is the contribution of e's value at p to the checksum.
+// hash returns the checksum contribution of e's value at p.
 func (f *form) hash(e Entity, p unsafe.Pointer) uint64 {
 	h := (e.key() ^ f.seed) * k0
 	n := (f.Size + 7) / 8
 	if n == 0 {
-		return mum(h, k1) // a tag: its presence
+		return mum(h, k1) // a tag: only its presence counts
 	}
 	for j := 0; j < n; j += 2 {
 		a, b := f.masked(p, j), uint64(0)
@@ -46,7 +46,7 @@ func (f *form) hash(e Entity, p unsafe.Pointer) uint64 {
 	return h
 }
 
-// equal compares bits, padding left out: == would take 0 for -0 and no NaN for itself.
+// equal compares bits, without padding: == would equate 0 with -0 and never a NaN with itself.
 func (f *form) equal(p, q unsafe.Pointer) bool {
 	for j := range (f.Size + 7) / 8 {
 		if f.masked(p, j) != f.masked(q, j) {

@@ -8,10 +8,9 @@ import (
 	arche "github.com/mlange-42/arche/ecs"
 )
 
-// World is one simulated world. It is not safe for concurrent use, except that between two Steps the methods
-// that only read (Tables and what they hold, Locate, EachSession, AppendSnapshot, Recompute…) may be called
-// concurrently with each other. Validate, AppendFrame and DecodeFrame use the world's scratch memory: they are
-// not among those.
+// World is one simulated world. It is not safe for concurrent use, with one exception: between two Steps, the read-only
+// methods (Tables, the methods of Table, Locate, EachSession, AppendSnapshot, Recompute…) may run concurrently with
+// each other. Validate, AppendFrame and DecodeFrame use the world's scratch memory and are not among them.
 type World struct {
 	arche       arche.World
 	game        Game
@@ -38,15 +37,15 @@ type World struct {
 	outgoingOf                   map[reflect.Type]*form
 	inits                        []*call
 	systems                      []*call
-	clock                        func() int64 // of Measure; nil: nothing is timed
+	clock                        func() int64 // for Measure; nil: nothing is timed
 	bundles                      []*bundle
 	tables                       []*Table // in the order of creation
 	tableOf                      map[mask]*Table
-	inhabited                    []uint64 // a bit for each table, set while it has rows
+	inhabited                    []uint64 // one bit per table, set while it has rows
 	uninhabited                  int      // tables without rows
-	shape                        uint64   // changes with inhabited: queries look again
-	made                         uint64   // tables so far; not state
-	nodes                        int      // that arche has, about; not state
+	shape                        uint64   // changes with inhabited: tells queries to look again
+	made                         uint64   // tables ever made; not state
+	nodes                        int      // approximate number of arche's graph nodes; not state
 	places                       []place  // by entity id
 	pool                         pool
 	living                       int
@@ -61,16 +60,16 @@ type World struct {
 	messages                     []message
 	messageBytes                 []byte
 	messageMark, messageByteMark int
-	messageWeight                int // of the messages, in bytes of a record
+	messageWeight                int // of the messages, in record bytes
 	faults                       int // failures of this tick that are not rejections
 	out                          Output
 	addRemove                    [1]arche.ID
 	recording                    recording
 	attached                     map[reflect.Type]any // see Attach
-	combined                     map[mask]*bundle     // of Access.Spawn
+	combined                     map[mask]*bundle     // for Access.Spawn
 }
 
-// mask is a set of components by their ids.
+// mask is a set of components, by id.
 type mask [4]uint64
 
 func (m *mask) set(i int)      { m[i>>6] |= 1 << (i & 63) }
@@ -81,7 +80,7 @@ func (m *mask) covers(n mask) bool {
 }
 func (m *mask) meets(n mask) bool { return m[0]&n[0]|m[1]&n[1]|m[2]&n[2]|m[3]&n[3] != 0 }
 
-// firstRows is the capacity of a table when its first row comes.
+// firstRows is a table's capacity when it gets its first row.
 const firstRows = 64
 
 func newWorld(g Game, seed uint64, options []byte, value any) *World {
@@ -97,33 +96,33 @@ func newWorld(g Game, seed uint64, options []byte, value any) *World {
 	return w
 }
 
-// ErrPoisoned is wrapped by every error of a world whose Apply has failed.
+// ErrPoisoned is wrapped by every error of a world after a failed Apply.
 var ErrPoisoned = errors.New("the world is unusable")
 
-// Err is nil, or says why the world is unusable: an Apply has failed half way. Restore another one.
+// Err returns nil, or the reason why the world is unusable: an Apply failed halfway. Restore another world.
 func (w *World) Err() error { return w.poison }
 
-// mustWork panics when the world is unusable: its host has ignored an error.
+// mustWork panics if the world is unusable: its host ignored an error.
 func (w *World) mustWork(what string) {
 	if w.poison != nil {
 		panic(fmt.Sprintf("ecs: %s: %v", what, w.poison))
 	}
 }
 
-// Tick is the number of the last tick made, 0 for a new world.
+// Tick returns the number of the last completed tick, 0 for a new world.
 func (w *World) Tick() uint64 { return w.tick }
 
-// Len is the number of living entities.
+// Len returns the number of living entities.
 func (w *World) Len() int { return w.living }
 
-// Seed is the seed that the world was made with.
+// Seed returns the seed that the world was made with.
 func (w *World) Seed() uint64 { return w.seed }
 
-// Game is the game that the world was made with.
+// Game returns the game that the world was made with.
 func (w *World) Game() Game { return w.game }
 
-// Options are the options that the world was made with, as JSON; not to be written to.
+// Options returns the options that the world was made with, as JSON. The caller must not modify them.
 func (w *World) Options() []byte { return w.options }
 
-// Schema describes the registered types; not to be written to.
+// Schema describes the registered types. The caller must not modify it.
 func (w *World) Schema() *Schema { return &w.schema }

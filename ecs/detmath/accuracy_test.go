@@ -11,7 +11,7 @@ import (
 
 var seed = flag.Uint64("seed", rand.Uint64(), "seed of the random inputs")
 
-// inputs yields n floats whose exponents are uniform in [low, high], of both signs, and the edges given.
+// inputs yields n floats of both signs with exponents uniform in [low, high], and the given edge cases.
 func inputs(r *rand.Rand, n, low, high int, edges ...float64) []float64 {
 	xs := append([]float64{}, edges...)
 	for len(xs) < n {
@@ -34,7 +34,7 @@ func nearHalfPi(r *rand.Rand, n int) (xs []float64) {
 		}
 		xs = append(xs, x, -x)
 	}
-	// The float64 nearest to a multiple of π/2 of all (Kahan's): 6381956970095103·2^797.
+	// The float64 nearest to any multiple of π/2 (Kahan's): 6381956970095103·2^797.
 	return append(xs, math.Ldexp(6381956970095103, 797))
 }
 
@@ -105,7 +105,7 @@ func TestErrorsStayBelowTheirBounds(t *testing.T) {
 			if r.IntN(3) == 0 {
 				x = 1 + signed(-20, -3)
 			}
-			limit := 740 / math.Abs(math.Log(x)) // as far as the exponent carries
+			limit := 740 / math.Abs(math.Log(x)) // as far as the exponent reaches
 			return x, (2*r.Float64() - 1) * min(limit, 1e300)
 		})
 }
@@ -135,7 +135,7 @@ func TestSinCosIsSinAndCos(t *testing.T) {
 
 func TestSpecialValuesAreThoseOfPackageMath(t *testing.T) {
 	specials := []float64{0, math.Copysign(0, -1), 1, -1, 2, -2, 3, -3, 0.5, -0.5, math.Inf(1), math.Inf(-1), math.NaN(), 1e300, -1e300, 1e-310, -1e-310, 7, -7.5}
-	// same: equal, a zero's sign included, or next to it: these are no accuracy tests.
+	// same: equal, with equal signs of zeros, or adjacent: these are not accuracy tests.
 	same := func(a, b float64) bool {
 		switch {
 		case a != a || b != b:
@@ -151,10 +151,10 @@ func TestSpecialValuesAreThoseOfPackageMath(t *testing.T) {
 	} {
 		for _, x := range specials {
 			if math.Abs(x) > 1e299 && !math.IsInf(x, 0) && (name == "Sin" || name == "Cos" || name == "Tan") {
-				continue // the accuracy test has them; the bounds of both sides add up
+				continue // covered by the accuracy test; here both sides' bounds would add up
 			}
 			if x == 1e-310 && name == "Log" {
-				continue // math.Log is wrong there on amd64
+				continue // math.Log is wrong here on amd64
 			}
 			if got, want := f[0](x), f[1](x); !same(got, want) {
 				t.Errorf("%s(%v) = %v, want %v", name, x, got, want)

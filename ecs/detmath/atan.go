@@ -2,7 +2,7 @@ package detmath
 
 import "math"
 
-// atanTable holds atan(i/8), each as a float64 and what it leaves out.
+// atanTable holds atan(i/8), each as a float64 and its rounding error.
 var atanTable = [9][2]float64{
 	{0, 0},
 	{0x1.fd5ba9aac2f6ep-4, -0x1.cd37686760c17p-59},
@@ -15,7 +15,7 @@ var atanTable = [9][2]float64{
 	{0x1.921fb54442d18p-1, 0x1.1a62633145c07p-55},
 }
 
-// Atan is the angle in [-π/2, π/2] whose tangent is x, in radians; below 1 ULP.
+// Atan returns the angle in [-π/2, π/2] whose tangent is x, in radians; below 1 ULP.
 func Atan(x float64) float64 {
 	switch {
 	case x != x:
@@ -33,8 +33,8 @@ func Atan(x float64) float64 {
 	return math.Copysign(s+(e+(halfPiLow-low)), x)
 }
 
-// Atan2 is the angle in [-π, π] of the direction (x, y), in radians, with the sign of y; below 1.5 ULP.
-// The special cases are those of math.Atan2: signed zeros and infinities point where they say, NaN gives NaN.
+// Atan2 returns the angle in [-π, π] of the direction (x, y), in radians, with the sign of y; below 1.5 ULP. The
+// special cases are those of math.Atan2: signed zeros and infinities count as directions, NaN gives NaN.
 func Atan2(y, x float64) float64 {
 	ax, ay := math.Abs(x), math.Abs(y)
 	var high, low float64
@@ -62,7 +62,7 @@ func Atan2(y, x float64) float64 {
 	return math.Copysign(high+low, y)
 }
 
-// Asin is the angle in [-π/2, π/2] whose sine is x, in radians; below 2 ULP. It is NaN outside of [-1, 1].
+// Asin returns the angle in [-π/2, π/2] whose sine is x, in radians; below 2 ULP. It is NaN outside [-1, 1].
 func Asin(x float64) float64 {
 	if !(x >= -1 && x <= 1) {
 		return math.NaN()
@@ -73,7 +73,7 @@ func Asin(x float64) float64 {
 	return Atan2(x, otherLeg(x))
 }
 
-// Acos is the angle in [0, π] whose cosine is x, in radians; below 2 ULP. It is NaN outside of [-1, 1].
+// Acos returns the angle in [0, π] whose cosine is x, in radians; below 2 ULP. It is NaN outside [-1, 1].
 func Acos(x float64) float64 {
 	if !(x >= -1 && x <= 1) {
 		return math.NaN()
@@ -81,7 +81,7 @@ func Acos(x float64) float64 {
 	return Atan2(otherLeg(x), x)
 }
 
-// otherLeg is √(1-x²), the leg beside x under a hypotenuse of 1, with one rounding less where that is possible.
+// otherLeg returns √(1-x²), the leg beside x under a hypotenuse of 1, saving a rounding if possible.
 func otherLeg(x float64) float64 {
 	if math.Abs(x) < 0.5 {
 		return math.Sqrt(math.FMA(-x, x, 1))
@@ -89,10 +89,10 @@ func otherLeg(x float64) float64 {
 	return math.Sqrt(float64((1 - x) * (1 + x))) // 1-x or 1+x is exact
 }
 
-// atanRatio is atan(y/x) as a sum, for 0 < y <= x, both finite.
+// atanRatio returns atan(y/x) as a sum, for 0 < y <= x, both finite.
 //
-// Method: atan(y/x) = atan(c) + atan((y-cx)/(x+cy)) with c the multiple of 1/8 next to y/x, then the Taylor series
-// to t^19, whose next term is below 2^-62 of t for the |t| <= 1/8 that is left.
+// Method: atan(y/x) = atan(c) + atan((y-cx)/(x+cy)) with c the multiple of 1/8 nearest to y/x, then the Taylor series
+// to t^19, whose next term is below 2^-62 of t for the remaining |t| <= 1/8.
 func atanRatio(y, x float64) (high, low float64) {
 	t := y / x
 	n := 0.0

@@ -5,29 +5,29 @@ import "math"
 // Pi is the ratio of a circle's circumference to its diameter, as a float64.
 const Pi = float64(math.Pi)
 
-// Sqrt is the square root of x, correctly rounded: IEEE 754 demands it of every CPU.
+// Sqrt returns the square root of x, correctly rounded, as IEEE 754 requires of every CPU.
 func Sqrt(x float64) float64 { return math.Sqrt(x) }
 
-// Abs is x without its sign.
+// Abs returns the absolute value of x.
 func Abs(x float64) float64 { return math.Abs(x) }
 
-// Floor is the greatest integer value not above x.
+// Floor returns the greatest integer value not above x.
 func Floor(x float64) float64 { return math.Floor(x) }
 
-// Ceil is the least integer value not below x.
+// Ceil returns the least integer value not below x.
 func Ceil(x float64) float64 { return math.Ceil(x) }
 
-// Trunc is x without its fraction.
+// Trunc returns x without its fraction.
 func Trunc(x float64) float64 { return math.Trunc(x) }
 
-// Round is the nearest integer value, halves away from zero.
+// Round returns the nearest integer value, halves away from zero.
 func Round(x float64) float64 { return math.Round(x) }
 
-// Mod is the exact remainder of x/y with the sign of x. It is NaN for an infinite x or a zero y.
+// Mod returns the exact remainder of x/y, with the sign of x. It is NaN for an infinite x or a zero y.
 func Mod(x, y float64) float64 { return math.Mod(x, y) }
 
-// Clamp is x limited to [lo, hi]; a NaN becomes lo, so that a poisoned value stays in range.
-// It panics when lo > hi or one of them is NaN, for that is a bug of the caller.
+// Clamp returns x limited to [lo, hi]. A NaN becomes lo, so that a poisoned value stays in range. Clamp panics if lo >
+// hi or either is NaN, which is a bug of the caller.
 func Clamp(x, lo, hi float64) float64 {
 	if !(lo <= hi) {
 		panic("detmath: Clamp with an empty range")
@@ -42,8 +42,8 @@ func Clamp(x, lo, hi float64) float64 {
 	}
 }
 
-// Lerp is the point at t on the way from a to b: exactly a at 0 and b at 1, monotonic in between, beyond them
-// for a t outside of [0, 1].
+// Lerp returns the point at t on the way from a to b: exactly a at 0 and b at 1, monotonic in between, and outside the
+// segment for a t outside [0, 1].
 func Lerp(a, b, t float64) float64 {
 	if t == 1 {
 		return b
@@ -56,8 +56,8 @@ func Lerp(a, b, t float64) float64 {
 	return r
 }
 
-// Hypot is the length of (x, y) without overflow on the way; below 1 ULP.
-// An infinite argument gives +Inf even beside a NaN.
+// Hypot returns the length of (x, y) without intermediate overflow; below 1 ULP. An infinite argument gives +Inf, even
+// if the other is NaN.
 func Hypot(x, y float64) float64 {
 	x, y = math.Abs(x), math.Abs(y)
 	switch {
@@ -79,7 +79,7 @@ func Hypot(x, y float64) float64 {
 	return float64(scale * math.Sqrt(math.FMA(x, x, float64(y*y))))
 }
 
-// WrapAngle is the angle in [-π, π] (as float64 sees π) that points where x radians do, for an x of any size;
+// WrapAngle returns the angle in [-π, π] (π rounded to float64) with the direction of x radians, for an x of any size;
 // below 1 ULP of π. Infinities and NaN give NaN.
 func WrapAngle(x float64) float64 {
 	if x >= -Pi && x <= Pi {

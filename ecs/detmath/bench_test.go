@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkAgainstMath compares with package math in one run; each op is 1024 calls.
+// BenchmarkAgainstMath compares with package math within one run; each op is 1024 calls.
 func BenchmarkAgainstMath(b *testing.B) {
 	xs := make([]float64, 1024)
 	for i := range xs {

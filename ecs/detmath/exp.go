@@ -2,7 +2,8 @@ package detmath
 
 import "math"
 
-// ln 2 in 32 bits, whose product with an exponent is exact, and the rest; and in parts of 40, 40 and 53 bits.
+// ln 2 as a part of 32 bits, whose product with an exponent is exact, and the remainder; and in parts of 40, 40 and 53
+// bits.
 const (
 	ln2High = 0x1.62e42feep-1
 	ln2Low  = 0x1.a39ef35793c76p-33
@@ -14,7 +15,7 @@ const (
 
 const sqrtHalf = 0x1.6a09e667f3bcdp-1
 
-// Exp is e to the power of x; below 1 ULP. It is +Inf above 709.78 and 0 below -745.13.
+// Exp returns e to the power of x; below 1 ULP. It is +Inf above 709.78 and 0 below -745.13.
 func Exp(x float64) float64 {
 	switch {
 	case x != x:
@@ -27,9 +28,9 @@ func Exp(x float64) float64 {
 	return expSum(x, 0)
 }
 
-// Log is the natural logarithm of x; below 1 ULP. Log(0) = -Inf; it is NaN below 0.
+// Log returns the natural logarithm of x; below 1 ULP. Log(0) = -Inf; it is NaN below 0.
 //
-// Method: x = 2^k·m with m next to 1, log m = 2·atanh((m-1)/(m+1)) by its series to the 21st power.
+// Method: x = 2^k·m with m near 1, log m = 2·atanh((m-1)/(m+1)) by its series to the 21st power.
 func Log(x float64) float64 {
 	switch {
 	case x != x || x < 0:
@@ -59,8 +60,7 @@ func Log(x float64) float64 {
 	return float64(k*ln2High) - ((half - (float64(s*(half+p)) + float64(k*ln2Low))) - f)
 }
 
-// Pow is x to the power of y; below 1 ULP, and exact where the result is a float64 that x^y equals.
-// The special cases are those of math.Pow.
+// Pow returns x to the power of y; below 1 ULP, and exact if x^y is a float64. The special cases are those of math.Pow.
 func Pow(x, y float64) float64 {
 	switch {
 	case y == 0 || x == 1:
@@ -96,7 +96,7 @@ func Pow(x, y float64) float64 {
 	return math.Copysign(expSum(p, math.FMA(y, high, -p)+float64(y*low)), sign)
 }
 
-// powSpecial is Pow where x is a zero or an infinity or y an infinity, and neither is NaN.
+// powSpecial is Pow for an x that is zero or infinite or a y that is infinite, with neither NaN.
 func powSpecial(x, y float64) float64 {
 	if math.IsInf(y, 0) {
 		switch a := math.Abs(x); {
@@ -138,8 +138,8 @@ func splitExponent(x float64) (k, m float64) {
 	return k, m
 }
 
-// logSum is log x as a sum, with an error below 2^-65 of it, for a positive finite x other than 1:
-// Log's series, the first terms in twice the precision.
+// logSum returns log x as a sum, with a relative error below 2^-65, for a positive finite x other than 1: Log's series,
+// with the first terms in twice the precision.
 func logSum(x float64) (high, low float64) {
 	k, m := splitExponent(x)
 	f := m - 1
@@ -182,22 +182,23 @@ const (
 	fifthLow = -0x1.999999999999ap-57
 )
 
-// addSum is a + b of sums of two, |a| >= |b|.
+// addSum returns a + b for two-part sums with |a| >= |b|.
 func addSum(a, aLow, b, bLow float64) (high, low float64) {
 	high, low = twoSum(a, b)
 	return fastTwoSum(high, low+(aLow+bLow))
 }
 
-// mulSum is a·b of sums of two.
+// mulSum returns a·b for two-part sums.
 func mulSum(a, aLow, b, bLow float64) (high, low float64) {
 	high, low = twoProduct(a, b)
 	low += float64(a*bLow) + float64(aLow*b)
 	return fastTwoSum(high, low)
 }
 
-// expSum is e to the power of x + low, for x in [-746, 710] and a low that is small beside it.
+// expSum returns e to the power of x + low, for x in [-746, 710] and a low much smaller than x.
 //
-// Method: x = k·ln 2 + r, the Taylor series of r to the 13th power (the next term is below 2^-57), 1 + r summed exactly.
+// Method: x = k·ln 2 + r, the Taylor series of r to the 13th power (the next term is below 2^-57), 1 + r summed
+// exactly.
 func expSum(x, low float64) float64 {
 	k := math.RoundToEven(float64(x * (1 / math.Ln2)))
 	h := x - float64(k*ln2High)
@@ -219,7 +220,7 @@ func expSum(x, low float64) float64 {
 	return scaleBy(s+(e+tail), ToInt32(k))
 }
 
-// scaleBy is x·2^k for an x next to 1, through an intermediate factor where 2^k is no normal number.
+// scaleBy returns x·2^k for an x near 1, through an intermediate factor if 2^k is not a normal number.
 func scaleBy(x float64, k int32) float64 {
 	switch {
 	case k > 1023:
@@ -230,5 +231,5 @@ func scaleBy(x float64, k int32) float64 {
 	return float64(x * power2(k))
 }
 
-// power2 is 2^k for k in [-1022, 1023].
+// power2 returns 2^k for k in [-1022, 1023].
 func power2(k int32) float64 { return math.Float64frombits(uint64(int64(k)+1023) << 52) }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// exactly is the Fixed that the exact value n/d·2^-32 rounds to, halves away from zero, saturating.
+// exactly returns the Fixed to which the exact value n/d·2^-32 rounds, halves away from zero, saturating.
 func exactly(n, d *big.Int) Fixed {
 	negative := n.Sign()*d.Sign() < 0
 	n, d = new(big.Int).Abs(n), new(big.Int).Abs(d)

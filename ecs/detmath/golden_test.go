@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write testdata/golden.txt anew; a changed line breaks recorded games")
+var update = flag.Bool("update", false, "rewrite testdata/golden.txt; a changed line breaks recorded games")
 
-// goldenInput is the i-th committed input: all bit patterns, and values of every size that games use.
+// goldenInput returns the i-th committed input: all bit patterns, and values of every size that games use.
 func goldenInput(i uint64) float64 {
 	x := i*0x9e3779b97f4a7c15 + 0x1234567
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -35,7 +35,7 @@ func goldenInput(i uint64) float64 {
 	}
 }
 
-// goldenFunctions are all functions of the package as functions of two inputs to some result bits.
+// goldenFunctions maps every function of the package to one from two inputs to some result bits.
 var goldenFunctions = []struct {
 	name string
 	f    func(x, y float64) []float64
@@ -69,7 +69,7 @@ var goldenFunctions = []struct {
 	}},
 }
 
-// canonical is the bits of x with one NaN for all, as the world keeps them.
+// canonical returns the bits of x, with a single NaN, as in a world.
 func canonical(x float64) uint64 {
 	if x != x {
 		return 0x7ff8000000000001
@@ -77,7 +77,7 @@ func canonical(x float64) uint64 {
 	return math.Float64bits(x)
 }
 
-// golden is a hash per function over 100,000 inputs, then a few results in full to begin the search with.
+// golden returns a hash per function over 100,000 inputs, then a few results in full as a starting point for debugging.
 func golden() string {
 	var b strings.Builder
 	for _, g := range goldenFunctions {

@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// π/2 as a sum: two parts of 33 bits, whose products with a count below 2^20 are exact, and the rest; and as two float64.
+// π/2 as a sum: two parts of 33 bits, whose products with a count below 2^20 are exact, and the remainder; and as two
+// float64s.
 const (
 	halfPi1    = 0x1.921fb544p+0
 	halfPi2    = 0x1.0b4611a6p-34
@@ -16,7 +17,7 @@ const (
 	quarterPi = 0x1.921fb54442d18p-1
 )
 
-// twoOverPi holds the bits of 2/π after the binary point, behind 64 zero bits.
+// twoOverPi holds the bits of 2/π after the binary point, after 64 zero bits.
 var twoOverPi = [...]uint64{
 	0,
 	0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
@@ -26,11 +27,11 @@ var twoOverPi = [...]uint64{
 	0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab, 0xf0cfbc209af4361d,
 }
 
-// reduce writes a finite x as quadrant·π/2 + high + low modulo 2π, with |high+low| at most π/4 and a hair,
-// and an error below 2^-70 of it. The quadrant is 0 to 3.
+// reduce writes a finite x as quadrant·π/2 + high + low modulo 2π, with |high+low| at most slightly above π/4 and a
+// relative error below 2^-70. The quadrant is 0 to 3.
 //
-// Method: Cody and Waite's subtraction of a multiple in parts; where that cancels too much, or x is large,
-// Payne and Hanek's multiplication with the bits of 2/π that matter.
+// Method: Cody and Waite's subtraction of a multiple in parts; if that cancels too much, or x is large, Payne and
+// Hanek's multiplication by the relevant bits of 2/π.
 func reduce(x float64) (quadrant uint32, high, low float64) {
 	if math.Abs(x) < 1<<20 {
 		n := math.RoundToEven(float64(x * (2 / math.Pi)))
@@ -52,13 +53,13 @@ func reduce(x float64) (quadrant uint32, high, low float64) {
 	return quadrant, high, low
 }
 
-// reduceBits is reduce for a finite x of at least 0.7, by integers of 192 bits.
+// reduceBits is reduce for a finite x of at least 0.7, using 192-bit integers.
 func reduceBits(x float64) (quadrant uint32, high, low float64) {
 	b := math.Float64bits(x)
 	mantissa := b&(1<<52-1) | 1<<52
 	exponent := int(b>>52) - 1075 // x = mantissa · 2^exponent
 
-	// x·(2/π)/4 modulo 1: bits of 2/π that give whole multiples of 4 are left out.
+	// x·(2/π)/4 modulo 1: bits of 2/π that give whole multiples of 4 are omitted.
 	first := exponent - 2 + 64
 	word, shift := first/64, uint(first%64)
 	w0 := shiftIn(twoOverPi[word], twoOverPi[word+1], shift)
@@ -80,7 +81,7 @@ func reduceBits(x float64) (quadrant uint32, high, low float64) {
 		p0, _ = bits.Sub64(0, p0, borrow)
 	}
 	scale := 1.0
-	if p0 == 0 { // no float64 comes closer to a multiple of π/2 than about 2^-62
+	if p0 == 0 { // no float64 is closer to a multiple of π/2 than about 2^-62
 		p0, p1, p2, scale = p1, p2, 0, 0x1p-64
 	}
 	lead := uint(bits.LeadingZeros64(p0))
@@ -98,23 +99,23 @@ func reduceBits(x float64) (quadrant uint32, high, low float64) {
 	return quadrant, float64(high * scale), float64(low * scale)
 }
 
-// shiftIn is the upper word of (a, b) shifted left by n < 64.
+// shiftIn returns the upper word of (a, b) shifted left by n < 64.
 func shiftIn(a, b uint64, n uint) uint64 { return a<<n | b>>(64-n) }
 
-// twoSum is a+b as a rounded sum and its exact error (Knuth).
+// twoSum returns a+b as a rounded sum and its exact error (Knuth).
 func twoSum(a, b float64) (sum, err float64) {
 	sum = a + b
 	v := sum - a
 	return sum, (a - (sum - v)) + (b - v)
 }
 
-// fastTwoSum is twoSum where |a| >= |b| (Dekker).
+// fastTwoSum is twoSum for |a| >= |b| (Dekker).
 func fastTwoSum(a, b float64) (sum, err float64) {
 	sum = a + b
 	return sum, b - (sum - a)
 }
 
-// twoProduct is a·b as a rounded product and its exact error.
+// twoProduct returns a·b as a rounded product and its exact error.
 func twoProduct(a, b float64) (product, err float64) {
 	product = float64(a * b)
 	return product, math.FMA(a, b, -product)

@@ -15,12 +15,12 @@ func add(a, b *big.Float) *big.Float { return zero().Add(a, b) }
 func sub(a, b *big.Float) *big.Float { return zero().Sub(a, b) }
 func quo(a, b *big.Float) *big.Float { return zero().Quo(a, b) }
 
-// small reports whether a is no longer worth adding to something of the size of b.
+// small reports whether a is too small to change a value of the size of b.
 func small(a, b *big.Float) bool {
 	return a.Sign() == 0 || b.Sign() != 0 && a.MantExp(nil) < b.MantExp(nil)-refBits
 }
 
-// refAtanInverse is atan(1/n), for Machin's formula, in precision bits.
+// refAtanInverse returns atan(1/n), for Machin's formula, in precision bits.
 func refAtanInverse(n int64, precision uint) *big.Float {
 	p := new(big.Int).Lsh(big.NewInt(1), precision+32)
 	term := new(big.Int).Quo(p, big.NewInt(n))
@@ -47,7 +47,7 @@ var refPiWide = func() *big.Float {
 }()
 
 func refSinCos(x float64) (sin, cos *big.Float) {
-	// x = n·π/2 + r, r in [-π/4, π/4] and a little.
+	// x = n·π/2 + r, with r slightly beyond [-π/4, π/4] at most.
 	half := new(big.Float).SetPrec(1500).Quo(refPiWide, big.NewFloat(2))
 	q := new(big.Float).SetPrec(1500).Quo(new(big.Float).SetPrec(1500).SetFloat64(x), half)
 	if q.Signbit() {
@@ -89,7 +89,7 @@ func refSinCos(x float64) (sin, cos *big.Float) {
 	return s, c
 }
 
-// refAtan halves the angle until the series is quick.
+// refAtan halves the angle until the series converges quickly.
 func refAtan(x *big.Float) *big.Float {
 	halvings := 0
 	for x.Sign() != 0 && x.MantExp(nil) > -8 {
@@ -108,7 +108,7 @@ func refAtan(x *big.Float) *big.Float {
 	return zero().SetMantExp(sum, halvings)
 }
 
-// refAngle is the angle of the direction (x, y), not both zero.
+// refAngle returns the angle of the direction (x, y), not both zero.
 func refAngle(y, x *big.Float) *big.Float {
 	pi := zero().Set(refPiWide)
 	a := quo(pi, num(2))
@@ -171,7 +171,7 @@ func refExp(x *big.Float) *big.Float {
 	return sum.SetMantExp(sum, int(k))
 }
 
-// ulps is how far got is from want, in units of the last place of want.
+// ulps returns the distance of got from want, in units of the last place of want.
 func ulps(got float64, want *big.Float) float64 {
 	w, _ := want.Float64()
 	if math.IsInf(w, 0) || math.IsInf(got, 0) {

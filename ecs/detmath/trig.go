@@ -2,7 +2,7 @@ package detmath
 
 import "math"
 
-// Sin is the sine of x radians, for an x of any size; below 1 ULP. Sin(±Inf) = Sin(NaN) = NaN.
+// Sin returns the sine of x radians, for an x of any size; below 1 ULP. Sin(±Inf) = Sin(NaN) = NaN.
 func Sin(x float64) float64 {
 	if math.Abs(x) <= quarterPi {
 		return kernelSin(x, 0)
@@ -14,7 +14,7 @@ func Sin(x float64) float64 {
 	return turn(quadrant, y, low)
 }
 
-// Cos is the cosine of x radians, for an x of any size; below 1 ULP. Cos(±Inf) = Cos(NaN) = NaN.
+// Cos returns the cosine of x radians, for an x of any size; below 1 ULP. Cos(±Inf) = Cos(NaN) = NaN.
 func Cos(x float64) float64 {
 	if math.Abs(x) <= quarterPi {
 		return kernelCos(x, 0)
@@ -26,7 +26,7 @@ func Cos(x float64) float64 {
 	return turn(quadrant+1, y, low)
 }
 
-// SinCos is Sin(x) and Cos(x), bit for bit, for less than the price of both.
+// SinCos returns Sin(x) and Cos(x), bit for bit, at less than the cost of both.
 func SinCos(x float64) (sin, cos float64) {
 	if math.Abs(x) <= quarterPi {
 		return kernelSin(x, 0), kernelCos(x, 0)
@@ -38,7 +38,7 @@ func SinCos(x float64) (sin, cos float64) {
 	return turn(quadrant, y, low), turn(quadrant+1, y, low)
 }
 
-// Tan is the tangent of x radians, for an x of any size; below 2 ULP. Tan(±Inf) = Tan(NaN) = NaN.
+// Tan returns the tangent of x radians, for an x of any size; below 2 ULP. Tan(±Inf) = Tan(NaN) = NaN.
 func Tan(x float64) float64 {
 	if math.Abs(x) < 0x1p-27 {
 		return float64(x)
@@ -47,7 +47,7 @@ func Tan(x float64) float64 {
 	return sin / cos
 }
 
-// turn is the sine of quadrant·π/2 + y + low.
+// turn returns the sine of quadrant·π/2 + y + low.
 func turn(quadrant uint32, y, low float64) float64 {
 	var r float64
 	if quadrant&1 == 0 {
@@ -61,7 +61,7 @@ func turn(quadrant uint32, y, low float64) float64 {
 	return r
 }
 
-// kernelSin is the sine of x + low for |x| <= π/4: the Taylor series to x^17 (the next term is below 2^-63 of x),
+// kernelSin returns the sine of x + low for |x| <= π/4: the Taylor series to x^17 (the next term is below 2^-63 of x),
 // with the tail folded in by the derivative, 1 - x²/2.
 func kernelSin(x, low float64) float64 {
 	if math.Abs(x) < 0x1p-27 {
@@ -83,7 +83,7 @@ func kernelSin(x, low float64) float64 {
 	return x + (float64(cube*p) + float64(low*(1-float64(0.5*z))))
 }
 
-// kernelCos is the cosine of x + low for |x| <= π/4: the Taylor series to x^16 (the next term is below 2^-58),
+// kernelCos returns the cosine of x + low for |x| <= π/4: the Taylor series to x^16 (the next term is below 2^-58),
 // with 1 - x²/2 summed exactly first.
 func kernelCos(x, low float64) float64 {
 	z := float64(x * x)

@@ -11,8 +11,9 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Allocations checks that a tick of the steady state, its delta's encoding included, allocates no more than Config.Allocs times on
-// average, rounded down: memory that grows now and then counts as nothing. Not for tests that run in parallel, whose allocations count too.
+// Allocations checks that a tick in the steady state, including the encoding of its delta, makes at most Config.Allocs
+// allocations on average, rounded down: memory that grows now and then does not count. Do not use it in parallel tests,
+// whose allocations would count too.
 func Allocations(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -20,7 +21,7 @@ func Allocations(tb TB, g ecs.Game, c Config) {
 	w := newWorld(tb, g, c, 6)
 	play := newTraffic(c, 6)
 	play.staying = true
-	frames := make([]ecs.Frame, 0, 64) // the players' moves, over and over
+	frames := make([]ecs.Frame, 0, 64) // the players' moves, to repeat
 	for range c.WarmUp {
 		f := play.frame(w)
 		w.Step(f)
@@ -45,7 +46,7 @@ func Allocations(tb TB, g ecs.Game, c Config) {
 		n++
 		delta = w.Step(f).Delta.AppendTo(delta[:0])
 	}
-	for range ticks { // the new numbers of the commands included
+	for range ticks { // includes the commands' new sequence numbers
 		step()
 	}
 	got := int(testing.AllocsPerRun(ticks, step))
@@ -59,7 +60,7 @@ func stays(f ecs.Frame) bool {
 	return !slices.ContainsFunc(f.Commands, func(c ecs.Command) bool { return c.Kind < firstOwnKind })
 }
 
-// culprits names the functions that allocate most when step runs n times.
+// culprits names the functions that allocate most while step runs n times.
 func culprits(step func(), n int) string {
 	rate := runtime.MemProfileRate
 	defer func() { runtime.MemProfileRate = rate }()
@@ -87,7 +88,7 @@ func culprits(step func(), n int) string {
 	return s.String()
 }
 
-// ours reports whether a stack is that of the counting itself.
+// ours reports whether a stack belongs to the counting itself.
 func ours(stack []uintptr) bool {
 	for frames := runtime.CallersFrames(stack); ; {
 		f, more := frames.Next()
@@ -100,9 +101,9 @@ func ours(stack []uintptr) bool {
 	}
 }
 
-// allocationsBySite counts allocations by the innermost function that is neither the runtime's nor reflect's.
+// allocationsBySite counts allocations by the innermost function outside runtime and reflect.
 func allocationsBySite() map[string]int64 {
-	runtime.GC() // the profile is that of the last collection but one
+	runtime.GC() // the profile lags: two collections bring it up to date
 	runtime.GC()
 	records := make([]runtime.MemProfileRecord, 4096)
 	for {

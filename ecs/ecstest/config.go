@@ -17,26 +17,26 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Config tunes a test. The zero value is a good test.
+// Config tunes a test. Its zero value makes a good test.
 type Config struct {
-	// Seed of players and worlds; 0 takes -ecstest.seed, or a new one.
+	// Seed seeds players and worlds; 0 means -ecstest.seed, or a new seed.
 	Seed uint64
-	// Ticks that each part plays: 600 when 0.
+	// Ticks is how many ticks each part plays; 0 means 600.
 	Ticks int
-	// Sessions that play at once at most: 6 when 0.
+	// Sessions is the largest number of sessions at once; 0 means 6.
 	Sessions int
-	// Options of the game, a struct of the type of Game.Options; nil for the defaults.
+	// Options are the game's options, of the type of Game.Options; nil means the defaults.
 	Options any
-	// Play, if given, makes the commands of one session for the next tick in place of random ones: for games
-	// whose commands make sense only in some order. The commands' Source and Seq are filled in; invalid ones are left out.
+	// Play, if set, makes the commands of one session for the next tick, instead of random ones: for games whose
+	// commands make sense only in some order. The kit fills in Source and Seq and leaves out invalid commands.
 	Play func(w *ecs.World, session uint64, r *rand.Rand) []ecs.Command
 	// Allocs is how many allocations a tick may make in the steady state.
 	Allocs int
-	// WarmUp is how many ticks come before allocations are counted: 400 when 0.
+	// WarmUp is how many ticks run before allocations are counted; 0 means 400.
 	WarmUp int
 }
 
-// filled has the defaults filled in.
+// filled returns c with the defaults filled in.
 func (c Config) filled() Config {
 	if c.Seed == 0 {
 		c.Seed = *seedFlag
@@ -56,7 +56,7 @@ func (c Config) filled() Config {
 	return c
 }
 
-// start fills in c and says how to see a failure again.
+// start fills in c and logs how to reproduce a failure.
 func start(tb TB, c Config) Config {
 	tb.Helper()
 	c = c.filled()

@@ -26,7 +26,7 @@ var game = ecs.Game{Name: "counts", TickRate: 30, Setup: func(w *ecs.World) {
 	})
 }}
 
-// forgetful counts in a variable that Setup makes, which neither a snapshot nor a delta holds.
+// forgetful counts in a variable of Setup, which neither a snapshot nor a delta contains.
 var forgetful = ecs.Game{Name: "forgets", TickRate: 30, Setup: func(w *ecs.World) {
 	ticks := uint32(0)
 	ecs.Component[counted](w, "counted")
@@ -39,13 +39,13 @@ var forgetful = ecs.Game{Name: "forgets", TickRate: 30, Setup: func(w *ecs.World
 	})
 }}
 
-// One call is the test of a game: func TestGame(t *testing.T) { ecstest.Run(t, game) }.
+// A game's test is one call: func TestGame(t *testing.T) { ecstest.Run(t, game) }.
 func ExampleRun() {
 	TestGame := func(t *testing.T) { ecstest.Run(t, game) }
 	_ = TestGame
 }
 
-// Each part of the kit can be called alone. Here Restore finds state that a restored world does not have.
+// Each part of the kit can be called alone. Here Restore finds state that a restored world lacks.
 func ExampleRestore() {
 	for _, g := range []ecs.Game{game, forgetful} {
 		v := verdict("ok")
@@ -54,7 +54,7 @@ func ExampleRestore() {
 	}
 	// Output:
 	// counts: ok
-	// forgets: tick 2: the world restored at tick 1 went another way: component counted of entity 1, N: 2 live, 1 restored
+	// forgets: tick 2: the world restored at tick 1 diverged: component counted of entity 1, N: 2 live, 1 restored
 }
 
 // verdict is a testing.TB that keeps the first line of the first error.

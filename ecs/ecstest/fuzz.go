@@ -9,8 +9,9 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Fuzz sends what no honest client would, beside what one would: random bytes, wrong lengths, unknown kinds and sessions, old numbers.
-// No command may bring the world down, an invalid one must be refused, and no handler or system may panic.
+// Fuzz adds commands that no honest client would send: random bytes, wrong lengths, unknown kinds and sessions, old
+// sequence numbers. No command may bring the world down, the world must refuse each invalid one, and no handler or
+// system may panic.
 func Fuzz(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -35,7 +36,7 @@ func Fuzz(tb TB, g ecs.Game, c Config) {
 			return
 		}
 		if live.Recompute() != out.Checksum {
-			tb.Errorf("tick %d: after hostile commands the checksum is not that of the values", f.Tick)
+			tb.Errorf("tick %d: after hostile commands the checksum does not match the values", f.Tick)
 			return
 		}
 	}
@@ -49,13 +50,14 @@ func stepSafely(w *ecs.World, f ecs.Frame) (out ecs.Output, panicked any) {
 	return w.Step(f), nil
 }
 
-// unexpected says what in an output should not be there: a panic of the game's code, or an invalid command that went through.
+// unexpected describes what an output should not contain: a panic of the game's code, or the effect of an invalid
+// command.
 func unexpected(w *ecs.World, f ecs.Frame, valid []error, out ecs.Output) string {
 	failed := map[int]bool{}
 	for _, failure := range out.Failures {
 		failed[failure.Command] = true
 		switch {
-		case !strings.HasPrefix(failure.Reason, "panic: "): // rejected, invalid or one too many
+		case !strings.HasPrefix(failure.Reason, "panic: "): // rejected, invalid or a duplicate
 		case failure.Command < 0:
 			return fmt.Sprintf("system %q panics in %s: %s", failure.System, failure.Place, strings.TrimPrefix(failure.Reason, "panic: "))
 		default:
@@ -65,7 +67,7 @@ func unexpected(w *ecs.World, f ecs.Frame, valid []error, out ecs.Output) string
 		}
 	}
 	for i, err := range valid {
-		// A session that joins or leaves in this very frame makes Validate's answer old.
+		// A session that joins or leaves in this very frame outdates Validate's answer.
 		if err != nil && !failed[i] && !joins(f, i) {
 			return fmt.Sprintf("a command that Validate refuses (%v) was carried out", err)
 		}
@@ -73,12 +75,12 @@ func unexpected(w *ecs.World, f ecs.Frame, valid []error, out ecs.Output) string
 	return ""
 }
 
-// joins reports whether the session of a command joins before it in the frame.
+// joins reports whether a command's session joins earlier in the frame.
 func joins(f ecs.Frame, i int) bool {
 	return slices.ContainsFunc(f.Commands[:i], func(c ecs.Command) bool { return c.Kind == 0 && c.Source == f.Commands[i].Source })
 }
 
-// hostile is a command that is wrong in one of many ways, or by luck in none.
+// hostile returns a command that is wrong in one of many ways or, by chance, valid.
 func hostile(t *traffic, w *ecs.World) ecs.Command {
 	r := t.r
 	kinds := len(w.Schema().Commands)

@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// skirmish is a small game that does most of what games do; broken, if given, registers one mistake more.
+// skirmish is a small game that does most of what games do. broken, if given, registers one mistake.
 func skirmish(broken func(*ecs.World)) ecs.Game {
 	return ecs.Game{Name: "skirmish", TickRate: 30, Options: options{Monsters: 20}, Setup: func(w *ecs.World) {
 		ecs.Component[position](w, "position", ecs.Spatial)
@@ -164,12 +164,12 @@ func die(t *ecs.Tick, q *ecs.Query[struct {
 	}
 }
 
-// playSkirmish is a player of skirmish.
+// playSkirmish plays one session of skirmish.
 func playSkirmish(w *ecs.World, session uint64, r *rand.Rand) []ecs.Command {
 	return []ecs.Command{ecs.NewCommand(w, ecs.Source{}, 0, aim{r.Float64(), r.Float64()})}
 }
 
-// What follows are mistakes.
+// The mistakes.
 
 type bodies = ecs.Query[struct {
 	E ecs.Entity
@@ -241,7 +241,7 @@ func breakByReadTag(w *ecs.World) {
 }
 
 func breakByKeptPointer(w *ecs.World) {
-	// Of a component that no other system writes to, else the change is seen by luck.
+	// In a component that no other system writes, or detection would see the change by luck.
 	var kept *player
 	ecs.System(w, "broken", func(t *ecs.Tick, q *ecs.Query[struct {
 		P *player

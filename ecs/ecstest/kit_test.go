@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// recorder is a TB that remembers what a test of a game says.
+// recorder is a TB that records the result of testing a game.
 type recorder struct{ logs, errors []string }
 
 func (r *recorder) Helper() {}
@@ -26,7 +26,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// verdict is what the parts of the kit say about a game, by part.
+// verdict returns the errors that the parts of the kit report about a game, by part.
 func verdict(g ecs.Game, c Config) map[string]string {
 	said := map[string]string{}
 	for _, p := range parts {
@@ -44,7 +44,7 @@ func verdict(g ecs.Game, c Config) map[string]string {
 	return said
 }
 
-// TestAGameThatNoClientCouldBeServedFails with the component, the field and the tag, in every part.
+// TestAGameThatNoClientCouldBeServedFails in every part, naming the component, the field and the tag.
 func TestAGameThatNoClientCouldBeServedFails(t *testing.T) {
 	type place struct {
 		X float64 `wind:"quant=1"`
@@ -68,7 +68,7 @@ func TestGoodGamePassesWithOptionsAndItsOwnPlay(t *testing.T) {
 	Run(t, g, Config{Ticks: 200, Options: options{Monsters: 40}, Play: playSkirmish})
 }
 
-// Each broken game is caught, by a part that should catch it and in words that lead to the mistake.
+// The intended part catches each broken game, with words that lead to the mistake.
 func TestBrokenGamesAreCaught(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -7,11 +7,11 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// nearLimit is the share of a limit above which a test fails: a game has more players than a test, and for longer.
+// nearLimit is the share of a limit above which a test fails: a real game has more players and runs longer than a test.
 const nearLimit = 0.5
 
 // Limits checks that the game stays below half of every limit of a world: those of World.Usage, and the size of a
-// snapshot. It logs how far the game went towards each.
+// snapshot. It logs how close the game came to each.
 func Limits(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -38,7 +38,7 @@ func Limits(tb TB, g ecs.Game, c Config) {
 	for _, p := range peaks {
 		told := fmt.Sprintf("%s: %d of %d in %d ticks (%.3g %%)", p.Name, p.Used, p.Most, c.Ticks, 100*p.Share())
 		if p.Share() > nearLimit {
-			tb.Errorf("the game comes near a limit: %s; a test fails above %.0f %%", told, 100*nearLimit)
+			tb.Errorf("the game comes near a limit: %s; the test fails above %.0f %%", told, 100*nearLimit)
 		} else {
 			tb.Logf("%s", told)
 		}

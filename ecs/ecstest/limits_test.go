@@ -10,7 +10,7 @@ import (
 // effect is one of sixteen independent status effects.
 type effect[T any] struct{ V uint8 }
 
-// flips has each living thing gain or lose the effect in one of four ticks.
+// flips makes each living thing gain or lose the effect in one of four ticks.
 func flips[T any](w *ecs.World, name string) {
 	ecs.Component[effect[T]](w, name)
 	ecs.System(w, name, func(t *ecs.Tick, q *ecs.Query[struct {
@@ -67,7 +67,7 @@ func breakByFailures(w *ecs.World) {
 	}
 }
 
-// TestGamesNearALimitAreCaught: the case of sixteen status effects among them, which once made worlds that could not be restored.
+// TestGamesNearALimitAreCaught includes sixteen status effects, which once made worlds that could not be restored.
 func TestGamesNearALimitAreCaught(t *testing.T) {
 	for says, broken := range map[string]func(*ecs.World){
 		"the game comes near a limit: sets of components made: ":          breakBySets,

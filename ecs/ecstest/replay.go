@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Setup checks that the game registers the same each time: a range over a map in Setup would not.
+// Setup checks that the game registers the same every time: a range over a map in Setup would not.
 func Setup(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -20,8 +20,8 @@ func Setup(tb TB, g ecs.Game, c Config) {
 	}
 }
 
-// Replay checks that what the log holds of a game makes it again: tick by tick beside the live world, and in one go
-// after it, as after a crash.
+// Replay checks that a game's log reproduces it: tick by tick beside the live world, and all at once after it, as after
+// a crash.
 func Replay(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -45,7 +45,7 @@ func Replay(tb TB, g ecs.Game, c Config) {
 			return
 		}
 		if d := outputDifference(out, again); d != "" {
-			tb.Errorf("tick %d: a replay beside the live world has the same state but other %s", f.Tick, d)
+			tb.Errorf("tick %d: a replay beside the live world has the same state but different %s", f.Tick, d)
 			return
 		}
 	}
@@ -57,13 +57,13 @@ func Replay(tb TB, g ecs.Game, c Config) {
 			tb.Fatalf("tick %d: the record does not decode: %v", i+1, err)
 		}
 		if got := after.Step(frame).Checksum; got != sums[i] {
-			tb.Errorf("tick %d: a replay after the live world ended differs: checksum %016x live, %016x replayed; what one world leaves behind for the next (a package variable?) is the likely cause", i+1, sums[i], got)
+			tb.Errorf("tick %d: a replay after the live world ended differs: checksum %016x live, %016x replayed; the likely cause is state that one world leaves behind for the next, such as a package variable", i+1, sums[i], got)
 			return
 		}
 	}
 }
 
-// Restore checks that a restored world lives the future of the world that was saved.
+// Restore checks that a restored world has the same future as the world that was saved.
 func Restore(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -81,25 +81,25 @@ func Restore(tb TB, g ecs.Game, c Config) {
 			tb.Fatalf("tick %d: the snapshot does not restore: %v", live.Tick(), err)
 		}
 		if w.Checksum() != live.Checksum() || !bytes.Equal(w.AppendSnapshot(nil), snapshot) {
-			tb.Fatalf("tick %d: the restored world is another one: %s", live.Tick(), words(difference(live, w, "saved", "restored")))
+			tb.Fatalf("tick %d: the restored world differs: %s", live.Tick(), words(difference(live, w, "saved", "restored")))
 		}
 		worlds = append(worlds, saved{w, live.Tick()})
 		if len(worlds) > 4 {
 			worlds = worlds[1:]
 		}
 	}
-	save() // before anything
+	save() // before the first tick
 	for range c.Ticks {
 		f := play.frame(live)
 		out := live.Step(f)
 		for _, s := range worlds {
 			again := s.w.Step(f)
 			if again.Checksum != out.Checksum {
-				tb.Errorf("tick %d: the world restored at tick %d went another way: %s", f.Tick, s.tick, words(difference(live, s.w, "live", "restored")))
+				tb.Errorf("tick %d: the world restored at tick %d diverged: %s", f.Tick, s.tick, words(difference(live, s.w, "live", "restored")))
 				return
 			}
 			if d := outputDifference(out, again); d != "" {
-				tb.Errorf("tick %d: the world restored at tick %d has the same state but other %s", f.Tick, s.tick, d)
+				tb.Errorf("tick %d: the world restored at tick %d has the same state but different %s", f.Tick, s.tick, d)
 				return
 			}
 		}
@@ -109,7 +109,7 @@ func Restore(tb TB, g ecs.Game, c Config) {
 	}
 }
 
-// Apply checks that a world which only applies deltas is the one that ran the systems, and can go on in its place.
+// Apply checks that a world that only applies deltas equals the one that ran the systems and can take over from it.
 func Apply(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -119,13 +119,13 @@ func Apply(tb TB, g ecs.Game, c Config) {
 		f := play.frame(live)
 		out := live.Step(f)
 		if err := follower.Apply(out.Delta.AppendTo(nil)); err != nil {
-			tb.Errorf("tick %d: the delta does not make the tick: %v: %s", f.Tick, err, words(difference(live, follower, "live", "applied")))
+			tb.Errorf("tick %d: the delta does not reproduce the tick: %v: %s", f.Tick, err, words(difference(live, follower, "live", "applied")))
 			return
 		}
 		switch play.r.IntN(40) {
 		case 0:
 			if !bytes.Equal(live.AppendSnapshot(nil), follower.AppendSnapshot(nil)) {
-				tb.Errorf("tick %d: the world that applied deltas has another snapshot: %s", f.Tick, words(difference(live, follower, "live", "applied")))
+				tb.Errorf("tick %d: the world that applied deltas has a different snapshot: %s", f.Tick, words(difference(live, follower, "live", "applied")))
 				return
 			}
 		case 1: // a takeover
@@ -134,8 +134,8 @@ func Apply(tb TB, g ecs.Game, c Config) {
 	}
 }
 
-// Recompute checks that the incremental checksum is that of the live values, each tick: otherwise something was written that
-// change detection did not see.
+// Recompute checks in each tick that the incremental checksum equals that of the live values. If not, change detection
+// missed a write.
 func Recompute(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
 	c = start(tb, c)
@@ -147,25 +147,25 @@ func Recompute(tb TB, g ecs.Game, c Config) {
 		delta := out.Delta.AppendTo(nil)
 		whole := live.Recompute()
 		if err := follower.Apply(delta); err != nil && whole == out.Checksum {
-			return // Apply is the test that says so
+			return // the Apply test reports this
 		}
 		if whole != out.Checksum {
-			tb.Errorf("tick %d: something was written that change detection did not see, through a field tagged read or a pointer kept beyond its system: %s",
+			tb.Errorf("tick %d: change detection missed a write, through a field tagged read or a pointer kept beyond its system: %s",
 				f.Tick, words(difference(live, follower, "in memory", "by the deltas")))
 			return
 		}
 	}
 }
 
-// words never leaves a report without an end.
+// words returns the difference, or what differs if no value does.
 func words(difference string) string {
 	if difference == "" {
-		return "no value differs, but the order of free slots, replies or inputs"
+		return "every value is equal; the order of free slots, replies or inputs differs"
 	}
 	return difference
 }
 
-// outputDifference names the part of two outputs that differs, checksums apart; empty when none does.
+// outputDifference names the part in which two outputs differ, checksums apart; it is empty if they are equal.
 func outputDifference(a, b ecs.Output) string {
 	if !bytes.Equal(a.Delta.AppendTo(nil), b.Delta.AppendTo(nil)) {
 		return "delta"

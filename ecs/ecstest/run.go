@@ -6,13 +6,13 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// parts of a test, in the order in which a game's author wants to read about them.
+// parts of a test, in the order most useful to a game's author.
 var parts = []struct {
 	name string
 	run  func(TB, ecs.Game, Config)
 }{
 	{"Setup", Setup},
-	{"Replay", Replay}, // before the others: what the first world leaves behind shows once in a process
+	{"Replay", Replay}, // before the others: state left behind by a process's first world shows only once
 	{"Restore", Restore},
 	{"Apply", Apply},
 	{"Recompute", Recompute},
@@ -21,8 +21,8 @@ var parts = []struct {
 	{"Allocations", Allocations},
 }
 
-// Run tests the game with all parts of the kit, each as a subtest. At most one Config; the default takes a few seconds
-// for a game of some hundred entities.
+// Run tests the game with all parts of the kit, each as a subtest. It accepts at most one Config; the default takes a
+// few seconds for a game of some hundred entities.
 func Run(t *testing.T, g ecs.Game, configs ...Config) {
 	t.Helper()
 	var c Config

@@ -9,17 +9,17 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-const firstOwnKind = 2 // behind wind.join and wind.leave
+const firstOwnKind = 2 // after wind.join and wind.leave
 
-// traffic makes the frames that random players and services send.
+// traffic generates the frames of random players and services.
 type traffic struct {
 	c       Config
 	r       *rand.Rand
-	last    uint64            // session ids are used once
-	seq     map[uint64]uint64 // of each session
-	other   uint64            // the number of the sources that are not clients
+	last    uint64            // session ids are never reused
+	seq     map[uint64]uint64 // by session
+	other   uint64            // sequence number for sources other than clients
 	staying bool              // no session leaves
-	refused map[uint16]int    // random values in a row that the game did not accept, by kind
+	refused map[uint16]int    // consecutive random values that the game refused, by kind
 	sent    map[uint16]int
 }
 
@@ -27,7 +27,7 @@ func newTraffic(c Config, stream uint64) *traffic {
 	return &traffic{c: c, r: rand.New(rand.NewPCG(c.Seed, stream)), seq: map[uint64]uint64{}, refused: map[uint16]int{}, sent: map[uint16]int{}}
 }
 
-// frame makes the next frame of w: valid commands in their total order.
+// frame returns the next frame of w: valid commands in their total order.
 func (t *traffic) frame(w *ecs.World) ecs.Frame {
 	f := ecs.Frame{Tick: w.Tick() + 1}
 	add := func(c ecs.Command) {
@@ -72,7 +72,7 @@ func (t *traffic) next(session uint64) uint64 {
 	return t.seq[session]
 }
 
-// play makes the commands of one session.
+// play returns the commands of one session.
 func (t *traffic) play(w *ecs.World, session uint64) (out []ecs.Command) {
 	types := w.Schema().Commands
 	if t.c.Play != nil {
@@ -84,7 +84,7 @@ func (t *traffic) play(w *ecs.World, session uint64) (out []ecs.Command) {
 		for kind := firstOwnKind; kind < len(types); kind++ {
 			if chance := 0.15; types[kind].Sampled {
 				if t.r.IntN(5) == 0 {
-					continue // its last one is repeated
+					continue // its last one repeats
 				}
 			} else if t.r.Float64() > chance {
 				continue
@@ -106,10 +106,10 @@ func (t *traffic) play(w *ecs.World, session uint64) (out []ecs.Command) {
 	return out
 }
 
-// random is a command of a kind with random values that the world accepts; false when it accepts none of many.
+// random returns a command of a kind with random values, or false if the world refuses many in a row.
 func (t *traffic) random(w *ecs.World, kind uint16, source ecs.Source) (ecs.Command, bool) {
 	if t.refused[kind] > 400 && t.r.IntN(50) != 0 {
-		return ecs.Command{}, false // a waste of time by now
+		return ecs.Command{}, false // not worth the time by now
 	}
 	c := ecs.Command{Kind: kind, Source: source, Seq: 1}
 	for range 16 {
@@ -123,7 +123,8 @@ func (t *traffic) random(w *ecs.World, kind uint16, source ecs.Source) (ecs.Comm
 	return c, false
 }
 
-// payload is a packed value with random fields; all share a magnitude, so that checks like "at most 1" are met at times.
+// payload returns a packed value with random fields. All share a magnitude, so that checks such as "at most 1"
+// sometimes pass.
 func (t *traffic) payload(w *ecs.World, typ *ecs.Type) []byte {
 	b := make([]byte, typ.Packed)
 	magnitude := []float64{0, 0.5, 1, 1, 10, 100, 1e4, 1e9, math.MaxFloat64 / 2}[t.r.IntN(9)]
@@ -136,7 +137,7 @@ func (t *traffic) payload(w *ecs.World, typ *ecs.Type) []byte {
 	return b
 }
 
-// value writes one random value of a field.
+// value writes a random value of a field.
 func (t *traffic) value(w *ecs.World, f *ecs.Field, b []byte, magnitude float64) {
 	x := (2*t.r.Float64() - 1) * magnitude
 	switch f.Kind {
@@ -157,7 +158,7 @@ func (t *traffic) value(w *ecs.World, f *ecs.Field, b []byte, magnitude float64)
 		for i := range n {
 			b[1+i] = byte('a' + t.r.IntN(26))
 		}
-	default: // an integer: small, or any bits
+	default: // an integer: small, or with random bits
 		v := uint64(int64(t.r.IntN(7)) - 2)
 		if f.Kind >= ecs.KindU8 {
 			v = uint64(t.r.IntN(5))
@@ -171,7 +172,7 @@ func (t *traffic) value(w *ecs.World, f *ecs.Field, b []byte, magnitude float64)
 	}
 }
 
-// entity is a living entity mostly, else one that never was, or none.
+// entity returns a living entity in most cases, else one that never existed, or the zero Entity.
 func (t *traffic) entity(w *ecs.World) ecs.Entity {
 	if w.Len() > 0 && t.r.IntN(4) != 0 {
 		n := t.r.IntN(w.Len())
