@@ -115,7 +115,7 @@ func TestChainNamesThePlaceOfANewerVersion(t *testing.T) {
 
 func TestAnUnknownKeyIsRefused(t *testing.T) {
 	b := bytes.Replace(readGolden(t, "record-ticks"), []byte("\xa5frame"), []byte("\xa5trick"), 1)
-	if err := decoderOf["record"](resealed(b)); err == nil || !strings.Contains(err.Error(), `key "trick" where "frame" is due`) {
+	if err := decoderOf["record"](resealed(b)); err == nil || !strings.Contains(err.Error(), `key "trick" where "frame" was expected`) {
 		t.Error(err)
 	}
 }

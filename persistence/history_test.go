@@ -160,13 +160,13 @@ var damages = []struct {
 	{name: "one record removed", seq: 6, tick: 4, rule: "I4", word: "missing", damage: func(t *testing.T, s *scribe) {
 		s.m.log[5].Body = nil // a hole: see holed
 	}},
-	{name: "one record removed and the rest renumbered", seq: 6, tick: 4, rule: "I4", word: "in its place stands record 7 (tick 5)", damage: func(t *testing.T, s *scribe) {
+	{name: "one record removed and the rest renumbered", seq: 6, tick: 4, rule: "I4", word: "record 7 (tick 5) is stored in its place", damage: func(t *testing.T, s *scribe) {
 		s.m.log = append(s.m.log[:5:5], s.m.log[6:]...)
 		for i := range s.m.log {
 			s.m.log[i].Seq = Seq(i + 1)
 		}
 	}},
-	{name: "two records swapped", seq: 5, tick: 3, rule: "I4", word: "in its place stands record 6 (tick 4)", damage: func(t *testing.T, s *scribe) {
+	{name: "two records swapped", seq: 5, tick: 3, rule: "I4", word: "record 6 (tick 4) is stored in its place", damage: func(t *testing.T, s *scribe) {
 		s.m.log[4], s.m.log[5] = s.m.log[5], s.m.log[4]
 		s.m.log[4].Seq, s.m.log[5].Seq = 5, 6
 	}},
@@ -179,22 +179,22 @@ var damages = []struct {
 	{name: "records of another lineage spliced in", seq: 2, tick: 1, rule: "I4", word: "of another lineage", damage: func(t *testing.T, s *scribe) {
 		s.m.log = append(s.m.log[:1:1], newScribe(t, "other").m.log[1:]...)
 	}},
-	{name: "epoch going back", seq: 14, tick: 13, rule: "I3", word: "it starts epoch 2, epoch 2 was in force", damage: func(t *testing.T, s *scribe) {
+	{name: "epoch going back", seq: 14, tick: 13, rule: "I3", word: "it starts epoch 2, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindEpoch, Epoch: 2, EpochStart: &EpochStart{Node: "zombie", From: 12}})
 	}},
-	{name: "an epoch that begins at another tick", seq: 14, tick: 13, rule: "I4", word: "it starts after tick 11, the log is at tick 12", damage: func(t *testing.T, s *scribe) {
+	{name: "an epoch that begins at another tick", seq: 14, tick: 13, rule: "I4", word: "it starts after tick 11, but the log is at tick 12", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindEpoch, Epoch: 3, EpochStart: &EpochStart{Node: "late", From: 11}})
 	}},
-	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "it is of epoch 1, epoch 2 is in force", damage: func(t *testing.T, s *scribe) {
+	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "it is of epoch 1, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 1, Ticks: ticksFrom(13, 1)})
 	}},
-	{name: "tick repeated", seq: 14, tick: 13, rule: "I2", word: "it holds tick 12 where tick 13 is due", damage: func(t *testing.T, s *scribe) {
+	{name: "tick repeated", seq: 14, tick: 13, rule: "I2", word: "it holds tick 12 where tick 13 was expected", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 2, Ticks: ticksFrom(12, 1)})
 	}},
-	{name: "tick left out", seq: 14, tick: 13, rule: "I4", word: "it holds tick 14 where tick 13 is due", damage: func(t *testing.T, s *scribe) {
+	{name: "tick left out", seq: 14, tick: 13, rule: "I4", word: "it holds tick 14 where tick 13 was expected", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 2, Ticks: ticksFrom(14, 1)})
 	}},
-	{name: "a second genesis", seq: 14, tick: 13, rule: "I4", word: "record 1 and no other is genesis", damage: func(t *testing.T, s *scribe) {
+	{name: "a second genesis", seq: 14, tick: 13, rule: "I4", word: "but record 1, and only record 1, must be genesis", damage: func(t *testing.T, s *scribe) {
 		r, err := DecodeRecord(s.m.at(1).Body)
 		if err != nil {
 			t.Fatal(err)

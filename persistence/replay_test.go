@@ -217,7 +217,7 @@ func TestReplaySaysWhenTheSchemaIsAnother(t *testing.T) {
 	setup := game.Setup
 	game.Setup = func(w *ecs.World) { setup(w); ecs.Event[news](w, "later") }
 	r, _, _ := replay(t, v.source(), game, ReplayOptions{})
-	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "with another schema than this build's: event later was added") {
+	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "with a different schema from this build's: event later was added") {
 		t.Error(r.Notes)
 	}
 }
