@@ -156,7 +156,7 @@ func (c *checker) evidence(ctx context.Context) (err error) {
 // accepted warns of the losses that an operator accepted: clients saw ticks that were simulated a second time.
 func (c *checker) accepted() {
 	for i, a := range c.src.Accepted {
-		f := Finding{Where: "log", Warning: true, Seq: a.Seq + 1, What: fmt.Sprintf("an operator accepted a loss of history here: everything that epochs up to %d committed above record %d is void", a.Epoch, a.Seq)}
+		f := Finding{Where: "log", Warning: true, Seq: a.Seq + 1, What: fmt.Sprintf("a loss of history was accepted here: everything that epochs up to %d committed above record %d is void", a.Epoch, a.Seq)}
 		if i == len(c.src.Accepted)-1 && c.snapshots.void > 0 {
 			f.What += fmt.Sprintf(", including %d snapshots", c.snapshots.void)
 		}

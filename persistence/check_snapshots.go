@@ -108,7 +108,7 @@ func (s *snapshotCheck) rest() {
 	if s.c.src.Snapshots != nil && s.c.report.First > 1 && len(s.verified) < 2 {
 		s.c.find(Finding{
 			Where: "log", Invariant: "I8", Seq: s.c.report.First, Tick: s.c.report.FirstTick,
-			What: fmt.Sprintf("records before %d are purged, but only %d of the 2 required verified snapshots are left", s.c.report.First, len(s.verified)),
+			What: fmt.Sprintf("records before %d are purged and leave %d verified snapshots, but 2 are required", s.c.report.First, len(s.verified)),
 		})
 	}
 }
