@@ -18,7 +18,7 @@ func checkWith(t *testing.T, src Source, game ecs.Game) Report {
 	return report
 }
 
-// finds demands exactly the findings, each given as words that it must have.
+// finds demands exactly these findings. Each is a list of texts, separated by |, that the finding must contain.
 func finds(t *testing.T, r Report, want ...string) {
 	t.Helper()
 	if len(r.Findings) != len(want) {
@@ -64,7 +64,7 @@ func (v *voyage) redelta(tick uint64, change func(*Delta)) {
 	})
 }
 
-// republish packs a changed stream anew, as an owner would.
+// republish packs a changed stream again, as an owner would.
 func (v *voyage) republish(change func([]Delta) []Delta) {
 	v.t.Helper()
 	var all []Delta
@@ -109,7 +109,7 @@ func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
 	}
 }
 
-// tornDeltas is a delta stream whose store decodes its last message to tell of it.
+// tornDeltas is a delta stream whose Last fails, because its store must decode the damaged last message.
 type tornDeltas struct{ DeltaReader }
 
 func (tornDeltas) Last(context.Context) (Delta, bool, error) {

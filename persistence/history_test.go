@@ -16,7 +16,7 @@ const testLineage = "0b6c2f34-5d0a-4a51-9f4e-7f3c2b1a0d9e"
 
 var testBuild = ecs.Build{ID: "f4f3784", GoVersion: "go1.26.8", GOOS: "linux", GOARCH: "amd64", GOAMD64: "v1", SchemaHash: 0x1122334455667788}
 
-// scribe writes a log with the chain, as an owner does.
+// scribe writes a log with a Chain, as an owner does.
 type scribe struct {
 	t     testing.TB
 	m     *Memory
@@ -53,7 +53,7 @@ func (s *scribe) epoch(e Epoch) {
 	s.append(&Record{Kind: KindEpoch, Epoch: e, EpochStart: &EpochStart{Node: fmt.Sprintf("node-%d", e), Build: testBuild, From: s.chain.Tick()}})
 }
 
-// checksumOf is any function of the tick: these records are never simulated.
+// checksumOf is an arbitrary function of the tick: nothing simulates these records.
 func checksumOf(tick uint64) uint64 { return tick * 0x9e3779b97f4a7c15 }
 
 func ticksFrom(first uint64, n int) []TickRecord {
@@ -101,8 +101,8 @@ func (s *scribe) source() Source {
 	return Source{Log: s.m.Log(), Deltas: s.m.Deltas(), Snapshots: s.m.Snapshots(), Lineage: s.chain.Lineage()}
 }
 
-// chronicle is a log of two epochs: records 1 to 13, ticks 1 to 12 (one to a
-// record but for record 8, which holds three).
+// chronicle is a log of two epochs: records 1 to 13, ticks 1 to 12 (one in each
+// record, but three in record 8).
 //
 //	1 genesis  2 epoch 1  3-7 ticks 1-5  8 ticks 6-8  9 epoch 2  10-13 ticks 9-12
 func chronicle(t testing.TB) *scribe {
@@ -120,7 +120,7 @@ func chronicle(t testing.TB) *scribe {
 
 func (m *Memory) at(seq Seq) *Message { return &m.log[seq-m.first] }
 
-// A log is damaged in each of these ways; each must be named with its place.
+// Ways to damage a log. Each must be reported with its place.
 var damages = []struct {
 	name   string
 	damage func(t *testing.T, s *scribe)
@@ -128,7 +128,7 @@ var damages = []struct {
 	tick   uint64
 	rule   string
 	word   string
-	// silent: only what is outside of the log can know of it
+	// silent: only evidence outside the log shows it
 	silent bool
 }{
 	{name: "one byte altered", seq: 5, tick: 3, word: "its bytes have the sum", damage: func(t *testing.T, s *scribe) {
@@ -203,7 +203,7 @@ var damages = []struct {
 	}},
 }
 
-// forge appends a record whose bytes and chain are sound, whatever it says.
+// forge appends any record with a correct sum and hash.
 func forge(t *testing.T, s *scribe, r *Record) {
 	t.Helper()
 	r.Seq, r.Prev = s.chain.Seq()+1, s.chain.Hash()
@@ -216,7 +216,7 @@ func forge(t *testing.T, s *scribe, r *Record) {
 	}
 }
 
-// holed is a log in which messages without a body are missing, as in a stream
+// holed is a log in which messages without a body count as missing, as in a stream
 // that lost them.
 type holed struct{ *MemoryLog }
 
@@ -355,8 +355,8 @@ func TestCheckReportsEveryDamageNotOnlyTheFirst(t *testing.T) {
 	}
 }
 
-// docked is a log that knows itself that its tail is gone, as a copy of a
-// damaged store does.
+// docked is a log that knows that its tail is gone, like a copy of a damaged
+// store.
 type docked struct{ *MemoryLog }
 
 func (d docked) Last(context.Context) (Seq, error) { return 20, nil }
