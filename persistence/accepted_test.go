@@ -40,7 +40,7 @@ func (v *voyage) succeed(epoch Epoch, lost int) {
 // TestAnAcceptedLossIsNotBrokenForEver: history that an operator gave up is no longer evidence for check, replay or export,
 // neither right after the loss nor once the ticks have been simulated again.
 func TestAnAcceptedLossIsNotBrokenForEver(t *testing.T) {
-	for name, again := range map[string]int{"right behind it": 0, "before the lost ticks have come again": 5, "long after": 40} {
+	for name, again := range map[string]int{"right after it": 0, "before the lost ticks are simulated again": 5, "long after": 40} {
 		t.Run(name, func(t *testing.T) {
 			v := sail(t, 60)
 			v.lose(12)

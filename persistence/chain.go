@@ -52,7 +52,7 @@ func (c *Chain) Next(m Message) (*Record, error) {
 		if m.Seq > want {
 			return nil, c.broken("I4", want, "it is missing, sequence %d comes next", m.Seq)
 		}
-		return nil, c.broken("I4", m.Seq, "it comes again after record %d", c.seq)
+		return nil, c.broken("I4", m.Seq, "it is out of order: record %d came before it", c.seq)
 	}
 	r, err := DecodeRecord(m.Body)
 	if err != nil {

@@ -54,7 +54,7 @@ func (d *deltaCheck) tick(l loggedTick, body []byte) {
 	d.c.report.Deltas++
 	err := l.compare(&d.current)
 	if err == nil && d.current.Lineage != d.c.chain.Lineage() && d.c.chain.Lineage() != "" {
-		err = fmt.Errorf("it is of lineage %s, the log of %s", d.current.Lineage, d.c.chain.Lineage())
+		err = fmt.Errorf("it is of lineage %s, but the log is of %s", d.current.Lineage, d.c.chain.Lineage())
 	}
 	if err == nil && body != nil && !bytes.Equal(body, d.current.Body) {
 		err = fmt.Errorf("its %d bytes differ from the %d that re-simulation produced", len(d.current.Body), len(body))

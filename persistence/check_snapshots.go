@@ -58,11 +58,11 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 		return
 	}
 	if l := c.chain.Lineage(); l != "" && snap.Lineage != l {
-		bad(fmt.Errorf("it is of lineage %s, the log of %s", snap.Lineage, l))
+		bad(fmt.Errorf("it is of lineage %s, but the log is of %s", snap.Lineage, l))
 		return
 	}
 	if r.Kind != KindTicks && c.world != nil && c.world.Checksum() != snap.Checksum {
-		bad(fmt.Errorf("its checksum is %016x, the world's %016x", snap.Checksum, c.world.Checksum()))
+		bad(fmt.Errorf("its checksum is %016x, but the world's is %016x", snap.Checksum, c.world.Checksum()))
 		return
 	}
 	if c.o.Game != nil {

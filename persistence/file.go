@@ -140,7 +140,7 @@ func (f *File) readIndex() ([]chunk, error) {
 	}
 	at, size, n := int64(binary.LittleEndian.Uint64(trailer)), binary.LittleEndian.Uint64(trailer[8:]), binary.LittleEndian.Uint64(trailer[16:])
 	if size != uint64(f.size) {
-		return nil, fmt.Errorf("it has %d bytes, its trailer says %d", f.size, size)
+		return nil, fmt.Errorf("it has %d bytes, but its trailer says %d", f.size, size)
 	}
 	c, payload, err := f.chunk(at)
 	if err != nil {
@@ -214,7 +214,7 @@ func (f *File) load(want chunk) ([][]byte, error) {
 		payload = payload[end:]
 	}
 	if len(entries) != int(c.entries) {
-		return nil, want.corrupt("%d entries, its header says %d", len(entries), c.entries)
+		return nil, want.corrupt("%d entries, but its header says %d", len(entries), c.entries)
 	}
 	f.cached, f.loaded = want.offset, entries
 	return entries, nil

@@ -57,7 +57,7 @@ func (w *FileWriter) Message(m Message) error {
 // Delta appends a whole delta or a gap.
 func (w *FileWriter) Delta(d Delta) error {
 	if w.full(chunkDeltas) {
-		w.packer.Restart() // readers need no earlier chunk
+		w.packer.Restart() // so that a reader needs no earlier chunk
 	}
 	packed, err := w.packer.Pack(d)
 	var body []byte

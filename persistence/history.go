@@ -43,7 +43,7 @@ func (h *History) Knows(what string, m Mark, tick uint64) {
 	}
 }
 
-// KnowsHigh adds the high-water mark that an owner noted in the coordination service.
+// KnowsHigh adds the high-water mark that an owner wrote to the coordination service.
 func (h *History) KnowsHigh(m Mark) { h.Knows("the high-water mark", m, 0) }
 
 // KnowsDelta adds the last message of the delta stream; nil adds nothing.

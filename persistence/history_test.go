@@ -405,7 +405,7 @@ func TestHistoryIsLostWhenAnythingKnowsMoreThanTheLog(t *testing.T) {
 		own       Epoch
 		want      string // "" when nothing is lost; the log ends at record 10, tick 8
 	}{
-		{name: "nobody knows anything"},
+		{name: "no evidence"},
 		{name: "all know of what is there", high: Mark{9, 2}, delta: delta(10, 2, 8), snapshots: []SnapshotInfo{shot(8, 2, 6)}},
 		{name: "the high-water mark", high: Mark{11, 2}, want: "persistence: history lost: the log ends at sequence 10, tick 8, but the high-water mark knows sequence 11"},
 		{name: "the one that knows most", high: Mark{11, 2}, delta: delta(12, 2, 10), want: "persistence: history lost: the log ends at sequence 10, tick 8, but the delta stream knows sequence 12 and tick 10"},

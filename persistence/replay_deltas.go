@@ -32,7 +32,7 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 				return err
 			}
 			if !ok {
-				return nil // deltas of ticks that the log does not have: lost reports it
+				return nil // deltas of ticks that are not in the log: lost reports them
 			}
 			if err := logged.compare(&d); err != nil {
 				return err
@@ -52,8 +52,8 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 	return nil
 }
 
-// unapplied returns the error for a delta that does not apply: a *SchemaError if the schema at the log's end breaks deltas,
-// since a later epoch may have changed it, else a *CorruptError.
+// unapplied returns the error for a delta that does not apply: a *SchemaError if the schema at the log's end breaks deltas
+// (an epoch on the way may have introduced it), else a *CorruptError.
 func (p *Replay) unapplied(d *Delta, err error) error {
 	if p.end.Breaks()&ecs.BreaksDeltas != 0 {
 		e := *p.end

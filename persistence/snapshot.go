@@ -13,7 +13,7 @@ type Snapshot struct {
 	Lineage  string
 	Cluster  string
 	Shard    string
-	Seq      Seq    // of the record at the end of which it was taken
+	Seq      Seq    // of the record after which it was taken
 	Epoch    Epoch  // of that record
 	Tick     uint64 // last tick of that record
 	Checksum uint64 // of the world after Tick

@@ -198,7 +198,7 @@ func (r *reader) take(n int) []byte {
 		return nil
 	}
 	if n < 0 || n > r.src.Len() {
-		r.fail("%d bytes announced, %d left", n, r.src.Len())
+		r.fail("%d bytes declared, %d left", n, r.src.Len())
 		return nil
 	}
 	from := len(r.b) - r.src.Len()

@@ -33,13 +33,13 @@ func Run(t *testing.T, open func() Store) {
 		{"a missing key", missing},
 		{"compare and set", compareAndSet},
 		{"a deleted key", deleted},
-		{"revisions never come again", revisions},
+		{"revisions are never reused", revisions},
 		{"any bytes are values", values},
 		{"any text is a key", keys},
 		{"keys are listed by prefix", listing},
 		{"limits", limits},
 		{"a canceled context", canceled},
-		{"writers at once lose nothing", contention},
+		{"concurrent writers lose nothing", contention},
 		{"two creators, one wins", creators},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func revisions(k *kit) {
 			k.remove(k.b, "x", old, false)
 		}
 		if seen[r] {
-			k.Fatalf("revision %d came again", r)
+			k.Fatalf("revision %d was reused", r)
 		}
 		seen[r] = true
 		k.remove(k.a, "x", r, true)
@@ -332,7 +332,7 @@ func contention(k *kit) {
 	}
 	group.Wait()
 	if v, _, err := k.a.Get(k.ctx, k.key("n")); err != nil || string(v) != strconv.Itoa(writers*each) {
-		k.Fatalf("%d increments made %s, %v", writers*each, v, err)
+		k.Fatalf("%d increments resulted in %s, %v", writers*each, v, err)
 	}
 }
 

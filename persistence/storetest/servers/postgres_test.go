@@ -54,7 +54,7 @@ func openPostgres(t *testing.T, url, name string) *postgres.Store {
 
 func TestPostgres(t *testing.T) {
 	url := startPostgres(t)
-	t.Run("many make the table at once", func(t *testing.T) {
+	t.Run("many create the table at once", func(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
