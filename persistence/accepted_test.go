@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// lose cuts a voyage back to where it is now, after n ticks and a snapshot more, as a disk that forgets does.
+// lose runs n more ticks and takes a snapshot, then cuts the log back to its present end, like a disk that loses writes.
 func (v *voyage) lose(n int) {
 	v.t.Helper()
 	w, err := ecs.Restore(drift(0), v.world.AppendSnapshot(nil))
@@ -26,7 +26,7 @@ func (v *voyage) lose(n int) {
 	v.world, v.chain, v.seq, v.sums = w, &chain, seq, v.sums[:w.Tick()+1]
 }
 
-// succeed begins an epoch on what is left of the log, as the next owner does: it declares the deltas of the lost ticks void.
+// succeed begins an epoch on the rest of the log, as the next owner does, and declares the deltas of the lost ticks void.
 func (v *voyage) succeed(epoch Epoch, lost int) {
 	build := testBuild
 	build.SchemaHash = v.world.Schema().Hash()
@@ -37,10 +37,10 @@ func (v *voyage) succeed(epoch Epoch, lost int) {
 	}})
 }
 
-// TestAnAcceptedLossIsNotBrokenForEver: what an operator gave up is no evidence any more, neither right behind the loss nor
-// when the ticks have come again, for whoever looks.
+// TestAnAcceptedLossIsNotBrokenForEver: history that an operator gave up is no longer evidence for check, replay or export,
+// neither right after the loss nor once the ticks have been simulated again.
 func TestAnAcceptedLossIsNotBrokenForEver(t *testing.T) {
-	for name, again := range map[string]int{"right behind it": 0, "before the lost ticks have come again": 5, "long after": 40} {
+	for name, again := range map[string]int{"right after it": 0, "before the lost ticks are simulated again": 5, "long after": 40} {
 		t.Run(name, func(t *testing.T) {
 			v := sail(t, 60)
 			v.lose(12)

@@ -27,8 +27,8 @@ func BenchmarkEncodeRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkChain is what reading a log costs beside the store: decode, hash,
-// compare.
+// BenchmarkChain measures the cost of reading a log apart from the store: decode,
+// hash, compare.
 func BenchmarkChain(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {

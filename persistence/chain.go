@@ -2,24 +2,23 @@ package persistence
 
 import "fmt"
 
-// Chain proves a log, record by record: a step function from the message that
-// comes next to its record, or to the error that says what is wrong with it.
-// After an error its state is what it was: nothing behind a broken record is
-// proven.
+// Chain proves a log record by record. It is a step function: the next message
+// in, its record or an error out. An error leaves its state unchanged, so that
+// nothing after a broken record counts as proven.
 //
 // A Chain is not safe for concurrent use.
 type Chain struct {
-	lineage  string // "" until it is known and when anything is accepted
+	lineage  string // "" until genesis is read, if any lineage is accepted
 	seq      Seq    // of the last proven record
 	hash     Hash   // of its body
-	epoch    Epoch  // in force
-	tick     uint64 // the last one
+	epoch    Epoch  // the current one
+	tick     uint64 // the last proven one
 	checksum uint64 // after tick; 0 when unknown
-	started  bool   // an epoch record has been seen
+	started  bool   // the log so far contains an epoch record
 }
 
-// NewChain returns a chain that expects record 1. lineage is the one that the
-// log must have, "" to take the one that genesis names.
+// NewChain returns a chain that expects record 1. The log must have the lineage;
+// "" accepts any.
 func NewChain(lineage string) *Chain { return &Chain{lineage: lineage} }
 
 // ChainFrom returns a chain that expects the record after the snapshot.
@@ -33,27 +32,27 @@ func (c *Chain) Seq() Seq { return c.seq }
 // Hash returns the hash of the last proven record.
 func (c *Chain) Hash() Hash { return c.hash }
 
-// Epoch returns the epoch in force.
+// Epoch returns the current epoch.
 func (c *Chain) Epoch() Epoch { return c.epoch }
 
 // Tick returns the last proven tick, 0 before the first.
 func (c *Chain) Tick() uint64 { return c.tick }
 
-// Checksum returns the checksum after Tick as it was recorded, 0 before the first tick.
+// Checksum returns the recorded checksum after Tick, 0 before the first tick.
 func (c *Chain) Checksum() uint64 { return c.checksum }
 
-// Lineage returns the lineage of the log, "" while it is unknown.
+// Lineage returns the lineage of the log, "" while unknown.
 func (c *Chain) Lineage() string { return c.lineage }
 
-// Next proves the message that comes next and returns its record, which shares
-// memory with m.Body. The error is a *CorruptError or a *VersionError and names
-// the sequence and the first tick that is not proven.
+// Next proves the next message and returns its record, which shares memory with
+// m.Body. The error is a *CorruptError or a *VersionError with the sequence and
+// the first unproven tick.
 func (c *Chain) Next(m Message) (*Record, error) {
 	if want := c.seq + 1; m.Seq != want {
 		if m.Seq > want {
 			return nil, c.broken("I4", want, "it is missing, sequence %d comes next", m.Seq)
 		}
-		return nil, c.broken("I4", m.Seq, "it comes again after record %d", c.seq)
+		return nil, c.broken("I4", m.Seq, "it is out of order: record %d came before it", c.seq)
 	}
 	r, err := DecodeRecord(m.Body)
 	if err != nil {
@@ -66,36 +65,36 @@ func (c *Chain) Next(m Message) (*Record, error) {
 		return nil, err
 	}
 	if m.Header != r.Header() {
-		return nil, c.broken("I4", m.Seq, "its headers %v are not those of its body %v", m.Header, r.Header())
+		return nil, c.broken("I4", m.Seq, "its headers %v do not match its body %v", m.Header, r.Header())
 	}
 	c.Advance(r, HashOf(m.Body))
 	return r, nil
 }
 
-// Admit says whether r may come next; it changes nothing. See FORMAT.md, "The chain".
+// Admit returns an error if r may not come next. It changes nothing. See FORMAT.md, "The chain".
 func (c *Chain) Admit(r *Record) error {
 	if r.Seq != c.seq+1 {
 		return c.broken("I4", c.seq+1, "record %d was offered in its place", r.Seq)
 	}
 	if (r.Kind == KindGenesis) != (r.Seq == 1) {
-		return c.broken("I4", r.Seq, "a record of kind %s; record 1 and no other is genesis", r.Kind)
+		return c.broken("I4", r.Seq, "it is of kind %s, but record 1, and only record 1, must be genesis", r.Kind)
 	}
 	if r.Prev != c.hash {
-		return c.broken("I4", r.Seq, "it follows a record with the hash %v, record %d has %v: one of them was replaced or is of another lineage", r.Prev, c.seq, c.hash)
+		return c.broken("I4", r.Seq, "it follows a record with hash %v, but record %d has hash %v: one of them was replaced or is of another lineage", r.Prev, c.seq, c.hash)
 	}
 	switch r.Kind {
 	case KindGenesis:
 		if c.lineage != "" && r.Genesis.Lineage != c.lineage {
-			return c.broken("I4", r.Seq, "it is of lineage %s, not %s: the log was deleted and made anew, or is another shard's", r.Genesis.Lineage, c.lineage)
+			return c.broken("I4", r.Seq, "it is of lineage %s, not %s: the log was deleted and created again, or belongs to another shard", r.Genesis.Lineage, c.lineage)
 		}
 	case KindEpoch:
 		return c.admitEpoch(r)
 	case KindTicks:
 		if r.Epoch != c.epoch {
-			return c.broken("I3", r.Seq, "it is of epoch %d, epoch %d is in force", r.Epoch, c.epoch)
+			return c.broken("I3", r.Seq, "it is of epoch %d, but the current epoch is %d", r.Epoch, c.epoch)
 		}
 		if first := r.FirstTick(); first != c.tick+1 {
-			return c.broken(tickRule(first, c.tick), r.Seq, "it holds tick %d where tick %d is due", first, c.tick+1)
+			return c.broken(tickRule(first, c.tick), r.Seq, "it holds tick %d where tick %d was expected", first, c.tick+1)
 		}
 	}
 	return nil
@@ -103,15 +102,15 @@ func (c *Chain) Admit(r *Record) error {
 
 func (c *Chain) admitEpoch(r *Record) error {
 	if r.Epoch < c.epoch || (r.Epoch == c.epoch && c.started) {
-		return c.broken("I3", r.Seq, "it starts epoch %d, epoch %d was in force", r.Epoch, c.epoch)
+		return c.broken("I3", r.Seq, "it starts epoch %d, but the current epoch is %d", r.Epoch, c.epoch)
 	}
 	if r.EpochStart.From != c.tick {
-		return c.broken("I4", r.Seq, "it starts after tick %d, the log is at tick %d", r.EpochStart.From, c.tick)
+		return c.broken("I4", r.Seq, "it starts after tick %d, but the log is at tick %d", r.EpochStart.From, c.tick)
 	}
 	return nil
 }
 
-// Advance takes r, admitted and committed, whose body has the hash.
+// Advance moves the chain to r, which was admitted and committed. hash is the hash of its body.
 func (c *Chain) Advance(r *Record, hash Hash) {
 	c.seq, c.hash, c.epoch = r.Seq, hash, r.Epoch
 	switch r.Kind {
@@ -124,9 +123,9 @@ func (c *Chain) Advance(r *Record, hash Hash) {
 	}
 }
 
-// Seal makes r the record that comes next (sequence and previous hash), and
-// returns the message to append, its body appended to dst. The chain does not
-// advance: that is for when the log has acknowledged it.
+// Seal makes r the next record (it sets sequence and previous hash) and returns
+// the message to append; its body is appended to dst. Seal does not advance the
+// chain: call Advance once the log has acknowledged the message.
 func (c *Chain) Seal(r *Record, dst []byte) (Message, error) {
 	r.Seq, r.Prev = c.seq+1, c.hash
 	if err := c.Admit(r); err != nil {
@@ -139,8 +138,8 @@ func (c *Chain) Seal(r *Record, dst []byte) (Message, error) {
 	return r.Message(body[len(dst):]), nil
 }
 
-// Anchor takes m as proven, whatever came before: where a purged log begins,
-// and behind a broken place, to find out what else is broken.
+// Anchor accepts m as proven whatever came before it: at the beginning of a purged
+// log, and after a broken place, to find out what else is broken.
 func (c *Chain) Anchor(m Message) (*Record, error) {
 	r, err := DecodeRecord(m.Body)
 	if err != nil {
@@ -158,7 +157,7 @@ func (c *Chain) Anchor(m Message) (*Record, error) {
 	return r, nil
 }
 
-// tickRule tells a tick that has a second value from one that is missing.
+// tickRule returns the broken rule: a tick has a second value (I2), or one is missing (I4).
 func tickRule(first, last uint64) string {
 	if first <= last {
 		return "I2"
@@ -167,7 +166,7 @@ func tickRule(first, last uint64) string {
 }
 
 func (c *Chain) misplaced(seq Seq, r *Record) error {
-	return c.broken("I4", seq, "in its place stands record %d (tick %d)", r.Seq, r.FirstTick())
+	return c.broken("I4", seq, "record %d (tick %d) is stored in its place", r.Seq, r.FirstTick())
 }
 
 func (c *Chain) broken(rule string, seq Seq, format string, args ...any) error {

@@ -11,8 +11,8 @@ import (
 // Finding is one thing that a check found.
 type Finding struct {
 	Where     string // "log", "deltas" or "snapshots"
-	Invariant string // as OWNERSHIP.md of package shard lists them: "I2", "I3", "I4", "I5", "I8", "I9"; "" when the bytes alone are damaged
-	Warning   bool   // worth knowing, nothing is broken
+	Invariant string // as OWNERSHIP.md of package shard lists them: "I2", "I3", "I4", "I5", "I8", "I9"; "" when only the bytes are damaged
+	Warning   bool   // worth knowing, but nothing is broken
 	Seq       Seq    // of the record concerned; 0 when unknown
 	Tick      uint64 // of the first tick concerned; 0 when unknown
 	What      string
@@ -30,7 +30,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: %s%s", f.Where, kind, f.Place(), f.What)
 }
 
-// Place names sequence and tick, as far as they are known, with ": " behind.
+// Place returns sequence and tick, as far as they are known, followed by ": ".
 func (f Finding) Place() string {
 	switch {
 	case f.Seq == 0 && f.Tick == 0:
@@ -43,7 +43,7 @@ func (f Finding) Place() string {
 	return fmt.Sprintf("sequence %d, tick %d: ", f.Seq, f.Tick)
 }
 
-// Report is what a check saw.
+// Report is the result of a check.
 type Report struct {
 	First       Seq // of the log
 	Last        Seq
@@ -60,28 +60,28 @@ type Report struct {
 	Resimulated uint64 // ticks re-simulated, checksum and delta compared
 	Findings    []Finding
 	Unlisted    int   // findings beyond CheckOptions.MaxFindings
-	Unproven    error // why some ticks or snapshots were not held against the game, which is Foreign to them; nil: all were
+	Unproven    error // why some ticks or snapshots were not compared with the game, which is Foreign to them; nil when all were
 	broken      bool
 }
 
-// Broken reports whether an invariant is broken: warnings alone do not count.
+// Broken reports whether an invariant is broken. Warnings do not count.
 func (r *Report) Broken() bool { return r.broken }
 
 // CheckOptions say how deep a check goes.
 type CheckOptions struct {
-	Game        *ecs.Game                        // re-simulate every tick with it (I5); nil: the log's form only
-	MaxFindings int                              // more are counted only; 0 means 100
-	Progress    func(seq, last Seq, tick uint64) // called after each record; nil: nobody looks
+	Game        *ecs.Game                        // re-simulate every tick with it (I5); nil checks only the log's form
+	MaxFindings int                              // any beyond that are only counted; 0 means 100
+	Progress    func(seq, last Seq, tick uint64) // called after each record, unless nil
 }
 
-// Check proves what can be proven from the stored bytes alone: one value per
-// tick (I2), epochs that increase (I3), the chain (I4), with a game the
-// checksums (I5) and the bytes of every delta, the delta stream and the
-// snapshots against the log, the purge limit (I8), and that the log's tail was
-// not cut (I9). The log may grow meanwhile: it is proven up to where it ended
-// when the check began. Damage is a finding, not an error; behind a damaged place it
-// goes on, from the next snapshot where it re-simulates. The error is the
-// stores' own: they could not be read at all, or ctx ended.
+// Check proves what the stored bytes can prove: one value per tick (I2),
+// increasing epochs (I3), the chain (I4), the delta stream and the snapshots
+// against the log, the purge limit (I8), and that the log's tail was not cut
+// (I9). With a game it also proves the checksums (I5) and the bytes of every
+// delta. The log may grow meanwhile: Check proves it up to its end when the check
+// began. Damage is a finding, not an error; Check continues after it, and
+// re-simulation continues from the next snapshot. Check returns an error only
+// when a store cannot be read at all or ctx ends.
 func Check(ctx context.Context, src Source, o CheckOptions) (Report, error) {
 	if o.MaxFindings == 0 {
 		o.MaxFindings = 100
@@ -91,18 +91,18 @@ func Check(ctx context.Context, src Source, o CheckOptions) (Report, error) {
 	return c.report, err
 }
 
-// checker walks along the log; deltas and snapshots walk with it.
+// checker walks the log, with deltas and snapshots in step.
 type checker struct {
 	src       Source
 	o         CheckOptions
 	report    Report
 	chain     *Chain
-	known     History // of the log, from before its end was asked for
-	lost      bool    // the chain broke: the next record is taken as it is
+	known     History // evidence about the log, gathered before its end was read
+	lost      bool    // the chain broke: accept the next record as it is
 	fit       fit
-	world     *ecs.World // at the chain's tick; nil when it cannot be known
+	world     *ecs.World // at the chain's tick; nil when unknown
 	frame     ecs.Frame
-	body      []byte // of the re-simulated delta
+	body      []byte // the re-simulated delta's body
 	deltas    *deltaCheck
 	snapshots *snapshotCheck
 }
@@ -144,28 +144,28 @@ func (c *checker) run(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
-// evidence asks what is known of the log's end.
+// evidence gathers what is known of the log's end.
 func (c *checker) evidence(ctx context.Context) (err error) {
 	c.known, err = c.src.history(ctx)
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) { // the last delta: whoever reads the stream reports it
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) { // the last delta is damaged: the walk along the stream reports it
 		err = nil
 	}
 	return err
 }
 
-// accepted names what an operator gave up: it is worth knowing that clients saw ticks that came again.
+// accepted warns of the losses that an operator accepted: clients saw ticks that were simulated a second time.
 func (c *checker) accepted() {
 	for i, a := range c.src.Accepted {
-		f := Finding{Where: "log", Warning: true, Seq: a.Seq + 1, What: fmt.Sprintf("a loss of history was accepted here: what epoch %d and those before it had committed above record %d is void", a.Epoch, a.Seq)}
+		f := Finding{Where: "log", Warning: true, Seq: a.Seq + 1, What: fmt.Sprintf("a loss of history was accepted here: everything that epochs up to %d committed above record %d is void", a.Epoch, a.Seq)}
 		if i == len(c.src.Accepted)-1 && c.snapshots.void > 0 {
-			f.What += fmt.Sprintf(", %d snapshots with it", c.snapshots.void)
+			f.What += fmt.Sprintf(", including %d snapshots", c.snapshots.void)
 		}
 		c.find(f)
 	}
 }
 
-// stretch reads from seq to the end or to the next hole, and returns the
-// sequence to go on with.
+// stretch reads from seq to the end or past the next hole, and returns the
+// sequence to continue with.
 func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 	for m, err := range c.src.Log.Read(ctx, seq, c.report.Last) {
 		switch {
@@ -177,7 +177,7 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 			if c.o.Progress != nil {
 				c.o.Progress(m.Seq, c.report.Last, c.chain.Tick())
 			}
-		case errors.Is(err, ErrLost): // a store that knows itself that its tail is gone
+		case errors.Is(err, ErrLost): // the store itself knows that its tail is gone
 			c.findError("log", err)
 			return c.report.Last + 1, nil
 		case errors.Is(err, ErrGap), errors.Is(err, ErrCorrupt):
@@ -192,7 +192,7 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 	return seq, nil
 }
 
-// hole finds out how far a hole reaches and reports it once.
+// hole reports the whole hole once and returns the sequence after it.
 func (c *checker) hole(ctx context.Context, from Seq, cause error) (Seq, error) {
 	next := from + 1
 	for ; next <= c.report.Last; next++ {
@@ -219,7 +219,7 @@ func (c *checker) hole(ctx context.Context, from Seq, cause error) (Seq, error) 
 	return next, nil
 }
 
-// message takes the next message of the log.
+// message checks the next message of the log.
 func (c *checker) message(ctx context.Context, m Message) {
 	r, err := c.prove(m)
 	if err != nil {
@@ -253,7 +253,7 @@ func (c *checker) prove(m Message) (*Record, error) {
 	}
 	c.lost = false
 	if r.Epoch < before {
-		c.find(Finding{Where: "log", Invariant: "I3", Seq: r.Seq, Tick: r.FirstTick(), What: fmt.Sprintf("it is of epoch %d, epoch %d was in force", r.Epoch, before)})
+		c.find(Finding{Where: "log", Invariant: "I3", Seq: r.Seq, Tick: r.FirstTick(), What: fmt.Sprintf("it is of epoch %d, but the current epoch was %d", r.Epoch, before)})
 	}
 	return r, nil
 }
@@ -277,7 +277,7 @@ func (c *checker) genesis(r *Record) {
 	c.fits()
 }
 
-// fits gives re-simulation up where the game has other types than what is in force.
+// fits stops the re-simulation if the game can use neither the state nor the ticks of the current schema.
 func (c *checker) fits() {
 	if c.fit.breaks(ecs.BreaksState | ecs.BreaksTicks) {
 		c.world = nil
@@ -285,7 +285,7 @@ func (c *checker) fits() {
 	}
 }
 
-// unproven remembers the first reason why the game could not be held against the log.
+// unproven keeps the first reason why the log could not be compared with the game.
 func (c *checker) unproven(err error) {
 	if c.report.Unproven == nil {
 		c.report.Unproven = err
@@ -303,7 +303,7 @@ func (c *checker) ticks(r *Record) {
 	}
 }
 
-// resimulate returns the bytes of the tick's delta, nil when they cannot be known.
+// resimulate returns the bytes of the tick's delta, nil when unknown.
 func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 	if c.world == nil {
 		return nil
@@ -319,14 +319,14 @@ func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 	}
 	c.report.Resimulated++
 	if c.fit.breaks(ecs.BreaksDeltas) {
-		c.unproven(c.fit.differs) // this build's deltas have other numbers
+		c.unproven(c.fit.differs) // this build numbers types differently in its deltas
 		return nil
 	}
 	c.body = out.Delta.AppendTo(c.body[:0])
 	return c.body
 }
 
-// find keeps a finding.
+// find adds a finding to the report.
 func (c *checker) find(f Finding) {
 	r := &c.report
 	r.broken = r.broken || !f.Warning
@@ -337,7 +337,7 @@ func (c *checker) find(f Finding) {
 	r.Findings = append(r.Findings, f)
 }
 
-// findError keeps a typed error as a finding.
+// findError adds a typed error to the report as a finding.
 func (c *checker) findError(where string, err error) {
 	f := Finding{Where: where, What: err.Error()}
 	var corrupt *CorruptError

@@ -8,20 +8,20 @@ import (
 	"iter"
 )
 
-// deltaCheck walks along the delta stream while the checker walks along the log.
+// deltaCheck walks the delta stream while the checker walks the log.
 type deltaCheck struct {
 	c       *checker
 	next    func() (Delta, error, bool)
 	close   func()
 	current Delta
-	have    bool   // current is a delta that no tick has been compared with yet
+	have    bool   // current has not been compared with a tick yet
 	over    bool   // the stream has ended
-	last    uint64 // the last tick that the stream stood for; 0 before the first
-	hurt    bool   // what came behind the last delta could not be read
-	missing uint64 // the first tick of a run without deltas; 0 when there is none
+	last    uint64 // the last tick that the stream has covered; 0 before the first
+	hurt    bool   // what followed the last delta could not be read
+	missing uint64 // the first tick of a run without deltas; 0 outside a run
 	until   loggedTick
-	grown   Seq   // where the log ends by now; 0 until that is asked
-	err     error // of the store: the stream could not be read to its end
+	grown   Seq   // the log's present end; 0 until it is read
+	err     error // of the store: it could not read the stream to its end
 }
 
 func newDeltaCheck(ctx context.Context, c *checker) *deltaCheck {
@@ -33,8 +33,8 @@ func newDeltaCheck(ctx context.Context, c *checker) *deltaCheck {
 	return d
 }
 
-// tick compares the logged tick with its delta. body is what the delta's body
-// must be, nil when it is not known.
+// tick compares the logged tick with its delta. body is the expected body of the
+// delta, nil when unknown.
 func (d *deltaCheck) tick(l loggedTick, body []byte) {
 	for d.peek() && d.current.Tick < l.tick.Tick {
 		d.unmatched()
@@ -54,17 +54,17 @@ func (d *deltaCheck) tick(l loggedTick, body []byte) {
 	d.c.report.Deltas++
 	err := l.compare(&d.current)
 	if err == nil && d.current.Lineage != d.c.chain.Lineage() && d.c.chain.Lineage() != "" {
-		err = fmt.Errorf("it is of lineage %s, the log of %s", d.current.Lineage, d.c.chain.Lineage())
+		err = fmt.Errorf("it is of lineage %s, but the log is of %s", d.current.Lineage, d.c.chain.Lineage())
 	}
 	if err == nil && body != nil && !bytes.Equal(body, d.current.Body) {
-		err = fmt.Errorf("its %d bytes are not the %d that re-simulation gives", len(d.current.Body), len(body))
+		err = fmt.Errorf("its %d bytes differ from the %d that re-simulation produced", len(d.current.Body), len(body))
 	}
 	if err != nil {
 		d.c.find(Finding{Where: "deltas", Seq: l.seq, Tick: l.tick.Tick, What: err.Error()})
 	}
 }
 
-// peek makes current the next delta; false at the end.
+// peek sets current to the next delta and returns false at the end.
 func (d *deltaCheck) peek() bool {
 	for !d.have && !d.over {
 		delta, err, ok := d.next()
@@ -87,8 +87,8 @@ func (d *deltaCheck) peek() bool {
 	return d.have
 }
 
-// unmatched drops a delta whose tick the log does not have: the log begins
-// later, or has a hole that is reported already.
+// unmatched drops a delta whose tick is not in the log: the log begins later, or
+// has a hole that was reported already.
 func (d *deltaCheck) unmatched() {
 	if d.current.Gap != nil {
 		d.gap()
@@ -107,7 +107,7 @@ func (d *deltaCheck) gap() {
 	})
 }
 
-// without remembers a tick that has no delta.
+// without notes that a tick has no delta.
 func (d *deltaCheck) without(l loggedTick) {
 	if d.missing == 0 {
 		d.missing = l.tick.Tick
@@ -115,19 +115,19 @@ func (d *deltaCheck) without(l loggedTick) {
 	d.until = l
 }
 
-// reportMissing reports a run of ticks without deltas that a delta follows. In
-// front of the first delta it is the stream's retention.
+// reportMissing reports a run of ticks without deltas once a delta follows it. It
+// is silent before the first delta: there retention removed them.
 func (d *deltaCheck) reportMissing() {
 	if d.missing > 0 && d.last > 0 {
 		d.c.find(Finding{
 			Where: "deltas", Seq: d.until.seq, Tick: d.missing,
-			What: fmt.Sprintf("the deltas of ticks %d to %d are missing and no gap message says so", d.missing, d.until.tick.Tick),
+			What: fmt.Sprintf("the deltas of ticks %d to %d are missing without a gap message", d.missing, d.until.tick.Tick),
 		})
 	}
 	d.missing = 0
 }
 
-// rest reports what is left when the log has ended.
+// rest reports what remains at the end of the log.
 func (d *deltaCheck) rest(ctx context.Context) {
 	switch {
 	case d.missing > 0 && d.hurt:
@@ -138,7 +138,7 @@ func (d *deltaCheck) rest(ctx context.Context) {
 	case d.missing > 0 && d.c.src.Deltas != nil:
 		d.c.find(Finding{
 			Where: "deltas", Warning: true, Seq: d.until.seq, Tick: d.missing,
-			What: fmt.Sprintf("the delta stream ends before tick %d, the log has tick %d: the next owner publishes them", d.missing, d.until.tick.Tick),
+			What: fmt.Sprintf("the delta stream ends before tick %d, the log reaches tick %d: the next owner will publish the missing deltas", d.missing, d.until.tick.Tick),
 		})
 	}
 	beyond, first := 0, Delta{}
@@ -153,14 +153,14 @@ func (d *deltaCheck) rest(ctx context.Context) {
 	if beyond > 0 {
 		d.c.find(Finding{
 			Where: "deltas", Invariant: "I9", Seq: first.RecordSeq, Tick: first.FirstTick(),
-			What: fmt.Sprintf("%d messages are of ticks that the log does not have: it ends at tick %d", beyond, d.c.report.LastTick),
+			What: fmt.Sprintf("%d messages belong to ticks that are not in the log, which ends at tick %d", beyond, d.c.report.LastTick),
 		})
 	}
 }
 
-// since reports whether the current delta is of a record that was committed
-// since the check began: the stream was opened before the log's end is looked
-// at anew.
+// since reports whether the current delta belongs to a record committed after the
+// check began. It reads the log's end again, which is later than the opening of
+// the stream.
 func (d *deltaCheck) since(ctx context.Context) bool {
 	if d.grown == 0 {
 		last, err := d.c.src.Log.Last(ctx)

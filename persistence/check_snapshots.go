@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// snapshotCheck meets each snapshot at its record while the checker walks along
+// snapshotCheck compares each snapshot with its record while the checker walks
 // the log.
 type snapshotCheck struct {
 	c        *checker
-	infos    []SnapshotInfo // oldest first; the ones not met yet
-	verified []Seq          // of those that agree with the log
-	void     int            // of history that an operator gave up
+	infos    []SnapshotInfo // not compared yet, oldest first
+	verified []Seq          // of the snapshots that agree with the log
+	void     int            // snapshots of history that an operator gave up
 }
 
 func newSnapshotCheck(ctx context.Context, c *checker) (*snapshotCheck, error) {
@@ -30,7 +30,7 @@ func newSnapshotCheck(ctx context.Context, c *checker) (*snapshotCheck, error) {
 	return s, nil
 }
 
-// record verifies the snapshots that were taken at the end of r.
+// record verifies the snapshots taken at the end of r.
 func (s *snapshotCheck) record(ctx context.Context, r *Record, body []byte) {
 	for len(s.infos) > 0 && s.infos[0].Seq <= r.Seq {
 		info := s.infos[0]
@@ -58,11 +58,11 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 		return
 	}
 	if l := c.chain.Lineage(); l != "" && snap.Lineage != l {
-		bad(fmt.Errorf("it is of lineage %s, the log of %s", snap.Lineage, l))
+		bad(fmt.Errorf("it is of lineage %s, but the log is of %s", snap.Lineage, l))
 		return
 	}
 	if r.Kind != KindTicks && c.world != nil && c.world.Checksum() != snap.Checksum {
-		bad(fmt.Errorf("its checksum is %016x, the world's %016x", snap.Checksum, c.world.Checksum()))
+		bad(fmt.Errorf("its checksum is %016x, but the world's is %016x", snap.Checksum, c.world.Checksum()))
 		return
 	}
 	if c.o.Game != nil {
@@ -73,7 +73,7 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 		case err != nil:
 			bad(err)
 			return
-		case c.world == nil: // re-simulation goes on from here
+		case c.world == nil: // re-simulation continues from here
 			c.world, c.fit.have = w, w.Schema()
 			c.fit.enter(snap.Schema, c.fit.build, snap.Epoch)
 			c.fits()
@@ -83,23 +83,23 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 	c.report.Snapshots++
 }
 
-// unproven names a snapshot whose record is not in the log. In front of the
-// log's first record it is merely old.
+// unproven reports a snapshot whose record is not in the log, unless it is merely
+// older than the log's first record.
 func (s *snapshotCheck) unproven(info SnapshotInfo) {
 	if info.Seq < s.c.report.First {
 		return
 	}
-	s.c.find(Finding{Where: "snapshots", Seq: info.Seq, Tick: info.Tick, What: info.Name + ": its record could not be read, so it is not proven"})
+	s.c.find(Finding{Where: "snapshots", Seq: info.Seq, Tick: info.Tick, What: info.Name + ": its record could not be read, so it is unproven"})
 }
 
-// rest reports what is left when the log has ended: snapshots of records that
-// it does not have, and a log that was purged too far.
+// rest reports, at the end of the log, snapshots whose record is missing and a log
+// that was purged too far.
 func (s *snapshotCheck) rest() {
 	for _, info := range s.infos {
 		if info.Seq > s.c.report.Last {
 			s.c.find(Finding{
 				Where: "snapshots", Invariant: "I9", Seq: info.Seq, Tick: info.Tick,
-				What: fmt.Sprintf("%s is of a record that the log does not have: it ends at record %d", info.Name, s.c.report.Last),
+				What: fmt.Sprintf("%s belongs to a record that is not in the log, which ends at record %d", info.Name, s.c.report.Last),
 			})
 			continue
 		}
@@ -108,7 +108,7 @@ func (s *snapshotCheck) rest() {
 	if s.c.src.Snapshots != nil && s.c.report.First > 1 && len(s.verified) < 2 {
 		s.c.find(Finding{
 			Where: "log", Invariant: "I8", Seq: s.c.report.First, Tick: s.c.report.FirstTick,
-			What: fmt.Sprintf("records before %d are purged, but %d verified snapshots lie behind, not 2", s.c.report.First, len(s.verified)),
+			What: fmt.Sprintf("records before %d are purged and leave %d verified snapshots, but 2 are required", s.c.report.First, len(s.verified)),
 		})
 	}
 }

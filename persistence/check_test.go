@@ -18,7 +18,7 @@ func checkWith(t *testing.T, src Source, game ecs.Game) Report {
 	return report
 }
 
-// finds demands exactly the findings, each given as words that it must have.
+// finds demands exactly these findings. Each is a list of texts, separated by |, that the finding must contain.
 func finds(t *testing.T, r Report, want ...string) {
 	t.Helper()
 	if len(r.Findings) != len(want) {
@@ -64,7 +64,7 @@ func (v *voyage) redelta(tick uint64, change func(*Delta)) {
 	})
 }
 
-// republish packs a changed stream anew, as an owner would.
+// republish packs a changed stream again, as an owner would.
 func (v *voyage) republish(change func([]Delta) []Delta) {
 	v.t.Helper()
 	var all []Delta
@@ -93,8 +93,8 @@ func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
 		{"another lineage", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Lineage = "other" }) }, []string{"deltas: broken|tick 33|lineage"}},
 		{"bytes altered", func(v *voyage) { v.m.deltas[32].body[99] ^= 8 }, []string{"delta is corrupt: its bytes have the sum", "deltas: broken|tick 33|the deltas of ticks 33 to 60 are missing or cannot be read"}},
 		{"two left out", func(v *voyage) { v.m.deltas = append(v.m.deltas[:32:32], v.m.deltas[34:]...) }, []string{"tick 33|it is missing, and tick 35 builds on it", "deltas: broken|tick 33|the deltas of ticks 33 to 60 are missing or cannot be read"}},
-		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"tick 33|it builds on those from tick 17 on, and not all of them are there", "deltas: broken|tick 34|the deltas of ticks 34 to 60 are missing or cannot be read"}},
-		{"two left out of a group that another follows", func(v *voyage) { v.m.deltas = append(v.m.deltas[:5:5], v.m.deltas[7:]...) }, []string{"tick 6|it is missing, and tick 8 builds on it", "tick 6|the deltas of ticks 6 to 16 are missing and no gap message says so"}},
+		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"tick 33|it builds on the deltas from tick 17 on, and some of them are missing", "deltas: broken|tick 34|the deltas of ticks 34 to 60 are missing or cannot be read"}},
+		{"two left out of a group that another follows", func(v *voyage) { v.m.deltas = append(v.m.deltas[:5:5], v.m.deltas[7:]...) }, []string{"tick 6|it is missing, and tick 8 builds on it", "tick 6|the deltas of ticks 6 to 16 are missing without a gap message"}},
 		{"one published twice", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Tick-- }) }, []string{"deltas: broken I2|tick 32|it comes after tick 32", "tick 33|the deltas of ticks 33 to 33 are missing"}},
 		{"the oldest dropped", func(v *voyage) { v.m.deltas = v.m.deltas[12:] }, nil},
 		{"a tick that the log does not have", func(v *voyage) {
@@ -109,7 +109,7 @@ func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
 	}
 }
 
-// tornDeltas is a delta stream whose store decodes its last message to tell of it.
+// tornDeltas is a delta stream whose Last fails, because its store must decode the damaged last message.
 type tornDeltas struct{ DeltaReader }
 
 func (tornDeltas) Last(context.Context) (Delta, bool, error) {

@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// resealed returns b with a sum that fits, so that what is wrong in it is
-// reached behind the sum.
+// resealed returns b with a correct sum, so that a decoder gets past the sum to
+// what is wrong in b.
 func resealed(b []byte) []byte {
 	if len(b) < tailBytes {
 		return b
@@ -39,7 +39,7 @@ var goldenOf = map[string][]string{
 	"snapshot": {"snapshot"},
 }
 
-// everyGolden calls f with each decoder and golden bytes for it.
+// everyGolden calls f with each decoder and each of its golden files.
 func everyGolden(t *testing.T, f func(t *testing.T, decode func([]byte) error, b []byte)) {
 	for what, names := range goldenOf {
 		for _, name := range names {
@@ -73,7 +73,7 @@ func TestAnyCutIsRefused(t *testing.T) {
 			}
 		}
 		if err := decode(resealed(append(bytes.Clone(b), b[len(b)-tailBytes:]...))); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("bytes behind the end: %v", err)
+			t.Errorf("bytes after the end: %v", err)
 		}
 	})
 }
@@ -83,7 +83,7 @@ func TestANewerVersionIsNamedWithBoth(t *testing.T) {
 	for what, names := range goldenOf {
 		for _, name := range names {
 			bad := readGolden(t, name)
-			bad[3] = 7 // behind the map's code and the key "v"
+			bad[3] = 7 // after the map's code and the key "v"
 			err := decoderOf[what](resealed(bad))
 			var v *VersionError
 			if !errors.As(err, &v) || !errors.Is(err, ErrVersion) || v.Found != 7 || v.Known != newest[what] {
@@ -115,7 +115,7 @@ func TestChainNamesThePlaceOfANewerVersion(t *testing.T) {
 
 func TestAnUnknownKeyIsRefused(t *testing.T) {
 	b := bytes.Replace(readGolden(t, "record-ticks"), []byte("\xa5frame"), []byte("\xa5trick"), 1)
-	if err := decoderOf["record"](resealed(b)); err == nil || !strings.Contains(err.Error(), `key "trick" where "frame" is due`) {
+	if err := decoderOf["record"](resealed(b)); err == nil || !strings.Contains(err.Error(), `key "trick" where "frame" was expected`) {
 		t.Error(err)
 	}
 }
@@ -233,7 +233,7 @@ func TestASmallRecordCostsLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if overhead := len(b) - 2; overhead > 110 {
-		t.Errorf("%d bytes beside the frame", overhead)
+		t.Errorf("%d bytes besides the frame", overhead)
 	}
 	if size := r.Header().Size(); size > 130 {
 		t.Errorf("%d bytes of headers", size)

@@ -13,12 +13,13 @@ import (
 // MaxSnapshotBytes is the largest world that a snapshot can hold.
 const MaxSnapshotBytes = ecs.MaxSnapshotBytes
 
-// maxWindow is how far back our zstd streams refer, and how much memory a
-// hostile one can claim before it has given a byte.
+// maxWindow is how far back our zstd streams refer. It also bounds the memory that
+// a hostile stream can claim before it yields a byte.
 const maxWindow = 4 << 20
 
-// encoder is shared: EncodeAll may be called concurrently. Default level: a
-// snapshot must not take the cores of the tick, and equal bodies give equal bytes.
+// encoder is shared: EncodeAll may be called concurrently. It uses the default
+// level, since snapshots must not take the tick's cores. Equal bodies compress to
+// equal bytes.
 var encoder = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(maxWindow), zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
@@ -40,8 +41,8 @@ func newDecoder() *zstd.Decoder {
 // compress appends the zstd frame of b to dst.
 func compress(dst, b []byte) []byte { return encoder().EncodeAll(b, dst) }
 
-// decompress returns the size bytes that b holds. It grows with what really
-// comes out, so that a lie in b or in size costs no memory.
+// decompress returns the size bytes that b unpacks to. It allocates as it
+// decompresses, so that a lie in b or in size costs no memory.
 func decompress(b []byte, size int) ([]byte, error) {
 	d := decoders.Get().(*zstd.Decoder)
 	defer decoders.Put(d)
@@ -56,7 +57,7 @@ func decompress(b []byte, size int) ([]byte, error) {
 		return nil, fmt.Errorf("its compressed body: %w", err)
 	}
 	if n != int64(size) {
-		return nil, fmt.Errorf("its body has another size than the %d bytes it says", size)
+		return nil, fmt.Errorf("its body does not have the declared size of %d bytes", size)
 	}
 	return out.Bytes(), nil
 }

@@ -12,16 +12,15 @@ const (
 	MaxDeltaBytes = 64 << 20 // one encoded message of the delta stream
 	MaxParts      = 4096     // messages of one tick
 
-	// A content is at most a body and its plan.
+	// A content is at most as large as a body and its plan.
 	maxContentBytes = predict.MaxBody + 1<<20
 )
 
 // deltaVersion is the version of a delta whose body is packed. Gaps, and deltas that are not packed, have version 1.
 const deltaVersion = 2
 
-// Delta is what one committed tick changed, as the delta stream stores it: one
-// message, or several numbered parts where the tick is larger than the stream's
-// payload limit.
+// Delta is what one committed tick changed, as the delta stream stores it: as one
+// message, or as numbered parts if it exceeds the stream's payload limit.
 type Delta struct {
 	Lineage   string
 	Epoch     Epoch  // of the record that committed the tick
@@ -30,39 +29,40 @@ type Delta struct {
 	Checksum  uint64 // of the world after Tick
 	Part      int    // 1 to Parts; a whole delta is part 1 of 1, or 0 of 0 before it is encoded
 	Parts     int
-	Body      []byte // this part's share of ecs.Delta.AppendTo, or of that packed
-	Gap       *Gap   // set instead of Body: ticks that nobody could rebuild
+	Body      []byte // this part's share of ecs.Delta.AppendTo, packed or not
+	Gap       *Gap   // set instead of Body: ticks whose deltas no owner could rebuild
 
-	// Of a packed one, as it lies in a stream: see DeltaPacker. Readers of streams and files unpack.
-	Group uint64 // the tick with which its group begins; 0 when Body is not packed
+	// Set while the delta is packed, as streams and files store it: see DeltaPacker. Their readers unpack it.
+	Group uint64 // the first tick of its group; 0 when Body is not packed
 	Size  int    // bytes of the content that Body unpacks to
 
-	// What helps to pack and to count; it is not stored.
-	Layout      *Layout // of the types in Body; nil when it is not known: then Body is packed less well
-	PackedBytes int     // that Body took in its stream or file; 0 when it was not packed
+	// Not stored: for packing and for statistics.
+	Layout      *Layout // of the types in Body; without one, Body packs less well
+	PackedBytes int     // size of Body in its stream or file; 0 when it was not packed
 }
 
-// Layout says where the numbers lie in a game's values, so that a delta's body can be packed.
+// Layout describes where the numbers are in a game's values. DeltaPacker uses it to pack a delta's body.
 type Layout = predict.Layout
 
-// LayoutOf returns the layout of a game's types. Deltas of one world share one: another begins another group.
+// LayoutOf returns the layout of a game's types. The deltas of one world should share one *Layout: a different one begins
+// a new group.
 func LayoutOf(s *ecs.Schema) *Layout { return predict.LayoutOf(s) }
 
-// Gap says which ticks the delta stream will never have. The log has them.
+// Gap names ticks that the delta stream will never contain. The log contains them.
 type Gap struct {
 	FromTick uint64
 	ToTick   uint64
 	Reason   string
 }
 
-// VoidReason is the Reason of the gap that follows an accepted loss of history. Unlike those of any other gap, its ticks come
-// again: what the stream has of them is void.
+// VoidReason is the Reason of the gap that follows an accepted loss of history. Unlike those of any other gap, its ticks are
+// simulated and published again; their earlier deltas in the stream are void.
 const VoidReason = "history was lost and the loss accepted: these ticks are void and come again"
 
 // Void reports whether the gap declares ticks void after an accepted loss of history.
 func (g *Gap) Void() bool { return g.Reason == VoidReason }
 
-// FirstTick returns the first tick that the message stands for.
+// FirstTick returns the first tick that the message covers.
 func (d *Delta) FirstTick() uint64 {
 	if d.Gap != nil {
 		return d.Gap.FromTick
@@ -70,7 +70,7 @@ func (d *Delta) FirstTick() uint64 {
 	return d.Tick
 }
 
-// Header returns the readable summary that is stored beside the delta.
+// Header returns the readable summary stored beside the delta.
 func (d *Delta) Header() Header {
 	h := Header{Kind: "delta", FirstTick: d.FirstTick(), LastTick: d.Tick, Epoch: d.Epoch, Checksum: d.Checksum, Version: FormatVersion}
 	if d.Group > 0 {
@@ -94,19 +94,19 @@ func (d *Delta) validate() error {
 	case d.Parts < 1 || d.Parts > MaxParts || d.Part < 1 || d.Part > d.Parts:
 		return fmt.Errorf("part %d of %d, at most %d are allowed", d.Part, d.Parts, MaxParts)
 	case d.Group > d.Tick || d.Size < 0 || d.Size > maxContentBytes || d.Group == 0 && d.Size > 0:
-		return fmt.Errorf("a packed body of %d bytes, of tick %d in the group of tick %d", d.Size, d.Tick, d.Group)
+		return fmt.Errorf("a packed body of %d bytes for tick %d in the group of tick %d", d.Size, d.Tick, d.Group)
 	case d.Gap == nil:
 		return nil
 	case d.Gap.FromTick == 0 || d.Gap.FromTick > d.Gap.ToTick || d.Gap.ToTick != d.Tick:
-		return fmt.Errorf("a gap from tick %d to %d in the place of tick %d", d.Gap.FromTick, d.Gap.ToTick, d.Tick)
+		return fmt.Errorf("a gap from tick %d to %d at tick %d", d.Gap.FromTick, d.Gap.ToTick, d.Tick)
 	case d.Parts != 1 || len(d.Body) > 0 || d.Group > 0:
 		return fmt.Errorf("a gap with a body or in parts")
 	}
 	return nil
 }
 
-// Encode appends the message's bytes to dst. It errs, and returns dst
-// unchanged, when d is not a valid delta or gap.
+// Encode appends the message's bytes to dst. If d is not a valid delta or gap, it
+// returns dst unchanged and an error.
 func (d *Delta) Encode(dst []byte) ([]byte, error) {
 	if d.Part == 0 && d.Parts == 0 {
 		whole := *d
@@ -163,9 +163,9 @@ func (d *Delta) Encode(dst []byte) ([]byte, error) {
 	return b, nil
 }
 
-// DecodeDelta is the inverse of Encode. It refuses bytes that are damaged, not a
-// delta or of a newer version (*CorruptError, *VersionError). Body aliases b,
-// which must not change while the delta is used.
+// DecodeDelta is the inverse of Encode. It returns a *CorruptError for bytes that
+// are damaged or not a delta and a *VersionError for a newer version. Body aliases
+// b, which must not change while the delta is used.
 func DecodeDelta(b []byte) (Delta, error) {
 	r, f, version, err := openAs("delta", b, MaxDeltaBytes, deltaVersion)
 	if err != nil {
@@ -210,12 +210,12 @@ func DecodeDelta(b []byte) (Delta, error) {
 	return d, nil
 }
 
-// bodyOverhead is more than an encoded delta ever takes beside its body.
+// bodyOverhead is an upper bound of an encoded delta's size without its body.
 const bodyOverhead = 128 + maxLineage + 12*9
 
-// Split cuts a whole delta into messages of at most limit encoded bytes each.
-// The parts share d's body. limit below 1 KiB is a programmer's mistake; a
-// delta that needs more than MaxParts messages is an error.
+// Split cuts a whole delta into messages of at most limit encoded bytes each. The
+// parts share d's body. Split panics if limit is below 1 KiB, and returns an error
+// if the delta needs more than MaxParts messages.
 func (d Delta) Split(limit int) ([]Delta, error) {
 	if limit < 1<<10 {
 		panic(fmt.Sprintf("persistence: a delta cannot be split into messages of %d bytes", limit))
@@ -234,17 +234,17 @@ func (d Delta) Split(limit int) ([]Delta, error) {
 	return all, nil
 }
 
-// Joiner puts the parts of deltas together again: the inverse of Split, for the
-// messages of a delta stream in their order. The zero value is ready. A writer
-// that died between two parts leaves some behind; its successor begins the tick
-// again at part 1, and the abandoned ones are dropped.
+// Joiner joins the parts of deltas: the inverse of Split, for the messages of a
+// delta stream in order. The zero value is ready. If a writer died between two
+// parts, its successor begins the tick again at part 1, and Joiner drops the
+// abandoned parts.
 type Joiner struct {
 	whole Delta
-	next  int // the part that is due; 0 when none is pending
+	next  int // the expected part; 0 when no delta is pending
 }
 
-// Add takes the next message. It returns the whole delta and true with its last
-// part. The body of a delta in one part aliases d's, any other is new.
+// Add takes the next message. With a delta's last part it returns the whole delta
+// and true. The body of a delta in one part aliases d's; any other body is new.
 func (j *Joiner) Add(d Delta) (Delta, bool, error) {
 	if d.Part == 1 {
 		if j.next > 0 && d.Tick != j.whole.Tick {
@@ -277,13 +277,13 @@ func (j *Joiner) Add(d Delta) (Delta, bool, error) {
 	return out, true, nil
 }
 
-// Pending returns the tick of which parts are missing so far, and whether there is one.
+// Pending reports whether a delta still lacks parts, and returns its tick.
 func (j *Joiner) Pending() (tick uint64, pending bool) { return j.whole.Tick, j.next > 0 }
 
 func (j *Joiner) broken(d Delta) error {
 	reason := fmt.Sprintf("part %d of %d comes first", d.Part, d.Parts)
 	if j.next > 0 {
-		reason = fmt.Sprintf("part %d of %d of tick %d was due, part %d of %d of tick %d came",
+		reason = fmt.Sprintf("part %d of %d of tick %d was expected, part %d of %d of tick %d came",
 			j.next, j.whole.Parts, j.whole.Tick, d.Part, d.Parts, d.Tick)
 	}
 	return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: reason, Err: ErrGap}

@@ -12,41 +12,41 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A group of packed deltas ends with the first of these.
+// A group of packed deltas ends when it reaches the first of these limits.
 const (
-	GroupTicks = 64       // of consecutive ticks
-	groupBytes = 16 << 20 // of contents: what a reader unpacks at most to get at the group's end, but for its last tick
-	firstTicks = 16       // a writer's first group is short: it learns in it how the game moves
+	GroupTicks = 64       // consecutive ticks
+	groupBytes = 16 << 20 // bytes of contents, the last tick's not counted; bounds what a reader unpacks to reach any tick
+	firstTicks = 16       // ticks of a writer's first group, short because the writer still learns how values change
 )
 
-// minWindow is the least that the packer's compressor looks back. It grows with the deltas, to maxWindow: a shard with
-// small ones needs little memory.
+// minWindow is the initial window of the packer's compressor. The window grows with the deltas up to maxWindow, so that a
+// shard with small deltas needs little memory.
 const minWindow = 128 << 10
 
-// DeltaPacker packs the deltas of one owner for its stream, each by what the ones before it said (FORMAT.md, Packed
-// bodies). Who stores what Pack returned says so with Stored; what was not stored ends the group, so that nothing is
-// ever packed by a message that may not be there. The zero value is ready; it is for one goroutine.
+// DeltaPacker packs the deltas of one owner for its stream, each relative to earlier ones (FORMAT.md, Packed bodies). The
+// caller calls Stored after it has stored what Pack returned. Without that the next delta begins a new group, so that no
+// delta ever builds on a message that may be missing. The zero value is ready. Not safe for concurrent use.
 type DeltaPacker struct {
 	predict predict.Writer
 	zstd    *zstd.Encoder
 	window  int
 	packed  bytes.Buffer // the last body
 	content []byte
-	last    Delta // as Pack returned it; its Group 0: the next delta begins one
-	stored  bool  // it is in the stream
-	ticks   int   // of the group
-	bytes   int
-	groups  int
+	last    Delta // as Pack returned it; the next delta begins a group if Group is 0
+	stored  bool  // last is in the stream
+	ticks   int   // in the group
+	bytes   int   // of contents in the group
+	groups  int   // begun so far
 }
 
-// Restart makes the next delta begin a group: somebody else may have written behind the last one.
+// Restart makes the next delta begin a group, since another writer may have written to the stream.
 func (p *DeltaPacker) Restart() { p.last = Delta{} }
 
-// Stored says that the stream has all messages of what Pack returned last.
+// Stored tells the packer that the stream has stored every message of Pack's last result.
 func (p *DeltaPacker) Stored() { p.stored = true }
 
-// Pack returns a whole delta with its body packed; a gap stays as it is. The body is valid until the next Pack. The same
-// delta again, not Stored yet, is packed in the same bytes, so that a repeated message can be told from another one.
+// Pack returns d, a whole delta, with its body packed; it returns a gap unchanged. The body is valid until the next Pack.
+// Packing the same delta again before Stored yields the same bytes, so that a repeated message is recognisable.
 func (p *DeltaPacker) Pack(d Delta) (Delta, error) {
 	if d.Gap != nil {
 		p.Restart()
@@ -75,7 +75,7 @@ func (p *DeltaPacker) Pack(d Delta) (Delta, error) {
 	return d, nil
 }
 
-// continues reports whether a delta goes on with the group.
+// continues reports whether a delta continues the current group.
 func (p *DeltaPacker) continues(d *Delta) bool {
 	limit := GroupTicks
 	if p.groups == 1 {
@@ -85,7 +85,7 @@ func (p *DeltaPacker) continues(d *Delta) bool {
 		d.Tick == p.last.Tick+1 && follows(&p.last, d) && d.Layout == p.last.Layout
 }
 
-// follows reports whether two deltas are of one owner.
+// follows reports whether two deltas have the same owner.
 func follows(a, b *Delta) bool { return a.Lineage == b.Lineage && a.Epoch == b.Epoch }
 
 // begin begins a group with d.
@@ -101,27 +101,27 @@ func (p *DeltaPacker) begin(d *Delta) {
 	p.zstd.Reset(&p.packed)
 }
 
-// newDeltaEncoder returns a compressor that works on its caller's goroutine and takes as little as it can: it runs for
-// every tick of every shard, and what predict leaves is easy.
+// newDeltaEncoder returns a compressor that works on its caller's goroutine with the least effort: it runs for every tick
+// of every shard, and predict's output compresses easily.
 func newDeltaEncoder(window int) *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 	if err != nil {
-		panic(err) // the options are sound for every window
+		panic(err) // the options are valid for every window
 	}
 	return e
 }
 
-// deltaUnpacker is the inverse of DeltaPacker, for the whole deltas of a stream in their order.
+// deltaUnpacker is the inverse of DeltaPacker, for the whole deltas of a stream in order.
 type deltaUnpacker struct {
 	predict predict.Reader
 	zstd    *zstd.Decoder
 	in      feed
-	last    Delta // without its body; its Group 0: none can be continued
-	owed    bool  // an error, if the next one cannot be unpacked
+	last    Delta // without its body; its Group is 0 when no group can be continued
+	owed    bool  // report an error if the next delta cannot be unpacked
 }
 
-// feed gives a decompressor the bytes of one message after the other.
+// feed passes one message's bytes after the other to a decompressor.
 type feed struct{ b []byte }
 
 func (f *feed) Read(p []byte) (int, error) {
@@ -133,18 +133,18 @@ func (f *feed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// close frees what the decompressor holds.
+// close frees the decompressor.
 func (u *deltaUnpacker) close() {
 	if u.zstd != nil {
 		u.zstd.Close()
 	}
 }
 
-// broken says that a message could not be read: what builds on it cannot be either, which is not said again.
+// broken notes that a message could not be read. The deltas that build on it cannot be read either, without another error.
 func (u *deltaUnpacker) broken() { u.last, u.owed = Delta{}, false }
 
-// add takes the stream's next whole delta or gap and returns it unpacked. It returns false for one that cannot be
-// unpacked because what it builds on was not read, with an error the first time, unless reading began behind it.
+// add takes the stream's next whole delta or gap and returns it unpacked. It returns false if it cannot unpack d because a
+// delta that d builds on was not read, with an error the first time, unless reading began after that delta.
 func (u *deltaUnpacker) add(d Delta) (Delta, bool, error) {
 	switch {
 	case d.Gap != nil || d.Group == 0:
@@ -172,9 +172,9 @@ func (u *deltaUnpacker) add(d Delta) (Delta, bool, error) {
 	return whole, true, nil
 }
 
-// discontinued says why d cannot be unpacked: it does not go on with the delta that was read last.
+// discontinued returns the error for a delta that does not continue the last one read.
 func (u *deltaUnpacker) discontinued(d *Delta) error {
-	e := &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("it builds on those from tick %d on, and not all of them are there", d.Group), Err: ErrGap}
+	e := &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("it builds on the deltas from tick %d on, and some of them are missing", d.Group), Err: ErrGap}
 	if due := u.last.Tick + 1; u.last.Group == d.Group && d.Tick > due {
 		e.Tick, e.Reason = due, fmt.Sprintf("it is missing, and tick %d builds on it", d.Tick)
 	}
@@ -184,7 +184,7 @@ func (u *deltaUnpacker) discontinued(d *Delta) error {
 // begin begins a group.
 func (u *deltaUnpacker) begin() error {
 	if u.zstd == nil {
-		u.zstd = newDecoder() // none of the pool's: a reading may last long
+		u.zstd = newDecoder() // not from the pool: a read may last long
 	}
 	u.predict.Begin()
 	u.in.b = nil
@@ -194,17 +194,17 @@ func (u *deltaUnpacker) begin() error {
 	return nil
 }
 
-// unpack returns a delta of the group with its body as it was, in memory of its own.
+// unpack returns a delta of the group with its original body, in newly allocated memory.
 func (u *deltaUnpacker) unpack(d Delta) (Delta, error) {
 	u.in.b = d.Body
 	var content bytes.Buffer
-	content.Grow(min(d.Size, 8*len(d.Body)+512)) // not what a lie says
+	content.Grow(min(d.Size, 8*len(d.Body)+512)) // whatever size d declares
 	n, err := content.ReadFrom(io.LimitReader(u.zstd, int64(d.Size)))
 	if err != nil {
 		return d, fmt.Errorf("its compressed body: %w", err)
 	}
 	if n != int64(d.Size) || len(u.in.b) > 0 {
-		return d, fmt.Errorf("its body has another size than the %d bytes it says", d.Size)
+		return d, fmt.Errorf("its body does not have the declared size of %d bytes", d.Size)
 	}
 	d.PackedBytes = len(d.Body)
 	d.Body, err = u.predict.Append(nil, content.Bytes(), d.Tick, d.Checksum)
@@ -212,9 +212,8 @@ func (u *deltaUnpacker) unpack(d Delta) (Delta, error) {
 	return d, err
 }
 
-// unpackDeltas unpacks the whole deltas of a stream. Those at its beginning that build on what is not there any more,
-// since the stream's retention cut their group, are left out. Errors pass through, and reading goes on behind them as
-// long as the caller does.
+// unpackDeltas unpacks the whole deltas of a stream. It omits those at the beginning whose group the stream's retention
+// has cut. It passes errors through and continues after them as long as the caller does.
 func unpackDeltas(whole iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {
 		var u deltaUnpacker

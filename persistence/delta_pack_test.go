@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// stored returns the bodies of a stream by tick, and its deltas.
+// stored returns the ticks of a stream's deltas in order, and their bodies by tick.
 func stored(t testing.TB, from DeltaReader, tick uint64) (ticks []uint64, bodies map[uint64][]byte) {
 	t.Helper()
 	bodies = map[uint64][]byte{}
@@ -27,7 +27,7 @@ func stored(t testing.TB, from DeltaReader, tick uint64) (ticks []uint64, bodies
 	return ticks, bodies
 }
 
-// TestAReaderBeginsAtAnyTick: whatever lies between it and the beginning of its group, and in parts or whole.
+// TestAReaderBeginsAtAnyTick: wherever in its group the tick is, and whether its delta is in parts or whole.
 func TestAReaderBeginsAtAnyTick(t *testing.T) {
 	for _, payload := range []int{1 << 20, 1200} {
 		v := sail(t, 1)
@@ -64,8 +64,8 @@ func TestAReaderBeginsAtAnyTick(t *testing.T) {
 	}
 }
 
-// TestPackedBodiesAreThoseOfTheTicks: every body that comes out of the stream is the one that re-simulation gives, which
-// Check compares, and a stream of this game takes at most half of its bodies' bytes.
+// TestPackedBodiesAreThoseOfTheTicks: every body read from the stream equals the re-simulated one (Check compares them),
+// and packing at least halves the bodies of this game.
 func TestPackedBodiesAreThoseOfTheTicks(t *testing.T) {
 	v := sail(t, 400)
 	finds(t, checkWith(t, v.source(), drift(0)))
@@ -81,16 +81,16 @@ func TestPackedBodiesAreThoseOfTheTicks(t *testing.T) {
 	}
 }
 
-// TestASuccessorBeginsAGroup: whatever its predecessor left, in the middle of a group or of a tick.
+// TestASuccessorBeginsAGroup: wherever its predecessor stopped, even in the middle of a group or of a tick.
 func TestASuccessorBeginsAGroup(t *testing.T) {
-	for _, cut := range []int{0, 1, 2} { // messages that the predecessor could not publish of its last tick
+	for _, cut := range []int{0, 1, 2} { // messages of its last tick that the predecessor could not publish
 		ctx := context.Background()
 		m := NewMemory()
 		m.MaxPayloadBytes = 1200
 		old := m.Deltas()
 		var all []Delta
 		for tick := uint64(1); tick <= 12; tick++ {
-			all = append(all, wholeDelta(tick, 2000)) // two parts and a little
+			all = append(all, wholeDelta(tick, 2000)) // a little more than two parts
 		}
 		if err := old.Publish(ctx, all[:10]); err != nil {
 			t.Fatal(err)
@@ -124,7 +124,8 @@ func TestASuccessorBeginsAGroup(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes, and another delta in its place begins a group.
+// TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes: the same delta packs to the same bytes, another one begins a
+// group.
 func TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes(t *testing.T) {
 	var p DeltaPacker
 	pack := func(d Delta) Delta {
@@ -143,7 +144,7 @@ func TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes(t *testing.T) {
 		t.Errorf("packed again: group %d and %d", a.Group, b.Group)
 	}
 	if c := pack(wholeDelta(3, 100)); c.Group != 3 {
-		t.Errorf("behind what may not be stored: group %d", c.Group)
+		t.Errorf("after a delta that may not be stored: group %d", c.Group)
 	}
 	p.Stored()
 	other := wholeDelta(4, 100)
@@ -153,7 +154,7 @@ func TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes(t *testing.T) {
 	}
 	p.Stored()
 	if d := pack(wholeDelta(9, 100)); d.Group != 9 {
-		t.Errorf("behind a gap: group %d", d.Group)
+		t.Errorf("after a gap: group %d", d.Group)
 	}
 	for tick := uint64(10); tick < 300; tick++ {
 		p.Stored()
@@ -163,7 +164,7 @@ func TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes(t *testing.T) {
 	}
 }
 
-// TestVersion1OfTheStreamIsRead: as builds before packing wrote it, and what this build publishes behind it.
+// TestVersion1OfTheStreamIsRead: a stream that a build without packing began and this build continued.
 func TestVersion1OfTheStreamIsRead(t *testing.T) {
 	ctx := context.Background()
 	m := NewMemory()
@@ -198,7 +199,7 @@ func TestVersion1OfTheStreamIsRead(t *testing.T) {
 	}
 }
 
-// goldenGroup are the first ticks of a game, as golden messages and as they are.
+// goldenGroup returns the names of the golden messages of a game's first ticks, and the same ticks in memory.
 func goldenGroup(t testing.TB) (names []string, m *Memory) {
 	v := sail(t, 3)
 	for i, s := range v.m.deltas {
@@ -210,7 +211,7 @@ func goldenGroup(t testing.TB) (names []string, m *Memory) {
 	return names, v.m
 }
 
-// What a compressor makes of a content may change; the golden messages must be read for ever.
+// The compressor's output may change, but the golden messages must remain readable for ever.
 func TestPackedDeltasAreGolden(t *testing.T) {
 	names, m := goldenGroup(t)
 	_, want := stored(t, m.Deltas(), 0)
@@ -233,7 +234,7 @@ func TestPackedDeltasAreGolden(t *testing.T) {
 	}
 }
 
-// packedAs is a delta whose packed body is b.
+// packedAs returns a delta whose packed body is b.
 func packedAs(tick, group uint64, size int, b []byte) Delta {
 	return Delta{Lineage: testLineage, Epoch: 1, RecordSeq: Seq(tick), Tick: tick, Part: 1, Parts: 1, Group: group, Size: size, Body: b}
 }

@@ -10,7 +10,7 @@ import (
 
 func wholeDelta(tick uint64, size int) Delta {
 	body := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{byte(tick)}).Read(body) // nothing that packing makes shorter
+	_, _ = rand.NewChaCha8([32]byte{byte(tick)}).Read(body) // packing does not make it shorter
 	return Delta{Lineage: testLineage, Epoch: 1, RecordSeq: Seq(tick + 2), Tick: tick, Checksum: checksumOf(tick), Part: 1, Parts: 1, Body: body}
 }
 

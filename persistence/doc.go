@@ -1,55 +1,56 @@
-// Package persistence has the formats in which Wind keeps a shard: the record
-// of its log, the delta of its delta stream, the snapshot and the export file,
-// and what can be done with them without any server: prove a log, replay it,
-// check it against its deltas and snapshots, count it, carry it away in a file.
+// Package persistence defines the formats in which Wind stores a shard: the
+// record of its log, the delta of its delta stream, the snapshot and the export
+// file. It also proves, replays, checks, measures, exports and imports a log,
+// all without a server.
 //
 // FORMAT.md, beside this file, specifies every byte.
 //
-//	write a record        Chain.Seal, then the log's Append, then Chain.Advance
-//	read a log            Chain.Next over Log.Read
-//	from log to world     Resimulate (one record), Replay (a log), Replay with FromDeltas
-//	is it all right       Check: every finding with sequence and tick
-//	how large is it       Stat
-//	carry it away         Export, OpenFile, Import
-//	without a server      Memory
+//	write a record            Chain.Seal, then the log's Append, then Chain.Advance
+//	read a log                Chain.Next over Log.Read
+//	from log to world         Resimulate (one record), Replay (a log), Replay with FromDeltas
+//	look for damage           Check: every finding with sequence and tick
+//	measure a log             Stat
+//	move it in a file         Export, OpenFile, Import
+//	work without a server     Memory
 //
-// What reads a log takes the small interfaces LogReader, DeltaReader and
-// SnapshotReader; Memory, File and package persistence/jetstream have them.
+// Code that reads a log takes the small interfaces LogReader, DeltaReader and
+// SnapshotReader. Memory, File and package persistence/jetstream implement them.
 //
 // # Decisions
 //
 // Every envelope is a msgpack map whose first key is "v" and whose last is
-// "sum", the 64-bit xxh3 of all bytes before its value. So damage is told from
-// age in any version, and an altered record is named itself, not only by the
-// record behind it, and even when it is the last. A version fixes the set of
-// keys and their order: an unknown key is refused, a new key is a new version.
-// Nothing of the truth is ever skipped because this build does not know it.
+// "sum", the 64-bit xxh3 of all bytes before its value. A reader of any version
+// can therefore distinguish damage from a newer format, and an altered record is
+// detected on its own, even when no record follows it. A version fixes the set
+// of keys and their order: readers refuse an unknown key, and a new key needs a
+// new version. A reader never skips data because it does not know it.
 //
-// A record holds its own sequence and the 128-bit xxh3 of the body before it.
-// Equal hashes mean equal histories down to genesis, whose lineage therefore
-// stands once in the log and not in every record. Hashes protect against
-// accidents and splices, not against an attacker who can write to the store.
+// A record contains its own sequence and the 128-bit xxh3 of the body before it.
+// Equal hashes mean equal histories back to genesis, so only genesis stores the
+// lineage. Hashes protect against accidents and splices, not against an attacker
+// who can write to the store.
 //
-// Frames stay opaque here (ecs owns them) and name command kinds by their index
-// in the schema, which genesis and epoch records hold.
+// Frames are opaque here (ecs owns them). They name command kinds by their index
+// in the schema, which genesis and epoch records contain.
 //
-// Recorded of a tick are its frame, its checksum, its outbox and recovered
-// panics. Rejections are left out: a replay finds them again, and clients cause
-// them at will.
+// A tick's record contains its frame, checksum, outbox and recovered panics. It
+// omits rejections: clients can cause any number of them, and a replay
+// reproduces them.
 //
-// Replay compares checksum, outbox and the failures' places for each tick, and
-// stops at the first that differs: behind it every tick would differ.
+// Replay compares checksum, outbox and the places of failures for each tick. It
+// stops at the first difference, since every later tick would differ too.
 //
-// A cut tail cannot be seen from the log alone. History compares the log with
-// what else knows of it (the delta stream, the snapshots, etcd's high-water
-// mark), and knows which losses an operator accepted. It is the only rule: a
-// shard's owner, the check of a stopped store and log check ask it.
+// The log alone cannot show that its tail was cut. History compares the log with
+// other evidence (the delta stream, the snapshots, etcd's high-water mark) and
+// takes into account which losses an operator accepted. Everything that must
+// detect a loss uses it: a shard's owner, the check of a stopped store, and log
+// check.
 //
 // # Versions
 //
-// Each kind of envelope has versions of its own: a packed delta is of version
-// 2, all others are of version 1. open (wire.go) is the one place where a version is
-// recognised: a newer one is a *VersionError that names both. The decoders of
-// all versions of a kind give the same Go types.
+// Each kind of envelope has its own versions: a packed delta has version 2, all
+// others have version 1. Only open (wire.go) reads the version; it returns a
+// *VersionError, which names both versions, for a newer one. The decoders of all
+// versions of a kind return the same Go types.
 // Component schemas evolve by name, inside the bodies, in ecs.
 package persistence

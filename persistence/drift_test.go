@@ -8,8 +8,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// drift is a small real game: points that drift, steered by clients, counted
-// in a resource, with spawns, removals, an outbox and a bug that is contained.
+// drift is a small but real game. Its points drift, are steered by clients and are
+// counted in a resource; it has spawns, removals, an outbox and a contained bug.
 
 type (
 	position struct{ X, Y float64 }
@@ -28,8 +28,8 @@ type driftOptions struct {
 	Size float64 `usage:"side of the field, metres" min:"1" max:"100000"`
 }
 
-// drift returns the game. wrong, if not 0, is a tick at which this build of it
-// behaves otherwise: a game that is not deterministic.
+// drift returns the game. wrong, if not 0, is a tick in which this build behaves
+// differently, like a game that is not deterministic.
 func drift(wrong uint64) ecs.Game {
 	return ecs.Game{Name: "drift", TickRate: 30, Options: driftOptions{Size: 50}, Setup: func(w *ecs.World) {
 		ecs.Component[position](w, "position")
@@ -88,8 +88,8 @@ func drift(wrong uint64) ecs.Game {
 	}}
 }
 
-// voyage is a shard that lived: log, deltas and snapshots, and the checksum of
-// every tick.
+// voyage is the history of a shard: log, deltas and snapshots, and the checksum
+// of every tick.
 type voyage struct {
 	*scribe
 	world *ecs.World
@@ -100,8 +100,8 @@ type voyage struct {
 	layout *Layout
 }
 
-// sail runs a game of n ticks. Every 50 ticks a snapshot is taken, at tick 120
-// or so another epoch begins, and now and then several ticks share a record.
+// sail runs n ticks of a game. It takes a snapshot every 50 ticks, begins another
+// epoch at about tick 120, and now and then puts several ticks into one record.
 func sail(t testing.TB, n int) *voyage {
 	t.Helper()
 	game := drift(0)
@@ -158,8 +158,8 @@ func (v *voyage) record(n int) {
 	}
 }
 
-// commands are those of 10 clients who join one after the other; each steers
-// every tick and sometimes drops something.
+// commands returns the commands of 10 clients that join one after the other. Each
+// steers in every tick and sometimes drops something.
 func (v *voyage) commands(tick uint64) (all []ecs.Command) {
 	for id := uint64(1); id <= min(10, tick); id++ {
 		src := ecs.Source{Kind: ecs.SourceClient, ID: id}

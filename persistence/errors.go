@@ -7,52 +7,52 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Errors that callers branch on. Each log, delta stream and snapshot store of
-// Wind returns them wrapped; test with errors.Is.
+// Errors that callers branch on. Wind's logs, delta streams and snapshot stores
+// return them wrapped; test with errors.Is.
 var (
-	// ErrConflict says that the last sequence is not the expected one: something
-	// else was appended, or an earlier copy of the same message.
+	// ErrConflict means that the last sequence is not the expected one: another
+	// message, or an earlier copy of the same one, was appended.
 	ErrConflict = errors.New("persistence: the last sequence is not the expected one")
-	// ErrAmbiguous says that no acknowledgement came (time-out, disconnect): the
-	// message may be stored or not. Resend the identical bytes with the same
-	// expectation and, if that is refused, read that sequence back.
+	// ErrAmbiguous means that no acknowledgement arrived (time-out, disconnect): the
+	// message may or may not be stored. Resend the identical bytes with the same
+	// expected sequence; if the log refuses them, read that sequence back.
 	ErrAmbiguous = errors.New("persistence: no acknowledgement, the append may have happened")
-	// ErrFull says that the store refused because of its byte limit. It is not
-	// fencing: hold the tick and raise the alarm.
+	// ErrFull means that the store has reached its byte limit. It does not mean that
+	// the owner is fenced: hold the tick and raise the alarm.
 	ErrFull = errors.New("persistence: the store is full")
-	// ErrDiskFull says that the disk under the store is full. The message can be
-	// sent again; the store notices by itself when there is room.
+	// ErrDiskFull means that the disk under the store is full. Resend the message
+	// later; the store recovers as soon as there is room.
 	ErrDiskFull = errors.New("persistence: the disk is full")
-	// ErrReadOnly says that the store's directory cannot be written: its file
+	// ErrReadOnly means that the store's directory cannot be written to: its file
 	// system is read-only or broken, or belongs to another user.
 	ErrReadOnly = errors.New("persistence: the store cannot be written")
-	// ErrNotFound says that no such message or snapshot is stored.
+	// ErrNotFound means that no such message or snapshot is stored.
 	ErrNotFound = errors.New("persistence: not found")
-	// ErrGap says that a message is missing inside the range that was asked for.
+	// ErrGap means that a message inside the requested range is missing.
 	ErrGap = errors.New("persistence: gap")
-	// ErrCorrupt is what every *CorruptError is.
+	// ErrCorrupt matches every *CorruptError.
 	ErrCorrupt = errors.New("persistence: corrupt")
-	// ErrVersion is what every *VersionError is.
+	// ErrVersion matches every *VersionError.
 	ErrVersion = errors.New("persistence: unknown format version")
-	// ErrUnproven says that a snapshot was read back from its store and could not
-	// be restored, or not to the world that it was taken of. It is not stored.
+	// ErrUnproven means that a snapshot, read back from its store, could not be
+	// restored, or not to the same world. The store does not keep it.
 	ErrUnproven = errors.New("persistence: not proven")
-	// ErrLost is what every *LostError is.
+	// ErrLost matches every *LostError.
 	ErrLost = errors.New("persistence: history lost")
-	// ErrSchema is what every *SchemaError is.
+	// ErrSchema matches every *SchemaError.
 	ErrSchema = errors.New("persistence: another schema")
-	// ErrDiverged is what every *DivergedError is.
+	// ErrDiverged matches every *DivergedError.
 	ErrDiverged = errors.New("persistence: replay diverged")
 )
 
-// CorruptError says that stored bytes are not what was once written, or not in
-// the place where they were written.
+// CorruptError reports stored bytes that differ from what was written, or that
+// are not in the place where they were written.
 type CorruptError struct {
 	What   string // "record", "delta", "snapshot" or "file"
-	Seq    Seq    // the sequence that is damaged; 0 when unknown
+	Seq    Seq    // the damaged sequence; 0 when unknown
 	Tick   uint64 // the first tick that is no longer proven; 0 when unknown
 	Reason string
-	Rule   string // the invariant that is broken (OWNERSHIP.md of package shard lists them): "I2", "I3", "I4"; "" when the bytes alone are
+	Rule   string // the broken invariant (OWNERSHIP.md of package shard lists them): "I2", "I3", "I4"; "" when only the bytes are damaged
 	Err    error  // the cause, or nil
 }
 
@@ -67,17 +67,17 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 // Unwrap returns the cause.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// VersionError says that bytes were written by a newer Wind than this one, or
-// by none that ever was. They may be perfectly intact.
+// VersionError reports bytes of a format version that this build does not read:
+// one of a newer Wind, or one that never existed. The bytes may be intact.
 type VersionError struct {
 	What  string // "record", "delta", "snapshot" or "file"
-	Seq   Seq    // where it was met; 0 when unknown
+	Seq   Seq    // where the bytes are stored; 0 when unknown
 	Tick  uint64 // the tick expected there; 0 when unknown
-	Found int    // the version that the bytes name
+	Found int    // the version in the bytes
 	Known int    // the newest version that this build reads
 }
 
-// Error names both versions and the way out.
+// Error names both versions and says what to do.
 func (e *VersionError) Error() string {
 	if e.Found > e.Known {
 		return fmt.Sprintf("persistence: %s has format version %d, this build reads up to %d: use a newer build",
@@ -89,18 +89,18 @@ func (e *VersionError) Error() string {
 // Is reports whether target is ErrVersion.
 func (e *VersionError) Is(target error) bool { return target == ErrVersion }
 
-// LostError says that the log lacks something that was once committed to it: its
+// LostError reports that the log lacks something that was committed to it: its
 // tail was cut. See [History].
 type LostError struct {
 	Last         Seq    // the log's last sequence
 	LastTick     uint64 // the last tick in the log; 0 when unknown
-	Evidence     string // what knows more: "the high-water mark", "the delta stream", "snapshot main/3-812-…"
-	EvidenceSeq  Seq    // the sequence that it knows of
-	EvidenceTick uint64 // the tick that it knows of; 0 when it knows none
+	Evidence     string // what proves the loss: "the high-water mark", "the delta stream", "snapshot main/3-812-…"
+	EvidenceSeq  Seq    // the sequence that it refers to
+	EvidenceTick uint64 // the tick that it refers to; 0 when unknown
 
-	// Where the log is long enough, but was cut and has grown again:
-	EvidenceEpoch Epoch // in which record EvidenceSeq was written; 0: the log is too short
-	Found         Epoch // of the record that stands there now
+	// Set when the log was cut but has grown past EvidenceSeq again:
+	EvidenceEpoch Epoch // the epoch that wrote record EvidenceSeq; 0 when the log is too short
+	Found         Epoch // the epoch of the record that is stored there now
 }
 
 // Error names the first lost sequence and tick.
@@ -123,23 +123,23 @@ func (e *LostError) Error() string {
 // Is reports whether target is ErrLost.
 func (e *LostError) Is(target error) bool { return target == ErrLost }
 
-// DivergedError says that a re-simulated tick is not the tick that was
-// recorded: the game is not deterministic, or it is another build of it.
+// DivergedError reports that a re-simulated tick differs from the recorded one:
+// the game is not deterministic, or this is a different build of it.
 type DivergedError struct {
 	Seq      Seq
 	Tick     uint64 // the first tick that differs
 	Recorded uint64 // checksum in the log
 	Computed uint64 // checksum of the re-simulated world; 0 when the tick could not be simulated
 	Reason   string // what differs: "checksum", "outbox", "failures", or why it could not be simulated
-	Build    string // id of the build that recorded; "" when nothing says it
+	Build    string // id of the build that recorded the tick; "" when unknown
 
-	// Where the recorded delta of the tick is there: the values that differ, recorded (Have) and computed
-	// (Other), MaxDifferences at most, and how many there are.
+	// If the tick's recorded delta is stored: the values that differ, recorded (Have) and computed (Other),
+	// MaxDifferences at most, and their total number.
 	Differences []ecs.Difference
 	Differing   int
 }
 
-// MaxDifferences is how many differing values an error holds.
+// MaxDifferences is how many differing values a DivergedError lists at most.
 const MaxDifferences = 20
 
 // Error names sequence, tick and both checksums.
@@ -147,7 +147,7 @@ func (e *DivergedError) Error() string {
 	s := fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s: recorded %016x, computed %016x",
 		e.Tick, e.Seq, e.Reason, e.Recorded, e.Computed)
 	if e.Build != "" {
-		s += fmt.Sprintf("; build %s recorded it: run that one to tell other game logic from damage", e.Build)
+		s += fmt.Sprintf("; build %s recorded it: run that build to tell changed game logic from damage", e.Build)
 	}
 	if len(e.Differences) > 0 {
 		s += fmt.Sprintf("; %d values differ, the first is %s", e.Differing, e.Differences[0].Between("recorded", "computed"))
@@ -155,7 +155,7 @@ func (e *DivergedError) Error() string {
 	return s
 }
 
-// Values names the values that differ, one a line, and how many more there are.
+// Values describes the differing values, one a line, and says how many more there are.
 func (e *DivergedError) Values() (lines []string) {
 	for _, d := range e.Differences {
 		lines = append(lines, d.Between("recorded", "computed"))
@@ -166,7 +166,7 @@ func (e *DivergedError) Values() (lines []string) {
 	return lines
 }
 
-// Compare fills in what differs between the recorded and the computed world of the tick.
+// Compare sets Differences and Differing from the recorded and the computed world of the tick.
 func (e *DivergedError) Compare(recorded, computed *ecs.World) {
 	e.Differences, e.Differing = ecs.Differences(recorded, computed, MaxDifferences)
 }
@@ -174,19 +174,18 @@ func (e *DivergedError) Compare(recorded, computed *ecs.World) {
 // Is reports whether target is ErrDiverged.
 func (e *DivergedError) Is(target error) bool { return target == ErrDiverged }
 
-// SchemaError says that something was recorded by a build with other types than this one's. What is stored
-// may be perfectly intact.
+// SchemaError reports that the recording build had different types from this one. The stored data may be intact.
 type SchemaError struct {
-	Build   ecs.Build // that recorded; the zero value when nothing says it
-	Epoch   Epoch     // in which it did
+	Build   ecs.Build // the recording build; the zero value when unknown
+	Epoch   Epoch     // in which it recorded
 	Changes []ecs.SchemaChange
-	Err     error // what went wrong for it, or nil
+	Err     error // the failure that the difference caused, or nil
 }
 
-// maxChanges is how many changes an error names.
+// maxChanges is how many changes an error names at most.
 const maxChanges = 6
 
-// Error names the types and fields that differ and the way out.
+// Error names the types and fields that differ and says what to do.
 func (e *SchemaError) Error() string {
 	s := e.Differs()
 	if e.Err != nil {
@@ -195,22 +194,22 @@ func (e *SchemaError) Error() string {
 	return s + ": run the build that wrote the log, or begin another shard with --shard or --data"
 }
 
-// Differs is Error without the way out: which build recorded, and what is another in this one.
+// Differs names the recording build and how its schema differs from this build's: Error without the advice.
 func (e *SchemaError) Differs() string {
 	build := "build " + e.Build.ID
 	if e.Build.ID == "" {
 		build = "another build"
 	}
-	return fmt.Sprintf("epoch %d was recorded by %s, with another schema than this build's: %s", e.Epoch, build, ecs.DescribeChanges(e.Changes, maxChanges))
+	return fmt.Sprintf("epoch %d was recorded by %s, with a different schema from this build's: %s", e.Epoch, build, ecs.DescribeChanges(e.Changes, maxChanges))
 }
 
 // Is reports whether target is ErrSchema.
 func (e *SchemaError) Is(target error) bool { return target == ErrSchema }
 
-// Unwrap returns what went wrong for it.
+// Unwrap returns Err.
 func (e *SchemaError) Unwrap() error { return e.Err }
 
-// Breaks says what of the recording this build cannot use.
+// Breaks returns which parts of the recording this build cannot use; nothing if e is nil.
 func (e *SchemaError) Breaks() ecs.Breaks {
 	if e == nil {
 		return 0
@@ -218,15 +217,15 @@ func (e *SchemaError) Breaks() ecs.Breaks {
 	return ecs.Broken(e.Changes)
 }
 
-// Carried reports whether this build can go on with a shard that the other one left: a snapshot of it can be
-// restored, and the ticks behind it can be simulated again or applied from their deltas.
+// Carried reports whether this build can continue the other build's shard: whether it can restore a snapshot
+// and then re-simulate the later ticks or apply their deltas.
 func (e *SchemaError) Carried() bool {
 	const either = ecs.BreaksTicks | ecs.BreaksDeltas
-	b := e.Breaks() // of nothing when e is nil
+	b := e.Breaks() // 0 when e is nil
 	return b&ecs.BreaksState == 0 && b&either != either
 }
 
-// place words what was found where.
+// place describes a message by its kind, sequence and tick, as far as they are known.
 func place(what string, seq Seq, tick uint64) string {
 	if what == "" {
 		what = "message"
@@ -242,7 +241,7 @@ func place(what string, seq Seq, tick uint64) string {
 	return what
 }
 
-// at fills in where an error of a decoder happened: decoders see bytes only.
+// at adds sequence and tick to a decoder's error: decoders see bytes only.
 func at(err error, seq Seq, tick uint64) error {
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {

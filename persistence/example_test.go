@@ -14,7 +14,7 @@ type (
 	start struct{ Fuel fuel }
 )
 
-// burn is a game without players: fuel burns.
+// burn is a game without players in which fuel burns.
 var burn = ecs.Game{Name: "burn", TickRate: 30, Setup: func(w *ecs.World) {
 	ecs.Component[fuel](w, "fuel")
 	ecs.Init(w, func(_ *ecs.Tick, s *ecs.Spawner[start]) { s.New(start{fuel{100}}) })
@@ -25,7 +25,7 @@ var burn = ecs.Game{Name: "burn", TickRate: 30, Setup: func(w *ecs.World) {
 	})
 }}
 
-// A log is written record by record, each sealed with the hash of the one before, and replayed into the world that wrote it.
+// Write a log record by record, each sealed with the hash of the one before, and replay it to the world that wrote it.
 func Example() {
 	ctx := context.Background()
 	w, err := ecs.New(burn, ecs.Config{Seed: 7})
@@ -36,9 +36,9 @@ func Example() {
 	store := persistence.NewMemory()
 	log, chain := store.Log(), persistence.NewChain("")
 	write := func(r *persistence.Record) {
-		m, err := chain.Seal(r, nil) // gives it its sequence and the hash of the record before
+		m, err := chain.Seal(r, nil) // sets its sequence and the hash of the previous record
 		if err == nil {
-			err = log.Append(ctx, m, r.Seq-1) // the fence: the log must end where we think
+			err = log.Append(ctx, m, r.Seq-1) // the fence: the log must end where we expect
 		}
 		if err != nil {
 			fmt.Println(err)
@@ -54,7 +54,7 @@ func Example() {
 	write(&persistence.Record{Kind: persistence.KindEpoch, Epoch: 1, EpochStart: &persistence.EpochStart{Node: "node-1"}})
 	for tick := uint64(1); tick <= 30; tick++ {
 		f := ecs.Frame{Tick: tick}
-		frame := w.AppendFrame(nil, f) // before the tick: a frame is written against the world that it meets
+		frame := w.AppendFrame(nil, f) // before the tick: the frame is encoded relative to that world
 		write(&persistence.Record{Kind: persistence.KindTicks, Epoch: 1, Ticks: []persistence.TickRecord{persistence.NewTickRecord(frame, w.Step(f))}})
 	}
 

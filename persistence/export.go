@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Exported says what an export or an import carried.
+// Exported is what an export or an import copied.
 type Exported struct {
 	Info      FileInfo
 	First     Seq
@@ -17,9 +17,9 @@ type Exported struct {
 	Snapshots int
 }
 
-// Export writes what src has to an export file, the chain proven on the way: a
-// damaged log is not exported, and leaves no file. src.Deltas and src.Snapshots
-// may be nil.
+// Export writes src to an export file and proves the chain while it reads. If the
+// log is damaged, it returns an error and leaves no file. src.Deltas and
+// src.Snapshots may be nil.
 func Export(ctx context.Context, path string, src Source) (sum Exported, err error) {
 	if sum.First, err = src.Log.First(ctx); err != nil {
 		return sum, fmt.Errorf("persistence: first sequence of the log: %w", err)
@@ -46,8 +46,8 @@ func Export(ctx context.Context, path string, src Source) (sum Exported, err err
 	return sum, w.Close()
 }
 
-// describe finds out whose log it is: from genesis, or where that is purged
-// from a snapshot.
+// describe finds out which shard the log belongs to: from genesis or, if that is
+// purged, from a snapshot.
 func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 	if first == 1 {
 		m, err := src.Log.Get(ctx, 1)
@@ -69,7 +69,7 @@ func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 		for i, info := range all {
 			s, err := src.Snapshots.Get(ctx, info)
 			if errors.Is(err, ErrCorrupt) && i < len(all)-1 {
-				continue // an older one says the same
+				continue // an older one has the same answer
 			}
 			return FileInfo{Lineage: s.Lineage, Cluster: s.Cluster, Shard: s.Shard}, err
 		}
@@ -111,7 +111,7 @@ func exportDeltas(ctx context.Context, w *FileWriter, src Source, sum *Exported)
 			return err
 		}
 		if d.Tick > sum.LastTick {
-			return nil // committed while we were reading
+			return nil // committed after the log was read
 		}
 		if err := w.Delta(d); err != nil {
 			return err
@@ -145,19 +145,19 @@ func exportSnapshots(ctx context.Context, w *FileWriter, src Source, sum *Export
 	return nil
 }
 
-// Import appends what f holds to stores that are empty, the chain proven on the
-// way. deltas and snapshots may be nil. A file whose log does not begin with
-// genesis cannot become a log again and is refused.
+// Import appends the content of f to empty stores and proves the chain while it
+// reads. deltas and snapshots may be nil. It refuses a file whose log does not
+// begin with genesis.
 func Import(ctx context.Context, f *File, log LogWriter, deltas DeltaWriter, snapshots SnapshotWriter) (sum Exported, err error) {
 	sum.Info = f.Info()
 	if sum.First, err = f.Log().First(ctx); err != nil {
 		return sum, err
 	}
 	if sum.First != 1 {
-		return sum, fmt.Errorf("persistence: the file begins with record %d, only one that begins with genesis can be imported", sum.First)
+		return sum, fmt.Errorf("persistence: the file begins with record %d, but only a file that begins with genesis can be imported", sum.First)
 	}
 	if last, err := log.Last(ctx); err != nil || last != 0 {
-		return sum, errors.Join(err, fmt.Errorf("persistence: the shard's log has %d records already, import needs an empty one", last))
+		return sum, errors.Join(err, fmt.Errorf("persistence: the shard's log already has %d records, but import needs an empty one", last))
 	}
 	if sum.Last, err = f.Log().Last(ctx); err != nil {
 		return sum, err

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The golden file must be readable for ever; what a compressor makes of the
+// The golden file must remain readable for ever; the compressor's output for the
 // same records may change.
 func TestExportFileOfVersion1IsRead(t *testing.T) {
 	ctx := context.Background()
@@ -42,7 +42,7 @@ func TestExportFileOfVersion1IsRead(t *testing.T) {
 	}
 }
 
-// FORMAT.md shows a record byte by byte: the golden one.
+// The record that FORMAT.md shows byte by byte is the golden one.
 func TestTheRecordInFormatIsTheGoldenOne(t *testing.T) {
 	text, err := os.ReadFile("FORMAT.md")
 	if err != nil {

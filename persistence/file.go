@@ -11,7 +11,7 @@ import (
 )
 
 // File is an export file: a shard's log, and its deltas and snapshots if they
-// were exported too. Every chunk is verified when it is read. It is safe for
+// were exported too. It verifies every chunk that it reads. It is safe for
 // concurrent use.
 type File struct {
 	src    io.ReaderAt
@@ -20,13 +20,13 @@ type File struct {
 	info   FileInfo
 	chunks map[chunkKind][]chunk
 
-	mu     sync.Mutex // guards the chunk that was read last
+	mu     sync.Mutex // guards the last chunk read
 	cached int64      // its offset
 	loaded [][]byte   // its entries
 }
 
-// OpenFile opens an export file and reads its index. A file that is cut or
-// damaged is a *CorruptError that says how far it is intact, one of a newer
+// OpenFile opens an export file and reads its index. For a truncated or damaged
+// file it returns a *CorruptError that says how much is intact, for a newer
 // version a *VersionError.
 func OpenFile(path string) (*File, error) {
 	f, err := os.Open(path)
@@ -47,12 +47,12 @@ func OpenFile(path string) (*File, error) {
 	return file, nil
 }
 
-// ReadFile is OpenFile for bytes that are elsewhere: size is how many src has.
+// ReadFile is OpenFile for any io.ReaderAt. size is the number of bytes in src.
 func ReadFile(src io.ReaderAt, size int64) (*File, error) {
 	f := &File{src: src, size: size, chunks: map[chunkKind][]chunk{}, cached: -1}
 	prefix, err := f.bytes(0, prefixBytes)
 	if err != nil || string(prefix[:8]) != fileMagic || binary.LittleEndian.Uint32(prefix[12:]) != 0 {
-		return nil, &CorruptError{What: "file", Reason: "it is no export file of Wind"}
+		return nil, &CorruptError{What: "file", Reason: "it is not an export file of Wind"}
 	}
 	if v := binary.LittleEndian.Uint32(prefix[8:]); v < 1 || v > FormatVersion {
 		return nil, &VersionError{What: "file", Found: int(min(v, 1<<31-1)), Known: FormatVersion}
@@ -84,13 +84,13 @@ func (f *File) Close() error {
 	return f.closer.Close()
 }
 
-// Info says whose history the file holds.
+// Info describes the shard whose history the file contains.
 func (f *File) Info() FileInfo { return f.info }
 
 // Log returns the file's log.
 func (f *File) Log() *FileLog { return &FileLog{f} }
 
-// Deltas returns the file's deltas, nil when it holds none.
+// Deltas returns the file's deltas, nil when it has none.
 func (f *File) Deltas() *FileDeltas {
 	if len(f.chunks[chunkDeltas]) == 0 {
 		return nil
@@ -98,7 +98,7 @@ func (f *File) Deltas() *FileDeltas {
 	return &FileDeltas{f}
 }
 
-// Snapshots returns the file's snapshots, nil when it holds none.
+// Snapshots returns the file's snapshots, nil when it has none.
 func (f *File) Snapshots() *FileSnapshots {
 	if len(f.chunks[chunkSnapshot]) == 0 {
 		return nil
@@ -106,7 +106,7 @@ func (f *File) Snapshots() *FileSnapshots {
 	return &FileSnapshots{f}
 }
 
-// Source returns what a replay or a check of the file reads.
+// Source returns the file as the source of a replay or a check.
 func (f *File) Source() Source {
 	s := Source{Log: f.Log(), Lineage: f.info.Lineage}
 	if d := f.Deltas(); d != nil {
@@ -118,7 +118,7 @@ func (f *File) Source() Source {
 	return s
 }
 
-// bytes reads n bytes at the offset; the caller has compared n with the size.
+// bytes reads n bytes at the offset. It allocates nothing for a range outside the file.
 func (f *File) bytes(offset, n int64) ([]byte, error) {
 	if offset < 0 || n < 0 || n > f.size || offset > f.size-n {
 		return nil, io.ErrUnexpectedEOF
@@ -133,14 +133,14 @@ func (f *File) bytes(offset, n int64) ([]byte, error) {
 func (f *File) readIndex() ([]chunk, error) {
 	trailer, err := f.bytes(f.size-trailerBytes, trailerBytes)
 	if err != nil || string(trailer[32:]) != fileEnd {
-		return nil, fmt.Errorf("it is cut: its end is missing")
+		return nil, fmt.Errorf("it is truncated: its end is missing")
 	}
 	if got := xxh3.Hash(trailer[:24]); got != binary.LittleEndian.Uint64(trailer[24:]) {
 		return nil, fmt.Errorf("its trailer is damaged")
 	}
 	at, size, n := int64(binary.LittleEndian.Uint64(trailer)), binary.LittleEndian.Uint64(trailer[8:]), binary.LittleEndian.Uint64(trailer[16:])
 	if size != uint64(f.size) {
-		return nil, fmt.Errorf("it has %d bytes, its trailer says %d", f.size, size)
+		return nil, fmt.Errorf("it has %d bytes, but its trailer says %d", f.size, size)
 	}
 	c, payload, err := f.chunk(at)
 	if err != nil {
@@ -163,7 +163,7 @@ func (f *File) readIndex() ([]chunk, error) {
 	return index, nil
 }
 
-// chunk reads and verifies the chunk at the offset; its payload is as stored.
+// chunk reads and verifies the chunk at the offset. It returns the payload as stored.
 func (f *File) chunk(offset int64) (chunk, []byte, error) {
 	header, err := f.bytes(offset, chunkBytes)
 	if err != nil {
@@ -179,12 +179,12 @@ func (f *File) chunk(offset int64) (chunk, []byte, error) {
 		return c, nil, c.corrupt("%v", err)
 	}
 	if c.sum(payload) != c.hash {
-		return c, nil, c.corrupt("the hash of its %d bytes is not the one it says", c.stored)
+		return c, nil, c.corrupt("the hash of its %d bytes is not the one in its header", c.stored)
 	}
 	return c, payload, nil
 }
 
-// load returns the verified entries of a chunk of the index.
+// load returns the verified entries of a chunk that the index lists.
 func (f *File) load(want chunk) ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -196,7 +196,7 @@ func (f *File) load(want chunk) ([][]byte, error) {
 		return nil, want.corrupt("%v", err)
 	}
 	if c.hash = (Hash{}); c != want {
-		return nil, want.corrupt("the index describes it otherwise")
+		return nil, want.corrupt("its header does not match the index")
 	}
 	if c.codec == codecZstd {
 		if payload, err = decompress(payload, int(c.raw)); err != nil {
@@ -214,14 +214,14 @@ func (f *File) load(want chunk) ([][]byte, error) {
 		payload = payload[end:]
 	}
 	if len(entries) != int(c.entries) {
-		return nil, want.corrupt("%d entries, it says %d", len(entries), c.entries)
+		return nil, want.corrupt("%d entries, but its header says %d", len(entries), c.entries)
 	}
 	f.cached, f.loaded = want.offset, entries
 	return entries, nil
 }
 
-// intactUpTo walks the chunks from the front and says where a file without a
-// usable index breaks.
+// intactUpTo walks the chunks of a file without a usable index from the front and
+// returns an error that says where it breaks.
 func (f *File) intactUpTo(cause error) error {
 	e := &CorruptError{What: "file", Seq: 1, Reason: cause.Error(), Err: cause}
 	offset := int64(prefixBytes)
@@ -246,5 +246,5 @@ func (f *File) intactUpTo(cause error) error {
 	return e
 }
 
-// indexed returns the header as the index has it: without the hash.
+// indexed returns the header as the index stores it: without the hash.
 func indexed(c chunk) chunk { c.hash = Hash{}; return c }

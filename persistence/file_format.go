@@ -17,14 +17,14 @@ const (
 	prefixBytes  = 16 // magic, version, zero
 	chunkMagic   = "CHNK"
 	chunkBytes   = 72 // header of a chunk
-	hashedBytes  = 56 // of it, what its hash covers beside the payload
+	hashedBytes  = 56 // of that header: what its hash covers, besides the payload
 	indexBytes   = 8 + hashedBytes
 	trailerBytes = 40
 	chunkTarget  = 1 << 20 // raw bytes after which a chunk is closed
 	maxChunkRaw  = 2 * MaxSnapshotBytes
 )
 
-// chunkKind says what a chunk holds.
+// chunkKind says what a chunk contains.
 type chunkKind uint8
 
 const (
@@ -49,12 +49,12 @@ type chunk struct {
 	first   uint64 // log: sequence; deltas: tick; snapshot: sequence
 	last    uint64
 	tick    uint64 // the first tick in it
-	raw     uint64 // bytes of the payload
-	stored  uint64 // bytes of it in the file
+	raw     uint64 // bytes of the payload before compression
+	stored  uint64 // bytes of the payload in the file
 	hash    Hash   // of the 56 bytes before it and the stored payload
 }
 
-// append writes the header, whose hash must be set, to b.
+// append appends the header to b. The hash must be set.
 func (c *chunk) append(b []byte) []byte {
 	b = c.appendHashed(b)
 	return append(b, c.hash[:]...)
@@ -71,8 +71,8 @@ func (c *chunk) appendHashed(b []byte) []byte {
 	return b
 }
 
-// parseHashed reads what appendHashed wrote. room is how many payload bytes the
-// file can hold behind the header.
+// parseHashed reads what appendHashed wrote. room is how many bytes the file has
+// after the header.
 func parseHashed(b []byte, offset int64, room int64) (chunk, error) {
 	c := chunk{offset: offset, kind: chunkKind(b[4]), codec: b[5], entries: binary.LittleEndian.Uint32(b[8:])}
 	c.first, c.last = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
@@ -84,14 +84,14 @@ func parseHashed(b []byte, offset int64, room int64) (chunk, error) {
 	case c.kind < chunkInfo || c.kind > chunkIndex || c.codec > codecZstd || b[6] != 0 || b[7] != 0 || binary.LittleEndian.Uint32(b[12:]) != 0:
 		return c, fmt.Errorf("a chunk of unknown kind at byte %d", offset)
 	case room < 0 || c.stored > uint64(room) || c.raw > maxChunkRaw || (c.codec == codecNone && c.raw != c.stored):
-		return c, fmt.Errorf("the chunk at byte %d says %d bytes, %d are left", offset, c.stored, max(room, 0))
+		return c, fmt.Errorf("the chunk at byte %d declares %d bytes, %d are left", offset, c.stored, max(room, 0))
 	case uint64(c.entries) > c.raw || c.first > c.last:
-		return c, fmt.Errorf("the chunk at byte %d says %d entries from %d to %d in %d bytes", offset, c.entries, c.first, c.last, c.raw)
+		return c, fmt.Errorf("the chunk at byte %d declares %d entries from %d to %d in %d bytes", offset, c.entries, c.first, c.last, c.raw)
 	}
 	return c, nil
 }
 
-// sum returns the hash that a chunk with this payload has.
+// sum returns the hash of the chunk with this payload.
 func (c *chunk) sum(payload []byte) Hash {
 	h := xxh3.New()
 	_, _ = h.Write(c.appendHashed(make([]byte, 0, chunkBytes)))
@@ -99,7 +99,7 @@ func (c *chunk) sum(payload []byte) Hash {
 	return h.Sum128().Bytes()
 }
 
-// what names a chunk's content for errors.
+// what describes a chunk's content in errors.
 func (c *chunk) what() string {
 	switch c.kind {
 	case chunkLog:
@@ -114,7 +114,7 @@ func (c *chunk) what() string {
 	return "the index"
 }
 
-// corrupt names what is damaged with sequence and tick.
+// corrupt returns a *CorruptError for the chunk, with sequence and tick.
 func (c *chunk) corrupt(format string, args ...any) error {
 	e := &CorruptError{What: "file", Tick: c.tick, Reason: c.what() + ": " + fmt.Sprintf(format, args...)}
 	if c.kind == chunkLog || c.kind == chunkSnapshot {
@@ -123,7 +123,7 @@ func (c *chunk) corrupt(format string, args ...any) error {
 	return e
 }
 
-// FileInfo says whose history a file holds.
+// FileInfo describes the shard whose history a file contains.
 type FileInfo struct {
 	Lineage  string
 	Cluster  string

@@ -9,10 +9,10 @@ import (
 	"sort"
 )
 
-// FileLog is the log of an export file; its methods are those of LogReader.
+// FileLog is the log of an export file. It implements LogReader.
 type FileLog struct{ f *File }
 
-// First returns the first sequence in the file, 0 when it holds no record.
+// First returns the first sequence in the file, 0 when it has no record.
 func (l *FileLog) First(context.Context) (Seq, error) {
 	if all := l.f.chunks[chunkLog]; len(all) > 0 {
 		return Seq(all[0].first), nil
@@ -20,7 +20,7 @@ func (l *FileLog) First(context.Context) (Seq, error) {
 	return 0, nil
 }
 
-// Last returns the last sequence in the file, 0 when it holds no record.
+// Last returns the last sequence in the file, 0 when it has no record.
 func (l *FileLog) Last(context.Context) (Seq, error) {
 	if all := l.f.chunks[chunkLog]; len(all) > 0 {
 		return Seq(all[len(all)-1].last), nil
@@ -28,7 +28,7 @@ func (l *FileLog) Last(context.Context) (Seq, error) {
 	return 0, nil
 }
 
-// Get returns one message, or ErrNotFound. Its body must not be written to.
+// Get returns one message, or ErrNotFound. The caller must not modify its body.
 func (l *FileLog) Get(_ context.Context, seq Seq) (Message, error) {
 	all := l.f.chunks[chunkLog]
 	i := sort.Search(len(all), func(i int) bool { return all[i].last >= uint64(seq) })
@@ -42,7 +42,7 @@ func (l *FileLog) Get(_ context.Context, seq Seq) (Message, error) {
 	}
 	n := uint64(seq) - c.first
 	if n >= uint64(len(entries)) {
-		return Message{}, c.corrupt("it holds %d records only", len(entries))
+		return Message{}, c.corrupt("it holds only %d records", len(entries))
 	}
 	r, err := DecodeRecord(entries[n])
 	if err != nil {
@@ -53,8 +53,8 @@ func (l *FileLog) Get(_ context.Context, seq Seq) (Message, error) {
 	return m, nil
 }
 
-// Read yields the messages from first to last in order. Only messages that
-// decode are yielded; whether they chain is for a Chain to say.
+// Read yields the messages from first to last in order. They all decode; use a
+// Chain to prove that they form a chain.
 func (l *FileLog) Read(ctx context.Context, first, last Seq) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		for seq := first; seq <= last; seq++ {
@@ -72,8 +72,7 @@ func (l *FileLog) Read(ctx context.Context, first, last Seq) iter.Seq2[Message, 
 	}
 }
 
-// FileDeltas are the deltas of an export file; its methods are those of
-// DeltaReader.
+// FileDeltas are the deltas of an export file. It implements DeltaReader.
 type FileDeltas struct{ f *File }
 
 // Last returns the last delta without its body.
@@ -91,11 +90,11 @@ func (d *FileDeltas) Last(context.Context) (Delta, bool, error) {
 	return last, err == nil, err
 }
 
-// Read yields the deltas in order, beginning with the first that ends at or
-// after the tick. It goes on behind a damaged chunk as long as the caller does.
+// Read yields the deltas in order, beginning with the first that ends at or after
+// the tick. After a damaged chunk it continues as long as the caller does.
 func (d *FileDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta, error] {
 	return FromTick(fromTick, func(yield func(Delta, error) bool) {
-		for _, c := range d.f.chunks[chunkDeltas] { // each begins with a group
+		for _, c := range d.f.chunks[chunkDeltas] { // each begins with a new group
 			if c.last < fromTick {
 				continue
 			}
@@ -116,12 +115,11 @@ func (d *FileDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta,
 	})
 }
 
-// FileSnapshots are the snapshots of an export file; its methods are those of
-// SnapshotReader.
+// FileSnapshots are the snapshots of an export file. It implements SnapshotReader.
 type FileSnapshots struct{ f *File }
 
-// List returns the snapshots, newest first. It reads each of them: a file's
-// index does not hold their names.
+// List returns the snapshots, newest first. It reads every snapshot, since the
+// file's index does not contain their names.
 func (s *FileSnapshots) List(ctx context.Context) ([]SnapshotInfo, error) {
 	var all []SnapshotInfo
 	for _, c := range s.f.chunks[chunkSnapshot] {
@@ -137,7 +135,7 @@ func (s *FileSnapshots) List(ctx context.Context) ([]SnapshotInfo, error) {
 	return all, nil
 }
 
-// Get returns one, its bytes verified, or ErrNotFound.
+// Get returns a snapshot with its bytes verified, or ErrNotFound.
 func (s *FileSnapshots) Get(ctx context.Context, info SnapshotInfo) (Snapshot, error) {
 	chunks := s.f.chunks[chunkSnapshot]
 	for _, c := range slices.Backward(chunks) {

@@ -33,7 +33,7 @@ func exported(t testing.TB) (*scribe, string) {
 	return s, path
 }
 
-// noise is n bytes that do not compress well, the same for the same seed.
+// noise returns n bytes that do not compress well. They depend only on the seed.
 func noise(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	x := seed*0x9e3779b97f4a7c15 + 1
@@ -127,7 +127,7 @@ func TestACutFileSaysHowFarItIsIntact(t *testing.T) {
 		}
 		if c.Seq > 1 && c.Tick > 0 {
 			named++
-			if c.Seq != Seq(c.Tick)+1 && c.Seq != Seq(c.Tick) { // records 14 and on hold tick seq-1
+			if c.Seq != Seq(c.Tick)+1 && c.Seq != Seq(c.Tick) { // records from 14 on contain tick seq-1
 				t.Errorf("cut to %d: record %d, tick %d", n, c.Seq, c.Tick)
 			}
 		}

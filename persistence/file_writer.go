@@ -9,23 +9,23 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// FileWriter writes an export file. Nothing stands under the file's name before
-// Close has succeeded. It is for one goroutine.
+// FileWriter writes an export file. The file gets its name when Close succeeds.
+// Not safe for concurrent use.
 type FileWriter struct {
 	path   string
 	file   *os.File
 	w      *bufio.Writer
 	offset int64
 	index  []chunk
-	open   chunk // the chunk that is being filled
+	open   chunk // the chunk being filled
 	raw    []byte
 	deltas uint64 // the tick of the last delta
 	packer DeltaPacker
-	err    error // the first one; it sticks
+	err    error // the first error; it sticks
 }
 
-// CreateFile begins an export file for the shard that info describes. A file of
-// that name that exists is replaced by Close.
+// CreateFile begins an export file for the shard that info describes. Close
+// replaces an existing file of that name.
 func CreateFile(path string, info FileInfo) (*FileWriter, error) {
 	description, err := info.encode()
 	if err != nil {
@@ -57,7 +57,7 @@ func (w *FileWriter) Message(m Message) error {
 // Delta appends a whole delta or a gap.
 func (w *FileWriter) Delta(d Delta) error {
 	if w.full(chunkDeltas) {
-		w.packer.Restart() // a chunk is read without the one before it
+		w.packer.Restart() // so that a reader needs no earlier chunk
 	}
 	packed, err := w.packer.Pack(d)
 	var body []byte
@@ -84,14 +84,14 @@ func (w *FileWriter) Snapshot(s Snapshot) error {
 		w.keep(err)
 		return w.err
 	}
-	w.flush() // each in a chunk of its own
+	w.flush() // a snapshot has its own chunk
 	w.entry(chunkSnapshot, uint64(s.Seq), s.Tick, body)
 	w.flush()
 	return w.err
 }
 
-// Close writes index and trailer, syncs, and gives the file its name. After an
-// error of any method the file is removed instead and the error returned.
+// Close writes index and trailer, syncs, and gives the file its name. If any
+// method failed, Close removes the file and returns that error.
 func (w *FileWriter) Close() error {
 	w.flush()
 	at := w.offset
@@ -123,18 +123,18 @@ func (w *FileWriter) Close() error {
 	return nil
 }
 
-// Abort gives up: nothing is left.
+// Abort closes and removes the unfinished file.
 func (w *FileWriter) Abort() {
 	_ = w.file.Close()
 	_ = os.Remove(w.path + ".partial")
 }
 
-// full reports whether an entry of a kind opens another chunk.
+// full reports whether the next entry of this kind opens a new chunk.
 func (w *FileWriter) full(kind chunkKind) bool {
 	return w.open.kind != kind || len(w.raw) >= chunkTarget
 }
 
-// entry appends one entry to the open chunk, or opens another one.
+// entry appends one entry to the open chunk, or to a new one.
 func (w *FileWriter) entry(kind chunkKind, at, tick uint64, body []byte) {
 	if w.full(kind) {
 		w.flush()

@@ -7,14 +7,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// fit knows, while records go by, how far a game's types are those of the build that wrote them.
+// fit compares a game's types with those of the build that wrote the records, along a log.
 type fit struct {
-	have    *ecs.Schema  // the game's; nil: nobody asks
-	differs *SchemaError // from what is in force; nil: it does not
-	build   ecs.Build    // that writes
+	have    *ecs.Schema  // the game's; nil compares nothing
+	differs *SchemaError // how it differs from the current recorded schema; nil if it does not
+	build   ecs.Build    // the build that writes now
 }
 
-// enter takes a schema that comes in force; an empty one is the one that is in force already.
+// enter takes the schema of a new epoch, empty if it does not change.
 func (f *fit) enter(schema []byte, by ecs.Build, epoch Epoch) {
 	f.build = by
 	if f.have != nil && len(schema) > 0 {
@@ -22,7 +22,7 @@ func (f *fit) enter(schema []byte, by ecs.Build, epoch Epoch) {
 	}
 }
 
-// record is enter for a record that says who writes.
+// record calls enter for a genesis or epoch record.
 func (f *fit) record(r *Record) {
 	switch {
 	case r.Genesis != nil:
@@ -32,10 +32,10 @@ func (f *fit) record(r *Record) {
 	}
 }
 
-// breaks reports whether the game cannot use all of what is in force writes.
+// breaks reports whether the game can use none of the given parts of what the current schema records.
 func (f *fit) breaks(what ecs.Breaks) bool { return f.differs.Breaks()&what == what }
 
-// by names the build that recorded in an error of a tick that diverges: another one may have other game logic.
+// by adds the recording build to a *DivergedError: that build may have different game logic.
 func (f *fit) by(err error) error {
 	var d *DivergedError
 	if errors.As(err, &d) {
@@ -44,7 +44,7 @@ func (f *fit) by(err error) error {
 	return err
 }
 
-// blame makes another schema the reason of an error that it explains.
+// blame wraps err in a *SchemaError if the schema differs, since that explains the error.
 func (f *fit) blame(err error) error {
 	if err == nil || f.differs == nil {
 		return err
@@ -54,21 +54,21 @@ func (f *fit) blame(err error) error {
 	return &e
 }
 
-// gameError says that what is stored is of another game. It is an *ecs.GameError.
+// gameError reports that the stored data belongs to another game. It unwraps to an *ecs.GameError.
 type gameError struct{ ecs.GameError }
 
 func otherGame(got, want string) error { return &gameError{ecs.GameError{Got: got, Want: want}} }
 
-// Error names both games and the way out.
+// Error names both games and says what to do.
 func (e *gameError) Error() string {
 	return fmt.Sprintf("persistence: the log is of game %s, this is %s: choose it with --game, or use that game's binary", e.Got, e.Want)
 }
 
-// Unwrap returns what ecs calls it.
+// Unwrap returns the *ecs.GameError.
 func (e *gameError) Unwrap() error { return &e.GameError }
 
-// Foreign reports whether an error says that something was recorded by another game or under another schema: it may be
-// intact, and this build is not the one to tell.
+// Foreign reports whether err means that the data was recorded by another game or under another schema. This build cannot
+// tell whether such data is intact.
 func Foreign(err error) bool {
 	var game *ecs.GameError
 	return errors.Is(err, ErrSchema) || errors.As(err, &game)

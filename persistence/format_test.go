@@ -11,8 +11,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// bodyReader reads a delta body with ecs/FORMAT.md and the schema alone, as a tool
-// without the game's code does. It panics where the bytes are not as written there.
+// bodyReader reads a delta body with ecs/FORMAT.md and the schema alone, like a tool
+// without the game's code. It panics if the bytes do not match that page.
 type bodyReader struct{ b []byte }
 
 func (r *bodyReader) take(n int) []byte { b := r.b[:n]; r.b = r.b[n:]; return b }
@@ -26,7 +26,7 @@ func (r *bodyReader) uvarint() uint64 {
 	return v
 }
 
-// schemaTypes is what a tool needs of the schema.
+// schemaTypes is the part of the schema that a tool needs.
 type schemaTypes struct {
 	Components []schemaType `json:"components"`
 	Resources  []schemaType `json:"resources"`
@@ -43,8 +43,8 @@ type schemaType struct {
 	} `json:"fields"`
 }
 
-// toolView is what such a tool knows of the world: who lives, and the packed
-// values by component and entity id.
+// toolView is the world as such a tool sees it: the living entities, and the
+// packed values by component and entity id.
 type toolView struct {
 	types  schemaTypes
 	living map[uint32]uint32 // generation by id
@@ -190,7 +190,7 @@ func TestDeltaBodiesAreReadWithTheSchemaAlone(t *testing.T) {
 	}
 }
 
-// compare compares positions and the tally with the world's.
+// compare compares positions and tally with those of the world.
 func (v *toolView) compare(w *ecs.World) error {
 	if len(v.living) != w.Len() {
 		return fmt.Errorf("tick %d: %d entities, the world has %d", w.Tick(), len(v.living), w.Len())

@@ -14,15 +14,15 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// seedCorpus gives a fuzz target the golden bytes of its kind, and the bytes
-// that testdata/fuzz holds besides.
+// seedCorpus adds the golden bytes of a kind to a fuzz target, which also reads
+// testdata/fuzz.
 func seedCorpus(f *testing.F, what string) {
 	for _, name := range goldenOf[what] {
 		f.Add(readGolden(f, name))
 	}
 }
 
-// typed demands that bytes from outside end in a typed error.
+// typed demands that an error about untrusted bytes is a typed one.
 func typed(t *testing.T, err error) {
 	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 		t.Fatalf("an untyped error: %v", err)
@@ -106,7 +106,7 @@ func FuzzReadFile(f *testing.F) {
 	})
 }
 
-// readAll reads whatever a file says that it holds.
+// readAll reads everything that a file claims to contain.
 func readAll(t *testing.T, b []byte) {
 	ctx := context.Background()
 	file, err := ReadFile(bytes.NewReader(b), int64(len(b)))
@@ -132,8 +132,8 @@ func readAll(t *testing.T, b []byte) {
 	}
 }
 
-// resealedFile returns b with hashes that fit, and an index and a size that fit
-// them, as far as b still looks like chunks.
+// resealedFile returns b with correct hashes and a matching index and size, as far
+// as b still consists of chunks.
 func resealedFile(b []byte) []byte {
 	b = bytes.Clone(b)
 	var index []byte
@@ -182,7 +182,7 @@ func FuzzParseHeader(f *testing.F) {
 	})
 }
 
-// Lengths that lie must not cost memory.
+// False lengths must not cost memory.
 func TestHostileLengthsAllocateLittle(t *testing.T) {
 	huge := map[string][]byte{
 		"array of ticks": []byte("\x87\xa1v\x01\xa4kind\xa5ticks\xa5epoch\x01\xa3seq\x02\xa4prev\xc4\x100123456789abcdef\xa5ticks\xdd\xff\xff\xff\xff"),
@@ -200,7 +200,7 @@ func TestHostileLengthsAllocateLittle(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// A snapshot that says that its 30 bytes hold a gigabyte.
+	// A snapshot that claims that its 30 bytes unpack to a gigabyte.
 	s := sampleSnapshot()
 	s.Body = []byte("small")
 	b, err := s.Encode(nil)

@@ -123,8 +123,8 @@ func TestDeltaBytesAreGolden(t *testing.T) {
 	}
 }
 
-// The compressed body of a snapshot may change with the compressor: what must
-// not is that the golden bytes are read.
+// The compressed body of a snapshot may change with the compressor, but the golden
+// bytes must remain readable.
 func TestSnapshotBytesAreGolden(t *testing.T) {
 	s := sampleSnapshot()
 	b, err := s.Encode(nil)

@@ -7,45 +7,46 @@ import (
 	"math"
 )
 
-// This file is the rule of lost history, the only one: a shard's owner, the check before a server opens a store, and the
-// check and the replay of a log all ask a History.
+// This file alone decides whether history was lost: a shard's owner, the check before a server opens a store, and the
+// check and the replay of a log all use a History.
 
-// Mark is a place in a log: a sequence, and the generation of ownership that spoke of it.
+// Mark is a place in a log: a sequence, and the epoch of the owner that referred to it.
 type Mark struct {
 	Seq   Seq
-	Epoch Epoch // 0 when it is not known
+	Epoch Epoch // 0 when unknown
 }
 
-// Evidence is something outside the log that knows of a record in it.
+// Evidence is something outside the log that proves that a record was in it.
 type Evidence struct {
 	What string // in words: "the delta stream"
-	Mark        // the record that it knows of
-	Tick uint64 // the tick that it knows of; 0 when it knows none
+	Mark        // the record that it refers to
+	Tick uint64 // the tick that it refers to; 0 when unknown
 }
 
-// History is what is known of a log beside the log itself. The zero value knows nothing. Gather the evidence before the
-// log's end is asked for: deltas and snapshots follow their records, so what they know of by then is in the log.
+// History is the evidence about a log from outside the log. The zero value has none. Gather the evidence before reading
+// the log's end: deltas and snapshots are written after their records, so every record that they refer to by then must be
+// in the log.
 type History struct {
-	// Accepted lists the losses that an operator accepted, oldest first: evidence of that epoch or an older one that lies
-	// above the sequence is void.
+	// Accepted lists the losses that an operator accepted, oldest first. Each voids evidence above its sequence that is of
+	// its epoch or an older one.
 	Accepted []Mark
 	Evidence []Evidence
 }
 
-// UnknownTick stands for a last tick that nobody has read.
+// UnknownTick means that the last tick has not been read.
 const UnknownTick = math.MaxUint64
 
-// Knows adds evidence. A mark without a sequence is none.
+// Knows adds evidence. It ignores a mark whose sequence is 0.
 func (h *History) Knows(what string, m Mark, tick uint64) {
 	if m.Seq > 0 {
 		h.Evidence = append(h.Evidence, Evidence{What: what, Mark: m, Tick: tick})
 	}
 }
 
-// KnowsHigh adds the high-water mark that an owner noted in the coordination service.
+// KnowsHigh adds the high-water mark that an owner wrote to the coordination service.
 func (h *History) KnowsHigh(m Mark) { h.Knows("the high-water mark", m, 0) }
 
-// KnowsDelta adds the last message of the delta stream, nil when there is none.
+// KnowsDelta adds the last message of the delta stream; nil adds nothing.
 func (h *History) KnowsDelta(d *Delta) {
 	if d == nil {
 		return
@@ -57,7 +58,7 @@ func (h *History) KnowsDelta(d *Delta) {
 	h.Knows("the delta stream", Mark{Seq: d.RecordSeq, Epoch: d.Epoch}, tick)
 }
 
-// KnowsSnapshots adds snapshots. A damaged one says nothing: it may be of another lineage.
+// KnowsSnapshots adds snapshots. It ignores damaged ones, which may belong to another lineage.
 func (h *History) KnowsSnapshots(all []SnapshotInfo) {
 	for i := range all {
 		if s := &all[i]; s.Damaged == "" {
@@ -66,7 +67,7 @@ func (h *History) KnowsSnapshots(all []SnapshotInfo) {
 	}
 }
 
-// Void reports whether an operator gave up the history that m speaks of.
+// Void reports whether an operator gave up the history that m refers to.
 func (h *History) Void(m Mark) bool {
 	for _, a := range h.Accepted {
 		if m.Epoch > 0 && m.Epoch <= a.Epoch && m.Seq > a.Seq {
@@ -76,9 +77,9 @@ func (h *History) Void(m Mark) bool {
 	return false
 }
 
-// Lost returns a *LostError about the evidence that knows most when a log that ends with record last and tick lastTick
-// (UnknownTick when it has not been read) lacks what is known, else nil. What an owner of epoch own noted itself does not
-// count; 0 counts everything. It depends only on its arguments.
+// Lost returns a *LostError if evidence goes beyond a log that ends with record last and tick lastTick (UnknownTick if not
+// read), else nil. The error names the evidence that goes furthest. Lost ignores evidence of epoch own, which the caller
+// wrote itself; own 0 ignores none. It depends only on h and its arguments.
 func (h *History) Lost(last Seq, lastTick uint64, own Epoch) error {
 	var most Evidence
 	for _, e := range h.Evidence {
@@ -99,8 +100,8 @@ func (h *History) Lost(last Seq, lastTick uint64, own Epoch) error {
 	return lost
 }
 
-// Replaced returns a *LostError when the record at m is of another epoch than m: the log was cut and has grown again, so
-// that it is long enough.
+// Replaced returns a *LostError if epoch, that of the record stored at m.Seq, differs from m.Epoch: the log was cut and has
+// grown again to at least that length.
 func (h *History) Replaced(m Mark, epoch Epoch) error {
 	if epoch == m.Epoch || m.Seq == 0 || h.Void(m) {
 		return nil
@@ -108,8 +109,8 @@ func (h *History) Replaced(m Mark, epoch Epoch) error {
 	return &LostError{Last: m.Seq - 1, Evidence: "the high-water mark", EvidenceSeq: m.Seq, EvidenceEpoch: m.Epoch, Found: epoch}
 }
 
-// Valid leaves out the deltas that an operator gave up with their ticks, and the gap messages that declare it: what is left
-// is one history.
+// Valid filters out the deltas of ticks that an operator gave up, and the gap messages that declare them void. One history
+// remains.
 func (h *History) Valid(deltas iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {
 		for d, err := range deltas {
@@ -123,7 +124,7 @@ func (h *History) Valid(deltas iter.Seq2[Delta, error]) iter.Seq2[Delta, error] 
 	}
 }
 
-// history asks the source's delta stream and snapshots what they know of its log. On an error it returns what the others know.
+// history gathers evidence from the source's delta stream and snapshots. With an error it returns what else it found.
 func (s *Source) history(ctx context.Context) (h History, err error) {
 	h.Accepted = s.Accepted
 	if s.Deltas != nil {
@@ -144,13 +145,13 @@ func (s *Source) history(ctx context.Context) (h History, err error) {
 	return h, err
 }
 
-// deltas reads the source's delta stream from a tick on, without what an operator gave up.
+// deltas reads the source's delta stream from a tick on, without the deltas that an operator gave up.
 func (s *Source) deltas(ctx context.Context, fromTick uint64) iter.Seq2[Delta, error] {
 	h := History{Accepted: s.Accepted}
 	return h.Valid(s.Deltas.Read(ctx, fromTick))
 }
 
-// snapshots lists the source's snapshots, newest first, without those that an operator gave up.
+// snapshots lists the source's snapshots, newest first. It omits and counts those that an operator gave up.
 func (s *Source) snapshots(ctx context.Context) (valid []SnapshotInfo, void int, err error) {
 	all, err := s.Snapshots.List(ctx)
 	if err != nil {

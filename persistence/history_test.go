@@ -16,7 +16,7 @@ const testLineage = "0b6c2f34-5d0a-4a51-9f4e-7f3c2b1a0d9e"
 
 var testBuild = ecs.Build{ID: "f4f3784", GoVersion: "go1.26.8", GOOS: "linux", GOARCH: "amd64", GOAMD64: "v1", SchemaHash: 0x1122334455667788}
 
-// scribe writes a log with the chain, as an owner does.
+// scribe writes a log with a Chain, as an owner does.
 type scribe struct {
 	t     testing.TB
 	m     *Memory
@@ -53,7 +53,7 @@ func (s *scribe) epoch(e Epoch) {
 	s.append(&Record{Kind: KindEpoch, Epoch: e, EpochStart: &EpochStart{Node: fmt.Sprintf("node-%d", e), Build: testBuild, From: s.chain.Tick()}})
 }
 
-// checksumOf is any function of the tick: these records are never simulated.
+// checksumOf is an arbitrary function of the tick: nothing simulates these records.
 func checksumOf(tick uint64) uint64 { return tick * 0x9e3779b97f4a7c15 }
 
 func ticksFrom(first uint64, n int) []TickRecord {
@@ -101,8 +101,8 @@ func (s *scribe) source() Source {
 	return Source{Log: s.m.Log(), Deltas: s.m.Deltas(), Snapshots: s.m.Snapshots(), Lineage: s.chain.Lineage()}
 }
 
-// chronicle is a log of two epochs: records 1 to 13, ticks 1 to 12 (one to a
-// record but for record 8, which holds three).
+// chronicle is a log of two epochs: records 1 to 13, ticks 1 to 12 (one in each
+// record, but three in record 8).
 //
 //	1 genesis  2 epoch 1  3-7 ticks 1-5  8 ticks 6-8  9 epoch 2  10-13 ticks 9-12
 func chronicle(t testing.TB) *scribe {
@@ -120,7 +120,7 @@ func chronicle(t testing.TB) *scribe {
 
 func (m *Memory) at(seq Seq) *Message { return &m.log[seq-m.first] }
 
-// A log is damaged in each of these ways; each must be named with its place.
+// Ways to damage a log. Each must be reported with its place.
 var damages = []struct {
 	name   string
 	damage func(t *testing.T, s *scribe)
@@ -128,7 +128,7 @@ var damages = []struct {
 	tick   uint64
 	rule   string
 	word   string
-	// silent: only what is outside of the log can know of it
+	// silent: only evidence outside the log shows it
 	silent bool
 }{
 	{name: "one byte altered", seq: 5, tick: 3, word: "its bytes have the sum", damage: func(t *testing.T, s *scribe) {
@@ -160,13 +160,13 @@ var damages = []struct {
 	{name: "one record removed", seq: 6, tick: 4, rule: "I4", word: "missing", damage: func(t *testing.T, s *scribe) {
 		s.m.log[5].Body = nil // a hole: see holed
 	}},
-	{name: "one record removed and the rest renumbered", seq: 6, tick: 4, rule: "I4", word: "in its place stands record 7 (tick 5)", damage: func(t *testing.T, s *scribe) {
+	{name: "one record removed and the rest renumbered", seq: 6, tick: 4, rule: "I4", word: "record 7 (tick 5) is stored in its place", damage: func(t *testing.T, s *scribe) {
 		s.m.log = append(s.m.log[:5:5], s.m.log[6:]...)
 		for i := range s.m.log {
 			s.m.log[i].Seq = Seq(i + 1)
 		}
 	}},
-	{name: "two records swapped", seq: 5, tick: 3, rule: "I4", word: "in its place stands record 6 (tick 4)", damage: func(t *testing.T, s *scribe) {
+	{name: "two records swapped", seq: 5, tick: 3, rule: "I4", word: "record 6 (tick 4) is stored in its place", damage: func(t *testing.T, s *scribe) {
 		s.m.log[4], s.m.log[5] = s.m.log[5], s.m.log[4]
 		s.m.log[4].Seq, s.m.log[5].Seq = 5, 6
 	}},
@@ -179,22 +179,22 @@ var damages = []struct {
 	{name: "records of another lineage spliced in", seq: 2, tick: 1, rule: "I4", word: "of another lineage", damage: func(t *testing.T, s *scribe) {
 		s.m.log = append(s.m.log[:1:1], newScribe(t, "other").m.log[1:]...)
 	}},
-	{name: "epoch going back", seq: 14, tick: 13, rule: "I3", word: "it starts epoch 2, epoch 2 was in force", damage: func(t *testing.T, s *scribe) {
+	{name: "epoch going back", seq: 14, tick: 13, rule: "I3", word: "it starts epoch 2, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindEpoch, Epoch: 2, EpochStart: &EpochStart{Node: "zombie", From: 12}})
 	}},
-	{name: "an epoch that begins at another tick", seq: 14, tick: 13, rule: "I4", word: "it starts after tick 11, the log is at tick 12", damage: func(t *testing.T, s *scribe) {
+	{name: "an epoch that begins at another tick", seq: 14, tick: 13, rule: "I4", word: "it starts after tick 11, but the log is at tick 12", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindEpoch, Epoch: 3, EpochStart: &EpochStart{Node: "late", From: 11}})
 	}},
-	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "it is of epoch 1, epoch 2 is in force", damage: func(t *testing.T, s *scribe) {
+	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "it is of epoch 1, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 1, Ticks: ticksFrom(13, 1)})
 	}},
-	{name: "tick repeated", seq: 14, tick: 13, rule: "I2", word: "it holds tick 12 where tick 13 is due", damage: func(t *testing.T, s *scribe) {
+	{name: "tick repeated", seq: 14, tick: 13, rule: "I2", word: "it holds tick 12 where tick 13 was expected", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 2, Ticks: ticksFrom(12, 1)})
 	}},
-	{name: "tick left out", seq: 14, tick: 13, rule: "I4", word: "it holds tick 14 where tick 13 is due", damage: func(t *testing.T, s *scribe) {
+	{name: "tick left out", seq: 14, tick: 13, rule: "I4", word: "it holds tick 14 where tick 13 was expected", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 2, Ticks: ticksFrom(14, 1)})
 	}},
-	{name: "a second genesis", seq: 14, tick: 13, rule: "I4", word: "record 1 and no other is genesis", damage: func(t *testing.T, s *scribe) {
+	{name: "a second genesis", seq: 14, tick: 13, rule: "I4", word: "but record 1, and only record 1, must be genesis", damage: func(t *testing.T, s *scribe) {
 		r, err := DecodeRecord(s.m.at(1).Body)
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +203,7 @@ var damages = []struct {
 	}},
 }
 
-// forge appends a record whose bytes and chain are sound, whatever it says.
+// forge appends any record with a correct sum and hash.
 func forge(t *testing.T, s *scribe, r *Record) {
 	t.Helper()
 	r.Seq, r.Prev = s.chain.Seq()+1, s.chain.Hash()
@@ -216,7 +216,7 @@ func forge(t *testing.T, s *scribe, r *Record) {
 	}
 }
 
-// holed is a log in which messages without a body are missing, as in a stream
+// holed is a log in which messages without a body count as missing, as in a stream
 // that lost them.
 type holed struct{ *MemoryLog }
 
@@ -355,8 +355,8 @@ func TestCheckReportsEveryDamageNotOnlyTheFirst(t *testing.T) {
 	}
 }
 
-// docked is a log that knows itself that its tail is gone, as a copy of a
-// damaged store does.
+// docked is a log that knows that its tail is gone, like a copy of a damaged
+// store.
 type docked struct{ *MemoryLog }
 
 func (d docked) Last(context.Context) (Seq, error) { return 20, nil }
@@ -405,7 +405,7 @@ func TestHistoryIsLostWhenAnythingKnowsMoreThanTheLog(t *testing.T) {
 		own       Epoch
 		want      string // "" when nothing is lost; the log ends at record 10, tick 8
 	}{
-		{name: "nobody knows anything"},
+		{name: "no evidence"},
 		{name: "all know of what is there", high: Mark{9, 2}, delta: delta(10, 2, 8), snapshots: []SnapshotInfo{shot(8, 2, 6)}},
 		{name: "the high-water mark", high: Mark{11, 2}, want: "persistence: history lost: the log ends at sequence 10, tick 8, but the high-water mark knows sequence 11"},
 		{name: "the one that knows most", high: Mark{11, 2}, delta: delta(12, 2, 10), want: "persistence: history lost: the log ends at sequence 10, tick 8, but the delta stream knows sequence 12 and tick 10"},

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// envelope is what has an encoder and a decoder.
+// envelope is anything with an encoder and a decoder.
 type envelope interface{ Encode([]byte) ([]byte, error) }
 
 func decodedAgain(e envelope, b []byte) (any, error) {
@@ -29,7 +29,7 @@ func decodedAgain(e envelope, b []byte) (any, error) {
 	return &s, err
 }
 
-// Encode makes an envelope of the description of a file, for this test.
+// Encode makes the description of a file an envelope, for this test.
 func (i *FileInfo) Encode(dst []byte) ([]byte, error) {
 	b, err := i.encode()
 	if err != nil {
@@ -70,7 +70,7 @@ func snapshotWith(change func(*Snapshot)) envelope {
 	return s
 }
 
-// spare is how many bytes of data an envelope holds at most, given what it takes around them.
+// spare returns how many bytes of data an envelope can contain at most, given its overhead.
 func spare(e envelope, has, most int) int {
 	b, err := e.Encode(nil)
 	if err != nil {
@@ -79,12 +79,12 @@ func spare(e envelope, has, most int) int {
 	return most - (len(b) - has)
 }
 
-// TestLimitsAreKeptOnBothSides: at each limit of the envelopes what is written is read, and one above it the writer refuses,
-// with the name of what is too large. Where no reader would refuse it, see the tests of the readers.
+// TestLimitsAreKeptOnBothSides: readers read what a writer wrote at each limit. One above the limit the writer refuses and
+// names what is too large. The tests of the readers cover what readers refuse.
 func TestLimitsAreKeptOnBothSides(t *testing.T) {
 	whole := func(n int) envelope { return tickWith(func(t *TickRecord) { t.Frame = make([]byte, n) }) }
 	message := func(n int) envelope { return deltaWith(func(d *Delta) { d.Body = make([]byte, n) }) }
-	const some = 1 << 20 // as long a length as the largest
+	const some = 1 << 20 // its length takes as many bytes as the largest
 	for _, x := range []struct {
 		says string
 		most int
@@ -140,7 +140,7 @@ func TestLimitsAreKeptOnBothSides(t *testing.T) {
 		{"game", maxNameBytes, func(n int) envelope { return &FileInfo{Game: letters(n)} }},
 		{"rate", 240, func(n int) envelope { return &FileInfo{TickRate: n} }},
 	} {
-		if x.most < MaxSnapshotBytes || os.Getenv("WIND_LONG") != "" { // a GiB takes its time
+		if x.most < MaxSnapshotBytes || os.Getenv("WIND_LONG") != "" { // a GiB takes long
 			e := x.make(x.most)
 			b, err := e.Encode(nil)
 			if err != nil {
@@ -148,7 +148,7 @@ func TestLimitsAreKeptOnBothSides(t *testing.T) {
 				continue
 			}
 			if again, err := decodedAgain(e, b); err != nil || !reflect.DeepEqual(again, e) {
-				t.Errorf("%T: %s of %d is written and not read: %v", e, x.says, x.most, err)
+				t.Errorf("%T: %s of %d is written but not read: %v", e, x.says, x.most, err)
 			}
 		}
 		e := x.make(x.most + 1)
@@ -158,7 +158,7 @@ func TestLimitsAreKeptOnBothSides(t *testing.T) {
 	}
 }
 
-// TestLongWordsAreCut: texts that only people read are cut by the writer. Where a panic was raised is not written at all.
+// TestLongWordsAreCut: the writer cuts texts that only people read. It omits the place of a panic.
 func TestLongWordsAreCut(t *testing.T) {
 	failure := ecs.Failure{System: letters(maxNameBytes + 1), Command: 5, Reason: letters(maxTextBytes + 1), Place: "arena.fire (arena/fire.go:42)"}
 	b, err := tickWith(func(t *TickRecord) { t.Failures = []ecs.Failure{failure} }).Encode(nil)

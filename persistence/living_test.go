@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// living is a source of a shard that commits a tick and takes a snapshot behind
-// every answer, so that no two questions see the same end.
+// living is the source of a shard that commits a tick and takes a snapshot after
+// every answer, so that no two requests see the same end.
 func living(v *voyage) Source {
 	lives := func() {
 		v.record(1)
@@ -75,8 +75,8 @@ func TestWhatIsCommittedWhileOneReadsIsNotLost(t *testing.T) {
 	}
 }
 
-// TestALossIsFoundWhileTheShardLives: the log was cut in front of what the delta
-// stream had, and grew again behind that.
+// TestALossIsFoundWhileTheShardLives: the log was cut before the end of the delta
+// stream and grows again during the check.
 func TestALossIsFoundWhileTheShardLives(t *testing.T) {
 	lost := func() Source {
 		v := sail(t, 60)

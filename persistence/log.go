@@ -5,75 +5,74 @@ import (
 	"iter"
 )
 
-// LogReader is what reading a shard's log takes.
+// LogReader reads a shard's log.
 type LogReader interface {
-	// First returns the first sequence that is stored, 0 when the log is empty.
+	// First returns the first stored sequence, 0 when the log is empty.
 	First(ctx context.Context) (Seq, error)
-	// Last returns the last sequence, 0 when the log is empty, ErrNotFound when it
-	// does not exist.
+	// Last returns the last sequence, 0 when the log is empty, or ErrNotFound when
+	// the log does not exist.
 	Last(ctx context.Context) (Seq, error)
 	// Get returns one message as the log's leader has it, or ErrNotFound.
 	Get(ctx context.Context, seq Seq) (Message, error)
 	// Read yields the messages from first to last, both included, in order.
-	// A missing one is yielded as ErrGap, which ends the reading.
+	// At a missing message it yields ErrGap and stops.
 	Read(ctx context.Context, first, last Seq) iter.Seq2[Message, error]
 }
 
-// LogWriter is the fenced stream of a shard's records as its owner has it.
-// Every call is answered in bounded time (an acknowledgement time-out), and no
-// message's body is kept.
+// LogWriter is the fenced stream of a shard's records as the owner uses it.
+// Every call returns in bounded time (an acknowledgement time-out) and retains
+// no message body.
 type LogWriter interface {
 	LogReader
-	// Append stores m at expect+1 if expect is the last sequence. nil means that
-	// exactly this message, sent now or before, is durable there; ErrConflict that
-	// the last sequence is another; ErrFull that nothing was stored;
-	// ErrAmbiguous, like any error that is none of these, that it may be stored or not.
+	// Append stores m at expect+1 if expect is the last sequence. It returns nil
+	// when exactly this message, sent now or before, is durable there, ErrConflict
+	// when the last sequence differs, and ErrFull when nothing was stored. After
+	// ErrAmbiguous or any other error the message may or may not be stored.
 	Append(ctx context.Context, m Message, expect Seq) error
-	// Acknowledged tells the log, before anything of m is released, that reading
-	// found m stored as record seq, though no acknowledgement came.
+	// Acknowledged tells the log that a read found m stored as record seq although
+	// no acknowledgement arrived. The owner calls it before it releases m.
 	Acknowledged(seq Seq, m Message)
-	// Purge removes the messages below the sequence, never the last one.
+	// Purge removes the messages below the sequence, but never the last one.
 	Purge(ctx context.Context, below Seq) error
-	// Fill returns how many bytes the log takes and how many it may take, 0 for no
-	// limit.
+	// Fill returns the bytes that the log uses and its limit, 0 for no limit.
 	Fill(ctx context.Context) (used, limit int64, err error)
-	// MaxRecordBytes is the longest body that Append can store.
+	// MaxRecordBytes returns the length of the longest body that Append can store.
 	MaxRecordBytes() int
 }
 
-// DeltaReader is what reading a shard's delta stream takes.
+// DeltaReader reads a shard's delta stream.
 type DeltaReader interface {
 	// Last returns the stream's last message without its body, false when the
 	// stream is empty. If its Part is not its Parts, its tick is incomplete.
 	Last(ctx context.Context) (Delta, bool, error)
 	// Read yields whole deltas (parts joined) and gaps in order, beginning with
-	// the first that ends at or after the tick. Bodies are valid until the next.
-	// Parts at the end that their writer did not complete are not yielded.
+	// the first that ends at or after the tick. A body is valid until the next
+	// iteration. Read omits incomplete parts at the end.
 	Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta, error]
 }
 
-// DeltaWriter is what a delta stream offers to the shard's owner.
+// DeltaWriter is a delta stream as the shard's owner uses it.
 type DeltaWriter interface {
 	DeltaReader
-	// Publish appends whole deltas or gaps in order, split where they must be.
-	// It is fenced by the stream's last message as this handle knows it: ErrConflict
-	// says that somebody else published; Last makes the handle see it.
+	// Publish appends whole deltas or gaps in order and splits those that are too
+	// large for one message. The last message that this handle knows is its fence:
+	// ErrConflict means that another writer published; Last updates the handle.
 	Publish(ctx context.Context, deltas []Delta) error
 }
 
-// SnapshotReader is what reading a shard's snapshots takes.
+// SnapshotReader reads a shard's snapshots.
 type SnapshotReader interface {
 	// List returns the snapshots, newest (highest sequence) first.
 	List(ctx context.Context) ([]SnapshotInfo, error)
-	// Get returns one, its bytes verified, or ErrNotFound.
+	// Get returns a snapshot with its bytes verified, or ErrNotFound.
 	Get(ctx context.Context, info SnapshotInfo) (Snapshot, error)
 }
 
-// SnapshotWriter is what a snapshot store offers to who takes snapshots.
+// SnapshotWriter is a snapshot store that can also be written to.
 type SnapshotWriter interface {
 	SnapshotReader
-	// Put stores s under its name, reads it back and verifies it: prove, unless
-	// it is nil, gets what was read, and what it refuses is not stored
-	// (ErrUnproven). A name that exists is not written again.
+	// Put stores s under its name, reads it back and verifies it. It passes what it
+	// read to prove, unless that is nil; if prove returns an error, s is not stored
+	// (ErrUnproven). Put does not overwrite an existing name.
 	Put(ctx context.Context, s Snapshot, prove func(Snapshot) error) error
 }

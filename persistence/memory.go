@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// Memory is a shard's log, delta stream and snapshots in memory, with the same
-// fences as the real ones: for tests, simulation and benchmarks. It is safe for
-// concurrent use.
+// Memory keeps a shard's log, delta stream and snapshots in memory, with the same
+// fences as the real stores. It is meant for tests, simulation and benchmarks. It
+// is safe for concurrent use.
 type Memory struct {
 	mu        sync.Mutex
 	first     Seq // of log[0]
@@ -20,10 +20,10 @@ type Memory struct {
 	deltaSeq  uint64 // of the last delta message ever stored
 	snapshots []storedSnapshot
 
-	// Limits; set them before use. 0 means none.
-	MaxLogBytes     int64 // more is refused with ErrFull
+	// Limits; set them before use. 0 means no limit.
+	MaxLogBytes     int64 // Append returns ErrFull beyond it
 	MaxDeltas       int   // messages kept in the delta stream; the oldest are dropped
-	MaxPayloadBytes int   // of one message; deltas are split to fit (default 1 MiB)
+	MaxPayloadBytes int   // of one message; Publish splits deltas to fit (0: 1 MiB)
 }
 
 type storedDelta struct {
@@ -42,8 +42,8 @@ func NewMemory() *Memory { return &Memory{first: 1} }
 // Log returns the shard's log.
 func (m *Memory) Log() *MemoryLog { return &MemoryLog{m} }
 
-// Deltas returns a handle of the delta stream. Each owner needs one of its own:
-// the handle holds the fence.
+// Deltas returns a handle of the delta stream. Each owner needs its own handle,
+// which contains the fence.
 func (m *Memory) Deltas() *MemoryDeltas { return &MemoryDeltas{m: m} }
 
 // Snapshots returns the snapshot store.
@@ -56,10 +56,10 @@ func (m *Memory) payload() int {
 	return 1 << 20
 }
 
-// MemoryLog is a log in memory; its methods are those of LogWriter.
+// MemoryLog is a log in memory. It implements LogWriter.
 type MemoryLog struct{ m *Memory }
 
-// First returns the first sequence that is stored, 0 when the log is empty.
+// First returns the first stored sequence, 0 when the log is empty.
 func (l *MemoryLog) First(context.Context) (Seq, error) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
@@ -69,14 +69,13 @@ func (l *MemoryLog) First(context.Context) (Seq, error) {
 	return l.m.first, nil
 }
 
-// MaxRecordBytes is the longest body that Append can store.
+// MaxRecordBytes returns the length of the longest body that Append can store.
 func (l *MemoryLog) MaxRecordBytes() int { return l.m.payload() }
 
-// Acknowledged does nothing: memory does not lose what it acknowledged.
+// Acknowledged does nothing: every append here is acknowledged.
 func (l *MemoryLog) Acknowledged(Seq, Message) {}
 
-// Fill returns how many bytes the log takes and how many it may take, 0 for no
-// limit.
+// Fill returns the bytes that the log uses and its limit, 0 for no limit.
 func (l *MemoryLog) Fill(context.Context) (bytes, limit int64, err error) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
@@ -92,8 +91,8 @@ func (l *MemoryLog) Last(context.Context) (Seq, error) {
 
 func (m *Memory) last() Seq { return m.first + Seq(len(m.log)) - 1 }
 
-// Append stores a copy of msg at expect+1 if expect is the last sequence, else
-// it returns ErrConflict.
+// Append stores a copy of msg at expect+1 if expect is the last sequence, else it
+// returns ErrConflict.
 func (l *MemoryLog) Append(ctx context.Context, msg Message, expect Seq) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -116,7 +115,7 @@ func (l *MemoryLog) Append(ctx context.Context, msg Message, expect Seq) error {
 	return nil
 }
 
-// Get returns one message, or ErrNotFound. Its body must not be written to.
+// Get returns one message, or ErrNotFound. The caller must not modify its body.
 func (l *MemoryLog) Get(_ context.Context, seq Seq) (Message, error) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
@@ -126,7 +125,7 @@ func (l *MemoryLog) Get(_ context.Context, seq Seq) (Message, error) {
 	return l.m.log[seq-l.m.first], nil
 }
 
-// Read yields the messages from first to last as they are when it is their turn.
+// Read yields the messages from first to last, each as stored when its turn comes.
 func (l *MemoryLog) Read(ctx context.Context, first, last Seq) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		for seq := first; seq <= last; seq++ {
@@ -146,7 +145,7 @@ func (l *MemoryLog) Read(ctx context.Context, first, last Seq) iter.Seq2[Message
 	}
 }
 
-// Purge removes the messages below the sequence, never the last one.
+// Purge removes the messages below the sequence, but never the last one.
 func (l *MemoryLog) Purge(_ context.Context, below Seq) error {
 	m := l.m
 	m.mu.Lock()

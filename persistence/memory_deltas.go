@@ -6,8 +6,7 @@ import (
 	"iter"
 )
 
-// MemoryDeltas is a handle of a delta stream in memory; its methods are those
-// of DeltaWriter.
+// MemoryDeltas is a handle of a delta stream in memory. It implements DeltaWriter.
 type MemoryDeltas struct {
 	m       *Memory
 	known   bool
@@ -15,8 +14,8 @@ type MemoryDeltas struct {
 	packer  DeltaPacker
 }
 
-// Last returns the stream's last message without its body, and moves the
-// handle's fence behind it.
+// Last returns the stream's last message without its body and sets the handle's
+// fence to it.
 func (d *MemoryDeltas) Last(ctx context.Context) (Delta, bool, error) {
 	d.m.mu.Lock()
 	defer d.m.mu.Unlock()
@@ -80,8 +79,8 @@ func (d *MemoryDeltas) publish(ctx context.Context, part *Delta) error {
 	return nil
 }
 
-// Read yields whole deltas and gaps in order, beginning with the first that
-// ends at or after the tick, as they are when reading begins.
+// Read yields whole deltas and gaps in order, beginning with the first that ends
+// at or after the tick. It reads the stream as it is when iteration begins.
 func (d *MemoryDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {
 		d.m.mu.Lock()
@@ -91,7 +90,7 @@ func (d *MemoryDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delt
 		for first < len(all) && all[first].header.Tick < fromTick {
 			first++
 		}
-		if first < len(all) && all[first].header.Group > 0 { // what its group says before it
+		if first < len(all) && all[first].header.Group > 0 { // back to the beginning of its group
 			for group := all[first].header.Group; first > 0 && all[first-1].header.Group == group; {
 				first--
 			}
@@ -110,8 +109,8 @@ func (d *MemoryDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delt
 	}
 }
 
-// FromTick turns the messages of a delta stream into whole deltas and gaps as JoinDeltas does, and leaves out what ends
-// before a tick: messages begin with the group of that tick.
+// FromTick is JoinDeltas without the deltas and gaps that end before a tick. messages must begin with the group of that
+// tick.
 func FromTick(tick uint64, messages iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {
 		for d, err := range JoinDeltas(messages) {
@@ -122,9 +121,9 @@ func FromTick(tick uint64, messages iter.Seq2[Delta, error]) iter.Seq2[Delta, er
 	}
 }
 
-// JoinDeltas turns the messages of a delta stream into whole deltas and gaps, unpacked. It drops what the stream's
-// retention cut at the beginning, parts before the first part 1 and deltas before the first group, and parts at the end
-// that are not complete. After an error it goes on with the next message as long as the caller does.
+// JoinDeltas turns the messages of a delta stream into whole, unpacked deltas and gaps. At the beginning, where retention
+// may have cut the stream, it drops parts before the first part 1 and deltas before the first group. At the end it drops
+// incomplete parts. After an error it continues with the next message as long as the caller does.
 func JoinDeltas(messages iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
 	return unpackDeltas(joinParts(messages))
 }

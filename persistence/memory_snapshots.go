@@ -7,12 +7,11 @@ import (
 	"slices"
 )
 
-// MemorySnapshots is a snapshot store in memory; its methods are those of
-// SnapshotWriter.
+// MemorySnapshots is a snapshot store in memory. It implements SnapshotWriter.
 type MemorySnapshots struct{ m *Memory }
 
-// Put stores s, encoded, and verifies that it can be read back and that prove,
-// unless it is nil, takes what was read.
+// Put encodes and stores snap. First it decodes the bytes again and passes the
+// result to prove, unless that is nil; if either fails, it stores nothing.
 func (s *MemorySnapshots) Put(ctx context.Context, snap Snapshot, prove func(Snapshot) error) error {
 	body, err := snap.Encode(nil)
 	if err != nil {
@@ -52,7 +51,7 @@ func (s *MemorySnapshots) List(ctx context.Context) ([]SnapshotInfo, error) {
 	return all, ctx.Err()
 }
 
-// Get returns one, its bytes verified, or ErrNotFound.
+// Get returns a snapshot with its bytes verified, or ErrNotFound.
 func (s *MemorySnapshots) Get(ctx context.Context, info SnapshotInfo) (Snapshot, error) {
 	if err := ctx.Err(); err != nil {
 		return Snapshot{}, err

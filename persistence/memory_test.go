@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The interfaces that implementations must have.
+// The interfaces that Memory and File must implement.
 var (
 	_ LogWriter      = (*MemoryLog)(nil)
 	_ DeltaWriter    = (*MemoryDeltas)(nil)
@@ -192,7 +192,7 @@ func TestSnapshotsAreListedNewestFirstAndComeBack(t *testing.T) {
 	first := s.snapshot()
 	s.ticks(2)
 	second := s.snapshot()
-	s.snapshot() // again: immutable, one of a name
+	s.snapshot() // again: a name is stored once and never changes
 	all, err := s.m.Snapshots().List(ctx)
 	if err != nil || len(all) != 2 || all[0].Name != second.Name() || all[1].Name != first.Name() || all[0].Size == 0 {
 		t.Fatal(all, err)
@@ -217,7 +217,7 @@ func TestSnapshotNamesComeBack(t *testing.T) {
 	}
 	for _, bad := range []string{"", "main", "main/3-812", "main/03-812-0123456789abcdef", "main/3-812-123", "Main/3-812-0123456789abcdef", "main/3-812-0123456789abcdef-1"} {
 		if _, err := ParseSnapshotName(bad); err == nil {
-			t.Errorf("%q is a name", bad)
+			t.Errorf("%q is accepted as a name", bad)
 		}
 	}
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// FormatVersion is the newest version of the formats that this build reads,
-// and the one that it writes. See FORMAT.md.
+// FormatVersion is the format version that this build writes, and the newest that
+// it reads (packed deltas have their own). See FORMAT.md.
 const FormatVersion = 1
 
-// Seq is the place of a message in a shard's log; 1 is genesis, 0 is before it.
+// Seq is the sequence of a message in a shard's log: 1 is genesis, 0 is before it.
 type Seq uint64
 
 // Epoch is the generation of a shard's ownership.
 type Epoch uint64
 
 // Hash is a 128-bit xxh3, big-endian as xxh3 prints it. It protects against
-// accidents and splices, not against somebody who can compute it too.
+// accidents and splices, but not against attackers, who can compute it too.
 type Hash [16]byte
 
-// HashOf returns the hash of an encoded record body. The body holds the hash of
+// HashOf returns the hash of an encoded record body. The body contains the hash of
 // the record before it, so equal hashes mean equal histories.
 func HashOf(body []byte) Hash { return xxh3.Hash128(body).Bytes() }
 
@@ -33,13 +33,13 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // Message is what a log stores: a body and the headers that make it readable in
 // the store's own tools.
 type Message struct {
-	Seq    Seq // set by who reads or seals; a log stores what it gets at the next sequence
+	Seq    Seq // set by readers and by Chain.Seal; Append ignores it and uses the next sequence
 	Header Header
 	Body   []byte
 }
 
-// Header is the readable summary of a body. Nothing is decided by it: the chain
-// verifier compares it with the body.
+// Header is the readable summary of a body. No reader decides anything by it, but
+// Chain compares it with the body.
 type Header struct {
 	Kind      string // "genesis", "epoch", "ticks", "delta", "gap"
 	FirstTick uint64
@@ -47,11 +47,11 @@ type Header struct {
 	Epoch     Epoch
 	Checksum  uint64 // of the world after LastTick
 	Version   int    // format version of the body
-	Part      int    // of a delta in several messages: 1 to Parts; 0 when it is whole
+	Part      int    // 1 to Parts in a delta of several messages; 0 in a whole one
 	Parts     int
 }
 
-// Names of the headers of a stored message.
+// Names of a stored message's headers.
 const (
 	HeaderKind     = "Wind-Kind"
 	HeaderTick     = "Wind-Tick"     // "812" or "805-812"
@@ -75,7 +75,7 @@ func (h Header) Each(yield func(name, value string) bool) {
 		(h.Parts == 0 || yield(HeaderPart, strconv.Itoa(h.Part)+"/"+strconv.Itoa(h.Parts)))
 }
 
-// Size returns the bytes that the headers take in NATS's form.
+// Size returns the size of the headers in NATS's encoding, in bytes.
 func (h Header) Size() int {
 	size := len("NATS/1.0\r\n") + len("\r\n")
 	h.Each(func(name, value string) bool {
@@ -85,7 +85,7 @@ func (h Header) Size() int {
 	return size
 }
 
-// ParseHeader is the inverse of Each: get returns the value of a header or "".
+// ParseHeader is the inverse of Each. get returns the value of a header, or "".
 func ParseHeader(get func(name string) string) (Header, error) {
 	h := Header{Kind: get(HeaderKind)}
 	if h.Kind == "" {
@@ -115,5 +115,5 @@ func ParseHeader(get func(name string) string) (Header, error) {
 	return h, failed
 }
 
-// hex16 prints a checksum the way every Wind tool prints one.
+// hex16 formats a checksum as every Wind tool does.
 func hex16(v uint64) string { return fmt.Sprintf("%016x", v) }

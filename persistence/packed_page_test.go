@@ -8,8 +8,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// pageUnpacker unpacks the bodies of a stream's whole deltas with FORMAT.md alone, as plainly as it can. It panics where
-// the bytes are not as written there.
+// pageUnpacker unpacks the bodies of a stream's whole deltas with FORMAT.md alone, as simply as possible. It panics if the
+// bytes do not match that page.
 type pageUnpacker struct {
 	zstd      *zstd.Decoder
 	in        feed
@@ -158,7 +158,7 @@ func (u *pageUnpacker) components(r *bodyReader) (b []byte) {
 	type row struct {
 		component int
 		id        uint32
-		value     []byte // residuals, then what they stand for
+		value     []byte // residuals, then the decoded words
 	}
 	type column struct {
 		component int
@@ -183,7 +183,7 @@ func (u *pageUnpacker) components(r *bodyReader) (b []byte) {
 	if len(r.b) > 0 {
 		panic("bytes left")
 	}
-	times := map[[2]uint32]int{} // how often the group gave a value before this tick
+	times := map[[2]uint32]int{} // number of values in the group before this tick
 	for _, sums := range []bool{false, true} {
 		for _, c := range columns {
 			for _, row := range c.rows {
@@ -226,7 +226,7 @@ func (u *pageUnpacker) remember(component int, id uint32, times int) {
 	}
 }
 
-// word puts what a residual stands for in its place.
+// word replaces a residual by the word that it encodes.
 func (u *pageUnpacker) word(component int, id uint32, w pageWord, value []byte, times int) {
 	mask := ^uint64(0) >> (64 - 8*w.width)
 	last, before := u.last[component][id][w.at:], u.before[component][id]

@@ -6,10 +6,10 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Limits that every encoder keeps and every decoder demands.
+// Limits that every encoder and decoder enforces.
 const (
 	MaxRecordBytes = 8 << 20 // one encoded record; a store's own payload limit is usually lower
-	MaxTicks       = 8       // ticks in one record: so many ticks of debt are worked off at once, nothing reading in between
+	MaxTicks       = 8       // ticks in one record: an owner catches up by that many at once, and nothing is read in between
 	MaxOutbox      = 1 << 16 // messages or failures of one tick
 	maxNameBytes   = 256     // names of games, nodes, systems, messages
 	maxTextBytes   = 4 << 10 // reasons
@@ -18,7 +18,7 @@ const (
 	maxLineage     = 64      // a lineage is a UUID of 36 bytes; tests use shorter ones
 )
 
-// RecordKind says what a record holds.
+// RecordKind is the kind of a record.
 type RecordKind uint8
 
 // The kinds of records.
@@ -28,7 +28,7 @@ const (
 	KindTicks                         // one to MaxTicks committed ticks
 )
 
-// String returns the kind as it stands in records and headers.
+// String returns the kind as records and headers spell it.
 func (k RecordKind) String() string {
 	switch k {
 	case KindGenesis:
@@ -41,19 +41,19 @@ func (k RecordKind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// Record is what the log holds for one commit.
+// Record is the log's entry for one commit.
 type Record struct {
 	Kind  RecordKind
-	Seq   Seq   // its place in the log, also inside its bytes: a record in another place is found
-	Epoch Epoch // the owner's that wrote it
-	Prev  Hash  // of the body of record Seq-1; zero for genesis
+	Seq   Seq   // its place in the log; encoded too, so that a misplaced record is detected
+	Epoch Epoch // of the owner that wrote it
+	Prev  Hash  // hash of the body of record Seq-1; zero for genesis
 
 	Genesis    *Genesis     // KindGenesis
 	EpochStart *EpochStart  // KindEpoch
 	Ticks      []TickRecord // KindTicks: consecutive
 }
 
-// Genesis is what a shard is, for life.
+// Genesis describes a shard. It never changes during the shard's life.
 type Genesis struct {
 	Lineage  string // a UUID, never reused
 	Cluster  string // [a-z0-9-]{1,40}
@@ -66,31 +66,30 @@ type Genesis struct {
 	Build    ecs.Build
 }
 
-// EpochStart fences: with it in the log, its epoch owns the shard.
+// EpochStart fences earlier owners: once it is in the log, its epoch owns the shard.
 type EpochStart struct {
-	Node   string // who begins
+	Node   string // the new owner
 	Build  ecs.Build
-	Schema []byte // JSON of ecs.Schema; empty when it is the one in force
+	Schema []byte // JSON of ecs.Schema; empty when the schema does not change
 	From   uint64 // the last tick before it
 }
 
 // TickRecord is one committed tick.
 type TickRecord struct {
 	Tick     uint64
-	Frame    []byte        // ecs.World.AppendFrame: the commands as they were used
+	Frame    []byte        // ecs.World.AppendFrame: the commands as the tick used them
 	Checksum uint64        // of the world after the tick
 	Outbox   []ecs.Message // what leaves the shard once the record is committed
-	Failures []ecs.Failure // contained panics and invalid commands; rejections are not recorded, a replay finds them again
+	Failures []ecs.Failure // contained panics and invalid commands; not rejections, which a replay reproduces
 }
 
-// NewTickRecord returns what is to be logged of a tick: the one place that
-// decides which parts of an output are recorded. It shares memory with frame
-// and out.
+// NewTickRecord returns what to log of a tick. It alone decides which parts of an
+// output are recorded. The result shares memory with frame and out.
 func NewTickRecord(frame []byte, out ecs.Output) TickRecord {
 	return TickRecord{Tick: out.Tick, Frame: frame, Checksum: out.Checksum, Outbox: out.Outbox, Failures: panics(out.Failures)}
 }
 
-// panics returns the failures that are not mere rejections.
+// panics returns the failures that are not rejections.
 func panics(all []ecs.Failure) []ecs.Failure {
 	var kept []ecs.Failure
 	for _, f := range all {
@@ -101,8 +100,8 @@ func panics(all []ecs.Failure) []ecs.Failure {
 	return kept
 }
 
-// FirstTick returns the first tick of the record; for genesis 0, for an epoch
-// record the last tick before it.
+// FirstTick returns the first tick of the record: 0 for genesis, the last tick
+// before it for an epoch record.
 func (r *Record) FirstTick() uint64 {
 	if r.Kind == KindTicks && len(r.Ticks) > 0 {
 		return r.Ticks[0].Tick
@@ -110,7 +109,7 @@ func (r *Record) FirstTick() uint64 {
 	return r.LastTick()
 }
 
-// LastTick returns the last tick of the record, as FirstTick does the first.
+// LastTick returns the last tick of the record; without ticks it equals FirstTick.
 func (r *Record) LastTick() uint64 {
 	switch {
 	case r.Kind == KindTicks && len(r.Ticks) > 0:
@@ -129,7 +128,7 @@ func (r *Record) Checksum() uint64 {
 	return 0
 }
 
-// Header returns the readable summary that is stored beside the record.
+// Header returns the readable summary stored beside the record.
 func (r *Record) Header() Header {
 	return Header{
 		Kind: r.Kind.String(), FirstTick: r.FirstTick(), LastTick: r.LastTick(), Epoch: r.Epoch,
@@ -137,20 +136,20 @@ func (r *Record) Header() Header {
 	}
 }
 
-// Message returns what a log stores for r, whose encoding body is.
+// Message returns what a log stores for r. body is r's encoding.
 func (r *Record) Message(body []byte) Message {
 	return Message{Seq: r.Seq, Header: r.Header(), Body: body}
 }
 
-// validate says what no record may be, whoever wrote it. What it must be in its
-// place in a log is the Chain's business.
+// validate checks the rules that hold for any record on its own. The Chain checks
+// those that depend on its place in a log.
 func (r *Record) validate() error {
 	if r.Seq == 0 {
 		return fmt.Errorf("sequence 0")
 	}
 	if (r.Genesis != nil) != (r.Kind == KindGenesis) || (r.EpochStart != nil) != (r.Kind == KindEpoch) ||
 		(len(r.Ticks) > 0) != (r.Kind == KindTicks) {
-		return fmt.Errorf("a record of kind %s holds something else", r.Kind)
+		return fmt.Errorf("a record of kind %s has the content of another kind", r.Kind)
 	}
 	switch r.Kind {
 	case KindGenesis:
@@ -181,13 +180,13 @@ func validTicks(ticks []TickRecord) error {
 	}
 	for i := range ticks {
 		if want := ticks[0].Tick + uint64(i); ticks[i].Tick != want || want == 0 {
-			return fmt.Errorf("tick %d where %d is due", ticks[i].Tick, max(want, 1))
+			return fmt.Errorf("tick %d where tick %d was expected", ticks[i].Tick, max(want, 1))
 		}
 	}
 	return nil
 }
 
-// ValidShardName says why s cannot name a cluster or a shard: see ecs.ValidName.
+// ValidShardName returns an error if s cannot name a cluster or a shard: see ecs.ValidName.
 func ValidShardName(s string) error {
 	if err := ecs.ValidName(s, ecs.MaxName); err != nil {
 		return fmt.Errorf("persistence: %w", err)

@@ -8,7 +8,7 @@ import (
 )
 
 // Encode appends the record's bytes to dst. It depends only on r: equal records
-// have equal bytes. It errs, and returns dst unchanged, when r is not a valid record or too large.
+// have equal bytes. If r is invalid or too large, it returns dst unchanged and an error.
 func (r *Record) Encode(dst []byte) ([]byte, error) {
 	if err := r.validate(); err != nil {
 		return dst, fmt.Errorf("persistence: cannot encode %s: %w", place("record", r.Seq, r.FirstTick()), err)
@@ -107,7 +107,7 @@ func (w *writer) outbox(all []ecs.Message) {
 	}
 }
 
-// failures leaves out Failure.Place, which differs between builds.
+// failures omits Failure.Place, which differs between builds.
 func (w *writer) failures(all []ecs.Failure) {
 	if len(all) == 0 {
 		return
@@ -122,11 +122,11 @@ func (w *writer) failures(all []ecs.Failure) {
 	}
 }
 
-// DecodeRecord is the inverse of Encode. It refuses bytes that are damaged, not
-// a record or of a newer version (*CorruptError, *VersionError; they name no
-// place: the caller knows it). The frames and payloads alias b, which must not
-// change while the record is used. It allocates no more than a small multiple
-// of len(b).
+// DecodeRecord is the inverse of Encode. It returns a *CorruptError for bytes
+// that are damaged or not a record and a *VersionError for a newer version, both
+// without sequence and tick, which only the caller knows. The frames and payloads
+// alias b, which must not change while the record is used. DecodeRecord allocates
+// at most a small multiple of len(b).
 func DecodeRecord(b []byte) (*Record, error) {
 	d, f, err := open("record", b, MaxRecordBytes)
 	if err != nil {
@@ -216,7 +216,7 @@ func (f *fields) ticks() []TickRecord {
 	return ticks
 }
 
-// outbox grows with what it reads, so that an announced length costs nothing.
+// outbox allocates as it reads, so that a false length costs no memory.
 func (f *fields) outbox() (all []ecs.Message) {
 	for n := f.r.readArray(MaxOutbox); n > 0 && f.r.err == nil; n-- {
 		m := f.r.fields()
@@ -241,8 +241,8 @@ func (f *fields) failures() (all []ecs.Failure) {
 	return all
 }
 
-// clip makes a text valid UTF-8 of at most limit bytes: a long panic message
-// must not keep a tick from being logged.
+// clip cuts a text to valid UTF-8 of at most limit bytes, so that a long panic
+// message cannot prevent a tick from being logged.
 func clip(s string, limit int) string {
 	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }

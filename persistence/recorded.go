@@ -7,21 +7,21 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Recorded is what a log says of the build that wrote its end. It can be read in a few steps, without a
-// world: what another build can carry over is known before anything is done with the log.
+// Recorded describes the build that wrote the end of a log. Reading it takes a few steps and no world, so that a build
+// knows what it can carry over before it touches the log.
 type Recorded struct {
-	Genesis *Genesis  // nil where it is purged
-	Schema  []byte    // JSON of ecs.Schema in force at the log's end; nil when nothing that is stored says it
-	Build   ecs.Build // of the newest owner; the zero value when its epoch record is purged
-	Epoch   Epoch     // that owner's
+	Genesis *Genesis  // nil if purged
+	Schema  []byte    // JSON of ecs.Schema at the log's end; nil if neither log nor snapshots tell
+	Build   ecs.Build // the newest owner's; the zero value if its epoch record is purged
+	Epoch   Epoch     // the newest owner's
 
-	game   string // with genesis purged: of the newest snapshot
+	game   string // from the newest snapshot, if genesis is purged
 	config ecs.Config
 }
 
-// ReadRecorded reads it. It finds epoch records by halving, since epochs never fall along a log. Where they
-// are purged the newest snapshot tells; snapshots may be nil. An empty log is ErrNotFound. What is damaged is
-// an error; whoever reads the whole log says more of it.
+// ReadRecorded reads what log and snapshots record. It finds epoch records by binary search, since epochs never decrease
+// along a log. If they are purged, it reads the newest snapshot; snapshots may be nil. It returns ErrNotFound for an empty
+// log, and an error for damage, which a full read of the log describes better.
 func ReadRecorded(ctx context.Context, log LogReader, snapshots SnapshotReader) (r Recorded, err error) {
 	first, err := log.First(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func ReadRecorded(ctx context.Context, log LogReader, snapshots SnapshotReader) 
 	return r, r.readSnapshot(ctx, snapshots)
 }
 
-// readEpochs goes back from epoch to epoch until one says which schema it has.
+// readEpochs goes back from epoch to epoch until one names its schema.
 func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Seq) error {
 	for seq := last; seq >= first && seq > 0; {
 		begin, epoch, err := epochBegin(ctx, log, first, seq)
@@ -58,7 +58,7 @@ func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Se
 		if err != nil {
 			return err
 		}
-		if rec.Genesis != nil && seq > 1 { // who wrote it began an epoch of the same number
+		if rec.Genesis != nil && seq > 1 { // its writer also began the epoch of the same number
 			second, err := recordAt(ctx, log, 2)
 			if err != nil {
 				return err
@@ -76,7 +76,7 @@ func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Se
 			r.Schema = rec.Genesis.Schema
 			return nil
 		case rec.EpochStart == nil:
-			return nil // purged in the midst of an epoch
+			return nil // the log is purged into the middle of an epoch
 		}
 		if r.Build == (ecs.Build{}) {
 			r.Build = rec.EpochStart.Build
@@ -85,7 +85,7 @@ func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Se
 			return nil
 		}
 		if r.Schema = nil; r.Genesis != nil && schemaHash(r.Genesis.Schema) == rec.EpochStart.Build.SchemaHash {
-			r.Schema = r.Genesis.Schema // as nearly always
+			r.Schema = r.Genesis.Schema // the usual case
 			return nil
 		}
 		seq = begin - 1
@@ -93,7 +93,7 @@ func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Se
 	return nil
 }
 
-// readSnapshot fills in from the newest snapshot what the log does not have any more.
+// readSnapshot takes what the log no longer has from the newest readable snapshot.
 func (r *Recorded) readSnapshot(ctx context.Context, snapshots SnapshotReader) error {
 	all, err := snapshots.List(ctx)
 	if err != nil {
@@ -102,7 +102,7 @@ func (r *Recorded) readSnapshot(ctx context.Context, snapshots SnapshotReader) e
 	for _, info := range all {
 		s, err := snapshots.Get(ctx, info)
 		if err != nil {
-			continue // an older one says the same, and whoever needs this one says what is wrong with it
+			continue // an older one has the same answer; code that needs this one reports the error
 		}
 		if r.Schema == nil {
 			r.Schema = s.Schema
@@ -114,7 +114,7 @@ func (r *Recorded) readSnapshot(ctx context.Context, snapshots SnapshotReader) e
 	return nil
 }
 
-// epochBegin returns the first record in [first, seq] of the epoch that seq is of.
+// epochBegin returns the epoch of record seq and the first record of it in [first, seq].
 func epochBegin(ctx context.Context, log LogReader, first, seq Seq) (begin Seq, epoch Epoch, err error) {
 	m, err := log.Get(ctx, seq)
 	if err != nil {
@@ -147,7 +147,7 @@ func recordAt(ctx context.Context, log LogReader, seq Seq) (*Record, error) {
 	return r, nil
 }
 
-// schemaHash is 0 for what is no schema.
+// schemaHash returns the hash of an encoded schema, 0 if b is not one.
 func schemaHash(b []byte) uint64 {
 	s, err := ecs.ParseSchema(b)
 	if err != nil {
@@ -156,7 +156,7 @@ func schemaHash(b []byte) uint64 {
 	return s.Hash()
 }
 
-// Game names the recorded game, "" when nothing that is stored says it.
+// Game returns the name of the recorded game, "" if unknown.
 func (r *Recorded) Game() string {
 	if r.Genesis != nil {
 		return r.Genesis.Game
@@ -164,7 +164,7 @@ func (r *Recorded) Game() string {
 	return r.game
 }
 
-// Config is what the recorded world was made with; ok is false when nothing that is stored says it.
+// Config returns the configuration of the recorded world; ok is false if it is unknown.
 func (r *Recorded) Config() (c ecs.Config, ok bool) {
 	if r.Genesis != nil {
 		return ecs.Config{Seed: r.Genesis.Seed, Options: r.Genesis.Options}, true
@@ -172,8 +172,8 @@ func (r *Recorded) Config() (c ecs.Config, ok bool) {
 	return r.config, r.game != ""
 }
 
-// Compare returns a *SchemaError that says in what game differs, nil when it does not, or nothing says what
-// was recorded. Whether it matters is up to what of it breaks: see [SchemaError.Breaks].
+// Compare returns a *SchemaError that describes how game's schema differs from the recorded one, nil if it does not or if
+// the recorded one is unknown. [SchemaError.Breaks] says whether the difference matters.
 func (r *Recorded) Compare(game ecs.Game) (*SchemaError, error) {
 	c, _ := r.Config()
 	schema, err := ecs.SchemaOf(game, c)
@@ -183,8 +183,8 @@ func (r *Recorded) Compare(game ecs.Game) (*SchemaError, error) {
 	return compareSchema(r.Schema, schema, r.Build, r.Epoch), nil
 }
 
-// Reads returns why game cannot read what was recorded, nil when it can: the ticks are of another game, or their
-// commands and components are others. The error is Foreign.
+// Reads returns nil if game can read the recorded ticks. Otherwise they belong to another game or have different commands
+// or components, and the error is Foreign.
 func (r *Recorded) Reads(game ecs.Game) error {
 	if g := r.Game(); g != "" && g != game.Name {
 		return otherGame(g, game.Name)
@@ -199,8 +199,8 @@ func (r *Recorded) Reads(game ecs.Game) error {
 	return nil
 }
 
-// CarriedBy returns why game cannot go on with the shard that was recorded, nil when it can: see
-// [SchemaError.Carried]. The error is Foreign.
+// CarriedBy returns nil if game can continue the recorded shard, else the reason, which is Foreign. See
+// [SchemaError.Carried].
 func (r *Recorded) CarriedBy(game ecs.Game) error {
 	if g := r.Game(); g != "" && g != game.Name {
 		return otherGame(g, game.Name)
@@ -215,7 +215,7 @@ func (r *Recorded) CarriedBy(game ecs.Game) error {
 	return nil
 }
 
-// compareSchema is Compare for a schema that is known. A recorded one that cannot be read says nothing.
+// compareSchema is Compare for two schemas. It returns nil if the recorded one cannot be parsed.
 func compareSchema(recorded []byte, have *ecs.Schema, by ecs.Build, epoch Epoch) *SchemaError {
 	if len(recorded) == 0 {
 		return nil

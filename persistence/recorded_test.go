@@ -10,8 +10,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestReadRecordedFindsTheSchemaInForce writes random logs of many epochs, changes the schema in some, purges some of
-// them, and compares with what a walk along the whole log knows.
+// TestReadRecordedFindsTheSchemaInForce writes random logs of many epochs, changes the schema in some epochs, and compares
+// with the schema, build and epoch that were written last.
 func TestReadRecordedFindsTheSchemaInForce(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 7))
@@ -53,7 +53,7 @@ func TestReadRecordedFindsTheSchemaInForce(t *testing.T) {
 	}
 }
 
-// TestReadRecordedOfAPurgedLogAsksTheSnapshots: what the log no longer has stands in the newest snapshot.
+// TestReadRecordedOfAPurgedLogAsksTheSnapshots: the newest snapshot has what the log no longer has.
 func TestReadRecordedOfAPurgedLogAsksTheSnapshots(t *testing.T) {
 	ctx := context.Background()
 	v := sail(t, 110)

@@ -11,54 +11,54 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Source is what a replay, a check or an export reads: a shard's log, and, where
-// there are any, its deltas and snapshots.
+// Source is what a replay, a check or an export reads: a shard's log, and its
+// deltas and snapshots if it has any.
 type Source struct {
 	Log       LogReader
-	Deltas    DeltaReader    // nil: none
-	Snapshots SnapshotReader // nil: none
-	Lineage   string         // that the log must have; "" for any
+	Deltas    DeltaReader    // nil if there are none
+	Snapshots SnapshotReader // nil if there are none
+	Lineage   string         // the lineage that the log must have; "" accepts any
 	Accepted  []Mark         // losses of history that an operator accepted, oldest first
 
-	// Follow reads the log from a sequence on and waits for what is appended; nil: it does not grow.
+	// Follow reads the log from a sequence on and waits for new messages; nil if the log does not grow.
 	Follow          func(ctx context.Context, from Seq) iter.Seq2[Message, error]
-	MessageOverhead int // bytes that the store adds to each message beside headers and body: subject, framing, its own checksum
+	MessageOverhead int // bytes that the store adds to each message besides headers and body: subject, framing, its own checksum
 
-	Known []Finding // what the stored files are known to lack, beside what reading finds; Check reports it
+	Known []Finding // damage of the stored files that reading them does not show; Check reports it
 }
 
-// ReplayOptions say how a log is replayed. The zero value re-simulates all of it
+// ReplayOptions say how to replay a log. The zero value re-simulates all of it
 // from its genesis.
 type ReplayOptions struct {
 	To         uint64                   // stop after this tick; 0 means the last one
-	Verify     bool                     // also: the cached checksum against a full recomputation at the end, deltas against the log, and whether the log's tail was cut
+	Verify     bool                     // also compare the cached checksum with a full recomputation at the end, the deltas with the log, and the log's end with the evidence
 	FromDeltas bool                     // apply the delta stream and simulate nothing
 	Snapshot   *Snapshot                // start here, not at genesis
 	Now        func() time.Time         // the caller's clock, for Elapsed; nil measures nothing
-	Each       func(w *ecs.World) error // sees the world after every tick; it may only read; its error ends the replay
+	Each       func(w *ecs.World) error // called with the world after every tick; may only read it; its error ends the replay
 }
 
-// ReplayResult says what a replay did, also when it ended with an error.
+// ReplayResult says what a replay did, even if it ended with an error.
 type ReplayResult struct {
 	Ticks          uint64 // ticks replayed
-	From           uint64 // the first of them; 0 when there was none
+	From           uint64 // the first of them; 0 if there was none
 	To             uint64 // the last of them that agreed: the state's tick
 	Records        int    // records proven
 	Checksum       uint64 // of the world after To; computed, not recorded
-	Epoch          Epoch  // in force at To
+	Epoch          Epoch  // at To
 	Seq            Seq    // the last record read
-	Snapshot       string // where it started; "" for genesis
+	Snapshot       string // the snapshot it started from; "" for genesis
 	Diverged       bool
-	FirstDivergent uint64        // tick; 0 when none
+	FirstDivergent uint64        // tick; 0 if none diverged
 	DivergentSeq   Seq           // record of that tick
 	Recorded       uint64        // checksum recorded at FirstDivergent
 	Computed       uint64        // checksum computed at FirstDivergent
-	Differences    []string      // there: the values that differ, recorded and computed, some of them; see Replay.Recorded
-	Notes          []string      // what may explain a divergence (another schema, another build), and what was passed over
+	Differences    []string      // some of the values that differ at FirstDivergent, recorded and computed; see Replay.Recorded
+	Notes          []string      // what may explain a divergence (another schema, another build), and what was skipped
 	Elapsed        time.Duration // by the caller's clock
 }
 
-// TicksPerSecond returns the speed, 0 when nothing was measured.
+// TicksPerSecond returns the speed, 0 if no time was measured.
 func (r ReplayResult) TicksPerSecond() float64 {
 	if r.Elapsed <= 0 {
 		return 0
@@ -66,8 +66,8 @@ func (r ReplayResult) TicksPerSecond() float64 {
 	return float64(r.Ticks) / r.Elapsed.Seconds()
 }
 
-// Replay rebuilds a world from what was stored of it. It is for one Run, by one
-// goroutine.
+// Replay rebuilds a world from its stored history. Run may be called once. Not
+// safe for concurrent use.
 type Replay struct {
 	game   ecs.Game
 	src    Source
@@ -76,30 +76,30 @@ type Replay struct {
 	world  *ecs.World
 	result ReplayResult
 
-	recorded *ecs.World // of the first tick that diverged; nil: none did, or its delta is not stored
-	kept     *Snapshot  // of a while ago, from which a tick that diverges is made again
+	recorded *ecs.World // after the first diverged tick; nil if none diverged or its delta is not stored
+	kept     *Snapshot  // an earlier world, to rebuild a diverged tick from
 	fit      fit
-	end      *SchemaError // what differs from the log's end; nil: nothing
-	known    History      // of the log, from before its end was asked for
-	gathered error        // of asking for it
+	end      *SchemaError // how the game differs from the log's end; nil if it does not
+	known    History      // evidence about the log, gathered before its end was read
+	gathered error        // of gathering it
 }
 
-// NewReplay returns a replay of what game once ran.
+// NewReplay returns a replay of src by game.
 func NewReplay(game ecs.Game, src Source, o ReplayOptions) *Replay {
 	return &Replay{game: game, src: src, o: o}
 }
 
-// World returns the world where Run left it, nil when it never had one.
+// World returns the world as Run left it, nil if Run never created it.
 func (p *Replay) World() *ecs.World { return p.world }
 
-// Recorded returns the world of the first tick that diverged as it was recorded, while World is as it was computed; nil when
-// none did, or its delta is not stored.
+// Recorded returns the recorded world after the first diverged tick, where World returns the computed one. It returns nil
+// if no tick diverged or the tick's delta is not stored.
 func (p *Replay) Recorded() *ecs.World { return p.recorded }
 
 // Run replays. Errors: *CorruptError (and what it wraps), *VersionError,
-// *SchemaError and *ecs.GameError (see Foreign), *DivergedError, *LostError (only with Verify, after all was replayed), ErrGap
-// when the delta stream does not have a tick, ErrNotFound when there is nothing
-// to start from, and the stores' own.
+// *SchemaError and *ecs.GameError (see Foreign), *DivergedError, *LostError (only
+// with Verify, after the whole replay), ErrGap if the delta stream lacks a tick,
+// ErrNotFound if there is nothing to start from or no tick To, and the stores' own.
 func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
 	var began time.Time
 	if p.o.Now != nil {
@@ -152,8 +152,8 @@ func (p *Replay) run(ctx context.Context) error {
 	return p.lost(ctx, last, err)
 }
 
-// look reads first of all which game and which schema wrote the log's end, and notes what differs. What is damaged there
-// is for those who read the whole log to tell.
+// look reads which game and which schema wrote the log's end, and notes what differs. It ignores damage there: the replay
+// itself reports that.
 func (p *Replay) look(ctx context.Context) error {
 	r, err := ReadRecorded(ctx, p.src.Log, p.src.Snapshots)
 	if err != nil {
@@ -168,7 +168,7 @@ func (p *Replay) look(ctx context.Context) error {
 	return err
 }
 
-// enters takes who writes from here on, and refuses what this build cannot use at all.
+// enters takes the schema and build of the records from here on. It returns an error if this build cannot use them at all.
 func (p *Replay) enters(schema []byte, by ecs.Build, epoch Epoch) error {
 	p.fit.have = p.world.Schema()
 	p.fit.enter(schema, by, epoch)
@@ -178,7 +178,7 @@ func (p *Replay) enters(schema []byte, by ecs.Build, epoch Epoch) error {
 	if note := p.fit.differs.Differs(); !slices.Contains(p.result.Notes, note) {
 		p.note("%s", note)
 	}
-	needed := ecs.BreaksState | ecs.BreaksTicks // what only the ticks break may be in none of them
+	needed := ecs.BreaksState | ecs.BreaksTicks // if only ticks break, the replay may still meet none of those
 	if p.o.FromDeltas {
 		needed = ecs.BreaksDeltas
 	}
@@ -188,7 +188,7 @@ func (p *Replay) enters(schema []byte, by ecs.Build, epoch Epoch) error {
 	return nil
 }
 
-// lost returns a *LostError if the log, which ends at last, was cut, else err.
+// lost returns a *LostError if the log, which ends at last, was cut; else err.
 func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 	if p.gathered != nil {
 		return p.gathered
@@ -211,7 +211,7 @@ func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 	return err
 }
 
-// start makes the world that the replay begins with.
+// start creates the world that the replay begins with.
 func (p *Replay) start(ctx context.Context) error {
 	first, err := p.src.Log.First(ctx)
 	if err != nil {
@@ -247,7 +247,7 @@ func (p *Replay) startGenesis(ctx context.Context) error {
 		return otherGame(g.Game, p.game.Name)
 	}
 	if g.TickRate != p.game.TickRate {
-		p.note("recorded at %d ticks per second, this build has %d", g.TickRate, p.game.TickRate)
+		p.note("recorded at %d ticks per second, but this build has %d", g.TickRate, p.game.TickRate)
 	}
 	if p.world, err = ecs.New(p.game, ecs.Config{Seed: g.Seed, Options: g.Options}); err != nil {
 		return fmt.Errorf("persistence: world of genesis: %w", err)
@@ -281,8 +281,8 @@ func (p *Replay) startSnapshot(ctx context.Context, s *Snapshot) error {
 	return p.enters(s.Schema, ecs.Build{}, s.Epoch)
 }
 
-// RestoreSnapshot returns the world that s holds, its full checksum recomputed
-// and compared. A snapshot of another game or schema is Foreign.
+// RestoreSnapshot restores the world in s, recomputes its full checksum and
+// compares it. For a snapshot of another game or schema the error is Foreign.
 func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
 	w, err := ecs.Restore(game, s.Body)
 	if err != nil {
@@ -291,14 +291,15 @@ func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
 	if w.Tick() != s.Tick || w.Checksum() != s.Checksum || w.Recompute() != s.Checksum {
 		return nil, &CorruptError{
 			What: "snapshot", Seq: s.Seq, Tick: s.Tick,
-			Reason: fmt.Sprintf("it says tick %d and checksum %016x, it holds tick %d and %016x (recomputed %016x)",
+			Reason: fmt.Sprintf("it declares tick %d and checksum %016x, but contains tick %d and %016x (recomputed %016x)",
 				s.Tick, s.Checksum, w.Tick(), w.Checksum(), w.Recompute()),
 		}
 	}
 	return w, nil
 }
 
-// unrestored tells a snapshot of another game or schema from a damaged one.
+// unrestored returns the error for a snapshot that cannot be restored: Foreign for another game or schema, else a
+// *CorruptError.
 func unrestored(game ecs.Game, s *Snapshot, err error) error {
 	var other *ecs.GameError
 	if errors.As(err, &other) {
@@ -316,8 +317,8 @@ func unrestored(game ecs.Game, s *Snapshot, err error) error {
 	return &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: err.Error(), Err: err}
 }
 
-// findSnapshot returns the oldest snapshot that what is stored continues, nil
-// when the beginning does as well.
+// findSnapshot returns the oldest snapshot from which the stored history continues,
+// nil if it continues from genesis.
 func (p *Replay) findSnapshot(ctx context.Context, first Seq) (*Snapshot, error) {
 	firstDelta := uint64(0)
 	if p.o.FromDeltas {
@@ -341,7 +342,7 @@ func (p *Replay) findSnapshot(ctx context.Context, first Seq) (*Snapshot, error)
 			continue
 		}
 		s, err := p.src.Snapshots.Get(ctx, all[i])
-		if errors.Is(err, ErrCorrupt) && i > 0 { // a newer one leads to less of the log, and to its end all the same
+		if errors.Is(err, ErrCorrupt) && i > 0 { // a newer one skips more of the log but reaches the same end
 			p.note("snapshot %s is not used: %v", all[i].Name, err)
 			continue
 		}
@@ -396,7 +397,7 @@ func (p *Replay) simulate(ctx context.Context, last Seq) error {
 	return nil
 }
 
-// diverges is the error of a tick that came out otherwise: another schema explains it where that breaks ticks.
+// diverges completes the error of a tick that diverged. If the schema differs and breaks ticks, that is the reason.
 func (p *Replay) diverges(ctx context.Context, err error) error {
 	var d *DivergedError
 	if !errors.As(err, &d) {
@@ -408,9 +409,9 @@ func (p *Replay) diverges(ctx context.Context, err error) error {
 	if b := p.fit.build; b.ID != "" {
 		p.note("that tick was recorded by build %s (%s, %s/%s)", b.ID, b.GoVersion, b.GOOS, b.GOARCH)
 	}
-	if p.world.Tick() == d.Tick { // else it could not be simulated at all
+	if p.world.Tick() == d.Tick { // otherwise the tick could not be simulated at all
 		if unknown := p.explain(ctx, d); unknown != nil {
-			p.note("which values differ is not known: %v", unknown)
+			p.note("the differing values are unknown: %v", unknown)
 		}
 	}
 	return err
@@ -432,8 +433,8 @@ func (p *Replay) note(format string, args ...any) {
 	p.result.Notes = append(p.result.Notes, fmt.Sprintf(format, args...))
 }
 
-// proven yields the records of messages as the chain proves them, and ends with
-// the first error. A gap is a broken chain.
+// proven yields the records of messages as the chain proves them, and stops at the
+// first error. A gap breaks the chain.
 func proven(messages iter.Seq2[Message, error], chain *Chain) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for m, err := range messages {

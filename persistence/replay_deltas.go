@@ -8,8 +8,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// applyDeltas brings the world forward by the delta stream alone. With Verify
-// every delta is compared with the log's record of its tick.
+// applyDeltas advances the world by the delta stream alone. With Verify it
+// compares every delta with the log's record of its tick.
 func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 	next, stop := func() (loggedTick, error, bool) { return loggedTick{}, nil, false }, func() {}
 	if p.o.Verify {
@@ -32,7 +32,7 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 				return err
 			}
 			if !ok {
-				return nil // deltas of ticks that the log does not have: lost reports it
+				return nil // deltas of ticks that are not in the log: lost reports them
 			}
 			if err := logged.compare(&d); err != nil {
 				return err
@@ -52,7 +52,8 @@ func (p *Replay) applyDeltas(ctx context.Context, last Seq) error {
 	return nil
 }
 
-// unapplied tells a delta of another schema from a damaged one: epochs behind the replay's beginning may have another.
+// unapplied returns the error for a delta that does not apply: a *SchemaError if the schema at the log's end breaks deltas
+// (an epoch on the way may have introduced it), else a *CorruptError.
 func (p *Replay) unapplied(d *Delta, err error) error {
 	if p.end.Breaks()&ecs.BreaksDeltas != 0 {
 		e := *p.end
@@ -62,7 +63,7 @@ func (p *Replay) unapplied(d *Delta, err error) error {
 	return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: err.Error(), Err: err}
 }
 
-// follows says whether d is the delta of the tick that is due.
+// follows returns an error if d is not the delta of the next tick.
 func (p *Replay) follows(d *Delta) error {
 	due := p.world.Tick() + 1
 	switch {
@@ -71,21 +72,21 @@ func (p *Replay) follows(d *Delta) error {
 	case d.Gap != nil:
 		return fmt.Errorf("%w: ticks %d to %d are not in the delta stream: %s", ErrGap, d.Gap.FromTick, d.Gap.ToTick, d.Gap.Reason)
 	case d.Tick < due:
-		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Rule: "I2", Reason: fmt.Sprintf("it comes where tick %d is due", due)}
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Rule: "I2", Reason: fmt.Sprintf("it comes where tick %d was expected", due)}
 	case d.Tick > due:
-		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: due, Reason: fmt.Sprintf("it is missing, tick %d comes next", d.Tick), Err: ErrGap}
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: due, Reason: fmt.Sprintf("it is missing, tick %d follows", d.Tick), Err: ErrGap}
 	}
 	return nil
 }
 
-// loggedTick is a tick with the record that holds it.
+// loggedTick is a tick with the sequence and epoch of its record.
 type loggedTick struct {
 	seq   Seq
 	epoch Epoch
 	tick  *TickRecord
 }
 
-// loggedTicks yields the ticks of records, and counts those.
+// loggedTicks yields the ticks of records, and counts the records.
 func (p *Replay) loggedTicks(records iter.Seq2[*Record, error]) iter.Seq2[loggedTick, error] {
 	return func(yield func(loggedTick, error) bool) {
 		for r, err := range records {
@@ -103,7 +104,7 @@ func (p *Replay) loggedTicks(records iter.Seq2[*Record, error]) iter.Seq2[logged
 	}
 }
 
-// compare says whether d is the delta of the logged tick.
+// compare returns an error if d is not the delta of the logged tick.
 func (l loggedTick) compare(d *Delta) error {
 	bad := func(what string, have, want any) error {
 		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("its %s is %v, the log has %v", what, have, want)}

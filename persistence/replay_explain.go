@@ -8,11 +8,11 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// keptTicks is how many ticks a replay makes between the worlds that it keeps: so many at most are made again to
-// explain one that diverged.
+// keptTicks is about how many ticks a replay runs between the worlds that it keeps, and therefore how many it reruns at
+// most to explain a diverged tick.
 const keptTicks = 1024
 
-// keep remembers the world at the end of a record, now and then.
+// keep saves the world at the end of a record if keptTicks have passed since the last one.
 func (p *Replay) keep(r *Record) {
 	began := uint64(0)
 	switch {
@@ -35,8 +35,8 @@ func (p *Replay) keep(r *Record) {
 	p.kept = s
 }
 
-// explain makes the world of the diverged tick as it was recorded, from the world before it and the recorded delta, and
-// compares the world that was computed. The error says why that cannot be done.
+// explain rebuilds the recorded world after the diverged tick, from the world before it and the recorded delta, and
+// compares it with the computed one. The error says why it cannot.
 func (p *Replay) explain(ctx context.Context, d *DivergedError) error {
 	delta, err := p.deltaOf(ctx, d)
 	if err != nil {
@@ -44,7 +44,7 @@ func (p *Replay) explain(ctx context.Context, d *DivergedError) error {
 	}
 	w, err := p.before(ctx, d.Tick)
 	if err != nil {
-		return fmt.Errorf("tick %d cannot be made again: %w", d.Tick-1, err)
+		return fmt.Errorf("cannot rebuild tick %d: %w", d.Tick-1, err)
 	}
 	if err := w.Apply(delta.Body); err != nil {
 		return fmt.Errorf("the recorded delta does not apply: %w", err)
@@ -72,7 +72,7 @@ func (p *Replay) deltaOf(ctx context.Context, d *DivergedError) (Delta, error) {
 	return Delta{}, missing
 }
 
-// before makes the world before a tick once more.
+// before rebuilds the world before a tick.
 func (p *Replay) before(ctx context.Context, tick uint64) (*ecs.World, error) {
 	from := p.o.Snapshot
 	if p.kept != nil {
@@ -80,13 +80,13 @@ func (p *Replay) before(ctx context.Context, tick uint64) (*ecs.World, error) {
 	}
 	again := NewReplay(p.game, p.src, ReplayOptions{To: tick - 1, Snapshot: from})
 	var err error
-	if tick == 1 { // To: 0 is the last one
+	if tick == 1 { // To: 0 would mean the last tick
 		err = again.start(ctx)
 	} else {
 		_, err = again.Run(ctx)
 	}
 	if err == nil && again.world.Tick() != tick-1 {
-		err = errors.New("it is not what it was a moment ago")
+		err = errors.New("the rerun ended at another tick")
 	}
 	return again.world, err
 }

@@ -36,7 +36,7 @@ func TestReplayRebuildsEveryTickFromNothingButTheLog(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if !bytes.Equal(w.AppendSnapshot(nil), v.world.AppendSnapshot(nil)) {
-		t.Error("the replayed world is another one")
+		t.Error("the replayed world differs")
 	}
 }
 
@@ -63,7 +63,7 @@ func TestReplayFromDeltasNeedsNoSimulation(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if !bytes.Equal(w.AppendSnapshot(nil), v.world.AppendSnapshot(nil)) {
-		t.Error("the world that the deltas give is another one")
+		t.Error("the world from the deltas differs")
 	}
 }
 
@@ -193,7 +193,7 @@ func TestReplayNamesEachDamageWithSequenceAndTick(t *testing.T) {
 		}
 		var corrupt *CorruptError
 		if !errors.As(err, &corrupt) || corrupt.Tick == 0 || (c.seq > 0 && corrupt.Seq != c.seq) || (c.tick > 0 && corrupt.Tick != c.tick) {
-			// A damaged delta is met by its decoder, which cannot tell its tick.
+			// The decoder finds a damaged delta, but does not know its tick.
 			if c.name == "a delta altered" && errors.Is(err, ErrCorrupt) {
 				continue
 			}
@@ -217,7 +217,7 @@ func TestReplaySaysWhenTheSchemaIsAnother(t *testing.T) {
 	setup := game.Setup
 	game.Setup = func(w *ecs.World) { setup(w); ecs.Event[news](w, "later") }
 	r, _, _ := replay(t, v.source(), game, ReplayOptions{})
-	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "with another schema than this build's: event later was added") {
+	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "with a different schema from this build's: event later was added") {
 		t.Error(r.Notes)
 	}
 }
@@ -290,7 +290,7 @@ func TestStatCountsBytesPerTickAndClient(t *testing.T) {
 	}
 }
 
-// TestASnapshotOfAnotherGameOrSchemaIsForeign: it is intact, so nothing speaks of damage; a damaged one is no foreign one.
+// TestASnapshotOfAnotherGameOrSchemaIsForeign: it is intact, so nothing reports damage; a damaged snapshot is not foreign.
 func TestASnapshotOfAnotherGameOrSchemaIsForeign(t *testing.T) {
 	v := sail(t, 60)
 	s := v.shot()
@@ -324,8 +324,8 @@ func TestASnapshotOfAnotherGameOrSchemaIsForeign(t *testing.T) {
 	}
 }
 
-// TestReplayGoesThroughBuildsThatAddTypes: a log whose second epoch has a type more is the newest build's, which reads all of
-// it; the older build reads the first epoch and names what it lacks for the second.
+// TestReplayGoesThroughBuildsThatAddTypes: if the second epoch of a log adds a type, the newer build reads all of the log.
+// The older build reads the first epoch and names what it lacks for the second.
 func TestReplayGoesThroughBuildsThatAddTypes(t *testing.T) {
 	first := drift(0)
 	second := drift(0)
@@ -357,7 +357,7 @@ func TestReplayGoesThroughBuildsThatAddTypes(t *testing.T) {
 	}
 }
 
-// TestADivergedTickNamesItsValues: from the recorded delta, near the beginning and behind kept worlds, and from a snapshot.
+// TestADivergedTickNamesItsValues: from the recorded delta, near the beginning, after kept worlds, and from a snapshot.
 func TestADivergedTickNamesItsValues(t *testing.T) {
 	v := sail(t, 1200)
 	snapshot := func() *Snapshot {
@@ -398,7 +398,8 @@ func TestADivergedTickNamesItsValues(t *testing.T) {
 	}
 }
 
-// TestStatOfOtherGameLogicCountsWhatItCan: sizes need no game, and the build that recorded is the one to ask for the rest.
+// TestStatOfOtherGameLogicCountsWhatItCan: sizes need no game; the rest stops at the divergence, which names the recording
+// build.
 func TestStatOfOtherGameLogicCountsWhatItCan(t *testing.T) {
 	v := sail(t, 120)
 	game, other := drift(0), drift(75)

@@ -7,14 +7,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Resimulate steps w, which is at the tick before r, through the ticks of r up
-// to and including tick to (0: all), and compares each with what was recorded:
-// checksum, outbox, and which systems and commands failed. each, if not nil,
-// sees every tick that agrees; out is valid only during the call, and an error
-// of it ends the work and is returned. A tick that differs is a *DivergedError;
-// w is then at that tick with the computed state.
+// Resimulate steps w, which is at the tick before r, through the ticks of r up to
+// and including tick to (0: all). It compares each with the recorded one:
+// checksum, outbox, and which systems and commands failed. It calls each, if not
+// nil, for every tick that agrees; out is valid only during the call, and if each
+// returns an error, Resimulate stops and returns it. If a tick differs, Resimulate
+// returns a *DivergedError and leaves w at that tick with the computed state.
 //
-// It depends only on w and r. A record without ticks does nothing.
+// It depends only on w and r. A record without ticks changes nothing.
 func Resimulate(w *ecs.World, r *Record, to uint64, each func(t *TickRecord, out ecs.Output) error) error {
 	var frame ecs.Frame
 	for i := range r.Ticks {
@@ -77,7 +77,7 @@ func sameOutbox(a, b []ecs.Message) bool {
 	return true
 }
 
-// sameFailures compares the places and not the words, which a newer Go may choose otherwise.
+// sameFailures compares the places of failures and not their texts, which may differ between versions of Go.
 func sameFailures(a, b []ecs.Failure) bool {
 	if len(a) != len(b) {
 		return false

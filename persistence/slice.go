@@ -9,10 +9,10 @@ import (
 	"sort"
 )
 
-// Slice is the part of a history with the ticks from to to, both included, that can be read, checked and replayed alone:
-// it begins with the record of the older of the two newest snapshots before from, or where there are no two at the
-// history's own beginning, and ends with the record that holds the tick to. A from of 0 keeps the beginning, a to of 0
-// the end.
+// Slice returns the part of a history that contains the ticks from through to and can be read, checked and replayed alone.
+// It begins with the record of the older of the two newest snapshots before from, or at the history's own beginning if
+// there are fewer than two. It ends with the record that contains tick to. A from of 0 keeps the beginning, a to of 0 the
+// end.
 func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 	first, err := src.Log.First(ctx)
 	if err != nil {
@@ -55,7 +55,7 @@ func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 	return src, nil
 }
 
-// recordOf returns the first record that ends with a tick or behind it.
+// recordOf returns the first record that ends at or after a tick.
 func recordOf(ctx context.Context, log LogReader, first, last Seq, tick uint64) (Seq, error) {
 	var failed error
 	n := sort.Search(int(last-first)+1, func(i int) bool {
@@ -66,7 +66,7 @@ func recordOf(ctx context.Context, log LogReader, first, last Seq, tick uint64) 
 	return first + Seq(n), failed
 }
 
-// beginOf returns the snapshots of records up to last that are kept, and the record with which they begin.
+// beginOf returns the snapshots that a slice up to record last keeps, and the slice's first record.
 func beginOf(ctx context.Context, snapshots SnapshotReader, first, last Seq, from uint64) ([]SnapshotInfo, Seq, error) {
 	all, err := snapshots.List(ctx)
 	if err != nil {
@@ -74,7 +74,7 @@ func beginOf(ctx context.Context, snapshots SnapshotReader, first, last Seq, fro
 	}
 	all = slices.DeleteFunc(all, func(s SnapshotInfo) bool { return s.Seq > last || s.Seq < first || s.Damaged != "" })
 	before := 0
-	for i, info := range all { // the newest first
+	for i, info := range all { // newest first
 		s, err := snapshots.Get(ctx, info)
 		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) || errors.Is(err, ErrNotFound) {
 			continue

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestASliceStandsAlone: for any span of ticks, what is exported is in order, and replays to the same worlds.
+// TestASliceStandsAlone: for any span of ticks, the exported slice is sound and replays to the same worlds.
 func TestASliceStandsAlone(t *testing.T) {
 	ctx, game := context.Background(), drift(0)
 	v := sail(t, 200)
@@ -42,7 +42,7 @@ func TestASliceStandsAlone(t *testing.T) {
 			t.Errorf("%v: replayed %d to %d: %v", span, r.From, r.To, err)
 		}
 		if before := all[1].Tick; span[0] > before && r.From == 1 && span[0] > all[0].Tick {
-			t.Errorf("%v: it begins at genesis, though snapshots of ticks %d and %d lie before", span, before, all[0].Tick)
+			t.Errorf("%v: it begins at genesis, although there are earlier snapshots of ticks %d and %d", span, before, all[0].Tick)
 		}
 		if err := f.Close(); err != nil {
 			t.Error(err)

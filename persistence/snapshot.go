@@ -8,35 +8,35 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Snapshot is a whole saved world, at a record's end.
+// Snapshot is a whole saved world at the end of a record.
 type Snapshot struct {
 	Lineage  string
 	Cluster  string
 	Shard    string
-	Seq      Seq    // of the record at whose end it was taken
+	Seq      Seq    // of the record after which it was taken
 	Epoch    Epoch  // of that record
 	Tick     uint64 // last tick of that record
 	Checksum uint64 // of the world after Tick
-	Chain    Hash   // HashOf that record's body: the next record's Prev
+	Chain    Hash   // hash of that record's body: the next record's Prev
 	Schema   []byte // JSON of ecs.Schema
 	Body     []byte // ecs.World.AppendSnapshot
 }
 
-// SnapshotInfo is what a store tells of a snapshot without reading it.
+// SnapshotInfo is what a store knows of a snapshot without reading it.
 type SnapshotInfo struct {
 	Name     string // as Snapshot.Name
 	Shard    string
 	Epoch    Epoch
 	Seq      Seq
 	Checksum uint64
-	Tick     uint64 // 0 when the store does not tell
-	Size     int64  // encoded bytes; 0 when the store does not tell
-	Damaged  string // why it cannot be read, as far as listing tells; its name alone is known then, not even its lineage
+	Tick     uint64 // 0 if the store does not know
+	Size     int64  // encoded bytes; 0 if the store does not know
+	Damaged  string // why it cannot be read, if listing shows that; then only its name is known, not even its lineage
 }
 
 // Name returns the name of the snapshot in a store:
-// "<shard>/<epoch>-<seq>-<checksum>", numbers decimal, the checksum in 16
-// hexadecimal digits. What has a name never changes.
+// "<shard>/<epoch>-<seq>-<checksum>", with decimal numbers and the checksum in 16
+// hexadecimal digits. The content under a name never changes.
 func (s *Snapshot) Name() string {
 	return fmt.Sprintf("%s/%d-%d-%016x", s.Shard, s.Epoch, s.Seq, s.Checksum)
 }
@@ -46,9 +46,9 @@ func (s *Snapshot) Info() SnapshotInfo {
 	return SnapshotInfo{Name: s.Name(), Shard: s.Shard, Epoch: s.Epoch, Seq: s.Seq, Checksum: s.Checksum, Tick: s.Tick}
 }
 
-// ParseSnapshotName is the inverse of Name; Tick and Size are left 0.
+// ParseSnapshotName is the inverse of Name. It leaves Tick and Size 0.
 func ParseSnapshotName(name string) (SnapshotInfo, error) {
-	bad := fmt.Errorf("persistence: %q is no snapshot's name", name)
+	bad := fmt.Errorf("persistence: %q is not the name of a snapshot", name)
 	shard, rest, ok := strings.Cut(name, "/")
 	parts := strings.Split(rest, "-")
 	if !ok || len(parts) != 3 || ValidShardName(shard) != nil {
@@ -64,8 +64,8 @@ func ParseSnapshotName(name string) (SnapshotInfo, error) {
 	return info, nil
 }
 
-// Verify says whether r, the record at the snapshot's sequence whose encoding
-// body is, is the one it was taken at: a snapshot is valid only then.
+// Verify returns an error unless the snapshot was taken at r, the record at its
+// sequence. body is r's encoding. A snapshot is valid only if Verify returns nil.
 func (s *Snapshot) Verify(r *Record, body []byte) error {
 	bad := func(what string, have, want any) error {
 		return &CorruptError{
@@ -100,9 +100,9 @@ func (s *Snapshot) validate() error {
 	return nil
 }
 
-// Encode appends the snapshot's bytes to dst, its body compressed (zstd). It
-// errs, and returns dst unchanged, when s is not a valid snapshot. At 100,000
-// entities it takes milliseconds: not for the tick's path.
+// Encode appends the snapshot's bytes to dst, with the body compressed (zstd). If s
+// is not a valid snapshot, it returns dst unchanged and an error. At 100,000
+// entities it takes milliseconds: do not call it on the tick's path.
 func (s *Snapshot) Encode(dst []byte) ([]byte, error) {
 	if err := s.validate(); err != nil {
 		return dst, fmt.Errorf("persistence: cannot encode snapshot %s: %w", s.Name(), err)
@@ -133,10 +133,10 @@ func (s *Snapshot) Encode(dst []byte) ([]byte, error) {
 	return b, nil
 }
 
-// DecodeSnapshot is the inverse of Encode. It refuses bytes that are damaged,
-// not a snapshot or of a newer version (*CorruptError, *VersionError). Schema
-// aliases b, Body does not. It allocates no more than the body that b really
-// holds, at most MaxSnapshotBytes.
+// DecodeSnapshot is the inverse of Encode. It returns a *CorruptError for bytes
+// that are damaged or not a snapshot and a *VersionError for a newer version.
+// Schema aliases b, Body does not. It allocates no more than the body that b really
+// contains, at most MaxSnapshotBytes.
 func DecodeSnapshot(b []byte) (Snapshot, error) {
 	r, f, err := open("snapshot", b, 2*MaxSnapshotBytes)
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// StatOptions say what is counted.
+// StatOptions say what Stat counts.
 type StatOptions struct {
-	// Game, if not nil, re-simulates the log: only a world can read its frames,
-	// so clients, inputs and commands are counted only with it.
+	// Game, if not nil, re-simulates the log. Only a world can read its frames, so
+	// Stat counts clients, inputs and commands only with a game.
 	Game *ecs.Game
 }
 
-// Distribution of sizes in bytes.
+// Distribution describes sizes in bytes.
 type Distribution struct {
 	Count int
 	Sum   int64
@@ -24,7 +24,7 @@ type Distribution struct {
 	Max   int
 }
 
-// Sizes of the messages of one kind, headers and overhead included.
+// Sizes describes the messages of one kind, headers and overhead included.
 type Sizes struct {
 	Kind string // "genesis", "epoch", "ticks", "deltas", "snapshots"
 	Distribution
@@ -37,32 +37,32 @@ type CommandStat struct {
 	Payload int64 // bytes before the frame's own compression
 }
 
-// Stats is how large a shard's history is, and why.
+// Stats says how large a shard's history is, and why.
 type Stats struct {
 	First     Seq
 	Last      Seq
 	Ticks     uint64
-	TickRate  int // ticks per second, from genesis; 0 when it is purged and no game is given
+	TickRate  int // ticks per second, from genesis; 0 if genesis is purged and no game is given
 	Epochs    int
 	Records   []Sizes // by kind
 	LogBytes  int64   // everything that the log stores
-	BodyBytes int64   // of them the records themselves
+	BodyBytes int64   // the share of the records themselves
 
-	// With a game. A tick carries input when a client's command is in its frame;
-	// its clients are the sessions that such a command is from.
+	// Only with a game. A tick carries input if its frame contains a client's
+	// command; its clients are the sessions that sent one.
 	InputTicks            int
 	Clients               int          // the most in one tick
-	BytesPerTickAndClient Distribution // whole log bytes of an input-carrying tick, per client
+	BytesPerTickAndClient Distribution // all log bytes of a tick with input, per client
 	Commands              []CommandStat
 
-	BytesPerHour float64 // growth of the log at the tick rate; 0 when it is unknown
-	Uncounted    error   // why clients and commands are not counted to the end: the game is Foreign to the log, or diverges from it; nil: they are
+	BytesPerHour float64 // growth of the log at the tick rate; 0 if that is unknown
+	Uncounted    error   // why the count of clients and commands is incomplete: the game is Foreign to the log, or diverges from it; nil if it is complete
 	Deltas       Sizes
 	DeltaPerHour float64
 	Snapshots    Sizes
 }
 
-// Stat counts what is stored. It proves the chain on the way and errs where that breaks.
+// Stat measures what src stores. It proves the chain while it reads and returns an error where the chain breaks.
 func Stat(ctx context.Context, src Source, o StatOptions) (Stats, error) {
 	s := &counter{o: o, overhead: src.MessageOverhead, kinds: map[string][]int{}, commands: map[uint16]*CommandStat{}}
 	if err := s.log(ctx, src); err != nil {
@@ -80,13 +80,13 @@ func Stat(ctx context.Context, src Source, o StatOptions) (Stats, error) {
 
 type counter struct {
 	o        StatOptions
-	overhead int // of each message, beside headers and body
+	overhead int // bytes of each message besides headers and body
 	out      Stats
 	world    *ecs.World
 	fit      fit
 	frame    ecs.Frame
 	kinds    map[string][]int
-	inputs   []int // bytes per tick and client
+	inputs   []int // bytes per client, for each tick with input
 	commands map[uint16]*CommandStat
 	clients  map[uint64]struct{}
 }
@@ -147,7 +147,7 @@ func (s *counter) record(m Message, r *Record) (err error) {
 	return err
 }
 
-// genesis makes the world that reads the frames.
+// genesis creates the world that reads the frames.
 func (s *counter) genesis(r *Record) (err error) {
 	g := r.Genesis
 	switch {
@@ -166,14 +166,14 @@ func (s *counter) genesis(r *Record) (err error) {
 	return nil
 }
 
-// fits stops counting what only a world tells where the game has other types than what is in force.
+// fits stops the re-simulation if the game can use neither the state nor the ticks of the current schema.
 func (s *counter) fits() {
 	if s.world != nil && s.fit.breaks(ecs.BreaksState|ecs.BreaksTicks) {
 		s.world, s.out.Uncounted = nil, s.fit.differs
 	}
 }
 
-// ticks spreads what is not a frame evenly over the ticks of the record.
+// ticks measures the ticks of a record. It divides the bytes outside the frames evenly among them.
 func (s *counter) ticks(stored int, r *Record) error {
 	if s.world == nil {
 		return nil
@@ -187,7 +187,7 @@ func (s *counter) ticks(stored int, r *Record) error {
 		t := &r.Ticks[i]
 		if _, err := resimulateTick(s.world, r.Seq, t, &s.frame); err != nil {
 			if !s.fit.breaks(ecs.BreaksTicks) {
-				err = s.fit.by(err) // other game logic: the sizes are what they are
+				err = s.fit.by(err) // the game logic differs, which does not affect the sizes
 			}
 			s.world, s.out.Uncounted = nil, s.fit.blame(err)
 			return nil
@@ -200,7 +200,7 @@ func (s *counter) ticks(stored int, r *Record) error {
 	return nil
 }
 
-// inputsOf counts the commands and returns how many clients they are from.
+// inputsOf counts the commands and returns how many clients sent them.
 func (s *counter) inputsOf(commands []ecs.Command) int {
 	clear(s.clients)
 	if s.clients == nil {
@@ -285,7 +285,7 @@ func (s *counter) finish() {
 	}
 }
 
-// distribute sorts the sizes.
+// distribute returns the distribution of sizes, which it sorts.
 func distribute(sizes []int) Distribution {
 	d := Distribution{Count: len(sizes)}
 	if len(sizes) == 0 {

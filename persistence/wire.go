@@ -12,18 +12,17 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Every envelope is one msgpack map. Its first key is "v", its last one "sum":
-// that much never changes, so any version of Wind can tell damage from age.
+// Every envelope is one msgpack map. Its first key is "v", its last one "sum". That
+// never changes, so any version of Wind can tell damage from another version.
 const (
 	keyVersion = "v"
 	keySum     = "sum"
-	sumBytes   = 8                              // value of sum, big-endian, behind its msgpack code
+	sumBytes   = 8                              // value of sum, big-endian, after its msgpack code
 	tailBytes  = 1 + len(keySum) + 1 + sumBytes // the whole last entry
 )
 
-// writer appends msgpack to b. Writing cannot fail; what a reader would refuse
-// for its size is remembered in err, so that nothing is stored that cannot be
-// read back.
+// writer appends msgpack to b. Writing cannot fail, but writer sets err for a value
+// that is too large for a reader, so that nothing unreadable is stored.
 type writer struct {
 	b   []byte
 	enc *msgpack.Encoder
@@ -36,7 +35,7 @@ var writers = sync.Pool{New: func() any {
 	return w
 }}
 
-// newWriter returns a pooled writer that appends to dst; done gives it back.
+// newWriter returns a pooled writer that appends to dst. done returns it to the pool.
 func newWriter(dst []byte) *writer {
 	w := writers.Get().(*writer)
 	w.b, w.err = dst, nil
@@ -82,10 +81,10 @@ func (w *writer) str(name, v string, limit int) {
 	_ = w.enc.EncodeString(v)
 }
 
-// fixed writes a 64-bit value in 9 bytes: checksums and hashes have no small values.
+// fixed writes a 64-bit value in 9 bytes: checksums and hashes are rarely small.
 func (w *writer) fixed(name string, v uint64) { w.key(name); _ = w.enc.EncodeUint64(v) }
 
-// bin never writes nil: an empty value is an empty bin.
+// bin writes bytes. It writes nil as an empty bin.
 func (w *writer) bin(name string, v []byte, limit int) {
 	w.limit(name, len(v), limit)
 	w.key(name)
@@ -93,8 +92,7 @@ func (w *writer) bin(name string, v []byte, limit int) {
 	w.b = append(w.b, v...)
 }
 
-// text writes bytes that are text (JSON) as msgpack str, so that any msgpack
-// tool shows them.
+// text writes text (JSON) as msgpack str, so that any msgpack tool shows it.
 func (w *writer) text(name string, v []byte, limit int) { w.str(name, string(v), limit) }
 
 // seal writes the last entry: the 64-bit xxh3 of all bytes since start.
@@ -105,17 +103,17 @@ func (w *writer) seal(start int) {
 	binary.BigEndian.PutUint64(w.b[end:], xxh3.Hash(w.b[start:end]))
 }
 
-// reader reads one envelope strictly: the documented keys, in the documented
-// order, of the documented types. The first error sticks; values read after it
-// are zero. Byte strings that it returns alias the input.
+// reader reads one envelope strictly: it accepts only the documented keys and
+// types, in the documented order. The first error sticks; values read after it are
+// zero. The byte slices that it returns alias the input.
 type reader struct {
 	what    string
 	b       []byte
 	src     bytes.Reader
 	dec     *msgpack.Decoder
 	err     error
-	pending [24]byte // a key that was read and did not match
-	keyLen  int      // of pending; -1 when none is pending
+	pending [24]byte // a key that was read but not consumed
+	keyLen  int      // length of pending; -1 if there is none
 }
 
 var readers = sync.Pool{New: func() any {
@@ -124,14 +122,15 @@ var readers = sync.Pool{New: func() any {
 	return r
 }}
 
-// open checks size, sum and version of an envelope and returns a reader behind
-// its first entry, with the entries left in its map. The caller calls release.
+// open checks size, sum and version of an envelope. It returns a reader positioned
+// after the first entry, and the remaining entries of its map. The caller must call
+// close.
 func open(what string, b []byte, limit int) (*reader, *fields, error) {
 	r, f, _, err := openAs(what, b, limit, FormatVersion)
 	return r, f, err
 }
 
-// openAs is open for an envelope of which there is more than one version; it returns which one it is.
+// openAs is open for a kind of envelope with several versions. It also returns the envelope's version.
 func openAs(what string, b []byte, limit int, newest uint64) (*reader, *fields, uint64, error) {
 	if len(b) > limit {
 		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("%d bytes, at most %d are allowed", len(b), limit)}
@@ -142,7 +141,7 @@ func openAs(what string, b []byte, limit int, newest uint64) (*reader, *fields, 
 	}
 	sum := b[len(b)-sumBytes:]
 	if got := xxh3.Hash(b[:len(b)-sumBytes]); got != binary.BigEndian.Uint64(sum) {
-		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("its bytes have the sum %016x, it says %x", got, sum)}
+		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("its bytes have the sum %016x, but it declares %x", got, sum)}
 	}
 	r := readers.Get().(*reader)
 	r.what, r.b, r.err, r.keyLen = what, b, nil, -1
@@ -156,12 +155,12 @@ func openAs(what string, b []byte, limit int, newest uint64) (*reader, *fields, 
 	return r, f, version, nil
 }
 
-// close demands that nothing is left, and returns the first error.
+// close checks that nothing is left, releases the reader and returns its first error.
 func (r *reader) close(f *fields) error {
-	f.uint(keySum) // open has compared it
+	f.uint(keySum) // open has checked it
 	f.end()
 	if r.err == nil && r.src.Len() > 0 {
-		r.fail("%d bytes behind its end", r.src.Len())
+		r.fail("%d bytes after its end", r.src.Len())
 	}
 	err := r.err
 	r.release()
@@ -180,7 +179,7 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-// code returns the msgpack code of the next value, 0xc1 (never used) after an error.
+// code returns the msgpack code of the next value, or after an error 0xc1, which msgpack never uses.
 func (r *reader) code() byte {
 	if r.err != nil {
 		return 0xc1
@@ -193,13 +192,13 @@ func (r *reader) code() byte {
 	return c
 }
 
-// take returns the next n bytes of the input, without a copy.
+// take returns the next n bytes of the input without copying them.
 func (r *reader) take(n int) []byte {
 	if r.err != nil {
 		return nil
 	}
 	if n < 0 || n > r.src.Len() {
-		r.fail("%d bytes announced, %d left", n, r.src.Len())
+		r.fail("%d bytes declared, %d left", n, r.src.Len())
 		return nil
 	}
 	from := len(r.b) - r.src.Len()
@@ -217,7 +216,7 @@ func (r *reader) readUint() uint64 {
 		}
 		return v
 	default:
-		r.fail("code %#x where an unsigned number is due", c)
+		r.fail("code %#x where an unsigned number was expected", c)
 		return 0
 	}
 }
@@ -232,7 +231,7 @@ func (r *reader) readInt() int64 {
 		}
 		return v
 	default:
-		r.fail("code %#x where a number is due", c)
+		r.fail("code %#x where a number was expected", c)
 		return 0
 	}
 }
@@ -240,7 +239,7 @@ func (r *reader) readInt() int64 {
 func (r *reader) readBool() bool {
 	c := r.code()
 	if c != msgpcode.True && c != msgpcode.False {
-		r.fail("code %#x where a bool is due", c)
+		r.fail("code %#x where a bool was expected", c)
 		return false
 	}
 	v, _ := r.dec.DecodeBool()
@@ -248,11 +247,11 @@ func (r *reader) readBool() bool {
 }
 
 // readStr returns the bytes of a str of at most limit bytes. They need not be
-// UTF-8: names that games send are kept as they are.
+// UTF-8: a name is stored exactly as the game sent it.
 func (r *reader) readStr(limit int) []byte {
 	c := r.code()
 	if !msgpcode.IsFixedString(c) && c != msgpcode.Str8 && c != msgpcode.Str16 && c != msgpcode.Str32 {
-		r.fail("code %#x where a text is due", c)
+		r.fail("code %#x where a string was expected", c)
 		return nil
 	}
 	return r.readLen(limit)
@@ -262,7 +261,7 @@ func (r *reader) readStr(limit int) []byte {
 func (r *reader) readBin(limit int) []byte {
 	c := r.code()
 	if c != msgpcode.Bin8 && c != msgpcode.Bin16 && c != msgpcode.Bin32 {
-		r.fail("code %#x where bytes are due", c)
+		r.fail("code %#x where bytes were expected", c)
 		return nil
 	}
 	return r.readLen(limit)
@@ -286,7 +285,7 @@ func (r *reader) readLen(limit int) []byte {
 func (r *reader) readArray(limit int) int {
 	c := r.code()
 	if !msgpcode.IsFixedArray(c) && c != msgpcode.Array16 && c != msgpcode.Array32 {
-		r.fail("code %#x where an array is due", c)
+		r.fail("code %#x where an array was expected", c)
 		return 0
 	}
 	n, err := r.dec.DecodeArrayLen()
@@ -307,11 +306,11 @@ type fields struct {
 	left int
 }
 
-// fields opens the map that comes next.
+// fields opens the next value, which must be a map.
 func (r *reader) fields() *fields {
 	c := r.code()
 	if !msgpcode.IsFixedMap(c) && c != msgpcode.Map16 && c != msgpcode.Map32 {
-		r.fail("code %#x where a map is due", c)
+		r.fail("code %#x where a map was expected", c)
 		return &fields{r: r}
 	}
 	n, err := r.dec.DecodeMapLen()
@@ -347,11 +346,11 @@ func (f *fields) need(name string) bool {
 	if f.left == 0 {
 		f.r.fail("key %q is missing", name)
 	}
-	f.r.fail("key %q where %q is due", f.r.pending[:max(f.r.keyLen, 0)], name)
+	f.r.fail("key %q where %q was expected", f.r.pending[:max(f.r.keyLen, 0)], name)
 	return false
 }
 
-// end demands that the map has no further entry.
+// end checks that the map has no further entry.
 func (f *fields) end() {
 	if f.left > 0 {
 		f.r.fail("%d unknown entries", f.left)

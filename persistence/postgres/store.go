@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Limits of what a store takes, in bytes.
+// Limits of a store, in bytes.
 const (
 	MaxKey   = 512
 	MaxValue = 1 << 20
@@ -20,11 +20,11 @@ const (
 // Store is one named store. Its methods may be called concurrently.
 type Store struct {
 	pool *pgxpool.Pool
-	own  bool // the pool is ours to close
+	own  bool // Close closes the pool
 	name string
 }
 
-// schemaLock is the advisory lock of those who make the table: IF NOT EXISTS alone fails when two do at once.
+// schemaLock is the advisory lock for creating the table: with IF NOT EXISTS alone, concurrent creation fails.
 const schemaLock = 0x57494e44 // "WIND"
 
 const schema = `
@@ -37,8 +37,8 @@ CREATE TABLE IF NOT EXISTS wind_store (
 	PRIMARY KEY (store, key)
 )`
 
-// Open connects to the database that a URL names, "postgres://user:password@host:5432/database", and opens a store in it.
-// Close it.
+// Open connects to the database at a URL such as "postgres://user:password@host:5432/database" and opens a store in it. The
+// caller must call Close.
 func Open(ctx context.Context, url, name string) (*Store, error) {
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
@@ -53,14 +53,14 @@ func Open(ctx context.Context, url, name string) (*Store, error) {
 	return s, nil
 }
 
-// New opens a store through a pool that stays its owner's. The table is made where it is missing, which takes the right to
-// create in the schema. The name is 1 to 40 of a-z, 0-9 and the dash.
+// New opens a store through a pool, which the caller closes. It creates the table if it does not exist, which takes the
+// right to create in the schema. The name consists of 1 to 40 of a-z, 0-9 and the dash.
 func New(ctx context.Context, pool *pgxpool.Pool, name string) (*Store, error) {
 	if !validName(name) {
 		return nil, fmt.Errorf("postgres: store %q: a name is 1 to 40 of a-z, 0-9 and the dash", name)
 	}
 	if err := prepare(ctx, pool); err != nil {
-		return nil, fmt.Errorf("postgres: cannot open or make the table wind_store: %w", err)
+		return nil, fmt.Errorf("postgres: cannot open or create the table wind_store: %w", err)
 	}
 	return &Store{pool: pool, name: name}, nil
 }
@@ -88,7 +88,7 @@ func validName(name string) bool {
 	return name != "" && len(name) <= 40
 }
 
-// Close closes the connections of Open.
+// Close closes the connections if Open made them.
 func (s *Store) Close() {
 	if s.own {
 		s.pool.Close()
@@ -98,14 +98,14 @@ func (s *Store) Close() {
 func checkKey(key string) error {
 	switch {
 	case key == "" || len(key) > MaxKey:
-		return fmt.Errorf("postgres: a key of %d bytes, it has 1 to %d", len(key), MaxKey)
+		return fmt.Errorf("postgres: a key of %d bytes, 1 to %d are allowed", len(key), MaxKey)
 	case !utf8.ValidString(key):
 		return fmt.Errorf("postgres: key %q is not UTF-8", key)
 	}
 	return nil
 }
 
-// Get returns the value and its revision; revision 0 says that there is none.
+// Get returns the value and its revision, which is 0 if the key does not exist.
 func (s *Store) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, err
@@ -130,8 +130,8 @@ const (
 	list   = `SELECT key FROM wind_store WHERE store = $1 AND key >= $2 AND key < $3 ORDER BY key`
 )
 
-// Put writes value if the key still has the given revision (0: the key does not exist) and returns the new one; ok is
-// false, without an error, when somebody else has written in the meantime.
+// Put writes value if the key still has the given revision (0: the key does not exist) and returns the new one. If another
+// writer has changed the key in the meantime, ok is false and err is nil.
 func (s *Store) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error) {
 	if err := checkKey(key); err != nil {
 		return 0, false, err
@@ -140,7 +140,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte, revision uint
 		return 0, false, fmt.Errorf("postgres: the value of key %q has %d bytes, more than %d", key, len(value), MaxValue)
 	}
 	if revision > math.MaxInt64 {
-		return 0, false, ctx.Err() // no value ever has it
+		return 0, false, ctx.Err() // no key ever has such a revision
 	}
 	if value == nil {
 		value = []byte{} // nil is NULL
@@ -160,7 +160,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte, revision uint
 	return uint64(r), true, nil
 }
 
-// Delete removes the key if it still has the given revision. With revision 0 ok says whether the key does not exist.
+// Delete removes the key if it still has the given revision. With revision 0, ok reports whether the key does not exist.
 func (s *Store) Delete(ctx context.Context, key string, revision uint64) (ok bool, err error) {
 	if err := checkKey(key); err != nil {
 		return false, err
@@ -179,7 +179,7 @@ func (s *Store) Delete(ctx context.Context, key string, revision uint64) (ok boo
 	return t.RowsAffected() == 1, nil
 }
 
-// Keys lists the keys that begin with prefix, in byte order.
+// Keys returns the keys that begin with prefix, in byte order.
 func (s *Store) Keys(ctx context.Context, prefix string) ([]string, error) {
 	rows, err := s.pool.Query(ctx, list, s.name, []byte(prefix), []byte(prefix+"\xff")) // no UTF-8 has that byte
 	if err == nil {
@@ -192,5 +192,5 @@ func (s *Store) Keys(ctx context.Context, prefix string) ([]string, error) {
 			return keys, nil
 		}
 	}
-	return nil, fmt.Errorf("postgres: cannot list the keys with %q: %w", prefix, err)
+	return nil, fmt.Errorf("postgres: cannot list the keys with prefix %q: %w", prefix, err)
 }

@@ -5,23 +5,23 @@ import (
 	"errors"
 )
 
-// body is a delta's body taken apart (ecs/FORMAT.md, Delta). Its slices lie in the body.
+// body is a parsed delta body (ecs/FORMAT.md, Delta). Its slices alias the bytes that it was parsed from.
 type body struct {
 	tick      uint64
 	checksum  uint64
-	tables    []byte // sets of components, each a bit per component, from the lowest
+	tables    []byte // sets of components, each with one bit per component, lowest bit first
 	tableN    int
 	ops       []op
 	sessions  []byte
-	resources []byte // with the 0 at their end
+	resources []byte // including the final 0
 	columns   []part
 }
 
-// op is a structural operation; what a and b are depends on its kind.
+// op is a structural operation. The meaning of a and b depends on its kind.
 type op struct {
 	kind byte
 	id   uint32
-	a, b uint32 // a spawn's generation and table; an add's or a remove's component
+	a, b uint32 // generation and table of a spawn; a is the component of an add or a remove
 }
 
 // Kinds of operations, as in ecs/FORMAT.md.
@@ -37,13 +37,13 @@ const (
 type part struct {
 	component int
 	ids       []uint32
-	idBytes   []byte // the ids as they are written
+	idBytes   []byte // the ids as encoded
 	values    []byte
 }
 
-var errBody = errors.New("it is no delta of this layout")
+var errBody = errors.New("it is not a delta of this layout")
 
-// parse takes a body apart. It accepts only what append gives back byte for byte.
+// parse parses a body. It accepts only bodies that append reproduces byte for byte.
 func (d *body) parse(l *Layout, b []byte) error {
 	r := &reader{b: b}
 	d.tick = r.uvarint()
@@ -67,7 +67,7 @@ func (d *body) parse(l *Layout, b []byte) error {
 	return r.err
 }
 
-// nextPart returns a part with the memory of an earlier one. Components ascend.
+// nextPart returns a new part, in reused memory if possible. Components must ascend.
 func (d *body) nextPart(r *reader, component int) *part {
 	if n := len(d.columns); n > 0 && component <= d.columns[n-1].component {
 		r.fail(errBody)
@@ -88,7 +88,7 @@ func (p *part) readIDs(r *reader, n int) {
 	p.ids = p.ids[:0]
 	id := uint32(0)
 	for range n {
-		if len(r.b) > 0 && r.b[0] < 0x80 { // most
+		if len(r.b) > 0 && r.b[0] < 0x80 { // the usual case
 			id += unzigzag32(uint32(r.b[0]))
 			r.b = r.b[1:]
 		} else {
@@ -144,7 +144,7 @@ func (d *body) parseOps(r *reader) {
 	}
 }
 
-// readResources returns the resources as they stand, with the 0 behind them.
+// readResources returns the resources' bytes unchanged, including the final 0.
 func readResources(r *reader, l *Layout) []byte {
 	from := r.b
 	for k := r.below(len(l.resources) + 1); k > 0; k = r.below(len(l.resources) + 1) {

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// How often, and how many values of a column, a Writer looks at to choose predictions.
+// How much a Writer samples to choose predictions.
 const (
-	sampleEvery = 4
-	sampleRows  = 48
-	maxFloats   = 128 // of a game: with more of them sums are not looked for
+	sampleEvery = 4   // ticks
+	sampleRows  = 48  // values of a column
+	maxFloats   = 128 // floats of a game; with more, the Writer does not look for sums
 )
 
-// choice gathers what would have been right, word by word.
+// choice gathers statistics on which prediction would have worked for each word.
 type choice struct {
 	layout *Layout
 	words  [][]tally // by component and word
@@ -21,12 +21,12 @@ type choice struct {
 	rows   []int
 }
 
-// tally is what was seen of a word.
+// tally is the statistics of a word.
 type tally struct {
 	seen int
-	bits [sum]int // that asIs, difference and line would have cost
-	hits []int    // by float: how often it was what was added
-	done []int    // by float: how often it could have been
+	bits [sum]int // the cost of asIs, difference and line
+	hits []int    // by float: how often adding it predicted the word
+	done []int    // by float: how often it was tried
 }
 
 func newChoice(l *Layout) choice {
@@ -45,7 +45,7 @@ func newChoice(l *Layout) choice {
 	return c
 }
 
-// sample returns some rows of a part, spread over it.
+// sample returns evenly spread rows of a part.
 func (c *choice) sample(p *part) []int {
 	c.rows = c.rows[:0]
 	step := max(1, (len(p.ids)+sampleRows-1)/sampleRows)
@@ -55,7 +55,7 @@ func (c *choice) sample(p *part) []int {
 	return c.rows
 }
 
-// costs looks at a body before it is in memory.
+// costs tallies the costs of predicting a body. It must run before the body enters memory.
 func (c *choice) costs(m *memory, d *body) {
 	for i := range d.columns {
 		p := &d.columns[i]
@@ -78,7 +78,7 @@ func (c *choice) costs(m *memory, d *body) {
 	}
 }
 
-// sums looks at a body when it is in memory.
+// sums tallies which sums would have predicted a body. It must run after the body enters memory.
 func (c *choice) sums(m *memory, d *body) {
 	for i := range d.columns {
 		p := &d.columns[i]
@@ -97,7 +97,7 @@ func (c *choice) sums(m *memory, d *body) {
 	}
 }
 
-// sumsOf looks which floats were added to one that has changed.
+// sumsOf tallies which floats were added to a float that has changed.
 func (c *choice) sumsOf(m *memory, target source, slot int32, id uint32) {
 	k, w := &m.columns[target.component], &c.layout.columns[target.component].words[target.word]
 	at := int(slot)*k.packed + w.at
@@ -122,7 +122,7 @@ func (c *choice) sumsOf(m *memory, target source, slot int32, id uint32) {
 	}
 }
 
-// settle puts into the plan what was right, where enough was seen, and forgets what was seen.
+// settle puts the best predictions into the plan, for words with enough samples, and resets the statistics.
 func (c *choice) settle(plan *Layout) {
 	for i := range plan.columns {
 		for j := range plan.columns[i].words {
@@ -151,8 +151,8 @@ func (c *choice) settle(plan *Layout) {
 	}
 }
 
-// settleSums makes sums of the words for which that is right more often than not, the surest first: what is added is
-// never a sum itself.
+// settleSums turns words into sums where that was right more often than not, beginning with the most frequent hits. A
+// source of a sum is never a sum itself.
 func (c *choice) settleSums(plan *Layout) {
 	type found struct {
 		target, from source
@@ -171,7 +171,7 @@ func (c *choice) settleSums(plan *Layout) {
 	added := map[source]bool{}
 	for i := range plan.columns {
 		for _, w := range plan.columns[i].words {
-			for _, s := range w.sources { // of a sum that stays, as its word was not seen
+			for _, s := range w.sources { // of a sum that remains, because its word had too few samples
 				added[s] = true
 			}
 		}

@@ -5,32 +5,32 @@ import (
 	"fmt"
 )
 
-// MaxBody is the largest body that a Reader gives back.
+// MaxBody is the size of the largest body that a Reader returns.
 const MaxBody = 64 << 20
 
 // Forms of a content.
 const (
-	formBody    = 0 // the body as it is
+	formBody    = 0 // the body unchanged
 	formColumns = 1 // predicted
 )
 
-// Writer turns bodies of consecutive ticks into contents. The zero value needs Begin. It is for one goroutine.
+// Writer encodes bodies of consecutive ticks as contents. Call Begin first. Not safe for concurrent use.
 type Writer struct {
 	layout *Layout // of the game
-	plan   *Layout // in force in this group
+	plan   *Layout // of this group
 	memory memory
 	body   body
 	chosen choice
 	begun  bool // the plan is written
 	ticks  int
 	slots  []int32
-	rest   []byte // values less what was predicted
+	rest   []byte // residuals: values minus predictions
 	ops    []byte
 }
 
 var noLayout Layout
 
-// Begin begins a group. A nil layout is of a game that nobody knows: bodies are carried as they are.
+// Begin begins a group. With a nil layout the game's types are unknown, and bodies are stored unchanged.
 func (w *Writer) Begin(l *Layout) {
 	if l == nil || l.count() > maxWords {
 		l = &noLayout
@@ -45,7 +45,7 @@ func (w *Writer) Begin(l *Layout) {
 	w.memory.begin(w.plan)
 }
 
-// Append appends the content of the group's next body, of a tick with a checksum.
+// Append appends to dst the content of the group's next body b, with the tick and checksum of its envelope.
 func (w *Writer) Append(dst, b []byte, tick, checksum uint64) []byte {
 	if !w.begun {
 		dst = w.plan.appendTo(dst)
@@ -73,7 +73,7 @@ func (w *Writer) Append(dst, b []byte, tick, checksum uint64) []byte {
 	return dst
 }
 
-// columns appends the components: first all that is no sum, then the sums, which look at the others.
+// columns appends the components. It codes all other words before the sums, which depend on them.
 func (w *Writer) columns(dst []byte, d *body) []byte {
 	w.rest = w.rest[:0]
 	for i := range d.columns {
@@ -92,7 +92,7 @@ func (w *Writer) columns(dst []byte, d *body) []byte {
 	return append(dst, 0)
 }
 
-// Reader gives bodies back. The zero value needs Begin. It is for one goroutine.
+// Reader decodes contents to bodies. Call Begin first. Not safe for concurrent use.
 type Reader struct {
 	plan   *Layout // nil before the group's first content
 	memory memory
@@ -105,11 +105,11 @@ type Reader struct {
 // Begin begins a group.
 func (r *Reader) Begin() { r.plan = nil }
 
-// Layout returns the layout of the group's bodies, the same for each; nil before its first content.
+// Layout returns the layout of the group's bodies, nil before its first content. All bodies of a group share one *Layout.
 func (r *Reader) Layout() *Layout { return r.plan }
 
-// Append appends the body that the group's next content stands for, of a tick with a checksum. After an error the rest
-// of the group cannot be read.
+// Append appends to dst the body of the group's next content, with the tick and checksum of its envelope. After an error
+// the rest of the group cannot be read.
 func (r *Reader) Append(dst, content []byte, tick, checksum uint64) ([]byte, error) {
 	dst, err := r.append(dst, content, tick, checksum)
 	if err != nil {
@@ -133,7 +133,7 @@ func (r *Reader) append(dst, content []byte, tick, checksum uint64) ([]byte, err
 		return append(dst, in.b...), in.err
 	case formColumns:
 	default:
-		in.fail(errors.New("it has a form that does not exist"))
+		in.fail(errors.New("its form is unknown"))
 		return dst, in.err
 	}
 	d := &r.body
@@ -146,7 +146,7 @@ func (r *Reader) append(dst, content []byte, tick, checksum uint64) ([]byte, err
 	d.resources = readResources(in, r.plan)
 	r.columns(in, d)
 	if in.err == nil && len(in.b) > 0 {
-		in.fail(errors.New("bytes behind its end"))
+		in.fail(errors.New("it has bytes after its end"))
 	}
 	if in.err == nil && d.size(len(r.plan.columns)) > MaxBody {
 		in.fail(errNumber)
@@ -157,7 +157,7 @@ func (r *Reader) append(dst, content []byte, tick, checksum uint64) ([]byte, err
 	return d.append(dst, len(r.plan.columns)), nil
 }
 
-// size is at least as much as append appends.
+// size returns an upper bound of the bytes that append appends.
 func (d *body) size(components int) int {
 	n := 64 + d.tableN*(2*components+5) + len(d.ops)*16 + len(d.sessions) + len(d.resources)
 	for i := range d.columns {

@@ -7,14 +7,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// How a word is predicted.
+// how is the way a word is predicted.
 type how uint8
 
 const (
-	asIs       how = iota // by nothing
-	difference            // by the last value
-	line                  // by the line through the last two values
-	sum                   // by the last value and a float of the same entity, added
+	asIs       how = iota // not predicted
+	difference            // the last value
+	line                  // the line through the last two values
+	sum                   // the last value plus a float of the same entity
 	hows
 )
 
@@ -23,27 +23,27 @@ type word struct {
 	at, width int // bytes
 	float     bool
 	how       how
-	sources   []source // of a sum: the first one of which the entity has a value counts
+	sources   []source // of a sum; the first one that the entity has a value of is added
 }
 
-// source is a float that is added: the word of that index, of a component.
+// source is a float that a sum adds: a component's word, by index.
 type source struct {
 	component, word int
-	at              int // the word's place in the packed value
+	at              int // the word's offset in the packed value
 }
 
-// column says what a component's packed values consist of.
+// column describes a component's packed values.
 type column struct {
 	packed int
 	words  []word
 	sums   bool // one of the words is a sum
 }
 
-// Layout says where the numbers stand in a game's packed values. It is immutable and may be shared.
+// Layout describes where the numbers are in a game's packed values. It is immutable and may be shared.
 type Layout struct {
 	resources []int // packed bytes
 	columns   []column
-	chosen    bool // read from a plan: its predictions are kept
+	chosen    bool // read from a plan; a Writer keeps its predictions
 }
 
 // LayoutOf returns the layout of a game's types.
@@ -81,7 +81,7 @@ func columnOf(t *ecs.Type) column {
 	return c
 }
 
-// addText adds a text's bytes, in as few words as there are.
+// addText adds a text's bytes as words of 8 bytes, then of 1.
 func (c *column) addText(at, n int) {
 	for n > 0 {
 		w := word{at: at, width: 1, how: difference}
@@ -101,7 +101,7 @@ func (l *Layout) count() (n int) {
 	return n
 }
 
-// planned returns a copy whose words can be given another how.
+// planned returns a copy in which the how of each word can be changed.
 func (l *Layout) planned() *Layout {
 	p := &Layout{resources: l.resources, chosen: l.chosen, columns: append([]column(nil), l.columns...)}
 	for i := range p.columns {
@@ -110,7 +110,7 @@ func (l *Layout) planned() *Layout {
 	return p
 }
 
-// appendTo appends the plan: the layout and how each word is predicted. Neighbours that are alike are one entry.
+// appendTo appends the plan: the layout and how each word is predicted. Equal neighbours share an entry.
 func (l *Layout) appendTo(b []byte) []byte {
 	b = appendUvarint(b, uint64(len(l.resources)))
 	for _, n := range l.resources {
@@ -140,7 +140,7 @@ func (l *Layout) appendTo(b []byte) []byte {
 	return b
 }
 
-// Limits of a plan: those of ecs, roomily.
+// Limits of a plan, well above those of ecs.
 const (
 	maxTypes   = 1 << 12
 	maxPacked  = 1 << 16
@@ -148,7 +148,7 @@ const (
 	maxSources = 64
 )
 
-var errPlan = errors.New("its plan is not one")
+var errPlan = errors.New("its plan is malformed")
 
 // readLayout reads what appendTo wrote.
 func readLayout(r *reader) (*Layout, error) {
@@ -199,18 +199,18 @@ func readColumn(r *reader) (c column, err error) {
 	}
 }
 
-// check finds the sources of the sums. It refuses those that are not words of the same width, or sums themselves.
+// check resolves the sources of the sums. It refuses sources of another width and sources that are sums themselves.
 func (l *Layout) check() error {
 	for i := range l.columns {
 		for _, w := range l.columns[i].words {
 			for k := range w.sources {
 				s := &w.sources[k]
 				if s.component >= len(l.columns) || s.word >= len(l.columns[s.component].words) {
-					return fmt.Errorf("%w: a source is not there", errPlan)
+					return fmt.Errorf("%w: a source does not exist", errPlan)
 				}
 				from := &l.columns[s.component].words[s.word]
 				if from.width != w.width || from.how == sum {
-					return fmt.Errorf("%w: a source is no number of the same kind", errPlan)
+					return fmt.Errorf("%w: a source has another width or is itself a sum", errPlan)
 				}
 				s.at = from.at
 			}

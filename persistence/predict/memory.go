@@ -5,28 +5,28 @@ import (
 	"math"
 )
 
-// maxMemory bounds what a group remembers, in bytes by the measure of slotBytes: a content that names ever new entities
-// costs no more. What does not fit is not remembered, by writers and readers alike.
+// maxMemory bounds what a group remembers, in bytes as slotBytes counts them, even if contents keep naming new entities.
+// Neither writers nor readers remember what does not fit.
 const maxMemory = 64 << 20
 
-// slotBytes is what a value of so many packed bytes counts.
+// slotBytes is how much a value of that many packed bytes counts towards maxMemory.
 func slotBytes(packed int) int { return packed + 16 }
 
-// memory is what a group has said so far: the last two values of each entity's components.
+// memory remembers the last two values of each entity's components in a group.
 type memory struct {
 	columns []known
 	bytes   int
 }
 
-// known is what is remembered of a component. Values lie by slot, slots are handed out in order.
+// known is what is remembered of a component. Values are stored by slot; slots are assigned in order.
 type known struct {
 	packed int
 	slotOf map[uint32]int32
 	ids    []uint32
-	times  []uint8 // how often the value was given, 2 for more
+	times  []uint8 // how many values were seen, at most 2
 	last   []byte
 	before []byte
-	next   int32 // the slot that is looked at first: entities come in the order of the tick before
+	next   int32 // the slot that find tries first: entities usually come in the order of the previous tick
 }
 
 // begin forgets everything.
@@ -45,7 +45,7 @@ func (m *memory) begin(l *Layout) {
 	}
 }
 
-// find returns an entity's slot, -1 when nothing is remembered of it.
+// find returns an entity's slot, -1 if it has none.
 func (k *known) find(id uint32) int32 {
 	if n := k.next; int(n) < len(k.ids) && k.ids[n] == id {
 		k.next++
@@ -59,7 +59,7 @@ func (k *known) find(id uint32) int32 {
 	return n
 }
 
-// slot is find for a value that is given now: it makes a slot where there is room for one.
+// slot returns an entity's slot. It adds one if necessary, and returns -1 if there is no room.
 func (m *memory) slot(component int, id uint32) int32 {
 	k := &m.columns[component]
 	if n := k.find(id); n >= 0 {
@@ -77,7 +77,7 @@ func (m *memory) slot(component int, id uint32) int32 {
 	return n
 }
 
-// given counts a value of each slot.
+// given counts one more value in each slot.
 func (k *known) given(slots []int32) {
 	for _, slot := range slots {
 		if slot >= 0 && k.times[slot] < 2 {
@@ -86,7 +86,7 @@ func (k *known) given(slots []int32) {
 	}
 }
 
-// predicted is what a word of a slot's next value is expected to be, unless it is a sum.
+// predicted returns the prediction of a word of a slot's next value. For a sum without a usable source it is a line.
 func (k *known) predicted(slot int32, w *word) uint64 {
 	if slot < 0 || w.how == asIs {
 		return 0
@@ -96,10 +96,10 @@ func (k *known) predicted(slot int32, w *word) uint64 {
 	if w.how != difference && k.times[slot] >= 2 {
 		return 2*last - load(k.before[at:], w.width)
 	}
-	return last // zero when there is none
+	return last // zero before the first value
 }
 
-// summed is what a word is expected to be that is a sum.
+// summed returns the prediction of a word that is a sum.
 func (m *memory) summed(component int, slot int32, id uint32, w *word) uint64 {
 	k := &m.columns[component]
 	if slot >= 0 && k.times[slot] > 0 {
@@ -113,7 +113,7 @@ func (m *memory) summed(component int, slot int32, id uint32, w *word) uint64 {
 	return k.predicted(slot, w)
 }
 
-// term is the present value of a source; the entity is the one in a slot of another component.
+// term returns the present value of a source for the entity id, which has the slot in component.
 func (m *memory) term(s source, component int, slot int32, id uint32, width int) (uint64, bool) {
 	from := &m.columns[s.component]
 	if s.component != component {
@@ -125,7 +125,7 @@ func (m *memory) term(s source, component int, slot int32, id uint32, width int)
 	return load(from.last[int(slot)*from.packed+s.at:], width), true
 }
 
-// add is the sum of two floats of a width, the first one when it is not a number.
+// add returns the sum of two floats of a width, or the first of them if the sum is NaN.
 func add(a, b uint64, width int) uint64 {
 	if width == 4 {
 		x := math.Float32frombits(uint32(a)) + math.Float32frombits(uint32(b))
@@ -166,7 +166,7 @@ func store(b []byte, width int, v uint64) {
 	}
 }
 
-// zigzag makes a small number of a distance, either way, of so many bytes.
+// zigzag maps a small signed distance of width bytes to a small unsigned number.
 func zigzag(d uint64, width int) uint64 {
 	shift := 64 - 8*width
 	s := int64(d<<shift) >> shift

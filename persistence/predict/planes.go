@@ -2,7 +2,7 @@ package predict
 
 import "encoding/binary"
 
-// appendPlanes appends n values of size bytes each by planes: the first bytes of all, then the second ones.
+// appendPlanes appends values of size bytes each as planes: the first bytes of all values, then the second bytes, etc.
 func appendPlanes(b, values []byte, size int) []byte {
 	if size == 0 {
 		return b
@@ -18,7 +18,7 @@ func appendPlanes(b, values []byte, size int) []byte {
 	return b
 }
 
-// fromPlanes is the inverse of appendPlanes; it appends the values.
+// fromPlanes is the inverse of appendPlanes. It appends the values to b.
 func fromPlanes(b, planes []byte, size int) []byte {
 	if size == 0 {
 		return b
@@ -35,7 +35,7 @@ func fromPlanes(b, planes []byte, size int) []byte {
 	return b
 }
 
-// appendOps appends the operations by what they have in common: kinds, ids, then the rest of each kind.
+// appendOps appends the operations field by field: kinds, ids, then the other fields of each kind.
 func appendOps(b []byte, ops []op, scratch *[]byte) []byte {
 	b = appendUvarint(b, uint64(len(ops)))
 	for _, o := range ops {

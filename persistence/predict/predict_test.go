@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// A game with every kind of number, in which things move, turn, come and go.
+// A game with every kind of number, in which things move, turn, appear and disappear.
 type (
 	place struct{ X, Y float64 }
 	pace  struct{ X, Y float64 }
@@ -133,7 +133,7 @@ func bodies(t testing.TB, seed uint64, ticks int) (*Layout, [][]byte) {
 	return LayoutOf(w.Schema()), all
 }
 
-// heads returns what a delta's envelope says of it.
+// heads returns the tick and checksum of a body, which its envelope repeats.
 func heads(b []byte) (tick, checksum uint64) {
 	tick, n := binary.Uvarint(b)
 	return tick, binary.LittleEndian.Uint64(b[n:])
@@ -171,8 +171,8 @@ func TestBodiesComeBackByteForByte(t *testing.T) {
 	}
 }
 
-// TestAWriterFindsWhatIsAdded: a walker's place is its last one and its pace, a shot's is its own; so once a group has
-// been seen, nothing is left of them where nothing random happens.
+// TestAWriterFindsWhatIsAdded: a walker's place is the sum of its last place and its pace, and a shot contains its own
+// pace. After one group the writer has chosen these sums.
 func TestAWriterFindsWhatIsAdded(t *testing.T) {
 	layout, all := bodies(t, 1, 120)
 	var w Writer
@@ -194,7 +194,7 @@ func TestAWriterFindsWhatIsAdded(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoBodyOfTheLayoutIsCarriedAsItIs: a writer loses nothing, whatever it gets.
+// TestWhatIsNoBodyOfTheLayoutIsCarriedAsItIs: a writer loses nothing, whatever its input is.
 func TestWhatIsNoBodyOfTheLayoutIsCarriedAsItIs(t *testing.T) {
 	layout, all := bodies(t, 2, 40)
 	r := rand.New(rand.NewPCG(2, 2))
@@ -226,7 +226,7 @@ func TestWhatIsNoBodyOfTheLayoutIsCarriedAsItIs(t *testing.T) {
 		}
 	}
 	if as < 500 {
-		t.Errorf("only %d were carried as they are", as)
+		t.Errorf("only %d were stored unchanged", as)
 	}
 	w.Begin(nil)
 	back.Begin()
@@ -235,7 +235,7 @@ func TestWhatIsNoBodyOfTheLayoutIsCarriedAsItIs(t *testing.T) {
 	}
 }
 
-// TestAPlanThatIsReadIsKept: who packs what it unpacked predicts as the first writer did.
+// TestAPlanThatIsReadIsKept: a writer that packs unpacked bodies again predicts like the first writer.
 func TestAPlanThatIsReadIsKept(t *testing.T) {
 	layout, all := bodies(t, 3, 200)
 	var first, second Writer
@@ -267,8 +267,8 @@ func TestAPlanThatIsReadIsKept(t *testing.T) {
 	}
 }
 
-// TestAGroupRemembersWithinItsBound: a content that names ever new entities costs no more than maxMemory, and is read
-// as it was written.
+// TestAGroupRemembersWithinItsBound: contents that keep naming new entities cost no more than maxMemory and are read back
+// correctly.
 func TestAGroupRemembersWithinItsBound(t *testing.T) {
 	big := &Layout{columns: []column{{packed: 4096}}}
 	for at := 0; at < 4096; at += 8 {
@@ -323,7 +323,7 @@ func TestAPlanIsBounded(t *testing.T) {
 	} {
 		var r Reader
 		if _, err := r.Append(nil, append(plan, formBody), 1, 1); err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 }
@@ -384,7 +384,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// BenchmarkPredict is a tick in which 10,000 entities move.
+// BenchmarkPredict measures a tick in which 10,000 entities move.
 func BenchmarkPredict(b *testing.B) {
 	layout := &Layout{columns: []column{
 		{packed: 16, words: []word{{at: 0, width: 8, float: true, how: line}, {at: 8, width: 8, float: true, how: line}}},

@@ -8,10 +8,10 @@ import (
 var (
 	errShort  = errors.New("it ends early")
 	errNumber = errors.New("a number in it is too large")
-	errLonger = errors.New("a number in it is longer than it must be")
+	errLonger = errors.New("a number in it is not in its shortest form")
 )
 
-// reader reads bytes from outside. The first failure sticks, and everything read after it is zero or empty.
+// reader reads untrusted bytes. The first failure sticks, and everything read after it is zero or empty.
 type reader struct {
 	b   []byte
 	err error
@@ -24,7 +24,7 @@ func (r *reader) fail(err error) {
 	r.b = nil
 }
 
-// uvarint is a number in as few bytes as it needs: another form would not come back.
+// uvarint reads a number. It refuses any but the shortest form, since the body could not be reproduced from it.
 func (r *reader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
 	switch {
@@ -41,7 +41,7 @@ func (r *reader) uvarint() uint64 {
 	return 0
 }
 
-// below is a uvarint smaller than n.
+// below reads a uvarint smaller than n.
 func (r *reader) below(n int) int {
 	v := r.uvarint()
 	if r.err == nil && v >= uint64(n) {
@@ -55,7 +55,7 @@ func (r *reader) below(n int) int {
 
 func (r *reader) uint32() uint32 { return uint32(r.below(1 << 32)) }
 
-// count is the number of items to come, each of at least size bytes: never more than there is room for.
+// count reads the number of items that follow, each of at least size bytes. It refuses more than fit in the rest.
 func (r *reader) count(size int) int {
 	n := r.below(1<<31 - 1)
 	if n > len(r.b)/max(size, 1) {
@@ -72,7 +72,7 @@ func (r *reader) byte() byte {
 	return 0
 }
 
-// take is the next n bytes, nil when there are fewer.
+// take returns the next n bytes, nil if fewer are left.
 func (r *reader) take(n int) []byte {
 	if n > len(r.b) || n < 0 {
 		r.fail(errShort)

@@ -2,7 +2,7 @@ package predict
 
 import "encoding/binary"
 
-// way is which way values are coded: into residuals, or back.
+// way is the direction of coding: values to residuals, or back.
 type way uint8
 
 const (
@@ -10,9 +10,8 @@ const (
 	decode
 )
 
-// code turns the values of all parts, one behind the other, into what was not predicted, or back, and makes them the
-// last ones that are remembered. First all words but the sums, then those: they look at the others. It appends the slots
-// of the rows.
+// code turns the values of all parts, one after the other, into residuals or back, and remembers them as the last values.
+// It codes the sums last, since they depend on the other words. It appends the slots of the rows to slots.
 func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, to way) []int32 {
 	from := len(slots)
 	rest := values
@@ -63,14 +62,14 @@ func (m *memory) codeSums(l *Layout, parts []part, slots []int32, values []byte,
 	}
 }
 
-// codeWord codes a word of each row.
+// codeWord codes one word of each row.
 func (k *known) codeWord(slots []int32, w *word, values []byte, to way) {
 	for row, slot := range slots {
 		k.one(slot, w, values[row*k.packed+w.at:], k.predicted(slot, w), to)
 	}
 }
 
-// one codes the word that b begins with.
+// one codes the word at the beginning of b.
 func (k *known) one(slot int32, w *word, b []byte, expected uint64, to way) {
 	v := load(b, w.width)
 	switch {
@@ -88,7 +87,7 @@ func (k *known) one(slot int32, w *word, b []byte, expected uint64, to way) {
 	}
 }
 
-// code8 is codeWord for the commonest word: 8 bytes, a difference or a line, every row in a slot.
+// code8 is codeWord for the most common case: a word of 8 bytes, a difference or a line, and a slot for every row.
 func (k *known) code8(slots []int32, w *word, values []byte, to way) {
 	for row, slot := range slots {
 		b := values[row*k.packed+w.at:][:8]

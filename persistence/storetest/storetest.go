@@ -1,5 +1,5 @@
-// Package storetest is what every store of services must pass: an rpc.Store of package netcode/rpc, which it need not
-// import. persistence/jetstream runs it, and so do the stores in modules of their own.
+// Package storetest tests implementations of rpc.Store of package netcode/rpc, which keep the data of services. An
+// implementation need not import that package. persistence/jetstream and the stores in separate modules run these tests.
 package storetest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Store is rpc.Store.
+// Store has the methods of rpc.Store.
 type Store interface {
 	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
 	Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error)
@@ -23,8 +23,8 @@ type Store interface {
 	Keys(ctx context.Context, prefix string) ([]string, error)
 }
 
-// Run checks a store. open opens it once more: every result works on the same data, which need not be empty. It is called
-// from one goroutine.
+// Run tests a store. Each call of open opens the store again, on the same data, which need not be empty. Run calls open
+// from one goroutine at a time.
 func Run(t *testing.T, open func() Store) {
 	for _, c := range []struct {
 		name string
@@ -33,13 +33,13 @@ func Run(t *testing.T, open func() Store) {
 		{"a missing key", missing},
 		{"compare and set", compareAndSet},
 		{"a deleted key", deleted},
-		{"revisions never come again", revisions},
+		{"revisions are never reused", revisions},
 		{"any bytes are values", values},
 		{"any text is a key", keys},
 		{"keys are listed by prefix", listing},
 		{"limits", limits},
 		{"a canceled context", canceled},
-		{"writers at once lose nothing", contention},
+		{"concurrent writers lose nothing", contention},
 		{"two creators, one wins", creators},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,7 +61,7 @@ type kit struct {
 
 func (k *kit) key(name string) string { return k.prefix + name }
 
-// put writes and must succeed.
+// put writes a value; the write must succeed.
 func (k *kit) put(s Store, name, value string, revision uint64) uint64 {
 	k.Helper()
 	next, ok, err := s.Put(k.ctx, k.key(name), []byte(value), revision)
@@ -71,7 +71,7 @@ func (k *kit) put(s Store, name, value string, revision uint64) uint64 {
 	return next
 }
 
-// refuse writes with a wrong revision.
+// refuse writes with a wrong revision; the store must refuse it.
 func (k *kit) refuse(s Store, name string, revision uint64) {
 	k.Helper()
 	next, ok, err := s.Put(k.ctx, k.key(name), []byte("not written"), revision)
@@ -119,7 +119,7 @@ func compareAndSet(k *kit) {
 	k.must(k.a, "x", "two", two)
 	k.remove(k.a, "x", one, false)
 	k.remove(k.a, "x", 0, false)
-	three := k.put(k.a, "x", "two", two) // the same value is a new revision
+	three := k.put(k.a, "x", "two", two) // the same value gets a new revision
 	k.must(k.b, "x", "two", three)
 }
 
@@ -147,7 +147,7 @@ func revisions(k *kit) {
 			k.remove(k.b, "x", old, false)
 		}
 		if seen[r] {
-			k.Fatalf("revision %d came again", r)
+			k.Fatalf("revision %d was reused", r)
 		}
 		seen[r] = true
 		k.remove(k.a, "x", r, true)
@@ -165,7 +165,7 @@ func values(k *kit) {
 		if err != nil || !ok {
 			k.Fatalf("%s: %v, %v", name, ok, err)
 		}
-		clear(b) // it is the caller's again
+		clear(b) // it belongs to the caller again
 		k.must(k.b, name, v, r)
 	}
 	r, ok, err := k.a.Put(k.ctx, k.key("nil"), nil, 0)
@@ -180,7 +180,7 @@ func values(k *kit) {
 	clear(got) // so is this
 	again, _, err := k.a.Get(k.ctx, k.key("all"))
 	if err != nil || !bytes.Equal(again, all) {
-		k.Fatalf("the store hands out its own memory: %q, %v", again, err)
+		k.Fatalf("the store returned its own memory: %q, %v", again, err)
 	}
 }
 
@@ -207,7 +207,7 @@ func keys(k *kit) {
 	k.listed(k.prefix, oddKeys...)
 }
 
-// listed demands a list of keys. Of a replicated store it may be a moment behind, and then has to catch up.
+// listed checks a list of keys. A replicated store's list may lag, but must catch up.
 func (k *kit) listed(prefix string, names ...string) {
 	k.Helper()
 	want := make([]string, len(names))
@@ -223,7 +223,7 @@ func (k *kit) listed(prefix string, names ...string) {
 			return
 		}
 		if time.Now().After(end) {
-			k.Fatalf("the keys with %q are\n%q, want\n%q", prefix, got, want)
+			k.Fatalf("the keys with the prefix %q are\n%q, want\n%q", prefix, got, want)
 		}
 	}
 }
@@ -332,11 +332,11 @@ func contention(k *kit) {
 	}
 	group.Wait()
 	if v, _, err := k.a.Get(k.ctx, k.key("n")); err != nil || string(v) != strconv.Itoa(writers*each) {
-		k.Fatalf("%d increments made %s, %v", writers*each, v, err)
+		k.Fatalf("%d increments resulted in %s, %v", writers*each, v, err)
 	}
 }
 
-// creators race to create a key, anew and after it was deleted.
+// creators race to create a key, first a new one, then a deleted one.
 func creators(k *kit) {
 	for round := range 10 {
 		var wins [2]uint64

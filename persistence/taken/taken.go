@@ -1,4 +1,4 @@
-// Package taken tells that a port is taken, on every system: Windows has a number of its own for it, and other words.
+// Package taken recognises the error for a port in use on every system. Windows has its own error number and text for it.
 package taken
 
 import (
@@ -8,17 +8,17 @@ import (
 	"syscall"
 )
 
-// wsaAddrInUse is Windows' WSAEADDRINUSE; syscall.EADDRINUSE is a number there that no socket gives.
+// wsaAddrInUse is Windows' WSAEADDRINUSE. No socket there returns syscall.EADDRINUSE.
 const wsaAddrInUse = syscall.Errno(10048)
 
-// Port reports whether an error of listening says that something else listens there.
+// Port reports whether err, from listening on an address, means that its port is in use.
 func Port(err error) bool { return port(err, runtime.GOOS) }
 
 func port(err error, system string) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || system == "windows" && errors.Is(err, wsaAddrInUse)
 }
 
-// Said is Port for an error of which only the text is left.
+// Said is Port for the text of an error.
 func Said(text string) bool {
 	return strings.Contains(text, "address already in use") || strings.Contains(text, "Only one usage of each socket address")
 }

@@ -1,13 +1,13 @@
-// Package wait bounds what a process waits for from its servers, NATS and etcd, and shows it.
+// Package wait bounds calls to servers, NATS and etcd, and shows which ones a process waits for.
 //
 //	bound a call, and name it                   For
-//	bound a call that knows no context          Call
+//	bound a call that takes no context          Call
 //	show what a process waits for now           NewList, With, List.Calls
 //
-// Every call to a server goes through For or Call: it has a deadline, is told in the log and shown by its List once it has
-// lasted for Patience, ends with its context, and errs with the server's name and the time that it was given. What runs on
-// a tick's path has a bound of its own, with timers that it keeps. Tests of persistence/jetstream and shard/etcd read the
-// source for calls that have none (see waittest).
+// Every call to a server goes through For or Call. It has a deadline and ends with its context. After Patience it is logged
+// and its List shows it. If it times out, its error names the server and the time that it took. Code on a tick's path has
+// its own bounds, with timers that it reuses. Tests of persistence/jetstream and shard/etcd search the source for unbounded
+// calls (see waittest).
 package wait
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// Server is who is waited for.
+// Server is a server that a call waits for.
 type Server string
 
 // The servers.
@@ -30,24 +30,24 @@ const (
 	Etcd Server = "etcd"
 )
 
-// Patience is how long a call may take before it is told.
+// Patience is how long a call may take before it is logged and listed.
 const Patience = 2 * time.Second
 
-// Limit is the usual bound of a call. A cluster that elects a new leader answers within it.
+// Limit is the usual bound of a call. A cluster needs less to elect a new leader.
 const Limit = 5 * time.Second
 
-// Error says that a server gave no answer within a call's bound. It is a context.DeadlineExceeded.
+// Error reports that a server gave no answer within a call's bound. It matches context.DeadlineExceeded.
 type Error struct {
 	Server Server
-	What   string // was asked for
+	What   string // what the call asked for
 	After  time.Duration
 	Err    error
 }
 
-// Error is one sentence.
+// Error names the server, the time and the request, after the call's own error if that says more than a time-out.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s gave no answer within %v (%s)", e.Server, e.After.Round(10*time.Millisecond), e.What)
-	before := strings.TrimSuffix(strings.TrimSuffix(e.Err.Error(), context.DeadlineExceeded.Error()), ": ") // which says nothing more
+	before := strings.TrimSuffix(strings.TrimSuffix(e.Err.Error(), context.DeadlineExceeded.Error()), ": ") // adds nothing
 	if before == "" {
 		return text
 	}
@@ -60,29 +60,29 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is context.DeadlineExceeded.
 func (e *Error) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// Waiting is a call that lasts.
+// Waiting is a call in progress.
 type Waiting struct {
 	Server Server
 	What   string
 	Since  time.Time
 }
 
-// List is what a process, or a node of one, waits for. Its methods may be called concurrently.
+// List lists the calls that a process, or a node in it, waits for. Its methods may be called concurrently.
 type List struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
 	open map[*call]struct{}
-	told map[string]time.Time // when of what, until it is answered: what is tried again and again is told seldom
+	told map[string]time.Time // when each call was logged, until it is answered, so that repeated attempts are logged rarely
 }
 
-// tellEvery is the least time between two lines of the log on the same call.
+// tellEvery is the least time between two log lines on the same call.
 const tellEvery = time.Minute
 
-// maxTold bounds what a list remembers to have told.
+// maxTold bounds the size of List.told.
 const maxTold = 256
 
-// NewList returns a list whose calls are told to log; nil tells slog.Default().
+// NewList returns a list that logs its calls to log, or to slog.Default() if log is nil.
 func NewList(log *slog.Logger) *List {
 	if log == nil {
 		log = slog.Default()
@@ -90,10 +90,10 @@ func NewList(log *slog.Logger) *List {
 	return &List{log: log, open: map[*call]struct{}{}, told: map[string]time.Time{}}
 }
 
-// process is the list of calls whose context has none.
+// process is the list of calls whose context has no list.
 var process = sync.OnceValue(func() *List { return NewList(nil) })
 
-// Calls are those that have lasted for Patience, the oldest first.
+// Calls returns the calls that have lasted longer than Patience, oldest first.
 func (l *List) Calls() []Waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,10 +109,10 @@ func (l *List) Calls() []Waiting {
 
 type listKey struct{}
 
-// With returns a context whose calls are in l.
+// With returns a context whose calls are listed in l.
 func With(ctx context.Context, l *List) context.Context { return context.WithValue(ctx, listKey{}, l) }
 
-// of returns the list of a context.
+// of returns the list of a context, by default the process's.
 func of(ctx context.Context) *List {
 	if l, ok := ctx.Value(listKey{}).(*List); ok {
 		return l
@@ -120,7 +120,7 @@ func of(ctx context.Context) *List {
 	return process()
 }
 
-// call is one that runs.
+// call is a running call.
 type call struct {
 	Waiting
 	list   *List
@@ -129,8 +129,8 @@ type call struct {
 	tell   *time.Timer
 }
 
-// For begins a call to a server: what names what is asked for, limit bounds it (0: ctx alone does, for what is meant to
-// last). The call runs with the context that is returned; end ends it and completes the error that it returned.
+// For begins a call to a server. what names the request. limit bounds the call; with 0 only ctx does, for calls that are
+// meant to last. Run the call with the returned context, then call end, which completes the call's error.
 func For(ctx context.Context, s Server, limit time.Duration, what string) (bounded context.Context, end func(*error)) {
 	c := &call{Waiting: Waiting{s, what, time.Now()}, list: of(ctx)}
 	if limit > 0 {
@@ -145,7 +145,7 @@ func For(ctx context.Context, s Server, limit time.Duration, what string) (bound
 	return c.ctx, c.end
 }
 
-// say tells that the call lasts.
+// say logs that the call still waits, unless the same call was logged less than tellEvery ago.
 func (c *call) say() {
 	l, key := c.list, string(c.Server)+c.What
 	l.mu.Lock()
@@ -184,8 +184,8 @@ func (c *call) end(err *error) {
 	}
 }
 
-// Call runs f, which knows no context, and returns what it returns, or an error when ctx ends or the limit is over before.
-// What f returns too late goes to drop, so that it is closed.
+// Call runs f, which takes no context, and returns its result, or an error if ctx ends or the limit passes first. It then
+// passes the late result of f to drop, which should close it.
 func Call[T any](ctx context.Context, s Server, limit time.Duration, what string, f func() (T, error), drop func(T)) (value T, err error) {
 	bounded, end := For(ctx, s, limit, what)
 	defer end(&err)

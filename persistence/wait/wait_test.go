@@ -52,7 +52,7 @@ func TestAnAnswerInTimeIsNoNews(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if synctest.Wait(); log.Len() > 0 {
-			t.Errorf("a call that is over is told: %s", &log)
+			t.Errorf("a finished call is logged: %s", &log)
 		}
 	})
 }
@@ -71,12 +71,12 @@ func TestWhatComesTooLateIsDropped(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		if synctest.Wait(); dropped != 7 {
-			t.Error("what came too late was not dropped")
+			t.Error("the late result was not dropped")
 		}
 	})
 }
 
-// TestASilenceIsSaidOnce: of a call that only ran out of time, the sentence is all there is to say.
+// TestASilenceIsSaidOnce: if a call only timed out, its error says nothing but that sentence.
 func TestASilenceIsSaidOnce(t *testing.T) {
 	for _, c := range []struct {
 		err  error

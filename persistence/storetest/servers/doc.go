@@ -1,6 +1,6 @@
-// Package servers runs the stores of persistence/redis and persistence/postgres against real servers, which the tests start
-// themselves: Debian's redis-server, and initdb and postgres from the PATH or from /usr/lib/postgresql. Where a program is
-// missing its tests are skipped, unless WIND_STORES=must is set.
+// Package servers tests the stores of persistence/redis and persistence/postgres against real servers. The tests start the
+// servers: Debian's redis-server, and initdb and postgres from the PATH or from /usr/lib/postgresql. They are skipped if a
+// program is missing, unless WIND_STORES=must is set.
 //
-// It is a module of its own, so that the stores' modules need neither Wind nor a test's dependencies.
+// It is a separate module, so that the stores' modules depend neither on Wind nor on test dependencies.
 package servers

@@ -15,7 +15,7 @@ import (
 	"github.com/ferris1/wind/persistence/storetest"
 )
 
-// startPostgres returns the URL of a database in a server of its own.
+// startPostgres starts a server and returns the URL of a database in it.
 func startPostgres(t *testing.T) string {
 	t.Helper()
 	initdb := need(t, "initdb", "/usr/lib/postgresql/*/bin/initdb", "postgresql")
@@ -54,7 +54,7 @@ func openPostgres(t *testing.T, url, name string) *postgres.Store {
 
 func TestPostgres(t *testing.T) {
 	url := startPostgres(t)
-	t.Run("many make the table at once", func(t *testing.T) {
+	t.Run("many create the table at once", func(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
@@ -73,7 +73,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("a write that is not answered is an error", func(t *testing.T) { postgresLocked(t, url) })
 	t.Run("a bad name is refused", func(t *testing.T) {
 		if _, err := postgres.Open(testContext(t), url, "a'b"); err == nil {
-			t.Fatal("it was taken")
+			t.Fatal("it was accepted")
 		}
 	})
 }
@@ -100,7 +100,7 @@ func postgresLocked(t *testing.T, url string) {
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	if _, ok, err := s.Put(short, "x", []byte("two"), r); ok || err == nil {
-		t.Fatal("nobody answered, and it says", ok, err)
+		t.Fatal("no answer came, but Put returned", ok, err)
 	}
 	if err := tx.Rollback(ctx); err != nil {
 		t.Fatal(err)

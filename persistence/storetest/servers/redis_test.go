@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/persistence/storetest"
 )
 
-// startRedis returns the URL of a server of its own.
+// startRedis starts a server and returns its URL.
 func startRedis(t *testing.T) string {
 	t.Helper()
 	program := need(t, "redis-server", "/usr/bin/redis-server", "redis-server")
@@ -51,10 +51,10 @@ func TestRedis(t *testing.T) {
 		c := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
 		defer c.Close()
 		if _, err := redis.New(c, "accounts"); err == nil {
-			t.Fatal("it was taken")
+			t.Fatal("it was accepted")
 		}
 		if _, err := redis.Open(testContext(t), url, "a:b"); err == nil {
-			t.Fatal("a bad name was taken")
+			t.Fatal("a bad name was accepted")
 		}
 	})
 }
@@ -96,7 +96,7 @@ func redisPaused(t *testing.T, url string) {
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	if _, ok, err := s.Put(short, "x", []byte("two"), r); ok || err == nil {
-		t.Fatal("nobody answered, and it says", ok, err)
+		t.Fatal("no answer came, but Put returned", ok, err)
 	}
 	if err := c.Do(ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
 		t.Fatal(err)

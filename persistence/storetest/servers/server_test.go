@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// need finds a program, in the PATH or by a pattern, or ends the test.
+// need finds a program, in the PATH or by a pattern, or skips or fails the test.
 func need(t *testing.T, program, pattern, pkg string) string {
 	t.Helper()
 	if path, err := exec.LookPath(program); err == nil {
@@ -35,7 +35,7 @@ func need(t *testing.T, program, pattern, pkg string) string {
 	return ""
 }
 
-// folder is a temporary directory for a server, and who runs it: neither server is to be run as root.
+// folder returns a temporary directory for a server and the user to run it as: neither server should run as root.
 func folder(t *testing.T) (dir string, as *syscall.SysProcAttr) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "wind-store-")
@@ -69,7 +69,7 @@ func folder(t *testing.T) (dir string, as *syscall.SysProcAttr) {
 	return dir, as
 }
 
-// freePort is one that nobody listens on just now.
+// freePort returns a port that nothing listens on at the moment.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start runs a server until the test ends, and returns when up says that it answers.
+// start runs a server until the test ends. It returns once up reports that the server answers.
 func start(t *testing.T, stop syscall.Signal, dir string, as *syscall.SysProcAttr, up func() error, program string, args ...string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(dir, "output"))

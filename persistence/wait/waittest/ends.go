@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// AllEnd makes all calls at the same time. Each must end within the limit, with an error that holds want: whom it waited for.
+// AllEnd makes all calls at once. Each must end within the limit, with an error that contains want: the server that it
+// waited for.
 func AllEnd(t *testing.T, limit time.Duration, want string, calls map[string]func() error) {
 	t.Helper()
 	var group sync.WaitGroup

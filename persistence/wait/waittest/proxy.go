@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Proxy stands between a client and a server and can hold back what either
-// says, as a slow network or a paused machine does. Nothing is lost.
+// Proxy forwards between clients and a server and can hold back either direction,
+// like a slow network or a paused machine. It loses nothing.
 type Proxy struct {
 	l    net.Listener
 	mu   sync.Mutex
@@ -18,13 +18,13 @@ type Proxy struct {
 	wg   sync.WaitGroup
 }
 
-// The ways of a Proxy.
+// The directions of a Proxy.
 const (
 	ToServer = 0
 	ToClient = 1
 )
 
-// NewProxy stands in front of a server's address until the test ends.
+// NewProxy returns a proxy in front of a server's address that runs until the test ends.
 func NewProxy(t testing.TB, server string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,10 +78,10 @@ func (p *Proxy) pass(from, to net.Conn, way int) {
 	}
 }
 
-// Addr is where clients connect.
+// Addr returns the address that clients connect to.
 func (p *Proxy) Addr() string { return p.l.Addr().String() }
 
-// Hold stops a direction, or lets it go on.
+// Hold stops a direction, or releases it.
 func (p *Proxy) Hold(way int, held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

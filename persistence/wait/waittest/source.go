@@ -1,5 +1,5 @@
-// Package waittest holds the tests of packages that speak to servers: a proxy that falls silent, and a reader of their
-// source that finds calls which nothing bounds.
+// Package waittest helps to test packages that call servers. It provides a proxy that can fall silent and a search of the
+// source for unbounded calls.
 package waittest
 
 import (
@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-// Methods are the names of the methods of some types that take a context first: those that wait for a server.
+// Methods returns the names of the types' methods whose first argument is a context: those that wait for a server.
 func Methods(of ...reflect.Type) (names []string) {
 	ctx := reflect.TypeFor[context.Context]()
 	for _, t := range of {
 		for i := range t.NumMethod() {
 			m := t.Method(i)
-			first := 1 // behind the receiver
+			first := 1 // after the receiver
 			if t.Kind() == reflect.Interface {
 				first = 0
 			}
@@ -32,9 +32,9 @@ func Methods(of ...reflect.Type) (names []string) {
 	return names
 }
 
-// Bounded reads the package in the current directory and fails for each function that calls one of the methods and begins
-// no bound of package wait: one of the functions named in bounds is not called in it. A function may be excused, by its
-// name ("Shard.raise", "Dial"), with the reason why it is bounded all the same; an excuse that nothing needs fails as well.
+// Bounded reads the package in the current directory and fails for each function that calls one of the methods but none of
+// the functions named in bounds, which begin a bound of package wait. excused maps the names of functions ("Shard.raise",
+// "Dial") to the reason why they are bounded anyway. Bounded also fails for an excuse that is not needed.
 func Bounded(t *testing.T, methods, bounds []string, excused map[string]string) {
 	t.Helper()
 	set := token.NewFileSet()
@@ -65,13 +65,13 @@ func Bounded(t *testing.T, methods, bounds []string, excused map[string]string) 
 			}
 			name := nameOf(f)
 			if needed[name] = true; excused[name] == "" {
-				t.Errorf("%s: %s calls %s, and nothing bounds it: begin with wait.For", set.Position(call.Pos()), name, call.Sel.Name)
+				t.Errorf("%s: %s calls %s without a bound: begin with wait.For", set.Position(call.Pos()), name, call.Sel.Name)
 			}
 		}
 	}
 	for name := range excused {
 		if !needed[name] {
-			t.Errorf("%s is excused and calls nothing, or is bounded: take its excuse back", name)
+			t.Errorf("%s is excused but calls nothing, or is bounded: remove its excuse", name)
 		}
 	}
 	if found == 0 {
@@ -79,7 +79,7 @@ func Bounded(t *testing.T, methods, bounds []string, excused map[string]string) 
 	}
 }
 
-// look finds the first call of one of the methods with an argument, and whether a bound is begun.
+// look returns the first call of one of the methods with a context, and whether the body begins a bound.
 func look(body *ast.BlockStmt, methods, bounds []string) (call *ast.SelectorExpr, bounded bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		c, ok := n.(*ast.CallExpr)
