@@ -5,12 +5,12 @@ import (
 	"errors"
 )
 
-// ackWindow is how many packets one acknowledgement covers: the newest and the 64 before it.
+// ackWindow is how many packets before the newest an acknowledgement covers.
 const ackWindow = 64
 
 // acks collects the numbers of packets that arrived.
 type acks struct {
-	last uint64 // the greatest
+	last uint64 // the greatest number
 	mask uint64 // bit i: last-1-i arrived too
 }
 
@@ -30,7 +30,7 @@ func (a *acks) add(seq uint64) {
 	}
 }
 
-// each yields the numbers, the greatest first.
+// each yields the numbers, greatest first.
 func (a acks) each(yield func(uint64) bool) {
 	if a.last == 0 || !yield(a.last) {
 		return
