@@ -62,7 +62,7 @@ func (b *bare) close() {
 	}
 }
 
-// load keeps under requests under way for a span: it sends the next one when an answer arrives.
+// load keeps as many requests outstanding as under says, for a span: it sends the next one when an answer arrives.
 func (b *bare) load(ctx context.Context, under, size int, span time.Duration) (LoadResult, error) {
 	conn := b.asks.NATS()
 	inbox := conn.NewInbox()

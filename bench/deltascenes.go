@@ -47,7 +47,7 @@ func arenaBots(players int) func() func(*ecs.World, uint64) []ecs.Command {
 
 func client(i int) ecs.Source { return ecs.Source{Kind: ecs.SourceClient, ID: uint64(i + 1)} }
 
-// inSight appends everyone within 60 m who can be shot at.
+// inSight appends everyone within 60 m who can be shot.
 func inSight(w *ecs.World, self ecs.Entity, me motion.Position, enemies []arena.Enemy) []arena.Enemy {
 	for _, t := range w.Tables() {
 		for _, e := range t.Entities() {

@@ -88,8 +88,8 @@ func (w *archeWorld) moveGeneric() {
 	}
 }
 
-// The views of the same loop in Wind: an entity at a time, the same with the entity's name, and by columns, once with
-// the velocity tagged as only read.
+// The views for the same loop in Wind: by entity, by entity with its id, by columns, and by columns with a read-only
+// velocity.
 type (
 	row struct {
 		Pos *Position

@@ -85,7 +85,7 @@ func (w *WindWire) Next(r *bufio.Reader) (uint32, error) {
 		case id&wirepb.IDCall == 0:
 			continue
 		case len(body) < 4:
-			return 0, fmt.Errorf("an answer of %d bytes", len(body))
+			return 0, fmt.Errorf("an answer of %d bytes, want at least 4", len(body))
 		}
 		number := binary.LittleEndian.Uint32(body)
 		if id == wirepb.IDFault|wirepb.IDCall {
@@ -117,7 +117,7 @@ func readFrame(r *bufio.Reader) (id uint32, body []byte, err error) {
 	id = binary.LittleEndian.Uint32(head)
 	n := int(binary.LittleEndian.Uint32(head[4:]))
 	if n > maxFrameBody {
-		return 0, nil, fmt.Errorf("a frame of %d bytes", n)
+		return 0, nil, fmt.Errorf("a frame of %d bytes, want at most %d", n, maxFrameBody)
 	}
 	if frameHead+n <= r.Size() {
 		whole, err := r.Peek(frameHead + n)

@@ -95,7 +95,7 @@ func parse(args []string, errors io.Writer) (options, error) {
 		return o, fmt.Errorf("--depths %q: want numbers from 1 to 1024", depths)
 	}
 	if o.pids, err = numbers(pids, 1<<22); err != nil {
-		return o, fmt.Errorf("--pids %q: want ids of processes", pids)
+		return o, fmt.Errorf("--pids %q: want process ids", pids)
 	}
 	o.script = handler == "star"
 	switch {

@@ -60,7 +60,7 @@ func (w *pitayaWire) Open(c io.Writer, r *bufio.Reader) error {
 		return fmt.Errorf("no answer to the handshake: %w", err)
 	case kind != packageHandshake:
 		return fmt.Errorf("the server answered the handshake with a package of type %d", kind)
-	case bytes.HasPrefix(body, []byte("{")) && !bytes.Contains(body, []byte(`"code":200`)): // else it is compressed
+	case bytes.HasPrefix(body, []byte("{")) && !bytes.Contains(body, []byte(`"code":200`)): // a compressed body is not checked
 		return fmt.Errorf("the server refused the handshake: %.200q", body)
 	}
 	_, err = c.Write(appendPackage(nil, packageAck, 0))
@@ -75,7 +75,7 @@ func (w *pitayaWire) Append(b []byte, number uint32) []byte {
 	var id [binary.MaxVarintLen32]byte
 	n := binary.PutUvarint(id[:], uint64(number))
 	b = appendPackage(b, packageData, 1+n+1+len(w.route)+len(w.body))
-	b = append(b, 0) // a request, its route in words
+	b = append(b, 0) // a request whose route is a string
 	b = append(b, id[:n]...)
 	b = append(b, byte(len(w.route)))
 	b = append(b, w.route...)
@@ -121,7 +121,7 @@ func readPackage(r *bufio.Reader) (kind byte, body []byte, err error) {
 	kind = head[0]
 	n := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
 	if n > maxPackageBody {
-		return 0, nil, fmt.Errorf("a package of %d bytes", n)
+		return 0, nil, fmt.Errorf("a package of %d bytes, want at most %d", n, maxPackageBody)
 	}
 	if packageHead+n <= r.Size() {
 		whole, err := r.Peek(packageHead + n)

@@ -54,11 +54,11 @@ func appendAck(b []byte, epoch, stream uint64, a acks) []byte {
 func parseAck(b []byte) (epoch, stream uint64, a acks, err error) {
 	p := parser{b: b}
 	if v := p.byte(); p.err == nil && v != CodecBits {
-		p.fail(errors.New("replication: acknowledgement of an unknown version"))
+		p.fail(errors.New("replication: acknowledgement with an unknown version"))
 	}
 	epoch, stream, a.last = p.uint(anyUint), p.uint(anyUint), p.uint(anyUint>>1)
 	if p.err == nil && len(p.b) != 8 {
-		p.fail(errors.New("replication: acknowledgement of a wrong length"))
+		p.fail(errors.New("replication: acknowledgement with a wrong length"))
 	}
 	if p.err != nil {
 		return 0, 0, acks{}, p.err

@@ -25,8 +25,8 @@ func (bitpack) append(dst []byte, l *layout, base, next *state, fate fate) []byt
 	return w.close()
 }
 
-// touched writes the entities of base that changed or went, and returns how many entities of
-// next the enters section must hold.
+// touched writes the entities of base that changed or went. It returns how many entities of
+// next the method enters must write.
 func (w *bitWriter) touched(l *layout, base, next *state, fate fate) (enters int) {
 	gap, j := uint32(0), 0
 	for i := range base.ents {
@@ -135,8 +135,8 @@ func (w *bitWriter) plain(c *component, from, to []uint32, several bool) {
 	}
 }
 
-// group writes a mask of which of up to eight values differ, then their steps. A component
-// of one value needs no mask; a component of more than eight starts each group with a bit that says whether it changed.
+// group writes a mask that marks the differing ones among up to eight values, then their steps. A component
+// of one value needs no mask; in a component of more than eight, each group starts with a bit that says whether it changed.
 func (w *bitWriter) group(slots []slot, from, to []uint32, all int) {
 	mask := uint32(0)
 	for k := range slots {
@@ -435,7 +435,7 @@ func (r *bitReader) enters(l *layout, next *state, maxWords int, news *news) err
 		number := gen - 1 // the shape, if this is a resource
 		if id == 0 {
 			if gen == 0 || int(number) >= len(l.resources) {
-				return errors.New("replication: a resource that the schema does not have")
+				return errors.New("replication: a resource outside the schema")
 			}
 		} else {
 			if r.flag() {

@@ -39,17 +39,17 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	switch {
 	case !(c.CellMetres > 0 && c.CellMetres < math.Inf(1)):
-		return c, fmt.Errorf("replication: cells of %v metres", c.CellMetres)
+		return c, fmt.Errorf("replication: cells of %v metres: want a finite size above 0", c.CellMetres)
 	case !(c.RadiusMetres > 0 && c.RadiusMetres <= maxRadius*c.CellMetres):
-		return c, fmt.Errorf("replication: a radius of %v metres is not within 1..%d cells of %v metres", c.RadiusMetres, maxRadius, c.CellMetres)
+		return c, fmt.Errorf("replication: a radius of %v metres: want above 0, at most %d cells of %v metres", c.RadiusMetres, maxRadius, c.CellMetres)
 	case !(c.HysteresisMetres > 0 && c.HysteresisMetres <= c.CellMetres):
-		return c, fmt.Errorf("replication: a hysteresis of %v metres with cells of %v", c.HysteresisMetres, c.CellMetres)
+		return c, fmt.Errorf("replication: a hysteresis of %v metres: want above 0, at most a cell of %v", c.HysteresisMetres, c.CellMetres)
 	case c.PacketBytes < 256 || c.PacketBytes > 1<<16:
-		return c, fmt.Errorf("replication: packets of %d bytes", c.PacketBytes)
+		return c, fmt.Errorf("replication: packets of %d bytes: want 256 to 65536", c.PacketBytes)
 	case c.BudgetBytes < maxHeader:
-		return c, fmt.Errorf("replication: a budget of %d bytes is below the %d of a packet's header", c.BudgetBytes, maxHeader)
+		return c, fmt.Errorf("replication: a budget of %d bytes: want at least the %d of a packet's header", c.BudgetBytes, maxHeader)
 	case c.HistoryTicks < 2 || c.HistoryTicks > 1024:
-		return c, fmt.Errorf("replication: a history of %d ticks", c.HistoryTicks)
+		return c, fmt.Errorf("replication: a history of %d ticks: want 2 to 1024", c.HistoryTicks)
 	}
 	return c, nil
 }
@@ -148,7 +148,7 @@ func (e *Encoder) Begin(w *ecs.World, epoch uint64) error {
 	}
 	switch tick := w.Tick(); {
 	case tick == 0:
-		return errors.New("replication: a world before its first tick")
+		return errors.New("replication: the world has not run its first tick")
 	case tick == p.tick:
 		return nil
 	case tick < p.tick:

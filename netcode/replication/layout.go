@@ -149,7 +149,7 @@ func (l *layout) shape(mask uint64) (uint32, error) {
 		return 0, errShapes
 	}
 	if bits.Len64(mask) > len(l.comps) {
-		return 0, errors.New("replication: a component that the schema does not have")
+		return 0, errors.New("replication: a component outside the schema")
 	}
 	var parts []*component
 	for _, c := range l.comps {

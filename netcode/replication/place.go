@@ -15,7 +15,7 @@ type plane struct {
 
 	world  *ecs.World
 	tick   uint64
-	serial uint32 // counts looks at the world
+	serial uint32 // number of looks so far
 	first  bool   // whether this is the first look
 
 	tables []source

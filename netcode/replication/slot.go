@@ -83,8 +83,8 @@ func (s *slot) words() int {
 	return 1
 }
 
-// load reads the value from a component in memory into w, a row of words. Texts and bools are
-// brought to one form, so that equal values have equal words.
+// load reads the value from a component in memory into w, a row of words. It normalises texts and
+// bools, so that equal values have equal words.
 func (s *slot) load(row []byte, w []uint32) {
 	b := row[s.mem:]
 	w = w[s.at:]
