@@ -38,7 +38,7 @@ var Game = ecs.Game{
 type Options struct {
 	Monsters int32   `usage:"monsters that the arena keeps alive" min:"0" max:"100000"`
 	Size     float64 `usage:"length of the square arena's sides, in metres" min:"20" max:"20000"`
-	Respawn  float64 `usage:"seconds until a dead player is back" min:"0" max:"600"`
+	Respawn  float64 `usage:"seconds until a dead player respawns" min:"0" max:"600"`
 }
 
 // setup registers everything. It runs once per world, so each world has its own closures, with their grids and options.

@@ -15,8 +15,8 @@ type Weapon uint8
 
 // The weapons.
 const (
-	Rifle   Weapon = iota // quick and exact
-	Shotgun               // five pellets, near only
+	Rifle   Weapon = iota // fast and accurate
+	Shotgun               // five pellets, short range
 	Cannon                // slow and heavy
 	weapons
 )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The service "translate" of Wind, in Python. README.md says how to run it."""
+"""The Wind service "translate" in Python. README.md says how to run it."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ class Nats:
     async def _message(self, reader: asyncio.StreamReader, parts: List[str], has_headers: bool) -> None:
         sizes = 2 if has_headers else 1
         if len(parts) not in (2 + sizes, 3 + sizes):
-            raise NatsError(f"a message of {len(parts)} parts")
+            raise NatsError(f"malformed message line with {len(parts)} parts")
         reply = parts[2] if len(parts) == 3 + sizes else ""
         total = int(parts[-1])
         body = await reader.readexactly(total + 2)

@@ -57,7 +57,7 @@ func setup(w *ecs.World) {
 var firstScripts = readScripts()
 
 func readScripts() []script.Module {
-	modules, err := script.ReadFolder(Scripts(), node.ShardScripts) //windvet:allow what is embedded is part of the binary, and read once, before any world
+	modules, err := script.ReadFolder(Scripts(), node.ShardScripts) //windvet:allow embedded files are part of the binary, and read once before any world
 	if err != nil {
 		panic(err) // they are embedded
 	}
