@@ -29,7 +29,7 @@ type result struct {
 	Runs       []run   `json:"runs"`             // in their order
 	Depths     []depth `json:"depths"`           // medians
 	Target     float64 `json:"target"`           // of each depth's ratio
-	Pass       bool    `json:"pass"`             // true if Pitaya was not measured
+	Pass       bool    `json:"pass"`             // also true if Pitaya was not measured
 	Failed     []int   `json:"failed"`           // depths that missed the target
 }
 
