@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/persistence/jetstream"
 )
 
-// bare is what requests between processes cost at least on NATS: a server, a connection that asks, one that answers.
+// bare measures the minimum cost of a request over NATS: a server, a connection that asks, a connection that answers.
 type bare struct {
 	dir        string
 	server     *jetstream.Server
@@ -62,7 +62,7 @@ func (b *bare) close() {
 	}
 }
 
-// load keeps some requests under way for a time: the next one is sent when an answer comes.
+// load keeps as many requests outstanding as under says, for a span: it sends the next one when an answer arrives.
 func (b *bare) load(ctx context.Context, under, size int, span time.Duration) (LoadResult, error) {
 	conn := b.asks.NATS()
 	inbox := conn.NewInbox()
@@ -87,7 +87,7 @@ func (b *bare) load(ctx context.Context, under, size int, span time.Duration) (L
 	sub, err := conn.Subscribe(inbox, func(m *nats.Msg) {
 		now := time.Now()
 		if len(m.Data) != size {
-			tell(fmt.Errorf("bench: an answer of %d bytes: is nobody there?", len(m.Data)))
+			tell(fmt.Errorf("bench: an answer of %d bytes, want %d: perhaps nobody is subscribed", len(m.Data), size))
 			return
 		}
 		i := int(binary.LittleEndian.Uint32(m.Data))
@@ -113,7 +113,7 @@ func (b *bare) load(ctx context.Context, under, size int, span time.Duration) (L
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-time.After(span + openTimeout):
-		err = fmt.Errorf("bench: answers are missing %s after the end", openTimeout)
+		err = fmt.Errorf("bench: answers still missing %s after the end", openTimeout)
 	}
 	if err != nil {
 		return LoadResult{}, err

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// appender is what the benchmarks need of a log.
+// appender is the part of a log that the benchmarks use.
 type appender interface {
 	Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error
 }
@@ -25,7 +25,7 @@ type writer struct {
 	record  persistence.Record
 }
 
-// newWriter begins a log with its genesis and its first epoch.
+// newWriter starts a log with its genesis and its first epoch.
 func newWriter(ctx context.Context, log appender, lineage string, g ecs.Game, seed uint64) (*writer, error) {
 	options, err := g.EncodeOptions(nil)
 	if err != nil {

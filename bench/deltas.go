@@ -10,18 +10,18 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// TargetDeltas is what Deltas judges: the bytes of a delta stream by those of the same deltas not packed.
+// TargetDeltas is the target of Deltas: the bytes of a delta stream over the bytes of the same deltas unpacked.
 const TargetDeltas = 0.5
 
-// DeltaOptions of Deltas. The zero value is 600 ticks of every scenario, seed 0.
+// DeltaOptions configures Deltas. The zero value means 600 ticks of every scenario, seed 0.
 type DeltaOptions struct {
-	Ticks int // counted, of each scenario
+	Ticks int // counted per scenario, after its warm-up
 	Seed  uint64
 
-	Progress func(done, total int) // scenarios; nil: nobody looks
+	Progress func(done, total int) // in scenarios; may be nil
 }
 
-// DeltaResult is what Deltas measured.
+// DeltaResult is the result of Deltas.
 type DeltaResult struct {
 	Ticks     int          `json:"ticks"`
 	Seed      uint64       `json:"seed"`
@@ -30,22 +30,22 @@ type DeltaResult struct {
 	Failed    []string     `json:"failed"`
 }
 
-// DeltaSizes are the sizes of one game's deltas: messages with their envelopes and headers, as a stream holds them.
+// DeltaSizes reports the sizes of one game's deltas: messages with envelopes and headers, as a stream stores them.
 type DeltaSizes struct {
 	Name        string  `json:"name"`
 	About       string  `json:"about"`
-	Plain       float64 `json:"plain_bytes_per_tick"` // as builds before packing stored them
+	Plain       float64 `json:"plain_bytes_per_tick"` // without packing
 	Packed      float64 `json:"packed_bytes_per_tick"`
 	Ratio       float64 `json:"ratio"`
 	PackMicros  float64 `json:"pack_us_per_tick"` // in the publisher's goroutine
-	State       int     `json:"snapshot_bytes"`   // of the whole world at the end, not compressed
+	State       int     `json:"snapshot_bytes"`   // of the whole world at the end, uncompressed
 	GiBPerHour  float64 `json:"packed_gib_per_hour"`
 	TargetRatio float64 `json:"target"`
 	Pass        bool    `json:"pass"`
 }
 
-// Deltas runs some games, packs their deltas as a shard's publisher does, and compares the bytes. Every delta is unpacked
-// again and must be the same. It stops early when ctx ends, with ctx's error.
+// Deltas runs some games, packs their deltas as a shard's publisher does, and compares the bytes. It unpacks every delta
+// again and fails unless the result is identical. When ctx ends it stops early with ctx's error.
 func Deltas(ctx context.Context, o DeltaOptions) (DeltaResult, error) {
 	if o.Ticks == 0 {
 		o.Ticks = 600
@@ -72,13 +72,13 @@ func Deltas(ctx context.Context, o DeltaOptions) (DeltaResult, error) {
 	return r, nil
 }
 
-// deltaScene is a game and who plays it.
+// deltaScene is a game and its players.
 type deltaScene struct {
 	name, about string
 	game        ecs.Game
 	options     any
-	warmUp      int                                                  // ticks that are not counted
-	play        func() func(w *ecs.World, tick uint64) []ecs.Command // nil: nobody
+	warmUp      int                                                  // ticks before counting starts
+	play        func() func(w *ecs.World, tick uint64) []ecs.Command // nil: no players
 }
 
 func (s *deltaScene) measure(ctx context.Context, o DeltaOptions) (DeltaSizes, error) {
@@ -125,7 +125,7 @@ func (s *deltaScene) measure(ctx context.Context, o DeltaOptions) (DeltaSizes, e
 	return r, nil
 }
 
-// deltaStream packs a game's deltas and keeps them, beside what they were.
+// deltaStream packs a game's deltas and keeps both forms.
 type deltaStream struct {
 	layout        *persistence.Layout
 	lineage       string
@@ -162,7 +162,7 @@ func (s *deltaStream) add(out ecs.Output) error {
 	return nil
 }
 
-// size is what a message takes in a stream.
+// size returns the bytes that a message takes in a stream.
 func (s *deltaStream) size(d *persistence.Delta) (int, error) {
 	var err error
 	if s.scratch, err = d.Encode(s.scratch[:0]); err != nil {
@@ -171,7 +171,7 @@ func (s *deltaStream) size(d *persistence.Delta) (int, error) {
 	return len(s.scratch) + d.Header().Size(), nil
 }
 
-// compare unpacks everything.
+// compare unpacks all messages and compares them with the original deltas.
 func (s *deltaStream) compare() error {
 	i := 0
 	for d, err := range persistence.JoinDeltas(func(yield func(persistence.Delta, error) bool) {
@@ -185,7 +185,7 @@ func (s *deltaStream) compare() error {
 			return err
 		}
 		if !bytes.Equal(d.Body, s.bodies[i]) {
-			return fmt.Errorf("the delta of tick %d was unpacked to another one", d.Tick)
+			return fmt.Errorf("the delta of tick %d differs after unpacking", d.Tick)
 		}
 		i++
 	}

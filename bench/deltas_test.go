@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestPackedDeltasTakeAtMostHalf, and come back byte for byte: Deltas errs where they do not.
+// TestPackedDeltasTakeAtMostHalf: they also unpack byte for byte, or Deltas returns an error.
 func TestPackedDeltasTakeAtMostHalf(t *testing.T) {
 	r, err := Deltas(context.Background(), DeltaOptions{Ticks: 90, Seed: 3})
 	if err != nil {
@@ -29,7 +29,7 @@ func TestPackedDeltasTakeAtMostHalf(t *testing.T) {
 
 func TestDeltasRefusesNonsenseAndStops(t *testing.T) {
 	if _, err := Deltas(context.Background(), DeltaOptions{Ticks: -1}); err == nil {
-		t.Error("-1 ticks are measured")
+		t.Error("-1 ticks were accepted")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

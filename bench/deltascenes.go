@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/systems/motion"
 )
 
-// deltaScenes are the games whose deltas are measured.
+// deltaScenes returns the games whose deltas Deltas measures.
 func deltaScenes() []deltaScene {
 	return []deltaScene{
 		{name: "arena", about: "50 bots and 200 monsters fight", game: arena.Game, options: arena.Options{Monsters: 200, Size: 200, Respawn: 3}, warmUp: 150, play: arenaBots(50)},
@@ -19,7 +19,7 @@ func deltaScenes() []deltaScene {
 	}
 }
 
-// arenaBots plays the arena as bots do, with the world itself in place of what a client sees of it.
+// arenaBots plays the arena as bots do, but reads the world itself instead of a client's view.
 func arenaBots(players int) func() func(*ecs.World, uint64) []ecs.Command {
 	return func() func(*ecs.World, uint64) []ecs.Command {
 		brains := make([]*arena.Brain, players)
@@ -47,7 +47,7 @@ func arenaBots(players int) func() func(*ecs.World, uint64) []ecs.Command {
 
 func client(i int) ecs.Source { return ecs.Source{Kind: ecs.SourceClient, ID: uint64(i + 1)} }
 
-// inSight appends everyone within 60 m who can be shot at.
+// inSight appends everyone within 60 m who can be shot.
 func inSight(w *ecs.World, self ecs.Entity, me motion.Position, enemies []arena.Enemy) []arena.Enemy {
 	for _, t := range w.Tables() {
 		for _, e := range t.Entities() {
@@ -64,7 +64,7 @@ func inSight(w *ecs.World, self ecs.Entity, me motion.Position, enemies []arena.
 	return enemies
 }
 
-// The types of the scenes in which entities come and go.
+// The types of the effects and bullets scenes.
 type (
 	kind   struct{ Kind int32 }
 	until  struct{ Tick uint64 }
@@ -79,11 +79,11 @@ type (
 		Self ecs.Entity
 		Kind *kind `ecs:"read"`
 	}
-	// effect is a kind of effect for each T.
+	// effect is a different component for each T.
 	effect[T any] struct{ Strength uint8 }
 )
 
-// bullets is a game of n entities that live for one to four seconds and turn now and then.
+// bullets returns a game of n entities that live for one to four seconds and turn now and then.
 func bullets(n int) ecs.Game {
 	return ecs.Game{Name: "bullets", TickRate: tickRate, Setup: func(w *ecs.World) {
 		ecs.Component[Position](w, "position")
@@ -133,8 +133,8 @@ func bullets(n int) ecs.Game {
 	}}
 }
 
-// effects is a game whose entities gain or lose each of 16 effects in one tick of 16, so that nearly every change makes a
-// table that was not there before.
+// effects returns a game whose entities gain or lose each of 16 effects in one tick of 16, so that nearly every change
+// creates a new table.
 func effects(entities int) ecs.Game {
 	return ecs.Game{Name: "effects", TickRate: tickRate, Setup: func(w *ecs.World) {
 		ecs.Component[kind](w, "kind")

@@ -14,8 +14,8 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 )
 
-// Echo is a service that answers what it is asked, in Go (SpeakOnWorldRequest) and in Starlark (CreateRoleRequest), to
-// players that are logged in. Its script is in EchoScripts.
+// Echo returns a service that echoes the requests of logged-in players, in Go (SpeakOnWorldRequest) and in Starlark
+// (CreateRoleRequest). EchoScripts has its script.
 func Echo() node.Service {
 	return node.Service{
 		Type:     "echo",
@@ -28,7 +28,7 @@ func Echo() node.Service {
 //go:embed scripts
 var scripts embed.FS
 
-// EchoScripts are the scripts of a game that has the service Echo.
+// EchoScripts returns the scripts of a game with the service Echo.
 func EchoScripts() fs.FS {
 	sub, err := fs.Sub(scripts, "scripts")
 	if err != nil {
@@ -39,19 +39,19 @@ func EchoScripts() fs.FS {
 
 type echo struct{}
 
-// PlayerLoginRequest lets in whom the gateway let in.
+// PlayerLoginRequest accepts every player that the gateway admitted.
 func (echo) PlayerLoginRequest(ctx *service.Ctx, request *speakpb.PlayerLoginRequest) (*speakpb.PlayerLoginResponse, error) {
 	return &speakpb.PlayerLoginResponse{PlayerId: request.PlayerId, Result: true}, nil
 }
 
-// SpeakOnWorldRequest answers with what it got.
+// SpeakOnWorldRequest echoes the request's content.
 func (echo) SpeakOnWorldRequest(_ *service.Ctx, request *speakpb.SpeakOnWorldRequest) (*speakpb.SpeakOnWorldResponse, error) {
 	return &speakpb.SpeakOnWorldResponse{Content: request.Content}, nil
 }
 
-// EchoWire is a player who logs in and asks Echo again and again, with messages of some bytes, at least 4.
+// EchoWire returns a Wire on which a player logs in and then sends requests of the given size, at least 4 bytes, to Echo.
 func EchoWire(player, bytes int, script bool) Wire {
-	text := strings.Repeat("x", max(0, bytes-2)) // behind a tag and a length
+	text := strings.Repeat("x", max(0, bytes-2)) // after a tag and a length
 	if len(text) > 127 {
 		text = text[:len(text)-1] // the length has two bytes
 	}

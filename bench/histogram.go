@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// histogram counts times in buckets that are at most 1/64 wide, whatever the time.
+// histogram counts times in buckets whose width is at most 1/64 of their value.
 type histogram struct {
 	buckets [histogramSize]uint32
 	count   uint64
@@ -17,13 +17,13 @@ const (
 	histogramSize = (64 - histogramBits + 1) << histogramBits
 )
 
-// bucketOf is the bucket of a time in nanoseconds: its leading bits and how many follow them.
+// bucketOf returns the bucket of a time in nanoseconds: its leading bits and how many bits follow them.
 func bucketOf(ns uint64) int {
 	shift := max(bits.Len64(ns)-histogramBits-1, 0)
 	return shift<<histogramBits + int(ns>>shift)
 }
 
-// bottomOf is the least time of a bucket.
+// bottomOf returns the shortest time in a bucket.
 func bottomOf(bucket int) uint64 {
 	if bucket < 2<<histogramBits {
 		return uint64(bucket)
@@ -46,7 +46,7 @@ func (h *histogram) merge(o *histogram) {
 	h.max = max(h.max, o.max)
 }
 
-// at is a quantile in microseconds, 0 when nothing was counted.
+// at returns a quantile in microseconds, or 0 if nothing was counted.
 func (h *histogram) at(q float64) float64 {
 	rest := uint64(q * float64(h.count))
 	for i, n := range h.buckets {

@@ -22,16 +22,16 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// These tests show what one address can do to the others on a shard of the arena, with the limits of netcode.Limits
-// and, when WIND_LONG is set, without them and for 40 s: the figures of before and after.
+// These tests measure how much one address can harm the others on a shard of the arena, with the limits of
+// netcode.Limits. With WIND_LONG they run for 40 s, and also without the limits, for comparison.
 
-// unbounded is a server without the limits that these attacks meet.
+// unbounded switches off the limits that stop these attacks.
 var unbounded = netcode.Config{SilenceTimeout: time.Hour, Limits: netcode.Limits{
 	ConnectionsPerAddress: -1, HalfOpenPerAddress: -1, SessionsPerAddress: -1, SessionsPerIdentity: -1,
 	JoinsPerAddress: -1, JoinsPerIdentity: -1, LogBytesPerAddress: -1, LogBytesPerIdentity: -1,
 }}
 
-// hostile runs a test with limits, and for comparison without them.
+// hostile runs a test with limits and, for comparison, without them.
 func hostile(t *testing.T, f func(t *testing.T, c netcode.Config, bounded bool, span time.Duration)) {
 	span := 2 * time.Second
 	if os.Getenv("WIND_LONG") != "" {
@@ -41,13 +41,13 @@ func hostile(t *testing.T, f func(t *testing.T, c netcode.Config, bounded bool, 
 	t.Run("after", func(t *testing.T) { f(t, netcode.Config{}, true, span) })
 }
 
-// target is a shard of the arena without a log: it counts the bytes that one would get.
+// target is a shard of the arena without a log. It counts the bytes that a log would get.
 type target struct {
 	server   *netcode.Server
 	logBytes atomic.Int64
 }
 
-// envelope is what a record of one tick costs beside its frame, in bytes; persistence/FORMAT.md.
+// envelope is the size of a one-tick record without its frame, in bytes; see persistence/FORMAT.md.
 const envelope = 105 + 115
 
 func serveArena(t *testing.T, c netcode.Config) *target {
@@ -112,7 +112,7 @@ func others(t *testing.T, x *target, n int) (seen func() float64) {
 	return func() float64 { return float64(total.Load()) / float64(n) }
 }
 
-// rate is what seen counts per second.
+// rate returns the increase of seen per second.
 func rate(seen func() float64, span time.Duration) float64 {
 	from, start := seen(), time.Now()
 	time.Sleep(span)
@@ -137,7 +137,7 @@ func intruder(x *target, identity string) (net.Conn, error) {
 	return conn, nil
 }
 
-// welcomed reads up to Welcome, or to the Bye that stands in its place.
+// welcomed reads up to Welcome, or to the Bye sent instead of it.
 func welcomed(conn net.Conn) (*wirepb.Welcome, error) {
 	frames, b := frame.NewReader(frame.MaxFromServer), make([]byte, 16<<10)
 	for {
@@ -199,7 +199,7 @@ func TestAbandonedSessionsOfOneAddressDoNotTakeTheOthersTicks(t *testing.T) {
 		var abandoned []net.Conn
 		refused := 0
 		attack(span, 16, func(i int) {
-			conn, err := intruder(x, fmt.Sprint("eve", i)) // abandoned: open, and never read or written again
+			conn, err := intruder(x, fmt.Sprint("eve", i)) // abandoned: left open, never read or written again
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -223,7 +223,7 @@ func TestAbandonedSessionsOfOneAddressDoNotTakeTheOthersTicks(t *testing.T) {
 		if s.Sessions > 256+4 {
 			t.Errorf("one address has %d sessions", s.Sessions-4)
 		}
-		if got < calm/2 { // the attackers take this machine's time too
+		if got < calm/2 { // the attackers use this machine's time too
 			t.Errorf("the others see %.1f ticks a second, %.1f before", got, calm)
 		}
 		if span < 10*time.Second {
@@ -238,7 +238,7 @@ func TestAbandonedSessionsOfOneAddressDoNotTakeTheOthersTicks(t *testing.T) {
 func TestJoinAndLeaveInALoopDoesNotFillTheLog(t *testing.T) {
 	hostile(t, func(t *testing.T, c netcode.Config, bounded bool, span time.Duration) {
 		if bounded {
-			c.Limits.JoinsPerAddress = 60 // spent at once, so that even a short run shows the rate that lasts
+			c.Limits.JoinsPerAddress = 60 // used up at once, so that even a short run shows the sustained rate
 			if span > 10*time.Second {
 				c.Limits.JoinsPerAddress = 0
 			}

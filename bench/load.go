@@ -11,23 +11,24 @@ import (
 	"time"
 )
 
-// Wire is how a load generator speaks to a server on one connection. One goroutine calls its methods.
+// Wire speaks a server's protocol on one connection of a load generator. One goroutine calls its methods.
 type Wire interface {
-	// Open does what comes before the first request: hellos, a login.
+	// Open performs whatever precedes the first request: hellos, a login.
 	Open(w io.Writer, r *bufio.Reader) error
-	// Append appends the request with a number, 1 to the depth, of which at most one is under way.
+	// Append appends the request with a number from 1 to the depth. At most one request of each number is under way.
 	Append(b []byte, number uint32) []byte
-	// Next reads the next answer and returns the number of its request. A request that failed is a *FailedError; any
-	// other error ends the connection.
+	// Next reads the next answer and returns the number of its request. For a failed request it returns a *FailedError;
+	// any other error ends the connection.
 	Next(r *bufio.Reader) (number uint32, err error)
 }
 
-// FailedError says that a server refused a request or failed at it. The connection goes on.
+// FailedError reports that a server refused or failed a request. The connection stays usable.
 type FailedError struct{ Text string }
 
 func (e *FailedError) Error() string { return e.Text }
 
-// LoadOptions of Load. Each connection keeps Depth requests under way: it sends the next one when an answer comes.
+// LoadOptions configures Load. Each connection keeps Depth requests under way: it sends the next one when an answer
+// arrives.
 type LoadOptions struct {
 	Addr        string
 	Connections int           // 1 to 10,000
@@ -37,24 +38,24 @@ type LoadOptions struct {
 	Wire        func(connection int) Wire
 }
 
-// LoadResult is what Load measured.
+// LoadResult is the result of Load.
 type LoadResult struct {
 	Connections int     `json:"connections"`
 	Depth       int     `json:"depth"`
 	Seconds     float64 `json:"seconds"`
 	Requests    uint64  `json:"requests"` // answered
 	PerSecond   float64 `json:"per_second"`
-	P50         float64 `json:"us_p50"` // from the request's being handed to the kernel at the earliest, to its answer's being read
+	P50         float64 `json:"us_p50"` // from queueing a request to reading its answer
 	P99         float64 `json:"us_p99"`
 	Max         float64 `json:"us_max"`
 	Failed      uint64  `json:"failed"`
 	Failure     string  `json:"failure,omitempty"` // the first one
 }
 
-// openTimeout bounds a connection's Open, and how long answers are waited for after the end.
+// openTimeout bounds a connection's Open, and the wait for answers after the end.
 const openTimeout = 10 * time.Second
 
-// Load opens the connections, keeps all of them busy, and closes them. It ends early with ctx's error when ctx ends.
+// Load opens the connections, keeps all of them busy, and closes them. When ctx ends it stops early with ctx's error.
 func Load(ctx context.Context, o LoadOptions) (LoadResult, error) {
 	if o.Connections < 1 || o.Connections > 10_000 || o.Depth < 1 || o.Depth > 1024 || o.For <= 0 || o.For > time.Minute || o.Warm < 0 || o.Warm > time.Minute {
 		return LoadResult{}, fmt.Errorf("bench: %d connections, depth %d, %s after %s: want 1 to 10000, 1 to 1024, and at most a minute", o.Connections, o.Depth, o.For, o.Warm)
@@ -112,7 +113,7 @@ type loader struct {
 	r       *bufio.Reader
 	wire    Wire
 	out     []byte
-	sent    []time.Time // by the numbers of requests
+	sent    []time.Time // by request number
 	times   histogram
 	failed  uint64
 	failure string
@@ -133,7 +134,7 @@ func openLoader(ctx context.Context, addr string, w Wire, depth int) (*loader, e
 	return l, nil
 }
 
-// run sends and reads until to, and then waits for what is under way.
+// run sends and reads until to, and then waits for the outstanding answers.
 func (l *loader) run(from, to time.Time) error {
 	l.conn.SetDeadline(to.Add(openTimeout))
 	now := time.Now()
@@ -176,8 +177,8 @@ func (l *loader) send(n uint32, now time.Time) {
 	l.sent[n] = now
 }
 
-// flush writes what there is to send once everything that has come is read, so that answers that came together are
-// answered together.
+// flush writes the queued requests once all received answers have been read, so that answers that arrive together
+// trigger one write.
 func (l *loader) flush() error {
 	if len(l.out) == 0 || l.r.Buffered() > 0 {
 		return nil

@@ -47,7 +47,7 @@ func TestQuantilesAreWithinABucket(t *testing.T) {
 	}
 	for i := 1; i < histogramSize; i++ {
 		if bucketOf(bottomOf(i)) != i || bucketOf(bottomOf(i)-1) != i-1 {
-			t.Fatalf("bucket %d begins at %d, which is in bucket %d", i, bottomOf(i), bucketOf(bottomOf(i)))
+			t.Fatalf("bucket %d starts at %d, which is in bucket %d", i, bottomOf(i), bucketOf(bottomOf(i)))
 		}
 	}
 	if bucketOf(1<<64-1) >= histogramSize {
@@ -55,8 +55,8 @@ func TestQuantilesAreWithinABucket(t *testing.T) {
 	}
 }
 
-// echoGateway answers calls as a gateway would, in the reverse order of what came together; every tenth call of content
-// "fail" fails.
+// echoGateway answers calls as a gateway would, in reverse order for calls that came together; every tenth call with
+// content "fail" fails.
 func echoGateway(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,7 +89,7 @@ func answerCalls(c net.Conn) {
 		switch {
 		case id == wirepb.IDOpen:
 			answer = frame.AppendMessage(nil, wirepb.IDOpened, &wirepb.Opened{Gateway: "g"})
-			// A push between answers is nobody's.
+			// A push between answers belongs to no request.
 			answer = frame.AppendMessage(answer, 1006, &speakpb.SpeakOnWorldResponse{Content: "push"})
 		case calls%10 == 9 && strings.Contains(string(body), "fail"):
 			fault, _ := proto.Marshal(&wirepb.Fault{Code: 13, Text: "no"})
@@ -135,7 +135,7 @@ func TestLoadCountsEveryAnswer(t *testing.T) {
 func TestLoadEndsWithWhatWentWrong(t *testing.T) {
 	addr := echoGateway(t)
 	if _, err := Load(context.Background(), LoadOptions{Addr: addr, Connections: 1, Depth: 2000, For: time.Second}); err == nil {
-		t.Error("a depth of 2000 was taken")
+		t.Error("a depth of 2000 was accepted")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -148,7 +148,7 @@ func TestLoadEndsWithWhatWentWrong(t *testing.T) {
 	}
 }
 
-// wrongWire answers what nobody asked.
+// wrongWire answers a request that was never sent.
 type wrongWire struct{}
 
 func (*wrongWire) Open(io.Writer, *bufio.Reader) error { return nil }

@@ -9,29 +9,29 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// What Log judges.
+// The targets of Log.
 const (
-	TargetCommit    = 1.3      // p50 of a commit by that of a bare publish of the same bytes
-	JudgedBytes     = 16 << 10 // at this size of a record
-	TargetTickShare = 0.10     // of a tick's time that log and delta stream may take at MovingEntities
-	MovingEntities  = 10_000   // each of which moves in each tick
+	TargetCommit    = 1.3      // p50 of a commit over p50 of a bare publish of the same bytes
+	JudgedBytes     = 16 << 10 // record size at which the ratio is judged
+	TargetTickShare = 0.10     // share of a tick's time that log and delta stream may take at MovingEntities
+	MovingEntities  = 10_000   // all move in every tick
 	tickRate        = 30       // per second
-	warmUp          = 20       // commits that are not counted
+	warmUp          = 20       // commits before counting starts
 )
 
-// LogOptions of Log. The zero value is 300 rounds of 1, 16, 64 and 256 KiB, and 90 ticks, in the directory for temporary
-// files, without fsync.
+// LogOptions configures Log. The zero value means 300 rounds of 1, 16, 64 and 256 KiB, and 90 ticks, in the directory
+// for temporary files, without fsync.
 type LogOptions struct {
 	Rounds     int    // per size
 	Sizes      []int  // bytes of a record, 512 to 512 KiB
 	Ticks      int    // paced, 30 per second; -1: none
-	Dir        string // where the store is made and removed again
+	Dir        string // parent of the temporary store
 	SyncAlways bool   // fsync before each acknowledgement
 
-	Progress func(done, total int) // sizes; nil: nobody looks
+	Progress func(done, total int) // in sizes; may be nil
 }
 
-// LogResult is what Log measured, on an embedded server with an in-process connection and a file store.
+// LogResult is the result of Log, measured on an embedded server with an in-process connection and a file store.
 type LogResult struct {
 	Rounds     int       `json:"rounds"`
 	SyncAlways bool      `json:"sync_always"`
@@ -41,13 +41,13 @@ type LogResult struct {
 	Failed     []string  `json:"failed"`
 }
 
-// LogSize compares commits of one size. Wind's time is all that a commit takes after the tick: encoding the record,
+// LogSize compares commits of one size. Wind's time covers the whole commit after the tick: encoding the record,
 // hashing it into the chain, appending it behind the fence, waiting for the acknowledgement.
 type LogSize struct {
 	Bytes       int     `json:"bytes"` // of the message's body, the same for both
 	WindP50     float64 `json:"wind_us_p50"`
 	WindP99     float64 `json:"wind_us_p99"`
-	BareP50     float64 `json:"bare_us_p50"` // of the faster of nats.go's two ways
+	BareP50     float64 `json:"bare_us_p50"` // of the faster of two ways to publish with nats.go
 	BareP99     float64 `json:"bare_us_p99"`
 	BareBy      string  `json:"bare_by"`
 	Ratio       float64 `json:"ratio"` // of the p50
@@ -55,24 +55,24 @@ type LogSize struct {
 	Pass        bool    `json:"pass"`
 }
 
-// LogTick is what log and delta stream take of a paced tick in which MovingEntities move.
+// LogTick reports how much of a paced tick the log and the delta stream take while MovingEntities move.
 type LogTick struct {
 	Entities    int     `json:"entities"`
 	Ticks       int     `json:"ticks"`
 	RecordBytes int     `json:"record_bytes"`
-	DeltaBytes  int     `json:"delta_bytes"` // before it is packed
+	DeltaBytes  int     `json:"delta_bytes"` // before packing
 	StepP50     float64 `json:"step_us_p50"`
 	CommitP50   float64 `json:"commit_us_p50"` // frame, record, append, acknowledgement
 	CommitP99   float64 `json:"commit_us_p99"`
 	DeltaP50    float64 `json:"delta_us_p50"` // encoding, packing and publishing the delta, acknowledgement
 	DeltaP99    float64 `json:"delta_us_p99"`
-	Share       float64 `json:"share"` // p50 of both together, by the tick's time
+	Share       float64 `json:"share"` // p50 of both together, over the tick's time
 	TargetShare float64 `json:"target"`
 	Pass        bool    `json:"pass"`
 }
 
-// Log measures commits and the log's share of a tick, and stops early when ctx ends, with ctx's error. What it stores is
-// removed before it returns.
+// Log measures commits and the log's share of a tick. When ctx ends it stops early with ctx's error. It removes its
+// store before it returns.
 func Log(ctx context.Context, o LogOptions) (LogResult, error) {
 	if err := o.complete(); err != nil {
 		return LogResult{}, err
@@ -117,7 +117,7 @@ func Log(ctx context.Context, o LogOptions) (LogResult, error) {
 	return r, nil
 }
 
-// complete fills in the defaults and refuses nonsense.
+// complete fills in the defaults and rejects values out of range.
 func (o *LogOptions) complete() error {
 	if o.Rounds == 0 {
 		o.Rounds = 300
@@ -139,7 +139,7 @@ func (o *LogOptions) complete() error {
 	return nil
 }
 
-// logSize lets the three ways of appending take turns.
+// logSize measures the three ways of appending in turns.
 func logSize(ctx context.Context, s *store, w *writer, size, rounds int) (LogSize, error) {
 	wind, publish, request := newSamples("wind", rounds), newSamples("JetStream publish", rounds), newSamples("request", rounds)
 	frame := make([]byte, size)
@@ -168,7 +168,7 @@ func logSize(ctx context.Context, s *store, w *writer, size, rounds int) (LogSiz
 			failed = first(failed, err)
 		},
 	}
-	ways[0](false) // to learn how much of a record is not its frame
+	ways[0](false) // to learn how many bytes of a record are overhead beside its frame
 	if failed != nil {
 		return LogSize{}, failed
 	}
@@ -176,7 +176,7 @@ func logSize(ctx context.Context, s *store, w *writer, size, rounds int) (LogSiz
 	ways[0](false)
 	body = append(body, w.body...)
 	for i := range warmUp + rounds {
-		for k := range ways { // each of them comes first in its turn
+		for k := range ways { // rotate which comes first
 			ways[(i+k)%len(ways)](i >= warmUp)
 		}
 		if err := first(failed, ctx.Err()); err != nil {
@@ -198,7 +198,7 @@ func logSize(ctx context.Context, s *store, w *writer, size, rounds int) (LogSiz
 	return l, nil
 }
 
-// logTicks makes paced ticks as a host does: step, commit, then the delta.
+// logTicks runs paced ticks as a host does: step, commit, then publish the delta.
 func logTicks(ctx context.Context, s *store, w *writer, g ecs.Game, ticks int) (LogTick, error) {
 	world, err := ecs.New(g, ecs.Config{Seed: 1})
 	if err != nil {

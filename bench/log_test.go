@@ -41,7 +41,7 @@ func TestLogComparesEqualBytesAndCleansUp(t *testing.T) {
 func TestLogRefusesNonsenseAndStops(t *testing.T) {
 	for _, o := range []LogOptions{{Rounds: -1}, {Sizes: []int{100}}, {Sizes: []int{1 << 20}}} {
 		if _, err := Log(context.Background(), o); err == nil {
-			t.Errorf("%+v is measured", o)
+			t.Errorf("%+v was accepted", o)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -51,7 +51,7 @@ func TestLogRefusesNonsenseAndStops(t *testing.T) {
 	}
 }
 
-// logged benchmarks whole ticks with everything that is stored of them: record and delta, acknowledged.
+// logged benchmarks whole ticks including everything stored for them: record and delta, acknowledged.
 func logged(b *testing.B, open func(lineage string) (appender, persistence.DeltaWriter, func(), error)) {
 	each(b, func(b *testing.B, n int) {
 		ctx := context.Background()

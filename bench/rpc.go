@@ -13,21 +13,22 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// RPCOptions of RPC. The zero value is 100 connections, depth 1 and 16, 64 bytes, a handler in Go, 3 rounds of 2 s.
+// RPCOptions configures RPC. The zero value means 100 connections, depths 1 and 16, 64 bytes, a handler in Go, 3 rounds
+// of 2 s.
 type RPCOptions struct {
 	Connections int
 	Depths      []int // requests under way on each connection
 	Bytes       int   // of a message, both ways
-	Script      bool  // the handler is in Starlark
+	Script      bool  // use the handler in Starlark
 	Rounds      int
-	For         time.Duration // each measurement
-	Dir         string        // where the servers store, until the end
+	For         time.Duration // of each measurement
+	Dir         string        // parent of the servers' temporary store
 
-	Progress func(done, total int) // rounds of all depths; nil: nobody looks
+	Progress func(done, total int) // in rounds of all depths; may be nil
 }
 
-// RPCResult is what RPC measured: client, TCP, gateway, NATS, service, and all the way back, in one process with the load
-// generator, NATS and etcd; in turns with as many bare requests over the same kind of NATS server.
+// RPCResult is the result of RPC: round trips from client over TCP, gateway and NATS to a service, in one process with
+// the load generator, NATS and etcd, in turns with as many bare requests over the same kind of NATS server.
 type RPCResult struct {
 	Bytes   int        `json:"bytes"`
 	Handler string     `json:"handler"`
@@ -35,14 +36,14 @@ type RPCResult struct {
 	Depths  []RPCDepth `json:"depths"`
 }
 
-// RPCDepth is one depth. Of each side the median round counts.
+// RPCDepth compares both sides at one depth by their median rounds.
 type RPCDepth struct {
 	Wind  LoadResult `json:"wind"`
 	Bare  LoadResult `json:"bare"`  // nats.go's request and reply between two connections, as many under way
-	Ratio float64    `json:"ratio"` // bare requests per second by Wind's
+	Ratio float64    `json:"ratio"` // bare requests per second over Wind's
 }
 
-// RPC measures requests through a gateway. It ends early with ctx's error when ctx ends.
+// RPC measures requests through a gateway. When ctx ends it stops early with ctx's error.
 func RPC(ctx context.Context, o RPCOptions) (r RPCResult, err error) {
 	if err := o.complete(); err != nil {
 		return r, err
@@ -102,7 +103,7 @@ func (o *RPCOptions) complete() error {
 	return nil
 }
 
-// depth lets both sides take turns, after so many rounds of other depths.
+// depth measures both sides in turns; before counts the rounds of earlier depths, for Progress.
 func (o *RPCOptions) depth(ctx context.Context, addr string, bare *bare, depth, before int) (RPCDepth, error) {
 	var wind, plain []LoadResult
 	for i := range o.Rounds {
@@ -127,7 +128,7 @@ func (o *RPCOptions) depth(ctx context.Context, addr string, bare *bare, depth, 
 	return d, nil
 }
 
-// middle is the median of some results by requests per second, the slower of two.
+// middle returns the median of some results by requests per second, the slower of two.
 func middle(some []LoadResult) LoadResult {
 	slices.SortFunc(some, func(a, b LoadResult) int { return int(a.PerSecond - b.PerSecond) })
 	return some[(len(some)-1)/2]

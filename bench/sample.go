@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// samples are the durations of one loop, a round each.
+// samples holds the durations of one loop, one per round.
 type samples struct {
 	name  string
 	times []time.Duration
@@ -16,14 +16,14 @@ func newSamples(name string, rounds int) *samples {
 	return &samples{name: name, times: make([]time.Duration, 0, rounds)}
 }
 
-// time runs f once and keeps how long it took.
+// time runs f once and records its duration.
 func (s *samples) time(f func()) {
 	began := time.Now()
 	f()
 	s.times = append(s.times, time.Since(began))
 }
 
-// min and median are nanoseconds per entity.
+// min and median return nanoseconds per entity.
 func (s *samples) min(entities int) float64 {
 	return float64(slices.Min(s.times).Nanoseconds()) / float64(entities)
 }
@@ -32,8 +32,8 @@ func (s *samples) median(entities int) float64 {
 	return float64(quantile(s.times, 0.5).Nanoseconds()) / float64(entities)
 }
 
-// ratio is the median, over the rounds, of this loop's time by the base's time in the same round. A machine that is
-// slow for a while is slow for both.
+// ratio returns the median over the rounds of this loop's time divided by the base's time in the same round. A machine
+// that is slow for a while slows both.
 func (s *samples) ratio(base *samples) float64 {
 	n := min(len(s.times), len(base.times))
 	r := make([]float64, n)
@@ -44,20 +44,20 @@ func (s *samples) ratio(base *samples) float64 {
 	return r[n/2]
 }
 
-// quantile is the q-th of the times, sorted in a copy.
+// quantile returns the q quantile of the times. It sorts a copy.
 func quantile(times []time.Duration, q float64) time.Duration {
 	s := slices.Sorted(slices.Values(times))
 	return s[min(int(float64(len(s))*q), len(s)-1)]
 }
 
-// keep takes the time since began, unless it does not count.
+// keep records the time since began if count is true.
 func (s *samples) keep(count bool, began time.Time) {
 	if count {
 		s.times = append(s.times, time.Since(began))
 	}
 }
 
-// micros is the q-th of the times in microseconds.
+// micros returns the q quantile of the times in microseconds.
 func (s *samples) micros(q float64) float64 {
 	return round2(float64(quantile(s.times, q).Nanoseconds()) / 1e3)
 }

@@ -6,16 +6,16 @@ import (
 	"github.com/mlange-42/arche/generic"
 )
 
-// Position and Velocity are the two components of 16 bytes with which every loop works.
+// Position and Velocity are the two components, 16 bytes each, that every loop works on.
 type (
 	Position struct{ X, Y float64 } // metres
 	Velocity struct{ X, Y float64 } // metres per tick
 )
 
-// Tag is on every fourth entity, so that there are two archetypes.
+// Tag marks every fourth entity, so that there are two archetypes.
 type Tag struct{ Kind int32 }
 
-// start is where entity i of a scene begins: the same in every kind of world.
+// start returns the initial components of entity i, the same in every kind of world.
 func start(i int) (Position, Velocity) {
 	return Position{X: float64(i % 1000), Y: float64(i / 1000)}, Velocity{X: 1, Y: 0.25}
 }
@@ -88,8 +88,8 @@ func (w *archeWorld) moveGeneric() {
 	}
 }
 
-// The views of the same loop in Wind: an entity at a time, the same with the entity's name, and by columns, once with
-// the velocity tagged as only read.
+// The views for the same loop in Wind: by entity, by entity with its id, by columns, and by columns with a read-only
+// velocity.
 type (
 	row struct {
 		Pos *Position
@@ -117,7 +117,7 @@ func moveRows(q *ecs.Query[row]) {
 	}
 }
 
-// moveNamedRows uses the entity, so that it is not optimised away: it returns a mix of all of them.
+// moveNamedRows also reads each entity. It returns a mix of all ids, so that the compiler does not drop the reads.
 func moveNamedRows(q *ecs.Query[namedRow]) (ids uint32) {
 	for m := range q.Each {
 		m.Pos.X += m.Vel.X
@@ -159,7 +159,7 @@ type (
 	}
 )
 
-// game is the scene as a game with one system; a nil system leaves the entities at rest.
+// game returns the scene as a game with one system. With a nil system the entities do not move.
 func game(entities int, system any) ecs.Game {
 	return ecs.Game{Name: "bench", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Component[Position](w, "position")
@@ -180,7 +180,7 @@ func game(entities int, system any) ecs.Game {
 	}}
 }
 
-// newWorld makes the world of g and steps it past its beginning, in which everything is spawned.
+// newWorld creates a world of g and steps it past its first ticks, which spawn everything.
 func newWorld(g ecs.Game, seed uint64) (*ecs.World, error) {
 	w, err := ecs.New(g, ecs.Config{Seed: seed})
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/ferris1/wind/persistence/jetstream"
 )
 
-// Names of what is stored in the temporary directory.
+// Names in the temporary store.
 const (
 	cluster   = "bench"
 	shardName = "bench"
 	bareName  = "BARE"
 )
 
-// store is an embedded server with a shard's streams and a bare stream of the same settings.
+// store is an embedded server with a shard's streams and a bare stream with the same settings.
 type store struct {
 	server *jetstream.Server
 	conn   *jetstream.Conn
@@ -31,7 +31,7 @@ type store struct {
 	last   uint64 // sequence of the bare stream
 }
 
-// openStore makes everything anew in a directory of its own below dir, which close removes.
+// openStore creates everything in a new directory below dir, which close removes.
 func openStore(ctx context.Context, dir string, syncAlways bool, lineage string) (s *store, err error) {
 	s = &store{}
 	defer func() {
@@ -56,7 +56,7 @@ func openStore(ctx context.Context, dir string, syncAlways bool, lineage string)
 	if s.js, err = natsjs.New(s.conn.NATS()); err != nil {
 		return s, fmt.Errorf("bench: %w", err)
 	}
-	_, err = s.js.CreateStream(ctx, natsjs.StreamConfig{ // as the shard's log is
+	_, err = s.js.CreateStream(ctx, natsjs.StreamConfig{ // like the shard's log
 		Name: bareName, Subjects: []string{bareName}, Storage: natsjs.FileStorage, Retention: natsjs.LimitsPolicy,
 		Discard: natsjs.DiscardNew, MaxBytes: room, DenyDelete: true,
 	})
@@ -77,11 +77,11 @@ func (s *store) close() {
 		s.server.Close()
 	}
 	if s.dir != "" {
-		_ = os.RemoveAll(s.dir) // a temporary directory; what stays is not ours to fail for
+		_ = os.RemoveAll(s.dir) // leftovers in a temporary directory are no reason to fail
 	}
 }
 
-// publish is the bare append through nats.go's JetStream client: fenced, one outstanding.
+// publish appends through nats.go's JetStream client alone: fenced, one outstanding.
 func (s *store) publish(ctx context.Context, body []byte) error {
 	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: bareName, Data: body},
 		natsjs.WithExpectLastSequence(s.last), natsjs.WithRetryAttempts(0))
@@ -92,7 +92,7 @@ func (s *store) publish(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// request is the same as a bare request to the stream's subject.
+// request does the same with a plain request to the stream's subject.
 func (s *store) request(ctx context.Context, body []byte) error {
 	m := &nats.Msg{Subject: bareName, Data: body, Header: nats.Header{natsjs.ExpectedLastSeqHeader: {strconv.FormatUint(s.last, 10)}}}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -106,7 +106,7 @@ func (s *store) request(ctx context.Context, body []byte) error {
 		Seq   uint64
 	}
 	if err := json.Unmarshal(answer.Data, &ack); err != nil || ack.Error != nil || ack.Seq != s.last+1 {
-		return fmt.Errorf("bench: bare request: %s is no acknowledgement of %d", answer.Data, s.last+1)
+		return fmt.Errorf("bench: bare request: %s is not an acknowledgement of %d", answer.Data, s.last+1)
 	}
 	s.last = ack.Seq
 	return nil

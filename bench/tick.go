@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// What Tick judges: ratios against arche's faster loop, and allocations.
+// The targets of Tick, as ratios to arche's faster loop.
 const (
 	TargetPerEntity  = 1.05
 	TargetWithEntity = 1.25
@@ -18,41 +18,41 @@ const (
 	TargetTick       = 3.0
 )
 
-// TickOptions of Tick. The zero value is 100,000 entities, 300 rounds, seed 0.
+// TickOptions configures Tick. The zero value means 100,000 entities, 300 rounds, seed 0.
 type TickOptions struct {
 	Entities int    // in each world, 1 to 10 million
-	Ticks    int    // rounds, in each of which every loop runs once
+	Ticks    int    // rounds; every loop runs once in each
 	Seed     uint64 // of the worlds
 
-	Progress func(done, total int) // rounds; nil: nobody looks
+	Progress func(done, total int) // in rounds; may be nil
 }
 
-// TickResult is what Tick measured. All loops move every entity: two components of two float64.
+// TickResult is the result of Tick. All loops move every entity: two components of two float64.
 type TickResult struct {
 	Entities      int        `json:"entities"`
 	Ticks         int        `json:"ticks"`
 	Seed          uint64     `json:"seed"`
-	Base          string     `json:"base"` // the loop that the ratios are by: arche's faster one
+	Base          string     `json:"base"` // arche's faster loop, to which the ratios refer
 	Loops         []LoopTime `json:"loops"`
-	AllocsPerTick uint64     `json:"allocs_per_tick"` // whole ones, as testing.AllocsPerRun counts
+	AllocsPerTick uint64     `json:"allocs_per_tick"` // rounded down, as testing.AllocsPerRun does
 	DeltaBytes    float64    `json:"delta_bytes_per_entity"`
 	Checksum      string     `json:"checksum"` // of the world after its last tick: the same for the same options
 	Pass          bool       `json:"pass"`
-	Failed        []string   `json:"failed"` // the names of the targets that were missed
+	Failed        []string   `json:"failed"` // names of the missed targets
 }
 
-// LoopTime is how long one loop took.
+// LoopTime reports how long one loop took.
 type LoopTime struct {
 	Name        string  `json:"name"`
 	MinNs       float64 `json:"ns_per_entity_min"`
 	MedianNs    float64 `json:"ns_per_entity_median"`
-	Ratio       float64 `json:"ratio"`            // of the fastest rounds, to the base: what is judged
+	Ratio       float64 `json:"ratio"`            // of the fastest rounds, to the base; judged
 	MedianRatio float64 `json:"ratio_median"`     // median of the rounds' ratios to the base
 	TargetRatio float64 `json:"target,omitempty"` // 0: not judged
 	Pass        bool    `json:"pass"`
 }
 
-// Loop is the loop called name, for callers that look for one figure.
+// Loop returns the loop with this name.
 func (r *TickResult) Loop(name string) (LoopTime, bool) {
 	for _, l := range r.Loops {
 		if l.Name == name {
@@ -62,8 +62,8 @@ func (r *TickResult) Loop(name string) (LoopTime, bool) {
 	return LoopTime{}, false
 }
 
-// Tick runs the loops and ticks in turns and compares them with arche's loop. It keeps one core busy for its whole
-// time and stops early when ctx ends, with ctx's error.
+// Tick runs the loops and ticks in turns and compares them with arche's loop. It keeps one core busy throughout.
+// When ctx ends it stops early with ctx's error.
 func Tick(ctx context.Context, o TickOptions) (TickResult, error) {
 	if o.Entities == 0 {
 		o.Entities = 100_000
@@ -100,18 +100,18 @@ func Tick(ctx context.Context, o TickOptions) (TickResult, error) {
 	return b.result(), nil
 }
 
-// tickBench holds one world per loop, so that none finds another one's data in the cache.
+// tickBench has one world per loop, so that no loop finds another's data in the cache.
 type tickBench struct {
 	o       TickOptions
 	loops   []*loop
 	base    []*samples // arche's loops
 	ticking *ecs.World
 	delta   []byte
-	failed  error  // the first of a commit
-	ids     uint32 // a result that nobody wants, so that its loop is not optimised away
+	failed  error  // the first error of a commit
+	ids     uint32 // keeps the compiler from dropping a loop's result
 }
 
-// loop is something that runs once per round.
+// loop is a measurement that runs once per round.
 type loop struct {
 	*samples
 	run    func(*samples)
@@ -134,11 +134,11 @@ func newTickBench(o TickOptions) (*tickBench, error) {
 		}
 		return w
 	}
-	// A loop alone is timed inside of its system; the rest of the tick is not counted.
+	// A single loop is timed inside its system; the rest of the tick does not count.
 	inside := func(name string, target float64, system func(measure func(func())) any) {
 		var s *samples
 		measure := func(f func()) {
-			f() // as in timed
+			f() // see timed
 			if s != nil {
 				s.time(f)
 			}
@@ -169,8 +169,8 @@ func newTickBench(o TickOptions) (*tickBench, error) {
 	return b, failed
 }
 
-// withLog adds a whole tick that is committed to a log: what a shard does before it releases anything. Not judged here,
-// bench log is about commits.
+// withLog adds a whole tick with its commit to a log, as a shard runs it before a release. It has no target: bench log
+// judges commits.
 func (b *tickBench) withLog(ctx context.Context, log appender, lineage string) error {
 	g := game(b.o.Entities, func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) })
 	world, err := ecs.New(g, ecs.Config{Seed: b.o.Seed})
@@ -192,7 +192,8 @@ func (b *tickBench) withLog(ctx context.Context, log appender, lineage string) e
 	return nil
 }
 
-// timed runs f twice and counts the second time: what other worlds pushed out of the cache is back by then.
+// timed runs f twice and counts the second run: by then f's data is back in the cache, from which other worlds had
+// evicted it.
 func timed(f func()) func(*samples) {
 	return func(s *samples) {
 		f()
@@ -242,7 +243,7 @@ func (b *tickBench) result() TickResult {
 	return r
 }
 
-// allocations per run of f, rounded down so that what the runtime allocates now and then does not count.
+// allocations returns f's allocations per run, rounded down so that the runtime's occasional ones do not count.
 func allocations(runs int, f func()) uint64 {
 	f()
 	var before, after runtime.MemStats
@@ -254,5 +255,5 @@ func allocations(runs int, f func()) uint64 {
 	return (after.Mallocs - before.Mallocs) / uint64(runs)
 }
 
-// ns is a duration per entity, in nanoseconds.
+// ns returns d per entity in nanoseconds.
 func ns(d time.Duration, entities int) float64 { return float64(d.Nanoseconds()) / float64(entities) }

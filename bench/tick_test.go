@@ -13,7 +13,7 @@ import (
 
 var sizes = []int{10_000, 100_000, 1_000_000}
 
-// each runs a benchmark at every size, 1M only in a long run, and reports nanoseconds per entity.
+// each runs a benchmark at every size, a million only without -short, and reports nanoseconds per entity.
 func each(b *testing.B, f func(b *testing.B, n int)) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -54,7 +54,7 @@ func BenchmarkArcheGeneric(b *testing.B) {
 	})
 }
 
-// inside benchmarks a loop within a system of a world's fourth tick.
+// inside benchmarks a loop within a system in a world's fourth tick.
 func inside[V any](b *testing.B, loop func(*ecs.Query[V])) {
 	each(b, func(b *testing.B, n int) {
 		measuring := false
@@ -81,7 +81,7 @@ func BenchmarkWithEntity(b *testing.B) {
 }
 func BenchmarkColumns(b *testing.B) { inside(b, moveRuns) }
 
-// ticks benchmarks whole ticks, the delta's bytes included.
+// ticks benchmarks whole ticks, including the delta's bytes.
 func ticks(b *testing.B, system any) {
 	each(b, func(b *testing.B, n int) {
 		w, err := newWorld(game(n, system), 1)
@@ -252,14 +252,14 @@ func TestTickReportsEveryLoopAndJudges(t *testing.T) {
 	}
 	b, err := json.Marshal(r)
 	if err != nil || !json.Valid(b) {
-		t.Errorf("the result does not become JSON: %v", err)
+		t.Errorf("cannot encode the result as JSON: %v", err)
 	}
 }
 
 func TestTickRefusesNonsenseAndStops(t *testing.T) {
 	for _, o := range []TickOptions{{Entities: -1}, {Ticks: -1}, {Entities: 10_000_001}} {
 		if _, err := Tick(context.Background(), o); err == nil {
-			t.Errorf("%+v is measured", o)
+			t.Errorf("%+v was accepted", o)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -12,20 +12,21 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// WindWire speaks to a Wind gateway: Open, a login, then calls of one message. PROTOCOL.md in netcode has the frames.
+// WindWire implements Wire for a Wind gateway: Open, a login, then calls with one message. netcode/PROTOCOL.md
+// specifies the frames.
 type WindWire struct {
-	Login   proto.Message // sent as a call, once; nil: none
-	Request proto.Message // what is sent again and again
+	Login   proto.Message // sent once, as a call; nil: no login
+	Request proto.Message // sent repeatedly
 	frame   []byte        // of the request
 }
 
 const (
 	frameHead    = frame.HeaderSize
 	callHead     = 8       // of a call's payload: its number and its time-out
-	maxFrameBody = 1 << 20 // longer than any answer that is measured
+	maxFrameBody = 1 << 20 // more than any measured answer
 )
 
-// Open says that frames may come together, and logs in.
+// Open allows the gateway to coalesce frames, and logs in.
 func (w *WindWire) Open(c io.Writer, r *bufio.Reader) error {
 	var err error
 	if w.frame, err = appendCall(nil, w.Request, 0); err != nil {
@@ -60,7 +61,7 @@ func (w *WindWire) Open(c io.Writer, r *bufio.Reader) error {
 	return nil
 }
 
-// Append is the Wire's.
+// Append implements Wire.
 func (w *WindWire) Append(b []byte, number uint32) []byte {
 	n := len(b)
 	b = append(b, w.frame...)
@@ -68,7 +69,7 @@ func (w *WindWire) Append(b []byte, number uint32) []byte {
 	return b
 }
 
-// Next is the Wire's. What answers no call is skipped.
+// Next implements Wire. It skips frames that do not answer a call.
 func (w *WindWire) Next(r *bufio.Reader) (uint32, error) {
 	for {
 		id, body, err := readFrame(r)
@@ -84,7 +85,7 @@ func (w *WindWire) Next(r *bufio.Reader) (uint32, error) {
 		case id&wirepb.IDCall == 0:
 			continue
 		case len(body) < 4:
-			return 0, fmt.Errorf("an answer of %d bytes", len(body))
+			return 0, fmt.Errorf("an answer of %d bytes, want at least 4", len(body))
 		}
 		number := binary.LittleEndian.Uint32(body)
 		if id == wirepb.IDFault|wirepb.IDCall {
@@ -116,7 +117,7 @@ func readFrame(r *bufio.Reader) (id uint32, body []byte, err error) {
 	id = binary.LittleEndian.Uint32(head)
 	n := int(binary.LittleEndian.Uint32(head[4:]))
 	if n > maxFrameBody {
-		return 0, nil, fmt.Errorf("a frame of %d bytes", n)
+		return 0, nil, fmt.Errorf("a frame of %d bytes, want at most %d", n, maxFrameBody)
 	}
 	if frameHead+n <= r.Size() {
 		whole, err := r.Peek(frameHead + n)
@@ -137,7 +138,7 @@ func readFrame(r *bufio.Reader) (id uint32, body []byte, err error) {
 func faultOf(body []byte) error {
 	var f wirepb.Fault
 	if err := proto.Unmarshal(body, &f); err != nil {
-		return fmt.Errorf("a fault that cannot be read: %w", err)
+		return fmt.Errorf("unreadable fault: %w", err)
 	}
 	return &FailedError{fmt.Sprintf("code %d: %s", f.Code, f.Text)}
 }

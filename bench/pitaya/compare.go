@@ -12,13 +12,13 @@ import (
 	"github.com/ferris1/wind/bench"
 )
 
-// target is how many times as many requests Wind answers, at every depth.
+// target is the minimum ratio of Wind's requests per second to Pitaya's, at every depth.
 const target = 4.0
 
 // warm is how long each measurement runs before it counts.
 const warm = time.Second
 
-// result is what was measured.
+// result is the result of a comparison.
 type result struct {
 	Payload    int     `json:"payload"`
 	Handler    string  `json:"handler"`
@@ -29,19 +29,20 @@ type result struct {
 	Runs       []run   `json:"runs"`             // in their order
 	Depths     []depth `json:"depths"`           // medians
 	Target     float64 `json:"target"`           // of each depth's ratio
-	Pass       bool    `json:"pass"`             // also when Pitaya was not measured
-	Failed     []int   `json:"failed"`           // depths
+	Pass       bool    `json:"pass"`             // also true if Pitaya was not measured
+	Failed     []int   `json:"failed"`           // depths that missed the target
 }
 
 // run is one measurement.
 type run struct {
 	Side  string `json:"side"` // wind or pitaya
 	Round int    `json:"round"`
-	// LoadCPU is the share of its core that the load generator used: at 1 it, not the server, is measured.
+	// LoadCPU is the share of its core that the load generator used. Near 1, the load generator is the bottleneck.
 	LoadCPU float64 `json:"load_cpu"`
-	// ServerCPU is that of the servers: below 1, others have used their core, or they have waited.
+	// ServerCPU is the servers' share of their core. Below 1, they waited or other processes used the core.
 	ServerCPU float64 `json:"server_cpu"`
-	// PerCPUSecond is how many requests a second of the processor is enough for, whoever else uses the core. 0: not known.
+	// PerCPUSecond is the number of requests per second of the servers' processor time. Other processes on the core
+	// hardly affect it. 0: unknown.
 	PerCPUSecond float64 `json:"per_cpu_second"`
 	bench.LoadResult
 }
@@ -146,7 +147,7 @@ func (r *result) add(n int) {
 	}
 }
 
-// median is the run in the middle of a side's at a depth, the slower of two.
+// median returns a side's median run at a depth, the slower of two.
 func (r *result) median(name string, n int) side {
 	var some []run
 	for _, one := range r.Runs {

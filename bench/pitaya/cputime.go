@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// clockTick is the unit of times in /proc, which is the same on all that Linux runs on.
+// clockTick is the unit of times in /proc, the same on every architecture of Linux.
 const clockTick = time.Second / 100
 
-// cpuOf is what processes have used of the processor so far.
+// cpuOf returns the processor time that the processes have used so far.
 func cpuOf(pids []int) (sum time.Duration, err error) {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
 			return 0, err
 		}
-		_, rest, _ := strings.Cut(string(b), ") ") // behind the name, which may hold anything
+		_, rest, _ := strings.Cut(string(b), ") ") // skip the name, which may contain anything
 		fields := strings.Fields(rest)
 		if len(fields) < 13 {
 			return 0, fmt.Errorf("/proc/%d/stat says %q", pid, b)
@@ -35,7 +35,7 @@ func cpuOf(pids []int) (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// ownCPU is what this process has used so far.
+// ownCPU returns the processor time that this process has used so far.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

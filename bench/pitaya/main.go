@@ -1,5 +1,5 @@
-// Command pitaya measures Wind's way of a request (client, gateway, NATS, service, and back) beside Pitaya's (client,
-// connector, NATS, room, and back), in turns, in one run. README.md says how to run it and what it is fair about.
+// Command pitaya measures a request's round trip through Wind (client, gateway, NATS, service) and through Pitaya
+// (client, connector, NATS, room), in turns, in one run. README.md says how to run it and how it keeps the comparison fair.
 package main
 
 import (
@@ -21,10 +21,10 @@ import (
 	"github.com/ferris1/wind/cmd/examples/arena"
 )
 
-// windRole is the first argument of the processes that this one starts: they are wind, with the echo service in it.
+// windRole, as the first argument, makes this program act as wind with the echo service. It starts its servers that way.
 const windRole = "wind"
 
-// pinnedVar says in the environment that the load generator has its core already.
+// pinnedVar is set in the environment once the load generator is pinned to its core.
 const pinnedVar = "WIND_BENCH_PINNED"
 
 type options struct {
@@ -80,10 +80,10 @@ func parse(args []string, errors io.Writer) (options, error) {
 	f.IntVar(&o.connections, "connections", 100, "client connections")
 	f.IntVar(&o.payload, "payload", 64, "bytes of a request's body and of its answer's")
 	f.StringVar(&depths, "depths", "1,16", "requests under way on each connection, comma-separated")
-	f.StringVar(&handler, "handler", "go", "what Wind's handler is written in: go or star")
-	f.StringVar(&o.pitaya, "pitaya", "", "address of a frontend server of a Pitaya cluster that runs on this machine (default: Wind alone is measured)")
-	f.StringVar(&o.route, "route", "room.room.echo", "route of a handler in the cluster's backend servers that answers a request's bytes")
-	f.StringVar(&pids, "pids", "", "ids of the cluster's processes, NATS and etcd too, comma-separated, for what they use of the processor")
+	f.StringVar(&handler, "handler", "go", "language of Wind's handler: go or star")
+	f.StringVar(&o.pitaya, "pitaya", "", "address of a frontend server of a Pitaya cluster on this machine (default: measure Wind alone)")
+	f.StringVar(&o.route, "route", "room.room.echo", "route of a handler in the cluster's backend servers that echoes a request's bytes")
+	f.StringVar(&pids, "pids", "", "ids of the cluster's processes, including NATS and etcd, comma-separated, to measure their processor time")
 	f.IntVar(&o.serverCore, "server-core", 0, "core of all servers; -1: any")
 	f.IntVar(&o.loadCore, "load-core", 1, "core of the load generator; -1: any")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
@@ -95,12 +95,12 @@ func parse(args []string, errors io.Writer) (options, error) {
 		return o, fmt.Errorf("--depths %q: want numbers from 1 to 1024", depths)
 	}
 	if o.pids, err = numbers(pids, 1<<22); err != nil {
-		return o, fmt.Errorf("--pids %q: want ids of processes", pids)
+		return o, fmt.Errorf("--pids %q: want process ids", pids)
 	}
 	o.script = handler == "star"
 	switch {
 	case f.NArg() > 0:
-		return o, fmt.Errorf("what is %q? There are only flags", f.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q: only flags are allowed", f.Arg(0))
 	case handler != "go" && handler != "star":
 		return o, fmt.Errorf("--handler %q is neither go nor star", handler)
 	case o.seconds < 1 || o.seconds > 60 || o.rounds < 1 || o.rounds > 100:
@@ -113,12 +113,12 @@ func parse(args []string, errors io.Writer) (options, error) {
 	return o, nil
 }
 
-// numbers reads numbers from 1 to most, with commas between them.
+// numbers parses comma-separated numbers from 1 to most.
 func numbers(text string, most int) (all []int, err error) {
 	for _, one := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
 		n, err := strconv.Atoi(one)
 		if err != nil || n < 1 || n > most {
-			return nil, fmt.Errorf("%q is no number from 1 to %d", one, most)
+			return nil, fmt.Errorf("%q is not a number from 1 to %d", one, most)
 		}
 		all = append(all, n)
 	}
@@ -130,7 +130,7 @@ func loopback(addr string) bool {
 	return ok && (host == "127.0.0.1" || host == "localhost")
 }
 
-// pin starts this program anew on a core, where that can be done, and tells whether it is on it.
+// pin restarts this program on a core if it can. It reports whether the program runs on that core.
 func pin(core int) bool {
 	if os.Getenv(pinnedVar) != "" {
 		return true
@@ -145,13 +145,13 @@ func pin(core int) bool {
 	}
 	c := strconv.Itoa(core)
 	if exec.Command(taskset, "-c", c, "true").Run() != nil {
-		return false // there is no such core
+		return false // the core does not exist
 	}
 	_ = syscall.Exec(taskset, append([]string{taskset, "-c", c, self}, os.Args[1:]...), append(os.Environ(), pinnedVar+"="+c))
 	return false
 }
 
-// onCore is a command for this program as wind, on a core.
+// onCore returns a command that runs this program as wind on a core.
 func onCore(ctx context.Context, core int, args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

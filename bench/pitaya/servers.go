@@ -26,10 +26,10 @@ type servers struct {
 	dir    string
 
 	mu   sync.Mutex
-	said bytes.Buffer // what they logged, for when something goes wrong
+	said bytes.Buffer // their output, shown on failure
 }
 
-// startServers starts all of them on a core and waits until the gateway listens.
+// startServers starts all servers on a core and waits until the gateway listens.
 func startServers(ctx context.Context, core int) (s *servers, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s = &servers{cancel: cancel}
@@ -58,7 +58,7 @@ func startServers(ctx context.Context, core int) (s *servers, err error) {
 	return s, err
 }
 
-// start starts one of them and waits for the line that says that it is ready, of which it returns a part.
+// start starts a server, waits for its output to match ready, and returns the first submatch.
 func (s *servers) start(ctx context.Context, core int, ready *regexp.Regexp, args ...string) (string, error) {
 	c, err := onCore(ctx, core, args...)
 	if err != nil {
@@ -86,7 +86,7 @@ func (s *servers) start(ctx context.Context, core int, ready *regexp.Regexp, arg
 	}
 }
 
-// follow reads what a process says, keeps it, and closes found at its end.
+// follow records a process's output, sends the first match of ready to found, and closes found when the output ends.
 func (s *servers) follow(r io.Reader, ready *regexp.Regexp, found chan<- string) {
 	defer close(found)
 	sent := false
@@ -104,7 +104,7 @@ func (s *servers) follow(r io.Reader, ready *regexp.Regexp, found chan<- string)
 	_, _ = io.Copy(io.Discard, r)
 }
 
-// tail is the end of what the servers have said.
+// tail returns the end of the servers' output.
 func (s *servers) tail() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *servers) tail() string {
 	return string(b[max(0, len(b)-2000):])
 }
 
-// stop ends them and removes what they stored.
+// stop ends the servers and removes their store.
 func (s *servers) stop() {
 	s.cancel()
 	s.group.Wait()

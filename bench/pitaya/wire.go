@@ -20,24 +20,24 @@ const (
 	packageData      = 4
 	packageKick      = 5
 
-	maxPackageBody = 1 << 20 // longer than any answer that is measured
+	maxPackageBody = 1 << 20 // more than any measured answer
 )
 
-// A message begins with flags: its type in three bits, behind one that says that its route is a number.
+// A message begins with flags. The lowest bit says that the route is a number; the next three are the type.
 const (
 	typeMask     = 7 << 1
 	typeResponse = 2 << 1
 	flagError    = 0x20
 )
 
-// handshake is a client's first body. Pitaya's own clients send more of the same kind.
+// handshake is a client's first body. Pitaya's own clients send more fields.
 const handshake = `{"sys":{"platform":"linux","libVersion":"0.1","clientBuildNumber":"1","clientVersion":"1.0"},"user":{}}`
 
-// pitayaWire speaks to a frontend server of Pitaya: a handshake, then requests of one route with one body.
+// pitayaWire implements bench.Wire for a Pitaya frontend server: a handshake, then requests with one route and one body.
 type pitayaWire struct {
 	route     string
 	body      []byte
-	heartbeat bool // one came, and is answered with the next request
+	heartbeat bool // a heartbeat arrived; the next request carries the answer
 }
 
 var _ bench.Wire = (*pitayaWire)(nil)
@@ -46,7 +46,7 @@ func appendPackage(b []byte, kind byte, length int) []byte {
 	return append(b, kind, byte(length>>16), byte(length>>8), byte(length))
 }
 
-// Open shakes hands. What the server says of itself, routes as numbers for instance, is not used.
+// Open performs the handshake. It ignores what the server announces, such as numbers for routes.
 func (w *pitayaWire) Open(c io.Writer, r *bufio.Reader) error {
 	if len(w.route) > 255 {
 		return fmt.Errorf("route %q is longer than 255 bytes", w.route)
@@ -59,15 +59,15 @@ func (w *pitayaWire) Open(c io.Writer, r *bufio.Reader) error {
 	case err != nil:
 		return fmt.Errorf("no answer to the handshake: %w", err)
 	case kind != packageHandshake:
-		return fmt.Errorf("the handshake is answered with a package of type %d", kind)
-	case bytes.HasPrefix(body, []byte("{")) && !bytes.Contains(body, []byte(`"code":200`)): // else it is compressed
-		return fmt.Errorf("the handshake is refused: %.200q", body)
+		return fmt.Errorf("the server answered the handshake with a package of type %d", kind)
+	case bytes.HasPrefix(body, []byte("{")) && !bytes.Contains(body, []byte(`"code":200`)): // a compressed body is not checked
+		return fmt.Errorf("the server refused the handshake: %.200q", body)
 	}
 	_, err = c.Write(appendPackage(nil, packageAck, 0))
 	return err
 }
 
-// Append is the Wire's: flags, number, route, body.
+// Append implements bench.Wire. A request is flags, number, route, body.
 func (w *pitayaWire) Append(b []byte, number uint32) []byte {
 	if w.heartbeat {
 		b, w.heartbeat = appendPackage(b, packageHeartbeat, 0), false
@@ -75,14 +75,14 @@ func (w *pitayaWire) Append(b []byte, number uint32) []byte {
 	var id [binary.MaxVarintLen32]byte
 	n := binary.PutUvarint(id[:], uint64(number))
 	b = appendPackage(b, packageData, 1+n+1+len(w.route)+len(w.body))
-	b = append(b, 0) // a request, its route in words
+	b = append(b, 0) // a request whose route is a string
 	b = append(b, id[:n]...)
 	b = append(b, byte(len(w.route)))
 	b = append(b, w.route...)
 	return append(b, w.body...)
 }
 
-// Next is the Wire's. Heartbeats and pushes are skipped.
+// Next implements bench.Wire. It skips heartbeats and pushes.
 func (w *pitayaWire) Next(r *bufio.Reader) (uint32, error) {
 	for {
 		kind, body, err := readPackage(r)
@@ -121,7 +121,7 @@ func readPackage(r *bufio.Reader) (kind byte, body []byte, err error) {
 	kind = head[0]
 	n := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
 	if n > maxPackageBody {
-		return 0, nil, fmt.Errorf("a package of %d bytes", n)
+		return 0, nil, fmt.Errorf("a package of %d bytes, want at most %d", n, maxPackageBody)
 	}
 	if packageHead+n <= r.Size() {
 		whole, err := r.Peek(packageHead + n)

@@ -18,7 +18,7 @@ import (
 
 func TestRequestsAreEncodedAsTheProtocolSays(t *testing.T) {
 	w := &pitayaWire{route: "room.r.e", body: []byte("ab"), heartbeat: true}
-	const want = "03000000" + // the heartbeat that was owed
+	const want = "03000000" + // the pending answer to a heartbeat
 		"0400000e" + "00" + "ac02" + "08" + "726f6f6d2e722e65" + "6162"
 	if have := hex.EncodeToString(w.Append(nil, 300)); have != want {
 		t.Errorf("have %s\nwant %s", have, want)
@@ -37,7 +37,7 @@ func TestAnswersAreReadAsTheProtocolSays(t *testing.T) {
 		return (&pitayaWire{}).Next(bufio.NewReader(bytes.NewReader(b)))
 	}
 	if n, err := read("03000000" + "04000004" + "06" + "017261" + "04000004" + "04" + "ac02" + "78"); n != 300 || err != nil {
-		t.Errorf("behind a heartbeat and a push: %d, %v", n, err)
+		t.Errorf("after a heartbeat and a push: %d, %v", n, err)
 	}
 	failed := (*bench.FailedError)(nil)
 	if n, err := read("04000003" + "24" + "05" + "78"); n != 5 || !errors.As(err, &failed) || failed.Text != `"x"` {
@@ -52,7 +52,7 @@ func TestAnswersAreReadAsTheProtocolSays(t *testing.T) {
 	}
 }
 
-// TestLoadSpeaksToAServer measures a server that was written after the same page of the protocol, not Pitaya itself.
+// TestLoadSpeaksToAServer measures a stand-in server written from the same protocol page, not Pitaya itself.
 func TestLoadSpeaksToAServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +89,7 @@ func serve(c net.Conn) {
 		case packageHandshake:
 			const ok = `{"code":200,"sys":{"heartbeat":30,"dict":{},"serializer":"protobuf"}}`
 			answer = append(appendPackage(nil, packageHandshake, len(ok)), ok...)
-		case packageData: // number in one byte, then a route
+		case packageData: // a number in one byte, then a route
 			m := append([]byte{typeResponse, body[1]}, body[3+body[2]:]...)
 			answer = append(appendPackage(nil, packageData, len(m)), m...)
 		default:

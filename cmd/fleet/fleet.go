@@ -1,5 +1,5 @@
-// Package fleet runs many clients that play a game, for `dev --bots`, `bots`, tests and benchmarks. They are clients
-// like any other: they connect over UDP or TCP, resume after a drop, and know of the world what they are sent.
+// Package fleet runs many clients that play a game, for `dev --bots`, `bots`, tests and benchmarks. They are ordinary
+// clients: they connect over UDP or TCP, resume after a drop, and know only the part of the world that they receive.
 package fleet
 
 import (
@@ -15,20 +15,20 @@ import (
 
 // Config says how many clients play, and where.
 type Config struct {
-	Addrs     []string // host:port of the nodes that may serve the shard; one at least
+	Addrs     []string // host:port of the nodes that may serve the shard; at least one
 	Transport client.Transport
 	Shard     string
-	Game      string // that the bots play: another one's shard is refused; "" is any
+	Game      string // the game the bots play: Start refuses a shard of another; "" allows any
 	Count     int
 	Prefix    string // of the identities: <prefix>-<number>
 	Seed      uint64 // of the bots: number i gets Seed+i
 	NewBot    func(seed uint64) client.Bot
-	Trace     *Trace        // nil: nobody writes down what is seen
+	Trace     *Trace        // nil: no trace
 	Ramp      time.Duration // pause between two connects; 0: 5 ms
 	Logger    *slog.Logger  // nil: silent
 }
 
-// Stats is what the fleet has done and seen so far, all clients together.
+// Stats counts what all clients of the fleet together have done and seen so far.
 type Stats struct {
 	Clients   int     `json:"clients"`
 	Inputs    uint64  `json:"inputs"`
@@ -41,16 +41,16 @@ type Stats struct {
 	Resumes   uint64  `json:"resumes"`
 	Rejoins   uint64  `json:"rejoins"`
 	LastTick  uint64  `json:"last_tick"`
-	RTTMillis float64 `json:"rtt_ms"` // mean of the clients
+	RTTMillis float64 `json:"rtt_ms"` // mean over the clients
 }
 
-// Fleet is running clients. Its methods may be called concurrently.
+// Fleet is a set of running clients. Its methods may be called concurrently.
 type Fleet struct {
 	mu      sync.Mutex
 	clients []*client.Client
 }
 
-// Start connects all clients and returns when each is in the world. On an error none is left.
+// Start connects all clients and returns once every one is in the world. On an error it closes all of them.
 func Start(ctx context.Context, c Config) (*Fleet, error) {
 	if len(c.Addrs) == 0 {
 		return nil, errors.New("fleet: no address to connect to")
@@ -96,7 +96,7 @@ func (f *Fleet) join(ctx context.Context, c Config, i int) error {
 		return err
 	}
 	if game := cl.Game(); c.Game != "" && game != c.Game {
-		_ = cl.Close() // it leaves
+		_ = cl.Close() // leaves the shard
 		return &OtherGameError{Addr: config.Addr, Runs: game, Plays: c.Game}
 	}
 	f.mu.Lock()
@@ -105,7 +105,7 @@ func (f *Fleet) join(ctx context.Context, c Config, i int) error {
 	return nil
 }
 
-// OtherGameError says that a shard runs another game than the bots play.
+// OtherGameError reports that a shard runs a different game from the one the bots play.
 type OtherGameError struct{ Addr, Runs, Plays string }
 
 // Error implements error.
@@ -113,7 +113,7 @@ func (e *OtherGameError) Error() string {
 	return fmt.Sprintf("the shard at %s runs the game %q, and these bots play %q: start the bots of that game's own program", e.Addr, e.Runs, e.Plays)
 }
 
-// Stats sums up.
+// Stats sums up the clients' counts.
 func (f *Fleet) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,13 +135,13 @@ func (f *Fleet) Stats() Stats {
 	return s
 }
 
-// Close takes every client out of the world and waits until all have ended.
+// Close makes every client leave the world and waits until all have ended.
 func (f *Fleet) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var group sync.WaitGroup
 	for _, c := range f.clients {
-		group.Go(func() { _ = c.Close() }) // a client that is gone already has left, too
+		group.Go(func() { _ = c.Close() }) // an error means that the client has already gone
 	}
 	group.Wait()
 	f.clients = nil

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/netcode/client"
 )
 
-// Sight is one line of a trace: an update that a client saw. Everything in it was in the log before.
+// Sight is one line of a trace: an update that a client saw. The log held all of it before.
 type Sight struct {
 	Bot      int    `json:"bot"`
 	Tick     uint64 `json:"tick"`
@@ -21,8 +21,8 @@ type Sight struct {
 	Seq      uint64 `json:"seq"` // the record that holds the tick
 }
 
-// Trace writes down every update that any client of a fleet sees, one JSON object per line. Its methods may be called
-// concurrently. Lines are flushed when Close is called and every 64 KiB.
+// Trace records every update that any client of a fleet sees, one JSON object per line. Its methods may be called
+// concurrently. It flushes lines every 64 KiB and in Close.
 type Trace struct {
 	mu   sync.Mutex
 	file *os.File
@@ -30,11 +30,11 @@ type Trace struct {
 	err  error
 }
 
-// CreateTrace makes the file, or empties it.
+// CreateTrace creates the file, or truncates it.
 func CreateTrace(path string) (*Trace, error) {
 	f, err := os.Create(path)
 	if err != nil {
-		return nil, fmt.Errorf("the trace cannot be written: %w", err)
+		return nil, fmt.Errorf("cannot write the trace: %w", err)
 	}
 	return &Trace{file: f, out: bufio.NewWriterSize(f, 64<<10)}, nil
 }
@@ -47,7 +47,7 @@ func (t *Trace) saw(bot int, u client.Update) {
 	}
 }
 
-// Close writes what is left and returns the first error of the whole trace.
+// Close flushes the trace and returns its first error.
 func (t *Trace) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,7 +57,7 @@ func (t *Trace) Close() error {
 	return errors.Join(t.err, t.file.Close())
 }
 
-// ReadTrace calls yield for every line. A last line that a kill cut short is left out.
+// ReadTrace calls yield for every line. It skips a torn last line, as a kill leaves one.
 func ReadTrace(in io.Reader, yield func(Sight) error) error {
 	lines := bufio.NewScanner(in)
 	var torn error
@@ -67,7 +67,7 @@ func ReadTrace(in io.Reader, yield func(Sight) error) error {
 		}
 		var s Sight
 		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			torn = fmt.Errorf("fleet: a line of the trace is no sight: %w", err)
+			torn = fmt.Errorf("fleet: malformed line in the trace: %w", err)
 			continue
 		}
 		if err := yield(s); err != nil {

@@ -32,14 +32,14 @@ func TestTraceIsReadAsItWasWritten(t *testing.T) {
 		t.Errorf("%v: %s", err, cmp.Diff(got, want))
 	}
 	if got, err := read(string(b[:len(b)-9])); err != nil || len(got) != 1 {
-		t.Errorf("a last line that was cut short: %v, %v", got, err)
+		t.Errorf("a torn last line: %v, %v", got, err)
 	}
 	if _, err := read("nonsense\n" + string(b)); err == nil {
-		t.Error("nonsense before a line is read over")
+		t.Error("a malformed line before another was ignored")
 	}
 	stop := errors.New("enough")
 	if err := ReadTrace(strings.NewReader(string(b)), func(Sight) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("the reader's own error is %v", err)
+		t.Errorf("the callback's error became %v", err)
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/ferris1/wind/netcode/client"
 )
 
-// Wanderer returns bots for a game that brings none: each plays every sampled command of the game with small random
-// values that the command's own Validate allows, new ones for every tick.
+// Wanderer returns a constructor of bots for a game without its own. In every tick a bot sends each sampled command of
+// the game with new small random values that pass the command's Validate.
 func Wanderer(game ecs.Game) func(seed uint64) client.Bot {
 	return func(seed uint64) client.Bot {
 		w := &wanderer{random: rand.New(rand.NewPCG(seed, 0))}
-		// A world of its own knows what is valid: for a session that has joined.
+		// The bot's own world, with one joined session, validates the commands.
 		if world, err := ecs.New(game, ecs.Config{}); err == nil {
 			world.Step(ecs.Frame{Tick: 1, Commands: []ecs.Command{ecs.NewCommand(world, wandererSource, 1, ecs.Join{})}})
 			w.world = world
@@ -43,7 +43,7 @@ func (w *wanderer) Play(_ *client.View, _ uint64) []client.Action {
 		if !t.Sampled {
 			continue
 		}
-		for range 10 { // tries until the command's own bounds are met
+		for range 10 { // retry until the values are valid
 			w.seq++
 			c := ecs.Command{Kind: uint16(kind), Source: wandererSource, Seq: w.seq, Payload: w.value(t)}
 			if w.world.Validate(&c) == nil {
@@ -55,7 +55,7 @@ func (w *wanderer) Play(_ *client.View, _ uint64) []client.Action {
 	return w.actions
 }
 
-// value draws small numbers for every field.
+// value draws a small random number for every field.
 func (w *wanderer) value(t *ecs.Type) []byte {
 	b := make([]byte, t.Packed)
 	for i := range t.Fields {

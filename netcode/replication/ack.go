@@ -5,12 +5,12 @@ import (
 	"errors"
 )
 
-// ackWindow is how many packets one acknowledgement covers: the newest and the 64 before it.
+// ackWindow is how many packets before the newest an acknowledgement covers.
 const ackWindow = 64
 
 // acks collects the numbers of packets that arrived.
 type acks struct {
-	last uint64 // the greatest
+	last uint64 // the greatest number
 	mask uint64 // bit i: last-1-i arrived too
 }
 
@@ -30,7 +30,7 @@ func (a *acks) add(seq uint64) {
 	}
 }
 
-// each yields the numbers, the greatest first.
+// each yields the numbers, greatest first.
 func (a acks) each(yield func(uint64) bool) {
 	if a.last == 0 || !yield(a.last) {
 		return
@@ -54,11 +54,11 @@ func appendAck(b []byte, epoch, stream uint64, a acks) []byte {
 func parseAck(b []byte) (epoch, stream uint64, a acks, err error) {
 	p := parser{b: b}
 	if v := p.byte(); p.err == nil && v != CodecBits {
-		p.fail(errors.New("replication: acknowledgement of an unknown version"))
+		p.fail(errors.New("replication: acknowledgement with an unknown version"))
 	}
 	epoch, stream, a.last = p.uint(anyUint), p.uint(anyUint), p.uint(anyUint>>1)
 	if p.err == nil && len(p.b) != 8 {
-		p.fail(errors.New("replication: acknowledgement of a wrong length"))
+		p.fail(errors.New("replication: acknowledgement with a wrong length"))
 	}
 	if p.err != nil {
 		return 0, 0, acks{}, p.err

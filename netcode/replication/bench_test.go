@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// The game of the benchmarks: everything walks at 1 to 5 metres per second, 30 ticks per second.
+// The benchmarks' game: every entity walks at 1 to 5 metres per second, at 30 ticks per second.
 type (
 	walkPos struct {
 		X, Y float64 `wind:"q=0.01,range=-1000..1000"` // metres
@@ -26,7 +26,7 @@ type (
 	}
 )
 
-// walk is a game of n entities that walk in a square of the given side and turn at its borders.
+// walk returns a game of n entities that walk in a square of the given side and turn at its borders.
 func walk(n int, side float64) ecs.Game {
 	return ecs.Game{Name: "walk", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Component[walkPos](w, "position", ecs.Spatial)
@@ -57,7 +57,7 @@ func walk(n int, side float64) ecs.Game {
 	}}
 }
 
-// crowd is a world that walks, with clients whose acknowledgements take delay ticks.
+// crowd is a walking world with clients whose acknowledgements take delay ticks.
 type crowd struct {
 	w     *ecs.World
 	e     *Encoder
@@ -115,7 +115,7 @@ func (c *crowd) replicate(tb testing.TB) {
 	}
 }
 
-// BenchmarkTick is a released tick's replication for all clients, everything moving.
+// BenchmarkTick measures the replication of a released tick to all clients while everything moves.
 func BenchmarkTick(b *testing.B) {
 	for _, c := range []struct {
 		entities, clients int
@@ -147,8 +147,8 @@ func BenchmarkTick(b *testing.B) {
 	}
 }
 
-// BenchmarkCodec is the encoding and decoding of a block in which every entity moved, against a baseline
-// of three ticks ago.
+// BenchmarkCodec measures encoding and decoding a block in which every entity moved, against a baseline
+// three ticks old.
 func BenchmarkCodec(b *testing.B) {
 	const n = 64
 	base, next, l := walked(b, n, 3)
@@ -177,13 +177,13 @@ func BenchmarkCodec(b *testing.B) {
 	})
 }
 
-// nobody is a fate in which nothing is born and nothing dies.
+// nobody is a fate without spawns and despawns.
 type nobody struct{}
 
 func (nobody) spawned(uint64, uint64, uint64) bool { return false }
 func (nobody) despawned(uint64) bool               { return false }
 
-// walked is the state of n entities and what it is some ticks later.
+// walked returns the state of n entities and their state some ticks later.
 func walked(tb testing.TB, n, ticks int) (base, next *state, l *layout) {
 	tb.Helper()
 	w, err := ecs.New(walk(n, 500), ecs.Config{Seed: 2})
@@ -217,8 +217,8 @@ func walked(tb testing.TB, n, ticks int) (base, next *state, l *layout) {
 	return base, next, e.plane.layout
 }
 
-// TestSteadyStateAllocatesNothing: with all cells in sight and nothing born, a tick's replication
-// makes no garbage.
+// TestSteadyStateAllocatesNothing: with all cells in sight and no spawns, replicating a tick
+// allocates nothing.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	s := newCrowd(t, 300, 100, 10, 3, Config{CellMetres: 25, RadiusMetres: 200, BudgetBytes: 1 << 20})
 	for range 400 { // until every ring has been filled once

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// bitpack is the first codec: what changed, bit by bit, in small classes of width.
+// bitpack is the first codec: it writes changed values bit by bit, each in one of a few widths.
 // FORMAT.md, "Block body, codec 1", describes it.
 type bitpack struct{}
 
@@ -25,8 +25,8 @@ func (bitpack) append(dst []byte, l *layout, base, next *state, fate fate) []byt
 	return w.close()
 }
 
-// touched writes the entities of base that changed or went, and returns how many entities of
-// next are to be entered.
+// touched writes the entities of base that changed or went. It returns how many entities of
+// next the method enters must write.
 func (w *bitWriter) touched(l *layout, base, next *state, fate fate) (enters int) {
 	gap, j := uint32(0), 0
 	for i := range base.ents {
@@ -109,8 +109,8 @@ func (w *bitWriter) update(s *shape, a, b []uint32) {
 	}
 }
 
-// plain is group for a component of up to eight values of one word each, with the bit before it
-// that says whether the component changed.
+// plain does what group does for a component of up to eight values of one word each. With several
+// components it first writes the bit that says whether this one changed.
 func (w *bitWriter) plain(c *component, from, to []uint32, several bool) {
 	mask := uint32(0)
 	to = to[:len(from)]
@@ -135,8 +135,8 @@ func (w *bitWriter) plain(c *component, from, to []uint32, several bool) {
 	}
 }
 
-// group writes a mask of the values that differ among up to eight, then their steps. A component
-// of one value needs no mask, one of more than eight says first whether the group changed.
+// group writes a mask that marks the differing ones among up to eight values, then their steps. A component
+// of one value needs no mask; in a component of more than eight, each group starts with a bit that says whether it changed.
 func (w *bitWriter) group(slots []slot, from, to []uint32, all int) {
 	mask := uint32(0)
 	for k := range slots {
@@ -234,7 +234,7 @@ func (w *bitWriter) enters(l *layout, base, next *state, fate fate) {
 	}
 }
 
-// full writes a value that has no baseline.
+// full writes a value without a baseline.
 func (w *bitWriter) full(s *slot, row []uint32) {
 	v := row[s.at]
 	switch s.kind {
@@ -270,7 +270,7 @@ func (w *bitWriter) full(s *slot, row []uint32) {
 
 func wide(row []uint32, at int) uint64 { return uint64(row[at]) | uint64(row[at+1])<<32 }
 
-// halve is a float64's bits as a float32's, if nothing is lost.
+// halve converts a float64's bits to a float32's; ok is false if that loses precision.
 func halve(x uint64) (uint32, bool) {
 	f := float32(math.Float64frombits(x))
 	return math.Float32bits(f), math.Float64bits(float64(f)) == x
@@ -278,7 +278,7 @@ func halve(x uint64) (uint32, bool) {
 
 var (
 	errOrder = errors.New("replication: entities out of order")
-	errWords = errors.New("replication: block unfolds to more than is allowed")
+	errWords = errors.New("replication: block expands to more than the limit")
 )
 
 func (bitpack) read(b []byte, l *layout, base, next *state, maxWords int, news *news) error {
@@ -405,7 +405,7 @@ func (r *bitReader) step(s *slot, row []uint32) error {
 	return nil
 }
 
-// check refuses a quantised word outside of its range.
+// check rejects a quantised word outside its range.
 func (s *slot) check(word uint32) error {
 	if word > s.steps {
 		return fmt.Errorf("replication: step %d of a range with %d", word, s.steps)
@@ -415,7 +415,7 @@ func (s *slot) check(word uint32) error {
 
 func (r *bitReader) enters(l *layout, next *state, maxWords int, news *news) error {
 	n := r.uint()
-	if int64(n) > int64(r.left()) { // an entity takes two bits at least
+	if int64(n) > int64(r.left()) { // an entity takes at least two bits
 		return errBits
 	}
 	id, shape, lastKey := uint32(0), uint32(math.MaxUint32), uint64(0)
@@ -432,10 +432,10 @@ func (r *bitReader) enters(l *layout, next *state, maxWords int, news *news) err
 			return errOrder
 		}
 		lastKey = key
-		number := gen - 1 // a resource's shape
+		number := gen - 1 // the shape, if this is a resource
 		if id == 0 {
 			if gen == 0 || int(number) >= len(l.resources) {
-				return errors.New("replication: a resource that the schema does not have")
+				return errors.New("replication: a resource outside the schema")
 			}
 		} else {
 			if r.flag() {
@@ -447,7 +447,7 @@ func (r *bitReader) enters(l *layout, next *state, maxWords int, news *news) err
 					return err
 				}
 			} else if shape == math.MaxUint32 {
-				return errors.New("replication: a shape repeated before the first")
+				return errors.New("replication: the first entity repeats a shape")
 			}
 			number = shape
 		}

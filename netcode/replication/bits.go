@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// errBits is what a reader remembers when bits were asked for that are not there.
+// errBits means that a block ended before all its bits were read.
 var errBits = errors.New("replication: block ends too early")
 
 // bitWriter appends bits to buf, the lowest bit of a value first, the first bit in the
@@ -17,7 +17,7 @@ type bitWriter struct {
 	n   uint // bits waiting in acc, < 32 between calls
 }
 
-// put appends the low width bits of v; width is 0..32 and the bits above it must be zero.
+// put appends the low width bits of v; width is 0..32, and the higher bits of v must be zero.
 func (w *bitWriter) put(v uint32, width uint) {
 	w.acc |= uint64(v) << w.n
 	w.n += width
@@ -47,7 +47,7 @@ func (w *bitWriter) flag(b bool) {
 	w.put(0, 1)
 }
 
-// close pads with zero bits to a whole byte and returns all bytes.
+// close pads the last byte with zero bits and returns all bytes.
 func (w *bitWriter) close() []byte {
 	for w.n > 0 {
 		w.buf = append(w.buf, byte(w.acc))
@@ -57,8 +57,8 @@ func (w *bitWriter) close() []byte {
 	return w.buf
 }
 
-// uint appends a number that is mostly small: a gap, a count, a generation. The classes are
-// 0 | 10+4 bits | 110+8 | 1110+16 | 1111+32, each class starting where the one before ends.
+// uint appends a number that is usually small: a gap, a count, a generation. The classes are
+// 0 | 10+4 bits | 110+8 | 1110+16 | 1111+32; each starts where the previous one ends, but the last holds the number itself.
 func (w *bitWriter) uint(v uint32) {
 	switch {
 	case v == 0:
@@ -82,7 +82,7 @@ const (
 	uintBase32 = uintBase16 + 1<<16
 )
 
-// bitReader reads what a bitWriter wrote. Past the end it yields zeros and remembers that it did.
+// bitReader reads what a bitWriter wrote. A read past the end returns zero and sets short.
 type bitReader struct {
 	buf   []byte
 	pos   uint // in bits
@@ -137,17 +137,17 @@ func (r *bitReader) uint() uint32 {
 	}
 }
 
-// left is how many bits have not been read.
+// left returns the number of unread bits.
 func (r *bitReader) left() int { return len(r.buf)*8 - int(r.pos) }
 
-// end checks that everything was read: less than a byte is left, all of it zero.
+// end checks that everything was read: at most seven bits are left, all zero.
 func (r *bitReader) end() error {
 	if r.short {
 		return errBits
 	}
 	n := r.left()
 	if n >= 8 || r.get(uint(n)) != 0 {
-		return errors.New("replication: bytes behind the block's end")
+		return errors.New("replication: bytes after the block's end")
 	}
 	return nil
 }

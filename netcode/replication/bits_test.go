@@ -81,7 +81,7 @@ func TestAcksCoverTheWindow(t *testing.T) {
 	for seq := range a.each {
 		got = append(got, seq)
 	}
-	want := []uint64{71, 70, 69} // 5, 6 came when 70 was the last: outside the window of 71 are those below 7
+	want := []uint64{71, 70, 69} // 5 and 6 came when 70 was the last; the window of 71 starts at 7
 	if len(got) != len(want) {
 		t.Fatalf("acknowledged %v, want %v", got, want)
 	}

@@ -2,37 +2,37 @@ package replication
 
 import "slices"
 
-// cell is a square of the plane, or the global cell, with what its subscribers may stand on.
+// cell is a square of the plane, or the global cell, with the states that its subscribers may use as baselines.
 type cell struct {
 	key      cellKey
 	count    int // entities in it
 	from, to int // they are plane.order[from:to]
 	seers    int // clients subscribed to it
 
-	built   uint32 // plane.serial at which its segments were brought up to date
+	built   uint32 // plane.serial when its segments were last updated
 	changed uint64 // the tick of its last change
 	depth   uint8  // it has 1<<depth segments
 	segs    []segment
 }
 
-// segment is the part of a cell whose entities' ids hash to its number, so that a crowded cell
-// is sent, lost and acknowledged in pieces of about a packet.
+// segment holds the entities of a cell whose ids hash to its number, so that a crowded cell
+// is sent, lost and acknowledged in parts of about a packet each.
 type segment struct {
-	version uint64   // of the state in force; 0: there never was any
-	history []*state // ascending versions; the last is in force
-	blocks  []block  // encoded against the state in force
+	version uint64   // of the current state; 0: no state yet
+	history []*state // ascending versions; the last is the current one
+	blocks  []block  // encodings of the current state
 }
 
-// block is a segment's state in force, encoded once against one baseline for all who stand there.
+// block is a segment's current state encoded once against one baseline, for all clients at that baseline.
 type block struct {
 	base uint64
 	body []byte
 }
 
-// hash is the number of an entity's segment among 1<<depth.
+// hash returns the number of an entity's segment, below 1<<depth.
 func hash(id uint32, depth uint8) uint32 { return id * 0x9E3779B1 >> (32 - depth) }
 
-// current is the state in force; nil if there never was any.
+// current returns the current state, or nil before the first.
 func (s *segment) current() *state {
 	if n := len(s.history); n > 0 {
 		return s.history[n-1]
@@ -40,7 +40,7 @@ func (s *segment) current() *state {
 	return nil
 }
 
-// at is the state with this version; nil if it is not known any more.
+// at returns the state with this version, or nil if it has been dropped.
 func (s *segment) at(version uint64) *state {
 	for i := len(s.history) - 1; i >= 0 && s.history[i].version >= version; i-- {
 		if s.history[i].version == version {
@@ -50,8 +50,8 @@ func (s *segment) at(version uint64) *state {
 	return nil
 }
 
-// build brings a cell up to the tick: quantises its entities, and where that differs from the
-// state in force, makes it the new one. Once per tick, only for a cell that somebody sees.
+// build updates a cell to the current tick: it quantises the entities and, where the result differs from a
+// segment's current state, makes it the new state. It runs at most once per tick, only for cells with subscribers.
 func (e *Encoder) build(c *cell) {
 	if c.built == e.plane.serial {
 		return
@@ -84,7 +84,7 @@ func (e *Encoder) build(c *cell) {
 	}
 }
 
-// commit puts a state in force if it differs from the one that is.
+// commit makes next the current state if it differs from the one before.
 func (e *Encoder) commit(c *cell, s *segment, next *state) {
 	cur := s.current()
 	unchanged := cur != nil && cur.same(next) || cur == nil && len(next.ents) == 0 && c.depth == 0 && c.changed == 0
@@ -110,8 +110,8 @@ func (e *Encoder) commit(c *cell, s *segment, next *state) {
 	}
 }
 
-// depthFor chooses the number of segments so that one of them, whole, about fits a packet. It
-// grows at once and shrinks late, since every change sends the cell whole.
+// depthFor chooses the number of segments so that a whole segment takes about a packet. It
+// grows at once and shrinks late, because every change resends the whole cell.
 func (e *Encoder) depthFor(c *cell, ids []uint32) uint8 {
 	bits := 0
 	for _, id := range ids {
@@ -130,7 +130,7 @@ func (e *Encoder) depthFor(c *cell, ids []uint32) uint8 {
 	return d
 }
 
-// regrow divides a cell anew. Its versions start again, so every subscriber gets it whole.
+// regrow changes the division of a cell. Its versions start again, so every subscriber gets it whole.
 func (e *Encoder) regrow(c *cell, depth uint8) {
 	again := len(c.segs) > 0
 	e.forget(c)
@@ -141,7 +141,7 @@ func (e *Encoder) regrow(c *cell, depth uint8) {
 	}
 	c.segs = c.segs[:1<<depth]
 	if again {
-		c.changed = e.plane.tick // even if it is empty now, its subscribers must hear so
+		c.changed = e.plane.tick // subscribers must learn the new division even if the cell is now empty
 	}
 }
 
@@ -162,9 +162,9 @@ func (e *Encoder) forget(c *cell) {
 	c.segs, c.depth, c.built, c.changed = c.segs[:0], 0, 0, 0
 }
 
-// encoded returns the segment's state in force against the version base (0: against nothing),
-// encoding it if nobody has asked yet; nil if that version is forgotten. The bytes are shared and
-// last until the state changes.
+// encoded returns the segment's current state encoded against version base (0: whole), encoding it on the
+// first request. It returns nil if that version has been dropped. The bytes are shared and valid until the
+// state changes.
 func (e *Encoder) encoded(s *segment, base uint64) []byte {
 	for i := range s.blocks {
 		if s.blocks[i].base == base {

@@ -12,34 +12,34 @@ type client struct {
 	stream uint64
 	seq    uint64 // of the last packet
 	debt   int    // bytes spent beyond the budget
-	delay  int    // ticks from sending a packet to its acknowledgement, eight times, smoothed
+	delay  int    // smoothed ticks from sending a packet to its acknowledgement, times eight
 	area   area
 	subs   []sub // 0: the global cell; the others by their coordinates modulo the area's width
 	serial uint32
-	sent   [sentPackets]sentPacket // by seq modulo
+	sent   [sentPackets]sentPacket // by seq modulo sentPackets
 }
 
-// sentPackets is how many packets a client's acknowledgement can look back.
+// sentPackets is how many packets back an acknowledgement can reach.
 const sentPackets = 128
 
 // sub is a client's subscription to a cell.
 type sub struct {
 	cell    *cell
-	serial  uint32 // of the subscription and its division: what was sent under another is void
+	serial  uint32 // of the subscription and its division: blocks sent under another serial are void
 	depth   uint8
-	settled uint64 // cell.changed when all of it was acknowledged; 0: not yet
+	settled uint64 // cell.changed when the client had acknowledged all of it; 0: not yet
 	segs    []standing
 }
 
-// standing is what a client has of a segment.
+// standing is how far a client is with a segment.
 type standing struct {
 	acked    uint64 // version; 0: nothing
 	sent     uint64 // version last sent
 	sentTick uint64
-	due      uint64 // the tick since which it waits to be sent; 0: it does not
+	due      uint64 // the tick since which it has been waiting to be sent; 0: not waiting
 }
 
-// sentPacket is what a packet carried.
+// sentPacket records what a packet carried.
 type sentPacket struct {
 	seq    uint64
 	tick   uint64
@@ -54,17 +54,17 @@ type sentBlock struct {
 	segment uint16
 }
 
-// want is a block that a client is to be sent.
+// want is a block that a client needs.
 type want struct {
 	body    []byte
 	base    uint64
-	age     uint64 // ticks that it waited
+	age     uint64 // ticks it has waited
 	order   int32  // nearest first
 	sub     uint16
 	segment uint16
 }
 
-// restart begins a stream.
+// restart starts a new stream for c.
 func (e *Encoder) restart(c *client) {
 	e.release(c)
 	e.streams++
@@ -92,7 +92,7 @@ func (e *Encoder) unsubscribe(s *sub) {
 	s.cell = nil
 }
 
-// subscribe makes s a subscription to the cell k, unless it is one.
+// subscribe makes s a subscription to cell k, unless it already is.
 func (e *Encoder) subscribe(c *client, s *sub, k cellKey) {
 	if s.cell != nil && s.cell.key == k {
 		return
@@ -103,7 +103,7 @@ func (e *Encoder) subscribe(c *client, s *sub, k cellKey) {
 	s.segs = s.segs[:0]
 }
 
-// divide makes s stand on nothing, in as many segments as its cell has.
+// divide gives s as many segments as its cell has, without baselines.
 func (c *client) divide(s *sub) {
 	c.serial++
 	s.serial, s.depth, s.settled = c.serial, s.cell.depth, 0
@@ -112,7 +112,7 @@ func (c *client) divide(s *sub) {
 	clear(s.segs)
 }
 
-// acknowledge notes that the client has what a packet carried.
+// acknowledge records that the client has the blocks that a packet carried.
 func (c *client) acknowledge(seq, now uint64) {
 	p := &c.sent[seq%sentPackets]
 	if p.seq != seq || p.acked {
@@ -135,7 +135,7 @@ func (c *client) acknowledge(seq, now uint64) {
 	}
 }
 
-// patience is how many ticks a block may be under way before it is sent again unchanged.
+// patience returns how many ticks an unchanged block may go unacknowledged before it is sent again.
 func (c *client) patience() uint64 {
 	if c.delay == 0 {
 		return 6
@@ -144,11 +144,11 @@ func (c *client) patience() uint64 {
 }
 
 // Update writes a client's packets for the tick of the last Begin: at least one, each at most
-// Config.PacketBytes, all together at most Config.BudgetBytes; only a block that alone is larger
-// than the budget exceeds it, and later ticks pay for that. What did not fit goes first
-// when it has waited longest. view is the entity that the client sees the world from; while there
-// is none, the area stays where it was. Each packet is valid until send returns. An unknown session,
-// or an Update before the first Begin, sends nothing.
+// Config.PacketBytes, together at most Config.BudgetBytes. Only a single block larger than the
+// budget exceeds it; later ticks make up for that. Blocks that do not fit wait; those that have waited
+// longest go first. view is the entity from which the client sees the world; while view is not in the world,
+// the area stays where it was. Each packet is valid until send returns. Update sends nothing to an unknown
+// session or before the first Begin.
 func (e *Encoder) Update(session uint64, view ecs.Entity, send func(packet []byte)) {
 	c := e.clients[session]
 	if c == nil || e.plane.tick == 0 {
@@ -162,8 +162,8 @@ func (e *Encoder) Update(session uint64, view ecs.Entity, send func(packet []byt
 	out.end()
 }
 
-// follow moves the client's area to where its view is: when the view has left the cell in the
-// middle by more than the hysteresis.
+// follow moves the client's area to its view once the view has left the middle cell by more than the
+// hysteresis.
 func (e *Encoder) follow(c *client, view ecs.Entity) {
 	p := &e.plane
 	e.subscribe(c, &c.subs[0], cellKey{global: true})
@@ -187,7 +187,7 @@ func (e *Encoder) follow(c *client, view ecs.Entity) {
 	}
 }
 
-// drag is where the middle of an area lies, on one axis, for a view at v metres in cell at.
+// drag returns the middle of an area on one axis for a view at v metres in cell at.
 func (e *Encoder) drag(middle, at int32, v float64) int32 {
 	low := float64(middle)*e.cfg.CellMetres - e.cfg.HysteresisMetres
 	top := float64(middle+1)*e.cfg.CellMetres + e.cfg.HysteresisMetres
@@ -197,7 +197,7 @@ func (e *Encoder) drag(middle, at int32, v float64) int32 {
 	return at
 }
 
-// slot is the index in client.subs of a cell of the plane. Two cells of one area never share it.
+// slot returns a cell's index in client.subs. Two cells of one area never share an index.
 func (e *Encoder) slot(x, y int32) int {
 	width := 2*e.radius + 1
 	return 1 + int(mod(y, width)*width+mod(x, width))
@@ -210,7 +210,7 @@ func mod(a, n int32) int32 {
 	return a
 }
 
-// gather lists the blocks that c is to be sent, nearest cells first.
+// gather lists the blocks that c needs, nearest cells first.
 func (e *Encoder) gather(c *client) {
 	e.wants = e.wants[:0]
 	e.gatherCell(c, 0)
@@ -241,19 +241,19 @@ func (e *Encoder) gatherCell(c *client, slot int) {
 		settled = false
 		if st.acked != 0 && st.sent != seg.version || e.plane.tick-st.sentTick >= c.patience() || st.sent == 0 {
 			e.want(c, slot, i)
-		} // else it is under way, and unchanged or without a ground to stand on: give it the time to arrive
+		} // else a block is on its way, and it is unchanged or the client has no baseline: give it time to arrive
 	}
 	if settled {
 		s.settled = s.cell.changed
 	}
 }
 
-// want enters a segment among those to be sent.
+// want adds a segment to the blocks that c needs.
 func (e *Encoder) want(c *client, slot, segment int) {
 	s := &c.subs[slot]
 	st, seg := &s.segs[segment], &s.cell.segs[segment]
 	body := e.encoded(seg, st.acked)
-	if body == nil { // what the client has is too old to stand on
+	if body == nil { // the client's version is too old to be a baseline
 		st.acked = 0
 		body = e.encoded(seg, 0)
 	}
@@ -266,7 +266,7 @@ func (e *Encoder) want(c *client, slot, segment int) {
 	})
 }
 
-// sortWants puts what has waited longest first.
+// sortWants sorts by waiting time, longest first.
 func sortWants(w []want) {
 	slices.SortFunc(w, func(a, b want) int {
 		if a.age != b.age {

@@ -8,26 +8,26 @@ const (
 	CodecBits = 1
 )
 
-// codec writes and reads a block: what turns one state of a segment into another.
-// A codec keeps nothing from block to block.
+// codec writes and reads a block, which turns one state of a segment into another.
+// A codec is stateless.
 type codec interface {
-	// append encodes what makes base into next; base may be empty. The same states give the same bytes.
+	// append encodes the difference from base to next; base may be empty. The same states give the same bytes.
 	append(dst []byte, l *layout, base, next *state, fate fate) []byte
-	// read decodes into next, which is empty; base is not changed. news learns which entities came
-	// and went. A next that costs more than maxWords is an error, as is whatever append would not have written.
+	// read decodes into next, which must be empty, and leaves base unchanged. It adds the entities that came
+	// and went to news. A next that costs more than maxWords is an error, as are bytes that append never writes.
 	read(b []byte, l *layout, base, next *state, maxWords int, news *news) error
 }
 
-// fate tells a codec what became of the entities that are in one state alone.
+// fate tells a codec what happened to entities that only one of the two states contains.
 type fate interface {
-	// spawned reports that the entity came into being after the version base and not after next;
-	// from nothing (base 0), that it came into being in next.
+	// spawned reports whether the entity was created after version base and no later than next;
+	// for base 0, whether it was created in next.
 	spawned(key, base, next uint64) bool
-	// despawned reports that the entity is no more, in any cell.
+	// despawned reports whether the entity no longer exists in any cell.
 	despawned(key uint64) bool
 }
 
-// news is what a block said about entities that came or went, against its base.
+// news lists the entities that a block spawned or despawned relative to its base.
 type news struct {
 	spawned, despawned []uint64
 }
@@ -38,5 +38,5 @@ func codecOf(version byte) (codec, error) {
 	if version == CodecBits {
 		return bitpack{}, nil
 	}
-	return nil, fmt.Errorf("replication: codec %d is not known here", version)
+	return nil, fmt.Errorf("replication: unknown codec %d", version)
 }

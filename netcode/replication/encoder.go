@@ -8,14 +8,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Config sets an Encoder up. Zero fields have the stated defaults.
+// Config configures an Encoder. A zero field means the default stated beside it.
 type Config struct {
 	CellMetres       float64 // side of an interest cell; 32
-	RadiusMetres     float64 // how far a client sees at least, rounded up to cells; 96
+	RadiusMetres     float64 // minimum distance that a client sees, rounded up to cells; 96
 	HysteresisMetres float64 // how far a view must leave its cell before the area follows; CellMetres/4
-	PacketBytes      int     // greatest packet, 256..65536; 1120, which leaves a datagram of 1,200 bytes room for a wrapper
+	PacketBytes      int     // largest packet, 256..65536; 1120, which leaves room for a wrapper in a datagram of 1,200 bytes
 	BudgetBytes      int     // per client and tick, over all its packets; 4 × PacketBytes
-	HistoryTicks     int     // how long a state that was superseded can still be a baseline, 2..1024; 32
+	HistoryTicks     int     // how long a superseded state can still be a baseline, 2..1024; 32
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -39,64 +39,64 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	switch {
 	case !(c.CellMetres > 0 && c.CellMetres < math.Inf(1)):
-		return c, fmt.Errorf("replication: cells of %v metres", c.CellMetres)
+		return c, fmt.Errorf("replication: cells of %v metres: want a finite size above 0", c.CellMetres)
 	case !(c.RadiusMetres > 0 && c.RadiusMetres <= maxRadius*c.CellMetres):
-		return c, fmt.Errorf("replication: a radius of %v metres is not within 1..%d cells of %v metres", c.RadiusMetres, maxRadius, c.CellMetres)
+		return c, fmt.Errorf("replication: a radius of %v metres: want above 0, at most %d cells of %v metres", c.RadiusMetres, maxRadius, c.CellMetres)
 	case !(c.HysteresisMetres > 0 && c.HysteresisMetres <= c.CellMetres):
-		return c, fmt.Errorf("replication: a hysteresis of %v metres with cells of %v", c.HysteresisMetres, c.CellMetres)
+		return c, fmt.Errorf("replication: a hysteresis of %v metres: want above 0, at most a cell of %v", c.HysteresisMetres, c.CellMetres)
 	case c.PacketBytes < 256 || c.PacketBytes > 1<<16:
-		return c, fmt.Errorf("replication: packets of %d bytes", c.PacketBytes)
+		return c, fmt.Errorf("replication: packets of %d bytes: want 256 to 65536", c.PacketBytes)
 	case c.BudgetBytes < maxHeader:
-		return c, fmt.Errorf("replication: a budget of %d bytes is below the %d of a packet's header", c.BudgetBytes, maxHeader)
+		return c, fmt.Errorf("replication: a budget of %d bytes: want at least the %d of a packet's header", c.BudgetBytes, maxHeader)
 	case c.HistoryTicks < 2 || c.HistoryTicks > 1024:
-		return c, fmt.Errorf("replication: a history of %d ticks", c.HistoryTicks)
+		return c, fmt.Errorf("replication: a history of %d ticks: want 2 to 1024", c.HistoryTicks)
 	}
 	return c, nil
 }
 
-// Encoder writes what clients may see of one world. The sequence of calls is: Begin once per
-// released tick, then Update for each client; Join, Leave and Ack in between. Not safe for
+// Encoder writes what clients may see of one world. Call Begin once per released tick, then
+// Update for each client; Join, Leave and Ack may come at any point between. Not safe for
 // concurrent use.
 //
-// Memory: per entity 40 bytes; per cell that somebody sees one state for each of the last
-// Config.HistoryTicks ticks in which it changed; per client what its last 128 packets carried
-// (16 bytes per block) and 100 bytes per cell in sight.
+// Memory: 40 bytes per entity; per visible cell, one state for each of the last
+// Config.HistoryTicks ticks in which the cell changed; per client, 16 bytes for each block in its
+// last 128 packets and 100 bytes per cell in sight.
 type Encoder struct {
 	cfg     Config
 	codec   codec
 	plane   plane
 	epoch   uint64
-	horizon uint64 // ticks for which a superseded state is kept: HistoryTicks, or less if all clients are close
+	horizon uint64 // ticks for which a superseded state is kept: HistoryTicks, or fewer if all clients acknowledge quickly
 	clients map[uint64]*client
 	streams uint64 // the last stream's number
 
 	offsets []offset // the cells of an area, nearest first
 	radius  int32
 
-	next    []*state // of build
+	next    []*state // used by build
 	bodies  [][]byte // for reuse
-	wants   []want   // of Update
-	packet  []byte   // of Update
-	scratch []byte   // of Update
+	wants   []want   // used by Update
+	packet  []byte   // used by Update
+	scratch []byte   // used by Update
 	stats   Stats
 }
 
-// Stats counts since New.
+// Stats holds an Encoder's counts since New.
 type Stats struct {
 	Encoded      uint64 // blocks encoded
 	EncodedBytes uint64
-	Blocks       uint64 // blocks sent, pieces counted once
+	Blocks       uint64 // blocks sent, a block in pieces counted once
 	Packets      uint64
 	Bytes        uint64 // in packets
-	Deferred     uint64 // blocks that had to wait for a later tick, for the budget
+	Deferred     uint64 // blocks that the budget deferred to a later tick
 	Clients      int
-	Cells        int // that hold or are seen by somebody
+	Cells        int // cells with an entity or a subscriber
 }
 
-// offset is a cell's place in an area.
+// offset is a cell's position relative to the middle of an area.
 type offset struct{ x, y int32 }
 
-// New returns an Encoder for worlds with this schema, or says which field's tag cannot be used.
+// New returns an Encoder for worlds with this schema. The error names a field whose tag is invalid.
 func New(s *ecs.Schema, c Config) (*Encoder, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -128,7 +128,7 @@ func offsetsWithin(r int32) []offset {
 	return all
 }
 
-// reset forgets the world and lets every client begin anew.
+// reset forgets the world and restarts every client's stream.
 func (e *Encoder) reset() {
 	e.plane = plane{layout: e.plane.layout, inv: 1 / e.cfg.CellMetres, byKey: map[cellKey]uint32{}, states: e.plane.states}
 	e.plane.cellNumber(cellKey{global: true})
@@ -137,9 +137,9 @@ func (e *Encoder) reset() {
 	}
 }
 
-// Begin takes the world, at a released tick, as what the following Updates are about. The world
-// must not change until the last of them. Another epoch or another world begins everything anew:
-// all clients get whole blocks. An earlier tick than the last one, within an epoch, is an error.
+// Begin selects the world, at a released tick, that the following Updates describe. The world
+// must not change until the last of them. A different epoch or world resets the encoder:
+// all clients get whole blocks. Within an epoch, an earlier tick than the last one is an error.
 func (e *Encoder) Begin(w *ecs.World, epoch uint64) error {
 	p := &e.plane
 	if w != p.world || epoch != e.epoch {
@@ -148,7 +148,7 @@ func (e *Encoder) Begin(w *ecs.World, epoch uint64) error {
 	}
 	switch tick := w.Tick(); {
 	case tick == 0:
-		return errors.New("replication: a world before its first tick")
+		return errors.New("replication: the world has not run its first tick")
 	case tick == p.tick:
 		return nil
 	case tick < p.tick:
@@ -165,7 +165,7 @@ func (e *Encoder) Begin(w *ecs.World, epoch uint64) error {
 	return p.look(w)
 }
 
-// Join starts a stream for a session that is new or connected again: whole blocks until it
+// Join starts a stream for a new or reconnected session. The client gets whole blocks until it
 // acknowledges some.
 func (e *Encoder) Join(session uint64) {
 	c := e.clients[session]
@@ -176,7 +176,7 @@ func (e *Encoder) Join(session uint64) {
 	e.restart(c)
 }
 
-// Leave forgets a session. One that is not known is no error.
+// Leave forgets a session. It ignores an unknown one.
 func (e *Encoder) Leave(session uint64) {
 	if c := e.clients[session]; c != nil {
 		e.release(c)
@@ -184,7 +184,7 @@ func (e *Encoder) Leave(session uint64) {
 	}
 }
 
-// Ack takes what a client's Mirror.AppendAck wrote. Bytes that it cannot have written are an
+// Ack applies an acknowledgement that a client's Mirror.AppendAck wrote. Malformed bytes are an
 // error; an acknowledgement of another stream, or of packets long forgotten, has no effect.
 func (e *Encoder) Ack(session uint64, b []byte) error {
 	epoch, stream, a, err := parseAck(b)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBlocksAreSharedAmongClients: however many clients look, a state is encoded once per baseline.
+// TestBlocksAreSharedAmongClients: a state is encoded once per baseline, for any number of clients.
 func TestBlocksAreSharedAmongClients(t *testing.T) {
 	encoded := func(clients int) (perTick []uint64) {
 		s := newSim(t, 3, Config{BudgetBytes: 1 << 20}, 0)
@@ -63,7 +63,7 @@ func TestEncodedAtMostOncePerBaseline(t *testing.T) {
 	}
 }
 
-// TestBudgetIsKept: never more than the budget in a tick, and no cell waits for ever.
+// TestBudgetIsKept: no tick exceeds the budget, and no cell waits for ever.
 func TestBudgetIsKept(t *testing.T) {
 	const budget = 250
 	s := newSim(t, 5, Config{CellMetres: 20, RadiusMetres: 100, BudgetBytes: budget}, 3)
@@ -80,18 +80,18 @@ func TestBudgetIsKept(t *testing.T) {
 			for i := range c.subs {
 				for _, st := range c.subs[i].segs {
 					if c.subs[i].cell != nil && st.due != 0 && s.w.Tick()-st.due > 60 {
-						t.Fatalf("tick %d: a block waits since tick %d", s.w.Tick(), st.due)
+						t.Fatalf("tick %d: a block has been waiting since tick %d", s.w.Tick(), st.due)
 					}
 				}
 			}
 		}
 	}
 	if s.enc.Stats().Deferred == 0 {
-		t.Fatal("the budget was never short: this test shows nothing")
+		t.Fatal("the budget was never exceeded: this test shows nothing")
 	}
 }
 
-// TestNothingIsSentTwiceWhileUnderWay: what does not change waits for its acknowledgement.
+// TestNothingIsSentTwiceWhileUnderWay: an unchanged segment waits for its acknowledgement.
 func TestNothingIsSentTwiceWhileUnderWay(t *testing.T) {
 	s := newSim(t, 16, Config{BudgetBytes: 1 << 20}, 0)
 	s.mood(true, 200)
@@ -119,7 +119,7 @@ func TestNothingIsSentTwiceWhileUnderWay(t *testing.T) {
 	}
 }
 
-// TestClientsLeaveNothing: when all clients are gone no cell keeps states.
+// TestClientsLeaveNothing: after all clients have left, no cell keeps states.
 func TestClientsLeaveNothing(t *testing.T) {
 	s := newSim(t, 8, Config{}, 5)
 	s.mood(true, 200)
@@ -138,11 +138,11 @@ func TestClientsLeaveNothing(t *testing.T) {
 	s.clients = nil
 	s.mood(false, 0)
 	if s.enc.Stats().Clients != 0 {
-		t.Fatal("clients are left")
+		t.Fatal("clients remain")
 	}
 }
 
-// TestHistoryIsBounded: no segment holds more states than the history has ticks.
+// TestHistoryIsBounded: no segment keeps more states than the history has ticks.
 func TestHistoryIsBounded(t *testing.T) {
 	s := newSim(t, 9, Config{HistoryTicks: 10}, 3)
 	s.weather = weather{loss: 1} // nobody ever acknowledges
@@ -153,13 +153,13 @@ func TestHistoryIsBounded(t *testing.T) {
 	for _, c := range s.enc.plane.cells {
 		for i := range c.segs {
 			if n := len(c.segs[i].history); n > 12 {
-				t.Fatalf("cell %+v holds %d states with a history of 10 ticks", c.key, n)
+				t.Fatalf("cell %+v has %d states with a history of 10 ticks", c.key, n)
 			}
 		}
 	}
 }
 
-// TestAreaFollowsWithHysteresis: a view that walks to and fro over a cell's border moves nothing.
+// TestAreaFollowsWithHysteresis: a view that walks back and forth across a cell's border does not move the area.
 func TestAreaFollowsWithHysteresis(t *testing.T) {
 	s := newSim(t, 10, Config{CellMetres: 10, HysteresisMetres: 3}, 1)
 	c := s.enc.clients[1]

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// recorded is a stream of real packets and the schema they are of.
+// recorded returns a stream of real packets and their schema.
 func recorded(tb testing.TB) (*ecs.Schema, [][]byte) {
 	s := newSim(tb, 21, Config{CellMetres: 200, RadiusMetres: 200, PacketBytes: 256, BudgetBytes: 1 << 16}, 1)
 	s.weather = weather{delay: 2}
@@ -21,7 +21,7 @@ func recorded(tb testing.TB) (*ecs.Schema, [][]byte) {
 	return s.w.Schema(), packets
 }
 
-// FuzzMirror feeds a mirror that knows a world with bytes from anywhere.
+// FuzzMirror feeds arbitrary bytes to a mirror that already knows a world.
 func FuzzMirror(f *testing.F) {
 	schema, packets := recorded(f)
 	for _, p := range packets {
@@ -47,7 +47,7 @@ func FuzzMirror(f *testing.F) {
 	})
 }
 
-// FuzzBlock feeds the codec with bytes against a base; what it takes must encode to the same state again.
+// FuzzBlock feeds the codec arbitrary bytes against a base. A state that it accepts must survive encoding and decoding.
 func FuzzBlock(f *testing.F) {
 	l, err := newLayout(goldenSchema())
 	if err != nil {
@@ -80,7 +80,7 @@ func FuzzBlock(f *testing.F) {
 	})
 }
 
-// FuzzAck feeds an encoder with acknowledgements from anywhere.
+// FuzzAck feeds an encoder arbitrary acknowledgements.
 func FuzzAck(f *testing.F) {
 	s := newSim(f, 22, Config{}, 1)
 	s.mood(true, 50)
@@ -91,7 +91,7 @@ func FuzzAck(f *testing.F) {
 	})
 }
 
-// inspect walks everything a mirror shows and checks that it holds together and within its bounds.
+// inspect walks everything a mirror shows and checks that it is consistent and within its bounds.
 func inspect(t *testing.T, m *Mirror) {
 	t.Helper()
 	n := 0
@@ -113,7 +113,7 @@ func inspect(t *testing.T, m *Mirror) {
 	}
 }
 
-// audit counts again what m.used says.
+// audit recomputes m.used.
 func (m *Mirror) audit() (used int) {
 	for _, c := range m.cells {
 		for _, d := range []*division{c.cur, c.next} {
@@ -145,7 +145,7 @@ func TestDamagedPacketsAreErrors(t *testing.T) {
 		for _, p := range packets {
 			bad := slices.Clone(p)
 			for range 1 + rng.IntN(3) {
-				bad[3+rng.IntN(len(bad)-3)] ^= 1 << rng.IntN(8) // behind epoch and stream, which would only empty the mirror
+				bad[3+rng.IntN(len(bad)-3)] ^= 1 << rng.IntN(8) // after epoch and stream, which would only empty the mirror
 			}
 			if rng.IntN(4) == 0 {
 				bad = bad[:rng.IntN(len(bad))]
@@ -161,7 +161,7 @@ func TestDamagedPacketsAreErrors(t *testing.T) {
 	}
 }
 
-// TestMirrorIsBounded: endless sound packets of a hostile encoder do not grow a mirror beyond its limit.
+// TestMirrorIsBounded: endless valid packets from a hostile encoder do not grow a mirror beyond its limit.
 func TestMirrorIsBounded(t *testing.T) {
 	schema, packets := recorded(t)
 	m, _ := NewMirror(schema)

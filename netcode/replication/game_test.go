@@ -4,7 +4,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// The components of the test's game, one for each way in which a value travels.
+// The components of the test's game, one for each encoding of values.
 type (
 	position struct {
 		X, Y float64 `wind:"q=0.01,range=-500..500"` // metres
@@ -44,10 +44,10 @@ type (
 	ledger struct{ Secret uint64 } // a resource that clients do not see
 )
 
-// stir says how lively the world is. It is a resource, so that a test can calm it between ticks through a command.
+// stir says how lively the world is. It is a resource, so that a command can calm the world between ticks.
 type stir struct {
 	Live  bool
-	Crowd int32 // entities at least
+	Crowd int32 // minimum number of entities
 }
 
 // mood is the command that sets stir.
@@ -183,9 +183,9 @@ type rich struct {
 	Name title
 }
 type (
-	ghost  struct{ Sec secret }   // nothing of it is replicated
-	placed struct{ Vel velocity } // nor of it
-	clerk  struct{ Name title }   // replicated, but nowhere
+	ghost  struct{ Sec secret }   // nothing replicated
+	placed struct{ Vel velocity } // nothing replicated
+	clerk  struct{ Name title }   // replicated, but without a position
 )
 
 func peopleTest(t *ecs.Tick, s *ecs.Res[stir], q *ecs.Query[mover], people *ecs.Spawner[person], riches *ecs.Spawner[rich], ghosts *ecs.Spawner[ghost], blanks *ecs.Spawner[placed], clerks *ecs.Spawner[clerk], hidden *ecs.Query[ghostly]) {

@@ -47,8 +47,8 @@ func goldenSchema() *ecs.Schema {
 	return &ecs.Schema{Components: []ecs.Type{all, pair, tag}, Resources: []ecs.Type{score}}
 }
 
-// goldenStates are a base and what became of it: values that changed and did not, entities that came,
-// died, left and got other components.
+// goldenStates returns a base and a later state, with values that changed and values that did not, and entities
+// that came, died, left and got other components.
 func goldenStates(t testing.TB, l *layout) (base, next *state) {
 	t.Helper()
 	shape := func(mask uint64) uint32 {
@@ -83,13 +83,13 @@ func goldenStates(t testing.TB, l *layout) (base, next *state) {
 	return base, next
 }
 
-// goldenFate: 8 of generation 1 was spawned, 8 of generation 0 died, 12 went elsewhere.
+// goldenFate says that 8 of generation 1 was spawned, 8 of generation 0 died, and 12 went elsewhere.
 type goldenFate struct{}
 
 func (goldenFate) spawned(key, _, _ uint64) bool { return key == keyOf(8, 1) }
 func (goldenFate) despawned(key uint64) bool     { return key == keyOf(8, 0) }
 
-// TestGoldenBytes: the format is what it was. `go test -update` writes it anew, for a new codec version alone.
+// TestGoldenBytes: the format has not changed. `go test -update` rewrites the file, only for a new codec version.
 func TestGoldenBytes(t *testing.T) {
 	l, err := newLayout(goldenSchema())
 	if err != nil {
@@ -130,7 +130,7 @@ func TestGoldenBytes(t *testing.T) {
 	}
 }
 
-// goldenBack reads the golden bytes: decoding is encoding's inverse.
+// goldenBack checks that decoding the golden bytes inverts encoding.
 func goldenBack(t *testing.T, l *layout, name string, b []byte, base, next *state) {
 	t.Helper()
 	switch name {
@@ -164,7 +164,7 @@ func goldenBack(t *testing.T, l *layout, name string, b []byte, base, next *stat
 	}
 }
 
-// differ says where two states differ, whatever the order of their rows.
+// differ describes where two states differ, ignoring the order of their rows.
 func differ(l *layout, a, b *state) string {
 	if len(a.ents) != len(b.ents) {
 		return fmt.Sprintf("%d entities, want %d", len(a.ents), len(b.ents))

@@ -8,11 +8,11 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// maxShapes is how many combinations of components a mirror keeps apart.
+// maxShapes bounds how many combinations of components a layout distinguishes.
 const maxShapes = 4096
 
-// layout is what both sides derive from a schema: which components travel, and each as a row of
-// 32-bit words, the form in which states are held, compared and encoded.
+// layout is what both sides derive from a schema: which components travel, and how each is laid out
+// as a row of 32-bit words, the form in which states are stored, compared and encoded.
 type layout struct {
 	comps     []*component // replicated components in schema order
 	resources []*component // replicated resources in schema order
@@ -20,19 +20,19 @@ type layout struct {
 	byMask    map[uint64]uint32
 	byName    map[string]*component // components
 	named     map[string]*component // resources
-	spatial   *component            // places an entity, replicated or not; nil: nothing does
+	spatial   *component            // holds an entity's position, replicated or not; nil: the schema has none
 }
 
 // component is one replicated component type or resource.
 type component struct {
 	t        *ecs.Type
 	index    int // in Schema.Components or Schema.Resources
-	bit      int // in a shape's mask; of a resource, its shape's number
+	bit      int // in a shape's mask; for a resource, its shape's number
 	resource bool
 	slots    []slot
 	words    int  // length of a row
 	plain    bool // up to eight values of one word each: the k-th word is the k-th value
-	maxBits  int  // of a full encoding
+	maxBits  int  // in a full encoding
 	x, y     int  // offsets of the fields X and Y in memory if spatial
 	xy       ecs.FieldKind
 }
@@ -48,7 +48,7 @@ type shape struct {
 // part is a component inside a shape's row.
 type part struct {
 	*component
-	at int // of its first word in the row
+	at int // index of its first word in the row
 }
 
 func newLayout(s *ecs.Schema) (*layout, error) {
@@ -140,7 +140,7 @@ func newShape(parts []*component, mask uint64) *shape {
 
 var errShapes = errors.New("replication: too many combinations of components")
 
-// shape returns the number of the shape with these components, making it if it is new.
+// shape returns the number of the shape with these components, creating the shape if needed.
 func (l *layout) shape(mask uint64) (uint32, error) {
 	if n, ok := l.byMask[mask]; ok {
 		return n, nil
@@ -149,7 +149,7 @@ func (l *layout) shape(mask uint64) (uint32, error) {
 		return 0, errShapes
 	}
 	if bits.Len64(mask) > len(l.comps) {
-		return 0, errors.New("replication: a component that the schema does not have")
+		return 0, errors.New("replication: a component outside the schema")
 	}
 	var parts []*component
 	for _, c := range l.comps {

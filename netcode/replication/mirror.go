@@ -10,14 +10,14 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Mirror is what a client knows of the world: the entities in its cells, at the newest state
-// that arrived of each cell. It trusts no packet. Not safe for concurrent use.
+// Mirror is a client's copy of the world: the entities in its cells, each cell at the newest state
+// that arrived. It trusts no packet. Not safe for concurrent use.
 //
-// A cell's states can be of different ticks while packets are lost or late. Once every packet of
-// a tick has arrived, the mirror is the visible world of that tick, quantised.
+// While packets are lost or late, cells can show different ticks. Once every packet of
+// a tick has arrived, the mirror equals the visible world of that tick, quantised.
 type Mirror struct {
-	// OnChange, if set, is called during Apply for each entity that came or went, after the
-	// packet's blocks are in, ascending by entity. It must not call Apply.
+	// Apply calls OnChange, if set, for each entity that came or went, after it has applied the
+	// packet's blocks, in ascending order of entities. OnChange must not call Apply.
 	OnChange func(Change)
 
 	layout *layout
@@ -29,7 +29,7 @@ type Mirror struct {
 	area          area
 	cells         map[cellKey]*mirrorCell
 	where         map[uint64]*mirrorSegment // by key: the segment that an entity was last in
-	sorted        []uint64                  // the keys of where, ascending; nil: to be made
+	sorted        []uint64                  // the keys of where, ascending; nil: not built yet
 	acks          acks
 
 	states  statePool
@@ -40,34 +40,34 @@ type Mirror struct {
 	stats   MirrorStats
 }
 
-// MirrorStats counts since NewMirror.
+// MirrorStats holds a Mirror's counts since NewMirror.
 type MirrorStats struct {
 	Packets    uint64 // applied
-	Bytes      uint64 // of them
-	Blocks     uint64 // that brought something
-	Groundless uint64 // blocks against a baseline that is not here: their packet is not acknowledged
+	Bytes      uint64 // in applied packets
+	Blocks     uint64 // that held a new state
+	Groundless uint64 // blocks whose baseline is missing: their packet is not acknowledged
 	Void       uint64 // packets of an older epoch or stream
 }
 
-// Change is an entity that came into sight or went out of it.
+// Change reports an entity that came into sight or went out of it.
 type Change struct {
 	Entity ecs.Entity
 	Kind   ChangeKind
-	Tick   uint64 // of the packet that told so
+	Tick   uint64 // of the packet that brought the change
 }
 
-// ChangeKind is how an entity came or went.
+// ChangeKind says how an entity came or went.
 type ChangeKind uint8
 
 // The kinds of change.
 const (
-	Appeared  ChangeKind = iota + 1 // was there before, is in sight now
+	Appeared  ChangeKind = iota + 1 // already existed, came into sight
 	Spawned                         // is new in the world
-	Left                            // is out of sight; it may be alive
-	Despawned                       // is no more
+	Left                            // went out of sight; it may be alive
+	Despawned                       // no longer exists
 )
 
-// String is the kind's name in lower case.
+// String returns the kind's name in lower case.
 func (k ChangeKind) String() string {
 	return [...]string{"none", "appeared", "spawned", "left", "despawned"}[min(k, Despawned)*b2u(k <= Despawned)]
 }
@@ -79,19 +79,19 @@ func b2u(b bool) ChangeKind {
 	return 0
 }
 
-// parsedBlock is a block of a packet whose structure is sound.
+// parsedBlock is a block of a well-formed packet.
 type parsedBlock struct {
 	blockHead
 	body []byte
 }
 
-// touch is what happened to an entity in one packet.
+// touch records what happened to an entity in one packet.
 type touch struct {
-	before             bool // it was in sight before the packet
+	before             bool // in sight before the packet
 	spawned, despawned bool
 }
 
-// mirrorBytes bounds what a mirror's states take in memory.
+// mirrorBytes bounds the memory that a mirror's states use.
 const mirrorBytes = 64 << 20
 
 // NewMirror returns an empty mirror for packets of an Encoder with the same schema.
@@ -105,7 +105,7 @@ func NewMirror(s *ecs.Schema) (*Mirror, error) {
 	return m, nil
 }
 
-// reset forgets everything and waits for packets of a stream.
+// reset forgets everything and expects packets of the given stream.
 func (m *Mirror) reset(epoch, stream uint64) {
 	m.epoch, m.stream, m.tick, m.used = epoch, stream, 0, 0
 	m.area = area{radius: -1}
@@ -113,10 +113,10 @@ func (m *Mirror) reset(epoch, stream uint64) {
 	m.acks = acks{}
 }
 
-// Apply takes a packet, whose bytes it does not keep. Packets may come in any order, twice or
-// never. An error means that an Encoder with this schema did not write these bytes; what a sound
-// part of the packet brought may have been taken. A packet of a newer epoch or stream empties the mirror first;
-// one of an older is ignored.
+// Apply applies a packet. It does not keep the bytes. Packets may come in any order, repeated or
+// lost. An error means that no Encoder with this schema wrote these bytes; Apply may already have applied
+// some valid blocks. A packet of a newer epoch or stream empties the mirror first; Apply ignores packets of an
+// older one.
 func (m *Mirror) Apply(packet []byte) error {
 	p := parser{b: packet}
 	h := p.header()
@@ -164,7 +164,7 @@ func (m *Mirror) Apply(packet []byte) error {
 	return nil
 }
 
-// begin makes the mirror one of another stream; all that was in sight has left.
+// begin switches the mirror to another stream; everything in sight leaves.
 func (m *Mirror) begin(epoch, stream uint64) {
 	if m.OnChange != nil {
 		for key := range m.where {
@@ -174,14 +174,14 @@ func (m *Mirror) begin(epoch, stream uint64) {
 	m.reset(epoch, stream)
 }
 
-// block takes one block. ok is false if its packet must not be acknowledged now.
+// block applies one block. ok is false if its packet must not be acknowledged yet.
 func (m *Mirror) block(c codec, b *parsedBlock, seq uint64) (ok bool, err error) {
 	if !b.global && !m.area.has(b.x, b.y) {
-		return true, nil // of a cell that was left since
+		return true, nil // the cell has left the area since
 	}
 	s, err := m.segment(b)
 	if s == nil {
-		return err == nil, err // of a division that was given up since
+		return err == nil, err // a newer division has replaced this one
 	}
 	body := b.body
 	if b.pieces > 0 {
@@ -204,8 +204,8 @@ func (m *Mirror) block(c codec, b *parsedBlock, seq uint64) (ok bool, err error)
 	return ok, err
 }
 
-// AppendAck appends what the encoder must know to stand on what arrived: at most 40 bytes. It can be
-// lost; the next one says the same and more. Call it once per tick, or per received packet. Before the first
+// AppendAck appends an acknowledgement, at most 40 bytes, from which the encoder learns which packets arrived.
+// It may be lost: the next one repeats it. Call AppendAck once per tick, or per received packet. Before the first
 // packet it appends nothing.
 func (m *Mirror) AppendAck(b []byte) []byte {
 	if m.acks.last == 0 {
@@ -214,16 +214,16 @@ func (m *Mirror) AppendAck(b []byte) []byte {
 	return appendAck(b, m.epoch, m.stream, m.acks)
 }
 
-// Tick is the newest tick of which a packet arrived; 0 before the first.
+// Tick returns the newest tick for which a packet arrived; 0 before the first.
 func (m *Mirror) Tick() uint64 { return m.tick }
 
-// Epoch is the epoch of the newest packets.
+// Epoch returns the epoch of the newest packets.
 func (m *Mirror) Epoch() uint64 { return m.epoch }
 
 // Stats returns the counts so far.
 func (m *Mirror) Stats() MirrorStats { return m.stats }
 
-// Len is the number of entities in sight.
+// Len returns the number of entities in sight.
 func (m *Mirror) Len() int {
 	n := 0
 	for key := range m.where {
@@ -257,7 +257,7 @@ func (m *Mirror) Has(e ecs.Entity) bool {
 	return !e.IsZero() && m.where[keyOf(e.ID(), e.Generation())] != nil
 }
 
-// Packed appends a component's packed value, as ecs.UnpackValue and ecs.Type.Format read it. ok is
+// Packed appends a component's packed value, for ecs.UnpackValue and ecs.Type.Format. ok is
 // false if e is not in sight or has no such replicated component. Fields that do not travel are zero.
 func (m *Mirror) Packed(dst []byte, e ecs.Entity, component string) (packed []byte, ok bool) {
 	if c := m.layout.byName[component]; c != nil && !e.IsZero() {
@@ -266,7 +266,7 @@ func (m *Mirror) Packed(dst []byte, e ecs.Entity, component string) (packed []by
 	return dst, false
 }
 
-// PackedResource is Packed for a resource.
+// PackedResource does the same as Packed for a resource.
 func (m *Mirror) PackedResource(dst []byte, resource string) (packed []byte, ok bool) {
 	if c := m.layout.named[resource]; c != nil {
 		return m.packed(dst, keyOf(0, uint32(c.bit)+1), c)
@@ -327,7 +327,7 @@ func Get[T any](m *Mirror, e ecs.Entity, component string) (v T, ok bool) {
 	return unpack[T](m.scratch, ok)
 }
 
-// ResourceOf returns a resource by its registered name. ok is false before it arrived.
+// ResourceOf returns a resource by its registered name. ok is false until it has arrived.
 func ResourceOf[T any](m *Mirror, resource string) (v T, ok bool) {
 	m.scratch, ok = m.PackedResource(m.scratch[:0], resource)
 	return unpack[T](m.scratch, ok)
@@ -345,7 +345,7 @@ func unpack[T any](b []byte, ok bool) (v T, _ bool) {
 	return v, err == nil
 }
 
-// codecs holds the ecs.Codec of every type that was read so far, by its type: planning one costs microseconds, and
+// codecs caches the ecs.Codec of every type read so far, by type: building one takes microseconds, and
 // clients read several values per entity and tick.
 var codecs sync.Map
 

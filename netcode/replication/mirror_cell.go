@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// mirrorCell is a cell as the mirror holds it. While a crowded cell is being divided anew, the
-// old division is shown until the new one is complete.
+// mirrorCell is the mirror's copy of a cell. While the encoder changes the division of a crowded cell, the
+// mirror shows the old division until the new one is complete.
 type mirrorCell struct {
 	cur, next *division
 }
 
-// division is a cell in 1<<depth segments, as far as they arrived.
+// division is a cell in 1<<depth segments, of which it holds those that have arrived.
 type division struct {
 	cell     *mirrorCell
 	depth    uint8
@@ -19,27 +19,27 @@ type division struct {
 	segments map[uint16]*mirrorSegment
 }
 
-// mirrorSegment holds the states of a segment that the encoder may yet stand on.
+// mirrorSegment holds the states of a segment that the encoder may still use as a baseline.
 type mirrorSegment struct {
 	division *division
 	states   []*state // ascending versions; the last is shown
-	floor    uint64   // the encoder stands on nothing older
+	floor    uint64   // the encoder uses no older baseline
 	pieces   *pieces
 }
 
-// pieces are parts of a block that is larger than a packet.
+// pieces collects the parts of a block that is larger than a packet.
 type pieces struct {
 	version, base uint64
 	bodies        [][]byte
 	missing       int
 	bytes         int
-	packets       []uint64 // to be acknowledged when all are there
+	packets       []uint64 // acknowledged once all pieces have arrived
 }
 
-// maxStates is how many states of a segment are kept: more than the ticks that an acknowledgement can be under way.
+// maxStates is how many states of a segment are kept: more than the number of ticks an acknowledgement can take.
 const maxStates = 256
 
-// segmentBytes is about what a segment takes, its states aside.
+// segmentBytes is approximately what a segment takes without its states.
 const segmentBytes = 256
 
 func (s *mirrorSegment) current() *state {
@@ -61,7 +61,7 @@ func (s *mirrorSegment) find(version uint64) (int, bool) {
 	})
 }
 
-// segment finds the segment that a block is of; nil if it belongs to a division that is no more.
+// segment returns the block's segment, or nil if its division has been replaced.
 func (m *Mirror) segment(b *parsedBlock) (*mirrorSegment, error) {
 	c := m.cells[b.cellKey]
 	if c == nil {
@@ -105,7 +105,7 @@ func newDivision(c *mirrorCell, depth uint8) *division {
 	return &division{cell: c, depth: depth, segments: map[uint16]*mirrorSegment{}}
 }
 
-// take decodes a block into its segment. ok is false if its baseline is not here.
+// take decodes a block into its segment. ok is false if its baseline is missing.
 func (m *Mirror) take(c codec, s *mirrorSegment, b *parsedBlock, body []byte) (ok bool, err error) {
 	at, have := s.find(b.version)
 	if have || b.version < s.floor {
@@ -143,7 +143,7 @@ func (m *Mirror) take(c codec, s *mirrorSegment, b *parsedBlock, body []byte) (o
 	return true, nil
 }
 
-// prune drops the states that the encoder cannot stand on any more.
+// prune drops the states that the encoder can no longer use as baselines.
 func (m *Mirror) prune(s *mirrorSegment) {
 	n := 0
 	for n < len(s.states)-1 && (s.states[n].version < s.floor || len(s.states)-n > maxStates) {
@@ -156,8 +156,8 @@ func (m *Mirror) prune(s *mirrorSegment) {
 	}
 }
 
-// piece takes a part of a block, and returns the whole of it when this was the last; before, its
-// packet must not be acknowledged. ok is true if the piece is of no use any more.
+// piece stores a part of a block and returns the whole block once the last part has arrived; until then
+// the packet must not be acknowledged. ok is true if the piece is no longer needed.
 func (m *Mirror) piece(s *mirrorSegment, b *parsedBlock, seq uint64) (whole []byte, ok bool, err error) {
 	p := s.pieces
 	if _, have := s.find(b.version); have {
@@ -173,7 +173,7 @@ func (m *Mirror) piece(s *mirrorSegment, b *parsedBlock, seq uint64) (whole []by
 		m.used += p.bytes
 	}
 	if len(p.bodies) != b.pieces {
-		return nil, false, fmt.Errorf("replication: a block in %d pieces has one of %d", len(p.bodies), b.pieces)
+		return nil, false, fmt.Errorf("replication: a block in %d pieces has a piece that counts %d", len(p.bodies), b.pieces)
 	}
 	if !slices.Contains(p.packets, seq) && len(p.packets) < 2*maxFragments {
 		p.packets = append(p.packets, seq)
@@ -200,7 +200,7 @@ func (m *Mirror) dropPieces(s *mirrorSegment) {
 	}
 }
 
-// settle shows a new division alone once all of it is here.
+// settle makes a new division current, and drops the old one, once every segment has arrived.
 func (m *Mirror) settle(s *mirrorSegment) {
 	d := s.division
 	c := d.cell
@@ -219,7 +219,7 @@ func (m *Mirror) settle(s *mirrorSegment) {
 	}
 }
 
-// dropDivision forgets a division; what was in sight through it alone has left.
+// dropDivision forgets a division; entities that only it showed leave.
 func (m *Mirror) dropDivision(d *division) {
 	for _, s := range d.segments {
 		m.used -= segmentBytes
@@ -239,7 +239,7 @@ func (m *Mirror) dropDivision(d *division) {
 	}
 }
 
-// dropOutside forgets the cells that the area does not hold.
+// dropOutside forgets the cells outside the area.
 func (m *Mirror) dropOutside() {
 	for k, c := range m.cells {
 		if k.global || m.area.has(k.x, k.y) {

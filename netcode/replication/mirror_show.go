@@ -2,7 +2,7 @@ package replication
 
 import "slices"
 
-// show makes next, already the newest state of s, what is seen of the segment instead of old.
+// show replaces old with next, already the newest state of s, as the visible state of the segment.
 func (m *Mirror) show(s *mirrorSegment, old, next *state) {
 	if old == nil {
 		old = emptyState
@@ -32,7 +32,7 @@ func (m *Mirror) show(s *mirrorSegment, old, next *state) {
 	}
 }
 
-// hide notes that key is not in s any more. An entity that another segment still shows stays in sight there.
+// hide records that key is no longer in s. An entity that another segment still shows stays in sight there.
 func (m *Mirror) hide(s *mirrorSegment, key uint64) {
 	if m.where[key] != s {
 		return
@@ -66,7 +66,7 @@ func (m *Mirror) elsewhere(key uint64) (found *mirrorSegment) {
 	return found
 }
 
-// note remembers what a packet did to an entity, for report.
+// note records what a packet did to an entity, for report.
 func (m *Mirror) note(key uint64, before, spawned, despawned bool) {
 	if m.OnChange == nil || key>>32 == 0 {
 		return
@@ -80,8 +80,8 @@ func (m *Mirror) note(key uint64, before, spawned, despawned bool) {
 	m.changed[key] = t
 }
 
-// report tells OnChange what the packet did: one change for an entity, none for one that only
-// went from one cell to another.
+// report calls OnChange with one change per entity, and with none for an entity that only
+// moved from one cell to another.
 func (m *Mirror) report(tick uint64) {
 	if len(m.changed) == 0 {
 		return

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestGroundlessBlockIsNotAcknowledged: a block against a state that is not here keeps its packet unacknowledged.
+// TestGroundlessBlockIsNotAcknowledged: the mirror does not acknowledge a packet with a block whose base it lacks.
 func TestGroundlessBlockIsNotAcknowledged(t *testing.T) {
 	s := newSim(t, 15, Config{BudgetBytes: 1 << 20}, 1)
 	s.mood(true, 200)
@@ -32,7 +32,7 @@ func TestGroundlessBlockIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// TestNewEpochBeginsAnew: after a failover the same mirrors follow an encoder that knows nothing.
+// TestNewEpochBeginsAnew: after a failover the same mirrors follow a fresh encoder.
 func TestNewEpochBeginsAnew(t *testing.T) {
 	s := newSim(t, 6, Config{BudgetBytes: 1 << 20}, 3)
 	s.mood(true, 200)
@@ -69,7 +69,7 @@ func TestNewEpochBeginsAnew(t *testing.T) {
 	s.check(s.clients[0])
 }
 
-// TestJoinAgainBeginsAnew: a session that comes back with an empty mirror gets everything.
+// TestJoinAgainBeginsAnew: a session that reconnects with an empty mirror gets everything.
 func TestJoinAgainBeginsAnew(t *testing.T) {
 	s := newSim(t, 7, Config{BudgetBytes: 1 << 20}, 2)
 	s.mood(true, 200)
@@ -89,7 +89,7 @@ func TestJoinAgainBeginsAnew(t *testing.T) {
 	s.check(c)
 }
 
-// TestChangesTellOneStory: what OnChange reports adds up to what is in sight, and says how it came.
+// TestChangesTellOneStory: the changes that OnChange reports add up to the entities in sight, with the right kinds.
 func TestChangesTellOneStory(t *testing.T) {
 	s := newSim(t, 11, Config{BudgetBytes: 1 << 20}, 1)
 	m := s.clients[0].mirror
@@ -98,20 +98,20 @@ func TestChangesTellOneStory(t *testing.T) {
 	m.OnChange = func(c Change) {
 		came := c.Kind == Appeared || c.Kind == Spawned
 		if seen[c.Entity] == came {
-			t.Fatalf("tick %d: %v %v, which was so already", c.Tick, c.Entity, c.Kind)
+			t.Fatalf("tick %d: %v %v, but it already had", c.Tick, c.Entity, c.Kind)
 		}
 		seen[c.Entity] = came
 		born := first[c.Entity]
 		if born == 0 {
 			born = c.Tick
 		}
-		// A cell that did not change for a while has an old baseline: what was born since counts as spawned.
+		// A cell unchanged for a while has an old baseline: an entity created since counts as spawned.
 		if c.Kind == Spawned && c.Tick-born > 20 || c.Kind == Appeared && c.Tick == born && born > 1 {
 			t.Fatalf("tick %d: %v, born at tick %d, %v", c.Tick, c.Entity, born, c.Kind)
 		}
 		if c.Kind == Despawned {
 			if _, _, alive := s.w.Locate(c.Entity); alive {
-				t.Fatalf("tick %d: %v is told dead and lives", c.Tick, c.Entity)
+				t.Fatalf("tick %d: %v is reported dead but alive", c.Tick, c.Entity)
 			}
 		}
 		counts[c.Kind]++
@@ -153,8 +153,8 @@ func TestChangesTellOneStory(t *testing.T) {
 	}
 }
 
-// TestSlotUsedAgainInOneTick: an entity that dies and another that takes its id and its place in
-// the same tick are a death and a birth.
+// TestSlotUsedAgainInOneTick: if an entity dies and another takes its id and place in the same tick,
+// the mirror reports a despawn and a spawn.
 func TestSlotUsedAgainInOneTick(t *testing.T) {
 	game := ecs.Game{Name: "again", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Component[walkPos](w, "position", ecs.Spatial)
@@ -206,7 +206,7 @@ func TestSlotUsedAgainInOneTick(t *testing.T) {
 	}
 }
 
-// TestEachIsAscending and complete, with the components by name.
+// TestEachIsAscending: Each is ascending and complete, and components are readable by name.
 func TestEachIsAscending(t *testing.T) {
 	s := newSim(t, 12, Config{}, 1)
 	s.mood(true, 100)

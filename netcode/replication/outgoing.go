@@ -11,9 +11,9 @@ type outgoing struct {
 	h     header
 	buf   []byte
 	entry *sentPacket
-	used  int // bytes of the packets so far, the one in work included
+	used  int // bytes of the packets so far, including the open one
 	limit int
-	full  bool // the packet takes no more blocks
+	full  bool // the open packet takes no more blocks
 }
 
 func (o *outgoing) begin() {
@@ -46,8 +46,8 @@ func (o *outgoing) end() {
 	o.c.debt = max(o.c.debt+o.used-o.e.cfg.BudgetBytes, 0)
 }
 
-// all sends what fits into the budget: everything if it does, else by age. A block that no
-// budget could hold goes when it is the first and nothing is owed.
+// all sends the blocks that fit into the budget: all of them if they fit, else by age. A block larger
+// than the whole budget is sent when it comes first and the client has no debt.
 func (o *outgoing) all(wants []want) {
 	total := 0
 	for i := range wants {
@@ -74,10 +74,10 @@ func (o *outgoing) all(wants []want) {
 	}
 }
 
-// room is how long a piece of a block can be, so that it fits a packet with its heads.
+// room returns the longest piece of a block that fits into a packet beside its headers.
 func (o *outgoing) room() int { return o.e.cfg.PacketBytes - maxHeader - maxBlockHead }
 
-// head is the head of a block; one that fits no packet will be cut into pieces, each in a packet of its own.
+// head returns the head of a block. A block too large for a packet is cut into pieces, each in its own packet.
 func (o *outgoing) head(w *want) blockHead {
 	s := &o.c.subs[w.sub]
 	k := blockHead{segKey: segKey{s.cell.key, s.depth, w.segment}, version: s.cell.segs[w.segment].version, base: w.base}
@@ -87,7 +87,7 @@ func (o *outgoing) head(w *want) blockHead {
 	return k
 }
 
-// cost is what a block adds to the client's bytes, at most.
+// cost returns an upper bound on what a block adds to the client's bytes.
 func (o *outgoing) cost(k *blockHead, w *want) int {
 	if k.pieces > 0 {
 		return len(w.body) + k.pieces*(maxBlockHead+maxHeader)
@@ -109,7 +109,7 @@ func (o *outgoing) add(k *blockHead, w *want) {
 		o.full = len(o.entry.blocks) > 0
 		for k.piece = range k.pieces {
 			o.put(k, w, w.body[k.piece*room:min((k.piece+1)*room, len(w.body))])
-			o.full = true // what is acknowledged with a piece is that piece's block
+			o.full = true // a packet with a piece carries nothing else, so its acknowledgement means that piece's block
 		}
 	}
 	st := &o.c.subs[w.sub].segs[w.segment]

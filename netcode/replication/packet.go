@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// FORMAT.md, "Packet" and "Block", describe what is written here.
+// FORMAT.md, "Packet" and "Block", specifies these bytes.
 
 const (
 	maxDepth     = 10
@@ -14,14 +14,14 @@ const (
 	maxRadius    = 32                         // cells
 	maxCell      = 1 << 20                    // greatest coordinate of a cell
 	maxHeader    = 1 + 4*10 + 1 + 2*4         // bytes, at most
-	maxBlockHead = 1 + 2*2 + 2 + 2*10 + 2 + 3 // bytes, at most, the length included
+	maxBlockHead = 1 + 2*2 + 2 + 2*10 + 2 + 3 // bytes, at most, including the length
 )
 
 // header begins every packet.
 type header struct {
 	codec  byte
 	epoch  uint64
-	stream uint64 // of the client: newer streams make older ones void
+	stream uint64 // of the client: a newer stream voids older ones
 	seq    uint64 // of the packet in its stream, from 1
 	tick   uint64
 	area   area
@@ -51,7 +51,7 @@ func (h *header) append(b []byte) []byte {
 	return b
 }
 
-// The bits of a block's first byte; the depth stands above them.
+// The low bits of a block's first byte; the depth is above them.
 const (
 	blockGlobal   = 1 << 0 // of the global cell
 	blockBased    = 1 << 1 // against a baseline
@@ -59,7 +59,7 @@ const (
 	blockDepth    = 3      // shift
 )
 
-// blockHead precedes the bytes of a block.
+// blockHead precedes the body of a block.
 type blockHead struct {
 	segKey
 	version, base uint64
@@ -110,7 +110,7 @@ func (k *blockHead) append(b []byte, h *header) []byte {
 
 var errPacket = errors.New("replication: packet ends too early")
 
-// parser takes a packet apart. Its first error stays.
+// parser reads a packet. It keeps its first error.
 type parser struct {
 	b   []byte
 	err error
@@ -126,7 +126,7 @@ func (p *parser) byte() byte {
 	return v
 }
 
-// uint reads a number of at most limit.
+// uint reads a number from 0 to limit.
 func (p *parser) uint(limit uint64) uint64 {
 	v, n := binary.Uvarint(p.b)
 	if n <= 0 || v > limit {
@@ -137,7 +137,7 @@ func (p *parser) uint(limit uint64) uint64 {
 	return v
 }
 
-// int reads a number of at most limit to either side.
+// int reads a number from -limit to limit.
 func (p *parser) int(limit int64) int64 {
 	v, n := binary.Varint(p.b)
 	if n <= 0 || v > limit || v < -limit {
@@ -174,19 +174,19 @@ func (p *parser) header() (h header) {
 	return h
 }
 
-// block reads a block's head and its bytes, which lie in the packet.
+// block reads a block's head and body. The body aliases the packet.
 func (p *parser) block(h *header) (k blockHead, body []byte) {
 	flags := p.byte()
 	k.global = flags&blockGlobal != 0
 	if k.depth = flags >> blockDepth; k.depth > maxDepth {
-		p.fail(fmt.Errorf("replication: depth %d of a cell, more than %d", k.depth, maxDepth))
+		p.fail(fmt.Errorf("replication: cell depth %d exceeds %d", k.depth, maxDepth))
 	}
 	if !k.global {
 		limit := int64(max(h.area.radius, 0))
 		k.x = h.area.x + int32(p.int(limit))
 		k.y = h.area.y + int32(p.int(limit))
 		if h.area.radius < 0 {
-			p.fail(errors.New("replication: a cell outside of the area"))
+			p.fail(errors.New("replication: a cell in a packet without an area"))
 		}
 	}
 	if k.depth > 0 {
@@ -196,7 +196,7 @@ func (p *parser) block(h *header) (k blockHead, body []byte) {
 	if flags&blockBased != 0 {
 		k.base = k.version - p.uint(k.version-1)
 		if k.base == k.version {
-			p.fail(errors.New("replication: a block against itself"))
+			p.fail(errors.New("replication: a block whose base is its own version"))
 		}
 	}
 	if flags&blockFragment != 0 {
@@ -216,7 +216,7 @@ func (p *parser) block(h *header) (k blockHead, body []byte) {
 	return k, body
 }
 
-// appendBytes writes a length and the bytes.
+// appendBytes appends the length of body, then body.
 func appendBytes(b, body []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(body))), body...)
 }

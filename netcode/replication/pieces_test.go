@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestBlockBeyondTheBudgetIsPaidOff: a block larger than a tick's budget goes, and later ticks pay.
+// TestBlockBeyondTheBudgetIsPaidOff: a block larger than a tick's budget is sent, and later ticks make up for it.
 func TestBlockBeyondTheBudgetIsPaidOff(t *testing.T) {
 	game := ecs.Game{Name: "wide", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Resource[wideResource](w, "wide", ecs.Replicated)
@@ -71,7 +71,7 @@ func TestBlockBeyondTheBudgetIsPaidOff(t *testing.T) {
 
 type wideResource struct{ Words [200]uint64 }
 
-// TestPieceIsNotAcknowledgedAlone: as long as a piece is missing, its packets have not arrived.
+// TestPieceIsNotAcknowledgedAlone: while a piece is missing, the packets of the others stay unacknowledged.
 func TestPieceIsNotAcknowledgedAlone(t *testing.T) {
 	game := ecs.Game{Name: "wide", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Resource[wideResource](w, "wide", ecs.Replicated)
@@ -117,7 +117,7 @@ func TestPieceIsNotAcknowledgedAlone(t *testing.T) {
 	}
 }
 
-// TestPieceTravelsAlone: what acknowledges a piece's packet acknowledges nothing else.
+// TestPieceTravelsAlone: acknowledging a piece's packet acknowledges nothing else.
 func TestPieceTravelsAlone(t *testing.T) {
 	game := walk(100, 100)
 	setup := game.Setup
@@ -157,7 +157,7 @@ func TestPieceTravelsAlone(t *testing.T) {
 	}
 }
 
-// blocksOf takes a packet apart.
+// blocksOf parses a packet.
 func blocksOf(t testing.TB, packet []byte) (blocks []blockHead, piece bool) {
 	p := parser{b: packet}
 	h := p.header()
@@ -172,7 +172,8 @@ func blocksOf(t testing.TB, packet []byte) (blocks []blockHead, piece bool) {
 	return blocks, piece
 }
 
-// TestCrowdedCellsAreDivided so that the loss of a packet costs a part of a cell, and joined again when the crowd has gone.
+// TestCrowdedCellsAreDivided: a crowded cell is divided, so that losing a packet costs only part of it, and joined again
+// when the crowd has gone.
 func TestCrowdedCellsAreDivided(t *testing.T) {
 	s := newSim(t, 14, Config{CellMetres: 200, RadiusMetres: 200, PacketBytes: 256, BudgetBytes: 1 << 20}, 1)
 	s.mood(true, 400)

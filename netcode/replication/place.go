@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// plane knows, for one tick, where every replicated entity is: its row in the world's tables and
+// plane maps every replicated entity, for one tick, to its row in the world's tables and
 // its interest cell.
 type plane struct {
 	layout *layout
@@ -15,8 +15,8 @@ type plane struct {
 
 	world  *ecs.World
 	tick   uint64
-	serial uint32 // of this look at the world
-	first  bool   // it is the first
+	serial uint32 // number of looks so far
+	first  bool   // whether this is the first look
 
 	tables []source
 	places []place // by entity id
@@ -28,15 +28,15 @@ type plane struct {
 	states statePool
 }
 
-// place is where an entity is.
+// place is an entity's location.
 type place struct {
-	born uint64 // the tick in which it was first seen; 0: it was there before
+	born uint64 // the tick in which it was first seen; 0: it existed at the first look
 	gen  uint32
 	seen uint32 // serial of the last look that found it
 	src  uint32 // in plane.tables
 	row  uint32
 	cell uint32 // number of its cell
-	x, y int32  // of its cell
+	x, y int32  // coordinates of its cell
 }
 
 // source is one table of the world.
@@ -47,8 +47,8 @@ type source struct {
 	at      ecs.Column   // of the spatial component
 }
 
-// look finds every replicated entity of the world, which is at a later tick than at the last look.
-// Cost: one read and one write per entity, a map access for one that changed its cell.
+// look locates every replicated entity of the world, whose tick has advanced since the last look.
+// Cost: one read and one write per entity, plus a map access for each that changed its cell.
 func (p *plane) look(w *ecs.World) error {
 	p.world, p.tick, p.first = w, w.Tick(), p.serial == 0
 	p.serial++
@@ -144,7 +144,7 @@ func (s *source) position(row int) (x, y float64) {
 		float64(math.Float32frombits(binary.LittleEndian.Uint32(b[s.spatial.y:])))
 }
 
-// cellAt is the cell's coordinate at v metres. What is not a number or too far out is in the outermost cell.
+// cellAt returns the cell coordinate of v metres. A NaN or a value too far out is in an outermost cell.
 func (p *plane) cellAt(v float64) int32 {
 	c := math.Floor(v * p.inv)
 	switch {
@@ -156,7 +156,7 @@ func (p *plane) cellAt(v float64) int32 {
 	return -maxCell
 }
 
-// cellNumber finds the cell or makes it.
+// cellNumber returns the number of the cell, creating it if needed.
 func (p *plane) cellNumber(k cellKey) uint32 {
 	if n, ok := p.byKey[k]; ok {
 		return n
@@ -194,7 +194,7 @@ func (p *plane) sort() {
 	}
 }
 
-// sweep forgets cells that hold nothing and that nobody sees.
+// sweep forgets cells without entities and subscribers.
 func (p *plane) sweep() {
 	for n, c := range p.cells {
 		if n > 0 && c != nil && c.count == 0 && c.seers == 0 {
@@ -205,7 +205,7 @@ func (p *plane) sweep() {
 	}
 }
 
-// find returns where e is; ok is false if it is not in the world or has nothing replicated.
+// find returns the place of e; ok is false if e is not in the world or has no replicated component.
 func (p *plane) find(e ecs.Entity) (at *place, ok bool) {
 	if id := e.ID(); !e.IsZero() && int(id) < len(p.places) {
 		at = &p.places[id]

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// seeds are n seeds, ten times as many with WIND_LONG=1, or the one of -replication.seed.
+// seeds returns n seeds, ten times as many with WIND_LONG=1, or only the one given by -replication.seed.
 func seeds(n int) []uint64 {
 	if *seedFlag != 0 {
 		return []uint64{*seedFlag}
@@ -40,8 +40,8 @@ var configs = []struct {
 	{"tight", Config{BudgetBytes: tightBytes, PacketBytes: 300}},
 }
 
-// TestMirrorBecomesTheVisibleWorld: whatever the network did, once packets and acknowledgements
-// flow, every client's mirror is the quantised world in its area at every tick, and holds nothing else.
+// TestMirrorBecomesTheVisibleWorld: whatever the network did before, once packets and acknowledgements
+// arrive, every client's mirror equals the quantised world in its area at every tick and contains nothing else.
 func TestMirrorBecomesTheVisibleWorld(t *testing.T) {
 	for _, cfg := range configs {
 		for _, storm := range storms {
@@ -66,7 +66,7 @@ func converge(t *testing.T, seed uint64, cfg Config, storm weather) {
 				c.mirror.hold(t)
 			}
 		}
-		s.mood(false, 0) // the world stands still, the storm goes on
+		s.mood(false, 0) // the world stands still, the storm continues
 		for range 10 {
 			s.step()
 		}
@@ -93,7 +93,7 @@ func converge(t *testing.T, seed uint64, cfg Config, storm weather) {
 	}
 }
 
-// settle steps until no client is owed anything.
+// settle steps until no client misses anything.
 func (s *sim) settle(most int) {
 	s.t.Helper()
 	for range most {
@@ -102,7 +102,7 @@ func (s *sim) settle(most int) {
 			return
 		}
 	}
-	s.t.Fatalf("clients are owed something after %d calm ticks", most)
+	s.t.Fatalf("clients still miss something after %d calm ticks", most)
 }
 
 func (s *sim) settled() bool {
@@ -119,7 +119,7 @@ func (s *sim) settled() bool {
 // tightBytes is a budget that a moving world exceeds at every tick.
 const tightBytes = 300
 
-// hold checks what must hold of a mirror at any time: an entity is shown where its newest state is.
+// hold checks an invariant of every mirror: it shows an entity in the segment with its newest state.
 func (m *Mirror) hold(t testing.TB) {
 	t.Helper()
 	newest := map[uint64]*mirrorSegment{}
@@ -146,6 +146,6 @@ func (m *Mirror) hold(t testing.TB) {
 		}
 	}
 	if len(newest) != len(m.where) {
-		t.Fatalf("%d entities are shown, %d are there", len(m.where), len(newest))
+		t.Fatalf("%d entities are shown, %d exist", len(m.where), len(newest))
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestBadTagsAreRefused, with the field's path.
+// TestBadTagsAreRefused: the error names the field's path.
 func TestBadTagsAreRefused(t *testing.T) {
 	for _, tag := range []string{"q=0", "q=-1", "q=x", "q=0.01,range=5..5", "q=0.01,range=5", "range=0..5", "q=1e-9,range=-1000..1000", "visibility=owner", "quant=1", "q=NaN", "q=1,range=-Inf..Inf"} {
 		s := &ecs.Schema{Components: []ecs.Type{{
@@ -22,16 +22,16 @@ func TestBadTagsAreRefused(t *testing.T) {
 	}
 }
 
-// TestBadConfigsAreRefused before anything runs.
+// TestBadConfigsAreRefused: New refuses a bad Config.
 func TestBadConfigsAreRefused(t *testing.T) {
 	for _, c := range []Config{{CellMetres: -1}, {RadiusMetres: 1e9}, {PacketBytes: 10}, {BudgetBytes: 1}, {HistoryTicks: 1}, {HysteresisMetres: 100, CellMetres: 1, RadiusMetres: 1}} {
 		if _, err := New(&ecs.Schema{}, c); err == nil {
-			t.Errorf("%+v was taken", c)
+			t.Errorf("%+v was accepted", c)
 		}
 	}
 }
 
-// TestQuantisationClampsAndRounds on both sides alike, with numbers that are none.
+// TestQuantisationClampsAndRounds: at both ends of the range, and for infinities and NaN.
 func TestQuantisationClampsAndRounds(t *testing.T) {
 	f := ecs.Field{Kind: ecs.KindF64, Count: 1, Width: 8}
 	s, err := newSlot(&f, ecs.FieldTag{Step: 0.01, Low: -1000, Steps: 2000})
@@ -53,7 +53,7 @@ func nan() float64         { return zero / zero }
 
 var zero float64
 
-// TestForeignAcksDoNothing and damaged ones are errors.
+// TestForeignAcksDoNothing: and damaged ones are errors.
 func TestForeignAcksDoNothing(t *testing.T) {
 	s := newSim(t, 13, Config{}, 1)
 	s.mood(true, 50)
@@ -61,11 +61,11 @@ func TestForeignAcksDoNothing(t *testing.T) {
 	good := s.clients[0].mirror.AppendAck(nil)
 	for n := range good {
 		if err := s.enc.Ack(1, good[:n]); err == nil {
-			t.Errorf("%d of %d bytes were taken", n, len(good))
+			t.Errorf("%d of %d bytes were accepted", n, len(good))
 		}
 	}
 	if err := s.enc.Ack(1, append(slices.Clone(good), 0)); err == nil {
-		t.Error("a byte too many was taken")
+		t.Error("an extra byte was accepted")
 	}
 	if err := s.enc.Ack(77, good); err != nil {
 		t.Error(err)

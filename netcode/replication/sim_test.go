@@ -12,10 +12,10 @@ import (
 
 var seedFlag = flag.Uint64("replication.seed", 0, "run the property tests with this seed alone")
 
-// weather is what a network does to packets.
+// weather says how the network treats packets.
 type weather struct {
 	loss, double float64
-	delay        int // ticks, at most
+	delay        int // maximum, in ticks
 }
 
 // flight is a packet or an acknowledgement under way.
@@ -74,14 +74,14 @@ func (s *sim) join(session uint64) *simClient {
 	return c
 }
 
-// mood makes the world lively or still, from the next tick on.
+// mood makes the world lively or still from the next tick on.
 func (s *sim) mood(live bool, crowd int32) {
 	s.step(ecs.NewCommand(s.w, ecs.Source{Kind: ecs.SourceOperator}, s.next(), mood{live, crowd}))
 }
 
 func (s *sim) next() uint64 { s.seq++; return s.seq }
 
-// step advances the world by a tick and everything that is under way with it.
+// step advances the world by a tick, and delivers the packets and acknowledgements due in it.
 func (s *sim) step(cmds ...ecs.Command) {
 	s.t.Helper()
 	out := s.w.Step(ecs.Frame{Tick: s.w.Tick() + 1, Commands: cmds})
@@ -166,7 +166,7 @@ func (s *sim) launch(q []flight, b []byte, now uint64) []flight {
 	return q
 }
 
-// arrive delivers what is due, which packets of different delay reach out of order.
+// arrive delivers the packets that are due. Different delays put them out of order.
 func arrive(q *[]flight, now uint64, deliver func([]byte)) {
 	later := (*q)[:0]
 	for _, f := range *q {
@@ -179,7 +179,7 @@ func arrive(q *[]flight, now uint64, deliver func([]byte)) {
 	*q = later
 }
 
-// snap is the test's own quantisation: v in steps of q within a range.
+// snap is the test's own quantisation: it rounds v to steps of q within a range.
 func snap(v, q, low, top float64) float64 {
 	k := math.Floor(v/q + 0.5)
 	k = min(max(k, math.Round(low/q)), math.Round(top/q))
@@ -188,7 +188,7 @@ func snap(v, q, low, top float64) float64 {
 
 const near = 1e-9
 
-// check compares a mirror with the world as c may see it.
+// check compares a mirror with the part of the world that c may see.
 func (s *sim) check(c *simClient) {
 	s.t.Helper()
 	w, m, want := s.w, c.mirror, map[ecs.Entity]bool{}
@@ -235,7 +235,7 @@ func (s *sim) visible(e ecs.Entity, a area) bool {
 	return a.radius >= 0 && a.has(int32(math.Floor(p.X/size)), int32(math.Floor(p.Y/size)))
 }
 
-// compare checks each component of an entity that is to be in sight.
+// compare checks each component of an entity that should be in sight.
 func (s *sim) compare(m *Mirror, e ecs.Entity) {
 	s.t.Helper()
 	p, has := ecs.Get[position](s.w, e)

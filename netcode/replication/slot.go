@@ -19,15 +19,15 @@ type slot struct {
 	stride int // from one element of an array to the next, in memory and packed alike
 	size   int // bytes of the value in memory
 
-	// of a quantised value
+	// for a quantised value
 	bits  uint8
 	steps uint32  // the greatest word
 	low   int64   // the step that word 0 stands for
-	q     float64 // one step
+	q     float64 // size of a step
 	inv   float64 // 1/q if that is a whole number, else 0
 }
 
-// slotKind is how a value is held in words and encoded.
+// slotKind says how a value is stored in words and encoded.
 type slotKind uint8
 
 const (
@@ -72,7 +72,7 @@ func newSlot(f *ecs.Field, t ecs.FieldTag) (slot, error) {
 	return s, nil
 }
 
-// words is how many words the value takes.
+// words returns how many words the value takes.
 func (s *slot) words() int {
 	switch s.kind {
 	case slotWide, slotF64, slotEntity:
@@ -83,8 +83,8 @@ func (s *slot) words() int {
 	return 1
 }
 
-// load reads the value from a component in memory into w, a row of words. Texts and bools are
-// brought to one form, so that equal values have equal words.
+// load reads the value from a component in memory into w, a row of words. It normalises texts and
+// bools, so that equal values have equal words.
 func (s *slot) load(row []byte, w []uint32) {
 	b := row[s.mem:]
 	w = w[s.at:]
@@ -140,7 +140,7 @@ func (s *slot) store(w []uint32, packed []byte) {
 	}
 }
 
-// step is the word of v: its distance from the range's low end in whole steps, clamped to the range.
+// step returns the word for v: its distance from the range's low end in whole steps, clamped to the range.
 func (s *slot) step(v float64) uint32 {
 	var k float64
 	if s.inv != 0 {
@@ -157,7 +157,7 @@ func (s *slot) step(v float64) uint32 {
 	return 0 // below the range, or not a number
 }
 
-// value is the number that a word stands for.
+// value returns the number that a word stands for.
 func (s *slot) value(word uint32) float64 {
 	k := float64(s.low + int64(word))
 	if s.inv != 0 {

@@ -2,7 +2,7 @@ package replication
 
 import "slices"
 
-// state is what one segment of a cell holds at one version: entities in ascending order of
+// state is the content of one segment of a cell at one version: entities in ascending order of
 // their keys, each with a row of words. A state in a history never changes.
 type state struct {
 	version uint64 // the tick that made it
@@ -10,8 +10,8 @@ type state struct {
 	words   []uint32
 }
 
-// ent is an entity in a state. Its row starts at words[at] and is as long as its shape says;
-// rows may stand in any order.
+// ent is an entity in a state. Its row starts at words[at]; its shape gives the length. Rows may be
+// in any order.
 type ent struct {
 	key   uint64 // id<<32 | generation; a resource has id 0 and generation index+1
 	shape uint32
@@ -40,7 +40,7 @@ func (s *state) find(key uint64) (ent, bool) {
 	return s.ents[i], true
 }
 
-// extend appends an entity and returns its row, which holds what was there before.
+// extend appends an entity and returns its row, which is not cleared.
 func (s *state) extend(e ent, l *layout) []uint32 {
 	e.at = uint32(len(s.words))
 	s.ents = append(s.ents, e)
@@ -49,18 +49,18 @@ func (s *state) extend(e ent, l *layout) []uint32 {
 	return s.words[e.at:]
 }
 
-// same reports whether two states made by the encoder hold the same.
+// same reports whether two states made by the encoder have the same content.
 func (s *state) same(o *state) bool {
 	return slices.Equal(s.ents, o.ents) && slices.Equal(s.words, o.words)
 }
 
-// cost is what the state takes in words, with one entity more that has a row of n.
+// cost returns the state's size in words after adding an entity with a row of n.
 func (s *state) cost(n int) int { return len(s.words) + n + 4*(len(s.ents)+1) }
 
-// bytes is about what the state costs in memory.
+// bytes returns approximately how much memory the state uses.
 func (s *state) bytes() int { return 64 + 16*cap(s.ents) + 4*cap(s.words) }
 
-// statePool keeps states for their next use, so that a steady world allocates none.
+// statePool keeps states for reuse, so that a steady world allocates none.
 type statePool struct {
 	free []*state
 	most int // states kept; 0: all

@@ -1,5 +1,5 @@
-// Package arena is a small combat game, and the example of how a game is written on Wind: players walk, aim and shoot,
-// monsters chase the nearest player and bite, the dead come back after a while, kills count.
+// Package arena is a small combat game and the example of how to write a game on Wind: players walk, aim and shoot,
+// monsters chase the nearest player and bite, dead players respawn, and kills score.
 //
 // Read it in this order:
 //
@@ -8,7 +8,7 @@
 //	weapon.go   choosing a weapon and shooting
 //	monster.go  spawning, chasing, biting
 //	score.go    who killed whom
-//	bot.go      a player that is a program (it runs in a client, outside of the simulation)
+//	bot.go      a program that plays (it runs in a client, outside the simulation)
 //
 // Distances are metres, from the arena's centre; speeds are metres per tick; times are ticks of 1/30 s.
 package arena
@@ -26,7 +26,7 @@ import (
 // TickRate is the arena's ticks per second.
 const TickRate = 30
 
-// Game is the arena: what a shard runs and what a replay needs.
+// Game is the arena. Shards run it, and replays need it.
 var Game = ecs.Game{
 	Name:     "arena",
 	TickRate: TickRate,
@@ -34,15 +34,14 @@ var Game = ecs.Game{
 	Setup:    setup,
 }
 
-// Options are what can be chosen when an arena is made; they are the flags --monsters, --size and --respawn.
+// Options configure a new arena. The flags --monsters, --size and --respawn set them.
 type Options struct {
 	Monsters int32   `usage:"monsters that the arena keeps alive" min:"0" max:"100000"`
 	Size     float64 `usage:"length of the square arena's sides, in metres" min:"20" max:"20000"`
-	Respawn  float64 `usage:"seconds until a dead player is back" min:"0" max:"600"`
+	Respawn  float64 `usage:"seconds until a dead player respawns" min:"0" max:"600"`
 }
 
-// setup registers everything. It runs for every world anew, so what the closures keep (grids, options) is that
-// world's own.
+// setup registers everything. It runs once per world, so each world has its own closures, with their grids and options.
 func setup(w *ecs.World) {
 	o := ecs.OptionsOf[Options](w)
 	half := float64(o.Size / 2)
@@ -67,7 +66,7 @@ func setup(w *ecs.World) {
 
 	ecs.Init(w, func(_ *ecs.Tick, bounds *ecs.Res[motion.Bounds]) { *bounds.Get() = motion.Bounds(area) })
 
-	// The schedule of a tick: think, move, fight, bury, bring back.
+	// The schedule of a tick: think, move, fight, bury, respawn.
 	ecs.System(w, "restock", restock(o))
 	ecs.System(w, "walk", walk)
 	ecs.System(w, "chase", chase(area))
@@ -85,7 +84,7 @@ func setup(w *ecs.World) {
 	ecs.System(w, "cull-shots", motion.Cull[projectile.Shot])
 }
 
-// anywhere is a random place in the arena, half a metre or more from its walls.
+// anywhere returns a function that picks a random place in the arena, at least half a metre from its walls.
 func anywhere(o Options) respawn.Place {
 	far := float64(o.Size/2) - 0.5
 	return func(t *ecs.Tick, e ecs.Entity) (x, y float64) {

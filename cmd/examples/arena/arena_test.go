@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/systems/respawn"
 )
 
-// match is a world with players that tests drive by hand.
+// match is a world whose players the tests drive by hand.
 type match struct {
 	*ecs.World
 	t    testing.TB
@@ -38,7 +38,7 @@ func newMatch(t testing.TB, o Options, players int) *match {
 	return m
 }
 
-// from is a command of a session; C must be registered.
+// from returns a command of a session; C must be registered.
 func (m *match) from(session uint64, v any) ecs.Command {
 	m.seq++
 	src := ecs.Source{Kind: ecs.SourceClient, ID: session}
@@ -52,11 +52,11 @@ func (m *match) from(session uint64, v any) ecs.Command {
 	case Choose:
 		return ecs.NewCommand(m.World, src, m.seq, v)
 	}
-	m.t.Fatalf("%T is no command", v)
+	m.t.Fatalf("%T is not a command", v)
 	return ecs.Command{}
 }
 
-// step makes a tick, in which only a rejected command may fail.
+// step runs a tick, in which only rejected commands may fail.
 func (m *match) step(cmds ...ecs.Command) {
 	m.t.Helper()
 	m.last = m.Step(ecs.Frame{Tick: m.Tick() + 1, Commands: cmds})
@@ -67,11 +67,11 @@ func (m *match) step(cmds ...ecs.Command) {
 	}
 }
 
-// player is the entity of a session.
+// player returns the entity of a session.
 func (m *match) player(session uint64) ecs.Entity {
 	s, ok := m.Session(session)
 	if !ok {
-		m.t.Fatalf("there is no session %d", session)
+		m.t.Fatalf("no session %d", session)
 	}
 	return s.View
 }
@@ -87,7 +87,7 @@ func get[T any](m *match, e ecs.Entity) T {
 
 func toward(a, b motion.Position) Angle { return angleOf(b.X-a.X, b.Y-a.Y) }
 
-// inputs asks the brains what the players of sessions 1… do next; they see everyone.
+// inputs asks the brains what the players of sessions 1… do next. They see everyone.
 func (m *match) inputs(brains []*Brain) (cmds []ecs.Command) {
 	for i, b := range brains {
 		session := uint64(i + 1)
@@ -103,7 +103,7 @@ func (m *match) inputs(brains []*Brain) (cmds []ecs.Command) {
 	return cmds
 }
 
-// standing is everyone with health left, by table and row.
+// standing returns everyone with health left, by table and row.
 func (m *match) standing() iter.Seq2[ecs.Entity, motion.Position] {
 	return func(yield func(ecs.Entity, motion.Position) bool) {
 		for _, t := range m.Tables() {
@@ -118,7 +118,7 @@ func (m *match) standing() iter.Seq2[ecs.Entity, motion.Position] {
 	}
 }
 
-// monsters is how many live.
+// monsters returns how many monsters are alive.
 func (m *match) monsters() (n int) {
 	for e := range m.standing() {
 		if _, ok := ecs.Get[Monster](m.World, e); ok {
@@ -159,18 +159,18 @@ func TestInputOutOfRangeIsRefused(t *testing.T) {
 	for _, v := range []any{Input{MoveX: 101}, Input{MoveY: -101}, Choose{Weapon: weapons}} {
 		c := m.from(1, v)
 		if err := m.Validate(&c); err == nil {
-			t.Errorf("%+v is taken", v)
+			t.Errorf("%+v was accepted", v)
 		}
 	}
 	for _, v := range []any{Input{MoveX: -100, MoveY: 100, Aim: 65535, Fire: true}, Choose{Weapon: Cannon}} {
 		c := m.from(1, v)
 		if err := m.Validate(&c); err != nil {
-			t.Errorf("%+v is refused: %v", v, err)
+			t.Errorf("%+v was refused: %v", v, err)
 		}
 	}
 }
 
-// duel has two players shoot, the first at the second, until someone is down. It returns the ticks that it took.
+// duel makes the first of two players shoot at the second until someone is down. It returns how many ticks it took.
 func duel(m *match) (ticks int) {
 	for range 2000 {
 		a, b := get[motion.Position](m, m.player(1)), get[motion.Position](m, m.player(2))
@@ -280,7 +280,7 @@ func TestMonstersChaseAndBite(t *testing.T) {
 			wounded = tick
 		}
 		if points == 0 {
-			rounds := (playerHealth+bitePoints-1)/bitePoints/3 - 1 // of three bites, after the first one
+			rounds := (playerHealth+bitePoints-1)/bitePoints/3 - 1 // rounds of three bites after the first
 			if p := get[Player](m, m.player(1)); p.Deaths != 1 || tick-wounded < rounds*biteTicks {
 				t.Errorf("%d ticks after the first bite the player is %+v", tick-wounded, p)
 			}
@@ -330,7 +330,7 @@ func TestClientsCanBeShownTheArena(t *testing.T) {
 	shown := map[string]bool{"position": true, "health": true, "shot": true, "down": true, "player": true, "facing": true, "gun": true, "monster": true}
 	for _, c := range s.Components {
 		if c.Replicated != shown[c.Name] {
-			t.Errorf("component %s is shown to clients: %v", c.Name, c.Replicated)
+			t.Errorf("component %s is replicated: %v", c.Name, c.Replicated)
 		}
 	}
 }

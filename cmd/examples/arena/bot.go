@@ -10,18 +10,18 @@ import (
 // chooseTicks is how long a bot keeps its weapon.
 const chooseTicks = 20 * TickRate
 
-// bot plays a client with a Brain: it fights what the client sees, and takes another weapon now and then.
+// bot plays for a client with a Brain: it fights what the client sees, and changes its weapon now and then.
 type bot struct {
 	brain   *Brain
 	enemies []Enemy
 	actions []client.Action
-	next    uint64 // tick in which it chooses a weapon
+	next    uint64 // the tick in which it chooses a weapon
 }
 
-// NewBot makes a player that is a program. Bots of different seeds behave differently.
+// NewBot returns a program that plays. Bots with different seeds behave differently.
 func NewBot(seed uint64) client.Bot { return &bot{brain: NewBrain(seed)} }
 
-// Play is called by the client for every tick of its clock.
+// Play implements client.Bot.
 func (b *bot) Play(v *client.View, tick uint64) []client.Action {
 	self := v.Self()
 	me, ok := client.Get[motion.Position](v, self, "position")
@@ -37,7 +37,7 @@ func (b *bot) Play(v *client.View, tick uint64) []client.Action {
 	return b.actions
 }
 
-// look notes everyone in sight who can be shot at.
+// look lists everyone in sight who can be shot.
 func (b *bot) look(v *client.View, self ecs.Entity) {
 	b.enemies = b.enemies[:0]
 	for e := range v.Each {

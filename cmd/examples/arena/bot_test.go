@@ -30,7 +30,7 @@ func TestABrainAimsElsewhereInEveryTick(t *testing.T) {
 	}
 }
 
-// TestBotsFightOverTheNetwork has bots play through UDP against a world that is stepped as fast as they send.
+// TestBotsFightOverTheNetwork: bots play over UDP in a world that is stepped as fast as they send.
 func TestBotsFightOverTheNetwork(t *testing.T) {
 	options, err := Game.EncodeOptions(Options{Monsters: 20, Size: 60, Respawn: 1})
 	if err != nil {
@@ -99,7 +99,7 @@ func TestBotsFightOverTheNetwork(t *testing.T) {
 		server.Release(w, f.Tick, 1, []ecs.Output{out})
 		if s := ecs.ResourceOf[Score](w); s.Hits >= 5 && s.Monsters+s.Players >= 1 && inputs > 200 && chosen >= players && len(aims) == players {
 			if same*50 > inputs {
-				t.Errorf("%d of %d aims are the last one again", same, inputs)
+				t.Errorf("%d of %d aims repeat the last one", same, inputs)
 			}
 			return
 		}

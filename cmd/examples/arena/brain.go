@@ -6,33 +6,33 @@ import (
 	"github.com/ferris1/wind/ecs/detmath"
 )
 
-// Brain plays for a bot: it walks around the nearest enemy, keeps its distance and shoots at it. It belongs to a client,
+// Brain decides for a bot: it circles the nearest enemy, keeps its distance and shoots. It belongs to a client,
 // not to the simulation, and knows only what that client sees.
 type Brain struct {
 	state uint64 // of splitmix64
 	last  Angle
-	orbit float64 // which way round it walks, 1 or -1
-	left  int     // ticks until it thinks about that again
+	orbit float64 // direction in which it circles, 1 or -1
+	left  int     // ticks until it reconsiders the direction
 }
 
-// Enemy is someone to shoot at, and where.
+// Enemy is the position of someone to shoot at.
 type Enemy struct{ X, Y float64 }
 
 const (
 	inRange  = 30.0 // metres within which a bot shoots
-	distance = 8.0  // metres that it keeps
+	distance = 8.0  // metres that it keeps from its enemy
 )
 
-// NewBrain makes a brain. Brains of different seeds behave differently, those of one seed alike.
+// NewBrain returns a Brain. Brains with equal seeds behave alike, those with different seeds differently.
 func NewBrain(seed uint64) *Brain { return &Brain{state: seed, orbit: 1} }
 
-// Next is the input for the next tick of a player at (x, y). Its aim is another one in every tick.
+// Next returns the input for the next tick of a player at (x, y). The aim differs in every tick.
 func (b *Brain) Next(x, y float64, enemies []Enemy) Input {
 	if b.left--; b.left < 0 {
 		b.left = 30 + int(b.rand()%90)
 		b.orbit = 1 - 2*float64(b.rand()&1)
 	}
-	in := Input{Aim: b.last + 300} // looks around
+	in := Input{Aim: b.last + 300} // look around
 	e, away := nearest(x, y, enemies)
 	if away > 0 && away < math.Inf(1) {
 		in.Aim = angleOf(e.X-x, e.Y-y) + Angle(b.rand()%401) - 200 // a degree to either side
@@ -46,7 +46,8 @@ func (b *Brain) Next(x, y float64, enemies []Enemy) Input {
 	return in
 }
 
-// walk goes around an enemy at (dx, dy), nearer when it is far, away when it is near; without one toward where it looks.
+// walk circles an enemy at (dx, dy), approaching it when far and backing off when near. Without an enemy it walks where
+// the bot looks.
 func (b *Brain) walk(dx, dy, away float64) (x, y int8) {
 	vx, vy := b.last.Vector()
 	if away > 0 && away < math.Inf(1) {

@@ -15,7 +15,7 @@ const (
 	monsterHealth = 40   // points
 	monsterRadius = 0.6  // metres
 	monsterSpeed  = 0.15 // metres per tick: 4.5 m/s
-	strollSpeed   = 0.04 // metres per tick, with nobody in sight
+	strollSpeed   = 0.04 // metres per tick, without a player in sight
 	sight         = 25.0 // metres within which it chases
 	reach         = 1.3  // metres within which it bites
 	bitePoints    = 8    // damage
@@ -23,9 +23,9 @@ const (
 	strollTicks   = 90   // between two turns of a stroll
 )
 
-// Monster chases the nearest player that it sees, and bites.
+// Monster chases the nearest player in sight and bites.
 type Monster struct {
-	BiteAt uint64 `wind:"-"` // the tick from which on it may bite
+	BiteAt uint64 `wind:"-"` // the first tick in which it may bite again
 }
 
 type newMonster struct {
@@ -36,7 +36,7 @@ type newMonster struct {
 	projectile.Body
 }
 
-// restock makes the system that keeps as many monsters alive as the options say.
+// restock returns the system that keeps Options.Monsters monsters alive.
 func restock(o Options) func(*ecs.Tick, *ecs.Query[herd], *ecs.Spawner[newMonster]) {
 	far := float64(o.Size/2) - 0.5
 	return func(t *ecs.Tick, alive *ecs.Query[herd], monsters *ecs.Spawner[newMonster]) {
@@ -69,8 +69,8 @@ type prey struct {
 	_    ecs.Without[respawn.Down]
 }
 
-// chase makes the system in which monsters run at the nearest player in sight, bite the one in reach, and stroll
-// where nobody is.
+// chase returns the system in which a monster runs at the nearest player in sight, bites it within reach, and strolls
+// when it sees nobody.
 func chase(area grid.Area) func(*ecs.Tick, *ecs.Query[hunter], *ecs.Query[prey], *ecs.Events[damage.Damage]) {
 	players := grid.New[ecs.Entity](area, sight/2)
 	return func(t *ecs.Tick, monsters *ecs.Query[hunter], living *ecs.Query[prey], bites *ecs.Events[damage.Damage]) {
@@ -100,7 +100,7 @@ func chase(area grid.Area) func(*ecs.Tick, *ecs.Query[hunter], *ecs.Query[prey],
 	}
 }
 
-// stroll lets a monster turn now and then, each at its own time.
+// stroll turns a monster now and then, each at a different time.
 func stroll(t *ecs.Tick, m hunter) {
 	if (t.Now()+uint64(m.Self.ID()))%strollTicks != 0 {
 		return

@@ -17,52 +17,52 @@ const (
 	playerSpeed  = 0.25 // metres per tick: 7.5 m/s
 )
 
-// Player is someone's figure in the arena.
+// Player is a session's character in the arena.
 type Player struct {
 	Name    ecs.Text16
-	Session uint64 `wind:"-"` // whose it is
+	Session uint64 `wind:"-"` // the session that controls it
 	Kills   uint32
 	Deaths  uint32
 }
 
-// Facing is where a player looks. It changes in every tick, unlike a Player: a component goes into deltas and updates
-// as a whole or not at all.
+// Facing is where a player looks. It is a component of its own because it changes in every tick, unlike Player: deltas
+// and updates carry a component whole or not at all.
 type Facing struct{ Aim Angle }
 
-// Angle is a direction in 1/65536 of a turn, counter-clockwise from the positive x axis. It wraps around by itself and
+// Angle is a direction in 1/65536 of a turn, counter-clockwise from the positive x axis. It wraps around naturally and
 // costs two bytes in a command.
 type Angle uint16
 
-// Vector is the direction's unit vector.
+// Vector returns the direction's unit vector.
 func (a Angle) Vector() (x, y float64) {
 	y, x = detmath.SinCos(float64(a) * (2 * detmath.Pi / 65536))
 	return x, y
 }
 
-// angleOf is the direction of a vector; that of no vector is 0.
+// angleOf returns the direction of a vector; the zero vector gives 0.
 func angleOf(x, y float64) Angle {
 	return Angle(detmath.ToInt32(detmath.Round(detmath.Atan2(y, x) * (65536 / (2 * detmath.Pi)))))
 }
 
-// Input is what a player's client sends for every tick. When it comes too late, the last one counts once more.
+// Input is the command that a player's client sends for every tick. If it arrives too late, the last one counts again.
 type Input struct {
 	MoveX, MoveY int8  // where to walk: per cent of full speed along each axis, -100 to 100
 	Aim          Angle // where to look
 	Fire         bool  // whether the trigger is pulled
 }
 
-// Validate refuses a walk faster than anyone can; it runs before the input is logged.
+// Validate rejects a walk above full speed. It runs before the input is logged.
 func (i Input) Validate() error {
 	if i.MoveX < -100 || i.MoveX > 100 || i.MoveY < -100 || i.MoveY > 100 {
-		return fmt.Errorf("arena: a walk of (%d, %d) per cent is out of -100 to 100", i.MoveX, i.MoveY)
+		return fmt.Errorf("arena: a walk of (%d, %d) per cent is not within -100 to 100", i.MoveX, i.MoveY)
 	}
 	return nil
 }
 
-// Intent is the Input that is in force in this tick. It is transient: each tick brings its own.
+// Intent is this tick's Input. It is transient: each tick sets it again.
 type Intent struct {
 	Input
-	Given bool // whether there is one
+	Given bool // whether the tick has an input
 }
 
 type newPlayer struct {
@@ -77,7 +77,7 @@ type newPlayer struct {
 	respawn.Respawn
 }
 
-// join makes the handler that gives a new session its player.
+// join returns the handler that gives a new session its player.
 func join(o Options) func(*ecs.Tick, *ecs.Cmd[ecs.Join], *ecs.Spawner[newPlayer]) {
 	place, delay := anywhere(o), detmath.ToUint32(o.Respawn*TickRate)
 	return func(t *ecs.Tick, c *ecs.Cmd[ecs.Join], players *ecs.Spawner[newPlayer]) {
@@ -94,15 +94,15 @@ func join(o Options) func(*ecs.Tick, *ecs.Cmd[ecs.Join], *ecs.Spawner[newPlayer]
 	}
 }
 
-// leave takes a session's player out of the arena.
+// leave removes a session's player from the arena.
 func leave(t *ecs.Tick, c *ecs.Cmd[ecs.Leave], sessions *ecs.Sessions) {
 	if s, ok := sessions.Get(c.From()); ok {
 		t.Despawn(s.View)
 	}
 }
 
-// input notes what a player wants in this tick.
-// A silent client's player stops, and keeps looking where it looked.
+// input records what a player wants in this tick.
+// The player of a silent client stops and keeps its aim.
 func input(_ *ecs.Tick, c *ecs.Cmd[Input], sessions *ecs.Sessions, intents *ecs.Comp[Intent]) {
 	if c.Neutral() {
 		return
@@ -121,7 +121,7 @@ type walker struct {
 	_      ecs.Without[respawn.Down]
 }
 
-// walk turns what players want into where they look and how they move. The fallen stand still.
+// walk sets the aim and velocity of players from their intents. Fallen players stand still.
 func walk(_ *ecs.Tick, walkers *ecs.Query[walker], fallen *ecs.Query[corpse]) {
 	for p := range walkers.Each {
 		if p.Intent.Given {
@@ -139,7 +139,7 @@ type corpse struct {
 	_   ecs.With[respawn.Down]
 }
 
-// stride is a velocity for a walk in per cent; the diagonal is no faster than the axes.
+// stride returns the velocity of a walk given in per cent; a diagonal walk is no faster than one along an axis.
 func stride(x, y float64) (vx, vy float64) {
 	long := detmath.Sqrt(float64(x*x) + float64(y*y))
 	scale := playerSpeed / max(long, 100)

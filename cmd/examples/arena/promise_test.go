@@ -6,8 +6,8 @@ import (
 	"github.com/ferris1/wind/ecs/ecstest"
 )
 
-// What Wind promises of every game: replay, restore, deltas, checksums, no panic, no allocation. A small arena, so that
-// random players meet monsters and each other.
+// Wind's promises for every game: replay, restore, deltas, checksums, no panic, no allocation. The arena is small, so
+// that random players meet monsters and each other.
 func TestTheArenaKeepsWindsPromises(t *testing.T) {
 	ecstest.Run(t, Game, ecstest.Config{Options: Options{Monsters: 60, Size: 40, Respawn: 0.5}})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// crowd is a match of n players and monsters whose players shoot around themselves, and the frames of 256 ticks.
+// crowd returns a match of n players and monsters in which the players shoot around them, and the frames of 256 ticks.
 func crowd(t testing.TB, players int, monsters int32, size float64) (*match, [][]ecs.Command) {
 	m := newMatch(t, Options{Monsters: monsters, Size: size, Respawn: 1}, players)
 	r := rand.New(rand.NewPCG(1, 1))
@@ -33,7 +33,7 @@ func TestABusyArenaAllocatesNothing(t *testing.T) {
 		f.Commands = frames[f.Tick%uint64(len(frames))]
 		delta = m.Step(f).Delta.AppendTo(delta[:0])
 	}
-	for range 3000 { // until arrays and tables have grown to what the game needs
+	for range 3000 { // until arrays and tables have reached their final size
 		tick()
 	}
 	if n := testing.AllocsPerRun(300, tick); n != 0 {
@@ -44,7 +44,7 @@ func TestABusyArenaAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkArena is a whole tick of the game: commands, systems, change detection, delta, checksum.
+// BenchmarkArena measures a whole tick of the game: commands, systems, change detection, delta, checksum.
 func BenchmarkArena(b *testing.B) {
 	for _, c := range []struct {
 		players  int

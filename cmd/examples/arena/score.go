@@ -6,17 +6,17 @@ import (
 	"github.com/ferris1/wind/systems/projectile"
 )
 
-// Score is the arena's account since its first tick. Players have their own kills and deaths.
+// Score counts events in the arena since its first tick. Each Player counts its own kills and deaths.
 type Score struct {
 	Shots    uint64     // triggers pulled
 	Hits     uint64     // pellets that hit something
 	Monsters uint64     // monsters killed by players
-	Players  uint64     // players that died
-	Leader   ecs.Entity // who has, or was the first to have, the most kills; zero before the first kill
+	Players  uint64     // deaths of players
+	Leader   ecs.Entity // the player that first reached the most kills; zero before the first kill
 	Kills    uint32     // the leader's
 }
 
-// count books this tick's hits and deaths.
+// count adds this tick's hits and deaths to the score.
 func count(_ *ecs.Tick, hits *ecs.Events[projectile.Hit], deaths *ecs.Events[damage.Death], players *ecs.Comp[Player], score *ecs.Res[Score]) {
 	s := score.Get()
 	s.Hits += uint64(len(hits.All()))

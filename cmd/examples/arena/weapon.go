@@ -15,18 +15,18 @@ type Weapon uint8
 
 // The weapons.
 const (
-	Rifle   Weapon = iota // quick and exact
-	Shotgun               // five pellets, near only
+	Rifle   Weapon = iota // fast and accurate
+	Shotgun               // five pellets, short range
 	Cannon                // slow and heavy
 	weapons
 )
 
-// spec is what a weapon does.
+// spec describes a weapon.
 type spec struct {
 	points   int32   // damage of one pellet
 	speed    float64 // metres per tick
 	radius   float64 // of a pellet, metres
-	ticks    uint32  // flight at most
+	ticks    uint32  // longest flight
 	cooldown uint64  // ticks between two shots
 	pellets  int32
 	spread   Angle // between two pellets
@@ -43,25 +43,25 @@ func (w Weapon) spec() spec {
 	}
 }
 
-// Gun is what a player holds.
+// Gun is the weapon that a player holds.
 type Gun struct {
 	Weapon  Weapon
-	ReadyAt uint64 `wind:"-"` // the tick from which on it may shoot
+	ReadyAt uint64 `wind:"-"` // the first tick in which it may shoot again
 }
 
-// Choose is the command to take another weapon. It is reliable: it arrives once, and is answered.
+// Choose is the command to change weapons. It is reliable: it arrives exactly once and gets a reply.
 type Choose struct{ Weapon Weapon }
 
-// Validate refuses a weapon that does not exist.
+// Validate rejects a weapon that does not exist.
 func (c Choose) Validate() error {
 	if c.Weapon >= weapons {
-		return fmt.Errorf("arena: there is no weapon %d, the last one is %d", c.Weapon, weapons-1)
+		return fmt.Errorf("arena: weapon %d does not exist, the last one is %d", c.Weapon, weapons-1)
 	}
 	return nil
 }
 
-// choose changes a player's weapon. The new one is ready when the old one would have been, so changing does not shoot
-// faster.
+// choose changes a player's weapon. The new one is ready when the old one would have been, so that changing weapons does
+// not increase the rate of fire.
 func choose(_ *ecs.Tick, c *ecs.Cmd[Choose], sessions *ecs.Sessions, guns *ecs.Comp[Gun], down *ecs.Comp[respawn.Down]) {
 	s, _ := sessions.Get(c.From())
 	g := guns.Get(s.View)
@@ -90,7 +90,7 @@ type newShot struct {
 	lifetime.Lifetime
 }
 
-// shoot fires the guns whose triggers are pulled and which have cooled down.
+// shoot fires every gun that has its trigger pulled and has cooled down.
 func shoot(t *ecs.Tick, shooters *ecs.Query[shooter], shots *ecs.Spawner[newShot], score *ecs.Res[Score]) {
 	for s := range shooters.Each {
 		if !s.Intent.Fire || t.Now() < s.Gun.ReadyAt {

@@ -14,10 +14,10 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// clientDir has our client of ferris1/wind's protocol in Python.
+// clientDir has our Python client for ferris1/wind's protocol.
 const clientDir = "../../../netcode/testdata/python"
 
-// mirror decodes each payload, encodes it again, and says which id it thinks the message has.
+// mirror is a Python script that decodes each payload, encodes it again, and prints the message's id.
 const mirror = `
 import json, sys, windclient as wc
 for line in sys.stdin:
@@ -48,7 +48,7 @@ func fill(m protoreflect.Message) {
 	}
 }
 
-// TestClientInPythonKnowsTheMessages holds the client's hand-made Protobuf against Go's, message by message.
+// TestClientInPythonKnowsTheMessages compares the client's hand-written Protobuf with Go's, message by message.
 func TestClientInPythonKnowsTheMessages(t *testing.T) {
 	all := []proto.Message{
 		&speakpb.HeartbeatRequest{}, &speakpb.PlayerLoginRequest{}, &speakpb.PlayerLoginResponse{}, &speakpb.CreateRoleRequest{},
@@ -90,12 +90,12 @@ func TestClientInPythonKnowsTheMessages(t *testing.T) {
 			t.Errorf("%s came back as %v, %v", m, back, err)
 		}
 		if id := proto.GetExtension(m.ProtoReflect().Descriptor().Options(), wirepb.E_Id); id != got.ID {
-			t.Errorf("%s has the id %d, and in Python %d", name, id, got.ID)
+			t.Errorf("%s has the id %d, but %d in Python", name, id, got.ID)
 		}
 	}
 }
 
-// TestClientInPython runs its own tests.
+// TestClientInPython runs the client's own tests.
 func TestClientInPython(t *testing.T) {
 	c := command(t, python(t), "-m", "unittest")
 	c.Dir = clientDir
@@ -104,7 +104,7 @@ func TestClientInPython(t *testing.T) {
 	}
 }
 
-// hexed is bytes as hexadecimal digits in JSON.
+// hexed is a byte slice that JSON holds as hexadecimal digits.
 type hexed []byte
 
 func (h hexed) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h), nil }

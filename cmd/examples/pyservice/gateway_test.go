@@ -24,7 +24,8 @@ def Handler_PhraseLearned(client, request):
     return TranslateResponse(text = str(answer.known))
 `
 
-// TestProtobufReachesAServiceThatTakesJSONAlone: a client of a real gateway that speaks Protobuf, and a service in Starlark.
+// TestProtobufReachesAServiceThatTakesJSONAlone: from a Protobuf client through a real gateway, and from a service in
+// Starlark.
 func TestProtobufReachesAServiceThatTakesJSONAlone(t *testing.T) {
 	interpreter := python(t)
 	i := startInfra(t)

@@ -15,7 +15,7 @@ PHRASES: Dict[str, Dict[str, str]] = {
 
 
 def lookup(text: str, language: str) -> Tuple[Optional[str], str, float]:
-    """The translation of the phrase that is most like `text`, that phrase, and the likeness of the two, 0 to 1."""
+    """Returns the translation of the phrase most similar to `text`, that phrase, and their similarity, 0 to 1."""
     text = " ".join(text.lower().split())[:200]
     found = difflib.get_close_matches(text, [p for p, t in PHRASES.items() if language in t], n=1, cutoff=0.6)
     if not found:
@@ -25,6 +25,6 @@ def lookup(text: str, language: str) -> Tuple[Optional[str], str, float]:
 
 
 def learn(text: str, language: str, translation: str) -> int:
-    """Takes in a translation and returns how many phrases are known."""
+    """Adds a translation and returns the number of known phrases."""
     PHRASES.setdefault(" ".join(text.lower().split()), {})[language] = translation
     return len(PHRASES)

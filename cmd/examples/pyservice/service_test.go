@@ -26,7 +26,7 @@ import (
 
 const cluster = "dev"
 
-// python returns the interpreter: WIND_PYTHON, or python3. Without one the test is skipped, or, with WIND_PYTHON=must, fails.
+// python returns the interpreter: WIND_PYTHON, or python3. Without one it skips the test or, with WIND_PYTHON=must, fails it.
 func python(t *testing.T) string {
 	t.Helper()
 	name := os.Getenv("WIND_PYTHON")
@@ -39,14 +39,14 @@ func python(t *testing.T) string {
 	case err == nil:
 		return name
 	case must:
-		t.Fatalf("%s is no Python 3.9 or newer: %v", name, err)
+		t.Fatalf("%s is not Python 3.9 or newer: %v", name, err)
 	default:
-		t.Skipf("there is no Python 3.9 or newer as %s: %v", name, err)
+		t.Skipf("%s is not Python 3.9 or newer: %v", name, err)
 	}
 	return ""
 }
 
-// command is a run of Python that is given up after three minutes.
+// command returns a run of Python with a limit of three minutes.
 func command(t *testing.T, interpreter string, arguments ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -119,7 +119,7 @@ func (i *infra) start(t *testing.T, interpreter, id string) *process {
 	}
 	go func() { p.done <- p.cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it has ended, unless the test failed
+		_ = p.cmd.Process.Kill() // has already ended unless the test failed
 		if t.Failed() {
 			t.Logf("%s: %v, %v\n%s", id, <-p.done, p.cmd.ProcessState, p.log.String())
 		}
@@ -128,7 +128,7 @@ func (i *infra) start(t *testing.T, interpreter, id string) *process {
 	return p
 }
 
-// end sends a signal and waits for the end.
+// end sends a signal and waits until the process ends.
 func (p *process) end(t *testing.T, s syscall.Signal) error {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
@@ -139,7 +139,7 @@ func (p *process) end(t *testing.T, s syscall.Signal) error {
 		p.done <- err // for the clean-up
 		return err
 	case <-time.After(time.Minute):
-		t.Fatalf("%s does not end", p.id)
+		t.Fatalf("%s did not end", p.id)
 	}
 	return nil
 }
@@ -148,12 +148,12 @@ func (i *infra) eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for start := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(start) > time.Minute {
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("never happened: %s", what)
 		}
 	}
 }
 
-// translate asks as a gateway does.
+// translate sends a request as a gateway would.
 func (i *infra) translate(ctx context.Context, instance, player, text string) (string, error) {
 	payload, err := json.Marshal(map[string]string{"text": text, "language": "de"})
 	if err != nil {
@@ -172,7 +172,7 @@ func (i *infra) translate(ctx context.Context, instance, player, text string) (s
 	return answer.Text, json.Unmarshal(r.Payload, &answer)
 }
 
-// TestPython runs the tests that are written in Python against real servers.
+// TestPython runs the Python tests against real servers.
 func TestPython(t *testing.T) {
 	interpreter := python(t)
 	i := startInfra(t)
@@ -183,7 +183,7 @@ func TestPython(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if text := string(out); !strings.Contains(text, "test_micro_knows_it") || strings.Contains(text, "name no servers") {
-		t.Errorf("not all of them ran:\n%s", text)
+		t.Errorf("not all tests ran:\n%s", text)
 	}
 }
 
@@ -247,7 +247,7 @@ func TestServiceInPythonIsCalledLikeAnyOther(t *testing.T) {
 	i.eventually(t, "it left", func() bool { return !i.directory.Alive("translate", "translate-1") })
 }
 
-// TestSecondServiceOfOneNameDoesNotRun starts an instance under the name of one that runs: it ends and says what to do.
+// TestSecondServiceOfOneNameDoesNotRun: an instance started under a running one's name ends and says what to do.
 func TestSecondServiceOfOneNameDoesNotRun(t *testing.T) {
 	interpreter := python(t)
 	i := startInfra(t)
@@ -262,8 +262,8 @@ func TestSecondServiceOfOneNameDoesNotRun(t *testing.T) {
 	}
 }
 
-// TestServiceInPythonScalesAndDiesUnderLoad has one instance, then three, one of them killed and started again, one of them
-// stopped. Nobody is failed but by the kill, and then with Maybe or nothing done.
+// TestServiceInPythonScalesAndDiesUnderLoad runs one instance, then three; kills and restarts one of them, and stops
+// another. Only the kill fails requests, and each of those reports Maybe or that nothing was done.
 func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {
 	interpreter := python(t)
 	i := startInfra(t)
@@ -281,7 +281,7 @@ func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {
 				for try := 0; ; try++ {
 					id, ok := i.directory.Pick("translate", player)
 					if !ok {
-						t.Error("there is nobody to pick")
+						t.Error("no instance to pick")
 						return
 					}
 					killed := killing.Load()
@@ -289,7 +289,7 @@ func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {
 					killed = killed || killing.Load()
 					var e *rpc.Error
 					if errors.As(err, &e) && e.Code == rpc.Unavailable && !e.Maybe && try < 1000 {
-						time.Sleep(5 * time.Millisecond) // it had gone: a gateway looks for another, and so do we
+						time.Sleep(5 * time.Millisecond) // the instance has gone: pick another, as a gateway does
 						continue
 					}
 					if err != nil && !(killed && e != nil && e.Maybe) || err == nil && text != "hallo" {
@@ -312,7 +312,7 @@ func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {
 	})
 	killing.Store(true)
 	if err := second.end(t, syscall.SIGKILL); err == nil {
-		t.Error("it was killed, and says that it ended well")
+		t.Error("a killed process reported success")
 	}
 	i.bus.Fail("translate", "translate-2")
 	i.eventually(t, "its lease runs out", func() bool { return !i.directory.Alive("translate", "translate-2") })
@@ -321,7 +321,7 @@ func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {
 	before := count("translate-2")
 	i.start(t, interpreter, "translate-2")
 	i.eventually(t, "it has players again", func() bool { return count("translate-2") > before+50 })
-	if err := third.end(t, syscall.SIGTERM); err != nil { // nobody is failed
+	if err := third.end(t, syscall.SIGTERM); err != nil { // fails no request
 		t.Errorf("it ended with %v", err)
 	}
 	before = count("translate-1")
@@ -330,7 +330,7 @@ func TestServiceInPythonScalesAndDiesUnderLoad(t *testing.T) {
 	wg.Wait()
 }
 
-// TestTableIsWhatTheSchemaSays: translate_wind.py is generated.
+// TestTableIsWhatTheSchemaSays: translate_wind.py is what wind gen generates.
 func TestTableIsWhatTheSchemaSays(t *testing.T) {
 	schema, err := gen.Load(t.Context(), gen.Source{Protos: []string{"translate.proto"}})
 	if err != nil {

@@ -1,4 +1,4 @@
-"""Tests of the service library. WIND_NATS and WIND_ETCD name real servers; what needs them is skipped without."""
+"""Tests of the service library. WIND_NATS and WIND_ETCD name real servers; without them, tests that need servers are skipped."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class CodecTest(unittest.TestCase):
             ({"tags": "ab"}, "EchoRequest.tags: it is not a list"), ({"tags": [1]}, "EchoRequest.tags: '1' is not a valid string"),
             ({"also": {1: {}}}, "EchoRequest.also: the key '1' is not a valid string"), ({"also": {"a": {"y": []}}}, "EchoRequest.also: Place.y: '[]' is not a valid float"),
             ({"kind": "NEITHER"}, "EchoRequest.kind: 'NEITHER' is not a valid Kind"), ({"yes": 1}, "EchoRequest.yes: '1' is not a valid bool"),
-            ({1: 2}, 'unknown field "1" of EchoRequest'), ([], "EchoRequest is made of a dictionary, not of list"),
+            ({1: 2}, 'unknown field "1" of EchoRequest'), ([], "EchoRequest must be a dictionary, not list"),
         ):
             with self.assertRaises(ValueError) as refused:
                 self.codec.encode("EchoRequest", "json", fields)  # type: ignore[arg-type]
@@ -109,9 +109,9 @@ class CodecTest(unittest.TestCase):
             self.assertEqual(int(got["long_name"]), number)
 
 
-@unittest.skipUnless(importlib.util.find_spec("google") and importlib.util.find_spec("google.protobuf"), "there is no python3-protobuf")
+@unittest.skipUnless(importlib.util.find_spec("google") and importlib.util.find_spec("google.protobuf"), "python3-protobuf is not installed")
 class ProtobufTest(unittest.TestCase):
-    """A codec with the classes that protoc would make of translate.proto."""
+    """Tests a codec with the classes that protoc would generate from translate.proto."""
 
     def setUp(self) -> None:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -180,7 +180,7 @@ class RegisterTest(unittest.TestCase):
 
 
 class Recorder:
-    """Handlers that note who runs."""
+    """Handlers that record who runs."""
 
     def __init__(self) -> None:
         self.running: Dict[str, int] = {}
@@ -250,7 +250,7 @@ class Recorder:
 
 @unittest.skipUnless(NATS and ETCD, "WIND_NATS and WIND_ETCD name no servers")
 class LiveTest(unittest.IsolatedAsyncioTestCase):
-    """An instance of a service, and a client of NATS that plays the gateways and the other services."""
+    """Tests an instance of a service with a NATS client that plays the gateways and the other services."""
 
     async def asyncSetUp(self) -> None:
         self.cluster = f"py-{os.getpid()}-{self._testMethodName[5:25].replace('_', '-').lower()}".rstrip("-")
@@ -334,7 +334,7 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         await self.refused(ws.UNIMPLEMENTED, "NoSuchRequest", {}, **player)
         server = await self.refused(ws.UNIMPLEMENTED, "S_AddRequest", {"number": 1}, **player)  # a client never reaches it
         self.assertEqual(server.headers["Nats-Service-Error"], "test handles S_AddRequest for services only, and this came from clients")
-        clients = await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach those of clients
+        clients = await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach a client handler
         self.assertEqual(clients.headers["Nats-Service-Error"], "test handles EchoRequest for players only, and this came from services")
         unknown = await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", {"txt": "x"}, **player)
         self.assertEqual(unknown.headers["Nats-Service-Error"], 'unknown field "txt" of EchoRequest (did you mean text?)')
@@ -409,10 +409,10 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         behind = asyncio.ensure_future(self.refused(ws.DEADLINE_EXCEEDED, "EchoRequest", {"number": 1}, player="alice", session="gw/1", Wind_Timeout="200"))
         last = asyncio.ensure_future(self.ask("EchoRequest", {"number": 3}, player="alice", session="gw/1"))
         await self.ask("EchoRequest", {"number": 2}, player="bob", session="gw/2")
-        msg = await behind  # it is told while the first still runs
+        msg = await behind  # it fails while the first still runs
         self.assertFalse(blocked.done())
         self.assertEqual((msg.headers.get("Wind-Maybe"), msg.headers.get("Wind-Not-Begun")), (None, "1"))
-        self.assertNotIn("alice 3", self.recorder.order)  # nor does the one behind overtake
+        self.assertNotIn("alice 3", self.recorder.order)  # nor does the next one overtake
         self.recorder.gate.set()
         await blocked
         await last
@@ -488,7 +488,7 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         entry = await self.entry()
         assert entry is not None
         self.assertEqual(entry["state"], "draining")
-        await self.ask("EchoRequest", {}, player="alice", session="gw/1")  # it serves whom it has
+        await self.ask("EchoRequest", {}, player="alice", session="gw/1")  # it keeps serving its players
         with self.assertRaises(NoResponders):
             await self.ask("EchoRequest", {}, "any", player="alice", session="gw/1")
         for _ in range(2):
@@ -509,7 +509,7 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         self.assertIn("stops", (await admin({"op": "undrain"}))["error"])
         self.service._leaving = False
         self.assertFalse(self.service._stopped)
-        self.assertTrue((await admin({"op": "stop"}))["ok"])  # what wind stop asks for, answered before it ends
+        self.assertTrue((await admin({"op": "stop"}))["ok"])  # the request of wind stop, answered before the instance ends
         await self.eventually(lambda: _is(lambda: self.service._stopped))
 
     async def test_leaving_finishes_what_runs(self) -> None:
@@ -526,7 +526,7 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
 
         await self.eventually(gone)
         await self.eventually(deaf)
-        for _ in range(20):  # as much time as it takes to give up what runs
+        for _ in range(20):  # long enough to give up running requests
             await self.nats.flush()
             await self.service.nats.flush()
         self.assertFalse(running.done() or leaving.done())
@@ -605,7 +605,7 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         await self.eventually(lambda: _is(lambda: other._entry is not None))
         assert other._entry is not None
         self.assertTrue(await self._answers("test-2"))
-        # As if its lease had run out and another process had been faster.
+        # As if its lease had run out and another process had registered first.
         theirs = await self.etcd.grant(60)
         body = {"key": _b64(other._entry.key), "value": _b64('{"node":"elsewhere"}'), "lease": theirs}
         await self.etcd.call("/v3/kv/put", body)
@@ -659,7 +659,7 @@ async def _is(ok: Callable[[], bool]) -> bool:
 
 
 class Proxy:
-    """Stands before a server and cuts connections."""
+    """A proxy that cuts connections to a server."""
 
     def __init__(self) -> None:
         self._writers: List[asyncio.StreamWriter] = []

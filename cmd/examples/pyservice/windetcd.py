@@ -1,8 +1,8 @@
 """An entry in Wind's directory of services: etcd through its JSON gateway, with the standard library alone.
 
-The entry stands at /wind/<cluster>/services/<type>/<id> under a lease of its own, so it goes when the process does. A
-lease that ran out is replaced, and the entry is written again. An entry under the lease of another process is never
-written over: two instances of one name would both execute what is sent to it.
+The entry is at /wind/<cluster>/services/<type>/<id> under its own lease, so it expires when the process dies. If the
+lease runs out, the library takes a new one and writes the entry again. It never overwrites an entry under the lease of
+another process: two instances with one name would both execute the same requests.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ log = logging.getLogger("windetcd")
 
 CALL_TIMEOUT = 3.0  # seconds
 REPORT_EVERY = 0.5  # seconds between two writes of an entry
-LOOK_EVERY = 0.2  # seconds between two looks at an entry that is to go
+LOOK_EVERY = 0.2  # seconds between two looks at an entry that may expire
 
 
 class EtcdError(Exception):
-    """etcd did not do what it was asked to. `code` is its own, 5 being "not found"."""
+    """A call to etcd failed. `code` is etcd's, 5 for "not found", or 0 without one."""
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
@@ -41,7 +41,7 @@ class Taken(EtcdError):
 
 @dataclass
 class Value:
-    """What a key holds, and the lease that it goes with: "0" for none."""
+    """The value of a key, and its lease: "0" without one."""
 
     text: str
     lease: str
@@ -52,13 +52,14 @@ def _b64(text: str) -> str:
 
 
 class Etcd:
-    """Calls to one of several endpoints: http://host:port, or several with commas."""
+    """Calls to one of several endpoints: http://host:port, or a comma-separated list of them."""
 
     def __init__(self, urls: str) -> None:
         self._urls: List[str] = [u.strip().rstrip("/") if "//" in u else "http://" + u.strip() for u in urls.split(",")]
 
     async def call(self, path: str, body: Dict[str, Any]) -> Dict[str, Any]:
-        """Posts JSON to the first endpoint that answers. A refusal is an EtcdError with a code, silence one without."""
+        """Posts JSON to the first endpoint that answers. Raises an EtcdError, with a code if an endpoint refused, without one
+        if none answered."""
         failure = EtcdError("no endpoint")
         for _ in range(len(self._urls)):
             try:
@@ -86,34 +87,34 @@ class Etcd:
         except (OSError, ValueError) as e:
             raise EtcdError(f"etcd does not answer at {url}: {e}") from None
         if not isinstance(parsed, dict):
-            raise EtcdError(f"{url}: the answer is no JSON object")
+            raise EtcdError(f"{url}: the answer is not a JSON object")
         return parsed
 
     async def grant(self, ttl: int) -> str:
-        """Takes a lease of `ttl` seconds and returns its id; the server may make it longer."""
+        """Takes a lease of `ttl` seconds and returns its id. The server may grant a longer one."""
         answer = await self.call("/v3/lease/grant", {"TTL": str(ttl)})
         return str(answer["ID"])
 
     async def keep_alive(self, lease: str) -> bool:
-        """Renews a lease; False: there is none any more."""
+        """Renews a lease. Returns False if it no longer exists."""
         answer = await self.call("/v3/lease/keepalive", {"ID": lease})
         return int(answer.get("result", {}).get("TTL", "0")) > 0
 
     async def revoke(self, lease: str) -> None:
-        """Gives a lease back, and with it whatever hangs on it."""
+        """Revokes a lease and deletes its keys."""
         await self.call("/v3/lease/revoke", {"ID": lease})
 
     async def granted(self, lease: str) -> float:
-        """The time to live in seconds that a lease was granted; 0: there is none any more."""
+        """Returns the granted time to live of a lease in seconds, or 0 if it no longer exists."""
         answer = await self.call("/v3/lease/timetolive", {"ID": lease})
         return float(answer.get("grantedTTL", 0))
 
     async def create(self, key: str, value: str, lease: str) -> bool:
-        """Writes a key that goes with the lease; False: it is there already."""
+        """Writes a key under the lease. Returns False if the key exists."""
         return await self._put_if({"target": "CREATE", "create_revision": "0"}, key, value, lease)
 
     async def replace(self, key: str, value: str, lease: str) -> bool:
-        """Writes a key that stands under the same lease; False: it does not."""
+        """Overwrites a key that is under the same lease. Returns False if it is not."""
         return await self._put_if({"target": "LEASE", "lease": lease}, key, value, lease)
 
     async def _put_if(self, compare: Dict[str, str], key: str, value: str, lease: str) -> bool:
@@ -122,32 +123,32 @@ class Etcd:
         return bool((await self.call("/v3/kv/txn", body)).get("succeeded"))
 
     async def look(self, key: str) -> Optional[Value]:
-        """Reads a key; None: it is not there."""
+        """Returns a key's value and lease, or None if the key does not exist."""
         kvs = (await self.call("/v3/kv/range", {"key": _b64(key)})).get("kvs", [])
         return Value(base64.b64decode(kvs[0].get("value", "")).decode("utf-8", "replace"), str(kvs[0].get("lease", "0"))) if kvs else None
 
     async def get(self, key: str) -> Optional[str]:
-        """Reads a key's text; None: it is not there."""
+        """Returns a key's text, or None if the key does not exist."""
         found = await self.look(key)
         return None if found is None else found.text
 
 
 class Registration:
-    """Keeps an entry in the directory. `entry` is its JSON; change it through update. `lost` is called, once, when another
-    process has the name and the entry cannot be kept. It belongs to the event loop that it is made in."""
+    """Keeps an entry in the directory. `entry` is its JSON; change it through update. It calls `lost`, once, if another
+    process has taken the name, so that it cannot keep the entry. Use it only from the event loop that created it."""
 
     def __init__(self, etcd: Etcd, cluster: str, entry: Dict[str, Any], ttl: int = 5, lost: Optional[Callable[[Taken], None]] = None) -> None:
         self.key = f"/wind/{cluster}/services/{entry['type']}/{entry['id']}"
         self.entry = entry
         self._etcd, self._ttl, self._lost = etcd, ttl, lost
-        self._lease, self._written = "", ("", "")  # the entry and the lease that stand in etcd
-        self._leases: Set[str] = set()  # all that this process had
+        self._lease, self._written = "", ("", "")  # _written: the entry and the lease that are in etcd
+        self._leases: Set[str] = set()  # all that this process has had
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._tasks: List[asyncio.Task[None]] = []
 
     async def free(self) -> None:
-        """Waits until nobody has the name: who died has it until its lease is over. Raises Taken for who lives."""
+        """Waits until the name is free: a dead process keeps it until its lease expires. Raises Taken if the holder is alive."""
         end = 0.0
         while True:
             found = await self._etcd.look(self.key)
@@ -157,13 +158,13 @@ class Registration:
             if not end:
                 wait = await self._etcd.granted(found.lease) + 1
                 end = now + wait
-                log.warning("%s is there already: if it has died, it goes within %g s", self.key, wait)
+                log.warning("%s already exists: if its process has died, it expires within %g s", self.key, wait)
             elif now > end:
                 raise self._taken(found)
             await asyncio.sleep(LOOK_EVERY)
 
     async def register(self) -> None:
-        """Writes the entry, or raises EtcdError, Taken where it is there already, and keeps it from then on."""
+        """Writes the entry and keeps it from then on. Raises EtcdError, or Taken if the entry exists."""
         await self._take_lease()
         try:
             await self._write()
@@ -183,7 +184,7 @@ class Registration:
         await self._write()
 
     async def close(self) -> None:
-        """Takes the entry away."""
+        """Removes the entry."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -198,7 +199,7 @@ class Registration:
             await self._etcd.revoke(self._lease)
         except EtcdError as e:
             if e.code != NOT_FOUND:
-                log.warning("the entry goes when its lease runs out: %s", e)
+                log.warning("cannot remove the entry, it expires with its lease: %s", e)
 
     async def _write(self) -> None:
         async with self._writing:
@@ -210,12 +211,12 @@ class Registration:
             self._written = value, lease
 
     async def _create(self, value: str, lease: str) -> None:
-        """Writes the entry where none stands, or one that was written without our being told so."""
+        """Creates the entry, or overwrites it if an earlier attempt of ours did write it although the call failed."""
         if await self._etcd.create(self.key, value, lease) or await self._etcd.replace(self.key, value, lease):
             return
         found = await self._etcd.look(self.key)
         if found is None or found.lease in self._leases:
-            raise EtcdError("the entry under the former lease goes just now")
+            raise EtcdError("the entry under the former lease is just expiring")
         taken = self._taken(found)
         if self._lost is not None:
             lost, self._lost = self._lost, None
@@ -237,9 +238,9 @@ class Registration:
             try:
                 await self._write()
             except Taken:
-                return  # lost has been told
+                return  # lost has been called
             except EtcdError as e:
-                log.warning("the entry is not written, it is tried again: %s", e)
+                log.warning("cannot write the entry, trying again: %s", e)
                 self._changed.set()
 
     async def _keep(self) -> None:
@@ -247,11 +248,11 @@ class Registration:
             await asyncio.sleep(self._ttl / 6)
             try:
                 if not await self._renew():
-                    log.warning("the lease of %s ran out, a new one is taken", self.key)
+                    log.warning("the lease of %s ran out, taking a new one", self.key)
                     await self._take_lease()
                     self._changed.set()
             except (EtcdError, KeyError, ValueError) as e:
-                log.warning("the lease of %s was not renewed: %s", self.key, e)
+                log.warning("cannot renew the lease of %s: %s", self.key, e)
 
     async def _renew(self) -> bool:
         try:

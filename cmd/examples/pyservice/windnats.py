@@ -1,8 +1,8 @@
 """A small NATS client on asyncio, with the standard library alone.
 
-It has what services need: subscriptions, queue groups, headers, requests, and a connection that comes back. Nothing is
-buffered while the connection is down and nothing is sent twice: a publish then raises Disconnected. All of it belongs
-to one event loop.
+It supports what services need: subscriptions, queue groups, headers, requests and reconnecting. While the connection is
+down, publish raises Disconnected: the client neither buffers messages nor sends any twice. Use a connection from only one
+event loop.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from urllib.parse import unquote, urlsplit
 log = logging.getLogger("windnats")
 
 CONNECT_TIMEOUT = 5.0  # seconds, for each server
-PING_EVERY = 20.0  # seconds; two that are not answered end the connection
-FIRST_BACKOFF, LAST_BACKOFF = 0.05, 2.0  # seconds between attempts to connect again
-MAX_UNSENT = 16 << 20  # bytes that wait for the socket; more is refused
+PING_EVERY = 20.0  # seconds; more than two unanswered pings end the connection
+FIRST_BACKOFF, LAST_BACKOFF = 0.05, 2.0  # seconds between attempts to reconnect
+MAX_UNSENT = 16 << 20  # bytes waiting for the socket; beyond it, sending fails
 MAX_LINE = 64 << 10  # bytes of a line of the protocol
 
 
 class NatsError(Exception):
-    """Something of NATS did not work."""
+    """An operation on NATS failed."""
 
 
 class Disconnected(NatsError):
-    """There is no connection: nothing was sent."""
+    """The connection is down. publish sent nothing; a pending request may have been received."""
 
 
 class NoResponders(NatsError):
-    """Nobody is subscribed to the subject of a request: nobody got it."""
+    """The subject of a request has no subscriber: nobody received it."""
 
 
 @dataclass
 class Msg:
-    """A message that came. Headers have the names in which they were written, and the first value of each."""
+    """A received message. Header names are as the sender wrote them; each has its first value."""
 
     subject: str
     reply: str
     data: bytes
     headers: Dict[str, str] = field(default_factory=dict)
-    status: str = ""  # of NATS itself: "503" is nobody
+    status: str = ""  # set by NATS itself: "503" means no responders
 
 
 Callback = Callable[[Msg], None]
@@ -59,7 +59,7 @@ class _Subscription:
 
 
 def encode_headers(headers: Dict[str, str]) -> bytes:
-    """Headers as HPUB has them."""
+    """Encodes headers for HPUB."""
     lines = ["NATS/1.0"]
     for name, value in headers.items():
         if any(c < " " or c == "\x7f" for c in name + value) or ":" in name:
@@ -69,7 +69,7 @@ def encode_headers(headers: Dict[str, str]) -> bytes:
 
 
 def decode_headers(block: bytes) -> Tuple[Dict[str, str], str]:
-    """Headers and the status of what HMSG has; what is none is left out."""
+    """Decodes the headers and the status of an HMSG. Skips malformed lines."""
     lines = block.decode("utf-8", "replace").split("\r\n")
     headers: Dict[str, str] = {}
     for line in lines[1:]:
@@ -81,13 +81,13 @@ def decode_headers(block: bytes) -> Tuple[Dict[str, str], str]:
 
 
 class Nats:
-    """A connection to one of several servers. `url` is nats://user:password@host:port, or several with commas."""
+    """A connection to one of several servers. `url` is nats://user:password@host:port, or a comma-separated list of them."""
 
     def __init__(self, url: str, name: str = "wind python") -> None:
         self._servers = [urlsplit(u.strip() if "//" in u else "nats://" + u.strip()) for u in url.split(",")]
         for s in self._servers:
             if s.scheme != "nats" or not s.hostname:
-                raise NatsError(f"{s.scheme}://{s.hostname or ''}: this client takes nats://user:password@host:port, and no TLS")
+                raise NatsError(f"{s.scheme}://{s.hostname or ''}: this client takes nats://user:password@host:port, without TLS")
         self._name = name
         self._subscriptions: Dict[int, _Subscription] = {}
         self._next = 0
@@ -97,22 +97,22 @@ class Nats:
         self._inbox = "_INBOX." + secrets.token_hex(11) + "."
         self._answers: Dict[str, asyncio.Future[Msg]] = {}
         self._closed = False
-        self.max_payload = 1 << 20  # bytes, as the server says
+        self.max_payload = 1 << 20  # bytes; the server announces its own
         self.reconnects = 0
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection right now."""
+        """Whether the connection is up."""
         return self._writer is not None
 
     async def connect(self) -> None:
-        """Connects, or raises NatsError when no server takes us. From then on the connection comes back by itself."""
+        """Connects, or raises NatsError if no server accepts. From then on it reconnects automatically."""
         reader = await self._dial()
         self.subscribe(self._inbox + "*", self._on_answer)
         self._task = asyncio.get_running_loop().create_task(self._run(reader))
 
     def subscribe(self, subject: str, callback: Callback, queue: str = "") -> int:
-        """Calls `callback` for each message, in order, on the event loop. It must not block. Returns a number for unsubscribe."""
+        """Calls `callback` for each message, in order, on the event loop; it must not block. Returns a number for unsubscribe."""
         self._next += 1
         self._subscriptions[self._next] = _Subscription(subject, queue, callback)
         if self._writer is not None:
@@ -120,7 +120,7 @@ class Nats:
         return self._next
 
     def unsubscribe(self, number: int) -> None:
-        """Ends a subscription. What the server has sent by then is still handed out: see flush."""
+        """Ends a subscription. Messages that the server sent before still arrive: see flush."""
         if number in self._subscriptions and self._writer is not None:
             self._send(b"UNSUB %d\r\n" % number)
 
@@ -132,12 +132,12 @@ class Nats:
             self._subscriptions.pop(number, None)
 
     def publish(self, subject: str, data: bytes = b"", headers: Optional[Dict[str, str]] = None, reply: str = "") -> None:
-        """Sends a message, or raises; the bytes leave as soon as the socket takes them."""
+        """Sends a message, or raises. The bytes leave as soon as the socket accepts them."""
         if not subject or any(c in subject for c in " \t\r\n"):
-            raise NatsError(f"{subject!r} is no subject")
+            raise NatsError(f"{subject!r} is not a valid subject")
         block = encode_headers(headers) if headers else b""
         if len(block) + len(data) > self.max_payload:
-            raise NatsError(f"a message of {len(block) + len(data)} bytes, the server takes {self.max_payload}")
+            raise NatsError(f"a message of {len(block) + len(data)} bytes exceeds the server's limit of {self.max_payload}")
         to = subject + (" " + reply if reply else "")
         if block:
             self._send(f"HPUB {to} {len(block)} {len(block) + len(data)}\r\n".encode() + block + data + b"\r\n")
@@ -159,11 +159,11 @@ class Nats:
         return msg
 
     async def flush(self, timeout: float = 5.0) -> None:
-        """Returns when the server has all that was sent, and all that it had sent before was handed out."""
+        """Returns once the server has received everything sent so far, and the callbacks have run for everything it had sent."""
         await asyncio.wait_for(self._ping(), timeout)
 
     async def close(self) -> None:
-        """Ends the connection. What was published is written first, as far as the server takes it in time."""
+        """Ends the connection. First writes what was published, as far as the server accepts it within 2 s."""
         self._closed = True
         writer = self._writer
         if writer is not None:
@@ -183,9 +183,9 @@ class Nats:
 
     def _send(self, data: bytes) -> None:
         if self._writer is None:
-            raise Disconnected("there is no connection to NATS")
+            raise Disconnected("not connected to NATS")
         if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
-            raise NatsError(f"more than {MAX_UNSENT} bytes wait to be sent")
+            raise NatsError(f"more than {MAX_UNSENT} bytes are waiting to be sent")
         self._writer.write(data)
 
     def _ping(self) -> asyncio.Future[None]:
@@ -208,10 +208,10 @@ class Nats:
         try:
             line = await reader.readline()
             if not line.startswith(b"INFO "):
-                raise NatsError(f"{host}:{port} is no NATS server")
+                raise NatsError(f"{host}:{port} is not a NATS server")
             info = json.loads(line[5:])
             if info.get("tls_required"):
-                raise NatsError(f"{host}:{port} wants TLS, which this client has not")
+                raise NatsError(f"{host}:{port} requires TLS, which this client does not support")
             self.max_payload = int(info.get("max_payload", self.max_payload))
             options = {
                 "verbose": False, "pedantic": False, "lang": "python", "version": "1", "protocol": 1, "name": self._name,
@@ -243,7 +243,7 @@ class Nats:
             try:
                 await self._read(reader)
             except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, NatsError) as e:
-                log.warning("the connection to NATS is lost: %s", e or type(e).__name__)
+                log.warning("lost the connection to NATS: %s", e or type(e).__name__)
             finally:
                 keep.cancel()
                 self._lost()
@@ -252,7 +252,7 @@ class Nats:
                 try:
                     reader = await self._dial()
                 except NatsError as e:
-                    log.info("no connection to NATS yet: %s", e)
+                    log.info("not connected to NATS yet: %s", e)
                     backoff = min(LAST_BACKOFF, backoff * 2)
                     continue
                 self.reconnects += 1
@@ -268,7 +268,7 @@ class Nats:
         for waiting in [*pongs, *self._answers.values()]:
             if not waiting.done():
                 waiting.set_exception(Disconnected("the connection to NATS was lost"))
-                waiting.exception()  # whoever waits is told; nobody else needs to be
+                waiting.exception()  # the waiter gets it; this keeps asyncio from logging it if there is none
 
     async def _keep_alive(self) -> None:
         while True:
@@ -304,7 +304,7 @@ class Nats:
     async def _message(self, reader: asyncio.StreamReader, parts: List[str], has_headers: bool) -> None:
         sizes = 2 if has_headers else 1
         if len(parts) not in (2 + sizes, 3 + sizes):
-            raise NatsError(f"a message of {len(parts)} parts")
+            raise NatsError(f"malformed message line with {len(parts)} parts")
         reply = parts[2] if len(parts) == 3 + sizes else ""
         total = int(parts[-1])
         body = await reader.readexactly(total + 2)
@@ -318,7 +318,7 @@ class Nats:
             return
         try:
             subscription.callback(msg)
-        except Exception:  # a callback's fault is not the connection's
+        except Exception:  # a failing callback must not end the connection
             log.exception("a callback of %s failed", subscription.subject)
 
 

@@ -1,4 +1,4 @@
-"""What a handler knows of its request, how it fails, and what its caller is told of that."""
+"""A request as its handler sees it, how a request fails, and what its sender learns of the failure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 CANCELED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED = range(1, 8)
 RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 8, 9, 10, 12, 13, 14, 16
 
-# What a handler that answers with one of these says: the request was turned down, and nothing of it was done.
+# A handler that fails with one of these codes has refused the request and done nothing of it.
 REFUSALS = frozenset((
     INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, UNIMPLEMENTED, UNAUTHENTICATED,
 ))
 
-DEFAULT_TIMEOUT = 5.0  # seconds that a sender waits when it does not say
+DEFAULT_TIMEOUT = 5.0  # seconds that a sender waits unless it says otherwise
 
 
 class ServiceError(Exception):
-    """How a request fails, as its sender is told.
+    """The failure of a request, as its sender gets it.
 
-    `maybe`: an effect of it may have left. A handler sets it that refuses after it has changed something that the library
-    does not see, such as a database of its own. `not_begun`: no handler began it; the library alone says so.
+    `maybe`: an effect of the request may have left. A handler must set it if it refuses after it has changed something that
+    the library does not see, such as its own database. `not_begun`: no handler started; only the library sets it.
     """
 
     def __init__(self, code: int, text: str, maybe: bool = False, not_begun: bool = False) -> None:
@@ -33,12 +33,12 @@ class ServiceError(Exception):
 
 
 class Client:
-    """Who sent a request, and how far its handler has come."""
+    """The sender of a request, and how far its handler has come."""
 
     def __init__(self, service: "Service", headers: Dict[str, str]) -> None:
         self.service = service
-        self.player = headers.get("Wind-Player", "")  # who is logged in at the session; "" before a login, and between services
-        self.session = headers.get("Wind-Session", "")  # the gateway's; "" when no client sent the request
+        self.player = headers.get("Wind-Player", "")  # the player logged in at the session; "" before a login, and between services
+        self.session = headers.get("Wind-Session", "")  # the gateway's; "" unless a client sent the request
         self.sender = headers.get("Wind-From", "")  # the service that sent it, "<type>/<id>"
         self.trace = headers.get("traceparent", "")  # W3C traceparent
         self.logged_in = ""
@@ -53,13 +53,13 @@ class Client:
         self.service.push(self.player, message, fields)
 
     def begin(self) -> None:
-        """The handler starts: from here on only it knows what was done."""
+        """Marks that the handler starts: from here on the library cannot rule out effects by itself."""
         self._begun = True
         _current.set(self)
 
     def told(self, e: ServiceError) -> ServiceError:
-        """An error as the sender gets it. Once the handler has begun, nobody may take the request for one that has not; and
-        what is no refusal, or comes after an effect, may have done something."""
+        """Returns an error as the sender gets it. After the handler has begun, the error never says not_begun; and it says
+        maybe if its code is not a refusal or an effect has left."""
         if not self._begun:
             return ServiceError(e.code, e.text, not_begun=True)
         return ServiceError(e.code, e.text, maybe=e.maybe or self._left or e.code not in REFUSALS)
@@ -69,12 +69,12 @@ _current: contextvars.ContextVar[Optional[Client]] = contextvars.ContextVar("win
 
 
 def effect() -> None:
-    """Notes that something leaves the handler that runs, if one does: tasks and threads that it starts count as it."""
+    """Records that an effect leaves the running handler, if there is one. Tasks and threads that it starts count as part of it."""
     client = _current.get()
     if client is not None:
         client._left = True
 
 
 def answer_within(timeout: float) -> float:
-    """How long a receiver may take for a request whose sender waits so long: less, so that the sender hears in time."""
+    """Returns how long a receiver may take if the sender waits `timeout`: less, so that the sender gets the answer in time."""
     return timeout - min(timeout / 5, 0.2)

@@ -1,16 +1,17 @@
-// Package speak is a small game around a shard, and the example of how services are written on Wind: players log in,
-// create a role and talk to everyone, with the messages of ferris1/wind, whose Python and Unity clients connect unchanged.
+// Package speak is a small game with a service and a shard, and the example of how to write services on Wind: players
+// log in, create a role and talk to everyone. It uses the messages of ferris1/wind, so that project's Python and Unity
+// clients connect unchanged.
 //
 //	speakpb/              the messages, with their ids
-//	scripts/game/         the handlers of the service "game", in Starlark: they can be changed while it runs
-//	scripts/shard/        what happens in the square, in Starlark too
+//	scripts/game/         the handlers of the service "game", in Starlark, reloadable while it runs
+//	scripts/shard/        the systems of the square, also in Starlark
 //	square.go             the square: the world of the game's shard
 //
 // Try it:
 //
 //	wind dev --game speak --tcp 127.0.0.1:50100
 //
-// then let clients connect there, save a changed handler, and see the next answer change.
+// Connect clients there, edit and save a handler, and see the next answer change.
 package speak
 
 import (
@@ -25,7 +26,7 @@ import (
 	"github.com/ferris1/wind/cmd/node"
 )
 
-// Services are the types of service that the game has besides its shards.
+// Services are the game's service types.
 var Services = []node.Service{{
 	Type:  "game",
 	Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto},
@@ -35,7 +36,7 @@ var Services = []node.Service{{
 //go:embed scripts
 var scripts embed.FS
 
-// Scripts are the game's scripts: a folder for each service type, and one for the shard.
+// Scripts returns the game's scripts: a folder for each service type, and one for the shard.
 func Scripts() fs.FS { //windvet:allow the files are in the binary
 	sub, err := fs.Sub(scripts, "scripts") //windvet:allow the files are in the binary
 	if err != nil {
@@ -44,7 +45,7 @@ func Scripts() fs.FS { //windvet:allow the files are in the binary
 	return sub
 }
 
-// ScriptDir is the folder of the scripts where the binary was built; on another machine it does not exist.
+// ScriptDir returns the scripts' folder on the machine that built the binary; elsewhere it does not exist.
 func ScriptDir() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "scripts")

@@ -44,7 +44,7 @@ func TestNothingIsEverRenumbered(t *testing.T) {
 	}
 }
 
-// startService runs the game's service without a network, on a store that the test keeps.
+// startService runs the game's service without a network, on the test's own store.
 func startService(t *testing.T, bus *rpc.MemoryBus, store rpc.Store) *service.Service {
 	t.Helper()
 	modules, err := script.ReadFolder(Scripts(), "game")
@@ -63,7 +63,7 @@ func startService(t *testing.T, bus *rpc.MemoryBus, store rpc.Store) *service.Se
 	return s
 }
 
-// ask sends a message as a player's client does, and reads the answer into out.
+// ask sends a message as a player's client would, and reads the answer into out.
 func ask(t *testing.T, s *service.Service, player string, m, out proto.Message) {
 	t.Helper()
 	payload, err := proto.Marshal(m)
@@ -80,7 +80,7 @@ func ask(t *testing.T, s *service.Service, player string, m, out proto.Message) 
 	}
 	if out == nil {
 		if a.Message != "" {
-			t.Fatalf("%T is answered with %s, nothing was expected", m, a.Message)
+			t.Fatalf("%T got the answer %s, want none", m, a.Message)
 		}
 		return
 	}
@@ -138,7 +138,7 @@ func TestWhatOneDoesEveryoneSees(t *testing.T) {
 }
 
 func TestTheSquareKeepsWindsPromises(t *testing.T) {
-	ecstest.Run(t, Game, ecstest.Config{Options: Options{Fireflies: 30}, Allocs: 64}) // a script allocates in its interpreter
+	ecstest.Run(t, Game, ecstest.Config{Options: Options{Fireflies: 30}, Allocs: 64}) // the scripts' interpreter allocates
 }
 
 func TestTheSquareBeginsWithItsScripts(t *testing.T) {

@@ -7,26 +7,26 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Game is the square where the speakers meet. Fireflies wander in it: how is in scripts/shard, and can be changed while
-// it runs; the log holds every change.
+// Game is the square where the players meet. Fireflies wander in it as the scripts in scripts/shard say. The scripts can
+// change while the shard runs; the log records every change.
 var Game = ecs.Game{Name: "speak", TickRate: 10, Options: Options{Fireflies: 50}, Setup: setup}
 
-// Options are what can be chosen when a square is made.
+// Options configure a new square.
 type Options struct {
 	Fireflies int32 `usage:"fireflies in the square" min:"0" max:"10000"`
 }
 
-// Firefly glows, now more, now less.
+// Firefly glows with a varying brightness.
 type Firefly struct {
-	Glow float64 // 0 dark to 1 bright
+	Glow float64 // from 0, dark, to 1, bright
 }
 
 // Wave is the command with which a player scares the fireflies away.
 type Wave struct {
-	Strength float64 // metres per tick that they gain
+	Strength float64 // speed of the fleeing fireflies, in metres per tick
 }
 
-// firefly is what a square is filled with at its beginning.
+// firefly is the set of components with which Init spawns a firefly.
 type firefly struct {
 	Pos  motion.Position
 	Vel  motion.Velocity
@@ -53,11 +53,11 @@ func setup(w *ecs.World) {
 	ecs.System(w, "clamp", motion.Clamp)
 }
 
-// firstScripts are those that a new square begins with.
+// firstScripts are the scripts of a new square.
 var firstScripts = readScripts()
 
 func readScripts() []script.Module {
-	modules, err := script.ReadFolder(Scripts(), node.ShardScripts) //windvet:allow what is embedded is part of the binary, and read once, before any world
+	modules, err := script.ReadFolder(Scripts(), node.ShardScripts) //windvet:allow embedded files are part of the binary, and read once before any world
 	if err != nil {
 		panic(err) // they are embedded
 	}
