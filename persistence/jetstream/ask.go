@@ -12,27 +12,27 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 )
 
-// asks is JetStream with each question bounded, told and named by package wait; the streams that it returns are the same.
-// A test holds every question of this package against the methods below.
+// asks is a JetStream context whose requests package wait bounds, reports and names. The streams that it returns do the
+// same. A test checks every request of this package against the methods below.
 type asks struct{ jetstream.JetStream }
 
-// stream is a stream whose questions are bounded.
+// stream is a stream whose requests are bounded.
 type stream struct {
 	jetstream.Stream
 	name string
 }
 
-// ask bounds a question of JetStream's API.
+// ask bounds one request to the JetStream API.
 func ask(ctx context.Context, format string, args ...any) (context.Context, func(*error)) {
 	return wait.For(ctx, wait.NATS, wait.Limit, fmt.Sprintf(format, args...))
 }
 
-// askAgain is when a question that changes nothing is asked again for the first time, while the answer to it is still waited
-// for; each further time it takes twice as long. A server drops, without a word, what comes for a stream that has no leader
-// yet: of a fresh one on three servers, or of any while they elect. The first answer counts, whichever question it is to.
+// askAgain is the delay before a request that changes nothing is sent a second time while the first answer is still
+// awaited. The delay doubles each time. A server silently drops requests for a stream that has no leader yet: a new
+// stream on three servers, or any stream during an election. The first answer counts, whichever request it answers.
 const askAgain = 250 * time.Millisecond
 
-// again asks until there is an answer or ctx ends.
+// again calls ask until one call returns or ctx ends.
 func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -75,7 +75,7 @@ func (a asks) Stream(ctx context.Context, name string) (_ jetstream.Stream, err 
 	return bound(again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return a.JetStream.Stream(ctx, name) }))
 }
 
-// bound returns a stream whose questions are bounded.
+// bound wraps a stream so that its requests are bounded.
 func bound(s jetstream.Stream, err error) (jetstream.Stream, error) {
 	if err != nil {
 		return nil, err

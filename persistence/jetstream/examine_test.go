@@ -76,7 +76,7 @@ func TestCheckFindsWhatIsGone(t *testing.T) {
 			{snapshots + "/meta.inf", remove, "the description of stream OBJ_WIND_dev_snapshots is damaged or missing"},
 			{snapshots + "/meta.sum", mangle, "the description of stream OBJ_WIND_dev_snapshots is damaged"},
 			{snapshots + "/msgs/1.blk", mangle, "damage to one message in "},
-			{snapshots + "/msgs/1.blk", remove, "was stored and proven, and is gone"},
+			{snapshots + "/msgs/1.blk", remove, "was stored and proven, but is missing now"},
 			{"/marks/WIND_dev_main", mangle, "its mark is damaged"},
 			{"/marks/WIND_dev_main", remove, ""},
 			{"/marks/WIND_dev_main.snapshots", mangle, "the note of the newest ones is damaged"},
