@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// healthz asks a node how it is.
+// healthz requests a node's /healthz.
 func healthz(t *testing.T, n *Node) (code int, fields map[string]any, h Health) {
 	t.Helper()
 	answer, err := http.Get("http://" + n.HTTPAddr() + "/healthz")

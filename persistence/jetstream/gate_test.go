@@ -47,7 +47,7 @@ func TestAnswersToReadersReachNoLog(t *testing.T) {
 	appendTicks(t, shard, 1)
 }
 
-// serveMicro is an instance of a service, as netcode/bus makes it known.
+// serveMicro starts an instance of a service as netcode/bus announces it.
 func serveMicro(t *testing.T, s *Server, id string) {
 	t.Helper()
 	m, err := micro.AddService(connectTo(t, s).NATS(), micro.Config{Name: "wind-game", Version: "1.0.0", Metadata: map[string]string{"instance": id}})
@@ -83,8 +83,8 @@ func TestReadersListServices(t *testing.T) {
 	}
 }
 
-// TestConsumersOfReadersDeliverToThem asks for push consumers that deliver into
-// a log, spelt in the ways in which JSON can be read differently by two readers.
+// TestConsumersOfReadersDeliverToThem requests push consumers that deliver into a log, spelt in ways that two JSON
+// parsers may read differently.
 func TestConsumersOfReadersDeliverToThem(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	shard := createShard(t, connectTo(t, s))
@@ -110,7 +110,7 @@ func TestConsumersOfReadersDeliverToThem(t *testing.T) {
 	appendTicks(t, shard, 1)
 }
 
-// TestReadersPushConsumersWork: what the gate lets through reaches the reader.
+// TestReadersPushConsumersWork: messages that pass the gate reach the reader.
 func TestReadersPushConsumersWork(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	appendTicks(t, createShard(t, connectTo(t, s)), 3)
@@ -137,7 +137,7 @@ func TestReadersPushConsumersWork(t *testing.T) {
 	}
 }
 
-// TestReadersLeaveConsumersOfNodesAlone, and leave none of their own behind.
+// TestReadersLeaveConsumersOfNodesAlone also checks that readers leave no consumers of their own behind.
 func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
 	ctx := testContext(t)
 	s := startServer(t, ServerConfig{})
@@ -206,7 +206,7 @@ func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
 	}
 }
 
-// settle waits until the server has done all that nc has asked for.
+// settle waits until the server has processed all requests of nc.
 func settle(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	if err := nc.Flush(); err != nil {
@@ -222,8 +222,8 @@ func settle(t *testing.T, nc *nats.Conn) {
 	}
 }
 
-// TestAReaderReadsAllOfAShard: who connects to read needs no credentials for
-// records, deltas and snapshots, and leaves no consumer behind.
+// TestAReaderReadsAllOfAShard: a reader needs no credentials for records, deltas and snapshots, and leaves no consumer
+// behind.
 func TestAReaderReadsAllOfAShard(t *testing.T) {
 	ctx := testContext(t)
 	s := startServer(t, ServerConfig{})
@@ -269,8 +269,8 @@ func TestAReaderReadsAllOfAShard(t *testing.T) {
 	}
 }
 
-// TestAReaderMakesNothing, also where he may: a log without a delta stream is
-// read as it is.
+// TestAReaderMakesNothing: a read-only connection creates no stream even if it has the right to: it reads a log without
+// a delta stream as it is.
 func TestAReaderMakesNothing(t *testing.T) {
 	ctx := testContext(t)
 	s := startServer(t, ServerConfig{})

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// limitOf is what a shard's log may hold.
+// limitOf returns the limit of a shard's log.
 func limitOf(t *testing.T, s *Shard) int64 {
 	t.Helper()
 	_, limit, err := s.log.Fill(testContext(t))

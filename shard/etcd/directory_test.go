@@ -19,7 +19,7 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// eventually waits for a condition, for as long as a slow machine may need.
+// eventually waits for a condition for as long as a slow machine may need.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for start := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -29,7 +29,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// logbook is a log to be looked at.
+// logbook is a log that a test can read.
 type logbook struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -159,7 +159,7 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	now := time.Now()
 	register(t, n, discovery.Instance{Type: "game", ID: "a", Since: now.Add(time.Second), Selector: "consistent-hash", Players: 500})
 	register(t, n, discovery.Instance{Type: "game", ID: "b", Since: now, Selector: "least"})
-	register(t, n, discovery.Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // says nothing
+	register(t, n, discovery.Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // names no selector
 	d := watchServices(t, c)
 	want := []string{"a", "b", "c"}[discovery.ConsistentHash.Pick([]discovery.Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}}, "alice", 0)]
 	for range 20 {
@@ -182,8 +182,8 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	}
 }
 
-// TestJoinAndLeaveUnderLoad picks from eight goroutines while instances come and go. No pick fails, and none goes to an
-// instance that left before it began, as far as this directory was told.
+// TestJoinAndLeaveUnderLoad picks from eight goroutines while instances come and go. No pick fails, and none returns an
+// instance whose departure the directory had seen before the pick began.
 func TestJoinAndLeaveUnderLoad(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
@@ -295,7 +295,7 @@ func TestUpdatesAreWrittenSeldomAndTheLastWins(t *testing.T) {
 		t.Errorf("instance %+v", i)
 	}
 	version := got.Kvs[0].Version
-	r.Update(func(i *discovery.Instance) { i.Players = 1000 }) // as it stands
+	r.Update(func(i *discovery.Instance) { i.Players = 1000 }) // unchanged
 	r.Update(func(*discovery.Instance) {})
 	eventually(t, "the token is taken", func() bool { return len(r.wake) == 0 })
 	r.Update(func(i *discovery.Instance) { i.Capacity = 3 })
@@ -331,7 +331,7 @@ func TestATakenIDIsRefused(t *testing.T) {
 	register(t, b, discovery.Instance{Type: "game", ID: "game-1"})
 }
 
-// One that died is waited for, as long as its lease lasts.
+// Registration waits for an instance that died, for as long as its lease lasts.
 func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
 	c := cluster(t)
 	lease, err := c.Grant(t.Context(), 2)
@@ -473,7 +473,7 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 			_ = r.Close()
 		}
 	}
-	// And what others write is not believed.
+	// The directory does not trust what others write.
 	register(t, n, discovery.Instance{Type: "game", ID: "good"})
 	book := &logbook{}
 	d := follow(t, c, book.logger())
@@ -495,7 +495,7 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 	}
 }
 
-// lateWatch is a source whose watch begins when it is told.
+// lateWatch is a source whose watch begins on request.
 type lateWatch struct {
 	discovery.Source
 	begin chan struct{}
@@ -570,7 +570,7 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}) // longer than its end takes
+			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}) // longer than the restart takes
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -611,7 +611,7 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 	}
 }
 
-// TestOtherLanguagesReachTheServer puts a key through etcd's JSON gateway, on a port that nobody named.
+// TestOtherLanguagesReachTheServer puts a key through etcd's JSON gateway, on a port chosen by StartServer.
 func TestOtherLanguagesReachTheServer(t *testing.T) {
 	c := cluster(t)
 	body := `{"key":"` + base64.StdEncoding.EncodeToString([]byte("/x")) + `","value":"eA=="}`

@@ -21,7 +21,7 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// children are what this test binary does as a process of its own: the result is printed.
+// children are what this test binary does as a separate process; it prints the result.
 var children = map[string]func(dir string) error{}
 
 func TestMain(m *testing.M) {
@@ -170,8 +170,8 @@ func TestOfManyRacersOneOwnsAtATime(t *testing.T) {
 	}
 }
 
-// TestAwaitOutlivesARestoredEtcd restores etcd from a backup under a node that waits for another one's end. The revision
-// from which it watches then lies in the future: before, it never heard of anything again.
+// TestAwaitOutlivesARestoredEtcd restores etcd from a backup while a node waits for another one to end. The revision
+// from which it watches then lies in the future: formerly it never saw an event again.
 func TestAwaitOutlivesARestoredEtcd(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -258,7 +258,7 @@ func TestAwaitReturnsWhenTheOwnerIsGone(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	// And at once when it had gone before.
+	// Await returns at once if the owner is already gone.
 	if err := sb.Await(t.Context(), st); err != nil {
 		t.Error(err)
 	}
@@ -282,7 +282,7 @@ func TestOwnerKeyGoesWithTheLease(t *testing.T) {
 	if read(t, sb).Owner != "a" || a.State().ID != first.ID {
 		t.Fatalf("the lease was renewed and yet lost: %+v, %+v", first, a.State())
 	}
-	a.cancel() // as if the process were killed
+	a.cancel() // as if the process had been killed
 	a.done.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -365,7 +365,7 @@ func TestHaltedShardIsNotClaimedUntilLifted(t *testing.T) {
 	if st := read(t, s); st.Halted != "history lost" || st.Attempt.Tick != 0 || claim(t, a, s) {
 		t.Errorf("halted: %+v", st)
 	}
-	for _, last := range []persistence.Seq{20, 20, 30} { // once more after an answer that was lost, and another loss later
+	for _, last := range []persistence.Seq{20, 20, 30} { // repeated after a lost answer, and a later second loss
 		if _, err := s.AcceptLoss(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}
