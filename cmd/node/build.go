@@ -44,7 +44,7 @@ func CheckGame(game ecs.Game) error {
 		return err
 	}
 	if _, err := replication.New(s, replication.Config{}); err != nil {
-		return fmt.Errorf("game %s cannot be shown to clients: %w", game.Name, err)
+		return fmt.Errorf("game %s cannot be replicated to clients: %w", game.Name, err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestHealthSpeaksOfWhatANodeRuns(t *testing.T) {
 	}
 	for _, of := range []string{"shard", "phase", "epoch", "tick", "last_seq", "debt", "clients"} {
 		if v, ok := fields[of]; ok {
-			t.Errorf("a service tells %s %v", of, v)
+			t.Errorf("a service reports %s %v", of, v)
 		}
 	}
 

@@ -72,7 +72,7 @@ func TestLookingAtLeasesLeavesNothingBehind(t *testing.T) {
 	}
 	_, err = OpenLeases(ctx, dir, false, log)
 	if !errors.Is(err, etcd.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Join(store, "member-wind")) || strings.Contains(err.Error(), temp) {
-		t.Errorf("of a damaged store it says: %v", err)
+		t.Errorf("a damaged store: %v", err)
 	}
 	if all := copies(); len(all) != 0 {
 		t.Errorf("left: %v", all)

@@ -100,7 +100,7 @@ func TestAStoppedLogIsPurgedBehindTwoProvenSnapshots(t *testing.T) {
 		t.Errorf("log check: %+v, %v", r, err)
 	}
 	if _, err := PurgeStopped(ctx, dir, counting, "dev", "other", false, log); !errors.Is(err, persistence.ErrNotFound) {
-		t.Errorf("a shard that is not there: %v", err)
+		t.Errorf("a missing shard: %v", err)
 	}
 }
 

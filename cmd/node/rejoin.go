@@ -175,7 +175,7 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 			why = last.Error()
 		}
 		n.mu.Unlock()
-		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s cannot begin since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
+		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s has been unable to start since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
 		for _, other := range startAwaits {
 			if other != kind {
 				n.conditions.Clear(other)

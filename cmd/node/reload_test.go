@@ -102,7 +102,7 @@ func (s *servers) eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for begun := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(begun) > time.Minute {
-			t.Fatal("it never came to this: " + what)
+			t.Fatal("this never happened: " + what)
 		}
 	}
 }
@@ -406,7 +406,7 @@ func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 	select {
 	case <-n.Done():
 	case <-time.After(time.Minute):
-		t.Fatal("it goes on")
+		t.Fatal("the node keeps running")
 	}
 	if err := n.Stop(); !errors.Is(err, etcd.ErrTaken) || !strings.Contains(err.Error(), "instance a of service game ends") {
 		t.Errorf("it ends with %v", err)

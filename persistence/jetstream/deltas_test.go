@@ -86,7 +86,7 @@ func TestDeltaStreamHasItsOwnFence(t *testing.T) {
 		t.Fatal(last, ok, err)
 	}
 	if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(3, 10)}); err != nil {
-		t.Fatalf("after Last the handle knows, but: %v", err)
+		t.Fatalf("Publish after Last: %v", err)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestCopiesOfKilledProcessesAreRemoved(t *testing.T) {
 	}
 	another()
 	if left := copies(); len(left) != 1 {
-		t.Fatalf("of a living process is left %v", left)
+		t.Fatalf("copies of a living process: %v", left)
 	}
 	_ = child.Process.Kill()
 	_ = child.Wait()

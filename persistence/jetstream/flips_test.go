@@ -173,7 +173,7 @@ func contentsOf(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// ended runs a child on a store to its last line, within time and memory.
+// ended runs a child on a store and returns its last line. The child must stay within the bounds of time and memory.
 func ended(t *testing.T, child, dir string) string {
 	t.Helper()
 	begin := time.Now()
@@ -192,7 +192,7 @@ func ended(t *testing.T, child, dir string) string {
 			t.Fatalf("the %s takes %d MiB", child, rss>>20)
 		}
 	}
-	_ = p.Process.Signal(syscall.SIGQUIT) // its stacks tell where
+	_ = p.Process.Signal(syscall.SIGQUIT) // its stacks show where
 	t.Fatalf("the %s hangs", child)
 	return ""
 }

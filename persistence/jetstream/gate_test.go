@@ -25,8 +25,7 @@ func reader(t *testing.T, s *Server) *nats.Conn {
 	return nc
 }
 
-// TestAnswersToReadersReachNoLog asks for things with the log's subject as the
-// place for the answer.
+// TestAnswersToReadersReachNoLog sends requests that name the log's subject as the reply subject.
 func TestAnswersToReadersReachNoLog(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	shard := createShard(t, connectTo(t, s))
@@ -79,7 +78,7 @@ func TestReadersListServices(t *testing.T) {
 		}
 	}
 	if _, err := nc.Request("windrpc.dev.game.admin.game-1", []byte(`{"op":"drain"}`), time.Second); err == nil {
-		t.Error("a reader has an operation done")
+		t.Error("a reader's request is executed")
 	}
 }
 
@@ -92,7 +91,7 @@ func TestConsumersOfReadersDeliverToThem(t *testing.T) {
 	putSnapshot(t, shard)
 	nc, before := reader(t, s), lastOf(t, shard)
 	target := logSubject("dev", "main", testLineage)
-	snapshots := objectPrefix + snapshotBucket("dev") // its messages expect nothing of the stream that they go to
+	snapshots := objectPrefix + snapshotBucket("dev") // its messages carry no expected sequence for their target stream
 	for _, deliver := range []string{
 		`"deliver_subject":"` + target + `"`,
 		`"DELIVER_SUBJECT":"` + target + `"`,

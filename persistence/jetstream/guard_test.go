@@ -161,7 +161,7 @@ func TestDamagedRowIsSetAside(t *testing.T) {
 			}
 			if n != 40+20 || // the rest of its group, ticks 42 to 80, builds on it
 				!errors.Is(lost, persistence.ErrCorrupt) || !strings.Contains(lost.Error(), "messages 41 to 41 of") {
-				t.Fatalf("%d deltas can be read, the one that is gone is told as %v", n, lost)
+				t.Fatalf("%d deltas can be read, the missing one is reported as %v", n, lost)
 			}
 		})
 		t.Run(end+"/bucket", func(t *testing.T) {

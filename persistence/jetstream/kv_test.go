@@ -140,7 +140,7 @@ func TestKVTimeoutIsAnError(t *testing.T) {
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
 		if _, ok, err := k.Put(short, "ambiguous", []byte("two"), r); ok || err == nil {
-			t.Fatal("the answer is lost, and it says", ok, err)
+			t.Fatal("after a lost answer, Put returns", ok, err)
 		}
 		p.hold(toClient, false)
 		other := openKV(t, s.connect(t, ""), KVOptions{})
@@ -208,10 +208,10 @@ func TestKVWatchTellsWhatIsAndWhatComes(t *testing.T) {
 			select {
 			case got := <-seen:
 				if got != want {
-					t.Fatalf("told %v, want %v", got, want)
+					t.Fatalf("watched %v, want %v", got, want)
 				}
 			case <-ctx.Done():
-				t.Fatalf("%v is not told", want)
+				t.Fatalf("Watch does not report %v", want)
 			}
 		}
 		next(told{"a", first})
@@ -227,7 +227,7 @@ func TestKVWatchTellsWhatIsAndWhatComes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := k.Watch(ctx, "", nil); err == nil {
-			t.Fatal("a key of nothing")
+			t.Fatal("an empty key is accepted")
 		}
 	})
 }

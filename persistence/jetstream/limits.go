@@ -105,7 +105,7 @@ func resize(ctx context.Context, c *Conn, name string, keeps bool, change func(*
 		return nil
 	}
 	if keeps && config.MaxBytes < used {
-		return fmt.Errorf("%w: the log %s holds %s and cannot be limited to %s: give --log-bytes more, or purge it first with wind log purge",
+		return fmt.Errorf("%w: the log %s holds %s and cannot be limited to %s: raise --log-bytes, or purge it first with wind log purge",
 			persistence.ErrFull, name, bytesText(used), bytesText(config.MaxBytes))
 	}
 	return reserved(ctx, c, name, &config.MaxBytes, true, func() error {
@@ -173,7 +173,7 @@ func reserved(ctx context.Context, c *Conn, name string, limit *int64, chosen bo
 		*limit /= 4
 	}
 	if noStorage(err) {
-		return fmt.Errorf("%w: no room for the %s to reserve for stream %s%s: give the server more (max_file_store, or a larger disk), or the streams less (--log-bytes, --delta-bytes)",
+		return fmt.Errorf("%w: no room for the %s to reserve for stream %s%s: raise the server's limit (max_file_store, or a larger disk), or lower those of the streams (--log-bytes, --delta-bytes)",
 			persistence.ErrFull, bytesText(asked), name, c.capacity(ctx))
 	}
 	if err != nil {

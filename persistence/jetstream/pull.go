@@ -25,8 +25,8 @@ const (
 )
 
 var (
-	errSilence   = errors.New("nothing comes")         // nothing arrived within patience
-	errExhausted = errors.New("nothing more is there") // the server has no more messages
+	errSilence   = errors.New("no message arrives")     // within patience
+	errExhausted = errors.New("no more messages exist") // the server says
 )
 
 // puller reads a stream through a consumer of its own, like nats.go's iterator but without its channel of a million

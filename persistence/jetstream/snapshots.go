@@ -217,7 +217,7 @@ func (s *Snapshots) Get(ctx context.Context, info persistence.SnapshotInfo) (per
 	}
 	snap, err := persistence.DecodeSnapshot(b)
 	if err == nil && (snap.Name() != info.Name || snap.Lineage != s.ref.Lineage) {
-		err = corrupt(fmt.Sprintf("holds snapshot %s of lineage %s", snap.Name(), snap.Lineage), nil)
+		err = corrupt(fmt.Sprintf("contains snapshot %s of lineage %s", snap.Name(), snap.Lineage), nil)
 	}
 	return snap, err
 }

@@ -47,7 +47,7 @@ func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan err
 		case err != nil:
 			return err
 		case now.Revision < last:
-			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost what it had, its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision)
+			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost data: its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision)
 		case st.Owner != "" && now.Owner == "" || now.OwnerLease != st.OwnerLease || now.Halted != st.Halted:
 			return nil
 		}

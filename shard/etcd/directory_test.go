@@ -24,7 +24,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for start := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 30*time.Second {
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("this never happened: %s", what)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 		}
 	}
 	if !d.Takes("gateway", "gw", discovery.FormatProtobuf) || !d.Takes("nobody", "", discovery.FormatProtobuf) {
-		t.Error("what says nothing takes everything")
+		t.Error("an instance that names no formats must accept all")
 	}
 	early.Update(func(i *discovery.Instance) { i.Players = 7 })
 	eventually(t, "a report", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.Players == 7 })
@@ -135,7 +135,7 @@ func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 		}
 	}
 	if !d.Alive("game", "game-2") || d.Alive("game", "game-3") || d.Alive("no", "game-2") {
-		t.Error("alive are game-1 and game-2")
+		t.Error("only game-1 and game-2 are alive")
 	}
 	if err := errors.Join(late.Close(), late.Close(), gate.Close()); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	}
 	d.SetSelector("game", discovery.SelectorFunc(func(c []discovery.Candidate, _ string, _ uint64) int { return len(c) - 1 }))
 	if id, _ := d.Pick("game", "alice"); id != "c" {
-		t.Errorf("by a selector of one's own: %s", id)
+		t.Errorf("with a custom selector: %s", id)
 	}
 	register(t, n, discovery.Instance{Type: "game", ID: "d"})
 	eventually(t, "d is the last", func() bool { id, _ := d.Pick("game", "alice"); return id == "d" })
@@ -265,7 +265,7 @@ func TestRegistrationSurvivesALostLease(t *testing.T) {
 		t.Fatalf("key %+v, %v with lease %d, first %d", got, err, n.State().ID, first)
 	}
 	if i, _ := d.Instance("game", "game-1"); !i.Since.Equal(since) {
-		t.Errorf("it is there since %s, want %s", i.Since, since)
+		t.Errorf("registered since %s, want %s", i.Since, since)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -318,12 +318,12 @@ func TestATakenIDIsRefused(t *testing.T) {
 		t.Fatalf("registered twice: %v", err)
 	}
 	if err := a.Vacant(t.Context(), "game", "game-1"); err != nil {
-		t.Errorf("one's own is not taken: %v", err)
+		t.Errorf("the id is taken by its own node: %v", err)
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := b.Vacant(stopped, "game", "game-1"); err == nil || errors.Is(err, ErrTaken) {
-		t.Errorf("a wait that is given up: %v", err)
+		t.Errorf("an abandoned wait: %v", err)
 	}
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
@@ -349,7 +349,7 @@ func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
 	}
 	select {
 	case <-r.Taken():
-		t.Error("it is told that it lost its id")
+		t.Error("Taken is closed")
 	default:
 	}
 	if _, err := c.Put(t.Context(), servicesPrefix("test")+"game/game-2", "by hand, without a lease"); err != nil {
@@ -439,7 +439,7 @@ func TestALockIsOnesAlone(t *testing.T) {
 	}
 	wg.Wait()
 	if most.Load() != 1 || total.Load() != 20 {
-		t.Errorf("%d had it at once, %d in all", most.Load(), total.Load())
+		t.Errorf("%d had the lock at once, %d in all", most.Load(), total.Load())
 	}
 	unlock, err := Lock(t.Context(), c, "test", "reload-game")
 	if err != nil {
@@ -448,7 +448,7 @@ func TestALockIsOnesAlone(t *testing.T) {
 	waiting, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := Lock(waiting, c, "test", "reload-game"); err == nil {
-		t.Error("two have it")
+		t.Error("two have the lock")
 	}
 	unlock()
 	if got, err := c.Get(t.Context(), "/wind/test/locks/", clientv3.WithPrefix()); err != nil || len(got.Kvs) != 0 {

@@ -14,7 +14,7 @@
 //	/wind/<cluster>/services/<type>/<id>  an instance of a service, its load and methods (lease)
 //	/wind/<cluster>/keys/<name>           a secret that all nodes share (SharedKey)
 //	/wind/<cluster>/locks/<name>/<lease>  a process that has a lock or waits for it (Lock)
-//	/wind/<cluster>/node-lease            the lease of the node that embeds the etcd server: its heir revokes it (NodeConfig.Heir)
+//	/wind/<cluster>/node-lease            the lease of the node that embeds etcd: its heir revokes it (NodeConfig.Heir)
 //	/wind/<cluster>/shards/<id>/spec      the shard's specification by an operator
 //	/wind/<cluster>/shards/<id>/owner     the shard's owner (lease)
 //	/wind/<cluster>/shards/<id>/epoch     the generation of ownership granted last

@@ -229,7 +229,7 @@ func TestAwaitOutlivesARestoredEtcd(t *testing.T) {
 	case err := <-done:
 		t.Logf("the wait ends with: %v", err)
 	case <-time.After(30 * time.Second):
-		t.Fatal("it waits on for an owner that is gone")
+		t.Fatal("Await still waits for an owner that has left")
 	}
 	if now := read(t, sb); now.Owner != "" || now.Revision >= st.Revision {
 		t.Errorf("the test restored no backup: %+v", now)
@@ -280,7 +280,7 @@ func TestOwnerKeyGoesWithTheLease(t *testing.T) {
 		}
 	}
 	if read(t, sb).Owner != "a" || a.State().ID != first.ID {
-		t.Fatalf("the lease was renewed and yet lost: %+v, %+v", first, a.State())
+		t.Fatalf("the lease was renewed but lost: %+v, %+v", first, a.State())
 	}
 	a.cancel() // as if the process had been killed
 	a.done.Wait()
@@ -302,7 +302,7 @@ func TestTakeOverDeletesOnlyTheKeyThatWasSeen(t *testing.T) {
 	}
 	claim(t, a, sa)
 	if ok, err := sb.TakeOver(t.Context(), seen); ok || err != nil {
-		t.Errorf("another key than the one seen was deleted: %v, %v", ok, err)
+		t.Errorf("TakeOver deleted a key that it had not seen: %v, %v", ok, err)
 	}
 	if ok, err := sb.TakeOver(t.Context(), read(t, sb)); !ok || err != nil {
 		t.Errorf("the key that was seen was not deleted: %v, %v", ok, err)
@@ -354,7 +354,7 @@ func TestHaltedShardIsNotClaimedUntilLifted(t *testing.T) {
 		t.Errorf("attempt %+v", got)
 	}
 	if err := s.Note(t.Context(), shard.Note{Lived: 1}); err != nil || read(t, s).Attempt.Tick != 0 {
-		t.Errorf("an attempt that was lived through is still there: %v", err)
+		t.Errorf("the attempt of a surviving process still exists: %v", err)
 	}
 	if err := s.Note(t.Context(), shard.Note{Attempt: shard.Attempt{Tick: 7, Count: 2, Epoch: 2}}); err != nil {
 		t.Fatal(err)

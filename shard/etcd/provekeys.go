@@ -47,7 +47,7 @@ func (s *dbState) take(bucket string, key, value []byte) error {
 			return err
 		}
 		if uint64(l.GetID()) != binary.BigEndian.Uint64(key) || l.GetTTL() <= 0 {
-			return fmt.Errorf("it holds lease %x of %d s", l.GetID(), l.GetTTL())
+			return fmt.Errorf("it contains lease %x of %d s", l.GetID(), l.GetTTL())
 		}
 	case "members":
 		if !json.Valid(value) {

@@ -42,7 +42,8 @@ type Server struct {
 	work  sync.WaitGroup
 }
 
-// closeTimeout bounds the shutdown of a server: after a fault, a server may hold a lock that its shutdown waits for.
+// closeTimeout bounds the shutdown of a server: after a fault, a blocked goroutine may hold a resource that it waits
+// for.
 const closeTimeout = 10 * time.Second
 
 // ErrDirInUse reports that another process runs a server on the same directory.

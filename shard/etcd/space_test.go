@@ -48,7 +48,7 @@ func TestNotesGrowAnEtcdThatNobodyCompacts(t *testing.T) {
 	}
 	space, err := SpaceOf(t.Context(), c)
 	if err != nil || !space.Compacts || space.Full || space.Advice() != "" {
-		t.Errorf("of a young etcd: %+v, %v", space, err)
+		t.Errorf("a young etcd: %+v, %v", space, err)
 	}
 	// In an etcd that nobody compacts, marks are written less often.
 	n.crowded.Store(true)
@@ -96,7 +96,7 @@ func TestANodeCompactsWhereItMay(t *testing.T) {
 		t.Errorf("a young revision: %v", err)
 	}
 	if space, err := SpaceOf(t.Context(), c); err != nil || !space.Compacts {
-		t.Errorf("of an etcd that is compacted: %+v, %v", space, err)
+		t.Errorf("a compacted etcd: %+v, %v", space, err)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestAFullEtcdDoesNotStopAShard(t *testing.T) {
 	})
 	space, err := SpaceOf(t.Context(), c)
 	if err != nil || !space.Full || !strings.Contains(space.Advice(), "--etcd-compact") {
-		t.Errorf("of a full etcd: %+v, %v", space, err)
+		t.Errorf("a full etcd: %+v, %v", space, err)
 	}
 	at := h.Stats().Tick
 	eventually(t, "it ticks on", func() bool { return h.Stats().Tick > at+100 })
