@@ -73,7 +73,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	i := &Infra{urls: urlsPath(c.Data.Dir)}
 	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
 		config.Port = port
-		return wait.Call(ctx, wait.NATS, startLimit, "the embedded server on "+config.Dir, func() (*jetstream.Server, error) { return jetstream.StartServer(config) }, (*jetstream.Server).Close)
+		return wait.Call(ctx, wait.NATS, startLimit, "start the embedded server on "+config.Dir, func() (*jetstream.Server, error) { return jetstream.StartServer(config) }, (*jetstream.Server).Close)
 	}); err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 	if until, ok := ctx.Deadline(); ok {
 		own = append(own, nats.Timeout(min(time.Until(until), wait.Limit)))
 	}
-	nc, err := wait.Call(ctx, wait.NATS, connectLimit, "a connection"+at(url), func() (*nats.Conn, error) {
+	nc, err := wait.Call(ctx, wait.NATS, connectLimit, "open a connection"+at(url), func() (*nats.Conn, error) {
 		return nats.Connect(url, append(own, opts...)...)
 	}, (*nats.Conn).Close)
 	if err != nil {

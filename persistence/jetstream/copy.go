@@ -150,7 +150,7 @@ func (c *Copy) start(ctx context.Context) error {
 	}
 	var err error
 	config := ServerConfig{Dir: filepath.Join(c.dir.Path, "store"), Port: -1, Logger: log, unguarded: true}
-	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
+	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "start a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
 		return err
 	}
 	if c.conn, err = c.server.Connect(ctx); err != nil {

@@ -156,7 +156,7 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 
 // repeat publishes a message until it gets an answer.
 func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byte, before error) (err error) {
-	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "delta of tick "+strconv.FormatUint(part.Tick, 10)+" to be stored in "+d.name)
+	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "store the delta of tick "+strconv.FormatUint(part.Tick, 10)+" in "+d.name)
 	defer end(&err)
 	for err = before; errors.Is(err, persistence.ErrAmbiguous); {
 		select { // without a connection or a stream, publish fails at once

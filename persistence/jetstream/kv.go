@@ -238,7 +238,7 @@ func (k *KV) Watch(ctx context.Context, key string, f func(value []byte, revisio
 // parts, where a slash ends a part. In a bucket with replicas, the list may lag behind the latest writes: it comes from
 // a consumer, which any of the servers may serve.
 func (k *KV) Keys(ctx context.Context, prefix string) (keys []string, err error) {
-	ctx, end := wait.For(ctx, wait.NATS, 0, fmt.Sprintf("the keys with %q", prefix))
+	ctx, end := wait.For(ctx, wait.NATS, 0, fmt.Sprintf("list the keys with %q", prefix))
 	defer end(&err)
 	keys, err = k.keys(ctx, prefix)
 	if err != nil {

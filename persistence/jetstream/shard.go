@@ -66,7 +66,7 @@ func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err erro
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return nil, fmt.Errorf("jetstream: cluster: %w", err)
 	}
-	ctx, end := ask(ctx, "the streams of cluster %s", cluster)
+	ctx, end := ask(ctx, "list the streams of cluster %s", cluster)
 	defer end(&err)
 	l := c.js.ListStreams(ctx, jetstream.WithStreamListSubject(logSubject(cluster, "*", "*")))
 	for info := range l.Info() {
