@@ -150,7 +150,7 @@ func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64)
 	return k.put(ctx, key, value, revision)
 }
 
-// PutFor is like Put, but the value expires after life, by the server's clock. life is at least one second.
+// PutFor is like Put, but the value expires after life, by the server's clock. A life below one second is raised to it.
 func (k *KV) PutFor(ctx context.Context, key string, value []byte, revision uint64, life time.Duration) (next uint64, ok bool, err error) {
 	return k.put(ctx, key, value, revision, jetstream.WithMsgTTL(max(life, time.Second)))
 }
