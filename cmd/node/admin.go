@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// admin carries out what an operator asks of an instance; netcode/bus says how it gets here.
+// admin carries out an operator's request to an instance; netcode/bus describes how it arrives.
 func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, error) {
 	select {
 	case <-i.ready:
@@ -30,5 +30,5 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	if op := reload.Op(op); slices.Contains(reload.Ops, op) {
 		return i.scripts.Handle(ctx, op, body)
 	}
-	return nil, rpc.Errorf(rpc.Unimplemented, "there is no operation %q: drain, undrain, stats, and those of a reload: prepare, commit, abort and scripts", op)
+	return nil, rpc.Errorf(rpc.Unimplemented, "unknown operation %q: use drain, undrain, stats, or those of a reload: prepare, commit, abort and scripts", op)
 }

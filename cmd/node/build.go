@@ -15,9 +15,9 @@ import (
 	"github.com/ferris1/wind/netcode/replication"
 )
 
-// Build describes this binary as genesis and epoch records hold it: the id is the main module's version, or the commit
-// that it was built from. Where neither says what is in the binary (it was built outside of version control, or with
-// changes on top) its own content does: the same file has the same id at every start, other code another one.
+// Build describes this binary for genesis and epoch records. Its id is the main module's version, or the commit that it
+// was built from. If neither identifies the contents (a build outside version control, or with uncommitted changes), a
+// hash of the binary's file is added: the same file has the same id at every start, and other code another one.
 func Build(game ecs.Game) ecs.Build {
 	b := ecs.Build{ID: "unknown", GoVersion: runtime.Version(), GOOS: runtime.GOOS, GOARCH: runtime.GOARCH}
 	if s, err := ecs.SchemaOf(game, ecs.Config{}); err == nil {
@@ -36,20 +36,20 @@ func Build(game ecs.Game) ecs.Build {
 	return b
 }
 
-// CheckGame says why no shard of a game could be served, nil if one could: its Setup fails, or what it registers cannot
-// be shown to clients.
+// CheckGame returns an error if no shard of a game can be served: its Setup fails, or its registrations cannot be
+// replicated to clients.
 func CheckGame(game ecs.Game) error {
 	s, err := ecs.SchemaOf(game, ecs.Config{})
 	if err != nil {
 		return err
 	}
 	if _, err := replication.New(s, replication.Config{}); err != nil {
-		return fmt.Errorf("game %s cannot be shown to clients: %w", game.Name, err)
+		return fmt.Errorf("game %s cannot be replicated to clients: %w", game.Name, err)
 	}
 	return nil
 }
 
-// buildID names what a binary was built from.
+// buildID returns the id of the code that a binary was built from.
 func buildID(info *debug.BuildInfo, content func() string) string {
 	revision, dirty := "", false
 	for _, s := range info.Settings {
@@ -77,7 +77,7 @@ func buildID(info *debug.BuildInfo, content func() string) string {
 
 // ownContent is the hash of the running binary's file, read once.
 var ownContent = sync.OnceValue(func() string {
-	for _, path := range []string{"/proc/self/exe", executable()} { // the first is what runs, even when it was replaced since
+	for _, path := range []string{"/proc/self/exe", executable()} { // the first is the running file, even if it was replaced since
 		if hash, err := contentOf(path); err == nil {
 			return hash
 		}
@@ -85,7 +85,7 @@ var ownContent = sync.OnceValue(func() string {
 	return "unknown"
 })
 
-// executable is the binary's path, "" when the system does not tell it.
+// executable returns the binary's path, or "" if the system does not report it.
 func executable() string {
 	path, err := os.Executable()
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestBuildIDNamesTheCodeThatRuns: a version or a commit where it says all, else the content as well.
+// TestBuildIDNamesTheCodeThatRuns: the id is a version or a commit if that identifies the code, otherwise the content
+// too.
 func TestBuildIDNamesTheCodeThatRuns(t *testing.T) {
 	setting := func(kv ...string) (all []debug.BuildSetting) {
 		for i := 0; i < len(kv); i += 2 {
@@ -37,7 +38,7 @@ func TestBuildIDNamesTheCodeThatRuns(t *testing.T) {
 	}
 }
 
-// TestContentOfAFileFollowsItsBytes and nothing else: not its name, not its time.
+// TestContentOfAFileFollowsItsBytes: it depends on nothing else, neither name nor time.
 func TestContentOfAFileFollowsItsBytes(t *testing.T) {
 	of := func(name, content string) string {
 		path := filepath.Join(t.TempDir(), name)

@@ -16,8 +16,8 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Cluster is a connection to the servers that the nodes of a cluster share: NATS, etcd, and what stands on them. Its
-// parts may be used concurrently.
+// Cluster is a connection to the servers that a cluster's nodes share, NATS and etcd, and the facilities built on them.
+// Its parts may be used concurrently.
 type Cluster struct {
 	Name      string
 	NATS      *jetstream.Conn
@@ -28,7 +28,7 @@ type Cluster struct {
 	closers []func() error
 }
 
-// Connect connects to servers of other processes; etcdURLs is comma-separated.
+// Connect connects to servers in other processes; etcdURLs is comma-separated.
 func Connect(ctx context.Context, name, natsURL, etcdURLs string, log *slog.Logger) (*Cluster, error) {
 	conn, err := dialNATS(ctx, natsURL, log)
 	if err != nil {
@@ -45,7 +45,7 @@ func dialNATS(ctx context.Context, url string, log *slog.Logger) (*jetstream.Con
 	return conn, nil
 }
 
-// connect makes a cluster of a connection to NATS, which it takes over.
+// connect returns a cluster on a connection to NATS, which it takes over.
 func connect(ctx context.Context, name string, conn *jetstream.Conn, etcdURLs []string, log *slog.Logger) (*Cluster, error) {
 	c := &Cluster{Name: name, NATS: conn}
 	c.onClose(func() error { conn.Close(); return nil })
@@ -77,7 +77,7 @@ func (c *Cluster) open(ctx context.Context, etcdURLs []string, log *slog.Logger)
 
 func (c *Cluster) onClose(f func() error) { c.closers = append(c.closers, f) }
 
-// Close closes what is open, the newest first.
+// Close closes everything that was opened, newest first.
 func (c *Cluster) Close() (err error) {
 	for i := len(c.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, c.closers[i]())
@@ -86,7 +86,7 @@ func (c *Cluster) Close() (err error) {
 	return err
 }
 
-// Command sends a command of a game into a shard and waits until it is committed; the answer is JSON.
+// Command sends one of the game's commands to a shard and waits until it is committed. It returns JSON.
 func (c *Cluster) Command(ctx context.Context, shard, name string, value []byte) ([]byte, error) {
 	tick, err := c.Bus.Command(ctx, shard, bus.ShardCommand{Name: name, Value: value})
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *Cluster) Command(ctx context.Context, shard, name string, value []byte)
 	return fmt.Appendf(nil, `{"tick":%d}`, tick), nil
 }
 
-// Bound is the instance of a service that a player is bound to, "" when it is to none.
+// Bound returns the id of the service instance that a player is bound to, or "" if none.
 func (c *Cluster) Bound(ctx context.Context, serviceType, player string) (string, error) {
 	bindings, err := jetstream.OpenKV(ctx, c.NATS, c.Name, playersBucket, jetstream.KVOptions{})
 	if err != nil {
@@ -109,19 +109,19 @@ func (c *Cluster) Bound(ctx context.Context, serviceType, player string) (string
 	return record.At[serviceType], err
 }
 
-// takes reports whether all that a message goes to take a format.
+// takes reports whether all recipients of a message accept a format.
 func (c *Cluster) takes(to rpc.Address, f rpc.Format) bool {
 	return c.Directory.Takes(to.Type, to.ID, f.String())
 }
 
-// ForPlayers reports whether an instance of a service handles a message that clients send.
+// ForPlayers reports whether an instance of a service handles a message from clients.
 func (c *Cluster) ForPlayers(serviceType, message string) bool {
 	return slices.ContainsFunc(c.Directory.Instances(serviceType), func(i discovery.Instance) bool {
 		return slices.ContainsFunc(i.Methods, func(m discovery.Method) bool { return m.Name == message })
 	})
 }
 
-// Explain adds the way out to the error of a call.
+// Explain adds a remedy to the error of a call.
 func (c *Cluster) Explain(to rpc.Address, err error) error {
 	all := c.Directory.Instances(to.Type)
 	if len(all) == 0 {
@@ -133,7 +133,7 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 	ids, why := []string{}, "drain"
 	for _, i := range all {
 		ids = append(ids, i.ID)
-		if i.State == discovery.Up { // the directory is half a second behind a drain, and a lease behind a death
+		if i.State == discovery.Up { // the directory lags by half a second behind a drain, and by a lease behind a death
 			why = "drain or have just died"
 		}
 	}
@@ -141,7 +141,7 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 		err, to.Type, why, strings.Join(ids, ", "), to.Type)
 }
 
-// without says that a service does not run, and which do.
+// without returns a message that a service does not run, with the services that do.
 func (c *Cluster) without(serviceType string) string {
 	types := c.Directory.Types()
 	if len(types) == 0 {
@@ -150,8 +150,8 @@ func (c *Cluster) without(serviceType string) string {
 	return fmt.Sprintf("no instance of %q runs in cluster %s, which has %s", serviceType, c.Name, strings.Join(types, ", "))
 }
 
-// IsShard reports whether what a reload names is a shard that is owned, and no service. A name that neither has is an
-// error.
+// IsShard reports whether name, the target of a reload, is an owned shard and not a service. It returns an error if
+// neither has that name.
 func (c *Cluster) IsShard(ctx context.Context, name string) (bool, error) {
 	if len(c.Directory.Instances(name)) > 0 {
 		return false, nil

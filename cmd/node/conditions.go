@@ -9,11 +9,11 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// tellEvery is how often the node looks what is the matter with it, for its log.
+// tellEvery is how often the node checks its conditions for its log.
 const tellEvery = 500 * time.Millisecond
 
-// tellConditions puts into the log what is the matter with the node and its shard, as /healthz shows it: when a condition
-// begins, and when it is over.
+// tellConditions logs when a condition of the node and its shard begins and when it is over. /healthz shows the same
+// conditions.
 func (n *Node) tellConditions() {
 	n.alongside(func(ctx context.Context) {
 		look := time.NewTicker(tellEvery)
@@ -30,17 +30,17 @@ func (n *Node) tellConditions() {
 	})
 }
 
-// overAfter is how long a condition must be gone before it counts as over: between two tries of what fails it is gone for
-// a moment.
+// overAfter is how long a condition must be gone before it counts as over: it disappears briefly between two attempts
+// of an operation that fails.
 const overAfter = 4 * time.Second
 
-// told is a condition that the log knows of.
+// told is a condition that was logged.
 type told struct {
 	shard.Condition
-	gone time.Time // since when it holds no more; zero while it holds
+	gone time.Time // when it ended; zero while it lasts
 }
 
-// tell logs what has begun and what is over by now, and keeps in known what was told.
+// tell logs the conditions that have begun or are over, and keeps the logged ones in known.
 func tell(log *slog.Logger, known map[shard.ConditionKind]told, holds []shard.Condition, now time.Time) {
 	for _, c := range holds {
 		if _, ok := known[c.Kind]; !ok {

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// TestConditionsAreToldWhenTheyBeginAndEnd: what is gone for a moment, between two tries, is not over.
+// TestConditionsAreToldWhenTheyBeginAndEnd: a condition that disappears briefly between two attempts is not over.
 func TestConditionsAreToldWhenTheyBeginAndEnd(t *testing.T) {
 	var out bytes.Buffer
 	log, known := slog.New(slog.NewTextHandler(&out, nil)), map[shard.ConditionKind]told{}

@@ -13,20 +13,20 @@ import (
 	"github.com/ferris1/wind/persistence/jetstream"
 )
 
-// ErrInUse is what OpenData returns for a folder that another process has open.
+// ErrInUse reports that another process has the folder open. OpenData returns it.
 var ErrInUse = errors.New("in use by another process")
 
-// Data is a data directory that this process alone has open: LOCK, nats (JetStream's store) and etcd.
+// Data is a data directory that only this process has open: LOCK, nats (JetStream's store) and etcd.
 type Data struct {
 	Dir  string
 	lock *flock.Flock
 }
 
-// OpenData makes the folder when there is none and locks it until Close. A folder that holds other things than a
-// node's data is refused, so that a wrong --data never mixes them.
+// OpenData creates the folder if it does not exist, and locks it until Close. It refuses a folder with other contents
+// and no data of a node, so that a wrong --data never mixes them.
 func OpenData(dir string) (*Data, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("data directory %s cannot be made: %w: name another with --data", dir, err)
+		return nil, fmt.Errorf("cannot create data directory %s: %w: name another with --data", dir, err)
 	}
 	if err := onlyOurs(dir); err != nil {
 		return nil, err
@@ -34,18 +34,18 @@ func OpenData(dir string) (*Data, error) {
 	d := &Data{Dir: dir, lock: flock.New(filepath.Join(dir, "LOCK"))}
 	ok, err := d.lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("data directory %s cannot be locked: %w: name another with --data", dir, err)
+		return nil, fmt.Errorf("cannot lock data directory %s: %w: name another with --data", dir, err)
 	}
 	if !ok {
-		return nil, fmt.Errorf("data directory %s is %w: stop that one, or name another with --data", dir, ErrInUse)
+		return nil, fmt.Errorf("data directory %s is %w: stop that process, or name another directory with --data", dir, ErrInUse)
 	}
 	return d, nil
 }
 
-// ErrStopped says that no process runs on a data directory.
+// ErrStopped reports that no process runs on a data directory.
 var ErrStopped = errors.New("no process runs on it")
 
-// Running returns where the servers are that run on a data directory, or ErrStopped. It makes and changes nothing.
+// Running returns the URLs of the servers that run on a data directory, or ErrStopped. It creates and changes nothing.
 func Running(dir string) (URLs, error) {
 	path := filepath.Join(dir, "LOCK")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +54,7 @@ func Running(dir string) (URLs, error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	free, err := lock.TryLock()
 	if err != nil {
-		return URLs{}, fmt.Errorf("%s cannot be looked at: %w", path, err)
+		return URLs{}, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	if free {
 		return URLs{}, errors.Join(ErrStopped, lock.Unlock())
@@ -62,10 +62,10 @@ func Running(dir string) (URLs, error) {
 	return ReadURLs(dir)
 }
 
-// NATS is the folder of JetStream's store.
+// NATS returns the folder of JetStream's store.
 func (d *Data) NATS() string { return StoreDir(d.Dir) }
 
-// Etcd is the folder of etcd's store.
+// Etcd returns the folder of etcd's store.
 func (d *Data) Etcd() string { return filepath.Join(d.Dir, "etcd") }
 
 // Close unlocks the folder.
@@ -74,16 +74,16 @@ func (d *Data) Close() error { return d.lock.Unlock() }
 func onlyOurs(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("data directory %s cannot be read: %w", dir, err)
+		return fmt.Errorf("cannot read data directory %s: %w", dir, err)
 	}
 	for _, e := range entries {
 		switch e.Name() {
 		case "LOCK", "nats", "etcd":
-			return nil // one of ours is enough: a README beside it does no harm
+			return nil // one of ours suffices: a README beside it does no harm
 		}
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), jetstream.ProbePrefix) { // left by a process that was killed while it looked for room
+		if !strings.HasPrefix(e.Name(), jetstream.ProbePrefix) { // left by a process that was killed in CheckRoom
 			return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, e.Name())
 		}
 	}

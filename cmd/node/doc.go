@@ -1,6 +1,6 @@
 // Package node wires the parts of a node: the log, delta stream and snapshots (persistence/jetstream), leases
-// (shard/etcd), the tick loop (shard) and the clients (netcode). It is the only place where they meet; every verb and
-// every benchmark that needs a running node starts one here.
+// (shard/etcd), the tick loop (shard) and the clients (netcode). They meet only here. Every verb and every benchmark
+// that needs a running node starts it through this package.
 //
 //	n, err := node.Start(ctx, node.Config{Game: game, Data: "./wind-data", UDP: "127.0.0.1:7777"})
 //	...

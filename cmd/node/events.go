@@ -8,8 +8,8 @@ import (
 	"github.com/ferris1/wind/netcode"
 )
 
-// eventCounter is the server of a node's clients. It counts the game's events on their way out, so that a person sees what
-// happens in a world without being one of its clients.
+// eventCounter is the server for a node's clients. It also counts the game's events as they are released, so that a
+// person sees what happens in a world without a client.
 type eventCounter struct {
 	*netcode.Server
 
@@ -37,7 +37,7 @@ func (c *eventCounter) count(outputs []ecs.Output) {
 	}
 }
 
-// counts returns how many events of each name were released so far.
+// counts returns the number of events released so far, by name.
 func (c *eventCounter) counts() map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

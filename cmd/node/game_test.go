@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestAGameThatCannotBeServedEndsTheNode: it names the field, and nothing was opened or written.
+// TestAGameThatCannotBeServedEndsTheNode: the error names the field, and nothing was opened or written.
 func TestAGameThatCannotBeServedEndsTheNode(t *testing.T) {
 	type place struct {
 		X float64 `wind:"quant=1"`

@@ -14,23 +14,24 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Gateway says how a gateway lets clients in.
+// Gateway configures a gateway.
 type Gateway struct {
-	// Authenticator says who logs in; nil: the player that the login message names is believed, which is for development.
+	// Authenticator determines who logs in. With nil the gateway trusts the player that the login message names, which
+	// is only for development.
 	Authenticator gateway.Authenticator
-	Routes        map[string]string             // message → service type, where the directory says nothing or something else
+	Routes        map[string]string             // message → service type; overrides the directory
 	Rate          int                           // frames per second of one connection; 0: 2,000, negative: no limit
-	Files         []protoreflect.FileDescriptor // messages that it is to know, besides those in the binary
-	Origins       []string                      // hosts whose pages may open a WebSocket, besides the one that is connected to
+	Files         []protoreflect.FileDescriptor // messages that it knows besides those in the binary
+	Origins       []string                      // hosts whose pages may open a WebSocket, besides the gateway's own
 }
 
-// GatewayType is the type that gateways register themselves with.
+// GatewayType is the service type under which gateways register.
 const GatewayType = gateway.Type
 
-// playersBucket holds each player's record: whose session is the player's, and which instances work for it.
+// playersBucket stores each player's record: the player's session and the instances that work for the player.
 const playersBucket = "players"
 
-// startGateway lets the clients that speak RPC in.
+// startGateway opens the front door to clients that speak RPC.
 func (n *Node) startGateway(ctx context.Context) error {
 	c := n.config
 	bindings, err := jetstream.OpenKV(ctx, n.cluster.NATS, c.Cluster, playersBucket, jetstream.KVOptions{Replicas: c.Replicas})
@@ -82,19 +83,19 @@ func (n *Node) startGateway(ctx context.Context) error {
 	})
 	n.clients.SetTicketKey(key)
 	n.clients.SetGateway(g)
-	n.onClose(n.clients.Close) // its connections before the gateway
+	n.onClose(n.clients.Close) // close its connections before the gateway
 	return nil
 }
 
-// ticketKey is the cluster's key of connect tickets.
+// ticketKey returns the cluster's key for connect tickets.
 func (n *Node) ticketKey(ctx context.Context) ([]byte, error) {
 	return etcd.SharedKey(ctx, n.cluster.Etcd, n.config.Cluster, "ticket-key")
 }
 
-// GatewayID is the id of the gateway that runs here, "" without one.
+// GatewayID returns the id of this node's gateway, or "" without one.
 func (n *Node) GatewayID() string { return n.gatewayID }
 
-// GatewayStats is what the gateway that runs here did so far.
+// GatewayStats returns the statistics of this node's gateway, or zeros without one.
 func (n *Node) GatewayStats() gateway.Stats {
 	if n.gateway == nil {
 		return gateway.Stats{}
@@ -102,7 +103,7 @@ func (n *Node) GatewayStats() gateway.Stats {
 	return n.gateway.Stats()
 }
 
-// router is a cluster's directory as a gateway looks at it.
+// router implements gateway.Directory on a cluster's directory.
 type router struct {
 	gateway.Routes
 	directory *discovery.Directory
@@ -120,7 +121,8 @@ func newRouter(d *discovery.Directory) *router {
 	return r
 }
 
-// learn takes what an instance handles for clients into the table, or out of it.
+// learn updates the routing table with the messages that an instance handles for clients, or removes them if it has
+// left.
 func (r *router) learn(i discovery.Instance, left bool) {
 	if left {
 		r.Drop(i.Type, i.ID)
@@ -156,7 +158,7 @@ func (r *router) Watch(f func(serviceType, instance string, left bool)) (cancel 
 	return r.directory.Watch(func(c discovery.Change) { f(c.Instance.Type, c.Instance.ID, c.Kind == discovery.Left) })
 }
 
-// Locate implements gateway.Shards: the addresses of the node that owns a shard.
+// Locate implements gateway.Shards: it returns the addresses of the node that owns a shard.
 func (c *Cluster) Locate(ctx context.Context, name string) (udp, tcp string, err error) {
 	shard, err := etcd.Look(c.Etcd, c.Name, name)
 	if err != nil {
@@ -167,7 +169,7 @@ func (c *Cluster) Locate(ctx context.Context, name string) (udp, tcp string, err
 		return "", "", err
 	}
 	if standing.Owner == "" {
-		return "", "", rpc.Errorf(rpc.Unavailable, "nobody serves shard %.40q now", name)
+		return "", "", rpc.Errorf(rpc.Unavailable, "no node serves shard %.40q now", name)
 	}
 	nodes, err := etcd.Nodes(ctx, c.Etcd, c.Name)
 	if err != nil {
@@ -178,5 +180,5 @@ func (c *Cluster) Locate(ctx context.Context, name string) (udp, tcp string, err
 			return n.Addresses["udp"], n.Addresses["tcp"], nil
 		}
 	}
-	return "", "", fmt.Errorf("node %s owns shard %s and is not registered", standing.Owner, name)
+	return "", "", fmt.Errorf("node %s owns shard %s but is not registered", standing.Owner, name)
 }

@@ -9,41 +9,41 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// Health is what /healthz answers. A node speaks of what it runs alone: a shard, services, a gateway.
+// Health is the answer of /healthz. A node reports only what it runs: a shard, services, a gateway.
 type Health struct {
 	Healthy    bool              `json:"healthy"`
-	Conditions []shard.Condition `json:"conditions"` // what is the matter, the gravest first; empty when all is well
+	Conditions []shard.Condition `json:"conditions"` // problems, gravest first; empty if there are none
 	Node       string            `json:"node"`
-	Addresses  map[string]string `json:"addresses"` // where it listens, by transport
+	Addresses  map[string]string `json:"addresses"` // addresses that it listens on, by transport
 	*ShardHealth
 	Services []ServiceHealth `json:"services,omitempty"`
 	Gateway  *GatewayHealth  `json:"gateway,omitempty"`
 }
 
-// ShardHealth is the part of a node that hosts a shard, or would like to.
+// ShardHealth describes the shard of a node that hosts it, or waits to.
 type ShardHealth struct {
 	Shard    string `json:"shard"`
 	Phase    string `json:"phase"`
 	Epoch    uint64 `json:"epoch"`
 	Tick     uint64 `json:"tick"`
 	LastSeq  uint64 `json:"last_seq"`
-	Debt     int    `json:"debt"` // ticks that are overdue
+	Debt     int    `json:"debt"` // overdue ticks
 	Clients  int    `json:"clients"`
-	Failures uint64 `json:"failures"` // of systems and commands; the log and /metrics have their names
+	Failures uint64 `json:"failures"` // of systems and commands; the log and /metrics name them
 }
 
-// ServiceHealth is an instance of a service that runs in the node.
+// ServiceHealth describes an instance of a service that runs in the node.
 type ServiceHealth struct {
 	Type     string          `json:"type"`
 	Instance string          `json:"instance"`
 	State    discovery.State `json:"state"` // up or draining
 	Players  int             `json:"players"`
-	InFlight int64           `json:"in_flight"` // handlers that run or are suspended
-	Waiting  int             `json:"waiting"`   // requests that have not begun
-	Scripts  uint64          `json:"scripts"`   // generation of the scripts in force; 0: those that it came with
+	InFlight int64           `json:"in_flight"` // handlers running or suspended
+	Waiting  int             `json:"waiting"`   // requests not yet begun
+	Scripts  uint64          `json:"scripts"`   // generation of the scripts in force; 0: the game's own
 }
 
-// GatewayHealth is the gateway of the node.
+// GatewayHealth describes the gateway of the node.
 type GatewayHealth struct {
 	Instance string `json:"instance"`
 	Sessions int    `json:"sessions"`
@@ -51,8 +51,9 @@ type GatewayHealth struct {
 	InFlight int    `json:"in_flight"`
 }
 
-// healthz answers 200 while the node does what it is for: a shard's serves it, or waits for the node that does; a service's and
-// a gateway's has begun. It answers 503 while something keeps it from that, and "conditions" says what, with the way out.
+// healthz answers 200 while the node does its work: the node of a shard serves it, or waits for the node that does; the
+// node of a service or a gateway has begun. Otherwise it answers 503, and "conditions" names the reasons and the
+// remedies.
 func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 	h := n.health()
 	w.Header().Set("Content-Type", "application/json")
@@ -82,7 +83,7 @@ func (n *Node) health() Health {
 		h.Gateway = &GatewayHealth{Instance: id, Sessions: g.Sessions, Players: g.Players, InFlight: g.InFlight}
 	}
 	if len(instances) < len(n.config.Services) || n.config.Gateway != nil && gate == nil {
-		h.Healthy = false // it has not begun
+		h.Healthy = false // not all of it has begun
 	}
 	select {
 	case <-n.done:
@@ -110,7 +111,7 @@ func (i *instance) health() ServiceHealth {
 	}
 }
 
-// waitsForOwner reports whether another node owns the shard, and this one is there in case that ends.
+// waitsForOwner reports whether another node owns the shard and this one stands by.
 func waitsForOwner(all []shard.Condition) bool {
 	return slices.ContainsFunc(all, func(c shard.Condition) bool { return c.Kind == shard.AwaitsOwner })
 }

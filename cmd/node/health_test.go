@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// healthz asks a node how it is.
+// healthz requests a node's /healthz.
 func healthz(t *testing.T, n *Node) (code int, fields map[string]any, h Health) {
 	t.Helper()
 	answer, err := http.Get("http://" + n.HTTPAddr() + "/healthz")
@@ -51,7 +51,7 @@ func TestHealthSpeaksOfWhatANodeRuns(t *testing.T) {
 	}
 	for _, of := range []string{"shard", "phase", "epoch", "tick", "last_seq", "debt", "clients"} {
 		if v, ok := fields[of]; ok {
-			t.Errorf("a service tells %s %v", of, v)
+			t.Errorf("a service reports %s %v", of, v)
 		}
 	}
 

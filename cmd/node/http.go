@@ -12,9 +12,9 @@ import (
 	"github.com/ferris1/wind/netcode"
 )
 
-// listenHTTP opens /healthz, /metrics and, where clients are let in, /ws.
+// listenHTTP serves /healthz, /metrics and, if clients may connect, /ws.
 func (n *Node) listenHTTP(addr string) error {
-	if n.clients != nil { // /ws lets them in
+	if n.clients != nil { // /ws admits clients
 		if err := netcode.Loopback(addr); err != nil {
 			return fmt.Errorf("http: %w", err)
 		}
@@ -38,7 +38,7 @@ func (n *Node) listenHTTP(addr string) error {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = n.http.Serve(l) // always ErrServerClosed: Close ends it
+		_ = n.http.Serve(l) // returns ErrServerClosed after Close
 	}()
 	n.onClose(func() error {
 		err := n.http.Close()

@@ -21,7 +21,7 @@ func (h hangs) SpeakOnWorldRequest(*service.Ctx, *speakpb.SpeakOnWorldRequest) (
 	return &speakpb.SpeakOnWorldResponse{}, nil
 }
 
-// TestAServiceThatHangsGetsNobodyNew: the directory takes it out of the balance, and /healthz says so, until it answers again.
+// TestAServiceThatHangsGetsNobodyNew: it gets no new players, and /healthz says so, until it answers again.
 func TestAServiceThatHangsGetsNobodyNew(t *testing.T) {
 	s := startServers(t)
 	h := hangs{make(chan struct{})}

@@ -17,37 +17,37 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Ports of the embedded servers when they are free; else any.
+// Default ports of the embedded servers. If one is taken, any free port is used.
 const (
 	DefaultNATSPort = 4222
 	DefaultEtcdPort = 2379
 )
 
-// startLimit bounds the start of an embedded NATS server, which reads a large store that was not left cleanly.
+// startLimit bounds the start of an embedded NATS server, which reads a large store after an unclean stop.
 const startLimit = 5 * time.Minute
 
-// nodeUser is who other nodes are to the embedded NATS server; without credentials its clients may only look.
+// nodeUser is the user name of other nodes on the embedded NATS server. Clients without credentials are read-only.
 const nodeUser = "node"
 
-// StoreDir is the folder of JetStream's store in a data directory.
+// StoreDir returns the folder of JetStream's store in a data directory.
 func StoreDir(data string) string { return filepath.Join(data, "nats") }
 
-// AnyPort stands for any port that is free.
+// AnyPort requests any free port.
 const AnyPort = -1
 
-// Embedded is what somebody chose for embedded servers. Ports are on the loopback.
+// Embedded contains the user's settings for embedded servers. Ports are on the loopback.
 type Embedded struct {
-	NATSPort   int  // 0: 4222, or any when that is taken
-	EtcdPort   int  // 0: 2379, or any when that is taken
-	SyncAlways bool // NATS syncs to the disk before each acknowledgement, not every 2 minutes
+	NATSPort   int  // 0: 4222, or any free port if that is taken
+	EtcdPort   int  // 0: 2379, or any free port if that is taken
+	SyncAlways bool // NATS syncs to the disk before each acknowledgement instead of every 2 minutes
 }
 
-// InfraConfig says where embedded servers store and listen.
+// InfraConfig configures embedded servers.
 type InfraConfig struct {
 	Embedded
 	Data     *Data
-	Fast     bool          // etcd starts in milliseconds and never syncs: a power loss may cost leases and epochs, which the logs make good
-	Patience time.Duration // how long OpenInfra waits for room on a full disk; 0: without an end
+	Fast     bool          // etcd starts in milliseconds and never syncs: a power loss may lose leases and epochs, which the logs restore
+	Patience time.Duration // how long OpenInfra waits for room on a full disk; 0: forever
 	Log      *slog.Logger  // nil: slog.Default()
 }
 
@@ -56,11 +56,11 @@ type Infra struct {
 	NATS *jetstream.Server
 	Etcd *etcd.Server
 	url  string
-	urls string // file that tells other verbs where the servers are
+	urls string // path of the file with the servers' URLs, for other verbs
 }
 
-// StartInfra proves that the store is what it was, then starts both servers on it. A store that lost history is
-// refused and stays as it is.
+// StartInfra proves that the store is intact, then starts both servers on it. It refuses a store that lost history and
+// leaves it unchanged.
 func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	if _, err := jetstream.CheckStore(ctx, c.Data.NATS()); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	i := &Infra{urls: urlsPath(c.Data.Dir)}
 	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
 		config.Port = port
-		return wait.Call(ctx, wait.NATS, startLimit, "the embedded server on "+config.Dir, func() (*jetstream.Server, error) { return jetstream.StartServer(config) }, (*jetstream.Server).Close)
+		return wait.Call(ctx, wait.NATS, startLimit, "start the embedded server on "+config.Dir, func() (*jetstream.Server, error) { return jetstream.StartServer(config) }, (*jetstream.Server).Close)
 	}); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	return i, nil
 }
 
-// onPort starts on the given port, or, when none was given, on the usual one and, where that is taken, on any.
+// onPort starts on the given port. Without one, it starts on the usual port or, if that is taken, on any free one.
 func onPort[S any](given, usual int, taken error, start func(port int) (S, error)) (S, error) {
 	if given != 0 {
 		return start(max(given, 0))
@@ -102,24 +102,24 @@ func onPort[S any](given, usual int, taken error, start func(port int) (S, error
 	return s, err
 }
 
-// NATSURL is where the NATS server listens, with the credentials of a node.
+// NATSURL returns the URL of the NATS server, with the credentials of a node.
 func (i *Infra) NATSURL() string { return i.url }
 
-// ReaderURL is where the NATS server listens, for whoever only looks.
+// ReaderURL returns the URL of the NATS server for read-only clients.
 func (i *Infra) ReaderURL() string { return "nats://" + i.NATS.Addr() }
 
-// EtcdURL is where the etcd server listens.
+// EtcdURL returns the URL of the etcd server.
 func (i *Infra) EtcdURL() string { return "http://" + strings.TrimPrefix(i.Etcd.Addr(), "http://") }
 
 // Close stops both servers.
 func (i *Infra) Close() error {
-	_ = os.Remove(i.urls) // a file that stays names servers that nobody finds
+	_ = os.Remove(i.urls) // a file that remains would name servers that have stopped
 	err := i.Etcd.Close()
 	i.NATS.Close()
 	return err
 }
 
-// nodePassword returns the password of the nodes, made once per data directory, so that their URL stays the same.
+// nodePassword returns the nodes' password. It is created once per data directory, so that their URL stays the same.
 func nodePassword(dir string) (string, error) {
 	path := filepath.Join(dir, "node-password")
 	b, err := os.ReadFile(path)
@@ -127,7 +127,7 @@ func nodePassword(dir string) (string, error) {
 		return strings.TrimSpace(string(b)), nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("the nodes' password cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read the nodes' password: %w", err)
 	}
 	password := rand.Text()
 	return password, os.WriteFile(path, []byte(password+"\n"), 0o600)

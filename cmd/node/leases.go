@@ -13,15 +13,15 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Leases is what etcd holds of a data directory: of the server that runs on it, or, when none does, of one that is started
-// for as long as it is open.
+// Leases gives access to the etcd of a data directory: to the server that runs on it or, if none runs, to one that is
+// started until Close.
 type Leases struct {
 	Etcd    *etcd.Client
-	Running bool // a process has the directory open; its servers were asked
+	Running bool // a process has the directory open; Etcd is its server
 	closers []func() error
 }
 
-// noData is a directory in which no node ever ran: fs.ErrNotExist.
+// noData is the error for a directory in which no node ever ran. It wraps fs.ErrNotExist.
 type noData string
 
 func (d noData) Error() string {
@@ -30,8 +30,8 @@ func (d noData) Error() string {
 
 func (d noData) Unwrap() error { return fs.ErrNotExist }
 
-// OpenLeases opens what etcd holds of a data directory. To look (write is false), a stopped directory is not touched: a copy
-// in the directory for temporary files is opened. A directory in which no node ever ran is fs.ErrNotExist.
+// OpenLeases opens the etcd of a data directory. If write is false, it does not touch a stopped directory: it opens a
+// copy in the directory for temporary files. It returns fs.ErrNotExist for a directory in which no node ever ran.
 func OpenLeases(ctx context.Context, dir string, write bool, log *slog.Logger) (*Leases, error) {
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); err != nil {
 		return nil, noData(dir)
@@ -55,7 +55,7 @@ func OpenLeases(ctx context.Context, dir string, write bool, log *slog.Logger) (
 func (l *Leases) ask(ctx context.Context, dir string) error {
 	u, err := ReadURLs(dir)
 	if err != nil {
-		return fmt.Errorf("%s is %w, whose servers do not run: wait, or stop it", dir, ErrInUse)
+		return fmt.Errorf("%s is %w, but its servers do not run: wait, or stop that process", dir, ErrInUse)
 	}
 	l.Running = true
 	return l.dial(ctx, u.Etcd)
@@ -65,7 +65,7 @@ func (l *Leases) ask(ctx context.Context, dir string) error {
 func (l *Leases) start(ctx context.Context, data *Data, write bool, log *slog.Logger) error {
 	config := etcd.ServerConfig{Dir: data.Etcd(), Development: !write, Logger: log}
 	if !write {
-		if err := etcd.Prove(data.Etcd()); err != nil { // here, not in the copy: the error names what an operator has
+		if err := etcd.Prove(data.Etcd()); err != nil { // prove the original, not the copy: the error names a path that the operator knows
 			return err
 		}
 		temp, err := jetstream.NewTempDir("")
@@ -75,12 +75,12 @@ func (l *Leases) start(ctx context.Context, data *Data, write bool, log *slog.Lo
 		l.onClose(temp.Remove)
 		config.Dir = filepath.Join(temp.Path, "etcd")
 		if err := os.CopyFS(config.Dir, os.DirFS(data.Etcd())); err != nil {
-			return fmt.Errorf("%s cannot be copied: %w: point TMPDIR to a larger disk", data.Etcd(), err)
+			return fmt.Errorf("cannot copy %s: %w: point TMPDIR to a larger disk", data.Etcd(), err)
 		}
 	}
 	server, err := etcd.StartServer(ctx, config)
 	if err != nil && !write {
-		return fmt.Errorf("a copy of %s cannot be read: %w", data.Etcd(), err)
+		return fmt.Errorf("cannot read a copy of %s: %w", data.Etcd(), err)
 	}
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (l *Leases) dial(ctx context.Context, url string) (err error) {
 
 func (l *Leases) onClose(f func() error) { l.closers = append(l.closers, f) }
 
-// Close closes what was opened, and leaves nothing behind.
+// Close closes everything that was opened and removes any copy.
 func (l *Leases) Close() (err error) {
 	for i := len(l.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, l.closers[i]())

@@ -13,9 +13,9 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// TestLookingAtLeasesLeavesNothingBehind: the copy that a look opens is one of jetstream's temporary directories, so each
-// copy of a killed process goes at the next look at whatever part of a directory. Of a damaged store, the error names the
-// directory that an operator has, not the copy.
+// TestLookingAtLeasesLeavesNothingBehind: OpenLeases copies into one of jetstream's temporary directories, so the next
+// copy of any part of a directory removes the copies of killed processes. For a damaged store, the error names the
+// operator's directory, not the copy.
 func TestLookingAtLeasesLeavesNothingBehind(t *testing.T) {
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
 	dir, temp := t.TempDir(), t.TempDir()
@@ -72,7 +72,7 @@ func TestLookingAtLeasesLeavesNothingBehind(t *testing.T) {
 	}
 	_, err = OpenLeases(ctx, dir, false, log)
 	if !errors.Is(err, etcd.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Join(store, "member-wind")) || strings.Contains(err.Error(), temp) {
-		t.Errorf("of a damaged store it says: %v", err)
+		t.Errorf("a damaged store: %v", err)
 	}
 	if all := copies(); len(all) != 0 {
 		t.Errorf("left: %v", all)

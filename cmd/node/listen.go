@@ -7,10 +7,10 @@ import (
 	"github.com/ferris1/wind/persistence/taken"
 )
 
-// listenError adds the way out to the error of a socket.
+// listenError adds a remedy to a socket's error.
 func listenError(err error) error {
 	if taken.Port(err) {
-		return fmt.Errorf("%w: stop what uses the port, or name another one with --udp, --tcp or --http", err)
+		return fmt.Errorf("%w: stop the program that uses the port, or name another port with --udp, --tcp or --http", err)
 	}
 	return err
 }

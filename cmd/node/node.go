@@ -23,58 +23,58 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Config says what a node runs and where. Game and, for embedded servers, Data have no default.
+// Config configures a node. Game has no default, nor has Data for embedded servers.
 type Config struct {
 	Game    ecs.Game
-	Options []byte  // the game options that somebody gave, a JSON object; an existing shard must have been made with them
-	Seed    *uint64 // the seed that somebody gave; nil: 1 for a new shard
+	Options []byte  // the user's game options, a JSON object; an existing shard must have been created with them
+	Seed    *uint64 // the user's seed; nil: 1 for a new shard
 
 	Cluster string // "" is dev
 	Shard   string // "" is main
 	ID      string // "" is <host name>-<process id>
 
-	Data string // folder of the embedded servers; not used when NATS and Etcd are both given
+	Data string // folder of the embedded servers; unused if NATS and Etcd are both given
 	NATS string // URL; "" embeds a server in Data
 	Etcd string // URLs, comma-separated; "" embeds a server in Data
 
 	UDP, TCP, HTTP string         // addresses to listen on; "" for none
-	Limits         netcode.Limits // of what one address and one identity may take
+	Limits         netcode.Limits // per address and per identity
 
-	NoShard  bool      // run services or a gateway alone
-	Services []Service // an instance of each runs here
-	Gateway  *Gateway  // clients of the services connect here, where those of the shard do; nil: they do not
+	NoShard  bool      // run only services or a gateway
+	Services []Service // run an instance of each
+	Gateway  *Gateway  // admit clients of the services on the same addresses as the shard's; nil: do not
 	Instance string    // id of the service's or gateway's instance, [a-z0-9-]{1,60}; "": type and ID
 	Scripts  fs.FS     // of the game: a folder for each service type, and one named shard; nil: none
-	Watch    string    // folder like Scripts: what is saved there is reloaded; "": none
+	Watch    string    // folder like Scripts: reload what is saved there; "": none
 
-	Patience time.Duration // how long a start waits for NATS, etcd or room on the disk; 0: without an end
+	Patience time.Duration // how long a start waits for NATS, etcd or room on the disk; 0: forever
 	Lease    time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers
 	Replicas int           // of new streams; 0: 1
 
-	LogBytes   int64         // limit of the log, of one that exists too; 0: the default, or what it has
-	DeltaBytes int64         // likewise of the delta stream, which drops its oldest
-	DeltaAge   time.Duration // deltas that are older are dropped; 0: none for their age
-	NoDeltas   bool          // publish no deltas, and leave a delta stream that exists as it is
+	LogBytes   int64         // limit of the log, also of an existing one; 0: the default, or the existing limit
+	DeltaBytes int64         // likewise of the delta stream, which drops its oldest messages
+	DeltaAge   time.Duration // drop older deltas; 0: never for age alone
+	NoDeltas   bool          // publish no deltas, and leave an existing delta stream unchanged
 
-	EtcdCompact bool // compact the etcd of other processes: only where it is Wind's alone
+	EtcdCompact bool // compact an external etcd: only if Wind alone uses it
 	Fast        bool // embedded servers for development: see InfraConfig.Fast
 	Embedded    Embedded
-	Purge       Purge // when the log loses what the older of the two newest snapshots makes superfluous
+	Purge       Purge // when to purge records that the older of the two newest snapshots makes superfluous
 	Log         *slog.Logger
 
-	Spell func(string) string // puts the commands in a condition's text into the form in which they work here; nil: as they are
+	Spell func(string) string // rewrites the commands in a condition's text so that they work here; nil: unchanged
 }
 
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
 	config     Config
-	clients    *eventCounter // nil when nobody can connect
+	clients    *eventCounter // nil if clients cannot connect
 	mu         sync.Mutex    // guards host, past, awaited, err, gateway and instances
 	host       *shard.Host
-	past       shard.Stats         // of the hosts before
-	awaited    shard.ConditionKind // what a step of the start that hangs waits for
+	past       shard.Stats         // of the earlier hosts
+	awaited    shard.ConditionKind // what the current step of the start waits for
 	conditions shard.Conditions    // of the node; its host has others
-	waiting    *wait.List          // what it waits for from NATS and etcd
+	waiting    *wait.List          // calls to NATS and etcd under way
 	registry   *prometheus.Registry
 	http       *http.Server
 	closers    []func() error // in the order of opening
@@ -87,16 +87,16 @@ type Node struct {
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
 	instances  []*instance
-	ctx        context.Context // of what runs here
+	ctx        context.Context // ends when the node stops
 	cancel     context.CancelFunc
 	done       chan struct{}
 	err        error // why it no longer runs, complete once done is closed
 
-	otherReplicas sync.Once // says so
+	otherReplicas sync.Once // logs that Replicas differs from the log's
 }
 
-// Start opens everything and begins to run, or to wait for, the shard. On an error nothing is left open. The node lives
-// until Stop; ctx bounds the start alone.
+// Start opens everything and begins to run the shard, or to wait for it. On an error it leaves nothing open. The node
+// runs until Stop; ctx bounds only the start.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), done: make(chan struct{})}
 	n.waiting = wait.NewList(n.config.Log)
@@ -126,7 +126,7 @@ func (c Config) withDefaults() Config {
 	if c.Lease == 0 {
 		c.Lease = 5 * time.Second
 		if c.embedded() {
-			c.Lease = time.Minute // nobody else can want the shard: only this process's own stalls could end it
+			c.Lease = time.Minute // no other node can want the shard: a shorter lease would only expire when this process stalls
 		}
 	}
 	if c.Log == nil {
@@ -135,7 +135,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// embedded reports whether the node brings its servers along.
+// embedded reports whether the node embeds its servers.
 func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
 
 func (n *Node) start(ctx context.Context) error {
@@ -162,7 +162,7 @@ func (n *Node) start(ctx context.Context) error {
 	return nil
 }
 
-// enter connects, and opens all that stands on NATS and etcd; without a shard, first stays nil.
+// enter connects, and opens everything that depends on NATS and etcd. Without a shard, *first stays nil.
 func (n *Node) enter(ctx context.Context, first **hosting) error {
 	n.awaits(shard.AwaitsNATS)
 	if err := n.connect(ctx); err != nil {
@@ -187,7 +187,7 @@ func (n *Node) enter(ctx context.Context, first **hosting) error {
 	return n.serve(ctx, first)
 }
 
-// listen opens the clients' sockets first: a taken port is found before anything is written.
+// listen opens the clients' sockets first, so that a taken port is found before anything is written.
 func (n *Node) listen() error {
 	c := n.config
 	if c.NoShard && c.Gateway == nil {
@@ -197,7 +197,7 @@ func (n *Node) listen() error {
 		return n.listenHTTP(c.HTTP)
 	}
 	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Log}
-	config.Starting = c.embedded() && !c.NoShard // nobody else can own it
+	config.Starting = c.embedded() && !c.NoShard // no other node can own the shard
 	if c.Gateway != nil {
 		config.GatewayLater = true
 		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins
@@ -220,7 +220,7 @@ func (n *Node) listen() error {
 	return n.listenHTTP(c.HTTP)
 }
 
-// embed starts the servers that were not named.
+// embed starts the servers that the configuration does not name.
 func (n *Node) embed(ctx context.Context) error {
 	c := n.config
 	if c.NATS != "" && c.Etcd != "" {
@@ -273,8 +273,8 @@ func (n *Node) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkBus finds out whether this process may send. A message that is refused and one that is lost with the connection
-// both stay without an answer; only the first stays so.
+// checkBus finds out whether this process may publish. A refused message and one lost with the connection both stay
+// unanswered; but with a lost connection a later attempt may succeed.
 func (n *Node) checkBus(ctx context.Context) error {
 	err := n.cluster.Bus.Check(ctx)
 	switch {
@@ -283,7 +283,7 @@ func (n *Node) checkBus(ctx context.Context) error {
 	case !n.cluster.NATS.Connected():
 		return errNotConnected
 	}
-	return fmt.Errorf("%w: give --nats the URL with the nodes' password, as wind infra prints it", err)
+	return fmt.Errorf("%w: give --nats the URL with the nodes' password that wind infra prints", err)
 }
 
 // join makes the process a node of its cluster.
@@ -308,7 +308,7 @@ func (n *Node) join(ctx context.Context) (err error) {
 	return nil
 }
 
-// serve opens what the shard's hosts have in common, and the first of them.
+// serve opens what the shard's hosts share, and the first host.
 func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
 	if n.ownership, err = n.member.Shard(n.config.Shard); err != nil {
 		return err
@@ -331,8 +331,8 @@ func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
 	return nil
 }
 
-// inherit takes the owner key of a process that is gone: this one has the data directory with both servers to itself, so
-// whoever owned the shard died without giving it up, and there is no lease to wait for.
+// inherit takes over the owner key of a process that has died. This process has the data directory with both servers to
+// itself, so any recorded owner died without releasing the shard, and waiting for its lease is unnecessary.
 func (n *Node) inherit(ctx context.Context, s *etcd.Shard) error {
 	if n.infra == nil {
 		return nil
@@ -345,14 +345,14 @@ func (n *Node) inherit(ctx context.Context, s *etcd.Shard) error {
 	return err
 }
 
-// leave gives the lease back within a bounded time, so that nobody waits for its end.
+// leave revokes the lease within a bounded time, so that nobody waits for it to expire.
 func leave(member *etcd.Node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	return member.Close(ctx)
 }
 
-// run lets the shard's hosts run until Stop; a node without a shard waits.
+// run runs the shard's hosts until Stop; a node without a shard waits.
 func (n *Node) run(first *hosting) {
 	go func() {
 		defer close(n.done)
@@ -368,32 +368,33 @@ func (n *Node) run(first *hosting) {
 	}()
 }
 
-// Done is closed when the node no longer runs its shard, nor waits for it: it was stopped, or it cannot run the shard.
+// Done returns a channel that is closed when the node neither runs its shard nor waits for it any more: it was stopped,
+// or it cannot run the shard.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
-// Err says why, once Done is closed; nil after Stop.
+// Err blocks until Done is closed and returns the reason, which is nil after Stop.
 func (n *Node) Err() error {
 	<-n.done
 	return n.err
 }
 
-// Stop commits what is under way, hands the shard over and closes everything.
+// Stop commits pending ticks, hands the shard over and closes everything.
 func (n *Node) Stop() error {
 	n.cancel()
 	<-n.done
 	return errors.Join(n.err, n.close())
 }
 
-// Game is what the node runs.
+// Game returns the game that the node runs.
 func (n *Node) Game() ecs.Game { return n.config.Game }
 
-// ID is the node's name in the cluster.
+// ID returns the node's id in the cluster.
 func (n *Node) ID() string { return n.config.ID }
 
-// Infra are the embedded servers, nil when others were named.
+// Infra returns the embedded servers, or nil if the node uses external ones.
 func (n *Node) Infra() *Infra { return n.infra }
 
-// UDPAddr is where clients connect over UDP, "" when they cannot.
+// UDPAddr returns the address for clients over UDP, or "" without one.
 func (n *Node) UDPAddr() string {
 	if n.clients == nil {
 		return ""
@@ -401,7 +402,7 @@ func (n *Node) UDPAddr() string {
 	return addrOf(n.clients.UDPAddr())
 }
 
-// TCPAddr is where clients connect over TCP, "" when they cannot.
+// TCPAddr returns the address for clients over TCP, or "" without one.
 func (n *Node) TCPAddr() string {
 	if n.clients == nil {
 		return ""
@@ -409,20 +410,20 @@ func (n *Node) TCPAddr() string {
 	return addrOf(n.clients.TCPAddr())
 }
 
-// addresses is where the node listens, by transport.
+// addresses returns the addresses that the node listens on, by transport.
 func (n *Node) addresses() map[string]string {
 	return map[string]string{"udp": n.UDPAddr(), "tcp": n.TCPAddr(), "http": n.HTTPAddr()}
 }
 
-// Watched is the folder of scripts that are reloaded when they are saved, "" when there is none.
+// Watched returns the folder whose scripts are reloaded when they are saved, or "" without one.
 func (n *Node) Watched() string { return n.config.Watch }
 
-// HTTPAddr is where /healthz and /metrics are, "" when they are nowhere.
+// HTTPAddr returns the address of /healthz and /metrics, or "" without one.
 func (n *Node) HTTPAddr() string { return n.httpAddr }
 
 func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
 
-// fail stops what runs here; the error is Err's.
+// fail stops the node; Err returns err.
 func (n *Node) fail(err error) {
 	n.mu.Lock()
 	n.err = errors.Join(n.err, err)
@@ -430,19 +431,19 @@ func (n *Node) fail(err error) {
 	n.cancel()
 }
 
-// yields ends the node when another process takes the id of an entry of the directory: nobody must be served twice.
+// yields ends the node when another process takes the id of its directory entry, so that no player is served twice.
 func (n *Node) yields(entry *etcd.Registration) {
 	n.alongside(func(ctx context.Context) {
 		select {
 		case <-entry.Taken():
 			i := entry.Instance()
-			n.fail(fmt.Errorf("instance %s of service %s ends: while this process could not reach etcd another one took its id: %w", i.ID, i.Type, etcd.ErrTaken))
+			n.fail(fmt.Errorf("instance %s of service %s ends: another process took its id while this one could not reach etcd: %w", i.ID, i.Type, etcd.ErrTaken))
 		case <-ctx.Done():
 		}
 	})
 }
 
-// alongside runs f in a goroutine until the node closes what is open; f ends when its context does.
+// alongside runs f in a goroutine. f must return when its context ends; closing the node ends it and waits for f.
 func (n *Node) alongside(f func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(n.ctx))
 	done := make(chan struct{})
@@ -457,10 +458,10 @@ func (n *Node) alongside(f func(context.Context)) {
 	})
 }
 
-// close closes what is open, the newest first.
+// close closes everything that was opened, newest first.
 func (n *Node) close() error { return n.closeTo(0) }
 
-// closeTo closes all but the first of what was opened, the newest first.
+// closeTo closes everything but the first keep things opened, newest first.
 func (n *Node) closeTo(keep int) (err error) {
 	for i := len(n.closers) - 1; i >= keep; i-- {
 		err = errors.Join(err, n.closers[i]())

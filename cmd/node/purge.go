@@ -14,12 +14,12 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Purge says when a shard's log loses the records that two proven snapshots make superfluous. It is a flag's value.
+// Purge says when a shard's log drops the records that two proven snapshots make superfluous. It is a flag's value.
 type Purge string
 
-// The times. A log that never loses any refuses records when it is full.
+// The values of Purge. Without a purge, a full log refuses records.
 const (
-	PurgeWhenFull Purge = "when-full" // from 80 % of its limit on, down to 60 %: the default
+	PurgeWhenFull Purge = "when-full" // at 80 % of its limit, down to 60 %: the default
 	PurgeAlways   Purge = "always"    // with each snapshot
 	PurgeNever    Purge = "never"
 )
@@ -45,8 +45,8 @@ type purgeRequest struct {
 	DryRun bool `json:"dry_run"`
 }
 
-// PurgeLog removes from a shard's log what two proven snapshots make superfluous. The shard's owner does it; where nobody
-// answers for the shard, as with a full log that no node claims, it happens here.
+// PurgeLog removes records that two proven snapshots make superfluous from a shard's log. The shard's owner does it. If
+// no node serves the shard, for example because its log is full and no node claims it, this process purges.
 func (c *Cluster) PurgeLog(ctx context.Context, game ecs.Game, name string, dry bool) (p shard.Purged, err error) {
 	body, err := json.Marshal(purgeRequest{dry})
 	if err != nil {
@@ -60,12 +60,12 @@ func (c *Cluster) PurgeLog(ctx context.Context, game ecs.Game, name string, dry 
 		return p, fmt.Errorf("shard %s: %w", name, err)
 	}
 	if err := json.Unmarshal(answer, &p); err != nil {
-		return p, fmt.Errorf("the answer of shard %s cannot be read: %w", name, err)
+		return p, fmt.Errorf("cannot read the answer of shard %s: %w", name, err)
 	}
 	return p, nil
 }
 
-// purgeUnserved purges over the cluster's own connection. It is no harm if a node claims the shard meanwhile.
+// purgeUnserved purges over the cluster's own connection. It does no harm if a node claims the shard meanwhile.
 func (c *Cluster) purgeUnserved(ctx context.Context, game ecs.Game, name string, dry bool) (p shard.Purged, err error) {
 	owned, err := etcd.Look(c.Etcd, c.Name, name)
 	if err != nil {
@@ -77,12 +77,12 @@ func (c *Cluster) purgeUnserved(ctx context.Context, game ecs.Game, name string,
 	}
 	s, err := jetstream.Open(ctx, c.NATS, c.Name, name, standing.Lineage, jetstream.Options{})
 	if err != nil {
-		return p, fmt.Errorf("nobody serves shard %s: %w", name, err)
+		return p, fmt.Errorf("no node serves shard %s: %w", name, err)
 	}
 	defer s.Close()
 	p, err = shard.PurgeUnserved(ctx, game, name, standing, s.Log(), s.Deltas(), s.Snapshots(), dry)
 	if err != nil {
-		return p, fmt.Errorf("nobody serves shard %s: %w", name, err)
+		return p, fmt.Errorf("no node serves shard %s: %w", name, err)
 	}
 	return p, nil
 }
@@ -91,7 +91,7 @@ func (c *Cluster) purgeUnserved(ctx context.Context, game ecs.Game, name string,
 func (n *Node) purgeLog(ctx context.Context, body []byte) ([]byte, error) {
 	var q purgeRequest
 	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "a purge that is no JSON: %v", err)
+		return nil, rpc.Errorf(rpc.InvalidArgument, "the purge request is not JSON: %v", err)
 	}
 	n.mu.Lock()
 	host := n.host
@@ -109,8 +109,8 @@ func (n *Node) purgeLog(ctx context.Context, body []byte) ([]byte, error) {
 	return json.Marshal(p)
 }
 
-// PurgeStopped is PurgeLog on a data directory that no process has open. A store that lost history stays as it is; a dry
-// run looks at a copy.
+// PurgeStopped is PurgeLog for a data directory that no process has open. It does not change a store that lost history.
+// A dry run opens a copy.
 func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name string, dry bool, log *slog.Logger) (p shard.Purged, err error) {
 	data, err := OpenData(dir)
 	if err != nil {
@@ -141,7 +141,7 @@ func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name 
 	return shard.PurgeBehind(ctx, game, s.Log(), s.Snapshots(), dry)
 }
 
-// purgeCopy says what a purge would remove.
+// purgeCopy returns what a purge would remove.
 func purgeCopy(ctx context.Context, data *Data, game ecs.Game, cluster, name string, log *slog.Logger) (p shard.Purged, err error) {
 	held, err := jetstream.OpenCopy(ctx, data.NATS(), jetstream.CopyOptions{Cluster: cluster, Shard: name, Logger: log})
 	if err != nil {

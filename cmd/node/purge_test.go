@@ -16,13 +16,13 @@ import (
 
 type counted struct{ N int64 }
 
-// counting is a game of one number.
+// counting is a game with a single number.
 var counting = ecs.Game{Name: "counting", TickRate: 60, Setup: func(w *ecs.World) {
 	ecs.Resource[counted](w, "counted")
 	ecs.System(w, "count", func(_ *ecs.Tick, n *ecs.Res[counted]) { n.Get().N++ })
 }}
 
-// played is a data directory in which the game has run until it had so many snapshots.
+// played returns a data directory in which the game ran until it had so many snapshots.
 func played(t *testing.T, snapshots uint64) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -69,7 +69,8 @@ func played(t *testing.T, snapshots uint64) string {
 	return data.Dir
 }
 
-// TestAStoppedLogIsPurgedBehindTwoProvenSnapshots: a dry run changes nothing; what is left is in order and can be opened.
+// TestAStoppedLogIsPurgedBehindTwoProvenSnapshots: a dry run changes nothing, and the remaining log is intact and can
+// be opened.
 func TestAStoppedLogIsPurgedBehindTwoProvenSnapshots(t *testing.T) {
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
 	dir := played(t, 3)
@@ -99,11 +100,11 @@ func TestAStoppedLogIsPurgedBehindTwoProvenSnapshots(t *testing.T) {
 		t.Errorf("log check: %+v, %v", r, err)
 	}
 	if _, err := PurgeStopped(ctx, dir, counting, "dev", "other", false, log); !errors.Is(err, persistence.ErrNotFound) {
-		t.Errorf("a shard that is not there: %v", err)
+		t.Errorf("a missing shard: %v", err)
 	}
 }
 
-// TestNothingIsPurgedWithoutTwoProvenSnapshots: the answer says how many there are.
+// TestNothingIsPurgedWithoutTwoProvenSnapshots: the error says how many snapshots there are.
 func TestNothingIsPurgedWithoutTwoProvenSnapshots(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	dir := played(t, 1)

@@ -14,8 +14,8 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// hosting is a host of the shard with the storage that it runs on. Each attempt to own the shard has its own: a host runs
-// once, and a log may be another one than it was before an outage.
+// hosting is a host of the shard with its storage. Each attempt to own the shard has its own: a host runs only once,
+// and an outage may have replaced the log.
 type hosting struct {
 	host  *shard.Host
 	store *jetstream.Shard
@@ -23,7 +23,7 @@ type hosting struct {
 
 func (h *hosting) close() { h.store.Close() }
 
-// openHost opens the shard's storage and makes a host on it, behind the node's one front door.
+// openHost opens the shard's storage and creates a host on it, behind the node's only front door.
 func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 	c := n.config
 	store, err := openStorage(ctx, n.cluster.NATS, n.ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas})
@@ -39,7 +39,7 @@ func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 	}
 	if copies := store.Log().Replicas(); c.Replicas != 0 && copies != c.Replicas {
 		n.otherReplicas.Do(func() {
-			c.Log.Warn("the log keeps the copies that it was made with: --replicas is for a new one; nats stream edit changes it", "shard", c.Shard, "copies", copies, "asked", c.Replicas)
+			c.Log.Warn("the log keeps the number of copies that it was created with: --replicas applies to a new log; nats stream edit changes it", "shard", c.Shard, "copies", copies, "asked", c.Replicas)
 		})
 	}
 	if c.Seed != nil {
@@ -53,8 +53,8 @@ func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 	return &hosting{host: host, store: store}, nil
 }
 
-// keep runs hosts of the shard, one after the other, until ctx ends or shard.Rejoin says that no later one could serve it.
-// The front door stays open between them: clients are told that the shard is not here, and come back when it is.
+// keep runs one host of the shard after another until ctx ends or shard.Rejoin decides that no later one could serve
+// it. The front door stays open between them: clients learn that the shard is not here, and return when it is.
 func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 	var rejoin shard.Rejoin
 	told := ""
@@ -66,14 +66,14 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 		}
 		ran := next != nil
 		if ran {
-			if missing != shard.Fenced { // that lasts until the shard is owned again; the rest is the next host's to say
+			if missing != shard.Fenced { // Fenced lasts until this node owns the shard again; the next host reports the others
 				n.conditions.Clear(missing)
 			}
 			ended = n.runHost(ctx, next)
 			next = nil
 		}
 		if ctx.Err() != nil && !errors.Is(ended.Err, shard.ErrRefused) {
-			return nil // what a stop broke off is no failure
+			return nil // ended by a stop, which is not a failure
 		}
 		then := rejoin.Next(ended)
 		if then.Exit {
@@ -81,7 +81,7 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 		}
 		if missing = n.missed(ended.Err, ran); ended.Err.Error() != told {
 			told = ended.Err.Error()
-			n.config.Log.Warn("this node comes back to its shard", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
+			n.config.Log.Warn("this node will try to run its shard again", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
 		}
 		select {
 		case <-ctx.Done():
@@ -91,7 +91,7 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 	}
 }
 
-// runHost runs a host to its end.
+// runHost runs a host until it ends.
 func (n *Node) runHost(ctx context.Context, h *hosting) shard.Ended {
 	defer h.close()
 	n.mu.Lock()
@@ -107,21 +107,22 @@ func (n *Node) runHost(ctx context.Context, h *hosting) shard.Ended {
 	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
 }
 
-// missed shows why the shard is not here, and returns which condition that is. What ended a host, that one shows until the
-// next one runs; only that it was fenced is said for longer.
+// missed raises the condition that keeps the shard away from this node, and returns its kind. The host shows what ended
+// it until the next one runs, so missed raises such a condition only if no host ran, or if it is Fenced, which lasts
+// longer.
 func (n *Node) missed(err error, ran bool) shard.ConditionKind {
 	kind := shard.ConditionOf(err)
 	if kind == "" {
 		kind = unanswered(err)
 	}
 	if kind == shard.Fenced || kind != "" && !ran {
-		// A fenced node does what it is there for: it waits. Its host says what for.
+		// A fenced node still does its work: it waits. Its host shows what for.
 		n.conditions.Raise(kind, kind != shard.Fenced, shard.Sentence(kind, n.config.Shard, err.Error()))
 	}
 	return kind
 }
 
-// unanswered is the condition that a service which does not answer makes; "" for any other error.
+// unanswered returns the condition for an error of a server that does not answer, or "" for any other error.
 func unanswered(err error) shard.ConditionKind {
 	var late *wait.Error
 	switch {
@@ -135,30 +136,30 @@ func unanswered(err error) shard.ConditionKind {
 	return ""
 }
 
-// What a start waits for, and when it says so.
+// Timing of a start's waits.
 const (
-	sayAfter    = 2 * time.Second
-	startPauses = 100 * time.Millisecond // doubles, to startPause
+	sayAfter    = 2 * time.Second        // before a wait becomes a condition
+	startPauses = 100 * time.Millisecond // the first pause; doubles up to startPause
 	startPause  = 2 * time.Second
 )
 
-// startAwaits are the conditions that a start waits through.
+// startAwaits are the conditions during which a start waits.
 var startAwaits = []shard.ConditionKind{shard.AwaitsNATS, shard.AwaitsEtcd, shard.HistoryLost}
 
-// ErrInterrupted is what Start returns when its context ended while it waited for NATS or etcd.
+// ErrInterrupted reports that the context of a start ended while it waited for NATS, etcd or room on the disk.
 var ErrInterrupted = errors.New("stopped before it began")
 
 var errNotConnected = errors.New("the connection to NATS was lost")
 
-// awaits says which service the running step of the start waits for.
+// awaits records which server the current step of the start waits for.
 func (n *Node) awaits(kind shard.ConditionKind) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.awaited = kind
 }
 
-// patiently carries a step of the start out, again and again while nobody answers: servers that are down or elect a leader
-// come back, and the node with them. What they refuse ends it at once.
+// patiently repeats a step of the start while servers do not answer: servers that are down or elect a leader come back,
+// and the node starts then. Any other error ends it at once.
 func (n *Node) patiently(ctx context.Context, step func(context.Context) error) error {
 	open, pause, began := len(n.closers), startPauses, time.Now()
 	var last error
@@ -174,7 +175,7 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 			why = last.Error()
 		}
 		n.mu.Unlock()
-		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s cannot begin since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
+		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s has been unable to start since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
 		for _, other := range startAwaits {
 			if other != kind {
 				n.conditions.Clear(other)
@@ -191,12 +192,12 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 		err := step(ctx)
 		if err == nil {
 			if waited := time.Since(began); waited > sayAfter {
-				n.config.Log.Info("NATS and etcd answer, the node begins", "waited", waited.Round(time.Millisecond))
+				n.config.Log.Info("NATS and etcd answer, the node starts", "waited", waited.Round(time.Millisecond))
 			}
 			return nil
 		}
 		if closeErr := n.closeTo(open); closeErr != nil {
-			n.config.Log.Debug("what a start had opened", "error", closeErr)
+			n.config.Log.Debug("cannot close what an attempt to start had opened", "error", closeErr)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -221,8 +222,8 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 	}
 }
 
-// passes reports whether an error of a start may be over at the next attempt. A log that is gone is restored by an
-// operator, as a halt is lifted by one.
+// passes reports whether a later attempt may succeed after an error of a start. It includes a lost log, which an
+// operator may restore.
 func passes(err error) bool {
 	return errors.Is(err, errNotConnected) || errors.Is(err, persistence.ErrLost) || unanswered(err) != ""
 }

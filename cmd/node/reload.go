@@ -15,41 +15,41 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// ShardScripts is the folder of a game's scripts that its shards run.
+// ShardScripts is the folder of a game's scripts for its shards.
 const ShardScripts = "shard"
 
-// Reloaded is what a reload did, or would do.
+// Reloaded is the result of a reload or of a dry run.
 type Reloaded struct {
 	DryRun    bool     `json:"dry_run,omitempty"`
 	Modules   int      `json:"modules"`
-	Instances []string `json:"instances"`      // services, or the shard
-	Tick      uint64   `json:"tick,omitempty"` // of the shard; 0: nothing was changed
+	Instances []string `json:"instances"`      // of the service, or the shard
+	Tick      uint64   `json:"tick,omitempty"` // of the shard; 0: nothing changed
 	script.Report
 }
 
-// ReloadOptions say what a reload does with its modules.
+// ReloadOptions configure a reload.
 type ReloadOptions struct {
-	Whole  bool // these are all: others that are in force go
-	DryRun bool // only try
+	Whole  bool // the modules are the whole set: remove others that are in force
+	DryRun bool // check only
 }
 
-// Reload puts modules in force in all instances of a service, or in none.
+// Reload puts modules in force in all instances of a service or, if one refuses, in none.
 func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []script.Module, o ReloadOptions) (Reloaded, error) {
 	r := Reloaded{DryRun: o.DryRun, Modules: len(modules)}
 	for _, i := range c.Directory.Instances(serviceType) {
 		r.Instances = append(r.Instances, i.ID)
 	}
 	if len(r.Instances) == 0 {
-		return r, rpc.Errorf(rpc.Unavailable, "no instance of service %q runs in cluster %s: wind ps lists what does", serviceType, c.Name)
+		return r, rpc.Errorf(rpc.Unavailable, "no instance of service %q runs in cluster %s: wind ps lists those that do", serviceType, c.Name)
 	}
-	if !o.DryRun { // one after another: of two at once some instances would take the one, some the other
+	if !o.DryRun { // one at a time: with two at once, instances could end up with different modules
 		unlock, err := etcd.Lock(ctx, c.Etcd, c.Name, "reload-"+serviceType)
 		if err != nil {
 			return r, err
 		}
 		defer unlock()
 	}
-	defer c.Directory.Watch(func(x discovery.Change) { // nobody waits for one that has gone
+	defer c.Directory.Watch(func(x discovery.Change) { // do not wait for an instance that has left
 		if x.Kind == discovery.Left && x.Instance.Type == serviceType {
 			c.Bus.Fail(serviceType, x.Instance.ID)
 		}
@@ -58,7 +58,7 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 	if err != nil {
 		return r, err
 	}
-	for _, i := range result.Instances { // they ran the same before, as a rule
+	for _, i := range result.Instances { // normally all ran the same modules, so any report will do
 		if i.Report != nil {
 			r.Report = *i.Report
 			break
@@ -67,7 +67,8 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 	return r, nil
 }
 
-// ReloadShard puts modules in force in a shard, as commands in its log; there are none when they are in force already.
+// ReloadShard puts modules in force in a shard through commands in its log. It writes no commands if the modules are in
+// force already.
 func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []script.Module, o ReloadOptions) (Reloaded, error) {
 	r := Reloaded{DryRun: o.DryRun, Modules: len(modules), Instances: []string{shard}}
 	body, err := reload.Shard{Modules: modules, Whole: o.Whole, DryRun: o.DryRun}.Body()
@@ -80,7 +81,7 @@ func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []scrip
 	}
 	var told reload.ShardAnswer
 	if err := json.Unmarshal(answer, &told); err != nil {
-		return r, fmt.Errorf("the answer of shard %s cannot be read: %w", shard, err)
+		return r, fmt.Errorf("cannot read the answer of shard %s: %w", shard, err)
 	}
 	r.Tick, r.Report = told.Tick, told.Report
 	return r, nil
@@ -111,8 +112,8 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 	return json.Marshal(told)
 }
 
-// applyScripts puts what was saved in a folder in force, with all its modules: those of it that are in force and not there
-// any more go. It says what changed, "" when nothing did.
+// applyScripts puts all modules of a watched folder in force and removes those in force that the folder no longer
+// contains. It returns a description of the change, or "" if nothing changed.
 func (n *Node) applyScripts(ctx context.Context, target string, modules []script.Module) (string, error) {
 	if target == ShardScripts {
 		if n.config.NoShard {
@@ -131,10 +132,10 @@ func (n *Node) applyScripts(ctx context.Context, target string, modules []script
 	return r.String(), err
 }
 
-// watchScripts reloads what is saved below dir until the node closes.
+// watchScripts reloads files saved below dir until the node closes.
 func (n *Node) watchScripts(dir string) error {
 	inForce := map[string][]script.Module{}
-	for _, i := range n.instances { // they have read it before; the shard has its own scripts, in its log
+	for _, i := range n.instances { // services have read the folder already; the shard's scripts are in its log
 		inForce[i.config.Type] = i.service.Modules()
 	}
 	f, err := folder.Watch(folder.Config{Dir: dir, InForce: inForce, Apply: n.applyScripts, Logger: n.config.Log})

@@ -37,7 +37,7 @@ const (
 	handlerModule = "handlers_client/world.star"
 )
 
-// scriptsOf is a folder of scripts whose handler is of a version and has a number.
+// scriptsOf returns a folder of scripts whose handler has a version and a number.
 func scriptsOf(version, number int) fstest.MapFS {
 	return fstest.MapFS{
 		"game/" + numberModule: {Data: fmt.Appendf(nil, "NUMBER = %d\n", number)},
@@ -54,7 +54,7 @@ func number(n int) []script.Module {
 	return []script.Module{{Name: numberModule, Source: fmt.Appendf(nil, "NUMBER = %d\n", n)}}
 }
 
-// servers are embedded NATS and etcd, and an observer's connection to them.
+// servers are embedded NATS and etcd servers, with an observer's connection to them.
 type servers struct {
 	*Infra
 	cluster *Cluster
@@ -78,7 +78,7 @@ func startServers(t *testing.T) *servers {
 	return s
 }
 
-// config is an instance of the service game, in a node of its own.
+// config returns the configuration of a node with an instance of the service game.
 func (s *servers) config(id string, scripts fs.FS) Config {
 	return Config{
 		Game: ecs.Game{Name: "empty", TickRate: 10, Setup: func(*ecs.World) {}}, NATS: s.NATSURL(), Etcd: s.EtcdURL(), ID: id, Instance: id, NoShard: true,
@@ -102,12 +102,12 @@ func (s *servers) eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for begun := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(begun) > time.Minute {
-			t.Fatal("it never came to this: " + what)
+			t.Fatal("this never happened: " + what)
 		}
 	}
 }
 
-// runs is the version and the number that a node's service has in force.
+// runs returns the version and the number of the scripts in force in a node's service.
 func runs(n *Node) string {
 	var version, number int
 	for _, m := range n.instances[0].service.Modules() {
@@ -122,7 +122,7 @@ func runs(n *Node) string {
 	return fmt.Sprintf("%d.%d", version, number)
 }
 
-// kept is the bucket of what reloads have put in force.
+// kept returns the bucket of the scripts that reloads have put in force.
 func (s *servers) kept(t *testing.T) *jetstream.KV {
 	t.Helper()
 	kv, err := jetstream.OpenKV(t.Context(), s.cluster.NATS, "dev", scriptsBucket, jetstream.KVOptions{})
@@ -132,7 +132,7 @@ func (s *servers) kept(t *testing.T) *jetstream.KV {
 	return kv
 }
 
-// modules are the scripts of scriptsOf(1, number).
+// modules returns the modules of scriptsOf(1, number).
 func modules(t *testing.T, number int) []script.Module {
 	t.Helper()
 	all, err := script.ReadFolder(scriptsOf(1, number), "game")
@@ -167,7 +167,7 @@ func TestVersionsKeepWhatWasReloadedApart(t *testing.T) {
 	must(t, s.start(t, s.config("e", scriptsOf(3, 1))), "3.1")
 }
 
-// TestOperatorsReloadOneAfterAnother: of two reloads at once the later one is in force, everywhere, and kept.
+// TestOperatorsReloadOneAfterAnother: of two reloads at once, the later is in force everywhere and is stored.
 func TestOperatorsReloadOneAfterAnother(t *testing.T) {
 	s := startServers(t)
 	var nodes []*Node
@@ -193,7 +193,7 @@ func TestOperatorsReloadOneAfterAnother(t *testing.T) {
 	}
 }
 
-// half joins an instance that takes a reload's first step and not the second.
+// half adds an instance that accepts a reload's first step but not the second.
 func (s *servers) half(t *testing.T, n *Node, id string) {
 	t.Helper()
 	served, err := n.cluster.Bus.Serve(bus.ServeConfig{
@@ -216,7 +216,8 @@ func (s *servers) half(t *testing.T, n *Node, id string) {
 	s.eventually(t, id+" is in the directory", func() bool { return s.cluster.Directory.Alive("game", id) })
 }
 
-// TestAReloadThatIsMixedHeals: those that it did not reach, and those that start later, follow those that it did.
+// TestAReloadThatIsMixedHeals: instances that a reload did not reach, and those that start later, follow those that it
+// did reach.
 func TestAReloadThatIsMixedHeals(t *testing.T) {
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
@@ -233,7 +234,7 @@ func TestAReloadThatIsMixedHeals(t *testing.T) {
 	s.eventually(t, "b has followed", func() bool { return runs(b) == "1.6" })
 }
 
-// TestALostBucketIsFilledAgain: an instance keeps what it runs when the bucket does not have it any more.
+// TestALostBucketIsFilledAgain: an instance keeps its scripts when the bucket has lost them.
 func TestALostBucketIsFilledAgain(t *testing.T) {
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
@@ -284,11 +285,11 @@ func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
 		must(t, s.start(t, s.config(fmt.Sprint("late-", at), scriptsOf(1, 1))), "1.1")
 		must(t, a, "1.2")
 	}
-	s.reload(t, number(3)) // that is how it is mended
+	s.reload(t, number(3)) // this repairs it
 	must(t, s.start(t, s.config("b", scriptsOf(1, 1))), "1.3")
 }
 
-// TestScriptsThatCannotBeKeptAreRefused: noise does not shrink.
+// TestScriptsThatCannotBeKeptAreRefused uses noise, which does not compress.
 func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
@@ -301,7 +302,7 @@ func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
 		}
 		return modules
 	}
-	s.reload(t, append(noise(6), number(2)...)) // 1.5 MB, less when it is compressed
+	s.reload(t, append(noise(6), number(2)...)) // 1.5 MB, less after compression
 	_, err := s.cluster.Reload(t.Context(), "game", append(noise(12), number(3)...), ReloadOptions{})
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than the %d that can be kept", jetstream.MaxValue)) {
 		t.Errorf("too much: %v", err)
@@ -310,7 +311,8 @@ func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
 	must(t, s.start(t, s.config("b", scriptsOf(1, 1))), "1.2")
 }
 
-// TestTheFolderOfDevSaysWhatIsInForce: also when it was changed back while dev was down, and for other instances with it.
+// TestTheFolderOfDevSaysWhatIsInForce: also if the folder was changed back while dev was down, and for the other
+// instances too.
 func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	s := startServers(t)
 	dir := t.TempDir()
@@ -340,7 +342,7 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	must(t, s.start(t, s.config("late", scriptsOf(1, 1))), "1.1")
 }
 
-// TestAFileThatIsSavedWhileDevStartsIsLoaded: between the first reading and the watch.
+// TestAFileThatIsSavedWhileDevStartsIsLoaded saves it between the first reading and the watch.
 func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 	s := startServers(t)
 	dir := t.TempDir()
@@ -359,7 +361,7 @@ func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 	s.eventually(t, "it is loaded", func() bool { return runs(n) == "1.2" })
 }
 
-// TestAnInstanceThatStopsAnsweringHoldsNoReloadUp: once it is out of the directory.
+// TestAnInstanceThatStopsAnsweringHoldsNoReloadUp: the reload ends once the instance has left the directory.
 func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
@@ -394,7 +396,7 @@ func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
 	must(t, a, "1.1")
 }
 
-// TestAnInstanceThatLostItsIDEnds: another process has its entry.
+// TestAnInstanceThatLostItsIDEnds: another process has taken its directory entry.
 func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 	s := startServers(t)
 	n := s.start(t, s.config("a", scriptsOf(1, 1)))
@@ -404,17 +406,17 @@ func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 	select {
 	case <-n.Done():
 	case <-time.After(time.Minute):
-		t.Fatal("it goes on")
+		t.Fatal("the node keeps running")
 	}
 	if err := n.Stop(); !errors.Is(err, etcd.ErrTaken) || !strings.Contains(err.Error(), "instance a of service game ends") {
 		t.Errorf("it ends with %v", err)
 	}
 }
 
-// etcd asks the server as any other program does.
+// etcd sends the server a request as other programs do.
 func (s *servers) etcd(t *testing.T, what string, body map[string]any) (answer map[string]any) {
 	t.Helper()
-	b, err := json.Marshal(body) // bytes become base64, as etcd wants them
+	b, err := json.Marshal(body) // bytes become base64, as etcd requires
 	if err != nil {
 		t.Fatal(err)
 	}

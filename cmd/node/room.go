@@ -13,17 +13,17 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// What must be free in a data directory before its servers are started: etcd gives up a process whose disk is full while
-// it starts, and sets aside two pieces of its own log in a new directory.
+// Free space required in a data directory before its servers start: etcd ends a process whose disk is full during its
+// start, and preallocates two segments of its log in a new directory.
 const (
 	newRoom   = 192 << 20
 	againRoom = 16 << 20
 
-	roomEvery = 250 * time.Millisecond // between two looks at a full disk
+	roomEvery = 250 * time.Millisecond // between two checks of a full disk
 )
 
-// CheckRoom says whether the embedded servers can be started on a data directory: nil, or an error that wraps
-// persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and what is free there. It leaves nothing
+// CheckRoom returns nil if the embedded servers can start on a data directory. Otherwise it returns an error that wraps
+// persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and its free space. It leaves no files
 // behind.
 func CheckRoom(data string) error {
 	need := int64(newRoom)
@@ -33,8 +33,9 @@ func CheckRoom(data string) error {
 	return jetstream.CheckRoom(data, need)
 }
 
-// OpenInfra opens a data directory and starts the servers on it. On a full disk it waits until there is room, c.Patience is over or ctx ends,
-// and tells so; nil says that the wait is over. A directory that cannot be written is an error at once.
+// OpenInfra opens a data directory and starts the servers on it. On a full disk it waits until there is room,
+// c.Patience is over or ctx ends. It passes each reason to wait to tell, and nil when the wait is over. It returns an
+// error at once for a directory that is not writable.
 func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error)) (*Data, *Infra, error) {
 	waiting, began := false, time.Now()
 	for {
@@ -52,7 +53,7 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 			return nil, nil, fmt.Errorf("given up after %s: %w", c.Patience, err)
 		}
 		if tell(err); !waiting {
-			logger(c.Log).Error("the start waits for room on the disk", "error", err)
+			logger(c.Log).Error("waiting for room on the disk", "error", err)
 		}
 		waiting = true
 		select {
@@ -63,7 +64,7 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 	}
 }
 
-// tryInfra is OpenInfra without the patience.
+// tryInfra is one attempt of OpenInfra.
 func tryInfra(ctx context.Context, dir string, c InfraConfig) (*Data, *Infra, error) {
 	if err := CheckRoom(dir); errors.Is(err, persistence.ErrDiskFull) || errors.Is(err, persistence.ErrReadOnly) {
 		return nil, nil, err
@@ -80,7 +81,7 @@ func tryInfra(ctx context.Context, dir string, c InfraConfig) (*Data, *Infra, er
 	return data, infra, nil
 }
 
-// told keeps the node's condition while it waits for room.
+// told raises the node's condition while it waits for room, and clears it on nil.
 func (n *Node) told(err error) {
 	if err == nil {
 		n.conditions.Clear(shard.DiskFull)

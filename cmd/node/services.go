@@ -20,7 +20,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// drainTimeout bounds how long a stop waits for handlers that run.
+// drainTimeout bounds how long a stop waits for running handlers.
 const drainTimeout = 10 * time.Second
 
 // instance is a service that runs in this process.
@@ -31,13 +31,13 @@ type instance struct {
 	service *service.Service
 	served  *bus.Served
 	entry   *etcd.Registration
-	ready   chan struct{} // closed when all of the above is there
+	ready   chan struct{} // closed when all of the above are set
 }
 
 // startServices starts an instance of each service that the configuration names.
 func (n *Node) startServices(ctx context.Context) error {
 	n.mu.Lock()
-	n.instances, n.gateway = nil, nil // of a start before, that failed
+	n.instances, n.gateway = nil, nil // left by a failed start
 	n.mu.Unlock()
 	for _, s := range n.config.Services {
 		if err := n.startService(ctx, s); err != nil {
@@ -47,8 +47,8 @@ func (n *Node) startServices(ctx context.Context) error {
 	return n.seeInstances(ctx)
 }
 
-// seeInstances waits until the directory knows the instances of this process: a gateway that starts after it sends
-// nobody away for a service that is there.
+// seeInstances waits until the directory knows the instances of this process, so that a gateway that starts afterwards
+// does not turn clients away.
 func (n *Node) seeInstances(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -59,7 +59,7 @@ func (n *Node) seeInstances(ctx context.Context) error {
 			select {
 			case <-look.C:
 			case <-ctx.Done():
-				return fmt.Errorf("service %s: instance %s is registered and does not show in the directory: %w", i.config.Type, i.id, ctx.Err())
+				return fmt.Errorf("service %s: instance %s is registered but does not appear in the directory: %w", i.config.Type, i.id, ctx.Err())
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	close(i.ready)
 	n.alongside(func(ctx context.Context) { i.report(ctx, n.cluster.Directory, &n.conditions) })
 	n.yields(i.entry)
-	if c.Watch == "" { // else a folder says what it runs
+	if c.Watch == "" { // otherwise the watched folder decides
 		n.alongside(i.scripts.Follow)
 	}
 	n.mu.Lock()
@@ -111,11 +111,11 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	return nil
 }
 
-// scriptsBucket holds what reloads have put in force; package reload says under which keys.
+// scriptsBucket stores the modules that reloads have put in force; package reload documents its keys.
 const scriptsBucket = "scripts"
 
-// startScripts makes the instance's service, with the scripts that are in force. With a folder that is watched, that says
-// which these are.
+// startScripts creates the instance's service with the scripts in force. If a folder is watched, its scripts are used
+// instead.
 func (n *Node) startScripts(ctx context.Context, i *instance, config service.Config) (*reload.Instance, error) {
 	kept, err := jetstream.OpenKV(ctx, n.cluster.NATS, n.config.Cluster, scriptsBucket, jetstream.KVOptions{Replicas: n.config.Replicas})
 	if err != nil {
@@ -135,7 +135,7 @@ func (n *Node) startScripts(ctx context.Context, i *instance, config service.Con
 	return scripts, err
 }
 
-// methods are what a service handles for clients, as its entry in the directory lists it.
+// methods returns the messages that a service handles for clients, in the form of its directory entry.
 func methods(s *service.Service) (all []discovery.Method) {
 	for _, m := range s.Methods() {
 		all = append(all, discovery.Method(m))
@@ -143,8 +143,8 @@ func methods(s *service.Service) (all []discovery.Method) {
 	return all
 }
 
-// report tells the directory once a second how many players the instance has, and that it is full while a handler hangs;
-// that is a condition of the node, too.
+// report updates the instance's directory entry once a second with its number of players. While a handler hangs, it
+// reports the instance as full and raises a condition of the node.
 func (i *instance) report(ctx context.Context, directory *discovery.Directory, conditions *shard.Conditions) {
 	hung := false
 	every(ctx, time.Second, func() {
@@ -157,19 +157,19 @@ func (i *instance) report(ctx context.Context, directory *discovery.Directory, c
 		}
 		hung = stall != nil
 		players, ok := directory.Bound(GatewayType, i.config.Type, i.id)
-		if !ok { // nobody counts sessions: who was heard of lately is all that is known
+		if !ok { // without a gateway to count sessions, count recent players
 			players = i.service.Stats().Players
 		}
 		handles := methods(i.service) // a reload may have changed them
 		load := 0.0
 		if hung {
-			load = 1 // full: nobody new comes until it answers again
+			load = 1 // full: no new players until it answers again
 		}
 		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods, e.Load = players, handles, load })
 	})
 }
 
-// every calls f again and again until ctx ends.
+// every calls f once per pause until ctx ends.
 func every(ctx context.Context, pause time.Duration, f func()) {
 	next := time.NewTicker(pause)
 	defer next.Stop()
@@ -183,13 +183,14 @@ func every(ctx context.Context, pause time.Duration, f func()) {
 	}
 }
 
-// enter changes what the instance takes on. While it drains nobody new comes, and whoever is bound here stays.
+// enter changes the instance's state. While it drains it gets no new players, and those bound to it stay.
 func (i *instance) enter(state discovery.State) {
 	i.entry.Update(func(e *discovery.Instance) { e.State = state })
 }
 
-// close leaves: nobody is sent here anew, what comes all the same is refused, so that its gateway sends it elsewhere, and
-// what runs is finished. Only then the directory is told: of an instance that is not in it gateways expect no answers.
+// close drains the instance and removes it. First no new players are assigned, and requests that still arrive are
+// refused, so that their gateway sends them elsewhere. Then running handlers finish. Only then the entry leaves the
+// directory: gateways expect no answers from an instance that is not in it.
 func (i *instance) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
@@ -210,7 +211,7 @@ func (i *instance) close() error {
 	return errors.Join(errs...)
 }
 
-// instanceID is the id of this process's instance of a type: the one that was given, or type and node.
+// instanceID returns the id of this process's instance of a type: the configured one, or type and node.
 func (n *Node) instanceID(serviceType string) string {
 	if n.config.Instance != "" {
 		return n.config.Instance
@@ -227,13 +228,13 @@ func (n *Node) instanceID(serviceType string) string {
 	return id[:min(len(id), ecs.MaxLongName)]
 }
 
-// InstanceInfo is what a node tells of an instance that it runs.
+// InstanceInfo describes an instance that a node runs.
 type InstanceInfo struct {
 	Type, ID string
 	Stats    service.Stats
 }
 
-// Instances are the services that run in this process.
+// Instances returns the service instances that run in this process.
 func (n *Node) Instances() []InstanceInfo {
 	all := make([]InstanceInfo, len(n.instances))
 	for k, i := range n.instances {

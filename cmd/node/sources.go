@@ -7,21 +7,21 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// sources are all that a shard gets commands from: clients, services and operators, and, for a new world, its game's
-// scripts. They implement shard.Frontend.
+// sources combines everything that sends a shard commands: clients, services, operators and, for a new world, the
+// game's scripts. It implements shard.Frontend.
 type sources struct {
 	clients *eventCounter
 	port    *bus.Port // commands of services and operators
 	node    *Node
-	genesis []ecs.Command // of the scripts that a new world begins with: not in force yet
+	genesis []ecs.Command // a new world's first scripts that are not in force yet
 }
 
-// newSources makes those of the node's shard.
+// newSources returns the sources of the node's shard.
 func (n *Node) newSources() *sources {
 	return &sources{clients: n.clients, port: bus.NewPort(n.config.Log), node: n}
 }
 
-// Own implements shard.Frontend. A world that never had scripts gets those that its game begins with.
+// Own implements shard.Frontend. A world that never had scripts gets the game's initial ones.
 func (s *sources) Own(w *ecs.World, epoch uint64) {
 	s.node.conditions.Clear(shard.Fenced)
 	s.genesis = nil
@@ -30,7 +30,7 @@ func (s *sources) Own(w *ecs.World, epoch uint64) {
 		s.genesis, err = script.Genesis(w)
 	}
 	if err != nil {
-		s.node.config.Log.Error("the shard begins without its scripts", "error", err)
+		s.node.config.Log.Error("the shard starts without its scripts", "error", err)
 	}
 	s.port.Own(w, epoch)
 	s.clients.Own(w, epoch)
@@ -47,7 +47,7 @@ func (s *sources) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetByte
 	return s.clients.Latch(w, tick, dst, max(0, budgetBytes))
 }
 
-// begin takes as much of the first scripts as a tick has room for.
+// begin appends as many of the first scripts as the tick has room for.
 func (s *sources) begin(dst []ecs.Command, budgetBytes int) ([]ecs.Command, int) {
 	for len(s.genesis) > 0 && budgetBytes >= s.genesis[0].Weight() {
 		budgetBytes -= s.genesis[0].Weight()

@@ -9,16 +9,16 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// Stats is what a node tells of its shard and of its clients.
+// Stats describes a node's shard and its clients.
 type Stats struct {
-	Host    shard.Stats // of the host that runs now; what it counts goes on from the hosts before
+	Host    shard.Stats // of the current host; its counters include earlier hosts
 	Clients netcode.Stats
-	Events  map[string]uint64 // of the game, released so far, by name
+	Events  map[string]uint64 // events of the game released so far, by name
 
-	Conditions []shard.Condition // what is the matter with the shard or the node, the gravest first
+	Conditions []shard.Condition // problems of the shard or the node, gravest first
 }
 
-// Stats may be called at any time; before the host runs, its part is empty.
+// Stats returns the node's statistics. It may be called at any time; before a host runs, Host is empty.
 func (n *Node) Stats() Stats {
 	var s Stats
 	if n.clients != nil {
@@ -41,7 +41,7 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
-// together is what is the matter with the node and its host: of each kind one condition, the host's where both have one.
+// together merges the conditions of the node and its host: one per kind, the host's if both have it.
 func together(node, host []shard.Condition) []shard.Condition {
 	for _, c := range node {
 		if !slices.ContainsFunc(host, func(h shard.Condition) bool { return h.Kind == c.Kind }) {
@@ -52,14 +52,14 @@ func together(node, host []shard.Condition) []shard.Condition {
 	return host
 }
 
-// metric is one figure of Stats for Prometheus.
+// metric is one value of Stats for Prometheus.
 type metric struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
 	read func(*Stats) float64
 }
 
-// collector reads Stats when it is asked, so that a tick pays nothing for metrics.
+// collector reads Stats on each scrape, so that metrics cost a tick nothing.
 type collector struct {
 	node     *Node
 	metrics  []metric
@@ -75,29 +75,29 @@ func newCollector(n *Node) *collector {
 		c.metrics = append(c.metrics, metric{prometheus.NewDesc(name, help, nil, labels), kind, read})
 	}
 	c.events = prometheus.NewDesc("wind_events_total", "Events of the game, by name.", []string{"event"}, labels)
-	c.failures = prometheus.NewDesc("wind_failures_total", "Failures of the shard's systems and commands in committed ticks, by name; rejections are none.", []string{"name"}, labels)
+	c.failures = prometheus.NewDesc("wind_failures_total", "Failures of the shard's systems and commands in committed ticks, by name, without rejections.", []string{"name"}, labels)
 	c.matters = prometheus.NewDesc("wind_condition", "1 while a condition of /healthz holds, by kind.", []string{"kind"}, labels)
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(gauge, "wind_tick", "Tick of the world.", func(s *Stats) float64 { return float64(s.Host.Tick) })
 	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
 	add(counter, "wind_ticks_committed_total", "Ticks that the log acknowledged.", func(s *Stats) float64 { return float64(s.Host.Committed) })
-	add(gauge, "wind_tick_debt", "Ticks that are overdue.", func(s *Stats) float64 { return float64(s.Host.Debt) })
+	add(gauge, "wind_tick_debt", "Overdue ticks.", func(s *Stats) float64 { return float64(s.Host.Debt) })
 	add(counter, "wind_ticks_skipped_total", "Ticks whose time was skipped, because more than a second of them was overdue.", func(s *Stats) float64 { return float64(s.Host.Skipped) })
 	add(gauge, "wind_tick_p99_seconds", "99th percentile of a tick's work, commit excluded.", func(s *Stats) float64 { return s.Host.TickMS.P99 / 1000 })
 	add(gauge, "wind_commit_p99_seconds", "99th percentile of a commit.", func(s *Stats) float64 { return s.Host.CommitMS.P99 / 1000 })
 	add(gauge, "wind_epoch", "Generation of the shard's ownership.", func(s *Stats) float64 { return float64(s.Host.Epoch) })
 	add(gauge, "wind_log_last_sequence", "Last sequence of the log.", func(s *Stats) float64 { return float64(s.Host.LastSeq) })
 	add(gauge, "wind_entities", "Entities of the world.", func(s *Stats) float64 { return float64(s.Host.Entities) })
-	add(gauge, "wind_deltas_waiting", "Committed deltas that wait to be published.", func(s *Stats) float64 { return float64(s.Host.DeltasWaiting) })
+	add(gauge, "wind_deltas_waiting", "Committed deltas not yet published.", func(s *Stats) float64 { return float64(s.Host.DeltasWaiting) })
 	add(counter, "wind_deltas_lost_total", "Ticks whose delta became a gap message.", func(s *Stats) float64 { return float64(s.Host.DeltasLost) })
 	add(counter, "wind_snapshots_total", "Snapshots stored and verified.", func(s *Stats) float64 { return float64(s.Host.Snapshots) })
 	add(gauge, "wind_clients", "Connections with a session.", func(s *Stats) float64 { return float64(s.Clients.Clients) })
-	add(gauge, "wind_sessions", "Sessions of the world, parked ones included.", func(s *Stats) float64 { return float64(s.Clients.Sessions) })
+	add(gauge, "wind_sessions", "Sessions of the world, including parked ones.", func(s *Stats) float64 { return float64(s.Clients.Sessions) })
 	add(counter, "wind_inputs_total", "Input samples that arrived.", func(s *Stats) float64 { return float64(s.Clients.Inputs) })
-	add(counter, "wind_inputs_late_total", "Input samples that came after the latch of their tick.", func(s *Stats) float64 { return float64(s.Clients.InputsLate) })
+	add(counter, "wind_inputs_late_total", "Input samples that arrived after the latch of their tick.", func(s *Stats) float64 { return float64(s.Clients.InputsLate) })
 	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Clients.BytesIn) })
 	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Clients.BytesOut) })
-	add(counter, "wind_sessions_refused_total", "Connections that were not let in.", func(s *Stats) float64 { return float64(s.Clients.SessionsRefused) })
+	add(counter, "wind_sessions_refused_total", "Refused connections.", func(s *Stats) float64 { return float64(s.Clients.SessionsRefused) })
 	return c
 }
 

@@ -11,11 +11,11 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// stopPoll is how often StopNode looks whether a process is still there.
+// stopPoll is how often StopNode checks whether a process is still registered.
 const stopPoll = 50 * time.Millisecond
 
-// StopNode ends a process of the cluster as SIGTERM does, on whatever machine and system it runs, and returns when it has
-// left the cluster. A service in another language is a node of its instance's name.
+// StopNode ends a process of the cluster as SIGTERM does, on any machine and system, and returns when it has left the
+// cluster. A service in another language counts as a node with its instance's name.
 func (c *Cluster) StopNode(ctx context.Context, id string) error {
 	nodes, err := etcd.Nodes(ctx, c.Etcd, c.Name)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *Cluster) StopNode(ctx context.Context, id string) error {
 	return c.awaitLeft(ctx, id)
 }
 
-// withoutNode are the instances of processes that are no nodes of Wind's: services in another language.
+// withoutNode returns the instances of processes that are not Wind nodes: services in another language.
 func (c *Cluster) withoutNode(nodes []string) (all []discovery.Instance) {
 	for _, t := range c.Directory.Types() {
 		for _, i := range c.Directory.Instances(t) {
@@ -56,13 +56,13 @@ func (c *Cluster) withoutNode(nodes []string) (all []discovery.Instance) {
 	return all
 }
 
-// awaitLeft waits until a process that was told to stop is no longer in the cluster. A dev that stops takes its own etcd
-// server along.
+// awaitLeft waits until a process that was told to stop has left the cluster. A stopping dev process takes its own etcd
+// server with it.
 func (c *Cluster) awaitLeft(ctx context.Context, id string) error {
 	for {
 		nodes, err := etcd.Nodes(ctx, c.Etcd, c.Name)
 		if ctx.Err() != nil {
-			return fmt.Errorf("node %s was told to stop and is still there: %w", id, ctx.Err())
+			return fmt.Errorf("node %s was told to stop but is still running: %w", id, ctx.Err())
 		}
 		if err != nil && !c.NATS.Connected() {
 			return nil

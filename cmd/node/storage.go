@@ -12,8 +12,9 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// openStorage opens a shard's streams. A shard that nobody ever owned gets a lineage, which all nodes agree on in etcd,
-// and new streams; one that somebody owned must have its log still: a log that is gone is lost history, never a new start.
+// openStorage opens a shard's streams. A shard without an earlier owner gets a lineage, on which all nodes agree
+// through etcd, and new streams. A shard that had an owner must still have its log: a missing log is lost history,
+// never a new start.
 func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string, o jetstream.Options) (*jetstream.Shard, error) {
 	standing, err := s.Read(ctx)
 	if err != nil {
@@ -36,8 +37,8 @@ func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clust
 	return jetstream.Create(ctx, conn, cluster, name, lineage, o)
 }
 
-// firstLineage proposes a lineage for a shard that etcd does not know: that of a log which is there already (an import,
-// or an etcd that lost its data), else a new one. What etcd answers is what every node uses.
+// firstLineage proposes a lineage for a shard that etcd does not know: that of an existing log (an import, or an etcd
+// that lost its data), otherwise a new one. Every node uses the one that etcd returns.
 func firstLineage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string) (string, error) {
 	refs, err := jetstream.Streams(ctx, conn, cluster)
 	if err != nil {

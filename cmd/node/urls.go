@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// URLs are where a cluster's servers are. Embedded servers write them into their data directory while they run, so that
-// verbs on the same machine find them.
+// URLs are the URLs of a cluster's servers. Embedded servers write them into their data directory while they run, so
+// that verbs on the same machine find them.
 type URLs struct {
 	NATS string `json:"nats"` // with the nodes' password
 	Etcd string `json:"etcd"`
@@ -24,12 +24,12 @@ func writeURLs(path string, u URLs) error {
 		return err
 	}
 	if err := os.WriteFile(path, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("where the servers are cannot be written down: %w", err)
+		return fmt.Errorf("cannot write the servers' URLs: %w", err)
 	}
 	return nil
 }
 
-// ReadURLs returns where the servers are that run on a data directory.
+// ReadURLs returns the URLs of the servers that run on a data directory.
 func ReadURLs(data string) (u URLs, err error) {
 	b, err := os.ReadFile(urlsPath(data))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -39,7 +39,7 @@ func ReadURLs(data string) (u URLs, err error) {
 		return u, err
 	}
 	if err := json.Unmarshal(b, &u); err != nil {
-		return u, fmt.Errorf("%s cannot be read: %w: give --nats and --etcd", urlsPath(data), err)
+		return u, fmt.Errorf("cannot read %s: %w: give --nats and --etcd", urlsPath(data), err)
 	}
 	return u, nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// waits are the conditions of what the node waits for now, one for each server: the oldest. A shard's host speaks of its
-// own waits, so a kind that is known already says enough.
+// waits returns the conditions for the calls that the node waits for now: the oldest for each server. It omits kinds in
+// known, as a shard's host reports its own waits.
 func (n *Node) waits(known []shard.Condition, starting bool) (all []shard.Condition) {
 	for _, w := range n.waiting.Calls() {
 		kind := shard.AwaitsNATS

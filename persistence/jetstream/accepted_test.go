@@ -7,8 +7,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// TestAnAcceptedLossIsKnownInTheStore: a snapshot and a delta know of records that the log has no more. Once an operator
-// accepted the loss, neither the check before a start nor a check of a copy calls it lost.
+// TestAnAcceptedLossIsKnownInTheStore: a snapshot and a delta know of records that the log no longer has. After an
+// operator has accepted the loss, neither the check before a start nor a check of a copy reports it as lost.
 func TestAnAcceptedLossIsKnownInTheStore(t *testing.T) {
 	for _, accepted := range []bool{false, true} {
 		dir := t.TempDir()

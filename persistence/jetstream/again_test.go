@@ -11,11 +11,11 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// A server drops what comes for a stream without a leader: the question is asked again, and one answer is enough.
+// A server drops requests for a stream without a leader. The request is sent again, and one answer is enough.
 func TestQuestionThatIsDroppedIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
-			drops int // of the first questions
+			drops int // how many of the first requests
 			after time.Duration
 			err   error
 		}{

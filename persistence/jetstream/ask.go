@@ -12,27 +12,27 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 )
 
-// asks is JetStream with each question bounded, told and named by package wait; the streams that it returns are the same.
-// A test holds every question of this package against the methods below.
+// asks is a JetStream context whose requests package wait bounds, reports and names. The streams that it returns do the
+// same. A test checks every request of this package against the methods below.
 type asks struct{ jetstream.JetStream }
 
-// stream is a stream whose questions are bounded.
+// stream is a stream whose requests are bounded.
 type stream struct {
 	jetstream.Stream
 	name string
 }
 
-// ask bounds a question of JetStream's API.
+// ask bounds one request to the JetStream API.
 func ask(ctx context.Context, format string, args ...any) (context.Context, func(*error)) {
 	return wait.For(ctx, wait.NATS, wait.Limit, fmt.Sprintf(format, args...))
 }
 
-// askAgain is when a question that changes nothing is asked again for the first time, while the answer to it is still waited
-// for; each further time it takes twice as long. A server drops, without a word, what comes for a stream that has no leader
-// yet: of a fresh one on three servers, or of any while they elect. The first answer counts, whichever question it is to.
+// askAgain is the delay before a request that changes nothing is sent a second time while the first answer is still
+// awaited. The delay doubles each time. A server silently drops requests for a stream that has no leader yet: a new
+// stream on three servers, or any stream during an election. The first answer counts, whichever request it answers.
 const askAgain = 250 * time.Millisecond
 
-// again asks until there is an answer or ctx ends.
+// again calls ask until one call returns or ctx ends.
 func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -64,18 +64,18 @@ func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T,
 }
 
 func (a asks) AccountInfo(ctx context.Context) (i *jetstream.AccountInfo, err error) {
-	ctx, end := ask(ctx, "the account's limits")
+	ctx, end := ask(ctx, "read the account's limits")
 	defer end(&err)
 	return again(ctx, a.JetStream.AccountInfo)
 }
 
 func (a asks) Stream(ctx context.Context, name string) (_ jetstream.Stream, err error) {
-	ctx, end := ask(ctx, "stream %s", name)
+	ctx, end := ask(ctx, "find stream %s", name)
 	defer end(&err)
 	return bound(again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return a.JetStream.Stream(ctx, name) }))
 }
 
-// bound returns a stream whose questions are bounded.
+// bound wraps a stream so that its requests are bounded.
 func bound(s jetstream.Stream, err error) (jetstream.Stream, error) {
 	if err != nil {
 		return nil, err
@@ -84,31 +84,31 @@ func bound(s jetstream.Stream, err error) (jetstream.Stream, error) {
 }
 
 func (a asks) CreateStream(ctx context.Context, c jetstream.StreamConfig) (_ jetstream.Stream, err error) {
-	ctx, end := ask(ctx, "stream %s to be made", c.Name)
+	ctx, end := ask(ctx, "create stream %s", c.Name)
 	defer end(&err)
 	return bound(a.JetStream.CreateStream(ctx, c))
 }
 
 func (a asks) UpdateStream(ctx context.Context, c jetstream.StreamConfig) (_ jetstream.Stream, err error) {
-	ctx, end := ask(ctx, "stream %s to be changed", c.Name)
+	ctx, end := ask(ctx, "change stream %s", c.Name)
 	defer end(&err)
 	return bound(a.JetStream.UpdateStream(ctx, c))
 }
 
 func (a asks) CreateKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (_ jetstream.KeyValue, err error) {
-	ctx, end := ask(ctx, "the key-value bucket %s to be made", c.Bucket)
+	ctx, end := ask(ctx, "create the key-value bucket %s", c.Bucket)
 	defer end(&err)
 	return a.JetStream.CreateKeyValue(ctx, c)
 }
 
 func (a asks) KeyValue(ctx context.Context, bucket string) (_ jetstream.KeyValue, err error) {
-	ctx, end := ask(ctx, "the key-value bucket %s", bucket)
+	ctx, end := ask(ctx, "find the key-value bucket %s", bucket)
 	defer end(&err)
 	return again(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return a.JetStream.KeyValue(ctx, bucket) })
 }
 
 func (a asks) CreateObjectStore(ctx context.Context, c jetstream.ObjectStoreConfig) (_ jetstream.ObjectStore, err error) {
-	ctx, end := ask(ctx, "the object store %s to be made", c.Bucket)
+	ctx, end := ask(ctx, "create the object store %s", c.Bucket)
 	defer end(&err)
 	return a.JetStream.CreateObjectStore(ctx, c)
 }
@@ -118,25 +118,25 @@ func (a asks) Publish(ctx context.Context, subject string, body []byte, o ...jet
 }
 
 func (a asks) PublishMsg(ctx context.Context, m *nats.Msg, o ...jetstream.PublishOpt) (_ *jetstream.PubAck, err error) {
-	ctx, end := ask(ctx, "a message on %s to be stored", strings.ToValidUTF8(m.Subject, "?"))
+	ctx, end := ask(ctx, "store a message on %s", strings.ToValidUTF8(m.Subject, "?"))
 	defer end(&err)
 	return a.JetStream.PublishMsg(ctx, m, o...)
 }
 
 func (s stream) Info(ctx context.Context, o ...jetstream.StreamInfoOpt) (_ *jetstream.StreamInfo, err error) {
-	ctx, end := ask(ctx, "the state of stream %s", s.name)
+	ctx, end := ask(ctx, "read the state of stream %s", s.name)
 	defer end(&err)
 	return again(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.Stream.Info(ctx, o...) })
 }
 
 func (s stream) GetMsg(ctx context.Context, seq uint64, o ...jetstream.GetMsgOpt) (_ *jetstream.RawStreamMsg, err error) {
-	ctx, end := ask(ctx, "message %d of stream %s", seq, s.name)
+	ctx, end := ask(ctx, "read message %d of stream %s", seq, s.name)
 	defer end(&err)
 	return again(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.Stream.GetMsg(ctx, seq, o...) })
 }
 
 func (s stream) GetLastMsgForSubject(ctx context.Context, subject string) (_ *jetstream.RawStreamMsg, err error) {
-	ctx, end := ask(ctx, "the last message on %s in stream %s", subject, s.name)
+	ctx, end := ask(ctx, "read the last message on %s in stream %s", subject, s.name)
 	defer end(&err)
 	return again(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return s.Stream.GetLastMsgForSubject(ctx, subject)
@@ -144,19 +144,19 @@ func (s stream) GetLastMsgForSubject(ctx context.Context, subject string) (_ *je
 }
 
 func (s stream) Purge(ctx context.Context, o ...jetstream.StreamPurgeOpt) (err error) {
-	ctx, end := ask(ctx, "a purge of stream %s", s.name)
+	ctx, end := ask(ctx, "purge stream %s", s.name)
 	defer end(&err)
 	return s.Stream.Purge(ctx, o...)
 }
 
 func (s stream) CreateConsumer(ctx context.Context, c jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
-	ctx, end := ask(ctx, "a reader of stream %s", s.name)
+	ctx, end := ask(ctx, "create a reader of stream %s", s.name)
 	defer end(&err)
 	return s.Stream.CreateConsumer(ctx, c)
 }
 
 func (s stream) DeleteConsumer(ctx context.Context, name string) (err error) {
-	ctx, end := ask(ctx, "the end of a reader of stream %s", s.name)
+	ctx, end := ask(ctx, "delete a reader of stream %s", s.name)
 	defer end(&err)
 	return s.Stream.DeleteConsumer(ctx, name)
 }

@@ -13,9 +13,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// BenchmarkCommit commits records of a size through Wind (seal, encode, hash,
-// headers, append, mark) and publishes the same bytes with nats.go, fenced and
-// without headers, in turns. ratio is the quotient of the medians.
+// BenchmarkCommit alternates between committing records of a size through Wind (seal, encode, hash, headers, append,
+// mark) and publishing the same bytes with nats.go, fenced and without headers. ratio is the quotient of the medians.
 func BenchmarkCommit(b *testing.B) {
 	for _, kib := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("%dKiB", kib), func(b *testing.B) {
@@ -55,7 +54,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// barePublisher is what a program without Wind would do.
+// barePublisher publishes as a program without Wind would.
 type barePublisher struct {
 	js  jetstream.JetStream
 	seq uint64
@@ -79,13 +78,13 @@ func (p *barePublisher) publish(b *testing.B, body []byte) {
 	p.seq = ack.Sequence
 }
 
-// micros is the median in microseconds.
+// micros returns the median in microseconds.
 func micros(d []time.Duration) float64 {
 	slices.Sort(d)
 	return float64(d[len(d)/2].Nanoseconds()) / 1e3
 }
 
-// BenchmarkAppendAllocs is Append alone.
+// BenchmarkAppendAllocs measures Append alone.
 func BenchmarkAppendAllocs(b *testing.B) {
 	shard := createShard(b, connectTo(b, startServer(b, ServerConfig{Port: -1})))
 	m := persistence.Message{Header: persistence.Header{Kind: "ticks", FirstTick: 812, LastTick: 812, Epoch: 3, Checksum: 0xfeed, Version: 1}, Body: make([]byte, 16<<10)}
@@ -98,8 +97,8 @@ func BenchmarkAppendAllocs(b *testing.B) {
 	}
 }
 
-// BenchmarkRead reads 64 MB of a log as a replay does, and as a program without
-// Wind would, in turns. ratio is of the medians, ours over theirs in speed.
+// BenchmarkRead alternates between reading 64 MB of a log as a replay does and as a program without Wind would. ratio
+// compares the medians of the speeds, ours over theirs.
 func BenchmarkRead(b *testing.B) {
 	for _, size := range []int{1 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
@@ -173,7 +172,7 @@ func BenchmarkCheckStore(b *testing.B) {
 	}
 }
 
-// BenchmarkGuard looks through the delta stream of a store of 256 MB, as each start does.
+// BenchmarkGuard checks the delta stream of a store of 256 MB, as each start does.
 func BenchmarkGuard(b *testing.B) {
 	for _, size := range []int{1 << 10, 160 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {

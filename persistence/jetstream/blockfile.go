@@ -21,17 +21,15 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// This file reads the files of nats-server's file store (as of 2.15) without
-// opening them for writing: filestore.go there, "rebuildStateFromBufLocked".
-// A block <index>.blk is a row of
+// This file reads the files of nats-server's file store (as of 2.15) without opening them for writing: see
+// "rebuildStateFromBufLocked" in its filestore.go. A block <index>.blk is a sequence of rows:
 //
 //	length u32 | sequence u64 | time u64 | subject length u16 | subject | [header length u32 | header] | body | checksum u64
 //
-// little-endian; the length counts everything, and its highest bit says that
-// there is a header. The checksum is a highwayhash of sequence to body, keyed
-// by stream and block, without the lengths. The sequence's highest bit marks a
-// message that was erased in place, the one below a tombstone: a row that says
-// that this sequence, in an earlier place, is deleted.
+// All numbers are little-endian. The length covers the whole row, and its highest bit marks a row with a header. The
+// checksum is a highwayhash of sequence to body, keyed by stream and block, without the lengths. The sequence's highest
+// bit marks a message that was erased in place. The bit below marks a tombstone: a row which records that this
+// sequence, stored earlier, is deleted.
 const (
 	blockHeader    = 4 + 8 + 8 + 2
 	blockChecksum  = 8
@@ -41,11 +39,10 @@ const (
 	tombstoneBit   = uint64(1) << 62
 )
 
-// accountDir holds the streams of the only account that our server has.
+// accountDir contains the streams of our server's only account.
 var accountDir = filepath.Join("jetstream", "$G", "streams")
 
-// storedMsg is a message as it lies in a block. Its slices are valid until the
-// next one is read.
+// storedMsg is a message in a block. Its slices are valid until the next message is read.
 type storedMsg struct {
 	seq     uint64
 	subject string
@@ -53,12 +50,12 @@ type storedMsg struct {
 	body    []byte
 }
 
-// blockDamage is where a block stops being readable.
+// blockDamage is the place where a block becomes unreadable.
 type blockDamage struct {
 	file   string
 	offset int
-	after  uint64 // the last sequence before it; 0: none in this stream
-	tail   bool   // it is in the newest block: a write that a crash cut looks the same
+	after  uint64 // the last sequence before it; 0: no message precedes it in this stream
+	tail   bool   // the damage is in the newest block and could be a write that a crash cut off
 	reason string
 }
 
@@ -66,19 +63,19 @@ func (d *blockDamage) Error() string {
 	return fmt.Sprintf("%s at byte %d: %s", filepath.Base(d.file), d.offset, d.reason)
 }
 
-// streamFiles is a stream's directory, read without touching it.
+// streamFiles is a stream's directory, opened only for reading.
 type streamFiles struct {
 	dir      string
 	name     string
 	subjects []string
 	blocks   []int // indexes, ascending
 
-	// As the notes of a log say:
-	purgedBelow uint64             // 0: none does
-	accepted    []persistence.Mark // losses of history
+	// From the notes in a log's metadata:
+	purgedBelow uint64             // 0: not noted
+	accepted    []persistence.Mark // accepted losses of history
 }
 
-// descriptionError says that a stream's description is damaged or missing.
+// descriptionError reports that a stream's description is damaged or missing.
 type descriptionError struct {
 	dir string // of the stream
 	err error
@@ -87,9 +84,8 @@ type descriptionError struct {
 func (e *descriptionError) Error() string { return e.err.Error() }
 func (e *descriptionError) Unwrap() error { return e.err }
 
-// openStreamFiles checks the stream's own description, which the server
-// demands to be whole before it looks at the messages. What is wrong with it is
-// a *descriptionError.
+// openStreamFiles checks the stream's own description, which the server must find intact before it reads any message.
+// It returns a *descriptionError if the description is damaged or missing.
 func openStreamFiles(store, name string) (*streamFiles, error) {
 	s := &streamFiles{dir: filepath.Join(store, accountDir, name), name: name}
 	if err := s.describe(); err != nil {
@@ -120,13 +116,13 @@ func (s *streamFiles) describe() error {
 		Metadata map[string]string `json:"metadata"`
 	}
 	if err := json.Unmarshal(meta, &config); err != nil || config.Name != s.name {
-		return fmt.Errorf("meta.inf describes no stream %s", s.name)
+		return fmt.Errorf("meta.inf does not describe stream %s", s.name)
 	}
 	if config.Compression != "" && config.Compression != "none" {
 		return fmt.Errorf("the stream is compressed (%s), which Wind never does", config.Compression)
 	}
 	s.subjects = config.Subjects
-	s.purgedBelow, _ = strconv.ParseUint(config.Metadata[purgedBelow], 10, 64) // 0: nobody noted any
+	s.purgedBelow, _ = strconv.ParseUint(config.Metadata[purgedBelow], 10, 64) // 0: not noted
 	s.accepted = parseAccepted(config.Metadata)
 	return nil
 }
@@ -150,7 +146,7 @@ func (s *streamFiles) path(block int) string {
 	return filepath.Join(s.dir, "msgs", strconv.Itoa(block)+".blk")
 }
 
-// keyedHash is nats-server's hash for a stream or one of its blocks.
+// keyedHash returns nats-server's hash for a stream or one of its blocks.
 func keyedHash(name string) hash.Hash64 {
 	key := sha256.Sum256([]byte(name))
 	h, err := highwayhash.New64(key[:])
@@ -160,16 +156,16 @@ func keyedHash(name string) hash.Hash64 {
 	return h
 }
 
-// blockReader walks through one block after the other.
+// blockReader reads one block after another.
 type blockReader struct {
 	files   *streamFiles
 	buf     []byte
-	last    uint64   // last sequence of a message
+	last    uint64   // sequence of the last message
 	deleted []uint64 // tombstones met so far
 }
 
-// read yields every message of a block that is stored and not erased in
-// place. It returns a *blockDamage where the block cannot be read on.
+// read yields every stored message of a block, except those erased in place. It returns a *blockDamage if it reaches
+// unreadable data.
 func (r *blockReader) read(block int, yield func(storedMsg) error) error {
 	path := r.files.path(block)
 	if err := r.load(path); err != nil {
@@ -179,7 +175,7 @@ func (r *blockReader) read(block int, yield func(storedMsg) error) error {
 	for at := 0; at < len(r.buf); {
 		n, reason := rowLength(r.buf[at:], h)
 		if reason != "" {
-			// Rows are written one after the other: what a crash cut has nothing behind it.
+			// Rows are written in order, so nothing follows one that a crash cut off.
 			tail := block == r.files.blocks[len(r.files.blocks)-1] && (n == 0 || at+n >= len(r.buf))
 			return &blockDamage{file: path, offset: at, after: r.last, tail: tail, reason: reason}
 		}
@@ -209,7 +205,7 @@ func (r *blockReader) load(path string) error {
 	return err
 }
 
-// row hands one row on, whose form rowLength has checked.
+// row yields one row whose layout rowLength has checked.
 func (r *blockReader) row(row []byte, yield func(storedMsg) error) error {
 	seq := binary.LittleEndian.Uint64(row[4:])
 	if seq&tombstoneBit != 0 {
@@ -237,14 +233,14 @@ func parseRow(row []byte, seq uint64) storedMsg {
 	return m
 }
 
-// rowLength returns the bytes of the first row of b, and why it is none: with 0
-// when b ends before the row does. A nil h leaves the checksum out.
+// rowLength returns the length of the first row of b in bytes and, if it is not valid, the reason. n is 0 if b ends
+// before the row does. A nil h skips the checksum.
 func rowLength(b []byte, h hash.Hash64) (n int, reason string) {
 	if len(bytes.TrimLeft(b[:min(len(b), 4096)], "\x00")) == 0 && len(bytes.TrimLeft(b, "\x00")) == 0 {
 		return 0, fmt.Sprintf("the last %d bytes are zero", len(b))
 	}
 	if len(b) < blockHeader {
-		return 0, fmt.Sprintf("the last %d bytes are no message", len(b))
+		return 0, fmt.Sprintf("the last %d bytes are not a message", len(b))
 	}
 	word := binary.LittleEndian.Uint32(b)
 	n, subject := int(word&^hasHeaderBit), int(binary.LittleEndian.Uint16(b[20:]))
@@ -275,14 +271,14 @@ func rowLength(b []byte, h hash.Hash64) (n int, reason string) {
 	return n, ""
 }
 
-// headersFit reports whether the headers that b begins with, after their length, end where the length says.
+// headersFit reports whether the headers at the start of b, which follow their length, end where the length says.
 func headersFit(b []byte) bool {
 	n := int(binary.LittleEndian.Uint32(b))
 	return n <= len(b)-4 && bytes.HasSuffix(b[4:4+n], []byte("\r\n\r\n"))
 }
 
-// skim reads the rows of a block whose subjects begin with prefix, and skips the
-// others without reading them. It ends at the first damage.
+// skim reads the rows of a block whose subjects begin with prefix and skips the other rows without reading them. It
+// returns an error at the first damage.
 func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) error {
 	f, err := os.Open(s.path(block))
 	if err != nil {
@@ -313,13 +309,14 @@ func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) er
 	}
 }
 
-// maxLeap is how far the sequences of two rows may be apart before the later one's checksum is looked at.
+// maxLeap is the largest step between the sequences of two rows that is accepted without checking the later row's
+// checksum.
 const maxLeap = 1 << 16
 
-// cutDamage shortens the blocks of the logs in a copied store at the first row that its server would misread: a row of
-// impossible length, and a damaged row whose sequence is far from the one before it. For the latter nats-server (2.15:
-// indexCacheBuf), where it trusts its index, keeps a place for every sequence in between before it looks at a checksum:
-// one flipped bit would take all memory. What else is damaged is left for it to find.
+// cutDamage truncates the blocks of the logs in a copied store at the first row that the copy's server would misread: a
+// row of impossible length, or a damaged row whose sequence leaps. When nats-server (2.15: indexCacheBuf) trusts its
+// index, it allocates a place for every sequence in between before it checks a checksum, so one flipped bit would take
+// all memory. The server finds other damage itself.
 func cutDamage(store string) error {
 	dirs, err := filepath.Glob(filepath.Join(store, accountDir, "*"))
 	if err != nil {
@@ -351,8 +348,8 @@ func cutDamage(store string) error {
 	return nil
 }
 
-// misread is where a block's first row begins that its server would misread, the block's length if there is no such row,
-// and the last sequence before it. after is the last sequence of the blocks before.
+// misread returns the offset of the first row in a block that the server would misread, or the block's length if no
+// such row exists, and the last sequence before that offset. after is the last sequence of the preceding blocks.
 func misread(b []byte, h hash.Hash64, after uint64) (at int, last uint64) {
 	last = after
 	for at < len(b) {

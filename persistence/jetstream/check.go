@@ -12,33 +12,31 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// DamagedLogError says that a shard's log in a data directory is not what it
-// was: something that had been committed is damaged, replaced or gone. It is
-// persistence.ErrLost unless the stream's description is what is damaged, and
-// its cause a *persistence.CorruptError or *persistence.LostError. The directory
-// was not touched.
+// DamagedLogError reports that something committed in a shard's log is damaged, replaced or missing from a data
+// directory. It wraps a *persistence.CorruptError or *persistence.LostError, and matches persistence.ErrLost unless
+// only the stream's description is damaged. The directory was not changed.
 type DamagedLogError struct {
 	Dir   string
 	Shard string
-	Seq   persistence.Seq // the first record that is not what it was
+	Seq   persistence.Seq // the first record that is damaged, replaced or missing
 	Tick  uint64          // the first tick that is no longer proven
 	Err   error
 
-	// Description is the directory of the log's stream when the stream's own description there is damaged: no server finds
-	// the log, but its records may all be whole. "" otherwise.
+	// Description is the directory of the log's stream if the stream's own description there is damaged. No server can
+	// find such a log, but its records may all be intact. Otherwise it is "".
 	Description string
 }
 
-// Error is one sentence with sequence, tick, reason and the ways out.
+// Error returns one sentence with the sequence, the tick, the reason and the possible remedies.
 func (e *DamagedLogError) Error() string {
 	if e.Description != "" {
-		return fmt.Sprintf("shard %s: the description of its log's stream is damaged: %v; the records beside it may all be whole; %s was left as it is: put meta.inf and meta.sum in %s back from a backup, of whatever age, or start from another directory",
+		return fmt.Sprintf("shard %s: the description of its log's stream is damaged: %v; the records beside it may all be whole; %s was left as it is: restore meta.inf and meta.sum in %s from any backup, or start from another directory",
 			e.Shard, errors.Unwrap(e.Err), e.Dir, e.Description)
 	}
 	look := "look with `log check`, or "
 	var lost *persistence.LostError
 	if errors.As(e.Err, &lost) && lost.Last == 0 {
-		look = "" // at what?
+		look = "" // no record is left to check
 	}
 	return fmt.Sprintf("history lost: shard %s from record %d (tick %d) on: %v; %s was left as it is: %sstart from a backup or another directory",
 		e.Shard, e.Seq, e.Tick, e.Err, e.Dir, look)
@@ -52,18 +50,15 @@ func (e *DamagedLogError) Is(target error) bool {
 // Unwrap returns the cause.
 func (e *DamagedLogError) Unwrap() error { return e.Err }
 
-// CheckStore proves, before a server opens it, that every log in the store is
-// what it was: each record is whole, in its place and chained to the one before
-// it, and the last one is not older than what the log's mark, the delta stream
-// and the newest snapshot know. It only reads. Where the files are not as it
-// knows them, a scratch server (no network) opens a copy in the directory for
-// temporary files and has the last word.
+// CheckStore proves, before a server opens the store, that every log in it is intact: each record is whole, in its
+// place and chained to the one before it, and the log reaches at least as far as its mark, the delta stream and the
+// newest snapshot record. CheckStore only reads. If it finds a fault in the files, a scratch server (no network) opens
+// a copy in the directory for temporary files and decides.
 //
-// It returns what it has proven about each shard, and a *DamagedLogError for
-// the first that is damaged. A store that does not exist is fine. Of files in
-// the page cache one core proves 1.8 GB a second with records of 16 KiB, and
-// 350 MB with records of 1 KiB (BenchmarkCheckStore): an hour of 50 players,
-// some 300 MB, takes less than half a second.
+// CheckStore returns what it has proven about each shard, and a *DamagedLogError for the first shard whose log is
+// damaged. A store that does not exist is not an error. If the files are in the page cache, one core proves 1.8 GB a
+// second with records of 16 KiB, and 350 MB with records of 1 KiB (BenchmarkCheckStore). An hour of 50 players, some
+// 300 MB, takes less than half a second.
 func CheckStore(ctx context.Context, dir string) ([]StoreState, error) {
 	unlock, err := holdStore(dir)
 	if err != nil {
@@ -90,7 +85,7 @@ func CheckStore(ctx context.Context, dir string) ([]StoreState, error) {
 	return states, nil
 }
 
-// asLost makes the typed error of what inspect found; nil when it is none.
+// asLost turns an error of inspect into a *DamagedLogError. It returns nil if err reports no damage or loss.
 func asLost(dir string, s StoreState, err error) error {
 	var corrupt *persistence.CorruptError
 	var lost *persistence.LostError
@@ -111,9 +106,8 @@ func asLost(dir string, s StoreState, err error) error {
 	return nil
 }
 
-// confirm lets a server of its own read a copy of a log that inspect does not
-// understand. Only a chain without a fault up to everything that is known
-// overrules the files.
+// confirm has a scratch server read a copy of a log in which inspect found a fault. Only an intact chain that reaches
+// every record known to have existed overrules the files.
 func confirm(ctx context.Context, dir string, s StoreState) (StoreState, error) {
 	c, err := OpenCopy(ctx, dir, CopyOptions{Cluster: s.Cluster, Shard: s.Shard, LogOnly: true})
 	if err != nil {
@@ -142,12 +136,12 @@ func confirm(ctx context.Context, dir string, s StoreState) (StoreState, error) 
 	return s, s.compare()
 }
 
-// holdStore keeps a server from starting on dir while it is read, and finds
-// one that runs. It makes no file.
+// holdStore keeps a server from starting on dir while it is read. It returns an error wrapping ErrInUse if a server is
+// running there. It creates no file.
 func holdStore(dir string) (unlock func(), err error) {
 	path := filepath.Join(dir, lockFile)
 	if _, err := os.Stat(path); err != nil {
-		return func() {}, nil // no server of ours ever ran here
+		return func() {}, nil // no Wind server has ever run here
 	}
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	ok, err := lock.TryRLock()
@@ -155,7 +149,7 @@ func holdStore(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("jetstream: cannot lock the store directory %s: %w", dir, err)
 	}
 	if !ok {
-		return nil, fmt.Errorf("jetstream: store directory %s is %w: ask that one, or stop it first", dir, ErrInUse)
+		return nil, fmt.Errorf("jetstream: store directory %s is %w: use that process, or stop it first", dir, ErrInUse)
 	}
 	return func() { _ = lock.Unlock() }, nil
 }

@@ -22,16 +22,15 @@ import (
 
 var seedFlag = flag.Uint64("seed", 0, "seed of random damage; 0 takes one from the clock")
 
-// storeRecords is how many records the stores of these tests hold, in several
-// blocks: the limits make them 32,000 bytes.
+// storeRecords is how many records the stores of these tests contain. The limits split them into several blocks of
+// 32,000 bytes.
 const storeRecords = 120
 
 func init() {
 	children["write"] = writeStore
 }
 
-// writeStore fills a store and then waits to be killed, or stops cleanly when
-// told to.
+// writeStore fills a store and then waits to be killed, or stops cleanly on request.
 func writeStore(dir string) {
 	t := &childT{}
 	ctx := context.Background()
@@ -85,11 +84,10 @@ func (childT) must(err error) {
 	}
 }
 
-// ends are the two ways in which a store is left.
+// ends are the two ways in which a store's process ends.
 var ends = []string{"stopped", "killed"}
 
-// newStore has a child write a store and end; the copies that the tests damage
-// are made from it.
+// newStore runs a child that writes a store and ends. The tests damage copies of it.
 func newStore(t *testing.T, end string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -121,7 +119,7 @@ func duplicate(t *testing.T, dir string) string {
 	return to
 }
 
-// fingerprint is a hash of every name and byte below dir.
+// fingerprint returns a hash of every name and byte below dir.
 func fingerprint(t *testing.T, dir string) string {
 	t.Helper()
 	h := sha256.New()
@@ -143,14 +141,14 @@ func fingerprint(t *testing.T, dir string) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// row is where a record lies.
+// row is the place of a record.
 type row struct {
 	file    string
 	at, end int
 	seq     uint64
 }
 
-// rowsOf lists the rows of a stream, tombstones left out.
+// rowsOf lists the rows of a stream without tombstones.
 func rowsOf(t *testing.T, store, stream string) []row {
 	t.Helper()
 	f, err := openStreamFiles(store, stream)
@@ -193,9 +191,8 @@ func flip(t *testing.T, file string, at int, mask byte) {
 	edit(t, file, func(b []byte) []byte { b[at] ^= mask; return b })
 }
 
-// mustFindLoss asserts that the start check refuses the store and names the
-// record, that reading a copy errs at the same place, and that neither touched
-// the store.
+// mustFindLoss asserts that the check before a start refuses the store and names the record, that reading a copy fails
+// at the same record, and that neither changed the store.
 func mustFindLoss(t *testing.T, dir string, seq persistence.Seq) {
 	t.Helper()
 	before := fingerprint(t, dir)
@@ -219,11 +216,11 @@ func mustFindLoss(t *testing.T, dir string, seq persistence.Seq) {
 	}
 }
 
-// tickOf is the first tick that a record leaves unproven when it is lost.
+// tickOf returns the first tick that becomes unproven when a record is lost.
 func tickOf(seq persistence.Seq) uint64 { return uint64(max(seq, 3) - 2) }
 
-// readCopy checks a copy of a store as log check does, and reads its log as a
-// replay does. It returns the sequence that both stop at.
+// readCopy checks a copy of a store as log check does, and reads its log as a replay does. It returns the sequence at
+// which both stop.
 func readCopy(t *testing.T, dir string) (persistence.Seq, error) {
 	t.Helper()
 	ctx := testContext(t)
@@ -322,16 +319,16 @@ func TestFlippedBitIsFound(t *testing.T) {
 				r := rows[rnd.IntN(len(rows))]
 				flipAndFind(t, store, r, r.at+rnd.IntN(r.end-r.at), 1<<rnd.IntN(8))
 			}
-			for at := 6; at < 12; at++ { // its sequence leaps, up to 2^62: the server would keep a place for each one between
+			for at := 6; at < 12; at++ { // its sequence leaps, up to 2^62: the server would allocate a place for each one in between
 				flipAndFind(t, store, rows[11], rows[11].at+at, 0x40)
 			}
-			for at := range 4 { // its length: too short, too long, by far too long; in a block that is not the newest too
+			for at := range 4 { // its length: too short, too long, far too long; also in an older block
 				flipAndFind(t, store, rows[3], rows[3].at+at, 0x02)
 				flipAndFind(t, store, rows[len(rows)/2], rows[len(rows)/2].at+at, 0x20)
 			}
 			last := rows[len(rows)-1]
 			flipAndFind(t, store, last, last.at+(last.end-last.at)/2, 1)
-			flipAndFind(t, store, last, last.at+2, 1) // its length: it seems to be cut
+			flipAndFind(t, store, last, last.at+2, 1) // its length: the row seems to be cut off
 		})
 	}
 }
@@ -369,8 +366,7 @@ func TestRemovedRecordIsFound(t *testing.T) {
 	}
 }
 
-// TestDeletedRecordIsFound deletes a record as the server itself does it when
-// a stream allows it: by a tombstone at the end.
+// TestDeletedRecordIsFound deletes a record as the server does if a stream allows it: with a tombstone at the end.
 func TestDeletedRecordIsFound(t *testing.T) {
 	store := newStore(t, "killed")
 	rows := rowsOf(t, store, logStream("dev", "main"))
@@ -399,7 +395,7 @@ func tombstoneRow(stream string, block int, seq uint64) []byte {
 	return b
 }
 
-// TestCutTailIsFound cuts what was acknowledged; what never was may be cut.
+// TestCutTailIsFound cuts off acknowledged records; only an unacknowledged one may be cut off.
 func TestCutTailIsFound(t *testing.T) {
 	for _, end := range ends {
 		t.Run(end, func(t *testing.T) {
@@ -433,8 +429,9 @@ func TestCutTailIsFound(t *testing.T) {
 	}
 }
 
-// TestADamagedDescriptionIsNoLostHistory: the records are whole, and no server finds them. A start and whoever looks say
-// that, name the file, and do not send to log check, which says no more. The description from a backup puts it right.
+// TestADamagedDescriptionIsNoLostHistory: the records are whole, but no server finds them. A start and a check say so
+// and name the file. They do not refer to log check, which says no more. Restoring the description from a backup
+// repairs the store.
 func TestADamagedDescriptionIsNoLostHistory(t *testing.T) {
 	store := newStore(t, "killed")
 	for what, damage := range map[string]func(meta string){
@@ -482,8 +479,7 @@ func TestADamagedDescriptionIsNoLostHistory(t *testing.T) {
 	}
 }
 
-// TestCutTailIsFoundWithoutTheMark: the delta stream and the snapshots are
-// witnesses as well.
+// TestCutTailIsFoundWithoutTheMark: the delta stream and the snapshots are evidence too.
 func TestCutTailIsFoundWithoutTheMark(t *testing.T) {
 	store := newStore(t, "killed")
 	if err := os.RemoveAll(filepath.Join(store, marksDir)); err != nil {
@@ -515,8 +511,7 @@ func TestCutTailIsFoundWithoutTheMark(t *testing.T) {
 	}
 }
 
-// TestUnfinishedWriteIsNoLoss: what a crash left half written was never
-// acknowledged.
+// TestUnfinishedWriteIsNoLoss: a write that a crash cut off was never acknowledged.
 func TestUnfinishedWriteIsNoLoss(t *testing.T) {
 	dir := newStore(t, "killed")
 	rows := rowsOf(t, dir, logStream("dev", "main"))
@@ -545,7 +540,7 @@ func TestPurgedStoreIsProven(t *testing.T) {
 			rows := rowsOf(t, store, logStream("dev", "main"))
 			if rows[0].seq >= 70 || end == "killed" {
 				t.Logf("the files begin with record %d", rows[0].seq)
-			} else { // what was purged still lies in the first block, and damage to it is none
+			} else { // the first block still contains purged records, to which damage does not matter
 				dir := duplicate(t, store)
 				flip(t, filepath.Join(dir, strings.TrimPrefix(rows[0].file, store)), rows[0].at+100, 1)
 				if states, err := CheckStore(testContext(t), dir); err != nil || states[0].First != 70 || states[0].Last != storeRecords {
@@ -557,8 +552,7 @@ func TestPurgedStoreIsProven(t *testing.T) {
 	}
 }
 
-// TestReplacedRecordIsFound: a last record that is whole, chained and not the
-// one that was acknowledged.
+// TestReplacedRecordIsFound: the last record is whole and chained, but not the one that was acknowledged.
 func TestReplacedRecordIsFound(t *testing.T) {
 	dir := newStore(t, "stopped")
 	name := logStream("dev", "main")

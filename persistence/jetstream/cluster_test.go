@@ -11,14 +11,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// site is somewhere to store: one server of ours, or three of somebody else's.
+// site is a place to store: one server of ours, or three external ones.
 type site struct {
 	addrs    []string
 	user     string // "user:password@", or ""
 	replicas int
 }
 
-// onSites runs a test on one replica and on three: they differ.
+// onSites runs a test with one replica and with three, as they behave differently.
 func onSites(t *testing.T, test func(t *testing.T, s site)) {
 	t.Run("R1", func(t *testing.T) {
 		s := startServer(t, ServerConfig{User: "node", Password: "secret"})
@@ -29,8 +29,8 @@ func onSites(t *testing.T, test func(t *testing.T, s site)) {
 	})
 }
 
-// connect opens a connection as a node does; through, if given, is the proxy's
-// address instead of the server's.
+// connect opens a connection as a node does. If through is not "", it is a proxy's address to use instead of the
+// server's.
 func (s site) connect(t testing.TB, through string) *Conn {
 	t.Helper()
 	addr := s.addrs[0]
@@ -47,8 +47,8 @@ func (s site) connect(t testing.TB, through string) *Conn {
 	return c
 }
 
-// startCluster starts three servers that replicate and may store so many bytes
-// each, and returns their addresses.
+// startCluster starts three servers that replicate, each with a storage limit of storeBytes, and returns their
+// addresses.
 func startCluster(t *testing.T, storeBytes int64) []string {
 	t.Helper()
 	var ports [3]int
@@ -59,7 +59,7 @@ func startCluster(t *testing.T, storeBytes int64) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held = append(held, l) // until all three are known
+		held = append(held, l) // until all three ports are known
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", ports[i])})
 	}

@@ -19,26 +19,25 @@ import (
 type ConnectConfig struct {
 	URL         string       // "nats://user:password@host:4222", several separated by commas
 	Credentials string       // path of a .creds file, or ""
-	ReadOnly    bool         // make nothing there: all that a URL without credentials of a Wind server lets one do
+	ReadOnly    bool         // create nothing; a Wind server allows no more to a client without credentials
 	Logger      *slog.Logger // nil: slog.Default()
 }
 
-// Conn is a connection to a NATS server. Its methods may be called
-// concurrently; whoever opened it closes it.
+// Conn is a connection to a NATS server. Its methods may be called concurrently. The caller that opened it must close
+// it.
 type Conn struct {
 	nc *nats.Conn
 	js jetstream.JetStream
 
 	log      *slog.Logger
-	server   *Server   // the embedded server; nil when it is not ours
-	dir      string    // of the embedded server's store; "" when it is not ours
-	started  time.Time // the embedded server; zero when it is not ours
-	maxBytes int64     // of the embedded server; 0 when it is not ours
-	readOnly bool      // of a reader, or to a copy: nothing is made there
+	server   *Server   // the embedded server; nil if the server is external
+	dir      string    // the embedded server's store; "" if the server is external
+	started  time.Time // when the embedded server started; zero if the server is external
+	maxBytes int64     // the embedded server's limit; 0 if the server is external
+	readOnly bool      // a reader's connection, or one to a copy: create nothing
 }
 
-// Connect connects to a server of somebody else. It does not wait for one that
-// is not there.
+// Connect connects to an external server. It returns an error at once if the server is down.
 func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	if err := validURLs(c.URL); err != nil {
 		return nil, err
@@ -65,23 +64,22 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	return conn, err
 }
 
-// connectLimit bounds a connection's begin, over all servers of a URL.
+// connectLimit bounds the time to connect, over all servers of a URL.
 const connectLimit = 30 * time.Second
 
-// connect adds what every connection of ours has: nothing is buffered while
-// disconnected, since a publish that is sent after its time-out was answered
-// is exactly the zombie that the fence is there for.
+// connect adds the options that all our connections share. Nothing is buffered while disconnected: a publish that is
+// sent after its caller saw a time-out is exactly the zombie that the fence is there to stop.
 func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error) {
 	own := []nats.Option{
 		nats.Name("wind"), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // a server that comes back without its users may get them back as well
+		nats.IgnoreAuthErrorAbort(), // a server that restarts without its users may get them back later
 		nats.ReconnectWait(200 * time.Millisecond), nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // each call returns its own error
 	}
 	if until, ok := ctx.Deadline(); ok {
 		own = append(own, nats.Timeout(min(time.Until(until), wait.Limit)))
 	}
-	nc, err := wait.Call(ctx, wait.NATS, connectLimit, "a connection"+at(url), func() (*nats.Conn, error) {
+	nc, err := wait.Call(ctx, wait.NATS, connectLimit, "open a connection"+at(url), func() (*nats.Conn, error) {
 		return nats.Connect(url, append(own, opts...)...)
 	}, (*nats.Conn).Close)
 	if err != nil {
@@ -100,18 +98,18 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 	return c, nil
 }
 
-// validURLs finds what cannot be a URL, and says so without the password in it.
+// validURLs returns an error for the first string in urls that is not a URL. The error omits the password.
 func validURLs(urls string) error {
 	for one := range strings.SplitSeq(urls, ",") {
 		var why *url.Error
 		if _, err := url.Parse(strings.TrimSpace(one)); errors.As(err, &why) {
-			return fmt.Errorf("jetstream: this is not a URL of NATS%s: %w", at(one), why.Err)
+			return fmt.Errorf("jetstream: the NATS URL%s is invalid: %w", at(one), why.Err)
 		}
 	}
 	return nil
 }
 
-// at names a server in an error, without its password.
+// at returns " at " and the server's address for an error, without the password.
 func at(url string) string {
 	if url == "" {
 		return ""
@@ -119,19 +117,17 @@ func at(url string) string {
 	return " at " + url[strings.LastIndexByte(url, '@')+1:]
 }
 
-// NATS returns the connection itself, for messages between services.
+// NATS returns the underlying connection, for messages between services.
 func (c *Conn) NATS() *nats.Conn { return c.nc }
 
-// MaxPayload is the largest message that the server takes, in bytes, headers
-// included.
+// MaxPayload returns the largest message that the server accepts, in bytes, headers included.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
-// Close closes the connection. What was not acknowledged stays ambiguous.
+// Close closes the connection. Messages without an acknowledgement stay ambiguous.
 func (c *Conn) Close() { c.nc.Close() }
 
-// writable returns nil, or why the store behind the connection takes nothing at
-// the moment, as far as this process can know: an error that wraps
-// persistence.ErrDiskFull or persistence.ErrReadOnly.
+// writable returns nil if, as far as this process knows, the store behind the connection accepts writes. Otherwise it
+// returns an error that wraps persistence.ErrDiskFull or persistence.ErrReadOnly.
 func (c *Conn) writable() error {
 	if c.server == nil {
 		return nil
@@ -139,8 +135,7 @@ func (c *Conn) writable() error {
 	return c.server.Trouble()
 }
 
-// silence says what a missing answer may mean: nats-server tells nobody but its
-// own log that it could not write.
+// silence returns a hint for an error about a missing answer: nats-server reports a failed write only in its own log.
 func (c *Conn) silence() string {
 	if c.server != nil {
 		return "" // its store is watched
@@ -148,8 +143,7 @@ func (c *Conn) silence() string {
 	return " (a server whose disk is full or fails answers no append: see its log)"
 }
 
-// stalled is closed when the store begins to take nothing; nil when nobody here
-// can know.
+// stalled returns a channel that is closed when the store stops accepting writes, or nil if the server is external.
 func (c *Conn) stalled() <-chan struct{} {
 	if c.server == nil {
 		return nil
@@ -157,7 +151,7 @@ func (c *Conn) stalled() <-chan struct{} {
 	return c.server.keeper.trouble.Load().begun
 }
 
-// suspect has the embedded server's store looked at: something was not answered.
+// suspect makes the keeper probe the embedded server's store after a request got no answer.
 func (c *Conn) suspect() {
 	if c.server != nil {
 		c.server.keeper.suspect()

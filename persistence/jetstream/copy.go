@@ -15,16 +15,16 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 )
 
-// CopyOptions say what of a store to copy, and where to.
+// CopyOptions select what to copy from a store, and where to.
 type CopyOptions struct {
 	Cluster, Shard string // "": all of them
 	LogOnly        bool   // neither delta streams nor snapshots
-	Temp           string // where the copy is made; "": the directory for temporary files
+	Temp           string // the parent of the copy; "": the directory for temporary files
 	Logger         *slog.Logger
 }
 
-// Copy is a store opened for reading, without network, in a copy that Close
-// removes. The original is never written to.
+// Copy is a copy of a store, opened for reading without network. Close removes the copy. The original is never written
+// to.
 type Copy struct {
 	dir    *TempDir
 	from   string
@@ -34,8 +34,8 @@ type Copy struct {
 	refs   []Ref
 }
 
-// copyStore copies the streams of a store that o names into the directory to,
-// and the marks beside them. The caller holds the store; nothing in it changes.
+// copyStore copies the streams that o selects, and the marks beside them, into the directory to. The caller holds the
+// store so that it cannot change.
 func copyStore(ctx context.Context, store, to string, o CopyOptions) error {
 	streams, err := os.ReadDir(filepath.Join(store, accountDir))
 	if err != nil {
@@ -64,7 +64,7 @@ func copyStore(ctx context.Context, store, to string, o CopyOptions) error {
 	return nil
 }
 
-// wants reports whether a stream is to be copied.
+// wants reports whether o selects a stream.
 func (o CopyOptions) wants(stream string) bool {
 	if bucket, ok := strings.CutPrefix(stream, objectPrefix); ok {
 		cluster, isSnapshots := strings.CutSuffix(strings.TrimPrefix(bucket, streamPrefix), snapshotSuffix)
@@ -75,8 +75,7 @@ func (o CopyOptions) wants(stream string) bool {
 	return ok && (!isDelta || !o.LogOnly) && (o.Cluster == "" || o.Cluster == cluster) && (o.Shard == "" || o.Shard == shard)
 }
 
-// copyDir copies a directory's files; one that is not there is empty. Readers'
-// consumers stay behind.
+// copyDir copies a directory's files. A missing directory counts as empty. The consumers of readers are not copied.
 func copyDir(ctx context.Context, from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path == from {
@@ -102,7 +101,7 @@ func copyDir(ctx context.Context, from, to string) error {
 	})
 }
 
-// copyFile lets the system copy, which shares the blocks where it can.
+// copyFile has the system copy the file, which shares blocks if it can.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -117,9 +116,9 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// OpenCopy opens a copy of a store for reading. What inspecting the original's
-// files has found goes into the logs that it opens: Last tells what the log is
-// known to have reached, and Read errs at the record that is damaged or gone.
+// OpenCopy copies a store and opens the copy for reading. The logs that it opens know the result of inspecting the
+// original's files: Last reports how far the log is known to have reached, and Read returns an error at the record that
+// is damaged or missing.
 func OpenCopy(ctx context.Context, store string, o CopyOptions) (*Copy, error) {
 	unlock, err := holdStore(store)
 	if err != nil {
@@ -147,11 +146,11 @@ func (c *Copy) start(ctx context.Context) error {
 	}
 	log := c.opts.Logger
 	if log == nil {
-		log = slog.New(slog.DiscardHandler) // what the server says of damage, the reader says better
+		log = slog.New(slog.DiscardHandler) // the reader reports damage better than the server does
 	}
 	var err error
 	config := ServerConfig{Dir: filepath.Join(c.dir.Path, "store"), Port: -1, Logger: log, unguarded: true}
-	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
+	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "start a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
 		return err
 	}
 	if c.conn, err = c.server.Connect(ctx); err != nil {
@@ -167,8 +166,8 @@ func (c *Copy) start(ctx context.Context) error {
 	return err
 }
 
-// tame keeps damage in a copy from its server. What it cuts and sets aside is
-// told by who reads the original's files.
+// tame keeps damage in a copy from its server. It reports nothing about what it truncates and moves aside: the caller
+// reads the original's files and reports their damage.
 func tame(store string) error {
 	if err := cutDamage(store); err != nil {
 		return err
@@ -177,15 +176,14 @@ func tame(store string) error {
 	return err
 }
 
-// Shards lists the shards of the copy. Lineages are known once a shard is open.
+// Shards lists the shards of the copy. A shard's lineage is empty here; Open returns it.
 func (c *Copy) Shards() []Ref { return c.refs }
 
 // Conn returns the connection to the copy's server.
 func (c *Copy) Conn() *Conn { return c.conn }
 
-// Open opens a shard of the copy and proves its log's files. The state says
-// how far the log reaches and what is known of it. Damage is no error here: it
-// is what reading the log returns, and what a check of the shard's Source finds
+// Open opens a shard of the copy and proves its log's files. The state tells how far the log reaches and what is known
+// of it. Open does not fail on damage: reading the log returns it, and a check of the shard's Source finds the damage
 // beside the log.
 func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreState, error) {
 	if err := checkNames(cluster, shard); err != nil {

@@ -17,19 +17,18 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 )
 
-// maxPartBytes bounds a message of the delta stream, whatever the server takes:
-// larger ones make everybody's buffers large.
+// maxPartBytes bounds a message of the delta stream, even if the server accepts more: larger messages make all buffers
+// large.
 const maxPartBytes = 1 << 20
 
 // publishPause is the time between two attempts to publish a delta.
 const publishPause = 100 * time.Millisecond
 
-// repeatLimit is for how long one is repeated.
+// repeatLimit bounds the repeats of one delta message.
 const repeatLimit = 10 * time.Second
 
-// Deltas is the delta stream of one shard. The handle holds the fence, so each
-// owner has one of its own. Publish and Last exclude one another; Read may run
-// beside them.
+// Deltas is the delta stream of one shard. Each handle has its own fence, so each owner needs its own handle. Publish
+// and Last exclude one another; Read may run concurrently with them.
 type Deltas struct {
 	conn   *Conn
 	stream jetstream.Stream
@@ -44,8 +43,8 @@ type Deltas struct {
 	buf    []byte
 }
 
-// openDeltas opens the delta stream, or makes one where there is none; a reader
-// gets nil then.
+// openDeltas opens the delta stream, or creates it if it does not exist. It returns nil if it does not exist and the
+// connection is read-only.
 func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, error) {
 	d := &Deltas{conn: c, name: deltaStream(ref.Cluster, ref.Shard), ref: ref}
 	var err error
@@ -72,9 +71,9 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 
 func (d *Deltas) close() { d.fence.close() }
 
-// Last returns the stream's last message without its body, false when nothing
-// is stored, and moves this handle's fence behind it. If its Part is not its
-// Parts, its tick is incomplete and is to be published again.
+// Last returns the stream's last message without its body and moves this handle's fence behind it. It returns false if
+// the stream is empty. If the message's Part differs from its Parts, its tick is incomplete and must be published
+// again.
 func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,10 +103,10 @@ func (d *Deltas) learn(ctx context.Context) error {
 	return nil
 }
 
-// Publish packs whole deltas, and appends them and gaps in order, each in as many messages as it
-// needs, one outstanding. It repeats what got no answer for repeatLimit; calling
-// it again with the same deltas goes on where it stopped and stores none twice.
-// persistence.ErrConflict says that somebody else published: ask Last.
+// Publish packs whole deltas and appends them and gaps in order, each in as many messages as it needs, with one message
+// outstanding. It repeats a message without an answer for up to repeatLimit. Calling it again with the same deltas
+// continues where it stopped and stores none twice. It returns persistence.ErrConflict if another process has
+// published; call Last then.
 func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -135,7 +134,7 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 	return nil
 }
 
-// publish stores one message behind the last one.
+// publish appends one message to the stream.
 func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 	body, err := part.Encode(d.buf[:0])
 	if err != nil {
@@ -155,12 +154,12 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 	return err
 }
 
-// repeat publishes a message that got no answer again and again.
+// repeat publishes a message until it gets an answer.
 func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byte, before error) (err error) {
-	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "delta of tick "+strconv.FormatUint(part.Tick, 10)+" to be stored in "+d.name)
+	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "store the delta of tick "+strconv.FormatUint(part.Tick, 10)+" in "+d.name)
 	defer end(&err)
 	for err = before; errors.Is(err, persistence.ErrAmbiguous); {
-		select { // without a connection or a stream the answer comes at once
+		select { // without a connection or a stream, publish fails at once
 		case <-bounded.Done():
 			return err
 		case <-time.After(publishPause):
@@ -170,17 +169,15 @@ func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byt
 	return err
 }
 
-// isLast reports whether the message behind the fence is this very one, stored
-// by an attempt that got no answer.
+// isLast reports whether the message behind the fence is this one, stored by an attempt that got no answer.
 func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
 	r, err := d.stream.GetMsg(ctx, uint64(d.last)+1)
 	return err == nil && bytes.Equal(r.Data, body)
 }
 
-// Read yields whole deltas and gaps in order, up to what is stored now,
-// beginning with the first that ends at or after the tick. Bodies are valid
-// until the next. Where messages are missing or damaged it yields an error that
-// wraps persistence.ErrCorrupt, and goes on behind them.
+// Read yields whole deltas and gaps in order, up to the last one stored now, beginning with the first that ends at or
+// after fromTick. A body is valid until the next iteration. If messages are missing or damaged, Read yields an error
+// that wraps persistence.ErrCorrupt and continues behind them.
 func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error] {
 	return persistence.FromTick(fromTick, func(yield func(persistence.Delta, error) bool) {
 		i, err := d.stream.Info(ctx)
@@ -205,7 +202,7 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 	})
 }
 
-// stored yields the stream's messages from to to in order. What is missing is an error and no end.
+// stored yields the stream's messages from from to to, in order. It yields an error for missing messages and continues.
 func (d *Deltas) stored(ctx context.Context, from, to uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
 		for from <= to {
@@ -238,7 +235,8 @@ func (d *Deltas) stored(ctx context.Context, from, to uint64) iter.Seq2[stored, 
 	}
 }
 
-// behind returns the first message from a sequence on that can be read; one of an endless sequence when there is none.
+// behind returns the first readable message at or after a sequence. If none exists, it returns one with a sequence
+// beyond all others.
 func (d *Deltas) behind(ctx context.Context, from uint64) (stored, error) {
 	m, err := d.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(deltaSubject(d.ref.Cluster, d.ref.Shard, d.ref.Lineage)))
 	if isMissing(err) {
@@ -250,7 +248,8 @@ func (d *Deltas) behind(ctx context.Context, from uint64) (stored, error) {
 	return stored{seq: m.Sequence, header: m.Header, body: m.Data}, nil
 }
 
-// lost words a hole; one in front of what is stored is the stream's retention, and nil.
+// lost returns the error for a hole. It returns nil if the hole ends before the stream's first message: those messages
+// were dropped by retention.
 func (d *Deltas) lost(ctx context.Context, from, to uint64, gap error) error {
 	i, err := d.stream.Info(ctx)
 	if err != nil {
@@ -262,13 +261,13 @@ func (d *Deltas) lost(ctx context.Context, from, to uint64, gap error) error {
 	return &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("messages %d to %d of %s are damaged or missing", from, to, d.name), Err: gap}
 }
 
-// group returns the sequence of a message from which on the delta of a tick can be unpacked.
+// group returns the sequence of a message from which the delta of a tick can be unpacked.
 func (d *Deltas) group(ctx context.Context, s jetstream.StreamState, tick uint64) (uint64, error) {
 	from, err := d.seek(ctx, s, tick)
 	if err != nil || tick <= 1 {
 		return from, err
 	}
-	first := tick - min(tick, persistence.GroupTicks) // where it is not known: no group is longer
+	first := tick - min(tick, persistence.GroupTicks) // if the group is unknown: none is longer
 	if m, err := d.stream.GetMsg(ctx, from); err == nil {
 		switch delta, err := persistence.DecodeDelta(m.Data); {
 		case err != nil:
@@ -281,14 +280,13 @@ func (d *Deltas) group(ctx context.Context, s jetstream.StreamState, tick uint64
 	return d.seek(ctx, s, first)
 }
 
-// seek returns the sequence of a message before which every tick is below
-// tick, by bisection over the headers.
+// seek returns a sequence such that all earlier messages are for ticks below tick. It bisects over the headers.
 func (d *Deltas) seek(ctx context.Context, s jetstream.StreamState, tick uint64) (uint64, error) {
 	low, high := s.FirstSeq, s.LastSeq+1 // every message below low is older
 	for tick > 1 && low < high {
 		middle := low + (high-low)/2
 		r, err := d.stream.GetMsg(ctx, middle)
-		if isMissing(err) { // dropped for its age just now, or damaged: scan will say
+		if isMissing(err) { // just dropped for its age, or damaged: scan will report it
 			return low, nil
 		}
 		if err != nil {

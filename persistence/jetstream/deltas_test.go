@@ -86,7 +86,7 @@ func TestDeltaStreamHasItsOwnFence(t *testing.T) {
 		t.Fatal(last, ok, err)
 	}
 	if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(3, 10)}); err != nil {
-		t.Fatalf("after Last the handle knows, but: %v", err)
+		t.Fatalf("Publish after Last: %v", err)
 	}
 }
 
@@ -107,8 +107,8 @@ func TestDeltaStreamDropsItsOldest(t *testing.T) {
 	}
 }
 
-// TestDeltaPublishGoesOnAfterLostAnswers: no delta is stored twice, none is
-// left out, and a call never lasts longer than its context.
+// TestDeltaPublishGoesOnAfterLostAnswers: every delta is stored exactly once, and a call never lasts longer than its
+// context.
 func TestDeltaPublishGoesOnAfterLostAnswers(t *testing.T) {
 	server := startServer(t, ServerConfig{User: "node", Password: "secret"})
 	s := site{addrs: []string{server.Addr()}, user: "node:secret@", replicas: 1}
@@ -138,8 +138,8 @@ func TestDeltaPublishGoesOnAfterLostAnswers(t *testing.T) {
 	}
 }
 
-// TestDeltaPublishIsPacedWithoutAStream: an answer that comes at once, because no stream listens, is not asked for again
-// as fast as the server can say so.
+// TestDeltaPublishIsPacedWithoutAStream: if no stream listens, the server answers at once; Publish pauses before it
+// tries again.
 func TestDeltaPublishIsPacedWithoutAStream(t *testing.T) {
 	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
 	s := createShard(t, c)

@@ -4,7 +4,7 @@ package jetstream
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what an unprivileged process may still write on dir's disk.
+// freeBytes returns how many bytes an unprivileged process may still write to dir's disk.
 func freeBytes(dir string) int64 {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) != nil {
@@ -13,5 +13,5 @@ func freeBytes(dir string) int64 {
 	return int64(uint64(s.Bavail) * uint64(s.Bsize))
 }
 
-// errQuota says that the user's share of the disk is full.
+// errQuota is the error for a user who has used up a disk quota.
 const errQuota = unix.EDQUOT

@@ -2,7 +2,7 @@ package jetstream
 
 import "golang.org/x/sys/windows"
 
-// freeBytes is what an unprivileged process may still write on dir's disk.
+// freeBytes returns how many bytes an unprivileged process may still write to dir's disk.
 func freeBytes(dir string) int64 {
 	p, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
@@ -15,5 +15,5 @@ func freeBytes(dir string) int64 {
 	return int64(free)
 }
 
-// errQuota says that the disk is full, in the system's own words.
+// errQuota is the system's error for a full disk.
 const errQuota = windows.ERROR_DISK_FULL

@@ -7,15 +7,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// ownUser is who this process is to its own server.
+// ownUser is the user name of this process on its own server.
 const ownUser = "wind-embedded"
 
-// doorman lets clients in: with this process's password or the nodes' into the
-// account that holds the streams, without any credentials into the readers'.
-// Safe for concurrent use.
+// doorman authenticates clients. A client with this process's password or the nodes' password gets into the account
+// with the streams, a client without credentials into the readers' account. Safe for concurrent use.
 type doorman struct {
 	own            string // password of ownUser
-	user, password string // of the nodes of other processes; "" for none
+	user, password string // for nodes in other processes; "": not allowed
 	readers        atomic.Pointer[server.Account]
 }
 
@@ -28,11 +27,11 @@ func (d *doorman) Check(c server.ClientAuthentication) bool {
 	case o.Username != "" && o.Username == d.user:
 		return same(o.Password, d.password)
 	case o.Username != "" || o.Password != "" || o.Token != "" || o.JWT != "" || o.Nkey != "":
-		return false // who shows something that is not known is not let in as somebody else
+		return false // wrong credentials do not count as none
 	}
 	account := d.readers.Load()
 	if account == nil {
-		return false // the server is not quite up
+		return false // the server is still starting
 	}
 	c.RegisterUser(&server.User{Username: "reader", Account: account, Permissions: readerRights()})
 	return true

@@ -14,21 +14,21 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// examine says what is wrong with a shard's files beside its log: reading through a server shows what is left, and not
-// that something is gone. It reads every row of the delta stream and of the snapshots.
+// examine returns what is wrong with a shard's files beside its log. Reading through a server shows only what is left,
+// not that something is missing. It reads every row of the delta stream and of the snapshots.
 func examine(ctx context.Context, store string, s StoreState) ([]persistence.Finding, error) {
 	var all []persistence.Finding
 	find := func(where string, warning bool, format string, args ...any) {
 		all = append(all, persistence.Finding{Where: where, Warning: warning, What: fmt.Sprintf(format, args...)})
 	}
 	if s.Last == 0 {
-		return nil, nil // no log, so nothing has to be beside it
+		return nil, nil // without records, nothing needs to exist beside the log
 	}
 	switch m, err := readMark(store, logStream(s.Cluster, s.Shard)); {
 	case err != nil:
-		find("log", false, "its mark is damaged: that its end was not cut is known from the deltas and the snapshots alone; the next append writes it anew (%v)", err)
+		find("log", false, "its mark is damaged: only the deltas and the snapshots prove that its end was not cut; the next append rewrites the mark (%v)", err)
 	case m.seq == 0:
-		find("log", true, "it has no mark: that its end was not cut is known from the deltas and the snapshots alone; the next append makes one")
+		find("log", true, "it has no mark: only the deltas and the snapshots prove that its end was not cut; the next append makes one")
 	}
 	e := examiner{store: store, find: func(warning bool, format string, args ...any) { find("deltas", warning, format, args...) }}
 	if err := e.stream(ctx, deltaStream(s.Cluster, s.Shard), func(storedMsg) {}); err != nil {
@@ -44,7 +44,7 @@ type examiner struct {
 	find  func(warning bool, format string, args ...any)
 }
 
-// snapshots looks for the ones that were proven last.
+// snapshots checks that the most recently proven snapshots still exist.
 func (e *examiner) snapshots(ctx context.Context, ref Ref) error {
 	bucket := snapshotBucket(ref.Cluster)
 	there := map[string]bool{}
@@ -58,21 +58,21 @@ func (e *examiner) snapshots(ctx context.Context, ref Ref) error {
 	}
 	kept, err := readShelf(e.store, ref)
 	if err != nil {
-		e.find(false, "the note of the newest ones is damaged; the next snapshot writes it anew (%v)", err)
+		e.find(false, "the note of the newest ones is damaged; the next snapshot rewrites it (%v)", err)
 	}
 	for _, name := range kept {
 		if !there[name] {
-			e.find(false, "%s was stored and proven, and is gone", name)
+			e.find(false, "%s was stored and proven, but is missing now", name)
 		}
 	}
 	return nil
 }
 
-// stream reads all rows of a stream, and hands the whole ones on.
+// stream reads all rows of a stream and passes the intact ones to row.
 func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg)) error {
 	store, find := e.store, e.find
 	if _, err := os.Stat(filepath.Join(store, accountDir, stream)); errors.Is(err, fs.ErrNotExist) {
-		find(true, "there is no stream %s; the next owner makes a new one", stream)
+		find(true, "stream %s does not exist; the next owner makes a new one", stream)
 		return nil
 	}
 	files, err := openStreamFiles(store, stream)

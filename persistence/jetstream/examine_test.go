@@ -23,7 +23,7 @@ func holdCopy(dir string) {
 	select {}
 }
 
-// checked is what log check says of a store; it must leave it as it was.
+// checked returns the result of log check on a store, which must leave the store unchanged.
 func checked(t *testing.T, dir string) persistence.Report {
 	t.Helper()
 	before := fingerprint(t, dir)
@@ -48,7 +48,8 @@ func checked(t *testing.T, dir string) persistence.Report {
 	return report
 }
 
-// TestCheckFindsWhatIsGone damages and removes what lies beside a log; the check names it, and a start goes on.
+// TestCheckFindsWhatIsGone damages and removes the files beside a log. The check names the damage, and a start
+// succeeds.
 func TestCheckFindsWhatIsGone(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
 	deltas, snapshots := deltaStream("dev", "main"), objectPrefix+snapshotBucket("dev")
@@ -64,9 +65,9 @@ func TestCheckFindsWhatIsGone(t *testing.T) {
 			t.Fatalf("an intact store: %+v", r.Findings)
 		}
 		for _, c := range []struct {
-			file string // below the streams, or the store
+			file string // relative to the streams' directory, or to the store
 			do   func(*testing.T, string)
-			want string // in a finding that is no warning; "" where a warning will do
+			want string // in a finding that is not a warning; "": a warning suffices
 		}{
 			{deltas + "/meta.inf", mangle, "the description of stream WIND_dev_main_DELTA is damaged"},
 			{deltas + "/meta.inf", remove, "the description of stream WIND_dev_main_DELTA is damaged or missing"},
@@ -76,7 +77,7 @@ func TestCheckFindsWhatIsGone(t *testing.T) {
 			{snapshots + "/meta.inf", remove, "the description of stream OBJ_WIND_dev_snapshots is damaged or missing"},
 			{snapshots + "/meta.sum", mangle, "the description of stream OBJ_WIND_dev_snapshots is damaged"},
 			{snapshots + "/msgs/1.blk", mangle, "damage to one message in "},
-			{snapshots + "/msgs/1.blk", remove, "was stored and proven, and is gone"},
+			{snapshots + "/msgs/1.blk", remove, "was stored and proven, but is missing now"},
 			{"/marks/WIND_dev_main", mangle, "its mark is damaged"},
 			{"/marks/WIND_dev_main", remove, ""},
 			{"/marks/WIND_dev_main.snapshots", mangle, "the note of the newest ones is damaged"},
@@ -106,7 +107,7 @@ func TestCheckFindsWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestCopiesOfKilledProcessesAreRemoved: the next copy finds them.
+// TestCopiesOfKilledProcessesAreRemoved: opening the next copy removes them.
 func TestCopiesOfKilledProcessesAreRemoved(t *testing.T) {
 	store, temp := newStore(t, "killed"), t.TempDir()
 	t.Setenv("WIND_TEST_TEMP", temp)
@@ -131,7 +132,7 @@ func TestCopiesOfKilledProcessesAreRemoved(t *testing.T) {
 	}
 	another()
 	if left := copies(); len(left) != 1 {
-		t.Fatalf("of a living process is left %v", left)
+		t.Fatalf("copies of a living process: %v", left)
 	}
 	_ = child.Process.Kill()
 	_ = child.Wait()

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// owner is a node with its own connection and its own idea of the log.
+// owner opens the shard as a node does, with its own connection and its own view of the log.
 func owner(t *testing.T, s site, through string) (*Shard, *writer) {
 	t.Helper()
 	c := s.connect(t, through)
@@ -81,7 +81,7 @@ func lostAnswerIsAmbiguous(t *testing.T, s site) {
 		t.Fatalf("an append without an answer: %v", err)
 	}
 	p.hold(toClient, false)
-	// The owner's procedure: the identical bytes again, and if refused, look.
+	// The owner's procedure: send the identical bytes again and, if they are refused, read the log.
 	if err := shard.log.Append(ctx, m, w.chain.Seq()); !errors.Is(err, persistence.ErrConflict) {
 		t.Fatalf("the same append again: %v", err)
 	}

@@ -19,7 +19,7 @@ import (
 
 func init() { children["check"] = checkStore }
 
-// checkStore does what log check does, and says how it ended.
+// checkStore does what log check does, and prints the outcome.
 func checkStore(dir string) {
 	ctx, t := context.Background(), &childT{}
 	c, err := OpenCopy(ctx, dir, CopyOptions{Temp: os.Getenv("WIND_TEST_TEMP")})
@@ -33,15 +33,15 @@ func checkStore(dir string) {
 	fmt.Printf("checked: %d findings, broken %v\n", len(r.Findings), r.Broken())
 }
 
-// damage is one thing that was done to a store.
+// damage is one kind of damage done to a store.
 type damage struct {
 	what string
 	log  bool // to a log's row
 }
 
-// TestFlipsAnywhere flips single bits at random in all files of a store, every other one in a sequence or a length field
-// of a row, and removes, cuts, zeroes and swaps files. A start and a check of each end in time, within 1.5 GB, and say what
-// is wrong or are right.
+// TestFlipsAnywhere flips single bits at random in all files of a store, every other one in a sequence or a length
+// field of a row, and removes, cuts, zeroes and swaps files. A start and a check must each end in time, within 1.5 GB,
+// and either succeed correctly or name the damage.
 func TestFlipsAnywhere(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
 	t.Setenv("WIND_TEST_TEMP", t.TempDir())
@@ -79,7 +79,8 @@ func TestFlipsAnywhere(t *testing.T) {
 				case !refused && d.log && strings.HasPrefix(check, "checked: 0 "):
 					t.Log("a flip in what was purged, or in a length that says the same")
 				}
-				// A kill leaves no index: a bucket whose newest block ends early is one whose last writes a power loss tore.
+				// A kill leaves no index: a bucket whose newest block ends early looks the same as one that lost its
+				// last writes in a power failure.
 				torn := end == "killed" && strings.Contains(d.what, kvStreamPrefix) && strings.HasSuffix(d.what, ".blk cut")
 				if keys := " 40 keys"; !refused && !torn && !strings.HasSuffix(boot, keys) {
 					t.Errorf("a start goes on and has lost keys: %s", boot)
@@ -172,7 +173,7 @@ func contentsOf(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// ended runs a child on a store to its last line, within time and memory.
+// ended runs a child on a store and returns its last line. The child must stay within the bounds of time and memory.
 func ended(t *testing.T, child, dir string) string {
 	t.Helper()
 	begin := time.Now()
@@ -191,7 +192,7 @@ func ended(t *testing.T, child, dir string) string {
 			t.Fatalf("the %s takes %d MiB", child, rss>>20)
 		}
 	}
-	_ = p.Process.Signal(syscall.SIGQUIT) // its stacks tell where
+	_ = p.Process.Signal(syscall.SIGQUIT) // its stacks show where
 	t.Fatalf("the %s hangs", child)
 	return ""
 }

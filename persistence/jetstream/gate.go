@@ -13,30 +13,27 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Readers (clients of the port without credentials) look at the streams and
-// change nothing. Rights to subjects alone cannot give that: the server sends
-// an answer wherever the request says, and a push consumer delivers wherever
-// its configuration says, and either place can be the subject of a log. So
-// readers live in an account of their own, in which there is nothing to write
-// to, and reach that of the streams through imports: answers come back by the
-// import, and what makes and removes consumers goes through the gate. The names
-// of the nodes' consumers, whose messages a reader could take away, are not to
-// be had.
+// Readers (clients of the port without credentials) may read the streams and change nothing. Subject permissions alone
+// cannot ensure that: the server sends an answer to whatever subject the request names, and a push consumer delivers to
+// whatever subject its configuration names; either can be the subject of a log. Readers therefore live in an account of
+// their own that contains nothing to write to, and reach the streams' account through imports. Answers come back by the
+// import. Requests that create and delete consumers go through the gate. Readers cannot use the names of the nodes'
+// consumers, whose messages they could otherwise take away.
 const (
 	readersAccount = "readers"
 	gatePrefix     = "wind-gate."       // + the API's subject, in the streams' account
-	gateInbox      = "wind-gate-inbox." // + the reader's, for push consumers
+	gateInbox      = "wind-gate-inbox." // + the reader's inbox, for push consumers
 	inboxPrefix    = "_INBOX."
-	ownConsumer    = "wind-" // begins the names of consumers that readers leave alone
-	readerConsumer = "read-" // begins the names of those of our own readers
+	ownConsumer    = "wind-" // prefix of the nodes' consumers, which readers cannot touch
+	readerConsumer = "read-" // prefix of the consumers of Wind's own readers
 
 	gateTimeout   = 5 * time.Second
-	longestReader = 10 * time.Minute // that a consumer outlives its reader
+	longestReader = 10 * time.Minute // a consumer outlives its reader by at most this
 )
 
-// Subjects that readers may ask.
+// Subjects to which readers may send requests.
 var (
-	readOnce = []string{ // one answer, or none
+	readOnce = []string{ // at most one answer
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
 		"$JS.API.CONSUMER.INFO.*.*", "$JS.ACK.>", "$JS.FC.>",
 	}
@@ -48,8 +45,8 @@ var (
 	readGated = []string{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DELETE.*.*"}
 )
 
-// readerRights name what readers may ask, so that everything else is refused
-// with an error rather than with silence.
+// readerRights lists the subjects that readers may use, so that the server refuses any other with an error instead of
+// silence.
 func readerRights() *server.Permissions {
 	ask := append(append(append([]string{"$SYS.REQ.USER.INFO"}, readOnce...), readMany...), readGated...)
 	return &server.Permissions{
@@ -58,10 +55,10 @@ func readerRights() *server.Permissions {
 	}
 }
 
-// gate looks at what readers ask about consumers and passes it on.
+// gate checks readers' requests about consumers and forwards them.
 type gate struct{ nc *nats.Conn }
 
-// openGate makes the readers' account, and then lets them in.
+// openGate creates the readers' account and then admits readers.
 func openGate(ns *server.Server, d *doorman) (*gate, error) {
 	fail := func(err error) (*gate, error) {
 		return nil, fmt.Errorf("jetstream: cannot make the readers' account: %w", err)
@@ -94,7 +91,7 @@ func openGate(ns *server.Server, d *doorman) (*gate, error) {
 
 func (g *gate) close() { g.nc.Close() }
 
-// importReads connects the readers' account with that of the streams.
+// importReads connects the readers' account to the streams' account.
 func importReads(streams, readers *server.Account) error {
 	only := []*server.Account{readers}
 	ask := func(from, to string, answers server.ServiceRespType) error {
@@ -129,7 +126,7 @@ func importReads(streams, readers *server.Account) error {
 	return nil
 }
 
-// create passes on consumers that end with their reader and deliver to him.
+// create forwards a request for a consumer that ends with its reader and delivers only to that reader.
 func (g *gate) create(m *nats.Msg) {
 	body, err := ephemeral(m.Data)
 	if err != nil {
@@ -139,8 +136,8 @@ func (g *gate) create(m *nats.Msg) {
 	g.relay(m, body)
 }
 
-// relay asks the server and answers the reader. A reader whose question gets
-// no answer hears nothing, as he would from the server.
+// relay forwards a request to the server and returns the answer to the reader. If the server does not answer, neither
+// does relay.
 func (g *gate) relay(m *nats.Msg, body []byte) {
 	answer, err := g.nc.Request(strings.TrimPrefix(m.Subject, gatePrefix), body, gateTimeout)
 	if err == nil {
@@ -148,40 +145,40 @@ func (g *gate) relay(m *nats.Msg, body []byte) {
 	}
 }
 
-// ephemeral returns the request for a consumer as the server may have it: one
-// that ends with its reader and delivers to him alone.
+// ephemeral rewrites a request for a consumer so that the consumer ends with its reader and delivers only to that
+// reader.
 func ephemeral(body []byte) ([]byte, error) {
-	var r server.CreateConsumerRequest // the server's own, so that it cannot read another one out of the same bytes
+	var r server.CreateConsumerRequest // the server's own type, so that the server decodes the same request
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("not a request for a consumer: %w", err)
 	}
 	c := &r.Config
 	switch {
 	case strings.HasPrefix(c.Name, ownConsumer) || strings.HasPrefix(c.Durable, ownConsumer):
-		return nil, fmt.Errorf("consumers named %s… are those of the nodes", ownConsumer)
+		return nil, fmt.Errorf("consumers named %s… belong to the nodes", ownConsumer)
 	case c.DeliverSubject == "":
 	case !strings.HasPrefix(c.DeliverSubject, inboxPrefix):
-		return nil, fmt.Errorf("a reader's consumer delivers to his inbox, not to %s", c.DeliverSubject)
+		return nil, fmt.Errorf("a reader's consumer must deliver to the reader's inbox, not to %s", c.DeliverSubject)
 	default:
 		c.DeliverSubject = gateInbox + strings.TrimPrefix(c.DeliverSubject, inboxPrefix)
 	}
 	c.Direct, c.Sourcing, c.MemoryStorage = false, false, true
 	if c.InactiveThreshold = min(c.InactiveThreshold, longestReader); c.Durable != "" && c.InactiveThreshold <= 0 {
-		c.InactiveThreshold = longestReader // `nats stream view` makes durable ones
+		c.InactiveThreshold = longestReader // `nats stream view` creates durable consumers
 	}
 	return json.Marshal(&r)
 }
 
-// remove passes on the end of a reader's consumer.
+// remove forwards the deletion of a reader's consumer.
 func (g *gate) remove(m *nats.Msg) {
 	if strings.HasPrefix(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], ownConsumer) {
-		g.refuse(m, fmt.Sprintf("consumers named %s… are those of the nodes", ownConsumer))
+		g.refuse(m, fmt.Sprintf("consumers named %s… belong to the nodes", ownConsumer))
 		return
 	}
 	g.relay(m, nil)
 }
 
-// refuse answers like the API does.
+// refuse answers as the API does.
 func (g *gate) refuse(m *nats.Msg, why string) {
 	var answer struct {
 		Error jetstream.APIError `json:"error"`

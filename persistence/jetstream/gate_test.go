@@ -25,8 +25,7 @@ func reader(t *testing.T, s *Server) *nats.Conn {
 	return nc
 }
 
-// TestAnswersToReadersReachNoLog asks for things with the log's subject as the
-// place for the answer.
+// TestAnswersToReadersReachNoLog sends requests that name the log's subject as the reply subject.
 func TestAnswersToReadersReachNoLog(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	shard := createShard(t, connectTo(t, s))
@@ -47,7 +46,7 @@ func TestAnswersToReadersReachNoLog(t *testing.T) {
 	appendTicks(t, shard, 1)
 }
 
-// serveMicro is an instance of a service, as netcode/bus makes it known.
+// serveMicro starts an instance of a service as netcode/bus announces it.
 func serveMicro(t *testing.T, s *Server, id string) {
 	t.Helper()
 	m, err := micro.AddService(connectTo(t, s).NATS(), micro.Config{Name: "wind-game", Version: "1.0.0", Metadata: map[string]string{"instance": id}})
@@ -79,12 +78,12 @@ func TestReadersListServices(t *testing.T) {
 		}
 	}
 	if _, err := nc.Request("windrpc.dev.game.admin.game-1", []byte(`{"op":"drain"}`), time.Second); err == nil {
-		t.Error("a reader has an operation done")
+		t.Error("a reader's request is executed")
 	}
 }
 
-// TestConsumersOfReadersDeliverToThem asks for push consumers that deliver into
-// a log, spelt in the ways in which JSON can be read differently by two readers.
+// TestConsumersOfReadersDeliverToThem requests push consumers that deliver into a log, spelt in ways that two JSON
+// parsers may read differently.
 func TestConsumersOfReadersDeliverToThem(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	shard := createShard(t, connectTo(t, s))
@@ -92,7 +91,7 @@ func TestConsumersOfReadersDeliverToThem(t *testing.T) {
 	putSnapshot(t, shard)
 	nc, before := reader(t, s), lastOf(t, shard)
 	target := logSubject("dev", "main", testLineage)
-	snapshots := objectPrefix + snapshotBucket("dev") // its messages expect nothing of the stream that they go to
+	snapshots := objectPrefix + snapshotBucket("dev") // its messages carry no expected sequence for their target stream
 	for _, deliver := range []string{
 		`"deliver_subject":"` + target + `"`,
 		`"DELIVER_SUBJECT":"` + target + `"`,
@@ -110,7 +109,7 @@ func TestConsumersOfReadersDeliverToThem(t *testing.T) {
 	appendTicks(t, shard, 1)
 }
 
-// TestReadersPushConsumersWork: what the gate lets through reaches the reader.
+// TestReadersPushConsumersWork: messages that pass the gate reach the reader.
 func TestReadersPushConsumersWork(t *testing.T) {
 	s := startServer(t, ServerConfig{})
 	appendTicks(t, createShard(t, connectTo(t, s)), 3)
@@ -137,7 +136,7 @@ func TestReadersPushConsumersWork(t *testing.T) {
 	}
 }
 
-// TestReadersLeaveConsumersOfNodesAlone, and leave none of their own behind.
+// TestReadersLeaveConsumersOfNodesAlone also checks that readers leave no consumers of their own behind.
 func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
 	ctx := testContext(t)
 	s := startServer(t, ServerConfig{})
@@ -206,7 +205,7 @@ func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
 	}
 }
 
-// settle waits until the server has done all that nc has asked for.
+// settle waits until the server has processed all requests of nc.
 func settle(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	if err := nc.Flush(); err != nil {
@@ -222,8 +221,8 @@ func settle(t *testing.T, nc *nats.Conn) {
 	}
 }
 
-// TestAReaderReadsAllOfAShard: who connects to read needs no credentials for
-// records, deltas and snapshots, and leaves no consumer behind.
+// TestAReaderReadsAllOfAShard: a reader needs no credentials for records, deltas and snapshots, and leaves no consumer
+// behind.
 func TestAReaderReadsAllOfAShard(t *testing.T) {
 	ctx := testContext(t)
 	s := startServer(t, ServerConfig{})
@@ -269,8 +268,8 @@ func TestAReaderReadsAllOfAShard(t *testing.T) {
 	}
 }
 
-// TestAReaderMakesNothing, also where he may: a log without a delta stream is
-// read as it is.
+// TestAReaderMakesNothing: a read-only connection creates no stream even if it has the right to: it reads a log without
+// a delta stream as it is.
 func TestAReaderMakesNothing(t *testing.T) {
 	ctx := testContext(t)
 	s := startServer(t, ServerConfig{})

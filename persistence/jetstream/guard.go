@@ -17,34 +17,34 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// asideDir holds, below a store, what was damaged, as it was: <stream>/<block or index>.<time>.
+// asideDir is the directory in a store that keeps the originals of damaged files: <stream>/<block or index>.<time>.
 const asideDir = "damaged"
 
-// Aside is a piece of a stream that was damaged, and was set aside before the server saw it.
+// Aside describes a damaged file of a stream that was moved aside before the server read it.
 type Aside struct {
 	Stream string
-	File   string // that was damaged, below the stream's directory
-	Kept   string // where its original lies now
-	Right  int    // messages in which one flipped bit was put right
-	Lost   int    // messages that are gone
-	Reason string // of the first
+	File   string // the damaged file, relative to the stream's directory
+	Kept   string // where its original is now
+	Right  int    // messages in which one flipped bit was repaired
+	Lost   int    // messages lost
+	Reason string // of the first damage
 }
 
-// String is one sentence.
+// String returns one sentence.
 func (a Aside) String() string {
-	done := "is made anew"
+	done := "is recreated"
 	switch {
 	case a.Lost == 0 && a.Right > 0:
-		done = "a flipped bit was put right in " + messages(a.Right) + ", nothing is lost"
+		done = "a flipped bit was repaired in " + messages(a.Right) + ", nothing is lost"
 	case a.Right == 0 && a.Lost > 0:
 		done = messages(a.Lost) + " lost"
 	case a.Lost > 0:
-		done = "a flipped bit was put right in " + messages(a.Right) + ", " + messages(a.Lost) + " lost"
+		done = "a flipped bit was repaired in " + messages(a.Right) + ", " + messages(a.Lost) + " lost"
 	}
 	return fmt.Sprintf("stream %s, %s: %s (%s); the original is %s", a.Stream, a.File, done, a.Reason, a.Kept)
 }
 
-// messages counts them in words.
+// messages returns "one message" or "n messages".
 func messages(n int) string {
 	if n == 1 {
 		return "one message"
@@ -52,19 +52,19 @@ func messages(n int) string {
 	return fmt.Sprintf("%d messages", n)
 }
 
-// DamagedStreamError says that a stream in a store is damaged and holds what nothing else does, so that no server is
-// started on it. It is persistence.ErrCorrupt. The store was not touched.
+// DamagedStreamError reports that a stream in a store is damaged and that its data exists nowhere else, so no server is
+// started on the store. It matches persistence.ErrCorrupt. The store was not changed.
 type DamagedStreamError struct {
 	Stream string
 	File   string
 	Offset int
 	Reason string
-	Log    bool // it is a shard's log
+	Log    bool // the stream is a shard's log
 }
 
-// Error is one sentence with the place and the ways out.
+// Error returns one sentence with the place and the possible remedies.
 func (e *DamagedStreamError) Error() string {
-	holds := fmt.Sprintf("what was stored there is nowhere else: start from a backup, or move %s away and lose what it holds", e.File)
+	holds := fmt.Sprintf("its data exists nowhere else: start from a backup, or move %s away and lose its data", e.File)
 	if e.Log {
 		holds = "a log is never altered: look with `log check`, and start from a backup or another directory"
 	}
@@ -74,19 +74,19 @@ func (e *DamagedStreamError) Error() string {
 // Is reports whether target is persistence.ErrCorrupt.
 func (e *DamagedStreamError) Is(target error) bool { return target == persistence.ErrCorrupt }
 
-// guardStore looks through all streams of a store before a server opens it. nats-server (2.15) trusts the sequences in a
-// block's rows before it looks at a checksum: one flipped bit can take all memory, and where it has no index it cuts the
-// block at the damaged row. So
+// guardStore checks all streams of a store before a server opens it. nats-server (2.15) trusts the sequences in a
+// block's rows before it checks a checksum: one flipped bit can take all memory, and without an index it truncates the
+// block at the damaged row. Therefore:
 //
-//   - delta streams, and streams that are not ours, are walked by their rows' headers: 0.4 s per GB with rows of 1 KiB, less than
-//     0.1 s with 160 KiB (BenchmarkGuard);
-//   - snapshots and the buckets of services are read whole, some 2 GB a second from the page cache;
-//   - logs were proven by CheckStore, and are walked here for what was purged and still lies in their files.
+//   - It walks delta streams, and streams that are not ours, by their rows' headers: 0.4 s per GB with rows of 1 KiB,
+//     less than 0.1 s with 160 KiB (BenchmarkGuard).
+//   - It reads snapshots and the buckets of services whole: some 2 GB a second from the page cache.
+//   - CheckStore has proven the logs. guardStore walks them for purged rows that are still in their files.
 //
-// A row in which one bit is flipped is put right, as its checksum proves. Another damaged row of a delta stream or of the
-// snapshots is set aside: deltas can be derived, and a snapshot is one of two. Such damage to a bucket, and any to a log,
-// is a *DamagedStreamError, as is a leap in a stream that is not ours. A row that is cut at the end of the newest block is
-// left to the server: a crash leaves it.
+// guardStore repairs a row with one flipped bit, as its checksum proves the repair. It moves any other damaged row of a
+// delta stream or of the snapshots aside: deltas can be derived, and an older snapshot exists. Such damage to a bucket,
+// any damage to a log, and a leap in a stream that is not ours are a *DamagedStreamError. It leaves a row cut off at
+// the end of the newest block to the server: a crash leaves such a row.
 func guardStore(store string) (aside []Aside, err error) {
 	entries, err := os.ReadDir(filepath.Join(store, accountDir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,11 +113,11 @@ func guardStore(store string) (aside []Aside, err error) {
 	return aside, nil
 }
 
-// guard looks through one stream.
+// guard checks one stream.
 type guard struct {
 	store string
 	files *streamFiles
-	last  uint64 // sequence so far
+	last  uint64 // highest sequence so far
 	aside []Aside
 }
 
@@ -146,8 +146,9 @@ func (g *guard) run() error {
 	return g.consumers()
 }
 
-// described refuses a bucket whose description is damaged or missing: the server would leave it out, with one line in its
-// log, and whoever opens it next would get an empty one. Logs were proven, and what is derivable is made anew.
+// described refuses a bucket whose description is damaged or missing. The server would skip it with one line in its
+// log, and the next process to open the bucket would get an empty one. CheckStore has proven the logs, and derivable
+// streams are recreated.
 func (g *guard) described() error {
 	if !strings.HasPrefix(g.files.name, kvStreamPrefix) {
 		return nil
@@ -161,28 +162,28 @@ func (g *guard) described() error {
 			return &DamagedStreamError{Stream: g.files.name, File: g.files.dir, Reason: err.Error()}
 		}
 	}
-	return nil // nothing is stored: a process that died while it made the bucket leaves it so
+	return nil // empty: a process died while it created the bucket
 }
 
-// derivable reports whether a stream's damage costs nothing that is nowhere else.
+// derivable reports whether damage to a stream loses no data that exists nowhere else.
 func derivable(stream string) bool {
 	shardLog, isDelta := strings.CutSuffix(stream, deltaSuffix)
 	_, _, ok := parseLogStream(shardLog)
 	return isDelta && ok || isSnapshots(stream)
 }
 
-// isSnapshots reports whether a stream is that of a cluster's snapshots.
+// isSnapshots reports whether a stream stores a cluster's snapshots.
 func isSnapshots(stream string) bool {
 	bucket, isObject := strings.CutPrefix(stream, objectPrefix+streamPrefix)
 	return isObject && strings.HasSuffix(bucket, snapshotSuffix)
 }
 
-// whole reports whether each row of a stream is proven, and not only walked along.
+// whole reports whether every row of a stream is proven by its checksum, instead of only walking the headers.
 func whole(stream string) bool {
 	return isSnapshots(stream) || strings.HasPrefix(stream, kvStreamPrefix+streamPrefix)
 }
 
-// look returns where a block is damaged, "" where it is not, or not in a way that matters.
+// look returns the offset of a block's first damage and the reason, or reason "" if it has no damage that matters.
 func (g *guard) look(block int) (at int, reason string, err error) {
 	newest := block == g.files.blocks[len(g.files.blocks)-1]
 	h := keyedHash(g.files.name + "-" + strconv.Itoa(block))
@@ -201,7 +202,7 @@ func (g *guard) look(block int) (at int, reason string, err error) {
 	return 0, "", err
 }
 
-// walk looks at the rows' headers, and at the checksum of a row whose sequence leaps.
+// walk checks the rows' headers, and the checksum of a row whose sequence leaps.
 func (g *guard) walk(block int, h hash.Hash64, newest bool) (at int, reason string, err error) {
 	f, err := os.Open(g.files.path(block))
 	if err != nil {
@@ -228,8 +229,8 @@ func (g *guard) walk(block int, h hash.Hash64, newest bool) (at int, reason stri
 		n := int64(word &^ hasHeaderBit)
 		if n < blockHeader+blockChecksum || n > blockMaxLength || pos+n > w.size {
 			if _, _, isLog := parseLogStream(g.files.name); isLog && newest || !isLog && !derivable(g.files.name) {
-				// Of a log CheckStore has proven what is before it, and that nothing was acknowledged behind it; in a
-				// stream that is not ours the server ends the block here.
+				// In a log, CheckStore has proven the records before this row, and that none behind it was
+				// acknowledged. In a stream that is not ours, the server ends the block here.
 				return 0, "", nil
 			}
 			return int(pos), "a message of impossible length", nil
@@ -250,7 +251,7 @@ func (g *guard) walk(block int, h hash.Hash64, newest bool) (at int, reason stri
 	return 0, "", nil
 }
 
-// window reads a file here and there: a page at a time, more where the rows are short.
+// window reads parts of a file: one page at a time, more if the rows are short.
 type window struct {
 	f    *os.File
 	size int64
@@ -261,10 +262,10 @@ type window struct {
 
 const page = 4 << 10
 
-// compressed begins a block that the server has compressed, which it never does for a stream of ours.
+// compressed is the prefix of a compressed block. The server never compresses our streams.
 const compressed = "cmp"
 
-// at returns n bytes at an offset, fewer at the file's end. They are valid until the next call.
+// at returns n bytes at an offset, or fewer at the end of the file. They are valid until the next call.
 func (w *window) at(off int64, n int) ([]byte, error) {
 	if off < w.from || off+int64(n) > w.from+int64(w.have) {
 		want := page
@@ -281,8 +282,9 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 	return b[:min(n, len(b))], nil
 }
 
-// mend writes a block anew without its damaged rows, and keeps the original. The server's index goes aside with it, so
-// that it makes one of the rows that are left. Where rows would be lost that are nowhere else it returns refused.
+// mend rewrites a block without its damaged rows and keeps the original. It also moves the server's index aside, so
+// that the server rebuilds it from the remaining rows. If that would lose rows that exist nowhere else, it returns
+// refused.
 func (g *guard) mend(block int, newest bool, refused *DamagedStreamError) error {
 	if _, _, refused.Log = parseLogStream(g.files.name); refused.Log {
 		return refused
@@ -295,7 +297,7 @@ func (g *guard) mend(block int, newest bool, refused *DamagedStreamError) error 
 	m := mend(b, g.files.name, keyedHash(g.files.name+"-"+strconv.Itoa(block)), newest)
 	g.last = max(g.last, m.last())
 	if m.reason == "" {
-		return nil // a crash cut its end
+		return nil // only a row that a crash cut off at the end
 	}
 	if m.lost > 0 && !derivable(g.files.name) {
 		return refused
@@ -318,7 +320,7 @@ func (g *guard) mend(block int, newest bool, refused *DamagedStreamError) error 
 	return nil
 }
 
-// keep copies a file to where damaged ones are kept.
+// keep copies a damaged file into asideDir and returns the copy's path.
 func (g *guard) keep(path string) (string, error) {
 	rel, err := filepath.Rel(g.files.dir, path)
 	if err != nil {
@@ -332,7 +334,7 @@ func (g *guard) keep(path string) (string, error) {
 	return to, copyFile(path, to)
 }
 
-// replaceFile writes a file anew in one step.
+// replaceFile replaces a file's contents atomically.
 func replaceFile(path string, b []byte) error {
 	f, err := os.OpenFile(path+".mended", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

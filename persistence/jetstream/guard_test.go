@@ -16,7 +16,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// guardBytes and guardTime are what a start on a damaged store may take.
+// guardBytes and guardTime bound a start on a damaged store.
 const (
 	guardBytes = 1500 << 20
 	guardTime  = 20 * time.Second
@@ -24,7 +24,7 @@ const (
 
 func init() { children["boot"] = boot }
 
-// boot starts a server on a store as a node does, and reads all that is in it.
+// boot starts a server on a store as a node does, and reads everything in it.
 func boot(dir string) {
 	t := &childT{}
 	ctx, cancel := context.WithTimeout(context.Background(), guardTime)
@@ -68,7 +68,7 @@ func boot(dir string) {
 	fmt.Printf("booted: %d records, %d deltas, %d snapshots, %d keys\n", last, deltas, snapshots, keys)
 }
 
-// booted starts a child on a store and returns what it said; it must end in time.
+// booted starts a child on a store and returns its output. The child must end in time.
 func booted(t *testing.T, dir string) string {
 	t.Helper()
 	line := ended(t, "boot", dir)
@@ -76,7 +76,7 @@ func booted(t *testing.T, dir string) string {
 	return line
 }
 
-// residentBytes is the memory that a process has now, 0 where the system does not tell.
+// residentBytes returns a process's current memory, or 0 if the system does not report it.
 func residentBytes(pid int) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -87,8 +87,8 @@ func residentBytes(pid int) int64 {
 	return resident * int64(os.Getpagesize())
 }
 
-// TestLeapTakesNoMemory flips the bits of a sequence of each stream of a store on which a node then starts. Without the
-// guard a high bit takes all memory, and a lower one costs what is behind it.
+// TestLeapTakesNoMemory flips bits of a sequence in each stream of a store and then starts a node on it. Without the
+// guard, a high bit takes all memory, and a lower one loses the messages behind it.
 func TestLeapTakesNoMemory(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
 	store := newStore(t, "stopped")
@@ -130,8 +130,8 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestDamagedRowIsSetAside: where two bits are flipped, the store of what is derivable loses the row and nothing else, and the original
-// is kept. A bucket is refused by name.
+// TestDamagedRowIsSetAside: if two bits are flipped, a derivable stream loses only that row, and the original is kept.
+// A bucket is refused by name.
 func TestDamagedRowIsSetAside(t *testing.T) {
 	for _, end := range ends {
 		t.Run(end, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestDamagedRowIsSetAside(t *testing.T) {
 			}
 			if n != 40+20 || // the rest of its group, ticks 42 to 80, builds on it
 				!errors.Is(lost, persistence.ErrCorrupt) || !strings.Contains(lost.Error(), "messages 41 to 41 of") {
-				t.Fatalf("%d deltas can be read, the one that is gone is told as %v", n, lost)
+				t.Fatalf("%d deltas can be read, the missing one is reported as %v", n, lost)
 			}
 		})
 		t.Run(end+"/bucket", func(t *testing.T) {
@@ -183,14 +183,15 @@ func TestDamagedRowIsSetAside(t *testing.T) {
 	}
 }
 
-// TestTheLastRowWhoseLengthIsFlippedIsPutRight: it looks as if a crash had cut it, but its checksum is there.
+// TestTheLastRowWhoseLengthIsFlippedIsPutRight: the row looks as if a crash had cut it off, but its checksum is
+// present.
 func TestTheLastRowWhoseLengthIsFlippedIsPutRight(t *testing.T) {
 	for _, end := range ends {
 		store := newStore(t, end)
 		for _, stream := range []string{kvStreamPrefix + kvBucket("dev", "store-role"), deltaStream("dev", "main")} {
 			rows := rowsOf(t, store, stream)
 			last := rows[len(rows)-1]
-			for bit := range 31 { // the highest says that the row has headers
+			for bit := range 31 { // the highest bit marks a row with headers
 				was := readFile(t, last.file)
 				flip(t, last.file, last.at+bit/8, 1<<(bit%8))
 				aside, err := guardStore(store)
@@ -202,7 +203,7 @@ func TestTheLastRowWhoseLengthIsFlippedIsPutRight(t *testing.T) {
 	}
 }
 
-// TestABucketWithoutItsDescriptionIsRefused: before, the server left it out, and its values were gone without a word.
+// TestABucketWithoutItsDescriptionIsRefused: formerly the server skipped it, and its values were silently lost.
 func TestABucketWithoutItsDescriptionIsRefused(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
 	server := startServer(t, ServerConfig{Dir: store, Port: -1})
@@ -229,7 +230,7 @@ func TestABucketWithoutItsDescriptionIsRefused(t *testing.T) {
 	}
 }
 
-// TestPurgedRowOfALogThatLeaps: logs are never altered, so a start is refused by name.
+// TestPurgedRowOfALogThatLeaps: logs are never altered, so the start is refused, by name.
 func TestPurgedRowOfALogThatLeaps(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
 	store := newStore(t, "stopped")
@@ -245,7 +246,8 @@ func TestPurgedRowOfALogThatLeaps(t *testing.T) {
 	}
 }
 
-// TestForeignStreamsAreLeftAlone: a compressed stream that somebody made on the server is none of ours, and no damage.
+// TestForeignStreamsAreLeftAlone: a compressed stream that somebody else made on the server is neither ours nor
+// damaged.
 func TestForeignStreamsAreLeftAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	s := startServer(t, ServerConfig{Dir: dir, Port: -1})

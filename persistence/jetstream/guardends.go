@@ -11,26 +11,27 @@ import (
 	"strings"
 )
 
-// end holds what a bucket reaches against its index, which a stop in good order wrote, or the server within two minutes.
+// end compares a bucket's last message with its index, which the server writes on a clean stop and at least every two
+// minutes.
 func (g *guard) end() error {
 	if !strings.HasPrefix(g.files.name, kvStreamPrefix+streamPrefix) {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(g.files.dir, "meta.inf")); err == nil && len(g.files.blocks) == 0 {
-		// A stream gets its first block before it is described, and is never without one.
-		return &DamagedStreamError{Stream: g.files.name, File: g.files.dir, Reason: "its messages are gone"}
+		// A stream gets its first block before its description, and always keeps at least one.
+		return &DamagedStreamError{Stream: g.files.name, File: g.files.dir, Reason: "its messages are missing"}
 	}
 	path := filepath.Join(g.files.dir, "msgs", "index.db")
 	last, err := indexedLast(path, g.files.name)
 	if err != nil || last <= g.last {
 		return err
 	}
-	return &DamagedStreamError{Stream: g.files.name, File: filepath.Dir(path), Reason: fmt.Sprintf("it ends with message %d, its index knows of message %d", g.last, last)}
+	return &DamagedStreamError{Stream: g.files.name, File: filepath.Dir(path), Reason: fmt.Sprintf("it ends with message %d, but its index knows of message %d", g.last, last)}
 }
 
-// indexedLast reads the last sequence out of a stream's index (filestore.go, _writeFullState): two bytes of magic and
-// version, messages, bytes, first sequence, its time, last sequence, …, a checksum. One that is damaged or missing is 0:
-// the server makes a new one.
+// indexedLast reads the last sequence from a stream's index (filestore.go, _writeFullState): two bytes of magic and
+// version, messages, bytes, first sequence, its time, last sequence, …, a checksum. It returns 0 for a damaged or
+// missing index, which the server rebuilds.
 func indexedLast(path, stream string) (uint64, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,8 +57,8 @@ func indexedLast(path, stream string) (uint64, error) {
 	return last, nil
 }
 
-// consumers sets the states of stored consumers aside that promise more than they hold: the server makes room for what
-// they promise. Such a consumer begins anew.
+// consumers moves aside every stored consumer state whose counts exceed its size: the server would allocate room for
+// those counts. Such a consumer starts over.
 func (g *guard) consumers() error {
 	states, err := filepath.Glob(filepath.Join(g.files.dir, "obs", "*", "o.dat"))
 	if err != nil {
@@ -79,14 +80,14 @@ func (g *guard) consumers() error {
 			return err
 		}
 		rel, _ := filepath.Rel(g.files.dir, path)
-		g.aside = append(g.aside, Aside{Stream: g.files.name, File: rel, Kept: kept, Reason: "a consumer's state counts more messages than it has room for; the consumer begins anew"})
+		g.aside = append(g.aside, Aside{Stream: g.files.name, File: rel, Kept: kept, Reason: "a consumer's state counts more messages than it has room for; the consumer starts over"})
 	}
 	return nil
 }
 
-// promisesTooMuch reads a consumer's state as far as its counts (filestore.go, decodeConsumerState): magic, version, four
-// sequences, the pending messages (count, time, then two or three numbers each), the redelivered ones (count, two each).
-// Each number takes a byte at least.
+// promisesTooMuch reports whether a consumer's state counts more messages than its bytes can encode (filestore.go,
+// decodeConsumerState): magic, version, four sequences, the pending messages (count, time, then two or three numbers
+// each), the redelivered messages (count, two numbers each). Each number takes at least one byte.
 func promisesTooMuch(b []byte) bool {
 	if len(b) < 2 {
 		return false // the server refuses it

@@ -12,7 +12,7 @@ import (
 
 const testLineage = "0197e1a0-0000-7000-8000-000000000001"
 
-// lineReader hands out the lines of a child process.
+// lineReader returns the lines of a child process.
 type lineReader struct{ lines chan string }
 
 func newLineReader(r io.Reader) *lineReader {
@@ -61,7 +61,7 @@ func lastOf(t testing.TB, s *Shard) persistence.Seq {
 	return last
 }
 
-// writer makes the records of a log: a genesis, an epoch, then ticks.
+// writer produces the records of a log: a genesis, an epoch, then ticks.
 type writer struct {
 	chain *persistence.Chain
 	size  int // bytes of a tick's frame
@@ -72,7 +72,7 @@ func newWriter() *writer {
 	return &writer{chain: persistence.NewChain(testLineage), size: 200, rnd: rand.New(rand.NewPCG(1, 2))}
 }
 
-// resume reads what is stored, so that next follows it.
+// resume returns a writer that continues behind the stored records.
 func resume(t testing.TB, s *Shard) *writer {
 	t.Helper()
 	w := newWriter()
@@ -98,7 +98,7 @@ func resume(t testing.TB, s *Shard) *writer {
 	return w
 }
 
-// next returns the message that comes next.
+// next returns the next message.
 func (w *writer) next() (persistence.Message, *persistence.Record, error) {
 	r := &persistence.Record{}
 	switch w.chain.Seq() {
@@ -137,7 +137,7 @@ func (w *writer) commit(t testing.TB, s *Shard) persistence.Message {
 	return m
 }
 
-// appendTicks appends what is missing of genesis and epoch, and n ticks.
+// appendTicks appends genesis and epoch if they are missing, and n ticks.
 func appendTicks(t testing.TB, s *Shard, n int) *writer {
 	t.Helper()
 	w := resume(t, s)
@@ -150,7 +150,7 @@ func appendTicks(t testing.TB, s *Shard, n int) *writer {
 	return w
 }
 
-// snapshotOf makes the snapshot of the writer's last record.
+// snapshotOf returns the snapshot at the writer's last record.
 func snapshotOf(w *writer) persistence.Snapshot {
 	return persistence.Snapshot{
 		Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: w.chain.Seq(), Epoch: w.chain.Epoch(),
@@ -167,9 +167,9 @@ func putSnapshot(t testing.TB, s *Shard) persistence.Snapshot {
 	return snap
 }
 
-// deltaOf makes the delta of a tick, committed by the record two behind it.
+// deltaOf returns the delta of a tick, committed by record tick+2.
 func deltaOf(tick uint64, size int) persistence.Delta {
 	body := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{byte(tick), byte(tick >> 8)}).Read(body) // nothing that packing makes shorter
+	_, _ = rand.NewChaCha8([32]byte{byte(tick), byte(tick >> 8)}).Read(body) // incompressible
 	return persistence.Delta{Lineage: testLineage, Epoch: 1, RecordSeq: persistence.Seq(tick + 2), Tick: tick, Checksum: checksumOf(tick), Body: body}
 }

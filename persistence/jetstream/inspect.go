@@ -15,25 +15,25 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// StoreState is what the files of a data directory prove about one shard.
+// StoreState describes what the files of a data directory prove about one shard.
 type StoreState struct {
 	Ref
 	First    persistence.Seq // of the log
 	Last     persistence.Seq
 	LastTick uint64
 	Bytes    int64           // of the log's files
-	Known    persistence.Seq // what anything in the directory knows to have been in the log; Last at least
+	Known    persistence.Seq // the last record that anything in the directory knows of; at least Last
 	KnownBy  string          // "the log", "its mark", "the delta stream", "snapshot main/…"
-	Torn     string          // an unfinished write behind the last record that a crash left, or ""
+	Torn     string          // an unfinished write that a crash left behind the last record, or ""
 
-	history     persistence.History // what else in the store knows of the log
-	purgedBelow persistence.Seq     // as a process that cannot write the mark noted; 0: none did
+	history     persistence.History // other evidence in the store about the log
+	purgedBelow persistence.Seq     // noted by a process that cannot write the mark; 0: not noted
 
-	marked mark // zero when no mark names this lineage
+	marked mark // zero if no mark names this lineage
 	seen   mark // the log's own record at the mark's sequence
 }
 
-// shardsIn lists the shards whose logs, or marks of logs, lie in a store.
+// shardsIn lists the shards with a log, or the mark of a log, in a store.
 func shardsIn(store string) ([]Ref, error) {
 	var all []Ref
 	for _, dir := range []string{filepath.Join(store, accountDir), filepath.Join(store, marksDir)} {
@@ -51,20 +51,19 @@ func shardsIn(store string) ([]Ref, error) {
 	return all, nil
 }
 
-// inspect reads everything in the store that says something about a shard's
-// log, and changes nothing. The error is a *persistence.CorruptError or
-// *persistence.LostError where the log is not what it was; the state says how
-// far it is proven nevertheless.
+// inspect reads all evidence about a shard's log in the store and changes nothing. It returns a
+// *persistence.CorruptError or *persistence.LostError if the log is damaged or incomplete; even then the state tells
+// how far the log is proven.
 func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
 	s := StoreState{Ref: ref}
-	// A damaged mark proves nothing; the log's next append writes it anew.
+	// A damaged mark proves nothing; the log's next append rewrites it.
 	s.marked, _ = readMark(store, logStream(ref.Cluster, ref.Shard))
 	broken := s.readLog(ctx, store)
 	if broken != nil && !errors.Is(broken, persistence.ErrCorrupt) && !errors.Is(broken, persistence.ErrVersion) {
 		return s, broken
 	}
 	if s.Lineage != "" && s.marked.lineage != s.Lineage {
-		s.marked = mark{} // of a shard that was here before
+		s.marked = mark{} // left by an earlier shard of this name
 	}
 	s.history.Knows("its mark", persistence.Mark{Seq: s.marked.seq}, s.marked.tick)
 	s.history.KnowsDelta(lastDelta(store, s.Ref))
@@ -79,7 +78,7 @@ func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
 	return s, s.compare()
 }
 
-// weigh compares the log with what else in the store knows of it.
+// weigh compares the log with the other evidence in the store.
 func (s *StoreState) weigh() error {
 	s.Known, s.KnownBy = s.Last, "the log"
 	err := s.history.Lost(s.Last, s.LastTick, 0)
@@ -90,11 +89,11 @@ func (s *StoreState) weigh() error {
 	return err
 }
 
-// compare holds a chain that is whole against the log's mark.
+// compare checks an intact chain against the log's mark.
 func (s *StoreState) compare() error {
 	switch m := s.marked; {
 	case m.floor > 0 && s.First > max(m.floor, s.purgedBelow):
-		return &persistence.CorruptError{What: "record", Seq: max(m.floor, s.purgedBelow), Reason: fmt.Sprintf("it is missing, the log begins with record %d and nobody purged it", s.First), Err: persistence.ErrGap}
+		return &persistence.CorruptError{What: "record", Seq: max(m.floor, s.purgedBelow), Reason: fmt.Sprintf("it is missing: the log begins with record %d, but nobody purged it", s.First), Err: persistence.ErrGap}
 	case s.seen.seq != 0 && s.seen.hash != m.hash:
 		return &persistence.CorruptError{
 			What: "record", Seq: m.seq, Tick: s.seen.tick,
@@ -104,8 +103,8 @@ func (s *StoreState) compare() error {
 	return nil
 }
 
-// tear decides whether what is unreadable at the newest end is a write that a
-// crash cut, which nobody was ever told of, or something that was committed.
+// tear decides whether unreadable data at the newest end is an unacknowledged write that a crash cut off, or committed
+// data. It returns broken in the latter case.
 func (s *StoreState) tear(broken error) error {
 	var d *blockDamage
 	if !errors.As(broken, &d) || !d.tail || s.Known > s.Last {
@@ -119,7 +118,7 @@ func (s *StoreState) tear(broken error) error {
 func (s *StoreState) readLog(ctx context.Context, store string) error {
 	files, err := openStreamFiles(store, logStream(s.Cluster, s.Shard))
 	if errors.Is(err, fs.ErrNotExist) && !hasStream(store, s.Ref) {
-		return nil // the caller's evidence says whether there should be one
+		return nil // the caller's evidence decides whether a log should exist
 	}
 	if err != nil {
 		return &persistence.CorruptError{What: "log", Reason: err.Error(), Err: err}
@@ -147,8 +146,8 @@ func (s *StoreState) readLog(ctx context.Context, store string) error {
 	return s.deletions(files, r.deleted)
 }
 
-// deletions looks at the tombstones: a purge leaves them in front, in one
-// piece. One further in is a record that somebody removed.
+// deletions checks the tombstones. A purge leaves one contiguous run of them at the front. A tombstone further in marks
+// a record that somebody deleted.
 func (s *StoreState) deletions(files *streamFiles, deleted []uint64) error {
 	slices.Sort(deleted)
 	for _, seq := range deleted {
@@ -156,9 +155,9 @@ func (s *StoreState) deletions(files *streamFiles, deleted []uint64) error {
 		case q < s.First:
 		case q == s.First:
 			s.First++
-		case q > s.Last: // the server once knew of a record that is not here
+		case q > s.Last: // the server once had a record that is missing now
 			s.history.Knows("a tombstone", persistence.Mark{Seq: q}, 0)
-			return &persistence.CorruptError{What: "record", Seq: s.Last + 1, Tick: s.LastTick + 1, Reason: fmt.Sprintf("it is missing, the store once held records up to %d", q), Err: persistence.ErrGap}
+			return &persistence.CorruptError{What: "record", Seq: s.Last + 1, Tick: s.LastTick + 1, Reason: fmt.Sprintf("it is missing: the store once contained records up to %d", q), Err: persistence.ErrGap}
 		default:
 			return &persistence.CorruptError{What: "record", Seq: q, Tick: files.tickOf(seq), Reason: "it was deleted", Err: persistence.ErrGap}
 		}
@@ -166,8 +165,7 @@ func (s *StoreState) deletions(files *streamFiles, deleted []uint64) error {
 	return nil
 }
 
-// tickOf returns the first tick of a record whose row still lies in its block,
-// else 0.
+// tickOf returns the first tick of a record whose row is still in its block, otherwise 0.
 func (f *streamFiles) tickOf(seq uint64) (tick uint64) {
 	r := blockReader{files: f}
 	for _, block := range f.blocks {
@@ -221,13 +219,13 @@ func (p *prover) prove(msg persistence.Message) (err error) {
 	return nil
 }
 
-// hasStream reports whether anything lies where the log's stream should be.
+// hasStream reports whether anything exists in the place of the log's stream.
 func hasStream(store string, r Ref) bool {
 	_, err := os.Stat(filepath.Join(store, accountDir, logStream(r.Cluster, r.Shard)))
 	return err == nil
 }
 
-// lineage returns the one in the subject of a log's stream.
+// lineage returns the lineage in the subject of a log's stream.
 func (f *streamFiles) lineage() (string, error) {
 	for _, subject := range f.subjects {
 		if _, _, lineage, ok := parseLogSubject(subject); ok {
@@ -237,8 +235,8 @@ func (f *streamFiles) lineage() (string, error) {
 	return "", fmt.Errorf("stream %s has the subjects %v, none is a log's", f.name, f.subjects)
 }
 
-// lastDelta is the last readable message of the shard's delta stream, nil when there is none: deltas can be derived, so that
-// they are gone proves nothing.
+// lastDelta returns the last readable message of the shard's delta stream, or nil. A missing delta proves nothing, as
+// deltas can be derived.
 func lastDelta(store string, ref Ref) *persistence.Delta {
 	files, err := openStreamFiles(store, deltaStream(ref.Cluster, ref.Shard))
 	if err != nil {
@@ -248,7 +246,7 @@ func lastDelta(store string, ref Ref) *persistence.Delta {
 	for _, block := range slices.Backward(files.blocks) {
 		var found *persistence.Delta
 		r.last = 0
-		_ = r.read(block, func(m storedMsg) error { // damage ends the block, what is before it counts
+		_ = r.read(block, func(m storedMsg) error { // the rows before any damage count
 			d, err := persistence.DecodeDelta(m.body)
 			if err == nil && (ref.Lineage == "" || d.Lineage == ref.Lineage) {
 				d.Body = nil
@@ -263,7 +261,7 @@ func lastDelta(store string, ref Ref) *persistence.Delta {
 	return nil
 }
 
-// storedObject is what an object's description says that matters here.
+// storedObject contains the fields used here of an object's description.
 type storedObject struct {
 	Name     string            `json:"name"`
 	Metadata map[string]string `json:"metadata"`
@@ -275,7 +273,8 @@ func parseObject(body []byte) (o storedObject, err error) {
 	return o, err
 }
 
-// everStored lists the snapshots of the shard that were ever stored, deleted ones included. It reads names, not bodies.
+// everStored lists all snapshots of the shard that were ever stored, including deleted ones. It reads names, not
+// bodies.
 func everStored(store string, ref Ref) (all []persistence.SnapshotInfo) {
 	bucket := snapshotBucket(ref.Cluster)
 	files, err := openStreamFiles(store, objectPrefix+bucket)

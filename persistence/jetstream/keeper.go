@@ -8,27 +8,25 @@ import (
 )
 
 const (
-	// restartRoom is what must be free before a server that could not write is
-	// started again: half a minute of a large delta stream, so that it does not
-	// fail again at once.
+	// restartRoom is the free space required before a server that could not write is restarted: half a minute of a
+	// large delta stream, so that it does not fail again at once.
 	restartRoom = 8 << 20
 
 	probeEvery   = 250 * time.Millisecond
-	longestProbe = 5 * time.Second  // between restarts that do not help
-	steady       = 10 * time.Second // a restart that lasts so long has helped
+	longestProbe = 5 * time.Second  // maximum pause between restarts that do not help
+	steady       = 10 * time.Second // a server that runs this long has recovered
 )
 
-// keeper keeps an embedded server writing. nats-server holds on to the first
-// error that a stream's store meets while writing (a full disk, a file system
-// that turned read-only) and answers nothing from then on, whatever becomes of
-// the disk. So the keeper waits until a probe can be written and synced again,
-// then restarts the server in place, on the same port. For its clients that is a
-// lost connection: what was under way is ambiguous and is resolved as ever.
+// keeper keeps an embedded server able to write. nats-server keeps the first error that a stream's store meets while
+// writing (a full disk, a file system that turned read-only) and answers nothing from then on, even after the disk
+// recovers. The keeper therefore waits until a probe can be written and synced again, then restarts the server in
+// place, on the same port. Its clients see a lost connection: appends under way are ambiguous and are resolved as
+// usual.
 type keeper struct {
 	server  *Server
 	log     *slog.Logger
-	wake    chan struct{} // something is wrong, perhaps
-	broken  atomic.Bool   // the server said that it cannot write: only a restart helps
+	wake    chan struct{} // something may be wrong
+	broken  atomic.Bool   // the server reported that it cannot write: only a restart helps
 	trouble atomic.Pointer[trouble]
 	quit    chan struct{}
 	done    sync.WaitGroup
@@ -37,10 +35,10 @@ type keeper struct {
 	pause     time.Duration // before the next restart
 }
 
-// trouble is why the store takes nothing; nil in err when it takes all.
+// trouble is the reason why the store accepts no writes. err is nil if it accepts them.
 type trouble struct {
 	err   error
-	begun chan struct{} // closed when err comes up
+	begun chan struct{} // closed when err is first set
 }
 
 func newKeeper(s *Server) *keeper {
@@ -60,13 +58,13 @@ func (k *keeper) end() {
 	k.done.Wait()
 }
 
-// failed is what the server's log calls: a write went wrong.
+// failed notes that a write of the server went wrong. The server's log calls it.
 func (k *keeper) failed() {
 	k.broken.Store(true)
 	k.suspect()
 }
 
-// suspect has the directory probed soon.
+// suspect requests a probe of the directory.
 func (k *keeper) suspect() {
 	select {
 	case k.wake <- struct{}{}:
@@ -74,7 +72,7 @@ func (k *keeper) suspect() {
 	}
 }
 
-// keep waits for trouble and mends it.
+// keep waits for trouble and recovers from it.
 func (k *keeper) keep() {
 	for {
 		select {
@@ -92,8 +90,8 @@ func (k *keeper) keep() {
 	}
 }
 
-// mended looks at the directory and, where it can be written again, restarts a
-// server that could not write. It reports whether all is well.
+// mended probes the directory and, if it is writable again, restarts a server that could not write. It reports whether
+// the server works.
 func (k *keeper) mended() bool {
 	need := int64(0)
 	if k.broken.Load() {
@@ -118,13 +116,12 @@ func (k *keeper) mended() bool {
 	return true
 }
 
-// restart begins a new life of the server. Lives that end at once come more and
-// more slowly.
+// restart restarts the server. The pause grows between restarts that do not help.
 func (k *keeper) restart() error {
 	if k.pause = min(max(2*k.pause, probeEvery), longestProbe); time.Since(k.restarted) > steady {
 		k.pause = 0
 	}
-	k.log.Info("the store can be written again; the NATS server is restarted on it", "dir", k.server.config.Dir)
+	k.log.Info("the store is writable again; restarting the NATS server on it", "dir", k.server.config.Dir)
 	k.server.halt()
 	k.broken.Store(false)
 	err := k.server.start()
@@ -135,26 +132,26 @@ func (k *keeper) restart() error {
 	return err
 }
 
-// told keeps the trouble, and logs it when it is new. Whoever waits for an answer of the server hears of it.
+// told records the trouble, logs it if it is new, and wakes the callers that wait for an answer of the server.
 func (k *keeper) told(err error) {
 	before := k.trouble.Load()
 	k.trouble.Store(&trouble{err, before.begun})
 	if before.err == nil {
 		close(before.begun)
-		k.log.Error("the store is not written", "error", err)
+		k.log.Error("cannot write the store", "error", err)
 	}
 }
 
-// well forgets the trouble.
+// well clears the trouble.
 func (k *keeper) well() {
 	if k.trouble.Load().err == nil {
 		return
 	}
 	k.trouble.Store(&trouble{begun: make(chan struct{})})
-	k.log.Info("the store is written again", "dir", k.server.config.Dir, "free", bytesText(freeBytes(k.server.config.Dir)))
+	k.log.Info("the store works again", "dir", k.server.config.Dir, "free", bytesText(freeBytes(k.server.config.Dir)))
 }
 
-// Trouble returns why the store takes nothing at the moment, nil when it does:
-// an error that wraps persistence.ErrDiskFull or persistence.ErrReadOnly, or
-// why the server could not be restarted. It goes away by itself.
+// Trouble returns nil if the store accepts writes. Otherwise it returns an error that wraps persistence.ErrDiskFull or
+// persistence.ErrReadOnly, or the reason why the server could not be restarted. The keeper clears it when the store
+// recovers.
 func (s *Server) Trouble() error { return s.keeper.trouble.Load().err }

@@ -17,38 +17,38 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 )
 
-// Limits of what a KV takes, in bytes.
+// Limits of a KV's keys and values, in bytes.
 const (
 	MaxKey   = 512
 	MaxValue = 1 << 20
 )
 
-// Of the key-value buckets of NATS.
+// Names that the key-value buckets of NATS use.
 const (
 	kvStreamPrefix  = "KV_"
 	kvSubjectPrefix = "$KV."
 	kvOperation     = "KV-Operation"
 	kvDeleted       = "DEL"
-	kvMarker        = "Nats-Marker-Reason" // the server's own note that a value expired
+	kvMarker        = "Nats-Marker-Reason" // set by the server when a value expires
 )
 
-// tombstoneTTL is how long the note that a key was deleted is kept. Nothing depends on it: it is for those who watch.
+// tombstoneTTL is how long the tombstone of a deleted key is kept. Only watchers see it; nothing depends on it.
 const tombstoneTTL = time.Hour
 
-// keysTimeout is how long Keys takes at most.
+// keysTimeout bounds the duration of Keys.
 const keysTimeout = 30 * time.Second
 
-// KVOptions are those of a bucket that is made. One that exists keeps its own.
+// KVOptions are the settings of a new bucket. An existing bucket keeps its own.
 type KVOptions struct {
 	Replicas int           // 1, 3 or 5; 0: 1
-	TTL      time.Duration // after which a value that was not written again is gone; 0: never
-	MaxBytes int64         // of the bucket, reserved; 0: no limit of its own
+	TTL      time.Duration // a value expires this long after it was last written; 0: never
+	MaxBytes int64         // reserved for the bucket; 0: no limit of its own
 }
 
-// KV is a store of values by key with compare-and-set, in a key-value bucket of JetStream: `nats kv ls`, `get` and `watch`
-// show it. Its methods may be called concurrently. A revision is the value's sequence in the bucket, so a key never has one
-// twice, also not after it was deleted. Reads are the stream leader's. A time-out is an error, and what was written with it
-// may be there or not: Get tells.
+// KV stores values by key with compare-and-set, in a key-value bucket of JetStream: `nats kv ls`, `get` and `watch`
+// show it. Its methods may be called concurrently. A revision is the value's sequence in the bucket, so a key never has
+// the same revision twice, even after it was deleted. Reads go to the stream's leader. A time-out is an error, after
+// which the value may or may not have been written: call Get to find out.
 type KV struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
@@ -56,11 +56,11 @@ type KV struct {
 	subject string // in front of an encoded key
 }
 
-// kvBucket is the name of a bucket. Streams of shards never begin with KV_.
+// kvBucket returns the name of a bucket. Names of shards' streams never begin with KV_.
 func kvBucket(cluster, name string) string { return streamPrefix + cluster + "_" + name }
 
-// OpenKV opens the bucket WIND_<cluster>_<name>, or makes it where there is none. The cluster's name is 1 to 40, the
-// bucket's 1 to 60 of a-z, 0-9 and the dash. The server must be 2.11 or later.
+// OpenKV opens the bucket WIND_<cluster>_<name>, or creates it if it does not exist. The cluster's name has 1 to 40
+// characters and the bucket's 1 to 60, from a-z, 0-9 and the dash. The server must be 2.11 or later.
 func OpenKV(ctx context.Context, c *Conn, cluster, name string, o KVOptions) (*KV, error) {
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return nil, fmt.Errorf("jetstream: cluster: %w", err)
@@ -83,15 +83,15 @@ func OpenKV(ctx context.Context, c *Conn, cluster, name string, o KVOptions) (*K
 	return k, nil
 }
 
-// makeKV makes the bucket when there is none, and has it read from its leader only: any replica may answer otherwise, also
-// one that has not heard of a value that was acknowledged.
+// makeKV creates the bucket if it does not exist, and restricts reads to its leader: otherwise any replica may answer,
+// even one that has not yet received an acknowledged value.
 func makeKV(ctx context.Context, c *Conn, bucket, description string, o KVOptions) error {
 	stream, err := c.js.Stream(ctx, kvStreamPrefix+bucket)
 	if isMissing(err) && !c.readOnly {
 		_, err = c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: bucket, Description: description, Storage: jetstream.FileStorage, Replicas: o.Replicas, TTL: o.TTL, MaxBytes: o.MaxBytes,
 		})
-		if err == nil || errors.Is(err, jetstream.ErrBucketExists) { // somebody else was faster
+		if err == nil || errors.Is(err, jetstream.ErrBucketExists) { // another process was faster
 			stream, err = c.made(ctx, kvStreamPrefix+bucket)
 		}
 	}
@@ -107,18 +107,18 @@ func makeKV(ctx context.Context, c *Conn, bucket, description string, o KVOption
 	return err
 }
 
-// checkKey refuses what is no key.
+// checkKey returns an error for an invalid key.
 func checkKey(key string) error {
 	switch {
 	case key == "" || len(key) > MaxKey:
-		return fmt.Errorf("jetstream: a key of %d bytes, it has 1 to %d", len(key), MaxKey)
+		return fmt.Errorf("jetstream: a key of %d bytes; it must have 1 to %d", len(key), MaxKey)
 	case !utf8.ValidString(key):
 		return fmt.Errorf("jetstream: key %q is not UTF-8", key)
 	}
 	return nil
 }
 
-// Get returns the value and its revision; revision 0 says that there is none.
+// Get returns the value and its revision, or revision 0 if the key does not exist.
 func (k *KV) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, err
@@ -130,7 +130,7 @@ func (k *KV) Get(ctx context.Context, key string) (value []byte, revision uint64
 	return m.Data, m.Sequence, nil
 }
 
-// last is the newest message of a key, its tombstone included; nil when there is none.
+// last returns the newest message of a key, which may be a tombstone, or nil if none exists.
 func (k *KV) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
 	m, err := k.stream.GetLastMsgForSubject(ctx, k.subject+encodeKey(key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -144,13 +144,13 @@ func (k *KV) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, err
 
 func isTombstone(h nats.Header) bool { return h.Get(kvOperation) != "" || h.Get(kvMarker) != "" }
 
-// Put writes value if the key still has the given revision (0: the key does not exist) and returns the new one; ok is
-// false, without an error, when somebody else has written in the meantime.
+// Put writes value if the key still has the given revision (0: the key does not exist) and returns the new revision. ok
+// is false, without an error, if another process has written meanwhile.
 func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, ok bool, err error) {
 	return k.put(ctx, key, value, revision)
 }
 
-// PutFor is Put of a value that is gone once it was not written for life, by the server's clock, a second at least.
+// PutFor is like Put, but the value expires after life, by the server's clock. A life below one second is raised to it.
 func (k *KV) PutFor(ctx context.Context, key string, value []byte, revision uint64, life time.Duration) (next uint64, ok bool, err error) {
 	return k.put(ctx, key, value, revision, jetstream.WithMsgTTL(max(life, time.Second)))
 }
@@ -166,7 +166,7 @@ func (k *KV) put(ctx context.Context, key string, value []byte, revision uint64,
 	if next, ok, err = k.publish(ctx, key, m, revision, o...); ok || err != nil || revision != 0 {
 		return next, ok, err
 	}
-	last, err := k.last(ctx, key) // the key may be a tombstone
+	last, err := k.last(ctx, key) // the last message may be a tombstone
 	if err != nil || last != nil && !isTombstone(last.Header) {
 		return 0, false, err
 	}
@@ -176,7 +176,7 @@ func (k *KV) put(ctx context.Context, key string, value []byte, revision uint64,
 	return k.publish(ctx, key, m, revision, o...)
 }
 
-// publish appends m if the last message of its key is the expected one. It is sent once.
+// publish appends m if the last message of its key has the expected sequence. It sends m once.
 func (k *KV) publish(ctx context.Context, key string, m *nats.Msg, expect uint64, o ...jetstream.PublishOpt) (next uint64, ok bool, err error) {
 	o = append(o, jetstream.WithExpectLastSequencePerSubject(expect), jetstream.WithRetryAttempts(0))
 	ack, err := k.js.PublishMsg(ctx, m, o...)
@@ -190,7 +190,8 @@ func (k *KV) publish(ctx context.Context, key string, m *nats.Msg, expect uint64
 	return ack.Sequence, true, nil
 }
 
-// Delete removes the key if it still has the given revision. With revision 0 ok says whether the key does not exist.
+// Delete removes the key if it still has the given revision. With revision 0, ok reports whether the key does not
+// exist.
 func (k *KV) Delete(ctx context.Context, key string, revision uint64) (ok bool, err error) {
 	if revision == 0 {
 		_, now, err := k.Get(ctx, key)
@@ -204,8 +205,9 @@ func (k *KV) Delete(ctx context.Context, key string, revision uint64) (ok bool, 
 	return ok, err
 }
 
-// Watch calls f with the value of a key and with each one that follows, until ctx ends: then it returns nil. That a key is
-// removed is not told, and of several writes in short order f may see the last one alone. It goes on over a lost connection.
+// Watch calls f with the current value of a key and with each later one, until ctx ends; then it returns nil. It does
+// not report a removed key. Of several writes in quick succession, f may see only the last. Watch continues after a
+// lost connection.
 func (k *KV) Watch(ctx context.Context, key string, f func(value []byte, revision uint64)) error {
 	if err := checkKey(key); err != nil {
 		return err
@@ -214,7 +216,7 @@ func (k *KV) Watch(ctx context.Context, key string, f func(value []byte, revisio
 	if err != nil {
 		return fmt.Errorf("jetstream: cannot watch key %q: %w", key, err)
 	}
-	defer func() { _ = w.Stop() }() // what it is worth was read
+	defer func() { _ = w.Stop() }() // nothing more is read from it
 	for {
 		select {
 		case <-ctx.Done():
@@ -225,18 +227,18 @@ func (k *KV) Watch(ctx context.Context, key string, f func(value []byte, revisio
 				return nil
 			case !ok:
 				return fmt.Errorf("jetstream: the watch of key %q was cut off", key)
-			case e != nil: // nil: those that were there were shown
+			case e != nil: // nil: the existing value was delivered
 				f(e.Value(), e.Revision())
 			}
 		}
 	}
 }
 
-// Keys lists the keys that begin with prefix, in byte order. It reads the names of all keys with the same first parts,
-// where a slash ends a part. Of a bucket with replicas it may be a moment behind what was written: a listing is a
-// consumer's, which any of the servers may have.
+// Keys lists the keys that begin with prefix, in byte order. It reads the names of all keys with the same leading
+// parts, where a slash ends a part. In a bucket with replicas, the list may lag behind the latest writes: it comes from
+// a consumer, which any of the servers may serve.
 func (k *KV) Keys(ctx context.Context, prefix string) (keys []string, err error) {
-	ctx, end := wait.For(ctx, wait.NATS, 0, fmt.Sprintf("the keys with %q", prefix))
+	ctx, end := wait.For(ctx, wait.NATS, 0, fmt.Sprintf("list the keys with %q", prefix))
 	defer end(&err)
 	keys, err = k.keys(ctx, prefix)
 	if err != nil {
@@ -251,7 +253,7 @@ func (k *KV) keys(ctx context.Context, prefix string) (keys []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = w.Stop() }() // what it is worth was read
+	defer func() { _ = w.Stop() }() // nothing more is read from it
 	silence, late := time.NewTimer(wait.Limit), time.NewTimer(keysTimeout)
 	defer silence.Stop()
 	defer late.Stop()
@@ -262,13 +264,13 @@ func (k *KV) keys(ctx context.Context, prefix string) (keys []string, err error)
 		case <-silence.C:
 			return nil, fmt.Errorf("NATS was silent for %v: %w", wait.Limit, context.DeadlineExceeded)
 		case <-late.C:
-			return nil, fmt.Errorf("they had not all come after %v: %w", keysTimeout, context.DeadlineExceeded)
+			return nil, fmt.Errorf("not all keys had arrived after %v: %w", keysTimeout, context.DeadlineExceeded)
 		case e, ok := <-w.Updates():
 			silence.Reset(wait.Limit)
 			switch {
 			case !ok:
 				return nil, errors.New("the listing was cut off")
-			case e == nil: // all were shown
+			case e == nil: // all keys were delivered
 				return keys, nil
 			}
 			if key, ok := decodeKey(e.Key()); ok && strings.HasPrefix(key, prefix) {

@@ -43,7 +43,7 @@ func TestKVIsReadByTools(t *testing.T) {
 	if err != nil || string(e.Value()) != "game-1" {
 		t.Fatal(e, err)
 	}
-	// What a tool deletes or writes is seen, and its foreign keys are left out.
+	// Changes by a tool are visible, and its foreign keys are ignored.
 	if err := kv.Purge(ctx, "game.YWRh"); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestKVForgetsAValueThatIsNotWrittenAgain(t *testing.T) {
 		}
 		put("player/ann", 0, time.Second)
 		bob := put("player/bob", 0, time.Second)
-		put("player/bob", bob, time.Hour) // its life begins anew
+		put("player/bob", bob, time.Hour) // its lifetime starts again
 		if _, ok, err := k.PutFor(ctx, "player/bob", nil, bob, time.Second); ok || err != nil {
 			t.Fatal("written over a newer revision", ok, err)
 		}
@@ -123,7 +123,7 @@ func TestKVForgetsAValueThatIsNotWrittenAgain(t *testing.T) {
 		if _, r, err := k.Get(ctx, "player/ann"); r != 0 || err != nil {
 			t.Fatal(r, err)
 		}
-		put("player/ann", 0, time.Second) // it may be written as one that never was
+		put("player/ann", 0, time.Second) // an expired key can be written like a new one
 	})
 }
 
@@ -140,7 +140,7 @@ func TestKVTimeoutIsAnError(t *testing.T) {
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
 		if _, ok, err := k.Put(short, "ambiguous", []byte("two"), r); ok || err == nil {
-			t.Fatal("the answer is lost, and it says", ok, err)
+			t.Fatal("after a lost answer, Put returns", ok, err)
 		}
 		p.hold(toClient, false)
 		other := openKV(t, s.connect(t, ""), KVOptions{})
@@ -208,10 +208,10 @@ func TestKVWatchTellsWhatIsAndWhatComes(t *testing.T) {
 			select {
 			case got := <-seen:
 				if got != want {
-					t.Fatalf("told %v, want %v", got, want)
+					t.Fatalf("watched %v, want %v", got, want)
 				}
 			case <-ctx.Done():
-				t.Fatalf("%v is not told", want)
+				t.Fatalf("Watch does not report %v", want)
 			}
 		}
 		next(told{"a", first})
@@ -227,7 +227,7 @@ func TestKVWatchTellsWhatIsAndWhatComes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := k.Watch(ctx, "", nil); err == nil {
-			t.Fatal("a key of nothing")
+			t.Fatal("an empty key is accepted")
 		}
 	})
 }

@@ -2,24 +2,24 @@ package jetstream
 
 import "strings"
 
-// Keys in NATS are tokens between dots, of letters, digits, - _ / and =. A slash of ours is a dot there, so that filters
-// and people see the parts: game/YWRh is game.YWRh. Of the rest, letters, digits, - and _ stand for themselves, other bytes
-// are = and two hex digits, and an empty part is = alone:
+// Keys in NATS are tokens separated by dots and consist of letters, digits, - _ / and =. A slash in a Wind key becomes
+// a dot there, so that filters and people see the parts: game/YWRh is game.YWRh. Letters, digits, - and _ stay as they
+// are. Any other byte becomes = and two hex digits, and an empty part becomes = alone:
 //
 //	game/YWRh        game.YWRh
 //	name of é        name=20of=20=C3=A9
 //	a//b.c           a.=.b=2Ec
 //
-// Different keys have different encodings, and each encoding is read in one way.
+// Different keys have different encodings, and each encoding decodes to exactly one key.
 
 const hexDigits = "0123456789ABCDEF"
 
-// plainByte reports whether a byte stands for itself.
+// plainByte reports whether a byte is encoded as itself.
 func plainByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
-// encodeKey makes a key legal for NATS. Any non-empty string has an encoding.
+// encodeKey encodes a key for NATS. Any non-empty string has an encoding.
 func encodeKey(key string) string {
 	b := make([]byte, 0, len(key)+8)
 	for i, part := range strings.Split(key, "/") {
@@ -45,7 +45,7 @@ func appendPart(b []byte, part string) []byte {
 	return b
 }
 
-// decodeKey is the inverse of encodeKey; ok is false for what encodeKey never makes.
+// decodeKey is the inverse of encodeKey. ok is false if encodeKey never produces s.
 func decodeKey(s string) (key string, ok bool) {
 	b := make([]byte, 0, len(s))
 	for i, part := range strings.Split(s, ".") {
@@ -85,7 +85,8 @@ func decodePart(b []byte, part string) ([]byte, bool) {
 	return b, true
 }
 
-// keyFilter selects at least the keys that begin with prefix: those with all of its finished parts.
+// keyFilter returns a filter for keys that share all complete parts of prefix. It selects at least the keys that begin
+// with prefix.
 func keyFilter(prefix string) string {
 	end := strings.LastIndexByte(prefix, '/')
 	if end < 0 {

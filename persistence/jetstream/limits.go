@@ -12,34 +12,31 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// Limits of a shard's storage where Options name none. A limit is reserved in
-// the server's book-keeping, not on the disk.
+// Default limits of a shard's storage. A limit is reserved in the server's bookkeeping, not on the disk.
 const (
-	DefaultLogBytes      = 8 << 30 // some days of 50 players; what is older than a proven snapshot goes when it fills
+	DefaultLogBytes      = 8 << 30 // some days of 50 players; when it fills, records older than a proven snapshot are purged
 	DefaultDeltaBytes    = 4 << 30
 	DefaultSnapshotBytes = 2 << 30 // of a cluster's snapshots together
-	MinLogBytes          = 1 << 20 // a log that an operator asks for has room for at least one large record
-	leastDefault         = 8 << 20 // what a small server's share of a default is at least
+	MinLogBytes          = 1 << 20 // least limit that an operator may set: room for one large record
+	leastDefault         = 8 << 20 // least limit on a small server
 	peersTimeout         = 10 * time.Second
 )
 
-// Options are a shard's storage settings. The zero value is the default.
-// Replicas and SnapshotBytes count when the streams are made; the limits of log
-// and deltas, where they are given, are those of streams that exist as well.
+// Options are a shard's storage settings. The zero value is the default. Replicas and SnapshotBytes apply only when the
+// streams are created. The limits of log and deltas, if set, apply to existing streams as well.
 type Options struct {
 	Replicas      int           // 1 or 3; 0: 1
-	LogBytes      int64         // the log refuses to grow beyond (persistence.ErrFull)
-	DeltaBytes    int64         // the delta stream drops its oldest beyond
-	DeltaAge      time.Duration // and what is older; 0: never for age alone
-	NoDeltas      bool          // open no delta stream, and make none
-	SnapshotBytes int64         // of all snapshots of the cluster
+	LogBytes      int64         // beyond this size the log refuses records (persistence.ErrFull)
+	DeltaBytes    int64         // beyond this size the delta stream drops its oldest messages
+	DeltaAge      time.Duration // the delta stream drops messages older than this; 0: never for age alone
+	NoDeltas      bool          // neither open nor create a delta stream
+	SnapshotBytes int64         // for all snapshots of the cluster together
 	AckTimeout    time.Duration // 0: DefaultAckTimeout
 
-	chosen struct{ log, deltas, snapshots bool } // somebody named the limit: it is not lowered
+	chosen struct{ log, deltas, snapshots bool } // the caller set the limit: do not lower it
 }
 
-// fill sets the defaults, and lowers those that the server's limits leave no
-// room for.
+// fill sets the defaults, lowered to fit the server's limits.
 func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 	if o.Replicas == 0 {
 		o.Replicas = 1
@@ -51,7 +48,7 @@ func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("jetstream: cannot read the account's limits: %w", err)
 		}
-		free = a.Limits.MaxStore // -1: none
+		free = a.Limits.MaxStore // -1: unlimited
 	}
 	limit := func(bytes *int64, normal, share int64) {
 		if *bytes == 0 {
@@ -67,8 +64,8 @@ func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 	return o, nil
 }
 
-// apply gives the streams that exist the limits that somebody named. A log is
-// never made smaller than what it holds: it would refuse every record.
+// apply sets the caller's limits on existing streams. It never makes a log smaller than its contents: such a log would
+// refuse every record.
 func (o Options) apply(ctx context.Context, c *Conn, ref Ref) error {
 	if c.readOnly {
 		return nil
@@ -91,12 +88,12 @@ func (o Options) apply(ctx context.Context, c *Conn, ref Ref) error {
 	})
 }
 
-// resize changes the limits of a stream, if it exists and has others. What holds
-// keeps must fit.
+// resize changes the limits of a stream, if the stream exists and its limits differ. keeps says that the contents must
+// fit.
 func resize(ctx context.Context, c *Conn, name string, keeps bool, change func(*jetstream.StreamConfig)) error {
 	s, err := c.js.Stream(ctx, name)
 	if isMissing(err) {
-		return nil // it is made with them
+		return nil // it will be created with these limits
 	}
 	if err != nil {
 		return fmt.Errorf("jetstream: cannot read the limits of stream %s: %w", name, err)
@@ -108,7 +105,7 @@ func resize(ctx context.Context, c *Conn, name string, keeps bool, change func(*
 		return nil
 	}
 	if keeps && config.MaxBytes < used {
-		return fmt.Errorf("%w: the log %s holds %s and cannot be limited to %s: give --log-bytes more, or purge it first with wind log purge",
+		return fmt.Errorf("%w: the log %s holds %s and cannot be limited to %s: raise --log-bytes, or purge it first with wind log purge",
 			persistence.ErrFull, name, bytesText(used), bytesText(config.MaxBytes))
 	}
 	return reserved(ctx, c, name, &config.MaxBytes, true, func() error {
@@ -117,9 +114,8 @@ func resize(ctx context.Context, c *Conn, name string, keeps bool, change func(*
 	})
 }
 
-// createStream makes a stream; one with the same settings may exist. In a
-// cluster that has just started not every server knows the others yet: it waits
-// for them a little.
+// createStream creates a stream, or accepts one that exists. In a cluster that has just started, a server may not know
+// the others yet: createStream waits up to peersTimeout for them.
 func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, chosen bool) error {
 	return reserved(ctx, c, config.Name, &config.MaxBytes, chosen, func() error {
 		_, err := c.js.CreateStream(ctx, config)
@@ -130,14 +126,15 @@ func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, c
 			}
 		}
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return nil // another node was faster, perhaps with another default; who opens it looks at what it is
+			return nil // another node was faster, perhaps with another default; the code that opens it checks the settings
 		}
 		return err
 	})
 }
 
-// made returns a stream that exists. In a cluster a server may not have heard of it at the moment another one, asked by
-// this node or by one that started together with it, has made it: what is not found is looked for again, for a while.
+// made returns a stream that exists. A server of a cluster may not know it yet, if another server, asked by this node
+// or by one that started at the same time, has just created it. made therefore retries for up to peersTimeout if the
+// stream is not found.
 func (c *Conn) made(ctx context.Context, name string) (jetstream.Stream, error) {
 	for end := time.Now().Add(peersTimeout); ; {
 		s, err := c.js.Stream(ctx, name)
@@ -152,24 +149,23 @@ func (c *Conn) made(ctx context.Context, name string) (jetstream.Stream, error) 
 	}
 }
 
-// noPeers reports whether a cluster does not know all its servers yet.
+// noPeers reports whether err means that a server does not know all servers of its cluster yet.
 func noPeers(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == codeNoPeers && !noStorage(err)
 }
 
-// noStorage reports whether a server refuses a stream because it cannot reserve
-// its limit. A cluster says so in words.
+// noStorage reports whether err means that a server cannot reserve a stream's limit. A cluster says so only in the
+// description.
 func noStorage(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == codeStorageExceeded || api.ErrorCode == codeInsufficient ||
 		api.ErrorCode == codeNoPeers && strings.Contains(api.Description, "insufficient storage"))
 }
 
-// reserved makes or changes what reserves *limit bytes. A default that does not
-// fit is quartered until it does, so that something is left for the shard's other
-// streams: servers do not tell what they have. What somebody chose is refused,
-// with the sizes.
+// reserved calls reserve, which creates or changes a stream with *limit bytes. While a default does not fit, reserved
+// divides it by four and tries again, so that some space is left for the shard's other streams: servers do not report
+// how much they have. If a chosen limit does not fit, it returns an error with the sizes.
 func reserved(ctx context.Context, c *Conn, name string, limit *int64, chosen bool, reserve func() error) error {
 	asked := *limit
 	err := reserve()
@@ -177,7 +173,7 @@ func reserved(ctx context.Context, c *Conn, name string, limit *int64, chosen bo
 		*limit /= 4
 	}
 	if noStorage(err) {
-		return fmt.Errorf("%w: no room for the %s that stream %s is to be given%s: give the server more (max_file_store, or a larger disk), or the streams less (--log-bytes, --delta-bytes)",
+		return fmt.Errorf("%w: no room for the %s to reserve for stream %s%s: raise the server's limit (max_file_store, or a larger disk), or lower those of the streams (--log-bytes, --delta-bytes)",
 			persistence.ErrFull, bytesText(asked), name, c.capacity(ctx))
 	}
 	if err != nil {
@@ -186,7 +182,7 @@ func reserved(ctx context.Context, c *Conn, name string, limit *int64, chosen bo
 	return nil
 }
 
-// capacity says what the server has, as far as it tells.
+// capacity describes the server's storage limit and reservations, as far as it reports them.
 func (c *Conn) capacity(ctx context.Context) string {
 	a, err := c.js.AccountInfo(ctx)
 	if err != nil {
@@ -197,7 +193,7 @@ func (c *Conn) capacity(ctx context.Context) string {
 		has = a.Limits.MaxStore
 	}
 	if has <= 0 {
-		return fmt.Sprintf(" (%s are given to streams already; the server does not tell its limit)", bytesText(int64(a.ReservedStore)))
+		return fmt.Sprintf(" (%s are reserved for streams already; the server does not report its limit)", bytesText(int64(a.ReservedStore)))
 	}
 	return fmt.Sprintf(" (the server has %s and has reserved %s for streams already)", bytesText(has), bytesText(int64(a.ReservedStore)))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// limitOf is what a shard's log may hold.
+// limitOf returns the limit of a shard's log.
 func limitOf(t *testing.T, s *Shard) int64 {
 	t.Helper()
 	_, limit, err := s.log.Fill(testContext(t))
@@ -72,7 +72,7 @@ func TestDefaultsFitASmallServer(t *testing.T) {
 		if !errors.Is(err, persistence.ErrFull) {
 			t.Fatalf("a log larger than the servers: %v", err)
 		}
-		for _, want := range []string{"1024 MiB", "WIND_dev_other", "--log-bytes", "given to streams already"} {
+		for _, want := range []string{"1024 MiB", "WIND_dev_other", "--log-bytes", "reserved for streams already"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q does not say %s", err, want)
 			}

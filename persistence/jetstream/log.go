@@ -12,29 +12,28 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// messageOverhead is more than JetStream and our headers take of the payload
-// limit beside a body.
+// messageOverhead bounds how much of the payload limit the headers of JetStream and Wind take, beside a body.
 const messageOverhead = 1 << 10
 
-// Log is the fenced stream of one shard's records. Append is for one caller;
-// the other methods may be called concurrently.
+// Log is the fenced stream of one shard's records. Only one goroutine may call Append; the other methods may be called
+// concurrently.
 type Log struct {
 	conn   *Conn
 	stream jetstream.Stream
 	name   string
 	ref    Ref
 	fence  *fenced
-	mark   *markFile // nil unless the server is ours
-	flaw   *flaw     // what is known of the log's files; only in a copy
+	mark   *markFile // nil unless the server is embedded
+	flaw   *flaw     // what the log's files prove; only in a copy
 }
 
-// flaw is what reading a copy's files has found out about its log.
+// flaw is what inspecting the original of a copy has found out about its log.
 type flaw struct {
-	last persistence.Seq // what the log is known to have reached
+	last persistence.Seq // the last record that the log is known to have had
 	err  error           // a *DamagedLogError, or nil
 }
 
-// openLog opens the log that lineageOf has found.
+// openLog opens the log with the lineage that lineageOf has found.
 func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
 	l := &Log{conn: c, name: logStream(ref.Cluster, ref.Shard), ref: ref}
 	var err error
@@ -54,20 +53,20 @@ func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
 			return nil, err
 		}
 		if noted := notedPurge(l.stream.CachedInfo().Config); noted > 0 {
-			l.mark.purges(noted) // the mark outlives a description that an older one replaces
+			l.mark.purges(noted) // the mark survives if an older description is restored
 		}
 	}
 	return l, nil
 }
 
-// Replicas is how many copies of the log its servers kept when it was opened.
+// Replicas returns how many copies of the log its servers kept when it was opened.
 func (l *Log) Replicas() int { return l.stream.CachedInfo().Config.Replicas }
 
-// sound refuses settings under which the log would not be the truth: somebody
-// else made the stream, or changed it.
+// sound returns an error for settings under which the log could lose records. Somebody else created or changed such a
+// stream.
 func sound(c jetstream.StreamConfig) error {
 	bad := func(what string) error {
-		return fmt.Errorf("jetstream: stream %s %s, a log must not: correct it with `nats stream edit`, or make the shard anew", c.Name, what)
+		return fmt.Errorf("jetstream: stream %s %s, which a log must not: correct it with `nats stream edit`, or recreate the shard", c.Name, what)
 	}
 	switch {
 	case c.Storage != jetstream.FileStorage:
@@ -93,19 +92,18 @@ func (l *Log) close() {
 	}
 }
 
-// MaxRecordBytes is the longest body that Append can store.
+// MaxRecordBytes returns the length of the longest body that Append can store.
 func (l *Log) MaxRecordBytes() int { return l.conn.MaxPayload() - messageOverhead }
 
-// MessageOverhead returns how many bytes the server's file store adds to a
-// record beside its body and Wind's own headers: the row's frame, the subject
-// and the header of the fence.
+// MessageOverhead returns how many bytes the server's file store adds to a record's body and Wind's own headers: the
+// row's frame, the subject and the header of the fence.
 func (l *Log) MessageOverhead() int {
 	fence := len(jetstream.ExpectedLastSeqHeader) + len(": \r\n") + len("1000000")
 	return blockHeader + blockChecksum + 4 + len(logSubject(l.ref.Cluster, l.ref.Shard, l.ref.Lineage)) + fence
 }
 
-// Last returns the sequence of the last record, 0 when there is none, as the
-// stream's leader knows it, or persistence.ErrNotFound when the stream is gone.
+// Last returns the sequence of the last record according to the stream's leader, or 0 if the log is empty. It returns
+// persistence.ErrNotFound if the stream was deleted.
 func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
 	i, err := l.stream.Info(ctx)
 	if isMissing(err) {
@@ -121,8 +119,7 @@ func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
 	return last, nil
 }
 
-// First returns the sequence of the first record that is stored, 0 when there
-// is none.
+// First returns the sequence of the first stored record, or 0 if no record is stored.
 func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
 	i, err := l.stream.Info(ctx)
 	if err != nil {
@@ -134,7 +131,7 @@ func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
 	}
 	var lost *DamagedLogError
 	if l.flaw != nil && errors.As(l.flaw.err, &lost) && (lost.Seq < first || first == 0) {
-		first = lost.Seq // what is missing in front is missing too
+		first = lost.Seq // Read reports records that are missing at the front
 	}
 	return first, nil
 }
@@ -148,13 +145,11 @@ func (l *Log) Fill(ctx context.Context) (bytes, limit int64, err error) {
 	return int64(i.State.Bytes), i.Config.MaxBytes, nil
 }
 
-// Append stores m as record expect+1, if record expect is the last one. It
-// returns nil only when the server has acknowledged exactly that. Otherwise it
-// wraps persistence.ErrConflict (the last record is another one),
-// persistence.ErrAmbiguous (no answer in time: m may be stored or not) or
-// persistence.ErrFull (the limit is reached), or returns another error when
-// nothing was stored and never will be. It retries nothing. Bodies are not
-// kept. Only one Append runs at a time.
+// Append stores m as record expect+1 if record expect is the last one. It returns nil only after the server has
+// acknowledged exactly that. Otherwise it returns an error that wraps persistence.ErrConflict (another record is the
+// last), persistence.ErrAmbiguous (no answer in time: m may be stored or not) or persistence.ErrFull (the limit is
+// reached); with any other error nothing was stored and never will be. Append never retries and does not retain the
+// body. Only one Append runs at a time.
 func (l *Log) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
 	if m.Seq != 0 && m.Seq != expect+1 {
 		return fmt.Errorf("jetstream: record %d cannot follow record %d", m.Seq, expect)
@@ -166,9 +161,8 @@ func (l *Log) Append(ctx context.Context, m persistence.Message, expect persiste
 	return nil
 }
 
-// Acknowledged notes beside an embedded server's store that m is record seq.
-// Append does it by itself; an owner that finds by reading that an ambiguous
-// append was stored calls it before it releases anything.
+// Acknowledged notes beside an embedded server's store that m is record seq. Append does so itself. An owner that finds
+// by reading that an ambiguous append was stored must call Acknowledged before it releases anything.
 func (l *Log) Acknowledged(seq persistence.Seq, m persistence.Message) {
 	if l.mark != nil {
 		l.mark.reached(seq, m.Header.LastTick, persistence.HashOf(m.Body))
@@ -187,9 +181,8 @@ func (l *Log) Get(ctx context.Context, seq persistence.Seq) (persistence.Message
 	return message(uint64(seq), r.Header.Get, r.Data)
 }
 
-// Read yields records from to to, in order. Where one is missing it yields an
-// error that wraps persistence.ErrGap and ends; a record after the last one is
-// missing too. Bodies are the caller's.
+// Read yields records from from to to, in order. If one is missing, Read yields an error that wraps persistence.ErrGap
+// and ends; a record after the last one is missing too. The caller owns the bodies.
 func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
 		next, tick := from, uint64(0)
@@ -217,7 +210,7 @@ func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[pers
 	}
 }
 
-// broken returns what is known to be wrong with a record of a copy, or nil.
+// broken returns the known damage to a record of a copy, or nil.
 func (l *Log) broken(seq persistence.Seq) error {
 	var lost *DamagedLogError
 	if l.flaw == nil || !errors.As(l.flaw.err, &lost) || lost.Seq != seq {
@@ -232,7 +225,7 @@ func (l *Log) broken(seq persistence.Seq) error {
 	return &c
 }
 
-// missing words a gap: the record, and the tick that it began with.
+// missing returns the error for a gap, with the record and the tick that it began with.
 func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
 	if broken := l.broken(seq); broken != nil {
 		return broken
@@ -243,8 +236,7 @@ func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
 	return &persistence.CorruptError{What: "record", Seq: seq, Tick: tick + 1, Reason: "it is missing in " + l.name, Err: err}
 }
 
-// Follow yields records from from on and waits for those to come, until ctx
-// ends, an error or the caller's break.
+// Follow yields records from from on and waits for later ones, until ctx ends, an error occurs or the caller breaks.
 func (l *Log) Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
 		for m, err := range follow(ctx, l.conn, l.stream, uint64(from)) {
@@ -259,7 +251,7 @@ func (l *Log) Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persis
 	}
 }
 
-// Purge deletes the records below the sequence, never the last one.
+// Purge deletes the records below a sequence. It never deletes the last record.
 func (l *Log) Purge(ctx context.Context, below persistence.Seq) error {
 	if below <= 1 {
 		return nil
@@ -282,7 +274,7 @@ func (l *Log) Purge(ctx context.Context, below persistence.Seq) error {
 	return nil
 }
 
-// notePurge notes that what is below a sequence is about to go.
+// notePurge notes that the records below a sequence are about to be purged.
 func (l *Log) notePurge(ctx context.Context, below persistence.Seq) error {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
@@ -294,8 +286,7 @@ func (l *Log) notePurge(ctx context.Context, below persistence.Seq) error {
 	return l.note(ctx, purgedBelow, strconv.FormatUint(uint64(below), 10), "it is purged")
 }
 
-// message puts a stored message together; headers that are no record's are
-// damage.
+// message assembles a stored message. It returns a *persistence.CorruptError if the headers are not a record's.
 func message(seq uint64, get func(string) string, body []byte) (persistence.Message, error) {
 	h, err := persistence.ParseHeader(get)
 	if err != nil {

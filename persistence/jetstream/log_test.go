@@ -13,7 +13,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// The shapes that package persistence declares.
+// The interfaces of package persistence.
 var (
 	_ persistence.LogWriter      = (*Log)(nil)
 	_ persistence.DeltaWriter    = (*Deltas)(nil)
@@ -231,7 +231,7 @@ func TestFollowWaitsForWhatComes(t *testing.T) {
 	}
 }
 
-// TestMessageOverheadIsWhatTheFilesHold compares it with the rows on the disk.
+// TestMessageOverheadIsWhatTheFilesHold compares MessageOverhead with the rows on the disk.
 func TestMessageOverheadIsWhatTheFilesHold(t *testing.T) {
 	server := startServer(t, ServerConfig{Port: -1})
 	s := createShard(t, connectTo(t, server))
@@ -244,7 +244,7 @@ func TestMessageOverheadIsWhatTheFilesHold(t *testing.T) {
 	for _, r := range rowsOf(t, server.Dir(), s.log.name) {
 		held += r.end - r.at
 	}
-	// The fence's number has up to seven digits here, and one or two in this log.
+	// The fence's number is assumed to have seven digits, but has one or two in this log.
 	if over := stated - held; over < 0 || over > 20*6 {
 		t.Fatalf("%d bytes are held, %d stated", held, stated)
 	}

@@ -14,18 +14,18 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// marksDir holds a file per log stream beside the server's own files.
+// marksDir contains one file per log stream, beside the server's own files.
 const marksDir = "marks"
 
-// The mark of a log is what was last acknowledged to it, and where it may begin:
+// The mark of a log records the last acknowledgement, and where the log may begin:
 //
 //	"WINDMRK1" | sequence u64 | tick u64 | floor u64 | hash of the record's body, 16 bytes |
 //	lineage length u8, lineage, zeroes: 65 bytes | xxh3 u64 of all before
 //
-// little-endian, written over in one piece after each acknowledgement and
-// before the append returns, and before each purge: about a microsecond, since
-// nothing waits for the disk. A kill -9 loses neither it nor the log; after a power loss it may know
-// more than the log does, and then something acknowledged really is gone.
+// All numbers are little-endian. The mark is overwritten in one piece after each acknowledgement, before the append
+// returns, and before each purge. That takes about a microsecond, since nothing waits for the disk. A kill -9 loses
+// neither the mark nor the log. After a power loss the mark may name a record that the log lacks; then an acknowledged
+// record really is lost.
 const (
 	markMagic   = "WINDMRK1"
 	markLineage = 64
@@ -35,8 +35,8 @@ const (
 // mark is evidence that a log once reached a record.
 type mark struct {
 	seq     persistence.Seq
-	tick    uint64          // the record's last
-	floor   persistence.Seq // what was purged lies below
+	tick    uint64          // the record's last tick
+	floor   persistence.Seq // only records below it were purged
 	hash    persistence.Hash
 	lineage string
 }
@@ -51,8 +51,8 @@ type markFile struct {
 
 func markPath(store, stream string) string { return filepath.Join(store, marksDir, stream) }
 
-// openMark opens a log's mark for writing. One of another lineage, or a damaged
-// one, is forgotten: begin is then where the log begins.
+// openMark opens a log's mark for writing. A mark of another lineage, or a damaged one, is replaced by one that says
+// that the log begins at begin.
 func openMark(store, stream, lineage string, begin persistence.Seq) (*markFile, error) {
 	if err := os.MkdirAll(filepath.Join(store, marksDir), 0o700); err != nil {
 		return nil, fmt.Errorf("jetstream: cannot make the directory of marks: %w", err)
@@ -76,7 +76,7 @@ func (w *markFile) reached(seq persistence.Seq, tick uint64, hash persistence.Ha
 	w.write()
 }
 
-// purges notes that what is below floor is about to go.
+// purges notes that the records below floor are about to be purged.
 func (w *markFile) purges(floor persistence.Seq) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,8 +84,8 @@ func (w *markFile) purges(floor persistence.Seq) {
 	w.write()
 }
 
-// write writes the mark over. A mark that cannot be written proves less and
-// never anything wrong, so the commit that it belongs to does not fail for it.
+// write overwrites the mark. A missing or outdated mark proves less but never anything wrong, so a failed write does
+// not fail the commit.
 func (w *markFile) write() {
 	b := append(w.buf[:0], markMagic...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(w.now.seq))
@@ -103,7 +103,7 @@ func (w *markFile) write() {
 
 func (w *markFile) close() { _ = w.f.Close() }
 
-// readMark returns a log's mark, the zero one when nothing was ever acknowledged.
+// readMark returns a log's mark, or the zero mark if none was ever written.
 func readMark(store, stream string) (mark, error) {
 	b, err := os.ReadFile(markPath(store, stream))
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(b) == 0) {

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// mended is what is left of a block that was damaged.
+// mended is the result of repairing a damaged block.
 type mended struct {
-	whole  []byte // its rows, those in which one bit was flipped put right
-	right  int    // such rows
-	lost   int    // damaged pieces between the whole rows
-	reason string // of the first that was put right or is lost
+	whole  []byte // the intact rows, including those in which one flipped bit was repaired
+	right  int    // rows with a repaired bit
+	lost   int    // damaged pieces between the intact rows
+	reason string // of the first repair or loss
 }
 
-// last returns the highest sequence in a row that is whole.
+// last returns the highest sequence of the intact rows.
 func (m *mended) last() (last uint64) {
 	for at, n := 0, 0; at < len(m.whole); at += n {
 		n, _ = rowLength(m.whole[at:], nil)
@@ -25,15 +25,16 @@ func (m *mended) last() (last uint64) {
 	return last
 }
 
-// Bounds of the search for a flipped bit: rows of a block, and the bytes of one in which every bit is tried.
+// Bounds of the search for a flipped bit: damaged rows tried per block, and the longest row in bytes in which every bit
+// is tried.
 const (
 	mostUnflips  = 64
 	unflipsWhole = 4 << 10
 )
 
-// mend reads a block's rows. A damaged one in which a single bit is flipped is put right: the checksum proves it. Of
-// others it keeps nothing, and goes on at the next whole row. The end of the newest block that a crash cut is not counted;
-// a last row whose length alone is flipped is put right like any other.
+// mend reads a block's rows. It repairs a row with a single flipped bit, as the checksum proves the repair. It drops
+// any other damaged row and continues at the next intact one. It does not count a row that a crash cut off at the end
+// of the newest block. It repairs a last row in which only the length has a flipped bit like any other.
 func mend(b []byte, stream string, h hash.Hash64, newest bool) (m mended) {
 	for at := 0; at < len(b); {
 		n, bad := soundRow(b[at:], stream, h)
@@ -65,8 +66,8 @@ func mend(b []byte, stream string, h hash.Hash64, newest bool) (m mended) {
 	return m
 }
 
-// soundRow is rowLength for a stream of ours: the subject must be one of its subjects, since its length is outside the
-// checksum.
+// soundRow is rowLength for a stream of ours. It also checks that the subject is one of the stream's subjects, since
+// the subject's length is outside the checksum.
 func soundRow(b []byte, stream string, h hash.Hash64) (n int, reason string) {
 	if n, reason = rowLength(b, h); reason != "" {
 		return n, reason
@@ -83,8 +84,8 @@ func soundRow(b []byte, stream string, h hash.Hash64) (n int, reason string) {
 	return n, ""
 }
 
-// unflip returns the row that b begins with, with the one bit put right that is flipped in it; nil when it is not one bit.
-// It tries every bit of the row's frame, and of all of it where it is short.
+// unflip returns the first row of b with its one flipped bit repaired, or nil if no single bit repairs it. It tries
+// every bit of the row's frame, and every bit of a short row.
 func unflip(b []byte, stream string, h hash.Hash64) []byte {
 	try := func(at int) []byte {
 		for bit := range 8 {
@@ -121,8 +122,8 @@ func unflip(b []byte, stream string, h hash.Hash64) []byte {
 	return nil
 }
 
-// nextRow finds the next whole row at or behind an offset; -1 when there is none. A row begins 22 bytes before its
-// subject, or is a tombstone.
+// nextRow returns the offset of the next intact row at or behind an offset, or -1 if no more follow. A row begins 22
+// bytes before its subject, or is a tombstone.
 func nextRow(b []byte, at int, stream string, h hash.Hash64) int {
 	subject := subjectsOf(stream)
 	for ; at+blockHeader+blockChecksum <= len(b); at++ {
@@ -142,7 +143,7 @@ func nextRow(b []byte, at int, stream string, h hash.Hash64) int {
 	return -1
 }
 
-// subjectsOf is what the subjects of a stream of ours begin with.
+// subjectsOf returns the common prefix of the subjects of a stream of ours.
 func subjectsOf(stream string) string {
 	if bucket, ok := strings.CutPrefix(stream, objectPrefix); ok {
 		return "$O." + bucket + "."

@@ -13,8 +13,8 @@ const (
 	streamPrefix   = "WIND_"
 	deltaSuffix    = "_DELTA"
 	snapshotSuffix = "_snapshots"
-	objectPrefix   = "OBJ_"  // JetStream's own, in front of a bucket's name
-	subjectPrefix  = "wind." // of all that shards publish
+	objectPrefix   = "OBJ_"  // JetStream's prefix to a bucket's name
+	subjectPrefix  = "wind." // of everything that shards publish
 )
 
 func logStream(cluster, shard string) string   { return streamPrefix + cluster + "_" + shard }
@@ -38,7 +38,7 @@ func parseLogSubject(subject string) (cluster, shard, lineage string, ok bool) {
 	return p[1], p[2], p[3], true
 }
 
-// parseLogStream is the inverse of logStream; other streams are not ok.
+// parseLogStream is the inverse of logStream. It returns false for any other stream.
 func parseLogStream(name string) (cluster, shard string, ok bool) {
 	rest, ok := strings.CutPrefix(name, streamPrefix)
 	if !ok {
@@ -49,7 +49,7 @@ func parseLogStream(name string) (cluster, shard string, ok bool) {
 	return cluster, shard, ok
 }
 
-// checkNames refuses what would make a stream's name or subject ambiguous.
+// checkNames refuses names that would make a stream's name or subject ambiguous.
 func checkNames(cluster, shard string) error {
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return fmt.Errorf("jetstream: cluster: %w", err)
@@ -60,10 +60,10 @@ func checkNames(cluster, shard string) error {
 	return nil
 }
 
-// checkLineage refuses what cannot be one token of a subject.
+// checkLineage refuses a lineage that is not one token of a subject.
 func checkLineage(lineage string) error {
 	if lineage == "" || strings.ContainsAny(lineage, ".*> \t\r\n") {
-		return errors.New("jetstream: lineage " + fmt.Sprintf("%q", lineage) + " cannot stand in a subject; it is a UUID")
+		return errors.New("jetstream: lineage " + fmt.Sprintf("%q", lineage) + " cannot be part of a subject: use a UUID")
 	}
 	return nil
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// Notes in the metadata of a log's stream: what must be known of the log wherever its store is opened. They lie in the store
-// beside the log, under a checksum.
+// Notes in the metadata of a log's stream: facts about the log that must be known wherever its store is opened. The
+// server stores them beside the log, under a checksum.
 const (
-	// A process that does not own the server's store, and so cannot write the log's mark, notes here before a purge where
-	// the log may begin.
+	// Before a purge, a process that does not own the server's store, and so cannot write the log's mark, notes here
+	// where the log may begin.
 	purgedBelow = "wind-purged-below"
 	// The losses that an operator accepted, as "sequence/epoch", oldest first.
 	acceptedLosses = "wind-accepted-losses"
 )
 
-// note puts a note into the metadata of the log's stream.
+// note writes a note into the metadata of the log's stream.
 func (l *Log) note(ctx context.Context, key, value, what string) error {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
@@ -43,8 +43,8 @@ func (l *Log) note(ctx context.Context, key, value, what string) error {
 	return nil
 }
 
-// NoteAccepted notes beside the log which losses of history an operator accepted, oldest first, so that whoever opens its
-// store or checks it knows what is void.
+// NoteAccepted notes beside the log which losses of history an operator accepted, oldest first, so that every process
+// that opens or checks the store knows what is void.
 func (l *Log) NoteAccepted(ctx context.Context, all []persistence.Mark) error {
 	if len(all) == 0 {
 		return nil
@@ -56,7 +56,7 @@ func (l *Log) NoteAccepted(ctx context.Context, all []persistence.Mark) error {
 	return l.note(ctx, acceptedLosses, strings.Join(marks, " "), "a loss was accepted")
 }
 
-// parseAccepted reads what NoteAccepted wrote. What cannot be read accepts nothing.
+// parseAccepted parses what NoteAccepted wrote. It ignores any entry that it cannot parse.
 func parseAccepted(metadata map[string]string) (all []persistence.Mark) {
 	for _, mark := range strings.Fields(metadata[acceptedLosses]) {
 		left, right, _ := strings.Cut(mark, "/")
@@ -69,7 +69,7 @@ func parseAccepted(metadata map[string]string) (all []persistence.Mark) {
 	return all
 }
 
-// notedPurge is where a log may begin, as a purge noted last; 0 when none did.
+// notedPurge returns where a log may begin according to the last note of a purge, or 0 without one.
 func notedPurge(c jetstream.StreamConfig) persistence.Seq {
 	noted, _ := strconv.ParseUint(c.Metadata[purgedBelow], 10, 64)
 	return persistence.Seq(noted)

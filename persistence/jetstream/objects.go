@@ -19,34 +19,36 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// chunkBytes is the size of an object's messages, that of NATS's own tools.
+// chunkBytes is the size of an object's messages, the same as in NATS's own tools.
 const chunkBytes = 128 << 10
 
-// maxObjectBytes is more than any snapshot takes.
+// maxObjectBytes is larger than any snapshot.
 const maxObjectBytes = 2 * persistence.MaxSnapshotBytes
 
-// uploadPause is how long an upload may rest between two messages: chunks that nothing names and that are older were
-// left by one that never ended.
+// uploadPause is the longest time between two messages of an upload. Older chunks that no description names belong to
+// an upload that never ended.
 const uploadPause = 15 * time.Minute
 
-// objects is an object store in the layout of NATS's (ADR-20), `nats object` shows it: an object is the messages of
-// $O.<bucket>.C.<id>, its chunks, and one of $O.<bucket>.M.<base64 of its name>, which describes and so names it.
-// nats.go's own ObjectStore would do for the layout, but a damaged message makes its listing and its reading wait for
-// what never comes; here each message is asked for by itself, from the stream's leader.
+// objects is an object store in the layout of NATS's (ADR-20); `nats object` shows it. An object consists of the
+// messages on $O.<bucket>.C.<id>, its chunks, and one message on $O.<bucket>.M.<base64 of its name>, which describes it
+// and so gives it its name. nats.go's own ObjectStore has this layout too, but a damaged message makes its listing and
+// its reading wait for a message that never comes. This type requests each message separately, from the stream's
+// leader.
 type objects struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
 	bucket  string
-	started time.Time // of the embedded server: no upload that began earlier lives; zero when the server is not ours
+	started time.Time // start of the embedded server: all earlier uploads have ended; zero if the server is external
 	pause   time.Duration
 }
 
-// damagedObject says that a piece of an object is damaged or missing.
+// damagedObject reports that a piece of an object is damaged or missing.
 type damagedObject struct{ name, reason string }
 
 func (d *damagedObject) Error() string { return d.name + ": " + d.reason }
 
-// openObjects opens a bucket, or makes it where there is none; a reader gets nil then.
+// openObjects opens a bucket, or creates it if it does not exist. It returns nil if it does not exist and the
+// connection is read-only.
 func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.ObjectStoreConfig, chosen bool) (*objects, error) {
 	fail := func(err error) (*objects, error) {
 		return nil, fmt.Errorf("jetstream: cannot open the object store %s: %w", bucket, err)
@@ -58,7 +60,8 @@ func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.O
 		return nil, nil
 	}
 	if isMissing(err) {
-		// As nats.go makes an object store, without direct reads: what is changed later, a server counts twice.
+		// As nats.go creates an object store, but without direct reads from the start: a server counts a stream's
+		// reservation twice if the stream is changed later.
 		err = createStream(ctx, c, jetstream.StreamConfig{
 			Name: objectPrefix + bucket, Description: config.Description, Subjects: []string{"$O." + bucket + ".C.>", "$O." + bucket + ".M.>"},
 			MaxBytes: config.MaxBytes, Storage: config.Storage, Replicas: config.Replicas, Discard: jetstream.DiscardNew, AllowRollup: true,
@@ -74,7 +77,7 @@ func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.O
 	if c.readOnly || !settings.AllowDirect {
 		return o, nil
 	}
-	settings.AllowDirect = false // a follower may not have what was acknowledged
+	settings.AllowDirect = false // a follower may lack acknowledged messages
 	if _, err = c.js.UpdateStream(ctx, settings); err == nil {
 		o.stream, err = c.js.Stream(ctx, objectPrefix+bucket)
 	}
@@ -92,7 +95,7 @@ func (o *objects) metaSubject(name string) string {
 	return o.subject("M", base64.URLEncoding.EncodeToString([]byte(name)))
 }
 
-// names lists what is described in the bucket, deleted objects included, by the subjects alone.
+// names lists the names described in the bucket, including those of deleted objects. It reads only the subjects.
 func (o *objects) names(ctx context.Context) ([]string, error) {
 	tokens, err := o.tokens(ctx, "M")
 	if err != nil {
@@ -107,7 +110,7 @@ func (o *objects) names(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// tokens lists the last tokens of the stored subjects of a kind, in order.
+// tokens lists the last tokens of the stored subjects of a kind, in byte order.
 func (o *objects) tokens(ctx context.Context, kind string) ([]string, error) {
 	i, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(o.subject(kind, ">")))
 	if err != nil {
@@ -122,14 +125,14 @@ func (o *objects) tokens(ctx context.Context, kind string) ([]string, error) {
 	return all, nil
 }
 
-// info reads an object's description: isMissing when there is none or the object was deleted, a *damagedObject when it
-// cannot be read.
+// info reads an object's description. The error is one that isMissing recognises if the object does not exist or was
+// deleted, and a *damagedObject if the description cannot be read.
 func (o *objects) info(ctx context.Context, name string) (jetstream.ObjectInfo, error) {
 	info, _, err := o.describe(ctx, name)
 	return info, err
 }
 
-// describe is info, and the sequence of the description.
+// describe is like info, but also returns the description's sequence.
 func (o *objects) describe(ctx context.Context, name string) (info jetstream.ObjectInfo, seq uint64, err error) {
 	m, err := o.stream.GetLastMsgForSubject(ctx, o.metaSubject(name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -146,11 +149,11 @@ func (o *objects) describe(ctx context.Context, name string) (info jetstream.Obj
 	}
 	switch err := json.Unmarshal(m.Data, &info); {
 	case err != nil:
-		return info, 0, &damagedObject{name, "its description is not one: " + err.Error()}
+		return info, 0, &damagedObject{name, "its description cannot be decoded: " + err.Error()}
 	case info.Deleted:
 		return info, m.Sequence, jetstream.ErrObjectNotFound
 	case info.Name != name || info.NUID == "" || info.Size > maxObjectBytes:
-		return info, 0, &damagedObject{name, "its description is of something else"}
+		return info, 0, &damagedObject{name, "its description belongs to another object"}
 	}
 	return info, m.Sequence, nil
 }
@@ -183,9 +186,9 @@ func digest(b []byte) string {
 	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
 }
 
-// put stores an object: its chunks, which check gets as they are read back, then the message that names it, which the
-// server takes only while no other one does. Where anything fails the chunks are discarded. A name that somebody else
-// stored meanwhile is checked instead.
+// put stores an object: first its chunks, which it reads back and passes to check, then the message that names it,
+// which the server accepts only if the name is free. If anything fails, put discards the chunks. If another writer
+// stored the name meanwhile, put checks that object instead.
 func (o *objects) put(ctx context.Context, meta jetstream.ObjectMeta, body []byte, check func([]byte) error) (jetstream.ObjectInfo, error) {
 	meta.Opts = &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}
 	info := jetstream.ObjectInfo{ObjectMeta: meta, Bucket: o.bucket, NUID: rand.Text(), Size: uint64(len(body)), Digest: digest(body)}
@@ -227,7 +230,7 @@ func (o *objects) readBack(ctx context.Context, info jetstream.ObjectInfo, check
 	return check(back)
 }
 
-// name publishes an object's description; taken says that the name has one already.
+// name publishes an object's description. taken reports that the name already has another one.
 func (o *objects) name(ctx context.Context, info *jetstream.ObjectInfo) (taken bool, err error) {
 	m := nats.NewMsg(o.metaSubject(info.Name))
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
@@ -237,38 +240,39 @@ func (o *objects) name(ctx context.Context, info *jetstream.ObjectInfo) (taken b
 	_, err = o.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(0))
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == codeWrongLastSequence {
-		// Somebody else, or the first of two attempts of ours: then it is our own chunks that it names.
+		// Another writer, or the first of two attempts of ours: then the description names our own chunks.
 		now, err := o.info(ctx, info.Name)
 		return err != nil || now.NUID != info.NUID, err
 	}
 	return false, err
 }
 
-// remove deletes an object and the description that names it: the name first, so that no name is without its chunks.
+// remove deletes an object and the description that names it. It deletes the name first, so that no name is left
+// without its chunks.
 func (o *objects) remove(ctx context.Context, name string) error {
 	info, err := o.info(ctx, name)
 	if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.metaSubject(name))); err != nil {
 		return err
 	}
-	if err != nil { // its chunks are not known, and are swept
+	if err != nil { // its chunks are unknown; sweep removes them
 		return nil
 	}
 	return o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.subject("C", info.NUID)))
 }
 
-// discard removes the chunks of an object that got no name.
+// discard removes the chunks of an object that was not named.
 func (o *objects) discard(id string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.subject("C", id)))
 }
 
-// sweep removes the chunks that no object names: a process that dies in the middle of an upload leaves them, and nothing
-// else would ever remove them. It spares those that an upload may be about to name: the ones younger than uploadPause,
-// unless they are older than the embedded server's start. Where a description cannot be read it leaves everything: what
-// looks lost may belong to it.
+// sweep removes the chunks that no object names: a process that dies during an upload leaves them, and nothing else
+// would ever remove them. It spares chunks that an upload may still be about to name: those younger than uploadPause,
+// unless they are older than the embedded server's start. If it cannot read a description, it removes nothing, as
+// seemingly lost chunks may belong to it.
 func (o *objects) sweep(ctx context.Context) (uploads int, err error) {
-	ids, err := o.tokens(ctx, "C") // before the names: what is named meanwhile is found named
+	ids, err := o.tokens(ctx, "C") // before the names, so that an object named meanwhile counts as named
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
@@ -302,7 +306,8 @@ func (o *objects) sweep(ctx context.Context) (uploads int, err error) {
 	return uploads, nil
 }
 
-// orphaned reports cheaply whether chunks may lie in the bucket that nothing names: each name has those of one id.
+// orphaned reports cheaply whether the bucket may contain chunks that no object names: each name has the chunks of one
+// id.
 func (o *objects) orphaned(ctx context.Context) (bool, error) {
 	ids, err := o.tokens(ctx, "C")
 	if err != nil {
@@ -312,7 +317,8 @@ func (o *objects) orphaned(ctx context.Context) (bool, error) {
 	return len(ids) > len(names), err
 }
 
-// named returns the ids that the descriptions name. Those of deleted objects, which name nothing, are removed on the way.
+// named returns the ids that the descriptions name. It also removes the descriptions of deleted objects, which name
+// nothing.
 func (o *objects) named(ctx context.Context) (map[string]bool, error) {
 	names, err := o.names(ctx)
 	if err != nil {
@@ -337,10 +343,10 @@ func (o *objects) named(ctx context.Context) (map[string]bool, error) {
 	return named, err
 }
 
-// atOnce is how many questions each asks at the same time.
+// atOnce is how many calls each runs at the same time.
 const atOnce = 16
 
-// each calls do for 0 to n-1, several at the same time, and joins the errors.
+// each calls do for 0 to n-1, several at a time, and joins the errors.
 func each(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var group sync.WaitGroup
@@ -356,7 +362,7 @@ func each(n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// objectName is what an object's subject says that it is called.
+// objectName decodes an object's name from the last token of its subject.
 func objectName(token string) (string, bool) {
 	b, err := base64.URLEncoding.DecodeString(token)
 	return string(b), err == nil

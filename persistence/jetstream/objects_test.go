@@ -17,7 +17,7 @@ import (
 
 func init() { children["upload"] = upload }
 
-// upload stores a snapshot that takes a while, to be killed meanwhile.
+// upload stores a snapshot slowly, so that the process can be killed meanwhile.
 func upload(dir string) {
 	t := &childT{}
 	s, err := StartServer(ServerConfig{Dir: dir, Port: -1, Logger: quiet()})
@@ -31,7 +31,7 @@ func upload(dir string) {
 	fmt.Println("stored")
 }
 
-// incompressible gives a snapshot a body of random bytes.
+// incompressible returns the snapshot with a body of random bytes.
 func incompressible(s persistence.Snapshot, size int) persistence.Snapshot {
 	s.Seq, s.Body = max(s.Seq, 1), make([]byte, size)
 	rnd := rand.NewChaCha8([32]byte{1})
@@ -39,8 +39,8 @@ func incompressible(s persistence.Snapshot, size int) persistence.Snapshot {
 	return s
 }
 
-// TestKilledUploadIsSwept kills a process in the middle of Put. What it has written is named by nothing, and is gone when
-// the store is opened again.
+// TestKilledUploadIsSwept kills a process during Put. No name refers to the chunks that it has written, and opening the
+// store again removes them.
 func TestKilledUploadIsSwept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	child, out := startChild(t, "upload", dir)
@@ -81,7 +81,7 @@ func bucketInfo(t *testing.T, s *Shard) *jetstream.StreamInfo {
 	return i
 }
 
-// TestLivingUploadIsSpared sweeps while an upload is under way, and when it has rested for too long.
+// TestLivingUploadIsSpared sweeps while an upload is under way, and after it has paused for too long.
 func TestLivingUploadIsSpared(t *testing.T) {
 	ctx := testContext(t)
 	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
@@ -128,7 +128,7 @@ func TestLivingUploadIsSpared(t *testing.T) {
 	}
 }
 
-// TestRefusedSnapshotLeavesNothing: a snapshot that cannot be restored gets no name and takes no room.
+// TestRefusedSnapshotLeavesNothing: a snapshot that cannot be restored gets no name and takes no space.
 func TestRefusedSnapshotLeavesNothing(t *testing.T) {
 	ctx := testContext(t)
 	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
@@ -150,8 +150,9 @@ func TestRefusedSnapshotLeavesNothing(t *testing.T) {
 }
 
 // TestDamagedSnapshotIsPassedOver flips a bit in each row of a store's snapshots and reads them through a server that
-// does not know of it, as one that is not ours would: the listing ends, the other snapshot loads, the damaged one is
-// named. A server without an index cuts what is behind the damage, so only what is before it is left then.
+// does not know of the damage, as an external one would not. The listing ends, the other snapshot loads, and the
+// damaged one is named. A server without an index drops everything behind the damage, so only the rows before it
+// remain.
 func TestDamagedSnapshotIsPassedOver(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
 	for _, end := range ends {

@@ -6,7 +6,7 @@ import (
 	"github.com/ferris1/wind/persistence/wait/waittest"
 )
 
-// proxy stands between a client and a server and can hold back what either says.
+// proxy sits between a client and a server and can hold back messages in either direction.
 type proxy struct {
 	*waittest.Proxy
 	addr string

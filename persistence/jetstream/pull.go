@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// A pull is bounded by bytes: bounded by count alone, one of large messages
-	// overflows the connection and stalls. No message is larger than a pull.
+	// A pull is bounded by bytes. With a bound on the count alone, a pull of large messages overflows the connection
+	// and stalls. No message is larger than a pull.
 	pullBytes    = maxPayload + 1<<20
 	pullMessages = 1024
 	pullsOpen    = 2 // so that the server is never idle
@@ -25,13 +25,12 @@ const (
 )
 
 var (
-	errSilence   = errors.New("nothing comes")         // for as long as patience lasts
-	errExhausted = errors.New("nothing more is there") // says the server
+	errSilence   = errors.New("no message arrives")     // within patience
+	errExhausted = errors.New("no more messages exist") // the server says
 )
 
-// puller reads a stream through a consumer of its own, like nats.go's iterator
-// but without its channel of a million places and its goroutines, and it knows
-// at once when the server has nothing more.
+// puller reads a stream through a consumer of its own, like nats.go's iterator but without its channel of a million
+// places and its goroutines. It also knows at once when the server has no more messages.
 type puller struct {
 	nc       *nats.Conn
 	stream   jetstream.Stream
@@ -40,13 +39,13 @@ type puller struct {
 	inbox    string
 	in       chan *nats.Msg
 	timer    *time.Timer
-	wait     bool // for messages that do not exist yet
+	wait     bool // wait for messages that do not exist yet
 
 	open  []pullRequest // oldest first
 	asked int
-	came  bool // something, since the last time that no request was open
-	fresh bool // something, since the last time that a request ended
-	dry   bool // a request ended empty: no other is opened before all have ended
+	came  bool // a message came since the last time that no request was open
+	fresh bool // a message came since the last time that a request ended
+	dry   bool // a request ended empty: open no other before all have ended
 }
 
 type pullRequest struct {
@@ -54,7 +53,7 @@ type pullRequest struct {
 	left  int
 }
 
-// newPuller reads from a sequence on. close ends it.
+// newPuller starts to read at a sequence. close ends the read.
 func newPuller(ctx context.Context, conn *Conn, s jetstream.Stream, from uint64, wait bool) (*puller, error) {
 	c, kind := conn.nc, ownConsumer
 	if conn.readOnly {
@@ -84,16 +83,15 @@ func (p *puller) close() {
 	p.drop()
 }
 
-// drop removes the consumer; the server would by itself after a minute.
+// drop removes the consumer, which the server would otherwise do after a minute.
 func (p *puller) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = p.stream.DeleteConsumer(ctx, p.consumer)
 }
 
-// next returns the next message that the consumer delivers; want is how many
-// the caller still needs. It returns errExhausted when the server has no more,
-// and errSilence when nothing came for as long as patience lasts.
+// next returns the next message that the consumer delivers. want is how many messages the caller still needs. It
+// returns errExhausted if the server has no more, and errSilence if nothing arrives within patience.
 func (p *puller) next(ctx context.Context, want uint64, patience time.Duration) (*nats.Msg, error) {
 	for {
 		if err := p.request(want); err != nil {
@@ -109,7 +107,7 @@ func (p *puller) next(ctx context.Context, want uint64, patience time.Duration) 
 	}
 }
 
-// request keeps requests open, for no more messages than are needed.
+// request keeps requests open, for no more messages than the caller needs.
 func (p *puller) request(want uint64) error {
 	if len(p.open) == 0 {
 		if !p.came && !p.wait {
@@ -118,7 +116,7 @@ func (p *puller) request(want uint64) error {
 		p.came, p.dry = false, false
 	}
 	if p.dry && !p.wait {
-		return nil // were each empty answer followed by another request, they would never all have ended
+		return nil // if each empty answer led to another request, some request would always be open
 	}
 	due := uint64(0)
 	for _, r := range p.open {
@@ -167,8 +165,8 @@ func (p *puller) receive(ctx context.Context, patience time.Duration) (*nats.Msg
 	}
 }
 
-// settle books what came; it reports whether it is a message of the stream. The
-// rest is the server saying that a request has ended.
+// settle updates the open requests for an incoming message. It reports whether it is a message of the stream; otherwise
+// the server is reporting that a request has ended.
 func (p *puller) settle(m *nats.Msg) bool {
 	if m.Reply != "" || m.Header.Get("Status") == "" {
 		p.came, p.fresh = true, true

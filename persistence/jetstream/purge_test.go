@@ -6,15 +6,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestAPurgeOfAnotherProcessIsNoLoss: a process that does not own the server's store cannot write the log's mark. What it
-// purges is known as purged all the same, and what somebody else takes from the log's begin is not.
+// TestAPurgeOfAnotherProcessIsNoLoss: a process that does not own the server's store cannot write the log's mark. Its
+// purge is nevertheless known, but records that something else removed from the front of the log are not taken as
+// purged.
 func TestAPurgeOfAnotherProcessIsNoLoss(t *testing.T) {
 	for _, noted := range []bool{true, false} {
 		ctx, server := testContext(t), startServer(t, ServerConfig{Port: -1})
 		s := createShard(t, connectTo(t, server))
 		appendTicks(t, s, 20)
 		c := connectTo(t, server)
-		c.dir = "" // as a connection of another process has none
+		c.dir = "" // as in a connection of another process
 		other, err := Open(ctx, c, "dev", "main", testLineage, Options{})
 		if err != nil {
 			t.Fatal(err)

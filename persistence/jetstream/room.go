@@ -11,19 +11,16 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// probeBytes is what CheckRoom writes: more than the file system could put
-// aside without taking a block for it.
+// probeBytes is how much CheckRoom writes: more than a file system could store without allocating a block.
 const probeBytes = 64 << 10
 
-// ProbePrefix begins the names of the files that CheckRoom writes and removes.
+// ProbePrefix is the prefix of the names of the files that CheckRoom writes and removes.
 const ProbePrefix = ".wind-probe-"
 
-// CheckRoom proves that dir can be written and that at least need bytes are
-// free there: it writes a small file, syncs it and removes it. Free bytes alone
-// say nothing of a quota, a read-only mount or a broken disk. The error wraps
-// persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and
-// what is free there. A directory that does not exist yet is
-// judged by the nearest one above it.
+// CheckRoom proves that dir is writable and that at least need bytes are free there: it writes a small file, syncs it
+// and removes it. The number of free bytes alone does not reveal a quota, a read-only mount or a broken disk. The error
+// wraps persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and its free space. For a directory
+// that does not exist yet, CheckRoom uses its nearest existing parent.
 func CheckRoom(dir string, need int64) error {
 	at, err := existing(dir)
 	if err != nil {
@@ -38,8 +35,7 @@ func CheckRoom(dir string, need int64) error {
 	return nil
 }
 
-// Unwritable words why something below dir could not be written. Errors that
-// are not of a disk come back as they are.
+// Unwritable explains an error of a write below dir. It returns errors unrelated to the disk unchanged.
 func Unwritable(dir string, err error) error {
 	var e syscall.Errno
 	if !errors.As(err, &e) {
@@ -55,7 +51,7 @@ func Unwritable(dir string, err error) error {
 	return err
 }
 
-// existing is dir, or the nearest directory above it that exists.
+// existing returns dir, or the nearest directory above it that exists.
 func existing(dir string) (string, error) {
 	at, err := filepath.Abs(dir)
 	if err != nil {
@@ -82,7 +78,7 @@ func writeProbe(dir string) error {
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
-// bytesText renders bytes for people.
+// bytesText formats a size for people.
 func bytesText(n int64) string {
 	switch {
 	case n < 1<<20:

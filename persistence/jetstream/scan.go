@@ -14,31 +14,30 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// patience is how long a read waits for the server to say anything before it
-// asks the stream's leader whether the next message exists at all.
+// patience is how long a read waits for anything from the server before it asks the stream's leader whether the next
+// message exists.
 const patience = 2 * time.Second
 
-// stored is a message out of a stream.
+// stored is a message of a stream.
 type stored struct {
 	seq    uint64
 	header nats.Header
 	body   []byte
 }
 
-// scanner reads a stream in order and finds what is missing: JetStream skips a
-// message that it cannot read without a word.
+// scanner reads a stream in order and detects missing messages: JetStream silently skips a message that it cannot read.
 type scanner struct {
 	conn   *Conn
 	stream jetstream.Stream
-	wait   bool // for messages that do not exist yet
+	wait   bool // wait for messages that do not exist yet
 	next   uint64
 	to     uint64
 	yield  func(stored, error) bool
-	ended  bool // by who reads
+	ended  bool // by the caller or by an error
 }
 
-// scan yields the messages from to to of a stream, in order and without a gap:
-// where one is missing it yields an error that wraps persistence.ErrGap.
+// scan yields the messages from from to to of a stream, in order. If one is missing, it yields an error that wraps
+// persistence.ErrGap.
 func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
 		s := &scanner{conn: c, stream: stream, next: max(from, 1), to: to, yield: yield}
@@ -49,7 +48,7 @@ func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64
 		}
 		s.to = min(to, i.State.LastSeq)
 		if s.next <= to && i.State.FirstSeq > s.next {
-			s.to = s.next - 1 // purged, or gone: no need to read on
+			s.to = s.next - 1 // purged or missing: read nothing
 		}
 		s.run(ctx)
 		if !s.ended && s.next <= to {
@@ -58,7 +57,7 @@ func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64
 	}
 }
 
-// follow yields the messages from from on and waits for those to come.
+// follow yields the messages from from on and waits for later ones.
 func follow(ctx context.Context, c *Conn, stream jetstream.Stream, from uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
 		s := &scanner{conn: c, stream: stream, wait: true, next: max(from, 1), to: math.MaxUint64 - 1, yield: yield}
@@ -66,9 +65,8 @@ func follow(ctx context.Context, c *Conn, stream jetstream.Stream, from uint64) 
 	}
 }
 
-// run reads until s.to is reached or something was yielded that ends it. What
-// breaks a reader (a reconnect, a consumer that is gone with its server) is
-// tried again from where it broke.
+// run reads until s.to is reached, the caller breaks or an error ends it. If a reader breaks (a reconnect, a consumer
+// that was lost with its server), run continues from where it broke.
 func (s *scanner) run(ctx context.Context) {
 	for tries := 0; s.next <= s.to && !s.ended; tries++ {
 		before := s.next
@@ -79,7 +77,7 @@ func (s *scanner) run(ctx context.Context) {
 		if err == nil || s.ended {
 			continue
 		}
-		silent := errors.Is(err, context.DeadlineExceeded) && tries >= 1 // it was given its time twice
+		silent := errors.Is(err, context.DeadlineExceeded) && tries >= 1 // it timed out twice
 		if errors.Is(err, persistence.ErrGap) || ctx.Err() != nil || tries >= 3 || silent {
 			s.ended = true
 			s.yield(stored{}, err)
@@ -92,7 +90,7 @@ func (s *scanner) run(ctx context.Context) {
 	}
 }
 
-// read reads with one consumer until it is done, broken or dry.
+// read reads with one consumer until it is done, fails or gets no more messages.
 func (s *scanner) read(ctx context.Context) error {
 	p, err := newPuller(ctx, s.conn, s.stream, s.next, s.wait)
 	if err != nil {
@@ -126,8 +124,8 @@ func (s *scanner) give(m stored) {
 	s.ended = !s.yield(m, nil)
 }
 
-// ask asks the leader for the message that does not come. One that exists is
-// given out, so that a slow consumer only slows.
+// ask asks the leader for the message that does not arrive. It yields a message that exists, so that a slow consumer
+// only slows the read.
 func (s *scanner) ask(ctx context.Context) error {
 	r, err := s.stream.GetMsg(ctx, s.next)
 	if err == nil {
@@ -153,5 +151,5 @@ func (s *scanner) failed(err error) error {
 }
 
 func (s *scanner) gap() error {
-	return fmt.Errorf("%w: %s does not hold message %d", persistence.ErrGap, s.stream.CachedInfo().Config.Name, s.next)
+	return fmt.Errorf("%w: %s does not contain message %d", persistence.ErrGap, s.stream.CachedInfo().Config.Name, s.next)
 }

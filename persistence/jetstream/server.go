@@ -22,32 +22,32 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second // a large store without a clean index is read whole
+	startTimeout = 60 * time.Second // the server reads a large store without a clean index whole
 	maxPayload   = 8 << 20          // bytes of one message; NATS advises against more
 	lockFile     = "LOCK"
 )
 
-// ErrInUse is what StartServer wraps when another process has the directory.
+// ErrInUse reports that another process uses the directory. StartServer wraps it.
 var ErrInUse = errors.New("in use by another process")
 
-// ErrPortTaken is what StartServer wraps when the port is not free.
+// ErrPortTaken reports that the port is not free. StartServer wraps it.
 var ErrPortTaken = errors.New("port already taken")
 
-// ServerConfig is what an embedded server needs. Only Dir has no default.
+// ServerConfig configures an embedded server. Only Dir has no default.
 type ServerConfig struct {
-	Dir  string // the store; made when missing; one process at a time
-	Port int    // on 127.0.0.1; 0 takes any free one, -1 listens nowhere
+	Dir  string // the store; created if missing; one process at a time
+	Port int    // on 127.0.0.1; 0 picks a free port, -1 does not listen
 
-	// User and Password give all rights to clients of the port that present
-	// them. Without them the port's clients are all read-only.
+	// Clients of the port that present User and Password get all rights. If both are empty, all clients of the port are
+	// read-only.
 	User, Password string
 
-	MaxBytes   int64 // limit of everything stored; 0: what is stored now and three quarters of the free disk
+	MaxBytes   int64 // limit of everything stored; 0: the current size plus three quarters of the free disk
 	SyncAlways bool  // fsync before every acknowledgement: survives a power loss, costs about a millisecond
 
 	Logger *slog.Logger // nil: warnings and errors to slog.Default()
 
-	unguarded bool // tests of how a damaged store that is not ours reads
+	unguarded bool // skip guardStore: the store is a copy, or a test's
 }
 
 // Server is a NATS server with JetStream inside this process. Its methods may
@@ -61,29 +61,28 @@ type Server struct {
 	keeper   *keeper
 
 	mu      sync.Mutex // guards what a restart replaces
-	running *running   // nil between two lives of the server
+	running *running   // nil while the server restarts
 	addr    string     // where the server listens; a restart keeps it
 	close   sync.Once
 }
 
-// running is one life of the server on its store.
+// running is the server between two restarts.
 type running struct {
 	ns   *server.Server
-	gate *gate // nil when nobody else can connect
+	gate *gate // nil if the server does not listen
 	log  *serverLog
 }
 
-// StartServer starts a server on c.Dir and returns when it and its JetStream
-// answer. Run CheckStore first: opening a damaged store can destroy evidence.
-// What is damaged in a delta stream or in the snapshots is set aside before the
-// server sees it, and said as a warning; other damage is a *DamagedStreamError.
-// It wraps ErrInUse and ErrPortTaken where they are the reason.
+// StartServer starts a server on c.Dir and returns when it and its JetStream answer. Run CheckStore first: opening a
+// damaged store can destroy evidence. StartServer moves damage to a delta stream or to the snapshots aside before the
+// server sees it, and logs a warning; for other damage it returns a *DamagedStreamError. The error wraps ErrInUse or
+// ErrPortTaken if that is the reason.
 func StartServer(c ServerConfig) (*Server, error) {
 	if c.Dir == "" {
 		return nil, errors.New("jetstream: a server needs a directory")
 	}
 	if (c.User == "") != (c.Password == "") || c.User == ownUser {
-		return nil, fmt.Errorf("jetstream: the node user needs a name other than %q, and a password", ownUser)
+		return nil, fmt.Errorf("jetstream: the node user needs a password and a name other than %q", ownUser)
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("jetstream: cannot make the store directory: %w", err)
@@ -103,8 +102,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// lockStore takes the directory for this process; nats-server itself would
-// let two servers write into one.
+// lockStore locks the directory for this process. nats-server itself would allow two servers to write into one.
 func lockStore(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, lockFile))
 	ok, err := lock.TryLock()
@@ -117,7 +115,7 @@ func lockStore(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// start begins a life of the server.
+// start starts the server, for the first time or after halt.
 func (s *Server) start() error {
 	dir := s.config.Dir
 	if s.maxBytes <= 0 {
@@ -150,7 +148,7 @@ func (s *Server) start() error {
 	return nil
 }
 
-// port is where to listen: where the server did before, once it has.
+// port returns the port to listen on: the same as before a restart.
 func (s *Server) port() int {
 	if _, port, err := net.SplitHostPort(s.Addr()); err == nil {
 		if n, err := strconv.Atoi(port); err == nil {
@@ -189,7 +187,7 @@ func (r *running) start(s *Server, port int) (err error) {
 	return err
 }
 
-// stop ends this life and waits until the store's files are closed.
+// stop stops the server and waits until the store's files are closed.
 func (r *running) stop() {
 	r.log.mute()
 	if r.gate != nil {
@@ -201,7 +199,7 @@ func (r *running) stop() {
 	}
 }
 
-// guard keeps damage from the server, and says what it set aside for that.
+// guard keeps damage from the server and logs what it moved aside.
 func (s *Server) guard() error {
 	if s.config.unguarded {
 		return nil
@@ -213,7 +211,7 @@ func (s *Server) guard() error {
 	return err
 }
 
-// logger is where the server's own notes go.
+// logger returns the logger for messages about the server.
 func (s *Server) logger() *slog.Logger {
 	if s.config.Logger == nil {
 		return slog.Default()
@@ -234,21 +232,21 @@ func (s *Server) options(port int) *server.Options {
 	return o
 }
 
-// Addr is where the server listens, "127.0.0.1:4222", or "" when nowhere.
+// Addr returns the address where the server listens, such as "127.0.0.1:4222", or "" if it does not listen.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.addr
 }
 
-// Dir is the directory that the server stores in.
+// Dir returns the directory of the store.
 func (s *Server) Dir() string { return s.config.Dir }
 
-// MaxBytes is the limit of everything stored.
+// MaxBytes returns the limit of everything stored, in bytes.
 func (s *Server) MaxBytes() int64 { return s.maxBytes }
 
-// Connect opens an in-process connection with all rights. It survives a restart
-// of the server in place, as one over a network would.
+// Connect opens an in-process connection with all rights. It survives a restart of the server in place, as a network
+// connection would.
 func (s *Server) Connect(ctx context.Context) (*Conn, error) {
 	c, err := connect(ctx, "", nats.InProcessServer(inside{s}), nats.UserInfo(ownUser, s.doorman.own))
 	if err == nil {
@@ -257,10 +255,10 @@ func (s *Server) Connect(ctx context.Context) (*Conn, error) {
 	return c, err
 }
 
-// inside connects to whichever life of the server runs.
+// inside connects to the server that runs now.
 type inside struct{ s *Server }
 
-// errRestarting is what a connection gets between two lives of the server.
+// errRestarting reports an attempt to connect during a restart of the server.
 var errRestarting = errors.New("jetstream: the server is being restarted")
 
 // InProcessConn implements nats.InProcessConnProvider.
@@ -274,17 +272,17 @@ func (i inside) InProcessConn() (net.Conn, error) {
 	return r.ns.InProcessConn()
 }
 
-// Close stops the server, writes its index and gives the directory free. Close
-// the connections first. It may be called twice.
+// Close stops the server, writes its index and unlocks the directory. Close the connections first. Close may be called
+// twice.
 func (s *Server) Close() {
 	s.close.Do(func() {
 		s.keeper.end()
 		s.halt()
-		_ = s.lock.Unlock() // the process's end unlocks as well
+		_ = s.lock.Unlock() // ending the process unlocks as well
 	})
 }
 
-// halt ends the life that runs, if one does.
+// halt stops the server if it runs.
 func (s *Server) halt() {
 	s.mu.Lock()
 	r := s.running
@@ -295,7 +293,7 @@ func (s *Server) halt() {
 	}
 }
 
-// probePort says in one sentence what nats-server would only log.
+// probePort returns a one-sentence error that nats-server would only log.
 func probePort(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if taken.Port(err) {

@@ -27,10 +27,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// children are what this test binary does when a test starts it as a process
-// of its own.
+// children are what this test binary does when a test starts it as a separate process.
 var children = map[string]func(dir string){
-	"hold": func(dir string) { // has the store until it is killed
+	"hold": func(dir string) { // keeps the store open until it is killed
 		if _, err := StartServer(ServerConfig{Dir: dir, Port: -1}); err != nil {
 			fmt.Println(err)
 			return
@@ -40,8 +39,8 @@ var children = map[string]func(dir string){
 	},
 }
 
-// startChild runs children[name] in a process of its own and returns its
-// output. The test's end kills it.
+// startChild runs children[name] in a separate process and returns its output. The process is killed at the end of the
+// test.
 func startChild(t *testing.T, name, dir string) (*exec.Cmd, *lineReader) {
 	t.Helper()
 	c := exec.Command(os.Args[0])
@@ -230,8 +229,8 @@ func TestReadersLookAndChangeNothing(t *testing.T) {
 	}
 }
 
-// TestFullerDiskKeepsItsStreams: limits are reserved, and what the disk leaves
-// shrinks; a store that was made when it was emptier opens nevertheless.
+// TestFullerDiskKeepsItsStreams: limits are reserved while the free disk shrinks; a store that was created when the
+// disk was emptier still opens.
 func TestFullerDiskKeepsItsStreams(t *testing.T) {
 	dir := t.TempDir()
 	s := startServer(t, ServerConfig{Dir: dir, Port: -1, MaxBytes: 4 << 30})

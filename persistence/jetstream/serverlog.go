@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// unknownFreeBytes is assumed where the system does not say.
+// unknownFreeBytes is assumed if the system does not report the free space.
 const unknownFreeBytes = 64 << 30
 
-// serverLog hands nats-server's log on, and remembers why it gave up: it
-// reports a fatal fault nowhere else, and with its own logger would exit.
+// serverLog forwards nats-server's log and remembers why the server gave up: it reports a fatal error only to its
+// logger, and its default logger would exit.
 type serverLog struct {
 	out    *slog.Logger
-	failed func() // the server said that it could not write
+	failed func() // called when the server logs a failed write
 	mu     sync.Mutex
 	cause  error
 	muted  bool
@@ -28,16 +28,15 @@ func newServerLog(out *slog.Logger, failed func()) *serverLog {
 	return &serverLog{out: out.With("part", "nats"), failed: failed}
 }
 
-// writeFailures are what nats-server says, and says nowhere else, when a store
-// of its has failed to write. From then on that store keeps the error for good,
-// or all of JetStream is switched off.
+// writeFailures are texts that nats-server logs, and reports nowhere else, when one of its stores fails to write. From
+// then on that store keeps the error for good, or all of JetStream is switched off.
 var writeFailures = []string{
 	"critical write error", "failed to store a msg", "no space left", "read-only file system", "out of resources",
 	"disabling JetStream", "disk quota exceeded", "input/output error",
 }
 
-// watch tells the keeper when the server speaks of a failed write. It reports
-// whether the line is one of those: the keeper says it better, and once.
+// watch notifies the keeper of a line about a failed write and reports whether text is one. The keeper logs such a
+// failure once, in better words.
 func (l *serverLog) watch(text string) bool {
 	lower := strings.ToLower(text)
 	if !slices.ContainsFunc(writeFailures, func(s string) bool { return strings.Contains(lower, strings.ToLower(s)) }) {
@@ -52,7 +51,7 @@ func (l *serverLog) watch(text string) bool {
 	return true
 }
 
-// mute ends the watch: a server that is shut down on a full disk complains once more.
+// mute ends the watch: a server that is shut down on a full disk complains again.
 func (l *serverLog) mute() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,11 +73,10 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	}
 }
 
-// Noticef implements server.Logger; its notices are our details.
+// Noticef implements server.Logger at level debug.
 func (l *serverLog) Noticef(format string, v ...any) { l.out.Debug(fmt.Sprintf(format, v...)) }
 
-// Warnf implements server.Logger. That our generated passwords stand in no file
-// and need no bcrypt is known.
+// Warnf implements server.Logger. It drops the advice to use bcrypt: our generated passwords are in no file.
 func (l *serverLog) Warnf(format string, v ...any) {
 	if strings.HasPrefix(format, "Plaintext passwords") {
 		return
@@ -91,8 +89,7 @@ func (l *serverLog) Warnf(format string, v ...any) {
 	l.out.Warn(text)
 }
 
-// Errorf implements server.Logger. What a reader may not do is his error, and
-// he is told.
+// Errorf implements server.Logger. A violation of permissions is a reader's error and goes to that reader.
 func (l *serverLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	if l.watch(text) || strings.Contains(text, " Violation - ") {

@@ -24,23 +24,23 @@ type Shard struct {
 	log       *Log
 	deltas    *Deltas
 	snapshots *Snapshots
-	known     []persistence.Finding // in the files of a copy's original
+	known     []persistence.Finding // found in the original files of a copy
 }
 
-// Ref returns what the shard is called.
+// Ref returns the shard's cluster, name and lineage.
 func (s *Shard) Ref() Ref { return s.ref }
 
 // Log returns the shard's log.
 func (s *Shard) Log() *Log { return s.log }
 
-// Deltas returns the shard's delta stream; nil in a copy of the log alone, with
-// Options.NoDeltas, and for a reader where there is none.
+// Deltas returns the shard's delta stream. It returns nil in a copy of the log alone, with Options.NoDeltas, and to a
+// reader if the stream does not exist.
 func (s *Shard) Deltas() *Deltas { return s.deltas }
 
 // Snapshots returns the shard's snapshots.
 func (s *Shard) Snapshots() *Snapshots { return s.snapshots }
 
-// Source returns the shard as package persistence reads, checks and replays it.
+// Source returns the shard in the form that package persistence reads, checks and replays.
 func (s *Shard) Source() persistence.Source {
 	src := persistence.Source{
 		Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage,
@@ -53,7 +53,7 @@ func (s *Shard) Source() persistence.Source {
 	return src
 }
 
-// Close gives free what the shard holds of its connection.
+// Close releases the shard's subscriptions and files.
 func (s *Shard) Close() {
 	s.log.close()
 	if s.deltas != nil {
@@ -61,12 +61,12 @@ func (s *Shard) Close() {
 	}
 }
 
-// Streams lists the shards of a cluster whose logs are stored, by name.
+// Streams lists the shards of a cluster that have a log, sorted by name.
 func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err error) {
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return nil, fmt.Errorf("jetstream: cluster: %w", err)
 	}
-	ctx, end := ask(ctx, "the streams of cluster %s", cluster)
+	ctx, end := ask(ctx, "list the streams of cluster %s", cluster)
 	defer end(&err)
 	l := c.js.ListStreams(ctx, jetstream.WithStreamListSubject(logSubject(cluster, "*", "*")))
 	for info := range l.Info() {
@@ -83,10 +83,9 @@ func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err erro
 	return refs, nil
 }
 
-// Open opens the storage of a shard that exists. It refuses a log of another
-// lineage than the given one; "" takes the one that is there. Where there is no
-// log it returns persistence.ErrNotFound. A delta stream that is missing is
-// made anew, unless c is a reader's: deltas can be derived, the log cannot.
+// Open opens the storage of an existing shard. It refuses a log whose lineage differs from the given one; "" accepts
+// any. It returns persistence.ErrNotFound if the log does not exist. It recreates a missing delta stream, unless c is
+// read-only: deltas can be derived, the log cannot.
 func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
 	if err := checkNames(cluster, shard); err != nil {
 		return nil, err
@@ -96,13 +95,13 @@ func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Option
 		return nil, err
 	}
 	if lineage != "" && found != lineage {
-		return nil, fmt.Errorf("jetstream: the log %s is of lineage %s, not %s: it was deleted and made anew, or belongs to another cluster", logStream(cluster, shard), found, lineage)
+		return nil, fmt.Errorf("jetstream: the log %s is of lineage %s, not %s: it was deleted and recreated, or belongs to another cluster", logStream(cluster, shard), found, lineage)
 	}
 	return open(ctx, c, Ref{cluster, shard, found}, o)
 }
 
-// Create makes the storage of a new shard and opens it. It may be repeated with
-// the same lineage, and is refused where a log of another one stands.
+// Create creates the storage of a new shard and opens it. It may be repeated with the same lineage. It is refused if a
+// log of another lineage exists.
 func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
 	if err := errors.Join(checkNames(cluster, shard), checkLineage(lineage)); err != nil {
 		return nil, err
@@ -167,8 +166,8 @@ func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {
 	return s, nil
 }
 
-// logConfig: the truth. It is full rather than forgetful, nothing is deleted
-// out of it, and it is read from its leader only.
+// logConfig is the configuration of a log. A full log refuses records instead of dropping old ones, no record can be
+// deleted singly, and reads go only to its leader.
 func logConfig(r Ref, o Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: logStream(r.Cluster, r.Shard), Subjects: []string{logSubject(r.Cluster, r.Shard, r.Lineage)},
@@ -179,7 +178,7 @@ func logConfig(r Ref, o Options) jetstream.StreamConfig {
 	}
 }
 
-// deltaConfig: derivable, so the oldest goes first.
+// deltaConfig is the configuration of a delta stream. Deltas can be derived, so a full stream drops the oldest.
 func deltaConfig(r Ref, o Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: deltaStream(r.Cluster, r.Shard), Subjects: []string{deltaSubject(r.Cluster, r.Shard, r.Lineage)},

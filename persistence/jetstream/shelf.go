@@ -13,15 +13,15 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// The shelf of a shard is a note beside an embedded server's store of the snapshots that were proven last, the newest
-// first: it knows of them when the store of the snapshots itself has lost one. Text lines
+// The shelf of a shard is a note beside an embedded server's store. It lists the most recently proven snapshots, newest
+// first, and so reveals whether the store of the snapshots has lost one. It consists of text lines:
 //
 //	WINDSHF1
 //	<lineage>
 //	<name of a snapshot>, keepSnapshots of them at most
 //	<xxh3 of all before, 16 hexadecimal digits>
 //
-// written anew after each snapshot, in one step.
+// It is replaced atomically after each snapshot.
 const (
 	shelfMagic  = "WINDSHF1"
 	shelfSuffix = ".snapshots"
@@ -31,8 +31,7 @@ func shelfPath(store string, ref Ref) string {
 	return filepath.Join(store, marksDir, logStream(ref.Cluster, ref.Shard)+shelfSuffix)
 }
 
-// readShelf returns the snapshots of the lineage that were proven last, none when nothing was noted. A lineage of "" is
-// any.
+// readShelf returns the lineage's most recently proven snapshots, or nil if none were noted. Lineage "" matches any.
 func readShelf(store string, ref Ref) ([]string, error) {
 	path := shelfPath(store, ref)
 	b, err := os.ReadFile(path)
@@ -49,15 +48,15 @@ func readShelf(store string, ref Ref) ([]string, error) {
 		return nil, fmt.Errorf("%s is damaged", path)
 	}
 	if ref.Lineage != "" && lines[1] != ref.Lineage {
-		return nil, nil // of a shard that was here before
+		return nil, nil // left by an earlier shard of this name
 	}
 	return lines[2:n], nil
 }
 
-// shelve notes a snapshot that was proven. A note that cannot be written proves less and never anything wrong.
+// shelve notes a proven snapshot. A note that cannot be written proves less but never anything wrong.
 func shelve(store string, ref Ref, snap persistence.SnapshotInfo) {
 	names := []string{snap.Name}
-	before, _ := readShelf(store, ref) // a damaged one is forgotten
+	before, _ := readShelf(store, ref) // a damaged note is dropped
 	for _, name := range before {
 		if name != snap.Name && len(names) < keepSnapshots {
 			names = append(names, name)

@@ -16,7 +16,8 @@ import (
 	"github.com/ferris1/wind/persistence/wait/waittest"
 )
 
-// TestEveryQuestionToJetStreamIsBounded reads this package's source for questions of JetStream's that ask.go does not bound.
+// TestEveryQuestionToJetStreamIsBounded searches this package's source for JetStream requests that ask.go does not
+// bound.
 func TestEveryQuestionToJetStreamIsBounded(t *testing.T) {
 	methods := waittest.Methods(reflect.TypeFor[jetstream.JetStream](), reflect.TypeFor[jetstream.Stream](), reflect.TypeFor[jetstream.ObjectStore](),
 		reflect.TypeFor[jetstream.KeyValue](), reflect.TypeFor[jetstream.Consumer]())
@@ -41,7 +42,7 @@ func TestEveryQuestionToJetStreamIsBounded(t *testing.T) {
 	})
 }
 
-// TestEveryCallEndsWhenNATSIsSilent takes the server's voice away behind an open connection, and calls everything.
+// TestEveryCallEndsWhenNATSIsSilent silences the server behind an open connection and makes every call.
 func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, ServerConfig{User: "node", Password: "secret"})
@@ -127,7 +128,7 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 		}
 	}
 	waittest.AllEnd(t, 45*time.Second, "NATS gave no answer within", calls)
-	waittest.AllEnd(t, 45*time.Second, "", map[string]func() error{ // each has words of its own
+	waittest.AllEnd(t, 45*time.Second, "", map[string]func() error{ // each has its own error text
 		"Log.Append": func() error { return s.log.Append(ctx, next, w.chain.Seq()) },
 		"KV.Keys":    func() error { _, err := kv.Keys(ctx, ""); return err },
 		"KV.Watch":   func() error { return kv.Watch(ctx, "k", func([]byte, uint64) {}) },
@@ -138,7 +139,7 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 	})
 }
 
-// openDeltasSilently is a second handle on a delta stream, which knows its end already.
+// openDeltasSilently returns a second handle on a delta stream, one that already knows the stream's end.
 func openDeltasSilently(s *Shard) (*Deltas, error) {
 	d := &Deltas{conn: s.deltas.conn, stream: s.deltas.stream, name: s.deltas.name, ref: s.deltas.ref, known: true}
 	var err error

@@ -14,30 +14,28 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// Metadata of a snapshot's object, for those who look and for List.
+// Keys of a snapshot object's metadata, for people and for List.
 const (
 	metaLineage = "wind-lineage"
 	metaTick    = "wind-tick"
 )
 
-// listTimeout bounds a listing, and a sweep, where nothing answers.
+// listTimeout bounds a listing, and a sweep, if nothing answers.
 const listTimeout = 3 * time.Second
 
-// keepSnapshots is what Prune leaves at least: the newest, and an older one
-// should it turn out to be damaged.
+// keepSnapshots is the least number that Prune keeps: the newest, and an older one in case the newest is damaged.
 const keepSnapshots = 2
 
-// Snapshots are the snapshots of one shard in its cluster's object store. The
-// methods may be called concurrently.
+// Snapshots are the snapshots of one shard in its cluster's object store. Their methods may be called concurrently.
 type Snapshots struct {
-	objects *objects // nil where a copy has none
+	objects *objects // nil in a copy without snapshots
 	ref     Ref
-	dir     string // of the embedded server's store; "" when it is not ours
+	dir     string // the embedded server's store; "" if the server is external
 	log     *slog.Logger
 }
 
-// openSnapshots opens the cluster's object store, or makes it where there is
-// none, and sweeps what uploads that never ended left in it.
+// openSnapshots opens the cluster's object store, or creates it if it does not exist, and removes what unfinished
+// uploads left in it.
 func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots, error) {
 	s := &Snapshots{ref: ref, dir: c.dir, log: c.log}
 	var err error
@@ -52,14 +50,12 @@ func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots
 	return s, nil
 }
 
-// Put stores s, reads it back and verifies that it is the same and, where prove
-// is not nil, that it can be restored: prove gets what was read. Only then does
-// it get its name, so that each snapshot that List names was proven.
-// persistence.ErrUnproven says that prove refused it, and nothing of it stays. A
-// name that exists is not written again; one that holds something else is an
-// error. Where the store is full, the shard's older snapshots make room, all but
-// two. Not for the tick's path: it encodes, compresses, writes and restores
-// everything.
+// Put stores snap, reads it back and verifies that it is the same. If prove is not nil, Put passes it what was read, so
+// that prove can check that it can be restored. Only then does Put give the object its name, so every snapshot that
+// List names was proven. If prove refuses it, Put returns an error that wraps persistence.ErrUnproven and stores
+// nothing. Put does not rewrite a name that exists, and returns an error if it has other contents. If the store is
+// full, Put deletes the shard's older snapshots, except two. Do not call Put on the tick's path: it encodes,
+// compresses, writes and restores a whole snapshot.
 func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot, prove func(persistence.Snapshot) error) error {
 	if snap.Shard != s.ref.Shard || snap.Cluster != s.ref.Cluster || snap.Lineage != s.ref.Lineage {
 		return fmt.Errorf("jetstream: snapshot %s of cluster %s, lineage %s, does not belong to shard %s of %s, lineage %s", snap.Name(), snap.Cluster, snap.Lineage, s.ref.Shard, s.ref.Cluster, s.ref.Lineage)
@@ -83,7 +79,7 @@ func (s *Snapshots) Put(ctx context.Context, snap persistence.Snapshot, prove fu
 	return err
 }
 
-// store is Put, once.
+// store is one attempt of Put.
 func (s *Snapshots) store(ctx context.Context, snap persistence.Snapshot, body []byte, prove func(persistence.Snapshot) error) error {
 	name := snap.Name()
 	meta := jetstream.ObjectMeta{
@@ -92,7 +88,7 @@ func (s *Snapshots) store(ctx context.Context, snap persistence.Snapshot, body [
 	}
 	same := func(back []byte) error {
 		if !bytes.Equal(back, body) {
-			return &persistence.CorruptError{What: "snapshot", Seq: snap.Seq, Tick: snap.Tick, Reason: "what was read back of " + name + " is not what was written"}
+			return &persistence.CorruptError{What: "snapshot", Seq: snap.Seq, Tick: snap.Tick, Reason: "the bytes read back of " + name + " differ from those written"}
 		}
 		if prove == nil {
 			return nil
@@ -124,7 +120,7 @@ func (s *Snapshots) store(ctx context.Context, snap persistence.Snapshot, body [
 	return putError(name, err)
 }
 
-// putError words an error of the store, nil for none.
+// putError explains an error of the store. It returns nil for nil.
 func putError(name string, err error) error {
 	if err == nil {
 		return nil
@@ -136,9 +132,8 @@ func putError(name string, err error) error {
 	return fmt.Errorf("jetstream: cannot store snapshot %s: %w", name, err)
 }
 
-// List returns the shard's snapshots, newest first. Those of another lineage
-// under the same name are left out. One whose description cannot be read is
-// listed by its name, with the reason in Damaged: Get errs for it.
+// List returns the shard's snapshots, newest first. It omits those of another lineage under the same name. If it cannot
+// read a description, it lists the snapshot by name, with the reason in Damaged; Get returns an error for it.
 func (s *Snapshots) List(ctx context.Context) ([]persistence.SnapshotInfo, error) {
 	if s.objects == nil {
 		return nil, nil
@@ -162,7 +157,7 @@ func (s *Snapshots) List(ctx context.Context) ([]persistence.SnapshotInfo, error
 	return all, nil
 }
 
-// describe reads the descriptions of snapshots, and leaves out those that are gone or of another lineage.
+// describe reads the descriptions of snapshots and omits those that were deleted or belong to another lineage.
 func (s *Snapshots) describe(ctx context.Context, all []persistence.SnapshotInfo) ([]persistence.SnapshotInfo, error) {
 	ours := make([]bool, len(all))
 	err := each(len(all), func(i int) (err error) {
@@ -195,9 +190,8 @@ func (s *Snapshots) describeOne(ctx context.Context, info *persistence.SnapshotI
 	return o.Metadata[metaLineage] == s.ref.Lineage, nil
 }
 
-// Get returns a snapshot whose bytes are verified, persistence.ErrNotFound, or
-// persistence.ErrCorrupt where any piece of it is damaged or missing. Whether
-// the log's record at its sequence is its own is for the caller to ask
+// Get returns a snapshot after it has verified its bytes. It returns persistence.ErrNotFound, or persistence.ErrCorrupt
+// if any piece is damaged or missing. The caller checks whether the snapshot matches the log's record at its sequence
 // (Snapshot.Verify).
 func (s *Snapshots) Get(ctx context.Context, info persistence.SnapshotInfo) (persistence.Snapshot, error) {
 	none := persistence.Snapshot{}
@@ -223,14 +217,13 @@ func (s *Snapshots) Get(ctx context.Context, info persistence.SnapshotInfo) (per
 	}
 	snap, err := persistence.DecodeSnapshot(b)
 	if err == nil && (snap.Name() != info.Name || snap.Lineage != s.ref.Lineage) {
-		err = corrupt(fmt.Sprintf("holds snapshot %s of lineage %s", snap.Name(), snap.Lineage), nil)
+		err = corrupt(fmt.Sprintf("contains snapshot %s of lineage %s", snap.Name(), snap.Lineage), nil)
 	}
 	return snap, err
 }
 
-// Prune deletes all but the newest keep snapshots, and always keeps two. It
-// reads what it keeps: what is damaged does not count, and goes once there are
-// two that are whole.
+// Prune deletes all but the newest keep snapshots, and always keeps two. It reads the snapshots that it keeps. A
+// damaged one does not count, and is deleted if two intact ones exist.
 func (s *Snapshots) Prune(ctx context.Context, keep int) error {
 	all, err := s.List(ctx)
 	if err != nil {
@@ -273,20 +266,20 @@ func (s *Snapshots) whole(ctx context.Context, info persistence.SnapshotInfo) (b
 	return err == nil, err
 }
 
-// sweep removes what no snapshot names. That it could not is worth a line and no more: the next one tries again.
+// sweep removes chunks that no snapshot names. It only logs a failure: the next sweep tries again.
 func (s *Snapshots) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	uploads, err := s.objects.sweep(ctx)
 	if uploads > 0 {
-		s.log.Info("the pieces of snapshots that were never finished are removed", "bucket", s.objects.bucket, "snapshots", uploads)
+		s.log.Info("removed the pieces of unfinished snapshots", "bucket", s.objects.bucket, "snapshots", uploads)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("the snapshot store could not be swept", "bucket", s.objects.bucket, "error", err)
+		s.log.Warn("cannot sweep the snapshot store", "bucket", s.objects.bucket, "error", err)
 	}
 }
 
-// parseTick reads metaTick; 0 stands for unknown.
+// parseTick parses the value of metaTick; 0 means unknown.
 func parseTick(s string) uint64 {
 	tick, _ := strconv.ParseUint(s, 10, 64)
 	return tick

@@ -94,7 +94,7 @@ func TestSnapshotOfAnotherLineageIsNotListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not through nats.go's ObjectStore: the goroutine that its Put starts waits for ever if Put has returned before it runs.
+	// Do not use nats.go's ObjectStore: the goroutine that its Put starts waits forever if Put returns before it runs.
 	meta := jetstream.ObjectMeta{Name: stranger.Name(), Metadata: map[string]string{metaLineage: "another"}}
 	if _, err := s.snapshots.objects.put(ctx, meta, body, func([]byte) error { return nil }); err != nil {
 		t.Fatal(err)
@@ -107,14 +107,14 @@ func TestSnapshotOfAnotherLineageIsNotListed(t *testing.T) {
 	}
 }
 
-// TestOlderSnapshotsMakeRoom: a store that is full takes the next snapshot all the same, at the cost of the oldest.
+// TestOlderSnapshotsMakeRoom: a full store accepts the next snapshot at the cost of the oldest.
 func TestOlderSnapshotsMakeRoom(t *testing.T) {
 	ctx := testContext(t)
 	s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{Port: -1})), Options{SnapshotBytes: 1 << 20})
 	var newest string
 	for range 8 {
 		snap := snapshotOf(appendTicks(t, s, 1))
-		for i := range snap.Body { // nothing to compress
+		for i := range snap.Body { // incompressible
 			snap.Body[i] = byte(rand.Uint32())
 		}
 		if err := s.snapshots.Put(ctx, snap, nil); err != nil {
@@ -128,10 +128,9 @@ func TestOlderSnapshotsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestListingEndsWithoutAnAnswer holds the server's answers back for as long as
-// nats.go waits for one, before the listing of an empty store. A fresh bucket of
-// three replicas, whose leader is not elected yet, answers no better. nats.go's
-// List took the missing answer for "there is something", and waited for it for ever.
+// TestListingEndsWithoutAnAnswer holds the server's answers back for as long as nats.go waits for one, before the
+// listing of an empty store. A new bucket with three replicas that has not elected its leader does the same. nats.go's
+// List took the missing answer for "there is something" and waited for it forever.
 func TestListingEndsWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, ServerConfig{User: "node", Password: "secret"})

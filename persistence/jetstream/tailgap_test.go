@@ -11,8 +11,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// longStore writes a log longer than the puller's two requests and stops the
-// server cleanly, so that its index speaks of every record.
+// longStore writes a log longer than the puller's two requests and stops the server cleanly, so that its index lists
+// every record.
 func longStore(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -26,9 +26,8 @@ func longStore(t *testing.T) string {
 	return dir
 }
 
-// TestRecordsThatAreMissingAtTheEndEndTheRead damages a log so that more records
-// are missing at its end than the puller asks for at once. Before, each "no
-// messages" opened the next request, and the read went on for ever.
+// TestRecordsThatAreMissingAtTheEndEndTheRead damages a log so that more records are missing at its end than the puller
+// requests at once. Formerly each "no messages" led to the next request, and the read never ended.
 func TestRecordsThatAreMissingAtTheEndEndTheRead(t *testing.T) {
 	store := longStore(t)
 	for name, damage := range map[string]func(t *testing.T, rows []row){

@@ -9,21 +9,21 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// TempDir is a directory for a copy of stored data, locked while this process lives. The next NewTempDir in the same place
-// removes what a killed process has left.
+// TempDir is a directory for a copy of stored data, locked while this process runs. The next NewTempDir with the same
+// parent removes what a killed process has left.
 type TempDir struct {
 	Path string
 	lock *flock.Flock
 }
 
-// copyPrefix begins the names of the directories of copies.
+// copyPrefix is the prefix of the names of the directories of copies.
 const copyPrefix = "wind-copy-"
 
-// copyGrace is how long a directory of a copy may be without its lock.
+// copyGrace is how long a copy's directory may exist without its lock.
 const copyGrace = time.Second
 
-// NewTempDir makes a directory in temp, or in the directory for temporary files when temp is "", and removes those of
-// processes that were killed.
+// NewTempDir creates a directory in temp, or in the directory for temporary files if temp is "". It first removes those
+// that killed processes have left.
 func NewTempDir(temp string) (*TempDir, error) {
 	removeStaleCopies(temp)
 	dir, err := os.MkdirTemp(temp, copyPrefix)
@@ -37,14 +37,14 @@ func NewTempDir(temp string) (*TempDir, error) {
 	return &TempDir{Path: dir, lock: lock}, nil
 }
 
-// Remove removes the directory with all that is in it.
+// Remove removes the directory and its contents.
 func (d *TempDir) Remove() error {
 	err := os.RemoveAll(d.Path)
 	return errors.Join(err, d.lock.Unlock())
 }
 
-// removeStaleCopies removes what no process has locked. A directory without a
-// lock is being made, or was left in between by a process long gone.
+// removeStaleCopies removes the directories that no process has locked. A young directory without a lock may still be
+// under construction; an older one was left by a process that has ended.
 func removeStaleCopies(temp string) {
 	if temp == "" {
 		temp = os.TempDir()
@@ -57,7 +57,7 @@ func removeStaleCopies(temp string) {
 		}
 		lock := flock.New(filepath.Join(dir, lockFile))
 		if ok, err := lock.TryLock(); err == nil && ok {
-			_ = os.RemoveAll(dir) // of another user, perhaps
+			_ = os.RemoveAll(dir) // it may belong to another user
 			_ = lock.Unlock()
 		}
 	}

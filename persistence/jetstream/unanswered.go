@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Unanswered reports whether an error says that nobody answered yet: the server is down, cannot be
-// reached, or its cluster elects a leader. Later the same call may succeed. A wrong password, a
-// missing right or an account without JetStream are answers.
+// Unanswered reports whether err means that no server has answered yet: the server is down, cannot be reached, or its
+// cluster is electing a leader. The same call may succeed later. A wrong password, a missing right or an account
+// without JetStream are answers.
 func Unanswered(err error) bool {
 	for _, e := range []error{
 		nats.ErrNoServers, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrConnectionReconnecting,
@@ -26,14 +26,14 @@ func Unanswered(err error) bool {
 		return api.ErrorCode == codeNoLeader || api.ErrorCode == codeIncomplete || api.ErrorCode == codeNoPeers
 	}
 	var op *net.OpError
-	var name *net.DNSError // it may resolve later: where names and servers come up together
+	var name *net.DNSError // the name may resolve later, if names and servers come up together
 	return errors.As(err, &op) || errors.As(err, &name)
 }
 
-// Codes of JetStream errors of a cluster that is not ready yet.
+// Codes of the JetStream errors of a cluster that is not ready yet.
 const (
 	codeIncomplete = 10004 // too few servers are up
-	codeNoLeader   = 10008 // the servers elect one
+	codeNoLeader   = 10008 // the servers are electing one
 )
 
 // Connected reports whether the server can be reached at the moment.

@@ -12,24 +12,25 @@ import (
 	"time"
 )
 
-// ChangeKind says what became of an instance.
+// ChangeKind says how an instance changed.
 type ChangeKind string
 
-// The kinds of change. An instance that is restarted under its id before its lease ran out has Changed: its Since is new.
+// The kinds of change. An instance that restarts under its id before its old lease expires is Changed, with a new
+// Since.
 const (
 	Joined  ChangeKind = "joined"
 	Changed ChangeKind = "changed"
 	Left    ChangeKind = "left"
 )
 
-// Change is what a directory saw. Of an instance that left, it has the last state.
+// Change is a change that a directory has seen. For an instance that left, it contains the last state.
 type Change struct {
 	Kind     ChangeKind
 	Instance Instance
 }
 
-// Directory knows the instances of a cluster's services. It follows a [Source], and keeps what it knows while the source is
-// away. Lookups take no lock and never wait. Safe for concurrent use.
+// Directory knows the instances of a cluster's services. It follows a [Source] and keeps its last state while the
+// source is away. Lookups take no lock and never wait. Safe for concurrent use.
 type Directory struct {
 	source Source
 	log    *slog.Logger
@@ -38,23 +39,23 @@ type Directory struct {
 
 	view atomic.Pointer[view]
 
-	mu       sync.Mutex // of what follows; the goroutine holds it while it publishes
+	mu       sync.Mutex // guards the next three; the goroutine holds it while it publishes
 	chosen   map[string]Selector
 	watchers map[int]func(Change)
 	next     int
 
-	// The goroutine's.
+	// Only the goroutine uses the rest.
 	known    map[string]*record // by key
 	dirty    map[string]bool    // types to publish
 	pending  []Change
 	revision int64
 	away     bool
 	rotated  time.Time
-	refused  map[string]int64 // key → revision of a value that was refused, so that it is said once
+	refused  map[string]int64 // key → revision of a value that was refused, so that it is logged once
 }
 
-// Follow reads a source and follows it until Close. ctx bounds the first read alone, which fails when the source does not
-// answer. A nil logger is slog.Default().
+// Follow reads a source and follows it until Close. ctx bounds only the first read, which fails if the source does not
+// answer. A nil logger means slog.Default().
 func Follow(ctx context.Context, source Source, logger *slog.Logger) (*Directory, error) {
 	d := newDirectory(source, logger)
 	if err := d.list(ctx); err != nil {
@@ -77,23 +78,24 @@ func newDirectory(source Source, logger *slog.Logger) *Directory {
 	return d
 }
 
-// start begins to follow. Of ctx it takes the values alone.
+// start starts the goroutine. It uses only the values of ctx.
 func (d *Directory) start(ctx context.Context) {
 	ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	d.done.Go(func() { d.run(ctx) })
 }
 
-// Close ends the watch and waits for its goroutine. What is known stays to be looked up. It must not be called by a watcher.
+// Close ends the watch and waits for its goroutine. Lookups still work with the last state. A watcher must not call
+// Close.
 func (d *Directory) Close() {
 	d.cancel()
 	d.done.Wait()
 }
 
-// Types lists the types that have an instance, in order.
+// Types lists the types that have an instance, sorted.
 func (d *Directory) Types() []string { return slices.Clone(d.view.Load().names) }
 
-// Instances lists the instances of a type by their ids, draining ones too. The slice is the caller's; what it points to is
-// shared and must not be changed.
+// Instances lists the instances of a type, sorted by id, including draining ones. The caller owns the slice, but must
+// not change what the instances point to.
 func (d *Directory) Instances(serviceType string) []Instance {
 	if t := d.view.Load().types[serviceType]; t != nil {
 		return slices.Clone(t.instances)
@@ -120,8 +122,8 @@ func (d *Directory) Instance(serviceType, id string) (Instance, bool) {
 	return t.instances[i], true
 }
 
-// Bound sums up what the gateways tell of an instance: the players of living sessions that it works for. ok is false when
-// there is no gateway.
+// Bound sums the gateways' reports about an instance: the players in living sessions that it works for. ok is false if
+// no gateway exists.
 func (d *Directory) Bound(gatewayType, serviceType, id string) (players int, ok bool) {
 	all := d.Instances(gatewayType)
 	for i := range all {
@@ -130,8 +132,8 @@ func (d *Directory) Bound(gatewayType, serviceType, id string) (players int, ok 
 	return players, len(all) > 0
 }
 
-// Takes reports whether an instance takes payloads in a format, or with "" whether every instance of the type does. One that
-// is not known takes everything.
+// Takes reports whether an instance accepts payloads in a format or, with id "", whether every instance of the type
+// does. It returns true for an unknown instance.
 func (d *Directory) Takes(serviceType, id, format string) bool {
 	t := d.view.Load().types[serviceType]
 	if t == nil || !t.picky {
@@ -144,14 +146,15 @@ func (d *Directory) Takes(serviceType, id, format string) bool {
 	return !ok || i.Takes(format)
 }
 
-// Pick places a player: it chooses an instance by the selector of the type, never one that is draining or full. Until the
-// instance has reported again, twice or for four seconds, the player counts towards its load and its capacity. The key
-// names the player. False: there is no such instance, or the selector refused.
+// Pick places a player: it chooses an instance by the selector of the type, never one that is draining or full. The
+// player counts towards the instance's load and capacity until the instance has reported twice, or for four seconds.
+// The key names the player. Pick returns false if no such instance exists or the selector refuses.
 func (d *Directory) Pick(serviceType, key string) (id string, ok bool) {
 	return d.PickOther(serviceType, key, "")
 }
 
-// PickOther is Pick without one instance: it is known to be gone, and its lease is not over yet.
+// PickOther is like Pick but never chooses the excluded instance, one known to have died although its lease has not
+// expired.
 func (d *Directory) PickOther(serviceType, key, excluded string) (id string, ok bool) {
 	t := d.view.Load().types[serviceType]
 	if t == nil {
@@ -160,7 +163,8 @@ func (d *Directory) PickOther(serviceType, key, excluded string) (id string, ok 
 	return t.pick(key, excluded, rand.Uint64())
 }
 
-// SetSelector sets the selector of a type on this directory, whatever its instances say. Nil takes that back.
+// SetSelector sets the selector of a type on this directory, overriding what its instances name. Nil removes the
+// override.
 func (d *Directory) SetSelector(serviceType string, s Selector) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -179,9 +183,9 @@ func (d *Directory) SetSelector(serviceType string, s Selector) {
 	}
 }
 
-// Watch calls f with every change from now on, one after another, after lookups have it. To miss nothing, watch first and
-// then ask for Instances. f runs on the directory's goroutine: it must be quick, and must not close the directory. After
-// cancel at most a call that has begun still runs.
+// Watch calls f with every later change, one after another, once lookups see it. To miss nothing, call Watch before
+// Instances. f runs on the directory's goroutine: it must be quick, and must not close the directory. After cancel, at
+// most one call that has already begun continues.
 func (d *Directory) Watch(f func(Change)) (cancel func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,18 +9,18 @@ import (
 
 const (
 	// publishEvery bounds how often lookups get a new view, so that a thousand instances that report every second cost
-	// fifty views, not a thousand. After a quiet time the first change is seen at once.
+	// fifty views, not a thousand. After a quiet period, the first change is visible at once.
 	publishEvery = 20 * time.Millisecond
-	// rotateEvery is when a placed player is forgotten at the latest, counted twice, where no report comes.
+	// rotateEvery is half the longest time for which a placed player counts, if no report arrives.
 	rotateEvery = 2 * time.Second
-	// probeEvery is how often the directory asks whether its source is there and still has what it had: the watch alone
-	// says nothing while nothing changes.
+	// probeEvery is how often the directory checks that its source answers and has not lost its data: the watch alone
+	// is silent while nothing changes.
 	probeEvery = 3 * time.Second
 	// retryEvery is the pause between attempts to read the directory after the watch broke.
 	retryEvery = 500 * time.Millisecond
 )
 
-// run follows the source, and reads all of it again whenever the watch breaks.
+// run follows the source, and reads all entries again whenever the watch breaks.
 func (d *Directory) run(ctx context.Context) {
 	for {
 		err := d.follow(ctx)
@@ -48,7 +48,7 @@ func (d *Directory) run(ctx context.Context) {
 	}
 }
 
-// follow takes in what the watch tells until it breaks, and says why it did.
+// follow applies the watch's changes until it breaks, and returns the reason.
 func (d *Directory) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
@@ -83,7 +83,7 @@ func (d *Directory) follow(ctx context.Context) error {
 	}
 }
 
-// send hands a value over, unless ctx ends first.
+// send sends a value, unless ctx ends first.
 func send[T any](ctx context.Context, to chan<- T, value T) {
 	select {
 	case <-ctx.Done():
@@ -91,13 +91,13 @@ func send[T any](ctx context.Context, to chan<- T, value T) {
 	}
 }
 
-// pulse says how the source is.
+// pulse is the result of a probe of the source.
 type pulse struct {
-	lost bool // its revision went back: it is another than it was
+	lost bool // its revision went back: it has lost data
 	err  error
 }
 
-// probe asks now and then until ctx ends. last is the last known revision.
+// probe asks for the source's revision every probeEvery until ctx ends. last is the last known revision.
 func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
 	every := time.NewTicker(probeEvery)
 	defer every.Stop()
@@ -116,35 +116,35 @@ func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
 	}
 }
 
-// heed returns an error when the directory must be read again: the source was away, or is another than it was.
+// heed returns an error if the directory must be read again: the source was away, or has lost data.
 func (d *Directory) heed(p pulse) error {
 	was := d.away
 	d.heard(p.err)
 	switch {
 	case p.err != nil:
-		return nil // the watch may yet go on
+		return nil // the watch may still continue
 	case was:
 		return errors.New("its source was away")
 	case p.lost:
-		return errors.New("its source has lost what it had: its revision went back")
+		return errors.New("its source has lost data: its revision went back")
 	}
 	return nil
 }
 
-// heard notes whether the source answered, and logs when that changed.
+// heard records whether the source answered, and logs a change.
 func (d *Directory) heard(err error) {
 	away := err != nil
 	if away == d.away {
 		return
 	}
 	if d.away = away; away {
-		d.log.Warn("the directory of services does not answer; they stay as it knew them last", "directory", d.source, "error", err)
+		d.log.Warn("the directory of services does not answer; its last known state stays valid", "directory", d.source, "error", err)
 	} else {
 		d.log.Info("the directory of services answers again", "directory", d.source)
 	}
 }
 
-// forget rotates the placed players of the instances that do not report.
+// forget rotates the counts of placed players of all instances every rotateEvery, so that they expire without reports.
 func (d *Directory) forget(now time.Time) {
 	if now.Sub(d.rotated) < rotateEvery {
 		return

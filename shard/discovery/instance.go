@@ -11,36 +11,36 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// State says what an instance takes on.
+// State says whether an instance accepts new players.
 type State string
 
-// The states. An instance that is gone has no entry.
+// The states. An instance that has left has no entry.
 const (
 	Up       State = "up"
-	Draining State = "draining" // it serves whom it has, and gets nobody new
+	Draining State = "draining" // it serves its players and gets no new ones
 )
 
-// Instance is what an instance of a service tells of itself, as JSON. shard/etcd keeps it under
+// Instance is the description that an instance of a service registers, as JSON. shard/etcd stores it under
 // /wind/<cluster>/services/<type>/<id>.
 type Instance struct {
 	Type      string            `json:"type"`           // [a-z0-9-]{1,40}
 	ID        string            `json:"id"`             // [a-z0-9-]{1,60}, unique within the type
 	Node      string            `json:"node,omitempty"` // the process that it runs in
 	State     State             `json:"state"`
-	Players   int               `json:"players"`             // that it works for; of a gateway: logged in here
-	Bound     map[string]int    `json:"bound,omitempty"`     // of a gateway: "<type>/<id>" → players logged in here that the instance works for
-	Capacity  int               `json:"capacity"`            // players that it takes at most; 0: no limit
-	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 when it has none
+	Players   int               `json:"players"`             // players that it works for; for a gateway, those logged in there
+	Bound     map[string]int    `json:"bound,omitempty"`     // for a gateway: "<type>/<id>" → its players that the instance works for
+	Capacity  int               `json:"capacity"`            // maximum number of players; 0: no limit
+	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 without one
 	Selector  string            `json:"selector,omitempty"`  // how players are placed on the instances of its type: see ParseSelector
-	Methods   []Method          `json:"methods,omitempty"`   // what it handles for clients
-	Formats   []string          `json:"formats,omitempty"`   // FormatProtobuf, FormatJSON: payloads that it takes; none: both
-	Addresses map[string]string `json:"addresses,omitempty"` // transport → host:port, of an instance that clients connect to
+	Methods   []Method          `json:"methods,omitempty"`   // messages that it handles for clients
+	Formats   []string          `json:"formats,omitempty"`   // payloads that it accepts: FormatProtobuf, FormatJSON; empty: both
+	Addresses map[string]string `json:"addresses,omitempty"` // transport → host:port, if clients connect to the instance
 	Language  string            `json:"language,omitempty"`  // "go", "python"
 	Since     time.Time         `json:"since"`
 }
 
-// Method is a message that a service handles for clients, as rpc.Method describes it; the fields are the same, so that one
-// converts to the other.
+// Method is a message that a service handles for clients. It has the same fields as rpc.Method, so that the two types
+// convert to each other.
 type Method struct {
 	Name   string `json:"name"`
 	ID     uint32 `json:"id"`
@@ -55,15 +55,15 @@ const (
 	FormatJSON     = "json"
 )
 
-// Takes reports whether the instance takes payloads in a format.
+// Takes reports whether the instance accepts payloads in a format.
 func (i *Instance) Takes(format string) bool {
 	return len(i.Formats) == 0 || slices.Contains(i.Formats, format)
 }
 
-// uncapped is the number of players that counts as full where an instance names no capacity: only an order is needed.
+// uncapped is the capacity assumed for an instance without one: only the order matters.
 const uncapped = 1000
 
-// Fullness is the larger of the reported load and the players by the capacity, or by 1000 where there is none: 0 is
+// Fullness returns the larger of the reported load and players divided by capacity, or by 1000 without a capacity. 0 is
 // idle, 1 is full.
 func (i *Instance) Fullness() float64 { return max(i.Load, float64(i.Players)/i.seats()) }
 
@@ -74,7 +74,7 @@ func (i *Instance) seats() float64 {
 	return uncapped
 }
 
-// room is how many players may come.
+// room returns how many more players may come.
 func (i *Instance) room() int {
 	switch {
 	case i.Load >= 1:
@@ -85,10 +85,10 @@ func (i *Instance) room() int {
 	return math.MaxInt
 }
 
-// Full reports whether nobody may come: the capacity is used up, or the load is.
+// Full reports whether the instance has reached its capacity or a load of 1.
 func (i *Instance) Full() bool { return i.room() == 0 }
 
-// Validate refuses what no instance can be.
+// Validate returns an error for an invalid instance.
 func (i *Instance) Validate() error {
 	if err := errors.Join(persistence.ValidShardName(i.Type), ecs.ValidName(i.ID, ecs.MaxLongName)); err != nil {
 		return fmt.Errorf("discovery: instance %.80q of service %.60q: %w", i.ID, i.Type, err)
@@ -97,7 +97,7 @@ func (i *Instance) Validate() error {
 		return fmt.Errorf("discovery: instance %s: state %.20q is neither %s nor %s", i.ID, i.State, Up, Draining)
 	}
 	if i.Players < 0 || i.Capacity < 0 || !(i.Load >= 0 && i.Load <= 1) {
-		return fmt.Errorf("discovery: instance %s: %d players of %d, load %g: none is negative, and a load is at most 1", i.ID, i.Players, i.Capacity, i.Load)
+		return fmt.Errorf("discovery: instance %s: %d players of %d, load %g: they must not be negative, and the load must be at most 1", i.ID, i.Players, i.Capacity, i.Load)
 	}
 	if _, err := ParseSelector(i.Selector); err != nil {
 		return fmt.Errorf("discovery: instance %s: %w", i.ID, err)
@@ -105,7 +105,7 @@ func (i *Instance) Validate() error {
 	return nil
 }
 
-// Complete fills in the defaults, of which Node is the node given, and brings the numbers into their ranges.
+// Complete sets defaults, with node as the default of Node, and clamps the numbers to their ranges.
 func (i *Instance) Complete(node string) {
 	if i.Node == "" {
 		i.Node = node

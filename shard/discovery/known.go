@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// record is what the directory's goroutine holds of an instance.
+// record is the goroutine's state of one instance.
 type record struct {
 	instance Instance
 	revision int64
@@ -16,7 +16,7 @@ type record struct {
 	placed   *placed
 }
 
-// list reads all entries, and removes what is gone.
+// list reads all entries, and removes the instances that have none.
 func (d *Directory) list(ctx context.Context) error {
 	entries, revision, err := d.source.List(ctx)
 	if err != nil {
@@ -36,7 +36,7 @@ func (d *Directory) list(ctx context.Context) error {
 	return nil
 }
 
-// take takes in what a watch told.
+// take applies the changes of a watch.
 func (d *Directory) take(c Changes) {
 	for _, e := range c.Entries {
 		if e.Gone {
@@ -48,17 +48,17 @@ func (d *Directory) take(c Changes) {
 	d.revision = max(d.revision, c.Revision)
 }
 
-// set takes in an entry.
+// set applies an entry.
 func (d *Directory) set(e Entry) {
 	old := d.known[e.Key]
 	if old != nil && old.revision == e.Revision && old.lease == e.Lease {
-		return // the lease is compared too: an etcd that lost its data counts from 1 again
+		return // compare the lease too: an etcd that lost its data counts from 1 again
 	}
 	i, err := parse(e)
 	if err != nil {
 		if d.refused[e.Key] != e.Revision {
 			d.refused[e.Key] = e.Revision
-			d.log.Warn("an entry of the directory cannot be read; what it said before stays", "directory", d.source, "key", e.Key, "error", err)
+			d.log.Warn("cannot read an entry of the directory; its previous state stays valid", "directory", d.source, "key", e.Key, "error", err)
 		}
 		if old != nil {
 			old.revision, old.lease = e.Revision, e.Lease
@@ -78,7 +78,7 @@ func (d *Directory) set(e Entry) {
 	d.pending = append(d.pending, Change{kind, i})
 }
 
-// remove forgets an entry.
+// remove removes an entry's instance.
 func (d *Directory) remove(key string) {
 	delete(d.refused, key)
 	if old := d.known[key]; old != nil {
@@ -88,7 +88,7 @@ func (d *Directory) remove(key string) {
 	}
 }
 
-// parse reads an entry that anybody may have written. Its key, not its value, says which type and id it has.
+// parse decodes an entry, which anybody may have written. Type and id come from its key, not its value.
 func parse(e Entry) (Instance, error) {
 	var i Instance
 	if err := json.Unmarshal(e.Value, &i); err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// publish lets lookups see what has changed, and tells the watchers.
+// publish makes the changes visible to lookups and calls the watchers.
 func (d *Directory) publish() {
 	if len(d.dirty) == 0 && len(d.pending) == 0 {
 		return
@@ -39,7 +39,7 @@ func (d *Directory) publish() {
 	d.pending = nil
 }
 
-// viewOf makes the view of a type; nil: it has no instance. The lock is held.
+// viewOf returns the view of a type, or nil if it has no instance. The caller holds the lock.
 func (d *Directory) viewOf(serviceType string) *typeView {
 	prefix := serviceType + "/"
 	t := &typeView{}
@@ -65,7 +65,8 @@ func (d *Directory) viewOf(serviceType string) *typeView {
 	return t
 }
 
-// selector is the one that was set, or else the one that the instance that registered last names. The lock is held.
+// selector returns the selector set for the type, or else the one that the most recently registered instance names. The
+// caller holds the lock.
 func (d *Directory) selector(serviceType string, all []Instance) Selector {
 	if s := d.chosen[serviceType]; s != nil {
 		return s
@@ -81,7 +82,7 @@ func (d *Directory) selector(serviceType string, all []Instance) Selector {
 	}
 	s, err := ParseSelector(all[newest].Selector)
 	if err != nil {
-		return Least // set refused it: this cannot be
+		return Least // cannot happen: set refuses such an instance
 	}
 	return s
 }

@@ -10,10 +10,10 @@ import (
 // Candidate is an instance that a [Selector] may choose: it is up and has room.
 type Candidate struct {
 	ID string
-	// Players is what the instance reported last and what this directory has placed there since.
+	// Players is the number that the instance last reported, plus those that this directory has placed there since.
 	Players int
-	// Load is how full that makes it: 0 is idle, 1 is full. It is the larger of the load that the instance reports and
-	// its players by its capacity, or by 1000 where it has none.
+	// Load is the fullness with those players: 0 is idle, 1 is full. It is the larger of the load that the instance
+	// reports and players divided by capacity, or by 1000 without a capacity.
 	Load float64
 
 	hash uint64 // of ID; 0: not computed yet
@@ -21,13 +21,13 @@ type Candidate struct {
 
 // Selector chooses the instance that gets the next player. It may be called concurrently and must not keep candidates.
 type Selector interface {
-	// Pick returns the index of one of the candidates, which are sorted by ID and never none, or -1 to refuse. The key
-	// names who is placed, such as a player; it may be empty. All randomness is in r, so that the same arguments give
-	// the same answer.
+	// Pick returns the index of one of the candidates, or -1 to refuse. The candidates are sorted by ID; there is at
+	// least one. The key names whom to place, such as a player; it may be empty. r is the only source of randomness, so
+	// equal arguments give equal answers.
 	Pick(candidates []Candidate, key string, r uint64) int
 }
 
-// SelectorFunc is a function as a Selector.
+// SelectorFunc is a function that implements Selector.
 type SelectorFunc func(candidates []Candidate, key string, r uint64) int
 
 // Pick calls the function.
@@ -35,29 +35,29 @@ func (f SelectorFunc) Pick(candidates []Candidate, key string, r uint64) int {
 	return f(candidates, key, r)
 }
 
-// The selectors. ferris1/wind had the first and announced "minimum threshold and maximum threshold"; its maximum
-// threshold is here in both of its meanings, MaxThreshold to spread players and BinPack to gather them.
+// The selectors. ferris1/wind had Random and announced "minimum threshold and maximum threshold". Its maximum threshold
+// exists here in both meanings: MaxThreshold spreads players and BinPack gathers them.
 var (
-	// Random chooses each candidate as likely as any other: "random".
+	// Random chooses uniformly at random: "random".
 	Random Selector = SelectorFunc(func(c []Candidate, _ string, r uint64) int { return int(mix(r) % uint64(len(c))) })
-	// Least chooses the least loaded candidate, among equals at random: "least".
+	// Least chooses the least loaded candidate, at random among equals: "least".
 	Least Selector = SelectorFunc(func(c []Candidate, _ string, r uint64) int {
 		return best(c, r, func(load float64) float64 { return -load })
 	})
-	// ConsistentHash chooses the same instance for the same key on every gateway, as long as that instance is there:
-	// "consistent-hash". When one of n leaves, its keys alone move, evenly to the others; one that joins takes one n-th.
-	// (Rendezvous hashing, Thaler and Ravishankar 1998.) The key of an instance that is full is its second choice's.
+	// ConsistentHash chooses the same instance for the same key on every gateway while that instance exists:
+	// "consistent-hash". If one of n leaves, only its keys move, evenly to the others; one that joins takes one n-th.
+	// (Rendezvous hashing, Thaler and Ravishankar 1998.) A key whose instance is full goes to its second choice.
 	// Without a key it is Random.
 	ConsistentHash Selector = SelectorFunc(rendezvous)
 )
 
-// Thresholds where none are given.
+// Default thresholds.
 const (
 	DefaultMaxThreshold = 0.8
 	DefaultMinThreshold = 0.2
 )
 
-// MaxThreshold chooses the least loaded candidate below a load, and refuses when there is none, so that no instance is
+// MaxThreshold chooses the least loaded candidate below a load. It refuses if none is below, so that no instance is
 // ever filled beyond it: "max-threshold=0.8".
 func MaxThreshold(most float64) Selector {
 	return SelectorFunc(func(c []Candidate, _ string, r uint64) int {
@@ -65,8 +65,8 @@ func MaxThreshold(most float64) Selector {
 	})
 }
 
-// BinPack chooses the most loaded candidate below a load, so that as few instances as possible are in use and the rest
-// can be taken away; when all are at it, the least loaded: "bin-pack=0.8".
+// BinPack chooses the most loaded candidate below a load, so that as few instances as possible are in use and the
+// others can be stopped. If none is below, it chooses the least loaded: "bin-pack=0.8".
 func BinPack(most float64) Selector {
 	return SelectorFunc(func(c []Candidate, key string, r uint64) int {
 		if i := best(c, r, func(load float64) float64 { return below(load, most, load) }); i >= 0 {
@@ -76,9 +76,9 @@ func BinPack(most float64) Selector {
 	})
 }
 
-// MinThreshold fills the instances below a minimum load first, each of them as likely as any other, so that new ones are
-// brought up before the others get more, and no gateway's stale figure sends everybody to one of them; when all have their
-// minimum, it chooses the least loaded: "min-threshold=0.2".
+// MinThreshold first fills the instances below a minimum load, choosing among them uniformly at random, so that new
+// instances reach the minimum before the others get more and no gateway with stale figures sends everybody to one of
+// them. If none is below, it chooses the least loaded: "min-threshold=0.2".
 func MinThreshold(least float64) Selector {
 	return SelectorFunc(func(c []Candidate, key string, r uint64) int {
 		if i := best(c, r, func(load float64) float64 { return below(load, least, 0) }); i >= 0 {
@@ -88,7 +88,7 @@ func MinThreshold(least float64) Selector {
 	})
 }
 
-// below is a score that counts only below a limit.
+// below returns score if load is below limit, otherwise minus infinity.
 func below(load, limit, score float64) float64 {
 	if load < limit {
 		return score
@@ -96,7 +96,7 @@ func below(load, limit, score float64) float64 {
 	return math.Inf(-1)
 }
 
-// best returns the index with the highest score, among equals one at random, -1 when no score is above minus infinity.
+// best returns the index with the highest score, at random among equals, or -1 if all scores are minus infinity.
 func best(c []Candidate, r uint64, score func(load float64) float64) int {
 	at, top, equal := -1, math.Inf(-1), uint64(0)
 	for i := range c {
@@ -140,7 +140,7 @@ func hashText(s string) uint64 {
 	return mix(h)
 }
 
-// mix is the finaliser of SplitMix64: each bit of x changes half of the result's.
+// mix is the finaliser of SplitMix64: flipping a bit of x flips half of the result's bits on average.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -148,11 +148,11 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// SelectorNames are what ParseSelector knows, in the form of a help text.
+// SelectorNames lists the names that ParseSelector accepts, for help texts.
 const SelectorNames = "random, least, max-threshold[=0.8], min-threshold[=0.2], bin-pack[=0.8], consistent-hash"
 
-// ParseSelector makes a selector of its name, with its threshold behind an equals sign where it has one: a load above 0,
-// at most 1. The empty text is least.
+// ParseSelector returns the selector with a name. A threshold may follow an equals sign: a load above 0 and at most 1.
+// The empty text means least.
 func ParseSelector(text string) (Selector, error) {
 	name, value, given := strings.Cut(text, "=")
 	plain := map[string]Selector{"": Least, "least": Least, "random": Random, "consistent-hash": ConsistentHash}

@@ -11,7 +11,7 @@ import (
 
 var seed = flag.Uint64("seed", 0, "seed of the tests that draw at random; 0: a new one")
 
-// source prints its seed where a test fails.
+// source returns a random source and prints its seed if the test fails.
 func source(t *testing.T) *rand.Rand {
 	t.Helper()
 	s := *seed
@@ -35,7 +35,7 @@ func mustParse(t *testing.T, text string) Selector {
 	return s
 }
 
-// idle returns n candidates without a load.
+// idle returns n candidates without load.
 func idle(n int) []Candidate {
 	all := make([]Candidate, n)
 	for i := range all {
@@ -53,7 +53,7 @@ func loads(l ...float64) []Candidate {
 	return all
 }
 
-// chiSquare of counts that should be equal.
+// chiSquare returns the statistic for counts that should be equal.
 func chiSquare(counts []int) float64 {
 	total := 0
 	for _, n := range counts {
@@ -66,13 +66,13 @@ func chiSquare(counts []int) float64 {
 	return sum
 }
 
-// limit is a chi-square that even counts in n classes stay below but for one time in a million or less.
+// limit returns a chi-square that even counts in n classes exceed at most once in a million.
 func limit(n int) float64 {
 	k := float64(n - 1)
 	return k * math.Pow(1-2/(9*k)+5.2*math.Sqrt(2/(9*k)), 3) // Wilson and Hilferty
 }
 
-// evenly draws by s and wants all of those that may be chosen to be so evenly, and no other ever.
+// evenly draws with s and requires that the candidates in may are chosen evenly, and no others.
 func evenly(t *testing.T, s Selector, c []Candidate, may ...int) {
 	t.Helper()
 	r, counts := source(t), make([]int, len(c))
@@ -123,7 +123,7 @@ func TestMaxThresholdRefusesWhenAllAreAtIt(t *testing.T) {
 	}
 }
 
-// play places n players of capacity seats on each of the instances and returns how many each has.
+// play places n players on instances with capacity seats each and returns how many each has.
 func play(t *testing.T, s Selector, instances, capacity, n int) []int {
 	r, c, players := source(t), idle(instances), make([]int, instances)
 	for range n {
@@ -163,7 +163,7 @@ func TestConsistentHashSpreadsKeysEvenly(t *testing.T) {
 	}
 }
 
-// TestConsistentHashMovesFewKeys takes one of n away, then adds one: only its own keys move, one n-th and a little.
+// TestConsistentHashMovesFewKeys removes one of n instances, then adds one: only its own keys move, about one n-th.
 func TestConsistentHashMovesFewKeys(t *testing.T) {
 	const n, keys = 16, 8000
 	all := idle(n)
@@ -189,7 +189,7 @@ func TestConsistentHashMovesFewKeys(t *testing.T) {
 	}
 }
 
-// The numbers are a contract: a gateway of another version must send a player to the same place.
+// The numbers are a contract: a gateway of another version must send a player to the same instance.
 func TestConsistentHashIsTheSameEverywhere(t *testing.T) {
 	if h := hashText("game-1"); h != 0xa006bad704342f64 {
 		t.Errorf("hash %#x", h)

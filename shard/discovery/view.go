@@ -5,17 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// view is what lookups see: it is never changed, only replaced.
+// view is the state that lookups see. It is never changed, only replaced.
 type view struct {
 	types map[string]*typeView
 	names []string
 }
 
-// typeView is what a view has of one type.
+// typeView is the part of a view for one type.
 type typeView struct {
 	instances []Instance // by id
 	picky     bool       // an instance does not take every format
-	seats     []seat     // of the instances that are up, in the same order
+	seats     []seat     // of the instances that are up and have room, in the same order
 	selector  Selector
 }
 
@@ -24,7 +24,7 @@ type seat struct {
 	reported Candidate
 	room     int     // players that may be placed on top of those reported
 	perSeat  float64 // the load that one player adds
-	placed   *placed // shared by all views that have the instance
+	placed   *placed // shared by all views with the instance
 }
 
 func newSeat(r *record) seat {
@@ -35,17 +35,17 @@ func newSeat(r *record) seat {
 	}
 }
 
-// placed counts the players that were placed on an instance and may not be in its report yet: those since the report
-// before the last one, since the last may have been on its way.
+// placed counts the players who were placed on an instance and may be missing from its report: those since the report
+// before the last, because the last may already have been under way.
 type placed struct {
 	count atomic.Int64
-	older int64 // of them, before the last report; the directory's goroutine's
+	older int64 // those placed before the last report; only the directory's goroutine uses it
 }
 
-// rotate forgets those that were placed before the last report.
+// rotate forgets the players placed before the last report.
 func (p *placed) rotate() { p.older = p.count.Add(-p.older) }
 
-// candidates are reused: a thousand of them are 48 KB.
+// candidates are reused: a thousand of them take 48 KB.
 var candidates = sync.Pool{New: func() any { return new(choice) }}
 
 type choice struct {
@@ -53,10 +53,10 @@ type choice struct {
 	seats      []int32 // their indices in the view
 }
 
-// maxRaces bounds how often a pick that lost the last seat of an instance to another tries again.
+// maxRaces bounds the attempts of a pick that loses an instance's last seat to another pick.
 const maxRaces = 8
 
-// pick places one player, not on the instance that is excluded; "": none is.
+// pick places one player, but not on the excluded instance; "" excludes none.
 func (t *typeView) pick(key, excluded string, r uint64) (string, bool) {
 	c := candidates.Get().(*choice)
 	defer candidates.Put(c)
@@ -76,7 +76,7 @@ func (t *typeView) pick(key, excluded string, r uint64) (string, bool) {
 	return "", false
 }
 
-// fill lists the instances that have room, but for the excluded one.
+// fill lists the instances with room, without the excluded one.
 func (t *typeView) fill(c *choice, excluded string) {
 	if cap(c.candidates) < len(t.seats) {
 		c.candidates, c.seats = make([]Candidate, len(t.seats)), make([]int32, len(t.seats))
@@ -100,7 +100,7 @@ func (t *typeView) fill(c *choice, excluded string) {
 	c.candidates, c.seats = all[:n], at[:n]
 }
 
-// take counts a player; false: another has taken the last seat.
+// take counts a player. It returns false if another pick has taken the last seat.
 func (s *seat) take() bool {
 	for {
 		n := s.placed.count.Load()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// crowd returns the view of n instances of the type game, which a change may alter.
+// crowd returns a view of n instances of type game, each modified by change.
 func crowd(n int, selector Selector, change func(i int, in *Instance)) *typeView {
 	t := &typeView{selector: selector}
 	for k := range n {
@@ -86,7 +86,7 @@ func TestPlayersGoOnToWhereThereIsRoom(t *testing.T) {
 	}
 }
 
-// A revision and a key are not enough to know a value again: an etcd that lost its data counts from 1.
+// A revision and a key do not identify a value: an etcd that lost its data counts from 1 again.
 func TestValueWithTheSameRevisionUnderAnotherLeaseIsNew(t *testing.T) {
 	d := newDirectory(nil, nil)
 	for lease, value := range []string{`{"players":1}`, `{"players":2}`} {

@@ -13,12 +13,12 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// probeEvery is how often a wait looks at the shard beside its watch.
+// probeEvery is how often Await reads the shard, in addition to its watch.
 const probeEvery = 3 * time.Second
 
-// Await blocks until the owner key of st is gone or another, or the shard is halted, or no longer. It watches, and probes
-// beside: a watch says nothing while etcd is away, and nothing ever again when etcd was restored from a backup, where the
-// revision that it waits for lies in the future. An error says that the wait broke off, not that it is over.
+// Await blocks until the owner key of st is deleted or replaced, or the halt of the shard changes. It watches and also
+// polls: a watch reports nothing while etcd is down, and never again if etcd was restored from a backup, where the
+// revision that the watch waits for lies in the future. An error means that the wait broke off.
 func (s *Shard) Await(ctx context.Context, st shard.Standing) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	var watching sync.WaitGroup
@@ -29,7 +29,7 @@ func (s *Shard) Await(ctx context.Context, st shard.Standing) error {
 	return s.await(ctx, st, watched)
 }
 
-// await returns why the wait is over.
+// await returns nil once the wait is over, or the error that broke it off.
 func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan error) error {
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
@@ -47,7 +47,7 @@ func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan err
 		case err != nil:
 			return err
 		case now.Revision < last:
-			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost what it had, its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision)
+			return fmt.Errorf("etcd: cannot watch shard %s: etcd has lost data: its revision went back from %d to %d (was it restored from a backup?)", s.name, last, now.Revision)
 		case st.Owner != "" && now.Owner == "" || now.OwnerLease != st.OwnerLease || now.Halted != st.Halted:
 			return nil
 		}
@@ -55,7 +55,7 @@ func (s *Shard) await(ctx context.Context, st shard.Standing, watched <-chan err
 	}
 }
 
-// watch returns when it is told what Await waits for.
+// watch returns nil when the event that Await waits for arrives.
 func (s *Shard) watch(ctx context.Context, st shard.Standing) error {
 	for answer := range s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(st.Revision+1)) {
 		if err := answer.Err(); err != nil {

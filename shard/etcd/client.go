@@ -2,5 +2,5 @@ package etcd
 
 import clientv3 "go.etcd.io/etcd/client/v3"
 
-// Client is a connection to a cluster, as Dial makes it; only this package speaks etcd, others hold one.
+// Client is a connection to a cluster, made by Dial. Other packages pass it around; only this package speaks etcd.
 type Client = clientv3.Client

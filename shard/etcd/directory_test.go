@@ -19,17 +19,17 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// eventually waits for a condition, for as long as a slow machine may need.
+// eventually waits for a condition for as long as a slow machine may need.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for start := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 30*time.Second {
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("this never happened: %s", what)
 		}
 	}
 }
 
-// logbook is a log to be looked at.
+// logbook is a log that a test can read.
 type logbook struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -123,7 +123,7 @@ func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 		}
 	}
 	if !d.Takes("gateway", "gw", discovery.FormatProtobuf) || !d.Takes("nobody", "", discovery.FormatProtobuf) {
-		t.Error("what says nothing takes everything")
+		t.Error("an instance that names no formats must accept all")
 	}
 	early.Update(func(i *discovery.Instance) { i.Players = 7 })
 	eventually(t, "a report", func() bool { i, ok := d.Instance("game", "game-2"); return ok && i.Players == 7 })
@@ -135,7 +135,7 @@ func TestDirectoryFollowsWhatIsRegistered(t *testing.T) {
 		}
 	}
 	if !d.Alive("game", "game-2") || d.Alive("game", "game-3") || d.Alive("no", "game-2") {
-		t.Error("alive are game-1 and game-2")
+		t.Error("only game-1 and game-2 are alive")
 	}
 	if err := errors.Join(late.Close(), late.Close(), gate.Close()); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	now := time.Now()
 	register(t, n, discovery.Instance{Type: "game", ID: "a", Since: now.Add(time.Second), Selector: "consistent-hash", Players: 500})
 	register(t, n, discovery.Instance{Type: "game", ID: "b", Since: now, Selector: "least"})
-	register(t, n, discovery.Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // says nothing
+	register(t, n, discovery.Instance{Type: "game", ID: "c", Since: now.Add(time.Minute)}) // names no selector
 	d := watchServices(t, c)
 	want := []string{"a", "b", "c"}[discovery.ConsistentHash.Pick([]discovery.Candidate{{ID: "a"}, {ID: "b"}, {ID: "c"}}, "alice", 0)]
 	for range 20 {
@@ -169,7 +169,7 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	}
 	d.SetSelector("game", discovery.SelectorFunc(func(c []discovery.Candidate, _ string, _ uint64) int { return len(c) - 1 }))
 	if id, _ := d.Pick("game", "alice"); id != "c" {
-		t.Errorf("by a selector of one's own: %s", id)
+		t.Errorf("with a custom selector: %s", id)
 	}
 	register(t, n, discovery.Instance{Type: "game", ID: "d"})
 	eventually(t, "d is the last", func() bool { id, _ := d.Pick("game", "alice"); return id == "d" })
@@ -182,8 +182,8 @@ func TestSelectorIsThatOfTheLastRegistered(t *testing.T) {
 	}
 }
 
-// TestJoinAndLeaveUnderLoad picks from eight goroutines while instances come and go. No pick fails, and none goes to an
-// instance that left before it began, as far as this directory was told.
+// TestJoinAndLeaveUnderLoad picks from eight goroutines while instances come and go. No pick fails, and none returns an
+// instance whose departure the directory had seen before the pick began.
 func TestJoinAndLeaveUnderLoad(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
@@ -265,7 +265,7 @@ func TestRegistrationSurvivesALostLease(t *testing.T) {
 		t.Fatalf("key %+v, %v with lease %d, first %d", got, err, n.State().ID, first)
 	}
 	if i, _ := d.Instance("game", "game-1"); !i.Since.Equal(since) {
-		t.Errorf("it is there since %s, want %s", i.Since, since)
+		t.Errorf("registered since %s, want %s", i.Since, since)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -295,7 +295,7 @@ func TestUpdatesAreWrittenSeldomAndTheLastWins(t *testing.T) {
 		t.Errorf("instance %+v", i)
 	}
 	version := got.Kvs[0].Version
-	r.Update(func(i *discovery.Instance) { i.Players = 1000 }) // as it stands
+	r.Update(func(i *discovery.Instance) { i.Players = 1000 }) // unchanged
 	r.Update(func(*discovery.Instance) {})
 	eventually(t, "the token is taken", func() bool { return len(r.wake) == 0 })
 	r.Update(func(i *discovery.Instance) { i.Capacity = 3 })
@@ -318,12 +318,12 @@ func TestATakenIDIsRefused(t *testing.T) {
 		t.Fatalf("registered twice: %v", err)
 	}
 	if err := a.Vacant(t.Context(), "game", "game-1"); err != nil {
-		t.Errorf("one's own is not taken: %v", err)
+		t.Errorf("the id is taken by its own node: %v", err)
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := b.Vacant(stopped, "game", "game-1"); err == nil || errors.Is(err, ErrTaken) {
-		t.Errorf("a wait that is given up: %v", err)
+		t.Errorf("an abandoned wait: %v", err)
 	}
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
@@ -331,7 +331,7 @@ func TestATakenIDIsRefused(t *testing.T) {
 	register(t, b, discovery.Instance{Type: "game", ID: "game-1"})
 }
 
-// One that died is waited for, as long as its lease lasts.
+// Registration waits for an instance that died, for as long as its lease lasts.
 func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
 	c := cluster(t)
 	lease, err := c.Grant(t.Context(), 2)
@@ -349,7 +349,7 @@ func TestTheIDOfADeadInstanceIsFreeSoon(t *testing.T) {
 	}
 	select {
 	case <-r.Taken():
-		t.Error("it is told that it lost its id")
+		t.Error("Taken is closed")
 	default:
 	}
 	if _, err := c.Put(t.Context(), servicesPrefix("test")+"game/game-2", "by hand, without a lease"); err != nil {
@@ -439,7 +439,7 @@ func TestALockIsOnesAlone(t *testing.T) {
 	}
 	wg.Wait()
 	if most.Load() != 1 || total.Load() != 20 {
-		t.Errorf("%d had it at once, %d in all", most.Load(), total.Load())
+		t.Errorf("%d had the lock at once, %d in all", most.Load(), total.Load())
 	}
 	unlock, err := Lock(t.Context(), c, "test", "reload-game")
 	if err != nil {
@@ -448,7 +448,7 @@ func TestALockIsOnesAlone(t *testing.T) {
 	waiting, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := Lock(waiting, c, "test", "reload-game"); err == nil {
-		t.Error("two have it")
+		t.Error("two have the lock")
 	}
 	unlock()
 	if got, err := c.Get(t.Context(), "/wind/test/locks/", clientv3.WithPrefix()); err != nil || len(got.Kvs) != 0 {
@@ -473,7 +473,7 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 			_ = r.Close()
 		}
 	}
-	// And what others write is not believed.
+	// The directory does not trust what others write.
 	register(t, n, discovery.Instance{Type: "game", ID: "good"})
 	book := &logbook{}
 	d := follow(t, c, book.logger())
@@ -495,7 +495,7 @@ func TestWhatIsNoInstanceIsRefused(t *testing.T) {
 	}
 }
 
-// lateWatch is a source whose watch begins when it is told.
+// lateWatch is a source whose watch begins on request.
 type lateWatch struct {
 	discovery.Source
 	begin chan struct{}
@@ -570,7 +570,7 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}) // longer than its end takes
+			n, err := Join(t.Context(), c, NodeConfig{Cluster: "test", ID: "a", TTL: 15 * time.Second, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}) // longer than the restart takes
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -611,7 +611,7 @@ func TestDirectoryOutlivesEtcd(t *testing.T) {
 	}
 }
 
-// TestOtherLanguagesReachTheServer puts a key through etcd's JSON gateway, on a port that nobody named.
+// TestOtherLanguagesReachTheServer puts a key through etcd's JSON gateway, on a port chosen by StartServer.
 func TestOtherLanguagesReachTheServer(t *testing.T) {
 	c := cluster(t)
 	body := `{"key":"` + base64.StdEncoding.EncodeToString([]byte("/x")) + `","value":"eA=="}`

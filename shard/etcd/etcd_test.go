@@ -21,7 +21,7 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// children are what this test binary does as a process of its own: the result is printed.
+// children are what this test binary does as a separate process; it prints the result.
 var children = map[string]func(dir string) error{}
 
 func TestMain(m *testing.M) {
@@ -170,8 +170,8 @@ func TestOfManyRacersOneOwnsAtATime(t *testing.T) {
 	}
 }
 
-// TestAwaitOutlivesARestoredEtcd restores etcd from a backup under a node that waits for another one's end. The revision
-// from which it watches then lies in the future: before, it never heard of anything again.
+// TestAwaitOutlivesARestoredEtcd restores etcd from a backup while a node waits for another one to end. The revision
+// from which it watches then lies in the future: formerly it never saw an event again.
 func TestAwaitOutlivesARestoredEtcd(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -229,7 +229,7 @@ func TestAwaitOutlivesARestoredEtcd(t *testing.T) {
 	case err := <-done:
 		t.Logf("the wait ends with: %v", err)
 	case <-time.After(30 * time.Second):
-		t.Fatal("it waits on for an owner that is gone")
+		t.Fatal("Await still waits for an owner that has left")
 	}
 	if now := read(t, sb); now.Owner != "" || now.Revision >= st.Revision {
 		t.Errorf("the test restored no backup: %+v", now)
@@ -258,7 +258,7 @@ func TestAwaitReturnsWhenTheOwnerIsGone(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	// And at once when it had gone before.
+	// Await returns at once if the owner is already gone.
 	if err := sb.Await(t.Context(), st); err != nil {
 		t.Error(err)
 	}
@@ -280,9 +280,9 @@ func TestOwnerKeyGoesWithTheLease(t *testing.T) {
 		}
 	}
 	if read(t, sb).Owner != "a" || a.State().ID != first.ID {
-		t.Fatalf("the lease was renewed and yet lost: %+v, %+v", first, a.State())
+		t.Fatalf("the lease was renewed but lost: %+v, %+v", first, a.State())
 	}
-	a.cancel() // as if the process were killed
+	a.cancel() // as if the process had been killed
 	a.done.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -302,7 +302,7 @@ func TestTakeOverDeletesOnlyTheKeyThatWasSeen(t *testing.T) {
 	}
 	claim(t, a, sa)
 	if ok, err := sb.TakeOver(t.Context(), seen); ok || err != nil {
-		t.Errorf("another key than the one seen was deleted: %v, %v", ok, err)
+		t.Errorf("TakeOver deleted a key that it had not seen: %v, %v", ok, err)
 	}
 	if ok, err := sb.TakeOver(t.Context(), read(t, sb)); !ok || err != nil {
 		t.Errorf("the key that was seen was not deleted: %v, %v", ok, err)
@@ -354,7 +354,7 @@ func TestHaltedShardIsNotClaimedUntilLifted(t *testing.T) {
 		t.Errorf("attempt %+v", got)
 	}
 	if err := s.Note(t.Context(), shard.Note{Lived: 1}); err != nil || read(t, s).Attempt.Tick != 0 {
-		t.Errorf("an attempt that was lived through is still there: %v", err)
+		t.Errorf("the attempt of a surviving process still exists: %v", err)
 	}
 	if err := s.Note(t.Context(), shard.Note{Attempt: shard.Attempt{Tick: 7, Count: 2, Epoch: 2}}); err != nil {
 		t.Fatal(err)
@@ -365,7 +365,7 @@ func TestHaltedShardIsNotClaimedUntilLifted(t *testing.T) {
 	if st := read(t, s); st.Halted != "history lost" || st.Attempt.Tick != 0 || claim(t, a, s) {
 		t.Errorf("halted: %+v", st)
 	}
-	for _, last := range []persistence.Seq{20, 20, 30} { // once more after an answer that was lost, and another loss later
+	for _, last := range []persistence.Seq{20, 20, 30} { // repeated after a lost answer, and a later second loss
 		if _, err := s.AcceptLoss(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ var (
 	flipsFlag = flag.Int("flips", 8, "how many random bits of a store to flip, one in each start")
 )
 
-// TestAnyFlippedBitIsHarmlessOrRefused flips random bits of the parts of a member's files that are in use.
+// TestAnyFlippedBitIsHarmlessOrRefused flips random bits in the used parts of a member's files.
 func TestAnyFlippedBitIsHarmlessOrRefused(t *testing.T) {
 	seed := *seedFlag
 	if seed == 0 {
@@ -106,7 +106,7 @@ func memberFiles(t *testing.T, dir string) (files []string) {
 	return files
 }
 
-// usedStore is the directory of a server that has stopped.
+// usedStore returns the directory of a stopped server.
 func usedStore(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "etcd")
@@ -129,7 +129,7 @@ func usedStore(t *testing.T) string {
 	return dir
 }
 
-// startWithin starts a server, which must answer, or refuse the store as damaged, in time.
+// startWithin starts a server, which must answer or refuse the store as damaged in time.
 func startWithin(t *testing.T, dir string, limit time.Duration) {
 	t.Helper()
 	ended := make(chan error, 1)

@@ -14,7 +14,7 @@ import (
 
 type place struct{ X float64 }
 
-// drift is a game of one walker.
+// drift is a game with one walker.
 var drift = ecs.Game{Name: "drift", TickRate: 100, Setup: func(w *ecs.World) {
 	ecs.Component[place](w, "place")
 	ecs.Init(w, func(_ *ecs.Tick, s *ecs.Spawner[struct{ Place place }]) { s.New(struct{ Place place }{place{1}}) })
@@ -49,8 +49,8 @@ func (w witness) Release(_ *ecs.World, _, _ uint64, outputs []ecs.Output) {
 	}
 }
 
-// TestTwoHostsRaceForAShard lets two real hosts fight for one shard while its owner key is deleted
-// under them again and again, as an impatient standby would.
+// TestTwoHostsRaceForAShard runs two real hosts that compete for one shard while its owner key is deleted again and
+// again, as an impatient standby would do.
 func TestTwoHostsRaceForAShard(t *testing.T) {
 	c := cluster(t)
 	store := persistence.NewMemory()
@@ -93,7 +93,7 @@ func TestTwoHostsRaceForAShard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each theft waits for an owner that makes ticks, so that a slow machine sees as much as a fast one.
+	// Each theft waits for an owner that makes ticks, so that a slow machine covers as much as a fast one.
 	for stolen, fences := 0, 0; fences < 8 && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		seen.mu.Lock()
 		ticks := len(seen.ticks)

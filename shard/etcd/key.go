@@ -11,7 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// keyValue is what stands under /keys/<name>.
+// keyValue is the value of /keys/<name>.
 type keyValue struct {
 	Key   string    `json:"key"` // hex
 	Since time.Time `json:"since"`
@@ -20,8 +20,8 @@ type keyValue struct {
 // sharedKeyBytes is the length of a shared key.
 const sharedKeyBytes = 32
 
-// SharedKey returns a secret that all nodes of a cluster have: 32 bytes under /wind/<cluster>/keys/<name>, made by
-// whoever asks first. Whoever can read etcd has it.
+// SharedKey returns a secret that all nodes of a cluster share: 32 bytes under /wind/<cluster>/keys/<name>, created by
+// the first caller. Anyone who can read etcd can read it.
 func SharedKey(ctx context.Context, client *Client, cluster, name string) (key []byte, err error) {
 	if err := validCluster(cluster); err != nil {
 		return nil, err

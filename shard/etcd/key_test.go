@@ -33,6 +33,6 @@ func TestEverybodyGetsTheSameKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := SharedKey(t.Context(), client, "test", "bad"); err == nil || !strings.Contains(err.Error(), "/wind/test/keys/bad") {
-		t.Fatalf("a key that is none: %v", err)
+		t.Fatalf("an invalid key: %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// lastWords are what an embedded server logs as it gives up. With etcd's own logger that would end the process, with a
-// panic or without a word on stderr; here the goroutine that gives up stands still, and the server counts as dead.
+// lastWords captures what an embedded server logs when it gives up. etcd's own logger would then end the process, with
+// a panic or without a message on stderr. This one blocks the goroutine that gives up, and the server counts as dead.
 type lastWords struct {
 	once sync.Once
 	dead chan struct{}
@@ -20,7 +20,8 @@ type lastWords struct {
 
 func newLastWords() *lastWords { return &lastWords{dead: make(chan struct{})} }
 
-// OnWrite implements zapcore.CheckWriteHook. It never returns: what follows in the goroutine counts on having died.
+// OnWrite implements zapcore.CheckWriteHook. It never returns: the code behind the log call assumes that the process
+// has ended.
 func (l *lastWords) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	err := errors.New(entry.Message)
 	for _, f := range fields {
@@ -35,7 +36,7 @@ func (l *lastWords) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field)
 	select {}
 }
 
-// logger writes errors to a file, and what is worse to l as well.
+// logger returns a logger that writes errors to a file and passes panics and fatal errors to l.
 func (l *lastWords) logger(path string) (*zap.Logger, func(), error) {
 	sink, closeSink, err := zap.Open(path)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// limitFiles bounds the size of the files that this process writes: what it writes beyond fails, as on a full disk.
+// limitFiles bounds the size of the files that this process writes: a write beyond it fails, as on a full disk.
 func limitFiles(bytes uint64) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	var l syscall.Rlimit
@@ -64,8 +64,8 @@ func init() {
 	}
 }
 
-// TestAFullDiskIsOneSentence fills the disk below a server as it starts, and as it runs. Before, the process ended with a
-// panic of the server's, or with 1 and without a word.
+// TestAFullDiskIsOneSentence fills the disk below a server while it starts and while it runs. Formerly the process
+// ended with a panic of the server, or with exit code 1 and no message.
 func TestAFullDiskIsOneSentence(t *testing.T) {
 	for name, want := range map[string]string{
 		"start on a full disk": "etcd: cannot start on ",

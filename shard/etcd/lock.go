@@ -11,15 +11,15 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 )
 
-// lockTTL is after how long a process that is silent loses its locks, in seconds.
+// lockTTL is how long a process may be silent before it loses its locks, in seconds.
 const lockTTL = 5
 
-// lockTimeout bounds the wait for a lock: nobody holds one for longer than some seconds.
+// lockTimeout bounds the wait for a lock: nobody keeps one for more than a few seconds.
 const lockTimeout = time.Minute
 
-// Lock waits until nobody else in the cluster has a lock, /wind/<cluster>/locks/<name>, and takes it. unlock gives it back. A
-// process that dies loses it after 5 s; so does one that cannot reach etcd for so long, and does not notice: what must not
-// happen twice needs more than a lock.
+// Lock waits until no other process in the cluster has the lock /wind/<cluster>/locks/<name>, and takes it. unlock
+// releases it. A process that dies loses the lock after 5 s. So does a process that cannot reach etcd for that long,
+// without noticing: a lock alone does not ensure that something never happens twice.
 func Lock(ctx context.Context, client *Client, cluster, name string) (unlock func(), err error) {
 	if err := validCluster(cluster); err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func Lock(ctx context.Context, client *Client, cluster, name string) (unlock fun
 	lease, err := client.Grant(granted, lockTTL)
 	endGrant(&err)
 	var session *concurrency.Session
-	if err == nil { // it lives as long as ctx, not as the wait
+	if err == nil { // the session lasts as long as ctx, not only for the wait
 		session, err = concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithContext(ctx))
 	}
 	if err != nil {
@@ -39,7 +39,7 @@ func Lock(ctx context.Context, client *Client, cluster, name string) (unlock fun
 	release := func() {
 		ctx, end := asks(context.WithoutCancel(ctx), "take the lock "+key+" back")
 		session.Orphan()
-		_, err := client.Revoke(ctx, session.Lease()) // else it runs out
+		_, err := client.Revoke(ctx, session.Lease()) // otherwise the lease expires
 		end(&err)
 	}
 	bounded, end := wait.For(ctx, wait.Etcd, lockTimeout, "give the lock "+key)

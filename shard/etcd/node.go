@@ -26,12 +26,11 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// redial is how a connection that was lost comes back. By default the pauses grow to two minutes:
-// as long as an outage has lasted, so long again a node would not notice its end.
+// redial sets the pauses between attempts to reconnect. By default they grow to two minutes: after an outage, a node
+// would need as long again to notice its end.
 var redial = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond}
 
-// Dial connects to a cluster. The first call over the connection fails in bounded time when nobody
-// answers at the endpoints.
+// Dial connects to a cluster. It fails within wait.Limit if nobody answers at the endpoints.
 func Dial(ctx context.Context, endpoints ...string) (client *clientv3.Client, err error) {
 	for _, e := range endpoints {
 		if err := validEndpoint(e); err != nil {
@@ -54,7 +53,7 @@ func Dial(ctx context.Context, endpoints ...string) (client *clientv3.Client, er
 	return c, nil
 }
 
-// validEndpoint finds what no server can ever answer at: the client would try it for ever.
+// validEndpoint rejects an endpoint at which no server can ever answer: the client would retry it forever.
 func validEndpoint(endpoint string) error {
 	hostPort := endpoint
 	if scheme, rest, ok := strings.Cut(endpoint, "://"); ok {
@@ -62,49 +61,50 @@ func validEndpoint(endpoint string) error {
 			return nil
 		}
 		if scheme != "http" && scheme != "https" {
-			return fmt.Errorf("etcd: %q is no endpoint: it begins with %s://, not with http:// or https://", endpoint, scheme)
+			return fmt.Errorf("etcd: %q is not an endpoint: it begins with %s://, not with http:// or https://", endpoint, scheme)
 		}
 		hostPort = strings.TrimSuffix(rest, "/")
 	}
 	host, port, err := net.SplitHostPort(hostPort)
 	if err == nil && host == "" {
-		err = errors.New("it names no host")
+		err = errors.New("it has no host")
 	}
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return fmt.Errorf("etcd: %q is no endpoint, which is like http://127.0.0.1:2379: %w", endpoint, err)
+		return fmt.Errorf("etcd: %q is not an endpoint such as http://127.0.0.1:2379: %w", endpoint, err)
 	}
 	return nil
 }
 
-// NodeConfig makes a process a node.
+// NodeConfig configures a node.
 type NodeConfig struct {
 	Cluster   string            // [a-z0-9-]{1,40}
 	ID        string            // unique among living nodes
-	TTL       time.Duration     // of the lease, whole seconds, 1 s at least; zero: 5 s. The server may raise it
-	Addresses map[string]string // transport → host:port, for who looks for the node
+	TTL       time.Duration     // of the lease, whole seconds, at least 1 s; zero: 5 s. The server may raise it
+	Addresses map[string]string // transport → host:port, for processes that look for the node
 	Build     ecs.Build
-	// Heir says that no other process uses the etcd server, which is the node's own: what the node before this one left
-	// behind goes at once, not when its lease runs out.
+	// Heir says that the etcd server is the node's own and no other process uses it. The node then revokes its
+	// predecessor's lease at once instead of waiting for it to expire.
 	Heir bool
-	// Compact has the node compact etcd, all of it, up to what was there five minutes ago. Only where the etcd is Wind's alone.
+	// Compact makes the node compact all of etcd, up to the revision of five minutes ago. Set it only if Wind alone
+	// uses that etcd.
 	Compact bool
 	Logger  *slog.Logger // nil: slog.Default()
 }
 
-// Node is a process of a cluster: one lease, kept alive by one goroutine, and one registration.
-// When the lease runs out all the same, the node takes a new one and registers again, and so do its
-// services (see Register); what else hung on the old one is lost. Safe for concurrent use.
+// Node is a process of a cluster: one registration and one lease, which a goroutine keeps alive. If the lease expires
+// nevertheless, the node takes a new one and registers again, and so do its services (see Register); everything else
+// under the old lease is lost. Safe for concurrent use.
 type Node struct {
 	cfg    NodeConfig
 	client *clientv3.Client
-	values context.Context // of Join: for what runs until Close
+	values context.Context // the values of Join's context, for goroutines that run until Close
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	crowded atomic.Bool // nobody compacts etcd, or it is full: notes are written seldom
+	crowded atomic.Bool // nobody compacts etcd, or it is full: write notes less often
 
 	mu         sync.Mutex
 	lease      shard.LeaseState
@@ -112,7 +112,7 @@ type Node struct {
 	closed     bool
 }
 
-// nodeValue is what stands under /nodes/<id>.
+// nodeValue is the value of /nodes/<id>.
 type nodeValue struct {
 	Node      string            `json:"node"`
 	Addresses map[string]string `json:"addresses,omitempty"`
@@ -120,8 +120,7 @@ type nodeValue struct {
 	Since     time.Time         `json:"since"`
 }
 
-// Join takes a lease, registers the node and keeps both alive until Close. The client stays the
-// caller's.
+// Join takes a lease, registers the node and keeps both alive until Close. The caller keeps ownership of the client.
 func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, error) {
 	if err := validCluster(cfg.Cluster); err != nil {
 		return nil, err
@@ -146,7 +145,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 	return n, nil
 }
 
-// State returns the newest knowledge of the lease.
+// State returns the latest known state of the lease.
 func (n *Node) State() shard.LeaseState {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -156,8 +155,8 @@ func (n *Node) State() shard.LeaseState {
 // ID returns the node's id.
 func (n *Node) ID() string { return n.cfg.ID }
 
-// Close gives the lease back, so that everything that hangs on it is gone at once, and waits for
-// the goroutines of the node and of its registrations. It is done after the deadline of ctx even when nobody answers.
+// Close revokes the lease, so that everything under it disappears at once, and waits for the goroutines of the node and
+// of its registrations. It returns by the deadline of ctx even if etcd does not answer.
 func (n *Node) Close(ctx context.Context) (err error) {
 	n.cancel()
 	n.done.Wait()
@@ -172,19 +171,19 @@ func (n *Node) Close(ctx context.Context) (err error) {
 	defer end(&err)
 	_, err = n.client.Revoke(ctx, clientv3.LeaseID(n.State().ID))
 	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return fmt.Errorf("etcd: the lease runs out by itself: %w", err)
+		return fmt.Errorf("etcd: cannot revoke the lease, which expires on its own: %w", err)
 	}
 	return nil
 }
 
-// enter takes a lease and registers.
+// enter takes a lease and registers the node.
 func (n *Node) enter(ctx context.Context) (err error) {
 	ctx, end := wait.For(clientv3.WithRequireLeader(ctx), wait.Etcd, wait.Limit, "grant a lease to node "+n.cfg.ID)
 	defer end(&err)
 	sent := time.Now()
 	granted, err := n.client.Grant(ctx, int64((n.cfg.TTL+time.Second-1)/time.Second))
 	if err != nil {
-		return fmt.Errorf("etcd: no lease for node %s: %w", n.cfg.ID, err)
+		return fmt.Errorf("etcd: cannot get a lease for node %s: %w", n.cfg.ID, err)
 	}
 	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: time.Now().UTC()})
 	if err != nil {
@@ -197,7 +196,7 @@ func (n *Node) enter(ctx context.Context) (err error) {
 	}
 	key := "/wind/" + n.cfg.Cluster + "/nodes/" + n.cfg.ID
 	if _, err := n.client.Put(ctx, key, string(value), clientv3.WithLease(granted.ID)); err != nil {
-		return fmt.Errorf("etcd: node %s is not registered: %w", n.cfg.ID, err)
+		return fmt.Errorf("etcd: cannot register node %s: %w", n.cfg.ID, err)
 	}
 	n.mu.Lock()
 	n.lease = shard.LeaseState{ID: int64(granted.ID), Sent: sent, TTL: time.Duration(granted.TTL) * time.Second}
@@ -208,19 +207,19 @@ func (n *Node) enter(ctx context.Context) (err error) {
 	return nil
 }
 
-// heirValue is what stands under /node-lease.
+// heirValue is the value of /node-lease.
 type heirValue struct {
 	Lease int64  `json:"lease"`
 	Node  string `json:"node"`
 }
 
-// inherit ends the lease of the node before this one, and notes this one's for the next.
+// inherit revokes the predecessor's lease and notes this node's for its successor.
 func (n *Node) inherit(ctx context.Context, own clientv3.LeaseID) error {
 	key := "/wind/" + n.cfg.Cluster + "/node-lease"
 	before, err := n.client.Get(ctx, key)
 	if err == nil && len(before.Kvs) > 0 {
 		var v heirValue
-		if json.Unmarshal(before.Kvs[0].Value, &v) == nil { // else its lease runs out
+		if json.Unmarshal(before.Kvs[0].Value, &v) == nil { // otherwise the lease expires on its own
 			if _, err = n.client.Revoke(ctx, clientv3.LeaseID(v.Lease)); errors.Is(err, rpctypes.ErrLeaseNotFound) {
 				err = nil
 			}
@@ -234,14 +233,14 @@ func (n *Node) inherit(ctx context.Context, own clientv3.LeaseID) error {
 		_, err = n.client.Put(ctx, key, string(value))
 	}
 	if err != nil {
-		return fmt.Errorf("etcd: what the node before %s left cannot be removed: %w", n.cfg.ID, err)
+		return fmt.Errorf("etcd: cannot remove what the predecessor of node %s left: %w", n.cfg.ID, err)
 	}
 	return nil
 }
 
-// keepAlive renews the lease six times per TTL. What counts is when an answered request was sent:
-// the server counts from when it handled it, which is later. So a slow answer is worth waiting for,
-// and after none the next request goes out at once.
+// keepAlive renews the lease six times per TTL. A renewal counts from when an answered request was sent; the server
+// counts from when it handled the request, which is later. So a slow answer is worth waiting for. After a failure the
+// next request is sent almost at once.
 func (n *Node) keepAlive(ctx context.Context) {
 	pause := n.State().TTL / 6
 	for {
@@ -253,12 +252,12 @@ func (n *Node) keepAlive(ctx context.Context) {
 		state := n.State()
 		err := n.renew(ctx, state)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			n.cfg.Logger.Warn("the node's lease ran out; what hung on it is lost", "node", n.cfg.ID)
+			n.cfg.Logger.Warn("the node's lease expired; everything under it is lost", "node", n.cfg.ID)
 			err = n.enter(ctx)
 		}
 		if pause = state.TTL / 6; err != nil && ctx.Err() == nil {
 			pause = state.TTL / 100
-			n.cfg.Logger.Warn("the node's lease was not renewed", "node", n.cfg.ID, "error", err)
+			n.cfg.Logger.Warn("cannot renew the node's lease", "node", n.cfg.ID, "error", err)
 		}
 	}
 }
@@ -278,7 +277,7 @@ func (n *Node) renew(ctx context.Context, state shard.LeaseState) (err error) {
 	return nil
 }
 
-// NodeInfo is what a registered node tells of itself.
+// NodeInfo is a node's registration.
 type NodeInfo struct {
 	Node      string
 	Addresses map[string]string
@@ -286,7 +285,7 @@ type NodeInfo struct {
 	Since     time.Time
 }
 
-// Nodes lists the living nodes of a cluster, by id.
+// Nodes lists the living nodes of a cluster, sorted by id.
 func Nodes(ctx context.Context, client *clientv3.Client, cluster string) (all []NodeInfo, err error) {
 	ctx, end := asks(ctx, "list the nodes of cluster "+cluster)
 	defer end(&err)

@@ -12,20 +12,20 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrCorrupt says that a server's directory is damaged. What it held can be made again: owners, marks and epochs follow
+// ErrCorrupt reports that a server's directory is damaged. Its contents can be rebuilt: owners, marks and epochs follow
 // from the shards' logs.
 var ErrCorrupt = errors.New("etcd: the store is damaged")
 
-// Prove reads the store of a server that does not run, in its directory, and returns ErrCorrupt when it is damaged. It
-// changes nothing.
+// Prove reads the store of a stopped server in its directory, and returns ErrCorrupt if it is damaged. It changes
+// nothing.
 func Prove(dir string) error { return prove(memberDir(dir)) }
 
-// prove reads a member's store before a server opens it, because the server meets damage with a panic, with a fault of
-// its mapped memory, or by ignoring whatever it is asked. It changes nothing. A store that is not there yet is fine, and
-// so is an end that a crash tore.
+// prove reads a member's store before a server opens it, because the server reacts to damage with a panic, with a fault
+// in its mapped memory, or by ignoring requests. It changes nothing. It accepts a store that does not exist yet, and a
+// write that a crash cut off at the end.
 func prove(dir string) error {
 	if err := proveMember(filepath.Join(dir, "member")); err != nil {
-		return fmt.Errorf("%w: %s: %w: move that directory away and start again, the shards go on from their logs", ErrCorrupt, dir, err)
+		return fmt.Errorf("%w: %s: %w: move that directory away and start again, the shards continue from their logs", ErrCorrupt, dir, err)
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ func proveMember(dir string) error {
 	hasDB := err == nil
 	log, err := proveWAL(filepath.Join(dir, "wal"))
 	if errors.Is(err, fs.ErrNotExist) && state.applied == 0 {
-		return nil // nothing was ever stored: a first start that did not come far
+		return nil // nothing was ever stored: the first start ended early
 	}
 	if err != nil {
 		return fmt.Errorf("write-ahead log: %w", err)
@@ -47,7 +47,7 @@ func proveMember(dir string) error {
 		return err
 	}
 	switch {
-	case state.applied > log.last: // the server would skip what it is asked, up to that entry
+	case state.applied > log.last: // the server would ignore requests up to that entry
 		return fmt.Errorf("write-ahead log: it ends with entry %d, but the db has applied entry %d", log.last, state.applied)
 	case !hasDB && log.snapshot > 0:
 		return fmt.Errorf("db: it is missing, and the write-ahead log begins behind entry %d", log.snapshot)
@@ -55,7 +55,7 @@ func proveMember(dir string) error {
 	return nil
 }
 
-// proveSnapshots reads the snapshots of the member's Raft state. The server would rename a damaged one.
+// proveSnapshots reads the snapshots of the member's Raft state. The server would only rename a damaged one.
 func proveSnapshots(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

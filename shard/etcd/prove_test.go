@@ -23,7 +23,7 @@ func TestDamagedStoreIsRefusedInOneSentence(t *testing.T) {
 		return s.Close()
 	}
 	sound := filepath.Join(t.TempDir(), "etcd")
-	for range 2 { // a store that was used is still sound
+	for range 2 { // a used store is still sound
 		if err := start(sound); err != nil {
 			t.Fatal(err)
 		}
@@ -62,8 +62,9 @@ func TestDamagedStoreIsRefusedInOneSentence(t *testing.T) {
 	}
 }
 
-// TestAFlippedBitOfALengthIsRefused flips bits in the length fields of the write-ahead log of a store that was used. Before,
-// the server cut its log there, ignored what it was asked from then on, and neither a deadline nor Ctrl-C ended its start.
+// TestAFlippedBitOfALengthIsRefused flips bits in the length fields of the write-ahead log of a used store. Formerly
+// the server truncated its log there and ignored requests from then on, and neither a deadline nor Ctrl-C ended its
+// start.
 func TestAFlippedBitOfALengthIsRefused(t *testing.T) {
 	sound := filepath.Join(t.TempDir(), "etcd")
 	s, err := etcd.StartServer(t.Context(), etcd.ServerConfig{Dir: sound, Development: true})
@@ -90,7 +91,7 @@ func TestAFlippedBitOfALengthIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var frames []int // where each begins, with its length in 8 bytes
+	var frames []int // offset of each frame, which begins with its length in 8 bytes
 	for at := 0; ; {
 		word := binary.LittleEndian.Uint64(b[at:])
 		if word == 0 {
@@ -99,7 +100,7 @@ func TestAFlippedBitOfALengthIsRefused(t *testing.T) {
 		frames = append(frames, at)
 		at += 8 + int(word&(1<<56-1)) + int(word>>56&7)
 	}
-	for bit := 0; bit < 56; bit += 3 { // the rest says how long the padding is, and may be wrong without harm
+	for bit := 0; bit < 56; bit += 3 { // the other bits are the length of the padding, and harmless if wrong
 		frame := frames[len(frames)*(bit+1)/70]
 		t.Run(fmt.Sprintf("bit %d of frame at %d", bit, frame), func(t *testing.T) {
 			t.Parallel()

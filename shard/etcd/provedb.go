@@ -10,13 +10,14 @@ import (
 	"slices"
 )
 
-// This file reads bbolt's pages (version 2 of its format) with a bounded reader: bbolt itself maps the file, and a page
-// that is not there ends the process with a fault that nothing can recover; its own check panics in goroutines of its own.
+// This file reads bbolt's pages (version 2 of its format) with bounds checks. bbolt itself maps the file, and access to
+// a missing page ends the process with a fault that cannot be recovered. Its own check panics in goroutines that it
+// starts.
 
-// Of bbolt's format. A page begins with its id (8 bytes), flags (2), count (2) and the number of pages that follow it
-// (4). A branch has elements of position (4), key size (4) and page (8); a leaf of flags (4), position (4), key size
-// (4) and value size (4). Positions count from the element. A bucket's value is its root page (8) and a sequence (8);
-// without a root page, a leaf follows.
+// Constants of bbolt's format. A page begins with its id (8 bytes), flags (2), count (2) and the number of pages that
+// follow it (4). An element of a branch has position (4), key size (4) and page (8); an element of a leaf has flags
+// (4), position (4), key size (4) and value size (4). Positions count from the element. A bucket's value is its root
+// page (8) and a sequence (8); without a root page, a leaf follows.
 const (
 	pageHead     = 16
 	elementBytes = 16
@@ -32,10 +33,10 @@ const (
 	metaBytes   = 64 // with the checksum in the last 8
 )
 
-// maxDepth is deeper than any tree of a db that etcd's quota allows.
+// maxDepth exceeds the depth of any tree in a db within etcd's quota.
 const maxDepth = 64
 
-// boltMeta is what a meta page says.
+// boltMeta is the content of a meta page.
 type boltMeta struct {
 	pageSize int64
 	root     uint64
@@ -43,15 +44,16 @@ type boltMeta struct {
 	txid     uint64
 }
 
-// boltFile reads a db.
+// boltFile reads the pages of a db.
 type boltFile struct {
 	f    *os.File
 	meta boltMeta
-	seen []uint64 // a bit for each page
+	seen []uint64 // one bit per page that was read
 	take func(bucket string, key, value []byte) error
 }
 
-// walkDB proves that the pages of a db are a tree as bbolt makes it, and hands out what its top-level buckets hold.
+// walkDB proves that the pages of a db form a tree as bbolt makes it, and passes the entries of its top-level buckets
+// to take.
 func walkDB(path string, take func(bucket string, key, value []byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -73,10 +75,10 @@ func walkDB(path string, take func(bucket string, key, value []byte) error) erro
 	return b.tree(meta.root, "", nil, nil, 0)
 }
 
-// readMeta returns the newer of the two meta pages that are valid, as bbolt does.
+// readMeta returns the newer valid meta page of the two, as bbolt does.
 func readMeta(f *os.File) (boltMeta, error) {
 	var newest boltMeta
-	for size := int64(1 << 10); size <= 1<<16; size <<= 1 { // the page size stands in the pages themselves
+	for size := int64(1 << 10); size <= 1<<16; size <<= 1 { // the meta pages themselves contain the page size
 		for _, at := range []int64{0, size} {
 			if m, ok := metaAt(f, at); ok && m.pageSize == size && m.txid >= newest.txid {
 				newest = m
@@ -103,7 +105,7 @@ func metaAt(f *os.File, at int64) (m boltMeta, ok bool) {
 	return boltMeta{pageSize: int64(le.Uint32(b[8:])), root: le.Uint64(b[16:]), pages: le.Uint64(b[40:]), txid: le.Uint64(b[48:])}, true
 }
 
-// page reads a page with those that follow it, and marks them as met.
+// page reads a page and its overflow pages, and marks them as read.
 func (b *boltFile) page(id uint64) ([]byte, error) {
 	head := make([]byte, pageHead)
 	if id < 2 || id >= b.meta.pages {
@@ -127,7 +129,7 @@ func (b *boltFile) page(id uint64) ([]byte, error) {
 	return body, err
 }
 
-// tree walks the pages below one. Keys are from low on and below high; nil is no bound.
+// tree walks the subtree of a page. Its keys must be at least low and below high; nil means no bound.
 func (b *boltFile) tree(id uint64, bucket string, low, high []byte, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("page %d lies %d pages deep", id, depth)
@@ -142,7 +144,7 @@ func (b *boltFile) tree(id uint64, bucket string, low, high []byte, depth int) e
 	return nil
 }
 
-// node walks what a page holds, which may stand in a bucket's value.
+// node walks the elements of a page, which may be embedded in a bucket's value.
 func (b *boltFile) node(page []byte, bucket string, low, high []byte, depth int) error {
 	if len(page) < pageHead {
 		return errors.New("it is too short")
@@ -192,7 +194,7 @@ func (b *boltFile) element(page []byte, i int, flags uint16, bucket string, keys
 	}
 }
 
-// bucket walks a bucket; etcd does not nest them.
+// bucket walks a bucket. etcd does not nest buckets.
 func (b *boltFile) bucket(name string, value []byte, depth int) error {
 	if len(value) < bucketBytes {
 		return fmt.Errorf("bucket %q is too short", name)
@@ -203,7 +205,7 @@ func (b *boltFile) bucket(name string, value []byte, depth int) error {
 	return b.node(slices.Clone(value[bucketBytes:]), name, nil, nil, depth+1)
 }
 
-// part returns the key (0) or the value (1) of an element, within its page.
+// part returns the key (which 0) or the value (which 1) of an element. It returns an error if that exceeds the page.
 func part(page []byte, i int, flags uint16, which int) ([]byte, error) {
 	at := pageHead + i*elementBytes
 	e := page[at : at+elementBytes]

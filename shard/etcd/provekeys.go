@@ -12,18 +12,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// dbState is what a db says of itself.
+// dbState is a db's own record of its state.
 type dbState struct {
-	applied uint64 // entry of the write-ahead log that was applied last
+	applied uint64 // last applied entry of the write-ahead log
 }
 
-// Of etcd's db: a revision is 8 bytes of main, "_", 8 bytes of sub, and a "t" where the key was deleted.
+// Format of etcd's db: a revision is 8 bytes of main, "_", 8 bytes of sub, and a "t" if the key was deleted.
 const (
 	revisionBytes = 17
 	deletedMark   = 't'
 )
 
-// proveDB proves a member's db: its pages, and of what they hold, everything at which a server panics.
+// proveDB proves a member's db: its pages, and those entries on which a server would panic.
 func proveDB(path string) (s dbState, err error) {
 	err = walkDB(path, func(bucket string, key, value []byte) error {
 		if err := s.take(bucket, key, value); err != nil {
@@ -41,13 +41,13 @@ func (s *dbState) take(bucket string, key, value []byte) error {
 	case "lease":
 		var l leasepb.Lease
 		if len(key) != 8 {
-			return errors.New("it is no lease's")
+			return errors.New("it is not a lease's key")
 		}
 		if err := proto.Unmarshal(value, &l); err != nil {
 			return err
 		}
 		if uint64(l.GetID()) != binary.BigEndian.Uint64(key) || l.GetTTL() <= 0 {
-			return fmt.Errorf("it holds lease %x of %d s", l.GetID(), l.GetTTL())
+			return fmt.Errorf("it contains lease %x of %d s", l.GetID(), l.GetTTL())
 		}
 	case "members":
 		if !json.Valid(value) {
@@ -93,7 +93,7 @@ func proveKey(key, value []byte) error {
 	}
 	switch {
 	case len(kv.GetKey()) == 0:
-		return errors.New("it names no key")
+		return errors.New("it has no key")
 	case deleted:
 		return nil
 	case kv.GetModRevision() != at || kv.GetCreateRevision() <= 0 || kv.GetCreateRevision() > at || kv.GetVersion() <= 0:
@@ -105,7 +105,7 @@ func proveKey(key, value []byte) error {
 func revision(b []byte) (at int64, deleted bool, err error) {
 	deleted = len(b) == revisionBytes+1 && b[revisionBytes] == deletedMark
 	if len(b) != revisionBytes && !deleted || b[8] != '_' {
-		return 0, false, errors.New("it is no revision")
+		return 0, false, errors.New("it is not a revision")
 	}
 	main, sub := int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[9:]))
 	if main < 0 || sub < 0 {

@@ -20,23 +20,24 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// walState is what a write-ahead log says.
+// walState is the state that a write-ahead log describes.
 type walState struct {
-	last      uint64 // entry
-	snapshot  uint64 // entry of the newest snapshot that it names
+	last      uint64 // last entry
+	snapshot  uint64 // entry of the newest snapshot that the log names
 	committed uint64
-	begun     bool // an entry or a snapshot was met
+	begun     bool // an entry or a snapshot was read
 }
 
 // Sizes in a write-ahead log: each frame is a length, a record, and zeros up to a multiple of 8 bytes.
 const (
 	frameHead   = 8
-	frameSector = 512 // is written whole, or not at all
+	frameSector = 512 // the disk writes a sector whole or not at all
 )
 
-// proveWAL reads every record and its checksum. The server takes each unreadable record for the torn end of a crash and
-// cuts its log there, also where a flipped bit in a length made it so and acknowledged entries follow. Torn is only what a
-// crash can leave: a frame whose length is right and which lacks sectors or its end, with nothing behind it.
+// proveWAL reads every record and verifies its checksum. The server takes any unreadable record for a write that a
+// crash cut off, and truncates its log there, even if a flipped bit in a length is the cause and acknowledged entries
+// follow. proveWAL accepts only what a crash can leave: a frame with a correct length that lacks sectors or its end,
+// with nothing behind it.
 func proveWAL(dir string) (s walState, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -50,14 +51,14 @@ func proveWAL(dir string) (s walState, err error) {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return s, fmt.Errorf("no file of it is there: %w", fs.ErrNotExist)
+		return s, fmt.Errorf("it has no files: %w", fs.ErrNotExist)
 	}
 	var crc uint32
 	var before uint64
 	for i, name := range names {
 		var seq, index uint64
 		if n, err := fmt.Sscanf(name, "%016x-%016x.wal", &seq, &index); n != 2 || err != nil {
-			return s, fmt.Errorf("%s is no file of it", name)
+			return s, fmt.Errorf("%s is not one of its files", name)
 		}
 		if i > 0 && seq != before+1 {
 			return s, fmt.Errorf("the file before %s is missing", name)
@@ -76,7 +77,7 @@ func proveWAL(dir string) (s walState, err error) {
 	return s, nil
 }
 
-// read reads one file; crc is the running checksum at its begin, and the result the one at its end.
+// read reads one file. crc is the running checksum at its start; read returns the checksum at its end.
 func (s *walState) read(path string, crc uint32, last bool) (uint32, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -96,7 +97,7 @@ func (s *walState) read(path string, crc uint32, last bool) (uint32, error) {
 			return d.LastCRC(), nil
 		case err != nil:
 			if !last {
-				return 0, fmt.Errorf("the record at byte %d is damaged, and files follow: %w", at, err)
+				return 0, fmt.Errorf("the record at byte %d is damaged, and more files follow: %w", at, err)
 			}
 			return 0, torn(f, at)
 		}
@@ -106,12 +107,12 @@ func (s *walState) read(path string, crc uint32, last bool) (uint32, error) {
 	}
 }
 
-// take takes in a record whose checksum is right.
+// take processes a record with a correct checksum.
 func (s *walState) take(d wal.Decoder, r *walpb.Record) error {
 	switch r.GetType() {
 	case wal.CrcType:
 		if crc := d.LastCRC(); crc != 0 && r.GetCrc() != crc {
-			return errors.New("its checksum does not follow from what is before it")
+			return errors.New("its checksum does not follow from the records before it")
 		}
 		d.UpdateCRC(r.GetCrc())
 	case wal.EntryType:
@@ -138,12 +139,12 @@ func (s *walState) take(d wal.Decoder, r *walpb.Record) error {
 		s.last = max(s.last, n.GetIndex())
 	case wal.MetadataType:
 	default:
-		return fmt.Errorf("it is of type %d, which nobody writes", r.GetType())
+		return fmt.Errorf("it has the unknown type %d", r.GetType())
 	}
 	return nil
 }
 
-// torn returns nil when the frame at byte at is what a crash left of one that was being written.
+// torn returns nil if the frame at byte at is an unfinished write that a crash left.
 func torn(f *os.File, at int64) error {
 	damage := fmt.Errorf("the record at byte %d is damaged", at)
 	info, err := f.Stat()
@@ -155,7 +156,7 @@ func torn(f *os.File, at int64) error {
 		return err
 	}
 	if len(rest) < frameHead {
-		return nil // the file was cut within a length
+		return nil // the file ends within a length
 	}
 	word := binary.LittleEndian.Uint64(rest)
 	n, pad := word&(1<<56-1), word>>56&7
@@ -167,7 +168,7 @@ func torn(f *os.File, at int64) error {
 	if !isZero(behind) || !lengthIs(body, n) {
 		return damage
 	}
-	if uint64(len(body)) < n { // the file was cut within the frame
+	if uint64(len(body)) < n { // the file ends within the frame
 		return nil
 	}
 	for from := 0; from < len(body); { // sectors of the file
@@ -180,7 +181,7 @@ func torn(f *os.File, at int64) error {
 	return damage
 }
 
-// lengthIs reports whether a record, as far as it can be read, is n bytes long.
+// lengthIs reports whether the readable part of a record is consistent with a length of n bytes.
 func lengthIs(body []byte, n uint64) bool {
 	for at := 0; ; {
 		number, kind, size := protowire.ConsumeTag(body[at:])
@@ -205,7 +206,7 @@ func lengthIs(body []byte, n uint64) bool {
 	}
 }
 
-// restIsZero refuses anything behind the end of a file's records.
+// restIsZero returns an error if anything but zeros follows a file's records.
 func restIsZero(f *os.File, at int64) error {
 	if _, err := f.Seek(at, io.SeekStart); err != nil {
 		return err
@@ -214,7 +215,7 @@ func restIsZero(f *os.File, at int64) error {
 	for {
 		n, err := f.Read(buf)
 		if !isZero(buf[:n]) {
-			return fmt.Errorf("its records end at byte %d, and something is behind them", at)
+			return fmt.Errorf("its records end at byte %d, but other bytes follow", at)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -18,36 +18,36 @@ import (
 // reportEvery is the shortest time between two writes of one registration.
 const reportEvery = 500 * time.Millisecond
 
-// ErrTaken is an id that another living process has.
+// ErrTaken reports that another living process has the id.
 var ErrTaken = errors.New("the id is taken")
 
-// vacancyPoll is how often a key is looked at that another process has; vacancySlack is how long that may outlive its lease, of
-// which etcd tells whole seconds and which it ends every now and then.
+// vacancyPoll is how often Vacant reads a key that another process has. vacancySlack is how long that key may outlive
+// its lease: etcd reports whole seconds and revokes expired leases only periodically.
 const (
 	vacancyPoll  = 50 * time.Millisecond
 	vacancySlack = 3 * time.Second
 )
 
-// Registration keeps an instance in the directory of its cluster, with the node's lease: when the node takes a new lease,
-// it is written anew. Safe for concurrent use.
+// Registration keeps an instance in the directory of its cluster under the node's lease. When the node takes a new
+// lease, the registration writes the instance again. Safe for concurrent use.
 type Registration struct {
 	node   *Node
 	key    string
 	cancel context.CancelFunc
 	done   sync.WaitGroup
-	wake   chan struct{} // one token: there is something to write
+	wake   chan struct{} // one token: something must be written
 	taken  chan struct{} // closed when another process has the id
 
 	mu       sync.Mutex
 	instance discovery.Instance
 
-	// Register's, and then the goroutine's: what stands in etcd.
+	// Only Register and then the goroutine use these: the state in etcd.
 	written []byte
 	lease   int64
 }
 
-// Vacant waits until no process has the id: that of one that died, for as long as its lease lasts. The error is ErrTaken when
-// it lives.
+// Vacant waits until no process has the id. After a process has died, that takes as long as its lease lasts. It returns
+// ErrTaken if the process is alive.
 func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
 	key := servicesPrefix(n.cfg.Cluster) + serviceType + "/" + id
 	var until time.Time
@@ -60,7 +60,7 @@ func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
 		case until.IsZero():
 			until = now.Add(holder.left + vacancySlack)
 		case now.After(until):
-			return fmt.Errorf("etcd: instance %s of service %s runs already, on node %s since %s: give this one another id, or stop that one: %w",
+			return fmt.Errorf("etcd: instance %s of service %s already runs on node %s since %s: give this one another id, or stop that one: %w",
 				id, serviceType, holder.instance.Node, holder.instance.Since.Format(time.DateTime), ErrTaken)
 		}
 		select {
@@ -71,14 +71,14 @@ func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
 	}
 }
 
-// holder is who has a key.
+// holder is the process that has a key.
 type holder struct {
 	instance discovery.Instance
 	lease    int64
 	left     time.Duration // of the lease
 }
 
-// holder looks at a key; nil: nobody has it.
+// holder returns the process that has a key, or nil if none or this node has it.
 func (n *Node) holder(ctx context.Context, key string) (_ *holder, err error) {
 	ctx, end := asks(ctx, "read "+key)
 	defer end(&err)
@@ -90,7 +90,7 @@ func (n *Node) holder(ctx context.Context, key string) (_ *holder, err error) {
 		return nil, nil
 	}
 	h := &holder{lease: got.Kvs[0].Lease}
-	_ = json.Unmarshal(got.Kvs[0].Value, &h.instance) // only its words are wanted
+	_ = json.Unmarshal(got.Kvs[0].Value, &h.instance) // used only for messages
 	if h.lease == 0 {
 		return h, nil
 	}
@@ -102,8 +102,8 @@ func (n *Node) holder(ctx context.Context, key string) (_ *holder, err error) {
 	return h, nil
 }
 
-// Register writes an instance into the directory, once no other process has its id (see Vacant). Node, State and Since have
-// defaults. Close takes it away; so does Node.Close, with the lease.
+// Register writes an instance into the directory as soon as no other process has its id (see Vacant). Node, State and
+// Since have defaults. Registration.Close removes the instance; so does Node.Close, which revokes the lease.
 func (n *Node) Register(ctx context.Context, i discovery.Instance) (*Registration, error) {
 	i.Complete(n.cfg.ID)
 	if err := i.Validate(); err != nil {
@@ -132,20 +132,20 @@ func (n *Node) Register(ctx context.Context, i discovery.Instance) (*Registratio
 	return r, nil
 }
 
-// Instance returns what the instance tells of itself now.
+// Instance returns the current description of the instance.
 func (r *Registration) Instance() discovery.Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.instance
 }
 
-// Taken is closed when another process has registered the id, after this node had lost its lease: this instance is none any
-// more, and must end.
+// Taken returns a channel that is closed when another process has registered the id after this node lost its lease.
+// This instance has then lost its place in the directory and must end.
 func (r *Registration) Taken() <-chan struct{} { return r.taken }
 
-// Update changes what the instance tells of itself and returns at once; type and id stay. Writes are at least 500 ms
-// apart, the last state wins, and a state that stands there already is not written. While etcd is away they are tried
-// again. The function runs under a lock: it must not call the registration.
+// Update changes the description of the instance and returns at once. Type and id cannot change. Writes are at least
+// 500 ms apart, and only the latest description is written, unless etcd already has it. A failed write is repeated
+// until etcd answers again. change runs under a lock and must not call the registration.
 func (r *Registration) Update(change func(*discovery.Instance)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +165,7 @@ func (r *Registration) Update(change func(*discovery.Instance)) {
 	r.poke()
 }
 
-// Close takes the instance out of the directory, unless another process has registered it since, and waits for the
+// Close removes the instance from the directory, unless another process has registered it since, and waits for the
 // registration's goroutine. A second call does nothing.
 func (r *Registration) Close() (err error) {
 	if !r.stop() {
@@ -175,12 +175,12 @@ func (r *Registration) Close() (err error) {
 	defer end(&err)
 	ours := clientv3.Compare(clientv3.LeaseValue(r.key), "=", r.lease)
 	if _, err := r.node.client.Txn(ctx).If(ours).Then(clientv3.OpDelete(r.key)).Commit(); err != nil {
-		return fmt.Errorf("etcd: %s goes with the node's lease: %w", r.key, err)
+		return fmt.Errorf("etcd: cannot remove %s, which disappears with the node's lease: %w", r.key, err)
 	}
 	return nil
 }
 
-// stop ends the goroutine; false: it was ended before.
+// stop ends the goroutine. It returns false if a previous call did.
 func (r *Registration) stop() bool {
 	r.node.mu.Lock()
 	_, open := r.node.registered[r]
@@ -191,7 +191,7 @@ func (r *Registration) stop() bool {
 	return open
 }
 
-// poke says that there is something to write.
+// poke makes run write the instance.
 func (r *Registration) poke() {
 	select {
 	case r.wake <- struct{}{}:
@@ -199,7 +199,7 @@ func (r *Registration) poke() {
 	}
 }
 
-// run writes what changes. A write that fails is tried again after the pause.
+// run writes every change. It repeats a failed write after the pause.
 func (r *Registration) run(ctx context.Context) {
 	pause := time.NewTicker(reportEvery)
 	defer pause.Stop()
@@ -226,7 +226,7 @@ func (r *Registration) run(ctx context.Context) {
 		}
 		if failed := err != nil && ctx.Err() == nil; failed != failing {
 			if failing = failed; failed {
-				r.node.cfg.Logger.Warn("an instance is not registered, it tries on", "key", r.key, "error", err)
+				r.node.cfg.Logger.Warn("cannot register an instance, still trying", "key", r.key, "error", err)
 			} else {
 				r.node.cfg.Logger.Info("an instance is registered again", "key", r.key)
 			}
@@ -234,7 +234,8 @@ func (r *Registration) run(ctx context.Context) {
 	}
 }
 
-// write puts the instance's state with the node's lease, unless it stands there. It replaces nobody else's.
+// write puts the instance's description under the node's lease, unless etcd already has it. It never overwrites the
+// entry of another process.
 func (r *Registration) write(ctx context.Context) (err error) {
 	value, err := json.Marshal(r.Instance())
 	if err != nil {
@@ -248,7 +249,7 @@ func (r *Registration) write(ctx context.Context) (err error) {
 	defer end(&err)
 	put := clientv3.OpPut(r.key, string(value), clientv3.WithLease(clientv3.LeaseID(lease)))
 	absent := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(r.key), "=", 0)}, []clientv3.Op{put}, nil)
-	ours := clientv3.Compare(clientv3.LeaseValue(r.key), "=", r.lease) // 0, at first, is also a key that no process keeps
+	ours := clientv3.Compare(clientv3.LeaseValue(r.key), "=", r.lease) // lease 0, before the first write, also matches a key that no process keeps alive
 	answer, err := r.node.client.Txn(ctx).If(ours).Then(put).Else(absent).Commit()
 	if err != nil {
 		return fmt.Errorf("etcd: cannot register %s: %w", r.key, err)
@@ -260,7 +261,7 @@ func (r *Registration) write(ctx context.Context) (err error) {
 	return nil
 }
 
-// validCluster refuses a name that no cluster has.
+// validCluster returns an error for an invalid cluster name.
 func validCluster(name string) error {
 	if err := persistence.ValidShardName(name); err != nil {
 		return fmt.Errorf("etcd: cluster: %w", err)

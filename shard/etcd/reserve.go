@@ -8,19 +8,19 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 )
 
-// etcd ends its process when it cannot write. On a full disk it need not come to that: its write-ahead log has two
-// segments that are set aside, and the database gets reserveBytes more than it uses while there is room. Both together
-// last longer than a day at what a shard's notes write.
+// etcd ends its process when it cannot write. Reserved space avoids that on a full disk: etcd preallocates two segments
+// of its write-ahead log, and while the disk has room, the database file gets reserveBytes more than it uses. At the
+// rate of a shard's notes, both together last more than a day.
 const (
-	segmentBytes = 16 << 20 // of the write-ahead log; etcd's own 64 MB are for clusters that write all the time
+	segmentBytes = 16 << 20 // of the write-ahead log; etcd's default of 64 MB suits clusters that write all the time
 	reserveBytes = 8 << 20
 	reserveEvery = 10 * time.Second
 )
 
 func init() { wal.SegmentSizeBytes = segmentBytes }
 
-// reserving keeps the reserve of the database until quit is closed. It is best effort: a file system that sets nothing
-// aside, and one that has no room left, change nothing.
+// reserving renews the database's reserve until quit is closed. It is best effort: on a file system that cannot
+// preallocate or has no room left, it has no effect.
 func reserving(db string, quit <-chan struct{}) {
 	for {
 		reserve(db)
@@ -43,5 +43,5 @@ func reserve(db string) {
 	}
 }
 
-// database is the file of the keys of a server on a directory.
+// database returns the path of the keys' file in a server's directory.
 func database(dir string) string { return filepath.Join(memberDir(dir), "member", "snap", "db") }

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setAside gives a file its blocks up to a length, without making it longer.
+// setAside allocates a file's blocks up to a length, without making the file longer.
 func setAside(f *os.File, length int64) {
 	_ = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, length)
 }

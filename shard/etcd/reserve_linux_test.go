@@ -14,7 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// smallDisk is a file system of its own, of so many MiB; the test is skipped where this process may not mount one.
+// smallDisk mounts a file system of mib MiB and returns its path. It skips the test if this process may not mount one.
 func smallDisk(t *testing.T, mib int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,7 +29,7 @@ func smallDisk(t *testing.T, mib int) string {
 	return dir
 }
 
-// fill takes all that is free, and returns the file that holds it.
+// fill uses up all free space and returns the path of the file that takes it.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "fill"))
@@ -47,8 +47,8 @@ func fill(t *testing.T, dir string) string {
 	return f.Name()
 }
 
-// TestAFullDiskDoesNotEndEtcd writes 4 MiB while the disk is full. Without the reserve etcd ends the process, this test's,
-// within the first few hundred writes.
+// TestAFullDiskDoesNotEndEtcd writes 4 MiB while the disk is full. Without the reserve, etcd ends its process, here the
+// test's, within the first few hundred writes.
 func TestAFullDiskDoesNotEndEtcd(t *testing.T) {
 	dir := smallDisk(t, 128)
 	s, err := StartServer(t.Context(), ServerConfig{Dir: filepath.Join(dir, "etcd"), Development: true})
@@ -88,7 +88,7 @@ func TestAFullDiskDoesNotEndEtcd(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes of the disk a file has.
+// allocated returns how many bytes of the disk a file occupies.
 func allocated(t *testing.T, path string) int64 {
 	t.Helper()
 	var s syscall.Stat_t

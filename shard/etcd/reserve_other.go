@@ -4,5 +4,5 @@ package etcd
 
 import "os"
 
-// setAside does nothing where the system has no such call.
+// setAside does nothing: the system has no such call.
 func setAside(*os.File, int64) {}

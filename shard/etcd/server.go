@@ -22,9 +22,9 @@ import (
 
 // ServerConfig configures an embedded server.
 type ServerConfig struct {
-	Dir          string        // its data; made when missing
-	Port         int           // for clients, on the loopback; 0 takes any free one
-	Development  bool          // start in milliseconds and never sync: a machine's crash may lose keys
+	Dir          string        // its data; created if missing
+	Port         int           // for clients, on the loopback; 0 picks a free port
+	Development  bool          // start in milliseconds and never sync: a crash of the machine may lose keys
 	StartTimeout time.Duration // zero: 20 s
 	QuotaBytes   int64         // of its keys; zero: 2 GiB
 	Logger       *slog.Logger  // nil: slog.Default(). etcd's own log is written only at warning level
@@ -42,17 +42,18 @@ type Server struct {
 	work  sync.WaitGroup
 }
 
-// closeTimeout bounds a server's end: one that met a fault may hold what its end waits for.
+// closeTimeout bounds the shutdown of a server: after a fault, a blocked goroutine may hold a resource that it waits
+// for.
 const closeTimeout = 10 * time.Second
 
-// ErrDirInUse says that another process runs a server on the same directory.
+// ErrDirInUse reports that another process runs a server on the same directory.
 var ErrDirInUse = errors.New("etcd: the directory is in use by another process")
 
-// ErrPortTaken says that something else listens there.
+// ErrPortTaken reports that another program listens on the port.
 var ErrPortTaken = errors.New("etcd: the port is taken")
 
-// StartServer starts a server and waits until it answers. A second server on the same directory
-// would block without an error, so the directory is locked first and the start has a time-out.
+// StartServer starts a server and waits until it answers. A second server on the same directory would block without an
+// error, so StartServer first locks the directory, and bounds the start.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -80,8 +81,8 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// start runs the server under the directory's lock. etcd's own start knows no deadline and cannot be called off, so it runs
-// beside: whoever waits for it gets an answer in time, and a start that comes too late is closed.
+// start runs the server under the directory's lock. etcd's own start has no deadline and cannot be cancelled, so it
+// runs in a goroutine: the caller gets an answer in time, and a start that succeeds too late is closed again.
 func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	failed := func(err error) (*Server, error) {
 		return nil, fmt.Errorf("etcd: cannot start on %s: %w", cfg.Dir, err)
@@ -141,19 +142,19 @@ func start(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	}
 }
 
-// begin is how etcd's start ended.
+// begin is the result of etcd's start.
 type begin struct {
 	etcd *embed.Etcd
 	err  error
 }
 
-// slowStart is when a start is told to take long.
+// slowStart is how long a start may take before it is logged.
 const slowStart = 2 * time.Second
 
-// abandon closes a server that nobody waits for any longer, now or when its start has ended.
+// abandon closes a server that nobody waits for any more, at once or as soon as its start has ended.
 func (s *Server) abandon(begun <-chan begin) {
 	if begun == nil {
-		_ = s.end() // why it is closed is the error
+		_ = s.end() // start returns the reason for closing it
 		return
 	}
 	go func() {
@@ -176,14 +177,14 @@ func (s *Server) end() error {
 	case <-ended:
 		return nil
 	case <-s.words.dead:
-		return nil // Err is told by who watches Dead
+		return nil // the code that watches Dead reports Err
 	case <-time.After(closeTimeout):
 		return fmt.Errorf("etcd: the server on %s did not stop within %v", s.dir, closeTimeout)
 	}
 }
 
-// listen starts a member. Any free port is one that is chosen here: etcd's JSON gateway, through which other languages
-// come, calls back to the configured port and cannot reach port 0.
+// listen starts a member. For port 0 it picks a free port itself: etcd's JSON gateway, which other languages use, calls
+// back to the configured port and cannot reach port 0.
 func listen(cfg ServerConfig, logger *zap.Logger) (*embed.Etcd, error) {
 	anyPort := cfg.Port == 0
 	for attempt := 0; ; attempt++ {
@@ -198,11 +199,12 @@ func listen(cfg ServerConfig, logger *zap.Logger) (*embed.Etcd, error) {
 		if err == nil || !anyPort || attempt == 10 || !taken.Port(err) {
 			return e, err
 		}
-		cfg.Port = 0 // somebody took it in between
+		cfg.Port = 0 // another program took the port in between
 	}
 }
 
-// probe says clearly what etcd would say at length. It returns the port, which for 0 is one that was free just now.
+// probe returns a short error if the port is taken, where etcd's own is long. It returns the port, or for port 0 one
+// that was free just now.
 func probe(port int) (int, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
@@ -211,7 +213,7 @@ func probe(port int) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// settings is etcd's configuration for a single member on the loopback.
+// settings returns etcd's configuration for a single member on the loopback.
 func settings(cfg ServerConfig, logger *zap.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "wind"
@@ -231,24 +233,25 @@ func settings(cfg ServerConfig, logger *zap.Logger) *embed.Config {
 	return c
 }
 
-// Addr returns host:port for clients.
+// Addr returns the host:port for clients.
 func (s *Server) Addr() string { return s.addr }
 
-// Dead is closed when the server has given up for a fault of its own, such as a disk that takes nothing more; Err says which.
+// Dead returns a channel that is closed when the server has given up because of a fault of its own, such as a disk that
+// accepts no more writes; Err returns the fault.
 func (s *Server) Dead() <-chan struct{} { return s.words.dead }
 
-// Err is why the server has given up, once Dead is closed.
+// Err blocks until Dead is closed and returns why the server has given up.
 func (s *Server) Err() error {
 	<-s.words.dead
 	return fmt.Errorf("etcd: the server on %s has given up: %w", s.dir, s.words.err)
 }
 
-// Close stops the server and waits for it, for a bounded time.
+// Close stops the server and waits for it, at most for closeTimeout.
 func (s *Server) Close() error {
 	close(s.quit)
 	s.work.Wait()
 	return errors.Join(s.end(), s.lock.Unlock())
 }
 
-// memberDir is where a server on a directory stores.
+// memberDir returns the directory of the member's files.
 func memberDir(dir string) string { return filepath.Join(dir, "member-wind") }

@@ -13,7 +13,7 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// servicesPrefix is where a cluster's instances stand; it ends with "/".
+// servicesPrefix returns the prefix of the keys of a cluster's instances; it ends with "/".
 func servicesPrefix(cluster string) string { return "/wind/" + cluster + "/services/" }
 
 // services implements discovery.Source.
@@ -22,8 +22,8 @@ type services struct {
 	prefix string // ends with "/"
 }
 
-// Services is where the instances of a cluster's services register, for a [discovery.Directory] to follow. The client stays
-// the caller's and must be closed after the directory.
+// Services returns the source of a cluster's instances, for a [discovery.Directory] to follow. The caller keeps
+// ownership of the client and must close it after the directory.
 func Services(client *Client, cluster string) (discovery.Source, error) {
 	if err := validCluster(cluster); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (s *services) entry(kv *mvccpb.KeyValue) discovery.Entry {
 func (s *services) Watch(ctx context.Context, revision int64, f func(discovery.Changes)) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	late := time.AfterFunc(callTimeout, cancel) // Watch waits until etcd has begun
+	late := time.AfterFunc(callTimeout, cancel) // Watch blocks until etcd has created the watch
 	events := s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(revision+1))
 	if !late.Stop() {
 		return fmt.Errorf("etcd: cannot watch %s: etcd gave no answer within %s", s.prefix, callTimeout)

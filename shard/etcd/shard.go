@@ -18,11 +18,11 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// callTimeout bounds every call: of a cluster that elects a new leader the next one gets an answer.
+// callTimeout bounds every call. In a cluster that elects a new leader, the next call gets an answer.
 const callTimeout = 3 * time.Second
 
-// Shard is what etcd knows of one shard. With a node it implements shard.Ownership; without one
-// (see Look) it serves tools: it reads, and does what an operator does. Safe for concurrent use.
+// Shard accesses the keys of one shard. With a node it implements shard.Ownership. Without one (see Look) it serves
+// tools: it reads, and performs an operator's actions. Safe for concurrent use.
 type Shard struct {
 	client *clientv3.Client
 	node   *Node // nil for tools
@@ -30,7 +30,7 @@ type Shard struct {
 	prefix string // ends with "/"
 }
 
-// The values, as they stand in etcd.
+// The values in etcd.
 type (
 	ownerValue struct {
 		Node  string            `json:"node"`
@@ -84,7 +84,7 @@ func Look(client *clientv3.Client, cluster, name string) (*Shard, error) {
 	return &Shard{client: client, name: name, prefix: "/wind/" + cluster + "/shards/" + name + "/"}, nil
 }
 
-// Read returns all that is known of the shard, at one revision.
+// Read returns the shard's state at one revision.
 func (s *Shard) Read(ctx context.Context) (st shard.Standing, err error) {
 	ctx, end := s.asks(ctx, "read")
 	defer end(&err)
@@ -101,7 +101,7 @@ func (s *Shard) Read(ctx context.Context) (st shard.Standing, err error) {
 	return st, nil
 }
 
-// parse puts one key into the standing.
+// parse stores the value of one key in st.
 func (s *Shard) parse(st *shard.Standing, kv *mvccpb.KeyValue) error {
 	switch strings.TrimPrefix(string(kv.Key), s.prefix) {
 	case "owner":
@@ -136,7 +136,7 @@ func (s *Shard) parse(st *shard.Standing, kv *mvccpb.KeyValue) error {
 		var v haltedValue
 		err := json.Unmarshal(kv.Value, &v)
 		if st.Halted = v.Reason; v.Reason == "" {
-			st.Halted = "no reason is given"
+			st.Halted = "no reason was given"
 		}
 		return err
 	}
@@ -150,7 +150,7 @@ func parseMark(b []byte, m *persistence.Mark) error {
 	return err
 }
 
-// parseMarks reads what AcceptLoss writes: a list, or the one mark that an earlier build wrote.
+// parseMarks parses what AcceptLoss writes: a list, or the single mark that earlier builds wrote.
 func parseMarks(b []byte) (all []markValue, err error) {
 	if err = json.Unmarshal(b, &all); err != nil {
 		all = make([]markValue, 1)
@@ -159,8 +159,8 @@ func parseMarks(b []byte) (all []markValue, err error) {
 	return all, err
 }
 
-// Claim puts owner and epoch in one transaction, if nobody owns the shard, nobody halted it, and
-// the epoch and the lineage are still what the bid was made on.
+// Claim writes owner and epoch in one transaction, if the shard has no owner and no halt, and if its epoch and lineage
+// are still those of the bid.
 func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error) {
 	ctx, end := s.asks(ctx, "claim")
 	defer end(&err)
@@ -187,8 +187,8 @@ func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error
 	return got.Succeeded, nil
 }
 
-// AgreeLineage returns the shard's lineage: the one that etcd has, or else the proposed one, put
-// there now. Of several callers with different proposals all get the same answer.
+// AgreeLineage returns the shard's lineage from etcd. If etcd has none, it writes the proposed one first. Several
+// callers with different proposals all get the same answer.
 func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (lineage string, err error) {
 	ctx, end := s.asks(ctx, "agree on the lineage of")
 	defer end(&err)
@@ -210,9 +210,9 @@ func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (lineage stri
 	return v.Lineage, nil
 }
 
-// Note writes what is set in n. A high-water mark never goes back, neither in epoch nor in
-// sequence within one: a paused owner that wakes up cannot lower it. A halt forgets the attempts,
-// so that the shard starts afresh when an operator lifts it.
+// Note writes the fields that are set in n. A high-water mark never goes back, neither in epoch nor in sequence within
+// one epoch: a paused owner that wakes up cannot lower it. A halt deletes the attempts, so that the shard starts afresh
+// when an operator lifts it.
 func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
 	ctx, end := s.asks(ctx, "write a note of")
 	defer end(&err)
@@ -236,12 +236,12 @@ func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
 	if n.Attempt.Tick == 0 {
 		return nil
 	}
-	// Last: from here until the tick is simulated, a death counts against it.
+	// Write the attempt last: from here until the tick is simulated, a death counts against it.
 	_, err = s.client.Txn(ctx).Then(s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now})).Commit()
 	return s.wrap("note the attempt of", err)
 }
 
-// forget deletes the attempt of an epoch; another epoch's stays.
+// forget deletes the attempt of an epoch, but not that of another epoch.
 func (s *Shard) forget(ctx context.Context, epoch persistence.Epoch) error {
 	got, err := s.client.Get(ctx, s.prefix+"attempt")
 	if err != nil {
@@ -255,7 +255,7 @@ func (s *Shard) forget(ctx context.Context, epoch persistence.Epoch) error {
 	return err
 }
 
-// raise puts the high-water mark unless a higher one stands there.
+// raise writes the high-water mark unless etcd has a higher one.
 func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
 	key := s.prefix + "high"
 	for {
@@ -288,14 +288,14 @@ func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
 	}
 }
 
-// rests reports whether a mark is too new to be written again, in an etcd that keeps all revisions.
+// rests reports whether a mark is too recent to be written again, in an etcd that nobody compacts.
 func (s *Shard) rests(mark []byte) bool {
 	var v markValue
 	return s.node != nil && s.node.crowded.Load() && json.Unmarshal(mark, &v) == nil && time.Since(v.At) < slowNotes
 }
 
-// Release deletes the owner key if it is this node's for that epoch, and with clean the attempt of
-// that epoch: this process lived through it.
+// Release deletes the owner key if it belongs to this node and that epoch. With clean it also deletes the attempt of
+// that epoch: this process survived it.
 func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool) (err error) {
 	ctx, end := s.asks(ctx, "release")
 	defer end(&err)
@@ -322,8 +322,8 @@ func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool
 	return errors.Join(errs...)
 }
 
-// TakeOver deletes the owner key that st saw, so that this node can claim before the lease runs
-// out. False: it was no longer that key. Safety does not rest on the lease but on the log.
+// TakeOver deletes the owner key that st saw, so that this node can claim before the lease expires. It returns false if
+// the key has changed since. Safety does not depend on the lease but on the log.
 func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (taken bool, err error) {
 	ctx, end := s.asks(ctx, "take over")
 	defer end(&err)
@@ -337,8 +337,9 @@ func (s *Shard) TakeOver(ctx context.Context, st shard.Standing) (taken bool, er
 	return s.removeAt(ctx, s.prefix+"owner", got.Kvs[0].ModRevision)
 }
 
-// AcceptLoss is the decision of an operator (wind shard accept-loss): the history above last is given up, whatever knows of
-// it, and the shard may be claimed again. It returns all losses that were ever accepted, oldest first.
+// AcceptLoss records an operator's decision (wind shard accept-loss) to give up the history above last, even if
+// evidence of it remains, and allows the shard to be claimed again. It returns all losses that were ever accepted,
+// oldest first.
 func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) (accepted []persistence.Mark, err error) {
 	st, err := s.Read(ctx)
 	if err != nil {
@@ -375,7 +376,7 @@ func (s *Shard) AcceptLoss(ctx context.Context, last persistence.Seq) (accepted 
 	return accepted, s.wrap("accept the loss of", err)
 }
 
-// Lift takes a halt back: an operator has looked.
+// Lift removes a halt, after an operator has dealt with its reason.
 func (s *Shard) Lift(ctx context.Context) (err error) {
 	ctx, end := s.asks(ctx, "lift the halt of")
 	defer end(&err)
@@ -383,7 +384,7 @@ func (s *Shard) Lift(ctx context.Context) (err error) {
 	return s.wrap("lift the halt of", err)
 }
 
-// Spec returns what an operator wants the shard to be: JSON, nil when nobody said.
+// Spec returns the shard's specification by an operator as JSON, or nil without one.
 func (s *Shard) Spec(ctx context.Context) (spec []byte, err error) {
 	ctx, end := s.asks(ctx, "read the spec of")
 	defer end(&err)
@@ -394,7 +395,7 @@ func (s *Shard) Spec(ctx context.Context) (spec []byte, err error) {
 	return got.Kvs[0].Value, nil
 }
 
-// SetSpec writes what the shard is to be: any JSON.
+// SetSpec writes the shard's specification: any JSON.
 func (s *Shard) SetSpec(ctx context.Context, spec []byte) (err error) {
 	if !json.Valid(spec) {
 		return fmt.Errorf("etcd: the spec of shard %s is not JSON", s.name)
@@ -414,7 +415,7 @@ func (s *Shard) removeAt(ctx context.Context, key string, revision int64) (bool,
 	return got.Succeeded, nil
 }
 
-// put is the operation that writes a value as JSON.
+// put returns the operation that writes a value as JSON.
 func (s *Shard) put(key string, value any, opts ...clientv3.OpOption) clientv3.Op {
 	b, err := json.Marshal(value)
 	if err != nil {
@@ -423,7 +424,7 @@ func (s *Shard) put(key string, value any, opts ...clientv3.OpOption) clientv3.O
 	return clientv3.OpPut(s.prefix+key, string(b), opts...)
 }
 
-// asks begins a call: see wait.For.
+// asks bounds a call: see wait.For.
 func (s *Shard) asks(ctx context.Context, verb string) (context.Context, func(*error)) {
 	return asks(ctx, verb+" shard "+s.name)
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// ShardInfo is what etcd knows of a shard, as tools show it.
+// ShardInfo is a shard's state in etcd, for tools to show.
 type ShardInfo struct {
 	Name string
 	shard.Standing
-	HaltedBy string    // node that halted it, or "operator"; "" when nobody did
-	HaltedAt time.Time // when
+	HaltedBy string    // the node that halted it, or "operator"; "" if it is not halted
+	HaltedAt time.Time // zero if it is not halted
 }
 
-// Shards lists what is known of the shards of a cluster, by name.
+// Shards lists the states of a cluster's shards, sorted by name.
 func Shards(ctx context.Context, client *Client, cluster string) (all []ShardInfo, err error) {
 	if err := validCluster(cluster); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Shards(ctx context.Context, client *Client, cluster string) (all []ShardInf
 	return all, nil
 }
 
-// parse puts one key into the info.
+// parse stores the value of one key in i.
 func (i *ShardInfo) parse(cluster string, kv *mvccpb.KeyValue) error {
 	s := Shard{name: i.Name, prefix: "/wind/" + cluster + "/shards/" + i.Name + "/"}
 	if err := s.parse(&i.Standing, kv); err != nil {

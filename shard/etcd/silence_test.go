@@ -16,7 +16,7 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// TestEveryCallToEtcdIsBounded reads this package's source for calls of etcd's client that begin no bound.
+// TestEveryCallToEtcdIsBounded searches this package's source for unbounded calls of etcd's client.
 func TestEveryCallToEtcdIsBounded(t *testing.T) {
 	methods := waittest.Methods(reflect.TypeFor[*clientv3.Client](), reflect.TypeFor[clientv3.KV](), reflect.TypeFor[clientv3.Lease](),
 		reflect.TypeFor[clientv3.Watcher](), reflect.TypeFor[clientv3.Maintenance](), reflect.TypeFor[clientv3.Cluster]())
@@ -30,7 +30,7 @@ func TestEveryCallToEtcdIsBounded(t *testing.T) {
 	})
 }
 
-// TestEveryCallEndsWhenEtcdIsSilent takes etcd's voice away behind an open connection, and calls everything.
+// TestEveryCallEndsWhenEtcdIsSilent silences etcd behind an open connection and makes every call.
 func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 	t.Parallel()
 	s, err := StartServer(t.Context(), ServerConfig{Dir: t.TempDir(), Development: true})
@@ -81,7 +81,7 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Shard.SetSpec":      func() error { return sh.SetSpec(ctx, []byte("{}")) },
 		"Node.Register":      func() error { _, err := n.Register(ctx, discovery.Instance{Type: "game", ID: "g"}); return err },
 		"Node.Vacant":        func() error { return n.Vacant(ctx, "game", "g") },
-		"Node.Close": func() error { // of a node of its own: it ends the node
+		"Node.Close": func() error { // on a separate node, which it ends
 			other := &Node{cfg: n.cfg, client: c, cancel: func() {}}
 			return other.Close(ctx)
 		},

@@ -11,36 +11,37 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Every change of a key is a revision, which etcd keeps until somebody compacts: a shard's notes of its last sequence, one a
-// second, are some 20 MB a day. An embedded server compacts by itself. Of another one a node finds out whether anybody does.
-// Where nobody does, notes are written every slowNotes only, the node says so, and with NodeConfig.Compact it compacts, which
-// is for all of that etcd: a watch of another program that lags by more than compactAfter would have to begin anew.
+// Every change of a key is a revision, which etcd keeps until it is compacted: a shard's notes of its last sequence,
+// one a second, amount to some 20 MB a day. An embedded server compacts automatically. For another etcd, a node finds
+// out whether anybody compacts it. If nobody does, the node logs a warning and writes notes only every slowNotes. With
+// NodeConfig.Compact the node compacts, which affects all of that etcd: a watch of another program that lags by more
+// than compactAfter would have to start over.
 const (
-	manyRevisions = 20_000 // that nobody compacted: even a busy cluster with periodic compaction was there before
+	manyRevisions = 20_000 // first compaction due: even a busy cluster with periodic compaction has had one by then
 	slowNotes     = 10 * time.Second
 	tendEvery     = time.Minute
 	compactAfter  = 5 * time.Minute
 )
 
-// Space is what the keys of an etcd take.
+// Space describes how much room the keys of an etcd take.
 type Space struct {
-	Bytes    int64 // of the database, the largest of the servers'
-	Quota    int64 // it takes no keys beyond; 0: the server does not say
-	Full     bool  // the quota was reached: until somebody makes room and disarms the alarm, no key can be written
+	Bytes    int64 // size of the largest database among the servers
+	Quota    int64 // beyond it etcd accepts no keys; 0: the server does not report it
+	Full     bool  // the quota was reached: no key can be written until an operator makes room and disarms the alarm
 	Kept     int64 // revisions so far
-	Compacts bool  // somebody compacts, or too few revisions were made to tell
+	Compacts bool  // somebody compacts, or there are too few revisions to tell
 }
 
-// Advice is what to do about it, "" for nothing.
+// Advice returns what an operator should do, or "" if nothing.
 func (s Space) Advice() string {
-	const compact = "set --auto-compaction-retention on etcd's servers, or give the nodes --etcd-compact when that etcd is Wind's alone"
+	const compact = "set --auto-compaction-retention on etcd's servers, or give the nodes --etcd-compact if only Wind uses that etcd"
 	switch {
 	case s.Full:
 		return "it is full and takes no keys: compact it (etcdctl compact, defrag), then etcdctl alarm disarm; and " + compact
 	case s.Quota > 0 && s.Bytes > s.Quota/10*8:
 		return fmt.Sprintf("%d %% of its quota is used: compact and defragment it (etcdctl compact, defrag), or raise --quota-backend-bytes", s.Bytes*100/s.Quota)
 	case !s.Compacts:
-		return fmt.Sprintf("nobody compacts it, it keeps all of its %d revisions: %s", s.Kept, compact)
+		return fmt.Sprintf("nobody compacts it, so it keeps all of its %d revisions: %s", s.Kept, compact)
 	}
 	return ""
 }
@@ -76,7 +77,7 @@ func SpaceOf(ctx context.Context, client *Client) (s Space, err error) {
 	return s, nil
 }
 
-// tend looks after the room in etcd until ctx ends.
+// tend checks the room in etcd every tendEvery until ctx ends.
 func (n *Node) tend(ctx context.Context) {
 	every := time.NewTicker(tendEvery)
 	defer every.Stop()
@@ -91,11 +92,11 @@ func (n *Node) tend(ctx context.Context) {
 	}
 }
 
-// tending is what a node knows of the room in etcd.
+// tending is a node's record of the room in etcd.
 type tending struct {
 	node  *Node
 	told  string
-	known []seenRevision // the oldest first
+	known []seenRevision // oldest first
 }
 
 type seenRevision struct {
@@ -103,27 +104,27 @@ type seenRevision struct {
 	at       time.Time
 }
 
-// look takes one look, and compacts where the node may.
+// look checks the room once, and compacts if the node may.
 func (t *tending) look(ctx context.Context) {
 	n := t.node
 	s, err := SpaceOf(ctx, n.client)
 	if err != nil {
-		return // what else the node asks says that etcd is away
+		return // other calls of the node report that etcd is down
 	}
 	n.crowded.Store(!s.Compacts || s.Full)
 	advice := s.Advice()
 	if advice != "" && advice != t.told && !n.cfg.Compact {
-		n.cfg.Logger.Warn("etcd fills", "advice", advice, "notes every", slowNotes)
+		n.cfg.Logger.Warn("etcd is filling up", "advice", advice, "notes every", slowNotes)
 	}
 	t.told = advice
 	if n.cfg.Compact {
 		if err := t.compact(ctx, time.Now()); err != nil {
-			n.cfg.Logger.Warn("etcd was not compacted", "error", err)
+			n.cfg.Logger.Warn("cannot compact etcd", "error", err)
 		}
 	}
 }
 
-// compact drops the revisions that are older than compactAfter.
+// compact compacts the revisions that are older than compactAfter.
 func (t *tending) compact(ctx context.Context, now time.Time) (err error) {
 	ctx, end := asks(ctx, "compact")
 	defer end(&err)
@@ -139,7 +140,7 @@ func (t *tending) compact(ctx context.Context, now time.Time) (err error) {
 	if old == 0 {
 		return nil
 	}
-	if _, err := t.node.client.Compact(ctx, old); err != nil && !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, rpctypes.ErrFutureRev) { // another node was faster, or etcd is another
+	if _, err := t.node.client.Compact(ctx, old); err != nil && !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, rpctypes.ErrFutureRev) { // another node was faster, or etcd was replaced
 		return fmt.Errorf("etcd: cannot compact up to revision %d: %w", old, err)
 	}
 	return nil

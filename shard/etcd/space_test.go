@@ -17,8 +17,8 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// TestNotesGrowAnEtcdThatNobodyCompacts measures what a note takes in an etcd that keeps all revisions, and what a shard's
-// notes of a day come to: one a second, and one each slowNotes. Compacted, they take nothing.
+// TestNotesGrowAnEtcdThatNobodyCompacts measures how many bytes a note takes in an etcd that keeps all revisions, and
+// what a day of a shard's notes adds up to: one a second, and one every slowNotes. After compaction, they take nothing.
 func TestNotesGrowAnEtcdThatNobodyCompacts(t *testing.T) {
 	c := cluster(t)
 	n, s := member(t, c, "a", time.Minute)
@@ -48,9 +48,9 @@ func TestNotesGrowAnEtcdThatNobodyCompacts(t *testing.T) {
 	}
 	space, err := SpaceOf(t.Context(), c)
 	if err != nil || !space.Compacts || space.Full || space.Advice() != "" {
-		t.Errorf("of a young etcd: %+v, %v", space, err)
+		t.Errorf("a young etcd: %+v, %v", space, err)
 	}
-	// In an etcd that nobody compacts the marks rest.
+	// In an etcd that nobody compacts, marks are written less often.
 	n.crowded.Store(true)
 	at := read(t, s).Revision
 	note(2 * notes)
@@ -64,7 +64,7 @@ func TestNotesGrowAnEtcdThatNobodyCompacts(t *testing.T) {
 	}
 }
 
-// TestANodeCompactsWhereItMay lets a node look at two times that are compactAfter apart.
+// TestANodeCompactsWhereItMay makes a node check at two times that are compactAfter apart.
 func TestANodeCompactsWhereItMay(t *testing.T) {
 	c := cluster(t)
 	n, s := member(t, c, "a", time.Minute)
@@ -96,12 +96,12 @@ func TestANodeCompactsWhereItMay(t *testing.T) {
 		t.Errorf("a young revision: %v", err)
 	}
 	if space, err := SpaceOf(t.Context(), c); err != nil || !space.Compacts {
-		t.Errorf("of an etcd that is compacted: %+v, %v", space, err)
+		t.Errorf("a compacted etcd: %+v, %v", space, err)
 	}
 }
 
-// TestAFullEtcdDoesNotStopAShard uses etcd's quota up under a shard that ticks. It ticks on, says why its notes are not
-// taken and what to do, and the notes go on once there is room.
+// TestAFullEtcdDoesNotStopAShard uses up etcd's quota under a ticking shard. The shard keeps ticking and logs why its
+// notes are refused and what to do, and the notes continue once there is room.
 func TestAFullEtcdDoesNotStopAShard(t *testing.T) {
 	server, err := StartServer(t.Context(), ServerConfig{Dir: t.TempDir(), Development: true, QuotaBytes: 4 << 20})
 	if err != nil {
@@ -141,7 +141,7 @@ func TestAFullEtcdDoesNotStopAShard(t *testing.T) {
 	})
 	space, err := SpaceOf(t.Context(), c)
 	if err != nil || !space.Full || !strings.Contains(space.Advice(), "--etcd-compact") {
-		t.Errorf("of a full etcd: %+v, %v", space, err)
+		t.Errorf("a full etcd: %+v, %v", space, err)
 	}
 	at := h.Stats().Tick
 	eventually(t, "it ticks on", func() bool { return h.Stats().Tick > at+100 })

@@ -9,14 +9,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Unanswered reports whether an error says that nobody answered yet: no endpoint can be reached, or
-// the cluster has no leader at the moment. Later the same call may succeed. A wrong password or a
-// missing right are answers.
+// Unanswered reports whether err means that no server has answered yet: no endpoint can be reached, or the cluster has
+// no leader at the moment. The same call may succeed later. A wrong password or a missing right are answers.
 func Unanswered(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
-	var known rpctypes.EtcdError // what etcd's client makes of a status
+	var known rpctypes.EtcdError // the form in which etcd's client returns a status
 	if errors.As(err, &known) {
 		return passing(known.Code())
 	}
