@@ -237,7 +237,7 @@ func TestRequestsWaitForAnInstanceAndAreToldWhenNoneComes(t *testing.T) {
 	c.kill(game)
 	c.notice(game)
 	e := fault(t, call(r, t, &testpb.EchoRequest{}))
-	if e.Code != rpc.Unavailable || e.Maybe || e.Text != "no instance of game takes anybody" {
+	if e.Code != rpc.Unavailable || e.Maybe || e.Text != "no instance of game accepts new players" {
 		t.Errorf("the fault is %+v", e)
 	}
 	must(t, "in flight", f.Stats().InFlight, 0)

@@ -98,7 +98,7 @@ func TestWhatCannotBeBroughtIntoAFormatIsTold(t *testing.T) {
 		text string
 	}{
 		1299: {rpc.Unimplemented, "this game takes json alone, and the gateway does not know RiddleRequest"},
-		1201: {rpc.InvalidArgument, "the payload is no EchoRequest in protobuf"},
+		1201: {rpc.InvalidArgument, "the payload is not a valid EchoRequest in protobuf"},
 	} {
 		_, _, err := r.CallRaw(soon(t), id, []byte{0xff})
 		e := fault(t, err)
