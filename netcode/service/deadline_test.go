@@ -198,7 +198,7 @@ func TestPreparedReloadsExpireAndAreFew(t *testing.T) {
 		}
 		wantError(t, prepare("e"), "4 reloads are prepared already")
 		time.Sleep(time.Minute + time.Second)
-		wantError(t, s.Commit("a"), `reload "a" is not prepared here, or not any more`)
+		wantError(t, s.Commit("a"), `reload "a" is not prepared here, or no longer`)
 		if err := errors.Join(prepare("e"), prepare("f"), s.Commit("e")); err != nil {
 			t.Error(err)
 		}

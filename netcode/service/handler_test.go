@@ -35,7 +35,7 @@ func (tooMuch) StringValue(*service.Ctx, *wrapperspb.StringValue) (int, error) {
 
 func TestValuesWhoseHandlersWouldNotBeFoundAreRefused(t *testing.T) {
 	for want, value := range map[string]any{
-		"a nil among the values that have handlers":                                                         nil,
+		"a value with handlers is nil": nil,
 		"service_test.onPointer.StringValue has a pointer receiver: give a pointer":                         onPointer{},
 		"service_test.noCtx.StringValue: it is a func(*wrapperspb.StringValue) error, want func(*service.C": noCtx{},
 		"service_test.noHandlers has no handlers":                                                           noHandlers{},
@@ -49,8 +49,8 @@ func TestValuesWhoseHandlersWouldNotBeFoundAreRefused(t *testing.T) {
 
 func TestHandlersOfScriptsThatNobodyWouldCallAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ module, source, want string }{
-		"another folder": {"handlers_clients/a.star", "def Handler_StringValue(client, request): pass", "handlers_clients/a.star:1:1: Handler_StringValue: handlers stand in handlers_client/*.star and handlers_server/*.star"},
-		"a small letter": {"handlers_client/a.star", "def handler_StringValue(client, request): pass", "handlers_client/a.star:1:1: handler_StringValue: handlers are called Handler_<Message>"},
+		"another folder": {"handlers_clients/a.star", "def Handler_StringValue(client, request): pass", "handlers_clients/a.star:1:1: Handler_StringValue: handlers belong in handlers_client/*.star and handlers_server/*.star"},
+		"a small letter": {"handlers_client/a.star", "def handler_StringValue(client, request): pass", "handlers_client/a.star:1:1: handler_StringValue: handlers are named Handler_<Message>"},
 		"no message":     {"handlers_server/a.star", "\ndef Handler_StringValu(client, request): pass", "handlers_server/a.star:2:1: Handler_StringValu: there is no message StringValu (did you mean StringValue?)"},
 		"parameters":     {"handlers_server/a.star", "def Handler_StringValue(client): pass", "want def Handler_StringValue(caller, request)"},
 	} {

@@ -118,8 +118,8 @@ func TestATimerThatWaitsForItsTurnDoesNotRunAfterAReload(t *testing.T) {
 
 func TestTimersOfScriptsAreBounded(t *testing.T) {
 	for line, want := range map[string]string{
-		"every(0.001, f)":                       "each of 0.01 seconds or more",
-		"[every(1, f) for i in range(257)]":     "at most 256 of them",
+		"every(0.001, f)":                       "period of at least 0.01 seconds",
+		"[every(1, f) for i in range(257)]":     "at most 256 timers",
 		`every("1", f)`:                         `"1" is not a number of seconds`,
 		"every(1, len)":                         "got builtin_function_or_method, want function",
 		"every(1, lambda client: None)\nx = y1": "a.star:3:5: undefined: y1",

@@ -111,12 +111,12 @@ func TestIdsComeFromTheSchema(t *testing.T) {
 func TestIdsThatClashAreRefused(t *testing.T) {
 	head := "syntax = \"proto3\";\npackage shop;\nimport \"wirepb/wire.proto\";\n"
 	for source, want := range map[string]string{
-		"message A { option (wind.id) = 7; }\nmessage B { option (wind.id) = 7; }": "service: A and B have both the id 7",
+		"message A { option (wind.id) = 7; }\nmessage B { option (wind.id) = 7; }": "service: A and B both have the id 7",
 		"message A { option (wind.id) = 2101; }":                                   "service: A has the id 2101: 1 to 2000 and 2200 to 2147483647 are for games",
 		"message A { option (wind.id) = 2199; }":                                   "service: A has the id 2199",
 		"message A { option (wind.id) = 2147483648; }":                             "service: A has the id 2147483648",
-		"message len {}":           "service: shop.len: scripts have something else of that name",
-		"enum store { NONE = 0; }": "service: shop.store: scripts have something else of that name",
+		"message len {}":           "service: shop.len: scripts already use that name",
+		"enum store { NONE = 0; }": "service: shop.store: scripts already use that name",
 	} {
 		_, err := service.New(service.Config{Type: "game", ID: "game-1", Files: []protoreflect.FileDescriptor{compile(t, head+source)}})
 		wantError(t, err, want)

@@ -132,7 +132,7 @@ def Handler_StringValue(client, request):
 		"while True:\n    pass":                   "steps",
 		"def other(): pass":                       "word",
 		"store.get(\"x\")\ndef word(): pass":      "store.get can be used in handlers",
-		"def word(): pass\ndef Handler_X(): pass": "lib/words.star:2:1: Handler_X: handlers stand in",
+		"def word(): pass\ndef Handler_X(): pass": "lib/words.star:2:1: Handler_X: handlers belong in",
 	} {
 		_, err := s.Prepare("bad", []script.Module{{Name: "lib/words.star", Source: []byte(source)}})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
