@@ -142,7 +142,7 @@ func TestNothingComesIntoForceThatIsNotKept(t *testing.T) {
 		f.start(t, "a", 1, false)
 		store.breaks(errBroken, nil)
 		r, err := f.reload(t, 2, "a")
-		if r.State != Refused || err == nil || !strings.Contains(err.Error(), "the store does not say which scripts are in force: the store is broken") {
+		if r.State != Refused || err == nil || !strings.Contains(err.Error(), "cannot read which scripts are in force: the store is broken") {
 			t.Errorf("%+v, %v", r, err)
 		}
 		f.want(t, 1, "a")
