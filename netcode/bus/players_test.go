@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// mailbox notes pushes as "player message payload".
+// mailbox records pushes as "player message payload".
 type mailbox struct {
 	mu  sync.Mutex
 	got []string

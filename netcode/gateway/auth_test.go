@@ -70,7 +70,7 @@ func TestASignedLoginNeedsTheRightCredential(t *testing.T) {
 	})
 }
 
-// asked is an authenticator that a test makes.
+// asked is an authenticator with a given result.
 type asked func(ctx context.Context, l gateway.Login) (string, error)
 
 func (a asked) Authenticate(ctx context.Context, l gateway.Login) (string, error) { return a(ctx, l) }

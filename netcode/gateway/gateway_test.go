@@ -248,7 +248,7 @@ func TestRequestsOfASessionArriveInOrder(t *testing.T) {
 	<-done
 }
 
-// ordered shows the echoes in the order in which the gateway sends them.
+// ordered is a Link that passes each echo to order as the gateway sends it.
 type ordered struct {
 	gateway.Link
 	order chan *rpc.Request
@@ -337,7 +337,7 @@ func TestAMessageWithoutAnAnswerIsAnsweredOnlyAsACall(t *testing.T) {
 	})
 }
 
-// A kick that is announced while a gateway is cut off is never heard there.
+// A gateway that is cut off never hears a kick announced meanwhile.
 func TestAnOlderSessionEndsThatDidNotHearOfTheNewer(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)

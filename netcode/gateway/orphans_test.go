@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// dies makes a front one that is gone for all others: the directory loses it, and its own sessions say nothing more.
+// dies makes a front look dead to all others: the directory loses it, and its own sessions send nothing more.
 func (c *cluster) dies(f *front, entry *instance) {
 	f.bus.cut(true)
 	c.notice(entry)
@@ -58,7 +58,7 @@ func TestAPlayerThatIsIdleCounts(t *testing.T) {
 	r := login(t, f, "ann", client.RPCConfig{})
 	was := echo(t, r, "x").Instance
 	login(t, f, "bob", client.RPCConfig{})
-	dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP}) // nobody
+	dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP}) // not logged in
 	must(t, "players", total(), 2)
 	must(t, "players of ann's instance", f.Bound()[rpc.Address{Type: "game", ID: was}] > 0, true)
 	r.Close()
@@ -78,7 +78,7 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 	must(t, "instance", where(), "game-1")
 	left()
 	second := c.start("game", "game-2", nil)
-	c.drain(first) // whom the directory picks now is clear
+	c.drain(first) // the directory's next pick is then known
 	first.mu.Lock()
 	first.draining = false
 	first.mu.Unlock()

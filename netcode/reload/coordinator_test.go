@@ -11,7 +11,8 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// table is a coordinator whose instances answer from a table: "<instance> <op>" → what they answer; else they do it.
+// table is a coordinator's instances that answer from a table, "<instance> <op>" → answer. Without an entry they
+// succeed.
 type table map[string]any
 
 func (a table) run(t *testing.T, cfg Config) (r Result, asked string, err error) {
@@ -35,7 +36,7 @@ func (a table) run(t *testing.T, cfg Config) (r Result, asked string, err error)
 		}
 	}
 	if !c.Done() {
-		t.Error("nothing is asked, and it is not done")
+		t.Error("no request is outstanding, but it is not done")
 	}
 	r, err = c.Result()
 	return r, strings.Join(said, ", "), err
@@ -43,7 +44,7 @@ func (a table) run(t *testing.T, cfg Config) (r Result, asked string, err error)
 
 var three = Config{Type: "game", Instances: []string{"a", "b", "c"}, Modules: simModules("new", "x")}
 
-// runsNew is an instance's answer when it runs what is reloaded.
+// runsNew is the answer of an instance that runs the new scripts.
 var runsNew = Answer{Modules: Pack(three.Modules, false)}
 
 func no(code rpc.Code, text string) error { return rpc.Errorf(code, "%s", text) }
@@ -147,7 +148,7 @@ func TestACancelledReloadChangesNothing(t *testing.T) {
 	if _, err := c.Result(); rpc.ErrorOf(err).Code != rpc.Canceled {
 		t.Errorf("error %v", err)
 	}
-	// One that commits goes to its end.
+	// A reload that is committing continues to its end.
 	c, _ = Begin("r", three)
 	for _, id := range three.Instances {
 		c.Step(Reply{Instance: id, Op: OpPrepare})
