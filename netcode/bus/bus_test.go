@@ -218,7 +218,7 @@ func TestTimeoutAndCancel(t *testing.T) {
 	wantError(t, err, rpc.Canceled, false)
 	h.release() // too late: nobody waits
 	if _, err := call1(t, b, "game-9", ""); err == nil {
-		t.Fatal("nobody is there")
+		t.Fatal("no receiver is there")
 	}
 	if n := b.Stats().InFlight; n != 0 {
 		t.Fatalf("%d in flight", n)
@@ -416,7 +416,7 @@ func TestDrainAndCloseLoseNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, others := mine.Load(), handled.Load()
-		eventually(t, "the other goes on", func() bool { return handled.Load() > others+100 })
+		eventually(t, "the other continues", func() bool { return handled.Load() > others+100 })
 		if mine.Load() != before {
 			t.Fatalf("it took %d requests after it was drained", mine.Load()-before)
 		}

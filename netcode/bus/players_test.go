@@ -86,7 +86,7 @@ func TestTwoSubscriptionsToOnePlayerAreOne(t *testing.T) {
 	var box mailbox
 	g := openBus(t, s)
 	if _, err := g.Subscribe("p"); err == nil {
-		t.Fatal("nobody takes the pushes")
+		t.Fatal("subscribed without a handler")
 	}
 	if err := g.Players(box.take); err != nil {
 		t.Fatal(err)
@@ -186,9 +186,9 @@ func TestThoseWhoAskAreToldThatTheConnectionIsBack(t *testing.T) {
 		p.cut(true)
 		eventually(t, "the connection is lost", func() bool { return !b.nc.IsConnected() })
 		p.cut(false)
-		eventually(t, "it is told that it is back", func() bool { return back.Load() == n })
+		eventually(t, "it learns that the connection is back", func() bool { return back.Load() == n })
 	}
 	if gone.Load() != 0 {
-		t.Errorf("told %d times after cancel", gone.Load())
+		t.Errorf("called %d times after cancel", gone.Load())
 	}
 }

@@ -26,9 +26,9 @@ const (
 // Disown implement shard.Frontend: the tick loop calls them one at a time, alongside those of netcode.Server. Submit
 // may be called at any time, concurrently.
 //
-// Commands enter ticks in the order of their orders. An order's commands stay together as far as a tick has room,
-// which is half of the tick's budget, so that players always get through. The remaining commands go first in the next
-// tick. An order is answered once the record with its last command is committed, never before.
+// Commands enter ticks in the order of their orders. An order's commands stay together as far as a tick has room. They
+// may use half of a tick's budget, so that players always get through. The remaining commands go first in the next tick.
+// An order is answered once the record with its last command is committed, never before.
 //
 // A command's number is its tick, shifted left by 20 bits, plus its index in the tick. Because a tick is committed
 // only once, the number always increases, even when a successor knows nothing of its predecessor's numbers.

@@ -433,7 +433,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	}
 
 	o.port.Disown(errors.New("moved"))
-	eventually(t, "nobody is subscribed any more", func() bool {
+	eventually(t, "no subscription is left", func() bool {
 		_, err := send("add", `{"n":1}`, "")
 		wantError(t, err, rpc.Unavailable, false)
 		return err.(*rpc.Error).Text == "shard/main is not there"

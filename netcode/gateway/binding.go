@@ -64,7 +64,7 @@ func (b *binding) pump() {
 // receiver, says that no handler began it and that another instance may do better.
 func elsewhere(e *rpc.Error) bool { return e != nil && e.NotBegun && e.Code == rpc.Unavailable }
 
-// sendAgain queues a request that no instance received again, in its old place.
+// sendAgain requeues, in its old place, a request that no instance received.
 func (b *binding) sendAgain(r *request) {
 	r.again = true
 	b.m.counters.again.Add(1)

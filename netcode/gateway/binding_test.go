@@ -292,7 +292,7 @@ func TestTwoInstancesDoNotWorkForAPlayerAtOnce(t *testing.T) {
 	if err := r.Go(1201, encode(rpc.Protobuf, &testpb.EchoRequest{}), time.Minute, answer(second)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the player is bound anew", func() bool { return bound(t, c, "ann") == other.id })
+	eventually(t, "the player is bound again", func() bool { return bound(t, c, "ann") == other.id })
 	for range 20 {
 		must(t, "requests that overtook the first", other.count("EchoRequest ann"), 0)
 		time.Sleep(5 * time.Millisecond) // time to go wrong; the right behaviour needs none

@@ -30,7 +30,7 @@ func TestAPlayerLogsInAndIsAnswered(t *testing.T) {
 	if s := f.Stats(); s.Requests != 8 || s.Faults != 0 || s.InFlight != 0 || s.Players != 0 {
 		t.Errorf("%+v", s)
 	}
-	eventually(t, "the service is told of each end", func() bool { return game.count("PlayerDisconnected ann") == 4 })
+	eventually(t, "the service hears of each end", func() bool { return game.count("PlayerDisconnected ann") == 4 })
 }
 
 func TestRequestsBeforeALoginAreRefused(t *testing.T) {
@@ -171,9 +171,9 @@ func TestASecondLoginEndsTheOlderSession(t *testing.T) {
 			t.Errorf("the older session ends with %q", got)
 		}
 		must(t, "player", echo(t, newer, "x").Player, "ann")
-		must(t, "told of a disconnection", game.count("PlayerDisconnected ann"), 0)
+		must(t, "notices of a disconnection", game.count("PlayerDisconnected ann"), 0)
 		newer.Close()
-		eventually(t, "told of the disconnection", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+		eventually(t, "the notice of the disconnection", func() bool { return game.count("PlayerDisconnected ann") == 1 })
 		game.mu.Lock()
 		game.got = nil
 		game.mu.Unlock()

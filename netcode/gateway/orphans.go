@@ -66,8 +66,8 @@ func (g *Gateway) orphan(key string) {
 	}
 }
 
-// gone reports whether a session's gateway is gone. It is if another process runs under this gateway's id, or none under
-// its own.
+// gone reports whether a session's gateway is gone: the directory does not list it, or it was an earlier process with
+// this gateway's id.
 func (g *Gateway) gone(session string) bool {
 	id := gatewayOf(session)
 	if id == g.cfg.ID {

@@ -27,9 +27,9 @@ func TestServicesAreToldWhenAGatewayDies(t *testing.T) {
 	login(t, dead, "ann", client.RPCConfig{})
 	login(t, here, "bob", client.RPCConfig{})
 	c.dies(dead, entry)
-	eventually(t, "the service is told", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+	eventually(t, "the service hears of it", func() bool { return game.count("PlayerDisconnected ann") == 1 })
 	eventually(t, "the record is given up", func() bool { return record(t, c, "ann").Left })
-	must(t, "told of a player whose gateway lives", game.count("PlayerDisconnected bob"), 0)
+	must(t, "notices of a player whose gateway lives", game.count("PlayerDisconnected bob"), 0)
 	must(t, "the record of a player whose gateway lives", record(t, c, "bob").Left, false)
 }
 
@@ -40,7 +40,7 @@ func TestAGatewayThatStartsAgainGivesUpWhatItsLastLifeLeft(t *testing.T) {
 	login(t, dead, "ann", client.RPCConfig{})
 	dead.bus.cut(true)
 	c.front("gateway-1", nil)
-	eventually(t, "the service is told", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+	eventually(t, "the service hears of it", func() bool { return game.count("PlayerDisconnected ann") == 1 })
 	must(t, "left", record(t, c, "ann").Left, true)
 }
 

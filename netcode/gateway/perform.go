@@ -60,7 +60,7 @@ func (s *session) perform(a *action) {
 // errStops answers requests that come while the gateway is closing.
 var errStops = rpc.Errorf(rpc.Unavailable, "the gateway is stopping")
 
-// start runs f, which steps the machine. If the gateway is closed, it steps with the event otherwise instead.
+// start runs f, which steps the machine, in a goroutine. If the gateway is closed, the machine gets the event otherwise.
 func (s *session) start(f func(), otherwise event) {
 	if !s.g.spawn(f) {
 		s.step(otherwise)

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	simSeed  = flag.Uint64("sim-seed", 0, "run the gateways' simulation with this seed alone")
+	simSeed  = flag.Uint64("sim-seed", 0, "run the gateways' simulation with only this seed")
 	simSeeds = flag.Uint64("sim-seeds", 600, "run the gateways' simulation with so many seeds")
 )
 

@@ -65,7 +65,7 @@ func (s *sim) look() {
 			}
 		}
 		if x.left && !x.doubts && x.was != "" && x.m.counters.logouts.Load() > 0 && x.m.counters.replaced.Load() == 0 && x.told == 0 && s.heldLast(x) {
-			s.violated("nobody is told that %s is over", x.m.id)
+			s.violated("no service hears that %s is over", x.m.id)
 		}
 	}
 }

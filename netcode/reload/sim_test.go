@@ -19,7 +19,7 @@ import (
 // Everything around them loses, delays, repeats, reorders, crashes and forgets.
 
 var (
-	simSeed  = flag.Uint64("sim.seed", 0, "run this seed of the simulator alone")
+	simSeed  = flag.Uint64("sim.seed", 0, "run only this seed of the simulator")
 	simSeeds = flag.Uint64("sim.seeds", 0, "run so many seeds of the simulator, without a time limit")
 )
 
@@ -238,7 +238,7 @@ type simRun struct {
 // wrote records that the store has the reload. One that was reported Refused or Checked must never get there.
 func (r *simRun) wrote(s *sim) {
 	if r.state == Refused || r.state == Checked {
-		s.fail("refused", "reload %s came into force after it was told %s", r.id, r.state)
+		s.fail("refused", "reload %s came into force after it was reported %s", r.id, r.state)
 	}
 }
 
@@ -376,12 +376,12 @@ func (s *sim) settle(r *simRun) {
 		return
 	}
 	if wrote == 0 {
-		s.fail("committed", "reload %s is told Committed, and nothing keeps it", r.id)
+		s.fail("committed", "reload %s was reported Committed, but no store entry has it", r.id)
 	}
 	for _, id := range r.cfg.Instances {
 		i := s.instances[slices.IndexFunc(s.instances, func(i *simInstance) bool { return i.id == id })]
 		if i.up && i.life == r.lives[id] && i.f.known() < r.generation {
-			s.fail("committed", "reload %s is told Committed, and %s runs generation %d, not %d", r.id, id, i.f.Generation(), r.generation)
+			s.fail("committed", "reload %s was reported Committed, but %s runs generation %d, not %d", r.id, id, i.f.Generation(), r.generation)
 		}
 	}
 }
@@ -416,7 +416,7 @@ func (s *sim) checkLost(i *simInstance) {
 				continue
 			}
 			if by < 0 || s.runs[by] != r && s.runs[by].ended > 0 && s.runs[by].ended < r.begun {
-				s.fail("lost", "%s runs %q as module %s, and reload %s, which came later, was told Committed", i.id, m.Source, m.Name, r.id)
+				s.fail("lost", "%s runs %q as module %s, and reload %s, which came later, was reported Committed", i.id, m.Source, m.Name, r.id)
 			}
 		}
 	}

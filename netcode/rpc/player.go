@@ -10,7 +10,7 @@ import (
 const MaxPlayer = 128
 
 // ValidPlayer returns an error unless name can be a player's: 1 to 128 bytes of UTF-8, without control characters and
-// without spaces at its ends, which a header loses. The error is an *Error with InvalidArgument.
+// without spaces at its ends, because a header loses them. The error is an *Error with InvalidArgument.
 func ValidPlayer(name string) error {
 	switch {
 	case name == "":

@@ -37,7 +37,7 @@
 // A handler that panics, calls runtime.Goexit, loops endlessly or puts a message into itself fails alone; so does a
 // script that would build too much (SCRIPTS.md, "Limits"). A handler in Go that neither returns nor suspends holds the
 // thread, and nothing can take it away. After two seconds the service reports this: Stalled, the log,
-// wind_rpc_stalled_seconds. cmd/node makes it a condition of /healthz and takes the instance out of the balance until
+// wind_rpc_stalled_seconds. cmd/node makes it a condition of /healthz and takes the instance out of load balancing until
 // the thread is free.
 //
 // A reload makes a new table of handlers and swaps it in between two handlers: either the old code or the new answers a

@@ -52,7 +52,7 @@ func (k messages) looksLikeHandler(name string, t reflect.Type) bool {
 	return k[name] != nil || t.NumIn() > 0 && t.In(0) == ctxType
 }
 
-// complete refuses a type without handlers, or one whose pointer has handlers that it lacks itself.
+// complete refuses a type without handlers, and a non-pointer type that lacks handlers of its pointer type.
 func (k messages) complete(t reflect.Type, handlers int) error {
 	if t.Kind() != reflect.Pointer {
 		p := reflect.PointerTo(t)

@@ -86,8 +86,8 @@ func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
 	return t, nil
 }
 
-// misplaced finds handlers that would never be called, because they are in the wrong folder or their names differ only
-// in case.
+// misplaced finds handlers that would never be called, because they are in the wrong folder or their names have the
+// prefix in another case.
 func misplaced(set *script.Set) error {
 	for _, f := range set.Functions("", "") {
 		folder, _, _ := strings.Cut(f.Module, "/")

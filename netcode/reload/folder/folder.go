@@ -24,7 +24,7 @@ const (
 	again = time.Second
 	// settle is how long the files must be unchanged before they are read, because editors write in several steps.
 	settle = 50 * time.Millisecond
-	// patience is how long to wait for that.
+	// patience bounds that wait.
 	patience = time.Second
 	// applyTimeout bounds a reload.
 	applyTimeout = 10 * time.Second
