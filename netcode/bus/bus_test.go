@@ -297,7 +297,7 @@ func TestWhatADeadInstanceHasEndsWhenTheNextRequestFindsItGone(t *testing.T) {
 	}
 	eventually(t, "they arrive", func() bool { return h.len() == 20 })
 	nc.Close()
-	eventually(t, "what was sent before ends", func() bool {
+	eventually(t, "earlier requests end", func() bool {
 		b.Send("game", "game-1", &rpc.Request{Message: "Ask", Timeout: time.Minute}, late.add)
 		return had.len() == 20
 	})

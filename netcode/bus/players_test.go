@@ -142,7 +142,7 @@ func TestTooManyPushesAreDroppedAndCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "what is too much is counted", func() bool { return int(g.Stats().PushesDropped)+g.Stats().PushesWaiting+1 == n })
+	eventually(t, "the excess is counted", func() bool { return int(g.Stats().PushesDropped)+g.Stats().PushesWaiting+1 == n })
 	if lost := g.Stats().PushesDropped; lost != 499 {
 		t.Fatalf("%d of %d were lost", lost, n)
 	}

@@ -311,7 +311,7 @@ func TestPortIsBounded(t *testing.T) {
 	cancel()
 	group.Wait()
 	if o.tick(); o.tally().Sum != 0 || o.port.waiting() != 0 {
-		t.Fatalf("what was canceled was executed: %+v", o.tally())
+		t.Fatalf("a canceled command was executed: %+v", o.tally())
 	}
 }
 

@@ -41,7 +41,7 @@
 // # How often a request is executed
 //
 // If no handler began a request (Unavailable and NotBegun, from its receiver, or from NATS if no receiver is
-// subscribed), the gateway sends it once again, to another instance if one exists, in its old place in the order. It
+// subscribed), the gateway sends it again, once, to another instance if one exists, in its old place in the order. It
 // repeats nothing else: the client learns how its request failed, with maybe: true if an effect may have left. When an
 // instance has left the directory, the gateway gives up (Link.Fail) what the instance has not answered within the grace.
 // A player's next requests wait for that, at most for the grace, so that two instances do not work for the player at

@@ -82,13 +82,13 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 	first.mu.Lock()
 	first.draining = false
 	first.mu.Unlock()
-	must(t, "instance of who comes back soon", where(), "game-1")
+	must(t, "instance of a player who comes back soon", where(), "game-1")
 	left()
 	must(t, "life of the record", c.store.expire("ann"), 15*time.Second)
 	first.mu.Lock()
 	first.full = true
 	first.mu.Unlock()
-	must(t, "instance of who comes later", where(), second.id)
+	must(t, "instance of a player who comes later", where(), second.id)
 	left()
 	first.mu.Lock()
 	first.full = false
@@ -96,5 +96,5 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 	second.mu.Lock()
 	second.full = true
 	second.mu.Unlock()
-	must(t, "instance of who comes back soon when his is full", where(), "game-1")
+	must(t, "instance of a player who comes back soon when his is full", where(), "game-1")
 }

@@ -214,7 +214,7 @@ func (s *sim) execute(x *simSession, q *simRequest, i *simInstance) {
 		s.violated("%s: a request is executed twice", x.m.id)
 	}
 	if q.r.seq < x.executed[q.r.binding] {
-		s.violated("%s: request %d is executed behind %d", x.m.id, q.r.seq, x.executed[q.r.binding])
+		s.violated("%s: request %d is executed after %d", x.m.id, q.r.seq, x.executed[q.r.binding])
 	}
 	x.executed[q.r.binding] = q.r.seq
 	s.after(s.some(), func() {
@@ -243,7 +243,7 @@ func (s *sim) replied(q *simRequest) {
 		s.violated("%s: a request is answered twice", q.s.m.id)
 	}
 	if e := q.r.answer.Err; e != nil && q.probe {
-		s.violated("%s: %v, although all is well", q.s.m.id, e)
+		s.violated("%s: %v, although nothing is wrong", q.s.m.id, e)
 	}
 	if e := q.r.answer.Err; e != nil && !e.Maybe && q.executed > 0 {
 		s.violated("%s: %v, although the request was executed", q.s.m.id, e)

@@ -34,8 +34,8 @@
 // database before it refuses must set Maybe itself. After a request's deadline its handler continues, with its context
 // ended, and the player's next request waits for it.
 //
-// A handler that panics, calls runtime.Goexit, loops endlessly or puts a message into itself fails alone; so does a
-// script that would build too much (SCRIPTS.md, "Limits"). A handler in Go that neither returns nor suspends holds the
+// A handler that panics or calls runtime.Goexit fails alone. So does a script that loops endlessly, puts a message into
+// itself or would build too much (SCRIPTS.md, "Limits"). A handler in Go that neither returns nor suspends holds the
 // thread, and nothing can take it away. After two seconds the service reports this: Stalled, the log,
 // wind_rpc_stalled_seconds. cmd/node makes it a condition of /healthz and takes the instance out of load balancing until
 // the thread is free.
