@@ -11,13 +11,13 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// maxAdmins is how many admin operations run at once in an instance; a further one is refused.
+// maxAdmins bounds the admin operations that run at once in an instance. It refuses any more.
 const maxAdmins = 16
 
-// adminTimeout is how long an admin operation is waited for when the context does not say.
+// adminTimeout is how long to wait for an admin operation when the context has no deadline.
 const adminTimeout = 30 * time.Second
 
-// adminHead is what every answer of an admin endpoint has.
+// adminHead holds the members that every answer of an admin endpoint has.
 type adminHead struct {
 	OK       bool     `json:"ok"`
 	Instance string   `json:"instance"`
@@ -25,13 +25,13 @@ type adminHead struct {
 	Error    string   `json:"error,omitempty"`
 }
 
-// onAdmin takes an operation. NATS calls it, so it runs in a goroutine of its own.
+// onAdmin starts an operation. NATS calls it, so the operation runs in its own goroutine.
 func (s *Served) onAdmin(m micro.Request) {
 	reply, body := m.Reply(), m.Data()
 	select {
 	case s.admins <- struct{}{}:
 	default:
-		s.answerAdmin(reply, nil, rpc.Errorf(rpc.ResourceExhausted, "%d admin operations run already", maxAdmins))
+		s.answerAdmin(reply, nil, rpc.Errorf(rpc.ResourceExhausted, "%d admin operations are running already", maxAdmins))
 		return
 	}
 	s.group.Go(func() {
@@ -62,22 +62,22 @@ func (s *Served) answerAdmin(reply string, answer []byte, err error) {
 	m := &nats.Msg{Subject: reply}
 	if err == nil {
 		if m.Data, err = merge(answer, map[string]any{"ok": true, "instance": s.cfg.ID}); err != nil {
-			head.OK, err = false, rpc.Errorf(rpc.Internal, "the answer is no JSON object: %v", err)
+			head.OK, err = false, rpc.Errorf(rpc.Internal, "the answer is not a JSON object: %v", err)
 		}
 	}
 	if err != nil {
 		e := plainError(err)
 		head.Code, head.Error = e.Code, e.Text
-		m.Data, _ = json.Marshal(head) // it has nothing that could fail
+		m.Data, _ = json.Marshal(head) // adminHead always marshals
 		m.Header = responseMsg(reply, &rpc.Response{Err: e}).Header
 	}
 	if err := s.bus.nc.PublishMsg(m); err != nil {
 		s.counts.unsent.Add(1)
-		s.log.Warn("an admin answer could not be sent", "error", err)
+		s.log.Warn("cannot send an admin answer", "error", err)
 	}
 }
 
-// merge adds members to a JSON object, "" being an empty one.
+// merge adds members to a JSON object. An empty object stands for {}.
 func merge(object []byte, with map[string]any) ([]byte, error) {
 	all := map[string]any{}
 	if len(object) > 0 {
@@ -95,8 +95,8 @@ func merge(object []byte, with map[string]any) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// Admin has one instance do an operation and returns its JSON answer. body is a JSON object, to which "op" is added, or
-// empty. An operation that the instance refuses is an *rpc.Error with the instance's words; so is a failure of the way.
+// Admin asks one instance to perform an operation and returns its JSON answer. body is empty or a JSON object; Admin
+// adds "op" to it. If the instance refuses, or the request cannot reach it, the error is an *rpc.Error.
 func (b *Bus) Admin(ctx context.Context, serviceType, instance, op string, body []byte) ([]byte, error) {
 	err := ValidType(serviceType)
 	if err == nil {
@@ -111,7 +111,7 @@ func (b *Bus) Admin(ctx context.Context, serviceType, instance, op string, body 
 	return b.operate(ctx, serviceType, instance, op, body)
 }
 
-// operate sends an operation and reads what every answer has.
+// operate sends an operation and checks the head of the answer.
 func (b *Bus) operate(ctx context.Context, serviceType, instance, op string, body []byte) ([]byte, error) {
 	answer, err := b.ask(ctx, &call{kind: serviceType, instance: instance}, b.subjects.admin(serviceType, instance), "", body)
 	if err != nil {
@@ -120,7 +120,7 @@ func (b *Bus) operate(ctx context.Context, serviceType, instance, op string, bod
 	var head adminHead
 	switch err := json.Unmarshal(answer, &head); {
 	case err != nil:
-		e := rpc.Errorf(rpc.Internal, "the answer of %s/%s to %s is no JSON: %v", serviceType, instance, op, err)
+		e := rpc.Errorf(rpc.Internal, "the answer of %s/%s to %s is not JSON: %v", serviceType, instance, op, err)
 		e.Maybe = true
 		return nil, e
 	case !head.OK && head.Code == rpc.OK:
@@ -131,7 +131,7 @@ func (b *Bus) operate(ctx context.Context, serviceType, instance, op string, bod
 	return answer, nil
 }
 
-// ask sends JSON to a subject and returns the answer as it is.
+// ask sends JSON to a subject and returns the answer unchanged.
 func (b *Bus) ask(ctx context.Context, c *call, subject, from string, body []byte) ([]byte, error) {
 	timeout := adminTimeout
 	if until, ok := ctx.Deadline(); ok {

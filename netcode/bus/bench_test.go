@@ -7,8 +7,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// BenchmarkLink sends requests from a gateway's bus over the loopback to a NATS server, to a service that echoes, and
-// back, with so many of them under way at any time.
+// BenchmarkLink sends requests from a gateway's bus over loopback to a NATS server, to an echo service, and back, with a
+// fixed number of them in flight.
 func BenchmarkLink(b *testing.B) {
 	for _, window := range []int{64, 256} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) { benchmarkLink(b, window) })

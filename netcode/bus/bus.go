@@ -17,21 +17,21 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Config is what a bus needs.
+// Config configures a Bus.
 type Config struct {
-	Conn    *nats.Conn   // stays its owner's; opened so that it buffers nothing while it is down
+	Conn    *nats.Conn   // the caller closes it; it must not buffer while disconnected
 	Cluster string       // 1 to 40 of a-z, 0-9 and the dash
 	Logger  *slog.Logger // nil: slog.Default()
 }
 
-// Bus carries messages between the services of one cluster. Its methods may be called concurrently.
-// It is an rpc.Bus and the gateways' link.
+// Bus carries messages between the services of one cluster. It is an rpc.Bus and the gateways' link. Its methods may
+// be called concurrently.
 type Bus struct {
 	nc        *nats.Conn
 	subjects  subjects
 	log       *slog.Logger
 	pending   *pending
-	inbox     string // subject of answers, to which a token is appended
+	inbox     string // subject of answers; a token is appended
 	replies   *nats.Subscription
 	status    chan nats.Status
 	stop      chan struct{}
@@ -39,12 +39,12 @@ type Bus struct {
 	once      sync.Once
 	players   players
 	listeners listeners
-	bad       atomic.Uint64 // answers and pushes that were none
+	bad       atomic.Uint64 // malformed answers and pushes
 }
 
 var _ rpc.Bus = (*Bus)(nil)
 
-// Open subscribes to the answers of what the bus is going to send. Close it before its connection.
+// Open makes a bus and subscribes to the answers to its requests. Close the bus before its connection.
 func Open(c Config) (*Bus, error) {
 	if c.Conn == nil {
 		return nil, errors.New("bus: no connection to NATS")
@@ -70,10 +70,11 @@ func Open(c Config) (*Bus, error) {
 	return b, nil
 }
 
-// checkTimeout is how long a message to oneself takes at most.
+// checkTimeout is how long Check waits for its own message.
 const checkTimeout = 5 * time.Second
 
-// Check finds out whether what is sent leaves: NATS tells a user who may only read nothing, and drops it.
+// Check verifies that messages from this process reach NATS. If the user may only read, NATS drops them without an
+// error.
 func (b *Bus) Check(ctx context.Context) error {
 	answer := make(chan rpc.Response, 1)
 	token, refused := b.pending.add(&call{kind: "this process", raw: true, done: func(r rpc.Response) { answer <- r }}, checkTimeout)
@@ -85,17 +86,17 @@ func (b *Bus) Check(ctx context.Context) error {
 		return publishError(err)
 	}
 	if _, err := b.await(ctx, token, answer); err != nil {
-		return fmt.Errorf("a message of this process to itself does not come over NATS: does its user have the right to send? %w", err)
+		return fmt.Errorf("a message from this process to itself did not arrive over NATS: may its user publish? %w", err)
 	}
 	return nil
 }
 
-// Close ends what waits for an answer, with Unavailable and Maybe, and the subscriptions. What is served ends by
-// Served.Close, before. It may be called twice.
+// Close unsubscribes and fails the requests that wait for an answer, with Unavailable and Maybe. Close what is served
+// first, with Served.Close. It may be called twice.
 func (b *Bus) Close() {
 	b.once.Do(func() {
 		b.players.close()
-		_ = b.replies.Unsubscribe() // it fails when the connection is closed, which ends it too
+		_ = b.replies.Unsubscribe() // fails if the connection is closed, which ends it too
 		b.nc.RemoveStatusListener(b.status)
 		close(b.stop)
 		end(b.pending.close(), rpc.Unavailable, "the bus was closed")
@@ -103,7 +104,7 @@ func (b *Bus) Close() {
 	b.group.Wait()
 }
 
-// watch fails what is in flight when the connection is lost: its answers will never come.
+// watch fails the requests in flight when the connection is lost, since their answers will never come.
 func (b *Bus) watch() {
 	for s := range b.status {
 		if s == nats.CONNECTED {
@@ -117,11 +118,11 @@ func (b *Bus) watch() {
 	}
 }
 
-// Reconnected calls f each time after the connection to NATS was lost and is back, until cancel: pushes may have been lost.
-// f is quick.
+// Reconnected calls f each time the connection to NATS comes back, until cancel: pushes may have been lost meanwhile.
+// f must return quickly.
 func (b *Bus) Reconnected(f func()) (cancel func()) { return b.listeners.add(f) }
 
-// listeners are told that the connection is back.
+// listeners holds the functions to call when the connection comes back.
 type listeners struct {
 	mu   sync.Mutex
 	next int
@@ -153,7 +154,7 @@ func (l *listeners) call() {
 	}
 }
 
-// expire ends what has waited too long.
+// expire fails the requests that have waited too long.
 func (b *Bus) expire() {
 	t := time.NewTicker(wheelTurn)
 	defer t.Stop()
@@ -173,7 +174,7 @@ func (b *Bus) expire() {
 	}
 }
 
-// String names the receiver.
+// String names the receiver of the call.
 func (c *call) String() string {
 	if c.instance == "" {
 		return c.kind
@@ -181,23 +182,23 @@ func (c *call) String() string {
 	return c.kind + "/" + c.instance
 }
 
-// end answers calls that were sent and whose answers will not come.
+// end fails calls that were sent and will get no answer.
 func end(calls []*call, code rpc.Code, why string) {
 	for _, c := range calls {
 		c.done(maybe(code, "%s while %s had the request", why, c))
 	}
 }
 
-// Stats is what a bus is doing.
+// Stats describes what a bus is doing.
 type Stats struct {
-	InFlight      int    // requests that wait for an answer
-	Players       int    // that are subscribed
-	PushesWaiting int    // for the handler
-	PushesDropped uint64 // because too many waited
+	InFlight      int    // requests waiting for an answer
+	Players       int    // subscribed players
+	PushesWaiting int    // pushes waiting for the handler
+	PushesDropped uint64 // pushes lost because too many were waiting
 	Malformed     uint64 // answers and pushes that could not be read
 }
 
-// Stats may be called at any time; it looks at every subscribed player.
+// Stats may be called at any time. It visits every subscribed player.
 func (b *Bus) Stats() Stats {
 	s := Stats{InFlight: b.pending.len(), Malformed: b.bad.Load()}
 	s.Players, s.PushesWaiting, s.PushesDropped = b.players.stats()

@@ -42,7 +42,7 @@ func TestCallCarriesTheEnvelope(t *testing.T) {
 	if !bytes.Equal(g.Payload, want.Payload) {
 		t.Fatalf("payload %q", g.Payload)
 	}
-	if g.Timeout > want.Timeout || g.Timeout < want.Timeout/2 { // it is what ctx leaves of it, too
+	if g.Timeout > want.Timeout || g.Timeout < want.Timeout/2 { // ctx shortens it, too
 		t.Fatalf("time-out %v", g.Timeout)
 	}
 	g.Payload, g.Timeout = want.Payload, want.Timeout
@@ -65,7 +65,7 @@ func TestErrorsTravel(t *testing.T) {
 	}
 }
 
-// TestNotBegunTravels, and Maybe is believed where both are said.
+// TestNotBegunTravels also checks that Maybe wins if both are set.
 func TestNotBegunTravels(t *testing.T) {
 	s := startNATS(t)
 	serve(t, openBus(t, s), "game", "game-1", handlerFunc(func(r *rpc.Request) rpc.Response {
@@ -82,11 +82,11 @@ func TestNotBegunTravels(t *testing.T) {
 	}
 	_, err := call1(t, b, "game-9", "")
 	if wantError(t, err, rpc.Unavailable, false); !err.(*rpc.Error).NotBegun {
-		t.Errorf("nobody is there: %+v", err)
+		t.Errorf("without a receiver: %+v", err)
 	}
 }
 
-// TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun: its sender hears it from the service, before it gives up by itself.
+// TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun: the sender hears it from the service before its own time-out.
 func TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun(t *testing.T) {
 	s := startNATS(t)
 	gate, held := make(chan struct{}), make(chan struct{}, 1)
@@ -192,7 +192,7 @@ func TestTellReachesOneOrAll(t *testing.T) {
 	}
 	eventually(t, "1, 2 and 1 messages", func() bool { return holders[0].len() == 1 && holders[1].len() == 2 && holders[2].len() == 1 })
 	for i := range holders {
-		holders[i].release() // nobody waits for it
+		holders[i].release() // nobody waits for the answer
 	}
 	_, err := b.Call(testContext(t), rpc.Address{Type: "game", All: true}, rpc.Request{Message: "News"})
 	wantError(t, err, rpc.InvalidArgument, false)
@@ -216,16 +216,16 @@ func TestTimeoutAndCancel(t *testing.T) {
 	wantError(t, err, rpc.Canceled, true)
 	_, err = b.Call(ctx, rpc.Address{Type: "game"}, rpc.Request{Message: "Ask"})
 	wantError(t, err, rpc.Canceled, false)
-	h.release() // too late for anybody
+	h.release() // too late: nobody waits
 	if _, err := call1(t, b, "game-9", ""); err == nil {
-		t.Fatal("nobody is there")
+		t.Fatal("no receiver is there")
 	}
 	if n := b.Stats().InFlight; n != 0 {
 		t.Fatalf("%d in flight", n)
 	}
 }
 
-// answers counts what done functions got.
+// answers collects the answers that done functions got.
 type answers struct {
 	mu  sync.Mutex
 	all []rpc.Response
@@ -276,7 +276,7 @@ func TestFailEndsWhatAnInstanceHas(t *testing.T) {
 	if twos.len() != 0 {
 		t.Fatalf("%d requests to the other failed", twos.len())
 	}
-	one.release() // nobody hears it
+	one.release() // nobody waits for the answer
 	two.release()
 	eventually(t, "the other answers", func() bool { return twos.len() == 20 })
 	if ones.len() != 20 {
@@ -284,7 +284,7 @@ func TestFailEndsWhatAnInstanceHas(t *testing.T) {
 	}
 }
 
-// The directory may hold a dead instance for gone as long as its lease lasts; NATS knows at once.
+// The directory may list a dead instance as long as its lease lasts; NATS knows at once that it is gone.
 func TestWhatADeadInstanceHasEndsWhenTheNextRequestFindsItGone(t *testing.T) {
 	s := startNATS(t)
 	nc := dial(t, s.ClientURL())
@@ -297,7 +297,7 @@ func TestWhatADeadInstanceHasEndsWhenTheNextRequestFindsItGone(t *testing.T) {
 	}
 	eventually(t, "they arrive", func() bool { return h.len() == 20 })
 	nc.Close()
-	eventually(t, "what was sent before ends", func() bool {
+	eventually(t, "earlier requests end", func() bool {
 		b.Send("game", "game-1", &rpc.Request{Message: "Ask", Timeout: time.Minute}, late.add)
 		return had.len() == 20
 	})
@@ -416,7 +416,7 @@ func TestDrainAndCloseLoseNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, others := mine.Load(), handled.Load()
-		eventually(t, "the other goes on", func() bool { return handled.Load() > others+100 })
+		eventually(t, "the other continues", func() bool { return handled.Load() > others+100 })
 		if mine.Load() != before {
 			t.Fatalf("it took %d requests after it was drained", mine.Load()-before)
 		}
@@ -515,7 +515,7 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 func TestAnswerThatIsTooLongIsAnError(t *testing.T) {
 	s := startNATS(t)
 	serve(t, openBus(t, s), "game", "game-1", handlerFunc(func(r *rpc.Request) rpc.Response {
-		n := MaxPayload // with its header it is more than this server takes
+		n := MaxPayload // with its header it exceeds this server's limit
 		if string(r.Payload) == "more" {
 			n++
 		}

@@ -11,7 +11,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Call sends r to one instance and waits for the answer, for as long as ctx and r.Timeout allow. Its errors are *rpc.Error.
+// Call sends r to one instance and waits for the answer as long as ctx and r.Timeout allow. Its errors are
+// *rpc.Error.
 func (b *Bus) Call(ctx context.Context, to rpc.Address, r rpc.Request) (rpc.Response, error) {
 	if to.All {
 		return rpc.Response{}, rpc.NotBegun(rpc.InvalidArgument, "a call to all of %s: nobody would answer", clip(to.Type))
@@ -31,7 +32,7 @@ func (b *Bus) Call(ctx context.Context, to rpc.Address, r rpc.Request) (rpc.Resp
 	return b.await(ctx, token, answer)
 }
 
-// await waits for the answer to a request that was sent, or for ctx.
+// await waits for the answer to a request that was sent, or for the end of ctx.
 func (b *Bus) await(ctx context.Context, token uint64, answer <-chan rpc.Response) (rpc.Response, error) {
 	select {
 	case a := <-answer:
@@ -39,7 +40,7 @@ func (b *Bus) await(ctx context.Context, token uint64, answer <-chan rpc.Respons
 	case <-ctx.Done():
 	}
 	if b.pending.take(token) == nil {
-		return unpack(<-answer) // it came just now
+		return unpack(<-answer) // it has just arrived
 	}
 	e := rpc.ErrorOf(ctx.Err())
 	e.Maybe = true
@@ -53,7 +54,7 @@ func unpack(r rpc.Response) (rpc.Response, error) {
 	return r, nil
 }
 
-// Tell sends r and waits for nothing: nobody says whether somebody was there. Its errors are *rpc.Error.
+// Tell sends r without waiting: it cannot tell whether anyone received it. Its errors are *rpc.Error.
 func (b *Bus) Tell(to rpc.Address, r rpc.Request) error {
 	subject, err := b.target(to.Type, to.ID)
 	if to.All && to.ID == "" {
@@ -71,22 +72,25 @@ func (b *Bus) Tell(to rpc.Address, r rpc.Request) error {
 	return nil
 }
 
-// Send sends r to one instance, or with "" to any of its type, and returns. done is called exactly once, from any goroutine,
-// possibly before Send returns, and must not block: with the answer; with Unavailable and NotBegun when nobody is
-// there or the connection is down; with DeadlineExceeded and Maybe when r.Timeout (0: rpc.DefaultTimeout) has passed;
-// with Unavailable and Maybe when the connection is lost meanwhile, or by Fail. r is not kept.
+// Send sends r to one instance, or to any of its type if instance is "", and returns. It does not keep r. It calls
+// done exactly once, from any goroutine, possibly before Send returns; done must not block. done gets the answer, or
+// one of these errors:
+//
+//   - Unavailable and NotBegun: no receiver is subscribed, or the connection is down
+//   - DeadlineExceeded and Maybe: r.Timeout (0: rpc.DefaultTimeout) has passed
+//   - Unavailable and Maybe: the connection was lost meanwhile, or Fail was called
 func (b *Bus) Send(serviceType, instance string, r *rpc.Request, done func(rpc.Response)) {
 	b.send(serviceType, instance, r, done)
 }
 
-// Fail answers everything that was sent to one instance by its name with Unavailable and Maybe: the instance is known to
-// be gone.
+// Fail fails all requests addressed to one instance by name, with Unavailable and Maybe. Call it once the instance is
+// known to be gone.
 func (b *Bus) Fail(serviceType, instance string) {
 	gone := func(c *call) bool { return c.instance == instance && c.kind == serviceType }
 	end(b.pending.takeAll(gone), rpc.Unavailable, "the service went away")
 }
 
-// target is the subject of one instance, or of any.
+// target returns the subject of one instance, or of any if instance is "".
 func (b *Bus) target(kind, instance string) (string, error) {
 	if err := ValidType(kind); err != nil {
 		return "", err
@@ -118,7 +122,7 @@ func (b *Bus) send(kind, instance string, r *rpc.Request, done func(rpc.Response
 	return b.request(&call{kind: kind, instance: instance, done: done}, m, timeout)
 }
 
-// request publishes m with a subject for its answer, which goes to c.done.
+// request publishes m with a reply subject. c.done gets the answer.
 func (b *Bus) request(c *call, m *nats.Msg, timeout time.Duration) (token uint64) {
 	token, refused := b.pending.add(c, timeout)
 	if refused != nil {
@@ -133,7 +137,7 @@ func (b *Bus) request(c *call, m *nats.Msg, timeout time.Duration) (token uint64
 	return token
 }
 
-// publishError says how a publish failed, and whether it may have left all the same.
+// publishError explains why a publish failed. Maybe is set if the message may have left anyway.
 func publishError(err error) *rpc.Error {
 	switch {
 	case errors.Is(err, nats.ErrReconnectBufExceeded):
@@ -141,7 +145,7 @@ func publishError(err error) *rpc.Error {
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
 		return rpc.NotBegun(rpc.Unavailable, "the connection to NATS is closed")
 	case errors.Is(err, nats.ErrMaxPayload):
-		return rpc.NotBegun(rpc.InvalidArgument, "the message is larger than the NATS server takes (max_payload)")
+		return rpc.NotBegun(rpc.InvalidArgument, "the message exceeds the NATS server's max_payload")
 	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrBadHeaderMsg), errors.Is(err, nats.ErrHeadersNotSupported):
 		return rpc.NotBegun(rpc.InvalidArgument, "NATS refuses the message: %v", err)
 	}
@@ -150,7 +154,7 @@ func publishError(err error) *rpc.Error {
 	return e
 }
 
-// onReply takes an answer. It is called by NATS, one message at a time.
+// onReply delivers an answer. NATS calls it for one message at a time.
 func (b *Bus) onReply(m *nats.Msg) {
 	if len(m.Subject) <= len(b.inbox) {
 		return
@@ -162,7 +166,7 @@ func (b *Bus) onReply(m *nats.Msg) {
 	}
 	c := b.pending.take(token)
 	switch {
-	case c == nil: // it comes too late
+	case c == nil: // too late
 	case len(m.Data) == 0 && value(m.Header, headerStatus) == "503":
 		if c.instance != "" {
 			b.pending.missing(c)
@@ -175,8 +179,8 @@ func (b *Bus) onReply(m *nats.Msg) {
 	}
 }
 
-// Push sends p to the client of one player, wherever it is connected, or with "" to all of them. Its errors are
-// *rpc.Error; nobody says whether the player is connected.
+// Push sends p to the client of one player, wherever it is connected, or to all players if player is "". Its errors
+// are *rpc.Error. It cannot tell whether the player is connected.
 func (b *Bus) Push(player string, p rpc.Push) error {
 	err := checkPush(&p)
 	subject := b.subjects.players()

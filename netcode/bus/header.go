@@ -27,21 +27,21 @@ const (
 	headerTrace   = "traceparent"
 	headerCode    = micro.ErrorCodeHeader
 	headerError   = micro.ErrorHeader
-	headerStatus  = "Status" // NATS itself says 503: nobody is subscribed
+	headerStatus  = "Status" // set by NATS: 503 means nobody is subscribed
 )
 
 const formatJSON = "json"
 
-// MaxPayload is the longest payload of a request, an answer and a push, in bytes. A server may take less.
+// MaxPayload is the longest payload of a request, an answer or a push, in bytes. A NATS server may accept less.
 const MaxPayload = 1 << 20
 
-// MaxTimeout is the longest that an answer is waited for.
+// MaxTimeout is the longest time to wait for an answer.
 const MaxTimeout = time.Hour
 
-// maxErrorText is how much of an error's text travels, in bytes.
+// maxErrorText is the longest error text that is sent, in bytes; the rest is cut off.
 const maxErrorText = 1024
 
-// header makes a nats.Header with one backing array for its values.
+// header builds a nats.Header with one backing array for its values.
 type header struct {
 	h      nats.Header
 	values []string
@@ -49,7 +49,7 @@ type header struct {
 
 func newHeader(most int) header { return header{make(nats.Header, most), make([]string, 0, most)} }
 
-// set enters a value unless it is empty.
+// set sets a header unless the value is empty.
 func (b *header) set(key, value string) {
 	if value == "" {
 		return
@@ -65,7 +65,7 @@ func (b *header) format(f rpc.Format) {
 	}
 }
 
-// value is a header's first value. Names are compared as they are written.
+// value returns a header's first value. Names are case-sensitive.
 func value(h nats.Header, key string) string {
 	if v := h[key]; len(v) > 0 {
 		return v[0]
@@ -84,7 +84,7 @@ func parseFormat(h nats.Header) (rpc.Format, error) {
 	}
 }
 
-// checkRequest refuses what cannot travel.
+// checkRequest refuses a request that cannot be sent.
 func checkRequest(r *rpc.Request) error {
 	if err := validMessage(r.Message); err != nil {
 		return err
@@ -106,7 +106,7 @@ func checkRequest(r *rpc.Request) error {
 	return nil
 }
 
-// requestHeader makes the envelope of a request that checkRequest lets pass. A trace that cannot travel is left out.
+// requestHeader makes the headers of a request that passes checkRequest. It omits a trace that cannot be sent.
 func requestHeader(r *rpc.Request, timeout time.Duration) nats.Header {
 	b := newHeader(7)
 	b.set(headerMessage, r.Message)
@@ -123,7 +123,7 @@ func requestHeader(r *rpc.Request, timeout time.Duration) nats.Header {
 	return b.h
 }
 
-// parseRequest reads what came. The request has the memory of both.
+// parseRequest reads a request. The result aliases h and payload.
 func parseRequest(h nats.Header, payload []byte) (*rpc.Request, error) {
 	format, err := parseFormat(h)
 	if err != nil {
@@ -150,15 +150,15 @@ func parseRequest(h nats.Header, payload []byte) (*rpc.Request, error) {
 	return r, nil
 }
 
-// usual reports whether a time-out is the one that is meant where a request names none, give or take what passed since it
-// was chosen: each header costs.
+// usual reports whether a time-out equals the default, give or take the time since it was chosen. Such a time-out
+// needs no header, and each header costs.
 func usual(d time.Duration) bool {
 	return d <= rpc.DefaultTimeout && d > rpc.DefaultTimeout-50*time.Millisecond
 }
 
 func timeoutText(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
 
-// parseTimeout is at most MaxTimeout; 0 says nothing.
+// parseTimeout reads a time-out and caps it at MaxTimeout. 0 means none was given.
 func parseTimeout(s string) (time.Duration, error) {
 	ms, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
@@ -167,7 +167,7 @@ func parseTimeout(s string) (time.Duration, error) {
 	return time.Duration(min(ms, uint64(MaxTimeout/time.Millisecond))) * time.Millisecond, nil
 }
 
-// responseMsg makes the message that answers at reply. An answer that cannot travel becomes the error that says so.
+// responseMsg makes the message that answers at reply. If the answer cannot be sent, it makes an error that says so.
 func responseMsg(reply string, r *rpc.Response) *nats.Msg {
 	if r.Err == nil {
 		if err := checkResponse(r); err != nil {
@@ -214,7 +214,7 @@ func checkResponse(r *rpc.Response) error {
 	return nil
 }
 
-// errorText makes one line of a text.
+// errorText turns a text into one line of bounded length.
 func errorText(s string) string {
 	if len(s) > maxErrorText {
 		s = s[:maxErrorText]
@@ -228,7 +228,8 @@ func errorText(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// parseResponse reads an answer. One that cannot be understood is an error, and the request may have been executed.
+// parseResponse reads an answer. An unreadable answer becomes an error with Maybe: the request may have been
+// executed.
 func parseResponse(h nats.Header, payload []byte) rpc.Response {
 	if code := value(h, headerCode); code != "" {
 		maybe := value(h, headerMaybe) != ""
@@ -247,7 +248,7 @@ func parseResponse(h nats.Header, payload []byte) rpc.Response {
 	return r
 }
 
-// parseCode is Unknown for what is no code of a failure.
+// parseCode returns Unknown if s is not the code of a failure.
 func parseCode(s string) rpc.Code {
 	n, err := strconv.ParseUint(s, 10, 32)
 	c := rpc.Code(n)
@@ -291,14 +292,14 @@ func parsePush(h nats.Header, payload []byte) (rpc.Push, error) {
 	return p, checkPush(&p)
 }
 
-// maybe is a failure of a request that may have been executed.
+// maybe returns a failure of a request that may have been executed.
 func maybe(code rpc.Code, format string, args ...any) rpc.Response {
 	e := rpc.Errorf(code, format, args...)
 	e.Maybe = true
 	return rpc.Response{Err: e}
 }
 
-// notBegun is a failure of a request that reached no handler.
+// notBegun returns a failure of a request that reached no handler.
 func notBegun(code rpc.Code, format string, args ...any) rpc.Response {
 	return rpc.Response{Err: rpc.NotBegun(code, format, args...)}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// wire encodes a message's header as NATS does, and reads it again.
+// wire encodes a message's header as NATS does, and decodes it again.
 func wire(t *testing.T, h nats.Header) nats.Header {
 	t.Helper()
 	if len(h) == 0 {
@@ -33,7 +33,8 @@ func wire(t *testing.T, h nats.Header) nats.Header {
 	return back
 }
 
-// FuzzRequestHeader reads any header and demands that what is let in can travel on, unchanged, and that nothing splits a line.
+// FuzzRequestHeader reads any header. An accepted request must survive the next hop unchanged, and nothing may split a
+// line.
 func FuzzRequestHeader(f *testing.F) {
 	f.Add("PlayerMoveRequest", "json", "player 1", "gateway-1/7", "gateway/gateway-1", "250", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", []byte("x"))
 	f.Add("A", "", "\xff", "a\r\nb", " ", "-1", "\x00", []byte(nil))
@@ -53,13 +54,13 @@ func FuzzRequestHeader(f *testing.F) {
 		}
 		again, err := parseRequest(wire(t, requestHeader(r, r.Timeout)), payload)
 		if err != nil {
-			t.Fatalf("it was let in and cannot travel on: %v", err)
+			t.Fatalf("it was accepted and cannot be sent on: %v", err)
 		}
 		if r.Timeout == 0 {
 			again.Timeout = 0
 		}
 		if !reflect.DeepEqual(r, again) {
-			t.Fatalf("it changed on its way:\n%+v\n%+v", r, again)
+			t.Fatalf("it changed in transit:\n%+v\n%+v", r, again)
 		}
 	})
 }
@@ -83,7 +84,7 @@ func FuzzResponseHeader(f *testing.F) {
 		m := responseMsg("reply", &r)
 		again := parseResponse(wire(t, m.Header), m.Data)
 		if !reflect.DeepEqual(r, again) {
-			t.Fatalf("it changed on its way:\n%+v %v\n%+v %v", r, r.Err, again, again.Err)
+			t.Fatalf("it changed in transit:\n%+v %v\n%+v %v", r, r.Err, again, again.Err)
 		}
 	})
 }

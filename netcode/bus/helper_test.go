@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// startNATS starts a real server on a free port of the loopback.
+// startNATS starts a real server on a free loopback port.
 func startNATS(t testing.TB) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
@@ -43,7 +43,7 @@ func dial(t testing.TB, url string) *nats.Conn {
 	return nc
 }
 
-// openBus opens a bus with a connection of its own.
+// openBus opens a bus with its own connection.
 func openBus(t testing.TB, s *server.Server) *Bus {
 	t.Helper()
 	return busOn(t, dial(t, s.ClientURL()))
@@ -81,12 +81,12 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// eventually waits until something is so.
+// eventually waits until ok returns true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for until := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(until) {
-			t.Fatalf("it is not so after 20 s: %s", what)
+			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
 }
@@ -96,15 +96,15 @@ type handlerFunc func(r *rpc.Request) rpc.Response
 
 func (f handlerFunc) Handle(r *rpc.Request, done func(rpc.Response)) { done(f(r)) }
 
-// echo answers with what it was asked.
+// echo answers with the request's payload.
 var echo = handlerFunc(func(r *rpc.Request) rpc.Response {
 	return rpc.Response{Message: r.Message + "Answer", Format: r.Format, Payload: r.Payload}
 })
 
-// holder keeps requests until it is told to answer.
+// holder holds requests until release.
 type holder struct {
 	mu   sync.Mutex
-	over bool // it answers at once
+	over bool // answer at once
 	held []func(rpc.Response)
 	seen []*rpc.Request
 }
@@ -146,7 +146,7 @@ func call1(t testing.TB, b *Bus, id string, payload string) (rpc.Response, error
 	return b.Call(testContext(t), rpc.Address{Type: "game", ID: id}, rpc.Request{Message: "Ask", Payload: []byte(payload), From: "test/1"})
 }
 
-// wantError demands an *rpc.Error and returns its text.
+// wantError requires an *rpc.Error and returns its text.
 func wantError(t testing.TB, err error, code rpc.Code, maybe bool) string {
 	t.Helper()
 	e, ok := err.(*rpc.Error)

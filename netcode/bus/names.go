@@ -8,10 +8,10 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Subjects begin with this and not with "wind.", which readers without a password may subscribe.
+// subjectPrefix begins every subject. It is not "wind.", because readers without a password may subscribe to that.
 const subjectPrefix = "windrpc."
 
-// queueAny is the queue group of a type's instances.
+// queueAny is the queue group shared by a type's instances.
 const queueAny = "any"
 
 // Longest names, in bytes.
@@ -22,8 +22,8 @@ const (
 	maxTrace   = 128
 )
 
-// ValidType says why a name cannot be that of a type of service: 1 to 40 of a-z, 0-9 and the dash, and none of
-// player, players, shard and node, whose subjects are used otherwise.
+// ValidType returns an error unless name can name a type of service: 1 to 40 of a-z, 0-9 and the dash, but not
+// player, players, shard or node, whose subjects have other uses.
 func ValidType(name string) error {
 	err := ecs.ValidName(name, ecs.MaxName)
 	switch {
@@ -35,7 +35,7 @@ func ValidType(name string) error {
 	return nil
 }
 
-// ValidInstance says why a name cannot be that of an instance: 1 to 60 of a-z, 0-9 and the dash.
+// ValidInstance returns an error unless name can name an instance: 1 to 60 of a-z, 0-9 and the dash.
 func ValidInstance(name string) error {
 	if err := ecs.ValidName(name, ecs.MaxLongName); err != nil {
 		return fmt.Errorf("instance: %w", err)
@@ -43,11 +43,11 @@ func ValidInstance(name string) error {
 	return nil
 }
 
-// validToken refuses what cannot be a header's value: names that Wind itself makes are visible ASCII.
+// validToken refuses a name that Wind makes unless it can be a header's value: visible ASCII, at most max bytes.
 func validToken(what, s string, max int) error {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {
-			return fmt.Errorf("%s %q holds a character that is not visible ASCII", what, clip(s))
+			return fmt.Errorf("%s %q contains a character other than visible ASCII", what, clip(s))
 		}
 	}
 	if len(s) > max {
@@ -56,22 +56,22 @@ func validToken(what, s string, max int) error {
 	return nil
 }
 
-// validMessage refuses what is not the short name of a message.
+// validMessage refuses a name that is not the short name of a message.
 func validMessage(name string) error {
 	if name == "" || len(name) > maxMessage {
-		return fmt.Errorf("message name %q is not of 1 to %d characters", clip(name), maxMessage)
+		return fmt.Errorf("message name %q must have 1 to %d characters", clip(name), maxMessage)
 	}
 	for i := range len(name) {
 		c := name[i]
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '.'
 		if !letter && (c < '0' || c > '9' || i == 0) {
-			return fmt.Errorf("message name %q is not a name of Protobuf", clip(name))
+			return fmt.Errorf("message name %q is not a Protobuf name", clip(name))
 		}
 	}
 	return nil
 }
 
-// clip shortens what an error quotes.
+// clip shortens a text for quoting in an error.
 func clip(s string) string {
 	const most = 64
 	if len(s) <= most {
@@ -80,7 +80,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// subjects are those of one cluster.
+// subjects makes the subjects of one cluster.
 type subjects struct{ cluster, prefix string }
 
 func newSubjects(cluster string) (subjects, error) {
@@ -101,7 +101,7 @@ func (s subjects) player(name string) string {
 	return s.prefix + "player." + base64.RawURLEncoding.EncodeToString([]byte(name))
 }
 
-// playerOf is the inverse of player and players: "" is everybody.
+// playerOf is the inverse of player and players. The name "" means all players.
 func (s subjects) playerOf(subject string) (name string, ok bool) {
 	rest, ok := strings.CutPrefix(subject, s.prefix+"player")
 	if !ok {

@@ -10,10 +10,10 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// nodeType stands in place of a service's type in the subject of a node's operations.
+// nodeType takes the place of a service's type in the subject of a node's operations.
 const nodeType = "node"
 
-// nodeName is a node's id as a subject can hold it.
+// nodeName turns a node's id into a token for a subject.
 func nodeName(id string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -26,24 +26,24 @@ func nodeName(id string) string {
 	}, id)
 }
 
-// ServeNode has a process stopped when an operator asks for it with StopNode. The operator has the answer before stop is
-// called. The function that it returns ends that.
+// ServeNode calls stop when an operator asks for it with StopNode. It answers the operator before it calls stop. The
+// returned function ends the subscription.
 func (b *Bus) ServeNode(id string, stop func()) (func() error, error) {
 	sub, err := b.nc.Subscribe(b.subjects.admin(nodeType, nodeName(id)), func(m *nats.Msg) {
 		var head struct{ Op, Node string }
 		answer := adminHead{OK: true, Instance: id}
 		switch err := json.Unmarshal(m.Data, &head); {
 		case err != nil || head.Op != "stop":
-			answer.OK, answer.Code, answer.Error = false, rpc.Unimplemented, `a node has the operation {"op": "stop"} alone`
-		case head.Node != id: // another id is the same name
+			answer.OK, answer.Code, answer.Error = false, rpc.Unimplemented, `a node has only the operation {"op": "stop"}`
+		case head.Node != id: // two ids can map to the same name
 			answer.OK, answer.Code, answer.Error = false, rpc.NotFound, "this is node "+id
 		}
-		body, _ := json.Marshal(answer) // it has nothing that could fail
+		body, _ := json.Marshal(answer) // adminHead always marshals
 		if err := m.Respond(body); err != nil {
-			b.log.Warn("an operator's request could not be answered", "node", id, "error", err)
+			b.log.Warn("cannot answer an operator's request", "node", id, "error", err)
 		}
 		if answer.OK {
-			go stop() // NATS waits for this function
+			go stop() // NATS waits for this handler
 		}
 	})
 	if err != nil {
@@ -52,8 +52,8 @@ func (b *Bus) ServeNode(id string, stop func()) (func() error, error) {
 	return sub.Unsubscribe, nil
 }
 
-// StopNode asks a process to end as SIGTERM does: what runs is finished, and the shard handed over. It returns when the
-// process has heard it. A node that does not is an *rpc.Error.
+// StopNode asks a process to end as it would on SIGTERM: it finishes running work and hands its shard over. StopNode
+// returns once the process has acknowledged. If it does not, the error is an *rpc.Error.
 func (b *Bus) StopNode(ctx context.Context, id string) error {
 	body, err := json.Marshal(map[string]string{"op": "stop", "node": id})
 	if err != nil {

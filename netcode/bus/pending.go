@@ -7,37 +7,37 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// MaxPending is how many requests of a bus may wait for their answers.
+// MaxPending bounds the requests of a bus that wait for their answers.
 const MaxPending = 1 << 17
 
-// The wheel of time-outs: a request ends at most one turn of a slot late, and costs nothing until then.
+// The wheel of time-outs: a request expires at most one slot turn late, and costs nothing until then.
 const (
 	wheelSlots = 512
 	wheelTurn  = 20 * time.Millisecond
 )
 
-// call is a request that waits for its answer.
+// call is a request waiting for its answer.
 type call struct {
 	token          uint64
 	kind, instance string
-	gone           bool  // its instance is: it ends soon
-	raw            bool  // the answer's payload is taken as it is, an error's too
-	until          int64 // turn of the wheel at which it ends
+	gone           bool  // its instance is gone: the call ends soon
+	raw            bool  // take the answer's payload unparsed, even an error's
+	until          int64 // turn of the wheel at which the call ends
 	done           func(rpc.Response)
 	prev, next     *call // in its slot
 }
 
-// pending is the table of the requests that wait. Whoever takes a call out of it answers it: exactly once.
+// pending is the table of waiting requests. The goroutine that removes a call answers it, so each is answered once.
 type pending struct {
 	start time.Time
 
 	mu     sync.Mutex
 	calls  map[uint64]*call
 	slots  [wheelSlots]*call
-	turn   int64 // that expire has done
+	turn   int64 // last turn that expire has processed
 	token  uint64
 	closed bool
-	gone   map[rpc.Address]int64 // instances that were missing, and the turn in which that was heeded
+	gone   map[rpc.Address]int64 // missing instances, and the turn in which missing handled each
 }
 
 func newPending() *pending {
@@ -46,7 +46,7 @@ func newPending() *pending {
 
 func (p *pending) turnOf(t time.Time) int64 { return int64(t.Sub(p.start) / wheelTurn) }
 
-// add enters a call, or says why not: nothing was sent then.
+// add enters a call, or says why it cannot. If it refuses, nothing was sent.
 func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rpc.Error) {
 	until := p.turnOf(time.Now().Add(timeout)) + 1
 	p.mu.Lock()
@@ -55,7 +55,7 @@ func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rp
 	case p.closed:
 		return 0, rpc.NotBegun(rpc.Unavailable, "the bus is closed")
 	case len(p.calls) >= MaxPending:
-		return 0, rpc.NotBegun(rpc.ResourceExhausted, "%d requests wait for their answers already", MaxPending)
+		return 0, rpc.NotBegun(rpc.ResourceExhausted, "%d requests are waiting for their answers already", MaxPending)
 	}
 	p.token++
 	c.token, c.until = p.token, max(until, p.turn+1)
@@ -72,18 +72,18 @@ func (p *pending) enter(c *call) {
 	*slot = c
 }
 
-// goneGrace is how long answers may be on their way from an instance that is not there any more.
+// goneGrace is how long answers may still be on their way from an instance that is gone.
 const goneGrace = time.Second
 
-// missing heeds that an instance was not there for a request: what it was sent before ends after a grace, unless its answers
-// come by then. The lease that it still has in the directory may last for seconds.
+// missing records that c's instance was not there. Earlier requests to it fail after goneGrace unless their answers
+// arrive first. Otherwise they would wait for the instance's lease in the directory, which may last for seconds.
 func (p *pending) missing(c *call) {
 	at := rpc.Address{Type: c.kind, ID: c.instance}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.turnOf(time.Now())
 	if last, ok := p.gone[at]; ok && now-last < int64(goneGrace/wheelTurn)/4 {
-		return // what has come since is few
+		return // few requests have come since
 	}
 	if len(p.gone) >= 1024 {
 		clear(p.gone)
@@ -103,7 +103,7 @@ func (p *pending) missing(c *call) {
 	}
 }
 
-// take removes a call; nil when somebody else has.
+// take removes a call. It returns nil if the call was already taken.
 func (p *pending) take(token uint64) *call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,12 +127,12 @@ func (p *pending) remove(c *call) {
 	c.prev, c.next = nil, nil
 }
 
-// expire removes what has waited until now.
+// expire removes the calls whose time is up.
 func (p *pending) expire(now time.Time) (late []*call) {
 	until := p.turnOf(now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	from := max(p.turn+1, until-wheelSlots+1) // after a long pause one round meets every slot
+	from := max(p.turn+1, until-wheelSlots+1) // after a long pause, one round visits every slot
 	for t := from; t <= until; t++ {
 		for c := p.slots[t%wheelSlots]; c != nil; {
 			next := c.next
@@ -160,7 +160,7 @@ func (p *pending) takeAll(match func(*call) bool) (taken []*call) {
 	return taken
 }
 
-// close refuses further calls and returns those that wait.
+// close refuses further calls and returns those that are waiting.
 func (p *pending) close() []*call {
 	p.mu.Lock()
 	p.closed = true

@@ -11,11 +11,12 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// maxPushes is how many pushes wait for the handler. When it is full NATS drops the newest: a push is lost, never a
-// connection held up.
+// maxPushes bounds the pushes that wait for the handler. When the queue is full NATS drops the newest push; the
+// connection never stalls.
 const maxPushes = 4096
 
-// players receives pushes: one NATS subscription per player and one for all, and one channel and one goroutine for the lot.
+// players receives pushes. It has one NATS subscription per player and one for all players, sharing one channel and
+// one goroutine.
 type players struct {
 	bus *Bus
 
@@ -24,25 +25,25 @@ type players struct {
 	all     *nats.Subscription
 	subs    map[string]*playerSub
 	queue   chan *nats.Msg
-	lost    uint64 // by subscriptions that are gone
+	lost    uint64 // pushes dropped by subscriptions that have ended
 	closed  bool
 }
 
-// playerSub is the subscription of a player, for as many as asked for it.
+// playerSub is the shared subscription of one player; n counts its users.
 type playerSub struct {
 	sub *nats.Subscription
 	n   int
 }
 
-// Players says who gets the pushes for this process's players, and subscribes to those for all of them, which come with
-// the player "". The handler is called from one goroutine and must not block. Once per bus.
+// Players sets the handler for pushes to this process's players and subscribes to pushes to all players, which arrive
+// with player "". One goroutine calls the handler, which must not block. Call Players once per bus.
 func (b *Bus) Players(handler func(player string, p rpc.Push)) error {
 	return b.players.open(handler)
 }
 
-// Subscribe asks for the pushes to one player. They may come until shortly after cancel, which may be called twice. The
-// subscription is on its way when Subscribe returns: requests that this bus sends later are behind it. Subscribe as soon
-// as the player is known. Its errors are *rpc.Error.
+// Subscribe subscribes to the pushes to one player. Pushes may still come shortly after cancel, which may be called
+// twice. When Subscribe returns, the subscription has been sent, ahead of any request that this bus sends later. Call
+// Subscribe as soon as the player is known. Its errors are *rpc.Error.
 func (b *Bus) Subscribe(player string) (cancel func(), err error) {
 	if err := rpc.ValidPlayer(player); err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
@@ -74,7 +75,7 @@ func (p *players) open(handler func(player string, p rpc.Push)) error {
 	return nil
 }
 
-// run hands out pushes until the bus is closed.
+// run delivers pushes until the bus is closed.
 func (p *players) run() {
 	for {
 		select {
@@ -91,7 +92,7 @@ func (p *players) deliver(m *nats.Msg) {
 	push, err := parsePush(m.Header, m.Data)
 	if !ok || err != nil {
 		p.bus.bad.Add(1)
-		p.bus.log.Debug("a push that is none", "subject", m.Subject, "error", err)
+		p.bus.log.Debug("malformed push", "subject", m.Subject, "error", err)
 		return
 	}
 	if player == "" || p.has(player) {
@@ -109,7 +110,7 @@ func (p *players) add(player string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.handler == nil || p.closed {
-		return errors.New("nobody takes pushes: Players was not called, or the bus is closed")
+		return errors.New("no handler for pushes: Players was not called, or the bus is closed")
 	}
 	if s := p.subs[player]; s != nil {
 		s.n++
@@ -133,11 +134,11 @@ func (p *players) drop(player string) {
 	if s.n--; s.n == 0 {
 		delete(p.subs, player)
 		p.lost += dropped(s.sub)
-		_ = s.sub.Unsubscribe() // it fails when the connection is closed, which ends it too
+		_ = s.sub.Unsubscribe() // fails if the connection is closed, which ends it too
 	}
 }
 
-// dropped is how many messages NATS threw away, or 0 when it no longer says.
+// dropped returns how many messages NATS dropped, or 0 if it no longer knows.
 func dropped(s *nats.Subscription) uint64 {
 	n, err := s.Dropped()
 	if err != nil {

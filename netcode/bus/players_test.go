@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// mailbox notes pushes as "player message payload".
+// mailbox records pushes as "player message payload".
 type mailbox struct {
 	mu  sync.Mutex
 	got []string
@@ -86,7 +86,7 @@ func TestTwoSubscriptionsToOnePlayerAreOne(t *testing.T) {
 	var box mailbox
 	g := openBus(t, s)
 	if _, err := g.Subscribe("p"); err == nil {
-		t.Fatal("nobody takes the pushes")
+		t.Fatal("subscribed without a handler")
 	}
 	if err := g.Players(box.take); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestTooManyPushesAreDroppedAndCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "what is too much is counted", func() bool { return int(g.Stats().PushesDropped)+g.Stats().PushesWaiting+1 == n })
+	eventually(t, "the excess is counted", func() bool { return int(g.Stats().PushesDropped)+g.Stats().PushesWaiting+1 == n })
 	if lost := g.Stats().PushesDropped; lost != 499 {
 		t.Fatalf("%d of %d were lost", lost, n)
 	}
@@ -186,9 +186,9 @@ func TestThoseWhoAskAreToldThatTheConnectionIsBack(t *testing.T) {
 		p.cut(true)
 		eventually(t, "the connection is lost", func() bool { return !b.nc.IsConnected() })
 		p.cut(false)
-		eventually(t, "it is told that it is back", func() bool { return back.Load() == n })
+		eventually(t, "it learns that the connection is back", func() bool { return back.Load() == n })
 	}
 	if gone.Load() != 0 {
-		t.Errorf("told %d times after cancel", gone.Load())
+		t.Errorf("called %d times after cancel", gone.Load())
 	}
 }

@@ -14,63 +14,63 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// What a port holds and lets through.
+// Limits of a port.
 const (
-	maxOrders       = 1024      // that wait for a tick
-	maxOrderSize    = 1 << 16   // commands of one order
-	maxCommandBytes = 256 << 10 // what a whole tick may take
-	sequenceBits    = 20        // of a command's number that count within its tick
+	maxOrders       = 1024      // orders waiting for a tick
+	maxOrderSize    = 1 << 16   // commands in one order
+	maxCommandBytes = 256 << 10 // room of a whole tick
+	sequenceBits    = 20        // low bits of a command's number: its index within the tick
 )
 
-// Port takes commands for a shard from services and operators and brings them into its ticks. Own, Latch, Release and
-// Disown are those of shard.Frontend: the tick loop calls them, one at a time, beside those of netcode.Server. Submit may be
-// called at any time, concurrently.
+// Port takes commands for a shard from services and operators and puts them into its ticks. Own, Latch, Release and
+// Disown implement shard.Frontend: the tick loop calls them one at a time, alongside those of netcode.Server. Submit
+// may be called at any time, concurrently.
 //
-// Commands come into ticks in the order of their orders, an order's together as far as a tick has room: half of what a tick
-// may take, so that players always get through. What has no room goes into the next tick, before everything else. An order
-// is answered when the record with its last command is committed, and never before.
+// Commands enter ticks in the order of their orders. An order's commands stay together as far as a tick has room. They
+// may use half of a tick's budget, so that players always get through. The remaining commands go first in the next tick.
+// An order is answered once the record with its last command is committed, never before.
 //
-// A command's number is its tick's, shifted by 20 bits, plus its place in the tick: it rises for ever, also with a successor
-// that knows nothing of its predecessor's, because a tick is committed once.
+// A command's number is its tick, shifted left by 20 bits, plus its index in the tick. Because a tick is committed
+// only once, the number always increases, even when a successor knows nothing of its predecessor's numbers.
 type Port struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	owned  bool
-	queue  []*order // that have commands to send
-	ticks  []flight // latched and not released
+	queue  []*order // orders with commands to send
+	ticks  []flight // latched but not released
 	watch  func(owned bool)
-	ended  []func()      // to be called without the lock
-	tick   uint64        // that is being latched
-	number uint64        // in it
-	world  *ecs.World    // while it is latched
-	scrap  []ecs.Command // of place
+	ended  []func()      // callbacks to run after unlocking
+	tick   uint64        // tick being latched
+	number uint64        // last command number in that tick
+	world  *ecs.World    // set while latching
+	scrap  []ecs.Command // scratch buffer of place
 }
 
-// Build makes an order's commands. It is called by the tick loop, once, for the first tick that may take them, and only
-// reads the world. next gives the source and the number of a command: one call for each.
+// Build makes an order's commands. The tick loop calls it once, for the first tick that may take them. It must only
+// read the world. It calls next once per command for the command's source and number.
 type Build func(w *ecs.World, next func(kind ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error)
 
-// Outcome says what became of an order that is committed.
+// Outcome describes what became of a committed order.
 type Outcome struct {
-	Tick     uint64   // of its last command
-	Failures []string // of commands that were rejected or failed, with the command's name in front
+	Tick     uint64   // tick of its last command
+	Failures []string // rejected or failed commands: the command's name, then the reason
 }
 
-// order is what one Submit wants.
+// order is one call of Submit.
 type order struct {
 	build    Build
-	until    time.Time // zero: for ever
+	until    time.Time // zero: no deadline
 	done     func(Outcome, error)
 	built    bool
 	commands []ecs.Command
-	sent     int // of commands: latched
-	flying   int // of those: not released
+	sent     int // how many commands were latched
+	flying   int // how many of those are not released yet
 	outcome  Outcome
 	over     bool
 }
 
-// flight are a tick's commands on their way to the log, by their place in the frame.
+// flight holds a tick's commands on their way to the log, by their index in the frame.
 type flight struct {
 	tick   uint64
 	places map[int]placed
@@ -81,7 +81,7 @@ type placed struct {
 	name  string
 }
 
-// NewPort makes a port of a shard that is not owned here. logger may be nil.
+// NewPort makes a port for a shard that this node does not own yet. logger may be nil.
 func NewPort(logger *slog.Logger) *Port {
 	if logger == nil {
 		logger = slog.Default()
@@ -89,10 +89,10 @@ func NewPort(logger *slog.Logger) *Port {
 	return &Port{log: logger}
 }
 
-// Submit brings commands into the shard and waits until they are committed. Its errors are *rpc.Error: what build says, or
-// InvalidArgument for a command that the world refuses; ResourceExhausted when too much waits; Unavailable when the shard is
-// not owned here, or no longer, and the end of ctx: with Maybe when something of it was on its way, else nothing was
-// executed.
+// Submit sends commands into the shard and waits until they are committed. Its errors are *rpc.Error: the error from
+// build; InvalidArgument for a command that the world refuses; ResourceExhausted if too many orders are waiting;
+// Unavailable if this node does not own the shard, or loses it; or the end of ctx. With Maybe, some of the commands
+// may have been executed; without it, none was.
 func (p *Port) Submit(ctx context.Context, build Build) (Outcome, error) {
 	type answer struct {
 		outcome Outcome
@@ -114,22 +114,22 @@ func (p *Port) Submit(ctx context.Context, build Build) (Outcome, error) {
 	return a.outcome, a.err
 }
 
-// enqueue lets an order wait for the next tick; done is called once, without the lock, and must not block.
+// enqueue queues an order for the next tick. It calls done once, without the lock; done must not block.
 func (p *Port) enqueue(o *order) {
 	p.mu.Lock()
 	switch {
-	case o.over: // it was withdrawn before it came
+	case o.over: // withdrawn before it arrived
 	case !p.owned:
 		p.end(o, rpc.Errorf(rpc.Unavailable, "this node does not own the shard"))
 	case len(p.queue) >= maxOrders:
-		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d orders wait for a tick already", maxOrders))
+		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d orders are waiting for a tick already", maxOrders))
 	default:
 		p.queue = append(p.queue, o)
 	}
 	p.unlock()
 }
 
-// withdraw ends an order before its time. What of it was latched may be executed.
+// withdraw ends an order early. Commands that were already latched may still be executed.
 func (p *Port) withdraw(o *order, e *rpc.Error) {
 	p.mu.Lock()
 	p.queue = slices.DeleteFunc(p.queue, func(x *order) bool { return x == o })
@@ -137,7 +137,8 @@ func (p *Port) withdraw(o *order, e *rpc.Error) {
 	p.unlock()
 }
 
-// end notes that an order is over, with its outcome when err is nil. It may be told twice.
+// end marks an order as over: with its outcome if e is nil, else with the error. Further calls for the order do
+// nothing.
 func (p *Port) end(o *order, e *rpc.Error) {
 	if o.over {
 		return
@@ -153,7 +154,7 @@ func (p *Port) end(o *order, e *rpc.Error) {
 	p.ended = append(p.ended, func() { o.done(Outcome{}, e) })
 }
 
-// unlock also tells those whose orders are over.
+// unlock unlocks the port and then calls the callbacks of orders that are over.
 func (p *Port) unlock() {
 	ended := p.ended
 	p.ended = nil
@@ -163,9 +164,9 @@ func (p *Port) unlock() {
 	}
 }
 
-// Own says that this node serves w from now on.
+// Own makes this node the owner of the shard, whose world is w.
 func (p *Port) Own(w *ecs.World, epoch uint64) {
-	p.Disown(errors.New("it is owned anew"))
+	p.Disown(errors.New("it is owned again"))
 	p.mu.Lock()
 	p.owned = true
 	watch := p.watch
@@ -175,7 +176,7 @@ func (p *Port) Own(w *ecs.World, epoch uint64) {
 	}
 }
 
-// Disown says that this node no longer serves the shard.
+// Disown ends this node's ownership of the shard and fails the waiting orders.
 func (p *Port) Disown(reason error) {
 	p.mu.Lock()
 	owned, watch := p.owned, p.watch
@@ -196,8 +197,8 @@ func (p *Port) Disown(reason error) {
 	}
 }
 
-// Latch appends to dst what is to go into a tick. Of the commands that others append, those that are no client's must be in
-// dst already: the place in the frame of each of the port's is told from them.
+// Latch appends to dst the commands for a tick. dst must already hold the other sources' commands, except those of
+// clients: Latch derives the index of its commands in the frame from them.
 func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
 	p.mu.Lock()
 	defer p.unlock()
@@ -206,7 +207,7 @@ func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes i
 	}
 	p.world, p.tick, p.number = w, tick, 0
 	begin, left := len(dst), budgetBytes
-	var orders []*order // of dst[begin:]
+	var orders []*order // the orders of dst[begin:]
 	for len(p.queue) > 0 {
 		o := p.queue[0]
 		if !o.built {
@@ -226,12 +227,12 @@ func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes i
 		}
 		p.queue = p.queue[1:]
 	}
-	p.queue = nil // the array was used up from its front
+	p.queue = nil // release the array: its front is used up
 	p.place(tick, dst, begin, orders)
 	return dst
 }
 
-// make builds an order's commands, or ends it.
+// make builds an order's commands, or ends the order.
 func (p *Port) make(o *order) {
 	if !o.until.IsZero() && !time.Now().Before(o.until) {
 		p.end(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time"))
@@ -250,12 +251,12 @@ func (p *Port) make(o *order) {
 	o.built, o.commands = true, commands
 }
 
-// built calls build, checks what it made, and makes an error of a panic: the tick loop outlives what is sent to it.
+// built calls build, checks the commands, and turns a panic into an error: no order may crash the tick loop.
 func (p *Port) built(o *order) (commands []ecs.Command, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p.log.Error("a command could not be made", "panic", r, "stack", string(debug.Stack()))
-			commands, err = nil, rpc.Errorf(rpc.Internal, "the commands could not be made")
+			p.log.Error("building commands panicked", "panic", r, "stack", string(debug.Stack()))
+			commands, err = nil, rpc.Errorf(rpc.Internal, "the commands could not be built")
 		}
 	}()
 	if commands, err = o.build(p.world, p.next); err != nil {
@@ -267,7 +268,7 @@ func (p *Port) built(o *order) (commands []ecs.Command, err error) {
 	for i := range commands {
 		c := &commands[i]
 		if c.Source.Kind == ecs.SourceClient {
-			return nil, fmt.Errorf("command %d is from a client: those come from sessions alone", i)
+			return nil, fmt.Errorf("command %d has a client as its source: only sessions send those", i)
 		}
 		if err := p.world.Validate(c); err != nil {
 			return nil, err
@@ -279,7 +280,7 @@ func (p *Port) built(o *order) (commands []ecs.Command, err error) {
 	return commands, nil
 }
 
-// next is what a Build is given.
+// next is the function that a Build gets.
 func (p *Port) next(kind ecs.SourceKind) (ecs.Source, uint64) {
 	if p.number++; p.number >= 1<<sequenceBits {
 		panic("bus: too many commands in a tick")
@@ -287,8 +288,8 @@ func (p *Port) next(kind ecs.SourceKind) (ecs.Source, uint64) {
 	return ecs.Source{Kind: kind}, p.tick<<sequenceBits | p.number
 }
 
-// place notes where the port's commands, dst[begin:], come to stand in the frame: before those of clients, all of which come
-// last.
+// place notes the frame indexes of the port's commands, dst[begin:]. Clients' commands do not affect them: those all
+// come last in a frame.
 func (p *Port) place(tick uint64, dst []ecs.Command, begin int, orders []*order) {
 	if len(orders) == 0 {
 		return
@@ -314,7 +315,7 @@ func (p *Port) place(tick uint64, dst []ecs.Command, begin int, orders []*order)
 	p.ticks = append(p.ticks, f)
 }
 
-// Release says that the ticks of a record are committed: what of them is an order's last command answers it.
+// Release reports that the ticks of a record are committed. It answers the orders whose last command is in them.
 func (p *Port) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
 	p.mu.Lock()
 	defer p.unlock()
@@ -343,7 +344,7 @@ func (p *Port) released(f flight, out *ecs.Output) {
 	for _, at := range f.places {
 		o := at.order
 		if faults >= ecs.MaxFaults && len(o.outcome.Failures) == 0 {
-			o.outcome.Failures = []string{at.name + ": it may have failed: so much did in this tick that not all of it is named"}
+			o.outcome.Failures = []string{at.name + ": it may have failed: more commands failed in this tick than can be listed"}
 		}
 		o.flying--
 		if o.flying == 0 && o.sent == len(o.commands) {

@@ -16,12 +16,12 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// The game of these tests adds numbers up.
+// The game of these tests adds up numbers.
 type (
 	tally struct {
 		Sum     int64
 		LastSeq uint64
-		Falls   uint64 // times that a number was not above the one before it
+		Falls   uint64 // how often a number was not above the previous one
 	}
 	add  struct{ N int64 }
 	bulk struct {
@@ -60,14 +60,14 @@ var adding = ecs.Game{Name: "adding", TickRate: 30, Setup: func(w *ecs.World) {
 	ecs.Handle[steer](w, "steer", func(t *ecs.Tick, c *ecs.Cmd[steer], r *ecs.Res[tally]) {})
 }}
 
-// owner is the least that a shard does with a port.
+// owner does the minimum that a shard does with a port.
 type owner struct {
 	t     *testing.T
 	w     *ecs.World
 	port  *Port
-	other func(w *ecs.World, tick uint64) []ecs.Command // before the port
-	after func(w *ecs.World, tick uint64) []ecs.Command // clients, behind it
-	taken int                                           // commands of the port in the last latch
+	other func(w *ecs.World, tick uint64) []ecs.Command // latched before the port's commands
+	after func(w *ecs.World, tick uint64) []ecs.Command // clients' commands, latched after them
+	taken int                                           // the port's commands in the last latch
 }
 
 func newOwner(t *testing.T) *owner {
@@ -112,7 +112,7 @@ func (o *owner) tick() { o.release(o.latch(1)) }
 
 func (o *owner) tally() tally { return ecs.ResourceOf[tally](o.w) }
 
-// submitted is a Submit that is under way.
+// submitted is a running Submit.
 type submitted struct {
 	outcome Outcome
 	err     error
@@ -152,7 +152,7 @@ func (s *submitted) wait(t *testing.T) (Outcome, error) {
 	return s.outcome, s.err
 }
 
-// adds builds one command for each number.
+// adds builds one command per number.
 func adds(kind ecs.SourceKind, numbers ...int64) Build {
 	return func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (list []ecs.Command, err error) {
 		for _, n := range numbers {
@@ -193,9 +193,9 @@ func TestPortTellsWhoseCommandFailed(t *testing.T) {
 	o := newOwner(t)
 	o.other = func(w *ecs.World, tick uint64) []ecs.Command {
 		return []ecs.Command{
-			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceShard, ID: 9}, tick, add{13}), // another's rejection
+			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceShard, ID: 9}, tick, add{13}), // another source's rejection
 			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceHost}, tick, add{1}),
-			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: 4}, tick, add{1}), // no such session
+			ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: 4}, tick, add{1}), // there is no such session
 		}
 	}
 	o.after = func(w *ecs.World, tick uint64) []ecs.Command {
@@ -221,7 +221,7 @@ func TestPortTellsWhoseCommandFailed(t *testing.T) {
 
 func TestPortSpreadsWhatIsTooMuch(t *testing.T) {
 	o := newOwner(t)
-	const n = 40 // of 8 KB: 16 have room in half a tick
+	const n = 40 // of 8 KB: half a tick has room for 16
 	big := func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (list []ecs.Command, err error) {
 		for range n {
 			source, seq := next(ecs.SourceOperator)
@@ -286,7 +286,7 @@ func TestSuccessorsNumbersRise(t *testing.T) {
 			}
 		}
 		o.port.Disown(errors.New("moved"))
-		o.port = NewPort(slog.New(slog.DiscardHandler)) // knows nothing
+		o.port = NewPort(slog.New(slog.DiscardHandler)) // knows nothing of its predecessor
 		o.port.Own(o.w, 2)
 	}
 	if u := o.tally(); u.Sum != 30 || u.Falls != 0 {
@@ -311,7 +311,7 @@ func TestPortIsBounded(t *testing.T) {
 	cancel()
 	group.Wait()
 	if o.tick(); o.tally().Sum != 0 || o.port.waiting() != 0 {
-		t.Fatalf("what was canceled was executed: %+v", o.tally())
+		t.Fatalf("a canceled command was executed: %+v", o.tally())
 	}
 }
 
@@ -433,7 +433,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	}
 
 	o.port.Disown(errors.New("moved"))
-	eventually(t, "nobody is subscribed any more", func() bool {
+	eventually(t, "no subscription is left", func() bool {
 		_, err := send("add", `{"n":1}`, "")
 		wantError(t, err, rpc.Unavailable, false)
 		return err.(*rpc.Error).Text == "shard/main is not there"
@@ -442,11 +442,11 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	if err := served.bus.nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(ctx, time.Second) // and no tick comes
+	short, cancel := context.WithTimeout(ctx, time.Second) // no tick comes
 	defer cancel()
 	_, err = b.Command(short, "main", ShardCommand{Name: "add", Value: json.RawMessage(`{"n":1}`)})
 	if wantError(t, err, rpc.DeadlineExceeded, false); !err.(*rpc.Error).NotBegun {
-		t.Fatalf("%+v, want that it was not begun", err)
+		t.Fatalf("%+v, want NotBegun", err)
 	}
 	if n := o.port.waiting(); n != 0 {
 		t.Fatalf("%d commands wait whose senders have given up", n)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// proxy stands between a connection and its server, and cuts it.
+// proxy sits between a connection and its server, and can cut it.
 type proxy struct {
 	addr   string
 	target string
@@ -58,7 +58,7 @@ func (p *proxy) carry(c net.Conn) {
 	<-done
 }
 
-// cut ends all connections and, while off, each further one.
+// cut ends all connections and, while off is set, each new one.
 func (p *proxy) cut(off bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

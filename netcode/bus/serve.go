@@ -17,39 +17,40 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// How many requests may wait for the handler of an endpoint.
+// Limits on the requests that wait for an endpoint's handler.
 const (
 	maxWaiting      = 64 << 10
 	maxWaitingBytes = 64 << 20
 )
 
-// flushTimeout is how long Drain and Close wait for the NATS server when their context does not say.
+// flushTimeout is how long Drain and Close wait for the NATS server if their context has no deadline.
 const flushTimeout = 5 * time.Second
 
-// Handler answers requests: a service.Service of netcode/service.
+// Handler answers requests. A service.Service of netcode/service is one.
 type Handler interface {
-	// Handle never blocks. done is called exactly once, from any goroutine.
+	// Handle must not block. It calls done exactly once, from any goroutine.
 	Handle(r *rpc.Request, done func(rpc.Response))
 }
 
-// ServeConfig says what an instance of a service answers.
+// ServeConfig describes an instance of a service.
 type ServeConfig struct {
 	Type, ID string
 	Handler  Handler
-	// Admin answers an operation of an operator: body is a JSON object with "op", and so is the answer, to which "ok" and
-	// "instance" are added; an empty one will do. It may block, and ends when ctx does. nil: there are none.
+	// Admin performs an operator's operation. body is a JSON object with "op". The answer is a JSON object, or empty;
+	// the bus adds "ok" and "instance" to it. Admin may block, and must return when ctx ends. Nil: the instance has
+	// no operations.
 	Admin   func(ctx context.Context, op string, body []byte) ([]byte, error)
-	Version string // a semantic version as nats.go/micro wants it, else it is shown in the metadata; ""
+	Version string // a semantic version for nats.go/micro; anything else is shown in the metadata; may be ""
 }
 
-// Served is an instance of a service that answers. Its methods may be called concurrently.
+// Served is an instance of a service that answers requests. Its methods may be called concurrently.
 type Served struct {
 	bus    *Bus
 	cfg    ServeConfig
 	log    *slog.Logger
 	ctx    context.Context // of admin operations
 	cancel context.CancelFunc
-	admins chan struct{} // a place for each that runs
+	admins chan struct{} // a slot for each running operation
 	group  sync.WaitGroup
 
 	mu     sync.Mutex
@@ -58,24 +59,24 @@ type Served struct {
 	closed bool
 
 	closing atomic.Bool
-	idle    chan struct{} // the last request was answered, while closing
+	idle    chan struct{} // signals, while closing, that the last request was answered
 	flying  atomic.Int64
 	counts  counts
 }
 
-// counts are since Serve.
+// counts counts since Serve.
 type counts struct{ requests, refused, failed, unsent atomic.Uint64 }
 
-// ServedStats is what an instance did and does.
+// ServedStats describes what an instance has done and is doing.
 type ServedStats struct {
-	InFlight int64  `json:"in_flight"` // taken and not answered
-	Requests uint64 `json:"requests"`  // taken
-	Refused  uint64 `json:"refused"`   // that were none
-	Failed   uint64 `json:"failed"`    // answered with an error
+	InFlight int64  `json:"in_flight"` // requests not answered yet
+	Requests uint64 `json:"requests"`  // requests received
+	Refused  uint64 `json:"refused"`   // malformed requests
+	Failed   uint64 `json:"failed"`    // requests answered with an error
 	Unsent   uint64 `json:"unsent"`    // answers that could not be sent
 }
 
-// Serve subscribes an instance to its subjects. It answers as soon as Serve returns.
+// Serve subscribes an instance to its subjects. When Serve returns, the instance answers requests.
 func (b *Bus) Serve(c ServeConfig) (*Served, error) {
 	if err := ValidType(c.Type); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
@@ -137,7 +138,7 @@ func (s *Served) join() error {
 				if !ok {
 					return
 				}
-				s.log.Warn("requests are dropped", "subject", sub.Subject, "error", nats.ErrSlowConsumer)
+				s.log.Warn("NATS is dropping requests", "subject", sub.Subject, "error", nats.ErrSlowConsumer)
 			case <-s.ctx.Done():
 				return
 			}
@@ -162,7 +163,7 @@ func (s *Served) add() (micro.Service, error) {
 		Description:  "instance " + s.cfg.ID + " of the Wind service " + s.cfg.Type,
 		StatsHandler: func(*micro.Endpoint) any { return s.Stats() },
 		ErrorHandler: func(_ micro.Service, e *micro.NATSError) {
-			s.log.Warn("requests are dropped", "subject", e.Subject, "error", e.Description)
+			s.log.Warn("NATS is dropping requests", "subject", e.Subject, "error", e.Description)
 		},
 	})
 }
@@ -171,14 +172,14 @@ func (s *Served) endpoint(m micro.Service, name string, h micro.HandlerFunc, sub
 	return m.AddEndpoint(name, h, micro.WithEndpointSubject(subject), o, micro.WithEndpointPendingLimits(maxWaiting, maxWaitingBytes))
 }
 
-// exchange is a request that is answered once.
+// exchange is a request that must be answered once.
 type exchange struct {
 	s     *Served
-	reply string // "" when nobody waits
+	reply string // "" if nobody waits
 	done  atomic.Bool
 }
 
-// onRequest takes a request. It is called by NATS, one message of a subject at a time.
+// onRequest takes a request. NATS calls it for one message of a subject at a time.
 func (s *Served) onRequest(m micro.Request) { s.take(nats.Header(m.Headers()), m.Data(), m.Reply()) }
 
 func (s *Served) onTell(m micro.Request) { s.take(nats.Header(m.Headers()), m.Data(), "") }
@@ -200,7 +201,7 @@ func (s *Served) take(h nats.Header, payload []byte, reply string) {
 	s.cfg.Handler.Handle(r, x.answer)
 }
 
-// answer sends the first answer and ignores others.
+// answer sends the first answer and ignores any other.
 func (x *exchange) answer(r rpc.Response) {
 	if x.done.Swap(true) {
 		x.s.log.Error("a request was answered twice", "message", r.Message)
@@ -213,7 +214,7 @@ func (x *exchange) answer(r rpc.Response) {
 	if x.reply != "" {
 		err := s.bus.nc.PublishMsg(responseMsg(x.reply, &r))
 		if errors.Is(err, nats.ErrMaxPayload) {
-			tooLong := maybe(rpc.Internal, "the answer of %d bytes is larger than the NATS server takes (max_payload)", len(r.Payload))
+			tooLong := maybe(rpc.Internal, "the answer of %d bytes exceeds the NATS server's max_payload", len(r.Payload))
 			err = s.bus.nc.PublishMsg(responseMsg(x.reply, &tooLong))
 		}
 		if err != nil {
@@ -236,9 +237,9 @@ func (s *Served) Stats() ServedStats {
 	}
 }
 
-// Drain leaves the queue group of the subject any and goes on with the others: players that are bound to this instance
-// still reach it. When it returns without an error, every request to any instance that came here is with the handler, and
-// no further one will come. It may be called twice.
+// Drain leaves the queue group of the subject any. The other subjects stay, so players bound to this instance still
+// reach it. When Drain returns without an error, the handler has every request to any that came here, and no more
+// will come. It may be called twice.
 func (s *Served) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	any := s.any
@@ -256,7 +257,8 @@ func (s *Served) Drain(ctx context.Context) error {
 	return nil
 }
 
-// Undrain takes Drain back: the instance has its share of the requests to any again. Without a Drain before it does nothing.
+// Undrain reverses Drain: the instance gets its share of the requests to any again. It does nothing without a prior
+// Drain.
 func (s *Served) Undrain() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,8 +274,8 @@ func (s *Served) Undrain() error {
 	return nil
 }
 
-// Close leaves all subjects, hands out what has come and waits until everything is answered, or ctx ends: what is answered
-// later is answered all the same. Admin operations are canceled. It may be called twice.
+// Close leaves all subjects, hands the requests that have arrived to the handler, and waits until all are answered or
+// ctx ends. Later answers are still sent. Close cancels running admin operations. It may be called twice.
 func (s *Served) Close(ctx context.Context) error {
 	first := s.stop()
 	var err error
@@ -285,7 +287,7 @@ func (s *Served) Close(ctx context.Context) error {
 		select {
 		case <-s.idle:
 		case <-ctx.Done():
-			err = fmt.Errorf("%d requests are not answered: %w", s.flying.Load(), ctx.Err())
+			err = fmt.Errorf("%d requests are not answered yet: %w", s.flying.Load(), ctx.Err())
 		}
 	}
 	s.cancel()
@@ -299,7 +301,7 @@ func (s *Served) Close(ctx context.Context) error {
 	return nil
 }
 
-// stop leaves all subjects and reports whether it was the first to.
+// stop leaves all subjects. It returns true the first time it is called.
 func (s *Served) stop() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -321,7 +323,7 @@ func (s *Served) stop() bool {
 	return true
 }
 
-// settle returns when everything that the server had sent is with its handler.
+// settle waits until handlers have all that the server had sent.
 func (b *Bus) settle(ctx context.Context) error {
 	if err := b.flush(ctx); err != nil {
 		return err
@@ -338,7 +340,7 @@ func (b *Bus) settle(ctx context.Context) error {
 	}
 }
 
-// flush returns when the server has everything that was sent.
+// flush waits until the server has all that this connection sent.
 func (b *Bus) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()

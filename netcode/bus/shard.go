@@ -15,26 +15,26 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// queueShard is the queue group of a shard's subject: of two nodes that both believe to own the shard, one gets a request,
-// so that its "not executed" is true.
+// queueShard is the queue group of a shard's subject. If two nodes both believe they own the shard, only one gets a
+// request, so that its "not executed" is true.
 const queueShard = "owner"
 
-// maxShardOps is how many operations other than commands run at once in a shard; a further one is refused.
+// maxShardOps bounds the operations other than commands that run at once in a shard. It refuses any more.
 const maxShardOps = 16
 
-// ShardConfig says what a shard answers to on the bus.
+// ShardConfig describes a shard to ServeShard.
 type ShardConfig struct {
 	Shard string // 1 to 40 of a-z, 0-9 and the dash
-	Port  *Port  // of this shard; it takes the operation "command"
-	// Ops are the other operations, such as "reload", by their names. Body is the whole request; an answer is a JSON object
-	// or empty, and "ok" is added. They may block, and end when ctx does.
+	Port  *Port  // this shard's port; it takes the operation "command"
+	// Ops holds the other operations by name, such as "reload". body is the whole request. The answer is a JSON
+	// object, or empty; the bus adds "ok". An operation may block, and must return when ctx ends.
 	Ops map[string]ShardOp
 }
 
 // ShardOp is an operation of a shard.
 type ShardOp func(ctx context.Context, body []byte) ([]byte, error)
 
-// ServedShard answers requests to a shard, while its port owns it.
+// ServedShard answers requests to a shard while its port owns the shard.
 type ServedShard struct {
 	bus    *Bus
 	cfg    ShardConfig
@@ -44,22 +44,22 @@ type ServedShard struct {
 	group  sync.WaitGroup
 
 	mu     sync.Mutex
-	sub    *nats.Subscription // nil while the shard is not owned here
+	sub    *nats.Subscription // nil while this node does not own the shard
 	closed bool
 }
 
-// shardHead is what every answer of a shard has.
+// shardHead holds the members that every answer of a shard has.
 type shardHead struct {
 	OK    bool     `json:"ok"`
 	Tick  uint64   `json:"tick,omitempty"`
 	Code  rpc.Code `json:"code,omitempty"`
 	Error string   `json:"error,omitempty"`
 	Maybe bool     `json:"maybe,omitempty"`
-	// NotBegun: nothing of it entered a tick.
+	// NotBegun is true if no part of the request entered a tick.
 	NotBegun bool `json:"not_begun,omitempty"`
 }
 
-// ServeShard answers requests to a shard from when its port owns it until it no longer does, each time anew, until Close.
+// ServeShard answers requests to a shard whenever its port owns the shard, until Close.
 func (b *Bus) ServeShard(c ShardConfig) (*ServedShard, error) {
 	if err := ecs.ValidName(c.Shard, ecs.MaxName); err != nil {
 		return nil, fmt.Errorf("bus: shard: %w", err)
@@ -79,7 +79,7 @@ func (b *Bus) ServeShard(c ShardConfig) (*ServedShard, error) {
 	return s, nil
 }
 
-// Close stops answering. Commands that wait in the port stay there.
+// Close stops answering. Commands that are waiting in the port stay there.
 func (s *ServedShard) Close() {
 	s.cfg.Port.mu.Lock()
 	s.cfg.Port.watch = nil
@@ -92,7 +92,7 @@ func (s *ServedShard) Close() {
 	s.group.Wait()
 }
 
-// follow subscribes while the shard is owned. What has come when it no longer is gets its answer.
+// follow subscribes while the shard is owned. Requests that have arrived when ownership ends are still answered.
 func (s *ServedShard) follow(owned bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,11 +105,11 @@ func (s *ServedShard) follow(owned bool) {
 		s.sub = nil
 	}
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.bus.log.Error("a shard cannot be reached by services, or still can", "shard", s.cfg.Shard, "error", err)
+		s.bus.log.Error("cannot subscribe or unsubscribe a shard", "shard", s.cfg.Shard, "error", err)
 	}
 }
 
-// onRequest takes a request. NATS calls it, so nothing here waits.
+// onRequest takes a request. NATS calls it, so it must not block.
 func (s *ServedShard) onRequest(m *nats.Msg) {
 	var head struct {
 		Op string `json:"op"`
@@ -130,14 +130,14 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 	select {
 	case s.ops <- struct{}{}:
 	default:
-		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations run already", maxShardOps))
+		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations are running already", maxShardOps))
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed { // Close waits for what began before
+	if s.closed { // Close waits only for operations that began before it
 		<-s.ops
-		s.answer(m.Reply, Outcome{}, nil, rpc.NotBegun(rpc.Unavailable, "the node stops"))
+		s.answer(m.Reply, Outcome{}, nil, rpc.NotBegun(rpc.Unavailable, "the node is stopping"))
 		return
 	}
 	s.group.Go(func() {
@@ -147,19 +147,19 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 	})
 }
 
-// ShardCommand is a command of a game for a shard.
+// ShardCommand is a game's command for a shard.
 type ShardCommand struct {
-	Name  string          `json:"name"`            // as it is registered
-	Value json.RawMessage `json:"value,omitempty"` // an object, as ecs.Type.PackJSON reads it; none is all zeroes
-	From  string          `json:"-"`               // "<type>/<id>" of the service that sends it; "": an operator does
+	Name  string          `json:"name"`            // the registered name
+	Value json.RawMessage `json:"value,omitempty"` // an object, as ecs.Type.PackJSON reads it; absent: all zero
+	From  string          `json:"-"`               // "<type>/<id>" of the sending service; "": an operator
 }
 
-// command brings a command into the port. It is answered when it is committed.
+// command puts a command into the port. The request is answered when the command is committed.
 func (s *ServedShard) command(m *nats.Msg) {
 	var c ShardCommand
 	fail := func(e *rpc.Error) { s.answer(m.Reply, Outcome{}, nil, e) }
 	if err := json.Unmarshal(m.Data, &c); err != nil {
-		fail(rpc.Errorf(rpc.InvalidArgument, "a command that is no JSON: %v", err))
+		fail(rpc.Errorf(rpc.InvalidArgument, "the command is not JSON: %v", err))
 		return
 	}
 	if c.From = value(m.Header, headerFrom); validToken("sender", c.From, maxFrom) != nil {
@@ -177,7 +177,8 @@ func (s *ServedShard) command(m *nats.Msg) {
 		timeout = r
 	}
 	timeout = rpc.AnswerWithin(timeout)
-	// A shard that does not tick takes nothing from the queue: its sender hears in time that nothing was done.
+	// A shard that is not ticking takes nothing from the queue. This timer tells the sender in time that nothing was
+	// done.
 	late := time.AfterFunc(2*MaxTimeout, func() {
 		s.cfg.Port.withdraw(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time"))
 	})
@@ -190,10 +191,10 @@ func (s *ServedShard) command(m *nats.Msg) {
 	s.cfg.Port.enqueue(o)
 }
 
-// build is a Build.
+// build implements Build.
 func (c *ShardCommand) build(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
 	if strings.HasPrefix(c.Name, "wind.") {
-		return nil, rpc.Errorf(rpc.PermissionDenied, "command %q is Wind's own", clip(c.Name))
+		return nil, rpc.Errorf(rpc.PermissionDenied, "command %q is reserved for Wind", clip(c.Name))
 	}
 	kind, ok := w.Schema().Command(c.Name)
 	if !ok {
@@ -215,7 +216,7 @@ func (c *ShardCommand) build(w *ecs.World, next func(ecs.SourceKind) (ecs.Source
 	return []ecs.Command{{Kind: uint16(kind), Source: source, Seq: seq, Payload: payload}}, nil
 }
 
-// answer sends what became of a request. A command that was rejected is an error: it is in the log and did nothing.
+// answer sends the result of a request. A rejected command is an error: it is in the log but did nothing.
 func (s *ServedShard) answer(reply string, u Outcome, body []byte, err error) {
 	if reply == "" {
 		return
@@ -227,16 +228,16 @@ func (s *ServedShard) answer(reply string, u Outcome, body []byte, err error) {
 	head := shardHead{OK: true, Tick: u.Tick}
 	if err == nil {
 		if m.Data, err = mergeHead(body, head); err != nil {
-			err = rpc.Errorf(rpc.Internal, "the answer is no JSON object: %v", err)
+			err = rpc.Errorf(rpc.Internal, "the answer is not a JSON object: %v", err)
 		}
 	}
 	if err != nil {
 		e := plainError(err)
 		m.Header = responseMsg(reply, &rpc.Response{Err: e}).Header
-		m.Data, _ = json.Marshal(shardHead{Tick: u.Tick, Code: e.Code, Error: e.Text, Maybe: e.Maybe, NotBegun: e.NotBegun}) // nothing in it can fail
+		m.Data, _ = json.Marshal(shardHead{Tick: u.Tick, Code: e.Code, Error: e.Text, Maybe: e.Maybe, NotBegun: e.NotBegun}) // shardHead always marshals
 	}
 	if err := s.bus.nc.PublishMsg(m); err != nil {
-		s.bus.log.Debug("an answer of a shard could not be sent", "shard", s.cfg.Shard, "error", err)
+		s.bus.log.Debug("cannot send a shard's answer", "shard", s.cfg.Shard, "error", err)
 	}
 }
 
@@ -247,7 +248,7 @@ func mergeHead(body []byte, head shardHead) ([]byte, error) {
 	return merge(body, map[string]any{"ok": true})
 }
 
-// plainError is err with its own words, for operators.
+// plainError returns err as an *rpc.Error with its own text, for operators.
 func plainError(err error) *rpc.Error {
 	if e := (*rpc.Error)(nil); errors.As(err, &e) {
 		return e
@@ -255,8 +256,8 @@ func plainError(err error) *rpc.Error {
 	return rpc.Errorf(rpc.Internal, "%v", err)
 }
 
-// Command sends a command into a shard and waits until it is committed, which is in the tick that it returns. Its errors
-// are *rpc.Error; FailedPrecondition is a rejection by the game, with its reason.
+// Command sends a command into a shard and waits until it is committed. It returns the tick of the commit. Its errors
+// are *rpc.Error; FailedPrecondition means that the game rejected the command, with its reason.
 func (b *Bus) Command(ctx context.Context, shard string, c ShardCommand) (tick uint64, err error) {
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -268,15 +269,16 @@ func (b *Bus) Command(ctx context.Context, shard string, c ShardCommand) (tick u
 	}
 	var head shardHead
 	if err := json.Unmarshal(answer, &head); err != nil {
-		e := rpc.Errorf(rpc.Internal, "the answer of shard %s is no JSON: %v", shard, err)
+		e := rpc.Errorf(rpc.Internal, "the answer of shard %s is not JSON: %v", shard, err)
 		e.Maybe = true
 		return 0, e
 	}
 	return head.Tick, nil
 }
 
-// Shard has a shard do an operation and returns its JSON answer. body is a JSON object, to which "op" is added, or empty;
-// from is the service that asks, "" an operator. Its errors are *rpc.Error; Unavailable and NotBegun: nobody owns it.
+// Shard asks a shard to perform an operation and returns its JSON answer. body is empty or a JSON object; Shard adds
+// "op" to it. from is the service that asks, "" for an operator. Its errors are *rpc.Error; Unavailable with NotBegun
+// means that no node owns the shard.
 func (b *Bus) Shard(ctx context.Context, shard, op, from string, body []byte) ([]byte, error) {
 	err := validToken("sender", from, maxFrom)
 	if bad := ecs.ValidName(shard, ecs.MaxName); bad != nil {
@@ -295,7 +297,7 @@ func (b *Bus) Shard(ctx context.Context, shard, op, from string, body []byte) ([
 	var head shardHead
 	switch err := json.Unmarshal(answer, &head); {
 	case err != nil:
-		return nil, &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("the answer of shard %s to %s is no JSON: %v", shard, op, err), Maybe: true}
+		return nil, &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("the answer of shard %s to %s is not JSON: %v", shard, op, err), Maybe: true}
 	case !head.OK:
 		return answer, &rpc.Error{Code: max(head.Code, rpc.Canceled), Text: head.Error, Maybe: head.Maybe, NotBegun: head.NotBegun}
 	}

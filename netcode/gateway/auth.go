@@ -17,9 +17,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// TrustField believes what a field of the login message says: for development.
-// In JSON the field is found by its name. In Protobuf it is found by its name
-// when the message is compiled in, else field 1 is taken, a string.
+// TrustField trusts a field of the login message, without any proof. Use it for development. In JSON, and in a Protobuf
+// message that is compiled in, it finds the field by name. In other Protobuf messages it uses field 1, a string.
 func TrustField(field string) Authenticator { return trusting{field} }
 
 type trusting struct{ field string }
@@ -32,21 +31,20 @@ func (t trusting) Authenticate(_ context.Context, l Login) (string, error) {
 	return player, nil
 }
 
-// SignedLogin believes a credential that somebody who has the key made with
-// SignLogin: a game's account server, after it has looked at a password. The
-// login message carries the player and, in another field, the credential.
+// SignedLogin accepts a credential that was made with SignLogin by a holder of the key: for example, a game's account
+// server after it has checked a password. The login message carries the player in one field and the credential in
+// another.
 type SignedLogin struct {
 	Key []byte // 16 bytes or more
-	// PlayerField and PasswordField are the fields' names: player_id and
-	// password. They are found as TrustField finds its own; the second is field
-	// 2 of a message that is not compiled in.
+	// PlayerField and PasswordField name the fields; the defaults are player_id and password. SignedLogin finds them as
+	// TrustField does; in a message that is not compiled in, the credential is field 2.
 	PlayerField, PasswordField string
 }
 
 // minLoginKey is the shortest key of a SignedLogin, in bytes.
 const minLoginKey = 16
 
-// Authenticate is Authenticator's.
+// Authenticate implements Authenticator.
 func (a SignedLogin) Authenticate(_ context.Context, l Login) (string, error) {
 	if len(a.Key) < minLoginKey {
 		return "", rpc.Errorf(rpc.Internal, "the gateway has no key for logins")
@@ -64,7 +62,7 @@ func (a SignedLogin) Authenticate(_ context.Context, l Login) (string, error) {
 	}
 	b, err := base64.RawURLEncoding.DecodeString(credential)
 	if err != nil || len(b) != 8+sha256.Size || !hmac.Equal(b[8:], loginMAC(a.Key, player, b[:8])) {
-		return "", rpc.Errorf(rpc.Unauthenticated, "the credential is not this player's")
+		return "", rpc.Errorf(rpc.Unauthenticated, "the credential does not belong to this player")
 	}
 	if time.Now().Unix() > int64(binary.LittleEndian.Uint64(b)) {
 		return "", rpc.Errorf(rpc.Unauthenticated, "the credential has expired")
@@ -72,8 +70,8 @@ func (a SignedLogin) Authenticate(_ context.Context, l Login) (string, error) {
 	return player, nil
 }
 
-// SignLogin makes the credential of a player for SignedLogin:
-// base64url(expiry u64 LE, seconds since 1970 | HMAC-SHA256(key, "wind login" | expiry | player)), without padding.
+// SignLogin makes a player's credential for SignedLogin: base64url(expiry u64 LE, seconds since 1970 | HMAC-SHA256(key,
+// "wind login" | expiry | player)), without padding.
 func SignLogin(key []byte, player string, expires time.Time) string {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(expires.Unix()))
 	return base64.RawURLEncoding.EncodeToString(append(b, loginMAC(key, player, b)...))
@@ -87,8 +85,8 @@ func loginMAC(key []byte, player string, expiry []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// Text returns a text field of the login message, by its name; false where
-// the message has none, or is one in Protobuf that the gateway does not know.
+// Text returns a string field of the login message by name. It returns false if the message has no such field, or is a
+// Protobuf message that the gateway does not know.
 func (l *Login) Text(field string) (string, bool) {
 	if l.Format != rpc.JSON && l.Descriptor == nil {
 		return "", false
@@ -96,8 +94,8 @@ func (l *Login) Text(field string) (string, bool) {
 	return l.text(field, 0)
 }
 
-// text is a field of the login message that is a text: found by its name, or by
-// number in a Protobuf message whose descriptor is not known.
+// text returns a string field of the login message: by name, or by number in a Protobuf message without a known
+// descriptor.
 func (l *Login) text(field string, number protowire.Number) (string, bool) {
 	if l.Format == rpc.JSON {
 		return l.jsonText(field)
@@ -128,7 +126,7 @@ func (l *Login) jsonText(field string) (string, bool) {
 	return s, true
 }
 
-// camel is a field's name as protojson writes it.
+// camel returns a field's name as protojson writes it.
 func camel(field string) string {
 	parts := strings.Split(field, "_")
 	for i, p := range parts {
@@ -139,7 +137,7 @@ func camel(field string) string {
 	return strings.Join(parts, "")
 }
 
-// wireText is the last occurrence of a length-delimited field that is UTF-8.
+// wireText returns the last occurrence of a length-delimited field as a string. It returns false if one is not UTF-8.
 func wireText(b []byte, number protowire.Number) (s string, ok bool) {
 	for len(b) > 0 {
 		n, kind, size := protowire.ConsumeTag(b)

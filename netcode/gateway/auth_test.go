@@ -70,7 +70,7 @@ func TestASignedLoginNeedsTheRightCredential(t *testing.T) {
 	})
 }
 
-// asked is an authenticator that a test makes.
+// asked is an authenticator with a given result.
 type asked func(ctx context.Context, l gateway.Login) (string, error)
 
 func (a asked) Authenticate(ctx context.Context, l gateway.Login) (string, error) { return a(ctx, l) }
@@ -90,7 +90,7 @@ func TestWhatAnAuthenticatorSaysIsTold(t *testing.T) {
 		"a bad name":          {"an\nn", nil, rpc.InvalidArgument, ""},
 		"a long name":         {strings.Repeat("x", 129), nil, rpc.InvalidArgument, ""},
 		"a name with a space": {" ann", nil, rpc.InvalidArgument, ""},
-		"a name that is none": {"\xff", nil, rpc.InvalidArgument, ""},
+		"an invalid name":     {"\xff", nil, rpc.InvalidArgument, ""},
 	}
 	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
 		g.Limits.MaxLoginFailures = 100

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// atOnce answers without a goroutine: what is measured is the gateway, its server and the client.
+// atOnce answers without a goroutine, to measure only the gateway, its server and the client.
 type atOnce struct {
 	gateway.Link
 	answer rpc.Response

@@ -8,35 +8,35 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// binding is a session's way to a type of service: the instance that its requests go to, in their order.
+// binding is a session's connection to one type of service: the instance that gets its requests, in order.
 type binding struct {
 	m     *machine
-	claim *claim // of the player; nil: nobody is logged in, and the session has an instance to itself
+	claim *claim // the player's; nil if nobody is logged in: the session then has an instance to itself
 	kind  string
 
-	instance string        // "": it has to be found
-	fresh    bool          // the session has had none of this type yet
-	finding  bool          // one is looked for
-	began    time.Duration // to be looked for
-	wakeAt   time.Duration // when there is something to do; 0: not by itself
-	op       uint64        // what was asked of the directory; 0: nothing
-	avoid    string        // an instance that was not there
+	instance string        // "": not found yet
+	fresh    bool          // the session has had no instance of this type yet
+	finding  bool          // looking for an instance
+	began    time.Duration // when the search began
+	wakeAt   time.Duration // when tick has work to do; 0: never
+	op       uint64        // outstanding request to the directory; 0: none
+	avoid    string        // an instance that turned out to be missing
 	prefer   string        // the instance to bind the player to
-	next     string        // the one that was found; its turn comes when out is 0, at wakeAt at the latest
+	next     string        // the instance found; it takes over when out is 0, or at wakeAt at the latest
 	queue    []*request    // in the order of seq
-	room     [4]*request   // for a short queue: most are
-	out      int           // sent and not answered
+	room     [4]*request   // backing array of a short queue, which most are
+	out      int           // requests sent but not answered
 	pumping  bool          // the queue is being sent
-	over     bool          // its player is no longer the session's: nothing new is sent
+	over     bool          // the session has another player now: send nothing new
 }
 
-// searchEvery is the pause between two looks for an instance.
+// searchEvery is the pause between two searches for an instance.
 const searchEvery = 50 * time.Millisecond
 
-// pump sends what is queued.
+// pump sends the queued requests.
 func (b *binding) pump() {
 	if b.pumping {
-		return // whoever is at it goes on
+		return // the caller that is pumping continues
 	}
 	b.pumping = true
 	for len(b.queue) > 0 && b.instance != "" {
@@ -60,11 +60,11 @@ func (b *binding) pump() {
 	}
 }
 
-// elsewhere reports whether a request may be sent to another instance: its receiver, or NATS where there is none, says that
-// no handler began it, and that another instance may do better.
+// elsewhere reports whether a request may be sent to another instance. It may if its receiver, or NATS without a
+// receiver, says that no handler began it and that another instance may do better.
 func elsewhere(e *rpc.Error) bool { return e != nil && e.NotBegun && e.Code == rpc.Unavailable }
 
-// sendAgain queues a request that nobody got once more, in its old place.
+// sendAgain requeues, in its old place, a request that no instance received.
 func (b *binding) sendAgain(r *request) {
 	r.again = true
 	b.m.counters.again.Add(1)
@@ -75,7 +75,7 @@ func (b *binding) sendAgain(r *request) {
 	b.pump()
 }
 
-// lose forgets an instance that is not there.
+// lose forgets an instance that is gone.
 func (b *binding) lose(instance string) {
 	if b.instance == instance || b.instance == "" && b.next != instance {
 		b.instance, b.avoid = "", instance
@@ -86,17 +86,18 @@ func (b *binding) lose(instance string) {
 	}
 }
 
-// find looks for an instance; prefer names the one to bind the player to, "" leaves that to the directory.
+// find looks for an instance. prefer is the instance to bind the player to; with "" the directory chooses.
 func (b *binding) find(prefer string) {
 	if b.over {
-		b.give(failure(rpc.Aborted, "the session has logged in as somebody else"))
+		b.give(failure(rpc.Aborted, "the session has logged in as another player"))
 		return
 	}
 	b.finding, b.prefer, b.began = true, prefer, b.m.now
 	b.look()
 }
 
-// look asks for an instance once. One that was not there may be back under its name after the grace.
+// look asks for an instance once. After the grace, it no longer avoids the missing instance, which may be back under its
+// name.
 func (b *binding) look() {
 	b.wakeAt = 0
 	if b.m.now >= b.began+b.m.limits.Grace {
@@ -115,20 +116,20 @@ func (b *binding) found(f found) {
 	b.placed(f.other)
 }
 
-// placed takes an instance, or that nobody takes anybody.
+// placed takes the instance that was found, or "" if none accepts new players.
 func (b *binding) placed(instance string) {
 	switch {
 	case !b.finding || b.over:
 		return
 	case instance != "" && instance == b.avoid && b.m.now < b.began+b.m.limits.Grace:
-		b.retry(searchEvery) // it was lost since it was asked for
+		b.retry(searchEvery) // lost since the search asked for it
 	case instance != "":
 		b.next = instance
 		b.wakeAt = b.m.now + b.m.limits.Grace
 		b.m.wake(b.wakeAt)
 		b.settle()
 	case b.m.now >= b.began+b.m.limits.FindTimeout:
-		b.fail(rpc.Errorf(rpc.Unavailable, "no instance of %s takes anybody", b.kind))
+		b.fail(rpc.Errorf(rpc.Unavailable, "no instance of %s accepts new players", b.kind))
 	default:
 		b.retry(searchEvery)
 	}
@@ -140,8 +141,8 @@ func (b *binding) retry(pause time.Duration) {
 	b.m.wake(b.wakeAt)
 }
 
-// settle takes the instance that was found once what was sent to the one before is answered, so that requests to two
-// instances do not overlap, or once the grace is over.
+// settle switches to the instance that was found, once the previous instance has answered everything it was sent, or the
+// grace is over. So requests to two instances do not overlap.
 func (b *binding) settle() {
 	if b.next == "" || b.out > 0 && b.m.now < b.wakeAt {
 		return
@@ -153,7 +154,7 @@ func (b *binding) settle() {
 	b.pump()
 }
 
-// tick does what it is time for.
+// tick does the work that is due.
 func (b *binding) tick() {
 	if b.wakeAt == 0 || b.m.now < b.wakeAt {
 		return
@@ -165,7 +166,7 @@ func (b *binding) tick() {
 	b.look()
 }
 
-// fail ends the search: what is queued is answered.
+// fail ends the search and fails the queued requests.
 func (b *binding) fail(err *rpc.Error) {
 	b.finding, b.avoid, b.prefer, b.wakeAt = false, "", "", 0
 	if l := b.m.login; l != nil && l.named != "" && l.r.route.Type == b.kind && b == b.m.bound(b.kind) && len(b.queue) == 0 {
@@ -176,7 +177,7 @@ func (b *binding) fail(err *rpc.Error) {
 	b.give(rpc.Response{Err: err})
 }
 
-// give answers all that is queued.
+// give answers all queued requests with a.
 func (b *binding) give(a rpc.Response) {
 	queue := b.queue
 	b.queue = nil
@@ -185,14 +186,14 @@ func (b *binding) give(a rpc.Response) {
 	}
 }
 
-// stop ends what the binding looks and waits for.
+// stop ends the binding's search and its timer.
 func (b *binding) stop() { b.over, b.finding, b.next, b.wakeAt = true, false, "", 0 }
 
-// abandon ends the binding of a player that the session is no longer. What was sent is answered still.
+// abandon ends the binding when the session changes its player. Requests already sent still get their answers.
 func (b *binding) abandon() {
 	if b.claim == nil || b.over {
 		return
 	}
 	b.stop()
-	b.give(failure(rpc.Aborted, "the session has logged in as somebody else"))
+	b.give(failure(rpc.Aborted, "the session has logged in as another player"))
 }

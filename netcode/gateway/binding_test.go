@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// record is what the store has of a player.
+// record returns the store's record of a player.
 func record(t testing.TB, c *cluster, player string) gateway.Record {
 	t.Helper()
 	value, _, _ := c.store.Get(context.Background(), gateway.RecordKey(player))
@@ -25,7 +25,7 @@ func record(t testing.TB, c *cluster, player string) gateway.Record {
 	return r
 }
 
-// bound is the game that the store says a player is bound to.
+// bound returns the game instance that the store's record binds a player to.
 func bound(t testing.TB, c *cluster, player string) string { return record(t, c, player).At["game"] }
 
 func TestAPlayerStaysWithItsInstance(t *testing.T) {
@@ -38,7 +38,7 @@ func TestAPlayerStaysWithItsInstance(t *testing.T) {
 	was := echo(t, first, "x").Instance
 	must(t, "binding", bound(t, c, "ann"), was)
 	first.Close()
-	c.start("game", "game-0", nil) // where the directory would send the player now
+	c.start("game", "game-0", nil) // the directory would now pick this one
 	second := login(t, there, "ann", client.RPCConfig{})
 	must(t, "instance after a login elsewhere", echo(t, second, "x").Instance, was)
 }
@@ -47,7 +47,7 @@ func TestGatewaysThatBindAPlayerAtOnceAgree(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)
 	c.start("game", "game-2", nil)
-	// Each gateway's directory picks another instance.
+	// Each gateway's directory picks a different instance.
 	var fronts []*front
 	for i, id := range []string{"game-1", "game-2"} {
 		fronts = append(fronts, c.front(fmt.Sprint("gateway-", i), func(g *gateway.Config, _ *netcode.Config) {
@@ -102,14 +102,14 @@ func TestPlayersOfADeadInstanceAreBoundAnew(t *testing.T) {
 		eventually(t, "the request is there", func() bool { dead.mu.Lock(); defer dead.mu.Unlock(); return len(dead.pending) == 1 })
 		before := len(dead.log())
 		c.kill(dead)
-		// The directory still lists the instance; the bus says that nobody is there.
+		// The directory still lists the instance; the bus reports that it is gone.
 		begun := time.Now()
 		got := echo(t, r, "after")
 		if got.Instance == was {
 			t.Errorf("answered by %s, which is dead", was)
 		}
 		if took := time.Since(begun); took > 3*time.Second {
-			t.Errorf("the player was bound anew after %v", took)
+			t.Errorf("the player was bound again after %v", took)
 		}
 		must(t, "binding", bound(t, c, "ann"), got.Instance)
 		select {
@@ -128,7 +128,7 @@ func TestPlayersOfADeadInstanceAreBoundAnew(t *testing.T) {
 		instances[was] = c.start("game", was, nil)
 	})
 	if s := f.Stats(); s.Again != 4 || s.Rebound != 4 {
-		t.Errorf("%d requests were sent again, %d players bound anew, want 4 and 4", s.Again, s.Rebound)
+		t.Errorf("%d requests were sent again, %d players bound again, want 4 and 4", s.Again, s.Rebound)
 	}
 }
 
@@ -223,7 +223,7 @@ func TestADrainingInstanceKeepsItsPlayersUntilTheyLeave(t *testing.T) {
 	if now == was {
 		t.Errorf("a login went to %s, which drains", now)
 	}
-	// With none but draining instances a player stays where it is.
+	// When all instances drain, a player stays where it is.
 	c.drain(instances[now])
 	second := login(t, f, "ann", client.RPCConfig{})
 	must(t, "instance when all drain", echo(t, second, "x").Instance, now)
@@ -237,7 +237,7 @@ func TestRequestsWaitForAnInstanceAndAreToldWhenNoneComes(t *testing.T) {
 	c.kill(game)
 	c.notice(game)
 	e := fault(t, call(r, t, &testpb.EchoRequest{}))
-	if e.Code != rpc.Unavailable || e.Maybe || e.Text != "no instance of game takes anybody" {
+	if e.Code != rpc.Unavailable || e.Maybe || e.Text != "no instance of game accepts new players" {
 		t.Errorf("the fault is %+v", e)
 	}
 	must(t, "in flight", f.Stats().InFlight, 0)
@@ -248,7 +248,7 @@ func TestRequestsWaitForAnInstanceAndAreToldWhenNoneComes(t *testing.T) {
 func TestStaticRoutesSayWhoTakesAMessage(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)
-	c.start("chat", "chat-1", nil) // it registers the same messages, and comes first by name
+	c.start("chat", "chat-1", nil) // handles the same messages, and comes first by name
 	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
 		g.Routes = map[string]string{"PlayerLoginRequest": "game", "EchoRequest": "game", "SpeakOnWorldRequest": "chat"}
 	})
@@ -288,14 +288,14 @@ func TestTwoInstancesDoNotWorkForAPlayerAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the first request is there", func() bool { return instances[was].count("SpeakOnWorldRequest ann") == 1 })
-	c.kill(instances[was]) // it takes nothing new, and goes on with what it has
+	c.kill(instances[was]) // it takes nothing new, but continues what it has
 	if err := r.Go(1201, encode(rpc.Protobuf, &testpb.EchoRequest{}), time.Minute, answer(second)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the player is bound anew", func() bool { return bound(t, c, "ann") == other.id })
+	eventually(t, "the player is bound again", func() bool { return bound(t, c, "ann") == other.id })
 	for range 20 {
 		must(t, "requests that overtook the first", other.count("EchoRequest ann"), 0)
-		time.Sleep(5 * time.Millisecond) // time to do wrong; that it is right needs none
+		time.Sleep(5 * time.Millisecond) // time to go wrong; the right behaviour needs none
 	}
 	close(release)
 	if err := <-first; err != nil {

@@ -8,51 +8,51 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// claim is what a session does to the record of its player: it finds the player's instances there, makes the session the
-// player's own, sees after it, and gives it up. One thing is done at a time, each by reading and compare-and-set, in
-// rounds until a write comes first.
+// claim is a session's work on its player's record. It finds the player's instances there, makes the session the
+// player's own, refreshes the record, and gives it up. It does one job at a time. Each job reads, then writes by
+// compare-and-set, and repeats until its write succeeds.
 type claim struct {
 	m      *machine
 	player string
 
-	jobs   []job  // the first is under way
-	op     uint64 // the request that it waits for; 0: none
-	known  bool   // record and revision are what the store had last
+	jobs   []job  // the first is running
+	op     uint64 // the request it waits for; 0: none
+	known  bool   // record and revision are the store's latest
 	record Record
-	// revision is that of record; 0: there is none.
+	// revision is the record's revision; 0: it does not exist.
 	revision uint64
-	next     Record // what the outstanding write brings
+	next     Record // what the outstanding write writes
 
-	held      uint64        // the newest revision that named this session; 0: none yet
-	heard     uint64        // the newest revision that was announced for another one
-	checkAt   time.Duration // when it is looked after next, or given up once more
-	leftAt    time.Duration // when the session gave it up
-	bid       bool          // the session was written, or may be: even a write that failed may have been done
+	held      uint64        // the newest revision that names this session; 0: none yet
+	heard     uint64        // the newest revision announced for another session
+	checkAt   time.Duration // when to check the record next, or to try again to give it up
+	leftAt    time.Duration // when the session gave the record up
+	bid       bool          // the record may name the session: even a failed write may have been done
 	announced bool
 	deaf      bool // announcements may have been lost before the session was the player's
 }
 
-// job is one thing to be done to a record.
+// job is one task on a record.
 type job struct {
 	kind   jobKind
-	b      *binding // jobPlace: is to have an instance
-	avoid  string   // not this instance, if that can be
-	prefer string   // this one, if the player is not bound; "": whichever the directory picks
-	fresh  bool     // the session's first of this type: not one that takes nobody new
-	doubts int      // writes whose fate was not known
+	b      *binding // jobPlace: the binding that needs an instance
+	avoid  string   // not this instance, if possible
+	prefer string   // this instance, if the player is not bound; "": the directory's choice
+	fresh  bool     // the session's first instance of this type: must accept new players
+	doubts int      // writes with an unknown result
 }
 
 type jobKind uint8
 
 const (
 	jobPlace   jobKind = iota + 1 // find an instance for a binding
-	jobConfirm                    // the session is the player's
-	jobCheck                      // is it still? The record lives on
-	jobRelease                    // it is over
-	jobVoid                       // nobody waits for what is under way any more
+	jobConfirm                    // make the session the player's
+	jobCheck                      // is the session still the player's? also refreshes the record
+	jobRelease                    // give the record up
+	jobVoid                       // nobody needs the running job any more
 )
 
-// maxDoubts bounds how often a job asks what became of a write.
+// maxDoubts bounds how often a job re-reads the record because a write's result is unknown.
 const maxDoubts = 2
 
 func (c *claim) push(j job) {
@@ -62,7 +62,7 @@ func (c *claim) push(j job) {
 	}
 }
 
-// begin takes up the first job.
+// begin starts the first job.
 func (c *claim) begin() {
 	if len(c.jobs) == 0 {
 		return
@@ -84,13 +84,13 @@ func (c *claim) write(next Record, life time.Duration) {
 	c.op = c.m.request(action{kind: actWrite, player: c.player, record: next, revision: c.revision, life: life})
 }
 
-// proceed goes on with the first job now that the record is known.
+// proceed continues the first job now that the record is known.
 func (c *claim) proceed() {
 	mine := c.record.Session == c.m.id
 	switch j := &c.jobs[0]; j.kind {
 	case jobPlace:
 		if c.m.player == c.player && c.m.since && !mine && c.record.Session != "" {
-			c.m.replaced(c) // the read has shown it
+			c.m.replaced(c) // as the read shows
 			c.done()
 			return
 		}
@@ -107,17 +107,17 @@ func (c *claim) proceed() {
 		c.write(Record{Session: c.m.id, At: c.at()}, c.m.limits.RecordLife)
 	case jobRelease:
 		if !mine {
-			c.done() // somebody else's, or gone
+			c.done() // another session's, or gone
 			return
 		}
-		c.announce() // the client may have left before the login was confirmed, and yet it came behind the others
+		c.announce() // the client may have left before this login was confirmed, yet it replaces earlier ones
 		c.write(Record{Session: c.m.id, Left: true, At: c.record.At}, c.m.limits.Return)
 	case jobVoid:
 		c.done()
 	}
 }
 
-// at is the record's instances, with the session's own where it has none.
+// at returns the record's instances, adding the session's own for types that the record lacks.
 func (c *claim) at() map[string]string {
 	at := maps.Clone(c.record.At)
 	for _, b := range c.m.bindings {
@@ -131,7 +131,7 @@ func (c *claim) at() map[string]string {
 	return at
 }
 
-// step takes what the claim has asked for.
+// step takes the answer to the claim's outstanding request.
 func (c *claim) step(e *event) {
 	if e.op != c.op || len(c.jobs) == 0 {
 		return
@@ -152,10 +152,10 @@ func (c *claim) step(e *event) {
 	}
 }
 
-// alive reports whether the record is that of a session that lives: the player has its place, full or not.
+// alive reports whether the record belongs to a live session. Its player keeps its place even if the instance is full.
 func (c *claim) alive() bool { return c.record.Session != "" && !c.record.Left }
 
-// learn takes what the store has.
+// learn stores what the store returned.
 func (c *claim) learn(r Record, revision uint64) {
 	c.known, c.record, c.revision = true, r, revision
 	if revision != 0 && r.Session == c.m.id && !r.Left {
@@ -163,8 +163,8 @@ func (c *claim) learn(r Record, revision uint64) {
 	}
 }
 
-// found goes on with a job that places the player. The directory counts whom it picks an instance for, so it is asked for
-// one only when the player does not stay.
+// found continues a job that places the player. The directory counts the players it picks instances for, so found asks
+// for a pick only if the player cannot stay.
 func (c *claim) found(e *event) {
 	j := &c.jobs[0]
 	if j.kind != jobPlace {
@@ -183,7 +183,7 @@ func (c *claim) found(e *event) {
 	case next == "" && !f.picked:
 		c.look(true)
 	case next == "" && stays, next != "" && next == bound:
-		c.placed(bound) // there is no other, or it is back
+		c.placed(bound) // there is no other instance, or the old one is back
 	case next == "":
 		c.placed("")
 	default:
@@ -195,13 +195,13 @@ func (c *claim) found(e *event) {
 	}
 }
 
-// look asks the directory how the player's instance stands, and picks another one.
+// look asks the directory for the state of the player's instance and, if picks, for another instance.
 func (c *claim) look(picks bool) {
 	j := &c.jobs[0]
 	c.op = c.m.request(action{kind: actFind, player: c.player, serviceType: j.b.kind, instance: c.record.At[j.b.kind], avoid: j.avoid, key: c.player, picks: picks})
 }
 
-// written goes on with a job whose write has an answer.
+// written continues a job after its write.
 func (c *claim) written(e *event) {
 	j := &c.jobs[0]
 	switch {
@@ -213,7 +213,7 @@ func (c *claim) written(e *event) {
 		c.fail(e.err != nil)
 		return
 	case e.revision == 0:
-		c.read() // somebody else was first
+		c.read() // another writer came first
 		return
 	}
 	moved := c.record.At
@@ -238,14 +238,14 @@ func (c *claim) written(e *event) {
 	}
 }
 
-// placed ends a job that places the player; "": nobody takes anybody.
+// placed ends a job that places the player. "" means that no instance accepts new players.
 func (c *claim) placed(instance string) {
 	b := c.jobs[0].b
 	c.done()
 	b.placed(instance)
 }
 
-// announce tells all gateways, once, that the session is the player's.
+// announce tells all gateways, once, that the session is now the player's.
 func (c *claim) announce() {
 	if !c.announced {
 		c.announced = true
@@ -253,28 +253,28 @@ func (c *claim) announce() {
 	}
 }
 
-// tell tells the player's instances that its session is over.
+// tell notifies the player's instances that its session is over.
 func (c *claim) tell() {
 	for _, kind := range slices.Sorted(maps.Keys(c.record.At)) {
 		c.m.do(action{kind: actTell, player: c.player, serviceType: kind, instance: c.record.At[kind]})
 	}
 }
 
-// done ends the first job.
+// done ends the first job and begins the next.
 func (c *claim) done() {
 	c.jobs = c.jobs[1:]
 	c.begin()
 }
 
-// fail ends the first job when the store does not answer; stops: nor will it, as the gateway stops. A record that is to be
-// given up is tried again until it is gone by itself.
+// fail ends the first job because the store does not answer. stops means that the gateway is stopping, so the store will
+// not answer later either. Giving up a record is retried until the record has expired.
 func (c *claim) fail(stops bool) {
 	c.known = false
 	j := c.jobs[0]
 	switch j.kind {
 	case jobPlace:
 		c.done()
-		j.b.fail(rpc.Errorf(rpc.Unavailable, "it cannot be found out which %s has the player", j.b.kind))
+		j.b.fail(rpc.Errorf(rpc.Unavailable, "cannot find out which %s has the player", j.b.kind))
 	case jobConfirm:
 		c.done()
 		c.m.notConfirmed()
@@ -287,7 +287,7 @@ func (c *claim) fail(stops bool) {
 			c.checkAfter(checkAgain)
 			return
 		}
-		c.tell() // a hint more than needed does less harm than one that is missing
+		c.tell() // a superfluous hint does less harm than a missing one
 		c.done()
 	default:
 		c.done()
@@ -302,7 +302,7 @@ func (c *claim) checkAfter(pause time.Duration) {
 	c.m.wake(c.checkAt)
 }
 
-// check asks whether the session is still the player's, unless that is being asked.
+// check checks whether the session is still the player's, unless a check is queued already.
 func (c *claim) check() {
 	c.checkAfter(c.m.checkEvery)
 	for _, j := range c.jobs {
@@ -313,15 +313,15 @@ func (c *claim) check() {
 	c.push(job{kind: jobCheck})
 }
 
-// again tries to give the record up once more, if it failed.
+// again retries to give up the record if that failed.
 func (c *claim) again() {
 	if c.op == 0 && len(c.jobs) > 0 {
 		c.read()
 	}
 }
 
-// leave gives the record up when the session may be the player's; release: it has not been replaced. Nobody waits for the
-// rest.
+// leave drops the claim's other jobs. If release is set (the session was not replaced) and the record may name the
+// session, it gives the record up.
 func (c *claim) leave(release bool) {
 	c.drop()
 	if c.leftAt = c.m.now; release && c.bid {
@@ -329,7 +329,7 @@ func (c *claim) leave(release bool) {
 	}
 }
 
-// drop forgets all jobs. The answer that the first may wait for comes still.
+// drop forgets all jobs. The answer to an outstanding request may still come.
 func (c *claim) drop() {
 	c.jobs = c.jobs[:min(1, len(c.jobs))]
 	switch {

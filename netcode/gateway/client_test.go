@@ -47,10 +47,10 @@ func write(r *rpc.Request, m proto.Message) rpc.Response {
 	return a
 }
 
-// pushes collects what a client got without asking.
+// pushes collects a client's pushes.
 type pushes struct {
 	mu  sync.Mutex
-	got []string // id and the text that the tests push
+	got []string // the id and the text of each push
 }
 
 func (p *pushes) on(id uint32, payload []byte) {
@@ -118,7 +118,7 @@ func dial(t testing.TB, cfg client.RPCConfig) *client.RPC {
 	return c
 }
 
-// login connects a player over TCP, or as cfg says.
+// login connects a player, over TCP unless cfg says otherwise.
 func login(t testing.TB, f *front, player string, cfg client.RPCConfig) *client.RPC {
 	t.Helper()
 	if cfg.Addr == "" {
@@ -131,7 +131,7 @@ func login(t testing.TB, f *front, player string, cfg client.RPCConfig) *client.
 	return c
 }
 
-// echo asks where a player is.
+// echo asks which instance has a player.
 func echo(t testing.TB, c *client.RPC, text string) *testpb.EchoResponse {
 	t.Helper()
 	var m testpb.EchoResponse
@@ -141,7 +141,7 @@ func echo(t testing.TB, c *client.RPC, text string) *testpb.EchoResponse {
 	return &m
 }
 
-// fault is how a call failed; the test fails when it did not.
+// fault returns the fault of a failed call; the test fails if the call succeeded.
 func fault(t testing.TB, err error) *rpc.Error {
 	t.Helper()
 	var e *rpc.Error
@@ -191,7 +191,7 @@ func (r *raw) call(id, number, timeoutMS uint32, m proto.Message) {
 	r.write(frame.Append(nil, id|wirepb.IDCall, b))
 }
 
-// next is the next frame.
+// next reads the next frame.
 func (r *raw) next() (id uint32, payload []byte) {
 	r.t.Helper()
 	b := make([]byte, 4096)
@@ -211,7 +211,7 @@ func (r *raw) next() (id uint32, payload []byte) {
 	}
 }
 
-// expect reads the next frame, which must have that id.
+// expect reads the next frame, which must have the given id.
 func (r *raw) expect(id uint32, m proto.Message) {
 	r.t.Helper()
 	got, payload := r.next()
@@ -225,7 +225,7 @@ func (r *raw) expect(id uint32, m proto.Message) {
 	}
 }
 
-// bye is why the server ends the connection.
+// bye returns the reason why the server ended the connection.
 func (r *raw) bye() wirepb.Reason {
 	r.t.Helper()
 	for {

@@ -23,12 +23,12 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	goleak.VerifyTestMain(m,
-		// kcp-go starts these when it is imported, and has no end for them.
+		// kcp-go starts these on import and offers no way to end them.
 		goleak.IgnoreAnyFunction("github.com/xtaci/kcp-go/v5.(*TimedSched).prepend"),
 		goleak.IgnoreAnyFunction("github.com/xtaci/kcp-go/v5.(*TimedSched).sched"))
 }
 
-// cluster is services, a directory, a store and a bus, all in memory.
+// cluster is an in-memory cluster: services, a directory, a store and a bus.
 type cluster struct {
 	t      testing.TB
 	routes gateway.Routes
@@ -39,18 +39,18 @@ type cluster struct {
 	watchers  map[int]func(serviceType, instance string, left bool)
 	next      int
 	buses     []*bus
-	all       []*instance // that ever were
+	all       []*instance // including those that are gone
 }
 
-// instance is a service that handles requests with a function of the test's.
+// instance is a service that handles requests with a function of the test.
 type instance struct {
 	kind, id string
 	handle   func(r *rpc.Request, done func(rpc.Response))
 	draining bool
 	full     bool
-	deaf     bool // it is dead, but the directory does not know yet
+	deaf     bool // dead, but the directory does not know yet
 	mu       sync.Mutex
-	got      []string // messages and players, in the order of coming
+	got      []string // messages and players, in order of arrival
 	pending  map[int]func(rpc.Response)
 	number   int
 }
@@ -71,7 +71,7 @@ var gameMethods = []rpc.Method{
 	{Name: "Shout", ID: 1205},
 }
 
-// start adds an instance to the cluster; nil handles everything with serve.
+// start adds an instance to the cluster. With a nil handler it uses serve.
 func (c *cluster) start(kind, id string, handle func(r *rpc.Request, done func(rpc.Response))) *instance {
 	i := &instance{kind: kind, id: id, pending: map[int]func(rpc.Response){}}
 	if i.handle = handle; handle == nil {
@@ -98,15 +98,15 @@ func (c *cluster) tell(kind, id string, left bool) {
 	}
 }
 
-// kill ends an instance as kill -9 does: nobody gets what is sent to it, and
-// what it has is not answered. The directory does not know yet.
+// kill ends an instance as kill -9 does: it receives nothing more and leaves its requests unanswered. The directory does
+// not know yet.
 func (c *cluster) kill(i *instance) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.deaf = true
 }
 
-// notice lets the directory know that an instance is gone.
+// notice tells the directory that an instance is gone.
 func (c *cluster) notice(i *instance) {
 	c.mu.Lock()
 	delete(c.instances[i.kind], i.id)
@@ -146,7 +146,7 @@ func (d directory) Look(kind, id string) gateway.Standing {
 
 func (directory) Takes(string, string, rpc.Format) bool { return true }
 
-// Pick takes the instances in turn, by the key, so that a test knows where a player goes: the last byte of it counts.
+// Pick picks an instance by the last byte of the key, so that a test knows where a player goes.
 func (d directory) Pick(kind, key, except string) (string, bool) {
 	d.c.mu.Lock()
 	ids := slices.Sorted(maps.Keys(d.c.instances[kind]))
@@ -174,7 +174,7 @@ func (d directory) Watch(f func(kind, id string, left bool)) (cancel func()) {
 	}
 }
 
-// bus is one gateway's link: what netcode/bus does, without NATS.
+// bus is one gateway's link. It does what netcode/bus does, without NATS.
 type bus struct {
 	c       *cluster
 	mu      sync.Mutex
@@ -184,7 +184,7 @@ type bus struct {
 	back    []func()
 }
 
-// cut cuts the bus off from the others', or brings it back.
+// cut cuts the bus off from the others, or reconnects it.
 func (b *bus) cut(away bool) {
 	b.mu.Lock()
 	b.away = away
@@ -228,7 +228,7 @@ func (b *bus) Fail(kind, id string) {
 	}
 }
 
-// failAll answers what an instance has not, as the bus does when it is gone.
+// failAll fails what an instance has not answered, as the bus does when the instance is gone.
 func (i *instance) failAll() {
 	i.mu.Lock()
 	pending := i.pending
@@ -251,7 +251,7 @@ func (b *bus) Push(player string, p rpc.Push) error {
 	return nil
 }
 
-// push brings a push to the gateways that have subscribed.
+// push delivers a push to the gateways that have subscribed.
 func (c *cluster) push(player string, p rpc.Push) {
 	c.mu.Lock()
 	buses := slices.Clone(c.buses)
@@ -279,7 +279,7 @@ func (b *bus) Subscribe(player string) (cancel func(), err error) {
 	}), nil
 }
 
-// take is an instance that gets a request; false: it is dead.
+// take gives a request to an instance. It returns false if the instance is dead.
 func (i *instance) take(r *rpc.Request, done func(rpc.Response)) bool {
 	i.mu.Lock()
 	if i.deaf {
@@ -345,7 +345,7 @@ func (i *instance) serve(r *rpc.Request, done func(rpc.Response)) {
 		read(r, &m)
 		switch m.Text {
 		case "silence":
-			return // until somebody fails it
+			return // until the link fails it
 		case "broken":
 			done(rpc.Response{Err: rpc.Errorf(rpc.NotFound, "there is no %s", m.Text)})
 			return
@@ -358,7 +358,7 @@ func (i *instance) serve(r *rpc.Request, done func(rpc.Response)) {
 	}
 }
 
-// store is gateway.Bindings in memory.
+// store implements gateway.Bindings in memory.
 type store struct {
 	mu     sync.Mutex
 	values map[string]stored
@@ -391,7 +391,7 @@ func (s *store) PutFor(_ context.Context, key string, value []byte, revision uin
 	return s.next, true, nil
 }
 
-// expire takes a player's record away as the end of its life does, and returns how long that was.
+// expire removes a player's record as if its life had ended, and returns that life.
 func (s *store) expire(player string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -464,7 +464,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// must fails the test unless got is want.
+// must fails the test unless got equals want.
 func must[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {

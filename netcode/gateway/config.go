@@ -13,56 +13,59 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Config is what a gateway needs.
+// Config configures a Gateway.
 type Config struct {
 	ID        string // of this gateway, [a-z0-9-]{1,60}
 	Directory Directory
 	Link      Link
-	// Bindings keeps each player's Record, for all gateways: key "player/<base64url(player)>", value JSON.
+	// Bindings keeps each player's Record, shared by all gateways: key "player/<base64url(player)>", value JSON.
 	Bindings Bindings
-	// Authenticator checks logins. Nil: a login message is sent to its service as it is, whose answer names the player.
+	// Authenticator checks logins. Nil: a login message goes to its service unchecked, and the answer names the player.
 	Authenticator Authenticator
-	// Routes says which type of service takes a message (short name), where the directory does not, or names another.
+	// Routes maps a message (short name) to a type of service. It overrides the directory and adds to it.
 	Routes map[string]string
-	// Files have messages that the gateway is to know, besides those that are compiled in: it needs to know a message to
-	// bring it from one format into another, for nothing else. New refuses those that share a short name or an id with others.
+	// Files contain further messages that the gateway should know, in addition to those compiled in. It needs to know a
+	// message only to convert it between formats. New refuses files whose messages share a short name or an id with
+	// others.
 	Files []protoreflect.FileDescriptor
-	// Tickets lets players into shards; without a key the gateway gives none.
+	// Tickets lets players into shards. Without a key the gateway issues no tickets.
 	Tickets Tickets
 	Limits  Limits
-	// Logger gets what an operator should see. Nil: slog.Default().
+	// Logger gets messages for operators. Nil: slog.Default().
 	Logger *slog.Logger
-	// Registerer gets the metrics, wind_gateway_*. Nil: none.
+	// Registerer gets the metrics, wind_gateway_*. Nil: no metrics.
 	Registerer prometheus.Registerer
 }
 
 // Tickets is what a gateway needs to seal connect tickets.
 type Tickets struct {
-	Key    []byte // of the cluster, as netcode.Config.TicketKey
+	Key    []byte // of the cluster, like netcode.Config.TicketKey
 	Shards Shards
-	Life   time.Duration // 30 s
+	Life   time.Duration // default: 30 s
 }
 
-// Limits bound what sessions may do. The zero value of each is its default.
+// Limits bounds what sessions may do. A zero field means its default, which its comment gives.
 type Limits struct {
-	// MaxInFlight is how many requests of one session may wait for their answers. 256.
+	// MaxInFlight bounds the requests of one session that wait for their answers. Default: 256.
 	MaxInFlight int
-	// Timeout is how long an answer is waited for when the client says nothing, MaxTimeout how long at most. 5 s, 1 min.
+	// Timeout is how long to wait for an answer if the client sets no time-out. MaxTimeout is the longest a client may
+	// set. Defaults: 5 s, 1 min.
 	Timeout, MaxTimeout time.Duration
-	// AuthTimeout bounds the authenticator. 5 s.
+	// AuthTimeout bounds the authenticator. Default: 5 s.
 	AuthTimeout time.Duration
-	// LoginTimeout ends a session that is not logged in and has not sent a public message for so long. 1 min.
+	// LoginTimeout ends a session that has neither logged in nor sent a public message for this long. Default: 1 min.
 	LoginTimeout time.Duration
-	// MaxLoginFailures ends a session. 8.
+	// MaxLoginFailures ends a session after this many failed logins. Default: 8.
 	MaxLoginFailures int
-	// Grace is how long requests to an instance that has left may still be answered, and how long a player's next
-	// requests wait for that before they go elsewhere. 1 s.
+	// Grace is how long an instance that has left may still answer requests. For at most that long, a player's next
+	// requests wait for those answers before they go to another instance. Default: 1 s.
 	Grace time.Duration
-	// FindTimeout is how long requests wait for an instance when there is none. 3 s.
+	// FindTimeout is how long requests wait when no instance is available. Default: 3 s.
 	FindTimeout time.Duration
-	// RecordLife is how long a player's record stays that nobody looks after, because its gateway died; each session looks
-	// after its own thrice in that time. Return is how long the record of a player that has left stays: whoever comes back
-	// by then finds the same instances, later ones are balanced anew. 5 min, 15 s.
+	// RecordLife is how long a player's record lasts without a refresh, for example after its gateway has died. Each
+	// session refreshes its own three times in that period. Return is how long the record of a player that has left
+	// lasts: a player that comes back within it finds the same instances; after that the directory picks again.
+	// Defaults: 5 min, 15 s.
 	RecordLife, Return time.Duration
 }
 
@@ -98,13 +101,13 @@ func (c Config) withDefaults() Config {
 func (c *Config) validate() error {
 	switch {
 	case c.ID == "" || len(c.ID) > 60:
-		return fmt.Errorf("gateway: id %q has not 1 to 60 characters", c.ID)
+		return fmt.Errorf("gateway: id %q must have 1 to 60 characters", c.ID)
 	case c.Directory == nil || c.Link == nil || c.Bindings == nil:
-		return errors.New("gateway: a directory, a link and a store for bindings are needed")
+		return errors.New("gateway: Directory, Link and Bindings are required")
 	case len(c.Tickets.Key) > 0 && len(c.Tickets.Key) < netcode.MinTicketKey:
-		return fmt.Errorf("gateway: a ticket key of %d bytes, at least %d are needed", len(c.Tickets.Key), netcode.MinTicketKey)
+		return fmt.Errorf("gateway: the ticket key has %d bytes, fewer than %d", len(c.Tickets.Key), netcode.MinTicketKey)
 	case len(c.Tickets.Key) > 0 && c.Tickets.Shards == nil:
-		return errors.New("gateway: a ticket key, and nothing that knows where the shards are")
+		return errors.New("gateway: a ticket key requires Tickets.Shards")
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/ferris1/wind/netcode/gateway"
 )
 
-// emptiest always picks one instance, unless that is excluded: so the selector "least" does with one that has just joined.
+// emptiest always picks the same instance unless it is excluded, as the selector "least" does with one that has just
+// joined.
 type emptiest struct{ stubborn }
 
 func (e emptiest) Pick(kind, key, excluded string) (string, bool) {

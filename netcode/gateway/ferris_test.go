@@ -11,12 +11,12 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// A client that knows nothing of this house but ferris1/wind's frames and ids.
+// This client knows nothing of Wind but the frames and ids of ferris1/wind.
 func TestAClientOfFerris1WindPlays(t *testing.T) {
 	c := newCluster(t)
 	var game *instance
 	game = c.start("game", "game-1", func(r *rpc.Request, done func(rpc.Response)) {
-		if r.Message == "SpeakOnWorldRequest" { // relayed to everyone, answered with nothing
+		if r.Message == "SpeakOnWorldRequest" { // relayed to everyone, without an answer
 			var m testpb.SpeakOnWorldRequest
 			read(r, &m)
 			c.push("", speech(rpc.Protobuf, r.Player+": "+m.Content))
@@ -79,7 +79,7 @@ func TestACallsAnswerHasItsNumber(t *testing.T) {
 	want(1002|wirepb.IDCall, "\x03\x00\x00\x00")
 	r.call(1205, 4, 0, &testpb.Shout{})
 	if rest := want(wirepb.IDCall, "\x04\x00\x00\x00"); len(rest) != 0 {
-		t.Errorf("an answer that is none has %q", rest)
+		t.Errorf("an empty answer has %q", rest)
 	}
 	r.write(frame.Append(nil, 1201|wirepb.IDCall, []byte("1234567"))) // shorter than a call's header
 	must(t, "reason", r.bye(), wirepb.Reason_REASON_PROTOCOL)

@@ -17,17 +17,16 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Gateway is the services' front door. It is a netcode.Gateway; its methods may
-// be called concurrently.
+// Gateway is the front door to services. It implements netcode.Gateway. Its methods may be called concurrently.
 type Gateway struct {
 	cfg      Config
 	log      *slog.Logger
 	messages *messages
 	counters counters
-	life     string        // tells this gateway's sessions from those of earlier ones with its id
-	numbers  atomic.Uint64 // of the newest session
-	began    time.Time     // its monotonic clock is the machines'
-	accesses chan struct{} // to the store
+	life     string        // tells this gateway's sessions from those of earlier processes with its id
+	numbers  atomic.Uint64 // number of the newest session
+	began    time.Time     // zero of the machines' monotonic clock
+	accesses chan struct{} // slots for accesses to the store
 	ctx      context.Context
 	cancel   context.CancelFunc
 	unwatch  func()
@@ -35,16 +34,16 @@ type Gateway struct {
 
 	mu       sync.Mutex
 	closed   bool
-	idle     chan struct{}  // not nil: Close waits for it until there is no session
+	idle     chan struct{}  // if not nil, closed when no session is left, for Close
 	group    sync.WaitGroup // added to under mu, while not closed
 	sessions map[*session]struct{}
-	players  map[string][]*session // logged in, or about to be; the newest last
+	players  map[string][]*session // logged in, or about to be; newest last
 }
 
 var _ netcode.Gateway = (*Gateway)(nil)
 
-// New makes a gateway. Its pushes must be handed to Push; its server, which gets
-// it with SetGateway, is closed before it.
+// New makes a gateway. The caller passes its pushes to Push, hands it to a server with SetGateway, and closes that
+// server before the gateway.
 func New(c Config) (*Gateway, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -73,22 +72,22 @@ func New(c Config) (*Gateway, error) {
 	})
 	deaf := c.Link.Reconnected(func() { g.spawn(g.reconnected) })
 	g.unwatch = func() { unwatch(); deaf() }
-	g.spawn(g.adopt) // the last gateway of all may have gone
+	g.spawn(g.adopt) // the last of the other gateways may have gone
 	return g, nil
 }
 
-// lifeName is a name that no gateway had before: a clock that steps back repeats no session's id.
+// lifeName returns a name that no gateway had before, so that session ids stay unique even if the clock steps back.
 func lifeName() string {
 	var b [6]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 
-// now is the machines' clock.
+// now returns the time on the machines' clock.
 func (g *Gateway) now() time.Duration { return time.Since(g.began) }
 
-// Close waits until the sessions have given up their players' records, for a bounded time, and until logins under way have
-// ended. The server that has the connections is closed before, so that the services hear of their end.
+// Close waits, for a bounded time, until the sessions have given up their players' records, and until running logins
+// have ended. Close the server first, so that the services hear that its connections ended.
 func (g *Gateway) Close() {
 	g.mu.Lock()
 	idle := make(chan struct{})
@@ -112,7 +111,7 @@ func (g *Gateway) Close() {
 	}
 }
 
-// spawn runs f in a goroutine that Close waits for; false when it is too late.
+// spawn runs f in a goroutine that Close waits for. It returns false if the gateway is closed.
 func (g *Gateway) spawn(f func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -127,22 +126,22 @@ func (g *Gateway) spawn(f func()) bool {
 func (g *Gateway) Opened(c *netcode.Conn) netcode.Stream {
 	l := g.cfg.Limits
 	s := &session{g: g, conn: c, id: fmt.Sprintf("%s/%s-%d", g.cfg.ID, g.life, g.numbers.Add(1))}
-	checkEvery := l.RecordLife/4 + mathrand.N(l.RecordLife/12+1) // not all at once
+	checkEvery := l.RecordLife/4 + mathrand.N(l.RecordLife/12+1) // spread over time
 	s.m = newMachine(s.id, l, g.cfg.Authenticator != nil, g.now(), checkEvery, &g.counters)
 	if s.text = c.IsText(); s.text {
 		s.format = rpc.JSON
 	} else {
-		c.Coalesce(false) // until the client says that it can
+		c.Coalesce(false) // until the client proves that it can split messages
 	}
 	g.mu.Lock()
 	g.sessions[s] = struct{}{}
 	g.mu.Unlock()
 	g.counters.opened.Add(1)
-	s.step(event{kind: eventTimer}) // the first timer
+	s.step(event{kind: eventTimer}) // sets the first timer
 	return s
 }
 
-// all is the sessions of the moment.
+// all returns the current sessions.
 func (g *Gateway) all() []*session {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -153,14 +152,14 @@ func (g *Gateway) all() []*session {
 	return all
 }
 
-// of is the sessions of a player.
+// of returns a player's sessions.
 func (g *Gateway) of(player string) []*session {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.players[player])
 }
 
-// enter makes s the newest session of a player, leave takes it out.
+// enter makes s the newest session of a player; leave removes it.
 func (g *Gateway) enter(player string, s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -186,15 +185,15 @@ func (g *Gateway) forget(s *session) {
 	}
 }
 
-// reconnected has all sessions look whether they are their players' still.
+// reconnected makes all sessions check whether they are still their players'.
 func (g *Gateway) reconnected() {
 	for _, s := range g.all() {
 		s.step(event{kind: eventReconnected})
 	}
 }
 
-// left says that an instance is gone: its players are bound anew with their next
-// requests, and what it owes is answered for it after the grace.
+// left handles an instance that is gone. Its players' next requests bind them again, and after the grace the gateway
+// fails the requests that the instance has not answered.
 func (g *Gateway) left(serviceType, instance string) {
 	g.log.Info("gateway: an instance has left", "type", serviceType, "instance", instance)
 	for _, s := range g.all() {
@@ -215,7 +214,7 @@ func (g *Gateway) left(serviceType, instance string) {
 	})
 }
 
-// route finds who takes the message with a frame id.
+// route finds the service for a frame id.
 func (g *Gateway) route(id uint32) (Route, bool) {
 	r, ok := g.cfg.Directory.Route(id)
 	if !ok {
@@ -228,7 +227,7 @@ func (g *Gateway) route(id uint32) (Route, bool) {
 	return g.override(r), true
 }
 
-// routeName finds who takes the message with a short name.
+// routeName finds the service for a message's short name.
 func (g *Gateway) routeName(name string) (Route, bool) {
 	r, ok := g.cfg.Directory.RouteName(name)
 	if !ok {
@@ -247,8 +246,8 @@ func (g *Gateway) override(r Route) Route {
 	return r
 }
 
-// from is what the gateway calls itself in messages of its own.
+// from returns the gateway's name as a sender.
 func (g *Gateway) from() string { return "gateway/" + g.cfg.ID }
 
-// ticketRoute is the message that the gateway answers itself.
+// ticketRoute is the route of the message that the gateway itself answers.
 var ticketRoute = Route{Method: rpc.Method{Name: "TicketRequest", ID: wirepb.IDTicketRequest, Answer: wirepb.IDTicketResponse}}

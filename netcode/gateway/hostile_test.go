@@ -20,7 +20,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// attacks are what clients may do to a gateway, each on a connection of its own.
+// attacks holds what clients may do to a gateway, each on its own connection.
 var attacks = map[string]func(r *raw){
 	"a frame that is too long": func(r *raw) {
 		b := binary.LittleEndian.AppendUint32(nil, 1201)
@@ -34,7 +34,7 @@ var attacks = map[string]func(r *raw){
 	},
 	"a flood of frames": func(r *raw) {
 		var b []byte
-		for range 30_000 { // 240 KB: too many frames, not too many bytes
+		for range 30_000 { // 240 KB: too many frames, but not too many bytes
 			b = frame.Append(b, 1203, nil)
 		}
 		go func() { _, _ = r.conn.Write(b) }()
@@ -94,7 +94,7 @@ func TestHostileClientsHarmNobodyElse(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(10 * time.Millisecond): // no flood of their own
+			case <-time.After(10 * time.Millisecond): // slow enough not to be a flood
 			}
 			for player, r := range map[string]*client.RPC{"ann": honest, "bob": kcp} {
 				var m testpb.EchoResponse
@@ -124,7 +124,7 @@ func TestHostileClientsHarmNobodyElse(t *testing.T) {
 	must(t, "player", echo(t, kcp, "x").Player, "bob")
 }
 
-// named says which attack failed, and ends it alone: it is not the test's goroutine.
+// named adds the attack's name to a failure, and does not call FailNow, because it runs outside the test's goroutine.
 type named struct {
 	testing.TB
 	name string
@@ -147,7 +147,7 @@ func TestTheMetricsAreTheStatistics(t *testing.T) {
 	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) { g.Registerer = registry })
 	r := login(t, f, "ann", client.RPCConfig{})
 	echo(t, r, "x")
-	_ = fault(t, call(r, t, &testpb.EchoRequest{Text: "broken"})) // that it is one
+	_ = fault(t, call(r, t, &testpb.EchoRequest{Text: "broken"})) // checks that it is a fault
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

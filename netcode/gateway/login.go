@@ -6,11 +6,11 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// A login goes through these stages: identify (the authenticator's word, where there is one), subscribe to the player's
-// pushes, ask the player's service, whose answer decides, and confirm: the record names this session. Where the service
-// names the player, it is asked first.
+// A login has these stages. Identify: the authenticator, if there is one, names the player. Subscribe to the player's
+// pushes. Ask the player's service, whose answer decides. Confirm: the record names this session. If the service names
+// the player, asking comes first.
 
-// identified takes the authenticator's word on a login.
+// identified takes the authenticator's decision on a login.
 func (m *machine) identified(e *event) {
 	l := m.login
 	switch {
@@ -25,7 +25,7 @@ func (m *machine) identified(e *event) {
 	}
 }
 
-// become makes player the session's owner, until the login is confirmed or refused.
+// become makes the session belong to player, until the login is confirmed or refused.
 func (m *machine) become(player string) {
 	m.login.held = true
 	m.detach()
@@ -35,19 +35,19 @@ func (m *machine) become(player string) {
 	for _, c := range m.parting {
 		if c.player == player {
 			m.claim.bid = m.claim.bid || c.bid
-			c.drop() // the record is to name this session again
+			c.drop() // or it would give up the record that is to name this session again
 		}
 	}
 	m.part()
 	m.do(action{kind: actSubscribe, player: player})
 }
 
-// subscribed goes on with a login whose pushes come.
+// subscribed continues a login after it has subscribed to the player's pushes.
 func (m *machine) subscribed(e *event) {
 	switch {
 	case m.closed || m.login == nil || e.player != m.player:
 	case e.err != nil:
-		m.refuse(rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: "the gateway cannot let players in now", Maybe: m.login.ran}})
+		m.refuse(rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: "the gateway cannot log players in now", Maybe: m.login.ran}})
 	case m.login.ran:
 		m.place()
 	default:
@@ -55,13 +55,13 @@ func (m *machine) subscribed(e *event) {
 	}
 }
 
-// ask hands the login to the player's service.
+// ask sends the login to the player's service.
 func (m *machine) ask() {
 	m.login.held, m.login.r.login = false, true
 	m.dispatch(m.login.r)
 }
 
-// decide ends a login with the service's answer.
+// decide ends a login according to the service's answer.
 func (m *machine) decide(r *request, a rpc.Response) {
 	if m.login == nil || m.login.r != r {
 		m.finish(r, a) // the session is closed
@@ -81,7 +81,7 @@ func (m *machine) decide(r *request, a rpc.Response) {
 	}
 }
 
-// adopt logs the session in as its handler said, with the instance that said so.
+// adopt logs the session in as the player that its handler named, bound to that handler's instance.
 func (m *machine) adopt() {
 	if err := validPlayer(m.login.named); err != nil {
 		err.Maybe = true // its handler has run
@@ -106,7 +106,7 @@ func (m *machine) confirm() {
 	m.claim.push(job{kind: jobConfirm})
 }
 
-// confirmed takes the store's word that the session is the player's.
+// confirmed takes the store's confirmation that the session is the player's.
 func (m *machine) confirmed(c *claim) {
 	if c != m.claim || m.since || m.closed {
 		return
@@ -118,9 +118,9 @@ func (m *machine) confirmed(c *claim) {
 	m.welcome()
 	switch {
 	case c.heard > c.held:
-		m.replaced(c) // another one came behind it, and was announced before the store's answer came
+		m.replaced(c) // a later login was announced before the store answered
 	case c.deaf:
-		c.check() // announcements may have been lost before it came
+		c.check() // announcements may have been lost before that
 	}
 }
 
@@ -141,7 +141,7 @@ func (m *machine) welcome() {
 	m.resume()
 }
 
-// refuse ends a login that failed: nobody is logged in any more.
+// refuse fails a login. Afterwards nobody is logged in.
 func (m *machine) refuse(a rpc.Response) {
 	r := m.login.r
 	m.failures++
@@ -153,7 +153,7 @@ func (m *machine) refuse(a rpc.Response) {
 	m.resume()
 }
 
-// announced takes a gateway's word that the player's session is another one. The greater revision is the newer login.
+// announced takes a gateway's announcement of another session of the player. The greater revision is the newer login.
 func (m *machine) announced(e *event) {
 	c := m.claim
 	if c == nil || e.player != m.player || e.session == m.id {
@@ -165,7 +165,7 @@ func (m *machine) announced(e *event) {
 	}
 }
 
-// reconnected asks whether the session is the player's still: announcements may be lost.
+// reconnected checks whether the session is still the player's, since announcements may have been lost.
 func (m *machine) reconnected() {
 	for _, c := range m.parting {
 		c.again()
@@ -189,13 +189,13 @@ func (m *machine) replaced(c *claim) {
 	m.do(action{kind: actClose, reason: closeReplaced})
 }
 
-// detach lets the bindings answer what they have, for another player comes, or none.
+// detach sets the bindings aside, so that they can still answer their requests while the player changes or leaves.
 func (m *machine) detach() {
 	m.loose = append(m.loose, m.bindings...)
 	m.bindings = nil
 }
 
-// logout forgets the player, and gives up its record.
+// logout forgets the player and gives up its record.
 func (m *machine) logout() {
 	c := m.claim
 	if c == nil {
@@ -220,7 +220,7 @@ func (m *machine) part() {
 	m.parting = slices.DeleteFunc(m.parting, func(c *claim) bool { return len(c.jobs) == 0 })
 }
 
-// looked takes the answer of the store or of the directory to the claim or the binding that asked.
+// looked passes an answer of the store or the directory to the claim or binding that asked.
 func (m *machine) looked(e *event) {
 	if e.kind == eventFound {
 		for _, all := range [...][]*binding{m.bindings, m.loose} {
@@ -241,5 +241,5 @@ func (m *machine) looked(e *event) {
 	m.part()
 }
 
-// validPlayer refuses what cannot be a player's name.
+// validPlayer returns an error unless name can be a player's.
 func validPlayer(name string) *rpc.Error { return rpc.ErrorOf(rpc.ValidPlayer(name)) }

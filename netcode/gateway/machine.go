@@ -7,45 +7,45 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// machine is one session as a state machine: who is logged in, where the requests go and in which order, and who of a
-// player's sessions goes on. step takes an event and appends what is to be done. It has no clock, no goroutine and no I/O:
+// machine is one session as a state machine. It knows who is logged in, where requests go and in which order, and which
+// of a player's sessions survives. step takes an event and appends actions. It has no clock, no goroutine and no I/O:
 // the same events give the same actions. Not safe for concurrent use.
 type machine struct {
 	id         string
 	limits     Limits
 	identifies bool          // there is an authenticator
-	checkEvery time.Duration // the record is looked after so often
+	checkEvery time.Duration // interval between checks of the record
 	counters   *counters
 
 	now     time.Duration
 	actions []action
-	op      uint64        // the newest
-	wakeAt  time.Duration // the newest actTimer; 0: none
+	op      uint64        // number of the newest request to the store or directory
+	wakeAt  time.Duration // when the newest actTimer is due; 0: none
 	closed  bool
 	ended   bool
 
 	player   string // who is logged in, or about to be
 	since    bool   // the login is confirmed: the session is the player's
-	yielded  bool   // somebody else is the player now
+	yielded  bool   // a newer session is the player's now
 	claim    *claim // of player
 	parting  []*claim
-	login    *login // under way: requests wait
-	resuming bool   // the requests that waited are being sent: more go behind them
-	failures int    // of logins
+	login    *login // running: other requests wait
+	resuming bool   // requests that waited are being sent: later ones queue behind them
+	failures int    // failed logins
 	waiting  []*request
 	bindings []*binding // one for each type of service
 	loose    []*binding // from before the newest login
 	inflight int        // requests without an answer
 	requests uint64
-	active   time.Duration // opened, or the newest public request
+	active   time.Duration // when it was opened, or of the newest public request
 }
 
-// login is a login under way.
+// login is a running login.
 type login struct {
 	r      *request
-	held   bool         // r waits here, neither with the authenticator nor on its way to a service
-	answer rpc.Response // of its handler, once that has spoken
-	ran    bool         // the handler has
+	held   bool         // r waits here: neither the authenticator nor a service has it
+	answer rpc.Response // its handler's answer, once there is one
+	ran    bool         // the handler has run
 	named  string       // the player that the handler named; "": the authenticator did
 }
 
@@ -55,7 +55,7 @@ func newMachine(id string, l Limits, identifies bool, now, checkEvery time.Durat
 	return m
 }
 
-// step takes one event. What is to be done is in m.actions, behind what was there.
+// step takes one event. It appends the resulting actions to m.actions.
 func (m *machine) step(e *event) {
 	m.now = max(m.now, e.now)
 	switch e.kind {
@@ -87,7 +87,7 @@ func (m *machine) step(e *event) {
 
 func (m *machine) do(a action) { m.actions = append(m.actions, a) }
 
-// request asks for something that has an answer.
+// request appends an action that will be answered, and returns its number.
 func (m *machine) request(a action) uint64 {
 	m.op++
 	a.op = m.op
@@ -95,7 +95,7 @@ func (m *machine) request(a action) uint64 {
 	return m.op
 }
 
-// wake asks for an eventTimer, unless an earlier one is asked for.
+// wake requests an eventTimer, unless an earlier one is pending.
 func (m *machine) wake(at time.Duration) {
 	if m.wakeAt == 0 || at < m.wakeAt {
 		m.wakeAt = at
@@ -103,7 +103,7 @@ func (m *machine) wake(at time.Duration) {
 	}
 }
 
-// tick does what it is time for.
+// tick does the work that is due.
 func (m *machine) tick() {
 	for _, c := range m.parting {
 		if m.now >= c.checkAt {
@@ -130,20 +130,20 @@ func (m *machine) tick() {
 	if m.player == "" && m.login == nil {
 		if m.now > m.active+m.limits.LoginTimeout {
 			m.do(action{kind: actClose, reason: closeNoLogin})
-			m.active = m.now // once is enough
+			m.active = m.now // closing once is enough
 		}
 	}
 	m.rest()
 }
 
-// rest sees to it that there is a next event.
+// rest makes sure that a timer is pending.
 func (m *machine) rest() {
 	if m.wakeAt == 0 && !m.ended {
 		m.wake(m.nextWake())
 	}
 }
 
-// nextWake is when there will be something to do at the latest.
+// nextWake returns the latest time by which there will be work to do.
 func (m *machine) nextWake() time.Duration {
 	at := m.active + m.limits.LoginTimeout + time.Millisecond
 	if m.player != "" || m.login != nil {
@@ -167,13 +167,13 @@ func (m *machine) nextWake() time.Duration {
 	return at
 }
 
-// take lets a request in, if there is room for it.
+// take accepts a request if the session has room for it.
 func (m *machine) take(r *request) {
 	switch {
 	case m.closed:
 		return
 	case m.inflight >= m.limits.MaxInFlight:
-		m.reply(r, failure(rpc.ResourceExhausted, "%d requests of this session wait for their answers already", m.inflight))
+		m.reply(r, failure(rpc.ResourceExhausted, "%d requests of this session are waiting for their answers already", m.inflight))
 		return
 	}
 	m.inflight++
@@ -185,7 +185,7 @@ func (m *machine) take(r *request) {
 	m.begin(r)
 }
 
-// begin sends a request on its way.
+// begin starts a request.
 func (m *machine) begin(r *request) {
 	method := r.route.Method
 	switch {
@@ -218,7 +218,7 @@ func (m *machine) dispatch(r *request) {
 	b.pump()
 }
 
-// bound is the binding to a type of service, nil when there is none.
+// bound returns the binding to a type of service, nil if there is none.
 func (m *machine) bound(kind string) *binding {
 	for _, b := range m.bindings {
 		if b.kind == kind {
@@ -237,7 +237,7 @@ func (m *machine) binding(kind string) *binding {
 	return b
 }
 
-// answered takes the answer of a request that was sent, or that will not be.
+// answered takes the answer to a request, or the reason why it will not be sent.
 func (m *machine) answered(r *request, a rpc.Response) {
 	if b := r.binding; b != nil && r.sent {
 		r.sent = false
@@ -251,7 +251,7 @@ func (m *machine) answered(r *request, a rpc.Response) {
 	m.conclude(r, a)
 }
 
-// conclude makes of an answer what it means for the session, and tells the client.
+// conclude applies an answer to the session and forwards it to the client.
 func (m *machine) conclude(r *request, a rpc.Response) {
 	names := a.Err == nil && a.Player != "" && a.Player != m.player
 	switch {
@@ -279,11 +279,11 @@ func (m *machine) reply(r *request, a rpc.Response) {
 	m.do(action{kind: actReply, r: r})
 }
 
-// resume lets the requests go on that waited for a login.
+// resume begins the requests that waited for a login.
 func (m *machine) resume() {
 	m.login = nil
 	if m.resuming {
-		return // whoever is at it goes on
+		return // the caller that is resuming continues
 	}
 	m.resuming = true
 	for len(m.waiting) > 0 && m.login == nil && !m.closed {
@@ -313,7 +313,7 @@ func (m *machine) close() {
 	m.logout()
 }
 
-// end says that nothing follows, once nothing does.
+// end reports the end of the session once nothing more can follow.
 func (m *machine) end() {
 	if !m.ended && len(m.parting) == 0 {
 		m.ended = true

@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// bench has a machine and answers what it asks for by hand.
+// bench has a machine whose requests the test answers by hand.
 type bench struct {
 	t *testing.T
 	m *machine
@@ -17,7 +17,7 @@ func newBench(t *testing.T) *bench {
 	return &bench{t, newMachine("gateway-1/a-1", simLimits, true, 0, simLimits.RecordLife/3, &counters{})}
 }
 
-// step steps the machine and returns what it wants done.
+// step steps the machine and returns its actions.
 func (b *bench) step(e event) []action {
 	b.m.actions = nil
 	b.m.step(&e)
@@ -45,7 +45,7 @@ func (b *bench) none(all []action, kind actionKind) {
 	}
 }
 
-// bid brings a login as far as the write that makes the session the player's, which it returns.
+// bid takes a login to the write that makes the session the player's, and returns that write.
 func (b *bench) bid(player string) action {
 	b.t.Helper()
 	r := &request{route: Route{Type: "game", Method: rpc.Method{Name: "PlayerLoginRequest", Login: true}}, deadline: time.Minute}
@@ -63,7 +63,7 @@ func (b *bench) bid(player string) action {
 
 func TestTheStoresOrderDecidesWhoIsReplaced(t *testing.T) {
 	for name, c := range map[string]struct {
-		revision uint64 // that the other session was written with; ours is 5
+		revision uint64 // of the other session's write; ours is 5
 		replaced bool
 	}{"an older one": {3, false}, "a newer one": {6, true}} {
 		for _, before := range []bool{true, false} {
@@ -94,7 +94,7 @@ func TestAReconnectHasTheRecordLookedAt(t *testing.T) {
 		b := newBench(t)
 		w := b.bid("ann")
 		var done []action
-		if before { // an announcement may be lost although the store's answer comes
+		if before { // an announcement may be lost even if the store's answer comes
 			b.none(b.step(event{kind: eventReconnected}), actWrite)
 			done = b.step(event{kind: eventWritten, op: w.op, revision: 5})
 		} else {
@@ -111,7 +111,7 @@ func TestAReconnectHasTheRecordLookedAt(t *testing.T) {
 			t.Errorf("the session ends for reason %d", end.reason)
 		}
 		end2 := b.step(event{kind: eventClosed})
-		b.none(end2, actWrite) // the record is the other session's
+		b.none(end2, actWrite) // the record belongs to the other session
 		b.want(end2, actEnd)
 	}
 }

@@ -13,9 +13,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// messages are those that are compiled in or that the configuration names, by
-// short name and by frame id. The gateway needs none of them to route; it needs
-// them to transcode.
+// messages holds the messages that are compiled in or in the configured files, by short name and by frame id. The
+// gateway needs them only to transcode, not to route.
 type messages struct {
 	names map[string]protoreflect.MessageType
 	ids   map[uint32]string
@@ -29,7 +28,7 @@ func knownMessages(files []protoreflect.FileDescriptor) (*messages, error) {
 	})
 	for _, f := range files {
 		if known, err := protoregistry.GlobalFiles.FindFileByPath(f.Path()); err == nil && known.FullName() == f.FullName() {
-			continue // it is compiled in
+			continue // compiled in
 		}
 		if err := m.clash(f); err != nil {
 			return nil, err
@@ -39,8 +38,7 @@ func knownMessages(files []protoreflect.FileDescriptor) (*messages, error) {
 	return m, nil
 }
 
-// add enters the top-level messages of a file. Of two with one short name the
-// one with a frame id counts.
+// add enters the top-level messages of a file. If two share a short name, the one with a frame id wins.
 func (m *messages) add(f protoreflect.FileDescriptor) {
 	for i := range f.Messages().Len() {
 		d := f.Messages().Get(i)
@@ -59,8 +57,8 @@ func (m *messages) add(f protoreflect.FileDescriptor) {
 	}
 }
 
-// clash refuses a file that would change what a message means: its short name or its
-// frame id is another's.
+// clash refuses a file that would change what a message means, because a message of another file has its short name or
+// its frame id.
 func (m *messages) clash(f protoreflect.FileDescriptor) error {
 	for i := range f.Messages().Len() {
 		d := f.Messages().Get(i)
@@ -75,7 +73,7 @@ func (m *messages) clash(f protoreflect.FileDescriptor) error {
 	return nil
 }
 
-// descriptor is nil for a message that is not known.
+// descriptor returns nil if the message is not known.
 func (m *messages) descriptor(name string) protoreflect.MessageDescriptor {
 	if t := m.names[name]; t != nil {
 		return t.Descriptor()
@@ -83,7 +81,7 @@ func (m *messages) descriptor(name string) protoreflect.MessageDescriptor {
 	return nil
 }
 
-// id is the frame id of a message, 0 when it has none or is not known.
+// id returns the frame id of a message, 0 if it has none or is not known.
 func (m *messages) id(name string) uint32 {
 	if d := m.descriptor(name); d != nil {
 		return rpc.FrameID(d)
@@ -98,14 +96,14 @@ func (m *messages) method(name string) rpc.Method {
 
 var errNotKnown = errors.New("the gateway does not know the message")
 
-// transcode brings a payload from one format into another.
+// transcode converts a payload from one format to another.
 func (m *messages) transcode(name string, from, to rpc.Format, payload []byte) ([]byte, error) {
 	if from == to {
 		return payload, nil
 	}
 	t := m.names[name]
 	if t == nil {
-		return nil, fmt.Errorf("%s is %s and cannot become %s: %w", name, from, to, errNotKnown)
+		return nil, fmt.Errorf("%s is %s and cannot be converted to %s: %w", name, from, to, errNotKnown)
 	}
 	msg := t.New().Interface()
 	if from == rpc.JSON {
@@ -120,11 +118,11 @@ func (m *messages) transcode(name string, from, to rpc.Format, payload []byte) (
 	return rpc.Encode(rpc.JSON, msg)
 }
 
-// encode is m in a format; m is one of ours.
+// encode encodes m, one of Wind's own messages.
 func encode(f rpc.Format, m proto.Message) []byte {
 	b, err := rpc.Encode(f, m)
 	if err != nil {
-		panic(fmt.Sprintf("gateway: %T: %v", m, err)) // invalid UTF-8 in a string of ours
+		panic(fmt.Sprintf("gateway: %T: %v", m, err)) // only possible with invalid UTF-8 in one of our strings
 	}
 	return b
 }

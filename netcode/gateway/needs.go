@@ -10,89 +10,90 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Directory knows the services that run. Implementations may be called
-// concurrently, and answer from memory. Routes has the second half of it.
+// Directory knows the running services. Implementations answer from memory and must be safe for concurrent use. Routes
+// implements the second half of it.
 type Directory interface {
-	// Pick chooses an instance for a player, never a draining one and never except, which may be dead without the
-	// directory knowing; key names the player.
+	// Pick chooses an instance for a player, never one that drains and never except, which may be dead before the
+	// directory notices. key identifies the player.
 	Pick(serviceType, key, except string) (instance string, ok bool)
-	// Look says how an instance stands.
+	// Look returns the state of an instance.
 	Look(serviceType, instance string) Standing
-	// Takes reports whether an instance takes requests in a format.
+	// Takes reports whether an instance accepts requests in a format.
 	Takes(serviceType, instance string, f rpc.Format) bool
-	// Watch calls f when an instance comes, changes or (left) goes, until cancel. f is quick and calls nothing back.
+	// Watch calls f when an instance comes, changes or (left) goes, until cancel. f must be quick and not call the
+	// Directory.
 	Watch(f func(serviceType, instance string, left bool)) (cancel func())
-	// Route says who takes the message with a frame id, RouteName with a short name.
+	// Route returns the route of a message by its frame id, RouteName by its short name.
 	Route(id uint32) (Route, bool)
 	RouteName(name string) (Route, bool)
 }
 
-// Standing is what a Directory knows of an instance.
+// Standing is a Directory's view of an instance.
 type Standing struct {
-	Alive    bool // it is there, draining or not
-	Draining bool // it takes nobody new
-	Full     bool // it has no room for anybody new
+	Alive    bool // it is running, draining or not
+	Draining bool // it accepts no new players
+	Full     bool // it has no room for new players
 }
 
-// Bindings keeps one Record per player, for all gateways. persistence/jetstream.KV is one. Implementations may be called
-// concurrently.
+// Bindings keeps one Record per player, shared by all gateways. persistence/jetstream.KV implements it. Implementations
+// must be safe for concurrent use.
 type Bindings interface {
-	// Get returns the value and its revision; revision 0 says that there is none.
+	// Get returns the value and its revision. Revision 0 means that the key does not exist.
 	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
-	// PutFor writes value if the key still has the given revision (0: the key does not exist) and returns the new one,
-	// which is greater than all before; ok is false, without an error, when somebody else has written in the meantime.
-	// The key is gone once it was not written for life.
+	// PutFor writes value if the key still has the given revision (0: the key does not exist) and returns the new
+	// revision, which is greater than all before. If another writer came first, ok is false and err is nil. The key
+	// expires when it has not been written for life.
 	PutFor(ctx context.Context, key string, value []byte, revision uint64, life time.Duration) (next uint64, ok bool, err error)
 	// Keys lists the keys that begin with prefix.
 	Keys(ctx context.Context, prefix string) ([]string, error)
 }
 
-// Route is where a message goes.
+// Route is a message's destination.
 type Route struct {
 	Type   string // of the service
 	Method rpc.Method
 }
 
-// Link is the gateway's side of the bus between services; netcode/bus.Bus is
-// one. Its pushes go to Gateway.Push. Implementations may be called concurrently.
+// Link is the gateway's side of the bus between services. netcode/bus.Bus implements it. The caller passes its pushes to
+// Gateway.Push. Implementations must be safe for concurrent use.
 type Link interface {
-	// Send sends r to one instance and returns. done is called exactly once, from any goroutine and perhaps before Send
-	// returns: with the answer; with Unavailable and NotBegun when nobody got r; with DeadlineExceeded and Maybe after
-	// r.Timeout. r and its payload are not written to, and not kept once done was called.
+	// Send sends r to one instance and returns. It calls done exactly once, from any goroutine and perhaps before it
+	// returns: with the answer; with Unavailable and NotBegun if no instance received r; with DeadlineExceeded and Maybe
+	// after r.Timeout. Send does not modify r or its payload, nor keep them after calling done.
 	Send(serviceType, instance string, r *rpc.Request, done func(rpc.Response))
-	// Fail answers what was sent to an instance that is gone with Unavailable and Maybe.
+	// Fail fails the requests sent to an instance that is gone, with Unavailable and Maybe.
 	Fail(serviceType, instance string)
-	// Tell sends r and waits for nothing.
+	// Tell sends r without waiting for an answer.
 	Tell(to rpc.Address, r rpc.Request) error
-	// Push sends p to the gateways that have subscribed a player, this one too.
+	// Push sends p to the gateways that have subscribed to a player, including this one.
 	Push(player string, p rpc.Push) error
-	// Subscribe asks for the pushes to a player. What is sent after it returns is behind it.
+	// Subscribe subscribes to a player's pushes. When it returns, the subscription is ahead of anything sent later.
 	Subscribe(player string) (cancel func(), err error)
-	// Reconnected calls f each time after the way to the other gateways was cut and is back, until cancel: pushes may have
-	// been lost. f is quick.
+	// Reconnected calls f each time the connection to the other gateways comes back after a cut, until cancel: pushes
+	// may have been lost. f must be quick.
 	Reconnected(f func()) (cancel func())
 }
 
-// Shards knows where shards are served.
+// Shards knows which nodes serve which shards.
 type Shards interface {
-	// Locate returns the addresses of the node that serves a shard, empty for a transport that it has not. Its error is
-	// told to the client: an *rpc.Error as it is, anything else as Unavailable.
+	// Locate returns the addresses of the node that serves a shard; an address is empty if the node lacks that
+	// transport. The client gets the error: an *rpc.Error unchanged, anything else as Unavailable.
 	Locate(ctx context.Context, shard string) (udp, tcp string, err error)
 }
 
-// Login is a message of rpc.Method.Login, as a client sent it.
+// Login is a client's login message (rpc.Method.Login).
 type Login struct {
 	Message    string // short name
 	Format     rpc.Format
-	Payload    []byte                         // not to be kept
+	Payload    []byte                         // must not be kept
 	Descriptor protoreflect.MessageDescriptor // nil: the gateway does not know the message
 	Session    string
 	Addr       netip.AddrPort
 }
 
-// Authenticator says who logs in. Implementations may be called concurrently.
+// Authenticator decides who logs in. Implementations must be safe for concurrent use.
 type Authenticator interface {
-	// Authenticate returns the player, or why not: an *rpc.Error as it is told to the client, anything else is logged and
-	// told as Unauthenticated without its words. ctx ends with Limits.AuthTimeout.
+	// Authenticate returns the player, or an error. The client gets an *rpc.Error unchanged; any other error is logged,
+	// and the client gets Unauthenticated without its text. ctx ends after Limits.AuthTimeout.
 	Authenticate(ctx context.Context, l Login) (player string, err error)
 }

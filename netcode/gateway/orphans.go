@@ -8,14 +8,14 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Type is the type of service that gateways are in the Directory.
+// Type is the gateways' type of service in the Directory.
 const Type = "gateway"
 
-// maxOrphans bounds how many records are looked at at once when a gateway has gone.
+// maxOrphans bounds how many records are examined at once after a gateway has gone.
 const maxOrphans = 16
 
-// adopt gives up the records of sessions whose gateway is gone, after the grace: their players' instances are told, by one
-// of the gateways that look, and whoever comes back in time finds them again.
+// adopt gives up, after the grace, the records of sessions whose gateway is gone. Of all the gateways that examine a
+// record, one tells the player's instances. A player that comes back in time finds them again.
 func (g *Gateway) adopt() {
 	select {
 	case <-time.After(g.cfg.Limits.Grace):
@@ -24,7 +24,7 @@ func (g *Gateway) adopt() {
 	}
 	keys, err := g.cfg.Bindings.Keys(g.ctx, recordPrefix)
 	if err != nil {
-		g.log.Warn("gateway: cannot look for players of gateways that are gone", "error", err)
+		g.log.Warn("gateway: cannot list the players of gateways that are gone", "error", err)
 		return
 	}
 	next := make(chan string)
@@ -58,7 +58,7 @@ func (g *Gateway) orphan(key string) {
 	}
 	r.Left = true
 	if _, ok, err := g.cfg.Bindings.PutFor(ctx, key, r.bytes(), revision, g.cfg.Limits.Return); !ok || err != nil {
-		return // somebody else was first, or the record ends by itself
+		return // another gateway was first, or the record will expire
 	}
 	g.counters.orphans.Add(1)
 	for kind, instance := range r.At {
@@ -66,7 +66,8 @@ func (g *Gateway) orphan(key string) {
 	}
 }
 
-// gone reports whether the gateway of a session is: another process, or an earlier one with this id.
+// gone reports whether a session's gateway is gone: the directory does not list it, or it was an earlier process with
+// this gateway's id.
 func (g *Gateway) gone(session string) bool {
 	id := gatewayOf(session)
 	if id == g.cfg.ID {
@@ -75,7 +76,7 @@ func (g *Gateway) gone(session string) bool {
 	return !g.cfg.Directory.Look(Type, id).Alive
 }
 
-// Bound counts the players that are logged in here by the instances that work for them.
+// Bound counts the players logged in here, by the instances that work for them.
 func (g *Gateway) Bound() map[rpc.Address]int {
 	bound := map[rpc.Address]int{}
 	for _, s := range g.all() {

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// dies makes a front one that is gone for all others: the directory loses it, and its own sessions say nothing more.
+// dies makes a front look dead to all others: the directory loses it, and its own sessions send nothing more.
 func (c *cluster) dies(f *front, entry *instance) {
 	f.bus.cut(true)
 	c.notice(entry)
@@ -27,9 +27,9 @@ func TestServicesAreToldWhenAGatewayDies(t *testing.T) {
 	login(t, dead, "ann", client.RPCConfig{})
 	login(t, here, "bob", client.RPCConfig{})
 	c.dies(dead, entry)
-	eventually(t, "the service is told", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+	eventually(t, "the service hears of it", func() bool { return game.count("PlayerDisconnected ann") == 1 })
 	eventually(t, "the record is given up", func() bool { return record(t, c, "ann").Left })
-	must(t, "told of a player whose gateway lives", game.count("PlayerDisconnected bob"), 0)
+	must(t, "notices of a player whose gateway lives", game.count("PlayerDisconnected bob"), 0)
 	must(t, "the record of a player whose gateway lives", record(t, c, "bob").Left, false)
 }
 
@@ -40,7 +40,7 @@ func TestAGatewayThatStartsAgainGivesUpWhatItsLastLifeLeft(t *testing.T) {
 	login(t, dead, "ann", client.RPCConfig{})
 	dead.bus.cut(true)
 	c.front("gateway-1", nil)
-	eventually(t, "the service is told", func() bool { return game.count("PlayerDisconnected ann") == 1 })
+	eventually(t, "the service hears of it", func() bool { return game.count("PlayerDisconnected ann") == 1 })
 	must(t, "left", record(t, c, "ann").Left, true)
 }
 
@@ -58,7 +58,7 @@ func TestAPlayerThatIsIdleCounts(t *testing.T) {
 	r := login(t, f, "ann", client.RPCConfig{})
 	was := echo(t, r, "x").Instance
 	login(t, f, "bob", client.RPCConfig{})
-	dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP}) // nobody
+	dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP}) // not logged in
 	must(t, "players", total(), 2)
 	must(t, "players of ann's instance", f.Bound()[rpc.Address{Type: "game", ID: was}] > 0, true)
 	r.Close()
@@ -78,17 +78,17 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 	must(t, "instance", where(), "game-1")
 	left()
 	second := c.start("game", "game-2", nil)
-	c.drain(first) // whom the directory picks now is clear
+	c.drain(first) // the directory's next pick is then known
 	first.mu.Lock()
 	first.draining = false
 	first.mu.Unlock()
-	must(t, "instance of who comes back soon", where(), "game-1")
+	must(t, "instance of a player who comes back soon", where(), "game-1")
 	left()
 	must(t, "life of the record", c.store.expire("ann"), 15*time.Second)
 	first.mu.Lock()
 	first.full = true
 	first.mu.Unlock()
-	must(t, "instance of who comes later", where(), second.id)
+	must(t, "instance of a player who comes later", where(), second.id)
 	left()
 	first.mu.Lock()
 	first.full = false
@@ -96,5 +96,5 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 	second.mu.Lock()
 	second.full = true
 	second.mu.Unlock()
-	must(t, "instance of who comes back soon when his is full", where(), "game-1")
+	must(t, "instance of a player who comes back soon when his is full", where(), "game-1")
 }

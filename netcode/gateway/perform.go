@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// perform does one thing that the machine wants done. What may block is done by a goroutine of its own.
+// perform performs one action of the machine. Actions that may block run in their own goroutines.
 func (s *session) perform(a *action) {
 	g := s.g
 	switch a.kind {
@@ -57,10 +57,10 @@ func (s *session) perform(a *action) {
 	}
 }
 
-// errStops is told to those who come while the gateway ends.
-var errStops = rpc.Errorf(rpc.Unavailable, "the gateway stops")
+// errStops answers requests that come while the gateway is closing.
+var errStops = rpc.Errorf(rpc.Unavailable, "the gateway is stopping")
 
-// start runs f, which steps; otherwise is the event when it is too late for that.
+// start runs f, which steps the machine, in a goroutine. If the gateway is closed, the machine gets the event otherwise.
 func (s *session) start(f func(), otherwise event) {
 	if !s.g.spawn(f) {
 		s.step(otherwise)
@@ -109,7 +109,7 @@ func (s *session) end(why closing) {
 	}
 }
 
-// send brings a request into a format that its instance takes, and sends it.
+// send sends a request in a format that its instance accepts.
 func (s *session) send(a *action) {
 	if err := s.g.speak(a.r, a.serviceType, a.instance); err != nil {
 		s.step(event{kind: eventAnswer, r: a.r, answer: rpc.Response{Err: err}})
@@ -118,10 +118,10 @@ func (s *session) send(a *action) {
 	s.g.cfg.Link.Send(a.serviceType, a.instance, &a.r.req, a.r.done)
 }
 
-// done takes the answer of an instance, or of the link.
+// done takes the answer of an instance or of the link.
 func (r *request) done(a rpc.Response) { r.s.step(event{kind: eventAnswer, r: r, answer: a}) }
 
-// speak brings a request into a format that the instance takes.
+// speak converts a request to a format that the instance accepts.
 func (g *Gateway) speak(r *request, serviceType, instance string) *rpc.Error {
 	if g.cfg.Directory.Takes(serviceType, instance, r.req.Format) {
 		return nil
@@ -133,9 +133,9 @@ func (g *Gateway) speak(r *request, serviceType, instance string) *rpc.Error {
 	payload, err := g.messages.transcode(r.req.Message, r.req.Format, other, r.req.Payload)
 	switch {
 	case errors.Is(err, errNotKnown):
-		return rpc.Errorf(rpc.Unimplemented, "this %s takes %s alone, and the gateway does not know %s (wind gateway --proto)", serviceType, other, r.req.Message)
+		return rpc.Errorf(rpc.Unimplemented, "this %s accepts only %s, and the gateway does not know %s (wind gateway --proto)", serviceType, other, r.req.Message)
 	case err != nil:
-		return rpc.Errorf(rpc.InvalidArgument, "the payload is no %s in %s", r.req.Message, r.req.Format)
+		return rpc.Errorf(rpc.InvalidArgument, "the payload is not a valid %s in %s", r.req.Message, r.req.Format)
 	}
 	r.req.Format, r.req.Payload = other, payload
 	return nil
@@ -157,13 +157,13 @@ func (g *Gateway) identify(r *request) (string, *rpc.Error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "", rpc.Errorf(rpc.DeadlineExceeded, "the login took too long")
 	case err != nil:
-		g.log.Info("gateway: a login is refused", "session", r.s.id, "addr", r.s.conn.Addr(), "error", err)
+		g.log.Info("gateway: login refused", "session", r.s.id, "addr", r.s.conn.Addr(), "error", err)
 		return "", rpc.Errorf(rpc.Unauthenticated, "the login is refused")
 	}
 	return player, validPlayer(player)
 }
 
-// find looks at the directory for a player.
+// find queries the directory for a player.
 func (g *Gateway) find(a *action) (f found) {
 	if a.instance != "" {
 		s := g.cfg.Directory.Look(a.serviceType, a.instance)
@@ -175,10 +175,10 @@ func (g *Gateway) find(a *action) (f found) {
 	return f
 }
 
-// maxAccesses bounds how many records are read and written at once: a gateway whose NATS is back asks for all of them.
+// maxAccesses bounds concurrent accesses to the store. When NATS comes back, a gateway asks for all its records.
 const maxAccesses = 64
 
-// access waits for its turn at the store. Its context ends in time for the client to be told.
+// access waits for a slot at the store. The context it returns ends early enough to answer the client.
 func (g *Gateway) access() (ctx context.Context, end func()) {
 	g.accesses <- struct{}{}
 	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.FindTimeout)
@@ -194,24 +194,24 @@ func (g *Gateway) read(op uint64, player string) event {
 	defer end()
 	value, revision, err := g.cfg.Bindings.Get(ctx, RecordKey(player))
 	if err != nil {
-		g.log.Warn("gateway: a player's record cannot be read", "player", player, "error", err)
+		g.log.Warn("gateway: cannot read a player's record", "player", player, "error", err)
 		return event{kind: eventRead, op: op, failed: true}
 	}
 	record, err := ParseRecord(value)
-	if err != nil { // it is written anew
-		g.log.Warn("gateway: a player's record is written anew", "player", player, "error", err)
+	if err != nil { // it will be overwritten
+		g.log.Warn("gateway: overwriting a player's record", "player", player, "error", err)
 	}
 	return event{kind: eventRead, op: op, record: record, revision: revision}
 }
 
-// write writes a player's record if nobody else has.
+// write writes a player's record unless another writer came first.
 func (g *Gateway) write(a *action) event {
 	ctx, end := g.access()
 	defer end()
 	next, ok, err := g.cfg.Bindings.PutFor(ctx, RecordKey(a.player), a.record.bytes(), a.revision, a.life)
 	switch {
 	case err != nil:
-		g.log.Warn("gateway: a player's record cannot be written", "player", a.player, "error", err)
+		g.log.Warn("gateway: cannot write a player's record", "player", a.player, "error", err)
 		return event{kind: eventWritten, op: a.op, failed: true}
 	case !ok:
 		next = 0
@@ -219,28 +219,28 @@ func (g *Gateway) write(a *action) event {
 	return event{kind: eventWritten, op: a.op, revision: next}
 }
 
-// tell tells an instance that a player's session is over.
+// tell notifies an instance that a player's session is over.
 func (g *Gateway) tell(player, session, serviceType, instance string) {
 	payload := encode(rpc.Protobuf, &wirepb.PlayerDisconnected{Player: player, Session: session})
 	err := g.cfg.Link.Tell(rpc.Address{Type: serviceType, ID: instance}, rpc.Request{
 		Message: rpc.Disconnected, Payload: payload, Player: player, From: g.from(),
 	})
 	if err != nil {
-		g.log.Debug("gateway: a service is not told that a player has left", "type", serviceType, "instance", instance, "error", err)
+		g.log.Debug("gateway: cannot tell a service that a player has left", "type", serviceType, "instance", instance, "error", err)
 	}
 }
 
 // replacedMessage is the name of wirepb.Replaced on the bus.
 const replacedMessage = "wind.replaced"
 
-// announce tells all gateways, this one first, whose session a player's is.
+// announce tells all gateways, this one first, which session is now the player's.
 func (g *Gateway) announce(player, session string, revision uint64) {
 	g.replace(player, session, revision)
 	err := g.cfg.Link.Push(player, rpc.Push{
 		Message: replacedMessage, ID: wirepb.IDReplaced, Payload: encode(rpc.Protobuf, &wirepb.Replaced{Session: session, Revision: revision}),
 	})
 	if err != nil {
-		g.log.Warn("gateway: other gateways will learn late of a player's login", "player", player, "error", err)
+		g.log.Warn("gateway: cannot announce a player's login: other gateways will learn of it late", "player", player, "error", err)
 	}
 }
 
@@ -248,7 +248,7 @@ func (g *Gateway) announce(player, session string, revision uint64) {
 func (g *Gateway) hear(player string, payload []byte) {
 	var m wirepb.Replaced
 	if err := proto.Unmarshal(payload, &m); err != nil {
-		g.log.Warn("gateway: an announcement is malformed", "player", player, "error", err)
+		g.log.Warn("gateway: malformed announcement", "player", player, "error", err)
 		return
 	}
 	g.replace(player, m.Session, m.Revision)

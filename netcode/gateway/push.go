@@ -6,8 +6,8 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Push takes a push for the sessions of one player, or with "" for all players
-// that are logged in. The link calls it; it does not block.
+// Push delivers a push to the sessions of one player, or to all logged-in players if player is "". The link calls it. It
+// does not block.
 func (g *Gateway) Push(player string, p rpc.Push) {
 	if p.Message == replacedMessage {
 		g.hear(player, p.Payload)
@@ -23,7 +23,7 @@ func (g *Gateway) Push(player string, p rpc.Push) {
 	}
 }
 
-// outgoing is a push on its way to many sessions: each form of it is made once.
+// outgoing is a push on its way to many sessions. It makes each form once.
 type outgoing struct {
 	g     *Gateway
 	push  rpc.Push
@@ -35,7 +35,7 @@ type form struct {
 	bytes    []byte
 }
 
-// Forms of a push: the formats, and a text message.
+// The forms of a push are the formats, then a text message.
 const formText = 2
 
 func (o *outgoing) form(which int) ([]byte, bool) {
@@ -55,7 +55,7 @@ func (o *outgoing) make(which int) ([]byte, bool) {
 	payload, err := o.g.messages.transcode(o.push.Message, o.push.Format, format, o.push.Payload)
 	switch {
 	case err != nil:
-		o.g.log.Debug("gateway: a push is left out", "error", err)
+		o.g.log.Debug("gateway: dropping a push", "error", err)
 		return nil, false
 	case len(payload) > frame.MaxFromServer:
 		o.g.log.Warn("gateway: a push is larger than a frame", "message", o.push.Message, "bytes", len(payload))
@@ -69,8 +69,7 @@ func (o *outgoing) make(which int) ([]byte, bool) {
 	return payload, true
 }
 
-// push sends a push if the session is player's, or when that is "" anybody's whose
-// login is confirmed.
+// push sends a push if the session belongs to player, or, if player is "", if its login is confirmed.
 func (s *session) push(player string, o *outgoing) {
 	s.mu.Lock()
 	which := int(s.format)

@@ -92,7 +92,7 @@ func TestASubscriptionEndsWithItsSession(t *testing.T) {
 	for range 5 {
 		r := login(t, f, "ann", client.RPCConfig{})
 		must(t, "subscriptions", subscribed(), 1)
-		if err := call(r, t, &testpb.PlayerLoginRequest{PlayerId: "bob"}); err != nil { // the same connection, somebody else
+		if err := call(r, t, &testpb.PlayerLoginRequest{PlayerId: "bob"}); err != nil { // the same connection, another player
 			t.Fatal(err)
 		}
 		must(t, "player", echo(t, r, "x").Player, "bob")

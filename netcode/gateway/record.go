@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Record is what the gateways of a cluster share about one player: whose session is the player's, and which instance of
-// each type of service works for it. It is changed by compare-and-set alone, so its revisions order the logins.
+// Record is what the gateways of a cluster share about one player: which session is the player's, and which instance of
+// each type of service works for it. Gateways change it only by compare-and-set, so its revisions order the logins.
 type Record struct {
-	Session string            `json:"session,omitempty"` // that is the player's, "<gateway>/…"; "": nobody has logged in yet
+	Session string            `json:"session,omitempty"` // the player's session, "<gateway>/…"; "": nobody has logged in yet
 	Left    bool              `json:"left,omitempty"`    // the session is over; the instances are kept for a short while
 	At      map[string]string `json:"at,omitempty"`      // type of service → instance
 }
 
-// recordPrefix is in front of the keys of records.
+// recordPrefix begins the keys of records.
 const recordPrefix = "player/"
 
-// RecordKey is where a player's record stands.
+// RecordKey returns the key of a player's record.
 func RecordKey(player string) string {
 	return recordPrefix + base64.RawURLEncoding.EncodeToString([]byte(player))
 }
@@ -31,13 +31,13 @@ func recordPlayer(key string) (player string, ok bool) {
 	return string(b), ok && err == nil
 }
 
-// ParseRecord reads a record; no bytes are the empty one.
+// ParseRecord parses a record. Without bytes it returns an empty record.
 func ParseRecord(b []byte) (r Record, err error) {
 	if len(b) == 0 {
 		return r, nil
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
-		return Record{}, fmt.Errorf("gateway: a player's record is malformed: %w", err)
+		return Record{}, fmt.Errorf("gateway: malformed player record: %w", err)
 	}
 	return r, nil
 }
@@ -45,12 +45,12 @@ func ParseRecord(b []byte) (r Record, err error) {
 func (r Record) bytes() []byte {
 	b, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // texts alone
+		panic(err) // a Record has only strings and a bool
 	}
 	return b
 }
 
-// with is r with one instance changed.
+// with returns r with one instance changed.
 func (r Record) with(kind, instance string) Record {
 	at := maps.Clone(r.At)
 	if at == nil {
@@ -61,7 +61,7 @@ func (r Record) with(kind, instance string) Record {
 	return r
 }
 
-// gatewayOf is the gateway's id in a session's.
+// gatewayOf returns the gateway's id from a session's id.
 func gatewayOf(session string) string {
 	id, _, _ := strings.Cut(session, "/")
 	return id

@@ -9,20 +9,20 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// failure is a response that says that nothing was done.
+// failure returns a response for a request of which nothing was done.
 func failure(code rpc.Code, format string, args ...any) rpc.Response {
 	return rpc.Response{Err: rpc.Errorf(code, format, args...)}
 }
 
-// fail answers a request that was not let in.
+// fail answers a request that was not accepted.
 func (r *request) fail(code rpc.Code, format string, args ...any) {
 	r.reply(failure(code, format, args...))
 }
 
-// callSize is the length of a call's number in front of its answer.
+// callSize is the length, in bytes, of the call number before its answer.
 const callSize = 4
 
-// reply writes the answer of a request to its client.
+// reply writes the answer to a request to its client.
 func (r *request) reply(a rpc.Response) {
 	if a.Err == nil {
 		a = r.fit(a)
@@ -44,15 +44,15 @@ func (r *request) reply(a rpc.Response) {
 	}
 }
 
-// fit brings an answer into the session's format, or says why it cannot be sent.
-// The handler has run by then.
+// fit converts an answer to the session's format, or returns an error with Maybe if it cannot be sent: the handler has
+// already run.
 func (r *request) fit(a rpc.Response) rpc.Response {
 	if a.Message == "" {
 		return a
 	}
 	payload, err := r.s.g.messages.transcode(a.Message, a.Format, r.format, a.Payload)
 	if err != nil {
-		r.s.g.log.Warn("gateway: an answer cannot be sent", "error", err)
+		r.s.g.log.Warn("gateway: cannot send an answer", "error", err)
 		return maybe(rpc.Internal, "the answer, "+a.Message+", is not in the session's format")
 	}
 	switch {
@@ -65,12 +65,12 @@ func (r *request) fit(a rpc.Response) rpc.Response {
 	return a
 }
 
-// maybe is a response that says that something may have been done.
+// maybe returns a response for a request of which something may have been done.
 func maybe(code rpc.Code, text string) rpc.Response {
 	return rpc.Response{Err: &rpc.Error{Code: code, Text: text, Maybe: true}}
 }
 
-// answerID is the frame id of an answer, 0 when it has none.
+// answerID returns the frame id of an answer, 0 if it has none.
 func (r *request) answerID(message string) uint32 {
 	m := &r.route.Method
 	if m.Answer != 0 && message == rpc.AnswerName(m.Name) {

@@ -9,16 +9,15 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Routes is the half of a Directory that finds messages: a table of what the
-// instances that live have registered. Set and Drop feed it from the directory's
-// changes. A message that several types take goes to the first of them by name;
-// Config.Routes says otherwise. A type's methods stay while one instance has
-// them, and after its last instance has gone: then requests wait for one, or are
-// told that there is none. The zero value is empty. It may be used concurrently.
+// Routes implements the half of a Directory that routes messages: a table of the methods that live instances have
+// registered. Set and Drop update it when the directory changes. If several types handle a message, the first by name
+// gets it; Config.Routes overrides that. A type keeps its methods while one instance has them, and even after its last
+// instance has gone: requests then wait for an instance, or fail because there is none. The zero value is empty. It may
+// be used concurrently.
 type Routes struct {
 	mu      sync.Mutex
 	methods map[string]map[string][]rpc.Method // by type and instance
-	last    map[string][]rpc.Method            // of a type whose instances have all gone
+	last    map[string][]rpc.Method            // of types whose last instance has gone
 	table   atomic.Pointer[table]
 }
 
@@ -27,7 +26,7 @@ type table struct {
 	names map[string]Route
 }
 
-// Set says what an instance handles for clients.
+// Set records the methods that an instance handles for clients.
 func (t *Routes) Set(serviceType, instance string, methods []rpc.Method) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,7 +46,7 @@ func (t *Routes) Set(serviceType, instance string, methods []rpc.Method) {
 	t.build()
 }
 
-// Drop says that an instance is gone.
+// Drop removes an instance that is gone.
 func (t *Routes) Drop(serviceType, instance string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +89,7 @@ func (n *table) add(serviceType string, methods []rpc.Method) {
 	}
 }
 
-// Route is Directory.Route.
+// Route implements Directory.
 func (t *Routes) Route(id uint32) (Route, bool) {
 	n := t.table.Load()
 	if n == nil {
@@ -100,7 +99,7 @@ func (t *Routes) Route(id uint32) (Route, bool) {
 	return r, ok
 }
 
-// RouteName is Directory.RouteName.
+// RouteName implements Directory.
 func (t *Routes) RouteName(name string) (Route, bool) {
 	n := t.table.Load()
 	if n == nil {

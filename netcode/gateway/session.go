@@ -15,8 +15,9 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// session is one client's connection: the shell around a machine. What the machine wants done is done in its order, by one
-// goroutine at a time and without the mutex: whoever steps first, on behalf of those who step meanwhile.
+// session is one client's connection: the shell around a machine. One goroutine at a time performs the machine's
+// actions, in order and without holding the mutex. It is the one that steps first; it also performs the actions of those
+// that step meanwhile.
 type session struct {
 	g    *Gateway
 	conn *netcode.Conn
@@ -25,14 +26,14 @@ type session struct {
 
 	mu      sync.Mutex
 	m       *machine
-	running bool     // somebody does the actions
-	spare   []action // for the machine, when its own are being done
-	begun   bool     // something came: it is too late for Open
-	called  bool     // a call came
+	running bool     // a goroutine is performing actions
+	spare   []action // the machine's next slice, while its own is being performed
+	begun   bool     // a message has come: too late for Open
+	called  bool     // a call has come
 	format  rpc.Format
 
-	// Of whoever does the actions.
-	cancel func() // ends the subscription of the machine's player
+	// Used only by the goroutine that performs actions.
+	cancel func() // ends the subscription to the pushes of the machine's player
 	timer  *time.Timer
 }
 
@@ -40,30 +41,30 @@ type session struct {
 type request struct {
 	s        *session
 	route    Route
-	call     uint32 // number of the call, if it is one
+	call     uint32 // call number, if isCall
 	isCall   bool
-	format   rpc.Format // of the client's message and of its answer
+	format   rpc.Format // of the client's message and its answer
 	req      rpc.Request
-	deadline time.Duration // of the gateway's clock
-	answer   rpc.Response  // of an actReply
+	deadline time.Duration // on the gateway's clock
+	answer   rpc.Response  // for actReply
 
-	// The machine's, once the request is on its way.
+	// Used by the machine, once the request is in it.
 	seq      uint64
 	binding  *binding
-	instance string // that has it, or had it last
-	sent     bool   // it waits for an instance's answer
+	instance string // that has the request, or had it last
+	sent     bool   // waiting for an instance's answer
 	login    bool   // its answer decides about a login
-	again    bool   // it was sent to an instance that was not there
+	again    bool   // sent before, to an instance that was not there
 }
 
-// step hands an event to the machine and does what it wants done.
+// step passes an event to the machine and performs the resulting actions.
 func (s *session) step(e event) {
 	e.now = s.g.now()
 	s.mu.Lock()
 	s.m.step(&e)
 	if s.running {
 		s.mu.Unlock()
-		return // whoever is at it goes on
+		return // the running goroutine performs them
 	}
 	s.running = true
 	for len(s.m.actions) > 0 {
@@ -97,7 +98,7 @@ func (s *session) Receive(id uint32, payload []byte) {
 	s.called = s.called || first
 	s.mu.Unlock()
 	if first {
-		s.conn.Coalesce(true) // who numbers calls can cut frames
+		s.conn.Coalesce(true) // a client that numbers calls can split frames
 	}
 	if id&wirepb.IDCall != 0 {
 		call, ms, message, ok := parseCall(payload)
@@ -124,14 +125,14 @@ func (s *session) Receive(id uint32, payload []byte) {
 	s.take(r)
 }
 
-// take hands a request to the machine.
+// take passes a request to the machine.
 func (s *session) take(r *request) {
 	s.g.counters.requests.Add(1)
 	r.req.Message, r.req.Session, r.req.Format = r.route.Method.Name, s.id, r.format
 	s.step(event{kind: eventRequest, r: r})
 }
 
-// parseCall splits the payload of a call. message aliases it.
+// parseCall splits the payload of a call. message aliases payload.
 func parseCall(payload []byte) (call, timeoutMS uint32, message []byte, ok bool) {
 	if len(payload) < 8 {
 		return 0, 0, nil, false
@@ -139,7 +140,7 @@ func parseCall(payload []byte) (call, timeoutMS uint32, message []byte, ok bool)
 	return binary.LittleEndian.Uint32(payload), binary.LittleEndian.Uint32(payload[4:]), payload[8:], true
 }
 
-// timeout is what a client's time-out means.
+// timeout converts a client's time-out: 0 is the default, and MaxTimeout caps it.
 func (g *Gateway) timeout(ms uint32) time.Duration {
 	if ms == 0 {
 		return g.cfg.Limits.Timeout
@@ -147,7 +148,7 @@ func (g *Gateway) timeout(ms uint32) time.Duration {
 	return min(time.Duration(ms)*time.Millisecond, g.cfg.Limits.MaxTimeout)
 }
 
-// open takes the message that may begin a connection.
+// open handles Open, which may only be a connection's first message.
 func (s *session) open(payload []byte) {
 	var m wirepb.Open
 	s.mu.Lock()

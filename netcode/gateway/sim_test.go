@@ -13,12 +13,13 @@ import (
 )
 
 var (
-	simSeed  = flag.Uint64("sim-seed", 0, "run the gateways' simulation with this seed alone")
+	simSeed  = flag.Uint64("sim-seed", 0, "run the gateways' simulation with only this seed")
 	simSeeds = flag.Uint64("sim-seeds", 600, "run the gateways' simulation with so many seeds")
 )
 
-// sim is several gateways, each with the machines of its sessions, services, a store with compare-and-set and a NATS that
-// cuts, loses and delays, under one clock that the gateways see wrongly. What a session does wrong ends the run.
+// sim simulates several gateways, each with the machines of its sessions, services, a store with compare-and-set and a
+// NATS that cuts, loses and delays. They share one clock, which the gateways see wrongly. Any wrong act of a session
+// ends the run.
 type sim struct {
 	seed    uint64
 	rng     *rand.Rand
@@ -36,14 +37,14 @@ type sim struct {
 	sessions  []*simSession
 	requests  []*simRequest
 	byRequest map[*request]*simRequest
-	calm      bool // no trouble any more
+	calm      bool // no more trouble
 	players   int
 	contested bool // logins come in bursts, at all gateways
-	lossy     bool // announcements are lost now and then although nothing is cut: the run is long
+	lossy     bool // announcements are sometimes lost without a cut: the run is long
 }
 
 type simStored struct {
-	at       time.Duration // it was written
+	at       time.Duration // when it was written
 	record   Record
 	revision uint64
 	until    time.Duration
@@ -57,8 +58,8 @@ type simGateway struct {
 	view map[string]*simInstance  // its directory
 	of   map[string][]*simSession // subscribed, by player
 
-	healed time.Duration // it was last cut off
-	goneAt time.Duration // an instance left its view
+	healed time.Duration // when it was last cut off
+	goneAt time.Duration // when an instance last left its view
 }
 
 type simInstance struct {
@@ -71,7 +72,7 @@ type simSession struct {
 	g        *simGateway
 	m        *machine
 	running  bool
-	open     bool // the client and the gateway keep it
+	open     bool // client and gateway are connected
 	left     bool // the client has ended it
 	ended    bool // actEnd
 	was      string
@@ -81,7 +82,7 @@ type simSession struct {
 	doubtAt  time.Duration
 	doubts   bool                     // its store failed
 	executed map[*binding]uint64      // newest seq
-	out      map[string][]*simRequest // sent and not answered, by type
+	out      map[string][]*simRequest // sent but not answered, by type
 }
 
 type simRequest struct {
@@ -89,7 +90,7 @@ type simRequest struct {
 	s        *simSession
 	player   string // of a login
 	refused  bool   // its service refuses it
-	probe    bool   // nothing keeps it from being executed
+	probe    bool   // nothing prevents its execution
 	executed int
 	replies  int
 	sentAt   time.Duration
@@ -122,7 +123,7 @@ func (s *sim) after(pause time.Duration, f func()) {
 	heap.Push(&s.queue, simEvent{s.now + pause, s.number, f})
 }
 
-// some is a pause on a network, now and then a long one.
+// some returns a network delay, which is sometimes long.
 func (s *sim) some() time.Duration {
 	if s.rng.IntN(10) == 0 {
 		return time.Duration(s.rng.IntN(200)) * time.Millisecond
@@ -164,7 +165,7 @@ func (s *sim) startInstance(kind string, number int) {
 	}
 }
 
-// run plays a workload with trouble, then lets all settle, and looks at the end.
+// run plays a workload with trouble, lets everything settle, and checks the end.
 func (s *sim) run() error {
 	const busy = 20 * time.Second
 	for at := time.Duration(0); at < busy; at += time.Duration(s.rng.IntN(400)) * time.Millisecond {
@@ -193,7 +194,7 @@ func (s *sim) run() error {
 	return s.err
 }
 
-// act lets a client, a service or the network do something.
+// act makes a client, a service or the network do something.
 func (s *sim) act() {
 	g := s.gateways[s.rng.IntN(len(s.gateways))]
 	switch n := s.rng.IntN(100); {
@@ -226,7 +227,7 @@ func (s *sim) act() {
 	}
 }
 
-// probe has every player ask both services, in calm: all is to be answered.
+// probe makes every player ask both services in calm. All requests must be answered.
 func (s *sim) probe() {
 	for _, x := range s.opened() {
 		if !x.m.since {
@@ -259,7 +260,7 @@ func (s *sim) cut(g *simGateway) {
 	}
 	pause := time.Duration(s.rng.IntN(4000)) * time.Millisecond
 	if s.one(2) {
-		pause = s.some() // so short that answers come behind it
+		pause = s.some() // short enough for answers to come after it
 	}
 	s.after(pause, func() { s.reconnect(g) })
 }
@@ -285,8 +286,7 @@ func (s *sim) heal() {
 	}
 }
 
-// kill ends an instance; gateways learn of it late, and what it had is answered by the bus after the grace. Another one
-// comes in its place.
+// kill replaces an instance. Gateways learn of its end late, and the bus fails its requests after the grace.
 func (s *sim) kill(i *simInstance) {
 	if i.dead {
 		return
@@ -353,7 +353,7 @@ func (s *sim) talk() {
 	}
 }
 
-// ask sends a request of a client: a login of player, or one of the games' requests.
+// ask sends a client's request: a login of player, or a request to one of the games.
 func (s *sim) ask(x *simSession, message, player string) {
 	kind := []string{"game", "chat"}[s.rng.IntN(2)]
 	if message != "" {
@@ -368,7 +368,7 @@ func (s *sim) ask(x *simSession, message, player string) {
 
 func (s *sim) clock(x *simSession) time.Duration { return max(0, s.now-x.g.back) }
 
-// step is what session.step is to a real gateway.
+// step does what session.step does in a real gateway.
 func (s *sim) step(x *simSession, e event) {
 	if x.g.dead || s.err != nil {
 		return

@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// compare looks for sessions that have not learned in time that they were replaced.
+// compare looks for sessions that did not learn in time that they were replaced.
 func (s *sim) compare() {
 	const late = 2 * time.Second
 	for _, x := range s.opened() {
@@ -15,7 +15,7 @@ func (s *sim) compare() {
 	}
 }
 
-// loud reports whether a session's announcement came through: its gateway was not cut off about then.
+// loud reports whether a session's announcement got through: its gateway was not cut off around then.
 func (s *sim) loud(session string) bool {
 	for _, x := range s.sessions {
 		if x.m.id == session {
@@ -25,7 +25,7 @@ func (s *sim) loud(session string) bool {
 	return false
 }
 
-// look judges the state in which all has come to rest.
+// look judges the state after everything has come to rest.
 func (s *sim) look() {
 	live := map[string][]*simSession{}
 	for _, x := range s.sessions {
@@ -65,7 +65,7 @@ func (s *sim) look() {
 			}
 		}
 		if x.left && !x.doubts && x.was != "" && x.m.counters.logouts.Load() > 0 && x.m.counters.replaced.Load() == 0 && x.told == 0 && s.heldLast(x) {
-			s.violated("nobody is told that %s is over", x.m.id)
+			s.violated("no service hears that %s is over", x.m.id)
 		}
 	}
 }

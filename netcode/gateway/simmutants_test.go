@@ -9,7 +9,7 @@ import (
 // simMutant plants a bug.
 type simMutant struct {
 	event          func(s *sim, x *simSession, e *event) bool
-	blind          func(a *action) bool // this write does not look at the revision
+	blind          func(a *action) bool // this write ignores the revision
 	notReconnected bool
 	stamps         bool
 	noGrace        bool
@@ -54,7 +54,7 @@ var simMutants = map[string]simMutant{
 	}},
 }
 
-// neverCheck moves the time of the next look away.
+// neverCheck postpones the next check.
 func neverCheck(x *simSession) bool {
 	if c := x.m.claim; c != nil && c.checkAt < 1<<60 {
 		c.checkAt += 1 << 60
@@ -62,7 +62,7 @@ func neverCheck(x *simSession) bool {
 	return true
 }
 
-// TestGatewaysInTrouble plays many runs, each of its seed alone.
+// TestGatewaysInTrouble plays many runs, each determined by its seed.
 func TestGatewaysInTrouble(t *testing.T) {
 	seeds, first := *simSeeds, uint64(1)
 	if *simSeed != 0 {

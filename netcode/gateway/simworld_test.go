@@ -70,7 +70,7 @@ func (s *sim) find(x *simSession, a *action) {
 	s.step(x, event{kind: eventFound, op: a.op, found: f})
 }
 
-// access is a read or a write of the store: at some time it happens, at a later one its answer comes; either may be cut off.
+// access reads or writes the store: it happens at one time, and its answer comes later. Either may be cut off.
 func (s *sim) access(x *simSession, a action) {
 	kind := eventRead
 	if a.kind == actWrite {
@@ -109,7 +109,7 @@ func (s *sim) access(x *simSession, a action) {
 	})
 }
 
-// written looks at what a session writes over was.
+// written checks what a session's write replaces.
 func (s *sim) written(x *simSession, a *action, was Record) {
 	switch {
 	case a.record.Left && a.record.Session == x.m.id && was.Session != x.m.id:
@@ -127,7 +127,7 @@ func (s *sim) announce(x *simSession, player string, revision uint64) {
 			continue
 		}
 		if x.g.cut || s.lossy && s.one(2) {
-			continue // it is lost
+			continue // lost
 		}
 		s.after(s.some(), func() {
 			if !g.cut {
@@ -140,7 +140,7 @@ func (s *sim) announce(x *simSession, player string, revision uint64) {
 func (s *sim) hear(g *simGateway, from *simSession, player string, revision uint64) {
 	for _, o := range slices.Clone(g.of[player]) {
 		e := event{kind: eventReplaced, player: player, session: from.m.id, revision: revision}
-		if s.planted.stamps && o != from && o.m.since { // what the code did that this one replaces
+		if s.planted.stamps && o != from && o.m.since { // as an earlier version of the code did
 			if from.stamp <= o.stamp {
 				continue
 			}
@@ -150,7 +150,7 @@ func (s *sim) hear(g *simGateway, from *simSession, player string, revision uint
 	}
 }
 
-// send brings a request to its instance.
+// send delivers a request to its instance.
 func (s *sim) send(x *simSession, a *action) {
 	q := s.byRequest[a.r]
 	kind := a.serviceType
@@ -183,7 +183,7 @@ func (s *sim) send(x *simSession, a *action) {
 			s.answer(q, maybe(rpc.DeadlineExceeded, "no answer in time"))
 		}
 	})
-	pause := time.Duration(s.rng.IntN(1000)) * time.Microsecond // one connection keeps the order
+	pause := time.Duration(s.rng.IntN(1000)) * time.Microsecond // a single connection keeps the order
 	if i.dead {
 		s.after(pause, func() { s.answer(q, notBegun("nobody is there")) })
 		return
@@ -191,7 +191,7 @@ func (s *sim) send(x *simSession, a *action) {
 	s.after(time.Millisecond, func() { s.execute(x, q, i) })
 }
 
-// others reports whether a gateway knows another instance that takes players.
+// others reports whether a gateway knows another instance that accepts players.
 func (s *sim) others(g *simGateway, kind, instance string) bool {
 	for id, i := range g.view {
 		if i.kind == kind && !i.draining && id != instance {
@@ -214,7 +214,7 @@ func (s *sim) execute(x *simSession, q *simRequest, i *simInstance) {
 		s.violated("%s: a request is executed twice", x.m.id)
 	}
 	if q.r.seq < x.executed[q.r.binding] {
-		s.violated("%s: request %d is executed behind %d", x.m.id, q.r.seq, x.executed[q.r.binding])
+		s.violated("%s: request %d is executed after %d", x.m.id, q.r.seq, x.executed[q.r.binding])
 	}
 	x.executed[q.r.binding] = q.r.seq
 	s.after(s.some(), func() {
@@ -228,7 +228,7 @@ func (s *sim) execute(x *simSession, q *simRequest, i *simInstance) {
 	})
 }
 
-// answer brings the answer of a request that was sent, once.
+// answer delivers the answer to a request, once.
 func (s *sim) answer(q *simRequest, a rpc.Response) {
 	x, kind := q.s, q.r.route.Type
 	if !slices.Contains(x.out[kind], q) {
@@ -243,14 +243,14 @@ func (s *sim) replied(q *simRequest) {
 		s.violated("%s: a request is answered twice", q.s.m.id)
 	}
 	if e := q.r.answer.Err; e != nil && q.probe {
-		s.violated("%s: %v, although all is well", q.s.m.id, e)
+		s.violated("%s: %v, although nothing is wrong", q.s.m.id, e)
 	}
 	if e := q.r.answer.Err; e != nil && !e.Maybe && q.executed > 0 {
 		s.violated("%s: %v, although the request was executed", q.s.m.id, e)
 	}
 }
 
-// notBegun is the link's word that nobody got a request.
+// notBegun returns the link's error for a request that no instance received.
 func notBegun(why string) rpc.Response {
 	return rpc.Response{Err: &rpc.Error{Code: rpc.Unavailable, Text: why, NotBegun: true}}
 }

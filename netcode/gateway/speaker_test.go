@@ -19,7 +19,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// speaking has instances that take one format alone, by their ids.
+// speaking maps instances that accept only one format to it, by id.
 type speaking struct {
 	directory
 	only map[string]rpc.Format
@@ -62,8 +62,7 @@ func TestARequestIsBroughtIntoAFormatThatItsInstanceTakes(t *testing.T) {
 	}
 }
 
-// A request that went to an instance that was not there is brought into the
-// format of the next one.
+// A request that went to a missing instance is converted to the format of the next one.
 func TestARequestChangesItsFormatAgainOnItsWayToAnother(t *testing.T) {
 	c := newCluster(t)
 	first := c.start("game", "game-1", nil)
@@ -97,8 +96,8 @@ func TestWhatCannotBeBroughtIntoAFormatIsTold(t *testing.T) {
 		code rpc.Code
 		text string
 	}{
-		1299: {rpc.Unimplemented, "this game takes json alone, and the gateway does not know RiddleRequest"},
-		1201: {rpc.InvalidArgument, "the payload is no EchoRequest in protobuf"},
+		1299: {rpc.Unimplemented, "this game accepts only json, and the gateway does not know RiddleRequest"},
+		1201: {rpc.InvalidArgument, "the payload is not a valid EchoRequest in protobuf"},
 	} {
 		_, _, err := r.CallRaw(soon(t), id, []byte{0xff})
 		e := fault(t, err)
@@ -108,11 +107,11 @@ func TestWhatCannotBeBroughtIntoAFormatIsTold(t *testing.T) {
 	}
 	must(t, "requests that reached the service", len(game.log())-before, 0)
 	if got := echo(t, r, "still"); got.Text != "still" {
-		t.Errorf("the session goes on with %v", got)
+		t.Errorf("the session continues with %v", got)
 	}
 }
 
-// A WebSocket client speaks JSON, whatever the service takes.
+// A WebSocket client speaks JSON, whatever the service accepts.
 func TestTextReachesAServiceThatTakesProtobuf(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)

@@ -9,10 +9,10 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// maxCode is above every rpc.Code in use; faults with higher ones count as Unknown.
+// maxCode is above every rpc.Code in use. Faults with higher codes count as Unknown.
 const maxCode = 17
 
-// counters are what a gateway counts while it works.
+// counters holds a gateway's live counters.
 type counters struct {
 	opened, closed, logins, logouts, replaced atomic.Uint64
 	requests, again, rebound, orphans         atomic.Uint64
@@ -28,7 +28,7 @@ func (c *counters) fault(code rpc.Code) {
 	c.faults[code].Add(1)
 }
 
-// Stats counts what a gateway did since it was made.
+// Stats counts what a gateway has done since it was made.
 type Stats struct {
 	Opened   uint64 // sessions
 	Sessions int    // now
@@ -38,14 +38,14 @@ type Stats struct {
 
 	Requests uint64
 	InFlight int                 // without an answer, now
-	Again    uint64              // sent once more, because nobody got them
-	Rebound  uint64              // players that were bound to another instance than before
-	Orphans  uint64              // sessions of gateways that had gone, whose services were told here
+	Again    uint64              // sent again, because no instance had received them
+	Rebound  uint64              // players bound to a different instance than before
+	Orphans  uint64              // sessions of gateways that had gone, whose services this gateway told
 	Faults   uint64              // requests that failed
-	FaultsBy map[rpc.Code]uint64 // the same by code
+	FaultsBy map[rpc.Code]uint64 // the same, by code
 
-	Pushes        uint64 // per session that got one
-	PushesDropped uint64 // not in the session's format
+	Pushes        uint64 // one per session that got a push
+	PushesDropped uint64 // could not be converted to the session's format
 
 	BytesIn, BytesOut uint64 // frames and text messages
 }
@@ -59,7 +59,7 @@ func (g *Gateway) Stats() Stats {
 		Pushes: c.pushes.Load(), PushesDropped: c.pushesDropped.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		FaultsBy: map[rpc.Code]uint64{},
 	}
-	// What ended is read first, so that no difference is negative.
+	// Endings are read first, so that no difference is negative.
 	closed, logouts := c.closed.Load(), c.logouts.Load()
 	s.Sessions, s.Players = int(max(s.Opened, c.opened.Load())-closed), int(c.logins.Load()-logouts)
 	for code := range c.faults {
@@ -71,29 +71,29 @@ func (g *Gateway) Stats() Stats {
 	return s
 }
 
-// collector is the statistics as metrics.
+// collector exports the statistics as metrics.
 type collector struct{ g *Gateway }
 
 var (
 	described = func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("wind_gateway_"+name, help, labels, nil)
 	}
-	sessionsOpened = described("sessions_opened_total", "Sessions that were opened.")
-	sessionsOpen   = described("sessions", "Sessions that are open.")
-	loginsTotal    = described("logins_total", "Logins that were confirmed.")
-	playersNow     = described("players", "Sessions that are logged in.")
+	sessionsOpened = described("sessions_opened_total", "Sessions opened.")
+	sessionsOpen   = described("sessions", "Open sessions.")
+	loginsTotal    = described("logins_total", "Confirmed logins.")
+	playersNow     = described("players", "Logged-in sessions.")
 	replacedTotal  = described("replaced_total", "Sessions that ended because their player logged in elsewhere.")
-	requestsTotal  = described("requests_total", "Messages of clients that want a service.")
+	requestsTotal  = described("requests_total", "Messages from clients to services.")
 	inFlightNow    = described("in_flight", "Requests without an answer.")
-	againTotal     = described("sent_again_total", "Requests that were sent once more, because nobody had got them.")
-	reboundTotal   = described("rebound_total", "Players that were bound to another instance than before.")
-	faultsTotal    = described("faults_total", "Requests that failed, by code.", "code")
-	pushesTotal    = described("pushes_total", "Pushes, per session that got one.")
-	droppedTotal   = described("pushes_dropped_total", "Pushes that could not be brought into a session's format.")
+	againTotal     = described("sent_again_total", "Requests sent again because no instance had received them.")
+	reboundTotal   = described("rebound_total", "Players bound to a different instance than before.")
+	faultsTotal    = described("faults_total", "Failed requests, by code.", "code")
+	pushesTotal    = described("pushes_total", "Pushes, one per session that got one.")
+	droppedTotal   = described("pushes_dropped_total", "Pushes that could not be converted to a session's format.")
 	bytesTotal     = described("bytes_total", "Bytes of frames and text messages.", "direction")
 )
 
-// Describe is prometheus.Collector's.
+// Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sessionsOpened, sessionsOpen, loginsTotal, playersNow, replacedTotal, requestsTotal, inFlightNow, againTotal, reboundTotal,
@@ -103,7 +103,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is prometheus.Collector's.
+// Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.g.Stats()
 	count := func(d *prometheus.Desc, n uint64, labels ...string) {

@@ -16,19 +16,19 @@ const (
 	eventSubscribed                       // answers actSubscribe: err
 	eventFound                            // answers actFind: found
 	eventRead                             // answers actRead: record, revision; failed
-	eventWritten                          // answers actWrite: revision unless somebody else was first (0); failed
+	eventWritten                          // answers actWrite: revision, or 0 if another writer came first; failed
 	eventAnswer                           // answers actSend and actTicket: answer
 	eventGone                             // an instance (serviceType, instance) has left
-	eventReplaced                         // an announcement: the player's session is another's, since revision
-	eventReconnected                      // the way to the other gateways was cut, and is back: announcements may be lost
-	eventTimer                            // the time of an actTimer has come
+	eventReplaced                         // an announcement: the player's session is another since revision
+	eventReconnected                      // the connection to the other gateways is back: announcements may have been lost
+	eventTimer                            // an actTimer is due
 	eventClosed                           // the connection is over
 )
 
 // event is one thing that happened to a session.
 type event struct {
 	kind        eventKind
-	now         time.Duration // a monotonic clock; what steps back is ignored
+	now         time.Duration // on a monotonic clock; steps back are ignored
 	r           *request
 	op          uint64
 	player      string
@@ -38,39 +38,39 @@ type event struct {
 	revision    uint64
 	record      Record
 	found       found
-	failed      bool // the store did not answer, or refused: what was written may be there or not
+	failed      bool // the store refused or did not answer: a write may have been done
 	err         *rpc.Error
 	answer      rpc.Response
 }
 
-// found is what the directory knows for a player.
+// found is the directory's answer about a player.
 type found struct {
-	alive  bool   // the instance that the player is bound to is there
-	drains bool   // it takes nobody new
+	alive  bool   // the instance that the player is bound to is running
+	drains bool   // it accepts no new players
 	full   bool   // it has no room
-	picked bool   // other says something
-	other  string // the directory's choice, "" when nobody takes anybody
+	picked bool   // other is set
+	other  string // the directory's choice, "" if no instance accepts new players
 }
 
-// actionKind says what is to be done.
+// actionKind says what to do.
 type actionKind uint8
 
-// The actions of a machine, to be done in their order. Those with an op, and those that say so, want an answer.
+// The actions of a machine, to be performed in order. Those with an op, and those that say so, need an answer.
 const (
-	actReply       actionKind = iota + 1 // r.answer goes to the client
-	actSend                              // r goes to an instance; wants eventAnswer
-	actIdentify                          // the authenticator looks at r; wants eventIdentified
-	actTicket                            // r asks for a connect ticket for player; wants eventAnswer
-	actSubscribe                         // to the pushes of player; wants eventSubscribed
-	actUnsubscribe                       // from those of player
-	actFind                              // op: how does instance (of serviceType) stand; if picks, another one, not avoid, for key
-	actRead                              // op: the record of player
-	actWrite                             // op: record for player, if it still has revision, kept for life
-	actTell                              // instance of serviceType that player's session is over
-	actAnnounce                          // to all gateways: since revision this session is player's
-	actClose                             // the connection, with reason and text
-	actTimer                             // an eventTimer at or after at; replaces an earlier one
-	actEnd                               // nothing follows: the session is over and has said so
+	actReply       actionKind = iota + 1 // send r.answer to the client
+	actSend                              // send r to an instance; needs eventAnswer
+	actIdentify                          // have the authenticator check r; needs eventIdentified
+	actTicket                            // make the connect ticket that r asks for, for player; needs eventAnswer
+	actSubscribe                         // subscribe to the pushes of player; needs eventSubscribed
+	actUnsubscribe                       // unsubscribe from them
+	actFind                              // op: look up instance (of serviceType); if picks, also pick another, not avoid, for key
+	actRead                              // op: read the record of player
+	actWrite                             // op: write record for player if it still has revision, to be kept for life
+	actTell                              // tell instance of serviceType that player's session is over
+	actAnnounce                          // tell all gateways that this session is player's since revision
+	actClose                             // close the connection, for reason
+	actTimer                             // send an eventTimer at or after at; replaces an earlier one
+	actEnd                               // nothing follows: the session is over
 )
 
 // action is one thing that a machine wants done.
@@ -95,7 +95,7 @@ type action struct {
 type closing uint8
 
 const (
-	closeReplaced closing = iota + 1 // by a newer login
+	closeReplaced closing = iota + 1 // a newer login replaced the session
 	closeFailures                    // too many failed logins
 	closeNoLogin
 )

@@ -17,22 +17,21 @@ type textRequest struct {
 	Payload json.RawMessage `json:"payload"`
 }
 
-// parseText reads a text message; its payload is a JSON object that aliases
-// nothing of text.
+// parseText parses a text message. Its payload is a JSON object that does not alias text.
 func parseText(text []byte) (m textRequest, err error) {
 	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("a text message is no JSON object of message, call, timeout_ms and payload: %w", err)
+		return m, fmt.Errorf("a text message must be a JSON object of message, call, timeout_ms and payload: %w", err)
 	}
 	if m.Payload = bytes.TrimSpace(m.Payload); len(m.Payload) == 0 || string(m.Payload) == "null" {
 		m.Payload = json.RawMessage("{}")
 	}
 	if m.Payload[0] != '{' {
-		return m, fmt.Errorf("the payload of %q is no JSON object", clip(m.Message))
+		return m, fmt.Errorf("the payload of %q is not a JSON object", clip(m.Message))
 	}
 	return m, nil
 }
 
-// clip shortens what an error quotes.
+// clip shortens a text for quoting in an error.
 func clip(s string) string {
 	const most = 64
 	if len(s) > most {
@@ -41,7 +40,7 @@ func clip(s string) string {
 	return s
 }
 
-// Text is netcode.Stream's.
+// Text implements netcode.Stream.
 func (s *session) Text(text []byte) {
 	s.g.counters.bytesIn.Add(uint64(len(text)))
 	m, err := parseText(text)
@@ -50,7 +49,7 @@ func (s *session) Text(text []byte) {
 		return
 	}
 	if m.Message == "" || m.Message == "HeartbeatRequest" && m.Call == nil {
-		return // it came: that was all
+		return // its arrival was all that mattered
 	}
 	r := &request{s: s, format: rpc.JSON, deadline: s.g.now() + s.g.timeout(m.Timeout), req: rpc.Request{Payload: m.Payload}}
 	if m.Call != nil {
@@ -78,7 +77,7 @@ type textAnswer struct {
 	Fault   json.RawMessage `json:"fault,omitempty"`
 }
 
-// textReply is an answer as text; nil when there is nothing to say.
+// textReply returns an answer as text, nil if there is nothing to send.
 func (r *request) textReply(a rpc.Response) []byte {
 	var m textAnswer
 	if r.isCall {
@@ -93,8 +92,8 @@ func (r *request) textReply(a rpc.Response) []byte {
 		m.Message, m.Payload = a.Message, a.Payload
 	}
 	b, err := json.Marshal(m)
-	if err != nil { // the service's JSON is none
-		r.s.g.log.Warn("gateway: an answer is no JSON", "message", a.Message, "error", err)
+	if err != nil { // the service's JSON is invalid
+		r.s.g.log.Warn("gateway: an answer is not JSON", "message", a.Message, "error", err)
 		return r.textReply(maybe(rpc.Internal, "the answer, "+a.Message+", is malformed"))
 	}
 	return b

@@ -35,7 +35,7 @@ func (k *talker) say(text string) {
 	}
 }
 
-// hear reads a message, which must be this JSON.
+// hear reads a message, which must be the given JSON.
 func (k *talker) hear(want string) {
 	k.t.Helper()
 	kind, got, err := k.ws.Read(k.ctx)
@@ -85,7 +85,7 @@ func TestAWebSocketClientSpeaksJSON(t *testing.T) {
 	k.hear(`{"request":"TicketRequest","call":9,"fault":{"code":12,"text":"this gateway gives no connect tickets","message":2104,"maybe":false}}`)
 }
 
-// TestWhatTextMayBe is what PROTOCOL.md says of text that is not quite as in its table.
+// TestWhatTextMayBe checks what PROTOCOL.md says about text that deviates from its table.
 func TestWhatTextMayBe(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)

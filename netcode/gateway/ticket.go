@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// ticket is the answer to a TicketRequest.
+// ticket answers a TicketRequest.
 func (s *session) ticket(r *request, player string) rpc.Response {
 	m, err := s.g.ticket(r, player)
 	if err != nil {
@@ -52,7 +52,7 @@ func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rp
 	return &wirepb.TicketResponse{Ticket: sealed, Shard: m.Shard, Udp: udp, Tcp: tcp, Seconds: uint32(c.Life / time.Second)}, nil
 }
 
-// located is why a shard was not found, as the client is told.
+// located converts the error of Locate for the client.
 func located(err error, shard string) *rpc.Error {
 	var told *rpc.Error
 	switch {

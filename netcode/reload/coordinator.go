@@ -10,20 +10,21 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Config says what comes into force where.
+// Config says which scripts to put in force, and where.
 type Config struct {
 	Type      string          // of the service
-	Instances []string        // all that serve the type, as discovery has them
-	Modules   []script.Module // as script.Set.Replace takes them: one without a source goes
-	Whole     bool            // others that an instance has in force go
-	DryRun    bool            // prepare everywhere and change nothing
+	Instances []string        // all instances that serve the type, according to discovery
+	Modules   []script.Module // as for script.Set.Replace: a module without a source is removed
+	Whole     bool            // remove other modules that an instance has in force
+	DryRun    bool            // prepare everywhere but change nothing
 }
 
-// State says what an instance runs after a reload, or all of them.
+// State says what one or all instances run after a reload.
 type State string
 
-// The states. A reload is Committed, Checked (a dry run that all could), Refused (nothing changed anywhere, or ever will) or
-// Mixed (some run the new scripts, some do not or do not say); an instance is anything but Mixed.
+// The states. A reload is Committed, Checked (a dry run that succeeded everywhere), Refused (nothing has changed
+// anywhere, nor will it) or Mixed (some instances run the new scripts, others do not or did not report). An instance has
+// any state but Mixed.
 const (
 	Committed State = "committed"
 	Checked   State = "checked"
@@ -32,30 +33,30 @@ const (
 	Mixed     State = "mixed"
 )
 
-// Result is what became of a reload.
+// Result is the outcome of a reload.
 type Result struct {
 	Reload    string    `json:"reload"` // its id
 	State     State     `json:"state"`
-	Instances []Outcome `json:"instances"` // as in the config
+	Instances []Outcome `json:"instances"` // in the order of the config
 }
 
-// Outcome is what became of a reload in one instance.
+// Outcome is the outcome of a reload in one instance.
 type Outcome struct {
 	Instance string         `json:"instance"`
 	State    State          `json:"state"`
 	Report   *script.Report `json:"report,omitempty"` // of its dry run
-	Error    string         `json:"error,omitempty"`  // with file and line where a script is to blame
+	Error    string         `json:"error,omitempty"`  // has file and line if a script is to blame
 
 	origin, result string
 }
 
-// Request is a step that one instance is asked for.
+// Request asks one instance for a step.
 type Request struct {
 	Instance string
 	Step     Step
 }
 
-// Reply answers a request: its operation, and what the instance said, or how the way to it failed.
+// Reply answers a request. It has the operation, and the instance's answer or the error of reaching it.
 type Reply struct {
 	Instance string
 	Op       Op
@@ -63,19 +64,19 @@ type Reply struct {
 	Err      error
 }
 
-// Coordinator is an operator's side of a reload: replies in, requests out, no clock, no goroutine, no I/O. Every request is
-// answered, at the latest by a time-out of whoever sends it.
+// Coordinator is an operator's side of a reload: replies in, requests out, no clock, no goroutine, no I/O. The caller
+// must answer every request, at the latest with a time-out.
 type Coordinator struct {
 	cfg        Config
 	result     Result
-	op         Op            // that the instances are asked for
-	asked      map[string]Op // instance → what it has not answered yet
-	generation uint64        // newest that an instance told
+	op         Op            // the current operation
+	asked      map[string]Op // instance → operation that it has not answered yet
+	generation uint64        // newest that an instance reported
 	cancelled  error
 	err        error
 }
 
-// Begin begins a reload under an id that nobody has used. Without instances it is over at once.
+// Begin begins a reload under an id that was never used before. Without instances it is done at once.
 func Begin(id string, cfg Config) (*Coordinator, []Request) {
 	c := &Coordinator{cfg: cfg, result: Result{Reload: id, State: Refused}, asked: map[string]Op{}}
 	if len(cfg.Instances) == 0 {
@@ -88,18 +89,18 @@ func Begin(id string, cfg Config) (*Coordinator, []Request) {
 	return c, c.ask(OpPrepare, func(*Outcome) bool { return true })
 }
 
-// Cancel gives the reload up, unless it has begun to commit: from then on it goes to its end, since half a commit is what
-// nobody wants.
+// Cancel cancels the reload unless it has begun to commit. A reload that is committing continues to its end, because
+// half a commit is worse.
 func (c *Coordinator) Cancel(why error) { c.cancelled = why }
 
-// Done reports whether no reply is awaited any more.
+// Done reports whether all requests have been answered.
 func (c *Coordinator) Done() bool { return len(c.asked) == 0 }
 
-// Result is what became of the reload, once it is done. The error names the instances that could not, with their words; one
-// that is Mixed is an error, too.
+// Result returns the outcome of a reload that is done. The error names the instances that failed, with their texts. A
+// Mixed result is an error, too.
 func (c *Coordinator) Result() (Result, error) { return c.result, c.err }
 
-// Step takes a reply and says what is to be asked next. One that is not awaited changes nothing.
+// Step takes a reply and returns the next requests. It ignores a reply that it does not expect.
 func (c *Coordinator) Step(r Reply) []Request {
 	if op, ok := c.asked[r.Instance]; !ok || op != r.Op {
 		return nil
@@ -117,7 +118,7 @@ func (c *Coordinator) Step(r Reply) []Request {
 	return c.proceed()
 }
 
-// proceed goes on when all that were asked have answered.
+// proceed continues once all requests have been answered.
 func (c *Coordinator) proceed() []Request {
 	if len(c.asked) > 0 {
 		return nil
@@ -132,7 +133,7 @@ func (c *Coordinator) proceed() []Request {
 	return nil
 }
 
-// decide commits what all have prepared, or aborts.
+// decide commits if all instances are prepared, else it aborts.
 func (c *Coordinator) decide() []Request {
 	c.err = c.refusal("cannot take the scripts", Checked)
 	if c.err == nil {
@@ -152,7 +153,7 @@ func (c *Coordinator) decide() []Request {
 	return requests
 }
 
-// ask makes the requests of an operation for the instances that it concerns.
+// ask makes an operation's requests to the instances that it concerns.
 func (c *Coordinator) ask(op Op, concerns func(*Outcome) bool) (all []Request) {
 	c.op = op
 	for i := range c.result.Instances {
@@ -184,7 +185,8 @@ func (c *Coordinator) prepared(o *Outcome, r Reply) {
 	c.generation = max(c.generation, r.Answer.Generation)
 }
 
-// committed notes what an instance did, and asks what it runs where it did not say.
+// committed records an instance's answer to a commit. If the answer leaves the result open, it asks what the instance
+// runs.
 func (c *Coordinator) committed(o *Outcome, r Reply) []Request {
 	switch {
 	case r.Err == nil:
@@ -198,13 +200,14 @@ func (c *Coordinator) committed(o *Outcome, r Reply) []Request {
 	return nil
 }
 
-// refused reports whether an instance has not committed and will not.
+// refused reports whether an instance has not committed and never will.
 func refused(err error) bool {
 	e := rpc.ErrorOf(err)
 	return !e.Maybe && (e.Code == rpc.FailedPrecondition || e.Code == rpc.Unavailable || e.Code == rpc.Unimplemented || e.Code == rpc.InvalidArgument)
 }
 
-// told notes that an instance runs the new scripts all the same. That it runs others now says nothing of the next moment.
+// told records that an instance runs the new scripts after all. If it still runs others, that proves nothing: it may
+// commit in the next moment.
 func (c *Coordinator) told(o *Outcome, r Reply) {
 	if r.Err != nil {
 		return
@@ -224,7 +227,7 @@ func (c *Coordinator) told(o *Outcome, r Reply) {
 	}
 }
 
-// refusal is an error when an instance is not in the wanted state.
+// refusal returns an error if an instance is not in the wanted state.
 func (c *Coordinator) refusal(what string, want State) error {
 	var bad []string
 	for _, o := range c.result.Instances {
@@ -235,12 +238,12 @@ func (c *Coordinator) refusal(what string, want State) error {
 	if bad == nil {
 		return nil
 	}
-	return rpc.Errorf(rpc.FailedPrecondition, "%d of %d instances of %s %s, nothing is changed: %s",
+	return rpc.Errorf(rpc.FailedPrecondition, "%d of %d instances of %s %s; nothing has changed: %s",
 		len(bad), len(c.result.Instances), c.cfg.Type, what, strings.Join(bad, "; "))
 }
 
-// divergence is an error when instances that came with the same scripts would run different ones: one of them could not follow
-// an earlier reload.
+// divergence returns an error if instances that came with the same scripts would run different ones. This happens when
+// one of them could not follow an earlier reload.
 func (c *Coordinator) divergence() error {
 	first := map[string]*Outcome{}
 	for i := range c.result.Instances {
@@ -251,14 +254,14 @@ func (c *Coordinator) divergence() error {
 			continue
 		}
 		if one.result != o.result {
-			return rpc.Errorf(rpc.FailedPrecondition, "%s and %s came with the same scripts and run different ones, nothing is changed: reload all modules of %s",
+			return rpc.Errorf(rpc.FailedPrecondition, "%s and %s came with the same scripts and run different ones; nothing has changed: reload all modules of %s",
 				one.Instance, o.Instance, c.cfg.Type)
 		}
 	}
 	return nil
 }
 
-// sum sets the state of the whole after the commits.
+// sum sets the state of the whole reload after the commits.
 func (c *Coordinator) sum() {
 	by := map[State][]string{}
 	for _, o := range c.result.Instances {
@@ -277,7 +280,7 @@ func (c *Coordinator) sum() {
 	for _, p := range []struct {
 		state State
 		text  string
-	}{{Committed, "run the new scripts"}, {Refused, "run the old ones"}, {Unknown, "do not say"}} {
+	}{{Committed, "with the new scripts"}, {Refused, "with the old ones"}, {Unknown, "unknown"}} {
 		if len(by[p.state]) > 0 {
 			parts = append(parts, fmt.Sprintf("%s %s", strings.Join(by[p.state], ", "), p.text))
 		}
@@ -287,7 +290,7 @@ func (c *Coordinator) sum() {
 	c.err = e
 }
 
-// words are an error's own: what else it says is about a request, not about the reload.
+// words returns an error's own text. The rest of an *rpc.Error describes a request, not the reload.
 func words(err error) string {
 	if e := (*rpc.Error)(nil); errors.As(err, &e) {
 		return e.Text

@@ -11,7 +11,8 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// table is a coordinator whose instances answer from a table: "<instance> <op>" → what they answer; else they do it.
+// table is a coordinator's instances that answer from a table, "<instance> <op>" → answer. Without an entry they
+// succeed.
 type table map[string]any
 
 func (a table) run(t *testing.T, cfg Config) (r Result, asked string, err error) {
@@ -35,7 +36,7 @@ func (a table) run(t *testing.T, cfg Config) (r Result, asked string, err error)
 		}
 	}
 	if !c.Done() {
-		t.Error("nothing is asked, and it is not done")
+		t.Error("no request is outstanding, but it is not done")
 	}
 	r, err = c.Result()
 	return r, strings.Join(said, ", "), err
@@ -43,7 +44,7 @@ func (a table) run(t *testing.T, cfg Config) (r Result, asked string, err error)
 
 var three = Config{Type: "game", Instances: []string{"a", "b", "c"}, Modules: simModules("new", "x")}
 
-// runsNew is an instance's answer when it runs what is reloaded.
+// runsNew is the answer of an instance that runs the new scripts.
 var runsNew = Answer{Modules: Pack(three.Modules, false)}
 
 func no(code rpc.Code, text string) error { return rpc.Errorf(code, "%s", text) }
@@ -73,30 +74,30 @@ func TestWhatAReloadTells(t *testing.T) {
 			"one cannot", three,
 			table{"b prepare": no(rpc.InvalidArgument, "x.star:3:5: undefined: nope")},
 			Refused, "checked refused checked",
-			"1 of 3 instances of game cannot take the scripts, nothing is changed: b: x.star:3:5: undefined: nope", "a prepare, b prepare, c prepare, a abort, c abort", rpc.FailedPrecondition,
+			"1 of 3 instances of game cannot take the scripts; nothing has changed: b: x.star:3:5: undefined: nope", "a prepare, b prepare, c prepare, a abort, c abort", rpc.FailedPrecondition,
 		},
 		{
 			"two of an origin would differ", three,
 			table{"a prepare": Answer{Origin: "o", Result: "1"}, "c prepare": Answer{Origin: "o", Result: "2"}},
 			Refused, "checked checked checked",
-			"a and c came with the same scripts and run different ones, nothing is changed: reload all modules of game", "a prepare, b prepare, c prepare, a abort, b abort, c abort", rpc.FailedPrecondition,
+			"a and c came with the same scripts and run different ones; nothing has changed: reload all modules of game", "a prepare, b prepare, c prepare, a abort, b abort, c abort", rpc.FailedPrecondition,
 		},
 		{
 			"a commit that is refused", three,
 			table{"b commit": no(rpc.FailedPrecondition, "another came in between")},
 			Mixed, "committed refused committed",
-			"a, c run the new scripts; b run the old ones: reload again", "", rpc.Aborted,
+			"a, c with the new scripts; b with the old ones: reload again", "", rpc.Aborted,
 		},
 		{
 			"all refuse", three,
 			table{"a commit": no(rpc.FailedPrecondition, "no"), "b commit": no(rpc.Unavailable, "not there"), "c commit": no(rpc.FailedPrecondition, "no")},
 			Refused, "refused refused refused",
-			"3 of 3 instances of game did not commit, nothing is changed: a: no; b: not there; c: no", "", rpc.FailedPrecondition,
+			"3 of 3 instances of game did not commit; nothing has changed: a: no; b: not there; c: no", "", rpc.FailedPrecondition,
 		},
 		{"an answer that is lost", three, table{"b commit": lost(), "b scripts": runsNew}, Committed, "committed committed committed", "", "", 0},
-		{"one that does not say", three, table{"b commit": lost(), "b scripts": lost()}, Mixed, "committed unknown committed", "b do not say", "", rpc.Aborted},
-		{"one that runs the old, so far", three, table{"b commit": lost(), "b scripts": Answer{}}, Mixed, "committed unknown committed", "b do not say", "", rpc.Aborted},
-		{"one that runs more than the whole", whole, table{"b commit": lost(), "b scripts": Answer{Modules: Pack(append(simModules("odd", "y"), three.Modules...), false)}}, Mixed, "committed unknown committed", "b do not say", "", rpc.Aborted},
+		{"one that does not say", three, table{"b commit": lost(), "b scripts": lost()}, Mixed, "committed unknown committed", "b unknown", "", rpc.Aborted},
+		{"one that runs the old, so far", three, table{"b commit": lost(), "b scripts": Answer{}}, Mixed, "committed unknown committed", "b unknown", "", rpc.Aborted},
+		{"one that runs more than the whole", whole, table{"b commit": lost(), "b scripts": Answer{Modules: Pack(append(simModules("odd", "y"), three.Modules...), false)}}, Mixed, "committed unknown committed", "b unknown", "", rpc.Aborted},
 		{"nobody", Config{Type: "game"}, nil, Refused, "", "no instance of game is up", "", rpc.Unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,7 +148,7 @@ func TestACancelledReloadChangesNothing(t *testing.T) {
 	if _, err := c.Result(); rpc.ErrorOf(err).Code != rpc.Canceled {
 		t.Errorf("error %v", err)
 	}
-	// One that commits goes to its end.
+	// A reload that is committing continues to its end.
 	c, _ = Begin("r", three)
 	for _, id := range three.Instances {
 		c.Step(Reply{Instance: id, Op: OpPrepare})

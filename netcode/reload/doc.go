@@ -1,33 +1,33 @@
-// Package reload puts changed scripts in force while they run: in all instances of a service, or in none.
+// Package reload puts changed scripts in force while a service runs: in all of its instances, or in none.
 //
-// What is where:
+// Contents:
 //
-//	an operator's side, a step function    [Coordinator]: all prepare, then all commit
-//	an instance's side, a step function    [Follower]: what runs here, and what the store says
+//	operator's side, a step function       [Coordinator]: all prepare, then all commit
+//	instance's side, a step function       [Follower]: what runs here, and what the store has
 //	their shells, for a process            [Run], [Instance]
-//	what the store keeps                   [Entry], [Store], and [Memory] for tests
+//	stored data                            [Entry], [Store], and [Memory] for tests
 //	bodies of the steps, as JSON           [Step], [Answer]
 //	a shard's scripts, as commands         [Shard]
 //
 // # The protocol
 //
-// Instances that came with the same scripts share an origin, the hash of those scripts, and the store keeps one [Entry] for
+// Instances that came with the same scripts share an origin, the hash of those scripts. The store has one [Entry] for
 // each origin: the modules in force and their generation. Every reload has a higher generation than all before it.
 //
-//  1. Prepare. The coordinator asks every instance at once. An instance reads its entry and catches up with it, compiles
-//     the modules, tries them without any effect, and answers with the newest generation that it knows and with the hash of
-//     what it would run. If one cannot, or two instances of an origin would run different scripts, all of them abort:
-//     nothing has changed anywhere.
-//  2. Commit, with a generation above all that were told. An instance replaces its entry by compare-and-set, and only then
-//     swaps its functions. It refuses when anything else came into force since it prepared. Of an origin, the first to
-//     write decides: the others find the reload in the entry and swap as well.
-//  3. Follow. Each instance watches its entry, and reads it now and then. It puts in force what is newer there, and writes
-//     what it runs where the entry is older or gone. So an instance that a reload did not reach, and one that starts later,
-//     runs what the others run.
+//  1. Prepare. The coordinator asks all instances at the same time. An instance reads its entry and catches up with it,
+//     compiles the modules, and tries them without any effect. It answers with the newest generation that it knows and
+//     the hash of what it would run. If one instance cannot prepare, or two of one origin would run different scripts,
+//     all abort: nothing has changed anywhere.
+//  2. Commit, with a generation above all those reported. An instance replaces its entry by compare-and-set, and only
+//     then swaps its functions. It refuses if anything else has come into force since it prepared. In each origin the
+//     first write decides: the other instances find the reload in the entry and swap as well.
+//  3. Follow. Each instance watches its entry, and also reads it periodically. If the entry is newer, it puts that in
+//     force; if the entry is older or gone, it writes what it runs. So an instance that a reload did not reach, or that
+//     starts later, runs the same scripts as the others.
 //
-// What this promises, and the simulation in sim_test.go checks: a reload that is told Committed is never taken back but by a
-// later one; one that is told Refused never comes into force; generations never go back; and whatever crashed or was lost,
-// all instances of an origin run the same in the end. A coordinator that dies leaves each origin as it was or wholly
-// changed. When the answers do not tell, the result is Mixed, and reloading again is the way out. Two coordinators at once do
-// no harm; a lock before [Run] spares one of them the refusal.
+// The simulation in sim_test.go checks these guarantees: only a later reload undoes one that was reported Committed; one
+// that was reported Refused never comes into force; generations never decrease; and after any crash or loss, all
+// instances of an origin finally run the same scripts. If a coordinator dies, each origin is either unchanged or wholly
+// changed. If answers are missing, the result is Mixed, and the operator should reload again. Two coordinators at once
+// do no harm; a lock before [Run] spares one of them the refusal.
 package reload

@@ -9,15 +9,16 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Runtime is what an instance runs. The follower calls it from Step, and it does no I/O.
+// Runtime runs an instance's scripts. The follower calls it from Step; it must do no I/O.
 type Runtime interface {
-	// Modules are those in force.
+	// Modules returns the modules in force.
 	Modules() []script.Module
-	// Prepare compiles modules in place of those of the same names, without any effect, and holds the result for a while.
+	// Prepare compiles modules that replace those of the same names, without any effect, and keeps the result for a
+	// while.
 	Prepare(reload string, modules []script.Module) (script.Report, error)
-	// Commit puts in force what was prepared, and refuses when something else came into force since.
+	// Commit puts in force what was prepared. It refuses if something else has come into force since.
 	Commit(reload string) error
-	// Abort forgets what was prepared.
+	// Abort discards what was prepared.
 	Abort(reload string)
 }
 
@@ -26,13 +27,13 @@ type EventKind uint8
 
 // The events of a [Follower]. Those that answer an action carry its Flow.
 const (
-	EventStart   EventKind = iota + 1 // begin; Insist: with the scripts that the instance came with, whatever is kept
+	EventStart   EventKind = iota + 1 // begin; with Insist, use the scripts that the instance came with, whatever the store has
 	EventMade                         // answers ActionMake: Runtime, or Err
 	EventAsked                        // a coordinator asks for Step
 	EventLook                         // compare what runs with the store
 	EventKept                         // answers ActionRead: Entry and Revision, or Err
-	EventWritten                      // answers ActionWrite: OK, or Err when that is not known
-	EventTold                         // the watch tells Entry, perhaps late
+	EventWritten                      // answers ActionWrite: OK, or Err if the result is unknown
+	EventTold                         // the watch reports Entry, perhaps late
 )
 
 // Event is one thing that happened.
@@ -48,16 +49,16 @@ type Event struct {
 	Err      error
 }
 
-// ActionKind says what is to be done.
+// ActionKind says what to do.
 type ActionKind uint8
 
-// The actions of a [Follower], to be done in their order. The first three want an answer, an event with the same Flow.
+// The actions of a [Follower], to be performed in order. The first three need an answer: an event with the same Flow.
 const (
-	ActionMake   ActionKind = iota + 1 // make the runtime of Modules
+	ActionMake   ActionKind = iota + 1 // make a runtime of Modules
 	ActionRead                         // read the entry
-	ActionWrite                        // replace the entry of Revision by Entry
-	ActionAnswer                       // the answer to the event that began the flow: Answer, or Err
-	ActionLog                          // tell the operator
+	ActionWrite                        // replace the entry that has Revision with Entry
+	ActionAnswer                       // answer the event that began the flow, with Answer or Err
+	ActionLog                          // log Text for the operator
 )
 
 // Action is one thing to do.
@@ -74,16 +75,16 @@ type Action struct {
 	Reload   string
 }
 
-// Follower is an instance's side of the protocol: events in, actions out, no clock, no goroutine, no I/O. Package reload says
-// what it promises.
+// Follower is an instance's side of the protocol: events in, actions out, no clock, no goroutine, no I/O. The package
+// comment states its guarantees.
 type Follower struct {
 	name string          // of the instance
-	own  []script.Module // it came with these
+	own  []script.Module // the modules that it came with
 
 	runtime    Runtime
-	generation uint64 // of what is in force; 0: the instance came with it
+	generation uint64 // of what is in force; 0: what the instance came with
 	reload     string // id of the reload that brought it
-	refused    uint64 // generation of what cannot run here, so that it is tried and told once
+	refused    uint64 // generation that cannot run here, so that it is tried and logged once
 
 	plans   []plan
 	flows   map[uint64]*flow
@@ -94,21 +95,21 @@ type Follower struct {
 // plan is what was prepared here and waits for a commit.
 type plan struct {
 	reload string
-	base   uint64 // newest generation that was known when it was prepared
+	base   uint64 // newest generation known when it was prepared
 	result []script.Module
-	writes int // that were sent and not refused: the store may have it
+	writes int // writes sent and not refused: the store may have the result
 }
 
-// maxPlans bounds them: a runtime holds fewer.
+// maxPlans bounds the plans. A runtime keeps fewer.
 const maxPlans = 8
 
-// flow is what began with one event and goes on with the answers to its actions, one at a time.
+// flow begins with one event and continues with the answers to its actions, one at a time.
 type flow struct {
 	id     uint64
 	kind   flowKind
 	step   Step
 	insist bool
-	entry  Entry // that is being made or written
+	entry  Entry // being made or written
 	tries  int
 }
 
@@ -121,15 +122,15 @@ const (
 	flowLook
 )
 
-// NewFollower makes the side of an instance that comes with modules. Its first event is EventStart.
+// NewFollower makes the follower of an instance that comes with modules. Its first event must be EventStart.
 func NewFollower(name string, modules []script.Module) *Follower {
 	return &Follower{name: name, own: modules, flows: map[uint64]*flow{}}
 }
 
-// Generation is that of what is in force; 0: the scripts that the instance came with.
+// Generation returns the generation in force; 0 means the scripts that the instance came with.
 func (f *Follower) Generation() uint64 { return f.generation }
 
-// Step takes an event and says what is to be done.
+// Step takes an event and returns the actions to perform.
 func (f *Follower) Step(ev Event) []Action {
 	f.actions = nil
 	switch ev.Kind {
@@ -166,11 +167,11 @@ func (f *Follower) asked(s Step) {
 	}
 }
 
-// answered goes on with a flow.
+// answered continues a flow.
 func (f *Follower) answered(ev Event) {
 	fl := f.flows[ev.Flow]
 	if fl == nil {
-		return // answered twice
+		return // answered before
 	}
 	switch fl.kind {
 	case flowStart:
@@ -184,13 +185,13 @@ func (f *Follower) answered(ev Event) {
 	}
 }
 
-// known is the newest generation that this instance knows.
+// known returns the newest generation that this instance knows.
 func (f *Follower) known() uint64 { return max(f.generation, f.refused) }
 
 // prepare tries a reload on top of what the store has.
 func (f *Follower) prepare(fl *flow, ev Event) {
 	if ev.Err != nil {
-		f.fail(fl, rpc.Errorf(rpc.FailedPrecondition, "the store does not say which scripts are in force: %v", ev.Err))
+		f.fail(fl, rpc.Errorf(rpc.FailedPrecondition, "cannot read which scripts are in force: %v", ev.Err))
 		return
 	}
 	f.catchUp(ev.Entry)
@@ -215,7 +216,7 @@ func (f *Follower) prepare(fl *flow, ev Event) {
 	f.answer(fl, Answer{Report: &report, Generation: p.base, Origin: script.SHA256(f.own), Result: script.SHA256(p.result)})
 }
 
-// commit keeps a reload in the store, and then puts it in force.
+// commit writes a reload to the store and then puts it in force.
 func (f *Follower) commit(fl *flow, ev Event) {
 	switch {
 	case ev.Kind == EventKept && ev.Err != nil:
@@ -231,7 +232,7 @@ func (f *Follower) commit(fl *flow, ev Event) {
 			f.write(fl, ev.Revision)
 		}
 	case ev.Err != nil:
-		f.fail(fl, rpc.Errorf(rpc.Internal, "the store did not say whether it keeps the scripts, which come into force here if it does: %v", ev.Err))
+		f.fail(fl, rpc.Errorf(rpc.Internal, "it is unknown whether the store has the scripts, which come into force here if it does: %v", ev.Err))
 	case ev.OK:
 		f.enter(fl, fl.entry)
 	default:
@@ -239,40 +240,40 @@ func (f *Follower) commit(fl *flow, ev Event) {
 			p.writes--
 		}
 		if fl.tries++; fl.tries > maxTries {
-			f.refuse(fl, "others wrote to the store at the same time, %d times", fl.tries)
+			f.refuse(fl, "another writer came first %d times", fl.tries)
 			return
 		}
 		f.read(fl)
 	}
 }
 
-// maxTries is how often a flow that lost a compare-and-set tries again.
+// maxTries is how often a flow retries after it lost a compare-and-set.
 const maxTries = 10
 
-// is reports whether an entry is of the flow's reload.
+// is reports whether an entry belongs to the flow's reload.
 func (fl *flow) is(e Entry) bool {
 	return e.Reload == fl.step.Reload && e.Generation == fl.step.Generation
 }
 
-// decided answers a commit that is in force already, or cannot be any more.
+// decided answers a commit that is in force already, or no longer possible.
 func (f *Follower) decided(fl *flow) bool {
 	s := fl.step
 	p := f.plan(s.Reload)
 	switch {
-	case s.Reload == f.reload && s.Generation == f.generation: // another instance kept it, and this one followed
+	case s.Reload == f.reload && s.Generation == f.generation: // another instance wrote it, and this one followed
 		f.drop(s.Reload)
 		f.answer(fl, Answer{Generation: f.known()})
 	case p == nil:
-		f.fail(fl, rpc.Errorf(rpc.NotFound, "reload %.80q is not prepared here, or not any more: begin it anew", s.Reload))
+		f.fail(fl, rpc.Errorf(rpc.NotFound, "reload %.80q is not prepared here, or no longer: start it again", s.Reload))
 	case p.base != f.known() || s.Generation <= p.base:
-		f.refuse(fl, "another reload came in between: begin it anew")
+		f.refuse(fl, "another reload came in between: start it again")
 	default:
 		return false
 	}
 	return true
 }
 
-// enter puts in force what the store has, and answers.
+// enter puts the store's entry in force and answers.
 func (f *Follower) enter(fl *flow, e Entry) {
 	var err error
 	if e.Generation > f.known() { // else the watch was faster, or brought something newer
@@ -283,13 +284,13 @@ func (f *Follower) enter(fl *flow, e Entry) {
 	}
 	f.drop(e.Reload)
 	if err != nil {
-		f.fail(fl, rpc.Errorf(rpc.Internal, "it is kept, and cannot be put in force here: %v", err))
+		f.fail(fl, rpc.Errorf(rpc.Internal, "the store has it, but it cannot be put in force here: %v", err))
 		return
 	}
 	f.answer(fl, Answer{Generation: f.known()})
 }
 
-// look follows the store, or fills it where it has less than what is in force here.
+// look follows the store. If the store is behind this instance, it writes what is in force here.
 func (f *Follower) look(fl *flow, ev Event) {
 	switch {
 	case ev.Kind == EventKept && ev.Err == nil:
@@ -301,12 +302,13 @@ func (f *Follower) look(fl *flow, ev Event) {
 		f.answer(fl, Answer{Generation: f.known()})
 	case ev.Err != nil:
 		f.fail(fl, ev.Err)
-	default: // written, or somebody else wrote: the next look tells
+	default: // written, or another writer came first: the next look will tell
 		f.answer(fl, Answer{Generation: f.known()})
 	}
 }
 
-// catchUp puts an entry in force if it is newer than what is, or another set of the same generation: then that was kept first.
+// catchUp puts an entry in force if it is newer than what is in force here, or another set of the same generation, which
+// then reached the store first.
 func (f *Follower) catchUp(e Entry) {
 	if f.runtime == nil || e.Generation < f.generation || e.Generation <= f.refused {
 		return
@@ -318,13 +320,13 @@ func (f *Follower) catchUp(e Entry) {
 	err := f.apply(e)
 	f.entered(e, err)
 	if err != nil {
-		f.log(slog.LevelError, "what was reloaded elsewhere cannot be put in force here: reload again (wind reload)", e.Reload, err)
+		f.log(slog.LevelError, "scripts reloaded elsewhere cannot be put in force here: reload again (wind reload)", e.Reload, err)
 		return
 	}
-	f.log(slog.LevelInfo, "what was reloaded without this instance is in force here", e.Reload, nil)
+	f.log(slog.LevelInfo, "scripts reloaded without this instance are now in force here", e.Reload, nil)
 }
 
-// entered notes what became of an entry.
+// entered records the result of applying an entry.
 func (f *Follower) entered(e Entry, err error) {
 	if err != nil {
 		f.refused = e.Generation
@@ -333,7 +335,7 @@ func (f *Follower) entered(e Entry, err error) {
 	f.generation, f.reload = e.Generation, e.Reload
 }
 
-// apply puts an entry in force. What is prepared cannot be committed after that, and must not take up the runtime's room for it.
+// apply puts an entry in force. Plans cannot be committed after that, so it aborts them to free the runtime's room.
 func (f *Follower) apply(e Entry) error {
 	modules, err := Unpack(e.Modules)
 	if err != nil {
@@ -342,14 +344,14 @@ func (f *Follower) apply(e Entry) error {
 	for _, p := range f.plans {
 		f.runtime.Abort(p.reload)
 	}
-	id := e.Reload + " (followed)" // beside what a coordinator may have prepared
+	id := e.Reload + " (followed)" // differs from the id of a coordinator's own prepare
 	if _, err := f.runtime.Prepare(id, InPlaceOf(f.runtime.Modules(), modules)); err != nil {
 		return err
 	}
 	return f.runtime.Commit(id)
 }
 
-// plan is what was prepared under an id; nil: nothing.
+// plan returns what was prepared under an id, or nil.
 func (f *Follower) plan(reload string) *plan {
 	if i := slices.IndexFunc(f.plans, func(p plan) bool { return p.reload == reload }); i >= 0 {
 		return &f.plans[i]
@@ -357,13 +359,14 @@ func (f *Follower) plan(reload string) *plan {
 	return nil
 }
 
-// drop forgets what was prepared under an id.
+// drop discards what was prepared under an id.
 func (f *Follower) drop(reload string) {
 	f.plans = slices.DeleteFunc(f.plans, func(p plan) bool { return p.reload == reload })
 	f.runtime.Abort(reload)
 }
 
-// refuse ends a commit that has changed nothing and never will, unless the same commit came twice and the other one may have.
+// refuse fails a commit that has changed nothing and never will. If the same commit came twice, the other one may have:
+// the error then leaves that open.
 func (f *Follower) refuse(fl *flow, format string, args ...any) {
 	code := rpc.FailedPrecondition
 	if p := f.plan(fl.step.Reload); p != nil && p.writes > 0 {
@@ -405,5 +408,5 @@ func (f *Follower) log(level slog.Level, text, reload string, err error) {
 
 func (f *Follower) do(a Action) { f.actions = append(f.actions, a) }
 
-// folderReload is the id of what an instance's folder puts in force when it starts.
+// folderReload returns the reload id for scripts that an instance's folder puts in force at its start.
 func folderReload(name string) string { return fmt.Sprintf("the folder of %s", name) }

@@ -11,34 +11,34 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// How often an instance looks at the store beside watching it, and how long one call of the store may take.
+// How often an instance reads the store in addition to watching it, and how long one call of the store may take.
 const (
 	lookEvery    = 10 * time.Second
 	storeTimeout = 5 * time.Second
 )
 
-// InstanceConfig is an instance of a service that can be reloaded.
+// InstanceConfig describes an instance of a service whose scripts can be reloaded.
 type InstanceConfig struct {
 	Type, ID string
-	Modules  []script.Module // that it comes with
+	Modules  []script.Module // the modules that it comes with
 	Store    Store
-	Insist   bool // it runs Modules, whatever the store keeps, and the others follow
-	// Make makes what the instance runs, with modules. An error says that they do not fit.
+	Insist   bool // run Modules whatever the store has; the other instances follow
+	// Make makes the runtime of modules. An error means that the modules do not fit this binary.
 	Make   func(modules []script.Module) (Runtime, error)
 	Logger *slog.Logger // nil: slog.Default()
 }
 
-// Instance drives the [Follower] of one instance: it does what its actions say, and hands back what came of them. Its
-// methods may be called concurrently.
+// Instance drives the [Follower] of one instance: it performs the actions and passes the results back. Its methods may
+// be called concurrently.
 type Instance struct {
 	cfg InstanceConfig
 	key string
 
-	mu       sync.Mutex // of the follower: its runtime is changed under it, too
+	mu       sync.Mutex // guards the follower and changes to its runtime
 	follower *Follower
 }
 
-// Start begins with what the store keeps for instances that came with the same modules, or with those.
+// Start starts an instance with what the store has for its origin, or else with the modules that it came with.
 func Start(ctx context.Context, c InstanceConfig) (*Instance, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -48,14 +48,14 @@ func Start(ctx context.Context, c InstanceConfig) (*Instance, error) {
 	return i, err
 }
 
-// Generation is that of the scripts in force; 0: those that the instance came with.
+// Generation returns the generation of the scripts in force; 0 means those that the instance came with.
 func (i *Instance) Generation() uint64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.follower.Generation()
 }
 
-// Handle does a step that a coordinator asks for, and returns the answer as JSON.
+// Handle performs a step that a coordinator asks for, and returns the answer as JSON.
 func (i *Instance) Handle(ctx context.Context, op Op, body []byte) ([]byte, error) {
 	step := Step{Op: op}
 	if op != OpScripts {
@@ -71,7 +71,7 @@ func (i *Instance) Handle(ctx context.Context, op Op, body []byte) ([]byte, erro
 	return json.Marshal(answer)
 }
 
-// Follow puts in force what a reload did not bring here, and keeps in the store what it lost, until ctx ends.
+// Follow puts in force what a reload did not bring here, and restores what the store has lost, until ctx ends.
 func (i *Instance) Follow(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -81,19 +81,19 @@ func (i *Instance) Follow(ctx context.Context) {
 				_, _ = i.drive(ctx, Event{Kind: EventTold, Entry: i.parse(value)})
 			})
 			if err != nil {
-				i.cfg.Logger.Debug("what is reloaded elsewhere is seen late", "error", err)
+				i.cfg.Logger.Debug("reloads elsewhere are noticed late", "error", err)
 			}
 			pause(ctx, lookEvery)
 		}
 	})
 	for pause(ctx, lookEvery) {
 		if _, err := i.drive(ctx, Event{Kind: EventLook}); err != nil && ctx.Err() == nil {
-			i.cfg.Logger.Warn("what is reloaded cannot be followed for now", "error", err)
+			i.cfg.Logger.Warn("cannot follow reloads for now", "error", err)
 		}
 	}
 }
 
-// pause waits, and reports whether ctx goes on.
+// pause waits for d. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -103,7 +103,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Entry is what the store keeps for this instance's origin.
+// Entry returns the store's entry for this instance's origin, and its revision.
 func (i *Instance) Entry(ctx context.Context) (Entry, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -114,16 +114,16 @@ func (i *Instance) Entry(ctx context.Context) (Entry, uint64, error) {
 	return i.parse(value), revision, nil
 }
 
-// parse reads a value of the store. One that cannot be read counts as none, so that the next reload replaces it.
+// parse decodes a value of the store. An unreadable value counts as no entry, so that the next reload replaces it.
 func (i *Instance) parse(value []byte) Entry {
 	e, err := ParseEntry(value)
 	if err != nil {
-		i.cfg.Logger.Error("the scripts that were reloaded cannot be read: reload again (wind reload)", "key", i.key, "error", err)
+		i.cfg.Logger.Error("cannot read the reloaded scripts: reload again (wind reload)", "key", i.key, "error", err)
 	}
 	return e
 }
 
-// drive hands an event to the follower, and goes on until its flow has its answer. Other flows may run in between.
+// drive passes an event to the follower and continues until its flow is answered. Other flows may run meanwhile.
 func (i *Instance) drive(ctx context.Context, ev Event) (answer Answer, err error) {
 	for more := true; more; {
 		more = false
@@ -147,7 +147,7 @@ func (i *Instance) step(ev Event) []Action {
 	return i.follower.Step(ev)
 }
 
-// do does an action that wants an answer.
+// do performs an action that needs an answer.
 func (i *Instance) do(ctx context.Context, a Action) Event {
 	ev := Event{Flow: a.Flow}
 	switch a.Kind {
@@ -166,7 +166,7 @@ func (i *Instance) do(ctx context.Context, a Action) Event {
 			_, ev.OK, ev.Err = i.cfg.Store.Put(ctx, i.key, value, a.Revision)
 		}
 	default:
-		panic(fmt.Sprintf("reload: action %d wants no answer", a.Kind))
+		panic(fmt.Sprintf("reload: action %d has no answer", a.Kind))
 	}
 	return ev
 }

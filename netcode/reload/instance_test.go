@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// fleet is instances of a service, with the real runtime, in one process.
+// fleet is several instances of a service, with the real runtime, in one process.
 type fleet struct {
 	store Store
 	all   map[string]*Instance
@@ -82,14 +82,14 @@ func TestInstancesRunWhatIsReloaded(t *testing.T) {
 		f.start(t, "late", 1, false)
 		f.want(t, 2, "late")
 
-		if _, err := f.reload(t, 3, "a"); err != nil { // it reaches one alone
+		if _, err := f.reload(t, 3, "a"); err != nil { // it reaches only this one
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		f.want(t, 3, "a", "b", "late")
 		f.want(t, 2, "other") // of another version
 
-		f.start(t, "dev", 1, true) // its folder says what it runs
+		f.start(t, "dev", 1, true) // its folder determines what it runs
 		synctest.Wait()
 		f.want(t, 1, "a", "b", "late", "dev")
 		if r, err := f.reload(t, 5, "a", "b", "late", "dev", "other"); err != nil || r.State != Committed {
@@ -99,7 +99,7 @@ func TestInstancesRunWhatIsReloaded(t *testing.T) {
 	})
 }
 
-// ill is a store that can be broken.
+// ill is a store that a test can break.
 type ill struct {
 	*Memory
 	mu       sync.Mutex
@@ -125,7 +125,7 @@ func (s *ill) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	return s.Memory.Get(ctx, key)
 }
 
-// Put writes, and does not say so when it is broken.
+// Put writes, but returns an error when the store is broken.
 func (s *ill) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, bool, error) {
 	next, ok, err := s.Memory.Put(ctx, key, value, revision)
 	if _, broken := s.now(); broken != nil {
@@ -134,7 +134,7 @@ func (s *ill) Put(ctx context.Context, key string, value []byte, revision uint64
 	return next, ok, err
 }
 
-// TestNothingComesIntoForceThatIsNotKept: it would be taken back by the first instance that starts.
+// TestNothingComesIntoForceThatIsNotKept: the first instance that starts would undo it.
 func TestNothingComesIntoForceThatIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &ill{Memory: NewMemory()}
@@ -142,11 +142,11 @@ func TestNothingComesIntoForceThatIsNotKept(t *testing.T) {
 		f.start(t, "a", 1, false)
 		store.breaks(errBroken, nil)
 		r, err := f.reload(t, 2, "a")
-		if r.State != Refused || err == nil || !strings.Contains(err.Error(), "the store does not say which scripts are in force: the store is broken") {
+		if r.State != Refused || err == nil || !strings.Contains(err.Error(), "cannot read which scripts are in force: the store is broken") {
 			t.Errorf("%+v, %v", r, err)
 		}
 		f.want(t, 1, "a")
-		// A write whose answer is lost: nobody knows, until the store tells.
+		// A write whose answer is lost: its result is unknown until the store reports it.
 		store.breaks(nil, errBroken)
 		r, err = f.reload(t, 3, "a")
 		if r.State == Refused || r.State == Committed && err != nil {
@@ -167,7 +167,7 @@ func TestNothingComesIntoForceThatIsNotKept(t *testing.T) {
 	})
 }
 
-// TestAbandonedReloadsDoNotStopFollowers: a runtime holds four that are prepared, and following takes room, too.
+// TestAbandonedReloadsDoNotStopFollowers: a runtime holds four prepared reloads, and following needs room, too.
 func TestAbandonedReloadsDoNotStopFollowers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fleet{store: NewMemory(), all: map[string]*Instance{}, run: map[string]*service.Service{}}
@@ -191,7 +191,7 @@ func TestAbandonedReloadsDoNotStopFollowers(t *testing.T) {
 	})
 }
 
-// TestNothingOlderIsGoneBackTo: what the watch tells late changes nothing, and what is newer counts.
+// TestNothingOlderIsGoneBackTo: late reports of the watch change nothing, newer ones count.
 func TestNothingOlderIsGoneBackTo(t *testing.T) {
 	f := NewFollower("a", numbered(1))
 	run := &simRuntime{instance: &simInstance{sim: &sim{}}, modules: numbered(1), prepared: map[string]simPrepared{}}

@@ -12,7 +12,7 @@ type Memory struct {
 	*rpc.MemoryStore
 
 	mu       sync.Mutex
-	watchers map[chan struct{}]string // to its key
+	watchers map[chan struct{}]string // wake channel → watched key
 }
 
 // NewMemory makes an empty store.
@@ -31,17 +31,17 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, revision uin
 		if watched == key {
 			select {
 			case wake <- struct{}{}:
-			default: // it is awake
+			default: // it is already awake
 			}
 		}
 	}
 	return next, ok, nil
 }
 
-// Watch implements Store. Of several writes in short order f may see the last one alone.
+// Watch implements Store. If several writes follow quickly, f may see only the last one.
 func (m *Memory) Watch(ctx context.Context, key string, f func(value []byte, revision uint64)) error {
 	wake := make(chan struct{}, 1)
-	wake <- struct{}{} // for what is there
+	wake <- struct{}{} // for the current value
 	m.mu.Lock()
 	m.watchers[wake] = key
 	m.mu.Unlock()

@@ -9,17 +9,17 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// A mutant breaks the protocol in one way. The simulator that finds nothing wrong with the protocol must find something
-// wrong with each of these, or it proves nothing.
+// A mutant breaks the protocol in one way. The simulator finds no fault in the protocol, so it must find one in each
+// mutant; otherwise it proves nothing.
 type mutant struct {
 	name       string
-	by         []string // the promises that may catch it
+	by         []string // the guarantees that may catch it
 	event      func(*Follower, Event) (Event, bool)
 	actions    func(*Follower, Event, []Action) []Action
 	reply      func(*Coordinator, Reply) Reply
 	requests   func(*Coordinator, []Request) []Request
 	blindStore bool // a compare-and-set that compares nothing
-	deaf       bool // nobody looks
+	deaf       bool // no instance looks at the store
 	weather    func(*simConfig)
 }
 
@@ -63,12 +63,12 @@ func TestSimulatorCatchesEveryMutant(t *testing.T) {
 	}
 }
 
-// Weather in which some mutants do their harm sooner.
+// Weather in which some mutants do harm sooner.
 func crowded(c *simConfig)     { c.lock, c.slow, c.crash, c.loss, c.twice = 0, 0.2, 0.01, 0, 0.3 }
 func repeating(c *simConfig)   { c.lock, c.slow, c.twice, c.loss, c.die = 0, 0.2, 0.6, 0.05, 0 }
 func mixedBuilds(c *simConfig) { c.unfit, c.slow, c.loss = true, 0, 0 }
 
-// flowOf is what an event answers.
+// flowOf returns the flow that an event answers.
 func flowOf(f *Follower, ev Event) flowKind {
 	if fl := f.flows[ev.Flow]; fl != nil {
 		return fl.kind
@@ -86,7 +86,7 @@ func enterFirst(f *Follower, _ Event, actions []Action) []Action {
 	return actions
 }
 
-// forgetBase takes what is in force now for what a reload was prepared on.
+// forgetBase replaces a plan's base with what is in force now.
 func forgetBase(f *Follower, ev Event) (Event, bool) {
 	if ev.Kind == EventKept && flowOf(f, ev) == flowCommit {
 		f.catchUp(ev.Entry)
@@ -111,7 +111,7 @@ func timeoutIsNo(_ *Coordinator, r Reply) Reply {
 	return r
 }
 
-// forgetWrites has a commit that came twice refused, although the first one may be kept.
+// forgetWrites makes a repeated commit be refused, although the first one may be in the store.
 func forgetWrites(f *Follower, ev Event) (Event, bool) {
 	for i := range f.plans {
 		f.plans[i].writes = 0
@@ -136,7 +136,7 @@ func sameGeneration(c *Coordinator, requests []Request) []Request {
 	return requests
 }
 
-// goBack lets whatever the watch tells come into force.
+// goBack puts in force whatever the watch reports.
 func goBack(f *Follower, ev Event) (Event, bool) {
 	if ev.Kind == EventTold && f.runtime != nil && ev.Entry.Generation < f.generation {
 		f.generation = ev.Entry.Generation
@@ -165,7 +165,7 @@ func sameResult(_ *Coordinator, r Reply) Reply {
 	return r
 }
 
-// commitAnyway commits where the others are told to abort.
+// commitAnyway commits although the others are asked to abort.
 func commitAnyway(c *Coordinator, requests []Request) []Request {
 	for i := range requests {
 		if requests[i].Step.Op == OpAbort {
@@ -175,7 +175,7 @@ func commitAnyway(c *Coordinator, requests []Request) []Request {
 	return requests
 }
 
-// keepPrepared hides from the follower what is prepared, so that it takes up the room.
+// keepPrepared hides prepared reloads from the follower, so that they take up room.
 func keepPrepared(f *Follower, ev Event) (Event, bool) {
 	if ev.Kind == EventTold || ev.Kind == EventKept && flowOf(f, ev) == flowLook {
 		plans := f.plans

@@ -16,11 +16,11 @@ const (
 	commitTimeout  = 10 * time.Second
 )
 
-// Admin has one instance do an operation; netcode/bus.Bus.Admin is one. It may be called concurrently.
+// Admin asks one instance to perform an operation. netcode/bus.Bus.Admin is one. It may be called concurrently.
 type Admin func(ctx context.Context, serviceType, instance, op string, body []byte) ([]byte, error)
 
-// Run has every instance prepare the modules, at once, and only when all of them are ready commit them; else all of them drop
-// what they prepared. When ctx ends before the commits began, nothing is changed.
+// Run asks all instances at once to prepare the modules. If all are ready, it has them commit; otherwise they discard
+// what they prepared. If ctx ends before the commits begin, nothing changes.
 func Run(ctx context.Context, admin Admin, cfg Config) (Result, error) {
 	c, requests := Begin(uuid.NewString(), cfg)
 	replies := make(chan Reply, len(cfg.Instances))
@@ -28,7 +28,7 @@ func Run(ctx context.Context, admin Admin, cfg Config) (Result, error) {
 	defer unwatch()
 	send := func(requests []Request) {
 		for _, r := range requests {
-			go func() { replies <- ask(ctx, admin, cfg.Type, r) }() // it ends with its time-out, and there is room
+			go func() { replies <- ask(ctx, admin, cfg.Type, r) }() // ends at the latest with its time-out; replies has room
 		}
 	}
 	for send(requests); !c.Done(); {
@@ -41,7 +41,7 @@ func Run(ctx context.Context, admin Admin, cfg Config) (Result, error) {
 	return c.Result()
 }
 
-// ask does one request. All but prepare go on when ctx ends: half a commit is what nobody wants.
+// ask performs one request. After ctx ends, every operation but prepare continues, because half a commit is worse.
 func ask(ctx context.Context, admin Admin, serviceType string, r Request) Reply {
 	reply := Reply{Instance: r.Instance, Op: r.Step.Op}
 	timeout := prepareTimeout

@@ -8,28 +8,28 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Shard is a reload of a shard's scripts. It needs no protocol of its own: it becomes commands in the shard's log, and whoever
-// replays that runs the code that ran.
+// Shard is a reload of a shard's scripts. It needs no protocol of its own: it becomes commands in the shard's log, so a
+// replay runs the same code.
 type Shard struct {
-	Modules []script.Module // as script.Set.Replace takes them: one without a source goes
-	Whole   bool            // others that are in force go
-	DryRun  bool            // try them and change nothing
+	Modules []script.Module // as for script.Set.Replace: a module without a source is removed
+	Whole   bool            // remove other modules in force
+	DryRun  bool            // try the modules but change nothing
 }
 
-// ShardAnswer is what a shard's owner answers.
+// ShardAnswer is the answer of a shard's owner.
 type ShardAnswer struct {
-	Tick   uint64        `json:"tick"` // that put them in force; 0: nothing was changed
+	Tick   uint64        `json:"tick"` // the tick that put them in force; 0: nothing changed
 	Report script.Report `json:"report"`
 }
 
-// shardJSON is a Shard as the body of the operation.
+// shardJSON is the JSON form of a Shard in the operation's body.
 type shardJSON struct {
 	Modules []Module `json:"modules"`
 	Whole   bool     `json:"whole"`
 	DryRun  bool     `json:"dry_run"`
 }
 
-// Body is the reload as the body of a shard's operation "reload".
+// Body encodes the reload as the body of a shard's operation "reload".
 func (s Shard) Body() ([]byte, error) {
 	return json.Marshal(shardJSON{Pack(s.Modules, true), s.Whole, s.DryRun})
 }
@@ -44,8 +44,8 @@ func ParseShard(body []byte) (Shard, error) {
 	return Shard{modules, p.Whole, p.DryRun}, err
 }
 
-// Commands tries the reload on a world, which it leaves as it is, and makes its commands: none for a dry run, or where the
-// scripts are in force already. next numbers the commands of an operator.
+// Commands tries the reload on a world without changing it, and makes its commands. A dry run has none, nor have scripts
+// that are already in force. next numbers the commands of an operator.
 func (s Shard) Commands(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, report script.Report, err error) {
 	modules := s.Modules
 	if s.Whole {

@@ -14,19 +14,19 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// This file is a simulated cluster: instances of one service with two origins, operators, a store, a directory and a network,
-// all driven by one queue of moments. Instances run the real Follower and operators the real Coordinator; everything around
-// them loses, delays, repeats, reorders, crashes and forgets.
+// This file simulates a cluster: instances of one service with two origins, operators, a store, a directory and a
+// network, all driven by one queue of moments. Instances run the real Follower and operators the real Coordinator.
+// Everything around them loses, delays, repeats, reorders, crashes and forgets.
 
 var (
-	simSeed  = flag.Uint64("sim.seed", 0, "run this seed of the simulator alone")
+	simSeed  = flag.Uint64("sim.seed", 0, "run only this seed of the simulator")
 	simSeeds = flag.Uint64("sim.seeds", 0, "run so many seeds of the simulator, without a time limit")
 )
 
 const (
 	simLength = 3 * time.Minute // of bad weather
-	simCalm   = 2 * time.Minute // behind it: all must have come to the same
-	simLease  = 5 * time.Second // how long the directory lists an instance that died
+	simCalm   = 2 * time.Minute // afterwards: all must have converged
+	simLease  = 5 * time.Second // how long the directory lists a dead instance
 )
 
 // simConfig is a seed's weather.
@@ -36,12 +36,12 @@ type simConfig struct {
 	slow   float64 // a delay is long
 	crash  float64 // of an instance, per second
 	die    float64 // of an operator, per step
-	lock   float64 // an operator that waits for the others
-	forget bool    // the store loses what it has, once
+	lock   float64 // an operator waits for the others
+	forget bool    // the store loses its data, once
 	unfit  bool    // an instance of another build cannot run some modules
 }
 
-// violation is a promise that was broken.
+// violation is a broken guarantee.
 type violation struct{ name, text string }
 
 func (v violation) Error() string { return v.name + ": " + v.text }
@@ -59,16 +59,16 @@ type sim struct {
 	runs      []*simRun
 	locked    bool
 	calm      bool
-	forgets   bool // at some time the store loses what it has
+	forgets   bool // at some time the store loses its data
 
 	broken  mutant
 	failure error
 	states  map[State]int
 	crashes int
-	late    int // instances that began with what was reloaded before
+	late    int // instances that began with earlier reloads
 }
 
-// simKept is a key of the store, and all that it ever held.
+// simKept is a key of the store, with every value that it ever had.
 type simKept struct {
 	entry    Entry
 	revision uint64
@@ -133,7 +133,7 @@ func newSim(seed uint64, broken mutant) *sim {
 	return s
 }
 
-// simModules are modules of these names, with a value.
+// simModules makes modules of the given names, all with one value.
 func simModules(value, names string) (all []script.Module) {
 	for _, n := range names {
 		all = append(all, script.Module{Name: string(n), Source: []byte(value)})
@@ -141,7 +141,7 @@ func simModules(value, names string) (all []script.Module) {
 	return all
 }
 
-// run lives the seed's life and returns the first broken promise.
+// run runs the seed's life and returns the first broken guarantee.
 func (s *sim) run() error {
 	s.until(simLength)
 	s.calm, s.cfg = true, simConfig{lock: 1}
@@ -178,7 +178,7 @@ func (s *sim) between(from, to time.Duration) time.Duration {
 
 func (s *sim) chance(p float64) bool { return s.rng.Float64() < p }
 
-// delay is that of one message.
+// delay returns the delay of one message.
 func (s *sim) delay() time.Duration {
 	if s.chance(s.cfg.slow) {
 		return s.between(time.Second, 12*time.Second)
@@ -227,18 +227,18 @@ type simRun struct {
 	cfg        Config
 	c          *Coordinator
 	begun      time.Duration
-	ended      time.Duration // 0: it runs, or its operator died
+	ended      time.Duration // 0: running, or its operator died
 	dead       bool
 	state      State
-	ready      map[string]bool // instances that have told the coordinator that they are prepared
+	ready      map[string]bool // instances that have reported that they are prepared
 	lives      map[string]int
 	generation uint64
 }
 
-// wrote notes that the store has the reload: one that was told as Refused or Checked must never get there.
+// wrote records that the store has the reload. One that was reported Refused or Checked must never get there.
 func (r *simRun) wrote(s *sim) {
 	if r.state == Refused || r.state == Checked {
-		s.fail("refused", "reload %s came into force after it was told %s", r.id, r.state)
+		s.fail("refused", "reload %s came into force after it was reported %s", r.id, r.state)
 	}
 }
 
@@ -255,7 +255,7 @@ func (s *sim) operator() {
 	cfg := Config{Type: "game"}
 	value := fmt.Sprintf("v%d", len(s.runs)+1)
 	if s.chance(0.2) {
-		value += " new" // what the unfit build does not know
+		value += " new" // the unfit build does not know this
 	}
 	switch s.rng.IntN(4) {
 	case 0:
@@ -296,7 +296,7 @@ func (s *sim) begin(cfg Config, locks bool) *simRun {
 	return r
 }
 
-// send delivers requests, and the answers to them.
+// send delivers requests and their answers.
 func (s *sim) send(r *simRun, requests []Request) {
 	for _, q := range requests {
 		if q.Step.Op == OpCommit {
@@ -329,7 +329,7 @@ func (s *sim) send(r *simRun, requests []Request) {
 	}
 }
 
-// reply hands an answer to the coordinator.
+// reply passes an answer to the coordinator.
 func (s *sim) reply(r *simRun, reply Reply) {
 	if r.dead || r.ended > 0 {
 		return
@@ -352,7 +352,7 @@ func (s *sim) reply(r *simRun, reply Reply) {
 	s.settle(r)
 }
 
-// settle looks at what an operator is told when a reload has ended.
+// settle checks what an operator learns when a reload has ended.
 func (s *sim) settle(r *simRun) {
 	if !r.c.Done() || r.ended > 0 {
 		return
@@ -376,17 +376,17 @@ func (s *sim) settle(r *simRun) {
 		return
 	}
 	if wrote == 0 {
-		s.fail("committed", "reload %s is told Committed, and nothing keeps it", r.id)
+		s.fail("committed", "reload %s was reported Committed, but no store entry has it", r.id)
 	}
 	for _, id := range r.cfg.Instances {
 		i := s.instances[slices.IndexFunc(s.instances, func(i *simInstance) bool { return i.id == id })]
 		if i.up && i.life == r.lives[id] && i.f.known() < r.generation {
-			s.fail("committed", "reload %s is told Committed, and %s runs generation %d, not %d", r.id, id, i.f.Generation(), r.generation)
+			s.fail("committed", "reload %s was reported Committed, but %s runs generation %d, not %d", r.id, id, i.f.Generation(), r.generation)
 		}
 	}
 }
 
-// checkEnd wants all instances of an origin to run the same, and that to be what the committed reloads say.
+// checkEnd requires all instances of an origin to run the same scripts, and those to match the committed reloads.
 func (s *sim) checkEnd() {
 	for _, i := range s.instances {
 		k := s.kept(i.key)
@@ -404,10 +404,10 @@ func (s *sim) checkEnd() {
 	}
 }
 
-// checkLost finds a committed reload that an instance does not run, without a later one that says so.
+// checkLost finds a committed reload that an instance does not run although no later one replaces it.
 func (s *sim) checkLost(i *simInstance) {
 	if s.forgets {
-		return // what all have lost nobody can run
+		return // nobody can run what all have lost
 	}
 	for _, m := range i.run.modules {
 		by := slices.IndexFunc(s.runs, func(r *simRun) bool { return bytes.Equal(r.cfg.Modules[0].Source, m.Source) })
@@ -416,7 +416,7 @@ func (s *sim) checkLost(i *simInstance) {
 				continue
 			}
 			if by < 0 || s.runs[by] != r && s.runs[by].ended > 0 && s.runs[by].ended < r.begun {
-				s.fail("lost", "%s runs %q as module %s, and reload %s, which came later, was told Committed", i.id, m.Source, m.Name, r.id)
+				s.fail("lost", "%s runs %q as module %s, and reload %s, which came later, was reported Committed", i.id, m.Source, m.Name, r.id)
 			}
 		}
 	}
@@ -433,7 +433,7 @@ func (s *sim) concerned(r *simRun, i *simInstance) bool {
 	})
 }
 
-// checkServes wants a reload to succeed in fine weather.
+// checkServes requires a reload to succeed in fine weather.
 func (s *sim) checkServes() {
 	r := s.begin(Config{Type: "game", Whole: true, Modules: simModules("last", "ab")}, false)
 	s.until(s.now + time.Minute)
@@ -443,7 +443,7 @@ func (s *sim) checkServes() {
 	}
 }
 
-// TestSimulatedReloadsKeepTheirPromises lives thousands of short lives of a cluster.
+// TestSimulatedReloadsKeepTheirPromises runs thousands of short lives of a cluster.
 func TestSimulatedReloadsKeepTheirPromises(t *testing.T) {
 	if *simSeed > 0 {
 		if err := newSim(*simSeed, mutant{}).run(); err != nil {

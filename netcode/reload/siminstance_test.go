@@ -22,10 +22,10 @@ type simInstance struct {
 	life       int
 	f          *Follower
 	run        *simRuntime
-	highest    uint64 // generation of this life
+	highest    uint64 // highest generation in this life
 }
 
-// later does something after a while, if the process lives on.
+// later does something after a while, if the process is still alive.
 func (i *simInstance) later(d time.Duration, do func()) {
 	life := i.life
 	i.sim.in(d, func() {
@@ -60,7 +60,7 @@ func (i *simInstance) boot() {
 	})
 }
 
-// look compares with the store every now and then.
+// look compares with the store periodically.
 func (i *simInstance) look() {
 	i.later(lookEvery, func() {
 		if !i.sim.broken.deaf {
@@ -93,11 +93,11 @@ func (i *simInstance) crash() {
 	i.sim.in(i.sim.between(100*time.Millisecond, 20*time.Second), i.boot)
 }
 
-// receive takes a request of a coordinator.
+// receive takes a coordinator's request.
 func (i *simInstance) receive(step Step, reply func(Answer, error), first bool) {
 	s := i.sim
 	if !i.up || i.run == nil {
-		if first { // NATS says at once that nobody is there
+		if first { // NATS reports at once that nobody is there
 			reply(Answer{}, &rpc.Error{Code: rpc.Unavailable, Text: i.id + " is not there"})
 		}
 		return
@@ -109,7 +109,7 @@ func (i *simInstance) receive(step Step, reply func(Answer, error), first bool) 
 	})
 }
 
-// step has the follower take an event, and does what it says. The process may die before each of the actions.
+// step passes an event to the follower and performs its actions. The process may die before each action.
 func (i *simInstance) step(ev Event, answered func(Answer, error)) {
 	s := i.sim
 	if s.broken.event != nil {
@@ -133,7 +133,7 @@ func (i *simInstance) step(ev Event, answered func(Answer, error)) {
 	}
 }
 
-// do does one action.
+// do performs one action.
 func (i *simInstance) do(a Action, answered func(Answer, error)) {
 	s := i.sim
 	goOn := func(d time.Duration, ev Event) { ev.Flow = a.Flow; i.later(d, func() { i.step(ev, answered) }) }
@@ -166,7 +166,7 @@ func (i *simInstance) do(a Action, answered func(Answer, error)) {
 		if lost {
 			goOn(storeTimeout, Event{Kind: EventWritten, Err: late})
 		}
-		s.in(d/2, func() { // also when the process has died, or waits no more
+		s.in(d/2, func() { // even if the process has died or no longer waits
 			if ok := s.put(i.key, a.Entry, a.Revision); !lost {
 				goOn(d/2, Event{Kind: EventWritten, OK: ok})
 			}
@@ -174,7 +174,7 @@ func (i *simInstance) do(a Action, answered func(Answer, error)) {
 	}
 }
 
-// check looks at what the instance runs after each step.
+// check checks what the instance runs after each step.
 func (i *simInstance) check() {
 	s := i.sim
 	if i.run == nil || i.f.runtime == nil {
@@ -200,7 +200,7 @@ func (i *simInstance) check() {
 	}
 }
 
-// fits is an error when a build cannot run modules.
+// fits returns an error if a build cannot run modules.
 func (i *simInstance) fits(modules []script.Module) error {
 	for _, m := range modules {
 		if i.unfit && strings.HasSuffix(string(m.Source), "new") {
@@ -210,7 +210,7 @@ func (i *simInstance) fits(modules []script.Module) error {
 	return nil
 }
 
-// simRuntime is what an instance runs: the rules of netcode's runtime of services, without a compiler.
+// simRuntime is an instance's runtime. It follows the rules of netcode/service, without a compiler.
 type simRuntime struct {
 	instance *simInstance
 	modules  []script.Module

@@ -7,12 +7,12 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// start chooses what an instance begins with: what the store keeps in place of the scripts that it came with, if that fits
-// this binary. One whose folder says what it runs begins with that, and keeps it for the others to follow.
+// start chooses what an instance begins with: the store's scripts if they fit this binary, else those that the instance
+// came with. An instance that insists begins with its own and writes them to the store for the others to follow.
 func (f *Follower) start(fl *flow, ev Event) {
 	switch {
 	case ev.Kind == EventKept && ev.Err != nil:
-		f.fail(fl, fmt.Errorf("which scripts are in force cannot be read: %w", ev.Err))
+		f.fail(fl, fmt.Errorf("cannot read which scripts are in force: %w", ev.Err))
 	case ev.Kind == EventKept && f.runtime != nil: // it insists, and lost a compare-and-set
 		f.insist(fl, ev)
 	case ev.Kind == EventKept:
@@ -20,19 +20,19 @@ func (f *Follower) start(fl *flow, ev Event) {
 	case ev.Kind == EventMade:
 		f.made(fl, ev)
 	case ev.Err != nil:
-		f.fail(fl, fmt.Errorf("the scripts of the folder cannot be kept: %w", ev.Err))
+		f.fail(fl, fmt.Errorf("cannot store the folder's scripts: %w", ev.Err))
 	case ev.OK:
 		f.entered(fl.entry, nil)
 		f.answer(fl, Answer{Generation: f.known()})
 	case fl.tries == maxTries:
-		f.fail(fl, fmt.Errorf("the scripts of the folder cannot be kept: others wrote at the same time, %d times", maxTries))
+		f.fail(fl, fmt.Errorf("cannot store the folder's scripts: another writer came first %d times", maxTries))
 	default:
 		fl.tries++
 		f.read(fl)
 	}
 }
 
-// choose has the runtime made of what is kept, or of what the instance came with.
+// choose has a runtime made of the store's scripts, or of those that the instance came with.
 func (f *Follower) choose(fl *flow, ev Event) {
 	e := ev.Entry
 	fl.entry = Entry{}
@@ -51,7 +51,8 @@ func (f *Follower) choose(fl *flow, ev Event) {
 	f.do(Action{Kind: ActionMake, Flow: fl.id, Modules: modules})
 }
 
-// made goes on with the runtime, or falls back to what the instance came with.
+// made continues with the runtime. If the store's scripts did not fit, it falls back to those that the instance came
+// with.
 func (f *Follower) made(fl *flow, ev Event) {
 	switch kept := fl.entry.Generation > 0; {
 	case ev.Err != nil && kept:
@@ -67,19 +68,19 @@ func (f *Follower) made(fl *flow, ev Event) {
 		f.runtime = ev.Runtime
 		if kept {
 			f.entered(fl.entry, nil)
-			f.log(slog.LevelInfo, "what was reloaded is in force, not the scripts that this instance came with", fl.entry.Reload, nil)
+			f.log(slog.LevelInfo, "the reloaded scripts are in force, not the scripts that this instance came with", fl.entry.Reload, nil)
 		}
 		f.answer(fl, Answer{Generation: f.known()})
 	}
 }
 
-// unfit notes an entry that this binary cannot run.
+// unfit records an entry that this binary cannot run.
 func (f *Follower) unfit(e Entry, err error) {
 	f.refused = e.Generation
-	f.log(slog.LevelError, "what was reloaded does not fit this binary, which runs the scripts that it came with", e.Reload, err)
+	f.log(slog.LevelError, "the reloaded scripts do not fit this binary, which runs the scripts that it came with", e.Reload, err)
 }
 
-// insist keeps what the folder says, unless the store has it or nothing.
+// insist writes the folder's scripts to the store, unless the store has them already or has no entry.
 func (f *Follower) insist(fl *flow, ev Event) {
 	e := ev.Entry
 	if e.Generation == 0 || e.SHA256 == script.SHA256(f.own) {

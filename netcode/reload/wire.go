@@ -8,46 +8,46 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Op is an operation of a reload, as an instance's admin endpoint takes it.
+// Op is an operation of a reload at an instance's admin endpoint.
 type Op string
 
 // The operations.
 const (
-	OpPrepare Op = "prepare" // compile the modules, try them, and hold them ready
+	OpPrepare Op = "prepare" // compile the modules, try them, and keep the result ready
 	OpCommit  Op = "commit"  // put in force what was prepared
-	OpAbort   Op = "abort"   // forget what was prepared
-	OpScripts Op = "scripts" // say what is in force
+	OpAbort   Op = "abort"   // discard what was prepared
+	OpScripts Op = "scripts" // report what is in force
 )
 
-// Ops lists them.
+// Ops lists the operations.
 var Ops = []Op{OpPrepare, OpCommit, OpAbort, OpScripts}
 
-// Step is what an operation says.
+// Step is the content of an operation.
 type Step struct {
 	Op         Op
-	Reload     string          // its id
-	Generation uint64          // commit's: above all that were told in the answers to prepare
-	Modules    []script.Module // prepare's, as script.Set.Replace takes them: one without a source goes
-	Whole      bool            // prepare's: other modules that are in force go
+	Reload     string          // the reload's id
+	Generation uint64          // for commit: above all those in the answers to prepare
+	Modules    []script.Module // for prepare, as for script.Set.Replace: a module without a source is removed
+	Whole      bool            // for prepare: remove other modules in force
 }
 
-// Answer is what an instance answers.
+// Answer is an instance's answer.
 type Answer struct {
 	Report     *script.Report `json:"report,omitempty"`  // to prepare: what would change
-	Generation uint64         `json:"generation"`        // the newest that the instance knows
+	Generation uint64         `json:"generation"`        // newest that the instance knows
 	Origin     string         `json:"origin,omitempty"`  // to prepare: hash of the scripts that the instance came with
 	Result     string         `json:"result,omitempty"`  // to prepare: hash of what it would run
 	Modules    []Module       `json:"modules,omitempty"` // to scripts: what is in force, without sources
 }
 
-// Module is a script as it travels. Without a source it goes.
+// Module is a script in transit. A module without a source is to be removed.
 type Module struct {
 	Name   string  `json:"name"`
 	Source *string `json:"source,omitempty"`
 	SHA256 string  `json:"sha256,omitempty"` // of the source, in hex
 }
 
-// stepJSON is a Step without its operation, which stands beside it.
+// stepJSON is a Step without its operation, which is sent beside it.
 type stepJSON struct {
 	Reload     string   `json:"reload"`
 	Generation uint64   `json:"generation,omitempty"`
@@ -55,12 +55,12 @@ type stepJSON struct {
 	Whole      bool     `json:"whole,omitempty"`
 }
 
-// Body is the step as the body of its operation.
+// Body encodes the step as the body of its operation.
 func (s *Step) Body() ([]byte, error) {
 	return json.Marshal(stepJSON{s.Reload, s.Generation, Pack(s.Modules, true), s.Whole})
 }
 
-// ParseStep reads the body of an operation.
+// ParseStep decodes the body of an operation.
 func ParseStep(op Op, body []byte) (Step, error) {
 	var p stepJSON
 	if err := json.Unmarshal(body, &p); err != nil {
@@ -73,7 +73,7 @@ func ParseStep(op Op, body []byte) (Step, error) {
 	return Step{Op: op, Reload: p.Reload, Generation: p.Generation, Modules: modules, Whole: p.Whole}, err
 }
 
-// replacing is the step's modules as script.Set.Replace takes them, where now is in force.
+// replacing returns the step's modules for script.Set.Replace on top of now.
 func (s *Step) replacing(now []script.Module) []script.Module {
 	if s.Whole {
 		return InPlaceOf(now, s.Modules)
@@ -81,7 +81,7 @@ func (s *Step) replacing(now []script.Module) []script.Module {
 	return s.Modules
 }
 
-// InPlaceOf is modules as script.Set.Replace takes them when nothing else of now is to stay.
+// InPlaceOf returns modules for script.Set.Replace such that no other module of now remains.
 func InPlaceOf(now, modules []script.Module) []script.Module {
 	modules = slices.Clip(modules)
 	for _, m := range now {
@@ -92,7 +92,7 @@ func InPlaceOf(now, modules []script.Module) []script.Module {
 	return modules
 }
 
-// merged is what runs when changes replace modules of now.
+// merged returns what runs after changes have replaced modules of now.
 func merged(now, changes []script.Module) (all []script.Module) {
 	for _, m := range now {
 		if !slices.ContainsFunc(changes, func(x script.Module) bool { return x.Name == m.Name }) {
@@ -107,7 +107,7 @@ func merged(now, changes []script.Module) (all []script.Module) {
 	return all
 }
 
-// Pack makes modules ready to travel; withSource is false in a list of what is in force.
+// Pack packs modules for transport; withSource is false in a list of what is in force.
 func Pack(modules []script.Module, withSource bool) []Module {
 	list := make([]Module, len(modules))
 	for i, m := range modules {
@@ -124,14 +124,14 @@ func Pack(modules []script.Module, withSource bool) []Module {
 	return list
 }
 
-// Unpack is the inverse of Pack. A source that does not have its hash was damaged on its way, which is an error.
+// Unpack is the inverse of Pack. It returns an error if a source does not match its hash.
 func Unpack(list []Module) (modules []script.Module, err error) {
 	for _, j := range list {
 		m := script.Module{Name: j.Name}
 		if j.Source != nil {
 			m.Source = append([]byte{}, *j.Source...)
 			if j.SHA256 != "" && m.SHA256() != j.SHA256 {
-				return nil, rpc.Errorf(rpc.InvalidArgument, "module %.80q has the hash %s, not %.64q: it was damaged on its way", j.Name, m.SHA256(), j.SHA256)
+				return nil, rpc.Errorf(rpc.InvalidArgument, "module %.80q has the hash %s, not %.64q: it was damaged in transit", j.Name, m.SHA256(), j.SHA256)
 			}
 		}
 		modules = append(modules, m)

@@ -11,10 +11,10 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// Code says how a request ended. The numbers are gRPC's, so that other languages have names for them.
+// Code says how a request ended. The numbers are those of gRPC, so that other languages have names for them.
 type Code uint32
 
-// The codes in use. 0 is success.
+// The codes in use. 0 means success.
 const (
 	OK                 Code = 0
 	Canceled           Code = 1
@@ -40,7 +40,7 @@ var codeNames = map[Code]string{
 	Unavailable: "unavailable", Unauthenticated: "unauthenticated",
 }
 
-// String is the code's name in lower case.
+// String returns the code's name in lower case.
 func (c Code) String() string {
 	if s, ok := codeNames[c]; ok {
 		return s
@@ -48,8 +48,8 @@ func (c Code) String() string {
 	return fmt.Sprintf("code %d", uint32(c))
 }
 
-// Refusal reports whether a handler that answers with the code has, by saying so, turned the request down before it did
-// anything. The other codes are those of work that broke off.
+// Refusal reports whether the code means that a handler turned a request down before doing anything. The other codes
+// mean that work broke off.
 func (c Code) Refusal() bool {
 	switch c {
 	case InvalidArgument, NotFound, AlreadyExists, PermissionDenied, ResourceExhausted, FailedPrecondition, Aborted, Unimplemented, Unauthenticated:
@@ -58,7 +58,7 @@ func (c Code) Refusal() bool {
 	return false
 }
 
-// CodeNamed finds a failure's code by its name with underscores, as scripts write it: "not_found".
+// CodeNamed returns the code of a failure by its name with underscores, as scripts write it: "not_found".
 func CodeNamed(name string) (Code, error) {
 	byName := map[string]Code{}
 	for code, n := range codeNames {
@@ -73,18 +73,18 @@ func CodeNamed(name string) (Code, error) {
 	if near := ecs.Nearest(name, known); near != "" {
 		return 0, fmt.Errorf("there is no code %q (did you mean %q?)", name, near)
 	}
-	return 0, fmt.Errorf("there is no code %q; there are %s", name, strings.Join(known, ", "))
+	return 0, fmt.Errorf("there is no code %q; the codes are %s", name, strings.Join(known, ", "))
 }
 
-// Error is how a request failed, as its caller is told.
+// Error is how a request failed, as its caller sees it.
 type Error struct {
 	Code Code
 	Text string
-	// Maybe: an effect of the request may have left: a write, a message to somebody else, a change in memory. Without it
-	// nothing of the request was done.
+	// Maybe: an effect of the request may have left, such as a write, a message to another service or a change in
+	// memory. Without Maybe, nothing of the request was done.
 	Maybe bool
-	// NotBegun: no handler has begun the request, so it may be sent to somebody else. Who received it says so, or who
-	// knows that nobody did; a handler cannot.
+	// NotBegun: no handler has begun the request, so it may be sent to another instance. Its receiver sets this, or a
+	// party that knows there was no receiver. A handler cannot.
 	NotBegun bool
 }
 
@@ -95,7 +95,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s", e.Code, e.Text)
 }
 
-// NotBegun makes an error that says that no handler began the request.
+// NotBegun makes an error for a request that no handler has begun.
 func NotBegun(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...), NotBegun: true}
 }
@@ -105,8 +105,9 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// ErrorOf is err as a caller is told of it: an *Error as it is, a context's end by its code, anything else as
-// Internal without its words, which are the service's own business. It says nothing of effects: who asks adds Maybe.
+// ErrorOf converts err for a caller. It returns an *Error unchanged and maps the end of a context to its code.
+// Anything else becomes Internal without its text, which is the service's own business. It never sets Maybe; the
+// caller of ErrorOf adds it.
 func ErrorOf(err error) *Error {
 	var e *Error
 	switch {

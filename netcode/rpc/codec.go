@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// Encode makes a payload of m. JSON has the names of the schema, and the fields that are zero.
+// Encode encodes m as a payload. JSON uses the schema's field names and includes fields that are zero.
 func Encode(f Format, m proto.Message) ([]byte, error) {
 	if f == JSON {
 		return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
@@ -29,13 +29,13 @@ func Decode(f Format, payload []byte, m proto.Message) error {
 	return protojson.Unmarshal(payload, m)
 }
 
-// ShortName is a message's name without its package.
+// ShortName returns a message's name without its package.
 func ShortName(m proto.Message) string { return string(m.ProtoReflect().Descriptor().Name()) }
 
-// AnswerName is the short name of the message that answers one: XResponse answers XRequest, and X.
+// AnswerName returns the short name of the answer to a message: XResponse for both XRequest and X.
 func AnswerName(request string) string { return strings.TrimSuffix(request, "Request") + "Response" }
 
-// FrameID is a message's option (wind.id), 0 without one.
+// FrameID returns a message's option (wind.id), or 0 if it has none.
 func FrameID(d protoreflect.MessageDescriptor) uint32 {
 	id, _ := proto.GetExtension(d.Options(), wirepb.E_Id).(uint32)
 	return id

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// MemoryBus carries messages between services of one process, for tests of a
-// game: it needs no NATS. It may be used concurrently.
+// MemoryBus carries messages between the services of one process, without NATS, for tests of a game. It may be used
+// concurrently.
 type MemoryBus struct {
 	mu       sync.Mutex
 	services map[string][]memoryInstance
@@ -16,7 +16,7 @@ type MemoryBus struct {
 	pushes   []MemoryPush
 }
 
-// MemoryPush is a push that a service made; Player is "" for all.
+// MemoryPush is a push that a service made. Player is "" for all players.
 type MemoryPush struct {
 	Player string
 	Push
@@ -30,28 +30,28 @@ type memoryInstance struct {
 // NewMemoryBus makes a bus without services.
 func NewMemoryBus() *MemoryBus { return &MemoryBus{services: map[string][]memoryInstance{}} }
 
-// Serve lets an instance answer.
+// Serve adds an instance that answers with handle.
 func (b *MemoryBus) Serve(serviceType, id string, handle func(*Request, func(Response))) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.services[serviceType] = append(b.services[serviceType], memoryInstance{id, handle})
 }
 
-// Leave takes what Serve did back.
+// Leave reverses Serve.
 func (b *MemoryBus) Leave(serviceType, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.services[serviceType] = slices.DeleteFunc(b.services[serviceType], func(x memoryInstance) bool { return x.id == id })
 }
 
-// Pushes are those so far, in their order.
+// Pushes returns the pushes so far, in order.
 func (b *MemoryBus) Pushes() []MemoryPush {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.pushes)
 }
 
-// find returns the receivers: one, or all of the type.
+// find returns the receivers: one instance, or all of the type.
 func (b *MemoryBus) find(to Address) []memoryInstance {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,9 +6,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Numbers lists all that must never change of the messages in files, a line
-// each: ids, field numbers and types, enum values. A game's test compares it
-// with what it was.
+// Numbers lists everything that must never change about the messages in files, one item per line: ids, field numbers
+// and types, enum values. A game's test compares the list with the recorded one.
 func Numbers(files ...protoreflect.FileDescriptor) []string {
 	var lines numbers
 	for _, file := range files {
@@ -22,7 +21,7 @@ type numbers []string
 
 func (n *numbers) add(format string, args ...any) { *n = append(*n, fmt.Sprintf(format, args...)) }
 
-// messages lists messages that are declared inside of outer, "" or "Outer.".
+// messages lists messages declared inside outer, which is "" or "Outer.".
 func (n *numbers) messages(outer string, all protoreflect.MessageDescriptors) {
 	for i := range all.Len() {
 		m := all.Get(i)

@@ -12,7 +12,7 @@ func TestPlayersNames(t *testing.T) {
 		}
 	}
 	for bad, why := range map[string]string{
-		"": "without a name", strings.Repeat("x", MaxPlayer+1): "128 at most", "\xff": "UTF-8", " bob": "space", "bob\t": "space", "bob\u00a0": "space", "b\x00b": "control", "b\u0085b": "control",
+		"": "name is empty", strings.Repeat("x", MaxPlayer+1): "more than 128", "\xff": "UTF-8", " bob": "space", "bob\t": "space", "bob\u00a0": "space", "b\x00b": "control", "b\u0085b": "control",
 	} {
 		if err := ValidPlayer(bad); err == nil || ErrorOf(err).Code != InvalidArgument || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %v, want %q", bad, err, why)

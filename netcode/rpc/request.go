@@ -11,7 +11,7 @@ const (
 	JSON            // protojson
 )
 
-// String is protobuf or json.
+// String returns "protobuf" or "json".
 func (f Format) String() string {
 	if f == JSON {
 		return "json"
@@ -19,23 +19,23 @@ func (f Format) String() string {
 	return "protobuf"
 }
 
-// Request is a message on its way to a handler. It is not written to once it is sent.
+// Request is a message on its way to a handler. Nobody may modify it once it is sent.
 type Request struct {
-	Message string // the message's short name, "PlayerLoginRequest": the handler's name
+	Message string // the message's short name, "PlayerLoginRequest", which is also the handler's name
 	Format  Format
 	Payload []byte
-	Player  string        // who is logged in at the session, "" before a login and between services
+	Player  string        // logged in at the session; "" before a login and between services
 	Session string        // the gateway's session, "<gateway>/<number>"; "" when no client sent it
 	From    string        // the service that sent it, "<type>/<id>"
-	Timeout time.Duration // how long the sender waits; of a request that has come, how long its receiver has; 0: DefaultTimeout
+	Timeout time.Duration // how long the sender waits; once received, how long the receiver has; 0: DefaultTimeout
 	Trace   string        // W3C traceparent, or ""
 }
 
-// DefaultTimeout is how long an answer is waited for when the caller says nothing.
+// DefaultTimeout is how long a caller waits for an answer unless it sets a time-out.
 const DefaultTimeout = 5 * time.Second
 
-// AnswerWithin is how long a receiver may take for a request whose sender waits for d: less than that, so that the sender
-// hears in time what became of the request, above all that it was not begun.
+// AnswerWithin returns how long a receiver may take for a request whose sender waits for d. It is less than d, so
+// that the sender learns in time what became of the request, above all if no handler began it.
 func AnswerWithin(d time.Duration) time.Duration { return d - min(d/5, 200*time.Millisecond) }
 
 // FromClient reports whether a client sent the request; else a service did.
@@ -43,30 +43,29 @@ func (r *Request) FromClient() bool { return r.Session != "" }
 
 // Response answers a Request.
 type Response struct {
-	Message string // short name; "" when the handler answers nothing
+	Message string // short name; "" if the handler has no answer
 	Format  Format
 	Payload []byte
-	Player  string // not "": the handler has logged the session in as this player
-	Err     *Error // the request failed; the rest is empty
+	Player  string // if not "", the handler has logged the session in as this player
+	Err     *Error // why the request failed; the rest is then empty
 }
 
-// Disconnected is the message, wirepb.PlayerDisconnected, that a gateway tells
-// the instances that a player was bound to when the player's session is over. A
-// handler for it, among the server handlers, is optional.
+// Disconnected is the name of the message wirepb.PlayerDisconnected. A gateway sends it to a player's instances when
+// the player's session is over. A handler for it, among the server handlers, is optional.
 const Disconnected = "PlayerDisconnected"
 
 // Address names the receivers of a message between services.
 type Address struct {
 	Type string // of the service
 	ID   string // one instance; "": any one, unless All
-	All  bool   // every instance; nobody answers
+	All  bool   // every instance; none of them answers
 }
 
 // Method describes a message that a service handles for clients: an entry of the gateways' routing table.
 type Method struct {
 	Name   string `json:"name"`             // short name of the request message
-	ID     uint32 `json:"id"`               // of its frame, 0 when it has none
-	Answer uint32 `json:"answer,omitempty"` // frame id of <Name with Response for Request>, 0 when there is none
+	ID     uint32 `json:"id"`               // of its frame; 0: none
+	Answer uint32 `json:"answer,omitempty"` // frame id of the answer, which is Name with Response for Request; 0: none
 	Login  bool   `json:"login,omitempty"`  // it logs a session in
-	Public bool   `json:"public,omitempty"` // sessions that are not logged in may send it
+	Public bool   `json:"public,omitempty"` // sessions may send it without a login
 }

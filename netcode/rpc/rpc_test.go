@@ -24,7 +24,7 @@ func TestCodesAreFoundByTheirNames(t *testing.T) {
 	if c, err := rpc.CodeNamed("not_found"); err != nil || c != rpc.NotFound {
 		t.Errorf("not_found is %v, %v", c, err)
 	}
-	for name, want := range map[string]string{"not_fund": `did you mean "not_found"`, "ok": "there are aborted, already_exists", "": "there are aborted"} {
+	for name, want := range map[string]string{"not_fund": `did you mean "not_found"`, "ok": "the codes are aborted, already_exists", "": "the codes are aborted"} {
 		if _, err := rpc.CodeNamed(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q in it", name, err, want)
 		}

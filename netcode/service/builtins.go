@@ -13,8 +13,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// builtins are what scripts of a service have beside messages and enums, memory
-// and every.
+// builtins holds the builtins of a service's scripts, except messages and enums, memory, and every.
 var builtins = starlark.StringDict{
 	"json": jsonModule, "store": storeModule, "has": hasField, "setattr": setAttr,
 	"call": builtin("call", starCall), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
@@ -22,10 +21,10 @@ var builtins = starlark.StringDict{
 	"error": builtin("error", starError), "now": builtin("now", starNow), "random": builtin("random", starRandom),
 }
 
-// starFunc is a builtin that knows its handler.
+// starFunc implements a builtin for the handler of c.
 type starFunc func(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
 
-// builtin makes f one. At the top of a module there is no handler: there it fails.
+// builtin makes a builtin of f. It fails at the top of a module, where no handler is running.
 func builtin(name string, f starFunc) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		c, ok := t.Local(ctxKey).(*Ctx)
@@ -36,8 +35,8 @@ func builtin(name string, f starFunc) *starlark.Builtin {
 	})
 }
 
-// starCall is call(service, request, id=None, default=…): the answer of another
-// service. A failure ends the handler, unless there is a default.
+// starCall implements call(service, request, id=None, default=…), which returns another service's answer. A failure ends
+// the handler unless there is a default.
 func starCall(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var to, id string
 	var m outgoing
@@ -48,7 +47,7 @@ func starCall(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Va
 	a, err := c.Call(rpc.Address{Type: to, ID: id}, m.message())
 	switch {
 	case err != nil && otherwise != nil:
-		c.s.log.Warn("service: a call failed, its handler goes on with the default", "service", to, "error", err)
+		c.s.log.Warn("service: a call failed; its handler continues with the default", "service", to, "error", err)
 		return otherwise, nil
 	case err != nil:
 		return nil, err
@@ -58,7 +57,7 @@ func starCall(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Va
 	return starOf(a)
 }
 
-// starOf is m as scripts see it.
+// starOf converts m for scripts.
 func starOf(m proto.Message) (starlark.Value, error) {
 	b, err := proto.Marshal(m)
 	if err != nil {
@@ -67,7 +66,7 @@ func starOf(m proto.Message) (starlark.Value, error) {
 	return toStar(m.ProtoReflect().Descriptor(), b)
 }
 
-// starTell is tell(service, message, id=None, all=False).
+// starTell implements tell(service, message, id=None, all=False).
 func starTell(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var to, id string
 	var m outgoing
@@ -78,7 +77,7 @@ func starTell(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Va
 	return starlark.None, c.Tell(rpc.Address{Type: to, ID: id, All: all}, m.message())
 }
 
-// starPush is push(player, message).
+// starPush implements push(player, message).
 func starPush(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var player string
 	var m outgoing
@@ -88,7 +87,7 @@ func starPush(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Va
 	return starlark.None, c.Push(player, m.message())
 }
 
-// starBroadcast is broadcast(message): to the clients of all players.
+// starBroadcast implements broadcast(message), which sends to the clients of all players.
 func starBroadcast(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var m outgoing
 	if err := starlark.UnpackArgs("broadcast", args, kwargs, "message", &m); err != nil {
@@ -97,7 +96,7 @@ func starBroadcast(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starla
 	return starlark.None, c.Broadcast(m.message())
 }
 
-// starSleep is sleep(seconds).
+// starSleep implements sleep(seconds).
 func starSleep(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	d, err := unpackSeconds("sleep", args, kwargs)
 	if err != nil {
@@ -106,7 +105,7 @@ func starSleep(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.V
 	return starlark.None, c.Sleep(d)
 }
 
-// unpackSeconds takes a single argument, a number of seconds.
+// unpackSeconds unpacks the only argument, a number of seconds.
 func unpackSeconds(name string, args starlark.Tuple, kwargs []starlark.Tuple) (time.Duration, error) {
 	var v starlark.Value
 	if err := starlark.UnpackArgs(name, args, kwargs, "seconds", &v); err != nil {
@@ -123,10 +122,10 @@ func seconds(name string, v starlark.Value) (time.Duration, error) {
 	return time.Duration(x * float64(time.Second)), nil
 }
 
-// maxLogField is how much of a text a field of log shows, in bytes.
+// maxLogField is how much of a string log shows in a field, in bytes.
 const maxLogField = 1000
 
-// starLog is log(text, **fields).
+// starLog implements log(text, **fields).
 func starLog(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var text string
 	if err := starlark.UnpackPositionalArgs("log", args, nil, 1, &text); err != nil {
@@ -146,7 +145,7 @@ func starLog(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Val
 	return starlark.None, nil
 }
 
-// starError is error(code, text): it ends the handler, and its caller is told.
+// starError implements error(code, text), which ends the handler and fails its request.
 func starError(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var name, text string
 	if err := starlark.UnpackArgs("error", args, kwargs, "code", &name, "text", &text); err != nil {
@@ -159,7 +158,7 @@ func starError(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.V
 	return nil, rpc.Errorf(code, "%s", text)
 }
 
-// starNow is now(): seconds since 1970, a float.
+// starNow implements now(), which returns the seconds since 1970 as a float.
 func starNow(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if err := starlark.UnpackArgs("now", args, kwargs); err != nil {
 		return nil, err
@@ -167,7 +166,7 @@ func starNow(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Val
 	return starlark.Float(float64(time.Now().UnixMicro()) / 1e6), nil
 }
 
-// starRandom is random(): a float in [0, 1), or random(n): an int in [0, n).
+// starRandom implements random(), which returns a float in [0, 1), and random(n), which returns an int in [0, n).
 func starRandom(_ *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var n int64
 	if err := starlark.UnpackArgs("random", args, kwargs, "n?", &n); err != nil {

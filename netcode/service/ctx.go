@@ -14,51 +14,48 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Ctx is what a handler knows of its request, and how it reaches the rest of
-// the world. It is a context.Context, which ends with the request's time-out and
-// with the handler. It belongs to the handler's goroutine; what the handler
-// starts elsewhere may use it as a context, and for nothing else.
+// Ctx gives a handler its request and access to everything outside it. It is a context.Context that ends at the
+// request's deadline and when the handler ends. It belongs to the handler's goroutine; code that the handler starts
+// elsewhere may use it only as a context.
 //
-// Methods that wait suspend the handler: others run meanwhile, and what the
-// handler looked at before may be different afterwards. They fail once the
-// request's time is over.
+// Methods that wait suspend the handler. Other handlers run meanwhile, so what the handler has read may have changed
+// afterwards. These methods fail once the request's deadline has passed.
 type Ctx struct {
 	s        *Service
-	task     *task  // nil: nobody waits for an answer
-	table    *table // that was in force when it began
+	task     *task  // nil if nobody waits for an answer
+	table    *table // the table in force when it began
 	request  *rpc.Request
 	deadline time.Time
 	login    string
 	effects  effects
-	lines    script.Lines    // that a script has printed
-	values   context.Context // what middleware has put in, or nil
+	lines    script.Lines    // lines that a script has printed
+	values   context.Context // values that middleware has added, or nil
 
-	mu    sync.Mutex // of what follows
+	mu    sync.Mutex // guards the fields below
 	inner context.Context
 	stop  func() // ends inner
 	over  bool   // the handler has ended
 }
 
-// Player is who is logged in at the session that sent the request, "" before a
-// login and for a service's request.
+// Player returns the player logged in at the session that sent the request. It is "" before a login and if a service
+// sent the request.
 func (c *Ctx) Player() string { return c.request.Player }
 
-// Session is the session that sent the request, "" when a service did.
+// Session returns the session that sent the request, "" if a service did.
 func (c *Ctx) Session() string { return c.request.Session }
 
-// From is the service that sent the request, "<type>/<id>".
+// From returns the service that sent the request, "<type>/<id>".
 func (c *Ctx) From() string { return c.request.From }
 
-// Log is the service's log.
+// Log returns the service's logger.
 func (c *Ctx) Log() *slog.Logger { return c.s.log }
 
-// Login logs the session in as player once the handler has answered without an
-// error. It fails in handlers of messages that Config.Login does not name, and
-// for what cannot be a player: that has 1 to 128 bytes of UTF-8 without control
-// characters, and no spaces at its ends.
+// Login logs the session in as player once the handler has answered without an error. It fails in handlers of messages
+// that Config.Login does not name, and for an invalid player. A player has 1 to 128 bytes of UTF-8, without control
+// characters and without spaces at its ends.
 func (c *Ctx) Login(player string) error {
 	if !c.request.FromClient() || !slices.Contains(c.s.cfg.Login, c.request.Message) {
-		return fmt.Errorf("service: %s logs nobody in: Config.Login does not name it", c.request.Message)
+		return fmt.Errorf("service: %s cannot log a player in: Config.Login does not name it", c.request.Message)
 	}
 	if err := rpc.ValidPlayer(player); err != nil {
 		return err
@@ -67,8 +64,7 @@ func (c *Ctx) Login(player string) error {
 	return nil
 }
 
-// Call sends a message to another service and waits, suspended, for its answer.
-// The error is an *Error.
+// Call sends a message to another service and suspends the handler until the answer comes. The error is an *rpc.Error.
 func (c *Ctx) Call(to rpc.Address, m proto.Message) (answer proto.Message, err error) {
 	r, err := c.outgoing(to, m)
 	if err != nil {
@@ -94,7 +90,7 @@ func (c *Ctx) Call(to rpc.Address, m proto.Message) (answer proto.Message, err e
 	return answer, nil
 }
 
-// Tell sends a message to other services and waits for nothing.
+// Tell sends a message to other services without waiting for an answer.
 func (c *Ctx) Tell(to rpc.Address, m proto.Message) error {
 	r, err := c.outgoing(to, m)
 	if err != nil {
@@ -105,7 +101,7 @@ func (c *Ctx) Tell(to rpc.Address, m proto.Message) error {
 	return err
 }
 
-// outgoing is a message to other services, in a format that they take.
+// outgoing makes a message to other services, in a format that they accept.
 func (c *Ctx) outgoing(to rpc.Address, m proto.Message) (rpc.Request, error) {
 	format := rpc.Protobuf
 	if takes := c.s.cfg.Takes; takes != nil && !takes(to, rpc.Protobuf) {
@@ -118,8 +114,7 @@ func (c *Ctx) outgoing(to rpc.Address, m proto.Message) (rpc.Request, error) {
 	return rpc.Request{Message: rpc.ShortName(m), Format: format, Payload: payload, From: c.s.name(), Trace: c.request.Trace}, nil
 }
 
-// Push sends a message to a player's client, wherever it is connected. One that
-// is not connected misses it.
+// Push sends a message to a player's client, wherever it is connected. A client that is not connected misses it.
 func (c *Ctx) Push(player string, m proto.Message) error {
 	if player == "" {
 		return rpc.Errorf(rpc.InvalidArgument, "a push needs a player")
@@ -151,8 +146,7 @@ func (s *Service) push(player string, m proto.Message) error {
 
 func (s *Service) name() string { return s.cfg.Type + "/" + s.cfg.ID }
 
-// Sleep suspends the handler for d, or until its request's time is over: then
-// the error says so.
+// Sleep suspends the handler for d. It returns early with an error at the request's deadline.
 func (c *Ctx) Sleep(d time.Duration) (err error) {
 	c.Suspend(func() {
 		t := time.NewTimer(d)
@@ -166,23 +160,23 @@ func (c *Ctx) Sleep(d time.Duration) (err error) {
 	return err
 }
 
-// Suspend runs f while other handlers run, and returns when f has and it is this
-// handler's turn again. f may block, until the Ctx ends at most; it must not
-// touch what handlers share. It panics when the handler has ended.
+// Suspend runs f while other handlers run. It returns when f has returned and it is this handler's turn again. f may
+// block, but no longer than until the Ctx ends, and must not touch what handlers share. Suspend panics if the handler
+// has ended.
 func (c *Ctx) Suspend(f func()) {
-	c.context() // so that the request's end comes, however long f takes
+	c.context() // starts the deadline, however long f takes
 	if c.ended() {
 		panic("service: a Ctx was used after its handler had ended")
 	}
 	c.effects.pause(c.s.memory)
-	defer func() { // also when f panics: what is told of it is said with the thread
+	defer func() { // even if f panics: the panic is reported on the thread
 		c.effects.resume(c.s.memory)
 		c.s.running.Store(c)
 	}()
 	c.s.threads.suspend(f)
 }
 
-// context is the real one, made once it is needed.
+// context returns the underlying context, which it makes on first use.
 func (c *Ctx) context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,7 +198,7 @@ func (c *Ctx) context() context.Context {
 	return c.inner
 }
 
-// end ends what waits for the handler.
+// end ends everything that waits on the handler's context.
 func (c *Ctx) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +214,7 @@ func (c *Ctx) ended() bool {
 	return c.over
 }
 
-// Deadline is when the caller stops waiting.
+// Deadline returns the request's deadline, when its caller stops waiting. ok is always true.
 func (c *Ctx) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // Done implements context.Context.
@@ -242,7 +236,7 @@ func (c *Ctx) Err() error {
 	return nil
 }
 
-// Value implements context.Context: it finds what middleware has put in, a span for example.
+// Value implements context.Context. It returns values that middleware has added, such as a span.
 func (c *Ctx) Value(key any) any {
 	if c.values == nil {
 		return nil

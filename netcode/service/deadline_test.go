@@ -13,10 +13,10 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 )
 
-// fake runs f where time only passes when everybody waits.
+// fake runs f with a clock that advances only while all goroutines wait.
 func fake(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
-// sent is a request on its way; when it was answered, and how.
+// sent is a sent request: when it was answered, and how.
 type sent struct {
 	begin  time.Time
 	answer chan rpc.Response
@@ -56,10 +56,10 @@ func TestWhatWaitsIsAnsweredWhenItsTimeIsOverAndIsNotExecuted(t *testing.T) {
 	})
 }
 
-// stubborn is a handler that does not look at its context.
+// stubborn is a handler that ignores its context.
 type stubborn struct {
 	gate chan struct{}
-	seen error // what its context said when it went on
+	seen error // its context's error when it continued
 }
 
 func (h *stubborn) StringValue(c *service.Ctx, r *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
@@ -77,7 +77,7 @@ func TestASuspendedHandlerIsAnsweredForWhenItsTimeIsOver(t *testing.T) {
 			t.Errorf("after %s: %v", x.after, a.Err)
 		}
 		if n := s.Stats().InFlight; n != 1 {
-			t.Errorf("%d in flight: the handler runs still", n)
+			t.Errorf("%d in flight: the handler is still running", n)
 		}
 		close(h.gate)
 		synctest.Wait()
@@ -110,7 +110,7 @@ func TestTheTimeOutRunsFromTheBeginningAndEndsASleep(t *testing.T) {
 		}
 		synctest.Wait()
 		if !errors.Is(h.err, context.DeadlineExceeded) {
-			t.Errorf("Sleep says %v", h.err)
+			t.Errorf("Sleep returned %v", h.err)
 		}
 		r := within(0, from("ann", wrapperspb.Int64(0)))
 		send(s, r)
@@ -127,7 +127,7 @@ func TestTheTimeOutRunsFromTheBeginningAndEndsASleep(t *testing.T) {
 	})
 }
 
-// late is a context that a handler has handed to a goroutine of its own.
+// late is a context that a handler has passed to its own goroutine.
 type late struct{ ended chan error }
 
 func (h *late) StringValue(c *service.Ctx, _ *wrapperspb.StringValue) error {
@@ -198,7 +198,7 @@ func TestPreparedReloadsExpireAndAreFew(t *testing.T) {
 		}
 		wantError(t, prepare("e"), "4 reloads are prepared already")
 		time.Sleep(time.Minute + time.Second)
-		wantError(t, s.Commit("a"), `reload "a" is not prepared here, or not any more`)
+		wantError(t, s.Commit("a"), `reload "a" is not prepared here, or no longer`)
 		if err := errors.Join(prepare("e"), prepare("f"), s.Commit("e")); err != nil {
 			t.Error(err)
 		}

@@ -7,27 +7,28 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// effects is what the runtime knows of a handler's doings: whether it has begun, and whether anything that it did has left
-// it. What a handler in Go does past its Ctx nobody sees: it says so itself, with rpc.Error.Maybe.
+// effects records what the runtime knows about a handler's actions: whether it has begun, and whether an effect may have
+// left. The runtime cannot see what a handler in Go does outside its Ctx; such a handler sets rpc.Error.Maybe itself.
 type effects struct {
 	begun  bool
-	left   atomic.Bool // what a handler starts may use its Ctx elsewhere
-	memory uint64      // how often the handler has touched memory, until it was last suspended
-	mark   uint64      // memory.touched when it went on
+	left   atomic.Bool // atomic: code that a handler starts may use its Ctx elsewhere
+	memory uint64      // how often the handler had touched memory when it was last suspended
+	mark   uint64      // memory.touched when the handler last continued
 }
 
-// begin is called when everything that can be refused was looked at: from here on, only the handler knows.
+// begin marks the handler as begun. Call it after every check that can refuse the request: from here on, only the
+// handler knows what was done.
 func (c *Ctx) begin() {
 	c.effects.begun = true
 	c.effects.resume(c.s.memory)
 }
 
-// pause counts what the handler has done to memory, before others touch it.
+// pause counts the handler's accesses to memory before other handlers run.
 func (x *effects) pause(m *memory) { x.memory += m.touched - x.mark }
 
 func (x *effects) resume(m *memory) { x.mark = m.touched }
 
-// sent notes a message to somebody else: an effect, unless its error says that none has left.
+// sent records a message to another party. It is an effect unless its error says that nothing left.
 func (x *effects) sent(err error) {
 	var e *rpc.Error
 	if err == nil || !errors.As(err, &e) || e.Maybe {
@@ -35,15 +36,15 @@ func (x *effects) sent(err error) {
 	}
 }
 
-// written notes a write to the store. One that lost against another revision has changed nothing.
+// written records a write to the store. A write that lost to another revision changed nothing.
 func (x *effects) written(ok bool, err error) {
 	if ok || err != nil {
 		x.sent(err)
 	}
 }
 
-// told is an error as the caller of the handler gets it. Once it has begun, nobody may take the request for one that has
-// not, and an error that is no refusal, or that follows an effect, says that something may have been done.
+// told converts an error for the handler's caller. Once the handler has begun, it clears NotBegun. It sets Maybe if the
+// error is not a refusal or follows an effect.
 func (c *Ctx) told(e *rpc.Error) *rpc.Error {
 	x := &c.effects
 	if !x.begun {

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Greeter handles messages in Go. A game's are its own; these are Protobuf's.
+// Greeter handles messages in Go. A game has its own messages; these are Protobuf's.
 type Greeter struct{ greeted int } // no lock: handlers run one at a time
 
 func (g *Greeter) StringValue(ctx *service.Ctx, name *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {

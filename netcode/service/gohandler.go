@@ -15,14 +15,14 @@ var (
 	protoType = reflect.TypeFor[proto.Message]()
 )
 
-// bind finds the handlers among the methods of values: those that take a *Ctx
-// first, and those that are named after a message.
+// bind finds the handlers among the methods of values: those whose first parameter is a *Ctx, and those named after a
+// message.
 func (k messages) bind(values []any) (map[string]*entry, error) {
 	found := map[string]*entry{}
 	for _, value := range values {
 		v := reflect.ValueOf(value)
 		if !v.IsValid() {
-			return nil, fmt.Errorf("service: a nil among the values that have handlers")
+			return nil, fmt.Errorf("service: a value with handlers is nil")
 		}
 		before := len(found)
 		for i := range v.NumMethod() {
@@ -52,7 +52,7 @@ func (k messages) looksLikeHandler(name string, t reflect.Type) bool {
 	return k[name] != nil || t.NumIn() > 0 && t.In(0) == ctxType
 }
 
-// complete refuses a type of whose handlers some, or all, are not there.
+// complete refuses a type without handlers, and a non-pointer type that lacks handlers of its pointer type.
 func (k messages) complete(t reflect.Type, handlers int) error {
 	if t.Kind() != reflect.Pointer {
 		p := reflect.PointerTo(t)
@@ -69,8 +69,7 @@ func (k messages) complete(t reflect.Type, handlers int) error {
 	return nil
 }
 
-// goHandler makes the entry of a method. What reflection costs is paid here, and
-// one call through it per request.
+// goHandler makes the entry of a method. It uses reflection here, so that a request costs only one reflective call.
 func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 	m, err := k.find(name)
 	if err != nil {
@@ -79,7 +78,7 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 	t := fn.Type()
 	if t.NumIn() != 2 || t.IsVariadic() || t.In(0) != ctxType || !t.In(1).Implements(protoType) || t.NumOut() < 1 || t.NumOut() > 2 ||
 		t.Out(t.NumOut()-1) != errorType || t.NumOut() == 2 && !t.Out(0).Implements(protoType) {
-		return nil, fmt.Errorf("it is a %s, want func(*service.Ctx, *%s) (*Response, error) or the error alone", t, name)
+		return nil, fmt.Errorf("it is a %s, want func(*service.Ctx, *%s) (*Response, error), or just the error", t, name)
 	}
 	if got := reflect.TypeOf(m.typ.New().Interface()); got != t.In(1) {
 		return nil, fmt.Errorf("it takes a %s, the message %s is a %s", t.In(1), name, got)
@@ -103,8 +102,8 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 	return &entry{message: m, run: run}, nil
 }
 
-// errorIn is the error that a handler has returned. A nil *Error is none, as its
-// author means.
+// errorIn returns the error that a handler has returned. A nil *rpc.Error counts as no error, as the handler's author
+// meant.
 func errorIn(v reflect.Value) error {
 	if v.IsNil() {
 		return nil

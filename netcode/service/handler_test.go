@@ -35,7 +35,7 @@ func (tooMuch) StringValue(*service.Ctx, *wrapperspb.StringValue) (int, error) {
 
 func TestValuesWhoseHandlersWouldNotBeFoundAreRefused(t *testing.T) {
 	for want, value := range map[string]any{
-		"a nil among the values that have handlers":                                                         nil,
+		"a value with handlers is nil": nil,
 		"service_test.onPointer.StringValue has a pointer receiver: give a pointer":                         onPointer{},
 		"service_test.noCtx.StringValue: it is a func(*wrapperspb.StringValue) error, want func(*service.C": noCtx{},
 		"service_test.noHandlers has no handlers":                                                           noHandlers{},
@@ -49,8 +49,8 @@ func TestValuesWhoseHandlersWouldNotBeFoundAreRefused(t *testing.T) {
 
 func TestHandlersOfScriptsThatNobodyWouldCallAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ module, source, want string }{
-		"another folder": {"handlers_clients/a.star", "def Handler_StringValue(client, request): pass", "handlers_clients/a.star:1:1: Handler_StringValue: handlers stand in handlers_client/*.star and handlers_server/*.star"},
-		"a small letter": {"handlers_client/a.star", "def handler_StringValue(client, request): pass", "handlers_client/a.star:1:1: handler_StringValue: handlers are called Handler_<Message>"},
+		"another folder": {"handlers_clients/a.star", "def Handler_StringValue(client, request): pass", "handlers_clients/a.star:1:1: Handler_StringValue: handlers belong in handlers_client/*.star and handlers_server/*.star"},
+		"a small letter": {"handlers_client/a.star", "def handler_StringValue(client, request): pass", "handlers_client/a.star:1:1: handler_StringValue: handlers are named Handler_<Message>"},
 		"no message":     {"handlers_server/a.star", "\ndef Handler_StringValu(client, request): pass", "handlers_server/a.star:2:1: Handler_StringValu: there is no message StringValu (did you mean StringValue?)"},
 		"parameters":     {"handlers_server/a.star", "def Handler_StringValue(client): pass", "want def Handler_StringValue(caller, request)"},
 	} {
@@ -63,7 +63,7 @@ func TestHandlersOfScriptsThatNobodyWouldCallAreRefused(t *testing.T) {
 	}
 }
 
-// odd are handlers that do what handlers should not.
+// odd has handlers that misbehave.
 type odd struct {
 	kept *service.Ctx
 }
@@ -130,7 +130,7 @@ func TestOddHandlersAreContained(t *testing.T) {
 	h.kept.Suspend(func() {})
 }
 
-// passes hands its request on to another service.
+// passes forwards its request to another service.
 type passes struct{}
 
 func (passes) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
@@ -138,8 +138,7 @@ func (passes) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 	return err
 }
 
-// TestAHandlerThatRanIsNotTakenForOneThatDidNot: gateways send what was not begun
-// to another instance.
+// TestAHandlerThatRanIsNotTakenForOneThatDidNot: gateways send a request that was not begun to another instance.
 func TestAHandlerThatRanIsNotTakenForOneThatDidNot(t *testing.T) {
 	s := start(t, service.Config{Client: []any{passes{}}, Bus: rpc.NewMemoryBus()})
 	if a := ask(t, s, from("ann", wrapperspb.String(""))); a.Err == nil || a.Err.Code != rpc.Unavailable || !a.Err.Maybe || a.Err.NotBegun {
@@ -150,7 +149,7 @@ func TestAHandlerThatRanIsNotTakenForOneThatDidNot(t *testing.T) {
 	}
 }
 
-// asks passes its request on and reports the answer.
+// asks forwards its request and reports the answer.
 type asks struct{ got chan string }
 
 func (a asks) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
@@ -162,7 +161,7 @@ func (a asks) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 	return nil
 }
 
-// TestServicesAreCalledInAFormatThatTheyTake has one instance of another service that takes JSON alone.
+// TestServicesAreCalledInAFormatThatTheyTake has one instance of another service that accepts only JSON.
 func TestServicesAreCalledInAFormatThatTheyTake(t *testing.T) {
 	b := rpc.NewMemoryBus()
 	seen := make(chan string, 8)
@@ -184,7 +183,7 @@ func TestServicesAreCalledInAFormatThatTheyTake(t *testing.T) {
 		if got, answer := <-seen, <-a.got; got != want || !strings.HasPrefix(answer, "value:") || !strings.HasSuffix(answer, "<nil>") {
 			t.Errorf("%s: sent %s, answered %s", id, got, answer)
 		}
-		for range 2 { // what all of them are told
+		for range 2 { // a message to all of them
 			if got := <-seen; !strings.Contains(got, " json ") {
 				t.Errorf("told %s", got)
 			}
@@ -192,7 +191,7 @@ func TestServicesAreCalledInAFormatThatTheyTake(t *testing.T) {
 	}
 }
 
-// spawner spawns what it counts.
+// spawner records what it spawns.
 type spawner struct {
 	ran  []string
 	fail error
@@ -257,7 +256,7 @@ func TestSuspendedRequestsCountIntoTheBound(t *testing.T) {
 	eventually(t, func() bool { return ask(t, s, from("q", wrapperspb.String("x"))).Err == nil })
 }
 
-// doors logs in whoever its request names.
+// doors logs in the player that its request names.
 type doors struct{}
 
 func (doors) StringValue(c *service.Ctx, r *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {

@@ -24,7 +24,7 @@ func (c *captured) String() string {
 	return c.buf.String()
 }
 
-// logger writes lines of text, without quotes around what is quoted in them.
+// logger writes lines of text, without quotes around values.
 func (c *captured) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(unquoted{c}, nil))
 }

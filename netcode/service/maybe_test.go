@@ -21,7 +21,7 @@ type told struct {
 	maybe, notBegun bool
 }
 
-// failing is a handler that ends as its request says.
+// failing is a handler that ends in the way that its request names.
 type failing struct{}
 
 func (failing) StringValue(c *service.Ctx, r *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
@@ -81,7 +81,7 @@ func (failing) StringValue(c *service.Ctx, r *wrapperspb.StringValue) (*wrappers
 	return wrapperspb.String("\xff"), nil // cannot be encoded
 }
 
-// script has the same ways to fail, and those that scripts alone have.
+// script can fail in the same ways, and in those that only scripts have.
 const failingScript = `
 def Handler_StringValue(client, request):
     way = request.value
@@ -137,7 +137,7 @@ def Handler_StringValue(client, request):
         memory["number"] = 1
 `
 
-// TestMaybeIsTrueWheneverAnEffectCouldHaveLeft: nothing that has begun is ever said not to have.
+// TestMaybeIsTrueWheneverAnEffectCouldHaveLeft also checks that no handler that has begun reports NotBegun.
 func TestMaybeIsTrueWheneverAnEffectCouldHaveLeft(t *testing.T) {
 	refused := func(c rpc.Code) told { return told{code: c} }
 	maybe := func(c rpc.Code) told { return told{code: c, maybe: true} }
@@ -208,7 +208,7 @@ func TestMaybeIsTrueWheneverAnEffectCouldHaveLeft(t *testing.T) {
 	}
 }
 
-// TestNotBegunIsSaidBeforeAHandlerBegins, by the runtime alone, and then nothing of the request was done.
+// TestNotBegunIsSaidBeforeAHandlerBegins checks that only the runtime says so, and that nothing of the request was done.
 func TestNotBegunIsSaidBeforeAHandlerBegins(t *testing.T) {
 	want := func(t *testing.T, a rpc.Response, code rpc.Code) {
 		t.Helper()
@@ -244,8 +244,8 @@ func TestNotBegunIsSaidBeforeAHandlerBegins(t *testing.T) {
 	})
 }
 
-// TestWhatWaitsForTheThreadIsAnsweredInTime: a handler in Go holds the thread; what waits behind it is told in time that it was
-// not begun, and is not run for a caller who has given up.
+// TestWhatWaitsForTheThreadIsAnsweredInTime: a handler in Go holds the thread. Requests behind it are answered in time
+// with NotBegun, and do not run after their callers have given up.
 func TestWhatWaitsForTheThreadIsAnsweredInTime(t *testing.T) {
 	h := &held{gate: make(chan struct{}), holds: make(chan struct{})}
 	s := start(t, service.Config{Client: []any{h}})
@@ -258,7 +258,7 @@ func TestWhatWaitsForTheThreadIsAnsweredInTime(t *testing.T) {
 			t.Errorf("got %+v", a.Err)
 		}
 	case <-time.After(patience):
-		t.Error("it is not answered while the thread is held")
+		t.Error("there was no answer while the thread was held")
 	}
 	close(h.gate)
 	<-first.answer

@@ -13,24 +13,23 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// maxMemory is how many keys memory holds.
+// maxMemory is the largest number of keys in memory.
 const maxMemory = 1 << 20
 
-// memory is what scripts remember while the process lives, across reloads. It is
-// touched by whoever has the baton, so it needs no lock.
+// memory is what scripts remember across reloads, as long as the process lives. Only the holder of the baton touches it,
+// so it needs no lock.
 type memory struct {
 	values  map[string]starlark.Value
-	touched uint64 // how often it was written to, or a value that can be changed in place was handed out
+	touched uint64 // how often a key was written or a mutable value handed out
 }
 
 func newMemory() *memory { return &memory{values: map[string]starlark.Value{}} }
 
-// memoryView is memory as the scripts of one set see it: much like a dict with
-// texts as keys. What is in it is not frozen. While a set is loaded, which may be
-// at the same time as handlers of another one run, nobody can look into it.
+// memoryView is memory as the scripts of one set see it: like a dict with strings as keys. Its values are not frozen.
+// While a set is loading, perhaps as handlers of another set run, its view gives no access to memory.
 type memoryView struct {
 	m    *memory
-	live *atomic.Bool // the set is in force, or was
+	live *atomic.Bool // the set is or was in force
 }
 
 var errLoading = errors.New("memory can be used in handlers, not while a module loads")
@@ -41,11 +40,11 @@ var memoryMethods = map[string]func(memoryView, string, starlark.Tuple, []starla
 
 func (v memoryView) String() string        { return "<memory>" }
 func (v memoryView) Type() string          { return "memory" }
-func (v memoryView) Freeze()               {} // by the loader, with everything else that is predeclared
+func (v memoryView) Freeze()               {} // called by the loader, as for everything predeclared
 func (v memoryView) Truth() starlark.Bool  { return true }
 func (v memoryView) Hash() (uint32, error) { return 0, errors.New("unhashable: memory") }
 
-// AttrNames is starlark.HasAttrs'.
+// AttrNames implements starlark.HasAttrs.
 func (v memoryView) AttrNames() []string {
 	names := make([]string, 0, len(memoryMethods))
 	for name := range memoryMethods {
@@ -55,7 +54,7 @@ func (v memoryView) AttrNames() []string {
 	return names
 }
 
-// Attr is starlark.HasAttrs'.
+// Attr implements starlark.HasAttrs.
 func (v memoryView) Attr(name string) (starlark.Value, error) {
 	method := memoryMethods[name]
 	if method == nil {
@@ -69,7 +68,7 @@ func (v memoryView) Attr(name string) (starlark.Value, error) {
 	}), nil
 }
 
-// Get is memory[key], and key in memory.
+// Get implements memory[key], and key in memory.
 func (v memoryView) Get(k starlark.Value) (starlark.Value, bool, error) {
 	key, err := v.key(k)
 	if err != nil {
@@ -79,7 +78,7 @@ func (v memoryView) Get(k starlark.Value) (starlark.Value, bool, error) {
 	return x, ok, nil
 }
 
-// SetKey is memory[key] = value.
+// SetKey implements memory[key] = value.
 func (v memoryView) SetKey(k, value starlark.Value) error {
 	key, err := v.key(k)
 	if err != nil {
@@ -94,7 +93,7 @@ func (v memoryView) key(k starlark.Value) (string, error) {
 	}
 	key, ok := starlark.AsString(k)
 	if !ok {
-		return "", fmt.Errorf("memory: the key %s is a %s, want a text", script.Brief(k), k.Type())
+		return "", fmt.Errorf("memory: the key %s is a %s, want a string", script.Brief(k), k.Type())
 	}
 	return key, nil
 }
@@ -107,7 +106,7 @@ func (v memoryView) Len() int {
 	return len(v.m.values)
 }
 
-// Iterate goes over the keys that there are now: the loop may suspend.
+// Iterate iterates over a copy of the keys, because the loop may suspend.
 func (v memoryView) Iterate() starlark.Iterator {
 	if !v.live.Load() {
 		return starlark.NewList(nil).Iterate()
@@ -133,7 +132,7 @@ func (m *memory) sorted(prefix string) *starlark.List {
 func (m *memory) put(key string, value starlark.Value) error {
 	switch value.(type) {
 	case starlark.Callable, peer:
-		return fmt.Errorf("memory keeps values: a %s would be of code that a reload replaces, or of a request that is over", value.Type())
+		return fmt.Errorf("memory keeps values: a %s would belong to code that a reload replaces, or to a request that is over", value.Type())
 	}
 	if _, there := m.values[key]; !there && len(m.values) >= maxMemory {
 		return rpc.Errorf(rpc.ResourceExhausted, "memory holds %d keys already", maxMemory)
@@ -143,7 +142,7 @@ func (m *memory) put(key string, value starlark.Value) error {
 	return nil
 }
 
-// get hands out a value; one that can be changed in place counts as changed.
+// get returns a value. A mutable value counts as changed.
 func (m *memory) get(key string) (starlark.Value, bool) {
 	x, ok := m.values[key]
 	if ok && changeable(x) {
@@ -152,7 +151,7 @@ func (m *memory) get(key string) (starlark.Value, bool) {
 	return x, ok
 }
 
-// changeable reports whether a handler that has a value of memory can change it in place.
+// changeable reports whether a handler can change a value of memory in place.
 func changeable(v starlark.Value) bool {
 	switch v := v.(type) {
 	case starlark.NoneType, starlark.Bool, starlark.Int, starlark.Float, starlark.String, starlark.Bytes:
@@ -163,7 +162,7 @@ func changeable(v starlark.Value) bool {
 	return true
 }
 
-// get is memory.get(key, default=None).
+// get implements memory.get(key, default=None).
 func (v memoryView) get(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var key string
 	var otherwise starlark.Value = starlark.None
@@ -176,7 +175,7 @@ func (v memoryView) get(name string, args starlark.Tuple, kwargs []starlark.Tupl
 	return otherwise, nil
 }
 
-// set is memory.set(key, value).
+// set implements memory.set(key, value).
 func (v memoryView) set(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var key string
 	var value starlark.Value
@@ -186,7 +185,8 @@ func (v memoryView) set(name string, args starlark.Tuple, kwargs []starlark.Tupl
 	return starlark.None, v.m.put(key, value)
 }
 
-// setDefault is memory.setdefault(key, default=None): what is there, or else is now.
+// setDefault implements memory.setdefault(key, default=None): it returns the value, after storing the default if the key
+// is new.
 func (v memoryView) setDefault(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var key string
 	var otherwise starlark.Value = starlark.None
@@ -199,7 +199,7 @@ func (v memoryView) setDefault(name string, args starlark.Tuple, kwargs []starla
 	return otherwise, v.m.put(key, otherwise)
 }
 
-// pop is memory.pop(key, default=None).
+// pop implements memory.pop(key, default=None).
 func (v memoryView) pop(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var key string
 	var otherwise starlark.Value = starlark.None
@@ -215,7 +215,7 @@ func (v memoryView) pop(name string, args starlark.Tuple, kwargs []starlark.Tupl
 	return x, nil
 }
 
-// add is memory.add(key, n=1): the sum, of 0 when there was none.
+// add implements memory.add(key, n=1): it adds n and returns the sum. A new key starts at 0.
 func (v memoryView) add(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var key string
 	n := starlark.MakeInt(1)
@@ -234,7 +234,7 @@ func (v memoryView) add(name string, args starlark.Tuple, kwargs []starlark.Tupl
 	return sum, v.m.put(key, sum)
 }
 
-// keys is memory.keys(prefix=""), sorted.
+// keys implements memory.keys(prefix=""), which returns them sorted.
 func (v memoryView) keys(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var prefix string
 	if err := starlark.UnpackArgs(name, args, kwargs, "prefix?", &prefix); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 )
 
-// answering is a module whose handler of StringValue answers with this expression.
+// answering is a module whose handler of StringValue answers with an expression.
 func answering(before, expression string) string {
 	return "def Handler_StringValue(client, request):\n    " + before + "\n    return StringValue(value = str(" + expression + "))\n"
 }

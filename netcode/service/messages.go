@@ -17,17 +17,17 @@ import (
 
 // message is a message that a service knows.
 type message struct {
-	name string // short
-	id   uint32 // of its frame; 0: none
+	name string // short name
+	id   uint32 // frame id; 0: none
 	desc protoreflect.MessageDescriptor
 	typ  protoreflect.MessageType
 }
 
-// messages are those of a service, by short name.
+// messages holds a service's messages by short name.
 type messages map[string]*message
 
-// newMessages collects the messages at the top of files. Two of one short name
-// or one id, and ids that are the engine's, are an error.
+// newMessages collects the top-level messages of files. It refuses two messages with one short name or one id, and the
+// engine's ids.
 func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
 	gone := messageOf((*wirepb.PlayerDisconnected)(nil).ProtoReflect().Descriptor())
 	known := messages{gone.name: gone}
@@ -35,23 +35,23 @@ func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
 	for _, f := range files {
 		for i := range f.Enums().Len() {
 			if name := string(f.Enums().Get(i).Name()); taken(name) {
-				return nil, fmt.Errorf("service: %s: scripts have something else of that name", f.Enums().Get(i).FullName())
+				return nil, fmt.Errorf("service: %s: scripts already use that name", f.Enums().Get(i).FullName())
 			}
 		}
 		for i := range f.Messages().Len() {
 			m := messageOf(f.Messages().Get(i))
 			if other := known[m.name]; other != nil {
-				return nil, fmt.Errorf("service: %s and %s have one short name: handlers are found by it", other.desc.FullName(), m.desc.FullName())
+				return nil, fmt.Errorf("service: %s and %s share one short name, by which handlers are found", other.desc.FullName(), m.desc.FullName())
 			}
 			if taken(m.name) {
-				return nil, fmt.Errorf("service: %s: scripts have something else of that name", m.desc.FullName())
+				return nil, fmt.Errorf("service: %s: scripts already use that name", m.desc.FullName())
 			}
 			known[m.name] = m
 			switch other := ids[m.id]; {
 			case m.id == 0:
 				continue
 			case other != nil:
-				return nil, fmt.Errorf("service: %s and %s have both the id %d", other.name, m.name, m.id)
+				return nil, fmt.Errorf("service: %s and %s both have the id %d", other.name, m.name, m.id)
 			case wirepb.Reserved(m.id):
 				return nil, fmt.Errorf("service: %s has the id %d: 1 to 2000 and 2200 to %d are for games", m.name, m.id, uint32(1)<<31-1)
 			}
@@ -61,7 +61,7 @@ func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
 	return known, nil
 }
 
-// taken reports whether a name is a builtin's in scripts.
+// taken reports whether scripts already use a name for a builtin.
 func taken(name string) bool {
 	return starlark.Universe.Has(name) || builtins.Has(name) || name == "memory" || name == "every"
 }
@@ -76,7 +76,7 @@ func messageOf(d protoreflect.MessageDescriptor) *message {
 	return m
 }
 
-// find returns a message by short name, or says which one may be meant.
+// find returns a message by short name. Its error suggests the nearest name.
 func (k messages) find(name string) (*message, error) {
 	if m := k[name]; m != nil {
 		return m, nil

@@ -13,9 +13,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// RateLimit lets each player send perSecond requests per second, and burst at
-// once; sessions without a login have limits of their own. What is beyond is
-// ResourceExhausted and not begun. Services are not limited.
+// RateLimit allows each player perSecond requests per second, with bursts of burst requests. Each session without a
+// login has its own limit. Requests beyond the limit fail with ResourceExhausted and NotBegun. Services are not limited.
 func RateLimit(perSecond float64, burst int) Middleware {
 	limits := &limits{rate: perSecond, burst: float64(burst), buckets: map[laneKey]*bucket{}, sweep: minSweep}
 	return func(next Handler) Handler {
@@ -28,15 +27,15 @@ func RateLimit(perSecond float64, burst int) Middleware {
 	}
 }
 
-// minSweep is how many players' limits are kept before full ones are forgotten.
+// minSweep is how many buckets are kept before the first removal of full ones.
 const minSweep = 1 << 12
 
-// limits are token buckets, one per player.
+// limits holds token buckets, one per player.
 type limits struct {
 	rate, burst float64
 	mu          sync.Mutex
 	buckets     map[laneKey]*bucket
-	sweep       int // number of buckets at which full ones are forgotten
+	sweep       int // number of buckets at which full ones are removed
 }
 
 type bucket struct {
@@ -68,8 +67,8 @@ func (b *bucket) fill(l *limits, now time.Time) {
 	b.last = now
 }
 
-// forget drops the buckets that are full: a new one would be the same. The next
-// time is when there are twice as many as now, so that it costs little per request.
+// forget removes full buckets, which are the same as new ones. It runs again when the number of buckets has doubled, so
+// that the cost per request stays low.
 func (l *limits) forget(now time.Time) {
 	for key, b := range l.buckets {
 		if b.fill(l, now); b.level >= l.burst {
@@ -79,8 +78,8 @@ func (l *limits) forget(now time.Time) {
 	l.sweep = max(minSweep, 2*len(l.buckets))
 }
 
-// Tracing makes a span of each request, a child of the caller's when it sent
-// one; what the handler calls is a child of it.
+// Tracing makes a span for each request: a child of the caller's, if the caller sent one. Requests that the handler
+// sends are children of the span.
 func Tracing(provider trace.TracerProvider) Middleware {
 	tracer := provider.Tracer("github.com/ferris1/wind/netcode/service")
 	return func(next Handler) Handler {

@@ -19,7 +19,7 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 )
 
-// around is middleware that notes that it was passed.
+// around is middleware that records its calls.
 func around(name string, to *[]string) service.Middleware {
 	return func(next service.Handler) service.Handler {
 		return func(c *service.Ctx, r *rpc.Request) rpc.Response {
@@ -56,7 +56,7 @@ func TestRateLimitsFillUpAgain(t *testing.T) {
 			}
 			return n
 		}
-		// More sessions than are kept: those whose limit is full are forgotten, and nothing changes for them.
+		// With more sessions than are kept, full buckets are removed, which changes nothing for those sessions.
 		for i := range 10_000 {
 			if i%5000 == 4999 {
 				time.Sleep(time.Second)
@@ -77,7 +77,7 @@ func TestRateLimitsFillUpAgain(t *testing.T) {
 	})
 }
 
-// traced looks at the span of its request.
+// traced records the span of its request.
 type traced struct{ seen trace.SpanContext }
 
 func (h *traced) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
@@ -150,7 +150,7 @@ func TestMetricsCountRequestsByMessageAndCode(t *testing.T) {
 	}
 }
 
-// metrics are values by name and labels; a histogram's is its count.
+// metrics returns values by name and labels; for a histogram, its count.
 func metrics(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := reg.Gather()

@@ -17,7 +17,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// TestTheExampleOfThePageOnScriptsWorks runs what the section "In a service" of SCRIPTS.md shows.
+// TestTheExampleOfThePageOnScriptsWorks runs the example in the section "In a service" of SCRIPTS.md.
 func TestTheExampleOfThePageOnScriptsWorks(t *testing.T) {
 	page, err := os.ReadFile("../../systems/script/SCRIPTS.md")
 	if err != nil {

@@ -17,21 +17,21 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 )
 
-// journal is a handler that does what its request says, a letter a step, and
-// notes when it has the thread. Its fields are not guarded: handlers share them.
+// journal is a handler that performs the steps of its request, one per letter, and records when it has the thread. Its
+// fields are unguarded: handlers share them.
 type journal struct {
 	t       *rapid.T
 	inside  int // handlers that have the thread
 	entries []string
 }
 
-// has notes that a handler has the thread from here on; the result, that it lets it go.
+// has records that a handler has the thread from now on; the returned function, that it gives it up.
 func (j *journal) has() (gone func()) {
 	if j.inside++; j.inside != 1 {
 		j.t.Errorf("%d handlers have the thread", j.inside)
 	}
 	for range 5 {
-		runtime.Gosched() // so that another one could come in between
+		runtime.Gosched() // so that another handler could come in between
 	}
 	return func() { j.inside-- }
 }
@@ -44,7 +44,7 @@ func (j *journal) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 	defer func() { j.entries = append(j.entries, who+" ends") }()
 	for _, step := range steps {
 		switch step {
-		case 's', 'S': // sleep, the longer one beyond most time-outs
+		case 's', 'S': // sleep; the longer one exceeds most time-outs
 			d := time.Second
 			if step == 'S' {
 				d = time.Minute
@@ -59,7 +59,7 @@ func (j *journal) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 			gone()
 			c.Suspend(func() {})
 			gone = j.has()
-		case 'w': // spawn something that lets others run as well
+		case 'w': // spawn something that also lets others run
 			if err := c.Spawn(func(c *service.Ctx) {
 				gone := j.has()
 				gone()
@@ -77,7 +77,7 @@ func (j *journal) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 	return nil
 }
 
-// sending is a request of the test, and its answers.
+// sending is a request of the test and its answers.
 type sending struct {
 	who      string // player and number
 	player   string
@@ -88,9 +88,8 @@ type sending struct {
 	executed bool
 }
 
-// TestWhateverIsAskedTheThreadHasOneHandlerAndEveryRequestOneAnswer sends
-// requests of several players at times of the test's choosing, and closes the
-// service while they run.
+// TestWhateverIsAskedTheThreadHasOneHandlerAndEveryRequestOneAnswer sends requests of several players at random times,
+// and closes the service while they run.
 func TestWhateverIsAskedTheThreadHasOneHandlerAndEveryRequestOneAnswer(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		type op struct {
@@ -143,7 +142,7 @@ func TestWhateverIsAskedTheThreadHasOneHandlerAndEveryRequestOneAnswer(t *testin
 	})
 }
 
-// check holds what happened against what was promised.
+// check compares what happened with the guarantees.
 func check(t *rapid.T, j *journal, all []*sending) {
 	running := map[string]string{}
 	begun := map[string][]string{}
@@ -178,7 +177,7 @@ func check(t *rapid.T, j *journal, all []*sending) {
 		case !x.executed && (x.code == rpc.OK || x.maybe):
 			t.Errorf("%s was not executed, and its answer is %s, maybe %v", x.who, x.code, x.maybe)
 		case x.executed && x.code == rpc.DeadlineExceeded && !x.maybe:
-			t.Errorf("%s was executed, and is told that it was not", x.who)
+			t.Errorf("%s was executed, but its answer says that it was not", x.who)
 		}
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Bounds of reloads that are prepared.
+// Limits on prepared reloads.
 const (
 	maxPrepared    = 4
 	preparedExpiry = time.Minute
 )
 
-// reloads are those that were prepared and are neither in force nor given up.
+// reloads holds the reloads that are prepared but neither committed nor aborted.
 type reloads struct {
 	mu       sync.Mutex
 	prepared map[string]prepared
@@ -23,14 +23,13 @@ type reloads struct {
 
 type prepared struct {
 	table *table
-	base  *table // that was in force: a commit on top of another one is refused
+	base  *table // the table in force at Prepare: Commit fails if another has replaced it
 	at    time.Time
 }
 
-// Prepare compiles modules in place of those of the same names (a nil Source:
-// that one goes), runs them and holds the handlers against the messages, without
-// any effect. The result waits for Commit or Abort, for a minute; one of the same
-// name takes its place. The error is one line with file, line and column.
+// Prepare compiles modules that replace those of the same names (a nil Source removes one), runs them and checks the
+// handlers against the messages, without any effect. The result waits for Commit or Abort for one minute. Another
+// Prepare with the same reload name replaces it. The error is one line with file, line and column.
 func (s *Service) Prepare(reload string, modules []script.Module) (script.Report, error) {
 	base := s.table.Load()
 	x := s.collect()
@@ -57,8 +56,8 @@ func (s *Service) Prepare(reload string, modules []script.Module) (script.Report
 	return report, nil
 }
 
-// Commit puts what was prepared in force, between two handlers. Handlers that
-// run finish on the code that they began with.
+// Commit puts a prepared reload in force, between two handlers. Running handlers finish on the code that they began
+// with.
 func (s *Service) Commit(reload string) error {
 	s.reloads.mu.Lock()
 	defer s.reloads.mu.Unlock()
@@ -66,9 +65,9 @@ func (s *Service) Commit(reload string) error {
 	delete(s.reloads.prepared, reload)
 	switch {
 	case !ok || time.Since(p.at) > preparedExpiry:
-		return fmt.Errorf("service: reload %.80q is not prepared here, or not any more: begin it anew", reload)
+		return fmt.Errorf("service: reload %.80q is not prepared here, or no longer: start it again", reload)
 	case s.table.Load() != p.base:
-		return fmt.Errorf("service: reload %.80q: another one came in between: begin it anew", reload)
+		return fmt.Errorf("service: reload %.80q: another one came in between: start it again", reload)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,14 +78,14 @@ func (s *Service) Commit(reload string) error {
 	return nil
 }
 
-// Abort forgets what was prepared.
+// Abort discards a prepared reload.
 func (s *Service) Abort(reload string) {
 	s.reloads.mu.Lock()
 	defer s.reloads.mu.Unlock()
 	delete(s.reloads.prepared, reload)
 }
 
-// Modules are the scripts in force, by name; not to be written to.
+// Modules returns the scripts in force, by name. The caller must not modify them.
 func (s *Service) Modules() []script.Module { return s.table.Load().set.Modules() }
 
 // load makes the first table.

@@ -89,7 +89,7 @@ every(1, tick)
 	})
 }
 
-// holds keeps the thread without being suspended.
+// holds keeps the thread without suspending.
 type holds struct{ gate chan struct{} }
 
 func (h holds) BoolValue(*service.Ctx, *wrapperspb.BoolValue) error { <-h.gate; return nil }
@@ -118,8 +118,8 @@ func TestATimerThatWaitsForItsTurnDoesNotRunAfterAReload(t *testing.T) {
 
 func TestTimersOfScriptsAreBounded(t *testing.T) {
 	for line, want := range map[string]string{
-		"every(0.001, f)":                       "each of 0.01 seconds or more",
-		"[every(1, f) for i in range(257)]":     "at most 256 of them",
+		"every(0.001, f)":                       "period of at least 0.01 seconds",
+		"[every(1, f) for i in range(257)]":     "at most 256 timers",
 		`every("1", f)`:                         `"1" is not a number of seconds`,
 		"every(1, len)":                         "got builtin_function_or_method, want function",
 		"every(1, lambda client: None)\nx = y1": "a.star:3:5: undefined: y1",
@@ -206,7 +206,7 @@ func TestTellReachesOneOrAll(t *testing.T) {
 	}
 }
 
-// TestADryRunAndAHandlerAreBounded: what would end the process ends the reload, or the handler, alone.
+// TestADryRunAndAHandlerAreBounded: code that would crash the process fails only the reload or the handler.
 func TestADryRunAndAHandlerAreBounded(t *testing.T) {
 	log := &captured{}
 	s := start(t, service.Config{Logger: log.logger(), Scripts: client(`
@@ -241,7 +241,7 @@ def Handler_StringValue(client, request):
 	}
 	for source, want := range map[string]string{
 		"X = [0] * 1000000000":                     "handlers_client/b.star:1:9: * makes more than 1048576 elements",
-		"X = 99999 * 99999 * 99999":                "", // it is small enough
+		"X = 99999 * 99999 * 99999":                "", // small enough
 		"X = 'x' * 10000000000":                    "handlers_client/b.star:1:9: * makes a text of more than 4194304 bytes",
 		"X = [[0]]\nwhile True:\n    X[0] += X[0]": "handlers_client/b.star:3:10: loading used more than 1000000 steps",
 	} {

@@ -2,13 +2,13 @@ package service
 
 import "github.com/ferris1/wind/netcode/rpc"
 
-// respond is the innermost handler: it finds the one for the message.
+// respond is the innermost handler. It runs the message's handler.
 func (s *Service) respond(c *Ctx, r *rpc.Request) rpc.Response {
 	e := c.table.of(r)[r.Message]
 	if r.Message == rpc.Disconnected && !r.FromClient() {
 		s.forget(r.Player)
 		if e == nil {
-			return rpc.Response{} // nobody wants to know
+			return rpc.Response{} // handling it is optional
 		}
 	}
 	if e == nil {
@@ -24,26 +24,26 @@ func (s *Service) respond(c *Ctx, r *rpc.Request) rpc.Response {
 	}
 	a.Message = rpc.ShortName(out)
 	if a.Payload, err = rpc.Encode(r.Format, out); err != nil {
-		s.log.Error("service: an answer cannot be encoded", "message", a.Message, "error", err)
+		s.log.Error("service: cannot encode an answer", "message", a.Message, "error", err)
 		return rpc.Response{Err: broken()}
 	}
 	return a
 }
 
-// failure is what the caller is told of a handler's error; what is the service's
-// own business is logged instead.
+// failure converts a handler's error for the caller. It logs the details that are the service's own business instead of
+// sending them.
 func (s *Service) failure(c *Ctx, r *rpc.Request, err error) *rpc.Error {
 	e := *rpc.ErrorOf(err)
 	switch e.Code {
 	case rpc.OK:
-		e.Code = rpc.Unknown // a failure is not taken for a success
+		e.Code = rpc.Unknown // a failure must not look like a success
 	case rpc.Internal:
 		s.log.Error("service: a handler failed", "message", r.Message, "player", r.Player, "error", err)
 	}
 	return c.told(&e)
 }
 
-// unknown says that there is no handler for who sent r, and what there is.
+// unknown says that r's sender has no handler for the message, and suggests one that exists.
 func (s *Service) unknown(t *table, r *rpc.Request) *rpc.Error {
 	switch {
 	case r.FromClient() && t.server[r.Message] != nil:
@@ -57,7 +57,7 @@ func (s *Service) unknown(t *table, r *rpc.Request) *rpc.Error {
 	return rpc.NotBegun(rpc.Unimplemented, "service %s has no handler for %.80s", s.cfg.Type, r.Message)
 }
 
-// requireLogin refuses what a session sends that nobody is logged in at.
+// requireLogin refuses messages that need a login from sessions without one.
 func (s *Service) requireLogin(next Handler) Handler {
 	open := map[string]bool{}
 	for _, name := range append(append([]string{}, s.cfg.Public...), s.cfg.Login...) {

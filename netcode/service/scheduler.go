@@ -2,33 +2,32 @@ package service
 
 import "sync"
 
-// scheduler runs tasks on one logical thread: whoever has the baton runs, and
-// nobody else does. A task that suspends hands the baton on and waits, without
-// it, in its own goroutine; later it gets it back in its turn. Tasks that do not
-// suspend run one after another in one goroutine, without a switch between them.
+// scheduler runs tasks on one logical thread: only the holder of the baton runs. A task that suspends passes the baton
+// on and waits in its own goroutine. It gets the baton back when its turn comes. Tasks that do not suspend run one after
+// another in one goroutine, without a switch between them.
 type scheduler struct {
 	mu      sync.Mutex
 	ready   queue[turn]
-	held    bool   // somebody has the baton; else ready is empty
-	turns   uint64 // how often it went to somebody: who keeps it does not move it
-	closed  bool   // there are no more turns; parked goroutines end
+	held    bool   // a goroutine has the baton; if not, ready is empty
+	turns   uint64 // how often the baton has changed hands; a task that keeps it does not count
+	closed  bool   // no more turns; parked goroutines end
 	parked  []chan struct{}
 	runners sync.WaitGroup
 }
 
-// runnable is what can be run with the baton.
+// runnable is work to run with the baton.
 type runnable interface{ run() }
 
-// turn is what waits for the baton: a task that begins, or one that goes on.
+// turn is an entry in the queue for the baton: a task that begins, or one that continues.
 type turn struct {
 	task   runnable
 	resume chan struct{}
 }
 
-// maxParked is how many goroutines wait for the baton to be handed to them.
+// maxParked bounds the idle goroutines that wait for the baton.
 const maxParked = 64
 
-// submit lets t have its turn.
+// submit queues t for a turn.
 func (s *scheduler) submit(t runnable) {
 	s.mu.Lock()
 	s.ready.push(turn{task: t})
@@ -39,7 +38,7 @@ func (s *scheduler) submit(t runnable) {
 	s.mu.Unlock()
 }
 
-// wake lets another goroutine go on with the baton. The caller holds the lock.
+// wake passes the baton to another goroutine. The caller holds the lock.
 func (s *scheduler) wake() {
 	if n := len(s.parked); n > 0 {
 		c := s.parked[n-1]
@@ -50,11 +49,11 @@ func (s *scheduler) wake() {
 	s.runners.Go(s.runner)
 }
 
-// runner has the baton when it begins.
+// runner runs turns. It has the baton when it starts.
 func (s *scheduler) runner() {
 	inTask := false
 	defer func() {
-		if inTask { // it has ended the goroutine, as runtime.Goexit and a test's FailNow do
+		if inTask { // the task has ended the goroutine, as runtime.Goexit and a test's FailNow do
 			s.mu.Lock()
 			s.pass()
 			s.mu.Unlock()
@@ -89,7 +88,7 @@ func (s *scheduler) runner() {
 	}
 }
 
-// pass gives the baton to whoever waits for it. The caller holds the lock.
+// pass passes the baton to the next turn, if one waits. The caller holds the lock.
 func (s *scheduler) pass() {
 	if s.ready.len() > 0 {
 		s.wake()
@@ -98,18 +97,17 @@ func (s *scheduler) pass() {
 	}
 }
 
-// suspend runs f without the baton and returns with it. Only whoever has the
-// baton may call it.
+// suspend runs f without the baton and returns with it. Only the holder of the baton may call it.
 func (s *scheduler) suspend(f func()) {
 	s.mu.Lock()
 	s.turns++
 	s.pass()
 	s.mu.Unlock()
-	defer s.take() // also when f panics: the task's end needs it
+	defer s.take() // even if f panics: the task's end needs the baton
 	f()
 }
 
-// take waits for the baton, behind all that wait already.
+// take waits for the baton, behind all earlier turns.
 func (s *scheduler) take() {
 	s.mu.Lock()
 	if !s.held {
@@ -135,7 +133,7 @@ func (s *scheduler) close() {
 	s.runners.Wait()
 }
 
-// queue is a ring that grows.
+// queue is a ring buffer that grows.
 type queue[T any] struct {
 	items       []T
 	first, size int

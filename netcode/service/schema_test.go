@@ -17,7 +17,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// schema is messages without Go types, as a game has them whose services are in Starlark alone.
+// schema has messages without Go types, as in a game whose services are only in Starlark.
 const schema = `
 syntax = "proto3";
 package shop;
@@ -45,7 +45,7 @@ message TradeResponse { option (wind.id) = 3004; string text = 1; TradeRequest e
 message Tree { Tree child = 1; repeated Tree more = 2; }
 `
 
-// compile makes descriptors of a schema.
+// compile makes descriptors from a schema.
 func compile(t testing.TB, source string) protoreflect.FileDescriptor {
 	t.Helper()
 	c := protocompile.Compiler{Resolver: protocompile.WithStandardImports(protocompile.ResolverFunc(func(name string) (protocompile.SearchResult, error) {
@@ -61,7 +61,7 @@ func compile(t testing.TB, source string) protoreflect.FileDescriptor {
 	return made[0]
 }
 
-// shop is a service of the schema, and its messages from JSON.
+// shop is a service with the schema's messages.
 type shop struct {
 	*servicetest.Service
 	file protoreflect.FileDescriptor
@@ -75,7 +75,7 @@ func newShop(t testing.TB, c service.Config) shop {
 	return shop{servicetest.Start(t, c), file}
 }
 
-// message is one of the schema's.
+// message returns a message of the schema.
 func (s shop) message(t testing.TB, name, json string) proto.Message {
 	t.Helper()
 	m := dynamicpb.NewMessage(s.file.Messages().ByName(protoreflect.Name(name)))
@@ -85,7 +85,7 @@ func (s shop) message(t testing.TB, name, json string) proto.Message {
 	return m
 }
 
-// trade asks with a TradeRequest and returns the text of the answer.
+// trade asks with a TradeRequest and returns the answer's text.
 func (s shop) trade(t testing.TB, json string) (string, error) {
 	t.Helper()
 	a, err := s.Player("ann").Ask(s.message(t, "TradeRequest", json))
@@ -95,7 +95,7 @@ func (s shop) trade(t testing.TB, json string) (string, error) {
 	return a.ProtoReflect().Get(a.ProtoReflect().Descriptor().Fields().ByName("text")).String(), nil
 }
 
-// trader is a module whose handler of TradeRequest has this body.
+// trader is a module whose handler of TradeRequest has the given body.
 func trader(body string) []script.Module {
 	return client("def Handler_TradeRequest(client, request):\n    " + body + "\n")
 }
@@ -111,12 +111,12 @@ func TestIdsComeFromTheSchema(t *testing.T) {
 func TestIdsThatClashAreRefused(t *testing.T) {
 	head := "syntax = \"proto3\";\npackage shop;\nimport \"wirepb/wire.proto\";\n"
 	for source, want := range map[string]string{
-		"message A { option (wind.id) = 7; }\nmessage B { option (wind.id) = 7; }": "service: A and B have both the id 7",
+		"message A { option (wind.id) = 7; }\nmessage B { option (wind.id) = 7; }": "service: A and B both have the id 7",
 		"message A { option (wind.id) = 2101; }":                                   "service: A has the id 2101: 1 to 2000 and 2200 to 2147483647 are for games",
 		"message A { option (wind.id) = 2199; }":                                   "service: A has the id 2199",
 		"message A { option (wind.id) = 2147483648; }":                             "service: A has the id 2147483648",
-		"message len {}":           "service: shop.len: scripts have something else of that name",
-		"enum store { NONE = 0; }": "service: shop.store: scripts have something else of that name",
+		"message len {}":           "service: shop.len: scripts already use that name",
+		"enum store { NONE = 0; }": "service: shop.store: scripts already use that name",
 	} {
 		_, err := service.New(service.Config{Type: "game", ID: "game-1", Files: []protoreflect.FileDescriptor{compile(t, head+source)}})
 		wantError(t, err, want)

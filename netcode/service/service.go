@@ -15,48 +15,48 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Config is what a service is made of. Type and ID have no default.
+// Config configures a Service. Type and ID have no default.
 type Config struct {
 	Type, ID string
-	// Client and Server are values whose methods, named after messages, handle
-	// them: func (h *H) XRequest(ctx *Ctx, r *pb.XRequest) (*pb.XResponse, error),
-	// or with the error alone. Client ones take what players send, Server ones
-	// what services send. Methods that take no *Ctx first are not looked at.
+	// Client and Server are values whose methods handle the messages that they are named after: func (h *H) XRequest(ctx
+	// *Ctx, r *pb.XRequest) (*pb.XResponse, error), or with only the error. Client handles messages from players, Server
+	// those from services. Methods whose first parameter is not a *Ctx are ignored unless they are named after a
+	// message.
 	Client, Server []any
-	// Scripts are handlers in Starlark, see SCRIPTS.md of systems/script.
+	// Scripts are handlers in Starlark; see SCRIPTS.md of systems/script.
 	Scripts []script.Module
-	// Files hold the messages.
+	// Files contain the messages.
 	Files []protoreflect.FileDescriptor
-	// Public and Login name messages: see Method.
+	// Public and Login name messages; see rpc.Method.
 	Public, Login []string
 
-	Store rpc.Store // nil: what needs one fails
-	Bus   rpc.Bus   // nil: what needs one fails
+	Store rpc.Store // nil: calls that need it fail
+	Bus   rpc.Bus   // nil: calls that need it fail
 
-	// Middleware is around every handler, the first one outermost. Behind it
-	// stands, always, that a session must be logged in.
+	// Middleware wraps every handler, the first one outermost. The check that a session is logged in always runs inside
+	// it.
 	Middleware []Middleware
-	// StepBudget is how many Starlark steps one run of a handler may take. 10,000,000.
+	// StepBudget is how many Starlark steps one run of a handler may take. Default: 10,000,000.
 	StepBudget uint64
-	// MaxWaiting bounds the requests that wait or are suspended, MaxWaitingOfOne
-	// those of one player that wait. What is beyond is refused at once. 65,536 and 256.
+	// MaxWaiting bounds the requests that wait, run or are suspended; MaxWaitingOfOne bounds those of one player that
+	// wait. The service refuses any more at once. Defaults: 65,536 and 256.
 	MaxWaiting, MaxWaitingOfOne int
 
 	Logger     *slog.Logger          // nil: slog.Default()
 	Registerer prometheus.Registerer // nil: no metrics
-	// Takes reports whether all that a message goes to take a format; to those that do not take Protobuf, JSON is sent.
-	// Nil: all take both.
+	// Takes reports whether all receivers at an address accept a format. Those that do not accept Protobuf get JSON.
+	// Nil: all accept both.
 	Takes func(to rpc.Address, f rpc.Format) bool
 }
 
-// Handler answers a request. Its Ctx ends with it.
+// Handler answers a request. Its Ctx ends when it returns.
 type Handler func(*Ctx, *rpc.Request) rpc.Response
 
-// Middleware puts something around a handler.
+// Middleware wraps a handler.
 type Middleware func(Handler) Handler
 
-// Service runs the handlers of one instance of a service, all of them on one
-// logical thread. Its methods may be called concurrently.
+// Service runs the handlers of one instance of a service, all on one logical thread. Its methods may be called
+// concurrently.
 type Service struct {
 	cfg      Config
 	log      *slog.Logger
@@ -73,24 +73,23 @@ type Service struct {
 	reloads  reloads
 	handled  atomic.Uint64
 	failed   atomic.Uint64
-	waiting  atomic.Int64 // requests that were taken and have not begun
-	inFlight atomic.Int64 // that have begun and not ended
+	waiting  atomic.Int64 // requests accepted but not begun
+	inFlight atomic.Int64 // begun but not ended
 
-	mu      sync.Mutex // of what follows; the scheduler's is taken while it is held, not the other way round
+	mu      sync.Mutex // guards the fields below; lock it before the scheduler's mutex, never after
 	lanes   lanes
-	open    int // requests that were taken and have not ended, and what was spawned
+	open    int // accepted requests and spawned jobs that have not ended
 	seen    seen
 	closed  bool
-	live    sync.WaitGroup // what is open, and timers; added to under mu, while not closed
-	stop    chan struct{}  // closed when timers end
+	live    sync.WaitGroup // open work and timers; added to under mu while not closed
+	stop    chan struct{}  // closed to end timers
 	quiet   chan struct{}  // closed when nothing runs any more
 	watched chan struct{}  // closed when watch has ended
 	stopped chan struct{}  // closed when Close has nothing left to wait for
 }
 
-// New makes a service and loads its scripts. A handler for a message that is not
-// there, one that looks wrong, and two for one message are errors that name the
-// places. Close ends it.
+// New makes a service and loads its scripts. It refuses a handler for an unknown message, a malformed handler, and two
+// handlers for one message; the error names the places. Close ends the service.
 func New(c Config) (*Service, error) {
 	if err := ecs.ValidName(c.Type, ecs.MaxName); err != nil {
 		return nil, fmt.Errorf("service: its type: %w", err)
@@ -157,8 +156,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Close refuses new requests and waits for those that were taken, at most until
-// ctx ends: then they go on, are answered, and Close may be called again.
+// Close refuses new requests and waits until the accepted ones have ended, or until ctx ends. In the latter case they
+// continue and are answered, and Close may be called again.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closed
@@ -179,6 +178,6 @@ func (s *Service) Close(ctx context.Context) error {
 	case <-s.stopped:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("service %s: %d handlers still run: %w", s.name(), s.inFlight.Load(), ctx.Err())
+		return fmt.Errorf("service %s: %d handlers are still running: %w", s.name(), s.inFlight.Load(), ctx.Err())
 	}
 }

@@ -23,10 +23,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
-// files are messages that every Go program with Protobuf has: StringValue, Int64Value and the others.
+// files are messages that every Go program with Protobuf has, such as StringValue and Int64Value.
 var files = []protoreflect.FileDescriptor{wrapperspb.File_google_protobuf_wrappers_proto}
 
-// start makes a service that is closed with the test.
+// start makes a service and closes it when the test ends.
 func start(t *testing.T, c service.Config) *service.Service {
 	t.Helper()
 	c.Type, c.ID = "game", "game-1"
@@ -53,7 +53,7 @@ func closeIt(t *testing.T, s *service.Service) {
 	}
 }
 
-// from is a request of a player's client.
+// from makes a request of a player's client.
 func from(player string, m proto.Message) *rpc.Request {
 	payload, err := proto.Marshal(m)
 	if err != nil {
@@ -62,7 +62,7 @@ func from(player string, m proto.Message) *rpc.Request {
 	return &rpc.Request{Message: string(m.ProtoReflect().Descriptor().Name()), Payload: payload, Player: player, Session: "gateway-1/1", Timeout: patience}
 }
 
-// ask sends a request and waits.
+// ask sends a request and waits for its answer.
 func ask(t *testing.T, s *service.Service, r *rpc.Request) rpc.Response {
 	t.Helper()
 	done := make(chan rpc.Response, 1)
@@ -76,7 +76,7 @@ func ask(t *testing.T, s *service.Service, r *rpc.Request) rpc.Response {
 	}
 }
 
-// text is the StringValue in an answer.
+// text returns the StringValue in an answer.
 func text(t *testing.T, a rpc.Response) string {
 	t.Helper()
 	if a.Err != nil {
@@ -187,7 +187,7 @@ func TestHandlersThatCannotWorkAreRefusedAtTheStart(t *testing.T) {
 	}
 }
 
-// gated is a handler that waits, suspended, until it is let on.
+// gated is a handler that waits, suspended, until its gate opens.
 type gated struct {
 	gate    chan struct{}
 	running atomic.Int32
@@ -201,7 +201,7 @@ func (g *gated) StringValue(c *service.Ctx, r *wrapperspb.StringValue) (*wrapper
 		if n := g.running.Add(1); n > g.most.Load() {
 			g.most.Store(n)
 		}
-		time.Sleep(100 * time.Microsecond) // so that two at once would meet
+		time.Sleep(100 * time.Microsecond) // long enough for two at once to overlap
 		g.running.Add(-1)
 	}
 	enter()
@@ -299,7 +299,7 @@ func TestWhatWaitedTooLongIsNotExecuted(t *testing.T) {
 	r := from("ann", wrapperspb.String("late"))
 	r.Timeout = time.Millisecond
 	s.Handle(r, func(a rpc.Response) { late <- a })
-	time.Sleep(5 * time.Millisecond) // its time is over, whatever the machine does
+	time.Sleep(5 * time.Millisecond) // its deadline passes, however slow the machine is
 	close(g.gate)
 	<-first
 	a := <-late
@@ -319,7 +319,7 @@ func TestCloseAnswersWhatItTookAndRefusesTheRest(t *testing.T) {
 	short, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	if err := s.Close(short); err == nil {
-		t.Fatal("Close did not say that a handler still runs")
+		t.Fatal("Close did not report a running handler")
 	}
 	if a := ask(t, s, from("ben", wrapperspb.String("x"))); a.Err == nil || a.Err.Code != rpc.Unavailable || a.Err.Maybe {
 		t.Fatalf("got %v", a.Err)

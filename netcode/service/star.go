@@ -13,11 +13,10 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// ctxKey is where a thread keeps the Ctx of its handler.
+// ctxKey is the thread-local key of a handler's Ctx.
 const ctxKey = "wind.ctx"
 
-// options say what the service's scripts may use, and what they must look like.
-// x is what belongs to the set.
+// options says what the service's scripts may use and which form they must have. x holds what belongs to their set.
 func (s *Service) options(x *collected) script.Options {
 	names := maps.Clone(builtins)
 	names["memory"], names["every"] = x.memory, x.builtin()
@@ -39,7 +38,7 @@ func (s *Service) options(x *collected) script.Options {
 	}
 }
 
-// runScript is the handler f of a message.
+// runScript makes the run function of f, the handler of message m.
 func (s *Service) runScript(f script.Function, m *message) func(*Ctx, *rpc.Request) (proto.Message, error) {
 	return func(c *Ctx, r *rpc.Request) (proto.Message, error) {
 		request, bad := m.star(r)
@@ -59,7 +58,7 @@ func (s *Service) runScript(f script.Function, m *message) func(*Ctx, *rpc.Reque
 	}
 }
 
-// star reads a payload into what scripts see.
+// star decodes a payload for scripts.
 func (m *message) star(r *rpc.Request) (*starproto.Message, *rpc.Error) {
 	payload := r.Payload
 	if r.Format == rpc.JSON {
@@ -79,7 +78,7 @@ func (m *message) star(r *rpc.Request) (*starproto.Message, *rpc.Error) {
 	return x, nil
 }
 
-// thread is one for a handler, or a timer.
+// thread makes a thread for a handler or a timer.
 func (s *Service) thread(c *Ctx, name string) *starlark.Thread {
 	t := &starlark.Thread{Name: name, Print: func(_ *starlark.Thread, text string) {
 		if text, ok := c.lines.Next(text); ok {
@@ -90,18 +89,18 @@ func (s *Service) thread(c *Ctx, name string) *starlark.Thread {
 	return t
 }
 
-// scriptError is what became of a handler that failed. What its caller may know
-// is an *Error; the place is the service's business.
+// scriptError converts the error of a failed handler. What the caller may know becomes an *rpc.Error; the place stays
+// with the service.
 func (s *Service) scriptError(err error) error {
 	var at *script.Error
 	if errors.As(err, &at) && at.Budget {
-		s.log.Error("service: a handler was ended", "error", err)
+		s.log.Error("service: stopped a handler that took too many steps", "error", err)
 		return &rpc.Error{Code: rpc.ResourceExhausted, Text: "the handler took too many steps", Maybe: true}
 	}
 	return err
 }
 
-// result is what a handler has returned, as a message.
+// result converts what a handler has returned to a message.
 func (s *Service) result(m *message, v starlark.Value) (proto.Message, error) {
 	switch x := v.(type) {
 	case starlark.NoneType:
@@ -122,7 +121,7 @@ func (s *Service) result(m *message, v starlark.Value) (proto.Message, error) {
 	return nil, fmt.Errorf("it returns a %s, want a message, a dict of its fields, or None", v.Type())
 }
 
-// peer is who sent a request, as its handler sees it: client or caller.
+// peer is the sender of a request as its handler sees it: client or caller.
 type peer struct{ c *Ctx }
 
 var peerMethods = map[string]*starlark.Builtin{
@@ -149,7 +148,7 @@ func (p peer) Truth() starlark.Bool  { return true }
 func (p peer) Hash() (uint32, error) { return 0, errors.New("unhashable: client") }
 func (p peer) AttrNames() []string   { return []string{"login", "player", "push", "service", "session"} }
 
-// Type is client or service.
+// Type returns "client" or "service".
 func (p peer) Type() string {
 	if p.c.request.FromClient() {
 		return "client"
@@ -157,7 +156,7 @@ func (p peer) Type() string {
 	return "service"
 }
 
-// Attr is starlark.HasAttrs'.
+// Attr implements starlark.HasAttrs.
 func (p peer) Attr(name string) (starlark.Value, error) {
 	switch name {
 	case "player":

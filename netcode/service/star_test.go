@@ -17,7 +17,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// client is a module of client handlers.
+// client makes a module of client handlers.
 func client(source string) []script.Module {
 	return []script.Module{{Name: "handlers_client/a.star", Source: []byte(source)}}
 }
@@ -111,7 +111,7 @@ def Handler_StringValue(client, request):
 	}
 	b, _, err := store.MemoryStore.Get(t.Context(), "shared")
 	if err != nil || strings.Count(string(b), ",") != kept-1 {
-		t.Fatalf("%d writes were kept and %d told that they were not, the store holds %s", kept, lost, b)
+		t.Fatalf("%d writes succeeded and %d failed, the store has %s", kept, lost, b)
 	}
 }
 
@@ -132,7 +132,7 @@ def Handler_StringValue(client, request):
 		"while True:\n    pass":                   "steps",
 		"def other(): pass":                       "word",
 		"store.get(\"x\")\ndef word(): pass":      "store.get can be used in handlers",
-		"def word(): pass\ndef Handler_X(): pass": "lib/words.star:2:1: Handler_X: handlers stand in",
+		"def word(): pass\ndef Handler_X(): pass": "lib/words.star:2:1: Handler_X: handlers belong in",
 	} {
 		_, err := s.Prepare("bad", []script.Module{{Name: "lib/words.star", Source: []byte(source)}})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
@@ -203,13 +203,13 @@ func eventually(t *testing.T, cond func() bool) {
 	t.Helper()
 	for begin := time.Now(); !cond(); time.Sleep(time.Millisecond) {
 		if time.Since(begin) > patience {
-			t.Fatal("it does not happen")
+			t.Fatal("it did not happen in time")
 		}
 	}
 }
 
-// TestNoRequestIsAnsweredByHalfOldCode reloads a handler and its library again
-// and again while others call it: both always say the same.
+// TestNoRequestIsAnsweredByHalfOldCode repeatedly reloads a handler and its library while others call it. Both must
+// always agree.
 func TestNoRequestIsAnsweredByHalfOldCode(t *testing.T) {
 	source := func(n int) []script.Module {
 		return append(client(fmt.Sprintf(`
@@ -319,8 +319,8 @@ func TestRateLimitIsPerPlayer(t *testing.T) {
 	}
 }
 
-// FuzzHandle sends what a client can: any name and any payload, to handlers in Go
-// and to scripts that look into all of it.
+// FuzzHandle sends what a client can send, any name with any payload, to handlers in Go and to scripts that read all of
+// it.
 func FuzzHandle(f *testing.F) {
 	f.Add("StringValue", []byte{10, 1, 'x'}, false)
 	f.Add("StringValue", []byte(`"x"`), true)

@@ -17,18 +17,18 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// The bounds of JSON in scripts. Whatever is sent to a handler, reading it ends.
+// Limits of JSON in scripts. They make reading end, whatever a handler is sent.
 const (
-	maxJSONDepth  = 100     // lists and objects in one another
-	maxJSON       = 4 << 20 // bytes that are written
-	maxJSONDigits = 2400    // of a number: what an integer of a script can be
+	maxJSONDepth  = 100     // nesting of lists and objects
+	maxJSON       = 4 << 20 // bytes written
+	maxJSONDigits = 2400    // of a number: the longest integer in a script
 )
 
-// jsonCost is how many bytes of a text a byte of JSON costs as.
+// jsonCost is the cost of a byte of JSON, in bytes of text.
 const jsonCost = 4
 
-// jsonModule is json: Encode(x), encode_indent(x), decode(text, default=…, message=…). It is
-// Starlark's own, but it bounds depth and size, and knows messages.
+// jsonModule is json: encode(x), encode_indent(x), decode(text, default=…, message=…). Unlike Starlark's own, it bounds
+// depth and size, and knows messages.
 var jsonModule = &starlarkstruct.Module{Name: "json", Members: starlark.StringDict{
 	"encode":        starlark.NewBuiltin("json.encode", jsonEncode),
 	"encode_indent": starlark.NewBuiltin("json.encode_indent", jsonEncodeIndent),
@@ -54,7 +54,7 @@ func jsonEncodeIndent(t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 		return nil, err
 	}
 	if len(prefix)+len(indent) > 16 {
-		return nil, fmt.Errorf("%s: prefix and indent have more than 16 bytes", b.Name())
+		return nil, fmt.Errorf("%s: prefix and indent together have more than 16 bytes", b.Name())
 	}
 	out, err := encodeJSON(x)
 	if err != nil {
@@ -84,8 +84,7 @@ func jsonDecode(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 	return v, err
 }
 
-// encodeJSON is v as JSON: dicts with texts as keys, anything that can be
-// iterated over, messages as protojson has them.
+// encodeJSON encodes v as JSON: dicts with string keys, anything iterable, and messages as protojson does.
 func encodeJSON(v starlark.Value) ([]byte, error) {
 	e := jsonEncoder{}
 	if err := e.value(v, 0); err != nil {
@@ -99,7 +98,7 @@ type jsonEncoder struct{ out bytes.Buffer }
 func (e *jsonEncoder) value(v starlark.Value, depth int) error {
 	switch {
 	case depth > maxJSONDepth:
-		return fmt.Errorf("more than %d lists and dicts in one another", maxJSONDepth)
+		return fmt.Errorf("lists and dicts nested more than %d deep", maxJSONDepth)
 	case e.out.Len() > maxJSON:
 		return fmt.Errorf("more than %d bytes of JSON", maxJSON)
 	}
@@ -112,7 +111,7 @@ func (e *jsonEncoder) value(v starlark.Value, depth int) error {
 		e.out.WriteString(v.String())
 	case starlark.Float:
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("%s is no number in JSON", v)
+			return fmt.Errorf("%s is not a number in JSON", v)
 		}
 		e.out.WriteString(v.String())
 	case starlark.String:
@@ -131,7 +130,7 @@ func (e *jsonEncoder) value(v starlark.Value, depth int) error {
 	case starlark.Iterable:
 		return e.list(v, depth)
 	default:
-		return fmt.Errorf("a %s has no JSON", v.Type())
+		return fmt.Errorf("a %s has no JSON form", v.Type())
 	}
 	return nil
 }
@@ -146,7 +145,7 @@ func (e *jsonEncoder) object(v starlark.IterableMapping, depth int) error {
 	items := v.Items()
 	for _, kv := range items {
 		if _, ok := kv[0].(starlark.String); !ok {
-			return fmt.Errorf("the key %s is a %s: keys are texts in JSON", script.Brief(kv[0]), kv[0].Type())
+			return fmt.Errorf("the key %s is a %s: JSON keys are strings", script.Brief(kv[0]), kv[0].Type())
 		}
 	}
 	slices.SortFunc(items, func(a, b starlark.Tuple) int {
@@ -184,7 +183,7 @@ func (e *jsonEncoder) list(v starlark.Iterable, depth int) error {
 	return nil
 }
 
-// decodeValue is JSON as a message, or, where none is named, as a script has it.
+// decodeValue decodes JSON as the named message, or without one as decodeJSON does.
 func decodeValue(as messageType, b []byte) (starlark.Value, error) {
 	if as.desc != nil {
 		return decodeAs(as, b)
@@ -192,22 +191,22 @@ func decodeValue(as messageType, b []byte) (starlark.Value, error) {
 	return decodeJSON(b)
 }
 
-// decodeJSON is JSON as a script has it.
+// decodeJSON decodes JSON to Starlark's own types.
 func decodeJSON(b []byte) (starlark.Value, error) {
 	if !json.Valid(b) {
-		return nil, errors.New("it is no JSON")
+		return nil, errors.New("it is not JSON")
 	}
 	depth, digits := jsonDepth(b)
 	switch {
 	case depth > maxJSONDepth:
-		return nil, fmt.Errorf("it has more than %d lists and objects in one another", maxJSONDepth)
+		return nil, fmt.Errorf("it has lists and objects nested more than %d deep", maxJSONDepth)
 	case digits > maxJSONDigits:
-		return nil, fmt.Errorf("it has a number of more than %d digits", maxJSONDigits)
+		return nil, fmt.Errorf("it has a number with more than %d digits", maxJSONDigits)
 	}
 	return starlark.Call(&starlark.Thread{}, starjson.Module.Members["decode"], starlark.Tuple{starlark.String(b)}, nil)
 }
 
-// jsonDepth is how many lists and objects of valid JSON are in one another, and how many digits are in a row.
+// jsonDepth returns how deeply valid JSON nests lists and objects, and the length of its longest run of digits.
 func jsonDepth(b []byte) (most, digits int) {
 	depth, row, quoted := 0, 0, false
 	for i := 0; i < len(b); i++ {

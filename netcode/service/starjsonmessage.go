@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// decodeAs is JSON as a message: everything that a message can hold comes back as it went.
+// decodeAs decodes JSON as a message. Everything that a message can hold survives the round trip.
 func decodeAs(m messageType, b []byte) (starlark.Value, error) {
 	x := dynamicpb.NewMessage(m.desc)
 	if err := rpc.Decode(rpc.JSON, b, x); err != nil {
@@ -27,17 +27,18 @@ func decodeAs(m messageType, b []byte) (starlark.Value, error) {
 	return toStar(m.desc, wire)
 }
 
-// Unpack implements starlark.Unpacker: an argument that names a message.
+// Unpack implements starlark.Unpacker, for an argument that names a message.
 func (m *messageType) Unpack(v starlark.Value) error {
 	x, ok := v.(messageType)
 	if !ok {
-		return fmt.Errorf("got %s, want the name of a message", v.Type())
+		return fmt.Errorf("got %s, want a message type", v.Type())
 	}
 	*m = x
 	return nil
 }
 
-// widened is fields of a message as Starlark has them: Protobuf's JSON has integers of 64 bits as texts, and keys of maps.
+// widened converts fields of a message to Starlark's types. Protobuf's JSON writes 64-bit integers and map keys as
+// strings.
 func widened(d protoreflect.MessageDescriptor, items []starlark.Tuple) []starlark.Tuple {
 	wide := items
 	for i, kv := range items {
@@ -46,7 +47,7 @@ func widened(d protoreflect.MessageDescriptor, items []starlark.Tuple) []starlar
 		if f == nil || !narrow(f, kv[1]) {
 			continue
 		}
-		if &wide[0] == &items[0] { // it is the script's
+		if &wide[0] == &items[0] { // items belongs to the script
 			wide = slices.Clone(items)
 		}
 		wide[i] = starlark.Tuple{kv[0], widenedField(f, kv[1])}
@@ -54,7 +55,7 @@ func widened(d protoreflect.MessageDescriptor, items []starlark.Tuple) []starlar
 	return wide
 }
 
-// narrow reports whether a value may be, or hold, one that JSON has in other words.
+// narrow reports whether a value is, or may contain, one that JSON writes differently.
 func narrow(f protoreflect.FieldDescriptor, v starlark.Value) bool {
 	switch v.(type) {
 	case *starlark.Dict, *starlark.List:
@@ -89,7 +90,7 @@ func widenedField(f protoreflect.FieldDescriptor, v starlark.Value) starlark.Val
 	return widenedOne(f, v)
 }
 
-// widenedOne is a value that is not a list or map.
+// widenedOne converts a value that is not a list or map.
 func widenedOne(f protoreflect.FieldDescriptor, v starlark.Value) starlark.Value {
 	if dict, ok := v.(*starlark.Dict); ok && f.Message() != nil {
 		out := starlark.NewDict(dict.Len())
@@ -117,7 +118,7 @@ func widenedOne(f protoreflect.FieldDescriptor, v starlark.Value) starlark.Value
 	return v
 }
 
-// setAttr is setattr(message, "field", value): for a field whose name no script can write, such as from.
+// setAttr implements setattr(message, "field", value), for a field whose name a script cannot write, such as from.
 var setAttr = starlark.NewBuiltin("setattr", func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var m *starproto.Message
 	var name string

@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/service/servicetest"
 )
 
-// border is a message with everything that JSON has other words for, and fields that are named like keywords.
+// border is a message with everything that JSON writes differently, and with fields named like keywords.
 const border = `
 syntax = "proto3";
 package border;
@@ -28,7 +28,7 @@ message BorderRequest {
 message BorderResponse { string text = 1; BorderRequest echo = 2; string in = 3; }
 `
 
-// TestMessagesSurviveJSONAndTheStore as they were, and as dicts of what JSON had for them.
+// TestMessagesSurviveJSONAndTheStore checks messages, and dicts of their JSON.
 func TestMessagesSurviveJSONAndTheStore(t *testing.T) {
 	file := compile(t, border)
 	s := servicetest.Start(t, service.Config{Files: []protoreflect.FileDescriptor{file}, Scripts: client(`

@@ -13,13 +13,13 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// maxNesting is how many messages that scripts make may be in one another.
+// maxNesting bounds how deeply scripts may nest messages.
 const maxNesting = 100
 
-var errNesting = fmt.Errorf("more than %d messages in one another", maxNesting)
+var errNesting = fmt.Errorf("messages nested more than %d deep", maxNesting)
 
-// messageType is a message as scripts know it by its name: called, it makes one;
-// its attributes are the messages and enums that are declared inside of it.
+// messageType is a message type as scripts see it. Calling it makes a message; its attributes are the messages and enums
+// declared inside it.
 type messageType struct {
 	desc protoreflect.MessageDescriptor
 }
@@ -31,7 +31,7 @@ func (m messageType) Freeze()               {}
 func (m messageType) Truth() starlark.Bool  { return true }
 func (m messageType) Hash() (uint32, error) { return starlark.String(m.desc.FullName()).Hash() }
 
-// AttrNames is starlark.HasAttrs'.
+// AttrNames implements starlark.HasAttrs.
 func (m messageType) AttrNames() (names []string) {
 	for i := range m.desc.Messages().Len() {
 		if inner := m.desc.Messages().Get(i); !inner.IsMapEntry() {
@@ -45,7 +45,7 @@ func (m messageType) AttrNames() (names []string) {
 	return names
 }
 
-// Attr is starlark.HasAttrs'.
+// Attr implements starlark.HasAttrs.
 func (m messageType) Attr(name string) (starlark.Value, error) {
 	if inner := m.desc.Messages().ByName(protoreflect.Name(name)); inner != nil && !inner.IsMapEntry() {
 		return messageType{inner}, nil
@@ -56,7 +56,8 @@ func (m messageType) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
-// CallInternal makes a message: PlayerLoginResponse(player_id = "a", result = True), or of a dict, or a copy.
+// CallInternal makes a message from keyword arguments, PlayerLoginResponse(player_id = "a", result = True), from a dict,
+// or as a copy.
 func (m messageType) CallInternal(t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	items := kwargs
 	if len(args) == 1 {
@@ -88,8 +89,7 @@ func (m messageType) CallInternal(t *starlark.Thread, args starlark.Tuple, kwarg
 	return v, err
 }
 
-// checkFields holds names of fields, and those in dicts among their values,
-// against a message.
+// checkFields checks field names, including those in dicts among the values, against a message.
 func checkFields(d protoreflect.MessageDescriptor, items []starlark.Tuple, depth int) error {
 	if depth > maxNesting {
 		return errNesting
@@ -97,7 +97,7 @@ func checkFields(d protoreflect.MessageDescriptor, items []starlark.Tuple, depth
 	for _, kv := range items {
 		name, ok := starlark.AsString(kv[0])
 		if !ok {
-			return fmt.Errorf("%s: the key %s is a %s: fields are named by texts", d.Name(), kv[0], kv[0].Type())
+			return fmt.Errorf("%s: the key %s is a %s: field names are strings", d.Name(), kv[0], kv[0].Type())
 		}
 		f := d.Fields().ByName(protoreflect.Name(name))
 		if f == nil {
@@ -120,7 +120,7 @@ func checkFields(d protoreflect.MessageDescriptor, items []starlark.Tuple, depth
 	return nil
 }
 
-// checkDict is checkFields for a value of a field: a dict, or a list of dicts.
+// checkDict does the same for a field's value: a dict, or a list of dicts.
 func checkDict(d protoreflect.MessageDescriptor, v starlark.Value, depth int) error {
 	switch v := v.(type) {
 	case *starlark.Dict:
@@ -148,8 +148,7 @@ func noField(d protoreflect.MessageDescriptor, name string) error {
 	return fmt.Errorf("%s has no field %s", d.Name(), name)
 }
 
-// sound refuses a message that a script has put into itself, or too many of them
-// in one another: encoding it would not end.
+// sound refuses a message that a script has put into itself, or nested too deeply: encoding it would not end.
 func sound(m proto.Message) error { return soundAt(m.ProtoReflect(), 0) }
 
 func soundAt(m protoreflect.Message, depth int) (err error) {
@@ -163,7 +162,7 @@ func soundAt(m protoreflect.Message, depth int) (err error) {
 	return err
 }
 
-// eachMessage calls do with the messages in a field.
+// eachMessage calls do with each message in a field.
 func eachMessage(f protoreflect.FieldDescriptor, v protoreflect.Value, do func(protoreflect.Message) error) (err error) {
 	switch {
 	case f.IsMap():
@@ -184,8 +183,8 @@ func eachMessage(f protoreflect.FieldDescriptor, v protoreflect.Value, do func(p
 	return err
 }
 
-// toStar is m as scripts see it. It may be decoded from anything: enums with
-// numbers that they do not have are refused, since a script could not look at them.
+// toStar decodes a message for scripts. The payload may come from anywhere: toStar refuses unknown enum numbers, since a
+// script could not read them.
 func toStar(d protoreflect.MessageDescriptor, payload []byte) (*starproto.Message, error) {
 	m, err := starproto.Unmarshal(d, payload)
 	if err == nil && hasEnums(d, map[protoreflect.FullName]bool{}) {
@@ -194,7 +193,7 @@ func toStar(d protoreflect.MessageDescriptor, payload []byte) (*starproto.Messag
 	return m, err
 }
 
-// hasEnums reports whether there are enums in a message, or in what is in it.
+// hasEnums reports whether a message, or one inside it, has an enum.
 func hasEnums(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
 	if seen[d.FullName()] {
 		return false
@@ -221,7 +220,7 @@ func knownEnums(m protoreflect.Message) (err error) {
 		}
 		check := func(v protoreflect.Value) bool {
 			if of.Enum().Values().ByNumber(v.Enum()) == nil {
-				err = fmt.Errorf("%s: %d is no %s", f.Name(), v.Enum(), of.Enum().Name())
+				err = fmt.Errorf("%s: %d is not a value of %s", f.Name(), v.Enum(), of.Enum().Name())
 			}
 			return err == nil
 		}
@@ -240,7 +239,7 @@ func knownEnums(m protoreflect.Message) (err error) {
 	return err
 }
 
-// hasField is has(message, "field"): whether it was set.
+// hasField implements has(message, "field"), which reports whether the field was set.
 var hasField = starlark.NewBuiltin("has", func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var m *starproto.Message
 	var name string
@@ -255,7 +254,7 @@ var hasField = starlark.NewBuiltin("has", func(t *starlark.Thread, b *starlark.B
 	return starlark.Bool(pm.Has(f)), nil
 })
 
-// outgoing is a message that a script hands out.
+// outgoing is a message that a script sends.
 type outgoing struct{ m *starproto.Message }
 
 // Unpack implements starlark.Unpacker.

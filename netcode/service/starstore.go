@@ -9,17 +9,17 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// storeModule is the store, as scripts see it. Values are kept as JSON.
+// storeModule is the store as scripts see it. It stores values as JSON.
 //
-//	value, revision = store.get(key)          None and 0 when there is none
-//	message, revision = store.get(key, message = Type)  a message that was put
-//	revision = store.put(key, value, revision)  ends the handler when somebody else wrote in the meantime
-//	revision = store.try_put(key, value, revision)  None instead
+//	value, revision = store.get(key)          None and 0 if the key does not exist
+//	message, revision = store.get(key, message = Type)  for a message that was put
+//	revision = store.put(key, value, revision)  ends the handler if another writer came first
+//	revision = store.try_put(key, value, revision)  None in that case
 //	store.delete(key, revision)               True or False
-//	store.keys(prefix)                        a list, sorted
+//	store.keys(prefix)                        a sorted list
 //
-// A write names the revision that it was made on, so a handler that was
-// suspended in between cannot lose another one's.
+// A write names the revision that it is based on, so a handler that was suspended in between cannot undo another
+// handler's write.
 var storeModule = &starlarkstruct.Module{Name: "store", Members: starlark.StringDict{
 	"get": builtin("store.get", storeGet), "put": builtin("store.put", storePut), "try_put": builtin("store.try_put", storeTryPut),
 	"delete": builtin("store.delete", storeDelete), "keys": builtin("store.keys", storeKeys),

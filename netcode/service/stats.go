@@ -10,14 +10,15 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Stats is what a service does and did.
+// Stats describes what a service is doing and has done.
 type Stats struct {
-	InFlight int64  `json:"in_flight"` // handlers that run or are suspended
+	InFlight int64  `json:"in_flight"` // handlers running or suspended
 	Waiting  int    `json:"waiting"`   // requests that have not begun
-	Handled  uint64 `json:"handled"`   // requests answered, failed ones too
-	Failed   uint64 `json:"failed"`    // of them with an error
-	Players  int    `json:"players"`   // whose requests came within the last minute or two, and who are not gone
-	// Stalled is for how many seconds a handler has held the thread, 0 while none does for long: nobody else is served.
+	Handled  uint64 `json:"handled"`   // requests answered, including failed ones
+	Failed   uint64 `json:"failed"`    // those answered with an error
+	Players  int    `json:"players"`   // who sent a request within the last minute or two and have not disconnected
+	// Stalled is how long a handler has held the thread, in seconds, during which no other request is served; 0 unless
+	// stalled.
 	Stalled float64 `json:"stalled_seconds,omitempty"`
 }
 
@@ -32,15 +33,14 @@ func (s *Service) Stats() Stats {
 	return Stats{Stalled: stalled, InFlight: s.inFlight.Load(), Waiting: int(s.waiting.Load()), Handled: s.handled.Load(), Failed: s.failed.Load(), Players: s.seen.count(time.Now())}
 }
 
-// forget takes a player out of the count.
+// forget removes a player from the count.
 func (s *Service) forget(player string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen.forget(player)
 }
 
-// seen counts the players of the last minute or two: those of the current minute
-// and of the one before.
+// seen counts the players of the last minute or two: those of the current minute and of the one before.
 type seen struct {
 	now, before map[string]struct{}
 	since       time.Time
@@ -79,16 +79,16 @@ func (x *seen) count(now time.Time) int {
 	return n
 }
 
-// metrics are a service's figures for Prometheus.
+// metrics holds a service's Prometheus metrics.
 type metrics struct {
 	registerer prometheus.Registerer
 	all        []prometheus.Collector
 	requests   *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
-	of         map[string]func() figures // by message, made when one is first handled
+	of         map[string]func() figures // by message, made on first use
 }
 
-// figures are those of a message that need no search by label: every request counts there.
+// figures holds one message's metrics, so that a request needs no search by label.
 type figures struct {
 	ok      prometheus.Counter
 	seconds prometheus.Observer
@@ -117,8 +117,8 @@ func newMetrics(s *Service, r prometheus.Registerer) (*metrics, error) {
 		m.requests, m.seconds,
 		gauge("wind_rpc_in_flight", "Handlers that run or are suspended.", func(x Stats) float64 { return float64(x.InFlight) }),
 		gauge("wind_rpc_waiting", "Requests that have not begun.", func(x Stats) float64 { return float64(x.Waiting) }),
-		gauge("wind_rpc_stalled_seconds", "For how long a handler has held the thread; 0 while none does for long.", func(x Stats) float64 { return x.Stalled }),
-		gauge("wind_rpc_players", "Players whose requests came lately.", func(x Stats) float64 { return float64(x.Players) }),
+		gauge("wind_rpc_stalled_seconds", "How long a handler has held the thread; 0 unless stalled.", func(x Stats) float64 { return x.Stalled }),
+		gauge("wind_rpc_players", "Players with recent requests.", func(x Stats) float64 { return float64(x.Players) }),
 	}
 	if r == nil {
 		return m, nil
@@ -143,8 +143,7 @@ func (m *metrics) unregister() {
 	}
 }
 
-// count notes how a request ended. A message that nobody handles is counted
-// under no name of its own: clients choose names.
+// count records how a request ended. Messages without a handler share the name unknown, because clients choose names.
 func (s *Service) count(t *task, a *rpc.Response) {
 	s.handled.Add(1)
 	code := rpc.OK

@@ -6,9 +6,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Store is the service's store. Its calls suspend the handler; they fail, without
-// having done anything, for keys and values out of bounds and once the request's
-// time is over.
+// Store returns the service's store. Its calls suspend the handler. They fail without any effect for keys and values out
+// of bounds, and after the request's deadline.
 func (c *Ctx) Store() rpc.Store { return suspending{c} }
 
 // suspending is a Store whose calls let other handlers run.
@@ -51,7 +50,7 @@ func (s suspending) check(ctx context.Context, key string, value []byte) error {
 	return rpc.CheckEntry(key, value)
 }
 
-// noStore and noBus are what a service has that was given none.
+// noStore and noBus replace a nil Config.Store and a nil Config.Bus.
 type (
 	noStore struct{}
 	noBus   struct{}

@@ -13,21 +13,21 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Folders of handlers in scripts, and what their names begin with.
+// Folders of handlers in scripts, and the prefix of their names.
 const (
 	clientFolder  = "handlers_client/"
 	serverFolder  = "handlers_server/"
 	handlerPrefix = "Handler_"
 )
 
-// entry is a handler of one message.
+// entry is the handler of one message.
 type entry struct {
 	message *message
-	place   string // where it is defined, for errors
+	place   string // where the handler is defined, for errors
 	run     func(*Ctx, *rpc.Request) (proto.Message, error)
 }
 
-// table is the handlers in force. It never changes: a reload makes another one.
+// table holds the handlers in force. It never changes: a reload makes another one.
 type table struct {
 	client, server map[string]*entry
 	set            *script.Set
@@ -35,7 +35,7 @@ type table struct {
 	retired        chan struct{}
 }
 
-// of is the handlers for who sent r.
+// of returns the handlers for r's sender.
 func (t *table) of(r *rpc.Request) map[string]*entry {
 	if r.FromClient() {
 		return t.client
@@ -43,7 +43,7 @@ func (t *table) of(r *rpc.Request) map[string]*entry {
 	return t.server
 }
 
-// near is the handler that a caller may have meant.
+// near returns the handler that a caller may have meant.
 func (t *table) near(r *rpc.Request) string {
 	return ecs.Nearest(r.Message, slices.Sorted(maps.Keys(t.of(r))))
 }
@@ -60,7 +60,7 @@ func (t *table) isRetired() bool {
 	}
 }
 
-// tableOf puts the handlers of set beside those in Go.
+// tableOf combines the handlers of set with those in Go.
 func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
 	if err := misplaced(set); err != nil {
 		return nil, err
@@ -86,8 +86,8 @@ func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
 	return t, nil
 }
 
-// misplaced finds handlers that nobody would call: in another folder, or with a
-// name that is only much like a handler's.
+// misplaced finds handlers that would never be called, because they are in the wrong folder or their names have the
+// prefix in another case.
 func misplaced(set *script.Set) error {
 	for _, f := range set.Functions("", "") {
 		folder, _, _ := strings.Cut(f.Module, "/")
@@ -95,15 +95,15 @@ func misplaced(set *script.Set) error {
 		has := strings.HasPrefix(f.Name, handlerPrefix)
 		switch {
 		case has && !inside:
-			return fmt.Errorf("%s: %s: handlers stand in %s*.star and %s*.star", f.Place(), f.Name, clientFolder, serverFolder)
+			return fmt.Errorf("%s: %s: handlers belong in %s*.star and %s*.star", f.Place(), f.Name, clientFolder, serverFolder)
 		case inside && !has && len(f.Name) > len(handlerPrefix) && strings.EqualFold(f.Name[:len(handlerPrefix)], handlerPrefix):
-			return fmt.Errorf("%s: %s: handlers are called %s<Message>", f.Place(), f.Name, handlerPrefix)
+			return fmt.Errorf("%s: %s: handlers are named %s<Message>", f.Place(), f.Name, handlerPrefix)
 		}
 	}
 	return nil
 }
 
-// enforce swaps the whole table. Handlers that run go on with the one they began with.
+// enforce swaps in a whole table. Running handlers continue with the one they began with.
 func (s *Service) enforce(t *table) {
 	t.scripts.memory.live.Store(true)
 	if old := s.table.Swap(t); old != nil {
@@ -114,7 +114,7 @@ func (s *Service) enforce(t *table) {
 	}
 }
 
-// Methods lists what the service handles for clients, for its registration, by name.
+// Methods lists, sorted by name, what the service handles for clients. It is for the service's registration.
 func (s *Service) Methods() []rpc.Method {
 	t := s.table.Load()
 	var all []rpc.Method

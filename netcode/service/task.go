@@ -8,23 +8,21 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// task is a request on its way through the service. It is answered once: by its
-// handler, or when its time is over.
+// task is a request on its way through the service. It is answered once: by its handler, or at its deadline.
 type task struct {
 	Ctx
 	done func(rpc.Response)
 	key  laneKey
 
-	mu       sync.Mutex // of what follows; done is called with it
+	mu       sync.Mutex // guards the fields below; held while done is called
 	timer    *time.Timer
-	begun    time.Time // zero: it waits
+	begun    time.Time // zero: still waiting
 	answered bool
 }
 
-// Handle takes a request and never blocks. done is called exactly once, from
-// any goroutine, and must not block. Requests of one player (of one session,
-// where nobody is logged in) run one after another, in the order in which they
-// came. r is not written to, and not kept once its handler has ended.
+// Handle takes a request and never blocks. It calls done exactly once, from any goroutine; done must not block. Requests
+// of one player (or of one session, without a login) run one after another, in order of arrival. Handle does not modify
+// r, and does not keep it after its handler has ended.
 func (s *Service) Handle(r *rpc.Request, done func(rpc.Response)) {
 	timeout := r.Timeout
 	if timeout <= 0 {
@@ -38,7 +36,7 @@ func (s *Service) Handle(r *rpc.Request, done func(rpc.Response)) {
 	}
 }
 
-// admit lets t run, now or behind others of its lane, or says why not.
+// admit starts t or queues it behind others of its lane. Its error says why it cannot.
 func (s *Service) admit(t *task, now time.Time) *rpc.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +50,7 @@ func (s *Service) admit(t *task, now time.Time) *rpc.Error {
 		s.threads.submit(t)
 	} else if l, busy := s.lanes.of(t.key); busy {
 		if n := l.waiting.len(); n >= s.cfg.MaxWaitingOfOne {
-			return rpc.NotBegun(rpc.ResourceExhausted, "%d requests of this player wait already", n)
+			return rpc.NotBegun(rpc.ResourceExhausted, "%d requests of this player are waiting already", n)
 		}
 		l.waiting.push(t)
 		t.mu.Lock()
@@ -67,21 +65,21 @@ func (s *Service) admit(t *task, now time.Time) *rpc.Error {
 	return nil
 }
 
-// room says why nothing more can be taken. The caller holds mu.
+// room returns an error if the service cannot accept more work. The caller holds mu.
 func (s *Service) room() *rpc.Error {
 	switch {
 	case s.closed:
 		return rpc.NotBegun(rpc.Unavailable, "service %s is closing", s.name())
 	case s.open >= s.cfg.MaxWaiting:
-		return rpc.NotBegun(rpc.ResourceExhausted, "service %s has %d requests to work on already", s.name(), s.open)
+		return rpc.NotBegun(rpc.ResourceExhausted, "service %s is already working on %d requests", s.name(), s.open)
 	}
 	return nil
 }
 
-// run is the task's turn: it has the baton.
+// run runs the task. It has the baton.
 func (t *task) run() {
 	t.s.waiting.Add(-1)
-	defer t.leave() // deferred, as is the answer, for handlers that end their goroutine
+	defer t.leave() // deferred, like the answer, because a handler may end its goroutine
 	if !t.begin() {
 		return
 	}
@@ -109,7 +107,7 @@ func (t *task) begin() bool {
 	return true
 }
 
-// finish answers with what the handler has made, if it was made in time.
+// finish sends the handler's answer, if it came in time.
 func (t *task) finish(a rpc.Response) {
 	t.s.inFlight.Add(-1)
 	t.mu.Lock()
@@ -120,7 +118,7 @@ func (t *task) finish(a rpc.Response) {
 	}
 }
 
-// expire answers when the request's time is over.
+// expire answers the request at its deadline.
 func (t *task) expire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,7 +142,7 @@ func (t *task) deliver(a rpc.Response) {
 	t.done(a)
 }
 
-// leave lets the lane's next request have its turn.
+// leave starts the lane's next request.
 func (t *task) leave() {
 	s := t.s
 	s.mu.Lock()
@@ -156,7 +154,7 @@ func (t *task) leave() {
 	s.live.Done()
 }
 
-// execute runs the handler, and contains its panic.
+// execute runs the handler and contains its panics.
 func (t *task) execute() (a rpc.Response) {
 	s, c, r := t.s, &t.Ctx, t.request
 	c.table = s.table.Load()
@@ -172,15 +170,15 @@ func (t *task) execute() (a rpc.Response) {
 	a = s.handler(c, r)
 	returned = true
 	if a.Err != nil {
-		a.Err = c.told(a.Err) // middleware may have its own words
+		a.Err = c.told(a.Err) // middleware may have replaced the error
 	}
 	return a
 }
 
-// broken is what the caller of a handler is told that panicked.
+// broken is what the caller of a handler that panicked gets.
 func broken() *rpc.Error { return &rpc.Error{Code: rpc.Internal, Text: "internal error", Maybe: true} }
 
-// laneKey says with whose requests one takes turns: a player's, else a session's; the zero value: nobody's.
+// laneKey names the lane of a request: its player's, else its session's. The zero value means no lane.
 type laneKey struct{ player, session string }
 
 func laneOf(r *rpc.Request) laneKey {
@@ -190,23 +188,22 @@ func laneOf(r *rpc.Request) laneKey {
 	return laneKey{session: r.Session}
 }
 
-// lane is the requests of one player: one runs, the others wait.
+// lane holds the requests of one player: one runs, the others wait.
 type lane struct{ waiting queue[*task] }
 
-// lanes are those in use, and some to use again.
+// lanes holds the lanes in use, and some free ones for reuse.
 type lanes struct {
 	used map[laneKey]*lane
 	free []*lane
 }
 
-// The lanes that are kept to be used again.
+// Limits on the lanes kept for reuse.
 const (
 	maxFreeLanes    = 256
-	maxFreeLaneSize = 64 // tasks that its queue has room for
+	maxFreeLaneSize = 64 // capacity of its queue, in tasks
 )
 
-// of returns the lane of a key and whether a request of it is under way; if not,
-// one is now.
+// of returns the lane of a key and whether one of its requests is running. If not, the caller must run one now.
 func (l *lanes) of(key laneKey) (of *lane, busy bool) {
 	if of = l.used[key]; of != nil {
 		return of, true
@@ -220,12 +217,11 @@ func (l *lanes) of(key laneKey) (of *lane, busy bool) {
 	return of, false
 }
 
-// next returns what may run now that a request of the lane has ended, nil when
-// nothing waits there.
+// next returns the lane's next request after one has ended, nil if none waits.
 func (l *lanes) next(key laneKey) *task {
 	of := l.used[key]
 	if of == nil {
-		return nil // the key of no lane
+		return nil // the key has no lane
 	}
 	if t, ok := of.waiting.pop(); ok {
 		return t
@@ -237,9 +233,9 @@ func (l *lanes) next(key laneKey) *task {
 	return nil
 }
 
-// Spawn runs f after the handler, or while it is suspended, in a turn of its
-// own: with the rights of this request's player, DefaultTimeout from now, and no
-// caller who waits. It says so when the service has too much to do or is closing.
+// Spawn runs f in its own turn, after the handler or while it is suspended. f has the rights of this request's player, a
+// deadline of DefaultTimeout from now, and no waiting caller. Spawn returns an error if the service is overloaded or
+// closing.
 func (c *Ctx) Spawn(f func(*Ctx)) error {
 	s := c.s
 	s.mu.Lock()
@@ -261,7 +257,7 @@ func (c *Ctx) Spawn(f func(*Ctx)) error {
 	return nil
 }
 
-// job is work that nobody waits for an answer of.
+// job is work without an answer.
 type job struct {
 	Ctx
 	name string
@@ -269,7 +265,7 @@ type job struct {
 	end  func()
 }
 
-// run is the job's turn.
+// run runs the job. It has the baton.
 func (j *job) run() {
 	j.s.running.Store(&j.Ctx)
 	returned := false
@@ -284,10 +280,10 @@ func (j *job) run() {
 	returned = true
 }
 
-// panicked logs a panic that was contained; nil: the goroutine was ended.
+// panicked logs a contained panic. A nil p means that the handler ended its goroutine.
 func (s *Service) panicked(where string, p any) {
 	if p == nil {
-		p = "it has ended its goroutine"
+		p = "it ended its goroutine"
 	}
 	s.log.Error("service: a handler panicked", "in", where, "panic", fmt.Sprint(p), "stack", stack())
 }

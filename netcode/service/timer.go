@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// The bounds of periodic tasks.
+// Limits of periodic tasks.
 const (
 	minEvery  = 10 * time.Millisecond
 	maxTimers = 256
@@ -24,14 +24,13 @@ type timer struct {
 	run   func(*Ctx) error
 }
 
-// collected is what belongs to a set that is loaded: the timers that it asks
-// for, and how it sees memory.
+// collected holds what belongs to a set that is being loaded: the timers that it starts, and its view of memory.
 type collected struct {
 	timers []timer
 	memory memoryView
 }
 
-// builtin is every(seconds, function), for the top of a module.
+// builtin makes every(seconds, function), for the top of a module.
 func (x *collected) builtin() *starlark.Builtin {
 	return starlark.NewBuiltin("every", func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var period starlark.Value
@@ -40,14 +39,14 @@ func (x *collected) builtin() *starlark.Builtin {
 			return nil, err
 		}
 		if t.Local(ctxKey) != nil {
-			return nil, errors.New("every stands at the top of a module, not in a handler")
+			return nil, errors.New("every belongs at the top of a module, not in a handler")
 		}
 		d, err := seconds("every", period)
 		if err != nil {
 			return nil, err
 		}
 		if d < minEvery || len(x.timers) == maxTimers {
-			return nil, fmt.Errorf("every: at most %d of them, each of 0.01 seconds or more", maxTimers)
+			return nil, fmt.Errorf("every: at most %d timers, each with a period of at least 0.01 seconds", maxTimers)
 		}
 		x.timers = append(x.timers, timer{every: d, name: f.Name(), run: func(c *Ctx) error {
 			_, err := script.Call(c.s.thread(c, f.Name()), f, c.s.cfg.StepBudget)
@@ -57,8 +56,7 @@ func (x *collected) builtin() *starlark.Builtin {
 	})
 }
 
-// Every runs f once per period, on the service's thread, until Close. A run that
-// is late is left out.
+// Every runs f once per period on the service's thread, until Close. It skips runs that are late.
 func (s *Service) Every(period time.Duration, f func(*Ctx)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,8 +66,7 @@ func (s *Service) Every(period time.Duration, f func(*Ctx)) {
 	s.begin(timer{every: max(period, minEvery), name: "every", run: func(c *Ctx) error { f(c); return nil }}, nil)
 }
 
-// begin starts a timer, which ends with its table (nil: with the service). The
-// service is not closed.
+// begin starts a timer, which ends with its table, or with the service if t is nil. The service must not be closed.
 func (s *Service) begin(x timer, t *table) {
 	var retired chan struct{}
 	if t != nil {
@@ -93,11 +90,11 @@ func (s *Service) begin(x timer, t *table) {
 	})
 }
 
-// tick is one run of a timer; end is called when it is over.
+// tick makes one run of a timer. It calls end when the run is over.
 func (s *Service) tick(x timer, t *table, end func()) *job {
 	j := &job{name: x.name, end: end, f: func(c *Ctx) {
 		if t != nil && t.isRetired() {
-			return // it was reloaded while this run waited for its turn
+			return // reloaded while this run waited for its turn
 		}
 		if err := x.run(c); err != nil {
 			s.log.Error("service: a periodic task failed", "task", x.name, "error", s.scriptError(err))

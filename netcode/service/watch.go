@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// watchEvery is how often a service looks at its thread, and at what waits for it.
+// watchEvery is how often a service checks its thread and the tasks that wait for it.
 const watchEvery = 25 * time.Millisecond
 
-// stallAfter is how long a handler may keep the thread before it counts as hung. A script that uses up its budget takes less.
+// stallAfter is how long a handler may hold the thread before it counts as hung. A script uses up its budget sooner.
 const stallAfter = 2 * time.Second
 
-// Stall says that a handler holds the service's thread: it neither returns nor suspends, and nobody else is served.
+// Stall describes a handler that holds the service's thread: it neither returns nor suspends, and no other request is
+// served.
 type Stall struct {
 	Since   time.Time
-	Message string // the handler's
+	Message string // handled by the hung handler
 	Player  string // whose request it is
 }
 
@@ -24,20 +25,21 @@ func (x *Stall) String() string {
 	if x.Player != "" {
 		text += fmt.Sprintf(" with a request of %.40q", x.Player)
 	}
-	return text + ": nobody else is served until it returns"
+	return text + ": no other request is served until it returns"
 }
 
-// Stalled is what keeps the service from serving anybody, nil while nothing does.
+// Stalled returns the stall that keeps the service from serving requests, or nil.
 func (s *Service) Stalled() *Stall { return s.stall.Load() }
 
-// watcher is what watch knows of the thread.
+// watcher is the state of watch.
 type watcher struct {
 	turns uint64
-	since time.Time // when turns became what it is
+	since time.Time // when turns last changed
 }
 
-// watch looks after the thread while the service lives. What has waited for it for longer than its callers wait is answered:
-// they hear in time that nothing was done, and what nobody waits for is not begun. A handler that keeps the thread is told.
+// watch checks the thread while the service lives. It fails the tasks that have waited for the thread past their
+// deadline, so that their callers learn in time that nothing was done and no such task begins. It reports a handler that
+// holds the thread.
 func (s *Service) watch() {
 	defer close(s.watched)
 	tick := time.NewTicker(watchEvery)
@@ -57,7 +59,7 @@ func (s *Service) watch() {
 	}
 }
 
-// judge notes and tells when a stall begins and ends.
+// judge detects and logs when a stall begins and ends.
 func (s *Service) judge(w *watcher, held bool, turns uint64, now time.Time) {
 	if !held || turns != w.turns {
 		w.turns, w.since = turns, now
@@ -77,8 +79,8 @@ func (s *Service) judge(w *watcher, held bool, turns uint64, now time.Time) {
 	}
 }
 
-// look returns the tasks that wait for their first turn and whose time is over, whether somebody has the thread, and how often
-// it has gone from one to another.
+// look returns the tasks that wait for their first turn past their deadline, whether the thread is held, and how often
+// it has changed hands.
 func (s *scheduler) look(now time.Time) (late []*task, held bool, turns uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +92,8 @@ func (s *scheduler) look(now time.Time) (late []*task, held bool, turns uint64) 
 	return late, s.held, s.turns
 }
 
-// threadState is what watch and the handlers share.
+// threadState is shared by watch and the handlers.
 type threadState struct {
-	running atomic.Pointer[Ctx] // whose turn it was last
+	running atomic.Pointer[Ctx] // of the latest turn
 	stall   atomic.Pointer[Stall]
 }

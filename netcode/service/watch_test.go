@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 )
 
-// TestAHandlerThatHoldsTheThreadIsTold while it does, and when it is over.
+// TestAHandlerThatHoldsTheThreadIsTold checks the reports during the stall and at its end.
 func TestAHandlerThatHoldsTheThreadIsTold(t *testing.T) {
 	log := &captured{}
 	h := &held{gate: make(chan struct{}), holds: make(chan struct{})}
@@ -28,7 +28,7 @@ func TestAHandlerThatHoldsTheThreadIsTold(t *testing.T) {
 	soon(t, "that is logged", func() bool { return strings.Contains(log.String(), "the thread is free again") })
 }
 
-// TestABusyThreadIsNoStall, nor is one that waits for others.
+// TestABusyThreadIsNoStall also checks a thread that waits for others.
 func TestABusyThreadIsNoStall(t *testing.T) {
 	fake(t, func(t *testing.T) {
 		s := start(t, service.Config{Client: []any{&patient{}}})
@@ -43,7 +43,7 @@ func TestABusyThreadIsNoStall(t *testing.T) {
 	})
 }
 
-// soon waits until something is so.
+// soon waits until ok returns true.
 func soon(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for until := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {

@@ -1,5 +1,5 @@
-// Package folder reloads the scripts of a folder when they are saved, also through links: of a file, of a folder, of a link to
-// a link, and of a Kubernetes ConfigMap, whose mount swaps a link called ..data.
+// Package folder reloads a folder's scripts when they are saved. It follows links: to a file, to a folder, to another
+// link, and those of a Kubernetes ConfigMap, whose mount swaps a link called ..data.
 package folder
 
 import (
@@ -19,37 +19,38 @@ import (
 )
 
 const (
-	// again is the pause before scripts are tried once more that nobody could take: a shard that is not owned yet.
+	// again is the pause before retrying scripts that could not be applied yet, for example because no node owns the
+	// shard.
 	again = time.Second
-	// settle is how long the files have to be left alone before they are read: editors write in several steps.
+	// settle is how long the files must be unchanged before they are read, because editors write in several steps.
 	settle = 50 * time.Millisecond
-	// patience is how long it is waited for that.
+	// patience bounds that wait.
 	patience = time.Second
-	// applyTimeout is how long a reload may take.
+	// applyTimeout bounds a reload.
 	applyTimeout = 10 * time.Second
 )
 
-// Config says what is watched, and who puts it in force.
+// Config says what to watch, and how to put it in force.
 type Config struct {
-	Dir string // has a folder for each service type, and one for the shard
-	// InForce is what runs already, by folder: it is not applied again.
+	Dir string // contains one folder per service type, and one for the shard
+	// InForce is what runs already, by folder. It is not applied again.
 	InForce map[string][]script.Module
-	// Apply puts all modules of a folder in force; what says what they changed, "" for nothing. With an *rpc.Error of
-	// Unavailable it is tried again.
+	// Apply puts all modules of a folder in force. what describes the changes, "" if there were none. After an
+	// *rpc.Error with Unavailable, the Watcher tries again.
 	Apply  func(ctx context.Context, folder string, modules []script.Module) (what string, err error)
 	Logger *slog.Logger // nil: slog.Default()
 }
 
-// Watcher follows a folder. It has one goroutine, that of Run.
+// Watcher follows a folder. Its only goroutine is that of Run.
 type Watcher struct {
 	cfg     Config
 	watcher *fsnotify.Watcher
 	log     *slog.Logger
-	tried   map[string]string // folder → hash of the modules that were applied last
-	tree    tree              // that is watched
+	tried   map[string]string // folder → hash of the modules that were last applied
+	tree    tree              // being watched
 }
 
-// Watch begins to watch: what is saved from now on is seen by Run.
+// Watch starts watching. Run sees every change from now on.
 func Watch(c Config) (*Watcher, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -71,11 +72,12 @@ func Watch(c Config) (*Watcher, error) {
 // Close ends Run.
 func (f *Watcher) Close() error { return f.watcher.Close() }
 
-// Run applies what is there and not in force, and then what is saved, once the folder is quiet after a change.
+// Run applies the modules that are not in force, then those that are saved, each time once the folder is quiet after a
+// change.
 func (f *Watcher) Run(ctx context.Context) {
 	quiet := time.NewTimer(0)
 	defer quiet.Stop()
-	first := time.Time{} // change that was not read yet
+	first := time.Time{} // of the first change not read yet
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,11 +97,11 @@ func (f *Watcher) Run(ctx context.Context) {
 			if !ok {
 				return
 			}
-			f.log.Warn("some changes of the scripts' folder are not seen", "dir", f.cfg.Dir, "error", err)
+			f.log.Warn("may miss changes in the scripts' folder", "dir", f.cfg.Dir, "error", err)
 		case <-quiet.C:
 			first = time.Time{}
-			if err := f.follow(); err != nil { // folders and links that are new
-				f.log.Warn("some changes of the scripts' folder are not seen", "dir", f.cfg.Dir, "error", err)
+			if err := f.follow(); err != nil { // follow new folders and links
+				f.log.Warn("may miss changes in the scripts' folder", "dir", f.cfg.Dir, "error", err)
 			}
 			for _, folder := range f.folders() {
 				if !f.reload(ctx, folder) {
@@ -110,11 +112,12 @@ func (f *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// reload puts a folder's modules in force if they are not those that were tried last. False: nobody is there to do it now.
+// reload puts a folder's modules in force unless they are those tried last. It returns false if they cannot be applied
+// yet.
 func (f *Watcher) reload(ctx context.Context, folder string) (tried bool) {
 	modules, err := script.ReadFolder(os.DirFS(f.cfg.Dir), folder)
 	if err != nil {
-		f.log.Error("scripts cannot be read: what was in force stays", "folder", folder, "error", err)
+		f.log.Error("cannot read scripts: the old ones stay in force", "folder", folder, "error", err)
 		return true
 	}
 	hash := script.SHA256(modules)
@@ -127,23 +130,23 @@ func (f *Watcher) reload(ctx context.Context, folder string) (tried bool) {
 	what, err := f.cfg.Apply(ctx, folder, modules)
 	switch e := (*rpc.Error)(nil); {
 	case errors.As(err, &e) && e.Code == rpc.Unavailable:
-		f.log.Debug("scripts are not reloaded yet", "folder", folder, "error", err)
+		f.log.Debug("cannot reload scripts yet", "folder", folder, "error", err)
 		delete(f.tried, folder)
 		return false
 	case err != nil:
-		f.log.Error("scripts are not reloaded: what was in force stays", "folder", folder, "error", err)
+		f.log.Error("cannot reload scripts: the old ones stay in force", "folder", folder, "error", err)
 	case what != "":
 		f.log.Info("scripts reloaded", "folder", folder, "what", what)
 	}
 	return true
 }
 
-// follow watches what the folder consists of now, and nothing else.
+// follow watches exactly what the folder now consists of.
 func (f *Watcher) follow() (err error) {
 	next, err := walk(f.cfg.Dir)
 	for _, dir := range f.watcher.WatchList() {
 		if !next.watches(dir) {
-			_ = f.watcher.Remove(dir) // it may be gone
+			_ = f.watcher.Remove(dir) // it may be gone already
 		}
 	}
 	f.tree = next
@@ -153,7 +156,7 @@ func (f *Watcher) follow() (err error) {
 	return err
 }
 
-// folders are the service types, and the shard, that have scripts.
+// folders returns the service types, and the shard, that have scripts.
 func (f *Watcher) folders() (names []string) {
 	entries, err := os.ReadDir(f.cfg.Dir)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// watch runs a watcher, and returns a function that waits until something is applied.
+// watch runs a watcher and returns a function that waits until something is applied.
 func watch(t *testing.T, dir string) (want func(string)) {
 	t.Helper()
 	applied := make(chan string, 100)
@@ -55,7 +55,7 @@ func watch(t *testing.T, dir string) (want func(string)) {
 func TestScriptsAreReloadedThroughLinks(t *testing.T) {
 	for name, kind := range linkKinds {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel() // mostly waits
 			dir, change := kind(t)
 			want := watch(t, dir)
 			want("game handlers_client/x.star=1")
@@ -67,7 +67,7 @@ func TestScriptsAreReloadedThroughLinks(t *testing.T) {
 	}
 }
 
-// TestLinksThatLeadBack end, and what is saved beside them is still read.
+// TestLinksThatLeadBack checks that the walk ends and that changes beside such links are still read.
 func TestLinksThatLeadBack(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "game/x.star"), 1)
@@ -81,7 +81,7 @@ func TestLinksThatLeadBack(t *testing.T) {
 	want("game x.star=2")
 }
 
-// TestNoiseBesideALinkChangesNothing: of the folder that a link leads to, other files may change all the time.
+// TestNoiseBesideALinkChangesNothing: other files in the folder that a link leads to may change all the time.
 func TestNoiseBesideALinkChangesNothing(t *testing.T) {
 	dir, busy := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(busy, "x"), 1)
@@ -121,7 +121,7 @@ func write(t *testing.T, path string, n int) {
 	}
 }
 
-// link makes a link in one step, also where there is one.
+// link makes a link in one step, replacing an existing one.
 func link(t *testing.T, target, path string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -214,7 +214,7 @@ var linkKinds = map[string]func(t *testing.T) (dir string, change func(n int)){
 		change(1)
 		return filepath.Join(base, "current/scripts"), change
 	},
-	"a ConfigMap": func(t *testing.T) (string, func(int)) { // as kubelet mounts one, with a path for its item
+	"a ConfigMap": func(t *testing.T) (string, func(int)) { // as kubelet mounts it, with a path for its item
 		dir := t.TempDir()
 		mount := filepath.Join(dir, "game")
 		change := func(n int) {

@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// Bounds of a tree: of a link that leads back to a folder above it there is no end.
+// Limits of a tree: a link to a folder above it would never end.
 const (
 	maxFolders = 1024
-	maxLinks   = 40 // in one path, as the system has it
+	maxLinks   = 40 // in one path, like the operating system's limit
 )
 
-// tree is what a folder of scripts consists of, by real paths: everything in a folder concerns it, and some names beside:
-// a link that leads to it, and a file behind one.
+// tree is what a folder of scripts consists of, by real paths. Everything in its folders concerns it, and so do some
+// other names: the links that lead to it, and the files behind links.
 type tree struct {
 	folders map[string]bool
 	names   map[string]bool
 }
 
-// walk finds the tree of a folder. With an error the tree is what was found until then.
+// walk returns the tree of a folder. With an error, it returns what it had found until then.
 func walk(dir string) (tree, error) {
 	t := tree{map[string]bool{}, map[string]bool{}}
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is no folder", dir)
+		err = fmt.Errorf("%s is not a folder", dir)
 	}
 	if err != nil {
 		t.path(dir) // a link that leads nowhere yet
@@ -37,7 +37,7 @@ func walk(dir string) (tree, error) {
 	return t, t.folder(dir)
 }
 
-// folder takes in a folder and what is below it.
+// folder adds a folder and everything below it.
 func (t tree) folder(dir string) error {
 	real := t.path(dir)
 	if t.folders[real] {
@@ -62,7 +62,7 @@ func (t tree) folder(dir string) error {
 	return nil
 }
 
-// entry takes in one entry of a folder.
+// entry adds one entry of a folder.
 func (t tree) entry(path string, e fs.DirEntry) error {
 	if e.IsDir() {
 		return t.folder(path)
@@ -77,7 +77,7 @@ func (t tree) entry(path string, e fs.DirEntry) error {
 	return nil
 }
 
-// path takes in the links that a path leads through, and returns where it leads: as far as there is something.
+// path adds the links along a path and returns the real path, resolved as far as it exists.
 func (t tree) path(path string) (real string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -89,7 +89,7 @@ func (t tree) path(path string) (real string) {
 		next := filepath.Join(real, rest[0])
 		rest = rest[1:]
 		target, err := os.Readlink(next)
-		if err != nil { // no link, or nothing at all
+		if err != nil { // not a link, or does not exist
 			real = next
 			continue
 		}
@@ -106,7 +106,7 @@ func (t tree) path(path string) (real string) {
 	return real
 }
 
-// dirs are the folders to watch.
+// dirs returns the folders to watch.
 func (t tree) dirs() iter.Seq[string] {
 	all := maps.Clone(t.folders)
 	for name := range t.names {
@@ -124,7 +124,7 @@ func (t tree) watches(dir string) bool {
 	return false
 }
 
-// concerns reports whether a change of a name may change the scripts.
+// concerns reports whether a change to a name may change the scripts.
 func (t tree) concerns(name string) bool {
 	return t.names[name] || t.folders[filepath.Dir(name)] || t.folders[name]
 }

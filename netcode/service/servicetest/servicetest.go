@@ -1,11 +1,10 @@
-// Package servicetest runs a game's services in its tests: without NATS, etcd and
-// gateways, and with everything else as it is.
+// Package servicetest runs a game's services in its tests, without NATS, etcd and gateways. Everything else is real.
 //
 //	run a service           Start
-//	be a player             Service.Player, Service.Session; Client.Ask, Client.Send
-//	be another service      Service.As
-//	play other services     Bus.Serve of Service.Bus
-//	what clients were told  Service.Pushes
+//	act as a player         Service.Player, Service.Session; Client.Ask, Client.Send
+//	act as another service  Service.As
+//	fake other services     Bus.Serve of Service.Bus
+//	check pushes            Service.Pushes
 //	change scripts          Service.Reload
 package servicetest
 
@@ -27,22 +26,21 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Patience is how long an answer is waited for.
+// Patience is how long to wait for an answer.
 const Patience = 30 * time.Second
 
-// Service is a service in a test.
+// Service is a service under test.
 type Service struct {
 	*service.Service
-	Bus *rpc.MemoryBus // nil when Config had another bus
+	Bus *rpc.MemoryBus // nil if Config has another kind of bus
 
 	t        testing.TB
 	types    map[string]protoreflect.MessageType
 	sessions atomic.Int64
 }
 
-// Start makes a service and closes it with the test. What Config leaves open is
-// filled in: Type and ID with game and game-1, Bus and Store with new ones in memory.
-// The service can be called by others on its bus.
+// Start makes a service and closes it when the test ends. It fills in what Config leaves out: Type and ID with game and
+// game-1, Bus and Store with new ones in memory. Others can call the service on its bus.
 func Start(t testing.TB, c service.Config) *Service {
 	t.Helper()
 	if c.Type == "" {
@@ -98,32 +96,32 @@ type Client struct {
 	from    string
 }
 
-// Session is a client that nobody is logged in at. A handler's login changes that.
+// Session returns a client that is not logged in. A handler can log it in.
 func (s *Service) Session() *Client {
 	c := &Client{s: s, session: fmt.Sprintf("gateway-1/%d", s.sessions.Add(1))}
 	c.player.Store(new(string))
 	return c
 }
 
-// Player is a client that a player is logged in at.
+// Player returns a client that is logged in as a player.
 func (s *Service) Player(name string) *Client {
 	c := s.Session()
 	c.player.Store(&name)
 	return c
 }
 
-// As is another service, "<type>/<id>".
+// As returns a client that acts as another service, "<type>/<id>".
 func (s *Service) As(service string) *Client {
 	c := s.Session()
 	c.session, c.from = "", service
 	return c
 }
 
-// Name is the player that is logged in, "" for none.
+// Name returns the player that is logged in, or "".
 func (c *Client) Name() string { return *c.player.Load() }
 
-// Ask sends a message and waits for the answer, nil when the handler has none.
-// A request that failed is an *rpc.Error.
+// Ask sends a message and waits for the answer, which is nil if the handler has none. If the request fails, the error is
+// an *rpc.Error.
 func (c *Client) Ask(m proto.Message) (proto.Message, error) {
 	c.s.t.Helper()
 	payload, err := proto.Marshal(m)
@@ -137,8 +135,7 @@ func (c *Client) Ask(m proto.Message) (proto.Message, error) {
 	return c.read(a)
 }
 
-// AskJSON sends a message as JSON, by its short name, and returns the answer's,
-// "" when the handler has none.
+// AskJSON sends a message as JSON, by its short name, and returns the answer's JSON, "" if the handler has none.
 func (c *Client) AskJSON(message, json string) (string, error) {
 	c.s.t.Helper()
 	a := c.wait(&rpc.Request{Message: message, Format: rpc.JSON, Payload: []byte(json)})
@@ -148,8 +145,7 @@ func (c *Client) AskJSON(message, json string) (string, error) {
 	return string(a.Payload), nil
 }
 
-// Send sends a request as it is, but for who sends it, and returns at once; done
-// is called once.
+// Send fills in r's sender, sends r and returns at once. done is called once.
 func (c *Client) Send(r *rpc.Request, done func(rpc.Response)) {
 	r.Player, r.Session, r.From = c.Name(), c.session, c.from
 	if r.Timeout == 0 {
@@ -195,13 +191,13 @@ func (s *Service) decode(name string, format rpc.Format, payload []byte) (proto.
 	return m, proto.Unmarshal(payload, m)
 }
 
-// Push is a message that the service has sent to a client; Player is "" for all.
+// Push is a message that the service has sent to a client. Player is "" for all players.
 type Push struct {
 	Player  string
 	Message proto.Message
 }
 
-// Pushes are those so far, in their order.
+// Pushes returns the pushes so far, in order.
 func (s *Service) Pushes() []Push {
 	s.t.Helper()
 	var all []Push
@@ -215,7 +211,7 @@ func (s *Service) Pushes() []Push {
 	return all
 }
 
-// Reload puts modules in force in place of those of the same names.
+// Reload puts modules in force in place of those with the same names.
 func (s *Service) Reload(modules ...script.Module) script.Report {
 	s.t.Helper()
 	report, err := s.Prepare("servicetest", modules)
