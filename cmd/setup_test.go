@@ -34,9 +34,9 @@ func TestAGameThatCannotBeServedSaysWhy(t *testing.T) {
 // TestAnOptionThatIsAFlagAlready is a sentence and not a panic of the flags' package.
 func TestAnOptionThatIsAFlagAlready(t *testing.T) {
 	for want, options := range map[string]any{
-		"its option Data cannot be the flag --data, which dev has already":             struct{ Data string }{},
-		"its option Seed cannot be the flag --seed":                                    struct{ Seed uint64 }{},
-		"its option LogLevel cannot be the flag --log-level, which bots has already":   struct{ LogLevel string }{},
+		"its option Data cannot become the flag --data, which dev already has":             struct{ Data string }{},
+		"its option Seed cannot become the flag --seed":                                    struct{ Seed uint64 }{},
+		"its option LogLevel cannot become the flag --log-level, which bots already has":   struct{ LogLevel string }{},
 		"option Far is a float32, want bool, int32, int64, uint32, uint64, float64 or": struct{ Far float32 }{},
 	} {
 		var stdout, stderr bytes.Buffer
