@@ -40,7 +40,7 @@ Until the wind module is published, go.mod replaces it with a checkout: the one 
 that --replace names.`,
 		Example: "  wind init mygame && cd mygame && go run . dev --bots 10\n  wind init mygame --services",
 	}
-	c.Flags().StringVar(&replace, "replace", "", "checkout of wind to build the new module against (default: the one that this binary was built from)")
+	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one that this binary was built from)")
 	c.Flags().BoolVar(&services, "services", false, "also write a service, its scripts and a login")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(_ context.Context, args []string) error {
