@@ -67,7 +67,7 @@ func TestConditionsSayWhatIsTheMatter(t *testing.T) {
 		{DiskFull, persistence.ErrDiskFull, appendFails, true, []string{"record", "free space"}},
 		{ReadOnly, persistence.ErrReadOnly, appendFails, true, []string{"record", "writable"}},
 		{Behind, fmt.Errorf("%w: %w", persistence.ErrAmbiguous, silence), appendFails, true, []string{"is behind by", "ticks"}},
-		{AwaitsEtcd, silence, noteFails, false, []string{"takes no notes", "--etcd"}},
+		{AwaitsEtcd, silence, noteFails, false, []string{"does not accept its notes", "--etcd"}},
 	} {
 		t.Run(string(c.kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

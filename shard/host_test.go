@@ -368,8 +368,8 @@ func TestOtherOptionsThanGenesisAreRefusedByName(t *testing.T) {
 			config ecs.Config
 			want   string
 		}{
-			"options": {ecs.Config{Options: []byte(`{"walkers":6}`)}, "shard: refused: other options: the shard has walkers 5 since its genesis, 6 was asked for"},
-			"seed":    {ecs.Config{Seed: 8}, "shard: refused: other options: the shard's seed is 7 since its genesis, 8 was asked for"},
+			"options": {ecs.Config{Options: []byte(`{"walkers":6}`)}, "shard: refused: other options: the shard has had walkers 5 since its genesis, 6 was asked for"},
+			"seed":    {ecs.Config{Seed: 8}, "shard: refused: other options: the shard's seed has been 7 since its genesis, 8 was asked for"},
 			"same":    {ecs.Config{Seed: 7, Options: []byte(`{"walkers":5}`)}, "<nil>"},
 			"unnamed": {ecs.Config{Options: []byte(`{"step":0.5}`)}, "<nil>"},
 		} {
@@ -414,7 +414,7 @@ func TestSeedOfANewShardIsOneUnlessGiven(t *testing.T) {
 		for i, start := range []struct {
 			seed uint64
 			want string
-		}{{0, "<nil>"}, {1, "<nil>"}, {0, "<nil>"}, {2, "shard: refused: other options: the shard's seed is 1 since its genesis, 2 was asked for"}} {
+		}{{0, "<nil>"}, {1, "<nil>"}, {0, "<nil>"}, {2, "shard: refused: other options: the shard's seed has been 1 since its genesis, 2 was asked for"}} {
 			h, _, _ := b.host(fmt.Sprintf("n%d", i), func(c *HostConfig) { c.Config.Seed = start.seed })
 			if err := b.run(h, time.Second); fmt.Sprint(err) != start.want {
 				t.Errorf("start %d with seed %d: %v, want %s", i, start.seed, err, start.want)

@@ -313,7 +313,7 @@ func TestRecordThatIsTooLargeEndsTheOwnerByName(t *testing.T) {
 		if !errors.Is(err, ErrTooLarge) || log.tried > 0 || len(p.released) != 9 {
 			t.Fatalf("%v; tried %d times, released %v", err, log.tried, p.released)
 		}
-		for _, part := range []string{"record 12 (tick 10) has ", " bytes: ", "the log takes 100 bytes at most"} {
+		for _, part := range []string{"record 12 (tick 10) has ", " bytes: ", "the log accepts at most 100 bytes"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("no %q in %q", part, err)
 			}
