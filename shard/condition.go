@@ -131,9 +131,9 @@ func WayOut(kind ConditionKind, shard string) string {
 	case HistoryLost:
 		return fmt.Sprintf("see what is missing with wind log check --shard %s, then restore a backup, or give up the lost ticks with wind shard accept-loss %s", shard, shard)
 	case OtherSchema:
-		return "run the build that wrote the log, or start a new shard with --shard or --data"
+		return "run the build that wrote the log, or begin another shard with --shard or --data" // as persistence's error ends
 	case Refused:
-		return "start it with what the log says, or start a new shard with --shard or --data"
+		return "start it with what the log says, or begin another shard with --shard or --data"
 	case Fenced:
 		return "this node waits, and owns the shard again once it is free"
 	case ReadOnly:

@@ -39,7 +39,7 @@ func TestASlowShardSaysSo(t *testing.T) {
 		}
 		time.Sleep(6 * time.Second)
 		is := find(h.Stats().Conditions, Behind)
-		for _, part := range []string{"shard main is behind by ", "a tick's work takes 41.0 ms", "of 33.3 ms that it has", "the slowest systems are ponder (40.0 ms), blink (1.0 ms)"} {
+		for _, part := range []string{"shard main is behind by ", "a tick's work takes 41.0 ms", "and a tick has 33.3 ms", "the slowest systems are ponder (40.0 ms), blink (1.0 ms)"} {
 			if !strings.Contains(is.Text, part) {
 				t.Errorf("no %q in %q", part, is.Text)
 			}
