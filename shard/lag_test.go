@@ -10,8 +10,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// TestASlowShardSaysSo: ticks that take longer than they have make the condition behind, with the slowest systems by name;
-// when they no longer do, and nothing is overdue, it is over.
+// TestASlowShardSaysSo: ticks that take too long raise the condition behind, which names the slowest systems. It ends when
+// ticks are on time again and none is overdue.
 func TestASlowShardSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

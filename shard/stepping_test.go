@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestAStepThatDoesNotEndIsTold to those who look from outside, while it lasts.
+// TestAStepThatDoesNotEndIsTold: other goroutines see a hung step while it lasts.
 func TestAStepThatDoesNotEndIsTold(t *testing.T) {
 	var s stepping
 	now := time.Now()
