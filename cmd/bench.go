@@ -12,7 +12,7 @@ import (
 func (a *app) bench() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
-		Short:   "Tick, log, delta and RPC benchmarks: ratios inside one run",
+		Short:   "Run tick, log, delta and RPC benchmarks, as ratios inside one run",
 		Long:    "Each benchmark measures Wind and the library below it by turns, in one run, and compares the two as ratios: absolute times on a shared machine mean little.",
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc",
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -18,7 +18,7 @@ type limitsFlag struct {
 
 // add declares the flag.
 func (f *limitsFlag) add(set *pflag.FlagSet) {
-	set.Var(f, "limit", "NAME=N, a limit on one address or one identity; -1 removes it; repeatable (defaults: "+
+	set.Var(f, "limit", "a limit on one address or one identity; -1 removes it; repeatable (defaults: "+
 		strings.Join(netcode.LimitNames(), ", ")+")")
 }
 

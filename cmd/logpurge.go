@@ -26,7 +26,7 @@ records can no longer be replayed; no recovery needs them.
 
 While a node owns the shard, the owner purges, even if it waits for room in a full log. If no node owns it, as with a full
 log that no node with --purge=never claims, this verb purges, and the waiting node continues unaided. It also works on a
-stopped data directory. It removes nothing while the shard is halted or its log has lost history: an operator looks first.`,
+stopped data directory. It removes nothing while the shard is halted or its log has lost history: an operator must look first.`,
 		Example: "  wind log purge main --dry-run\n  wind log purge main --data ./wind-data\n  wind log purge main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 	}
 	f.add(c.Flags())

@@ -241,7 +241,7 @@ func (a *app) shardAcceptLoss() *cobra.Command {
 		Long: `If the log ends before records that it is known to have had, the shard is halted, because a backup may still have them. This
 verb gives up the ticks after the log's end: clients saw them, and they will be simulated again with another outcome. Stop the
 shard's nodes first; a node that waits because of the halt may keep running. The loss is also noted beside the log, so that log
-check, replay and export know which records are void.
+check, replay and export know what is void.
 
 It needs running servers, to learn where the log ends. For a stopped data directory, start a node on it (wind dev or wind serve
 with --data), which waits while the shard is halted. No node starts on a directory with a damaged log: restore a backup, or use
