@@ -12,8 +12,8 @@ import (
 func (a *app) bench() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
-		Short:   "Tick, log, delta and RPC benchmarks: ratios inside one run",
-		Long:    "Each benchmark measures Wind and what it stands on in turns, in one run, and compares them as ratios: absolute times on a shared machine mean little.",
+		Short:   "Run tick, log, delta and RPC benchmarks, as ratios inside one run",
+		Long:    "Each benchmark measures Wind and the library below it by turns, in one run, and compares the two as ratios: absolute times on a shared machine mean little.",
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("bench: say which: tick, log, deltas or rpc (see %s --help)", c.CommandPath())
@@ -29,12 +29,12 @@ func (a *app) benchTick() *cobra.Command {
 		Use:   "tick",
 		Short: "Compare query loops and whole ticks with arche's loop and with plain arrays",
 		Long: `Moves every entity (two components of two float64) with plain arrays, with arche, with Wind's queries and in whole ticks
-(systems, change detection, delta, checksum), without a log and committed to one on disk. Ratios are to arche's faster
-loop. Ends with 3 when a target is missed.`,
+(systems, change detection, delta, checksum), both without a log and committed to one on disk. Ratios are relative to
+arche's faster loop. Exits with 3 if a target is missed.`,
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json",
 	}
 	c.Flags().IntVar(&o.Entities, "entities", 100_000, "entities in each world")
-	c.Flags().IntVar(&o.Ticks, "ticks", 300, "rounds, in each of which every loop runs once")
+	c.Flags().IntVar(&o.Ticks, "ticks", 300, "rounds; every loop runs once in each")
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the worlds")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {

@@ -13,13 +13,13 @@ func (a *app) benchDeltas() *cobra.Command {
 	var o bench.DeltaOptions
 	c := &cobra.Command{
 		Use:   "deltas",
-		Short: "Compare the bytes of packed deltas with those of the same deltas not packed",
-		Long: `Runs four games (an arena with bots, one whose entities change their effects all the time, one whose entities come and
-go, one in which everything moves straight on) and packs their deltas as a shard does before it publishes them. Every
-delta is unpacked again and must be the same. Ends with 3 when a game's deltas take more than half of their bytes.`,
+		Short: "Compare the size of packed deltas with the same deltas unpacked",
+		Long: `Runs four games (an arena with bots, one whose entities keep changing their effects, one whose entities come and go, one
+where everything moves in straight lines) and packs their deltas as a shard does before it publishes them. It unpacks every
+delta again and compares it with the original. Exits with 3 if packing saves less than half of a game's bytes.`,
 		Example: "  wind bench deltas --ticks 1000 --json",
 	}
-	c.Flags().IntVar(&o.Ticks, "ticks", 600, "ticks of each game, its beginning not counted")
+	c.Flags().IntVar(&o.Ticks, "ticks", 600, "ticks of each game, not counting its start")
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the games")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {

@@ -14,14 +14,14 @@ func (a *app) benchLog() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Compare commits with a bare fenced JetStream publish of the same bytes",
-		Long: `Commits records of several sizes to an embedded server through Wind, in turns with a bare publish of as many bytes with
-the same fence, and measures what log and delta stream take of a tick in which 10,000 entities move. Ends with 3 when a
-target is missed.`,
+		Long: `Commits records of several sizes to an embedded server through Wind, by turns with a bare publish of as many bytes with
+the same fence, and measures how much of a tick the log and the delta stream take when 10,000 entities move. Exits with 3
+if a target is missed.`,
 		Example: "  wind bench log --json",
 	}
 	c.Flags().IntVar(&o.Rounds, "rounds", 1000, "commits per size")
 	c.Flags().IntVar(&o.Ticks, "ticks", 150, "paced ticks, 30 per second; -1 for none")
-	c.Flags().StringVar(&o.Dir, "dir", "", "where the store is made and removed again (default: the folder for temporary files)")
+	c.Flags().StringVar(&o.Dir, "dir", "", "where to make the temporary store (default: the folder for temporary files)")
 	c.Flags().BoolVar(&o.SyncAlways, "sync-always", false, "have the server sync to disk before each acknowledgement")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {

@@ -17,20 +17,20 @@ func (a *app) benchRPC() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rpc",
 		Short: "Measure requests from clients through a gateway to a service and back",
-		Long: `Runs a gateway, a service, NATS and etcd in this process, and clients that each keep some requests under way over TCP:
-client, gateway, NATS, service, and all the way back. In turns with it, as many requests go over a bare NATS server, from
-one connection to another; the ratio says how many of those one request through a gateway costs.
+		Long: `Runs a gateway, a service, NATS and etcd in this process, with clients that each keep a number of requests in flight over
+TCP: client, gateway, NATS, service, and all the way back. By turns, as many requests go over a bare NATS server, from one
+connection to another; the ratio says how many of those one request through a gateway costs.
 
-bench/pitaya in the sources compares the same way, with servers on a core of their own, with Pitaya's.`,
+bench/pitaya in the sources compares the same path with Pitaya's, with the servers on a core of their own.`,
 		Example: "  wind bench rpc\n  wind bench rpc --connections 500 --depth 1 --handler star --json",
 	}
 	c.Flags().IntVar(&o.Connections, "connections", 100, "clients")
-	c.Flags().IntSliceVar(&o.Depths, "depth", []int{1, 16}, "requests that each client has under way; several are measured one after another")
+	c.Flags().IntSliceVar(&o.Depths, "depth", []int{1, 16}, "requests that each client keeps in flight; give several to measure them one after another")
 	c.Flags().IntVar(&o.Bytes, "bytes", 64, "length of each request and answer")
-	c.Flags().StringVar(&handler, "handler", "go", "what the handler is written in: go or star")
-	c.Flags().IntVar(&o.Rounds, "rounds", 3, "how often each is measured, in turns; the median counts")
-	c.Flags().IntVar(&seconds, "seconds", 2, "how long each measurement takes")
-	c.Flags().StringVar(&o.Dir, "dir", "", "where the servers store, until the end (default: the folder for temporary files)")
+	c.Flags().StringVar(&handler, "handler", "go", "language of the handler: go or star")
+	c.Flags().IntVar(&o.Rounds, "rounds", 3, "how often to measure each, by turns; the median counts")
+	c.Flags().IntVar(&seconds, "seconds", 2, "length of each measurement")
+	c.Flags().StringVar(&o.Dir, "dir", "", "where to make the servers' temporary store (default: the folder for temporary files)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		switch {
@@ -43,7 +43,7 @@ bench/pitaya in the sources compares the same way, with servers on a core of the
 		}
 		for _, depth := range o.Depths {
 			if depth < 1 || depth > 256 {
-				return usagef("bench rpc: --depth %d: want 1 to 256, which is as much as a gateway lets one client have under way", depth)
+				return usagef("bench rpc: --depth %d: want 1 to 256, the most that a gateway allows one client", depth)
 			}
 		}
 		o.Script, o.For = handler == "star", time.Duration(seconds)*time.Second

@@ -17,7 +17,8 @@ import (
 
 type newBot = func(seed uint64) client.Bot
 
-// WithBots says who plays when bots are asked for. Without it they play the game's sampled commands at random.
+// WithBots sets the behaviour of the game's bots: f returns one bot for a seed. By default, bots play the game's sampled
+// commands at random.
 func WithBots(f func(seed uint64) client.Bot) Option { return func(p *program) { p.bot = f } }
 
 func wanderer(game ecs.Game) newBot { return fleet.Wanderer(game) }
@@ -29,24 +30,24 @@ func (a *app) bots() *cobra.Command {
 	var span, wait time.Duration
 	c := &cobra.Command{
 		Use:   "bots",
-		Short: "Clients that play against a running node",
-		Long: `Connects clients that play the game until --for is over or they are interrupted. They resume their sessions when the
-node goes away and comes back, here or at another of the addresses.
+		Short: "Run clients that play on a running node",
+		Long: `Connects clients that play the game until --for is over or they are interrupted. If the node goes away, they resume their
+sessions when it is back, or at another of the addresses.
 
-With --trace every update that any of them sees is written down, one JSON object per line with tick, checksum, epoch
-and the sequence of the record that holds it.`,
+--trace writes every update that any of them sees to a file: one JSON object per line with tick, checksum, epoch and the
+sequence of the record that holds the tick.`,
 		Example: "  wind bots --addr 127.0.0.1:7777 --count 50 --for 1m --json\n  wind bots --count 10 --trace seen.jsonl",
 	}
 	f := c.Flags()
 	f.StringVar(&addrs, "addr", "127.0.0.1:7777", "addresses of the nodes that may serve the shard, comma-separated")
 	f.StringVar(&transport, "transport", "udp", "udp (KCP and datagrams) or tcp")
-	f.StringVar(&shard, "shard", "", "shard to join (default: whatever the node serves)")
-	f.StringVar(&prefix, "name", "bot", "first part of the bots' names")
-	f.StringVar(&trace, "trace", "", "file for every update seen")
-	f.IntVar(&count, "count", 10, "how many")
+	f.StringVar(&shard, "shard", "", "shard to join (default: the one that the node serves)")
+	f.StringVar(&prefix, "name", "bot", "prefix of the bots' names")
+	f.StringVar(&trace, "trace", "", "file to write every update seen to")
+	f.IntVar(&count, "count", 10, "how many bots")
 	f.Uint64Var(&seed, "seed", 1, "seed of the bots' behaviour")
 	spanFlag(f, &span, "how long to play")
-	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to let them in")
+	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to admit them")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		if err := checkBots(addrs, shard, wait); err != nil {
@@ -61,7 +62,7 @@ and the sequence of the record that holds it.`,
 			return usagef("bots: --transport %q is neither udp nor tcp", transport)
 		}
 		if count < 1 {
-			return usagef("bots: --count %d: at least 1", count)
+			return usagef("bots: --count %d: want at least 1", count)
 		}
 		if trace != "" {
 			t, err := fleet.CreateTrace(trace)
@@ -83,16 +84,16 @@ and the sequence of the record that holds it.`,
 		if err != nil {
 			return err
 		}
-		return a.print(stats, fmt.Sprintf("%d bots sent %d inputs and saw %d updates up to tick %d; %d drops, %d resumed, %d began anew",
+		return a.print(stats, fmt.Sprintf("%d bots sent %d inputs and saw %d updates up to tick %d; %d drops, %d resumed, %d rejoined",
 			stats.Clients, stats.Inputs, stats.Updates, stats.LastTick, stats.Drops, stats.Resumes, stats.Rejoins))
 	})
 	return c
 }
 
-// checkBots refuses where no bot could play.
+// checkBots refuses flags with which no bot could play.
 func checkBots(addrs, shard string, wait time.Duration) error {
 	if addrs == "" {
-		return usagef("bots: --addr is empty: name a node, as in 127.0.0.1:7777")
+		return usagef("bots: --addr is empty: name a node, such as 127.0.0.1:7777")
 	}
 	for addr := range strings.SplitSeq(addrs, ",") {
 		if err := checkAddress("bots: --addr", addr); err != nil || addr == "" {
@@ -105,12 +106,12 @@ func checkBots(addrs, shard string, wait time.Duration) error {
 		}
 	}
 	if wait <= 0 {
-		return usagef("bots: --wait %s: nobody can join in that time", wait)
+		return usagef("bots: --wait %s: want more than 0", wait)
 	}
 	return nil
 }
 
-// runFleet lets a fleet play for span (0: until ctx ends) and returns what it saw.
+// runFleet runs a fleet for span (0: until ctx ends) and returns its statistics.
 func runFleet(ctx context.Context, c fleet.Config, wait, span time.Duration) (fleet.Stats, error) {
 	joining, cancel := context.WithTimeout(ctx, wait)
 	f, err := fleet.Start(joining, c)
@@ -124,7 +125,7 @@ func runFleet(ctx context.Context, c fleet.Config, wait, span time.Duration) (fl
 	return stats, nil
 }
 
-// pause waits for d, or, when d is 0, until ctx ends; never longer than ctx.
+// pause waits for d (0: without limit) or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		<-ctx.Done()

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// byteSize is a flag's number of bytes, "8GiB", "500MB" or plain; 0 when it was not given.
+// byteSize is a flag's value in bytes, written as "8GiB", "500MB" or a plain number; 0 if the flag was not given.
 type byteSize struct {
 	bytes int64
 	least int64

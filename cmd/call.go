@@ -16,12 +16,12 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// clusterFlags are what verbs need that look at a running cluster or ask something of it.
+// clusterFlags are the flags of verbs that query or command a running cluster.
 type clusterFlags struct{ nats, etcd, cluster, data string }
 
 func (f *clusterFlags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.nats, "nats", "", "URL of the cluster's NATS server, with the nodes' password (default: what dev or infra wrote into --data)")
-	set.StringVar(&f.etcd, "etcd", "", "URLs of the cluster's etcd servers, comma-separated (default: what dev or infra wrote into --data)")
+	set.StringVar(&f.nats, "nats", "", "URL of the cluster's NATS server, with the nodes' password (default: the one that dev or infra wrote into --data)")
+	set.StringVar(&f.etcd, "etcd", "", "URLs of the cluster's etcd servers, comma-separated (default: those that dev or infra wrote into --data)")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster")
 	set.StringVar(&f.data, "data", "./wind-data", "data directory of the running dev or infra")
 }
@@ -52,16 +52,16 @@ func (a *app) call() *cobra.Command {
 		Use:   "call SERVICE MESSAGE [JSON]",
 		Short: "Send one message to a service, or one command to a shard, and print the answer",
 		Long: `Sends a message to an instance of a service as another service would (its server handlers answer), and prints the
-answer as JSON. With --player it goes as that player's client would send it, to the client handlers.
+answer as JSON. With --player it sends the message as that player's client would, to the client handlers.
 
-shard:NAME as the service sends a command into that shard: the answer comes when its tick is committed.`,
+With shard:NAME as SERVICE it sends a command into that shard; the answer comes once the command's tick is committed.`,
 		Example: "  wind call game AnnounceRequest '{\"content\":\"maintenance at noon\"}'\n" +
 			"  wind call game RoleRequest --player alice\n" +
 			"  wind call shard:main arena.choose '{\"weapon\":2}'",
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "the instance to ask (default: any)")
-	c.Flags().StringVar(&player, "player", "", "send it as this player's client")
+	c.Flags().StringVar(&player, "player", "", "send the message as this player's client")
 	c.Flags().DurationVar(&timeout, "timeout", rpc.DefaultTimeout, "how long to wait for the answer")
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		payload := []byte("{}")
@@ -72,10 +72,10 @@ shard:NAME as the service sends a command into that shard: the answer comes when
 			return usagef("call: %s is not a JSON object: write one as '{\"content\":\"hello\"}'", payload)
 		}
 		if timeout <= 0 {
-			return usagef("call: --timeout %s: no answer comes in that time", timeout)
+			return usagef("call: --timeout %s: want more than 0", timeout)
 		}
 		if player == "" && c.Flags().Changed("player") {
-			return usagef("call: --player is empty: name a player, or leave it out to call as another service does")
+			return usagef("call: --player is empty: name a player, or omit it to call as another service would")
 		}
 		cluster, err := f.connect(ctx, a)
 		if err != nil {
@@ -118,7 +118,7 @@ func isObject(b []byte) bool {
 	return json.Valid(b) && bytes.HasPrefix(bytes.TrimSpace(b), []byte("{"))
 }
 
-// line writes a result that is JSON already.
+// line prints a result that is already JSON.
 func (a *app) line(b []byte) error {
 	if len(b) == 0 {
 		b = []byte("{}")

@@ -27,16 +27,16 @@ func (d *deltaLimit) Set(text string) error {
 		size := byteSize{least: jetstream.MinLogBytes}
 		switch {
 		case part == "off":
-			return fmt.Errorf("%q names a limit beside off: write one of them", text)
+			return fmt.Errorf("%q: off cannot be combined with a limit", text)
 		case err == nil && age < time.Minute:
 			return fmt.Errorf("%s is shorter than a minute", part)
 		case err == nil:
 			d.age = age
 		case strings.Trim(part, "0123456789.") == "":
-			return fmt.Errorf("%q has no unit: write off, an age as 24h, or a size as 4GiB", part)
+			return fmt.Errorf("%q has no unit: write off, an age such as 24h, or a size such as 4GiB", part)
 		default:
 			if sizeErr := size.Set(part); size.bytes == 0 {
-				return fmt.Errorf("%q is not off, an age as 24h, or a size as 4GiB", part)
+				return fmt.Errorf("%q is not off, an age such as 24h, or a size such as 4GiB", part)
 			} else if sizeErr != nil {
 				return sizeErr
 			}
@@ -46,7 +46,7 @@ func (d *deltaLimit) Set(text string) error {
 	return nil
 }
 
-// String implements pflag.Value; "" is what pflag does not show as a default.
+// String implements pflag.Value; pflag shows no default for "".
 func (d *deltaLimit) String() string {
 	var parts []string
 	if d.off {

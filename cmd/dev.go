@@ -24,17 +24,17 @@ func (a *app) dev() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process: a shard, its log, its leases, and bots on request",
-		Long: `Starts embedded NATS and etcd servers, runs one shard of the game, lets clients in over UDP (KCP) and TCP, and, with
---bots, plays against itself. Killed at any moment and started again on the same data, it goes on from the last
+		Long: `Starts embedded NATS and etcd servers, runs one shard of the game, accepts clients over UDP (KCP) and TCP, and, with
+--bots, plays against itself. Kill it at any moment and start it again on the same data: it continues from the last
 committed tick.
 
-A shard keeps the game options of its first start. Ends with Ctrl-C or after --for.`,
+A shard keeps the game options of its first start. Runs until Ctrl-C or until --for is over.`,
 		Example: "  wind dev --bots 50\n  wind dev --bots 50 --monsters 200 --for 10s --json --data ./run1",
 	}
 	f.add(c.Flags(), a)
-	c.Flags().IntVar(&bots, "bots", 0, "clients that play along, over UDP like any other")
+	c.Flags().IntVar(&bots, "bots", 0, "number of bots that play along, over UDP like any client")
 	spanFlag(c.Flags(), &span, "how long to run")
-	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts: what is saved there is reloaded (default: the one this binary was built from)")
+	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts; dev reloads files saved there (default: the folder that this binary was built from)")
 	g.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
@@ -42,7 +42,7 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 			return usagef("dev: --bots %d is not 0 to 10000", bots)
 		}
 		if bots > 0 && f.udp == "" {
-			return usagef("dev: bots come over UDP: give --udp an address")
+			return usagef("dev: --bots needs UDP: give --udp an address")
 		}
 		config, err := a.devConfig(f, scripts)
 		if err != nil {
@@ -62,7 +62,7 @@ A shard keeps the game options of its first start. Ends with Ctrl-C or after --f
 	return c
 }
 
-// devConfig is the configuration of a node that has the shard and an instance of each service of the game.
+// devConfig returns the configuration of a node that runs the shard and an instance of each of the game's services.
 func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	config, err := f.config(a)
 	if err != nil {
@@ -80,7 +80,7 @@ func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	return config, nil
 }
 
-// nodeResult is what dev and serve print when they end.
+// nodeResult is the result that dev and serve print when they end.
 type nodeResult struct {
 	Shard         string            `json:"shard"`
 	Node          string            `json:"node"`
@@ -111,8 +111,8 @@ type nodeResult struct {
 	Bots          *fleet.Stats      `json:"bots,omitempty"`
 }
 
-// runNode starts a node, lets join add clients, and runs for span (0: until interrupted or until the shard is no longer
-// run here). What stopped the shard against its will is the verb's error.
+// runNode starts a node, calls join to add clients, and runs for span (0: until interrupted or until this node no longer
+// runs the shard). If the shard stopped unasked, it returns the cause.
 func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
 	config.Patience = span
 	n, err := node.Start(ctx, config)
@@ -120,7 +120,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		return a.unstarted(err)
 	}
 	a.announce(n, f)
-	running, cancel := context.WithCancel(ctx) // ends when the shard is no longer run here, too
+	running, cancel := context.WithCancel(ctx) // also ends when this node no longer runs the shard
 	defer cancel()
 	go func() {
 		<-n.Done()
@@ -138,7 +138,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	if err != nil {
 		matters := n.Stats().Conditions
 		if stopErr := n.Stop(); stopErr != nil {
-			err = stopErr // why nobody could join
+			err = stopErr // the reason that nobody could join
 		} else if i := slices.IndexFunc(matters, func(c shard.Condition) bool { return c.Stops }); i >= 0 && ctx.Err() == nil {
 			err = notServed(matters[i])
 		}
@@ -161,7 +161,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		err = notServed(matters[i]) // the span is over, nobody asked for a stop
 	}
 	if errors.Is(err, shard.ErrOtherOptions) {
-		return fmt.Errorf("%w: start it without that option, or begin another shard with --shard or --data", err)
+		return fmt.Errorf("%w: start it without that option, or start a new shard with --shard or --data", err)
 	}
 	if result.Ticks > 0 || err == nil {
 		if printErr := a.print(result, nodeLines(result)...); err == nil {
@@ -171,15 +171,16 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	return found(err)
 }
 
-// leastJoin is how long bots may take to join, however short the span that they are to play.
+// leastJoin is the least time that bots get to join, however short their span of play.
 const leastJoin = 15 * time.Second
 
-// notServed is how a verb ends whose time is over while something keeps the shard from being served.
+// notServed is the error of a verb whose time is over while condition c keeps the shard from being served.
 func notServed(c shard.Condition) error {
 	return fmt.Errorf("the shard is not served at the end: %s", c.Text)
 }
 
-// giveUp ends the wait for bots that cannot join: the span is over, and something keeps the shard from being served.
+// giveUp ends the wait for bots that cannot join: it calls end once span is over and a condition keeps the shard from being
+// served.
 func giveUp(ctx context.Context, n *node.Node, span time.Duration, end func()) {
 	for wait := span; ; wait = 500 * time.Millisecond {
 		select {
@@ -194,8 +195,8 @@ func giveUp(ctx context.Context, n *node.Node, span time.Duration, end func()) {
 	}
 }
 
-// unstarted is what a node that did not start ends its verb with. One that was stopped while it waited for its servers did
-// what it was asked to.
+// unstarted returns the verb's error for a node that did not start: nil if a signal stopped it while it waited for its
+// servers.
 func (a *app) unstarted(err error) error {
 	if errors.Is(err, node.ErrInterrupted) {
 		a.log.Info("the node was stopped while it waited", "reason", err)
@@ -204,7 +205,7 @@ func (a *app) unstarted(err error) error {
 	return found(err)
 }
 
-// announce says where to connect and where to look.
+// announce prints where clients connect and how to inspect the node.
 func (a *app) announce(n *node.Node, f *nodeFlags) {
 	say := func(what, where, how string) {
 		if where != "" {
@@ -218,7 +219,7 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 		say("service", i.Type, "instance "+i.ID+": wind call "+i.Type+" MESSAGE JSON")
 	}
 	if len(n.Instances()) > 0 {
-		say("scripts", n.Watched(), "save a file there, and its functions are reloaded")
+		say("scripts", n.Watched(), "save a file there to reload its functions")
 	}
 	if n.HTTPAddr() != "" {
 		say("web", "ws://"+n.HTTPAddr()+"/ws", "the same over WebSocket")
@@ -227,7 +228,7 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 	if i := n.Infra(); i != nil {
 		say("log", i.ReaderURL(), "NATS, read-only: wind log tail --follow")
 		say("leases", i.EtcdURL(), "etcd: wind shard list")
-		say("data", f.data, "the match again, also while it runs: wind replay --verify")
+		say("data", f.data, "replay the match, even while it runs: wind replay --verify")
 	}
 }
 
@@ -240,7 +241,7 @@ func resultOf(n *node.Node, f *nodeFlags) nodeResult {
 	return r
 }
 
-// settle fills in what is final only after the stop.
+// settle fills in the numbers that are final only after the stop.
 func (r *nodeResult) settle(n *node.Node) {
 	s := n.Stats()
 	h, c := s.Host, s.Clients

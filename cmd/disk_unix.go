@@ -4,7 +4,7 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what is left on the file system of dir for processes without privileges.
+// freeBytes returns the free space, in bytes, that dir's file system has for unprivileged processes.
 func freeBytes(dir string) (uint64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

@@ -29,11 +29,11 @@ func (a *app) doctor() *cobra.Command {
 	f := &nodeFlags{}
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine and this configuration promise, and what stands in the way",
-		Long: `Looks at the ports, the data directory, the disk, the servers and the game, and states which durability the
-configuration gives: after a process crash, after a power loss, after the loss of a node. Where a node runs, it says what
-keeps the shard from being served, with the way out, as /healthz does. Ends with 1 if something does, or if a node could
-not start. It starts nothing and leaves nothing behind.`,
+		Short: "Say what this machine and configuration guarantee, and what prevents a start",
+		Long: `Checks the ports, the data directory, the disk, the servers and the game, and states which durability the configuration
+gives: after a process crash, after a power loss, after the loss of a node. If a node runs, it reports what keeps the shard
+from being served and what to do about it, as /healthz does. Exits with 1 if anything does, or if a node could not start.
+It starts nothing and leaves nothing behind.`,
 		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
 	}
 	f.add(c.Flags(), a)
@@ -88,7 +88,7 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	return r.findings
 }
 
-// examineData looks at a data directory, and at the node that runs on it or at what a node would find there.
+// examineData checks a data directory, and the node that runs on it, or else what a node would find there.
 func (r *report) examineData(ctx context.Context, a *app, f *nodeFlags) {
 	r.examineDisk(f)
 	switch urls, err := node.Running(f.data); {
@@ -103,7 +103,7 @@ func (r *report) examineData(ctx context.Context, a *app, f *nodeFlags) {
 	}
 }
 
-// examinePorts tries whether a node could listen.
+// examinePorts checks that a node could listen.
 func (r *report) examinePorts(f *nodeFlags) {
 	for _, l := range []struct{ flag, network, addr string }{{"udp", "udp", f.udp}, {"tcp", "tcp", f.tcp}, {"http", "tcp", f.http}} {
 		if l.addr == "" {
@@ -114,7 +114,7 @@ func (r *report) examinePorts(f *nodeFlags) {
 			continue
 		}
 		if err := probe(l.network, l.addr); err != nil {
-			r.say("--"+l.flag, "fail", "%s cannot be opened (%v): stop what uses it or name another with --%s", l.addr, err, l.flag)
+			r.say("--"+l.flag, "fail", "%s cannot be opened (%v): stop the process that uses it, or name another with --%s", l.addr, err, l.flag)
 		} else {
 			r.say("--"+l.flag, "ok", "%s is free", l.addr)
 		}
@@ -136,13 +136,13 @@ func probe(network, addr string) error {
 	return l.Close()
 }
 
-// Below these a store's file system is about to be, or is, too full for a node.
+// With less free space than these, in bytes, a store's file system is nearly too full for a node, or too full.
 const (
 	littleSpace = 1 << 30
 	noSpace     = 16 << 20
 )
 
-// examineDisk looks at where an embedded store lives, or would.
+// examineDisk checks the file system of an embedded store, whether the store exists yet or not.
 func (r *report) examineDisk(f *nodeFlags) {
 	dir, err := existing(f.data)
 	if err != nil {
@@ -169,7 +169,7 @@ func (r *report) examineDisk(f *nodeFlags) {
 	r.say("data directory", status, "%s", space)
 }
 
-// examineServers tries whether anybody answers where NATS and etcd are said to be.
+// examineServers checks that something answers at the URLs of NATS and etcd.
 func (r *report) examineServers(ctx context.Context, f *nodeFlags) {
 	for _, s := range []struct {
 		flag, url string
@@ -183,19 +183,19 @@ func (r *report) examineServers(ctx context.Context, f *nodeFlags) {
 	}
 }
 
-// examineDurability says what the configuration promises.
+// examineDurability reports what the configuration guarantees.
 func (r *report) examineDurability(f *nodeFlags) {
-	r.say("process crash", "ok", "nothing that a client saw is lost: it was in the log first")
+	r.say("process crash", "ok", "nothing that a client saw is lost: the log had it first")
 	if f.nats == "" {
 		if f.embedded.sync.always {
-			r.say("power loss", "ok", "nothing committed is lost: the embedded log is synced before each acknowledgement")
+			r.say("power loss", "ok", "nothing committed is lost: the embedded server syncs the log before each acknowledgement")
 		} else {
-			r.say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded log is written at once but synced every 2 minutes; start the node with --sync always")
+			r.say("power loss", "warn", "up to 2 minutes of ticks can be lost: the embedded server writes the log at once but syncs it every 2 minutes; start the node with --sync always")
 		}
-		r.say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three and replicas 3")
+		r.say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three servers and --replicas 3")
 	} else {
-		r.say("power loss", "ok", "as the NATS server's sync_interval says (2 minutes unless it is always)")
-		r.say("node loss", "ok", "as many copies as the log was made with, by --replicas (here %d) at the shard's first start; nats stream info says how many", max(f.replicas, 1))
+		r.say("power loss", "ok", "depends on the NATS server's sync_interval (default: up to 2 minutes of ticks can be lost; always: none)")
+		r.say("node loss", "ok", "the log has as many copies as --replicas said (here %d) at the shard's first start; nats stream info shows the number", max(f.replicas, 1))
 	}
 }
 

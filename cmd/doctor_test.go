@@ -10,7 +10,7 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// TestEveryConditionIsExplained: an operator finds each kind in the README, with what to do.
+// TestEveryConditionIsExplained: the README lists each kind of condition, with what to do about it.
 func TestEveryConditionIsExplained(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -26,8 +26,8 @@ func TestEveryConditionIsExplained(t *testing.T) {
 	}
 }
 
-// TestDoctorComparesTheTickRate: a build whose ticks have another length cannot run the shard, and the doctor says so
-// before a start does.
+// TestDoctorComparesTheTickRate: a build with another tick rate cannot run the shard, and the doctor says so before a start
+// fails.
 func TestDoctorComparesTheTickRate(t *testing.T) {
 	t.Chdir(t.TempDir())
 	call := func(game ecs.Game, args ...string) (int, string) {

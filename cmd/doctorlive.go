@@ -13,7 +13,7 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// liveTimeout bounds each question that the doctor asks of what runs.
+// liveTimeout bounds each request to a running node or server.
 const liveTimeout = 3 * time.Second
 
 // report collects findings.
@@ -27,8 +27,7 @@ func (r *report) say(check, status, detail string, args ...any) {
 	r.findings = append(r.findings, finding{check, status, r.spell(fmt.Sprintf(detail, args...))})
 }
 
-// examineCluster says what is the matter with the shard of a cluster that runs: what its nodes say of themselves, and what
-// etcd knows of the shard.
+// examineCluster reports what is wrong with the shard of a running cluster, from its nodes' /healthz and from etcd.
 func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs string) {
 	nodes, err := r.examineEtcd(ctx, f, etcdURLs)
 	if err != nil {
@@ -44,11 +43,11 @@ func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs stri
 		}
 	}
 	if f.http != "" && r.listens[f.http] == "" {
-		r.examineNode(ctx, f.shard, "", f.http) // a node whose lease ran out stands in no directory
+		r.examineNode(ctx, f.shard, "", f.http) // a node whose lease ran out is not in the directory
 	}
 }
 
-// examineEtcd returns the nodes of the cluster.
+// examineEtcd reports the shard's standing and etcd's space, and returns the cluster's nodes.
 func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]etcd.NodeInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
@@ -56,7 +55,7 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = client.Close() }() // it was read from
+	defer func() { _ = client.Close() }() // only read from
 	s, err := etcd.Look(client, f.cluster, f.shard)
 	if err != nil {
 		return nil, err
@@ -70,7 +69,7 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]
 	return etcd.Nodes(ctx, client, f.cluster)
 }
 
-// examineSpace says how much room etcd has.
+// examineSpace reports how much space etcd has.
 func (r *report) examineSpace(ctx context.Context, client *etcd.Client) {
 	s, err := etcd.SpaceOf(ctx, client)
 	switch advice := s.Advice(); {
@@ -85,7 +84,7 @@ func (r *report) examineSpace(ctx context.Context, client *etcd.Client) {
 	}
 }
 
-// examineStanding says who owns the shard, or why nobody may.
+// examineStanding reports who owns the shard, or why nobody may.
 func (r *report) examineStanding(name string, s shard.Standing) {
 	switch {
 	case s.Halted != "":
@@ -98,17 +97,17 @@ func (r *report) examineStanding(name string, s shard.Standing) {
 	}
 }
 
-// examineNode reads a node's /healthz. A node that serves the shard, or waits for the one that does, is well.
+// examineNode reads a node's /healthz. A node that serves the shard, or waits for the one that does, is ok.
 func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 	h, err := healthOf(ctx, addr)
 	switch {
 	case err != nil && id == "":
-		return // nothing says that there is a node
+		return // no sign of a node there
 	case err != nil:
-		r.say("node "+id, "fail", "http://%s/healthz does not answer (%v): the process hangs, is stopped, or listens for another machine", addr, err)
+		r.say("node "+id, "fail", "http://%s/healthz does not answer (%v): the process hangs, is stopped, or listens on another machine", addr, err)
 		return
 	case h.ShardHealth == nil || h.Shard != name:
-		return // it runs another one, or none
+		return // it runs another shard, or none
 	}
 	r.listens[addr] = h.Node
 	for _, other := range h.Addresses {
@@ -127,7 +126,7 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 	}
 }
 
-// healthOf asks a node how it is.
+// healthOf reads a node's /healthz.
 func healthOf(ctx context.Context, addr string) (h node.Health, err error) {
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()

@@ -15,8 +15,8 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// examineStopped says what a node would meet on a data directory on which none runs. It opens copies: the directory stays
-// as it is.
+// examineStopped reports what a node would meet on a data directory that no node uses. It opens copies and leaves the
+// directory unchanged.
 func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 	store := node.StoreDir(f.data)
 	if _, err := jetstream.CheckStore(ctx, store); err != nil {
@@ -36,8 +36,8 @@ func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 	}
 }
 
-// damaged says why no node starts on the directory, as a start does. The error names the ways out: without a node, no loss
-// can be accepted.
+// damaged reports why no node can start on the directory, in the words of a failed start. The error names what to do:
+// without a running node, no loss can be accepted.
 func (r *report) damaged(err error) {
 	if kind := shard.ConditionOf(err); kind != "" {
 		err = fmt.Errorf("%s: %w", kind, err)
@@ -45,7 +45,7 @@ func (r *report) damaged(err error) {
 	r.say("log", "fail", "%v", err)
 }
 
-// found says what stands in the way, by the condition that it would be.
+// found reports an obstacle to a start under the condition that a node would report.
 func (r *report) found(name, check string, err error) {
 	if kind := shard.ConditionOf(err); kind != "" {
 		r.say(check, "fail", "%s: %s", kind, shard.Sentence(kind, name, err.Error()))
@@ -54,13 +54,13 @@ func (r *report) found(name, check string, err error) {
 	r.say(check, "fail", "%v", err)
 }
 
-// examineLeases looks whether the shard is halted.
+// examineLeases checks whether the shard is halted.
 func (r *report) examineLeases(ctx context.Context, a *app, f *nodeFlags) error {
 	leases, err := node.OpenLeases(ctx, f.data, false, a.log)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = leases.Close() }() // a copy
+	defer func() { _ = leases.Close() }() // it is a copy
 	s, err := etcd.Look(leases.Etcd, f.cluster, f.shard)
 	if err != nil {
 		return err
@@ -69,12 +69,12 @@ func (r *report) examineLeases(ctx context.Context, a *app, f *nodeFlags) error 
 	if err != nil {
 		return err
 	}
-	standing.Owner = "" // of a process that is gone
+	standing.Owner = "" // its process is gone
 	r.examineStanding(f.shard, standing)
 	return nil
 }
 
-// examineLog looks whether this build can read the shard's log, and how full it is.
+// examineLog checks whether this build can read the shard's log, and how full the log is.
 func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	held, err := jetstream.OpenCopy(ctx, filepath.Join(f.data, "nats"), jetstream.CopyOptions{Cluster: f.cluster, Shard: f.shard, Logger: a.log})
 	if err != nil {
@@ -102,10 +102,10 @@ func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	return first(recorded.CarriedBy(a.game), shard.SameRate(recorded.Genesis, a.game))
 }
 
-// examineFill says how full the log is. Over 95 % nobody claims its shard.
+// examineFill reports how full the log is. No node claims a shard whose log is over 95 % full.
 func (r *report) examineFill(name string, used, limit int64) {
 	percent := float64(used) * 100 / float64(limit)
-	detail := fmt.Sprintf("%.1f %% of its %d MiB are used", percent, limit>>20)
+	detail := fmt.Sprintf("%.1f %% of its %d MiB is used", percent, limit>>20)
 	switch {
 	case percent > 95:
 		r.say("log", "fail", "%s: %s", shard.LogFull, shard.Sentence(shard.LogFull, name, detail))

@@ -23,17 +23,17 @@ func (a *app) drain() *cobra.Command {
 	var undo bool
 	c := &cobra.Command{
 		Use:   "drain SERVICE INSTANCE",
-		Short: "Let an instance of a service have no new players, before it is stopped",
-		Long: `The instance keeps the players that it has until they log out, and gets nobody new; wind ps shows how many are left. What
-is stopped (SIGTERM, or wind stop) drains by itself and finishes what runs; this is for waiting until nobody is left.`,
+		Short: "Stop assigning new players to an instance of a service",
+		Long: `The instance keeps its players until they log out and gets no new ones; wind ps shows how many remain. Use it to wait until
+nobody remains: an instance that is stopped at once (SIGTERM, or wind stop) also drains, but only finishes running requests.`,
 		Example: "  wind drain game game-1\n  wind drain game game-1 --undo",
 	}
 	f.add(c.Flags())
-	c.Flags().BoolVar(&undo, "undo", false, "let it have new players again")
+	c.Flags().BoolVar(&undo, "undo", false, "assign new players to it again")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		if args[0] == node.GatewayType {
-			return usagef("drain: a gateway cannot be drained: stop it (SIGTERM, or wind stop); it ends its sessions, and their clients go on at another gateway")
+			return usagef("drain: a gateway cannot be drained: stop it (SIGTERM, or wind stop); it ends its sessions, and their clients continue at another gateway")
 		}
 		cluster, err := f.connect(ctx, a)
 		if err != nil {

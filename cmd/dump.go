@@ -24,7 +24,7 @@ func dumpWorld(out io.Writer, w *ecs.World) error {
 	return b.Flush()
 }
 
-// entityLine is what dumpWorld prints of one entity, without its name; false when there is none.
+// entityLine returns the components of one entity as dumpWorld prints them; false if the world has no such entity.
 func entityLine(w *ecs.World, wanted ecs.Entity) (string, bool) {
 	for _, t := range w.Tables() {
 		if row := slices.Index(t.Entities(), wanted); row >= 0 {
@@ -45,7 +45,7 @@ func componentsOf(w *ecs.World, t *ecs.Table, row int) string {
 	return strings.Join(parts, " ")
 }
 
-// packRow copies a row in memory layout into the packed layout that Type.Format takes.
+// packRow converts a row from memory layout to the packed layout that Type.Format takes.
 func packRow(t *ecs.Type, row []byte) []byte {
 	packed := make([]byte, t.Packed)
 	for i := range t.Fields {

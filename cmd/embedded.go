@@ -9,29 +9,29 @@ import (
 	"github.com/ferris1/wind/cmd/node"
 )
 
-// embeddedFlags are those of the servers that a process brings along.
+// embeddedFlags are the flags of the servers embedded in a process.
 type embeddedFlags struct {
 	nats, etcd port
 	sync       syncing
 }
 
 func (f *embeddedFlags) add(set *pflag.FlagSet) {
-	set.Var(&f.nats, "nats-port", "port of the embedded NATS server on the loopback; 0: any (default: 4222, or any when it is taken)")
-	set.Var(&f.etcd, "etcd-port", "port of the embedded etcd server on the loopback; 0: any (default: 2379, or any when it is taken)")
-	set.Var(&f.sync, "sync", "when the embedded NATS server syncs to the disk: always (before each acknowledgement: nothing committed is lost in a power loss) or interval (every 2 minutes)")
+	set.Var(&f.nats, "nats-port", "loopback port of the embedded NATS server; 0 picks a free one (default: 4222, or a free one if it is taken)")
+	set.Var(&f.etcd, "etcd-port", "loopback port of the embedded etcd server; 0 picks a free one (default: 2379, or a free one if it is taken)")
+	set.Var(&f.sync, "sync", "when the embedded NATS server syncs to disk: always (before each acknowledgement, so that a power loss loses nothing committed) or interval (every 2 minutes)")
 }
 
-// check refuses flags of embedded servers where there are none.
+// check refuses flags of embedded servers if nats names a server elsewhere.
 func (f *embeddedFlags) check(nats string) error {
 	switch {
 	case nats == "":
 		return nil
 	case f.nats.text != "":
-		return usagef("--nats-port is for an embedded server, and --nats names another: leave one of them out")
+		return usagef("--nats-port is for an embedded server, and --nats names another: omit one of them")
 	case f.etcd.text != "":
-		return usagef("--etcd-port is for an embedded server, and --etcd names another: leave one of them out")
+		return usagef("--etcd-port is for an embedded server, and --etcd names another: omit one of them")
 	case f.sync.given:
-		return usagef("--sync is for an embedded server: give the NATS server at --nats sync_interval: always in its own configuration")
+		return usagef("--sync is for an embedded server: set sync_interval: always in the configuration of the server at --nats instead")
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func (f *embeddedFlags) config() node.Embedded {
 	return node.Embedded{NATSPort: f.nats.number, EtcdPort: f.etcd.number, SyncAlways: f.sync.always}
 }
 
-// port is a flag's port for a server: not given, any (0), or one.
+// port is the value of a flag for a server's port: not given, any (0), or a number.
 type port struct {
 	text   string
 	number int // as node.Embedded has it
@@ -50,7 +50,7 @@ type port struct {
 func (p *port) Set(text string) error {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("%q is not a port: ports are 1 to 65535, and 0 is any that is free", text)
+		return fmt.Errorf("%q is not a port: ports are 1 to 65535, and 0 picks a free one", text)
 	}
 	if p.text, p.number = text, n; n == 0 {
 		p.number = node.AnyPort

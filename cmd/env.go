@@ -8,16 +8,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// envPrefix is what the environment's variables for flags begin with, in a game's own binary too: the same deployment
-// runs any game.
+// envPrefix is the prefix of the flags' environment variables, in a game's own binary too, so that one deployment runs any
+// game.
 const envPrefix = "WIND_"
 
-// envName is the variable that stands for a flag.
+// envName returns the name of a flag's environment variable.
 func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// fromEnv gives flags that the call did not give the values of their variables. An empty variable counts as not set.
+// fromEnv sets flags that the call does not set from their environment variables. An empty variable counts as unset.
 func fromEnv(set *pflag.FlagSet) (err error) {
 	set.VisitAll(func(f *pflag.Flag) {
 		value := os.Getenv(envName(f.Name))
@@ -25,13 +25,13 @@ func fromEnv(set *pflag.FlagSet) (err error) {
 			return
 		}
 		if cause := set.Set(f.Name, value); cause != nil {
-			err = fmt.Errorf("%s (a variable of the environment, for --%s)", wrongValue(envName(f.Name), f, value, causeOf(cause)), f.Name)
+			err = fmt.Errorf("%s (the environment variable for --%s)", wrongValue(envName(f.Name), f, value, causeOf(cause)), f.Name)
 		}
 	})
 	return err
 }
 
-// causeOf is what a flag's value said of what it was given.
+// causeOf returns the error of a flag's Set, without pflag's wrapping.
 func causeOf(err error) error {
 	for {
 		wrapped, ok := err.(interface{ Unwrap() error })

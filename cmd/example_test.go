@@ -15,7 +15,7 @@ type (
 	apple  struct{ Height height }
 )
 
-// fall is a game without players: an apple falls.
+// fall is a game without players, in which an apple falls.
 var fall = ecs.Game{Name: "fall", TickRate: 30, Setup: func(w *ecs.World) {
 	ecs.Component[height](w, "height")
 	ecs.Init(w, func(_ *ecs.Tick, s *ecs.Spawner[apple]) { s.New(apple{height{100}}) })
@@ -32,7 +32,7 @@ func ExampleMain() {
 	_ = main
 }
 
-// Run is Main as a function. A second of the game is recorded and replayed from its log: each verb ends with 0.
+// Run does what Main does and returns the exit code. Here it records one second of the game and replays it from the log.
 func ExampleRun() {
 	data, err := os.MkdirTemp("", "fall")
 	if err != nil {

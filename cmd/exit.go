@@ -9,11 +9,11 @@ import (
 const (
 	exitDone   = 0 // it did what was asked
 	exitFailed = 1 // it tried and failed
-	exitUsage  = 2 // it was called wrongly: nothing was tried
+	exitUsage  = 2 // it was called wrongly and tried nothing
 	exitCheck  = 3 // a check found a divergence or a broken invariant
 )
 
-// usageError is a call that cannot be carried out as it was written.
+// usageError is the error of a call that cannot be carried out as written.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
@@ -21,7 +21,7 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// checkError is what a check found: the tool worked, the thing looked at is not in order.
+// checkError is the error of a check that ran and found something wrong.
 type checkError struct{ err error }
 
 func (e checkError) Error() string { return e.err.Error() }

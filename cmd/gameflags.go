@@ -11,8 +11,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// gameFlags are a game's options as flags of a verb, and --seed. Only what the caller gave is passed on: a shard that
-// exists already keeps the options of its genesis, and a given one that differs is refused by the node.
+// gameFlags are a game's options as flags of a verb, and --seed. Only options that the caller gave are passed on: an
+// existing shard keeps the options of its genesis, and its node refuses a given option that differs.
 type gameFlags struct {
 	game   ecs.Game
 	fields []ecs.OptionField
@@ -23,7 +23,7 @@ type gameFlags struct {
 func addGameFlags(game ecs.Game, set *pflag.FlagSet) *gameFlags {
 	fields, err := game.OptionFields()
 	if err != nil {
-		panic(err) // the author's mistake: no verb works before it is mended
+		panic(err) // the author's mistake: no verb works until it is fixed
 	}
 	g := &gameFlags{game: game, fields: fields, set: set}
 	set.Uint64Var(&g.seed, "seed", 1, "seed of a new shard's world")
@@ -37,7 +37,7 @@ func addGameFlags(game ecs.Game, set *pflag.FlagSet) *gameFlags {
 	return g
 }
 
-// optionClash says which option of the game would be a flag that a verb has already, or why options cannot be flags at all.
+// optionClash returns an error if an option of the game has the name of a verb's own flag, or if the options cannot be flags.
 func (a *app) optionClash() error {
 	fields, err := a.game.OptionFields()
 	if err != nil {
@@ -48,18 +48,18 @@ func (a *app) optionClash() error {
 	root := bare.root()
 	for _, verb := range root.Commands() {
 		if verb.Flags().Lookup("seed") == nil {
-			continue // not one with the game's flags
+			continue // it does not take the game's flags
 		}
 		for _, f := range fields {
 			if f.Name == "help" || verb.Flags().Lookup(f.Name) != nil || root.PersistentFlags().Lookup(f.Name) != nil {
-				return fmt.Errorf("game %s: its option %s cannot be the flag --%s, which %s has already: rename it", a.game.Name, f.Field, f.Name, pathOf(verb))
+				return fmt.Errorf("game %s: its option %s cannot become the flag --%s, which %s already has: rename it", a.game.Name, f.Field, f.Name, pathOf(verb))
 			}
 		}
 	}
 	return nil
 }
 
-// addOption declares one flag of the option's kind; a default always parses, ecs has made it from a value.
+// addOption declares one flag of the option's kind. A default always parses, since ecs formatted it from a value.
 func addOption(set *pflag.FlagSet, f ecs.OptionField, usage string) {
 	switch f.Kind {
 	case reflect.Bool:
@@ -79,8 +79,8 @@ func addOption(set *pflag.FlagSet, f ecs.OptionField, usage string) {
 	}
 }
 
-// given returns the options that the caller set, as a JSON object (nil when there are none), after the game's own
-// range check, and the seed if it was given.
+// given returns the options that the caller set as a JSON object (nil if none), and the seed if it was given. It checks the
+// options' ranges.
 func (g *gameFlags) given() (options []byte, seed *uint64, err error) {
 	if g.set.Changed("seed") {
 		seed = &g.seed

@@ -13,15 +13,15 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// program is a game with what belongs to it in this binary.
+// program is a game with its bots, services and scripts in this binary.
 type program struct {
 	game      ecs.Game
 	bot       newBot
 	services  []node.Service
-	auth      gateway.Authenticator // nil: the player that a login names is believed
-	scripts   fs.FS                 // nil: none
-	scriptDir string                // where scripts were when the binary was built; "" when that is not on this machine
-	others    games                 // that --game may name instead
+	auth      gateway.Authenticator // nil: gateways believe the player that a login names
+	scripts   fs.FS                 // nil: no scripts
+	scriptDir string                // the scripts' folder when the binary was built; "" if it is not on this machine
+	others    games                 // the other games that --game may name
 }
 
 func newProgram(game ecs.Game, opts []Option) *program {
@@ -32,24 +32,23 @@ func newProgram(game ecs.Game, opts []Option) *program {
 	return p
 }
 
-// Option adds to what the verbs know of a game.
+// Option configures what the verbs do with a game.
 type Option func(*program)
 
-// WithServices says which types of service belong to the game: `dev` runs one instance of each, `service TYPE` runs one
-// of them alone.
+// WithServices adds types of service to the game: `dev` runs one instance of each, `service TYPE` runs an instance of one.
 func WithServices(services ...node.Service) Option {
 	return func(p *program) { p.services = append(p.services, services...) }
 }
 
-// WithAuthenticator says who logs in at the game's gateways, in `dev` and in `gateway`. Without it they believe the field
-// player_id of the login message, which is for development.
+// WithAuthenticator sets the authenticator of the game's gateways, in `dev` and in `gateway`. Without it they believe the
+// field player_id of the login message, which is for development only.
 func WithAuthenticator(a gateway.Authenticator) Option {
 	return func(p *program) { p.auth = a }
 }
 
-// WithScripts gives the game its scripts: a folder for each service type, named after it, and one named shard. dir is
-// where they are on the machine that the binary was built on ("" if nowhere): there `dev` reloads what is saved, and
-// `reload` reads what has changed.
+// WithScripts sets the game's scripts: a folder for each service type, named after it, and one named shard. dir is their
+// folder on the machine that built the binary, or "". If dir exists where the binary runs, `dev` reloads files saved there
+// and `reload` reads them.
 func WithScripts(scripts fs.FS, dir string) Option {
 	return func(p *program) {
 		p.scripts = scripts
@@ -59,15 +58,15 @@ func WithScripts(scripts fs.FS, dir string) Option {
 	}
 }
 
-// WithGame puts another game into the binary, which --game chooses.
+// WithGame adds another game to the binary; --game selects it.
 func WithGame(game ecs.Game, opts ...Option) Option {
 	return func(p *program) { p.others = append(p.others, newProgram(game, opts)) }
 }
 
-// games are those of a binary; the first one is meant where --game does not say otherwise.
+// games are the games of a binary. The first is the default of --game.
 type games []*program
 
-// named returns the program of a game, or says which ones there are.
+// named returns the program of a game, or an error that lists the binary's games.
 func (g games) named(name string) (*program, error) {
 	for _, p := range g {
 		if p.game.Name == name {
@@ -84,7 +83,7 @@ func (g games) names() (names []string) {
 	return names
 }
 
-// choose makes the game that args name the one that is meant.
+// choose selects the game that args, or else the environment, name.
 func (a *app) choose(args []string) (err error) {
 	name, ok := chosen(args)
 	if !ok {
@@ -98,8 +97,8 @@ func (a *app) choose(args []string) (err error) {
 	return err
 }
 
-// chosen returns the value of --game among args. A game's options are flags, so the game has to be known before the
-// flags can be read.
+// chosen returns the value of --game in args. A game's options are flags, so the game must be known before the flags are
+// parsed.
 func chosen(args []string) (name string, ok bool) {
 	for i, arg := range args {
 		switch value, found := strings.CutPrefix(arg, "--game"); {
@@ -115,14 +114,14 @@ func chosen(args []string) (name string, ok bool) {
 	return "", false
 }
 
-// adopt takes the game that a history was made by, when the caller named none and this binary has it.
+// adopt selects the game that recorded a history, if the caller named none and this binary has it.
 func (a *app) adopt(ctx context.Context, s persistence.Source) {
 	if a.named || len(a.games) < 2 {
 		return
 	}
 	m, err := s.Log.Get(ctx, 1)
 	if err != nil {
-		return // whoever reads the history says what is wrong with it
+		return // reading the history will report the error
 	}
 	r, err := persistence.DecodeRecord(m.Body)
 	if err != nil || r.Genesis == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/cmd/node"
 )
 
-// gatewayResult is what gateway prints when it ends.
+// gatewayResult is the result that gateway prints when it ends.
 type gatewayResult struct {
 	ID       string `json:"id"`
 	Sessions uint64 `json:"sessions"`
@@ -25,16 +25,16 @@ func (a *app) gateway() *cobra.Command {
 	var limits limitsFlag
 	c := &cobra.Command{
 		Use:   "gateway",
-		Short: "Run a gateway: clients log in here, and their requests find the services",
-		Long: `Takes clients over TCP, UDP (KCP) and, with --http, WebSocket (/ws). It logs them in as the game says (cmd.WithAuthenticator), binds each player to an instance of
-each service, hands requests to it over NATS and brings answers and pushes back. Of any number of gateways, each knows
-every player's binding, which stands in a JetStream bucket.
+		Short: "Run a gateway: it logs clients in and forwards their requests to services",
+		Long: `Accepts clients over TCP, UDP (KCP) and, with --http, WebSocket (/ws). It logs them in with the game's authenticator
+(cmd.WithAuthenticator), binds each player to an instance of each service, forwards requests to it over NATS, and returns
+answers and pushes. Run as many gateways as you like: they share the players' bindings in a JetStream bucket.
 
-Which service handles which message is learned from the services that run, so a new type of service needs no change here.`,
+A gateway learns from the running services which of them handles which message, so a new type of service needs no change here.`,
 		Example: "  wind gateway --game speak --nats URL --etcd URL --tcp 127.0.0.1:50100 --http 127.0.0.1:50180",
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&id, "id", "", "this gateway's id (default: gateway and node)")
+	c.Flags().StringVar(&id, "id", "", "this gateway's id (default: gateway- and the node's name)")
 	c.Flags().StringVar(&tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
 	c.Flags().StringVar(&udp, "udp", "", "address for clients over UDP (KCP); empty for none")
 	g.add(c.Flags())
@@ -46,7 +46,7 @@ Which service handles which message is learned from the services that run, so a 
 			return err
 		}
 		if tcp == "" && udp == "" && f.http == "" {
-			return usagef("gateway: give --tcp, --udp or --http an address: nobody could connect")
+			return usagef("gateway: give --tcp, --udp or --http an address: without one, no client can connect")
 		}
 		if err := first(checkAddress("--tcp", tcp), checkAddress("--udp", udp), checkInstance("--id", id)); err != nil {
 			return err
@@ -73,7 +73,7 @@ Which service handles which message is learned from the services that run, so a 
 	return c
 }
 
-// announceGateway says where clients of the services connect.
+// announceGateway prints where the services' clients connect.
 func (a *app) announceGateway(n *node.Node) {
 	a.tell("gateway %s", n.GatewayID())
 	for _, at := range []struct{ what, addr string }{{"TCP", n.TCPAddr()}, {"UDP (KCP)", n.UDPAddr()}} {
@@ -86,18 +86,18 @@ func (a *app) announceGateway(n *node.Node) {
 	}
 }
 
-// gatewayFlags say how a gateway lets clients in.
+// gatewayFlags say how a gateway treats its clients.
 type gatewayFlags struct {
 	gateway node.Gateway
 	protos  gen.Source
 }
 
 func (f *gatewayFlags) add(set *pflag.FlagSet) {
-	set.StringToStringVar(&f.gateway.Routes, "route", nil, "MESSAGE=TYPE: send a message to another type of service than the one that registered it")
-	set.IntVar(&f.gateway.Rate, "client-rate", 0, "messages per second that one connection may send; -1 for no limit, nor one on bytes and on connections per address (default: 2000)")
-	set.StringArrayVar(&f.protos.Protos, "proto", nil, "a .proto file of messages that this binary does not have: with it, clients and services of different formats understand each other; may be given again")
-	set.StringArrayVarP(&f.protos.Include, "include", "I", nil, "folder in which imports of --proto are looked for; may be given again (default: the current one)")
-	set.StringSliceVar(&f.gateway.Origins, "origin", nil, "host whose web pages may connect, besides the gateway's own")
+	set.StringToStringVar(&f.gateway.Routes, "route", nil, "MESSAGE=TYPE: send a message to a service of this type instead of the one that registered it")
+	set.IntVar(&f.gateway.Rate, "client-rate", 0, "messages per second that one connection may send; -1 removes this limit and those on bytes and on connections per address (default: 2000)")
+	set.StringArrayVar(&f.protos.Protos, "proto", nil, "a .proto file of messages that this binary does not contain, to translate them between clients and services of different formats; repeatable")
+	set.StringArrayVarP(&f.protos.Include, "include", "I", nil, "folder to search for imports of --proto; repeatable (default: the current one)")
+	set.StringSliceVar(&f.gateway.Origins, "origin", nil, "host whose web pages may connect, in addition to the gateway's own host")
 }
 
 // config reads the .proto files that the flags name.

@@ -5,9 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// relaxGC lets the heap of a gateway or a service grow to five times what lives before it is collected: they hold little
-// and allocate for every request, so that the usual two times cost a fifth of their throughput. GOGC, when it is set,
-// says otherwise.
+// relaxGC lets the heap of a gateway or a service grow to five times its live bytes before a collection. They hold little
+// and allocate for every request: Go's usual factor of two costs a fifth of their throughput. If GOGC is set, it prevails.
 func relaxGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

@@ -12,14 +12,14 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// growth is how a log and its deltas grew. It draws itself as SVG: a library for plots would add 60 packages and 7.7 MB to
-// the binary of every game.
+// growth records how a log and its deltas grew and draws it as SVG. A plotting library would add 60 packages and 7.7 MB to
+// every game's binary.
 type growth struct {
 	log, deltas series
 	overhead    int
 }
 
-// through is a history whose reading growth sees.
+// through returns s with readers that count into g.
 func (g *growth) through(s persistence.Source) persistence.Source {
 	g.overhead = s.MessageOverhead
 	s.Log = grownLog{s.Log, g}
@@ -67,7 +67,7 @@ func (d grownDeltas) Read(ctx context.Context, from uint64) iter.Seq2[persistenc
 	}
 }
 
-// mostBuckets bounds a series: beyond it two neighbours become one.
+// mostBuckets bounds a series: beyond it, neighbouring buckets merge in pairs.
 const mostBuckets = 512
 
 // series sums bytes over equal spans of ticks.
@@ -93,7 +93,7 @@ func (s *series) add(tick uint64, bytes int) {
 	s.sums[tick/s.width] += float64(bytes)
 }
 
-// perSecond is bucket i in bytes per second.
+// perSecond returns bucket i in bytes per second, at rate ticks per second.
 func (s *series) perSecond(i, rate int) float64 {
 	return s.sums[i] / float64(s.width) * float64(max(rate, 1))
 }
@@ -145,5 +145,5 @@ func (s *series) draw(b *bytes.Buffer, name string, rate, y int) {
 	fmt.Fprintf(b, `<polyline fill="none" stroke="#06c" stroke-width="1.5" points="%s"/>`+"\n", strings.Join(points, " "))
 }
 
-// niceAbove is the least power of two that is not below v: the axis then reads in whole KiB and MiB.
+// niceAbove returns the least power of two that is not below v, so that the axis shows whole KiB and MiB.
 func niceAbove(v float64) float64 { return math.Exp2(math.Ceil(math.Log2(max(v, 1)))) }

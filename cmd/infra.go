@@ -17,10 +17,10 @@ func (a *app) infra() *cobra.Command {
 	var span time.Duration
 	c := &cobra.Command{
 		Use:   "infra",
-		Short: "Run embedded NATS and etcd servers alone, for trying several nodes",
+		Short: "Run embedded NATS and etcd servers alone, to try several nodes",
 		Long: `Starts NATS with JetStream and etcd on the loopback, prints their URLs, and runs until it is interrupted. The NATS URL
-holds the nodes' password: without it, clients may read and nothing else. For trying things out on one machine; a
-cluster uses servers of its own.`,
+contains the nodes' password; without it, clients may only read. Use it to try several nodes on one machine; a cluster needs
+servers of its own.`,
 		Example: "  wind infra --data ./infra-data",
 	}
 	c.Flags().StringVar(&data, "data", "./wind-data", "folder of the servers' data")

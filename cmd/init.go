@@ -30,18 +30,18 @@ func (a *app) init() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init NAME",
 		Short: "Write a small game module: a component, a command, a system, a test and a main",
-		Long: `Writes a game into the new folder NAME, or with "." into the current one when it is empty. The module builds and
-runs as it is: its binary has every verb of this one.
+		Long: `Writes a game into the new folder NAME, or with "." into the current one if it is empty. The module builds and runs as
+it is; its binary has every verb of this one.
 
-With --services the game also has a service, lobby, with handlers in Go and in Starlark, messages in a .proto file, and a
-login of its own by a signed token; each with its test.
+With --services the game also has a service, lobby, with handlers in Go and in Starlark, messages in a .proto file, and its
+own login with a signed token, each with a test.
 
-Until the wind module is published, its go.mod points at a checkout with a replace line: the one this binary was
-built from, or the one that --replace names.`,
+Until the wind module is published, go.mod replaces it with a checkout: the one that this binary was built from, or the one
+that --replace names.`,
 		Example: "  wind init mygame && cd mygame && go run . dev --bots 10\n  wind init mygame --services",
 	}
-	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one this binary was built from)")
-	c.Flags().BoolVar(&services, "services", false, "write a service, its scripts and a login beside the shard")
+	c.Flags().StringVar(&replace, "replace", "", "checkout of wind that the new module builds against (default: the one that this binary was built from)")
+	c.Flags().BoolVar(&services, "services", false, "also write a service, its scripts and a login")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(_ context.Context, args []string) error {
 		path, err := filepath.Abs(args[0])
@@ -71,7 +71,7 @@ built from, or the one that --replace names.`,
 	return c
 }
 
-// findCheckout returns the folder of a wind checkout: the given one, or that which this binary was compiled from.
+// findCheckout returns the folder of a wind checkout: the given one, or the one that this binary was built from.
 func findCheckout(given string) (string, error) {
 	if given != "" {
 		dir, err := filepath.Abs(given)
@@ -88,7 +88,7 @@ func findCheckout(given string) (string, error) {
 			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("init: the checkout that this binary was built from is not on this machine: name one with --replace DIR")
+	return "", fmt.Errorf("init: the checkout that this binary was built from is not on this machine: name another with --replace DIR")
 }
 
 func isCheckout(dir string) bool {
@@ -96,7 +96,7 @@ func isCheckout(dir string) bool {
 	return err == nil && modfile.ModulePath(b) == modulePath
 }
 
-// emptyFolder makes the folder for a game, and refuses one that holds something already.
+// emptyFolder makes the folder for a game, and refuses one that is not empty.
 func emptyFolder(path string) (string, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return "", err
@@ -150,8 +150,8 @@ func writeGame(dir, name, checkout string, services bool) (files []string, err e
 	return append(files, "go.mod", "go.sum"), nil
 }
 
-// writeModule writes go.mod and go.sum with the checkout's own versions, so that the game builds with what was tried
-// together and without a step before it.
+// writeModule writes go.mod and go.sum with the checkout's own versions: the game builds at once, with versions that were
+// tested together.
 func writeModule(dir, name, checkout string) error {
 	b, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
 	if err != nil {

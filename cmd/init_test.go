@@ -21,8 +21,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// TestInitWritesAGameWithServices: it builds, its own tests pass, and a client logs in by a token alone and is answered by
-// the handlers in Go and in Starlark.
+// TestInitWritesAGameWithServices: the game builds, its own tests pass, and a client that logs in with a token gets answers
+// from the handlers in Go and in Starlark.
 func TestInitWritesAGameWithServices(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a game of its own")
@@ -94,7 +94,7 @@ func dialUntil(ctx context.Context, t *testing.T, addr string) *client.RPC {
 	}
 }
 
-// free is an address that nobody listens on just now.
+// free returns an address that nobody listens on.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -18,7 +18,7 @@ type limitsFlag struct {
 
 // add declares the flag.
 func (f *limitsFlag) add(set *pflag.FlagSet) {
-	set.Var(f, "limit", "what one address or one identity may take, NAME=N, -1 for no bound; may be given several times (defaults: "+
+	set.Var(f, "limit", "a limit on one address or one identity; -1 removes it; repeatable (defaults: "+
 		strings.Join(netcode.LimitNames(), ", ")+")")
 }
 
@@ -28,7 +28,7 @@ func (f *limitsFlag) Set(text string) error {
 		name, number, ok := strings.Cut(one, "=")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || n < -1 || n == 0 {
-			return fmt.Errorf("%q is not NAME=N with N from 1, or -1 for no bound", one)
+			return fmt.Errorf("%q is not NAME=N with N of 1 or more, or -1 for no limit", one)
 		}
 		if err := f.limits.Set(name, n); err != nil {
 			return err
@@ -44,7 +44,7 @@ func (f *limitsFlag) String() string { return strings.Join(f.given, ",") }
 // Type implements pflag.Value.
 func (f *limitsFlag) Type() string { return "NAME=N" }
 
-// makeRoom lets n clients of this process in, beside others of its address.
+// makeRoom raises limits that were not given so that n clients of this process fit beside others of its address.
 func makeRoom(l *netcode.Limits, n int) {
 	const others = 256
 	for name, field := range map[string]*int{"sessions-per-address": &l.SessionsPerAddress, "joins-per-address": &l.JoinsPerAddress, "connections-per-address": &l.ConnectionsPerAddress} {

@@ -14,9 +14,9 @@ import (
 func (a *app) logVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
-		Short: "Look at a shard's log, prove it, purge it, carry it elsewhere",
-		Long: `Reads a data directory (of a running node, or a copy of a stopped one, which stays as it is), an export file, or a running
-NATS server. purge and import change what they work on.`,
+		Short: "Inspect, check, purge, export and import a shard's log",
+		Long: `Reads a data directory, an export file, or a running NATS server. While a node runs on the directory it asks the node's
+server; otherwise it opens a copy and leaves the directory unchanged. Only purge and import change anything.`,
 		Example: "  wind log tail -n 20\n  wind log check --data ./wind-data\n  wind log export match.wind",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("log: say what to do: tail, check, stat, purge, export or import (see %s --help)", c.CommandPath())
@@ -26,7 +26,7 @@ NATS server. purge and import change what they work on.`,
 	return c
 }
 
-// checkReport is what `log check --json` prints.
+// checkReport is the result of `log check --json`.
 type checkReport struct {
 	OK          bool          `json:"ok"`
 	First       uint64        `json:"first_seq"`
@@ -44,7 +44,7 @@ type checkReport struct {
 	Resimulated uint64        `json:"resimulated"`
 	Findings    []findingJSON `json:"findings"`
 	Unlisted    int           `json:"unlisted,omitempty"`
-	Unproven    string        `json:"unproven,omitempty"` // why the game was not held against all of it
+	Unproven    string        `json:"unproven,omitempty"` // why the game could not re-simulate all of it
 	Error       string        `json:"error,omitempty"`    // why the check ended early
 }
 
@@ -63,14 +63,14 @@ func (a *app) logCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Prove every invariant of a log, of its delta stream and of its snapshots",
-		Long: `Proves, from the stored bytes alone: one value per tick, epochs that increase, records that chain, checksums that a
-re-simulation reaches, deltas and snapshots that agree with the log, and that the log's end was not cut. Every finding
-names its sequence and its tick. Ends with 3 when an invariant is broken; warnings do not count. Of a log of another game,
-or of a build with other components, what needs no game is proven and the rest is said: then it ends with 1.`,
+		Long: `Proves from the stored bytes alone that each tick has one value, epochs increase, records chain, a re-simulation reaches
+the same checksums, deltas and snapshots agree with the log, and the log's end was not cut off. Every finding names its
+sequence and tick. Exits with 3 if an invariant is broken; warnings do not count. If another game, or a build with other
+components, recorded the log, it proves what needs no game, names what it could not prove, and exits with 1.`,
 		Example: "  wind log check --data ./wind-data\n  wind log check --file match.wind --json",
 	}
 	src.add(c.Flags())
-	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: for a log of another game or build")
+	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: for the log of another game or build")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		return src.read(ctx, a, func(s persistence.Source) error {
@@ -90,10 +90,10 @@ or of a build with other components, what needs no game is proven and the rest i
 				return err
 			}
 			if !out.OK {
-				return checkf("log check: the log is not in order: %s", plural(len(out.Findings)+out.Unlisted, "finding"))
+				return checkf("log check: the log is broken: %s", plural(len(out.Findings)+out.Unlisted, "finding"))
 			}
 			if r.Unproven != nil {
-				return fmt.Errorf("log check: what needs no game is in order, but the game could not be held against it (--form-only does not try): %w", r.Unproven)
+				return fmt.Errorf("log check: everything that needs no game is in order, but this game could not re-simulate the log (--form-only does not try): %w", r.Unproven)
 			}
 			return nil
 		})
@@ -133,7 +133,7 @@ func checkLines(r checkReport) []string {
 	}
 	switch {
 	case r.OK && r.Unproven != "":
-		lines = append(lines, "in order, as far as it can be told without its game")
+		lines = append(lines, "in order, as far as can be proven without its game")
 	case r.OK:
 		lines = append(lines, "in order")
 	}
@@ -147,23 +147,23 @@ func (a *app) logExport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export FILE",
 		Short: "Write a log, its deltas and its snapshots to one file",
-		Long: `Writes a compressed file that replay, log check and log import read, on any machine. The chain is proven on the way: a
-damaged log is not exported. With --from and --to the file has those ticks, and before them what is needed to read it alone:
-it begins with the older of the two newest snapshots before --from, or with genesis. Only a file with genesis can be imported.`,
+		Long: `Writes a compressed file that replay, log check and log import can read on any machine. It proves the chain as it reads and
+exports no damaged log. With --from and --to the file has those ticks and enough before them to be read alone: it begins with
+the older of the two newest snapshots before --from, or with genesis. Only a file with genesis can be imported.`,
 		Example: "  wind log export match.wind --data ./wind-data\n  wind log export moment.wind --from 54000 --to 54300",
 	}
 	src.add(c.Flags())
-	c.Flags().BoolVar(&noDeltas, "no-deltas", false, "leave the delta stream out: it can be rebuilt")
-	c.Flags().Uint64Var(&from, "from", 0, "first tick (0: the first that is stored)")
-	c.Flags().Uint64Var(&to, "to", 0, "last tick (0: the last)")
-	c.Flags().BoolVar(&force, "force", false, "write over FILE when it exists")
+	c.Flags().BoolVar(&noDeltas, "no-deltas", false, "omit the delta stream: it can be rebuilt")
+	c.Flags().Uint64Var(&from, "from", 0, "first tick (0: the first one stored)")
+	c.Flags().Uint64Var(&to, "to", 0, "last tick (0: the last one stored)")
+	c.Flags().BoolVar(&force, "force", false, "overwrite FILE if it exists")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		if to > 0 && from > to {
-			return usagef("--from %d lies behind --to %d", from, to)
+			return usagef("--from %d is after --to %d", from, to)
 		}
 		if _, err := os.Stat(args[0]); err == nil && !force {
-			return fmt.Errorf("log export: %s exists: name another file, or write over it with --force", args[0])
+			return fmt.Errorf("log export: %s exists: name another file, or overwrite it with --force", args[0])
 		}
 		return src.read(ctx, a, func(s persistence.Source) error {
 			if noDeltas {

@@ -17,15 +17,15 @@ func (a *app) logImport() *cobra.Command {
 	logBytes := byteSize{least: jetstream.MinLogBytes}
 	c := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Bring an exported log into a data directory",
-		Long: `Stores an export's records, deltas and snapshots, each proven while it is read, in a data directory in which the shard
-does not exist yet. A node started on that directory goes on from the last tick.`,
+		Short: "Import an exported log into a data directory",
+		Long: `Proves an export's records, deltas and snapshots, then stores them in a data directory that does not have the shard yet.
+A node started on that directory continues from the last tick.`,
 		Example: "  wind log import match.wind --data ./restored && wind dev --data ./restored",
 	}
-	c.Flags().StringVar(&data, "data", "./wind-data", "data directory to bring it into")
-	c.Flags().StringVar(&cluster, "cluster", "", "cluster name there (must be the one it was exported from)")
-	c.Flags().StringVar(&shard, "shard", "", "shard name there (must be the one it was exported from)")
-	c.Flags().Var(&logBytes, "log-bytes", "limit of the shard's log there, as 8GiB (default: 8GiB, or a quarter of a small store)")
+	c.Flags().StringVar(&data, "data", "./wind-data", "data directory to import into")
+	c.Flags().StringVar(&cluster, "cluster", "", "cluster name there (must be that of the export)")
+	c.Flags().StringVar(&shard, "shard", "", "shard name there (must be that of the export)")
+	c.Flags().Var(&logBytes, "log-bytes", "limit of the shard's log there, such as 8GiB (default: 8GiB, or a quarter of a small store)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		f, err := persistence.OpenFile(args[0])
@@ -35,7 +35,7 @@ does not exist yet. A node started on that directory goes on from the last tick.
 		defer func() { _ = f.Close() }()
 		info := f.Info()
 		if cluster != "" && cluster != info.Cluster || shard != "" && shard != info.Shard {
-			return usagef("log import: %s holds shard %s of cluster %s: its records say so, another name cannot be given", args[0], info.Shard, info.Cluster)
+			return usagef("log import: %s holds shard %s of cluster %s, as its records say: it cannot be imported under another name", args[0], info.Shard, info.Cluster)
 		}
 		p, stop := a.showProgress()
 		defer stop()
@@ -52,7 +52,7 @@ does not exist yet. A node started on that directory goes on from the last tick.
 	return c
 }
 
-// proveFile reads a whole export before anything of it is stored, so that half of a damaged one never becomes a shard.
+// proveFile reads a whole export before any of it is stored, so that half of a damaged export never becomes a shard.
 func proveFile(ctx context.Context, s persistence.Source) error {
 	r, err := persistence.Check(ctx, s, persistence.CheckOptions{})
 	if err == nil && r.Broken() {
@@ -83,7 +83,7 @@ func (a *app) importFile(ctx context.Context, f *persistence.File, data string, 
 	info := f.Info()
 	if s, err := jetstream.Open(ctx, conn, info.Cluster, info.Shard, "", jetstream.Options{}); err == nil {
 		s.Close()
-		return sum, fmt.Errorf("log import: %s has a log of shard %s already: name another directory with --data", data, info.Shard)
+		return sum, fmt.Errorf("log import: %s already has a log of shard %s: name another directory with --data", data, info.Shard)
 	} else if !errors.Is(err, persistence.ErrNotFound) {
 		return sum, err
 	}

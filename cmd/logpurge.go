@@ -19,17 +19,18 @@ func (a *app) logPurge() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{
 		Use:   "purge SHARD",
-		Short: "Remove from a shard's log what two proven snapshots make superfluous",
-		Long: `Removes the records before the older of the two newest proven snapshots: those that can be read, fit their record of the
-log, and restore to a world with their checksum. Without two of them nothing goes, and it ends with 1. What is gone cannot
-be replayed any more; a recovery does not need it. Works while the shard runs (its owner does it, also while it waits for
-room in a full log), where nobody serves it, as with a full log that no node with --purge=never claims (the verb does it,
-and the waiting node goes on by itself), and on a stopped data directory. While a shard is halted, or its log has lost
-history, nothing goes until an operator has looked.`,
+		Short: "Remove the records of a shard's log that two proven snapshots replace",
+		Long: `Removes the records before the older of the two newest proven snapshots. A proven snapshot can be read, matches its record
+in the log, and restores to a world with its checksum. Without two of them it removes nothing and exits with 1. Purged
+records can no longer be replayed; no recovery needs them.
+
+While a node owns the shard, the owner purges, even if it waits for room in a full log. If no node owns it, as with a full
+log that no node with --purge=never claims, this verb purges, and the waiting node continues unaided. It also works on a
+stopped data directory. It removes nothing while the shard is halted or its log has lost history: an operator must look first.`,
 		Example: "  wind log purge main --dry-run\n  wind log purge main --data ./wind-data\n  wind log purge main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 	}
 	f.add(c.Flags())
-	c.Flags().BoolVar(&dry, "dry-run", false, "say what would go, and remove nothing")
+	c.Flags().BoolVar(&dry, "dry-run", false, "print what would be removed, and remove nothing")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		if err := checkName("shard", args[0]); err != nil {
@@ -44,7 +45,7 @@ history, nothing goes until an operator has looked.`,
 	return c
 }
 
-// purge asks the shard's owner, or does it itself where there is none or nobody has the data directory open.
+// purge asks the shard's owner to purge, or does it itself if the shard has no owner or nobody has the data directory open.
 func (a *app) purge(ctx context.Context, f *clusterFlags, name string, dry bool) (p shard.Purged, err error) {
 	if f.nats == "" {
 		if _, err := os.Stat(node.StoreDir(f.data)); errors.Is(err, fs.ErrNotExist) {
@@ -73,7 +74,7 @@ func purgeLines(p shard.Purged) []string {
 	}
 	switch {
 	case p.Records == 0:
-		lines = append(lines, fmt.Sprintf("nothing lies before sequence %d", p.Below))
+		lines = append(lines, fmt.Sprintf("no records before sequence %d", p.Below))
 	case p.DryRun:
 		lines = append(lines, fmt.Sprintf("would remove %d records, those before sequence %d", p.Records, p.Below))
 	default:

@@ -23,7 +23,7 @@ func distribution(kind string, d persistence.Distribution) distributionJSON {
 	return distributionJSON{kind, d.Count, d.Sum, d.P50, d.P99, d.Max}
 }
 
-// statReport is what `log stat --json` prints; sizes are in bytes.
+// statReport is the result of `log stat --json`; sizes are in bytes.
 type statReport struct {
 	First                 uint64             `json:"first_seq"`
 	Last                  uint64             `json:"last_seq"`
@@ -56,15 +56,14 @@ func (a *app) logStat() *cobra.Command {
 	var plotFile string
 	c := &cobra.Command{
 		Use:   "stat",
-		Short: "Say how large a log is, and why",
-		Long: `Counts records, deltas and snapshots by size, the commands by kind, and what an input-carrying tick costs per client:
-the whole stored bytes of its record, headers and the server's framing included, divided by the clients with a command
-in it.`,
+		Short: "Print how large a log is, and why",
+		Long: `Counts records, deltas and snapshots by size, commands by kind, and the bytes that a tick with input costs per client: all
+that its record occupies, including headers and the server's framing, divided by the number of clients with a command in it.`,
 		Example: "  wind log stat --data ./wind-data --json\n  wind log stat --plot growth.svg",
 	}
 	src.add(c.Flags())
 	c.Flags().BoolVar(&formOnly, "form-only", false, "do not re-simulate: clients and commands are not counted")
-	c.Flags().StringVar(&plotFile, "plot", "", "SVG file to draw how log and deltas grew, over the ticks")
+	c.Flags().StringVar(&plotFile, "plot", "", "SVG file for a plot of how log and deltas grew over the ticks")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		return src.read(ctx, a, func(s persistence.Source) error {
@@ -132,7 +131,7 @@ func statLines(r statReport) []string {
 		fmt.Sprintf("snapshots  %d, %s together", r.Snapshots.Count, size(float64(r.Snapshots.Sum))))
 }
 
-// size renders bytes for people.
+// size formats a number of bytes for people.
 func size(n float64) string {
 	for _, u := range []string{"B", "KiB", "MiB", "GiB"} {
 		if n < 1024 {

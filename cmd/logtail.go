@@ -15,7 +15,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// tailRecord is a record of a log as `log tail --json` prints it.
+// tailRecord is a record as `log tail --json` prints it.
 type tailRecord struct {
 	Seq      uint64     `json:"seq"`
 	Kind     string     `json:"kind"`
@@ -50,21 +50,21 @@ func (a *app) logTail() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail",
 		Short: "Print the last records of a log",
-		Long: `Prints records with their ticks, checksums and commands by name. Commands are stored relative to what their session
-sent before, so the world just before the first record printed is rebuilt first.
+		Long: `Prints records with their ticks, checksums and commands by name. A command is stored relative to its session's previous
+ones, so log tail first rebuilds the world before the first record that it prints.
 
-With --follow it goes on printing what is committed, as one JSON object per record with --json.`,
+With --follow it keeps printing records as they are committed; with --json, one JSON object per record.`,
 		Example: "  wind log tail -n 3 --commands\n  wind log tail --follow",
 	}
 	src.add(c.Flags())
 	c.Flags().Uint64VarP(&t.n, "number", "n", 10, "how many records")
-	c.Flags().BoolVar(&t.commands, "commands", false, "print every command, not only how many there were")
-	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "go on with what is committed from now on, while the node runs")
+	c.Flags().BoolVar(&t.commands, "commands", false, "print every command, not only their counts")
+	c.Flags().BoolVarP(&t.follow, "follow", "f", false, "keep printing records as the node commits them")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		src.follows = t.follow
 		if t.n == 0 {
-			return usagef("log tail: -n 0: at least 1 record")
+			return usagef("log tail: -n 0: want at least 1")
 		}
 		if t.follow && src.nats == "" {
 			if _, err := node.Running(src.data); err != nil || src.file != "" {
@@ -79,14 +79,14 @@ With --follow it goes on printing what is committed, as one JSON object per reco
 	return c
 }
 
-// tailer prints records, stepping a world beside them that gives their commands back.
+// tailer prints records. It steps a world along with them to decode their commands.
 type tailer struct {
 	*app
 	src      persistence.Source
 	n        uint64
 	commands bool
 	follow   bool
-	world    *ecs.World // before the next record; nil when it could not be rebuilt
+	world    *ecs.World // before the next record; nil if it could not be rebuilt
 	frame    ecs.Frame
 	records  []tailRecord
 }
@@ -129,7 +129,7 @@ func (t *tailer) run(ctx context.Context) error {
 	return nil
 }
 
-// rebuild makes the world that the record from began with.
+// rebuild makes the world as it was before the record from.
 func (t *tailer) rebuild(ctx context.Context, from persistence.Seq) error {
 	m, err := t.src.Log.Get(ctx, from)
 	if err != nil {

@@ -19,14 +19,13 @@ import (
 )
 
 // Main runs the verbs for game and ends the process with one of the exit codes 0 (done), 1 (failed), 2 (wrong usage)
-// and 3 (a check found something).
+// and 3 (a check found a divergence or a broken invariant).
 func Main(game ecs.Game, opts ...Option) {
 	os.Exit(Run(game, os.Args[1:], os.Stdout, os.Stderr, opts...))
 }
 
-// Run is Main without the process: it parses args, runs the verb and returns the exit code. Results go to stdout,
-// logs, progress and errors to stderr. SIGINT and SIGTERM end the verb in an orderly way, a
-// second one at once.
+// Run parses args, runs the verb and returns the exit code, as Main does, without ending the process. Results go to stdout;
+// logs, progress and errors go to stderr. SIGINT or SIGTERM stops the verb in order; a second one kills the process.
 func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option) int {
 	return newApp(newSelf(os.Args[0]), game, stdout, stderr, opts).run(args)
 }
@@ -57,7 +56,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		return err
 	}
 	if err := a.optionClash(); err != nil {
-		a.started = true // the game's author has to mend it, no other call will do
+		a.started = true // only the game's author can fix this: no other call helps
 		return err
 	}
 	root := a.root()
@@ -68,7 +67,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	return root.ExecuteContext(ctx)
 }
 
-// app is one call of the binary: the game, where results go, and what the global flags say.
+// app is one call of the binary: the game, the outputs and the global flags.
 type app struct {
 	*program
 	self    *self
@@ -79,8 +78,8 @@ type app struct {
 	json    bool
 	level   string
 	log     *slog.Logger
-	repeats repeats // what log writes to
-	started bool    // the verb itself has begun: an error is no longer one of usage
+	repeats repeats // log's handler
+	started bool    // the verb itself has begun: from here on, an error is a failure, not wrong usage
 }
 
 func (a *app) root() *cobra.Command {
@@ -92,8 +91,8 @@ log before any client sees it. Any committed tick can be rebuilt from the log, o
 
 The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.
 
-Each flag can also be given as a variable of the environment: ` + envPrefix + ` and the flag's name, in capitals and with _ for -
-(` + envName("log-level") + ` for --log-level). A flag of the call wins; an empty variable counts as not set.`,
+Every flag can also be set by an environment variable: ` + envPrefix + ` and the flag's name in capitals, with _ for -
+(` + envName("log-level") + ` for --log-level). A flag on the command line wins; an empty variable counts as unset.`,
 		Example:       "  wind dev --bots 50\n  wind replay --data ./wind-data --verify\n  wind log tail --data ./wind-data",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -108,7 +107,7 @@ Each flag can also be given as a variable of the environment: ` + envPrefix + ` 
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "least level that is logged to stderr: debug, info, warn or error")
+	root.PersistentFlags().StringVar(&a.level, "log-level", "info", "lowest level to log to stderr: debug, info, warn or error")
 	if len(a.games) > 1 {
 		root.PersistentFlags().String("game", a.games[0].game.Name, "the game: "+strings.Join(a.games.names(), ", "))
 	}
@@ -127,11 +126,11 @@ func (a *app) openLog() error {
 	}
 	a.repeats = newRepeats(speaker{slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}), a.self})
 	a.log = slog.New(a.repeats)
-	slog.SetDefault(a.log) // what has no logger of its own writes there too
+	slog.SetDefault(a.log) // for packages without a logger of their own
 	return nil
 }
 
-// verb wraps a command's function: from its first line on, an error is a failure and not a wrong call.
+// verb wraps a command's function: an error that run returns is a failure, not wrong usage, unless it is a usageError.
 func (a *app) verb(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		a.started = true
@@ -148,7 +147,7 @@ func (a *app) jsonFlag(c *cobra.Command) {
 	c.Flags().BoolVar(&a.json, "json", false, "print the result as one JSON object on stdout")
 }
 
-// print writes a result: as JSON when asked for, else as the lines given.
+// print writes a result: as JSON with --json, otherwise as lines.
 func (a *app) print(result any, lines ...string) error {
 	if a.json {
 		enc := json.NewEncoder(a.stdout)

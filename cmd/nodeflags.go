@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/persistence/jetstream"
 )
 
-// nodeFlags are where a node listens, stores and looks for its servers.
+// nodeFlags are the flags of a node: its addresses, its store and its servers.
 type nodeFlags struct {
 	udp, tcp, http       string
 	data, nats, etcd     string
@@ -27,31 +27,31 @@ type nodeFlags struct {
 
 // add declares the flags that dev, serve and doctor share.
 func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
-	set.StringVar(&f.udp, "udp", "127.0.0.1:7777", "address for clients over UDP (KCP and datagrams)")
+	set.StringVar(&f.udp, "udp", "127.0.0.1:7777", "address for clients over UDP (KCP and datagrams); empty for none")
 	set.StringVar(&f.tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
 	set.StringVar(&f.http, "http", "127.0.0.1:7778", "address for /healthz and /metrics; empty for none")
 	set.StringVar(&f.data, "data", "./wind-data", "folder of the embedded servers' data")
-	set.StringVar(&f.shard, "shard", "main", "the shard to run")
-	set.Var(&f.purge, "purge", "when the log loses the records before two proven snapshots: when-full (from 80 % on, down to 60 %), always (with each snapshot) or never; what is gone cannot be replayed any more")
+	set.StringVar(&f.shard, "shard", "main", "shard to run")
+	set.Var(&f.purge, "purge", "when to remove the log's records before two proven snapshots: when-full (at 80 %, down to 60 %), always (after each snapshot) or never; removed records can no longer be replayed")
 	set.Lookup("purge").NoOptDefVal = string(node.PurgeAlways)
 	f.purge = node.PurgeWhenFull
 	f.logBytes.least = jetstream.MinLogBytes
-	set.Var(&f.logBytes, "log-bytes", "limit of the shard's log, as 8GiB; also changes that of a log that exists (default: 8GiB, or a quarter of a small store)")
-	set.Var(&f.deltas, "deltas", "which deltas are kept: off (none are published), those of an age as 24h, those within a size as 4GiB, or 24h,4GiB; also changes a stream that exists (default: 4GiB, or an eighth of a small store)")
+	set.Var(&f.logBytes, "log-bytes", "limit of the shard's log, such as 8GiB; also changes an existing log's (default: 8GiB, or a quarter of a small store)")
+	set.Var(&f.deltas, "deltas", "which deltas to keep: off (publish none), an age such as 24h, a size such as 4GiB, or both as 24h,4GiB; also changes an existing stream (default: 4GiB, or an eighth of a small store)")
 	f.embedded.add(set)
 	f.limits.add(set)
 	f.game = addGameFlags(a.game, set)
 }
 
-// addServers declares the flags of verbs that can use servers of other processes.
+// addServers declares the flags of verbs that can use servers in other processes.
 func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 	set.StringVar(&f.nats, "nats", "", "URL of a NATS server with JetStream (default: an embedded one in --data)")
 	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated (default: an embedded one in --data)")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
-	set.BoolVar(&f.compact, "etcd-compact", false, "compact etcd, all of it, up to what was there 5 minutes ago: for servers that are Wind's alone and do not compact by themselves")
-	set.IntVar(&f.replicas, "replicas", 0, "copies of a new log that the NATS cluster keeps: 1 or 3 (default: 1)")
-	set.DurationVar(&f.lease, "lease", 0, "time after which a silent owner has lost its shard, at least 2s (default: 5s, and 1m with embedded servers)")
+	set.BoolVar(&f.compact, "etcd-compact", false, "compact all of etcd up to 5 minutes ago: for servers that only Wind uses and that do not compact themselves")
+	set.IntVar(&f.replicas, "replicas", 0, "copies that the NATS cluster keeps of a new log: 1 or 3 (default: 1)")
+	set.DurationVar(&f.lease, "lease", 0, "how long an owner may be silent before it loses its shard, at least 2s (default: 5s; 1m with embedded servers)")
 }
 
 // config turns the flags into a node's configuration.
@@ -70,7 +70,7 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	}, nil
 }
 
-// check refuses flags that no node could be started with.
+// check refuses flags with which no node can start.
 func (f *nodeFlags) check() error {
 	if err := f.places(); err != nil {
 		return err
@@ -79,16 +79,16 @@ func (f *nodeFlags) check() error {
 	case (f.nats == "") != (f.etcd == ""):
 		return usagef("give both --nats and --etcd, or neither: the embedded servers come as a pair")
 	case f.udp == "" && f.tcp == "":
-		return usagef("give --udp or --tcp an address: nobody could connect")
+		return usagef("give --udp or --tcp an address: without one, no client can connect")
 	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
 	case f.lease != 0 && f.lease < 2*time.Second:
-		return usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
+		return usagef("--lease %s is shorter than 2s, the shortest that etcd grants", f.lease)
 	}
 	return f.embedded.check(f.nats)
 }
 
-// places refuses addresses and names that are none.
+// places refuses invalid addresses and names.
 func (f *nodeFlags) places() error {
 	return first(checkAddress("--udp", f.udp), checkAddress("--tcp", f.tcp), checkAddress("--http", f.http), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 }

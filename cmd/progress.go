@@ -11,14 +11,14 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// progressAfter is how long a verb runs before it shows how far it has come; then it does so twice a second.
+// A verb shows its progress after progressAfter, and then every progressEvery.
 const (
 	progressAfter = 2 * time.Second
 	progressEvery = 500 * time.Millisecond
 )
 
-// line keeps one line of a terminal up to date until the function that it returns is called, which may be called again.
-// text is called by another goroutine.
+// line keeps one line of a terminal up to date until stop is called. Further calls of stop do nothing. line calls text from
+// another goroutine.
 func line(out io.Writer, after, every time.Duration, text func() string) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -43,7 +43,7 @@ func line(out io.Writer, after, every time.Duration, text func() string) (stop f
 	return sync.OnceFunc(func() { close(quit); <-done })
 }
 
-// progress is how far a verb has come; nil where nobody is shown it.
+// progress is how far a verb has come. A nil progress records and shows nothing.
 type progress struct {
 	mu          sync.Mutex
 	began       time.Time
@@ -51,7 +51,8 @@ type progress struct {
 	done, total uint64
 }
 
-// showProgress shows on a terminal, and nowhere else, how far a verb has come that takes longer than two seconds.
+// showProgress shows the progress of a verb that takes longer than progressAfter, if stderr is a terminal. Otherwise it
+// returns nil.
 func (a *app) showProgress() (p *progress, stop func()) {
 	if !a.onTerminal() {
 		return nil, func() {}
@@ -60,7 +61,7 @@ func (a *app) showProgress() (p *progress, stop func()) {
 	return p, line(a.stderr, progressAfter, progressEvery, p.String)
 }
 
-// at says that done of total are over; a total of 0 is not known.
+// at records that done of total are finished; a total of 0 means unknown.
 func (p *progress) at(what string, done, total uint64) {
 	if p == nil {
 		return
@@ -73,7 +74,7 @@ func (p *progress) at(what string, done, total uint64) {
 	p.done, p.total = done, total
 }
 
-// String is "1200 of 54000 records (2 %), 45s left".
+// String returns the line to show: "1200 of 54000 records (2 %), 45s left".
 func (p *progress) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,10 +87,10 @@ func (p *progress) String() string {
 	return fmt.Sprintf("%d of %d %s (%.0f %%), %s left", p.done, p.total, p.what, part*100, left.Round(time.Second))
 }
 
-// rounds is at for a benchmark.
+// rounds records the rounds of a benchmark.
 func (p *progress) rounds(done, total int) { p.at("rounds", uint64(done), uint64(total)) }
 
-// through is a history that tells p what is read of it.
+// through returns s with readers that record their progress in p.
 func (p *progress) through(s persistence.Source) persistence.Source {
 	if p == nil {
 		return s
@@ -130,7 +131,7 @@ func (d progressDeltas) Read(ctx context.Context, from uint64) iter.Seq2[persist
 	return func(yield func(persistence.Delta, error) bool) {
 		last, ok, err := d.Last(ctx)
 		if err != nil || !ok {
-			last.Tick = 0 // then nobody knows how far it is
+			last.Tick = 0 // unknown
 		}
 		for delta, err := range d.DeltaReader.Read(ctx, from) {
 			if err == nil {
@@ -143,7 +144,7 @@ func (d progressDeltas) Read(ctx context.Context, from uint64) iter.Seq2[persist
 	}
 }
 
-// progressWriter is a log that tells p what is appended to it.
+// progressWriter is a log writer that records its progress in p.
 type progressWriter struct {
 	persistence.LogWriter
 	p    *progress

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// TestProgressIsShownAfterTwoSeconds: a short verb shows nothing; a long one a line that is wiped at its end.
+// TestProgressIsShownAfterTwoSeconds: a short verb shows nothing; a long one shows a line and wipes it at the end.
 func TestProgressIsShownAfterTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
@@ -35,7 +35,7 @@ func TestProgressIsShownAfterTwoSeconds(t *testing.T) {
 	})
 }
 
-// TestNoTerminalNoProgress: what is not read by a person has no line in it.
+// TestNoTerminalNoProgress: without a terminal, a verb shows no progress.
 func TestNoTerminalNoProgress(t *testing.T) {
 	var out, log strings.Builder
 	p, stop := mygame(&out, &log).showProgress()
@@ -46,7 +46,7 @@ func TestNoTerminalNoProgress(t *testing.T) {
 	}
 }
 
-// TestProgressSeesWhatIsRead: records by their sequence.
+// TestProgressSeesWhatIsRead: progress follows the sequences of the records read.
 func TestProgressSeesWhatIsRead(t *testing.T) {
 	p := &progress{}
 	log := persistence.NewMemory().Log()
@@ -66,7 +66,7 @@ func TestProgressSeesWhatIsRead(t *testing.T) {
 	}
 }
 
-// TestGrowthDrawsWhatWasStored: the SVG is well-formed, with one point per bucket, and buckets widen when there are many ticks.
+// TestGrowthDrawsWhatWasStored: the SVG is well-formed, with one point per bucket, and buckets widen for many ticks.
 func TestGrowthDrawsWhatWasStored(t *testing.T) {
 	var g growth
 	for tick := uint64(1); tick <= 100_000; tick++ {

@@ -13,7 +13,7 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// psResult is what ps prints: what runs in a cluster.
+// psResult is the result of ps: what runs in a cluster.
 type psResult struct {
 	Cluster  string      `json:"cluster"`
 	Nodes    []psNode    `json:"nodes"`
@@ -27,7 +27,7 @@ type psNode struct {
 	Since     string            `json:"since"`
 }
 
-// psService is an instance, and how full it is by its load and its players.
+// psService is an instance with its fullness, which follows from its load and its players.
 type psService struct {
 	discovery.Instance
 	Fullness float64 `json:"fullness"`
@@ -84,7 +84,7 @@ func psLines(r psResult) []string {
 	return []string{strings.TrimRight(b.String(), "\n")}
 }
 
-// addresses is "tcp 127.0.0.1:7777, udp 127.0.0.1:7777", in that order of names.
+// addresses formats addresses as "tcp 127.0.0.1:7777, udp 127.0.0.1:7777": TCP, then UDP, then HTTP.
 func addresses(all map[string]string) string {
 	var out []string
 	for _, name := range []string{"tcp", "udp", "http"} {

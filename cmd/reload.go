@@ -20,21 +20,20 @@ func (a *app) reload() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{
 		Use:   "reload SERVICE|SHARD [MODULE...]",
-		Short: "Put changed scripts in force, in all instances of a service or in a shard, while they run",
-		Long: `Reads the scripts from --scripts (SERVICE's whole folder, in place of all that is in force, or the modules named), lets
-every instance compile and try them, and only when all of them could puts them in force: functions are swapped, running
-handlers finish on the code they began with. A script that does not compile, names what does not exist or runs for ever
-changes nothing anywhere, and the error says where it is. Instances that start later with the scripts that were replaced
-run the new ones, too. shard:NAME means a shard whose name is also a service's.
+		Short: "Reload changed scripts in all instances of a service, or in a shard, while they run",
+		Long: `Reads the scripts from --scripts: SERVICE's whole folder, which replaces all scripts in force, or only the named modules.
+Every instance compiles and tries them. Only if all succeed do the new functions replace the old ones; running handlers finish
+with the code they began with. A script that does not compile, uses an undefined name or never ends changes nothing anywhere,
+and the error says where the mistake is. Instances that start later with the replaced scripts run the new ones, too. If a
+service has the same name as the shard, write shard:NAME.
 
-In a shard the reload is a command in its log: a replay runs the code that ran. A rollback is a reload of the former
-source.`,
+In a shard the reload is a command in its log, so a replay runs the code that ran. To roll back, reload the previous source.`,
 		Example: "  wind reload game --scripts ./scripts\n  wind reload game handlers_client/player.star --scripts ./scripts --dry-run\n" +
 			"  wind reload main --scripts ./scripts",
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&from, "scripts", "", "folder of the game's scripts, with one folder per service type, and shard, in it (default: the one this binary was built from)")
-	c.Flags().BoolVar(&dry, "dry-run", false, "compile and try everywhere, and change nothing")
+	c.Flags().StringVar(&from, "scripts", "", "folder of the game's scripts, with one folder per service type and one named shard (default: the one that this binary was built from)")
+	c.Flags().BoolVar(&dry, "dry-run", false, "compile and try the scripts everywhere, but change nothing")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		cluster, err := f.connect(ctx, a)
@@ -77,11 +76,11 @@ func (a *app) modules(from, folder string, names []string) ([]script.Module, err
 		from = a.scriptsWith(folder)
 	}
 	if from == "" {
-		return nil, usagef("reload: say with --scripts where the changed scripts of %s are: they are not where this binary was built", folder)
+		return nil, usagef("reload: name the folder of the changed scripts with --scripts: this machine does not have the folder of %s that this binary was built from", folder)
 	}
 	path := filepath.Join(from, folder)
 	if _, err := os.Stat(path); err != nil {
-		return nil, usagef("reload: %s: there are no scripts: %v", path, err)
+		return nil, usagef("reload: no scripts in %s: %v", path, err)
 	}
 	all, err := script.Read(os.DirFS(path))
 	if err != nil || len(names) == 0 {
@@ -98,7 +97,8 @@ func (a *app) modules(from, folder string, names []string) ([]script.Module, err
 	return some, nil
 }
 
-// scriptsWith is the folder of scripts on this machine, of the game that is chosen or else of another, that has folder.
+// scriptsWith returns a folder of scripts on this machine that contains folder: the selected game's, or else another game's;
+// "" if no game has one.
 func (a *app) scriptsWith(folder string) string {
 	for _, p := range append(games{a.program}, a.games...) {
 		if info, err := os.Stat(filepath.Join(p.scriptDir, folder)); p.scriptDir != "" && err == nil && info.IsDir() {
@@ -116,7 +116,7 @@ func moduleNamed(all []script.Module, name string) (script.Module, error) {
 		}
 		known = append(known, m.Name)
 	}
-	return script.Module{}, usagef("reload: there is no module %q; there are %s", name, strings.Join(known, ", "))
+	return script.Module{}, usagef("reload: there is no module %q; the modules are %s", name, strings.Join(known, ", "))
 }
 
 func reloadLines(r node.Reloaded, shard bool) []string {
@@ -137,7 +137,7 @@ func reloadLines(r node.Reloaded, shard bool) []string {
 	case r.Tick > 0:
 		lines = append(lines, fmt.Sprintf("committed in tick %d", r.Tick))
 	case shard && !r.DryRun:
-		lines = append(lines, "they were in force already")
+		lines = append(lines, "they were already in force")
 	}
 	return lines
 }

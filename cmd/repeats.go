@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// A line that comes again and again is shown repeatsShown times within repeatsWithin; the rest of that time's are one line
-// at its end, with their count. Lines are the same when their level and message are; their attributes are the last one's.
+// A repeated line is shown repeatsShown times within repeatsWithin. Further repetitions become one line at the end of that
+// time, with their count and the attributes of the last. Two lines are the same if their level and message are.
 const (
 	repeatsShown  = 3
 	repeatsWithin = 5 * time.Second
-	repeatsKept   = 256 // different lines that are remembered
+	repeatsKept   = 256 // different lines remembered
 )
 
-// repeats is a log handler that counts lines which repeat.
+// repeats is a log handler that counts repeated lines instead of showing them.
 type repeats struct {
 	slog.Handler
 	all *repeated
 }
 
-// newRepeats returns a handler before next, which shows lines.
+// newRepeats returns a handler that passes lines on to next.
 func newRepeats(next slog.Handler) repeats {
 	return repeats{next, &repeated{lines: map[repeatKey]*repeatLine{}}}
 }
 
-// repeated is what a handler, and those made of it, remember of the lines before.
+// repeated is the memory of earlier lines that a handler shares with the handlers derived from it.
 type repeated struct {
 	mu    sync.Mutex
 	lines map[repeatKey]*repeatLine
@@ -73,17 +73,17 @@ func (h repeats) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-// flush shows what was held back of a line. The mutex is held.
+// flush shows the repetitions held back for a line. The caller holds the mutex.
 func (a *repeated) flush(l *repeatLine) {
 	if l == nil || l.held == 0 {
 		return
 	}
 	l.last.AddAttrs(slog.Int("repeated", l.held))
-	_ = l.by.Handle(context.Background(), l.last) // there is nobody to tell
+	_ = l.by.Handle(context.Background(), l.last) // no one could see the error
 	l.held = 0
 }
 
-// close shows what is held back.
+// close shows everything held back.
 func (h repeats) close() {
 	a := h.all
 	if a == nil {
@@ -96,7 +96,7 @@ func (h repeats) close() {
 	}
 }
 
-// prune forgets lines of which nothing is held back, when there are many.
+// prune forgets lines with nothing held back, once there are repeatsKept lines. The caller holds the mutex.
 func (a *repeated) prune() {
 	if len(a.lines) < repeatsKept {
 		return

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestLinesThatRepeatAreCounted: fifty bots that cannot connect are four lines in five seconds, not four hundred; others
-// are shown in between, and what is held back at the end is shown then.
+// TestLinesThatRepeatAreCounted: fifty bots that cannot connect log four lines in five seconds, not four hundred. Other
+// lines are shown in between, and lines held back at the end are shown then.
 func TestLinesThatRepeatAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder

@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// replayResult is what `replay --json` prints.
+// replayResult is the result of `replay --json`.
 type replayResult struct {
 	Game           string   `json:"game"`
 	Ticks          uint64   `json:"ticks"`
@@ -45,27 +45,27 @@ func (a *app) replay() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay",
 		Short: "Rebuild a shard's ticks from its log",
-		Long: `Re-simulates every committed tick from nothing but the log: records are read in order, their chain and their
-checksums are proven, and the first tick whose world differs is named, with the values that differ as its recorded delta
-has them and as they were computed (--dump prints that tick's world as it was recorded). With --from-deltas nothing is simulated: the
-state deltas are applied, from a snapshot with --from-snapshot, and must lead to the same checksums.
+		Long: `Re-simulates every committed tick from the log alone. It reads the records in order and proves their chain and their
+checksums. It names the first tick whose world differs, with the differing values as recorded in the tick's delta and as
+computed; --dump then prints the recorded world of that tick. With --from-deltas it does not simulate: it applies the state
+deltas, from a snapshot with --from-snapshot, and they must lead to the same checksums.
 
---dump prints the world at the last tick, with --entity one entity of it. --watch prints one entity's values at each tick
-that changes them, from --from on.
+--dump prints the world at the last tick, or one entity of it with --entity. --watch prints one entity's values at each tick
+that changes them, starting at --from.
 
-The data directory is not touched: a copy is opened. Ends with 3 when the log is damaged, shorter than it was known to
-be, or diverges; with 1 when another game, or a build with other components, recorded it: then it says which differ.`,
+It opens a copy and does not touch the data directory. Exits with 3 if the log is damaged, diverges, or is shorter than it is
+known to have been. Exits with 1 if another game, or a build with other components, recorded it, and names the differences.`,
 		Example: "  wind replay --data ./wind-data --verify --json\n  wind replay --to 1000 --dump\n  wind replay --to 1000 --dump --entity 12\n  wind replay --entity 12 --watch --from 900 --to 1000\n  wind replay --from-deltas --from-snapshot",
 	}
 	src.add(c.Flags())
 	c.Flags().Uint64Var(&o.To, "to", 0, "stop after this tick (0: the last one)")
-	c.Flags().BoolVar(&o.Verify, "verify", false, "also prove the full checksum, and that the log's end was not cut")
+	c.Flags().BoolVar(&o.Verify, "verify", false, "also prove the full checksum, and that the log's end was not cut off")
 	c.Flags().BoolVar(&o.FromDeltas, "from-deltas", false, "apply state deltas instead of simulating")
 	c.Flags().BoolVar(&fromSnapshot, "from-snapshot", false, "start from the newest snapshot at or before --to instead of genesis")
 	c.Flags().StringVar(&v.entity, "entity", "", "one entity to print, as --dump names it")
-	c.Flags().BoolVar(&v.watch, "watch", false, "print --entity at each tick at which it changes")
+	c.Flags().BoolVar(&v.watch, "watch", false, "print --entity at each tick that changes it")
 	c.Flags().Uint64Var(&v.from, "from", 0, "with --watch: print nothing before this tick")
-	c.Flags().BoolVar(&v.dump, "dump", false, "print the entities of the last tick, one line each, in the order of their tables; of a tick that diverged, as recorded")
+	c.Flags().BoolVar(&v.dump, "dump", false, "print the entities at the last tick, one line each, in the order of their tables; at a diverged tick, as recorded")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		watched, err := v.check(a, o.To)
@@ -94,14 +94,14 @@ be, or diverges; with 1 when another game, or a build with other components, rec
 	return c
 }
 
-// replayView is what a replay prints of the world.
+// replayView selects the parts of the world that a replay prints.
 type replayView struct {
 	dump, watch bool
 	entity      string
 	from        uint64
 }
 
-// check refuses what does not go together.
+// check refuses flags that exclude each other, and returns the entity to watch.
 func (v *replayView) check(a *app, to uint64) (*watching, error) {
 	w := &watching{from: v.from}
 	if !a.json {
@@ -109,17 +109,17 @@ func (v *replayView) check(a *app, to uint64) (*watching, error) {
 	}
 	switch {
 	case v.dump && a.json:
-		return nil, usagef("--dump prints lines and --json one object: give one of them")
+		return nil, usagef("--dump prints lines and --json one object: give only one of them")
 	case v.dump && v.watch:
-		return nil, usagef("--dump prints the last tick and --watch all of them: give one of them")
+		return nil, usagef("--dump prints the last tick and --watch every tick: give only one of them")
 	case v.watch && v.entity == "":
-		return nil, usagef("--watch needs --entity: which one")
+		return nil, usagef("--watch needs --entity: name the entity")
 	case v.entity != "" && !v.watch && !v.dump:
-		return nil, usagef("--entity needs --dump for the last tick, or --watch for all of them")
+		return nil, usagef("--entity needs --dump for the last tick, or --watch for every tick")
 	case v.from > 0 && !v.watch:
-		return nil, usagef("--from is for --watch")
+		return nil, usagef("--from needs --watch")
 	case to > 0 && v.from > to:
-		return nil, usagef("--from %d lies behind --to %d", v.from, to)
+		return nil, usagef("--from %d is after --to %d", v.from, to)
 	}
 	var err error
 	if v.entity != "" {
@@ -128,8 +128,8 @@ func (v *replayView) check(a *app, to uint64) (*watching, error) {
 	return w, err
 }
 
-// dump prints the last tick's world, or one entity of it; of a tick that came out otherwise the recorded world, where its
-// delta is stored.
+// dump prints the last tick's world, or one entity of it. For a diverged tick it prints the recorded world, if its delta is
+// stored.
 func (a *app) dump(asked bool, entity ecs.Entity, p *persistence.Replay, err error) error {
 	w := p.World()
 	if errors.Is(err, persistence.ErrDiverged) {
@@ -149,7 +149,7 @@ func (a *app) dump(asked bool, entity ecs.Entity, p *persistence.Replay, err err
 	return err
 }
 
-// replayed is the result of a replay that ended with err, in the world w (nil when it had none).
+// replayed returns the result of a replay that ended with err in the world w, which may be nil.
 func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, w *ecs.World, err error) replayResult {
 	out := replayResult{
 		Game: a.game.Name, Ticks: r.Ticks, From: r.From, To: r.To, Records: r.Records, LastSeq: uint64(r.Seq),
@@ -176,7 +176,7 @@ func replayLines(r replayResult) []string {
 	lines := []string{"nothing was replayed"}
 	if r.Ticks > 0 {
 		lines = []string{
-			fmt.Sprintf("replayed %d ticks (%d to %d) from the %s in %.0f ticks per second, %.0f times real time", r.Ticks, r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
+			fmt.Sprintf("replayed %d ticks (%d to %d) from the %s at %.0f ticks per second, %.0f times real time", r.Ticks, r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
 			fmt.Sprintf("tick %d: checksum %s, %d entities, epoch %d", r.To, r.Checksum, r.Entities, r.Epoch),
 		}
 	}
@@ -189,11 +189,11 @@ func replayLines(r replayResult) []string {
 	return append(lines, r.Notes...)
 }
 
-// newestSnapshot returns the newest snapshot whose tick is at most to (0: any). A damaged one is passed over: what is
-// wrong with it is the error only if no older one will do.
+// newestSnapshot returns the newest snapshot whose tick is at most to (0: any). It skips damaged ones, and returns their
+// errors only if no other snapshot will do.
 func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*persistence.Snapshot, error) {
 	var all []persistence.SnapshotInfo
-	if s.Snapshots != nil { // an export may hold none
+	if s.Snapshots != nil { // an export may have none
 		var err error
 		if all, err = s.Snapshots.List(ctx); err != nil {
 			return nil, err
@@ -220,7 +220,7 @@ func newestSnapshot(ctx context.Context, s persistence.Source, to uint64) (*pers
 		return nil, damaged
 	}
 	if to == 0 {
-		return nil, errors.New("there is no snapshot yet: leave --from-snapshot out to start at genesis")
+		return nil, errors.New("there is no snapshot yet: omit --from-snapshot to start at genesis")
 	}
-	return nil, fmt.Errorf("there is no snapshot at or before tick %d: leave --from-snapshot out to start at genesis", to)
+	return nil, fmt.Errorf("there is no snapshot at or before tick %d: omit --from-snapshot to start at genesis", to)
 }

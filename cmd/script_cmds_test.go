@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// exits CODE VERB ARGS… runs wind and wants this exit code; stdout and stderr can be matched afterwards.
+// exits CODE VERB ARGS… runs wind and requires this exit code; the script can match stdout and stderr afterwards.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: exits CODE ARGS...")
@@ -25,7 +25,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// eventually CODE VERB ARGS… runs wind until it ends with this exit code, for a minute at most.
+// eventually CODE VERB ARGS… runs wind repeatedly, for a minute at most, until it ends with this exit code.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: eventually CODE ARGS...")
@@ -53,7 +53,7 @@ func exitOf(ts *testscript.TestScript, args []string) int {
 	return 0
 }
 
-// flip FILE FRACTION changes one bit of a byte at that part of a file.
+// flip FILE FRACTION flips one bit of the byte at that fraction of a file's length.
 func flip(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: flip FILE FRACTION")
@@ -88,8 +88,8 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jsonhas KEY [OP VALUE] wants stdout to be one JSON object with a key; OP is ==, >= or >, VALUE a number, a word or the
-// name of another key.
+// jsonhas KEY [OP VALUE] requires stdout to be one JSON object with KEY. OP is ==, >= or >; VALUE is a number, a word or
+// the name of another key.
 func jsonHas(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 && len(args) != 3 {
 		ts.Fatalf("usage: jsonhas KEY [OP VALUE]")
@@ -124,7 +124,7 @@ func holds(got any, op, want string) bool {
 	return ok && err == nil && (op == ">" && g > w || op == ">=" && g >= w)
 }
 
-// waitfile PATH waits until a file is there.
+// waitfile PATH waits until a file exists.
 func waitFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: waitfile PATH")

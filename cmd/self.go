@@ -12,29 +12,29 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// self is how the program that runs is called, and where its call looks. Texts name commands as "wind VERB …", in
-// errors, log lines, conditions and help alike; spell turns them into commands that work when they are pasted where the
-// text is read: with the program's own name, and with the flags of this call that are not the defaults of the verb named.
-// Once learn and lookAt are done its methods may be called concurrently.
+// self is the name by which this program was called, and the place (data directory, servers, shard) that its flags name.
+// Errors, log lines, conditions and help name commands as "wind VERB …". spell turns them into commands that a reader can
+// paste: with the program's own name, and with those flags of this call that differ from the defaults of the verb.
+// After learn and lookAt, its methods may be called concurrently.
 type self struct {
 	program string                       // as a shell calls it: ./mygame, wind, go run ./cmd/wind
 	name    string                       // its last part
-	verbs   map[string]map[string]string // path of a verb → those of its flags that are in placeFlags → default
-	place   map[string]string            // of this call: flag of placeFlags → value
+	verbs   map[string]map[string]string // path of a verb → its flags among placeFlags → default
+	place   map[string]string            // this call's flags among placeFlags → value
 }
 
-// newSelf is the program that was called as arg0.
+// newSelf returns the self of a program called as arg0.
 func newSelf(arg0 string) *self {
 	return &self{program: calledAs(arg0), name: strings.TrimSuffix(filepath.Base(arg0), ".exe")}
 }
 
-// placeFlags say where a call looks, in the order in which a command names them.
+// placeFlags are the flags that name a place, in the order in which a spelled command lists them.
 var placeFlags = []string{"data", "nats", "etcd", "cluster", "shard", "game"}
 
-// gameless verbs do the same for every game.
+// gameless verbs do the same for every game: a spelled command omits --game.
 var gameless = []string{"infra", "ps", "call", "drain", "shard", "gen", "init"}
 
-// learn takes in the verbs of the program, and spells their help.
+// learn records the program's verbs and spells their help.
 func (s *self) learn(root *cobra.Command) {
 	s.verbs = map[string]map[string]string{}
 	s.learnFrom(root)
@@ -55,7 +55,7 @@ func (s *self) learnFrom(c *cobra.Command) {
 	}
 }
 
-// spellHelp spells the help of a verb and of all that are in it, and lets them take the arguments that it names.
+// spellHelp spells the help of c and of its subcommands, and has them check their arguments against their Use lines.
 func spellHelp(s *self, c *cobra.Command) {
 	for _, text := range []*string{&c.Short, &c.Long, &c.Example} {
 		*text = s.respell(*text, false)
@@ -69,7 +69,8 @@ func spellHelp(s *self, c *cobra.Command) {
 	}
 }
 
-// calledAs is what to type to run the program again. go run removes what it built, so there it is go run with the package.
+// calledAs returns what to type to run the program again. go run removes the binary that it built, so for such a binary it
+// returns "go run" and the package.
 func calledAs(arg0 string) string {
 	b, ok := debug.ReadBuildInfo()
 	if ok && strings.Contains(filepath.ToSlash(arg0), "/go-build") && strings.Contains(filepath.ToSlash(arg0), "/exe/") {
@@ -81,13 +82,13 @@ func calledAs(arg0 string) string {
 	return quoted(arg0)
 }
 
-// aCommand finds a command of the program in a text, with what stands before it.
+// aCommand matches a command of the program in a text, and the character before it.
 var aCommand = regexp.MustCompile(`(^|[^\w/.\\-])wind ([a-z]+)( [a-z][a-z-]*)?`)
 
-// spell returns text with the commands in it as they are to be typed here.
+// spell returns text with each command as the reader has to type it.
 func (s *self) spell(text string) string { return s.respell(text, true) }
 
-// respell is spell; help has no use for the flags of this call.
+// respell does the work of spell. flags says whether to add this call's flags; help does not need them.
 func (s *self) respell(text string, flags bool) string {
 	if !strings.Contains(text, "wind ") {
 		return text
@@ -113,7 +114,7 @@ func (s *self) respell(text string, flags bool) string {
 	return b.String() + text[at:]
 }
 
-// argumentsIn is the part of a text that still belongs to the command before it.
+// argumentsIn returns the beginning of text that still belongs to the command before it.
 func argumentsIn(text string) string {
 	if i := strings.IndexAny(text, ";,)\n"); i >= 0 {
 		text = text[:i]
@@ -122,7 +123,7 @@ func argumentsIn(text string) string {
 	return text
 }
 
-// flags are those of this call that lead a verb elsewhere than its defaults do, but for those that its arguments name.
+// flags returns this call's place flags that differ from a verb's defaults, except those that arguments already name.
 func (s *self) flags(defaults map[string]string, arguments string) (out string) {
 	for _, name := range placeFlags {
 		value, given := s.place[name]
@@ -134,7 +135,7 @@ func (s *self) flags(defaults map[string]string, arguments string) (out string) 
 	return out
 }
 
-// lookAt remembers where a call looks that does not look where its verb does by default.
+// lookAt records the place flags of this call that differ from their defaults.
 func (s *self) lookAt(set *pflag.FlagSet) {
 	s.place = map[string]string{}
 	for _, name := range placeFlags {
@@ -146,12 +147,12 @@ func (s *self) lookAt(set *pflag.FlagSet) {
 
 var userInfo = regexp.MustCompile(`://([^:/@\s]+):[^@/\s]+@`)
 
-// withoutPassword hides what a log must not hold.
+// withoutPassword replaces the password of a URL, which must not get into a log.
 func withoutPassword(url string) string { return userInfo.ReplaceAllString(url, "://$1:PASSWORD@") }
 
 var plain = regexp.MustCompile(`^[\w@%+=:,./~-]+$`)
 
-// quoted is a word of a command line.
+// quoted returns word, quoted for a shell if needed.
 func quoted(word string) string {
 	if plain.MatchString(word) || os.PathSeparator == '\\' {
 		return word

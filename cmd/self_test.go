@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestCommandsAreSpelledAsTheyAreTyped: texts name the program that runs, with the flags that lead where the call looked.
+// TestCommandsAreSpelledAsTheyAreTyped: texts name the running program, with the flags that lead to the same place.
 func TestCommandsAreSpelledAsTheyAreTyped(t *testing.T) {
 	var out, log strings.Builder
 	for _, c := range []struct{ program, call, text, want string }{
@@ -50,7 +50,7 @@ func TestCommandsAreSpelledAsTheyAreTyped(t *testing.T) {
 	}
 }
 
-// TestHelpNamesTheProgramThatRuns: examples can be pasted.
+// TestHelpNamesTheProgramThatRuns: a reader can paste the examples of the help.
 func TestHelpNamesTheProgramThatRuns(t *testing.T) {
 	var out, log strings.Builder
 	root := mygame(&out, &log).root()
@@ -67,7 +67,7 @@ func TestHelpNamesTheProgramThatRuns(t *testing.T) {
 	}
 }
 
-// checkExample wants an example's verb and flags to exist.
+// checkExample requires an example's verb and flags to exist.
 func checkExample(t *testing.T, root *cobra.Command, line string) {
 	t.Helper()
 	line, _, _ = strings.Cut(line, " && ")
@@ -80,8 +80,8 @@ func checkExample(t *testing.T, root *cobra.Command, line string) {
 	}
 }
 
-// TestEveryCommandInTheCodeIsAVerb reads the string literals of the whole house: what is written "wind VERB" is spelled as
-// the program that runs, so it must be one of its verbs.
+// TestEveryCommandInTheCodeIsAVerb reads every string literal of the repository: self.spell rewrites "wind VERB", so VERB
+// must exist.
 func TestEveryCommandInTheCodeIsAVerb(t *testing.T) {
 	others := []string{"module", "that", "p", "login", "ticket", "gate"} // names, and words that follow Wind's own
 	var out, log strings.Builder

@@ -15,13 +15,13 @@ func (a *app) serve() *cobra.Command {
 	var span time.Duration
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run a node: it owns its shard, or waits until it may",
-		Long: `Runs one shard on NATS and etcd servers that --nats and --etcd name (or on embedded ones in --data). Of several nodes
-that serve one shard, one owns it and the others wait: a stop hands over at once, a death after the lease. An owner that
-was paused, or that could not reach etcd for a lease, commits nothing more, says that it was fenced, and waits for its
-next turn. A node also waits for NATS and etcd that do not answer yet, and for a halt to be lifted; the log and /healthz
-say what for. It ends with 1 on what waiting cannot mend: a shard of another game or other options, a taken port, a
-damaged data directory, credentials that are refused.`,
+		Short: "Run a node: it owns its shard, or waits to own it",
+		Long: `Runs one shard on the NATS and etcd servers that --nats and --etcd name, or on embedded ones in --data. If several nodes
+serve one shard, one owns it and the others wait. A node that stops hands the shard over at once; if it dies, another takes
+over after the lease. An owner that was paused, or could not reach etcd for the length of a lease, commits nothing more,
+reports that it was fenced, and waits for its next turn. A node also waits while NATS or etcd does not answer, and while the
+shard is halted; its log and /healthz say what it waits for. It exits with 1 if waiting cannot help: the shard has another
+game or other options, a port is taken, the data directory is damaged, or a server refuses its credentials.`,
 		Example: "  wind serve --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n  wind serve --data ./wind-data",
 	}
 	f.add(c.Flags(), a)

@@ -16,32 +16,32 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// memberFlags are what a process needs that is a node without a shard: servers, a name, a place for its metrics.
+// memberFlags are the flags of a node without a shard: its servers, its name, and an address for metrics.
 type memberFlags struct {
 	nats, etcd, cluster, node, http string
 	lease, span                     time.Duration
 }
 
 func (f *memberFlags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.nats, "nats", "", "URL of the NATS server (wind infra prints it)")
+	set.StringVar(&f.nats, "nats", "", "URL of the NATS server, as wind infra prints it")
 	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of subjects and etcd keys")
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
 	set.StringVar(&f.http, "http", "", "address for /healthz, /metrics and, at a gateway, /ws; empty for none")
-	set.DurationVar(&f.lease, "lease", 2*time.Second, "time after which a silent process is taken for dead, at least 2s")
+	set.DurationVar(&f.lease, "lease", 2*time.Second, "how long this process may be silent before it counts as dead, at least 2s")
 	spanFlag(set, &f.span, "how long to run")
 }
 
 // config turns the flags into a node's configuration without a shard.
 func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
 	if f.nats == "" || f.etcd == "" {
-		return node.Config{}, usagef("%s: give --nats and --etcd the URLs that wind infra prints: a %s alone can do nothing", verb, verb)
+		return node.Config{}, usagef("%s: give --nats and --etcd the URLs that wind infra prints: a %s needs both servers", verb, verb)
 	}
 	if err := first(checkAddress("--http", f.http), checkName("--cluster", f.cluster)); err != nil {
 		return node.Config{}, err
 	}
 	if f.lease < 2*time.Second {
-		return node.Config{}, usagef("--lease %s is shorter than 2s, the least that etcd keeps", f.lease)
+		return node.Config{}, usagef("--lease %s is shorter than 2s, the shortest that etcd grants", f.lease)
 	}
 	return node.Config{
 		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: f.nats, Etcd: f.etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
@@ -49,7 +49,7 @@ func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
 	}, nil
 }
 
-// serviceResult is what service prints when it ends.
+// serviceResult is the result that service prints when it ends.
 type serviceResult struct {
 	Type    string `json:"type"`
 	ID      string `json:"id"`
@@ -64,19 +64,19 @@ func (a *app) service() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "service TYPE",
 		Short: "Run an instance of one of the game's services",
-		Long: `Runs one instance of a service: it registers in etcd, takes requests over NATS, and hands them to the game's
+		Long: `Runs one instance of a service: it registers in etcd, receives requests over NATS, and passes them to the game's
 handlers, in Go and in Starlark. Any number of instances share the work; each player is bound to one of them.
 
-On SIGINT or SIGTERM it drains: it gets no new players, finishes what is running, and leaves. Types that this binary
-has: ` + a.serviceTypes() + `.`,
+On SIGINT or SIGTERM it drains: it gets no new players, finishes running requests, and leaves. Types in this binary:
+` + a.serviceTypes() + `.`,
 		Example: "  wind service game --game speak --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n" +
 			"  wind service game --game speak --id game-2 --scripts ./scripts --nats URL --etcd URL",
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&id, "id", "", "this instance's id, unique among those of its type (default: type and node)")
-	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts, with one folder per service type in it (default: those in the binary)")
-	c.Flags().StringVar(&selector, "selector", "", "how players are spread over the instances: "+discovery.SelectorNames+" (default: the game's choice)")
-	c.Flags().IntVar(&capacity, "capacity", 0, "players that this instance takes (default: the game's choice)")
+	c.Flags().StringVar(&id, "id", "", "this instance's id, unique within its type (default: its type and the node's name)")
+	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts, with one folder per service type (default: the scripts in the binary)")
+	c.Flags().StringVar(&selector, "selector", "", "how to balance players over the instances: "+discovery.SelectorNames+" (default: the game's choice)")
+	c.Flags().IntVar(&capacity, "capacity", 0, "number of players that this instance accepts (default: the game's choice)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		s, err := a.serviceNamed(args[0])
@@ -88,7 +88,7 @@ has: ` + a.serviceTypes() + `.`,
 			return err
 		}
 		if capacity < 0 {
-			return usagef("service: --capacity %d: at least 1, or 0 for no limit", capacity)
+			return usagef("service: --capacity %d: want at least 1, or 0 for the game's choice", capacity)
 		}
 		if capacity > 0 {
 			s.Capacity = capacity
@@ -127,7 +127,7 @@ has: ` + a.serviceTypes() + `.`,
 	return c
 }
 
-// await waits for span (0: until ctx ends), or until the node has ended by itself.
+// await waits for span (0: until ctx ends), or until the node has ended.
 func (a *app) await(ctx context.Context, n *node.Node, span time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,7 +141,7 @@ func (a *app) await(ctx context.Context, n *node.Node, span time.Duration) {
 	pause(ctx, span)
 }
 
-// serviceNamed is the game's service of a type.
+// serviceNamed returns the game's service of a type.
 func (a *app) serviceNamed(name string) (node.Service, error) {
 	for _, s := range a.services {
 		if s.Type == name {
@@ -168,7 +168,7 @@ func (a *app) gamesWithServices() string {
 	return ": choose one that has with --game: " + strings.Join(names, " or ")
 }
 
-// serviceTypes lists the types of the game that is chosen.
+// serviceTypes lists the selected game's types of service.
 func (a *app) serviceTypes() string {
 	if len(a.services) == 0 {
 		return "none (game " + a.game.Name + ")"
@@ -180,10 +180,10 @@ func (a *app) serviceTypes() string {
 	return strings.Join(names, ", ")
 }
 
-// scriptFolder is a folder of a game's scripts on this machine; it must have one for kind.
+// scriptFolder opens a folder of a game's scripts, which must contain a folder for kind.
 func scriptFolder(dir, kind string) (fs.FS, error) {
 	if info, err := os.Stat(filepath.Join(dir, kind)); err != nil || !info.IsDir() {
-		return nil, usagef("--scripts %s: there is no folder %s in it: scripts of a service are in a folder named after its type", dir, kind)
+		return nil, usagef("--scripts %s has no folder %s: put a service's scripts in a folder named after its type", dir, kind)
 	}
 	return os.DirFS(dir), nil
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// badTag is the component of a game whose author has misspelled a tag.
+// badTag is a component with a misspelled tag.
 type badTag struct {
 	X float64 `wind:"quant=1"`
 	Y float64 `wind:"q=0.01,range=-1000..1000"`
 }
 
-// TestAGameThatCannotBeServedSaysWhy: each verb that needs the game ends with the sentence of its Setup, and with nothing made.
+// TestAGameThatCannotBeServedSaysWhy: each verb that needs the game ends with Setup's error, and creates nothing.
 func TestAGameThatCannotBeServedSaysWhy(t *testing.T) {
 	game := ecs.Game{Name: "bad", TickRate: 30, Setup: func(w *ecs.World) { ecs.Component[badTag](w, "position", ecs.Spatial) }}
 	const want = `ecs: component "position": badTag.X: the tag wind:"quant=1" has the key "quant": did you mean q?`
@@ -31,13 +31,13 @@ func TestAGameThatCannotBeServedSaysWhy(t *testing.T) {
 	}
 }
 
-// TestAnOptionThatIsAFlagAlready is a sentence and not a panic of the flags' package.
+// TestAnOptionThatIsAFlagAlready: an option with the name of a flag is an error, not a panic of the flags' package.
 func TestAnOptionThatIsAFlagAlready(t *testing.T) {
 	for want, options := range map[string]any{
-		"its option Data cannot be the flag --data, which dev has already":             struct{ Data string }{},
-		"its option Seed cannot be the flag --seed":                                    struct{ Seed uint64 }{},
-		"its option LogLevel cannot be the flag --log-level, which bots has already":   struct{ LogLevel string }{},
-		"option Far is a float32, want bool, int32, int64, uint32, uint64, float64 or": struct{ Far float32 }{},
+		"its option Data cannot become the flag --data, which dev already has":           struct{ Data string }{},
+		"its option Seed cannot become the flag --seed":                                  struct{ Seed uint64 }{},
+		"its option LogLevel cannot become the flag --log-level, which bots already has": struct{ LogLevel string }{},
+		"option Far is a float32, want bool, int32, int64, uint32, uint64, float64 or":   struct{ Far float32 }{},
 	} {
 		var stdout, stderr bytes.Buffer
 		game := ecs.Game{Name: "bad", TickRate: 30, Options: options, Setup: func(*ecs.World) {}}

@@ -25,7 +25,7 @@ type shardInfo struct {
 	State    string `json:"state"` // owned, free or halted
 	Owner    string `json:"owner,omitempty"`
 	Epoch    uint64 `json:"epoch"`
-	LastSeq  uint64 `json:"last_seq"` // as an owner noted it last
+	LastSeq  uint64 `json:"last_seq"` // the last one that an owner noted
 	Reason   string `json:"reason,omitempty"`
 	HaltedBy string `json:"halted_by,omitempty"`
 	HaltedAt string `json:"halted_at,omitempty"`
@@ -43,29 +43,29 @@ func infoOf(s etcd.ShardInfo) shardInfo {
 	return i
 }
 
-// because says who halted the shard, when and why.
+// because returns a sentence that says who halted the shard, when and why.
 func (i *shardInfo) because() string {
 	return fmt.Sprintf("shard %s was halted by node %s at %s: %s", i.Shard, i.HaltedBy, i.HaltedAt, i.Reason)
 }
 
-// lost reports whether the shard was halted because its log lacks what was once committed: lifting the halt is no way out.
+// lost reports whether the shard was halted because its log lacks committed records. Lifting such a halt does not help.
 func (i *shardInfo) lost() bool { return shard.HaltedBy(i.Reason) == shard.HistoryLost }
 
-// wayOut says what an operator does about the halt.
+// wayOut returns what an operator can do about the halt.
 func (i *shardInfo) wayOut() string {
 	return shard.WayOut(shard.HaltedBy(i.Reason), i.Shard)
 }
 
-// leasesFlags say where what etcd knows of the shards is: in a data directory, running or stopped, or on servers.
+// leasesFlags say where to find etcd's keys of the shards: in a data directory, running or stopped, or on servers.
 type leasesFlags struct{ data, etcd, cluster string }
 
 func (f *leasesFlags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.data, "data", "./wind-data", "data directory, of a running node or of a stopped one")
+	set.StringVar(&f.data, "data", "./wind-data", "data directory of a running or stopped node")
 	set.StringVar(&f.etcd, "etcd", "", "URLs of the cluster's etcd servers, comma-separated, instead of a data directory")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster")
 }
 
-// open connects to etcd. To write, a stopped directory's own store is opened; to look, a copy.
+// open connects to etcd. In a stopped directory it opens the store itself if write is set, and a copy otherwise.
 func (f *leasesFlags) open(ctx context.Context, a *app, write bool) (*etcd.Client, func() error, error) {
 	if f.etcd != "" {
 		client, err := etcd.Dial(ctx, strings.Split(f.etcd, ",")...)
@@ -81,7 +81,7 @@ func (f *leasesFlags) open(ctx context.Context, a *app, write bool) (*etcd.Clien
 	return l.Etcd, l.Close, nil
 }
 
-// look returns what is known of the cluster's shards.
+// look returns what etcd knows about the cluster's shards.
 func (f *leasesFlags) look(ctx context.Context, a *app) (all []etcd.ShardInfo, err error) {
 	client, closeClient, err := f.open(ctx, a, false)
 	if err != nil {
@@ -91,7 +91,7 @@ func (f *leasesFlags) look(ctx context.Context, a *app) (all []etcd.ShardInfo, e
 	return etcd.Shards(ctx, client, f.cluster)
 }
 
-// change shows do what is known of one shard, and lets it change that shard.
+// change calls do with what etcd knows about one shard and a handle to change it.
 func (f *leasesFlags) change(ctx context.Context, a *app, name string, do func(*etcd.Shard, shardInfo) error) (err error) {
 	client, closeClient, err := f.open(ctx, a, true)
 	if err != nil {
@@ -121,7 +121,7 @@ func (f *leasesFlags) find(ctx context.Context, a *app, name string) (shardInfo,
 	return f.named(all, name)
 }
 
-// named finds a shard, or says which there are.
+// named returns a shard, or an error that lists the cluster's shards.
 func (f *leasesFlags) named(all []etcd.ShardInfo, name string) (shardInfo, error) {
 	var names []string
 	for _, s := range all {
@@ -139,7 +139,7 @@ func (f *leasesFlags) named(all []etcd.ShardInfo, name string) (shardInfo, error
 func (a *app) shardVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "shard",
-		Short:   "See how the shards of a cluster stand, and let a halted one go on",
+		Short:   "Show the state of a cluster's shards, and resume a halted one",
 		Long:    "Works on running servers (--etcd, or --data of a running node) and on a stopped data directory.",
 		Example: "  wind shard list\n  wind shard resume main",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -154,8 +154,8 @@ func (a *app) shardList() *cobra.Command {
 	f := &leasesFlags{}
 	c := &cobra.Command{
 		Use:     "list",
-		Short:   "List the shards of a cluster: owner, epoch, and why one is halted",
-		Long:    "Prints what etcd knows of each shard. Of a stopped data directory a copy is opened; it stays as it is.",
+		Short:   "List the shards of a cluster: owner, epoch, and the reason for a halt",
+		Long:    "Prints what etcd knows about each shard. It opens a copy of a stopped data directory and leaves the directory unchanged.",
 		Example: "  wind shard list --data ./wind-data\n  wind shard list --etcd http://10.0.0.5:2379 --json",
 	}
 	f.add(c.Flags())
@@ -199,9 +199,9 @@ func (a *app) shardResume() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "resume SHARD",
 		Short: "Lift a shard's halt, and say why it was halted",
-		Long: `A shard is halted when going on could do harm: two starts died in the same tick, history is lost, a build contradicts what
-it recorded itself. Nobody claims it then. Once the cause is mended, this lets the next node claim it. A cause that is still
-there halts it again.`,
+		Long: `A shard is halted if continuing could do harm: two starts died in the same tick, history is lost, or a build contradicts
+its own records. No node claims a halted shard. Fix the cause, then resume the shard: the next node may claim it. If the cause
+persists, the shard is halted again.`,
 		Example: "  wind shard resume main --data ./wind-data\n  wind shard resume main --etcd http://10.0.0.5:2379",
 	}
 	f.add(c.Flags())
@@ -222,9 +222,9 @@ there halts it again.`,
 				return err
 			}
 			info.Lifted = true
-			lines := []string{info.because(), "the halt is lifted: the next node that starts, or waits, claims the shard"}
+			lines := []string{info.because(), "the halt is lifted: the next node that starts or waits claims the shard"}
 			if info.lost() {
-				lines = append(lines, "history was lost: unless it is back, the shard is halted again; wind shard accept-loss "+info.Shard+" gives it up")
+				lines = append(lines, "history was lost: unless it is restored, the shard is halted again; wind shard accept-loss "+info.Shard+" gives it up")
 			}
 			return a.print(info, lines...)
 		})
@@ -237,19 +237,19 @@ func (a *app) shardAcceptLoss() *cobra.Command {
 	var nats string
 	c := &cobra.Command{
 		Use:   "accept-loss SHARD",
-		Short: "Give up the ticks that a shard's log has lost, and let it go on without them",
-		Long: `When the log ends before something that is known to have been in it, the shard is halted: a backup may have it. This accepts
-that the ticks above the log's end are gone: clients saw them, and they come again otherwise. Stop the
-shard's nodes first; only one that waits because the shard is halted may run. The loss is noted beside the log, too: log check,
-replay and export know what is void.
+		Short: "Give up the ticks that a shard's log has lost, and continue without them",
+		Long: `If the log ends before records that it is known to have had, the shard is halted, because a backup may still have them. This
+verb gives up the ticks after the log's end: clients saw them, and they will be simulated again with another outcome. Stop the
+shard's nodes first; a node that waits because of the halt may keep running. The loss is also noted beside the log, so that log
+check, replay and export know what is void.
 
-It needs running servers: the log is asked where it ends. On a stopped data directory start a node (wind dev or wind serve with
---data), which waits while the shard is halted. No node starts on a directory whose log is damaged: restore a backup, or leave it
-for another one.`,
+It needs running servers, to learn where the log ends. For a stopped data directory, start a node on it (wind dev or wind serve
+with --data), which waits while the shard is halted. No node starts on a directory with a damaged log: restore a backup, or use
+another directory.`,
 		Example: "  wind shard accept-loss main --data ./wind-data\n  wind shard accept-loss main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: what running servers wrote into --data)")
+	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: the one that running servers wrote into --data)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		if err := checkName("shard", args[0]); err != nil {
@@ -258,7 +258,7 @@ for another one.`,
 		if nats == "" || f.etcd == "" {
 			u, err := node.Running(f.data)
 			if errors.Is(err, node.ErrStopped) {
-				return usagef("no servers run on %s: start a node on it with wind serve, which waits while the shard is halted, and ask again; or name servers with --nats and --etcd", f.data)
+				return usagef("no servers run on %s: start a node on it with wind serve, which waits while the shard is halted, and try again; or name servers with --nats and --etcd", f.data)
 			}
 			if err != nil {
 				return usageError{err}
@@ -285,30 +285,30 @@ for another one.`,
 				if err != nil {
 					return err
 				}
-				if err := log.NoteAccepted(ctx, standing.Accepted); err != nil { // it may not have been, when the loss was accepted
+				if err := log.NoteAccepted(ctx, standing.Accepted); err != nil { // the note may have failed when the loss was accepted
 					return err
 				}
-				return a.print(info, fmt.Sprintf("shard %s has lost nothing that is known of: its log ends at record %d", info.Shard, last))
+				return a.print(info, fmt.Sprintf("shard %s has no known loss: its log ends at record %d", info.Shard, last))
 			}
 			accepted, err := s.AcceptLoss(ctx, last)
 			if err != nil {
 				return err
 			}
 			if err := log.NoteAccepted(ctx, accepted); err != nil {
-				return fmt.Errorf("the loss is accepted, but log check does not know it yet (%w): once the server answers, give the same command again", err)
+				return fmt.Errorf("the loss is accepted, but log check does not know it yet (%w): once the server answers, repeat this command", err)
 			}
 			info.Lifted = info.State == "halted"
 			var lines []string
 			if info.Lifted {
 				lines = append(lines, info.because())
 			}
-			return a.print(info, append(lines, fmt.Sprintf("what lay above record %d is given up: the next node that starts goes on from there", last))...)
+			return a.print(info, append(lines, fmt.Sprintf("everything after record %d is given up: the next node that starts continues from there", last))...)
 		})
 	})
 	return c
 }
 
-// shardLog opens the log of a shard on running servers, and returns what closes it.
+// shardLog opens the log of a shard on running servers, and returns a function that closes it.
 func (a *app) shardLog(ctx context.Context, nats, cluster, name string) (*jetstream.Log, func(), error) {
 	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: nats, Logger: a.log})
 	if err != nil {
@@ -318,7 +318,7 @@ func (a *app) shardLog(ctx context.Context, nats, cluster, name string) (*jetstr
 	if err != nil {
 		conn.Close()
 		if errors.Is(err, persistence.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("shard accept-loss: %w: the log as a whole is gone, restore it from a backup, or begin another shard", err)
+			err = fmt.Errorf("shard accept-loss: %w: the whole log is gone: restore it from a backup, or start another shard", err)
 		}
 		return nil, nil, err
 	}

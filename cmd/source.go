@@ -18,24 +18,23 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// sourceFlags say where a shard's history is read from: a data directory (of a running node its server is asked; of any
-// other a copy is opened, because opening can destroy evidence), an export file, or a running NATS server.
+// sourceFlags say where to read a shard's history: in a data directory, an export file, or on a running NATS server. While a
+// node runs on the directory, its server is asked; otherwise a copy is opened, because opening a store can destroy evidence.
 type sourceFlags struct {
 	data, file, nats string
 	cluster, shard   string
-	follows          bool // what is printed shows how far it is
+	follows          bool // the verb prints as it reads: no progress is shown
 }
 
 func (f *sourceFlags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.data, "data", "./wind-data", "data directory to read, of a running node or of a stopped one, which stays as it is: a copy is opened")
+	set.StringVar(&f.data, "data", "./wind-data", "data directory to read; that of a stopped node is copied first and stays unchanged")
 	set.StringVar(&f.file, "file", "", "export file to read instead of a data directory")
 	set.StringVar(&f.nats, "nats", "", "URL of a running NATS server to read instead of a data directory")
 	set.StringVar(&f.cluster, "cluster", "dev", "cluster of the shard")
 	set.StringVar(&f.shard, "shard", "main", "shard to read")
 }
 
-// read opens the history, lets do look at it, and closes it. What do finds wrong with the stored bytes ends with exit
-// code 3.
+// read opens the history, calls do with it, and closes it. Errors about the stored bytes become checkErrors.
 func (f *sourceFlags) read(ctx context.Context, a *app, do func(persistence.Source) error) error {
 	s, done, err := f.open(ctx, a)
 	if err != nil {
@@ -57,7 +56,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	case checkName("--shard", f.shard) != nil || checkName("--cluster", f.cluster) != nil:
 		return persistence.Source{}, nil, first(checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 	case f.file != "" && f.nats != "":
-		return persistence.Source{}, nil, usagef("--file and --nats exclude each other: give one")
+		return persistence.Source{}, nil, usagef("--file and --nats exclude each other: give only one")
 	case f.file != "":
 		file, err := persistence.OpenFile(f.file)
 		if err != nil {
@@ -75,7 +74,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	if errors.Is(err, jetstream.ErrInUse) {
 		running, runningErr := node.Running(f.data)
 		if runningErr != nil {
-			return persistence.Source{}, nil, fmt.Errorf("%w; its servers do not run: wait until they do, or stop it", err)
+			return persistence.Source{}, nil, fmt.Errorf("%w; its servers do not run yet: wait until they do, or stop it", err)
 		}
 		f.nats = running.NATS
 		return f.openLive(ctx, a)
@@ -113,7 +112,7 @@ func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source,
 	return s.Source(), func() { s.Close(); conn.Close() }, nil
 }
 
-// unknownIn is unknown for a store of which only the wanted shard was copied.
+// unknownIn lists the shards of a store for unknown, since held has only the wanted one.
 func (f *sourceFlags) unknownIn(ctx context.Context, store string) error {
 	all, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{LogOnly: true})
 	if err != nil {
@@ -123,7 +122,7 @@ func (f *sourceFlags) unknownIn(ctx context.Context, store string) error {
 	return f.unknown(all.Shards())
 }
 
-// unknown says which shards there are instead of the one that was asked for.
+// unknown returns the error for a shard that is not among refs. It lists the cluster's shards.
 func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 	var names []string
 	for _, r := range refs {
@@ -132,7 +131,7 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 		}
 	}
 	if slices.Contains(names, f.shard) {
-		return fmt.Errorf("shard %q of cluster %q is just being made and has no records yet: ask again in a moment", f.shard, f.cluster)
+		return fmt.Errorf("shard %q of cluster %q is being created and has no records yet: try again in a moment", f.shard, f.cluster)
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("cluster %q has no shard here: name the right one with --cluster", f.cluster)
@@ -140,10 +139,10 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 	return fmt.Errorf("cluster %q has no shard %q here; it has %s: name one with --shard", f.cluster, f.shard, strings.Join(names, ", "))
 }
 
-// found turns what a check or a replay found wrong with the stored bytes into exit code 3.
+// found wraps errors about the stored bytes, from a check or a replay, in a checkError: exit code 3.
 func found(err error) error {
 	if persistence.Foreign(err) {
-		return err // nothing says that it is not in order
+		return err // another game's or build's log is not damaged
 	}
 	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrLost) || errors.Is(err, persistence.ErrDiverged) || errors.Is(err, persistence.ErrGap) || errors.Is(err, etcd.ErrCorrupt) {
 		return checkError{err}

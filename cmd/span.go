@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// span is the value of --for: how long a verb runs, 0 until it is interrupted, and never negative.
+// span is the value of --for: how long a verb runs (0: until interrupted). It is never negative.
 type span time.Duration
 
 // spanFlag declares --for.
@@ -19,7 +19,7 @@ func spanFlag(set *pflag.FlagSet, s *time.Duration, usage string) {
 func (s *span) Set(text string) error {
 	d, err := time.ParseDuration(text)
 	if err == nil && d < 0 {
-		err = errors.New("it is negative: 0 is until interrupted")
+		err = errors.New("it is negative: 0 means until interrupted")
 	}
 	if err == nil {
 		*s = span(d)
@@ -27,7 +27,7 @@ func (s *span) Set(text string) error {
 	return err
 }
 
-// String implements pflag.Value; "" is what pflag does not show as a default.
+// String implements pflag.Value; pflag shows no default for "".
 func (s *span) String() string {
 	if *s == 0 {
 		return ""

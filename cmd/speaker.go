@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// speaker is a log handler whose lines name commands as they are to be typed.
+// speaker is a log handler that spells the commands in its lines.
 type speaker struct {
 	slog.Handler
 	self *self

@@ -11,8 +11,7 @@ import (
 	"github.com/ferris1/wind/cmd/node"
 )
 
-// showStatus keeps one line on a terminal that tells what happens in the world, until the function that it returns is
-// called. Where stderr is no terminal it shows nothing.
+// showStatus keeps one line about the world up to date until stop is called, if stderr is a terminal.
 func (a *app) showStatus(n *node.Node) (stop func()) {
 	if !a.onTerminal() {
 		return func() {}
@@ -33,7 +32,7 @@ func (a *app) onTerminal() bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// eventsText is "12 death, 340 hit".
+// eventsText formats counts of events: "12 death, 340 hit".
 func eventsText(events map[string]uint64) string {
 	if len(events) == 0 {
 		return "no events yet"

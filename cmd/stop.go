@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// stopResult is what stop prints.
+// stopResult is the result of stop.
 type stopResult struct {
 	Node  string `json:"node"`
 	State string `json:"state"`
@@ -21,17 +21,17 @@ func (a *app) stop() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stop NODE",
 		Short: "Stop a node, gateway or service, on any machine and system",
-		Long: `Ends a process of the cluster as SIGTERM does, also where there are no signals: a shard is handed over, a gateway ends its
-sessions, a service finishes what runs. Name it as the column NODE of wind ps does. Returns when the process has left the
-cluster.`,
+		Long: `Ends a process of the cluster as SIGTERM does, even on systems without signals: a node hands its shard over, a gateway ends
+its sessions, a service finishes running requests. NODE is a name from the column NODE of wind ps. Returns when the process
+has left the cluster.`,
 		Example: "  wind ps\n  wind stop game-host-4711 --nats URL --etcd URL",
 	}
 	f.add(c.Flags())
-	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait until the process has left")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the process to leave")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
 		if timeout <= 0 {
-			return usagef("stop: --timeout %s: more than 0", timeout)
+			return usagef("stop: --timeout %s: want more than 0", timeout)
 		}
 		cluster, err := f.connect(ctx, a)
 		if err != nil {

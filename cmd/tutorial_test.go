@@ -12,7 +12,7 @@ import (
 )
 
 // TestReadmeTeachesAComponentACommandAndASystem follows the README's chapter on writing a game, from an empty folder, with
-// the code that stands in it.
+// the chapter's own code.
 func TestReadmeTeachesAComponentACommandAndASystem(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds a game of its own")
@@ -61,7 +61,7 @@ func TestReadmeTeachesAComponentACommandAndASystem(t *testing.T) {
 	shell(t, game, "gofmt", "sh", "-c", `test -z "$(gofmt -l .)"`)
 }
 
-// codeOf returns the Go blocks of a chapter by the file that the text before each names last.
+// codeOf returns a chapter's Go blocks by file: the last file that the text before a block names.
 func codeOf(t *testing.T, chapter string) map[string]string {
 	t.Helper()
 	files := map[string]string{}

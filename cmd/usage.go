@@ -12,12 +12,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// misspelled is the error of a call that names a verb which does not exist; nil for every other call.
+// misspelled returns an error if args name a verb that does not exist, with the nearest names.
 func misspelled(root *cobra.Command, args []string) error {
 	if len(args) > 0 && strings.HasPrefix(args[0], "__") {
-		return nil // what completion scripts call
+		return nil // a completion script calls
 	}
-	c, rest, _ := root.Find(args) // its error is the one that this function writes
+	c, rest, _ := root.Find(args) // this function writes a better error than Find's
 	word := firstWord(c, rest)
 	if !c.HasSubCommands() || word == "" {
 		return nil
@@ -31,10 +31,10 @@ func misspelled(root *cobra.Command, args []string) error {
 	if c == root {
 		return fmt.Errorf("there is no verb %q%s (%s --help lists them)", word, didYouMean("", nearest(word, names)), root.CommandPath())
 	}
-	return fmt.Errorf("%s: there is no verb %q%s (there are %s)", pathOf(c), word, didYouMean("", nearest(word, names)), strings.Join(names, ", "))
+	return fmt.Errorf("%s: there is no verb %q%s (the verbs are %s)", pathOf(c), word, didYouMean("", nearest(word, names)), strings.Join(names, ", "))
 }
 
-// firstWord is the first argument that is neither a flag nor a flag's value.
+// firstWord returns the first argument that is neither a flag nor a flag's value.
 func firstWord(c *cobra.Command, args []string) string {
 	for i := 0; i < len(args); i++ {
 		name, isLong := strings.CutPrefix(args[i], "--")
@@ -52,7 +52,7 @@ func firstWord(c *cobra.Command, args []string) string {
 	return ""
 }
 
-// asHelp turns "help VERB" into "VERB --help", so that a verb that does not exist is one everywhere.
+// asHelp turns "help VERB" into "VERB --help", so that an unknown verb gets the same error everywhere.
 func asHelp(args []string) []string {
 	if len(args) > 0 && args[0] == "help" {
 		return append(slices.Clone(args[1:]), "--help")
@@ -60,13 +60,12 @@ func asHelp(args []string) []string {
 	return args
 }
 
-// pathOf is "log check" of wind log check.
+// pathOf returns a verb without the program's name: "log check" for wind log check.
 func pathOf(c *cobra.Command) string {
 	return strings.TrimPrefix(strings.TrimPrefix(c.CommandPath(), c.Root().CommandPath()), " ")
 }
 
-// positional lets a verb take the arguments that its Use names: NAME is needed, [NAME] may be there, [NAME...] as often as
-// one likes.
+// positional checks args against c.Use: NAME is required, [NAME] is optional, [NAME...] may be repeated.
 func positional(c *cobra.Command, args []string) error {
 	var needed, all []string
 	endless := false
@@ -88,12 +87,12 @@ func positional(c *cobra.Command, args []string) error {
 	case endless || len(args) <= len(all):
 		return nil
 	case len(all) == 0:
-		return fmt.Errorf("%s: %q is one argument too many: this verb takes flags alone", pathOf(c), args[0])
+		return fmt.Errorf("%s: %q is one argument too many: this verb takes only flags", pathOf(c), args[0])
 	}
 	return fmt.Errorf("%s: %q is one argument too many: %s", pathOf(c), args[len(all)], usage)
 }
 
-// flagError says what is wrong with a flag of a call.
+// flagError rewords pflag's error about a flag.
 func flagError(c *cobra.Command, err error) error {
 	verb := pathOf(c)
 	if verb != "" {
@@ -116,7 +115,7 @@ func flagError(c *cobra.Command, err error) error {
 	return fmt.Errorf("%s%w", verb, err)
 }
 
-// unknownFlag names a flag that a verb does not have, and those that it may be a slip for.
+// unknownFlag names a flag that a verb does not have, and the flags that it may be a slip for.
 func unknownFlag(c *cobra.Command, e *pflag.NotExistError) string {
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -134,7 +133,7 @@ func unknownFlag(c *cobra.Command, e *pflag.NotExistError) string {
 	return fmt.Sprintf("there is no flag -%s", e.GetSpecifiedName())
 }
 
-// wrongValue says which value a flag, or the variable that stands for it, does not take.
+// wrongValue says why a flag, or its environment variable (name), does not accept value.
 func wrongValue(name string, f *pflag.Flag, value string, cause error) string {
 	var number *strconv.NumError
 	wants := map[string]string{
@@ -143,7 +142,7 @@ func wrongValue(name string, f *pflag.Flag, value string, cause error) string {
 	}[f.Value.Type()]
 	switch {
 	case f.Value.Type() == "duration" && !isDuration(value):
-		return fmt.Sprintf("%s %q is not a duration: give it a unit, as in 500ms, 10s or 5m", name, value)
+		return fmt.Sprintf("%s %q is not a duration: write it with a unit, such as 500ms, 10s or 5m", name, value)
 	case f.Value.Type() == "duration":
 		return fmt.Sprintf("%s %s: %v", name, value, cause)
 	case errors.As(cause, &number) && errors.Is(number.Err, strconv.ErrRange):
@@ -159,7 +158,7 @@ func isDuration(text string) bool {
 	return err == nil
 }
 
-// didYouMean is ": did you mean --a or --b?", or nothing.
+// didYouMean returns ": did you mean --a or --b?", or "" without names.
 func didYouMean(prefix string, names []string) string {
 	if len(names) == 0 {
 		return ""
@@ -167,8 +166,8 @@ func didYouMean(prefix string, names []string) string {
 	return ": did you mean " + prefix + strings.Join(names, " or "+prefix) + "?"
 }
 
-// nearest returns the names that word may be a slip for, the nearest first: at most a third of its letters differ, or
-// they begin like it.
+// nearest returns at most three names that word may be a slip for, the nearest first: at most a third of its letters differ,
+// or the names begin like it.
 func nearest(word string, names []string) (near []string) {
 	word = strings.ToLower(word)
 	within := max(1, (len(word)+1)/3)
@@ -187,7 +186,7 @@ func nearest(word string, names []string) (near []string) {
 	return near[:min(3, len(near))]
 }
 
-// common is how many letters two words begin with alike.
+// common returns the length of two words' common prefix.
 func common(a, b string) (n int) {
 	for n < len(a) && n < len(b) && a[n] == b[n] {
 		n++
@@ -195,7 +194,7 @@ func common(a, b string) (n int) {
 	return n
 }
 
-// distance is how many letters have to be put in, taken out, changed or swapped with their neighbour to get from a to b.
+// distance returns how many letters must be inserted, removed, changed or swapped with their neighbour to get from a to b.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

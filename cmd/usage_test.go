@@ -15,14 +15,14 @@ import (
 	"github.com/ferris1/wind/cmd/examples/speak"
 )
 
-// mygame is the binary of another game than wind's, which somebody calls as ./mygame.
+// mygame returns a game's own binary, called as ./mygame.
 func mygame(out, log *strings.Builder) *app {
 	return newApp(&self{program: "./mygame", name: "mygame"}, arena.Game, out, log,
 		[]Option{WithGame(speak.Game, WithServices(speak.Services...), WithScripts(speak.Scripts(), ""))})
 }
 
-// TestWrongCalls makes the calls in testdata/wrong.txt, each with its exit code and its sentence. UPDATE_SCRIPTS=1 writes
-// what they say now: read it aloud.
+// TestWrongCalls makes the calls in testdata/wrong.txt and compares their exit codes and errors. UPDATE_SCRIPTS=1 rewrites
+// the file: read the new sentences aloud.
 func TestWrongCalls(t *testing.T) {
 	path, err := filepath.Abs("testdata/wrong.txt")
 	if err != nil {
@@ -64,7 +64,7 @@ func arguments(line string) (args []string) {
 	return args
 }
 
-// jargon is what a person at a shell cannot know, or what names another program.
+// jargon matches words that a person at a shell cannot know, and names of another program.
 var jargon = regexp.MustCompile(`strconv|arg\(s\)|invalid argument|invalid syntax|unknown command|missing unit|\bwind [a-z]|%!|context deadline`)
 
 func unreadable(t *testing.T, call, text string) {
@@ -74,8 +74,8 @@ func unreadable(t *testing.T, call, text string) {
 	}
 }
 
-// TestEveryFlagRefusesWhatItCannotTake walks all verbs: a flag that does not exist, and for each flag that is no text a
-// value that is none of its kind, given as a flag and as a variable.
+// TestEveryFlagRefusesWhatItCannotTake calls every verb with an unknown flag, and with a malformed value for each flag that
+// does not take text, as a flag and as a variable.
 func TestEveryFlagRefusesWhatItCannotTake(t *testing.T) {
 	var out, log strings.Builder
 	calls := 0
@@ -112,7 +112,7 @@ func TestEveryFlagRefusesWhatItCannotTake(t *testing.T) {
 	}
 }
 
-// requiredBy are arguments that a verb cannot do without.
+// requiredBy returns a verb's required arguments.
 func requiredBy(c *cobra.Command) (args []string) {
 	for _, word := range strings.Fields(c.Use)[1:] {
 		if !strings.HasPrefix(word, "[") {

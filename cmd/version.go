@@ -13,8 +13,8 @@ import (
 func (a *app) version() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "version",
-		Short:   "Say what this binary is",
-		Long:    "Prints the build, the game and the format versions. Genesis and epoch records hold the same build, so that a replay can say who wrote a log.",
+		Short:   "Print the build, the game and the record format",
+		Long:    "Prints the build, the game and the format version. Genesis and epoch records hold the build, so that a replay can say which build wrote a log.",
 		Example: "  wind version --json",
 	}
 	a.jsonFlag(c)

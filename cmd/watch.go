@@ -9,22 +9,22 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// watching is one entity over many ticks: a line for each tick at which it is not as it was at the tick before.
+// watching follows one entity over many ticks: a line for each tick that changes it.
 type watching struct {
 	entity ecs.Entity
 	from   uint64
-	out    io.Writer // nil: lines are kept
+	out    io.Writer // nil: collect in seen
 	last   string
 	seen   []watchedTick
 }
 
-// watchedTick is what `replay --watch --json` lists.
+// watchedTick is one tick in the list of `replay --watch --json`.
 type watchedTick struct {
 	Tick  uint64 `json:"tick"`
-	Value string `json:"value"` // as --dump prints it; "" when there is no such entity
+	Value string `json:"value"` // as --dump prints it; "" if the entity does not exist
 }
 
-// each looks at the world after a tick.
+// each compares the entity in the world after a tick with the tick before.
 func (w *watching) each(world *ecs.World) error {
 	now, _ := entityLine(world, w.entity)
 	if world.Tick() < w.from || now == w.last {
@@ -36,13 +36,13 @@ func (w *watching) each(world *ecs.World) error {
 		return nil
 	}
 	if now == "" {
-		now = "is gone"
+		now = "does not exist"
 	}
 	_, err := fmt.Fprintf(w.out, "tick %d  %s %s\n", world.Tick(), w.entity, now)
 	return err
 }
 
-// parseEntity reads an entity as --dump and log tail name it: 12, or 12.3 where slot 12 is used for the fourth time.
+// parseEntity parses an entity as --dump and log tail print it: 12, or 12.3 for the fourth use of slot 12.
 func parseEntity(text string) (ecs.Entity, error) {
 	slot, uses, given := strings.Cut(text, ".")
 	id, err := strconv.ParseUint(slot, 10, 32)
@@ -51,7 +51,7 @@ func parseEntity(text string) (ecs.Entity, error) {
 		gen, err = strconv.ParseUint(uses, 10, 32)
 	}
 	if err != nil || id == 0 {
-		return ecs.Entity{}, usagef("--entity %q is not an entity: write it as --dump names it, 12 or 12.3", text)
+		return ecs.Entity{}, usagef("--entity %q is not an entity: write it as --dump prints it, 12 or 12.3", text)
 	}
 	return ecs.EntityFrom(uint32(id), uint32(gen)), nil
 }

@@ -10,17 +10,16 @@ import (
 // EventKind says what happened.
 type EventKind uint8
 
-// The events of an [Owner]. Those that answer an action carry its Op; an answer to an older
-// request is ignored, so answers may come late, twice or never (then as an error, after a
-// time-out that the shell keeps).
+// The events of an [Owner]. An answer carries the Op of its action. The owner ignores answers to older requests, so an answer
+// may come late or twice. If none comes, the shell times out and answers with an error.
 const (
 	EventStart     EventKind = iota + 1 // begin
-	EventTimer                          // the time of an ActionTimer has come
-	EventLease                          // Lease: what is known of the node's lease
+	EventTimer                          // an ActionTimer's time has come
+	EventLease                          // Lease: the newest state of the node's lease
 	EventStop                           // hand over as soon as nothing is outstanding
 	EventPropose                        // Ticks: commit these, next
-	EventStored                         // Snapshot: it is in the store, was read back and restored from there
-	EventOvertaken                      // a note was refused: the service knows of a later owner (Err)
+	EventStored                         // Snapshot: stored, read back and restored
+	EventOvertaken                      // the service refused a note: it knows a later owner (Err)
 	EventStanding                       // answers ActionStanding: Standing
 	EventFree                           // answers ActionAwait
 	EventClaimed                        // answers ActionClaim: Granted
@@ -29,8 +28,8 @@ const (
 	EventRecorded                       // answers ActionRecorded: Recorded
 	EventMessage                        // answers ActionGet and ActionRead: Message
 	EventLoaded                         // answers ActionLoad: Snapshot
-	EventDelta                          // answers ActionDelta: Delta, or none
-	EventAppended                       // answers ActionAppend: stored, unless Err
+	EventDelta                          // answers ActionDelta: Delta, which may be nil
+	EventAppended                       // answers ActionAppend: the record is stored, unless Err
 	EventNoted                          // answers ActionNote
 	EventPurged                         // answers ActionRoom
 	EventUsage                          // Tail: how full the log is
@@ -40,8 +39,8 @@ const (
 type Event struct {
 	Kind EventKind
 	Now  time.Duration // the node's monotonic clock; never goes back
-	Op   uint64        // the request that is answered
-	Err  error         // what went wrong, nil if nothing
+	Op   uint64        // the request that this answers
+	Err  error         // nil if nothing went wrong
 
 	Lease     Held
 	Standing  Standing
@@ -55,7 +54,7 @@ type Event struct {
 	Ticks     []persistence.TickRecord
 }
 
-// Held is a lease on the node's own clock: it may be relied on before Until.
+// Held is a lease in terms of the node's own clock: the node may rely on it until Until.
 type Held struct {
 	ID    int64
 	Until time.Duration // when the last successful keepalive was sent + TTL - margin
@@ -63,20 +62,19 @@ type Held struct {
 
 // Tail is the end of a log.
 type Tail struct {
-	First      persistence.Seq // that is stored; 0: not known
+	First      persistence.Seq // the first one stored; 0: not known
 	Last       persistence.Seq
-	Epoch      persistence.Epoch // of the last record; 0 when the log is empty
-	Tick       uint64            // of the last record; persistence.UnknownTick when it could not be read
+	Epoch      persistence.Epoch // of the last record; 0 if the log is empty
+	Tick       uint64            // of the last record; persistence.UnknownTick if it could not be read
 	UsedBytes  int64
-	LimitBytes int64 // 0: none known
-	Missing    bool  // there is no such log
+	LimitBytes int64 // 0: no limit known
+	Missing    bool  // the log does not exist
 }
 
-// ActionKind says what is to be done.
+// ActionKind says what to do.
 type ActionKind uint8
 
-// The actions of an [Owner]. Requests carry an Op and want an answer; the others are done in
-// the order in which they stand.
+// The actions of an [Owner]. Requests carry an Op and need an answer; the shell performs the others in their order.
 const (
 	ActionTimer    ActionKind = iota + 1 // an EventTimer at At (or later); replaces an earlier one
 	ActionStanding                       // request: Ownership.Read
@@ -86,23 +84,23 @@ const (
 	ActionTail                           // request: Log.Last, its record's epoch, usage
 	ActionRecorded                       // request: persistence.ReadRecorded
 	ActionGet                            // request: Log.Get(Seq), from the leader
-	ActionRead                           // request: Seq, as part of a reading in order up to To
+	ActionRead                           // request: Seq, as part of a sequential read up to To
 	ActionLoad                           // request: Snapshots.Get(Info)
-	ActionDelta                          // request: the whole delta of Tick, none that Standing.Accepted makes void
+	ActionDelta                          // request: the whole delta of Tick, unless Standing.Accepted makes it void
 	ActionAppend                         // request: Log.Append(Message, Expect)
 	ActionNote                           // request: Ownership.Note(Note)
-	ActionFound                          // Log.Acknowledged(Seq, Message): the record was stored although nobody acknowledged it
-	ActionGap                            // ticks From to To cannot be published as deltas by us: tell the stream's readers
-	ActionOwn                            // the shard is ours: serve it
-	ActionRelease                        // the proposed ticks are record Seq, Message: let their effects out
+	ActionFound                          // Log.Acknowledged(Seq, Message): the record was stored but never acknowledged
+	ActionGap                            // this node cannot publish the deltas of ticks From to To: tell the stream's readers
+	ActionOwn                            // this node owns the shard: serve it
+	ActionRelease                        // the proposed ticks are record Seq, Message: release their effects
 	ActionRoom                           // request: Log.Purge(Seq), before the fence
-	ActionPurge                          // Log.Purge(Seq), if snapshot Info, of that record or a later one, can still be read
+	ActionPurge                          // Log.Purge(Seq), if snapshot Info, of that record or a later one, is still readable
 	ActionHandOver                       // Ownership.Release(Epoch, Clean), best effort
-	ActionAlarm                          // Err: an operator must know
-	ActionStop                           // this owner is over: Err says why, nil after EventStop
+	ActionAlarm                          // Err: tell an operator
+	ActionStop                           // this owner has ended: Err says why, nil after EventStop
 )
 
-// Action is one thing that an Owner wants done.
+// Action is one instruction of an Owner.
 type Action struct {
 	Kind ActionKind
 	Op   uint64
@@ -115,7 +113,7 @@ type Action struct {
 	Expect   persistence.Seq
 	Tick     uint64
 	Info     persistence.SnapshotInfo
-	Message  persistence.Message // its body is valid until the record is settled
+	Message  persistence.Message // the body is valid until the record is settled
 	Gap      persistence.Gap
 	Epoch    persistence.Epoch
 	Clean    bool
@@ -127,7 +125,7 @@ var actionNames = [...]string{
 	"append", "note", "found", "gap", "own", "release", "room", "purge", "hand over", "alarm", "stop",
 }
 
-// String names an action's kind.
+// String returns the name of an action's kind.
 func (k ActionKind) String() string {
 	if int(k) < len(actionNames) {
 		return actionNames[k]
@@ -135,29 +133,26 @@ func (k ActionKind) String() string {
 	return fmt.Sprintf("action(%d)", uint8(k))
 }
 
-// Simulation is the world as recovery sees it. It is called from Owner.Step only. What it answers
-// depends on the calls before and on nothing else.
+// Simulation is the world as recovery sees it. Only Owner.Step calls it. Its answers depend only on the earlier calls.
 type Simulation interface {
-	// Fits reports whether this node can carry over what another build recorded: ErrRefused if not, with
-	// the difference named. It changes nothing of the world.
+	// Fits returns an ErrRefused that names the difference if this node cannot carry over what another build recorded. It does
+	// not change the world.
 	Fits(r *persistence.Recorded) error
-	// Begin makes the world of tick 0. An error that is ErrRefused says that this node will not
-	// run this shard (another game, other options); any other one, that it cannot.
+	// Begin makes the world of tick 0. ErrRefused means that this node will not run this shard (another game, other options);
+	// any other error, that it cannot.
 	Begin(g *persistence.Genesis) error
-	// Restore makes the world of a snapshot. ErrRefused as for Begin; any other error means that
-	// the snapshot is of no use.
+	// Restore makes the world of a snapshot. ErrRefused is as for Begin; any other error means that the snapshot is unusable.
 	Restore(s *persistence.Snapshot) error
-	// Resimulate steps through a recorded tick of record seq. Nil means that all of it came out as
-	// recorded; else it is a *persistence.DivergedError, and the world is of no more use.
+	// Resimulate steps through a recorded tick of record seq. It returns nil if the result equals the record, otherwise a
+	// *persistence.DivergedError, after which the world is unusable.
 	Resimulate(seq persistence.Seq, t *persistence.TickRecord) error
-	// Apply takes the delta of the next tick instead, verifying its checksum.
+	// Apply applies the next tick's delta instead and verifies its checksum.
 	Apply(d *persistence.Delta) error
-	// Explain says, once Apply has taken the delta of a tick that had diverged, in which values that tick came
-	// out otherwise; nil when that is not known.
+	// Explain returns the values in which a diverged tick differs, after Apply has applied its delta; nil if they are not known.
 	Explain() error
-	// Keep says that the tick just re-simulated is right, and that the delta stream may lack it.
+	// Keep reports that the tick just re-simulated is right, and that the delta stream may lack its delta.
 	Keep(seq persistence.Seq, epoch persistence.Epoch)
-	// Schema, Tick and Checksum are the world's: its types as JSON of ecs.Schema.
+	// Schema, Tick and Checksum describe the world. Schema returns its types as JSON of ecs.Schema.
 	Schema() []byte
 	Tick() uint64
 	Checksum() uint64

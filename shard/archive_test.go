@@ -11,8 +11,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// archiveHost returns a host that has run for a while and stopped, with an archive of its own that
-// nobody empties, and for which it is always time for a snapshot.
+// archiveHost returns a host that has run for a while and stopped, with an archive that nobody empties and a snapshot always
+// due.
 func archiveHost(t *testing.T) *Host {
 	b := newTestbed(t)
 	h, _, _ := b.host("a", nil)
@@ -71,7 +71,7 @@ func TestSnapshotThatFindsTheWayFullComesSoonAgain(t *testing.T) {
 	}
 }
 
-// silentSnapshots is a store that gives no answer about some snapshots, as one whose message the server cannot read may do.
+// silentSnapshots is a store that never answers requests for some snapshots, like a server that cannot read the message.
 type silentSnapshots struct {
 	persistence.SnapshotWriter
 	silent func(persistence.SnapshotInfo) bool
@@ -85,7 +85,7 @@ func (s silentSnapshots) Get(ctx context.Context, info persistence.SnapshotInfo)
 	return s.SnapshotWriter.Get(ctx, info)
 }
 
-// TestRecoveryTriesTheOlderSnapshot: one that gives no answer is tried for a while, then the older one is used.
+// TestRecoveryTriesTheOlderSnapshot: recovery requests a silent snapshot for a while, then uses the older one.
 func TestRecoveryTriesTheOlderSnapshot(t *testing.T) {
 	for _, purge := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestRecoveryTriesTheOlderSnapshot(t *testing.T) {
 	}
 }
 
-// TestSilentSnapshotStoreIsWaitedFor: a store that gives no answer at all is no reason to halt a shard whose log was purged.
+// TestSilentSnapshotStoreIsWaitedFor: a store that never answers does not halt a shard whose log was purged.
 func TestSilentSnapshotStoreIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -137,8 +137,8 @@ func TestSilentSnapshotStoreIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestNothingIsPurgedBehindASnapshotThatWentBad: the older of two proven snapshots is read once more before the log's
-// beginning goes.
+// TestNothingIsPurgedBehindASnapshotThatWentBad: a purge reads the older of two proven snapshots again before it removes the
+// log's beginning.
 func TestNothingIsPurgedBehindASnapshotThatWentBad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

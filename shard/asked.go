@@ -10,22 +10,22 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// patience is how long a request may go without an answer before it is a condition.
+// patience is how long a request may go unanswered before it becomes a condition.
 const patience = 2 * time.Second
 
-// asked is what the host waits for, through all tries of a request. Safe for concurrent use.
+// asked records what the host waits for, through all tries of a request. Safe for concurrent use.
 type asked struct {
 	mu     sync.Mutex
-	kind   ActionKind // of the request; 0: none is unanswered
+	kind   ActionKind // of the request; 0: no request is unanswered
 	since  time.Time
-	owner  Standing // whose end an ActionAwait waits for
-	err    error    // why the newest try failed
+	owner  Standing // the owner whose end an ActionAwait awaits
+	err    error    // the error of the latest try
 	seq    persistence.Seq
 	tick   uint64
-	commit time.Time // when record seq was sent first; zero: no record is outstanding
+	commit time.Time // when record seq was first sent; zero: no record is outstanding
 }
 
-// asks notes what the host waits for from here.
+// asks records a new request.
 func (k *asked) asks(a *Action, tick uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -38,7 +38,7 @@ func (k *asked) asks(a *Action, tick uint64) {
 	}
 }
 
-// answered takes the outcome of a request and returns how long the host waited, once it has what it asked for.
+// answered records the outcome of a request. If it succeeded, answered returns how long the host waited for it.
 func (k *asked) answered(a *Action, err error) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -53,14 +53,14 @@ func (k *asked) answered(a *Action, err error) time.Duration {
 	return waited
 }
 
-// settled says that nothing is outstanding any more, whatever it was that settled it.
+// settled records that no record is outstanding any more, for whatever reason.
 func (k *asked) settled() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kind, k.err, k.commit = 0, nil, time.Time{}
 }
 
-// overdue is how many ticks have become due since the outstanding record was sent.
+// overdue returns how many ticks have become due since the outstanding record was sent.
 func (k *asked) overdue(rate int) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,7 +70,7 @@ func (k *asked) overdue(rate int) int {
 	return int(time.Since(k.commit) * time.Duration(rate) / time.Second)
 }
 
-// unwritable reports whether the store has said that its disk takes nothing.
+// unwritable reports whether the store has said that it cannot write to its disk.
 func (k *asked) unwritable() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,7 +78,7 @@ func (k *asked) unwritable() bool {
 	return kind == ReadOnly || kind == DiskFull
 }
 
-// condition is what the wait amounts to; false while it is too short to speak of.
+// condition returns the condition that the wait amounts to; false while the wait is short.
 func (k *asked) condition(shard string) (Condition, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -101,7 +101,7 @@ func (k *asked) condition(shard string) (Condition, bool) {
 		return Condition{}, false
 	}
 	switch c.Kind {
-	case ReadOnly, DiskFull, LogFull: // the store has said so: it is no lost answer
+	case ReadOnly, DiskFull, LogFull: // the store said so: the answer is not lost
 	default:
 		if time.Since(c.Since) < patience {
 			return Condition{}, false
@@ -119,30 +119,29 @@ func (k *asked) condition(shard string) (Condition, bool) {
 	return c, true
 }
 
-// HaltedBy is the condition that the note of a halt speaks of: lost history has another way out than
-// the rest.
+// HaltedBy returns the condition behind the note of a halt: HistoryLost, which has a way out of its own, or Halted.
 func HaltedBy(note string) ConditionKind {
-	if strings.Contains(note, "history lost") { // of persistence.ErrLost, whichever build wrote the note
+	if strings.Contains(note, "history lost") { // the text of persistence.ErrLost in every build's note
 		return HistoryLost
 	}
 	return Halted
 }
 
-// ofCoordination reports whether a request goes to the coordination service, not to the log.
+// ofCoordination reports whether a request goes to the coordination service rather than the log.
 func ofCoordination(kind ActionKind) bool {
 	return slices.Contains([]ActionKind{ActionStanding, ActionAwait, ActionClaim, ActionNote}, kind)
 }
 
-// raise says that a condition holds. Any goroutine may call it.
+// raise adds a condition. Any goroutine may call it.
 func (h *Host) raise(kind ConditionKind, stops bool, what string) {
 	h.conditions.Raise(kind, stops, Sentence(kind, h.cfg.Shard, what))
 }
 
-// matters lists what is the matter with the shard now, the gravest first. The mutex is held.
+// matters lists the shard's current conditions, gravest first. The caller holds the mutex.
 func (h *Host) matters(debt int) []Condition {
 	all := h.conditions.List()
 	if c, ok := h.asked.condition(h.cfg.Shard); ok {
-		all = slices.DeleteFunc(all, func(other Condition) bool { return other.Kind == c.Kind }) // a log that is nearly full, and now is
+		all = slices.DeleteFunc(all, func(other Condition) bool { return other.Kind == c.Kind }) // a log that was nearly full and now is full
 		all = append(all, c)
 	}
 	if c, ok := h.lag.condition(h.cfg.Shard, debt, h.cfg.Game.TickRate); ok {

@@ -10,9 +10,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// This file is what a host does beside its ticks: the deltas into their stream, the snapshots into
-// their store, the high-water mark into the coordination service. Each has one goroutine, none is
-// ever waited for by a tick.
+// This file is a host's background work: it publishes deltas, stores snapshots, and notes the high-water mark in the
+// coordination service. Each job has one goroutine; no tick ever waits for one.
 
 const (
 	highEvery     = time.Second
@@ -22,11 +21,11 @@ const (
 	maxRetryDelay = 5 * time.Second
 )
 
-// background starts the host's goroutines. The function that it returns waits a little for the
-// ring to run empty and notes the last sequence: for a stop in good order.
+// background starts the host's goroutines. It returns a function for an orderly stop, which waits a little for the ring to
+// run empty and notes the last sequence.
 func (h *Host) background() (drained func()) {
 	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery).within(h.owner.Tail().LimitBytes), h.recovered())}
-	epoch := h.owner.Epoch() // the goroutines have their own: the owner is the tick loop's
+	epoch := h.owner.Epoch() // a copy for the goroutines: the owner belongs to the tick loop
 	h.work.Go(func() { h.archiving(h.hold) })
 	h.work.Go(func() { h.noting(h.hold, epoch) })
 	h.work.Go(func() { h.measuring(h.hold) })
@@ -48,12 +47,12 @@ func (h *Host) background() (drained func()) {
 	}
 }
 
-// publishing drains the ring into the delta stream. On ErrFenced it looks how far the stream is and
-// leaves out what it has: another owner of the same history publishes the same deltas.
+// publishing drains the ring into the delta stream. On a conflict it reads how far the stream has come and skips those
+// deltas: another owner of the same history publishes the same ones.
 func (h *Host) publishing(ctx context.Context) {
 	var batch []persistence.Delta
 	var delay time.Duration
-	known := false // how far the stream is
+	known := false // whether we know how far the stream has come
 	for ctx.Err() == nil {
 		if !known {
 			last, ok, err := h.lastDelta(ctx)
@@ -81,13 +80,13 @@ func (h *Host) publishing(ctx context.Context) {
 			known = false
 			h.slow(ctx, &delay, "another node has published deltas", err)
 		default:
-			known = false // some of the batch may be there
-			h.slow(ctx, &delay, "the delta stream does not take deltas; the shard goes on", err)
+			known = false // the stream may have part of the batch
+			h.slow(ctx, &delay, "the delta stream does not accept deltas; the shard continues", err)
 		}
 	}
 }
 
-// slow waits before a retry, longer each time, and says why.
+// slow logs why an attempt failed and waits before the next, longer each time.
 func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err error) {
 	if ctx.Err() != nil {
 		return
@@ -102,10 +101,9 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 	}
 }
 
-// noting puts the last committed sequence into the coordination service every second, and takes the
-// note of this start's attempt back as soon as its first tick is simulated. What is noted already is
-// not written again, and nothing is while the log's disk takes nothing: etcd may be on the same one,
-// and ends its process when it cannot write.
+// noting notes the last committed sequence in the coordination service every second, and takes back the note of this start's
+// attempt as soon as its first tick is simulated. It never writes the same note again, and writes nothing while the log's
+// disk accepts no writes: etcd may be on the same disk, and exits if it cannot write.
 func (h *Host) noting(ctx context.Context, epoch persistence.Epoch) {
 	every := time.NewTicker(highEvery)
 	defer every.Stop()
@@ -137,7 +135,7 @@ func (h *Host) noting(ctx context.Context, epoch persistence.Epoch) {
 				h.log.Warn("the last sequence was not noted", "error", err)
 			}
 			failing = true
-			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s goes on, but etcd takes no notes of it (%v)", h.cfg.Shard, err))
+			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s continues, but etcd does not accept its notes (%v)", h.cfg.Shard, err))
 		}
 	}
 }
@@ -146,7 +144,7 @@ func (h *Host) note(ctx context.Context, epoch persistence.Epoch, mark uint64, l
 	return h.cfg.Ownership.Note(ctx, Note{High: persistence.Mark{Seq: persistence.Seq(mark), Epoch: epoch}, Lived: lived})
 }
 
-// tell gives the tick loop an event.
+// tell sends the tick loop an event.
 func (h *Host) tell(ctx context.Context, ev Event) {
 	select {
 	case h.inbox <- ev:
@@ -154,27 +152,27 @@ func (h *Host) tell(ctx context.Context, ev Event) {
 	}
 }
 
-// archive is the way of snapshots into their store.
+// archive is the path of snapshots into their store.
 type archive struct {
 	jobs chan job
-	busy atomic.Bool // a snapshot is on its way; its buffer is in use
+	busy atomic.Bool // a snapshot is being stored; its buffer is in use
 	buf  []byte
 	odometer
 }
 
-// recovered is the way that this host's recovery went.
+// recovered is the mileage of this host's recovery.
 func (h *Host) recovered() Mileage {
 	return Mileage{Ticks: h.sim.world.Tick() - h.owner.Proven().Tick, Bytes: h.sim.bytes, Work: time.Since(h.sim.began)}
 }
 
-// job is a snapshot to store, or one that lies behind what may be purged.
+// job is a snapshot to store, or a snapshot to purge behind.
 type job struct {
 	snapshot *persistence.Snapshot
 	behind   persistence.SnapshotInfo
 	below    persistence.Seq
 }
 
-// purge asks for a purge; one that finds the way full comes again with the next snapshot.
+// purge asks for a purge. If the queue is full, the next snapshot asks again.
 func (a *archive) purge(behind persistence.SnapshotInfo, below persistence.Seq) {
 	select {
 	case a.jobs <- job{behind: behind, below: below}:
@@ -182,8 +180,8 @@ func (a *archive) purge(behind persistence.SnapshotInfo, below persistence.Seq) 
 	}
 }
 
-// snapshot takes the world, if it is time and the last one is stored: on the tick thread, since the
-// world must not move meanwhile. Encoding and storing are the archive's.
+// snapshot copies the world, if one is due and the last one is stored. It runs on the tick goroutine, since the world must
+// not change meanwhile; the archive encodes and stores.
 func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	a, w := h.archive, h.sim.world
 	if h.cfg.Snapshots == nil || a == nil || !a.due(w.Tick()) || a.busy.Load() {
@@ -192,7 +190,7 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	before := a.odometer
 	a.attempt(w.Tick())
 	if full := w.Recompute(); full != w.Checksum() {
-		h.alarm(fmt.Errorf("shard: the checksum of tick %d is %016x, recomputed it is %016x: no snapshot is taken of a world that disagrees with itself", w.Tick(), w.Checksum(), full))
+		h.alarm(fmt.Errorf("shard: the checksum of tick %d is %016x, but recomputed it is %016x: a world that disagrees with itself gets no snapshot", w.Tick(), w.Checksum(), full))
 		return
 	}
 	a.buf = w.AppendSnapshot(a.buf[:0])
@@ -200,33 +198,33 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 		Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
 		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.sim.Schema(), Body: a.buf,
 	}
-	a.busy.Store(true) // before it is sent: the archive may be done with it before the next line runs
+	a.busy.Store(true) // before the send: the archive may finish before the next line runs
 	select {
 	case a.jobs <- job{snapshot: snap}:
 	default:
-		a.odometer = before // the way is full; it is time again at the next record
+		a.odometer = before // the queue is full; the next record tries again
 		a.busy.Store(false)
 	}
 }
 
-// prove makes a world of a snapshot as it was read back from its store, and recomputes its checksum:
-// only a snapshot that a recovery could use counts, and lets the log be purged. It runs beside the
-// tick and takes as long, and for a moment as much memory, as a recovery's first step.
+// prove restores a world from a snapshot that was read back from its store, and recomputes its checksum. Only a snapshot
+// that a recovery could use counts and allows a purge. It runs beside the ticks and takes as long, and for a moment as much
+// memory, as a recovery's first step.
 func (h *Host) prove(s persistence.Snapshot) error {
 	_, err := persistence.RestoreSnapshot(h.cfg.Game, &s)
 	return err
 }
 
-// purge removes the records before a snapshot. It was proven when it was stored, one interval ago at
-// least; since it is what is left if the newest one fails, it is read once more before they go.
+// purge removes the records before a snapshot. The snapshot was proven at least one interval ago, when it was stored. It is
+// the last resort if the newest one fails, so purge reads it again first.
 func (h *Host) purge(ctx context.Context, behind persistence.SnapshotInfo, below persistence.Seq) error {
 	if _, err := h.cfg.Snapshots.Get(ctx, behind); err != nil {
-		return fmt.Errorf("the older of two proven snapshots cannot be read any more: %w", err)
+		return fmt.Errorf("the older of two proven snapshots can no longer be read: %w", err)
 	}
 	return h.cfg.Log.Purge(ctx, min(below, behind.Seq))
 }
 
-// archiving stores snapshots and purges, one after the other.
+// archiving stores snapshots and purges the log, one job after the other.
 func (h *Host) archiving(ctx context.Context) {
 	for {
 		var j job
@@ -245,7 +243,7 @@ func (h *Host) archiving(ctx context.Context) {
 		j.snapshot.Body = nil
 		h.archive.busy.Store(false)
 		if errors.Is(err, persistence.ErrUnproven) {
-			h.alarm(fmt.Errorf("a snapshot of the running world is of no use, and nothing behind the last proven one is purged: a recovery reads the log from there on: %w", err))
+			h.alarm(fmt.Errorf("a snapshot of the running world is unusable: a recovery reads the log from the last proven one on, and nothing after that is purged: %w", err))
 			continue
 		}
 		if err != nil {

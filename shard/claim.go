@@ -7,8 +7,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// claim is PhaseClaim: read the standing, wait while another node owns or the shard is halted, look at the log's end and at
-// who wrote it, bid.
+// claim is PhaseClaim: read the standing, wait while another node owns the shard or it is halted, read the log's end and the
+// build that wrote it, bid.
 func (o *Owner) claim(ev Event) {
 	switch ev.Kind {
 	case EventStanding:
@@ -18,7 +18,7 @@ func (o *Owner) claim(ev Event) {
 		}
 		o.bidOn(ev.Standing)
 	case EventFree:
-		if ev.Err != nil { // the wait broke off; reading tells whether it was long enough
+		if ev.Err != nil { // the wait was interrupted; the next read says whether it may end
 			o.complain(ev.Err)
 			o.asked = Action{Kind: ActionStanding}
 			o.again()
@@ -35,7 +35,7 @@ func (o *Owner) claim(ev Event) {
 		o.compare(ev)
 	case EventClaimed:
 		if ev.Err != nil || !ev.Granted {
-			// Lost to another node, or granted without our hearing of it: the standing tells.
+			// Lost to another node, or granted with a lost answer: the standing says which.
 			if ev.Err != nil {
 				o.complain(ev.Err)
 			}
@@ -47,7 +47,7 @@ func (o *Owner) claim(ev Event) {
 	}
 }
 
-// bidOn decides by the standing whether this node may bid.
+// bidOn decides from the standing whether this node may bid.
 func (o *Owner) bidOn(s Standing) {
 	o.standing = s
 	switch {
@@ -57,17 +57,17 @@ func (o *Owner) bidOn(s Standing) {
 	case s.Lineage != "" && s.Lineage != o.cfg.Genesis.Lineage:
 		o.stop(fmt.Errorf("%w: the shard's lineage is %s, the log's is %s: this is not its log; do --nats and --etcd name servers of one cluster?", ErrRefused, s.Lineage, o.cfg.Genesis.Lineage))
 	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID && s.Epoch == o.bade:
-		o.granted(s.Epoch) // perhaps by a bid whose answer was lost
+		o.granted(s.Epoch) // a bid whose answer was lost
 	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID:
 		o.tell(Action{Kind: ActionHandOver, Epoch: s.Epoch, Clean: true}) // left by an earlier owner of this process
 		o.asked = Action{Kind: ActionStanding}
 		o.again()
 	case s.Owner != "" && !o.fitted:
-		o.ask(Action{Kind: ActionTail}) // a node that could never take over does not wait for it
+		o.ask(Action{Kind: ActionTail}) // a node that could never take over does not wait
 	case s.Owner != "":
 		o.await()
 	case o.now >= o.lease.Until:
-		o.complain(errors.New("the node has no lease at the moment"))
+		o.complain(errors.New("the node currently has no lease"))
 		o.asked = Action{Kind: ActionStanding}
 		o.again()
 	default:
@@ -75,8 +75,8 @@ func (o *Owner) bidOn(s Standing) {
 	}
 }
 
-// look decides by the log's end whether this node may bid. What the log says of the build that wrote it is
-// read first: a node that cannot carry it over leaves before it has claimed or written anything.
+// look decides from the log's end whether this node may bid. It first reads which build wrote the log: a node that cannot
+// carry that over leaves before it claims or writes anything.
 func (o *Owner) look(t Tail) {
 	s := o.standing
 	o.tail = t
@@ -88,7 +88,7 @@ func (o *Owner) look(t Tail) {
 	case t.Missing:
 		o.stop(fmt.Errorf("%w: the log does not exist", ErrRefused))
 	case s.Owner == "" && o.cfg.KeepLog && t.over(fullPercent):
-		o.stop(fmt.Errorf("%w: %d of %d bytes are used, and a node with --purge=never does not claim a shard over %d %%: start it without --purge=never, %s",
+		o.stop(fmt.Errorf("%w: %d of %d bytes are used, and a node with --purge=never does not claim a shard above %d %%: start it without --purge=never, %s",
 			persistence.ErrFull, t.UsedBytes, t.LimitBytes, fullPercent, WayOut(LogFull, o.cfg.Genesis.Shard)))
 	case t.Last == 0:
 		o.recorded = persistence.Recorded{}
@@ -98,8 +98,7 @@ func (o *Owner) look(t Tail) {
 	}
 }
 
-// compare takes what the log says of the build that wrote it. Of a log that cannot be read so far, recovery
-// finds out what is wrong.
+// compare checks this build against the one that wrote the log. If the log cannot be read that far, recovery finds out why.
 func (o *Owner) compare(ev Event) {
 	if ev.Err != nil && !lasting(ev.Err) {
 		o.trouble(ev.Err)
@@ -116,7 +115,7 @@ func (o *Owner) compare(ev Event) {
 	o.bid()
 }
 
-// fits is the Simulation's; every error of it is ErrRefused.
+// fits calls the Simulation's Fits; every error is an ErrRefused.
 func (o *Owner) fits(r *persistence.Recorded) error {
 	err := o.sim.Fits(r)
 	if err != nil && !errors.Is(err, ErrRefused) {
@@ -125,8 +124,8 @@ func (o *Owner) fits(r *persistence.Recorded) error {
 	return err
 }
 
-// bid claims with an epoch above all that were ever granted or written: etcd may have been
-// restored from an old backup, a log may be copied from elsewhere. While another node owns, it waits.
+// bid claims with an epoch above all that were ever granted or written: etcd may have been restored from an old backup, or
+// the log copied from elsewhere. While another node owns the shard, bid waits.
 func (o *Owner) bid() {
 	o.fitted = true
 	s := o.standing
@@ -144,21 +143,20 @@ func (o *Owner) bid() {
 // await waits until the owner is gone.
 func (o *Owner) await() { o.ask(Action{Kind: ActionAwait, Standing: o.standing}) }
 
-// granted begins the check for lost history. The standing is read again: the owner before us may
-// have noted more since.
+// granted begins the check for lost history. It reads the standing again: the previous owner may have noted more since.
 func (o *Owner) granted(epoch persistence.Epoch) {
 	o.claimed, o.epoch = true, epoch
 	o.phase = PhaseCheck
 	o.ask(Action{Kind: ActionStanding})
 }
 
-// evidence is what others than the log know of it.
+// evidence is what other stores know about the log.
 type evidence struct {
-	delta     *persistence.Delta // newest, without its body; nil when there is none
+	delta     *persistence.Delta // newest, without its body; nil if none exists
 	snapshots []persistence.SnapshotInfo
 }
 
-// history is all that is known of the log beside itself.
+// history returns all that other stores know about the log.
 func (e *evidence) history(st *Standing) *persistence.History {
 	h := &persistence.History{Accepted: st.Accepted}
 	h.KnowsHigh(st.High)
@@ -167,8 +165,7 @@ func (e *evidence) history(st *Standing) *persistence.History {
 	return h
 }
 
-// check is PhaseCheck. Evidence is read before the log's end, so that a log which grows meanwhile
-// is never called too short.
+// check is PhaseCheck. It reads the evidence before the log's end, so that a log that grows meanwhile never looks too short.
 func (o *Owner) check(ev Event) {
 	if ev.Err != nil && !(ev.Kind == EventMessage && lasting(ev.Err)) {
 		o.trouble(ev.Err)
@@ -191,8 +188,8 @@ func (o *Owner) check(ev Event) {
 	}
 }
 
-// weigh compares the log's end with the evidence. A replica that lags may report an old end, so a
-// log that looks too short is read again before the shard is halted.
+// weigh compares the log's end with the evidence. A lagging replica may report an old end, so a log that looks too short is
+// read again before the shard is halted.
 func (o *Owner) weigh(t Tail) {
 	err := o.evidence.history(&o.standing).Lost(t.Last, t.Tick, o.epoch)
 	if t.Missing {
@@ -220,8 +217,8 @@ func (o *Owner) weigh(t Tail) {
 	o.begin(t.Last)
 }
 
-// matchHigh takes the record at the high-water mark. A log that was cut and has grown again is long
-// enough, but what stands there is of another epoch.
+// matchHigh checks the record at the high-water mark. A log that was cut and has grown again is long enough, but that record
+// is from another epoch.
 func (o *Owner) matchHigh(ev Event) {
 	if ev.Err == nil {
 		if err := o.evidence.history(&o.standing).Replaced(o.standing.High, ev.Message.Header.Epoch); err != nil {

@@ -7,25 +7,24 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// outstanding is the one record that was sent and is not yet settled. Its bytes never change: they
-// are sent again, with the same expectation, until the log has them or something else there.
+// outstanding is the one record that was sent and is not yet settled. Its bytes never change: the owner sends them again,
+// with the same expectation, until the log has them, or another record, at that sequence.
 type outstanding struct {
-	active  bool // nobody knows yet
+	active  bool // not yet settled
 	record  persistence.Record
 	message persistence.Message
 	body    []byte // of message, reused
 	hash    persistence.Hash
 
-	short  int  // times that the log's end was seen before what it had acknowledged
-	silent int  // times that nobody knew whether it was stored
-	full   bool // an operator knows that the log does not take it
+	short  int  // how often the log ended before a record that it had acknowledged
+	silent int  // how often an attempt ended without an answer
+	full   bool // an operator was told that the log does not accept it
 }
 
-// silentTries is how often a record may stay without an answer before an operator is told: one lost
-// answer is nothing.
+// silentTries is how often an attempt may go unanswered before an operator hears of it: a single lost answer is normal.
 const silentTries = 3
 
-// genesis begins a new shard: nobody knows of anything in this log.
+// genesis begins a new shard: no store knows of anything in this log.
 func (o *Owner) genesis() {
 	g := o.cfg.Genesis
 	if err := o.start(&g); err != nil {
@@ -36,8 +35,8 @@ func (o *Owner) genesis() {
 	o.send(persistence.Record{Kind: persistence.KindGenesis, Epoch: o.epoch, Genesis: &g})
 }
 
-// fence publishes the record that begins our epoch. Once it is in the log, nothing that an earlier
-// owner still has on the way can match its expectation.
+// fence publishes the record that begins our epoch. Once it is in the log, no append that an earlier owner still has in
+// flight can match its expected sequence.
 func (o *Owner) fence() {
 	o.phase = PhaseFence
 	o.send(persistence.Record{
@@ -46,7 +45,7 @@ func (o *Owner) fence() {
 	})
 }
 
-// propose sends the record of the ticks that were just simulated.
+// propose sends the record of the ticks just simulated.
 func (o *Owner) propose(ticks []persistence.TickRecord) {
 	if o.phase != PhaseOwn || o.out.active {
 		panic(fmt.Sprintf("shard: ticks proposed in phase %s with a record outstanding: %v", o.phase, o.out.active))
@@ -67,12 +66,12 @@ func (o *Owner) send(r persistence.Record) {
 	o.resend()
 }
 
-// resend asks for the identical append once more.
+// resend requests the identical append again.
 func (o *Owner) resend() {
 	o.ask(Action{Kind: ActionAppend, Message: o.out.message, Expect: o.out.record.Seq - 1})
 }
 
-// commit is what PhaseFence and PhaseOwn share: settling the outstanding record.
+// commit settles the outstanding record, for PhaseFence and PhaseOwn.
 func (o *Owner) commit(ev Event) {
 	switch ev.Kind {
 	case EventAppended:
@@ -96,16 +95,16 @@ func (o *Owner) commit(ev Event) {
 	}
 }
 
-// appended takes the log's answer.
+// appended handles the log's answer to an append.
 func (o *Owner) appended(err error) {
 	switch {
 	case err == nil:
 		o.settled()
 	case errors.Is(err, persistence.ErrConflict):
-		// Refused. An earlier copy of ours may be the reason: the sequence itself tells.
+		// Refused, perhaps because of an earlier copy of ours: the record at the sequence says.
 		o.ask(Action{Kind: ActionGet, Seq: o.out.record.Seq})
 	case errors.Is(err, ErrTooLarge):
-		// Sent again, it would be no shorter. Nothing was stored, so whoever starts next makes these ticks anew.
+		// A retry would be just as long. Nothing was stored, so the next owner simulates these ticks again.
 		o.stop(fmt.Errorf("record %d (%s) has %d bytes: %w", o.out.record.Seq, ticksOf(&o.out.record), len(o.out.body), err))
 	case errors.Is(err, persistence.ErrFull):
 		if !o.out.full {
@@ -127,7 +126,7 @@ func (o *Owner) appended(err error) {
 	}
 }
 
-// ticksOf names the ticks of a record.
+// ticksOf returns the ticks of a record as text.
 func ticksOf(r *persistence.Record) string {
 	switch first, last := r.FirstTick(), r.LastTick(); {
 	case r.Kind != persistence.KindTicks:
@@ -139,15 +138,15 @@ func ticksOf(r *persistence.Record) string {
 	}
 }
 
-// found takes what stands at the outstanding record's sequence.
+// found handles the record found at the outstanding record's sequence.
 func (o *Owner) found(ev Event) {
 	switch {
-	case errors.Is(ev.Err, persistence.ErrVersion): // of a node that knows more than this one
-		o.stop(fmt.Errorf("%w: at sequence %d stands what this build cannot read: %w", ErrFenced, o.out.record.Seq, ev.Err))
+	case errors.Is(ev.Err, persistence.ErrVersion): // from a node with a newer build
+		o.stop(fmt.Errorf("%w: this build cannot read the record at sequence %d: %w", ErrFenced, o.out.record.Seq, ev.Err))
 	case errors.Is(ev.Err, persistence.ErrCorrupt):
-		o.halt(fmt.Errorf("at sequence %d, where record %d of epoch %d was to be, stands something that no node wrote: %w", o.out.record.Seq, o.out.record.Seq, o.epoch, ev.Err))
+		o.halt(fmt.Errorf("at sequence %d, the place of record %d of epoch %d, the log has something that no node wrote: %w", o.out.record.Seq, o.out.record.Seq, o.epoch, ev.Err))
 	case ev.Err != nil && lasting(ev.Err):
-		o.ask(Action{Kind: ActionTail}) // is nothing there yet, or no longer?
+		o.ask(Action{Kind: ActionTail}) // does the log end before it, or was it purged?
 	case ev.Err != nil:
 		o.trouble(ev.Err)
 	case persistence.HashOf(ev.Message.Body) == o.out.hash:
@@ -160,14 +159,13 @@ func (o *Owner) found(ev Event) {
 	}
 }
 
-// fenced stops: somebody else's record stands where ours was to be.
+// fenced stops this owner: another owner's record has the sequence that ours expected.
 func (o *Owner) fenced(by persistence.Epoch) {
-	o.stop(fmt.Errorf("%w: at sequence %d stands a record of epoch %d, not ours of epoch %d; nothing of tick %d was released",
+	o.stop(fmt.Errorf("%w: sequence %d has a record of epoch %d, not ours of epoch %d; nothing of tick %d was released",
 		ErrFenced, o.out.record.Seq, by, o.epoch, o.out.record.FirstTick()))
 }
 
-// measured takes the log's end, after the outstanding record was refused and nothing was found in
-// its place.
+// measured handles the log's end, after the log refused the outstanding record and had none at its sequence.
 func (o *Owner) measured(ev Event) {
 	switch {
 	case ev.Err != nil:
@@ -190,26 +188,26 @@ func (o *Owner) measured(ev Event) {
 	}
 }
 
-// retry resends after a while.
+// retry resends after a pause.
 func (o *Owner) retry() {
 	o.asked = Action{Kind: ActionAppend, Message: o.out.message, Expect: o.out.record.Seq - 1}
 	o.again()
 }
 
-// overtaken: the fence was refused. What came is applied, then the fence is tried again behind it.
-// The refused record can never match again.
+// overtaken handles a refused fence: it applies the records that came before it and fences again behind them. The refused
+// record can never match again.
 func (o *Owner) overtaken(end persistence.Seq) {
 	o.out.active = false
 	o.phase = PhaseRecover
 	if o.chain.Seq() == 0 {
-		o.begin(end) // somebody else's genesis
+		o.begin(end) // another node's genesis
 		return
 	}
 	o.rec = recovery{target: end, byDelta: o.rec.byDelta, diverged: o.rec.diverged}
 	o.read()
 }
 
-// settled: the outstanding record is in the log.
+// settled continues once the outstanding record is in the log.
 func (o *Owner) settled() {
 	rec := &o.out.record
 	if o.chain.Seq() < rec.Seq {
@@ -233,8 +231,8 @@ func (o *Owner) settled() {
 	}
 }
 
-// confirm repeats the check for lost history behind the fence. The owner before us could write until
-// then; only now is what others know of its records final, and none may lie above our fence.
+// confirm repeats the check for lost history behind the fence. The previous owner could write until then; only now is the
+// evidence of its records final, and none of it may lie above our fence.
 func (o *Owner) confirm(ev Event) {
 	if ev.Err != nil {
 		o.trouble(ev.Err)
@@ -255,8 +253,8 @@ func (o *Owner) confirm(ev Event) {
 	o.announce()
 }
 
-// announce notes, before the first tick, how far the log is and which tick comes: a later start
-// that finds the same tick again knows that this one died in it.
+// announce notes, before the first tick, the log's end and the next tick: a later start that finds the same tick knows that
+// this one died in it.
 func (o *Owner) announce() {
 	a := Attempt{Tick: o.sim.Tick() + 1, Count: 1, Epoch: o.epoch}
 	if last := o.standing.Attempt; last.Tick == a.Tick {
@@ -275,8 +273,7 @@ func (o *Owner) own() {
 	}
 }
 
-// Proven is the newest snapshot that this owner knows to fit the log, the zero value when it knows
-// of none.
+// Proven returns the newest snapshot that this owner knows to fit the log, or the zero value.
 func (o *Owner) Proven() persistence.SnapshotInfo {
 	if len(o.verified) == 0 {
 		return persistence.SnapshotInfo{}
@@ -284,9 +281,9 @@ func (o *Owner) Proven() persistence.SnapshotInfo {
 	return o.verified[0]
 }
 
-// stored takes note of a snapshot that is in the store, was restored from there, and fits the log: it
-// was taken from the world of a committed record. Older records than the older of the two newest such
-// snapshots may go; the last record never goes, because a snapshot's record is kept.
+// stored records a snapshot that was stored and restored from the store. It fits the log, since it was taken from the world
+// of a committed record. Records before the older of the two newest such snapshots may be purged. The last record never is,
+// because a snapshot's record is kept.
 func (o *Owner) stored(s *persistence.Snapshot) {
 	if o.phase != PhaseOwn || len(o.verified) > 0 && s.Seq <= o.verified[0].Seq {
 		return

@@ -13,48 +13,48 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// ConditionKind names what keeps a shard from being served as it should.
+// ConditionKind names a kind of condition that keeps a shard from being served properly.
 type ConditionKind string
 
-// The conditions, the gravest first: in this order they are shown.
+// The conditions, gravest first: the order in which they are shown.
 const (
-	Halted      ConditionKind = "halted"            // nobody may claim the shard until an operator has looked
-	HistoryLost ConditionKind = "history-lost"      // the log lacks what was once committed
-	OtherSchema ConditionKind = "other-schema"      // this build's components are not the log's
+	Halted      ConditionKind = "halted"            // no node may claim the shard until an operator has looked
+	HistoryLost ConditionKind = "history-lost"      // the log lacks records that were once committed
+	OtherSchema ConditionKind = "other-schema"      // this build's components do not fit the log
 	Refused     ConditionKind = "refused"           // this node cannot run the shard; another might
 	Fenced      ConditionKind = "fenced"            // this node owned the shard and lost it
-	ReadOnly    ConditionKind = "read-only"         // the store's file system takes no writes
-	DiskFull    ConditionKind = "disk-full"         // the store's file system has no room
-	LogFull     ConditionKind = "log-full"          // the log is at its limit, or near it
+	ReadOnly    ConditionKind = "read-only"         // the store's file system is read-only
+	DiskFull    ConditionKind = "disk-full"         // the store's file system is full
+	LogFull     ConditionKind = "log-full"          // the log has reached its limit, or nears it
 	AwaitsNATS  ConditionKind = "waiting-for-nats"  // NATS does not answer
 	AwaitsEtcd  ConditionKind = "waiting-for-etcd"  // etcd does not answer, or the node has no lease
 	AwaitsOwner ConditionKind = "waiting-for-owner" // another node owns the shard
 	Hung        ConditionKind = "hung"              // a tick's step, or a service's handler, does not end
 	Behind      ConditionKind = "behind"            // ticks are overdue
-	Degraded    ConditionKind = "degraded"          // what a host does beside its ticks fails: deltas, snapshots, notes
+	Degraded    ConditionKind = "degraded"          // the host's background work fails: deltas, snapshots, notes
 )
 
-// ConditionKinds lists all kinds, the gravest first.
+// ConditionKinds lists all kinds, gravest first.
 var ConditionKinds = []ConditionKind{
 	Halted, HistoryLost, OtherSchema, Refused, Fenced, ReadOnly, DiskFull, LogFull, AwaitsNATS, AwaitsEtcd, AwaitsOwner, Hung, Behind, Degraded,
 }
 
-// Condition is one thing that keeps a shard from being served as it should, or soon will.
+// Condition is a fault that keeps a shard from being served properly, or soon will.
 type Condition struct {
 	Kind  ConditionKind `json:"kind"`
-	Text  string        `json:"text"`  // one sentence: what is the matter, and the way out
+	Text  string        `json:"text"`  // one sentence: what is wrong, and what to do about it
 	Since time.Time     `json:"since"` // when it began
-	Stops bool          `json:"stops"` // clients are not served while it lasts, though this node is there to serve them
+	Stops bool          `json:"stops"` // while it lasts, this node cannot serve the clients that it should serve
 }
 
-// Conditions is what is the matter now, at most one condition of each kind. The zero value is
-// ready; all methods may be called concurrently.
+// Conditions holds the current conditions, at most one of each kind. The zero value is ready. All methods may be called
+// concurrently.
 type Conditions struct {
 	mu sync.Mutex
 	is map[ConditionKind]Condition
 }
 
-// Raise says that a condition holds, since now if none of its kind did.
+// Raise adds a condition or replaces the one of its kind, whose Since it keeps.
 func (c *Conditions) Raise(kind ConditionKind, stops bool, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,7 @@ func (c *Conditions) Raise(kind ConditionKind, stops bool, text string) {
 	c.is[kind] = Condition{Kind: kind, Text: text, Since: since, Stops: stops}
 }
 
-// Clear says that conditions of these kinds are over.
+// Clear removes the conditions of these kinds.
 func (c *Conditions) Clear(kinds ...ConditionKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,7 +77,7 @@ func (c *Conditions) Clear(kinds ...ConditionKind) {
 	}
 }
 
-// List returns what holds, the gravest first.
+// List returns the current conditions, gravest first.
 func (c *Conditions) List() []Condition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,25 +86,24 @@ func (c *Conditions) List() []Condition {
 	return all
 }
 
-// SortConditions puts the gravest first.
+// SortConditions sorts conditions, gravest first.
 func SortConditions(all []Condition) {
 	slices.SortFunc(all, func(a, b Condition) int {
 		return cmp.Compare(slices.Index(ConditionKinds, a.Kind), slices.Index(ConditionKinds, b.Kind))
 	})
 }
 
-// Healthy reports whether a node under these conditions does what it is there for: it serves its
-// shard, or waits for the node that does.
+// Healthy reports whether a node under these conditions does its job: it serves its shard, or waits for the node that does.
 func Healthy(all []Condition) bool {
 	return !slices.ContainsFunc(all, func(c Condition) bool { return c.Stops })
 }
 
-// ConditionOf says which condition an error speaks of; "" when it speaks of no particular one.
+// ConditionOf returns the condition that an error means, or "".
 func ConditionOf(err error) ConditionKind {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, persistence.ErrLost): // before ErrHalted: a loss halts, and is the reason
+	case errors.Is(err, persistence.ErrLost): // before ErrHalted: a loss halts the shard and is the more specific reason
 		return HistoryLost
 	case errors.Is(err, ErrHalted):
 		return Halted
@@ -124,42 +123,42 @@ func ConditionOf(err error) ConditionKind {
 	return ""
 }
 
-// WayOut says what an operator of a shard does about a condition.
+// WayOut returns what an operator of a shard can do about a condition.
 func WayOut(kind ConditionKind, shard string) string {
 	switch kind {
 	case Halted:
 		return "look at the reason, then lift the halt with wind shard resume " + shard
 	case HistoryLost:
-		return fmt.Sprintf("see what is missing with wind log check --shard %s, then restore a backup, or give the lost ticks up with wind shard accept-loss %s", shard, shard)
+		return fmt.Sprintf("see what is missing with wind log check --shard %s, then restore a backup, or give up the lost ticks with wind shard accept-loss %s", shard, shard)
 	case OtherSchema:
-		return "run the build that wrote the log, or begin another shard with --shard or --data"
+		return "run the build that wrote the log, or begin another shard with --shard or --data" // as persistence's error ends
 	case Refused:
-		return "start it as the log says, or begin another shard with --shard or --data"
+		return "start it with what the log says, or begin another shard with --shard or --data"
 	case Fenced:
-		return "this node waits and owns the shard again when it is free"
+		return "this node waits, and owns the shard again once it is free"
 	case ReadOnly:
-		return "make its file system writable again; the ticks go on by themselves"
+		return "make its file system writable again; the ticks then resume unaided"
 	case DiskFull:
-		return "free space on it; the ticks go on by themselves"
+		return "free space on it; the ticks then resume unaided"
 	case LogFull:
-		return "raise --log-bytes, or free room behind proven snapshots with wind log purge " + shard
+		return "raise --log-bytes, or remove records behind proven snapshots with wind log purge " + shard
 	case AwaitsNATS:
-		return "see that NATS runs, and where it is not embedded that --nats names it; this node goes on by itself when it answers"
+		return "check that NATS runs and, unless it is embedded, that --nats names it; this node continues unaided once it answers"
 	case AwaitsEtcd:
-		return "see that etcd runs, and where it is not embedded that --etcd names it; this node goes on by itself when it answers"
+		return "check that etcd runs and, unless it is embedded, that --etcd names it; this node continues unaided once it answers"
 	case AwaitsOwner:
-		return "this node takes over when that one stops or its lease ends"
+		return "this node takes over when that node stops or its lease ends"
 	case Hung:
-		return "nobody is served until it ends; if it does not, stop the process, and look at what the log names"
+		return "nobody is served until it ends; if it does not, stop the process and see what the log names"
 	case Behind:
-		return "they are made up, a second of them at most, when what holds them up is over; if nothing does, give the node more processor time, or the game less to do per tick"
+		return "once nothing delays them any more, the node catches up, by a second of ticks at most; if it stays behind, give it more processor time, or the game less work per tick"
 	case Degraded:
 		return "ticks do not wait for it"
 	}
 	return ""
 }
 
-// Sentence is a condition's text: what is the matter, and the way out, which what may name already.
+// Sentence returns a condition's text: what is wrong and, unless what already names it, the way out.
 func Sentence(kind ConditionKind, shard, what string) string {
 	if strings.Contains(what, WayOut(kind, shard)) {
 		return what

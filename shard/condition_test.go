@@ -13,7 +13,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// moody is a log and a coordination service that fail while a test says so.
+// moody is a log and a coordination service that fail on a test's request.
 type moody struct {
 	persistence.LogWriter
 	*Member
@@ -41,7 +41,7 @@ func (m *moody) Note(ctx context.Context, n Note) error {
 	return m.Member.Note(ctx, n)
 }
 
-// moodyLog leaves Read to the log.
+// moodyLog is moody's log. It inherits Read.
 type moodyLog struct {
 	persistence.LogWriter
 	m *moody
@@ -51,7 +51,7 @@ func (l moodyLog) Append(ctx context.Context, msg persistence.Message, expect pe
 	return l.m.Append(ctx, msg, expect)
 }
 
-// TestConditionsSayWhatIsTheMatter makes each condition of a running host, reads it, ends it, and reads that it is over.
+// TestConditionsSayWhatIsTheMatter causes each condition of a running host, checks it, ends it, and checks that it is over.
 func TestConditionsSayWhatIsTheMatter(t *testing.T) {
 	appendFails, noteFails := func(m *moody, err *error) { m.append.Store(err) }, func(m *moody, err *error) { m.note.Store(err) }
 	silence := errors.New("no answer within 2 s")
@@ -67,7 +67,7 @@ func TestConditionsSayWhatIsTheMatter(t *testing.T) {
 		{DiskFull, persistence.ErrDiskFull, appendFails, true, []string{"record", "free space"}},
 		{ReadOnly, persistence.ErrReadOnly, appendFails, true, []string{"record", "writable"}},
 		{Behind, fmt.Errorf("%w: %w", persistence.ErrAmbiguous, silence), appendFails, true, []string{"is behind by", "ticks"}},
-		{AwaitsEtcd, silence, noteFails, false, []string{"takes no notes", "--etcd"}},
+		{AwaitsEtcd, silence, noteFails, false, []string{"does not accept its notes", "--etcd"}},
 	} {
 		t.Run(string(c.kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -119,7 +119,7 @@ func find(all []Condition, kind ConditionKind) Condition {
 	return Condition{}
 }
 
-// TestConditionsBeforeAShardIsOwned: what keeps a node from owning a shard is said too.
+// TestConditionsBeforeAShardIsOwned: a node also reports what keeps it from owning a shard.
 func TestConditionsBeforeAShardIsOwned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

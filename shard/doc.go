@@ -2,18 +2,18 @@
 //
 // It is the imperative shell around the deterministic core: it decides who may run a shard,
 // rebuilds the world from its log, runs the fixed-tick loop, commits each tick before anyone
-// sees it, and hands over. OWNERSHIP.md beside this file is the protocol with the reason for
-// every step.
+// sees it, and hands over. OWNERSHIP.md beside this file describes the protocol, with the reason
+// for every step.
 //
-// What is where:
+// Where to find what:
 //
 //	run a shard on this node             [Host], [HostConfig]
-//	what a shard needs from elsewhere    [Frontend], [Ownership], [Lease]; log, deltas and snapshots: package persistence
+//	what a shard needs from others       [Frontend], [Ownership], [Lease]; log, deltas and snapshots: package persistence
 //	the protocol as a pure step function [Owner]: events in, actions out, no clock, no goroutine
-//	how late ticks are worked off        [Pacer]
+//	how late ticks are caught up         [Pacer]
 //	leases in etcd                       package shard/etcd
-//	which services run, the selectors    package shard/discovery
+//	which services run, and selectors    package shard/discovery
 //
 // The etcd lease gives liveness. Safety rests on the log alone: every record names the sequence
-// that it must follow, and one record at most is outstanding.
+// that it must follow, and at most one record is outstanding.
 package shard

@@ -10,10 +10,10 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// This file is the shell around the owner: it gives it events and does what it wants done, one
-// request at a time, on the goroutine of Run.
+// This file is the shell around the owner: it passes events to the owner and performs its actions, one request at a time,
+// on the goroutine of Run.
 
-// send gives the owner an event and does what follows from it, until it waits for something.
+// send passes an event to the owner and performs the actions that follow, until the owner waits.
 func (h *Host) send(ctx context.Context, ev Event) {
 	if ev.Kind == EventStored {
 		h.archive.stored(ev.Snapshot.Tick)
@@ -27,7 +27,7 @@ func (h *Host) send(ctx context.Context, ev Event) {
 	}
 }
 
-// renew tells the owner of the node's lease, if there is news.
+// renew tells the owner about the node's lease, if it has changed.
 func (h *Host) renew(ctx context.Context) {
 	state := h.cfg.Lease.State()
 	if state == h.lease || h.stopped {
@@ -38,7 +38,7 @@ func (h *Host) renew(ctx context.Context) {
 	h.perform(ctx, h.owner.Step(Event{Kind: EventLease, Now: h.now(), Lease: held}))
 }
 
-// margin is how long before its end the lease counts as lost.
+// margin returns how long before its end the lease counts as lost.
 func (h *Host) margin(ttl time.Duration) time.Duration {
 	if h.cfg.LeaseMargin > 0 {
 		return h.cfg.LeaseMargin
@@ -46,7 +46,7 @@ func (h *Host) margin(ttl time.Duration) time.Duration {
 	return max(ttl/5, 200*time.Millisecond)
 }
 
-// perform does what the owner wants done. If there is a request among it, its answer is returned.
+// perform performs the owner's actions. If one of them is a request, it returns the answer.
 func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, asked bool) {
 	request := -1
 	for i := range actions {
@@ -73,7 +73,7 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 		case ActionStop:
 			h.stopped, h.reason = true, h.explain(a.Err)
 			h.asked.settled()
-			h.conditions.Clear(AwaitsEtcd, Degraded) // of a shard that goes on
+			h.conditions.Clear(AwaitsEtcd, Degraded) // they describe a running shard
 			if kind := ConditionOf(h.reason); kind != "" {
 				h.raise(kind, true, h.reason.Error())
 			}
@@ -89,13 +89,13 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 	return h.request(ctx, &actions[request]), true
 }
 
-// request asks a service and waits for its answer.
+// request sends a request to a service and waits for the answer.
 func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	h.wakeAt = time.Time{}
 	h.asked.asks(a, h.sim.Tick())
 	defer func() {
 		if waited := h.asked.answered(a, ev.Err); waited > patience && a.Kind != ActionAwait {
-			h.log.Info("the answer has come, the shard goes on", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
+			h.log.Info("the answer has come, the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
 		}
 	}()
 	ev.Op = a.Op
@@ -157,23 +157,23 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	return ev
 }
 
-// append sends a record, unless the log says that it will never take it.
+// append sends a record, unless it is too large for the log.
 func (h *Host) append(a *Action) error {
 	if limit := h.cfg.Log.MaxRecordBytes(); len(a.Message.Body) > limit {
-		return fmt.Errorf("%w: the log takes %d bytes at most", ErrTooLarge, limit)
+		return fmt.Errorf("%w: the log accepts at most %d bytes", ErrTooLarge, limit)
 	}
 	return h.cfg.Log.Append(h.hold, a.Message, a.Expect)
 }
 
-// wait blocks until the owner's timer, another time, news from the host's goroutines, or the end of
-// ctx, and gives the owner what there is. A zero time is none.
+// wait blocks until the owner's timer, the given time (zero: none), news from the host's goroutines, or the end of ctx, and
+// passes the event to the owner.
 func (h *Host) wait(ctx context.Context, other time.Time) {
 	until := h.wakeAt
 	if until.IsZero() || !other.IsZero() && other.Before(until) {
 		until = other
 	}
 	if until.IsZero() {
-		until = time.Now().Add(time.Second) // nothing is planned: look at the lease now and then
+		until = time.Now().Add(time.Second) // nothing is planned: check the lease from time to time
 	}
 	h.timer.Reset(time.Until(until))
 	select {
@@ -190,8 +190,7 @@ func (h *Host) wait(ctx context.Context, other time.Time) {
 	h.send(ctx, Event{Kind: EventTimer})
 }
 
-// watch ends what blocks on behalf of the owner when the lease of its claim is lost. It starts with
-// the claim.
+// watch cancels the owner's blocking requests when the lease of its claim is lost. It starts with the claim.
 func (h *Host) watch() {
 	if h.watched || !h.owner.Claimed() || h.stopped {
 		return
@@ -215,7 +214,7 @@ func (h *Host) watch() {
 	})
 }
 
-// evidence asks what the delta stream and the snapshot store know of the log.
+// evidence reads what the delta stream and the snapshot store know about the log.
 func (h *Host) evidence(ctx context.Context) (*persistence.Delta, []persistence.SnapshotInfo, error) {
 	var last *persistence.Delta
 	if h.cfg.Deltas != nil {
@@ -237,9 +236,8 @@ func (h *Host) evidence(ctx context.Context) (*persistence.Delta, []persistence.
 	return last, all, err
 }
 
-// lastDelta returns the newest delta that can be read, without its body. A delta stream can be
-// derived from the log, so nothing that is wrong with what it holds keeps a shard from starting: a
-// message that is damaged is told and passed over, and its tick is published again.
+// lastDelta returns the newest readable delta, without its body. Deltas can be derived from the log, so damage to their
+// stream keeps no shard from starting: a damaged message raises an alarm and is skipped, and its tick is published again.
 func (h *Host) lastDelta(ctx context.Context) (last persistence.Delta, ok bool, err error) {
 	last, ok, err = h.cfg.Deltas.Last(ctx)
 	if err == nil || errors.Is(err, persistence.ErrNotFound) {
@@ -248,7 +246,7 @@ func (h *Host) lastDelta(ctx context.Context) (last persistence.Delta, ok bool, 
 	if !lasting(err) {
 		return last, false, err
 	}
-	h.alarmOnce(fmt.Errorf("the end of the delta stream is not used, the shard goes on without: %w", err))
+	h.alarmOnce(fmt.Errorf("the shard continues without the end of the delta stream: %w", err))
 	last = persistence.Delta{}
 	for d, err := range h.cfg.Deltas.Read(ctx, h.snapshotTick(ctx)) {
 		switch {
@@ -262,8 +260,7 @@ func (h *Host) lastDelta(ctx context.Context) (last persistence.Delta, ok bool, 
 	return last, ok, nil
 }
 
-// snapshotTick is the tick of the newest snapshot, from which on it is worth reading deltas; 0 when
-// none is known.
+// snapshotTick returns the tick of the newest snapshot, from which on deltas are worth reading; 0 if none is known.
 func (h *Host) snapshotTick(ctx context.Context) uint64 {
 	if h.cfg.Snapshots == nil {
 		return 0
@@ -280,7 +277,7 @@ func (h *Host) snapshotTick(ctx context.Context) uint64 {
 	return 0
 }
 
-// tail asks where the log ends.
+// tail reads where the log ends.
 func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	t.Last, err = h.cfg.Log.Last(ctx)
 	if errors.Is(err, persistence.ErrNotFound) {
@@ -294,16 +291,16 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	}
 	m, err := h.cfg.Log.Get(ctx, t.Last)
 	t.Epoch, t.Tick = m.Header.Epoch, m.Header.LastTick
-	if lasting(err) { // it is not there, or is no record: reading on will say so
+	if lasting(err) { // it is missing or not a record: recovery will report it
 		err, t.Tick = nil, persistence.UnknownTick
 	}
 	return t, err
 }
 
-// span is what is still to be read of the log.
+// span is the part of the log still to be read.
 type span struct{ from, to persistence.Seq }
 
-// read returns one record of a reading in order, which goes on where the last one ended.
+// read returns one record of a sequential read, which continues where the last call ended.
 func (h *Host) read(ctx context.Context, seq, to persistence.Seq) (persistence.Message, error) {
 	if part := (span{seq, to}); !h.records.open(part) {
 		h.records.start(part, h.cfg.Log.Read(ctx, seq, to))
@@ -316,8 +313,8 @@ func (h *Host) read(ctx context.Context, seq, to persistence.Seq) (persistence.M
 	return m, err
 }
 
-// delta returns the whole delta of a tick, nil when the stream has none. Of a tick that came again after an accepted loss
-// the stream has two: the first is void.
+// delta returns the whole delta of a tick, or nil if the stream does not have it. For a tick that was simulated again after
+// an accepted loss the stream has two deltas, of which the first is void.
 func (h *Host) delta(ctx context.Context, a *Action) (*persistence.Delta, error) {
 	if h.cfg.Deltas == nil {
 		return nil, nil
@@ -344,9 +341,9 @@ func (h *Host) delta(ctx context.Context, a *Action) (*persistence.Delta, error)
 	}
 }
 
-// pull is a reading in order that is continued piece by piece, with one piece looked ahead.
+// pull is a sequential read that continues piece by piece and reads one piece ahead.
 type pull[K comparable, V any] struct {
-	at     K // what the next piece is asked for as
+	at     K // the key of the next piece
 	next   func() (V, error, bool)
 	stop   func()
 	peeked bool
@@ -371,7 +368,7 @@ func (p *pull[K, V]) peek() (V, error, bool) {
 	return p.value, p.err, p.ok
 }
 
-// take returns the next piece; the one behind it is asked for as at. An error ends the reading.
+// take returns the next piece; at becomes the key of the piece after it. An error ends the read.
 func (p *pull[K, V]) take(at K) (V, error, bool) {
 	v, err, ok := p.peek()
 	p.peeked, p.at = false, at
@@ -394,7 +391,7 @@ func (h *Host) noteGap(g persistence.Gap) {
 	h.ring.add(persistence.Delta{Lineage: h.cfg.Lineage, Epoch: h.owner.Epoch(), RecordSeq: max(h.owner.Last(), 1), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
 }
 
-// handOver gives the owner key up, best effort: the lease ends by itself.
+// handOver releases the owner key, best effort: it ends with the lease in any case.
 func (h *Host) handOver(epoch persistence.Epoch, clean bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.hold), 2*time.Second)
 	defer cancel()
@@ -403,7 +400,7 @@ func (h *Host) handOver(epoch persistence.Epoch, clean bool) {
 	}
 }
 
-// alarmOnce tells an operator what it has not told before. Any goroutine may call it.
+// alarmOnce logs an alarm that was not logged before. Any goroutine may call it.
 func (h *Host) alarmOnce(err error) {
 	h.mu.Lock()
 	told := h.told[err.Error()]
@@ -416,7 +413,7 @@ func (h *Host) alarmOnce(err error) {
 	}
 }
 
-// alarm tells an operator. That the host's own context ended is no news.
+// alarm logs an error for an operator, unless it says only that the host's own context ended.
 func (h *Host) alarm(err error) {
 	if errors.Is(err, context.Canceled) {
 		return

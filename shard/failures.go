@@ -8,22 +8,22 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// failuresEvery is how often the log hears of one system or command that goes on failing.
+// failuresEvery is how often the log reports a system or command that keeps failing.
 const failuresEvery = 10 * time.Second
 
-// failing is a system or a command of which a committed tick has failed.
+// failing is a system or command that failed in a committed tick.
 type failing struct {
 	name    string
 	command bool
-	told    time.Time // when the log heard of it last; zero: never
-	since   uint64    // failures that it has not heard of
+	told    time.Time // when the log last reported it; zero: never
+	since   uint64    // failures not yet reported
 	tick    uint64    // of the first of those
 	reason  string
 	place   string // of a panic, in this build
 }
 
-// noteFailures counts the systems and commands that failed in a committed record, and tells of
-// them. What a handler rejected is none: the game said no.
+// noteFailures counts and logs the systems and commands that failed in a committed record. A command that its handler
+// rejected did not fail.
 func (h *Host) noteFailures(outputs []ecs.Output, now time.Time) {
 	for i := range outputs {
 		for _, f := range outputs[i].Failures {

@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// warnings is a log handler that keeps what comes at Warn, with its attributes.
+// warnings is a log handler that keeps lines at level Warn, with their attributes.
 type warnings struct {
 	slog.Handler
 	mu    sync.Mutex
@@ -38,8 +38,8 @@ func (w *warnings) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// ill is walk with a system that fails from a tick to another, and a push that fails by its strength: 1 is rejected,
-// 2 is a bug.
+// ill is walk with a system that fails between two ticks, and a push that fails depending on its strength: 1 is rejected, 2
+// panics.
 func ill(from, to uint64) ecs.Game {
 	game := walk(0)
 	setup := game.Setup

@@ -8,15 +8,15 @@ import (
 
 // growth measures how fast a log fills.
 type growth struct {
-	since time.Time // of the first look after the log was purged last
+	since time.Time // of the first measurement after the last purge
 	from  int64     // bytes then
 	last  int64
 }
 
-// growthSpan is over how long the rate is measured at most: what was half a day ago says little.
+// growthSpan bounds the time over which the rate is measured: half a day ago says little about now.
 const growthSpan = 30 * time.Minute
 
-// measure takes a look, and returns how long until the limit is reached; 0 while that cannot be told.
+// measure adds a measurement and returns how long until the log reaches its limit; 0 while that is unknown.
 func (g *growth) measure(now time.Time, used, limit int64) time.Duration {
 	if g.since.IsZero() || used < g.last || now.Sub(g.since) > growthSpan {
 		g.since, g.from = now, used
@@ -29,7 +29,7 @@ func (g *growth) measure(now time.Time, used, limit int64) time.Duration {
 	return time.Duration(float64(span) * float64(max(limit-used, 0)) / float64(grown))
 }
 
-// fill tells how full the log is.
+// fill reads how full the log is.
 func (h *Host) fill(ctx context.Context, t *Tail) (err error) {
 	if t.UsedBytes, t.LimitBytes, err = h.cfg.Log.Fill(ctx); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (h *Host) fill(ctx context.Context, t *Tail) (err error) {
 	return err
 }
 
-// measuring looks how full the log is: an operator is warned in time, and the oldest records go.
+// measuring measures the log at intervals, so that an operator is warned in time and the oldest records are purged.
 func (h *Host) measuring(ctx context.Context) {
 	every := time.NewTicker(h.cfg.MeasureEvery)
 	defer every.Stop()
@@ -54,7 +54,7 @@ func (h *Host) measuring(ctx context.Context) {
 		if err == nil {
 			t.Last, err = h.cfg.Log.Last(ctx)
 		}
-		if err != nil { // the commits wait for the same log, and say so
+		if err != nil { // the commits wait for the same log and report it
 			continue
 		}
 		h.warn(&t, g.measure(time.Now(), t.UsedBytes, t.LimitBytes))
@@ -62,7 +62,7 @@ func (h *Host) measuring(ctx context.Context) {
 	}
 }
 
-// warn keeps the condition of a log that is nearly full.
+// warn raises or clears the condition of a nearly full log.
 func (h *Host) warn(t *Tail, left time.Duration) {
 	if !t.over(warnPercent) {
 		h.conditions.Clear(LogFull)
@@ -71,7 +71,7 @@ func (h *Host) warn(t *Tail, left time.Duration) {
 	h.raise(LogFull, false, filled(h.cfg.Shard, t, left))
 }
 
-// filled words how full a log is.
+// filled says how full a log is.
 func filled(shard string, t *Tail, left time.Duration) string {
 	text := fmt.Sprintf("the log of shard %s is at %d %% of its %s", shard, t.UsedBytes*100/t.LimitBytes, sizeText(t.LimitBytes))
 	switch {
@@ -87,7 +87,7 @@ func filled(shard string, t *Tail, left time.Duration) string {
 	return fmt.Sprintf("%s, and full in about %d s at its present growth", text, left/time.Second)
 }
 
-// sizeText renders bytes for people.
+// sizeText formats a number of bytes for people.
 func sizeText(n int64) string {
 	switch {
 	case n < 10<<20:

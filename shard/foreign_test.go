@@ -12,11 +12,11 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// strangeLog is a log in which, from a moment on, a message stands behind the last record that no node wrote.
+// strangeLog is a log that at some moment gets a message, behind the last record, that no node wrote.
 type strangeLog struct {
 	persistence.LogWriter
-	kind    error           // what reading it says
-	strange persistence.Seq // where it stands; 0: not yet
+	kind    error           // the error of reading it
+	strange persistence.Seq // its sequence; 0: not yet
 	plant   bool
 }
 
@@ -44,8 +44,8 @@ func (l *strangeLog) Get(ctx context.Context, seq persistence.Seq) (persistence.
 	return l.LogWriter.Get(ctx, seq)
 }
 
-// TestOwnerEndsAtAMessageThatNoNodeWrote: it says where it stands and releases nothing of the tick that waits; a start
-// on that log ends too, instead of asking for ever.
+// TestOwnerEndsAtAMessageThatNoNodeWrote: the owner names the message's sequence and releases nothing of the waiting tick. A
+// start on that log ends too, instead of asking forever.
 func TestOwnerEndsAtAMessageThatNoNodeWrote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -67,7 +67,7 @@ func TestOwnerEndsAtAMessageThatNoNodeWrote(t *testing.T) {
 	})
 }
 
-// TestOwnerIsFencedByANewerFormat: what a newer build wrote is no damage.
+// TestOwnerIsFencedByANewerFormat: a newer build's record is not damage.
 func TestOwnerIsFencedByANewerFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

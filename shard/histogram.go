@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// histogram counts durations in buckets of about 3 % width, from a microsecond to an hour, in fixed
-// memory. What is recorded lands in a bucket by the position of its highest bit and the five bits
-// below it. Not safe for concurrent use.
+// histogram counts durations in buckets of about 3 % width, from a microsecond to an hour, in fixed memory. The position of
+// a duration's highest bit and the five bits below it select its bucket. Not safe for concurrent use.
 type histogram struct {
 	counts [32 * 40]uint32
 	total  uint64
@@ -32,7 +31,7 @@ func bucket(v uint64) int {
 	return shift*32 + int(v>>shift)
 }
 
-// upper returns the first value that is above bucket i.
+// upper returns the first value above bucket i.
 func upper(i int) uint64 {
 	if i < 64 {
 		return uint64(i) + 1
@@ -41,7 +40,7 @@ func upper(i int) uint64 {
 	return uint64(i-shift*32+1) << shift
 }
 
-// quantile returns a duration that a share q of the recorded ones does not exceed.
+// quantile returns a duration that a share q of the recorded durations does not exceed.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := uint64(q * float64(h.total))
 	var seen uint64
@@ -53,7 +52,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 	return h.max
 }
 
-// Quantiles sums up how long something took, in milliseconds.
+// Quantiles summarises durations, in milliseconds.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`

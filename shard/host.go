@@ -14,13 +14,12 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// HostConfig is what it takes to run a shard on a node.
+// HostConfig configures a Host.
 type HostConfig struct {
 	Game ecs.Game
-	// Config is what a new shard begins with; a seed of 0 means DefaultSeed. For a
-	// shard that exists, options that are named and a seed that is given must be those of its
-	// genesis; else the start is refused. Options may be a partial JSON object: what it does not
-	// name is the game's default, or whatever genesis says.
+	// Config is what a new shard begins with; a seed of 0 means DefaultSeed. For an existing shard, the given options and
+	// seed must equal those of its genesis, or the start is refused. Options may be a partial JSON object: options that it
+	// does not name have the game's default, or genesis's value.
 	Config ecs.Config
 
 	Cluster, Shard string // [a-z0-9-]{1,40}
@@ -31,52 +30,52 @@ type HostConfig struct {
 	Log       persistence.LogWriter
 	Deltas    persistence.DeltaWriter    // nil: no delta stream
 	Snapshots persistence.SnapshotWriter // nil: no snapshots
-	Frontend  Frontend                   // nil: nobody plays
+	Frontend  Frontend                   // nil: no clients
 	Ownership Ownership
 	Lease     Lease
 
-	LeaseMargin   time.Duration // the lease counts as lost so long before its end; zero: a fifth of its TTL, 200 ms at least
-	SnapshotEvery uint64        // ticks of the log from one snapshot to the next, at most; zero: a minute's. See SnapshotRule
-	Purge         bool          // remove what lies below the older of the two newest verified snapshots from the log at once, not only when it fills
-	KeepLog       bool          // never remove anything from the log, not even when it fills
-	MeasureEvery  time.Duration // between two looks at how full the log is; zero: 10 s
+	LeaseMargin   time.Duration // how long before its end the lease counts as lost; zero: a fifth of its TTL, at least 200 ms
+	SnapshotEvery uint64        // at most so many ticks between two snapshots; zero: a minute's. See SnapshotRule
+	Purge         bool          // purge the log below the older of the two newest verified snapshots after each snapshot, not only when it fills
+	KeepLog       bool          // never purge the log, not even when it fills
+	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
 	LatchBytes    int           // commands in one record; zero: 256 KiB
 	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
 	Logger        *slog.Logger  // nil: slog.Default()
 }
 
-// DefaultSeed is the seed of a new shard for which nobody gave one.
+// DefaultSeed is the seed of a new shard if none is given.
 const DefaultSeed = 1
 
-// ErrStopped is what clients are told when a host stops because it was asked to.
+// ErrStopped is the reason that clients get when a host stops because it was asked to.
 var ErrStopped = errors.New("shard: stopped")
 
-// Host runs one shard: it waits until it may own it, recovers it, and makes its ticks, until it is
-// stopped or loses it. Run it once.
+// Host runs one shard: it waits until it may own the shard, recovers it, and runs its ticks, until it is stopped or loses
+// the shard. Call Run once.
 type Host struct {
 	cfg    HostConfig
 	log    *slog.Logger
-	origin time.Time // of the owner's time
+	origin time.Time // the zero of the owner's time
 	owner  *Owner
 	sim    *simulated
 	ring   *ring
 
-	lease   LeaseState         // as the owner knows it
-	hold    context.Context    // ends with the lease, not with the stop
+	lease   LeaseState         // the state that the owner knows
+	hold    context.Context    // ends with the lease, not with a stop
 	drop    context.CancelFunc // ends hold
 	watched bool
 	work    sync.WaitGroup // the host's goroutines
 	timer   *time.Timer
-	wakeAt  time.Time  // the owner wants an EventTimer then; zero: none
+	wakeAt  time.Time  // when the owner wants an EventTimer; zero: never
 	inbox   chan Event // from the host's goroutines
 	records pull[span, persistence.Message]
 	deltas  pull[uint64, persistence.Delta]
-	stopped bool // the owner is over
+	stopped bool // the owner has ended
 	reason  error
-	served  bool // the clients believe that the shard is here
+	served  bool // the frontend was told that the shard is here
 
 	tick      ticking
-	simulated chan struct{} // closed when the first record's ticks are made
+	simulated chan struct{} // closed once the first record's ticks are simulated
 	archive   *archive
 	failing   []failing
 	mark      atomic.Uint64 // last sequence, for the high-water mark
@@ -92,7 +91,7 @@ type Host struct {
 	stepping stepping
 }
 
-// New checks the configuration and returns a host.
+// New returns a host, or an error if the configuration is invalid.
 func New(cfg HostConfig) (*Host, error) {
 	if err := errors.Join(persistence.ValidShardName(cfg.Cluster), persistence.ValidShardName(cfg.Shard)); err != nil {
 		return nil, err
@@ -126,8 +125,7 @@ func New(cfg HostConfig) (*Host, error) {
 	return h, nil
 }
 
-// newGenesis is the first record of the shard, should this node write it, and what this build says
-// of itself in any case.
+// newGenesis returns the shard's first record, in case this node writes it, with this build's description of itself.
 func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	none := persistence.Genesis{}
 	value, err := cfg.Game.DecodeOptions(cfg.Config.Options)
@@ -156,9 +154,9 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	}, nil
 }
 
-// Run owns and runs the shard until ctx ends (nil: the last record is committed and the shard
-// handed over), or until it may not: ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused,
-// ErrTooLarge, persistence.ErrLost, persistence.ErrFull, each with what happened. Its goroutines are gone when it returns.
+// Run owns and runs the shard until ctx ends or the host may not run it any more. It returns nil if ctx ended, after the last
+// record is committed and the shard handed over; otherwise ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused, ErrTooLarge,
+// persistence.ErrLost or persistence.ErrFull, wrapped with what happened. All its goroutines have ended when it returns.
 func (h *Host) Run(ctx context.Context) error {
 	h.start(ctx)
 	defer h.finish()
@@ -169,7 +167,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.disown()
 	h.setPhase()
 	if h.reason != nil {
-		h.log.Error("the shard is no longer run here", "reason", h.reason)
+		h.log.Error("this node no longer runs the shard", "reason", h.reason)
 	}
 	return h.reason
 }
@@ -191,7 +189,7 @@ func (h *Host) finish() {
 	h.work.Wait()
 }
 
-// become drives the owner until it owns the shard or is over.
+// become drives the owner until it owns the shard or has ended.
 func (h *Host) become(ctx context.Context) {
 	for !h.stopped && h.owner.Phase() != PhaseOwn {
 		if ctx.Err() != nil {
@@ -202,7 +200,7 @@ func (h *Host) become(ctx context.Context) {
 	}
 }
 
-// now is the owner's time.
+// now returns the owner's time.
 func (h *Host) now() time.Duration { return time.Since(h.origin) }
 
 // setPhase shows the owner's phase in the statistics.
@@ -215,17 +213,17 @@ func (h *Host) setPhase() {
 	}
 }
 
-// Stats is what a host tells of itself. Times are of this run.
+// Stats describes a host. Times are of this run.
 type Stats struct {
 	Phase     string            `json:"phase"` // idle, claim, check, recover, fence, own, stopped
 	TickRate  int               `json:"tick_rate"`
 	Tick      uint64            `json:"tick"`      // the world's
 	Ticks     uint64            `json:"ticks"`     // simulated by this host
-	Committed uint64            `json:"committed"` // of those, ticks that the log acknowledged
+	Committed uint64            `json:"committed"` // those that the log acknowledged
 	Records   uint64            `json:"records"`
-	Debt      int               `json:"debt"`     // ticks that are overdue now
-	MaxDebt   int               `json:"max_debt"` // at worst
-	Skipped   uint64            `json:"skipped"`  // ticks whose time was skipped: what was overdue beyond CatchUpSeconds
+	Debt      int               `json:"debt"`     // ticks overdue now
+	MaxDebt   int               `json:"max_debt"` // the maximum so far
+	Skipped   uint64            `json:"skipped"`  // ticks whose time was skipped: overdue beyond CatchUpSeconds
 	TickMS    Quantiles         `json:"tick_ms"`  // a tick's work on this node: from the latch to the release, without the wait for the commit
 	CommitMS  Quantiles         `json:"commit_ms"`
 	Epoch     persistence.Epoch `json:"epoch"`
@@ -240,15 +238,14 @@ type Stats struct {
 	DeltasLost    uint64  `json:"deltas_lost"` // ticks that became gap messages
 	Snapshots     uint64  `json:"snapshots"`   // stored and verified
 
-	Conditions []Condition `json:"conditions,omitempty"` // what is the matter now, the gravest first
+	Conditions []Condition `json:"conditions,omitempty"` // current conditions, gravest first
 
-	// Failures of systems and commands in ticks that this host committed, by name; of a tick's that
-	// are beyond what its Output names nobody knows. What a handler rejected is none.
+	// Failures counts failures of systems and commands in ticks that this host committed, by name. It misses those that a
+	// tick's Output does not name. A command that its handler rejected did not fail.
 	Failures map[string]uint64 `json:"failures,omitempty"`
 }
 
-// Add counts in what earlier hosts of the same node did. What is of one moment stays, unless this
-// host has not come so far as to have it.
+// Add adds the counts of earlier hosts of the same node. Momentary values stay, unless this host does not have them yet.
 func (s *Stats) Add(before *Stats) {
 	if s.Ticks == 0 {
 		s.TickMS, s.CommitMS = before.TickMS, before.CommitMS
@@ -279,7 +276,7 @@ func (h *Host) Stats() Stats {
 	return s
 }
 
-// explain adds to the loss of a lease who has the shard now, if that can be learned quickly.
+// explain adds the shard's new owner to the loss of a lease, if it can be read quickly.
 func (h *Host) explain(reason error) error {
 	if !errors.Is(reason, ErrLeaseLost) {
 		return reason

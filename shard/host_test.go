@@ -146,8 +146,8 @@ func TestDebtIsWorkedOffEightTicksAtATime(t *testing.T) {
 	})
 }
 
-// TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest: a process that stood still for 20 s does not work off 600 ticks on
-// repeated inputs.
+// TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest: a process that was suspended for 20 s does not run 600 ticks on repeated
+// inputs.
 func TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -163,7 +163,7 @@ func TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := h.Stats()
-		// Two seconds of its own, and one that is caught up; no tick's number is left out.
+		// Two regular seconds and one caught up; no tick number is skipped.
 		if s.Ticks < 85 || s.Ticks > 95 || s.Skipped < 565 || s.Skipped > 575 || s.MaxDebt > 30 || s.Tick != s.Ticks {
 			t.Errorf("%d ticks to tick %d, %d skipped, debt %d at worst", s.Ticks, s.Tick, s.Skipped, s.MaxDebt)
 		}
@@ -215,7 +215,7 @@ func TestStuckDeltaStreamStallsNothingAndTheSuccessorPublishes(t *testing.T) {
 	})
 }
 
-// slowDeltas is a delta stream far away: what is published arrives late, whatever happens meanwhile.
+// slowDeltas is a remote delta stream: published deltas arrive late, whatever happens meanwhile.
 type slowDeltas struct{ persistence.DeltaWriter }
 
 func (d slowDeltas) Publish(ctx context.Context, ds []persistence.Delta) error {
@@ -273,8 +273,8 @@ func TestRecoveryBeginsAtASnapshot(t *testing.T) {
 	})
 }
 
-// TestNothingIsPurgedBehindASnapshotThatCannotBeRestored: what is read back of each snapshot restores to no
-// world. The log keeps all of its records, an operator is told, and the shard goes on after a crash.
+// TestNothingIsPurgedBehindASnapshotThatCannotBeRestored: no snapshot restores after it is read back. The log keeps all its
+// records, an operator is told, and the shard continues after a crash.
 func TestNothingIsPurgedBehindASnapshotThatCannotBeRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -368,8 +368,8 @@ func TestOtherOptionsThanGenesisAreRefusedByName(t *testing.T) {
 			config ecs.Config
 			want   string
 		}{
-			"options": {ecs.Config{Options: []byte(`{"walkers":6}`)}, "shard: refused: other options: the shard has walkers 5 since its genesis, 6 was asked for"},
-			"seed":    {ecs.Config{Seed: 8}, "shard: refused: other options: the shard's seed is 7 since its genesis, 8 was asked for"},
+			"options": {ecs.Config{Options: []byte(`{"walkers":6}`)}, "shard: refused: other options: the shard has had walkers 5 since its genesis, 6 was asked for"},
+			"seed":    {ecs.Config{Seed: 8}, "shard: refused: other options: the shard's seed has been 7 since its genesis, 8 was asked for"},
 			"same":    {ecs.Config{Seed: 7, Options: []byte(`{"walkers":5}`)}, "<nil>"},
 			"unnamed": {ecs.Config{Options: []byte(`{"step":0.5}`)}, "<nil>"},
 		} {
@@ -382,8 +382,8 @@ func TestOtherOptionsThanGenesisAreRefusedByName(t *testing.T) {
 	})
 }
 
-// TestAnotherGameIsRefusedAndNoSnapshotIsBlamed: the snapshots of a shard are good, whatever game is started on them, and a
-// log that has been purged is not taken for a lost one.
+// TestAnotherGameIsRefusedAndNoSnapshotIsBlamed: another game's start does not make a shard's snapshots bad, and a purged log
+// does not count as lost.
 func TestAnotherGameIsRefusedAndNoSnapshotIsBlamed(t *testing.T) {
 	for _, purge := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -414,7 +414,7 @@ func TestSeedOfANewShardIsOneUnlessGiven(t *testing.T) {
 		for i, start := range []struct {
 			seed uint64
 			want string
-		}{{0, "<nil>"}, {1, "<nil>"}, {0, "<nil>"}, {2, "shard: refused: other options: the shard's seed is 1 since its genesis, 2 was asked for"}} {
+		}{{0, "<nil>"}, {1, "<nil>"}, {0, "<nil>"}, {2, "shard: refused: other options: the shard's seed has been 1 since its genesis, 2 was asked for"}} {
 			h, _, _ := b.host(fmt.Sprintf("n%d", i), func(c *HostConfig) { c.Config.Seed = start.seed })
 			if err := b.run(h, time.Second); fmt.Sprint(err) != start.want {
 				t.Errorf("start %d with seed %d: %v, want %s", i, start.seed, err, start.want)
@@ -430,8 +430,7 @@ func TestSeedOfANewShardIsOneUnlessGiven(t *testing.T) {
 	})
 }
 
-// deafLog loses acknowledgements: of every third append it says that it does not know, and of half
-// of those it is true that nothing was stored.
+// deafLog loses acknowledgements: every third append returns an ambiguous error, and half of those stored nothing.
 type deafLog struct {
 	persistence.LogWriter
 	n     int
@@ -572,8 +571,7 @@ func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
 	})
 }
 
-// deadlyLog kills its process when it is to store ticks, as a kill -9 that comes while the record is
-// on its way.
+// deadlyLog kills its process when it should store ticks, like a kill -9 while the record is in flight.
 type deadlyLog struct{ persistence.LogWriter }
 
 func (l deadlyLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {

@@ -15,25 +15,25 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// TestInteractions runs the stories in testdata/*.txt: each line of a story is one thing that happens to an owner, and what
-// stands below it is what the owner wants done, how the stores answer, and where that leaves it. -rewrite writes what comes
-// out back into the files.
+// TestInteractions runs the stories in testdata/*.txt. Each line of a story is one thing that happens to an owner; the lines
+// below it are the owner's actions, the stores' answers, and the owner's phase after that. -rewrite writes the actual outcome
+// into the files.
 //
 //	owner NODE                  a new process; its lease lasts 10 s
 //	start NODE                  the owner begins
-//	propose NODE [ticks=N]      it has simulated N ticks
-//	stop NODE, crash NODE       it is asked to stop; it is gone at once, and its lease runs out
+//	propose NODE [ticks=N]      the node has simulated N ticks
+//	stop NODE, crash NODE       the node is asked to stop; it dies at once, and its lease runs out
 //	renew NODE                  a keepalive is answered
-//	time D                      so much time passes; due timers ring
-//	lose answer|request         the next append is stored and its answer lost, or is lost itself
-//	hold, deliver               the next append stays on its way; it arrives
-//	race                        it arrives right before the next append does
-//	sleep NODE, wake NODE       the process hears nothing; it hears again
+//	time D                      D passes; due timers fire
+//	lose answer|request         the next append is stored and its answer lost, or the append itself is lost
+//	hold, deliver               the next append stays in flight; it arrives
+//	race                        the held append arrives right before the next one
+//	sleep NODE, wake NODE       the process receives nothing; it receives events again
 //	snapshot NODE               the world of the last record is stored and proven
 //	delta                       the delta of the last record is published
-//	log full|ok|cut SEQ         the log takes no records, takes them again, forgets what lies above SEQ
-//	accept, lift                what an operator does
-//	show                        the log and what the coordination service knows
+//	log full|ok|cut SEQ         the log accepts no records, accepts them again, loses all records above SEQ
+//	accept, lift                the operator accepts the loss, lifts the halt
+//	show                        prints the log and the coordination service's state
 func TestInteractions(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
@@ -50,7 +50,7 @@ func TestInteractions(t *testing.T) {
 	})
 }
 
-// stage is where a story plays: the simulator's stores, which answer at once unless the story says otherwise.
+// stage is the setting of a story: the simulator's stores, which answer at once unless the story says otherwise.
 type stage struct {
 	*sim
 	out     strings.Builder
@@ -58,7 +58,7 @@ type stage struct {
 	now     time.Duration
 	refuses bool          // the log is full
 	mood    string        // of the log for the next append: "", "lose answer", "lose request", "hold", "race"
-	held    func() string // the append that is on its way
+	held    func() string // the append in flight
 }
 
 // actor is a process with one owner.
@@ -68,7 +68,7 @@ type actor struct {
 	world *simWorld
 	lease int64
 	timer time.Duration // 0: none
-	said  string        // where it was when that was last told
+	said  string        // the last phase printed
 
 	asleep bool
 }
@@ -160,7 +160,7 @@ func (s *stage) renewLease(a *actor) {
 	s.tell(a, Event{Kind: EventLease, Lease: Held{ID: a.lease, Until: s.now + stageLease - time.Second}})
 }
 
-// tell gives an owner an event, does what it wants, and tells it the answers until it waits for something.
+// tell passes an event to an owner, performs its actions, and passes on the answers until the owner waits.
 func (s *stage) tell(a *actor, ev Event) {
 	for more := true; more; {
 		ev.Now = s.now
@@ -176,7 +176,7 @@ func (s *stage) tell(a *actor, ev Event) {
 	}
 }
 
-// perform does actions and returns the answer to the request among them.
+// perform performs actions and returns the answer to the request among them.
 func (s *stage) perform(a *actor, actions []Action) (answer Event, more bool) {
 	for i := range actions {
 		x := &actions[i]
@@ -210,7 +210,7 @@ func (s *stage) perform(a *actor, actions []Action) (answer Event, more bool) {
 	return answer, more
 }
 
-// answer asks a store; more is false where nobody answers now.
+// answer asks a store; more is false if nothing answers now.
 func (s *stage) answer(a *actor, x *Action) (ev Event, more bool) {
 	ev, more = Event{Op: x.Op}, true
 	switch x.Kind {
@@ -300,7 +300,7 @@ func (s *stage) propose(a *actor, n int) {
 	s.tell(a, Event{Kind: EventPropose, Ticks: ticks})
 }
 
-// pass lets time go by; an owner whose timer has come, or whose lease has run out, notices.
+// pass advances the time and tells owners whose timer has fired or whose lease has run out.
 func (s *stage) pass(d string) error {
 	span, err := time.ParseDuration(d)
 	if err != nil {
@@ -316,7 +316,7 @@ func (s *stage) pass(d string) error {
 	return nil
 }
 
-// wake tells owners that wait of what they wait for.
+// wake sends waiting owners the events that they wait for.
 func (s *stage) wake() {
 	for _, id := range []string{"a", "b", "c"} {
 		a := s.owners[id]

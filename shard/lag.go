@@ -8,21 +8,21 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-// A shard that is behind says so from half a second of overdue ticks on, until nothing is overdue. The time of systems and
-// handlers is taken from the third overdue tick on, so that a shard on time pays nothing for it.
+// A shard reports that it is behind from half a second of overdue ticks on, until no tick is overdue. It measures the time of
+// systems and handlers only from the third overdue tick on, so that a shard on time pays nothing.
 const (
 	measureAt  = 3
-	slowShown  = 3 // systems that a sentence names
+	slowShown  = 3 // systems named in the condition
 	lagRenewed = time.Second
 )
 
-// behindAt is the debt from which on a shard counts as behind, in ticks.
+// behindAt returns the debt, in ticks, from which a shard counts as behind.
 func behindAt(rate int) int { return max(measureAt, rate/2) }
 
-// lag is what the tick loop knows of why its ticks are overdue. Zero value: none is.
+// lag records why the tick loop's ticks are overdue. The zero value means that none are.
 type lag struct {
-	since  time.Time // when ticks began to be overdue; zero: none is
-	begun  time.Time // of the measurement; zero: nothing is measured
+	since  time.Time // when ticks began to be overdue; zero: none are
+	begun  time.Time // when the measurement began; zero: not measuring
 	ticks  int       // measured
 	work   time.Duration
 	commit time.Duration
@@ -31,7 +31,7 @@ type lag struct {
 	told   time.Time
 }
 
-// measure begins and ends the measurement by the ticks that are overdue.
+// measure begins or ends the measurement, depending on the number of overdue ticks.
 func (l *lag) measure(w *ecs.World, debt, rate int, now time.Time) {
 	switch {
 	case debt == 0 && !l.since.IsZero():
@@ -49,14 +49,14 @@ func (l *lag) measure(w *ecs.World, debt, rate int, now time.Time) {
 	}
 }
 
-// add counts a record of n ticks: the work on them, and the wait for its commit.
+// add counts a record of n ticks: their work, and the wait for the commit.
 func (l *lag) add(n int, work, commit time.Duration) {
 	if !l.begun.IsZero() {
 		l.ticks, l.work, l.commit = l.ticks+n, l.work+work, l.commit+commit
 	}
 }
 
-// explain says what the time of the measured ticks went into.
+// explain says how the measured ticks spent their time.
 func (l *lag) explain(slowest []ecs.Spent, rate int) string {
 	if l.ticks == 0 {
 		return ""
@@ -64,7 +64,7 @@ func (l *lag) explain(slowest []ecs.Spent, rate int) string {
 	per := func(d time.Duration) string {
 		return fmt.Sprintf("%.1f ms", float64(d)/float64(l.ticks)/float64(time.Millisecond))
 	}
-	out := fmt.Sprintf("a tick's work takes %s and its commit %s, of %.1f ms that it has", per(l.work), per(l.commit), 1000/float64(rate))
+	out := fmt.Sprintf("a tick's work takes %s and its commit %s, and a tick has %.1f ms", per(l.work), per(l.commit), 1000/float64(rate))
 	var names []string
 	for _, s := range slowest {
 		names = append(names, fmt.Sprintf("%s (%s)", s.Name, per(time.Duration(s.Nanoseconds))))
@@ -75,7 +75,7 @@ func (l *lag) explain(slowest []ecs.Spent, rate int) string {
 	return out
 }
 
-// condition is what a debt amounts to, if the shard is behind.
+// condition returns the condition of a debt, if the shard is behind.
 func (l *lag) condition(shard string, debt, rate int) (Condition, bool) {
 	if !l.behind && debt < rate {
 		return Condition{}, false

@@ -8,24 +8,24 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// ticking is the state of the tick loop; its memory is used again for every record.
+// ticking is the state of the tick loop. Every record reuses its memory.
 type ticking struct {
 	pacer    Pacer
 	commands [persistence.MaxTicks][]ecs.Command
 	frames   [persistence.MaxTicks][]byte
 	outputs  [persistence.MaxTicks]ecs.Output
 	records  [persistence.MaxTicks]persistence.TickRecord
-	count    int       // ticks in the record that is outstanding
-	skipped  int       // ticks whose time was skipped since the log last said so
-	toldSkip time.Time // when it heard last
+	count    int       // ticks in the outstanding record
+	skipped  int       // ticks whose time was skipped since the last log line
+	toldSkip time.Time // when that line was logged
 	begin    time.Time
 	sent     time.Time
 }
 
-// owned begins the steady state: the world is recovered, the epoch record in the log.
+// owned begins the steady state: the world is recovered, and the epoch record is in the log.
 func (h *Host) owned(seq persistence.Seq) {
 	w := h.sim.world
-	h.sim.apart = nil // recovery is over: nobody explains any more
+	h.sim.apart = nil // recovery is over: no divergence is left to explain
 	h.mark.Store(uint64(seq))
 	h.tick.pacer = NewPacer(time.Now(), w.Game().TickRate)
 	h.mu.Lock()
@@ -39,7 +39,7 @@ func (h *Host) owned(seq persistence.Seq) {
 	}
 }
 
-// serve makes the ticks until the shard is stopped or lost.
+// serve runs the ticks until the shard is stopped or lost.
 func (h *Host) serve(ctx context.Context) {
 	drained := h.background()
 	for !h.stopped && ctx.Err() == nil {
@@ -63,7 +63,7 @@ func (h *Host) serve(ctx context.Context) {
 	h.drop()
 }
 
-// skip lets go of the time that is not caught up, and says so.
+// skip skips the overdue time that will not be caught up, and logs it.
 func (h *Host) skip(now time.Time) {
 	t := &h.tick
 	if n := t.pacer.Skip(now, CatchUpSeconds*int(t.pacer.rate)); n > 0 {
@@ -74,12 +74,12 @@ func (h *Host) skip(now time.Time) {
 	}
 	if t.skipped > 0 && now.Sub(t.toldSkip) >= failuresEvery {
 		span := time.Duration(t.skipped) * time.Second / time.Duration(t.pacer.rate)
-		h.log.Warn("the shard was held up for longer than it catches up: the time beyond is skipped, no tick is", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
+		h.log.Warn("the shard was delayed for longer than it catches up: the time beyond is skipped, but no tick", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
 		t.skipped, t.toldSkip = 0, now
 	}
 }
 
-// disown tells the clients, once, that the shard is no longer served here.
+// disown tells the frontend, once, that this node no longer serves the shard.
 func (h *Host) disown() {
 	if h.cfg.Frontend == nil || !h.served {
 		return
@@ -92,7 +92,7 @@ func (h *Host) disown() {
 	h.cfg.Frontend.Disown(reason)
 }
 
-// hear takes what the host's goroutines have to say, and news of the lease.
+// hear handles the events of the host's goroutines, and news of the lease.
 func (h *Host) hear(ctx context.Context) {
 	for {
 		select {
@@ -105,8 +105,8 @@ func (h *Host) hear(ctx context.Context) {
 	}
 }
 
-// record makes n ticks and commits them as one record. Nothing reads the world between its ticks:
-// all commands are latched before the first.
+// record simulates n ticks and commits them as one record. Nothing reads the world between the ticks: all commands are
+// latched before the first.
 func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	if h.stopped || !h.owner.Ready() {
 		return
@@ -120,7 +120,7 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 		out := w.Step(f)
 		h.stepping.end()
 		if i < n-1 {
-			out = out.Clone() // it is valid until the next Step only
+			out = out.Clone() // it is valid only until the next Step
 		}
 		t.outputs[i] = out
 		t.records[i] = persistence.NewTickRecord(t.frames[i], out)
@@ -138,7 +138,7 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	h.settle(ctx)
 }
 
-// latch takes the commands of n ticks from the clients and orders each tick's.
+// latch takes the commands of n ticks from the frontend and orders those of each tick.
 func (h *Host) latch(w *ecs.World, n int) {
 	for i := range n {
 		t := &h.tick
@@ -151,7 +151,7 @@ func (h *Host) latch(w *ecs.World, n int) {
 	}
 }
 
-// settle waits until nothing is outstanding. A stop does not abandon a record before its time.
+// settle waits until nothing is outstanding. A stop waits for the record, too, up to StopTimeout.
 func (h *Host) settle(ctx context.Context) {
 	var deadline time.Time
 	wait := ctx
@@ -170,7 +170,7 @@ func (h *Host) settle(ctx context.Context) {
 	}
 }
 
-// release lets the effects of a committed record out.
+// release releases the effects of a committed record.
 func (h *Host) release(a *Action) {
 	seq, epoch := a.Seq, a.Epoch
 	t, w := &h.tick, h.sim.world
@@ -192,7 +192,7 @@ func (h *Host) release(a *Action) {
 	h.committed(seq, now)
 }
 
-// committed counts a record. A tick's time is the work before its commit and behind it.
+// committed counts a record. A tick's time is its work before and after the commit.
 func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	t, w := &h.tick, h.sim.world
 	took := (t.sent.Sub(t.begin) + time.Since(acknowledged)) / time.Duration(t.count)
@@ -208,7 +208,7 @@ func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	h.stats.LastSeq, h.stats.Tick, h.stats.Checksum, h.stats.Entities = seq, w.Tick(), w.Checksum(), w.Len()
 }
 
-// showDebt shows how many ticks are overdue: one that is due now is on time.
+// showDebt publishes how many ticks are overdue. A tick that is due now is on time.
 func (h *Host) showDebt(due int) {
 	debt := max(0, due-1)
 	h.mu.Lock()

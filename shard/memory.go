@@ -9,8 +9,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// Coordinator is a coordination service in memory, for one shard: for tests and benchmarks, and
-// with the same rules as the real one. Safe for concurrent use.
+// Coordinator is an in-memory coordination service for one shard, with the same rules as the real one, for tests and
+// benchmarks. Safe for concurrent use.
 type Coordinator struct {
 	mu       sync.Mutex
 	standing Standing
@@ -19,12 +19,12 @@ type Coordinator struct {
 	changed  chan struct{} // closed at each change
 }
 
-// NewCoordinator returns a service that knows nothing.
+// NewCoordinator returns an empty service.
 func NewCoordinator() *Coordinator {
 	return &Coordinator{expiry: map[int64]time.Time{}, changed: make(chan struct{})}
 }
 
-// Standing returns what is known, as Ownership.Read does.
+// Standing returns the shard's standing, as Ownership.Read does.
 func (c *Coordinator) Standing() Standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -32,7 +32,7 @@ func (c *Coordinator) Standing() Standing {
 	return c.standing
 }
 
-// Edit changes what is known, as an operator does.
+// Edit changes the standing, as an operator does.
 func (c *Coordinator) Edit(edit func(*Standing)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,8 +54,7 @@ func (c *Coordinator) expire() {
 	}
 }
 
-// Member is a node of a Coordinator: its Ownership and its Lease. The lease renews itself whenever
-// its state is read, until Cut.
+// Member is a node of a Coordinator: its Ownership and its Lease. Every read of the lease's state renews it, until Cut.
 type Member struct {
 	c    *Coordinator
 	id   string
@@ -75,7 +74,7 @@ func (c *Coordinator) Member(id string, ttl time.Duration) *Member {
 	return m
 }
 
-// Cut keeps the lease from being renewed any more, as a broken network does.
+// Cut ends all renewals of the lease, as a broken network does.
 func (m *Member) Cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,7 +109,7 @@ func (m *Member) Await(ctx context.Context, s Standing) error {
 		if now.Owner != s.Owner || now.Halted != s.Halted {
 			return nil
 		}
-		if s.Owner == "" { // no lease ends: only somebody's change does
+		if s.Owner == "" { // no lease can end: only a change ends the wait
 			left = time.Hour
 		}
 		select {
@@ -137,7 +136,7 @@ func (m *Member) Claim(ctx context.Context, b Bid) (bool, error) {
 	return true, ctx.Err()
 }
 
-// Note writes what is set.
+// Note writes the parts of n that are set.
 func (m *Member) Note(ctx context.Context, n Note) error {
 	c := m.c
 	c.mu.Lock()
@@ -156,14 +155,14 @@ func (m *Member) Note(ctx context.Context, n Note) error {
 	switch {
 	case n.High.Epoch == 0:
 	case n.High.Epoch < high.Epoch:
-		return fmt.Errorf("%w: epoch %d has noted sequence %d already", ErrFenced, high.Epoch, high.Seq)
+		return fmt.Errorf("%w: epoch %d has already noted sequence %d", ErrFenced, high.Epoch, high.Seq)
 	case n.High.Epoch > high.Epoch || n.High.Seq > high.Seq:
 		*high = n.High
 	}
 	return ctx.Err()
 }
 
-// Release gives the owner key up.
+// Release releases the owner key.
 func (m *Member) Release(ctx context.Context, epoch persistence.Epoch, clean bool) error {
 	c := m.c
 	c.mu.Lock()

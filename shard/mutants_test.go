@@ -11,16 +11,16 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// A mutant breaks the protocol in one way. The simulator that finds nothing wrong with the owner
-// must find something wrong with each of these, or it proves nothing.
+// A mutant breaks the protocol in one way. The simulator finds no fault in the owner; that proves something only if it finds
+// one in each mutant.
 type mutant struct {
 	name string
 	make func() func(o *Owner, ev Event) (Event, bool) // new for each seed
 	by   []string                                      // the invariants that may catch it
-	not  []string                                      // an invariant that is not to be checked, to see the harm itself
+	not  []string                                      // invariants not to check, to see the harm itself
 }
 
-// goingMutants break what a node does when its host has ended.
+// goingMutants break what a node does after its host has ended.
 var goingMutants = []struct {
 	name string
 	make func() func(Ended, Next) Next // new for each seed
@@ -58,7 +58,7 @@ func endlessPauses() func(Ended, Next) Next {
 	}
 }
 
-// TestSimulatorCatchesNodesThatDoNotComeBack is TestSimulatorCatchesEveryMutant for what follows an owner's end.
+// TestSimulatorCatchesNodesThatDoNotComeBack does what TestSimulatorCatchesEveryMutant does, for the time after an owner's end.
 func TestSimulatorCatchesNodesThatDoNotComeBack(t *testing.T) {
 	for _, m := range goingMutants {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
@@ -168,7 +168,7 @@ func newPipeliner() func(o *Owner, ev Event) (Event, bool) {
 	}
 }
 
-// releaseEarly lets a record's effects out when it is sent.
+// releaseEarly releases a record's effects when the record is sent.
 func releaseEarly(o *Owner, ev Event) (Event, bool) {
 	if ev.Kind != EventPropose || o.phase != PhaseOwn || o.out.active {
 		return ev, true
@@ -202,7 +202,7 @@ func publishOnTop(o *Owner, ev Event) (Event, bool) {
 	return ev, true
 }
 
-// leaseFromReceipt counts the lease from when the answer came.
+// leaseFromReceipt counts the lease from the arrival of the answer.
 func leaseFromReceipt(_ *Owner, ev Event) (Event, bool) {
 	if ev.Kind == EventLease {
 		ev.Lease.Until = ev.Now + simTTL - simMargin
@@ -210,7 +210,7 @@ func leaseFromReceipt(_ *Owner, ev Event) (Event, bool) {
 	return ev, true
 }
 
-// ignoreLease never counts it.
+// ignoreLease never checks the lease.
 func ignoreLease(_ *Owner, ev Event) (Event, bool) {
 	if ev.Kind == EventLease {
 		ev.Lease.Until = 1 << 60
@@ -229,7 +229,7 @@ func skipLostHistory(o *Owner, ev Event) (Event, bool) {
 	return ev, true
 }
 
-// skipSchema claims without a look at what was recorded, and takes whatever it finds afterwards.
+// skipSchema claims without a look at the recorded schema, and accepts whatever it finds afterwards.
 func skipSchema(_ *Owner, ev Event) (Event, bool) {
 	if ev.Kind == EventRecorded {
 		ev.Recorded = persistence.Recorded{}
@@ -237,12 +237,12 @@ func skipSchema(_ *Owner, ev Event) (Event, bool) {
 	return ev, true
 }
 
-// deafToLifts waits for ever once it has seen a halt.
+// deafToLifts waits forever once it has seen a halt.
 func deafToLifts(o *Owner, ev Event) (Event, bool) {
 	return ev, ev.Kind != EventFree || o.standing.Halted == ""
 }
 
-// blindSettle takes whatever stands at our sequence for our record.
+// blindSettle takes any record at our sequence for ours.
 func blindSettle(o *Owner, ev Event) (Event, bool) {
 	if ev.Kind == EventMessage && o.phase == PhaseOwn && o.waiting && ev.Op == o.op && ev.Err == nil {
 		o.waiting = false

@@ -2,11 +2,11 @@ package shard
 
 import "time"
 
-// Mileage is the way from a snapshot to the log's end: what a recovery that begins there has to do.
+// Mileage is the distance from a snapshot to the log's end: the work of a recovery that begins there.
 type Mileage struct {
 	Ticks uint64
 	Bytes uint64        // of their records
-	Work  time.Duration // that their simulation took, or their recovery
+	Work  time.Duration // time that their simulation or recovery took
 }
 
 func (m *Mileage) add(d Mileage) {
@@ -17,16 +17,15 @@ func (m *Mileage) sub(d Mileage) {
 	m.Ticks, m.Bytes, m.Work = m.Ticks-d.Ticks, m.Bytes-d.Bytes, m.Work-d.Work
 }
 
-// SnapshotRule says how long the way may become before a snapshot is due. Gap is the least number
-// of ticks between two attempts, so that a store that refuses, or a game that cannot be simulated
-// in time, does not get one behind every record.
+// SnapshotRule says how long the distance may become before a snapshot is due. Gap is the least number of ticks between two
+// attempts, so that a store that refuses snapshots, or a game that is too slow, does not get an attempt after every record.
 type SnapshotRule struct {
 	Most Mileage
 	Gap  uint64
 }
 
-// The bounds of a recovery where nobody names others: a minute of ticks, 64 MiB of records, or 5 s
-// of work. One that took longer has a snapshot made right behind it.
+// The default bounds of a recovery: a minute of ticks, 64 MiB of records, or 5 s of work. A recovery that took longer is
+// followed by a snapshot at once.
 const (
 	snapshotSeconds = 60
 	snapshotBytes   = 64 << 20
@@ -34,7 +33,7 @@ const (
 	snapshotGap     = 10 // seconds of ticks
 )
 
-// newSnapshotRule returns the usual bounds; everyTicks stands for the minute, unless it is 0.
+// newSnapshotRule returns the default bounds, with everyTicks instead of the minute unless it is 0.
 func newSnapshotRule(tickRate int, everyTicks uint64) SnapshotRule {
 	rate := uint64(tickRate)
 	if everyTicks == 0 {
@@ -43,8 +42,8 @@ func newSnapshotRule(tickRate int, everyTicks uint64) SnapshotRule {
 	return SnapshotRule{Most: Mileage{Ticks: everyTicks, Bytes: snapshotBytes, Work: snapshotWork}, Gap: min(everyTicks, snapshotGap*rate)}
 }
 
-// within makes snapshots due often enough for a log of so many bytes: two are proven long before it is
-// full. 0 means no limit.
+// within makes snapshots due often enough for a log with this limit in bytes: two are proven long before it is full. 0 means
+// no limit.
 func (r SnapshotRule) within(limitBytes int64) SnapshotRule {
 	if limitBytes > 0 {
 		r.Most.Bytes = min(r.Most.Bytes, uint64(limitBytes/16))
@@ -52,13 +51,12 @@ func (r SnapshotRule) within(limitBytes int64) SnapshotRule {
 	return r
 }
 
-// odometer decides when a snapshot is due: a function of what was recovered and committed, not of
-// how long the process has lived. A node that dies more often than snapshots are due makes them all
-// the same, since each start begins with the way that its recovery went.
+// odometer decides when a snapshot is due. It depends on what was recovered and committed, not on the age of the process:
+// since each start counts the distance of its recovery, even a node that dies more often than snapshots are due makes them.
 type odometer struct {
 	rule  SnapshotRule
 	way   Mileage // since the newest proven snapshot
-	taken Mileage // that part of it which lies before the newest attempt
+	taken Mileage // the part of way before the newest attempt
 	at    uint64  // tick of that attempt; 0: none
 }
 
@@ -70,7 +68,7 @@ func newOdometer(rule SnapshotRule, recovered Mileage) odometer {
 // drive counts a committed record.
 func (o *odometer) drive(d Mileage) { o.way.add(d) }
 
-// due reports whether the world of a tick is to be saved.
+// due reports whether a snapshot of a tick's world is due.
 func (o *odometer) due(tick uint64) bool {
 	if o.at > 0 && tick < o.at+o.rule.Gap {
 		return false
@@ -79,10 +77,10 @@ func (o *odometer) due(tick uint64) bool {
 	return w.Ticks >= most.Ticks || w.Bytes >= most.Bytes || w.Work >= most.Work
 }
 
-// attempt notes that the world of a tick is on its way into the store.
+// attempt records that the snapshot of a tick is being stored.
 func (o *odometer) attempt(tick uint64) { o.taken, o.at = o.way, tick }
 
-// stored notes that it has come there, and was proven.
+// stored records that the snapshot is stored and proven.
 func (o *odometer) stored(tick uint64) {
 	if tick == o.at {
 		o.way.sub(o.taken)

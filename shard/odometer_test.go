@@ -51,8 +51,8 @@ func TestSnapshotThatIsNotStoredIsTriedAgain(t *testing.T) {
 	}
 }
 
-// TestNodeThatIsKilledEvery20SecondsHasBoundedRecovery lives ten minutes of a node that never lives as long as a snapshot's
-// interval, and the same with a node that counts from its own start: the simulator must see the difference.
+// TestNodeThatIsKilledEvery20SecondsHasBoundedRecovery simulates ten minutes of a node that never lives for a snapshot's
+// interval, and of one that counts from its own start. The simulator must see the difference.
 func TestNodeThatIsKilledEvery20SecondsHasBoundedRecovery(t *testing.T) {
 	live := func(forgets bool) (ticks, longest uint64) {
 		s := newSim(1, nil)

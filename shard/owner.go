@@ -8,14 +8,14 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// Phase is where an owner stands in the protocol.
+// Phase is an owner's phase in the protocol.
 type Phase uint8
 
-// The phases, in their order. OWNERSHIP.md has a heading for each.
+// The phases, in order. OWNERSHIP.md has a section for each.
 const (
 	PhaseIdle    Phase = iota
-	PhaseClaim         // reading the standing, waiting for another owner to go, claiming
-	PhaseCheck         // claimed; is the log as long as it once was?
+	PhaseClaim         // reading the standing, waiting while another node owns, claiming
+	PhaseCheck         // claimed; checking that the log is as long as it once was
 	PhaseRecover       // rebuilding the world up to the log's end
 	PhaseFence         // publishing genesis or the epoch record
 	PhaseOwn           // committing ticks
@@ -24,25 +24,24 @@ const (
 
 var phaseNames = [...]string{"idle", "claim", "check", "recover", "fence", "own", "stopped"}
 
-// String names the phase.
+// String returns the phase's name.
 func (p Phase) String() string { return phaseNames[p] }
 
-// OwnerConfig is what an owner is told once.
+// OwnerConfig configures an Owner.
 type OwnerConfig struct {
 	Node    string              // this node's id
-	Genesis persistence.Genesis // of a new shard. Lineage, Cluster, Shard, Schema and Build count for an old one too
+	Genesis persistence.Genesis // of a new shard. Lineage, Cluster, Shard, Schema and Build also apply to an existing one
 
-	RetryAfter time.Duration // before the same request is sent again; zero: 200 ms
-	LostReads  int           // how often a log that looks too short is read again before the shard is halted; zero: 3
-	LoadTries  int           // how often a snapshot is asked for that neither loads nor is damaged, before an older one is; zero: 10
-	Rebuild    int           // records to re-simulate in addition so that missing deltas can be published; zero: 4096
-	PurgeLog   bool          // remove records below the older of the two newest verified snapshots at once, not only when the log fills
-	KeepLog    bool          // never remove any
+	RetryAfter time.Duration // pause before the same request is sent again; zero: 200 ms
+	LostReads  int           // how often to read a log that looks too short before the shard is halted; zero: 3
+	LoadTries  int           // how often to request a snapshot that neither loads nor is damaged, before an older one; zero: 10
+	Rebuild    int           // additional records to re-simulate so that missing deltas can be published; zero: 4096
+	PurgeLog   bool          // purge below the older of the two newest verified snapshots after each snapshot, not only when the log fills
+	KeepLog    bool          // never purge
 }
 
-// Owner is the ownership protocol of one shard on one node as a state machine: Step takes an event
-// and returns what is to be done. It has no clock, no goroutine and no I/O, and depends on its
-// events and its Simulation alone. Not safe for concurrent use.
+// Owner is the ownership protocol of one shard on one node, as a state machine: Step takes an event and returns actions. It
+// has no clock, goroutine or I/O, and depends only on its events and its Simulation. Not safe for concurrent use.
 type Owner struct {
 	cfg OwnerConfig
 	sim Simulation
@@ -53,28 +52,28 @@ type Owner struct {
 	actions  []Action
 
 	op      uint64 // of the newest request
-	waiting bool   // for its answer
+	waiting bool   // for that request's answer
 	asked   Action // the newest request, to be sent again
 	retryAt time.Duration
 
 	lease    Held              // the node's lease
-	claimed  bool              // lease is the one that the owner key hangs on
-	bade     persistence.Epoch // asked for in the newest bid
+	claimed  bool              // the owner key is attached to lease
+	bade     persistence.Epoch // the epoch of the newest bid
 	epoch    persistence.Epoch // ours, once claimed
 	standing Standing
-	tail     Tail                 // of the log, as it was before the newest bid
-	fitted   bool                 // what was recorded has been compared with this build at least once
-	recorded persistence.Recorded // by whoever wrote the log's end before the claim; zero: nothing is known
+	tail     Tail                 // the log's end before the newest bid
+	fitted   bool                 // this build was compared with recorded at least once
+	recorded persistence.Recorded // by the build that wrote the log's end before the claim; zero: not known
 
 	evidence  evidence
 	lostReads int
 	rec       recovery
-	chain     *persistence.Chain // proves what is in the log up to the world's place in it
-	schema    []byte             // in force there
+	chain     *persistence.Chain // proves the log up to the world's sequence
+	schema    []byte             // in force at that sequence
 	out       outstanding
 
-	verified []persistence.SnapshotInfo // snapshots known to fit the log, newest first, two at most
-	told     map[string]bool            // causes of trouble, told once each until a record is committed
+	verified []persistence.SnapshotInfo // snapshots known to fit the log, newest first, at most two
+	told     map[string]bool            // causes of trouble already reported since the last commit
 	halting  error
 	haltTry  int
 }
@@ -99,13 +98,13 @@ func NewOwner(cfg OwnerConfig, sim Simulation) *Owner {
 	return &Owner{cfg: cfg, sim: sim, chain: persistence.NewChain(cfg.Genesis.Lineage)}
 }
 
-// Phase returns where the owner stands.
+// Phase returns the owner's phase.
 func (o *Owner) Phase() Phase { return o.phase }
 
-// Epoch returns the granted generation of ownership, 0 before a claim.
+// Epoch returns the granted epoch, 0 before a claim.
 func (o *Owner) Epoch() persistence.Epoch { return o.epoch }
 
-// Last returns the last sequence that is known to be in the log and in the world.
+// Last returns the last sequence known to be in the log and in the world.
 func (o *Owner) Last() persistence.Seq { return o.chain.Seq() }
 
 // Chain returns the hash of record Last.
@@ -114,17 +113,17 @@ func (o *Owner) Chain() persistence.Hash { return o.chain.Hash() }
 // Claimed reports whether the shard was granted to this owner.
 func (o *Owner) Claimed() bool { return o.claimed }
 
-// Outstanding reports whether a record was sent and nobody knows yet whether the log has it.
+// Outstanding reports whether a record was sent and is not settled yet.
 func (o *Owner) Outstanding() bool { return o.out.active }
 
-// Tail returns the log's end as it was when the owner last looked at it.
+// Tail returns the log's end as of the owner's last look at it.
 func (o *Owner) Tail() Tail { return o.tail }
 
 // Ready reports whether ticks may be proposed: the shard is owned and nothing is outstanding.
 func (o *Owner) Ready() bool { return o.phase == PhaseOwn && !o.out.active && !o.stopping }
 
-// Step takes one event and returns what is to be done, in that order. The actions are valid until
-// the next Step. It panics when ticks are proposed while the owner is not Ready.
+// Step handles one event and returns the actions to perform, in order. They are valid until the next Step. Step panics if
+// ticks are proposed while the owner is not Ready.
 func (o *Owner) Step(ev Event) []Action {
 	o.actions = o.actions[:0]
 	o.now = max(o.now, ev.Now)
@@ -135,7 +134,7 @@ func (o *Owner) Step(ev Event) []Action {
 		o.renewed(ev.Lease)
 	}
 	if o.claimed && o.now >= o.lease.Until {
-		// Whatever this event says, it may be old news: others may own the shard by now.
+		// Whatever this event says may be outdated: another node may own the shard by now.
 		o.stop(fmt.Errorf("%w: no keepalive was answered in time", ErrLeaseLost))
 		return o.actions
 	}
@@ -143,7 +142,7 @@ func (o *Owner) Step(ev Event) []Action {
 	return o.actions
 }
 
-// take is Step once the lease is known to hold.
+// take handles an event once the lease is known to be valid.
 func (o *Owner) take(ev Event) {
 	switch ev.Kind {
 	case EventLease:
@@ -176,7 +175,7 @@ func (o *Owner) take(ev Event) {
 	}
 }
 
-// answer takes the answer to the newest request.
+// answer handles the answer to the newest request.
 func (o *Owner) answer(ev Event) {
 	if o.halting != nil {
 		o.halted(ev)
@@ -194,8 +193,7 @@ func (o *Owner) answer(ev Event) {
 	}
 }
 
-// renewed takes news of the node's lease. Another lease than the one that the owner key hangs on
-// says nothing about the ownership.
+// renewed handles news of the node's lease. Once the shard is claimed, it ignores leases other than the owner key's.
 func (o *Owner) renewed(l Held) {
 	switch {
 	case !o.claimed:
@@ -205,7 +203,7 @@ func (o *Owner) renewed(l Held) {
 	}
 }
 
-// ask sends a request; its answer is the only one that counts from now on.
+// ask sends a request. From then on only its answer counts.
 func (o *Owner) ask(a Action) {
 	o.op++
 	a.Op = o.op
@@ -213,25 +211,25 @@ func (o *Owner) ask(a Action) {
 	o.actions = append(o.actions, a)
 }
 
-// again sends the newest request once more, after a while.
+// again repeats the newest request after a pause.
 func (o *Owner) again() {
 	o.waiting = false
 	o.retryAt = o.now + o.cfg.RetryAfter
 	o.actions = append(o.actions, Action{Kind: ActionTimer, At: o.retryAt})
 }
 
-// trouble sends the newest request once more, after a while, and tells an operator why: once for
-// each cause, since nothing else shows why a shard does not start.
+// trouble repeats the newest request after a pause and tells an operator why, once for each cause: nothing else shows why a
+// shard does not start.
 func (o *Owner) trouble(err error) {
 	o.complain(err)
 	o.again()
 }
 
 func (o *Owner) complain(err error) {
-	o.once(o.asked.Kind.String()+": "+err.Error(), fmt.Errorf("shard: %s waits, its request %q is tried again: %w", o.phase, o.asked.Kind, err))
+	o.once(o.asked.Kind.String()+": "+err.Error(), fmt.Errorf("shard: %s waits and repeats its request %q: %w", o.phase, o.asked.Kind, err))
 }
 
-// once tells an operator of a cause of trouble that it has not been told of.
+// once reports a cause of trouble that was not reported yet.
 func (o *Owner) once(cause string, err error) {
 	if o.told[cause] {
 		return
@@ -243,14 +241,14 @@ func (o *Owner) once(cause string, err error) {
 	o.alarm(err)
 }
 
-// tell adds an action that wants no answer.
+// tell adds an action that needs no answer.
 func (o *Owner) tell(a Action) { o.actions = append(o.actions, a) }
 
-// alarm tells an operator and goes on.
+// alarm tells an operator, and the owner continues.
 func (o *Owner) alarm(err error) { o.tell(Action{Kind: ActionAlarm, Err: err}) }
 
-// stop ends this owner. The owner key is given up where it is still ours: the process lives, so
-// what it leaves behind is no evidence of a deadly tick.
+// stop ends this owner and releases the owner key if it is still ours. The process lives, so the key's attempt is no evidence
+// of a deadly tick.
 func (o *Owner) stop(reason error) {
 	if o.claimed {
 		o.tell(Action{Kind: ActionHandOver, Epoch: o.epoch, Clean: true})
@@ -259,14 +257,14 @@ func (o *Owner) stop(reason error) {
 	o.tell(Action{Kind: ActionStop, Err: reason})
 }
 
-// halt forbids everybody to claim the shard until an operator has looked, then stops.
+// halt bars every node from claiming the shard until an operator has looked, then stops.
 func (o *Owner) halt(reason error) {
 	o.halting = reason
 	o.ask(Action{Kind: ActionNote, Note: Note{Halted: reason.Error()}})
 }
 
-// halted takes the answer to the note of a halt. A service that cannot be reached does not keep
-// this node from stopping: the next one will find what this one found.
+// halted handles the answer to the note of a halt. This node stops even if the service cannot be reached: the next node will
+// find what this one found.
 func (o *Owner) halted(ev Event) {
 	if o.haltTry++; ev.Err != nil && o.haltTry < 5 {
 		o.again()
@@ -275,14 +273,13 @@ func (o *Owner) halted(ev Event) {
 	o.stop(o.isHalted(o.halting))
 }
 
-// isHalted is ErrHalted with its reason and the way out.
+// isHalted returns ErrHalted with its reason and the way out.
 func (o *Owner) isHalted(reason error) error {
 	way := WayOut(HaltedBy(reason.Error()), o.cfg.Genesis.Shard)
-	return fmt.Errorf("%w: %w; nobody claims it until an operator has looked: %s", ErrHalted, reason, way)
+	return fmt.Errorf("%w: %w; no node claims it until an operator has looked: %s", ErrHalted, reason, way)
 }
 
-// lasting reports whether an error of a store says something about what is stored, not about the
-// way there.
+// lasting reports whether an error of a store concerns the stored data rather than access to it.
 func lasting(err error) bool {
 	return errors.Is(err, persistence.ErrNotFound) || errors.Is(err, persistence.ErrGap) ||
 		errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrVersion)

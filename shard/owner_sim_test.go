@@ -12,7 +12,7 @@ var (
 	simFrom  = flag.Uint64("sim.from", 1, "first seed")
 )
 
-// TestSimulatedClusterKeepsTheInvariants lives thousands of short lives of a cluster.
+// TestSimulatedClusterKeepsTheInvariants simulates thousands of short lives of a cluster.
 func TestSimulatedClusterKeepsTheInvariants(t *testing.T) {
 	if *simSeed > 0 {
 		if err := newSim(*simSeed, nil).run(); err != nil {

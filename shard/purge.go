@@ -12,23 +12,23 @@ import (
 
 // Purged is what a purge removed from a log, or would have removed.
 type Purged struct {
-	First     persistence.Seq            `json:"first_seq"` // of the log, before
+	First     persistence.Seq            `json:"first_seq"` // of the log, before the purge
 	Last      persistence.Seq            `json:"last_seq"`
-	Below     persistence.Seq            `json:"below"`     // what lies below is gone
-	Records   uint64                     `json:"records"`   // so many
-	Snapshots []persistence.SnapshotInfo `json:"snapshots"` // the two that make them superfluous, newest first
-	Skipped   []string                   `json:"skipped"`   // snapshots that do not count, each with why
+	Below     persistence.Seq            `json:"below"`     // records below this one are removed
+	Records   uint64                     `json:"records"`   // number of records removed
+	Snapshots []persistence.SnapshotInfo `json:"snapshots"` // the two that replace them, newest first
+	Skipped   []string                   `json:"skipped"`   // snapshots that do not count, each with the reason
 	UsedBytes int64                      `json:"used_bytes"`
 	Limit     int64                      `json:"limit_bytes"`
 	DryRun    bool                       `json:"dry_run"`
 }
 
-// ErrNotProven says that a log is not purged: there are no two snapshots that a recovery could use.
+// ErrNotProven means that a log was not purged because a recovery could not use two of its snapshots.
 var ErrNotProven = errors.New("shard: there are not two proven snapshots")
 
-// PurgeBehind removes the records before the older of the two newest snapshots that are proven: read, fitting their record
-// of the log, and restored to a world with their checksum. With dry it only says what it would remove. It needs no
-// ownership: nobody who recovers needs what goes.
+// PurgeBehind removes the records before the older of the two newest proven snapshots. A proven snapshot can be read, fits
+// its record in the log, and restores to a world with its checksum. With dry it only reports what it would remove. It needs
+// no ownership, since no recovery needs those records.
 func PurgeBehind(ctx context.Context, game ecs.Game, log persistence.LogWriter, snapshots persistence.SnapshotWriter, dry bool) (Purged, error) {
 	p := Purged{DryRun: dry}
 	if err := p.measure(ctx, log); err != nil {
@@ -67,16 +67,16 @@ func PurgeBehind(ctx context.Context, game ecs.Game, log persistence.LogWriter, 
 	return p, nil
 }
 
-// notProven says how many of the stored snapshots can be used, and why the others cannot.
+// notProven returns an ErrNotProven that says how many stored snapshots can be used, and why the others cannot.
 func (p *Purged) notProven(stored int) error {
 	why := ""
 	if len(p.Skipped) > 0 {
 		why = fmt.Sprintf(" (%s)", strings.Join(p.Skipped, "; "))
 	}
-	return fmt.Errorf("%w, %d of %d stored can be used%s: let the shard run until it has two, or give the log more with --log-bytes", ErrNotProven, len(p.Snapshots), stored, why)
+	return fmt.Errorf("%w, %d of %d stored can be used%s: let the shard run until it has two, or give the log more room with --log-bytes", ErrNotProven, len(p.Snapshots), stored, why)
 }
 
-// measure looks at the log before it is purged.
+// measure reads the log's size and limits before a purge.
 func (p *Purged) measure(ctx context.Context, log persistence.LogWriter) (err error) {
 	if p.Last, err = log.Last(ctx); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (p *Purged) measure(ctx context.Context, log persistence.LogWriter) (err er
 	return err
 }
 
-// proven returns why a recovery could not begin with a snapshot, nil if it could.
+// proven returns nil if a recovery could begin with the snapshot, otherwise the reason why not.
 func proven(ctx context.Context, game ecs.Game, log persistence.LogReader, snapshots persistence.SnapshotReader, info persistence.SnapshotInfo) error {
 	s, err := snapshots.Get(ctx, info)
 	if err != nil {
@@ -109,9 +109,9 @@ func proven(ctx context.Context, game ecs.Game, log persistence.LogReader, snaps
 	return err
 }
 
-// PurgeUnserved is PurgeBehind for a shard that nobody serves, so that no owner has compared its log with what else is
-// known. While an operator is to look first, nothing goes: the shard is halted, or its log lost history (ErrHalted,
-// persistence.ErrLost). The standing must have been read before.
+// PurgeUnserved does what PurgeBehind does for a shard that no node serves, so that no owner has checked its log for lost
+// history. It removes nothing if an operator must look first: if the shard is halted (ErrHalted) or its log lost history
+// (persistence.ErrLost). The caller must have read the standing before.
 func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing, log persistence.LogWriter, deltas persistence.DeltaReader, snapshots persistence.SnapshotWriter, dry bool) (Purged, error) {
 	if st.Halted != "" {
 		return Purged{}, fmt.Errorf("%w: %s: %s", ErrHalted, st.Halted, WayOut(HaltedBy(st.Halted), name))
@@ -124,7 +124,7 @@ func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing,
 	return PurgeBehind(ctx, game, log, snapshots, dry)
 }
 
-// intact compares a log with what else is known of it, as a claim does: the evidence is read before the log's end.
+// intact checks a log for lost history, as a claim does: it reads the evidence before the log's end.
 func intact(ctx context.Context, st *Standing, log persistence.LogReader, deltas persistence.DeltaReader, snapshots persistence.SnapshotReader) error {
 	var e evidence
 	switch d, ok, err := deltas.Last(ctx); {
@@ -152,14 +152,14 @@ func intact(ctx context.Context, st *Standing, log persistence.LogReader, deltas
 	switch {
 	case err == nil:
 		return known.Replaced(st.High, m.Header.Epoch)
-	case lasting(err): // purged, or damaged: a recovery finds out
+	case lasting(err): // purged or damaged: a recovery will find out
 		return nil
 	}
 	return err
 }
 
-// PurgeLog is PurgeBehind for the host's own log. Any goroutine may call it, and it does not wait for a tick: a full log
-// may be why there is none.
+// PurgeLog does what PurgeBehind does, for the host's own log. Any goroutine may call it. It does not wait for a tick: a full
+// log may be the reason that no tick comes.
 func (h *Host) PurgeLog(ctx context.Context, dry bool) (Purged, error) {
 	if h.cfg.Snapshots == nil {
 		return Purged{}, fmt.Errorf("%w: the shard has no snapshot store", ErrNotProven)

@@ -13,7 +13,7 @@ import (
 type recovery struct {
 	target persistence.Seq // rebuild up to here
 
-	bases  []persistence.SnapshotInfo // still to be tried, best first
+	bases  []persistence.SnapshotInfo // still to try, best first
 	proof  *persistence.Record        // the record at the base's sequence
 	body   []byte                     // its bytes
 	atBase bool                       // looking for a base, not yet reading records
@@ -21,12 +21,12 @@ type recovery struct {
 	record *persistence.Record // being applied
 	next   int                 // index of its next tick
 
-	byDelta  bool   // re-simulation diverged once: deltas are the remedy
-	diverged uint64 // first tick where it did, 0 if none
-	older    bool   // the world is recovered: an older snapshot is proven, to purge behind it
+	byDelta  bool   // re-simulation diverged once: apply deltas instead
+	diverged uint64 // first tick that diverged, 0 if none
+	older    bool   // the world is recovered; proving an older snapshot to purge behind
 	rereads  int    // of the evidence, after a record could not be read
-	loads    int    // of the base at hand that came to nothing, without saying that it is damaged
-	unsure   bool   // such a base was given up: it may load yet
+	loads    int    // failed loads of the current base that do not prove damage
+	unsure   bool   // such a base was given up, though it may still load
 }
 
 // begin rebuilds the world up to target.
@@ -36,16 +36,16 @@ func (o *Owner) begin(target persistence.Seq) {
 	o.rebase()
 }
 
-// rebase starts over from the best base.
+// rebase starts again from the best base.
 func (o *Owner) rebase() {
 	o.rec.bases = o.bases()
 	o.rec.record, o.rec.atBase = nil, true
 	o.tryBase()
 }
 
-// bases returns the snapshots worth trying, best first. The newest means the least work. Where the
-// delta stream lags behind it, an older one from which we can re-simulate what the stream lacks
-// comes first, if that is not too far back; an info with sequence 0 stands for genesis.
+// bases returns the snapshots worth trying, best first. The newest means the least work. If the delta stream lags behind it,
+// an older one comes first, from which the missing deltas can be re-simulated, unless that is too far back. An info with
+// sequence 0 means genesis.
 func (o *Owner) bases() []persistence.SnapshotInfo {
 	var all []persistence.SnapshotInfo
 	for _, s := range o.evidence.snapshots {
@@ -74,10 +74,10 @@ func (o *Owner) bases() []persistence.SnapshotInfo {
 	return all
 }
 
-// published is the last tick that the delta stream has.
+// published returns the last tick in the delta stream.
 func (o *Owner) published() uint64 { return publishedThrough(o.evidence.delta) }
 
-// tryBase looks at the next snapshot, or begins with genesis when none is left.
+// tryBase tries the next snapshot, or begins with genesis if none is left.
 func (o *Owner) tryBase() {
 	r := &o.rec
 	r.loads = 0
@@ -95,15 +95,15 @@ func (o *Owner) fromGenesis() {
 	o.read()
 }
 
-// badBase goes on with the next snapshot. A snapshot that does not fit the log is never used:
-// it may be damaged, or of a history that was given up.
+// badBase continues with the next snapshot. A snapshot that does not fit the log is never used: it may be damaged, or from a
+// history that was given up.
 func (o *Owner) badBase(why error) {
 	o.alarm(fmt.Errorf("snapshot %s is not used: %w", o.rec.bases[0].Name, why))
 	o.rec.bases = o.rec.bases[1:]
 	o.tryBase()
 }
 
-// read asks for the next record.
+// read requests the next record.
 func (o *Owner) read() {
 	if o.chain.Seq() >= o.rec.target {
 		o.recovered()
@@ -142,10 +142,10 @@ func (o *Owner) recover(ev Event) {
 	}
 }
 
-// proveBase takes the record that a snapshot says it was taken at.
+// proveBase checks a snapshot against its record in the log.
 func (o *Owner) proveBase(ev Event) {
 	base := o.rec.bases[0]
-	if base.Seq == 0 { // purged, or still there
+	if base.Seq == 0 { // the log's first record may be purged or still there
 		if o.rec.bases = o.rec.bases[1:]; ev.Err != nil {
 			o.tryBase()
 		} else {
@@ -169,7 +169,7 @@ func (o *Owner) proveBase(ev Event) {
 	o.ask(Action{Kind: ActionLoad, Info: base})
 }
 
-// restore takes a snapshot and makes the world of it.
+// restore makes the world of a loaded snapshot.
 func (o *Owner) restore(ev Event) {
 	err := ev.Err
 	if err == nil {
@@ -199,8 +199,8 @@ func (o *Owner) restore(ev Event) {
 	o.read()
 }
 
-// unloaded counts an attempt to load a snapshot that came to nothing, and goes on with the next one
-// when there were enough: a store may answer nothing about what is damaged in it, for ever.
+// unloaded counts a failed attempt to load a snapshot and, after enough of them, continues with the next: a store may never
+// answer a request for something damaged.
 func (o *Owner) unloaded(err error) bool {
 	r := &o.rec
 	if r.loads++; r.loads < o.cfg.LoadTries {
@@ -211,20 +211,19 @@ func (o *Owner) unloaded(err error) bool {
 	return true
 }
 
-// gapBefore tells the readers of the delta stream which ticks we cannot rebuild, because our base
-// lies behind them.
+// gapBefore tells the delta stream's readers which ticks this node cannot rebuild, because its base is after them.
 func (o *Owner) gapBefore(tick uint64) {
 	if from := o.published() + 1; from <= tick {
 		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: from, ToTick: tick, Reason: "no owner published these ticks, and recovery began behind them"}})
 	}
 }
 
-// record takes the next record of the log.
+// record handles the next record of the log.
 func (o *Owner) record(ev Event) {
 	r := &o.rec
 	if ev.Err != nil && (r.rereads < o.cfg.LostReads || r.unsure) {
-		// The owner before us may still be alive and have purged what it has a snapshot of, or the
-		// snapshot that the log goes on from did not load, and may by now.
+		// The previous owner may be alive and have purged records behind a newer snapshot; or the snapshot before the log's
+		// first record did not load, and may load by now.
 		r.rereads++
 		r.unsure = false
 		o.asked = Action{Kind: ActionEvidence}
@@ -266,8 +265,8 @@ func (o *Owner) record(ev Event) {
 	o.read()
 }
 
-// since compares this build with one that began an epoch after the claim had looked: an owner whose key
-// was gone already.
+// since compares this build with one that began an epoch after the claim's look at the log: an owner whose key was already
+// gone.
 func (o *Owner) since(r *persistence.Record) error {
 	if r.Epoch <= o.recorded.Epoch {
 		return nil
@@ -278,7 +277,7 @@ func (o *Owner) since(r *persistence.Record) error {
 
 // start makes the world of tick 0.
 func (o *Owner) start(g *persistence.Genesis) error {
-	if o.recorded.Epoch == 0 { // the log was empty when the claim looked
+	if o.recorded.Epoch == 0 { // the log was empty at the claim's look
 		o.recorded = persistence.Recorded{Genesis: g, Schema: g.Schema, Build: g.Build}
 		if err := o.fits(&o.recorded); err != nil {
 			return err
@@ -294,7 +293,7 @@ func (o *Owner) start(g *persistence.Genesis) error {
 	return nil
 }
 
-// apply brings the world through the ticks of the record at hand.
+// apply takes the world through the ticks of the current record.
 func (o *Owner) apply() {
 	r := &o.rec
 	for r.next < len(r.record.Ticks) {
@@ -311,7 +310,7 @@ func (o *Owner) apply() {
 	o.read()
 }
 
-// resimulate steps through a recorded tick; false when that went wrong and something else was begun.
+// resimulate steps through a recorded tick. It returns false if that failed and it began something else.
 func (o *Owner) resimulate(t *persistence.TickRecord) bool {
 	r := &o.rec
 	diverged := o.sim.Resimulate(r.record.Seq, t)
@@ -327,13 +326,13 @@ func (o *Owner) resimulate(t *persistence.TickRecord) bool {
 		return false
 	}
 	r.diverged, r.byDelta = t.Tick, true
-	o.alarm(fmt.Errorf("%w: going on with the recorded deltas instead of the game's own results", diverged))
+	o.alarm(fmt.Errorf("%w: continuing with the recorded deltas instead of the game's own results", diverged))
 	o.rebase()
 	return false
 }
 
-// delta takes what the delta stream has for the tick at hand. Without one the tick is simulated
-// after all: from a world that is right, most ticks of a game that diverges somewhere do not.
+// delta handles the delta stream's answer for the current tick. Without a delta it simulates the tick after all: from a
+// correct world, most ticks of a diverging game do not diverge.
 func (o *Owner) delta(ev Event) {
 	r := &o.rec
 	t := &r.record.Ticks[r.next]
@@ -357,8 +356,8 @@ func (o *Owner) delta(ev Event) {
 	o.apply()
 }
 
-// cannot ends a recovery that came out wrong. Where another build recorded the log's end, this one is to blame
-// and the shard stays free for that one; else nobody can do better, and an operator has to look.
+// cannot ends a recovery with a wrong result. If another build recorded the log's end, this build is to blame: it refuses, and
+// the shard stays free for the other. Otherwise no node can do better: it halts the shard, so that an operator looks.
 func (o *Owner) cannot(reason error) {
 	by, own := o.recorded.Build.ID, o.cfg.Genesis.Build.ID
 	if by == "" || by == own {
@@ -368,14 +367,14 @@ func (o *Owner) cannot(reason error) {
 	o.stop(fmt.Errorf("%w: this is build %s, and build %s recorded the log's end: use that one: %w", ErrRefused, own, by, reason))
 }
 
-// recovered: the world is at the log's end.
+// recovered continues once the world is at the log's end.
 func (o *Owner) recovered() {
 	if o.sim.Checksum() != o.chain.Checksum() && o.chain.Checksum() != 0 {
 		o.cannot(fmt.Errorf("the recovered world of tick %d has checksum %016x, the log says %016x", o.sim.Tick(), o.sim.Checksum(), o.chain.Checksum()))
 		return
 	}
 	if o.published() > o.sim.Tick() {
-		// Only after an operator accepted the loss: the stream tells of ticks that the log lost.
+		// Only after an operator accepted a loss: the stream has ticks that the log lost.
 		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: o.sim.Tick() + 1, ToTick: o.published(), Reason: persistence.VoidReason}})
 		o.evidence.delta = &persistence.Delta{Tick: o.sim.Tick(), RecordSeq: o.chain.Seq()}
 	}
@@ -387,7 +386,7 @@ func (o *Owner) recovered() {
 	o.makeRoom()
 }
 
-// schemaChanged returns the world's schema when it is not the one in force.
+// schemaChanged returns the world's schema if it differs from the one in force.
 func (o *Owner) schemaChanged() []byte {
 	if have := o.sim.Schema(); !bytes.Equal(o.schema, have) {
 		return have

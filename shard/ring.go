@@ -6,27 +6,25 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// Bounds of a ring: about a minute of a busy shard, or what a delta stream that is down may cost
-// in memory.
+// Bounds of a ring: about a minute of a busy shard, or the memory that an unavailable delta stream may cost.
 const (
 	ringSlots = 2048
 	ringBytes = 64 << 20
-	// Bodies kept for later use: what a steady shard and a batch of its publisher have in use.
+	// Bodies kept for reuse: as many as a steady shard and one batch of its publisher use.
 	spareBodies = 2 * publishBatch
 )
 
-// ring holds the deltas of committed ticks until the delta stream has them. The tick loop puts
-// them in and never waits; one goroutine takes them out. When it is full, what does not fit
-// becomes a gap. Safe for concurrent use.
+// ring holds the deltas of committed ticks until the delta stream has them. The tick loop adds them and never waits; one
+// goroutine takes them out. If the ring is full, further deltas become a gap. Safe for concurrent use.
 type ring struct {
 	mu    sync.Mutex
 	slots []persistence.Delta
-	spare [][]byte // bodies of dropped entries, used again; a few
+	spare [][]byte // a few bodies of dropped entries, for reuse
 	head  int
 	count int
 	bytes int
 	limit int               // of bytes
-	gap   persistence.Delta // ticks that did not fit, Gap nil when there are none
+	gap   persistence.Delta // ticks that did not fit; its Gap is nil if all fit
 	gaps  uint64            // ticks ever lost to a gap
 	wake  chan struct{}     // capacity 1
 }
@@ -91,8 +89,7 @@ func (r *ring) widen(d persistence.Delta) {
 	r.gap = d
 }
 
-// oldest returns at most n entries, oldest first, appended to dst. They stay in the ring, and are
-// valid until dropped.
+// oldest appends at most n entries to dst, oldest first. They stay in the ring and are valid until dropped.
 func (r *ring) oldest(dst []persistence.Delta, n int) []persistence.Delta {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +104,7 @@ func (r *ring) oldest(dst []persistence.Delta, n int) []persistence.Delta {
 	return dst
 }
 
-// drop removes the n oldest.
+// drop removes the n oldest entries.
 func (r *ring) drop(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,8 +124,8 @@ func (r *ring) remove(n int) {
 	}
 }
 
-// published removes what the stream has, by its last message: another owner of the same history
-// may have published some of what we hold, and it is the same.
+// published removes the entries that the stream already has, judging by its last message: another owner of the same history
+// may have published the same deltas.
 func (r *ring) published(last persistence.Delta) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,8 +138,8 @@ func (r *ring) published(last persistence.Delta) {
 	}
 }
 
-// trim reports whether a stream that has everything through a tick, written by owners up to an
-// epoch, has d too; of a gap that reaches further it takes off what the stream has.
+// trim reports whether a stream with all ticks up to one tick, written by owners up to an epoch, also has d. From a gap that
+// reaches further it cuts off the part that the stream has.
 func trim(d *persistence.Delta, through uint64, epoch persistence.Epoch) bool {
 	switch {
 	case d.Gap == nil:
@@ -163,7 +160,7 @@ func (r *ring) len() (waiting int, lostTicks uint64) {
 	return r.count, r.gaps
 }
 
-// publishedThrough is the last tick that a delta stream has, by its last message (nil: there is none).
+// publishedThrough returns the last tick that a delta stream has, judging by its last message (nil: the stream is empty).
 func publishedThrough(last *persistence.Delta) uint64 {
 	switch {
 	case last == nil:
@@ -171,7 +168,7 @@ func publishedThrough(last *persistence.Delta) uint64 {
 	case last.Gap != nil && last.Gap.Void():
 		return last.Gap.FromTick - 1
 	case last.Part != last.Parts:
-		return last.Tick - 1 // its owner died between two parts: the whole tick comes again
+		return last.Tick - 1 // its owner died between two parts: the whole tick is published again
 	}
 	return last.Tick
 }

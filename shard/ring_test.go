@@ -7,12 +7,12 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// d is a delta of a tick with a body of so many bytes.
+// d returns a tick's delta with a body of the given length.
 func d(tick uint64, epoch persistence.Epoch, size int) persistence.Delta {
 	return persistence.Delta{Tick: tick, Epoch: epoch, RecordSeq: persistence.Seq(tick), Part: 1, Parts: 1, Body: make([]byte, size)}
 }
 
-// content words what a ring would publish, and empties it.
+// content returns, as text, what a ring would publish, and empties it.
 func content(r *ring) string {
 	text := ""
 	for {

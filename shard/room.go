@@ -7,13 +7,12 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// A log keeps all its records until it is nearly full. Then the oldest go, as far as two proven snapshots
-// make them superfluous, down to a share of the limit: what a replay can go back to shrinks, never what
-// a recovery needs.
+// A log keeps all its records until it is nearly full. Then the oldest are removed, as far as two proven snapshots replace
+// them, down to a share of the limit. Replays can go back less far; recoveries lose nothing.
 const (
-	warnPercent  = 80 // from here on an operator is warned, and the oldest records go
+	warnPercent  = 80 // from here on an operator is warned and the oldest records are removed,
 	roomyPercent = 60 // down to here
-	fullPercent  = 95 // over this a shard whose log may not be purged is not claimed
+	fullPercent  = 95 // above this, no node claims a shard whose log may not be purged
 )
 
 // over reports whether a log is filled beyond a share of its limit.
@@ -21,8 +20,7 @@ func (t *Tail) over(percent int64) bool {
 	return t.LimitBytes > 0 && t.UsedBytes > t.LimitBytes/100*percent
 }
 
-// floor returns the sequence below which records would go for the log to shrink to roomyPercent, if
-// all were of the same length.
+// floor returns the sequence below which records must go for the log to shrink to roomyPercent, assuming equal lengths.
 func (t *Tail) floor() persistence.Seq {
 	if t.UsedBytes <= 0 || t.First == 0 || t.Last < t.First {
 		return 0
@@ -31,7 +29,7 @@ func (t *Tail) floor() persistence.Seq {
 	return t.First + persistence.Seq(float64(t.Last-t.First+1)*float64(surplus)/float64(t.UsedBytes))
 }
 
-// mayPurge returns below which record the log may be purged to make room, 0 when it may not or need not.
+// mayPurge returns the sequence below which the log may be purged to make room, 0 if it may not or need not.
 func (o *Owner) mayPurge(t *Tail) persistence.Seq {
 	if o.cfg.KeepLog || len(o.verified) < 2 || !t.over(warnPercent) {
 		return 0
@@ -43,7 +41,7 @@ func (o *Owner) mayPurge(t *Tail) persistence.Seq {
 	return below
 }
 
-// measure takes news of how full the log is.
+// measure handles a measurement of how full the log is.
 func (o *Owner) measure(t Tail) {
 	if o.phase != PhaseOwn {
 		return
@@ -53,8 +51,8 @@ func (o *Owner) measure(t Tail) {
 	}
 }
 
-// makeRoom comes before the fence when the log is nearly full: it may not even take the epoch's record.
-// One proven snapshot is the base of the recovery; an older one is proven here.
+// makeRoom precedes the fence if the log is nearly full, since it might not even accept the epoch record. One proven snapshot
+// is the recovery's base; makeRoom proves an older one.
 func (o *Owner) makeRoom() {
 	o.rec.bases = nil
 	if !o.cfg.KeepLog && o.tail.over(warnPercent) && len(o.verified) > 0 {
@@ -68,7 +66,7 @@ func (o *Owner) makeRoom() {
 	o.tryOlder()
 }
 
-// tryOlder looks at the next snapshot before the base.
+// tryOlder tries the next snapshot before the base.
 func (o *Owner) tryOlder() {
 	if len(o.rec.bases) == 0 {
 		o.fence()
@@ -77,7 +75,7 @@ func (o *Owner) tryOlder() {
 	o.ask(Action{Kind: ActionGet, Seq: o.rec.bases[0].Seq})
 }
 
-// older takes the record and then the bytes of a snapshot before the base, and purges behind it when both fit.
+// older handles the record and then the bytes of a snapshot before the base, and purges behind it if both fit.
 func (o *Owner) older(ev Event) {
 	next := func(why error) {
 		o.alarm(fmt.Errorf("the log is not purged behind snapshot %s: %w", o.rec.bases[0].Name, why))

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// smallLog makes the testbed's log so many bytes long, where a tick takes some 150, and takes snapshots often.
+// smallLog limits the testbed's log to the given bytes (a tick takes about 150) and makes snapshots frequent.
 func (b *testbed) smallLog(bytes int64) func(*HostConfig) {
 	b.store.MaxLogBytes = bytes
 	return func(c *HostConfig) { c.SnapshotEvery, c.MeasureEvery = 25, 100*time.Millisecond }
@@ -26,7 +26,7 @@ func (b *testbed) first() persistence.Seq {
 	return first
 }
 
-// TestALogThatFillsLosesItsOldestRecords: a shard runs many times as long as its log has room, and never waits for it.
+// TestALogThatFillsLosesItsOldestRecords: a shard writes many times its log's limit and never waits for room.
 func TestALogThatFillsLosesItsOldestRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -45,8 +45,7 @@ func TestALogThatFillsLosesItsOldestRecords(t *testing.T) {
 	})
 }
 
-// TestASmallLogHasItsSnapshotsInTime: a log that is full in less than the minute from one snapshot to the next has two
-// before that.
+// TestASmallLogHasItsSnapshotsInTime: a log that fills in less than the minute between two snapshots gets two snapshots before.
 func TestASmallLogHasItsSnapshotsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -61,7 +60,7 @@ func TestASmallLogHasItsSnapshotsInTime(t *testing.T) {
 	})
 }
 
-// TestALogKeepsAllUntilItIsNearlyFull: below the mark nothing goes.
+// TestALogKeepsAllUntilItIsNearlyFull: below the mark nothing is purged.
 func TestALogKeepsAllUntilItIsNearlyFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -75,8 +74,8 @@ func TestALogKeepsAllUntilItIsNearlyFull(t *testing.T) {
 	})
 }
 
-// TestAFullLogHasAWayOut: a shard that keeps all runs until its log is full, and says so before and then. A start that may
-// purge makes room behind two proven snapshots before it writes anything; one that may not is refused.
+// TestAFullLogHasAWayOut: a shard that never purges runs until its log is full, and reports it before and then. A start that
+// may purge makes room behind two proven snapshots before it writes anything; a start that may not is refused.
 func TestAFullLogHasAWayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

@@ -23,7 +23,7 @@ type (
 	gSell  struct{ N int32 }
 )
 
-// grown is walk with one more type, or another one for its place, as before says.
+// grown is walk with one more type, or with another type for its place, depending on before.
 func grown[S any](name string, before func(w *ecs.World), after func(w *ecs.World)) ecs.Game {
 	type body struct{ Spot S }
 	return ecs.Game{Name: "grown", TickRate: 30, Setup: func(w *ecs.World) {
@@ -41,8 +41,9 @@ func grown[S any](name string, before func(w *ecs.World), after func(w *ecs.Worl
 
 func oldBuild() ecs.Game { return grown[gSpot]("spot", nil, nil) }
 
-// TestAnotherSchemaIsRefusedBeforeAnythingIsClaimed starts changed builds on a shard that another one left, was killed
-// on, or owns. What cannot be carried over is named and leaves no epoch, no halt and no record: the old build goes on.
+// TestAnotherSchemaIsRefusedBeforeAnythingIsClaimed starts changed builds on a shard that another build left, was killed on, or
+// owns. A build that cannot carry the schema over names the differences and leaves no epoch, halt or record: the old build
+// continues.
 func TestAnotherSchemaIsRefusedBeforeAnythingIsClaimed(t *testing.T) {
 	more := func(w *ecs.World) { ecs.Component[gMore](w, "more") }
 	sell := func(w *ecs.World) { ecs.Handle[gSell](w, "sell", func(*ecs.Tick, *ecs.Cmd[gSell]) {}) }
@@ -114,8 +115,8 @@ func (b *testbed) last() persistence.Seq {
 	return last
 }
 
-// TestANodeThatCouldNeverTakeOverDoesNotWait: it is refused while another node owns, and again when the owner's build has
-// changed the schema while it waited.
+// TestANodeThatCouldNeverTakeOverDoesNotWait: a node refuses while another node owns, and also if the owner's build changed the
+// schema while it waited.
 func TestANodeThatCouldNeverTakeOverDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -162,8 +163,8 @@ func TestANodeThatCouldNeverTakeOverDoesNotWait(t *testing.T) {
 	})
 }
 
-// TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded: where the deltas are missing too, only a build that recorded the
-// log itself halts it.
+// TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded: if the deltas are missing too, only the build that recorded the log
+// halts the shard.
 func TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -192,8 +193,7 @@ func TestABuildThatDivergesLeavesTheShardToTheOneThatRecorded(t *testing.T) {
 	})
 }
 
-// TestRecoveryNamesWhatADivergedTickComputedOtherwise: the log of a start has the values, recorded and computed, a bounded
-// number of them.
+// TestRecoveryNamesWhatADivergedTickComputedOtherwise: a start logs a bounded number of differing values, recorded and computed.
 func TestRecoveryNamesWhatADivergedTickComputedOtherwise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)
@@ -213,8 +213,8 @@ func TestRecoveryNamesWhatADivergedTickComputedOtherwise(t *testing.T) {
 	})
 }
 
-// TestABuildThatNumbersOtherwisePublishesNoOldDeltas: what the owner before could not publish becomes a gap, since its readers
-// go by the schema of that time; what the new build makes itself is published.
+// TestABuildThatNumbersOtherwisePublishesNoOldDeltas: ticks that the previous owner could not publish become a gap, since
+// readers decode them with the schema of that time; the new build's own ticks are published.
 func TestABuildThatNumbersOtherwisePublishesNoOldDeltas(t *testing.T) {
 	front := grown[gSpot]("spot", func(w *ecs.World) { ecs.Component[gMore](w, "more") }, nil)
 	behind := grown[gSpot]("spot", nil, func(w *ecs.World) { ecs.Component[gMore](w, "more") })

@@ -16,7 +16,7 @@ import (
 // delta stream and a snapshot store, all driven by one queue of moments. The nodes run the real
 // Owner; everything around it loses, delays, duplicates, reorders, pauses, crashes and forgets.
 
-// simTTL and simMargin are the lease's; a node's clock drifts by less than the margin allows.
+// simTTL and simMargin belong to the lease; a node's clock drifts by less than the margin allows.
 const (
 	simTTL    = 2 * time.Second
 	simMargin = 200 * time.Millisecond
@@ -36,13 +36,13 @@ type simConfig struct {
 	steal   float64 // a standby deletes the owner key before the lease ends, per second
 	trouble bool    // log truncations, bad snapshots, full log, divergence
 	mutant  func(o *Owner, ev Event) (Event, bool)
-	rejoin  func(Ended, Next) Next // breaks what Rejoin says; nil: it counts
+	rejoin  func(Ended, Next) Next // replaces Rejoin's decision; nil: unchanged
 	rule    SnapshotRule
-	forgets bool // nodes begin to count the way to a snapshot when they begin to own, for a mutant
+	forgets bool // nodes count the distance to a snapshot from the start of their ownership, for a mutant
 }
 
-// simCalm is how long the weather is fine at a seed's end. Whatever happened before, the shard must be
-// served then: a lease runs out, an operator comes by, pauses end, and a record is committed.
+// simCalm is the time without faults at a seed's end. Whatever happened before, the shard must be served then: a lease runs
+// out, an operator looks, pauses end, and a record is committed.
 const simCalm = 15 * time.Second
 
 // violation is a broken invariant.
@@ -73,7 +73,7 @@ type sim struct {
 	snaps  []persistence.Snapshot
 	mute   string // name of a snapshot about which the store answers nothing
 
-	released  map[persistence.Seq]persistence.Hash // by anybody, ever
+	released  map[persistence.Seq]persistence.Hash // by any node, ever
 	ticks     map[uint64]persistence.Hash          // record that released a tick
 	lost      persistence.Seq                      // after a truncation: nothing may be appended until it is accepted
 	cut       []persistence.Message                // the log before it
@@ -84,9 +84,9 @@ type sim struct {
 	violation error
 
 	fences, commits, alarms int
-	longest                 uint64         // ticks that a recovery had to make anew
+	longest                 uint64         // most ticks that a recovery re-simulated
 	committed               time.Duration  // when the last record was
-	stops                   map[string]int // owners that ended, by why
+	stops                   map[string]int // owners that ended, by reason
 }
 
 // coord is the coordination service: linearizable, with leases by its own clock.
@@ -117,7 +117,7 @@ func (m *moments) Pop() any {
 	return x
 }
 
-// newSim makes a cluster whose weather follows from the seed.
+// newSim makes a cluster whose faults follow from the seed.
 func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x77696e64))
 	cfg := simConfig{seed: seed, nodes: 2 + rng.IntN(2), length: 30 * time.Second, mutant: mutant, rule: SnapshotRule{Most: Mileage{Ticks: 20, Bytes: 1, Work: 1}, Gap: 5}}
@@ -149,7 +149,7 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 	return s
 }
 
-// run lives the seed's life and returns the first broken invariant.
+// run simulates the seed and returns the first broken invariant.
 func (s *sim) run() error {
 	s.until(s.cfg.length)
 	s.calm()
@@ -172,7 +172,7 @@ func (s *sim) until(end time.Duration) {
 	}
 }
 
-// calm ends the bad weather.
+// calm ends the faults.
 func (s *sim) calm() {
 	s.cfg.loss, s.cfg.twice, s.cfg.slow, s.cfg.crash, s.cfg.pause, s.cfg.steal = 0, 0, 0, 0, 0, 0
 	s.quiet = true
@@ -184,17 +184,17 @@ func (s *sim) calm() {
 	}
 }
 
-// checkServed is what a cluster of going nodes owes: in fine weather somebody serves the shard.
+// checkServed checks that, without faults, some node serves the shard.
 func (s *sim) checkServed() {
 	if s.lost > 0 && len(s.coord.Accepted) == 0 || s.coord.Halted != "" {
-		return // nobody may
+		return // no node may
 	}
 	if since := s.now - s.committed; since > 3*time.Second {
 		s.fail("served", "nothing was committed for %s, and the weather is fine since %s", since, simCalm)
 	}
 }
 
-// in schedules something.
+// in schedules a function.
 func (s *sim) in(d time.Duration, do func()) {
 	s.count++
 	heap.Push(&s.queue, moment{at: s.now + d, order: s.count, do: do})
@@ -206,7 +206,7 @@ func (s *sim) between(a, b time.Duration) time.Duration {
 	return a + time.Duration(s.rng.Int64N(int64(b-a)))
 }
 
-// delay is how long a message takes; messages overtake each other.
+// delay returns how long a message takes; messages may overtake each other.
 func (s *sim) delay() time.Duration {
 	if s.chance(s.cfg.slow) {
 		return s.between(50*time.Millisecond, 3*time.Second)
@@ -220,12 +220,11 @@ func (s *sim) fail(name, format string, args ...any) {
 	}
 }
 
-// errTimeout is what a node's own time-out says.
+// errTimeout is the error of a node's own time-out.
 var errTimeout = fmt.Errorf("%w: simulated time-out", persistence.ErrAmbiguous)
 
-// rpc sends a request to a service and its answer back to the node that sent it, over a network
-// that loses, delays and duplicates. serve runs at the service; the node hears errTimeout when no
-// answer came in time.
+// rpc sends a request to a service and its answer back to the node, over a network that loses, delays and duplicates. serve
+// runs at the service; the node gets errTimeout if no answer came in time.
 func (s *sim) rpc(n *simNode, op uint64, kind EventKind, serve func() Event) {
 	life := n.life
 	answer := func(ev Event) {
@@ -262,7 +261,7 @@ func (s *sim) append(m persistence.Message, expect persistence.Seq) error {
 	}
 	s.full = false
 	if s.lost > 0 && expect < persistence.Seq(len(s.cut)) && persistence.HashOf(s.cut[expect].Body) == persistence.HashOf(m.Body) {
-		// A copy that was still on the way puts back what the disk lost.
+		// A copy still in flight restores what the disk lost.
 		if expect+1 >= s.lost {
 			s.lost = 0
 		}
@@ -294,7 +293,7 @@ func (s *sim) tail() Tail {
 	return t
 }
 
-// read is the coordination service's answer, after it dropped what hung on dead leases.
+// read is the coordination service's answer, after it dropped the keys of dead leases.
 func (c *coord) read(now time.Duration) Standing {
 	if c.Owner != "" && now >= c.leases[c.OwnerLease] {
 		c.Owner, c.OwnerLease = "", 0
@@ -366,7 +365,7 @@ func (s *sim) delta(tick uint64) *persistence.Delta {
 
 // ---- trouble ----
 
-// trouble is one rare misfortune of the stores.
+// trouble is one rare fault of the stores.
 func (s *sim) trouble() {
 	if s.quiet {
 		return
@@ -396,8 +395,8 @@ func (s *sim) renew() {
 	n.crash()
 }
 
-// truncate cuts the log below what somebody knows of, as a damaged disk does, together with a
-// crash of all nodes or without.
+// truncate cuts the log below a sequence that some store knows of, as a damaged disk does, with or without a crash of all
+// nodes.
 func (s *sim) truncate() {
 	known := s.coord.High.Seq
 	if d := s.lastDelta(); d != nil {
@@ -428,7 +427,7 @@ func (s *sim) truncate() {
 	s.in(s.between(8*time.Second, 15*time.Second), s.accept)
 }
 
-// accept is the operator who accepts a loss. He stops the owners first.
+// accept is the operator who accepts a loss, after stopping the owners.
 func (s *sim) accept() {
 	if s.lost == 0 || len(s.coord.Accepted) > 0 {
 		return
@@ -440,7 +439,7 @@ func (s *sim) accept() {
 	s.coord.Halted, s.coord.Attempt = "", Attempt{}
 }
 
-// operator looks at a halted shard now and then, and lifts the halt if no history was lost.
+// operator looks at a halted shard from time to time, and lifts the halt if no history was lost.
 func (s *sim) operator() {
 	if s.lost == 0 {
 		s.coord.Halted = ""
@@ -448,7 +447,7 @@ func (s *sim) operator() {
 	s.in(5*time.Second, s.operator)
 }
 
-// steal is a takeover: the owner key goes, the owner's lease and the owner live on.
+// steal is a takeover: the owner key is deleted, but the owner and its lease live on.
 func (s *sim) steal() {
 	if s.chance(s.cfg.steal) {
 		s.coord.Owner, s.coord.OwnerLease = "", 0
@@ -458,8 +457,8 @@ func (s *sim) steal() {
 
 // ---- invariants ----
 
-// checkRelease is I1 and I2 at the moment of a release: it is in the log, and nobody ever released
-// another record for its ticks.
+// checkRelease checks I1 and I2 at the moment of a release: the record is in the log, and no node ever released another record
+// for its ticks.
 func (s *sim) checkRelease(n *simNode, seq persistence.Seq, hash persistence.Hash, ticks []persistence.TickRecord) {
 	m, err := s.get(seq)
 	switch {
@@ -488,15 +487,15 @@ func (s *sim) checkRelease(n *simNode, seq persistence.Seq, hash persistence.Has
 	}
 }
 
-// claim is the coordination service's. A node whose build cannot carry over what is recorded claims nothing.
+// claim is the coordination service's claim. A node whose build cannot carry the recorded schema over must not claim.
 func (s *sim) claim(w *simWorld, b Bid) bool {
 	granted := s.coord.claim(s.now, b)
 	s.checkSchema(w, granted, "claims the shard")
 	return granted
 }
 
-// checkSchema: a node whose schema is not that of the log's first record leaves no trace. A log that was cut
-// proves nothing: what others wrote when the node looked is gone.
+// checkSchema checks that a node with another schema than the log's first record leaves no trace. A log that was cut proves
+// nothing: the records that the node saw are gone.
 func (s *sim) checkSchema(w *simWorld, did bool, what string) {
 	if !did || len(s.log) == 0 || s.losses > 0 {
 		return
@@ -507,7 +506,7 @@ func (s *sim) checkSchema(w *simWorld, did bool, what string) {
 	}
 }
 
-// checkLog is I1 (at the end), I3 and I4 over the whole log, and the delta stream against it.
+// checkLog checks I1 (at the end), I3 and I4 over the whole log, and compares the delta stream with it.
 func (s *sim) checkLog() {
 	chain := persistence.NewChain(simLineage)
 	sums := map[uint64]uint64{}

@@ -15,12 +15,12 @@ import (
 type simNode struct {
 	sim  *sim
 	id   string
-	life int  // counts crashes; what was sent to an earlier life is not heard
-	up   bool // else it is to boot
-	skew bool // this build computes some ticks otherwise, from the next life on
+	life int  // counts crashes; messages to an earlier life are dropped
+	up   bool // false: it will boot
+	skew bool // this build computes some ticks differently, from the next life on
 	new  bool // this build has another schema, from the next life on
 
-	gone        bool // it exited, and nobody starts it again
+	gone        bool // it exited for good
 	rejoin      Rejoin
 	ownedAt     time.Duration // when the owner of this life began to own; 0: it does not
 	pausedUntil time.Duration
@@ -111,7 +111,7 @@ func (n *simNode) misfortune() {
 	s.in(s.between(500*time.Millisecond, 1500*time.Millisecond), n.misfortune)
 }
 
-// hear gives the node an event, at once or when it is no longer paused.
+// hear passes the node an event, at once or once it is no longer paused.
 func (n *simNode) hear(life int, ev Event) {
 	s := n.sim
 	if life != n.life || !n.up {
@@ -132,7 +132,7 @@ func (n *simNode) hear(life int, ev Event) {
 	n.perform(n.step(ev))
 }
 
-// step is the owner's, or a mutant's: that one sees each event first and may change it or, returning false, handle it.
+// step calls the owner's Step. A mutant sees each event first and may change it or, returning false, handle it.
 func (n *simNode) step(ev Event) []Action {
 	o, mutant := n.owner, n.sim.cfg.mutant
 	if mutant == nil || o.phase == PhaseStopped {
@@ -181,7 +181,7 @@ func (n *simNode) keepAlive(life int) {
 	s.in(simTTL/4, func() { n.keepAlive(life) })
 }
 
-// perform does what the owner wants done.
+// perform performs the owner's actions.
 func (n *simNode) perform(actions []Action) {
 	s := n.sim
 	life, world := n.life, n.world
@@ -262,7 +262,7 @@ func (n *simNode) await(life int, op uint64, st Standing) {
 	s.in(s.between(20*time.Millisecond, 300*time.Millisecond), func() { n.await(life, op, st) })
 }
 
-// append sends a record. I6: while another one of this node can still match, none is sent.
+// append sends a record and checks I6: no other record of this node can still match.
 func (n *simNode) append(a Action) {
 	s := n.sim
 	m := a.Message
@@ -284,7 +284,7 @@ func (n *simNode) append(a Action) {
 	}
 }
 
-// release lets a record's effects out, and puts its deltas into the ring.
+// release releases a record's effects, and puts its deltas into the ring.
 func (n *simNode) release(a Action) {
 	s := n.sim
 	s.commits++
@@ -349,7 +349,7 @@ func (s *sim) purge(below persistence.Seq) {
 	s.first = max(s.first, below)
 }
 
-// scheduleTick lets the next tick come, while the node owns the shard.
+// scheduleTick schedules the next tick, while the node owns the shard.
 func (n *simNode) scheduleTick(life int) {
 	n.sim.in(simTick, func() { n.tick(life) })
 }
@@ -399,8 +399,8 @@ func (n *simNode) everySecond(life int) {
 	s.in(300*time.Millisecond, func() { n.everySecond(life) })
 }
 
-// drain publishes the oldest delta of the ring, then the next. It follows the rules that the
-// real drain has: on ErrFenced look how far the stream is, drop what it has, go on.
+// drain publishes the oldest delta of the ring, then the next, by the real drain's rules: on a conflict, read how far the stream
+// has come, drop what it has, continue.
 func (n *simNode) drain(life int) {
 	s := n.sim
 	oldest := n.ring.oldest(nil, 1)
@@ -431,7 +431,7 @@ func (n *simNode) drain(life int) {
 	})
 }
 
-// stopped: this owner is over. What the process does then is Rejoin's to say.
+// stopped handles the end of this owner. Rejoin decides what the process does next.
 func (n *simNode) stopped(err error) {
 	s := n.sim
 	why := "stopped"

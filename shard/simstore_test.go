@@ -62,7 +62,7 @@ func (s *sim) load(info persistence.SnapshotInfo) (*persistence.Snapshot, error)
 	return nil, persistence.ErrNotFound
 }
 
-// silence lets the store answer nothing about its newest snapshot any more, and all nodes start again.
+// silence makes the store ignore requests for its newest snapshot, and restarts all nodes.
 func (s *sim) silence() {
 	if all := s.listSnapshots(); len(all) > 0 {
 		s.mute = all[0].Name
@@ -72,8 +72,8 @@ func (s *sim) silence() {
 	}
 }
 
-// checkLoad sees every request of a node: none asks for one snapshot more often in a row than it is to be tried, since
-// another would do.
+// checkLoad checks every request of a node: none requests one snapshot more often in a row than the limit, since another
+// would do.
 func (s *sim) checkLoad(n *simNode, a *Action) {
 	switch {
 	case a.Op == 0:

@@ -6,14 +6,12 @@ import (
 	"time"
 )
 
-// hungAfter is how long a step may take before it counts as one that does not end. A script that uses up its budget takes
-// less.
+// hungAfter is how long a step may take before it counts as hung. A script that uses up its budget takes less.
 const hungAfter = 2 * time.Second
 
-// stepping is the step that the loop is in, for those who look at it from outside: a step that does not end says nothing
-// itself.
+// stepping records the loop's current step for other goroutines, since a step that does not end cannot report itself.
 type stepping struct {
-	since atomic.Int64 // nanoseconds since 1970; 0: between two steps
+	since atomic.Int64 // Unix time in nanoseconds; 0: between two steps
 	tick  atomic.Uint64
 }
 
@@ -24,7 +22,7 @@ func (s *stepping) begin(tick uint64) {
 
 func (s *stepping) end() { s.since.Store(0) }
 
-// condition is Hung once a step has taken too long.
+// condition returns Hung once a step has taken too long.
 func (s *stepping) condition(shard string, now time.Time) (Condition, bool) {
 	since := s.since.Load()
 	if since == 0 {
@@ -35,6 +33,6 @@ func (s *stepping) condition(shard string, now time.Time) (Condition, bool) {
 	if took < hungAfter {
 		return Condition{}, false
 	}
-	text := fmt.Sprintf("tick %d of shard %s has been stepped for %s", s.tick.Load(), shard, took.Round(100*time.Millisecond))
+	text := fmt.Sprintf("the step of tick %d of shard %s has run for %s", s.tick.Load(), shard, took.Round(100*time.Millisecond))
 	return Condition{Kind: Hung, Text: Sentence(Hung, shard, text), Since: begin, Stops: true}, true
 }

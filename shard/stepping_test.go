@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestAStepThatDoesNotEndIsTold to those who look from outside, while it lasts.
+// TestAStepThatDoesNotEndIsTold: other goroutines see a hung step while it lasts.
 func TestAStepThatDoesNotEndIsTold(t *testing.T) {
 	var s stepping
 	now := time.Now()
@@ -18,7 +18,7 @@ func TestAStepThatDoesNotEndIsTold(t *testing.T) {
 		t.Error("a second is no hang")
 	}
 	c, ok := s.condition("main", now.Add(5*time.Second))
-	if !ok || c.Kind != Hung || !c.Stops || Healthy([]Condition{c}) || !strings.HasPrefix(c.Text, "tick 7 of shard main has been stepped for ") {
+	if !ok || c.Kind != Hung || !c.Stops || Healthy([]Condition{c}) || !strings.HasPrefix(c.Text, "the step of tick 7 of shard main has run for ") {
 		t.Errorf("%+v, %v", c, ok)
 	}
 	s.end()

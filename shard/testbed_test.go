@@ -30,7 +30,7 @@ type (
 	}
 )
 
-// walk is the game; bias makes another build of it that computes otherwise from a tick on.
+// walk is the game; bias makes another build of it that computes differently from a tick on.
 func walk(bias uint64) ecs.Game {
 	return ecs.Game{Name: "walk", TickRate: 30, Options: tOpts{Walkers: 20, Step: 0.5}, Setup: func(w *ecs.World) {
 		ecs.Component[tPlace](w, "place")
@@ -121,7 +121,7 @@ func newTestbed(t *testing.T) *testbed {
 	return &testbed{t: t, store: persistence.NewMemory(), snapshots: &plainSnapshots{}, coord: NewCoordinator()}
 }
 
-// plainSnapshots keeps snapshots as they are: the compressor's pools do not go with synctest.
+// plainSnapshots stores snapshots uncompressed: the compressor's pools do not work with synctest.
 type plainSnapshots struct {
 	mu     sync.Mutex
 	all    []persistence.Snapshot
@@ -185,7 +185,7 @@ func (b *testbed) host(id string, change func(*HostConfig)) (*Host, *players, *M
 	return h, p, m
 }
 
-// run runs a host for so long, then stops it.
+// run runs a host for a while, then stops it.
 func (b *testbed) run(h *Host, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), d)
 	defer cancel()

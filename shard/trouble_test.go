@@ -15,7 +15,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// alarms is a log handler that keeps what an operator is told.
+// alarms is a log handler that keeps the alarms.
 type alarms struct {
 	slog.Handler
 	mu   sync.Mutex
@@ -53,8 +53,7 @@ func (a *alarms) count(part string) (n int) {
 	return n
 }
 
-// damagedDeltas is a delta stream whose message of one tick cannot be decoded, the first time that
-// it was written.
+// damagedDeltas is a delta stream in which the first message of one tick cannot be decoded.
 type damagedDeltas struct {
 	persistence.DeltaWriter
 	at    uint64
@@ -135,8 +134,8 @@ func TestDamagedLastDeltaKeepsNoShardFromStarting(t *testing.T) {
 	})
 }
 
-// ailing is all that a host asks for, out of order until a time. Every request in turn fails for a
-// second, each with the same words again and again.
+// ailing is all stores of a host, faulty until a time. Each kind of request in turn fails for a second, always with the same
+// words.
 type ailing struct {
 	*Member
 	mu    sync.Mutex
@@ -282,7 +281,7 @@ func TestBrokenWatchIsPacedAndTold(t *testing.T) {
 	})
 }
 
-// tightLog takes short records only, and keeps what was tried nevertheless.
+// tightLog accepts only short records, and keeps the longer ones that were tried.
 type tightLog struct {
 	persistence.LogWriter
 	limit int
@@ -313,7 +312,7 @@ func TestRecordThatIsTooLargeEndsTheOwnerByName(t *testing.T) {
 		if !errors.Is(err, ErrTooLarge) || log.tried > 0 || len(p.released) != 9 {
 			t.Fatalf("%v; tried %d times, released %v", err, log.tried, p.released)
 		}
-		for _, part := range []string{"record 12 (tick 10) has ", " bytes: ", "the log takes 100 bytes at most"} {
+		for _, part := range []string{"record 12 (tick 10) has ", " bytes: ", "the log accepts at most 100 bytes"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("no %q in %q", part, err)
 			}
@@ -327,7 +326,7 @@ func TestRecordThatIsTooLargeEndsTheOwnerByName(t *testing.T) {
 	})
 }
 
-// TestRecoveryByDeltasLeavesVoidOnesOut: of a tick that came again after an accepted loss the stream has two deltas.
+// TestRecoveryByDeltasLeavesVoidOnesOut: for a tick simulated again after an accepted loss the stream has two deltas.
 func TestRecoveryByDeltasLeavesVoidOnesOut(t *testing.T) {
 	b := newTestbed(t)
 	h, _, _ := b.host("a", nil)

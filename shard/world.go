@@ -10,29 +10,28 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// simulated is the Simulation of a real game: a world, and the ring that takes the deltas that the
-// delta stream lacks.
+// simulated is the Simulation of a real game: a world, and the ring for the deltas that the delta stream lacks.
 type simulated struct {
 	game    ecs.Game
-	asked   ecs.Config // as asked for: nil options and a zero seed are whatever genesis says
+	asked   ecs.Config // as asked for: nil options and a zero seed mean genesis's
 	lineage string
 	ring    *ring
 
 	world  *ecs.World
-	schema []byte              // of world, as JSON
+	schema []byte              // world's, as JSON
 	layout *persistence.Layout // of world's types
 	record persistence.Record  // one tick, reused
 	out    ecs.Output          // of the newest re-simulated tick
 	keep   func(t *persistence.TickRecord, out ecs.Output) error
 	body   []byte
 
-	renumbered bool // this build's deltas number their types otherwise than the recorded ones
+	renumbered bool // this build's deltas number their types differently from the recorded ones
 
-	apart    *ecs.World // as it was computed at a tick that diverged
+	apart    *ecs.World // the computed world of a diverged tick
 	diverged *persistence.DivergedError
 
-	began time.Time // when there was a world to recover from
-	bytes uint64    // of the records that were read since
+	began time.Time // when recovery had its first world
+	bytes uint64    // of the records read since
 }
 
 func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *simulated {
@@ -42,7 +41,7 @@ func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *sim
 	return s
 }
 
-// Fits compares this build, and what was asked for, with what another one recorded.
+// Fits compares this build, and what was asked for, with the record of another build.
 func (s *simulated) Fits(r *persistence.Recorded) error {
 	if g := r.Game(); g != "" && g != s.game.Name {
 		return s.refuse(g)
@@ -63,7 +62,7 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if len(r.Schema) > 0 {
-		differs, _ := r.Compare(s.game) // it could be compared a line above
+		differs, _ := r.Compare(s.game) // the comparison above succeeded
 		s.renumbered = differs.Breaks()&ecs.BreaksDeltas != 0
 	}
 	return nil
@@ -71,7 +70,7 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 
 // Begin makes the world of tick 0, if genesis is what was asked for.
 func (s *simulated) Begin(g *persistence.Genesis) error {
-	if err := s.Fits(&persistence.Recorded{Genesis: g}); err != nil { // its schema may have been carried over since
+	if err := s.Fits(&persistence.Recorded{Genesis: g}); err != nil { // a later build may have carried its schema over
 		return err
 	}
 	w, err := ecs.New(s.game, ecs.Config{Seed: g.Seed, Options: g.Options})
@@ -98,13 +97,12 @@ func (s *simulated) Restore(snap *persistence.Snapshot) error {
 	return nil
 }
 
-// refuse says that the shard is of another game.
+// refuse returns the error for a shard of another game.
 func (s *simulated) refuse(game string) error {
 	return fmt.Errorf("%w: the shard's game is %s, this node runs %s", ErrRefused, game, s.game.Name)
 }
 
-// SameRate refuses a build of a game whose ticks are of another length than the shard's (ErrRefused). g is nil where the
-// log does not have its genesis any more.
+// SameRate returns an ErrRefused if game's tick rate differs from the shard's. g is nil if the log no longer has its genesis.
 func SameRate(g *persistence.Genesis, game ecs.Game) error {
 	if g == nil || g.TickRate == game.TickRate {
 		return nil
@@ -112,16 +110,15 @@ func SameRate(g *persistence.Genesis, game ecs.Game) error {
 	return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, game.TickRate)
 }
 
-// compare refuses a start with other options than those that the shard has for life, naming the
-// first difference.
+// compare refuses a start with options other than those of the shard's genesis and names the first difference.
 func (s *simulated) compare(seed uint64, options []byte) error {
 	if s.asked.Seed != 0 && s.asked.Seed != seed {
-		return fmt.Errorf("%w: the shard's seed is %d since its genesis, %d was asked for", ErrOtherOptions, seed, s.asked.Seed)
+		return fmt.Errorf("%w: the shard's seed has been %d since its genesis, %d was asked for", ErrOtherOptions, seed, s.asked.Seed)
 	}
 	return differs(s.game, s.asked.Options, options)
 }
 
-// differs compares the options that asked names with those that a shard has.
+// differs compares the options in asked with the shard's.
 func differs(game ecs.Game, asked, has []byte) error {
 	if len(asked) == 0 {
 		return nil
@@ -149,7 +146,7 @@ func differs(game ecs.Game, asked, has []byte) error {
 	}
 	for _, f := range fields {
 		if _, ok := named[f.Name]; ok && string(want[f.Name]) != string(got[f.Name]) {
-			return fmt.Errorf("%w: the shard has %s %s since its genesis, %s was asked for", ErrOtherOptions, f.Name, got[f.Name], want[f.Name])
+			return fmt.Errorf("%w: the shard has had %s %s since its genesis, %s was asked for", ErrOtherOptions, f.Name, got[f.Name], want[f.Name])
 		}
 	}
 	return nil
@@ -161,15 +158,15 @@ func (s *simulated) Resimulate(seq persistence.Seq, t *persistence.TickRecord) e
 	s.record.Ticks[0] = *t
 	err := persistence.Resimulate(s.world, &s.record, 0, s.keep)
 	if errors.As(err, &s.diverged) && s.world.Tick() == t.Tick {
-		s.apart = s.world // recovery starts over with another one
+		s.apart = s.world // recovery starts again with another world
 	}
 	return err
 }
 
-// Apply takes a delta instead.
+// Apply applies a delta instead.
 func (s *simulated) Apply(d *persistence.Delta) error { return s.world.Apply(d.Body) }
 
-// Explain compares the world as it was recorded with the one that was computed.
+// Explain compares the recorded world with the computed one.
 func (s *simulated) Explain() error {
 	computed := s.apart
 	if s.apart = nil; computed == nil || computed == s.world || computed.Tick() != s.world.Tick() {
@@ -180,14 +177,14 @@ func (s *simulated) Explain() error {
 	return &e
 }
 
-// Keep puts the delta of the tick just re-simulated into the ring. Whoever reads the stream reads it by the schema that was
-// in force at that tick, so what this build would number otherwise is a gap.
+// Keep puts the delta of the tick just re-simulated into the ring. Readers decode the stream with the schema in force at that
+// tick, so if this build numbers the types differently, the tick becomes a gap.
 func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 	if !s.renumbered {
 		s.publish(seq, epoch, s.out)
 		return
 	}
-	gap := &persistence.Gap{FromTick: s.out.Tick, ToTick: s.out.Tick, Reason: "no owner published this tick, and the one that recovered it numbers its types otherwise"}
+	gap := &persistence.Gap{FromTick: s.out.Tick, ToTick: s.out.Tick, Reason: "no owner published this tick, and the one that recovered it numbers its types differently"}
 	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: s.out.Tick, Part: 1, Parts: 1, Gap: gap})
 }
 
@@ -197,17 +194,17 @@ func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ec
 	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body, Layout: s.layout})
 }
 
-// Schema is the world's types as JSON, nil before there is one.
+// Schema returns the world's types as JSON, nil before a world exists.
 func (s *simulated) Schema() []byte { return s.schema }
 
-// begin takes a world to go on with.
+// begin makes w the world to continue with.
 func (s *simulated) begin(w *ecs.World) {
 	s.world, s.schema, s.layout = w, w.Schema().JSON(), persistence.LayoutOf(w.Schema())
 	s.ring.clear()
 	s.began, s.bytes = time.Now(), 0
 }
 
-// Tick is the world's, 0 before there is one.
+// Tick returns the world's tick, 0 before a world exists.
 func (s *simulated) Tick() uint64 {
 	if s.world == nil {
 		return 0
@@ -215,7 +212,7 @@ func (s *simulated) Tick() uint64 {
 	return s.world.Tick()
 }
 
-// Checksum is the world's, 0 before there is one.
+// Checksum returns the world's checksum, 0 before a world exists.
 func (s *simulated) Checksum() uint64 {
 	if s.world == nil {
 		return 0
