@@ -45,7 +45,7 @@ stopped data directory. It removes nothing while the shard is halted or its log 
 	return c
 }
 
-// purge asks the shard's owner to purge, or does it itself if the shard has no owner or nobody has the data directory open.
+// purge asks the shard's owner to purge, or does it itself if the shard has no owner or no process has the data directory open.
 func (a *app) purge(ctx context.Context, f *clusterFlags, name string, dry bool) (p shard.Purged, err error) {
 	if f.nats == "" {
 		if _, err := os.Stat(node.StoreDir(f.data)); errors.Is(err, fs.ErrNotExist) {

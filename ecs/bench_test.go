@@ -82,7 +82,7 @@ func move(p []pos, v []vel) {
 	}
 }
 
-// benchGame has entities of which the given percentage move, and at most one system.
+// benchGame has entities, a given percentage of them moving, and at most one system.
 func benchGame(system any, movingPercent int) ecs.Game {
 	return ecs.Game{Name: "bench", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.Component[pos](w, "position")

@@ -105,7 +105,7 @@ func TestInputsComeInTime(t *testing.T) {
 	// On a machine that is busy with other things some windows are bad. If the
 	// clock does not adjust, all of them are.
 	from := h.server.Stats()
-	eventually(t, "60 inputs of which at most 6 are late", func() bool {
+	eventually(t, "60 inputs, at most 6 of them late", func() bool {
 		s := h.server.Stats()
 		switch {
 		case s.InputsLate > from.InputsLate+6:

@@ -104,7 +104,7 @@ func TestATicketOpensOneSession(t *testing.T) {
 	next := serve(t, game, config, log, 2)
 	refused("on a successor", next, used, "has been used already")
 	refused("on a successor, when its session has left", next, leaves, "may have been used")
-	refused("on a successor, one that nobody has used", next, spare, "may have been used")
+	refused("on a successor, an unused one", next, spare, "may have been used")
 	dial(t, client.Config{Addr: next.server.UDPAddr().String(), ConnectTicket: ticket()})
 	dial(t, client.Config{Addr: next.server.UDPAddr().String(), Resume: &resume})
 }

@@ -314,7 +314,7 @@ func (h *Host) read(ctx context.Context, seq, to persistence.Seq) (persistence.M
 }
 
 // delta returns the whole delta of a tick, or nil if the stream does not have it. For a tick that was simulated again after
-// an accepted loss the stream has two deltas, of which the first is void.
+// an accepted loss the stream has two deltas, and the first is void.
 func (h *Host) delta(ctx context.Context, a *Action) (*persistence.Delta, error) {
 	if h.cfg.Deltas == nil {
 		return nil, nil

@@ -196,7 +196,7 @@ func (g *goFile) client(messages []*message) {
 	g.P(append([]any{"call "}, call...)...)
 	g.P("}")
 	g.P()
-	g.P("// New", t, " calls with call, which sends a request and reads its answer into answer, nil where there is none:")
+	g.P("// New", t, " calls with call, which sends a request and reads the answer into answer (nil for a message without an answer):")
 	g.P("// Call of netcode/client's RPC is one.")
 	g.P(append(append([]any{"func New", t, "(call "}, call...), ") ", t, " {")...)
 	g.P("return ", t, "{call}")

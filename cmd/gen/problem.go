@@ -34,7 +34,7 @@ func (p *Problems) Error() string {
 
 func (p *Problems) add(problem Problem) { p.List = append(p.List, problem) }
 
-// err returns the problems in order, or nil if there are none.
+// err returns the problems in order, or nil without any.
 func (p *Problems) err() error {
 	if len(p.List) == 0 {
 		return nil

@@ -318,7 +318,7 @@ func opening(conv uint32, data []byte) []byte {
 	return append(b, data...)
 }
 
-// halfOpen begins what it does not finish: TCP connections that say nothing, of which the server takes leave, and KCP
+// halfOpen begins what it does not finish: TCP connections that say nothing, which the server ends, and KCP
 // conversations that never answer the challenge.
 func (e *eve) halfOpen() {
 	var conns []*link

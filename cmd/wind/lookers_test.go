@@ -21,7 +21,7 @@ type looker struct {
 	env  []string
 }
 
-// newLooker finds a tool. Where there is none the test is skipped; .ci/run builds them from .ci/lookers and says with
+// newLooker finds a tool. It skips the test if the tool is missing; .ci/run builds them from .ci/lookers and says with
 // WIND_LOOKERS=must that they are there.
 func newLooker(t *testing.T, name string, env ...string) *looker {
 	t.Helper()

@@ -313,7 +313,7 @@ func TestInstancesThatStartLaterRunWhatWasReloaded(t *testing.T) {
 	for id, p := range s.games {
 		want := "1/1 7/7"
 		if id == "game-4" || id == "game-6" || id == "game-9" {
-			want = "1/1 6/6" // of another version, none of which was reached
+			want = "1/1 6/6" // of another version: the reload reached none of them
 		}
 		p.until("runs what it missed", func() bool { got, err := s.said(id); return err == nil && got == want })
 	}

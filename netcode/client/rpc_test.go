@@ -116,7 +116,7 @@ func TestABrokenGatewayEndsTheSession(t *testing.T) {
 	for name, answer := range map[string][]byte{
 		"an answer without a number": frame.Append(nil, 1202|wirepb.IDCall, []byte{1}),
 		"a frame that is too long":   {0, 0, 0, 0, 255, 255, 255, 255},
-		"a bye that is none":         frame.Append(nil, wirepb.IDBye, []byte{0xFF}),
+		"a damaged bye":              frame.Append(nil, wirepb.IDBye, []byte{0xFF}),
 	} {
 		c := half(t, func(conn net.Conn, _ uint32, _ []byte) { conn.Write(answer) })
 		_, _, err := c.CallRaw(context.Background(), 1201, nil)

@@ -63,7 +63,7 @@ var attacks = map[string]func(r *raw){
 		r.write([]byte(strings.Repeat("\xff", 100)))
 		r.bye()
 	},
-	"payloads that are none": func(r *raw) {
+	"damaged payloads": func(r *raw) {
 		for _, id := range []uint32{1001, 1003, 1201 | wirepb.IDCall, wirepb.IDTicketRequest, wirepb.IDFault, wirepb.IDReplaced, 2199} {
 			if _, err := r.conn.Write(frame.Append(nil, id, []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))); err != nil {
 				return

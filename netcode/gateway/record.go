@@ -11,7 +11,7 @@ import (
 // Record is what the gateways of a cluster share about one player: which session is the player's, and which instance of
 // each type of service works for it. Gateways change it only by compare-and-set, so its revisions order the logins.
 type Record struct {
-	Session string            `json:"session,omitempty"` // the player's session, "<gateway>/…"; "": nobody has logged in yet
+	Session string            `json:"session,omitempty"` // the player's session, "<gateway>/…"; "" before the first login
 	Left    bool              `json:"left,omitempty"`    // the session is over; the instances are kept for a short while
 	At      map[string]string `json:"at,omitempty"`      // type of service → instance
 }

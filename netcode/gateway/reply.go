@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// failure returns a response for a request of which nothing was done.
+// failure returns a response that says: nothing of the request was done.
 func failure(code rpc.Code, format string, args ...any) rpc.Response {
 	return rpc.Response{Err: rpc.Errorf(code, format, args...)}
 }
@@ -65,7 +65,7 @@ func (r *request) fit(a rpc.Response) rpc.Response {
 	return a
 }
 
-// maybe returns a response for a request of which something may have been done.
+// maybe returns a response that says: part of the request may have been done.
 func maybe(code rpc.Code, text string) rpc.Response {
 	return rpc.Response{Err: &rpc.Error{Code: code, Text: text, Maybe: true}}
 }

@@ -11,7 +11,7 @@ type mirrorCell struct {
 	cur, next *division
 }
 
-// division is a cell in 1<<depth segments, of which it holds those that have arrived.
+// division is a cell in 1<<depth segments; it holds those that have arrived.
 type division struct {
 	cell     *mirrorCell
 	depth    uint8

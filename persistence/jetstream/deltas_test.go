@@ -30,7 +30,7 @@ func TestDeltasComeBackWhole(t *testing.T) {
 	}
 	want := []persistence.Delta{
 		deltaOf(1, 10), deltaOf(2, 5<<20), deltaOf(3, 0),
-		{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "nobody had them"}},
+		{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "they were lost"}},
 		deltaOf(8, 2000),
 	}
 	if err := s.deltas.Publish(ctx, want[:2]); err != nil {

@@ -26,7 +26,7 @@ type FarmClient struct {
 	call func(ctx context.Context, request, answer proto.Message) error
 }
 
-// NewFarmClient calls with call, which sends a request and reads its answer into answer, nil where there is none:
+// NewFarmClient calls with call, which sends a request and reads the answer into answer (nil for a message without an answer):
 // Call of netcode/client's RPC is one.
 func NewFarmClient(call func(ctx context.Context, request, answer proto.Message) error) FarmClient {
 	return FarmClient{call}
