@@ -88,6 +88,9 @@ known to have been. Exits with 1 if another game, or a build with other componen
 			if printErr := a.print(out, replayLines(out)...); printErr != nil {
 				return printErr
 			}
+			if v.watch && !watched.lived && err == nil {
+				return fmt.Errorf("replay: there is no entity %s in ticks %d to %d", watched.entity, max(v.from, out.From), out.To)
+			}
 			return errors.Join(err, a.dump(v.dump, watched.entity, p, err))
 		})
 	})

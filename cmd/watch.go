@@ -15,6 +15,7 @@ type watching struct {
 	from   uint64
 	out    io.Writer // nil: collect in seen
 	last   string
+	lived  bool // in any of the ticks
 	seen   []watchedTick
 }
 
@@ -30,7 +31,7 @@ func (w *watching) each(world *ecs.World) error {
 	if world.Tick() < w.from || now == w.last {
 		return nil
 	}
-	w.last = now
+	w.last, w.lived = now, w.lived || now != ""
 	if w.out == nil {
 		w.seen = append(w.seen, watchedTick{world.Tick(), now})
 		return nil
