@@ -34,6 +34,41 @@ func (n *Node) tellConditions() {
 // of an operation that fails.
 const overAfter = 4 * time.Second
 
+// lingering is the condition that ended the last host. It is reported while the next host tries, until that host owns the
+// shard or reports a condition of its own: nobody who looks between two attempts that fail may read that all is well.
+type lingering struct {
+	shard.Condition
+	until time.Time
+}
+
+// with returns the conditions of a host that runs after the one that the condition ended.
+func (l lingering) with(host []shard.Condition, owns bool, now time.Time) []shard.Condition {
+	if len(host) > 0 || owns || !now.Before(l.until) {
+		return host
+	}
+	return []shard.Condition{l.Condition}
+}
+
+// retry lets the condition that ended the last host linger before the next one runs. Fenced lasts longer anyway: until
+// this node owns the shard again.
+func (n *Node) retry(missing shard.ConditionKind) {
+	if missing == "" || missing == shard.Fenced {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var host []shard.Condition
+	if n.host != nil {
+		host = n.host.Stats().Conditions
+	}
+	for _, c := range together(n.conditions.List(), host) {
+		if c.Kind == missing {
+			n.lingers = lingering{c, time.Now().Add(overAfter)}
+		}
+	}
+	n.conditions.Clear(missing)
+}
+
 // told is a condition that was logged.
 type told struct {
 	shard.Condition

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -22,5 +23,23 @@ func TestConditionsAreToldWhenTheyBeginAndEnd(t *testing.T) {
 	said := out.String()
 	if strings.Count(said, "NATS is silent") != 1 || strings.Count(said, "this is over") != 1 || !strings.Contains(said, "after=5s") || !strings.Contains(said, "level=ERROR") {
 		t.Errorf("the log says:\n%s", said)
+	}
+}
+
+// TestWhatEndedAHostLingersWhileTheNextOneTries: who looks between two attempts reads why the shard is not served.
+func TestWhatEndedAHostLingersWhileTheNextOneTries(t *testing.T) {
+	now := time.Now()
+	full, awaits := shard.Condition{Kind: shard.LogFull}, []shard.Condition{{Kind: shard.AwaitsOwner}}
+	l := lingering{full, now.Add(overAfter)}
+	for name, c := range map[string]struct{ got, want []shard.Condition }{
+		"it tries":            {l.with(nil, false, now), []shard.Condition{full}},
+		"it owns the shard":   {l.with(nil, true, now), nil},
+		"it waits for itself": {l.with(awaits, false, now), awaits},
+		"it takes long":       {l.with(nil, false, now.Add(overAfter)), nil},
+		"nothing ended one":   {lingering{}.with(nil, false, now), nil},
+	} {
+		if !reflect.DeepEqual(c.got, c.want) {
+			t.Errorf("%s: %v, want %v", name, c.got, c.want)
+		}
 	}
 }

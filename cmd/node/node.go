@@ -69,8 +69,9 @@ type Config struct {
 type Node struct {
 	config     Config
 	clients    *eventCounter // nil if clients cannot connect
-	mu         sync.Mutex    // guards host, past, awaited, err, gateway and instances
+	mu         sync.Mutex    // guards host, past, lingers, awaited, err, gateway and instances
 	host       *shard.Host
+	lingers    lingering
 	past       shard.Stats         // of the earlier hosts
 	awaited    shard.ConditionKind // what the current step of the start waits for
 	conditions shard.Conditions    // of the node; its host has others

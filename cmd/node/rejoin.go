@@ -66,9 +66,7 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 		}
 		ran := next != nil
 		if ran {
-			if missing != shard.Fenced { // Fenced lasts until this node owns the shard again; the next host reports the others
-				n.conditions.Clear(missing)
-			}
+			n.retry(missing)
 			ended = n.runHost(ctx, next)
 			next = nil
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -30,7 +31,8 @@ func (n *Node) Stats() Stats {
 		s.Host = n.host.Stats()
 	}
 	s.Host.Add(&n.past)
-	s.Conditions = together(n.conditions.List(), s.Host.Conditions)
+	host := n.lingers.with(s.Host.Conditions, s.Host.Phase == shard.PhaseOwn.String(), time.Now())
+	s.Conditions = together(n.conditions.List(), host)
 	s.Conditions = append(s.Conditions, n.waits(s.Conditions, n.host == nil)...)
 	shard.SortConditions(s.Conditions)
 	if spell := n.config.Spell; spell != nil {

@@ -95,7 +95,7 @@ func TestSavedHandlersComeIntoForceUnderLoad(t *testing.T) {
 	} {
 		module := "handlers_client/bad_" + bad.name + ".star"
 		e.save(module, bad.source)
-		place := regexp.MustCompile(`not reloaded.*` + bad.place + `.*` + bad.text)
+		place := regexp.MustCompile(`cannot reload.*` + bad.place + `.*` + bad.text)
 		dev.until("says where "+module+" is wrong", func() bool { return place.MatchString(dev.log()) })
 		if err := os.Remove(e.path(module)); err != nil {
 			t.Fatal(err)
