@@ -45,9 +45,9 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	}
 }
 
-// identify replaces m's identity with the player of its ticket. trouble is the
-// reason to refuse the ticket, empty if there is none. A resumed session needs no
-// ticket: its token proves it.
+// identify replaces m's identity with the player of its ticket. It
+// returns the reason to refuse the ticket, or "" to accept it. A resumed session
+// needs no ticket: its token proves it.
 func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 	switch {
 	case m.Resume != nil:
@@ -224,7 +224,7 @@ func randomSession() uint64 {
 
 // chooseSession picks the id of a new session. A ticket brings the id of its session, so that no ticket opens two: the
 // world knows the existing sessions, and the hub those that have left since it began to own the shard. An older ticket
-// may have been used, so it is refused. trouble is the reason to refuse the ticket, empty if there is none.
+// may have been used, so chooseSession refuses it. It returns the reason to refuse, or "".
 func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string) {
 	if t == nil {
 		return newSessionID(w), ""

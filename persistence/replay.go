@@ -15,8 +15,8 @@ import (
 // deltas and snapshots if it has any.
 type Source struct {
 	Log       LogReader
-	Deltas    DeltaReader    // nil if there are none
-	Snapshots SnapshotReader // nil if there are none
+	Deltas    DeltaReader    // nil for a log without deltas
+	Snapshots SnapshotReader // nil for a log without snapshots
 	Lineage   string         // the lineage that the log must have; "" accepts any
 	Accepted  []Mark         // losses of history that an operator accepted, oldest first
 
@@ -41,7 +41,7 @@ type ReplayOptions struct {
 // ReplayResult says what a replay did, even if it ended with an error.
 type ReplayResult struct {
 	Ticks          uint64 // ticks replayed
-	From           uint64 // the first of them; 0 if there was none
+	From           uint64 // the first of them; 0 if it replayed no tick
 	To             uint64 // the last of them that agreed: the state's tick
 	Records        int    // records proven
 	Checksum       uint64 // of the world after To; computed, not recorded

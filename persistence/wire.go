@@ -113,7 +113,7 @@ type reader struct {
 	dec     *msgpack.Decoder
 	err     error
 	pending [24]byte // a key that was read but not consumed
-	keyLen  int      // length of pending; -1 if there is none
+	keyLen  int      // length of pending; -1 without a pending key
 }
 
 var readers = sync.Pool{New: func() any {

@@ -12,7 +12,7 @@ import (
 // Health is the answer of /healthz. A node reports only what it runs: a shard, services, a gateway.
 type Health struct {
 	Healthy    bool              `json:"healthy"`
-	Conditions []shard.Condition `json:"conditions"` // problems, gravest first; empty if there are none
+	Conditions []shard.Condition `json:"conditions"` // problems, gravest first; empty if all is well
 	Node       string            `json:"node"`
 	Addresses  map[string]string `json:"addresses"` // addresses that it listens on, by transport
 	*ShardHealth

@@ -218,7 +218,7 @@ func (m *machine) dispatch(r *request) {
 	b.pump()
 }
 
-// bound returns the binding to a type of service, nil if there is none.
+// bound returns the binding to a type of service, or nil.
 func (m *machine) bound(kind string) *binding {
 	for _, b := range m.bindings {
 		if b.kind == kind {

@@ -12,7 +12,7 @@ import (
 // Routes implements the half of a Directory that routes messages: a table of the methods that live instances have
 // registered. Set and Drop update it when the directory changes. If several types handle a message, the first by name
 // gets it; Config.Routes overrides that. A type keeps its methods while one instance has them, and even after its last
-// instance has gone: requests then wait for an instance, or fail because there is none. The zero value is empty. It may
+// instance has gone: requests then wait for an instance, or fail if none comes. The zero value is empty. It may
 // be used concurrently.
 type Routes struct {
 	mu      sync.Mutex

@@ -136,7 +136,7 @@ func (p *fenced) await(ctx context.Context, expect persistence.Seq) error {
 }
 
 // outcome maps an answer to the errors of package persistence. Only a non-duplicate acknowledgement of this stream at
-// expect+1 is success. An answer that cannot be understood is ambiguous.
+// expect+1 means success. An answer that outcome does not understand is ambiguous.
 func (p *fenced) outcome(m *nats.Msg, expect persistence.Seq) error {
 	if m.Header.Get("Status") == "503" { // the server sends it if nobody listens on the subject
 		return fmt.Errorf("%w: %s: no stream answers on %s (deleted, without a leader, or its server has switched JetStream off, as one of a cluster does when its disk is full)", persistence.ErrAmbiguous, p.stream, p.msg.Subject)

@@ -268,7 +268,7 @@ class Nats:
         for waiting in [*pongs, *self._answers.values()]:
             if not waiting.done():
                 waiting.set_exception(Disconnected("the connection to NATS was lost"))
-                waiting.exception()  # the waiter gets it; this keeps asyncio from logging it if there is none
+                waiting.exception()  # the waiter gets it; without a waiter, this keeps asyncio from logging it
 
     async def _keep_alive(self) -> None:
         while True:
