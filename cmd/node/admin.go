@@ -20,10 +20,10 @@ func (i *instance) admin(ctx context.Context, op string, body []byte) ([]byte, e
 	switch op {
 	case "drain":
 		i.enter(discovery.Draining)
-		return nil, i.served.Drain(ctx)
+		return nil, i.share(ctx)
 	case "undrain":
 		i.enter(discovery.Up)
-		return nil, i.served.Undrain()
+		return nil, i.share(ctx)
 	case "stats":
 		return json.Marshal(map[string]any{"service": i.service.Stats(), "bus": i.served.Stats()})
 	}

@@ -134,7 +134,7 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 	for _, i := range all {
 		ids = append(ids, i.ID)
 		if i.State == discovery.Up { // the directory lags by half a second behind a drain, and by a lease behind a death
-			why = "drain or have just died"
+			why = "drain, hang or have just died"
 		}
 	}
 	return fmt.Errorf("%w: all instances of %q %s (%s): start one, let one have players again (wind drain %s INSTANCE --undo), or name one with --id",

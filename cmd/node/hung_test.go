@@ -59,3 +59,72 @@ func TestAServiceThatHangsGetsNobodyNew(t *testing.T) {
 	}
 	s.eventually(t, "it is picked again, and healthy", func() bool { return picked() && health() == http.StatusOK })
 }
+
+// answers is a handler that tells which instance it runs in.
+type answers struct{ instance string }
+
+func (a answers) SpeakOnWorldRequest(*service.Ctx, *speakpb.SpeakOnWorldRequest) (*speakpb.SpeakOnWorldResponse, error) {
+	return &speakpb.SpeakOnWorldResponse{Name: a.instance}, nil
+}
+
+// TestServicesAvoidAnInstanceThatHangs: a request to any instance of a type goes to those that answer. The instance gets
+// its share again once it answers, unless it was drained meanwhile.
+func TestServicesAvoidAnInstanceThatHangs(t *testing.T) {
+	s := startServers(t)
+	h := hangs{make(chan struct{})}
+	start := func(id string, handler any) *Node {
+		c := s.config(id, fstest.MapFS{})
+		c.Services[0].Handlers = func() (client, server []any) { return nil, []any{handler} }
+		return s.start(t, c)
+	}
+	hung := start("game-1", h)
+	start("game-2", answers{"game-2"})
+	call := func(instance string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := s.cluster.Bus.Call(ctx, rpc.Address{Type: "game", ID: instance}, rpc.Request{Message: "SpeakOnWorldRequest", From: "test/1", Timeout: 5 * time.Second})
+		return err
+	}
+	full := func() bool {
+		i, _ := s.cluster.Directory.Instance("game", "game-1")
+		return i.Load == 1
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- call("game-1") }()
+	s.eventually(t, "game-1 hangs", full)
+	taken := hung.instances[0].served.Stats().Requests
+	for range 30 {
+		if err := call(""); err != nil {
+			t.Fatalf("a request to any instance: %v", err)
+		}
+	}
+	if n := hung.instances[0].served.Stats().Requests - taken; n != 0 {
+		t.Errorf("the instance that hangs got %d of 30 requests to any", n)
+	}
+	operate := func(op string) {
+		if _, err := s.cluster.Bus.Admin(t.Context(), "game", "game-1", op, nil); err != nil {
+			t.Fatalf("%s: %v", op, err)
+		}
+	}
+	shares := func() bool {
+		hung.instances[0].sharing.Lock()
+		defer hung.instances[0].sharing.Unlock()
+		return hung.instances[0].served.Shares()
+	}
+	operate("drain")
+	operate("undrain")
+	if shares() {
+		t.Error("an instance that hangs takes requests to any again when it is no longer drained")
+	}
+	operate("drain")
+	close(h.gate)
+	<-ended // it may have timed out
+	s.eventually(t, "game-1 answers again", func() bool { return !full() })
+	if shares() {
+		t.Error("an instance that drains takes requests to any again when it no longer hangs")
+	}
+	operate("undrain")
+	if !shares() {
+		t.Error("an instance that neither drains nor hangs takes no requests to any")
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,11 +29,13 @@ const drainTimeout = 10 * time.Second
 type instance struct {
 	config  Service
 	id      string
+	log     *slog.Logger
 	scripts *reload.Instance
 	service *service.Service
 	served  *bus.Served
 	entry   *etcd.Registration
 	ready   chan struct{} // closed when all of the above are set
+	sharing sync.Mutex    // one change of share at a time
 }
 
 // startServices starts an instance of each service that the configuration names.
@@ -72,7 +76,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	i := &instance{config: s, id: n.instanceID(s.Type), ready: make(chan struct{})}
+	i := &instance{config: s, id: n.instanceID(s.Type), log: c.Log.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
 	if err := n.member.Vacant(ctx, s.Type, i.id); err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	}
 	config := service.Config{
 		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
-		Middleware: s.Middleware, Logger: c.Log.With("service", s.Type, "instance", i.id),
+		Middleware: s.Middleware, Logger: i.log,
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
 	}
 	if s.Handlers != nil {
@@ -144,7 +148,8 @@ func methods(s *service.Service) (all []discovery.Method) {
 }
 
 // report updates the instance's directory entry once a second with its number of players. While a handler hangs, it
-// reports the instance as full and raises a condition of the node.
+// reports the instance as full, leaves the requests that any instance may answer to others, and raises a condition of the
+// node.
 func (i *instance) report(ctx context.Context, directory *discovery.Directory, conditions *shard.Conditions) {
 	hung := false
 	every(ctx, time.Second, func() {
@@ -156,6 +161,9 @@ func (i *instance) report(ctx context.Context, directory *discovery.Directory, c
 			conditions.Clear(shard.Hung)
 		}
 		hung = stall != nil
+		if err := i.share(ctx); err != nil && ctx.Err() == nil {
+			i.log.Warn("the instance cannot change whether it answers requests to any instance", "hangs", hung, "error", err)
+		}
 		players, ok := directory.Bound(GatewayType, i.config.Type, i.id)
 		if !ok { // without a gateway to count sessions, count recent players
 			players = i.service.Stats().Players
@@ -186,6 +194,19 @@ func every(ctx context.Context, pause time.Duration, f func()) {
 // enter changes the instance's state. While it drains it gets no new players, and those bound to it stay.
 func (i *instance) enter(state discovery.State) {
 	i.entry.Update(func(e *discovery.Instance) { e.State = state })
+}
+
+// share lets the instance answer its share of the requests that any instance may answer, unless it drains or hangs: then
+// others answer them.
+func (i *instance) share(ctx context.Context) error {
+	i.sharing.Lock()
+	defer i.sharing.Unlock()
+	if i.entry.Instance().State != discovery.Draining && i.service.Stalled() == nil {
+		return i.served.Undrain()
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	return i.served.Drain(ctx)
 }
 
 // close drains the instance and removes it. First no new players are assigned, and requests that still arrive are

@@ -274,6 +274,13 @@ func (s *Served) Undrain() error {
 	return nil
 }
 
+// Shares reports whether the instance gets its share of the requests to any: it is not drained.
+func (s *Served) Shares() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.any != nil
+}
+
 // Close leaves all subjects, hands the requests that have arrived to the handler, and waits until all are answered or
 // ctx ends. Later answers are still sent. Close cancels running admin operations. It may be called twice.
 func (s *Served) Close(ctx context.Context) error {

@@ -37,8 +37,8 @@
 // A handler that panics or calls runtime.Goexit fails alone. So does a script that loops endlessly, puts a message into
 // itself or would build too much (SCRIPTS.md, "Limits"). A handler in Go that neither returns nor suspends holds the
 // thread, and nothing can take it away. After two seconds the service reports this: Stalled, the log,
-// wind_rpc_stalled_seconds. cmd/node makes it a condition of /healthz and takes the instance out of load balancing until
-// the thread is free.
+// wind_rpc_stalled_seconds. cmd/node makes it a condition of /healthz, and until the thread is free the instance gets no
+// new players and no requests that any instance may answer.
 //
 // A reload makes a new table of handlers and swaps it in between two handlers: either the old code or the new answers a
 // request, never a mixture, and a suspended handler finishes on the code that it began with. A dry run may happen in
