@@ -55,7 +55,7 @@ func RPC(ctx context.Context, o RPCOptions) (r RPCResult, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	n, err := node.Start(ctx, node.Config{
 		Game: ecs.Game{Name: "bench", TickRate: tickRate}, Data: dir, Fast: true, TCP: "127.0.0.1:0", NoShard: true,
-		Services: []node.Service{Echo()}, Gateway: &node.Gateway{Rate: -1}, Scripts: EchoScripts(), Log: slog.New(slog.DiscardHandler),
+		Services: []node.Service{Echo()}, Gateway: &node.Gateway{Rate: -1}, Scripts: EchoScripts(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return r, fmt.Errorf("bench: %w", err)

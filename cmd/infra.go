@@ -28,7 +28,7 @@ servers of its own.`,
 	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{Embedded: embedded.config(), Fast: true, Log: a.log}, func(error) {})
+		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{Embedded: embedded.config(), Fast: true, Logger: a.log}, func(error) {})
 		if err != nil {
 			return a.unstarted(err)
 		}

@@ -66,7 +66,7 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Log: a.log, Spell: a.self.spell,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Logger: a.log, Spell: a.self.spell,
 	}, nil
 }
 

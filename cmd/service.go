@@ -45,7 +45,7 @@ func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
 	}
 	return node.Config{
 		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: f.nats, Etcd: f.etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
-		Log: a.log, Spell: a.self.spell,
+		Logger: a.log, Spell: a.self.spell,
 	}, nil
 }
 

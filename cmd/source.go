@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,7 +115,7 @@ func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source,
 
 // unknownIn lists the shards of a store for unknown, since held has only the wanted one.
 func (f *sourceFlags) unknownIn(ctx context.Context, store string) error {
-	all, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{LogOnly: true})
+	all, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{LogOnly: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

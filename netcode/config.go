@@ -1,6 +1,7 @@
 package netcode
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -124,8 +125,6 @@ func (c Config) withDefaults() Config {
 	duration(&c.SilenceTimeout, 5*time.Second)
 	c.Limits = c.Limits.withDefaults()
 	duration(&c.ResumeGrace, 30*time.Second)
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }

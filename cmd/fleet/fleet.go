@@ -25,7 +25,7 @@ type Config struct {
 	NewBot    func(seed uint64) client.Bot
 	Trace     *Trace        // nil: no trace
 	Ramp      time.Duration // pause between two connects; 0: 5 ms
-	Logger    *slog.Logger  // nil: silent
+	Logger    *slog.Logger  // nil: slog.Default()
 }
 
 // Stats counts what all clients of the fleet together have done and seen so far.

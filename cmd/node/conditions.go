@@ -20,7 +20,7 @@ func (n *Node) tellConditions() {
 		defer look.Stop()
 		known := map[shard.ConditionKind]told{}
 		for {
-			tell(n.config.Log, known, n.Stats().Conditions, time.Now())
+			tell(n.config.Logger, known, n.Stats().Conditions, time.Now())
 			select {
 			case <-look.C:
 			case <-ctx.Done():

@@ -51,7 +51,7 @@ func (n *Node) startGateway(ctx context.Context) error {
 	}
 	g, err := gateway.New(gateway.Config{
 		ID: id, Directory: routes, Link: n.cluster.Bus, Bindings: bindings, Authenticator: auth, Routes: c.Gateway.Routes, Files: c.Gateway.Files,
-		Tickets: gateway.Tickets{Key: key, Shards: n.cluster}, Logger: c.Log, Registerer: n.registry,
+		Tickets: gateway.Tickets{Key: key, Shards: n.cluster}, Logger: c.Logger, Registerer: n.registry,
 	})
 	if err != nil {
 		return err

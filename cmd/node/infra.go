@@ -48,7 +48,7 @@ type InfraConfig struct {
 	Data     *Data
 	Fast     bool          // etcd starts in milliseconds and never syncs: a power loss may lose leases and epochs, which the logs restore
 	Patience time.Duration // how long OpenInfra waits for room on a full disk; 0: forever
-	Log      *slog.Logger  // nil: slog.Default()
+	Logger   *slog.Logger  // nil: slog.Default()
 }
 
 // Infra are NATS and etcd servers in this process.
@@ -69,7 +69,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, User: nodeUser, Password: password, SyncAlways: c.SyncAlways, Logger: c.Log}
+	config := jetstream.ServerConfig{Dir: c.Data.NATS(), Port: c.NATSPort, User: nodeUser, Password: password, SyncAlways: c.SyncAlways, Logger: c.Logger}
 	i := &Infra{urls: urlsPath(c.Data.Dir)}
 	if i.NATS, err = onPort(c.NATSPort, DefaultNATSPort, jetstream.ErrPortTaken, func(port int) (*jetstream.Server, error) {
 		config.Port = port
@@ -78,7 +78,7 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 		return nil, err
 	}
 	if i.Etcd, err = onPort(c.EtcdPort, DefaultEtcdPort, etcd.ErrPortTaken, func(port int) (*etcd.Server, error) {
-		return etcd.StartServer(ctx, etcd.ServerConfig{Dir: c.Data.Etcd(), Port: port, Development: c.Fast, Logger: c.Log})
+		return etcd.StartServer(ctx, etcd.ServerConfig{Dir: c.Data.Etcd(), Port: port, Development: c.Fast, Logger: c.Logger})
 	}); err != nil {
 		i.NATS.Close()
 		return nil, err

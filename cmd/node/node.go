@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,8 @@ type Config struct {
 	EtcdCompact bool // compact an external etcd: only if Wind alone uses it
 	Fast        bool // embedded servers for development: see InfraConfig.Fast
 	Embedded    Embedded
-	Purge       Purge // when to purge records that the older of the two newest snapshots makes superfluous
-	Log         *slog.Logger
+	Purge       Purge        // when to purge records that the older of the two newest snapshots makes superfluous
+	Logger      *slog.Logger // nil: slog.Default()
 
 	Spell func(string) string // rewrites the commands in a condition's text so that they work here; nil: unchanged
 }
@@ -100,7 +101,7 @@ type Node struct {
 // runs until Stop; ctx bounds only the start.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), done: make(chan struct{})}
-	n.waiting = wait.NewList(n.config.Log)
+	n.waiting = wait.NewList(n.config.Logger)
 	ctx = wait.With(ctx, n.waiting)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(ctx); err != nil {
@@ -130,9 +131,7 @@ func (c Config) withDefaults() Config {
 			c.Lease = time.Minute // no other node can want the shard: a shorter lease would only expire when this process stalls
 		}
 	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
 
@@ -197,7 +196,7 @@ func (n *Node) listen() error {
 		}
 		return n.listenHTTP(c.HTTP)
 	}
-	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Log}
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Logger}
 	config.Starting = c.embedded() && !c.NoShard // no other node can own the shard
 	if c.Gateway != nil {
 		config.GatewayLater = true
@@ -230,7 +229,7 @@ func (n *Node) embed(ctx context.Context) error {
 	if c.NATS != "" || c.Etcd != "" {
 		return errors.New("give both --nats and --etcd, or neither: the embedded servers come as a pair")
 	}
-	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Embedded: c.Embedded, Fast: c.Fast, Patience: c.Patience, Log: c.Log}, n.told)
+	data, infra, err := OpenInfra(ctx, c.Data, InfraConfig{Embedded: c.Embedded, Fast: c.Fast, Patience: c.Patience, Logger: c.Logger}, n.told)
 	if err != nil {
 		return err
 	}
@@ -251,12 +250,12 @@ func (n *Node) embed(ctx context.Context) error {
 func (n *Node) connect(ctx context.Context) (err error) {
 	c := n.config
 	if n.infra == nil {
-		conn, err := dialNATS(ctx, c.NATS, c.Log)
+		conn, err := dialNATS(ctx, c.NATS, c.Logger)
 		if err != nil {
 			return err
 		}
 		n.awaits(shard.AwaitsEtcd)
-		if n.cluster, err = connect(ctx, c.Cluster, conn, strings.Split(c.Etcd, ","), c.Log); err != nil {
+		if n.cluster, err = connect(ctx, c.Cluster, conn, strings.Split(c.Etcd, ","), c.Logger); err != nil {
 			return err
 		}
 		n.onClose(n.cluster.Close)
@@ -267,7 +266,7 @@ func (n *Node) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if n.cluster, err = connect(ctx, c.Cluster, conn, []string{n.infra.EtcdURL()}, c.Log); err != nil {
+	if n.cluster, err = connect(ctx, c.Cluster, conn, []string{n.infra.EtcdURL()}, c.Logger); err != nil {
 		return err
 	}
 	n.onClose(n.cluster.Close)
@@ -291,7 +290,7 @@ func (n *Node) checkBus(ctx context.Context) error {
 func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
-		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Log, Heir: n.infra != nil, Compact: c.EtcdCompact,
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Logger, Heir: n.infra != nil, Compact: c.EtcdCompact,
 		Addresses: n.addresses(),
 	})
 	if err != nil {
@@ -299,7 +298,7 @@ func (n *Node) join(ctx context.Context) (err error) {
 	}
 	n.onClose(func() error { return leave(n.member) })
 	end, err := n.cluster.Bus.ServeNode(c.ID, func() {
-		c.Log.Info("stopping: an operator asked for it", "node", c.ID)
+		c.Logger.Info("stopping: an operator asked for it", "node", c.ID)
 		n.cancel()
 	})
 	if err != nil {

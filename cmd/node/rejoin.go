@@ -32,14 +32,14 @@ func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 	}
 	config := shard.HostConfig{
 		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Log,
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
 		config.Deltas = deltas
 	}
 	if copies := store.Log().Replicas(); c.Replicas != 0 && copies != c.Replicas {
 		n.otherReplicas.Do(func() {
-			c.Log.Warn("the log keeps the number of copies that it was created with: --replicas applies to a new log; nats stream edit changes it", "shard", c.Shard, "copies", copies, "asked", c.Replicas)
+			c.Logger.Warn("the log keeps the number of copies that it was created with: --replicas applies to a new log; nats stream edit changes it", "shard", c.Shard, "copies", copies, "asked", c.Replicas)
 		})
 	}
 	if c.Seed != nil {
@@ -79,7 +79,7 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 		}
 		if missing = n.missed(ended.Err, ran); ended.Err.Error() != told {
 			told = ended.Err.Error()
-			n.config.Log.Warn("this node will try to run its shard again", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
+			n.config.Logger.Warn("this node will try to run its shard again", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
 		}
 		select {
 		case <-ctx.Done():
@@ -190,12 +190,12 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 		err := step(ctx)
 		if err == nil {
 			if waited := time.Since(began); waited > sayAfter {
-				n.config.Log.Info("NATS and etcd answer, the node starts", "waited", waited.Round(time.Millisecond))
+				n.config.Logger.Info("NATS and etcd answer, the node starts", "waited", waited.Round(time.Millisecond))
 			}
 			return nil
 		}
 		if closeErr := n.closeTo(open); closeErr != nil {
-			n.config.Log.Debug("cannot close what an attempt to start had opened", "error", closeErr)
+			n.config.Logger.Debug("cannot close what an attempt to start had opened", "error", closeErr)
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -138,7 +138,7 @@ func (n *Node) watchScripts(dir string) error {
 	for _, i := range n.instances { // services have read the folder already; the shard's scripts are in its log
 		inForce[i.config.Type] = i.service.Modules()
 	}
-	f, err := folder.Watch(folder.Config{Dir: dir, InForce: inForce, Apply: n.applyScripts, Logger: n.config.Log})
+	f, err := folder.Watch(folder.Config{Dir: dir, InForce: inForce, Apply: n.applyScripts, Logger: n.config.Logger})
 	if err != nil {
 		return err
 	}

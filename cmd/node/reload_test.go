@@ -67,7 +67,7 @@ func startServers(t *testing.T) *servers {
 		t.Fatal(err)
 	}
 	s := &servers{}
-	if s.Infra, err = StartInfra(t.Context(), InfraConfig{Data: data, Fast: true, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if s.Infra, err = StartInfra(t.Context(), InfraConfig{Data: data, Fast: true, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = errors.Join(s.Close(), data.Close()) })
@@ -83,7 +83,7 @@ func (s *servers) config(id string, scripts fs.FS) Config {
 	return Config{
 		Game: ecs.Game{Name: "empty", TickRate: 10, Setup: func(*ecs.World) {}}, NATS: s.NATSURL(), Etcd: s.EtcdURL(), ID: id, Instance: id, NoShard: true,
 		Services: []Service{{Type: "game", Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto}}},
-		Scripts:  scripts, Lease: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Scripts:  scripts, Lease: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ func CheckRoom(data string) error {
 // c.Patience is over or ctx ends. It passes each reason to wait to tell, and nil when the wait is over. It returns an
 // error at once for a directory that is not writable.
 func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error)) (*Data, *Infra, error) {
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	waiting, began := false, time.Now()
 	for {
 		data, infra, err := tryInfra(ctx, dir, c)
@@ -53,7 +55,7 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 			return nil, nil, fmt.Errorf("given up after %s: %w", c.Patience, err)
 		}
 		if tell(err); !waiting {
-			logger(c.Log).Error("waiting for room on the disk", "error", err)
+			c.Logger.Error("waiting for room on the disk", "error", err)
 		}
 		waiting = true
 		select {
@@ -88,11 +90,4 @@ func (n *Node) told(err error) {
 		return
 	}
 	n.conditions.Raise(shard.DiskFull, true, shard.Sentence(shard.DiskFull, n.config.Shard, "the start waits: "+err.Error()))
-}
-
-func logger(l *slog.Logger) *slog.Logger {
-	if l == nil {
-		return slog.Default()
-	}
-	return l
 }

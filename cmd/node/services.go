@@ -76,7 +76,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	i := &instance{config: s, id: n.instanceID(s.Type), log: c.Log.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
+	i := &instance{config: s, id: n.instanceID(s.Type), log: c.Logger.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
 	if err := n.member.Vacant(ctx, s.Type, i.id); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type sources struct {
 
 // newSources returns the sources of the node's shard.
 func (n *Node) newSources() *sources {
-	return &sources{clients: n.clients, port: bus.NewPort(n.config.Log), node: n}
+	return &sources{clients: n.clients, port: bus.NewPort(n.config.Logger), node: n}
 }
 
 // Own implements shard.Frontend. A world that never had scripts gets the game's initial ones.
@@ -30,7 +30,7 @@ func (s *sources) Own(w *ecs.World, epoch uint64) {
 		s.genesis, err = script.Genesis(w)
 	}
 	if err != nil {
-		s.node.config.Log.Error("the shard starts without its scripts", "error", err)
+		s.node.config.Logger.Error("the shard starts without its scripts", "error", err)
 	}
 	s.port.Own(w, epoch)
 	s.clients.Own(w, epoch)

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,9 +54,7 @@ func Open(c Config) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	b := &Bus{nc: c.Conn, subjects: s, log: c.Logger, pending: newPending(), inbox: c.Conn.NewInbox() + ".", stop: make(chan struct{})}
 	b.players.bus = b
 	if b.replies, err = b.nc.Subscribe(b.inbox+"*", b.onReply); err != nil {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,11 +82,9 @@ type placed struct {
 	name  string
 }
 
-// NewPort makes a port for a shard that this node does not own yet. logger may be nil.
+// NewPort makes a port for a shard that this node does not own yet. A nil logger means slog.Default().
 func NewPort(logger *slog.Logger) *Port {
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger = cmp.Or(logger, slog.Default())
 	return &Port{log: logger}
 }
 

@@ -13,6 +13,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ type Config struct {
 	// Redundancy says how often inputs are sent over UDP. By default it follows
 	// the measured loss.
 	Redundancy Redundancy
-	// Logger receives drops and resumes. Nil means no logging.
+	// Logger receives drops and resumes. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -176,9 +177,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.BackOff == 0 {
 		cfg.BackOff = time.Second
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	c := &Client{cfg: cfg, stop: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Resume != nil {
 		c.ticket = *cfg.Resume

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -92,9 +93,7 @@ func (c Config) withDefaults() Config {
 	duration(&l.RecordLife, 5*time.Minute)
 	duration(&l.Return, 15*time.Second)
 	duration(&c.Tickets.Life, 30*time.Second)
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
 

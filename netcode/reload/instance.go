@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,9 +41,7 @@ type Instance struct {
 
 // Start starts an instance with what the store has for its origin, or else with the modules that it came with.
 func Start(ctx context.Context, c InstanceConfig) (*Instance, error) {
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	i := &Instance{cfg: c, key: Key(c.Type, c.Modules), follower: NewFollower(c.ID, c.Modules)}
 	_, err := i.drive(ctx, Event{Kind: EventStart, Insist: c.Insist})
 	return i, err

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -144,9 +145,7 @@ func (c Config) withDefaults() Config {
 	if c.MaxWaitingOfOne == 0 {
 		c.MaxWaitingOfOne = 256
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Store == nil {
 		c.Store = noStore{}
 	}

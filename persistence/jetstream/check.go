@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -109,7 +110,8 @@ func asLost(dir string, s StoreState, err error) error {
 // confirm has a scratch server read a copy of a log in which inspect found a fault. Only an intact chain that reaches
 // every record known to have existed overrules the files.
 func confirm(ctx context.Context, dir string, s StoreState) (StoreState, error) {
-	c, err := OpenCopy(ctx, dir, CopyOptions{Cluster: s.Cluster, Shard: s.Shard, LogOnly: true})
+	quiet := slog.New(slog.DiscardHandler) // confirm reports damage better than the server does
+	c, err := OpenCopy(ctx, dir, CopyOptions{Cluster: s.Cluster, Shard: s.Shard, LogOnly: true, Logger: quiet})
 	if err != nil {
 		return s, err
 	}

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,10 +43,7 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	if err := validURLs(c.URL); err != nil {
 		return nil, err
 	}
-	log := c.Logger
-	if log == nil {
-		log = slog.Default()
-	}
+	log := cmp.Or(c.Logger, slog.Default())
 	opts := []nats.Option{
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

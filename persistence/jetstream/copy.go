@@ -17,10 +17,10 @@ import (
 
 // CopyOptions select what to copy from a store, and where to.
 type CopyOptions struct {
-	Cluster, Shard string // "": all of them
-	LogOnly        bool   // neither delta streams nor snapshots
-	Temp           string // the parent of the copy; "": the directory for temporary files
-	Logger         *slog.Logger
+	Cluster, Shard string       // "": all of them
+	LogOnly        bool         // neither delta streams nor snapshots
+	Temp           string       // the parent of the copy; "": the directory for temporary files
+	Logger         *slog.Logger // nil: slog.Default()
 }
 
 // Copy is a copy of a store, opened for reading without network. Close removes the copy. The original is never written
@@ -144,12 +144,8 @@ func (c *Copy) start(ctx context.Context) error {
 	if err := tame(filepath.Join(c.dir.Path, "store")); err != nil {
 		return fmt.Errorf("jetstream: cannot look through the copy of the store: %w", err)
 	}
-	log := c.opts.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler) // the reader reports damage better than the server does
-	}
 	var err error
-	config := ServerConfig{Dir: filepath.Join(c.dir.Path, "store"), Port: -1, Logger: log, unguarded: true}
+	config := ServerConfig{Dir: filepath.Join(c.dir.Path, "store"), Port: -1, Logger: c.opts.Logger, unguarded: true}
 	if c.server, err = wait.Call(ctx, wait.NATS, 2*startTimeout, "start a server on a copy of "+c.from, func() (*Server, error) { return StartServer(config) }, (*Server).Close); err != nil {
 		return err
 	}

@@ -42,11 +42,7 @@ type trouble struct {
 }
 
 func newKeeper(s *Server) *keeper {
-	log := s.config.Logger
-	if log == nil {
-		log = slog.Default()
-	}
-	k := &keeper{server: s, log: log, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	k := &keeper{server: s, log: s.config.Logger, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	k.trouble.Store(&trouble{begun: make(chan struct{})})
 	return k
 }

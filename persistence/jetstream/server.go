@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -45,7 +46,7 @@ type ServerConfig struct {
 	MaxBytes   int64 // limit of everything stored; 0: the current size plus three quarters of the free disk
 	SyncAlways bool  // fsync before every acknowledgement: survives a power loss, costs about a millisecond
 
-	Logger *slog.Logger // nil: warnings and errors to slog.Default()
+	Logger *slog.Logger // nil: slog.Default(). NATS's own notices have level debug
 
 	unguarded bool // skip guardStore: the store is a copy, or a test's
 }
@@ -91,6 +92,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	s := &Server{config: c, lock: lock, maxBytes: c.MaxBytes, started: time.Now()}
 	s.doorman = doorman{own: rand.Text(), user: c.User, password: c.Password}
 	s.keeper = newKeeper(s)
@@ -206,17 +208,9 @@ func (s *Server) guard() error {
 	}
 	aside, err := guardStore(s.config.Dir)
 	for _, a := range aside {
-		s.logger().Warn("damage in the store: " + a.String())
+		s.config.Logger.Warn("damage in the store: " + a.String())
 	}
 	return err
-}
-
-// logger returns the logger for messages about the server.
-func (s *Server) logger() *slog.Logger {
-	if s.config.Logger == nil {
-		return slog.Default()
-	}
-	return s.config.Logger
 }
 
 func (s *Server) options(port int) *server.Options {
@@ -250,7 +244,7 @@ func (s *Server) MaxBytes() int64 { return s.maxBytes }
 func (s *Server) Connect(ctx context.Context) (*Conn, error) {
 	c, err := connect(ctx, "", nats.InProcessServer(inside{s}), nats.UserInfo(ownUser, s.doorman.own))
 	if err == nil {
-		c.server, c.dir, c.maxBytes, c.started, c.log = s, s.config.Dir, s.maxBytes, s.started, s.logger()
+		c.server, c.dir, c.maxBytes, c.started, c.log = s, s.config.Dir, s.maxBytes, s.started, s.config.Logger
 	}
 	return c, err
 }

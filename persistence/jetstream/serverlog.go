@@ -22,9 +22,6 @@ type serverLog struct {
 }
 
 func newServerLog(out *slog.Logger, failed func()) *serverLog {
-	if out == nil {
-		out = slog.Default()
-	}
 	return &serverLog{out: out.With("part", "nats"), failed: failed}
 }
 

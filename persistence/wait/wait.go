@@ -11,6 +11,7 @@
 package wait
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,12 +83,10 @@ const tellEvery = time.Minute
 // maxTold bounds the size of List.told.
 const maxTold = 256
 
-// NewList returns a list that logs its calls to log, or to slog.Default() if log is nil.
-func NewList(log *slog.Logger) *List {
-	if log == nil {
-		log = slog.Default()
-	}
-	return &List{log: log, open: map[*call]struct{}{}, told: map[string]time.Time{}}
+// NewList returns a list that logs its calls. A nil logger means slog.Default().
+func NewList(logger *slog.Logger) *List {
+	logger = cmp.Or(logger, slog.Default())
+	return &List{log: logger, open: map[*call]struct{}{}, told: map[string]time.Time{}}
 }
 
 // process is the list of calls whose context has no list.

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -67,9 +68,7 @@ func Follow(ctx context.Context, source Source, logger *slog.Logger) (*Directory
 }
 
 func newDirectory(source Source, logger *slog.Logger) *Directory {
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger = cmp.Or(logger, slog.Default())
 	d := &Directory{
 		source: source, log: logger, chosen: map[string]Selector{}, watchers: map[int]func(Change){},
 		known: map[string]*record{}, dirty: map[string]bool{}, refused: map[string]int64{}, rotated: time.Now(),

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -131,9 +132,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 	if cfg.TTL <= 0 {
 		cfg.TTL = 5 * time.Second
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	n := &Node{cfg: cfg, client: client, registered: map[*Registration]struct{}{}}
 	if err := n.enter(ctx); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,9 +56,7 @@ var ErrPortTaken = errors.New("etcd: the port is taken")
 // StartServer starts a server and waits until it answers. A second server on the same directory would block without an
 // error, so StartServer first locks the directory, and bounds the start.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.StartTimeout <= 0 {
 		cfg.StartTimeout = 20 * time.Second
 	}

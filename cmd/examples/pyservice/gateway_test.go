@@ -42,7 +42,7 @@ func TestProtobufReachesAServiceThatTakesJSONAlone(t *testing.T) {
 		Game: arena.Game, Cluster: cluster, NATS: i.nats, Etcd: i.etcd, TCP: "127.0.0.1:0", NoShard: true,
 		Services: []node.Service{{Type: "teacher", Files: files, Public: []string{"PhraseLearned"}}},
 		Scripts:  fstest.MapFS{"teacher/handlers_client/teacher.star": {Data: []byte(teacher)}},
-		Gateway:  &node.Gateway{Files: files}, Log: slog.New(slog.DiscardHandler),
+		Gateway:  &node.Gateway{Files: files}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

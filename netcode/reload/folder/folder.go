@@ -3,6 +3,7 @@
 package folder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -52,9 +53,7 @@ type Watcher struct {
 
 // Watch starts watching. Run sees every change from now on.
 func Watch(c Config) (*Watcher, error) {
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
