@@ -39,9 +39,25 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity has 1 to %d bytes", maxIdentity))
 	case !h.owned && !h.starting:
 		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
+	case h.hung:
+		h.close(l, wirepb.Reason_REASON_NOT_OWNER, hangs)
 	default:
 		l.state, l.hello = linkJoining, m
 		h.joining = append(h.joining, l)
+	}
+}
+
+// hangs tells a client why it gets no session.
+const hangs = "a tick of the shard does not end: try again"
+
+// hang turns away the clients that wait for a session, and those that come, while
+// the world does not step.
+func (h *hub) hang(hung bool) {
+	h.hung = hung
+	for l := range h.links {
+		if hung && l.state == linkJoining {
+			h.close(l, wirepb.Reason_REASON_NOT_OWNER, hangs)
+		}
 	}
 }
 

@@ -247,6 +247,15 @@ func (s *Server) Disown(reason error) {
 	s.hub.disown("the node no longer owns the shard")
 }
 
+// SetHung says whether a tick of the world does not end. Meanwhile clients that
+// want a session are asked to try again (REASON_NOT_OWNER), as nothing else would
+// answer them. Those that have one stay.
+func (s *Server) SetHung(hung bool) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.hang(hung)
+}
+
 // Latch appends to dst the commands that the clients want in tick: validated,
 // with repeats filled in, at most budgetBytes of payloads and envelopes, not yet
 // ordered. w is at tick-1; Latch reads it but does not keep it. Nothing writes to

@@ -13,14 +13,18 @@ import (
 const tellEvery = 500 * time.Millisecond
 
 // tellConditions logs when a condition of the node and its shard begins and when it is over. /healthz shows the same
-// conditions.
+// conditions. Clients learn from it that the shard's step does not end: the loop that would admit them cannot say so.
 func (n *Node) tellConditions() {
 	n.alongside(func(ctx context.Context) {
 		look := time.NewTicker(tellEvery)
 		defer look.Stop()
 		known := map[shard.ConditionKind]told{}
 		for {
-			tell(n.config.Logger, known, n.Stats().Conditions, time.Now())
+			s := n.Stats()
+			tell(n.config.Logger, known, s.Conditions, time.Now())
+			if n.clients != nil {
+				n.clients.SetHung(stepHangs(s.Host.Conditions))
+			}
 			select {
 			case <-look.C:
 			case <-ctx.Done():
@@ -67,6 +71,11 @@ func (n *Node) retry(missing shard.ConditionKind) {
 		}
 	}
 	n.conditions.Clear(missing)
+}
+
+// stepHangs reports whether a step of the host's shard does not end.
+func stepHangs(host []shard.Condition) bool {
+	return slices.ContainsFunc(host, func(c shard.Condition) bool { return c.Kind == shard.Hung })
 }
 
 // told is a condition that was logged.

@@ -2,14 +2,23 @@ package node
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/service"
+	"github.com/ferris1/wind/netcode/wirepb"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -126,5 +135,78 @@ func TestServicesAvoidAnInstanceThatHangs(t *testing.T) {
 	operate("undrain")
 	if !shares() {
 		t.Error("an instance that neither drains nor hangs takes no requests to any")
+	}
+}
+
+// TestAShardThatHangsTurnsClientsAway: while a step does not end, a client that comes is told at once to come again, and so
+// is one that waited already. /healthz says why.
+func TestAShardThatHangsTurnsClientsAway(t *testing.T) {
+	gate := make(chan chan struct{}, 1) // the step waits until the channel in it is closed
+	game := ecs.Game{Name: "hangs", TickRate: 30, Setup: func(w *ecs.World) {
+		ecs.System(w, "hang", func(*ecs.Tick) {
+			select {
+			case open := <-gate:
+				<-open
+			default:
+			}
+		})
+	}}
+	n, err := Start(t.Context(), Config{
+		Game: game, Data: t.TempDir(), TCP: "127.0.0.1:0", HTTP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	t.Cleanup(func() { _ = n.Stop() })
+	release := sync.OnceFunc(func() { close(open) })
+	t.Cleanup(release)
+	join := func() uint32 { // returns the message that answers a Hello
+		conn, err := net.Dial("tcp", n.TCPAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: netcode.Protocol, Identity: "ann"})); err != nil {
+			t.Fatal(err)
+		}
+		for in, b := frame.NewReader(1<<20), make([]byte, 4096); ; {
+			k, err := conn.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.Feed(b[:k])
+			if id, payload, ok, err := in.Next(); ok || err != nil {
+				var bye wirepb.Bye
+				if id == wirepb.IDBye && (proto.Unmarshal(payload, &bye) != nil || bye.Reason != wirepb.Reason_REASON_NOT_OWNER) {
+					t.Errorf("Bye: %v", &bye)
+				}
+				return id
+			}
+		}
+	}
+	if id := join(); id != wirepb.IDWelcome {
+		t.Fatalf("before: message %d", id)
+	}
+	gate <- open
+	for len(gate) > 0 { // until the step has it
+		time.Sleep(time.Millisecond)
+	}
+	for range 2 { // the first comes before the node knows
+		if id := join(); id != wirepb.IDBye {
+			t.Fatalf("while it hangs: message %d", id)
+		}
+	}
+	h := n.health()
+	if h.Healthy || len(h.Conditions) == 0 || h.Conditions[0].Kind != shard.Hung {
+		t.Errorf("while it hangs: %+v", h.Conditions)
+	}
+	release()
+	s := time.Now()
+	for join() != wirepb.IDWelcome {
+		if time.Since(s) > time.Minute {
+			t.Fatal("nobody joins any more after the step has ended")
+		}
 	}
 }
