@@ -65,7 +65,7 @@ type Config struct {
 	// WebSocket, and so may pages of the host that the client connects to.
 	Origins []string
 
-	// TicketKey is the cluster's key for connect tickets, 16 bytes or more. A
+	// TicketKey is the cluster's key for tickets, 16 bytes or more. A
 	// Hello with a ticket opens a session of the ticket's player; without a key
 	// the server refuses it. SetTicketKey may set the key later.
 	TicketKey []byte

@@ -74,11 +74,11 @@ func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 			return err.Error()
 		}
 		if h.cfg.Shard != "" && t.Shard != h.cfg.Shard {
-			return fmt.Sprintf("the connect ticket opens shard %q, not %q", t.Shard, h.cfg.Shard)
+			return fmt.Sprintf("the ticket opens shard %q, not %q", t.Shard, h.cfg.Shard)
 		}
 		m.Identity, l.ticket = t.Identity, &t
 	case h.cfg.RequireTicket:
-		return "a connect ticket is required: ask a gateway for one"
+		return "a ticket is required: ask a gateway for one"
 	}
 	return ""
 }
@@ -249,9 +249,9 @@ func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string)
 	_, used := h.used[t.Session]
 	switch {
 	case lives || used || h.sessions[t.Session] != nil:
-		return 0, "the connect ticket has been used already: ask the gateway for another"
+		return 0, "the ticket has been used already: ask the gateway for another"
 	case t.Issued.Before(h.since):
-		return 0, "the connect ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
+		return 0, "the ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
 	}
 	return t.Session, ""
 }

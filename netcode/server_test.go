@@ -190,14 +190,14 @@ func TestResumeOnASuccessor(t *testing.T) {
 func TestOneOfTwoConnectionsKeepsTheSession(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0"}, &memory{}, 1)
 	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
-	ticket := first.Ticket()
-	second := dial(t, client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, Identity: "ann", Resume: &ticket})
+	token := first.ResumeToken()
+	second := dial(t, client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, Identity: "ann", Resume: &token})
 	<-first.Done()
 	var bye *client.ByeError
 	if !errors.As(first.Err(), &bye) || bye.Reason != wirepb.Reason_REASON_REPLACED {
 		t.Errorf("the first ended with %v", first.Err())
 	}
-	if second.Session() != ticket.Session {
+	if second.Session() != token.Session {
 		t.Error("the second got another session")
 	}
 	if r := send(t, second, 3); r.Rejected {
@@ -208,21 +208,21 @@ func TestOneOfTwoConnectionsKeepsTheSession(t *testing.T) {
 func TestResumeIsRefusedWithoutTheToken(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
-	for name, change := range map[string]func(*client.Ticket) wirepb.Reason{
-		"a wrong token": func(k *client.Ticket) wirepb.Reason {
+	for name, change := range map[string]func(*client.ResumeToken) wirepb.Reason{
+		"a wrong token": func(k *client.ResumeToken) wirepb.Reason {
 			k.Token = make([]byte, 16)
 			return wirepb.Reason_REASON_BAD_TOKEN
 		},
-		"no token":           func(k *client.Ticket) wirepb.Reason { k.Token = nil; return wirepb.Reason_REASON_BAD_TOKEN },
-		"an unknown session": func(k *client.Ticket) wirepb.Reason { k.Session++; return wirepb.Reason_REASON_UNKNOWN_SESSION },
-		"a tick of another history": func(k *client.Ticket) wirepb.Reason {
+		"no token":           func(k *client.ResumeToken) wirepb.Reason { k.Token = nil; return wirepb.Reason_REASON_BAD_TOKEN },
+		"an unknown session": func(k *client.ResumeToken) wirepb.Reason { k.Session++; return wirepb.Reason_REASON_UNKNOWN_SESSION },
+		"a tick of another history": func(k *client.ResumeToken) wirepb.Reason {
 			k.LastTick += 1 << 40
 			return wirepb.Reason_REASON_AHEAD_OF_LOG
 		},
 	} {
-		ticket := c.Ticket()
-		want := change(&ticket)
-		_, err := tryDial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "eve", Resume: &ticket, NoRejoin: true})
+		token := c.ResumeToken()
+		want := change(&token)
+		_, err := tryDial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "eve", Resume: &token, NoRejoin: true})
 		var bye *client.ByeError
 		if !errors.As(err, &bye) || bye.Reason != want {
 			t.Errorf("%s: got %v, want %v", name, err, want)
@@ -241,9 +241,9 @@ func TestSessionLeavesAfterTheGracePeriod(t *testing.T) {
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	c.Abandon()
 	eventually(t, "the session is gone", func() bool { return h.server.Stats().Sessions == 0 })
-	ticket := c.Ticket()
-	d := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann", Resume: &ticket})
-	if d.Session() == ticket.Session {
+	token := c.ResumeToken()
+	d := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann", Resume: &token})
+	if d.Session() == token.Session {
 		t.Error("a session id was used again")
 	}
 }

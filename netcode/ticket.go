@@ -55,17 +55,17 @@ func SealTicket(key []byte, t Ticket) ([]byte, error) {
 // text of its error is for the client that showed the ticket.
 func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 	if len(key) < MinTicketKey {
-		return Ticket{}, errors.New("this node has no valid key for connect tickets")
+		return Ticket{}, errors.New("this node has no valid key for tickets")
 	}
 	if len(sealed) > maxTicket || len(sealed) < ticketFixed+4+sha256.Size {
-		return Ticket{}, errors.New("the connect ticket is malformed")
+		return Ticket{}, errors.New("the ticket is malformed")
 	}
 	b, mac := sealed[:len(sealed)-sha256.Size], sealed[len(sealed)-sha256.Size:]
 	if !hmac.Equal(mac, ticketMAC(key, b)) {
-		return Ticket{}, errors.New("the connect ticket belongs to another cluster, or was forged")
+		return Ticket{}, errors.New("the ticket belongs to another cluster, or was forged")
 	}
 	if b[0] != ticketVersion {
-		return Ticket{}, fmt.Errorf("the connect ticket has version %d, not %d", b[0], ticketVersion)
+		return Ticket{}, fmt.Errorf("the ticket has version %d, not %d", b[0], ticketVersion)
 	}
 	t := Ticket{
 		Expires: time.UnixMilli(int64(binary.LittleEndian.Uint64(b[1:]))), Issued: time.UnixMilli(int64(binary.LittleEndian.Uint64(b[9:]))),
@@ -74,15 +74,15 @@ func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 	rest := b[ticketFixed:]
 	for _, s := range []*string{&t.Identity, &t.Shard, &t.UDP, &t.TCP} {
 		if len(rest) == 0 || len(rest) < 1+int(rest[0]) {
-			return Ticket{}, errors.New("the connect ticket is malformed")
+			return Ticket{}, errors.New("the ticket is malformed")
 		}
 		*s, rest = string(rest[1:1+int(rest[0])]), rest[1+int(rest[0]):]
 	}
 	if len(rest) != 0 || t.Session == 0 || validTicket(key, t) != nil {
-		return Ticket{}, errors.New("the connect ticket is malformed")
+		return Ticket{}, errors.New("the ticket is malformed")
 	}
 	if late := now.Sub(t.Expires); late > 0 {
-		return Ticket{}, fmt.Errorf("the connect ticket expired %v ago: ask the gateway for another", late.Round(time.Millisecond))
+		return Ticket{}, fmt.Errorf("the ticket expired %v ago: ask the gateway for another", late.Round(time.Millisecond))
 	}
 	return t, nil
 }

@@ -34,7 +34,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 		}
 		try := func(ticket []byte, identity string) error {
 			cfg := cfg
-			cfg.ConnectTicket, cfg.Identity = ticket, identity
+			cfg.Ticket, cfg.Identity = ticket, identity
 			c, err := tryDial(t, cfg)
 			if err == nil {
 				c.Close()
@@ -57,7 +57,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 			ticket []byte
 			want   string
 		}{
-			"none":                 {nil, "a connect ticket is required"},
+			"none":                 {nil, "a ticket is required"},
 			"of another shard":     {seal(t, ticketKey, other), `opens shard "arena", not "main"`},
 			"that has expired":     {seal(t, ticketKey, late), "expired"},
 			"of another cluster":   {seal(t, []byte("fedcba9876543210"), good), "another cluster"},
@@ -83,7 +83,7 @@ func TestATicketOpensOneSession(t *testing.T) {
 	}
 	refused := func(when string, h *host, b []byte, want string) {
 		t.Helper()
-		c, err := tryDial(t, client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, ConnectTicket: b})
+		c, err := tryDial(t, client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, Ticket: b})
 		var bye *client.ByeError
 		if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET || !strings.Contains(bye.Text, want) {
 			t.Errorf("%s: %v", when, err)
@@ -93,9 +93,9 @@ func TestATicketOpensOneSession(t *testing.T) {
 		}
 	}
 	used, spare, leaves := ticket(), ticket(), ticket()
-	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: used})
+	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Ticket: used})
 	refused("while its session plays", h, used, "has been used already")
-	other := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: leaves})
+	other := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Ticket: leaves})
 	other.Close()
 	eventually(t, "the session has left", func() bool { return h.server.Stats().Sessions == 1 })
 	refused("when its session has left", h, leaves, "has been used already")
@@ -105,14 +105,14 @@ func TestATicketOpensOneSession(t *testing.T) {
 	refused("on a successor", next, used, "has been used already")
 	refused("on a successor, when its session has left", next, leaves, "may have been used")
 	refused("on a successor, an unused one", next, spare, "may have been used")
-	dial(t, client.Config{Addr: next.server.UDPAddr().String(), ConnectTicket: ticket()})
+	dial(t, client.Config{Addr: next.server.UDPAddr().String(), Ticket: ticket()})
 	dial(t, client.Config{Addr: next.server.UDPAddr().String(), Resume: &resume})
 }
 
 func TestAResumedSessionNeedsNoTicket(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
 	ticket := seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Second)})
-	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), ConnectTicket: ticket})
+	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Ticket: ticket})
 	resume := first.Abandon()
 	eventually(t, "the ticket has expired", func() bool { _, err := netcode.OpenTicket(ticketKey, ticket, time.Now()); return err != nil })
 	second := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Resume: &resume})
@@ -124,7 +124,7 @@ func TestAResumedSessionNeedsNoTicket(t *testing.T) {
 func TestWithoutAKeyNoTicketIsBelieved(t *testing.T) {
 	h := serve(t, game, netcode.Config{TCP: "127.0.0.1:0"}, &memory{}, 1)
 	cfg := client.Config{Addr: h.server.TCPAddr().String(), Transport: client.TCP, Identity: "ann"}
-	cfg.ConnectTicket = seal(t, ticketKey, netcode.Ticket{Identity: "ann", Issued: time.Now(), Expires: time.Now().Add(time.Minute)})
+	cfg.Ticket = seal(t, ticketKey, netcode.Ticket{Identity: "ann", Issued: time.Now(), Expires: time.Now().Add(time.Minute)})
 	_, err := tryDial(t, cfg)
 	var bye *client.ByeError
 	if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET {
@@ -132,7 +132,7 @@ func TestWithoutAKeyNoTicketIsBelieved(t *testing.T) {
 	}
 	h.server.SetTicketKey(ticketKey)
 	dial(t, cfg)
-	cfg.ConnectTicket = nil
+	cfg.Ticket = nil
 	dial(t, cfg) // works as before
 }
 

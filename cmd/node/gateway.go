@@ -87,7 +87,7 @@ func (n *Node) startGateway(ctx context.Context) error {
 	return nil
 }
 
-// ticketKey returns the cluster's key for connect tickets.
+// ticketKey returns the cluster's key for tickets.
 func (n *Node) ticketKey(ctx context.Context) ([]byte, error) {
 	return etcd.SharedKey(ctx, n.cluster.Etcd, n.config.Cluster, "ticket-key")
 }

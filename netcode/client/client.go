@@ -46,15 +46,15 @@ type Config struct {
 	Transport Transport
 	Identity  string // who plays, 1 to 64 bytes
 	Shard     string // empty: whichever shard the node serves
-	// ConnectTicket is a gateway's ticket for the shard. It names the player, so
+	// Ticket is a gateway's ticket for the shard. It names the player, so
 	// Identity may be empty. It opens one session, once; resuming that session
 	// needs no ticket, another session needs another ticket.
-	ConnectTicket []byte
+	Ticket []byte
 
 	// Bot controls the client. Optional.
 	Bot Bot
 	// Resume makes the client resume an earlier client's session.
-	Resume *Ticket
+	Resume *ResumeToken
 
 	OnUpdate func(Update)
 	OnEvent  func(Event)
@@ -75,8 +75,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Ticket resumes a session on any node that serves its shard.
-type Ticket struct {
+// A ResumeToken resumes a session on any node that serves its shard.
+type ResumeToken struct {
 	Session  uint64
 	Token    []byte // a secret
 	LastTick uint64 // newest tick that the client has seen
@@ -149,7 +149,7 @@ type Client struct {
 	abandon   bool
 	stopped   bool
 	err       error
-	ticket    Ticket
+	token     ResumeToken
 	game      string
 	schema    *ecs.Schema
 	inputs    []Action // sent for every tick
@@ -180,7 +180,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	c := &Client{cfg: cfg, stop: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Resume != nil {
-		c.ticket = *cfg.Resume
+		c.token = *cfg.Resume
 		c.counters.saw(cfg.Resume.LastTick)
 	}
 	go newSession(c).run()
@@ -206,10 +206,10 @@ func (c *Client) Close() error {
 }
 
 // Abandon ends the client as if its network were gone. The session stays in the
-// world for the server's grace period; the returned ticket resumes it.
-func (c *Client) Abandon() Ticket {
+// world for the server's grace period; the returned token resumes it.
+func (c *Client) Abandon() ResumeToken {
 	c.end(true)
-	return c.Ticket()
+	return c.ResumeToken()
 }
 
 func (c *Client) end(abandon bool) {
@@ -236,11 +236,11 @@ func (c *Client) Err() error {
 	return c.err
 }
 
-// Ticket returns a ticket that resumes the client's session elsewhere.
-func (c *Client) Ticket() Ticket {
+// ResumeToken returns a token that resumes the client's session elsewhere.
+func (c *Client) ResumeToken() ResumeToken {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.ticket
+	t := c.token
 	t.LastTick = max(t.LastTick, c.counters.lastTick.Load())
 	return t
 }
@@ -249,7 +249,7 @@ func (c *Client) Ticket() Ticket {
 func (c *Client) Session() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ticket.Session
+	return c.token.Session
 }
 
 // Game returns the name of the shard's game.

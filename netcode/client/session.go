@@ -131,7 +131,7 @@ func (s *session) again(err error) bool {
 			return false
 		}
 		c.mu.Lock()
-		c.ticket = Ticket{}
+		c.token = ResumeToken{}
 		c.mu.Unlock()
 		return true
 	}
@@ -190,9 +190,9 @@ func (s *session) hello() {
 	c := s.c
 	m := &wirepb.Hello{
 		Protocol: protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
-		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash, Ticket: c.cfg.ConnectTicket,
+		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash, Ticket: c.cfg.Ticket,
 	}
-	if t := c.Ticket(); t.Session != 0 {
+	if t := c.ResumeToken(); t.Session != 0 {
 		m.Resume = &wirepb.Resume{Session: t.Session, Token: t.Token, LastTick: t.LastTick}
 	}
 	s.send(wirepb.IDHello, m)
@@ -468,7 +468,7 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 		s.inputSeq = 0
 	}
 	c.schema, c.game, c.err = schema, m.Game, nil
-	c.ticket = Ticket{Session: m.Session, Token: m.Token, LastTick: m.Tick}
+	c.token = ResumeToken{Session: m.Session, Token: m.Token, LastTick: m.Tick}
 	c.mu.Unlock()
 	c.counters.lastTick.Store(m.Tick)
 

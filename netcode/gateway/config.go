@@ -38,7 +38,7 @@ type Config struct {
 	Registerer prometheus.Registerer
 }
 
-// Tickets is what a gateway needs to seal connect tickets.
+// Tickets is what a gateway needs to seal tickets.
 type Tickets struct {
 	Key    []byte // of the cluster, like netcode.Config.TicketKey
 	Shards Shards

@@ -60,7 +60,7 @@ const (
 	actReply       actionKind = iota + 1 // send r.answer to the client
 	actSend                              // send r to an instance; needs eventAnswer
 	actIdentify                          // have the authenticator check r; needs eventIdentified
-	actTicket                            // make the connect ticket that r asks for, for player; needs eventAnswer
+	actTicket                            // make the ticket that r asks for, for player; needs eventAnswer
 	actSubscribe                         // subscribe to the pushes of player; needs eventSubscribed
 	actUnsubscribe                       // unsubscribe from them
 	actFind                              // op: look up instance (of serviceType); if picks, also pick another, not avoid, for key

@@ -82,7 +82,7 @@ func TestAWebSocketClientSpeaksJSON(t *testing.T) {
 	c.push("ann", speech(rpc.Protobuf, "hi"))
 	k.hear(`{"message":"SpeakOnWorldResponse","payload":{"speak_id":"","name":"","content":"hi"}}`)
 	k.say(`{"message":"TicketRequest","call":9}`)
-	k.hear(`{"request":"TicketRequest","call":9,"fault":{"code":12,"text":"this gateway gives no connect tickets","message":2104,"maybe":false}}`)
+	k.hear(`{"request":"TicketRequest","call":9,"fault":{"code":12,"text":"this gateway gives no tickets","message":2104,"maybe":false}}`)
 }
 
 // TestWhatTextMayBe checks what PROTOCOL.md says about text that deviates from its table.

@@ -26,7 +26,7 @@ func (s *session) ticket(r *request, player string) rpc.Response {
 func (g *Gateway) ticket(r *request, player string) (*wirepb.TicketResponse, *rpc.Error) {
 	c := g.cfg.Tickets
 	if len(c.Key) == 0 {
-		return nil, rpc.Errorf(rpc.Unimplemented, "this gateway gives no connect tickets")
+		return nil, rpc.Errorf(rpc.Unimplemented, "this gateway gives no tickets")
 	}
 	var m wirepb.TicketRequest
 	var err error
