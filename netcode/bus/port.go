@@ -17,8 +17,8 @@ import (
 
 // Limits of a port.
 const (
-	maxOrders       = 1024      // orders waiting for a tick
-	maxOrderSize    = 1 << 16   // commands in one order
+	maxSubmissions  = 1024      // submissions waiting for a tick
+	maxCommands     = 1 << 16   // commands in one submission
 	maxCommandBytes = 256 << 10 // room of a whole tick
 	sequenceBits    = 20        // low bits of a command's number: its index within the tick
 )
@@ -27,9 +27,9 @@ const (
 // Disown implement shard.Frontend: the tick loop calls them one at a time, alongside those of netcode.Server. Submit
 // may be called at any time, concurrently.
 //
-// Commands enter ticks in the order of their orders. An order's commands stay together as far as a tick has room. They
-// may use half of a tick's budget, so that players always get through. The remaining commands go first in the next tick.
-// An order is answered once the record with its last command is committed, never before.
+// Commands enter ticks in the order of their submission. The commands of one call of Submit stay together as far as a
+// tick has room. They may use half of a tick's budget, so that players always get through. The remaining commands go
+// first in the next tick. A submission is answered once the record with its last command is committed, never before.
 //
 // A command's number is its tick, shifted left by 20 bits, plus its index in the tick. Because a tick is committed
 // only once, the number always increases, even when a successor knows nothing of its predecessor's numbers.
@@ -38,8 +38,8 @@ type Port struct {
 
 	mu     sync.Mutex
 	owned  bool
-	queue  []*order // orders with commands to send
-	ticks  []flight // latched but not released
+	queue  []*submission // submissions with commands to send
+	ticks  []flight      // latched but not released
 	watch  func(owned bool)
 	ended  []func()      // callbacks to run after unlocking
 	tick   uint64        // tick being latched
@@ -48,22 +48,22 @@ type Port struct {
 	scrap  []ecs.Command // scratch buffer of place
 }
 
-// Build makes an order's commands. The tick loop calls it once, for the first tick that may take them. It must only
-// read the world. It calls next once per command for the command's source and number.
-type Build func(w *ecs.World, next func(kind ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error)
+// Compose makes a submission's commands. The tick loop calls it once, for the first tick that may take them. It must
+// only read the world. It calls next once per command for the command's source and number.
+type Compose func(w *ecs.World, next func(kind ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error)
 
-// Outcome describes what became of a committed order.
+// Outcome describes what became of a committed submission.
 type Outcome struct {
 	Tick     uint64   // tick of its last command
 	Failures []string // rejected or failed commands: the command's name, then the reason
 }
 
-// order is one call of Submit.
-type order struct {
-	build    Build
+// submission is one call of Submit.
+type submission struct {
+	compose  Compose
 	until    time.Time // zero: no deadline
 	done     func(Outcome, error)
-	built    bool
+	composed bool
 	commands []ecs.Command
 	sent     int // how many commands were latched
 	flying   int // how many of those are not released yet
@@ -71,15 +71,15 @@ type order struct {
 	over     bool
 }
 
-// flight holds a tick's commands on their way to the log, by their index in the frame.
+// flight holds a tick's commands on their way to the log, by their index in the tick.
 type flight struct {
 	tick   uint64
 	places map[int]placed
 }
 
 type placed struct {
-	order *order
-	name  string
+	from *submission
+	name string
 }
 
 // NewPort makes a port for a shard that this node does not own yet. A nil logger means slog.Default().
@@ -89,16 +89,16 @@ func NewPort(logger *slog.Logger) *Port {
 }
 
 // Submit sends commands into the shard and waits until they are committed. Its errors are *rpc.Error: the error from
-// build; InvalidArgument for a command that the world refuses; ResourceExhausted if too many orders are waiting;
+// compose; InvalidArgument for a command that the world refuses; ResourceExhausted if too many submissions are waiting;
 // Unavailable if this node does not own the shard, or loses it; or the end of ctx. With Maybe, some of the commands
 // may have been executed; without it, none was.
-func (p *Port) Submit(ctx context.Context, build Build) (Outcome, error) {
+func (p *Port) Submit(ctx context.Context, compose Compose) (Outcome, error) {
 	type answer struct {
 		outcome Outcome
 		err     error
 	}
 	answers := make(chan answer, 1)
-	o := &order{build: build, done: func(u Outcome, err error) { answers <- answer{u, err} }}
+	o := &submission{compose: compose, done: func(u Outcome, err error) { answers <- answer{u, err} }}
 	if until, ok := ctx.Deadline(); ok {
 		o.until = until
 	}
@@ -113,32 +113,31 @@ func (p *Port) Submit(ctx context.Context, build Build) (Outcome, error) {
 	return a.outcome, a.err
 }
 
-// enqueue queues an order for the next tick. It calls done once, without the lock; done must not block.
-func (p *Port) enqueue(o *order) {
+// enqueue queues a submission for the next tick. It calls done once, without the lock; done must not block.
+func (p *Port) enqueue(o *submission) {
 	p.mu.Lock()
 	switch {
 	case o.over: // withdrawn before it arrived
 	case !p.owned:
 		p.end(o, rpc.Errorf(rpc.Unavailable, "this node does not own the shard"))
-	case len(p.queue) >= maxOrders:
-		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d orders are waiting for a tick already", maxOrders))
+	case len(p.queue) >= maxSubmissions:
+		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d submissions are waiting for a tick already", maxSubmissions))
 	default:
 		p.queue = append(p.queue, o)
 	}
 	p.unlock()
 }
 
-// withdraw ends an order early. Commands that were already latched may still be executed.
-func (p *Port) withdraw(o *order, e *rpc.Error) {
+// withdraw ends a submission early. Commands that were already latched may still be executed.
+func (p *Port) withdraw(o *submission, e *rpc.Error) {
 	p.mu.Lock()
-	p.queue = slices.DeleteFunc(p.queue, func(x *order) bool { return x == o })
+	p.queue = slices.DeleteFunc(p.queue, func(x *submission) bool { return x == o })
 	p.end(o, e)
 	p.unlock()
 }
 
-// end marks an order as over: with its outcome if e is nil, else with the error. Further calls for the order do
-// nothing.
-func (p *Port) end(o *order, e *rpc.Error) {
+// end marks a submission as over: with its outcome if e is nil, else with the error. Further calls for it do nothing.
+func (p *Port) end(o *submission, e *rpc.Error) {
 	if o.over {
 		return
 	}
@@ -153,7 +152,7 @@ func (p *Port) end(o *order, e *rpc.Error) {
 	p.ended = append(p.ended, func() { o.done(Outcome{}, e) })
 }
 
-// unlock unlocks the port and then calls the callbacks of orders that are over.
+// unlock unlocks the port and then calls the callbacks of submissions that are over.
 func (p *Port) unlock() {
 	ended := p.ended
 	p.ended = nil
@@ -175,7 +174,7 @@ func (p *Port) Own(w *ecs.World, epoch uint64) {
 	}
 }
 
-// Disown ends this node's ownership of the shard and fails the waiting orders.
+// Disown ends this node's ownership of the shard and fails the waiting submissions.
 func (p *Port) Disown(reason error) {
 	p.mu.Lock()
 	owned, watch := p.owned, p.watch
@@ -183,7 +182,7 @@ func (p *Port) Disown(reason error) {
 	e := rpc.Errorf(rpc.Unavailable, "this node no longer owns the shard: %v", reason)
 	for _, f := range p.ticks {
 		for _, at := range f.places {
-			p.end(at.order, e)
+			p.end(at.from, e)
 		}
 	}
 	for _, o := range p.queue {
@@ -197,7 +196,7 @@ func (p *Port) Disown(reason error) {
 }
 
 // Latch appends to dst the commands for a tick. dst must already hold the other sources' commands, except those of
-// clients: Latch derives the index of its commands in the frame from them.
+// clients: Latch derives the index of its commands in the tick from them.
 func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
 	p.mu.Lock()
 	defer p.unlock()
@@ -206,38 +205,38 @@ func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes i
 	}
 	p.world, p.tick, p.number = w, tick, 0
 	begin, left := len(dst), budgetBytes
-	var orders []*order // the orders of dst[begin:]
+	var from []*submission // of dst[begin:]
 	for len(p.queue) > 0 {
 		o := p.queue[0]
-		if !o.built {
-			p.make(o)
+		if !o.composed {
+			p.compose(o)
 		}
 		for !o.over && o.sent < len(o.commands) {
 			c := &o.commands[o.sent]
 			size := c.Weight()
-			if size > left || left-size < budgetBytes/2 && len(orders) > 0 {
-				p.place(tick, dst, begin, orders)
+			if size > left || left-size < budgetBytes/2 && len(from) > 0 {
+				p.place(tick, dst, begin, from)
 				return dst
 			}
 			left -= size
-			dst, orders = append(dst, *c), append(orders, o)
+			dst, from = append(dst, *c), append(from, o)
 			o.sent++
 			o.flying++
 		}
 		p.queue = p.queue[1:]
 	}
 	p.queue = nil // release the array: its front is used up
-	p.place(tick, dst, begin, orders)
+	p.place(tick, dst, begin, from)
 	return dst
 }
 
-// make builds an order's commands, or ends the order.
-func (p *Port) make(o *order) {
+// compose makes a submission's commands, or ends the submission.
+func (p *Port) compose(o *submission) {
 	if !o.until.IsZero() && !time.Now().Before(o.until) {
 		p.end(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time"))
 		return
 	}
-	commands, err := p.built(o)
+	commands, err := p.composed(o)
 	switch e := (*rpc.Error)(nil); {
 	case errors.As(err, &e):
 		p.end(o, e)
@@ -247,22 +246,23 @@ func (p *Port) make(o *order) {
 		o.outcome.Tick = p.world.Tick()
 		p.end(o, nil)
 	}
-	o.built, o.commands = true, commands
+	o.composed, o.commands = true, commands
 }
 
-// built calls build, checks the commands, and turns a panic into an error: no order may crash the tick loop.
-func (p *Port) built(o *order) (commands []ecs.Command, err error) {
+// composed calls o.compose, checks the commands, and turns a panic into an error: no submission may crash the tick
+// loop.
+func (p *Port) composed(o *submission) (commands []ecs.Command, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p.log.Error("building commands panicked", "panic", r, "stack", string(debug.Stack()))
-			commands, err = nil, rpc.Errorf(rpc.Internal, "the commands could not be built")
+			p.log.Error("composing commands panicked", "panic", r, "stack", string(debug.Stack()))
+			commands, err = nil, rpc.Errorf(rpc.Internal, "the commands could not be composed")
 		}
 	}()
-	if commands, err = o.build(p.world, p.next); err != nil {
+	if commands, err = o.compose(p.world, p.next); err != nil {
 		return nil, err
 	}
-	if len(commands) > maxOrderSize {
-		return nil, fmt.Errorf("%d commands at once, more than %d", len(commands), maxOrderSize)
+	if len(commands) > maxCommands {
+		return nil, fmt.Errorf("%d commands at once, more than %d", len(commands), maxCommands)
 	}
 	for i := range commands {
 		c := &commands[i]
@@ -279,7 +279,7 @@ func (p *Port) built(o *order) (commands []ecs.Command, err error) {
 	return commands, nil
 }
 
-// next is the function that a Build gets.
+// next is the function that a Compose gets.
 func (p *Port) next(kind ecs.SourceKind) (ecs.Source, uint64) {
 	if p.number++; p.number >= 1<<sequenceBits {
 		panic("bus: too many commands in a tick")
@@ -287,34 +287,34 @@ func (p *Port) next(kind ecs.SourceKind) (ecs.Source, uint64) {
 	return ecs.Source{Kind: kind}, p.tick<<sequenceBits | p.number
 }
 
-// place notes the frame indexes of the port's commands, dst[begin:]. Clients' commands do not affect them: those all
-// come last in a frame.
-func (p *Port) place(tick uint64, dst []ecs.Command, begin int, orders []*order) {
-	if len(orders) == 0 {
+// place notes the indexes of the port's commands, dst[begin:], in the tick. Clients' commands do not affect them: those
+// all come last.
+func (p *Port) place(tick uint64, dst []ecs.Command, begin int, from []*submission) {
+	if len(from) == 0 {
 		return
 	}
 	type key struct {
 		source ecs.Source
 		seq    uint64
 	}
-	mine := make(map[key]*order, len(orders))
-	for i, o := range orders {
+	mine := make(map[key]*submission, len(from))
+	for i, o := range from {
 		mine[key{dst[begin+i].Source, dst[begin+i].Seq}] = o
 	}
-	frame := slices.DeleteFunc(append(p.scrap[:0], dst...), func(c ecs.Command) bool { return c.Source.Kind == ecs.SourceClient })
-	p.world.Order(tick, frame)
-	f := flight{tick: tick, places: make(map[int]placed, len(orders))}
-	for i := range frame {
-		if o := mine[key{frame[i].Source, frame[i].Seq}]; o != nil {
-			f.places[i] = placed{o, p.world.Schema().Commands[frame[i].Kind].Name}
+	all := slices.DeleteFunc(append(p.scrap[:0], dst...), func(c ecs.Command) bool { return c.Source.Kind == ecs.SourceClient })
+	p.world.Order(tick, all)
+	f := flight{tick: tick, places: make(map[int]placed, len(from))}
+	for i := range all {
+		if o := mine[key{all[i].Source, all[i].Seq}]; o != nil {
+			f.places[i] = placed{o, p.world.Schema().Commands[all[i].Kind].Name}
 		}
 	}
-	clear(frame)
-	p.scrap = frame[:0]
+	clear(all)
+	p.scrap = all[:0]
 	p.ticks = append(p.ticks, f)
 }
 
-// Release reports that the ticks of a record are committed. It answers the orders whose last command is in them.
+// Release reports that the ticks of a record are committed. It answers the submissions whose last command is in them.
 func (p *Port) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
 	p.mu.Lock()
 	defer p.unlock()
@@ -336,12 +336,12 @@ func (p *Port) released(f flight, out *ecs.Output) {
 			faults++
 		}
 		if at, ok := f.places[x.Command]; ok && x.Command >= 0 {
-			at.order.outcome.Failures = append(at.order.outcome.Failures, at.name+": "+x.Reason)
-			at.order.outcome.Failures = at.order.outcome.Failures[:min(len(at.order.outcome.Failures), ecs.MaxFaults)]
+			at.from.outcome.Failures = append(at.from.outcome.Failures, at.name+": "+x.Reason)
+			at.from.outcome.Failures = at.from.outcome.Failures[:min(len(at.from.outcome.Failures), ecs.MaxFaults)]
 		}
 	}
 	for _, at := range f.places {
-		o := at.order
+		o := at.from
 		if faults >= ecs.MaxFaults && len(o.outcome.Failures) == 0 {
 			o.outcome.Failures = []string{at.name + ": it may have failed: more commands failed in this tick than can be listed"}
 		}

@@ -119,15 +119,15 @@ type submitted struct {
 	done    chan struct{}
 }
 
-func (o *owner) submit(ctx context.Context, build Build) *submitted {
+func (o *owner) submit(ctx context.Context, compose Compose) *submitted {
 	o.t.Helper()
 	s := &submitted{done: make(chan struct{})}
 	before := o.port.waiting()
 	go func() {
 		defer close(s.done)
-		s.outcome, s.err = o.port.Submit(ctx, build)
+		s.outcome, s.err = o.port.Submit(ctx, compose)
 	}()
-	eventually(o.t, "the order waits", func() bool { return o.port.waiting() > before || s.over() })
+	eventually(o.t, "the submission waits", func() bool { return o.port.waiting() > before || s.over() })
 	return s
 }
 
@@ -148,12 +148,12 @@ func (s *submitted) over() bool {
 
 func (s *submitted) wait(t *testing.T) (Outcome, error) {
 	t.Helper()
-	eventually(t, "the order is over", s.over)
+	eventually(t, "the submission is over", s.over)
 	return s.outcome, s.err
 }
 
 // adds builds one command per number.
-func adds(kind ecs.SourceKind, numbers ...int64) Build {
+func adds(kind ecs.SourceKind, numbers ...int64) Compose {
 	return func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (list []ecs.Command, err error) {
 		for _, n := range numbers {
 			source, seq := next(kind)
@@ -180,7 +180,7 @@ func TestPortAnswersWhenItIsCommitted(t *testing.T) {
 	}
 }
 
-// waitTick makes ticks until the order is over.
+// waitTick makes ticks until the submission is over.
 func (s *submitted) waitTick(o *owner) (Outcome, error) {
 	for !s.over() {
 		o.tick()
@@ -214,7 +214,7 @@ func TestPortTellsWhoseCommandFailed(t *testing.T) {
 		u, err := c.s.wait(t)
 		same := len(u.Failures) == len(c.want) && (len(c.want) == 0 || strings.HasPrefix(u.Failures[0], "add: ") && strings.Contains(u.Failures[0], strings.TrimPrefix(c.want[0], "add: panic: ")))
 		if err != nil || u.Tick != 1 || !same {
-			t.Errorf("order %d: %+v, %v, want failures %q", i, u, err, c.want)
+			t.Errorf("submission %d: %+v, %v, want failures %q", i, u, err, c.want)
 		}
 	}
 }
@@ -241,7 +241,7 @@ func TestPortSpreadsWhatIsTooMuch(t *testing.T) {
 	}
 	u, err := s.wait(t)
 	if v, err := then.wait(t); err != nil || v.Tick < u.Tick {
-		t.Fatalf("an order overtook another: %+v, %v", v, err)
+		t.Fatalf("a submission overtook another: %+v, %v", v, err)
 	}
 	if err != nil || u.Tick != 3 || o.tally() != (tally{Sum: 140, LastSeq: o.tally().LastSeq}) || !slices.Equal(taken[:3], []int{16, 16, 9}) {
 		t.Fatalf("%+v, %v, %+v, commands per tick %v", u, err, o.tally(), taken)
@@ -298,14 +298,14 @@ func TestPortIsBounded(t *testing.T) {
 	o := newOwner(t)
 	var group sync.WaitGroup
 	ctx, cancel := context.WithCancel(testContext(t))
-	for range maxOrders {
+	for range maxSubmissions {
 		group.Go(func() {
 			if _, err := o.port.Submit(ctx, adds(ecs.SourceService, 1)); err == nil {
 				t.Error("it was canceled and executed")
 			}
 		})
 	}
-	eventually(t, "it is full", func() bool { return o.port.waiting() == maxOrders })
+	eventually(t, "it is full", func() bool { return o.port.waiting() == maxSubmissions })
 	_, err := o.port.Submit(testContext(t), adds(ecs.SourceService, 1))
 	wantError(t, err, rpc.ResourceExhausted, false)
 	cancel()
@@ -334,11 +334,11 @@ func TestPortCancel(t *testing.T) {
 	}
 }
 
-func TestPortRefusesBadOrders(t *testing.T) {
+func TestPortRefusesBadCommands(t *testing.T) {
 	o := newOwner(t)
 	for name, c := range map[string]struct {
-		build Build
-		code  rpc.Code
+		compose Compose
+		code    rpc.Code
 	}{
 		"panic": {func(*ecs.World, func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) { panic("no") }, rpc.Internal},
 		"error": {func(*ecs.World, func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
@@ -346,14 +346,14 @@ func TestPortRefusesBadOrders(t *testing.T) {
 		}, rpc.InvalidArgument},
 		"invalid":  {adds(ecs.SourceService, 1, -1), rpc.InvalidArgument},
 		"a client": {adds(ecs.SourceClient, 1), rpc.InvalidArgument},
-		"too many": {adds(ecs.SourceService, make([]int64, maxOrderSize+1)...), rpc.InvalidArgument},
+		"too many": {adds(ecs.SourceService, make([]int64, maxCommands+1)...), rpc.InvalidArgument},
 		"far too many": {func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
 			for {
 				next(ecs.SourceService)
 			}
 		}, rpc.Internal},
 	} {
-		_, err := o.submit(testContext(t), c.build).waitTick(o)
+		_, err := o.submit(testContext(t), c.compose).waitTick(o)
 		if text := wantError(t, err, c.code, false); text == "" {
 			t.Error(name)
 		}

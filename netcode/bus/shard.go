@@ -166,7 +166,7 @@ func (s *ServedShard) command(m *nats.Msg) {
 		fail(rpc.Errorf(rpc.InvalidArgument, "the header %s is not <type>/<id>", headerFrom))
 		return
 	}
-	o := &order{build: c.build}
+	o := &submission{compose: c.compose}
 	timeout := rpc.DefaultTimeout
 	if v := value(m.Header, headerTimeout); v != "" {
 		r, err := parseTimeout(v)
@@ -191,8 +191,8 @@ func (s *ServedShard) command(m *nats.Msg) {
 	s.cfg.Port.enqueue(o)
 }
 
-// build implements Build.
-func (c *ShardCommand) build(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+// compose implements Compose.
+func (c *ShardCommand) compose(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
 	if strings.HasPrefix(c.Name, "wind.") {
 		return nil, rpc.Errorf(rpc.PermissionDenied, "command %q is reserved for Wind", clip(c.Name))
 	}
