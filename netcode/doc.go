@@ -2,8 +2,10 @@
 // wire protocol, and the calls through which a shard's tick loop uses them.
 //
 // A Server listens on one UDP socket (KCP for what must arrive, datagrams for
-// updates) and on TCP, with the same frames on both. PROTOCOL.md specifies
-// everything that a client in another language needs. The tick loop drives it:
+// updates) and on TCP, with the same frames on both. A frame is one message on the
+// wire; what goes into an ecs.Frame is called a tick's commands here. PROTOCOL.md
+// specifies everything that a client in another language needs. The tick loop
+// drives the server:
 //
 //	Own(w, epoch)                      this node serves w from now on
 //	Latch(w, tick, dst, budget) dst    collect what the clients want in tick

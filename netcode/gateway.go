@@ -146,7 +146,7 @@ func (s *Server) enter(l *link, id uint32, payload []byte) (*Conn, Gateway) {
 		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "the gateway is starting")
 		return nil, nil
 	}
-	return h.serve(s, l, id), h.gateway
+	return h.toGateway(s, l, id), h.gateway
 }
 
 // knocks checks the cookie of an RPC connection with an unproven address, and
@@ -165,13 +165,13 @@ func (h *hub) knocks(l *link, id uint32, payload []byte) bool {
 	return false
 }
 
-// serve makes l a connection of the gateway.
-func (h *hub) serve(s *Server, l *link, id uint32) *Conn {
+// toGateway makes l a connection of the gateway.
+func (h *hub) toGateway(s *Server, l *link, id uint32) *Conn {
 	if !h.prove(l) {
 		return nil
 	}
 	h.letIn(l)
-	l.state, l.datagrams, l.seen = linkServing, false, h.now
+	l.state, l.datagrams, l.seen = linkRPC, false, h.now
 	l.conn = &Conn{server: s, link: l, text: id == textID}
 	h.stats.GatewayOpened++
 	return l.conn
@@ -182,24 +182,24 @@ const seenEvery = 100 * time.Millisecond
 
 // rpcFrames hands the complete frames of an RPC connection to its stream. It
 // returns false once the connection is closed.
-func (s *Server) rpcFrames(l *link, limits *limiter, now time.Time) bool {
-	if now.Sub(limits.seen) >= seenEvery {
-		limits.seen = now
+func (s *Server) rpcFrames(l *link, in *inbound, now time.Time) bool {
+	if now.Sub(in.seen) >= seenEvery {
+		in.seen = now
 		s.mu.Lock()
 		l.seen = now
 		s.mu.Unlock()
 	}
 	for !l.conn.over.Load() {
-		id, payload, ok, err := limits.reader.Next()
+		id, payload, ok, err := in.reader.Next()
 		switch {
 		case err != nil:
 			l.conn.Close(wirepb.Reason_REASON_FRAME_TOO_LARGE, err.Error())
 		case !ok:
 			return true
-		case !limits.frames.take(1, now):
+		case !in.frames.take(1, now):
 			l.conn.Close(wirepb.Reason_REASON_TOO_MUCH, "too many frames per second")
 		default:
-			s.rpcFrame(l, limits.stream, id, payload)
+			s.rpcFrame(l, in.stream, id, payload)
 		}
 	}
 	return false
@@ -229,9 +229,9 @@ func (s *Server) rpcFrame(l *link, stream Stream, id uint32, payload []byte) {
 }
 
 // ended tells the gateway that the connection is over, once. The transport calls it.
-func (m *limiter) ended() {
-	if m.stream != nil {
-		m.stream.Closed()
-		m.stream = nil
+func (in *inbound) ended() {
+	if in.stream != nil {
+		in.stream.Closed()
+		in.stream = nil
 	}
 }

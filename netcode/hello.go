@@ -86,7 +86,7 @@ func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 // joinsPerTick bounds how many connections one tick admits.
 const joinsPerTick = 128
 
-// admit puts the Joins of waiting connections into a frame.
+// admit puts the Joins of waiting connections into a tick.
 func (h *hub) admit(w *ecs.World, f *filling) {
 	h.let(false, func(l *link) bool { return h.join(w, l, f) })
 }
@@ -162,8 +162,8 @@ func (h *hub) ahead(l *link, proven bool) {
 	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, the log ends at %d", want.LastTick, h.released))
 }
 
-// join puts a new session's Join into the frame. It returns false when the frame
-// has no room for it.
+// join puts a new session's Join into the tick. It returns false when the tick has no
+// room for it.
 func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 	if len(h.sessions) >= h.cfg.MaxSessions {
 		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard is full: it has %d sessions", h.cfg.MaxSessions))

@@ -41,7 +41,7 @@ type hub struct {
 	encoder    *replication.Encoder
 
 	released uint64 // newest committed tick
-	latched  uint64 // newest tick whose frame was latched
+	latched  uint64 // newest tick whose commands were latched
 	schedule schedule
 
 	links    map[*link]struct{}
@@ -53,7 +53,7 @@ type hub struct {
 	forgot     time.Time // when idle accounts were last dropped
 	refusals   bucket    // of refused connections that get a Bye with the reason
 
-	order   []*session // all of them; for fairness latch starts at another one each tick
+	turns   []*session // all of them; for fairness latch starts at another one each tick
 	joining []*link    // waiting for the next latch or release
 	ended   []uint64   // sessions whose replication stream the encoder should drop
 
@@ -136,7 +136,7 @@ func (h *hub) close(l *link, reason wirepb.Reason, text string) {
 	if l.state == linkClosed {
 		return
 	}
-	if l.state != linkPlaying && l.state != linkServing && reason != wirepb.Reason_REASON_LEFT {
+	if l.state != linkPlaying && l.state != linkRPC && reason != wirepb.Reason_REASON_LEFT {
 		h.refused(reason)
 	}
 	l.out = frame.AppendMessage(l.out, wirepb.IDBye, &wirepb.Bye{Reason: reason, Text: text})
@@ -193,7 +193,7 @@ func (h *hub) dropStream(s *session) {
 
 func (h *hub) addSession(s *session) {
 	h.sessions[s.id] = s
-	h.order = append(h.order, s)
+	h.turns = append(h.turns, s)
 }
 
 // removeSession drops a session that has left the world.
@@ -201,7 +201,7 @@ func (h *hub) removeSession(s *session) {
 	h.dropStream(s)
 	h.strike(s)
 	delete(h.sessions, s.id)
-	h.order = slices.DeleteFunc(h.order, func(o *session) bool { return o == s })
+	h.turns = slices.DeleteFunc(h.turns, func(o *session) bool { return o == s })
 }
 
 // receive handles one message of a connection. A bad one ends the connection.
@@ -369,7 +369,7 @@ func (h *hub) expire() {
 			h.close(l, wirepb.Reason_REASON_IDLE, "nothing arrived for "+h.cfg.IdleTimeout.String())
 		}
 	}
-	for _, s := range h.order {
+	for _, s := range h.turns {
 		if s.stage == stageLive && s.link == nil && h.now.Sub(s.parked) > h.grace(s) {
 			s.stage = stageLeaving
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // sample is one value of a sampled command, aimed at a tick. Nothing may write to
-// its payload: the world's frames alias it.
+// its payload: the commands of a tick alias it.
 type sample struct {
 	tick, seq uint64
 	kind      uint16
@@ -45,7 +45,7 @@ type repeat struct {
 type inputs struct {
 	waiting []sample // by tick, then by arrival
 	last    []repeat // one per kind
-	used    uint64   // newest seq that a frame has used
+	used    uint64   // newest seq that a tick has used
 }
 
 // add queues a sample. latched is the newest latched tick.

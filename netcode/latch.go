@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// filling is a frame under construction, with a budget.
+// filling collects the commands of a tick, within a budget.
 type filling struct {
 	tick     uint64
 	commands []ecs.Command
@@ -18,7 +18,7 @@ type filling struct {
 // payload.
 const inputOverhead = 4
 
-// fits reports whether the frame has room for c.
+// fits reports whether the tick has room for c.
 func (f *filling) fits(c *ecs.Command) bool { return c.Weight() <= f.left }
 
 // add appends c, which must fit.
@@ -40,16 +40,16 @@ func (h *hub) latch(w *ecs.World, tick uint64, dst []ecs.Command, budget int) []
 	h.schedule.latched(tick, h.now)
 	f := &filling{tick: tick, commands: dst, left: budget}
 	h.admit(w, f)
-	if len(h.order) == 0 {
+	if len(h.turns) == 0 {
 		return f.commands
 	}
-	first := int(tick % uint64(len(h.order)))
-	turn := func(serve func(*session)) {
-		for _, s := range h.order[first:] {
-			serve(s)
+	first := int(tick % uint64(len(h.turns)))
+	turn := func(do func(*session)) {
+		for _, s := range h.turns[first:] {
+			do(s)
 		}
-		for _, s := range h.order[:first] {
-			serve(s)
+		for _, s := range h.turns[:first] {
+			do(s)
 		}
 	}
 	turn(func(s *session) { h.latchLeave(w, s, f) })
@@ -104,7 +104,7 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 
 // letGo releases the inputs of a session that has lost its connection, such as a
 // key held down when it broke: it uses the zero value once in place of the last
-// input. If the frame has no room, the next tick does it.
+// input. If the tick has no room, the next one does it.
 func (h *hub) letGo(w *ecs.World, s *session, f *filling) {
 	state, ok := w.Session(s.id)
 	if !ok || s.stage != stageLive {

@@ -19,7 +19,7 @@ const (
 	linkOpening linkState = iota // waits for Hello, or for the first frame of RPC
 	linkJoining                  // Hello accepted; the world has not answered yet
 	linkPlaying                  // Welcome sent
-	linkServing                  // RPC: the gateway has it
+	linkRPC                      // the gateway has it
 	linkClosed                   // Bye sent or transport gone; everything else is ignored
 )
 
@@ -53,7 +53,7 @@ type link struct {
 	udp       *net.UDPAddr // where datagrams go; nil on TCP
 	welcomed  time.Time
 	loose     bucket // limits messages on the datagram lane
-	conn      *Conn  // set on entering linkServing, then constant
+	conn      *Conn  // set on entering linkRPC, then constant
 	single    bool   // write each frame separately
 	text      bool   // a WebSocket whose client sends text messages
 
@@ -105,23 +105,23 @@ func (l *link) sent(h *hub) {
 // backlog returns the number of bytes waiting to be sent.
 func (l *link) backlog() int { return len(l.out) + int(l.waiting.Load()) }
 
-// limiter is the part of a connection that its transport's goroutine owns: the
-// reader that cuts its stream into frames, and its rate limits.
-type limiter struct {
+// inbound is the receiving part of a connection, which its transport's goroutine
+// owns: the reader that cuts its stream into frames, and the limits of its rates.
+type inbound struct {
 	reader        *frame.Reader
 	frames, bytes bucket
 	stream        Stream    // not nil: the connection speaks RPC
 	seen          time.Time // the value it last stored in link.seen
 }
 
-// serve switches to the limits of an RPC connection and to its stream.
-func (m *limiter) serve(c *Config, now time.Time, stream Stream) {
-	m.frames, m.bytes = newBucket(c.GatewayFramesPerSecond, now), newBucket(c.GatewayBytesPerSecond, now)
-	m.stream = stream
+// speakRPC switches to the limits of an RPC connection and to its stream.
+func (in *inbound) speakRPC(c *Config, now time.Time, stream Stream) {
+	in.frames, in.bytes = newBucket(c.GatewayFramesPerSecond, now), newBucket(c.GatewayBytesPerSecond, now)
+	in.stream = stream
 }
 
-func newLimiter(c *Config, now time.Time) limiter {
-	return limiter{
+func newInbound(c *Config, now time.Time) inbound {
+	return inbound{
 		reader: frame.NewReader(frame.MaxFromClient),
 		frames: newBucket(c.FramesPerSecond, now),
 		bytes:  newBucket(c.BytesPerSecond, now),

@@ -52,16 +52,16 @@ const startPatience = 2 * time.Second
 // wait for the first world. The gateway's connections have no sessions and stay.
 func (h *hub) disown(text string) {
 	for l := range h.links {
-		if l.state != linkOpening && l.state != linkServing && !(h.starting && l.state == linkJoining) {
+		if l.state != linkOpening && l.state != linkRPC && !(h.starting && l.state == linkJoining) {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, text)
 		}
 	}
-	for _, s := range h.order {
+	for _, s := range h.turns {
 		h.strike(s)
 	}
 	h.owned, h.encoder = false, nil
 	clear(h.sessions)
-	h.order, h.ended = nil, nil
+	h.turns, h.ended = nil, nil
 	if !h.starting {
 		h.joining = nil
 	}
@@ -82,8 +82,8 @@ func (h *hub) release(w *ecs.World, epoch uint64, outputs []ecs.Output) {
 		h.sendEvents(&outputs[i])
 		h.sendReplies(&outputs[i])
 	}
-	for i := 0; i < len(h.order); i++ {
-		s := h.order[i]
+	for i := 0; i < len(h.turns); i++ {
+		s := h.turns[i]
 		state, known := w.Session(s.id)
 		if h.settle(s, state, known); h.sessions[s.id] != s {
 			i--
@@ -136,7 +136,7 @@ func (h *hub) sendEvents(o *ecs.Output) {
 	if frames == nil {
 		return
 	}
-	for _, s := range h.order {
+	for _, s := range h.turns {
 		if s.link != nil && s.link.state == linkPlaying {
 			s.link.sendRaw(h, frames)
 		}
@@ -194,7 +194,7 @@ type target struct {
 
 // targets lists the clients of the next update.
 func (h *hub) targets(w *ecs.World, dst []target) []target {
-	for _, s := range h.order {
+	for _, s := range h.turns {
 		l := s.link
 		if l == nil || l.state != linkPlaying || s.stage != stageLive {
 			continue

@@ -195,12 +195,12 @@ func (s *Server) expire() {
 
 // frames hands the complete frames of a stream to the hub or to the gateway. It
 // returns false once the connection is closed.
-func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
+func (s *Server) frames(l *link, in *inbound, now time.Time) bool {
 	for {
-		if limits.stream != nil {
-			return s.rpcFrames(l, limits, now)
+		if in.stream != nil {
+			return s.rpcFrames(l, in, now)
 		}
-		id, payload, ok, err := limits.reader.Next()
+		id, payload, ok, err := in.reader.Next()
 		if err == nil && !ok {
 			return true
 		}
@@ -210,7 +210,7 @@ func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
 		switch {
 		case err != nil:
 			s.hub.close(l, wirepb.Reason_REASON_FRAME_TOO_LARGE, err.Error())
-		case !limits.frames.take(1, now):
+		case !in.frames.take(1, now):
 			s.hub.close(l, wirepb.Reason_REASON_TOO_MUCH, "too many frames per second")
 		default:
 			c, g = s.enter(l, id, payload)
@@ -221,8 +221,8 @@ func (s *Server) frames(l *link, limits *limiter, now time.Time) bool {
 			return false
 		}
 		if c != nil {
-			limits.serve(&s.cfg, now, g.Opened(c))
-			s.rpcFrame(l, limits.stream, id, payload)
+			in.speakRPC(&s.cfg, now, g.Opened(c))
+			s.rpcFrame(l, in.stream, id, payload)
 		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 type stage uint8
 
 const (
-	stageJoining stage = iota // its Join is in a frame that is not committed yet
+	stageJoining stage = iota // its Join is in a tick that is not committed yet
 	stageLive                 // the committed world has it
-	stageLeaving              // its Leave is due, or in a frame
+	stageLeaving              // its Leave is due, or in a tick
 )
 
 // session is a client across its connections, as this node sees it. The world
@@ -31,8 +31,8 @@ type session struct {
 	spoke        bool     // its client has sent something after Welcome, on some connection
 
 	token    [TokenSize]byte // for Welcome; zero once sent
-	joinTick uint64          // tick of the frame with its Join
-	leftTick uint64          // tick of the frame with its Leave; 0: none yet
+	joinTick uint64          // the tick with its Join
+	leftTick uint64          // the tick with its Leave; 0: none yet
 	refusal  string          // why the game refused the join
 
 	inputs   inputs
@@ -41,7 +41,7 @@ type session struct {
 	taken    uint64          // newest command seq queued or refused here
 	asked    []uint64        // seqs that the client sent again: their replies are due again
 	refused  []*wirepb.Reply // the last refusals of commands that no tick used
-	flying   uint64          // newest tick whose frame has a command of the session
+	flying   uint64          // newest tick that has a command of the session
 	acks     [][]byte        // replication acknowledgements, not applied yet
 	stream   bool            // the encoder has a stream for this link
 
@@ -108,7 +108,7 @@ func (s *session) refuse(h *hub, seq uint64, reason string) {
 }
 
 // again returns the answer to a command that was sent again. It returns nil while
-// the command waits or is in an uncommitted frame: its reply will still come.
+// the command waits or is in an uncommitted tick: its reply will still come.
 func (s *session) again(w *ecs.World, applied, released, seq uint64) *wirepb.Reply {
 	for _, m := range s.refused {
 		if m.Seq == seq {

@@ -9,7 +9,7 @@ type Stats struct {
 	InputsAgain    uint64 // of these, duplicates and those older than a used one
 	InputsLate     uint64 // arrived after the latch of their tick: they repeat instead
 	InputsEarly    uint64 // aimed more than MaxTicksAhead ahead: dropped
-	InputsDropped  uint64 // found no room in the queue or in the frame
+	InputsDropped  uint64 // found no room in the queue or in the tick
 	InputsInvalid  uint64 // refused by World.Validate
 	InputsRepeated uint64 // repeats of the last input, one per tick and kind
 	InputsNeutral  uint64 // zero values used for a silent client, one per tick and kind
@@ -62,7 +62,7 @@ func (h *hub) snapshot() Stats {
 		case linkPlaying:
 			s.Clients++
 			s.ClientSeconds += h.now.Sub(l.welcomed).Seconds()
-		case linkServing:
+		case linkRPC:
 			s.Gateway++
 		}
 	}

@@ -24,7 +24,7 @@ type tcpConn struct {
 	server *Server
 	conn   streamConn
 	link   *link
-	limits limiter
+	in     inbound
 	news   chan struct{} // the link has something to send, or is closed
 	said   chan struct{} // closed when the writer has ended
 }
@@ -40,7 +40,7 @@ func (c *tcpConn) takeBytes(n int) error {
 		return nil // not open yet: bytes that followed the HTTP request
 	}
 	c.link.bytesIn.Add(uint64(n))
-	if !c.limits.bytes.take(n, c.server.clock()) {
+	if !c.in.bytes.take(n, c.server.clock()) {
 		return tooMuch("bytes")
 	}
 	return nil
@@ -49,7 +49,7 @@ func (c *tcpConn) takeBytes(n int) error {
 // takeFrame counts a ping, pong or empty message as a frame. It returns an error
 // beyond the rate.
 func (c *tcpConn) takeFrame() error {
-	if !c.limits.frames.take(1, c.server.clock()) {
+	if !c.in.frames.take(1, c.server.clock()) {
 		return tooMuch("frames")
 	}
 	return nil
@@ -87,7 +87,7 @@ func (c *tcpConn) open(addr netip.AddrPort) bool {
 	s := c.server
 	s.lock()
 	defer s.mu.Unlock()
-	c.limits = newLimiter(&s.cfg, s.hub.now)
+	c.in = newInbound(&s.cfg, s.hub.now)
 	if !s.closed {
 		c.link = s.hub.open(addr, cameTCP, c.wake)
 	}
@@ -140,11 +140,11 @@ func (c *tcpConn) read() {
 			s.mu.Unlock()
 			open, err = false, nil
 		default:
-			c.limits.reader.Feed(buffer[:n])
-			open = s.frames(c.link, &c.limits, now)
+			c.in.reader.Feed(buffer[:n])
+			open = s.frames(c.link, &c.in, now)
 		}
 		if !open {
-			c.limits.ended()
+			c.in.ended()
 		}
 		if !open && ws != nil {
 			<-c.said // the writer keeps reading until the client closes too
@@ -155,7 +155,7 @@ func (c *tcpConn) read() {
 			s.hub.lost(c.link)
 			s.hub.tally(c.link)
 			s.mu.Unlock()
-			c.limits.ended()
+			c.in.ended()
 			return
 		}
 	}

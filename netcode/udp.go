@@ -34,18 +34,18 @@ type peerKey struct {
 
 // peer is one KCP conversation. The loop owns it; the hub owns its link.
 type peer struct {
-	key    peerKey
-	link   *link
-	lane   *lane.Lane
-	limits limiter
-	addr   *net.UDPAddr
-	since  time.Time // when its first packet arrived
-	proven bool      // the loop's copy of link.proven
-	in     uint64    // bytes received while unproven
-	out    uint64    // bytes sent while unproven
-	busy   bool      // in udpLoop.busy
-	dirty  bool      // in udpLoop.dirty; guarded by the server's lock
-	ends   time.Time // when to stop lingering; zero: not closed
+	key     peerKey
+	link    *link
+	lane    *lane.Lane
+	inbound inbound
+	addr    *net.UDPAddr
+	since   time.Time // when its first packet arrived
+	proven  bool      // the loop's copy of link.proven
+	in      uint64    // bytes received while unproven
+	out     uint64    // bytes sent while unproven
+	busy    bool      // in udpLoop.busy
+	dirty   bool      // in udpLoop.dirty; guarded by the server's lock
+	ends    time.Time // when to stop lingering; zero: not closed
 }
 
 // flight holds a release's datagrams on their way to the loop.
@@ -124,7 +124,7 @@ func (u *udpLoop) shut() {
 		u.server.lock()
 		u.server.hub.lost(p.link)
 		u.server.mu.Unlock()
-		p.limits.ended()
+		p.inbound.ended()
 	}
 }
 
@@ -146,7 +146,7 @@ func (u *udpLoop) work() (done bool) {
 	u.dirty, u.flights = nil, nil
 	for _, p := range dirty {
 		p.dirty = false
-		u.serve(p)
+		u.fillLane(p)
 	}
 	s.hub.stats.PacketsIgnored += u.ignored
 	u.ignored = 0
@@ -154,7 +154,7 @@ func (u *udpLoop) work() (done bool) {
 
 	for _, p := range dirty {
 		if !p.ends.IsZero() {
-			p.limits.ended()
+			p.inbound.ended()
 		}
 		p.lane.Update()
 		u.mark(p)
@@ -188,9 +188,9 @@ func (u *udpLoop) work() (done bool) {
 	return false
 }
 
-// serve moves bytes from the link to the lane, as many as the lane has room for.
+// fillLane moves bytes from the link to the lane, as many as the lane has room for.
 // The caller holds the server's lock.
-func (u *udpLoop) serve(p *peer) {
+func (u *udpLoop) fillLane(p *peer) {
 	l := p.link
 	if room := maxSegments - p.lane.Waiting(); room > 0 && len(l.out) > 0 {
 		n := min(room*segmentBytes, len(l.out))
@@ -243,7 +243,7 @@ func (u *udpLoop) sweep(now time.Time) {
 		u.server.mu.Lock()
 		for _, p := range drained {
 			if len(p.link.out) > 0 {
-				u.serve(p)
+				u.fillLane(p)
 			} else {
 				p.link.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
 			}
@@ -368,7 +368,7 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 		u.ignored++
 		return nil
 	}
-	p := &peer{key: peerKey{addr, conv}, addr: from, since: now, proven: proven, limits: newLimiter(&s.cfg, now)}
+	p := &peer{key: peerKey{addr, conv}, addr: from, since: now, proven: proven, inbound: newInbound(&s.cfg, now)}
 	s.lock()
 	defer s.mu.Unlock()
 	if u.closing {
@@ -446,7 +446,7 @@ func (u *udpLoop) input(p *peer, packet []byte) {
 	if !p.proven {
 		p.in += uint64(len(packet))
 	}
-	if !p.limits.bytes.take(len(packet), now) {
+	if !p.inbound.bytes.take(len(packet), now) {
 		u.end(p, wirepb.Reason_REASON_TOO_MUCH, "too many bytes per second")
 		return
 	}
@@ -459,7 +459,7 @@ func (u *udpLoop) input(p *peer, packet []byte) {
 		u.ignored++
 	}
 	p.lane.Read(u.scratch, func(b []byte) bool {
-		p.limits.reader.Feed(b)
+		p.inbound.reader.Feed(b)
 		return u.frames(p, now)
 	})
 	u.mark(p)
@@ -468,7 +468,7 @@ func (u *udpLoop) input(p *peer, packet []byte) {
 // frames hands the peer's complete frames to the server. It returns false once the
 // connection is closed.
 func (u *udpLoop) frames(p *peer, now time.Time) bool {
-	return u.server.frames(p.link, &p.limits, now)
+	return u.server.frames(p.link, &p.inbound, now)
 }
 
 func (u *udpLoop) end(p *peer, reason wirepb.Reason, text string) {
