@@ -64,7 +64,7 @@ It starts nothing and leaves nothing behind.`,
 
 func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	r := &report{spell: a.self.spell}
-	b := node.Build(a.game)
+	b := node.ThisBuild(a.game)
 	r.say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
 	if _, err := ecs.SchemaOf(a.game, ecs.Config{}); err != nil {
 		r.say("game", "fail", "game %s does not set up: %v", a.game.Name, err)

@@ -167,7 +167,7 @@ func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, 
 		out.Entities = w.Len()
 	}
 	if r.Diverged {
-		out.Notes = append(slices.Clone(out.Notes), "this is build "+node.Build(a.game).ID)
+		out.Notes = append(slices.Clone(out.Notes), "this is build "+node.ThisBuild(a.game).ID)
 	}
 	if err != nil {
 		out.Error = err.Error()

@@ -19,7 +19,7 @@ func (a *app) version() *cobra.Command {
 	}
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(context.Context, []string) error {
-		b := node.Build(a.game)
+		b := node.ThisBuild(a.game)
 		return a.print(map[string]any{"build": b, "game": a.game.Name, "tick_rate": a.game.TickRate, "format": persistence.FormatVersion},
 			fmt.Sprintf("wind %s (%s %s/%s %s)", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64),
 			fmt.Sprintf("game %s, %d ticks per second, record format %d", a.game.Name, a.game.TickRate, persistence.FormatVersion))

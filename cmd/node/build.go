@@ -15,10 +15,10 @@ import (
 	"github.com/ferris1/wind/netcode/replication"
 )
 
-// Build describes this binary for genesis and epoch records. Its id is the main module's version, or the commit that it
+// ThisBuild describes this binary for genesis and epoch records. Its id is the main module's version, or the commit that it
 // was built from. If neither identifies the contents (a build outside version control, or with uncommitted changes), a
 // hash of the binary's file is added: the same file has the same id at every start, and other code another one.
-func Build(game ecs.Game) ecs.Build {
+func ThisBuild(game ecs.Game) ecs.Build {
 	b := ecs.Build{ID: "unknown", GoVersion: runtime.Version(), GOOS: runtime.GOOS, GOARCH: runtime.GOARCH}
 	if s, err := ecs.SchemaOf(game, ecs.Config{}); err == nil {
 		b.SchemaHash = s.Hash()

@@ -55,7 +55,7 @@ func TestContentOfAFileFollowsItsBytes(t *testing.T) {
 		t.Errorf("hashes %s and %s", a, b)
 	}
 	game := ecs.Game{Name: "g", TickRate: 30, Setup: func(*ecs.World) {}}
-	if a, b := Build(game), Build(game); a != b || ownContent() == "unknown" {
+	if a, b := ThisBuild(game), ThisBuild(game); a != b || ownContent() == "unknown" {
 		t.Errorf("builds %+v and %+v of content %s", a, b, ownContent())
 	}
 }

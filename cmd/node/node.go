@@ -290,7 +290,7 @@ func (n *Node) checkBus(ctx context.Context) error {
 func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
-		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: Build(c.Game), Logger: c.Logger, Heir: n.infra != nil, Compact: c.EtcdCompact,
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: ThisBuild(c.Game), Logger: c.Logger, Heir: n.infra != nil, Compact: c.EtcdCompact,
 		Addresses: n.addresses(),
 	})
 	if err != nil {

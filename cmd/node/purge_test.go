@@ -50,7 +50,7 @@ func played(t *testing.T, snapshots uint64) string {
 	defer s.Close()
 	member := shard.NewCoordinator().Member("a", time.Minute)
 	h, err := shard.New(shard.HostConfig{
-		Game: counting, Cluster: "dev", Shard: "main", Node: "a", Lineage: lineage, Build: Build(counting),
+		Game: counting, Cluster: "dev", Shard: "main", Node: "a", Lineage: lineage, Build: ThisBuild(counting),
 		Log: s.Log(), Deltas: s.Deltas(), Snapshots: s.Snapshots(), Ownership: member, Lease: member, SnapshotEvery: 15,
 	})
 	if err != nil {

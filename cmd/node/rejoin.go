@@ -31,7 +31,7 @@ func (n *Node) openHost(ctx context.Context) (*hosting, error) {
 		return nil, err
 	}
 	config := shard.HostConfig{
-		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: Build(c.Game),
+		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(c.Game),
 		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {

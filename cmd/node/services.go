@@ -95,7 +95,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if i.scripts, err = n.startScripts(ctx, i, config); err != nil {
 		return err
 	}
-	if i.served, err = n.cluster.Bus.Serve(bus.ServeConfig{Type: s.Type, ID: i.id, Handler: i.service, Admin: i.admin, Version: Build(c.Game).ID}); err != nil {
+	if i.served, err = n.cluster.Bus.Serve(bus.ServeConfig{Type: s.Type, ID: i.id, Handler: i.service, Admin: i.admin, Version: ThisBuild(c.Game).ID}); err != nil {
 		return err
 	}
 	if i.entry, err = n.member.Register(ctx, discovery.Instance{

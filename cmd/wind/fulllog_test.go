@@ -109,7 +109,7 @@ func filledLog(t *testing.T, dir string) uint64 {
 	defer s.Close()
 	member, game := shard.NewCoordinator().Member("a", time.Minute), ecs.Game{Name: builds["first"].name, TickRate: 30, Setup: builds["first"].setup}
 	h, err := shard.New(shard.HostConfig{
-		Game: game, Cluster: "dev", Shard: "main", Node: "a", Lineage: lineage, Build: node.Build(game),
+		Game: game, Cluster: "dev", Shard: "main", Node: "a", Lineage: lineage, Build: node.ThisBuild(game),
 		Log: s.Log(), Deltas: s.Deltas(), Snapshots: s.Snapshots(), Ownership: member, Lease: member,
 		SnapshotEvery: 15, KeepLog: true, StopTimeout: 100 * time.Millisecond, Logger: quiet,
 	})
