@@ -53,6 +53,8 @@ var evil = map[string]string{
 	"formatting names":              "('{a}' * 10000).format(a = 'x' * 100000)",
 	"percent":                       "('%s' * 10000) % tuple(['x' * 10000] * 10000)",
 	"percent of a dict":             "('%(a)s' * 10000) % {'a': 'x' * 100000}",
+	"percent of a float":            "x = '%%' * 1000000 + '%s'\nwhile True:\n    y = x % 0.5",
+	"percent of a float, in place":  "x = ['%%' * 1000000 + '%s'] * 1000000\nfor i in range(1000000):\n    x[i] %= 2 * 0.5",
 	"printing what is nested":       "x = [0]\nfor i in range(40):\n    x = [x, x]\nstr(x)",
 	"printing, by percent":          "x = [0]\nfor i in range(40):\n    x = [x, x]\n'%s' % x",
 	"printing, by percent of more":  "x = [0]\nfor i in range(40):\n    x = [x, x]\n'%s %s' % (1, x)",
@@ -70,6 +72,7 @@ var evil = map[string]string{
 	"a key of tuples, of arguments": "def f(*a):\n    return a\nx = (0,)\nfor i in range(40):\n    x = f(x, x)\n{x: 1}",
 	"a key of tuples, of a lambda":  "l = [(0,)]\nf = lambda *a: l.append(a)\nfor i in range(40):\n    f(l[-1], l[-1])\n{l[-1]: 1}",
 	"a key of tuples, added":        "x = (0,)\nfor i in range(40):\n    x = (x,) + (x,)\n{x: 1}",
+	"a key of tuples, taken apart":  "x = (0,)\nfor i in range(40):\n    x, y = (x, x), 0\n{x: 1}",
 	"searching a long list":         "x = list(range(100000))\nwhile True:\n    y = -1 in x",
 	"searching by index":            "x = list(range(100000))\nwhile True:\n    x.index(99999)",
 	"popping the first":             "x = list(range(100000))\nwhile True:\n    x.insert(0, x.pop(0))",
@@ -146,6 +149,7 @@ func TestGuardsDoWhatTheLanguageDoes(t *testing.T) {
 			for _, y := range values {
 				bodies = append(bodies, fmt.Sprintf("x = %s\n    y = %s\n    return x %s y", x, y, op))
 			}
+			bodies = append(bodies, fmt.Sprintf("x = %s\n    return x %s (2 * 0.5), (x %s x) / 2 - x", x, op, op), fmt.Sprintf("x = %s\n    return -0.5 %s x", x, op))
 		}
 		for _, op := range []string{"+=", "-=", "*=", "%=", "|=", "&=", "^=", "<<=", ">>=", "//="} {
 			for _, y := range values {
@@ -153,6 +157,7 @@ func TestGuardsDoWhatTheLanguageDoes(t *testing.T) {
 					fmt.Sprintf("x = %s\n    z = x\n    x %s %s\n    return x, z", x, op, y),
 					fmt.Sprintf("x = [%s]\n    z = x[0]\n    x[len(x) - 1] %s %s\n    return x, z", x, op, y))
 			}
+			bodies = append(bodies, fmt.Sprintf("x = %s\n    x %s x * 0.5\n    return x", x, op))
 		}
 		for _, name := range []string{"all", "any", "bytes", "dict", "enumerate", "fail", "hash", "int", "list", "max", "min", "repr", "reversed", "set", "sorted", "str", "tuple", "zip"} {
 			bodies = append(bodies, fmt.Sprintf("return %s(%s)", name, x), fmt.Sprintf("return %s(%s, %s)", name, x, x))
@@ -167,7 +172,7 @@ func TestGuardsDoWhatTheLanguageDoes(t *testing.T) {
 			fmt.Sprintf("def g(a, *b, c = 1 + 1, **d):\n        return (a, b, c, d)\n    x = %s\n    return g(1, *x), g(2, x, c = x)", x))
 	}
 	bodies = append(bodies, "return '%s and %d' % ('a', 1), '%(k)s' % {'k': 1}", "return [x * y for x in range(3) if x + 0 in [1, 2] for y in 'ab'.elems()]",
-		"a, (b, c) = 1, (2, 3)\n    return a + b * c", "d = {}\n    d['a'] = d.get('a', 0) + 1\n    d['a'] += 1\n    return {k: v + 1 for k, v in d.items()}",
+		"a, (b, c) = 1, (2, 3)\n    return a + b * c", "a, b = 1, 2\n    [a, b] = (b, a)\n    return a, b, (1, 'x'), (0.5 * a, -1.0)", "a, b = 1, 2, 3", "d = {}\n    d['a'] = d.get('a', 0) + 1\n    d['a'] += 1\n    return {k: v + 1 for k, v in d.items()}",
 		"n = [0]\n    def next():\n        n[0] += 1\n        return 0\n    l = [5]\n    l[next()] += 1\n    return l, n", "return (lambda x, y = 2 * 3: x + y)(1)", "return 1 if [1] == [1] else 2")
 	differ, ran := 0, 0
 	step := 7 // all of them take 15 s

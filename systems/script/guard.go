@@ -1,6 +1,8 @@
 package script
 
 import (
+	"slices"
+
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
@@ -20,12 +22,15 @@ func guardFile(m Module) (*syntax.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Stmts = (&guard{}).stmts(f.Stmts)
+	f.Stmts = (&guard{floats: map[syntax.Expr]bool{}}).stmts(f.Stmts)
 	return f, nil
 }
 
 // guard rewrites a module.
-type guard struct{ packed []string } // names of *args of the enclosing lambdas
+type guard struct {
+	packed []string             // names of *args of the enclosing lambdas
+	floats map[syntax.Expr]bool // operators whose result is a float if they succeed
+}
 
 func (g *guard) stmts(list []syntax.Stmt) (out []syntax.Stmt) {
 	for _, s := range list {
@@ -70,7 +75,7 @@ var augmented = map[syntax.Token]syntax.Token{
 func (g *guard) assign(s *syntax.AssignStmt) (out []syntax.Stmt) {
 	op, ok := augmented[s.Op]
 	if !ok {
-		s.LHS, s.RHS = g.target(s.LHS), g.expr(s.RHS)
+		s.LHS, s.RHS = g.target(s.LHS), g.assigned(s)
 		return []syntax.Stmt{s}
 	}
 	keep := func(name string, x syntax.Expr) *syntax.Ident {
@@ -83,16 +88,8 @@ func (g *guard) assign(s *syntax.AssignStmt) (out []syntax.Stmt) {
 	case syntax.PLUS, syntax.PIPE: // they change a list or a dict in place
 		name += "="
 	}
-	lhs := s.LHS
-	for {
-		p, ok := lhs.(*syntax.ParenExpr)
-		if !ok {
-			break
-		}
-		lhs = p.X
-	}
 	var read, write syntax.Expr
-	switch lhs := lhs.(type) {
+	switch lhs := unparen(s.LHS).(type) {
 	case *syntax.IndexExpr:
 		x, y := keep("«x»", lhs.X), keep("«y»", lhs.Y)
 		read = &syntax.IndexExpr{X: ident(x), Lbrack: lhs.Lbrack, Y: ident(y), Rbrack: lhs.Rbrack}
@@ -106,7 +103,25 @@ func (g *guard) assign(s *syntax.AssignStmt) (out []syntax.Stmt) {
 	default:
 		return []syntax.Stmt{s} // the resolver has rejected it
 	}
-	return append(out, &syntax.AssignStmt{OpPos: s.OpPos, Op: syntax.EQ, LHS: write, RHS: callOf(s.OpPos, name, read, g.expr(s.RHS))})
+	cheap := (op == syntax.PLUS || op == syntax.MINUS) && plainNumber(s.RHS)
+	y := g.expr(s.RHS)
+	value := callOf(s.OpPos, name, read, y)
+	if cheap || op != syntax.PERCENT && g.float(y) {
+		value = &syntax.BinaryExpr{X: read, OpPos: s.OpPos, Op: op, Y: y}
+	}
+	return append(out, &syntax.AssignStmt{OpPos: s.OpPos, Op: syntax.EQ, LHS: write, RHS: value})
+}
+
+// assigned guards the right side of an assignment. A tuple that the left side takes apart is not checked: it ends there.
+func (g *guard) assigned(s *syntax.AssignStmt) syntax.Expr {
+	if t, ok := unparen(s.RHS).(*syntax.TupleExpr); ok {
+		switch unparen(s.LHS).(type) {
+		case *syntax.TupleExpr, *syntax.ListExpr:
+			g.exprs(t.List)
+			return t
+		}
+	}
+	return g.expr(s.RHS)
 }
 
 // target guards the target of an assignment: its parts are evaluated, the target itself is not.
@@ -188,7 +203,7 @@ func (g *guard) expr(e syntax.Expr) syntax.Expr {
 	default:
 		g.compound(e)
 	}
-	if t, ok := e.(*syntax.TupleExpr); ok && len(t.List) > 0 {
+	if t, ok := e.(*syntax.TupleExpr); ok && slices.ContainsFunc(t.List, func(x syntax.Expr) bool { return !scalar(x) && !g.float(x) }) {
 		return callOf(syntax.Start(t), checkTuple, t)
 	}
 	return e
@@ -275,10 +290,41 @@ func (g *guard) binary(e *syntax.BinaryExpr) syntax.Expr {
 		}
 	}
 	e.X, e.Y = g.expr(e.X), g.expr(e.Y)
-	if cheap {
+	if g.withFloat(e) || cheap {
 		return e
 	}
 	return callOf(e.OpPos, opName(e.Op), e.X, e.Y)
+}
+
+// withFloat reports whether an operator has an operand that is certainly a float, which makes every operator cheap but a
+// text's %: no text, list or tuple accepts a float. It notes the operator if its result is a float, too.
+func (g *guard) withFloat(e *syntax.BinaryExpr) bool {
+	x, y := g.float(e.X), g.float(e.Y)
+	switch e.Op {
+	case syntax.PLUS, syntax.MINUS, syntax.STAR, syntax.SLASHSLASH:
+		g.floats[e] = x || y
+	case syntax.PERCENT:
+		g.floats[e] = x
+		return x
+	case syntax.SLASH:
+		g.floats[e] = true
+	case syntax.IN, syntax.NOT_IN:
+		return false
+	}
+	return x || y
+}
+
+// float reports whether a guarded expression is certainly a float, if its evaluation succeeds.
+func (g *guard) float(e syntax.Expr) bool {
+	switch e := e.(type) {
+	case *syntax.Literal:
+		return e.Token == syntax.FLOAT
+	case *syntax.ParenExpr:
+		return g.float(e.X)
+	case *syntax.UnaryExpr:
+		return (e.Op == syntax.MINUS || e.Op == syntax.PLUS) && g.float(e.X)
+	}
+	return g.floats[e]
 }
 
 // scalar reports whether an expression is a number, a text, None, True or False.
@@ -296,6 +342,17 @@ func scalar(e syntax.Expr) bool {
 func plainNumber(e syntax.Expr) bool {
 	l, ok := e.(*syntax.Literal)
 	return ok && (l.Token == syntax.FLOAT || l.Token == syntax.INT && len(l.Raw) < 20)
+}
+
+// unparen returns an expression without its outer parentheses.
+func unparen(e syntax.Expr) syntax.Expr {
+	for {
+		p, ok := e.(*syntax.ParenExpr)
+		if !ok {
+			return e
+		}
+		e = p.X
+	}
 }
 
 func opName(op syntax.Token) string { return "«" + op.String() + "»" }
