@@ -104,7 +104,7 @@ func (b *binding) look() {
 		b.avoid = ""
 	}
 	if b.claim == nil {
-		b.op = b.m.request(action{kind: actFind, serviceType: b.kind, avoid: b.avoid, key: b.m.id, picks: true})
+		b.op = b.m.request(action{kind: actFind, serviceType: b.kind, details: &details{avoid: b.avoid, key: b.m.id, picks: true}})
 		return
 	}
 	b.claim.push(job{kind: jobPlace, b: b, avoid: b.avoid, prefer: b.prefer, fresh: b.fresh})

@@ -81,7 +81,7 @@ func (c *claim) read() {
 
 func (c *claim) write(next Record, life time.Duration) {
 	c.next = next
-	c.op = c.m.request(action{kind: actWrite, player: c.player, record: next, revision: c.revision, life: life})
+	c.op = c.m.request(action{kind: actWrite, player: c.player, revision: c.revision, details: &details{record: next, life: life}})
 }
 
 // proceed continues the first job now that the record is known.
@@ -198,7 +198,7 @@ func (c *claim) found(e *event) {
 // look asks the directory for the state of the player's instance and, if picks, for another instance.
 func (c *claim) look(picks bool) {
 	j := &c.jobs[0]
-	c.op = c.m.request(action{kind: actFind, player: c.player, serviceType: j.b.kind, instance: c.record.At[j.b.kind], avoid: j.avoid, key: c.player, picks: picks})
+	c.op = c.m.request(action{kind: actFind, player: c.player, serviceType: j.b.kind, instance: c.record.At[j.b.kind], details: &details{avoid: j.avoid, key: c.player, picks: picks}})
 }
 
 // written continues a job after its write.

@@ -26,11 +26,13 @@ type session struct {
 
 	mu      sync.Mutex
 	m       *machine
-	running bool     // a goroutine is performing actions
-	spare   []action // the machine's next slice, while its own is being performed
-	begun   bool     // a message has come: too late for Open
-	called  bool     // a call has come
-	format  rpc.Format
+	running bool       // a goroutine is performing actions
+	spare   []action   // the machine's next slice, while its own is being performed
+	format  rpc.Format // written only by the goroutine that calls Receive
+
+	// Used only by the goroutine that calls Receive.
+	begun  bool // a message has come: too late for Open
+	called bool // a call has come
 
 	// Used only by the goroutine that performs actions.
 	cancel func() // ends the subscription to the pushes of the machine's player
@@ -58,8 +60,11 @@ type request struct {
 }
 
 // step passes an event to the machine and performs the resulting actions.
-func (s *session) step(e event) {
-	e.now = s.g.now()
+func (s *session) step(e event) { s.stepAt(s.g.now(), e) }
+
+// stepAt is step for an event that happened at now.
+func (s *session) stepAt(now time.Duration, e event) {
+	e.now = now
 	s.mu.Lock()
 	s.m.step(&e)
 	if s.running {
@@ -89,18 +94,14 @@ func (s *session) Receive(id uint32, payload []byte) {
 		s.open(payload)
 		return
 	}
-	r := &request{s: s}
+	r := &request{s: s, format: s.format}
 	timeout := s.g.cfg.Limits.Timeout
-	s.mu.Lock()
 	s.begun = true
-	r.format = s.format
-	first := id&wirepb.IDCall != 0 && !s.called
-	s.called = s.called || first
-	s.mu.Unlock()
-	if first {
-		s.conn.Coalesce(true) // a client that numbers calls can split frames
-	}
 	if id&wirepb.IDCall != 0 {
+		if !s.called {
+			s.called = true
+			s.conn.Coalesce(true) // a client that numbers calls can split frames
+		}
 		call, ms, message, ok := parseCall(payload)
 		if !ok {
 			s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "a call begins with its number and its time-out, 8 bytes")
@@ -110,7 +111,8 @@ func (s *session) Receive(id uint32, payload []byte) {
 		id &^= wirepb.IDCall
 		timeout = s.g.timeout(ms)
 	}
-	r.deadline = s.g.now() + timeout
+	now := s.g.now()
+	r.deadline = now + timeout
 	r.route.Method.ID = id
 	if id == wirepb.IDTicketRequest {
 		r.route = ticketRoute
@@ -122,14 +124,14 @@ func (s *session) Receive(id uint32, payload []byte) {
 		return
 	}
 	r.req.Payload = slices.Clone(payload)
-	s.take(r)
+	s.take(r, now)
 }
 
-// take passes a request to the machine.
-func (s *session) take(r *request) {
+// take passes a request that came at now to the machine.
+func (s *session) take(r *request, now time.Duration) {
 	s.g.counters.requests.Add(1)
 	r.req.Message, r.req.Session, r.req.Format = r.route.Method.Name, s.id, r.format
-	s.step(event{kind: eventRequest, r: r})
+	s.stepAt(now, event{kind: eventRequest, r: r})
 }
 
 // parseCall splits the payload of a call. message aliases payload.
@@ -151,10 +153,8 @@ func (g *Gateway) timeout(ms uint32) time.Duration {
 // open handles Open, which may only be a connection's first message.
 func (s *session) open(payload []byte) {
 	var m wirepb.Open
-	s.mu.Lock()
 	late := s.begun
 	s.begun = true
-	s.mu.Unlock()
 	switch err := proto.Unmarshal(payload, &m); {
 	case late:
 		s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "Open comes first or not at all")

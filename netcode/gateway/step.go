@@ -76,19 +76,24 @@ const (
 // action is one thing that a machine wants done.
 type action struct {
 	kind        actionKind
+	reason      closing
 	r           *request
 	op          uint64
 	player      string
 	serviceType string
 	instance    string
-	avoid       string
-	key         string
-	picks       bool
-	record      Record
 	revision    uint64
-	life        time.Duration
 	at          time.Duration
-	reason      closing
+	*details    // of actFind and actWrite; nil otherwise, because most actions are about a request and must be small
+}
+
+// details belong to an action at the directory or at the store.
+type details struct {
+	avoid  string
+	key    string
+	picks  bool
+	record Record
+	life   time.Duration
 }
 
 // closing is why a machine ends its connection.

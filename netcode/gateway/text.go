@@ -51,7 +51,8 @@ func (s *session) Text(text []byte) {
 	if m.Message == "" || m.Message == "HeartbeatRequest" && m.Call == nil {
 		return // its arrival was all that mattered
 	}
-	r := &request{s: s, format: rpc.JSON, deadline: s.g.now() + s.g.timeout(m.Timeout), req: rpc.Request{Payload: m.Payload}}
+	now := s.g.now()
+	r := &request{s: s, format: rpc.JSON, deadline: now + s.g.timeout(m.Timeout), req: rpc.Request{Payload: m.Payload}}
 	if m.Call != nil {
 		r.isCall, r.call = true, *m.Call
 	}
@@ -65,7 +66,7 @@ func (s *session) Text(text []byte) {
 		r.fail(rpc.Unimplemented, "no service takes %q", clip(m.Message))
 		return
 	}
-	s.take(r)
+	s.take(r, now)
 }
 
 // textAnswer is a text message to a WebSocket client.
