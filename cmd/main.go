@@ -25,14 +25,14 @@ func Main(game ecs.Game, opts ...Option) {
 }
 
 // Run parses args, runs the verb and returns the exit code, as Main does, without ending the process. Results go to stdout;
-// logs, progress and errors go to stderr. SIGINT or SIGTERM stops the verb in order; a second one kills the process.
+// logs, progress and errors go to stderr, one write at a time. SIGINT or SIGTERM stops the verb in order; a second one kills the process.
 func Run(game ecs.Game, args []string, stdout, stderr io.Writer, opts ...Option) int {
 	return newApp(newSelf(os.Args[0]), game, stdout, stderr, opts).run(args)
 }
 
 func newApp(me *self, game ecs.Game, stdout, stderr io.Writer, opts []Option) *app {
 	first := newProgram(game, opts)
-	return &app{program: first, games: append(games{first}, first.others...), self: me, stdout: stdout, stderr: stderr}
+	return &app{program: first, games: append(games{first}, first.others...), self: me, stdout: stdout, stderr: &output{w: stderr}}
 }
 
 func (a *app) run(args []string) int {
@@ -74,7 +74,7 @@ type app struct {
 	games   games
 	named   bool // --game was given
 	stdout  io.Writer
-	stderr  io.Writer
+	stderr  *output
 	json    bool
 	level   string
 	log     *slog.Logger

@@ -54,7 +54,7 @@ type progress struct {
 // showProgress shows the progress of a verb that takes longer than progressAfter, if stderr is a terminal. Otherwise it
 // returns nil.
 func (a *app) showProgress() (p *progress, stop func()) {
-	if !a.onTerminal() {
+	if !a.stderr.terminal() {
 		return nil, func() {}
 	}
 	p = &progress{began: time.Now()}

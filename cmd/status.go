@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +12,7 @@ import (
 
 // showStatus keeps one line about the world up to date until stop is called, if stderr is a terminal.
 func (a *app) showStatus(n *node.Node) (stop func()) {
-	if !a.onTerminal() {
+	if !a.stderr.terminal() {
 		return func() {}
 	}
 	return line(a.stderr, time.Second, time.Second, func() string {
@@ -21,15 +20,6 @@ func (a *app) showStatus(n *node.Node) (stop func()) {
 		return fmt.Sprintf("%s, tick %d: %d clients, %d entities, commit p99 %.2f ms, %s", s.Host.Phase, s.Host.Tick,
 			s.Clients.Clients, s.Host.Entities, s.Host.CommitMS.P99, eventsText(s.Events))
 	})
-}
-
-func (a *app) onTerminal() bool {
-	f, ok := a.stderr.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // eventsText formats counts of events: "12 death, 340 hit".
