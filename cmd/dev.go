@@ -68,7 +68,7 @@ func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	if err != nil {
 		return config, err
 	}
-	config.Services, config.Scripts, config.Watch = a.services, a.scripts, a.scriptDir
+	config.Services, config.Scripts, config.Watch, config.Insist = a.services, a.scripts, a.scriptDir, true
 	if scripts != "" {
 		if info, err := os.Stat(scripts); err != nil || !info.IsDir() {
 			return config, usagef("dev: --scripts %s is not a folder", scripts)

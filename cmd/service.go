@@ -61,11 +61,15 @@ func (a *app) service() *cobra.Command {
 	f := &memberFlags{}
 	var id, scripts, selector string
 	var capacity int
+	var watch bool
 	c := &cobra.Command{
 		Use:   "service TYPE",
 		Short: "Run an instance of one of the game's services",
 		Long: `Runs one instance of a service: it registers in etcd, receives requests over NATS, and passes them to the game's
 handlers, in Go and in Starlark. Any number of instances share the work; each player is bound to one of them.
+
+With --watch, scripts saved in the folder of --scripts are reloaded, links and a mounted ConfigMap included, in all
+instances or in none. Several instances may watch the same content: the first to see a change reloads all.
 
 On SIGINT or SIGTERM it drains: it gets no new players, finishes running requests, and leaves. Types in this binary:
 ` + a.serviceTypes() + `.`,
@@ -75,6 +79,7 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "this instance's id, unique within its type (default: its type and the node's name)")
 	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts, with one folder per service type (default: the scripts in the binary)")
+	c.Flags().BoolVar(&watch, "watch", false, "reload scripts when they are saved in the folder of --scripts, in all instances of the service or in none")
 	c.Flags().StringVar(&selector, "selector", "", "how to balance players over the instances: "+discovery.SelectorNames+" (default: the game's choice)")
 	c.Flags().IntVar(&capacity, "capacity", 0, "number of players that this instance accepts (default: the game's choice)")
 	a.jsonFlag(c)
@@ -103,10 +108,16 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 			return usagef("service: --selector: %v", err)
 		}
 		config.Services, config.Instance, config.Scripts, config.Patience = []node.Service{s}, id, a.scripts, f.span
+		if watch && scripts == "" {
+			return usagef("service: --watch needs --scripts, the folder to watch")
+		}
 		if scripts != "" {
 			if config.Scripts, err = scriptFolder(scripts, s.Type); err != nil {
 				return err
 			}
+		}
+		if watch {
+			config.Watch = scripts
 		}
 		relaxGC()
 		n, err := node.Start(ctx, config)
@@ -115,6 +126,9 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 		}
 		i := n.Instances()[0]
 		a.tell("service %s, instance %s: wind ps shows it", i.Type, i.ID)
+		if watch {
+			a.tell("scripts in %s: save a file there to reload its functions in all instances", scripts)
+		}
 		a.await(ctx, n, f.span)
 		err = n.Stop()
 		stats := n.Instances()[0]

@@ -47,6 +47,7 @@ type Config struct {
 	Instance string    // id of the service's or gateway's instance, [a-z0-9-]{1,60}; "": type and ID
 	Scripts  fs.FS     // of the game: a folder for each service type, and one named shard; nil: none
 	Watch    string    // folder like Scripts: reload what is saved there; "": none
+	Insist   bool      // begin with Scripts whatever a reload has put in force; other instances follow
 
 	Patience time.Duration // how long a start waits for NATS, etcd or room on the disk; 0: forever
 	Lease    time.Duration // how long a silent owner keeps its shard; 0: 5 s, 1 min with embedded servers

@@ -31,6 +31,9 @@ type Reloaded struct {
 type ReloadOptions struct {
 	Whole  bool // the modules are the whole set: remove others that are in force
 	DryRun bool // check only
+	// InForce is asked once no other reload of the service runs: if it says that the modules are in force, nothing is done.
+	// Nil: they are not.
+	InForce func() bool
 }
 
 // Reload puts modules in force in all instances of a service or, if one refuses, in none.
@@ -45,9 +48,12 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 	if !o.DryRun { // one at a time: with two at once, instances could end up with different modules
 		unlock, err := etcd.Lock(ctx, c.Etcd, c.Name, "reload-"+serviceType)
 		if err != nil {
-			return r, err
+			return r, rpc.Errorf(rpc.Unavailable, "%v", err)
 		}
 		defer unlock()
+	}
+	if o.InForce != nil && o.InForce() {
+		return r, nil
 	}
 	defer c.Directory.Watch(func(x discovery.Change) { // do not wait for an instance that has left
 		if x.Kind == discovery.Left && x.Instance.Type == serviceType {
@@ -125,20 +131,30 @@ func (n *Node) applyScripts(ctx context.Context, target string, modules []script
 		}
 		return fmt.Sprintf("%s, in tick %d", r.Report, r.Tick), err
 	}
-	if !slices.ContainsFunc(n.instances, func(i *instance) bool { return i.config.Type == target }) {
+	k := slices.IndexFunc(n.instances, func(i *instance) bool { return i.config.Type == target })
+	if k < 0 {
 		return "", nil
 	}
-	r, err := n.cluster.Reload(ctx, target, modules, ReloadOptions{Whole: true})
+	// When several instances watch folders with the same content, the first to see a change reloads all of them.
+	inForce := false
+	r, err := n.cluster.Reload(ctx, target, modules, ReloadOptions{Whole: true, InForce: func() bool {
+		inForce = script.SHA256(n.instances[k].service.Modules()) == script.SHA256(modules)
+		return inForce
+	}})
+	if inForce {
+		return "", err
+	}
 	return r.String(), err
 }
 
-// watchScripts reloads files saved below dir until the node closes.
+// watchScripts reloads files saved below dir until the node closes. What a service's folder held when the instance came
+// with it is no change: a reload may have put something newer in force since.
 func (n *Node) watchScripts(dir string) error {
-	inForce := map[string][]script.Module{}
-	for _, i := range n.instances { // services have read the folder already; the shard's scripts are in its log
-		inForce[i.config.Type] = i.service.Modules()
+	known := map[string][]script.Module{}
+	for _, i := range n.instances { // the shard's scripts are in its log
+		known[i.config.Type] = i.own
 	}
-	f, err := folder.Watch(folder.Config{Dir: dir, InForce: inForce, Apply: n.applyScripts, Logger: n.config.Logger})
+	f, err := folder.Watch(folder.Config{Dir: dir, Known: known, Apply: n.applyScripts, Logger: n.config.Logger})
 	if err != nil {
 		return err
 	}

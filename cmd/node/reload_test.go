@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -327,7 +328,7 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	}
 	write(1)
 	dev := s.config("dev", os.DirFS(dir))
-	dev.Watch = dir
+	dev.Watch, dev.Insist = dir, true
 	n := s.start(t, dev)
 	other := s.start(t, s.config("other", scriptsOf(1, 1)))
 	write(2)
@@ -342,6 +343,77 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 	must(t, s.start(t, s.config("late", scriptsOf(1, 1))), "1.1")
 }
 
+// TestInstancesThatWatchTheSameContentReloadItOnce: each has its own mount of one ConfigMap, and sees a change when its
+// mount is swapped. An instance that starts with an old mount brings nothing old back.
+func TestInstancesThatWatchTheSameContentReloadItOnce(t *testing.T) {
+	s := startServers(t)
+	type mount struct {
+		*Node
+		dir  string
+		said *lines
+	}
+	write := func(m mount, n int) {
+		if err := os.WriteFile(filepath.Join(m.dir, "game", numberModule), number(n)[0].Source, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := func(id string, n int) mount {
+		m := mount{dir: t.TempDir(), said: &lines{}}
+		if err := os.CopyFS(m.dir, scriptsOf(1, n)); err != nil {
+			t.Fatal(err)
+		}
+		c := s.config(id, os.DirFS(m.dir))
+		c.Watch, c.Logger = m.dir, slog.New(slog.NewTextHandler(m.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		m.Node = s.start(t, c)
+		return m
+	}
+	all := func(want string, mounts ...mount) {
+		t.Helper()
+		s.eventually(t, "all run "+want, func() bool {
+			return !slices.ContainsFunc(mounts, func(m mount) bool { return runs(m.Node) != want })
+		})
+	}
+	idle := func(m mount, times int) {
+		t.Helper()
+		s.eventually(t, "it finds its folder in force", func() bool { return m.said.count("in force already") == times })
+	}
+	a, b := start("a", 1), start("b", 1)
+	write(a, 2)
+	all("1.2", a, b)
+	write(b, 2)
+	idle(b, 1)
+	c := start("c", 1) // its mount is old
+	all("1.2", c)
+	write(c, 2)
+	idle(c, 1)
+	all("1.2", a, b, c)
+	write(b, 3)
+	all("1.3", a, b, c)
+	for _, m := range []mount{a, b, c} {
+		if g := m.instances[0].scripts.Generation(); g != 2 {
+			t.Errorf("%s has generation %d after two changes", m.config.ID, g)
+		}
+	}
+}
+
+// lines counts what a logger writes.
+type lines struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.all.String(), what)
+}
+
 // TestAFileThatIsSavedWhileDevStartsIsLoaded saves it between the first reading and the watch.
 func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 	s := startServers(t)
@@ -350,7 +422,7 @@ func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.config("dev", os.DirFS(dir))
-	c.Watch = dir
+	c.Watch, c.Insist = dir, true
 	c.Services[0].Handlers = func() (client, server []any) {
 		if err := os.WriteFile(filepath.Join(dir, "game", numberModule), number(2)[0].Source, 0o600); err != nil {
 			t.Error(err)

@@ -29,6 +29,7 @@ const drainTimeout = 10 * time.Second
 type instance struct {
 	config  Service
 	id      string
+	own     []script.Module // the scripts that it came with
 	log     *slog.Logger
 	scripts *reload.Instance
 	service *service.Service
@@ -76,7 +77,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	i := &instance{config: s, id: n.instanceID(s.Type), log: c.Logger.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
+	i := &instance{config: s, id: n.instanceID(s.Type), own: modules, log: c.Logger.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
 	if err := n.member.Vacant(ctx, s.Type, i.id); err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	close(i.ready)
 	n.alongside(func(ctx context.Context) { i.report(ctx, n.cluster.Directory, &n.conditions) })
 	n.yields(i.entry)
-	if c.Watch == "" { // otherwise the watched folder decides
+	if !c.Insist { // otherwise the folder decides
 		n.alongside(i.scripts.Follow)
 	}
 	n.mu.Lock()
@@ -118,15 +119,14 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 // scriptsBucket stores the modules that reloads have put in force; package reload documents its keys.
 const scriptsBucket = "scripts"
 
-// startScripts creates the instance's service with the scripts in force. If a folder is watched, its scripts are used
-// instead.
+// startScripts creates the instance's service with the scripts in force, or with its own if it insists.
 func (n *Node) startScripts(ctx context.Context, i *instance, config service.Config) (*reload.Instance, error) {
 	kept, err := jetstream.OpenKV(ctx, n.cluster.NATS, n.config.Cluster, scriptsBucket, jetstream.KVOptions{Replicas: n.config.Replicas})
 	if err != nil {
 		return nil, err
 	}
 	scripts, err := reload.Start(ctx, reload.InstanceConfig{
-		Type: i.config.Type, ID: i.id, Modules: config.Scripts, Store: kept, Insist: n.config.Watch != "", Logger: config.Logger,
+		Type: i.config.Type, ID: i.id, Modules: config.Scripts, Store: kept, Insist: n.config.Insist, Logger: config.Logger,
 		Make: func(modules []script.Module) (reload.Runtime, error) {
 			config.Scripts = modules
 			i.service, err = service.New(config)

@@ -31,13 +31,16 @@ const (
 	applyTimeout = 10 * time.Second
 )
 
+// passing lists the codes of errors that another attempt may not meet.
+var passing = []rpc.Code{rpc.Unavailable, rpc.Aborted, rpc.DeadlineExceeded}
+
 // Config says what to watch, and how to put it in force.
 type Config struct {
 	Dir string // contains one folder per service type, and one for the shard
-	// InForce is what runs already, by folder. It is not applied again.
-	InForce map[string][]script.Module
+	// Known is what was read already, by folder. Only something else is applied.
+	Known map[string][]script.Module
 	// Apply puts all modules of a folder in force. what describes the changes, "" if there were none. After an
-	// *rpc.Error with Unavailable, the Watcher tries again.
+	// *rpc.Error with Unavailable, Aborted or DeadlineExceeded, the Watcher tries again.
 	Apply  func(ctx context.Context, folder string, modules []script.Module) (what string, err error)
 	Logger *slog.Logger // nil: slog.Default()
 }
@@ -59,7 +62,7 @@ func Watch(c Config) (*Watcher, error) {
 		return nil, err
 	}
 	f := &Watcher{cfg: c, watcher: w, log: c.Logger, tried: map[string]string{}}
-	for folder, modules := range c.InForce {
+	for folder, modules := range c.Known {
 		f.tried[folder] = script.SHA256(modules)
 	}
 	if err := f.follow(); err != nil {
@@ -128,7 +131,7 @@ func (f *Watcher) reload(ctx context.Context, folder string) (tried bool) {
 	defer cancel()
 	what, err := f.cfg.Apply(ctx, folder, modules)
 	switch e := (*rpc.Error)(nil); {
-	case errors.As(err, &e) && e.Code == rpc.Unavailable:
+	case errors.As(err, &e) && slices.Contains(passing, e.Code):
 		f.log.Debug("cannot reload scripts yet", "folder", folder, "error", err)
 		delete(f.tried, folder)
 		return false
@@ -136,6 +139,8 @@ func (f *Watcher) reload(ctx context.Context, folder string) (tried bool) {
 		f.log.Error("cannot reload scripts: the old ones stay in force", "folder", folder, "error", err)
 	case what != "":
 		f.log.Info("scripts reloaded", "folder", folder, "what", what)
+	default:
+		f.log.Debug("scripts are in force already", "folder", folder)
 	}
 	return true
 }
