@@ -195,6 +195,9 @@ func (g *Gateway) reconnected() {
 // left handles an instance that is gone. Its players' next requests bind them again, and after the grace the gateway
 // fails the requests that the instance has not answered.
 func (g *Gateway) left(serviceType, instance string) {
+	if serviceType == Type && instance == g.cfg.ID {
+		return // it ends, or its entry will be back: its sessions are its own
+	}
 	g.log.Info("gateway: an instance has left", "type", serviceType, "instance", instance)
 	for _, s := range g.all() {
 		s.step(event{kind: eventGone, serviceType: serviceType, instance: instance})

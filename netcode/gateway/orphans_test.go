@@ -1,6 +1,9 @@
 package gateway_test
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,4 +100,21 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 	second.full = true
 	second.mu.Unlock()
 	must(t, "instance of a player who comes back soon when his is full", where(), "game-1")
+}
+
+// TestAGatewayDoesNotMissItself: it logs that others leave, not that it does.
+func TestAGatewayDoesNotMissItself(t *testing.T) {
+	c := newCluster(t)
+	self := c.start(gateway.Type, "gateway-1", nil)
+	other := c.start(gateway.Type, "gateway-2", nil)
+	var said bytes.Buffer // written under notice
+	c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) { g.Logger = slog.New(slog.NewTextHandler(&said, nil)) })
+	c.notice(self)
+	if said.Len() > 0 {
+		t.Errorf("of itself it says %s", &said)
+	}
+	c.notice(other)
+	if !strings.Contains(said.String(), "an instance has left") || !strings.Contains(said.String(), "gateway-2") {
+		t.Errorf("of another it says %q", &said)
+	}
 }
