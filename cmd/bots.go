@@ -81,6 +81,9 @@ sequence of the record that holds the tick.`,
 		if errors.As(err, &other) && slices.Contains(a.games.names(), other.Runs) {
 			return fmt.Errorf("the shard at %s runs the game %q, and these bots play %q: give --game %s", other.Addr, other.Runs, other.Plays, other.Runs)
 		}
+		if none := (*client.DialError)(nil); errors.As(err, &none) && ctx.Err() == nil {
+			return fmt.Errorf("%w: check that a node runs there (wind serve, wind dev), name its address with --addr, or wait longer with --wait", err)
+		}
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,11 @@
 package netcode_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,5 +84,31 @@ func TestAClientStaysWithANodeThatAnswersPings(t *testing.T) {
 	dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	if s := h.server.Stats(); s.SessionsJoined != 1 {
 		t.Errorf("%d sessions joined: the client began a new one", s.SessionsJoined)
+	}
+}
+
+// TestAClientThatGetsNoSessionSaysWhatItTried: before its first attempt has ended, too.
+func TestAClientThatGetsNoSessionSaysWhatItTried(t *testing.T) {
+	closed := mute(t, client.TCP) // nothing answers over UDP
+	for name, c := range map[string]struct {
+		cfg  client.Config
+		want []string
+	}{
+		"nobody listens": {client.Config{Addr: closed, More: []string{"127.0.0.1:1"}}, []string{closed + ", 127.0.0.1:1 over UDP", "; the last attempt: ", "refused"}},
+		"a mute node":    {client.Config{Addr: closed, Transport: client.TCP}, []string{closed + " over TCP within ", "the first attempt has no answer yet"}},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := client.Dial(ctx, c.cfg)
+		cancel()
+		var none *client.DialError
+		if !errors.As(err, &none) || !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "deadline") {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, part := range c.want {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: no %q in %q", name, part, err)
+			}
+		}
 	}
 }

@@ -77,7 +77,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		}
 		if err != nil {
 			f.Close()
-			return nil, fmt.Errorf("bot %d of %d cannot join at %s: %w", i+1, c.Count, c.Addrs[0], err)
+			return nil, fmt.Errorf("bot %d of %d cannot join: %w", i+1, c.Count, err)
 		}
 	}
 	return f, nil

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,19 @@ const (
 	// the path /ws implied.
 	WebSocket
 )
+
+// String implements fmt.Stringer.
+func (t Transport) String() string {
+	switch t {
+	case UDP:
+		return "UDP"
+	case TCP:
+		return "TCP"
+	case WebSocket:
+		return "WebSocket"
+	}
+	return fmt.Sprintf("Transport(%d)", uint8(t))
+}
 
 // Config says where to connect and as whom. The client calls the hooks on its own
 // goroutine: they must not block, nor call Close or Send.
@@ -133,6 +147,30 @@ var (
 // MaxPending bounds the reliable commands that wait for replies.
 const MaxPending = 64
 
+// DialError reports that no node gave a session before Dial's context ended. It also is that context's error, and Last.
+type DialError struct {
+	Addrs     []string // those tried
+	Transport Transport
+	Took      time.Duration
+	Last      error // why the last attempt failed; nil: the first was not over
+	Context   error
+}
+
+// Error implements error.
+func (e *DialError) Error() string {
+	last := "the first attempt has no answer yet"
+	if e.Last != nil {
+		last = "the last attempt: " + strings.TrimPrefix(e.Last.Error(), "client: ")
+	}
+	if !errors.Is(e.Context, context.DeadlineExceeded) {
+		last += fmt.Sprintf(" (%v)", e.Context)
+	}
+	return fmt.Sprintf("client: no session at %s over %v within %v; %s", strings.Join(e.Addrs, ", "), e.Transport, e.Took.Round(100*time.Millisecond), last)
+}
+
+// Unwrap returns the context's error and the last attempt's.
+func (e *DialError) Unwrap() []error { return []error{e.Context, e.Last} }
+
 // Client is one player's connection. Its methods are safe for concurrent use.
 type Client struct {
 	cfg      Config
@@ -169,7 +207,7 @@ type pending struct {
 
 // Dial connects and returns once the client's session is in the committed world.
 // It keeps trying until ctx ends, or until the server answers that trying again is
-// pointless. The client outlives ctx.
+// pointless. If ctx ends first, the error is a *DialError. The client outlives ctx.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.DropAfter == 0 {
 		cfg.DropAfter = 3 * time.Second
@@ -183,19 +221,17 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		c.token = *cfg.Resume
 		c.counters.saw(cfg.Resume.LastTick)
 	}
-	go newSession(c).run()
+	s, began := newSession(c), time.Now()
+	go s.run()
 	select {
 	case <-c.ready:
 		return c, nil
 	case <-c.done:
 		return nil, c.Err()
 	case <-ctx.Done():
-		err := c.Err()
+		last := c.Err()
 		c.end(true)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-		return nil, ctx.Err()
+		return nil, &DialError{Addrs: s.addresses, Transport: cfg.Transport, Took: time.Since(began), Last: last, Context: ctx.Err()}
 	}
 }
 
