@@ -32,7 +32,8 @@ func (a *app) doctor() *cobra.Command {
 		Short: "Say what this machine and configuration guarantee, and what prevents a start",
 		Long: `Checks the ports, the data directory, the disk, the servers and the game, and states which durability the configuration
 gives: after a process crash, after a power loss, after the loss of a node. If a node runs, it reports what keeps the shard
-from being served and what to do about it, as /healthz does. Exits with 1 if anything does, or if a node could not start.
+from being served and what to do about it, as /healthz does. It compares what the servers hold with the flags and the game:
+the tick rate, the components, the space, the copies. Exits with 1 if anything does, or if a node could not start.
 It starts nothing and leaves nothing behind.`,
 		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
 	}
@@ -80,6 +81,7 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	case f.nats != "" && f.etcd != "":
 		r.examineServers(ctx, f)
 		r.examineCluster(ctx, f, f.etcd)
+		r.examineLive(ctx, a, f, f.nats)
 		r.examinePorts(f)
 	default:
 		r.examineData(ctx, a, f)
@@ -100,6 +102,7 @@ func (r *report) examineData(ctx context.Context, a *app, f *nodeFlags) {
 	default:
 		r.say("data directory", "ok", "a node runs on %s", f.data)
 		r.examineCluster(ctx, f, urls.Etcd)
+		r.examineLive(ctx, a, f, urls.NATS)
 	}
 }
 
@@ -195,7 +198,16 @@ func (r *report) examineDurability(f *nodeFlags) {
 		r.say("node loss", "warn", "the log is on this machine alone: use --nats with a cluster of three servers and --replicas 3")
 	} else {
 		r.say("power loss", "ok", "depends on the NATS server's sync_interval (default: up to 2 minutes of ticks can be lost; always: none)")
-		r.say("node loss", "ok", "the log has as many copies as --replicas said (here %d) at the shard's first start; nats stream info shows the number", max(f.replicas, 1))
+		switch copies, begun := r.copies.Log, r.copies.Log > 0; {
+		case copies > 1:
+			r.say("node loss", "ok", "the log has %d copies: nothing committed is lost while most of them live", copies)
+		case begun:
+			r.say("node loss", "warn", "the log has one copy: what the loss of its server takes is lost; nats stream edit with --replicas 3 adds copies")
+		case f.replicas > 1:
+			r.say("node loss", "ok", "the log will have %d copies: nothing committed is lost while most of them live", f.replicas)
+		default:
+			r.say("node loss", "warn", "the log will have one copy: use a cluster of three NATS servers and --replicas 3")
+		}
 	}
 }
 

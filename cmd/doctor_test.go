@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/shard"
 )
@@ -22,6 +24,46 @@ func TestEveryConditionIsExplained(t *testing.T) {
 		}
 		if shard.WayOut(kind, "main") == "" {
 			t.Errorf("%s has no way out", kind)
+		}
+	}
+}
+
+// TestDoctorComparesWhatRunningServersHold with the game and with --replicas, as it does when they are stopped.
+func TestDoctorComparesWhatRunningServersHold(t *testing.T) {
+	t.Chdir(t.TempDir())
+	call := func(game ecs.Game, args ...string) (int, string) {
+		var out, log strings.Builder
+		code := newApp(&self{program: "./mygame", name: "mygame"}, game, &out, &log, nil).run(append([]string{"doctor", "--udp", "127.0.0.1:0", "--tcp", "", "--http", ""}, args...))
+		return code, out.String() + log.String()
+	}
+	n, err := node.Start(t.Context(), node.Config{Game: arena.Game, Data: "wind-data", UDP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Stop() })
+	urls, err := node.Running("wind-data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	faster := arena.Game
+	faster.TickRate = 60
+	live := []string{"--nats", urls.NATS, "--etcd", urls.Etcd}
+	for name, c := range map[string]struct {
+		game ecs.Game
+		args []string
+		code int
+		want string
+	}{
+		"the same build":      {arena.Game, nil, exitDone, "of its"},
+		"another rate":        {faster, nil, exitFailed, "the shard makes 30 ticks per second, this build of arena makes 60"},
+		"another rate, URLs":  {faster, live, exitFailed, "the shard makes 30 ticks per second, this build of arena makes 60"},
+		"the copies":          {arena.Game, append(live, "--replicas", "1"), exitDone, "copies of the log: 1\n"},
+		"too few copies":      {arena.Game, append(live, "--replicas", "3"), exitDone, "copies of the log: 1, --replicas says 3"},
+		"too few, other ways": {arena.Game, append(live, "--replicas", "3"), exitDone, "copies of the snapshots: 1, --replicas says 3"},
+		"one copy":            {arena.Game, live, exitDone, "the log has one copy"},
+	} {
+		if code, said := call(c.game, c.args...); code != c.code || !strings.Contains(said, c.want) {
+			t.Errorf("%s: the doctor ends with %d, want %d and %q:\n%s", name, code, c.code, c.want, said)
 		}
 	}
 }

@@ -3,12 +3,15 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -21,6 +24,7 @@ type report struct {
 	spell    func(string) string
 	findings []finding
 	listens  map[string]string // address → the cluster's node that listens there
+	copies   jetstream.Copies  // of the shard's streams on running servers; zeros: it has none there
 }
 
 func (r *report) say(check, status, detail string, args ...any) {
@@ -94,6 +98,50 @@ func (r *report) examineStanding(name string, s shard.Standing) {
 		r.say("shard "+name, "ok", "node %s owns it (epoch %d)", s.Owner, s.Epoch)
 	case s.Epoch > 0:
 		r.say("shard "+name, "ok", "no node owns it at the moment (epoch %d was the last)", s.Epoch)
+	}
+}
+
+// examineLive compares what running servers hold of the shard with the game and the flags, without changing anything.
+func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url string) {
+	ctx, cancel := context.WithTimeout(ctx, 3*liveTimeout)
+	defer cancel()
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, ReadOnly: true, Logger: a.log})
+	if err != nil {
+		r.say("log", "fail", "%s: %s", shard.AwaitsNATS, shard.Sentence(shard.AwaitsNATS, f.shard, err.Error()))
+		return
+	}
+	defer conn.Close()
+	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
+	if errors.Is(err, persistence.ErrNotFound) {
+		return // nothing to compare with
+	}
+	if err == nil {
+		defer s.Close()
+		r.examineCopies(s.Copies(), f.replicas)
+		err = r.examineHeld(ctx, a, f, s)
+	}
+	if err != nil {
+		r.found(f.shard, "log", err)
+	}
+}
+
+// examineCopies compares the numbers of copies with --replicas; 0: the flag was not given.
+func (r *report) examineCopies(c jetstream.Copies, asked int) {
+	r.copies = c
+	if asked == 0 {
+		return
+	}
+	for _, s := range []struct {
+		what   string
+		copies int
+	}{{"log", c.Log}, {"delta stream", c.Deltas}, {"snapshots", c.Snapshots}} {
+		switch {
+		case s.copies == 0:
+		case s.copies == asked:
+			r.say("--replicas", "ok", "copies of the %s: %d", s.what, s.copies)
+		default:
+			r.say("--replicas", "warn", "copies of the %s: %d, --replicas says %d, which counts for new streams alone: change it with nats stream edit", s.what, s.copies, asked)
+		}
 	}
 }
 

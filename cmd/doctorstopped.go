@@ -88,6 +88,11 @@ func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	if err != nil {
 		return err
 	}
+	return r.examineHeld(ctx, a, f, s)
+}
+
+// examineHeld compares a shard's log with the game, and reports how full it is.
+func (r *report) examineHeld(ctx context.Context, a *app, f *nodeFlags, s *jetstream.Shard) error {
 	used, limit, err := s.Log().Fill(ctx)
 	if err != nil {
 		return err

@@ -40,6 +40,21 @@ func (s *Shard) Deltas() *Deltas { return s.deltas }
 // Snapshots returns the shard's snapshots.
 func (s *Shard) Snapshots() *Snapshots { return s.snapshots }
 
+// Copies says how many copies the servers keep of a shard's streams; 0: the stream does not exist.
+type Copies struct{ Log, Deltas, Snapshots int }
+
+// Copies returns the numbers that the streams had when they were opened.
+func (s *Shard) Copies() Copies {
+	c := Copies{Log: s.log.Replicas()}
+	if s.deltas != nil {
+		c.Deltas = s.deltas.stream.CachedInfo().Config.Replicas
+	}
+	if s.snapshots != nil && s.snapshots.objects != nil {
+		c.Snapshots = s.snapshots.objects.stream.CachedInfo().Config.Replicas
+	}
+	return c
+}
+
 // Source returns the shard in the form that package persistence reads, checks and replays.
 func (s *Shard) Source() persistence.Source {
 	src := persistence.Source{
