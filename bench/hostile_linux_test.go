@@ -127,7 +127,7 @@ func intruder(x *target, identity string) (net.Conn, error) {
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err = conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: identity})); err == nil {
+	if _, err = conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: identity})); err == nil {
 		_, err = welcomed(conn)
 	}
 	if err != nil {

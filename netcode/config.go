@@ -85,8 +85,6 @@ const (
 	MaxTicksAhead = 32
 	// MaxPayload bounds the packed value of a command or an input, in bytes.
 	MaxPayload = ecs.MaxClientCommand
-	// Protocol is the version in Hello.
-	Protocol = 1
 	// TokenSize is the length of a resume token in bytes.
 	TokenSize = 16
 )

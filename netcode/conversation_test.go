@@ -57,7 +57,7 @@ func (c *talker) begin(resume *wirepb.Resume) {
 			_, cookie, _ = frame.ParseCookie(append([]byte(nil), body...))
 		}
 	}
-	c.lane.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: "ann", Cookie: cookie, Resume: resume}))
+	c.lane.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann", Cookie: cookie, Resume: resume}))
 	c.lane.Update()
 }
 

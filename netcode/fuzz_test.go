@@ -35,7 +35,7 @@ func FuzzStream(f *testing.F) {
 			t.Fatal(err)
 		}
 		l := h.open(netip.MustParseAddrPort("127.0.0.1:1000"), cameTCP, func() {})
-		h.receive(l, wirepb.IDHello, marshal(&wirepb.Hello{Protocol: Protocol, Identity: "ann"}))
+		h.receive(l, wirepb.IDHello, marshal(&wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"}))
 		tick := func() {
 			commands := h.latch(w, w.Tick()+1, nil, 256<<10)
 			w.Order(w.Tick()+1, commands)

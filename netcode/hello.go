@@ -29,8 +29,8 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	}
 	trouble := h.identify(l, m)
 	switch {
-	case m.Protocol != Protocol:
-		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported, %d is", m.Protocol, Protocol))
+	case m.Protocol != wirepb.Protocol:
+		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported, %d is", m.Protocol, wirepb.Protocol))
 	case h.cfg.Shard != "" && m.Shard != "" && m.Shard != h.cfg.Shard:
 		h.close(l, wirepb.Reason_REASON_WRONG_SHARD, fmt.Sprintf("this node serves shard %q", h.cfg.Shard))
 	case trouble != "":

@@ -178,7 +178,7 @@ func TestFloodOfGarbagePacketsIsIgnored(t *testing.T) {
 			defer c.Close()
 			socks = append(socks, c)
 		}
-		opening := kcpPush(7, frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: "eve"}))
+		opening := kcpPush(7, frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "eve"}))
 		for range 400 {
 			for _, c := range socks {
 				b := make([]byte, 1+rng.IntN(1600))
@@ -216,7 +216,7 @@ func kcpPush(conv uint32, data []byte) []byte {
 
 func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 	h, cfg := both(t)
-	hello := frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: "eve"})
+	hello := frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "eve"})
 	undisturbed(t, h, cfg, func() {
 		c, err := net.DialUDP("udp", nil, h.server.UDPAddr().(*net.UDPAddr))
 		if err != nil {
@@ -247,7 +247,7 @@ func TestAnUnprovenAddressGetsNoMoreThanItSends(t *testing.T) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	for name, packet := range map[string][]byte{
-		"a hello":                  kcpPush(77, frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: "eve"})),
+		"a hello":                  kcpPush(77, frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "eve"})),
 		"a packet of no session":   kcpPush(78, nil),
 		"a knock":                  frame.AppendKnock(nil, 1),
 		"a short knock":            frame.AppendKnock(nil, 1)[:40],

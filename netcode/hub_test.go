@@ -73,7 +73,7 @@ func (r *rig) tick(budget int) ecs.Frame {
 
 func (r *rig) connect() *link {
 	l := r.h.open(netip.MustParseAddrPort("127.0.0.1:1000"), cameTCP, func() {})
-	r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: "ann"})
+	r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"})
 	return l
 }
 
@@ -328,7 +328,7 @@ func TestNothingRepeatsAfterAResumeUntilAnInputComes(t *testing.T) {
 	r.h.lost(l)
 	again := r.h.open(netip.MustParseAddrPort("127.0.0.1:1002"), cameTCP, func() {})
 	r.receive(again, wirepb.IDHello, &wirepb.Hello{
-		Protocol: Protocol, Identity: "ann",
+		Protocol: wirepb.Protocol, Identity: "ann",
 		Resume: &wirepb.Resume{Session: w.Session, Token: w.Token, LastTick: r.w.Tick()},
 	})
 	r.tick(1000)

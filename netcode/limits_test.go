@@ -14,7 +14,7 @@ import (
 func (r *rig) from(addr, who string) *link {
 	l := r.h.open(netip.MustParseAddrPort(addr), cameTCP, func() {})
 	if l.state != linkClosed {
-		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: who})
+		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: who})
 	}
 	return l
 }
@@ -86,7 +86,7 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	l := r.from("10.0.0.1:1000", "ann")
 	r.tick(1 << 20)
 	w := find[*wirepb.Welcome](r, l)
-	resume := &wirepb.Hello{Protocol: Protocol, Resume: &wirepb.Resume{Session: w.Session, Token: w.Token}}
+	resume := &wirepb.Hello{Protocol: wirepb.Protocol, Resume: &wirepb.Resume{Session: w.Session, Token: w.Token}}
 	counts := func(h *hub) (got []int) {
 		for _, addr := range []string{"10.0.0.1", "10.0.0.2"} {
 			got = append(got, h.addresses.of(netip.MustParseAddr(addr), h.now).sessions)
@@ -160,7 +160,7 @@ func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 	}
 	r.wantRefusal(open(), wirepb.Reason_REASON_ADDRESS_FULL, "half-open-per-address")
 	for l := range r.h.links {
-		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: Protocol, Identity: "ann"})
+		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"})
 	}
 	r.tick(1 << 20)
 	for range 4 {

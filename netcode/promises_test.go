@@ -93,7 +93,7 @@ func (p *promises) connect(c *model) {
 		return
 	}
 	c.reader, c.welcomed = frame.NewReader(frame.MaxFromServer), false
-	m := &wirepb.Hello{Protocol: Protocol, Identity: "ann", Datagrams: true}
+	m := &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann", Datagrams: true}
 	if c.session != 0 {
 		m.Resume = &wirepb.Resume{Session: c.session, Token: c.token, LastTick: c.seen}
 	}

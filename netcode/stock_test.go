@@ -80,7 +80,7 @@ func (s *stock) expect(id uint32, m proto.Message) {
 // join does the handshake.
 func (s *stock) join(resume *wirepb.Resume) *wirepb.Welcome {
 	s.t.Helper()
-	hello := &wirepb.Hello{Protocol: 1, Identity: "stock", Resume: resume}
+	hello := &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "stock", Resume: resume}
 	s.write(2001, hello)
 	var challenge wirepb.Challenge
 	s.expect(2002, &challenge)

@@ -85,7 +85,7 @@ func (s *swarm) run(stop <-chan struct{}) error {
 		for n := 0; s.cookie != nil && greeted < len(s.bees) && n < 4; n++ {
 			b := s.bees[greeted]
 			b.send(s, wirepb.IDHello, &wirepb.Hello{
-				Protocol: 1, Identity: fmt.Sprint(greeted), Cookie: s.cookie,
+				Protocol: wirepb.Protocol, Identity: fmt.Sprint(greeted), Cookie: s.cookie,
 				Datagrams: true, Schema: s.schema.Hash(),
 			})
 			b.lane.Update()

@@ -14,7 +14,6 @@ import (
 
 	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
 	"github.com/ferris1/wind/ecs"
-	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/service"
@@ -168,7 +167,7 @@ func TestAShardThatHangsTurnsClientsAway(t *testing.T) {
 		}
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		if _, err := conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: netcode.Protocol, Identity: "ann"})); err != nil {
+		if _, err := conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"})); err != nil {
 			t.Fatal(err)
 		}
 		for in, b := frame.NewReader(1<<20), make([]byte, 4096); ; {

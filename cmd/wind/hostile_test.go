@@ -201,7 +201,7 @@ type link struct {
 // join does the handshake of PROTOCOL.md.
 func (l *link) join() error {
 	_ = l.SetDeadline(time.Now().Add(patience))
-	hello := &wirepb.Hello{Protocol: 1, Identity: "eve"}
+	hello := &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "eve"}
 	for {
 		if _, err := l.Write(frame.AppendMessage(nil, wirepb.IDHello, hello)); err != nil {
 			return err
@@ -261,7 +261,7 @@ func (e *eve) oversized(conn net.Conn) {
 }
 
 func (e *eve) wrongShard(conn net.Conn) {
-	_, _ = conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: "eve", Shard: "nowhere"}))
+	_, _ = conn.Write(frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "eve", Shard: "nowhere"}))
 }
 
 // flood sends 10,000 small frames, while the farewell is waited for.
@@ -334,7 +334,7 @@ func (e *eve) halfOpen() {
 		}
 		conns = append(conns, conn)
 	}
-	hello := frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: 1, Identity: "eve"})
+	hello := frame.AppendMessage(nil, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "eve"})
 	c, err := net.Dial("udp", e.addr)
 	if err != nil {
 		e.t.Error(err)

@@ -15,9 +15,6 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// protocol is the version in Hello.
-const protocol = 1
-
 // Times of a connection.
 const (
 	handshakeTimeout = 8 * time.Second        // for Welcome, from a server that answers
@@ -189,7 +186,7 @@ func (s *session) send(id uint32, m proto.Message) {
 func (s *session) hello() {
 	c := s.c
 	m := &wirepb.Hello{
-		Protocol: protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
+		Protocol: wirepb.Protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
 		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash, Ticket: c.cfg.Ticket,
 	}
 	if t := c.ResumeToken(); t.Session != 0 {

@@ -7,6 +7,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
+// Protocol is the version of the wire protocol, which a client states in Hello.
+const Protocol = 1
+
 // Ids of the frame header. They repeat the option (wind.id) of wire.proto so that
 // code can switch on constants; a test checks that both agree.
 const (

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,30 @@ func TestGamesMayTakeAllOtherIDs(t *testing.T) {
 	} {
 		if Reserved(id) != want || GameID(id) == want {
 			t.Errorf("Reserved(%d) = %v", id, !want)
+		}
+	}
+}
+
+// The pages state the version for clients in other languages.
+func TestThePagesStateTheProtocolsVersion(t *testing.T) {
+	for path, patterns := range map[string][]string{
+		"../PROTOCOL.md": {`(?m)^# The wire protocol, version (\d+)$`, `Hello\{protocol (\d+),`},
+		"wire.proto":     {`uint32 protocol = 1; +// (\d+)`},
+	} {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range patterns {
+			found := regexp.MustCompile(p).FindAllStringSubmatch(string(page), -1)
+			if len(found) == 0 {
+				t.Errorf("%s does not match %s", path, p)
+			}
+			for _, f := range found {
+				if f[1] != fmt.Sprint(Protocol) {
+					t.Errorf("%s says %q, the version is %d", path, f[0], Protocol)
+				}
+			}
 		}
 	}
 }
