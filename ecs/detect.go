@@ -156,9 +156,6 @@ func (w *World) detectResource(i int, r *resource) {
 	}
 	w.valueSum += f.hash(Entity{}, r.live) - f.hash(Entity{}, r.old)
 	copy(bytesAt(r.old, f.Size), bytesAt(r.live, f.Size))
-	if mutant == resourceNotInDelta {
-		return
-	}
 	w.changes.resources = appendUvarint(w.changes.resources, uint64(i)+1)
 	w.changes.resources = f.pack(w.changes.resources, r.live, 1)
 }

@@ -60,9 +60,6 @@ func (w *World) markStreams() {
 
 func (w *World) rewindStreams() {
 	for _, s := range w.events {
-		if mutant == eventsKept {
-			break
-		}
 		s.count = s.mark
 		s.values = s.values[:s.mark*s.f.Size]
 	}

@@ -215,8 +215,5 @@ func (f *form) plan() {
 	}
 	for ; len(b) > 0; b = b[8:] {
 		f.mask = append(f.mask, le64(b))
-		if mutant == paddingHashed {
-			f.mask[len(f.mask)-1] = ^uint64(0)
-		}
 	}
 }

@@ -30,7 +30,7 @@ func (w *World) fits() bool {
 	if len(w.queue) <= room { // each operation makes at most one
 		return true
 	}
-	return w.fewSets() || w.count(room) || mutant == limitIgnored
+	return w.fewSets() || w.count(room)
 }
 
 // fewSets reports whether there is room even if every component that the queue adds or removes were combined with every
@@ -98,7 +98,7 @@ func (w *World) mayKeep() int {
 
 // tidy gives tables back if a tick has left too many empty ones.
 func (w *World) tidy() {
-	if mutant != tablesKept && w.uninhabited > w.mayKeep() {
+	if w.uninhabited > w.mayKeep() {
 		w.recordOp(opGiveBack, Entity{}, 0)
 		w.giveBack()
 	}
@@ -131,7 +131,7 @@ func (w *World) giveBack() {
 	}
 	w.shape++
 	for _, b := range w.bundles {
-		if b.table != nil && b.table.index < 0 && mutant != bundlesStale {
+		if b.table != nil && b.table.index < 0 {
 			b.table = nil
 		}
 	}

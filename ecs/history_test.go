@@ -408,29 +408,3 @@ func TestTheFutureIsKeptAtTheLimitOfTables(t *testing.T) {
 		t.Errorf("too little happened: %d failures, given back %d times", limited, given)
 	}
 }
-
-// TestEveryMutationIsNoticed breaks the package in one way after another and checks that the property of
-// TestRestoreKeepsTheFuture fails.
-func TestEveryMutationIsNoticed(t *testing.T) {
-	seed := historySeed(t)
-	for name, m := range ecs.Mutations {
-		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			defer ecs.Mutate(m)()
-			for i := range uint64(8) {
-				if i%2 == 1 { // 41 or 49 tables, hardly any without rows
-					defer ecs.SetTableLimits(37+4*int(i%4), 0)()
-				}
-				h, err := newHistory(seed + i)
-				if err == nil {
-					err = h.run(500)
-				}
-				if err != nil {
-					first, _, _ := strings.Cut(err.Error(), "\n")
-					t.Log(first)
-					return
-				}
-			}
-			t.Error("nothing was noticed")
-		})
-	}
-}

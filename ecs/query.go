@@ -42,9 +42,6 @@ func (q *Query[V]) update() {
 }
 
 func (q *Query[V]) look() {
-	if mutant == queriesStale && q.seen > 0 {
-		return
-	}
 	q.seen, q.matched = q.w.shape, q.matched[:0]
 	for t := range q.w.eachInhabited {
 		if q.view.matches(t) {

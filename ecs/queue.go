@@ -75,7 +75,7 @@ func (w *World) flushExchange(o *op) {
 
 // drop clears the queue and rolls the pool back to its state before the queue.
 func (w *World) drop() {
-	for i := len(w.queue) - 1; i >= 0 && mutant != poolNotRolledBack; i-- {
+	for i := len(w.queue) - 1; i >= 0; i-- {
 		switch o := &w.queue[i]; o.kind {
 		case opSpawn:
 			w.pool.unget(o.entity, o.fresh)
@@ -88,9 +88,6 @@ func (w *World) drop() {
 
 // recordOp enters an applied operation into the tick's delta.
 func (w *World) recordOp(kind opKind, e Entity, arg int) {
-	if mutant == removalNotRecorded && kind == opRemove {
-		return
-	}
 	b := append(w.changes.ops, byte(kind))
 	b = appendUvarint(b, uint64(e.id))
 	switch kind {

@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"fmt"
-	"slices"
 )
 
 // readPool reads the slots with their generations and rebuilds the stack of free ones.
@@ -25,9 +24,6 @@ func (s *saved) readPool(r *reader) error {
 		s.free[i] = uint32(slot)
 		p.slots[slot].id = 0 // does not name itself: free
 	}
-	if mutant == freeSlotsReversed {
-		slices.Reverse(s.free)
-	}
 	for i := len(s.free) - 1; i >= 0; i-- {
 		slot := s.free[i]
 		p.slots[slot].id, p.next = p.next, slot
@@ -45,9 +41,6 @@ func (s *saved) readTables(r *reader) error {
 		w.places[i] = nowhere
 	}
 	for range r.count(2) {
-		if mutant == tableNotRestored && len(r.b) > 0 && skipEmptyTable(r) {
-			continue
-		}
 		t, order, err := s.readTable(r)
 		if err != nil {
 			return err
@@ -71,19 +64,6 @@ func (s *saved) readTables(r *reader) error {
 		return fmt.Errorf("%d entities have a row, but %d are alive", w.living, living)
 	}
 	return r.err
-}
-
-// skipEmptyTable is part of a mutation: it skips a table without rows.
-func skipEmptyTable(r *reader) bool {
-	ahead := reader{b: r.b}
-	for range ahead.count(1) {
-		ahead.uvarint()
-	}
-	if ahead.count(1) > 0 || ahead.err != nil {
-		return false
-	}
-	r.b = ahead.b
-	return true
 }
 
 func (s *saved) readTable(r *reader) (*Table, []*component, error) {

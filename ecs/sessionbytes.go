@@ -71,7 +71,7 @@ func (s *sessions) append(b []byte, x *session, parts sessionParts, replies int)
 // appendInputs appends ordinal+1 and the value of each sampled command that changed, or of every stored one.
 func (s *sessions) appendInputs(b []byte, x *session, all bool) []byte {
 	for i := range x.inputs {
-		if in := &x.inputs[i]; in.changed || all && in.payload != nil && mutant != inputsNotSaved {
+		if in := &x.inputs[i]; in.changed || all && in.payload != nil {
 			b = appendUvarint(b, uint64(i)+1)
 			b = append(b, in.payload...)
 		}

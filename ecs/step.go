@@ -43,9 +43,7 @@ func (w *World) begin() {
 	for _, s := range w.events {
 		s.values, s.count = s.values[:0], 0
 	}
-	if mutant != transientsKept {
-		w.zeroTransients()
-	}
+	w.zeroTransients()
 }
 
 func (w *World) zeroTransients() {
@@ -154,7 +152,7 @@ func (w *World) sample(i int, h *handler, c *Command) {
 // apply uses a command exactly once. A command whose number is not above the session's last one gets its earlier reply.
 func (w *World) apply(i int, h *handler, c *Command) {
 	x := w.sessions.find(c.Source.ID)
-	if c.Seq <= x.AppliedSeq && mutant != sequenceIgnored {
+	if c.Seq <= x.AppliedSeq {
 		w.again(x, c.Seq)
 		return
 	}

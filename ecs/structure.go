@@ -56,9 +56,7 @@ func (w *World) exchange(e Entity, c *component, add bool) {
 			continue
 		}
 		f := &from.columns[k]
-		if mutant != touchNotCarried {
-			t.touched = t.touched || f.touched // writes from before the move are not committed yet
-		}
+		t.touched = t.touched || f.touched // writes from before the move are not committed yet
 		if n := t.c.Size; t.compared() {
 			copy(t.old[newRow*n:], f.old[row*n:(row+1)*n])
 		}
