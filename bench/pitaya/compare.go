@@ -4,33 +4,39 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/ferris1/wind/bench"
 )
 
-// target is the minimum ratio of Wind's requests per second to Pitaya's, at every depth.
+// target is the minimum of the median ratio of Wind's requests per second to Pitaya's, at every depth.
 const target = 4.0
 
 // warm is how long each measurement runs before it counts.
 const warm = time.Second
 
+// route is the handler of Pitaya's backend server.
+const route = "room.room.echo"
+
 // result is the result of a comparison.
 type result struct {
 	Payload    int     `json:"payload"`
 	Handler    string  `json:"handler"`
+	Rounds     int     `json:"rounds"`
 	ServerCore int     `json:"server_core"`      // -1: not pinned
 	LoadCore   int     `json:"load_core"`        // -1: not pinned
 	Wind       string  `json:"wind"`             // version
-	Pitaya     string  `json:"pitaya,omitempty"` // address; "": not measured
+	Go         string  `json:"go"`               // version that compiled Wind
+	GOGC       string  `json:"gogc"`             // of Wind's gateway and service
+	Pitaya     *build  `json:"pitaya,omitempty"` // nil: not measured
 	Runs       []run   `json:"runs"`             // in their order
-	Depths     []depth `json:"depths"`           // medians
-	Target     float64 `json:"target"`           // of each depth's ratio
-	Pass       bool    `json:"pass"`             // also true if Pitaya was not measured
-	Failed     []int   `json:"failed"`           // depths that missed the target
+	Depths     []depth `json:"depths"`
+	Target     float64 `json:"target"` // of each depth's median ratio
+	Pass       bool    `json:"pass"`   // also true if Pitaya was not measured
+	Failed     []int   `json:"failed"` // depths that missed the target
 }
 
 // run is one measurement.
@@ -49,45 +55,68 @@ type run struct {
 
 // depth compares the sides at one depth.
 type depth struct {
-	Depth  int     `json:"depth"`
-	Wind   side    `json:"wind"`
-	Pitaya *side   `json:"pitaya,omitempty"`
-	Ratio  float64 `json:"ratio,omitempty"`
-	Pass   bool    `json:"pass"`
+	Depth  int       `json:"depth"`
+	Wind   side      `json:"wind"`
+	Pitaya *side     `json:"pitaya,omitempty"`
+	Ratios []float64 `json:"ratios,omitempty"` // of each round: Wind's requests per second to Pitaya's
+	Ratio  *spread   `json:"ratio,omitempty"`  // of Ratios
+	Met    int       `json:"met"`              // rounds whose ratio reached the target
+	Pass   bool      `json:"pass"`
 }
 
-// side is the median run of one side, by requests per second.
+// side is one side's rounds at one depth.
 type side struct {
-	PerSecond    float64 `json:"per_second"`
-	PerCPUSecond float64 `json:"per_cpu_second"`
-	P50          float64 `json:"us_p50"`
-	P99          float64 `json:"us_p99"`
-	Failed       uint64  `json:"failed"`
+	PerSecond    spread `json:"per_second"`
+	PerCPUSecond spread `json:"per_cpu_second"`
+	P50          spread `json:"us_p50"`
+	P99          spread `json:"us_p99"`
+	Failed       uint64 `json:"failed"` // in all rounds
 }
 
-// compare measures both sides in turns.
+// compare builds Pitaya's server, starts all servers, measures both sides in turns, and stops what it started.
 func compare(ctx context.Context, o options, pinned bool) (result, error) {
 	if !pinned {
 		o.loadCore = -1
 	}
-	r := result{Payload: o.payload, Handler: "go", ServerCore: o.serverCore, LoadCore: o.loadCore, Pitaya: o.pitaya, Target: target, Pass: true, Failed: []int{}}
+	r := result{
+		Payload: o.payload, Handler: "go", Rounds: o.rounds, ServerCore: o.serverCore, LoadCore: o.loadCore,
+		Go: runtime.Version(), GOGC: gogc(), Target: target, Pass: true, Failed: []int{},
+	}
 	if o.script {
 		r.Handler = "star"
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		r.Wind = info.Main.Version
 	}
-	s, err := startServers(ctx, o.serverCore)
-	if err != nil {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	if o.commit != "" {
+		if _, err := reserve(o.port); err != nil { // before the build takes its time
+			return r, err
+		}
+		dir, err := os.MkdirTemp("", "wind-pitaya-")
+		if err != nil {
+			return r, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		if r.Pitaya, err = buildPitaya(ctx, o, dir); err != nil {
+			return r, err
+		}
+	}
+	s := &servers{core: o.serverCore, fail: fail}
+	defer s.stop()
+	if err := s.startWind(ctx); err != nil {
 		return r, err
 	}
-	defer s.stop()
+	if r.Pitaya != nil {
+		if err := s.startPitaya(ctx, r.Pitaya, o.port, o.pitayaWire); err != nil {
+			return r, err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "measuring for %s\n", o.planned())
 	for _, n := range o.depths {
 		for round := range o.rounds {
-			for _, name := range []string{"wind", "pitaya"} {
-				if name == "pitaya" && o.pitaya == "" {
-					continue
-				}
+			for _, name := range o.sides() {
 				one, err := o.measure(ctx, name, s, n)
 				if err != nil {
 					return r, fmt.Errorf("%s at depth %d: %w", name, n, err)
@@ -103,43 +132,61 @@ func compare(ctx context.Context, o options, pinned bool) (result, error) {
 	return r, nil
 }
 
+func (o options) pitayaWire() bench.Wire {
+	return &pitayaWire{route: route, body: []byte(strings.Repeat("x", o.payload))}
+}
+
 // measure measures one side once.
 func (o options) measure(ctx context.Context, name string, s *servers, depth int) (run, error) {
-	load := bench.LoadOptions{Addr: s.addr, Connections: o.connections, Depth: depth, Warm: warm, For: time.Duration(o.seconds) * time.Second}
+	load := bench.LoadOptions{Addr: s.wind.addr, Connections: o.connections, Depth: depth, Warm: warm, For: time.Duration(o.seconds) * time.Second}
 	load.Wire = func(n int) bench.Wire { return bench.EchoWire(n, o.payload, o.script) }
-	pids := s.pids
+	pids := s.wind.pids
 	if name == "pitaya" {
-		pids = o.pids
-		load.Addr = o.pitaya
-		load.Wire = func(int) bench.Wire {
-			return &pitayaWire{route: o.route, body: []byte(strings.Repeat("x", o.payload))}
-		}
+		pids = s.pitaya.pids
+		load.Addr = s.pitaya.addr
+		load.Wire = func(int) bench.Wire { return o.pitayaWire() }
 	}
 	own, from := ownCPU(), time.Now()
-	servers, err := cpuOf(pids)
-	if err != nil {
-		return run{}, err
+	before, err := cpuOf(pids)
+	if err == nil {
+		var l bench.LoadResult
+		if l, err = bench.Load(ctx, load); err == nil {
+			var after time.Duration
+			if after, err = cpuOf(pids); err == nil {
+				return newRun(name, l, ownCPU()-own, after-before, time.Since(from)), nil
+			}
+		}
 	}
-	l, err := bench.Load(ctx, load)
-	if err != nil {
-		return run{}, err
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // a server that ended says more than what its clients saw
 	}
-	after, err := cpuOf(pids)
-	span := time.Since(from).Seconds()
-	r := run{Side: name, LoadResult: l, LoadCPU: (ownCPU() - own).Seconds() / span, ServerCPU: (after - servers).Seconds() / span}
+	return run{}, err
+}
+
+func newRun(name string, l bench.LoadResult, own, servers, span time.Duration) run {
+	r := run{Side: name, LoadResult: l, LoadCPU: own.Seconds() / span.Seconds(), ServerCPU: servers.Seconds() / span.Seconds()}
 	if r.ServerCPU > 0 {
 		r.PerCPUSecond = l.PerSecond / r.ServerCPU
 	}
-	return r, err
+	return r
 }
 
 // add compares the sides at a depth.
 func (r *result) add(n int) {
-	d := depth{Depth: n, Wind: r.median("wind", n), Pass: true}
-	if r.Pitaya != "" {
-		p := r.median("pitaya", n)
-		d.Pitaya, d.Ratio = &p, d.Wind.PerSecond/p.PerSecond
-		d.Pass = d.Ratio >= r.Target && d.Wind.Failed == 0
+	wind := r.of("wind", n)
+	d := depth{Depth: n, Wind: sideOf(wind), Pass: true}
+	if r.Pitaya != nil {
+		pitaya := r.of("pitaya", n)
+		p := sideOf(pitaya)
+		for i, one := range pitaya {
+			ratio := wind[i].PerSecond / one.PerSecond
+			if d.Ratios = append(d.Ratios, ratio); ratio >= r.Target {
+				d.Met++
+			}
+		}
+		all := spreadOf(d.Ratios)
+		d.Pitaya, d.Ratio = &p, &all
+		d.Pass = all.Median >= r.Target && d.Wind.Failed == 0
 	}
 	if r.Depths = append(r.Depths, d); !d.Pass {
 		r.Pass = false
@@ -147,47 +194,32 @@ func (r *result) add(n int) {
 	}
 }
 
-// median returns a side's median run at a depth, the slower of two.
-func (r *result) median(name string, n int) side {
-	var some []run
+// of returns a side's runs at a depth, one a round.
+func (r *result) of(name string, n int) (some []run) {
 	for _, one := range r.Runs {
 		if one.Side == name && one.Depth == n {
 			some = append(some, one)
 		}
 	}
-	slices.SortFunc(some, func(a, b run) int { return int(a.PerSecond - b.PerSecond) })
-	m := some[(len(some)-1)/2]
-	return side{m.PerSecond, m.PerCPUSecond, m.P50, m.P99, m.LoadResult.Failed}
+	return some
 }
 
-func (r *result) text() string {
-	var b strings.Builder
-	where := fmt.Sprintf("servers on core %d, load generator on core %d", r.ServerCore, r.LoadCore)
-	if r.ServerCore < 0 || r.LoadCore < 0 {
-		where = "not pinned: the figures mean little"
-	}
-	fmt.Fprintf(&b, "%d connections, %d bytes, handler in %s, %s\n", r.Runs[0].Connections, r.Payload, r.Handler, where)
-	for _, d := range r.Depths {
-		fmt.Fprintf(&b, "depth %2d  wind   %8.0f requests per second (%.0f per second of processor), p50 %8.0f us, p99 %8.0f us%s\n", d.Depth, d.Wind.PerSecond, d.Wind.PerCPUSecond, d.Wind.P50, d.Wind.P99, failures(d.Wind))
-		if d.Pitaya == nil {
-			continue
+func sideOf(runs []run) side {
+	of := func(figure func(run) float64) spread {
+		all := make([]float64, len(runs))
+		for i, one := range runs {
+			all[i] = figure(one)
 		}
-		verdict := "met"
-		if !d.Pass {
-			verdict = "MISSED"
-		}
-		fmt.Fprintf(&b, "          pitaya %8.0f requests per second (%.0f per second of processor), p50 %8.0f us, p99 %8.0f us%s\n", d.Pitaya.PerSecond, d.Pitaya.PerCPUSecond, d.Pitaya.P50, d.Pitaya.P99, failures(*d.Pitaya))
-		fmt.Fprintf(&b, "          ratio %.2f, target %.2f %s\n", d.Ratio, r.Target, verdict)
+		return spreadOf(all)
 	}
-	if r.Pitaya == "" {
-		b.WriteString("Pitaya was not measured: give --pitaya the address of a cluster's frontend server\n")
+	s := side{
+		PerSecond:    of(func(r run) float64 { return r.PerSecond }),
+		PerCPUSecond: of(func(r run) float64 { return r.PerCPUSecond }),
+		P50:          of(func(r run) float64 { return r.P50 }),
+		P99:          of(func(r run) float64 { return r.P99 }),
 	}
-	return b.String()
-}
-
-func failures(s side) string {
-	if s.Failed == 0 {
-		return ""
+	for _, one := range runs {
+		s.Failed += one.LoadResult.Failed
 	}
-	return fmt.Sprintf(", %d failed", s.Failed)
+	return s
 }

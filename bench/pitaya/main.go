@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,9 +32,11 @@ type options struct {
 	seconds, rounds, connections, payload int
 	depths                                []int
 	script                                bool
-	pitaya, route                         string
-	pids                                  []int // of Pitaya's cluster
+	source, commit                        string    // of Pitaya; commit "": Wind alone
+	set                                   []setting // of Pitaya's servers
+	port                                  int       // of Pitaya's frontend server
 	serverCore, loadCore                  int
+	limit                                 time.Duration
 	json                                  bool
 }
 
@@ -49,8 +52,10 @@ func main() {
 		os.Exit(2)
 	}
 	pinned := pin(o.loadCore)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done after --limit %s", o.limit))
+	defer cancel()
 	r, err := compare(ctx, o, pinned)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pitaya:", err)
@@ -70,20 +75,36 @@ func main() {
 	}
 }
 
+// howToName is the way out when the commit is missing or not exact.
+const howToName = "give --pitaya-source DIR|URL (a git repository of Pitaya 3) and --pitaya-commit with the 40 digits that git -C DIR rev-parse NAME^{commit} prints"
+
+var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
 func parse(args []string, errors io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("pitaya", flag.ContinueOnError)
 	f.SetOutput(errors)
-	var depths, handler, pids string
+	var depths, handler string
+	var alone bool
+	f.StringVar(&o.source, "pitaya-source", "", "git repository of Pitaya 3 on this machine or elsewhere: a folder or a URL")
+	f.StringVar(&o.commit, "pitaya-commit", "", "commit of that repository to build and measure, all 40 digits")
+	f.Func("pitaya-set", "a setting of Pitaya's servers by its name in Pitaya's configuration, `KEY=VALUE`; repeatable (default: README.md lists them)", func(text string) error {
+		key, value, ok := strings.Cut(text, "=")
+		if key = strings.ToLower(key); !ok || !strings.HasPrefix(key, "pitaya.") || strings.HasSuffix(key, ".connect") || strings.HasSuffix(key, ".endpoints") {
+			return fmt.Errorf("want pitaya.KEY=VALUE, and no address: this program starts NATS and etcd")
+		}
+		o.set = append(o.set, setting{key, value})
+		return nil
+	})
+	f.IntVar(&o.port, "pitaya-port", 0, "port of Pitaya's frontend server; 0: any free one")
+	f.BoolVar(&alone, "alone", false, "measure Wind alone")
 	f.IntVar(&o.seconds, "seconds", 10, "how long each measurement takes, at most 60")
-	f.IntVar(&o.rounds, "rounds", 2, "how often each side is measured at each depth, in turns; the median counts")
+	f.IntVar(&o.rounds, "rounds", 3, "how often each side is measured at each depth, in turns; the result has the median and the spread")
+	f.DurationVar(&o.limit, "limit", 30*time.Minute, "end with an error after this time, which includes the build")
 	f.IntVar(&o.connections, "connections", 100, "client connections")
 	f.IntVar(&o.payload, "payload", 64, "bytes of a request's body and of its answer's")
 	f.StringVar(&depths, "depths", "1,16", "requests under way on each connection, comma-separated")
 	f.StringVar(&handler, "handler", "go", "language of Wind's handler: go or star")
-	f.StringVar(&o.pitaya, "pitaya", "", "address of a frontend server of a Pitaya cluster on this machine (default: measure Wind alone)")
-	f.StringVar(&o.route, "route", "room.room.echo", "route of a handler in the cluster's backend servers that echoes a request's bytes")
-	f.StringVar(&pids, "pids", "", "ids of the cluster's processes, including NATS and etcd, comma-separated, to measure their processor time")
 	f.IntVar(&o.serverCore, "server-core", 0, "core of all servers; -1: any")
 	f.IntVar(&o.loadCore, "load-core", 1, "core of the load generator; -1: any")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
@@ -93,9 +114,6 @@ func parse(args []string, errors io.Writer) (options, error) {
 	var err error
 	if o.depths, err = numbers(depths, 1024); err != nil || o.depths == nil {
 		return o, fmt.Errorf("--depths %q: want numbers from 1 to 1024", depths)
-	}
-	if o.pids, err = numbers(pids, 1<<22); err != nil {
-		return o, fmt.Errorf("--pids %q: want process ids", pids)
 	}
 	o.script = handler == "star"
 	switch {
@@ -107,10 +125,31 @@ func parse(args []string, errors io.Writer) (options, error) {
 		return o, fmt.Errorf("--seconds %d, --rounds %d: want 1 to 60, 1 to 100", o.seconds, o.rounds)
 	case o.connections < 1 || o.connections > 10_000 || o.payload < 4 || o.payload > 1024:
 		return o, fmt.Errorf("--connections %d, --payload %d: want 1 to 10000, 4 to 1024", o.connections, o.payload)
-	case o.pitaya != "" && !loopback(o.pitaya):
-		return o, fmt.Errorf("--pitaya %s is not on the loopback: both sides are measured on one machine", o.pitaya)
+	case o.port < 0 || o.port > 65535:
+		return o, fmt.Errorf("--pitaya-port %d: want 0 to 65535", o.port)
+	case alone && (o.source != "" || o.commit != "" || o.set != nil || o.port != 0):
+		return o, fmt.Errorf("--alone measures no Pitaya: omit the flags that begin with --pitaya, or --alone")
+	case !alone && (o.source == "" || o.commit == ""):
+		return o, fmt.Errorf("which Pitaya? %s; or give --alone to measure Wind alone", howToName)
+	case !alone && !fullCommit.MatchString(o.commit):
+		return o, fmt.Errorf("--pitaya-commit %q is not exact, as branches and tags move: %s", o.commit, howToName)
+	case o.planned() > o.limit:
+		return o, fmt.Errorf("the measurements alone take %s, --limit is %s: lower --rounds, --seconds or --depths, or raise --limit", o.planned(), o.limit)
 	}
 	return o, nil
+}
+
+// planned returns how long all measurements take.
+func (o options) planned() time.Duration {
+	return time.Duration(len(o.sides())*o.rounds*len(o.depths)) * (warm + time.Duration(o.seconds)*time.Second)
+}
+
+// sides returns what is measured, in the order of each round.
+func (o options) sides() []string {
+	if o.commit == "" {
+		return []string{"wind"}
+	}
+	return []string{"wind", "pitaya"}
 }
 
 // numbers parses comma-separated numbers from 1 to most.
@@ -123,11 +162,6 @@ func numbers(text string, most int) (all []int, err error) {
 		all = append(all, n)
 	}
 	return all, nil
-}
-
-func loopback(addr string) bool {
-	host, _, ok := strings.Cut(addr, ":")
-	return ok && (host == "127.0.0.1" || host == "localhost")
 }
 
 // pin restarts this program on a core if it can. It reports whether the program runs on that core.
@@ -149,20 +183,4 @@ func pin(core int) bool {
 	}
 	_ = syscall.Exec(taskset, append([]string{taskset, "-c", c, self}, os.Args[1:]...), append(os.Environ(), pinnedVar+"="+c))
 	return false
-}
-
-// onCore returns a command that runs this program as wind on a core.
-func onCore(ctx context.Context, core int, args ...string) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	argv := append([]string{self, windRole}, args...)
-	if core >= 0 {
-		argv = append([]string{"taskset", "-c", strconv.Itoa(core)}, argv...)
-	}
-	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 20 * time.Second
-	return c, nil
 }

@@ -82,7 +82,7 @@ func (w *pitayaWire) Append(b []byte, number uint32) []byte {
 	return append(b, w.body...)
 }
 
-// Next implements bench.Wire. It skips heartbeats and pushes.
+// Next implements bench.Wire. It skips heartbeats and pushes. An answer that does not echo the request ends the connection.
 func (w *pitayaWire) Next(r *bufio.Reader) (uint32, error) {
 	for {
 		kind, body, err := readPackage(r)
@@ -107,6 +107,9 @@ func (w *pitayaWire) Next(r *bufio.Reader) (uint32, error) {
 		}
 		if body[0]&flagError != 0 {
 			return uint32(number), &bench.FailedError{Text: fmt.Sprintf("%.200q", body[1+n:])}
+		}
+		if !bytes.Equal(body[1+n:], w.body) {
+			return 0, fmt.Errorf("an answer of %d bytes is not its request's body of %d", len(body)-1-n, len(w.body))
 		}
 		return uint32(number), nil
 	}

@@ -34,7 +34,7 @@ func TestAnswersAreReadAsTheProtocolSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return (&pitayaWire{}).Next(bufio.NewReader(bytes.NewReader(b)))
+		return (&pitayaWire{body: []byte("x")}).Next(bufio.NewReader(bytes.NewReader(b)))
 	}
 	if n, err := read("03000000" + "04000004" + "06" + "017261" + "04000004" + "04" + "ac02" + "78"); n != 300 || err != nil {
 		t.Errorf("after a heartbeat and a push: %d, %v", n, err)
@@ -44,7 +44,7 @@ func TestAnswersAreReadAsTheProtocolSays(t *testing.T) {
 		t.Errorf("an error: %d, %v", n, err)
 	}
 	for in, want := range map[string]string{
-		"05000002" + "6279": "kicked", "04000000": "empty", "04000001" + "04": "without a number", "02000000": "type 2", "04ffffff": "16777215 bytes", "0400": "EOF",
+		"05000002" + "6279": "kicked", "04000000": "empty", "04000001" + "04": "without a number", "02000000": "type 2", "04000003" + "04" + "05" + "79": "not its request's", "04ffffff": "16777215 bytes", "0400": "EOF",
 	} {
 		if _, err := read(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", in, err, want)
@@ -54,6 +54,16 @@ func TestAnswersAreReadAsTheProtocolSays(t *testing.T) {
 
 // TestLoadSpeaksToAServer measures a stand-in server written from the same protocol page, not Pitaya itself.
 func TestLoadSpeaksToAServer(t *testing.T) {
+	addr := listen(t, func(c net.Conn) { serve(c, typeResponse) })
+	wire := func(int) bench.Wire { return &pitayaWire{route: route, body: make([]byte, 64)} }
+	r, err := bench.Load(context.Background(), bench.LoadOptions{Addr: addr, Connections: 3, Depth: 16, For: 200 * time.Millisecond, Wire: wire})
+	if err != nil || r.Requests == 0 || r.Failed != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// listen serves connections until the test ends.
+func listen(t *testing.T, serve func(net.Conn)) (addr string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -68,16 +78,12 @@ func TestLoadSpeaksToAServer(t *testing.T) {
 			group.Go(func() { defer c.Close(); serve(c) })
 		}
 	})
-	defer group.Wait()
-	defer l.Close()
-	wire := func(int) bench.Wire { return &pitayaWire{route: "room.room.echo", body: make([]byte, 64)} }
-	r, err := bench.Load(context.Background(), bench.LoadOptions{Addr: l.Addr().String(), Connections: 3, Depth: 16, For: 200 * time.Millisecond, Wire: wire})
-	if err != nil || r.Requests == 0 || r.Failed != 0 {
-		t.Errorf("%+v, %v", r, err)
-	}
+	t.Cleanup(func() { l.Close(); group.Wait() })
+	return l.Addr().String()
 }
 
-func serve(c net.Conn) {
+// serve answers requests on a connection with messages of a kind.
+func serve(c net.Conn, flags byte) {
 	r := bufio.NewReader(c)
 	for {
 		kind, body, err := readPackage(r)
@@ -90,7 +96,7 @@ func serve(c net.Conn) {
 			const ok = `{"code":200,"sys":{"heartbeat":30,"dict":{},"serializer":"protobuf"}}`
 			answer = append(appendPackage(nil, packageHandshake, len(ok)), ok...)
 		case packageData: // a number in one byte, then a route
-			m := append([]byte{typeResponse, body[1]}, body[3+body[2]:]...)
+			m := append([]byte{flags, body[1]}, body[3+body[2]:]...)
 			answer = append(appendPackage(nil, packageData, len(m)), m...)
 		default:
 			continue
