@@ -3,6 +3,8 @@ package persistence
 import (
 	"fmt"
 	"testing"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 func benchRecord(size int) *Record {
@@ -96,4 +98,57 @@ func BenchmarkSnapshot(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkPack packs the deltas of 10,000 entities that move in every tick.
+func BenchmarkPack(b *testing.B) {
+	type place struct{ X, Y float64 }
+	type pace struct{ X, Y float64 }
+	type mover struct {
+		P *place
+		V *pace `ecs:"read"`
+	}
+	type walker struct {
+		place
+		pace
+	}
+	w, err := ecs.New(ecs.Game{Name: "movers", TickRate: 30, Setup: func(w *ecs.World) {
+		ecs.Component[place](w, "place")
+		ecs.Component[pace](w, "pace")
+		ecs.Init(w, func(_ *ecs.Tick, s *ecs.Spawner[walker]) {
+			for i := range 10_000 {
+				s.New(walker{place{X: float64(i % 1000), Y: float64(i / 1000)}, pace{X: 1, Y: 0.25}})
+			}
+		})
+		ecs.System(w, "move", func(_ *ecs.Tick, q *ecs.Query[mover]) {
+			for m := range q.Each {
+				m.P.X += m.V.X
+				m.P.Y += m.V.Y
+			}
+		})
+	}}, ecs.Config{Seed: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	layout := LayoutOf(w.Schema())
+	var deltas []Delta
+	for range 256 {
+		out := w.Step(ecs.Frame{Tick: w.Tick() + 1})
+		deltas = append(deltas, Delta{Lineage: "bench", Epoch: 1, Tick: out.Tick, Checksum: out.Checksum, Body: out.Delta.AppendTo(nil), Layout: layout})
+	}
+	deltas = deltas[3:] // without the spawns
+	var p DeltaPacker
+	n := 0
+	b.ReportAllocs()
+	b.SetBytes(int64(len(deltas[0].Body)))
+	for b.Loop() {
+		if n == len(deltas) {
+			n = 0
+		}
+		if _, err := p.Pack(deltas[n]); err != nil {
+			b.Fatal(err)
+		}
+		p.Stored()
+		n++
+	}
 }

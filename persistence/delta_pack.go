@@ -105,7 +105,7 @@ func (p *DeltaPacker) begin(d *Delta) {
 // of every shard, and predict's output compresses easily.
 func newDeltaEncoder(window int) *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+		zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(window <= minWindow), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic(err) // the options are valid for every window
 	}

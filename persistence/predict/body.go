@@ -1,8 +1,10 @@
 package predict
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // body is a parsed delta body (ecs/FORMAT.md, Delta). Its slices alias the bytes that it was parsed from.
@@ -38,6 +40,7 @@ type part struct {
 	component int
 	ids       []uint32
 	idBytes   []byte // the ids as encoded
+	known     []byte // a copy of the encoded ids that were last decoded into ids
 	values    []byte
 }
 
@@ -85,7 +88,11 @@ func (d *body) nextPart(r *reader, component int) *part {
 // readIDs reads the ids of n entities.
 func (p *part) readIDs(r *reader, n int) {
 	from := r.b
-	p.ids = p.ids[:0]
+	if n > 0 && n == len(p.ids) && bytes.HasPrefix(from, p.known) { // the same entities as in the previous body
+		p.idBytes, r.b = from[:len(p.known)], from[len(p.known):]
+		return
+	}
+	p.ids, p.known = slices.Grow(p.ids[:0], n), p.known[:0]
 	id := uint32(0)
 	for range n {
 		if len(r.b) > 0 && r.b[0] < 0x80 { // the usual case
@@ -96,9 +103,12 @@ func (p *part) readIDs(r *reader, n int) {
 		}
 		p.ids = append(p.ids, id)
 	}
-	if r.err == nil {
-		p.idBytes = from[:len(from)-len(r.b)]
+	if r.err != nil {
+		p.ids = p.ids[:0]
+		return
 	}
+	p.idBytes = from[:len(from)-len(r.b)]
+	p.known = append(p.known, p.idBytes...)
 }
 
 func (d *body) parseTables(r *reader, components int) {

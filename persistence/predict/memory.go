@@ -3,6 +3,7 @@ package predict
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // maxMemory bounds what a group remembers, in bytes as slotBytes counts them, even if contents keep naming new entities.
@@ -24,6 +25,7 @@ type known struct {
 	slotOf map[uint32]int32
 	ids    []uint32
 	times  []uint8 // how many values were seen, at most 2
+	young  int     // slots that have seen fewer than 2
 	last   []byte
 	before []byte
 	next   int32 // the slot that find tries first: entities usually come in the order of the previous tick
@@ -42,6 +44,7 @@ func (m *memory) begin(l *Layout) {
 		}
 		clear(k.slotOf)
 		k.ids, k.times, k.last, k.before, k.next = k.ids[:0], k.times[:0], k.last[:0], k.before[:0], 0
+		k.young = 0
 	}
 }
 
@@ -72,6 +75,7 @@ func (m *memory) slot(component int, id uint32) int32 {
 	n := int32(len(k.ids))
 	k.slotOf[id], k.next = n, n+1
 	k.ids, k.times = append(k.ids, id), append(k.times, 0)
+	k.young++
 	k.last = append(k.last, make([]byte, k.packed)...)
 	k.before = append(k.before, make([]byte, k.packed)...)
 	return n
@@ -79,11 +83,35 @@ func (m *memory) slot(component int, id uint32) int32 {
 
 // given counts one more value in each slot.
 func (k *known) given(slots []int32) {
+	if k.young == 0 {
+		return
+	}
 	for _, slot := range slots {
 		if slot >= 0 && k.times[slot] < 2 {
-			k.times[slot]++
+			if k.times[slot]++; k.times[slot] == 2 {
+				k.young--
+			}
 		}
 	}
+}
+
+// run appends the slots of ids as long as they are consecutive, beginning with the slot that find tries first.
+func (k *known) run(ids []uint32, slots []int32) []int32 {
+	n := int(k.next)
+	known := k.ids[min(n, len(k.ids)):]
+	known = known[:min(len(known), len(ids))]
+	at := len(slots)
+	slots = slices.Grow(slots, len(known))[:at+len(known)]
+	to := slots[at:]
+	for i, id := range known {
+		if ids[i] != id {
+			slots = slots[:at+i]
+			break
+		}
+		to[i] = int32(n + i)
+	}
+	k.next = int32(n + len(slots) - at)
+	return slots
 }
 
 // predicted returns the prediction of a word of a slot's next value. For a sum without a usable source it is a line.

@@ -1,6 +1,9 @@
 package predict
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // appendPlanes appends values of size bytes each as planes: the first bytes of all values, then the second bytes, etc.
 func appendPlanes(b, values []byte, size int) []byte {
@@ -8,14 +11,64 @@ func appendPlanes(b, values []byte, size int) []byte {
 		return b
 	}
 	n, at := len(values)/size, len(b)
-	b = append(b, values...)
-	for j := range size {
-		plane := b[at+j*n:][:n]
+	b = slices.Grow(b, n*size)[:at+n*size]
+	planes := b[at:]
+	j := 0
+	for ; j+8 <= size; j += 8 {
+		eightPlanes(planes[j*n:][:8*n], values, j, size)
+	}
+	for ; j < size; j++ {
+		plane := planes[j*n:][:n]
 		for i, k := 0, j; i < n; i, k = i+1, k+size {
 			plane[i] = values[k]
 		}
 	}
 	return b
+}
+
+// eightPlanes makes the planes of the eight bytes from offset from on of each value, eight values at a time.
+func eightPlanes(planes, values []byte, from, size int) {
+	n := len(planes) / 8
+	i, k := 0, from
+	for ; i+8 <= n; i, k = i+8, k+8*size {
+		a, b, c, d := word64(values, k), word64(values, k+size), word64(values, k+2*size), word64(values, k+3*size)
+		e, f, g, h := word64(values, k+4*size), word64(values, k+5*size), word64(values, k+6*size), word64(values, k+7*size)
+		if a|b|c|d|e|f|g|h == 0 { // predicted exactly: the usual case
+			for j := range 8 {
+				binary.LittleEndian.PutUint64(planes[j*n+i:], 0)
+			}
+			continue
+		}
+		// Transpose a matrix of 8 by 8 bytes: swap quarters, then their quarters, then theirs.
+		a, e = swapped(a, e, 32, 0x00000000ffffffff)
+		b, f = swapped(b, f, 32, 0x00000000ffffffff)
+		c, g = swapped(c, g, 32, 0x00000000ffffffff)
+		d, h = swapped(d, h, 32, 0x00000000ffffffff)
+		a, c = swapped(a, c, 16, 0x0000ffff0000ffff)
+		b, d = swapped(b, d, 16, 0x0000ffff0000ffff)
+		e, g = swapped(e, g, 16, 0x0000ffff0000ffff)
+		f, h = swapped(f, h, 16, 0x0000ffff0000ffff)
+		a, b = swapped(a, b, 8, 0x00ff00ff00ff00ff)
+		c, d = swapped(c, d, 8, 0x00ff00ff00ff00ff)
+		e, f = swapped(e, f, 8, 0x00ff00ff00ff00ff)
+		g, h = swapped(g, h, 8, 0x00ff00ff00ff00ff)
+		for j, plane := range [8]uint64{a, b, c, d, e, f, g, h} {
+			binary.LittleEndian.PutUint64(planes[j*n+i:], plane)
+		}
+	}
+	for ; i < n; i, k = i+1, k+size {
+		for j := range 8 {
+			planes[j*n+i] = values[k+j]
+		}
+	}
+}
+
+func word64(b []byte, at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+
+// swapped exchanges the bits of x above the mask with the bits of y in it.
+func swapped(x, y uint64, shift uint, mask uint64) (uint64, uint64) {
+	t := (x>>shift ^ y) & mask
+	return x ^ t<<shift, y ^ t
 }
 
 // fromPlanes is the inverse of appendPlanes. It appends the values to b.

@@ -19,15 +19,21 @@ func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, to 
 		p := &parts[i]
 		c, k := &l.columns[p.component], &m.columns[p.component]
 		at := len(slots)
-		full := false
-		for _, id := range p.ids {
-			slot := m.slot(p.component, id)
+		full, runs := false, 0
+		for len(slots) < at+len(p.ids) {
+			slot := m.slot(p.component, p.ids[len(slots)-at])
 			full = full || slot < 0
 			slots = append(slots, slot)
+			slots = k.run(p.ids[len(slots)-at:], slots)
+			runs++
 		}
+		// The usual case: consecutive slots, of which all predictions have the values that they need.
+		consecutive := runs == 1 && !full && k.young == 0 && to == encode
 		for j := range c.words {
 			switch w := &c.words[j]; {
 			case w.how == sum:
+			case w.width == 8 && w.how != asIs && consecutive:
+				k.encode8(int(slots[at]), w, rest[:len(p.ids)*c.packed])
 			case w.width == 8 && w.how != asIs && !full:
 				k.code8(slots[at:], w, rest, to)
 			default:
@@ -108,5 +114,24 @@ func (k *known) code8(slots []int32, w *word, values []byte, to way) {
 			binary.LittleEndian.PutUint64(b, d<<1^uint64(int64(d)>>63))
 		}
 		binary.LittleEndian.PutUint64(last, v)
+	}
+}
+
+// encode8 is code8 for consecutive slots from first on that have seen two values.
+func (k *known) encode8(first int, w *word, values []byte) {
+	from := first*k.packed + w.at
+	values = values[w.at:]
+	last, before := k.last[from:][:len(values)], k.before[from:][:len(values)]
+	for i := 0; i+8 <= len(values); i += k.packed {
+		b, l, e := values[i:i+8:i+8], last[i:i+8:i+8], before[i:i+8:i+8]
+		v, was := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(l)
+		expected := was
+		if w.how == line {
+			expected = 2*was - binary.LittleEndian.Uint64(e)
+		}
+		binary.LittleEndian.PutUint64(e, was)
+		binary.LittleEndian.PutUint64(l, v)
+		d := v - expected
+		binary.LittleEndian.PutUint64(b, d<<1^uint64(int64(d)>>63))
 	}
 }
