@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -121,6 +122,40 @@ func rawWS(t *testing.T, url string) (net.Conn, *bufio.Reader) {
 		t.Fatalf("%v, %v", response, err)
 	}
 	return conn, r
+}
+
+// TestAWebSocketThatBreaksItsProtocolEndsAtOnce: there is no Bye, as the page says; a close frame with status 1002 names
+// the error.
+func TestAWebSocketThatBreaksItsProtocolEndsAtOnce(t *testing.T) {
+	s, _ := reflecting(t, nil)
+	url := overHTTP(t, s)
+	for name, c := range map[string]struct {
+		sent []byte
+		want string // of the close frame; "": there is none
+	}{
+		"a reserved bit":                  {[]byte{0xC2, 0x80, 0, 0, 0, 0}, "rsv bits"},
+		"an unknown opcode":               {[]byte{0x83, 0x80, 0, 0, 0, 0}, "unknown opcode"},
+		"a fragmented ping":               {[]byte{0x09, 0x80, 0, 0, 0, 0}, "fragmented control frame"},
+		"a ping that is too long":         {[]byte{0x89, 0xFE, 0, 126, 0, 0, 0, 0}, "invalid length"},
+		"data in the middle of a message": {[]byte{0x02, 0x81, 0, 0, 0, 0, 1, 0x82, 0x80, 0, 0, 0, 0}, "without finishing"},
+		"an unmasked frame":               {[]byte{0x82, 0x01, 1}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, r := rawWS(t, url)
+			if _, err := conn.Write(c.sent); err != nil {
+				t.Fatal(err)
+			}
+			said, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatalf("after %q: %v", said, err)
+			}
+			switch closes := len(said) >= 4 && said[0] == 0x88 && binary.BigEndian.Uint16(said[2:]) == uint16(websocket.StatusProtocolError); {
+			case c.want == "" && len(said) > 0, c.want != "" && (!closes || !strings.Contains(string(said), c.want)):
+				t.Errorf("it ends with %q, want status 1002 and %q", said, c.want)
+			}
+		})
+	}
+	eventually(t, "all are gone", func() bool { return s.Stats().Gateway == 0 })
 }
 
 func TestPingsOfAWebSocketAreCounted(t *testing.T) {
