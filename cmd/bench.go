@@ -48,7 +48,7 @@ arche's faster loop. Exits with 3 if a target is missed.`,
 		if err != nil {
 			return err
 		}
-		lines := []string{fmt.Sprintf("%d entities, %d rounds, base: %s", r.Entities, r.Ticks, r.Base)}
+		lines := []string{fmt.Sprintf("%s, %s, base: %s", plural(r.Entities, "entity"), plural(r.Ticks, "round"), r.Base)}
 		for _, l := range r.Loops {
 			target := ""
 			if l.TargetRatio > 0 {
@@ -56,7 +56,7 @@ arche's faster loop. Exits with 3 if a target is missed.`,
 			}
 			lines = append(lines, fmt.Sprintf("%-28s %6.2f ns per entity  %5.2f x%s", l.Name, l.MinNs, l.Ratio, target))
 		}
-		lines = append(lines, fmt.Sprintf("%d allocations per tick, %.1f delta bytes per entity", r.AllocsPerTick, r.DeltaBytes))
+		lines = append(lines, fmt.Sprintf("%s per tick, %.1f delta bytes per entity", plural(r.AllocsPerTick, "allocation"), r.DeltaBytes))
 		if err := a.print(r, lines...); err != nil {
 			return err
 		}

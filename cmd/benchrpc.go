@@ -54,7 +54,7 @@ bench/pitaya in the sources compares the same path with Pitaya's, with the serve
 		if err != nil {
 			return err
 		}
-		lines := []string{fmt.Sprintf("%d clients, %d bytes, handler in %s, median of %d rounds", o.Connections, r.Bytes, r.Handler, r.Rounds)}
+		lines := []string{fmt.Sprintf("%s, %s, handler in %s, median of %s", plural(o.Connections, "client"), plural(r.Bytes, "byte"), r.Handler, plural(r.Rounds, "round"))}
 		var failed uint64
 		for _, d := range r.Depths {
 			lines = append(lines, fmt.Sprintf("depth %3d  %8.0f requests per second, p50 %8.0f us, p99 %8.0f us  bare NATS %8.0f per second  %5.2f x",
@@ -68,7 +68,7 @@ bench/pitaya in the sources compares the same path with Pitaya's, with the serve
 			return err
 		}
 		if failed > 0 {
-			return checkf("bench rpc: %d requests failed", failed)
+			return checkf("bench rpc: %s failed", plural(failed, "request"))
 		}
 		return nil
 	})

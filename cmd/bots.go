@@ -87,8 +87,8 @@ sequence of the record that holds the tick.`,
 		if err != nil {
 			return err
 		}
-		return a.print(stats, fmt.Sprintf("%d bots sent %d inputs and saw %d updates up to tick %d; %d drops, %d resumed, %d rejoined",
-			stats.Clients, stats.Inputs, stats.Updates, stats.LastTick, stats.Drops, stats.Resumes, stats.Rejoins))
+		return a.print(stats, fmt.Sprintf("%s sent %s and saw %s up to tick %d; %s, %d resumed, %d rejoined",
+			plural(stats.Clients, "bot"), plural(stats.Inputs, "input"), plural(stats.Updates, "update"), stats.LastTick, plural(stats.Drops, "drop"), stats.Resumes, stats.Rejoins))
 	})
 	return c
 }

@@ -212,7 +212,7 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 			a.tell("  %-10s %-32s %s", what, where, how)
 		}
 	}
-	a.tell("game %s, shard %s, %d ticks per second", a.game.Name, f.shard, a.game.TickRate)
+	a.tell("game %s, shard %s, %s per second", a.game.Name, f.shard, plural(a.game.TickRate, "tick"))
 	say("clients", n.UDPAddr(), "UDP (KCP and datagrams): wind bots --addr "+n.UDPAddr())
 	say("", n.TCPAddr(), "TCP, the same frames")
 	for _, i := range n.Instances() {
@@ -254,9 +254,9 @@ func (r *nodeResult) settle(n *node.Node) {
 
 func nodeLines(r nodeResult) []string {
 	return []string{
-		fmt.Sprintf("%d ticks, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", r.Ticks, r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
+		fmt.Sprintf("%s, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", plural(r.Ticks, "tick"), r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
 		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
-		fmt.Sprintf("%d clients, %d inputs, %d late, %.0f bytes out per client and second, %d entities", r.Clients, r.Inputs, r.InputsLate, r.BytesOut, r.Entities),
+		fmt.Sprintf("%s, %s, %d late, %.0f bytes out per client and second, %s", plural(r.Clients, "client"), plural(r.Inputs, "input"), r.InputsLate, r.BytesOut, plural(r.Entities, "entity")),
 		"events: " + eventsText(r.Events),
 	}
 }

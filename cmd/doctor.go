@@ -70,7 +70,7 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	if _, err := ecs.SchemaOf(a.game, ecs.Config{}); err != nil {
 		r.say("game", "fail", "game %s does not set up: %v", a.game.Name, err)
 	} else {
-		r.say("game", "ok", "%s, %d ticks per second, schema %016x", a.game.Name, a.game.TickRate, b.SchemaHash)
+		r.say("game", "ok", "%s, %s per second, schema %016x", a.game.Name, plural(a.game.TickRate, "tick"), b.SchemaHash)
 	}
 	if n := runtime.NumCPU(); n < 2 {
 		r.say("processors", "warn", "1: the tick loop shares it with the network and the log; give a node 2 or more")

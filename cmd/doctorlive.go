@@ -163,7 +163,7 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 	}
 	switch {
 	case len(h.Conditions) == 0:
-		r.say("node "+h.Node, "ok", "phase %s, tick %d, %d clients", h.Phase, h.Tick, h.Clients)
+		r.say("node "+h.Node, "ok", "phase %s, tick %d, %s", h.Phase, h.Tick, plural(h.Clients, "client"))
 	}
 	for _, c := range h.Conditions {
 		status := "warn"

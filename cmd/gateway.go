@@ -65,7 +65,7 @@ A gateway learns from the running services which of them handles which message, 
 		s := n.GatewayStats()
 		err = n.Stop()
 		r := gatewayResult{ID: n.GatewayID(), Sessions: s.Opened, Requests: s.Requests, Faults: s.Faults}
-		if printErr := a.print(r, fmt.Sprintf("%d sessions, %d requests, %d faults", r.Sessions, r.Requests, r.Faults)); err == nil {
+		if printErr := a.print(r, fmt.Sprintf("%s, %s, %s", plural(r.Sessions, "session"), plural(r.Requests, "request"), plural(r.Faults, "fault"))); err == nil {
 			err = printErr
 		}
 		return err

@@ -122,7 +122,7 @@ func (s *series) draw(b *bytes.Buffer, name string, rate, y int) {
 		most, sum = max(most, s.perSecond(i, rate)), sum+v
 	}
 	ticks := uint64(len(s.sums)) * s.width
-	fmt.Fprintf(b, `<text x="%d" y="%d" font-size="14">%s: bytes per second, %s in %d ticks</text>`+"\n", plotLeft, y-12, name, size(sum), ticks)
+	fmt.Fprintf(b, `<text x="%d" y="%d" font-size="14">%s: bytes per second, %s in %s</text>`+"\n", plotLeft, y-12, name, size(sum), plural(ticks, "tick"))
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" fill="none" stroke="#999"/>`+"\n", plotLeft, y, plotWidth, plotHeight)
 	if most == 0 {
 		fmt.Fprintf(b, `<text x="%d" y="%d">nothing is stored</text>`+"\n", plotLeft+10, y+20)

@@ -118,9 +118,9 @@ func reportOf(r persistence.Report) checkReport {
 
 func checkLines(r checkReport) []string {
 	lines := []string{
-		fmt.Sprintf("log        sequences %d to %d, %d records, %d epochs (now %d)", r.First, r.Last, r.Records, r.Epochs, r.Epoch),
+		fmt.Sprintf("log        sequences %d to %d, %s, %s (now %d)", r.First, r.Last, plural(r.Records, "record"), plural(r.Epochs, "epoch"), r.Epoch),
 		fmt.Sprintf("ticks      %d to %d, %d re-simulated, last checksum %s", r.FirstTick, r.LastTick, r.Resimulated, r.Checksum),
-		fmt.Sprintf("deltas     %d compared with the log, %d gaps", r.Deltas, r.Gaps),
+		fmt.Sprintf("deltas     %d compared with the log, %s", r.Deltas, plural(r.Gaps, "gap")),
 		fmt.Sprintf("snapshots  %d verified", r.Snapshots),
 	}
 	for _, f := range r.Findings {
@@ -190,6 +190,6 @@ func (a *app) printCarried(verb, file string, sum persistence.Exported) error {
 		"file": file, "shard": sum.Info.Shard, "cluster": sum.Info.Cluster, "game": sum.Info.Game, "lineage": sum.Info.Lineage,
 		"first_seq": sum.First, "last_seq": sum.Last, "last_tick": sum.LastTick, "records": sum.Records, "deltas": sum.Deltas, "snapshots": sum.Snapshots,
 	},
-		fmt.Sprintf("%s %s: shard %s of game %s, %d records up to tick %d, %d deltas, %d snapshots", verb, file, sum.Info.Shard, sum.Info.Game,
-			sum.Records, sum.LastTick, sum.Deltas, sum.Snapshots))
+		fmt.Sprintf("%s %s: shard %s of game %s, %s up to tick %d, %s, %s", verb, file, sum.Info.Shard, sum.Info.Game,
+			plural(sum.Records, "record"), sum.LastTick, plural(sum.Deltas, "delta"), plural(sum.Snapshots, "snapshot")))
 }

@@ -76,9 +76,9 @@ func purgeLines(p shard.Purged) []string {
 	case p.Records == 0:
 		lines = append(lines, fmt.Sprintf("no records before sequence %d", p.Below))
 	case p.DryRun:
-		lines = append(lines, fmt.Sprintf("would remove %d records, those before sequence %d", p.Records, p.Below))
+		lines = append(lines, fmt.Sprintf("would remove %s before sequence %d", plural(p.Records, "record"), p.Below))
 	default:
-		lines = append(lines, fmt.Sprintf("removed %d records, those before sequence %d", p.Records, p.Below))
+		lines = append(lines, fmt.Sprintf("removed %s before sequence %d", plural(p.Records, "record"), p.Below))
 	}
 	return lines
 }

@@ -111,14 +111,14 @@ func statOf(st persistence.Stats) statReport {
 }
 
 func statLines(r statReport) []string {
-	lines := []string{fmt.Sprintf("log        sequences %d to %d, %d ticks, %d epochs, %s (%s per hour at %d ticks per second)",
-		r.First, r.Last, r.Ticks, r.Epochs, size(float64(r.LogBytes)), size(r.LogBytesPerHour), r.TickRate)}
+	lines := []string{fmt.Sprintf("log        sequences %d to %d, %s, %s, %s (%s per hour at %s per second)",
+		r.First, r.Last, plural(r.Ticks, "tick"), plural(r.Epochs, "epoch"), size(float64(r.LogBytes)), size(r.LogBytesPerHour), plural(r.TickRate, "tick"))}
 	for _, k := range r.Records {
-		lines = append(lines, fmt.Sprintf("  %-9s %d records, bytes p50 %d, p99 %d, max %d", k.Kind, k.Count, k.P50, k.P99, k.Max))
+		lines = append(lines, fmt.Sprintf("  %-9s %s, bytes p50 %d, p99 %d, max %d", k.Kind, plural(k.Count, "record"), k.P50, k.P99, k.Max))
 	}
 	if r.InputTicks > 0 {
-		lines = append(lines, fmt.Sprintf("inputs     %d ticks with up to %d clients: %d bytes per tick and client at the median, p99 %d",
-			r.InputTicks, r.Clients, r.BytesPerTickAndClient.P50, r.BytesPerTickAndClient.P99))
+		lines = append(lines, fmt.Sprintf("inputs     %s with up to %s: %d bytes per tick and client at the median, p99 %d",
+			plural(r.InputTicks, "tick"), plural(r.Clients, "client"), r.BytesPerTickAndClient.P50, r.BytesPerTickAndClient.P99))
 	}
 	if r.Uncounted != "" {
 		lines = append(lines, "inputs     not counted to the end: "+r.Uncounted)
@@ -127,7 +127,7 @@ func statLines(r statReport) []string {
 		lines = append(lines, fmt.Sprintf("  %-16s %d", c.Name, c.Count))
 	}
 	return append(lines,
-		fmt.Sprintf("deltas     %d messages, bytes p50 %d, p99 %d (%s per hour)", r.Deltas.Count, r.Deltas.P50, r.Deltas.P99, size(r.DeltaBytesPerHour)),
+		fmt.Sprintf("deltas     %s, bytes p50 %d, p99 %d (%s per hour)", plural(r.Deltas.Count, "message"), r.Deltas.P50, r.Deltas.P99, size(r.DeltaBytesPerHour)),
 		fmt.Sprintf("snapshots  %d, %s together", r.Snapshots.Count, size(float64(r.Snapshots.Sum))))
 }
 

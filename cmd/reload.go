@@ -141,10 +141,3 @@ func reloadLines(r node.Reloaded, shard bool) []string {
 	}
 	return lines
 }
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}

@@ -179,8 +179,8 @@ func replayLines(r replayResult) []string {
 	lines := []string{"nothing was replayed"}
 	if r.Ticks > 0 {
 		lines = []string{
-			fmt.Sprintf("replayed %d ticks (%d to %d) from the %s at %.0f ticks per second, %.0f times real time", r.Ticks, r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
-			fmt.Sprintf("tick %d: checksum %s, %d entities, epoch %d", r.To, r.Checksum, r.Entities, r.Epoch),
+			fmt.Sprintf("replayed %s (%d to %d) from the %s at %.0f ticks per second, %.0f times real time", plural(r.Ticks, "tick"), r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
+			fmt.Sprintf("tick %d: checksum %s, %s, epoch %d", r.To, r.Checksum, plural(r.Entities, "entity"), r.Epoch),
 		}
 	}
 	if r.Diverged {

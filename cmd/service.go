@@ -133,7 +133,7 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 		err = n.Stop()
 		stats := n.Instances()[0]
 		r := serviceResult{Type: stats.Type, ID: stats.ID, Handled: stats.Stats.Handled, Failed: stats.Stats.Failed}
-		if printErr := a.print(r, fmt.Sprintf("%d requests handled, %d of them failed", r.Handled, r.Failed)); err == nil {
+		if printErr := a.print(r, fmt.Sprintf("%s handled, %d failed", plural(r.Handled, "request"), r.Failed)); err == nil {
 			err = printErr
 		}
 		return err

@@ -17,8 +17,8 @@ func (a *app) showStatus(n *node.Node) (stop func()) {
 	}
 	return line(a.stderr, time.Second, time.Second, func() string {
 		s := n.Stats()
-		return fmt.Sprintf("%s, tick %d: %d clients, %d entities, commit p99 %.2f ms, %s", s.Host.Phase, s.Host.Tick,
-			s.Clients.Clients, s.Host.Entities, s.Host.CommitMS.P99, eventsText(s.Events))
+		return fmt.Sprintf("%s, tick %d: %s, %s, commit p99 %.2f ms, %s", s.Host.Phase, s.Host.Tick,
+			plural(s.Clients.Clients, "client"), plural(s.Host.Entities, "entity"), s.Host.CommitMS.P99, eventsText(s.Events))
 	})
 }
 

@@ -22,7 +22,7 @@ func (a *app) version() *cobra.Command {
 		b := node.ThisBuild(a.game)
 		return a.print(map[string]any{"build": b, "game": a.game.Name, "tick_rate": a.game.TickRate, "format": persistence.FormatVersion},
 			fmt.Sprintf("wind %s (%s %s/%s %s)", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64),
-			fmt.Sprintf("game %s, %d ticks per second, record format %d", a.game.Name, a.game.TickRate, persistence.FormatVersion))
+			fmt.Sprintf("game %s, %s per second, record format %d", a.game.Name, plural(a.game.TickRate, "tick"), persistence.FormatVersion))
 	})
 	return c
 }

@@ -158,7 +158,7 @@ func (c *checker) accepted() {
 	for i, a := range c.src.Accepted {
 		f := Finding{Where: "log", Warning: true, Seq: a.Seq + 1, What: fmt.Sprintf("a loss of history was accepted here: everything that epochs up to %d committed above record %d is void", a.Epoch, a.Seq)}
 		if i == len(c.src.Accepted)-1 && c.snapshots.void > 0 {
-			f.What += fmt.Sprintf(", including %d snapshots", c.snapshots.void)
+			f.What += fmt.Sprintf("; void snapshots: %d", c.snapshots.void)
 		}
 		c.find(f)
 	}

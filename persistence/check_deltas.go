@@ -153,7 +153,7 @@ func (d *deltaCheck) rest(ctx context.Context) {
 	if beyond > 0 {
 		d.c.find(Finding{
 			Where: "deltas", Invariant: "I9", Seq: first.RecordSeq, Tick: first.FirstTick(),
-			What: fmt.Sprintf("%d messages belong to ticks that are not in the log, which ends at tick %d", beyond, d.c.report.LastTick),
+			What: fmt.Sprintf("the log ends at tick %d, and messages of later ticks are here: %d", d.c.report.LastTick, beyond),
 		})
 	}
 }

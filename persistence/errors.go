@@ -150,7 +150,7 @@ func (e *DivergedError) Error() string {
 		s += fmt.Sprintf("; build %s recorded it: run that build to tell changed game logic from damage", e.Build)
 	}
 	if len(e.Differences) > 0 {
-		s += fmt.Sprintf("; %d values differ, the first is %s", e.Differing, e.Differences[0].Between("recorded", "computed"))
+		s += fmt.Sprintf("; values that differ: %d, the first is %s", e.Differing, e.Differences[0].Between("recorded", "computed"))
 	}
 	return s
 }

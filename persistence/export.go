@@ -157,7 +157,7 @@ func Import(ctx context.Context, f *File, log LogWriter, deltas DeltaWriter, sna
 		return sum, fmt.Errorf("persistence: the file begins with record %d, but only a file that begins with genesis can be imported", sum.First)
 	}
 	if last, err := log.Last(ctx); err != nil || last != 0 {
-		return sum, errors.Join(err, fmt.Errorf("persistence: the shard's log already has %d records, but import needs an empty one", last))
+		return sum, errors.Join(err, fmt.Errorf("persistence: the shard's log ends at record %d, but import needs an empty one", last))
 	}
 	if sum.Last, err = f.Log().Last(ctx); err != nil {
 		return sum, err

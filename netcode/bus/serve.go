@@ -294,7 +294,7 @@ func (s *Served) Close(ctx context.Context) error {
 		select {
 		case <-s.idle:
 		case <-ctx.Done():
-			err = fmt.Errorf("%d requests are not answered yet: %w", s.flying.Load(), ctx.Err())
+			err = fmt.Errorf("requests not answered yet: %d: %w", s.flying.Load(), ctx.Err())
 		}
 	}
 	s.cancel()

@@ -177,6 +177,6 @@ func (s *Service) Close(ctx context.Context) error {
 	case <-s.stopped:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("service %s: %d handlers are still running: %w", s.name(), s.inFlight.Load(), ctx.Err())
+		return fmt.Errorf("service %s: handlers still running: %d: %w", s.name(), s.inFlight.Load(), ctx.Err())
 	}
 }
