@@ -119,7 +119,7 @@ func Handle[C any](w *ecs.World, name string, options ...ecs.CommandOption) {
 		typ := &a.Schema().Commands[i]
 		r := &run{h: h, t: t, a: a, sessions: all}
 		value := &record{typ: typ, b: unsafe.Slice((*byte)(unsafe.Pointer(&c.Value)), typ.Size)}
-		err := r.call(f, v.Get().Budget, &tickValue{r: r}, &cmdValue{r: r, value: value, source: c.Source(), from: c.From(), seq: c.Seq(), repeated: c.Repeated()})
+		err := r.call(f, v.Get().Budget, &tickValue{r: r}, &cmdValue{r: r, value: value, source: c.Source(), from: c.From(), seq: c.Seq(), repeated: c.Repeated(), neutral: c.Neutral()})
 		if why, ok := rejectionOf(err); ok {
 			c.Reject(why)
 		}

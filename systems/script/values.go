@@ -149,13 +149,14 @@ type cmdValue struct {
 	from     uint64
 	seq      uint64
 	repeated bool
+	neutral  bool
 }
 
 func (c *cmdValue) String() string { return "command " + c.value.typ.Name }
 func (c *cmdValue) Type() string   { return "command" }
 
 func (c *cmdValue) AttrNames() []string {
-	return []string{"entity", "identity", "reject", "repeated", "seq", "session", "source", "value"}
+	return []string{"entity", "identity", "neutral", "reject", "repeated", "seq", "session", "source", "value"}
 }
 
 func (c *cmdValue) Attr(name string) (starlark.Value, error) {
@@ -171,6 +172,8 @@ func (c *cmdValue) Attr(name string) (starlark.Value, error) {
 		return starlark.MakeUint64(c.seq), nil
 	case "repeated":
 		return starlark.Bool(c.repeated), nil
+	case "neutral": // the zero value, for a client that is silent
+		return starlark.Bool(c.neutral), nil
 	case "identity":
 		return starlark.String(s.Identity), nil
 	case "entity": // the entity that the sender's session controls

@@ -283,3 +283,43 @@ func TestPrintGoesToTheHost(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestHandlersSeeWhatASilentClientLeaves: its last input, repeated, and then the neutral one.
+func TestHandlersSeeWhatASilentClientLeaves(t *testing.T) {
+	type aim struct{ Way int32 }
+	w, err := ecs.New(ecs.Game{Name: "silence", TickRate: 30, Setup: func(w *ecs.World) {
+		script.Register(w, script.Config{})
+		ecs.Resource[score](w, "score")
+		script.Handle[aim](w, "aim", ecs.Sampled)
+	}}, ecs.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := failure(reload(t, w, mod("commands.star", `
+def handle_aim(tick, cmd):
+	resource("score").set("Red", cmd.value.way)
+	resource("score").set("Blue", (1 if cmd.repeated else 0) + (2 if cmd.neutral else 0))
+`))); f != "" {
+		t.Fatal(f)
+	}
+	source := ecs.Source{Kind: ecs.SourceClient, ID: 7}
+	step(w, ecs.NewCommand(w, source, 1, ecs.Join{Identity: ecs.NewText64("ann")}))
+	for _, c := range []struct {
+		what      string
+		way, blue int32
+		flags     uint8
+	}{
+		{"an input", 5, 0, 0},
+		{"a repeat", 5, 1, ecs.FlagRepeated},
+		{"the neutral value", 0, 3, ecs.FlagRepeated | ecs.FlagNeutral},
+	} {
+		input := ecs.NewCommand(w, source, 1, aim{c.way})
+		input.Flags = c.flags
+		if f := failure(step(w, input)); f != "" {
+			t.Fatalf("%s: %s", c.what, f)
+		}
+		if got := ecs.ResourceOf[score](w); got.Red != c.way || got.Blue != c.blue {
+			t.Errorf("%s: the handler saw %d and %d, want %d and %d", c.what, got.Red, got.Blue, c.way, c.blue)
+		}
+	}
+}
