@@ -22,6 +22,7 @@ type crowd struct {
 	addrs   []string
 	names   string // of players, in front of their numbers
 	every   time.Duration
+	flying  int // how many requests of a player wait for their answers, at most
 	request func(number int32) proto.Message
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -50,11 +51,11 @@ type outcome struct {
 	err        *rpc.Error
 }
 
-// maxFlying bounds the requests of a player that wait for their answers.
+// maxFlying is the bound of a crowd that sets none.
 const maxFlying = 32
 
 func newCrowd(t *testing.T, addrs []string, every time.Duration, request func(int32) proto.Message) *crowd {
-	c := &crowd{t: t, addrs: addrs, names: "player", every: every, request: request}
+	c := &crowd{t: t, addrs: addrs, names: "player", every: every, flying: maxFlying, request: request}
 	c.ctx, c.cancel = context.WithCancel(t.Context())
 	t.Cleanup(c.stop)
 	return c
@@ -203,7 +204,7 @@ func (p *player) send(c *client.RPC, flying *sync.WaitGroup) {
 			waiting++
 		}
 	}
-	if waiting >= maxFlying {
+	if waiting >= p.crowd.flying {
 		p.mu.Unlock()
 		return
 	}

@@ -20,7 +20,6 @@ type damage struct {
 // to a whole file.
 func (o *original) damage(seed uint64, i int) damage {
 	rnd := rand.New(rand.NewPCG(seed, uint64(i)))
-	slices.Sort(o.files)
 	file := o.files[rnd.IntN(len(o.files))]
 	switch i % 6 {
 	case 4:

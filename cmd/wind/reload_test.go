@@ -163,7 +163,7 @@ func TestEndlessHandlerIsEnded(t *testing.T) {
 	}
 	c.all("plays", c.players, func(p *player) bool { return p.answered(2) })
 	spinner := newCrowd(t, []string{addr}, 50*time.Millisecond, func(int32) proto.Message { return &speakpb.PlayerMoveRequest{} })
-	spinner.names = "spinner"
+	spinner.names, spinner.flying = "spinner", 1 // a slow machine must not work off a queue of them
 	p := spinner.add()
 	spinner.all("is told", spinner.players, func(p *player) bool {
 		return len(p.outcomes) > 0 && !p.outcomes[0].told.IsZero()
