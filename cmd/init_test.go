@@ -50,7 +50,7 @@ func TestInitWritesAGameWithServices(t *testing.T) {
 			t.Errorf("dev ends with %v:\n%s", err, log.String())
 		}
 	}()
-	mac := hmac.New(sha256.New, []byte("for development alone"))
+	mac := hmac.New(sha256.New, []byte("for development only"))
 	mac.Write([]byte("alice"))
 	token := "alice." + hex.EncodeToString(mac.Sum(nil)) // as the game's account server makes it
 

@@ -78,8 +78,8 @@ func pythonTable(f *file) (Output, error) {
 	c.line("%s%s.proto. DO NOT EDIT.", marker, f.base)
 	c.line("\"\"\"The messages of %s.proto: their ids, their answers and, in JSON, their fields.", f.base)
 	c.line("")
-	c.line("In JSON, 64-bit integers are strings, bytes are base64, and enums are the names of their values. What is absent is zero. A")
-	c.line("client that writes JSON may write names in lowerCamelCase; in answers both are taken.")
+	c.line("In JSON, 64-bit integers are strings, bytes are base64, and enums are the names of their values. An absent member is zero. A")
+	c.line("client may write names in lowerCamelCase; a service may answer with either form.")
 	c.line("\"\"\"")
 	c.line("")
 	taken := map[string]string{}
@@ -95,7 +95,7 @@ func pythonTable(f *file) (Output, error) {
 		c.line("%s = %d", name, m.id)
 	}
 	c.line("")
-	c.line("# Frame ids by the names of messages, and back.")
+	c.line("# Frame ids by message name, and the reverse.")
 	c.line("IDS = {")
 	for _, m := range f.messages {
 		if m.id != 0 {
@@ -105,7 +105,7 @@ func pythonTable(f *file) (Output, error) {
 	c.line("}")
 	c.line("NAMES = {number: name for name, number in IDS.items()}")
 	c.line("")
-	c.line("# What is handled, and what answers it.")
+	c.line("# The messages that have handlers, and their answers.")
 	c.line("ANSWERS = {")
 	for _, m := range f.messages {
 		switch {
@@ -118,7 +118,7 @@ func pythonTable(f *file) (Output, error) {
 	}
 	c.line("}")
 	c.line("")
-	c.line("# The members of each message's JSON.")
+	c.line("# The members of each message in JSON.")
 	c.line("FIELDS = {")
 	for _, m := range f.messages {
 		c.line("    %q: {", m.name())

@@ -25,7 +25,7 @@ async def Handler_LookRequest(client, request):
 
 
 async def Handler_WaveRequest(client, request):
-    """WaveRequest is answered with nothing.
+    """WaveRequest has no answer.
 
     request:
         tree  Tree{branches list of Tree{branches list of Tree{branches list of Tree}}}

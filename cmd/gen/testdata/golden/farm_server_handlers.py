@@ -12,14 +12,14 @@ async def Handler_S_RegisterRequest(caller, request):
 
 
 async def Handler_S_Hello(caller, request):
-    """S_Hello wants no answer.
+    """S_Hello has no answer.
 
     No answer."""
     raise NotImplementedError("Handler_S_Hello is not written yet")
 
 
 async def Handler_CloseRequest(caller, request):
-    """CloseRequest is an operator's.
+    """CloseRequest comes from operators.
 
     No answer."""
     raise NotImplementedError("Handler_CloseRequest is not written yet")

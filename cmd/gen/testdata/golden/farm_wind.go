@@ -17,7 +17,7 @@ type FarmClientHandlers interface {
 	// It says "no" with \ and """ to what cannot grow.
 	PlantRequest(ctx *service.Ctx, request *PlantRequest) (*PlantResponse, error)
 	LookRequest(ctx *service.Ctx, request *LookRequest) (*commonpb.LookResponse, error)
-	// WaveRequest is answered with nothing.
+	// WaveRequest has no answer.
 	WaveRequest(ctx *service.Ctx, request *WaveRequest) error
 }
 
@@ -51,7 +51,7 @@ func (c FarmClient) Look(ctx context.Context, request *LookRequest) (*commonpb.L
 	return answer, nil
 }
 
-// WaveRequest is answered with nothing.
+// WaveRequest has no answer.
 func (c FarmClient) Wave(ctx context.Context, request *WaveRequest) error {
 	return c.call(ctx, request, nil)
 }
@@ -60,9 +60,9 @@ func (c FarmClient) Wave(ctx context.Context, request *WaveRequest) error {
 type FarmServerHandlers interface {
 	// S_RegisterRequest comes from a gateway.
 	S_RegisterRequest(ctx *service.Ctx, request *S_RegisterRequest) (*S_RegisterResponse, error)
-	// S_Hello wants no answer.
+	// S_Hello has no answer.
 	S_Hello(ctx *service.Ctx, request *S_Hello) error
-	// CloseRequest is an operator's.
+	// CloseRequest comes from operators.
 	CloseRequest(ctx *service.Ctx, request *CloseRequest) error
 }
 
@@ -89,13 +89,13 @@ func (c FarmServices) S_Register(ctx *service.Ctx, request *S_RegisterRequest) (
 	return answer, nil
 }
 
-// S_Hello wants no answer.
+// S_Hello has no answer.
 func (c FarmServices) S_Hello(ctx *service.Ctx, request *S_Hello) error {
 	_, err := ctx.Call(c.to, request)
 	return err
 }
 
-// CloseRequest is an operator's.
+// CloseRequest comes from operators.
 func (c FarmServices) Close(ctx *service.Ctx, request *CloseRequest) error {
 	_, err := ctx.Call(c.to, request)
 	return err
