@@ -33,7 +33,7 @@ type OwnerConfig struct {
 	Genesis persistence.Genesis // of a new shard. Lineage, Cluster, Shard, Schema and Build also apply to an existing one
 
 	RetryAfter time.Duration // pause before the same request is sent again; zero: 200 ms
-	LostReads  int           // how often to read a log that looks too short before the shard is halted; zero: 3
+	LostReads  int           // how often to read again a log that looks too short, before the shard is halted; zero: 3
 	LoadTries  int           // how often to request a snapshot that neither loads nor is damaged, before an older one; zero: 10
 	Rebuild    int           // additional records to re-simulate so that missing deltas can be published; zero: 4096
 	PurgeLog   bool          // purge below the older of the two newest verified snapshots after each snapshot, not only when the log fills
