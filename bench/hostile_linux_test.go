@@ -119,7 +119,7 @@ func rate(seen func() float64, span time.Duration) float64 {
 	return (seen() - from) / time.Since(start).Seconds()
 }
 
-// intruder connects from the attacker's address, joins and returns behind its Welcome.
+// intruder connects from the attacker's address, joins and returns after its Welcome.
 func intruder(x *target, identity string) (net.Conn, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, Timeout: time.Second}
 	conn, err := d.Dial("tcp", x.server.TCPAddr().String())

@@ -42,7 +42,7 @@ type LogResult struct {
 }
 
 // LogSize compares commits of one size. Wind's time covers the whole commit after the tick: encoding the record,
-// hashing it into the chain, appending it behind the fence, waiting for the acknowledgement.
+// hashing it into the chain, appending it with the fence, waiting for the acknowledgement.
 type LogSize struct {
 	Bytes       int     `json:"bytes"` // of the message's body, the same for both
 	WindP50     float64 `json:"wind_us_p50"`

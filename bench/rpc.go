@@ -27,8 +27,8 @@ type RPCOptions struct {
 	Progress func(done, total int) // in rounds of all depths; may be nil
 }
 
-// RPCResult is the result of RPC: round trips from client over TCP, gateway and NATS to a service, in one process with
-// the load generator, NATS and etcd, in turns with as many bare requests over the same kind of NATS server.
+// RPCResult is the result of RPC: round trips from a client over TCP, a gateway and NATS to a service and back. Load
+// generator, NATS and etcd run in the same process. The rounds alternate with as many bare requests over another NATS server.
 type RPCResult struct {
 	Bytes   int        `json:"bytes"`
 	Handler string     `json:"handler"`

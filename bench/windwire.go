@@ -22,7 +22,7 @@ type WindWire struct {
 
 const (
 	frameHead    = frame.HeaderSize
-	callHead     = 8       // of a call's payload: its number and its time-out
+	callHead     = 8       // of a call's payload: its number and its timeout
 	maxFrameBody = 1 << 20 // more than any measured answer
 )
 
@@ -104,7 +104,7 @@ func appendCall(b []byte, m proto.Message, number uint32) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint32(b, id|wirepb.IDCall)
 	b = binary.LittleEndian.AppendUint32(b, uint32(callHead+proto.Size(m)))
 	b = binary.LittleEndian.AppendUint32(b, number)
-	b = binary.LittleEndian.AppendUint32(b, 0) // the default time-out
+	b = binary.LittleEndian.AppendUint32(b, 0) // the default timeout
 	return proto.MarshalOptions{}.MarshalAppend(b, m)
 }
 

@@ -176,7 +176,7 @@ const leastJoin = 15 * time.Second
 
 // notServed is the error of a verb whose time is over while condition c keeps the shard from being served.
 func notServed(c shard.Condition) error {
-	return fmt.Errorf("the shard is not served at the end: %s", c.Text)
+	return fmt.Errorf("at the end the shard is not served: %s", c.Text)
 }
 
 // giveUp ends the wait for bots that cannot join: it calls end once span is over and a condition keeps the shard from being

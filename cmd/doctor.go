@@ -68,7 +68,7 @@ func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
 	b := node.ThisBuild(a.game)
 	r.say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
 	if _, err := ecs.SchemaOf(a.game, ecs.Config{}); err != nil {
-		r.say("game", "fail", "game %s does not set up: %v", a.game.Name, err)
+		r.say("game", "fail", "game %s cannot be set up: %v", a.game.Name, err)
 	} else {
 		r.say("game", "ok", "%s, %s per second, schema %016x", a.game.Name, plural(a.game.TickRate, "tick"), b.SchemaHash)
 	}
@@ -162,7 +162,7 @@ func (r *report) examineDisk(f *nodeFlags) {
 		return
 	}
 	if err := writable(dir); err != nil {
-		r.say("data directory", "fail", "%s: %s", shard.ReadOnly, shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s takes no writes (%v)", f.data, err)))
+		r.say("data directory", "fail", "%s: %s", shard.ReadOnly, shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s cannot be written to (%v)", f.data, err)))
 		return
 	}
 	status := "ok"

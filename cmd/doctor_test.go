@@ -85,7 +85,7 @@ func TestDoctorComparesTheTickRate(t *testing.T) {
 	}
 	faster := arena.Game
 	faster.TickRate = 60
-	if code, said := call(faster, "doctor"); code != exitFailed || !strings.Contains(said, "the shard makes 30 ticks per second, this build of arena makes 60") {
+	if code, said := call(faster, "doctor"); code != exitFailed || !strings.Contains(said, "the shard makes 30 ticks per second, but this build of arena makes 60") {
 		t.Errorf("a build with another rate: the doctor ends with %d: %s", code, said)
 	}
 }

@@ -119,7 +119,7 @@ func (a *app) writeGenerated(out string, outputs []gen.Output, check bool) error
 		return err
 	}
 	if check && len(stale) > 0 {
-		return checkError{errors.New("gen: " + fmt.Sprintf("%d of the files in %s are not what would be written: run the same command without --check", len(stale), out))}
+		return checkError{errors.New("gen: " + fmt.Sprintf("%d of the files in %s are out of date: run the same command without --check", len(stale), out))}
 	}
 	return nil
 }

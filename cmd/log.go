@@ -19,7 +19,7 @@ func (a *app) logVerb() *cobra.Command {
 server; otherwise it opens a copy and leaves the directory unchanged. Only purge and import change anything.`,
 		Example: "  wind log tail -n 20\n  wind log check --data ./wind-data\n  wind log export match.wind",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("log: say what to do: tail, check, stat, purge, export or import (see %s --help)", c.CommandPath())
+			return fmt.Errorf("log: choose a verb: tail, check, stat, purge, export or import (see %s --help)", c.CommandPath())
 		},
 	}
 	c.AddCommand(a.logTail(), a.logCheck(), a.logStat(), a.logPurge(), a.logExport(), a.logImport())

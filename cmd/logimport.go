@@ -35,7 +35,7 @@ A node started on that directory continues from the last tick.`,
 		defer func() { _ = f.Close() }()
 		info := f.Info()
 		if cluster != "" && cluster != info.Cluster || shard != "" && shard != info.Shard {
-			return usagef("log import: %s holds shard %s of cluster %s, as its records say: it cannot be imported under another name", args[0], info.Shard, info.Cluster)
+			return usagef("log import: the records in %s belong to shard %s of cluster %s: they cannot be imported under another name", args[0], info.Shard, info.Cluster)
 		}
 		p, stop := a.showProgress()
 		defer stop()
@@ -56,7 +56,7 @@ A node started on that directory continues from the last tick.`,
 func proveFile(ctx context.Context, s persistence.Source) error {
 	r, err := persistence.Check(ctx, s, persistence.CheckOptions{})
 	if err == nil && r.Broken() {
-		err = checkf("log import: the file is damaged, nothing was stored: %s", r.Findings[0])
+		err = checkf("log import: the file is damaged; nothing was stored: %s", r.Findings[0])
 	}
 	return err
 }

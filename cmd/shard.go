@@ -143,7 +143,7 @@ func (a *app) shardVerb() *cobra.Command {
 		Long:    "Works on running servers (--etcd, or --data of a running node) and on a stopped data directory.",
 		Example: "  wind shard list\n  wind shard resume main",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("shard: say what to do: list, resume or accept-loss (see %s --help)", c.CommandPath())
+			return fmt.Errorf("shard: choose a verb: list, resume or accept-loss (see %s --help)", c.CommandPath())
 		},
 	}
 	c.AddCommand(a.shardList(), a.shardResume(), a.shardAcceptLoss())

@@ -19,7 +19,7 @@ func spanFlag(set *pflag.FlagSet, s *time.Duration, usage string) {
 func (s *span) Set(text string) error {
 	d, err := time.ParseDuration(text)
 	if err == nil && d < 0 {
-		err = errors.New("it is negative: 0 means until interrupted")
+		err = errors.New("it is negative; 0 means until interrupted")
 	}
 	if err == nil {
 		*s = span(d)

@@ -1,7 +1,7 @@
 // Package ecs is Wind's deterministic core: a world of entities and components that advances in ticks. A tick depends
 // only on the previous world and on the frame of commands: no clock, no global randomness, no goroutines, no map order.
 // A world can therefore be recomputed from its commands, on any machine, bit for bit. Storage is arche
-// (github.com/mlange-42/arche); this package adds what makes a restored world live the same future.
+// (github.com/mlange-42/arche); this package adds what gives a restored world the same future.
 //
 // # Writing a game
 //
@@ -29,7 +29,7 @@
 // then pointers and slices from queries stay valid. A spawned entity is alive and can be referred to at once. When a
 // system or a handler panics, or a handler rejects its command, the world drops its structural changes, events and
 // messages, but keeps what it has written into components. Output.Failures names it; for a panic it adds function, file
-// and line (for people: they enter no record, reply or state). The next tick runs as usual, on every machine alike.
+// and line (for people: they enter no record, reply or state). The next tick runs as usual, and identically on every machine.
 //
 // A game must use only operations that can be recomputed: package detmath instead of math's transcendental functions,
 // float64(x*y) + z instead of x*y + z, no time, no goroutines, no map ranges, no state outside the world. cmd/windvet
@@ -61,9 +61,9 @@
 // deferred spawn knows its entity. Queries, change detection and checksum visit only tables with rows. When a tick
 // leaves too many empty tables, the world gives them back and the others close up. The rule depends on the tables
 // alone, and the delta records it, so all worlds agree. arche never frees an archetype and searches all of them for a
-// new one; where it pays, the world therefore rebuilds its arche side, with no visible effect. Beside each column of
-// live values lies a column of committed ones. After the systems have run, the world compares the columns that may have
-// been written with their committed copies and derives delta and checksum from the differences, at no effort to game
-// code. The checksum is an incremental sum of hashes over (entity, component, value) and (entity, table, row), mixed
+// new one; where it pays, the world therefore rebuilds its arche side, with no visible effect. Each column of
+// live values has a parallel column of committed ones. After the systems have run, the world compares the columns that may have
+// been written with their committed copies and derives delta and checksum from the differences; game code
+// does nothing for it. The checksum is an incremental sum of hashes over (entity, component, value) and (entity, table, row), mixed
 // with the entity pool, the sessions, tick, seed and options: equal checksums, equal futures.
 package ecs

@@ -6,7 +6,7 @@ import (
 )
 
 // Restore rebuilds the world in a snapshot. It has the same future as the world that was saved: the same checksums, the
-// same iteration order, the same entities, for ever. The bytes may come from anywhere: Restore returns an error if
+// same iteration order, the same entities, forever. The bytes may come from anywhere: Restore returns an error if
 // they, or the game, are invalid. The game may have more components and resources than the snapshot, in a different
 // order, but must have all of the snapshot's, with the same layout.
 func Restore(g Game, snapshot []byte) (*World, error) {

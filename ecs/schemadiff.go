@@ -69,7 +69,7 @@ func (c SchemaChange) String() string {
 }
 
 // SchemaDiff returns the differences of game from recorded, type by type: components, resources, events, commands,
-// messages. It is empty if each schema can read the other's data and neither has anything more. It ignores how clients
+// messages. It is empty if each schema can read the other's data and neither has a type that the other lacks. It ignores how clients
 // see a field. It depends only on its arguments.
 func SchemaDiff(recorded, game *Schema) []SchemaChange {
 	var d []SchemaChange

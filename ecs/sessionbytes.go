@@ -90,7 +90,7 @@ func appendReply(b []byte, r *Reply) []byte {
 }
 
 var (
-	errSessionTwice = errors.New("a session begins a second time")
+	errSessionTwice = errors.New("a session begins twice")
 	errIdentity     = errors.New("an identity or a reason is too long or not UTF-8")
 	errReplies      = errors.New("a session's replies are not in ascending order")
 	errParts        = errors.New("a session has unknown parts")

@@ -32,9 +32,9 @@ type Config struct {
 	MaxHalfOpen int
 	// HandshakeTimeout is how long a connection may take to be admitted. Default 5 s.
 	HandshakeTimeout time.Duration
-	// IdleTimeout ends a connection that has sent nothing for so long. Default 30 s.
+	// IdleTimeout ends a connection that has sent nothing for this long. Default 30 s.
 	IdleTimeout time.Duration
-	// SilenceTimeout ends a session whose client sends nothing for so long after
+	// SilenceTimeout ends a session whose client sends nothing for this long after
 	// Welcome. A client that falls silent later gets no updates until it sends
 	// something again. Default 5 s.
 	SilenceTimeout time.Duration
@@ -55,7 +55,7 @@ type Config struct {
 	// (REASON_NOT_OWNER).
 	GatewayLater bool
 	// Starting says that this node will own the shard soon, and that no other node owns it. Clients that arrive
-	// before Own wait for it, at most two seconds; without Starting they are asked to try again.
+	// before Own wait for it, at most two seconds; without Starting the server asks them to try again.
 	Starting bool
 	// GatewayFramesPerSecond and GatewayBytesPerSecond limit a connection that
 	// speaks RPC; negative means no limit. Default 2,000 frames and 256 KiB.

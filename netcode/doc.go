@@ -12,7 +12,7 @@
 //	Release(w, seq, epoch, outputs)    the log holds these ticks: tell the clients
 //	Disown(reason)                     this node no longer serves w
 //
-// Nothing of a tick leaves before Release, so no client sees what a crash can
+// No effect of a tick leaves before Release, so no client sees what a crash can
 // take back. Sessions live in the world (ecs.Session). A Server only knows how to
 // reach their clients; a successor with the same world takes the sessions over.
 //

@@ -155,7 +155,7 @@ func (h *hub) knocks(l *link, id uint32, payload []byte) bool {
 	l.seen = h.now
 	var m wirepb.Open
 	if id != wirepb.IDOpen || proto.Unmarshal(payload, &m) != nil {
-		h.close(l, wirepb.Reason_REASON_PROTOCOL, "over UDP the first message of RPC must be Open")
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, "over UDP, the first RPC message must be Open")
 		return false
 	}
 	if h.baker.proves(m.Cookie, l.addr, h.now) {

@@ -30,13 +30,13 @@ func (h *hub) hello(l *link, m *wirepb.Hello) {
 	trouble := h.identify(l, m)
 	switch {
 	case m.Protocol != wirepb.Protocol:
-		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported, %d is", m.Protocol, wirepb.Protocol))
+		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported: this server speaks %d", m.Protocol, wirepb.Protocol))
 	case h.cfg.Shard != "" && m.Shard != "" && m.Shard != h.cfg.Shard:
 		h.close(l, wirepb.Reason_REASON_WRONG_SHARD, fmt.Sprintf("this node serves shard %q", h.cfg.Shard))
 	case trouble != "":
 		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
 	case len(m.Identity) > maxIdentity || m.Identity == "" && m.Resume == nil:
-		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity has 1 to %d bytes", maxIdentity))
+		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity must have 1 to %d bytes", maxIdentity))
 	case !h.owned && !h.starting:
 		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
 	case h.hung:
@@ -74,7 +74,7 @@ func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
 			return err.Error()
 		}
 		if h.cfg.Shard != "" && t.Shard != h.cfg.Shard {
-			return fmt.Sprintf("the ticket opens shard %q, not %q", t.Shard, h.cfg.Shard)
+			return fmt.Sprintf("the ticket is for shard %q, not %q", t.Shard, h.cfg.Shard)
 		}
 		m.Identity, l.ticket = t.Identity, &t
 	case h.cfg.RequireTicket:
@@ -124,7 +124,7 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	proven := known && opens(want.Token, state.ResumeHash)
 	switch {
 	case known && !proven:
-		h.close(l, wirepb.Reason_REASON_BAD_TOKEN, "the token does not open this session")
+		h.close(l, wirepb.Reason_REASON_BAD_TOKEN, "the token does not belong to this session")
 		return
 	case want.LastTick > h.released:
 		h.ahead(l, proven)
@@ -159,7 +159,7 @@ func (h *hub) ahead(l *link, proven bool) {
 	}
 	h.log.Log(context.Background(), level, "netcode: a client has seen a tick that is missing from the log", "proven", proven,
 		"session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released, "epoch", h.epoch)
-	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, the log ends at %d", want.LastTick, h.released))
+	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, but the log ends at tick %d", want.LastTick, h.released))
 }
 
 // join puts a new session's Join into the tick. It returns false when the tick has no
@@ -249,7 +249,7 @@ func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string)
 	_, used := h.used[t.Session]
 	switch {
 	case lives || used || h.sessions[t.Session] != nil:
-		return 0, "the ticket has been used already: ask the gateway for another"
+		return 0, "the ticket has already been used: ask the gateway for another"
 	case t.Issued.Before(h.since):
 		return 0, "the ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
 	}

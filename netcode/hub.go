@@ -334,9 +334,9 @@ func (h *hub) wrong(kind uint32, seq uint64, bytes int, sampled bool) string {
 	case !c.Sampled && sampled:
 		return fmt.Sprintf("command %q is not sampled: send it in Command, not in Input", c.Name)
 	case bytes != c.Packed:
-		return fmt.Sprintf("the payload of command %q (kind %d) has %d bytes, its packed value has %d", c.Name, kind, bytes, c.Packed)
+		return fmt.Sprintf("the payload of command %q (kind %d) has %d bytes, but its packed value has %d", c.Name, kind, bytes, c.Packed)
 	case bytes > MaxPayload:
-		return fmt.Sprintf("the payload of command %q has %d bytes, a client may send at most %d", c.Name, bytes, MaxPayload)
+		return fmt.Sprintf("the payload of command %q has %d bytes, but a client may send at most %d", c.Name, bytes, MaxPayload)
 	case seq == 0:
 		return fmt.Sprintf("command %q has no seq: the first seq is 1", c.Name)
 	}

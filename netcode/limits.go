@@ -167,7 +167,7 @@ func (h *hub) crowded(addr netip.AddrPort, came arrival) string {
 	case a == nil || came == cameUnproven:
 		return ""
 	case reaches(a.links, limits.ConnectionsPerAddress):
-		return fmt.Sprintf("your address has %d connections already (limit connections-per-address)", a.links)
+		return fmt.Sprintf("your address already has %d connections (limit connections-per-address)", a.links)
 	case reaches(a.halfOpen[came], limits.HalfOpenPerAddress):
 		return fmt.Sprintf("your address has %d connections that have not said who they are (limit half-open-per-address)", a.halfOpen[came])
 	}
@@ -180,9 +180,9 @@ func (h *hub) mayJoin(l *link) bool {
 	limits, who := &h.cfg.Limits, h.identities.of(l.hello.Identity, h.now)
 	switch {
 	case reaches(l.account.sessions, limits.SessionsPerAddress):
-		h.close(l, wirepb.Reason_REASON_ADDRESS_FULL, fmt.Sprintf("your address has %d sessions already (limit sessions-per-address)", l.account.sessions))
+		h.close(l, wirepb.Reason_REASON_ADDRESS_FULL, fmt.Sprintf("your address already has %d sessions (limit sessions-per-address)", l.account.sessions))
 	case reaches(who.sessions, limits.SessionsPerIdentity):
-		h.close(l, wirepb.Reason_REASON_IDENTITY_FULL, fmt.Sprintf("%q has %d sessions already (limit sessions-per-identity)", l.hello.Identity, who.sessions))
+		h.close(l, wirepb.Reason_REASON_IDENTITY_FULL, fmt.Sprintf("%q already has %d sessions (limit sessions-per-identity)", l.hello.Identity, who.sessions))
 	case !l.account.joins.has(1, h.now):
 		h.close(l, wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("your address has begun %d sessions within a minute (limit joins-per-address)", limits.JoinsPerAddress))
 	case !who.joins.take(1, h.now):

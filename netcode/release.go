@@ -15,7 +15,7 @@ import (
 // own makes w the hub's world. It parks the world's sessions until their clients
 // resume them.
 func (h *hub) own(w *ecs.World, epoch uint64) error {
-	h.disown("this node has taken the shard over: connect again")
+	h.disown("this node took over the shard: connect again")
 	schema := w.Schema()
 	encoder, err := replication.New(schema, h.cfg.Replication)
 	if err != nil {

@@ -61,7 +61,7 @@ func Listen(c Config) (*Server, error) {
 		}
 	}
 	if n := len(c.TicketKey); n > 0 && n < MinTicketKey {
-		return nil, fmt.Errorf("netcode: the ticket key has %d bytes, it needs at least %d", n, MinTicketKey)
+		return nil, fmt.Errorf("netcode: the ticket key has %d bytes; it needs at least %d", n, MinTicketKey)
 	}
 	if c.Replication.PacketBytes > maxUpdateBody {
 		return nil, fmt.Errorf("netcode: replication packets of %d bytes do not fit into a datagram: the limit is %d", c.Replication.PacketBytes, maxUpdateBody)

@@ -90,10 +90,10 @@ func (s *session) queue(h *hub, c command) {
 // crowded returns the reason for refusing a command when too many wait.
 func (s *session) crowded(h *hub) string {
 	if s.throttled {
-		return fmt.Sprintf("too many commands wait: the log accepts %d bytes per second from one address and %d from one identity",
+		return fmt.Sprintf("too many commands are waiting: the log accepts %d bytes per second from one address and %d from one identity",
 			h.cfg.Limits.LogBytesPerAddress, h.cfg.Limits.LogBytesPerIdentity)
 	}
-	return "too many commands wait"
+	return "too many commands are waiting"
 }
 
 // refuse answers a command that no tick will use, and keeps the answer.

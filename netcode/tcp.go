@@ -121,7 +121,7 @@ func (c *tcpConn) read() {
 	for {
 		n, err := c.conn.Read(buffer)
 		now := s.clock()
-		if ws == nil && n > 0 && open { // a WebSocket's tap has counted already
+		if ws == nil && n > 0 && open { // a WebSocket's tap has already counted them
 			if over := c.takeBytes(n); over != nil {
 				n, err = 0, over
 			}
@@ -129,8 +129,8 @@ func (c *tcpConn) read() {
 		var end *endError
 		switch {
 		case !open:
-			// What is left unread when a connection closes would take the Bye
-			// with it on its way to the peer.
+			// Drain what the peer still sends: a socket that is closed with
+			// unread data resets the connection, and the peer loses the Bye.
 			if drained += n; drained > maxDrain {
 				err = errDrained
 			}

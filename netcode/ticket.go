@@ -90,7 +90,7 @@ func OpenTicket(key, sealed []byte, now time.Time) (Ticket, error) {
 func validTicket(key []byte, t Ticket) error {
 	switch {
 	case len(key) < MinTicketKey:
-		return fmt.Errorf("the ticket key has %d bytes, it needs at least %d", len(key), MinTicketKey)
+		return fmt.Errorf("the ticket key has %d bytes; it needs at least %d", len(key), MinTicketKey)
 	case t.Identity == "" || len(t.Identity) > maxIdentity || !utf8.ValidString(t.Identity):
 		return fmt.Errorf("a ticket's identity must be 1 to %d bytes of UTF-8, not %q", maxIdentity, t.Identity)
 	case t.Session>>63 != 0:

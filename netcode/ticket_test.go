@@ -58,7 +58,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 			want   string
 		}{
 			"none":                 {nil, "a ticket is required"},
-			"of another shard":     {seal(t, ticketKey, other), `opens shard "arena", not "main"`},
+			"of another shard":     {seal(t, ticketKey, other), `is for shard "arena", not "main"`},
 			"that has expired":     {seal(t, ticketKey, late), "expired"},
 			"of another cluster":   {seal(t, []byte("fedcba9876543210"), good), "another cluster"},
 			"with a flipped bit":   {forged, "another cluster"},
@@ -94,15 +94,15 @@ func TestATicketOpensOneSession(t *testing.T) {
 	}
 	used, spare, leaves := ticket(), ticket(), ticket()
 	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Ticket: used})
-	refused("while its session plays", h, used, "has been used already")
+	refused("while its session plays", h, used, "has already been used")
 	other := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Ticket: leaves})
 	other.Close()
 	eventually(t, "the session has left", func() bool { return h.server.Stats().Sessions == 1 })
-	refused("when its session has left", h, leaves, "has been used already")
+	refused("when its session has left", h, leaves, "has already been used")
 	resume := first.Abandon()
 	h.end()
 	next := serve(t, game, config, log, 2)
-	refused("on a successor", next, used, "has been used already")
+	refused("on a successor", next, used, "has already been used")
 	refused("on a successor, when its session has left", next, leaves, "may have been used")
 	refused("on a successor, an unused one", next, spare, "may have been used")
 	dial(t, client.Config{Addr: next.server.UDPAddr().String(), Ticket: ticket()})

@@ -71,11 +71,11 @@ func TestEveryWebSocketEndsWithAByeAndItsStatus(t *testing.T) {
 		want string
 		play func(ctx context.Context, ws *websocket.Conn)
 	}{
-		"text behind binary": {"REASON_PROTOCOL", func(ctx context.Context, ws *websocket.Conn) {
+		"text after binary": {"REASON_PROTOCOL", func(ctx context.Context, ws *websocket.Conn) {
 			_ = ws.Write(ctx, binary, heartbeat)
 			_ = ws.Write(ctx, text, []byte("{}"))
 		}},
-		"binary behind text": {"REASON_PROTOCOL", func(ctx context.Context, ws *websocket.Conn) {
+		"binary after text": {"REASON_PROTOCOL", func(ctx context.Context, ws *websocket.Conn) {
 			_ = ws.Write(ctx, text, []byte("{}"))
 			_ = ws.Write(ctx, binary, heartbeat)
 		}},

@@ -19,13 +19,13 @@ func TestAWrongCommandEndsWithASentenceThatSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	for want, send := range map[string]func(r *rig, l *link){
-		`the payload of command "aim" (kind 2) has 3 bytes, its packed value has 4`:     sample(kindAim, 1, 3),
-		`the payload of command "buy" (kind 3) has 201 bytes, its packed value has 200`: command(kindBuy, 2, 201),
-		`command "aim" is sampled: send it in Input, not in Command`:                    command(kindAim, 2, 4),
-		`command "buy" is not sampled: send it in Command, not in Input`:                sample(kindBuy, 1, 200),
-		`no command has kind 99: the schema has 5 commands`:                             sample(99, 1, 4),
-		`only the server sends command "wind.leave"`:                                    command(1, 2, 0),
-		`command "aim" has no seq: the first seq is 1`:                                  sample(kindAim, 0, 4),
+		`the payload of command "aim" (kind 2) has 3 bytes, but its packed value has 4`:     sample(kindAim, 1, 3),
+		`the payload of command "buy" (kind 3) has 201 bytes, but its packed value has 200`: command(kindBuy, 2, 201),
+		`command "aim" is sampled: send it in Input, not in Command`:                        command(kindAim, 2, 4),
+		`command "buy" is not sampled: send it in Command, not in Input`:                    sample(kindBuy, 1, 200),
+		`no command has kind 99: the schema has 5 commands`:                                 sample(99, 1, 4),
+		`only the server sends command "wind.leave"`:                                        command(1, 2, 0),
+		`command "aim" has no seq: the first seq is 1`:                                      sample(kindAim, 0, 4),
 	} {
 		r := newRig(t, Config{})
 		l := r.join()

@@ -50,7 +50,7 @@ func (c *Chain) Lineage() string { return c.lineage }
 func (c *Chain) Next(m Message) (*Record, error) {
 	if want := c.seq + 1; m.Seq != want {
 		if m.Seq > want {
-			return nil, c.broken("I4", want, "it is missing, sequence %d comes next", m.Seq)
+			return nil, c.broken("I4", want, "it is missing: sequence %d comes next", m.Seq)
 		}
 		return nil, c.broken("I4", m.Seq, "it is out of order: record %d came before it", c.seq)
 	}
@@ -77,21 +77,21 @@ func (c *Chain) Admit(r *Record) error {
 		return c.broken("I4", c.seq+1, "record %d was offered in its place", r.Seq)
 	}
 	if (r.Kind == KindGenesis) != (r.Seq == 1) {
-		return c.broken("I4", r.Seq, "it is of kind %s, but record 1, and only record 1, must be genesis", r.Kind)
+		return c.broken("I4", r.Seq, "its kind is %s, but record 1, and only record 1, must be genesis", r.Kind)
 	}
 	if r.Prev != c.hash {
-		return c.broken("I4", r.Seq, "it follows a record with hash %v, but record %d has hash %v: one of them was replaced or is of another lineage", r.Prev, c.seq, c.hash)
+		return c.broken("I4", r.Seq, "it follows a record with hash %v, but record %d has hash %v: one of them was replaced or belongs to another lineage", r.Prev, c.seq, c.hash)
 	}
 	switch r.Kind {
 	case KindGenesis:
 		if c.lineage != "" && r.Genesis.Lineage != c.lineage {
-			return c.broken("I4", r.Seq, "it is of lineage %s, not %s: the log was deleted and created again, or belongs to another shard", r.Genesis.Lineage, c.lineage)
+			return c.broken("I4", r.Seq, "its lineage is %s, not %s: the log was deleted and created again, or belongs to another shard", r.Genesis.Lineage, c.lineage)
 		}
 	case KindEpoch:
 		return c.admitEpoch(r)
 	case KindTicks:
 		if r.Epoch != c.epoch {
-			return c.broken("I3", r.Seq, "it is of epoch %d, but the current epoch is %d", r.Epoch, c.epoch)
+			return c.broken("I3", r.Seq, "its epoch is %d, but the current epoch is %d", r.Epoch, c.epoch)
 		}
 		if first := r.FirstTick(); first != c.tick+1 {
 			return c.broken(tickRule(first, c.tick), r.Seq, "it holds tick %d where tick %d was expected", first, c.tick+1)

@@ -253,7 +253,7 @@ func (c *checker) prove(m Message) (*Record, error) {
 	}
 	c.lost = false
 	if r.Epoch < before {
-		c.find(Finding{Where: "log", Invariant: "I3", Seq: r.Seq, Tick: r.FirstTick(), What: fmt.Sprintf("it is of epoch %d, but the current epoch was %d", r.Epoch, before)})
+		c.find(Finding{Where: "log", Invariant: "I3", Seq: r.Seq, Tick: r.FirstTick(), What: fmt.Sprintf("its epoch is %d, but the current epoch was %d", r.Epoch, before)})
 	}
 	return r, nil
 }

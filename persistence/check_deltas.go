@@ -54,7 +54,7 @@ func (d *deltaCheck) tick(l loggedTick, body []byte) {
 	d.c.report.Deltas++
 	err := l.compare(&d.current)
 	if err == nil && d.current.Lineage != d.c.chain.Lineage() && d.c.chain.Lineage() != "" {
-		err = fmt.Errorf("it is of lineage %s, but the log is of %s", d.current.Lineage, d.c.chain.Lineage())
+		err = fmt.Errorf("its lineage is %s, but the log's is %s", d.current.Lineage, d.c.chain.Lineage())
 	}
 	if err == nil && body != nil && !bytes.Equal(body, d.current.Body) {
 		err = fmt.Errorf("its %d bytes differ from the %d that re-simulation produced", len(d.current.Body), len(body))
@@ -88,7 +88,7 @@ func (d *deltaCheck) peek() bool {
 }
 
 // unmatched drops a delta whose tick is not in the log: the log begins later, or
-// has a hole that was reported already.
+// has a hole that was already reported.
 func (d *deltaCheck) unmatched() {
 	if d.current.Gap != nil {
 		d.gap()

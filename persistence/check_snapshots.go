@@ -58,7 +58,7 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 		return
 	}
 	if l := c.chain.Lineage(); l != "" && snap.Lineage != l {
-		bad(fmt.Errorf("it is of lineage %s, but the log is of %s", snap.Lineage, l))
+		bad(fmt.Errorf("its lineage is %s, but the log's is %s", snap.Lineage, l))
 		return
 	}
 	if r.Kind != KindTicks && c.world != nil && c.world.Checksum() != snap.Checksum {

@@ -90,17 +90,17 @@ func (d *Delta) validate() error {
 	}
 	switch {
 	case d.Tick == 0 || d.RecordSeq == 0:
-		return fmt.Errorf("tick %d of record %d", d.Tick, d.RecordSeq)
+		return fmt.Errorf("a delta must not have tick %d of record %d", d.Tick, d.RecordSeq)
 	case d.Parts < 1 || d.Parts > MaxParts || d.Part < 1 || d.Part > d.Parts:
-		return fmt.Errorf("part %d of %d, at most %d are allowed", d.Part, d.Parts, MaxParts)
+		return fmt.Errorf("part %d of %d: a delta has 1 to %d parts", d.Part, d.Parts, MaxParts)
 	case d.Group > d.Tick || d.Size < 0 || d.Size > maxContentBytes || d.Group == 0 && d.Size > 0:
-		return fmt.Errorf("a packed body of %d bytes for tick %d in the group of tick %d", d.Size, d.Tick, d.Group)
+		return fmt.Errorf("tick %[2]d cannot have a packed body of %[1]d bytes in the group of tick %[3]d", d.Size, d.Tick, d.Group)
 	case d.Gap == nil:
 		return nil
 	case d.Gap.FromTick == 0 || d.Gap.FromTick > d.Gap.ToTick || d.Gap.ToTick != d.Tick:
-		return fmt.Errorf("a gap from tick %d to %d at tick %d", d.Gap.FromTick, d.Gap.ToTick, d.Tick)
+		return fmt.Errorf("a gap from tick %d to %d cannot be at tick %d", d.Gap.FromTick, d.Gap.ToTick, d.Tick)
 	case d.Parts != 1 || len(d.Body) > 0 || d.Group > 0:
-		return fmt.Errorf("a gap with a body or in parts")
+		return fmt.Errorf("a gap must not have a body or parts")
 	}
 	return nil
 }

@@ -211,7 +211,7 @@ func goldenGroup(t testing.TB) (names []string, m *Memory) {
 	return names, v.m
 }
 
-// The compressor's output may change, but the golden messages must remain readable for ever.
+// The compressor's output may change, but the golden messages must remain readable forever.
 func TestPackedDeltasAreGolden(t *testing.T) {
 	names, m := goldenGroup(t)
 	_, want := stored(t, m.Deltas(), 0)

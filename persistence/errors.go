@@ -13,10 +13,10 @@ var (
 	// ErrConflict means that the last sequence is not the expected one: another
 	// message, or an earlier copy of the same one, was appended.
 	ErrConflict = errors.New("persistence: the last sequence is not the expected one")
-	// ErrAmbiguous means that no acknowledgement arrived (time-out, disconnect): the
+	// ErrAmbiguous means that no acknowledgement arrived (timeout, disconnect): the
 	// message may or may not be stored. Resend the identical bytes with the same
 	// expected sequence; if the log refuses them, read that sequence back.
-	ErrAmbiguous = errors.New("persistence: no acknowledgement, the append may have happened")
+	ErrAmbiguous = errors.New("persistence: no acknowledgement: the append may have happened")
 	// ErrFull means that the store has reached its byte limit. It does not mean that
 	// the owner is fenced: hold the tick and raise the alarm.
 	ErrFull = errors.New("persistence: the store is full")
@@ -106,7 +106,7 @@ type LostError struct {
 // Error names the first lost sequence and tick.
 func (e *LostError) Error() string {
 	if e.EvidenceEpoch > 0 {
-		return fmt.Sprintf("persistence: history lost: %s knows record %d of epoch %d, the log has one of epoch %d there",
+		return fmt.Sprintf("persistence: history lost: %s knows record %d of epoch %d, but the log has one of epoch %d there",
 			e.Evidence, e.EvidenceSeq, e.EvidenceEpoch, e.Found)
 	}
 	lastTick, tick := "", ""

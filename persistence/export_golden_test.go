@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The golden file must remain readable for ever; the compressor's output for the
+// The golden file must remain readable forever; the compressor's output for the
 // same records may change.
 func TestExportFileOfVersion1IsRead(t *testing.T) {
 	ctx := context.Background()

@@ -142,7 +142,7 @@ func (i *FileInfo) encode() ([]byte, error) {
 	w.str("shard", i.Shard, ecs.MaxName)
 	w.str("game", i.Game, maxNameBytes)
 	if w.limit("rate", i.TickRate, 240); i.TickRate < 0 {
-		return nil, fmt.Errorf("a tick rate of %d", i.TickRate)
+		return nil, fmt.Errorf("the tick rate is %d", i.TickRate)
 	}
 	w.uint("rate", uint64(i.TickRate))
 	w.seal(0)

@@ -61,7 +61,7 @@ func otherGame(got, want string) error { return &gameError{ecs.GameError{Got: go
 
 // Error names both games and says what to do.
 func (e *gameError) Error() string {
-	return fmt.Sprintf("persistence: the log is of game %s, this is %s: choose it with --game, or use that game's binary", e.Got, e.Want)
+	return fmt.Sprintf("persistence: the log belongs to game %s, this is %s: choose it with --game, or use that game's binary", e.Got, e.Want)
 }
 
 // Unwrap returns the *ecs.GameError.

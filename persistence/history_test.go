@@ -173,10 +173,10 @@ var damages = []struct {
 	{name: "tail cut", seq: 12, tick: 11, word: "history lost", silent: true, damage: func(t *testing.T, s *scribe) {
 		s.m.log = s.m.log[:11]
 	}},
-	{name: "other lineage", seq: 1, tick: 1, rule: "I4", word: "it is of lineage other, not " + testLineage, damage: func(t *testing.T, s *scribe) {
+	{name: "other lineage", seq: 1, tick: 1, rule: "I4", word: "its lineage is other, not " + testLineage, damage: func(t *testing.T, s *scribe) {
 		s.m.log = newScribe(t, "other").m.log
 	}},
-	{name: "records of another lineage spliced in", seq: 2, tick: 1, rule: "I4", word: "of another lineage", damage: func(t *testing.T, s *scribe) {
+	{name: "records of another lineage spliced in", seq: 2, tick: 1, rule: "I4", word: "belongs to another lineage", damage: func(t *testing.T, s *scribe) {
 		s.m.log = append(s.m.log[:1:1], newScribe(t, "other").m.log[1:]...)
 	}},
 	{name: "epoch going back", seq: 14, tick: 13, rule: "I3", word: "it starts epoch 2, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
@@ -185,7 +185,7 @@ var damages = []struct {
 	{name: "an epoch that begins at another tick", seq: 14, tick: 13, rule: "I4", word: "it starts after tick 11, but the log is at tick 12", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindEpoch, Epoch: 3, EpochStart: &EpochStart{Node: "late", From: 11}})
 	}},
-	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "it is of epoch 1, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
+	{name: "a record of an old epoch", seq: 14, tick: 13, rule: "I3", word: "its epoch is 1, but the current epoch is 2", damage: func(t *testing.T, s *scribe) {
 		forge(t, s, &Record{Kind: KindTicks, Epoch: 1, Ticks: ticksFrom(13, 1)})
 	}},
 	{name: "tick repeated", seq: 14, tick: 13, rule: "I2", word: "it holds tick 12 where tick 13 was expected", damage: func(t *testing.T, s *scribe) {
@@ -441,7 +441,7 @@ func TestALogThatWasCutAndHasGrownAgainIsLostHistory(t *testing.T) {
 		t.Error(err)
 	}
 	err := h.Replaced(Mark{Seq: 7, Epoch: 2}, 3)
-	if want := "persistence: history lost: the high-water mark knows record 7 of epoch 2, the log has one of epoch 3 there"; !errors.Is(err, ErrLost) || err.Error() != want {
+	if want := "persistence: history lost: the high-water mark knows record 7 of epoch 2, but the log has one of epoch 3 there"; !errors.Is(err, ErrLost) || err.Error() != want {
 		t.Error(err)
 	}
 	h.Accepted = []Mark{{Seq: 5, Epoch: 2}}

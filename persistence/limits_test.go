@@ -198,7 +198,7 @@ func TestCompressedBodiesOfAllSizesComeBack(t *testing.T) {
 // TestAFileRefusesWhatItsReaderWould: deltas out of order, a negative rate.
 func TestAFileRefusesWhatItsReaderWould(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
-	if _, err := CreateFile(path, FileInfo{TickRate: -1}); err == nil || !strings.Contains(err.Error(), "tick rate of -1") {
+	if _, err := CreateFile(path, FileInfo{TickRate: -1}); err == nil || !strings.Contains(err.Error(), "the tick rate is -1") {
 		t.Error(err)
 	}
 	w, err := CreateFile(path, FileInfo{})

@@ -20,7 +20,7 @@ type LogReader interface {
 }
 
 // LogWriter is the fenced stream of a shard's records as the owner uses it.
-// Every call returns in bounded time (an acknowledgement time-out) and retains
+// Every call returns in bounded time (an acknowledgement timeout) and retains
 // no message body.
 type LogWriter interface {
 	LogReader

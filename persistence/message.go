@@ -38,7 +38,7 @@ type Message struct {
 	Body   []byte
 }
 
-// Header is the readable summary of a body. No reader decides anything by it, but
+// Header is the readable summary of a body. Readers do not rely on it, but
 // Chain compares it with the body.
 type Header struct {
 	Kind      string // "genesis", "epoch", "ticks", "delta", "gap"

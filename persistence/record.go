@@ -169,7 +169,7 @@ func (g *Genesis) validate() error {
 		}
 	}
 	if g.TickRate < 1 || g.TickRate > 240 {
-		return fmt.Errorf("a tick rate of %d, 1 to 240 are allowed", g.TickRate)
+		return fmt.Errorf("the tick rate is %d, want 1 to 240", g.TickRate)
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func validTicks(ticks []TickRecord) error {
 	return nil
 }
 
-// ValidShardName returns an error if s cannot name a cluster or a shard: see ecs.ValidName.
+// ValidShardName returns an error unless s is valid for a cluster or a shard: see ecs.ValidName.
 func ValidShardName(s string) error {
 	if err := ecs.ValidName(s, ecs.MaxName); err != nil {
 		return fmt.Errorf("persistence: %w", err)

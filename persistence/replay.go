@@ -141,7 +141,7 @@ func (p *Replay) run(ctx context.Context) error {
 		return err
 	}
 	if p.o.To > 0 && p.world.Tick() < p.o.To {
-		err = fmt.Errorf("%w: tick %d, the last one is %d", ErrNotFound, p.o.To, p.world.Tick())
+		err = fmt.Errorf("%w: tick %d: the last one is %d", ErrNotFound, p.o.To, p.world.Tick())
 	}
 	if !p.o.Verify {
 		return err
@@ -258,7 +258,7 @@ func (p *Replay) startGenesis(ctx context.Context) error {
 
 func (p *Replay) startSnapshot(ctx context.Context, s *Snapshot) error {
 	if p.src.Lineage != "" && s.Lineage != p.src.Lineage {
-		return &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: fmt.Sprintf("it is of lineage %s, not %s", s.Lineage, p.src.Lineage)}
+		return &CorruptError{What: "snapshot", Seq: s.Seq, Tick: s.Tick, Reason: fmt.Sprintf("its lineage is %s, not %s", s.Lineage, p.src.Lineage)}
 	}
 	m, err := p.src.Log.Get(ctx, s.Seq)
 	if err == nil {

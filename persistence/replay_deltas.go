@@ -68,13 +68,13 @@ func (p *Replay) follows(d *Delta) error {
 	due := p.world.Tick() + 1
 	switch {
 	case d.Lineage != p.chain.Lineage() && p.chain.Lineage() != "":
-		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("it is of lineage %s, not %s", d.Lineage, p.chain.Lineage())}
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Reason: fmt.Sprintf("its lineage is %s, not %s", d.Lineage, p.chain.Lineage())}
 	case d.Gap != nil:
 		return fmt.Errorf("%w: ticks %d to %d are not in the delta stream: %s", ErrGap, d.Gap.FromTick, d.Gap.ToTick, d.Gap.Reason)
 	case d.Tick < due:
 		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: d.Tick, Rule: "I2", Reason: fmt.Sprintf("it comes where tick %d was expected", due)}
 	case d.Tick > due:
-		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: due, Reason: fmt.Sprintf("it is missing, tick %d follows", d.Tick), Err: ErrGap}
+		return &CorruptError{What: "delta", Seq: d.RecordSeq, Tick: due, Reason: fmt.Sprintf("it is missing: tick %d follows", d.Tick), Err: ErrGap}
 	}
 	return nil
 }

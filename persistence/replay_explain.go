@@ -47,7 +47,7 @@ func (p *Replay) explain(ctx context.Context, d *DivergedError) error {
 		return fmt.Errorf("cannot rebuild tick %d: %w", d.Tick-1, err)
 	}
 	if err := w.Apply(delta.Body); err != nil {
-		return fmt.Errorf("the recorded delta does not apply: %w", err)
+		return fmt.Errorf("the recorded delta cannot be applied: %w", err)
 	}
 	p.recorded = w
 	d.Compare(w, p.world)

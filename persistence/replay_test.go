@@ -50,7 +50,7 @@ func TestReplayStopsAtAnyTick(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := replay(t, v.source(), drift(0), ReplayOptions{To: 61}); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "tick 61, the last one is 60") {
+	if _, _, err := replay(t, v.source(), drift(0), ReplayOptions{To: 61}); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "tick 61: the last one is 60") {
 		t.Error(err)
 	}
 }
@@ -206,7 +206,7 @@ func TestReplayRefusesAnotherGame(t *testing.T) {
 	v := sail(t, 5)
 	game := drift(0)
 	game.Name = "other"
-	if _, _, err := replay(t, v.source(), game, ReplayOptions{}); err == nil || !strings.Contains(err.Error(), "the log is of game drift, this is other") {
+	if _, _, err := replay(t, v.source(), game, ReplayOptions{}); err == nil || !strings.Contains(err.Error(), "the log belongs to game drift, this is other") {
 		t.Error(err)
 	}
 }

@@ -51,7 +51,7 @@ func resimulateTick(w *ecs.World, seq Seq, t *TickRecord, frame *ecs.Frame) (ecs
 		return ecs.Output{}, diverged(0, "this build of the game cannot read the frame: %v", err)
 	}
 	if frame.Tick != t.Tick {
-		return ecs.Output{}, diverged(0, "the frame is of tick %d", frame.Tick)
+		return ecs.Output{}, diverged(0, "the frame is for tick %d", frame.Tick)
 	}
 	out := w.Step(*frame)
 	switch {

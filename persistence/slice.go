@@ -30,7 +30,7 @@ func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 		return Source{}, err
 	}
 	if ends := end.Header.LastTick; max(from, to) > ends {
-		return Source{}, fmt.Errorf("%w: the log has no tick %d, the last one is %d", ErrNotFound, max(from, to), ends)
+		return Source{}, fmt.Errorf("%w: the log has no tick %d: the last one is %d", ErrNotFound, max(from, to), ends)
 	}
 	if to > 0 {
 		if last, err = recordOf(ctx, src.Log, first, last, to); err != nil {

@@ -48,10 +48,10 @@ func TestASliceStandsAlone(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := Slice(ctx, v.source(), 0, 201); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "201, the last one is 200") {
+	if _, err := Slice(ctx, v.source(), 0, 201); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "201: the last one is 200") {
 		t.Error(err)
 	}
-	if _, err := Slice(ctx, v.source(), 201, 0); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "201, the last one is 200") {
+	if _, err := Slice(ctx, v.source(), 201, 0); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "201: the last one is 200") {
 		t.Error(err)
 	}
 }

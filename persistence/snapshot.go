@@ -95,7 +95,7 @@ func (s *Snapshot) validate() error {
 		}
 	}
 	if s.Seq == 0 {
-		return fmt.Errorf("a snapshot before genesis")
+		return fmt.Errorf("a snapshot cannot precede genesis")
 	}
 	return nil
 }

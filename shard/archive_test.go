@@ -109,7 +109,7 @@ func TestRecoveryTriesTheOlderSnapshot(t *testing.T) {
 			if p2.count() == 0 || p2.released[0] != p.released[len(p.released)-1]+1 {
 				t.Errorf("purged %v: %d ticks were made", purge, p2.count())
 			}
-			if a.count("snapshot "+all[0].Name+" is not used: it does not load") != 1 {
+			if a.count("snapshot "+all[0].Name+" is not used: it cannot be loaded") != 1 {
 				t.Errorf("purged %v: an operator is told %q", purge, a.told)
 			}
 		})

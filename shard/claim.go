@@ -55,7 +55,7 @@ func (o *Owner) bidOn(s Standing) {
 		o.once("halted: "+s.Halted, o.isHalted(errors.New(s.Halted)))
 		o.ask(Action{Kind: ActionAwait, Standing: s}) // until it is lifted
 	case s.Lineage != "" && s.Lineage != o.cfg.Genesis.Lineage:
-		o.stop(fmt.Errorf("%w: the shard's lineage is %s, the log's is %s: this is not its log; do --nats and --etcd name servers of one cluster?", ErrRefused, s.Lineage, o.cfg.Genesis.Lineage))
+		o.stop(fmt.Errorf("%w: the shard's lineage is %s, but the log's is %s: this is not its log; do --nats and --etcd name servers of one cluster?", ErrRefused, s.Lineage, o.cfg.Genesis.Lineage))
 	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID && s.Epoch == o.bade:
 		o.granted(s.Epoch) // a bid whose answer was lost
 	case s.Owner == o.cfg.Node && s.OwnerLease == o.lease.ID:
@@ -67,7 +67,7 @@ func (o *Owner) bidOn(s Standing) {
 	case s.Owner != "":
 		o.await()
 	case o.now >= o.lease.Until:
-		o.complain(errors.New("the node currently has no lease"))
+		o.complain(errors.New("the node has no lease at the moment"))
 		o.asked = Action{Kind: ActionStanding}
 		o.again()
 	default:

@@ -194,7 +194,7 @@ func (o *Owner) retry() {
 	o.again()
 }
 
-// overtaken handles a refused fence: it applies the records that came before it and fences again behind them. The refused
+// overtaken handles a refused fence: it applies the records that came before it and fences again after them. The refused
 // record can never match again.
 func (o *Owner) overtaken(end persistence.Seq) {
 	o.out.active = false
@@ -231,7 +231,7 @@ func (o *Owner) settled() {
 	}
 }
 
-// confirm repeats the check for lost history behind the fence. The previous owner could write until then; only now is the
+// confirm repeats the check for lost history after the fence. The previous owner could write until then; only now is the
 // evidence of its records final, and none of it may lie above our fence.
 func (o *Owner) confirm(ev Event) {
 	if ev.Err != nil {

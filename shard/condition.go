@@ -141,7 +141,7 @@ func WayOut(kind ConditionKind, shard string) string {
 	case DiskFull:
 		return "free space on it; the ticks then resume unaided"
 	case LogFull:
-		return "raise --log-bytes, or remove records behind proven snapshots with wind log purge " + shard
+		return "raise --log-bytes, or remove the records before the proven snapshots with wind log purge " + shard
 	case AwaitsNATS:
 		return "check that NATS runs and, unless it is embedded, that --nats names it; this node continues unaided once it answers"
 	case AwaitsEtcd:
@@ -151,7 +151,7 @@ func WayOut(kind ConditionKind, shard string) string {
 	case Hung:
 		return "nobody is served until it ends; if it does not, stop the process and see what the log names"
 	case Behind:
-		return "once nothing delays them any more, the node catches up, by a second of ticks at most; if it stays behind, give it more processor time, or the game less work per tick"
+		return "the node catches up at most a second of ticks once the cause is gone; if it stays behind, give the node more processor time, or the game less work per tick"
 	case Degraded:
 		return "ticks do not wait for it"
 	}

@@ -95,7 +95,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	h.asked.asks(a, h.sim.Tick())
 	defer func() {
 		if waited := h.asked.answered(a, ev.Err); waited > patience && a.Kind != ActionAwait {
-			h.log.Info("the answer has come, the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
+			h.log.Info("the answer came: the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
 		}
 	}()
 	ev.Op = a.Op
@@ -152,7 +152,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 		ev.Kind = EventNoted
 		ev.Err = h.cfg.Ownership.Note(h.hold, a.Note)
 	default:
-		panic("shard: action " + a.Kind.String() + " is not known to the host")
+		panic("shard: the host does not know action " + a.Kind.String())
 	}
 	return ev
 }
@@ -387,7 +387,7 @@ func (p *pull[K, V]) close() {
 
 // noteGap puts a gap message into the ring.
 func (h *Host) noteGap(g persistence.Gap) {
-	h.log.Warn("some ticks will not be in the delta stream; the log has them", "from", g.FromTick, "to", g.ToTick, "reason", g.Reason)
+	h.log.Warn("the delta stream will lack some ticks; the log has them", "from", g.FromTick, "to", g.ToTick, "reason", g.Reason)
 	h.ring.add(persistence.Delta{Lineage: h.cfg.Lineage, Epoch: h.owner.Epoch(), RecordSeq: max(h.owner.Last(), 1), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
 }
 

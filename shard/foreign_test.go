@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// strangeLog is a log that at some moment gets a message, behind the last record, that no node wrote.
+// strangeLog is a log that at some moment gets a message, after the last record, that no node wrote.
 type strangeLog struct {
 	persistence.LogWriter
 	kind    error           // the error of reading it

@@ -153,7 +153,7 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	}, nil
 }
 
-// Run owns and runs the shard until ctx ends or the host may not run it any more. It returns nil if ctx ended, after the last
+// Run owns and runs the shard until ctx ends or the host may no longer run it. It returns nil if ctx ended, after the last
 // record is committed and the shard handed over; otherwise ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused, ErrTooLarge,
 // persistence.ErrLost or persistence.ErrFull, wrapped with what happened. All its goroutines have ended when it returns.
 func (h *Host) Run(ctx context.Context) error {
@@ -212,7 +212,7 @@ func (h *Host) setPhase() {
 	}
 }
 
-// Stats describes a host. Times are of this run.
+// Stats describes a host. Its times cover this run only.
 type Stats struct {
 	Phase     string            `json:"phase"` // idle, claim, check, recover, fence, own, stopped
 	TickRate  int               `json:"tick_rate"`

@@ -167,7 +167,7 @@ func TestSuspendedHostCatchesUpOneSecondAndSkipsTheRest(t *testing.T) {
 		if s.Ticks < 85 || s.Ticks > 95 || s.Skipped < 565 || s.Skipped > 575 || s.MaxDebt > 30 || s.Tick != s.Ticks {
 			t.Errorf("%d ticks to tick %d, %d skipped, debt %d at worst", s.Ticks, s.Tick, s.Skipped, s.MaxDebt)
 		}
-		if strings.Count(log.String(), "is skipped") != 1 || !strings.Contains(log.String(), "skipped=19") {
+		if strings.Count(log.String(), "skips the excess time") != 1 || !strings.Contains(log.String(), "skipped=19") {
 			t.Errorf("the log says\n%s", &log)
 		}
 		b.check(walk(0))
@@ -352,7 +352,7 @@ func TestNodeWaitsWhileTheShardIsHaltedAndGoesOnWhenTheHaltIsLifted(t *testing.T
 		time.Sleep(time.Second)
 		stop()
 		if err := <-done; err != nil || p.count() < 28 {
-			t.Errorf("%d ticks in the second behind the lift, then %v", p.count(), err)
+			t.Errorf("%d ticks in the second after the lift, then %v", p.count(), err)
 		}
 	})
 }
@@ -398,7 +398,7 @@ func TestAnotherGameIsRefusedAndNoSnapshotIsBlamed(t *testing.T) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			})
 			err := b.run(h2, time.Second)
-			if fmt.Sprint(err) != "shard: refused: the shard's game is "+walk(0).Name+", this node runs run" || p2.count() > 0 {
+			if fmt.Sprint(err) != "shard: refused: the shard's game is "+walk(0).Name+", but this node runs run" || p2.count() > 0 {
 				t.Errorf("purged %v: it ends with %v after %d ticks", purge, err, p2.count())
 			}
 			if strings.Contains(log.String(), "alarm") || b.coord.Standing().Halted != "" {

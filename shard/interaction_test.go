@@ -185,7 +185,7 @@ func (s *stage) perform(a *actor, actions []Action) (answer Event, more bool) {
 			a.timer = x.At
 			s.say("%s: timer in %s", a.id, x.At-s.now)
 		case ActionOwn:
-			s.say("%s: own, epoch %d, behind record %d", a.id, x.Epoch, x.Seq)
+			s.say("%s: own, epoch %d, after record %d", a.id, x.Epoch, x.Seq)
 		case ActionRelease:
 			s.say("%s: release record %d", a.id, x.Seq)
 		case ActionFound:

@@ -74,7 +74,7 @@ func (h *Host) skip(now time.Time) {
 	}
 	if t.skipped > 0 && now.Sub(t.toldSkip) >= failuresEvery {
 		span := time.Duration(t.skipped) * time.Second / time.Duration(t.pacer.rate)
-		h.log.Warn("the shard was delayed for longer than it catches up: the time beyond is skipped, but no tick", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
+		h.log.Warn("the shard was delayed for longer than it can catch up: it skips the excess time, but no tick number", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
 		t.skipped, t.toldSkip = 0, now
 	}
 }

@@ -93,8 +93,8 @@ var mutants = []mutant{
 	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil},
 	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil},
 	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil},
-	{"a full log purged behind one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil},
-	{"a snapshot that does not load asked for for ever", perOwner(loadForEver), []string{"load"}, nil},
+	{"a full log purged up to one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil},
+	{"a snapshot that cannot be loaded, requested forever", perOwner(loadForEver), []string{"load"}, nil},
 	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
 }
 
@@ -178,7 +178,7 @@ func releaseEarly(o *Owner, ev Event) (Event, bool) {
 	return ev, false
 }
 
-// publishOnTop answers a refusal or a time-out with the last sequence and the same ticks behind it.
+// publishOnTop answers a refusal or a timeout with the last sequence and the same ticks after it.
 func publishOnTop(o *Owner, ev Event) (Event, bool) {
 	switch {
 	case o.phase != PhaseOwn || !o.waiting || ev.Op != o.op:
@@ -252,7 +252,7 @@ func blindSettle(o *Owner, ev Event) (Event, bool) {
 	return ev, true
 }
 
-// loadForEver asks for the same snapshot again, however often it did not load.
+// loadForEver requests the same snapshot again, however often loading fails.
 func loadForEver(o *Owner, ev Event) (Event, bool) {
 	if ev.Kind == EventLoaded && ev.Err != nil && !lasting(ev.Err) {
 		o.rec.loads = 0

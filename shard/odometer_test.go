@@ -73,10 +73,10 @@ func TestNodeThatIsKilledEvery20SecondsHasBoundedRecovery(t *testing.T) {
 		return uint64(len(s.ticks)), s.longest
 	}
 	ticks, longest := live(false)
-	t.Logf("%d ticks, the longest recovery makes %d anew", ticks, longest)
+	t.Logf("%d ticks, the longest recovery simulates %d again", ticks, longest)
 	// A minute of ticks, the life in which it is full, and what a crash during the upload costs.
 	if most := uint64(60+2*20) * 20; longest > most || longest < 20*20 || ticks < 5000 {
-		t.Errorf("of %d ticks a recovery makes %d anew, at most %d are right", ticks, longest, most)
+		t.Errorf("of %d ticks a recovery simulates %d again, want at most %d", ticks, longest, most)
 	}
 	if all, forgotten := live(true); forgotten < all*3/4 {
 		t.Errorf("nodes that count from their own start recover %d of %d ticks: nothing would show that", forgotten, all)

@@ -24,7 +24,7 @@ type Purged struct {
 }
 
 // ErrNotProven means that a log was not purged because a recovery could not use two of its snapshots.
-var ErrNotProven = errors.New("shard: there are not two proven snapshots")
+var ErrNotProven = errors.New("shard: fewer than two snapshots are proven")
 
 // PurgeBehind removes the records before the older of the two newest proven snapshots. A proven snapshot can be read, fits
 // its record in the log, and restores to a world with its checksum. With dry it only reports what it would remove. It needs
@@ -73,7 +73,7 @@ func (p *Purged) notProven(stored int) error {
 	if len(p.Skipped) > 0 {
 		why = fmt.Sprintf(" (%s)", strings.Join(p.Skipped, "; "))
 	}
-	return fmt.Errorf("%w, %d of %d stored can be used%s: let the shard run until it has two, or give the log more room with --log-bytes", ErrNotProven, len(p.Snapshots), stored, why)
+	return fmt.Errorf("%w: %d of %d stored can be used%s: let the shard run until it has two, or give the log more room with --log-bytes", ErrNotProven, len(p.Snapshots), stored, why)
 }
 
 // measure reads the log's size and limits before a purge.

@@ -23,7 +23,7 @@ type recovery struct {
 
 	byDelta  bool   // re-simulation diverged once: apply deltas instead
 	diverged uint64 // first tick that diverged, 0 if none
-	older    bool   // the world is recovered; proving an older snapshot to purge behind
+	older    bool   // the world is recovered; proving an older snapshot, up to which to purge
 	rereads  int    // of the evidence, after a record could not be read
 	loads    int    // failed loads of the current base that do not prove damage
 	unsure   bool   // such a base was given up, though it may still load
@@ -159,7 +159,7 @@ func (o *Owner) proveBase(ev Event) {
 	}
 	r, err := persistence.DecodeRecord(ev.Message.Body)
 	if err == nil && (r.Epoch != base.Epoch || r.Kind == persistence.KindTicks && r.Checksum() != base.Checksum) {
-		err = fmt.Errorf("record %d is of epoch %d with checksum %016x", base.Seq, r.Epoch, r.Checksum())
+		err = fmt.Errorf("record %d has epoch %d and checksum %016x", base.Seq, r.Epoch, r.Checksum())
 	}
 	if err != nil {
 		o.badBase(err)
@@ -176,7 +176,7 @@ func (o *Owner) restore(ev Event) {
 		err = ev.Snapshot.Verify(o.rec.proof, o.rec.body)
 	}
 	if g := o.cfg.Genesis; err == nil && (ev.Snapshot.Lineage != g.Lineage || ev.Snapshot.Shard != g.Shard || ev.Snapshot.Cluster != g.Cluster) {
-		err = fmt.Errorf("it is of lineage %s, shard %s of cluster %s", ev.Snapshot.Lineage, ev.Snapshot.Shard, ev.Snapshot.Cluster)
+		err = fmt.Errorf("it belongs to lineage %s, shard %s of cluster %s", ev.Snapshot.Lineage, ev.Snapshot.Shard, ev.Snapshot.Cluster)
 	}
 	if err == nil {
 		err = o.sim.Restore(ev.Snapshot)
@@ -207,14 +207,14 @@ func (o *Owner) unloaded(err error) bool {
 		return false
 	}
 	r.unsure = true
-	o.badBase(fmt.Errorf("it does not load, after %d attempts: %w", r.loads, err))
+	o.badBase(fmt.Errorf("it cannot be loaded after %d attempts: %w", r.loads, err))
 	return true
 }
 
 // gapBefore tells the delta stream's readers which ticks this node cannot rebuild, because its base is after them.
 func (o *Owner) gapBefore(tick uint64) {
 	if from := o.published() + 1; from <= tick {
-		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: from, ToTick: tick, Reason: "no owner published these ticks, and recovery began behind them"}})
+		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: from, ToTick: tick, Reason: "no owner published these ticks, and recovery began after them"}})
 	}
 }
 
@@ -222,7 +222,7 @@ func (o *Owner) gapBefore(tick uint64) {
 func (o *Owner) record(ev Event) {
 	r := &o.rec
 	if ev.Err != nil && (r.rereads < o.cfg.LostReads || r.unsure) {
-		// The previous owner may be alive and have purged records behind a newer snapshot; or the snapshot before the log's
+		// The previous owner may be alive and have purged records up to a newer snapshot; or the snapshot before the log's
 		// first record did not load, and may load by now.
 		r.rereads++
 		r.unsure = false
@@ -370,7 +370,7 @@ func (o *Owner) cannot(reason error) {
 // recovered continues once the world is at the log's end.
 func (o *Owner) recovered() {
 	if o.sim.Checksum() != o.chain.Checksum() && o.chain.Checksum() != 0 {
-		o.cannot(fmt.Errorf("the recovered world of tick %d has checksum %016x, the log says %016x", o.sim.Tick(), o.sim.Checksum(), o.chain.Checksum()))
+		o.cannot(fmt.Errorf("the recovered world of tick %d has checksum %016x, but the log says %016x", o.sim.Tick(), o.sim.Checksum(), o.chain.Checksum()))
 		return
 	}
 	if o.published() > o.sim.Tick() {

@@ -26,7 +26,7 @@ const (
 
 // Rejoin decides whether a node comes back after a host of its shard has ended. It depends only on this end and the earlier
 // ones, and has no clock. A lost lease, a fence, a halt or a silent service is no reason to exit: each can be over a moment
-// later, and a waiting process needs no start. The zero value is ready.
+// later, and a waiting process is faster than a new one. The zero value is ready.
 type Rejoin struct {
 	pause time.Duration // the previous one
 }

@@ -15,7 +15,7 @@ func TestRejoinEndsOnlyWhereALaterAttemptCannotServe(t *testing.T) {
 		exit bool
 	}{
 		{nil, true},
-		{fmt.Errorf("%w: the shard's game is walk, this node runs run", ErrRefused), true},
+		{fmt.Errorf("%w: the shard's game is walk, but this node runs run", ErrRefused), true},
 		{ErrFenced, false},
 		{ErrLeaseLost, false},
 		{fmt.Errorf("%w: %w", ErrHalted, persistence.ErrLost), false},
@@ -37,7 +37,7 @@ func TestRejoinPausesGrowAndBeginAnewBehindASteadyOwner(t *testing.T) {
 	for i := range 20 {
 		next := r.Next(Ended{Err: ErrLeaseLost})
 		if next.Exit || next.After < before || next.After > rejoinMost {
-			t.Fatalf("attempt %d: %+v behind a pause of %s", i, next, before)
+			t.Fatalf("attempt %d: %+v after a pause of %s", i, next, before)
 		}
 		total, before = total+next.After, next.After
 	}

@@ -41,7 +41,7 @@ func (r *ring) clear() {
 	r.gap = persistence.Delta{}
 }
 
-// add copies d, a delta or a gap, behind the others.
+// add copies d, a delta or a gap, after the others.
 func (r *ring) add(d persistence.Delta) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -75,10 +75,10 @@ func (o *Owner) tryOlder() {
 	o.ask(Action{Kind: ActionGet, Seq: o.rec.bases[0].Seq})
 }
 
-// older handles the record and then the bytes of a snapshot before the base, and purges behind it if both fit.
+// older handles the record and then the bytes of a snapshot before the base, and purges up to it if both fit.
 func (o *Owner) older(ev Event) {
 	next := func(why error) {
-		o.alarm(fmt.Errorf("the log is not purged behind snapshot %s: %w", o.rec.bases[0].Name, why))
+		o.alarm(fmt.Errorf("the log is not purged up to snapshot %s: %w", o.rec.bases[0].Name, why))
 		o.rec.bases = o.rec.bases[1:]
 		o.tryOlder()
 	}
@@ -104,7 +104,7 @@ func (o *Owner) older(ev Event) {
 	case ev.Kind == EventLoaded:
 		err := ev.Snapshot.Verify(o.rec.proof, o.rec.body)
 		if err == nil && ev.Snapshot.Lineage != o.cfg.Genesis.Lineage {
-			err = errors.New("it is of another lineage")
+			err = errors.New("it belongs to another lineage")
 		}
 		if err != nil {
 			next(err)

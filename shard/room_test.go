@@ -75,7 +75,7 @@ func TestALogKeepsAllUntilItIsNearlyFull(t *testing.T) {
 }
 
 // TestAFullLogHasAWayOut: a shard that never purges runs until its log is full, and reports it before and then. A start that
-// may purge makes room behind two proven snapshots before it writes anything; a start that may not is refused.
+// may purge makes room below two proven snapshots before it writes anything; a start that may not is refused.
 func TestAFullLogHasAWayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

@@ -220,8 +220,8 @@ func (s *sim) fail(name, format string, args ...any) {
 	}
 }
 
-// errTimeout is the error of a node's own time-out.
-var errTimeout = fmt.Errorf("%w: simulated time-out", persistence.ErrAmbiguous)
+// errTimeout is the error of a node's own timeout.
+var errTimeout = fmt.Errorf("%w: simulated timeout", persistence.ErrAmbiguous)
 
 // rpc sends a request to a service and its answer back to the node, over a network that loses, delays and duplicates. serve
 // runs at the service; the node gets errTimeout if no answer came in time.

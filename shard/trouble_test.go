@@ -116,7 +116,7 @@ func TestDamagedLastDeltaKeepsNoShardFromStarting(t *testing.T) {
 		if p2.count() < 60 || p2.released[0] != last+1 || told.count("flipped bits") != 1 {
 			t.Fatalf("%d ticks were made, told %q", p2.count(), told.told)
 		}
-		// The damaged tick was published again, and everything behind it.
+		// The damaged tick was published again, and everything after it.
 		var ticks []uint64
 		for d, err := range damaged.Read(t.Context(), last-1) {
 			if err == nil && d.Gap == nil {

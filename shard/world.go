@@ -68,7 +68,7 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 	return nil
 }
 
-// Begin makes the world of tick 0, if genesis is what was asked for.
+// Begin makes the world of tick 0, if genesis matches what was asked for.
 func (s *simulated) Begin(g *persistence.Genesis) error {
 	if err := s.Fits(&persistence.Recorded{Genesis: g}); err != nil { // a later build may have carried its schema over
 		return err
@@ -99,7 +99,7 @@ func (s *simulated) Restore(snap *persistence.Snapshot) error {
 
 // refuse returns the error for a shard of another game.
 func (s *simulated) refuse(game string) error {
-	return fmt.Errorf("%w: the shard's game is %s, this node runs %s", ErrRefused, game, s.game.Name)
+	return fmt.Errorf("%w: the shard's game is %s, but this node runs %s", ErrRefused, game, s.game.Name)
 }
 
 // SameRate returns an ErrRefused if game's tick rate differs from the shard's. g is nil if the log no longer has its genesis.
@@ -107,7 +107,7 @@ func SameRate(g *persistence.Genesis, game ecs.Game) error {
 	if g == nil || g.TickRate == game.TickRate {
 		return nil
 	}
-	return fmt.Errorf("%w: the shard makes %d ticks per second, this build of %s makes %d", ErrRefused, g.TickRate, g.Game, game.TickRate)
+	return fmt.Errorf("%w: the shard makes %d ticks per second, but this build of %s makes %d", ErrRefused, g.TickRate, g.Game, game.TickRate)
 }
 
 // compare refuses a start with options other than those of the shard's genesis and names the first difference.

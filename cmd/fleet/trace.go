@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/netcode/client"
 )
 
-// Sight is one line of a trace: an update that a client saw. The log held all of it before.
+// Sight is one line of a trace: an update that a client saw. The log held it before the client saw it.
 type Sight struct {
 	Bot      int    `json:"bot"`
 	Tick     uint64 `json:"tick"`
@@ -57,7 +57,7 @@ func (t *Trace) Close() error {
 	return errors.Join(t.err, t.file.Close())
 }
 
-// ReadTrace calls yield for every line. It skips a torn last line, as a kill leaves one.
+// ReadTrace calls yield for every line. It skips a torn last line, which a kill can leave.
 func ReadTrace(in io.Reader, yield func(Sight) error) error {
 	lines := bufio.NewScanner(in)
 	var torn error

@@ -104,7 +104,7 @@ func tell(log *slog.Logger, known map[shard.ConditionKind]told, holds []shard.Co
 			c.gone = now
 			known[kind] = c
 		case now.Sub(c.gone) >= overAfter:
-			log.Info("this is over", "condition", string(kind), "after", c.gone.Sub(c.Since).Round(100*time.Millisecond))
+			log.Info("the condition is over", "condition", string(kind), "after", c.gone.Sub(c.Since).Round(100*time.Millisecond))
 			delete(known, kind)
 		}
 	}

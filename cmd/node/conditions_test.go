@@ -21,7 +21,7 @@ func TestConditionsAreToldWhenTheyBeginAndEnd(t *testing.T) {
 		tell(log, known, holds, begin.Add(time.Duration(i)*time.Second))
 	}
 	said := out.String()
-	if strings.Count(said, "NATS is silent") != 1 || strings.Count(said, "this is over") != 1 || !strings.Contains(said, "after=5s") || !strings.Contains(said, "level=ERROR") {
+	if strings.Count(said, "NATS is silent") != 1 || strings.Count(said, "the condition is over") != 1 || !strings.Contains(said, "after=5s") || !strings.Contains(said, "level=ERROR") {
 		t.Errorf("the log says:\n%s", said)
 	}
 }

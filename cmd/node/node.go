@@ -61,7 +61,7 @@ type Config struct {
 	EtcdCompact bool // compact an external etcd: only if Wind alone uses it
 	Fast        bool // embedded servers for development: see InfraConfig.Fast
 	Embedded    Embedded
-	Purge       Purge        // when to purge records that the older of the two newest snapshots makes superfluous
+	Purge       Purge        // when to purge records that are older than the two newest proven snapshots
 	Logger      *slog.Logger // nil: slog.Default()
 
 	Spell func(string) string // rewrites the commands in a condition's text so that they work here; nil: unchanged

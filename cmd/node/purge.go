@@ -14,7 +14,7 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// Purge says when a shard's log drops the records that two proven snapshots make superfluous. It is a flag's value.
+// Purge says when a shard's log drops the records before its two newest proven snapshots. It is a flag's value.
 type Purge string
 
 // The values of Purge. Without a purge, a full log refuses records.
@@ -45,7 +45,7 @@ type purgeRequest struct {
 	DryRun bool `json:"dry_run"`
 }
 
-// PurgeLog removes records that two proven snapshots make superfluous from a shard's log. The shard's owner does it. If
+// PurgeLog removes the records before the two newest proven snapshots from a shard's log. The shard's owner does it. If
 // no node serves the shard, for example because its log is full and no node claims it, this process purges.
 func (c *Cluster) PurgeLog(ctx context.Context, game ecs.Game, name string, dry bool) (p shard.Purged, err error) {
 	body, err := json.Marshal(purgeRequest{dry})

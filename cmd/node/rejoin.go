@@ -190,7 +190,7 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 		err := step(ctx)
 		if err == nil {
 			if waited := time.Since(began); waited > sayAfter {
-				n.config.Logger.Info("NATS and etcd answer, the node starts", "waited", waited.Round(time.Millisecond))
+				n.config.Logger.Info("NATS and etcd answer: the node starts", "waited", waited.Round(time.Millisecond))
 			}
 			return nil
 		}

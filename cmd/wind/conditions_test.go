@@ -132,7 +132,7 @@ func (p *process) tells(addr string, kind shard.ConditionKind, status, doctorExi
 	}
 }
 
-// well waits until nothing is the matter with the node any more.
+// well waits until the node reports no problem.
 func (p *process) well(addr string) {
 	p.t.Helper()
 	p.until("is well again", func() bool {

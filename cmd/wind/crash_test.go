@@ -65,7 +65,7 @@ func TestNothingThatAClientSawIsLost(t *testing.T) {
 		t.Fatalf("the node ends with %d", code)
 	}
 	if played.Resumes < uint64(kills()) || played.Rejoins > 0 {
-		t.Errorf("over %d kills the bots resumed %d times and began anew %d times", kills(), played.Resumes, played.Rejoins)
+		t.Errorf("over %d kills the bots resumed %d times and began a new session %d times", kills(), played.Resumes, played.Rejoins)
 	}
 	if n := everythingSeenIsInTheLog(t, data, trace); n < 10*kills() {
 		t.Errorf("the bots saw only %d updates", n)

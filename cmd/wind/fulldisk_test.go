@@ -161,7 +161,7 @@ func TestAFullDiskIsSurvived(t *testing.T) {
 	var played fleet.Stats
 	bots.result(&played)
 	if played.Rejoins > 0 {
-		t.Errorf("%d bots began anew", played.Rejoins)
+		t.Errorf("%d bots began a new session", played.Rejoins)
 	}
 	if code := server.stop(); code != 0 {
 		t.Fatalf("the node ends with %d", code)

@@ -151,7 +151,7 @@ func (p *player) last(t *testing.T) string {
 	return ""
 }
 
-// TestEndlessHandlerIsEnded has a handler loop for ever: its caller is told, others go on.
+// TestEndlessHandlerIsEnded has a handler loop forever: its caller is told, others go on.
 func TestEndlessHandlerIsEnded(t *testing.T) {
 	e := editor{t, copyScripts(t, testScripts)}
 	e.save("handlers_client/spin.star", "def Handler_PlayerMoveRequest(client, request):\n    for i in range(1 << 60):\n        pass\n")

@@ -38,7 +38,7 @@ func TestOneStartOfAChangedGameHaltsNothing(t *testing.T) {
 	for build, says := range map[string]string{
 		"renamed": "component mark is now spot",
 		"field":   "component mark.Z (f32) was added",
-		"other":   "the shard's game is marks, this node runs others",
+		"other":   "the shard's game is marks, but this node runs others",
 	} {
 		p := as(t, build, 1, nil, devArgs(data, "2s")...)
 		if !strings.Contains(p.log(), says) {
@@ -154,7 +154,7 @@ func TestAnotherSchemaIsNoDamage(t *testing.T) {
 		done map[string]string // verbs that end with 0
 	}{
 		"field": {"component mark.Z (f32) was added", done},
-		"other": {"the log is of game marks, this is others", done},
+		"other": {"the log belongs to game marks, this is others", done},
 		"front": {"component extra (in front of mark) was added", map[string]string{"log stat": "quiet", "log tail --commands": "quiet", "replay --verify": ""}},
 	} {
 		for _, verb := range all {
@@ -227,7 +227,7 @@ func TestDoctorSaysWhetherThisBuildCarriesTheShardOver(t *testing.T) {
 	}
 	doctor("first", 0)
 	doctor("front", 0)
-	for build, says := range map[string]string{"renamed": "component mark is now spot", "other": "the log is of game marks"} {
+	for build, says := range map[string]string{"renamed": "component mark is now spot", "other": "the log belongs to game marks"} {
 		if said := doctor(build, 1); !strings.Contains(said, says) {
 			t.Errorf("doctor of the build %q does not say %q:\n%s", build, says, said)
 		}

@@ -37,7 +37,7 @@ func TestKilledInstancesCostTheirPlayersAMoment(t *testing.T) {
 	}
 	killed := time.Now()
 	s.games["game-1"].kill()
-	c.all("is bound anew", victims, func(p *player) bool { _, ok := p.since(killed); return ok })
+	c.all("is bound again", victims, func(p *player) bool { _, ok := p.since(killed); return ok })
 	t.Logf("%d players of a dead service were answered again after %v at most", len(victims), c.longest(victims, killed))
 	for _, p := range victims {
 		if at := s.bound(p.name); at == "game-1" {
@@ -82,7 +82,7 @@ func TestKilledInstanceThatIsTheEmptiestGetsNobody(t *testing.T) {
 	killed := time.Now()
 	s.games["game-2"].kill()
 	late := c.add()
-	c.all("is bound anew", append(victims, late), func(p *player) bool { _, ok := p.since(killed); return ok })
+	c.all("is bound again", append(victims, late), func(p *player) bool { _, ok := p.since(killed); return ok })
 	if !s.link.Directory.Alive("game", "game-2") {
 		t.Log("the lease was over by then: nothing is proved")
 	}

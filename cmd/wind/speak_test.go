@@ -175,7 +175,7 @@ func TestPythonClientsTalk(t *testing.T) {
 	}
 }
 
-// TestRoleOutlivesItsService kills a player's service and starts it anew.
+// TestRoleOutlivesItsService kills a player's service and starts it again.
 func TestRoleOutlivesItsService(t *testing.T) {
 	s := startServices(t, 1, "game-1")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -58,7 +58,7 @@ func TestNodeEndsOnWhatWaitingCannotMend(t *testing.T) {
 	}
 }
 
-// TestNodeWhoseLogIsGoneWaitsForIt: etcd knows of a shard whose log NATS does not have. The node never begins it anew; it says
+// TestNodeWhoseLogIsGoneWaitsForIt: etcd knows of a shard whose log NATS does not have. The node never creates a new one; it says
 // what is lost and goes on when an operator has brought the log back.
 func TestNodeWhoseLogIsGoneWaitsForIt(t *testing.T) {
 	s := startSites(t, "5s")

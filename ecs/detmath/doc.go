@@ -1,5 +1,5 @@
 // Package detmath provides mathematics for simulation code: the same bits on every CPU, with every compiler setting,
-// for ever.
+// forever.
 //
 // Package math promises accuracy, not bits: some of its functions are assembly on one CPU and Go on another, and the Go
 // specification lets a compiler fuse x*y + z into one operation with one rounding (arm64 does; amd64 does with

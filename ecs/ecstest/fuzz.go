@@ -10,7 +10,7 @@ import (
 )
 
 // Fuzz adds commands that no honest client would send: random bytes, wrong lengths, unknown kinds and sessions, old
-// sequence numbers. No command may bring the world down, the world must refuse each invalid one, and no handler or
+// sequence numbers. No command may crash the world, the world must refuse each invalid one, and no handler or
 // system may panic.
 func Fuzz(tb TB, g ecs.Game, c Config) {
 	tb.Helper()
@@ -41,7 +41,7 @@ func Fuzz(tb TB, g ecs.Game, c Config) {
 		}
 	}
 	if _, err := ecs.Restore(g, live.AppendSnapshot(nil)); err != nil {
-		tb.Errorf("after hostile commands the snapshot does not restore: %v", err)
+		tb.Errorf("after hostile commands the snapshot cannot be restored: %v", err)
 	}
 }
 

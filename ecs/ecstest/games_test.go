@@ -44,7 +44,7 @@ type (
 	velocity struct{ X, Y float64 }
 	health   struct {
 		Points int32
-		Armour uint8 // padding behind it
+		Armour uint8 // padding after it
 	}
 	target struct{ Prey ecs.Entity }
 	near   struct{ Count int32 }

@@ -37,7 +37,7 @@ func Replay(tb TB, g ecs.Game, c Config) {
 		out := live.Step(f)
 		sums = append(sums, out.Checksum)
 		if err := beside.DecodeFrame(record, &frame); err != nil {
-			tb.Fatalf("tick %d: the record does not decode: %v", f.Tick, err)
+			tb.Fatalf("tick %d: the record cannot be decoded: %v", f.Tick, err)
 		}
 		again := beside.Step(frame)
 		if again.Checksum != out.Checksum {
@@ -54,7 +54,7 @@ func Replay(tb TB, g ecs.Game, c Config) {
 	after := newWorld(tb, g, c, 1)
 	for i, record := range log {
 		if err := after.DecodeFrame(record, &frame); err != nil {
-			tb.Fatalf("tick %d: the record does not decode: %v", i+1, err)
+			tb.Fatalf("tick %d: the record cannot be decoded: %v", i+1, err)
 		}
 		if got := after.Step(frame).Checksum; got != sums[i] {
 			tb.Errorf("tick %d: a replay after the live world ended differs: checksum %016x live, %016x replayed; the likely cause is state that one world leaves behind for the next, such as a package variable", i+1, sums[i], got)
@@ -78,7 +78,7 @@ func Restore(tb TB, g ecs.Game, c Config) {
 		snapshot := live.AppendSnapshot(nil)
 		w, err := ecs.Restore(g, snapshot)
 		if err != nil {
-			tb.Fatalf("tick %d: the snapshot does not restore: %v", live.Tick(), err)
+			tb.Fatalf("tick %d: the snapshot cannot be restored: %v", live.Tick(), err)
 		}
 		if w.Checksum() != live.Checksum() || !bytes.Equal(w.AppendSnapshot(nil), snapshot) {
 			tb.Fatalf("tick %d: the restored world differs: %s", live.Tick(), words(difference(live, w, "saved", "restored")))

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// maxAdmins bounds the admin operations that run at once in an instance. It refuses any more.
+// maxAdmins bounds the admin operations that run at once in an instance. It refuses more than that.
 const maxAdmins = 16
 
 // adminTimeout is how long to wait for an admin operation when the context has no deadline.
@@ -31,7 +31,7 @@ func (s *Served) onAdmin(m micro.Request) {
 	select {
 	case s.admins <- struct{}{}:
 	default:
-		s.answerAdmin(reply, nil, rpc.Errorf(rpc.ResourceExhausted, "%d admin operations are running already", maxAdmins))
+		s.answerAdmin(reply, nil, rpc.Errorf(rpc.ResourceExhausted, "%d admin operations are already running", maxAdmins))
 		return
 	}
 	s.group.Go(func() {

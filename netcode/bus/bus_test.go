@@ -43,7 +43,7 @@ func TestCallCarriesTheEnvelope(t *testing.T) {
 		t.Fatalf("payload %q", g.Payload)
 	}
 	if g.Timeout > want.Timeout || g.Timeout < want.Timeout/2 { // ctx shortens it, too
-		t.Fatalf("time-out %v", g.Timeout)
+		t.Fatalf("timeout %v", g.Timeout)
 	}
 	g.Payload, g.Timeout = want.Payload, want.Timeout
 	if fmt.Sprint(g) != fmt.Sprint(want) {
@@ -86,7 +86,7 @@ func TestNotBegunTravels(t *testing.T) {
 	}
 }
 
-// TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun: the sender hears it from the service before its own time-out.
+// TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun: the sender hears it from the service before its own timeout.
 func TestWhatWaitsInAServiceIsToldInTimeThatItWasNotBegun(t *testing.T) {
 	s := startNATS(t)
 	gate, held := make(chan struct{}), make(chan struct{}, 1)
@@ -480,7 +480,7 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 		"long player":  {headerMessage: {"A"}, headerPlayer: {strings.Repeat("p", 129)}},
 		"not UTF-8":    {headerMessage: {"A"}, headerPlayer: {"\xff"}},
 		"bad session":  {headerMessage: {"A"}, headerSession: {"a b"}},
-		"bad time-out": {headerMessage: {"A"}, headerTimeout: {"-5"}},
+		"bad timeout": {headerMessage: {"A"}, headerTimeout: {"-5"}},
 	} {
 		m, err := nc.RequestMsg(&nats.Msg{Subject: "windrpc.dev.game.any", Header: h}, 20*time.Second)
 		if err != nil {

@@ -38,9 +38,9 @@
 // while it is down (persistence/jetstream opens it that way). When a request fails, rpc.Error.Maybe means that one of
 // its effects may have left, and NotBegun that no handler has begun it. Only a request with NotBegun may be sent to
 // another instance. The receiver sets NotBegun, before the handler runs; or the bus, when NATS reports that no receiver
-// is subscribed. A receiver has rpc.AnswerWithin of the sender's time-out, which is 0.2 s less for 5 s. It does not
+// is subscribed. A receiver has rpc.AnswerWithin of the sender's timeout, which is 0.2 s less for 5 s. It does not
 // begin a request that has waited longer, and the sender learns so in time. If there is no receiver, the sender gets an
-// answer at once, never a time-out. Messages from one connection to one subject arrive in order; the subjects any and id
+// answer at once, never a timeout. Messages from one connection to one subject arrive in order; the subjects any and id
 // have no order between them. A push is lost if nobody is subscribed.
 //
 // # Limits

@@ -150,7 +150,7 @@ func parseRequest(h nats.Header, payload []byte) (*rpc.Request, error) {
 	return r, nil
 }
 
-// usual reports whether a time-out equals the default, give or take the time since it was chosen. Such a time-out
+// usual reports whether a timeout equals the default, give or take the time since it was chosen. Such a timeout
 // needs no header, and each header costs.
 func usual(d time.Duration) bool {
 	return d <= rpc.DefaultTimeout && d > rpc.DefaultTimeout-50*time.Millisecond
@@ -158,11 +158,11 @@ func usual(d time.Duration) bool {
 
 func timeoutText(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
 
-// parseTimeout reads a time-out and caps it at MaxTimeout. 0 means none was given.
+// parseTimeout reads a timeout and caps it at MaxTimeout. 0 means none was given.
 func parseTimeout(s string) (time.Duration, error) {
 	ms, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("time-out %q is not a number of milliseconds", clip(s))
+		return 0, fmt.Errorf("timeout %q is not a number of milliseconds", clip(s))
 	}
 	return time.Duration(min(ms, uint64(MaxTimeout/time.Millisecond))) * time.Millisecond, nil
 }

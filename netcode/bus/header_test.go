@@ -50,7 +50,7 @@ func FuzzRequestHeader(f *testing.F) {
 			return
 		}
 		if r.Timeout < 0 || r.Timeout > MaxTimeout {
-			t.Fatalf("time-out %v", r.Timeout)
+			t.Fatalf("timeout %v", r.Timeout)
 		}
 		again, err := parseRequest(wire(t, requestHeader(r, r.Timeout)), payload)
 		if err != nil {

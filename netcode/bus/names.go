@@ -22,7 +22,7 @@ const (
 	maxTrace   = 128
 )
 
-// ValidType returns an error unless name can name a type of service: 1 to 40 of a-z, 0-9 and the dash, but not
+// ValidType returns an error unless name is valid for a type of service: 1 to 40 of a-z, 0-9 and the dash, but not
 // player, players, shard or node, whose subjects have other uses.
 func ValidType(name string) error {
 	err := ecs.ValidName(name, ecs.MaxName)
@@ -35,7 +35,7 @@ func ValidType(name string) error {
 	return nil
 }
 
-// ValidInstance returns an error unless name can name an instance: 1 to 60 of a-z, 0-9 and the dash.
+// ValidInstance returns an error unless name is valid for an instance: 1 to 60 of a-z, 0-9 and the dash.
 func ValidInstance(name string) error {
 	if err := ecs.ValidName(name, ecs.MaxLongName); err != nil {
 		return fmt.Errorf("instance: %w", err)

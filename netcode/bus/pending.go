@@ -10,7 +10,7 @@ import (
 // MaxPending bounds the requests of a bus that wait for their answers.
 const MaxPending = 1 << 17
 
-// The wheel of time-outs: a request expires at most one slot turn late, and costs nothing until then.
+// The wheel of timeouts: a request expires at most one slot turn late, and costs nothing until then.
 const (
 	wheelSlots = 512
 	wheelTurn  = 20 * time.Millisecond
@@ -55,7 +55,7 @@ func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rp
 	case p.closed:
 		return 0, rpc.NotBegun(rpc.Unavailable, "the bus is closed")
 	case len(p.calls) >= MaxPending:
-		return 0, rpc.NotBegun(rpc.ResourceExhausted, "%d requests are waiting for their answers already", MaxPending)
+		return 0, rpc.NotBegun(rpc.ResourceExhausted, "%d requests are already waiting for their answers", MaxPending)
 	}
 	p.token++
 	c.token, c.until = p.token, max(until, p.turn+1)

@@ -121,7 +121,7 @@ func (p *Port) enqueue(o *submission) {
 	case !p.owned:
 		p.end(o, rpc.Errorf(rpc.Unavailable, "this node does not own the shard"))
 	case len(p.queue) >= maxSubmissions:
-		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d submissions are waiting for a tick already", maxSubmissions))
+		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d submissions are already waiting for a tick", maxSubmissions))
 	default:
 		p.queue = append(p.queue, o)
 	}

@@ -19,7 +19,7 @@ import (
 // request, so that its "not executed" is true.
 const queueShard = "owner"
 
-// maxShardOps bounds the operations other than commands that run at once in a shard. It refuses any more.
+// maxShardOps bounds the operations other than commands that run at once in a shard. It refuses more than that.
 const maxShardOps = 16
 
 // ShardConfig describes a shard to ServeShard.
@@ -70,7 +70,7 @@ func (b *Bus) ServeShard(c ShardConfig) (*ServedShard, error) {
 	defer c.Port.mu.Unlock()
 	if c.Port.watch != nil {
 		s.cancel()
-		return nil, fmt.Errorf("bus: the port of shard %s is served already", c.Shard)
+		return nil, fmt.Errorf("bus: the port of shard %s is already served", c.Shard)
 	}
 	c.Port.watch = s.follow
 	if c.Port.owned {
@@ -130,7 +130,7 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 	select {
 	case s.ops <- struct{}{}:
 	default:
-		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations are running already", maxShardOps))
+		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations are already running", maxShardOps))
 		return
 	}
 	s.mu.Lock()

@@ -139,7 +139,7 @@ var (
 	// ErrSessionLost means that the session ended before the command's reply came.
 	ErrSessionLost = errors.New("client: the session is over, the command's fate is unknown")
 	// ErrBusy refuses a command while MaxPending commands wait for replies.
-	ErrBusy = errors.New("client: too many commands wait for replies")
+	ErrBusy = errors.New("client: too many commands are waiting for replies")
 
 	errClosed = ErrClosed
 )

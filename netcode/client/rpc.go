@@ -283,7 +283,7 @@ func (c *RPC) room(n int) error {
 	case c.err != nil:
 		return rpc.Errorf(rpc.Unavailable, "the session is over: %v", c.err)
 	case n > frame.MaxFromClient:
-		return rpc.Errorf(rpc.InvalidArgument, "the payload has %d bytes, a frame takes at most %d", n, frame.MaxFromClient)
+		return rpc.Errorf(rpc.InvalidArgument, "the payload has %d bytes, but a frame takes at most %d", n, frame.MaxFromClient)
 	case len(c.out) > rpcBacklog:
 		return rpc.Errorf(rpc.ResourceExhausted, "%d bytes wait to be sent", len(c.out))
 	}

@@ -302,7 +302,7 @@ func (c *claim) checkAfter(pause time.Duration) {
 	c.m.wake(c.checkAt)
 }
 
-// check checks whether the session is still the player's, unless a check is queued already.
+// check checks whether the session is still the player's, unless a check is already queued.
 func (c *claim) check() {
 	c.checkAfter(c.m.checkEvery)
 	for _, j := range c.jobs {

@@ -49,7 +49,7 @@ type Tickets struct {
 type Limits struct {
 	// MaxInFlight bounds the requests of one session that wait for their answers. Default: 256.
 	MaxInFlight int
-	// Timeout is how long to wait for an answer if the client sets no time-out. MaxTimeout is the longest a client may
+	// Timeout is how long to wait for an answer if the client sets no timeout. MaxTimeout is the longest a client may
 	// set. Defaults: 5 s, 1 min.
 	Timeout, MaxTimeout time.Duration
 	// AuthTimeout bounds the authenticator. Default: 5 s.

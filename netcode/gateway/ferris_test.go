@@ -47,7 +47,7 @@ func TestAClientOfFerris1WindPlays(t *testing.T) {
 	bob.send(4711, &testpb.EchoRequest{})
 	var f2 wirepb.Fault
 	bob.expect(wirepb.IDFault, &f2)
-	if f2.Code != uint32(rpc.Unimplemented) || f2.Message != 4711 || f2.Text != "no service takes message 4711" {
+	if f2.Code != uint32(rpc.Unimplemented) || f2.Message != 4711 || f2.Text != "no service handles message 4711" {
 		t.Errorf("%v", &f2)
 	}
 }

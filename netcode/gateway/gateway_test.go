@@ -63,7 +63,7 @@ func TestAMessageThatNobodyTakesIsNamed(t *testing.T) {
 		_, _, err := r.CallRaw(soon(t), 77777, []byte("{}"))
 		e := fault(t, err)
 		must(t, "code", e.Code, rpc.Unimplemented)
-		must(t, "text", e.Text, "no service takes message 77777")
+		must(t, "text", e.Text, "no service handles message 77777")
 	})
 }
 

@@ -241,5 +241,5 @@ func (m *machine) looked(e *event) {
 	m.part()
 }
 
-// validPlayer returns an error unless name can be a player's.
+// validPlayer returns an error unless name is valid for a player.
 func validPlayer(name string) *rpc.Error { return rpc.ErrorOf(rpc.ValidPlayer(name)) }

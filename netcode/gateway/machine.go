@@ -173,7 +173,7 @@ func (m *machine) take(r *request) {
 	case m.closed:
 		return
 	case m.inflight >= m.limits.MaxInFlight:
-		m.reply(r, failure(rpc.ResourceExhausted, "%d requests of this session are waiting for their answers already", m.inflight))
+		m.reply(r, failure(rpc.ResourceExhausted, "%d requests of this session are already waiting for their answers", m.inflight))
 		return
 	}
 	m.inflight++

@@ -67,7 +67,7 @@ func (m *messages) clash(f protoreflect.FileDescriptor) error {
 			other = m.descriptor(m.ids[rpc.FrameID(d)])
 		}
 		if other != nil {
-			return fmt.Errorf("gateway: message %s of %s (id %d) is taken: the gateway knows %s (id %d)", d.FullName(), f.Path(), rpc.FrameID(d), other.FullName(), rpc.FrameID(other))
+			return fmt.Errorf("gateway: message %s of %s (id %d) is taken: the gateway already knows %s (id %d)", d.FullName(), f.Path(), rpc.FrameID(d), other.FullName(), rpc.FrameID(other))
 		}
 	}
 	return nil

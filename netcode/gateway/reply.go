@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// failure returns a response that says: nothing of the request was done.
+// failure returns a response that says: no part of the request was done.
 func failure(code rpc.Code, format string, args ...any) rpc.Response {
 	return rpc.Response{Err: rpc.Errorf(code, format, args...)}
 }

@@ -104,7 +104,7 @@ func (s *session) Receive(id uint32, payload []byte) {
 		}
 		call, ms, message, ok := parseCall(payload)
 		if !ok {
-			s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "a call begins with its number and its time-out, 8 bytes")
+			s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "a call begins with 8 bytes: its number and its timeout")
 			return
 		}
 		r.isCall, r.call, payload = true, call, message
@@ -120,7 +120,7 @@ func (s *session) Receive(id uint32, payload []byte) {
 		r.route = route
 	} else {
 		s.g.counters.requests.Add(1)
-		r.fail(rpc.Unimplemented, "no service takes message %d", id)
+		r.fail(rpc.Unimplemented, "no service handles message %d", id)
 		return
 	}
 	r.req.Payload = slices.Clone(payload)
@@ -142,7 +142,7 @@ func parseCall(payload []byte) (call, timeoutMS uint32, message []byte, ok bool)
 	return binary.LittleEndian.Uint32(payload), binary.LittleEndian.Uint32(payload[4:]), payload[8:], true
 }
 
-// timeout converts a client's time-out: 0 is the default, and MaxTimeout caps it.
+// timeout converts a client's timeout: 0 is the default, and MaxTimeout caps it.
 func (g *Gateway) timeout(ms uint32) time.Duration {
 	if ms == 0 {
 		return g.cfg.Limits.Timeout
@@ -157,7 +157,7 @@ func (s *session) open(payload []byte) {
 	s.begun = true
 	switch err := proto.Unmarshal(payload, &m); {
 	case late:
-		s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "Open comes first or not at all")
+		s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "Open must be the first message")
 		return
 	case err != nil:
 		s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "message 2102 is malformed")

@@ -146,7 +146,7 @@ func TestFilesThatChangeAMessageAreRefused(t *testing.T) {
 		"a name that is taken":     {file("EchoRequest", 3901), "message other.EchoRequest of other/EchoRequest.proto (id 3901) is taken"},
 		"the engine's own":         {file("Fault", 3902), "other.Fault"},
 		"an id that is taken":      {file("Shop", 1201), "EchoRequest (id 1201)"},
-		"two with the same id":     {append(file("Shop", 3903), file("Market", 3903)...), "the gateway knows other.Shop"},
+		"two with the same id":     {append(file("Shop", 3903), file("Market", 3903)...), "the gateway already knows other.Shop"},
 		"what is compiled in":      {[]protoreflect.FileDescriptor{wirepb.File_wirepb_wire_proto}, ""},
 		"two files with one there": {append(file("Shop", 3904), file("Market", 3905)...), ""},
 	} {

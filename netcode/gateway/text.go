@@ -63,7 +63,7 @@ func (s *session) Text(text []byte) {
 		r.route = route
 	} else {
 		s.g.counters.requests.Add(1)
-		r.fail(rpc.Unimplemented, "no service takes %q", clip(m.Message))
+		r.fail(rpc.Unimplemented, "no service handles %q", clip(m.Message))
 		return
 	}
 	s.take(r, now)

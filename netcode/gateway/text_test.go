@@ -78,7 +78,7 @@ func TestAWebSocketClientSpeaksJSON(t *testing.T) {
 	k.say(`{"message":"Shout","call":8}`)
 	k.hear(`{"call":8}`)
 	k.say(`{"message":"Nobody","payload":null}`)
-	k.hear(`{"request":"Nobody","fault":{"code":12,"text":"no service takes \"Nobody\"","message":0,"maybe":false}}`)
+	k.hear(`{"request":"Nobody","fault":{"code":12,"text":"no service handles \"Nobody\"","message":0,"maybe":false}}`)
 	c.push("ann", speech(rpc.Protobuf, "hi"))
 	k.hear(`{"message":"SpeakOnWorldResponse","payload":{"speak_id":"","name":"","content":"hi"}}`)
 	k.say(`{"message":"TicketRequest","call":9}`)
@@ -109,9 +109,9 @@ func TestWhatTextMayBe(t *testing.T) {
 	k.say(`{"message":"NewsRequest","call":1,"CALL":4294967295,"timeout_ms":4294967295}`)
 	news(`"call":4294967295,`)
 	k.say(`{"message":"HeartbeatRequest","call":2}`)
-	k.hear(`{"request":"HeartbeatRequest","call":2,"fault":{"code":12,"text":"no service takes \"HeartbeatRequest\"","message":0,"maybe":false}}`)
+	k.hear(`{"request":"HeartbeatRequest","call":2,"fault":{"code":12,"text":"no service handles \"HeartbeatRequest\"","message":0,"maybe":false}}`)
 	k.say("{\"message\":\"a\xff\"}")
-	k.hear(`{"request":"a\ufffd","fault":{"code":12,"text":"no service takes \"a\ufffd\"","message":0,"maybe":false}}`)
+	k.hear(`{"request":"a\ufffd","fault":{"code":12,"text":"no service handles \"a\ufffd\"","message":0,"maybe":false}}`)
 }
 
 func TestTextThatIsNoMessageEndsTheConnection(t *testing.T) {

@@ -65,7 +65,7 @@ type Reply struct {
 }
 
 // Coordinator is an operator's side of a reload: replies in, requests out, no clock, no goroutine, no I/O. The caller
-// must answer every request, at the latest with a time-out.
+// must answer every request, at the latest with a timeout.
 type Coordinator struct {
 	cfg        Config
 	result     Result

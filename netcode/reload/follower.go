@@ -264,7 +264,7 @@ func (f *Follower) decided(fl *flow) bool {
 		f.drop(s.Reload)
 		f.answer(fl, Answer{Generation: f.known()})
 	case p == nil:
-		f.fail(fl, rpc.Errorf(rpc.NotFound, "reload %.80q is not prepared here, or no longer: start it again", s.Reload))
+		f.fail(fl, rpc.Errorf(rpc.NotFound, "reload %.80q is not prepared here, or no longer is: start it again", s.Reload))
 	case p.base != f.known() || s.Generation <= p.base:
 		f.refuse(fl, "another reload came in between: start it again")
 	default:

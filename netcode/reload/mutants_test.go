@@ -28,7 +28,7 @@ var mutants = []mutant{
 	{name: "kept without a compare", blindStore: true, weather: crowded, by: []string{"lost", "one set", "refused", "committed", "generation"}},
 	{name: "committed on another base", event: forgetBase, weather: crowded, by: []string{"lost", "one set", "refused"}},
 	{name: "committed without all", reply: takeAll, by: []string{"all or none"}},
-	{name: "a time-out taken for a refusal", reply: timeoutIsNo, by: []string{"refused"}},
+	{name: "a timeout taken for a refusal", reply: timeoutIsNo, by: []string{"refused"}},
 	{name: "a running write taken for none", event: forgetWrites, weather: repeating, by: []string{"refused"}},
 	{name: "a lost answer of the store taken for a refusal", event: lostIsNo, by: []string{"refused"}},
 	{name: "a generation that does not rise", requests: sameGeneration, by: []string{"serves", "lost", "one set"}},

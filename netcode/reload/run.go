@@ -28,7 +28,7 @@ func Run(ctx context.Context, admin Admin, cfg Config) (Result, error) {
 	defer unwatch()
 	send := func(requests []Request) {
 		for _, r := range requests {
-			go func() { replies <- ask(ctx, admin, cfg.Type, r) }() // ends at the latest with its time-out; replies has room
+			go func() { replies <- ask(ctx, admin, cfg.Type, r) }() // ends at the latest with its timeout; replies has room
 		}
 	}
 	for send(requests); !c.Done(); {

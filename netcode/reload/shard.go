@@ -44,8 +44,8 @@ func ParseShard(body []byte) (Shard, error) {
 	return Shard{modules, p.Whole, p.DryRun}, err
 }
 
-// Commands tries the reload on a world without changing it, and makes its commands. A dry run has none, nor have scripts
-// that are already in force. next numbers the commands of an operator.
+// Commands tries the reload on a world without changing it, and makes its commands. A dry run and scripts
+// that are already in force make none. next numbers the commands of an operator.
 func (s Shard) Commands(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, report script.Report, err error) {
 	modules := s.Modules
 	if s.Whole {

@@ -239,7 +239,7 @@ func (r *simRuntime) Prepare(reload string, changes []script.Module) (script.Rep
 		}
 	}
 	if len(r.prepared) >= 4 {
-		return script.Report{}, errors.New("4 reloads are prepared already")
+		return script.Report{}, errors.New("4 reloads are already prepared")
 	}
 	r.prepared[reload] = simPrepared{next, r.version, now}
 	return script.Report{}, nil

@@ -81,7 +81,7 @@ func (s *Step) replacing(now []script.Module) []script.Module {
 	return s.Modules
 }
 
-// InPlaceOf returns modules for script.Set.Replace such that no other module of now remains.
+// InPlaceOf returns modules for script.Set.Replace, plus a removal of every other module of now.
 func InPlaceOf(now, modules []script.Module) []script.Module {
 	modules = slices.Clip(modules)
 	for _, m := range now {

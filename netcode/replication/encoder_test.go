@@ -63,7 +63,7 @@ func TestEncodedAtMostOncePerBaseline(t *testing.T) {
 	}
 }
 
-// TestBudgetIsKept: no tick exceeds the budget, and no cell waits for ever.
+// TestBudgetIsKept: no tick exceeds the budget, and no cell waits forever.
 func TestBudgetIsKept(t *testing.T) {
 	const budget = 250
 	s := newSim(t, 5, Config{CellMetres: 20, RadiusMetres: 100, BudgetBytes: budget}, 3)

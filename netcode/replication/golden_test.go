@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 )
 
-var updateGolden = flag.Bool("update", false, "write testdata/golden.txt anew")
+var updateGolden = flag.Bool("update", false, "rewrite testdata/golden.txt")
 
 // goldenType describes a component with one field of every kind.
 func goldenSchema() *ecs.Schema {

@@ -81,7 +81,7 @@ type Error struct {
 	Code Code
 	Text string
 	// Maybe: an effect of the request may have left, such as a write, a message to another service or a change in
-	// memory. Without Maybe, nothing of the request was done.
+	// memory. Without Maybe, no part of the request was done.
 	Maybe bool
 	// NotBegun: no handler has begun the request, so it may be sent to another instance. Its receiver sets this, or a
 	// party that knows there was no receiver. A handler cannot.

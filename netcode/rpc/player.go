@@ -9,8 +9,8 @@ import (
 // MaxPlayer is the longest name of a player, in bytes.
 const MaxPlayer = 128
 
-// ValidPlayer returns an error unless name can be a player's: 1 to 128 bytes of UTF-8, without control characters and
-// without spaces at its ends, because a header loses them. The error is an *Error with InvalidArgument.
+// ValidPlayer returns an error unless name is valid for a player: 1 to 128 bytes of UTF-8, without control characters and
+// without spaces at its ends, because NATS trims them from headers. The error is an *Error with InvalidArgument.
 func ValidPlayer(name string) error {
 	switch {
 	case name == "":

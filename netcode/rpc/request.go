@@ -31,7 +31,7 @@ type Request struct {
 	Trace   string        // W3C traceparent, or ""
 }
 
-// DefaultTimeout is how long a caller waits for an answer unless it sets a time-out.
+// DefaultTimeout is how long a caller waits for an answer unless it sets a timeout.
 const DefaultTimeout = 5 * time.Second
 
 // AnswerWithin returns how long a receiver may take for a request whose sender waits for d. It is less than d, so

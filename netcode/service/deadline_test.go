@@ -196,9 +196,9 @@ func TestPreparedReloadsExpireAndAreFew(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		wantError(t, prepare("e"), "4 reloads are prepared already")
+		wantError(t, prepare("e"), "4 reloads are already prepared")
 		time.Sleep(time.Minute + time.Second)
-		wantError(t, s.Commit("a"), `reload "a" is not prepared here, or no longer`)
+		wantError(t, s.Commit("a"), `reload "a" is not prepared here, or no longer is`)
 		if err := errors.Join(prepare("e"), prepare("f"), s.Commit("e")); err != nil {
 			t.Error(err)
 		}

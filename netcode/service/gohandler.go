@@ -36,7 +36,7 @@ func (k messages) bind(values []any) (map[string]*entry, error) {
 				return nil, fmt.Errorf("service: %s: %w", place, err)
 			}
 			if other := found[method.Name]; other != nil {
-				return nil, fmt.Errorf("service: %s: %s handles %s already", place, other.place, method.Name)
+				return nil, fmt.Errorf("service: %s: %s already handles %s", place, other.place, method.Name)
 			}
 			e.place = place
 			found[method.Name] = e
@@ -81,7 +81,7 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 		return nil, fmt.Errorf("it is a %s, want func(*service.Ctx, *%s) (*Response, error), or just the error", t, name)
 	}
 	if got := reflect.TypeOf(m.typ.New().Interface()); got != t.In(1) {
-		return nil, fmt.Errorf("it takes a %s, the message %s is a %s", t.In(1), name, got)
+		return nil, fmt.Errorf("it takes a %s, but the message %s is a %s", t.In(1), name, got)
 	}
 	answers := t.NumOut() == 2
 	run := func(c *Ctx, r *rpc.Request) (proto.Message, error) {

@@ -208,7 +208,7 @@ func TestMaybeIsTrueWheneverAnEffectCouldHaveLeft(t *testing.T) {
 	}
 }
 
-// TestNotBegunIsSaidBeforeAHandlerBegins checks that only the runtime says so, and that nothing of the request was done.
+// TestNotBegunIsSaidBeforeAHandlerBegins checks that only the runtime says so, and that no part of the request was done.
 func TestNotBegunIsSaidBeforeAHandlerBegins(t *testing.T) {
 	want := func(t *testing.T, a rpc.Response, code rpc.Code) {
 		t.Helper()

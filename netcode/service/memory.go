@@ -135,7 +135,7 @@ func (m *memory) put(key string, value starlark.Value) error {
 		return fmt.Errorf("memory keeps values: a %s would belong to code that a reload replaces, or to a request that is over", value.Type())
 	}
 	if _, there := m.values[key]; !there && len(m.values) >= maxMemory {
-		return rpc.Errorf(rpc.ResourceExhausted, "memory holds %d keys already", maxMemory)
+		return rpc.Errorf(rpc.ResourceExhausted, "memory already holds %d keys", maxMemory)
 	}
 	m.values[key] = value
 	m.touched++

@@ -44,7 +44,7 @@ func (j *journal) StringValue(c *service.Ctx, r *wrapperspb.StringValue) error {
 	defer func() { j.entries = append(j.entries, who+" ends") }()
 	for _, step := range steps {
 		switch step {
-		case 's', 'S': // sleep; the longer one exceeds most time-outs
+		case 's', 'S': // sleep; the longer one exceeds most timeouts
 			d := time.Second
 			if step == 'S' {
 				d = time.Minute

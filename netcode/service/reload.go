@@ -50,7 +50,7 @@ func (s *Service) Prepare(reload string, modules []script.Module) (script.Report
 		}
 	}
 	if len(held) >= maxPrepared {
-		return script.Report{}, fmt.Errorf("service: %d reloads are prepared already: commit or abort one, or wait a minute", maxPrepared)
+		return script.Report{}, fmt.Errorf("service: %d reloads are already prepared: commit or abort one, or wait a minute", maxPrepared)
 	}
 	held[reload] = prepared{t, base, time.Now()}
 	return report, nil
@@ -65,7 +65,7 @@ func (s *Service) Commit(reload string) error {
 	delete(s.reloads.prepared, reload)
 	switch {
 	case !ok || time.Since(p.at) > preparedExpiry:
-		return fmt.Errorf("service: reload %.80q is not prepared here, or no longer: start it again", reload)
+		return fmt.Errorf("service: reload %.80q is not prepared here, or no longer is: start it again", reload)
 	case s.table.Load() != p.base:
 		return fmt.Errorf("service: reload %.80q: another one came in between: start it again", reload)
 	}

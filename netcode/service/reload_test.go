@@ -48,7 +48,7 @@ def Handler_BytesValue(client, request): pass
 		t.Fatalf("methods %s, modules %v", got, s.Modules())
 	}
 	_, err := s.Prepare("r", client("def Handler_StringValue(client, request): pass"))
-	wantError(t, err, "handlers_client/a.star:1:1: Handler_StringValue: service_test.onlyText.StringValue handles StringValue already")
+	wantError(t, err, "handlers_client/a.star:1:1: Handler_StringValue: service_test.onlyText.StringValue already handles StringValue")
 }
 
 type onlyText struct{}

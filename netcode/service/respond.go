@@ -49,7 +49,7 @@ func (s *Service) unknown(t *table, r *rpc.Request) *rpc.Error {
 	case r.FromClient() && t.server[r.Message] != nil:
 		return rpc.NotBegun(rpc.PermissionDenied, "%s is not for clients: service %s handles it for services only", r.Message, s.cfg.Type)
 	case !r.FromClient() && t.client[r.Message] != nil:
-		return rpc.NotBegun(rpc.Unimplemented, "service %s handles %s for players only, and this came from no player's client", s.cfg.Type, r.Message)
+		return rpc.NotBegun(rpc.Unimplemented, "service %s handles %s for players only, and this request did not come from a player's client", s.cfg.Type, r.Message)
 	}
 	if near := t.near(r); near != "" {
 		return rpc.NotBegun(rpc.Unimplemented, "service %s has no handler for %.80s (did you mean %s?)", s.cfg.Type, r.Message, near)

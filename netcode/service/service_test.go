@@ -142,7 +142,7 @@ func TestErrorsReachTheCallerWithTheirCodes(t *testing.T) {
 		"no handler":       {typo, rpc.Unimplemented, "service game has no handler for StringValu (did you mean StringValue?)", false},
 		"nobody logged in": {stranger, rpc.Unauthenticated, "StringValue needs a login", false},
 		"a server handler": {forbidden, rpc.PermissionDenied, "UInt32Value is not for clients: service game handles it for services only", false},
-		"a client handler": {service, rpc.Unimplemented, "service game handles StringValue for players only, and this came from no player's client", false},
+		"a client handler": {service, rpc.Unimplemented, "service game handles StringValue for players only, and this request did not come from a player's client", false},
 	} {
 		a := ask(t, s, c.r)
 		if a.Err == nil || a.Err.Code != c.code || c.text != "" && a.Err.Text != c.text || a.Err.Maybe != c.maybe {
@@ -170,7 +170,7 @@ func TestHandlersThatCannotWorkAreRefusedAtTheStart(t *testing.T) {
 	for want, c := range map[string]service.Config{
 		"it takes a *wrapperspb.Int64Value":                        {Client: []any{wrongShape{}}},
 		"there is no message StringValu (did you mean StringV":     {Client: []any{unknownMessage{}}},
-		"service_test.echo.BoolValue handles BoolValue already":    {Client: []any{echo{}, echo{}}},
+		"service_test.echo.BoolValue already handles BoolValue":    {Client: []any{echo{}, echo{}}},
 		"handlers_client/a.star:1:1: Handler_StringValue: service": {Client: []any{echo{}}, Scripts: star("handlers_client/a.star", "def Handler_StringValue(client, request): pass")},
 		"handlers_client/a.star:1:1: Handler_Nothing: there i":     {Scripts: star("handlers_client/a.star", "def Handler_Nothing(client, request): pass")},
 		"want def Handler_StringValue(client, request)":            {Scripts: star("handlers_client/a.star", "def Handler_StringValue(): pass")},

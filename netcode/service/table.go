@@ -78,7 +78,7 @@ func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
 				return nil, fmt.Errorf("%s: %s: %w", f.Place(), f.Name, err)
 			}
 			if other := into[name]; other != nil {
-				return nil, fmt.Errorf("%s: %s: %s handles %s already", f.Place(), f.Name, other.place, name)
+				return nil, fmt.Errorf("%s: %s: %s already handles %s", f.Place(), f.Name, other.place, name)
 			}
 			into[name] = &entry{message: m, place: f.Place().String(), run: s.runScript(f, m)}
 		}

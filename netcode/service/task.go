@@ -50,7 +50,7 @@ func (s *Service) admit(t *task, now time.Time) *rpc.Error {
 		s.threads.submit(t)
 	} else if l, busy := s.lanes.of(t.key); busy {
 		if n := l.waiting.len(); n >= s.cfg.MaxWaitingOfOne {
-			return rpc.NotBegun(rpc.ResourceExhausted, "%d requests of this player are waiting already", n)
+			return rpc.NotBegun(rpc.ResourceExhausted, "%d requests of this player are already waiting", n)
 		}
 		l.waiting.push(t)
 		t.mu.Lock()
@@ -131,7 +131,7 @@ func (t *task) expire() {
 func (t *task) giveUp() {
 	t.answered = true
 	if t.begun.IsZero() {
-		t.deliver(rpc.Response{Err: rpc.NotBegun(rpc.DeadlineExceeded, "the request waited for too long and was not begun")})
+		t.deliver(rpc.Response{Err: rpc.NotBegun(rpc.DeadlineExceeded, "the request waited too long and was never begun")})
 	} else {
 		t.deliver(rpc.Response{Err: &rpc.Error{Code: rpc.DeadlineExceeded, Text: "the request took too long", Maybe: true}})
 	}

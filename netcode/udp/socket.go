@@ -27,8 +27,8 @@ type batcher interface {
 	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
-// Socket is a UDP socket. One goroutine at a time may call Read, and one Queue and
-// Flush; the two, SetDeadline and Close may run concurrently.
+// Socket is a UDP socket. One goroutine may call Read while another calls Queue
+// and Flush. Any goroutine may call SetDeadline and Close.
 type Socket struct {
 	conn  *net.UDPConn
 	batch batcher

@@ -31,7 +31,7 @@ type DamagedLogError struct {
 // Error returns one sentence with the sequence, the tick, the reason and the possible remedies.
 func (e *DamagedLogError) Error() string {
 	if e.Description != "" {
-		return fmt.Sprintf("shard %s: the description of its log's stream is damaged: %v; the records beside it may all be whole; %s was left as it is: restore meta.inf and meta.sum in %s from any backup, or start from another directory",
+		return fmt.Sprintf("shard %s: the description of its log's stream is damaged: %v; its records may all be intact; %s was left as it is: restore meta.inf and meta.sum in %s from any backup, or start from another directory",
 			e.Shard, errors.Unwrap(e.Err), e.Dir, e.Description)
 	}
 	look := "look with `log check`, or "

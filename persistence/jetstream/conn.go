@@ -66,7 +66,7 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 const connectLimit = 30 * time.Second
 
 // connect adds the options that all our connections share. Nothing is buffered while disconnected: a publish that is
-// sent after its caller saw a time-out is exactly the zombie that the fence is there to stop.
+// sent after its caller saw a timeout is exactly the zombie that the fence is there to stop.
 func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error) {
 	own := []nats.Option{
 		nats.Name("wind"), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),

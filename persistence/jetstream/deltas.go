@@ -28,7 +28,7 @@ const publishPause = 100 * time.Millisecond
 const repeatLimit = 10 * time.Second
 
 // Deltas is the delta stream of one shard. Each handle has its own fence, so each owner needs its own handle. Publish
-// and Last exclude one another; Read may run concurrently with them.
+// and Last wait for each other; Read may run concurrently with them.
 type Deltas struct {
 	conn   *Conn
 	stream jetstream.Stream
@@ -63,7 +63,7 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 	}
 	want := deltaSubject(ref.Cluster, ref.Shard, ref.Lineage)
 	if s := d.stream.CachedInfo().Config.Subjects; len(s) != 1 || s[0] != want {
-		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it is of another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, want, d.name)
+		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it belongs to another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, want, d.name)
 	}
 	d.fence, err = newFenced(c, d.name, want, o.AckTimeout)
 	return d, err
@@ -71,7 +71,7 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 
 func (d *Deltas) close() { d.fence.close() }
 
-// Last returns the stream's last message without its body and moves this handle's fence behind it. It returns false if
+// Last returns the stream's last message without its body and moves this handle's fence to it. It returns false if
 // the stream is empty. If the message's Part differs from its Parts, its tick is incomplete and must be published
 // again.
 func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
@@ -92,7 +92,7 @@ func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	return last, err == nil, err
 }
 
-// learn moves the fence behind the stream's last message.
+// learn moves the fence to the stream's last message.
 func (d *Deltas) learn(ctx context.Context) error {
 	i, err := d.stream.Info(ctx)
 	if err != nil {
@@ -169,7 +169,7 @@ func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byt
 	return err
 }
 
-// isLast reports whether the message behind the fence is this one, stored by an attempt that got no answer.
+// isLast reports whether the message at the fence is this one, stored by an attempt that got no answer.
 func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
 	r, err := d.stream.GetMsg(ctx, uint64(d.last)+1)
 	return err == nil && bytes.Equal(r.Data, body)
@@ -177,7 +177,7 @@ func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
 
 // Read yields whole deltas and gaps in order, up to the last one stored now, beginning with the first that ends at or
 // after fromTick. A body is valid until the next iteration. If messages are missing or damaged, Read yields an error
-// that wraps persistence.ErrCorrupt and continues behind them.
+// that wraps persistence.ErrCorrupt and continues after them.
 func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error] {
 	return persistence.FromTick(fromTick, func(yield func(persistence.Delta, error) bool) {
 		i, err := d.stream.Info(ctx)

@@ -17,13 +17,13 @@
 // Log.Append publishes with Nats-Expected-Last-Sequence and no other header of that kind. The server compares and
 // appends in one step, so if two nodes append after the same record, it refuses one of them with
 // persistence.ErrConflict. The caller keeps one append outstanding. With several in flight, a delayed append of a
-// paused owner can match again behind its successor's record (verified with one replica and with three). Two other
+// paused owner can match again after its successor's record (verified with one replica and with three). Two other
 // headers look useful but are never sent: Nats-Expected-Last-Msg-Id wedges a stream of three replicas for good on its
 // first mismatch, and the server answers a repeated Nats-Msg-Id before it checks the expected sequence, whatever the
 // body is.
 //
-// If no acknowledgement arrives in time, Append returns persistence.ErrAmbiguous. The record may be stored or not; the
-// owner finds out by the procedure of its protocol. The log never retries an append.
+// If no acknowledgement arrives in time, Append returns persistence.ErrAmbiguous. The record may or may not be stored; the
+// owner finds out as its protocol prescribes. The log never retries an append.
 //
 // # What opening a store can destroy
 //

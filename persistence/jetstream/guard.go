@@ -229,7 +229,7 @@ func (g *guard) walk(block int, h hash.Hash64, newest bool) (at int, reason stri
 		n := int64(word &^ hasHeaderBit)
 		if n < blockHeader+blockChecksum || n > blockMaxLength || pos+n > w.size {
 			if _, _, isLog := parseLogStream(g.files.name); isLog && newest || !isLog && !derivable(g.files.name) {
-				// In a log, CheckStore has proven the records before this row, and that none behind it was
+				// In a log, CheckStore has proven the records before this row, and that none after it was
 				// acknowledged. In a stream that is not ours, the server ends the block here.
 				return 0, "", nil
 			}

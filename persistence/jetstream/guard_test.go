@@ -88,7 +88,7 @@ func residentBytes(pid int) int64 {
 }
 
 // TestLeapTakesNoMemory flips bits of a sequence in each stream of a store and then starts a node on it. Without the
-// guard, a high bit takes all memory, and a lower one loses the messages behind it.
+// guard, a high bit takes all memory, and a lower one loses the messages after it.
 func TestLeapTakesNoMemory(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")
 	store := newStore(t, "stopped")

@@ -72,7 +72,7 @@ func newWriter() *writer {
 	return &writer{chain: persistence.NewChain(testLineage), size: 200, rnd: rand.New(rand.NewPCG(1, 2))}
 }
 
-// resume returns a writer that continues behind the stored records.
+// resume returns a writer that continues after the stored records.
 func resume(t testing.TB, s *Shard) *writer {
 	t.Helper()
 	w := newWriter()

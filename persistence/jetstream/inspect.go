@@ -24,7 +24,7 @@ type StoreState struct {
 	Bytes    int64           // of the log's files
 	Known    persistence.Seq // the last record that anything in the directory knows of; at least Last
 	KnownBy  string          // "the log", "its mark", "the delta stream", "snapshot main/…"
-	Torn     string          // an unfinished write that a crash left behind the last record, or ""
+	Torn     string          // an unfinished write that a crash left after the last record, or ""
 
 	history     persistence.History // other evidence in the store about the log
 	purgedBelow persistence.Seq     // noted by a process that cannot write the mark; 0: not noted
@@ -232,7 +232,7 @@ func (f *streamFiles) lineage() (string, error) {
 			return lineage, nil
 		}
 	}
-	return "", fmt.Errorf("stream %s has the subjects %v, none is a log's", f.name, f.subjects)
+	return "", fmt.Errorf("stream %s has the subjects %v: none belongs to a log", f.name, f.subjects)
 }
 
 // lastDelta returns the last readable message of the shard's delta stream, or nil. A missing delta proves nothing, as

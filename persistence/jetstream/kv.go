@@ -47,7 +47,7 @@ type KVOptions struct {
 
 // KV stores values by key with compare-and-set, in a key-value bucket of JetStream: `nats kv ls`, `get` and `watch`
 // show it. Its methods may be called concurrently. A revision is the value's sequence in the bucket, so a key never has
-// the same revision twice, even after it was deleted. Reads go to the stream's leader. A time-out is an error, after
+// the same revision twice, even after it was deleted. Reads go to the stream's leader. A timeout is an error, after
 // which the value may or may not have been written: call Get to find out.
 type KV struct {
 	js      jetstream.JetStream
@@ -150,7 +150,7 @@ func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64)
 	return k.put(ctx, key, value, revision)
 }
 
-// PutFor is like Put, but the value expires after life, by the server's clock. A life below one second is raised to it.
+// PutFor is like Put, but the value expires after life, by the server's clock. The shortest life is one second.
 func (k *KV) PutFor(ctx context.Context, key string, value []byte, revision uint64, life time.Duration) (next uint64, ok bool, err error) {
 	return k.put(ctx, key, value, revision, jetstream.WithMsgTTL(max(life, time.Second)))
 }

@@ -193,7 +193,7 @@ func (c *Conn) capacity(ctx context.Context) string {
 		has = a.Limits.MaxStore
 	}
 	if has <= 0 {
-		return fmt.Sprintf(" (%s are reserved for streams already; the server does not report its limit)", bytesText(int64(a.ReservedStore)))
+		return fmt.Sprintf(" (%s are already reserved for streams; the server does not report its limit)", bytesText(int64(a.ReservedStore)))
 	}
-	return fmt.Sprintf(" (the server has %s and has reserved %s for streams already)", bytesText(has), bytesText(int64(a.ReservedStore)))
+	return fmt.Sprintf(" (the server has %s and has already reserved %s for streams)", bytesText(has), bytesText(int64(a.ReservedStore)))
 }

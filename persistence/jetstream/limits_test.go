@@ -72,7 +72,7 @@ func TestDefaultsFitASmallServer(t *testing.T) {
 		if !errors.Is(err, persistence.ErrFull) {
 			t.Fatalf("a log larger than the servers: %v", err)
 		}
-		for _, want := range []string{"1024 MiB", "WIND_dev_other", "--log-bytes", "reserved for streams already"} {
+		for _, want := range []string{"1024 MiB", "WIND_dev_other", "--log-bytes", "reserved for streams"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q does not say %s", err, want)
 			}

@@ -72,11 +72,11 @@ func sound(c jetstream.StreamConfig) error {
 	case c.Storage != jetstream.FileStorage:
 		return bad("is kept in memory")
 	case c.Retention != jetstream.LimitsPolicy:
-		return bad("drops what was consumed")
+		return bad("drops consumed records")
 	case c.Discard != jetstream.DiscardNew:
 		return bad("drops its oldest records")
 	case c.MaxAge != 0:
-		return bad("drops records for their age")
+		return bad("drops records because of their age")
 	case c.AllowDirect:
 		return bad("answers from followers, which may lag")
 	case c.Sealed:

@@ -122,7 +122,7 @@ func unflip(b []byte, stream string, h hash.Hash64) []byte {
 	return nil
 }
 
-// nextRow returns the offset of the next intact row at or behind an offset, or -1 if no more follow. A row begins 22
+// nextRow returns the offset of the next intact row at or after an offset, or -1 if no more follow. A row begins 22
 // bytes before its subject, or is a tombstone.
 func nextRow(b []byte, at int, stream string, h hash.Hash64) int {
 	subject := subjectsOf(stream)

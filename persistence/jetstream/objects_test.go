@@ -151,7 +151,7 @@ func TestRefusedSnapshotLeavesNothing(t *testing.T) {
 
 // TestDamagedSnapshotIsPassedOver flips a bit in each row of a store's snapshots and reads them through a server that
 // does not know of the damage, as an external one would not. The listing ends, the other snapshot loads, and the
-// damaged one is named. A server without an index drops everything behind the damage, so only the rows before it
+// damaged one is named. A server without an index drops everything after the damage, so only the rows before it
 // remain.
 func TestDamagedSnapshotIsPassedOver(t *testing.T) {
 	t.Setenv("WIND_TEST_PURGE", "1")

@@ -154,7 +154,7 @@ func (p *fenced) outcome(m *nats.Msg, expect persistence.Seq) error {
 		return p.refused(a.Error, expect)
 	}
 	if a.Sequence != uint64(expect)+1 || a.Duplicate {
-		return fmt.Errorf("%w: %s acknowledged sequence %d (duplicate %v) where %d was due", persistence.ErrConflict, p.stream, a.Sequence, a.Duplicate, expect+1)
+		return fmt.Errorf("%w: %s acknowledged sequence %d (duplicate %v) where %d was expected", persistence.ErrConflict, p.stream, a.Sequence, a.Duplicate, expect+1)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// TestOnlyOneAnswerMeansCommitted tries the answers that a server may give to the record behind record 41.
+// TestOnlyOneAnswerMeansCommitted tries the answers that a server may give to the record after record 41.
 func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
 	p := &fenced{stream: "WIND_dev_main", msg: nats.Msg{Subject: "wind.dev.main.x.log"}}
 	other := errors.New("something else")

@@ -86,7 +86,8 @@ func (l *serverLog) Warnf(format string, v ...any) {
 	l.out.Warn(text)
 }
 
-// Errorf implements server.Logger. A violation of permissions is a reader's error and goes to that reader.
+// Errorf implements server.Logger. It hides permission violations: the server reports them to
+// the reader that caused them.
 func (l *serverLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	if l.watch(text) || strings.Contains(text, " Violation - ") {

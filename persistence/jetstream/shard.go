@@ -110,7 +110,7 @@ func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Option
 		return nil, err
 	}
 	if lineage != "" && found != lineage {
-		return nil, fmt.Errorf("jetstream: the log %s is of lineage %s, not %s: it was deleted and recreated, or belongs to another cluster", logStream(cluster, shard), found, lineage)
+		return nil, fmt.Errorf("jetstream: the log %s has lineage %s, not %s: it was deleted and recreated, or belongs to another cluster", logStream(cluster, shard), found, lineage)
 	}
 	return open(ctx, c, Ref{cluster, shard, found}, o)
 }
@@ -153,7 +153,7 @@ func lineageOf(ctx context.Context, c *Conn, cluster, shard string) (string, err
 			return lineage, nil
 		}
 	}
-	return "", fmt.Errorf("jetstream: stream %s has the subjects %v; a log has one, wind.%s.%s.<lineage>.log", name, config.Subjects, cluster, shard)
+	return "", fmt.Errorf("jetstream: stream %s has the subjects %v, but a log has only wind.%s.%s.<lineage>.log", name, config.Subjects, cluster, shard)
 }
 
 func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {

@@ -10,6 +10,6 @@
 // Keys are bytes, since PostgreSQL's text cannot contain a zero byte; convert_from(key, 'UTF8') shows them.
 //
 // Every operation is one statement. A revision is never reused, even after its key was deleted. After an error from a
-// time-out or a lost connection, a write may or may not have happened: call Get to find out. Reads must go to the primary
+// timeout or a lost connection, a write may or may not have happened: call Get to find out. Reads must go to the primary
 // server. Acknowledged writes survive a crash unless synchronous_commit or fsync is off.
 package postgres

@@ -1,6 +1,6 @@
 // Package predict encodes a delta's body as its differences from a prediction, and decodes it to the same bytes.
 //
-// Most changes of a tick follow from the ticks before: what moves continues to move. So a Writer encodes a value as its
+// Most changes in a tick follow from the ticks before: what moves continues to move. So a Writer encodes a value as its
 // distance from a prediction, and stores the bytes of a column in planes: the first bytes of all values, then the second
 // bytes, and so on. The result is small numbers and runs of zeros. An ordinary compressor (package persistence uses zstd)
 // compresses these well, although it can do little with the body itself.

@@ -9,7 +9,7 @@
 //	wind:{accounts}:keys        sorted set of all keys, for Keys
 //
 // Every operation is one command or one script and therefore atomic. A revision is never reused, even after its key was
-// deleted. After an error from a time-out or a lost connection, a write may or may not have happened: call Get to find out.
+// deleted. After an error from a timeout or a lost connection, a write may or may not have happened: call Get to find out.
 // This requires that a client sends each write only once, so New refuses a client that retries on its own.
 //
 // The store cannot recover what Redis loses. With Redis's defaults a crash loses the last second's writes (use appendfsync

@@ -45,7 +45,7 @@ type Error struct {
 	Err    error
 }
 
-// Error names the server, the time and the request, after the call's own error if that says more than a time-out.
+// Error names the server, the time and the request, after the call's own error if that says more than a timeout.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s gave no answer within %v (%s)", e.Server, e.After.Round(10*time.Millisecond), e.What)
 	before := strings.TrimSuffix(strings.TrimSuffix(e.Err.Error(), context.DeadlineExceeded.Error()), ": ") // adds nothing

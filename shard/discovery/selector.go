@@ -151,7 +151,7 @@ func mix(x uint64) uint64 {
 // SelectorNames lists the names that ParseSelector accepts, for help texts.
 const SelectorNames = "random, least, max-threshold[=0.8], min-threshold[=0.2], bin-pack[=0.8], consistent-hash"
 
-// ParseSelector returns the selector with a name. A threshold may follow an equals sign: a load above 0 and at most 1.
+// ParseSelector returns the selector with this name. A threshold may follow an equals sign: a load above 0 and at most 1.
 // The empty text means least.
 func ParseSelector(text string) (Selector, error) {
 	name, value, given := strings.Cut(text, "=")

@@ -37,7 +37,7 @@ func Lock(ctx context.Context, client *Client, cluster, name string) (unlock fun
 		return nil, fmt.Errorf("etcd: cannot take the lock %s: %w", key, err)
 	}
 	release := func() {
-		ctx, end := asks(context.WithoutCancel(ctx), "take the lock "+key+" back")
+		ctx, end := asks(context.WithoutCancel(ctx), "release the lock "+key)
 		session.Orphan()
 		_, err := client.Revoke(ctx, session.Lease()) // otherwise the lease expires
 		end(&err)

@@ -25,7 +25,7 @@ func Prove(dir string) error { return prove(memberDir(dir)) }
 // write that a crash cut off at the end.
 func prove(dir string) error {
 	if err := proveMember(filepath.Join(dir, "member")); err != nil {
-		return fmt.Errorf("%w: %s: %w: move that directory away and start again, the shards continue from their logs", ErrCorrupt, dir, err)
+		return fmt.Errorf("%w: %s: %w: move that directory away and start again: the shards continue from their logs", ErrCorrupt, dir, err)
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func proveMember(dir string) error {
 	case state.applied > log.last: // the server would ignore requests up to that entry
 		return fmt.Errorf("write-ahead log: it ends with entry %d, but the db has applied entry %d", log.last, state.applied)
 	case !hasDB && log.snapshot > 0:
-		return fmt.Errorf("db: it is missing, and the write-ahead log begins behind entry %d", log.snapshot)
+		return fmt.Errorf("db: it is missing, and the write-ahead log begins after entry %d", log.snapshot)
 	}
 	return nil
 }

@@ -190,7 +190,7 @@ func (b *boltFile) element(page []byte, i int, flags uint16, bucket string, keys
 	case kind == 0 && bucket != "":
 		return b.take(bucket, key, value)
 	default:
-		return fmt.Errorf("element %d is of kind %d", i, kind)
+		return fmt.Errorf("element %d has kind %d", i, kind)
 	}
 }
 

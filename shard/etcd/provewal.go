@@ -37,7 +37,7 @@ const (
 // proveWAL reads every record and verifies its checksum. The server takes any unreadable record for a write that a
 // crash cut off, and truncates its log there, even if a flipped bit in a length is the cause and acknowledged entries
 // follow. proveWAL accepts only what a crash can leave: a frame with a correct length that lacks sectors or its end,
-// with nothing behind it.
+// with nothing after it.
 func proveWAL(dir string) (s walState, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -124,7 +124,7 @@ func (n *Node) Register(ctx context.Context, i discovery.Instance) (*Registratio
 	defer n.mu.Unlock()
 	if n.closed {
 		r.cancel()
-		return nil, fmt.Errorf("etcd: node %s is closed, instance %s cannot register", n.cfg.ID, i.ID)
+		return nil, fmt.Errorf("etcd: node %s is closed: instance %s cannot register", n.cfg.ID, i.ID)
 	}
 	n.registered[r] = struct{}{}
 	r.done.Go(func() { r.run(loop) })

@@ -271,7 +271,7 @@ func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
 				return fmt.Errorf("etcd: %s holds %.100q: %w", key, got.Kvs[0].Value, err)
 			}
 			if have.Epoch > m.Epoch {
-				return fmt.Errorf("%w: epoch %d has noted sequence %d of shard %s already", shard.ErrFenced, have.Epoch, have.Seq, s.name)
+				return fmt.Errorf("%w: epoch %d has already noted sequence %d of shard %s", shard.ErrFenced, have.Epoch, have.Seq, s.name)
 			}
 			if have.Epoch == m.Epoch && (have.Seq >= m.Seq || s.rests(got.Kvs[0].Value)) {
 				return nil

@@ -37,7 +37,7 @@ func (s Space) Advice() string {
 	const compact = "set --auto-compaction-retention on etcd's servers, or give the nodes --etcd-compact if only Wind uses that etcd"
 	switch {
 	case s.Full:
-		return "it is full and takes no keys: compact it (etcdctl compact, defrag), then etcdctl alarm disarm; and " + compact
+		return "it is full and accepts no keys: compact it (etcdctl compact, defrag), then etcdctl alarm disarm; and " + compact
 	case s.Quota > 0 && s.Bytes > s.Quota/10*8:
 		return fmt.Sprintf("%d %% of its quota is used: compact and defragment it (etcdctl compact, defrag), or raise --quota-backend-bytes", s.Bytes*100/s.Quota)
 	case !s.Compacts:

@@ -10,7 +10,7 @@ import (
 )
 
 // Unanswered reports whether err means that no server has answered yet: no endpoint can be reached, or the cluster has
-// no leader at the moment. The same call may succeed later. A wrong password or a missing right are answers.
+// no leader at the moment. The same call may succeed later. A wrong password and a missing right are answers.
 func Unanswered(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true

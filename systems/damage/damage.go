@@ -11,7 +11,7 @@ import (
 // Health is an entity's remaining points; at 0 the entity is dead. Healing stops at Max.
 type Health struct{ Points, Max int32 }
 
-// Full returns the health of an unhurt entity.
+// Full returns the health of an unharmed entity.
 func Full(points int32) Health { return Health{Points: points, Max: points} }
 
 // Damage is the event of a wound: Apply subtracts Points from the target's health. Negative points heal, at most to the

@@ -93,7 +93,7 @@ func (h *world) prepare(schema *ecs.Schema, c *commit, v *inForce, now *ecs.Quer
 		return nil, nil, err
 	}
 	if got := sum(modules); got != c.SHA {
-		return nil, nil, fmt.Errorf("the scripts would hash to %x, not %x: another reload came between", got[:6], c.SHA[:6])
+		return nil, nil, fmt.Errorf("the scripts would hash to %x, not %x: another reload came in between", got[:6], c.SHA[:6])
 	}
 	set, err = Load(modules, h.options(schema))
 	return changes, set, err

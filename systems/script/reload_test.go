@@ -231,7 +231,7 @@ func TestACommitNeedsItsParts(t *testing.T) {
 	step(w, c[:3]...)
 	step(w, other[0])
 	refused("the parts of this reload are missing", c[3])
-	refused("another reload came between", script.Unchecked(w, operator, 8000, []script.Module{moves(9)}, func(_ *uint64, sha *[32]uint8) { sha[0]++ })...)
+	refused("another reload came in between", script.Unchecked(w, operator, 8000, []script.Module{moves(9)}, func(_ *uint64, sha *[32]uint8) { sha[0]++ })...)
 	for _, kind := range []ecs.SourceKind{ecs.SourceService, ecs.SourceShard} {
 		refused("only the host and operators change scripts", script.Unchecked(w, ecs.Source{Kind: kind}, 1, []script.Module{moves(9)}, nil)...)
 	}

@@ -50,7 +50,7 @@ type part struct {
 // Validate rejects a part that no reload sends.
 func (p *part) Validate() error {
 	if p.Reload == 0 {
-		return errors.New("the reload is 0")
+		return errors.New("the reload has number 0")
 	}
 	return p.Piece.check()
 }

@@ -265,7 +265,7 @@ func TestWeaponsCoolDownAndFirePellets(t *testing.T) {
 			m.step(m.from(1, Input{}))
 		}
 		if m.Len() != 1 {
-			t.Errorf("weapon %d: %d pellets fly for ever", weapon, m.Len()-1)
+			t.Errorf("weapon %d: %d pellets fly forever", weapon, m.Len()-1)
 		}
 	}
 }

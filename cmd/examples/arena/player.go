@@ -44,7 +44,7 @@ func angleOf(x, y float64) Angle {
 	return Angle(detmath.ToInt32(detmath.Round(detmath.Atan2(y, x) * (65536 / (2 * detmath.Pi)))))
 }
 
-// Input is the command that a player's client sends for every tick. If it arrives too late, the last one counts again.
+// Input is the command that a player's client sends for every tick. If it arrives too late, the previous one is used again.
 type Input struct {
 	MoveX, MoveY int8  // where to walk: per cent of full speed along each axis, -100 to 100
 	Aim          Angle // where to look

@@ -55,7 +55,7 @@ type Choose struct{ Weapon Weapon }
 // Validate rejects a weapon that does not exist.
 func (c Choose) Validate() error {
 	if c.Weapon >= weapons {
-		return fmt.Errorf("arena: weapon %d does not exist, the last one is %d", c.Weapon, weapons-1)
+		return fmt.Errorf("arena: weapon %d does not exist: the last one is %d", c.Weapon, weapons-1)
 	}
 	return nil
 }

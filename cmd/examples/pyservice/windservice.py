@@ -356,7 +356,7 @@ class Service:
             if before is not None:
                 await asyncio.wait({before}, timeout=max(0.0, until - time.monotonic()))
             if time.monotonic() >= until or before is not None and not before.done():
-                raise ServiceError(DEADLINE_EXCEEDED, "the request waited for too long and was not begun")
+                raise ServiceError(DEADLINE_EXCEEDED, "the request waited too long and was never begun")
             self._answer(reply, *(await self._call(client, msg, until - time.monotonic())))
         except ServiceError as e:
             self._fail(reply, client.told(e))

@@ -7,7 +7,7 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
-// Game is the square where the players meet. Fireflies wander in it as the scripts in scripts/shard say. The scripts can
+// Game is the square where the players meet. The scripts in scripts/shard move fireflies in it. They can
 // change while the shard runs; the log records every change.
 var Game = ecs.Game{Name: "speak", TickRate: 10, Options: Options{Fireflies: 50}, Setup: setup}
 

@@ -20,10 +20,10 @@ func (c *checker) problems(n ast.Node, yield func(problem)) {
 		case *ast.SelectStmt:
 			at(n, "concurrency", "select takes a random ready case", oneGoroutine)
 		case *ast.SendStmt:
-			at(n, "concurrency", "a channel hands over whenever the scheduler decides", oneGoroutine)
+			at(n, "concurrency", "a channel delivers whenever the scheduler decides", oneGoroutine)
 		case *ast.UnaryExpr:
 			if n.Op == token.ARROW {
-				at(n, "concurrency", "a channel hands over whenever the scheduler decides", oneGoroutine)
+				at(n, "concurrency", "a channel delivers whenever the scheduler decides", oneGoroutine)
 			}
 		case *ast.RangeStmt:
 			c.rangeProblem(n, at)
@@ -52,7 +52,7 @@ func (c *checker) rangeProblem(n *ast.RangeStmt, at func(n ast.Node, rule, what,
 			at(head, "maprange", "ranging over a map has a random order", banOrder.remedy)
 			return
 		case *types.Chan:
-			at(head, "concurrency", "a channel hands over whenever the scheduler decides", "range over a slice")
+			at(head, "concurrency", "a channel delivers whenever the scheduler decides", "range over a slice")
 			return
 		}
 	}
@@ -69,7 +69,7 @@ func (c *checker) callProblem(n *ast.CallExpr, at func(n ast.Node, rule, what, r
 		if id := callee(n); id != nil && (id.Name == "make" || id.Name == "close") {
 			if t := info.TypeOf(n.Args[0]); t != nil {
 				if _, ok := t.Underlying().(*types.Chan); ok {
-					at(n, "concurrency", "a channel hands over whenever the scheduler decides", "use a slice")
+					at(n, "concurrency", "a channel delivers whenever the scheduler decides", "use a slice")
 				}
 			}
 		}

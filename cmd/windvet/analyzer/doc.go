@@ -1,5 +1,5 @@
 // Package analyzer is windvet, the analyzer that enforces the law of Wind's simulation code: code that runs inside a tick
-// depends on the world and the commands, and on nothing else. Then a replay, and another CPU, compute the same game.
+// depends on the world and the commands, and on nothing else. So a replay, or another CPU, computes the same game.
 //
 // # What is checked
 //

@@ -39,7 +39,7 @@ type Config struct {
 	Dir string // contains one folder per service type, and one for the shard
 	// Known is what was read already, by folder. Only something else is applied.
 	Known map[string][]script.Module
-	// Apply puts all modules of a folder in force. what describes the changes, "" if there were none. After an
+	// Apply puts all modules of a folder in force. what describes the changes, "" if nothing changed. After an
 	// *rpc.Error with Unavailable, Aborted or DeadlineExceeded, the Watcher tries again.
 	Apply  func(ctx context.Context, folder string, modules []script.Module) (what string, err error)
 	Logger *slog.Logger // nil: slog.Default()

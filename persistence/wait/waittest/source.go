@@ -71,7 +71,7 @@ func Bounded(t *testing.T, methods, bounds []string, excused map[string]string) 
 	}
 	for name := range excused {
 		if !needed[name] {
-			t.Errorf("%s is excused but calls nothing, or is bounded: remove its excuse", name)
+			t.Errorf("%s is excused but calls nothing, or is bounded: remove the excuse", name)
 		}
 	}
 	if found == 0 {

@@ -10,7 +10,7 @@ import (
 func Setup(w *ecs.World) { ecs.System(w, "spread", spread) }
 
 func spread(t *ecs.Tick) {
-	c := make(chan int, 1) // want `a channel hands over whenever the scheduler decides: use a slice`
+	c := make(chan int, 1) // want `a channel delivers whenever the scheduler decides: use a slice`
 	go func() {            // want `a goroutine ends whenever the scheduler decides: do the work in this tick`
 		c <- 1 // want `a channel hands over`
 	}()
@@ -18,7 +18,7 @@ func spread(t *ecs.Tick) {
 	case <-c: // want `a channel hands over`
 	default:
 	}
-	for range c { // want `a channel hands over whenever the scheduler decides: range over a slice`
+	for range c { // want `a channel delivers whenever the scheduler decides: range over a slice`
 	}
 	close(c)             // want `a channel hands over`
 	var mu sync.Mutex    // want `sync.Mutex is for concurrent code: one goroutine steps a world`
