@@ -79,7 +79,7 @@ func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
 	if p := as(t, "first", 1, nil, devArgs(data, "2s")...); !strings.Contains(p.log(), "2 starts died in tick 20") || !names(p.log(), "shard resume", "main") {
 		t.Errorf("a start does not say why and what to do:\n%s", p.log())
 	}
-	if p := as(t, "first", 1, nil, append(devArgs(data, "1s"), "--bots", "1")...); !strings.Contains(p.log(), "not served at the end") {
+	if p := as(t, "first", 1, nil, append(devArgs(data, "1s"), "--bots", "1")...); !strings.Contains(p.log(), "at the end the shard is not served") {
 		t.Errorf("a start whose bots cannot join does not say why:\n%s", p.log())
 	}
 	before := contents(t, data)

@@ -333,9 +333,9 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         self.addCleanup(logging.disable, logging.NOTSET)
         await self.refused(ws.UNIMPLEMENTED, "NoSuchRequest", {}, **player)
         server = await self.refused(ws.UNIMPLEMENTED, "S_AddRequest", {"number": 1}, **player)  # a client never reaches it
-        self.assertEqual(server.headers["Nats-Service-Error"], "test handles S_AddRequest for services only, and this came from clients")
+        self.assertEqual(server.headers["Nats-Service-Error"], "test handles S_AddRequest for services only, and this request came from clients")
         clients = await self.refused(ws.UNIMPLEMENTED, "EchoRequest", {})  # nor does a service reach a client handler
-        self.assertEqual(clients.headers["Nats-Service-Error"], "test handles EchoRequest for players only, and this came from services")
+        self.assertEqual(clients.headers["Nats-Service-Error"], "test handles EchoRequest for players only, and this request came from services")
         unknown = await self.refused(ws.INVALID_ARGUMENT, "EchoRequest", {"txt": "x"}, **player)
         self.assertEqual(unknown.headers["Nats-Service-Error"], 'unknown field "txt" of EchoRequest (did you mean text?)')
         await self.refused(ws.UNAUTHENTICATED, "EchoRequest", {}, session="gw/1")

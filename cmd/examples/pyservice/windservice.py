@@ -384,7 +384,7 @@ class Service:
             who = "clients" if client.session else "services"
             if name in self._handlers[not client.session]:
                 takes = "services" if client.session else "players"
-                raise ServiceError(UNIMPLEMENTED, f"{self.kind} handles {name} for {takes} only, and this came from {who}")
+                raise ServiceError(UNIMPLEMENTED, f"{self.kind} handles {name} for {takes} only, and this request came from {who}")
             raise ServiceError(UNIMPLEMENTED, f"{self.kind} has no handler for {name[:128]!r} from {who}")
         if client.session and not client.player and name not in self._public and name not in self._login:
             raise ServiceError(UNAUTHENTICATED, f"{name} is for players who are logged in")
