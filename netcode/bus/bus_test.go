@@ -473,13 +473,13 @@ func TestBadRequestsAreAnswered(t *testing.T) {
 	served := serve(t, openBus(t, s), "game", "game-1", echo)
 	nc := dial(t, s.ClientURL())
 	for name, h := range map[string]nats.Header{
-		"no message":   {},
-		"bad name":     {headerMessage: {"a b"}},
-		"bad format":   {headerMessage: {"A"}, headerFormat: {"xml"}},
-		"bad player":   {headerMessage: {"A"}, headerPlayer: {"a\x01b"}},
-		"long player":  {headerMessage: {"A"}, headerPlayer: {strings.Repeat("p", 129)}},
-		"not UTF-8":    {headerMessage: {"A"}, headerPlayer: {"\xff"}},
-		"bad session":  {headerMessage: {"A"}, headerSession: {"a b"}},
+		"no message":  {},
+		"bad name":    {headerMessage: {"a b"}},
+		"bad format":  {headerMessage: {"A"}, headerFormat: {"xml"}},
+		"bad player":  {headerMessage: {"A"}, headerPlayer: {"a\x01b"}},
+		"long player": {headerMessage: {"A"}, headerPlayer: {strings.Repeat("p", 129)}},
+		"not UTF-8":   {headerMessage: {"A"}, headerPlayer: {"\xff"}},
+		"bad session": {headerMessage: {"A"}, headerSession: {"a b"}},
 		"bad timeout": {headerMessage: {"A"}, headerTimeout: {"-5"}},
 	} {
 		m, err := nc.RequestMsg(&nats.Msg{Subject: "windrpc.dev.game.any", Header: h}, 20*time.Second)
