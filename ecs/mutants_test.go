@@ -44,7 +44,7 @@ var mutants = []mutant{
 // run enables none and must find nothing.
 func TestEveryMutantIsNoticed(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("it builds the package anew: ", err)
+		t.Skip("it rebuilds the package: ", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
