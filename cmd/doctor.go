@@ -200,11 +200,11 @@ func (r *report) examineDurability(f *nodeFlags) {
 		r.say("power loss", "ok", "depends on the NATS server's sync_interval (default: up to 2 minutes of ticks can be lost; always: none)")
 		switch copies, begun := r.copies.Log, r.copies.Log > 0; {
 		case copies > 1:
-			r.say("node loss", "ok", "the log has %d copies: nothing committed is lost while most of them live", copies)
+			r.say("node loss", "ok", "the log has %d copies: nothing committed is lost while a majority of them survives", copies)
 		case begun:
 			r.say("node loss", "warn", "the log has one copy: what the loss of its server takes is lost; nats stream edit with --replicas 3 adds copies")
 		case f.replicas > 1:
-			r.say("node loss", "ok", "the log will have %d copies: nothing committed is lost while most of them live", f.replicas)
+			r.say("node loss", "ok", "the log will have %d copies: nothing committed is lost while a majority of them survives", f.replicas)
 		default:
 			r.say("node loss", "warn", "the log will have one copy: use a cluster of three NATS servers and --replicas 3")
 		}

@@ -21,7 +21,7 @@ const (
 	taken     verdict = iota // it waits for its tick
 	late                     // its tick is already latched: it repeats from now on
 	early                    // its tick or its number is too far ahead: dropped
-	duplicate                // it is known already, or older than one that was used
+	duplicate                // it is already known, or older than one that was used
 	crowded                  // the queue is full: dropped
 )
 

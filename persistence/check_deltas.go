@@ -153,7 +153,7 @@ func (d *deltaCheck) rest(ctx context.Context) {
 	if beyond > 0 {
 		d.c.find(Finding{
 			Where: "deltas", Invariant: "I9", Seq: first.RecordSeq, Tick: first.FirstTick(),
-			What: fmt.Sprintf("the log ends at tick %d, and messages of later ticks are here: %d", d.c.report.LastTick, beyond),
+			What: fmt.Sprintf("the log ends at tick %d, but the delta stream has later ticks; messages: %d", d.c.report.LastTick, beyond),
 		})
 	}
 }

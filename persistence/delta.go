@@ -36,7 +36,7 @@ type Delta struct {
 	Group uint64 // the first tick of its group; 0 when Body is not packed
 	Size  int    // bytes of the content that Body unpacks to
 
-	// Not stored: for packing and for statistics.
+	// Not stored; used for packing and statistics.
 	Layout      *Layout // of the types in Body; without one, Body packs less well
 	PackedBytes int     // size of Body in its stream or file; 0 when it was not packed
 }

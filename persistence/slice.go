@@ -11,7 +11,7 @@ import (
 
 // Slice returns the part of a history that contains the ticks from through to and can be read, checked and replayed alone.
 // It begins with the record of the older of the two newest snapshots before from, or at the history's own beginning if
-// there are fewer than two. It ends with the record that contains tick to. A from of 0 keeps the beginning, a to of 0 the
+// there are fewer than two. It ends with the record that contains tick to. 0 as from keeps the beginning, 0 as to the
 // end.
 func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 	first, err := src.Log.First(ctx)

@@ -240,7 +240,7 @@ func (o *Owner) record(ev Event) {
 		return
 	}
 	if rec.Epoch >= o.epoch {
-		o.stop(fmt.Errorf("%w: epoch %d is in the log at sequence %d, ours is %d", ErrFenced, rec.Epoch, rec.Seq, o.epoch))
+		o.stop(fmt.Errorf("%w: epoch %d is in the log at sequence %d, but ours is %d", ErrFenced, rec.Epoch, rec.Seq, o.epoch))
 		return
 	}
 	switch rec.Kind {

@@ -73,8 +73,8 @@ func (c *Cluster) Reload(ctx context.Context, serviceType string, modules []scri
 	return r, nil
 }
 
-// ReloadShard puts modules in force in a shard through commands in its log. It writes no commands if the modules are in
-// force already.
+// ReloadShard puts modules in force in a shard through commands in its log. It writes no commands if the modules are already
+// in force.
 func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []script.Module, o ReloadOptions) (Reloaded, error) {
 	r := Reloaded{DryRun: o.DryRun, Modules: len(modules), Instances: []string{shard}}
 	body, err := reload.Shard{Modules: modules, Whole: o.Whole, DryRun: o.DryRun}.Body()

@@ -375,7 +375,7 @@ func TestInstancesThatWatchTheSameContentReloadItOnce(t *testing.T) {
 	}
 	idle := func(m mount, times int) {
 		t.Helper()
-		s.eventually(t, "it finds its folder in force", func() bool { return m.said.count("in force already") == times })
+		s.eventually(t, "it finds its folder in force", func() bool { return m.said.count("already in force") == times })
 	}
 	a, b := start("a", 1), start("b", 1)
 	write(a, 2)

@@ -44,8 +44,8 @@
 // subscribed), the gateway sends it again, once, to another instance if one exists, in its old place in the order. It
 // repeats nothing else: the client learns how its request failed, with maybe: true if an effect may have left. When an
 // instance has left the directory, the gateway gives up (Link.Fail) what the instance has not answered within the grace.
-// A player's next requests wait for that, at most for the grace, so that two instances do not work for the player at
-// once.
+// Until then, and for at most the grace, a player's next requests wait, so that two instances do not work for the
+// player at once.
 //
 // # The end of a session
 //

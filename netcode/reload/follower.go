@@ -255,7 +255,7 @@ func (fl *flow) is(e Entry) bool {
 	return e.Reload == fl.step.Reload && e.Generation == fl.step.Generation
 }
 
-// decided answers a commit that is in force already, or no longer possible.
+// decided answers a commit that is already in force, or no longer possible.
 func (f *Follower) decided(fl *flow) bool {
 	s := fl.step
 	p := f.plan(s.Reload)

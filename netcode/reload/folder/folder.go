@@ -37,7 +37,7 @@ var passing = []rpc.Code{rpc.Unavailable, rpc.Aborted, rpc.DeadlineExceeded}
 // Config says what to watch, and how to put it in force.
 type Config struct {
 	Dir string // contains one folder per service type, and one for the shard
-	// Known is what was read already, by folder. Only something else is applied.
+	// Known is what was already read, by folder. Only something else is applied.
 	Known map[string][]script.Module
 	// Apply puts all modules of a folder in force. what describes the changes, "" if nothing changed. After an
 	// *rpc.Error with Unavailable, Aborted or DeadlineExceeded, the Watcher tries again.
@@ -140,7 +140,7 @@ func (f *Watcher) reload(ctx context.Context, folder string) (tried bool) {
 	case what != "":
 		f.log.Info("scripts reloaded", "folder", folder, "what", what)
 	default:
-		f.log.Debug("scripts are in force already", "folder", folder)
+		f.log.Debug("scripts are already in force", "folder", folder)
 	}
 	return true
 }
