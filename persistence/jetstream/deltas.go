@@ -40,6 +40,7 @@ type Deltas struct {
 	known  bool
 	last   persistence.Seq // the stream's last message as this handle knows it
 	packer persistence.DeltaPacker
+	packed time.Duration // spent in packer so far
 	buf    []byte
 }
 
@@ -116,7 +117,9 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 		}
 	}
 	for i := range deltas {
+		begun := time.Now()
 		packed, err := d.packer.Pack(deltas[i])
+		d.packed += time.Since(begun)
 		if err != nil {
 			return err
 		}
@@ -132,6 +135,13 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 		d.packer.Stored()
 	}
 	return nil
+}
+
+// Packing returns how much of Publish's time this handle has spent on packing so far.
+func (d *Deltas) Packing() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.packed
 }
 
 // publish appends one message to the stream.
