@@ -60,8 +60,10 @@ type depth struct {
 	Pitaya *side     `json:"pitaya,omitempty"`
 	Ratios []float64 `json:"ratios,omitempty"` // of each round: Wind's requests per second to Pitaya's
 	Ratio  *spread   `json:"ratio,omitempty"`  // of Ratios
-	Met    int       `json:"met"`              // rounds whose ratio reached the target
-	Pass   bool      `json:"pass"`
+	// CPURatio compares the requests per second of the servers' processor time, round by round. It does not count for Pass.
+	CPURatio *spread `json:"cpu_ratio,omitempty"`
+	Met      int     `json:"met"` // rounds whose ratio reached the target
+	Pass     bool    `json:"pass"`
 }
 
 // side is one side's rounds at one depth.
@@ -178,7 +180,11 @@ func (r *result) add(n int) {
 	if r.Pitaya != nil {
 		pitaya := r.of("pitaya", n)
 		p := sideOf(pitaya)
+		var cpu []float64
 		for i, one := range pitaya {
+			if one.PerCPUSecond > 0 {
+				cpu = append(cpu, wind[i].PerCPUSecond/one.PerCPUSecond)
+			}
 			ratio := wind[i].PerSecond / one.PerSecond
 			if d.Ratios = append(d.Ratios, ratio); ratio >= r.Target {
 				d.Met++
@@ -186,6 +192,10 @@ func (r *result) add(n int) {
 		}
 		all := spreadOf(d.Ratios)
 		d.Pitaya, d.Ratio = &p, &all
+		if len(cpu) > 0 {
+			all := spreadOf(cpu)
+			d.CPURatio = &all
+		}
 		d.Pass = all.Median >= r.Target && d.Wind.Failed == 0
 	}
 	if r.Depths = append(r.Depths, d); !d.Pass {

@@ -35,13 +35,13 @@ func rounds(wind, pitaya []float64) *result {
 	if pitaya != nil {
 		r.Pitaya = &build{Module: "example.com/pitaya/v3", Commit: someCommit, Go: "go1.1", GOGC: "400", Settings: []setting{{"pitaya.a", "7"}}}
 	}
-	one := func(side string, round int, rate float64) {
-		r.Runs = append(r.Runs, run{Side: side, Round: round, LoadResult: bench.LoadResult{Depth: 1, PerSecond: rate, P50: 1e6 / rate}})
+	one := func(side string, round int, rate, share float64) { // share: of the core
+		r.Runs = append(r.Runs, run{Side: side, Round: round, LoadResult: bench.LoadResult{Depth: 1, PerSecond: rate, P50: 1e6 / rate}, PerCPUSecond: rate / share})
 	}
 	for i := range wind {
-		one("wind", i+1, wind[i])
+		one("wind", i+1, wind[i], 0.5)
 		if pitaya != nil {
-			one("pitaya", i+1, pitaya[i])
+			one("pitaya", i+1, pitaya[i], 1)
 		}
 	}
 	r.add(1)
@@ -53,6 +53,9 @@ func TestTheRatioIsTakenRoundByRound(t *testing.T) {
 	d := r.Depths[0]
 	if *d.Ratio != (spread{3.4, 4.5, 4.75}) || d.Met != 2 || !d.Pass || !r.Pass {
 		t.Errorf("%+v, ratio %+v", d, *d.Ratio)
+	}
+	if *d.CPURatio != (spread{6.8, 9, 9.5}) {
+		t.Errorf("by processor time: %+v", *d.CPURatio)
 	}
 	if d.Wind.PerSecond != (spread{340, 900, 950}) || d.Pitaya.PerSecond != (spread{100, 200, 200}) {
 		t.Errorf("%+v, %+v", d.Wind, d.Pitaya)
@@ -72,6 +75,7 @@ func TestNoFigureStandsAlone(t *testing.T) {
 		someCommit, "go1.0", "go1.1", "pitaya.a=7", "GOGC=400",
 		"round 2  wind 340 per second, p50 2941 us; pitaya 100 per second, p50 10000 us; ratio 3.40",
 		"ratio   4.50 (3.40 to 4.75), target 4.00 met; 2 of 3 rounds reached it",
+		"        9.00 (6.80 to 9.50) per second of processor\n",
 		"wind    900 (340 to 950) requests per second", "pitaya  200 (100 to 200) requests per second",
 	} {
 		if !strings.Contains(text, want) {

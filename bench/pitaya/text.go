@@ -50,6 +50,9 @@ func (r *result) depthText(b *strings.Builder, d depth) {
 		verdict = "MISSED"
 	}
 	fmt.Fprintf(b, "ratio   %s, target %.2f %s; %d of %d rounds reached it\n", d.Ratio.text(2), r.Target, verdict, d.Met, len(d.Ratios))
+	if d.CPURatio != nil {
+		fmt.Fprintf(b, "        %s per second of processor\n", d.CPURatio.text(2))
+	}
 	if len(d.Ratios) == 1 {
 		b.WriteString("        one round has no spread: give --rounds 3 or more\n")
 	}
