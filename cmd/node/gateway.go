@@ -138,14 +138,17 @@ func (r *router) learn(i discovery.Instance, left bool) {
 func (r *router) close() { r.cancel() }
 
 // Pick implements gateway.Directory.
-func (r *router) Pick(serviceType, key, except string) (string, bool) {
-	return r.directory.PickOther(serviceType, key, except)
+func (r *router) Pick(serviceType, key, home, except string) (string, bool) {
+	return r.directory.Place(serviceType, discovery.Player{Key: key, Home: home, Except: except})
 }
+
+// Leave implements gateway.Directory.
+func (r *router) Leave(serviceType, instance string) { r.directory.Leave(serviceType, instance) }
 
 // Look implements gateway.Directory.
 func (r *router) Look(serviceType, instance string) gateway.Standing {
 	i, ok := r.directory.Instance(serviceType, instance)
-	return gateway.Standing{Alive: ok, Draining: ok && i.State == discovery.Draining, Full: ok && i.Full()}
+	return gateway.Standing{Alive: ok, Draining: ok && i.State == discovery.Draining}
 }
 
 // Takes implements gateway.Directory.

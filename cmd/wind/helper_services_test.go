@@ -63,12 +63,24 @@ func startServices(t *testing.T, gateways int, games ...string) *services {
 	s.infra.until("has the services in its directory", func() bool { return len(s.link.Directory.Instances("game")) == len(games) })
 	for i := range gateways {
 		id := fmt.Sprintf("gateway-%d", i+1)
-		s.doors = append(s.doors, &door{process: wind(t, append([]string{"gateway", "--id", id, "--tcp", "127.0.0.1:0"}, s.flags(id)...)...)})
+		s.doors = append(s.doors, s.begin(id, "127.0.0.1:0"))
 	}
 	for _, d := range s.doors {
-		d.addr = d.listens(`TCP\s+(\S+)`)
+		d.open()
 	}
 	return s
+}
+
+// begin starts a gateway, which may not listen yet.
+func (s *services) begin(id, addr string, more ...string) *door {
+	args := append([]string{"gateway", "--id", id, "--tcp", addr}, s.flags(id)...)
+	return &door{process: wind(s.t, append(args, more...)...)}
+}
+
+// open waits until the gateway listens.
+func (d *door) open() *door {
+	d.addr = d.listens(`TCP\s+(\S+)`)
+	return d
 }
 
 // flags are what each member of the cluster is started with.

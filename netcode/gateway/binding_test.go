@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -82,7 +83,7 @@ type stubborn struct {
 	id string
 }
 
-func (s stubborn) Pick(string, string, string) (string, bool) { return s.id, true }
+func (s stubborn) Pick(_, _, home, _ string) (string, bool) { return cmp.Or(home, s.id), true }
 
 func TestPlayersOfADeadInstanceAreBoundAnew(t *testing.T) {
 	c := newCluster(t)

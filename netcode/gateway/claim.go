@@ -29,6 +29,7 @@ type claim struct {
 	leftAt    time.Duration // when the session gave the record up
 	bid       bool          // the record may name the session: even a failed write may have been done
 	announced bool
+	back      bool // the record was a session's that is over
 	deaf      bool // announcements may have been lost before the session was the player's
 }
 
@@ -152,19 +153,26 @@ func (c *claim) step(e *event) {
 	}
 }
 
-// alive reports whether the record belongs to a live session. Its player keeps its place even if the instance is full.
+// alive reports whether the record belongs to a live session.
 func (c *claim) alive() bool { return c.record.Session != "" && !c.record.Left }
+
+// returns reports whether this session follows one that was over. The directory then decides for each type of service
+// whether the player goes back to its instance. A player whose record names a live session, or none yet, keeps it.
+func (c *claim) returns() bool {
+	return c.record.Left || c.back && c.record.Session == c.m.id
+}
 
 // learn stores what the store returned.
 func (c *claim) learn(r Record, revision uint64) {
 	c.known, c.record, c.revision = true, r, revision
+	c.back = c.back || r.Left
 	if revision != 0 && r.Session == c.m.id && !r.Left {
 		c.held = max(c.held, revision)
 	}
 }
 
 // found continues a job that places the player. The directory counts the players it picks instances for, so found asks
-// for a pick only if the player cannot stay.
+// for a pick only if the player may go elsewhere: with a new login, or if it cannot stay.
 func (c *claim) found(e *event) {
 	j := &c.jobs[0]
 	if j.kind != jobPlace {
@@ -172,15 +180,15 @@ func (c *claim) found(e *event) {
 		return
 	}
 	f, bound := e.found, c.record.At[j.b.kind]
+	stays := f.alive && bound != j.avoid
 	next := j.prefer
-	if next == "" {
+	if next == "" || stays && f.other == bound {
 		next = f.other
 	}
-	stays := f.alive && bound != j.avoid
 	switch {
-	case stays && (!j.fresh || !f.drains && (!f.full || c.alive())):
+	case stays && (!j.fresh || !f.drains && !c.returns()):
 		c.placed(bound)
-	case next == "" && !f.picked:
+	case !f.picked && (j.prefer == "" || stays && !f.drains):
 		c.look(true)
 	case next == "" && stays, next != "" && next == bound:
 		c.placed(bound) // there is no other instance, or the old one is back

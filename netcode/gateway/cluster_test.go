@@ -47,7 +47,8 @@ type instance struct {
 	kind, id string
 	handle   func(r *rpc.Request, done func(rpc.Response))
 	draining bool
-	full     bool
+	full     bool // the directory picks it for nobody
+	crowded  bool // the directory picks it for nobody whose home it is
 	deaf     bool // dead, but the directory does not know yet
 	mu       sync.Mutex
 	got      []string // messages and players, in order of arrival
@@ -141,20 +142,31 @@ func (d directory) Look(kind, id string) gateway.Standing {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return gateway.Standing{Alive: true, Draining: i.draining, Full: i.full}
+	return gateway.Standing{Alive: true, Draining: i.draining}
 }
+
+func (directory) Leave(string, string) {}
 
 func (directory) Takes(string, string, rpc.Format) bool { return true }
 
-// Pick picks an instance by the last byte of the key, so that a test knows where a player goes.
-func (d directory) Pick(kind, key, except string) (string, bool) {
+// Pick picks the player's home unless that is crowded, or an instance by the last byte of the key, so that a test knows
+// where a player goes.
+func (d directory) Pick(kind, key, home, except string) (string, bool) {
 	d.c.mu.Lock()
 	ids := slices.Sorted(maps.Keys(d.c.instances[kind]))
 	d.c.mu.Unlock()
 	ids = slices.DeleteFunc(ids, func(id string) bool {
-		s := d.Look(kind, id)
-		return s.Draining || s.Full || id == except
+		i := d.c.find(kind, id)
+		if i == nil || id == except {
+			return true
+		}
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		return i.draining || i.full || i.crowded && id == home
 	})
+	if slices.Contains(ids, home) {
+		return home, true
+	}
 	if len(ids) == 0 {
 		return "", false
 	}

@@ -65,7 +65,8 @@ type Limits struct {
 	FindTimeout time.Duration
 	// RecordLife is how long a player's record lasts without a refresh, for example after its gateway has died. Each
 	// session refreshes its own three times in that period. Return is how long the record of a player that has left
-	// lasts: a player that comes back within it finds the same instances; after that the directory picks again.
+	// lasts: a player that comes back within it finds the same instances, unless others have become clearly emptier
+	// (Directory.Pick); after that the directory knows nothing of them.
 	// Defaults: 5 min, 15 s.
 	RecordLife, Return time.Duration
 }

@@ -28,8 +28,9 @@
 //
 // While the instance that the record names lives, it works for the player. Otherwise the directory picks another. An
 // instance that drains keeps its players; a new login goes to another instance, if one exists. The record of a player
-// that has left lasts for Limits.Return: if the player comes back within it, it finds its instances; after that the
-// directory picks again. A session that is not logged in has an instance to itself.
+// that has left lasts for Limits.Return. If the player comes back within it, the directory knows which instances it had
+// and prefers them, unless another has clearly fewer players: so reconnects change nothing, and logins after a scale-out
+// spread. After that the directory picks anew. A session that is not logged in has an instance to itself.
 //
 // # Formats
 //

@@ -12,7 +12,7 @@ import (
 // joined.
 type emptiest struct{ stubborn }
 
-func (e emptiest) Pick(kind, key, excluded string) (string, bool) {
+func (e emptiest) Pick(kind, key, _, excluded string) (string, bool) {
 	if excluded != e.id {
 		return e.id, true
 	}

@@ -137,3 +137,40 @@ func TestALoginWhoseRecordIsInDoubtIsReadAgain(t *testing.T) {
 		t.Errorf("announced with revision %d", a.revision)
 	}
 }
+
+// A login of a player that has left asks the directory, which knows whether the player's instance has become one of the
+// fullest. Before, only the player's own instance was asked whether it is full: after a scale-out, all came back to it.
+func TestALoginOfAPlayerThatLeftIsPlacedByTheDirectory(t *testing.T) {
+	for name, c := range map[string]struct {
+		record Record
+		pick   string // "": the directory may not be asked
+		want   string
+	}{
+		"left, sent elsewhere": {Record{Session: "gateway-2/b-1", Left: true, At: map[string]string{"game": "game-1"}}, "game-2", "game-2"},
+		"left, sent home":      {Record{Session: "gateway-2/b-1", Left: true, At: map[string]string{"game": "game-1"}}, "game-1", "game-1"},
+		"plays elsewhere":      {Record{Session: "gateway-2/b-1", At: map[string]string{"game": "game-1"}}, "", "game-1"},
+		"logs in elsewhere":    {Record{At: map[string]string{"game": "game-1"}}, "", "game-1"},
+	} {
+		b := newBench(t)
+		r := &request{route: Route{Type: "game", Method: rpc.Method{Name: "PlayerLoginRequest", Login: true}}, deadline: time.Minute}
+		b.want(b.step(event{kind: eventRequest, r: r}), actIdentify)
+		b.want(b.step(event{kind: eventIdentified, r: r, player: "ann"}), actSubscribe)
+		read := b.want(b.step(event{kind: eventSubscribed, player: "ann"}), actRead)
+		find := b.want(b.step(event{kind: eventRead, op: read.op, revision: 4, record: c.record}), actFind)
+		done := b.step(event{kind: eventFound, op: find.op, found: found{alive: true}})
+		if c.pick != "" {
+			pick := b.want(done, actFind)
+			if !pick.picks || pick.instance != "game-1" || pick.key != "ann" {
+				t.Fatalf("%s: the directory is asked %+v", name, pick)
+			}
+			done = b.step(event{kind: eventFound, op: pick.op, found: found{alive: true, picked: true, other: c.pick}})
+		}
+		if c.want != "game-1" {
+			w := b.want(done, actWrite)
+			done = b.step(event{kind: eventWritten, op: w.op, revision: 5})
+		}
+		if s := b.want(done, actSend); s.instance != c.want {
+			t.Errorf("%s: the login goes to %s, want %s", name, s.instance, c.want)
+		}
+	}
+}

@@ -13,9 +13,12 @@ import (
 // Directory knows the running services. Implementations answer from memory and must be safe for concurrent use. Routes
 // implements the second half of it.
 type Directory interface {
-	// Pick chooses an instance for a player, never one that drains and never except, which may be dead before the
-	// directory notices. key identifies the player.
-	Pick(serviceType, key, except string) (instance string, ok bool)
+	// Pick chooses an instance for a player, never one that drains or is full, and never except, which may be dead
+	// before the directory notices. key identifies the player. home, which may be empty, is the instance that had the
+	// player a moment ago: Pick prefers it to others that are not clearly emptier.
+	Pick(serviceType, key, home, except string) (instance string, ok bool)
+	// Leave says that a player has left an instance.
+	Leave(serviceType, instance string)
 	// Look returns the state of an instance.
 	Look(serviceType, instance string) Standing
 	// Takes reports whether an instance accepts requests in a format.
@@ -32,7 +35,6 @@ type Directory interface {
 type Standing struct {
 	Alive    bool // it is running, draining or not
 	Draining bool // it accepts no new players
-	Full     bool // it has no room for new players
 }
 
 // Bindings keeps one Record per player, shared by all gateways. persistence/jetstream.KV implements it. Implementations

@@ -78,28 +78,32 @@ func TestANewLoginIsBalancedAnew(t *testing.T) {
 		return echo(t, r, "x").Instance
 	}
 	left := func() { eventually(t, "the player has left", func() bool { return record(t, c, "ann").Left }) }
+	change := func(i *instance, draining, full, crowded bool) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.draining, i.full, i.crowded = draining, full, crowded
+	}
 	must(t, "instance", where(), "game-1")
 	left()
+	must(t, "life of the record", c.store.expire("ann"), 15*time.Second)
 	second := c.start("game", "game-2", nil)
-	c.drain(first) // the directory's next pick is then known
-	first.mu.Lock()
-	first.draining = false
-	first.mu.Unlock()
+	change(second, false, true, false)
+	must(t, "instance of a player who comes later", where(), "game-1")
+	left()
+	change(second, false, false, false)
 	must(t, "instance of a player who comes back soon", where(), "game-1")
 	left()
-	must(t, "life of the record", c.store.expire("ann"), 15*time.Second)
-	first.mu.Lock()
-	first.full = true
-	first.mu.Unlock()
-	must(t, "instance of a player who comes later", where(), second.id)
+	change(first, false, false, true)
+	must(t, "instance of a player who comes back soon when others are much emptier", where(), "game-2")
 	left()
-	first.mu.Lock()
-	first.full = false
-	first.mu.Unlock()
-	second.mu.Lock()
-	second.full = true
-	second.mu.Unlock()
-	must(t, "instance of a player who comes back soon when his is full", where(), "game-1")
+	change(first, false, false, false)
+	must(t, "instance of that player when it comes back again", where(), "game-2")
+	left()
+	change(second, false, true, false)
+	must(t, "instance of a player who comes back soon when its own is full", where(), "game-1")
+	left()
+	change(first, true, false, false)
+	must(t, "instance of a player who comes back soon when its own drains and the other is full", where(), "game-1")
 }
 
 // TestAGatewayDoesNotMissItself: it logs that others leave, not that it does.

@@ -42,6 +42,7 @@ func (s *session) perform(a *action) {
 		w := *a
 		s.start(func() { s.step(g.write(&w)) }, event{kind: eventWritten, op: w.op, failed: true, err: errStops})
 	case actTell:
+		g.cfg.Directory.Leave(a.serviceType, a.instance)
 		g.tell(a.player, s.id, a.serviceType, a.instance)
 	case actAnnounce:
 		g.announce(a.player, s.id, a.revision)
@@ -167,10 +168,10 @@ func (g *Gateway) identify(r *request) (string, *rpc.Error) {
 func (g *Gateway) find(a *action) (f found) {
 	if a.instance != "" {
 		s := g.cfg.Directory.Look(a.serviceType, a.instance)
-		f.alive, f.drains, f.full = s.Alive, s.Draining, s.Full
+		f.alive, f.drains = s.Alive, s.Draining
 	}
 	if f.picked = a.picks; a.picks {
-		f.other, _ = g.cfg.Directory.Pick(a.serviceType, a.key, a.avoid)
+		f.other, _ = g.cfg.Directory.Pick(a.serviceType, a.key, a.instance, a.avoid)
 	}
 	return f
 }

@@ -47,7 +47,6 @@ type event struct {
 type found struct {
 	alive  bool   // the instance that the player is bound to is running
 	drains bool   // it accepts no new players
-	full   bool   // it has no room
 	picked bool   // other is set
 	other  string // the directory's choice, "" if no instance accepts new players
 }
@@ -63,7 +62,7 @@ const (
 	actTicket                            // make the ticket that r asks for, for player; needs eventAnswer
 	actSubscribe                         // subscribe to the pushes of player; needs eventSubscribed
 	actUnsubscribe                       // unsubscribe from them
-	actFind                              // op: look up instance (of serviceType); if picks, also pick another, not avoid, for key
+	actFind                              // op: look up instance (of serviceType); if picks, also pick one for key, preferably instance, not avoid
 	actRead                              // op: read the record of player
 	actWrite                             // op: write record for player if it still has revision, to be kept for life
 	actTell                              // tell instance of serviceType that player's session is over

@@ -149,17 +149,38 @@ func (d *Directory) Takes(serviceType, id, format string) bool {
 // player counts towards the instance's load and capacity until the instance has reported twice, or for four seconds.
 // The key names the player. Pick returns false if no such instance exists or the selector refuses.
 func (d *Directory) Pick(serviceType, key string) (id string, ok bool) {
-	return d.PickOther(serviceType, key, "")
+	return d.Place(serviceType, Player{Key: key})
 }
 
-// PickOther is like Pick but never chooses the excluded instance, one known to have died although its lease has not
-// expired.
-func (d *Directory) PickOther(serviceType, key, excluded string) (id string, ok bool) {
+// Player is a player whom Place places. Home and Except may be empty.
+type Player struct {
+	Key    string // names the player
+	Home   string // the instance that had the player a moment ago
+	Except string // an instance known to have died although its lease has not expired
+}
+
+// Place is like Pick for a player who comes back, or whose instance has died. The player goes back home if that is up
+// and has room, unless the selector chooses another instance whose load is clearly lower. So players keep their instance
+// when they reconnect, and spread when new instances have joined.
+func (d *Directory) Place(serviceType string, p Player) (id string, ok bool) {
 	t := d.view.Load().types[serviceType]
 	if t == nil {
 		return "", false
 	}
-	return t.pick(key, excluded, rand.Uint64())
+	return t.pick(p, rand.Uint64())
+}
+
+// Leave says that a player has left an instance. Until the instance has reported twice, or for four seconds, its load
+// counts without the player.
+func (d *Directory) Leave(serviceType, id string) {
+	t := d.view.Load().types[serviceType]
+	if t == nil {
+		return
+	}
+	i, ok := slices.BinarySearchFunc(t.seats, id, func(s seat, id string) int { return strings.Compare(s.reported.ID, id) })
+	if ok {
+		t.seats[i].placed.left.count.Add(1)
+	}
 }
 
 // SetSelector sets the selector of a type on this directory, overriding what its instances name. Nil removes the

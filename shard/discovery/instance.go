@@ -74,19 +74,19 @@ func (i *Instance) seats() float64 {
 	return uncapped
 }
 
-// room returns how many more players may come.
+// open reports whether the instance may get players, by its state and its own measure.
+func (i *Instance) open() bool { return i.State == Up && i.Load < 1 }
+
+// room returns how many more players may come by the instance's capacity. It is negative if there are too many.
 func (i *Instance) room() int {
-	switch {
-	case i.Load >= 1:
-		return 0
-	case i.Capacity > 0:
-		return max(0, i.Capacity-i.Players)
+	if i.Capacity > 0 {
+		return i.Capacity - i.Players
 	}
 	return math.MaxInt
 }
 
 // Full reports whether the instance has reached its capacity or a load of 1.
-func (i *Instance) Full() bool { return i.room() == 0 }
+func (i *Instance) Full() bool { return i.Load >= 1 || i.room() <= 0 }
 
 // Validate returns an error for an invalid instance.
 func (i *Instance) Validate() error {

@@ -54,7 +54,7 @@ func (d *Directory) viewOf(serviceType string) *typeView {
 		r := d.known[key]
 		t.instances = append(t.instances, r.instance)
 		t.picky = t.picky || len(r.instance.Formats) > 0
-		if r.instance.State == Up && r.instance.room() > 0 {
+		if r.instance.open() {
 			t.seats = append(t.seats, newSeat(r))
 		}
 	}

@@ -15,14 +15,14 @@ type view struct {
 type typeView struct {
 	instances []Instance // by id
 	picky     bool       // an instance does not take every format
-	seats     []seat     // of the instances that are up and have room, in the same order
+	seats     []seat     // of the instances that are up and not busy by their own measure, in the same order
 	selector  Selector
 }
 
 // seat is an instance that may get players.
 type seat struct {
 	reported Candidate
-	room     int     // players that may be placed on top of those reported
+	room     int     // players that may be placed on top of those reported; 0 or less: it is full
 	perSeat  float64 // the load that one player adds
 	placed   *placed // shared by all views with the instance
 }
@@ -35,15 +35,23 @@ func newSeat(r *record) seat {
 	}
 }
 
-// placed counts the players who were placed on an instance and may be missing from its report: those since the report
-// before the last, because the last may already have been under way.
-type placed struct {
-	count atomic.Int64
-	older int64 // those placed before the last report; only the directory's goroutine uses it
+// placed counts the players who were placed on an instance and may be missing from its report, and those who have left
+// and may still be in it: those since the report before the last, because the last may already have been under way.
+type placed struct{ came, left recent }
+
+func (p *placed) rotate() {
+	p.came.rotate()
+	p.left.rotate()
 }
 
-// rotate forgets the players placed before the last report.
-func (p *placed) rotate() { p.older = p.count.Add(-p.older) }
+// recent is a count that forgets.
+type recent struct {
+	count atomic.Int64
+	older int64 // what was counted before the last report; only the directory's goroutine uses it
+}
+
+// rotate forgets what was counted before the last report.
+func (r *recent) rotate() { r.older = r.count.Add(-r.older) }
 
 // candidates are reused: a thousand of them take 48 KB.
 var candidates = sync.Pool{New: func() any { return new(choice) }}
@@ -56,17 +64,23 @@ type choice struct {
 // maxRaces bounds the attempts of a pick that loses an instance's last seat to another pick.
 const maxRaces = 8
 
-// pick places one player, but not on the excluded instance; "" excludes none.
-func (t *typeView) pick(key, excluded string, r uint64) (string, bool) {
+// pick places one player.
+func (t *typeView) pick(p Player, r uint64) (string, bool) {
 	c := candidates.Get().(*choice)
 	defer candidates.Put(c)
 	for race := range uint64(maxRaces) {
-		t.fill(c, excluded)
+		home := t.fill(c, p)
 		if len(c.candidates) == 0 {
 			return "", false
 		}
-		i := t.selector.Pick(c.candidates, key, r+race)
-		if i < 0 || i >= len(c.candidates) {
+		i := t.selector.Pick(c.candidates, p.Key, r+race)
+		chose := i >= 0 && i < len(c.candidates)
+		if home >= 0 && (!chose || !muchEmptier(&c.candidates[i], &c.candidates[home], t.seats[c.seats[home]].perSeat)) {
+			s := &t.seats[c.seats[home]]
+			s.placed.came.count.Add(1)
+			return s.reported.ID, true
+		}
+		if !chose {
 			return "", false
 		}
 		if s := &t.seats[c.seats[i]]; s.take() {
@@ -76,38 +90,53 @@ func (t *typeView) pick(key, excluded string, r uint64) (string, bool) {
 	return "", false
 }
 
-// fill lists the instances with room, without the excluded one.
-func (t *typeView) fill(c *choice, excluded string) {
+// muchEmptier reports whether a player should move to other instead of going back home: if home's load is greater by
+// more than an eighth and two players, which reports that are late do not explain.
+func muchEmptier(other, home *Candidate, perSeat float64) bool {
+	return home.Load-other.Load > home.Load/8+2*perSeat
+}
+
+// fill lists the instances that may get a player, and returns the index of the player's home, or -1.
+func (t *typeView) fill(c *choice, p Player) (home int) {
 	if cap(c.candidates) < len(t.seats) {
 		c.candidates, c.seats = make([]Candidate, len(t.seats)), make([]int32, len(t.seats))
 	}
+	home = -1
 	all, at, n := c.candidates[:len(t.seats)], c.seats[:len(t.seats)], 0
 	for i := range t.seats {
 		s := &t.seats[i]
-		more := int(s.placed.count.Load())
-		if more >= s.room || s.reported.ID == excluded {
+		came, left := int(s.placed.came.count.Load()), int(s.placed.left.count.Load())
+		full := came >= s.room // whoever has left may be missing from the report already
+		if s.reported.ID == p.Home {
+			full = s.room <= -left // of those who came, some had their home here as well
+		}
+		if full || s.reported.ID == p.Except {
 			continue
+		}
+		if s.reported.ID == p.Home {
+			home = n
 		}
 		o := &all[n]
 		*o = s.reported
-		if more > 0 {
-			o.Players += more
-			o.Load += float64(more) * s.perSeat
+		if more := came - left; more != 0 {
+			o.Players = max(0, o.Players+more)
+			o.Load = max(0, o.Load+float64(more)*s.perSeat)
 		}
 		at[n] = int32(i)
 		n++
 	}
 	c.candidates, c.seats = all[:n], at[:n]
+	return home
 }
 
 // take counts a player. It returns false if another pick has taken the last seat.
 func (s *seat) take() bool {
 	for {
-		n := s.placed.count.Load()
+		n := s.placed.came.count.Load()
 		if int(n) >= s.room {
 			return false
 		}
-		if s.placed.count.CompareAndSwap(n, n+1) {
+		if s.placed.came.count.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}

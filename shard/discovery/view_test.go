@@ -16,7 +16,9 @@ func crowd(n int, selector Selector, change func(i int, in *Instance)) *typeView
 			change(k, &in)
 		}
 		t.instances = append(t.instances, in)
-		t.seats = append(t.seats, newSeat(&record{instance: in, hash: hashText(in.ID), placed: &placed{}}))
+		if in.open() {
+			t.seats = append(t.seats, newSeat(&record{instance: in, hash: hashText(in.ID), placed: &placed{}}))
+		}
 	}
 	return t
 }
@@ -25,7 +27,7 @@ func TestPlayersThatArePlacedCountUntilTwoReports(t *testing.T) {
 	v := crowd(2, Least, func(_ int, in *Instance) { in.Capacity = 10 })
 	took := map[string]int{}
 	for range 10 {
-		id, ok := v.pick("", "", 1)
+		id, ok := v.pick(Player{}, 1)
 		if !ok {
 			t.Fatal("there is room")
 		}
@@ -34,7 +36,7 @@ func TestPlayersThatArePlacedCountUntilTwoReports(t *testing.T) {
 	if took["game-0000"] != 5 || took["game-0001"] != 5 {
 		t.Errorf("a burst between two reports went to %v", took)
 	}
-	first := v.seats[0].placed
+	first := &v.seats[0].placed.came
 	if first.rotate(); first.count.Load() != 5 {
 		t.Errorf("after a report %d are counted: it may not have had them", first.count.Load())
 	}
@@ -57,7 +59,7 @@ func TestFullInstancesGetNobody(t *testing.T) {
 		for g := range 8 {
 			wg.Go(func() {
 				for k := range 100 {
-					if id, ok := v.pick(fmt.Sprint(g, "-", k), "", uint64(g*1000+k)); ok {
+					if id, ok := v.pick(Player{Key: fmt.Sprint(g, "-", k)}, uint64(g*1000+k)); ok {
 						mu.Lock()
 						took[id]++
 						mu.Unlock()
@@ -76,11 +78,11 @@ func TestPlayersGoOnToWhereThereIsRoom(t *testing.T) {
 	for _, s := range []string{"random", "least", "max-threshold=1", "min-threshold=1", "bin-pack=1", "consistent-hash"} {
 		v := crowd(4, mustParse(t, s), func(i int, in *Instance) { in.Capacity = 1 + 10*i })
 		for k := range 64 {
-			if _, ok := v.pick(fmt.Sprint("player-", k), "", uint64(k)); !ok {
+			if _, ok := v.pick(Player{Key: fmt.Sprint("player-", k)}, uint64(k)); !ok {
 				t.Fatalf("%s: player %d of 64 was refused", s, k)
 			}
 		}
-		if id, ok := v.pick("one-more", "", 1); ok {
+		if id, ok := v.pick(Player{Key: "one-more"}, 1); ok {
 			t.Errorf("%s: %s took the 65th of 64", s, id)
 		}
 	}
@@ -101,7 +103,7 @@ func TestValueWithTheSameRevisionUnderAnotherLeaseIsNew(t *testing.T) {
 func TestSelectorThatErrsRefuses(t *testing.T) {
 	for _, answer := range []int{-1, 2, -7} {
 		v := crowd(2, SelectorFunc(func([]Candidate, string, uint64) int { return answer }), nil)
-		if id, ok := v.pick("", "", 1); ok {
+		if id, ok := v.pick(Player{}, 1); ok {
 			t.Errorf("index %d of 2 chose %s", answer, id)
 		}
 	}
@@ -120,7 +122,7 @@ func BenchmarkPick(b *testing.B) {
 			r := uint64(0)
 			for b.Loop() {
 				r++
-				if _, ok := v.pick("player-4711", "", mix(r)); !ok {
+				if _, ok := v.pick(Player{Key: "player-4711"}, mix(r)); !ok {
 					b.Fatal("refused")
 				}
 			}
@@ -132,13 +134,101 @@ func TestExcludedInstanceIsNeverPicked(t *testing.T) {
 	for _, s := range []Selector{Least, Random, ConsistentHash, BinPack(0.8), MinThreshold(0.2), MaxThreshold(0.8)} {
 		v := crowd(3, s, func(k int, in *Instance) { in.Capacity, in.Players = 1000, 100*k })
 		for k := range 200 {
-			if id, ok := v.pick(fmt.Sprint("player-", k), "game-0000", uint64(k)); !ok || id == "game-0000" {
+			if id, ok := v.pick(Player{Key: fmt.Sprint("player-", k), Except: "game-0000"}, uint64(k)); !ok || id == "game-0000" {
 				t.Fatalf("picked %q, %v", id, ok)
 			}
 		}
 	}
-	if id, ok := crowd(1, Least, nil).pick("x", "game-0000", 1); ok {
+	if id, ok := crowd(1, Least, nil).pick(Player{Key: "x", Except: "game-0000"}, 1); ok {
 		t.Errorf("picked %s, the only one, which is excluded", id)
+	}
+}
+
+// leave has a player of each instance leave.
+func leave(v *typeView, ids ...string) {
+	d := newDirectory(nil, nil)
+	d.view.Store(&view{types: map[string]*typeView{"game": v}})
+	for _, id := range ids {
+		d.Leave("game", id)
+	}
+}
+
+// back places n players of each home, in turn and before the next report, and returns how many went where.
+func back(v *typeView, n int, homes ...string) map[string]int {
+	went := map[string]int{}
+	for k := range n {
+		for _, home := range homes {
+			id, _ := v.pick(Player{Key: fmt.Sprint(home, k), Home: home}, uint64(k))
+			went[id]++
+		}
+	}
+	return went
+}
+
+func TestPlayersWhoComeBackGoHomeUnlessOthersAreMuchEmptier(t *testing.T) {
+	// All have left, as the reports say; then two more instances have joined.
+	v := crowd(4, Least, func(_ int, in *Instance) { in.Capacity = 100 })
+	went := back(v, 100, "game-0000", "game-0001")
+	for _, i := range v.instances {
+		if n := went[i.ID]; n < 38 || n > 62 {
+			t.Errorf("after a scale-out, all come back at once: %v", went)
+		}
+	}
+	// All have left through this directory, and the reports still have them.
+	v = crowd(4, Least, func(i int, in *Instance) {
+		if in.Capacity = 100; i < 2 {
+			in.Players = 100
+		}
+	})
+	for range 100 {
+		leave(v, "game-0000", "game-0001")
+	}
+	went = back(v, 100, "game-0000", "game-0001")
+	for _, i := range v.instances {
+		if n := went[i.ID]; n < 38 || n > 62 {
+			t.Errorf("after a scale-out, all leave and come back at once: %v", went)
+		}
+	}
+	// Half of each instance's players come back, and the reports still have them all.
+	for _, s := range []string{"random", "least", "max-threshold=1", "min-threshold=1", "bin-pack=1", "consistent-hash"} {
+		v = crowd(4, mustParse(t, s), func(i int, in *Instance) { in.Capacity, in.Players = 100, 80+i })
+		went := back(v, 40, "game-0000", "game-0001", "game-0002", "game-0003")
+		for _, i := range v.instances {
+			if went[i.ID] != 40 {
+				t.Errorf("%s: 40 players of each come back after a gateway's end: %v", s, went)
+			}
+		}
+	}
+	// A few players more are no reason to move, nor is a home without room one to stay.
+	v = crowd(2, Least, func(i int, in *Instance) { in.Players = 2 - 2*i })
+	leave(v, "game-0000")
+	if id, _ := v.pick(Player{Home: "game-0000"}, 1); id != "game-0000" {
+		t.Errorf("a player leaves an instance with two players for %s", id)
+	}
+	for name, change := range map[string]func(in *Instance){
+		"full":      func(in *Instance) { in.Capacity, in.Players = 1, 1 },
+		"over-full": func(in *Instance) { in.Capacity, in.Players = 1, 3 },
+		"busy":      func(in *Instance) { in.Load = 1 },
+	} {
+		d := newDirectory(nil, nil)
+		for i, id := range []string{"a", "b"} {
+			in := Instance{Type: "game", ID: id, State: Up}
+			if i == 0 {
+				change(&in)
+			}
+			value, err := json.Marshal(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.set(Entry{Key: "game/" + id, Value: value})
+		}
+		d.publish()
+		if name != "full" {
+			d.Leave("game", "a")
+		}
+		if id, _ := d.Place("game", Player{Home: "a"}); id != "b" {
+			t.Errorf("a player whose home is %s goes to %q", name, id)
+		}
 	}
 }
 
