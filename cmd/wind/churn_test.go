@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
 // TestChurn kills, stops, drains and starts two gateways and four services in a loop, under load. Clients meet nothing that
-// the page calls final and wait 4 s at most, nothing is executed twice or behind its caller's back, and at the end everybody is
-// bound to an instance that is there.
+// the page calls final and wait 4 s at most, for a connection, a login or an answer. Nothing is executed twice or behind its
+// caller's back. At the end nobody is bound to an instance that is gone, in the players' records or in the directory.
 func TestChurn(t *testing.T) {
 	if os.Getenv("WIND_LONG") == "" {
 		t.Skip("two minutes: set WIND_LONG")
@@ -23,11 +26,10 @@ func TestChurn(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	s := startServices(t, 0, "game-1", "game-2", "game-3", "game-4")
-	doors := []*door{{addr: freeAddr(t)}, {addr: freeAddr(t)}}
-	for i := range doors {
-		s.open(doors, i)
+	for i := range 2 {
+		s.doors = append(s.doors, s.begin(gatewayName(i), freeAddr(t)).open())
 	}
-	s.doors = doors
+	reopen := func(i int) { s.doors[i] = s.begin(gatewayName(i), s.doors[i].addr).open() }
 	c := newCrowd(t, s.addrs(), 100*time.Millisecond, counted)
 	for range 40 {
 		c.add()
@@ -42,30 +44,48 @@ func TestChurn(t *testing.T) {
 		s.game(ids[i])
 		s.infra.until("has "+ids[i]+" in its directory", func() bool { return s.link.Directory.Alive("game", ids[i]) })
 	}
+	stopped := func(p *process) {
+		p.signal(syscall.SIGTERM)
+		t.Cleanup(func() {
+			if code := p.exit(); code != 0 {
+				t.Errorf("a stopped instance ends with %d:\n%s", code, p.log())
+			}
+		})
+	}
+	did := map[string]int{}
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
-		game := rng.IntN(len(ids))
+		game, door := rng.IntN(len(ids)), rng.IntN(len(s.doors))
 		switch what := rng.IntN(10); {
 		case what < 3:
+			did["service killed"]++
 			s.games[ids[game]].kill()
 			replace(game)
 		case what < 5:
-			s.games[ids[game]].signal(syscall.SIGTERM)
+			did["service stopped"]++
+			stopped(s.games[ids[game]])
 			replace(game)
 		case what < 7:
+			did["service drained"]++
 			run(t, 0, nil, "drain", "game", ids[game], "--nats", s.nats, "--etcd", s.etcd)
-			s.games[ids[game]].signal(syscall.SIGTERM)
+			stopped(s.games[ids[game]])
 			replace(game)
 		case what < 9:
-			i := rng.IntN(len(doors))
-			doors[i].signal(syscall.SIGTERM)
-			doors[i].exit()
-			s.open(doors, i)
+			did["gateway stopped"]++
+			s.doors[door].signal(syscall.SIGTERM)
+			if code := s.doors[door].exit(); code != 0 {
+				t.Errorf("a stopped gateway ends with %d:\n%s", code, s.doors[door].log())
+			}
+			reopen(door)
 		default:
-			i := rng.IntN(len(doors))
-			doors[i].kill()
-			s.open(doors, i)
+			did["gateway killed"]++
+			s.doors[door].kill()
+			reopen(door)
 		}
 		time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond) // the churn's pace
+	}
+	t.Logf("%v", did)
+	if len(did) < 5 {
+		t.Error("not everything has happened")
 	}
 	quiet := time.Now()
 	c.all("plays on", c.players, func(p *player) bool { _, ok := p.since(quiet); return ok })
@@ -74,46 +94,65 @@ func TestChurn(t *testing.T) {
 			t.Errorf("%s is bound to %s, which is gone", p.name, at)
 		}
 	}
+	s.infra.until("counts everybody at an instance that is there, once", func() bool { return s.everybodyIsSomewhere(len(c.players)) })
 	c.stop()
 	ok, maybe, failed := s.balance(c)
-	longest, sessions := time.Duration(0), 0
+	sessions, longest, worst := 0, map[string]time.Duration{}, outcome{}
 	for _, p := range c.players {
 		sessions += p.sessions
-		for _, text := range p.problems {
-			if final(text) {
-				t.Errorf("%s was sent away for good: %s", p.name, text)
+		for _, err := range p.ends {
+			if final(err) {
+				t.Errorf("%s was sent away for good: %v", p.name, err)
 			}
 		}
 		for i, o := range p.outcomes {
-			took := o.told.Sub(o.sent)
-			if longest = max(longest, took); took > 4*time.Second {
-				t.Errorf("%s waited %v for request %d: %v", p.name, took, i+1, o.err)
+			p.steps = append(p.steps, step{"answer", o.took()})
+			if o.took() > worst.took() {
+				worst = o
+			}
+			if o.took() > maxWait {
+				t.Errorf("%s, request %d: %v", p.name, i+1, o.err)
+			}
+		}
+		for _, step := range p.steps {
+			if longest[step.what] = max(longest[step.what], step.took); step.took > maxWait {
+				t.Errorf("%s waited %v for its %s", p.name, step.took, step.what)
 			}
 		}
 	}
-	t.Logf("%d requests answered, %d failed with maybe, %d without; %d sessions; nobody waited longer than %v", ok, maybe, failed, sessions, longest)
+	t.Logf("%d requests answered, %d failed with maybe, %d without; %d sessions; the longest waits: %v, for an answer %v before the end (%v)",
+		ok, maybe, failed, sessions, longest, quiet.Sub(worst.sent).Round(time.Millisecond), worst.err)
 }
 
-// open starts a gateway at its address.
-func (s *services) open(doors []*door, i int) {
-	s.t.Helper()
-	id := fmt.Sprintf("gateway-%d", i+1)
-	doors[i] = &door{process: wind(s.t, append([]string{"gateway", "--id", id, "--tcp", doors[i].addr}, s.flags(id)...)...), addr: doors[i].addr}
-	doors[i].listens(`TCP\s+(\S+)`)
-}
+func gatewayName(i int) string { return fmt.Sprint("gateway-", i+1) }
 
-// final reports whether what a client was told names a reason that the page calls final.
-func final(text string) bool {
-	for number, name := range wirepb.Reason_name {
-		if !strings.Contains(text, "("+name+")") {
-			continue
+// maxWait is the longest that a client may wait for anything while instances come and go.
+const maxWait = 4 * time.Second
+
+// everybodyIsSomewhere reports whether the gateways count so many players, each at a service that is there.
+func (s *services) everybodyIsSomewhere(players int) bool {
+	for _, g := range s.link.Directory.Instances(node.GatewayType) {
+		for at, n := range g.Bound {
+			if kind, id, _ := strings.Cut(at, "/"); !s.link.Directory.Alive(kind, id) {
+				return false
+			}
+			players -= n
 		}
-		switch wirepb.Reason(number) {
-		case wirepb.Reason_REASON_SHUTDOWN, wirepb.Reason_REASON_NOT_OWNER, wirepb.Reason_REASON_FULL, wirepb.Reason_REASON_TOO_MUCH,
-			wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW:
-			return false
-		}
-		return true
 	}
-	return false
+	return players == 0
+}
+
+// final reports whether what ended a session, or refused one, is a reason that the page calls final.
+func final(err error) bool {
+	var bye *client.ByeError
+	if !errors.As(err, &bye) {
+		return false // the connection broke
+	}
+	switch bye.Reason {
+	case wirepb.Reason_REASON_SHUTDOWN, wirepb.Reason_REASON_NOT_OWNER, wirepb.Reason_REASON_FULL, wirepb.Reason_REASON_TOO_MUCH,
+		wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT,
+		wirepb.Reason_REASON_ADDRESS_FULL, wirepb.Reason_REASON_IDENTITY_FULL, wirepb.Reason_REASON_TOO_MANY_JOINS:
+		return false
+	}
+	return true
 }

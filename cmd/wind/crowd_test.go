@@ -41,6 +41,14 @@ type player struct {
 	outcomes []outcome // of the requests, by number - 1
 	sessions int
 	problems []string // with logins and roles
+	steps    []step   // of connecting
+	ends     []error  // why connections were refused and sessions ended
+}
+
+// step is how long a player waited on its way to a session.
+type step struct {
+	what string
+	took time.Duration
 }
 
 // outcome is what a player was told of one request.
@@ -50,6 +58,8 @@ type outcome struct {
 	answer     []byte
 	err        *rpc.Error
 }
+
+func (o outcome) took() time.Duration { return o.told.Sub(o.sent) }
 
 // maxFlying is the bound of a crowd that sets none.
 const maxFlying = 32
@@ -147,21 +157,52 @@ func (p *player) problem(format string, args ...any) {
 	}
 }
 
+// timed notes how long f takes.
+func (p *player) timed(what string, f func() error) error {
+	began := time.Now()
+	err := f()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.steps = append(p.steps, step{what, time.Since(began)})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// ended notes why a session ended, or did not begin; nil: the player ended it.
+func (p *player) ended(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.ends = append(p.ends, err)
+	}
+}
+
 // session logs in, looks whether what it was told of is there, and sends until the session or the test is over.
 func (p *player) session(pace <-chan time.Time) error {
 	ctx, cancel := context.WithTimeout(p.crowd.ctx, 10*time.Second)
 	defer cancel()
-	c, err := client.DialRPC(ctx, client.RPCConfig{Addr: p.crowd.addrs[p.door], Transport: client.TCP})
+	var c *client.RPC
+	err := p.timed("connection", func() (err error) {
+		c, err = client.DialRPC(ctx, client.RPCConfig{Addr: p.crowd.addrs[p.door], Transport: client.TCP})
+		return err
+	})
 	if err != nil {
+		p.ended(err)
 		return err
 	}
 	defer c.Close()
-	if err := c.Call(ctx, &speakpb.PlayerLoginRequest{PlayerId: p.name}, &speakpb.PlayerLoginResponse{}); err != nil {
-		return fmt.Errorf("login: %w", err)
+	defer func() { p.ended(c.Err()) }()
+	err = p.timed("login", func() error {
+		return c.Call(ctx, &speakpb.PlayerLoginRequest{PlayerId: p.name}, &speakpb.PlayerLoginResponse{})
+	})
+	if err != nil {
+		return err
 	}
 	var role speakpb.RoleResponse
-	if err := c.Call(ctx, &speakpb.RoleRequest{}, &role); err != nil {
-		return fmt.Errorf("role: %w", err)
+	if err := p.timed("role", func() error { return c.Call(ctx, &speakpb.RoleRequest{}, &role) }); err != nil {
+		return err
 	}
 	if best := p.begin(); role.RoleId < best {
 		p.problem("its role is %d, it was told of %d", role.RoleId, best)

@@ -44,7 +44,13 @@ type door struct {
 
 func startServices(t *testing.T, gateways int, games ...string) *services {
 	t.Helper()
-	s := &services{cluster: startCluster(t), scripts: testScripts, games: map[string]*process{}}
+	return startServicesOn(t, startCluster(t), gateways, games...)
+}
+
+// startServicesOn is startServices on NATS and etcd that run already.
+func startServicesOn(t *testing.T, c *cluster, gateways int, games ...string) *services {
+	t.Helper()
+	s := &services{cluster: c, scripts: testScripts, games: map[string]*process{}}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var err error

@@ -18,12 +18,13 @@ type guests struct {
 	t     *testing.T
 	s     *services
 	names []string
+	door  chan struct{} // those who log in now: a gateway takes 128 of one address
 	mu    sync.Mutex
 	in    map[string]*client.RPC
 }
 
 func newGuests(t *testing.T, s *services, n int) *guests {
-	g := &guests{t: t, s: s, in: map[string]*client.RPC{}}
+	g := &guests{t: t, s: s, door: make(chan struct{}, 50), in: map[string]*client.RPC{}}
 	for i := range n {
 		g.names = append(g.names, fmt.Sprint("guest-", i))
 	}
@@ -39,6 +40,8 @@ func newGuests(t *testing.T, s *services, n int) *guests {
 func (g *guests) enter(name string) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
+	g.door <- struct{}{}
+	defer func() { <-g.door }()
 	addrs := g.s.addrs()
 	c, err := client.DialRPC(ctx, client.RPCConfig{Addr: addrs[rand.IntN(len(addrs))], Transport: client.TCP})
 	if err == nil {

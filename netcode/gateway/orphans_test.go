@@ -2,14 +2,17 @@ package gateway_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/gateway/internal/testpb"
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
@@ -120,5 +123,44 @@ func TestAGatewayDoesNotMissItself(t *testing.T) {
 	c.notice(other)
 	if !strings.Contains(said.String(), "an instance has left") || !strings.Contains(said.String(), "gateway-2") {
 		t.Errorf("of another it says %q", &said)
+	}
+}
+
+// Names that change over one connection leave as those do whose connection ends.
+func TestAThousandNamesLeaveNothingBehind(t *testing.T) {
+	const names, connections = 1000, 10
+	c := newCluster(t)
+	game := c.start("game", "game-1", nil)
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) { g.Limits.Return = 15 * time.Second })
+	var group sync.WaitGroup
+	for k := range connections {
+		r := dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP})
+		group.Go(func() {
+			defer r.Close()
+			for i := range names / connections {
+				if err := call(r, t, &testpb.PlayerLoginRequest{PlayerId: fmt.Sprint("p", k, "-", i)}); err != nil {
+					t.Errorf("login %d of connection %d: %v", i, k, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	eventually(t, "all sessions are over", func() bool { return f.Stats().Sessions == 0 })
+	for k := range connections {
+		for i := range names / connections {
+			player := fmt.Sprint("p", k, "-", i)
+			eventually(t, player+"'s record is given up", func() bool { return record(t, c, player).Left })
+			eventually(t, "the service hears of "+player, func() bool { return game.count("PlayerDisconnected "+player) == 1 })
+			must(t, "life of the record of "+player, c.store.expire(player), 15*time.Second)
+		}
+	}
+	must(t, "players", f.Stats().Players, 0)
+	must(t, "instances with players", len(f.Bound()), 0)
+	f.bus.mu.Lock()
+	defer f.bus.mu.Unlock()
+	for player, n := range f.bus.players {
+		if n != 0 {
+			t.Errorf("%d subscriptions to pushes of %s", n, player)
+		}
 	}
 }
