@@ -20,7 +20,7 @@ import (
 
 // TestBindingsOf100000NamesEnd logs 100,000 names in, through connections that change their player or end, and the same names
 // once more. When the last has been away for as long as the page says, nothing of them is left: no record in the store and no
-// key in etcd. The second wave leaves no more memory in the gateway than the first. A name that comes back is balanced anew.
+// key in etcd. The second wave leaves no more memory in the gateway than the first. A name that comes back is placed like a new one.
 func TestBindingsOf100000NamesEnd(t *testing.T) {
 	if os.Getenv("WIND_LONG") == "" {
 		t.Skip("two minutes: set WIND_LONG")

@@ -30,7 +30,7 @@
 // instance that drains keeps its players; a new login goes to another instance, if one exists. The record of a player
 // that has left lasts for Limits.Return. If the player comes back within it, the directory knows which instances it had
 // and prefers them, unless another has clearly fewer players: so reconnects change nothing, and logins after a scale-out
-// spread. After that the directory picks anew. A session that is not logged in has an instance to itself.
+// spread. After that the directory picks as for a new player. A session that is not logged in has an instance to itself.
 //
 // # Formats
 //
