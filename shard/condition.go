@@ -31,12 +31,13 @@ const (
 	AwaitsOwner ConditionKind = "waiting-for-owner" // another node owns the shard
 	Hung        ConditionKind = "hung"              // a tick's step, or a service's handler, does not end
 	Behind      ConditionKind = "behind"            // ticks are overdue
+	Conflict    ConditionKind = "conflict"          // two services handle a message, or use its id
 	Degraded    ConditionKind = "degraded"          // the host's background work fails: deltas, snapshots, notes
 )
 
 // ConditionKinds lists all kinds, gravest first.
 var ConditionKinds = []ConditionKind{
-	Halted, HistoryLost, OtherSchema, Refused, Fenced, ReadOnly, DiskFull, LogFull, AwaitsNATS, AwaitsEtcd, AwaitsOwner, Hung, Behind, Degraded,
+	Halted, HistoryLost, OtherSchema, Refused, Fenced, ReadOnly, DiskFull, LogFull, AwaitsNATS, AwaitsEtcd, AwaitsOwner, Hung, Behind, Conflict, Degraded,
 }
 
 // Condition is a fault that keeps a shard from being served properly, or soon will.

@@ -10,6 +10,7 @@ import (
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -79,12 +80,26 @@ func (n *Node) startGateway(ctx context.Context) error {
 				bound[at.Type+"/"+at.ID] = n
 			}
 			entry.Update(func(e *discovery.Instance) { e.Players, e.Bound = players, bound })
+			n.tellConflicts(routes.Conflicts())
 		})
 	})
 	n.clients.SetTicketKey(key)
 	n.clients.SetGateway(g)
 	n.onClose(n.clients.Close) // close its connections before the gateway
 	return nil
+}
+
+// tellConflicts raises a condition while services disagree about a message that the configuration leaves to them.
+func (n *Node) tellConflicts(all []gateway.Conflict) {
+	for _, c := range all {
+		_, decided := n.config.Gateway.Routes[c.Route.Method.Name]
+		if decided && c.Route.Method.Name == c.Other.Method.Name {
+			continue
+		}
+		n.conditions.Raise(shard.Conflict, false, c.String())
+		return
+	}
+	n.conditions.Clear(shard.Conflict)
 }
 
 // ticketKey returns the cluster's key for tickets.
@@ -132,7 +147,7 @@ func (r *router) learn(i discovery.Instance, left bool) {
 	for k, m := range i.Methods {
 		methods[k] = rpc.Method(m)
 	}
-	r.Set(i.Type, i.ID, methods)
+	r.Set(i.Type, i.ID, i.Since, methods)
 }
 
 func (r *router) close() { r.cancel() }

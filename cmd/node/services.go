@@ -96,6 +96,9 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if i.scripts, err = n.startScripts(ctx, i, config); err != nil {
 		return err
 	}
+	if err := n.distinct(i); err != nil {
+		return err
+	}
 	if i.served, err = n.cluster.Bus.Serve(bus.ServeConfig{Type: s.Type, ID: i.id, Handler: i.service, Admin: i.admin, Version: ThisBuild(c.Game).ID}); err != nil {
 		return err
 	}
@@ -137,6 +140,27 @@ func (n *Node) startScripts(ctx context.Context, i *instance, config service.Con
 		n.onClose(i.close)
 	}
 	return scripts, err
+}
+
+// distinct returns an error if another type of service uses an id of the instance's messages for another message: players'
+// requests would reach the wrong one.
+func (n *Node) distinct(i *instance) error {
+	mine := map[uint32]string{}
+	for _, m := range i.service.Methods() {
+		if m.ID != 0 {
+			mine[m.ID] = m.Name
+		}
+	}
+	for _, t := range n.cluster.Directory.Types() {
+		for _, other := range n.cluster.Directory.Instances(t) {
+			for _, m := range other.Methods {
+				if name, both := mine[m.ID]; both && t != i.config.Type && name != m.Name {
+					return fmt.Errorf("%s has the id %d, which %s of service %s (instance %s) has already: give it another id", name, m.ID, m.Name, t, other.ID)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // methods returns the messages that a service handles for clients, in the form of its directory entry.

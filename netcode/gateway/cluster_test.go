@@ -85,7 +85,7 @@ func (c *cluster) start(kind, id string, handle func(r *rpc.Request, done func(r
 	c.instances[kind][id] = i
 	c.all = append(c.all, i)
 	c.mu.Unlock()
-	c.routes.Set(kind, id, gameMethods)
+	c.routes.Set(kind, id, time.Time{}, gameMethods)
 	c.tell(kind, id, false)
 	return i
 }

@@ -1,48 +1,76 @@
 package gateway
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
 // Routes implements the half of a Directory that routes messages: a table of the methods that live instances have
-// registered. Set and Drop update it when the directory changes. If several types handle a message, the first by name
-// gets it; Config.Routes overrides that. A type keeps its methods while one instance has them, and even after its last
-// instance has gone: requests then wait for an instance, or fail if none comes. The zero value is empty. It may
-// be used concurrently.
+// registered. Set and Drop update it when the directory changes. A message belongs to one type of service; Config.Routes
+// overrides that. If several types handle a message or use its id, the type that registered first gets it, and Conflicts
+// names them. A type keeps its methods while one instance has them, and even after its last instance has gone, unless
+// another type handles them: requests then wait for an instance, or fail if none comes. The zero value is empty. It may be used concurrently.
 type Routes struct {
-	mu      sync.Mutex
-	methods map[string]map[string][]rpc.Method // by type and instance
-	last    map[string][]rpc.Method            // of types whose last instance has gone
-	table   atomic.Pointer[table]
+	mu    sync.Mutex
+	types map[string]*registered // by type of service
+	table atomic.Pointer[table]
+}
+
+// registered is what the instances of a type have registered.
+type registered struct {
+	since   time.Time // of the first instance
+	methods map[string][]rpc.Method
+	last    []rpc.Method // of the last instance, once it has gone
 }
 
 type table struct {
-	ids   map[uint32]Route
-	names map[string]Route
+	ids       map[uint32]Route
+	names     map[string]Route
+	conflicts []Conflict
 }
 
-// Set records the methods that an instance handles for clients.
-func (t *Routes) Set(serviceType, instance string, methods []rpc.Method) {
+// Conflict is a message that two types of service handle, or an id that they use for two messages.
+type Conflict struct {
+	Route Route // gets the requests
+	Other Route // does not
+}
+
+// String says what is wrong and what to do.
+func (c Conflict) String() string {
+	if c.Route.Method.Name == c.Other.Method.Name {
+		return fmt.Sprintf("services %s and %s both handle %s: %s gets the requests; remove one of the handlers, or start the gateways with --route %s=TYPE",
+			c.Route.Type, c.Other.Type, c.Route.Method.Name, c.Route.Type, c.Route.Method.Name)
+	}
+	return fmt.Sprintf("%s of service %s and %s of service %s both have the id %d: %s gets the requests; give one of them another id",
+		c.Route.Method.Name, c.Route.Type, c.Other.Method.Name, c.Other.Type, c.Route.Method.ID, c.Route.Type)
+}
+
+// Set records the methods that an instance, registered since then, handles for clients.
+func (t *Routes) Set(serviceType, instance string, since time.Time, methods []rpc.Method) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.methods == nil {
-		t.methods, t.last = map[string]map[string][]rpc.Method{}, map[string][]rpc.Method{}
+	if t.types == nil {
+		t.types = map[string]*registered{}
 	}
-	of := t.methods[serviceType]
+	of := t.types[serviceType]
 	if of == nil {
-		of = map[string][]rpc.Method{}
-		t.methods[serviceType] = of
+		of = &registered{since: since, methods: map[string][]rpc.Method{}}
+		t.types[serviceType] = of
 	}
-	if old, ok := of[instance]; ok && slices.Equal(old, methods) {
+	if old, ok := of.methods[instance]; ok && slices.Equal(old, methods) {
 		return
 	}
-	of[instance] = slices.Clone(methods)
-	delete(t.last, serviceType)
+	if since.Before(of.since) {
+		of.since = since
+	}
+	of.methods[instance], of.last = slices.Clone(methods), nil
 	t.build()
 }
 
@@ -50,43 +78,76 @@ func (t *Routes) Set(serviceType, instance string, methods []rpc.Method) {
 func (t *Routes) Drop(serviceType, instance string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	of := t.methods[serviceType]
-	methods, ok := of[instance]
+	of := t.types[serviceType]
+	if of == nil {
+		return
+	}
+	methods, ok := of.methods[instance]
 	if !ok {
 		return
 	}
-	if delete(of, instance); len(of) == 0 {
-		delete(t.methods, serviceType)
-		t.last[serviceType] = methods
+	if delete(of.methods, instance); len(of.methods) == 0 {
+		of.last = methods
 	}
 	t.build()
 }
 
+// build makes the table: first the methods of living instances, from the type that came first, then those of types whose
+// instances have gone.
 func (t *Routes) build() {
-	n := &table{map[uint32]Route{}, map[string]Route{}}
-	types := slices.Sorted(maps.Keys(t.methods))
-	for _, serviceType := range types {
-		of := t.methods[serviceType]
-		for _, instance := range slices.Sorted(maps.Keys(of)) {
-			n.add(serviceType, of[instance])
+	var live, gone []Route
+	for _, serviceType := range slices.SortedFunc(maps.Keys(t.types), func(a, b string) int {
+		return cmp.Or(t.types[a].since.Compare(t.types[b].since), cmp.Compare(a, b))
+	}) {
+		of := t.types[serviceType]
+		for _, instance := range slices.Sorted(maps.Keys(of.methods)) {
+			for _, m := range of.methods[instance] {
+				live = append(live, Route{serviceType, m})
+			}
+		}
+		for _, m := range of.last {
+			gone = append(gone, Route{serviceType, m})
 		}
 	}
-	for _, serviceType := range slices.Sorted(maps.Keys(t.last)) {
-		n.add(serviceType, t.last[serviceType])
+	n := &table{ids: map[uint32]Route{}, names: map[string]Route{}}
+	for _, r := range live {
+		if holder, free := n.add(r); !free {
+			n.conflicts = append(n.conflicts, Conflict{holder, r})
+		}
 	}
+	for _, r := range gone {
+		n.add(r)
+	}
+	slices.SortFunc(n.conflicts, func(a, b Conflict) int { return cmp.Compare(a.String(), b.String()) })
+	n.conflicts = slices.Compact(n.conflicts)
 	t.table.Store(n)
 }
 
-func (n *table) add(serviceType string, methods []rpc.Method) {
-	for _, m := range methods {
-		r := Route{serviceType, m}
-		if _, taken := n.names[m.Name]; !taken {
-			n.names[m.Name] = r
-		}
-		if _, taken := n.ids[m.ID]; !taken && m.ID != 0 {
-			n.ids[m.ID] = r
-		}
+// add adds a route unless another type has its name or its id. It returns what that type has.
+func (n *table) add(r Route) (holder Route, free bool) {
+	free = true
+	if other, taken := n.names[r.Method.Name]; !taken {
+		n.names[r.Method.Name] = r
+	} else if other.Type != r.Type {
+		holder, free = other, false
 	}
+	if r.Method.ID == 0 {
+		return holder, free
+	}
+	if other, taken := n.ids[r.Method.ID]; !taken {
+		n.ids[r.Method.ID] = r
+	} else if other.Type != r.Type && free {
+		holder, free = other, false
+	}
+	return holder, free
+}
+
+// Conflicts returns the conflicts between the types that have an instance.
+func (t *Routes) Conflicts() []Conflict {
+	if n := t.table.Load(); n != nil {
+		return n.conflicts
+	}
+	return nil
 }
 
 // Route implements Directory.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -86,7 +87,7 @@ func TestARequestChangesItsFormatAgainOnItsWayToAnother(t *testing.T) {
 func TestWhatCannotBeBroughtIntoAFormatIsTold(t *testing.T) {
 	c := newCluster(t)
 	game := c.start("game", "game-1", nil)
-	c.routes.Set("game", "game-1", append(gameMethods, rpc.Method{Name: "RiddleRequest", ID: 1299, Public: true}))
+	c.routes.Set("game", "game-1", time.Time{}, append(gameMethods, rpc.Method{Name: "RiddleRequest", ID: 1299, Public: true}))
 	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
 		g.Directory = speaking{directory{&c.routes, c}, map[string]rpc.Format{"game-1": rpc.JSON}}
 	})
