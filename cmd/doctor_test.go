@@ -55,8 +55,8 @@ func TestDoctorComparesWhatRunningServersHold(t *testing.T) {
 		want string
 	}{
 		"the same build":      {arena.Game, nil, exitDone, "of its"},
-		"another rate":        {faster, nil, exitFailed, "the shard makes 30 ticks per second, this build of arena makes 60"},
-		"another rate, URLs":  {faster, live, exitFailed, "the shard makes 30 ticks per second, this build of arena makes 60"},
+		"another rate":        {faster, nil, exitFailed, "the shard makes 30 ticks per second, but this build of arena makes 60"},
+		"another rate, URLs":  {faster, live, exitFailed, "the shard makes 30 ticks per second, but this build of arena makes 60"},
 		"the copies":          {arena.Game, append(live, "--replicas", "1"), exitDone, "copies of the log: 1\n"},
 		"too few copies":      {arena.Game, append(live, "--replicas", "3"), exitDone, "copies of the log: 1, --replicas says 3"},
 		"too few, other ways": {arena.Game, append(live, "--replicas", "3"), exitDone, "copies of the snapshots: 1, --replicas says 3"},

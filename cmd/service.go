@@ -68,8 +68,8 @@ func (a *app) service() *cobra.Command {
 		Long: `Runs one instance of a service: it registers in etcd, receives requests over NATS, and passes them to the game's
 handlers, in Go and in Starlark. Any number of instances share the work; each player is bound to one of them.
 
-With --watch, scripts saved in the folder of --scripts are reloaded, links and a mounted ConfigMap included, in all
-instances or in none. Several instances may watch the same content: the first to see a change reloads all.
+With --watch it reloads scripts that are saved in the folder of --scripts, in all instances or in none. It follows links
+and mounted ConfigMaps. Several instances may watch the same content: the first to see a change reloads all.
 
 On SIGINT or SIGTERM it drains: it gets no new players, finishes running requests, and leaves. Types in this binary:
 ` + a.serviceTypes() + `.`,

@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// maxAdmins bounds the admin operations that run at once in an instance. It refuses more than that.
+// maxAdmins bounds the admin operations that run at once in an instance. It refuses further ones.
 const maxAdmins = 16
 
 // adminTimeout is how long to wait for an admin operation when the context has no deadline.

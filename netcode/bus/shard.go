@@ -19,7 +19,7 @@ import (
 // request, so that its "not executed" is true.
 const queueShard = "owner"
 
-// maxShardOps bounds the operations other than commands that run at once in a shard. It refuses more than that.
+// maxShardOps bounds the operations other than commands that run at once in a shard. It refuses further ones.
 const maxShardOps = 16
 
 // ShardConfig describes a shard to ServeShard.

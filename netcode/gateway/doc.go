@@ -65,7 +65,7 @@
 //
 // Sessions have no goroutines of their own. The goroutine that read a frame forwards it; the one that delivers an answer
 // writes it. Only logins, reads and writes of the store, and tickets start goroutines. MaxInFlight bounds a session's
-// requests, including queued ones; the gateway refuses more. The server bounds what waits for a client that does not
+// requests, including queued ones; the gateway refuses further ones. The server bounds what waits for a client that does not
 // read. A payload is copied once on its way in and once on its way out. A stalled link stalls the readers. Over UDP one
 // goroutine reads for everyone, so a Link must not block.
 package gateway

@@ -40,7 +40,7 @@ type Config struct {
 	// StepBudget is how many Starlark steps one run of a handler may take. Default: 10,000,000.
 	StepBudget uint64
 	// MaxWaiting bounds the requests that wait, run or are suspended; MaxWaitingOfOne bounds those of one player that
-	// wait. The service refuses more at once. Defaults: 65,536 and 256.
+	// wait. The service refuses further requests immediately. Defaults: 65,536 and 256.
 	MaxWaiting, MaxWaitingOfOne int
 
 	Logger     *slog.Logger          // nil: slog.Default()
