@@ -112,7 +112,13 @@ type process struct {
 // start starts an instance and waits until the directory has it.
 func (i *infra) start(t *testing.T, interpreter, id string) *process {
 	t.Helper()
-	p := &process{id: id, cmd: command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", id), done: make(chan error, 1)}
+	return i.run(t, interpreter, id, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", id)
+}
+
+// run runs Python as an instance of translate and waits until the directory has it.
+func (i *infra) run(t *testing.T, interpreter, id string, arguments ...string) *process {
+	t.Helper()
+	p := &process{id: id, cmd: command(t, interpreter, arguments...), done: make(chan error, 1)}
 	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -455,14 +455,14 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
             await other.leave()
 
     async def test_micro_knows_it(self) -> None:
-        for of in ("", ".wind-test", f".wind-test.{self.service._id}"):
+        for of in ("", ".wind-test", f".wind-test.{self.service._operator.id}"):
             for verb in ("PING", "INFO", "STATS"):
                 found: List[Dict[str, Any]] = []
                 inbox = f"_INBOX.micro{of}.{verb}"
                 self.nats.subscribe(inbox, lambda m: found.append(json.loads(m.data)))
                 self.nats.publish(f"$SRV.{verb}{of}", reply=inbox)
-                await self.eventually(lambda: _is(lambda: any(f["id"] == self.service._id for f in found)))
-                one = next(f for f in found if f["id"] == self.service._id)
+                await self.eventually(lambda: _is(lambda: any(f["id"] == self.service._operator.id for f in found)))
+                one = next(f for f in found if f["id"] == self.service._operator.id)
                 self.assertEqual((one["type"], one["name"]), (f"io.nats.micro.v1.{verb.lower()}_response", "wind-test"))
                 self.assertEqual({k: one["metadata"][k] for k in ("cluster", "type", "instance")}, {"cluster": self.cluster, "type": "test", "instance": "test-1"})
                 if verb != "PING":
@@ -504,7 +504,7 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         self.assertTrue(both[0]["ok"] and both[1]["ok"])
         entry = await self.entry()
         assert entry is not None
-        self.assertEqual(entry["state"] == "up", "any" in self.service._subscriptions)
+        self.assertEqual(entry["state"] == "up", "any" in self.service.subscriptions)
         self.service._leaving = True
         self.assertIn("stops", (await admin({"op": "undrain"}))["error"])
         self.service._leaving = False
@@ -518,21 +518,25 @@ class LiveTest(unittest.IsolatedAsyncioTestCase):
         leaving = asyncio.ensure_future(self.service.leave())
         self.left = True
 
-        async def gone() -> bool:
-            return await self.entry() is None
+        async def refuses() -> bool:  # an instance without a subscription would not answer
+            msg = await self.ask("EchoRequest", {"number": 5}, player="bob", session="gw/2")
+            if "Nats-Service-Error-Code" not in msg.headers:
+                return False  # it has only begun to leave
+            h = msg.headers
+            self.assertEqual((h["Nats-Service-Error-Code"], h.get("Wind-Not-Begun"), h["Nats-Service-Error"]), ("14", "1", "service test/test-1 is closing"))
+            return True
 
-        async def deaf() -> bool:
-            return not await self._answers("test-1")
-
-        await self.eventually(gone)
-        await self.eventually(deaf)
-        for _ in range(20):  # long enough to give up running requests
-            await self.nats.flush()
-            await self.service.nats.flush()
+        await self.eventually(refuses)
+        for _ in range(20):  # gateways expect answers from an instance while it is in the directory
+            await refuses()
+            self.assertEqual(((await self.entry()) or {}).get("state"), "draining")
         self.assertFalse(running.done() or leaving.done())
+        with self.assertRaises(NoResponders):
+            await self.ask("EchoRequest", {}, "any", player="bob", session="gw/2")
         self.recorder.gate.set()
         self.assertEqual(json.loads((await running).data)["number"], 4)
         await leaving
+        self.assertIsNone(await self.entry())
         with self.assertRaises(NoResponders):
             await self.ask("EchoRequest", {}, player="alice", session="gw/1")
 

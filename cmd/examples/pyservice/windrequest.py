@@ -78,3 +78,8 @@ def effect() -> None:
 def answer_within(timeout: float) -> float:
     """Returns how long a receiver may take if the sender waits `timeout`: less, so that the sender gets the answer in time."""
     return timeout - min(timeout / 5, 0.2)
+
+
+def line(text: str) -> str:
+    """Returns a text in a form that a header allows."""
+    return "".join(" " if c < " " or "\x7f" <= c < "\xa0" else c for c in text)[:1024].strip()

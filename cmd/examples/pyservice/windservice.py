@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import re
-import secrets
 import signal
 import time
 from dataclasses import dataclass
@@ -30,9 +28,10 @@ from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 from windcodec import DISCONNECTED, Codec, CodecError
 from windetcd import Etcd, EtcdError, Registration, Taken
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
+from windoperator import Operator
 from windrequest import (  # re-exported for handlers
     ABORTED, ALREADY_EXISTS, CANCELED, DEADLINE_EXCEEDED, DEFAULT_TIMEOUT, FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, NOT_FOUND,
-    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, Client, ServiceError, answer_within, effect,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, Client, ServiceError, answer_within, effect, line,
 )
 
 __all__ = [
@@ -45,7 +44,6 @@ log = logging.getLogger("windservice")
 PREFIX = "Handler_"
 MAX_IN_FLIGHT = 10_000  # requests accepted and not answered; the service refuses more
 SEEN_FOR = 60.0  # seconds for which a player counts after a request
-MICRO = "io.nats.micro.v1."
 
 
 Handler = Callable[[Client, Dict[str, Any]], Awaitable[Optional[Dict[str, Any]]]]
@@ -96,11 +94,13 @@ class Service:
         self._tasks: Set[asyncio.Task[None]] = set()  # requests and all other tasks
         self._seen: Dict[str, float] = {}  # player → time of the last request
         self._switching: asyncio.Lock  # one drain or undrain at a time
-        self._leaving = False
-        self._started = datetime.now(timezone.utc)
-        self._id = secrets.token_hex(11)
+        self._leaving = self._closed = False
+        self.started = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        self._operator = Operator(self)
         self._prefix = f"windrpc.{cluster}."
-        self._subscriptions: Dict[str, int] = {}
+        base = f"{self._prefix}{kind}."
+        self.subjects = {"any": base + "any", "id": f"{base}id.{instance}", "all": base + "all", "admin": f"{base}admin.{instance}"}
+        self.subscriptions: Dict[str, int] = {}
         self._entry: Optional[Registration] = None
         self.failure: Optional[Taken] = None  # why the service stopped without being asked to
         self.nats: Nats
@@ -190,19 +190,18 @@ class Service:
             await entry.free()
             self._switching = asyncio.Lock()
             async with self._switching:
-                base = f"{self._prefix}{self.kind}."
                 self._subscribe_any()
-                self._subscribe("id", f"{base}id.{self.instance}", self._on_request)
-                self._subscribe("all", base + "all", self._on_tell)
-                self._subscribe("admin", f"{base}admin.{self.instance}", self._on_admin)
-                self._answer_micro()
+                self.subscribe("id", self.subjects["id"], self._on_request)
+                self.subscribe("all", self.subjects["all"], self._on_tell)
+                self.subscribe("admin", self.subjects["admin"], self._operator.on_admin)
+                self._operator.serve_micro()
                 await self.nats.flush()
                 await entry.register()
                 self._entry = entry
         except BaseException:
             await self.nats.close()
             raise
-        self._spawn(self._report())
+        self.spawn(self._report())
         log.info("service %s, instance %s: %s", self.kind, self.instance, ", ".join(m["name"] for m in self.methods()) or "no client handlers")
 
     def _lose(self, taken: Taken) -> None:
@@ -214,31 +213,37 @@ class Service:
 
     def _unsubscribe(self) -> None:
         try:
-            for number in self._subscriptions.values():
+            for number in self.subscriptions.values():
                 self.nats.unsubscribe(number)
         except NatsError as e:
             log.warning("leaving: %s", e)
-        self._subscriptions.clear()
+        self.subscriptions.clear()
 
     async def leave(self) -> None:
-        """Drains, leaves the directory, finishes running requests, and disconnects."""
+        """Drains, finishes running requests, leaves the directory, and disconnects. A request that arrives meanwhile is
+        refused as not begun, so that a gateway sends it to another instance. The entry stays until nothing runs: gateways
+        expect no answers from an instance that is not in the directory."""
         self._leaving = True
         try:
             if self.failure is None:
                 await self.drain()
         except (NatsError, EtcdError, asyncio.TimeoutError) as e:
             log.warning("draining: %s", e)
-        if self._entry is not None:
-            await self._entry.close()
-        self._unsubscribe()
-        try:
-            await self.nats.flush()  # requests sent to us before this are now in flight
-        except (NatsError, asyncio.TimeoutError) as e:
-            log.warning("leaving: %s", e)
+        self._closed = True
         if self._running:
             _, late = await asyncio.wait(set(self._running), timeout=self._drain)
             if late:
                 log.warning("gave up %d requests after %g s", len(late), self._drain)
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+        if self._entry is not None:
+            await self._entry.close()
+        self._unsubscribe()
+        try:
+            await self.nats.flush()  # requests sent to us before this have been refused
+        except (NatsError, asyncio.TimeoutError) as e:
+            log.warning("leaving: %s", e)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -252,7 +257,7 @@ class Service:
         """Stops getting new players, and keeps serving those it has."""
         async with self._switching:
             await self._enter("draining")
-            number = self._subscriptions.pop("any", 0)
+            number = self.subscriptions.pop("any", 0)
             if number:
                 self.nats.unsubscribe(number)
                 await self.nats.flush()
@@ -262,7 +267,7 @@ class Service:
         async with self._switching:
             if self._leaving:
                 raise ServiceError(FAILED_PRECONDITION, f"{self.kind}/{self.instance} stops: start it again")
-            if "any" not in self._subscriptions:
+            if "any" not in self.subscriptions:
                 self._subscribe_any()
                 await self.nats.flush()
             await self._enter("up")
@@ -276,7 +281,7 @@ class Service:
     def _describe(self) -> Dict[str, Any]:
         entry: Dict[str, Any] = {
             "type": self.kind, "id": self.instance, "node": self.instance, "state": "up", "players": 0, "capacity": self._capacity,
-            "load": 0, "methods": self.methods(), "language": "python", "since": self._started.isoformat().replace("+00:00", "Z"),
+            "load": 0, "methods": self.methods(), "language": "python", "since": self.started,
         }
         if self._selector:
             entry["selector"] = self._selector
@@ -307,13 +312,13 @@ class Service:
 
     # Requests.
 
-    def _subscribe(self, name: str, subject: str, callback: Callable[[Msg], None], queue: str = "") -> None:
-        self._subscriptions[name] = self.nats.subscribe(subject, callback, queue)
+    def subscribe(self, name: str, subject: str, callback: Callable[[Msg], None], queue: str = "") -> None:
+        self.subscriptions[name] = self.nats.subscribe(subject, callback, queue)
 
     def _subscribe_any(self) -> None:
-        self._subscribe("any", f"{self._prefix}{self.kind}.any", self._on_request, "any")
+        self.subscribe("any", self.subjects["any"], self._on_request, "any")
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
+    def spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -328,6 +333,9 @@ class Service:
     def _take(self, msg: Msg, reply: str) -> None:
         """Starts a request that waits for the last one of the same player."""
         self.stats.requests += 1
+        if self._closed:
+            self._fail(reply, ServiceError(UNAVAILABLE, f"service {self.kind}/{self.instance} is closing", not_begun=True))
+            return
         if self.stats.in_flight >= MAX_IN_FLIGHT:
             self.stats.refused += 1
             self._fail(reply, ServiceError(RESOURCE_EXHAUSTED, f"{MAX_IN_FLIGHT} requests are in flight", not_begun=True))
@@ -335,7 +343,7 @@ class Service:
         self.stats.in_flight += 1
         key = msg.headers.get("Wind-Player") or msg.headers.get("Wind-Session", "")
         before = self._tails.get(key) if key else None
-        task = self._spawn(self._handle(msg, reply, before, time.monotonic()))
+        task = self.spawn(self._handle(msg, reply, before, time.monotonic()))
         self._running.add(task)
         if key:
             self._tails[key] = task
@@ -427,7 +435,7 @@ class Service:
         self.stats.failed += 1
         if not reply:
             return
-        headers = {"Nats-Service-Error-Code": str(e.code), "Nats-Service-Error": _line(e.text)}
+        headers = {"Nats-Service-Error-Code": str(e.code), "Nats-Service-Error": line(e.text)}
         if e.maybe:
             headers["Wind-Maybe"] = "1"
         elif e.not_begun:
@@ -503,97 +511,3 @@ class Service:
         if timeout > 0:
             headers["Wind-Timeout"] = str(max(1, int(timeout * 1000)))
         return headers
-
-    # Operators.
-
-    def _on_admin(self, msg: Msg) -> None:
-        self._spawn(self._admin(msg))
-
-    async def _admin(self, msg: Msg) -> None:
-        answer: Dict[str, Any] = {"ok": True, "instance": self.instance}
-        headers: Dict[str, str] = {}
-        try:
-            answer.update(await self._operate(msg.data))
-        except ServiceError as e:
-            answer.update(ok=False, code=e.code, error=e.text)
-            headers = {"Nats-Service-Error-Code": str(e.code), "Nats-Service-Error": _line(e.text)}
-        if msg.reply:
-            try:
-                self.nats.publish(msg.reply, json.dumps(answer).encode(), headers)
-            except NatsError as e:
-                log.warning("lost an admin answer: %s", e)
-
-    async def _operate(self, body: bytes) -> Dict[str, Any]:
-        try:
-            op = json.loads(body)["op"]
-        except (ValueError, KeyError, TypeError):
-            raise ServiceError(INVALID_ARGUMENT, 'an admin request is a JSON object with "op"') from None
-        if op in ("drain", "undrain"):
-            try:
-                await (self.drain() if op == "drain" else self.undrain())
-            except (NatsError, EtcdError, asyncio.TimeoutError) as e:
-                raise ServiceError(UNAVAILABLE, f"not {op}ed: {e}") from None
-            return {}
-        if op == "stop":
-            asyncio.get_running_loop().call_soon(self.stop)  # after the answer
-            return {}
-        if op == "stats":
-            s = self.stats
-            return {
-                "service": {"in_flight": s.in_flight, "handled": s.requests - s.in_flight, "failed": s.failed, "players": self.players()},
-                "bus": {"in_flight": s.in_flight, "requests": s.requests, "refused": s.refused, "failed": s.failed},
-            }
-        if op == "scripts":
-            return {"scripts": {}}
-        if op in ("prepare", "commit", "abort"):
-            raise ServiceError(FAILED_PRECONDITION, "a Python service has no scripts: restart it with its new code")
-        raise ServiceError(UNIMPLEMENTED, f"unknown operation {op!r}: want drain, undrain, stop, stats or scripts")
-
-    # NATS micro: answers to `nats micro ls`, `info` and `stats`.
-
-    def _answer_micro(self) -> None:
-        name = f"wind-{self.kind}"
-        for verb, describe in (("PING", self._ping), ("INFO", self._info), ("STATS", self._micro_stats)):
-            for of in ("", f".{name}", f".{name}.{self._id}"):
-                def answer(msg: Msg, describe: Callable[[], Dict[str, Any]] = describe) -> None:
-                    if msg.reply:
-                        self.nats.publish(msg.reply, json.dumps(describe()).encode())
-                self._subscribe(f"micro {verb}{of}", f"$SRV.{verb}{of}", answer)
-
-    def _micro(self, kind: str) -> Dict[str, Any]:
-        meta = {"cluster": self.cluster, "type": self.kind, "instance": self.instance, "language": "python"}
-        return {"type": MICRO + kind, "name": f"wind-{self.kind}", "id": self._id, "version": self.version, "metadata": meta}
-
-    def _ping(self) -> Dict[str, Any]:
-        return self._micro("ping_response")
-
-    def _endpoints(self) -> List[Dict[str, Any]]:
-        base = f"{self._prefix}{self.kind}."
-        found = {"any": base + "any", "id": f"{base}id.{self.instance}", "all": base + "all", "admin": f"{base}admin.{self.instance}"}
-        return [
-            {"name": n, "subject": s, "queue_group": "any" if n == "any" else "", "metadata": None}
-            for n, s in found.items() if n in self._subscriptions
-        ]
-
-    def _info(self) -> Dict[str, Any]:
-        about = f"instance {self.instance} of the Wind service {self.kind}"
-        return {**self._micro("info_response"), "description": about, "endpoints": self._endpoints()}
-
-    def _micro_stats(self) -> Dict[str, Any]:
-        s = self.stats
-        endpoints = self._endpoints()
-        for k, e in enumerate(endpoints):
-            del e["metadata"]
-            mine = k == 0  # the first endpoint counts all requests
-            nanos = int(s.seconds * 1e9) if mine else 0
-            n = s.requests if mine else 0
-            e.update(
-                num_requests=n, num_errors=s.failed if mine else 0, last_error=s.last_error if mine else "",
-                processing_time=nanos, average_processing_time=nanos // n if n else 0,
-            )
-        return {**self._micro("stats_response"), "started": self._started.isoformat().replace("+00:00", "Z"), "endpoints": endpoints}
-
-
-def _line(text: str) -> str:
-    """Returns a text in a form that a header allows."""
-    return "".join(" " if c < " " or "\x7f" <= c < "\xa0" else c for c in text)[:1024].strip()
