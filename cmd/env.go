@@ -17,11 +17,13 @@ func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// fromEnv sets flags that the call does not set from their environment variables. An empty variable counts as unset.
+// fromEnv sets flags that the call does not set from their environment variables. An empty variable counts as unset, and so
+// does one that names a place if the call names another.
 func fromEnv(set *pflag.FlagSet) (err error) {
+	named := namedPlaces(set)
 	set.VisitAll(func(f *pflag.Flag) {
 		value := os.Getenv(envName(f.Name))
-		if err != nil || f.Changed || value == "" || f.Name == "help" {
+		if err != nil || f.Changed || value == "" || f.Name == "help" || !named.joins(f.Name) {
 			return
 		}
 		if cause := set.Set(f.Name, value); cause != nil {

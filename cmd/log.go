@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -190,6 +191,6 @@ func (a *app) printCarried(verb, file string, sum persistence.Exported) error {
 		"file": file, "shard": sum.Info.Shard, "cluster": sum.Info.Cluster, "game": sum.Info.Game, "lineage": sum.Info.Lineage,
 		"first_seq": sum.First, "last_seq": sum.Last, "last_tick": sum.LastTick, "records": sum.Records, "deltas": sum.Deltas, "snapshots": sum.Snapshots,
 	},
-		fmt.Sprintf("%s %s: shard %s of game %s, %s up to tick %d, %s, %s", verb, file, sum.Info.Shard, sum.Info.Game,
+		fmt.Sprintf("%s %s: shard %s of game %s, %s up to tick %d, %s, %s", verb, file, sum.Info.Shard, cmp.Or(sum.Info.Game, "(unknown)"),
 			plural(sum.Records, "record"), sum.LastTick, plural(sum.Deltas, "delta"), plural(sum.Snapshots, "snapshot")))
 }

@@ -191,7 +191,7 @@ func (t *tailer) one(m persistence.Message) error {
 	if err != nil {
 		return err
 	}
-	out := tailRecord{Seq: uint64(m.Seq), Kind: r.Kind.String(), Epoch: uint64(r.Epoch), Bytes: len(m.Body), Previous: fmt.Sprintf("%x", r.Prev)}
+	out := tailRecord{Seq: uint64(m.Seq), Kind: r.Kind.String(), Epoch: uint64(r.Epoch), Bytes: len(m.Body), Previous: r.Prev.String()}
 	switch {
 	case r.Genesis != nil:
 		g := r.Genesis

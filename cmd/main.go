@@ -98,7 +98,7 @@ Every flag can also be set by an environment variable: ` + envPrefix + ` and the
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.self.program},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if err := fromEnv(c.Flags()); err != nil {
+			if err := first(onePlace(c.Flags()), fromEnv(c.Flags())); err != nil {
 				return err
 			}
 			a.self.lookAt(c.Flags())

@@ -2,7 +2,10 @@ package cmd
 
 import (
 	"net"
+	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/ferris1/wind/persistence"
 )
@@ -37,6 +40,45 @@ func checkName(flag, name string) error {
 func checkInstance(flag, id string) error {
 	if id != "" && (len(id) > 60 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
 		return usagef("%s %q is not an id: use 1 to 60 of a-z, 0-9 and -", flag, id)
+	}
+	return nil
+}
+
+// places are the flags among --data, --file, --nats and --etcd that a call gives.
+type places []string
+
+func namedPlaces(set *pflag.FlagSet) (given places) {
+	for _, name := range []string{"data", "file", "nats", "etcd"} {
+		if f := set.Lookup(name); f != nil && f.Changed {
+			given = append(given, name)
+		}
+	}
+	return given
+}
+
+// joins reports whether another flag can be used along with p. --nats and --etcd name servers of one cluster; a verb reads
+// --data only if they do not name all that it needs.
+func (p places) joins(name string) bool {
+	switch name {
+	case "nats", "etcd":
+		return !slices.Contains(p, "data") && !slices.Contains(p, "file")
+	case "file":
+		return len(p) == 0
+	}
+	return true
+}
+
+// onePlace refuses a call that names two places. A call may name one of a cluster's servers and the data directory in which
+// it finds the other.
+func onePlace(set *pflag.FlagSet) error {
+	p := namedPlaces(set)
+	for i := 1; i < len(p); i++ {
+		if slices.Equal(p, places{"data", "nats"}) && set.Lookup("etcd") != nil || slices.Equal(p, places{"data", "etcd"}) && set.Lookup("nats") != nil {
+			return nil
+		}
+		if !p[:i].joins(p[i]) {
+			return usagef("--%s and --%s name two places: give only one", p[0], p[i])
+		}
 	}
 	return nil
 }

@@ -85,11 +85,14 @@ known to have been. Exits with 1 if another game, or a build with other componen
 			r, err := p.Run(ctx)
 			out := a.replayed(r, o, p.World(), err)
 			out.Watched = watched.seen
+			if errors.Is(err, persistence.ErrNotFound) && !a.json {
+				return err // lines would look like a result
+			}
 			if printErr := a.print(out, replayLines(out)...); printErr != nil {
 				return printErr
 			}
-			if v.watch && !watched.lived && err == nil {
-				return fmt.Errorf("replay: there is no entity %s in ticks %d to %d", watched.entity, max(v.from, out.From), out.To)
+			if v.watch && err == nil {
+				err = watched.found(out)
 			}
 			return errors.Join(err, a.dump(v.dump, watched.entity, p, err))
 		})
@@ -146,7 +149,7 @@ func (a *app) dump(asked bool, entity ecs.Entity, p *persistence.Replay, err err
 	}
 	values, ok := entityLine(w, entity)
 	if !ok {
-		return fmt.Errorf("replay: there is no entity %s at tick %d", entity, w.Tick())
+		return fmt.Errorf("replay: there is no entity %s at tick %d%s", entity, w.Tick(), otherUse(w, entity))
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s %s\n", entity, values)
 	return err
@@ -177,11 +180,14 @@ func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, 
 
 func replayLines(r replayResult) []string {
 	lines := []string{"nothing was replayed"}
-	if r.Ticks > 0 {
-		lines = []string{
-			fmt.Sprintf("replayed %s (%d to %d) from the %s at %.0f ticks per second, %.0f times real time", plural(r.Ticks, "tick"), r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime),
-			fmt.Sprintf("tick %d: checksum %s, %s, epoch %d", r.To, r.Checksum, plural(r.Entities, "entity"), r.Epoch),
-		}
+	switch {
+	case r.Ticks > 0:
+		lines[0] = fmt.Sprintf("replayed %s (%d to %d) from the %s at %.0f ticks per second, %.0f times real time", plural(r.Ticks, "tick"), r.From, r.To, r.Source, r.TicksPerSecond, r.RealTime)
+	case r.Snapshot != "" && r.To > 0:
+		lines[0] = fmt.Sprintf("no tick was replayed: snapshot %s is of tick %d", r.Snapshot, r.To)
+	}
+	if r.To > 0 {
+		lines = append(lines, fmt.Sprintf("tick %d: checksum %s, %s, epoch %d", r.To, r.Checksum, plural(r.Entities, "entity"), r.Epoch))
 	}
 	if r.Diverged {
 		lines = append(lines, fmt.Sprintf("DIVERGED at tick %d", r.FirstDivergent))

@@ -56,8 +56,6 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	switch {
 	case checkName("--shard", f.shard) != nil || checkName("--cluster", f.cluster) != nil:
 		return persistence.Source{}, nil, first(checkName("--shard", f.shard), checkName("--cluster", f.cluster))
-	case f.file != "" && f.nats != "":
-		return persistence.Source{}, nil, usagef("--file and --nats exclude each other: give only one")
 	case f.file != "":
 		file, err := persistence.OpenFile(f.file)
 		if err != nil {

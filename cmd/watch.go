@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
 )
 
 // watching follows one entity over many ticks: a line for each tick that changes it.
@@ -14,8 +15,10 @@ type watching struct {
 	entity ecs.Entity
 	from   uint64
 	out    io.Writer // nil: collect in seen
+	begun  bool
 	last   string
-	lived  bool // in any of the ticks
+	lived  bool   // in any of the ticks
+	other  string // hints at another entity of the same slot
 	seen   []watchedTick
 }
 
@@ -27,7 +30,14 @@ type watchedTick struct {
 
 // each compares the entity in the world after a tick with the tick before.
 func (w *watching) each(world *ecs.World) error {
-	now, _ := entityLine(world, w.entity)
+	if !w.begun && w.from > 0 && world.Tick() > w.from {
+		return fmt.Errorf("%w: tick %d: the first one is %d; begin there with --from", persistence.ErrNotFound, w.from, world.Tick())
+	}
+	w.begun = true
+	now, lives := entityLine(world, w.entity)
+	if !lives && w.other == "" {
+		w.other = otherUse(world, w.entity)
+	}
 	if world.Tick() < w.from || now == w.last {
 		return nil
 	}
@@ -41,6 +51,29 @@ func (w *watching) each(world *ecs.World) error {
 	}
 	_, err := fmt.Fprintf(w.out, "tick %d  %s %s\n", world.Tick(), w.entity, now)
 	return err
+}
+
+// found returns an error if the entity lived in no tick of the replay r.
+func (w *watching) found(r replayResult) error {
+	switch {
+	case w.lived:
+		return nil
+	case r.Ticks == 0:
+		return fmt.Errorf("replay: there is nothing to watch: the snapshot is of tick %d, and --to ends there", r.To)
+	}
+	return fmt.Errorf("replay: there is no entity %s in ticks %d to %d%s", w.entity, max(w.from, r.From), r.To, w.other)
+}
+
+// otherUse names the entity that now uses the slot of a dead one; "" without one.
+func otherUse(w *ecs.World, e ecs.Entity) string {
+	for _, t := range w.Tables() {
+		for _, other := range t.Entities() {
+			if other.ID() == e.ID() && other != e {
+				return fmt.Sprintf(": its slot is used by %s now", other)
+			}
+		}
+	}
+	return ""
 }
 
 // parseEntity parses an entity as --dump and log tail print it: 12, or 12.3 for the fourth use of slot 12.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/ferris1/wind/ecs"
 )
 
 // Exported is what an export or an import copied.
@@ -46,8 +48,8 @@ func Export(ctx context.Context, path string, src Source) (sum Exported, err err
 	return sum, w.Close()
 }
 
-// describe finds out which shard the log belongs to: from genesis or, if that is
-// purged, from a snapshot.
+// describe finds out which shard the log belongs to: from genesis, from what is known of it or, if it is purged, from a
+// snapshot, which does not tell the tick rate.
 func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 	if first == 1 {
 		m, err := src.Log.Get(ctx, 1)
@@ -61,6 +63,9 @@ func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 		g := r.Genesis
 		return FileInfo{Lineage: g.Lineage, Cluster: g.Cluster, Shard: g.Shard, Game: g.Game, TickRate: g.TickRate}, nil
 	}
+	if src.Info.Game != "" {
+		return src.Info, nil
+	}
 	if src.Snapshots != nil {
 		all, _, err := src.snapshots(ctx)
 		if err != nil {
@@ -71,7 +76,14 @@ func describe(ctx context.Context, src Source, first Seq) (FileInfo, error) {
 			if errors.Is(err, ErrCorrupt) && i < len(all)-1 {
 				continue // an older one has the same answer
 			}
-			return FileInfo{Lineage: s.Lineage, Cluster: s.Cluster, Shard: s.Shard}, err
+			if err != nil {
+				return FileInfo{}, err
+			}
+			info := FileInfo{Lineage: s.Lineage, Cluster: s.Cluster, Shard: s.Shard}
+			if game, _, err := ecs.SnapshotConfig(s.Body); err == nil { // a later ecs may write another body
+				info.Game = game
+			}
+			return info, nil
 		}
 	}
 	return FileInfo{Lineage: src.Lineage}, nil

@@ -108,7 +108,7 @@ func (f *File) Snapshots() *FileSnapshots {
 
 // Source returns the file as the source of a replay or a check.
 func (f *File) Source() Source {
-	s := Source{Log: f.Log(), Lineage: f.info.Lineage}
+	s := Source{Log: f.Log(), Lineage: f.info.Lineage, Info: f.info}
 	if d := f.Deltas(); d != nil {
 		s.Deltas = d
 	}

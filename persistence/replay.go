@@ -18,6 +18,7 @@ type Source struct {
 	Deltas    DeltaReader    // nil for a log without deltas
 	Snapshots SnapshotReader // nil for a log without snapshots
 	Lineage   string         // the lineage that the log must have; "" accepts any
+	Info      FileInfo       // what genesis says, for a part of a log without genesis; the zero value if unknown
 	Accepted  []Mark         // losses of history that an operator accepted, oldest first
 
 	// Follow reads the log from a sequence on and waits for new messages; nil if the log does not grow.
@@ -99,7 +100,7 @@ func (p *Replay) Recorded() *ecs.World { return p.recorded }
 // Run replays. Errors: *CorruptError (and what it wraps), *VersionError,
 // *SchemaError and *ecs.GameError (see Foreign), *DivergedError, *LostError (only
 // with Verify, after the whole replay), ErrGap if the delta stream lacks a tick,
-// ErrNotFound if there is nothing to start from or no tick To, and the stores' own.
+// ErrNotFound if there is nothing to start from or no tick To, before or after what is stored, and the stores' own.
 func (p *Replay) Run(ctx context.Context) (ReplayResult, error) {
 	var began time.Time
 	if p.o.Now != nil {
@@ -129,8 +130,15 @@ func (p *Replay) run(ctx context.Context) error {
 	if err := p.look(ctx); err != nil {
 		return err
 	}
+	if m, err := p.src.Log.Get(ctx, last); err == nil && !p.o.Verify && p.o.To > m.Header.LastTick {
+		return after(p.o.To, m.Header.LastTick) // before Each sees ticks
+	}
 	if err := p.start(ctx); err != nil {
 		return err
+	}
+	if first := p.world.Tick(); p.o.To > 0 && p.o.To < first {
+		p.world, p.result = nil, ReplayResult{Notes: p.result.Notes}
+		return before(p.o.To, first)
 	}
 	if p.o.FromDeltas {
 		err = p.applyDeltas(ctx, last)
@@ -141,7 +149,7 @@ func (p *Replay) run(ctx context.Context) error {
 		return err
 	}
 	if p.o.To > 0 && p.world.Tick() < p.o.To {
-		err = fmt.Errorf("%w: tick %d: the last one is %d", ErrNotFound, p.o.To, p.world.Tick())
+		err = after(p.o.To, p.world.Tick())
 	}
 	if !p.o.Verify {
 		return err

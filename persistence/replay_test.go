@@ -101,6 +101,19 @@ func TestReplayOfAPurgedLogBeginsWithASnapshot(t *testing.T) {
 	if _, _, err := replay(t, Source{Log: v.m.Log()}, drift(0), ReplayOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
+	for _, o := range []ReplayOptions{{}, {Verify: true}, {FromDeltas: true}} {
+		for _, to := range []uint64{1, older.Tick - 1} {
+			o.To = to
+			r, _, err := replay(t, v.source(), drift(0), o)
+			if want := fmt.Sprintf("tick %d: the first one is %d", to, older.Tick); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), want) || r.To > to {
+				t.Errorf("to %d: %+v, %v, want %q", to, r, err, want)
+			}
+		}
+		o.To = older.Tick
+		if r, w, err := replay(t, v.source(), drift(0), o); err != nil || r.To != older.Tick || r.Ticks != 0 || w.Tick() != older.Tick {
+			t.Errorf("to the first tick: %+v, %v", r, err)
+		}
+	}
 	game := drift(0)
 	report, err := Check(context.Background(), v.source(), CheckOptions{Game: &game})
 	if err != nil || report.Broken() || report.Resimulated != 200-older.Tick {
@@ -111,6 +124,9 @@ func TestReplayOfAPurgedLogBeginsWithASnapshot(t *testing.T) {
 func TestDeltasThatRetentionCutLeadFromASnapshot(t *testing.T) {
 	v := sail(t, 200)
 	v.m.deltas = v.m.deltas[120:]
+	if _, _, err := replay(t, v.source(), drift(0), ReplayOptions{FromDeltas: true, To: 99}); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "tick 99: the first one is 150") {
+		t.Error(err)
+	}
 	r, _, err := replay(t, v.source(), drift(0), ReplayOptions{FromDeltas: true, Verify: true})
 	if err != nil || r.From != 151 || r.Checksum != v.world.Checksum() {
 		t.Errorf("%+v, %v", r, err)

@@ -12,7 +12,7 @@ import (
 // Slice returns the part of a history that contains the ticks from through to and can be read, checked and replayed alone.
 // It begins with the record of the older of the two newest snapshots before from, or at the history's own beginning if
 // there are fewer than two. It ends with the record that contains tick to. 0 as from keeps the beginning, 0 as to the
-// end.
+// end. It returns ErrNotFound if the history has no tick from or to.
 func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 	first, err := src.Log.First(ctx)
 	if err != nil {
@@ -30,7 +30,19 @@ func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 		return Source{}, err
 	}
 	if ends := end.Header.LastTick; max(from, to) > ends {
-		return Source{}, fmt.Errorf("%w: the log has no tick %d: the last one is %d", ErrNotFound, max(from, to), ends)
+		return Source{}, after(max(from, to), ends)
+	}
+	begins, err := src.begins(ctx, first)
+	if err != nil {
+		return Source{}, err
+	}
+	for _, tick := range []uint64{from, to} {
+		if tick > 0 && tick < begins {
+			return Source{}, before(tick, begins)
+		}
+	}
+	if src.Info, err = describe(ctx, src, first); err != nil {
+		return Source{}, err
 	}
 	if to > 0 {
 		if last, err = recordOf(ctx, src.Log, first, last, to); err != nil {
@@ -53,6 +65,41 @@ func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 	}
 	src.Log = sliceLog{src.Log, first, last}
 	return src, nil
+}
+
+// before is the error for a tick before the first one of a history.
+func before(tick, first uint64) error {
+	return fmt.Errorf("%w: tick %d: the first one is %d; name that tick or a later one", ErrNotFound, tick, first)
+}
+
+// after is the error for a tick after the last one of a history.
+func after(tick, last uint64) error {
+	return fmt.Errorf("%w: tick %d: the last one is %d", ErrNotFound, tick, last)
+}
+
+// begins returns the first tick whose world can be rebuilt from a log that begins with record first: 0 with genesis, else
+// the tick of the oldest snapshot from which the log continues.
+func (s Source) begins(ctx context.Context, first Seq) (uint64, error) {
+	if first == 1 {
+		return 0, nil
+	}
+	m, err := s.Log.Get(ctx, first)
+	if err != nil || s.Snapshots == nil {
+		return m.Header.LastTick, err
+	}
+	all, _, err := s.snapshots(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, info := range slices.Backward(all) {
+		if info.Seq+1 < first {
+			continue
+		}
+		if snap, err := s.Snapshots.Get(ctx, info); err == nil {
+			return snap.Tick, nil
+		}
+	}
+	return m.Header.LastTick, nil
 }
 
 // recordOf returns the first record that ends at or after a tick.

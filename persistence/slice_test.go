@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,8 +23,8 @@ func TestASliceStandsAlone(t *testing.T) {
 			t.Fatal(span, err)
 		}
 		path := filepath.Join(t.TempDir(), "slice.wind")
-		if _, err := Export(ctx, path, s); err != nil {
-			t.Fatal(span, err)
+		if sum, err := Export(ctx, path, s); err != nil || sum.Info.Game != game.Name {
+			t.Fatal(span, sum.Info, err)
 		}
 		f, err := OpenFile(path)
 		if err != nil {
@@ -53,5 +54,22 @@ func TestASliceStandsAlone(t *testing.T) {
 	}
 	if _, err := Slice(ctx, v.source(), 201, 0); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "201: the last one is 200") {
 		t.Error(err)
+	}
+	if err := v.m.Log().Purge(ctx, all[1].Seq); err != nil {
+		t.Fatal(err)
+	}
+	for _, span := range [][2]uint64{{7, 0}, {0, 7}, {7, 160}} {
+		want := fmt.Sprintf("tick 7: the first one is %d", all[1].Tick)
+		if _, err := Slice(ctx, v.source(), span[0], span[1]); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v of a purged log: %v, want %q", span, err, want)
+		}
+	}
+	s, err := Slice(ctx, v.source(), all[1].Tick+5, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "purged.wind")
+	if sum, err := Export(ctx, path, s); err != nil || sum.Info.Game != game.Name || sum.Info.Shard != "main" {
+		t.Errorf("%+v, %v", sum.Info, err)
 	}
 }
