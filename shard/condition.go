@@ -153,6 +153,8 @@ func WayOut(kind ConditionKind, shard string) string {
 		return "nobody is served until it ends; if it does not, stop the process and see what the log names"
 	case Behind:
 		return "the node catches up at most a second of ticks once the cause is gone; if it stays behind, give the node more processor time, or the game less work per tick"
+	case Conflict:
+		return "remove one of the handlers or change one of the ids, or say who gets a message with wind gateway --route MESSAGE=TYPE"
 	case Degraded:
 		return "ticks do not wait for it"
 	}

@@ -57,7 +57,7 @@ func TestServicesThatWantTheSameRequestsAreTold(t *testing.T) {
 	}
 	leave := enter("PlayerLoginRequest")
 	s.eventually(t, "the gateway tells of two services that handle a message", func() bool {
-		return strings.HasPrefix(conflict(), "services game and anvil both handle PlayerLoginRequest: game gets the requests")
+		return strings.HasPrefix(conflict(), "services game and anvil both handle PlayerLoginRequest, and game gets the requests")
 	})
 	leave()
 	s.eventually(t, "the conflict is over", func() bool { return conflict() == "" })

@@ -96,7 +96,7 @@ func (n *Node) tellConflicts(all []gateway.Conflict) {
 		if decided && c.Route.Method.Name == c.Other.Method.Name {
 			continue
 		}
-		n.conditions.Raise(shard.Conflict, false, c.String())
+		n.conditions.Raise(shard.Conflict, false, shard.Sentence(shard.Conflict, "", c.String()))
 		return
 	}
 	n.conditions.Clear(shard.Conflict)

@@ -42,13 +42,12 @@ type Conflict struct {
 	Other Route // does not
 }
 
-// String says what is wrong and what to do.
+// String says who is in conflict, and who gets the requests.
 func (c Conflict) String() string {
 	if c.Route.Method.Name == c.Other.Method.Name {
-		return fmt.Sprintf("services %s and %s both handle %s: %s gets the requests; remove one of the handlers, or start the gateways with --route %s=TYPE",
-			c.Route.Type, c.Other.Type, c.Route.Method.Name, c.Route.Type, c.Route.Method.Name)
+		return fmt.Sprintf("services %s and %s both handle %s, and %s gets the requests", c.Route.Type, c.Other.Type, c.Route.Method.Name, c.Route.Type)
 	}
-	return fmt.Sprintf("%s of service %s and %s of service %s both have the id %d: %s gets the requests; give one of them another id",
+	return fmt.Sprintf("%s of service %s and %s of service %s both have the id %d, and %s gets the requests",
 		c.Route.Method.Name, c.Route.Type, c.Other.Method.Name, c.Other.Type, c.Route.Method.ID, c.Route.Type)
 }
 
