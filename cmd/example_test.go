@@ -32,7 +32,7 @@ func ExampleMain() {
 	_ = main
 }
 
-// Run does what Main does and returns the exit code. Here it records one second of the game and replays it from the log.
+// Run is like Main, but returns the exit code. Here it records one second of the game and replays it from the log.
 func ExampleRun() {
 	data, err := os.MkdirTemp("", "fall")
 	if err != nil {

@@ -35,7 +35,7 @@ func Differences(a, b *World, limit int) (all []Difference, n int) {
 // String describes the place and both values: component position of entity 12.1, X: 3.5 in one, 4 in the other.
 func (d Difference) String() string { return d.Between("in one", "in the other") }
 
-// Between is String with names for the two worlds: X: 3.5 recorded, 4 computed.
+// Between is like String, but names the two worlds: X: 3.5 recorded, 4 computed.
 func (d Difference) Between(have, other string) string {
 	where := d.What
 	if d.Name != "" {

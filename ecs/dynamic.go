@@ -38,7 +38,7 @@ func (a *Access) mask(components []int) (m mask) {
 	return m
 }
 
-// Write is Table.Column for writing: change detection will examine the column.
+// Write is like Table.Column, but for writing: change detection will examine the column.
 func (a *Access) Write(t *Table, component int) (c Column, ok bool) {
 	if c, ok = t.Column(component); ok {
 		t.columns[t.columnOf[component]].touched = true

@@ -47,7 +47,7 @@ func OpenFile(path string) (*File, error) {
 	return file, nil
 }
 
-// ReadFile is OpenFile for any io.ReaderAt. size is the number of bytes in src.
+// ReadFile is like OpenFile, but takes any io.ReaderAt. size is the number of bytes in src.
 func ReadFile(src io.ReaderAt, size int64) (*File, error) {
 	f := &File{src: src, size: size, chunks: map[chunkKind][]chunk{}, cached: -1}
 	prefix, err := f.bytes(0, prefixBytes)

@@ -109,7 +109,7 @@ func (d *MemoryDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delt
 	}
 }
 
-// FromTick is JoinDeltas without the deltas and gaps that end before a tick. messages must begin with the group of that
+// FromTick is like JoinDeltas, but omits the deltas and gaps that end before a tick. messages must begin with the group of that
 // tick.
 func FromTick(tick uint64, messages iter.Seq2[Delta, error]) iter.Seq2[Delta, error] {
 	return func(yield func(Delta, error) bool) {

@@ -58,7 +58,7 @@ func endlessPauses() func(Ended, Next) Next {
 	}
 }
 
-// TestSimulatorCatchesNodesThatDoNotComeBack does what TestSimulatorCatchesEveryMutant does, for the time after an owner's end.
+// TestSimulatorCatchesNodesThatDoNotComeBack is like TestSimulatorCatchesEveryMutant, but for the time after an owner's end.
 func TestSimulatorCatchesNodesThatDoNotComeBack(t *testing.T) {
 	for _, m := range goingMutants {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {

@@ -109,7 +109,7 @@ func proven(ctx context.Context, game ecs.Game, log persistence.LogReader, snaps
 	return err
 }
 
-// PurgeUnserved does what PurgeBehind does for a shard that no node serves, so that no owner has checked its log for lost
+// PurgeUnserved is like PurgeBehind, but for a shard that no node serves, so that no owner has checked its log for lost
 // history. It removes nothing if an operator must look first: if the shard is halted (ErrHalted) or its log lost history
 // (persistence.ErrLost). The caller must have read the standing before.
 func PurgeUnserved(ctx context.Context, game ecs.Game, name string, st Standing, log persistence.LogWriter, deltas persistence.DeltaReader, snapshots persistence.SnapshotWriter, dry bool) (Purged, error) {
@@ -158,7 +158,7 @@ func intact(ctx context.Context, st *Standing, log persistence.LogReader, deltas
 	return err
 }
 
-// PurgeLog does what PurgeBehind does, for the host's own log. Any goroutine may call it. It does not wait for a tick: a full
+// PurgeLog is like PurgeBehind, but for the host's own log. Any goroutine may call it. It does not wait for a tick: a full
 // log may be the reason that no tick comes.
 func (h *Host) PurgeLog(ctx context.Context, dry bool) (Purged, error) {
 	if h.cfg.Snapshots == nil {

@@ -109,7 +109,7 @@ func (n *Node) purgeLog(ctx context.Context, body []byte) ([]byte, error) {
 	return json.Marshal(p)
 }
 
-// PurgeStopped is PurgeLog for a data directory that no process has open. It does not change a store that lost history.
+// PurgeStopped is like PurgeLog, but for a data directory that no process has open. It does not change a store that lost history.
 // A dry run opens a copy.
 func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name string, dry bool, log *slog.Logger) (p shard.Purged, err error) {
 	data, err := OpenData(dir)

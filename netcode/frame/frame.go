@@ -56,8 +56,8 @@ func AppendMessage(dst []byte, id uint32, m proto.Message) []byte {
 }
 
 // Reader cuts a byte stream into frames. Feed adds the stream in pieces of any
-// size; Next returns the frames. A caller that drains it after every Feed makes it
-// buffer at most one incomplete frame and the last piece. The zero value allows no
+// size; Next returns the frames. If the caller drains it after every Feed, it buffers
+// at most one incomplete frame and the last piece. The zero value allows no
 // payload: use NewReader. Not for concurrent use.
 type Reader struct {
 	max  int

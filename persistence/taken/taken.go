@@ -18,7 +18,7 @@ func port(err error, system string) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || system == "windows" && errors.Is(err, wsaAddrInUse)
 }
 
-// Said is Port for the text of an error.
+// Said is like Port, but takes the text of an error.
 func Said(text string) bool {
 	return strings.Contains(text, "address already in use") || strings.Contains(text, "Only one usage of each socket address")
 }

@@ -83,7 +83,7 @@ func sorted(modules []Module) ([]Module, error) {
 	return s, nil
 }
 
-// ReadFolder is Read for one folder of fsys. A missing folder, or a nil fsys, has no modules.
+// ReadFolder is like Read, but reads one folder of fsys. A missing folder, or a nil fsys, has no modules.
 func ReadFolder(fsys fs.FS, folder string) ([]Module, error) {
 	if fsys == nil {
 		return nil, nil
