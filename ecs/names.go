@@ -1,6 +1,9 @@
 package ecs
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Length limits of names, in bytes.
 const (
@@ -22,3 +25,9 @@ func ValidName(s string, most int) error {
 	}
 	return nil
 }
+
+const ownPrefix = "wind."
+
+// OwnName reports whether only Wind itself registers components, commands, resources and events of that name. Services
+// cannot send such commands, and scripts cannot touch such components and resources.
+func OwnName(name string) bool { return strings.HasPrefix(name, ownPrefix) }

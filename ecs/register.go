@@ -101,7 +101,7 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 	if !typeNameOK(name) {
 		refuse("ecs: %s %q: a name must match [a-z][a-z0-9._-]{0,63}", what, name)
 	}
-	if strings.HasPrefix(name, ownPrefix) && !isOwn(t) {
+	if OwnName(name) && !isOwn(t) {
 		refuse("ecs: %s %q: names that begin with %q are Wind's own; to act when players come and go, handle ecs.Join and ecs.Leave", what, name, ownPrefix)
 	}
 	w.claim(what, name)
@@ -127,10 +127,7 @@ func (w *World) spatialOnce(f *form) {
 	}
 }
 
-// ownPrefix starts the names that Wind itself registers.
-const ownPrefix = "wind."
-
-// isOwn reports whether t comes from one of Wind's own packages, which alone may use names that start with ownPrefix.
+// isOwn reports whether t comes from one of Wind's own packages, which alone may register an OwnName.
 func isOwn(t reflect.Type) bool {
 	module, ok := strings.CutSuffix(reflect.TypeFor[World]().PkgPath(), "/ecs")
 	return ok && (t.PkgPath() == module+"/ecs" || strings.HasPrefix(t.PkgPath(), module+"/systems/"))

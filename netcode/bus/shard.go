@@ -193,7 +193,7 @@ func (s *ServedShard) command(m *nats.Msg) {
 
 // compose implements Compose.
 func (c *ShardCommand) compose(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
-	if strings.HasPrefix(c.Name, "wind.") {
+	if ecs.OwnName(c.Name) {
 		return nil, rpc.Errorf(rpc.PermissionDenied, "command %q is reserved for Wind", clip(c.Name))
 	}
 	kind, ok := w.Schema().Command(c.Name)

@@ -2,7 +2,6 @@ package script
 
 import (
 	"fmt"
-	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -94,7 +93,7 @@ func entityGet(r *run, b *starlark.Builtin, args starlark.Tuple, named []starlar
 	if err := starlark.UnpackPositionalArgs(b.Name(), args, named, 1, &path); err != nil {
 		return nil, err
 	}
-	if id, ok := r.a.Schema().Component(path); ok && !strings.HasPrefix(path, "wind.") {
+	if id, ok := r.a.Schema().Component(path); ok && !ecs.OwnName(path) {
 		memory, ok := r.field(self(b), place{component: id}, false)
 		if !ok {
 			return starlark.None, nil

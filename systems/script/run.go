@@ -3,7 +3,6 @@ package script
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -193,7 +192,7 @@ func component(s *ecs.Schema, name starlark.Value) (int, error) {
 
 // ownComponent finds a component of the game. The host's own components are not for scripts.
 func ownComponent(s *ecs.Schema, name string) (int, error) {
-	if strings.HasPrefix(name, "wind.") {
+	if ecs.OwnName(name) {
 		return 0, fmt.Errorf("component %q belongs to the host", name)
 	}
 	return find(s.Components, "component", name)

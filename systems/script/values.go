@@ -325,7 +325,7 @@ func resourceAdd(_ *run, b *starlark.Builtin, args starlark.Tuple, named []starl
 
 // writable returns a field of a resource, or an error for the host's own resource.
 func writable(v *resourceValue, path string) (ecs.Field, error) {
-	if strings.HasPrefix(v.typ.Name, "wind.") {
+	if ecs.OwnName(v.typ.Name) {
 		return ecs.Field{}, fmt.Errorf("%s belongs to the host", v.typ.Name)
 	}
 	return v.typ.Find(path)
