@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/rpc"
 )
@@ -99,9 +100,10 @@ func (c Config) withDefaults() Config {
 }
 
 func (c *Config) validate() error {
+	if err := ecs.ValidName(c.ID, ecs.MaxLongName); err != nil {
+		return fmt.Errorf("gateway: its id: %w", err)
+	}
 	switch {
-	case c.ID == "" || len(c.ID) > 60:
-		return fmt.Errorf("gateway: id %q must have 1 to 60 characters", c.ID)
 	case c.Directory == nil || c.Link == nil || c.Bindings == nil:
 		return errors.New("gateway: Directory, Link and Bindings are required")
 	case len(c.Tickets.Key) > 0 && len(c.Tickets.Key) < netcode.MinTicketKey:
