@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -31,15 +32,15 @@ func checkAddress(flag, address string) error {
 // checkName refuses a name that no cluster or shard can have.
 func checkName(flag, name string) error {
 	if persistence.ValidShardName(name) != nil {
-		return usagef("%s %q is not a name: use 1 to 40 of a-z, 0-9 and -", flag, name)
+		return usagef("%s %q is not a name: use 1 to %d of a-z, 0-9 and -", flag, name, ecs.MaxName)
 	}
 	return nil
 }
 
 // checkInstance refuses an id that no instance can have. It accepts "", which means the default.
 func checkInstance(flag, id string) error {
-	if id != "" && (len(id) > 60 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
-		return usagef("%s %q is not an id: use 1 to 60 of a-z, 0-9 and -", flag, id)
+	if id != "" && ecs.ValidName(id, ecs.MaxLongName) != nil {
+		return usagef("%s %q is not an id: use 1 to %d of a-z, 0-9 and -", flag, id, ecs.MaxLongName)
 	}
 	return nil
 }
