@@ -67,7 +67,10 @@ type Command struct {
 // sequence number and flags.
 const commandOverhead = 32
 
-// Weight returns an upper bound on the command's size in a record, in bytes. A tick's budget counts it.
+// FrameBytes is the room that a tick has for commands: the largest sum of their weights.
+const FrameBytes = 256 << 10
+
+// Weight returns an upper bound on the command's size in a record, in bytes. A frame's room counts it.
 func (c *Command) Weight() int { return len(c.Payload) + commandOverhead }
 
 // Frame is everything that goes into one tick.

@@ -40,14 +40,14 @@ type Reply struct {
 	Reason       string // at most 128 bytes
 }
 
-// keptReplies is how many replies a session keeps, so that a successor can repeat them.
-const keptReplies = 32
+// KeptReplies is how many replies a session keeps, so that a successor can repeat them.
+const KeptReplies = 32
 
 // session is a Session with what the world keeps for it.
 type session struct {
 	Session
 	inputs  []input // by ordinal of the sampled command
-	replies []Reply // a ring once it has keptReplies entries
+	replies []Reply // a ring once it has KeptReplies entries
 	oldest  int     // index in the ring
 	fresh   int     // replies made in this tick
 	changed sessionParts
@@ -165,15 +165,15 @@ func (s *sessions) setInput(x *session, ordinal int, payload []byte) {
 
 // reply stores a reply and evicts the oldest one if the ring is full.
 func (s *sessions) reply(x *session, r Reply) {
-	if len(x.replies) < keptReplies {
+	if len(x.replies) < KeptReplies {
 		x.replies = append(x.replies, r)
 	} else {
 		s.sum -= replyHash(&x.replies[x.oldest])
 		x.replies[x.oldest] = r
-		x.oldest = (x.oldest + 1) % keptReplies
+		x.oldest = (x.oldest + 1) % KeptReplies
 	}
 	s.sum += replyHash(&r)
-	x.fresh = min(x.fresh+1, keptReplies)
+	x.fresh = min(x.fresh+1, KeptReplies)
 	s.touch(x, partReplies)
 }
 

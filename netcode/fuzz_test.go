@@ -37,7 +37,7 @@ func FuzzStream(f *testing.F) {
 		l := h.open(netip.MustParseAddrPort("127.0.0.1:1000"), cameTCP, func() {})
 		h.receive(l, wirepb.IDHello, marshal(&wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"}))
 		tick := func() {
-			commands := h.latch(w, w.Tick()+1, nil, 256<<10)
+			commands := h.latch(w, w.Tick()+1, nil, ecs.FrameBytes)
 			w.Order(w.Tick()+1, commands)
 			out := w.Step(ecs.Frame{Tick: w.Tick() + 1, Commands: commands})
 			for _, failure := range out.Failures {

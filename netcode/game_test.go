@@ -178,7 +178,7 @@ func (h *host) run() {
 
 func (h *host) tick() {
 	f := ecs.Frame{Tick: h.world.Tick() + 1}
-	f.Commands = h.server.Latch(h.world, f.Tick, nil, 256<<10)
+	f.Commands = h.server.Latch(h.world, f.Tick, nil, ecs.FrameBytes)
 	h.world.Order(f.Tick, f.Commands)
 	out := h.world.Step(f)
 	for _, failure := range out.Failures {

@@ -62,8 +62,8 @@ type command struct {
 
 const (
 	// maxAsked bounds the repeated commands that wait for an answer, and the
-	// refusals kept for them. The world keeps 32 replies per session.
-	maxAsked = 32
+	// refusals kept for them.
+	maxAsked = ecs.KeptReplies
 	// maxAcks bounds the acknowledgements that wait for the next release.
 	maxAcks = 8
 	// commandsPerTick bounds the reliable commands of one session in one tick.

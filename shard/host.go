@@ -40,7 +40,6 @@ type HostConfig struct {
 	Purge         bool          // purge the log below the older of the two newest verified snapshots after each snapshot, not only when it fills
 	KeepLog       bool          // never purge the log, not even when it fills
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
-	LatchBytes    int           // commands in one record; zero: 256 KiB
 	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
 	Logger        *slog.Logger  // nil: slog.Default()
 }
@@ -105,9 +104,6 @@ func New(cfg HostConfig) (*Host, error) {
 	}
 	if cfg.MeasureEvery <= 0 {
 		cfg.MeasureEvery = 10 * time.Second
-	}
-	if cfg.LatchBytes <= 0 {
-		cfg.LatchBytes = 256 << 10
 	}
 	if cfg.StopTimeout <= 0 {
 		cfg.StopTimeout = 5 * time.Second

@@ -145,7 +145,7 @@ func (h *Host) latch(w *ecs.World, n int) {
 		t.commands[i] = t.commands[i][:0]
 		if h.cfg.Frontend != nil {
 			tick := w.Tick() + 1 + uint64(i)
-			t.commands[i] = h.cfg.Frontend.Latch(w, tick, t.commands[i], h.cfg.LatchBytes/n)
+			t.commands[i] = h.cfg.Frontend.Latch(w, tick, t.commands[i], ecs.FrameBytes/n)
 			w.Order(tick, t.commands[i])
 		}
 	}

@@ -17,10 +17,9 @@ import (
 
 // Limits of a port.
 const (
-	maxSubmissions  = 1024      // submissions waiting for a tick
-	maxCommands     = 1 << 16   // commands in one submission
-	maxCommandBytes = 256 << 10 // room of a whole tick
-	sequenceBits    = 20        // low bits of a command's number: its index within the tick
+	maxSubmissions = 1024    // submissions waiting for a tick
+	maxCommands    = 1 << 16 // commands in one submission
+	sequenceBits   = 20      // low bits of a command's number: its index within the tick
 )
 
 // Port takes commands for a shard from services and operators and puts them into its ticks. Own, Latch, Release and
@@ -272,7 +271,7 @@ func (p *Port) composed(o *submission) (commands []ecs.Command, err error) {
 		if err := p.world.Validate(c); err != nil {
 			return nil, err
 		}
-		if c.Weight() > maxCommandBytes {
+		if c.Weight() > ecs.FrameBytes {
 			return nil, fmt.Errorf("command %d has %d bytes, more than a tick may take", i, len(c.Payload))
 		}
 	}

@@ -89,7 +89,7 @@ func (o *owner) latch(n int) (frames []ecs.Frame) {
 			f.Commands = o.other(o.w, f.Tick)
 		}
 		before := len(f.Commands)
-		f.Commands = o.port.Latch(o.w, f.Tick, f.Commands, (256<<10)/n)
+		f.Commands = o.port.Latch(o.w, f.Tick, f.Commands, ecs.FrameBytes/n)
 		o.taken = len(f.Commands) - before
 		if o.after != nil {
 			f.Commands = append(f.Commands, o.after(o.w, f.Tick)...)
