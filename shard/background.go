@@ -42,7 +42,7 @@ func (h *Host) background() (drained func()) {
 			}
 		}
 		if err := h.note(ctx, epoch, h.mark.Load(), 0); err != nil {
-			h.log.Warn("the last sequence was not noted", "error", err)
+			h.logger.Warn("the last sequence was not noted", "error", err)
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err 
 		return
 	}
 	if *delay = min(max(*delay*2, publishRetry), maxRetryDelay); *delay > publishRetry {
-		h.log.Warn(what, "error", err)
+		h.logger.Warn(what, "error", err)
 		h.raise(Degraded, false, fmt.Sprintf("%s (%v)", what, err))
 	}
 	select {
@@ -132,7 +132,7 @@ func (h *Host) noting(ctx context.Context, epoch persistence.Epoch) {
 			return
 		case err != nil && ctx.Err() == nil:
 			if !failing { // once: the condition lasts
-				h.log.Warn("the last sequence was not noted", "error", err)
+				h.logger.Warn("the last sequence was not noted", "error", err)
 			}
 			failing = true
 			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s continues, but etcd does not accept its notes (%v)", h.cfg.Shard, err))
@@ -235,7 +235,7 @@ func (h *Host) archiving(ctx context.Context) {
 		}
 		if j.snapshot == nil {
 			if err := h.purge(ctx, j.behind, j.below); err != nil && ctx.Err() == nil {
-				h.log.Warn("the log was not purged", "below", j.below, "error", err)
+				h.logger.Warn("the log was not purged", "below", j.below, "error", err)
 			}
 			continue
 		}
@@ -248,7 +248,7 @@ func (h *Host) archiving(ctx context.Context) {
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				h.log.Warn("a snapshot was not stored", "snapshot", j.snapshot.Name(), "error", err)
+				h.logger.Warn("a snapshot was not stored", "snapshot", j.snapshot.Name(), "error", err)
 			}
 			continue
 		}

@@ -95,7 +95,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	h.asked.asks(a, h.sim.Tick())
 	defer func() {
 		if waited := h.asked.answered(a, ev.Err); waited > patience && a.Kind != ActionAwait {
-			h.log.Info("the answer came: the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
+			h.logger.Info("the answer came: the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
 		}
 	}()
 	ev.Op = a.Op
@@ -106,9 +106,9 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	case ActionAwait:
 		ev.Kind = EventFree
 		if a.Standing.Halted != "" {
-			h.log.Warn("the shard is halted; waiting until the halt is lifted", "reason", a.Standing.Halted)
+			h.logger.Warn("the shard is halted; waiting until the halt is lifted", "reason", a.Standing.Halted)
 		} else {
-			h.log.Info("another node owns the shard; waiting", "owner", a.Standing.Owner, "epoch", a.Standing.Epoch)
+			h.logger.Info("another node owns the shard; waiting", "owner", a.Standing.Owner, "epoch", a.Standing.Epoch)
 		}
 		ev.Err = h.cfg.Ownership.Await(ctx, a.Standing)
 	case ActionClaim:
@@ -136,7 +136,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 		h.sim.bytes += uint64(len(ev.Message.Body))
 	case ActionLoad:
 		ev.Kind = EventLoaded
-		h.log.Info("recovering from a snapshot", "snapshot", a.Info.Name)
+		h.logger.Info("recovering from a snapshot", "snapshot", a.Info.Name)
 		snap, err := h.cfg.Snapshots.Get(ctx, a.Info)
 		ev.Snapshot, ev.Err = &snap, err
 	case ActionDelta:
@@ -387,7 +387,7 @@ func (p *pull[K, V]) close() {
 
 // noteGap puts a gap message into the ring.
 func (h *Host) noteGap(g persistence.Gap) {
-	h.log.Warn("the delta stream will lack some ticks; the log has them", "from", g.FromTick, "to", g.ToTick, "reason", g.Reason)
+	h.logger.Warn("the delta stream will lack some ticks; the log has them", "from", g.FromTick, "to", g.ToTick, "reason", g.Reason)
 	h.ring.add(persistence.Delta{Lineage: h.cfg.Lineage, Epoch: h.owner.Epoch(), RecordSeq: max(h.owner.Last(), 1), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
 }
 
@@ -396,7 +396,7 @@ func (h *Host) handOver(epoch persistence.Epoch, clean bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.hold), 2*time.Second)
 	defer cancel()
 	if err := h.cfg.Ownership.Release(ctx, epoch, clean); err != nil {
-		h.log.Warn("the owner key was not released; it ends with the lease", "error", err)
+		h.logger.Warn("the owner key was not released; it ends with the lease", "error", err)
 	}
 }
 
@@ -418,14 +418,14 @@ func (h *Host) alarm(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	h.log.Error("alarm", "error", err)
+	h.logger.Error("alarm", "error", err)
 	var diverged *persistence.DivergedError
 	if errors.As(err, &diverged) {
 		h.mu.Lock()
 		h.stats.Diverged = diverged.Tick
 		h.mu.Unlock()
 		for _, line := range diverged.Values() {
-			h.log.Error("differs", "tick", diverged.Tick, "value", line)
+			h.logger.Error("differs", "tick", diverged.Tick, "value", line)
 		}
 	}
 }

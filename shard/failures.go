@@ -42,7 +42,7 @@ func (h *Host) noteFailures(outputs []ecs.Output, now time.Time) {
 			if f.place != "" {
 				told = append(told, "place", f.place)
 			}
-			h.log.Warn(what, told...)
+			h.logger.Warn(what, told...)
 			f.told, f.since = now, 0
 		}
 	}

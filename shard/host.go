@@ -54,7 +54,7 @@ var ErrStopped = errors.New("shard: stopped")
 // the shard. Call Run once.
 type Host struct {
 	cfg    HostConfig
-	log    *slog.Logger
+	logger *slog.Logger
 	origin time.Time // the zero of the owner's time
 	owner  *Owner
 	sim    *simulated
@@ -113,7 +113,7 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}, simulated: make(chan struct{})}
+	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}, simulated: make(chan struct{})}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog}, h.sim)
 	h.stats.Phase = PhaseIdle.String()
@@ -162,7 +162,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.disown()
 	h.setPhase()
 	if h.reason != nil {
-		h.log.Error("this node no longer runs the shard", "reason", h.reason)
+		h.logger.Error("this node no longer runs the shard", "reason", h.reason)
 	}
 	return h.reason
 }

@@ -32,7 +32,7 @@ func (h *Host) owned(seq persistence.Seq) {
 	h.stats.Tick, h.stats.Checksum, h.stats.Entities, h.stats.RecoveredTick = w.Tick(), w.Checksum(), w.Len(), w.Tick()
 	h.stats.RecoveryMS = float64(h.now()) / float64(time.Millisecond)
 	h.mu.Unlock()
-	h.log.Info("the shard is owned", "epoch", h.owner.Epoch(), "sequence", seq, "tick", w.Tick())
+	h.logger.Info("the shard is owned", "epoch", h.owner.Epoch(), "sequence", seq, "tick", w.Tick())
 	if h.cfg.Frontend != nil {
 		h.served = true
 		h.cfg.Frontend.Own(w, uint64(h.owner.Epoch()))
@@ -74,7 +74,7 @@ func (h *Host) skip(now time.Time) {
 	}
 	if t.skipped > 0 && now.Sub(t.toldSkip) >= failuresEvery {
 		span := time.Duration(t.skipped) * time.Second / time.Duration(t.pacer.rate)
-		h.log.Warn("the shard was delayed for longer than it can catch up: it skips the excess time, but no tick number", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
+		h.logger.Warn("the shard was delayed for longer than it can catch up: it skips the excess time, but no tick number", "skipped", span.Round(time.Millisecond), "ticks", t.skipped, "catches_up", CatchUpSeconds*time.Second)
 		t.skipped, t.toldSkip = 0, now
 	}
 }

@@ -29,16 +29,16 @@ type Cluster struct {
 }
 
 // Connect connects to servers in other processes; etcdURLs is comma-separated.
-func Connect(ctx context.Context, name, natsURL, etcdURLs string, log *slog.Logger) (*Cluster, error) {
-	conn, err := dialNATS(ctx, natsURL, log)
+func Connect(ctx context.Context, name, natsURL, etcdURLs string, logger *slog.Logger) (*Cluster, error) {
+	conn, err := dialNATS(ctx, natsURL, logger)
 	if err != nil {
 		return nil, err
 	}
-	return connect(ctx, name, conn, strings.Split(etcdURLs, ","), log)
+	return connect(ctx, name, conn, strings.Split(etcdURLs, ","), logger)
 }
 
-func dialNATS(ctx context.Context, url string, log *slog.Logger) (*jetstream.Conn, error) {
-	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, Logger: log})
+func dialNATS(ctx context.Context, url string, logger *slog.Logger) (*jetstream.Conn, error) {
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("%w: start it (wind infra), or name another with --nats", err)
 	}
@@ -46,16 +46,16 @@ func dialNATS(ctx context.Context, url string, log *slog.Logger) (*jetstream.Con
 }
 
 // connect returns a cluster on a connection to NATS, which it takes over.
-func connect(ctx context.Context, name string, conn *jetstream.Conn, etcdURLs []string, log *slog.Logger) (*Cluster, error) {
+func connect(ctx context.Context, name string, conn *jetstream.Conn, etcdURLs []string, logger *slog.Logger) (*Cluster, error) {
 	c := &Cluster{Name: name, NATS: conn}
 	c.onClose(func() error { conn.Close(); return nil })
-	if err := c.open(ctx, etcdURLs, log); err != nil {
+	if err := c.open(ctx, etcdURLs, logger); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func (c *Cluster) open(ctx context.Context, etcdURLs []string, log *slog.Logger) (err error) {
+func (c *Cluster) open(ctx context.Context, etcdURLs []string, logger *slog.Logger) (err error) {
 	if c.Etcd, err = etcd.Dial(ctx, etcdURLs...); err != nil {
 		return fmt.Errorf("%w: start it (wind infra), or name another with --etcd", err)
 	}
@@ -64,11 +64,11 @@ func (c *Cluster) open(ctx context.Context, etcdURLs []string, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	if c.Directory, err = discovery.Follow(ctx, services, log); err != nil {
+	if c.Directory, err = discovery.Follow(ctx, services, logger); err != nil {
 		return err
 	}
 	c.onClose(func() error { c.Directory.Close(); return nil })
-	if c.Bus, err = bus.Open(bus.Config{Conn: c.NATS.NATS(), Cluster: c.Name, Logger: log}); err != nil {
+	if c.Bus, err = bus.Open(bus.Config{Conn: c.NATS.NATS(), Cluster: c.Name, Logger: logger}); err != nil {
 		return err
 	}
 	c.onClose(func() error { c.Bus.Close(); return nil })

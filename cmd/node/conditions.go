@@ -85,14 +85,14 @@ type told struct {
 }
 
 // tell logs the conditions that have begun or are over, and keeps the logged ones in known.
-func tell(log *slog.Logger, known map[shard.ConditionKind]told, holds []shard.Condition, now time.Time) {
+func tell(logger *slog.Logger, known map[shard.ConditionKind]told, holds []shard.Condition, now time.Time) {
 	for _, c := range holds {
 		if _, ok := known[c.Kind]; !ok {
 			level := slog.LevelWarn
 			if c.Stops {
 				level = slog.LevelError
 			}
-			log.Log(context.Background(), level, c.Text, "condition", string(c.Kind))
+			logger.Log(context.Background(), level, c.Text, "condition", string(c.Kind))
 		}
 		known[c.Kind] = told{Condition: c}
 	}
@@ -104,7 +104,7 @@ func tell(log *slog.Logger, known map[shard.ConditionKind]told, holds []shard.Co
 			c.gone = now
 			known[kind] = c
 		case now.Sub(c.gone) >= overAfter:
-			log.Info("the condition is over", "condition", string(kind), "after", c.gone.Sub(c.Since).Round(100*time.Millisecond))
+			logger.Info("the condition is over", "condition", string(kind), "after", c.gone.Sub(c.Since).Round(100*time.Millisecond))
 			delete(known, kind)
 		}
 	}

@@ -32,7 +32,7 @@ func (d noData) Unwrap() error { return fs.ErrNotExist }
 
 // OpenLeases opens the etcd of a data directory. If write is false, it does not touch a stopped directory: it opens a
 // copy in the directory for temporary files. It returns fs.ErrNotExist for a directory in which no node ever ran.
-func OpenLeases(ctx context.Context, dir string, write bool, log *slog.Logger) (*Leases, error) {
+func OpenLeases(ctx context.Context, dir string, write bool, logger *slog.Logger) (*Leases, error) {
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); err != nil {
 		return nil, noData(dir)
 	}
@@ -43,7 +43,7 @@ func OpenLeases(ctx context.Context, dir string, write bool, log *slog.Logger) (
 		err = l.ask(ctx, dir)
 	case err == nil:
 		l.onClose(data.Close)
-		err = l.start(ctx, data, write, log)
+		err = l.start(ctx, data, write, logger)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -62,8 +62,8 @@ func (l *Leases) ask(ctx context.Context, dir string) error {
 }
 
 // start runs a server on the directory, or on a copy of it.
-func (l *Leases) start(ctx context.Context, data *Data, write bool, log *slog.Logger) error {
-	config := etcd.ServerConfig{Dir: data.Etcd(), Development: !write, Logger: log}
+func (l *Leases) start(ctx context.Context, data *Data, write bool, logger *slog.Logger) error {
+	config := etcd.ServerConfig{Dir: data.Etcd(), Development: !write, Logger: logger}
 	if !write {
 		if err := etcd.Prove(data.Etcd()); err != nil { // prove the original, not the copy: the error names a path that the operator knows
 			return err

@@ -111,19 +111,19 @@ func (n *Node) purgeLog(ctx context.Context, body []byte) ([]byte, error) {
 
 // PurgeStopped is like PurgeLog, but for a data directory that no process has open. It does not change a store that lost history.
 // A dry run opens a copy.
-func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name string, dry bool, log *slog.Logger) (p shard.Purged, err error) {
+func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name string, dry bool, logger *slog.Logger) (p shard.Purged, err error) {
 	data, err := OpenData(dir)
 	if err != nil {
 		return p, err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
 	if dry {
-		return purgeCopy(ctx, data, game, cluster, name, log)
+		return purgeCopy(ctx, data, game, cluster, name, logger)
 	}
 	if _, err := jetstream.CheckStore(ctx, data.NATS()); err != nil {
 		return p, err
 	}
-	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: data.NATS(), Port: -1, Logger: log})
+	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: data.NATS(), Port: -1, Logger: logger})
 	if err != nil {
 		return p, err
 	}
@@ -142,8 +142,8 @@ func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name 
 }
 
 // purgeCopy returns what a purge would remove.
-func purgeCopy(ctx context.Context, data *Data, game ecs.Game, cluster, name string, log *slog.Logger) (p shard.Purged, err error) {
-	held, err := jetstream.OpenCopy(ctx, data.NATS(), jetstream.CopyOptions{Cluster: cluster, Shard: name, Logger: log})
+func purgeCopy(ctx context.Context, data *Data, game ecs.Game, cluster, name string, logger *slog.Logger) (p shard.Purged, err error) {
+	held, err := jetstream.OpenCopy(ctx, data.NATS(), jetstream.CopyOptions{Cluster: cluster, Shard: name, Logger: logger})
 	if err != nil {
 		return p, err
 	}

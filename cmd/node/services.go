@@ -30,7 +30,7 @@ type instance struct {
 	config  Service
 	id      string
 	own     []script.Module // the scripts that it came with
-	log     *slog.Logger
+	logger  *slog.Logger
 	scripts *reload.Instance
 	service *service.Service
 	served  *bus.Served
@@ -77,7 +77,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	i := &instance{config: s, id: n.instanceID(s.Type), own: modules, log: c.Logger.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
+	i := &instance{config: s, id: n.instanceID(s.Type), own: modules, logger: c.Logger.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
 	if err := n.member.Vacant(ctx, s.Type, i.id); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	}
 	config := service.Config{
 		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
-		Middleware: s.Middleware, Logger: i.log,
+		Middleware: s.Middleware, Logger: i.logger,
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
 	}
 	if s.Handlers != nil {
@@ -186,7 +186,7 @@ func (i *instance) report(ctx context.Context, directory *discovery.Directory, c
 		}
 		hung = stall != nil
 		if err := i.share(ctx); err != nil && ctx.Err() == nil {
-			i.log.Warn("the instance cannot change whether it answers requests to any instance", "hangs", hung, "error", err)
+			i.logger.Warn("the instance cannot change whether it answers requests to any instance", "hangs", hung, "error", err)
 		}
 		players, ok := directory.Bound(GatewayType, i.config.Type, i.id)
 		if !ok { // without a gateway to count sessions, count recent players

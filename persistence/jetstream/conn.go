@@ -30,7 +30,7 @@ type Conn struct {
 	nc *nats.Conn
 	js jetstream.JetStream
 
-	log      *slog.Logger
+	logger   *slog.Logger
 	server   *Server   // the embedded server; nil if the server is external
 	dir      string    // the embedded server's store; "" if the server is external
 	started  time.Time // when the embedded server started; zero if the server is external
@@ -43,21 +43,21 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	if err := validURLs(c.URL); err != nil {
 		return nil, err
 	}
-	log := cmp.Or(c.Logger, slog.Default())
+	logger := cmp.Or(c.Logger, slog.Default())
 	opts := []nats.Option{
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Warn("lost the connection to NATS", "error", err)
+				logger.Warn("lost the connection to NATS", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { logger.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
 	}
 	if c.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(c.Credentials))
 	}
 	conn, err := connect(ctx, c.URL, opts...)
 	if err == nil {
-		conn.readOnly, conn.log = c.ReadOnly, log
+		conn.readOnly, conn.logger = c.ReadOnly, logger
 	}
 	return conn, err
 }
@@ -88,7 +88,7 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 		nc.Close()
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	c := &Conn{nc: nc, js: asks{js}, log: slog.Default()}
+	c := &Conn{nc: nc, js: asks{js}, logger: slog.Default()}
 	if _, err := c.js.AccountInfo(ctx); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("jetstream: NATS%s answers, but JetStream does not (is it enabled for this account?): %w", at(url), err)

@@ -215,7 +215,7 @@ func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
 	}
 	s.log.flaw = f
 	if c.opts.LogOnly {
-		s.snapshots = &Snapshots{ref: ref, log: c.conn.log}
+		s.snapshots = &Snapshots{ref: ref, logger: c.conn.logger}
 		return s, nil
 	}
 	if s.deltas, err = openDeltas(ctx, c.conn, ref, Options{}); err == nil {

@@ -24,7 +24,7 @@ const (
 // usual.
 type keeper struct {
 	server  *Server
-	log     *slog.Logger
+	logger  *slog.Logger
 	wake    chan struct{} // something may be wrong
 	broken  atomic.Bool   // the server reported that it cannot write: only a restart helps
 	trouble atomic.Pointer[trouble]
@@ -42,7 +42,7 @@ type trouble struct {
 }
 
 func newKeeper(s *Server) *keeper {
-	k := &keeper{server: s, log: s.config.Logger, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	k := &keeper{server: s, logger: s.config.Logger, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	k.trouble.Store(&trouble{begun: make(chan struct{})})
 	return k
 }
@@ -117,7 +117,7 @@ func (k *keeper) restart() error {
 	if k.pause = min(max(2*k.pause, probeEvery), longestProbe); time.Since(k.restarted) > steady {
 		k.pause = 0
 	}
-	k.log.Info("the store is writable again; restarting the NATS server on it", "dir", k.server.config.Dir)
+	k.logger.Info("the store is writable again; restarting the NATS server on it", "dir", k.server.config.Dir)
 	k.server.halt()
 	k.broken.Store(false)
 	err := k.server.start()
@@ -134,7 +134,7 @@ func (k *keeper) told(err error) {
 	k.trouble.Store(&trouble{err, before.begun})
 	if before.err == nil {
 		close(before.begun)
-		k.log.Error("cannot write the store", "error", err)
+		k.logger.Error("cannot write the store", "error", err)
 	}
 }
 
@@ -144,7 +144,7 @@ func (k *keeper) well() {
 		return
 	}
 	k.trouble.Store(&trouble{begun: make(chan struct{})})
-	k.log.Info("the store works again", "dir", k.server.config.Dir, "free", bytesText(freeBytes(k.server.config.Dir)))
+	k.logger.Info("the store works again", "dir", k.server.config.Dir, "free", bytesText(freeBytes(k.server.config.Dir)))
 }
 
 // Trouble returns nil if the store accepts writes. Otherwise it returns an error that wraps persistence.ErrDiskFull or

@@ -244,7 +244,7 @@ func (s *Server) MaxBytes() int64 { return s.maxBytes }
 func (s *Server) Connect(ctx context.Context) (*Conn, error) {
 	c, err := connect(ctx, "", nats.InProcessServer(inside{s}), nats.UserInfo(ownUser, s.doorman.own))
 	if err == nil {
-		c.server, c.dir, c.maxBytes, c.started, c.log = s, s.config.Dir, s.maxBytes, s.started, s.config.Logger
+		c.server, c.dir, c.maxBytes, c.started, c.logger = s, s.config.Dir, s.maxBytes, s.started, s.config.Logger
 	}
 	return c, err
 }

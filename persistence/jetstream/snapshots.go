@@ -31,13 +31,13 @@ type Snapshots struct {
 	objects *objects // nil in a copy without snapshots
 	ref     Ref
 	dir     string // the embedded server's store; "" if the server is external
-	log     *slog.Logger
+	logger  *slog.Logger
 }
 
 // openSnapshots opens the cluster's object store, or creates it if it does not exist, and removes what unfinished
 // uploads left in it.
 func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots, error) {
-	s := &Snapshots{ref: ref, dir: c.dir, log: c.log}
+	s := &Snapshots{ref: ref, dir: c.dir, logger: c.logger}
 	var err error
 	s.objects, err = openObjects(ctx, c, snapshotBucket(ref.Cluster), jetstream.ObjectStoreConfig{
 		Description: "Wind: snapshots of the shards of cluster " + ref.Cluster,
@@ -272,10 +272,10 @@ func (s *Snapshots) sweep(ctx context.Context) {
 	defer cancel()
 	uploads, err := s.objects.sweep(ctx)
 	if uploads > 0 {
-		s.log.Info("removed the pieces of unfinished snapshots", "bucket", s.objects.bucket, "snapshots", uploads)
+		s.logger.Info("removed the pieces of unfinished snapshots", "bucket", s.objects.bucket, "snapshots", uploads)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("cannot sweep the snapshot store", "bucket", s.objects.bucket, "error", err)
+		s.logger.Warn("cannot sweep the snapshot store", "bucket", s.objects.bucket, "error", err)
 	}
 }
 
