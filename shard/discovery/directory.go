@@ -177,8 +177,7 @@ func (d *Directory) Leave(serviceType, id string) {
 	if t == nil {
 		return
 	}
-	i, ok := slices.BinarySearchFunc(t.seats, id, func(s seat, id string) int { return strings.Compare(s.reported.ID, id) })
-	if ok {
+	if i := t.seatOf(id); i >= 0 {
 		t.seats[i].placed.left.count.Add(1)
 	}
 }

@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -102,18 +104,19 @@ func (t *typeView) fill(c *choice, p Player) (home int) {
 		c.candidates, c.seats = make([]Candidate, len(t.seats)), make([]int32, len(t.seats))
 	}
 	home = -1
+	its, except := t.seatOf(p.Home), t.seatOf(p.Except)
 	all, at, n := c.candidates[:len(t.seats)], c.seats[:len(t.seats)], 0
 	for i := range t.seats {
 		s := &t.seats[i]
 		came, left := int(s.placed.came.count.Load()), int(s.placed.left.count.Load())
 		full := came >= s.room // whoever has left may be missing from the report already
-		if s.reported.ID == p.Home {
+		if i == its {
 			full = s.room <= -left // of those who came, some had their home here as well
 		}
-		if full || s.reported.ID == p.Except {
+		if full || i == except {
 			continue
 		}
-		if s.reported.ID == p.Home {
+		if i == its {
 			home = n
 		}
 		o := &all[n]
@@ -127,6 +130,18 @@ func (t *typeView) fill(c *choice, p Player) (home int) {
 	}
 	c.candidates, c.seats = all[:n], at[:n]
 	return home
+}
+
+// seatOf returns the index of an instance's seat, or -1.
+func (t *typeView) seatOf(id string) int {
+	if id == "" {
+		return -1
+	}
+	i, ok := slices.BinarySearchFunc(t.seats, id, func(s seat, id string) int { return strings.Compare(s.reported.ID, id) })
+	if !ok {
+		return -1
+	}
+	return i
 }
 
 // take counts a player. It returns false if another pick has taken the last seat.
