@@ -260,7 +260,7 @@ func TestSecondServiceOfOneNameDoesNotRun(t *testing.T) {
 	i.start(t, interpreter, "translate-1")
 	out, err := command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", "translate-1").CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "an instance translate-1 already, on node translate-1: choose another --instance") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "instance translate-1 of service translate already runs on node translate-1 since") {
 		t.Errorf("it ends with %v:\n%s", err, out)
 	}
 	if text, err := i.translate(t.Context(), "translate-1", "alice", "hello"); err != nil || text != "hallo" {

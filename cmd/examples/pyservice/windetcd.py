@@ -127,10 +127,25 @@ class Etcd:
         kvs = (await self.call("/v3/kv/range", {"key": _b64(key)})).get("kvs", [])
         return Value(base64.b64decode(kvs[0].get("value", "")).decode("utf-8", "replace"), str(kvs[0].get("lease", "0"))) if kvs else None
 
+    async def under(self, prefix: str) -> List[str]:
+        """Returns the values of all keys that begin with a prefix."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        found = (await self.call("/v3/kv/range", {"key": _b64(prefix), "range_end": _b64(end)})).get("kvs", [])
+        return [base64.b64decode(kv.get("value", "")).decode("utf-8", "replace") for kv in found]
+
     async def get(self, key: str) -> Optional[str]:
         """Returns a key's text, or None if the key does not exist."""
         found = await self.look(key)
         return None if found is None else found.text
+
+
+def _parsed(text: str) -> Dict[str, Any]:
+    """Returns an entry of the directory, which anybody may have written."""
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 class Registration:
@@ -162,6 +177,21 @@ class Registration:
             elif now > end:
                 raise self._taken(found)
             await asyncio.sleep(LOOK_EVERY)
+
+    async def distinct(self) -> None:
+        """Raises EtcdError if another type of service uses an id of this one's messages for another message: players'
+        requests would reach the wrong one."""
+        mine = {m["id"]: m["name"] for m in self.entry["methods"] if m["id"]}
+        for text in await self._etcd.under(self.key.rpartition("/")[0].rpartition("/")[0] + "/"):
+            other = _parsed(text)
+            methods = other.get("methods")
+            for m in methods if isinstance(methods, list) and other.get("type") != self.entry["type"] else ():
+                number, name = (m.get("id"), m.get("name")) if isinstance(m, dict) else (0, "")
+                if isinstance(number, int) and mine.get(number, name) != name:
+                    raise EtcdError(
+                        f"{mine[number]} has the id {number}, which {name} of service {other.get('type')} (instance {other.get('id')}) has already: "
+                        "give it another id"
+                    )
 
     async def register(self) -> None:
         """Writes the entry and keeps it from then on. Raises EtcdError, or Taken if the entry exists."""
@@ -224,11 +254,11 @@ class Registration:
         raise taken
 
     def _taken(self, found: Value) -> Taken:
-        try:
-            node = str(json.loads(found.text)["node"])
-        except (ValueError, KeyError, TypeError):
-            node = "?"
-        return Taken(f"service {self.entry['type']} has an instance {self.entry['id']} already, on node {node}: choose another --instance, or stop that one")
+        holder = _parsed(found.text)
+        return Taken(
+            f"instance {self.entry['id']} of service {self.entry['type']} already runs on node {holder.get('node', '?')} since {holder.get('since', '?')}: "
+            "give this one another id, or stop that one"
+        )
 
     async def _report(self) -> None:
         while True:

@@ -41,11 +41,17 @@ class Client:
         self.session = headers.get("Wind-Session", "")  # the gateway's; "" unless a client sent the request
         self.sender = headers.get("Wind-From", "")  # the service that sent it, "<type>/<id>"
         self.trace = headers.get("traceparent", "")  # W3C traceparent
+        self._message = headers.get("Wind-Message", "")
         self.logged_in = ""
         self._begun = self._left = False
 
     def log_in(self, player: str) -> None:
-        """Logs the session in as a player, with the answer to this request."""
+        """Logs the session in as a player, with the answer to this request. Raises ValueError if `login` does not name the
+        message, or the player is not 1 to 128 bytes of UTF-8 without control characters."""
+        if not self.session or self._message not in self.service.logins:
+            raise ValueError(f"{self._message} cannot log a player in: login does not name it")
+        if not 1 <= len(player.encode()) <= 128 or any(c < " " or "\x7f" <= c < "\xa0" for c in player):
+            raise ValueError(f"player {player[:64]!r} is not 1 to 128 bytes of UTF-8 without control characters")
         self.player = self.logged_in = player
 
     def push(self, message: str, fields: Dict[str, Any]) -> None:
