@@ -17,6 +17,7 @@ func slotBytes(packed int) int { return packed + 16 }
 type memory struct {
 	columns []known
 	bytes   int
+	orders  []order // of the parts that are being coded
 }
 
 // known is what is remembered of a component. Values are stored by slot; slots are assigned in order.

@@ -39,10 +39,19 @@ func TestPlanesOfAnySizeComeBack(t *testing.T) {
 // TestSteadyEntitiesComeBack: the same entities change in each tick, which a Writer codes in bulk, until some of them
 // change, are left out, or come in another order.
 func TestSteadyEntitiesComeBack(t *testing.T) {
-	l := &Layout{columns: []column{
+	steady(t, &Layout{columns: []column{
 		{packed: 20, words: []word{{at: 0, width: 8, float: true, how: line}, {at: 8, width: 8, how: difference}, {at: 16, width: 4, how: difference}}},
 		{packed: 8, words: []word{{at: 0, width: 8, how: asIs}}},
-	}}
+	}})
+	steady(t, &Layout{chosen: true, columns: []column{ // a plan that was read may have a sum without sources
+		{packed: 20, sums: true, words: []word{{at: 0, width: 8, how: sum}, {at: 8, width: 8, how: difference}, {at: 16, width: 4, how: difference}}},
+		{packed: 8, sums: true, words: []word{{at: 0, width: 8, how: sum, sources: []source{{component: 0, word: 1, at: 8}}}}},
+	}})
+}
+
+// steady sends bodies of a layout through a Writer and a Reader.
+func steady(t *testing.T, l *Layout) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(2, 2))
 	ids := make([]uint32, 100)
 	for i := range ids {
