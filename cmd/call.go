@@ -57,7 +57,7 @@ answer as JSON. With --player it sends the message as that player's client would
 With shard:NAME as SERVICE it sends a command into that shard; the answer comes once the command's tick is committed.`,
 		Example: "  wind call game AnnounceRequest '{\"content\":\"maintenance at noon\"}'\n" +
 			"  wind call game RoleRequest --player alice\n" +
-			"  wind call shard:main arena.choose '{\"weapon\":2}'",
+			"  wind call shard:main speak.wave '{\"strength\":2.5}'",
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "the instance to ask (default: any)")

@@ -215,6 +215,9 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 	a.tell("game %s, shard %s, %s per second", a.game.Name, f.shard, plural(a.game.TickRate, "tick"))
 	say("clients", n.UDPAddr(), "UDP (KCP and datagrams): wind bots --addr "+n.UDPAddr())
 	say("", n.TCPAddr(), "TCP, the same frames")
+	if id := n.GatewayID(); id != "" {
+		say("gateway", id, "the same addresses accept requests to services (RPC)")
+	}
 	for _, i := range n.Instances() {
 		say("service", i.Type, "instance "+i.ID+": wind call "+i.Type+" MESSAGE JSON")
 	}

@@ -66,6 +66,7 @@ that --replace names.`,
 		}
 		return a.print(map[string]any{"name": name, "dir": dir, "files": files, "replace": checkout},
 			fmt.Sprintf("Wrote %s in %s.", strings.Join(files, ", "), dir),
+			fmt.Sprintf("Its go.mod builds against %s: on another machine, change that replace line to a checkout there.", checkout),
 			fmt.Sprintf("Next: cd %s && go test ./... && go run . dev --bots 10", dir))
 	})
 	return c

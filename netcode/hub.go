@@ -20,10 +20,12 @@ import (
 // messages through receive, ticks through own, latch, release and disown.
 // Answers collect in the links. Its owner serialises all calls.
 type hub struct {
-	cfg     Config
-	log     *slog.Logger
-	baker   *baker
-	gateway Gateway // nil: RPC is refused
+	cfg Config
+	log *slog.Logger
+
+	claimTold time.Time // when a client ahead of the log was last logged
+	baker     *baker
+	gateway   Gateway // nil: RPC is refused
 
 	owned      bool
 	starting   bool                 // not owned yet, but soon (Config.Starting)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -304,7 +306,8 @@ func (r *rig) aim(l *link, seq uint64, x uint32) {
 }
 
 func TestAnInputThatTheGameRefusesDoesNotReachTheFrame(t *testing.T) {
-	r := newRig(t, Config{})
+	var log bytes.Buffer
+	r := newRig(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	l := r.join()
 	r.aim(l, 1, 7)
 	r.tick(1000)
@@ -313,8 +316,13 @@ func TestAnInputThatTheGameRefusesDoesNotReachTheFrame(t *testing.T) {
 	if len(f.Commands) != 1 || f.Commands[0].Payload[0] != 7 || f.Commands[0].Flags != ecs.FlagRepeated {
 		t.Errorf("%+v", f.Commands)
 	}
-	if r.h.stats.InputsInvalid != 1 {
+	r.aim(l, 3, 1002)
+	r.tick(1000)
+	if r.h.stats.InputsInvalid != 2 {
 		t.Errorf("%d invalid inputs were counted", r.h.stats.InputsInvalid)
+	}
+	if n := strings.Count(log.String(), "refuses a client's input"); n != 1 {
+		t.Errorf("%d lines tell it: %s", n, &log)
 	}
 }
 

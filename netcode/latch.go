@@ -82,8 +82,12 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 	}
 	s.inputs.take(f.tick, h.hold, func(in sample, flags uint8) bool {
 		c := ecs.Command{Kind: in.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: in.seq, Flags: flags, Payload: in.payload}
-		if w.Validate(&c) != nil {
+		if err := w.Validate(&c); err != nil {
 			h.stats.InputsInvalid++
+			if !s.refusedTold { // nothing on the wire tells the client
+				s.refusedTold = true
+				h.log.Info("netcode: the game refuses a client's input, which is ignored; further ones of this session only count", "session", s.id, "tick", f.tick, "error", err)
+			}
 			return false
 		}
 		if !f.fits(&c) || flags == 0 && !h.affords(s, len(c.Payload)+inputOverhead) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +14,24 @@ import (
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
+
+// safeBuffer collects a log that is read while it grows.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
 
 func tryDial(t testing.TB, cfg client.Config) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
@@ -206,7 +226,8 @@ func TestOneOfTwoConnectionsKeepsTheSession(t *testing.T) {
 }
 
 func TestResumeIsRefusedWithoutTheToken(t *testing.T) {
-	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
+	var log safeBuffer
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(&log, nil))}, &memory{}, 1)
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	for name, change := range map[string]func(*client.ResumeToken) wirepb.Reason{
 		"a wrong token": func(k *client.ResumeToken) wirepb.Reason {
@@ -230,6 +251,16 @@ func TestResumeIsRefusedWithoutTheToken(t *testing.T) {
 	}
 	if n := h.server.Stats().AheadOfLog; n != 1 {
 		t.Errorf("%d clients ahead of the log were reported", n)
+	}
+	for range 3 { // a client can claim any tick: it must not be able to raise an alarm, or to fill the log
+		token := c.ResumeToken()
+		token.LastTick = 1 << 40
+		if _, err := tryDial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "eve", Resume: &token, NoRejoin: true}); err == nil {
+			t.Fatal("a client from the future resumes")
+		}
+	}
+	if text := log.String(); h.server.Stats().AheadOfLog != 4 || strings.Count(text, "a client claims a tick that is missing from the log") != 1 || strings.Contains(text, "level=ERROR") {
+		t.Errorf("%d claims were counted, the log says\n%s", h.server.Stats().AheadOfLog, text)
 	}
 	if r := send(t, c, 3); r.Rejected {
 		t.Errorf("the session's own client was disturbed: %+v", r)

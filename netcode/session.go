@@ -35,7 +35,10 @@ type session struct {
 	leftTick uint64          // the tick with its Leave; 0: none yet
 	refusal  string          // why the game refused the join
 
-	inputs   inputs
+	inputs inputs
+
+	refusedTold bool // the log says that the game refuses one of its inputs
+
 	holds    bool // the world may still use the inputs of a lost connection
 	commands []command
 	taken    uint64          // newest command seq queued or refused here

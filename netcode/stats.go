@@ -10,7 +10,7 @@ type Stats struct {
 	InputsLate     uint64 // arrived after the latch of their tick: they repeat instead
 	InputsEarly    uint64 // aimed more than MaxTicksAhead ahead: dropped
 	InputsDropped  uint64 // found no room in the queue or in the tick
-	InputsInvalid  uint64 // refused by World.Validate
+	InputsInvalid  uint64 // ignored because the game refuses their values: see World.Validate
 	InputsRepeated uint64 // repeats of the last input, one per tick and kind
 	InputsNeutral  uint64 // zero values used for a silent client, one per tick and kind
 
@@ -21,7 +21,7 @@ type Stats struct {
 	SessionsResumed uint64
 	SessionsRefused uint64            // connections that were not admitted
 	RefusedBy       map[string]uint64 // the same by reason
-	AheadOfLog      uint64            // clients with a valid token that saw a tick missing from the log (I10)
+	AheadOfLog      uint64            // clients with a valid token that claim to have seen a tick missing from the log (I10)
 
 	Gateway       int    // connections that speak RPC, now
 	GatewayOpened uint64 // connections that speak RPC, in total

@@ -144,9 +144,9 @@ func WayOut(kind ConditionKind, shard string) string {
 	case LogFull:
 		return "raise --log-bytes, or remove the records before the proven snapshots with wind log purge " + shard
 	case AwaitsNATS:
-		return "check that NATS runs and, unless it is embedded, that --nats names it; this node continues unaided once it answers"
+		return "if this process hosts NATS, the machine is overloaded or its disk is slow; else check that NATS runs and that --nats names it; this node continues unaided once it answers"
 	case AwaitsEtcd:
-		return "check that etcd runs and, unless it is embedded, that --etcd names it; this node continues unaided once it answers"
+		return "if this process hosts etcd, the machine is overloaded or its disk is slow; else check that etcd runs and that --etcd names it; this node continues unaided once it answers"
 	case AwaitsOwner:
 		return "this node takes over when that node stops or its lease ends"
 	case Hung:

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (l *lag) measure(w *ecs.World, debt, rate int, now time.Time) {
 		l.behind = true
 	}
 	if l.behind && now.Sub(l.told) >= lagRenewed {
-		l.why, l.told = l.explain(w.Slowest(slowShown), rate), now
+		l.why, l.told = l.explain(w.Slowest(math.MaxInt), rate), now
 	}
 }
 
@@ -56,7 +57,7 @@ func (l *lag) add(n int, work, commit time.Duration) {
 	}
 }
 
-// explain says how the measured ticks spent their time.
+// explain says how the measured ticks spent their time. slowest are all systems and handlers.
 func (l *lag) explain(slowest []ecs.Spent, rate int) string {
 	if l.ticks == 0 {
 		return ""
@@ -66,11 +67,18 @@ func (l *lag) explain(slowest []ecs.Spent, rate int) string {
 	}
 	out := fmt.Sprintf("a tick's work takes %s and its commit %s, and a tick has %.1f ms", per(l.work), per(l.commit), 1000/float64(rate))
 	var names []string
-	for _, s := range slowest {
+	var systems time.Duration
+	for i, s := range slowest {
+		if systems += time.Duration(s.Nanoseconds); i >= slowShown {
+			continue
+		}
 		names = append(names, fmt.Sprintf("%s (%s)", s.Name, per(time.Duration(s.Nanoseconds))))
 	}
 	if len(names) > 0 {
 		out += "; the slowest systems are " + strings.Join(names, ", ")
+	}
+	if systems < l.work/2 {
+		out += fmt.Sprintf("; all systems took %s: the rest is change detection, encoding and collecting garbage, or time in which the process got no processor", per(systems))
 	}
 	return out
 }

@@ -38,6 +38,9 @@ func TestASlowShardSaysSo(t *testing.T) {
 			t.Errorf("all is well, and it says %+v", all)
 		}
 		time.Sleep(6 * time.Second)
+		if text := find(h.Stats().Conditions, Behind).Text; strings.Contains(text, "the rest") {
+			t.Errorf("systems took the time, and it says %q", text)
+		}
 		is := find(h.Stats().Conditions, Behind)
 		for _, part := range []string{"shard main is behind by ", "a tick's work takes 41.0 ms", "and a tick has 33.3 ms", "the slowest systems are ponder (40.0 ms), blink (1.0 ms)"} {
 			if !strings.Contains(is.Text, part) {
@@ -62,4 +65,15 @@ func TestASlowShardSaysSo(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestALostProcessorIsNotBlamedOnSystems: if systems took little of a tick's work, the condition says so and names the rest.
+func TestALostProcessorIsNotBlamedOnSystems(t *testing.T) {
+	l := lag{ticks: 10, work: 696 * time.Millisecond, commit: 10 * time.Millisecond}
+	said := l.explain([]ecs.Spent{{Name: "chase", Nanoseconds: 3e6}, {Name: "rise", Nanoseconds: 1e6}, {Name: "a"}, {Name: "b"}}, 30)
+	want := "a tick's work takes 69.6 ms and its commit 1.0 ms, and a tick has 33.3 ms; the slowest systems are chase (0.3 ms), rise (0.1 ms), a (0.0 ms); " +
+		"all systems took 0.4 ms: the rest is change detection, encoding and collecting garbage, or time in which the process got no processor"
+	if said != want {
+		t.Errorf("got  %s\nwant %s", said, want)
+	}
 }

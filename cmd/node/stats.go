@@ -97,6 +97,8 @@ func newCollector(n *Node) *collector {
 	add(gauge, "wind_sessions", "Sessions of the world, including parked ones.", func(s *Stats) float64 { return float64(s.Clients.Sessions) })
 	add(counter, "wind_inputs_total", "Input samples that arrived.", func(s *Stats) float64 { return float64(s.Clients.Inputs) })
 	add(counter, "wind_inputs_late_total", "Input samples that arrived after the latch of their tick.", func(s *Stats) float64 { return float64(s.Clients.InputsLate) })
+	add(counter, "wind_inputs_refused_total", "Input samples that the game refused.", func(s *Stats) float64 { return float64(s.Clients.InputsInvalid) })
+	add(counter, "wind_clients_ahead_total", "Clients with a valid token that claimed a tick missing from the log.", func(s *Stats) float64 { return float64(s.Clients.AheadOfLog) })
 	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Clients.BytesIn) })
 	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Clients.BytesOut) })
 	add(counter, "wind_sessions_refused_total", "Refused connections.", func(s *Stats) float64 { return float64(s.Clients.SessionsRefused) })

@@ -47,7 +47,11 @@ type Error struct {
 
 // Error names the server, the time and the request, after the call's own error if that says more than a timeout.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s gave no answer within %v (%s)", e.Server, e.After.Round(10*time.Millisecond), e.What)
+	after := e.After.Round(10 * time.Millisecond)
+	text := fmt.Sprintf("%s gave no answer within %v (%s)", e.Server, after, e.What)
+	if after == 0 {
+		text = fmt.Sprintf("no time was left to ask %s (%s)", e.Server, e.What)
+	}
 	before := strings.TrimSuffix(strings.TrimSuffix(e.Err.Error(), context.DeadlineExceeded.Error()), ": ") // adds nothing
 	if before == "" {
 		return text
@@ -74,7 +78,14 @@ type List struct {
 
 	mu   sync.Mutex
 	open map[*call]struct{}
-	told map[string]time.Time // when each call was logged, until it is answered, so that repeated attempts are logged rarely
+	told map[string]*tale // the calls that were logged, so that repeated ones are logged rarely
+}
+
+// tale is what the log says about a call that is made again and again.
+type tale struct {
+	at   time.Time // when it was logged
+	open bool      // no answer was logged since
+	slow int       // times that it has been slow since, without a line
 }
 
 // tellEvery is the least time between two log lines on the same call.
@@ -86,7 +97,7 @@ const maxTold = 256
 // NewList returns a list that logs its calls. A nil logger means slog.Default().
 func NewList(logger *slog.Logger) *List {
 	logger = cmp.Or(logger, slog.Default())
-	return &List{log: logger, open: map[*call]struct{}{}, told: map[string]time.Time{}}
+	return &List{log: logger, open: map[*call]struct{}{}, told: map[string]*tale{}}
 }
 
 // process is the list of calls whose context has no list.
@@ -144,23 +155,32 @@ func For(ctx context.Context, s Server, limit time.Duration, what string) (bound
 	return c.ctx, c.end
 }
 
-// say logs that the call still waits, unless the same call was logged less than tellEvery ago.
+// say logs that the call still waits, unless the same call was logged less than tellEvery ago: then it counts it.
 func (c *call) say() {
 	l, key := c.list, string(c.Server)+c.What
 	l.mu.Lock()
 	_, runs := l.open[c]
-	due := runs && time.Since(l.told[key]) >= tellEvery
-	if due {
+	t := l.told[key]
+	if t != nil && time.Since(t.at) < tellEvery {
+		if runs {
+			t.slow++
+		}
+		runs = false
+	}
+	more := []any{"for", c.What, "since", c.Since.Format(time.TimeOnly)}
+	if runs {
+		if t != nil && t.slow > 0 {
+			more = append(more, "slow", t.slow) // times, since the last line
+		}
 		if len(l.told) >= maxTold {
 			clear(l.told)
 		}
-		l.told[key] = time.Now()
+		l.told[key] = &tale{at: time.Now(), open: true}
 	}
 	l.mu.Unlock()
-	if !due {
-		return
+	if runs {
+		l.log.Warn("still waiting for "+string(c.Server), more...)
 	}
-	l.log.Warn("still waiting for "+string(c.Server), "for", c.What, "since", c.Since.Format(time.TimeOnly))
 }
 
 func (c *call) end(err *error) {
@@ -170,12 +190,13 @@ func (c *call) end(err *error) {
 	took, key := time.Since(c.Since), string(c.Server)+c.What
 	c.list.mu.Lock()
 	delete(c.list.open, c)
-	_, told := c.list.told[key]
-	if told && *err == nil {
-		delete(c.list.told, key)
+	t := c.list.told[key]
+	news := *err == nil && t != nil && t.open
+	if news {
+		t.open = false
 	}
 	c.list.mu.Unlock()
-	if told && *err == nil {
+	if news {
 		c.list.log.Info(string(c.Server)+" has answered", "for", c.What, "after", took.Round(time.Millisecond))
 	}
 	if *err != nil && late {

@@ -76,6 +76,31 @@ func TestWhatComesTooLateIsDropped(t *testing.T) {
 	})
 }
 
+// TestASlowServerIsToldOnceAMinute: calls that are slow again and again do not fill the log, and the next line counts them.
+func TestASlowServerIsToldOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ctx := wait.With(t.Context(), wait.NewList(slog.New(slog.NewTextHandler(&log, nil))))
+		for range 30 { // 90 s
+			var err error
+			_, end := wait.For(ctx, wait.Etcd, 5*time.Second, "a note")
+			time.Sleep(3 * time.Second)
+			end(&err)
+		}
+		if waits, answers := strings.Count(log.String(), "still waiting for etcd"), strings.Count(log.String(), "etcd has answered"); waits != 2 || answers != 2 || !strings.Contains(log.String(), "slow=19") {
+			t.Errorf("%d lines that it waits, %d that it got an answer: %s", waits, answers, &log)
+		}
+	})
+}
+
+// TestACallWithoutTimeSaysSo: a call whose context is over when it begins does not blame the server.
+func TestACallWithoutTimeSaysSo(t *testing.T) {
+	got := (&wait.Error{Server: wait.Etcd, What: "write a note", Err: context.DeadlineExceeded}).Error()
+	if want := "no time was left to ask etcd (write a note)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestASilenceIsSaidOnce: if a call only timed out, its error says nothing but that sentence.
 func TestASilenceIsSaidOnce(t *testing.T) {
 	for _, c := range []struct {
