@@ -78,10 +78,18 @@ func psLines(r psResult) []string {
 		if s.Capacity > 0 {
 			players = fmt.Sprintf("%d/%d", s.Players, s.Capacity)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, s.State, players, s.Fullness, s.Node, addresses(s.Addresses))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\n", s.Type, s.ID, stateOf(&s.Instance), players, s.Fullness, s.Node, addresses(s.Addresses))
 	}
 	_ = t.Flush() // into memory
 	return []string{strings.TrimRight(b.String(), "\n")}
+}
+
+// stateOf is the STATE of an instance: up, draining, or hung, which is graver than both.
+func stateOf(i *discovery.Instance) string {
+	if i.Hung != "" {
+		return "hung"
+	}
+	return string(i.State)
 }
 
 // addresses formats addresses as "tcp 127.0.0.1:7777, udp 127.0.0.1:7777": TCP, then UDP, then HTTP.

@@ -93,13 +93,13 @@ func TestServicesAvoidAnInstanceThatHangs(t *testing.T) {
 		_, err := s.cluster.Bus.Call(ctx, rpc.Address{Type: "game", ID: instance}, rpc.Request{Message: "SpeakOnWorldRequest", From: "test/1", Timeout: 5 * time.Second})
 		return err
 	}
-	full := func() bool {
+	told := func() bool {
 		i, _ := s.cluster.Directory.Instance("game", "game-1")
-		return i.Load == 1
+		return i.Hung != ""
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- call("game-1") }()
-	s.eventually(t, "game-1 hangs", full)
+	s.eventually(t, "game-1 hangs", told)
 	taken := hung.instances[0].served.Stats().Requests
 	for range 30 {
 		if err := call(""); err != nil {
@@ -127,7 +127,7 @@ func TestServicesAvoidAnInstanceThatHangs(t *testing.T) {
 	operate("drain")
 	close(h.gate)
 	<-ended // it may have timed out
-	s.eventually(t, "game-1 answers again", func() bool { return !full() })
+	s.eventually(t, "game-1 answers again", func() bool { return !told() })
 	if shares() {
 		t.Error("an instance that drains takes requests to any again when it no longer hangs")
 	}

@@ -172,32 +172,28 @@ func methods(s *service.Service) (all []discovery.Method) {
 }
 
 // report updates the instance's directory entry once a second with its number of players. While a handler hangs, it
-// reports the instance as full, leaves the requests that any instance may answer to others, and raises a condition of the
-// node.
+// reports what hangs, leaves the requests that any instance may answer to others, and raises a condition of the node.
 func (i *instance) report(ctx context.Context, directory *discovery.Directory, conditions *shard.Conditions) {
-	hung := false
+	hung := ""
 	every(ctx, time.Second, func() {
 		stall := i.service.Stalled()
 		if stall != nil {
 			what := fmt.Sprintf("service %s, instance %s: %s", i.config.Type, i.id, stall)
 			conditions.Raise(shard.Hung, true, shard.Sentence(shard.Hung, "", what))
-		} else if hung {
+			hung = stall.String()
+		} else if hung != "" {
 			conditions.Clear(shard.Hung)
+			hung = ""
 		}
-		hung = stall != nil
 		if err := i.share(ctx); err != nil && ctx.Err() == nil {
-			i.logger.Warn("the instance cannot change whether it answers requests to any instance", "hangs", hung, "error", err)
+			i.logger.Warn("the instance cannot change whether it answers requests to any instance", "hangs", hung != "", "error", err)
 		}
 		players, ok := directory.Bound(GatewayType, i.config.Type, i.id)
 		if !ok { // without a gateway to count sessions, count recent players
 			players = i.service.Stats().Players
 		}
 		handles := methods(i.service) // a reload may have changed them
-		load := 0.0
-		if hung {
-			load = 1 // full: no new players until it answers again
-		}
-		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods, e.Load = players, handles, load })
+		i.entry.Update(func(e *discovery.Instance) { e.Players, e.Methods, e.Hung = players, handles, hung })
 	})
 }
 

@@ -21,7 +21,7 @@ type Stall struct {
 }
 
 func (x *Stall) String() string {
-	text := fmt.Sprintf("the handler of %.80s has held the thread of the service for %s", x.Message, time.Since(x.Since).Round(100*time.Millisecond))
+	text := fmt.Sprintf("the handler of %.80s has held the thread of the service since %s", x.Message, x.Since.Format(time.TimeOnly))
 	if x.Player != "" {
 		text += fmt.Sprintf(" with a request of %.40q", x.Player)
 	}

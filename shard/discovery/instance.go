@@ -31,6 +31,7 @@ type Instance struct {
 	Bound     map[string]int    `json:"bound,omitempty"`     // for a gateway: "<type>/<id>" → its players that the instance works for
 	Capacity  int               `json:"capacity"`            // maximum number of players; 0: no limit
 	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 without one
+	Hung      string            `json:"hung,omitempty"`      // what keeps it from answering, and since when; "": nothing. It gets no new players
 	Selector  string            `json:"selector,omitempty"`  // how players are placed on the instances of its type: see ParseSelector
 	Methods   []Method          `json:"methods,omitempty"`   // messages that it handles for clients
 	Formats   []string          `json:"formats,omitempty"`   // payloads that it accepts: FormatProtobuf, FormatJSON; empty: both
@@ -75,7 +76,10 @@ func (i *Instance) seats() float64 {
 }
 
 // open reports whether the instance may get players, by its state and its own measure.
-func (i *Instance) open() bool { return i.State == Up && i.Load < 1 }
+func (i *Instance) open() bool { return i.Answers() && i.Load < 1 }
+
+// Answers reports whether the instance takes work that any instance may do: it neither drains nor hangs.
+func (i *Instance) Answers() bool { return i.State == Up && i.Hung == "" }
 
 // room returns how many more players may come by the instance's capacity. It is negative if there are too many.
 func (i *Instance) room() int {

@@ -209,6 +209,7 @@ func TestPlayersWhoComeBackGoHomeUnlessOthersAreMuchEmptier(t *testing.T) {
 		"full":      func(in *Instance) { in.Capacity, in.Players = 1, 1 },
 		"over-full": func(in *Instance) { in.Capacity, in.Players = 1, 3 },
 		"busy":      func(in *Instance) { in.Load = 1 },
+		"hung":      func(in *Instance) { in.Hung = "a handler" },
 	} {
 		d := newDirectory(nil, nil)
 		for i, id := range []string{"a", "b"} {
