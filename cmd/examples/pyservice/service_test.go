@@ -112,7 +112,7 @@ type process struct {
 // start starts an instance and waits until the directory has it.
 func (i *infra) start(t *testing.T, interpreter, id string) *process {
 	t.Helper()
-	return i.run(t, interpreter, id, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", id)
+	return i.run(t, interpreter, id, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--id", id)
 }
 
 // run runs Python as an instance of translate and waits until the directory has it.
@@ -258,7 +258,7 @@ func TestSecondServiceOfOneNameDoesNotRun(t *testing.T) {
 	interpreter := python(t)
 	i := startInfra(t)
 	i.start(t, interpreter, "translate-1")
-	out, err := command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--instance", "translate-1").CombinedOutput()
+	out, err := command(t, interpreter, "service.py", "--nats", i.nats, "--etcd", i.etcd, "--id", "translate-1").CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "instance translate-1 of service translate already runs on node translate-1 since") {
 		t.Errorf("it ends with %v:\n%s", err, out)
