@@ -14,7 +14,7 @@ import (
 func dumpWorld(out io.Writer, w *ecs.World) error {
 	b := bufio.NewWriter(out)
 	for i, r := range w.Schema().Resources {
-		fmt.Fprintf(b, "%s %s\n", r.Name, r.Format(packRow(&r, w.ResourceColumn(i).Data)))
+		fmt.Fprintf(b, "%s%s\n", r.Name, r.Format(packRow(&r, w.ResourceColumn(i).Data)))
 	}
 	for _, t := range w.Tables() {
 		for row, e := range t.Entities() {

@@ -50,7 +50,9 @@ checksums. It names the first tick whose world differs, with the differing value
 computed; --dump then prints the recorded world of that tick. With --from-deltas it does not simulate: it applies the state
 deltas, from a snapshot with --from-snapshot, and they must lead to the same checksums.
 
---dump prints the world at the last tick, or one entity of it with --entity. --watch prints one entity's values at each tick
+--dump prints the world at the last tick, or one entity of it with --entity. First come the resources, name{field:value …}, then
+one line for each entity: its slot, then .GENERATION if the slot was used before, then its components, name{field:value …}. An
+entity in a field is written the same way, and 0 means none. Transient components are zero at a snapshot and with --from-deltas. --watch prints one entity's values at each tick
 that changes them, starting at --from.
 
 It opens a copy and does not touch the data directory. Exits with 3 if the log is damaged, diverges, or is shorter than it is

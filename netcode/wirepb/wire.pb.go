@@ -647,7 +647,7 @@ func (x *Input) GetAck() []byte {
 type Sample struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tick          uint64                 `protobuf:"varint,1,opt,name=tick,proto3" json:"tick,omitempty"`      // the tick that should use it
-	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`        // rises by one with each sample that the client sends in this session
+	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`        // rises with each sample that the client sends in this session; may skip numbers
 	Kind          uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`      // index in the schema's commands
 	Payload       []byte                 `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"` // packed value
 	unknownFields protoimpl.UnknownFields

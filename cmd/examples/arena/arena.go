@@ -10,6 +10,16 @@
 //	score.go    who killed whom
 //	bot.go      a program that plays (it runs in a client, outside the simulation)
 //
+// A client sends two commands. All fields are packed in this order, without padding, as the schema in Welcome says:
+//
+//	arena.input (sampled, 5 bytes)   MoveX i8, MoveY i8, Aim u16, Fire bool
+//	arena.choose (reliable, 1 byte)  Weapon u8: 0 rifle, 1 shotgun, 2 cannon
+//
+// MoveX and MoveY are per cent of the full speed of 7.5 m/s, -100 to 100; a vector longer than 100 is shortened to 100. Aim
+// is a direction in 65,536 steps per turn, counter-clockwise from the positive x axis. An input outside these ranges is
+// ignored, and the client is not told. A weapon that does not exist is rejected, and so is a choice while dead or without
+// a player. Join gives a session its player, whose entity Control names.
+//
 // Distances are metres, from the arena's centre; speeds are metres per tick; times are ticks of 1/30 s.
 package arena
 
