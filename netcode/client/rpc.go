@@ -148,20 +148,27 @@ func (c *RPC) ended() {
 	close(c.done)
 }
 
-// Call sends req, waits for its answer and decodes it into resp. A nil resp accepts
-// any answer, or none. All errors are *rpc.Error. ctx bounds the call; if ctx has
+// Call sends req, waits for its answer and decodes it into resp. It fails if the
+// answer is another message than resp; a nil resp accepts any answer, or none. All errors are *rpc.Error. ctx bounds the call; if ctx has
 // no deadline, the gateway's default applies, 5 s.
 func (c *RPC) Call(ctx context.Context, req, resp proto.Message) error {
 	id, payload, err := c.encode(req)
 	if err != nil {
 		return err
 	}
+	if resp != nil && wirepb.IDOf(resp) == 0 {
+		return noID(resp)
+	}
 	got, answer, err := c.CallRaw(ctx, id, payload)
 	if err != nil || resp == nil {
 		return err
 	}
 	if want := wirepb.IDOf(resp); got != want {
-		return &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("message %d was answered with message %d, want %d", id, got, want), Maybe: true}
+		with := fmt.Sprintf("message %d", got)
+		if got == 0 {
+			with = "no message"
+		}
+		return &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("%s was answered with %s, want %s (message %d)", rpc.ShortName(req), with, rpc.ShortName(resp), want), Maybe: true}
 	}
 	if c.cfg.Format == rpc.JSON {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(answer, resp)
@@ -185,7 +192,7 @@ func (c *RPC) Send(m proto.Message) error {
 
 func (c *RPC) encode(m proto.Message) (id uint32, payload []byte, err error) {
 	if id = wirepb.IDOf(m); id == 0 {
-		return 0, nil, rpc.Errorf(rpc.InvalidArgument, "%s has no frame id: give it the option (wind.id)", m.ProtoReflect().Descriptor().FullName())
+		return 0, nil, noID(m)
 	}
 	if c.cfg.Format == rpc.JSON {
 		payload, err = protojson.Marshal(m)
@@ -196,6 +203,10 @@ func (c *RPC) encode(m proto.Message) (id uint32, payload []byte, err error) {
 		return 0, nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
 	return id, payload, nil
+}
+
+func noID(m proto.Message) error {
+	return rpc.Errorf(rpc.InvalidArgument, "%s has no frame id: give it the option (wind.id)", m.ProtoReflect().Descriptor().FullName())
 }
 
 // CallRaw is like Call for an encoded payload. The caller owns the answer; answerID

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +127,22 @@ func TestABrokenGatewayEndsTheSession(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Errorf("%s: the session goes on", name)
 		}
+	}
+}
+
+// TestACallHasTheAnswerThatItWants: another message, or none, is an error that names both, and resp stays as it was.
+func TestACallHasTheAnswerThatItWants(t *testing.T) {
+	for id, with := range map[uint32]string{wirepb.IDOpened: "message 2103", 0: "no message"} {
+		c := half(t, func(conn net.Conn, _ uint32, payload []byte) {
+			conn.Write(frame.Append(nil, id|wirepb.IDCall, payload[:4]))
+		})
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		err := c.Call(ctx, &wirepb.TicketRequest{}, &wirepb.TicketResponse{})
+		failed(t, err, rpc.Internal, true)
+		if want := "TicketRequest was answered with " + with + ", want TicketResponse"; !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+		failed(t, c.Call(ctx, &wirepb.TicketRequest{}, &emptypb.Empty{}), rpc.InvalidArgument, false) // no frame id: any answer would do
 	}
 }

@@ -358,3 +358,21 @@ func TestAnOlderSessionEndsThatDidNotHearOfTheNewer(t *testing.T) {
 	must(t, "player", echo(t, newer, "x").Player, "ann")
 	must(t, "players here", here.Stats().Players, 0)
 }
+
+// TestAnAnswerThatNobodyKnowsIsAFault: its bytes never come under the id of the answer that the client expects.
+func TestAnAnswerThatNobodyKnowsIsAFault(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", func(r *rpc.Request, done func(rpc.Response)) {
+		if r.Message == "NewsRequest" {
+			done(rpc.Response{Message: "SecretResponse", Payload: []byte("\x0a\x06secret")})
+		}
+	})
+	f := c.front("gateway-1", nil)
+	r := dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP})
+	var news testpb.NewsResponse
+	e := fault(t, r.Call(soon(t), &testpb.NewsRequest{}, &news))
+	must(t, "code", e.Code, rpc.Internal)
+	must(t, "maybe", e.Maybe, true)
+	must(t, "text", e.Text, "SecretResponse is no answer of NewsRequest that the gateway knows, and has no frame id")
+	must(t, "news", news.Text, "")
+}

@@ -59,7 +59,7 @@ func (r *request) fit(a rpc.Response) rpc.Response {
 	case len(payload) > frame.MaxFromServer-callSize:
 		return maybe(rpc.ResourceExhausted, "the answer, "+a.Message+", is larger than a frame")
 	case !r.s.text && r.answerID(a.Message) == 0:
-		return maybe(rpc.Internal, "the answer, "+a.Message+", has no frame id")
+		return maybe(rpc.Internal, a.Message+" is no answer of "+r.route.Method.Name+" that the gateway knows, and has no frame id")
 	}
 	a.Payload = payload
 	return a
@@ -76,10 +76,7 @@ func (r *request) answerID(message string) uint32 {
 	if m.Answer != 0 && message == rpc.AnswerName(m.Name) {
 		return m.Answer
 	}
-	if id := r.s.g.messages.id(message); id != 0 {
-		return id
-	}
-	return m.Answer
+	return r.s.g.messages.id(message)
 }
 
 func (r *request) fault(e *rpc.Error) *wirepb.Fault {

@@ -80,8 +80,11 @@ func (c *Ctx) Call(to rpc.Address, m proto.Message) (answer proto.Message, err e
 		return nil, err
 	}
 	known, err := c.s.messages.find(a.Message)
+	if asked := c.s.messages[r.Message]; err == nil && asked != nil {
+		err = c.s.messages.answers(asked, a.Message)
+	}
 	if err != nil {
-		return nil, rpc.Errorf(rpc.Internal, "the answer of %s: %v", to.Type, err)
+		return nil, &rpc.Error{Code: rpc.Internal, Text: fmt.Sprintf("the answer of %s: %v", to.Type, err), Maybe: true}
 	}
 	answer, bad := known.decode(a.Format, a.Payload)
 	if bad != nil {

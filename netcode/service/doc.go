@@ -17,6 +17,10 @@
 // A service finds a handler by the short name of its message. Messages from players go to the client handlers, messages
 // from services to the server handlers. A client cannot reach a server handler.
 //
+// XResponse answers X or XRequest. New refuses a handler in Go whose result is another message, as its signature tells; a
+// script that returns one fails. Ctx.Call checks the answers of other services, which may have another schema. Only a
+// message without an XResponse in the schema may be answered with whatever answers no other message.
+//
 // All handlers of a service run on one logical thread, so what they share needs no lock. A handler that waits (Call,
 // Sleep, a Store) is suspended: others run meanwhile, and it continues when its turn comes. What it had read may have
 // changed by then; that is why a write to the store names a revision. Requests of one player run one after another, even

@@ -84,6 +84,11 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 		return nil, fmt.Errorf("it takes a %s, but the message %s is a %s", t.In(1), name, got)
 	}
 	answers := t.NumOut() == 2
+	if answers && t.Out(0).Kind() == reflect.Pointer {
+		if err := k.answers(m, rpc.ShortName(reflect.Zero(t.Out(0)).Interface().(proto.Message))); err != nil {
+			return nil, err
+		}
+	}
 	run := func(c *Ctx, r *rpc.Request) (proto.Message, error) {
 		in, bad := m.decode(r.Format, r.Payload)
 		if bad != nil {
@@ -97,7 +102,8 @@ func (k messages) goHandler(name string, fn reflect.Value) (*entry, error) {
 		if !answers || out[0].IsNil() {
 			return nil, nil
 		}
-		return out[0].Interface().(proto.Message), nil
+		answer := out[0].Interface().(proto.Message)
+		return answer, k.answers(m, rpc.ShortName(answer))
 	}
 	return &entry{message: m, run: run}, nil
 }

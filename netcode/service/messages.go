@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"google.golang.org/protobuf/proto"
@@ -94,6 +95,27 @@ func (k messages) names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// answers returns an error if a message named answer must not answer m: X is answered with XResponse if the schema has that
+// message. A message without one of its own may be answered with any message that answers no other.
+func (k messages) answers(m *message, answer string) error {
+	if own := rpc.AnswerName(m.name); k[own] != nil {
+		if answer != own {
+			return fmt.Errorf("it answers %s with %s, want %s", m.name, answer, own)
+		}
+		return nil
+	}
+	base, ok := strings.CutSuffix(answer, "Response")
+	if !ok {
+		return nil
+	}
+	for _, of := range []string{base + "Request", base} {
+		if k[of] != nil && of != m.name {
+			return fmt.Errorf("it answers %s with %s, which is the answer of %s", m.name, answer, of)
+		}
+	}
+	return nil
 }
 
 // decode reads a payload.

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -106,7 +107,7 @@ func (s *Service) result(m *message, v starlark.Value) (proto.Message, error) {
 	case starlark.NoneType:
 		return nil, nil
 	case *starproto.Message:
-		return x.Message(), sound(x.Message())
+		return x.Message(), cmp.Or(sound(x.Message()), s.messages.answers(m, rpc.ShortName(x.Message())))
 	case *starlark.Dict:
 		answer, err := s.messages.find(rpc.AnswerName(m.name))
 		if err != nil {
