@@ -57,9 +57,13 @@ type Conditions struct {
 
 // Raise adds a condition or replaces the one of its kind, whose Since it keeps.
 func (c *Conditions) Raise(kind ConditionKind, stops bool, text string) {
+	c.RaiseSince(kind, stops, text, time.Now())
+}
+
+// RaiseSince is like Raise for a condition that began earlier.
+func (c *Conditions) RaiseSince(kind ConditionKind, stops bool, text string, since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	since := time.Now()
 	if before, held := c.is[kind]; held {
 		since = before.Since
 	}

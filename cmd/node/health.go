@@ -52,7 +52,7 @@ type GatewayHealth struct {
 }
 
 // healthz answers 200 while the node does its work: the node of a shard serves it, or waits for the node that does; the
-// node of a service or a gateway has begun. Otherwise it answers 503, and "conditions" names the reasons and the
+// node of a service or a gateway has begun, and NATS brings it requests. Otherwise it answers 503, and "conditions" names the reasons and the
 // remedies.
 func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
 	h := n.health()

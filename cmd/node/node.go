@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,6 +79,7 @@ type Node struct {
 	awaited    shard.ConditionKind // what the current step of the start waits for
 	conditions shard.Conditions    // of the node; its host has others
 	waiting    *wait.List          // calls to NATS and etcd under way
+	probes     atomic.Bool         // watchServers says whether NATS and etcd answer
 	registry   *prometheus.Registry
 	http       *http.Server
 	closers    []func() error // in the order of opening
@@ -157,6 +159,9 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.run(first)
+	if n.config.NoShard {
+		n.watchServers()
+	}
 	if n.config.Watch != "" {
 		return n.watchScripts(n.config.Watch)
 	}

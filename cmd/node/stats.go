@@ -33,7 +33,9 @@ func (n *Node) Stats() Stats {
 	s.Host.Add(&n.past)
 	host := n.lingers.with(s.Host.Conditions, s.Host.Phase == shard.PhaseOwn.String(), time.Now())
 	s.Conditions = together(n.conditions.List(), host)
-	s.Conditions = append(s.Conditions, n.waits(s.Conditions, n.host == nil)...)
+	if !n.probes.Load() {
+		s.Conditions = append(s.Conditions, n.waits(s.Conditions, n.host == nil)...)
+	}
 	shard.SortConditions(s.Conditions)
 	if spell := n.config.Spell; spell != nil {
 		for i := range s.Conditions {

@@ -213,12 +213,18 @@ type health struct {
 	Clients int    `json:"clients"`
 	Healthy bool   `json:"healthy"`
 
-	Conditions []struct{ Kind, Text string } `json:"conditions"`
+	Conditions []condition `json:"conditions"`
+}
+
+type condition struct {
+	Kind, Text string
+	Since      time.Time
+	Stops      bool
 }
 
 // has reports whether a condition of a kind holds.
 func (h health) has(kind string) bool {
-	return slices.ContainsFunc(h.Conditions, func(c struct{ Kind, Text string }) bool { return c.Kind == kind })
+	return slices.ContainsFunc(h.Conditions, func(c condition) bool { return c.Kind == kind })
 }
 
 func healthOf(addr string) (h health) {

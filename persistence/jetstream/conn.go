@@ -118,6 +118,16 @@ func at(url string) string {
 // NATS returns the underlying connection, for messages between services.
 func (c *Conn) NATS() *nats.Conn { return c.nc }
 
+// Ping returns an error unless the server answers within the limit.
+func (c *Conn) Ping(ctx context.Context, limit time.Duration) (err error) {
+	ctx, end := wait.For(ctx, wait.NATS, limit, "answer a ping")
+	defer end(&err)
+	if err := c.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("jetstream: NATS%s does not answer: %w", at(c.nc.ConnectedUrlRedacted()), err)
+	}
+	return nil
+}
+
 // MaxPayload returns the largest message that the server accepts, in bytes, headers included.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
