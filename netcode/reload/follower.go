@@ -317,10 +317,15 @@ func (f *Follower) catchUp(e Entry) {
 		f.generation, f.reload = e.Generation, e.Reload
 		return
 	}
+	asked := f.plan(e.Reload) != nil // the watch is faster than the coordinator, which reports this reload itself
 	err := f.apply(e)
 	f.entered(e, err)
 	if err != nil {
 		f.log(slog.LevelError, "scripts reloaded elsewhere cannot be put in force here: reload again (wind reload)", e.Reload, err)
+		return
+	}
+	if asked {
+		f.log(slog.LevelInfo, "reloaded scripts are in force", e.Reload, nil)
 		return
 	}
 	f.log(slog.LevelInfo, "scripts reloaded without this instance are now in force here", e.Reload, nil)

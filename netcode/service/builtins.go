@@ -140,7 +140,7 @@ func starLog(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Val
 		fields = append(fields, string(kv[0].(starlark.String)), value)
 	}
 	if text, ok := c.lines.Next(text); ok {
-		c.s.log.Info(text, fields...)
+		c.s.own.Info(text, fields...)
 	}
 	return starlark.None, nil
 }

@@ -47,8 +47,8 @@ func (c *Ctx) Session() string { return c.request.Session }
 // From returns the service that sent the request, "<type>/<id>".
 func (c *Ctx) From() string { return c.request.From }
 
-// Logger returns the service's logger.
-func (c *Ctx) Logger() *slog.Logger { return c.s.log }
+// Logger returns the logger for the handlers' own lines. Unlike those of Wind, they are never merged when they repeat.
+func (c *Ctx) Logger() *slog.Logger { return c.s.own }
 
 // Login logs the session in as player once the handler has answered without an error. It fails in handlers of messages
 // that Config.Login does not name, and for an invalid player. A player has 1 to 128 bytes of UTF-8, without control

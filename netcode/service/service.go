@@ -43,7 +43,9 @@ type Config struct {
 	// wait. The service refuses further requests immediately. Defaults: 65,536 and 256.
 	MaxWaiting, MaxWaitingOfOne int
 
-	Logger     *slog.Logger          // nil: slog.Default()
+	// Logger gets the service's lines and those of its handlers; nil: slog.Default(). If its handler merges lines that
+	// repeat, it returns one that does not from a method Whole() slog.Handler, which gets the lines of handlers.
+	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 	// Takes reports whether all receivers at an address accept a format. Those that do not accept Protobuf get JSON.
 	// Nil: all accept both.
@@ -61,6 +63,7 @@ type Middleware func(Handler) Handler
 type Service struct {
 	cfg      Config
 	log      *slog.Logger
+	own      *slog.Logger // for lines of handlers
 	messages messages
 	clientGo map[string]*entry // handlers in Go, by message
 	serverGo map[string]*entry
@@ -100,7 +103,7 @@ func New(c Config) (*Service, error) {
 	}
 	c = c.withDefaults()
 	s := &Service{
-		cfg: c, log: c.Logger, memory: newMemory(), lanes: lanes{used: map[laneKey]*lane{}}, seen: newSeen(),
+		cfg: c, log: c.Logger, own: whole(c.Logger), memory: newMemory(), lanes: lanes{used: map[laneKey]*lane{}}, seen: newSeen(),
 		stop: make(chan struct{}), quiet: make(chan struct{}), watched: make(chan struct{}), stopped: make(chan struct{}), reloads: reloads{prepared: map[string]prepared{}},
 	}
 	var err error
@@ -153,6 +156,14 @@ func (c Config) withDefaults() Config {
 		c.Bus = noBus{}
 	}
 	return c
+}
+
+// whole returns a logger that merges no lines.
+func whole(l *slog.Logger) *slog.Logger {
+	if h, ok := l.Handler().(interface{ Whole() slog.Handler }); ok {
+		return slog.New(h.Whole())
+	}
+	return l
 }
 
 // Close refuses new requests and waits until the accepted ones have ended, or until ctx ends. In the latter case they

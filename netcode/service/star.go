@@ -35,7 +35,7 @@ func (s *Service) options(x *collected) script.Options {
 			{Folder: clientFolder, Prefix: handlerPrefix, Params: []string{"client", "request"}},
 			{Folder: serverFolder, Prefix: handlerPrefix, Params: []string{"caller", "request"}},
 		},
-		Print: func(module, text string) { s.log.Info(text, "module", module) },
+		Print: func(module, text string) { s.own.Info(text, "module", module) },
 	}
 }
 
@@ -83,7 +83,7 @@ func (m *message) star(r *rpc.Request) (*starproto.Message, *rpc.Error) {
 func (s *Service) thread(c *Ctx, name string) *starlark.Thread {
 	t := &starlark.Thread{Name: name, Print: func(_ *starlark.Thread, text string) {
 		if text, ok := c.lines.Next(text); ok {
-			s.log.Info(text, "in", name)
+			s.own.Info(text, "in", name)
 		}
 	}}
 	t.SetLocal(ctxKey, c)
