@@ -106,6 +106,10 @@ func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url stri
 	ctx, cancel := context.WithTimeout(ctx, 3*liveTimeout)
 	defer cancel()
 	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, ReadOnly: true, Logger: a.log})
+	if errors.Is(err, jetstream.ErrRefused) {
+		r.say("--nats", "fail", "%v", node.Unconnected(err))
+		return
+	}
 	if err != nil {
 		r.say("log", "fail", "%s: %s", shard.AwaitsNATS, shard.Sentence(shard.AwaitsNATS, f.shard, err.Error()))
 		return

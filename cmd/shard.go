@@ -312,7 +312,7 @@ another directory.`,
 func (a *app) shardLog(ctx context.Context, nats, cluster, name string) (*jetstream.Log, func(), error) {
 	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: nats, Logger: a.log})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: start it, or name another with --nats", err)
+		return nil, nil, node.Unconnected(err)
 	}
 	s, err := jetstream.Open(ctx, conn, cluster, name, "", jetstream.Options{})
 	if err != nil {

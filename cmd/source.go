@@ -95,7 +95,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source, func(), error) {
 	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: f.nats, ReadOnly: true, Logger: a.log})
 	if err != nil {
-		return persistence.Source{}, nil, fmt.Errorf("%w: start it, or name another with --nats", err)
+		return persistence.Source{}, nil, node.Unconnected(err)
 	}
 	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
 	if errors.Is(err, persistence.ErrNotFound) {

@@ -28,7 +28,7 @@ type Cluster struct {
 	closers []func() error
 }
 
-// Connect connects to servers in other processes; etcdURLs is comma-separated.
+// Connect connects to servers in other processes. natsURL must contain the nodes' password; etcdURLs is comma-separated.
 func Connect(ctx context.Context, name, natsURL, etcdURLs string, logger *slog.Logger) (*Cluster, error) {
 	conn, err := dialNATS(ctx, natsURL, logger)
 	if err != nil {
@@ -39,10 +39,18 @@ func Connect(ctx context.Context, name, natsURL, etcdURLs string, logger *slog.L
 
 func dialNATS(ctx context.Context, url string, logger *slog.Logger) (*jetstream.Conn, error) {
 	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, Logger: logger})
-	if err != nil {
-		return nil, fmt.Errorf("%w: start it (wind infra), or name another with --nats", err)
+	return conn, Unconnected(err)
+}
+
+// Unconnected adds the way out to an error of jetstream.Connect.
+func Unconnected(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrRefused):
+		return fmt.Errorf("%w: give --nats the URL with the nodes' password, which infra or dev has written into %s in its data directory", err, urlsFile)
 	}
-	return conn, nil
+	return fmt.Errorf("%w: start it (wind infra), or name another with --nats", err)
 }
 
 // connect returns a cluster on a connection to NATS, which it takes over.

@@ -265,8 +265,7 @@ func (n *Node) connect(ctx context.Context) (err error) {
 			return err
 		}
 		n.onClose(n.cluster.Close)
-		n.awaits(shard.AwaitsNATS)
-		return n.checkBus(ctx)
+		return nil
 	}
 	conn, err := n.infra.NATS.Connect(ctx)
 	if err != nil {
@@ -277,19 +276,6 @@ func (n *Node) connect(ctx context.Context) (err error) {
 	}
 	n.onClose(n.cluster.Close)
 	return nil
-}
-
-// checkBus finds out whether this process may publish. A refused message and one lost with the connection both stay
-// unanswered; but with a lost connection a later attempt may succeed.
-func (n *Node) checkBus(ctx context.Context) error {
-	err := n.cluster.Bus.Check(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case !n.cluster.NATS.Connected():
-		return errNotConnected
-	}
-	return fmt.Errorf("%w: give --nats the URL with the nodes' password that wind infra prints", err)
 }
 
 // join makes the process a node of its cluster.

@@ -147,8 +147,6 @@ var startAwaits = []shard.ConditionKind{shard.AwaitsNATS, shard.AwaitsEtcd, shar
 // ErrInterrupted reports that the context of a start ended while it waited for NATS, etcd or room on the disk.
 var ErrInterrupted = errors.New("stopped before it began")
 
-var errNotConnected = errors.New("the connection to NATS was lost")
-
 // awaits records which server the current step of the start waits for.
 func (n *Node) awaits(kind shard.ConditionKind) {
 	n.mu.Lock()
@@ -223,5 +221,5 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 // passes reports whether a later attempt may succeed after an error of a start. It includes a lost log, which an
 // operator may restore.
 func passes(err error) bool {
-	return errors.Is(err, errNotConnected) || errors.Is(err, persistence.ErrLost) || unanswered(err) != ""
+	return errors.Is(err, persistence.ErrLost) || unanswered(err) != ""
 }

@@ -16,7 +16,10 @@ type URLs struct {
 	Etcd string `json:"etcd"`
 }
 
-func urlsPath(data string) string { return filepath.Join(data, "servers.json") }
+// urlsFile is the file in a data directory that holds the URLs.
+const urlsFile = "servers.json"
+
+func urlsPath(data string) string { return filepath.Join(data, urlsFile) }
 
 func writeURLs(path string, u URLs) error {
 	b, err := json.Marshal(u)

@@ -45,7 +45,7 @@ func TestNodeEndsOnWhatWaitingCannotMend(t *testing.T) {
 	for what, c := range map[string]struct {
 		nats, etcd, says string
 	}{
-		"password": {"nats://node:wrong@" + addr, s.etcd, "Authorization Violation"},
+		"password": {"nats://node:wrong@" + addr, s.etcd, "refuses the user or the password"},
 		"URL":      {"nats://" + user + "@[127.0.0.1", s.etcd, "--nats"},
 		"reader":   {"nats://" + addr, s.etcd, "password"},
 		"etcd URL": {s.nats, "http://127.0.0.1:port", "--etcd"},
@@ -54,6 +54,35 @@ func TestNodeEndsOnWhatWaitingCannotMend(t *testing.T) {
 		p := wind(t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--udp", s.udp[0], "--tcp", "", "--http", "")
 		if code := p.exit(); code != 1 || !strings.Contains(p.log(), c.says) || time.Since(began) > 20*time.Second {
 			t.Errorf("a wrong %s: ends with %d after %s:\n%s", what, code, time.Since(began), p.log())
+		}
+	}
+}
+
+// TestVerbsSayThatThePasswordIsMissing: every verb that talks to a cluster says so at once. Before, some waited half a minute
+// for an answer that NATS had refused to carry.
+func TestVerbsSayThatThePasswordIsMissing(t *testing.T) {
+	s := startCluster(t)
+	_, addr, _ := strings.Cut(s.nats, "@")
+	for _, args := range [][]string{
+		{"ps"},
+		{"call", "game", "RoleRequest"},
+		{"drain", "game", "game-1"},
+		{"stop", "vm-1"},
+		{"reload", "game", "--scripts", testScripts},
+		{"service", "game"},
+		{"gateway", "--tcp", "127.0.0.1:0"},
+		{"log", "purge", "main"},
+	} {
+		for url, why := range map[string]string{"nats://" + addr: "refuses messages: this user may only read", "nats://node:wrong@" + addr: "refuses the user or the password"} {
+			began := time.Now()
+			p := wind(t, append(args, "--game", "speak", "--nats", url, "--etcd", s.etcd)...)
+			code, text := p.exit(), p.log()
+			if code != 1 || !strings.Contains(text, why) || !strings.Contains(text, "give --nats the URL with the nodes' password") || strings.Contains(text, "does not answer") {
+				t.Errorf("%s with %s: ends with %d:\n%s", p.name, url, code, text)
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("%s with %s: takes %s", p.name, url, took)
+			}
 		}
 	}
 }

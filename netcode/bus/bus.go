@@ -2,13 +2,11 @@ package bus
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,27 +65,6 @@ func Open(c Config) (*Bus, error) {
 	b.group.Go(b.watch)
 	b.group.Go(b.expire)
 	return b, nil
-}
-
-// checkTimeout is how long Check waits for its own message.
-const checkTimeout = 5 * time.Second
-
-// Check verifies that messages from this process reach NATS. If the user may only read, NATS drops them without an
-// error.
-func (b *Bus) Check(ctx context.Context) error {
-	answer := make(chan rpc.Response, 1)
-	token, refused := b.pending.add(&call{kind: "this process", raw: true, done: func(r rpc.Response) { answer <- r }}, checkTimeout)
-	if refused != nil {
-		return refused
-	}
-	if err := b.nc.Publish(b.inbox+strconv.FormatUint(token, 36), []byte("check")); err != nil {
-		b.pending.take(token)
-		return publishError(err)
-	}
-	if _, err := b.await(ctx, token, answer); err != nil {
-		return fmt.Errorf("a message from this process to itself did not arrive over NATS: may its user publish? %w", err)
-	}
-	return nil
 }
 
 // Close unsubscribes and fails the requests that wait for an answer, with Unavailable and Maybe. Close what is served

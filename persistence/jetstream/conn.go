@@ -38,7 +38,11 @@ type Conn struct {
 	readOnly bool      // a reader's connection, or one to a copy: create nothing
 }
 
-// Connect connects to an external server. It returns an error at once if the server is down.
+// ErrRefused reports that NATS does not accept a connection's user or password, or no message from it.
+var ErrRefused = errors.New("refuses")
+
+// Connect connects to an external server. It returns an error at once if the server is down, and ErrRefused if the URL
+// lacks what the server asks for: a connection that is not ReadOnly must be able to publish.
 func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 	if err := validURLs(c.URL); err != nil {
 		return nil, err
@@ -56,10 +60,32 @@ func Connect(ctx context.Context, c ConnectConfig) (*Conn, error) {
 		opts = append(opts, nats.UserCredentials(c.Credentials))
 	}
 	conn, err := connect(ctx, c.URL, opts...)
-	if err == nil {
-		conn.readOnly, conn.logger = c.ReadOnly, logger
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	conn.readOnly, conn.logger = c.ReadOnly, logger
+	if !c.ReadOnly {
+		if err := conn.mayPublish(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// mayPublish returns ErrRefused if the server drops what this connection publishes. It says so before it answers the ping.
+func (c *Conn) mayPublish(ctx context.Context) error {
+	subject := c.nc.NewInbox()
+	if err := c.nc.Publish(subject, nil); err != nil {
+		return fmt.Errorf("jetstream: cannot publish to NATS%s: %w", at(c.nc.ConnectedAddr()), err)
+	}
+	if err := c.Ping(ctx, wait.Limit); err != nil {
+		return err
+	}
+	if err := c.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), subject) {
+		return fmt.Errorf("jetstream: NATS%s %w messages: this user may only read", at(c.nc.ConnectedAddr()), ErrRefused)
+	}
+	return nil
 }
 
 // connectLimit bounds the time to connect, over all servers of a URL.
@@ -80,6 +106,11 @@ func connect(ctx context.Context, url string, opts ...nats.Option) (*Conn, error
 	nc, err := wait.Call(ctx, wait.NATS, connectLimit, "open a connection"+at(url), func() (*nats.Conn, error) {
 		return nats.Connect(url, append(own, opts...)...)
 	}, (*nats.Conn).Close)
+	for _, answer := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, answer) {
+			return nil, fmt.Errorf("jetstream: NATS%s %w the user or the password: %w", at(url), ErrRefused, answer)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot connect to NATS%s: %w", at(url), err)
 	}
@@ -123,7 +154,7 @@ func (c *Conn) Ping(ctx context.Context, limit time.Duration) (err error) {
 	ctx, end := wait.For(ctx, wait.NATS, limit, "answer a ping")
 	defer end(&err)
 	if err := c.nc.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("jetstream: NATS%s does not answer: %w", at(c.nc.ConnectedUrlRedacted()), err)
+		return fmt.Errorf("jetstream: NATS%s does not answer: %w", at(c.nc.ConnectedAddr()), err)
 	}
 	return nil
 }
