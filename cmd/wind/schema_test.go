@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func dieTwiceIn20(t *testing.T, args []string) {
 	t.Helper()
 	deaths := 0
 	for range 8 {
-		if p := as(t, "dies", 42, nil, args...); strings.Contains(p.log(), " tick=19\n") {
+		if p := as(t, "dies", 42, nil, args...); regexp.MustCompile(`is owned.* tick=19\b`).MatchString(p.log()) {
 			deaths++
 		}
 		if deaths == 2 {
