@@ -77,7 +77,7 @@ func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	} else if a.scriptDir != "" {
 		config.Scripts = os.DirFS(a.scriptDir)
 	}
-	return config, nil
+	return config, a.checkServices(config.Scripts)
 }
 
 // nodeResult is the result that dev and serve print when they end.

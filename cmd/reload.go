@@ -65,7 +65,7 @@ In a shard the reload is a command in its log, so a replay runs the code that ra
 		if err != nil {
 			return err
 		}
-		return a.print(r, reloadLines(r, shard)...)
+		return a.print(r, reloadLines(r, shard, o.Whole)...)
 	})
 	return c
 }
@@ -119,10 +119,16 @@ func moduleNamed(all []script.Module, name string) (script.Module, error) {
 	return script.Module{}, usagef("reload: there is no module %q; the modules are %s", name, strings.Join(known, ", "))
 }
 
-func reloadLines(r node.Reloaded, shard bool) []string {
+func reloadLines(r node.Reloaded, shard, whole bool) []string {
 	verb := "in force"
 	if r.DryRun {
 		verb = "would be in force"
+	}
+	if !whole { // what is in force has others, too
+		verb = "reloaded"
+		if r.DryRun {
+			verb = "would be reloaded"
+		}
 	}
 	lines := []string{fmt.Sprintf("%s %s in %s", plural(r.Modules, "module"), verb, strings.Join(r.Instances, ", "))}
 	for _, part := range []struct {

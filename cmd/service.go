@@ -119,6 +119,9 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 		if watch {
 			config.Watch = scripts
 		}
+		if err := a.checkServices(config.Scripts); err != nil {
+			return err
+		}
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
@@ -200,4 +203,15 @@ func scriptFolder(dir, kind string) (fs.FS, error) {
 		return nil, usagef("--scripts %s has no folder %s: put a service's scripts in a folder named after its type", dir, kind)
 	}
 	return os.DirFS(dir), nil
+}
+
+// checkServices returns an error if the game's types of service cannot all run, and warns of scripts that nothing reads.
+func (a *app) checkServices(scripts fs.FS) error {
+	if err := node.CheckServices(a.services); err != nil {
+		return fmt.Errorf("game %s: %w", a.game.Name, err)
+	}
+	for _, stray := range node.StrayScripts(scripts, a.services) {
+		a.log.Warn("scripts: " + stray)
+	}
+	return nil
 }

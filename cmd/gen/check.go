@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -18,7 +19,28 @@ func (s *Schema) check(files []*file) error {
 			c.message(m)
 		}
 	}
+	c.misspelledAnswers()
 	return c.problems.err()
+}
+
+// misspelledAnswers reports messages named almost like the answer of a message that has none: its handlers would have no answer.
+func (c *checker) misspelledAnswers() {
+	for _, m := range c.schema.handled() {
+		base := strings.TrimSuffix(m.name(), "Request")
+		if m.answer != nil || base == "" {
+			continue
+		}
+		for _, f := range c.schema.files {
+			for _, x := range f.messages {
+				if of, ok := strings.CutSuffix(x.name(), "Response"); ok && c.schema.answers[protoreflect.Name(of+"Request")] != nil {
+					continue
+				}
+				if rest, ok := strings.CutPrefix(x.name(), base); ok && !x.handled && ecs.Nearest(rest, []string{"Response"}) != "" {
+					c.add(x.desc, "%s is not the answer of %s, which would be %sResponse: rename it, or %s has no answer", x.name(), m.name(), base, m.name())
+				}
+			}
+		}
+	}
 }
 
 type checker struct {

@@ -36,6 +36,8 @@ func TestProblemsAreToldWithTheirPlace(t *testing.T) {
 		{"last reserved id", "message A { option (wind.id) = 2199; }\n", ":5:1: A has the id 2199: 2001 to 2199 are Wind's own"},
 		{"id with the call's bit", "message A { option (wind.id) = 0x80000000; }\n", ":5:1: A has the id 2147483648: ids end below 2^31"},
 		{"heartbeat's id", "message A { option (wind.id) = 101; }\n", ":5:1: A has the id 101, which is HeartbeatRequest's"},
+		{"misspelled answer", "message ARequest { option (wind.id) = 5; }\nmessage AReponse { option (wind.id) = 6; }\n", ":6:1: AReponse is not the answer of ARequest, which would be AResponse"},
+		{"answer in another case", "message MoveRequest { option (wind.id) = 5; }\nmessage Moveresponse { option (wind.id) = 6; }\n", ":6:1: Moveresponse is not the answer of MoveRequest"},
 		{"import that is not there", "import \"no.proto\";\n", ":5:8: no.proto is not in any of the import folders"},
 		{"import that leads out", "import \"../no.proto\";\n", ":5:8: \"../no.proto\" leads out of the import folders"},
 	} {
@@ -54,6 +56,13 @@ func TestProblemsAreToldWithTheirPlace(t *testing.T) {
 
 func TestIDsAtTheEdgesAreFree(t *testing.T) {
 	_, _, err := loadText(t, "p.proto", "message A { option (wind.id) = 2000; }\nmessage B { option (wind.id) = 2200; }\nmessage C { option (wind.id) = 0x7fffffff; }\n")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAMessageWithoutAnAnswerMayHaveRelatives(t *testing.T) {
+	_, _, err := loadText(t, "p.proto", "message MoveRequest { option (wind.id) = 5; }\nmessage MoveEvent {}\nmessage MoverRequest { option (wind.id) = 7; }\nmessage MoverResponse { option (wind.id) = 6; }\nmessage Move {}\n")
 	if err != nil {
 		t.Error(err)
 	}

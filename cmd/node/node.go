@@ -142,6 +142,9 @@ func (c Config) withDefaults() Config {
 func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
 
 func (n *Node) start(ctx context.Context) error {
+	if err := CheckServices(n.config.Services); err != nil {
+		return err
+	}
 	if !n.config.NoShard {
 		if err := CheckGame(n.config.Game); err != nil {
 			return err // before anything is opened or written

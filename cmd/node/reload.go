@@ -21,7 +21,7 @@ const ShardScripts = "shard"
 // Reloaded is the result of a reload or of a dry run.
 type Reloaded struct {
 	DryRun    bool     `json:"dry_run,omitempty"`
-	Modules   int      `json:"modules"`
+	Modules   int      `json:"modules"`        // that the reload names; in force are these and, unless they are the whole set, others
 	Instances []string `json:"instances"`      // of the service, or the shard
 	Tick      uint64   `json:"tick,omitempty"` // of the shard; 0: nothing changed
 	script.Report

@@ -52,6 +52,7 @@ func TestHandlersOfScriptsThatNobodyWouldCallAreRefused(t *testing.T) {
 		"another folder": {"handlers_clients/a.star", "def Handler_StringValue(client, request): pass", "handlers_clients/a.star:1:1: Handler_StringValue: handlers belong in handlers_client/*.star and handlers_server/*.star"},
 		"a small letter": {"handlers_client/a.star", "def handler_StringValue(client, request): pass", "handlers_client/a.star:1:1: handler_StringValue: handlers are named Handler_<Message>"},
 		"no message":     {"handlers_server/a.star", "\ndef Handler_StringValu(client, request): pass", "handlers_server/a.star:2:1: Handler_StringValu: there is no message StringValu (did you mean StringValue?)"},
+		"a number":       {"handlers_client/a.star", "X = 1\nHandler_StringValue = 5", "handlers_client/a.star:2:1: Handler_StringValue is an int, want a function: def Handler_StringValue(…)"},
 		"parameters":     {"handlers_server/a.star", "def Handler_StringValue(client): pass", "want def Handler_StringValue(caller, request)"},
 	} {
 		m := client(c.source)

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/bufbuild/protocompile"
@@ -71,7 +72,11 @@ func newShop(t testing.TB, c service.Config) shop {
 	t.Helper()
 	file := compile(t, schema)
 	c.Files = append(c.Files, file)
-	c.Login = append(c.Login, "LoginRequest")
+	for _, m := range c.Scripts {
+		if strings.Contains(string(m.Source), "def Handler_LoginRequest") {
+			c.Login = append(c.Login, "LoginRequest")
+		}
+	}
 	return shop{servicetest.Start(t, c), file}
 }
 

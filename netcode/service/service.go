@@ -92,8 +92,8 @@ type Service struct {
 	stopped chan struct{}  // closed when Close has nothing left to wait for
 }
 
-// New makes a service and loads its scripts. It refuses a handler for an unknown message, a malformed handler, and two
-// handlers for one message; the error names the places. Close ends the service.
+// New makes a service and loads its scripts. It refuses a handler for an unknown message, a malformed handler, two
+// handlers for one message, and a message in Public or Login without a handler; the error names the places. Close ends the service.
 func New(c Config) (*Service, error) {
 	if err := ecs.ValidName(c.Type, ecs.MaxName); err != nil {
 		return nil, fmt.Errorf("service: its type: %w", err)
@@ -132,6 +132,9 @@ func New(c Config) (*Service, error) {
 	}
 	if s.metrics, err = newMetrics(s, c.Registerer); err != nil {
 		return nil, err
+	}
+	if len(t.client)+len(t.server) == 0 {
+		s.log.Warn("service: it has no handlers, neither in Go nor in Starlark", "modules", len(c.Scripts))
 	}
 	s.enforce(t)
 	go s.watch() // ends with Close

@@ -83,7 +83,7 @@ func (s *Service) tableOf(set *script.Set, x *collected) (*table, error) {
 			into[name] = &entry{message: m, place: f.Place().String(), run: s.runScript(f, m)}
 		}
 	}
-	return t, nil
+	return t, s.reachable(t)
 }
 
 // misplaced finds handlers that would never be called, because they are in the wrong folder or their names have the
@@ -98,6 +98,38 @@ func misplaced(set *script.Set) error {
 			return fmt.Errorf("%s: %s: handlers belong in %s*.star and %s*.star", f.Place(), f.Name, clientFolder, serverFolder)
 		case inside && !has && len(f.Name) > len(handlerPrefix) && strings.EqualFold(f.Name[:len(handlerPrefix)], handlerPrefix):
 			return fmt.Errorf("%s: %s: handlers are named %s<Message>", f.Place(), f.Name, handlerPrefix)
+		}
+	}
+	for _, folder := range []string{clientFolder, serverFolder} {
+		for _, v := range set.Values(folder, handlerPrefix) {
+			return fmt.Errorf("%s: %s is %s, want a function: def %s(…)", v.Pos, v.Name, article(v.Value.Type()), v.Name)
+		}
+	}
+	return nil
+}
+
+// article puts "a" or "an" before a noun.
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+// reachable returns an error if a message that sessions may send without a login has no handler: no player could log in.
+func (s *Service) reachable(t *table) error {
+	for _, list := range []struct {
+		field string
+		names []string
+	}{{"Login", s.cfg.Login}, {"Public", s.cfg.Public}} {
+		for _, name := range list.names {
+			switch {
+			case t.client[name] != nil:
+			case t.server[name] != nil:
+				return fmt.Errorf("service %s: %s names %s, whose handler is for services: clients cannot reach it", s.cfg.Type, list.field, name)
+			default:
+				return fmt.Errorf("service %s: %s names %s, which has no handler: write a method %s in Go, or %s%s in %s*.star", s.cfg.Type, list.field, name, name, handlerPrefix, name, clientFolder)
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,7 +90,9 @@ func (l *loader) load() error {
 
 func (l *loader) parse(u *unit) error {
 	f, err := dialect.Parse(u.Name, u.Source, 0)
-	if err != nil {
+	if bad := (syntax.Error{}); errors.As(err, &bad) {
+		return syntaxError(bad, u.Source)
+	} else if err != nil {
 		return errorOf(err, nil)
 	}
 	u.file = f

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
@@ -83,6 +84,40 @@ func (s *Set) Functions(folder, prefix string) []Function {
 	}
 	slices.SortStableFunc(list, func(a, b Function) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// Value is a value at the top level of a module that is not a function.
+type Value struct {
+	Name, Module string
+	Value        starlark.Value
+	Pos          syntax.Position // where the module assigns it
+}
+
+// Values is like Functions for everything else at the top level, sorted by module, then by name.
+func (s *Set) Values(folder, prefix string) []Value {
+	var list []Value
+	for _, m := range s.modules {
+		if !strings.HasPrefix(m.Name, folder) {
+			continue
+		}
+		u := s.loaded[m.Name]
+		for _, name := range u.globals.Keys() {
+			if _, ok := u.globals[name].(*starlark.Function); !ok && strings.HasPrefix(name, prefix) {
+				list = append(list, Value{name, m.Name, u.globals[name], u.placeOf(name)})
+			}
+		}
+	}
+	return list
+}
+
+// placeOf returns where a module first assigns a name of its top level.
+func (u *unit) placeOf(name string) syntax.Position {
+	for _, b := range u.file.Module.(*resolve.Module).Globals {
+		if b.First.Name == name {
+			return b.First.NamePos
+		}
+	}
+	return syntax.MakePosition(&u.Name, 1, 1)
 }
 
 // check checks the set against a rule.

@@ -1,0 +1,24 @@
+package cmd
+
+import (
+	"testing"
+
+	"github.com/ferris1/wind/cmd/node"
+)
+
+// TestAReloadOfSomeModulesDoesNotSayHowManyAreInForce: the others still are.
+func TestAReloadOfSomeModulesDoesNotSayHowManyAreInForce(t *testing.T) {
+	r := node.Reloaded{Modules: 1, Instances: []string{"mail-1"}}
+	dry := r
+	dry.DryRun = true
+	for want, got := range map[string][]string{
+		"1 module in force in mail-1":          reloadLines(r, false, true),
+		"1 module reloaded in mail-1":          reloadLines(r, false, false),
+		"1 module would be in force in mail-1": reloadLines(dry, false, true),
+		"1 module would be reloaded in mail-1": reloadLines(dry, false, false),
+	} {
+		if got[0] != want {
+			t.Errorf("it says %q, want %q", got[0], want)
+		}
+	}
+}
