@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/shard/discovery"
 )
 
 // drainResult is what drain prints.
@@ -16,6 +18,7 @@ type drainResult struct {
 	Type     string `json:"type"`
 	Instance string `json:"instance"`
 	State    string `json:"state"`
+	Warning  string `json:"warning,omitempty"` // what clients meet now
 }
 
 func (a *app) drain() *cobra.Command {
@@ -24,8 +27,12 @@ func (a *app) drain() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drain SERVICE INSTANCE",
 		Short: "Stop assigning new players to an instance of a service",
-		Long: `The instance keeps its players until they log out and gets no new ones; wind ps shows how many remain. Use it to wait until
-nobody remains: an instance that is stopped at once (SIGTERM, or wind stop) also drains, but only finishes running requests.`,
+		Long: `The instance keeps its players until they log out and gets no new ones; wind ps shows how many remain. Calls of other services
+go to other instances, unless all drain. Use it to wait until nobody remains: an instance that is stopped at once (SIGTERM, or
+wind stop) also drains, but only finishes running requests.
+
+If no other instance of the service takes players, new players get the fault unavailable after 3 seconds: start another one
+first.`,
 		Example: "  wind drain game game-1\n  wind drain game game-1 --undo",
 	}
 	f.add(c.Flags())
@@ -45,7 +52,10 @@ nobody remains: an instance that is stopped at once (SIGTERM, or wind stop) also
 			for _, i := range cluster.Directory.Instances(args[0]) {
 				ids = append(ids, i.ID)
 			}
-			return fmt.Errorf("service %s has no instance %s; it has: %s", args[0], args[1], strings.Join(ids, ", "))
+			if len(ids) == 0 {
+				return cluster.Missing(args[0])
+			}
+			return fmt.Errorf("service %s has no instance %s; it has %s", args[0], args[1], strings.Join(ids, ", "))
 		}
 		op, state := "drain", "draining"
 		if undo {
@@ -54,7 +64,18 @@ nobody remains: an instance that is stopped at once (SIGTERM, or wind stop) also
 		if _, err := cluster.Bus.Admin(ctx, args[0], args[1], op, nil); err != nil {
 			return err
 		}
-		return a.print(drainResult{args[0], args[1], state}, fmt.Sprintf("%s %s is %s", args[0], args[1], state))
+		r := drainResult{Type: args[0], Instance: args[1], State: state}
+		lines := []string{fmt.Sprintf("%s %s is %s", args[0], args[1], state)}
+		if !undo && !takesPlayers(cluster.Directory.Instances(args[0]), args[1]) {
+			r.Warning = fmt.Sprintf("no other instance of %s takes players: new players get a fault until one does: start one, or let this one have players again with --undo", args[0])
+			lines = append(lines, r.Warning)
+		}
+		return a.print(r, lines...)
 	})
 	return c
+}
+
+// takesPlayers reports whether an instance other than one takes new players.
+func takesPlayers(all []discovery.Instance, other string) bool {
+	return slices.ContainsFunc(all, func(i discovery.Instance) bool { return i.ID != other && i.Answers() && !i.Full() })
 }

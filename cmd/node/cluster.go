@@ -76,10 +76,15 @@ func (c *Cluster) open(ctx context.Context, etcdURLs []string, logger *slog.Logg
 		return err
 	}
 	c.onClose(func() error { c.Directory.Close(); return nil })
-	if c.Bus, err = bus.Open(bus.Config{Conn: c.NATS.NATS(), Cluster: c.Name, Logger: logger}); err != nil {
+	if c.Bus, err = bus.Open(bus.Config{Conn: c.NATS.NATS(), Cluster: c.Name, Logger: logger, Any: c.Directory.Any}); err != nil {
 		return err
 	}
-	c.onClose(func() error { c.Bus.Close(); return nil })
+	unwatch := c.Directory.Watch(func(x discovery.Change) {
+		if x.Kind == discovery.Left {
+			c.Bus.Gone(x.Instance.Type, x.Instance.ID)
+		}
+	})
+	c.onClose(func() error { unwatch(); c.Bus.Close(); return nil })
 	return nil
 }
 
@@ -138,16 +143,15 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 	if e := rpc.ErrorOf(err); to.ID != "" || e.Code != rpc.Unavailable || !e.NotBegun {
 		return err
 	}
-	ids, why := []string{}, "drain"
+	var ids []string
 	for _, i := range all {
 		ids = append(ids, i.ID)
-		if i.State == discovery.Up { // the directory lags by half a second behind a drain, and by a lease behind a death
-			why = "drain, hang or have just died"
-		}
 	}
-	return fmt.Errorf("%w: all instances of %q %s (%s): start one, let one have players again (wind drain %s INSTANCE --undo), or name one with --id",
-		err, to.Type, why, strings.Join(ids, ", "), to.Type)
+	return fmt.Errorf("%w: all instances of %q hang or have just died (%s): start one, or name one with --id", err, to.Type, strings.Join(ids, ", "))
 }
+
+// Missing returns an error that says that a service does not run, and which ones do.
+func (c *Cluster) Missing(serviceType string) error { return errors.New(c.without(serviceType)) }
 
 // without returns a message that a service does not run, with the services that do.
 func (c *Cluster) without(serviceType string) string {

@@ -21,6 +21,10 @@ type Config struct {
 	Conn    *nats.Conn   // the caller closes it; it must not buffer while disconnected
 	Cluster string       // 1 to 40 of a-z, 0-9 and the dash
 	Logger  *slog.Logger // nil: slog.Default()
+	// Any chooses the instance that gets a request to any instance of a type, other than those of not. It may be called
+	// concurrently. If it returns false, or with nil, NATS chooses among the subscribed instances, even one whose process
+	// stands still.
+	Any func(serviceType string, not []string) (instance string, ok bool)
 }
 
 // Bus carries messages between the services of one cluster. It is an rpc.Bus and the gateways' link. Its methods may
@@ -28,6 +32,7 @@ type Config struct {
 type Bus struct {
 	nc        *nats.Conn
 	subjects  subjects
+	any       func(serviceType string, not []string) (instance string, ok bool) // Config.Any, never nil
 	log       *slog.Logger
 	pending   *pending
 	inbox     string // subject of answers; a token is appended
@@ -54,7 +59,9 @@ func Open(c Config) (*Bus, error) {
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	b := &Bus{nc: c.Conn, subjects: s, log: c.Logger, pending: newPending(), inbox: c.Conn.NewInbox() + ".", stop: make(chan struct{})}
-	b.players.bus = b
+	if b.players.bus, b.any = b, c.Any; c.Any == nil {
+		b.any = func(string, []string) (string, bool) { return "", false }
+	}
 	if b.replies, err = b.nc.Subscribe(b.inbox+"*", b.onReply); err != nil {
 		return nil, fmt.Errorf("bus: cannot subscribe to answers: %w", err)
 	}

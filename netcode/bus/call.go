@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"time"
 
@@ -11,8 +12,11 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
-// Call sends r to one instance and waits for the answer as long as ctx and r.Timeout allow. Its errors are
-// *rpc.Error.
+// maxTries bounds how many instances Call asks one after another.
+const maxTries = 8
+
+// Call sends r to one instance and waits for the answer as long as ctx and r.Timeout allow. Without to.ID it asks another
+// instance if one has not begun r because it is gone or ends. Its errors are *rpc.Error.
 func (b *Bus) Call(ctx context.Context, to rpc.Address, r rpc.Request) (rpc.Response, error) {
 	if to.All {
 		return rpc.Response{}, rpc.NotBegun(rpc.InvalidArgument, "a call to all of %s: nobody would answer", clip(to.Type))
@@ -22,14 +26,28 @@ func (b *Bus) Call(ctx context.Context, to rpc.Address, r rpc.Request) (rpc.Resp
 		e.NotBegun = true
 		return rpc.Response{}, e
 	}
-	if until, ok := ctx.Deadline(); ok {
-		if left := time.Until(until); r.Timeout <= 0 || left < r.Timeout {
-			r.Timeout = max(left, time.Millisecond)
-		}
+	if r.Timeout <= 0 {
+		r.Timeout = rpc.DefaultTimeout
 	}
-	answer := make(chan rpc.Response, 1)
-	token := b.send(to.Type, to.ID, &r, func(r rpc.Response) { answer <- r })
-	return b.await(ctx, token, answer)
+	until := time.Now().Add(r.Timeout)
+	if end, ok := ctx.Deadline(); ok && end.Before(until) {
+		until = end
+	}
+	var tried []string
+	for {
+		id, chosen := to.ID, false
+		if id == "" && len(tried) < maxTries {
+			id, chosen = b.any(to.Type, tried)
+		}
+		r.Timeout = max(time.Until(until), time.Millisecond)
+		answer := make(chan rpc.Response, 1)
+		token := b.send(to.Type, id, &r, func(r rpc.Response) { answer <- r })
+		a, err := b.await(ctx, token, answer)
+		if e := rpc.ErrorOf(err); !chosen || err == nil || e.Code != rpc.Unavailable || !e.NotBegun {
+			return a, err
+		}
+		tried = append(tried, id)
+	}
 }
 
 // await waits for the answer to a request that was sent, or for the end of ctx.
@@ -56,6 +74,9 @@ func unpack(r rpc.Response) (rpc.Response, error) {
 
 // Tell sends r without waiting: it cannot tell whether anyone received it. Its errors are *rpc.Error.
 func (b *Bus) Tell(to rpc.Address, r rpc.Request) error {
+	if to.ID == "" && !to.All {
+		to.ID, _ = b.any(to.Type, nil)
+	}
 	subject, err := b.target(to.Type, to.ID)
 	if to.All && to.ID == "" {
 		subject = b.subjects.all(to.Type)
@@ -88,6 +109,12 @@ func (b *Bus) Send(serviceType, instance string, r *rpc.Request, done func(rpc.R
 func (b *Bus) Fail(serviceType, instance string) {
 	gone := func(c *call) bool { return c.instance == instance && c.kind == serviceType }
 	end(b.pending.takeAll(gone), rpc.Unavailable, "the service went away")
+}
+
+// Gone says that an instance has left the directory. Requests to it fail a second later, with Unavailable and Maybe,
+// unless their answers arrive first.
+func (b *Bus) Gone(serviceType, instance string) {
+	b.pending.missing(&call{kind: serviceType, instance: instance, token: math.MaxUint64})
 }
 
 // target returns the subject of one instance, or of any if instance is "".

@@ -4,6 +4,7 @@
 //	task                                    how
 //	ask any instance or one, or tell all    Bus.Call, Bus.Tell (rpc.Bus)
 //	ask without waiting                     Bus.Send, Bus.Fail: the gateways' link
+//	say that an instance has left           Bus.Gone
 //	answer requests                         Bus.Serve, then Served.Drain (and Undrain), Served.Close
 //	push to players                         Bus.Push; Bus.Players and Bus.Subscribe on a gateway
 //	operate instances                       Bus.Admin; netcode/reload reloads scripts with it
@@ -34,10 +35,12 @@
 //
 // # Guarantees
 //
-// Delivery is at most once. This package never sends anything twice, and never late: the connection does not buffer
+// Delivery is at most once. This package never sends anything late, nor twice, except for a Call to any instance whose
+// receiver has not begun it: the connection does not buffer
 // while it is down (persistence/jetstream opens it that way). When a request fails, rpc.Error.Maybe means that one of
 // its effects may have left, and NotBegun that no handler has begun it. Only a request with NotBegun may be sent to
-// another instance. The receiver sets NotBegun, before the handler runs; or the bus, when NATS reports that no receiver
+// another instance. A call to any instance goes to one that Config.Any chooses; without a choice it goes to the subject
+// any, where NATS chooses, even an instance whose process stands still. The receiver sets NotBegun, before the handler runs; or the bus, when NATS reports that no receiver
 // is subscribed. A receiver has rpc.AnswerWithin of the sender's timeout, which is 0.2 s less for 5 s. It does not
 // begin a request that has waited longer, and the sender learns so in time. If there is no receiver, the sender gets an
 // answer at once, never a timeout. Messages from one connection to one subject arrive in order; the subjects any and id

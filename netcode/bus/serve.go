@@ -238,7 +238,7 @@ func (s *Served) Stats() ServedStats {
 }
 
 // Drain leaves the queue group of the subject any. The other subjects stay, so players bound to this instance still
-// reach it. When Drain returns without an error, the handler has every request to any that came here, and no more
+// reach it, and callers whose Config.Any has chosen it. When Drain returns without an error, the handler has every request to any that came here, and no more
 // will come. It may be called twice.
 func (s *Served) Drain(ctx context.Context) error {
 	s.mu.Lock()

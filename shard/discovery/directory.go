@@ -121,6 +121,22 @@ func (d *Directory) Instance(serviceType, id string) (Instance, bool) {
 	return t.instances[i], true
 }
 
+// Any returns an instance for a request that any instance of a type may answer, at random: one that neither drains nor
+// hangs or, failing that, one that drains. It never returns one of not.
+func (d *Directory) Any(serviceType string, not []string) (id string, ok bool) {
+	t := d.view.Load().types[serviceType]
+	if t == nil || len(t.answering) == 0 {
+		return "", false
+	}
+	first := rand.IntN(len(t.answering))
+	for i := range t.answering {
+		if id = t.answering[(first+i)%len(t.answering)]; !slices.Contains(not, id) {
+			return id, true
+		}
+	}
+	return "", false
+}
+
 // Bound sums the gateways' reports about an instance: the players in living sessions that it works for. ok is false if
 // no gateway exists.
 func (d *Directory) Bound(gatewayType, serviceType, id string) (players int, ok bool) {

@@ -61,8 +61,24 @@ func (d *Directory) viewOf(serviceType string) *typeView {
 	if len(t.instances) == 0 {
 		return nil
 	}
+	t.answering = answering(t.instances)
 	t.selector = d.selector(serviceType, t.instances)
 	return t
+}
+
+// answering returns the ids of the instances that neither drain nor hang or, failing that, of those that drain.
+func answering(all []Instance) (ids []string) {
+	for _, drained := range []bool{false, true} {
+		for i := range all {
+			if x := &all[i]; x.Answers() || drained && x.Hung == "" {
+				ids = append(ids, x.ID)
+			}
+		}
+		if len(ids) > 0 {
+			break
+		}
+	}
+	return ids
 }
 
 // selector returns the selector set for the type, or else the one that the most recently registered instance names. The

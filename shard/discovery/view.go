@@ -16,6 +16,7 @@ type view struct {
 // typeView is the part of a view for one type.
 type typeView struct {
 	instances []Instance // by id
+	answering []string   // ids of those that take requests to any: see Any
 	picky     bool       // an instance does not take every format
 	seats     []seat     // of the instances that are up and not busy by their own measure, in the same order
 	selector  Selector
