@@ -3,6 +3,7 @@ package netcode_test
 import (
 	"errors"
 	"flag"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ var seed = flag.Uint64("seed", 0, "seed of the lossy link; 0 picks one")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m,
 		// kcp-go starts these goroutines on import and never stops them.
 		goleak.IgnoreAnyFunction("github.com/xtaci/kcp-go/v5.(*TimedSched).prepend"),
