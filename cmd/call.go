@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,20 +29,21 @@ func (f *clusterFlags) add(set *pflag.FlagSet) {
 
 // connect connects to the cluster.
 func (f *clusterFlags) connect(ctx context.Context, a *app) (*node.Cluster, error) {
-	natsURL, etcdURL := f.nats, f.etcd
-	if natsURL == "" || etcdURL == "" {
-		u, err := node.ReadURLs(f.data)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		if natsURL == "" {
-			natsURL = u.NATS
-		}
-		if etcdURL == "" {
-			etcdURL = u.Etcd
+	u, err := f.urls()
+	if err != nil {
+		return nil, err
+	}
+	return node.Connect(ctx, f.cluster, u.NATS, u.Etcd, a.log)
+}
+
+// urls returns the URLs that the flags give, and those in the data directory for the others.
+func (f *clusterFlags) urls() (u node.URLs, err error) {
+	if f.nats == "" || f.etcd == "" {
+		if u, err = node.ReadURLs(f.data); err != nil {
+			return u, usageError{err}
 		}
 	}
-	return node.Connect(ctx, f.cluster, natsURL, etcdURL, a.log)
+	return node.URLs{NATS: cmp.Or(f.nats, u.NATS), Etcd: cmp.Or(f.etcd, u.Etcd)}, nil
 }
 
 func (a *app) call() *cobra.Command {

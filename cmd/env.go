@@ -18,12 +18,12 @@ func envName(flag string) string {
 }
 
 // fromEnv sets flags that the call does not set from their environment variables. An empty variable counts as unset, and so
-// does one that names a place if the call names another.
+// does one that names a place, or is for embedded servers, if the call names another.
 func fromEnv(set *pflag.FlagSet) (err error) {
-	named := namedPlaces(set)
+	named, elsewhere := namedPlaces(set), serversElsewhere(set)
 	set.VisitAll(func(f *pflag.Flag) {
 		value := os.Getenv(envName(f.Name))
-		if err != nil || f.Changed || value == "" || f.Name == "help" || !named.joins(f.Name) {
+		if err != nil || f.Changed || value == "" || f.Name == "help" || !named.joins(f.Name) || elsewhere(f.Name) {
 			return
 		}
 		if cause := set.Set(f.Name, value); cause != nil {

@@ -31,7 +31,7 @@ func (a *app) gateway() *cobra.Command {
 answers and pushes. Run as many gateways as you like: they share the players' bindings in a JetStream bucket.
 
 A gateway learns from the running services which of them handles which message, so a new type of service needs no change here.`,
-		Example: "  wind gateway --game speak --nats URL --etcd URL --tcp 127.0.0.1:50100 --http 127.0.0.1:50180",
+		Example: "  wind gateway --game speak --data infra-data --tcp 127.0.0.1:50100 --http 127.0.0.1:50180",
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "this gateway's id (default: gateway- and the node's name)")
@@ -41,7 +41,7 @@ A gateway learns from the running services which of them handles which message, 
 	limits.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		config, err := f.config(a, "gateway")
+		config, err := f.config(a)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +19,10 @@ func (a *app) infra() *cobra.Command {
 		Short: "Run embedded NATS and etcd servers alone, to try several nodes",
 		Long: `Starts NATS with JetStream and etcd on the loopback, prints their URLs, and runs until it is interrupted. The NATS URL
 contains the nodes' password; without it, clients may only read. Use it to try several nodes on one machine; a cluster needs
-servers of its own.`,
-		Example: "  wind infra --data ./infra-data",
+servers of its own.
+
+service, gateway and the verbs that look at a cluster find the URLs with the same --data; serve takes --nats and --etcd.`,
+		Example: "  wind infra --data ./infra-data\n  wind gateway --game speak --data ./infra-data",
 	}
 	c.Flags().StringVar(&data, "data", "./wind-data", "folder of the servers' data")
 	embedded.add(c.Flags())
@@ -35,7 +36,7 @@ servers of its own.`,
 		defer func() { err = errors.Join(err, d.Close()) }()
 		defer func() { err = errors.Join(err, i.Close()) }()
 		if err := a.print(map[string]string{"nats": i.NATSURL(), "etcd": i.EtcdURL(), "data": data},
-			fmt.Sprintf("wind serve --nats %s --etcd %s", i.NATSURL(), i.EtcdURL())); err != nil {
+			"nats  "+i.NATSURL(), "etcd  "+i.EtcdURL()); err != nil {
 			return err
 		}
 		running, cancel := context.WithCancel(ctx)

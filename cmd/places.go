@@ -69,6 +69,22 @@ func (p places) joins(name string) bool {
 	return true
 }
 
+// serversElsewhere returns a function that reports whether a flag contradicts one that the call gives: --nats and --etcd name
+// servers in other processes, and some flags are only for embedded ones.
+func serversElsewhere(set *pflag.FlagSet) func(name string) bool {
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { f := set.Lookup(name); return f != nil && f.Changed })
+	}
+	external, embedded := []string{"nats", "etcd"}, []string{"nats-port", "etcd-port", "sync"}
+	hidden := []string{}
+	if given(external...) {
+		hidden = embedded
+	} else if given(embedded...) {
+		hidden = external
+	}
+	return func(name string) bool { return slices.Contains(hidden, name) }
+}
+
 // onePlace refuses a call that names two places. A call may name one of a cluster's servers and the data directory in which
 // it finds the other.
 func onePlace(set *pflag.FlagSet) error {

@@ -18,14 +18,13 @@ import (
 
 // memberFlags are the flags of a node without a shard: its servers, its name, and an address for metrics.
 type memberFlags struct {
-	nats, etcd, cluster, node, http string
-	lease, span                     time.Duration
+	clusterFlags
+	node, http  string
+	lease, span time.Duration
 }
 
 func (f *memberFlags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.nats, "nats", "", "URL of the NATS server, as wind infra prints it")
-	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated")
-	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of subjects and etcd keys")
+	f.clusterFlags.add(set)
 	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
 	set.StringVar(&f.http, "http", "", "address for /healthz, /metrics and, at a gateway, /ws; empty for none")
 	set.DurationVar(&f.lease, "lease", 2*time.Second, "how long this process may be silent before it counts as dead, at least 2s")
@@ -33,9 +32,10 @@ func (f *memberFlags) add(set *pflag.FlagSet) {
 }
 
 // config turns the flags into a node's configuration without a shard.
-func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
-	if f.nats == "" || f.etcd == "" {
-		return node.Config{}, usagef("%s: give --nats and --etcd the URLs that wind infra prints: a %s needs both servers", verb, verb)
+func (f *memberFlags) config(a *app) (node.Config, error) {
+	u, err := f.urls()
+	if err != nil {
+		return node.Config{}, err
 	}
 	if err := first(checkAddress("--http", f.http), checkName("--cluster", f.cluster)); err != nil {
 		return node.Config{}, err
@@ -44,7 +44,7 @@ func (f *memberFlags) config(a *app, verb string) (node.Config, error) {
 		return node.Config{}, usagef("--lease %s is shorter than 2s, the shortest that etcd grants", f.lease)
 	}
 	return node.Config{
-		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: f.nats, Etcd: f.etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
+		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: u.NATS, Etcd: u.Etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
 		Logger: a.log, Spell: a.self.spell,
 	}, nil
 }
@@ -73,8 +73,8 @@ and mounted ConfigMaps. Several instances may watch the same content: the first 
 
 On SIGINT or SIGTERM it drains: it gets no new players, finishes running requests, and leaves. Types in this binary:
 ` + a.serviceTypes() + `.`,
-		Example: "  wind service game --game speak --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n" +
-			"  wind service game --game speak --id game-2 --scripts ./scripts --nats URL --etcd URL",
+		Example: "  wind service game --game speak --data infra-data\n" +
+			"  wind service game --game speak --id game-2 --scripts ./scripts --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&id, "id", "", "this instance's id, unique within its type (default: its type and the node's name)")
@@ -88,7 +88,7 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 		if err != nil {
 			return err
 		}
-		config, err := f.config(a, "service")
+		config, err := f.config(a)
 		if err != nil {
 			return err
 		}
