@@ -143,6 +143,7 @@ class Proxy:
     def __init__(self) -> None:
         self._writers: List[asyncio.StreamWriter] = []
         self._tasks: List[asyncio.Task[None]] = []
+        self.open = True  # accepts connections
 
     async def start(self, url: str) -> str:
         head, _, address = url.rpartition("@")
@@ -152,6 +153,9 @@ class Proxy:
         return f"{head}@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.open:
+            writer.transport.abort()
+            return
         there, back = await asyncio.open_connection(*self._to)
         self._writers += [writer, back]
         await asyncio.gather(self._pipe(reader, back), self._pipe(there, writer))

@@ -11,7 +11,7 @@ from test_windcodec import messages
 from livetest import Recorder
 
 
-class RegisterTest(unittest.TestCase):
+class RegisterTest(unittest.IsolatedAsyncioTestCase):
     def refused(self, said: str, make: Callable[[], Any]) -> None:
         with self.assertRaises(ValueError) as refused:
             make()
@@ -43,7 +43,7 @@ class RegisterTest(unittest.TestCase):
         service.check()
         self.refused("two handlers for WaveRequest", lambda: service.client_handlers(Bound()))
 
-    def test_names_are_checked(self) -> None:
+    async def test_names_are_checked(self) -> None:
         for kind in ("player", "players", "shard", "node", "gateway"):
             self.refused(f"service type '{kind}' is taken: choose another name", lambda: ws.Service(kind, "a", messages))
         for kind, instance in (("Test", "a"), ("test", "a.b"), ("test", "a" * 61), ("", "a")):

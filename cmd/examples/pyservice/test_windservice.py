@@ -88,7 +88,7 @@ class LiveTest(Live):
             self.assertEqual(broken.headers["Nats-Service-Error"], "internal error")
         late = await self.refused(ws.DEADLINE_EXCEEDED, "EchoRequest", {"text": "wait"}, Wind_Timeout="100", **player)
         self.assertEqual(late.headers["Wind-Maybe"], "1")
-        self.assertEqual(self.service.stats.in_flight, 0)
+        await self.eventually(lambda: is_(lambda: self.service.stats.in_flight == 0))
 
     async def test_maybe_is_said_whenever_an_effect_could_have_left(self) -> None:
         logging.disable(logging.CRITICAL)
@@ -193,14 +193,14 @@ class LiveTest(Live):
             await other.leave()
 
     async def test_micro_knows_it(self) -> None:
-        for of in ("", ".wind-test", f".wind-test.{self.service._operator.id}"):
+        for of in ("", ".wind-test", f".wind-test.{self.service.presence.operator.id}"):
             for verb in ("PING", "INFO", "STATS"):
                 found: List[Dict[str, Any]] = []
                 inbox = f"_INBOX.micro{of}.{verb}"
                 self.nats.subscribe(inbox, lambda m: found.append(json.loads(m.data)))
                 self.nats.publish(f"$SRV.{verb}{of}", reply=inbox)
-                await self.eventually(lambda: is_(lambda: any(f["id"] == self.service._operator.id for f in found)))
-                one = next(f for f in found if f["id"] == self.service._operator.id)
+                await self.eventually(lambda: is_(lambda: any(f["id"] == self.service.presence.operator.id for f in found)))
+                one = next(f for f in found if f["id"] == self.service.presence.operator.id)
                 self.assertEqual((one["type"], one["name"]), (f"io.nats.micro.v1.{verb.lower()}_response", "wind-test"))
                 self.assertEqual({k: one["metadata"][k] for k in ("cluster", "type", "instance")}, {"cluster": self.cluster, "type": "test", "instance": "test-1"})
                 if verb != "PING":
@@ -242,10 +242,10 @@ class LiveTest(Live):
         self.assertTrue(both[0]["ok"] and both[1]["ok"])
         entry = await self.entry()
         assert entry is not None
-        self.assertEqual(entry["state"] == "up", "any" in self.service.subscriptions)
-        self.service._leaving = True
+        self.assertEqual(entry["state"] == "up", "any" in self.service.presence.subscriptions)
+        self.service.leaving = True
         self.assertIn("stops", (await admin({"op": "undrain"}))["error"])
-        self.service._leaving = False
+        self.service.leaving = False
         self.assertFalse(self.service._stopped)
         self.assertTrue((await admin({"op": "stop"}))["ok"])  # the request of wind stop, answered before the instance ends
         await self.eventually(lambda: is_(lambda: self.service._stopped))
@@ -279,8 +279,8 @@ class LiveTest(Live):
             await self.ask("EchoRequest", {}, player="alice", session="gw/1")
 
     async def test_a_lost_lease_is_replaced(self) -> None:
-        assert self.service._entry is not None
-        first = self.service._entry._lease
+        assert self.service.presence.entry is not None
+        first = self.service.presence.entry._lease
         await self.etcd.revoke(first)
         self.assertIsNone(await self.entry())
 
@@ -288,7 +288,7 @@ class LiveTest(Live):
             return await self.entry() is not None
 
         await self.eventually(back)
-        self.assertNotEqual(self.service._entry._lease, first)
+        self.assertNotEqual(self.service.presence.entry._lease, first)
 
     async def test_a_second_of_the_same_name_does_not_start(self) -> None:
         logging.disable(logging.CRITICAL)
@@ -304,8 +304,8 @@ class LiveTest(Live):
         with self.assertRaisesRegex(Taken, "instance test-1 of service test already runs on node test-1 since 20.*: give this one another id"):
             await starting
         self.assertEqual((len(self.recorder.order), recorder.order), (2 * asked, []))
-        assert self.service._entry is not None
-        self.assertEqual(json.loads((await self.etcd.get(self.service._entry.key)) or "{}")["since"], self.service._entry.entry["since"])
+        assert self.service.presence.entry is not None
+        self.assertEqual(json.loads((await self.etcd.get(self.service.presence.entry.key)) or "{}")["since"], self.service.presence.entry.entry["since"])
 
     async def test_of_two_that_start_at_once_one_runs(self) -> None:
         logging.disable(logging.CRITICAL)
@@ -322,18 +322,26 @@ class LiveTest(Live):
     async def test_one_that_died_is_followed(self) -> None:
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
-        assert self.service._entry is not None
-        died = self.service._entry._lease
-        for task in [*self.service._entry._tasks, *self.service._tasks]:  # nobody renews its lease
-            task.cancel()
+        assert self.service.presence.entry is not None
+        died = self.service.presence.entry._lease
+        presence = self.service.presence
+
+        async def die() -> None:  # nobody renews its lease
+            assert presence.entry is not None
+            for task in presence.entry._tasks:
+                task.cancel()
+            await presence.nats.close()
+
+        await presence.do(die())
+        await presence.close()
         await self.service.nats.close()
         self.left = True
         next_, recorder = self.make("test-1")
         await next_.start(NATS, ETCD)
         try:
-            assert next_._entry is not None
-            found = await self.etcd.look(next_._entry.key)
-            self.assertTrue(found is not None and found.lease == next_._entry._lease != died)
+            assert next_.presence.entry is not None
+            found = await self.etcd.look(next_.presence.entry.key)
+            self.assertTrue(found is not None and found.lease == next_.presence.entry._lease != died)
             await self.ask("EchoRequest", {"number": 1}, player="alice", session="gw/1")
             self.assertEqual(recorder.order, ["alice 1"])
         finally:
@@ -344,18 +352,18 @@ class LiveTest(Live):
         self.addCleanup(logging.disable, logging.NOTSET)
         other, recorder = self.make("test-2")
         running = asyncio.ensure_future(other.run(NATS, ETCD))
-        await self.eventually(lambda: is_(lambda: other._entry is not None))
-        assert other._entry is not None
+        await self.eventually(lambda: is_(lambda: other.beats > 0 and 'any' in other.presence.subscriptions))
+        assert other.presence.entry is not None
         self.assertTrue(await self._answers("test-2"))
         # As if its lease had run out and another process had registered first.
         theirs = await self.etcd.grant(60)
-        body = {"key": _b64(other._entry.key), "value": _b64('{"node":"elsewhere"}'), "lease": theirs}
+        body = {"key": _b64(other.presence.entry.key), "value": _b64('{"node":"elsewhere"}'), "lease": theirs}
         await self.etcd.call("/v3/kv/put", body)
-        await self.etcd.revoke(other._entry._lease)
+        await self.etcd.revoke(other.presence.entry._lease)
         with self.assertRaisesRegex(Taken, "instance test-2 of service test already runs on node elsewhere since"):
             await asyncio.wait_for(running, LONG)
         self.assertFalse(await self._answers("test-2"))
-        self.assertEqual(await self.etcd.get(other._entry.key), '{"node":"elsewhere"}')
+        self.assertEqual(await self.etcd.get(other.presence.entry.key), '{"node":"elsewhere"}')
         await self.etcd.revoke(theirs)
 
     async def test_the_connection_comes_back(self) -> None:
@@ -379,6 +387,43 @@ class LiveTest(Live):
             await other.leave()
             await proxy.stop()
 
+    async def test_who_cannot_be_reached_is_told(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        proxy = Proxy()
+        url = await proxy.start(NATS)
+        other, _ = self.make("test-2")
+        await other.start(url, ETCD)
+
+        async def says(text: str) -> bool:
+            return ((await self.entry("test-2")) or {"hung": "?"}).get("hung", "").startswith(text)
+
+        try:
+            self.assertNotIn("hung", await self.entry("test-2") or {})
+            proxy.open = False
+            proxy.cut()
+            await self.eventually(lambda: says("NATS has not answered this instance since "))
+            proxy.open = True
+
+            async def recovered() -> bool:
+                return "hung" not in (await self.entry("test-2") or {"hung": "?"})
+
+            await self.eventually(recovered)
+            await self.eventually(lambda: self._answers("test-2"))
+        finally:
+            await other.leave()
+            await proxy.stop()
+
+    async def test_an_instance_that_nats_refuses_does_not_start(self) -> None:
+        other, _ = self.make("test-2")
+        with self.assertRaises(NatsError) as refused:
+            await other.start("nats://" + NATS.rpartition("@")[2], ETCD)
+        self.assertRegex(
+            str(refused.exception),
+            r"^NATS does not let this service subscribe to \S+ and 12 more: the URL needs the nodes' user and password, as wind infra prints it$",
+        )
+        self.assertIsNone(await self.entry("test-2"))
+
     async def _answers(self, instance: str) -> bool:
         try:
             await self.ask("EchoRequest", {}, f"id.{instance}", player="alice", session="gw/1", timeout=2)
@@ -388,7 +433,7 @@ class LiveTest(Live):
 
     async def test_a_wrong_password_is_said(self) -> None:
         user, _, rest = NATS.partition("@")
-        with self.assertRaisesRegex(NatsError, "(?i)authorization"):
+        with self.assertRaisesRegex(NatsError, "(?i)authorization.*: the URL needs the nodes' user and password, as wind infra prints it"):
             await Nats(user.rpartition(":")[0] + ":wrong@" + rest).connect()
         with self.assertRaisesRegex(NatsError, "does not answer"):
             await Nats("nats://127.0.0.1:1").connect()

@@ -161,6 +161,7 @@ class Registration:
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._tasks: List[asyncio.Task[None]] = []
+        self.failing = False  # etcd does not renew the lease
 
     async def free(self) -> None:
         """Waits until the name is free: a dead process keeps it until its lease expires. Raises Taken if the holder is alive."""
@@ -281,7 +282,9 @@ class Registration:
                     log.warning("the lease of %s ran out, taking a new one", self.key)
                     await self._take_lease()
                     self._changed.set()
+                self.failing = False
             except (EtcdError, KeyError, ValueError) as e:
+                self.failing = True
                 log.warning("cannot renew the lease of %s: %s", self.key, e)
 
     async def _renew(self) -> bool:

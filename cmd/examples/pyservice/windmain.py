@@ -77,7 +77,7 @@ def main(kind: str, messages: Messages, *, client: Any = (), server: Any = (), a
         for module in server if isinstance(server, (list, tuple)) else [server]:
             service.server_handlers(module)
         service.check()
-        asyncio.run(service.run(*_servers(a)))
+        asyncio.run(service.run(*_servers(a), exits=True))
     except (NatsError, EtcdError, ValueError) as e:
         print(f"the service stopped: {e}", file=sys.stderr)
         return 1

@@ -11,9 +11,10 @@ import asyncio
 import json
 import logging
 import random
+import re
 import secrets
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 from urllib.parse import unquote, urlsplit
 
 log = logging.getLogger("windnats")
@@ -23,6 +24,9 @@ PING_EVERY = 20.0  # seconds; more than two unanswered pings end the connection
 FIRST_BACKOFF, LAST_BACKOFF = 0.05, 2.0  # seconds between attempts to reconnect
 MAX_UNSENT = 16 << 20  # bytes waiting for the socket; beyond it, sending fails
 MAX_LINE = 64 << 10  # bytes of a line of the protocol
+
+
+WAY_IN = ": the URL needs the nodes' user and password, as wind infra prints it"
 
 
 class NatsError(Exception):
@@ -97,6 +101,7 @@ class Nats:
         self._inbox = "_INBOX." + secrets.token_hex(11) + "."
         self._answers: Dict[str, asyncio.Future[Msg]] = {}
         self._closed = False
+        self.refused: Set[str] = set()  # subjects to which NATS does not let this connection subscribe
         self.max_payload = 1 << 20  # bytes; the server announces its own
         self.reconnects = 0
 
@@ -223,11 +228,13 @@ class Nats:
             while True:
                 line = await reader.readline()
                 if line.startswith(b"-ERR"):
-                    raise NatsError(f"{host}:{port} refuses: {line[4:].decode('utf-8', 'replace').strip()}")
+                    why = line[4:].decode("utf-8", "replace").strip()
+                    raise NatsError(f"{host}:{port} refuses: {why}{WAY_IN if 'authorization' in why.lower() else ''}")
                 if line.startswith(b"PONG"):
                     break
                 if not line:
                     raise NatsError(f"{host}:{port} closed the connection")
+            self.refused.clear()
             for number, subscription in self._subscriptions.items():
                 writer.write(_sub(number, subscription))
         except BaseException:
@@ -297,9 +304,30 @@ class Nats:
                     if not pong.done():
                         pong.set_result(None)
             elif verb == b"-ERR":
-                log.warning("NATS says %s", line[4:].decode("utf-8", "replace").strip())
+                self._hear(line[4:].decode("utf-8", "replace").strip())
             elif verb == b"INFO":
                 self.max_payload = int(json.loads(line[5:]).get("max_payload", self.max_payload))
+
+    def _hear(self, error: str) -> None:
+        """Takes an error that does not end the connection."""
+        no = re.match(r"'Permissions Violation for Subscription to \"([^\" ]+)\"", error)
+        if no is None:
+            log.warning("NATS says %s", error)
+            return
+        self.refused.add(no.group(1))
+        if not self.reconnects:
+            return  # the caller checks
+        log.warning("%s", self.refusal())
+
+    def refusal(self) -> str:
+        """Describes the subjects that NATS refuses, and the way out."""
+        first, more = min(self.refused, default=""), len(self.refused) - 1
+        return f"NATS does not let this service subscribe to {first}" + (f" and {more} more" if more > 0 else "") + WAY_IN
+
+    def check(self) -> None:
+        """Raises NatsError if NATS refuses a subscription. First flush."""
+        if self.refused:
+            raise NatsError(self.refusal())
 
     async def _message(self, reader: asyncio.StreamReader, parts: List[str], has_headers: bool) -> None:
         sizes = 2 if has_headers else 1

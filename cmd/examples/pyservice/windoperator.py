@@ -13,6 +13,7 @@ from windnats import Msg, NatsError
 from windrequest import FAILED_PRECONDITION, INVALID_ARGUMENT, UNAVAILABLE, UNIMPLEMENTED, ServiceError, line
 
 if TYPE_CHECKING:
+    from windpresence import Presence
     from windservice import Service
 
 log = logging.getLogger("windservice")
@@ -21,15 +22,15 @@ MICRO = "io.nats.micro.v1."
 
 
 class Operator:
-    """Answers operators on behalf of a service."""
+    """Answers operators on behalf of a service, on the loop of its presence."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: "Service", presence: "Presence") -> None:
         self.id = secrets.token_hex(11)
-        self._service = service
+        self._service, self._presence = service, presence
 
     def on_admin(self, msg: Msg) -> None:
         """Takes an admin request."""
-        self._service.spawn(self._admin(msg))
+        self._presence.spawn(self._admin(msg))
 
     async def _admin(self, msg: Msg) -> None:
         answer: Dict[str, Any] = {"ok": True, "instance": self._service.instance}
@@ -41,7 +42,7 @@ class Operator:
             headers = {"Nats-Service-Error-Code": str(e.code), "Nats-Service-Error": line(e.text)}
         if msg.reply:
             try:
-                self._service.nats.publish(msg.reply, json.dumps(answer).encode(), headers)
+                self._presence.nats.publish(msg.reply, json.dumps(answer).encode(), headers)
             except NatsError as e:
                 log.warning("lost an admin answer: %s", e)
 
@@ -53,17 +54,18 @@ class Operator:
             raise ServiceError(INVALID_ARGUMENT, 'an admin request is a JSON object with "op"') from None
         if op in ("drain", "undrain"):
             try:
-                await (service.drain() if op == "drain" else service.undrain())
+                await (self._presence.drain() if op == "drain" else self._presence.undrain())
             except (NatsError, EtcdError, asyncio.TimeoutError) as e:
                 raise ServiceError(UNAVAILABLE, f"not {op}ed: {e}") from None
             return {}
         if op == "stop":
-            asyncio.get_running_loop().call_soon(service.stop)  # after the answer
+            asyncio.get_running_loop().call_soon(service.told_to_stop)  # after the answer
             return {}
         if op == "stats":
             s = service.stats
+            stalled = {"stalled_seconds": round(self._presence.stalled, 3)} if self._presence.stalled else {}
             return {
-                "service": {"in_flight": s.in_flight, "handled": s.requests - s.in_flight, "failed": s.failed, "players": service.players()},
+                "service": {"in_flight": s.in_flight, "handled": s.requests - s.in_flight, "failed": s.failed, "players": service.players(), **stalled},
                 "bus": {"in_flight": s.in_flight, "requests": s.requests, "refused": s.refused, "failed": s.failed},
             }
         if op == "scripts":
@@ -79,8 +81,8 @@ class Operator:
             for of in ("", f".{name}", f".{name}.{self.id}"):
                 def answer(msg: Msg, describe: Callable[[], Dict[str, Any]] = describe) -> None:
                     if msg.reply:
-                        self._service.nats.publish(msg.reply, json.dumps(describe()).encode())
-                self._service.subscribe(f"micro {verb}{of}", f"$SRV.{verb}{of}", answer)
+                        self._presence.nats.publish(msg.reply, json.dumps(describe()).encode())
+                self._presence.subscribe(f"micro {verb}{of}", f"$SRV.{verb}{of}", answer)
 
     def _micro(self, kind: str) -> Dict[str, Any]:
         s = self._service
@@ -93,7 +95,7 @@ class Operator:
     def _endpoints(self) -> List[Dict[str, Any]]:
         return [
             {"name": n, "subject": s, "queue_group": "any" if n == "any" else "", "metadata": None}
-            for n, s in self._service.subjects.items() if n in self._service.subscriptions
+            for n, s in self._service.subjects.items() if n in self._presence.subscriptions
         ]
 
     def _info(self) -> Dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
@@ -41,15 +42,17 @@ class Client:
         self.session = headers.get("Wind-Session", "")  # the gateway's; "" unless a client sent the request
         self.sender = headers.get("Wind-From", "")  # the service that sent it, "<type>/<id>"
         self.trace = headers.get("traceparent", "")  # W3C traceparent
-        self._message = headers.get("Wind-Message", "")
+        self.message = headers.get("Wind-Message", "")
         self.logged_in = ""
+        self.handler: Optional[asyncio.Task[Any]] = None
+        self.interrupted = False  # the handler was told to end
         self._begun = self._left = False
 
     def log_in(self, player: str) -> None:
         """Logs the session in as a player, with the answer to this request. Raises ValueError if `login` does not name the
         message, or the player is not 1 to 128 bytes of UTF-8 without control characters."""
-        if not self.session or self._message not in self.service.logins:
-            raise ValueError(f"{self._message} cannot log a player in: login does not name it")
+        if not self.session or self.message not in self.service.logins:
+            raise ValueError(f"{self.message} cannot log a player in: login does not name it")
         if not 1 <= len(player.encode()) <= 128 or any(c < " " or "\x7f" <= c < "\xa0" for c in player):
             raise ValueError(f"player {player[:64]!r} is not 1 to 128 bytes of UTF-8 without control characters")
         self.player = self.logged_in = player
@@ -84,6 +87,12 @@ def effect() -> None:
 def answer_within(timeout: float) -> float:
     """Returns how long a receiver may take if the sender waits `timeout`: less, so that the sender gets the answer in time."""
     return timeout - min(timeout / 5, 0.2)
+
+
+def deadline(taken: float, headers: Dict[str, str]) -> float:
+    """Returns when a request that arrived at `taken` must be answered."""
+    timeout = headers.get("Wind-Timeout", "")
+    return taken + answer_within(float(timeout) / 1000 if timeout.isdigit() else DEFAULT_TIMEOUT)
 
 
 def line(text: str) -> str:

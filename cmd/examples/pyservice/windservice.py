@@ -19,7 +19,6 @@ import base64
 import inspect
 import logging
 import re
-import signal
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,12 +26,12 @@ from types import ModuleType
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 
 from windcodec import DISCONNECTED, Codec, CodecError, Messages
-from windetcd import Etcd, EtcdError, Registration, Taken
+from windetcd import EtcdError, Taken
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
-from windoperator import Operator
+from windpresence import MAX_IN_FLIGHT, STALL_AFTER, LastResort, Presence, ignores
 from windrequest import (  # re-exported for handlers
     ABORTED, ALREADY_EXISTS, CANCELED, DEADLINE_EXCEEDED, DEFAULT_TIMEOUT, FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, NOT_FOUND,
-    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, Client, ServiceError, answer_within, effect, line,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, Client, ServiceError, deadline, effect, line,
 )
 
 __all__ = [
@@ -44,7 +43,9 @@ log = logging.getLogger("windservice")
 
 PREFIX = "Handler_"
 TAKEN = ("player", "players", "shard", "node", "gateway")  # types whose subjects or entries have other uses
-MAX_IN_FLIGHT = 10_000  # requests accepted and not answered; the service refuses more
+BEAT_EVERY = 0.125  # seconds
+CANCEL_WITHIN = 2.0  # seconds that a canceled handler may take
+END_WITHIN = 5.0  # seconds for the rest of stopping
 SEEN_FOR = 60.0  # seconds for which a player counts after a request
 
 
@@ -58,7 +59,8 @@ class Stats:
     requests: int = 0
     refused: int = 0
     failed: int = 0
-    in_flight: int = 0
+    in_flight: int = 0  # accepted and not answered
+    running: int = 0  # handlers
     seconds: float = 0.0  # spent in handlers
     last_error: str = ""
 
@@ -93,22 +95,25 @@ class Service:
         self._stopping: Optional[asyncio.Event] = None  # belongs to run's event loop
         self._stopped = False
         self._public, self.logins = frozenset(public), frozenset(login)
-        self._capacity, self._selector, self._load, self._ttl, self._drain = capacity, selector, load, ttl, drain
+        self._capacity, self._selector, self._measure, self._ttl, self._drain = capacity, selector, load, ttl, drain
+        self.load = 0.0
         self._handlers: Dict[bool, Dict[str, Handler]] = {True: {}, False: {}}  # True: client handlers, False: server handlers
         self._tails: Dict[str, asyncio.Task[None]] = {}  # the last request of each player
         self._running: Set[asyncio.Task[None]] = set()  # requests
-        self._tasks: Set[asyncio.Task[None]] = set()  # requests and all other tasks
+        self._tasks: Set[asyncio.Task[Any]] = set()  # requests and all other tasks
         self._seen: Dict[str, float] = {}  # player → time of the last request
-        self._switching: asyncio.Lock  # one drain or undrain at a time
-        self._leaving = self._closed = False
+        self.stuck: Dict[asyncio.Task[Any], str] = {}  # handlers that go on after their cancellation
+        self.beats = 0  # of the event loop
+        self.leaving = self._closed = False
         self.started = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-        self._operator = Operator(self)
         self._prefix = f"windrpc.{cluster}."
         base = f"{self._prefix}{kind}."
         self.subjects = {"any": base + "any", "id": f"{base}id.{instance}", "all": base + "all", "admin": f"{base}admin.{instance}"}
-        self.subscriptions: Dict[str, int] = {}
-        self._entry: Optional[Registration] = None
         self.failure: Optional[Taken] = None  # why the service stopped without being asked to
+        self._loop: asyncio.AbstractEventLoop
+        self._beating: asyncio.TimerHandle
+        self._last: Optional[LastResort] = None
+        self.presence: Presence
         self.nats: Nats
 
     # Handlers.
@@ -176,21 +181,31 @@ class Service:
 
     # Life.
 
-    async def run(self, nats_url: str, etcd_url: str) -> None:
+    async def run(self, nats_url: str, etcd_url: str, *, exits: bool = False) -> None:
         """Serves until SIGTERM, SIGINT or stop. Then it accepts nobody new, finishes running requests, and leaves. Raises
-        Taken if another process has the instance's name: at the start, or later after it has lost its lease."""
-        loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                loop.add_signal_handler(number, self.stop)
-            except (NotImplementedError, RuntimeError):
-                pass  # not supported on this system, or not the main thread
-        await self.start(nats_url, etcd_url)
+        Taken if another process has the instance's name: at the start, or later after it has lost its lease.
+
+        If a handler does not let it stop, the process ends with exit code 1: END_WITHIN after it has given up on running
+        requests. `exits` says that the process ends with run, and bounds that too."""
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._last = LastResort(self)
+        try:
+            await self.start(nats_url, etcd_url)
+        except BaseException:
+            self._last.disarm()
+            raise
+        release = self.presence.catch_signals()
         try:
             if not self._stopped:
                 await self._stopping.wait()
+            self._last.arm(self._drain + END_WITHIN)
         finally:
             await self.leave()
+            release()
+            if self.stuck:
+                self._last.end()
+            if not exits:
+                self._last.disarm()
         if self.failure is not None:
             raise self.failure
 
@@ -200,52 +215,45 @@ class Service:
         if self._stopping is not None:
             self._stopping.set()
 
+    def told_to_stop(self) -> None:
+        """Ends run, from any thread, in bounded time even if a handler holds the event loop."""
+        if self._last is not None:
+            self._last.arm(self._drain + END_WITHIN)
+        self.on_loop(self.stop)
+
+    def on_loop(self, f: Callable[[], None]) -> None:
+        """Calls f on the service's event loop, from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(f)
+        except RuntimeError:
+            pass  # the loop has ended, and the process ends with it
+
     async def start(self, nats_url: str, etcd_url: str) -> None:
-        """Waits until the name is free, subscribes, then registers. So a registered instance can be called, and only one
-        process executes what is sent to its name."""
+        """Waits until the name is free, subscribes, then registers."""
         self.check()
+        self._loop = asyncio.get_running_loop()
         self.nats = Nats(nats_url, f"wind-{self.kind} {self.instance}")
         await self.nats.connect()
-        entry = Registration(Etcd(etcd_url), self.cluster, self._describe(), self._ttl, self._lose)
         try:
-            await entry.free()
-            await entry.distinct()
-            self._switching = asyncio.Lock()
-            async with self._switching:
-                self._subscribe_any()
-                self.subscribe("id", self.subjects["id"], self._on_request)
-                self.subscribe("all", self.subjects["all"], self._on_tell)
-                self.subscribe("admin", self.subjects["admin"], self._operator.on_admin)
-                self._operator.serve_micro()
-                await self.nats.flush()
-                await entry.register()
-                self._entry = entry
+            self.presence = Presence(self)
+            try:
+                await self.presence.do(self.presence.open(nats_url, etcd_url, self._ttl))
+                self._beat()
+                await self.presence.do(self.presence.enter())
+            except BaseException:
+                await self.presence.do(self.presence.give_up())
+                await self.presence.close()
+                raise
         except BaseException:
             await self.nats.close()
             raise
-        self.spawn(self._report())
         log.info("service %s, instance %s: %s", self.kind, self.instance, ", ".join(m["name"] for m in self.methods()) or "no client handlers")
-
-    def _lose(self, taken: Taken) -> None:
-        """Stops taking requests: another process has the name and would execute them too."""
-        log.error("%s", taken)
-        self.failure, self._leaving = taken, True
-        self._unsubscribe()
-        self.stop()
-
-    def _unsubscribe(self) -> None:
-        try:
-            for number in self.subscriptions.values():
-                self.nats.unsubscribe(number)
-        except NatsError as e:
-            log.warning("leaving: %s", e)
-        self.subscriptions.clear()
 
     async def leave(self) -> None:
         """Drains, finishes running requests, leaves the directory, and disconnects. A request that arrives meanwhile is
         refused as not begun, so that a gateway sends it to another instance. The entry stays until nothing runs: gateways
         expect no answers from an instance that is not in the directory."""
-        self._leaving = True
+        self.leaving = True
         try:
             if self.failure is None:
                 await self.drain()
@@ -256,51 +264,34 @@ class Service:
             _, late = await asyncio.wait(set(self._running), timeout=self._drain)
             if late:
                 log.warning("gave up %d requests after %g s", len(late), self._drain)
-                for task in late:
-                    task.cancel()
-                await asyncio.gather(*late, return_exceptions=True)
-        if self._entry is not None:
-            await self._entry.close()
-        self._unsubscribe()
-        try:
-            await self.nats.flush()  # requests sent to us before this have been refused
-        except (NatsError, asyncio.TimeoutError) as e:
-            log.warning("leaving: %s", e)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._cancel(late)
+        await self.presence.do(self.presence.leave())
+        await self._cancel(set(self._tasks))
         try:
             await self.nats.flush()
         except (NatsError, asyncio.TimeoutError):
             pass
         await self.nats.close()
+        self._beating.cancel()
+        await self.presence.close()
+
+    async def _cancel(self, tasks: Set[asyncio.Task[Any]]) -> None:
+        """Cancels tasks and waits until they end, but not for long for those that go on."""
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_WITHIN)
 
     async def drain(self) -> None:
         """Stops getting new players, and keeps serving those it has."""
-        async with self._switching:
-            await self._enter("draining")
-            number = self.subscriptions.pop("any", 0)
-            if number:
-                self.nats.unsubscribe(number)
-                await self.nats.flush()
+        await self.presence.do(self.presence.drain())
 
     async def undrain(self) -> None:
         """Gets new players again. Raises ServiceError if the service is already leaving."""
-        async with self._switching:
-            if self._leaving:
-                raise ServiceError(FAILED_PRECONDITION, f"{self.kind}/{self.instance} stops: start it again")
-            if "any" not in self.subscriptions:
-                self._subscribe_any()
-                await self.nats.flush()
-            await self._enter("up")
+        await self.presence.do(self.presence.undrain())
 
-    async def _enter(self, state: str) -> None:
-        """Writes a state to the directory."""
-        if self._entry is not None and self._entry.entry["state"] != state:
-            self._entry.update(lambda e: e.update(state=state))
-            await self._entry.flush()
-
-    def _describe(self) -> Dict[str, Any]:
+    def describe(self) -> Dict[str, Any]:
+        """Returns the entry of the directory."""
         entry: Dict[str, Any] = {
             "type": self.kind, "id": self.instance, "node": self.instance, "state": "up", "players": 0, "capacity": self._capacity,
             "load": 0, "methods": self.methods(), "language": "python", "since": self.started,
@@ -311,61 +302,49 @@ class Service:
             entry["formats"] = ["json"]
         return entry
 
-    async def _report(self) -> None:
-        """Reports the number of players and the load to the directory every second."""
-        while True:
-            await asyncio.sleep(1)
-            players = self.players()
-            load = 0.0
-            if self._load is not None:
-                try:
-                    load = round(min(1.0, max(0.0, float(self._load()))), 3)
-                except Exception:
-                    log.exception("cannot determine the load")
-            if self._entry is not None and (self._entry.entry["players"], self._entry.entry["load"]) != (players, load):
-                self._entry.update(lambda e: e.update(players=players, load=load))
-
-    def players(self) -> int:
-        """Returns how many players have sent a request in the last minute."""
+    def _beat(self) -> None:
+        """Shows that the event loop runs, and once a second measures the load and forgets players who have left."""
+        self.beats += 1
+        self._beating = self._loop.call_later(BEAT_EVERY, self._beat)
+        if self.beats % int(1 / BEAT_EVERY):
+            return
         since = time.monotonic() - SEEN_FOR
         for player in [p for p, at in self._seen.items() if at < since]:
             del self._seen[player]
-        return len(self._seen)
+        if self._measure is not None:
+            try:
+                self.load = round(min(1.0, max(0.0, float(self._measure()))), 3)
+            except Exception:
+                log.exception("cannot determine the load")
+
+    def players(self) -> int:
+        """Returns how many players have sent a request in the last minute. May be called from any thread."""
+        since = time.monotonic() - SEEN_FOR
+        return sum(1 for at in list(self._seen.values()) if at >= since)
 
     # Requests.
 
-    def subscribe(self, name: str, subject: str, callback: Callable[[Msg], None], queue: str = "") -> None:
-        self.subscriptions[name] = self.nats.subscribe(subject, callback, queue)
-
-    def _subscribe_any(self) -> None:
-        self.subscribe("any", self.subjects["any"], self._on_request, "any")
-
-    def spawn(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Starts a task of the service, from its event loop."""
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _on_request(self, msg: Msg) -> None:
-        self._take(msg, msg.reply)
-
-    def _on_tell(self, msg: Msg) -> None:
-        self._take(msg, "")
-
-    def _take(self, msg: Msg, reply: str) -> None:
-        """Starts a request that waits for the last one of the same player."""
+    def take(self, msg: Msg, reply: str, taken: float) -> None:
+        """Starts a request that arrived at `taken`. It waits for the last one of the same player."""
         self.stats.requests += 1
         if self._closed:
-            self._fail(reply, ServiceError(UNAVAILABLE, f"service {self.kind}/{self.instance} is closing", not_begun=True))
+            self.fail(reply, ServiceError(UNAVAILABLE, f"service {self.kind}/{self.instance} is closing", not_begun=True))
             return
         if self.stats.in_flight >= MAX_IN_FLIGHT:
             self.stats.refused += 1
-            self._fail(reply, ServiceError(RESOURCE_EXHAUSTED, f"{MAX_IN_FLIGHT} requests are in flight", not_begun=True))
+            self.fail(reply, ServiceError(RESOURCE_EXHAUSTED, f"{MAX_IN_FLIGHT} requests are in flight", not_begun=True))
             return
         self.stats.in_flight += 1
         key = msg.headers.get("Wind-Player") or msg.headers.get("Wind-Session", "")
         before = self._tails.get(key) if key else None
-        task = self.spawn(self._handle(msg, reply, before, time.monotonic()))
+        task = self.spawn(self._handle(msg, reply, before, deadline(taken, msg.headers)))
         self._running.add(task)
         if key:
             self._tails[key] = task
@@ -378,27 +357,26 @@ class Service:
 
         task.add_done_callback(finished)
 
-    async def _handle(self, msg: Msg, reply: str, before: Optional[asyncio.Task[None]], taken: float) -> None:
+    async def _handle(self, msg: Msg, reply: str, before: Optional[asyncio.Task[None]], until: float) -> None:
         client = Client(self, msg.headers)
         try:
-            timeout = float(msg.headers["Wind-Timeout"]) / 1000 if msg.headers.get("Wind-Timeout", "").isdigit() else DEFAULT_TIMEOUT
-            until = taken + answer_within(timeout)
             if before is not None:
                 await asyncio.wait({before}, timeout=max(0.0, until - time.monotonic()))
             if time.monotonic() >= until or before is not None and not before.done():
-                raise ServiceError(DEADLINE_EXCEEDED, "the request waited too long and was never begun")
+                raise ServiceError(DEADLINE_EXCEEDED, "the request waited for too long and was not begun")
             self._answer(reply, *(await self._call(client, msg, until - time.monotonic())))
         except ServiceError as e:
-            self._fail(reply, client.told(e))
+            self.fail(reply, client.told(e))
         except asyncio.CancelledError:
-            self._fail(reply, client.told(ServiceError(UNAVAILABLE, "the service stops")))
+            self.fail(reply, client.told(ServiceError(UNAVAILABLE, "the service stops")))
             raise
         except Exception as e:
-            log.exception("the handler of %s failed", msg.headers.get("Wind-Message", "?"))
+            log.exception("the handler of %s failed", client.message or "?")
             self.stats.last_error = f"{type(e).__name__}: {e}"
-            self._fail(reply, client.told(ServiceError(INTERNAL, "internal error")))
-        if before is not None and not before.done():
-            await asyncio.wait({before})  # the next request waits for both
+            self.fail(reply, client.told(ServiceError(INTERNAL, "internal error")))
+        late = {t for t in (before, client.handler) if t is not None and not t.done()}
+        if late:
+            await asyncio.wait(late)  # the next request waits for both
 
     async def _call(self, client: Client, msg: Msg, left: float) -> Tuple[bytes, Dict[str, str]]:
         """Finds and runs the handler, and returns the answer's payload and headers."""
@@ -424,14 +402,15 @@ class Service:
             request = self.codec.decode(name, form, msg.data)
         except CodecError as e:
             raise ServiceError(INVALID_ARGUMENT, str(e)) from None
-        began = time.monotonic()
-        client.begin()
+        client.handler = self.spawn(self._execute(handler, client, request))
         try:
-            answer = await asyncio.wait_for(handler(client, request), left)
-        except asyncio.TimeoutError:
-            raise ServiceError(DEADLINE_EXCEEDED, f"{name} took too long") from None
+            await asyncio.wait({client.handler}, timeout=left)
         finally:
-            self.stats.seconds += time.monotonic() - began
+            if not client.handler.done():
+                self._interrupt(client)
+        if not client.handler.done():
+            raise ServiceError(DEADLINE_EXCEEDED, f"{name} took too long")
+        answer = client.handler.result()
         headers = {"Wind-Player": client.logged_in} if client.logged_in else {}
         expected = self.codec.answers.get(name)
         if answer is None and not expected:
@@ -443,6 +422,47 @@ class Service:
             headers["Wind-Format"] = "json"
         return self.codec.encode(expected, form, answer), headers
 
+    async def _execute(self, handler: Handler, client: Client, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Runs a handler. While one holds the event loop, Presence finds this function in the stack."""
+        began = time.monotonic()
+        client.begin()
+        self.stats.running += 1
+        try:
+            return await handler(client, request)
+        except asyncio.CancelledError:
+            if client.interrupted:
+                raise
+            raise RuntimeError("the handler was canceled from within") from None
+        except SystemExit as e:
+            raise RuntimeError(f"the handler called sys.exit({e.code})") from None
+        finally:
+            self.stats.running -= 1
+            self.stats.seconds += time.monotonic() - began
+
+    handler_code = _execute.__code__
+
+    def _interrupt(self, client: Client) -> None:
+        """Cancels a handler, and tells if it goes on."""
+        handler = client.handler
+        assert handler is not None
+        client.interrupted = True
+        handler.cancel()
+        text = ignores(client.message, client.player)
+
+        def still_there() -> None:
+            if not handler.done():
+                self.stuck[handler] = text
+                log.error("a handler hangs: %s", text)
+
+        def ended(t: asyncio.Task[Any]) -> None:
+            watch.cancel()
+            self.stuck.pop(t, None)
+            if not t.cancelled():
+                t.exception()  # its sender has been answered
+
+        watch = self._loop.call_later(STALL_AFTER, still_there)
+        handler.add_done_callback(ended)
+
     def _answer(self, reply: str, payload: bytes, headers: Dict[str, str]) -> None:
         if not reply:
             return
@@ -451,9 +471,10 @@ class Service:
         except Disconnected as e:
             log.warning("lost an answer: %s", e)
         except NatsError as e:
-            self._fail(reply, ServiceError(INTERNAL, f"cannot send the answer: {e}", maybe=True))
+            self.fail(reply, ServiceError(INTERNAL, f"cannot send the answer: {e}", maybe=True))
 
-    def _fail(self, reply: str, e: ServiceError) -> None:
+    def fail(self, reply: str, e: ServiceError, nats: Optional[Nats] = None) -> None:
+        """Answers a request with an error, over the connection of the caller's event loop."""
         self.stats.failed += 1
         if not reply:
             return
@@ -463,7 +484,7 @@ class Service:
         elif e.not_begun:
             headers["Wind-Not-Begun"] = "1"
         try:
-            self.nats.publish(reply, b"", headers)
+            (nats or self.nats).publish(reply, b"", headers)
         except NatsError as lost:
             log.warning("lost an answer: %s", lost)
 

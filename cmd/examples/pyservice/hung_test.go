@@ -1,0 +1,158 @@
+package pyservice_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// hangs is a service whose handlers go on until a file exists: "block FILE" holds the event loop, "swallow FILE" ignores its
+// cancellation, "thread FILE" waits for a thread that does not end.
+const hangs = `
+import asyncio, os, sys, time
+import translate_wind
+from windmain import main
+
+def wait(file):
+    while not os.path.exists(file):
+        time.sleep(0.01)
+
+class Handlers:
+    async def Handler_TranslateRequest(client, request):
+        how, _, file = request["text"].partition(" ")
+        if how == "block":
+            wait(file)
+        elif how == "thread":
+            await asyncio.to_thread(wait, file)
+        while how == "swallow" and not os.path.exists(file):
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                pass
+        return {"text": client.service.instance}
+
+sys.exit(main("translate", translate_wind, client=Handlers, public=("TranslateRequest",), ttl=2, drain=0.5))
+`
+
+func (i *infra) startHangs(t *testing.T, interpreter, id string) *process {
+	t.Helper()
+	return i.run(t, interpreter, id, "-c", hangs, "--nats", i.nats, "--etcd", i.etcd, "--id", id)
+}
+
+// ask sends a request that waits at most a second for its answer.
+func (i *infra) ask(t *testing.T, instance, player, text string) (string, *rpc.Error) {
+	t.Helper()
+	payload, err := json.Marshal(map[string]string{"text": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := i.bus.Call(ctx, rpc.Address{Type: "translate", ID: instance}, rpc.Request{
+		Message: "TranslateRequest", Format: rpc.JSON, Payload: payload, Player: player, Session: "gw/1", From: "gateway/gw", Timeout: time.Second,
+	})
+	var failed *rpc.Error
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	var answer struct{ Text string }
+	if err == nil {
+		if err := json.Unmarshal(r.Payload, &answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return answer.Text, failed
+}
+
+// TestHandlerThatHangsIsTold: the directory says what hangs, for as long as it does. Meanwhile the instance keeps its entry
+// and its players, and others answer the requests that any instance may answer.
+func TestHandlerThatHangsIsTold(t *testing.T) {
+	interpreter := python(t)
+	for _, how := range []string{"block", "swallow"} {
+		t.Run(how, func(t *testing.T) {
+			i := startInfra(t)
+			p := i.startHangs(t, interpreter, "translate-1")
+			i.startHangs(t, interpreter, "translate-2")
+			gate := t.TempDir() + "/gate"
+			ended := make(chan *rpc.Error, 1)
+			go func() { _, err := i.ask(t, "translate-1", "alice", how+" "+gate); ended <- err }()
+			hung := func() string { in, _ := i.directory.Instance("translate", "translate-1"); return in.Hung }
+			i.eventually(t, "it is told", func() bool { return hung() != "" })
+			told := time.Now()
+			want := map[string]string{"block": "the handler of TranslateRequest has held the thread of the service since ", "swallow": "the handler of TranslateRequest goes on after it was canceled at "}
+			if text := hung(); !strings.HasPrefix(text, want[how]) || !strings.Contains(text, ` with a request of "alice": no other request`) {
+				t.Errorf("the directory says %q", text)
+			}
+			for range 30 {
+				if text, err := i.ask(t, "", "bob", "x"); err != nil || text != "translate-2" {
+					t.Fatalf("a request to any instance: %q, %v", text, err)
+				}
+			}
+			text, err := i.ask(t, "translate-1", "bob", "x")
+			if how == "block" && (err == nil || err.Code != rpc.DeadlineExceeded || err.Maybe) || how == "swallow" && (err != nil || text != "translate-1") {
+				t.Errorf("another player: %q, %v", text, err)
+			}
+			if _, err := i.ask(t, "translate-1", "alice", "x"); err == nil || err.Code != rpc.DeadlineExceeded || err.Maybe {
+				t.Errorf("the same player: %v", err)
+			}
+			stats, bad := i.bus.Admin(t.Context(), "translate", "translate-1", "stats", nil)
+			if bad != nil || !strings.Contains(string(stats), "stalled_seconds") {
+				t.Errorf("its stats: %s, %v", stats, bad)
+			}
+			i.eventually(t, "two leases have passed", func() bool {
+				if in, ok := i.directory.Instance("translate", "translate-1"); !ok || in.Hung == "" {
+					t.Fatalf("after %s the directory has %+v", time.Since(told), in)
+				}
+				return time.Since(told) > 6*time.Second
+			})
+			if err := os.WriteFile(gate, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			<-ended
+			i.eventually(t, "it answers again", func() bool { return hung() == "" })
+			i.eventually(t, "it has its share again", func() bool { text, err := i.ask(t, "", "bob", "x"); return err == nil && text == "translate-1" })
+			if err := p.end(t, syscall.SIGTERM); err != nil {
+				t.Errorf("it ended with %v", err)
+			}
+			if log := p.log.String(); !strings.Contains(log, "a handler hangs: "+want[how]) || !strings.Contains(log, "this is over: ") || how == "block" && !strings.Contains(log, "<string>:8 in wait") {
+				t.Errorf("it logged\n%s", log)
+			}
+		})
+	}
+}
+
+// TestHandlerThatHangsCannotHoldUpAStop: the process ends with an error, and leaves the directory.
+func TestHandlerThatHangsCannotHoldUpAStop(t *testing.T) {
+	interpreter := python(t)
+	i := startInfra(t)
+	for _, how := range []string{"block", "swallow", "thread", "block, told by an operator"} {
+		t.Run(how, func(t *testing.T) {
+			p := i.startHangs(t, interpreter, "translate-1")
+			kind, _, operator := strings.Cut(how, ",")
+			ended := make(chan *rpc.Error, 1)
+			go func() { _, err := i.ask(t, "translate-1", "alice", kind+" "+t.TempDir()+"/never"); ended <- err }()
+			if err := <-ended; err == nil || err.Code != rpc.DeadlineExceeded {
+				t.Errorf("its request: %v", err)
+			}
+			if operator {
+				if _, err := i.bus.Admin(t.Context(), "translate", "translate-1", "stop", nil); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := p.end(t, syscall.SIGTERM); err == nil {
+				t.Error("it ended without an error")
+			}
+			i.eventually(t, "it left", func() bool { return !i.directory.Alive("translate", "translate-1") })
+			if log := p.log.String(); !strings.Contains(log, "the process ends although it has not finished: ") || kind != "thread" && !strings.Contains(log, "the handler of TranslateRequest") {
+				t.Errorf("it logged\n%s", log)
+			}
+		})
+	}
+}
