@@ -18,7 +18,8 @@ func Encode(f Format, m proto.Message) ([]byte, error) {
 	return proto.Marshal(m)
 }
 
-// Decode reads a payload into m. An empty payload is an empty message in either format.
+// Decode reads a payload into m. An empty payload is an empty message in either format. A field in JSON that m lacks is an
+// *UnknownField.
 func Decode(f Format, payload []byte, m proto.Message) error {
 	if f != JSON {
 		return proto.Unmarshal(payload, m)
@@ -26,7 +27,10 @@ func Decode(f Format, payload []byte, m proto.Message) error {
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
-	return protojson.Unmarshal(payload, m)
+	if err := protojson.Unmarshal(payload, m); err != nil {
+		return jsonError(err, payload, m)
+	}
+	return nil
 }
 
 // ShortName returns a message's name without its package.

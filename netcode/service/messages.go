@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -121,7 +122,11 @@ func (k messages) answers(m *message, answer string) error {
 // decode reads a payload.
 func (m *message) decode(f rpc.Format, payload []byte) (proto.Message, *rpc.Error) {
 	x := m.typ.New().Interface()
-	if err := rpc.Decode(f, payload, x); err != nil {
+	err := rpc.Decode(f, payload, x)
+	if field := (*rpc.UnknownField)(nil); errors.As(err, &field) {
+		return nil, rpc.NotBegun(rpc.InvalidArgument, "%v", field)
+	}
+	if err != nil {
 		return nil, rpc.NotBegun(rpc.InvalidArgument, "the payload is not a valid %s in %s: %v", m.name, f, err)
 	}
 	return x, nil

@@ -95,6 +95,29 @@ func TestAClientCannotSendEnumsThatScriptsCannotReadOrDeepJSON(t *testing.T) {
 	}
 }
 
+// TestAnUnknownFieldIsNamedWithTheNearestOne: in the words of the Python library (test_windcodec.py), whatever runs the handler.
+func TestAnUnknownFieldIsNamedWithTheNearestOne(t *testing.T) {
+	s := newShop(t, service.Config{Scripts: trader(`return TradeResponse(text = "x")`)})
+	for json, want := range map[string]string{
+		`{"itm": {"name": "axe"}}`:         `invalid argument: unknown field "itm" of TradeRequest (did you mean item?)`,
+		`{"qqqq": null}`:                   `invalid argument: unknown field "qqqq" of TradeRequest`,
+		`{"item": {"nam": "axe"}}`:         `invalid argument: TradeRequest.item: unknown field "nam" of Item (did you mean name?)`,
+		`{"items": [{}, {"nam": "axe"}]}`:  `invalid argument: TradeRequest.items: unknown field "nam" of Item (did you mean name?)`,
+		`{"named": {"a": {"cont": 1}}}`:    `invalid argument: TradeRequest.named: unknown field "cont" of Item (did you mean count?)`,
+		`{"tree": {"child": {"kid": {}}}}`: `invalid argument: TradeRequest.tree: Tree.child: unknown field "kid" of Tree`,
+		`{"item": {"name": 5}}`:            "invalid argument: the payload is not a valid TradeRequest in json: invalid value for string field name: 5",
+		`{"item": `:                        "invalid argument: the payload is not a valid TradeRequest in json: ",
+	} {
+		_, err := s.Player("ann").AskJSON("TradeRequest", json)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.ContainsAny(err.Error(), "\u00a0") || strings.Contains(err.Error(), "line 1:") && json != `{"item": ` {
+			t.Errorf("%s ends with %q, want %q", json, err, want)
+		}
+	}
+	if a, err := s.Player("ann").AskJSON("TradeRequest", `{"limit": 1, "item": {"name": "axe"}}`); err != nil || !strings.Contains(a, "x") {
+		t.Errorf("%q, %v", a, err)
+	}
+}
+
 func TestJSONIsAnsweredWithJSON(t *testing.T) {
 	s := newShop(t, service.Config{Scripts: trader(`return {"text": request.item.name, "echo": request}`)})
 	got, err := s.Player("ann").AskJSON("TradeRequest", `{"item": {"name": "axe"}}`)
