@@ -43,6 +43,15 @@ func (t Text32) String() string { return string(t.b[:min(int(t.n), len(t.b))]) }
 // String returns the text; it allocates.
 func (t Text64) String() string { return string(t.b[:min(int(t.n), len(t.b))]) }
 
+// MarshalText implements encoding.TextMarshaler, so JSON has the text as a string.
+func (t Text16) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// MarshalText implements encoding.TextMarshaler, so JSON has the text as a string.
+func (t Text32) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// MarshalText implements encoding.TextMarshaler, so JSON has the text as a string.
+func (t Text64) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // Len returns the length in bytes.
 func (t Text16) Len() int { return min(int(t.n), len(t.b)) }
 

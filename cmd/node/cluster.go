@@ -101,7 +101,7 @@ func (c *Cluster) Close() (err error) {
 
 // Command sends one of the game's commands to a shard and waits until it is committed. It returns JSON.
 func (c *Cluster) Command(ctx context.Context, shard, name string, value []byte) ([]byte, error) {
-	tick, err := c.Bus.Command(ctx, shard, bus.ShardCommand{Name: name, Value: value})
+	tick, err := c.Bus.Command(ctx, shard, rpc.ShardCommand{Name: name, Value: value})
 	if err != nil {
 		return nil, fmt.Errorf("shard %s: %w", shard, err)
 	}

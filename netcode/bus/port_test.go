@@ -395,7 +395,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	b := openBus(t, srv)
 	ctx := testContext(t)
 	send := func(name, value, from string) (uint64, error) {
-		return b.Command(ctx, "main", ShardCommand{Name: name, Value: json.RawMessage(value), From: from})
+		return b.Command(ctx, "main", rpc.ShardCommand{Name: name, Value: json.RawMessage(value), From: from})
 	}
 	if tick, err := send("add", `{"n":5}`, "game/game-1"); err != nil || tick == 0 {
 		t.Fatalf("%d, %v", tick, err)
@@ -444,7 +444,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(ctx, time.Second) // no tick comes
 	defer cancel()
-	_, err = b.Command(short, "main", ShardCommand{Name: "add", Value: json.RawMessage(`{"n":1}`)})
+	_, err = b.Command(short, "main", rpc.ShardCommand{Name: "add", Value: json.RawMessage(`{"n":1}`)})
 	if wantError(t, err, rpc.DeadlineExceeded, false); !err.(*rpc.Error).NotBegun {
 		t.Fatalf("%+v, want NotBegun", err)
 	}

@@ -147,16 +147,9 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 	})
 }
 
-// ShardCommand is a game's command for a shard.
-type ShardCommand struct {
-	Name  string          `json:"name"`            // the registered name
-	Value json.RawMessage `json:"value,omitempty"` // an object, as ecs.Type.PackJSON reads it; absent: all zero
-	From  string          `json:"-"`               // "<type>/<id>" of the sending service; "": an operator
-}
-
 // command puts a command into the port. The request is answered when the command is committed.
 func (s *ServedShard) command(m *nats.Msg) {
-	var c ShardCommand
+	var c rpc.ShardCommand
 	fail := func(e *rpc.Error) { s.answer(m.Reply, Outcome{}, nil, e) }
 	if err := json.Unmarshal(m.Data, &c); err != nil {
 		fail(rpc.Errorf(rpc.InvalidArgument, "the command is not JSON: %v", err))
@@ -166,7 +159,9 @@ func (s *ServedShard) command(m *nats.Msg) {
 		fail(rpc.Errorf(rpc.InvalidArgument, "the header %s is not <type>/<id>", headerFrom))
 		return
 	}
-	o := &submission{compose: c.compose}
+	o := &submission{compose: func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+		return compose(&c, w, next)
+	}}
 	timeout := rpc.DefaultTimeout
 	if v := value(m.Header, headerTimeout); v != "" {
 		r, err := parseTimeout(v)
@@ -191,8 +186,8 @@ func (s *ServedShard) command(m *nats.Msg) {
 	s.cfg.Port.enqueue(o)
 }
 
-// compose implements Compose.
-func (c *ShardCommand) compose(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+// compose makes the command for a tick.
+func compose(c *rpc.ShardCommand, w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
 	if ecs.OwnName(c.Name) {
 		return nil, rpc.Errorf(rpc.PermissionDenied, "command %q is reserved for Wind", clip(c.Name))
 	}
@@ -256,9 +251,8 @@ func plainError(err error) *rpc.Error {
 	return rpc.Errorf(rpc.Internal, "%v", err)
 }
 
-// Command sends a command into a shard and waits until it is committed. It returns the tick of the commit. Its errors
-// are *rpc.Error; FailedPrecondition means that the game rejected the command, with its reason.
-func (b *Bus) Command(ctx context.Context, shard string, c ShardCommand) (tick uint64, err error) {
+// Command implements rpc.Bus.
+func (b *Bus) Command(ctx context.Context, shard string, c rpc.ShardCommand) (tick uint64, err error) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return 0, rpc.Errorf(rpc.InvalidArgument, "command %q: %v", clip(c.Name), err)

@@ -23,6 +23,7 @@ type Config struct {
 	// Bindings keeps each player's Record, shared by all gateways: key "player/<base64url(player)>", value JSON.
 	Bindings Bindings
 	// Authenticator checks logins. Nil: a login message goes to its service unchecked, and the answer names the player.
+	// With one, the answer may name the same player or none; with TrustField, which checks nothing, any player.
 	Authenticator Authenticator
 	// Routes maps a message (short name) to a type of service. It overrides the directory and adds to it.
 	Routes map[string]string

@@ -128,6 +128,8 @@ func (g *Gateway) Opened(c *netcode.Conn) netcode.Stream {
 	s := &session{g: g, conn: c, id: fmt.Sprintf("%s/%s-%d", g.cfg.ID, g.life, g.numbers.Add(1))}
 	checkEvery := l.RecordLife/4 + mathrand.N(l.RecordLife/12+1) // spread over time
 	s.m = newMachine(s.id, l, g.cfg.Authenticator != nil, g.now(), checkEvery, &g.counters)
+	_, trusts := g.cfg.Authenticator.(trusting)
+	s.m.proves = g.cfg.Authenticator != nil && !trusts
 	if s.text = c.IsText(); s.text {
 		s.format = rpc.JSON
 	} else {

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -156,6 +157,37 @@ func TestTheHandlerMayLogASessionIn(t *testing.T) {
 		r := login(t, f, "whoever", cfg)
 		must(t, "player", echo(t, r, "x").Player, "carol")
 	})
+	must(t, "binding", bound(t, c, "carol"), "game-1")
+}
+
+// TestAHandlerCannotNameAnotherPlayerThanTheAuthenticator: neither at a login nor later. Where nothing is proved, it decides.
+func TestAHandlerCannotNameAnotherPlayerThanTheAuthenticator(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", func(r *rpc.Request, done func(rpc.Response)) {
+		a := write(r, &testpb.PlayerLoginResponse{Result: true})
+		a.Player = "carol"
+		done(a)
+	})
+	proves := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
+		g.Authenticator = asked(func(_ context.Context, l gateway.Login) (string, error) {
+			var m testpb.PlayerLoginRequest
+			unmarshal(l.Format, l.Payload, &m)
+			return m.PlayerId, nil
+		})
+	})
+	trusts := c.front("gateway-2", func(g *gateway.Config, _ *netcode.Config) { g.Authenticator = gateway.TrustField("player_id") })
+	everyWay(t, proves, func(t *testing.T, cfg client.RPCConfig) {
+		r := dial(t, cfg)
+		e := fault(t, call(r, t, &testpb.PlayerLoginRequest{PlayerId: "ann"}))
+		must(t, "code", e.Code, rpc.PermissionDenied)
+		must(t, "maybe", e.Maybe, true) // its handler has run
+		must(t, "the next request", fault(t, call(r, t, &testpb.EchoRequest{})).Code, rpc.Unauthenticated)
+		if err := call(r, t, &testpb.PlayerLoginRequest{PlayerId: "carol"}); err != nil {
+			t.Errorf("the same player: %v", err)
+		}
+	})
+	r := login(t, trusts, "ann", client.RPCConfig{})
+	defer r.Close()
 	must(t, "binding", bound(t, c, "carol"), "game-1")
 }
 

@@ -71,6 +71,8 @@ func (m *machine) decide(r *request, a rpc.Response) {
 	switch {
 	case a.Err != nil:
 		m.refuse(a)
+	case a.Player != "" && a.Player != m.player && m.proves:
+		m.refuse(errOtherPlayer)
 	case a.Player != "" && a.Player != m.player:
 		m.login.named = a.Player
 		m.adopt()
@@ -80,6 +82,9 @@ func (m *machine) decide(r *request, a rpc.Response) {
 		m.welcome()
 	}
 }
+
+// errOtherPlayer ends a login whose handler names another player than the authenticator has proved: one of them is wrong.
+var errOtherPlayer = maybe(rpc.PermissionDenied, "the login is refused: its handler names another player than the gateway's authenticator")
 
 // adopt logs the session in as the player that its handler named, bound to that handler's instance.
 func (m *machine) adopt() {

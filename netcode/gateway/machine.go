@@ -14,6 +14,7 @@ type machine struct {
 	id         string
 	limits     Limits
 	identifies bool          // there is an authenticator
+	proves     bool          // the authenticator checks who logs in: no handler may name somebody else
 	checkEvery time.Duration // interval between checks of the record
 	counters   *counters
 
@@ -259,6 +260,8 @@ func (m *machine) conclude(r *request, a rpc.Response) {
 		m.decide(r, a)
 	case names && m.login != nil:
 		m.finish(r, maybe(rpc.Aborted, "another login of this session is under way"))
+	case names && m.proves:
+		m.finish(r, errOtherPlayer)
 	case names && !m.closed:
 		m.login = &login{r: r, answer: a, ran: true, held: true, named: a.Player}
 		m.adopt()

@@ -14,6 +14,7 @@ type MemoryBus struct {
 	services map[string][]memoryInstance
 	turn     int
 	pushes   []MemoryPush
+	shards   map[string]func(ShardCommand) (tick uint64, err error)
 }
 
 // MemoryPush is a push that a service made. Player is "" for all players.
@@ -28,7 +29,9 @@ type memoryInstance struct {
 }
 
 // NewMemoryBus makes a bus without services.
-func NewMemoryBus() *MemoryBus { return &MemoryBus{services: map[string][]memoryInstance{}} }
+func NewMemoryBus() *MemoryBus {
+	return &MemoryBus{services: map[string][]memoryInstance{}, shards: map[string]func(ShardCommand) (uint64, error){}}
+}
 
 // Serve adds an instance that answers with handle.
 func (b *MemoryBus) Serve(serviceType, id string, handle func(*Request, func(Response))) {
@@ -42,6 +45,30 @@ func (b *MemoryBus) Leave(serviceType, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.services[serviceType] = slices.DeleteFunc(b.services[serviceType], func(x memoryInstance) bool { return x.id == id })
+}
+
+// Shard adds a shard: take gets its commands.
+func (b *MemoryBus) Shard(name string, take func(ShardCommand) (tick uint64, err error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shards[name] = take
+}
+
+// Command implements Bus.
+func (b *MemoryBus) Command(ctx context.Context, shard string, c ShardCommand) (tick uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, ErrorOf(err)
+	}
+	b.mu.Lock()
+	take := b.shards[shard]
+	b.mu.Unlock()
+	if take == nil {
+		return 0, NotBegun(Unavailable, "no node runs shard %s", shard)
+	}
+	if tick, err = take(c); err != nil {
+		return 0, ErrorOf(err)
+	}
+	return tick, nil
 }
 
 // Pushes returns the pushes so far, in order.

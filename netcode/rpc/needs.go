@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
 	"unicode/utf8"
 )
 
@@ -15,6 +16,17 @@ type Bus interface {
 	Tell(to Address, r Request) error
 	// Push sends a message to the client of one player, wherever it is connected, or to all players if player is "".
 	Push(player string, m Push) error
+	// Command sends a command into a shard and waits until it is committed. It returns the tick of the commit. Its errors
+	// are *Error values: FailedPrecondition means that the game rejected the command, with its reason; NotBegun that no
+	// tick took it.
+	Command(ctx context.Context, shard string, c ShardCommand) (tick uint64, err error)
+}
+
+// ShardCommand is a game's command for a shard.
+type ShardCommand struct {
+	Name  string          `json:"name"`            // the registered name
+	Value json.RawMessage `json:"value,omitempty"` // an object, as ecs.Type.PackJSON reads it; absent: all zero
+	From  string          `json:"-"`               // "<type>/<id>" of the sending service; "": an operator
 }
 
 // Push is a message to clients that answers no request. Gateways send it in each client's format. They transcode it

@@ -16,7 +16,7 @@ import (
 // builtins holds the builtins of a service's scripts, except messages and enums, memory, and every.
 var builtins = starlark.StringDict{
 	"json": jsonModule, "store": storeModule, "has": hasField, "setattr": setAttr,
-	"call": builtin("call", starCall), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
+	"call": builtin("call", starCall), "command": builtin("command", starCommand), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
 	"broadcast": builtin("broadcast", starBroadcast), "sleep": builtin("sleep", starSleep), "log": builtin("log", starLog),
 	"error": builtin("error", starError), "now": builtin("now", starNow), "random": builtin("random", starRandom),
 }
@@ -55,6 +55,32 @@ func starCall(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Va
 		return starlark.None, nil
 	}
 	return starOf(a)
+}
+
+// starCommand implements command(shard, name, value={}, default=…), which returns the tick that committed the command. A
+// failure ends the handler unless there is a default.
+func starCommand(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var shard, name string
+	var value, otherwise starlark.Value
+	if err := starlark.UnpackArgs("command", args, kwargs, "shard", &shard, "name", &name, "value??", &value, "default?", &otherwise); err != nil {
+		return nil, err
+	}
+	if value == nil {
+		value = starlark.NewDict(0)
+	}
+	b, err := encodeJSON(value)
+	if err != nil {
+		return nil, fmt.Errorf("command: %w", err)
+	}
+	tick, err := c.command(shard, name, b)
+	switch {
+	case err != nil && otherwise != nil:
+		c.s.log.Warn("service: a command failed; its handler continues with the default", "shard", shard, "command", name, "error", err)
+		return otherwise, nil
+	case err != nil:
+		return nil, err
+	}
+	return starlark.MakeUint64(tick), nil
 }
 
 // starOf converts m for scripts.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -46,6 +47,9 @@ func (c *Ctx) Session() string { return c.request.Session }
 
 // From returns the service that sent the request, "<type>/<id>".
 func (c *Ctx) From() string { return c.request.From }
+
+// Instance returns the id of the instance that runs the handler, as ps shows it.
+func (c *Ctx) Instance() string { return c.s.cfg.ID }
 
 // Logger returns the logger for the handlers' own lines. Unlike those of Wind, they are never merged when they repeat.
 func (c *Ctx) Logger() *slog.Logger { return c.s.own }
@@ -102,6 +106,28 @@ func (c *Ctx) Tell(to rpc.Address, m proto.Message) error {
 	err = c.s.cfg.Bus.Tell(to, r)
 	c.effects.sent(err)
 	return err
+}
+
+// Command sends a command into a shard and suspends the handler until a tick has committed it, whose number it returns.
+// value is the command's value: the Go type that the game registered, or whatever encodes to JSON that ecs.Type.PackJSON
+// reads. The error is an *rpc.Error: FailedPrecondition means that the game rejected the command, with its reason.
+func (c *Ctx) Command(shard, name string, value any) (tick uint64, err error) {
+	b, err := json.Marshal(value)
+	if err != nil {
+		return 0, rpc.Errorf(rpc.InvalidArgument, "the value of command %s cannot be encoded: %v", name, err)
+	}
+	return c.command(shard, name, b)
+}
+
+func (c *Ctx) command(shard, name string, value []byte) (tick uint64, err error) {
+	if !time.Now().Before(c.deadline) {
+		return 0, rpc.Errorf(rpc.DeadlineExceeded, "the request's time is over: %s was not sent to shard %s", name, shard)
+	}
+	c.Suspend(func() {
+		tick, err = c.s.cfg.Bus.Command(c.context(), shard, rpc.ShardCommand{Name: name, Value: value, From: c.s.name()})
+	})
+	c.effects.sent(err)
+	return tick, err
 }
 
 // outgoing makes a message to other services, in a format that they accept.

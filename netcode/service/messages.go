@@ -65,7 +65,7 @@ func newMessages(files []protoreflect.FileDescriptor) (messages, error) {
 
 // taken reports whether scripts already use a name for a builtin.
 func taken(name string) bool {
-	return starlark.Universe.Has(name) || builtins.Has(name) || name == "memory" || name == "every"
+	return starlark.Universe.Has(name) || builtins.Has(name) || name == "memory" || name == "every" || name == "service"
 }
 
 func messageOf(d protoreflect.MessageDescriptor) *message {

@@ -8,6 +8,7 @@ import (
 
 	starproto "go.starlark.net/lib/proto"
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/netcode/rpc"
@@ -21,6 +22,9 @@ const ctxKey = "wind.ctx"
 func (s *Service) options(x *collected) script.Options {
 	names := maps.Clone(builtins)
 	names["memory"], names["every"] = x.memory, x.builtin()
+	names["service"] = starlarkstruct.FromStringDict(starlark.String("service"), starlark.StringDict{
+		"type": starlark.String(s.cfg.Type), "instance": starlark.String(s.cfg.ID),
+	})
 	for _, f := range s.cfg.Files {
 		for i := range f.Enums().Len() {
 			names[string(f.Enums().Get(i).Name())] = starproto.EnumDescriptor{Desc: f.Enums().Get(i)}

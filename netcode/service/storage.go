@@ -72,3 +72,6 @@ func (b noBus) Call(context.Context, rpc.Address, rpc.Request) (rpc.Response, er
 }
 func (b noBus) Tell(rpc.Address, rpc.Request) error { return b.err() }
 func (b noBus) Push(string, rpc.Push) error         { return b.err() }
+func (b noBus) Command(context.Context, string, rpc.ShardCommand) (uint64, error) {
+	return 0, b.err()
+}
