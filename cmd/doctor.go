@@ -32,7 +32,7 @@ func (a *app) doctor() *cobra.Command {
 		Short: "Say what this machine and configuration guarantee, and what prevents a start",
 		Long: `Checks the ports, the data directory, the disk, the servers and the game, and states which durability the configuration
 gives: after a process crash, after a power loss, after the loss of a node. If a node runs, it reports what keeps the shard
-from being served and what to do about it, as /healthz does. It compares what the servers hold with the flags and the game:
+from being served and what to do about it, as /healthz does, and so for services and gateways. It compares what the servers hold with the flags and the game:
 the tick rate, the components, the space, the copies. Exits with 1 if anything does, or if a node could not start.
 It starts nothing and leaves nothing behind.`,
 		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
@@ -106,10 +106,11 @@ func (r *report) examineData(ctx context.Context, a *app, f *nodeFlags) {
 	}
 }
 
-// examinePorts checks that a node could listen.
+// examinePorts checks that a node could listen. In a cluster of services and gateways alone, nobody uses the default ports of
+// a shard's node.
 func (r *report) examinePorts(f *nodeFlags) {
 	for _, l := range []struct{ flag, network, addr string }{{"udp", "udp", f.udp}, {"tcp", "tcp", f.tcp}, {"http", "tcp", f.http}} {
-		if l.addr == "" {
+		if l.addr == "" || r.crowd && !f.gives(l.flag) {
 			continue
 		}
 		if id := r.listens[l.addr]; id != "" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -24,6 +26,8 @@ type report struct {
 	spell    func(string) string
 	findings []finding
 	listens  map[string]string // address → the cluster's node that listens there
+	hangs    map[string]bool   // nodes whose /healthz has said what hangs
+	crowd    bool              // the cluster has services or gateways, and no node has ever run the shard
 	copies   jetstream.Copies  // of the shard's streams on running servers; zeros: it has none there
 }
 
@@ -33,11 +37,11 @@ func (r *report) say(check, status, detail string, args ...any) {
 
 // examineCluster reports what is wrong with the shard of a running cluster, from its nodes' /healthz and from etcd.
 func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs string) {
-	nodes, err := r.examineEtcd(ctx, f, etcdURLs)
+	nodes, instances, err := r.examineEtcd(ctx, f, etcdURLs)
 	if err != nil {
 		r.say("etcd", "fail", "%s: %s", shard.AwaitsEtcd, shard.Sentence(shard.AwaitsEtcd, f.shard, err.Error()))
 	}
-	r.listens = map[string]string{}
+	r.listens, r.hangs = map[string]string{}, map[string]bool{}
 	for _, n := range nodes {
 		for _, addr := range n.Addresses {
 			r.listens[addr] = n.Node
@@ -49,28 +53,66 @@ func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs stri
 	if f.http != "" && r.listens[f.http] == "" {
 		r.examineNode(ctx, f.shard, "", f.http) // a node whose lease ran out is not in the directory
 	}
+	for i := range instances {
+		r.examineInstance(&instances[i])
+	}
 }
 
-// examineEtcd reports the shard's standing and etcd's space, and returns the cluster's nodes.
-func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) ([]etcd.NodeInfo, error) {
+// examineInstance reports what an instance of a service, or a gateway, says of itself in the directory.
+func (r *report) examineInstance(i *discovery.Instance) {
+	check := i.Type + " " + i.ID
+	switch {
+	case i.Hung == "":
+		r.say(check, "ok", "%s on node %s, %s", i.State, i.Node, plural(i.Players, "player"))
+	case !r.hangs[i.Node]:
+		r.say(check, "fail", "%s: %s", shard.Hung, shard.Sentence(shard.Hung, "", i.Hung))
+	}
+}
+
+// examineEtcd reports the shard's standing and etcd's space, and returns the cluster's nodes and instances.
+func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) (nodes []etcd.NodeInfo, instances []discovery.Instance, err error) {
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	client, err := etcd.Dial(ctx, strings.Split(urls, ",")...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = client.Close() }() // only read from
 	s, err := etcd.Look(client, f.cluster, f.shard)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	standing, err := s.Read(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r.examineStanding(f.shard, standing)
 	r.examineSpace(ctx, client)
-	return etcd.Nodes(ctx, client, f.cluster)
+	if nodes, err = etcd.Nodes(ctx, client, f.cluster); err != nil {
+		return nil, nil, err
+	}
+	if instances, err = instancesOf(ctx, client, f.cluster); err != nil {
+		return nil, nil, err
+	}
+	r.crowd = len(instances) > 0 && standing.Epoch == 0
+	return nodes, instances, nil
+}
+
+// instancesOf lists the instances of a cluster's services and gateways, by type and id.
+func instancesOf(ctx context.Context, client *etcd.Client, cluster string) (all []discovery.Instance, err error) {
+	source, err := etcd.Services(client, cluster)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := discovery.Follow(ctx, source, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer directory.Close()
+	for _, t := range directory.Types() {
+		all = append(all, directory.Instances(t)...)
+	}
+	return all, nil
 }
 
 // examineSpace reports how much space etcd has.
@@ -149,7 +191,8 @@ func (r *report) examineCopies(c jetstream.Copies, asked int) {
 	}
 }
 
-// examineNode reads a node's /healthz. A node that serves the shard, or waits for the one that does, is ok.
+// examineNode reads a node's /healthz. A node that serves the shard, or waits for the one that does, is ok, and so is one of
+// services or a gateway under no condition: the directory describes it.
 func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 	h, err := healthOf(ctx, addr)
 	switch {
@@ -158,15 +201,15 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 	case err != nil:
 		r.say("node "+id, "fail", "http://%s/healthz does not answer (%v): the process hangs, is stopped, or listens on another machine", addr, err)
 		return
-	case h.ShardHealth == nil || h.Shard != name:
-		return // it runs another shard, or none
+	case h.ShardHealth != nil && h.Shard != name:
+		return // it runs another shard
 	}
 	r.listens[addr] = h.Node
 	for _, other := range h.Addresses {
 		r.listens[other] = h.Node
 	}
 	switch {
-	case len(h.Conditions) == 0:
+	case len(h.Conditions) == 0 && h.ShardHealth != nil:
 		r.say("node "+h.Node, "ok", "phase %s, tick %d, %s", h.Phase, h.Tick, plural(h.Clients, "client"))
 	}
 	for _, c := range h.Conditions {
@@ -175,6 +218,7 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 			status = "fail"
 		}
 		r.say("node "+h.Node, status, "%s: %s", c.Kind, c.Text)
+		r.hangs[h.Node] = r.hangs[h.Node] || c.Kind == shard.Hung
 	}
 }
 

@@ -23,10 +23,15 @@ type nodeFlags struct {
 	embedded             embeddedFlags
 	limits               limitsFlag
 	game                 *gameFlags
+	set                  *pflag.FlagSet
 }
+
+// gives reports whether the call gives a flag.
+func (f *nodeFlags) gives(name string) bool { return f.set.Changed(name) }
 
 // add declares the flags that dev, serve and doctor share.
 func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
+	f.set = set
 	set.StringVar(&f.udp, "udp", "127.0.0.1:7777", "address for clients over UDP (KCP and datagrams); empty for none")
 	set.StringVar(&f.tcp, "tcp", "127.0.0.1:7777", "address for clients over TCP; empty for none")
 	set.StringVar(&f.http, "http", "127.0.0.1:7778", "address for /healthz and /metrics; empty for none")

@@ -3,8 +3,13 @@ package main
 import (
 	"os"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/ferris1/wind/cmd"
+	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/service"
 )
 
 // The builds of one small game. A test process runs the one that WIND_TEST_GAME names; the component that a build changes
@@ -70,8 +75,21 @@ var builds = map[string]build{
 	"other": {"others", marks("mark", moved)},
 }
 
-// runBuild runs the verbs for one of the builds.
+// hangs is the handler of a service that never returns.
+type hangs struct{}
+
+func (hangs) SpeakOnWorldRequest(*service.Ctx, *speakpb.SpeakOnWorldRequest) (*speakpb.SpeakOnWorldResponse, error) {
+	select {}
+}
+
+// runBuild runs the verbs for one of the builds, or for a game with a service that hangs.
 func runBuild(name string) {
+	if name == "hangs" {
+		cmd.Main(ecs.Game{Name: name, TickRate: 30, Setup: marks("mark", moved)}, cmd.WithServices(node.Service{
+			Type: "game", Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto},
+			Handlers: func() (client, server []any) { return nil, []any{hangs{}} },
+		}))
+	}
 	b := builds[name]
 	cmd.Main(ecs.Game{Name: b.name, TickRate: 30, Setup: b.setup})
 }
