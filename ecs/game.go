@@ -3,6 +3,7 @@ package ecs
 import (
 	"errors"
 	"fmt"
+	"math"
 	"unsafe"
 )
 
@@ -15,6 +16,9 @@ type Game struct {
 	// HoldTicks is the number of ticks for which a session's last sampled command repeats when no new one arrives; then
 	// the zero value applies. 0 means a quarter of a second.
 	HoldTicks int
+	// SightMetres is the distance that a client sees around its view ([Tick.Control]), at least: the interest radius. Clients
+	// see in whole cells of 32 m. 0 means 96; the limit is package replication's. It does not affect the simulation.
+	SightMetres float64
 	// Options is nil, or a struct value with the default of every option that a new world can set. Its exported fields
 	// are bool, int32, int64, uint32, uint64, float64 or string, tagged `usage:"…" min:"0" max:"100000"`.
 	Options any
@@ -70,6 +74,9 @@ func (g Game) check() error {
 	}
 	if g.HoldTicks < 0 {
 		return fmt.Errorf("ecs: game %s: HoldTicks %d is negative", g.Name, g.HoldTicks)
+	}
+	if !(g.SightMetres >= 0 && g.SightMetres < math.Inf(1)) {
+		return fmt.Errorf("ecs: game %s: SightMetres is %v, want a finite distance", g.Name, g.SightMetres)
 	}
 	if g.Setup == nil {
 		return fmt.Errorf("ecs: game %s has no Setup", g.Name)

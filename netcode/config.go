@@ -72,7 +72,7 @@ type Config struct {
 	// RequireTicket refuses new sessions without a ticket.
 	RequireTicket bool
 
-	// Replication configures the encoding of updates.
+	// Replication configures how far a client sees, and the encoding of updates.
 	Replication replication.Config
 	// Logger receives what an operator should see. Nil means slog.Default().
 	Logger *slog.Logger

@@ -23,7 +23,8 @@
 //   - RPC: netcode/gateway, netcode/rpc, netcode/bus
 //   - frames and datagram headers: netcode/frame; messages: netcode/wirepb
 //   - KCP without goroutines: netcode/lane; the socket: netcode/udp
-//   - what a client may see of a tick: netcode/replication
+//   - what a client may see of a tick, and how far: netcode/replication
+//   - services that answer requests: netcode/service; reloads of scripts: netcode/reload
 //   - the Go client, and bots: netcode/client
 //
 // Design. The sessions form a state machine without goroutines, sockets or clocks

@@ -40,9 +40,9 @@
 // Replay compares checksum, outbox and the places of failures for each tick. It
 // stops at the first difference, since every later tick would differ too.
 //
-// The log alone cannot show that its tail was cut. History compares the log with
-// other evidence (the delta stream, the snapshots, etcd's high-water mark) and
-// takes into account which losses an operator accepted. Everything that must
+// The log alone cannot show that its tail was cut. History (history.go) compares
+// the log with other evidence (the delta stream, the snapshots, etcd's high-water
+// mark) and takes into account which losses an operator accepted. Everything that must
 // detect a loss uses it: a shard's owner, the check of a stopped store, and log
 // check.
 //

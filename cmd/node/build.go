@@ -43,10 +43,15 @@ func CheckGame(game ecs.Game) error {
 	if err != nil {
 		return err
 	}
-	if _, err := replication.New(s, replication.Config{}); err != nil {
+	if _, err := replication.New(s, replicationOf(game)); err != nil {
 		return fmt.Errorf("game %s cannot be replicated to clients: %w", game.Name, err)
 	}
 	return nil
+}
+
+// replicationOf returns how a game's worlds are shown to clients.
+func replicationOf(game ecs.Game) replication.Config {
+	return replication.Config{RadiusMetres: game.SightMetres}
 }
 
 // buildID returns the id of the code that a binary was built from.

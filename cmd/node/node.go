@@ -205,7 +205,7 @@ func (n *Node) listen() error {
 		}
 		return n.listenHTTP(c.HTTP)
 	}
-	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Logger}
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Replication: replicationOf(c.Game), Logger: c.Logger}
 	config.Starting = c.embedded() && !c.NoShard // no other node can own the shard
 	if c.Gateway != nil {
 		config.GatewayLater = true

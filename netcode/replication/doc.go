@@ -4,7 +4,8 @@
 // The server uses an [Encoder]. After a tick is released, [Encoder.Begin] assigns every entity with a
 // replicated component to an interest cell: the square of the plane that contains its spatial component.
 // Entities without a position and all replicated resources belong to the global cell. [Encoder.Update] then
-// writes one client's packets: the cells around its view entity, each as a block against the newest state of
+// writes one client's packets: the cells within the interest radius of its view entity ([Config].RadiusMetres, which a
+// game sets as ecs.Game.SightMetres), each as a block against the newest state of
 // the cell that the client has acknowledged, or whole if it has acknowledged none. A block depends only on the
 // cell and its two states, so the encoder encodes it once and copies its bytes to every client at that baseline.
 //

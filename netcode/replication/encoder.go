@@ -11,7 +11,7 @@ import (
 // Config configures an Encoder. A zero field means the default stated beside it.
 type Config struct {
 	CellMetres       float64 // side of an interest cell; 32
-	RadiusMetres     float64 // minimum distance that a client sees, rounded up to cells; 96
+	RadiusMetres     float64 // minimum distance that a client sees, the interest radius, rounded up to cells; 96
 	HysteresisMetres float64 // how far a view must leave its cell before the area follows; CellMetres/4
 	PacketBytes      int     // largest packet, 256..65536; 1120, which leaves room for a wrapper in a datagram of 1,200 bytes
 	BudgetBytes      int     // per client and tick, over all its packets; 4 × PacketBytes

@@ -1,6 +1,6 @@
 // Package interest keeps, for each watcher, a list of the entities near it, and emits events when one enters or leaves:
-// the area of interest of a turret, a shop, a quest or a sleeping dragon. (Replication, not this package, decides what
-// a client sees.)
+// the area of interest of a turret, a shop, a quest or a sleeping dragon. (What a client sees is
+// not decided here but in netcode/replication: ecs.Game.SightMetres.)
 package interest
 
 import (
