@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard"
 )
 
 // hangs is a service whose handlers go on until a file exists: "block FILE" holds the event loop, "swallow FILE" ignores its
@@ -41,9 +45,9 @@ class Handlers:
 sys.exit(main("translate", translate_wind, client=Handlers, public=("TranslateRequest",), ttl=2, drain=0.5))
 `
 
-func (i *infra) startHangs(t *testing.T, interpreter, id string) *process {
+func (i *infra) startHangs(t *testing.T, interpreter, id string, more ...string) *process {
 	t.Helper()
-	return i.run(t, interpreter, id, "-c", hangs, "--nats", i.nats, "--etcd", i.etcd, "--id", id)
+	return i.run(t, interpreter, id, append([]string{"-c", hangs, "--nats", i.nats, "--etcd", i.etcd, "--id", id}, more...)...)
 }
 
 // ask sends a request that waits at most a second for its answer.
@@ -71,6 +75,34 @@ func (i *infra) ask(t *testing.T, instance, player, text string) (string, *rpc.E
 	return answer.Text, failed
 }
 
+// freeAddress returns an address on which a process may listen.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// health returns an instance's answer of /healthz, which must have the form of a node's.
+func health(t *testing.T, address string) (int, node.Health) {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var h node.Health
+	strict := json.NewDecoder(answer.Body)
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&h); err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, h
+}
+
 // TestHandlerThatHangsIsTold: the directory says what hangs, for as long as it does. Meanwhile the instance keeps its entry
 // and its players, and others answer the requests that any instance may answer.
 func TestHandlerThatHangsIsTold(t *testing.T) {
@@ -78,8 +110,12 @@ func TestHandlerThatHangsIsTold(t *testing.T) {
 	for _, how := range []string{"block", "swallow"} {
 		t.Run(how, func(t *testing.T) {
 			i := startInfra(t)
-			p := i.startHangs(t, interpreter, "translate-1")
+			address := freeAddress(t)
+			p := i.startHangs(t, interpreter, "translate-1", "--http", address)
 			i.startHangs(t, interpreter, "translate-2")
+			if status, h := health(t, address); status != http.StatusOK || !h.Healthy || h.Node != "translate-1" || h.Addresses["http"] != address || len(h.Services) != 1 || h.Services[0].Type != "translate" {
+				t.Errorf("/healthz: %d, %+v", status, h)
+			}
 			gate := t.TempDir() + "/gate"
 			ended := make(chan *rpc.Error, 1)
 			go func() { _, err := i.ask(t, "translate-1", "alice", how+" "+gate); ended <- err }()
@@ -89,6 +125,10 @@ func TestHandlerThatHangsIsTold(t *testing.T) {
 			want := map[string]string{"block": "the handler of TranslateRequest has held the thread of the service since ", "swallow": "the handler of TranslateRequest goes on after it was canceled at "}
 			if text := hung(); !strings.HasPrefix(text, want[how]) || !strings.Contains(text, ` with a request of "alice": no other request`) {
 				t.Errorf("the directory says %q", text)
+			}
+			if status, h := health(t, address); status != http.StatusServiceUnavailable || h.Healthy || len(h.Conditions) != 1 || h.Conditions[0].Kind != shard.Hung ||
+				!h.Conditions[0].Stops || !strings.Contains(h.Conditions[0].Text, want[how]) || time.Since(h.Conditions[0].Since) > time.Minute {
+				t.Errorf("/healthz: %d, %+v", status, h)
 			}
 			for range 30 {
 				if text, err := i.ask(t, "", "bob", "x"); err != nil || text != "translate-2" {

@@ -58,6 +58,7 @@ def _arguments(kind: str, argv: Optional[List[str]]) -> argparse.Namespace:
     p.add_argument("--id", default=_env("id"), help="this instance's id: a-z, 0-9 and the dash (default: from type, host and process)")
     p.add_argument("--capacity", type=int, default=_env("capacity"), help="maximum number of players on the instance, 0 for no limit")
     p.add_argument("--selector", default=_env("selector"), help="how players are spread over the instances (default: least)")
+    p.add_argument("--http", default=_env("http"), help="host:port for /healthz and /metrics (default: none)")
     p.add_argument("--verbose", action="store_true", help="log more")
     return p.parse_args(argv)
 
@@ -67,7 +68,7 @@ def main(kind: str, messages: Messages, *, client: Any = (), server: Any = (), a
     with handlers, or tuples of them; `options` are Service's. Returns the exit code: 0 done, 1 failed."""
     a = _arguments(kind, argv)
     logging.basicConfig(level=logging.DEBUG if a.verbose else logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for flag in ("capacity", "selector"):
+    for flag in ("capacity", "selector", "http"):
         if getattr(a, flag) is not None:
             options[flag] = getattr(a, flag)
     try:

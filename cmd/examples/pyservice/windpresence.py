@@ -55,6 +55,7 @@ class Presence:
         self._number, self._woken = 0, False
         self._blocked = ""  # what holds the service's loop
         self._told = ""  # what the entry says
+        self.here = False  # it is registered
         self._away: Dict[str, float] = {}  # server → when it was lost, in time.time()
         self._since = 0.0
         self._tasks: Set[asyncio.Task[None]] = set()
@@ -122,12 +123,14 @@ class Presence:
             await self.nats.flush()
             self.nats.check()
             await self.entry.register()
+        self.here = True
         self.spawn(self._watch())
         self.spawn(self._expire())
         self.spawn(self._report())
 
     async def leave(self) -> None:
         """Leaves the directory, then NATS. Requests that have arrived are handed over first."""
+        self.here = False
         if self.entry is not None:
             await self.entry.close()
         await self.deafen()
@@ -328,6 +331,10 @@ class Presence:
     def hangs(self) -> List[str]:
         """Describes the handlers that do not return."""
         return [*filter(None, [self._blocked]), *self._service.stuck.values()]
+
+    def handed(self) -> int:
+        """Returns how many requests the service's loop has not taken."""
+        return len(self._handed)
 
     @property
     def stalled(self) -> float:
