@@ -7,6 +7,7 @@ import (
 
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/discovery"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // Health is the answer of /healthz. A node reports only what it runs: a shard, services, a gateway.
@@ -36,11 +37,12 @@ type ShardHealth struct {
 type ServiceHealth struct {
 	Type     string          `json:"type"`
 	Instance string          `json:"instance"`
-	State    discovery.State `json:"state"` // up or draining
-	Players  int             `json:"players"`
+	State    discovery.State `json:"state"`     // up or draining
+	Players  int             `json:"players"`   // as in the directory, and so in ps
 	InFlight int64           `json:"in_flight"` // handlers running or suspended
 	Waiting  int             `json:"waiting"`   // requests not yet begun
-	Scripts  uint64          `json:"scripts"`   // generation of the scripts in force; 0: the game's own
+	Modules  int             `json:"modules"`   // of scripts in force
+	Scripts  string          `json:"scripts"`   // their hash, shortened: instances with the same one run the same scripts; "": none
 }
 
 // GatewayHealth describes the gateway of the node.
@@ -105,10 +107,12 @@ func shardHealth(name string, s *Stats) *ShardHealth {
 }
 
 func (i *instance) health() ServiceHealth {
-	s := i.service.Stats()
-	return ServiceHealth{
-		Type: i.config.Type, Instance: i.id, State: i.entry.Instance().State, Players: s.Players, InFlight: s.InFlight, Waiting: s.Waiting, Scripts: i.scripts.Generation(),
+	s, entry, modules := i.service.Stats(), i.entry.Instance(), i.service.Modules()
+	h := ServiceHealth{Type: i.config.Type, Instance: i.id, State: entry.State, Players: entry.Players, InFlight: s.InFlight, Waiting: s.Waiting, Modules: len(modules)}
+	if len(modules) > 0 {
+		h.Scripts = script.SHA256(modules)[:12]
 	}
+	return h
 }
 
 // waitsForOwner reports whether another node owns the shard and this one stands by.

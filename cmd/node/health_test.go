@@ -40,9 +40,22 @@ func TestHealthSpeaksOfWhatANodeRuns(t *testing.T) {
 	if code != http.StatusOK || !h.Healthy || len(h.Services) != 1 || h.Gateway != nil {
 		t.Fatalf("%d %+v", code, h)
 	}
-	if got := h.Services[0]; got != (ServiceHealth{Type: "game", Instance: "a", State: discovery.Up, Scripts: 1}) {
+	hash := h.Services[0].Scripts
+	if got := h.Services[0]; got != (ServiceHealth{Type: "game", Instance: "a", State: discovery.Up, Modules: 2, Scripts: hash}) || len(hash) != 12 {
 		t.Errorf("service %+v", got)
 	}
+	// An instance that comes with the same scripts has the same hash; so has one that got them by another number of reloads.
+	same := s.config("b", scriptsOf(1, 2))
+	same.HTTP = "127.0.0.1:0"
+	if _, _, h := healthz(t, s.start(t, same)); h.Services[0].Scripts != hash || h.Services[0].Modules != 2 {
+		t.Errorf("the same scripts have the hashes %s and %s", hash, h.Services[0].Scripts)
+	}
+	// Players are those of the directory.
+	s.eventually(t, "/healthz has the players of the directory", func() bool {
+		service.instances[0].entry.Update(func(e *discovery.Instance) { e.Players = 7 })
+		_, _, h := healthz(t, service)
+		return h.Services[0].Players == 7
+	})
 	if _, err := s.cluster.Bus.Admin(t.Context(), "game", "a", "drain", nil); err != nil {
 		t.Fatal(err)
 	}
