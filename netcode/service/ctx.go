@@ -54,7 +54,8 @@ func (c *Ctx) Instance() string { return c.s.cfg.ID }
 // Logger returns the logger for the handlers' own lines. Unlike those of Wind, they are never merged when they repeat.
 func (c *Ctx) Logger() *slog.Logger { return c.s.own }
 
-// Login logs the session in as player once the handler has answered without an error. It fails in handlers of messages
+// Login logs the session in as player once the handler has answered without an error. If the gateway has an authenticator
+// that proves who logs in, Player is that player, and a Login as another one is refused. It fails in handlers of messages
 // that Config.Login does not name, and for an invalid player. A player has 1 to 128 bytes of UTF-8, without control
 // characters and without spaces at its ends.
 func (c *Ctx) Login(player string) error {

@@ -4,6 +4,7 @@
 //	act as a player         Service.Player, Service.Session; Client.Ask, Client.Send
 //	act as another service  Service.As
 //	fake other services     Bus.Serve of Service.Bus
+//	fake a shard            Bus.Shard of Service.Bus
 //	check pushes            Service.Pushes
 //	change scripts          Service.Reload
 package servicetest
