@@ -31,10 +31,10 @@ func (a *app) init() *cobra.Command {
 		Use:   "init NAME",
 		Short: "Write a small game module: a component, a command, a system, a test and a main",
 		Long: `Writes a game into the new folder NAME, or with "." into the current one if it is empty. The module builds and runs as
-it is; its binary has every verb of this one.
+it is; its binary has every verb of this one. A README says how to run and test it.
 
-With --services the game also has a service, lobby, with handlers in Go and in Starlark, messages in a .proto file, and its
-own login with a signed token, each with a test.
+With --services the game also has a service, lobby, with handlers in Go and in Starlark, messages in a .proto file, its
+own login with a signed token, each with a test, and a client.
 
 Until the wind module is published, go.mod replaces it with a checkout: the one that this binary was built from, or the one
 that --replace names.`,

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -69,12 +70,28 @@ func TestInitWritesAGameWithServices(t *testing.T) {
 	if id, answer, err := c.CallRaw(ctx, 3001, text(token)); err != nil || id != 3002 || !strings.Contains(string(answer), "alice") {
 		t.Fatalf("alice's token is answered with %d %q, %v", id, answer, err)
 	}
+	if id, answer, err := c.CallRaw(ctx, 3003, nil); rpc.ErrorOf(err) == nil || rpc.ErrorOf(err).Code != rpc.InvalidArgument || rpc.ErrorOf(err).Maybe {
+		t.Errorf("an empty greeting is answered with %d %q, %v", id, answer, err)
+	}
 	if id, answer, err := c.CallRaw(ctx, 3003, text("good evening")); err != nil || id != 3004 || !strings.Contains(string(answer), "good evening, alice") {
 		t.Errorf("a greeting is answered with %d %q, %v", id, answer, err)
 	}
 	six := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 6)
 	if id, answer, err := c.CallRaw(ctx, 3005, six); err != nil || id != 3006 || len(answer) != 2 || answer[1] < 1 || answer[1] > 6 {
 		t.Errorf("a roll is answered with %d %v, %v", id, answer, err)
+	}
+	if said := shell(t, game, "go run ./client", "go", "run", "./client", "--player", "ben", "--addr", addr); !strings.HasPrefix(said, "logged in as ben\nhello, ben (greeting 1)\nrolled ") {
+		t.Errorf("the game's client says %q", said)
+	}
+	readme, err := os.ReadFile(filepath.Join(game, "README.md"))
+	if err != nil || !strings.HasPrefix(string(readme), "# pub\n") || !strings.Contains(string(readme), "go run ./client --player") || strings.Contains(string(readme), "{{") {
+		t.Errorf("%v, the game's README:\n%s", err, readme)
+	}
+	for _, line := range regexp.MustCompile("(?m)^go run \\. ([^#\n]*)").FindAllStringSubmatch(string(readme), -1) {
+		verb := strings.Fields(line[1])[0]
+		if verb != "--help" {
+			shell(t, game, line[0], "./pub", verb, "--help")
+		}
 	}
 }
 
