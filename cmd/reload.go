@@ -75,12 +75,15 @@ func (a *app) modules(from, folder string, names []string) ([]script.Module, err
 	if from == "" {
 		from = a.scriptsWith(folder)
 	}
+	if dir := a.scriptDir; from == "" && dir != "" {
+		return nil, usagef("reload: %s has no scripts: there is no folder %s in %s. Handlers in Go and in Python cannot be reloaded; --scripts names another folder", folder, folder, dir)
+	}
 	if from == "" {
 		return nil, usagef("reload: name the folder of the changed scripts with --scripts: this machine does not have the folder of %s that this binary was built from", folder)
 	}
 	path := filepath.Join(from, folder)
 	if _, err := os.Stat(path); err != nil {
-		return nil, usagef("reload: no scripts in %s: %v", path, err)
+		return nil, usagef("reload: %s has no scripts: there is no folder %s in %s", folder, folder, from)
 	}
 	all, err := script.Read(os.DirFS(path))
 	if err != nil || len(names) == 0 {

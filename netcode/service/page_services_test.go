@@ -46,5 +46,13 @@ func TestTheExampleOfThePageOnServicesWorks(t *testing.T) {
 		if _, err := ann.AskJSON("DepositRequest", `{"gold": -5}`); err == nil || !strings.Contains(err.Error(), "a deposit is at least 1") {
 			t.Errorf("a negative deposit: %v", err)
 		}
+		for _, much := range []string{`{"gold": "9223372036854775807"}`, `{"gold": "999999999991"}`} {
+			if _, err := ann.AskJSON("DepositRequest", much); err == nil || !strings.Contains(err.Error(), "an account has at most") || rpc.ErrorOf(err).Maybe {
+				t.Errorf("a deposit of %s: %v", much, err)
+			}
+		}
+		if a, err := ann.AskJSON("DepositRequest", `{"gold": 5}`); err != nil || !strings.Contains(a, `"15"`) {
+			t.Errorf("afterwards: %s, %v", a, err)
+		}
 	})
 }
