@@ -1,6 +1,9 @@
 package netcode
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // bucket is a token bucket: it starts full and gains rate tokens per second, up
 // to most. A negative rate means no limit.
@@ -45,6 +48,11 @@ func (b *bucket) take(n int, now time.Time) bool {
 	}
 	b.level -= float64(n)
 	return true
+}
+
+// exceeded says that something came faster than the bucket allows.
+func (b *bucket) exceeded(what string) string {
+	return fmt.Sprintf("more %s than the limit of %g per second for one connection", what, b.rate)
 }
 
 // full reports whether the bucket is full.

@@ -197,7 +197,7 @@ func (s *Server) rpcFrames(l *link, in *inbound, now time.Time) bool {
 		case !ok:
 			return true
 		case !in.frames.take(1, now):
-			l.conn.Close(wirepb.Reason_REASON_TOO_MUCH, "too many frames per second")
+			l.conn.Close(wirepb.Reason_REASON_TOO_MUCH, in.frames.exceeded("frames")+": a gateway's --client-rate raises it")
 		default:
 			s.rpcFrame(l, in.stream, id, payload)
 		}

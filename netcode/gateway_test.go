@@ -263,7 +263,7 @@ func TestRPCConnectionsHaveLimitsOfTheirOwn(t *testing.T) {
 	}
 	few, _ := reflecting(t, func(c *netcode.Config) { c.GatewayFramesPerSecond = 100 })
 	var bye *client.ByeError
-	if err := flood(few); !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_TOO_MUCH {
+	if err := flood(few); !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_TOO_MUCH || !strings.Contains(err.Error(), "the limit of 100 per second") {
 		t.Errorf("with a limit: %v", err)
 	}
 	bytes, _ := reflecting(t, func(c *netcode.Config) { c.GatewayFramesPerSecond, c.GatewayBytesPerSecond = -1, 2000 })

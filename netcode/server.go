@@ -211,7 +211,7 @@ func (s *Server) frames(l *link, in *inbound, now time.Time) bool {
 		case err != nil:
 			s.hub.close(l, wirepb.Reason_REASON_FRAME_TOO_LARGE, err.Error())
 		case !in.frames.take(1, now):
-			s.hub.close(l, wirepb.Reason_REASON_TOO_MUCH, "too many frames per second")
+			s.hub.close(l, wirepb.Reason_REASON_TOO_MUCH, in.frames.exceeded("frames"))
 		default:
 			c, g = s.enter(l, id, payload)
 		}

@@ -20,9 +20,9 @@ type endError struct {
 // Error implements error.
 func (e *endError) Error() string { return e.text }
 
-// tooMuch returns the error that ends a connection over one of its rates.
-func tooMuch(what string) error {
-	return &endError{wirepb.Reason_REASON_TOO_MUCH, "too many " + what + " per second"}
+// tooMuch returns the error that ends a connection over the rate of its bucket.
+func (b *bucket) tooMuch(what string) error {
+	return &endError{wirepb.Reason_REASON_TOO_MUCH, b.exceeded(what)}
 }
 
 // maxDrain bounds the bytes that are read, and dropped, after a connection has

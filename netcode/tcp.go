@@ -41,7 +41,7 @@ func (c *tcpConn) takeBytes(n int) error {
 	}
 	c.link.bytesIn.Add(uint64(n))
 	if !c.in.bytes.take(n, c.server.clock()) {
-		return tooMuch("bytes")
+		return c.in.bytes.tooMuch("bytes")
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func (c *tcpConn) takeBytes(n int) error {
 // beyond the rate.
 func (c *tcpConn) takeFrame() error {
 	if !c.in.frames.take(1, c.server.clock()) {
-		return tooMuch("frames")
+		return c.in.frames.tooMuch("frames")
 	}
 	return nil
 }

@@ -447,7 +447,7 @@ func (u *udpLoop) input(p *peer, packet []byte) {
 		p.in += uint64(len(packet))
 	}
 	if !p.inbound.bytes.take(len(packet), now) {
-		u.end(p, wirepb.Reason_REASON_TOO_MUCH, "too many bytes per second")
+		u.end(p, wirepb.Reason_REASON_TOO_MUCH, p.inbound.bytes.exceeded("bytes"))
 		return
 	}
 	var fragments *lane.FragmentsError

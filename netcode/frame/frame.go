@@ -20,6 +20,9 @@ const (
 	MaxFromServer = 1 << 20
 )
 
+// callBit marks a call in a frame's id; the other bits are the message's.
+const callBit = 1 << 31
+
 // TooLargeError reports a frame that announces a payload over the limit.
 type TooLargeError struct {
 	ID          uint32
@@ -27,7 +30,7 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("frame: message %d announces %d bytes, at most %d are allowed", e.ID, e.Length, e.Max)
+	return fmt.Sprintf("frame: message %d announces %d bytes, at most %d are allowed", e.ID&^callBit, e.Length, e.Max)
 }
 
 // Append appends one frame to dst.

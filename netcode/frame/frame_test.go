@@ -85,9 +85,9 @@ func TestReaderRefusesWhatIsAnnouncedTooLarge(t *testing.T) {
 	if _, _, ok, err := r.Next(); !ok || err != nil {
 		t.Fatalf("10 bytes of 10: ok %v, %v", ok, err)
 	}
-	r.Feed([]byte{7, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF})
+	r.Feed([]byte{7, 0, 0, 0x80, 0xFF, 0xFF, 0xFF, 0xFF}) // a call
 	var large *TooLargeError
-	if _, _, _, err := r.Next(); !errors.As(err, &large) || large.ID != 7 || large.Length != 0xFFFFFFFF {
+	if _, _, _, err := r.Next(); !errors.As(err, &large) || large.ID != 7|1<<31 || large.Length != 0xFFFFFFFF || !strings.Contains(err.Error(), "message 7 ") {
 		t.Fatalf("got %v", err)
 	}
 	r.Feed(Append(nil, 1, nil))

@@ -282,7 +282,7 @@ func (c *claim) fail(stops bool) {
 	switch j.kind {
 	case jobPlace:
 		c.done()
-		j.b.fail(rpc.Errorf(rpc.Unavailable, "cannot find out which %s has the player", j.b.kind))
+		j.b.fail(rpc.Errorf(rpc.Unavailable, "the cluster's store does not answer, so it is unknown which instance of %s has the player: try again", j.b.kind))
 	case jobConfirm:
 		c.done()
 		c.m.notConfirmed()

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -57,8 +58,7 @@ func (m *messages) add(f protoreflect.FileDescriptor) {
 	}
 }
 
-// clash refuses a file that would change what a message means, because a message of another file has its short name or
-// its frame id.
+// clash refuses a file that would change what a message means, because another message has its short name or its frame id.
 func (m *messages) clash(f protoreflect.FileDescriptor) error {
 	for i := range f.Messages().Len() {
 		d := f.Messages().Get(i)
@@ -66,11 +66,16 @@ func (m *messages) clash(f protoreflect.FileDescriptor) error {
 		if other == nil {
 			other = m.descriptor(m.ids[rpc.FrameID(d)])
 		}
-		if other != nil {
+		if other != nil && !sameMessage(d, other) {
 			return fmt.Errorf("gateway: message %s of %s (id %d) is taken: the gateway already knows %s (id %d)", d.FullName(), f.Path(), rpc.FrameID(d), other.FullName(), rpc.FrameID(other))
 		}
 	}
 	return nil
+}
+
+// sameMessage reports whether two descriptors, perhaps of different files, describe the same message.
+func sameMessage(a, b protoreflect.MessageDescriptor) bool {
+	return a.FullName() == b.FullName() && proto.Equal(protodesc.ToDescriptorProto(a), protodesc.ToDescriptorProto(b))
 }
 
 // descriptor returns nil if the message is not known.

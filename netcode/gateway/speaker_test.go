@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,34 @@ func TestTextReachesAServiceThatTakesProtobuf(t *testing.T) {
 	k.hear(`{"message":"EchoResponse","call":7,"payload":{"text":"hi","instance":"game-1","player":"ann"}}`)
 }
 
+// apiFile is the compiled file with EchoRequest.
+func apiFile(t *testing.T) protoreflect.FileDescriptor {
+	t.Helper()
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName((&wirepb.Fault{}).ProtoReflect().Descriptor().FullName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.ParentFile()
+}
+
+// copyOf is a file at another path with the messages of one; each of its messages gets more fields.
+func copyOf(t *testing.T, path string, f protoreflect.FileDescriptor, more ...string) []protoreflect.FileDescriptor {
+	t.Helper()
+	p := protodesc.ToFileDescriptorProto(f)
+	p.Name, p.Extension, p.EnumType = proto.String(path), nil, nil
+	p.MessageType = slices.DeleteFunc(p.MessageType, func(m *descriptorpb.DescriptorProto) bool { return m.GetName() != "Fault" })
+	for _, name := range more {
+		p.MessageType[0].Field = append(p.MessageType[0].Field, &descriptorpb.FieldDescriptorProto{
+			Name: &name, Number: proto.Int32(900), Type: descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+		})
+	}
+	same, err := protodesc.NewFile(p, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []protoreflect.FileDescriptor{same}
+}
+
 func TestFilesThatChangeAMessageAreRefused(t *testing.T) {
 	file := func(name string, id uint32) []protoreflect.FileDescriptor {
 		options := &descriptorpb.MessageOptions{}
@@ -148,6 +177,8 @@ func TestFilesThatChangeAMessageAreRefused(t *testing.T) {
 		"the engine's own":         {file("Fault", 3902), "other.Fault"},
 		"an id that is taken":      {file("Shop", 1201), "EchoRequest (id 1201)"},
 		"two with the same id":     {append(file("Shop", 3903), file("Market", 3903)...), "the gateway already knows other.Shop"},
+		"the same in a copy":       {copyOf(t, "copy/of.proto", apiFile(t)), ""},
+		"another in a copy":        {copyOf(t, "copy/of.proto", apiFile(t), "more"), "is taken"},
 		"what is compiled in":      {[]protoreflect.FileDescriptor{wirepb.File_wirepb_wire_proto}, ""},
 		"two files with one there": {append(file("Shop", 3904), file("Market", 3905)...), ""},
 	} {

@@ -97,12 +97,22 @@ func (e *Error) Error() string {
 
 // NotBegun makes an error for a request that no handler has begun.
 func NotBegun(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Text: fmt.Sprintf(format, args...), NotBegun: true}
+	return &Error{Code: code, Text: textOf(code, format, args), NotBegun: true}
 }
 
-// Errorf makes an error for a handler to return.
+// Errorf makes an error for a handler to return. The text of an *Error among args does not repeat the code.
 func Errorf(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Text: textOf(code, format, args)}
+}
+
+func textOf(code Code, format string, args []any) string {
+	for i, a := range args {
+		if e, ok := a.(*Error); ok && e != nil && e.Code == code {
+			args = slices.Clone(args)
+			args[i] = strings.TrimPrefix(e.Error(), code.String()+": ")
+		}
+	}
+	return fmt.Sprintf(format, args...)
 }
 
 // ErrorOf converts err for a caller. It returns an *Error unchanged and maps the end of a context to its code.

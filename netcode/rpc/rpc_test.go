@@ -42,3 +42,20 @@ func TestAnEmptyPayloadIsAnEmptyMessage(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestATextRepeatsNoCode(t *testing.T) {
+	inner := rpc.Errorf(rpc.InvalidArgument, "a greeting needs a text")
+	inner.Maybe = true
+	for _, c := range []struct {
+		err  *rpc.Error
+		want string
+	}{
+		{rpc.Errorf(rpc.InvalidArgument, "%v", inner), "invalid argument: a greeting needs a text (it may have been executed)"},
+		{rpc.NotBegun(rpc.InvalidArgument, "the payload: %v", inner), "invalid argument: the payload: a greeting needs a text (it may have been executed)"},
+		{rpc.Errorf(rpc.Unavailable, "%v", inner), "unavailable: invalid argument: a greeting needs a text (it may have been executed)"},
+	} {
+		if c.err.Error() != c.want {
+			t.Errorf("%q, want %q", c.err, c.want)
+		}
+	}
+}
