@@ -89,6 +89,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Text == "" || e.Text == e.Code.String() {
+		return e.Code.String() + map[bool]string{true: " (it may have been executed)"}[e.Maybe]
+	}
 	if e.Maybe {
 		return fmt.Sprintf("%s: %s (it may have been executed)", e.Code, e.Text)
 	}

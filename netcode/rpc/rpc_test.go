@@ -31,6 +31,19 @@ func TestCodesAreFoundByTheirNames(t *testing.T) {
 	}
 }
 
+func TestAnErrorWithoutATextOfItsOwnIsItsCode(t *testing.T) {
+	for want, e := range map[string]rpc.Error{
+		"invalid argument":                                   {Code: rpc.InvalidArgument},
+		"internal (it may have been executed)":               {Code: rpc.Internal, Text: "internal", Maybe: true},
+		"not found: no axe":                                  {Code: rpc.NotFound, Text: "no axe"},
+		"unavailable: no answer (it may have been executed)": {Code: rpc.Unavailable, Text: "no answer", Maybe: true},
+	} {
+		if e.Error() != want {
+			t.Errorf("it reads %q, want %q", e.Error(), want)
+		}
+	}
+}
+
 func TestAnEmptyPayloadIsAnEmptyMessage(t *testing.T) {
 	for _, f := range []rpc.Format{rpc.Protobuf, rpc.JSON} {
 		m := &wirepb.Open{Coalesce: true}

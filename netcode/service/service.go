@@ -191,6 +191,9 @@ func (s *Service) Close(ctx context.Context) error {
 	case <-s.stopped:
 		return nil
 	case <-ctx.Done():
+		if stall := s.Stalled(); stall != nil {
+			return fmt.Errorf("service %s does not end: %s: %w", s.name(), stall, ctx.Err())
+		}
 		return fmt.Errorf("service %s: handlers still running: %d: %w", s.name(), s.inFlight.Load(), ctx.Err())
 	}
 }

@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,22 @@ func TestAHandlerThatHoldsTheThreadIsTold(t *testing.T) {
 	<-first.answer
 	soon(t, "it is over", func() bool { return s.Stalled() == nil && s.Stats().Stalled == 0 })
 	soon(t, "that is logged", func() bool { return strings.Contains(log.String(), "the thread is free again") })
+}
+
+// TestAServiceThatCannotEndNamesTheHandler: the operator who stops it learns which one holds it up.
+func TestAServiceThatCannotEndNamesTheHandler(t *testing.T) {
+	h := &held{gate: make(chan struct{}), holds: make(chan struct{})}
+	s := start(t, service.Config{Client: []any{h}})
+	first := send(s, from("ann", wrapperspb.String("holds")))
+	<-h.holds
+	soon(t, "the stall is known", func() bool { return s.Stalled() != nil })
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.Close(short); err == nil || !strings.Contains(err.Error(), "service game/game-1 does not end: the handler of StringValue has held the thread") {
+		t.Errorf("it closes with %v", err)
+	}
+	close(h.gate)
+	<-first.answer
 }
 
 // TestABusyThreadIsNoStall also checks a thread that waits for others.
