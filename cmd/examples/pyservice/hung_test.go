@@ -31,7 +31,9 @@ def wait(file):
 class Handlers:
     async def Handler_TranslateRequest(client, request):
         how, _, file = request["text"].partition(" ")
-        if how == "block":
+        if how == "call":
+            await client.service.call("translate", "S_LearnRequest", {})
+        elif how == "block":
             wait(file)
         elif how == "thread":
             await asyncio.to_thread(wait, file)
@@ -42,7 +44,11 @@ class Handlers:
                 pass
         return {"text": client.service.instance}
 
-sys.exit(main("translate", translate_wind, client=Handlers, public=("TranslateRequest",), ttl=2, drain=0.5))
+class Server:
+    async def Handler_S_LearnRequest(caller, request):
+        return {"known": 1}
+
+sys.exit(main("translate", translate_wind, client=Handlers, server=Server, public=("TranslateRequest",), ttl=2, drain=0.5))
 `
 
 func (i *infra) startHangs(t *testing.T, interpreter, id string, more ...string) *process {
@@ -194,5 +200,28 @@ func TestHandlerThatHangsCannotHoldUpAStop(t *testing.T) {
 				t.Errorf("it logged\n%s", log)
 			}
 		})
+	}
+}
+
+// TestCallsAvoidAProcessThatStandsStill: once the directory has dropped it, no call goes there, although NATS would send it.
+func TestCallsAvoidAProcessThatStandsStill(t *testing.T) {
+	interpreter := python(t)
+	i := startInfra(t)
+	frozen := i.startHangs(t, interpreter, "translate-1")
+	i.startHangs(t, interpreter, "translate-2")
+	call := func() {
+		t.Helper()
+		if _, err := i.ask(t, "translate-2", "alice", "call"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call()
+	if err := frozen.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	i.eventually(t, "the directory drops it", func() bool { return !i.directory.Alive("translate", "translate-1") })
+	i.eventually(t, "its caller has read that", func() bool { _, err := i.ask(t, "translate-2", "bob", "call"); return err == nil })
+	for range 30 {
+		call()
 	}
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import types
 import unittest
 from typing import Any, Dict, List
 
 import windservice as ws
+from test_windcodec import messages
 from windetcd import Etcd, EtcdError, Taken, _b64
 from livetest import ETCD, LONG, NATS, Live, Proxy, is_
 from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
@@ -191,6 +193,42 @@ class LiveTest(Live):
             self.assertEqual(failed.exception.code, ws.UNIMPLEMENTED)
         finally:
             await other.leave()
+
+    async def test_an_answer_is_the_message_that_was_wanted(self) -> None:
+        odd = ws.Service("odd", "odd-1", types.SimpleNamespace(  # type: ignore[arg-type]
+            IDS=messages.IDS, ANSWERS={**messages.ANSWERS, "S_AddRequest": "EchoResponse"}, FIELDS=messages.FIELDS,
+        ), cluster=self.cluster)
+
+        async def Handler_S_AddRequest(caller: ws.Client, request: Dict[str, Any]) -> Dict[str, Any]:
+            return {"text": "x"}
+
+        odd.server_handler(Handler_S_AddRequest)
+        await odd.start(NATS, ETCD)
+        try:
+            with self.assertRaises(ws.ServiceError) as failed:
+                await self.service.call("odd", "S_AddRequest", {"number": 1})
+            self.assertEqual((failed.exception.code, failed.exception.text, failed.exception.maybe), (ws.INTERNAL, "odd answered S_AddRequest with EchoResponse, want S_AddResponse", True))
+        finally:
+            await odd.leave()
+
+    async def test_calls_go_to_instances_that_answer(self) -> None:
+        """Of three instances one hangs, one closes, and one drains because it is the last."""
+        others = [self.make(f"test-{n}") for n in (2, 3)]
+        for other, _ in others:
+            await other.start(NATS, ETCD)
+        try:
+            entry = self.service.presence.entry
+            entry.update(lambda e: e.update(hung="a handler"))
+            await self.service.presence.do(entry.flush())
+            await others[0][0].drain()
+            others[1][0]._closed = True
+            caller = others[1][0]
+            for n in range(20):
+                self.assertEqual(await caller.call("test", "S_AddRequest", {"number": n}), {"sum": n + 1})
+            self.assertEqual((self.recorder.order, len(others[0][1].order), others[1][1].order), ([], 20, []))
+        finally:
+            for other, _ in others:
+                await other.leave()
 
     async def test_micro_knows_it(self) -> None:
         for of in ("", ".wind-test", f".wind-test.{self.service.presence.operator.id}"):
