@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,20 +101,7 @@ func misplaced(set *script.Set) error {
 			return fmt.Errorf("%s: %s: handlers are named %s<Message>", f.Place(), f.Name, handlerPrefix)
 		}
 	}
-	for _, folder := range []string{clientFolder, serverFolder} {
-		for _, v := range set.Values(folder, handlerPrefix) {
-			return fmt.Errorf("%s: %s is %s, want a function: def %s(…)", v.Pos, v.Name, article(v.Value.Type()), v.Name)
-		}
-	}
-	return nil
-}
-
-// article puts "a" or "an" before a noun.
-func article(noun string) string {
-	if strings.ContainsAny(noun[:1], "aeiou") {
-		return "an " + noun
-	}
-	return "a " + noun
+	return cmp.Or(set.OnlyFunctions(clientFolder, handlerPrefix), set.OnlyFunctions(serverFolder, handlerPrefix))
 }
 
 // reachable returns an error if a message that sessions may send without a login has no handler: no player could log in.

@@ -43,7 +43,7 @@ func syntaxError(bad syntax.Error, source []byte) error {
 }
 
 func hintFor(bad syntax.Error, source []byte) string {
-	before := lineBefore(source, int(bad.Pos.Line), int(bad.Pos.Col))
+	before, after := lineAround(source, int(bad.Pos.Line), int(bad.Pos.Col))
 	if strings.Contains(bad.Msg, "character '@'") && strings.TrimSpace(before) == "" {
 		return "Starlark has no decorators: call the function"
 	}
@@ -55,18 +55,19 @@ func hintFor(bad syntax.Error, source []byte) string {
 		return `Starlark has no f-strings: use "%s has %d" % (name, n) or "{} has {}".format(name, n)`
 	case m[1] == "identifier" && assertion.MatchString(before):
 		return hints["assert"]
-	case m[1] == "':'" && annotated.MatchString(before):
+	case m[1] == "':'" && annotated.MatchString(before) && strings.TrimSpace(after) != "":
 		return "Starlark has no type annotations"
 	}
 	return hints[m[1]]
 }
 
-// lineBefore returns the part of a line that ends before a column, both counted from 1.
-func lineBefore(source []byte, line, col int) string {
+// lineAround returns a line's parts before and from a column on, both counted from 1.
+func lineAround(source []byte, line, col int) (before, after string) {
 	lines := strings.SplitN(string(source), "\n", line+1)
 	if line < 1 || len(lines) < line {
-		return ""
+		return "", ""
 	}
 	runes := []rune(lines[line-1]) // the parser counts runes
-	return string(runes[:max(0, min(col-1, len(runes)))])
+	at := max(0, min(col-1, len(runes)))
+	return string(runes[:at]), string(runes[at:])
 }

@@ -36,7 +36,7 @@ func TestWhatPythonHasAndStarlarkLacksIsNamed(t *testing.T) {
 			t.Errorf("%q ends with %v, want %q in it", source, err, want)
 		}
 	}
-	for _, plain := range []string{"x = g 'a'\n", "x = (1\n", "def f(:\n", "x = {'f': 1 'b'}\n", "if x y:\n    pass\n"} {
+	for _, plain := range []string{"x = g 'a'\n", "x = (1\n", "def f(:\n", "def f(tick:\n", "x = {'f': 1 'b'}\n", "if x y:\n    pass\n"} {
 		_, err := Load([]Module{{Name: "a.star", Source: []byte(plain)}}, Options{})
 		if err == nil || strings.Contains(err.Error(), "Starlark has no") {
 			t.Errorf("%q ends with %v", plain, err)

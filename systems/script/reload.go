@@ -2,6 +2,7 @@ package script
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -173,7 +174,11 @@ func dryRun(w *ecs.World, modules []Module) (next *Set, r Report, err error) {
 	if err != nil { // from another build; a reload must be able to repair this
 		now = &Set{modules: status.Modules}
 	}
-	return now.Replace(modules, o)
+	if next, r, err = now.Replace(modules, o); err != nil {
+		return nil, r, err
+	}
+	// A world that has such a value in force, from before this was refused, goes on as it did.
+	return next, r, cmp.Or(next.OnlyFunctions("", "system_"), next.OnlyFunctions("", "handle_"))
 }
 
 // Commands returns the commands of a reload, after a DryRun: first the parts, then the commit, numbered from seq on.

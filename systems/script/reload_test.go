@@ -123,6 +123,8 @@ func TestABrokenReloadIsRefusedBeforeItIsSent(t *testing.T) {
 		{"while True: pass\n", "systems/move.star:1:1: loading used more than 1000000 steps"},
 		{"def system_mvoe(tick):\n\tpass\n", "systems/move.star:1:5: no system calls system_mvoe (did you mean system_move?)"},
 		{"def handle_arena_chose(tick, cmd):\n\tpass\n", "no command is handled by handle_arena_chose (did you mean handle_arena_choose?)"},
+		{"X = 1\nsystem_move = X + 4\n", "systems/move.star:2:1: system_move is an int, want a function: def system_move(…)"},
+		{"handle_arena_choose = None\n", "handle_arena_choose is a NoneType, want a function"},
 		{"def system_move(tick, x):\n\tpass\n", "want def system_move(tick)"},
 		{"def system_move(tick):\n\tquery('helth')\n", `systems/move.star:2:9: no component "helth" (did you mean health?)`},
 		{"def system_move(tick):\n\tquery('health', without=['ded'])\n", `systems/move.star:2:28: no component "ded" (did you mean dead?)`},

@@ -86,16 +86,9 @@ func (s *Set) Functions(folder, prefix string) []Function {
 	return list
 }
 
-// Value is a value at the top level of a module that is not a function.
-type Value struct {
-	Name, Module string
-	Value        starlark.Value
-	Pos          syntax.Position // where the module assigns it
-}
-
-// Values is like Functions for everything else at the top level, sorted by module, then by name.
-func (s *Set) Values(folder, prefix string) []Value {
-	var list []Value
+// OnlyFunctions returns an error if a name that begins with prefix, in a module whose name begins with folder, is not that of
+// a function: the host would never call it.
+func (s *Set) OnlyFunctions(folder, prefix string) error {
 	for _, m := range s.modules {
 		if !strings.HasPrefix(m.Name, folder) {
 			continue
@@ -103,11 +96,19 @@ func (s *Set) Values(folder, prefix string) []Value {
 		u := s.loaded[m.Name]
 		for _, name := range u.globals.Keys() {
 			if _, ok := u.globals[name].(*starlark.Function); !ok && strings.HasPrefix(name, prefix) {
-				list = append(list, Value{name, m.Name, u.globals[name], u.placeOf(name)})
+				return errorAt(u.placeOf(name), "%s is %s, want a function: def %s(…)", name, article(u.globals[name].Type()), name)
 			}
 		}
 	}
-	return list
+	return nil
+}
+
+// article puts "a" or "an" before a noun.
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // placeOf returns where a module first assigns a name of its top level.
