@@ -64,6 +64,9 @@ func (n *Node) startGateway(ctx context.Context) error {
 	if err := n.cluster.Bus.Players(g.Push); err != nil {
 		return err
 	}
+	if err := n.vacant(ctx, GatewayType, id); err != nil {
+		return err
+	}
 	entry, err := n.member.Register(ctx, discovery.Instance{
 		Type: GatewayType, ID: id, Node: c.ID, State: discovery.Up, Language: "go",
 		Addresses: map[string]string{"tcp": n.TCPAddr(), "udp": n.UDPAddr(), "http": n.HTTPAddr()},

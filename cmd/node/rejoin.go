@@ -147,7 +147,7 @@ var startAwaits = []shard.ConditionKind{shard.AwaitsNATS, shard.AwaitsEtcd, shar
 // ErrInterrupted reports that the context of a start ended while it waited for NATS, etcd or room on the disk.
 var ErrInterrupted = errors.New("stopped before it began")
 
-// awaits records which server the current step of the start waits for.
+// awaits records which server the current step of the start waits for; "" if it waits for neither.
 func (n *Node) awaits(kind shard.ConditionKind) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -171,6 +171,9 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 			why = last.Error()
 		}
 		n.mu.Unlock()
+		if kind == "" {
+			return
+		}
 		text := shard.Sentence(kind, n.config.Shard, fmt.Sprintf("node %s has been unable to start since %s: %s", n.config.ID, began.Format(time.TimeOnly), why))
 		for _, other := range startAwaits {
 			if other != kind {

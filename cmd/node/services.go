@@ -78,7 +78,7 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 		return err
 	}
 	i := &instance{config: s, id: n.instanceID(s.Type), own: modules, logger: c.Logger.With("service", s.Type, "instance", n.instanceID(s.Type)), ready: make(chan struct{})}
-	if err := n.member.Vacant(ctx, s.Type, i.id); err != nil {
+	if err := n.vacant(ctx, s.Type, i.id); err != nil {
 		return err
 	}
 	store, err := jetstream.OpenKV(ctx, n.cluster.NATS, c.Cluster, "store-"+s.Type, jetstream.KVOptions{Replicas: c.Replicas})
@@ -117,6 +117,13 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	defer n.mu.Unlock()
 	n.instances = append(n.instances, i)
 	return nil
+}
+
+// vacant waits until no living process has an instance's id.
+func (n *Node) vacant(ctx context.Context, serviceType, id string) error {
+	n.awaits("")
+	defer n.awaits(shard.AwaitsNATS)
+	return n.member.Vacant(ctx, serviceType, id)
 }
 
 // scriptsBucket stores the modules that reloads have put in force; package reload documents its keys.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,44 +22,69 @@ func (c *Cluster) StopNode(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var ids []string
-	for _, n := range nodes {
-		ids = append(ids, n.Node)
+	running := c.entries(nodes)
+	if len(running[id]) == 0 {
+		return c.noNode(id, slices.Sorted(maps.Keys(running)))
 	}
-	alone := c.withoutNode(ids)
-	switch i := slices.IndexFunc(alone, func(i discovery.Instance) bool { return i.Node == id }); {
-	case slices.Contains(ids, id):
+	if isNode := slices.ContainsFunc(nodes, func(n etcd.NodeInfo) bool { return n.Node == id }); isNode {
 		err = c.Bus.StopNode(ctx, id)
-	case i >= 0:
-		_, err = c.Bus.Admin(ctx, alone[i].Type, alone[i].ID, "stop", nil)
-	default:
-		for _, i := range alone {
-			ids = append(ids, i.Node)
-		}
-		slices.Sort(ids)
-		return fmt.Errorf("cluster %s has no node %s; it has: %s", c.Name, id, strings.Join(slices.Compact(ids), ", "))
+	} else {
+		i := c.instance(func(i *discovery.Instance) bool { return i.Node == id })
+		_, err = c.Bus.Admin(ctx, i.Type, i.ID, "stop", nil)
 	}
 	if err != nil {
 		return err
 	}
-	return c.awaitLeft(ctx, id)
+	return c.awaitLeft(ctx, id, running[id])
 }
 
-// withoutNode returns the instances of processes that are not Wind nodes: services in another language.
-func (c *Cluster) withoutNode(nodes []string) (all []discovery.Instance) {
+// noNode returns the error for a node that does not run.
+func (c *Cluster) noNode(id string, all []string) error {
+	if i := c.instance(func(i *discovery.Instance) bool { return i.ID == id }); i != nil {
+		return fmt.Errorf("cluster %s has no node %s: that is an instance of %s, which runs on node %s: stop that node", c.Name, id, i.Type, i.Node)
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("cluster %s has no node %s: none runs", c.Name, id)
+	}
+	return fmt.Errorf("cluster %s has no node %s; it has %s", c.Name, id, strings.Join(all, ", "))
+}
+
+// instance returns the first instance that matches, or nil.
+func (c *Cluster) instance(match func(*discovery.Instance) bool) *discovery.Instance {
 	for _, t := range c.Directory.Types() {
 		for _, i := range c.Directory.Instances(t) {
-			if !slices.Contains(nodes, i.Node) {
-				all = append(all, i)
+			if match(&i) {
+				return &i
 			}
+		}
+	}
+	return nil
+}
+
+// entry is a process's entry in the cluster: as a node, or as an instance of a service.
+type entry struct {
+	kind, id string
+	since    int64 // Unix time in ns: another process under the same name has another one
+}
+
+// entries returns the entries of the processes that run, by the names of their nodes. A service in another language is not a
+// node and has only those of its instances.
+func (c *Cluster) entries(nodes []etcd.NodeInfo) map[string][]entry {
+	all := map[string][]entry{}
+	for _, n := range nodes {
+		all[n.Node] = append(all[n.Node], entry{"", n.Node, n.Since.UnixNano()})
+	}
+	for _, t := range c.Directory.Types() {
+		for _, i := range c.Directory.Instances(t) {
+			all[i.Node] = append(all[i.Node], entry{t, i.ID, i.Since.UnixNano()})
 		}
 	}
 	return all
 }
 
-// awaitLeft waits until a process that was told to stop has left the cluster. A stopping dev process takes its own etcd
-// server with it.
-func (c *Cluster) awaitLeft(ctx context.Context, id string) error {
+// awaitLeft waits until a process that was told to stop has left the cluster, even if another one has begun under its name. A
+// stopping dev process takes its own etcd server with it.
+func (c *Cluster) awaitLeft(ctx context.Context, id string, entries []entry) error {
 	for {
 		nodes, err := etcd.Nodes(ctx, c.Etcd, c.Name)
 		if ctx.Err() != nil {
@@ -67,11 +93,8 @@ func (c *Cluster) awaitLeft(ctx context.Context, id string) error {
 		if err != nil && !c.NATS.Connected() {
 			return nil
 		}
-		there := slices.ContainsFunc(nodes, func(n etcd.NodeInfo) bool { return n.Node == id })
-		for _, i := range c.withoutNode(nil) {
-			there = there || i.Node == id
-		}
-		if err == nil && !there {
+		now := c.entries(nodes)[id]
+		if err == nil && !slices.ContainsFunc(entries, func(e entry) bool { return slices.Contains(now, e) }) {
 			return nil
 		}
 		select {

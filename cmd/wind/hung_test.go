@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestAnInstanceThatHangsIsSeenByEveryVerb: ps and the doctor, which finds it with and without an address for /healthz.
+// TestAnInstanceThatHangsIsSeenByEveryVerb: ps and the doctor, which finds it with and without an address for /healthz; and
+// its process, when it stops, names the handler.
 func TestAnInstanceThatHangsIsSeenByEveryVerb(t *testing.T) {
 	s := startCluster(t)
 	at := []string{"--nats", s.nats, "--etcd", s.etcd}
@@ -44,5 +45,8 @@ func TestAnInstanceThatHangsIsSeenByEveryVerb(t *testing.T) {
 	}
 	if out := doctor(1); strings.Count(out, "hung: ") != 2 || strings.Count(out, why) != 2 {
 		t.Errorf("the doctor names each instance that hangs once:\n%s", out)
+	}
+	if code := b.stop(); code != 1 || !strings.Contains(b.log(), "service game/game-2 does not end: "+why) {
+		t.Errorf("a stop of an instance that hangs ends with %d:\n%s", code, b.log())
 	}
 }

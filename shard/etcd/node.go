@@ -107,6 +107,8 @@ type Node struct {
 
 	crowded atomic.Bool // nobody compacts etcd, or it is full: write notes less often
 
+	since time.Time // of Join: it stays when the node takes a new lease
+
 	mu         sync.Mutex
 	lease      shard.LeaseState
 	registered map[*Registration]struct{}
@@ -133,7 +135,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 		cfg.TTL = 5 * time.Second
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
-	n := &Node{cfg: cfg, client: client, registered: map[*Registration]struct{}{}}
+	n := &Node{cfg: cfg, client: client, since: time.Now().UTC(), registered: map[*Registration]struct{}{}}
 	if err := n.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -184,7 +186,7 @@ func (n *Node) enter(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("etcd: cannot get a lease for node %s: %w", n.cfg.ID, err)
 	}
-	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: time.Now().UTC()})
+	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: n.since})
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}

@@ -59,6 +59,7 @@ func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
 		switch now := time.Now(); {
 		case until.IsZero():
 			until = now.Add(holder.left + vacancySlack)
+			n.cfg.Logger.Info("the id is taken: waiting until its process has ended or answers no more", "service", serviceType, "instance", id, "node", holder.instance.Node, "for", time.Until(until).Round(time.Second))
 		case now.After(until):
 			return fmt.Errorf("etcd: instance %s of service %s already runs on node %s since %s: give this one another id, or stop that one: %w",
 				id, serviceType, holder.instance.Node, holder.instance.Since.Format(time.DateTime), ErrTaken)
