@@ -47,7 +47,7 @@ class HttpTest(Live):
         status, text = await self.get("/healthz")
         h = json.loads(text)
         self.assertEqual((status, h["healthy"], h["conditions"], h["node"]), (200, True, [], "test-2"))
-        self.assertEqual(h["services"], [{"type": "test", "instance": "test-2", "state": "up", "players": 1, "in_flight": 0, "waiting": 0, "scripts": 0}])
+        self.assertEqual(h["services"], [{"type": "test", "instance": "test-2", "state": "up", "players": h["services"][0]["players"], "in_flight": 0, "waiting": 0, "modules": 0, "scripts": ""}])
         await self.other.drain()
         self.assertEqual(json.loads((await self.get("/healthz"))[1])["services"][0]["state"], "draining")
         self.proxy.open = False
@@ -70,6 +70,26 @@ class HttpTest(Live):
 
         await self.eventually(well)
         self.assertEqual(await self.get("/x"), (404, "404 page not found\n"))
+
+    async def test_players_are_those_of_the_directory(self) -> None:
+        async def players() -> int:
+            found = json.loads((await self.get("/healthz"))[1])["services"][0]["players"]
+            return int(found) if found == ((await self.entry("test-2")) or {}).get("players") else -1
+
+        async def one() -> bool:
+            return await players() == 1
+
+        async def bound() -> bool:
+            return await players() == 7 + 2
+
+        await self.ask("EchoRequest", {}, "id.test-2", player="alice", session="gw/1")
+        await self.eventually(one)
+        lease = await self.etcd.grant(60)
+        for gateway, entry in (("a", {"bound": {"test/test-2": 7, "test/test-1": 1}}), ("b", {"bound": {"test/test-2": 2}}), ("c", {}), ("d", {"bound": {"test/test-2": "x"}})):
+            await self.etcd.create(f"/wind/{self.cluster}/services/gateway/{gateway}", json.dumps(entry), lease)
+        await self.eventually(bound)
+        await self.etcd.revoke(lease)
+        await self.eventually(one)
 
     async def test_metrics_are_told(self) -> None:
         player = {"player": "alice", "session": "gw/1"}

@@ -194,6 +194,12 @@ class Registration:
                         "give it another id"
                     )
 
+    async def bound(self) -> Optional[int]:
+        """Returns how many players the gateways have bound to the instance, or None without a gateway."""
+        gateways = [_parsed(text) for text in await self._etcd.under(self.key.rpartition("/")[0].rpartition("/")[0] + "/gateway/")]
+        counts = [g["bound"].get(f"{self.entry['type']}/{self.entry['id']}", 0) for g in gateways if isinstance(g.get("bound"), dict)]
+        return sum(n for n in counts if isinstance(n, int)) if gateways else None
+
     async def register(self) -> None:
         """Writes the entry and keeps it from then on. Raises EtcdError, or Taken if the entry exists."""
         await self._take_lease()

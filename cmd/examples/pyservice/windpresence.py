@@ -19,7 +19,7 @@ from collections import OrderedDict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Set, Tuple
 
-from windetcd import Etcd, Registration, Taken
+from windetcd import Etcd, EtcdError, Registration, Taken
 from windnats import Msg, Nats, NatsError
 from windoperator import Operator
 from windrequest import DEADLINE_EXCEEDED, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, ServiceError, deadline
@@ -359,10 +359,16 @@ class Presence:
             log.debug("the instance cannot change whether it answers requests to any instance: %s", e)
 
     async def _report(self) -> None:
-        """Reports the number of players and the load to the directory every second."""
+        """Reports the number of players and the load to the directory every second. Gateways count the players who are bound
+        to the instance; without a gateway, those who have sent a request lately count."""
+        assert self.entry is not None
         while True:
             await asyncio.sleep(1)
-            now = {"players": self._service.players(), "load": self._service.load}
+            try:
+                bound = await self.entry.bound()
+            except EtcdError:
+                continue  # _keep logs it
+            now = {"players": self._service.players() if bound is None else bound, "load": self._service.load}
             if self.entry is not None and any(self.entry.entry[k] != v for k, v in now.items()):
                 self.entry.update(lambda e: e.update(now))
 

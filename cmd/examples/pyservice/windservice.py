@@ -334,8 +334,8 @@ class Service(Caller):
             "healthy": has_begun and not conditions, "conditions": conditions, "node": self.instance,
             "addresses": {"http": self._http.address} if self._http is not None else {},
             "services": [{
-                "type": self.kind, "instance": self.instance, "state": entry["state"], "players": self.players(), "in_flight": self.stats.running,
-                "waiting": self.waiting(), "scripts": 0,
+                "type": self.kind, "instance": self.instance, "state": entry["state"], "players": entry["players"], "in_flight": self.stats.running,
+                "waiting": self.waiting(), "modules": 0, "scripts": "",
             }],
         }
 
