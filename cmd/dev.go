@@ -213,8 +213,9 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 		}
 	}
 	a.tell("game %s, shard %s, %s per second", a.game.Name, f.shard, plural(a.game.TickRate, "tick"))
-	say("clients", n.UDPAddr(), "UDP (KCP and datagrams): wind bots --addr "+n.UDPAddr())
-	say("", n.TCPAddr(), "TCP, the same frames")
+	for _, line := range clientLines(n.UDPAddr(), n.TCPAddr()) {
+		say(line[0], line[1], line[2])
+	}
 	if id := n.GatewayID(); id != "" {
 		say("gateway", id, "the same addresses accept requests to services (RPC)")
 	}
@@ -233,6 +234,23 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 		say("leases", i.EtcdURL(), "etcd: wind shard list")
 		say("data", f.data, "replay the match, even while it runs: wind replay --verify")
 	}
+}
+
+// clientLines are the lines of announce about the addresses for clients; each address may be "".
+func clientLines(udp, tcp string) (lines [][3]string) {
+	label := "clients"
+	if udp != "" {
+		lines = append(lines, [3]string{label, udp, "UDP (KCP and datagrams): wind bots --addr " + udp})
+		label = ""
+	}
+	if tcp != "" {
+		how := "TCP: wind bots --transport tcp --addr " + tcp
+		if udp != "" {
+			how = "TCP, the same frames"
+		}
+		lines = append(lines, [3]string{label, tcp, how})
+	}
+	return lines
 }
 
 func resultOf(n *node.Node, f *nodeFlags) nodeResult {
