@@ -16,7 +16,10 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	goleak.VerifyTestMain(m)
+}
 
 // The game of these tests: counters that walk, and a command that adds one.
 type (
