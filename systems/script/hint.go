@@ -9,7 +9,7 @@ import (
 
 // hints says what Starlark has instead of what Python has, by the token that its parser did not expect.
 var hints = map[string]string{
-	"import":   `Starlark has no import: load("lib/rooms.star", "room_of") takes names from another module, and math, json and the other builtins are there without one`,
+	"import":   `Starlark has no import: load("lib/rooms.star", "room_of") takes names from another module, and the builtins are there without one`,
 	"from":     `Starlark has no import: load("lib/rooms.star", "room_of") takes names from another module`,
 	"try":      "Starlark has no exceptions: fail ends the function, so check before a call",
 	"except":   "Starlark has no exceptions: fail ends the function, so check before a call",
