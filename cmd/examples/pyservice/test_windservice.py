@@ -349,13 +349,25 @@ class LiveTest(Live):
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
         both = [self.make("test-2")[0] for _ in range(2)]
-        ended = await asyncio.gather(*(s.start(NATS, ETCD) for s in both), return_exceptions=True)
-        try:
-            self.assertEqual(sorted(type(e).__name__ for e in ended), ["NoneType", "Taken"])
-        finally:
-            for service, error in zip(both, ended):
-                if error is None:
-                    await service.leave()
+        running = {asyncio.ensure_future(s.run(NATS, ETCD)): s for s in both}
+        done, left = await asyncio.wait(running, timeout=LONG, return_when=asyncio.FIRST_COMPLETED)
+        self.assertEqual([type(task.exception()) for task in done], [Taken])
+        for task in left:
+            await self.eventually(lambda: self._answers("test-2"))
+            running[task].stop()
+            await task
+
+    async def test_who_waits_for_its_name_can_be_stopped(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        other, recorder = self.make("test-1")
+        waiting = asyncio.ensure_future(other.run(NATS, ETCD))
+        await self.eventually(lambda: is_(lambda: other.presence is not None and other.presence.entry is not None))
+        other.told_to_stop()
+        await asyncio.wait_for(waiting, LONG)  # without Taken
+        await self.ask("EchoRequest", {"number": 1}, player="alice", session="gw/1")
+        self.assertEqual((self.recorder.order, recorder.order), (["alice 1"], []))
+        self.assertIsNotNone(await self.entry())
 
     async def test_one_that_died_is_followed(self) -> None:
         logging.disable(logging.CRITICAL)

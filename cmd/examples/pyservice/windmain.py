@@ -82,6 +82,8 @@ def main(kind: str, messages: Messages, *, client: Any = (), server: Any = (), a
     except (NatsError, EtcdError, ValueError) as e:
         print(f"the service stopped: {e}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before it could catch the signal
+        return 130
     return 0
 
 

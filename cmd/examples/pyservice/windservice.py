@@ -101,6 +101,8 @@ class Service(Caller):
         self.failure: Optional[Taken] = None  # why the service stopped without being asked to
         self._loop: asyncio.AbstractEventLoop
         self._beating: asyncio.TimerHandle
+        self._starting: Optional[asyncio.Task[None]] = None
+        self._release: Callable[[], None] = lambda: None  # undoes what catches signals
         self._last: Optional[LastResort] = None
         self.presence: Any = None  # a Presence, once started
         self.nats: Nats
@@ -178,31 +180,41 @@ class Service(Caller):
         requests. `exits` says that the process ends with run, and bounds that too."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self._last = LastResort(self)
+        self._starting = self._loop.create_task(self.start(nats_url, etcd_url))
         try:
-            await self.start(nats_url, etcd_url)
-        except BaseException:
-            self._last.disarm()
-            raise
-        release = self.presence.catch_signals()
+            try:
+                await self._starting
+            except asyncio.CancelledError:
+                if not self._stopped:
+                    raise
+            else:
+                await self._serve()
+        finally:
+            self._release()
+            if not exits:
+                self._last.disarm()
+        if self.failure is not None:
+            raise self.failure
+
+    async def _serve(self) -> None:
+        """Waits for stop, and leaves."""
+        assert self._stopping is not None and self._last is not None
         try:
             if not self._stopped:
                 await self._stopping.wait()
             self._last.arm(self._drain + END_WITHIN)
         finally:
             await self.leave()
-            release()
             if self.stuck:
                 self._last.end()
-            if not exits:
-                self._last.disarm()
-        if self.failure is not None:
-            raise self.failure
 
     def stop(self) -> None:
-        """Ends run. Like all methods of Service, call it on run's event loop."""
+        """Ends run, even while it waits for its name. Like all methods of Service, call it on run's event loop."""
         self._stopped = True
         if self._stopping is not None:
             self._stopping.set()
+        if self._starting is not None:
+            self._starting.cancel()  # has no effect once it has started
 
     def told_to_stop(self) -> None:
         """Ends run, from any thread, in bounded time even if a handler holds the event loop."""
@@ -228,6 +240,8 @@ class Service(Caller):
                 self._http = Http(self, self._address)
             await self.nats.connect()
             self.presence = Presence(self)
+            if self._last is not None:
+                self._release = self.presence.catch_signals()
             try:
                 await self.presence.do(self.presence.open(nats_url, etcd_url, self._ttl))
                 self._beat()
