@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ferris1/wind/cmd/examples/arena"
 	"github.com/ferris1/wind/cmd/node"
@@ -41,6 +42,11 @@ func TestDoctorComparesWhatRunningServersHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.Stop() })
+	for begun := time.Now(); n.Stats().Host.Committed == 0; time.Sleep(time.Millisecond) { // before, there is nothing to compare
+		if time.Since(begun) > time.Minute {
+			t.Fatal("the node commits nothing")
+		}
+	}
 	urls, err := node.Running("wind-data")
 	if err != nil {
 		t.Fatal(err)

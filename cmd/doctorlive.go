@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -91,28 +90,15 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) (no
 	if nodes, err = etcd.Nodes(ctx, client, f.cluster); err != nil {
 		return nil, nil, err
 	}
-	if instances, err = instancesOf(ctx, client, f.cluster); err != nil {
+	services, err := etcd.Services(client, f.cluster)
+	if err != nil {
+		return nil, nil, err
+	}
+	if instances, err = discovery.List(ctx, services); err != nil {
 		return nil, nil, err
 	}
 	r.crowd = len(instances) > 0 && standing.Epoch == 0
 	return nodes, instances, nil
-}
-
-// instancesOf lists the instances of a cluster's services and gateways, by type and id.
-func instancesOf(ctx context.Context, client *etcd.Client, cluster string) (all []discovery.Instance, err error) {
-	source, err := etcd.Services(client, cluster)
-	if err != nil {
-		return nil, err
-	}
-	directory, err := discovery.Follow(ctx, source, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	defer directory.Close()
-	for _, t := range directory.Types() {
-		all = append(all, directory.Instances(t)...)
-	}
-	return all, nil
 }
 
 // examineSpace reports how much space etcd has.
@@ -165,6 +151,9 @@ func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url stri
 		defer s.Close()
 		r.examineCopies(s.Copies(), f.replicas)
 		err = r.examineHeld(ctx, a, f, s)
+	}
+	if errors.Is(err, persistence.ErrNotFound) {
+		return // the log has just been created, and nothing is committed yet
 	}
 	if err != nil {
 		r.found(f.shard, "log", err)

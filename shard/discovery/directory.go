@@ -67,6 +67,18 @@ func Follow(ctx context.Context, source Source, logger *slog.Logger) (*Directory
 	return d, nil
 }
 
+// List reads a source once. It returns the instances by type and id, without entries that cannot be read.
+func List(ctx context.Context, source Source) (all []Instance, err error) {
+	entries, _, err := source.List(ctx)
+	for _, e := range entries {
+		if i, err := parse(e); err == nil {
+			all = append(all, i)
+		}
+	}
+	slices.SortFunc(all, func(a, b Instance) int { return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID)) })
+	return all, err
+}
+
 func newDirectory(source Source, logger *slog.Logger) *Directory {
 	logger = cmp.Or(logger, slog.Default())
 	d := &Directory{
