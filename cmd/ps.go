@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/etcd"
 )
@@ -58,6 +59,9 @@ func (a *app) ps() *cobra.Command {
 		}
 		for _, t := range cluster.Directory.Types() {
 			for _, i := range cluster.Directory.Instances(t) {
+				if bound, ok := cluster.Directory.Bound(node.GatewayType, t, i.ID); ok && t != node.GatewayType {
+					i.Players = bound // the instance's own count may include players who have moved
+				}
 				r.Services = append(r.Services, psService{i, i.Fullness()})
 			}
 		}
