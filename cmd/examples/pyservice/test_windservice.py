@@ -230,6 +230,33 @@ class LiveTest(Live):
             for other, _ in others:
                 await other.leave()
 
+    async def test_a_call_to_an_instance_that_dies_ends(self) -> None:
+        slow, begun, gate = ws.Service("slow", "slow-1", messages, cluster=self.cluster, ttl=1), asyncio.Event(), asyncio.Event()
+
+        async def Handler_S_AddRequest(caller: ws.Client, request: Dict[str, Any]) -> Dict[str, Any]:
+            begun.set()
+            await gate.wait()
+            return {"sum": 1}
+
+        slow.server_handler(Handler_S_AddRequest)
+        await slow.start(NATS, ETCD)
+        try:
+            for instance in ("", "slow-1"):
+                begun.clear()
+                calling = asyncio.ensure_future(self.service.call("slow", "S_AddRequest", {}, instance=instance, timeout=600))
+                await begun.wait()
+                if not instance:
+                    gate.set()  # while it lives, an answer may take as long as it likes
+                    self.assertEqual(await calling, {"sum": 1})
+                    gate.clear()
+            await slow.presence.do(slow.presence.entry.close())  # as if its process stood still
+            with self.assertRaises(ws.ServiceError) as failed:
+                await asyncio.wait_for(calling, LONG)
+            self.assertEqual((failed.exception.code, failed.exception.text, failed.exception.maybe), (ws.UNAVAILABLE, "slow/slow-1 went away", True))
+        finally:
+            gate.set()
+            await slow.leave()
+
     async def test_micro_knows_it(self) -> None:
         for of in ("", ".wind-test", f".wind-test.{self.service.presence.operator.id}"):
             for verb in ("PING", "INFO", "STATS"):

@@ -8,7 +8,7 @@ import json
 import logging
 import random
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Coroutine, Dict, List, Sequence, Tuple
 
 from windcodec import Codec, CodecError
 from windetcd import Etcd, EtcdError
@@ -32,11 +32,20 @@ class Peers:
 
     async def choose(self, kind: str, tried: Sequence[str]) -> str:
         """Returns an instance for a request that any may answer, but none of those tried; "" lets NATS choose."""
+        await self._refresh(kind)
+        return self.known(kind, tried)
+
+    async def has_left(self, kind: str, instance: str) -> bool:
+        """Reports whether the directory, just read, does not have an instance."""
+        await self._refresh(kind)
+        at, entries = self._known.get(kind, (-FRESH_FOR, []))
+        return time.monotonic() - at < FRESH_FOR and all(e["id"] != instance for e in entries)
+
+    async def _refresh(self, kind: str) -> None:
         if time.monotonic() - self._known.get(kind, (-FRESH_FOR, []))[0] >= FRESH_FOR:
             if kind not in self._reading:
                 self._reading[kind] = asyncio.get_running_loop().create_task(self._read(kind))
             await asyncio.wait({self._reading[kind]}, timeout=READ_WITHIN)
-        return self.known(kind, tried)
 
     def known(self, kind: str, tried: Sequence[str]) -> str:
         """Is choose, with what has been read."""
@@ -77,7 +86,7 @@ class Caller:
         while True:
             to = instance or await self._peers.choose(kind, tried)
             try:
-                name, answer = await self._ask(kind, message, fields, to, max(0.001, until - time.monotonic()))
+                name, answer = await self._unless_gone(kind, to, self._ask(kind, message, fields, to, max(0.001, until - time.monotonic())))
                 break
             except ServiceError as e:
                 if e.maybe:
@@ -95,6 +104,18 @@ class Caller:
             return self.codec.decode(name, answer.headers.get("Wind-Format", "protobuf"), answer.data, strict=False)
         except CodecError as e:
             raise ServiceError(INTERNAL, str(e), maybe=True) from None
+
+    async def _unless_gone(self, kind: str, instance: str, asking: Coroutine[Any, Any, Tuple[str, Msg]]) -> Tuple[str, Msg]:
+        """Waits for an answer, but not from an instance that the directory has dropped a second ago."""
+        task, gone = asyncio.get_running_loop().create_task(asking), 0
+        try:
+            while not (await asyncio.wait({task}, timeout=FRESH_FOR))[0]:
+                gone = gone + 1 if instance and await self._peers.has_left(kind, instance) else 0
+                if gone == 2 and not task.done():
+                    raise ServiceError(UNAVAILABLE, f"{kind}/{instance} went away", maybe=True)
+            return task.result()
+        finally:
+            task.cancel()
 
     async def _ask(self, kind: str, message: str, fields: Dict[str, Any], instance: str, timeout: float) -> Tuple[str, Msg]:
         """Sends a request and returns the name and the message of its answer, or raises its error as a ServiceError."""
