@@ -76,7 +76,7 @@ func numbers(t *testing.T, answer []byte) string {
 func TestSavedHandlersComeIntoForceUnderLoad(t *testing.T) {
 	e := editor{t, copyScripts(t, testScripts)}
 	dev := wind(t, "dev", "--game", "speak", "--data", filepath.Join(t.TempDir(), "data"), "--scripts", e.dir, "--udp", "", "--tcp", "127.0.0.1:0", "--http", "")
-	c := newCrowd(t, []string{dev.listens(`(\S+)\s+TCP, the same frames`)}, 20*time.Millisecond, asked)
+	c := newCrowd(t, []string{dev.listens(`(\S+)\s+TCP\b`)}, 20*time.Millisecond, asked)
 	for range 100 {
 		c.add()
 	}
@@ -156,7 +156,7 @@ func TestEndlessHandlerIsEnded(t *testing.T) {
 	e := editor{t, copyScripts(t, testScripts)}
 	e.save("handlers_client/spin.star", "def Handler_PlayerMoveRequest(client, request):\n    for i in range(1 << 60):\n        pass\n")
 	dev := wind(t, "dev", "--game", "speak", "--data", filepath.Join(t.TempDir(), "data"), "--scripts", e.dir, "--udp", "", "--tcp", "127.0.0.1:0", "--http", "")
-	addr := dev.listens(`(\S+)\s+TCP, the same frames`)
+	addr := dev.listens(`(\S+)\s+TCP\b`)
 	c := newCrowd(t, []string{addr}, 50*time.Millisecond, asked)
 	for range 10 {
 		c.add()

@@ -31,7 +31,7 @@ const speakScripts = "../examples/speak/scripts"
 func startSpeak(t *testing.T, data string) (dev *process, addr string) {
 	t.Helper()
 	dev = wind(t, "dev", "--game", "speak", "--data", data, "--scripts", copyScripts(t, speakScripts), "--udp", "", "--tcp", "127.0.0.1:0", "--http", "", "--json")
-	return dev, dev.listens(`(\S+)\s+TCP, the same frames`)
+	return dev, dev.listens(`(\S+)\s+TCP\b`)
 }
 
 // speaker is a client as ferris1/wind's are: bare frames, and answers by their ids.
@@ -212,7 +212,7 @@ func TestDevRunsTheShardScriptsOfItsFolder(t *testing.T) {
 	start := func() *process {
 		t.Helper()
 		dev := wind(t, "dev", "--game", "speak", "--data", data, "--scripts", scripts, "--udp", "", "--tcp", "127.0.0.1:0", "--http", "", "--json")
-		dev.listens(`(\S+)\s+TCP, the same frames`)
+		dev.listens(`(\S+)\s+TCP\b`)
 		return dev
 	}
 	reloadsNothing := func() {
