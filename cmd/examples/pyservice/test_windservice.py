@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import types
 import unittest
 from typing import Any, Dict, List
@@ -371,6 +372,28 @@ class LiveTest(Live):
         self.assertEqual((len(self.recorder.order), recorder.order), (2 * asked, []))
         assert self.service.presence.entry is not None
         self.assertEqual(json.loads((await self.etcd.get(self.service.presence.entry.key)) or "{}")["since"], self.service.presence.entry.entry["since"])
+
+    async def test_signals_go_back_to_who_had_them(self) -> None:
+        """Whichever of two services of a process ends first."""
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        before = signal.getsignal(signal.SIGTERM)
+        self.addCleanup(signal.signal, signal.SIGTERM, before)
+        for order in ((0, 1), (1, 0)):
+            services = [self.make(f"test-{n}")[0] for n in (2, 3)]
+            runs = []
+            for s in services:
+                runs.append(asyncio.ensure_future(s.run(NATS, ETCD)))
+                await self.eventually(lambda: is_(lambda: s.presence is not None and s.presence.here))
+            for n in order:
+                services[n].stop()
+                await runs[n]
+            fd = signal.set_wakeup_fd(-1)
+            self.assertEqual(fd, -1)
+            for s in services:
+                s.told_to_stop()  # a late signal does not end the process
+                assert s._last is not None
+                self.assertTrue(s._last._timer is None or s._last._timer.finished.is_set())
 
     async def test_of_two_that_start_at_once_one_runs(self) -> None:
         logging.disable(logging.CRITICAL)

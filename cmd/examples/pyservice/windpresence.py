@@ -199,8 +199,12 @@ class Presence:
     def catch_signals(self) -> Callable[[], None]:
         """Lets SIGTERM and SIGINT stop the service, also while a handler holds the main thread. Returns what undoes it."""
         told = self._service.told_to_stop
+
+        def handle(*_: Any) -> None:
+            told()
+
         try:
-            before = {n: signal.signal(n, lambda *_: told()) for n in (signal.SIGTERM, signal.SIGINT)}
+            before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGINT)}
         except ValueError:
             return lambda: None  # not the main thread
         ours, theirs = socket.socketpair()
@@ -214,10 +218,15 @@ class Presence:
 
         self.loop.call_soon_threadsafe(self.loop.add_reader, ours, heard)
 
-        def release() -> None:
-            signal.set_wakeup_fd(fd)
+        def release() -> None:  # another service of the process may have come meanwhile
+            now = signal.set_wakeup_fd(-1)
+            try:
+                signal.set_wakeup_fd(fd if now == theirs.fileno() else now)
+            except (OSError, ValueError):
+                pass  # that of a service that has ended
             for n, handler in before.items():
-                signal.signal(n, handler)
+                if signal.getsignal(n) is handle:
+                    signal.signal(n, handler)
             ours.close()
             theirs.close()
 
@@ -379,16 +388,18 @@ class LastResort:
     def __init__(self, service: "Service") -> None:
         self._service = service
         self._timer: Optional[threading.Timer] = None
+        self._over = False
 
     def arm(self, within: float) -> None:
         """Ends the process after this many seconds. The first call counts."""
-        if self._timer is None:
+        if self._timer is None and not self._over:
             self._timer = threading.Timer(within, self.end)
             self._timer.daemon = True
             self._timer.start()
 
     def disarm(self) -> None:
         """Lets the process live."""
+        self._over = True
         if self._timer is not None:
             self._timer.cancel()
 
