@@ -36,6 +36,15 @@ func (f *clusterFlags) connect(ctx context.Context, a *app) (*node.Cluster, erro
 	return node.Connect(ctx, f.cluster, u.NATS, u.Etcd, a.log)
 }
 
+// observe connects to the cluster to look at it.
+func (f *clusterFlags) observe(ctx context.Context, a *app) (*node.Cluster, error) {
+	u, err := f.urls()
+	if err != nil {
+		return nil, err
+	}
+	return node.Observe(ctx, f.cluster, u.NATS, u.Etcd, a.log)
+}
+
 // urls returns the URLs that the flags give, and those in the data directory for the others.
 func (f *clusterFlags) urls() (u node.URLs, err error) {
 	if f.nats == "" || f.etcd == "" {

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/rpc"
 )
@@ -37,7 +37,7 @@ func TestInitWritesAGameWithServices(t *testing.T) {
 	shell(t, game, "go test ./...", "go", "test", "./...")
 	shell(t, game, "go build", "go", "build", "-o", "pub", ".")
 
-	addr := free(t)
+	addr := nodetest.Addr(t)
 	dev := exec.Command("./pub", "dev", "--udp", "127.0.0.1:0", "--tcp", addr, "--http", "", "--nats-port", "0", "--etcd-port", "0")
 	dev.Dir = game
 	var log strings.Builder
@@ -109,15 +109,4 @@ func dialUntil(ctx context.Context, t *testing.T, addr string) *client.RPC {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// free returns an address that nobody listens on.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

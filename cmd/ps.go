@@ -44,7 +44,7 @@ func (a *app) ps() *cobra.Command {
 	f.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		cluster, err := f.connect(ctx, a)
+		cluster, err := f.observe(ctx, a)
 		if err != nil {
 			return err
 		}

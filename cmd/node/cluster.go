@@ -37,6 +37,15 @@ func Connect(ctx context.Context, name, natsURL, etcdURLs string, logger *slog.L
 	return connect(ctx, name, conn, strings.Split(etcdURLs, ","), logger)
 }
 
+// Observe is like Connect for whoever only looks: natsURL needs no password, and nothing that the cluster's Bus sends arrives.
+func Observe(ctx context.Context, name, natsURL, etcdURLs string, logger *slog.Logger) (*Cluster, error) {
+	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: natsURL, ReadOnly: true, Logger: logger})
+	if err != nil {
+		return nil, Unconnected(err)
+	}
+	return connect(ctx, name, conn, strings.Split(etcdURLs, ","), logger)
+}
+
 func dialNATS(ctx context.Context, url string, logger *slog.Logger) (*jetstream.Conn, error) {
 	conn, err := jetstream.Connect(ctx, jetstream.ConnectConfig{URL: url, Logger: logger})
 	return conn, Unconnected(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
@@ -27,7 +28,7 @@ func TestChurn(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	s := startServices(t, 0, "game-1", "game-2", "game-3", "game-4")
 	for i := range 2 {
-		s.doors = append(s.doors, s.begin(gatewayName(i), freeAddr(t)).open())
+		s.doors = append(s.doors, s.begin(gatewayName(i), nodetest.Addr(t)).open())
 	}
 	reopen := func(i int) { s.doors[i] = s.begin(gatewayName(i), s.doors[i].addr).open() }
 	c := newCrowd(t, s.addrs(), 100*time.Millisecond, counted)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -200,7 +201,7 @@ func TestAFullLogIsNamed(t *testing.T) {
 	if os.Getenv("WIND_LONG") == "" {
 		t.Skip("takes two minutes: WIND_LONG=1")
 	}
-	data, udp, web := filepath.Join(t.TempDir(), "data"), freeAddr(t), freeAddr(t)
+	data, udp, web := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t), nodetest.Addr(t)
 	serve := func(more ...string) *process {
 		return wind(t, append([]string{"serve", "--data", data, "--udp", udp, "--tcp", "", "--http", web, "--json"}, more...)...)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 )
@@ -30,7 +31,7 @@ func kills() int {
 func TestNothingThatAClientSawIsLost(t *testing.T) {
 	dir := t.TempDir()
 	data, trace := filepath.Join(dir, "data"), filepath.Join(dir, "seen.jsonl")
-	udp, http := freeAddr(t), freeAddr(t)
+	udp, http := nodetest.Addr(t), nodetest.Addr(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("%d kills, seed %d", kills(), seed)
 	random := rand.New(rand.NewPCG(seed, 1))

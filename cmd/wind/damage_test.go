@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // TestDamageIsFoundAndLeftAsItWas damages the log of a node that was killed, in each of the ways in which a disk or a
@@ -20,7 +22,7 @@ import (
 // directory changes.
 func TestDamageIsFoundAndLeftAsItWas(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	udp, http := freeAddr(t), freeAddr(t)
+	udp, http := nodetest.Addr(t), nodetest.Addr(t)
 	node := wind(t, "serve", "--data", data, "--udp", udp, "--tcp", "", "--http", http, "--monsters", "10")
 	node.owns(http, 60)
 	node.kill()

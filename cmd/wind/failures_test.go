@@ -9,11 +9,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // TestFailingScriptOfAShardIsSeen: a bug in a system stops nothing, so the log, /metrics and /healthz have to say it.
 func TestFailingScriptOfAShardIsSeen(t *testing.T) {
-	scripts, addr := copyScripts(t, speakScripts), freeAddr(t)
+	scripts, addr := copyScripts(t, speakScripts), nodetest.Addr(t)
 	module := filepath.Join(scripts, "shard", "fireflies.star")
 	source := strings.Replace(string(must(os.ReadFile(module))), "def system_wander(tick):\n", "def system_wander(tick):\n    boom = 1 // 0\n", 1)
 	if err := os.WriteFile(module, []byte(source), 0o600); err != nil {

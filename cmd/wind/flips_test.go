@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 )
@@ -88,7 +89,7 @@ func newOriginal(t *testing.T) *original {
 		o.dir = filepath.Join(t.TempDir(), "data")
 	}
 	if _, err := os.Stat(o.dir); err != nil {
-		run(t, 0, nil, "dev", "--data", o.dir, "--udp", freeAddr(t), "--tcp", "", "--http", "", "--bots", "3", "--monsters", "20", "--for", "12s", "--json")
+		run(t, 0, nil, "dev", "--data", o.dir, "--udp", nodetest.Addr(t), "--tcp", "", "--http", "", "--bots", "3", "--monsters", "20", "--for", "12s", "--json")
 		furnish(t, o.dir)
 	}
 	var r struct {
@@ -242,7 +243,7 @@ func (o *original) try(t *testing.T, d damage, again string) map[string]string {
 	same := func() bool { return r.To == o.tick && r.Checksum == o.checksum }
 	step("check", func() bool { return r.OK }, nil, "log", "check", "--data", dir, "--json")
 	step("replay", same, nil, "replay", "--data", dir, "--verify", "--json")
-	web := freeAddr(t)
+	web := nodetest.Addr(t)
 	begun := func() bool { return r.Tick > o.tick && r.Ticks > 0 }
 	plays := func() bool { return healthOf(web).Tick > o.tick+5 }
 	if step("start", begun, plays, "dev", "--data", dir, "--udp", "127.0.0.1:0", "--tcp", "", "--http", web, "--monsters", "20", "--json") {

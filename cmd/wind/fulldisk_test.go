@@ -16,6 +16,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -112,7 +113,7 @@ func TestAFullDiskIsSurvived(t *testing.T) {
 	rounds := long(1, 5)
 	within := time.Duration(long(30, 5)) * time.Second // from the freeing on; the tests of a loaded machine have patience
 	data, trace := filepath.Join(d.dir, "data"), filepath.Join(t.TempDir(), "seen.jsonl")
-	udp, web := freeAddr(t), freeAddr(t)
+	udp, web := nodetest.Addr(t), nodetest.Addr(t)
 	serve := func() *process {
 		return wind(t, "serve", "--data", data, "--udp", udp, "--tcp", "", "--http", web, "--monsters", "50", "--json")
 	}
@@ -179,7 +180,7 @@ func TestALogIsTurnedOver(t *testing.T) {
 	if os.Getenv("WIND_LONG") == "" {
 		t.Skip("takes two minutes: WIND_LONG=1")
 	}
-	data, udp, web := filepath.Join(t.TempDir(), "data"), freeAddr(t), freeAddr(t)
+	data, udp, web := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t), nodetest.Addr(t)
 	server := wind(t, "serve", "--data", data, "--log-bytes", "1MiB", "--udp", udp, "--tcp", "", "--http", web, "--json")
 	server.owns(web, 1)
 	bots := wind(t, "bots", "--addr", udp, "--count", "20", "--wait", "60s", "--json")
@@ -211,8 +212,8 @@ func TestALogIsTurnedOver(t *testing.T) {
 // on it.
 func TestAReadOnlyStoreIsNamed(t *testing.T) {
 	d, fail := fragileDisk(t)
-	data, web := filepath.Join(d.dir, "data"), freeAddr(t)
-	args := []string{"serve", "--data", data, "--udp", freeAddr(t), "--tcp", "", "--http", web, "--json"}
+	data, web := filepath.Join(d.dir, "data"), nodetest.Addr(t)
+	args := []string{"serve", "--data", data, "--udp", nodetest.Addr(t), "--tcp", "", "--http", web, "--json"}
 	server := wind(t, args...)
 	server.owns(web, 10)
 	fail()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
@@ -22,7 +23,7 @@ import (
 // TestAFullLogThatNobodyClaimsIsPurged: a node that keeps all does not claim a shard whose log is full, and only an owner
 // answers a purge. The verb makes room itself then, and the waiting node goes on: on its own data, and on servers.
 func TestAFullLogThatNobodyClaimsIsPurged(t *testing.T) {
-	data, web := filepath.Join(t.TempDir(), "data"), freeAddr(t)
+	data, web := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t)
 	last := filledLog(t, data)
 	copied := filepath.Join(t.TempDir(), "copied")
 	if err := os.CopyFS(copied, os.DirFS(data)); err != nil {
@@ -42,7 +43,7 @@ func purgedOnServers(t *testing.T, data string, last uint64) {
 	infra := wind(t, "infra", "--data", data, "--json")
 	var urls struct{ NATS, Etcd string }
 	infra.until("prints its URLs", func() bool { return json.Unmarshal(infra.output(), &urls) == nil })
-	c, web, servers := &cluster{t: t, etcd: urls.Etcd}, freeAddr(t), []string{"--nats", urls.NATS, "--etcd", urls.Etcd}
+	c, web, servers := &cluster{t: t, etcd: urls.Etcd}, nodetest.Addr(t), []string{"--nats", urls.NATS, "--etcd", urls.Etcd}
 	server := keepsAll(t, web, servers...)
 	server.unclaimed(web, servers...)
 
@@ -77,7 +78,7 @@ func purgedOnServers(t *testing.T, data string, last uint64) {
 // keepsAll starts a node that never purges.
 func keepsAll(t *testing.T, web string, where ...string) *process {
 	t.Helper()
-	return windWith(t, "WIND_TEST_GAME=first", append([]string{"serve", "--udp", freeAddr(t), "--tcp", "", "--http", web, "--purge=never", "--json"}, where...)...)
+	return windWith(t, "WIND_TEST_GAME=first", append([]string{"serve", "--udp", nodetest.Addr(t), "--tcp", "", "--http", web, "--purge=never", "--json"}, where...)...)
 }
 
 // filledLog runs a shard in a data directory until its log, which is never purged, is full. It returns the last tick.

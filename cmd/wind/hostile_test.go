@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/cmd/fleet"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
@@ -30,7 +31,7 @@ const attackSpan = 6 * time.Second
 func TestHostileClientsMoveNobody(t *testing.T) {
 	dir := t.TempDir()
 	data, trace := filepath.Join(dir, "data"), filepath.Join(dir, "seen.jsonl")
-	addr, http := freeAddr(t), freeAddr(t)
+	addr, http := nodetest.Addr(t), nodetest.Addr(t)
 	// What one address and one identity may take would keep most of this away; here the other bounds have to hold.
 	server := wind(t, "serve", "--data", data, "--udp", addr, "--tcp", addr, "--http", http, "--monsters", "50", "--json",
 		"--limit", "sessions-per-address=-1", "--limit", "sessions-per-identity=-1", "--limit", "joins-per-identity=-1")

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // TestAnInstanceThatHangsIsSeenByEveryVerb: ps and the doctor, which finds it with and without an address for /healthz; and
@@ -28,7 +30,7 @@ func TestAnInstanceThatHangsIsSeenByEveryVerb(t *testing.T) {
 		}
 		return text
 	}
-	web := freeAddr(t)
+	web := nodetest.Addr(t)
 	a, b := begin("game-1"), begin("game-2", "--http", web)
 	if out := doctor(0); !strings.Contains(out, "game game-1") || !strings.Contains(out, "game game-2") || strings.Contains(out, "7777") {
 		t.Errorf("the doctor does not see the services, or checks ports that they do not use:\n%s", out)

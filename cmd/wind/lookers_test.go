@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // looker runs a tool of others as a user who has nothing of ours: no flags but a server's address, no credentials, no
@@ -71,7 +73,7 @@ func (l *looker) isRefused(args string) {
 // credentials changes nothing.
 func TestNATSToolReadsWhatIsStored(t *testing.T) {
 	probe := newLooker(t, "nats")
-	data, http := filepath.Join(t.TempDir(), "data"), freeAddr(t)
+	data, http := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t)
 	node := wind(t, "dev", "--data", data, "--udp", "127.0.0.1:0", "--tcp", "", "--http", http, "--monsters", "10", "--bots", "2", "--json")
 	node.owns(http, 30)
 	nats := &looker{t, probe.path, append(probe.env, "NATS_URL="+announced(t, node, "log"))}
@@ -188,7 +190,7 @@ func announced(t *testing.T, node *process, what string) string {
 // TestEtcdctlReadsWhatIsStored: every key says what it is, every value is a JSON object.
 func TestEtcdctlReadsWhatIsStored(t *testing.T) {
 	probe := newLooker(t, "etcdctl")
-	http := freeAddr(t)
+	http := nodetest.Addr(t)
 	node := wind(t, "dev", "--data", filepath.Join(t.TempDir(), "data"), "--udp", "127.0.0.1:0", "--tcp", "", "--http", http, "--monsters", "10", "--json")
 	node.owns(http, 60) // the high-water mark comes once a second
 	etcdctl := &looker{t, probe.path, append(probe.env, "ETCDCTL_ENDPOINTS="+announced(t, node, "leases"))}

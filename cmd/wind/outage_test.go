@@ -3,12 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // settle is how long beyond the lease a shard may stay unserved once an outage is over.
@@ -45,7 +46,7 @@ func startSites(t *testing.T, lease string) *sites {
 	s := &sites{cluster: cluster{t: t, lease: lease, dir: filepath.Join(t.TempDir(), "nats")}}
 	var urls struct{ NATS, Etcd string }
 	begin := func(dir string) seat {
-		args := []string{"infra", "--data", dir, "--nats-port", freePort(t), "--etcd-port", freePort(t), "--json"}
+		args := []string{"infra", "--data", dir, "--nats-port", nodetest.Port(t), "--etcd-port", nodetest.Port(t), "--json"}
 		start := func() *process {
 			p := wind(t, args...)
 			p.until("prints its URLs", func() bool { return json.Unmarshal(p.output(), &urls) == nil })
@@ -58,18 +59,9 @@ func startSites(t *testing.T, lease string) *sites {
 	s.etcdSeat = begin(filepath.Join(t.TempDir(), "etcd"))
 	s.etcd = urls.Etcd
 	for i := range 2 {
-		s.udp[i], s.http[i] = freeAddr(t), freeAddr(t)
+		s.udp[i], s.http[i] = nodetest.Addr(t), nodetest.Addr(t)
 	}
 	return s
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(freeAddr(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // served waits until a node at one of the addresses owns the shard and makes ticks, and returns how long that took and who.
@@ -172,7 +164,7 @@ func TestEmbeddedNodeOwnsItsShardAgainAfterAPause(t *testing.T) {
 		times = 10
 	}
 	dir := t.TempDir()
-	data, trace, udp, http := filepath.Join(dir, "data"), filepath.Join(dir, "seen.jsonl"), freeAddr(t), freeAddr(t)
+	data, trace, udp, http := filepath.Join(dir, "data"), filepath.Join(dir, "seen.jsonl"), nodetest.Addr(t), nodetest.Addr(t)
 	server := wind(t, "serve", "--data", data, "--lease", lease.String(), "--udp", udp, "--tcp", "", "--http", http, "--monsters", "20", "--json")
 	server.owns(http, 1)
 	bots := wind(t, "bots", "--addr", udp, "--count", "3", "--trace", trace, "--wait", "60s", "--json")

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -248,24 +247,4 @@ func (p *process) owns(httpAddr string, tick uint64) (h health) {
 		return h.Phase == "own" && h.Tick >= tick
 	})
 	return h
-}
-
-// freeAddr is a loopback address whose port is free for UDP and TCP.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := l.Addr().String()
-		u, err := net.ListenPacket("udp", addr)
-		l.Close()
-		if err == nil {
-			u.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }

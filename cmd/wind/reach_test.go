@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // TestServicesAndGatewaysSayThatServersAreAway kills NATS, then etcd, under a service and a gateway in processes of their own.
@@ -12,7 +14,7 @@ func TestServicesAndGatewaysSayThatServersAreAway(t *testing.T) {
 	s := startSites(t, "2s")
 	all := map[string]*process{}
 	begin := func(args ...string) {
-		at := freeAddr(t)
+		at := nodetest.Addr(t)
 		all[at] = wind(t, append(args, "--game", "speak", "--nats", s.nats, "--etcd", s.etcd, "--http", at)...)
 	}
 	begin("service", "game")

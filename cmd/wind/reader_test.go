@@ -4,12 +4,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // TestReadOnlyURLServesTheVerbsThatRead: what dev names for reading needs no credentials, and the shard that lives on
 // meanwhile has lost nothing.
 func TestReadOnlyURLServesTheVerbsThatRead(t *testing.T) {
-	http := freeAddr(t)
+	http := nodetest.Addr(t)
 	node := wind(t, "dev", "--data", filepath.Join(t.TempDir(), "data"), "--udp", "127.0.0.1:0", "--tcp", "", "--http", http, "--monsters", "10", "--bots", "2", "--json")
 	node.owns(http, 60)
 	url := announced(t, node, "log")
@@ -48,6 +50,10 @@ func TestReadOnlyURLServesTheVerbsThatRead(t *testing.T) {
 	var stat struct{ Ticks uint64 }
 	if run(t, 0, &stat, "log", "stat", "--nats", url, "--json"); stat.Ticks < 60 {
 		t.Errorf("log stat: %+v", stat)
+	}
+	var ps struct{ Nodes []struct{ ID string } }
+	if run(t, 0, &ps, "ps", "--nats", url, "--etcd", announced(t, node, "leases"), "--json"); len(ps.Nodes) != 1 {
+		t.Errorf("ps: %+v", ps)
 	}
 	file := filepath.Join(t.TempDir(), "match.wind")
 	run(t, 0, nil, "log", "export", file, "--nats", url)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -298,7 +299,7 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 // TestALossOnAStoppedDirectoryNamesTheWayOut: resume would be undone at once, so list names accept-loss, which says that it
 // needs a node that waits, and then does what it says.
 func TestALossOnAStoppedDirectoryNamesTheWayOut(t *testing.T) {
-	data, http := filepath.Join(t.TempDir(), "data"), freeAddr(t)
+	data, http := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t)
 	serve := func(args ...string) []string {
 		return append([]string{"serve", "--data", data, "--lease", "2s", "--udp", "127.0.0.1:0", "--tcp", "", "--http", http, "--json"}, args...)
 	}

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/shard"
 )
 
 // TestAStartWithASilentServerIsSaid starts a node whose etcd accepts connections and says nothing. /healthz and the log say
 // whom it waits for, and an interrupt ends it at once.
 func TestAStartWithASilentServerIsSaid(t *testing.T) {
-	infra := wind(t, "infra", "--data", filepath.Join(t.TempDir(), "infra"), "--nats-port", port(freeAddr(t)), "--etcd-port", port(freeAddr(t)), "--json")
+	infra := wind(t, "infra", "--data", filepath.Join(t.TempDir(), "infra"), "--nats-port", port(nodetest.Addr(t)), "--etcd-port", port(nodetest.Addr(t)), "--json")
 	var urls struct{ NATS string }
 	infra.until("prints its URLs", func() bool { return json.Unmarshal(infra.output(), &urls) == nil })
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -24,8 +25,8 @@ func TestAStartWithASilentServerIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close() // what connects waits in the queue of connections that are not accepted
-	web := freeAddr(t)
-	n := wind(t, "serve", "--nats", urls.NATS, "--etcd", "http://"+silent.Addr().String(), "--udp", freeAddr(t), "--tcp", "", "--http", web)
+	web := nodetest.Addr(t)
+	n := wind(t, "serve", "--nats", urls.NATS, "--etcd", "http://"+silent.Addr().String(), "--udp", nodetest.Addr(t), "--tcp", "", "--http", web)
 	n.until("says that it waits", func() bool {
 		answer, err := (&http.Client{Timeout: time.Second}).Get("http://" + web + "/healthz")
 		if err != nil {

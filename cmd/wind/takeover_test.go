@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // cluster is NATS and etcd in a process of their own, and the addresses of two nodes.
@@ -25,7 +27,7 @@ func startCluster(t *testing.T) *cluster {
 	c.infra.until("prints its URLs", func() bool { return json.Unmarshal(c.infra.output(), &urls) == nil })
 	c.nats, c.etcd = urls.NATS, urls.Etcd
 	for i := range 2 {
-		c.udp[i], c.http[i] = freeAddr(t), freeAddr(t)
+		c.udp[i], c.http[i] = nodetest.Addr(t), nodetest.Addr(t)
 	}
 	return c
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
 // natsCluster are three NATS servers of the kind that others run, each a process of its own.
@@ -32,7 +34,7 @@ func startNATSCluster(t *testing.T) *natsCluster {
 	var routes, urls []string
 	var ports [3][3]string // client, cluster, monitor
 	for i := range ports {
-		ports[i] = [3]string{freePort(t), freePort(t), freePort(t)}
+		ports[i] = [3]string{nodetest.Port(t), nodetest.Port(t), nodetest.Port(t)}
 		urls = append(urls, "nats://127.0.0.1:"+ports[i][0])
 		routes = append(routes, fmt.Sprintf("%q", "nats://127.0.0.1:"+ports[i][1]))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard"
 )
@@ -81,17 +81,6 @@ func (i *infra) ask(t *testing.T, instance, player, text string) (string, *rpc.E
 	return answer.Text, failed
 }
 
-// freeAddress returns an address on which a process may listen.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // health returns an instance's answer of /healthz, which must have the form of a node's.
 func health(t *testing.T, address string) (int, node.Health) {
 	t.Helper()
@@ -116,7 +105,7 @@ func TestHandlerThatHangsIsTold(t *testing.T) {
 	for _, how := range []string{"block", "swallow"} {
 		t.Run(how, func(t *testing.T) {
 			i := startInfra(t)
-			address := freeAddress(t)
+			address := nodetest.Addr(t)
 			p := i.startHangs(t, interpreter, "translate-1", "--http", address)
 			i.startHangs(t, interpreter, "translate-2")
 			if status, h := health(t, address); status != http.StatusOK || !h.Healthy || h.Node != "translate-1" || h.Addresses["http"] != address || len(h.Services) != 1 || h.Services[0].Type != "translate" {
