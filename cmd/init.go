@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -52,6 +53,9 @@ that --replace names.`,
 		if err := ecs.ValidName(name, ecs.MaxName); err != nil {
 			return usagef("init: the folder's name becomes the game's: %v", err)
 		}
+		if slices.Contains(strings.Fields(goNames), name) {
+			return usagef("init: the folder's name becomes the module's, and Go has a package %s of its own: choose another name", name)
+		}
 		checkout, err := findCheckout(replace)
 		if err != nil {
 			return err
@@ -71,6 +75,11 @@ that --replace names.`,
 	})
 	return c
 }
+
+// goNames are names that a module cannot have: its packages would be mistaken for those of Go's library.
+const goNames = "archive bufio bytes cmd cmp compress container context crypto database debug embed encoding errors expvar flag fmt " +
+	"go hash html image index internal io iter log main maps math mime net os path plugin reflect regexp runtime simd slices sort std " +
+	"strconv strings structs sync syscall testing text time toolchain unicode unique unsafe vendor weak"
 
 // findCheckout returns the folder of a wind checkout: the given one, or the one that this binary was built from.
 func findCheckout(given string) (string, error) {

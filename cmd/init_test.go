@@ -110,3 +110,26 @@ func dialUntil(ctx context.Context, t *testing.T, addr string) *client.RPC {
 		}
 	}
 }
+
+// TestAModuleIsNotNamedLikeAPackageOfGo: its own packages could not be imported.
+func TestAModuleIsNotNamedLikeAPackageOfGo(t *testing.T) {
+	list, err := exec.CommandContext(t.Context(), "go", "list", "std").Output()
+	if err != nil {
+		t.Skip("the go tool is needed: ", err)
+	}
+	names := map[string]bool{"std": true, "cmd": true, "main": true}
+	for path := range strings.Lines(string(list)) {
+		first, _, _ := strings.Cut(strings.TrimSpace(path), "/")
+		names[first] = true
+	}
+	for name := range names {
+		var out, log strings.Builder
+		dir := filepath.Join(t.TempDir(), name)
+		if code := cmd.Run(arena.Game, []string{"init", dir}, &out, &log); code != 2 || !strings.Contains(log.String(), "Go has a package "+name+" of its own") {
+			t.Errorf("init %s ends with %d: %s%s", name, code, out.String(), log.String())
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("init %s made the folder", name)
+		}
+	}
+}
