@@ -84,6 +84,7 @@ func (o Options) apply(ctx context.Context, c *Conn, ref Ref) error {
 		}
 		if o.DeltaAge > 0 {
 			s.MaxAge = o.DeltaAge
+			s.Duplicates = min(s.Duplicates, o.DeltaAge) // the server demands it
 		}
 	})
 }

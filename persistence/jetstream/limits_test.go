@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ferris1/wind/persistence"
 )
@@ -46,6 +47,16 @@ func TestLimitOfALogThatExistsIsChanged(t *testing.T) {
 		}
 		if _, err := open(Options{LogBytes: 1 << 20}); !errors.Is(err, persistence.ErrFull) || !strings.Contains(err.Error(), "limited to 1 MiB") {
 			t.Errorf("a limit below what the log holds: %v", err)
+		}
+		for _, age := range []time.Duration{time.Minute, time.Hour} { // JetStream keeps a memory of ids for two minutes by default
+			again, err := open(Options{DeltaAge: age})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.Close()
+			if i, err := again.deltas.stream.Info(testContext(t)); err != nil || i.Config.MaxAge != age {
+				t.Errorf("deltas are kept for %v, want %v (%v)", i.Config.MaxAge, age, err)
+			}
 		}
 		if again, err := open(Options{}); err != nil {
 			t.Error(err)
