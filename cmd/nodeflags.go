@@ -65,6 +65,9 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	if err == nil {
 		err = f.check()
 	}
+	if err == nil && f.replicas > 1 && f.nats == "" {
+		err = usagef("--replicas %d needs a cluster of as many NATS servers: name it with --nats; the embedded server is one", f.replicas)
+	}
 	if err != nil {
 		return node.Config{}, err
 	}
