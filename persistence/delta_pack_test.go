@@ -272,7 +272,7 @@ func TestAHostilePackedBodyCostsLittleAndIsRefused(t *testing.T) {
 				err = errors.Join(err, e)
 			}
 		})
-		if !errors.Is(err, ErrCorrupt) || took > c.most {
+		if !errors.Is(err, ErrCorrupt) || took > c.most && !raceDetector { // which makes a sync.Pool forget
 			t.Errorf("%s: %d bytes allocated, %v", name, took, err)
 		}
 	}
