@@ -131,7 +131,7 @@ func TestAWebSocketThatBreaksItsProtocolEndsAtOnce(t *testing.T) {
 	url := overHTTP(t, s)
 	for name, c := range map[string]struct {
 		sent []byte
-		want string // of the close frame; "": there is none
+		want string // of the close frame; "": without one
 	}{
 		"a reserved bit":                  {[]byte{0xC2, 0x80, 0, 0, 0, 0}, "rsv bits"},
 		"an unknown opcode":               {[]byte{0x83, 0x80, 0, 0, 0, 0}, "unknown opcode"},

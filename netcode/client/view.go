@@ -18,7 +18,7 @@ type View struct {
 	scratch []byte
 }
 
-// Tick returns the newest tick of which an update has arrived; 0 before the first.
+// Tick returns the newest tick for which an update has arrived; 0 before the first.
 func (v *View) Tick() uint64 { return v.mirror.Tick() }
 
 // Rate returns the shard's ticks per second.
