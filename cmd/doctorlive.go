@@ -170,9 +170,9 @@ func (r *report) examineCopies(c jetstream.Copies, asked int) {
 		what   string
 		copies int
 	}{{"log", c.Log}, {"delta stream", c.Deltas}, {"snapshots", c.Snapshots}} {
-		switch {
-		case s.copies == 0:
-		case s.copies == asked:
+		switch s.copies {
+		case 0:
+		case asked:
 			r.say("--replicas", "ok", "copies of the %s: %d", s.what, s.copies)
 		default:
 			r.say("--replicas", "warn", "copies of the %s: %d, --replicas says %d, which counts for new streams alone: change it with nats stream edit", s.what, s.copies, asked)

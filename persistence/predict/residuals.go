@@ -22,7 +22,8 @@ func (m *memory) code(l *Layout, parts []part, slots []int32, values []byte, to 
 	for i := range parts {
 		p := &parts[i]
 		c, k := &l.columns[p.component], &m.columns[p.component]
-		at, are := len(slots), scattered
+		at := len(slots)
+		var are order
 		slots, are = m.slotsOf(p, slots)
 		m.orders = append(m.orders, are)
 		k.code(c, slots[at:], are, rest[:len(p.ids)*c.packed], to)

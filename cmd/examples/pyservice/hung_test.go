@@ -150,7 +150,7 @@ func TestHandlerThatHangsIsTold(t *testing.T) {
 			if err := os.WriteFile(gate, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			<-ended
+			t.Log("the request that hung: ", <-ended)
 			i.eventually(t, "it answers again", func() bool { return hung() == "" })
 			i.eventually(t, "it has its share again", func() bool { text, err := i.ask(t, "", "bob", "x"); return err == nil && text == "translate-1" })
 			if err := p.end(t, syscall.SIGTERM); err != nil {

@@ -58,6 +58,5 @@ func free(port int) bool {
 	if err != nil {
 		return false
 	}
-	u.Close()
-	return true
+	return u.Close() == nil
 }
