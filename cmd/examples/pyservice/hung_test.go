@@ -59,6 +59,11 @@ func (i *infra) startHangs(t *testing.T, interpreter, id string, more ...string)
 // ask sends a request that waits at most a second for its answer.
 func (i *infra) ask(t *testing.T, instance, player, text string) (string, *rpc.Error) {
 	t.Helper()
+	return i.askWithin(t, time.Second, instance, player, text)
+}
+
+func (i *infra) askWithin(t *testing.T, timeout time.Duration, instance, player, text string) (string, *rpc.Error) {
+	t.Helper()
 	payload, err := json.Marshal(map[string]string{"text": text})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +71,7 @@ func (i *infra) ask(t *testing.T, instance, player, text string) (string, *rpc.E
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r, err := i.bus.Call(ctx, rpc.Address{Type: "translate", ID: instance}, rpc.Request{
-		Message: "TranslateRequest", Format: rpc.JSON, Payload: payload, Player: player, Session: "gw/1", From: "gateway/gw", Timeout: time.Second,
+		Message: "TranslateRequest", Format: rpc.JSON, Payload: payload, Player: player, Session: "gw/1", From: "gateway/gw", Timeout: timeout,
 	})
 	var failed *rpc.Error
 	if err != nil && !errors.As(err, &failed) {

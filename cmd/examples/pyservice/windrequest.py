@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 if TYPE_CHECKING:
@@ -44,17 +45,18 @@ class Client:
         self.trace = headers.get("traceparent", "")  # W3C traceparent
         self.message = headers.get("Wind-Message", "")
         self.logged_in = ""
+        self.until = float("inf")  # when the request must be answered, by time.monotonic()
         self.handler: Optional[asyncio.Task[Any]] = None
         self.interrupted = False  # the handler was told to end
         self._begun = self._left = False
 
     def log_in(self, player: str) -> None:
         """Logs the session in as a player, with the answer to this request. Raises ValueError if `login` does not name the
-        message, or the player is not 1 to 128 bytes of UTF-8 without control characters."""
+        message, or the player is not 1 to 128 bytes of UTF-8 without control characters and without spaces at its ends."""
         if not self.session or self.message not in self.service.logins:
             raise ValueError(f"{self.message} cannot log a player in: login does not name it")
-        if not 1 <= len(player.encode()) <= 128 or any(c < " " or "\x7f" <= c < "\xa0" for c in player):
-            raise ValueError(f"player {player[:64]!r} is not 1 to 128 bytes of UTF-8 without control characters")
+        if not 1 <= len(player.encode()) <= 128 or any(c < " " or "\x7f" <= c < "\xa0" for c in player) or player.strip() != player:
+            raise ValueError(f"player {player[:64]!r} is not 1 to 128 bytes of UTF-8 without control characters and without spaces at its ends")
         self.player = self.logged_in = player
 
     def push(self, message: str, fields: Dict[str, Any]) -> None:
@@ -82,6 +84,21 @@ def effect() -> None:
     client = _current.get()
     if client is not None:
         client._left = True
+
+
+def time_left(timeout: float) -> float:
+    """Returns how long the running handler may wait, in seconds: `timeout`, but not beyond the end of its request. A task that
+    outlives its handler has `timeout`."""
+    client = _current.get()
+    if client is None or client.handler is None or client.handler.done():
+        return timeout
+    return min(timeout, client.until - time.monotonic())
+
+
+def trace() -> str:
+    """Returns the traceparent of the request that the running handler answers, or ""."""
+    client = _current.get()
+    return client.trace if client is not None else ""
 
 
 def answer_within(timeout: float) -> float:

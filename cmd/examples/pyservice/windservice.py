@@ -395,6 +395,7 @@ class Service(Caller):
 
     async def _handle(self, msg: Msg, reply: str, before: Optional[asyncio.Task[None]], until: float) -> None:
         client = Client(self, msg.headers)
+        client.until = until
         message = client.message if client.message in self._handlers[client.session != ""] else "unknown"
         try:
             if before is not None:
