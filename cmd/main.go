@@ -135,6 +135,9 @@ func (a *app) verb(run func(ctx context.Context, args []string) error) func(*cob
 	return func(c *cobra.Command, args []string) error {
 		a.started = true
 		err := run(wait.With(c.Context(), wait.NewList(a.log)), args)
+		if p, ok := errors.AsType[*ecs.SetupPanic](err); ok {
+			a.log.Debug("the game's Setup panicked", "place", p.Place, "stack", p.Stack)
+		}
 		var usage usageError
 		if errors.As(err, &usage) && !strings.HasPrefix(err.Error(), pathOf(c)+": ") {
 			return fmt.Errorf("%s: %w", pathOf(c), err)

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,36 @@ func TestAGameThatCannotBeServedSaysWhy(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		if code := Run(game, args, &stdout, &stderr); code != 1 || !strings.Contains(stdout.String()+stderr.String(), want) {
 			t.Errorf("%q ended with %d: %s%s", args, code, &stdout, &stderr)
+		}
+	}
+}
+
+// TestAGameWhoseSetupPanicsSaysWhy: each verb that needs the game ends with one sentence that names the game, the panic and
+// its line, not with a trace. The debug log has the trace.
+func TestAGameWhoseSetupPanicsSaysWhy(t *testing.T) {
+	game := ecs.Game{Name: "bad", TickRate: 30, Setup: func(*ecs.World) {}}
+	data := t.TempDir()
+	node := []string{"--data", data, "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", ""}
+	var stdout, stderr bytes.Buffer
+	if code := Run(game, append([]string{"dev", "--nats-port", "0", "--etcd-port", "0", "--for", "500ms"}, node...), &stdout, &stderr); code != 0 {
+		t.Fatalf("the history of the test: %d: %s", code, &stderr)
+	}
+	game.Setup = func(*ecs.World) { panic("no table of prices") }
+	const want = "ecs: the Setup of game bad panics: no table of prices, in cmd.TestAGameWhoseSetupPanicsSaysWhy.func2 (cmd/setup_test.go:"
+	for _, args := range [][]string{
+		append([]string{"dev", "--for", "1s", "--log-level", "debug"}, node...),
+		append([]string{"dev", "--for", "1s"}, node...),
+		append([]string{"serve", "--for", "1s"}, node...),
+		append([]string{"doctor"}, node...),
+		{"replay", "--data", data, "--verify"},
+		{"replay", "--data", data, "--to", "3", "--dump"},
+		{"log", "check", "--data", data},
+	} {
+		stdout.Reset()
+		stderr.Reset()
+		code, all := Run(game, args, &stdout, &stderr), stdout.String()+stderr.String()
+		if code != 1 || !strings.Contains(all, want) || strings.Contains(all, "goroutine") != slices.Contains(args, "debug") {
+			t.Errorf("%q ended with %d: %s", args, code, all)
 		}
 	}
 }

@@ -34,7 +34,7 @@ type Config struct {
 }
 
 // New returns the world of g at tick 0: empty, with what Setup registered. The Init functions run in the Step of tick
-// 1. New returns an error for an unusable game, bad options and refused registrations.
+// 1. New returns an error for an unusable game, bad options, refused registrations and a Setup that panics.
 func New(g Game, c Config) (*World, error) {
 	if err := g.check(); err != nil {
 		return nil, err

@@ -10,11 +10,13 @@ import (
 // placed is implemented by panic values that know where they come from, such as a script's error.
 type placed interface{ Place() string }
 
-// placeOf returns where the panic with value r was raised: the innermost function of the game in the call stack, with
-// file and line, such as "arena.fire (arena/fire.go:42)". If no game code is on the stack, as when a system of package
-// systems is at fault, it returns the innermost function outside this package.
+// PanicPlace returns where the panic with value r, which fn or a function below it raised, comes from: the innermost function of
+// the game in the call stack, with file and line, such as "arena.fire (arena/fire.go:42)". If no game code is on the stack, as
+// when a system of package systems is at fault, it returns the innermost function outside this package.
 //
 // Call it only from a deferred function that has recovered the panic: the stack below is then still there.
+func PanicPlace(r, fn any) string { return placeOf(r, reflect.ValueOf(fn)) }
+
 func placeOf(r any, fn reflect.Value) string {
 	if p, ok := r.(placed); ok {
 		return p.Place()
@@ -22,11 +24,14 @@ func placeOf(r any, fn reflect.Value) string {
 	own := packageOf(runtime.FuncForPC(fn.Pointer()).Name())
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	fallback := ""
+	fallback, raised := "", false
 	for {
 		f, more := frames.Next()
 		switch pkg := packageOf(f.Function); {
-		case f.Function == core+".(*World).try", f.Function == core+".(*handler).own": // its callers are the host's
+		case f.Function == "runtime.gopanic": // the functions above it recovered the panic
+			raised = true
+		case !raised:
+		case f.Function == core+".(*World).try", f.Function == core+".(*handler).own", f.Function == core+".(*World).setup": // its callers are the host's
 			return fallback
 		case ofGame(pkg, own):
 			return inWords(f)
@@ -72,4 +77,10 @@ func inWords(f runtime.Frame) string {
 		file = file[strings.LastIndexByte(file[:i], '/')+1:]
 	}
 	return fmt.Sprintf("%s (%s:%d)", function, file, f.Line)
+}
+
+// stackText returns the goroutine's stack, as in a Go trace.
+func stackText() string {
+	stack := make([]byte, 64<<10)
+	return string(stack[:runtime.Stack(stack, false)])
 }

@@ -1,6 +1,7 @@
 package ecs_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,6 +9,8 @@ import (
 )
 
 func nothing(*ecs.Tick) {}
+
+var empty map[string]int
 
 // refused returns New's error for a Setup.
 func refused(setup func(w *ecs.World)) string {
@@ -120,13 +123,27 @@ func TestNewRefusesAnUnusableGame(t *testing.T) {
 	}
 }
 
-func TestAPanicOfSetupItselfIsNotHidden(t *testing.T) {
-	defer func() {
-		if r := recover(); r != "a bug" {
-			t.Errorf("recovered %v", r)
+// TestAPanicOfSetupIsAnError: it names the game, the value and the line, and has the stack.
+func TestAPanicOfSetupIsAnError(t *testing.T) {
+	for want, setup := range map[string]func(*ecs.World){
+		"a bug":                          func(*ecs.World) { panic("a bug") },
+		"a file is missing":              func(*ecs.World) { panic(errors.New("a file is missing")) },
+		"assignment to entry in nil map": func(*ecs.World) { empty["x"] = 1 },
+		"negative Repeat count":          func(*ecs.World) { _ = strings.Repeat("x", len("")-1) }, // the standard library panics
+	} {
+		_, err := ecs.SchemaOf(ecs.Game{Name: "g", TickRate: 30, Setup: setup}, ecs.Config{})
+		p, ok := errors.AsType[*ecs.SetupPanic](err)
+		if !ok {
+			t.Errorf("%s: the error is %v", want, err)
+			continue
 		}
-	}()
-	refused(func(*ecs.World) { panic("a bug") })
+		if !strings.HasPrefix(err.Error(), "ecs: the Setup of game g panics: ") || !strings.Contains(err.Error(), want+", in ecs_test.TestAPanicOfSetupIsAnError.func") || !strings.HasSuffix(err.Error(), ")") {
+			t.Errorf("%s: the error is %v", want, err)
+		}
+		if p.Game != "g" || !strings.Contains(p.Place, "(ecs/register_test.go:") || !strings.Contains(p.Stack, "TestAPanicOfSetupIsAnError") {
+			t.Errorf("%s: place %q, stack\n%s", want, p.Place, p.Stack)
+		}
+	}
 }
 
 func TestSchemaDescribesTheTypes(t *testing.T) {

@@ -1,11 +1,30 @@
 package ecs
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+)
 
 // refusal is the value that a failed registration panics with. New, SchemaOf and Restore return it as an error.
 type refusal struct{ err error }
 
 func refuse(format string, args ...any) { panic(refusal{fmt.Errorf(format, args...)}) }
+
+// A SetupPanic is the error of New, SchemaOf and Restore when the game's Setup panics.
+type SetupPanic struct {
+	Game  string
+	Value string // what it panicked with
+	Place string // as in Failure
+	Stack string // of the goroutine, as in a Go trace
+}
+
+func (p *SetupPanic) Error() string {
+	text := fmt.Sprintf("ecs: the Setup of game %s panics: %s", p.Game, p.Value)
+	if p.Place != "" {
+		text += ", in " + p.Place
+	}
+	return text
+}
 
 // setup runs the game's Setup, links the registered functions and seals the world.
 func (w *World) setup() (err error) {
@@ -15,7 +34,7 @@ func (w *World) setup() (err error) {
 		case refusal:
 			err = r.err
 		default:
-			panic(r)
+			err = &SetupPanic{w.game.Name, panicText(r), placeOf(r, reflect.ValueOf(w.game.Setup)), stackText()}
 		}
 	}()
 	registerBuiltins(w)

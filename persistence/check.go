@@ -81,7 +81,8 @@ type CheckOptions struct {
 // delta. The log may grow meanwhile: Check proves it up to its end when the check
 // began. Damage is a finding, not an error; Check continues after it, and
 // re-simulation continues from the next snapshot. Check returns an error only
-// when a store cannot be read at all or ctx ends.
+// when a store cannot be read at all, when the game's Setup panics, or when ctx
+// ends.
 func Check(ctx context.Context, src Source, o CheckOptions) (Report, error) {
 	if o.MaxFindings == 0 {
 		o.MaxFindings = 100
@@ -105,6 +106,15 @@ type checker struct {
 	body      []byte // the re-simulated delta's body
 	deltas    *deltaCheck
 	snapshots *snapshotCheck
+	fault     error // of the game, which makes no world
+}
+
+// faulted reports whether an error is the game's fault and tells nothing about the store: its Setup panics. It ends the check.
+func (c *checker) faulted(err error) bool {
+	if _, ok := errors.AsType[*ecs.SetupPanic](err); ok {
+		c.fault = err
+	}
+	return c.fault != nil
 }
 
 func (c *checker) run(ctx context.Context) (err error) {
@@ -135,6 +145,9 @@ func (c *checker) run(ctx context.Context) (err error) {
 	c.accepted()
 	c.deltas.rest(ctx)
 	c.snapshots.rest()
+	if c.fault != nil {
+		return c.fault
+	}
 	for _, f := range c.src.Known {
 		c.find(f)
 	}
@@ -172,7 +185,9 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
 		case err == nil:
-			c.message(ctx, m)
+			if c.message(ctx, m); c.fault != nil {
+				return 0, c.fault
+			}
 			seq = m.Seq + 1
 			if c.o.Progress != nil {
 				c.o.Progress(m.Seq, c.report.Last, c.chain.Tick())
@@ -268,6 +283,9 @@ func (c *checker) genesis(r *Record) {
 		return
 	}
 	w, err := ecs.New(*c.o.Game, ecs.Config{Seed: g.Seed, Options: g.Options})
+	if c.faulted(err) {
+		return
+	}
 	if err != nil {
 		c.find(Finding{Where: "log", Invariant: "I5", Seq: r.Seq, What: "it cannot be re-simulated: " + err.Error()})
 		return

@@ -68,6 +68,8 @@ func (s *snapshotCheck) verify(ctx context.Context, info SnapshotInfo, r *Record
 	if c.o.Game != nil {
 		w, err := RestoreSnapshot(*c.o.Game, &snap)
 		switch {
+		case c.faulted(err):
+			return
 		case Foreign(err):
 			c.unproven(err)
 		case err != nil:

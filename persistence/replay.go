@@ -306,12 +306,15 @@ func RestoreSnapshot(game ecs.Game, s *Snapshot) (*ecs.World, error) {
 	return w, nil
 }
 
-// unrestored returns the error for a snapshot that cannot be restored: Foreign for another game or schema, else a
-// *CorruptError.
+// unrestored returns the error for a snapshot that cannot be restored: Foreign for another game or schema, the
+// game's own if its Setup panics, else a *CorruptError.
 func unrestored(game ecs.Game, s *Snapshot, err error) error {
 	var other *ecs.GameError
 	if errors.As(err, &other) {
 		return otherGame(other.Got, other.Want)
+	}
+	if _, ok := errors.AsType[*ecs.SetupPanic](err); ok {
+		return err // the game's fault, not the snapshot's
 	}
 	if _, c, bad := ecs.SnapshotConfig(s.Body); bad == nil {
 		have, bad := ecs.SchemaOf(game, c)

@@ -91,7 +91,12 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
 	}
 	if s.Handlers != nil {
-		config.Client, config.Server = s.Handlers()
+		if err := contained(c.Logger, "its Handlers panics", s.Handlers, func() error {
+			config.Client, config.Server = s.Handlers()
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
 	if i.scripts, err = n.startScripts(ctx, i, config); err != nil {
 		return err
@@ -135,11 +140,18 @@ func (n *Node) startScripts(ctx context.Context, i *instance, config service.Con
 	if err != nil {
 		return nil, err
 	}
+	var ofGame any = service.New
+	if len(config.Middleware) > 0 {
+		ofGame = config.Middleware[0]
+	}
 	scripts, err := reload.Start(ctx, reload.InstanceConfig{
 		Type: i.config.Type, ID: i.id, Modules: config.Scripts, Store: kept, Insist: n.config.Insist, Logger: config.Logger,
 		Make: func(modules []script.Module) (reload.Runtime, error) {
 			config.Scripts = modules
-			i.service, err = service.New(config)
+			err := contained(config.Logger, "its registration panics", ofGame, func() (err error) {
+				i.service, err = service.New(config)
+				return err
+			})
 			return i.service, err
 		},
 	})

@@ -113,6 +113,22 @@ func TestWhatAnAuthenticatorSaysIsTold(t *testing.T) {
 	must(t, "messages that reached the service", len(game.log()), 0)
 }
 
+// TestAnAuthenticatorThatPanicsRefusesTheLogin: the next login is judged as ever.
+func TestAnAuthenticatorThatPanicsRefusesTheLogin(t *testing.T) {
+	c := newCluster(t)
+	c.start("game", "game-1", nil)
+	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) {
+		g.Authenticator = asked(func(_ context.Context, l gateway.Login) (string, error) {
+			var m testpb.PlayerLoginRequest
+			unmarshal(l.Format, l.Payload, &m)
+			return m.PlayerId[:3], nil
+		})
+	})
+	r := dial(t, client.RPCConfig{Addr: f.server.TCPAddr().String(), Transport: client.TCP})
+	must(t, "code", fault(t, call(r, t, &testpb.PlayerLoginRequest{PlayerId: "x"})).Code, rpc.Internal)
+	login(t, f, "ann", client.RPCConfig{})
+}
+
 func TestALoginThatTakesTooLongEnds(t *testing.T) {
 	c := newCluster(t)
 	c.start("game", "game-1", nil)

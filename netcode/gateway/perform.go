@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -142,8 +144,14 @@ func (g *Gateway) speak(r *request, serviceType, instance string) *rpc.Error {
 	return nil
 }
 
-// identify asks the authenticator who r's client is.
-func (g *Gateway) identify(r *request) (string, *rpc.Error) {
+// identify asks the authenticator who r's client is. A login on which the authenticator panics is refused.
+func (g *Gateway) identify(r *request) (player string, fault *rpc.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.log.Error("gateway: the authenticator panicked", "session", r.s.id, "addr", r.s.conn.Addr(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			player, fault = "", rpc.Errorf(rpc.Internal, "internal error")
+		}
+	}()
 	ctx, cancel := context.WithTimeout(g.ctx, g.cfg.Limits.AuthTimeout)
 	defer cancel()
 	name := r.req.Message
