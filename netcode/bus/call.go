@@ -205,23 +205,3 @@ func (b *Bus) onReply(m *nats.Msg) {
 		c.done(parseResponse(m.Header, m.Data))
 	}
 }
-
-// Push sends p to the client of one player, wherever it is connected, or to all players if player is "". Its errors
-// are *rpc.Error. It cannot tell whether the player is connected.
-func (b *Bus) Push(player string, p rpc.Push) error {
-	err := checkPush(&p)
-	subject := b.subjects.players()
-	if player != "" {
-		if err == nil {
-			err = rpc.ValidPlayer(player)
-		}
-		subject = b.subjects.player(player)
-	}
-	if err != nil {
-		return rpc.Errorf(rpc.InvalidArgument, "%v", err)
-	}
-	if err := b.nc.PublishMsg(&nats.Msg{Subject: subject, Header: pushHeader(&p), Data: p.Payload}); err != nil {
-		return publishError(err)
-	}
-	return nil
-}

@@ -59,7 +59,7 @@
 //
 // A session is a state machine, machine, in three parts: login.go (who the player is), claim.go (the player's record)
 // and binding.go (the connection to one type of service). It takes an event and returns actions, without a clock, a
-// goroutine or I/O; step.go lists the events and actions. session is the shell: the goroutine that steps a machine also
+// goroutine or I/O; event.go lists the events and actions. session is the shell: the goroutine that steps a machine also
 // performs its actions, in order, including those of goroutines that step it meanwhile. The tests run several gateways,
 // services, a store and a network that cuts, loses and delays, all from a seed, and plant bugs that they must find.
 //

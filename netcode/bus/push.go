@@ -11,6 +11,26 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
+// Push sends p to the client of one player, wherever it is connected, or to all players if player is "". Its errors
+// are *rpc.Error. It cannot tell whether the player is connected.
+func (b *Bus) Push(player string, p rpc.Push) error {
+	err := checkPush(&p)
+	subject := b.subjects.players()
+	if player != "" {
+		if err == nil {
+			err = rpc.ValidPlayer(player)
+		}
+		subject = b.subjects.player(player)
+	}
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	}
+	if err := b.nc.PublishMsg(&nats.Msg{Subject: subject, Header: pushHeader(&p), Data: p.Payload}); err != nil {
+		return publishError(err)
+	}
+	return nil
+}
+
 // maxPushes bounds the pushes that wait for the handler. When the queue is full NATS drops the newest push; the
 // connection never stalls.
 const maxPushes = 4096
