@@ -14,11 +14,12 @@ import (
 // The tag is a comma-separated list of
 //
 //	q=STEP           numbers travel as whole multiples of STEP, rounded to the nearest
-//	range=LOW..HIGH  values outside travel as the nearer end; fewer bits; a float needs q too, an integer defaults to q=1
+//	range=LOW..HIGH  values outside travel as the nearer end; fewer bits; a float needs q too, an integer defaults to q=1 and
+//	                 has whole steps and ends that its type can hold
 //	replicated       the field travels as it is, like an untagged field in a replicated type
 //	-                the field never leaves the server; must be the only word
 //
-// With q but no range, a value reaches 2,147,483,647 steps either side of zero. A range holds at most 2^32 steps. A tag
+// With q but no range, a value reaches 2,147,483,647 steps either side of zero; an integer that can go beyond needs a range. A range holds at most 2^32 steps. A tag
 // on a struct or array field applies to every field inside without its own tag. Any wind tag other than "-" makes its
 // component or resource replicated, like the option Replicated.
 type FieldTag struct {
@@ -184,6 +185,9 @@ func (t *tagWords) fit(kind FieldKind) error {
 		if t.Step == 0 {
 			t.Step = 1
 		}
+		if err := t.fitInteger(integers[kind]); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("has q or range on %s; only numbers have steps", kindWords[kind])
 	}
@@ -199,6 +203,36 @@ func (t *tagWords) fit(kind FieldKind) error {
 	}
 	t.Low, t.Steps = int64(low), uint32(high-low) //windvet:allow whole numbers in range, as checked above
 	return nil
+}
+
+// fitInteger returns why whole numbers of a kind cannot have the tag: it speaks of values that they never have, or its steps do
+// not reach values that they have.
+func (t *tagWords) fitInteger(n integer) error {
+	whole := func(v float64) bool { return v == math.Floor(v) }
+	switch {
+	case !whole(t.Step):
+		return fmt.Errorf("has the step q=%g on %s; want a whole step, such as q=1", t.Step, n.name)
+	case !t.ranged && n.high > freeSteps*t.Step:
+		return fmt.Errorf("has q without a range on %s, whose values go beyond its %d steps; add one, such as range=0..1000", n.name, int64(freeSteps))
+	case t.ranged && (!whole(t.low) || !whole(t.high)):
+		return fmt.Errorf("has range=%g..%g on %s; want whole numbers", t.low, t.high, n.name)
+	case t.ranged && (t.low < n.low || t.high > n.high):
+		return fmt.Errorf("has range=%g..%g on %s, which has only %g to %g", t.low, t.high, n.name, n.low, n.high)
+	}
+	return nil
+}
+
+// integer describes a kind of whole numbers.
+type integer struct {
+	name      string
+	low, high float64
+}
+
+var integers = map[FieldKind]integer{
+	KindI8: {"an int8", math.MinInt8, math.MaxInt8}, KindI16: {"an int16", math.MinInt16, math.MaxInt16},
+	KindI32: {"an int32", math.MinInt32, math.MaxInt32}, KindI64: {"an int64", math.MinInt64, math.MaxInt64},
+	KindU8: {"a uint8", 0, math.MaxUint8}, KindU16: {"a uint16", 0, math.MaxUint16},
+	KindU32: {"a uint32", 0, math.MaxUint32}, KindU64: {"a uint64", 0, math.MaxUint64},
 }
 
 var kindWords = map[FieldKind]string{KindBool: "a bool", KindEntity: "an entity", KindText: "a text"}

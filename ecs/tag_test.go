@@ -129,6 +129,48 @@ func TestTheWordsOfATag(t *testing.T) {
 	}
 }
 
+// TestATagFitsTheWholeNumbersOfItsField: a tag that clips values in silence, or speaks of values that the field never has, is an
+// error of Setup that names component, field and tag.
+func TestATagFitsTheWholeNumbersOfItsField(t *testing.T) {
+	for _, c := range []struct {
+		kind ecs.FieldKind
+		tag  string
+		want string // "": accepted
+	}{
+		{ecs.KindU64, "q=1", "q without a range on a uint64"},
+		{ecs.KindI64, "q=1000", "q without a range on an int64"},
+		{ecs.KindU32, "q=1", "q without a range on a uint32"},
+		{ecs.KindU32, "q=3", ""},
+		{ecs.KindI32, "q=1", ""},
+		{ecs.KindU8, "q=10", ""},
+		{ecs.KindU64, "q=10000000000", ""},
+		{ecs.KindU64, "range=0..100", ""},
+		{ecs.KindU64, "q=5,range=0..100", ""},
+		{ecs.KindI64, "range=-100..100", ""},
+		{ecs.KindU64, "range=-5..5", "range=-5..5 on a uint64, which has only 0 to"},
+		{ecs.KindU8, "range=0..256", "which has only 0 to 255"},
+		{ecs.KindI8, "range=-200..0", "which has only -128 to 127"},
+		{ecs.KindU64, "range=0..1e19", "more than 2^32 steps"},
+		{ecs.KindI32, "range=0..3e9", "which has only -2.147483648e+09 to"},
+		{ecs.KindI32, "q=0.5", "the step q=0.5 on an int32; want a whole step"},
+		{ecs.KindU16, "q=0.01,range=0..100", "want a whole step"},
+		{ecs.KindI32, "range=0.5..9", "want whole numbers"},
+	} {
+		if _, err := ecs.ParseTag(c.tag, c.kind); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s on %s: %v, want %q", c.tag, c.kind, err, c.want)
+		}
+	}
+	type score struct {
+		Points uint64 `wind:"q=1"`
+	}
+	_, err := ecs.SchemaOf(ecs.Game{Name: "g", TickRate: 1, Setup: func(w *ecs.World) { ecs.Component[score](w, "score") }}, ecs.Config{})
+	for _, want := range []string{`component "score"`, "score.Points", `wind:"q=1"`, "add one, such as range=0..1000"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Setup says %v, want %s", err, want)
+		}
+	}
+}
+
 // TestAnyWindTagReplicates: an empty one does too; only "-" does not.
 func TestAnyWindTagReplicates(t *testing.T) {
 	type empty struct {
