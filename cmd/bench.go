@@ -38,8 +38,8 @@ arche's faster loop. Exits with 3 if a target is missed.`,
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the worlds")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		if o.Entities < 1 || o.Ticks < 1 {
-			return usagef("bench tick: --entities and --ticks must be at least 1")
+		if o.Entities < 1 || o.Entities > 10_000_000 || o.Ticks < 1 || o.Ticks > mostRounds {
+			return usagef("bench tick: --entities %d, --ticks %d: want 1 to 10000000, 1 to %d", o.Entities, o.Ticks, mostRounds)
 		}
 		p, stop := a.showProgress()
 		o.Progress = p.rounds
@@ -67,6 +67,9 @@ arche's faster loop. Exits with 3 if a target is missed.`,
 	})
 	return c
 }
+
+// mostRounds bounds the rounds of a benchmark, whose times are kept.
+const mostRounds = 1_000_000
 
 func passed(ok bool) string {
 	if ok {

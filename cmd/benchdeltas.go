@@ -23,8 +23,8 @@ delta again and compares it with the original. Exits with 3 if packing saves les
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the games")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		if o.Ticks < 1 {
-			return usagef("bench deltas: --ticks must be at least 1")
+		if o.Ticks < 1 || o.Ticks > mostRounds {
+			return usagef("bench deltas: --ticks %d: want 1 to %d", o.Ticks, mostRounds)
 		}
 		p, stop := a.showProgress()
 		o.Progress = p.rounds

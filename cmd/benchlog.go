@@ -25,8 +25,8 @@ from that what packing their deltas takes: a shard packs them beside its ticks. 
 	c.Flags().BoolVar(&o.SyncAlways, "sync-always", false, "have the server sync to disk before each acknowledgement")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		if o.Rounds < 1 || o.Ticks < -1 {
-			return usagef("bench log: --rounds must be at least 1 and --ticks at least -1")
+		if o.Rounds < 1 || o.Rounds > mostRounds || o.Ticks < -1 || o.Ticks > mostRounds {
+			return usagef("bench log: --rounds %d, --ticks %d: want 1 to %d, -1 to %d", o.Rounds, o.Ticks, mostRounds, mostRounds)
 		}
 		p, stop := a.showProgress()
 		o.Progress = p.rounds

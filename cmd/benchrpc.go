@@ -38,8 +38,8 @@ bench/pitaya in the sources compares the same path with Pitaya's, with the serve
 			return usagef("bench rpc: --handler %q is neither go nor star", handler)
 		case o.Connections < 1 || o.Connections > 10_000 || o.Bytes < 4 || o.Bytes > 1024:
 			return usagef("bench rpc: --connections %d, --bytes %d: want 1 to 10000, 4 to 1024", o.Connections, o.Bytes)
-		case o.Rounds < 1 || seconds < 1 || seconds > 60:
-			return usagef("bench rpc: --rounds %d, --seconds %d: want at least 1, 1 to 60", o.Rounds, seconds)
+		case o.Rounds < 1 || o.Rounds > mostRounds || seconds < 1 || seconds > 60:
+			return usagef("bench rpc: --rounds %d, --seconds %d: want 1 to %d, 1 to 60", o.Rounds, seconds, mostRounds)
 		}
 		for _, depth := range o.Depths {
 			if depth < 1 || depth > 256 {

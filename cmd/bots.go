@@ -61,8 +61,8 @@ sequence of the record that holds the tick.`,
 		default:
 			return usagef("bots: --transport %q is neither udp nor tcp", transport)
 		}
-		if count < 1 {
-			return usagef("bots: --count %d: want at least 1", count)
+		if count < 1 || count > mostBots {
+			return usagef("bots: --count %d: want 1 to %d", count, mostBots)
 		}
 		if trace != "" {
 			t, err := fleet.CreateTrace(trace)
@@ -92,6 +92,9 @@ sequence of the record that holds the tick.`,
 	})
 	return c
 }
+
+// mostBots is how many bots one process runs.
+const mostBots = 10_000
 
 // checkBots refuses flags with which no bot could play.
 func checkBots(addrs, shard string, wait time.Duration) error {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,14 +44,15 @@ func (f *clusterFlags) observe(ctx context.Context, a *app) (*node.Cluster, erro
 	return node.Observe(ctx, f.cluster, u.NATS, u.Etcd, a.log)
 }
 
-// urls returns the URLs that the flags give, and those in the data directory for the others.
+// urls returns the URLs that the flags give, or those in the data directory.
 func (f *clusterFlags) urls() (u node.URLs, err error) {
-	if f.nats == "" || f.etcd == "" {
-		if u, err = node.ReadURLs(f.data); err != nil {
-			return u, usageError{err}
-		}
+	if err := checkPair(f.nats, f.etcd); err != nil || f.nats != "" {
+		return node.URLs{NATS: f.nats, Etcd: f.etcd}, err
 	}
-	return node.URLs{NATS: cmp.Or(f.nats, u.NATS), Etcd: cmp.Or(f.etcd, u.Etcd)}, nil
+	if u, err = node.ReadURLs(f.data); err != nil {
+		return u, usageError{err}
+	}
+	return u, nil
 }
 
 func (a *app) call() *cobra.Command {

@@ -28,6 +28,8 @@ func (d *deltaLimit) Set(text string) error {
 		switch {
 		case part == "off":
 			return fmt.Errorf("%q: off cannot be combined with a limit", text)
+		case err == nil && d.age != 0:
+			return fmt.Errorf("%q gives two ages: give one", text)
 		case err == nil && age < time.Minute:
 			return fmt.Errorf("%s is shorter than a minute", part)
 		case err == nil:
@@ -39,6 +41,9 @@ func (d *deltaLimit) Set(text string) error {
 				return fmt.Errorf("%q is not off, an age such as 24h, or a size such as 4GiB", part)
 			} else if sizeErr != nil {
 				return sizeErr
+			}
+			if d.bytes != 0 {
+				return fmt.Errorf("%q gives two sizes: give one", text)
 			}
 			d.bytes = size.bytes
 		}

@@ -38,8 +38,8 @@ A shard keeps the game options of its first start. Runs until Ctrl-C or until --
 	g.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		if bots < 0 || bots > 10_000 {
-			return usagef("dev: --bots %d is not 0 to 10000", bots)
+		if bots < 0 || bots > mostBots {
+			return usagef("dev: --bots %d is not 0 to %d", bots, mostBots)
 		}
 		if bots > 0 && f.udp == "" {
 			return usagef("dev: --bots needs UDP: give --udp an address")

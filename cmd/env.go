@@ -3,8 +3,11 @@ package cmd
 import (
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -26,7 +29,11 @@ func fromEnv(set *pflag.FlagSet) (err error) {
 		if err != nil || f.Changed || value == "" || f.Name == "help" || !named.joins(f.Name) || elsewhere(f.Name) {
 			return
 		}
-		if cause := set.Set(f.Name, value); cause != nil {
+		cause := checkText(f, value)
+		if cause == nil {
+			cause = set.Set(f.Name, value)
+		}
+		if cause != nil {
 			err = fmt.Errorf("%s (the environment variable for --%s)", wrongValue(envName(f.Name), f, value, causeOf(cause)), f.Name)
 		}
 	})
@@ -45,4 +52,64 @@ func causeOf(err error) error {
 		}
 		err = wrapped.Unwrap()
 	}
+}
+
+// strayVariables describes variables in environ ("NAME=value") that look like a flag's and are none's: a slip that would
+// otherwise change nothing in silence. It leaves out those that Kubernetes makes for a service called wind, and those of Wind's
+// own tests.
+func strayVariables(environ, flags []string) (strays []string) {
+	for _, one := range environ {
+		name, value, _ := strings.Cut(one, "=")
+		slug, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || value == "" || ofTests.MatchString(name) || ofKubernetes.MatchString(one) {
+			continue
+		}
+		slug = strings.ToLower(strings.ReplaceAll(slug, "_", "-"))
+		if slices.ContainsFunc(flags, func(f string) bool { return envName(f) == name }) {
+			continue
+		}
+		var near []string
+		for _, f := range nearest(slug, flags) {
+			near = append(near, envName(f))
+		}
+		strays = append(strays, fmt.Sprintf("the environment variable %s has no effect: no flag is called --%s%s", name, slug, didYouMean("", near)))
+	}
+	slices.Sort(strays)
+	return strays
+}
+
+var (
+	ofTests      = regexp.MustCompile(`^WIND_(LONG|MUTANT|STORES|PYTHON|LOOKERS|KILLS|WRITE|CROWD_\w+|BENCH_\w+|TEST_\w+)$`)
+	ofKubernetes = regexp.MustCompile(`^WIND_(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP)(_\w+)?=)`)
+)
+
+// flagNames lists the flags of all verbs, and the options of all games in the binary: one environment may serve several calls.
+func (a *app) flagNames(root *cobra.Command) (names []string) {
+	add := func(f *pflag.Flag) { names = append(names, f.Name) }
+	root.PersistentFlags().VisitAll(add)
+	for _, c := range verbsIn(root) {
+		c.Flags().VisitAll(add)
+	}
+	for _, p := range a.games {
+		fields, _ := p.game.OptionFields() // choosing that game reports the error
+		for _, f := range fields {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// verbsIn lists the verbs that do something.
+func verbsIn(c *cobra.Command) (verbs []*cobra.Command) {
+	for _, sub := range c.Commands() {
+		switch {
+		case sub.Name() == "help" || sub.Name() == "completion":
+		case sub.HasSubCommands():
+			verbs = append(verbs, verbsIn(sub)...)
+		default:
+			verbs = append(verbs, sub)
+		}
+	}
+	return verbs
 }

@@ -33,6 +33,7 @@ func addGameFlags(game ecs.Game, set *pflag.FlagSet) *gameFlags {
 			usage += fmt.Sprintf(" (%s to %s)", f.Min, f.Max)
 		}
 		addOption(set, f, usage)
+		set.Lookup(f.Name).Annotations = map[string][]string{ofGame: {}}
 	}
 	return g
 }

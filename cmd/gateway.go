@@ -90,19 +90,22 @@ func (a *app) announceGateway(n *node.Node) {
 type gatewayFlags struct {
 	gateway node.Gateway
 	protos  gen.Source
+	routes  routeTable
+	origins hostList
+	rate    frameRate
 }
 
 func (f *gatewayFlags) add(set *pflag.FlagSet) {
-	set.StringToStringVar(&f.gateway.Routes, "route", nil, "MESSAGE=TYPE: send a message to a service of this type instead of the one that registered it")
-	set.IntVar(&f.gateway.Rate, "client-rate", 0, "messages per second that one connection may send; -1 removes this limit and those on bytes and on connections per address (default: 2000)")
+	set.Var(&f.routes, "route", "send a message to a service of this type instead of the one that registered it; repeatable")
+	set.Var(&f.rate, "client-rate", "messages per second that one connection may send; -1 removes this limit and those on bytes and on connections per address (default: 2000)")
 	set.StringArrayVar(&f.protos.Protos, "proto", nil, "a .proto file of messages that this binary does not contain, to translate them between clients and services of different formats; repeatable")
 	set.StringArrayVarP(&f.protos.Include, "include", "I", nil, "folder to search for imports of --proto; repeatable (default: the current one)")
-	set.StringSliceVar(&f.gateway.Origins, "origin", nil, "host whose web pages may connect, in addition to the gateway's own host")
+	set.Var(&f.origins, "origin", "host whose web pages may connect, in addition to the gateway's own host, such as *.example.com; repeatable")
 }
 
 // config reads the .proto files that the flags name.
 func (f *gatewayFlags) config(ctx context.Context, a *app) (*node.Gateway, error) {
-	f.gateway.Authenticator = a.auth
+	f.gateway.Authenticator, f.gateway.Routes, f.gateway.Origins, f.gateway.Rate = a.auth, f.routes, f.origins, int(f.rate)
 	if len(f.protos.Protos) == 0 {
 		return &f.gateway, nil
 	}

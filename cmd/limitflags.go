@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,8 +28,11 @@ func (f *limitsFlag) Set(text string) error {
 	for one := range strings.SplitSeq(text, ",") {
 		name, number, ok := strings.Cut(one, "=")
 		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n < -1 || n == 0 {
-			return fmt.Errorf("%q is not NAME=N with N of 1 or more, or -1 for no limit", one)
+		if !ok || err != nil || n < -1 || n == 0 || n > mostRate {
+			return fmt.Errorf("%q is not NAME=N with N of 1 to %d, or -1 for no limit", one, mostRate)
+		}
+		if slices.ContainsFunc(f.given, func(other string) bool { return strings.HasPrefix(other, name+"=") }) {
+			return fmt.Errorf("%q: %s is given twice: give one", one, name)
 		}
 		if err := f.limits.Set(name, n); err != nil {
 			return err

@@ -15,7 +15,7 @@ func TestLimitsAreGivenByName(t *testing.T) {
 	for text, want := range map[string]string{
 		"sessions=3":             `there is no limit "sessions"`,
 		"sessions-per-address":   "is not NAME=N",
-		"sessions-per-address=0": "N of 1 or more, or -1",
+		"sessions-per-address=0": "N of 1 to 1000000000, or -1",
 		"sessions-per-address=x": "is not NAME=N",
 	} {
 		if err := f.Set(text); err == nil || !strings.Contains(err.Error(), want) {

@@ -98,11 +98,17 @@ Every flag can also be set by an environment variable: ` + envPrefix + ` and the
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.self.program},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if err := first(onePlace(c.Flags()), fromEnv(c.Flags())); err != nil {
+			if err := first(checkTexts(c.Flags()), onePlace(c.Flags()), fromEnv(c.Flags())); err != nil {
 				return err
 			}
 			a.self.lookAt(c.Flags())
-			return a.openLog()
+			if err := a.openLog(); err != nil {
+				return err
+			}
+			for _, stray := range strayVariables(os.Environ(), a.flagNames(c.Root())) {
+				a.log.Warn(stray)
+			}
+			return nil
 		},
 	}
 	root.SetOut(a.stdout)

@@ -11,19 +11,20 @@ import (
 
 // nodeFlags are the flags of a node: its addresses, its store and its servers.
 type nodeFlags struct {
-	udp, tcp, http       string
-	data, nats, etcd     string
-	cluster, shard, node string
-	replicas             int
-	lease                time.Duration
-	fast, compact        bool
-	purge                node.Purge
-	logBytes             byteSize
-	deltas               deltaLimit
-	embedded             embeddedFlags
-	limits               limitsFlag
-	game                 *gameFlags
-	set                  *pflag.FlagSet
+	udp, tcp, http   string
+	data, nats, etcd string
+	cluster, shard   string
+	node             nodeName
+	replicas         int
+	lease            leaseTime
+	fast, compact    bool
+	purge            node.Purge
+	logBytes         byteSize
+	deltas           deltaLimit
+	embedded         embeddedFlags
+	limits           limitsFlag
+	game             *gameFlags
+	set              *pflag.FlagSet
 }
 
 // gives reports whether the call gives a flag.
@@ -53,10 +54,10 @@ func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 	set.StringVar(&f.nats, "nats", "", "URL of a NATS server with JetStream (default: an embedded one in --data)")
 	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated (default: an embedded one in --data)")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
-	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
+	set.Var(&f.node, "node", "this node's name (default: host name and process id)")
 	set.BoolVar(&f.compact, "etcd-compact", false, "compact all of etcd up to 5 minutes ago: for servers that only Wind uses and that do not compact themselves")
 	set.IntVar(&f.replicas, "replicas", 0, "copies that the NATS cluster keeps of a new log: 1 or 3 (default: 1)")
-	set.DurationVar(&f.lease, "lease", 0, "how long an owner may be silent before it loses its shard, at least 2s (default: 5s; 1m with embedded servers)")
+	set.Var(&f.lease, "lease", "how long an owner may be silent before it loses its shard, 2s to 1h (default: 5s; 1m with embedded servers)")
 }
 
 // config turns the flags into a node's configuration.
@@ -73,25 +74,21 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	}
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
-		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: f.node, Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: f.lease, Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Logger: a.log, Spell: a.self.spell,
+		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: string(f.node), Data: f.data, NATS: f.nats, Etcd: f.etcd,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Logger: a.log, Spell: a.self.spell,
 	}, nil
 }
 
 // check refuses flags with which no node can start.
 func (f *nodeFlags) check() error {
-	if err := f.places(); err != nil {
+	if err := first(f.places(), checkPair(f.nats, f.etcd)); err != nil {
 		return err
 	}
 	switch {
-	case (f.nats == "") != (f.etcd == ""):
-		return usagef("give both --nats and --etcd, or neither: the embedded servers come as a pair")
 	case f.udp == "" && f.tcp == "":
 		return usagef("give --udp or --tcp an address: without one, no client can connect")
 	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
-	case f.lease != 0 && f.lease < 2*time.Second:
-		return usagef("--lease %s is shorter than 2s, the shortest that etcd grants", f.lease)
 	}
 	return f.embedded.check(f.nats)
 }

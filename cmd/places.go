@@ -85,17 +85,21 @@ func serversElsewhere(set *pflag.FlagSet) func(name string) bool {
 	return func(name string) bool { return slices.Contains(hidden, name) }
 }
 
-// onePlace refuses a call that names two places. A call may name one of a cluster's servers and the data directory in which
-// it finds the other.
+// onePlace refuses a call that names two places.
 func onePlace(set *pflag.FlagSet) error {
 	p := namedPlaces(set)
 	for i := 1; i < len(p); i++ {
-		if slices.Equal(p, places{"data", "nats"}) && set.Lookup("etcd") != nil || slices.Equal(p, places{"data", "etcd"}) && set.Lookup("nats") != nil {
-			return nil
-		}
 		if !p[:i].joins(p[i]) {
 			return usagef("--%s and --%s name two places: give only one", p[0], p[i])
 		}
+	}
+	return nil
+}
+
+// checkPair refuses one of a cluster's servers without the other: a data directory may belong to another cluster.
+func checkPair(nats, etcd string) error {
+	if (nats == "") != (etcd == "") {
+		return usagef("give both --nats and --etcd, or neither: --data names a cluster's servers as a pair")
 	}
 	return nil
 }

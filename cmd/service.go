@@ -19,15 +19,18 @@ import (
 // memberFlags are the flags of a node without a shard: its servers, its name, and an address for metrics.
 type memberFlags struct {
 	clusterFlags
-	node, http  string
-	lease, span time.Duration
+	node  nodeName
+	http  string
+	lease leaseTime
+	span  time.Duration
 }
 
 func (f *memberFlags) add(set *pflag.FlagSet) {
 	f.clusterFlags.add(set)
-	set.StringVar(&f.node, "node", "", "this node's name (default: host name and process id)")
+	set.Var(&f.node, "node", "this node's name (default: host name and process id)")
 	set.StringVar(&f.http, "http", "", "address for /healthz, /metrics and, at a gateway, /ws; empty for none")
-	set.DurationVar(&f.lease, "lease", 2*time.Second, "how long this process may be silent before it counts as dead, at least 2s")
+	f.lease = leaseTime(leastLease)
+	set.Var(&f.lease, "lease", "how long this process may be silent before it counts as dead, 2s to 1h")
 	spanFlag(set, &f.span, "how long to run")
 }
 
@@ -40,11 +43,8 @@ func (f *memberFlags) config(a *app) (node.Config, error) {
 	if err := first(checkAddress("--http", f.http), checkName("--cluster", f.cluster)); err != nil {
 		return node.Config{}, err
 	}
-	if f.lease < 2*time.Second {
-		return node.Config{}, usagef("--lease %s is shorter than 2s, the shortest that etcd grants", f.lease)
-	}
 	return node.Config{
-		Game: a.game, Cluster: f.cluster, ID: f.node, NATS: u.NATS, Etcd: u.Etcd, HTTP: f.http, Lease: f.lease, NoShard: true,
+		Game: a.game, Cluster: f.cluster, ID: string(f.node), NATS: u.NATS, Etcd: u.Etcd, HTTP: f.http, Lease: time.Duration(f.lease), NoShard: true,
 		Logger: a.log, Spell: a.self.spell,
 	}, nil
 }

@@ -255,7 +255,10 @@ another directory.`,
 		if err := checkName("shard", args[0]); err != nil {
 			return err
 		}
-		if nats == "" || f.etcd == "" {
+		if err := checkPair(nats, f.etcd); err != nil {
+			return err
+		}
+		if nats == "" {
 			u, err := node.Running(f.data)
 			if errors.Is(err, node.ErrStopped) {
 				return usagef("no servers run on %s: start a node on it with wind serve, which waits while the shard is halted, and try again; or name servers with --nats and --etcd", f.data)
@@ -263,12 +266,7 @@ another directory.`,
 			if err != nil {
 				return usageError{err}
 			}
-			if nats == "" {
-				nats = u.NATS
-			}
-			if f.etcd == "" {
-				f.etcd = u.Etcd
-			}
+			nats, f.etcd = u.NATS, u.Etcd
 		}
 		log, done, err := a.shardLog(ctx, nats, f.cluster, args[0])
 		if err != nil {

@@ -138,7 +138,7 @@ func wrongValue(name string, f *pflag.Flag, value string, cause error) string {
 	var number *strconv.NumError
 	wants := map[string]string{
 		"int": "a whole number", "int64": "a whole number", "uint64": "a whole number of 0 or more", "float64": "a number", "bool": "true or false",
-		"intSlice": "a list of whole numbers, comma-separated", "stringToString": "a list of NAME=VALUE, comma-separated",
+		"intSlice": "a list of whole numbers, comma-separated",
 	}[f.Value.Type()]
 	switch {
 	case f.Value.Type() == "duration" && !isDuration(value):

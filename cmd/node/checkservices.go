@@ -12,15 +12,20 @@ import (
 	"github.com/ferris1/wind/systems/script"
 )
 
+// ValidService returns an error unless a service can have that type.
+func ValidService(serviceType string) error {
+	if serviceType == GatewayType {
+		return fmt.Errorf("service type %q is taken: it is the gateways'; choose another name", serviceType)
+	}
+	return bus.ValidType(serviceType)
+}
+
 // CheckServices returns an error if a game's types of service cannot all run.
 func CheckServices(services []Service) error {
 	seen := map[string]bool{}
 	for _, s := range services {
-		if err := bus.ValidType(s.Type); err != nil {
+		if err := ValidService(s.Type); err != nil {
 			return err
-		}
-		if s.Type == GatewayType {
-			return fmt.Errorf("service type %q is taken: it is the gateways'; choose another name", s.Type)
 		}
 		if seen[s.Type] {
 			return fmt.Errorf("two services have the type %q: give each its own, or put all handlers into one", s.Type)

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -86,10 +88,22 @@ func (n *Node) startGateway(ctx context.Context) error {
 			n.tellConflicts(routes.Conflicts())
 		})
 	})
+	n.tellRoutes()
 	n.clients.SetTicketKey(key)
 	n.clients.SetGateway(g)
 	n.onClose(n.clients.Close) // close its connections before the gateway
 	return nil
+}
+
+// tellRoutes warns of routes to services of which no instance runs yet: one may come, or the name may be a slip.
+func (n *Node) tellRoutes() {
+	for _, message := range slices.Sorted(maps.Keys(n.config.Gateway.Routes)) {
+		to := n.config.Gateway.Routes[message]
+		if len(n.cluster.Directory.Instances(to)) > 0 {
+			continue
+		}
+		n.config.Logger.Warn(fmt.Sprintf("--route %s=%s: no instance of service %s runs yet, and requests fail until one does", message, to, to), "running", n.cluster.Directory.Types())
+	}
 }
 
 // tellConflicts raises a condition while services disagree about a message that the configuration leaves to them.

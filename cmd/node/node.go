@@ -126,7 +126,7 @@ func (c Config) withDefaults() Config {
 		if err != nil {
 			host = "node"
 		}
-		c.ID = fmt.Sprintf("%s-%d", host, os.Getpid())
+		c.ID = fmt.Sprintf("%.64s-%d", strings.Map(idRune, host), os.Getpid())
 	}
 	if c.Lease == 0 {
 		c.Lease = 5 * time.Second
@@ -142,6 +142,9 @@ func (c Config) withDefaults() Config {
 func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
 
 func (n *Node) start(ctx context.Context) error {
+	if err := ValidID(n.config.ID); err != nil {
+		return err
+	}
 	if err := CheckServices(n.config.Services); err != nil {
 		return err
 	}

@@ -44,15 +44,16 @@ func TestNodeEndsOnWhatWaitingCannotMend(t *testing.T) {
 	user, addr, _ := strings.Cut(strings.TrimPrefix(s.nats, "nats://"), "@")
 	for what, c := range map[string]struct {
 		nats, etcd, says string
+		code             int
 	}{
-		"password": {"nats://node:wrong@" + addr, s.etcd, "refuses the user or the password"},
-		"URL":      {"nats://" + user + "@[127.0.0.1", s.etcd, "--nats"},
-		"reader":   {"nats://" + addr, s.etcd, "password"},
-		"etcd URL": {s.nats, "http://127.0.0.1:port", "--etcd"},
+		"password": {"nats://node:wrong@" + addr, s.etcd, "refuses the user or the password", 1},
+		"URL":      {"nats://" + user + "@[127.0.0.1", s.etcd, "--nats", 2},
+		"reader":   {"nats://" + addr, s.etcd, "password", 1},
+		"etcd URL": {s.nats, "http://127.0.0.1:port", "--etcd", 2},
 	} {
 		began := time.Now()
 		p := wind(t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--udp", s.udp[0], "--tcp", "", "--http", "")
-		if code := p.exit(); code != 1 || !strings.Contains(p.log(), c.says) || time.Since(began) > 20*time.Second {
+		if code := p.exit(); code != c.code || !strings.Contains(p.log(), c.says) || time.Since(began) > 20*time.Second {
 			t.Errorf("a wrong %s: ends with %d after %s:\n%s", what, code, time.Since(began), p.log())
 		}
 	}

@@ -86,7 +86,7 @@ func parseFormat(h nats.Header) (rpc.Format, error) {
 
 // checkRequest refuses a request that cannot be sent.
 func checkRequest(r *rpc.Request) error {
-	if err := validMessage(r.Message); err != nil {
+	if err := ValidMessage(r.Message); err != nil {
 		return err
 	}
 	if r.Player != "" {
@@ -199,7 +199,7 @@ func responseMsg(reply string, r *rpc.Response) *nats.Msg {
 
 func checkResponse(r *rpc.Response) error {
 	if r.Message != "" {
-		if err := validMessage(r.Message); err != nil {
+		if err := ValidMessage(r.Message); err != nil {
 			return err
 		}
 	}
@@ -267,7 +267,7 @@ func pushHeader(p *rpc.Push) nats.Header {
 }
 
 func checkPush(p *rpc.Push) error {
-	if err := validMessage(p.Message); err != nil {
+	if err := ValidMessage(p.Message); err != nil {
 		return err
 	}
 	if p.ID == 0 || p.ID > math.MaxInt32 {

@@ -56,8 +56,8 @@ func validToken(what, s string, max int) error {
 	return nil
 }
 
-// validMessage refuses a name that is not the short name of a message.
-func validMessage(name string) error {
+// ValidMessage returns an error unless name can be the short name of a message.
+func ValidMessage(name string) error {
 	if name == "" || len(name) > maxMessage {
 		return fmt.Errorf("message name %q must have 1 to %d characters", clip(name), maxMessage)
 	}
