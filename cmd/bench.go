@@ -13,7 +13,7 @@ func (a *app) bench() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
 		Short:   "Run tick, log, delta and RPC benchmarks, as ratios inside one run",
-		Long:    "Each benchmark measures Wind and the library below it by turns, in one run, and compares the two as ratios: absolute times on a shared machine mean little.",
+		Long:    "Each benchmark measures Wind and the library below it alternately, in one run, and compares the two as ratios: absolute times on a shared machine mean little.",
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("bench: choose a benchmark: tick, log, deltas or rpc (see %s --help)", c.CommandPath())

@@ -14,7 +14,7 @@ func (a *app) benchLog() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Compare commits with a bare fenced JetStream publish of the same bytes",
-		Long: `Commits records of several sizes to an embedded server through Wind, by turns with a bare publish of as many bytes with
+		Long: `Commits records of several sizes to an embedded server through Wind, alternating with a bare publish of as many bytes with
 the same fence, and measures how much of a tick the log and the delta stream take when 10,000 entities move, and apart
 from that what packing their deltas takes: a shard packs them beside its ticks. Exits with 3 if a target is missed.`,
 		Example: "  wind bench log --json",

@@ -18,7 +18,7 @@ func (a *app) benchRPC() *cobra.Command {
 		Use:   "rpc",
 		Short: "Measure requests from clients through a gateway to a service and back",
 		Long: `Runs a gateway, a service, NATS and etcd in this process, with clients that each keep a number of requests in flight over
-TCP: client, gateway, NATS, service, and all the way back. By turns, as many requests go over a bare NATS server, from one
+TCP: client, gateway, NATS, service, and all the way back. Between the measurements, as many requests go over a bare NATS server, from one
 connection to another; the ratio says how many of those one request through a gateway costs.
 
 bench/pitaya in the sources compares the same path with Pitaya's, with the servers on a core of their own.`,
@@ -28,7 +28,7 @@ bench/pitaya in the sources compares the same path with Pitaya's, with the serve
 	c.Flags().IntSliceVar(&o.Depths, "depth", []int{1, 16}, "requests that each client keeps in flight; give several to measure them one after another")
 	c.Flags().IntVar(&o.Bytes, "bytes", 64, "length of each request and answer")
 	c.Flags().StringVar(&handler, "handler", "go", "language of the handler: go or star")
-	c.Flags().IntVar(&o.Rounds, "rounds", 3, "how often to measure each, by turns; the median counts")
+	c.Flags().IntVar(&o.Rounds, "rounds", 3, "how often to measure each, alternating; the median counts")
 	c.Flags().IntVar(&seconds, "seconds", 2, "length of each measurement")
 	c.Flags().StringVar(&o.Dir, "dir", "", "where to make the servers' temporary store (default: the folder for temporary files)")
 	a.jsonFlag(c)

@@ -31,10 +31,12 @@ func (a *app) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what this machine and configuration guarantee, and what prevents a start",
 		Long: `Checks the ports, the data directory, the disk, the servers and the game, and states which durability the configuration
-gives: after a process crash, after a power loss, after the loss of a node. If a node runs, it reports what keeps the shard
-from being served and what to do about it, as /healthz does, and so for services and gateways. It compares what the servers hold with the flags and the game:
-the tick rate, the components, the space, the copies. Exits with 1 if anything does, or if a node could not start.
-It starts nothing and leaves nothing behind.`,
+gives: after a process crash, after a power loss, after the loss of a node. If nodes, services or gateways run, it
+reports what keeps each of them from serving and what to do about it, as /healthz does. It compares what the servers hold
+with the flags and the game: the tick rate, the components, the space, the copies.
+
+Exits with 1 if something keeps one of them from serving, or if a node could not start. It starts nothing and leaves
+nothing behind.`,
 		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
 	}
 	f.add(c.Flags(), a)

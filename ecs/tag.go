@@ -113,7 +113,7 @@ func parseTag(text string) (t tagWords, err error) {
 			err = t.bounds(value)
 		case tagReplicated, tagHidden:
 			if valued {
-				err = fmt.Errorf("gives %q a value, which it does not take", key)
+				err = fmt.Errorf("gives %q a value, but it takes none", key)
 			}
 			t.Hidden = t.Hidden || key == tagHidden
 		case "":

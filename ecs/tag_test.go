@@ -120,7 +120,7 @@ func TestTheWordsOfATag(t *testing.T) {
 		"q=0.01,range=5": "want two finite numbers", "q=1,range=-Inf..Inf": "want two finite numbers", "q=1,range=0-5": "want two finite numbers", "q=1,range=a..b": "want two finite numbers",
 		"q=0.01,range=5..5": "not below its high end", "q=0.01,range=5..1": "not below its high end",
 		"range=0..5": "without a step", "q=1e-9,range=-1000..1000": "more than 2^32 steps", "q=10,range=0..1": "larger than its range",
-		"q=1,q=2": `has "q" twice`, "-,q=1": "must stand alone", "-=1": "does not take", "replicated=yes": "does not take", "q=1,": "an empty word", ",": "an empty word",
+		"q=1,q=2": `has "q" twice`, "-,q=1": "must stand alone", "-=1": "it takes none", "replicated=yes": "it takes none", "q=1,": "an empty word", ",": "an empty word",
 	} {
 		_, err := ecs.ParseTag(text, ecs.KindF64)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("wind:%q", text)) {

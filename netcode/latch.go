@@ -86,7 +86,7 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 			h.stats.InputsInvalid++
 			if !s.refusedTold { // nothing on the wire tells the client
 				s.refusedTold = true
-				h.log.Info("netcode: the game refuses a client's input, which is ignored; further ones of this session only count", "session", s.id, "tick", f.tick, "error", err)
+				h.log.Info("netcode: the game refuses a client's input, which is ignored; further ones of this session are only counted", "session", s.id, "tick", f.tick, "error", err)
 			}
 			return false
 		}

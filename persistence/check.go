@@ -126,10 +126,10 @@ func (c *checker) run(ctx context.Context) (err error) {
 		return err
 	}
 	if r.First, err = c.src.Log.First(ctx); err != nil {
-		return fmt.Errorf("persistence: first sequence of the log: %w", err)
+		return fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
 	if r.Last, err = c.src.Log.Last(ctx); err != nil {
-		return fmt.Errorf("persistence: last sequence of the log: %w", err)
+		return fmt.Errorf("persistence: cannot read the log's last sequence: %w", err)
 	}
 	c.deltas = newDeltaCheck(ctx, c)
 	defer c.deltas.close()
@@ -157,7 +157,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
-// evidence gathers what is known of the log's end.
+// evidence gathers the evidence of where the log ends.
 func (c *checker) evidence(ctx context.Context) (err error) {
 	c.known, err = c.src.history(ctx)
 	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) { // the last delta is damaged: the walk along the stream reports it

@@ -37,7 +37,7 @@
 // omits rejections: clients can cause any number of them, and a replay
 // reproduces them.
 //
-// Replay compares checksum, outbox and the places of failures for each tick. It
+// Replay compares checksum, outbox and which commands failed for each tick. It
 // stops at the first difference, since every later tick would differ too.
 //
 // The log alone cannot show that its tail was cut. History (history.go) compares

@@ -24,10 +24,10 @@ type Exported struct {
 // src.Snapshots may be nil.
 func Export(ctx context.Context, path string, src Source) (sum Exported, err error) {
 	if sum.First, err = src.Log.First(ctx); err != nil {
-		return sum, fmt.Errorf("persistence: first sequence of the log: %w", err)
+		return sum, fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
 	if sum.Last, err = src.Log.Last(ctx); err != nil {
-		return sum, fmt.Errorf("persistence: last sequence of the log: %w", err)
+		return sum, fmt.Errorf("persistence: cannot read the log's last sequence: %w", err)
 	}
 	if sum.First == 0 {
 		return sum, fmt.Errorf("%w: the log is empty", ErrNotFound)

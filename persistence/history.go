@@ -130,7 +130,7 @@ func (s *Source) history(ctx context.Context) (h History, err error) {
 	if s.Deltas != nil {
 		d, ok, lastErr := s.Deltas.Last(ctx)
 		if lastErr != nil {
-			err = fmt.Errorf("persistence: last delta: %w", lastErr)
+			err = fmt.Errorf("persistence: cannot read the last delta: %w", lastErr)
 		} else if ok {
 			h.KnowsDelta(&d)
 		}
@@ -138,7 +138,7 @@ func (s *Source) history(ctx context.Context) (h History, err error) {
 	if s.Snapshots != nil {
 		all, listErr := s.Snapshots.List(ctx)
 		if listErr != nil {
-			return h, fmt.Errorf("persistence: list of snapshots: %w", listErr)
+			return h, fmt.Errorf("persistence: cannot list the snapshots: %w", listErr)
 		}
 		h.KnowsSnapshots(all)
 	}
@@ -155,7 +155,7 @@ func (s *Source) deltas(ctx context.Context, fromTick uint64) iter.Seq2[Delta, e
 func (s *Source) snapshots(ctx context.Context) (valid []SnapshotInfo, void int, err error) {
 	all, err := s.Snapshots.List(ctx)
 	if err != nil {
-		return nil, 0, fmt.Errorf("persistence: list of snapshots: %w", err)
+		return nil, 0, fmt.Errorf("persistence: cannot list the snapshots: %w", err)
 	}
 	h := History{Accepted: s.Accepted}
 	for i := range all {

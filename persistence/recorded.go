@@ -25,11 +25,11 @@ type Recorded struct {
 func ReadRecorded(ctx context.Context, log LogReader, snapshots SnapshotReader) (r Recorded, err error) {
 	first, err := log.First(ctx)
 	if err != nil {
-		return r, fmt.Errorf("persistence: first sequence of the log: %w", err)
+		return r, fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
 	last, err := log.Last(ctx)
 	if err != nil {
-		return r, fmt.Errorf("persistence: last sequence of the log: %w", err)
+		return r, fmt.Errorf("persistence: cannot read the log's last sequence: %w", err)
 	}
 	if last == 0 {
 		return r, fmt.Errorf("%w: the log is empty", ErrNotFound)
@@ -97,7 +97,7 @@ func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Se
 func (r *Recorded) readSnapshot(ctx context.Context, snapshots SnapshotReader) error {
 	all, err := snapshots.List(ctx)
 	if err != nil {
-		return fmt.Errorf("persistence: list of snapshots: %w", err)
+		return fmt.Errorf("persistence: cannot list the snapshots: %w", err)
 	}
 	for _, info := range all {
 		s, err := snapshots.Get(ctx, info)

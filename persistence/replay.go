@@ -122,7 +122,7 @@ func (p *Replay) run(ctx context.Context) error {
 	p.known, p.gathered = p.src.history(ctx)
 	last, err := p.src.Log.Last(ctx)
 	if err != nil {
-		return fmt.Errorf("persistence: last sequence of the log: %w", err)
+		return fmt.Errorf("persistence: cannot read the log's last sequence: %w", err)
 	}
 	if last == 0 {
 		return p.lost(ctx, 0, fmt.Errorf("%w: the log is empty", ErrNotFound))
@@ -205,7 +205,7 @@ func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 	if last > 0 {
 		m, got := p.src.Log.Get(ctx, last)
 		if got != nil {
-			return fmt.Errorf("persistence: last record: %w", got)
+			return fmt.Errorf("persistence: cannot read the last record: %w", got)
 		}
 		r, bad := DecodeRecord(m.Body)
 		if bad != nil {
@@ -223,7 +223,7 @@ func (p *Replay) lost(ctx context.Context, last Seq, err error) error {
 func (p *Replay) start(ctx context.Context) error {
 	first, err := p.src.Log.First(ctx)
 	if err != nil {
-		return fmt.Errorf("persistence: first sequence of the log: %w", err)
+		return fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
 	snap := p.o.Snapshot
 	if snap == nil && (first > 1 || p.o.FromDeltas) {
@@ -258,7 +258,7 @@ func (p *Replay) startGenesis(ctx context.Context) error {
 		p.note("recorded at %d ticks per second, but this build has %d", g.TickRate, p.game.TickRate)
 	}
 	if p.world, err = ecs.New(p.game, ecs.Config{Seed: g.Seed, Options: g.Options}); err != nil {
-		return fmt.Errorf("persistence: world of genesis: %w", err)
+		return fmt.Errorf("persistence: cannot make the world of genesis: %w", err)
 	}
 	p.result.Records, p.result.Seq, p.result.Epoch = 1, 1, r.Epoch
 	return p.enters(g.Schema, g.Build, r.Epoch)

@@ -16,11 +16,11 @@ import (
 func Slice(ctx context.Context, src Source, from, to uint64) (Source, error) {
 	first, err := src.Log.First(ctx)
 	if err != nil {
-		return Source{}, fmt.Errorf("persistence: first sequence of the log: %w", err)
+		return Source{}, fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
 	last, err := src.Log.Last(ctx)
 	if err != nil {
-		return Source{}, fmt.Errorf("persistence: last sequence of the log: %w", err)
+		return Source{}, fmt.Errorf("persistence: cannot read the log's last sequence: %w", err)
 	}
 	if first == 0 {
 		return Source{}, fmt.Errorf("%w: the log is empty", ErrNotFound)

@@ -22,7 +22,7 @@ type Snapshot struct {
 	Body     []byte // ecs.World.AppendSnapshot
 }
 
-// SnapshotInfo is what a store knows of a snapshot without reading it.
+// SnapshotInfo is what a store knows about a snapshot without reading it.
 type SnapshotInfo struct {
 	Name     string // as Snapshot.Name
 	Shard    string

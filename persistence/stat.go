@@ -93,10 +93,10 @@ type counter struct {
 
 func (s *counter) log(ctx context.Context, src Source) (err error) {
 	if s.out.First, err = src.Log.First(ctx); err != nil {
-		return fmt.Errorf("persistence: first sequence of the log: %w", err)
+		return fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
 	if s.out.Last, err = src.Log.Last(ctx); err != nil {
-		return fmt.Errorf("persistence: last sequence of the log: %w", err)
+		return fmt.Errorf("persistence: cannot read the log's last sequence: %w", err)
 	}
 	if s.out.First == 0 {
 		return nil

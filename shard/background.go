@@ -42,7 +42,7 @@ func (h *Host) background() (drained func()) {
 			}
 		}
 		if err := h.note(ctx, epoch, h.mark.Load(), 0); err != nil {
-			h.logger.Warn("the last sequence was not noted", "error", err)
+			h.logger.Warn("cannot store the last sequence number", "error", err)
 		}
 	}
 }
@@ -132,7 +132,7 @@ func (h *Host) noting(ctx context.Context, epoch persistence.Epoch) {
 			return
 		case err != nil && ctx.Err() == nil:
 			if !failing { // once: the condition lasts
-				h.logger.Warn("the last sequence was not noted", "error", err)
+				h.logger.Warn("cannot store the last sequence number", "error", err)
 			}
 			failing = true
 			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s continues, but etcd does not accept its notes (%v)", h.cfg.Shard, err))

@@ -418,14 +418,14 @@ func (h *Host) alarm(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	h.logger.Error("alarm", "error", err)
+	h.logger.Error("the shard raised an alarm", "error", err)
 	var diverged *persistence.DivergedError
 	if errors.As(err, &diverged) {
 		h.mu.Lock()
 		h.stats.Diverged = diverged.Tick
 		h.mu.Unlock()
 		for _, line := range diverged.Values() {
-			h.logger.Error("differs", "tick", diverged.Tick, "value", line)
+			h.logger.Error("this value differs from the log's", "tick", diverged.Tick, "value", line)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (m *Member) Await(ctx context.Context, s Standing) error {
 	}
 }
 
-// Claim puts owner and epoch.
+// Claim implements Ownership: it writes the owner and the epoch.
 func (m *Member) Claim(ctx context.Context, b Bid) (bool, error) {
 	c := m.c
 	c.mu.Lock()

@@ -207,7 +207,7 @@ func TestRecoveryNamesWhatADivergedTickComputedOtherwise(t *testing.T) {
 			t.Fatalf("it goes on with %v", err)
 		}
 		want := `component place of entity 1, X: 15.5 recorded, 15.625 computed`
-		if n := strings.Count(log.String(), "msg=differs"); !strings.Contains(log.String(), want) || n != persistence.MaxDifferences+1 || !strings.Contains(log.String(), "and 180 more") {
+		if n := strings.Count(log.String(), "msg=\"this value differs from the log's\""); !strings.Contains(log.String(), want) || n != persistence.MaxDifferences+1 || !strings.Contains(log.String(), "and 180 more") {
 			t.Errorf("%d lines, want %q:\n%s", n, want, log.String())
 		}
 	})

@@ -32,7 +32,7 @@ func (a *alarms) Enabled(context.Context, slog.Level) bool { return true }
 func (a *alarms) WithAttrs([]slog.Attr) slog.Handler       { return a }
 func (a *alarms) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(v slog.Attr) bool {
-		if r.Message == "alarm" {
+		if r.Message == "the shard raised an alarm" {
 			a.mu.Lock()
 			a.told = append(a.told, v.Value.String())
 			a.mu.Unlock()

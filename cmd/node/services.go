@@ -205,7 +205,7 @@ func (i *instance) report(ctx context.Context, directory *discovery.Directory, c
 			hung = ""
 		}
 		if err := i.share(ctx); err != nil && ctx.Err() == nil {
-			i.logger.Warn("the instance cannot change whether it answers requests to any instance", "hangs", hung != "", "error", err)
+			i.logger.Warn("cannot join or leave the queue of requests that any instance may answer", "hangs", hung != "", "error", err)
 		}
 		players, ok := directory.Bound(GatewayType, i.config.Type, i.id)
 		if !ok { // without a gateway to count sessions, count recent players

@@ -237,9 +237,9 @@ func (s *Served) Stats() ServedStats {
 	}
 }
 
-// Drain leaves the queue group of the subject any. The other subjects stay, so players bound to this instance still
-// reach it, and callers whose Config.Any has chosen it. When Drain returns without an error, the handler has every request to any that came here, and no more
-// will come. It may be called twice.
+// Drain leaves the queue group of the subject "any". The other subjects stay, so the instance still gets the requests of
+// players bound to it, and those of callers whose Config.Any has chosen it. Once Drain has returned without an error, the
+// handler has every request that "any" brought, and gets no further ones. Drain may be called twice.
 func (s *Served) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	any := s.any

@@ -408,7 +408,7 @@ func (r *bitReader) step(s *slot, row []uint32) error {
 // check rejects a quantised word outside its range.
 func (s *slot) check(word uint32) error {
 	if word > s.steps {
-		return fmt.Errorf("replication: step %d of a range with %d", word, s.steps)
+		return fmt.Errorf("replication: quantised value %d, the range ends at %d", word, s.steps)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
 		switch now := time.Now(); {
 		case until.IsZero():
 			until = now.Add(holder.left + vacancySlack)
-			n.cfg.Logger.Info("the id is taken: waiting until its process has ended or answers no more", "service", serviceType, "instance", id, "node", holder.instance.Node, "for", time.Until(until).Round(time.Second))
+			n.cfg.Logger.Info("the id is taken: waiting until its process ends or stops answering", "service", serviceType, "instance", id, "node", holder.instance.Node, "for", time.Until(until).Round(time.Second))
 		case now.After(until):
 			return fmt.Errorf("etcd: instance %s of service %s already runs on node %s since %s: give this one another id, or stop that one: %w",
 				id, serviceType, holder.instance.Node, holder.instance.Since.Format(time.DateTime), ErrTaken)
@@ -155,11 +155,11 @@ func (r *Registration) Update(change func(*discovery.Instance)) {
 	i.Type, i.ID = r.instance.Type, r.instance.ID
 	i.Complete(r.node.cfg.ID)
 	if _, err := discovery.ParseSelector(i.Selector); err != nil {
-		r.node.cfg.Logger.Warn("an instance keeps its selector", "instance", i.ID, "error", err)
+		r.node.cfg.Logger.Warn("an update has an invalid selector; the instance keeps its previous one", "instance", i.ID, "error", err)
 		i.Selector = r.instance.Selector
 	}
 	if i.State != discovery.Up && i.State != discovery.Draining {
-		r.node.cfg.Logger.Warn("an instance keeps its state", "instance", i.ID, "state", i.State)
+		r.node.cfg.Logger.Warn("an update has an unknown state; the instance keeps its previous one", "instance", i.ID, "state", i.State)
 		i.State = r.instance.State
 	}
 	r.instance = i

@@ -18,7 +18,7 @@
 // MoveX and MoveY are per cent of the full speed of 7.5 m/s, -100 to 100; a vector longer than 100 is shortened to 100. Aim
 // is a direction in 65,536 steps per turn, counter-clockwise from the positive x axis. An input outside these ranges is
 // ignored, and the client is not told. A weapon that does not exist is rejected, and so is a choice while dead or without
-// a player. Join gives a session its player, whose entity Control names.
+// a player. Join makes a player, and says with Control that it belongs to the session.
 //
 // Distances are metres, from the arena's centre; speeds are metres per tick; times are ticks of 1/30 s.
 package arena

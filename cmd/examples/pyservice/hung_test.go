@@ -161,7 +161,7 @@ func TestHandlerThatHangsIsTold(t *testing.T) {
 			if err := p.end(t, syscall.SIGTERM); err != nil {
 				t.Errorf("it ended with %v", err)
 			}
-			if log := p.log.String(); !strings.Contains(log, "a handler hangs: "+want[how]) || !strings.Contains(log, "this is over: ") || how == "block" && !strings.Contains(log, "<string>:8 in wait") {
+			if log := p.log.String(); !strings.Contains(log, "a handler hangs: "+want[how]) || !strings.Contains(log, "the instance answers again; what had kept it from answering: ") || how == "block" && !strings.Contains(log, "<string>:8 in wait") {
 				t.Errorf("it logged\n%s", log)
 			}
 		})

@@ -120,7 +120,7 @@ Messages = Union[ModuleType, Sequence[ModuleType]]
 
 
 def _merge(into: Dict[str, Any], new: Dict[str, Any]) -> None:
-    """Adds what another module says of its messages."""
+    """Adds the messages of another module."""
     for name, value in new.items():
         if into.setdefault(name, value) != value:
             raise ValueError(f"two modules have different messages {name}: handlers are found by the short name")

@@ -2,7 +2,7 @@
 
 It receives the requests and hands them to the service's loop, keeps the entry in the directory, answers operators, and
 notices a handler that does not return. While one hangs, the entry says so, other instances get the requests that any of
-them may answer, and requests that wait past their deadline are answered as not begun. So it is with services in Go.
+them may answer, and requests that wait past their deadline are answered as not begun. Services in Go do the same.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Presence:
             self.subscriptions.clear()
             await self.nats.flush()
         except (NatsError, asyncio.TimeoutError) as e:
-            log.warning("leaving: %s", e)
+            log.warning("cannot leave in order: %s", e)
 
     def _lose(self, taken: Taken) -> None:
         """Stops taking requests: another process has the name and would execute them too."""
@@ -358,14 +358,14 @@ class Presence:
             if not self._told:
                 self._since = time.time()
             elif not hung:
-                log.warning("this is over: %s", self._told)
+                log.warning("the instance answers again; what had kept it from answering: %s", self._told)
                 self._since = 0.0
             self._told = hung
             self.entry.update(lambda e: e.update(hung=hung) if hung else e.pop("hung", None))
         try:
             await self._share()
         except (NatsError, asyncio.TimeoutError) as e:
-            log.debug("the instance cannot change whether it answers requests to any instance: %s", e)
+            log.debug("cannot join or leave the queue of requests that any instance may answer: %s", e)
 
     async def _report(self) -> None:
         """Reports the number of players and the load to the directory every second. Gateways count the players who are bound

@@ -266,7 +266,7 @@ class Service(Caller):
             if self.failure is None:
                 await self.drain()
         except (NatsError, EtcdError, asyncio.TimeoutError) as e:
-            log.warning("draining: %s", e)
+            log.warning("cannot drain: %s", e)
         self._closed = True
         if self._running:
             _, late = await asyncio.wait(set(self._running), timeout=self._drain)
