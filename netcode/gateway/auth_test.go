@@ -44,6 +44,10 @@ func TestASignedLoginNeedsTheRightCredential(t *testing.T) {
 	c.start("game", "game-1", nil)
 	f := c.front("gateway-1", func(g *gateway.Config, _ *netcode.Config) { g.Authenticator = gateway.SignedLogin{Key: key} })
 	good := gateway.SignLogin(key, "ann", time.Now().Add(time.Minute))
+	other := "B" // than the first letter
+	if good[:1] == other {
+		other = "C"
+	}
 	everyWay(t, f, func(t *testing.T, cfg client.RPCConfig) {
 		for name, k := range map[string]struct {
 			player, credential string
@@ -53,7 +57,7 @@ func TestASignedLoginNeedsTheRightCredential(t *testing.T) {
 			"of another player":  {"bob", good, rpc.Unauthenticated},
 			"expired":            {"ann", gateway.SignLogin(key, "ann", time.Now().Add(-time.Minute)), rpc.Unauthenticated},
 			"of another key":     {"ann", gateway.SignLogin([]byte("fedcba9876543210"), "ann", time.Now().Add(time.Minute)), rpc.Unauthenticated},
-			"with another first": {"ann", "B" + good[1:], rpc.Unauthenticated},
+			"with another first": {"ann", other + good[1:], rpc.Unauthenticated},
 			"cut":                {"ann", good[:20], rpc.Unauthenticated},
 			"none":               {"ann", "", rpc.Unauthenticated},
 		} {
