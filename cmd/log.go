@@ -43,6 +43,7 @@ type checkReport struct {
 	Gaps        int           `json:"delta_gaps"`
 	Snapshots   int           `json:"snapshots"`
 	Resimulated uint64        `json:"resimulated"`
+	Sound       []soundJSON   `json:"sound"` // ticks that can be replayed
 	Findings    []findingJSON `json:"findings"`
 	Unlisted    int           `json:"unlisted,omitempty"`
 	Unproven    string        `json:"unproven,omitempty"` // why the game could not re-simulate all of it
@@ -56,6 +57,13 @@ type findingJSON struct {
 	Seq       uint64 `json:"seq"`
 	Tick      uint64 `json:"tick"`
 	What      string `json:"what"`
+
+	Then []string `json:"then,omitempty"` // what only follows from it
+}
+
+type soundJSON struct {
+	First uint64 `json:"first_tick"`
+	Last  uint64 `json:"last_tick"`
 }
 
 func (a *app) logCheck() *cobra.Command {
@@ -66,7 +74,8 @@ func (a *app) logCheck() *cobra.Command {
 		Short: "Prove every invariant of a log, of its delta stream and of its snapshots",
 		Long: `Proves from the stored bytes alone that each tick has one value, epochs increase, records chain, a re-simulation reaches
 the same checksums, deltas and snapshots agree with the log, and the log's end was not cut off. Every finding names its
-sequence and tick. Exits with 3 if an invariant is broken; warnings do not count. If another game, or a build with other
+sequence and tick, and lists after "so:" what only follows from it. For a broken log it says which ticks can still be
+replayed, and what to do. Exits with 3 if an invariant is broken; warnings do not count. If another game, or a build with other
 components, recorded the log, it proves what needs no game, names what it could not prove, and exits with 1.`,
 		Example: "  wind log check --data ./wind-data\n  wind log check --file match.wind --json",
 	}
@@ -84,14 +93,14 @@ components, recorded the log, it proves what needs no game, names what it could 
 			if err != nil {
 				out.OK, out.Error = false, err.Error()
 			}
-			if err := a.print(out, checkLines(out)...); err != nil {
+			if err := a.print(out, append(checkLines(out), wayOut(out, src.file != "")...)...); err != nil {
 				return err
 			}
 			if err != nil {
 				return err
 			}
 			if !out.OK {
-				return checkf("log check: the log is broken: %s", plural(len(out.Findings)+out.Unlisted, "finding"))
+				return checkf("log check: what is stored is damaged: %s", plural(len(out.Findings)+out.Unlisted, "finding"))
 			}
 			if r.Unproven != nil {
 				return fmt.Errorf("log check: everything that needs no game is in order, but this game could not re-simulate the log (--form-only does not try): %w", r.Unproven)
@@ -106,10 +115,13 @@ func reportOf(r persistence.Report) checkReport {
 	out := checkReport{
 		OK: !r.Broken(), First: uint64(r.First), Last: uint64(r.Last), Records: r.Records, Ticks: r.Ticks,
 		FirstTick: r.FirstTick, LastTick: r.LastTick, Epochs: r.Epochs, Epoch: uint64(r.Epoch), Checksum: fmt.Sprintf("%016x", r.Checksum),
-		Deltas: r.Deltas, Gaps: r.Gaps, Snapshots: r.Snapshots, Resimulated: r.Resimulated, Findings: []findingJSON{}, Unlisted: r.Unlisted,
+		Deltas: r.Deltas, Gaps: r.Gaps, Snapshots: r.Snapshots, Resimulated: r.Resimulated, Sound: []soundJSON{}, Findings: []findingJSON{}, Unlisted: r.Unlisted,
+	}
+	for _, s := range r.Sound {
+		out.Sound = append(out.Sound, soundJSON(s))
 	}
 	for _, f := range r.Findings {
-		out.Findings = append(out.Findings, findingJSON{f.Where, f.Invariant, f.Warning, uint64(f.Seq), f.Tick, f.What})
+		out.Findings = append(out.Findings, findingJSON{f.Where, f.Invariant, f.Warning, uint64(f.Seq), f.Tick, f.What, f.Then})
 	}
 	if r.Unproven != nil {
 		out.Unproven = r.Unproven.Error()
@@ -120,9 +132,12 @@ func reportOf(r persistence.Report) checkReport {
 func checkLines(r checkReport) []string {
 	lines := []string{
 		fmt.Sprintf("log        sequences %d to %d, %s, %s (now %d)", r.First, r.Last, plural(r.Records, "record"), plural(r.Epochs, "epoch"), r.Epoch),
-		fmt.Sprintf("ticks      %d to %d, %d re-simulated, last checksum %s", r.FirstTick, r.LastTick, r.Resimulated, r.Checksum),
+		"ticks      none",
 		fmt.Sprintf("deltas     %d compared with the log, %s", r.Deltas, plural(r.Gaps, "gap")),
 		fmt.Sprintf("snapshots  %d verified", r.Snapshots),
+	}
+	if r.Ticks > 0 {
+		lines[1] = fmt.Sprintf("ticks      %d to %d, %d re-simulated, last checksum %s", r.FirstTick, r.LastTick, r.Resimulated, r.Checksum)
 	}
 	for _, f := range r.Findings {
 		kind := "BROKEN"
@@ -131,12 +146,59 @@ func checkLines(r checkReport) []string {
 		}
 		place := persistence.Finding{Seq: persistence.Seq(f.Seq), Tick: f.Tick}.Place()
 		lines = append(lines, fmt.Sprintf("%s %s: %s%s", strings.TrimRight(kind+" "+f.Invariant, " "), f.Where, place, f.What))
+		for _, then := range f.Then {
+			lines = append(lines, "  so: "+then)
+		}
+	}
+	if r.Unlisted > 0 {
+		lines = append(lines, fmt.Sprintf("and %s more", plural(r.Unlisted, "finding")))
 	}
 	switch {
 	case r.OK && r.Unproven != "":
 		lines = append(lines, "in order, as far as can be proven without its game")
 	case r.OK:
 		lines = append(lines, "in order")
+	}
+	return lines
+}
+
+// wayOut says what a broken log is still good for.
+func wayOut(r checkReport, file bool) (lines []string) {
+	if r.OK {
+		return nil
+	}
+	broken := map[string]bool{}
+	for _, f := range r.Findings {
+		broken[f.Where] = broken[f.Where] || !f.Warning
+	}
+	switch {
+	case broken["log"] && file:
+		lines = append(lines, "next: export the log again from its shard; this file cannot be imported")
+	case broken["log"]:
+		lines = append(lines, "next: keep this log as it is, and continue with an earlier export of it in another folder (log import)")
+	case file:
+		lines = append(lines, "next: export the log again from its shard; the log itself is whole here")
+	default:
+		lines = append(lines, "next: the log is whole, and it alone decides: its shard recovers")
+	}
+	if !broken["log"] && !broken["snapshots"] {
+		lines[0] += "; log export --no-deltas leaves the deltas out"
+	}
+	var sound []string
+	later := false
+	for _, s := range r.Sound {
+		sound = append(sound, persistence.TickRange(s).String())
+		later = later || s.First > 1
+	}
+	switch {
+	case len(sound) == 1 && r.Sound[0] == soundJSON{r.FirstTick, r.LastTick}:
+		lines = append(lines, "replay works for all "+sound[0])
+	case len(sound) == 0:
+		lines = append(lines, "no tick can be replayed")
+	case later:
+		lines = append(lines, "replay works for "+strings.Join(sound, ", ")+": with --to, and with --from-snapshot for those after the first")
+	default:
+		lines = append(lines, "replay works for "+sound[0]+": with --to")
 	}
 	return lines
 }

@@ -57,7 +57,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	case checkName("--shard", f.shard) != nil || checkName("--cluster", f.cluster) != nil:
 		return persistence.Source{}, nil, first(checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 	case f.file != "":
-		file, err := persistence.OpenFile(f.file)
+		file, err := openExport(f.file)
 		if err != nil {
 			return persistence.Source{}, nil, err
 		}
@@ -90,6 +90,22 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 		return persistence.Source{}, nil, err
 	}
 	return s.Source(), held.Close, nil
+}
+
+// openExport opens an export file. If the file as a whole is damaged, its error says what to do.
+func openExport(path string) (*persistence.File, error) {
+	file, err := persistence.OpenFile(path)
+	info, statErr := os.Stat(path)
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("there is no file %s: name one that log export wrote", path)
+	case statErr == nil && info.IsDir():
+		err = fmt.Errorf("%s is a folder: name a file that log export wrote", path)
+	case errors.Is(err, persistence.ErrCorrupt):
+		err = fmt.Errorf("%w; nothing in it can be read this way: export the log again from its shard, or name another file", err)
+	}
+	return file, err
 }
 
 func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source, func(), error) {

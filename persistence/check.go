@@ -16,9 +16,10 @@ type Finding struct {
 	Seq       Seq    // of the record concerned; 0 when unknown
 	Tick      uint64 // of the first tick concerned; 0 when unknown
 	What      string
+	Then      []string // what only follows from it
 }
 
-// String returns the finding in one line.
+// String returns the finding in one line, without Then.
 func (f Finding) String() string {
 	kind := "broken"
 	if f.Warning {
@@ -51,17 +52,29 @@ type Report struct {
 	Ticks       uint64 // found in records
 	FirstTick   uint64
 	LastTick    uint64
-	Epochs      int    // epoch records
-	Epoch       Epoch  // the last one
-	Checksum    uint64 // recorded after LastTick
-	Deltas      int    // whole ones compared with the log
-	Gaps        int    // gap messages
-	Snapshots   int    // verified against the log
-	Resimulated uint64 // ticks re-simulated, checksum and delta compared
+	Epochs      int         // epoch records
+	Epoch       Epoch       // the last one
+	Checksum    uint64      // recorded after LastTick
+	Deltas      int         // whole ones compared with the log
+	Gaps        int         // gap messages
+	Snapshots   int         // verified against the log
+	Resimulated uint64      // ticks re-simulated, checksum and delta compared
+	Sound       []TickRange // ticks that can be replayed: from genesis, or from a verified snapshot, up to the next damage
 	Findings    []Finding
 	Unlisted    int   // findings beyond CheckOptions.MaxFindings
 	Unproven    error // why some ticks or snapshots were not compared with the game, which is Foreign to them; nil when all were
 	broken      bool
+}
+
+// TickRange is a range of consecutive ticks.
+type TickRange struct{ First, Last uint64 }
+
+// String returns "ticks 3 to 9", or "tick 3".
+func (r TickRange) String() string {
+	if r.First == r.Last {
+		return fmt.Sprintf("tick %d", r.First)
+	}
+	return fmt.Sprintf("ticks %d to %d", r.First, r.Last)
 }
 
 // Broken reports whether an invariant is broken. Warnings do not count.
@@ -80,9 +93,9 @@ type CheckOptions struct {
 // (I9). With a game it also proves the checksums (I5) and the bytes of every
 // delta. The log may grow meanwhile: Check proves it up to its end when the check
 // began. Damage is a finding, not an error; Check continues after it, and
-// re-simulation continues from the next snapshot. Check returns an error only
-// when a store cannot be read at all, when the game's Setup panics, or when ctx
-// ends.
+// re-simulation continues from the next snapshot. Each cause is one finding, which
+// lists what only follows from it. Check returns an error only when a store cannot
+// be read at all, when the game's Setup panics, or when ctx ends.
 func Check(ctx context.Context, src Source, o CheckOptions) (Report, error) {
 	if o.MaxFindings == 0 {
 		o.MaxFindings = 100
@@ -100,6 +113,11 @@ type checker struct {
 	chain     *Chain
 	known     History // evidence about the log, gathered before its end was read
 	lost      bool    // the chain broke: accept the next record as it is
+	breaks    []*breach
+	loss      *int // the finding that history is lost, once there is one
+	foreign   *foreign
+	rooted    bool // the ticks since genesis, or since a verified snapshot, are sound
+	idle      idle
 	fit       fit
 	world     *ecs.World // at the chain's tick; nil when unknown
 	frame     ecs.Frame
@@ -139,14 +157,23 @@ func (c *checker) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := c.known.Lost(r.Last, max(c.chain.Tick(), r.LastTick), 0); err != nil {
-		c.findError("log", err)
+	lastTick := max(c.chain.Tick(), r.LastTick)
+	if c.torn() != nil {
+		lastTick = UnknownTick // the damage at the log's end hides it
+	}
+	if err := c.known.Lost(r.Last, lastTick, 0); err != nil && c.loss == nil {
+		c.lostHistory(err)
 	}
 	c.accepted()
 	c.deltas.rest(ctx)
 	c.snapshots.rest()
 	if c.fault != nil {
 		return c.fault
+	}
+	c.resumed()
+	c.foreign.end(c)
+	for _, b := range c.breaks {
+		c.follow(b.finding, b.consequences()...)
 	}
 	for _, f := range c.src.Known {
 		c.find(f)
@@ -193,7 +220,7 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 				c.o.Progress(m.Seq, c.report.Last, c.chain.Tick())
 			}
 		case errors.Is(err, ErrLost): // the store itself knows that its tail is gone
-			c.findError("log", err)
+			c.lostHistory(err)
 			return c.report.Last + 1, nil
 		case errors.Is(err, ErrGap), errors.Is(err, ErrCorrupt):
 			return c.hole(ctx, seq, err)
@@ -209,6 +236,11 @@ func (c *checker) stretch(ctx context.Context, seq Seq) (Seq, error) {
 
 // hole reports the whole hole once and returns the sequence after it.
 func (c *checker) hole(ctx context.Context, from Seq, cause error) (Seq, error) {
+	f := Finding{Where: "log", Invariant: "I4", Seq: from, Tick: c.chain.Tick() + 1, What: "it is missing"}
+	if errors.Is(cause, ErrCorrupt) {
+		f.What = bare(cause)
+	}
+	b := &breach{from: from, to: from, reason: f.What}
 	next := from + 1
 	for ; next <= c.report.Last; next++ {
 		_, err := c.src.Log.Get(ctx, next)
@@ -221,31 +253,35 @@ func (c *checker) hole(ctx context.Context, from Seq, cause error) (Seq, error) 
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrGap) {
 			return 0, fmt.Errorf("persistence: reading sequence %d: %w", next, err)
 		}
+		reason := "it is missing"
+		if errors.Is(err, ErrCorrupt) {
+			reason = bare(err)
+		}
+		b.widen(next, reason)
 	}
-	what := "it is missing"
-	if next > from+1 {
-		what = fmt.Sprintf("records %d to %d are missing", from, next-1)
+	if next > from+1 && !errors.Is(cause, ErrCorrupt) && b.more == 0 {
+		f.What, b.to = fmt.Sprintf("records %d to %d are missing", from, next-1), next-1
 	}
-	if errors.Is(cause, ErrCorrupt) {
-		what = cause.Error()
-	}
-	c.find(Finding{Where: "log", Invariant: "I4", Seq: from, Tick: c.chain.Tick() + 1, What: what})
-	c.lost, c.world = true, nil
+	b.finding = c.find(f)
+	c.broke(b)
 	return next, nil
 }
 
 // message checks the next message of the log.
 func (c *checker) message(ctx context.Context, m Message) {
 	r, err := c.prove(m)
+	if err != nil && c.otherLineage(m, err) {
+		r, err = c.prove(m)
+	}
 	if err != nil {
-		c.findError("log", err)
-		c.lost, c.world = true, nil
+		c.refused(m, err)
 		return
 	}
 	c.report.Records++
 	c.report.Epoch = r.Epoch
 	switch r.Kind {
 	case KindGenesis:
+		c.rooted = true
 		c.genesis(r)
 	case KindEpoch:
 		c.report.Epochs++
@@ -318,12 +354,14 @@ func (c *checker) ticks(r *Record) {
 		}
 		c.report.LastTick, c.report.Checksum = t.Tick, t.Checksum
 		c.deltas.tick(loggedTick{seq: r.Seq, epoch: r.Epoch, tick: t}, c.resimulate(r.Seq, t))
+		c.sound(t.Tick)
 	}
 }
 
 // resimulate returns the bytes of the tick's delta, nil when unknown.
 func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 	if c.world == nil {
+		c.idle.tick(t.Tick)
 		return nil
 	}
 	out, err := resimulateTick(c.world, seq, t, &c.frame)
@@ -331,7 +369,7 @@ func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 		if c.world = nil; c.fit.breaks(ecs.BreaksTicks) {
 			c.unproven(c.fit.blame(err))
 		} else {
-			c.findError("log", c.fit.by(err))
+			c.stalled(c.findError("log", c.fit.by(err)))
 		}
 		return nil
 	}
@@ -342,35 +380,4 @@ func (c *checker) resimulate(seq Seq, t *TickRecord) []byte {
 	}
 	c.body = out.Delta.AppendTo(c.body[:0])
 	return c.body
-}
-
-// find adds a finding to the report.
-func (c *checker) find(f Finding) {
-	r := &c.report
-	r.broken = r.broken || !f.Warning
-	if len(r.Findings) >= c.o.MaxFindings {
-		r.Unlisted++
-		return
-	}
-	r.Findings = append(r.Findings, f)
-}
-
-// findError adds a typed error to the report as a finding.
-func (c *checker) findError(where string, err error) {
-	f := Finding{Where: where, What: err.Error()}
-	var corrupt *CorruptError
-	var version *VersionError
-	var diverged *DivergedError
-	var lost *LostError
-	switch {
-	case errors.As(err, &lost):
-		f.Seq, f.Tick, f.Invariant = lost.Last+1, lost.LastTick+1, "I9"
-	case errors.As(err, &diverged):
-		f.Seq, f.Tick, f.Invariant = diverged.Seq, diverged.Tick, "I5"
-	case errors.As(err, &version):
-		f.Seq, f.Tick = version.Seq, version.Tick
-	case errors.As(err, &corrupt):
-		f.Seq, f.Tick, f.Invariant = corrupt.Seq, corrupt.Tick, corrupt.Rule
-	}
-	c.find(f)
 }

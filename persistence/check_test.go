@@ -18,7 +18,7 @@ func checkWith(t *testing.T, src Source, game ecs.Game) Report {
 	return report
 }
 
-// finds demands exactly these findings. Each is a list of texts, separated by |, that the finding must contain.
+// finds demands exactly these findings. Each is a list of texts, separated by |, that the finding, with what follows from it, must contain.
 func finds(t *testing.T, r Report, want ...string) {
 	t.Helper()
 	if len(r.Findings) != len(want) {
@@ -27,8 +27,8 @@ func finds(t *testing.T, r Report, want ...string) {
 	}
 	for i, words := range want {
 		for _, word := range strings.Split(words, "|") {
-			if !strings.Contains(r.Findings[i].String(), word) {
-				t.Errorf("finding %d: %v\ndoes not say %q", i, r.Findings[i], word)
+			if text := strings.Join(append([]string{r.Findings[i].String()}, r.Findings[i].Then...), "; so: "); !strings.Contains(text, word) {
+				t.Errorf("finding %d: %v\ndoes not say %q", i, text, word)
 			}
 		}
 	}
@@ -91,15 +91,15 @@ func TestCheckComparesEveryDeltaWithTheLog(t *testing.T) {
 		{"another record", func(v *voyage) { v.redelta(33, func(d *Delta) { d.RecordSeq++ }) }, []string{"deltas: broken|tick 33|record"}},
 		{"another epoch", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Epoch = 9 }) }, []string{"deltas: broken|tick 33|epoch"}},
 		{"another lineage", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Lineage = "other" }) }, []string{"deltas: broken|tick 33|lineage"}},
-		{"bytes altered", func(v *voyage) { v.m.deltas[32].body[99] ^= 8 }, []string{"delta is corrupt: its bytes have the sum", "deltas: broken|tick 33|the deltas of ticks 33 to 60 are missing or cannot be read"}},
-		{"two left out", func(v *voyage) { v.m.deltas = append(v.m.deltas[:32:32], v.m.deltas[34:]...) }, []string{"tick 33|it is missing, and tick 35 builds on it", "deltas: broken|tick 33|the deltas of ticks 33 to 60 are missing or cannot be read"}},
-		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"tick 33|it builds on the deltas from tick 17 on, and some of them are missing", "deltas: broken|tick 34|the deltas of ticks 34 to 60 are missing or cannot be read"}},
-		{"two left out of a group that another follows", func(v *voyage) { v.m.deltas = append(v.m.deltas[:5:5], v.m.deltas[7:]...) }, []string{"tick 6|it is missing, and tick 8 builds on it", "tick 6|the deltas of ticks 6 to 16 are missing without a gap message"}},
-		{"one published twice", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Tick-- }) }, []string{"deltas: broken I2|tick 32|it comes after tick 32", "tick 33|the deltas of ticks 33 to 33 are missing"}},
+		{"bytes altered", func(v *voyage) { v.m.deltas[32].body[99] ^= 8 }, []string{"deltas: broken|tick 33: its bytes have the sum|so: the deltas of ticks 33 to 60 are missing or cannot be read"}},
+		{"two left out", func(v *voyage) { v.m.deltas = append(v.m.deltas[:32:32], v.m.deltas[34:]...) }, []string{"tick 33|it is missing, and tick 35 builds on it|so: the deltas of ticks 33 to 60 are missing or cannot be read"}},
+		{"one twice", func(v *voyage) { v.m.deltas = append(v.m.deltas[:33:33], v.m.deltas[32:]...) }, []string{"tick 33|it builds on the deltas from tick 17 on, and some of them are missing|so: the deltas of ticks 34 to 60 are missing or cannot be read"}},
+		{"two left out of a group that another follows", func(v *voyage) { v.m.deltas = append(v.m.deltas[:5:5], v.m.deltas[7:]...) }, []string{"tick 6|it is missing, and tick 8 builds on it|so: the deltas of ticks 6 to 16 are missing or cannot be read"}},
+		{"one published twice", func(v *voyage) { v.redelta(33, func(d *Delta) { d.Tick-- }) }, []string{"deltas: broken I2|tick 32|it comes after the delta of tick 32|so: the deltas of tick 33 are missing"}},
 		{"the oldest dropped", func(v *voyage) { v.m.deltas = v.m.deltas[12:] }, nil},
 		{"a tick that the log does not have", func(v *voyage) {
 			v.delta(Delta{Lineage: testLineage, Epoch: 4, RecordSeq: v.chain.Seq() + 1, Tick: 61, Checksum: 5})
-		}, []string{"log: broken I9|tick 61|history lost", "deltas: broken I9|tick 61"}},
+		}, []string{"log: broken I9|tick 61|history lost|so: messages of the delta stream about later ticks, from tick 61 on: 1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := sail(t, 60)
@@ -133,7 +133,7 @@ func TestGapsAndUnpublishedDeltasAreWarnings(t *testing.T) {
 	gap := Delta{Lineage: testLineage, Epoch: 1, RecordSeq: 20, Tick: 35, Gap: &Gap{FromTick: 33, ToTick: 35, Reason: "the node died"}}
 	v.republish(func(all []Delta) []Delta { return append(append(all[:32:32], gap), all[35:57]...) })
 	r := checkWith(t, v.source(), drift(0))
-	finds(t, r, "deltas: warning|tick 33|ticks 33 to 35 have no deltas: the node died", "deltas: warning|tick 58|the delta stream ends before tick 58")
+	finds(t, r, "deltas: warning|tick 33|no deltas of ticks 33 to 35: the node died", "deltas: warning|tick 58|the delta stream ends at tick 57, and the log at tick 60")
 	if r.Broken() || r.Gaps != 1 || r.Deltas != 54 {
 		t.Errorf("%+v", r)
 	}
@@ -174,7 +174,7 @@ func TestPurgingBeyondTheOlderSnapshotIsFound(t *testing.T) {
 	if err := v.m.Log().Purge(context.Background(), all[1].Seq+1); err != nil {
 		t.Fatal(err)
 	}
-	finds(t, checkWith(t, v.source(), drift(0)), "log: broken I8|records before|1 verified snapshots")
+	finds(t, checkWith(t, v.source(), drift(0)), "log: broken I8|records before|1 verified snapshot,")
 }
 
 func TestCheckLimitsWhatItLists(t *testing.T) {
@@ -196,4 +196,26 @@ func TestCheckOfAnEmptyStoreIsClean(t *testing.T) {
 	if err != nil || len(r.Findings) > 0 {
 		t.Error(err, r.Findings)
 	}
+}
+
+// behind is a delta stream that its living owner completes while the check reads it.
+type behind struct {
+	DeltaReader
+	late DeltaReader
+}
+
+func (b behind) Last(ctx context.Context) (Delta, bool, error) { return b.late.Last(ctx) }
+
+func TestADeltaStreamThatEndsEarlyIsExplainedTruly(t *testing.T) {
+	v := sail(t, 60)
+	short := sail(t, 60)
+	short.m.deltas = short.m.deltas[:40]
+	src := v.source()
+	src.Deltas = behind{short.m.Deltas(), v.m.Deltas()}
+	finds(t, checkWith(t, src, drift(0))) // the owner is alive and was behind
+
+	finds(t, checkWith(t, short.source(), drift(0)),
+		"deltas: warning|tick 41|the delta stream ends at tick 40, and the log at tick 60|--deltas off|ended before it published|behind")
+	short.m.deltas = nil
+	finds(t, checkWith(t, short.source(), drift(0)), "deltas: warning|tick 1|the delta stream is empty|dropped (by age or size)|--deltas off")
 }

@@ -3,6 +3,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ferris1/wind/ecs"
 )
@@ -79,11 +80,18 @@ type VersionError struct {
 
 // Error names both versions and says what to do.
 func (e *VersionError) Error() string {
+	return fmt.Sprintf("persistence: %s has %s", place(e.What, e.Seq, e.Tick), e.versions())
+}
+
+func (e *VersionError) versions() string {
 	if e.Found > e.Known {
-		return fmt.Sprintf("persistence: %s has format version %d, this build reads up to %d: use a newer build",
-			place(e.What, e.Seq, e.Tick), e.Found, e.Known)
+		return fmt.Sprintf("format version %d, this build reads up to %d: use a newer build", e.Found, e.Known)
 	}
-	return fmt.Sprintf("persistence: %s has format version %d, this build reads 1 to %d", place(e.What, e.Seq, e.Tick), e.Found, e.Known)
+	reads := fmt.Sprintf("1 to %d", e.Known)
+	if e.Known == 1 {
+		reads = "only 1"
+	}
+	return fmt.Sprintf("format version %d, this build reads %s", e.Found, reads)
 }
 
 // Is reports whether target is ErrVersion.
@@ -108,6 +116,10 @@ func (e *LostError) Error() string {
 	if e.EvidenceEpoch > 0 {
 		return fmt.Sprintf("persistence: history lost: %s knows record %d of epoch %d, but the log has one of epoch %d there",
 			e.Evidence, e.EvidenceSeq, e.EvidenceEpoch, e.Found)
+	}
+	if e.EvidenceSeq <= e.Last && e.EvidenceTick > e.LastTick {
+		return fmt.Sprintf("persistence: history lost: %s knows tick %d, but the log, which has sequence %d, ends at tick %d",
+			e.Evidence, e.EvidenceTick, e.EvidenceSeq, e.LastTick)
 	}
 	lastTick, tick := "", ""
 	if e.LastTick > 0 {
@@ -142,10 +154,22 @@ type DivergedError struct {
 // MaxDifferences is how many differing values a DivergedError lists at most.
 const MaxDifferences = 20
 
-// Error names sequence, tick and both checksums.
+// Error names sequence, tick and what differs.
 func (e *DivergedError) Error() string {
-	s := fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s: recorded %016x, computed %016x",
-		e.Tick, e.Seq, e.Reason, e.Recorded, e.Computed)
+	return fmt.Sprintf("persistence: replay diverges at tick %d (record %d): %s", e.Tick, e.Seq, e.differs())
+}
+
+// differs names what differs, with the checksums if they do, and who recorded the tick.
+func (e *DivergedError) differs() string {
+	s := e.Reason
+	switch {
+	case e.Computed == 0:
+		s += fmt.Sprintf("; the tick, recorded with checksum %016x, could not be simulated", e.Recorded)
+	case e.Computed == e.Recorded:
+		s += fmt.Sprintf("; the state is the recorded one, checksum %016x", e.Recorded)
+	default:
+		s += fmt.Sprintf(": recorded %016x, computed %016x", e.Recorded, e.Computed)
+	}
 	if e.Build != "" {
 		s += fmt.Sprintf("; build %s recorded it: run that build to tell changed game logic from damage", e.Build)
 	}
@@ -231,6 +255,8 @@ func place(what string, seq Seq, tick uint64) string {
 		what = "message"
 	}
 	switch {
+	case strings.HasPrefix(what, "file") && what != fileAtRecord:
+		return what // the reason says how far the whole file is intact
 	case seq > 0 && tick > 0:
 		return fmt.Sprintf("%s %d (tick %d)", what, seq, tick)
 	case seq > 0:

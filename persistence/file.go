@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,26 +32,49 @@ type File struct {
 func OpenFile(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("persistence: %w", err)
+		return nil, fmt.Errorf("persistence: export file: %w", err)
 	}
 	stat, err := f.Stat()
+	if err == nil && stat.IsDir() {
+		err = fmt.Errorf("%s is a folder", path)
+	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("persistence: %w", err)
+		return nil, fmt.Errorf("persistence: export file: %w", err)
 	}
 	file, err := ReadFile(f, stat.Size())
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, named(path, err)
 	}
 	file.closer = f
 	return file, nil
+}
+
+// named puts a file's path into an error about its content.
+func named(path string, err error) error {
+	var corrupt *CorruptError
+	var version *VersionError
+	switch {
+	case errors.As(err, &corrupt):
+		c := *corrupt
+		c.What = "file " + path
+		return &c
+	case errors.As(err, &version):
+		v := *version
+		v.What = "file " + path
+		return &v
+	}
+	return fmt.Errorf("persistence: export file %s: %w", path, err)
 }
 
 // ReadFile is like OpenFile, but takes any io.ReaderAt. size is the number of bytes in src.
 func ReadFile(src io.ReaderAt, size int64) (*File, error) {
 	f := &File{src: src, size: size, chunks: map[chunkKind][]chunk{}, cached: -1}
 	prefix, err := f.bytes(0, prefixBytes)
+	if size == 0 {
+		return nil, &CorruptError{What: "file", Reason: "it is empty"}
+	}
 	if err != nil || string(prefix[:8]) != fileMagic || binary.LittleEndian.Uint32(prefix[12:]) != 0 {
 		return nil, &CorruptError{What: "file", Reason: "it is not an export file of Wind"}
 	}
@@ -133,7 +157,7 @@ func (f *File) bytes(offset, n int64) ([]byte, error) {
 func (f *File) readIndex() ([]chunk, error) {
 	trailer, err := f.bytes(f.size-trailerBytes, trailerBytes)
 	if err != nil || string(trailer[32:]) != fileEnd {
-		return nil, fmt.Errorf("it is truncated: its end is missing")
+		return nil, fmt.Errorf("its end is missing: it was cut, or its last bytes were changed")
 	}
 	if got := xxh3.Hash(trailer[:24]); got != binary.LittleEndian.Uint64(trailer[24:]) {
 		return nil, fmt.Errorf("its trailer is damaged")
@@ -144,7 +168,7 @@ func (f *File) readIndex() ([]chunk, error) {
 	}
 	c, payload, err := f.chunk(at)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("its index is damaged: %w", err)
 	}
 	if c.kind != chunkIndex || uint64(len(payload)) != n*indexBytes || uint64(c.entries) != n {
 		return nil, fmt.Errorf("its index does not hold %d chunks", n)
@@ -176,10 +200,10 @@ func (f *File) chunk(offset int64) (chunk, []byte, error) {
 	copy(c.hash[:], header[hashedBytes:])
 	payload, err := f.bytes(offset+chunkBytes, int64(c.stored))
 	if err != nil {
-		return c, nil, c.corrupt("%v", err)
+		return c, nil, err
 	}
 	if c.sum(payload) != c.hash {
-		return c, nil, c.corrupt("the hash of its %d bytes is not the one in its header", c.stored)
+		return c, nil, fmt.Errorf("the bytes do not match their hash")
 	}
 	return c, payload, nil
 }
@@ -241,8 +265,13 @@ func (f *File) intactUpTo(cause error) error {
 			}
 		}
 	}
-	e.What = "file from record"
-	e.Reason += fmt.Sprintf("; its first %d of %d bytes are intact", offset, f.size)
+	e.Reason += fmt.Sprintf("; intact are its first %d of %d bytes", offset, f.size)
+	if e.Seq > 1 {
+		e.Reason += fmt.Sprintf(", with the records up to %d", e.Seq-1)
+	}
+	if e.Tick > 1 {
+		e.Reason += fmt.Sprintf(" (tick %d)", e.Tick-1)
+	}
 	return e
 }
 

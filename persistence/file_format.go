@@ -114,11 +114,14 @@ func (c *chunk) what() string {
 	return "the index"
 }
 
+// fileAtRecord is what a *CorruptError names that is about a chunk with records or a snapshot.
+const fileAtRecord = "file at record"
+
 // corrupt returns a *CorruptError for the chunk, with sequence and tick.
 func (c *chunk) corrupt(format string, args ...any) error {
-	e := &CorruptError{What: "file", Tick: c.tick, Reason: c.what() + ": " + fmt.Sprintf(format, args...)}
+	e := &CorruptError{What: "file", Tick: c.tick, Reason: fmt.Sprintf("%s (bytes %d to %d of the file): ", c.what(), c.offset, c.offset+chunkBytes+int64(c.stored)-1) + fmt.Sprintf(format, args...)}
 	if c.kind == chunkLog || c.kind == chunkSnapshot {
-		e.What, e.Seq = "file at record", Seq(c.first)
+		e.What, e.Seq = fileAtRecord, Seq(c.first)
 	}
 	return e
 }

@@ -119,15 +119,19 @@ func (d *FileDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta,
 type FileSnapshots struct{ f *File }
 
 // List returns the snapshots, newest first. It reads every snapshot, since the
-// file's index does not contain their names.
+// file's index does not contain their names. Of a damaged one it knows only what
+// the index says: record and tick.
 func (s *FileSnapshots) List(ctx context.Context) ([]SnapshotInfo, error) {
 	var all []SnapshotInfo
 	for _, c := range s.f.chunks[chunkSnapshot] {
 		snap, err := s.read(ctx, c)
-		if err != nil {
+		info := snap.Info()
+		switch {
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrVersion):
+			info = SnapshotInfo{Name: c.what(), Shard: s.f.info.Shard, Seq: Seq(c.first), Tick: c.tick, Damaged: bare(err)}
+		case err != nil:
 			return nil, err
 		}
-		info := snap.Info()
 		info.Size = int64(c.raw)
 		all = append(all, info)
 	}

@@ -20,6 +20,7 @@ type FileWriter struct {
 	open   chunk // the chunk being filled
 	raw    []byte
 	deltas uint64 // the tick of the last delta
+	target int    // raw bytes after which a chunk is closed
 	packer DeltaPacker
 	err    error // the first error; it sticks
 }
@@ -35,7 +36,7 @@ func CreateFile(path string, info FileInfo) (*FileWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("persistence: %w", err)
 	}
-	w := &FileWriter{path: path, file: f, w: bufio.NewWriterSize(f, 1<<20)}
+	w := &FileWriter{path: path, file: f, w: bufio.NewWriterSize(f, 1<<20), target: chunkTarget}
 	prefix := append([]byte(fileMagic), make([]byte, 8)...)
 	binary.LittleEndian.PutUint32(prefix[8:], FormatVersion)
 	w.write(prefix)
@@ -131,7 +132,7 @@ func (w *FileWriter) Abort() {
 
 // full reports whether the next entry of this kind opens a new chunk.
 func (w *FileWriter) full(kind chunkKind) bool {
-	return w.open.kind != kind || len(w.raw) >= chunkTarget
+	return w.open.kind != kind || len(w.raw) >= w.target
 }
 
 // entry appends one entry to the open chunk, or to a new one.

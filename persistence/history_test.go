@@ -409,7 +409,7 @@ func TestHistoryIsLostWhenAnythingKnowsMoreThanTheLog(t *testing.T) {
 		{name: "all know of what is there", high: Mark{9, 2}, delta: delta(10, 2, 8), snapshots: []SnapshotInfo{shot(8, 2, 6)}},
 		{name: "the high-water mark", high: Mark{11, 2}, want: "persistence: history lost: the log ends at sequence 10, tick 8, but the high-water mark knows sequence 11"},
 		{name: "the one that knows most", high: Mark{11, 2}, delta: delta(12, 2, 10), want: "persistence: history lost: the log ends at sequence 10, tick 8, but the delta stream knows sequence 12 and tick 10"},
-		{name: "a tick that the log's last record does not have", delta: delta(10, 2, 9), want: "the delta stream knows sequence 10 and tick 9"},
+		{name: "a tick that the log's last record does not have", delta: delta(10, 2, 9), want: "the delta stream knows tick 9, but the log, which has sequence 10, ends at tick 8"},
 		{name: "a snapshot", snapshots: []SnapshotInfo{shot(20, 2, 18), shot(8, 2, 6)}, want: "snapshot main/s knows sequence 20 and tick 18"},
 		{name: "a damaged snapshot", snapshots: []SnapshotInfo{damaged}},
 		{name: "its own note", high: Mark{11, 3}, own: 3},

@@ -214,7 +214,7 @@ func (o *Owner) unloaded(err error) bool {
 // gapBefore tells the delta stream's readers which ticks this node cannot rebuild, because its base is after them.
 func (o *Owner) gapBefore(tick uint64) {
 	if from := o.published() + 1; from <= tick {
-		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: from, ToTick: tick, Reason: "no owner published these ticks, and recovery began after them"}})
+		o.tell(Action{Kind: ActionGap, Gap: persistence.Gap{FromTick: from, ToTick: tick, Reason: "the stream did not have them when an owner recovered from a later snapshot: they were not published (deltas off, or their owner died first), or dropped (by age or size)"}})
 	}
 }
 

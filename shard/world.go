@@ -184,7 +184,7 @@ func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 		s.publish(seq, epoch, s.out)
 		return
 	}
-	gap := &persistence.Gap{FromTick: s.out.Tick, ToTick: s.out.Tick, Reason: "no owner published this tick, and the one that recovered it numbers its types differently"}
+	gap := &persistence.Gap{FromTick: s.out.Tick, ToTick: s.out.Tick, Reason: "the stream did not have this tick, and the owner that recovered it numbers its types differently"}
 	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: s.out.Tick, Part: 1, Parts: 1, Gap: gap})
 }
 

@@ -68,11 +68,14 @@ func (e *examiner) snapshots(ctx context.Context, ref Ref) error {
 	return nil
 }
 
+// withoutStream says why the files may lack the stream of deltas or snapshots; they do not tell which reason it is.
+const withoutStream = "its shard never stored any (as with --deltas off), or it was deleted; an owner that stores some makes a new one, and recovery does not need it"
+
 // stream reads all rows of a stream and passes the intact ones to row.
 func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg)) error {
 	store, find := e.store, e.find
 	if _, err := os.Stat(filepath.Join(store, accountDir, stream)); errors.Is(err, fs.ErrNotExist) {
-		find(true, "stream %s does not exist; the next owner makes a new one", stream)
+		find(true, "stream %s does not exist: %s", stream, withoutStream)
 		return nil
 	}
 	files, err := openStreamFiles(store, stream)
