@@ -162,10 +162,10 @@ func (e *DivergedError) Error() string {
 // differs names what differs, with the checksums if they do, and who recorded the tick.
 func (e *DivergedError) differs() string {
 	s := e.Reason
-	switch {
-	case e.Computed == 0:
+	switch e.Computed {
+	case 0:
 		s += fmt.Sprintf("; the tick, recorded with checksum %016x, could not be simulated", e.Recorded)
-	case e.Computed == e.Recorded:
+	case e.Recorded:
 		s += fmt.Sprintf("; the state is the recorded one, checksum %016x", e.Recorded)
 	default:
 		s += fmt.Sprintf(": recorded %016x, computed %016x", e.Recorded, e.Computed)
