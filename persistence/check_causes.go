@@ -97,7 +97,7 @@ func (c *checker) sound(tick uint64) {
 	c.report.Sound = append(all, TickRange{First: tick, Last: tick})
 }
 
-// broke begins a breach; its finding is in the report. The chain begins anew with the next record.
+// broke begins a breach; its finding is in the report. The next record begins a new chain.
 func (c *checker) broke(b *breach) {
 	c.breaks, c.lost = append(c.breaks, b), true
 	c.stalled(b.finding)
