@@ -54,7 +54,7 @@ func (f *nodeFlags) addServers(set *pflag.FlagSet) {
 	set.StringVar(&f.nats, "nats", "", "URL of a NATS server with JetStream (default: an embedded one in --data)")
 	set.StringVar(&f.etcd, "etcd", "", "URLs of etcd servers, comma-separated (default: an embedded one in --data)")
 	set.StringVar(&f.cluster, "cluster", "dev", "name of the cluster: part of stream names and etcd keys")
-	set.Var(&f.node, "node", "this node's name (default: host name and process id)")
+	set.Var(&f.node, "node", "this node's name, unique in its cluster (default: host name and process id)")
 	set.BoolVar(&f.compact, "etcd-compact", false, "compact all of etcd up to 5 minutes ago: for servers that only Wind uses and that do not compact themselves")
 	set.IntVar(&f.replicas, "replicas", 0, "copies that the NATS cluster keeps of a new log: 1 or 3 (default: 1)")
 	set.Var(&f.lease, "lease", "how long an owner may be silent before it loses its shard, 2s to 1h (default: 5s; 1m with embedded servers)")

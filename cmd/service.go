@@ -27,7 +27,7 @@ type memberFlags struct {
 
 func (f *memberFlags) add(set *pflag.FlagSet) {
 	f.clusterFlags.add(set)
-	set.Var(&f.node, "node", "this node's name (default: host name and process id)")
+	set.Var(&f.node, "node", "this node's name, unique in its cluster (default: host name and process id)")
 	set.StringVar(&f.http, "http", "", "address for /healthz, /metrics and, at a gateway, /ws; empty for none")
 	f.lease = leaseTime(leastLease)
 	set.Var(&f.lease, "lease", "how long this process may be silent before it counts as dead, 2s to 1h")

@@ -287,14 +287,26 @@ func (n *Node) connect(ctx context.Context) (err error) {
 // join makes the process a node of its cluster.
 func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
+	n.awaits("") // its name may be another process's for a while, which is no outage
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
 		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: ThisBuild(c.Game), Logger: c.Logger, Heir: n.infra != nil, Compact: c.EtcdCompact,
 		Addresses: n.addresses(),
 	})
+	if errors.Is(err, etcd.ErrTaken) {
+		return fmt.Errorf("%w: choose another name with --node, or stop that process; if it is dead, wait until its lease has ended", err)
+	}
 	if err != nil {
 		return err
 	}
 	n.onClose(func() error { return leave(n.member) })
+	n.alongside(func(ctx context.Context) {
+		select {
+		case <-n.member.Taken():
+			n.fail(fmt.Errorf("node %s ends: another process took its name while this one could not reach etcd; give each its own with --node: %w", c.ID, etcd.ErrTaken))
+		case <-ctx.Done():
+		}
+	})
+	n.awaits(shard.AwaitsNATS)
 	end, err := n.cluster.Bus.ServeNode(c.ID, func() {
 		c.Logger.Info("stopping: an operator asked for it", "node", c.ID)
 		n.cancel()

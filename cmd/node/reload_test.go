@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -481,6 +482,23 @@ func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 		t.Fatal("the node keeps running")
 	}
 	if err := n.Stop(); !errors.Is(err, etcd.ErrTaken) || !strings.Contains(err.Error(), "instance a of service game ends") {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+// TestANodeThatLostItsNameEnds: another process has registered under its name while it had no lease.
+func TestANodeThatLostItsNameEnds(t *testing.T) {
+	s := startServers(t)
+	n := s.start(t, s.config("a", scriptsOf(1, 1)))
+	before, other := n.member.State().ID, s.etcd(t, "lease/grant", map[string]any{"TTL": 60})["ID"]
+	s.etcd(t, "kv/put", map[string]any{"key": []byte("/wind/dev/nodes/a"), "value": []byte(`{"node":"a"}`), "lease": other})
+	s.etcd(t, "lease/revoke", map[string]any{"ID": strconv.FormatInt(before, 10)})
+	select {
+	case <-n.Done():
+	case <-time.After(time.Minute):
+		t.Fatal("the node keeps running")
+	}
+	if err := n.Stop(); !errors.Is(err, etcd.ErrTaken) || !strings.Contains(err.Error(), "node a ends: another process took its name") {
 		t.Errorf("it ends with %v", err)
 	}
 }

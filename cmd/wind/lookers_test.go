@@ -218,7 +218,7 @@ func TestEtcdctlReadsWhatIsStored(t *testing.T) {
 		seen[key] = value
 	}
 	for key, fields := range map[string][]string{
-		"/wind/dev/nodes/":              {"node", "addresses", "build", "since"},
+		"/wind/dev/nodes/":              {"node", "host", "process", "addresses", "build", "since"},
 		"/wind/dev/services/gateway/":   {"type", "id", "node", "state", "addresses", "since"},
 		"/wind/dev/keys/ticket-key":     {"key", "since"},
 		"/wind/dev/node-lease":          {"lease", "node"},

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // TestEveryKindOfProcessIsStoppedFromAfar: a service, a gateway and a shard's node end as on SIGTERM, and have left the
@@ -85,5 +87,25 @@ func TestATakenIDIsNotAnOutage(t *testing.T) {
 		if text := p.log(); code != 1 || !strings.Contains(text, "already runs on node") || !strings.Contains(text, "the id is taken: waiting") || strings.Contains(text, "does not answer") {
 			t.Errorf("a %s ends with %d:\n%s", name, code, text)
 		}
+	}
+}
+
+// TestASecondNodeOfTheNameIsRefused: it neither replaces the first one's record nor removes it at its end.
+func TestASecondNodeOfTheNameIsRefused(t *testing.T) {
+	s := startServices(t, 0, "game-1")
+	at := []string{"--nats", s.nats, "--etcd", s.etcd}
+	args := append([]string{"serve", "--node", "game-1", "--udp", s.udp[0], "--tcp", "", "--http", s.http[0]}, at...)
+	p := wind(t, args...)
+	code, text := p.exit(), p.log()
+	for _, want := range []string{"the id is taken: waiting", "node game-1 already runs on host ", "choose another name with --node", "wait until its lease has ended"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if code != 1 || strings.Contains(text, "does not answer") {
+		t.Errorf("a second node ends with %d:\n%s", code, text)
+	}
+	if nodes, err := etcd.Nodes(t.Context(), s.link.Etcd, "dev"); err != nil || len(nodes) != 1 || nodes[0].Node != "game-1" || nodes[0].Host == "" {
+		t.Errorf("the nodes are %+v, %v", nodes, err)
 	}
 }

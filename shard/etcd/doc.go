@@ -10,7 +10,7 @@
 //
 // The keys contain self-explanatory JSON for people who read them with etcdctl:
 //
-//	/wind/<cluster>/nodes/<id>            a node, its addresses and build (lease)
+//	/wind/<cluster>/nodes/<id>            a node, its host, addresses and build (lease)
 //	/wind/<cluster>/services/<type>/<id>  an instance of a service, its load and methods (lease)
 //	/wind/<cluster>/keys/<name>           a secret that all nodes share (SharedKey)
 //	/wind/<cluster>/locks/<name>/<lease>  a process that has a lock or waits for it (Lock)

@@ -422,7 +422,7 @@ func TestKeysExplainThemselves(t *testing.T) {
 		text.WriteString(string(kv.Key) + " " + string(kv.Value) + "\n")
 	}
 	for _, want := range []string{
-		`/wind/test/nodes/a {"node":"a","addresses":{"udp":"127.0.0.1:7777"}`, `/wind/test/shards/main/owner {"node":"a","epoch":1,`,
+		`/wind/test/nodes/a {"node":"a","host":`, `"addresses":{"udp":"127.0.0.1:7777"}`, `/wind/test/shards/main/owner {"node":"a","epoch":1,`,
 		`/wind/test/shards/main/epoch {"epoch":1,"node":"a"`, `/wind/test/shards/main/lineage {"lineage":"lineage-1"`, `/wind/test/shards/main/spec {"game":"arena"}`,
 	} {
 		if !strings.Contains(text.String(), want) {

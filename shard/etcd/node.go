@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func validEndpoint(endpoint string) error {
 // NodeConfig configures a node.
 type NodeConfig struct {
 	Cluster   string            // [a-z0-9-]{1,40}
-	ID        string            // unique among living nodes
+	ID        string            // unique among living nodes: Join and a later lease respect the node that has it
 	TTL       time.Duration     // of the lease, whole seconds, at least 1 s; zero: 5 s. The server may raise it
 	Addresses map[string]string // transport → host:port, for processes that look for the node
 	Build     ecs.Build
@@ -96,8 +97,8 @@ type NodeConfig struct {
 }
 
 // Node is a process of a cluster: one registration and one lease, which a goroutine keeps alive. If the lease expires
-// nevertheless, the node takes a new one and registers again, and so do its services (see Register); everything else
-// under the old lease is lost. Safe for concurrent use.
+// nevertheless, the node takes a new one and registers again, and so do its services (see Register), unless another
+// process has registered the id since (see Taken); everything else under the old lease is lost. Safe for concurrent use.
 type Node struct {
 	cfg    NodeConfig
 	client *clientv3.Client
@@ -107,7 +108,9 @@ type Node struct {
 
 	crowded atomic.Bool // nobody compacts etcd, or it is full: write notes less often
 
-	since time.Time // of Join: it stays when the node takes a new lease
+	since time.Time        // of Join: it stays when the node takes a new lease
+	taken chan struct{}    // closed when another process has the id
+	begun clientv3.LeaseID // of an attempt to register whose end is unknown, else 0; the record may hang on it
 
 	mu         sync.Mutex
 	lease      shard.LeaseState
@@ -118,12 +121,15 @@ type Node struct {
 // nodeValue is the value of /nodes/<id>.
 type nodeValue struct {
 	Node      string            `json:"node"`
+	Host      string            `json:"host,omitempty"`
+	Process   int               `json:"process"`
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Build     ecs.Build         `json:"build"`
 	Since     time.Time         `json:"since"`
 }
 
-// Join takes a lease, registers the node and keeps both alive until Close. The caller keeps ownership of the client.
+// Join takes a lease, registers the node and keeps both alive until Close. If another process has the id, Join waits until
+// that one's lease has ended; it returns ErrTaken if the process is alive. The caller keeps ownership of the client.
 func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, error) {
 	if err := validCluster(cfg.Cluster); err != nil {
 		return nil, err
@@ -135,8 +141,8 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 		cfg.TTL = 5 * time.Second
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
-	n := &Node{cfg: cfg, client: client, since: time.Now().UTC(), registered: map[*Registration]struct{}{}}
-	if err := n.enter(ctx); err != nil {
+	n := &Node{cfg: cfg, client: client, since: time.Now().UTC(), taken: make(chan struct{}), registered: map[*Registration]struct{}{}}
+	if err := n.arrive(ctx); err != nil {
 		return nil, err
 	}
 	n.values = context.WithoutCancel(ctx)
@@ -156,9 +162,13 @@ func (n *Node) State() shard.LeaseState {
 // ID returns the node's id.
 func (n *Node) ID() string { return n.cfg.ID }
 
+// Taken returns a channel that is closed when another process has registered the id after this node lost its lease. This
+// node has then left the cluster for good and must end.
+func (n *Node) Taken() <-chan struct{} { return n.taken }
+
 // Close revokes the lease, so that everything under it disappears at once, and waits for the goroutines of the node and
 // of its registrations. It returns by the deadline of ctx even if etcd does not answer.
-func (n *Node) Close(ctx context.Context) (err error) {
+func (n *Node) Close(ctx context.Context) error {
 	n.cancel()
 	n.done.Wait()
 	n.mu.Lock()
@@ -168,37 +178,101 @@ func (n *Node) Close(ctx context.Context) (err error) {
 	for _, r := range open {
 		r.stop()
 	}
-	ctx, end := asks(ctx, "take the lease of node "+n.cfg.ID+" back")
-	defer end(&err)
-	_, err = n.client.Revoke(ctx, clientv3.LeaseID(n.State().ID))
-	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	if err := errors.Join(n.revoke(ctx, clientv3.LeaseID(n.State().ID)), n.withdraw(ctx)); err != nil {
 		return fmt.Errorf("etcd: cannot revoke the lease, which expires on its own: %w", err)
 	}
 	return nil
 }
 
-// enter takes a lease and registers the node.
+// revoke ends a lease and removes everything under it. A lease that has ended is no error.
+func (n *Node) revoke(ctx context.Context, lease clientv3.LeaseID) (err error) {
+	ctx, end := asks(ctx, "revoke a lease of node "+n.cfg.ID)
+	defer end(&err)
+	_, err = n.client.Revoke(ctx, lease)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return nil
+	}
+	return err
+}
+
+// withdraw removes what an attempt to register may have left.
+func (n *Node) withdraw(ctx context.Context) error {
+	if n.begun == 0 {
+		return nil
+	}
+	err := n.revoke(ctx, n.begun)
+	if err == nil {
+		n.begun = 0
+	}
+	return err
+}
+
+// arrive registers the node as soon as no other process has its id.
+func (n *Node) arrive(ctx context.Context) error {
+	if n.cfg.Heir {
+		if err := n.disinherit(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := n.vacant(ctx, n.key(), n.claimed); err != nil {
+			return err
+		}
+		if err := n.enter(ctx); !errors.Is(err, ErrTaken) { // otherwise another process was faster: wait for that one
+			return err
+		}
+	}
+}
+
+// key is where the node registers.
+func (n *Node) key() string { return "/wind/" + n.cfg.Cluster + "/nodes/" + n.cfg.ID }
+
+// claimed describes the process that has the node's id.
+func (n *Node) claimed(h *holder) claimed {
+	var v nodeValue
+	where := "elsewhere"
+	if json.Unmarshal(h.value, &v) == nil && v.Host != "" {
+		where = fmt.Sprintf("on host %s (process %d) since %s", v.Host, v.Process, v.Since.Format(time.DateTime))
+	}
+	return claimed{
+		attrs: []any{"node", n.cfg.ID, "host", v.Host, "process", v.Process},
+		err:   fmt.Errorf("etcd: node %s already runs %s, and its lease lasts another %v: %w", n.cfg.ID, where, h.left, ErrTaken),
+	}
+}
+
+// enter takes a lease and registers the node. It never overwrites another process's record: it returns ErrTaken.
 func (n *Node) enter(ctx context.Context) (err error) {
 	ctx, end := wait.For(clientv3.WithRequireLeader(ctx), wait.Etcd, wait.Limit, "grant a lease to node "+n.cfg.ID)
 	defer end(&err)
+	if err := n.withdraw(ctx); err != nil {
+		return fmt.Errorf("etcd: cannot remove what an earlier attempt of node %s left: %w", n.cfg.ID, err)
+	}
 	sent := time.Now()
 	granted, err := n.client.Grant(ctx, int64((n.cfg.TTL+time.Second-1)/time.Second))
 	if err != nil {
 		return fmt.Errorf("etcd: cannot get a lease for node %s: %w", n.cfg.ID, err)
 	}
-	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: n.since})
+	n.begun = granted.ID
+	host, _ := os.Hostname() // only for people who look for the process
+	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Host: host, Process: os.Getpid(), Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: n.since})
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
 	if n.cfg.Heir {
-		if err := n.inherit(ctx, granted.ID); err != nil {
+		if err := n.bequeath(ctx, granted.ID); err != nil {
 			return err
 		}
 	}
-	key := "/wind/" + n.cfg.Cluster + "/nodes/" + n.cfg.ID
-	if _, err := n.client.Put(ctx, key, string(value), clientv3.WithLease(granted.ID)); err != nil {
+	free := clientv3.Compare(clientv3.LeaseValue(n.key()), "=", 0) // no key, or one that no process keeps alive
+	answer, err := n.client.Txn(ctx).If(free).Then(clientv3.OpPut(n.key(), string(value), clientv3.WithLease(granted.ID))).Commit()
+	if err != nil {
 		return fmt.Errorf("etcd: cannot register node %s: %w", n.cfg.ID, err)
 	}
+	if !answer.Succeeded {
+		_ = n.withdraw(ctx) // else the lease, which has no key, expires on its own
+		return fmt.Errorf("etcd: cannot register node %s: %w", n.cfg.ID, ErrTaken)
+	}
+	n.begun = 0
 	n.mu.Lock()
 	n.lease = shard.LeaseState{ID: int64(granted.ID), Sent: sent, TTL: time.Duration(granted.TTL) * time.Second}
 	for r := range n.registered {
@@ -214,30 +288,39 @@ type heirValue struct {
 	Node  string `json:"node"`
 }
 
-// inherit revokes the predecessor's lease and notes this node's for its successor.
-func (n *Node) inherit(ctx context.Context, own clientv3.LeaseID) error {
-	key := "/wind/" + n.cfg.Cluster + "/node-lease"
-	before, err := n.client.Get(ctx, key)
+// disinherit revokes the lease of the node that embedded etcd before this one: that process has ended.
+func (n *Node) disinherit(ctx context.Context) (err error) {
+	ctx, end := asks(ctx, "revoke the lease of the predecessor of node "+n.cfg.ID)
+	defer end(&err)
+	before, err := n.client.Get(ctx, n.legacy())
 	if err == nil && len(before.Kvs) > 0 {
 		var v heirValue
 		if json.Unmarshal(before.Kvs[0].Value, &v) == nil { // otherwise the lease expires on its own
-			if _, err = n.client.Revoke(ctx, clientv3.LeaseID(v.Lease)); errors.Is(err, rpctypes.ErrLeaseNotFound) {
-				err = nil
-			}
+			err = n.revoke(ctx, clientv3.LeaseID(v.Lease))
 		}
-	}
-	var value []byte
-	if err == nil {
-		value, err = json.Marshal(heirValue{Lease: int64(own), Node: n.cfg.ID})
-	}
-	if err == nil {
-		_, err = n.client.Put(ctx, key, string(value))
 	}
 	if err != nil {
 		return fmt.Errorf("etcd: cannot remove what the predecessor of node %s left: %w", n.cfg.ID, err)
 	}
 	return nil
 }
+
+// bequeath notes the lease for this node's successor, before anything hangs on it.
+func (n *Node) bequeath(ctx context.Context, own clientv3.LeaseID) (err error) {
+	ctx, end := asks(ctx, "note the lease of node "+n.cfg.ID)
+	defer end(&err)
+	value, err := json.Marshal(heirValue{Lease: int64(own), Node: n.cfg.ID})
+	if err == nil {
+		_, err = n.client.Put(ctx, n.legacy(), string(value))
+	}
+	if err != nil {
+		return fmt.Errorf("etcd: cannot note the lease of node %s for its successor: %w", n.cfg.ID, err)
+	}
+	return nil
+}
+
+// legacy is where a node that embeds etcd notes its lease.
+func (n *Node) legacy() string { return "/wind/" + n.cfg.Cluster + "/node-lease" }
 
 // keepAlive renews the lease six times per TTL. A renewal counts from when an answered request was sent; the server
 // counts from when it handled the request, which is later. So a slow answer is worth waiting for. After a failure the
@@ -255,6 +338,11 @@ func (n *Node) keepAlive(ctx context.Context) {
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			n.cfg.Logger.Warn("the node's lease expired; everything under it is lost", "node", n.cfg.ID)
 			err = n.enter(ctx)
+		}
+		if errors.Is(err, ErrTaken) {
+			n.cfg.Logger.Error("another process has registered under this node's name", "node", n.cfg.ID, "error", err)
+			close(n.taken)
+			return
 		}
 		if pause = state.TTL / 6; err != nil && ctx.Err() == nil {
 			pause = state.TTL / 100
@@ -281,6 +369,8 @@ func (n *Node) renew(ctx context.Context, state shard.LeaseState) (err error) {
 // NodeInfo is a node's registration.
 type NodeInfo struct {
 	Node      string
+	Host      string // name of the machine, or "" if it has none
+	Process   int    // id of the process on its host
 	Addresses map[string]string
 	Build     ecs.Build
 	Since     time.Time

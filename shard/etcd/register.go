@@ -18,16 +18,6 @@ import (
 // reportEvery is the shortest time between two writes of one registration.
 const reportEvery = 500 * time.Millisecond
 
-// ErrTaken reports that another living process has the id.
-var ErrTaken = errors.New("the id is taken")
-
-// vacancyPoll is how often Vacant reads a key that another process has. vacancySlack is how long that key may outlive
-// its lease: etcd reports whole seconds and revokes expired leases only periodically.
-const (
-	vacancyPoll  = 50 * time.Millisecond
-	vacancySlack = 3 * time.Second
-)
-
 // Registration keeps an instance in the directory of its cluster under the node's lease. When the node takes a new
 // lease, the registration writes the instance again. Safe for concurrent use.
 type Registration struct {
@@ -49,58 +39,15 @@ type Registration struct {
 // Vacant waits until no process has the id. After a process has died, that takes as long as its lease lasts. It returns
 // ErrTaken if the process is alive.
 func (n *Node) Vacant(ctx context.Context, serviceType, id string) error {
-	key := servicesPrefix(n.cfg.Cluster) + serviceType + "/" + id
-	var until time.Time
-	for {
-		holder, err := n.holder(ctx, key)
-		if err != nil || holder == nil || holder.lease == 0 {
-			return err
+	return n.vacant(ctx, servicesPrefix(n.cfg.Cluster)+serviceType+"/"+id, func(h *holder) claimed {
+		var i discovery.Instance
+		_ = json.Unmarshal(h.value, &i) // used only for messages
+		return claimed{
+			attrs: []any{"service", serviceType, "instance", id, "node", i.Node},
+			err: fmt.Errorf("etcd: instance %s of service %s already runs on node %s since %s: give this one another id, or stop that one: %w",
+				id, serviceType, i.Node, i.Since.Format(time.DateTime), ErrTaken),
 		}
-		switch now := time.Now(); {
-		case until.IsZero():
-			until = now.Add(holder.left + vacancySlack)
-			n.cfg.Logger.Info("the id is taken: waiting until its process ends or stops answering", "service", serviceType, "instance", id, "node", holder.instance.Node, "for", time.Until(until).Round(time.Second))
-		case now.After(until):
-			return fmt.Errorf("etcd: instance %s of service %s already runs on node %s since %s: give this one another id, or stop that one: %w",
-				id, serviceType, holder.instance.Node, holder.instance.Since.Format(time.DateTime), ErrTaken)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(vacancyPoll):
-		}
-	}
-}
-
-// holder is the process that has a key.
-type holder struct {
-	instance discovery.Instance
-	lease    int64
-	left     time.Duration // of the lease
-}
-
-// holder returns the process that has a key, or nil if none or this node has it.
-func (n *Node) holder(ctx context.Context, key string) (_ *holder, err error) {
-	ctx, end := asks(ctx, "read "+key)
-	defer end(&err)
-	got, err := n.client.Get(ctx, key)
-	if err != nil {
-		return nil, fmt.Errorf("etcd: cannot read %s: %w", key, err)
-	}
-	if len(got.Kvs) == 0 || got.Kvs[0].Lease == n.State().ID {
-		return nil, nil
-	}
-	h := &holder{lease: got.Kvs[0].Lease}
-	_ = json.Unmarshal(got.Kvs[0].Value, &h.instance) // used only for messages
-	if h.lease == 0 {
-		return h, nil
-	}
-	left, err := n.client.TimeToLive(ctx, clientv3.LeaseID(h.lease))
-	if err != nil {
-		return nil, fmt.Errorf("etcd: cannot look at the lease of %s: %w", key, err)
-	}
-	h.left = time.Duration(max(0, left.TTL)) * time.Second
-	return h, nil
+	})
 }
 
 // Register writes an instance into the directory as soon as no other process has its id (see Vacant). Node, State and

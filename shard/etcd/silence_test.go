@@ -24,7 +24,6 @@ func TestEveryCallToEtcdIsBounded(t *testing.T) {
 		"Shard.forget":   "its callers' bound",
 		"Shard.raise":    "its callers' bound",
 		"Shard.removeAt": "its callers' bound",
-		"Node.inherit":   "enter's bound",
 		"Shard.watch":    "Await probes beside it and cancels it",
 		"services.Watch": "a timer bounds its begin, and the directory probes beside it",
 	})
