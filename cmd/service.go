@@ -81,7 +81,7 @@ On SIGINT or SIGTERM it drains: it gets no new players, finishes running request
 	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts, with one folder per service type (default: the scripts in the binary)")
 	c.Flags().BoolVar(&watch, "watch", false, "reload scripts when they are saved in the folder of --scripts, in all instances of the service or in none")
 	c.Flags().StringVar(&selector, "selector", "", "how to balance players over the instances: "+discovery.SelectorNames+" (default: the game's choice)")
-	c.Flags().IntVar(&capacity, "capacity", 0, "number of players that this instance accepts (default: the game's choice)")
+	c.Flags().IntVar(&capacity, "capacity", 0, "number of players that this instance accepts; several gateways may exceed it briefly (default: the game's choice)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
 		s, err := a.serviceNamed(args[0])

@@ -85,7 +85,7 @@ func (c *Cluster) open(ctx context.Context, etcdURLs []string, logger *slog.Logg
 		return err
 	}
 	c.onClose(func() error { c.Directory.Close(); return nil })
-	if c.Bus, err = bus.Open(bus.Config{Conn: c.NATS.NATS(), Cluster: c.Name, Logger: logger, Any: c.Directory.Any}); err != nil {
+	if c.Bus, err = bus.Open(bus.Config{Conn: c.NATS.NATS(), Cluster: c.Name, Logger: logger, Any: c.Directory.Any, Heard: c.Directory.Heard}); err != nil {
 		return err
 	}
 	unwatch := c.Directory.Watch(func(x discovery.Change) {

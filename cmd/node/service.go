@@ -16,7 +16,7 @@ type Service struct {
 	Public   []string                      // messages that sessions without a login may send, by short name
 	Login    []string                      // messages that log a session in
 	Selector string                        // how players are assigned to instances: see discovery.ParseSelector; "": least
-	Capacity int                           // maximum number of players of one instance; 0: no limit
+	Capacity int                           // maximum number of players of one instance, which several gateways may exceed for some seconds; 0: no limit
 	// Middleware wraps every handler, the first one outermost.
 	Middleware []service.Middleware
 }

@@ -25,6 +25,9 @@ type Config struct {
 	// concurrently. If it returns false, or with nil, NATS chooses among the subscribed instances, even one whose process
 	// stands still.
 	Any func(serviceType string, not []string) (instance string, ok bool)
+	// Heard is told how each request to an instance by name ended: with an answer of any kind, or without one although its
+	// sender waited for half a second or longer. It must not block, and may be called concurrently. Nil: nobody is told.
+	Heard func(serviceType, instance string, answered bool)
 }
 
 // Bus carries messages between the services of one cluster. It is an rpc.Bus and the gateways' link. Its methods may
@@ -33,6 +36,7 @@ type Bus struct {
 	nc        *nats.Conn
 	subjects  subjects
 	any       func(serviceType string, not []string) (instance string, ok bool) // Config.Any, never nil
+	heard     func(serviceType, instance string, answered bool)                 // Config.Heard, never nil
 	log       *slog.Logger
 	pending   *pending
 	inbox     string // subject of answers; a token is appended
@@ -61,6 +65,9 @@ func Open(c Config) (*Bus, error) {
 	b := &Bus{nc: c.Conn, subjects: s, log: c.Logger, pending: newPending(), inbox: c.Conn.NewInbox() + ".", stop: make(chan struct{})}
 	if b.players.bus, b.any = b, c.Any; c.Any == nil {
 		b.any = func(string, []string) (string, bool) { return "", false }
+	}
+	if b.heard = c.Heard; b.heard == nil {
+		b.heard = func(string, string, bool) {}
 	}
 	if b.replies, err = b.nc.Subscribe(b.inbox+"*", b.onReply); err != nil {
 		return nil, fmt.Errorf("bus: cannot subscribe to answers: %w", err)
@@ -151,9 +158,17 @@ func (b *Bus) expire() {
 					end([]*call{c}, rpc.Unavailable, "the service went away")
 					continue
 				}
+				b.unanswered(c)
 				c.done(maybe(rpc.DeadlineExceeded, "no answer from %s in time", c))
 			}
 		}
+	}
+}
+
+// unanswered tells who listens that a call got no answer in time.
+func (b *Bus) unanswered(c *call) {
+	if c.patient && c.instance != "" && !c.raw {
+		b.heard(c.kind, c.instance, false)
 	}
 }
 

@@ -57,8 +57,12 @@ func (b *Bus) await(ctx context.Context, token uint64, answer <-chan rpc.Respons
 		return unpack(a)
 	case <-ctx.Done():
 	}
-	if b.pending.take(token) == nil {
+	c := b.pending.take(token)
+	if c == nil {
 		return unpack(<-answer) // it has just arrived
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		b.unanswered(c)
 	}
 	e := rpc.ErrorOf(ctx.Err())
 	e.Maybe = true
@@ -202,6 +206,9 @@ func (b *Bus) onReply(m *nats.Msg) {
 	case c.raw && len(m.Data) > 0:
 		c.done(rpc.Response{Payload: m.Data})
 	default:
+		if c.instance != "" && !c.raw {
+			b.heard(c.kind, c.instance, true)
+		}
 		c.done(parseResponse(m.Header, m.Data))
 	}
 }

@@ -16,11 +16,15 @@ const (
 	wheelTurn  = 20 * time.Millisecond
 )
 
+// patience is how long a sender must wait before silence says anything about the receiver.
+const patience = time.Second / 2
+
 // call is a request waiting for its answer.
 type call struct {
 	token          uint64
 	kind, instance string
 	gone           bool  // its instance is gone: the call ends soon
+	patient        bool  // its sender waits for patience or longer
 	raw            bool  // take the answer's payload unparsed, even an error's
 	until          int64 // turn of the wheel at which the call ends
 	done           func(rpc.Response)
@@ -58,7 +62,7 @@ func (p *pending) add(c *call, timeout time.Duration) (token uint64, refused *rp
 		return 0, rpc.NotBegun(rpc.ResourceExhausted, "%d requests are already waiting for their answers", MaxPending)
 	}
 	p.token++
-	c.token, c.until = p.token, max(until, p.turn+1)
+	c.token, c.until, c.patient = p.token, max(until, p.turn+1), timeout >= patience
 	p.enter(c)
 	return c.token, nil
 }

@@ -38,7 +38,8 @@ type Directory struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	view atomic.Pointer[view]
+	view    atomic.Pointer[view]
+	silence silence
 
 	mu       sync.Mutex // guards the next three; the goroutine holds it while it publishes
 	chosen   map[string]Selector
@@ -134,19 +135,31 @@ func (d *Directory) Instance(serviceType, id string) (Instance, bool) {
 }
 
 // Any returns an instance for a request that any instance of a type may answer, at random: one that neither drains nor
-// hangs or, failing that, one that drains. It never returns one of not.
+// hangs or, failing that, one that drains. Of these it returns one that has stopped answering (see Heard) only if all
+// have, and never one of not.
 func (d *Directory) Any(serviceType string, not []string) (id string, ok bool) {
 	t := d.view.Load().types[serviceType]
 	if t == nil || len(t.answering) == 0 {
 		return "", false
 	}
-	first := rand.IntN(len(t.answering))
+	first, now, silent := rand.IntN(len(t.answering)), time.Now(), ""
 	for i := range t.answering {
-		if id = t.answering[(first+i)%len(t.answering)]; !slices.Contains(not, id) {
+		switch id = t.answering[(first+i)%len(t.answering)]; {
+		case slices.Contains(not, id):
+		case d.silence.silent(serviceType, id, now):
+			silent = id
+		default:
 			return id, true
 		}
 	}
-	return "", false
+	return silent, silent != ""
+}
+
+// Heard tells the directory how a request to an instance ended: with an answer of any kind, or without one in time. Any and
+// Place avoid an instance that left several requests in a row without an answer, until it answers or for ten seconds: its
+// process may stand still, or NATS may not reach it, while its entry is still there.
+func (d *Directory) Heard(serviceType, id string, answered bool) {
+	d.silence.heard(serviceType, id, answered, time.Now())
 }
 
 // Bound sums the gateways' reports about an instance: the players in living sessions that it works for. ok is false if
@@ -185,17 +198,29 @@ type Player struct {
 	Key    string // names the player
 	Home   string // the instance that had the player a moment ago
 	Except string // an instance known to have died although its lease has not expired
+
+	silent func(id string) bool // instances that the player gets only if no other takes it; nil: none
 }
 
 // Place is like Pick for a player who comes back, or whose instance has died. The player goes back home if that is up
 // and has room, unless the selector chooses another instance whose load is clearly lower. So players keep their instance
-// when they reconnect, and spread when new instances have joined.
+// when they reconnect, and spread when new instances have joined. An instance that has stopped answering (see Heard) gets
+// the player only if no other takes it.
 func (d *Directory) Place(serviceType string, p Player) (id string, ok bool) {
 	t := d.view.Load().types[serviceType]
 	if t == nil {
 		return "", false
 	}
-	return t.pick(p, rand.Uint64())
+	r := rand.Uint64()
+	if d.silence.kept.Load() > 0 {
+		now := time.Now()
+		p.silent = func(id string) bool { return d.silence.silent(serviceType, id, now) }
+		if id, ok := t.pick(p, r); ok {
+			return id, true
+		}
+		p.silent = nil
+	}
+	return t.pick(p, r)
 }
 
 // Leave says that a player has left an instance. Until the instance has reported twice, or for four seconds, its load

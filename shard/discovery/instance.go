@@ -29,7 +29,7 @@ type Instance struct {
 	State     State             `json:"state"`
 	Players   int               `json:"players"`             // players that it works for; for a gateway, those logged in there
 	Bound     map[string]int    `json:"bound,omitempty"`     // for a gateway: "<type>/<id>" → its players that the instance works for
-	Capacity  int               `json:"capacity"`            // maximum number of players; 0: no limit
+	Capacity  int               `json:"capacity"`            // maximum number of players, exact with one gateway; 0: no limit
 	Load      float64           `json:"load"`                // 0 idle to 1 full, by a measure of its own; 0 without one
 	Hung      string            `json:"hung,omitempty"`      // what keeps it from answering, and since when; "": nothing. It gets no new players
 	Selector  string            `json:"selector,omitempty"`  // how players are placed on the instances of its type: see ParseSelector

@@ -114,7 +114,7 @@ func (t *typeView) fill(c *choice, p Player) (home int) {
 		if i == its {
 			full = s.room <= -left // of those who came, some had their home here as well
 		}
-		if full || i == except {
+		if full || i == except || p.silent != nil && p.silent(s.reported.ID) {
 			continue
 		}
 		if i == its {
