@@ -49,7 +49,7 @@ func (f *clusterFlags) urls() (u node.URLs, err error) {
 	if err := checkPair(f.nats, f.etcd); err != nil || f.nats != "" {
 		return node.URLs{NATS: f.nats, Etcd: f.etcd}, err
 	}
-	if u, err = node.ReadURLs(f.data); err != nil {
+	if u, err = node.Find(f.data); err != nil {
 		return u, usageError{err}
 	}
 	return u, nil

@@ -65,19 +65,31 @@ A shard keeps the game options of its first start. Runs until Ctrl-C or until --
 // devConfig returns the configuration of a node that runs the shard and an instance of each of the game's services.
 func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 	config, err := f.config(a)
+	if err == nil {
+		err = f.admits()
+	}
 	if err != nil {
 		return config, err
 	}
-	config.Services, config.Scripts, config.Watch, config.Insist = a.services, a.scripts, a.scriptDir, true
-	if scripts != "" {
-		if info, err := os.Stat(scripts); err != nil || !info.IsDir() {
-			return config, usagef("dev: --scripts %s is not a folder", scripts)
+	config.Insist = true
+	if err := a.withScripts(&config, scripts); err != nil {
+		return config, err
+	}
+	return config, a.checkServices(config.Scripts)
+}
+
+// withScripts adds the game's services, with the scripts in a folder or, for "", those of the binary.
+func (a *app) withScripts(config *node.Config, folder string) error {
+	config.Services, config.Scripts, config.Watch = a.services, a.scripts, a.scriptDir
+	if folder != "" {
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			return usagef("--scripts %s is not a folder", folder)
 		}
-		config.Scripts, config.Watch = os.DirFS(scripts), scripts
+		config.Scripts, config.Watch = os.DirFS(folder), folder
 	} else if a.scriptDir != "" {
 		config.Scripts = os.DirFS(a.scriptDir)
 	}
-	return config, a.checkServices(config.Scripts)
+	return nil
 }
 
 // nodeResult is the result that dev and serve print when they end.

@@ -2,19 +2,13 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ferris1/wind/cmd/node"
-	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 )
 
@@ -26,27 +20,31 @@ type finding struct {
 }
 
 func (a *app) doctor() *cobra.Command {
-	f := &nodeFlags{}
+	f := &doctorFlags{}
 	c := &cobra.Command{
-		Use:   "doctor",
+		Use:   "doctor [ROLE]",
 		Short: "Say what this machine and configuration guarantee, and what prevents a start",
-		Long: `Checks the ports, the data directory, the disk, the servers and the game, and states which durability the configuration
-gives: after a process crash, after a power loss, after the loss of a node. If nodes, services or gateways run, it
-reports what keeps each of them from serving and what to do about it, as /healthz does. It compares what the servers hold
-with the flags and the game: the tick rate, the components, the space, the copies.
+		Long: `Takes those steps of a start that change nothing, and fails with the sentence with which the start would end or wait: the flags,
+the game, its services' scripts, the ports, the data directory, the disk, the servers and their password. ROLE is shard (the
+default), gateway or service.
 
-Exits with 1 if something keeps one of them from serving, or if a node could not start. It starts nothing and leaves
-nothing behind.`,
-		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3",
+It states which durability the configuration gives: after a process crash, after a power loss, after the loss of a node. If
+nodes, services or gateways run, it reports what keeps each of them from serving and what to do about it, as /healthz does. It
+compares what the servers hold with the flags and the game: the tick rate, the components, the space, the copies.
+
+Exits with 1 if something keeps one of them from serving, or if a node could not start. It leaves nothing behind.`,
+		Example: "  wind doctor --data ./wind-data\n  wind doctor --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379 --replicas 3\n  wind doctor gateway --tcp 127.0.0.1:50100",
 	}
 	f.add(c.Flags(), a)
 	f.addServers(c.Flags())
+	c.Flags().StringVar(&f.scripts, "scripts", "", "folder of the game's scripts (default: those that dev reads)")
 	a.jsonFlag(c)
-	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		if err := f.places(); err != nil {
+	c.RunE = a.verb(func(ctx context.Context, args []string) error {
+		config, err := f.trial(a, args)
+		if err != nil {
 			return err
 		}
-		findings := a.examine(ctx, f)
+		findings := a.examine(ctx, f, config)
 		lines, failed := make([]string, 0, len(findings)), 0
 		for _, x := range findings {
 			lines = append(lines, fmt.Sprintf("%-5s %-18s %s", x.Status, x.Check, x.Detail))
@@ -65,126 +63,161 @@ nothing behind.`,
 	return c
 }
 
-func (a *app) examine(ctx context.Context, f *nodeFlags) []finding {
+// doctorFlags are the flags of a node, and what the doctor takes it for.
+type doctorFlags struct {
+	nodeFlags
+	role, scripts string
+}
+
+// What the doctor examines.
+const (
+	roleShard   = "shard"
+	roleGateway = "gateway"
+	roleService = "service"
+)
+
+// trial returns the configuration of the start that the doctor tries, made by the code that makes it for the start.
+func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
+	if f.role = roleShard; len(args) > 0 {
+		f.role = args[0]
+	}
+	switch f.role {
+	case roleShard, roleService:
+		if c, err = f.nodeFlags.config(a); err == nil {
+			err = a.withScripts(&c, f.scripts)
+		}
+	case roleGateway:
+		c, err = f.nodeFlags.config(a)
+		c.Gateway = &node.Gateway{Authenticator: a.auth}
+	default:
+		return c, usagef("there is no role %q: they are %s, %s and %s", f.role, roleShard, roleGateway, roleService)
+	}
+	if f.role != roleShard {
+		c.NoShard = true
+	}
+	if f.role == roleService {
+		c.TCP, c.UDP = "", ""
+	}
+	if f.role != roleShard && !f.gives("http") {
+		c.HTTP = ""
+	}
+	if f.role == roleGateway && !f.gives("udp") {
+		c.UDP = ""
+	}
+	return c, err
+}
+
+func (a *app) examine(ctx context.Context, f *doctorFlags, c node.Config) []finding {
 	r := &report{spell: a.self.spell}
 	b := node.ThisBuild(a.game)
 	r.say("build", "ok", "%s, %s %s/%s %s", b.ID, b.GoVersion, b.GOOS, b.GOARCH, b.GOAMD64)
-	if _, err := ecs.SchemaOf(a.game, ecs.Config{}); err != nil {
-		r.say("game", "fail", "game %s cannot be set up: %v", a.game.Name, err)
+	if err := c.Check(); err != nil {
+		r.say("game", "fail", "%v", err)
 	} else {
 		r.say("game", "ok", "%s, %s per second, schema %016x", a.game.Name, plural(a.game.TickRate, "tick"), b.SchemaHash)
 	}
+	r.examineScripts(ctx, c)
 	if n := runtime.NumCPU(); n < 2 {
 		r.say("processors", "warn", "1: the tick loop shares it with the network and the log; give a node 2 or more")
 	} else {
 		r.say("processors", "ok", "%d", n)
 	}
 	switch {
-	case f.nats != "" && f.etcd != "":
-		r.examineServers(ctx, f)
-		r.examineCluster(ctx, f, f.etcd)
-		r.examineLive(ctx, a, f, f.nats)
-		r.examinePorts(f)
+	case f.nats != "":
+		r.examineServers(ctx, a, f, c)
+	case f.role != roleShard:
+		u, err := (&clusterFlags{data: f.data}).urls()
+		if err != nil {
+			r.say("servers", "fail", "%v", err)
+			r.examinePorts(f, c)
+			break
+		}
+		f.nats, f.etcd, c.NATS, c.Etcd = u.NATS, u.Etcd, u.NATS, u.Etcd
+		r.examineServers(ctx, a, f, c)
 	default:
-		r.examineData(ctx, a, f)
+		r.examineData(ctx, a, f, c)
 	}
-	r.examineDurability(f)
+	if f.role == roleShard {
+		r.examineDurability(&f.nodeFlags)
+	}
 	return r.findings
 }
 
-// examineData checks a data directory, and the node that runs on it, or else what a node would find there.
-func (r *report) examineData(ctx context.Context, a *app, f *nodeFlags) {
-	r.examineDisk(f)
-	switch urls, err := node.Running(f.data); {
-	case errors.Is(err, node.ErrStopped):
-		r.examinePorts(f)
-		r.examineStopped(ctx, a, f)
-	case err != nil:
-		r.say("data directory", "fail", "%v", err)
-	default:
-		r.say("data directory", "ok", "a node runs on %s", f.data)
-		r.examineCluster(ctx, f, urls.Etcd)
-		r.examineLive(ctx, a, f, urls.NATS)
+// examineScripts loads the services with their scripts.
+func (r *report) examineScripts(ctx context.Context, c node.Config) {
+	if len(c.Services) == 0 {
+		return
 	}
+	if err := c.CheckScripts(ctx); err != nil {
+		r.say("scripts", "fail", "%v", err)
+		return
+	}
+	r.say("scripts", "ok", "%s", plural(len(c.Services), "service"))
 }
+
+// examineServers checks servers in other processes, what runs on them, and the ports.
+func (r *report) examineServers(ctx context.Context, a *app, f *doctorFlags, c node.Config) {
+	err := c.CheckServers(ctx)
+	if err != nil {
+		r.found(f.shard, "servers", err)
+	} else {
+		r.say("servers", "ok", "NATS and etcd answer")
+	}
+	if node.Unanswered(err) != shard.AwaitsEtcd {
+		r.examineCluster(ctx, &f.nodeFlags, c.Etcd)
+	}
+	if err == nil && f.role == roleShard {
+		r.examineLive(ctx, a, &f.nodeFlags, c.NATS)
+	}
+	r.examinePorts(f, c)
+}
+
+// examineData checks a data directory, and the node that runs on it, or else what a node would find there.
+func (r *report) examineData(ctx context.Context, a *app, f *doctorFlags, c node.Config) {
+	if urls, err := node.Running(f.data); err == nil {
+		r.say("data directory", "ok", "a node runs on %s", f.data)
+		r.examineCluster(ctx, &f.nodeFlags, urls.Etcd)
+		r.examineLive(ctx, a, &f.nodeFlags, urls.NATS)
+		return
+	}
+	if err := c.CheckData(); err != nil {
+		r.found(f.shard, "data directory", err)
+		r.examinePorts(f, c)
+		return
+	}
+	free, status := jetstream.FreeBytes(f.data), "ok"
+	if free < littleSpace {
+		status = "warn"
+	}
+	r.say("data directory", status, "%s, %.1f GiB free", f.data, float64(free)/(1<<30))
+	if err := c.Embedded.CheckPorts(); err != nil {
+		r.say("servers", "fail", "%v", err)
+	}
+	r.examinePorts(f, c)
+	r.examineStopped(ctx, a, &f.nodeFlags)
+}
+
+// littleSpace is how many free bytes a store's file system should have.
+const littleSpace = 1 << 30
 
 // examinePorts checks that a node could listen. In a cluster of services and gateways alone, nobody uses the default ports of
 // a shard's node.
-func (r *report) examinePorts(f *nodeFlags) {
-	for _, l := range []struct{ flag, network, addr string }{{"udp", "udp", f.udp}, {"tcp", "tcp", f.tcp}, {"http", "tcp", f.http}} {
-		if l.addr == "" || r.crowd && !f.gives(l.flag) {
+func (r *report) examinePorts(f *doctorFlags, c node.Config) {
+	for _, l := range []struct{ flag, addr string }{{"udp", c.UDP}, {"tcp", c.TCP}, {"http", c.HTTP}} {
+		if l.addr == "" || r.crowd && f.role == roleShard && !f.gives(l.flag) {
 			continue
 		}
 		if id := r.listens[l.addr]; id != "" {
 			r.say("--"+l.flag, "ok", "node %s listens on %s", id, l.addr)
 			continue
 		}
-		if err := probe(l.network, l.addr); err != nil {
-			r.say("--"+l.flag, "fail", "%s cannot be opened (%v): stop the process that uses it, or name another with --%s", l.addr, err, l.flag)
+		one := c
+		one.UDP, one.TCP, one.HTTP = "", "", ""
+		*map[string]*string{"udp": &one.UDP, "tcp": &one.TCP, "http": &one.HTTP}[l.flag] = l.addr
+		if err := one.CheckListen(); err != nil {
+			r.say("--"+l.flag, "fail", "%v", err)
 		} else {
 			r.say("--"+l.flag, "ok", "%s is free", l.addr)
-		}
-	}
-}
-
-func probe(network, addr string) error {
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", addr)
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	return l.Close()
-}
-
-// With less free space than these, in bytes, a store's file system is nearly too full for a node, or too full.
-const (
-	littleSpace = 1 << 30
-	noSpace     = 16 << 20
-)
-
-// examineDisk checks the file system of an embedded store, whether the store exists yet or not.
-func (r *report) examineDisk(f *nodeFlags) {
-	dir, err := existing(f.data)
-	if err != nil {
-		r.say("data directory", "fail", "%s: %v: name another with --data", f.data, err)
-		return
-	}
-	free, err := freeBytes(dir)
-	space := fmt.Sprintf("%s, %.1f GiB free", f.data, float64(free)/(1<<30))
-	switch {
-	case err != nil:
-		space = f.data
-	case free < noSpace:
-		r.say("data directory", "fail", "%s: %s", shard.DiskFull, shard.Sentence(shard.DiskFull, f.shard, fmt.Sprintf("the file system of %s has %d KiB free", f.data, free>>10)))
-		return
-	}
-	if err := writable(dir); err != nil {
-		r.say("data directory", "fail", "%s: %s", shard.ReadOnly, shard.Sentence(shard.ReadOnly, f.shard, fmt.Sprintf("%s cannot be written to (%v)", f.data, err)))
-		return
-	}
-	status := "ok"
-	if err == nil && free < littleSpace {
-		status = "warn"
-	}
-	r.say("data directory", status, "%s", space)
-}
-
-// examineServers checks that something answers at the URLs of NATS and etcd.
-func (r *report) examineServers(ctx context.Context, f *nodeFlags) {
-	for _, s := range []struct {
-		flag, url string
-		condition shard.ConditionKind
-	}{{"nats", f.nats, shard.AwaitsNATS}, {"etcd", f.etcd, shard.AwaitsEtcd}} {
-		if err := dialURL(ctx, s.url); err != nil {
-			r.say("--"+s.flag, "fail", "%s: %s", s.condition, shard.Sentence(s.condition, f.shard, err.Error()))
-		} else {
-			r.say("--"+s.flag, "ok", "answers")
 		}
 	}
 }
@@ -212,52 +245,4 @@ func (r *report) examineDurability(f *nodeFlags) {
 			r.say("node loss", "warn", "the log will have one copy: use a cluster of three NATS servers and --replicas 3")
 		}
 	}
-}
-
-// existing returns dir, or the nearest folder above it that exists.
-func existing(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	for {
-		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			return "", fmt.Errorf("%s is a file", dir)
-		}
-		if err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", err
-		}
-		dir = parent
-	}
-}
-
-func writable(dir string) error {
-	f, err := os.CreateTemp(dir, ".wind-doctor-*")
-	if err != nil {
-		return err
-	}
-	f.Close()
-	return os.Remove(f.Name())
-}
-
-// dialURL opens and closes a TCP connection to the first server of a comma-separated list.
-func dialURL(ctx context.Context, urls string) error {
-	addr, _, _ := strings.Cut(urls, ",")
-	if i := strings.Index(addr, "://"); i >= 0 {
-		addr = addr[i+3:]
-	}
-	if i := strings.LastIndex(addr, "@"); i >= 0 {
-		addr = addr[i+1:]
-	}
-	d := net.Dialer{Timeout: 3 * time.Second}
-	c, err := d.DialContext(ctx, "tcp", strings.TrimSuffix(addr, "/"))
-	if err != nil {
-		return fmt.Errorf("%s does not answer (%w)", addr, err)
-	}
-	return c.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,13 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) (no
 	}
 	r.examineStanding(f.shard, standing)
 	r.examineSpace(ctx, client)
+	clusters, err := etcd.Clusters(ctx, client)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(clusters) > 0 && !slices.Contains(clusters, f.cluster) {
+		r.say("--cluster", "warn", "nothing has run in cluster %s yet; these servers have %s", f.cluster, strings.Join(clusters, ", "))
+	}
 	if nodes, err = etcd.Nodes(ctx, client, f.cluster); err != nil {
 		return nil, nil, err
 	}
@@ -144,8 +152,11 @@ func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url stri
 	}
 	defer conn.Close()
 	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
-	if errors.Is(err, persistence.ErrNotFound) {
-		return // nothing to compare with
+	if errors.Is(err, persistence.ErrNotFound) { // nothing to compare with: a node would create the log
+		if err := conn.CheckReplicas(f.replicas); err != nil {
+			r.say("--replicas", "fail", "%v", err)
+		}
+		return
 	}
 	if err == nil {
 		defer s.Close()

@@ -47,7 +47,11 @@ func (r *report) damaged(err error) {
 
 // found reports an obstacle to a start under the condition that a node would report.
 func (r *report) found(name, check string, err error) {
-	if kind := shard.ConditionOf(err); kind != "" {
+	kind := shard.ConditionOf(err)
+	if kind == "" {
+		kind = node.Unanswered(err)
+	}
+	if kind != "" {
 		r.say(check, "fail", "%s: %s", kind, shard.Sentence(kind, name, err.Error()))
 		return
 	}

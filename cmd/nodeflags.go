@@ -85,12 +85,18 @@ func (f *nodeFlags) check() error {
 		return err
 	}
 	switch {
-	case f.udp == "" && f.tcp == "":
-		return usagef("give --udp or --tcp an address: without one, no client can connect")
 	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
 	}
 	return f.embedded.check(f.nats)
+}
+
+// admits refuses a call that leaves clients no address.
+func (f *nodeFlags) admits() error {
+	if f.udp == "" && f.tcp == "" {
+		return usagef("give --udp or --tcp an address: without one, no client can connect")
+	}
+	return nil
 }
 
 // places refuses invalid addresses and names.

@@ -30,6 +30,9 @@ game or other options, a port is taken, the data directory is damaged, or a serv
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		config, err := f.config(a)
+		if err == nil {
+			err = f.admits()
+		}
 		if err != nil {
 			return err
 		}

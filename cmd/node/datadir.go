@@ -7,11 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/ferris1/wind/persistence/jetstream"
 )
+
+// lockFile is the file in a data directory that the process which has it open locks.
+const lockFile = "LOCK"
 
 // ErrInUse reports that another process has the folder open. OpenData returns it.
 var ErrInUse = errors.New("in use by another process")
@@ -31,8 +35,12 @@ func OpenData(dir string) (*Data, error) {
 	if err := onlyOurs(dir); err != nil {
 		return nil, err
 	}
-	d := &Data{Dir: dir, lock: flock.New(filepath.Join(dir, "LOCK"))}
+	d := &Data{Dir: dir, lock: flock.New(filepath.Join(dir, lockFile))}
 	ok, err := d.lock.TryLock()
+	for try := 0; err == nil && !ok && try < 10; try++ { // Running holds the lock for a moment
+		time.Sleep(20 * time.Millisecond)
+		ok, err = d.lock.TryLock()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock data directory %s: %w: name another with --data", dir, err)
 	}
@@ -47,7 +55,7 @@ var ErrStopped = errors.New("no process runs on it")
 
 // Running returns the URLs of the servers that run on a data directory, or ErrStopped. It creates and changes nothing.
 func Running(dir string) (URLs, error) {
-	path := filepath.Join(dir, "LOCK")
+	path := filepath.Join(dir, lockFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return URLs{}, ErrStopped
 	}
@@ -60,6 +68,19 @@ func Running(dir string) (URLs, error) {
 		return URLs{}, errors.Join(ErrStopped, lock.Unlock())
 	}
 	return ReadURLs(dir)
+}
+
+// Find is like Running, with an error that says what to do if no process runs on the directory. A killed process leaves its URLs
+// behind.
+func Find(dir string) (URLs, error) {
+	u, err := ReadURLs(dir)
+	if err != nil {
+		return u, err
+	}
+	if _, err := Running(dir); errors.Is(err, ErrStopped) {
+		return URLs{}, noServers(dir)
+	}
+	return u, nil
 }
 
 // NATS returns the folder of JetStream's store.
@@ -78,7 +99,7 @@ func onlyOurs(dir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "LOCK", "nats", "etcd":
+		case lockFile, "nats", "etcd":
 			return nil // one of ours suffices: a README beside it does no harm
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // listenHTTP serves /healthz, /metrics and, if clients may connect, /ws.
 func (n *Node) listenHTTP(addr string) error {
-	if n.clients != nil { // /ws admits clients
+	if n.config.admits() { // by /ws
 		if err := netcode.Loopback(addr); err != nil {
 			return fmt.Errorf("http: %w", err)
 		}

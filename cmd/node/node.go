@@ -138,20 +138,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// admits reports whether clients may connect.
+func (c Config) admits() bool { return !c.NoShard || c.Gateway != nil }
+
 // embedded reports whether the node embeds its servers.
 func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
 
 func (n *Node) start(ctx context.Context) error {
-	if err := ValidID(n.config.ID); err != nil {
-		return err
-	}
-	if err := CheckServices(n.config.Services); err != nil {
-		return err
-	}
-	if !n.config.NoShard {
-		if err := CheckGame(n.config.Game); err != nil {
-			return err // before anything is opened or written
-		}
+	if err := n.config.Check(); err != nil {
+		return err // before anything is opened or written
 	}
 	if err := n.listen(); err != nil {
 		return err
@@ -202,7 +197,7 @@ func (n *Node) enter(ctx context.Context, first **hosting) error {
 // listen opens the clients' sockets first, so that a taken port is found before anything is written.
 func (n *Node) listen() error {
 	c := n.config
-	if c.NoShard && c.Gateway == nil {
+	if !c.admits() {
 		if c.HTTP == "" {
 			return nil
 		}

@@ -120,6 +120,14 @@ func (n *Node) missed(err error, ran bool) shard.ConditionKind {
 	return kind
 }
 
+// Unanswered returns the condition for an error of a server that does not answer, or "" for any other error and for nil.
+func Unanswered(err error) shard.ConditionKind {
+	if err == nil {
+		return ""
+	}
+	return unanswered(err)
+}
+
 // unanswered returns the condition for an error of a server that does not answer, or "" for any other error.
 func unanswered(err error) shard.ConditionKind {
 	var late *wait.Error

@@ -42,9 +42,6 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 	waiting, began := false, time.Now()
 	for {
 		data, infra, err := tryInfra(ctx, dir, c)
-		if errors.Is(err, persistence.ErrReadOnly) {
-			err = fmt.Errorf("%w: make its file system writable, or name another directory with --data", err)
-		}
 		if !errors.Is(err, persistence.ErrDiskFull) {
 			if waiting && err == nil {
 				tell(nil)
@@ -68,19 +65,34 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 
 // tryInfra is one attempt of OpenInfra.
 func tryInfra(ctx context.Context, dir string, c InfraConfig) (*Data, *Infra, error) {
-	if err := CheckRoom(dir); errors.Is(err, persistence.ErrDiskFull) || errors.Is(err, persistence.ErrReadOnly) {
-		return nil, nil, err
-	}
-	data, err := OpenData(dir)
+	data, err := openRoom(dir)
 	if err != nil {
-		return nil, nil, jetstream.Unwritable(dir, err)
+		return nil, nil, err
 	}
 	c.Data = data
 	infra, err := StartInfra(ctx, c)
 	if err != nil {
-		return nil, nil, errors.Join(jetstream.Unwritable(dir, err), data.Close())
+		return nil, nil, errors.Join(unwritable(dir, err), data.Close())
 	}
 	return data, infra, nil
+}
+
+// openRoom opens a data directory on a disk with room for the servers.
+func openRoom(dir string) (*Data, error) {
+	if err := CheckRoom(dir); errors.Is(err, persistence.ErrDiskFull) || errors.Is(err, persistence.ErrReadOnly) {
+		return nil, unwritable(dir, err)
+	}
+	data, err := OpenData(dir)
+	return data, unwritable(dir, err)
+}
+
+// unwritable explains an error of a write below dir, and adds the way out.
+func unwritable(dir string, err error) error {
+	err = jetstream.Unwritable(dir, err)
+	if errors.Is(err, persistence.ErrReadOnly) {
+		return fmt.Errorf("%w: make its file system writable, or name another directory with --data", err)
+	}
+	return err
 }
 
 // told raises the node's condition while it waits for room, and clears it on nil.

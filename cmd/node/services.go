@@ -85,19 +85,12 @@ func (n *Node) startService(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
-	config := service.Config{
-		Type: s.Type, ID: i.id, Scripts: modules, Files: s.Files, Public: s.Public, Login: s.Login, Store: store, Bus: n.cluster.Bus, Takes: n.cluster.takes,
-		Middleware: s.Middleware, Logger: i.logger,
-		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry),
+	config, err := s.config(i.id, modules, c.Logger)
+	if err != nil {
+		return err
 	}
-	if s.Handlers != nil {
-		if err := contained(c.Logger, "its Handlers panics", s.Handlers, func() error {
-			config.Client, config.Server = s.Handlers()
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
+	config.Store, config.Bus, config.Takes, config.Logger = store, n.cluster.Bus, n.cluster.takes, i.logger
+	config.Registerer = prometheus.WrapRegistererWith(prometheus.Labels{"instance": i.id}, n.registry)
 	if i.scripts, err = n.startScripts(ctx, i, config); err != nil {
 		return err
 	}
@@ -140,18 +133,11 @@ func (n *Node) startScripts(ctx context.Context, i *instance, config service.Con
 	if err != nil {
 		return nil, err
 	}
-	var ofGame any = service.New
-	if len(config.Middleware) > 0 {
-		ofGame = config.Middleware[0]
-	}
 	scripts, err := reload.Start(ctx, reload.InstanceConfig{
 		Type: i.config.Type, ID: i.id, Modules: config.Scripts, Store: kept, Insist: n.config.Insist, Logger: config.Logger,
 		Make: func(modules []script.Module) (reload.Runtime, error) {
 			config.Scripts = modules
-			err := contained(config.Logger, "its registration panics", ofGame, func() (err error) {
-				i.service, err = service.New(config)
-				return err
-			})
+			i.service, err = newService(config)
 			return i.service, err
 		},
 	})

@@ -32,11 +32,15 @@ func writeURLs(path string, u URLs) error {
 	return nil
 }
 
+func noServers(data string) error {
+	return fmt.Errorf("no servers run on %s: name a running one's directory with --data, or servers with --nats and --etcd", data)
+}
+
 // ReadURLs returns the URLs of the servers that run on a data directory.
 func ReadURLs(data string) (u URLs, err error) {
 	b, err := os.ReadFile(urlsPath(data))
 	if errors.Is(err, fs.ErrNotExist) {
-		return u, fmt.Errorf("no servers run on %s: name a running one's directory with --data, or servers with --nats and --etcd", data)
+		return u, noServers(data)
 	}
 	if err != nil {
 		return u, err

@@ -35,6 +35,15 @@ func CheckRoom(dir string, need int64) error {
 	return nil
 }
 
+// FreeBytes returns how many bytes an unprivileged process may still write to the disk of dir, or of its nearest parent that exists.
+func FreeBytes(dir string) int64 {
+	at, err := existing(dir)
+	if err != nil {
+		return 0
+	}
+	return freeBytes(at)
+}
+
 // Unwritable explains an error of a write below dir. It returns errors unrelated to the disk unchanged.
 func Unwritable(dir string, err error) error {
 	var e syscall.Errno

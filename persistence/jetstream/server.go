@@ -129,7 +129,7 @@ func (s *Server) start() error {
 	}
 	port := s.port()
 	if port > 0 {
-		if err := probePort(port); err != nil {
+		if err := ProbePort(port); err != nil {
 			return err
 		}
 	}
@@ -287,8 +287,8 @@ func (s *Server) halt() {
 	}
 }
 
-// probePort returns a one-sentence error that nats-server would only log.
-func probePort(port int) error {
+// ProbePort returns an error if StartServer could not listen on the port: one sentence, which nats-server would only log.
+func ProbePort(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if taken.Port(err) {
 		return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)

@@ -124,7 +124,10 @@ func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Opti
 	_, err := lineageOf(ctx, c, cluster, shard)
 	if errors.Is(err, persistence.ErrNotFound) {
 		var filled Options
-		if filled, err = o.fill(ctx, c); err == nil {
+		if err = c.CheckReplicas(o.Replicas); err == nil {
+			filled, err = o.fill(ctx, c)
+		}
+		if err == nil {
 			err = createStream(ctx, c, logConfig(Ref{cluster, shard, lineage}, filled), filled.chosen.log)
 		}
 	}
@@ -135,6 +138,14 @@ func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Opti
 		return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", logStream(cluster, shard), err)
 	}
 	return Open(ctx, c, cluster, shard, lineage, o)
+}
+
+// CheckReplicas returns an error if the server belongs to no cluster that could keep that many copies of a new stream.
+func (c *Conn) CheckReplicas(n int) error {
+	if n > 1 && c.nc.ConnectedClusterName() == "" {
+		return fmt.Errorf("jetstream: NATS%s is a single server and cannot keep %d copies: name a cluster of as many with --nats, or omit --replicas", at(c.nc.ConnectedAddr()), n)
+	}
+	return nil
 }
 
 // lineageOf returns the lineage in the subject of a shard's log.

@@ -393,3 +393,22 @@ func Nodes(ctx context.Context, client *clientv3.Client, cluster string) (all []
 	}
 	return all, nil
 }
+
+// Clusters lists the clusters of which etcd knows anything, in order.
+func Clusters(ctx context.Context, client *clientv3.Client) (names []string, err error) {
+	const root = "/wind/"
+	ctx, end := asks(ctx, "list the clusters")
+	defer end(&err)
+	for from := root; ; {
+		got, err := client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(root)), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+		if err != nil {
+			return nil, fmt.Errorf("etcd: cannot list the clusters: %w", err)
+		}
+		if len(got.Kvs) == 0 {
+			return names, nil
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(string(got.Kvs[0].Key), root), "/")
+		names = append(names, name)
+		from = clientv3.GetPrefixRangeEnd(root + name + "/")
+	}
+}

@@ -212,6 +212,12 @@ func probe(port int) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
+// ProbePort returns the error of StartServer if it could not listen on the port.
+func ProbePort(port int) error {
+	_, err := probe(port)
+	return err
+}
+
 // settings returns etcd's configuration for a single member on the loopback.
 func settings(cfg ServerConfig, logger *zap.Logger) *embed.Config {
 	c := embed.NewConfig()
