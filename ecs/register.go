@@ -28,7 +28,8 @@ func Transient(f *form) { f.Transient = true }
 func Replicated(f *form) { f.Replicated = true }
 
 // Spatial marks the component whose fields X and Y (both float64 or both float32, in metres) place an entity: clients
-// see what is near the entity that they control. A game has at most one such component.
+// see what is near the entity that they control. While X or Y is NaN or infinite, no client sees the entity, and a client that
+// controls it keeps its last view; the node logs entity and component. A game has at most one such component.
 func Spatial(f *form) { f.Spatial = true }
 
 // Component registers T under a stable name, [a-z][a-z0-9._-]{0,63}, that appears in logs, tools and the client schema.

@@ -36,6 +36,8 @@ type Server struct {
 	// Used only by the tick loop.
 	targets []target
 	streams []stream
+
+	unplaced bool // whether the last release had entities without a place
 }
 
 // stream is an update for a client without the datagram lane.
@@ -299,12 +301,22 @@ func (s *Server) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) 
 	s.launch(f)
 }
 
+// tellUnplaced warns once when entities lose their place, and again only after all had one.
+func (s *Server) tellUnplaced(u replication.Unplaced, tick uint64) {
+	if u.Count > 0 && !s.unplaced {
+		s.cfg.Logger.Warn("netcode: no client sees an entity whose position is NaN or infinite: look for the system that divides by zero or multiplies without bounds",
+			"entity", u.First, "component", u.Component, "entities", u.Count, "tick", tick)
+	}
+	s.unplaced = u.Count > 0
+}
+
 // encode encodes the update of every target.
 func (s *Server) encode(w *ecs.World, encoder *replication.Encoder, u header, f *flight) {
 	if err := encoder.Begin(w, u.epoch); err != nil {
 		s.cfg.Logger.Error("netcode: cannot encode this tick's updates", "tick", u.tick, "error", err)
 		return
 	}
+	s.tellUnplaced(encoder.Unplaced(), u.tick)
 	for i := range s.targets {
 		t := &s.targets[i]
 		if t.fresh {

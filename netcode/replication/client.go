@@ -146,8 +146,8 @@ func (c *client) patience() uint64 {
 // Update writes a client's packets for the tick of the last Begin: at least one, each at most
 // Config.PacketBytes, together at most Config.BudgetBytes. Only a single block larger than the
 // budget exceeds it; later ticks make up for that. Blocks that do not fit wait; those that have waited
-// longest go first. view is the entity from which the client sees the world; while view is not in the world,
-// the area stays where it was. Each packet is valid until send returns. Update sends nothing to an unknown
+// longest go first. view is the entity from which the client sees the world; while view is not in the world
+// or has no finite position, the area stays where it was. Each packet is valid until send returns. Update sends nothing to an unknown
 // session or before the first Begin.
 func (e *Encoder) Update(session uint64, view ecs.Entity, send func(packet []byte)) {
 	c := e.clients[session]
@@ -168,7 +168,7 @@ func (e *Encoder) follow(c *client, view ecs.Entity) {
 	p := &e.plane
 	e.subscribe(c, &c.subs[0], cellKey{global: true})
 	at, ok := p.find(view)
-	if !ok || p.tables[at.src].spatial == nil {
+	if !ok || p.tables[at.src].spatial == nil || at.x == nowhere {
 		return
 	}
 	x, y := p.tables[at.src].position(int(at.row))

@@ -201,6 +201,17 @@ func (e *Encoder) Ack(session uint64, b []byte) error {
 	return nil
 }
 
+// Unplaced describes the entities whose spatial component has a NaN or an infinity for X or Y at the tick of the last Begin. No client
+// sees them until they have a place again.
+type Unplaced struct {
+	Count     int
+	First     ecs.Entity
+	Component string
+}
+
+// Unplaced returns the entities without a finite position.
+func (e *Encoder) Unplaced() Unplaced { return e.plane.unplaced }
+
 // Stats returns the counts so far.
 func (e *Encoder) Stats() Stats {
 	s := e.stats

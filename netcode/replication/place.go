@@ -21,6 +21,8 @@ type plane struct {
 	tables []source
 	places []place // by entity id
 
+	unplaced Unplaced // of the last look
+
 	cells  []*cell // by number; 0 is the global cell; nil: free
 	free   []uint32
 	byKey  map[cellKey]uint32
@@ -57,7 +59,7 @@ func (p *plane) look(w *ecs.World) error {
 			c.count = 0
 		}
 	}
-	p.tables = p.tables[:0]
+	p.tables, p.unplaced = p.tables[:0], Unplaced{}
 	for _, t := range w.Tables() {
 		if len(t.Entities()) == 0 {
 			continue
@@ -118,7 +120,12 @@ func (p *plane) scan(ents []ecs.Entity, src *source, number uint32) {
 		}
 		if !global {
 			fx, fy := src.position(row)
-			x, y = p.cellAt(fx), p.cellAt(fy)
+			if x, y = p.cellAt(fx), p.cellAt(fy); x == nowhere || y == nowhere {
+				x, y = nowhere, nowhere
+				if p.unplaced.Count++; p.unplaced.Count == 1 {
+					p.unplaced.First, p.unplaced.Component = e, src.spatial.t.Name
+				}
+			}
 		}
 		at := &p.places[id]
 		known := at.seen == p.serial-1 && at.gen == e.Generation() && !p.first
@@ -144,10 +151,15 @@ func (s *source) position(row int) (x, y float64) {
 		float64(math.Float32frombits(binary.LittleEndian.Uint32(b[s.spatial.y:])))
 }
 
-// cellAt returns the cell coordinate of v metres. A NaN or a value too far out is in an outermost cell.
+// nowhere is the coordinate of the cell of entities without a finite position. No area reaches it.
+const nowhere = 1 << 30
+
+// cellAt returns the cell coordinate of v metres. A value too far out is in an outermost cell, and one that is not finite nowhere.
 func (p *plane) cellAt(v float64) int32 {
 	c := math.Floor(v * p.inv)
 	switch {
+	case v-v != 0:
+		return nowhere
 	case c >= maxCell:
 		return maxCell
 	case c >= -maxCell:
