@@ -142,7 +142,7 @@ func (o *LogOptions) complete() error {
 	return nil
 }
 
-// logSize measures the three ways of appending in turns.
+// logSize measures the three ways of appending alternately.
 func logSize(ctx context.Context, s *store, w *writer, size, rounds int) (LogSize, error) {
 	wind, publish, request := newSamples("wind", rounds), newSamples("JetStream publish", rounds), newSamples("request", rounds)
 	frame := make([]byte, size)

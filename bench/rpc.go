@@ -103,7 +103,7 @@ func (o *RPCOptions) complete() error {
 	return nil
 }
 
-// depth measures both sides in turns; before counts the rounds of earlier depths, for Progress.
+// depth measures both sides alternately; before counts the rounds of earlier depths, for Progress.
 func (o *RPCOptions) depth(ctx context.Context, addr string, bare *bare, depth, before int) (RPCDepth, error) {
 	var wind, plain []LoadResult
 	for i := range o.Rounds {

@@ -62,7 +62,7 @@ func (r *TickResult) Loop(name string) (LoopTime, bool) {
 	return LoopTime{}, false
 }
 
-// Tick runs the loops and ticks in turns and compares them with arche's loop. It keeps one core busy throughout.
+// Tick runs the loops and ticks alternately and compares them with arche's loop. It keeps one core busy throughout.
 // When ctx ends it stops early with ctx's error.
 func Tick(ctx context.Context, o TickOptions) (TickResult, error) {
 	if o.Entities == 0 {

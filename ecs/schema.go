@@ -123,7 +123,7 @@ func (t *Type) check() error {
 		if f.Count < 0 || f.Count > maxSize || f.Width < f.Kind.minWidth() || f.Width > maxSize ||
 			f.Offset < 0 || f.PackedOffset < 0 ||
 			f.Offset+f.Count*f.Width > t.Size || f.PackedOffset+f.Count*f.Width > t.Packed {
-			return fmt.Errorf("ecs: schema: field %s of type %q lies outside it", f.Path, t.Name)
+			return fmt.Errorf("ecs: schema: field %s exceeds the size of its type %q", f.Path, t.Name)
 		}
 	}
 	return nil

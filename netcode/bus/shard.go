@@ -104,7 +104,7 @@ func (s *ServedShard) follow(owned bool) {
 		s.sub = nil
 	}
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.bus.log.Error("cannot subscribe or unsubscribe a shard", "shard", s.cfg.Shard, "error", err)
+		s.bus.log.Error("cannot begin or end the subscription to a shard's requests", "shard", s.cfg.Shard, "error", err)
 	}
 }
 

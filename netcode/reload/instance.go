@@ -80,7 +80,7 @@ func (i *Instance) Follow(ctx context.Context) {
 				_, _ = i.drive(ctx, Event{Kind: EventTold, Entry: i.parse(value)})
 			})
 			if err != nil {
-				i.cfg.Logger.Debug("reloads elsewhere are noticed late", "error", err)
+				i.cfg.Logger.Debug("cannot watch for reloads of other instances: asking for them now and then", "error", err)
 			}
 			pause(ctx, lookEvery)
 		}

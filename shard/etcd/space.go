@@ -70,7 +70,7 @@ func SpaceOf(ctx context.Context, client *Client) (s Space, err error) {
 		return s, nil
 	}
 	if err != nil {
-		return s, fmt.Errorf("etcd: cannot ask for its first revision: %w", err)
+		return s, fmt.Errorf("etcd: cannot read its first revision: %w", err)
 	}
 	s.Kept = got.Header.Revision
 	s.Compacts = s.Kept < manyRevisions
@@ -130,7 +130,7 @@ func (t *tending) compact(ctx context.Context, now time.Time) (err error) {
 	defer end(&err)
 	got, err := t.node.client.Get(ctx, "/wind/", clientv3.WithCountOnly())
 	if err != nil {
-		return fmt.Errorf("etcd: cannot ask for its revision: %w", err)
+		return fmt.Errorf("etcd: cannot read its revision: %w", err)
 	}
 	t.known = append(t.known, seenRevision{got.Header.Revision, now})
 	old := int64(0)
