@@ -49,6 +49,9 @@ func (r *report) examineCluster(ctx context.Context, f *nodeFlags, etcdURLs stri
 		if addr := n.Addresses["http"]; addr != "" {
 			r.examineNode(ctx, f.shard, n.Node, addr)
 		}
+		if n.Hung != "" && !r.hangs[n.Node] {
+			r.say("node "+n.Node, "fail", "%s: %s", shard.Hung, n.Hung)
+		}
 	}
 	if f.http != "" && r.listens[f.http] == "" {
 		r.examineNode(ctx, f.shard, "", f.http) // a node whose lease ran out is not in the directory

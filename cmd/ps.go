@@ -26,6 +26,7 @@ type psNode struct {
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Build     string            `json:"build"`
 	Since     string            `json:"since"`
+	Hung      string            `json:"hung,omitempty"` // what keeps its shard from going on
 }
 
 // psService is an instance with its fullness, which follows from its load and its players.
@@ -55,7 +56,7 @@ func (a *app) ps() *cobra.Command {
 		}
 		r := psResult{Cluster: cluster.Name, Nodes: []psNode{}, Services: []psService{}}
 		for _, n := range nodes {
-			r.Nodes = append(r.Nodes, psNode{ID: n.Node, Addresses: n.Addresses, Build: n.Build.ID, Since: n.Since.Format("2006-01-02 15:04:05Z")})
+			r.Nodes = append(r.Nodes, psNode{ID: n.Node, Addresses: n.Addresses, Build: n.Build.ID, Since: n.Since.Format("2006-01-02 15:04:05Z"), Hung: n.Hung})
 		}
 		for _, t := range cluster.Directory.Types() {
 			for _, i := range cluster.Directory.Instances(t) {
@@ -75,7 +76,11 @@ func psLines(r psResult) []string {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KIND\tID\tSTATE\tPLAYERS\tLOAD\tNODE\tADDRESSES")
 	for _, n := range r.Nodes {
-		fmt.Fprintf(t, "node\t%s\tup\t\t\t\t%s\n", n.ID, addresses(n.Addresses))
+		state := "up"
+		if n.Hung != "" {
+			state = "hung"
+		}
+		fmt.Fprintf(t, "node\t%s\t%s\t\t\t\t%s\n", n.ID, state, addresses(n.Addresses))
 	}
 	for _, s := range r.Services {
 		players := fmt.Sprint(s.Players)

@@ -7,9 +7,9 @@ import (
 	"github.com/ferris1/wind/shard/discovery"
 )
 
-// TestPsSaysWhichInstanceHangs: STATE says hung, for an instance that drains too.
-func TestPsSaysWhichInstanceHangs(t *testing.T) {
-	r := psResult{}
+// TestPsSaysWhatHangs: STATE says hung, for a node, for an instance, and for an instance that drains too.
+func TestPsSaysWhatHangs(t *testing.T) {
+	r := psResult{Nodes: []psNode{{ID: "a"}, {ID: "b", Hung: "a step"}}}
 	for _, i := range []discovery.Instance{
 		{Type: "game", ID: "game-1", State: discovery.Up},
 		{Type: "game", ID: "game-2", State: discovery.Up, Hung: "a handler"},
@@ -22,7 +22,7 @@ func TestPsSaysWhichInstanceHangs(t *testing.T) {
 	for _, line := range strings.Split(strings.Join(psLines(r), "\n"), "\n")[1:] {
 		states = append(states, strings.Fields(line)[2])
 	}
-	if got := strings.Join(states, " "); got != "up hung draining hung" {
+	if got := strings.Join(states, " "); got != "up hung up hung draining hung" {
 		t.Errorf("STATE: %s", got)
 	}
 }

@@ -22,7 +22,8 @@ func (a *app) stop() *cobra.Command {
 		Use:   "stop NODE",
 		Short: "Stop a node, gateway or service, on any machine and system",
 		Long: `Ends a process of the cluster as SIGTERM does, even on systems without signals: a node hands its shard over, a gateway ends
-its sessions, a service finishes running requests. NODE is a name from the column NODE of wind ps. Returns when the process
+its sessions, a service finishes running requests. A tick's step that does not end within 5 s, and a handler that does not
+within 10 s, are given up: the process then ends with exit code 1. NODE is a name from the column NODE of wind ps. Returns when the process
 has left the cluster.`,
 		Example: "  wind ps\n  wind stop game-host-4711 --nats URL --etcd URL",
 	}

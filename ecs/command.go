@@ -158,7 +158,7 @@ func Handle[C any](w *World, name string, fn any, options ...CommandOption) {
 		refuse("ecs: command %q is built in and takes no options", name)
 	}
 	cmd := &Cmd[C]{w: w}
-	h.call = *w.prepare(name, nameSeed(name), fn)
+	h.call = *w.prepare("command "+name, name, nameSeed(name), fn)
 	h.args = append(h.args, reflect.ValueOf(cmd))
 	h.load = func(c *Command) {
 		cmd.source, cmd.seq, cmd.flags = c.Source, c.Seq, c.Flags

@@ -26,6 +26,7 @@ func (w *World) Step(f Frame) Output {
 	for _, c := range w.systems {
 		w.runSystem(c)
 	}
+	w.running.call.Store(nil)
 	w.detect()
 	w.sessions.settle()
 	w.tidy()

@@ -8,6 +8,7 @@ import (
 // call is a function of the game with its injected parameters.
 type call struct {
 	name string
+	what string // for Running
 	seed uint64
 	fn   reflect.Value
 	args []reflect.Value
@@ -30,7 +31,7 @@ func System(w *World, name string, fn any) {
 		refuse("ecs: system %q: a name must have 1 to 64 bytes", name)
 	}
 	w.claim("system", name)
-	w.systems = append(w.systems, w.prepare(name, nameSeed(name), fn))
+	w.systems = append(w.systems, w.prepare("system "+name, name, nameSeed(name), fn))
 }
 
 // Init registers fn, with the parameters of System, to run once: at the beginning of a world's first tick, before the
@@ -40,16 +41,16 @@ func Init(w *World, fn any) {
 		refuse("ecs: an Init is registered after Setup")
 	}
 	seed := mum(nameSeed("init")^uint64(len(w.inits)), k1)
-	w.inits = append(w.inits, w.prepare("init", seed, fn))
+	w.inits = append(w.inits, w.prepare("init", "init", seed, fn))
 }
 
-func (w *World) prepare(name string, seed uint64, fn any) *call {
+func (w *World) prepare(what, name string, seed uint64, fn any) *call {
 	v := reflect.ValueOf(fn)
 	if v.Kind() != reflect.Func || v.IsNil() || v.Type().NumIn() == 0 || v.Type().In(0) != reflect.TypeFor[*Tick]() ||
 		v.Type().NumOut() != 0 || v.Type().IsVariadic() {
 		refuse("ecs: %q is a %T, want a func(*ecs.Tick, …) without results", name, fn)
 	}
-	return &call{name: name, seed: seed, fn: v, args: []reflect.Value{reflect.ValueOf(&w.now)}}
+	return &call{name: name, what: what, seed: seed, fn: v, args: []reflect.Value{reflect.ValueOf(&w.now)}}
 }
 
 // link injects the parameters, after all types are registered.
@@ -93,6 +94,7 @@ func (w *World) run(c *call, seed uint64) verdict {
 
 func (w *World) attempt(c *call, seed uint64) verdict {
 	w.now.seed = seed
+	w.running.call.Store(c)
 	w.markStreams()
 	v := w.try(c)
 	if !v.failed && !w.fits() {

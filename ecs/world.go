@@ -37,6 +37,7 @@ type World struct {
 	outgoingOf                   map[reflect.Type]*form
 	inits                        []*call
 	systems                      []*call
+	running                      running
 	clock                        func() int64 // for Measure; nil: nothing is timed
 	bundles                      []*bundle
 	tables                       []*Table // in the order of creation

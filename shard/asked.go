@@ -147,7 +147,7 @@ func (h *Host) matters(debt int) []Condition {
 	if c, ok := h.lag.condition(h.cfg.Shard, debt, h.cfg.Game.TickRate); ok {
 		all = append(all, c)
 	}
-	if c, ok := h.stepping.condition(h.cfg.Shard, time.Now()); ok {
+	if c, ok := h.sim.stepping.condition(h.cfg.Shard, time.Now()); ok {
 		all = append(all, c)
 	}
 	SortConditions(all)

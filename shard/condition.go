@@ -154,7 +154,7 @@ func WayOut(kind ConditionKind, shard string) string {
 	case AwaitsOwner:
 		return "this node takes over when that node stops or its lease ends"
 	case Hung:
-		return "nobody is served until it ends; if it does not, stop the process and see what the log names"
+		return "nobody is served until it ends; if it does not, stop the process, which loses nothing committed, and mend what the message names"
 	case Behind:
 		return "the node catches up at most a second of ticks once the cause is gone; if it stays behind, give the node more processor time, or the game less work per tick"
 	case Conflict:

@@ -40,9 +40,12 @@ type HostConfig struct {
 	Purge         bool          // purge the log below the older of the two newest verified snapshots after each snapshot, not only when it fills
 	KeepLog       bool          // never purge the log, not even when it fills
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
-	StopTimeout   time.Duration // for the last record at a stop; zero: 5 s
+	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Logger        *slog.Logger  // nil: slog.Default()
 }
+
+// DefaultStopTimeout is how long a host that was asked to stop waits for a step that runs, and for the commit of its record.
+const DefaultStopTimeout = 5 * time.Second
 
 // DefaultSeed is the seed of a new shard if none is given.
 const DefaultSeed = 1
@@ -72,7 +75,8 @@ type Host struct {
 	deltas  pull[uint64, persistence.Delta]
 	stopped bool // the owner has ended
 	reason  error
-	served  bool // the frontend was told that the shard is here
+	served  bool        // the frontend was told that the shard is here
+	left    atomic.Bool // finish was called
 
 	tick      ticking
 	simulated chan struct{} // closed once the first record's ticks are simulated
@@ -83,12 +87,11 @@ type Host struct {
 	asked      asked // what the host waits for
 	conditions Conditions
 
-	mu       sync.Mutex
-	stats    Stats
-	told     map[string]bool // see alarmOnce
-	times    struct{ tick, commit histogram }
-	lag      lag
-	stepping stepping
+	mu    sync.Mutex
+	stats Stats
+	told  map[string]bool // see alarmOnce
+	times struct{ tick, commit histogram }
+	lag   lag
 }
 
 // New returns a host, or an error if the configuration is invalid.
@@ -106,7 +109,7 @@ func New(cfg HostConfig) (*Host, error) {
 		cfg.MeasureEvery = 10 * time.Second
 	}
 	if cfg.StopTimeout <= 0 {
-		cfg.StopTimeout = 5 * time.Second
+		cfg.StopTimeout = DefaultStopTimeout
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	genesis, err := newGenesis(cfg)
@@ -151,8 +154,45 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 
 // Run owns and runs the shard until ctx ends or the host may no longer run it. It returns nil if ctx ended, after the last
 // record is committed and the shard handed over; otherwise ErrFenced, ErrLeaseLost, ErrHalted, ErrRefused, ErrTooLarge,
-// persistence.ErrLost or persistence.ErrFull, wrapped with what happened. All its goroutines have ended when it returns.
+// persistence.ErrLost or persistence.ErrFull, wrapped with what happened. If ctx ended while a step ran that has not ended
+// StopTimeout later, Run gives it up and returns ErrHung; the goroutine of that step ends with it. All others have ended when Run
+// returns.
 func (h *Host) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- h.run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	look, asked := time.NewTicker(stopLook), time.Now()
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case now := <-look.C:
+			if h.sim.stepping.giveUp(asked, h.cfg.StopTimeout, now) {
+				return h.abandon()
+			}
+		}
+	}
+}
+
+// abandon ends the host while its step hangs: what the tick loop knows is now the caller's, except for the world. The owner key
+// is released. The start's attempt stays noted: if the same tick hangs at the next start, it is deadly.
+func (h *Host) abandon() error {
+	h.reason = h.sim.stepping.err(h.cfg.Shard, h.cfg.StopTimeout)
+	h.disown()
+	if h.owner.Claimed() {
+		h.handOver(h.owner.Epoch(), false)
+	}
+	h.finish()
+	return h.reason
+}
+
+// run is Run on the goroutine of the tick loop.
+func (h *Host) run(ctx context.Context) error {
 	h.start(ctx)
 	defer h.finish()
 	h.become(ctx)
@@ -177,6 +217,9 @@ func (h *Host) start(ctx context.Context) {
 
 // finish ends the host's goroutines and waits for them.
 func (h *Host) finish() {
+	if h.left.Swap(true) {
+		return // a step that was given up has ended
+	}
 	h.drop()
 	h.records.close()
 	h.deltas.close()

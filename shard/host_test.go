@@ -545,7 +545,7 @@ func TestTwoStartsThatDieInTheSameTickHalt(t *testing.T) {
 				}
 				time.Sleep(6 * time.Second) // its lease ends
 			}()
-			_ = b.run(h, time.Second)
+			_ = h.run(t.Context()) // on this goroutine, which recovers
 		}
 		die("b")
 		die("c")
@@ -598,7 +598,7 @@ func TestStartsThatAreKilledWhileTheyCommitHaltNothing(t *testing.T) {
 					}
 					time.Sleep(6 * time.Second) // its lease ends
 				}()
-				t.Errorf("start %d: %v", i, b.run(h, time.Second))
+				t.Errorf("start %d: %v", i, h.run(t.Context())) // on this goroutine, which recovers
 			}()
 		}
 		h2, p2, _ := b.host("b", nil)

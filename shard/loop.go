@@ -114,11 +114,15 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	t, w := &h.tick, h.sim.world
 	h.latch(w, n)
 	for i := range n {
+		if i > 0 && ctx.Err() != nil {
+			n = i // the rest of the debt dies with the stop
+			break
+		}
 		f := ecs.Frame{Tick: w.Tick() + 1, Commands: t.commands[i]}
 		t.frames[i] = w.AppendFrame(t.frames[i][:0], f)
-		h.stepping.begin(f.Tick)
+		h.sim.stepping.begin(w, f.Tick)
 		out := w.Step(f)
-		h.stepping.end()
+		h.sim.stepping.end()
 		if i < n-1 {
 			out = out.Clone() // it is valid only until the next Step
 		}

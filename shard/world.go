@@ -30,6 +30,8 @@ type simulated struct {
 	apart    *ecs.World // the computed world of a diverged tick
 	diverged *persistence.DivergedError
 
+	stepping stepping
+
 	began time.Time // when recovery had its first world
 	bytes uint64    // of the records read since
 }
@@ -156,7 +158,9 @@ func differs(game ecs.Game, asked, has []byte) error {
 func (s *simulated) Resimulate(seq persistence.Seq, t *persistence.TickRecord) error {
 	s.record.Seq = seq
 	s.record.Ticks[0] = *t
+	s.stepping.begin(s.world, t.Tick)
 	err := persistence.Resimulate(s.world, &s.record, 0, s.keep)
+	s.stepping.end()
 	if errors.As(err, &s.diverged) && s.world.Tick() == t.Tick {
 		s.apart = s.world // recovery starts again with another world
 	}

@@ -23,7 +23,7 @@ func (n *Node) tellConditions() {
 			s := n.Stats()
 			tell(n.config.Logger, known, s.Conditions, time.Now())
 			if n.clients != nil {
-				n.clients.SetHung(stepHangs(s.Host.Conditions))
+				n.clients.SetHung(hangsAs(s.Host.Conditions) != "")
 			}
 			select {
 			case <-look.C:
@@ -73,9 +73,32 @@ func (n *Node) retry(missing shard.ConditionKind) {
 	n.conditions.Clear(missing)
 }
 
-// stepHangs reports whether a step of the host's shard does not end.
-func stepHangs(host []shard.Condition) bool {
-	return slices.ContainsFunc(host, func(c shard.Condition) bool { return c.Kind == shard.Hung })
+// hangsAs returns the text of the condition that a step of the host's shard does not end; "": it does.
+func hangsAs(host []shard.Condition) string {
+	for _, c := range host {
+		if c.Kind == shard.Hung {
+			return c.Text
+		}
+	}
+	return ""
+}
+
+// registerHung writes into the node's entry in the cluster that its shard's step hangs, and what it runs, until it no longer does.
+func (n *Node) registerHung() {
+	told := ""
+	n.alongside(func(ctx context.Context) {
+		every(ctx, tellEvery, func() {
+			what := hangsAs(n.Stats().Host.Conditions)
+			if what == told {
+				return
+			}
+			if err := n.member.SetHung(ctx, what); err != nil {
+				n.config.Logger.Debug("the node's entry does not say whether its shard hangs", "error", err)
+				return
+			}
+			told = what
+		})
+	})
 }
 
 // told is a condition that was logged.

@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -19,6 +22,7 @@ import (
 	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/netcode/wirepb"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
 )
 
 // hangs is a handler that neither returns nor suspends until its gate opens.
@@ -137,11 +141,10 @@ func TestServicesAvoidAnInstanceThatHangs(t *testing.T) {
 	}
 }
 
-// TestAShardThatHangsTurnsClientsAway: while a step does not end, a client that comes is told at once to come again, and so
-// is one that waited already. /healthz says why.
-func TestAShardThatHangsTurnsClientsAway(t *testing.T) {
-	gate := make(chan chan struct{}, 1) // the step waits until the channel in it is closed
-	game := ecs.Game{Name: "hangs", TickRate: 30, Setup: func(w *ecs.World) {
+// gated returns a game with a system, hang, in which a step waits until the channel in the gate is closed.
+func gated() (game ecs.Game, gate chan chan struct{}) {
+	gate = make(chan chan struct{}, 1)
+	return ecs.Game{Name: "hangs", TickRate: 30, Setup: func(w *ecs.World) {
 		ecs.System(w, "hang", func(*ecs.Tick) {
 			select {
 			case open := <-gate:
@@ -149,7 +152,67 @@ func TestAShardThatHangsTurnsClientsAway(t *testing.T) {
 			default:
 			}
 		})
-	}}
+	}}, gate
+}
+
+// TestAStopEndsANodeWhoseStepHangs: the cluster shows what hangs, Stop gives the tick up and closes everything in order, and the
+// next node goes on with that tick.
+func TestAStopEndsANodeWhoseStepHangs(t *testing.T) {
+	game, gate := gated()
+	c := Config{Game: game, ID: "stuck", Data: t.TempDir(), TCP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler), Embedded: Embedded{NATSPort: AnyPort, EtcdPort: AnyPort}}
+	n, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	t.Cleanup(func() { close(open) })
+	gate <- open
+	limit := time.Now().Add(time.Minute)
+	told := func() string {
+		all, err := etcd.Nodes(t.Context(), n.cluster.Etcd, "dev")
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		return all[0].Hung
+	}
+	for told() == "" && time.Now().Before(limit) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	committed := n.Stats().Host.Tick
+	if what := told(); !strings.Contains(what, fmt.Sprintf("tick %d of shard main", committed+1)) || !strings.Contains(what, "now in system hang: ") {
+		t.Errorf("its entry says that it hangs: %q", what)
+	}
+	err = n.Stop()
+	if !errors.Is(err, shard.ErrHung) || !strings.Contains(err.Error(), "now in system hang") {
+		t.Fatalf("the stop: %v", err)
+	}
+	for _, part := range []string{"does not end", "deadline", "lease"} { // nothing else failed
+		if strings.Contains(err.Error(), part) {
+			t.Errorf("the stop: %v", err)
+		}
+	}
+	n, err = Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n.Stats().Host.Tick <= committed && time.Now().Before(limit) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if s := n.Stats().Host; s.RecoveredTick != committed || s.Tick <= committed {
+		t.Errorf("the next node recovered tick %d of %d and is at tick %d", s.RecoveredTick, committed, s.Tick)
+	}
+	if what := told(); what != "" {
+		t.Errorf("the next node's entry says that it hangs: %q", what)
+	}
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAShardThatHangsTurnsClientsAway: while a step does not end, a client that comes is told at once to come again, and so
+// is one that waited already. /healthz says why.
+func TestAShardThatHangsTurnsClientsAway(t *testing.T) {
+	game, gate := gated()
 	n, err := Start(t.Context(), Config{
 		Game: game, Data: t.TempDir(), TCP: "127.0.0.1:0", HTTP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler),
 	})

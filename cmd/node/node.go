@@ -333,6 +333,7 @@ func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
 		return err
 	}
 	n.onClose(func() error { served.Close(); return nil })
+	n.registerHung()
 	return nil
 }
 

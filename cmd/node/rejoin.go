@@ -70,7 +70,10 @@ func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
 			ended = n.runHost(ctx, next)
 			next = nil
 		}
-		if ctx.Err() != nil && !errors.Is(ended.Err, shard.ErrRefused) {
+		if ctx.Err() != nil && (errors.Is(ended.Err, shard.ErrRefused) || errors.Is(ended.Err, shard.ErrHung)) {
+			return ended.Err
+		}
+		if ctx.Err() != nil {
 			return nil // ended by a stop, which is not a failure
 		}
 		then := rejoin.Next(ended)

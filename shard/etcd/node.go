@@ -116,6 +116,7 @@ type Node struct {
 	lease      shard.LeaseState
 	registered map[*Registration]struct{}
 	closed     bool
+	hung       string
 }
 
 // nodeValue is the value of /nodes/<id>.
@@ -126,6 +127,7 @@ type nodeValue struct {
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Build     ecs.Build         `json:"build"`
 	Since     time.Time         `json:"since"`
+	Hung      string            `json:"hung,omitempty"`
 }
 
 // Join takes a lease, registers the node and keeps both alive until Close. If another process has the id, Join waits until
@@ -253,10 +255,9 @@ func (n *Node) enter(ctx context.Context) (err error) {
 		return fmt.Errorf("etcd: cannot get a lease for node %s: %w", n.cfg.ID, err)
 	}
 	n.begun = granted.ID
-	host, _ := os.Hostname() // only for people who look for the process
-	value, err := json.Marshal(nodeValue{Node: n.cfg.ID, Host: host, Process: os.Getpid(), Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: n.since})
+	value, err := n.value()
 	if err != nil {
-		return fmt.Errorf("etcd: %w", err)
+		return err
 	}
 	if n.cfg.Heir {
 		if err := n.bequeath(ctx, granted.ID); err != nil {
@@ -264,7 +265,7 @@ func (n *Node) enter(ctx context.Context) (err error) {
 		}
 	}
 	free := clientv3.Compare(clientv3.LeaseValue(n.key()), "=", 0) // no key, or one that no process keeps alive
-	answer, err := n.client.Txn(ctx).If(free).Then(clientv3.OpPut(n.key(), string(value), clientv3.WithLease(granted.ID))).Commit()
+	answer, err := n.client.Txn(ctx).If(free).Then(clientv3.OpPut(n.key(), value, clientv3.WithLease(granted.ID))).Commit()
 	if err != nil {
 		return fmt.Errorf("etcd: cannot register node %s: %w", n.cfg.ID, err)
 	}
@@ -279,6 +280,43 @@ func (n *Node) enter(ctx context.Context) (err error) {
 		r.poke()
 	}
 	n.mu.Unlock()
+	return nil
+}
+
+// value is the node's record.
+func (n *Node) value() (string, error) {
+	host, _ := os.Hostname() // only for people who look for the process
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	value, err := json.Marshal(nodeValue{
+		Node: n.cfg.ID, Host: host, Process: os.Getpid(), Addresses: n.cfg.Addresses, Build: n.cfg.Build, Since: n.since, Hung: n.hung,
+	})
+	if err != nil {
+		return "", fmt.Errorf("etcd: %w", err)
+	}
+	return string(value), nil
+}
+
+// SetHung writes into the node's record what keeps its shard from going on; "": nothing.
+func (n *Node) SetHung(ctx context.Context, what string) (err error) {
+	n.mu.Lock()
+	n.hung = what
+	lease := clientv3.LeaseID(n.lease.ID)
+	n.mu.Unlock()
+	value, err := n.value()
+	if err != nil {
+		return err
+	}
+	ctx, end := asks(ctx, "write the record of node "+n.cfg.ID)
+	defer end(&err)
+	own := clientv3.Compare(clientv3.LeaseValue(n.key()), "=", lease)
+	answer, err := n.client.Txn(ctx).If(own).Then(clientv3.OpPut(n.key(), value, clientv3.WithLease(lease))).Commit()
+	if err != nil {
+		return fmt.Errorf("etcd: cannot write the record of node %s: %w", n.cfg.ID, err)
+	}
+	if !answer.Succeeded {
+		return fmt.Errorf("etcd: cannot write the record of node %s: its lease has ended", n.cfg.ID)
+	}
 	return nil
 }
 
@@ -374,6 +412,7 @@ type NodeInfo struct {
 	Addresses map[string]string
 	Build     ecs.Build
 	Since     time.Time
+	Hung      string // what keeps its shard from going on, and since when; "": nothing
 }
 
 // Nodes lists the living nodes of a cluster, sorted by id.

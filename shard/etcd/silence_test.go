@@ -80,6 +80,7 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Shard.SetSpec":      func() error { return sh.SetSpec(ctx, []byte("{}")) },
 		"Node.Register":      func() error { _, err := n.Register(ctx, discovery.Instance{Type: "game", ID: "g"}); return err },
 		"Node.Vacant":        func() error { return n.Vacant(ctx, "game", "g") },
+		"Node.SetHung":       func() error { return n.SetHung(ctx, "a step") },
 		"Node.Close": func() error { // on a separate node, which it ends
 			other := &Node{cfg: n.cfg, client: c, cancel: func() {}}
 			return other.Close(ctx)

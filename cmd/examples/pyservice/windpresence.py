@@ -35,7 +35,7 @@ LOOK_EVERY = 0.25  # seconds between two looks at the service's loop
 STALL_AFTER = 2.0  # seconds for which a handler may hold the loop, or go on after its cancellation, before it counts as hung
 
 WAYS_OUT = {
-    "hung": "nobody is served until it ends; if it does not, stop the process and see what the log names",
+    "hung": "nobody is served until it ends; if it does not, stop the process, which loses nothing committed, and mend what the message names",
     "waiting-for-nats": "check that NATS runs and that --nats names it; this instance continues unaided once it answers",
     "waiting-for-etcd": "check that etcd runs and that --etcd names it; this instance continues unaided once it answers",
 }
