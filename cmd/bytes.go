@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -51,13 +52,26 @@ func (b *byteSize) Set(s string) error {
 		}
 	}
 	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || math.IsNaN(n) || n < 0 || n*unit > math.MaxInt64/2 {
-		return fmt.Errorf("%q is not a size: write it as 8GiB or 500MB", s)
+	switch {
+	case errors.Is(err, strconv.ErrRange) && n > 0, err == nil && n*unit > mostBytes && !math.IsInf(n, 0):
+		return fmt.Errorf("%s is too large: at most 1024TiB", s)
+	case err != nil || math.IsNaN(n) || math.IsInf(n, 0) || n < 0:
+		return notASize{s}
 	}
 	if b.bytes = int64(n * unit); b.bytes < b.least {
 		return fmt.Errorf("%s is less than %d MiB", s, b.least>>20)
 	}
 	return nil
+}
+
+// mostBytes is the largest size that a flag takes, far beyond any disk.
+const mostBytes = 1024 << 40
+
+// notASize says that a text is no size at all.
+type notASize struct{ text string }
+
+func (e notASize) Error() string {
+	return fmt.Sprintf("%q is not a size: write it as 8GiB or 500MB", e.text)
 }
 
 // Type implements pflag.Value.

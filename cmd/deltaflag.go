@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -31,15 +33,19 @@ func (d *deltaLimit) Set(text string) error {
 		case err == nil && d.age != 0:
 			return fmt.Errorf("%q gives two ages: give one", text)
 		case err == nil && age < time.Minute:
-			return fmt.Errorf("%s is shorter than a minute", part)
+			return fmt.Errorf("%s is too short: the least age is 1m", part)
 		case err == nil:
 			d.age = age
 		case strings.Trim(part, "0123456789.") == "":
 			return fmt.Errorf("%q has no unit: write off, an age such as 24h, or a size such as 4GiB", part)
+		case tooLong(part):
+			return fmt.Errorf("%s is too large: the longest age is %dh", part, int64(math.MaxInt64/time.Hour))
 		default:
-			if sizeErr := size.Set(part); size.bytes == 0 {
+			sizeErr := size.Set(part)
+			if errors.As(sizeErr, new(notASize)) {
 				return fmt.Errorf("%q is not off, an age such as 24h, or a size such as 4GiB", part)
-			} else if sizeErr != nil {
+			}
+			if sizeErr != nil {
 				return sizeErr
 			}
 			if d.bytes != 0 {

@@ -21,8 +21,8 @@ func envName(flag string) string {
 }
 
 // fromEnv sets flags that the call does not set from their environment variables. An empty variable counts as unset, and so
-// does one that names a place, or is for embedded servers, if the call names another.
-func fromEnv(set *pflag.FlagSet) (err error) {
+// does one that names a place, or is for embedded servers, if the call names another. It returns the flags that it set.
+func fromEnv(set *pflag.FlagSet) (given []string, err error) {
 	named, elsewhere := namedPlaces(set), serversElsewhere(set)
 	set.VisitAll(func(f *pflag.Flag) {
 		value := os.Getenv(envName(f.Name))
@@ -35,9 +35,20 @@ func fromEnv(set *pflag.FlagSet) (err error) {
 		}
 		if cause != nil {
 			err = fmt.Errorf("%s (the environment variable for --%s)", wrongValue(envName(f.Name), f, value, causeOf(cause)), f.Name)
+			return
 		}
+		given = append(given, f.Name)
 	})
-	return err
+	return given, err
+}
+
+// inVariables writes the environment variables in place of the flags that they set: the caller of --shard who set WIND_SHARD
+// would look for the flag in vain.
+func inVariables(text string, flags []string) string {
+	for _, name := range flags {
+		text = regexp.MustCompile(`--`+regexp.QuoteMeta(name)+`([^a-z0-9-]|$)`).ReplaceAllString(text, envName(name)+"$1")
+	}
+	return text
 }
 
 // causeOf returns the error of a flag's Set, without pflag's wrapping.

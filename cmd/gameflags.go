@@ -3,6 +3,7 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 
@@ -74,11 +75,30 @@ func addOption(set *pflag.FlagSet, f ecs.OptionField, usage string) {
 		set.Uint64(f.Name, v, usage)
 	case reflect.Float64:
 		v, _ := strconv.ParseFloat(f.Default, 64)
-		set.Float64(f.Name, v, usage)
+		set.Var((*finite)(&v), f.Name, usage)
 	default:
 		set.String(f.Name, f.Default, usage)
 	}
 }
+
+// finite is the value of a flag for a number that JSON can write: neither NaN nor infinite.
+type finite float64
+
+// Set implements pflag.Value.
+func (n *finite) Set(text string) error {
+	v, err := strconv.ParseFloat(text, 64)
+	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+		err = strconv.ErrSyntax
+	}
+	*n = finite(v)
+	return err
+}
+
+// String implements pflag.Value.
+func (n *finite) String() string { return strconv.FormatFloat(float64(*n), 'g', -1, 64) }
+
+// Type implements pflag.Value: its help and errors are those of any number.
+func (n *finite) Type() string { return "float64" }
 
 // given returns the options that the caller set as a JSON object (nil if none), and the seed if it was given. It checks the
 // options' ranges.
@@ -105,7 +125,7 @@ func (g *gameFlags) given() (options []byte, seed *uint64, err error) {
 		return nil, seed, nil
 	}
 	if options, err = json.Marshal(fields); err != nil {
-		return nil, nil, usagef("a game option is not a number: %v", err)
+		return nil, nil, err // ecs formats each option from a value of its kind
 	}
 	if _, err := g.game.DecodeOptions(options); err != nil {
 		return nil, nil, usageError{err}

@@ -93,7 +93,9 @@ func (a *app) choose(args []string) (err error) {
 		return nil
 	}
 	a.named = true
-	a.program, err = a.games.named(name)
+	if a.program, err = a.games.named(name); err != nil && !ok {
+		err = fmt.Errorf("%s: %w", envName("game"), err)
+	}
 	return err
 }
 

@@ -69,7 +69,7 @@ that --replace names.`,
 			return err
 		}
 		return a.print(map[string]any{"name": name, "dir": dir, "files": files, "replace": checkout},
-			fmt.Sprintf("Wrote %s in %s.", strings.Join(files, ", "), dir),
+			fmt.Sprintf("Wrote %s in %s.", strings.Join(files, ", "), path),
 			fmt.Sprintf("Its go.mod builds against %s: on another machine, change that replace line to a checkout there.", checkout),
 			fmt.Sprintf("Next: cd %s && go test ./... && go run . dev --bots 10", dir))
 	})
@@ -108,8 +108,11 @@ func isCheckout(dir string) bool {
 
 // emptyFolder makes the folder for a game, and refuses one that is not empty.
 func emptyFolder(path string) (string, error) {
+	if err := notBelowFile(path); err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
 	if err := os.MkdirAll(path, 0o755); err != nil {
-		return "", err
+		return "", fmt.Errorf("init: cannot make the folder: %w", err)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {

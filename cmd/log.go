@@ -225,6 +225,9 @@ the older of the two newest snapshots before --from, or with genesis. Only a fil
 		if to > 0 && from > to {
 			return usagef("--from %d is after --to %d", from, to)
 		}
+		if err := canWrite(args[0]); err != nil {
+			return fmt.Errorf("log export: %w", err)
+		}
 		if _, err := os.Stat(args[0]); err == nil && !force {
 			return fmt.Errorf("log export: %s exists: name another file, or overwrite it with --force", args[0])
 		}

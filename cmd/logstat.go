@@ -66,6 +66,11 @@ that its record occupies, including headers and the server's framing, divided by
 	c.Flags().StringVar(&plotFile, "plot", "", "SVG file for a plot of how log and deltas grew over the ticks")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
+		if plotFile != "" {
+			if err := canWrite(plotFile); err != nil {
+				return fmt.Errorf("log stat: --plot: %w", err)
+			}
+		}
 		return src.read(ctx, a, func(s persistence.Source) error {
 			var growth growth
 			if plotFile != "" {

@@ -45,7 +45,11 @@ func (a *app) run(args []string) int {
 		err = usageError{err}
 	}
 	if err != nil {
-		fmt.Fprintf(a.stderr, "%s: %s\n", a.self.name, a.self.spell(err.Error()))
+		text := err.Error()
+		if exitCode(err) == exitUsage {
+			text = inVariables(text, a.variables)
+		}
+		fmt.Fprintf(a.stderr, "%s: %s\n", a.self.name, a.self.spell(text))
 	}
 	return exitCode(err)
 }
@@ -70,16 +74,17 @@ func (a *app) execute(ctx context.Context, args []string) error {
 // app is one call of the binary: the game, the outputs and the global flags.
 type app struct {
 	*program
-	self    *self
-	games   games
-	named   bool // --game was given
-	stdout  io.Writer
-	stderr  *output
-	json    bool
-	level   string
-	log     *slog.Logger
-	repeats repeats // log's handler
-	started bool    // the verb itself has begun: from here on, an error is a failure, not wrong usage
+	self      *self
+	games     games
+	named     bool // --game was given
+	stdout    io.Writer
+	stderr    *output
+	json      bool
+	level     string
+	log       *slog.Logger
+	repeats   repeats  // log's handler
+	variables []string // flags that environment variables set
+	started   bool     // the verb itself has begun: from here on, an error is a failure, not wrong usage
 }
 
 func (a *app) root() *cobra.Command {
@@ -98,7 +103,11 @@ Every flag can also be set by an environment variable: ` + envPrefix + ` and the
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.self.program},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if err := first(checkTexts(c.Flags()), onePlace(c.Flags()), fromEnv(c.Flags())); err != nil {
+			err := first(checkTexts(c.Flags()), onePlace(c.Flags()))
+			if err == nil {
+				a.variables, err = fromEnv(c.Flags())
+			}
+			if err != nil {
 				return err
 			}
 			a.self.lookAt(c.Flags())

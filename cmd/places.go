@@ -99,7 +99,11 @@ func onePlace(set *pflag.FlagSet) error {
 // checkPair refuses one of a cluster's servers without the other: a data directory may belong to another cluster.
 func checkPair(nats, etcd string) error {
 	if (nats == "") != (etcd == "") {
-		return usagef("give both --nats and --etcd, or neither: --data names a cluster's servers as a pair")
+		given, missing := "nats", "etcd"
+		if nats == "" {
+			given, missing = missing, given
+		}
+		return usagef("--%s needs --%s, which names the same cluster's other server; or give neither: --data names both", given, missing)
 	}
 	return nil
 }

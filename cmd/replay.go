@@ -85,6 +85,9 @@ known to have been. Exits with 1 if another game, or a build with other componen
 			}
 			p := persistence.NewReplay(a.game, s, o)
 			r, err := p.Run(ctx)
+			if err == nil && v.watch {
+				err = watched.beyond(r.To)
+			}
 			out := a.replayed(r, o, p.World(), err)
 			out.Watched = watched.seen
 			if errors.Is(err, persistence.ErrNotFound) && !a.json {

@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,10 +88,27 @@ func positional(c *cobra.Command, args []string) error {
 		return fmt.Errorf("%s: %s %s missing: %s", pathOf(c), strings.Join(missing, " and "), is, usage)
 	case endless || len(args) <= len(all):
 		return nil
+	case detached(c, args[len(all)]) != "":
+		return fmt.Errorf("%s: %q is one argument too many: to give it to a flag, write %s", pathOf(c), args[len(all)], detached(c, args[len(all)]))
 	case len(all) == 0:
 		return fmt.Errorf("%s: %q is one argument too many: this verb takes only flags", pathOf(c), args[0])
 	}
 	return fmt.Errorf("%s: %q is one argument too many: %s", pathOf(c), args[len(all)], usage)
+}
+
+// detached returns how to write an argument that is the value of a flag before it: --purge never sets --purge alone, since that
+// flag needs no value. It returns "" if no such flag takes the argument.
+func detached(c *cobra.Command, arg string) (written string) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.NoOptDefVal == "" || written != "" {
+			return
+		}
+		if was := f.Value.String(); f.Value.Set(arg) == nil {
+			written = fmt.Sprintf("--%s=%s", f.Name, arg)
+			_ = f.Value.Set(was) // it was accepted before
+		}
+	})
+	return written
 }
 
 // flagError rewords pflag's error about a flag.
@@ -141,6 +160,8 @@ func wrongValue(name string, f *pflag.Flag, value string, cause error) string {
 		"intSlice": "a list of whole numbers, comma-separated",
 	}[f.Value.Type()]
 	switch {
+	case f.Value.Type() == "duration" && tooLong(value):
+		return fmt.Sprintf("%s %s is too large: the most is %dh", name, value, int64(math.MaxInt64/time.Hour))
 	case f.Value.Type() == "duration" && !isDuration(value):
 		return fmt.Sprintf("%s %q is not a duration: write it with a unit, such as 500ms, 10s or 5m", name, value)
 	case f.Value.Type() == "duration":
@@ -157,6 +178,11 @@ func isDuration(text string) bool {
 	_, err := time.ParseDuration(text)
 	return err == nil
 }
+
+var durationForm = regexp.MustCompile(`^[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$`)
+
+// tooLong reports whether text is written as a duration, but as one that does not fit.
+func tooLong(text string) bool { return durationForm.MatchString(text) && !isDuration(text) }
 
 // didYouMean returns ": did you mean --a or --b?", or "" without names.
 func didYouMean(prefix string, names []string) string {

@@ -22,7 +22,7 @@ func mygame(out, log *strings.Builder) *app {
 		[]Option{WithGame(speak.Game, WithServices(speak.Services...), WithScripts(speak.Scripts(), ""))})
 }
 
-// TestWrongCalls makes the calls in testdata/wrong.txt and compares their exit codes and errors. UPDATE_SCRIPTS=1 rewrites
+// TestWrongCalls makes the calls in testdata/wrong.txt, with their environment variables, beside a file afile, and compares their exit codes and errors. UPDATE_SCRIPTS=1 rewrites
 // the file: read the new sentences aloud.
 func TestWrongCalls(t *testing.T) {
 	path, err := filepath.Abs("testdata/wrong.txt")
@@ -34,6 +34,9 @@ func TestWrongCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
+	if err := os.WriteFile("afile", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	var now strings.Builder
 	for _, block := range strings.Split(strings.TrimSpace(string(table)), "\n\n") {
 		call, want, _ := strings.Cut(block, "\n")
@@ -42,7 +45,18 @@ func TestWrongCalls(t *testing.T) {
 			continue
 		}
 		var out, log strings.Builder
-		code := mygame(&out, &log).run(arguments(strings.TrimPrefix(call, "$ mygame")))
+		variables, line, _ := strings.Cut(strings.TrimPrefix(call, "$ "), "mygame")
+		for _, v := range strings.Fields(variables) {
+			name, value, _ := strings.Cut(v, "=")
+			t.Setenv(name, value)
+		}
+		code := mygame(&out, &log).run(arguments(line))
+		for _, v := range strings.Fields(variables) {
+			name, _, _ := strings.Cut(v, "=")
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
 		got := fmt.Sprintf("%d %s", code, strings.TrimSpace(log.String()))
 		now.WriteString(call + "\n" + got + "\n\n")
 		if got != want && os.Getenv("UPDATE_SCRIPTS") == "" {

@@ -53,6 +53,14 @@ func (w *watching) each(world *ecs.World) error {
 	return err
 }
 
+// beyond returns an error if the replay ended, at tick last, before the watch began.
+func (w *watching) beyond(last uint64) error {
+	if w.from <= last {
+		return nil
+	}
+	return fmt.Errorf("%w: tick %d: the last one is %d; begin at or before it with --from", persistence.ErrNotFound, w.from, last)
+}
+
 // found returns an error if the entity lived in no tick of the replay r.
 func (w *watching) found(r replayResult) error {
 	switch {

@@ -125,7 +125,9 @@ func (d *comparison) fields(at Difference, typ *Type, mine, theirs []byte) {
 			if diff.Field = f.Path; f.Array {
 				diff.Field = fmt.Sprintf("%s[%d]", f.Path, k)
 			}
-			diff.Have, diff.Other = f.Kind.format(x), f.Kind.format(y)
+			if diff.Have, diff.Other = f.Kind.format(x), f.Kind.format(y); diff.Have == diff.Other {
+				diff.Have, diff.Other = fmt.Sprintf("%s (bytes %x)", diff.Have, x), fmt.Sprintf("%s (bytes %x)", diff.Other, y)
+			}
 			d.add(diff)
 		}
 	}
@@ -179,10 +181,14 @@ func (d *comparison) layout() {
 			return
 		}
 	}
-	d.add(Difference{
+	x := Difference{
 		What: "layout", Field: "tables, free slots and what a session repeats",
 		Have: fmt.Sprintf("%d tables, %d free", len(d.a.tables), d.a.pool.free), Other: fmt.Sprintf("%d tables, %d free", len(d.b.tables), d.b.pool.free),
-	})
+	}
+	if x.Have == x.Other {
+		x.Have, x.Other = x.Have+" in one order", x.Other+" in another"
+	}
+	d.add(x)
 }
 
 // named returns the names of a table's components.

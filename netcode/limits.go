@@ -3,6 +3,7 @@ package netcode
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/ferris1/wind/netcode/wirepb"
@@ -56,7 +57,7 @@ func (l *Limits) Set(name string, n int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("there is no limit %q: they are %v", name, LimitNames())
+	return fmt.Errorf("there is no limit %q: the limits, with their defaults, are %s", name, strings.Join(LimitNames(), ", "))
 }
 
 // LimitNames lists the names that Set takes, each with its default: name=n.

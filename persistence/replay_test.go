@@ -434,3 +434,18 @@ func TestStatOfOtherGameLogicCountsWhatItCan(t *testing.T) {
 		t.Errorf("%+v\nwant\n%+v up to tick 74", got, want)
 	}
 }
+
+func TestADivergenceNeverNamesOneChecksumTwice(t *testing.T) {
+	for _, c := range []struct {
+		e    DivergedError
+		want string
+	}{
+		{DivergedError{Seq: 9, Tick: 8, Recorded: 5, Computed: 6, Reason: "checksum"}, "persistence: replay diverges at tick 8 (record 9): checksum: recorded 0000000000000005, computed 0000000000000006"},
+		{DivergedError{Seq: 9, Tick: 8, Recorded: 5, Computed: 5, Reason: "outbox: 1 messages computed, 2 recorded"}, "persistence: replay diverges at tick 8 (record 9): outbox: 1 messages computed, 2 recorded; the state is the recorded one, checksum 0000000000000005"},
+		{DivergedError{Seq: 9, Tick: 8, Recorded: 5, Reason: "the frame is for tick 9"}, "persistence: replay diverges at tick 8 (record 9): the frame is for tick 9; the tick, recorded with checksum 0000000000000005, could not be simulated"},
+	} {
+		if c.e.Error() != c.want {
+			t.Errorf("got  %s\nwant %s", c.e.Error(), c.want)
+		}
+	}
+}

@@ -398,7 +398,7 @@ func TestAnotherGameIsRefusedAndNoSnapshotIsBlamed(t *testing.T) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			})
 			err := b.run(h2, time.Second)
-			if fmt.Sprint(err) != "shard: refused: the shard's game is "+walk(0).Name+", but this node runs run" || p2.count() > 0 {
+			if fmt.Sprint(err) != "shard: refused: the shard's game is "+walk(0).Name+", but this node runs run: run the binary of that game, or begin another shard with --shard or --data" || p2.count() > 0 {
 				t.Errorf("purged %v: it ends with %v after %d ticks", purge, err, p2.count())
 			}
 			if strings.Contains(log.String(), "alarm") || b.coord.Standing().Halted != "" {

@@ -101,7 +101,7 @@ func (s *simulated) Restore(snap *persistence.Snapshot) error {
 
 // refuse returns the error for a shard of another game.
 func (s *simulated) refuse(game string) error {
-	return fmt.Errorf("%w: the shard's game is %s, but this node runs %s", ErrRefused, game, s.game.Name)
+	return fmt.Errorf("%w: the shard's game is %s, but this node runs %s: run the binary of that game, or begin another shard with --shard or --data", ErrRefused, game, s.game.Name)
 }
 
 // SameRate returns an ErrRefused if game's tick rate differs from the shard's. g is nil if the log no longer has its genesis.
@@ -109,7 +109,7 @@ func SameRate(g *persistence.Genesis, game ecs.Game) error {
 	if g == nil || g.TickRate == game.TickRate {
 		return nil
 	}
-	return fmt.Errorf("%w: the shard makes %d ticks per second, but this build of %s makes %d", ErrRefused, g.TickRate, g.Game, game.TickRate)
+	return fmt.Errorf("%w: the shard makes %d ticks per second, but this build of %s makes %d: run the build that made it, or begin another shard with --shard or --data", ErrRefused, g.TickRate, g.Game, game.TickRate)
 }
 
 // compare refuses a start with options other than those of the shard's genesis and names the first difference.
