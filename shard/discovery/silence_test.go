@@ -100,3 +100,27 @@ func TestSilentInstancesAreAvoided(t *testing.T) {
 		}
 	}
 }
+
+// TestPlayersStayAtHomeBesideASilentInstance: wherever it is in the list.
+func TestPlayersStayAtHomeBesideASilentInstance(t *testing.T) {
+	d := newDirectory(nil, nil)
+	for _, id := range []string{"game-1", "game-2", "game-3"} {
+		value, err := json.Marshal(Instance{Type: "game", ID: id, State: Up})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.set(Entry{Key: "game/" + id, Value: value})
+	}
+	d.publish()
+	for range silentAfter {
+		d.Heard("game", "game-1", false)
+	}
+	for _, home := range []string{"game-2", "game-3"} {
+		for range 20 { // the choice is random
+			id, _ := d.Place("game", Player{Key: "ann", Home: home})
+			if d.Leave("game", id); id != home {
+				t.Fatalf("a player of %s goes to %q", home, id)
+			}
+		}
+	}
+}

@@ -73,6 +73,9 @@ func (t *typeView) pick(p Player, r uint64) (string, bool) {
 	defer candidates.Put(c)
 	for race := range uint64(maxRaces) {
 		home := t.fill(c, p)
+		if p.silent != nil {
+			home = c.without(p.silent, home)
+		}
 		if len(c.candidates) == 0 {
 			return "", false
 		}
@@ -114,7 +117,7 @@ func (t *typeView) fill(c *choice, p Player) (home int) {
 		if i == its {
 			full = s.room <= -left // of those who came, some had their home here as well
 		}
-		if full || i == except || p.silent != nil && p.silent(s.reported.ID) {
+		if full || i == except {
 			continue
 		}
 		if i == its {
@@ -131,6 +134,23 @@ func (t *typeView) fill(c *choice, p Player) (home int) {
 	}
 	c.candidates, c.seats = all[:n], at[:n]
 	return home
+}
+
+// without removes candidates, and returns the new index of the player's home, or -1.
+func (c *choice) without(out func(id string) bool, home int) int {
+	n, at := 0, -1
+	for i := range c.candidates {
+		if out(c.candidates[i].ID) {
+			continue
+		}
+		if i == home {
+			at = n
+		}
+		c.candidates[n], c.seats[n] = c.candidates[i], c.seats[i]
+		n++
+	}
+	c.candidates, c.seats = c.candidates[:n], c.seats[:n]
+	return at
 }
 
 // seatOf returns the index of an instance's seat, or -1.
