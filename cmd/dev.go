@@ -1,11 +1,14 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,6 +123,7 @@ type nodeResult struct {
 	Snapshots     uint64            `json:"snapshots"`
 	Data          string            `json:"data,omitempty"`
 	Events        map[string]uint64 `json:"events,omitempty"`
+	Failures      map[string]uint64 `json:"failures,omitempty"` // of systems and commands in committed ticks, by name
 	Bots          *fleet.Stats      `json:"bots,omitempty"`
 }
 
@@ -283,13 +287,31 @@ func (r *nodeResult) settle(n *node.Node) {
 	r.BytesOut, r.BytesIn = c.BytesOutPerClientSecond(), c.BytesInPerClientSecond()
 	r.Entities, r.Epoch, r.LastSeq, r.Checksum = h.Entities, uint64(h.Epoch), uint64(h.LastSeq), fmt.Sprintf("%016x", h.Checksum)
 	r.RecoveredTick, r.DeltasLost, r.Snapshots, r.Events = h.RecoveredTick, h.DeltasLost, h.Snapshots, s.Events
+	r.Failures = h.Failures
 }
 
 func nodeLines(r nodeResult) []string {
-	return []string{
+	lines := []string{
 		fmt.Sprintf("%s, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", plural(r.Ticks, "tick"), r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
 		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
 		fmt.Sprintf("%s, %s, %d late, %.0f bytes out per client and second, %s", plural(r.Clients, "client"), plural(r.Inputs, "input"), r.InputsLate, r.BytesOut, plural(r.Entities, "entity")),
 		"events: " + eventsText(r.Events),
 	}
+	if len(r.Failures) > 0 {
+		lines = append(lines, failuresText(r.Failures))
+	}
+	return lines
+}
+
+// failuresText says which systems and commands failed, most failures first, and what that meant for their ticks.
+func failuresText(failures map[string]uint64) string {
+	names := slices.SortedFunc(maps.Keys(failures), func(a, b string) int {
+		return cmp.Or(cmp.Compare(failures[b], failures[a]), cmp.Compare(a, b))
+	})
+	var calls []string
+	for _, name := range names {
+		calls = append(calls, fmt.Sprintf("%s %d", name, failures[name]))
+	}
+	return "failed systems and commands, with the number of failures: " + strings.Join(calls, ", ") +
+		"; their ticks are committed, without what a failed one spawned, despawned, emitted and sent; the log says why"
 }

@@ -39,9 +39,7 @@ func TestAGameWhoseSetupPanicsSaysWhy(t *testing.T) {
 	data := t.TempDir()
 	node := []string{"--data", data, "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", ""}
 	var stdout, stderr bytes.Buffer
-	if code := Run(game, append([]string{"dev", "--nats-port", "0", "--etcd-port", "0", "--for", "500ms"}, node...), &stdout, &stderr); code != 0 {
-		t.Fatalf("the history of the test: %d: %s", code, &stderr)
-	}
+	played(t, game, data)
 	game.Setup = func(*ecs.World) { panic("no table of prices") }
 	const want = "ecs: the Setup of game bad panics: no table of prices, in cmd.TestAGameWhoseSetupPanicsSaysWhy.func2 (cmd/setup_test.go:"
 	for _, args := range [][]string{

@@ -32,8 +32,13 @@ func (h *Host) noteFailures(outputs []ecs.Output, now time.Time) {
 			}
 		}
 	}
+	h.tellFailures(now, false)
+}
+
+// tellFailures logs the failures that were not logged yet, of each name at most every failuresEvery, or all of them now.
+func (h *Host) tellFailures(now time.Time, all bool) {
 	for i := range h.failing {
-		if f := &h.failing[i]; f.since > 0 && (f.told.IsZero() || now.Sub(f.told) >= failuresEvery) {
+		if f := &h.failing[i]; f.since > 0 && (all || f.told.IsZero() || now.Sub(f.told) >= failuresEvery) {
 			what := "a system failed"
 			if f.command {
 				what = "a command failed"

@@ -112,6 +112,22 @@ func TestFailuresAreToldAtOnceAndThenCounted(t *testing.T) {
 	})
 }
 
+// TestFailuresAreToldBeforeTheEnd: a host that stops before the next line is due logs what it has counted since the last one.
+func TestFailuresAreToldBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		log := &warnings{Handler: slog.DiscardHandler}
+		h, _, _ := b.host("a", func(c *HostConfig) { c.Game, c.Logger = ill(1, 1000), slog.New(log) })
+		if err := b.run(h, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("a system failed name=stumble tick=2 reason=panic: a stone at tick 2 times=%d place=", h.Stats().Committed-1)
+		if len(log.lines) != 2 || !strings.HasPrefix(log.lines[1], want) {
+			t.Errorf("told:\n%s\nwant %s", strings.Join(log.lines, "\n"), want)
+		}
+	})
+}
+
 func TestWhatIsRecoveredIsNotToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestbed(t)

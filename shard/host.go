@@ -220,6 +220,7 @@ func (h *Host) finish() {
 	if h.left.Swap(true) {
 		return // a step that was given up has ended
 	}
+	h.tellFailures(time.Now(), true)
 	h.drop()
 	h.records.close()
 	h.deltas.close()
