@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,7 +101,7 @@ components, recorded the log, it proves what needs no game, names what it could 
 				return err
 			}
 			if !out.OK {
-				return checkf("log check: what is stored is damaged: %s", plural(len(out.Findings)+out.Unlisted, "finding"))
+				return checkf("log check: %s: %s", damaged(out), plural(len(out.Findings)+out.Unlisted, "finding"))
 			}
 			if r.Unproven != nil {
 				return fmt.Errorf("log check: everything that needs no game is in order, but this game could not re-simulate the log (--form-only does not try): %w", r.Unproven)
@@ -160,6 +161,18 @@ func checkLines(r checkReport) []string {
 		lines = append(lines, "in order")
 	}
 	return lines
+}
+
+// damaged names what is broken: "damage in the log and the snapshots".
+func damaged(r checkReport) string {
+	names := map[string]string{"log": "the log", "deltas": "the delta stream", "snapshots": "the snapshots"}
+	var where []string
+	for _, f := range r.Findings {
+		if name := cmp.Or(names[f.Where], f.Where); !f.Warning && !slices.Contains(where, name) {
+			where = append(where, name)
+		}
+	}
+	return "damage in " + cmp.Or(strings.Join(where, " and "), "the log")
 }
 
 // wayOut says what a broken log is still good for.

@@ -22,13 +22,15 @@ type deltaCheck struct {
 	parts   int    // further unreadable places of the same run
 	missing uint64 // the first tick of a run without deltas; 0 outside a run
 	until   loggedTick
-	grown   Seq   // the log's present end; 0 until it is read
-	err     error // of the store: it could not read the stream to its end
+	began   uint64 // the stream's last tick when the check began
+	grown   Seq    // the log's present end; 0 until it is read
+	err     error  // of the store: it could not read the stream to its end
 }
 
 func newDeltaCheck(ctx context.Context, c *checker) *deltaCheck {
 	d := &deltaCheck{c: c, close: func() {}, over: true}
 	if c.src.Deltas != nil {
+		d.began = d.end(ctx)
 		d.next, d.close = iter.Pull2(c.src.deltas(ctx, 1))
 		d.over = false
 	}
@@ -189,10 +191,19 @@ func (d *deltaCheck) hidden() bool {
 	return d.c.torn() != nil && d.current.RecordSeq <= d.c.report.Last
 }
 
-// caughtUp reports whether the stream, read again, reaches the last logged tick: its owner is alive and was behind.
+// caughtUp reports whether the stream has grown past the last logged tick since the check began: its owner is alive and was
+// behind.
 func (d *deltaCheck) caughtUp(ctx context.Context) bool {
+	return d.began < d.until.tick.Tick && d.end(ctx) >= d.until.tick.Tick
+}
+
+// end returns the stream's last tick; 0 if it is empty or its end cannot be read.
+func (d *deltaCheck) end(ctx context.Context) uint64 {
 	last, ok, err := d.c.src.Deltas.Last(ctx)
-	return err == nil && ok && last.Tick >= d.until.tick.Tick
+	if err != nil || !ok {
+		return 0
+	}
+	return last.Tick
 }
 
 // behind says why the stream may end before the log. The stored bytes do not tell which reason it is.
