@@ -49,6 +49,14 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 	write("killed/servers.json", `{"nats":"nats://node:secret@`+silent+`","etcd":"http://`+silent+`"}`)
 	write("foreign/letter.txt", "")
 	write("file", "")
+	serveOnce(t, "--data", "gone", "--nats-port", "0", "--etcd-port", "0")
+	if err := os.RemoveAll("gone/nats"); err != nil {
+		t.Fatal(err)
+	}
+	begin := []string{"serve", "--game", "speak", "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--data", "begun", "--nats-port", "0", "--etcd-port", takenPort}
+	if code := mygame(&strings.Builder{}, &strings.Builder{}).run(begin); code != exitFailed { // after it has made a store without streams
+		t.Fatalf("a start with a taken port ends with %d", code)
+	}
 	write("broken/game/handlers_client/greet.star", "def Handler_GreetRequest(ctx, req)\n")
 	write("unknown/game/handlers_client/greet.star", "def Handler_NoSuchRequest(ctx, req):\n    return None\n")
 
@@ -76,6 +84,7 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		{"killed servers, gateway", gateway, []string{"--data", "killed"}, "no servers run on killed"},
 		{"killed servers, service", service, []string{"--data", "killed"}, "no servers run on killed"},
 		{"no servers, service", service, []string{"--data", "nowhere"}, "no servers run on nowhere"},
+		{"a log that is gone", shard, []string{"--data", "gone", "--nats-port", "0", "--etcd-port", "0"}, "was owned before (epoch 1) and its log is gone"},
 		{"a taken TCP port", shard, []string{"--data", "new", "--tcp", taken}, "name another port with --udp, --tcp or --http"},
 		{"a taken HTTP port", shard, []string{"--data", "new", "--http", taken}, "name another port with --udp, --tcp or --http"},
 		{"a taken port, gateway", gateway, []string{"--nats", writer, "--etcd", infra.etcd, "--tcp", taken}, "name another port with --udp, --tcp or --http"},
@@ -124,7 +133,7 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		}
 	})
 	t.Run("all is well", func(t *testing.T) {
-		for _, args := range [][]string{{"--data", "fresh"}, {"gateway", "--nats", writer, "--etcd", infra.etcd}, {"service", "--nats", writer, "--etcd", infra.etcd}} {
+		for _, args := range [][]string{{"--data", "fresh"}, {"--data", "begun"}, {"gateway", "--nats", writer, "--etcd", infra.etcd}, {"service", "--nats", writer, "--etcd", infra.etcd}} {
 			var out, log strings.Builder
 			code := mygame(&out, &log).run(append([]string{"doctor", "--game", "speak", "--udp", "127.0.0.1:0", "--tcp", "", "--http", ""}, args...))
 			if code != exitDone || strings.Contains(out.String(), "fail ") {
@@ -142,6 +151,18 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 	})
 }
 
+// serveOnce runs a shard for a second.
+func serveOnce(t *testing.T, at ...string) {
+	t.Helper()
+	var out, log strings.Builder
+	call := append([]string{"serve", "--game", "speak", "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--for", "1s"}, at...)
+	for try := 1; mygame(&out, &log).run(call) != exitDone; try++ { // on a busy machine, a second may end before the first tick
+		if try == 20 {
+			t.Fatalf("serve fails %d times: %s", try, log.String())
+		}
+	}
+}
+
 // servers are where a test's embedded servers listen.
 type servers struct{ nats, etcd string }
 
@@ -157,13 +178,7 @@ func beginInfra(t *testing.T) (servers, string) {
 			t.Error(err)
 		}
 	})
-	var out, log strings.Builder
-	serve := []string{"serve", "--nats", infra.NATSURL(), "--etcd", infra.EtcdURL(), "--game", "speak", "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--for", "1s"}
-	for try := 1; mygame(&out, &log).run(serve) != exitDone; try++ { // on a busy machine, a second may end before the first tick
-		if try == 20 {
-			t.Fatalf("serve fails %d times: %s", try, log.String())
-		}
-	}
+	serveOnce(t, "--nats", infra.NATSURL(), "--etcd", infra.EtcdURL())
 	user, addr, _ := strings.Cut(strings.TrimPrefix(infra.NATSURL(), "nats://"), "@")
 	_, password, _ := strings.Cut(user, ":")
 	return servers{addr, infra.EtcdURL()}, password

@@ -28,6 +28,7 @@ type report struct {
 	listens  map[string]string // address → the cluster's node that listens there
 	hangs    map[string]bool   // nodes whose /healthz has said what hangs
 	crowd    bool              // the cluster has services or gateways, and no node has ever run the shard
+	standing shard.Standing    // of the shard, as etcd has it
 	copies   jetstream.Copies  // of the shard's streams on running servers; zeros: it has none there
 }
 
@@ -129,6 +130,7 @@ func (r *report) examineSpace(ctx context.Context, client *etcd.Client) {
 
 // examineStanding reports who owns the shard, or why nobody may.
 func (r *report) examineStanding(name string, s shard.Standing) {
+	r.standing = s
 	switch {
 	case s.Halted != "":
 		kind := shard.HaltedBy(s.Halted)
@@ -156,8 +158,8 @@ func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url stri
 	defer conn.Close()
 	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
 	if errors.Is(err, persistence.ErrNotFound) { // nothing to compare with: a node would create the log
-		if err := conn.CheckReplicas(f.replicas); err != nil {
-			r.say("--replicas", "fail", "%v", err)
+		if err := first(node.LogGone(f.shard, r.standing), conn.CheckReplicas(f.replicas)); err != nil {
+			r.found(f.shard, "log", err)
 		}
 		return
 	}

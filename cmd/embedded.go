@@ -21,9 +21,11 @@ func (f *embeddedFlags) add(set *pflag.FlagSet) {
 	set.Var(&f.sync, "sync", "when the embedded NATS server syncs to disk: always (before each acknowledgement, so that a power loss loses nothing committed) or interval (every 2 minutes)")
 }
 
-// check refuses flags of embedded servers if nats names a server elsewhere.
+// check refuses flags of embedded servers if nats names a server elsewhere, and one port for both.
 func (f *embeddedFlags) check(nats string) error {
 	switch {
+	case f.nats.number > 0 && f.nats.number == f.etcd.number:
+		return usagef("--nats-port and --etcd-port are both %d: give each its own", f.nats.number)
 	case nats == "":
 		return nil
 	case f.nats.text != "":

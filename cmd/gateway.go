@@ -48,7 +48,7 @@ A gateway learns from the running services which of them handles which message, 
 		if tcp == "" && udp == "" && f.http == "" {
 			return usagef("gateway: give --tcp, --udp or --http an address: without one, no client can connect")
 		}
-		if err := first(checkAddress("--tcp", tcp), checkAddress("--udp", udp), checkInstance("--id", id)); err != nil {
+		if err := first(checkAddress("--tcp", tcp), checkAddress("--udp", udp), checkApart(tcp, f.http), checkInstance("--id", id)); err != nil {
 			return err
 		}
 		if config.Gateway, err = g.config(ctx, a); err != nil {

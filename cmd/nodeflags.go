@@ -101,5 +101,5 @@ func (f *nodeFlags) admits() error {
 
 // places refuses invalid addresses and names.
 func (f *nodeFlags) places() error {
-	return first(checkAddress("--udp", f.udp), checkAddress("--tcp", f.tcp), checkAddress("--http", f.http), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
+	return first(checkAddress("--udp", f.udp), checkAddress("--tcp", f.tcp), checkAddress("--http", f.http), checkApart(f.tcp, f.http), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 }

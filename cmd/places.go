@@ -29,6 +29,14 @@ func checkAddress(flag, address string) error {
 	return usagef("%s %q is not an address: write host:port, such as 127.0.0.1:7777", flag, address)
 }
 
+// checkApart refuses one address for clients over TCP and for HTTP. Port 0 is another one each time.
+func checkApart(tcp, http string) error {
+	if _, port, err := net.SplitHostPort(tcp); err == nil && tcp == http && port != "0" {
+		return usagef("--tcp and --http are both %s: give each its own port", tcp)
+	}
+	return nil
+}
+
 // checkName refuses a name that no cluster or shard can have.
 func checkName(flag, name string) error {
 	if persistence.ValidShardName(name) != nil {

@@ -79,6 +79,11 @@ func positional(c *cobra.Command, args []string) error {
 		endless = endless || strings.HasSuffix(word, "...]")
 	}
 	usage := strings.TrimSuffix(c.UseLine(), " [flags]")
+	for i, arg := range args[:min(len(args), len(all))] {
+		if strings.TrimSpace(arg) == "" {
+			return fmt.Errorf("%s: %s is empty: %s", pathOf(c), all[i], usage)
+		}
+	}
 	switch {
 	case len(args) < len(needed):
 		missing, is := needed[len(args):], "is"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,9 @@ const ofGame = "game"
 // checkTexts applies checkText to the flags that the call gives.
 func checkTexts(set *pflag.FlagSet) (err error) {
 	set.Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); ok && err == nil && slices.ContainsFunc(list.GetSlice(), func(s string) bool { return strings.TrimSpace(s) == "" }) {
+			err = fmt.Errorf("--%s: one of its values is empty", f.Name)
+		}
 		if cause := checkText(f, f.Value.String()); err == nil && cause != nil {
 			err = fmt.Errorf("--%s: %w", f.Name, cause)
 		}

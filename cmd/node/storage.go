@@ -9,6 +9,7 @@ import (
 
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
 
@@ -30,11 +31,19 @@ func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clust
 	if !errors.Is(err, persistence.ErrNotFound) {
 		return st, err
 	}
-	if standing.Epoch > 0 {
-		return nil, fmt.Errorf("%w: shard %s was owned before (epoch %d) and its log is gone: restore the log, or name a new shard with --shard",
-			persistence.ErrLost, name, standing.Epoch)
+	if err := LogGone(name, standing); err != nil {
+		return nil, err
 	}
 	return jetstream.Create(ctx, conn, cluster, name, lineage, o)
+}
+
+// LogGone returns the error for a shard that has no log: nil if it never had an owner, and lost history otherwise.
+func LogGone(name string, standing shard.Standing) error {
+	if standing.Epoch == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: shard %s was owned before (epoch %d) and its log is gone: restore the log, or name a new shard with --shard",
+		persistence.ErrLost, name, standing.Epoch)
 }
 
 // firstLineage proposes a lineage for a shard that etcd does not know: that of an existing log (an import, or an etcd
