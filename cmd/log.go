@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -90,6 +92,9 @@ components, recorded the log, it proves what needs no game, names what it could 
 				o.Game = nil
 			}
 			r, err := persistence.Check(ctx, s, o)
+			if broken, ok := errors.AsType[*ecs.SetupPanic](err); ok && !a.json {
+				return fmt.Errorf("log check: nothing was proved (--form-only checks without the game): %w", broken)
+			}
 			out := reportOf(r)
 			if err != nil {
 				out.OK, out.Error = false, err.Error()

@@ -54,7 +54,7 @@ func TestAGameWhoseSetupPanicsSaysWhy(t *testing.T) {
 		stdout.Reset()
 		stderr.Reset()
 		code, all := Run(game, args, &stdout, &stderr), stdout.String()+stderr.String()
-		if code != 1 || !strings.Contains(all, want) || strings.Contains(all, "goroutine") != slices.Contains(args, "debug") {
+		if code != 1 || !strings.Contains(all, want) || strings.Contains(all, "goroutine") != slices.Contains(args, "debug") || strings.Contains(all, "can be replayed") {
 			t.Errorf("%q ended with %d: %s", args, code, all)
 		}
 	}
