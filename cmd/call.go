@@ -46,13 +46,10 @@ func (f *clusterFlags) observe(ctx context.Context, a *app) (*node.Cluster, erro
 
 // urls returns the URLs that the flags give, or those in the data directory.
 func (f *clusterFlags) urls() (u node.URLs, err error) {
-	if err := checkPair(f.nats, f.etcd); err != nil || f.nats != "" {
+	if err := first(checkName("--cluster", f.cluster), checkPair(f.nats, f.etcd)); err != nil || f.nats != "" {
 		return node.URLs{NATS: f.nats, Etcd: f.etcd}, err
 	}
-	if u, err = node.Find(f.data); err != nil {
-		return u, usageError{err}
-	}
-	return u, nil
+	return node.Find(f.data)
 }
 
 func (a *app) call() *cobra.Command {

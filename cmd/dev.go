@@ -86,7 +86,7 @@ func (a *app) withScripts(config *node.Config, folder string) error {
 	config.Services, config.Scripts, config.Watch = a.services, a.scripts, a.scriptDir
 	if folder != "" {
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-			return usagef("--scripts %s is not a folder", folder)
+			return fmt.Errorf("--scripts %s is not a folder", folder)
 		}
 		config.Scripts, config.Watch = os.DirFS(folder), folder
 	} else if a.scriptDir != "" {

@@ -126,7 +126,7 @@ func (a *app) examine(ctx context.Context, f *doctorFlags, c node.Config) []find
 	case f.nats != "":
 		r.examineServers(ctx, a, f, c)
 	case f.role != roleShard:
-		u, err := (&clusterFlags{data: f.data}).urls()
+		u, err := (&clusterFlags{cluster: f.cluster, data: f.data}).urls()
 		if err != nil {
 			r.say("servers", "fail", "%v", err)
 			r.examinePorts(f, c)

@@ -91,7 +91,7 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		{"a taken port, service", service, []string{"--nats", writer, "--etcd", infra.etcd, "--http", taken}, "name another port with --udp, --tcp or --http"},
 		{"an open address", shard, []string{"--data", "new", "--http", "0.0.0.0:0"}, "loopback"},
 		{"a taken NATS port", shard, []string{"--data", "new", "--nats-port", takenPort}, "port already taken: 127.0.0.1:" + takenPort},
-		{"a taken etcd port", shard, []string{"--data", "new", "--nats-port", "0", "--etcd-port", takenPort}, "the port is taken: 127.0.0.1:" + takenPort},
+		{"a taken etcd port", shard, []string{"--data", "new", "--nats-port", "0", "--etcd-port", takenPort}, "the port is taken: another program uses 127.0.0.1:" + takenPort},
 		{"a broken script", service, []string{"--nats", writer, "--etcd", infra.etcd, "--scripts", "broken"}, "greet.star:2:1"},
 		{"a broken script, all in one", []string{"dev", "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--nats-port", "0", "--etcd-port", "0"}, []string{"--data", "new", "--scripts", "broken"}, "greet.star:2:1"},
 		{"a handler of no message", service, []string{"--nats", writer, "--etcd", infra.etcd, "--scripts", "unknown"}, "NoSuchRequest"},

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"net"
 	"strconv"
 
 	"github.com/spf13/pflag"
@@ -21,11 +22,9 @@ func (f *embeddedFlags) add(set *pflag.FlagSet) {
 	set.Var(&f.sync, "sync", "when the embedded NATS server syncs to disk: always (before each acknowledgement, so that a power loss loses nothing committed) or interval (every 2 minutes)")
 }
 
-// check refuses flags of embedded servers if nats names a server elsewhere, and one port for both.
+// check refuses flags of embedded servers if nats names a server elsewhere.
 func (f *embeddedFlags) check(nats string) error {
 	switch {
-	case f.nats.number > 0 && f.nats.number == f.etcd.number:
-		return usagef("--nats-port and --etcd-port are both %d: give each its own", f.nats.number)
 	case nats == "":
 		return nil
 	case f.nats.text != "":
@@ -36,6 +35,19 @@ func (f *embeddedFlags) check(nats string) error {
 		return usagef("--sync is for an embedded server: set sync_interval: always in the configuration of the server at --nats instead")
 	}
 	return nil
+}
+
+// ports lists the ports that the flags name; AnyPort and a default that is taken are never in the way.
+func (f *embeddedFlags) ports() (named ports) {
+	for _, p := range []struct {
+		flag string
+		port
+	}{{"--nats-port", f.nats}, {"--etcd-port", f.etcd}} {
+		if p.number > 0 {
+			named = append(named, listener{p.flag, "tcp", net.JoinHostPort("127.0.0.1", p.text)})
+		}
+	}
+	return named
 }
 
 func (f *embeddedFlags) config() node.Embedded {

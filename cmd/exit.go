@@ -5,10 +5,11 @@ import (
 	"fmt"
 )
 
-// Exit codes, the same for every verb.
+// Exit codes, the same for every verb. A call is wrong usage if its words alone show that it can never succeed. If it depends
+// on a file, a folder, a server or a taken port, the call fails: the same call may succeed later, or elsewhere.
 const (
 	exitDone   = 0 // it did what was asked
-	exitFailed = 1 // it tried and failed
+	exitFailed = 1 // it failed
 	exitUsage  = 2 // it was called wrongly and tried nothing
 	exitCheck  = 3 // a check found a divergence or a broken invariant
 )

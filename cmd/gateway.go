@@ -41,14 +41,15 @@ A gateway learns from the running services which of them handles which message, 
 	limits.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
-		config, err := f.config(a)
-		if err != nil {
-			return err
-		}
 		if tcp == "" && udp == "" && f.http == "" {
 			return usagef("gateway: give --tcp, --udp or --http an address: without one, no client can connect")
 		}
-		if err := first(checkAddress("--tcp", tcp), checkAddress("--udp", udp), checkApart(tcp, f.http), checkInstance("--id", id)); err != nil {
+		ports := ports{{"--udp", "udp", udp}, {"--tcp", "tcp", tcp}, {"--http", "tcp", f.http}}
+		if err := first(ports.check(), checkInstance("--id", id)); err != nil {
+			return err
+		}
+		config, err := f.config(a)
+		if err != nil {
 			return err
 		}
 		if config.Gateway, err = g.config(ctx, a); err != nil {

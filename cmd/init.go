@@ -89,7 +89,7 @@ func findCheckout(given string) (string, error) {
 			return "", err
 		}
 		if !isCheckout(dir) {
-			return "", usagef("init: %s is not a checkout of %s: no go.mod there names that module", given, modulePath)
+			return "", fmt.Errorf("init: %s is not a checkout of %s: no go.mod there names that module", given, modulePath)
 		}
 		return dir, nil
 	}

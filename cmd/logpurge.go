@@ -33,7 +33,7 @@ stopped data directory. It removes nothing while the shard is halted or its log 
 	c.Flags().BoolVar(&dry, "dry-run", false, "print what would be removed, and remove nothing")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
-		if err := checkName("shard", args[0]); err != nil {
+		if err := first(checkName("shard", args[0]), checkName("--cluster", f.cluster)); err != nil {
 			return err
 		}
 		p, err := a.purge(ctx, f, args[0], dry)

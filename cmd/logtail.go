@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -66,9 +65,12 @@ With --follow it keeps printing records as they are committed; with --json, one 
 		if t.n == 0 {
 			return usagef("log tail: -n 0: want at least 1")
 		}
+		if t.follow && src.file != "" {
+			return usagef("log tail: --follow needs a running node, and a file never changes: name the node's directory with --data, or its server with --nats")
+		}
 		if t.follow && src.nats == "" {
-			if _, err := node.Running(src.data); err != nil || src.file != "" {
-				return usagef("log tail: --follow needs a running node, and none runs on %s: name its directory with --data, or its server with --nats", cmp.Or(src.file, src.data))
+			if _, err := node.Running(src.data); err != nil {
+				return fmt.Errorf("log tail: --follow needs a running node, and none runs on %s: name its directory with --data, or its server with --nats", src.data)
 			}
 		}
 		return src.read(ctx, a, func(s persistence.Source) error {

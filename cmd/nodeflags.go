@@ -101,5 +101,6 @@ func (f *nodeFlags) admits() error {
 
 // places refuses invalid addresses and names.
 func (f *nodeFlags) places() error {
-	return first(checkAddress("--udp", f.udp), checkAddress("--tcp", f.tcp), checkAddress("--http", f.http), checkApart(f.tcp, f.http), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
+	ports := append(ports{{"--udp", "udp", f.udp}, {"--tcp", "tcp", f.tcp}, {"--http", "tcp", f.http}}, f.embedded.ports()...)
+	return first(ports.check(), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 }

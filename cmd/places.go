@@ -3,6 +3,7 @@ package cmd
 import (
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -12,13 +13,16 @@ import (
 )
 
 // checkAddress refuses an address that is not host:port. It accepts "", which means none for flags that may be empty.
-func checkAddress(flag, address string) error {
+func checkAddress(flag, address string) error { return checkAddressOn("tcp", flag, address) }
+
+// checkAddressOn does the work of checkAddress: a service's name may be a port of one network only.
+func checkAddressOn(network, flag, address string) error {
 	if address == "" {
 		return nil
 	}
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
-		_, err = net.LookupPort("tcp", port)
+		_, err = net.LookupPort(network, port)
 	}
 	switch {
 	case err == nil:
@@ -29,12 +33,56 @@ func checkAddress(flag, address string) error {
 	return usagef("%s %q is not an address: write host:port, such as 127.0.0.1:7777", flag, address)
 }
 
-// checkApart refuses one address for clients over TCP and for HTTP. Port 0 is another one each time.
-func checkApart(tcp, http string) error {
-	if _, port, err := net.SplitHostPort(tcp); err == nil && tcp == http && port != "0" {
-		return usagef("--tcp and --http are both %s: give each its own port", tcp)
+// listener is a flag that names an address at which players or operators reach a process.
+type listener struct{ flag, network, address string }
+
+// ports are the addresses that one process listens on; an empty one means none.
+type ports []listener
+
+// check refuses addresses that are wrong, that other machines could reach, or that need one port twice.
+func (p ports) check() error {
+	for i, l := range p {
+		if err := checkAddressOn(l.network, l.flag, l.address); err != nil {
+			return err
+		}
+		if l.address == "" {
+			continue
+		}
+		host, _, _ := net.SplitHostPort(l.address)
+		if ip := net.ParseIP(host); host == "" || ip != nil && !ip.IsLoopback() {
+			return usagef("%s %s: other machines could reach it, and connections are not encrypted yet: name a loopback address such as 127.0.0.1:7777", l.flag, l.address)
+		}
+		for _, other := range p[:i] {
+			if l.sharesPort(other) {
+				return usagef("%s and %s both name port %s: give each its own", other.flag, l.flag, l.port())
+			}
+		}
 	}
 	return nil
+}
+
+// port returns the port's number, or "" for none and for any free one.
+func (l listener) port() string {
+	_, port, err := net.SplitHostPort(l.address)
+	number, lookErr := net.LookupPort(l.network, port)
+	if err != nil || lookErr != nil || number == 0 {
+		return ""
+	}
+	return strconv.Itoa(number)
+}
+
+// sharesPort reports whether only one of two listeners can have its port.
+func (l listener) sharesPort(other listener) bool {
+	return l.network == other.network && l.port() != "" && l.port() == other.port() && l.host() == other.host()
+}
+
+// host returns the address's host; localhost is 127.0.0.1.
+func (l listener) host() string {
+	host, _, _ := net.SplitHostPort(l.address)
+	if host == "localhost" {
+		return "127.0.0.1"
+	}
+	return host
 }
 
 // checkName refuses a name that no cluster or shard can have.

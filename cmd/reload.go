@@ -76,14 +76,14 @@ func (a *app) modules(from, folder string, names []string) ([]script.Module, err
 		from = a.scriptsWith(folder)
 	}
 	if dir := a.scriptDir; from == "" && dir != "" {
-		return nil, usagef("reload: %s has no scripts: there is no folder %s in %s. Handlers in Go and in Python cannot be reloaded; --scripts names another folder", folder, folder, dir)
+		return nil, fmt.Errorf("reload: %s has no scripts: there is no folder %s in %s. Handlers in Go and in Python cannot be reloaded; --scripts names another folder", folder, folder, dir)
 	}
 	if from == "" {
-		return nil, usagef("reload: name the folder of the changed scripts with --scripts: this machine does not have the folder of %s that this binary was built from", folder)
+		return nil, fmt.Errorf("reload: name the folder of the changed scripts with --scripts: this machine does not have the folder of %s that this binary was built from", folder)
 	}
 	path := filepath.Join(from, folder)
 	if _, err := os.Stat(path); err != nil {
-		return nil, usagef("reload: %s has no scripts: there is no folder %s in %s", folder, folder, from)
+		return nil, fmt.Errorf("reload: %s has no scripts: there is no folder %s in %s", folder, folder, from)
 	}
 	all, err := script.Read(os.DirFS(path))
 	if err != nil || len(names) == 0 {
@@ -119,7 +119,7 @@ func moduleNamed(all []script.Module, name string) (script.Module, error) {
 		}
 		known = append(known, m.Name)
 	}
-	return script.Module{}, usagef("reload: there is no module %q; the modules are %s", name, strings.Join(known, ", "))
+	return script.Module{}, fmt.Errorf("reload: there is no module %q; the modules are %s", name, strings.Join(known, ", "))
 }
 
 func reloadLines(r node.Reloaded, shard, whole bool) []string {

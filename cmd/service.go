@@ -36,11 +36,11 @@ func (f *memberFlags) add(set *pflag.FlagSet) {
 
 // config turns the flags into a node's configuration without a shard.
 func (f *memberFlags) config(a *app) (node.Config, error) {
-	u, err := f.urls()
-	if err != nil {
+	if err := checkAddress("--http", f.http); err != nil {
 		return node.Config{}, err
 	}
-	if err := first(checkAddress("--http", f.http), checkName("--cluster", f.cluster)); err != nil {
+	u, err := f.urls()
+	if err != nil {
 		return node.Config{}, err
 	}
 	return node.Config{
@@ -200,7 +200,7 @@ func (a *app) serviceTypes() string {
 // scriptFolder opens a folder of a game's scripts, which must contain a folder for kind.
 func scriptFolder(dir, kind string) (fs.FS, error) {
 	if info, err := os.Stat(filepath.Join(dir, kind)); err != nil || !info.IsDir() {
-		return nil, usagef("--scripts %s has no folder %s: put a service's scripts in a folder named after its type", dir, kind)
+		return nil, fmt.Errorf("--scripts %s has no folder %s: put a service's scripts in a folder named after its type", dir, kind)
 	}
 	return os.DirFS(dir), nil
 }

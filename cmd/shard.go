@@ -207,7 +207,7 @@ persists, the shard is halted again.`,
 	f.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
-		if err := checkName("shard", args[0]); err != nil {
+		if err := first(checkName("shard", args[0]), checkName("--cluster", f.cluster)); err != nil {
 			return err
 		}
 		info, err := f.find(ctx, a, args[0])
@@ -252,7 +252,7 @@ another directory.`,
 	c.Flags().StringVar(&nats, "nats", "", "URL of the cluster's NATS server (default: the one that running servers wrote into --data)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
-		if err := checkName("shard", args[0]); err != nil {
+		if err := first(checkName("shard", args[0]), checkName("--cluster", f.cluster)); err != nil {
 			return err
 		}
 		if err := checkPair(nats, f.etcd); err != nil {
@@ -261,10 +261,10 @@ another directory.`,
 		if nats == "" {
 			u, err := node.Running(f.data)
 			if errors.Is(err, node.ErrStopped) {
-				return usagef("no servers run on %s: start a node on it with wind serve, which waits while the shard is halted, and try again; or name servers with --nats and --etcd", f.data)
+				return fmt.Errorf("no servers run on %s: start a node on it with wind serve, which waits while the shard is halted, and try again; or name servers with --nats and --etcd", f.data)
 			}
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			nats, f.etcd = u.NATS, u.Etcd
 		}

@@ -102,6 +102,8 @@ func openExport(path string) (*persistence.File, error) {
 		err = fmt.Errorf("there is no file %s: name one that log export wrote", path)
 	case statErr == nil && info.IsDir():
 		err = fmt.Errorf("%s is a folder: name a file that log export wrote", path)
+	case errors.Is(err, persistence.ErrNoExport):
+		err = fmt.Errorf("%s is %w: name a file that log export wrote", path, persistence.ErrNoExport) // no log was damaged
 	case errors.Is(err, persistence.ErrCorrupt):
 		err = fmt.Errorf("%w; nothing in it can be read this way: export the log again from its shard, or name another file", err)
 	}

@@ -127,6 +127,39 @@ func TestEveryFlagRefusesWhatItCannotTake(t *testing.T) {
 	}
 }
 
+// TestVerbsAgreeOnExitCodes calls every verb that takes --data with a folder that is not there, which fails, and every verb
+// that takes --cluster with an invalid name, which is wrong usage.
+func TestVerbsAgreeOnExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var out, log strings.Builder
+	ends := func(want int, says string, args ...string) {
+		t.Helper()
+		log.Reset()
+		if code := mygame(&out, &log).run(args); code != want || !strings.Contains(log.String(), says) || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("%v ends with %d and says %q, want %d and %q", args, code, log.String(), want, says)
+		}
+	}
+	calls := 0
+	for _, c := range verbsIn(mygame(&out, &log).root()) {
+		verb, args := pathOf(c), append(strings.Fields(pathOf(c)), requiredBy(c)...)
+		if verb == "service" {
+			args = []string{"service", "game", "--game", "speak"}
+		}
+		begins := verb == "dev" || verb == "serve" || verb == "infra" || verb == "doctor" || strings.HasPrefix(verb, "bench ") || verb == "log import"
+		if c.Flag("data") != nil && !begins { // those that begin create the folder
+			calls++
+			ends(exitFailed, "nowhere", append(args, "--data", "nowhere")...)
+		}
+		if c.Flag("cluster") != nil && verb != "log import" { // which compares it with the file's
+			calls++
+			ends(exitUsage, `--cluster "A B" is not a name`, append(args, "--cluster", "A B")...)
+		}
+	}
+	if calls < 28 {
+		t.Errorf("only %d calls were made", calls)
+	}
+}
+
 // requiredBy returns a verb's required arguments.
 func requiredBy(c *cobra.Command) (args []string) {
 	for _, word := range strings.Fields(c.Use)[1:] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,6 +86,7 @@ var fileDamages = []struct {
 	{"nothing", func(*exhibit) {}},
 	{"an empty file", func(x *exhibit) { x.bytes = nil }},
 	{"a file of zeros", func(x *exhibit) { clear(x.bytes) }},
+	{"another file", func(x *exhibit) { x.bytes = []byte("#!/bin/sh\necho this is a script, not an export\n") }},
 	{"a byte of the magic", func(x *exhibit) { x.bytes[0] ^= 1 }},
 	{"a newer version", func(x *exhibit) { x.bytes[8] = 9 }},
 	{"version 0", func(x *exhibit) { x.bytes[8] = 0 }},
@@ -252,6 +254,31 @@ func TestWhatACheckSaysOfEachDamage(t *testing.T) {
 	for i := range max(len(sections), len(wanted)) {
 		if i >= len(sections) || i >= len(wanted) || sections[i] != wanted[i] {
 			t.Fatalf("section %d differs from %s:\n%s", i, path, got)
+		}
+	}
+}
+
+// TestAnotherFileIsNoDamagedLog: a file that was never an export is told from one whose first bytes are damaged.
+func TestAnotherFileIsNoDamagedLog(t *testing.T) {
+	v := sail(t, 20)
+	export := exhibited(t, v, v.source()).bytes
+	damaged := bytes.Clone(export)
+	damaged[0] ^= 1
+	for name, c := range map[string]struct {
+		bytes []byte
+		other bool
+	}{
+		"nothing":                    {nil, true},
+		"a script":                   {[]byte("#!/bin/sh\n"), true},
+		"one byte":                   {[]byte("x"), true},
+		"zeros":                      {make([]byte, 4096), true},
+		"an export's first byte":     {export[:1], false},
+		"an export cut in its begin": {export[:10], false},
+		"an export, one byte wrong":  {damaged, false},
+	} {
+		_, err := ReadFile(bytes.NewReader(c.bytes), int64(len(c.bytes)))
+		if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNoExport) != c.other {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

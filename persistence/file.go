@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/zeebo/xxh3"
@@ -51,6 +52,19 @@ func OpenFile(path string) (*File, error) {
 	return file, nil
 }
 
+// ErrNoExport reports that a file has neither the begin nor the end of an export.
+var ErrNoExport = errors.New("not an export of Wind")
+
+// notBegun returns the error for a file that does not begin as an export: one that was damaged or cut there, or another file.
+func (f *File) notBegun() error {
+	begin, _ := f.bytes(0, min(f.size, 8))
+	end, _ := f.bytes(f.size-8, 8)
+	if f.size > 0 && strings.HasPrefix(fileMagic, string(begin)) || string(end) == fileEnd {
+		return &CorruptError{What: "file", Reason: "its first bytes are damaged, or it was cut there"}
+	}
+	return &CorruptError{What: "file", Reason: "it is " + ErrNoExport.Error(), Err: ErrNoExport}
+}
+
 // named puts a file's path into an error about its content.
 func named(path string, err error) error {
 	var corrupt *CorruptError
@@ -72,11 +86,8 @@ func named(path string, err error) error {
 func ReadFile(src io.ReaderAt, size int64) (*File, error) {
 	f := &File{src: src, size: size, chunks: map[chunkKind][]chunk{}, cached: -1}
 	prefix, err := f.bytes(0, prefixBytes)
-	if size == 0 {
-		return nil, &CorruptError{What: "file", Reason: "it is empty"}
-	}
 	if err != nil || string(prefix[:8]) != fileMagic || binary.LittleEndian.Uint32(prefix[12:]) != 0 {
-		return nil, &CorruptError{What: "file", Reason: "it is not an export file of Wind"}
+		return nil, f.notBegun()
 	}
 	if v := binary.LittleEndian.Uint32(prefix[8:]); v < 1 || v > FormatVersion {
 		return nil, &VersionError{What: "file", Found: int(min(v, 1<<31-1)), Known: FormatVersion}

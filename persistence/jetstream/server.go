@@ -169,7 +169,7 @@ func (r *running) start(s *Server, port int) (err error) {
 	r.ns.Start()
 	if err := r.log.fatal(); err != nil {
 		if taken.Said(err.Error()) { // since the probe; the server logs it as text
-			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)
+			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or name another port with --nats-port (0 picks a free one)", ErrPortTaken, port)
 		}
 		if room := CheckRoom(dir, 0); room != nil {
 			return room
@@ -291,7 +291,7 @@ func (s *Server) halt() {
 func ProbePort(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if taken.Port(err) {
-		return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or choose another port (0 takes any free one)", ErrPortTaken, port)
+		return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or name another port with --nats-port (0 picks a free one)", ErrPortTaken, port)
 	}
 	if err != nil {
 		return fmt.Errorf("jetstream: cannot listen on 127.0.0.1:%d: %w", port, err)

@@ -207,7 +207,7 @@ func listen(cfg ServerConfig, logger *zap.Logger) (*embed.Etcd, error) {
 func probe(port int) (int, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return 0, fmt.Errorf("%w: 127.0.0.1:%d: %w", ErrPortTaken, port, err)
+		return 0, fmt.Errorf("%w: another program uses 127.0.0.1:%d; stop it or name another port with --etcd-port (0 picks a free one)", ErrPortTaken, port)
 	}
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
