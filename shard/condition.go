@@ -148,9 +148,9 @@ func WayOut(kind ConditionKind, shard string) string {
 	case LogFull:
 		return "raise --log-bytes, or remove the records before the proven snapshots with wind log purge " + shard
 	case AwaitsNATS:
-		return "if this process hosts NATS, the machine is overloaded or its disk is slow; else check that NATS runs and that --nats names it; this node continues unaided once it answers"
+		return "this node continues once NATS answers: check that it runs and that --nats names it, or, if it is embedded in this process, whether the machine is overloaded or its disk slow"
 	case AwaitsEtcd:
-		return "if this process hosts etcd, the machine is overloaded or its disk is slow; else check that etcd runs and that --etcd names it; this node continues unaided once it answers"
+		return "this node continues once etcd answers: check that it runs and that --etcd names it, or, if it is embedded in this process, whether the machine is overloaded or its disk slow"
 	case AwaitsOwner:
 		return "this node takes over when that node stops or its lease ends"
 	case Hung:

@@ -199,10 +199,14 @@ func (h *Host) run(ctx context.Context) error {
 	if !h.stopped {
 		h.serve(ctx)
 	}
+	served := h.served
 	h.disown()
 	h.setPhase()
-	if h.reason != nil {
+	switch {
+	case h.reason != nil && served:
 		h.logger.Error("this node no longer runs the shard", "reason", h.reason)
+	case h.reason != nil:
+		h.logger.Error("this node cannot run the shard", "reason", h.reason)
 	}
 	return h.reason
 }

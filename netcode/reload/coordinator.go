@@ -238,8 +238,14 @@ func (c *Coordinator) refusal(what string, want State) error {
 	if bad == nil {
 		return nil
 	}
-	return rpc.Errorf(rpc.FailedPrecondition, "%d of %d instances of %s %s; nothing has changed: %s",
-		len(bad), len(c.result.Instances), c.cfg.Type, what, strings.Join(bad, "; "))
+	who := fmt.Sprintf("%d of the %d instances of %s", len(bad), len(c.result.Instances), c.cfg.Type)
+	switch {
+	case len(c.result.Instances) == 1:
+		who = "the only instance of " + c.cfg.Type
+	case len(bad) == len(c.result.Instances):
+		who = fmt.Sprintf("all %d instances of %s", len(bad), c.cfg.Type)
+	}
+	return rpc.Errorf(rpc.FailedPrecondition, "%s %s; nothing has changed: %s", who, what, strings.Join(bad, "; "))
 }
 
 // divergence returns an error if instances that came with the same scripts would run different ones. This happens when

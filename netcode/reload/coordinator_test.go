@@ -74,7 +74,7 @@ func TestWhatAReloadTells(t *testing.T) {
 			"one cannot", three,
 			table{"b prepare": no(rpc.InvalidArgument, "x.star:3:5: undefined: nope")},
 			Refused, "checked refused checked",
-			"1 of 3 instances of game cannot take the scripts; nothing has changed: b: x.star:3:5: undefined: nope", "a prepare, b prepare, c prepare, a abort, c abort", rpc.FailedPrecondition,
+			"1 of the 3 instances of game cannot take the scripts; nothing has changed: b: x.star:3:5: undefined: nope", "a prepare, b prepare, c prepare, a abort, c abort", rpc.FailedPrecondition,
 		},
 		{
 			"two of an origin would differ", three,
@@ -92,7 +92,7 @@ func TestWhatAReloadTells(t *testing.T) {
 			"all refuse", three,
 			table{"a commit": no(rpc.FailedPrecondition, "no"), "b commit": no(rpc.Unavailable, "not there"), "c commit": no(rpc.FailedPrecondition, "no")},
 			Refused, "refused refused refused",
-			"3 of 3 instances of game did not commit; nothing has changed: a: no; b: not there; c: no", "", rpc.FailedPrecondition,
+			"all 3 instances of game did not commit; nothing has changed: a: no; b: not there; c: no", "", rpc.FailedPrecondition,
 		},
 		{"an answer that is lost", three, table{"b commit": lost(), "b scripts": runsNew}, Committed, "committed committed committed", "", "", 0},
 		{"one that does not say", three, table{"b commit": lost(), "b scripts": lost()}, Mixed, "committed unknown committed", "b unknown", "", rpc.Aborted},
