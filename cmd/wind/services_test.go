@@ -279,6 +279,6 @@ func TestVerbsNameTheWayOut(t *testing.T) {
 	refused(`no instance of "gamex" runs in cluster dev, which has game, and no node runs a shard of that name`, "reload", "gamex")
 	refused(`no instance of "Game X" runs.*and no node runs a shard of that name`, "reload", "Game X")
 	refused(`drain: no instance of "nope" runs in cluster dev, which has game$|: no instance of "nope" runs in cluster dev, which has game$`, "drain", "nope", "x")
-	refused("shard/gamex is not there", "reload", "shard:gamex", "--game", "speak")
+	refused("no node runs shard gamex", "reload", "shard:gamex", "--game", "speak")
 	refused("no handler for NothingRequest$", "call", "game", "NothingRequest")
 }

@@ -180,6 +180,17 @@ func (c *call) String() string {
 	return c.kind + "/" + c.instance
 }
 
+// absent says that nobody listens where the call went.
+func (c *call) absent() string {
+	switch {
+	case c.kind == "shard":
+		return "no node runs shard " + c.instance
+	case c.instance == "":
+		return "no instance of " + c.kind + " runs"
+	}
+	return c.String() + " does not run"
+}
+
 // end fails calls that were sent and will get no answer.
 func end(calls []*call, code rpc.Code, why string) {
 	for _, c := range calls {

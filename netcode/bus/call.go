@@ -202,7 +202,7 @@ func (b *Bus) onReply(m *nats.Msg) {
 		if c.instance != "" {
 			b.pending.missing(c)
 		}
-		c.done(notBegun(rpc.Unavailable, "%s is not there", c))
+		c.done(notBegun(rpc.Unavailable, "%s", c.absent()))
 	case c.raw && len(m.Data) > 0:
 		c.done(rpc.Response{Payload: m.Data})
 	default:

@@ -86,7 +86,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	eventually(t, "no subscription is left", func() bool {
 		_, err := send("add", `{"n":1}`, "")
 		wantError(t, err, rpc.Unavailable, false)
-		return err.(*rpc.Error).Text == "shard/main is not there"
+		return err.(*rpc.Error).Text == "no node runs shard main"
 	})
 	o.port.Own(o.w, 3)
 	if err := served.bus.nc.Flush(); err != nil {

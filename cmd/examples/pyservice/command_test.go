@@ -81,7 +81,7 @@ func TestHandlersSendCommandsIntoAShard(t *testing.T) {
 		{"main pay 3000000000", rpc.Error{Code: rpc.InvalidArgument, Text: "3000000000"}},
 		{"main pay nan", rpc.Error{Code: rpc.InvalidArgument, Text: "the value of command pay cannot be encoded"}},
 		{"Main pay 1", rpc.Error{Code: rpc.InvalidArgument, Text: "shard 'Main' is not 1 to 40 characters of a-z, 0-9 and the dash"}},
-		{"nowhere pay 1", rpc.Error{Code: rpc.Unavailable, Text: "shard/nowhere is not there", Maybe: true}}, // as with call
+		{"nowhere pay 1", rpc.Error{Code: rpc.Unavailable, Text: "no node runs shard nowhere", Maybe: true}}, // as with call
 		{"main pay 5 refuse", rpc.Error{Code: rpc.NotFound, Text: "no", Maybe: true}},
 	} {
 		if _, e := send(c.text); e == nil || e.Code != c.want.Code || e.Maybe != c.want.Maybe || e.NotBegun || !strings.Contains(e.Text, c.want.Text) {

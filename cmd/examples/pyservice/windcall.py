@@ -141,7 +141,7 @@ class Caller:
             return await self.nats.request(subject, payload, headers, timeout)
         except (NoResponders, Disconnected) as e:
             lost = "lost" in str(e)
-            raise ServiceError(UNAVAILABLE, f"{whom} is not there" if isinstance(e, NoResponders) else str(e), maybe=lost, not_begun=not lost) from None
+            raise ServiceError(UNAVAILABLE, _absent(whom) if isinstance(e, NoResponders) else str(e), maybe=lost, not_begun=not lost) from None
         except NatsError as e:
             raise _unsent(what, e) from None
         except asyncio.TimeoutError:
@@ -215,6 +215,12 @@ class Caller:
         if timeout > 0:
             headers["Wind-Timeout"] = str(max(1, int(timeout * 1000)))
         return headers
+
+
+def _absent(whom: str) -> str:
+    """Says that nobody listens where a request went."""
+    kind, _, shard = whom.partition("/")
+    return f"no node runs shard {shard}" if kind == "shard" else f"{whom} does not run"
 
 
 def _unsent(what: str, e: NatsError) -> ServiceError:
