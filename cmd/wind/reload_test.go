@@ -229,7 +229,7 @@ func TestReloadReachesAllInstancesOrNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused = verb(1, answerModule)
-	if !strings.Contains(refused.log(), "1 of 3 instances") || !regexp.MustCompile(`game-3: \S*answer\.star:\d+:\d+`).MatchString(refused.log()) {
+	if !strings.Contains(refused.log(), "1 of the 3 instances") || !regexp.MustCompile(`game-3: \S*answer\.star:\d+:\d+`).MatchString(refused.log()) {
 		t.Errorf("what one instance refuses does not say where:\n%s", refused.log())
 	}
 	all("1/1 5/5")
