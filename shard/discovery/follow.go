@@ -108,6 +108,9 @@ func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
 		case <-every.C:
 		}
 		now, err := d.source.Revision(ctx)
+		if ctx.Err() != nil {
+			return // the directory was closed meanwhile
+		}
 		p := pulse{err: err}
 		if err == nil {
 			p.lost, last = now < last, now

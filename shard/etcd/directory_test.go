@@ -512,6 +512,47 @@ func (l *lateWatch) Watch(ctx context.Context, revision int64, f func(discovery.
 	return l.Source.Watch(ctx, revision, f)
 }
 
+// askedSource is a source that says when it is asked for its revision, and then asks no sooner than its caller gives up.
+type askedSource struct {
+	discovery.Source
+	asked chan struct{}
+	once  sync.Once
+}
+
+func (s *askedSource) Revision(ctx context.Context) (int64, error) {
+	s.once.Do(func() { close(s.asked) })
+	<-ctx.Done()
+	return s.Source.Revision(ctx)
+}
+
+// TestACloseIsNotAnOutage closes a directory while it asks whether its source answers, as a verb that ends does.
+func TestACloseIsNotAnOutage(t *testing.T) {
+	t.Parallel()
+	c := cluster(t)
+	source, err := Services(c, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	book := &logbook{}
+	var all []*discovery.Directory
+	var sources []*askedSource
+	for range 8 { // whether one hears the answer before it ends is chance
+		asked := &askedSource{Source: source, asked: make(chan struct{})}
+		d, err := discovery.Follow(t.Context(), asked, book.logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, sources = append(all, d), append(sources, asked)
+	}
+	for i, s := range sources {
+		<-s.asked
+		all[i].Close()
+	}
+	if book.has("does not answer") {
+		t.Errorf("the log says %s", &book.text)
+	}
+}
+
 // TestWatchReadsAnewBehindACompaction starts at a revision that etcd no longer has.
 func TestWatchReadsAnewBehindACompaction(t *testing.T) {
 	c := cluster(t)
