@@ -3,6 +3,7 @@ package netcode
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -76,6 +77,15 @@ func (t *tap) end(until time.Time) {
 	t.left.Store(maxDrain)
 	t.over.Store(true)
 	_ = t.Conn.SetDeadline(until)
+}
+
+// Close implements net.Conn. After the end it first says that nothing more comes, and drops what still arrives until the
+// client closes too: an error in the middle of a message makes the WebSocket close at once, and a reset would take the Bye along.
+func (t *tap) Close() error {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok && t.over.Load() && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, struct{ io.Reader }{t})
+	}
+	return t.Conn.Close()
 }
 
 // tapped puts a tap under the connection of an HTTP request when Hijack takes it
