@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -41,4 +44,24 @@ func TestQuestionThatIsDroppedIsAskedAgain(t *testing.T) {
 			cancel()
 		}
 	})
+}
+
+// TestAMessageWaitsForItsStream: a message that no server receives is sent again, until its stream listens.
+func TestAMessageWaitsForItsStream(t *testing.T) {
+	c := connectTo(t, startServer(t, ServerConfig{}))
+	ctx, made := testContext(t), make(chan error, 1)
+	began := make(chan struct{})
+	go func() {
+		<-began
+		_, err := c.js.CreateStream(ctx, jetstream.StreamConfig{Name: "LATE", Subjects: []string{"late.>"}, Storage: jetstream.FileStorage})
+		made <- err
+	}()
+	if _, err := c.nc.Request("late.x", nil, time.Second); !errors.Is(err, nats.ErrNoResponders) {
+		t.Fatalf("somebody listens already: %v", err)
+	}
+	close(began) // the stream and the message race
+	ack, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: "late.x", Data: []byte("x")}, jetstream.WithRetryAttempts(0))
+	if made := <-made; err != nil || made != nil || ack.Sequence != 1 {
+		t.Errorf("%+v, %v, %v", ack, err, made)
+	}
 }

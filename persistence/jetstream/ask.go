@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -117,10 +118,20 @@ func (a asks) Publish(ctx context.Context, subject string, body []byte, o ...jet
 	return a.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body}, o...)
 }
 
-func (a asks) PublishMsg(ctx context.Context, m *nats.Msg, o ...jetstream.PublishOpt) (_ *jetstream.PubAck, err error) {
+// PublishMsg sends m once, and again for up to peersTimeout only while no server receives it: a stream without a leader, as
+// one that three servers have just made, does not listen.
+func (a asks) PublishMsg(ctx context.Context, m *nats.Msg, o ...jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
 	ctx, end := ask(ctx, "store a message on %s", strings.ToValidUTF8(m.Subject, "?"))
 	defer end(&err)
-	return a.JetStream.PublishMsg(ctx, m, o...)
+	ack, err = a.JetStream.PublishMsg(ctx, m, o...)
+	for end := time.Now().Add(peersTimeout); errors.Is(err, jetstream.ErrNoStreamResponse) && time.Now().Before(end); ack, err = a.JetStream.PublishMsg(ctx, m, o...) {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+	return ack, err
 }
 
 func (s stream) Info(ctx context.Context, o ...jetstream.StreamInfoOpt) (_ *jetstream.StreamInfo, err error) {
