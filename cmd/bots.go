@@ -81,7 +81,7 @@ sequence of the record that holds the tick.`,
 		if errors.As(err, &other) && slices.Contains(a.games.names(), other.Runs) {
 			return fmt.Errorf("the shard at %s runs the game %q, and these bots play %q: give --game %s", other.Addr, other.Runs, other.Plays, other.Runs)
 		}
-		if none := (*client.DialError)(nil); errors.As(err, &none) && ctx.Err() == nil {
+		if none := (*client.DialError)(nil); errors.As(err, &none) {
 			return fmt.Errorf("%w: check that a node runs there (wind serve, wind dev), name its address with --addr, or wait longer with --wait", err)
 		}
 		if err != nil {
@@ -117,11 +117,14 @@ func checkBots(addrs, shard string, wait time.Duration) error {
 	return nil
 }
 
-// runFleet runs a fleet for span (0: until ctx ends) and returns its statistics.
+// runFleet runs a fleet for span (0: until ctx ends) and returns its statistics: zeros if ctx ends before all have joined.
 func runFleet(ctx context.Context, c fleet.Config, wait, span time.Duration) (fleet.Stats, error) {
 	joining, cancel := context.WithTimeout(ctx, wait)
 	f, err := fleet.Start(joining, c)
 	cancel()
+	if err != nil && ctx.Err() != nil {
+		return fleet.Stats{}, nil // interrupted before all had joined, which is no failure
+	}
 	if err != nil {
 		return fleet.Stats{}, err
 	}

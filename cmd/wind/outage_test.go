@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,4 +191,20 @@ func TestEmbeddedNodeOwnsItsShardAgainAfterAPause(t *testing.T) {
 	}
 	everythingSeenIsInTheLog(t, data, trace)
 	run(t, 0, nil, "log", "check", "--data", data)
+}
+
+// TestBotsThatAreInterruptedWhileTheyJoinHaveNotFailed: nobody answers them, and their user gives up first.
+func TestBotsThatAreInterruptedWhileTheyJoinHaveNotFailed(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	bots := wind(t, "bots", "--addr", silent.LocalAddr().String(), "--count", "2", "--wait", "10m", "--json")
+	if _, _, err := silent.ReadFrom(make([]byte, 2048)); err != nil {
+		t.Fatal(err)
+	}
+	if code := bots.stop(); code != 0 {
+		t.Errorf("bots end with %d:\n%s", code, bots.log())
+	}
 }
