@@ -49,7 +49,11 @@ func TestAnswersToReadersReachNoLog(t *testing.T) {
 // serveMicro starts an instance of a service as netcode/bus announces it.
 func serveMicro(t *testing.T, s *Server, id string) {
 	t.Helper()
-	m, err := micro.AddService(connectTo(t, s).NATS(), micro.Config{Name: "wind-game", Version: "1.0.0", Metadata: map[string]string{"instance": id}})
+	nc := connectTo(t, s).NATS()
+	m, err := micro.AddService(nc, micro.Config{Name: "wind-game", Version: "1.0.0", Metadata: map[string]string{"instance": id}})
+	if err == nil {
+		err = nc.Flush() // or a question may come to the server before the subscriptions
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
