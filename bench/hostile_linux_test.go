@@ -19,6 +19,7 @@ import (
 	"github.com/ferris1/wind/netcode"
 	player "github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -26,43 +27,52 @@ import (
 // netcode.Limits. With WIND_LONG they run for 40 s, and also without the limits, for comparison.
 
 // unbounded switches off the limits that stop these attacks.
-var unbounded = netcode.Config{SilenceTimeout: time.Hour, Limits: netcode.Limits{
+var unbounded = netcode.Limits{
 	ConnectionsPerAddress: -1, HalfOpenPerAddress: -1, SessionsPerAddress: -1, SessionsPerIdentity: -1,
 	JoinsPerAddress: -1, JoinsPerIdentity: -1, LogBytesPerAddress: -1, LogBytesPerIdentity: -1,
-}}
+}
 
 // hostile runs a test with limits and, for comparison, without them.
-func hostile(t *testing.T, f func(t *testing.T, c netcode.Config, bounded bool, span time.Duration)) {
+func hostile(t *testing.T, f func(t *testing.T, c netcode.Limits, bounded bool, span time.Duration)) {
 	span := 2 * time.Second
 	if os.Getenv("WIND_LONG") != "" {
 		span = 40 * time.Second
 		t.Run("before", func(t *testing.T) { f(t, unbounded, false, span) })
 	}
-	t.Run("after", func(t *testing.T) { f(t, netcode.Config{}, true, span) })
+	t.Run("after", func(t *testing.T) { f(t, netcode.Limits{}, true, span) })
 }
 
 // target is a shard of the arena without a log. It counts the bytes that a log would get.
 type target struct {
-	server   *netcode.Server
+	door     *netcode.Door
+	sessions *session.Sessions
 	logBytes atomic.Int64
 }
 
 // envelope is the size of a one-tick record without its frame, in bytes; see persistence/FORMAT.md.
 const envelope = 105 + 115
 
-func serveArena(t *testing.T, c netcode.Config) *target {
+func serveArena(t *testing.T, l netcode.Limits) *target {
 	t.Helper()
 	w, err := ecs.New(arena.Game, ecs.Config{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.UDP, c.TCP, c.Logger = "127.0.0.1:0", "127.0.0.1:0", slog.New(slog.DiscardHandler)
-	s, err := netcode.Listen(c)
+	quiet := slog.New(slog.DiscardHandler)
+	d, err := netcode.Listen(netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Limits: l, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := session.Config{Accounts: session.NewAccounts(l), Logger: quiet}
+	if l == unbounded {
+		c.SilenceTimeout = time.Hour
+	}
+	s, err := session.New(d, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Own(w, 1)
-	x := &target{server: s}
+	x := &target{door: d, sessions: s}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -86,7 +96,7 @@ func serveArena(t *testing.T, c netcode.Config) *target {
 			}
 		}
 	}()
-	t.Cleanup(func() { close(stop); <-done; s.Close() })
+	t.Cleanup(func() { close(stop); <-done; d.Close() })
 	return x
 }
 
@@ -96,7 +106,7 @@ func others(t *testing.T, x *target, n int) (seen func() float64) {
 	for i := range n {
 		last := uint64(0)
 		c, err := player.Dial(context.Background(), player.Config{
-			Addr: x.server.UDPAddr().String(), Identity: fmt.Sprint("honest", i), Bot: arena.NewBot(uint64(i)),
+			Addr: x.door.UDPAddr().String(), Identity: fmt.Sprint("honest", i), Bot: arena.NewBot(uint64(i)),
 			OnUpdate: func(u player.Update) {
 				if u.Tick > last {
 					last = u.Tick
@@ -122,7 +132,7 @@ func rate(seen func() float64, span time.Duration) float64 {
 // intruder connects from the attacker's address, joins and returns after its Welcome.
 func intruder(x *target, identity string) (net.Conn, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, Timeout: time.Second}
-	conn, err := d.Dial("tcp", x.server.TCPAddr().String())
+	conn, err := d.Dial("tcp", x.door.TCPAddr().String())
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +200,7 @@ func heapMB() float64 {
 }
 
 func TestAbandonedSessionsOfOneAddressDoNotTakeTheOthersTicks(t *testing.T) {
-	hostile(t, func(t *testing.T, c netcode.Config, bounded bool, span time.Duration) {
+	hostile(t, func(t *testing.T, c netcode.Limits, bounded bool, span time.Duration) {
 		x := serveArena(t, c)
 		seen := others(t, x, 4)
 		calm := rate(seen, time.Second)
@@ -214,14 +224,14 @@ func TestAbandonedSessionsOfOneAddressDoNotTakeTheOthersTicks(t *testing.T) {
 			}
 		})
 		took := time.Since(start).Seconds()
-		s, got := x.server.Stats(), (seen()-from)/took
+		s, sessions, got := x.door.Stats(), x.sessions.Stats().Sessions, (seen()-from)/took
 		t.Logf("%d sessions abandoned in %.0f s, %d attempts refused (%v); %d sessions now; %.0f MB more; the others see %.1f ticks a second, %.1f before",
-			len(abandoned), took, refused, s.RefusedBy, s.Sessions, heapMB()-heap, got, calm)
+			len(abandoned), took, refused, s.RefusedBy, sessions, heapMB()-heap, got, calm)
 		if !bounded {
 			return
 		}
-		if s.Sessions > 256+4 {
-			t.Errorf("one address has %d sessions", s.Sessions-4)
+		if sessions > 256+4 {
+			t.Errorf("one address has %d sessions", sessions-4)
 		}
 		if got == 0 {
 			t.Errorf("the others see no ticks")
@@ -239,11 +249,11 @@ func TestAbandonedSessionsOfOneAddressDoNotTakeTheOthersTicks(t *testing.T) {
 }
 
 func TestJoinAndLeaveInALoopDoesNotFillTheLog(t *testing.T) {
-	hostile(t, func(t *testing.T, c netcode.Config, bounded bool, span time.Duration) {
+	hostile(t, func(t *testing.T, c netcode.Limits, bounded bool, span time.Duration) {
 		if bounded {
-			c.Limits.JoinsPerAddress = 60 // used up at once, so that even a short run shows the sustained rate
+			c.JoinsPerAddress = 60 // used up at once, so that even a short run shows the sustained rate
 			if span > 10*time.Second {
-				c.Limits.JoinsPerAddress = 0
+				c.JoinsPerAddress = 0
 			}
 		}
 		x := serveArena(t, c)
@@ -263,7 +273,7 @@ func TestJoinAndLeaveInALoopDoesNotFillTheLog(t *testing.T) {
 		took := time.Since(start).Seconds()
 		more := (float64(x.logBytes.Load()-from)/took - perSecond) * 3600 / (1 << 20)
 		t.Logf("%d joins in %.0f s; %.0f MiB of log an hour more", joins.Load(), took, more)
-		if limit := c.Limits.JoinsPerAddress; bounded && limit > 0 && joins.Load() > int64(2*limit) {
+		if limit := c.JoinsPerAddress; bounded && limit > 0 && joins.Load() > int64(2*limit) {
 			t.Errorf("%d joins in %.0f s with a limit of %d a minute", joins.Load(), took, limit)
 		}
 	})

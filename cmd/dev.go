@@ -284,7 +284,7 @@ func (r *nodeResult) settle(n *node.Node) {
 	h, c := s.Host, s.Clients
 	r.Ticks, r.Committed, r.Tick, r.TickMS, r.CommitMS, r.MaxDebt, r.Skipped = h.Ticks, h.Committed, h.Tick, h.TickMS, h.CommitMS, h.MaxDebt, h.Skipped
 	r.Inputs, r.InputsLate, r.InputsMissed = c.Inputs, c.InputsLate, c.InputsRepeated
-	r.BytesOut, r.BytesIn = c.BytesOutPerClientSecond(), c.BytesInPerClientSecond()
+	r.BytesOut, r.BytesIn = c.PerClientSecond(s.Door.BytesOut), c.PerClientSecond(s.Door.BytesIn)
 	r.Entities, r.Epoch, r.LastSeq, r.Checksum = h.Entities, uint64(h.Epoch), uint64(h.LastSeq), fmt.Sprintf("%016x", h.Checksum)
 	r.RecoveredTick, r.DeltasLost, r.Snapshots, r.Events = h.RecoveredTick, h.DeltasLost, h.Snapshots, s.Events
 	r.Failures = h.Failures

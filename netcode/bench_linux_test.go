@@ -17,6 +17,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/replication"
+	"github.com/ferris1/wind/netcode/session"
 )
 
 // The load of the published comparison: 30 inputs of some 64 bytes up and 30
@@ -57,7 +58,7 @@ type crowdReport struct {
 	Ticks      uint64
 	Late       int
 	TickWorst  time.Duration
-	Stats      netcode.Stats
+	Stats      stats
 }
 
 // everyoneHere allows one address all sessions. Bytes are still counted, as on a
@@ -75,11 +76,15 @@ func crowdServer() {
 	if err != nil {
 		panic(err)
 	}
-	s, err := netcode.Listen(netcode.Config{UDP: "127.0.0.1:0", MaxSessions: 8192, Limits: everyoneHere, Replication: replication.Config{BudgetBytes: 1120}})
+	d, err := netcode.Listen(netcode.Config{UDP: "127.0.0.1:0", Limits: everyoneHere})
 	if err != nil {
 		panic(err)
 	}
-	defer s.Close()
+	defer d.Close()
+	s, err := session.New(d, session.Config{MaxSessions: 8192, Accounts: session.NewAccounts(everyoneHere), Replication: replication.Config{BudgetBytes: 1120}})
+	if err != nil {
+		panic(err)
+	}
 	s.Own(w, 1)
 	if path := os.Getenv("WIND_CROWD_PROFILE"); path != "" {
 		if f, err := os.Create(path); err == nil {
@@ -107,7 +112,7 @@ func crowdServer() {
 			runtime.ReadMemStats(&mem)
 			var use syscall.Rusage
 			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &use)
-			r.Addr, r.Stats, r.Goroutines, r.HeapBytes = s.UDPAddr().String(), s.Stats(), runtime.NumGoroutine(), mem.HeapInuse+mem.StackInuse
+			r.Addr, r.Stats, r.Goroutines, r.HeapBytes = d.UDPAddr().String(), server{d, s}.Stats(), runtime.NumGoroutine(), mem.HeapInuse+mem.StackInuse
 			r.CPU = time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
 			_ = json.NewEncoder(os.Stdout).Encode(r)
 		case <-time.After(time.Until(next)):

@@ -13,6 +13,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 )
 
 var seed = flag.Uint64("seed", 0, "seed of the lossy link; 0 picks one")
@@ -109,7 +110,7 @@ var game = ecs.Game{Name: "netcode-test", TickRate: 60, Setup: func(w *ecs.World
 // game's rate. A successor starts from its log.
 type host struct {
 	t      testing.TB
-	server *netcode.Server
+	server server
 	world  *ecs.World
 	epoch  uint64
 	seq    uint64
@@ -124,10 +125,40 @@ type host struct {
 	hold      bool
 }
 
+// server is a front door and the sessions of the one shard behind it.
+type server struct {
+	*netcode.Door
+	*session.Sessions
+}
+
+type (
+	doorStats    = netcode.Stats
+	sessionStats = session.Stats
+)
+
+// stats are those of both.
+type stats struct {
+	doorStats
+	sessionStats
+}
+
+func (s server) Stats() stats { return stats{s.Door.Stats(), s.Sessions.Stats()} }
+
 // memory is the log: the frames that were committed.
 type memory struct{ frames []ecs.Frame }
 
-func serve(t testing.TB, g ecs.Game, cfg netcode.Config, log *memory, epoch uint64) *host {
+func serve(t testing.TB, g ecs.Game, cfg netcode.Config, log *memory, epoch uint64, change ...func(*session.Config)) *host {
+	t.Helper()
+	h := newHost(t, g, log, epoch)
+	h.server = listen(t, cfg, change...)
+	h.server.Own(h.world, epoch)
+	go h.run()
+	t.Cleanup(h.end)
+	return h
+}
+
+// newHost returns a host of what the log holds, without a server.
+func newHost(t testing.TB, g ecs.Game, log *memory, epoch uint64) *host {
 	t.Helper()
 	w, err := ecs.New(g, ecs.Config{Seed: 1})
 	if err != nil {
@@ -139,13 +170,25 @@ func serve(t testing.TB, g ecs.Game, cfg netcode.Config, log *memory, epoch uint
 		h.checksums[w.Tick()] = w.Checksum()
 	}
 	h.seq = w.Tick()
-	if h.server, err = netcode.Listen(cfg); err != nil {
+	return h
+}
+
+// listen opens a door, with the sessions of the shard that it is for.
+func listen(t testing.TB, cfg netcode.Config, change ...func(*session.Config)) server {
+	t.Helper()
+	d, err := netcode.Listen(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
-	h.server.Own(w, epoch)
-	go h.run()
-	t.Cleanup(h.end)
-	return h
+	c := session.Config{Shard: cfg.Shard, Accounts: session.NewAccounts(cfg.Limits), Logger: cfg.Logger}
+	for _, f := range change {
+		f(&c)
+	}
+	s, err := session.New(d, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server{d, s}
 }
 
 func (h *host) run() {

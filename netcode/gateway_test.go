@@ -85,7 +85,7 @@ func (m *mirror) ended(t testing.TB, want int) bool {
 	return len(m.open) == 0 && m.opened == want
 }
 
-func reflecting(t *testing.T, change func(*netcode.Config)) (*netcode.Server, *mirror) {
+func reflecting(t *testing.T, change func(*netcode.Config)) (*netcode.Door, *mirror) {
 	t.Helper()
 	m := newMirror()
 	cfg := netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Gateway: m, Logger: slog.New(slog.DiscardHandler)}
@@ -100,7 +100,7 @@ func reflecting(t *testing.T, change func(*netcode.Config)) (*netcode.Server, *m
 	return s, m
 }
 
-func overHTTP(t testing.TB, s *netcode.Server) string {
+func overHTTP(t testing.TB, s *netcode.Door) string {
 	h := httptest.NewServer(s.WebSocket())
 	t.Cleanup(h.Close)
 	return "ws" + strings.TrimPrefix(h.URL, "http")
@@ -119,7 +119,7 @@ func dialRPC(t testing.TB, cfg client.RPCConfig) *client.RPC {
 }
 
 // three lists the transports to a server.
-func three(t testing.TB, s *netcode.Server) map[string]client.RPCConfig {
+func three(t testing.TB, s *netcode.Door) map[string]client.RPCConfig {
 	return map[string]client.RPCConfig{
 		"tcp":       {Addr: s.TCPAddr().String(), Transport: client.TCP},
 		"kcp":       {Addr: s.UDPAddr().String(), Transport: client.UDP},
@@ -143,7 +143,7 @@ func calls(t testing.TB, c *client.RPC, n int) {
 func TestOnePortTakesAShardsClientsAndRPC(t *testing.T) {
 	m := newMirror()
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Gateway: m}, &memory{}, 1)
-	for name, cfg := range three(t, h.server) {
+	for name, cfg := range three(t, h.server.Door) {
 		t.Run(name, func(t *testing.T) {
 			player := dial(t, client.Config{Addr: cfg.Addr, Transport: cfg.Transport, Identity: name})
 			c := dialRPC(t, cfg)
@@ -203,11 +203,11 @@ func TestRPCIsToldToComeAgainWhileTheGatewayStarts(t *testing.T) {
 }
 
 func TestEveryStreamIsClosedOnce(t *testing.T) {
-	ends := map[string]func(s *netcode.Server, m *mirror, c *client.RPC){
-		"by its client":  func(_ *netcode.Server, _ *mirror, c *client.RPC) { c.Close() },
-		"by its gateway": func(_ *netcode.Server, m *mirror, _ *client.RPC) { m.closeAll() },
-		"by the server":  func(s *netcode.Server, _ *mirror, _ *client.RPC) { s.Close() },
-		"by a frame that is too long": func(_ *netcode.Server, _ *mirror, c *client.RPC) {
+	ends := map[string]func(s *netcode.Door, m *mirror, c *client.RPC){
+		"by its client":  func(_ *netcode.Door, _ *mirror, c *client.RPC) { c.Close() },
+		"by its gateway": func(_ *netcode.Door, m *mirror, _ *client.RPC) { m.closeAll() },
+		"by the server":  func(s *netcode.Door, _ *mirror, _ *client.RPC) { s.Close() },
+		"by a frame that is too long": func(_ *netcode.Door, _ *mirror, c *client.RPC) {
 			_ = c.SendRaw(1201, make([]byte, frame.MaxFromClient))
 			for range 8 {
 				_ = c.SendRaw(2001, nil) // a shard's, out of place
@@ -245,7 +245,7 @@ func (m *mirror) closeAll() {
 }
 
 func TestRPCConnectionsHaveLimitsOfTheirOwn(t *testing.T) {
-	flood := func(s *netcode.Server) error {
+	flood := func(s *netcode.Door) error {
 		c := dialRPC(t, client.RPCConfig{Addr: s.TCPAddr().String(), Transport: client.TCP})
 		for range 3000 {
 			_ = c.SendRaw(1201, nil)
@@ -341,7 +341,7 @@ func TestAnIdleRPCConnectionEndsAndAHeartbeatKeepsIt(t *testing.T) {
 
 func TestAStockKCPClientOpensRPCWithACookie(t *testing.T) {
 	s, _ := reflecting(t, nil)
-	c := dialStock(t, &host{server: s})
+	c := dialStock(t, &host{server: server{Door: s}})
 	open := &wirepb.Open{Coalesce: true}
 	c.write(wirepb.IDOpen, open)
 	var challenge wirepb.Challenge
@@ -360,11 +360,11 @@ func TestAStockKCPClientOpensRPCWithACookie(t *testing.T) {
 func TestOverUDPRPCBeginsWithOpen(t *testing.T) {
 	s, m := reflecting(t, nil)
 	// A request as the first message of a conversation opens nothing, cookie or not.
-	first := dialStock(t, &host{server: s})
+	first := dialStock(t, &host{server: server{Door: s}})
 	first.write(1201, &wirepb.Ping{})
 	eventually(t, "it is ignored", func() bool { return s.Stats().PacketsIgnored > 0 })
 	// After an Open that proves nothing, a request ends the conversation.
-	second := dialStock(t, &host{server: s})
+	second := dialStock(t, &host{server: server{Door: s}})
 	second.write(wirepb.IDOpen, &wirepb.Open{})
 	second.expect(wirepb.IDChallenge, new(wirepb.Challenge))
 	second.write(1201, &wirepb.Ping{}) // the answer is longer than what it has sent so far

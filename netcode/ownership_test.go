@@ -9,16 +9,21 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 )
 
 // A node that regains or loses its shard keeps its gateway's connections: they have no sessions in the shard.
 func TestOwnershipOfAShardIsNothingToRPC(t *testing.T) {
-	s, _ := reflecting(t, func(c *netcode.Config) { c.Shard = "main" })
+	d, _ := reflecting(t, func(c *netcode.Config) { c.Shard = "main" })
+	s, err := session.New(d, session.Config{Shard: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w, err := ecs.New(game, ecs.Config{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := dialRPC(t, client.RPCConfig{Addr: s.TCPAddr().String(), Transport: client.TCP})
+	c := dialRPC(t, client.RPCConfig{Addr: d.TCPAddr().String(), Transport: client.TCP})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, change := range []struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -268,7 +269,8 @@ func TestResumeIsRefusedWithoutTheToken(t *testing.T) {
 }
 
 func TestSessionLeavesAfterTheGracePeriod(t *testing.T) {
-	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", IdleTimeout: 300 * time.Millisecond, ResumeGrace: 300 * time.Millisecond}, &memory{}, 1)
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", IdleTimeout: 300 * time.Millisecond}, &memory{}, 1,
+		func(c *session.Config) { c.ResumeGrace = 300 * time.Millisecond })
 	c := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: "ann"})
 	c.Abandon()
 	eventually(t, "the session is gone", func() bool { return h.server.Stats().Sessions == 0 })
@@ -280,7 +282,7 @@ func TestSessionLeavesAfterTheGracePeriod(t *testing.T) {
 }
 
 func TestFullShardRefusesAndLetsInWhenSomebodyLeaves(t *testing.T) {
-	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", MaxSessions: 3}, &memory{}, 1)
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1, func(c *session.Config) { c.MaxSessions = 3 })
 	var all []*client.Client
 	for i := range 3 {
 		all = append(all, dial(t, client.Config{Addr: h.server.UDPAddr().String(), Identity: fmt.Sprint("p", i)}))

@@ -3,12 +3,14 @@ package netcode
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
 
+	"github.com/ferris1/wind/netcode/rate"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -21,9 +23,14 @@ type endError struct {
 // Error implements error.
 func (e *endError) Error() string { return e.text }
 
+// exceeded says that something came faster than a bucket allows.
+func exceeded(b *rate.Bucket, what string) string {
+	return fmt.Sprintf("more %s than the limit of %g per second for one connection", what, b.Rate)
+}
+
 // tooMuch returns the error that ends a connection over the rate of its bucket.
-func (b *bucket) tooMuch(what string) error {
-	return &endError{wirepb.Reason_REASON_TOO_MUCH, b.exceeded(what)}
+func tooMuch(b *rate.Bucket, what string) error {
+	return &endError{wirepb.Reason_REASON_TOO_MUCH, exceeded(b, what)}
 }
 
 // maxDrain bounds the bytes that are read, and dropped, after a connection has

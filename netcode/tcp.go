@@ -21,27 +21,27 @@ const (
 // tcpConn is one TCP connection or WebSocket, with a goroutine that reads and one
 // that writes.
 type tcpConn struct {
-	server *Server
-	conn   streamConn
-	link   *link
-	in     inbound
-	news   chan struct{} // the link has something to send, or is closed
-	said   chan struct{} // closed when the writer has ended
+	door *Door
+	raw  streamConn
+	conn *Conn
+	in   inbound
+	news chan struct{} // conn has something to send, or has ended
+	said chan struct{} // closed when the writer has ended
 }
 
-func newTCPConn(s *Server, conn streamConn) *tcpConn {
-	return &tcpConn{server: s, conn: conn, news: make(chan struct{}, 1), said: make(chan struct{})}
+func newTCPConn(d *Door, raw streamConn) *tcpConn {
+	return &tcpConn{door: d, raw: raw, news: make(chan struct{}, 1), said: make(chan struct{})}
 }
 
 // takeBytes counts bytes that arrived on the wire. It returns an error beyond the
 // rate.
 func (c *tcpConn) takeBytes(n int) error {
-	if c.link == nil {
+	if c.conn == nil {
 		return nil // not open yet: bytes that followed the HTTP request
 	}
-	c.link.bytesIn.Add(uint64(n))
-	if !c.in.bytes.take(n, c.server.clock()) {
-		return c.in.bytes.tooMuch("bytes")
+	c.conn.bytesIn.Add(uint64(n))
+	if !c.in.bytes.Take(n, c.door.clock()) {
+		return tooMuch(&c.in.bytes, "bytes")
 	}
 	return nil
 }
@@ -49,8 +49,8 @@ func (c *tcpConn) takeBytes(n int) error {
 // takeFrame counts a ping, pong or empty message as a frame. It returns an error
 // beyond the rate.
 func (c *tcpConn) takeFrame() error {
-	if !c.in.frames.take(1, c.server.clock()) {
-		return c.in.frames.tooMuch("frames")
+	if !c.in.frames.Take(1, c.door.clock()) {
+		return tooMuch(&c.in.frames, "frames")
 	}
 	return nil
 }
@@ -63,17 +63,17 @@ type streamConn interface {
 }
 
 // accept accepts TCP connections until the listener closes.
-func (s *Server) accept(listener net.Listener) {
+func (d *Door) accept(listener net.Listener) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
-			if s.isClosed() {
+			if d.isClosed() {
 				return
 			}
 			time.Sleep(10 * time.Millisecond) // out of file descriptors, most likely
 			continue
 		}
-		c := newTCPConn(s, conn)
+		c := newTCPConn(d, conn)
 		addr, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 		if !c.open(addr) {
 			conn.Close()
@@ -82,28 +82,26 @@ func (s *Server) accept(listener net.Listener) {
 }
 
 // open registers the connection and starts its goroutines. It returns false when
-// the hub has no room for it.
+// the door has no room for it.
 func (c *tcpConn) open(addr netip.AddrPort) bool {
-	s := c.server
-	s.lock()
-	defer s.mu.Unlock()
-	c.in = newInbound(&s.cfg, s.hub.now)
-	if !s.closed {
-		c.link = s.hub.open(addr, cameTCP, c.wake)
-	}
-	if c.link == nil {
+	d := c.door
+	c.in = newInbound(&d.cfg, d.clock())
+	if !d.enters() {
 		return false
 	}
-	s.group.Go(c.read)
-	s.group.Go(c.write)
+	defer d.group.Done()
+	if c.conn = d.open(addr, cameTCP, nil, c.wake); c.conn == nil {
+		return false
+	}
+	d.group.Go(c.read)
+	d.group.Go(c.write)
 	return true
 }
 
-// wake tells the writer that the link has changed. The caller holds the server's
-// lock.
-func (c *tcpConn) wake() {
-	if c.link != nil && c.link.state == linkClosed {
-		_ = c.conn.SetWriteDeadline(time.Now().Add(lingerFor)) // for a peer that does not read
+// wake tells the writer that the connection has something to send, or has ended.
+func (c *tcpConn) wake(closed bool) {
+	if closed {
+		_ = c.raw.SetWriteDeadline(time.Now().Add(lingerFor)) // for a peer that does not read
 	}
 	select {
 	case c.news <- struct{}{}:
@@ -113,14 +111,14 @@ func (c *tcpConn) wake() {
 
 // read handles what arrives until the connection ends, then closes it.
 func (c *tcpConn) read() {
-	defer c.conn.Close()
-	s := c.server
+	defer c.raw.Close()
+	d := c.door
 	buffer := make([]byte, tcpReadBytes)
-	ws, _ := c.conn.(*wsConn)
+	ws, _ := c.raw.(*wsConn)
 	open, drained := true, 0
 	for {
-		n, err := c.conn.Read(buffer)
-		now := s.clock()
+		n, err := c.raw.Read(buffer)
+		now := d.clock()
 		if ws == nil && n > 0 && open { // a WebSocket's tap has already counted them
 			if over := c.takeBytes(n); over != nil {
 				n, err = 0, over
@@ -135,13 +133,11 @@ func (c *tcpConn) read() {
 				err = errDrained
 			}
 		case errors.As(err, &end):
-			s.lock()
-			s.hub.close(c.link, end.reason, end.text)
-			s.mu.Unlock()
+			c.conn.Close(end.reason, end.text)
 			open, err = false, nil
 		default:
 			c.in.reader.Feed(buffer[:n])
-			open = s.frames(c.link, &c.in, now)
+			open = d.frames(c.conn, &c.in, now)
 		}
 		if !open {
 			c.in.ended()
@@ -151,50 +147,50 @@ func (c *tcpConn) read() {
 			return
 		}
 		if err != nil {
-			s.lock()
-			s.hub.lost(c.link)
-			s.hub.tally(c.link)
-			s.mu.Unlock()
+			c.conn.lost()
+			d.mu.Lock()
+			d.tally(c.conn)
+			d.mu.Unlock()
 			c.in.ended()
 			return
 		}
 	}
 }
 
-// write sends what the link collects until it is closed; then the reader has
+// write sends what the connection collects until it has ended; then the reader has
 // lingerFor to end.
 func (c *tcpConn) write() {
 	defer close(c.said)
-	s := c.server
 	var taken []byte
 	var armed time.Time // when the deadline was set
 	for range c.news {
-		s.mu.Lock()
-		taken, c.link.out = c.link.out, taken[:0]
-		c.link.waiting.Store(int64(len(taken)))
-		ends, single := c.link.state == linkClosed, c.link.single
+		c.conn.mu.Lock()
+		taken, c.conn.out = c.conn.out, taken[:0]
+		c.conn.waiting.Store(int64(len(taken)))
+		ends, single := c.conn.closed.Load(), c.conn.single
+		c.conn.mu.Unlock()
 		switch now := time.Now(); {
 		case ends: // counts from now, not from the wake-up
-			_ = c.conn.SetWriteDeadline(now.Add(lingerFor))
+			_ = c.raw.SetWriteDeadline(now.Add(lingerFor))
 		case now.Sub(armed) > tcpRearm:
 			armed = now
-			_ = c.conn.SetWriteDeadline(now.Add(tcpWriteTimeout))
+			_ = c.raw.SetWriteDeadline(now.Add(tcpWriteTimeout))
+			if c.conn.closed.Load() { // since then: wake has set a nearer deadline
+				_ = c.raw.SetWriteDeadline(now.Add(lingerFor))
+			}
 		}
-		s.mu.Unlock()
 		if len(taken) > 0 {
 			n, err := c.send(taken, single)
-			c.link.bytesOut.Add(uint64(n))
-			c.link.waiting.Store(0)
+			c.conn.bytesOut.Add(uint64(n))
+			c.conn.waiting.Store(0)
 			if err != nil {
-				s.lock()
-				s.hub.lost(c.link)
-				s.mu.Unlock()
+				c.conn.lost()
 				ends = true
 			}
 		}
 		if ends {
-			_ = c.conn.SetReadDeadline(time.Now().Add(lingerFor))
-			if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
+			_ = c.raw.SetReadDeadline(time.Now().Add(lingerFor))
+			if half, ok := c.raw.(interface{ CloseWrite() error }); ok {
 				_ = half.CloseWrite()
 			}
 			return
@@ -210,7 +206,7 @@ func (c *tcpConn) send(frames []byte, single bool) (sent int, err error) {
 			piece = frames[:frame.HeaderSize+int(binary.LittleEndian.Uint32(frames[4:]))]
 		}
 		var n int
-		n, err = c.conn.Write(piece)
+		n, err = c.raw.Write(piece)
 		sent += n
 		frames = frames[len(piece):]
 	}

@@ -2,6 +2,7 @@ package netcode
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -28,6 +29,10 @@ const (
 	ticketVersion = 2
 	ticketFixed   = 1 + 3*8 // before the texts
 	maxTicket     = ticketFixed + 4*256 + sha256.Size
+	// MaxIdentity is the length of an identity in bytes.
+	MaxIdentity = 64
+	// TokenSize is the length of a resume token in bytes.
+	TokenSize = 16
 	// MinTicketKey is the shortest key that seals or opens a ticket.
 	MinTicketKey = 16
 )
@@ -40,7 +45,7 @@ func SealTicket(key []byte, t Ticket) ([]byte, error) {
 		return nil, fmt.Errorf("netcode: %w", err)
 	}
 	for t.Session == 0 {
-		t.Session = randomSession()
+		t.Session = NewSession()
 	}
 	b := binary.LittleEndian.AppendUint64([]byte{ticketVersion}, uint64(t.Expires.UnixMilli()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.Issued.UnixMilli()))
@@ -49,6 +54,13 @@ func SealTicket(key []byte, t Ticket) ([]byte, error) {
 		b = append(append(b, byte(len(s))), s...)
 	}
 	return append(b, ticketMAC(key, b)...), nil
+}
+
+// NewSession returns a random session id of 63 bits, which may be 0.
+func NewSession() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]) >> 1
 }
 
 // OpenTicket verifies a sealed ticket at the time now and returns its content. The
@@ -91,8 +103,8 @@ func validTicket(key []byte, t Ticket) error {
 	switch {
 	case len(key) < MinTicketKey:
 		return fmt.Errorf("the ticket key has %d bytes; it needs at least %d", len(key), MinTicketKey)
-	case t.Identity == "" || len(t.Identity) > maxIdentity || !utf8.ValidString(t.Identity):
-		return fmt.Errorf("a ticket's identity must be 1 to %d bytes of UTF-8, not %q", maxIdentity, t.Identity)
+	case t.Identity == "" || len(t.Identity) > MaxIdentity || !utf8.ValidString(t.Identity):
+		return fmt.Errorf("a ticket's identity must be 1 to %d bytes of UTF-8, not %q", MaxIdentity, t.Identity)
 	case t.Session>>63 != 0:
 		return fmt.Errorf("a ticket's session has 63 bits, %d has 64", t.Session)
 	case len(t.Shard) > 255 || len(t.UDP) > 255 || len(t.TCP) > 255:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -24,8 +25,10 @@ func seal(t testing.TB, key []byte, k netcode.Ticket) []byte {
 	return b
 }
 
+func requireTicket(c *session.Config) { c.RequireTicket = true }
+
 func TestATicketSaysWhoPlays(t *testing.T) {
-	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey}, &memory{}, 1, requireTicket)
 	good := netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Minute)}
 	for _, transport := range []client.Transport{client.UDP, client.TCP} {
 		cfg := client.Config{Addr: h.server.UDPAddr().String(), Transport: transport}
@@ -76,8 +79,8 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 
 func TestATicketOpensOneSession(t *testing.T) {
 	log := &memory{}
-	config := netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey, RequireTicket: true}
-	h := serve(t, game, config, log, 1)
+	config := netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey}
+	h := serve(t, game, config, log, 1, requireTicket)
 	ticket := func() []byte {
 		return seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Minute)})
 	}
@@ -101,7 +104,7 @@ func TestATicketOpensOneSession(t *testing.T) {
 	refused("when its session has left", h, leaves, "has already been used")
 	resume := first.Abandon()
 	h.end()
-	next := serve(t, game, config, log, 2)
+	next := serve(t, game, config, log, 2, requireTicket)
 	refused("on a successor", next, used, "has already been used")
 	refused("on a successor, when its session has left", next, leaves, "may have been used")
 	refused("on a successor, an unused one", next, spare, "may have been used")
@@ -110,7 +113,7 @@ func TestATicketOpensOneSession(t *testing.T) {
 }
 
 func TestAResumedSessionNeedsNoTicket(t *testing.T) {
-	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TicketKey: ticketKey, RequireTicket: true}, &memory{}, 1)
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey}, &memory{}, 1, requireTicket)
 	ticket := seal(t, ticketKey, netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Second)})
 	first := dial(t, client.Config{Addr: h.server.UDPAddr().String(), Ticket: ticket})
 	resume := first.Abandon()

@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/lane"
+	"github.com/ferris1/wind/netcode/rate"
 	"github.com/ferris1/wind/netcode/udp"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
@@ -32,66 +34,61 @@ type peerKey struct {
 	conv uint32
 }
 
-// peer is one KCP conversation. The loop owns it; the hub owns its link.
+// peer is one KCP conversation. The loop owns it.
 type peer struct {
 	key     peerKey
-	link    *link
+	conn    *Conn
 	lane    *lane.Lane
 	inbound inbound
 	addr    *net.UDPAddr
 	since   time.Time // when its first packet arrived
-	proven  bool      // the loop's copy of link.proven
+	proven  bool      // the loop's copy of conn.proven
 	in      uint64    // bytes received while unproven
 	out     uint64    // bytes sent while unproven
 	busy    bool      // in udpLoop.busy
-	dirty   bool      // in udpLoop.dirty; guarded by the server's lock
+	dirty   bool      // in udpLoop.dirty; guarded by the loop's lock
+	more    bool      // the connection has bytes for which the lane had no room
 	ends    time.Time // when to stop lingering; zero: not closed
 }
-
-// flight holds a release's datagrams on their way to the loop.
-type flight struct {
-	bytes []byte
-	items []flightItem
-}
-
-type flightItem struct {
-	link  *link
-	to    *net.UDPAddr
-	until int // its end in flight.bytes; it starts where the previous one ends
-}
-
-// maxFlights bounds the flights that wait for the loop.
-const maxFlights = 8
 
 // udpLoop is the one goroutine that reads and writes the UDP socket, and
 // drives the KCP cores of all sessions.
 type udpLoop struct {
-	server  *Server
+	door    *Door
 	socket  *udp.Socket
 	scratch []byte
-	answers bucket
-	opening bucket
+	answers rate.Bucket
+	opening rate.Bucket
 	peers   map[peerKey]*peer
 	busy    []*peer // to update at the next sweep
 	drained []*peer // scratch space of sweep
 	ending  []*peer // lingering
 	swept   time.Time
-	packet  []byte // scratch space for stateless answers
+	packet  []byte    // scratch space for stateless answers
+	flying  []*flight // scratch space of takeFlights
 	ignored uint64
 
-	// Guarded by the server's lock.
-	dirty   []*peer // whose links have changed
-	flights []*flight
+	mu      sync.Mutex   // guards what follows; whoever holds it takes no other lock
+	dirty   []*peer      // whose connections have changed
+	updates []*Datagrams // that have flights
 	spare   []*flight
 	reading bool // the loop waits in Read, or is about to
 	closing bool
 }
 
-func newUDPLoop(s *Server, socket *udp.Socket) *udpLoop {
+func newUDPLoop(d *Door, socket *udp.Socket) *udpLoop {
 	return &udpLoop{
-		server: s, socket: socket, scratch: make([]byte, lane.ScratchSize),
-		answers: newBucket(answersRate, s.clock()), opening: newBucket(openingRate, s.clock()), peers: map[peerKey]*peer{},
+		door: d, socket: socket, scratch: make([]byte, lane.ScratchSize),
+		answers: rate.PerSecond(answersRate, d.clock()), opening: rate.PerSecond(openingRate, d.clock()), peers: map[peerKey]*peer{},
 	}
+}
+
+// close makes the loop end once it has sent everything.
+func (u *udpLoop) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closing = true
+	u.wake()
 }
 
 // run ends once the loop is closed and has sent everything, or when the socket dies.
@@ -102,9 +99,9 @@ func (u *udpLoop) run() {
 			return
 		}
 		err := u.socket.Read(u.handle)
-		u.server.mu.Lock()
+		u.mu.Lock()
 		u.reading = false
-		u.server.mu.Unlock()
+		u.mu.Unlock()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -121,15 +118,12 @@ func (u *udpLoop) run() {
 func (u *udpLoop) shut() {
 	_ = u.socket.Close()
 	for _, p := range u.peers {
-		u.server.lock()
-		u.server.hub.lost(p.link)
-		u.server.mu.Unlock()
+		p.conn.lost()
 		p.inbound.ended()
 	}
 }
 
-// wake interrupts Read so that the loop does its work. The caller holds the
-// server's lock.
+// wake interrupts Read so that the loop does its work. The caller holds the lock.
 func (u *udpLoop) wake() {
 	if u.reading {
 		u.reading = false
@@ -140,19 +134,21 @@ func (u *udpLoop) wake() {
 // work sends what is due and sets the deadline of the next Read. done means that
 // the loop is closed and has no peers left.
 func (u *udpLoop) work() (done bool) {
-	s := u.server
-	s.mu.Lock()
-	dirty, flights := u.dirty, u.flights
-	u.dirty, u.flights = nil, nil
+	u.mu.Lock()
+	dirty, flights := u.dirty, u.takeFlights()
+	u.dirty = nil
 	for _, p := range dirty {
 		p.dirty = false
-		u.fillLane(p)
 	}
-	s.hub.stats.PacketsIgnored += u.ignored
-	u.ignored = 0
-	s.mu.Unlock()
-
+	u.mu.Unlock()
+	if u.ignored > 0 {
+		u.door.mu.Lock()
+		u.door.stats.PacketsIgnored += u.ignored
+		u.door.mu.Unlock()
+		u.ignored = 0
+	}
 	for _, p := range dirty {
+		u.fillLane(p)
 		if !p.ends.IsZero() {
 			p.inbound.ended()
 		}
@@ -162,15 +158,15 @@ func (u *udpLoop) work() (done bool) {
 	for _, f := range flights {
 		u.fly(f)
 	}
-	now := s.clock()
+	now := u.door.clock()
 	if now.Sub(u.swept) >= sweepEvery {
 		u.sweep(now)
 	}
 	u.socket.Flush()
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(u.spare) < maxFlights {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.spare) < maxSpare {
 		u.spare = append(u.spare, flights...)
 	}
 	if u.closing && len(u.peers) == 0 {
@@ -178,7 +174,7 @@ func (u *udpLoop) work() (done bool) {
 	}
 	wait := restFor
 	switch {
-	case len(u.dirty) > 0 || len(u.flights) > 0:
+	case len(u.dirty) > 0 || len(u.updates) > 0:
 		wait = yieldFor
 	case len(u.busy) > 0 || len(u.ending) > 0:
 		wait = max(sweepEvery-now.Sub(u.swept), yieldFor)
@@ -188,22 +184,25 @@ func (u *udpLoop) work() (done bool) {
 	return false
 }
 
-// fillLane moves bytes from the link to the lane, as many as the lane has room for.
-// The caller holds the server's lock.
+// fillLane moves bytes from the connection to the lane, as many as the lane has room
+// for.
 func (u *udpLoop) fillLane(p *peer) {
-	l := p.link
-	if room := maxSegments - p.lane.Waiting(); room > 0 && len(l.out) > 0 {
-		n := min(room*segmentBytes, len(l.out))
-		p.lane.Write(l.out[:n])
-		l.out = l.out[:copy(l.out, l.out[n:])]
-		if len(l.out) == 0 && cap(l.out) > 64<<10 {
-			l.out = nil
+	c := p.conn
+	c.mu.Lock()
+	if room := maxSegments - p.lane.Waiting(); room > 0 && len(c.out) > 0 {
+		n := min(room*segmentBytes, len(c.out))
+		p.lane.Write(c.out[:n])
+		c.out = c.out[:copy(c.out, c.out[n:])]
+		if len(c.out) == 0 && cap(c.out) > 64<<10 {
+			c.out = nil
 		}
 	}
-	l.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
-	p.proven = p.proven || l.proven
-	if l.state == linkClosed && p.ends.IsZero() {
-		if p.ends = u.server.clock(); p.proven {
+	c.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
+	p.more = len(c.out) > 0
+	c.mu.Unlock()
+	p.proven = p.proven || c.proven.Load()
+	if c.closed.Load() && p.ends.IsZero() {
+		if p.ends = u.door.clock(); p.proven {
 			p.ends = p.ends.Add(lingerFor) // an unproven peer is dropped without lingering
 		}
 		u.ending = append(u.ending, p)
@@ -239,45 +238,29 @@ func (u *udpLoop) sweep(now time.Time) {
 	}
 	clear(u.busy[len(still):])
 	u.busy = still
-	if len(drained) > 0 {
-		u.server.mu.Lock()
-		for _, p := range drained {
-			if len(p.link.out) > 0 {
-				u.fillLane(p)
-			} else {
-				p.link.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
-			}
+	for _, p := range drained {
+		if p.more {
+			u.fillLane(p)
+		} else {
+			p.conn.waiting.Store(int64(p.lane.Waiting() * segmentBytes))
 		}
-		u.server.mu.Unlock()
 	}
 	u.drained = drained
 	ending := u.ending[:0]
 	for _, p := range u.ending {
-		if now.After(p.ends) || p.lane.Waiting() == 0 && len(p.link.out) == 0 {
+		if now.After(p.ends) || p.lane.Waiting() == 0 && !p.more {
 			if u.peers[p.key] == p {
 				delete(u.peers, p.key)
 			}
-			u.server.mu.Lock()
-			u.server.hub.tally(p.link)
-			u.server.mu.Unlock()
+			u.door.mu.Lock()
+			u.door.tally(p.conn)
+			u.door.mu.Unlock()
 			continue
 		}
 		ending = append(ending, p)
 	}
 	clear(u.ending[len(ending):])
 	u.ending = ending
-}
-
-// fly sends a release's datagrams.
-func (u *udpLoop) fly(f *flight) {
-	start := 0
-	for _, it := range f.items {
-		u.socket.Queue(it.to, f.bytes[start:it.until])
-		it.link.bytesOut.Add(uint64(it.until - start))
-		start = it.until
-	}
-	clear(f.items)
-	f.bytes, f.items = f.bytes[:0], f.items[:0]
 }
 
 // handle passes one packet to its lane.
@@ -316,7 +299,7 @@ func unmap(a *net.UDPAddr) netip.AddrPort {
 func (u *udpLoop) greets(data []byte) (cookie []byte, whole, ok bool) {
 	var first [4]byte
 	copy(first[:], data)
-	rpc := u.server.takesRPC.Load()
+	rpc := u.door.peers.takesRPC.Load()
 	if len(data) < len(first) {
 		return nil, false, len(data) > 0 && (data[0] == wirepb.IDHello&0xFF || rpc && data[0] == wirepb.IDOpen&0xFF)
 	}
@@ -346,11 +329,11 @@ func (u *udpLoop) greets(data []byte) (cookie []byte, whole, ok bool) {
 // greet makes a peer if packet opens a conversation. It allocates nothing for any
 // other packet, and returns nil.
 func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *peer {
-	now := u.server.clock()
+	now := u.door.clock()
 	conv, data, ok := lane.Opening(packet)
 	if !ok {
 		u.ignored++
-		if conv != 0 && u.answers.take(1, now) {
+		if conv != 0 && u.answers.Take(1, now) {
 			u.packet = frame.AppendGone(u.packet[:0], conv)
 			u.socket.Queue(from, u.packet)
 		}
@@ -361,30 +344,22 @@ func (u *udpLoop) greet(from *net.UDPAddr, addr netip.AddrPort, packet []byte) *
 		u.ignored++
 		return nil
 	}
-	s := u.server
-	proven := whole && s.hub.baker.proves(cookie, addr, now)
+	proven := whole && u.door.baker.proves(cookie, addr, now)
 
-	if !proven && !u.opening.take(1, now) {
+	if !proven && !u.opening.Take(1, now) {
 		u.ignored++
 		return nil
 	}
-	p := &peer{key: peerKey{addr, conv}, addr: from, since: now, proven: proven, inbound: newInbound(&s.cfg, now)}
-	s.lock()
-	defer s.mu.Unlock()
-	if u.closing {
-		return nil
-	}
+	p := &peer{key: peerKey{addr, conv}, addr: from, since: now, proven: proven, inbound: newInbound(&u.door.cfg, now)}
 	came := cameUnproven
 	if proven {
 		came = cameProven
 	}
-	p.link = s.hub.open(addr, came, func() { u.touch(p) })
-	if p.link == nil {
+	p.lane = lane.New(conv, func(b []byte) { u.output(p, b) })
+	if p.conn = u.door.open(addr, came, from, func(bool) { u.touch(p) }); p.conn == nil {
 		u.ignored++
 		return nil
 	}
-	p.link.datagrams, p.link.udp = true, from
-	p.lane = lane.New(conv, func(b []byte) { u.output(p, b) })
 	u.peers[p.key] = p
 	return p
 }
@@ -397,22 +372,22 @@ func (u *udpLoop) renews(p *peer, packet []byte) bool {
 	if !ok {
 		return false
 	}
-	now := u.server.clock()
+	now := u.door.clock()
 	cookie, whole, ok := u.greets(data)
 	lived := time.Duration(now.UnixMilli()-p.since.UnixMilli()) * time.Millisecond // in milliseconds, like a cookie's age
-	return ok && whole && u.server.hub.baker.proves(cookie, p.key.addr, now) && cookieAge(cookie, now) < lived
+	return ok && whole && u.door.baker.proves(cookie, p.key.addr, now) && cookieAge(cookie, now) < lived
 }
 
 // replace drops a peer whose client restarts its conversation.
 func (u *udpLoop) replace(p *peer) {
-	u.server.lock()
-	u.server.hub.lost(p.link)
-	u.server.mu.Unlock()
+	p.conn.lost()
 	delete(u.peers, p.key)
 }
 
-// touch notes that a peer's link has changed. The caller holds the server's lock.
+// touch notes that a peer's connection has changed.
 func (u *udpLoop) touch(p *peer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if !p.dirty {
 		p.dirty = true
 		u.dirty = append(u.dirty, p)
@@ -434,52 +409,39 @@ func (u *udpLoop) output(p *peer, b []byte) {
 	if u.peers[p.key] != p {
 		return // replaced: the client would mistake its segments for its successor's
 	}
-	p.link.bytesOut.Add(uint64(len(b)))
+	p.conn.bytesOut.Add(uint64(len(b)))
 	u.socket.Queue(p.addr, b)
 }
 
 // input handles a KCP packet of a known conversation.
 func (u *udpLoop) input(p *peer, packet []byte) {
-	s := u.server
-	now := s.clock()
-	p.link.bytesIn.Add(uint64(len(packet)))
+	now := u.door.clock()
+	p.conn.bytesIn.Add(uint64(len(packet)))
 	if !p.proven {
 		p.in += uint64(len(packet))
 	}
-	if !p.inbound.bytes.take(len(packet), now) {
-		u.end(p, wirepb.Reason_REASON_TOO_MUCH, p.inbound.bytes.exceeded("bytes"))
+	if !p.inbound.bytes.Take(len(packet), now) {
+		p.conn.Close(wirepb.Reason_REASON_TOO_MUCH, exceeded(&p.inbound.bytes, "bytes"))
 		return
 	}
 	var fragments *lane.FragmentsError
 	switch err := p.lane.Input(packet); {
 	case errors.As(err, &fragments):
-		u.end(p, wirepb.Reason_REASON_FRAME_TOO_LARGE, fragments.Error())
+		p.conn.Close(wirepb.Reason_REASON_FRAME_TOO_LARGE, fragments.Error())
 		return
 	case err != nil:
 		u.ignored++
 	}
 	p.lane.Read(u.scratch, func(b []byte) bool {
 		p.inbound.reader.Feed(b)
-		return u.frames(p, now)
+		return u.door.frames(p.conn, &p.inbound, now)
 	})
 	u.mark(p)
 }
 
-// frames hands the peer's complete frames to the server. It returns false once the
-// connection is closed.
-func (u *udpLoop) frames(p *peer, now time.Time) bool {
-	return u.server.frames(p.link, &p.inbound, now)
-}
-
-func (u *udpLoop) end(p *peer, reason wirepb.Reason, text string) {
-	u.server.lock()
-	defer u.server.mu.Unlock()
-	u.server.hub.close(p.link, reason, text)
-}
-
 // datagram handles a packet of the datagram lane.
 func (u *udpLoop) datagram(from *net.UDPAddr, addr netip.AddrPort, packet []byte) {
-	s := u.server
+	d := u.door
 	kind, id, body, ok := frame.ParseDatagram(packet)
 	if !ok {
 		u.ignored++
@@ -487,21 +449,15 @@ func (u *udpLoop) datagram(from *net.UDPAddr, addr netip.AddrPort, packet []byte
 	}
 	switch kind {
 	case frame.DatagramKnock:
-		now := s.clock()
-		if nonce, ok := frame.ParseKnock(body); ok && u.answers.take(1, now) {
-			u.packet = frame.AppendCookie(u.packet[:0], nonce, s.hub.baker.cookie(addr, now))
+		now := d.clock()
+		if nonce, ok := frame.ParseKnock(body); ok && u.answers.Take(1, now) {
+			u.packet = frame.AppendCookie(u.packet[:0], nonce, d.baker.cookie(addr, now))
 			u.socket.Queue(from, u.packet)
 			return
 		}
 	case frame.DatagramMessage:
-		if session, payload, ok := frame.ParseMessage(body); ok {
-			s.lock()
-			l := s.hub.receiveDatagram(addr, uint32(id), session, payload)
-			s.mu.Unlock()
-			if l != nil {
-				l.bytesIn.Add(uint64(len(packet)))
-				return
-			}
+		if session, payload, ok := frame.ParseMessage(body); ok && d.datagram(addr, uint32(id), session, payload, len(packet)) {
+			return
 		}
 	}
 	u.ignored++

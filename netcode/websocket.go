@@ -21,18 +21,18 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// WebSocket returns a handler that accepts connections over HTTP, with the server's
-// sessions and limits. Binary messages carry the byte stream of TCP; text messages
+// WebSocket returns a handler that accepts connections over HTTP, with the door's
+// peers and limits. Binary messages carry the byte stream of TCP; text messages
 // go to the gateway (Stream.Text). A browser's page must come from the host that it
 // connects to, or from one of Config.Origins. Connections outlive the HTTP server;
 // Close ends them.
-func (s *Server) WebSocket() http.Handler {
+func (d *Door) WebSocket() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := newTCPConn(s, nil)
+		c := newTCPConn(d, nil)
 		under := &tap{take: c.takeBytes}
 		control := func(context.Context, []byte) bool { return under.count(c.takeFrame()) }
 		ws, err := websocket.Accept(&tapped{w, under}, r, &websocket.AcceptOptions{
-			OriginPatterns: s.cfg.Origins, CompressionMode: websocket.CompressionDisabled,
+			OriginPatterns: d.cfg.Origins, CompressionMode: websocket.CompressionDisabled,
 			OnPingReceived: control, OnPongReceived: func(ctx context.Context, b []byte) { control(ctx, b) },
 		})
 		if err != nil {
@@ -42,13 +42,9 @@ func (s *Server) WebSocket() http.Handler {
 		addr, _ := netip.ParseAddrPort(r.RemoteAddr)
 		conn := newWSConn(ws, under)
 		conn.onEmpty = func() { under.count(c.takeFrame()) }
-		conn.onText = func() {
-			s.mu.Lock()
-			c.link.text = true
-			s.mu.Unlock()
-		}
-		if c.conn = conn; !c.open(addr) {
-			c.conn.Close()
+		conn.onText = func() { c.conn.text.Store(true) }
+		if c.raw = conn; !c.open(addr) {
+			c.raw.Close()
 		}
 	})
 }

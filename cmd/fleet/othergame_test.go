@@ -10,6 +10,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 )
 
 type idle struct{}
@@ -22,7 +23,12 @@ func TestBotsOfAnotherGameSaySo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := netcode.Listen(netcode.Config{TCP: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	quiet := slog.New(slog.DiscardHandler)
+	door, err := netcode.Listen(netcode.Config{TCP: "127.0.0.1:0", Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := session.New(door, session.Config{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +49,11 @@ func TestBotsOfAnotherGameSaySo(t *testing.T) {
 			}
 		}
 	}()
-	defer func() { close(stop); <-done; s.Close() }()
+	defer func() { close(stop); <-done; door.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	c := Config{
-		Addrs: []string{s.TCPAddr().String()}, Transport: client.TCP, Game: "arena", Count: 2, Prefix: "bot",
+		Addrs: []string{door.TCPAddr().String()}, Transport: client.TCP, Game: "arena", Count: 2, Prefix: "bot",
 		NewBot: func(uint64) client.Bot { return idle{} },
 	}
 	_, err = Start(ctx, c)

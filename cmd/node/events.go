@@ -5,26 +5,26 @@ import (
 	"sync"
 
 	"github.com/ferris1/wind/ecs"
-	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/session"
 )
 
-// eventCounter is the server for a node's clients. It also counts the game's events as they are released, so that a
+// eventCounter is the sessions of the node's shard. It also counts the game's events as they are released, so that a
 // person sees what happens in a world without a client.
 type eventCounter struct {
-	*netcode.Server
+	*session.Sessions
 
 	mu     sync.Mutex
 	events map[string]uint64
 }
 
-func newEventCounter(s *netcode.Server) *eventCounter {
-	return &eventCounter{Server: s, events: map[string]uint64{}}
+func newEventCounter(s *session.Sessions) *eventCounter {
+	return &eventCounter{Sessions: s, events: map[string]uint64{}}
 }
 
 // Release implements shard.Frontend.
 func (c *eventCounter) Release(world *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
 	c.count(outputs)
-	c.Server.Release(world, seq, epoch, outputs)
+	c.Sessions.Release(world, seq, epoch, outputs)
 }
 
 func (c *eventCounter) count(outputs []ecs.Output) {

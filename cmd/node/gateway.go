@@ -89,9 +89,9 @@ func (n *Node) startGateway(ctx context.Context) error {
 		})
 	})
 	n.tellRoutes()
-	n.clients.SetTicketKey(key)
-	n.clients.SetGateway(g)
-	n.onClose(n.clients.Close) // close its connections before the gateway
+	n.door.SetTicketKey(key)
+	n.door.SetGateway(g)
+	n.onClose(n.door.Close) // close its connections before the gateway
 	return nil
 }
 

@@ -30,8 +30,8 @@ func (n *Node) listenHTTP(addr string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", n.healthz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
-	if n.clients != nil {
-		mux.Handle("GET /ws", n.clients.WebSocket())
+	if n.door != nil {
+		mux.Handle("GET /ws", n.door.WebSocket())
 	}
 	n.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	n.httpAddr = l.Addr().String()

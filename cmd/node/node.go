@@ -20,6 +20,7 @@ import (
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -71,7 +72,8 @@ type Config struct {
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
 	config     Config
-	clients    *eventCounter // nil if clients cannot connect
+	door       *netcode.Door // nil if clients cannot connect
+	clients    *eventCounter // the shard's; nil without a shard
 	mu         sync.Mutex    // guards host, past, lingers, awaited, err, gateway and instances
 	host       *shard.Host
 	lingers    lingering
@@ -203,8 +205,7 @@ func (n *Node) listen() error {
 		}
 		return n.listenHTTP(c.HTTP)
 	}
-	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Replication: replicationOf(c.Game), Logger: c.Logger}
-	config.Starting = c.embedded() && !c.NoShard // no other node can own the shard
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Logger}
 	if c.Gateway != nil {
 		config.GatewayLater = true
 		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins
@@ -215,12 +216,21 @@ func (n *Node) listen() error {
 			}
 		}
 	}
-	server, err := netcode.Listen(config)
-	if err != nil {
+	var err error
+	if n.door, err = netcode.Listen(config); err != nil {
 		return listenError(err)
 	}
-	n.clients = newEventCounter(server)
-	n.onClose(n.clients.Close)
+	n.onClose(n.door.Close)
+	if !c.NoShard {
+		sessions, err := session.New(n.door, session.Config{
+			Shard: c.Shard, Starting: c.embedded(), // then no other node can own the shard
+			Accounts: session.NewAccounts(config.Limits), Replication: replicationOf(c.Game), Logger: c.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		n.clients = newEventCounter(sessions)
+	}
 	if c.HTTP == "" {
 		return nil
 	}
@@ -402,18 +412,18 @@ func (n *Node) Infra() *Infra { return n.infra }
 
 // UDPAddr returns the address for clients over UDP, or "" without one.
 func (n *Node) UDPAddr() string {
-	if n.clients == nil {
+	if n.door == nil {
 		return ""
 	}
-	return addrOf(n.clients.UDPAddr())
+	return addrOf(n.door.UDPAddr())
 }
 
 // TCPAddr returns the address for clients over TCP, or "" without one.
 func (n *Node) TCPAddr() string {
-	if n.clients == nil {
+	if n.door == nil {
 		return ""
 	}
-	return addrOf(n.clients.TCPAddr())
+	return addrOf(n.door.TCPAddr())
 }
 
 // addresses returns the addresses that the node listens on, by transport.

@@ -7,13 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/shard"
 )
 
 // Stats describes a node's shard and its clients.
 type Stats struct {
 	Host    shard.Stats // of the current host; its counters include earlier hosts
-	Clients netcode.Stats
+	Clients session.Stats
+	Door    netcode.Stats
 	Events  map[string]uint64 // events of the game released so far, by name
 
 	Conditions []shard.Condition // problems of the shard or the node, gravest first
@@ -22,6 +24,9 @@ type Stats struct {
 // Stats returns the node's statistics. It may be called at any time; before a host runs, Host is empty.
 func (n *Node) Stats() Stats {
 	var s Stats
+	if n.door != nil {
+		s.Door = n.door.Stats()
+	}
 	if n.clients != nil {
 		s.Clients, s.Events = n.clients.Stats(), n.clients.counts()
 	}
@@ -101,9 +106,9 @@ func newCollector(n *Node) *collector {
 	add(counter, "wind_inputs_late_total", "Input samples that arrived after the latch of their tick.", func(s *Stats) float64 { return float64(s.Clients.InputsLate) })
 	add(counter, "wind_inputs_refused_total", "Input samples that the game refused.", func(s *Stats) float64 { return float64(s.Clients.InputsInvalid) })
 	add(counter, "wind_clients_ahead_total", "Clients with a valid token that claimed a tick missing from the log.", func(s *Stats) float64 { return float64(s.Clients.AheadOfLog) })
-	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Clients.BytesIn) })
-	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Clients.BytesOut) })
-	add(counter, "wind_sessions_refused_total", "Refused connections.", func(s *Stats) float64 { return float64(s.Clients.SessionsRefused) })
+	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Door.BytesIn) })
+	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Door.BytesOut) })
+	add(counter, "wind_sessions_refused_total", "Refused connections.", func(s *Stats) float64 { return float64(s.Door.Refused) })
 	return c
 }
 

@@ -23,7 +23,7 @@ const (
 )
 
 // Port takes commands for a shard from services and operators and puts them into its ticks. Own, Latch, Release and
-// Disown implement shard.Frontend: the tick loop calls them one at a time, alongside those of netcode.Server. Submit
+// Disown implement shard.Frontend: the tick loop calls them one at a time, alongside those of session.Sessions. Submit
 // may be called at any time, concurrently.
 //
 // Commands enter ticks in the order of their submission. The commands of one call of Submit stay together as far as a

@@ -8,6 +8,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 )
 
 type (
@@ -39,7 +40,11 @@ var waves = ecs.Game{Name: "waves", TickRate: 60, Setup: func(w *ecs.World) {
 
 // serve is a miniature node for the examples: it steps a world and updates its clients, without a log.
 func serve(ctx context.Context) (address string, err error) {
-	server, err := netcode.Listen(netcode.Config{TCP: "127.0.0.1:0"})
+	door, err := netcode.Listen(netcode.Config{TCP: "127.0.0.1:0"})
+	if err != nil {
+		return "", err
+	}
+	clients, err := session.New(door, session.Config{})
 	if err != nil {
 		return "", err
 	}
@@ -48,19 +53,19 @@ func serve(ctx context.Context) (address string, err error) {
 		return "", err
 	}
 	go func() {
-		defer server.Close()
-		server.Own(w, 1)
+		defer door.Close()
+		clients.Own(w, 1)
 		ticks := time.NewTicker(time.Second / time.Duration(waves.TickRate))
 		defer ticks.Stop()
 		for ctx.Err() == nil {
 			<-ticks.C
 			tick := w.Tick() + 1
-			f := ecs.Frame{Tick: tick, Commands: server.Latch(w, tick, nil, 1<<18)}
+			f := ecs.Frame{Tick: tick, Commands: clients.Latch(w, tick, nil, 1<<18)}
 			w.Order(tick, f.Commands)
-			server.Release(w, tick, 1, []ecs.Output{w.Step(f)})
+			clients.Release(w, tick, 1, []ecs.Output{w.Step(f)})
 		}
 	}()
-	return server.TCPAddr().String(), nil
+	return door.TCPAddr().String(), nil
 }
 
 func ExampleDial() {

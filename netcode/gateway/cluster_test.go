@@ -428,7 +428,7 @@ func (s *store) Keys(_ context.Context, prefix string) (keys []string, err error
 // front is a gateway with its server.
 type front struct {
 	*gateway.Gateway
-	server *netcode.Server
+	server *netcode.Door
 	bus    *bus
 }
 

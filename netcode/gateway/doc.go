@@ -3,7 +3,7 @@
 //
 //	g, err := gateway.New(gateway.Config{ID: "gateway-1", Directory: …, Link: bus, Bindings: store, Authenticator: …})
 //	bus.Players(g.Push)
-//	server.SetGateway(g)           // a netcode.Server: TCP, KCP and, with WebSocket(), HTTP
+//	door.SetGateway(g)             // a netcode.Door: TCP, KCP and, with WebSocket(), HTTP
 //	…
 //	server.Close(); g.Close()      // in this order, so that services hear that the sessions ended
 //

@@ -9,6 +9,7 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/session"
 )
 
 func TestABrainAimsElsewhereInEveryTick(t *testing.T) {
@@ -40,11 +41,15 @@ func TestBotsFightOverTheNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := netcode.Listen(netcode.Config{UDP: "127.0.0.1:0"})
+	door, err := netcode.Listen(netcode.Config{UDP: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	defer door.Close()
+	server, err := session.New(door, session.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	server.Own(w, 1)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -53,7 +58,7 @@ func TestBotsFightOverTheNetwork(t *testing.T) {
 	clients := make(chan *client.Client, players)
 	for i := range players {
 		go func() {
-			c, err := client.Dial(ctx, client.Config{Addr: server.UDPAddr().String(), Identity: fmt.Sprint("bot-", i), Bot: NewBot(uint64(i))})
+			c, err := client.Dial(ctx, client.Config{Addr: door.UDPAddr().String(), Identity: fmt.Sprint("bot-", i), Bot: NewBot(uint64(i))})
 			if err != nil {
 				t.Error(err)
 			}

@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"fmt"
@@ -7,16 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
 // from connects from an address with the identity who.
 func (r *rig) from(addr, who string) *link {
-	l := r.h.open(netip.MustParseAddrPort(addr), cameTCP, func() {})
-	if l.state != linkClosed {
-		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: who})
-	}
-	return l
+	return r.hello(addr, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: who})
 }
 
 // refusal returns the reason and text with which a link was closed.
@@ -37,7 +34,7 @@ func (r *rig) wantRefusal(l *link, want wirepb.Reason, limit string) {
 }
 
 func TestSessionsOfAnAddressAreBounded(t *testing.T) {
-	r := newRig(t, Config{Limits: Limits{SessionsPerAddress: 3}})
+	r := newRig(t, Config{Accounts: NewAccounts(netcode.Limits{SessionsPerAddress: 3})})
 	for i := range 3 {
 		r.from("10.0.0.1:1000", fmt.Sprint("player", i))
 	}
@@ -61,7 +58,7 @@ func TestSessionsOfAnAddressAreBounded(t *testing.T) {
 // first returns a link that plays from an address.
 func first(links map[*link]struct{}, addr string) *link {
 	for l := range links {
-		if l.addr.String() == addr && l.state == linkPlaying {
+		if l.conn.Addr().String() == addr && l.state == linkPlaying {
 			return l
 		}
 	}
@@ -69,7 +66,7 @@ func first(links map[*link]struct{}, addr string) *link {
 }
 
 func TestSessionsOfAnIdentityAreBounded(t *testing.T) {
-	r := newRig(t, Config{Limits: Limits{SessionsPerIdentity: 2}})
+	r := newRig(t, Config{Accounts: NewAccounts(netcode.Limits{SessionsPerIdentity: 2})})
 	r.from("10.0.0.1:1000", "ann")
 	r.from("10.0.0.2:1000", "ann")
 	late, other := r.from("10.0.0.3:1000", "ann"), r.from("10.0.0.3:1001", "bob")
@@ -78,6 +75,14 @@ func TestSessionsOfAnIdentityAreBounded(t *testing.T) {
 	if other.state != linkPlaying {
 		t.Error("another identity is refused too")
 	}
+}
+
+// sessions returns how many sessions an account has.
+func sessions[K comparable](a accounts[K], key K) int {
+	if x := a.all[key]; x != nil {
+		return x.sessions
+	}
+	return 0
 }
 
 // TestASessionCountsWhereItsConnectionIs: this also holds after a resume elsewhere, a successor's start, and its end.
@@ -89,9 +94,9 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	resume := &wirepb.Hello{Protocol: wirepb.Protocol, Resume: &wirepb.Resume{Session: w.Session, Token: w.Token}}
 	counts := func(h *hub) (got []int) {
 		for _, addr := range []string{"10.0.0.1", "10.0.0.2"} {
-			got = append(got, h.addresses.of(netip.MustParseAddr(addr), h.now).sessions)
+			got = append(got, sessions(h.accounts.addresses, netip.MustParseAddr(addr)))
 		}
-		return append(got, h.identities.of("ann", h.now).sessions)
+		return append(got, sessions(h.accounts.identities, "ann"))
 	}
 	expectCounts := func(h *hub, want ...int) {
 		t.Helper()
@@ -102,8 +107,7 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	expectCounts(r.h, 1, 0, 1)
 	r.h.lost(l)
 	expectCounts(r.h, 1, 0, 1) // parked
-	l = r.h.open(netip.MustParseAddrPort("10.0.0.2:1000"), cameTCP, func() {})
-	r.receive(l, wirepb.IDHello, resume)
+	r.hello("10.0.0.2:1000", resume)
 	r.tick(1 << 20)
 	expectCounts(r.h, 0, 1, 1)
 	next := &rig{t, newHub(Config{}.withDefaults()), r.w}
@@ -112,8 +116,7 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectCounts(next.h, 0, 0, 1)
-	l = next.h.open(netip.MustParseAddrPort("10.0.0.1:1000"), cameTCP, func() {})
-	next.receive(l, wirepb.IDHello, resume)
+	l = next.hello("10.0.0.1:1000", resume)
 	next.tick(1 << 20)
 	expectCounts(next.h, 1, 0, 1)
 	next.h.leave(l)
@@ -123,17 +126,17 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	expectCounts(r.h, 0, 0, 0)
 	r.h.now = r.h.now.Add(2 * time.Minute)
 	r.h.expire()
-	if n := len(r.h.addresses.all) + len(r.h.identities.all); n != 0 {
+	if n := len(r.h.accounts.addresses.all) + len(r.h.accounts.identities.all); n != 0 {
 		t.Errorf("%d idle accounts remain", n)
 	}
 }
 
 func TestJoinAndLeaveInALoopIsBounded(t *testing.T) {
-	for name, limits := range map[string]Limits{
+	for name, limits := range map[string]netcode.Limits{
 		"joins-per-address":  {JoinsPerAddress: 30, JoinsPerIdentity: -1},
 		"joins-per-identity": {JoinsPerIdentity: 30},
 	} {
-		r := newRig(t, Config{Limits: limits})
+		r := newRig(t, Config{Accounts: NewAccounts(limits)})
 		joined, refused := 0, 0
 		for range 600 { // a minute of ten ticks a second
 			l := r.from("10.0.0.1:1000", "ann")
@@ -152,33 +155,9 @@ func TestJoinAndLeaveInALoopIsBounded(t *testing.T) {
 	}
 }
 
-func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
-	r := newRig(t, Config{Limits: Limits{ConnectionsPerAddress: 8, HalfOpenPerAddress: 4}})
-	open := func() *link { return r.h.open(netip.MustParseAddrPort("[2001:db8::1:2:3:4]:1000"), cameTCP, func() {}) }
-	for range 4 {
-		open()
-	}
-	r.wantRefusal(open(), wirepb.Reason_REASON_ADDRESS_FULL, "half-open-per-address")
-	for l := range r.h.links {
-		r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"})
-	}
-	r.tick(1 << 20)
-	for range 4 {
-		open()
-	}
-	r.wantRefusal(open(), wirepb.Reason_REASON_ADDRESS_FULL, "connections-per-address")
-	// A neighbour in the same /64 counts as the same address, one elsewhere does not.
-	if l := r.h.open(netip.MustParseAddrPort("[2001:db8::9]:1"), cameTCP, func() {}); l.state != linkClosed {
-		t.Error("another address of the same /64 has a count of its own")
-	}
-	if l := r.h.open(netip.MustParseAddrPort("[2001:db8:0:1::9]:1"), cameTCP, func() {}); l.state == linkClosed {
-		t.Error("an address of another /64 is refused")
-	}
-}
-
 func TestWhatOneIdentityWritesIntoTheLogIsBounded(t *testing.T) {
 	const rate = 2000
-	r := newRig(t, Config{Limits: Limits{LogBytesPerIdentity: rate}})
+	r := newRig(t, Config{Accounts: NewAccounts(netcode.Limits{LogBytesPerIdentity: rate})})
 	greedy, modest := r.from("10.0.0.1:1000", "greedy"), r.from("10.0.0.2:1000", "modest")
 	r.tick(1 << 20)
 	r.sent(greedy)
@@ -252,15 +231,5 @@ func TestASessionThatNeverSaysAnythingEndsSoon(t *testing.T) {
 	r.receive(talks, wirepb.IDPing, &wirepb.Ping{})
 	if len(r.h.targets(r.w, nil)) != 1 {
 		t.Error("no update for a client that is back")
-	}
-}
-
-func TestLimitsAreSetByTheirNames(t *testing.T) {
-	var l Limits
-	if err := l.Set("sessions-per-address", 7); err != nil || l.SessionsPerAddress != 7 {
-		t.Error(err, l)
-	}
-	if err := l.Set("sessions", 7); err == nil || !strings.Contains(err.Error(), "sessions-per-address=256") {
-		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
@@ -74,10 +75,49 @@ func (r *rig) tick(budget int) ecs.Frame {
 }
 
 func (r *rig) connect() *link {
-	l := r.h.open(netip.MustParseAddrPort("127.0.0.1:1000"), cameTCP, func() {})
-	r.receive(l, wirepb.IDHello, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"})
-	return l
+	return r.hello("127.0.0.1:1000", &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"})
 }
+
+// hello connects from an address.
+func (r *rig) hello(addr string, m *wirepb.Hello) *link {
+	return r.h.hello(&wire{addr: netip.MustParseAddrPort(addr), seen: r.h.now}, m, nil)
+}
+
+// wire is a connection that keeps what is sent. It implements Conn.
+type wire struct {
+	addr   netip.AddrPort
+	seen   time.Time
+	out    []byte
+	closed bool
+}
+
+func (c *wire) Addr() netip.AddrPort { return c.addr }
+func (c *wire) Seen() time.Time      { return c.seen }
+func (c *wire) Backlog() int         { return len(c.out) }
+func (c *wire) Admit()               {}
+func (c *wire) Datagrams() bool      { return false }
+
+func (c *wire) TakeDatagrams(uint64, func(uint32, []byte) bool) {}
+
+func (c *wire) Send(frames []byte) {
+	if !c.closed {
+		c.out = append(c.out, frames...)
+	}
+}
+
+func (c *wire) SendMessage(id uint32, m proto.Message) {
+	if !c.closed {
+		c.out = frame.AppendMessage(c.out, id, m)
+	}
+}
+
+func (c *wire) Close(reason wirepb.Reason, text string) {
+	c.SendMessage(wirepb.IDBye, &wirepb.Bye{Reason: reason, Text: text})
+	c.closed = true
+}
+
+// wireOf returns the connection of a link.
+func wireOf(l *link) *wire { return l.conn.(*wire) }
 
 func (r *rig) join() *link {
 	l := r.connect()
@@ -94,6 +134,7 @@ func (r *rig) receive(l *link, id uint32, m proto.Message) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	wireOf(l).seen = r.h.now
 	r.h.receive(l, id, b)
 }
 
@@ -101,8 +142,8 @@ func (r *rig) receive(l *link, id uint32, m proto.Message) {
 func (r *rig) sent(l *link) []proto.Message {
 	var all []proto.Message
 	reader := frame.NewReader(frame.MaxFromServer)
-	reader.Feed(l.out)
-	l.out = nil
+	reader.Feed(wireOf(l).out)
+	wireOf(l).out = nil
 	for {
 		id, payload, ok, err := reader.Next()
 		if err != nil {
@@ -160,7 +201,7 @@ func TestWelcomeComesOnlyWithTheRelease(t *testing.T) {
 
 func TestBudgetHoldsAndEveryoneGetsATurn(t *testing.T) {
 	const budget = 5000
-	r := newRig(t, Config{Limits: Limits{LogBytesPerIdentity: -1}})
+	r := newRig(t, Config{Accounts: NewAccounts(netcode.Limits{LogBytesPerIdentity: -1})})
 	var links []*link
 	for range 5 {
 		links = append(links, r.join())
@@ -334,8 +375,7 @@ func TestNothingRepeatsAfterAResumeUntilAnInputComes(t *testing.T) {
 	r.aim(l, 1, 7)
 	r.tick(1000)
 	r.h.lost(l)
-	again := r.h.open(netip.MustParseAddrPort("127.0.0.1:1002"), cameTCP, func() {})
-	r.receive(again, wirepb.IDHello, &wirepb.Hello{
+	again := r.hello("127.0.0.1:1002", &wirepb.Hello{
 		Protocol: wirepb.Protocol, Identity: "ann",
 		Resume: &wirepb.Resume{Session: w.Session, Token: w.Token, LastTick: r.w.Tick()},
 	})
@@ -349,50 +389,6 @@ func TestNothingRepeatsAfterAResumeUntilAnInputComes(t *testing.T) {
 	r.aim(again, 2, 8)
 	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Payload[0] != 8 {
 		t.Errorf("%+v", f.Commands)
-	}
-}
-
-func TestIdleAndHalfOpenConnectionsEnd(t *testing.T) {
-	r := newRig(t, Config{})
-	l := r.join()
-	r.receive(l, wirepb.IDPing, &wirepb.Ping{})
-	r.sent(l)
-	half := r.h.open(netip.MustParseAddrPort("127.0.0.1:1001"), cameTCP, func() {})
-	r.h.now = r.h.now.Add(4 * time.Second)
-	r.h.expire()
-	if half.state == linkClosed {
-		t.Fatal("closed after 4 s")
-	}
-	r.h.now = r.h.now.Add(2 * time.Second)
-	r.h.expire()
-	if m := find[*wirepb.Bye](r, half); m.Reason != wirepb.Reason_REASON_HANDSHAKE_TIMEOUT {
-		t.Errorf("%v", m)
-	}
-	r.receive(l, wirepb.IDPing, &wirepb.Ping{Time: 7})
-	if m := find[*wirepb.Pong](r, l); m.Time != 7 {
-		t.Errorf("%v", m)
-	}
-	r.h.now = r.h.now.Add(29 * time.Second)
-	r.h.expire()
-	if l.state != linkPlaying {
-		t.Fatal("idle after 29 s")
-	}
-	r.h.now = r.h.now.Add(2 * time.Second)
-	r.h.expire()
-	if m := find[*wirepb.Bye](r, l); m.Reason != wirepb.Reason_REASON_IDLE {
-		t.Errorf("%v", m)
-	}
-	if len(r.h.links) != 0 || r.h.halfOpen[cameTCP] != 0 {
-		t.Errorf("%d connections, %d half open", len(r.h.links), r.h.halfOpen[cameTCP])
-	}
-	r.h.now = r.h.now.Add(31 * time.Second)
-	r.h.expire()
-	if f := r.tick(1000); len(f.Commands) != 1 || f.Commands[0].Kind != ecs.KindLeave {
-		t.Errorf("after the grace period: %+v", f.Commands)
-	}
-	r.tick(1000)
-	if len(r.h.sessions) != 0 {
-		t.Error("the session is still known")
 	}
 }
 
@@ -432,48 +428,6 @@ func TestMessagesOutOfPlaceEndTheConnection(t *testing.T) {
 func marshal(m proto.Message) []byte {
 	b, _ := proto.Marshal(m)
 	return b
-}
-
-func TestASlowClientIsLeftBehind(t *testing.T) {
-	r := newRig(t, Config{})
-	l := r.join()
-	for range outBacklog {
-		r.h.sendPadding(l)
-		if l.state == linkClosed {
-			break
-		}
-	}
-	if m := find[*wirepb.Bye](r, l); m.Reason != wirepb.Reason_REASON_SLOW {
-		t.Errorf("%v", m)
-	}
-}
-
-// sendPadding queues a frame of 4 KiB.
-func (h *hub) sendPadding(l *link) {
-	l.sendRaw(h, frame.Append(nil, wirepb.IDEvent, make([]byte, 4096)))
-}
-
-func TestCookieProvesItsAddressForAWhile(t *testing.T) {
-	b, other := newBaker(), newBaker()
-	a := netip.MustParseAddrPort("127.0.0.1:1000")
-	now := time.Unix(1000, 0)
-	c := b.cookie(a, now)
-	if !b.proves(c, a, now.Add(cookieLife)) {
-		t.Error("refused within its life")
-	}
-	for name, wrong := range map[string]bool{
-		"after its life":    b.proves(c, a, now.Add(cookieLife+time.Second)),
-		"before its time":   b.proves(c, a, now.Add(-time.Second)),
-		"from another port": b.proves(c, netip.MustParseAddrPort("127.0.0.1:1001"), now),
-		"from another host": b.proves(c, netip.MustParseAddrPort("127.0.0.2:1000"), now),
-		"of another server": other.proves(c, a, now),
-		"cut":               b.proves(c[:19], a, now),
-		"changed":           b.proves(append(bytes.Clone(c[:19]), c[19]^1), a, now),
-	} {
-		if wrong {
-			t.Errorf("a cookie %s was taken", name)
-		}
-	}
 }
 
 // TestUpdateBytesAreItsProtobuf compares the hand-written encoding of updates with

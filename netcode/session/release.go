@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"math"
@@ -38,7 +38,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 			id: state.ID, stage: stageLive, parked: h.now, spoke: true,
 			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq}, holds: true,
 		}
-		h.charge(s, nil, state.Identity)
+		h.accounts.charge(s, nil, state.Identity, h.now)
 		h.addSession(s)
 		return true
 	})
@@ -49,15 +49,15 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 const startPatience = 2 * time.Second
 
 // disown ends every connection that has or wants a session here, except those that
-// wait for the first world. The gateway's connections have no sessions and stay.
+// wait for the first world.
 func (h *hub) disown(text string) {
 	for l := range h.links {
-		if l.state != linkOpening && l.state != linkRPC && !(h.starting && l.state == linkJoining) {
+		if !h.starting || l.state != linkJoining {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, text)
 		}
 	}
 	for _, s := range h.turns {
-		h.strike(s)
+		h.accounts.strike(s)
 	}
 	h.owned, h.encoder = false, nil
 	clear(h.sessions)
@@ -138,7 +138,7 @@ func (h *hub) sendEvents(o *ecs.Output) {
 	}
 	for _, s := range h.turns {
 		if s.link != nil && s.link.state == linkPlaying {
-			s.link.sendRaw(h, frames)
+			s.link.sendRaw(frames)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (h *hub) sendReplies(o *ecs.Output) {
 				s.refusal = r.Reason
 			}
 		case s.link != nil && s.link.state == linkPlaying:
-			s.link.send(h, wirepb.IDReply, &wirepb.Reply{Seq: r.Seq, Rejected: r.Rejected, Reason: r.Reason, Tick: o.Tick})
+			s.link.send(wirepb.IDReply, &wirepb.Reply{Seq: r.Seq, Rejected: r.Rejected, Reason: r.Reason, Tick: o.Tick})
 		}
 	}
 }
@@ -165,7 +165,7 @@ func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
 		if m := s.again(w, state.AppliedSeq, h.released, seq); m == nil {
 			wait = append(wait, seq)
 		} else if s.link != nil {
-			s.link.send(h, wirepb.IDReply, m)
+			s.link.send(wirepb.IDReply, m)
 		}
 	}
 	s.asked = wait
@@ -174,7 +174,7 @@ func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
 func (h *hub) sendControl(s *session, state ecs.Session) {
 	if view := wireEntity(state.View); s.link != nil && view != s.view {
 		s.view = view
-		s.link.send(h, wirepb.IDControl, &wirepb.Control{View: view, Tick: h.released})
+		s.link.send(wirepb.IDControl, &wirepb.Control{View: view, Tick: h.released})
 	}
 }
 
@@ -199,12 +199,12 @@ func (h *hub) targets(w *ecs.World, dst []target) []target {
 		if l == nil || l.state != linkPlaying || s.stage != stageLive {
 			continue
 		}
-		if h.now.Sub(l.seen) > h.cfg.SilenceTimeout {
+		if h.now.Sub(l.conn.Seen()) > h.cfg.SilenceTimeout {
 			h.dropStream(s) // most likely nobody is there; if the client comes back, it gets whole blocks
 			h.stats.UpdatesSkipped++
 			continue
 		}
-		if !l.datagrams && l.backlog() > updateBacklog {
+		if !l.datagrams && l.conn.Backlog() > updateBacklog {
 			h.stats.UpdatesSkipped++
 			continue
 		}

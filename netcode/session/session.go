@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -30,10 +31,10 @@ type session struct {
 	address, who *account // accounts of its connection's address and of its identity
 	spoke        bool     // its client has sent something after Welcome, on some connection
 
-	token    [TokenSize]byte // for Welcome; zero once sent
-	joinTick uint64          // the tick with its Join
-	leftTick uint64          // the tick with its Leave; 0: none yet
-	refusal  string          // why the game refused the join
+	token    [netcode.TokenSize]byte // for Welcome; zero once sent
+	joinTick uint64                  // the tick with its Join
+	leftTick uint64                  // the tick with its Leave; 0: none yet
+	refusal  string                  // why the game refused the join
 
 	inputs inputs
 
@@ -94,7 +95,7 @@ func (s *session) queue(h *hub, c command) {
 func (s *session) crowded(h *hub) string {
 	if s.throttled {
 		return fmt.Sprintf("too many commands are waiting: the log accepts %d bytes per second from one address and %d from one identity",
-			h.cfg.Limits.LogBytesPerAddress, h.cfg.Limits.LogBytesPerIdentity)
+			h.accounts.limits.LogBytesPerAddress, h.accounts.limits.LogBytesPerIdentity)
 	}
 	return "too many commands are waiting"
 }
@@ -107,7 +108,7 @@ func (s *session) refuse(h *hub, seq uint64, reason string) {
 		s.refused = slices.Delete(s.refused, 0, 1)
 	}
 	s.refused = append(s.refused, m)
-	s.link.send(h, wirepb.IDReply, m)
+	s.link.send(wirepb.IDReply, m)
 }
 
 // again returns the answer to a command that was sent again. It returns nil while

@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"math"

@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"net/netip"
@@ -34,8 +34,7 @@ func FuzzStream(f *testing.F) {
 		if err := h.own(w, 1); err != nil {
 			t.Fatal(err)
 		}
-		l := h.open(netip.MustParseAddrPort("127.0.0.1:1000"), cameTCP, func() {})
-		h.receive(l, wirepb.IDHello, marshal(&wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"}))
+		l := h.hello(&wire{addr: netip.MustParseAddrPort("127.0.0.1:1000")}, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"}, nil)
 		tick := func() {
 			commands := h.latch(w, w.Tick()+1, nil, ecs.FrameBytes)
 			w.Order(w.Tick()+1, commands)
@@ -46,7 +45,6 @@ func FuzzStream(f *testing.F) {
 			h.release(w, 1, []ecs.Output{out})
 		}
 		tick()
-		session := l.session.id
 		r := frame.NewReader(frame.MaxFromClient)
 		r.Feed(stream)
 		for {
@@ -55,7 +53,7 @@ func FuzzStream(f *testing.F) {
 				break
 			}
 			h.receive(l, id, payload)
-			h.receiveDatagram(l.addr, id, session, payload)
+			h.receiveDatagram(l, id, payload)
 		}
 		for range 4 {
 			tick()

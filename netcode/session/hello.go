@@ -1,48 +1,43 @@
-package netcode
+package session
 
 import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/binary"
 	"fmt"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// maxIdentity is the length of an identity in bytes.
-const maxIdentity = 64
-
-// hello answers a client's first message, or keeps it for the next latch or
-// release, which can read the world.
-func (h *hub) hello(l *link, m *wirepb.Hello) {
-	if !l.proven && !h.baker.proves(m.Cookie, l.addr, h.now) {
-		l.send(h, wirepb.IDChallenge, &wirepb.Challenge{Cookie: h.baker.cookie(l.addr, h.now)})
-		return
+// hello answers a client's Hello, or keeps it for the next latch or release, which
+// can read the world.
+func (h *hub) hello(c Conn, m *wirepb.Hello, t *netcode.Ticket) *link {
+	l := &link{conn: c, since: h.now, hello: m, ticket: t}
+	if t != nil {
+		m.Identity = t.Identity
 	}
-	if !h.prove(l) {
-		return
+	refuse := func(reason wirepb.Reason, text string) {
+		c.Close(reason, text)
+		l.state = linkClosed
 	}
-	trouble := h.identify(l, m)
 	switch {
-	case m.Protocol != wirepb.Protocol:
-		h.close(l, wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported: this server speaks %d", m.Protocol, wirepb.Protocol))
-	case h.cfg.Shard != "" && m.Shard != "" && m.Shard != h.cfg.Shard:
-		h.close(l, wirepb.Reason_REASON_WRONG_SHARD, fmt.Sprintf("this node serves shard %q", h.cfg.Shard))
-	case trouble != "":
-		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
-	case len(m.Identity) > maxIdentity || m.Identity == "" && m.Resume == nil:
-		h.close(l, wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity must have 1 to %d bytes", maxIdentity))
+	case t == nil && m.Resume == nil && h.cfg.RequireTicket:
+		refuse(wirepb.Reason_REASON_BAD_TICKET, "a ticket is required: ask a gateway for one")
+	case len(m.Identity) > netcode.MaxIdentity || m.Identity == "" && m.Resume == nil:
+		refuse(wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity must have 1 to %d bytes", netcode.MaxIdentity))
 	case !h.owned && !h.starting:
-		h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
+		refuse(wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
 	case h.hung:
-		h.close(l, wirepb.Reason_REASON_NOT_OWNER, hangs)
+		refuse(wirepb.Reason_REASON_NOT_OWNER, hangs)
 	default:
-		l.state, l.hello = linkJoining, m
+		l.account = h.accounts.address(c.Addr(), h.now)
+		h.links[l] = struct{}{}
 		h.joining = append(h.joining, l)
 	}
+	return l
 }
 
 // hangs tells a client why it gets no session.
@@ -57,28 +52,6 @@ func (h *hub) hang(hung bool) {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, hangs)
 		}
 	}
-}
-
-// identify replaces m's identity with the player of its ticket. It
-// returns the reason to refuse the ticket, or "" to accept it. A resumed session
-// needs no ticket: its token proves it.
-func (h *hub) identify(l *link, m *wirepb.Hello) (trouble string) {
-	switch {
-	case m.Resume != nil:
-		return ""
-	case len(m.Ticket) > 0:
-		t, err := OpenTicket(h.cfg.TicketKey, m.Ticket, h.now)
-		if err != nil {
-			return err.Error()
-		}
-		if h.cfg.Shard != "" && t.Shard != h.cfg.Shard {
-			return fmt.Sprintf("the ticket is for shard %q, not %q", t.Shard, h.cfg.Shard)
-		}
-		m.Identity, l.ticket = t.Identity, &t
-	case h.cfg.RequireTicket:
-		return "a ticket is required: ask a gateway for one"
-	}
-	return ""
 }
 
 // joinsPerTick bounds how many connections one tick admits.
@@ -138,7 +111,7 @@ func (h *hub) resume(w *ecs.World, l *link) {
 		h.close(s.link, wirepb.Reason_REASON_REPLACED, "the session was resumed on another connection")
 	}
 	s.link, l.session = l, s
-	h.charge(s, l, state.Identity)
+	h.accounts.charge(s, l.account, state.Identity, h.now)
 	s.slack, s.inputTick = 0, 0
 	h.stats.SessionsResumed++
 	copy(s.token[:], want.Token)
@@ -183,7 +156,8 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 	if !f.fits(&c) {
 		return false
 	}
-	if !h.mayJoin(l) {
+	if reason, why := h.accounts.join(l.account, l.hello.Identity, h.now); why != "" {
+		h.close(l, reason, why)
 		return true
 	}
 	if err := w.Validate(&c); err != nil {
@@ -195,7 +169,7 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 		h.used[id] = l.ticket.Expires
 	}
 	l.session = s
-	h.charge(s, l, l.hello.Identity)
+	h.accounts.charge(s, l.account, l.hello.Identity, h.now)
 	h.addSession(s)
 	return true
 }
@@ -212,11 +186,13 @@ func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 		m.Schema = h.schemaJSON
 	}
 	s.view = m.View
-	l.datagrams = l.hello.Datagrams && l.datagrams
+	if l.datagrams = l.hello.Datagrams && l.conn.Datagrams(); l.datagrams {
+		l.conn.TakeDatagrams(s.id, h.cfg.datagrams(l))
+	}
 	l.state, l.welcomed, l.hello = linkPlaying, h.now, nil
-	h.letIn(l)
-	l.send(h, wirepb.IDWelcome, m)
-	s.token = [TokenSize]byte{}
+	l.conn.Admit()
+	l.send(wirepb.IDWelcome, m)
+	s.token = [netcode.TokenSize]byte{}
 }
 
 // wireEntity packs an entity into 64 bits: the id below, the generation above.
@@ -226,24 +202,17 @@ func wireEntity(e ecs.Entity) uint64 { return uint64(e.Generation())<<32 | uint6
 // random bits so that neither a successor nor a branch of the log needs a counter.
 func newSessionID(w *ecs.World) uint64 {
 	for {
-		id := randomSession()
+		id := netcode.NewSession()
 		if _, taken := w.Session(id); id != 0 && !taken {
 			return id
 		}
 	}
 }
 
-// randomSession returns 63 random bits, which may be 0.
-func randomSession() uint64 {
-	var b [8]byte
-	rand.Read(b[:])
-	return binary.LittleEndian.Uint64(b[:]) >> 1
-}
-
 // chooseSession picks the id of a new session. A ticket brings the id of its session, so that no ticket opens two: the
 // world knows the existing sessions, and the hub those that have left since it began to own the shard. An older ticket
 // may have been used, so chooseSession refuses it. It returns the reason to refuse, or "".
-func (h *hub) chooseSession(w *ecs.World, t *Ticket) (id uint64, trouble string) {
+func (h *hub) chooseSession(w *ecs.World, t *netcode.Ticket) (id uint64, trouble string) {
 	if t == nil {
 		return newSessionID(w), ""
 	}
@@ -276,5 +245,5 @@ func resumeHash(token []byte) [16]byte {
 
 func opens(token []byte, hash [16]byte) bool {
 	h := resumeHash(token)
-	return len(token) == TokenSize && subtle.ConstantTimeCompare(h[:], hash[:]) == 1
+	return len(token) == netcode.TokenSize && subtle.ConstantTimeCompare(h[:], hash[:]) == 1
 }

@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"bytes"
@@ -148,9 +148,6 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 			n++
 			if err := w.Validate(&c); err != nil {
 				s.refuse(h, c.Seq, err.Error())
-				if s.link == nil {
-					return // the refusal overflowed its backlog
-				}
 				continue
 			}
 			f.add(c)
@@ -160,6 +157,13 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 		s.commands = append(s.commands[:0], s.commands[n:]...)
 		h.tellWait(s, f.tick, full)
 	}
+}
+
+// affords charges n bytes of the log to a session, if it may write them.
+func (h *hub) affords(s *session, n int) bool {
+	ok := h.accounts.afford(s, n, h.now)
+	s.throttled = s.throttled || !ok
+	return ok
 }
 
 // tellWait sends Wait, at most once per second, when a session's commands wait or
@@ -176,6 +180,6 @@ func (h *hub) tellWait(s *session, tick uint64, full bool) {
 	if s.throttled {
 		m.Reason = wirepb.Reason_REASON_LOG_BYTES
 	}
-	s.link.send(h, wirepb.IDWait, m)
+	s.link.send(wirepb.IDWait, m)
 	s.dropped, s.throttled = 0, false
 }

@@ -1,9 +1,8 @@
-package netcode
+package session
 
 import (
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -15,21 +14,20 @@ import (
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
-// hub holds a node's sessions and what they want from the world. It is a state
+// hub holds a shard's sessions and what they want from the world. It is a state
 // machine without goroutines, sockets or clocks: time comes in through now,
-// messages through receive, ticks through own, latch, release and disown.
-// Answers collect in the links. Its owner serialises all calls.
+// connections through hello, messages through receive, ticks through own, latch,
+// release and disown. Its owner serialises all calls.
 type hub struct {
-	cfg Config
-	log *slog.Logger
+	cfg      Config
+	log      *slog.Logger
+	accounts *Accounts
 
 	claimTold time.Time // when a client ahead of the log was last logged
-	baker     *baker
-	gateway   Gateway // nil: RPC is refused
 
 	owned      bool
 	starting   bool                 // not owned yet, but soon (Config.Starting)
-	hung       bool                 // the world does not step (Server.SetHung)
+	hung       bool                 // the world does not step (Sessions.SetHung)
 	since      time.Time            // when own was called, to the millisecond
 	used       map[uint64]time.Time // by session that a ticket opened: when the ticket expires
 	epoch      uint64
@@ -47,17 +45,10 @@ type hub struct {
 	schedule schedule
 
 	links    map[*link]struct{}
-	halfOpen [arrivals]int // links not admitted yet, by arrival
 	sessions map[uint64]*session
-
-	addresses  accounts[netip.Addr]
-	identities accounts[string]
-	forgot     time.Time // when idle accounts were last dropped
-	refusals   bucket    // of refused connections that get a Bye with the reason
-
-	turns   []*session // all of them; for fairness latch starts at another one each tick
-	joining []*link    // waiting for the next latch or release
-	ended   []uint64   // sessions whose replication stream the encoder should drop
+	turns    []*session // all of them; for fairness latch starts at another one each tick
+	joining  []*link    // waiting for the next latch or release
+	ended    []uint64   // sessions whose replication stream the encoder should drop
 
 	now   time.Time // time of the current call
 	stats Stats
@@ -65,125 +56,35 @@ type hub struct {
 
 func newHub(cfg Config) *hub {
 	return &hub{
-		cfg: cfg, log: cfg.Logger, baker: newBaker(), gateway: cfg.Gateway, starting: cfg.Starting,
+		cfg: cfg, log: cfg.Logger, accounts: cfg.Accounts, starting: cfg.Starting,
 		used: map[uint64]time.Time{}, links: map[*link]struct{}{}, sessions: map[uint64]*session{},
-		addresses:  newAccounts[netip.Addr](cfg.Limits.JoinsPerAddress, cfg.Limits.LogBytesPerAddress),
-		identities: newAccounts[string](cfg.Limits.JoinsPerIdentity, cfg.Limits.LogBytesPerIdentity),
-		refusals:   newBucket(refusalsRate, time.Time{}),
-		stats:      Stats{RefusedBy: map[string]uint64{}},
-	}
-}
-
-// refusalsRate is how many refused connections per second get a Bye with the
-// reason; the others end without one.
-const refusalsRate = 100
-
-// open registers a new connection. When it has no room for one, it returns nil or
-// a link that is already closed with a Bye.
-func (h *hub) open(addr netip.AddrPort, came arrival, wake func()) *link {
-	reason, why := wirepb.Reason_REASON_ADDRESS_FULL, h.crowded(addr, came)
-	if h.halfOpen[came] >= h.cfg.MaxHalfOpen && came != cameProven || len(h.links) >= h.cfg.MaxSessions+2*h.cfg.MaxHalfOpen {
-		reason, why = wirepb.Reason_REASON_FULL, "the node has reached its limit of connections"
-	}
-	if why != "" && (came == cameUnproven || !h.refusals.take(1, h.now)) {
-		h.refused(reason)
-		return nil
-	}
-	l := &link{
-		addr: addr, came: came, proven: came != cameUnproven, since: h.now, seen: h.now, wake: wake,
-		loose: newBucket(h.cfg.FramesPerSecond, h.now),
-	}
-	h.links[l] = struct{}{}
-	h.halfOpen[came]++
-	if l.proven {
-		h.enlist(l)
-	}
-	if why != "" {
-		h.close(l, reason, why)
-	}
-	return l
-}
-
-// prove records that a connection's address is proven. It closes the connection
-// and returns false when the address has too many.
-func (h *hub) prove(l *link) bool {
-	l.proven = true
-	if l.account != nil {
-		return true
-	}
-	why := h.crowded(l.addr, cameProven)
-	h.enlist(l)
-	if l.came == cameUnproven {
-		h.letIn(l)
-	}
-	if why != "" {
-		h.close(l, wirepb.Reason_REASON_ADDRESS_FULL, why)
-	}
-	return why == ""
-}
-
-// letIn admits a connection: it no longer counts as half open.
-func (h *hub) letIn(l *link) {
-	if l.came != cameIn {
-		h.halfOpen[l.came]--
-		if l.account != nil {
-			l.account.halfOpen[l.came]--
-		}
-		l.came = cameIn
 	}
 }
 
 // close ends a connection with a Bye.
 func (h *hub) close(l *link, reason wirepb.Reason, text string) {
+	if l.state != linkClosed {
+		l.conn.Close(reason, text)
+		h.lost(l)
+	}
+}
+
+// lost forgets a connection that has ended.
+func (h *hub) lost(l *link) {
 	if l.state == linkClosed {
 		return
 	}
-	if l.state != linkPlaying && l.state != linkRPC && reason != wirepb.Reason_REASON_LEFT {
-		h.refused(reason)
-	}
-	l.out = frame.AppendMessage(l.out, wirepb.IDBye, &wirepb.Bye{Reason: reason, Text: text})
-	h.log.Debug("netcode: connection ends", "addr", l.addr, "reason", reason, "text", text)
-	h.detach(l)
-}
-
-// lost is like close, for a connection whose transport is gone: it sends no Bye.
-func (h *hub) lost(l *link) {
-	if l.state != linkClosed {
-		l.out = nil
-		h.detach(l)
-	}
-}
-
-func (h *hub) detach(l *link) {
-	h.letIn(l)
 	if l.state == linkPlaying {
 		h.stats.ClientSeconds += h.now.Sub(l.welcomed).Seconds()
 	}
-	h.tally(l)
-	h.delist(l)
+	h.accounts.drop(l.account)
 	delete(h.links, l)
 	h.joining = slices.DeleteFunc(h.joining, func(j *link) bool { return j == l })
 	if s := l.session; s != nil && s.link == l {
 		h.dropStream(s)
 		s.park(h.now)
 	}
-	if l.conn != nil {
-		l.conn.over.Store(true)
-	}
-	l.state, l.session = linkClosed, nil
-	l.wake()
-}
-
-// tally moves a connection's counts into the statistics. Packets may still come
-// after the connection has ended, so its transport calls tally again.
-func (h *hub) tally(l *link) {
-	h.stats.BytesIn += l.bytesIn.Swap(0)
-	h.stats.BytesOut += l.bytesOut.Swap(0)
-}
-
-func (h *hub) refused(reason wirepb.Reason) {
-	h.stats.SessionsRefused++
-	h.stats.RefusedBy[reason.String()]++
+	l.state, l.session, l.account = linkClosed, nil, nil
 }
 
 func (h *hub) dropStream(s *session) {
@@ -201,7 +102,7 @@ func (h *hub) addSession(s *session) {
 // removeSession drops a session that has left the world.
 func (h *hub) removeSession(s *session) {
 	h.dropStream(s)
-	h.strike(s)
+	h.accounts.strike(s)
 	delete(h.sessions, s.id)
 	h.turns = slices.DeleteFunc(h.turns, func(o *session) bool { return o == s })
 }
@@ -211,13 +112,11 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 	if l.state == linkClosed {
 		return
 	}
-	l.heard(h.now)
+	l.heard()
 	allowed := false
 	switch id {
 	case wirepb.IDPing, wirepb.IDBye:
 		allowed = true
-	case wirepb.IDHello:
-		allowed = l.state == linkOpening
 	case wirepb.IDInput, wirepb.IDCommand, wirepb.IDAck:
 		allowed = l.state == linkPlaying
 	}
@@ -234,12 +133,10 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 		return
 	}
 	switch m := m.(type) {
-	case *wirepb.Hello:
-		h.hello(l, m)
 	case *wirepb.Bye:
 		h.leave(l)
 	case *wirepb.Ping:
-		l.send(h, wirepb.IDPong, &wirepb.Pong{Time: m.Time, Tick: h.released})
+		l.send(wirepb.IDPong, &wirepb.Pong{Time: m.Time, Tick: h.released})
 	case *wirepb.Input:
 		h.input(l, m)
 	case *wirepb.Command:
@@ -249,30 +146,26 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 	}
 }
 
-// receiveDatagram handles one message of the datagram lane and returns the link
-// that it belongs to. It ignores bad messages and returns nil: anybody may have
-// sent them.
-func (h *hub) receiveDatagram(from netip.AddrPort, id uint32, sessionID uint64, payload []byte) *link {
-	s := h.sessions[sessionID]
-	if s == nil || s.link == nil || s.link.addr != from || s.link.state != linkPlaying || !s.link.loose.take(1, h.now) {
-		return nil
+// receiveDatagram handles one message of the datagram lane. It returns false for a
+// bad one, which it ignores: anybody may have sent it.
+func (h *hub) receiveDatagram(l *link, id uint32, payload []byte) bool {
+	if l.state != linkPlaying {
+		return false
 	}
 	switch id {
 	case wirepb.IDInput:
 		var m wirepb.Input
 		if proto.Unmarshal(payload, &m) == nil {
-			h.input(s.link, &m)
+			h.input(l, &m)
 		}
 	case wirepb.IDAck:
 		var m wirepb.Ack
 		if proto.Unmarshal(payload, &m) == nil {
-			h.ack(s, m.Body)
+			h.ack(l.session, m.Body)
 		}
 	}
-	if s.link != nil {
-		s.link.heard(h.now)
-	}
-	return s.link
+	l.heard()
+	return true
 }
 
 // leave ends a session at its client's request.
@@ -357,18 +250,14 @@ func (h *hub) ack(s *session, body []byte) {
 
 // expire ends connections and sessions that have waited too long.
 func (h *hub) expire() {
-	h.forgetAccounts()
+	h.accounts.forget(h.now)
 	h.forgetTickets()
 	for l := range h.links {
 		switch {
 		case l.state == linkJoining && !h.owned && h.now.Sub(l.since) > startPatience:
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard yet")
-		case l.state < linkPlaying && h.now.Sub(l.since) > h.cfg.HandshakeTimeout:
-			h.close(l, wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, "no session within "+h.cfg.HandshakeTimeout.String())
 		case l.state == linkPlaying && !l.spoke && h.now.Sub(l.welcomed) > h.cfg.SilenceTimeout:
 			h.close(l, wirepb.Reason_REASON_SILENT, "nothing arrived within "+h.cfg.SilenceTimeout.String()+" after Welcome")
-		case h.now.Sub(l.seen) > h.cfg.IdleTimeout:
-			h.close(l, wirepb.Reason_REASON_IDLE, "nothing arrived for "+h.cfg.IdleTimeout.String())
 		}
 	}
 	for _, s := range h.turns {

@@ -1,4 +1,4 @@
-package netcode
+package session
 
 import (
 	"slices"
@@ -23,6 +23,14 @@ const (
 	early                    // its tick or its number is too far ahead: dropped
 	duplicate                // it is already known, or older than one that was used
 	crowded                  // the queue is full: dropped
+)
+
+// Fixed limits, part of PROTOCOL.md.
+const (
+	// MaxTicksAhead is how many ticks beyond the newest latched one an input may aim.
+	MaxTicksAhead = 32
+	// MaxPayload bounds the packed value of a command or an input, in bytes.
+	MaxPayload = ecs.MaxClientCommand
 )
 
 // maxSamples bounds the waiting samples of one session: enough for four kinds of

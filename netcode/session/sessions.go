@@ -1,0 +1,230 @@
+package session
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/frame"
+	"github.com/ferris1/wind/netcode/replication"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// Sessions are the clients of one shard on one node. The front door hands it the
+// connections that want the shard (netcode.Shard). The shard's tick loop drives it
+// through Own, Latch, Release and Disown, one call at a time; it reads the world
+// only inside these calls. All other methods are safe for concurrent use at any
+// time.
+type Sessions struct {
+	clock func() time.Time
+
+	mu  sync.Mutex // guards hub
+	hub *hub
+
+	// Used only by the tick loop.
+	datagrams *netcode.Datagrams
+	targets   []target
+	streams   []update
+	unplaced  bool // whether the last release had entities without a place
+}
+
+// update is what a client without the datagram lane gets of a release.
+type update struct {
+	link   *link
+	frames []byte
+}
+
+// New returns the sessions of a shard that this node does not own yet. The front
+// door d hands them the connections that want the shard.
+func New(d *netcode.Door, c Config) (*Sessions, error) {
+	if c.Replication.PacketBytes > maxUpdateBody {
+		return nil, fmt.Errorf("session: replication packets of %d bytes do not fit into a datagram: the limit is %d", c.Replication.PacketBytes, maxUpdateBody)
+	}
+	s := &Sessions{clock: time.Now, datagrams: d.Datagrams()}
+	c.datagrams = s.lane
+	s.hub = newHub(c.withDefaults())
+	d.Serve(c.Shard, s)
+	return s, nil
+}
+
+// lock locks the hub for one call and sets its time.
+func (s *Sessions) lock() {
+	s.mu.Lock()
+	s.hub.now = s.clock()
+}
+
+// Hello implements netcode.Shard.
+func (s *Sessions) Hello(c *netcode.Conn, m *wirepb.Hello, t *netcode.Ticket) netcode.Stream {
+	s.lock()
+	defer s.mu.Unlock()
+	l := s.hub.hello(c, m, t)
+	l.raw = c
+	return &stream{s, l}
+}
+
+// Expire implements netcode.Shard.
+func (s *Sessions) Expire() {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.expire()
+}
+
+// stream handles a connection for its link. It implements netcode.Stream.
+type stream struct {
+	sessions *Sessions
+	link     *link
+}
+
+// Receive implements netcode.Stream.
+func (x *stream) Receive(id uint32, payload []byte) {
+	x.sessions.lock()
+	defer x.sessions.mu.Unlock()
+	x.sessions.hub.receive(x.link, id, payload)
+}
+
+// Text implements netcode.Stream. The shard protocol has no text messages.
+func (x *stream) Text([]byte) {
+	x.link.conn.Close(wirepb.Reason_REASON_PROTOCOL, "the shard protocol has no text messages")
+}
+
+// Closed implements netcode.Stream.
+func (x *stream) Closed() {
+	x.sessions.lock()
+	defer x.sessions.mu.Unlock()
+	x.sessions.hub.lost(x.link)
+}
+
+// lane returns what handles the datagrams of a link.
+func (s *Sessions) lane(l *link) func(id uint32, payload []byte) bool {
+	return func(id uint32, payload []byte) bool {
+		s.lock()
+		defer s.mu.Unlock()
+		return s.hub.receiveDatagram(l, id, payload)
+	}
+}
+
+// Stats returns what the clients have done so far.
+func (s *Sessions) Stats() Stats {
+	s.lock()
+	defer s.mu.Unlock()
+	return s.hub.snapshot()
+}
+
+// Own makes this node serve w, which is recovered and fenced with epoch. Its
+// sessions wait for their clients to resume them. If the game's replication tags
+// are unusable, Own logs why and the shard accepts no clients.
+func (s *Sessions) Own(w *ecs.World, epoch uint64) {
+	s.lock()
+	defer s.mu.Unlock()
+	if err := s.hub.own(w, epoch); err != nil {
+		s.hub.log.Error("session: the shard cannot be replicated to clients", "error", err)
+	}
+}
+
+// Disown makes this node stop serving its world. Connections end with a reason
+// that makes clients look for the new owner (REASON_NOT_OWNER).
+func (s *Sessions) Disown(reason error) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.log.Info("session: disconnecting the shard's clients", "clients", len(s.hub.links), "reason", reason)
+	s.hub.disown("the node no longer owns the shard")
+}
+
+// SetHung says whether a tick of the world does not end. Meanwhile clients that
+// want a session are asked to try again (REASON_NOT_OWNER), as nothing else would
+// answer them. Those that have one stay.
+func (s *Sessions) SetHung(hung bool) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.hang(hung)
+}
+
+// Latch appends to dst the commands that the clients want in tick: validated,
+// with repeats filled in, at most budgetBytes of payloads and envelopes, not yet
+// ordered. w is at tick-1; Latch reads it but does not keep it. Nothing writes to
+// the payloads afterwards.
+func (s *Sessions) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
+	s.lock()
+	defer s.mu.Unlock()
+	return s.hub.latch(w, tick, dst, budgetBytes)
+}
+
+// Release sends the effects of the record that the log holds under seq: replies
+// and events of all its ticks, and an update of the last tick, at which w stands.
+// It reads w and outputs until it returns and does not keep them.
+func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
+	s.lock()
+	s.hub.release(w, epoch, outputs)
+	if !s.hub.owned || len(outputs) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.targets = s.hub.targets(w, s.targets[:0])
+	encoder, ended, log := s.hub.encoder, s.hub.ended, s.hub.log
+	s.hub.ended = nil
+	s.mu.Unlock()
+
+	for _, id := range ended {
+		encoder.Leave(id)
+	}
+	u := header{tick: w.Tick(), checksum: w.Checksum(), epoch: epoch, durable: seq}
+	if err := encoder.Begin(w, u.epoch); err != nil {
+		log.Error("session: cannot encode this tick's updates", "tick", u.tick, "error", err)
+	} else {
+		s.tellUnplaced(log, encoder.Unplaced(), u.tick)
+		s.encode(encoder, u)
+	}
+	dropped := s.datagrams.Send()
+
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.stats.UpdatesSkipped += uint64(dropped)
+	for i := range s.streams {
+		s.streams[i].link.sendRaw(s.streams[i].frames)
+	}
+	clear(s.streams)
+	s.streams = s.streams[:0]
+	clear(s.targets)
+}
+
+// tellUnplaced warns once when entities lose their place, and again only after all had one.
+func (s *Sessions) tellUnplaced(log *slog.Logger, u replication.Unplaced, tick uint64) {
+	if u.Count > 0 && !s.unplaced {
+		log.Warn("session: no client sees an entity whose position is NaN or infinite: look for the system that divides by zero or multiplies without bounds",
+			"entity", u.First, "component", u.Component, "entities", u.Count, "tick", tick)
+	}
+	s.unplaced = u.Count > 0
+}
+
+// encode encodes the update of every target.
+func (s *Sessions) encode(encoder *replication.Encoder, u header) {
+	for i := range s.targets {
+		t := &s.targets[i]
+		if t.fresh {
+			encoder.Join(t.id)
+		}
+		for _, ack := range t.acks {
+			_ = encoder.Ack(t.id, ack) // a damaged one acknowledges nothing
+		}
+		var frames []byte
+		encoder.Update(t.id, t.view, func(packet []byte) {
+			if !t.datagrams {
+				start := len(frames)
+				frames = frame.Append(frames, wirepb.IDUpdate, nil)
+				frames = u.appendUpdate(frames, t.slack, t.inputTick, packet)
+				frame.SetLength(frames[start:])
+				return
+			}
+			s.datagrams.Add(t.link.raw, func(b []byte) []byte {
+				b = frame.AppendMessageHeader(b, wirepb.IDUpdate, t.id)
+				return u.appendUpdate(b, t.slack, t.inputTick, packet)
+			})
+		})
+		if frames != nil {
+			s.streams = append(s.streams, update{t.link, frames})
+		}
+	}
+}
