@@ -9,8 +9,8 @@
 //
 //	run a shard on this node             [Host], [HostConfig]
 //	what a shard needs from others       [Frontend], [Ownership], [Lease]; log, deltas and snapshots: package persistence
-//	where commands enter a tick          Host.latch (loop.go) calls [Frontend].Latch; cmd/node/sources.go joins what clients
-//	                                     send with what services and operators ask for (netcode/bus, Port)
+//	where commands enter a tick          Host.latch (loop.go) calls [Frontend].Latch; netcode/intake joins what clients send with
+//	                                     what services and operators ask for
 //	the protocol as a pure step function [Owner]: events in, actions out, no clock, no goroutine
 //	how late ticks are caught up         [Pacer]
 //	leases in etcd                       package shard/etcd

@@ -6,7 +6,7 @@
 //	...
 //	err = n.Stop()   // commits the last tick, hands the shard over, closes everything
 //
-// The commands of clients, services and operators meet in sources.go, on their way into a tick.
+// The commands of clients, services and operators meet in netcode/intake, on their way into a tick.
 //
 // A node uses the NATS and etcd servers that Config.NATS and Config.Etcd name, or embedded ones in Config.Data.
 package node

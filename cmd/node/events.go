@@ -12,13 +12,20 @@ import (
 // person sees what happens in a world without a client.
 type eventCounter struct {
 	*session.Sessions
+	owned func() // called when the node begins to own the shard
 
 	mu     sync.Mutex
 	events map[string]uint64
 }
 
-func newEventCounter(s *session.Sessions) *eventCounter {
-	return &eventCounter{Sessions: s, events: map[string]uint64{}}
+func newEventCounter(s *session.Sessions, owned func()) *eventCounter {
+	return &eventCounter{Sessions: s, owned: owned, events: map[string]uint64{}}
+}
+
+// Own implements shard.Frontend. A node that owns the shard is fenced no longer.
+func (c *eventCounter) Own(w *ecs.World, epoch uint64) {
+	c.owned()
+	c.Sessions.Own(w, epoch)
 }
 
 // Release implements shard.Frontend.

@@ -20,6 +20,7 @@ import (
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/gateway"
+	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
@@ -90,7 +91,7 @@ type Node struct {
 	cluster    *Cluster
 	member     *etcd.Node
 	ownership  *etcd.Shard
-	sources    *sources         // of the shard's commands
+	sources    *intake.Sources  // of the shard's commands
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
 	instances  []*instance
@@ -229,7 +230,7 @@ func (n *Node) listen() error {
 		if err != nil {
 			return err
 		}
-		n.clients = newEventCounter(sessions)
+		n.clients = newEventCounter(sessions, func() { n.conditions.Clear(shard.Fenced) })
 	}
 	if c.HTTP == "" {
 		return nil
@@ -333,11 +334,11 @@ func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
 		return err
 	}
 	n.awaits(shard.AwaitsNATS)
-	n.sources = n.newSources()
+	n.sources = intake.NewSources(n.clients, n.config.Logger)
 	if *first, err = n.openHost(ctx); err != nil {
 		return err
 	}
-	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: n.config.Shard, Port: n.sources.port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard, "purge": n.purgeLog}})
+	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: n.config.Shard, Port: n.sources.Port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard, "purge": n.purgeLog}})
 	if err != nil {
 		(*first).close()
 		return err

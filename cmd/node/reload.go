@@ -101,7 +101,7 @@ func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
 	}
 	var told reload.ShardAnswer
 	changes := false
-	outcome, err := n.sources.port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, err error) {
+	outcome, err := n.sources.Port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, err error) {
 		commands, told.Report, err = r.Commands(w, next)
 		changes = len(commands) > 0
 		return commands, err

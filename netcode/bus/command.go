@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
@@ -33,7 +34,7 @@ func (b *Bus) Command(ctx context.Context, shard string, c rpc.ShardCommand) (ti
 // command puts a command into the port. The request is answered when the command is committed.
 func (s *ServedShard) command(m *nats.Msg) {
 	var c rpc.ShardCommand
-	fail := func(e *rpc.Error) { s.answer(m.Reply, Outcome{}, nil, e) }
+	fail := func(e *rpc.Error) { s.answer(m.Reply, intake.Outcome{}, nil, e) }
 	if err := json.Unmarshal(m.Data, &c); err != nil {
 		fail(rpc.Errorf(rpc.InvalidArgument, "the command is not JSON: %v", err))
 		return
@@ -42,9 +43,6 @@ func (s *ServedShard) command(m *nats.Msg) {
 		fail(rpc.Errorf(rpc.InvalidArgument, "the header %s is not <type>/<id>", headerFrom))
 		return
 	}
-	o := &submission{compose: func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
-		return compose(&c, w, next)
-	}}
 	timeout := rpc.DefaultTimeout
 	if v := value(m.Header, headerTimeout); v != "" {
 		r, err := parseTimeout(v)
@@ -55,18 +53,9 @@ func (s *ServedShard) command(m *nats.Msg) {
 		timeout = r
 	}
 	timeout = rpc.AnswerWithin(timeout)
-	// A shard that is not ticking takes nothing from the queue. This timer tells the sender in time that nothing was
-	// done.
-	late := time.AfterFunc(2*MaxTimeout, func() {
-		s.cfg.Port.withdraw(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time"))
-	})
-	o.until = time.Now().Add(timeout)
-	o.done = func(u Outcome, err error) {
-		late.Stop()
-		s.answer(m.Reply, u, nil, err)
-	}
-	late.Reset(timeout)
-	s.cfg.Port.enqueue(o)
+	s.cfg.Port.Enqueue(func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+		return compose(&c, w, next)
+	}, time.Now().Add(timeout), func(u intake.Outcome, err error) { s.answer(m.Reply, u, nil, err) })
 }
 
 // compose makes the command for a tick.

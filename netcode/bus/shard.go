@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
@@ -23,8 +24,8 @@ const maxShardOps = 16
 
 // ShardConfig describes a shard to ServeShard.
 type ShardConfig struct {
-	Shard string // 1 to 40 of a-z, 0-9 and the dash
-	Port  *Port  // this shard's port; it takes the operation "command"
+	Shard string       // 1 to 40 of a-z, 0-9 and the dash
+	Port  *intake.Port // this shard's port; it takes the operation "command"
 	// Ops holds the other operations by name, such as "reload". body is the whole request. The answer is a JSON
 	// object, or empty; the bus adds "ok". An operation may block, and must return when ctx ends.
 	Ops map[string]ShardOp
@@ -65,24 +66,16 @@ func (b *Bus) ServeShard(c ShardConfig) (*ServedShard, error) {
 	}
 	s := &ServedShard{bus: b, cfg: c, ops: make(chan struct{}, maxShardOps)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	c.Port.mu.Lock()
-	defer c.Port.mu.Unlock()
-	if c.Port.watch != nil {
+	if !c.Port.Watch(s.follow) {
 		s.cancel()
 		return nil, fmt.Errorf("bus: the port of shard %s is already served", c.Shard)
-	}
-	c.Port.watch = s.follow
-	if c.Port.owned {
-		s.follow(true)
 	}
 	return s, nil
 }
 
 // Close stops answering. Commands that are waiting in the port stay there.
 func (s *ServedShard) Close() {
-	s.cfg.Port.mu.Lock()
-	s.cfg.Port.watch = nil
-	s.cfg.Port.mu.Unlock()
+	s.cfg.Port.Watch(nil)
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -114,7 +107,7 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 		Op string `json:"op"`
 	}
 	if err := json.Unmarshal(m.Data, &head); err != nil || head.Op == "" {
-		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.InvalidArgument, `a request to a shard is a JSON object with "op"`))
+		s.answer(m.Reply, intake.Outcome{}, nil, rpc.Errorf(rpc.InvalidArgument, `a request to a shard is a JSON object with "op"`))
 		return
 	}
 	if head.Op == "command" {
@@ -123,31 +116,31 @@ func (s *ServedShard) onRequest(m *nats.Msg) {
 	}
 	op := s.cfg.Ops[head.Op]
 	if op == nil {
-		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.Unimplemented, "a shard has no operation %q", clip(head.Op)))
+		s.answer(m.Reply, intake.Outcome{}, nil, rpc.Errorf(rpc.Unimplemented, "a shard has no operation %q", clip(head.Op)))
 		return
 	}
 	select {
 	case s.ops <- struct{}{}:
 	default:
-		s.answer(m.Reply, Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations are already running", maxShardOps))
+		s.answer(m.Reply, intake.Outcome{}, nil, rpc.Errorf(rpc.ResourceExhausted, "%d operations are already running", maxShardOps))
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed { // Close waits only for operations that began before it
 		<-s.ops
-		s.answer(m.Reply, Outcome{}, nil, rpc.NotBegun(rpc.Unavailable, "the node is stopping"))
+		s.answer(m.Reply, intake.Outcome{}, nil, rpc.NotBegun(rpc.Unavailable, "the node is stopping"))
 		return
 	}
 	s.group.Go(func() {
 		defer func() { <-s.ops }()
 		body, err := op(s.ctx, m.Data)
-		s.answer(m.Reply, Outcome{}, body, err)
+		s.answer(m.Reply, intake.Outcome{}, body, err)
 	})
 }
 
 // answer sends the result of a request. A rejected command is an error: it is in the log but did nothing.
-func (s *ServedShard) answer(reply string, u Outcome, body []byte, err error) {
+func (s *ServedShard) answer(reply string, u intake.Outcome, body []byte, err error) {
 	if reply == "" {
 		return
 	}

@@ -5,20 +5,77 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/rpc"
 )
 
+// The game of this test adds up numbers.
+type (
+	tally struct{ Sum int64 }
+	add   struct{ N int64 }
+)
+
+func (a add) Validate() error {
+	if a.N < 0 {
+		return errors.New("negative")
+	}
+	return nil
+}
+
+// tallying does the minimum that a shard does with a port.
+type tallying struct {
+	w    *ecs.World
+	port *intake.Port
+}
+
+func newTallying(t *testing.T) *tallying {
+	t.Helper()
+	w, err := ecs.New(ecs.Game{Name: "adding", TickRate: 30, Setup: func(w *ecs.World) {
+		ecs.Resource[tally](w, "tally")
+		ecs.Handle[add](w, "add", func(t *ecs.Tick, c *ecs.Cmd[add], r *ecs.Res[tally]) {
+			if c.Value.N == 13 {
+				c.Reject("unlucky")
+			}
+			r.Get().Sum += c.Value.N
+		})
+	}}, ecs.Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &tallying{w, intake.NewPort(slog.New(slog.DiscardHandler))}
+	o.port.Own(w, 1)
+	return o
+}
+
+func (o *tallying) tick() {
+	b := intake.Batch{Tick: o.w.Tick() + 1, Left: ecs.FrameBytes}
+	o.port.Latch(o.w, &b)
+	o.w.Order(b.Tick, b.Commands)
+	o.port.Release([]ecs.Output{o.w.Step(ecs.Frame{Tick: b.Tick, Commands: b.Commands})})
+}
+
+func (o *tallying) tally() tally { return ecs.ResourceOf[tally](o.w) }
+
+// add returns what adds a number, for an operator.
+func (o *tallying) add(n int64) intake.Compose {
+	return func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+		source, seq := next(ecs.SourceOperator)
+		return []ecs.Command{ecs.NewCommand(w, source, seq, add{n})}, nil
+	}
+}
+
 func TestShardCommandsOverTheBus(t *testing.T) {
 	srv := startNATS(t)
-	o := newOwner(t)
+	o := newTallying(t)
 	served, err := openBus(t, srv).ServeShard(ShardConfig{Shard: "main", Port: o.port, Ops: map[string]ShardOp{
 		"reload": func(ctx context.Context, body []byte) ([]byte, error) {
-			u, err := o.port.Submit(ctx, adds(ecs.SourceOperator, 1000))
+			u, err := o.port.Submit(ctx, o.add(1000))
 			return fmt.Appendf(nil, `{"tick":%d,"generation":7}`, u.Tick), err
 		},
 		"fail": func(ctx context.Context, body []byte) ([]byte, error) { return nil, errors.New("a.star:1:2: no") },
@@ -98,7 +155,7 @@ func TestShardCommandsOverTheBus(t *testing.T) {
 	if wantError(t, err, rpc.DeadlineExceeded, false); !err.(*rpc.Error).NotBegun {
 		t.Fatalf("%+v, want NotBegun", err)
 	}
-	if n := o.port.waiting(); n != 0 {
+	if n := o.port.Waiting(); n != 0 {
 		t.Fatalf("%d commands wait whose senders have given up", n)
 	}
 	if o.tick(); o.tally().Sum != 1005 {

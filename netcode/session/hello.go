@@ -9,6 +9,7 @@ import (
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
 
@@ -58,8 +59,8 @@ func (h *hub) hang(hung bool) {
 const joinsPerTick = 128
 
 // admit puts the Joins of waiting connections into a tick.
-func (h *hub) admit(w *ecs.World, f *filling) {
-	h.let(false, func(l *link) bool { return h.join(w, l, f) })
+func (h *hub) admit(w *ecs.World, b *intake.Batch) {
+	h.let(false, func(l *link) bool { return h.join(w, l, b) })
 }
 
 // readmit gives waiting connections their sessions back. It runs within a
@@ -139,7 +140,7 @@ func (h *hub) ahead(l *link, known bool) {
 
 // join puts a new session's Join into the tick. It returns false when the tick has no
 // room for it.
-func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
+func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) bool {
 	if len(h.sessions) >= h.cfg.MaxSessions {
 		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard is full: it has %d sessions", h.cfg.MaxSessions))
 		return true
@@ -149,11 +150,11 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
 		return true
 	}
-	s := &session{id: id, stage: stageJoining, link: l, joinTick: f.tick, taken: 1}
+	s := &session{id: id, stage: stageJoining, link: l, joinTick: b.Tick, taken: 1}
 	rand.Read(s.token[:])
 	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, 1,
 		ecs.Join{Identity: ecs.NewText64(l.hello.Identity), ResumeHash: resumeHash(s.token[:])})
-	if !f.fits(&c) {
+	if !b.Fits(&c) {
 		return false
 	}
 	if reason, why := h.accounts.join(l.account, l.hello.Identity, h.now); why != "" {
@@ -164,7 +165,7 @@ func (h *hub) join(w *ecs.World, l *link, f *filling) bool {
 		h.close(l, wirepb.Reason_REASON_REFUSED, err.Error())
 		return true
 	}
-	f.add(c)
+	b.Add(c)
 	if l.ticket != nil {
 		h.used[id] = l.ticket.Expires
 	}

@@ -4,28 +4,9 @@ import (
 	"bytes"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
-
-// filling collects the commands of a tick, within a budget.
-type filling struct {
-	tick     uint64
-	commands []ecs.Command
-	left     int // bytes of the budget
-}
-
-// inputOverhead is how many bytes, at most, an input adds to a record besides its
-// payload.
-const inputOverhead = 4
-
-// fits reports whether the tick has room for c.
-func (f *filling) fits(c *ecs.Command) bool { return c.Weight() <= f.left }
-
-// add appends c, which must fit.
-func (f *filling) add(c ecs.Command) {
-	f.left -= c.Weight()
-	f.commands = append(f.commands, c)
-}
 
 // latch appends to dst what the clients want in tick: joins and leaves, inputs
 // with repeats filled in, then reliable commands, all validated and within
@@ -38,10 +19,10 @@ func (h *hub) latch(w *ecs.World, tick uint64, dst []ecs.Command, budget int) []
 	}
 	h.latched = tick
 	h.schedule.latched(tick, h.now)
-	f := &filling{tick: tick, commands: dst, left: budget}
-	h.admit(w, f)
+	b := &intake.Batch{Tick: tick, Commands: dst, Left: budget}
+	h.admit(w, b)
 	if len(h.turns) == 0 {
-		return f.commands
+		return b.Commands
 	}
 	first := int(tick % uint64(len(h.turns)))
 	turn := func(do func(*session)) {
@@ -52,13 +33,13 @@ func (h *hub) latch(w *ecs.World, tick uint64, dst []ecs.Command, budget int) []
 			do(s)
 		}
 	}
-	turn(func(s *session) { h.latchLeave(w, s, f) })
-	turn(func(s *session) { h.latchInputs(w, s, f) })
-	turn(func(s *session) { h.latchCommands(w, s, f) })
-	return f.commands
+	turn(func(s *session) { h.latchLeave(w, s, b) })
+	turn(func(s *session) { h.latchInputs(w, s, b) })
+	turn(func(s *session) { h.latchCommands(w, s, b) })
+	return b.Commands
 }
 
-func (h *hub) latchLeave(w *ecs.World, s *session, f *filling) {
+func (h *hub) latchLeave(w *ecs.World, s *session, b *intake.Batch) {
 	if s.stage != stageLeaving || s.leftTick != 0 {
 		return
 	}
@@ -67,30 +48,30 @@ func (h *hub) latchLeave(w *ecs.World, s *session, f *filling) {
 		return // it never joined, or has left: release removes it
 	}
 	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, max(state.AppliedSeq, s.taken)+1, ecs.Leave{})
-	if f.fits(&c) {
-		f.add(c)
-		s.leftTick = f.tick
+	if b.Fits(&c) {
+		b.Add(c)
+		s.leftTick = b.Tick
 	}
 }
 
-func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
+func (h *hub) latchInputs(w *ecs.World, s *session, b *intake.Batch) {
 	if s.link == nil && s.holds {
-		h.letGo(w, s, f)
+		h.letGo(w, s, b)
 	}
 	if s.stage != stageLive || s.link == nil {
 		return
 	}
-	s.inputs.take(f.tick, h.hold, func(in sample, flags uint8) bool {
+	s.inputs.take(b.Tick, h.hold, func(in sample, flags uint8) bool {
 		c := ecs.Command{Kind: in.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: in.seq, Flags: flags, Payload: in.payload}
 		if err := w.Validate(&c); err != nil {
 			h.stats.InputsInvalid++
 			if !s.refusedTold { // nothing on the wire tells the client
 				s.refusedTold = true
-				h.log.Info("netcode: the game refuses a client's input, which is ignored; further ones of this session are only counted", "session", s.id, "tick", f.tick, "error", err)
+				h.log.Info("netcode: the game refuses a client's input, which is ignored; further ones of this session are only counted", "session", s.id, "tick", b.Tick, "error", err)
 			}
 			return false
 		}
-		if !f.fits(&c) || flags == 0 && !h.affords(s, len(c.Payload)+inputOverhead) {
+		if !b.Fits(&c) || !h.affords(s, intake.LogBytes(&c, true)) {
 			h.stats.InputsDropped++
 			s.dropped++
 			return true
@@ -101,7 +82,7 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 		case ecs.FlagRepeated | ecs.FlagNeutral:
 			h.stats.InputsNeutral++
 		}
-		f.add(c)
+		b.Add(c)
 		return true
 	})
 }
@@ -109,7 +90,7 @@ func (h *hub) latchInputs(w *ecs.World, s *session, f *filling) {
 // letGo releases the inputs of a session that has lost its connection, such as a
 // key held down when it broke: it uses the zero value once in place of the last
 // input. If the tick has no room, the next one does it.
-func (h *hub) letGo(w *ecs.World, s *session, f *filling) {
+func (h *hub) letGo(w *ecs.World, s *session, b *intake.Batch) {
 	state, ok := w.Session(s.id)
 	if !ok || s.stage != stageLive {
 		s.holds = false
@@ -126,23 +107,23 @@ func (h *hub) letGo(w *ecs.World, s *session, f *filling) {
 		}
 		switch {
 		case w.Validate(&c) != nil: // the game refuses the zero value
-		case !f.fits(&c):
+		case !b.Fits(&c):
 			return
 		default:
-			f.add(c)
+			b.Add(c)
 			h.stats.InputsNeutral++
 		}
 	}
 	s.holds = false
 }
 
-func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
+func (h *hub) latchCommands(w *ecs.World, s *session, b *intake.Batch) {
 	if s.stage == stageLive && s.link != nil {
 		n := 0
 		for n < len(s.commands) && n < commandsPerTick {
 			q := &s.commands[n]
 			c := ecs.Command{Kind: q.kind, Source: ecs.Source{Kind: ecs.SourceClient, ID: s.id}, Seq: q.seq, Payload: q.payload}
-			if !f.fits(&c) || !h.affords(s, c.Weight()) {
+			if !b.Fits(&c) || !h.affords(s, intake.LogBytes(&c, false)) {
 				break
 			}
 			n++
@@ -150,12 +131,12 @@ func (h *hub) latchCommands(w *ecs.World, s *session, f *filling) {
 				s.refuse(h, c.Seq, err.Error())
 				continue
 			}
-			f.add(c)
-			s.flying = f.tick
+			b.Add(c)
+			s.flying = b.Tick
 		}
 		full := n < len(s.commands) && n < commandsPerTick
 		s.commands = append(s.commands[:0], s.commands[n:]...)
-		h.tellWait(s, f.tick, full)
+		h.tellWait(s, b.Tick, full)
 	}
 }
 

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"cmp"
@@ -22,9 +22,8 @@ const (
 	sequenceBits   = 20      // low bits of a command's number: its index within the tick
 )
 
-// Port takes commands for a shard from services and operators and puts them into its ticks. Own, Latch, Release and
-// Disown implement shard.Frontend: the tick loop calls them one at a time, alongside those of session.Sessions. Submit
-// may be called at any time, concurrently.
+// Port takes commands for a shard from services and operators and puts them into its ticks. The tick loop calls Own,
+// Latch, Release and Disown, one at a time. Submit, Enqueue and Watch may be called at any time, concurrently.
 //
 // Commands enter ticks in the order of their submission. The commands of one call of Submit stay together as far as a
 // tick has room. They may use half of a tick's budget, so that players always get through. The remaining commands go
@@ -112,7 +111,41 @@ func (p *Port) Submit(ctx context.Context, compose Compose) (Outcome, error) {
 	return a.outcome, a.err
 }
 
-// enqueue queues a submission for the next tick. It calls done once, without the lock; done must not block.
+// Enqueue is Submit for callers that do not wait. It calls done once, from any goroutine; done must not block. A
+// submission that no tick has taken at until ends, even if the shard does not tick.
+func (p *Port) Enqueue(compose Compose, until time.Time, done func(Outcome, error)) {
+	o := &submission{compose: compose, until: until}
+	late := time.AfterFunc(time.Hour, func() { p.withdraw(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time")) })
+	o.done = func(u Outcome, err error) {
+		late.Stop()
+		done(u, err)
+	}
+	late.Reset(time.Until(until))
+	p.enqueue(o)
+}
+
+// Watch calls f whenever this node begins or ceases to own the shard, and at once if it owns it now. Only one may watch
+// a port: Watch returns false if another does. A nil f ends that.
+func (p *Port) Watch(f func(owned bool)) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f != nil && p.watch != nil {
+		return false
+	}
+	if p.watch = f; f != nil && p.owned {
+		f(true)
+	}
+	return true
+}
+
+// Waiting returns the number of submissions that wait for a tick.
+func (p *Port) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
+// enqueue queues a submission for the next tick.
 func (p *Port) enqueue(o *submission) {
 	p.mu.Lock()
 	switch {
@@ -194,17 +227,17 @@ func (p *Port) Disown(reason error) {
 	}
 }
 
-// Latch appends to dst the commands for a tick. dst must already hold the other sources' commands, except those of
-// clients: Latch derives the index of its commands in the tick from them.
-func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
+// Latch adds commands to a tick. b must already hold the other sources' commands, except those of clients: Latch
+// derives the index of its commands in the tick from them.
+func (p *Port) Latch(w *ecs.World, b *Batch) {
 	p.mu.Lock()
 	defer p.unlock()
 	if !p.owned || len(p.queue) == 0 {
-		return dst
+		return
 	}
-	p.world, p.tick, p.number = w, tick, 0
-	begin, left := len(dst), budgetBytes
-	var from []*submission // of dst[begin:]
+	p.world, p.tick, p.number = w, b.Tick, 0
+	begin, share := len(b.Commands), b.Left/2
+	var from []*submission // of b.Commands[begin:]
 	for len(p.queue) > 0 {
 		o := p.queue[0]
 		if !o.composed {
@@ -212,21 +245,19 @@ func (p *Port) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes i
 		}
 		for !o.over && o.sent < len(o.commands) {
 			c := &o.commands[o.sent]
-			size := c.Weight()
-			if size > left || left-size < budgetBytes/2 && len(from) > 0 {
-				p.place(tick, dst, begin, from)
-				return dst
+			if !b.Fits(c) || b.Left-c.Weight() < share && len(from) > 0 {
+				p.place(b.Tick, b.Commands, begin, from)
+				return
 			}
-			left -= size
-			dst, from = append(dst, *c), append(from, o)
+			b.Add(*c)
+			from = append(from, o)
 			o.sent++
 			o.flying++
 		}
 		p.queue = p.queue[1:]
 	}
 	p.queue = nil // release the array: its front is used up
-	p.place(tick, dst, begin, from)
-	return dst
+	p.place(b.Tick, b.Commands, begin, from)
 }
 
 // compose makes a submission's commands, or ends the submission.
@@ -281,7 +312,7 @@ func (p *Port) composed(o *submission) (commands []ecs.Command, err error) {
 // next is the function that a Compose gets.
 func (p *Port) next(kind ecs.SourceKind) (ecs.Source, uint64) {
 	if p.number++; p.number >= 1<<sequenceBits {
-		panic("bus: too many commands in a tick")
+		panic("intake: too many commands in a tick")
 	}
 	return ecs.Source{Kind: kind}, p.tick<<sequenceBits | p.number
 }
@@ -314,7 +345,7 @@ func (p *Port) place(tick uint64, dst []ecs.Command, begin int, from []*submissi
 }
 
 // Release reports that the ticks of a record are committed. It answers the submissions whose last command is in them.
-func (p *Port) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
+func (p *Port) Release(outputs []ecs.Output) {
 	p.mu.Lock()
 	defer p.unlock()
 	for i := range outputs {

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -87,7 +87,9 @@ func (o *owner) latch(n int) (frames []ecs.Frame) {
 			f.Commands = o.other(o.w, f.Tick)
 		}
 		before := len(f.Commands)
-		f.Commands = o.port.Latch(o.w, f.Tick, f.Commands, ecs.FrameBytes/n)
+		b := Batch{Tick: f.Tick, Commands: f.Commands, Left: ecs.FrameBytes / n}
+		o.port.Latch(o.w, &b)
+		f.Commands = b.Commands
 		o.taken = len(f.Commands) - before
 		if o.after != nil {
 			f.Commands = append(f.Commands, o.after(o.w, f.Tick)...)
@@ -103,7 +105,7 @@ func (o *owner) release(frames []ecs.Frame) {
 	for _, f := range frames {
 		outputs = append(outputs, o.w.Step(f).Clone())
 	}
-	o.port.Release(o.w, 1, 1, outputs)
+	o.port.Release(outputs)
 }
 
 func (o *owner) tick() { o.release(o.latch(1)) }
@@ -120,19 +122,13 @@ type submitted struct {
 func (o *owner) submit(ctx context.Context, compose Compose) *submitted {
 	o.t.Helper()
 	s := &submitted{done: make(chan struct{})}
-	before := o.port.waiting()
+	before := o.port.Waiting()
 	go func() {
 		defer close(s.done)
 		s.outcome, s.err = o.port.Submit(ctx, compose)
 	}()
-	eventually(o.t, "the submission waits", func() bool { return o.port.waiting() > before || s.over() })
+	eventually(o.t, "the submission waits", func() bool { return o.port.Waiting() > before || s.over() })
 	return s
-}
-
-func (p *Port) waiting() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.queue)
 }
 
 func (s *submitted) over() bool {
@@ -251,9 +247,9 @@ func TestPortLatchesSeveralTicksInARecord(t *testing.T) {
 	first := o.submit(testContext(t), adds(ecs.SourceService, 1, 13))
 	frames := o.latch(1)
 	second := o.submit(testContext(t), adds(ecs.SourceService, 2, 13))
-	f := ecs.Frame{Tick: 2}
-	f.Commands = o.port.Latch(o.w, 2, nil, 1<<15)
-	o.release(append(frames, f))
+	next := Batch{Tick: 2, Left: 1 << 15}
+	o.port.Latch(o.w, &next)
+	o.release(append(frames, ecs.Frame{Tick: 2, Commands: next.Commands}))
 	a, err := first.wait(t)
 	b, err2 := second.wait(t)
 	if err != nil || err2 != nil || a.Tick != 1 || b.Tick != 2 || len(a.Failures) != 1 || len(b.Failures) != 1 || o.tally().Sum != 3 || o.tally().Falls != 0 {
@@ -303,12 +299,12 @@ func TestPortIsBounded(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "it is full", func() bool { return o.port.waiting() == maxSubmissions })
+	eventually(t, "it is full", func() bool { return o.port.Waiting() == maxSubmissions })
 	_, err := o.port.Submit(testContext(t), adds(ecs.SourceService, 1))
 	wantError(t, err, rpc.ResourceExhausted, false)
 	cancel()
 	group.Wait()
-	if o.tick(); o.tally().Sum != 0 || o.port.waiting() != 0 {
+	if o.tick(); o.tally().Sum != 0 || o.port.Waiting() != 0 {
 		t.Fatalf("a canceled command was executed: %+v", o.tally())
 	}
 }
@@ -359,4 +355,30 @@ func TestPortRefusesBadCommands(t *testing.T) {
 	if _, err := o.submit(testContext(t), adds(ecs.SourceService, 7)).waitTick(o); err != nil || o.tally().Sum != 7 {
 		t.Fatalf("%v, %+v", err, o.tally())
 	}
+}
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits until ok returns true.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for until := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// wantError requires an *rpc.Error and returns its text.
+func wantError(t testing.TB, err error, code rpc.Code, maybe bool) string {
+	t.Helper()
+	e, ok := err.(*rpc.Error)
+	if !ok || e == nil || e.Code != code || e.Maybe != maybe {
+		t.Fatalf("%v, want %v with Maybe %v", err, code, maybe)
+	}
+	return e.Text
 }
