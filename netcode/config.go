@@ -20,6 +20,10 @@ type Config struct {
 	// Serve is asked to try again. Empty: a Hello names its shard, or shows a ticket.
 	Shard string
 
+	// Locate says where a shard lives that this door does not serve. It must not
+	// block. Nil: nobody knows.
+	Locate func(shard string) Place
+
 	// Limits bound what one address may use.
 	Limits Limits
 	// MaxConnections bounds the connections of all kinds. Default 16,384.
@@ -55,6 +59,12 @@ type Config struct {
 
 	// Logger receives what an operator should see. Nil means slog.Default().
 	Logger *slog.Logger
+}
+
+// Place is where a shard lives.
+type Place struct {
+	Exists         bool
+	UDP, TCP, HTTP string // addresses of the node that serves it; empty while no node does
 }
 
 // outBacklog is how many bytes may wait on a connection before the door ends it as

@@ -156,16 +156,21 @@ func (c *Conn) Coalesce(on bool) {
 
 // Close sends a Bye after everything queued so far, then ends the connection.
 func (c *Conn) Close(reason wirepb.Reason, text string) {
+	c.bye(&wirepb.Bye{Reason: reason, Text: text})
+}
+
+func (c *Conn) bye(m *wirepb.Bye) {
 	c.mu.Lock()
 	if c.closed.Load() {
 		c.mu.Unlock()
 		return
 	}
 	c.closed.Store(true)
-	c.out = frame.AppendMessage(c.out, wirepb.IDBye, &wirepb.Bye{Reason: reason, Text: strings.ToValidUTF8(text, "?")})
+	m.Text = strings.ToValidUTF8(m.Text, "?")
+	c.out = frame.AppendMessage(c.out, wirepb.IDBye, m)
 	c.mu.Unlock()
-	c.door.cfg.Logger.Debug("netcode: connection ends", "addr", c.addr, "reason", reason, "text", text)
-	c.door.detach(c, reason)
+	c.door.cfg.Logger.Debug("netcode: connection ends", "addr", c.addr, "reason", m.Reason, "text", m.Text)
+	c.door.detach(c, m.Reason)
 	c.wake(true)
 }
 

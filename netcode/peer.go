@@ -218,7 +218,7 @@ func (d *Door) hello(c *Conn, in *inbound, m *wirepb.Hello, now time.Time) {
 	case m.Protocol != wirepb.Protocol:
 		c.Close(wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported: this server speaks %d", m.Protocol, wirepb.Protocol))
 	case s == nil && name != d.cfg.Shard:
-		c.Close(wirepb.Reason_REASON_WRONG_SHARD, d.elsewhere(name))
+		c.bye(d.elsewhere(name))
 	case trouble != nil:
 		c.Close(wirepb.Reason_REASON_BAD_TICKET, trouble.Error())
 	case t != nil && t.Shard != name:
@@ -230,12 +230,24 @@ func (d *Door) hello(c *Conn, in *inbound, m *wirepb.Hello, now time.Time) {
 	}
 }
 
-// elsewhere tells a client that this node does not serve a shard.
-func (d *Door) elsewhere(name string) string {
-	if d.cfg.Shard != "" {
-		return fmt.Sprintf("this node serves shard %q", d.cfg.Shard)
+// elsewhere answers a client whose shard this door does not serve.
+func (d *Door) elsewhere(name string) *wirepb.Bye {
+	var at Place
+	if d.cfg.Locate != nil {
+		at = d.cfg.Locate(name)
 	}
-	return fmt.Sprintf("this node does not serve shard %q", name)
+	switch {
+	case at.UDP != "" || at.TCP != "" || at.HTTP != "":
+		return &wirepb.Bye{
+			Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: fmt.Sprintf("another node serves shard %q", name),
+			Udp: at.UDP, Tcp: at.TCP, Http: at.HTTP,
+		}
+	case at.Exists:
+		return &wirepb.Bye{Reason: wirepb.Reason_REASON_NOT_OWNER, Text: fmt.Sprintf("no node serves shard %q at the moment", name)}
+	case d.cfg.Shard != "":
+		return &wirepb.Bye{Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: fmt.Sprintf("this node serves shard %q", d.cfg.Shard)}
+	}
+	return &wirepb.Bye{Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: fmt.Sprintf("there is no shard %q", name)}
 }
 
 // proves reports whether a connection's address is proven, by a cookie if by

@@ -3,6 +3,7 @@ package netcode_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,4 +74,52 @@ func TestAShardThatStandsStillStopsNoOther(t *testing.T) {
 		t.Errorf("%d sessions", s.Sessions)
 	}
 	stuck.Close()
+}
+
+// TestAClientGoesWhereItsShardLives: over each transport, also when the shard has moved and when no node serves it yet.
+func TestAClientGoesWhereItsShardLives(t *testing.T) {
+	var mu sync.Mutex
+	place := netcode.Place{Exists: true}
+	locate := func(shard string) netcode.Place {
+		mu.Lock()
+		defer mu.Unlock()
+		if shard != "room" {
+			return netcode.Place{}
+		}
+		return place
+	}
+	front := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", Locate: locate}, &memory{}, 1)
+	home := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "room"}, &memory{}, 1)
+	dialed := make(chan *client.Client, 3)
+	for _, cfg := range []client.Config{
+		{Addr: front.server.UDPAddr().String(), Identity: "ann"},
+		{Addr: front.server.TCPAddr().String(), Transport: client.TCP, Identity: "bob"},
+		{Addr: overHTTP(t, front.server.Door), Transport: client.WebSocket, Identity: "eve"},
+	} {
+		cfg.Shard = "room"
+		go func() {
+			c, err := tryDial(t, cfg)
+			if err != nil {
+				t.Errorf("%v: %v", cfg.Transport, err)
+			}
+			dialed <- c
+		}()
+	}
+	eventually(t, "no node serves the room", func() bool { return front.server.Stats().RefusedBy["REASON_NOT_OWNER"] >= 3 })
+	mu.Lock()
+	place.UDP, place.TCP, place.HTTP = home.server.UDPAddr().String(), home.server.TCPAddr().String(), overHTTP(t, home.server.Door)
+	mu.Unlock()
+	for range 3 {
+		if c := <-dialed; c != nil {
+			defer c.Close()
+		}
+	}
+	if here, there := front.server.Stats().Sessions, home.server.Stats().Sessions; here != 0 || there != 3 {
+		t.Errorf("%d sessions at the first node, %d where the room lives", here, there)
+	}
+	_, err := tryDial(t, client.Config{Addr: front.server.UDPAddr().String(), Identity: "ann", Shard: "nowhere"})
+	var bye *client.ByeError
+	if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_WRONG_SHARD {
+		t.Errorf("a shard that nobody knows: %v", err)
+	}
 }

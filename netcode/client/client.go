@@ -59,7 +59,9 @@ type Config struct {
 	More      []string // other nodes that may serve the shard, tried in turn
 	Transport Transport
 	Identity  string // who plays, 1 to 64 bytes
-	Shard     string // empty: whichever shard the node serves
+	// Shard may be empty: then it is the ticket's, or the one that the node serves
+	// by default. If another node serves it, the client goes there.
+	Shard string
 	// Ticket is a gateway's ticket for the shard. It names the player, so
 	// Identity may be empty. It opens one session, once; resuming that session
 	// needs no ticket, another session needs another ticket.
@@ -124,6 +126,8 @@ type Reply struct {
 type ByeError struct {
 	Reason wirepb.Reason
 	Text   string
+
+	at string // the address of the node that serves the shard; "" if unknown
 }
 
 func (e *ByeError) Error() string {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -26,6 +27,7 @@ const (
 	lead             = 2  // ticks that the clock starts ahead, besides the round trip, until the first report
 	maxLead          = 15 // most ticks allowed for the round trip
 	maxCatchUp       = 3  // most ticks played at once when the clock was late
+	maxMoves         = 4  // nodes that send the client on to another one, before it pauses
 )
 
 // session is the state that the client's goroutine owns: the connection and its
@@ -42,7 +44,9 @@ type session struct {
 	leaving   time.Time
 	bye       *wirepb.Bye
 	addresses []string
-	elsewhere int // consecutive nodes that serve other shards
+	shard     string // learned from Welcome
+	elsewhere int    // consecutive nodes that serve other shards
+	moved     string // the address that the last of them named; "": none
 
 	schemaHash uint64
 	clock      Clock
@@ -74,7 +78,9 @@ func (s *session) run() {
 	defer close(c.done)
 	pause := firstPause
 	for try := 0; ; try++ {
-		err := s.connection(s.addresses[try%len(s.addresses)])
+		address := cmp.Or(s.moved, s.addresses[try%len(s.addresses)])
+		s.moved = ""
+		err := s.connection(address)
 		c.mu.Lock()
 		c.err = err
 		c.mu.Unlock()
@@ -89,6 +95,10 @@ func (s *session) run() {
 			return
 		}
 		c.cfg.Logger.Info("client: reconnecting", "identity", c.cfg.Identity, "after", err)
+		if s.moved != "" {
+			try-- // an address of its own
+			continue
+		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-c.stop:
@@ -122,7 +132,11 @@ func (s *session) again(err error) bool {
 		return true
 	case wirepb.Reason_REASON_WRONG_SHARD:
 		s.elsewhere++
-		return s.elsewhere < len(s.addresses)
+		if bye.at != "" && s.elsewhere <= maxMoves {
+			s.moved = bye.at
+			return true
+		}
+		return bye.at != "" || s.elsewhere < len(s.addresses) // a shard that keeps moving is found in the end
 	case wirepb.Reason_REASON_UNKNOWN_SESSION, wirepb.Reason_REASON_LEFT:
 		if c.cfg.NoRejoin {
 			return false
@@ -186,7 +200,7 @@ func (s *session) send(id uint32, m proto.Message) {
 func (s *session) hello() {
 	c := s.c
 	m := &wirepb.Hello{
-		Protocol: wirepb.Protocol, Identity: c.cfg.Identity, Shard: c.cfg.Shard, Cookie: s.cookie,
+		Protocol: wirepb.Protocol, Identity: c.cfg.Identity, Shard: cmp.Or(c.cfg.Shard, s.shard), Cookie: s.cookie,
 		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash, Ticket: c.cfg.Ticket,
 	}
 	if t := c.ResumeToken(); t.Session != 0 {
@@ -202,7 +216,8 @@ func (s *session) step(now time.Time) (time.Time, error) {
 		if !s.leaving.IsZero() {
 			return now, ErrClosed
 		}
-		return now, &ByeError{Reason: s.bye.Reason, Text: s.bye.Text}
+		at := map[Transport]string{UDP: s.bye.Udp, TCP: s.bye.Tcp, WebSocket: s.bye.Http}[c.cfg.Transport]
+		return now, &ByeError{Reason: s.bye.Reason, Text: s.bye.Text, at: at}
 	}
 	select {
 	case <-c.stop:
@@ -465,6 +480,7 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 		s.inputSeq = 0
 	}
 	c.schema, c.game, c.err = schema, m.Game, nil
+	s.shard = m.Shard
 	c.token = ResumeToken{Session: m.Session, Token: m.Token, LastTick: m.Tick}
 	c.mu.Unlock()
 	c.counters.lastTick.Store(m.Tick)

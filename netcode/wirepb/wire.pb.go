@@ -540,9 +540,13 @@ func (x *Welcome) GetInputSeq() uint64 {
 
 // Bye ends a connection, from either side; nothing follows it.
 type Bye struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        Reason                 `protobuf:"varint,1,opt,name=reason,proto3,enum=wind.Reason" json:"reason,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason Reason                 `protobuf:"varint,1,opt,name=reason,proto3,enum=wind.Reason" json:"reason,omitempty"`
+	Text   string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// With REASON_WRONG_SHARD: addresses of the node that serves the shard, host:port; empty if unknown.
+	Udp           string `protobuf:"bytes,3,opt,name=udp,proto3" json:"udp,omitempty"`
+	Tcp           string `protobuf:"bytes,4,opt,name=tcp,proto3" json:"tcp,omitempty"`
+	Http          string `protobuf:"bytes,5,opt,name=http,proto3" json:"http,omitempty"` // WebSocket: path /ws
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,6 +591,27 @@ func (x *Bye) GetReason() Reason {
 func (x *Bye) GetText() string {
 	if x != nil {
 		return x.Text
+	}
+	return ""
+}
+
+func (x *Bye) GetUdp() string {
+	if x != nil {
+		return x.Udp
+	}
+	return ""
+}
+
+func (x *Bye) GetTcp() string {
+	if x != nil {
+		return x.Tcp
+	}
+	return ""
+}
+
+func (x *Bye) GetHttp() string {
+	if x != nil {
+		return x.Http
 	}
 	return ""
 }
@@ -1746,10 +1771,13 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	" \x01(\tR\x05shard\x12\x12\n" +
 	"\x04view\x18\v \x01(\x04R\x04view\x12\x12\n" +
 	"\x04game\x18\f \x01(\tR\x04game\x12\x1b\n" +
-	"\tinput_seq\x18\r \x01(\x04R\binputSeq:\x05\xe8\xc8\x18\xd3\x0f\"F\n" +
+	"\tinput_seq\x18\r \x01(\x04R\binputSeq:\x05\xe8\xc8\x18\xd3\x0f\"~\n" +
 	"\x03Bye\x12$\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\f.wind.ReasonR\x06reason\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text:\x05\xe8\xc8\x18\xd4\x0f\"H\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +
+	"\x03udp\x18\x03 \x01(\tR\x03udp\x12\x10\n" +
+	"\x03tcp\x18\x04 \x01(\tR\x03tcp\x12\x12\n" +
+	"\x04http\x18\x05 \x01(\tR\x04http:\x05\xe8\xc8\x18\xd4\x0f\"H\n" +
 	"\x05Input\x12&\n" +
 	"\asamples\x18\x01 \x03(\v2\f.wind.SampleR\asamples\x12\x10\n" +
 	"\x03ack\x18\x02 \x01(\fR\x03ack:\x05\xe8\xc8\x18\xd5\x0f\"\\\n" +
