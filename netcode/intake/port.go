@@ -111,7 +111,7 @@ func (p *Port) Submit(ctx context.Context, compose Compose) (Outcome, error) {
 	return a.outcome, a.err
 }
 
-// Enqueue is Submit for callers that do not wait. It calls done once, from any goroutine; done must not block. A
+// Enqueue sends commands without waiting: it calls done once, from any goroutine. done must not block. A
 // submission that no tick has taken at until ends, even if the shard does not tick.
 func (p *Port) Enqueue(compose Compose, until time.Time, done func(Outcome, error)) {
 	o := &submission{compose: compose, until: until}
