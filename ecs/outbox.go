@@ -39,18 +39,59 @@ func (o *Outbox[M]) bind(w *World) {
 	}
 }
 
-// Send queues m for an address of 1 to 128 bytes. It panics on any other length, and if the tick's messages exceed 64
-// KiB: the running system or handler then fails, and the world drops its messages.
+// Send queues m for an address of 1 to 128 bytes, not EndAddress. It panics on any other address, and if the tick's
+// messages exceed 64 KiB: the running system or handler then fails, and the world drops its messages.
 func (o *Outbox[M]) Send(to string, m M) {
 	if to == "" || len(to) > maxAddress {
 		panic(fmt.Sprintf("ecs: the address of a message has %d bytes, want 1 to %d", len(to), maxAddress))
 	}
-	from := len(o.w.messageBytes)
-	o.f.canonical(unsafe.Pointer(&m))
-	o.w.messageBytes = o.f.pack(o.w.messageBytes, unsafe.Pointer(&m), 1)
-	x := message{to, o.f, from, from + o.f.Packed}
-	if o.w.messageWeight += x.weight(); o.w.messageWeight > maxOutbox {
+	if to == EndAddress {
+		panic("ecs: only Tick.End sends to " + EndAddress)
+	}
+	o.w.post(to, o.f, unsafe.Pointer(&m))
+}
+
+// post queues the message at p.
+func (w *World) post(to string, f *form, p unsafe.Pointer) {
+	from := len(w.messageBytes)
+	f.canonical(p)
+	w.messageBytes = f.pack(w.messageBytes, p, 1)
+	x := message{to, f, from, from + f.Packed}
+	if w.messageWeight += x.weight(); w.messageWeight > maxOutbox {
 		panic(fmt.Sprintf("ecs: the messages of a tick come to more than %d bytes", maxOutbox))
 	}
-	o.w.messages = append(o.w.messages, x)
+	w.messages = append(w.messages, x)
+}
+
+// EndAddress is the address of the message with which a game ends its room. It leaves the room like any other message:
+// a log without the game's code shows it.
+const EndAddress = "wind.end"
+
+// End ends the room after the tick in progress, which is its last. The result is a value, not a pointer, of a type
+// registered with Outgoing; the log keeps it. A system or handler that fails after End has not ended the room. End panics
+// on a value of another type, and if the room has already been ended in this tick.
+func (t *Tick) End(result any) {
+	f := t.w.outgoingOf[reflect.TypeOf(result)]
+	if f == nil {
+		panic(fmt.Sprintf("ecs: the result %T is not registered with Outgoing", result))
+	}
+	for i := range t.w.messages {
+		if t.w.messages[i].to == EndAddress {
+			panic("ecs: the room has already been ended in this tick")
+		}
+	}
+	v := reflect.New(f.typ)
+	v.Elem().Set(reflect.ValueOf(result))
+	t.w.post(EndAddress, f, v.UnsafePointer())
+}
+
+// Result returns the message with which the game ended its room in a tick that sent these messages. It returns false if
+// the room goes on.
+func Result(outbox []Message) (Message, bool) {
+	for _, m := range outbox {
+		if m.To == EndAddress {
+			return m, true
+		}
+	}
+	return Message{}, false
 }

@@ -384,3 +384,37 @@ func TestARestoredWorldMayHaveGainedTypes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type score struct{ Red, Blue int32 }
+
+// TestAGameEndsItsRoom: the result is a message of the tick; who fails after End, or ends twice, has not ended it.
+func TestAGameEndsItsRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		system func(*ecs.Tick, *ecs.Outbox[note])
+		ends   bool
+		fails  string
+	}{
+		"with a result":           {func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(score{3, 2}) }, true, ""},
+		"never":                   {func(*ecs.Tick, *ecs.Outbox[note]) {}, false, ""},
+		"twice":                   {func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(score{3, 2}); t.End(score{1, 1}) }, false, "already been ended"},
+		"and fails":               {func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(score{3, 2}); panic("too late") }, false, "too late"},
+		"with nothing":            {func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(nil) }, false, "not registered"},
+		"with something else":     {func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(7) }, false, "not registered"},
+		"with a pointer":          {func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(&score{3, 2}) }, false, "not registered"},
+		"by a message to its end": {func(_ *ecs.Tick, o *ecs.Outbox[note]) { o.Send(ecs.EndAddress, note{}) }, false, "only Tick.End"},
+	} {
+		w := small(t, func(w *ecs.World) {
+			ecs.Outgoing[score](w, "score")
+			ecs.System(w, "first", c.system)
+			ecs.System(w, "second", func(_ *ecs.Tick, o *ecs.Outbox[note]) { o.Send("game", note{}) })
+		})
+		o := step(w)
+		result, ends := ecs.Result(o.Outbox)
+		if ends != c.ends || c.ends && (result.Name != "score" || string(result.Payload) != "\x03\x00\x00\x00\x02\x00\x00\x00") || len(o.Outbox) != 1+len(result.To)/len(ecs.EndAddress) {
+			t.Errorf("%s: the room ended: %v, messages %+v", name, ends, o.Outbox)
+		}
+		if failed := len(o.Failures) == 1 && strings.Contains(o.Failures[0].Reason, c.fails); failed != (c.fails != "") {
+			t.Errorf("%s: failures %+v, want %q", name, o.Failures, c.fails)
+		}
+	}
+}
