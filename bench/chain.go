@@ -56,7 +56,7 @@ func (w *writer) commit(ctx context.Context, t persistence.TickRecord) error {
 
 func (w *writer) write(ctx context.Context, r persistence.Record) error {
 	w.record = r
-	m, err := w.chain.Seal(&w.record, w.body[:0])
+	m, err := w.chain.Link(&w.record, w.body[:0])
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}

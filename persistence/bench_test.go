@@ -35,7 +35,7 @@ func BenchmarkChain(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			start := Chain{seq: 811, tick: 804, epoch: 3, started: true}
-			m, err := start.Seal(benchRecord(size), nil)
+			m, err := start.Link(benchRecord(size), nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -15,6 +15,7 @@ type Chain struct {
 	tick     uint64 // the last proven one
 	checksum uint64 // after tick; 0 when unknown
 	started  bool   // the log so far contains an epoch record
+	sealed   bool   // by the last proven record
 }
 
 // NewChain returns a chain that expects record 1. The log must have the lineage;
@@ -43,6 +44,9 @@ func (c *Chain) Checksum() uint64 { return c.checksum }
 
 // Lineage returns the lineage of the log, "" while unknown.
 func (c *Chain) Lineage() string { return c.lineage }
+
+// Sealed reports whether the last proven record seals the log.
+func (c *Chain) Sealed() bool { return c.sealed }
 
 // Next proves the next message and returns its record, which shares memory with
 // m.Body. The error is a *CorruptError or a *VersionError with the sequence and
@@ -82,6 +86,9 @@ func (c *Chain) Admit(r *Record) error {
 	if r.Prev != c.hash {
 		return c.broken("I4", r.Seq, "it follows a record with hash %v, but record %d has hash %v: one of them was replaced or belongs to another lineage", r.Prev, c.seq, c.hash)
 	}
+	if c.sealed {
+		return c.broken("I11", r.Seq, "record %d has sealed the log: nothing may follow it", c.seq)
+	}
 	switch r.Kind {
 	case KindGenesis:
 		if c.lineage != "" && r.Genesis.Lineage != c.lineage {
@@ -89,13 +96,28 @@ func (c *Chain) Admit(r *Record) error {
 		}
 	case KindEpoch:
 		return c.admitEpoch(r)
+	case KindSeal:
+		if err := c.current(r); err != nil {
+			return err
+		}
+		if r.Seal.Tick != c.tick {
+			return c.broken("I4", r.Seq, "it seals the log after tick %d, but the log is at tick %d", r.Seal.Tick, c.tick)
+		}
 	case KindTicks:
-		if r.Epoch != c.epoch {
-			return c.broken("I3", r.Seq, "its epoch is %d, but the current epoch is %d", r.Epoch, c.epoch)
+		if err := c.current(r); err != nil {
+			return err
 		}
 		if first := r.FirstTick(); first != c.tick+1 {
 			return c.broken(tickRule(first, c.tick), r.Seq, "it holds tick %d where tick %d was expected", first, c.tick+1)
 		}
+	}
+	return nil
+}
+
+// current returns an error unless r has the current epoch.
+func (c *Chain) current(r *Record) error {
+	if r.Epoch != c.epoch {
+		return c.broken("I3", r.Seq, "its epoch is %d, but the current epoch is %d", r.Epoch, c.epoch)
 	}
 	return nil
 }
@@ -112,7 +134,7 @@ func (c *Chain) admitEpoch(r *Record) error {
 
 // Advance moves the chain to r, which was admitted and committed. hash is the hash of its body.
 func (c *Chain) Advance(r *Record, hash Hash) {
-	c.seq, c.hash, c.epoch = r.Seq, hash, r.Epoch
+	c.seq, c.hash, c.epoch, c.sealed = r.Seq, hash, r.Epoch, r.Kind == KindSeal
 	switch r.Kind {
 	case KindGenesis:
 		c.lineage = r.Genesis.Lineage
@@ -123,10 +145,10 @@ func (c *Chain) Advance(r *Record, hash Hash) {
 	}
 }
 
-// Seal makes r the next record (it sets sequence and previous hash) and returns
-// the message to append; its body is appended to dst. Seal does not advance the
+// Link makes r the next record (it sets sequence and previous hash) and returns
+// the message to append; its body is appended to dst. Link does not advance the
 // chain: call Advance once the log has acknowledged the message.
-func (c *Chain) Seal(r *Record, dst []byte) (Message, error) {
+func (c *Chain) Link(r *Record, dst []byte) (Message, error) {
 	r.Seq, r.Prev = c.seq+1, c.hash
 	if err := c.Admit(r); err != nil {
 		return Message{}, err

@@ -34,7 +34,7 @@ var decoderOf = map[string]func([]byte) error{
 }
 
 var goldenOf = map[string][]string{
-	"record":   {"record-genesis", "record-epoch", "record-ticks", "record-ticks-full"},
+	"record":   {"record-genesis", "record-epoch", "record-ticks", "record-ticks-full", "record-seal", "record-seal-closed"},
 	"delta":    {"delta", "delta-part", "gap", "delta-packed-1", "delta-packed-3"},
 	"snapshot": {"snapshot"},
 }
@@ -79,7 +79,7 @@ func TestAnyCutIsRefused(t *testing.T) {
 }
 
 func TestANewerVersionIsNamedWithBoth(t *testing.T) {
-	newest := map[string]int{"record": FormatVersion, "delta": deltaVersion, "snapshot": FormatVersion}
+	newest := map[string]int{"record": sealVersion, "delta": deltaVersion, "snapshot": FormatVersion}
 	for what, names := range goldenOf {
 		for _, name := range names {
 			bad := readGolden(t, name)
@@ -104,7 +104,7 @@ func TestChainNamesThePlaceOfANewerVersion(t *testing.T) {
 	s := chronicle(t)
 	m := s.m.at(5)
 	m.Body = bytes.Clone(m.Body)
-	m.Body[3] = 2
+	m.Body[3] = sealVersion + 1
 	m.Body = resealed(m.Body)
 	_, err := prove(s.m.Log(), "")
 	var v *VersionError

@@ -152,7 +152,7 @@ func (d *Delta) Encode(dst []byte) ([]byte, error) {
 			w.bin("body", d.Body, MaxDeltaBytes)
 		}
 	}
-	w.seal(len(dst))
+	w.sum(len(dst))
 	b, err := w.done()
 	if size := len(b) - len(dst); err == nil && size > MaxDeltaBytes {
 		err = fmt.Errorf("%d bytes, at most %d are allowed: split it", size, MaxDeltaBytes)

@@ -36,7 +36,7 @@ func Example() {
 	store := persistence.NewMemory()
 	log, chain := store.Log(), persistence.NewChain("")
 	write := func(r *persistence.Record) {
-		m, err := chain.Seal(r, nil) // sets its sequence and the hash of the previous record
+		m, err := chain.Link(r, nil) // sets its sequence and the hash of the previous record
 		if err == nil {
 			err = log.Append(ctx, m, r.Seq-1) // the fence: the log must end where we expect
 		}

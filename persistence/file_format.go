@@ -148,7 +148,7 @@ func (i *FileInfo) encode() ([]byte, error) {
 		return nil, fmt.Errorf("the tick rate is %d", i.TickRate)
 	}
 	w.uint("rate", uint64(i.TickRate))
-	w.seal(0)
+	w.sum(0)
 	return w.done()
 }
 

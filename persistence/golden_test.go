@@ -25,6 +25,10 @@ func sampleRecords() map[string]*Record {
 		}},
 		"epoch": {Kind: KindEpoch, Seq: 2, Epoch: 3, Prev: prev, EpochStart: &EpochStart{Node: "node-1", Build: testBuild, Schema: []byte{}, From: 804}},
 		"ticks": {Kind: KindTicks, Seq: 812, Epoch: 3, Prev: prev, Ticks: []TickRecord{{Tick: 805, Frame: []byte{1, 2, 3}, Checksum: 0x0123456789abcdef}}},
+		"seal": {Kind: KindSeal, Seq: 813, Epoch: 3, Prev: prev, Seal: &Seal{
+			Node: "node-1", Tick: 805, Reason: EndResult, Result: &ecs.Message{To: ecs.EndAddress, Name: "score", Payload: []byte{3, 0, 0, 0}},
+		}},
+		"seal-closed": {Kind: KindSeal, Seq: 813, Epoch: 3, Prev: prev, Seal: &Seal{Node: "node-1", Tick: 805, Reason: EndClosed, By: "game/game-1"}},
 		"ticks-full": {Kind: KindTicks, Seq: 1 << 33, Epoch: 300, Prev: prev, Ticks: []TickRecord{
 			{Tick: 70000, Frame: []byte{}, Checksum: 1},
 			{

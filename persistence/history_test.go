@@ -38,7 +38,7 @@ func newScribe(t testing.TB, lineage string) *scribe {
 
 func (s *scribe) append(r *Record) Message {
 	s.t.Helper()
-	m, err := s.chain.Seal(r, nil)
+	m, err := s.chain.Link(r, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // FormatVersion is the format version that this build writes, and the newest that
-// it reads (packed deltas have their own). See FORMAT.md.
+// it reads (packed deltas and seals have their own). See FORMAT.md.
 const FormatVersion = 1
 
 // Seq is the sequence of a message in a shard's log: 1 is genesis, 0 is before it.
@@ -33,7 +33,7 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // Message is what a log stores: a body and the headers that make it readable in
 // the store's own tools.
 type Message struct {
-	Seq    Seq // set by readers and by Chain.Seal; Append ignores it and uses the next sequence
+	Seq    Seq // set by readers and by Chain.Link; Append ignores it and uses the next sequence
 	Header Header
 	Body   []byte
 }
@@ -41,7 +41,7 @@ type Message struct {
 // Header is the readable summary of a body. Readers do not rely on it, but
 // Chain compares it with the body.
 type Header struct {
-	Kind      string // "genesis", "epoch", "ticks", "delta", "gap"
+	Kind      string // "genesis", "epoch", "ticks", "seal", "delta", "gap"
 	FirstTick uint64
 	LastTick  uint64
 	Epoch     Epoch

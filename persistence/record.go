@@ -26,6 +26,7 @@ const (
 	KindGenesis RecordKind = iota + 1 // the shard's first record
 	KindEpoch                         // an owner begins
 	KindTicks                         // one to MaxTicks committed ticks
+	KindSeal                          // the log's last record, for ever
 )
 
 // String returns the kind as records and headers spell it.
@@ -37,6 +38,8 @@ func (k RecordKind) String() string {
 		return "epoch"
 	case KindTicks:
 		return "ticks"
+	case KindSeal:
+		return "seal"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -51,6 +54,7 @@ type Record struct {
 	Genesis    *Genesis     // KindGenesis
 	EpochStart *EpochStart  // KindEpoch
 	Ticks      []TickRecord // KindTicks: consecutive
+	Seal       *Seal        // KindSeal
 }
 
 // Genesis describes a shard. It never changes during the shard's life.
@@ -73,6 +77,26 @@ type EpochStart struct {
 	Schema []byte // JSON of ecs.Schema; empty when the schema does not change
 	From   uint64 // the last tick before it
 }
+
+// Seal ends the log of a room that is over: nothing may follow it.
+type Seal struct {
+	Node   string       // the owner that wrote it
+	Tick   uint64       // the room's last
+	Reason EndReason    // why the room ended
+	By     string       // who ended it with EndClosed: a service, "" for an operator
+	Result *ecs.Message // with EndResult: what the game said in its last tick (ecs.Tick.End)
+}
+
+// EndReason says why a room ended.
+type EndReason string
+
+// The reasons.
+const (
+	EndResult EndReason = "result" // its game ended it
+	EndIdle   EndReason = "idle"   // nobody was there for its idle time
+	EndLimit  EndReason = "limit"  // its total time was over
+	EndClosed EndReason = "closed" // an operator or a service closed it
+)
 
 // TickRecord is one committed tick.
 type TickRecord struct {
@@ -101,7 +125,7 @@ func panics(all []ecs.Failure) []ecs.Failure {
 }
 
 // FirstTick returns the first tick of the record: 0 for genesis, the last tick
-// before it for an epoch record.
+// before it for an epoch record and a seal.
 func (r *Record) FirstTick() uint64 {
 	if r.Kind == KindTicks && len(r.Ticks) > 0 {
 		return r.Ticks[0].Tick
@@ -116,6 +140,8 @@ func (r *Record) LastTick() uint64 {
 		return r.Ticks[len(r.Ticks)-1].Tick
 	case r.Kind == KindEpoch && r.EpochStart != nil:
 		return r.EpochStart.From
+	case r.Kind == KindSeal && r.Seal != nil:
+		return r.Seal.Tick
 	}
 	return 0
 }
@@ -132,9 +158,20 @@ func (r *Record) Checksum() uint64 {
 func (r *Record) Header() Header {
 	return Header{
 		Kind: r.Kind.String(), FirstTick: r.FirstTick(), LastTick: r.LastTick(), Epoch: r.Epoch,
-		Checksum: r.Checksum(), Version: FormatVersion,
+		Checksum: r.Checksum(), Version: r.version(),
 	}
 }
+
+// version returns the format version of the record: earlier builds know no seals.
+func (r *Record) version() int {
+	if r.Kind == KindSeal {
+		return sealVersion
+	}
+	return FormatVersion
+}
+
+// sealVersion is the format version of a seal, and the newest of a record.
+const sealVersion = 2
 
 // Message returns what a log stores for r. body is r's encoding.
 func (r *Record) Message(body []byte) Message {
@@ -148,7 +185,7 @@ func (r *Record) validate() error {
 		return fmt.Errorf("sequence 0")
 	}
 	if (r.Genesis != nil) != (r.Kind == KindGenesis) || (r.EpochStart != nil) != (r.Kind == KindEpoch) ||
-		(len(r.Ticks) > 0) != (r.Kind == KindTicks) {
+		(len(r.Ticks) > 0) != (r.Kind == KindTicks) || (r.Seal != nil) != (r.Kind == KindSeal) {
 		return fmt.Errorf("a record of kind %s has the content of another kind", r.Kind)
 	}
 	switch r.Kind {
@@ -158,6 +195,8 @@ func (r *Record) validate() error {
 		return validName("node", r.EpochStart.Node)
 	case KindTicks:
 		return validTicks(r.Ticks)
+	case KindSeal:
+		return r.Seal.validate()
 	}
 	return fmt.Errorf("unknown kind %d", r.Kind)
 }
@@ -172,6 +211,20 @@ func (g *Genesis) validate() error {
 		return fmt.Errorf("the tick rate is %d, want 1 to 240", g.TickRate)
 	}
 	return nil
+}
+
+func (s *Seal) validate() error {
+	if err := validName("node", s.Node); err != nil {
+		return err
+	}
+	if (s.Result != nil) != (s.Reason == EndResult) {
+		return fmt.Errorf("a room that ended for the reason %q has a result: %v", s.Reason, s.Result != nil)
+	}
+	switch s.Reason {
+	case EndResult, EndIdle, EndLimit, EndClosed:
+		return nil
+	}
+	return fmt.Errorf("unknown reason %.40q", string(s.Reason))
 }
 
 func validTicks(ticks []TickRecord) error {

@@ -15,7 +15,7 @@ func (r *Record) Encode(dst []byte) ([]byte, error) {
 	}
 	w := newWriter(dst)
 	w.mapLen(7)
-	w.uint(keyVersion, FormatVersion)
+	w.uint(keyVersion, uint64(r.version()))
 	w.str("kind", r.Kind.String(), maxKindBytes)
 	w.uint("epoch", uint64(r.Epoch))
 	w.uint("seq", uint64(r.Seq))
@@ -27,8 +27,10 @@ func (r *Record) Encode(dst []byte) ([]byte, error) {
 		w.epochStart(r.EpochStart)
 	case KindTicks:
 		w.ticks(r.Ticks)
+	case KindSeal:
+		w.end(r.Seal)
 	}
-	w.seal(len(dst))
+	w.sum(len(dst))
 	b, err := w.done()
 	if size := len(b) - len(dst); err == nil && size > MaxRecordBytes {
 		err = fmt.Errorf("%d bytes, at most %d are allowed", size, MaxRecordBytes)
@@ -60,6 +62,25 @@ func (w *writer) epochStart(s *EpochStart) {
 	w.uint("from", s.From)
 	w.text("schema", s.Schema, maxSchemaBytes)
 	w.build(s.Build)
+}
+
+func (w *writer) end(s *Seal) {
+	w.key("end")
+	entries := 4
+	if s.Result != nil {
+		entries++
+	}
+	w.mapLen(entries)
+	w.str("node", s.Node, maxNameBytes)
+	w.uint("tick", s.Tick)
+	w.str("reason", string(s.Reason), maxKindBytes)
+	w.str("by", s.By, maxNameBytes)
+	if s.Result != nil {
+		w.key("result")
+		w.mapLen(2)
+		w.str("name", s.Result.Name, maxNameBytes)
+		w.bin("payload", s.Result.Payload, MaxRecordBytes)
+	}
 }
 
 func (w *writer) build(b ecs.Build) {
@@ -128,7 +149,7 @@ func (w *writer) failures(all []ecs.Failure) {
 // alias b, which must not change while the record is used. DecodeRecord allocates
 // at most a small multiple of len(b).
 func DecodeRecord(b []byte) (*Record, error) {
-	d, f, err := open("record", b, MaxRecordBytes)
+	d, f, version, err := openAs("record", b, MaxRecordBytes, sealVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +165,13 @@ func DecodeRecord(b []byte) (*Record, error) {
 		r.Kind, r.EpochStart = KindEpoch, f.epochStart()
 	case "ticks":
 		r.Kind, r.Ticks = KindTicks, f.ticks()
+	case "seal":
+		r.Kind, r.Seal = KindSeal, f.seal()
 	default:
 		d.fail("unknown kind %q", kind)
+	}
+	if d.err == nil && version != uint64(r.version()) {
+		d.fail("a record of kind %s has version %d", kind, version)
 	}
 	if err := d.close(f); err != nil {
 		return nil, err
@@ -179,6 +205,19 @@ func (f *fields) epochStart() *EpochStart {
 	m := f.r.fields()
 	s := &EpochStart{Node: m.str("node", maxNameBytes), From: m.uint("from"), Schema: m.text("schema", maxSchemaBytes)}
 	s.Build = m.build()
+	m.end()
+	return s
+}
+
+func (f *fields) seal() *Seal {
+	f.need("end")
+	m := f.r.fields()
+	s := &Seal{Node: m.str("node", maxNameBytes), Tick: m.uint("tick"), Reason: EndReason(m.str("reason", maxKindBytes)), By: m.str("by", maxNameBytes)}
+	if m.has("result") {
+		x := f.r.fields()
+		s.Result = &ecs.Message{To: ecs.EndAddress, Name: x.str("name", maxNameBytes), Payload: x.bin("payload", MaxRecordBytes)}
+		x.end()
+	}
 	m.end()
 	return s
 }

@@ -125,7 +125,7 @@ func (s *Snapshot) Encode(dst []byte) ([]byte, error) {
 	w.text("schema", s.Schema, maxSchemaBytes)
 	w.uint("size", uint64(len(s.Body)))
 	w.bin("zstd", compress(nil, s.Body), MaxSnapshotBytes)
-	w.seal(len(dst))
+	w.sum(len(dst))
 	b, err := w.done()
 	if err != nil {
 		return dst, fmt.Errorf("persistence: cannot encode snapshot %s: %w", s.Name(), err)

@@ -95,8 +95,8 @@ func (w *writer) bin(name string, v []byte, limit int) {
 // text writes text (JSON) as msgpack str, so that any msgpack tool shows it.
 func (w *writer) text(name string, v []byte, limit int) { w.str(name, string(v), limit) }
 
-// seal writes the last entry: the 64-bit xxh3 of all bytes since start.
-func (w *writer) seal(start int) {
+// sum writes the last entry: the 64-bit xxh3 of all bytes since start.
+func (w *writer) sum(start int) {
 	w.key(keySum)
 	_ = w.enc.EncodeUint64(0)
 	end := len(w.b) - sumBytes

@@ -56,7 +56,7 @@ func (o *Owner) propose(ticks []persistence.TickRecord) {
 // send makes r the outstanding record.
 func (o *Owner) send(r persistence.Record) {
 	o.out.record = r
-	m, err := o.chain.Seal(&o.out.record, o.out.body[:0])
+	m, err := o.chain.Link(&o.out.record, o.out.body[:0])
 	if err != nil {
 		o.stop(fmt.Errorf("shard: record %d (%s) cannot be written: %w", o.chain.Seq()+1, ticksOf(&o.out.record), err))
 		return

@@ -34,7 +34,7 @@ func BenchmarkCommit(b *testing.B) {
 				tick := w.chain.Tick() + 1
 				start := time.Now()
 				r := persistence.Record{Kind: persistence.KindTicks, Epoch: 1, Ticks: []persistence.TickRecord{{Tick: tick, Frame: frame, Checksum: tick}}}
-				m, err := w.chain.Seal(&r, buf[:0])
+				m, err := w.chain.Link(&r, buf[:0])
 				if err == nil {
 					err = shard.log.Append(b.Context(), m, w.chain.Seq())
 				}

@@ -22,7 +22,7 @@ func owner(t *testing.T, s site, through string) (*Shard, *writer) {
 func epochOf(t *testing.T, w *writer, epoch persistence.Epoch) (persistence.Message, *persistence.Record) {
 	t.Helper()
 	r := &persistence.Record{Kind: persistence.KindEpoch, Epoch: epoch, EpochStart: &persistence.EpochStart{Node: "other", From: w.chain.Tick()}}
-	m, err := w.chain.Seal(r, nil)
+	m, err := w.chain.Link(r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

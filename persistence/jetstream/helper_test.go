@@ -117,7 +117,7 @@ func (w *writer) next() (persistence.Message, *persistence.Record, error) {
 		r.Kind, r.Epoch = persistence.KindTicks, w.chain.Epoch()
 		r.Ticks = []persistence.TickRecord{{Tick: tick, Frame: frame, Checksum: checksumOf(tick)}}
 	}
-	m, err := w.chain.Seal(r, nil)
+	m, err := w.chain.Link(r, nil)
 	return m, r, err
 }
 
