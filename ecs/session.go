@@ -261,6 +261,9 @@ func (w *World) Session(id uint64) (Session, bool) {
 	return Session{}, false
 }
 
+// Sessions returns the number of sessions.
+func (w *World) Sessions() int { return len(w.sessions.list) }
+
 // EachSession yields the sessions in order of id.
 func (w *World) EachSession(yield func(Session) bool) {
 	for _, x := range w.sessions.list {

@@ -15,6 +15,7 @@ type Chain struct {
 	tick     uint64 // the last proven one
 	checksum uint64 // after tick; 0 when unknown
 	started  bool   // the log so far contains an epoch record
+	ended    bool   // the last proven tick ended the room
 	sealed   bool   // by the last proven record
 }
 
@@ -107,6 +108,9 @@ func (c *Chain) Admit(r *Record) error {
 		if err := c.current(r); err != nil {
 			return err
 		}
+		if c.ended {
+			return c.broken("I11", r.Seq, "tick %d has ended the room: only a seal may follow it", c.tick)
+		}
 		if first := r.FirstTick(); first != c.tick+1 {
 			return c.broken(tickRule(first, c.tick), r.Seq, "it holds tick %d where tick %d was expected", first, c.tick+1)
 		}
@@ -142,6 +146,7 @@ func (c *Chain) Advance(r *Record, hash Hash) {
 		c.started = true
 	case KindTicks:
 		c.tick, c.checksum = r.LastTick(), r.Checksum()
+		_, c.ended = r.Result()
 	}
 }
 

@@ -124,6 +124,15 @@ func panics(all []ecs.Failure) []ecs.Failure {
 	return kept
 }
 
+// Result returns what the game said when it ended its room in the record's last
+// tick (ecs.Tick.End). It returns false if the room goes on.
+func (r *Record) Result() (ecs.Message, bool) {
+	if len(r.Ticks) == 0 {
+		return ecs.Message{}, false
+	}
+	return ecs.Result(r.Ticks[len(r.Ticks)-1].Outbox)
+}
+
 // FirstTick returns the first tick of the record: 0 for genesis, the last tick
 // before it for an epoch record and a seal.
 func (r *Record) FirstTick() uint64 {
@@ -234,6 +243,9 @@ func validTicks(ticks []TickRecord) error {
 	for i := range ticks {
 		if want := ticks[0].Tick + uint64(i); ticks[i].Tick != want || want == 0 {
 			return fmt.Errorf("tick %d where tick %d was expected", ticks[i].Tick, max(want, 1))
+		}
+		if _, ends := ecs.Result(ticks[i].Outbox); ends && i < len(ticks)-1 {
+			return fmt.Errorf("tick %d ended the room, and tick %d follows it", ticks[i].Tick, ticks[i].Tick+1)
 		}
 	}
 	return nil

@@ -33,6 +33,7 @@ const (
 	EventNoted                          // answers ActionNote
 	EventPurged                         // answers ActionRoom
 	EventUsage                          // Tail: how full the log is
+	EventEnd                            // End: end the room, between two records
 )
 
 // Event is one thing that happened, with the time at which the node learned of it.
@@ -52,6 +53,7 @@ type Event struct {
 	Snapshot  *persistence.Snapshot
 	Snapshots []persistence.SnapshotInfo
 	Ticks     []persistence.TickRecord
+	End       *persistence.Seal // its Reason, By
 }
 
 // Held is a lease in terms of the node's own clock: the node may rely on it until Until.
@@ -69,6 +71,7 @@ type Tail struct {
 	UsedBytes  int64
 	LimitBytes int64 // 0: no limit known
 	Missing    bool  // the log does not exist
+	Sealed     bool  // by the last record
 }
 
 // ActionKind says what to do.

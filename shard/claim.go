@@ -81,6 +81,8 @@ func (o *Owner) look(t Tail) {
 	s := o.standing
 	o.tail = t
 	switch {
+	case t.Sealed:
+		o.stop(fmt.Errorf("%w: record %d, after tick %d, seals its log", ErrEnded, t.Last, t.Tick))
 	case t.Missing && s.Owner != "":
 		o.await()
 	case t.Missing && s.Epoch > 0:

@@ -56,7 +56,11 @@ func (o *Owner) propose(ticks []persistence.TickRecord) {
 // send makes r the outstanding record.
 func (o *Owner) send(r persistence.Record) {
 	o.out.record = r
-	m, err := o.chain.Link(&o.out.record, o.out.body[:0])
+	buffer := o.out.body[:0]
+	if r.Kind == persistence.KindSeal {
+		buffer = nil // the record that it follows is being released
+	}
+	m, err := o.chain.Link(&o.out.record, buffer)
 	if err != nil {
 		o.stop(fmt.Errorf("shard: record %d (%s) cannot be written: %w", o.chain.Seq()+1, ticksOf(&o.out.record), err))
 		return
@@ -83,6 +87,10 @@ func (o *Owner) commit(ev Event) {
 	case EventStanding, EventEvidence:
 		o.confirm(ev)
 	case EventNoted:
+		if o.chain.Sealed() && (ev.Err == nil || errors.Is(ev.Err, ErrFenced)) {
+			o.over(o.out.record.Seal)
+			return
+		}
 		if errors.Is(ev.Err, ErrFenced) {
 			o.stop(ev.Err)
 			return
@@ -225,9 +233,17 @@ func (o *Owner) settled() {
 		o.ask(Action{Kind: ActionStanding})
 	case persistence.KindTicks:
 		o.tell(Action{Kind: ActionRelease, Seq: rec.Seq, Epoch: rec.Epoch, Message: o.out.message})
-		if o.stopping {
+		if s := ended(rec); s != nil {
+			o.ending = s
+		}
+		switch {
+		case o.ending != nil:
+			o.seal()
+		case o.stopping:
 			o.stop(nil)
 		}
+	case persistence.KindSeal:
+		o.sealed()
 	}
 }
 
@@ -248,6 +264,10 @@ func (o *Owner) confirm(ev Event) {
 	now := evidence{delta: ev.Delta, snapshots: ev.Snapshots}
 	if err := now.history(&o.standing).Lost(o.out.record.Seq-1, o.sim.Tick(), o.epoch); err != nil {
 		o.halt(fmt.Errorf("while this node recovered: %w", err))
+		return
+	}
+	if o.ending != nil {
+		o.seal() // nobody plays in a room that has ended
 		return
 	}
 	o.announce()

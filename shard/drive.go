@@ -291,6 +291,7 @@ func (h *Host) tail(ctx context.Context) (t Tail, err error) {
 	}
 	m, err := h.cfg.Log.Get(ctx, t.Last)
 	t.Epoch, t.Tick = m.Header.Epoch, m.Header.LastTick
+	t.Sealed = err == nil && m.Header.Kind == persistence.KindSeal.String()
 	if lasting(err) { // it is missing or not a record: recovery will report it
 		err, t.Tick = nil, persistence.UnknownTick
 	}

@@ -40,8 +40,15 @@ type HostConfig struct {
 	Purge         bool          // purge the log below the older of the two newest verified snapshots after each snapshot, not only when it fills
 	KeepLog       bool          // never purge the log, not even when it fills
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
+	Limits        Limits        // when the room ends by itself
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Logger        *slog.Logger  // nil: slog.Default()
+}
+
+// Limits say when a room ends by itself. 0: never.
+type Limits struct {
+	Ticks     uint64 // the room's last tick
+	IdleTicks uint64 // ticks in a row without a session
 }
 
 // DefaultStopTimeout is how long a host that was asked to stop waits for a step that runs, and for the commit of its record.
@@ -69,8 +76,10 @@ type Host struct {
 	watched bool
 	work    sync.WaitGroup // the host's goroutines
 	timer   *time.Timer
-	wakeAt  time.Time  // when the owner wants an EventTimer; zero: never
-	inbox   chan Event // from the host's goroutines
+	wakeAt  time.Time     // when the owner wants an EventTimer; zero: never
+	inbox   chan Event    // from the host's goroutines
+	over    chan struct{} // closed when the host has ended
+	ending  sync.Once
 	records pull[span, persistence.Message]
 	deltas  pull[uint64, persistence.Delta]
 	stopped bool // the owner has ended
@@ -116,7 +125,7 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), told: map[string]bool{}, simulated: make(chan struct{})}
+	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), over: make(chan struct{}), told: map[string]bool{}, simulated: make(chan struct{})}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog}, h.sim)
 	h.stats.Phase = PhaseIdle.String()
@@ -226,6 +235,7 @@ func (h *Host) finish() {
 	}
 	h.tellFailures(time.Now(), true)
 	h.drop()
+	h.ending.Do(func() { close(h.over) })
 	h.records.close()
 	h.deltas.close()
 	h.timer.Stop()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -22,6 +23,8 @@ import (
 //	owner NODE                  a new process; its lease lasts 10 s
 //	start NODE                  the owner begins
 //	propose NODE [ticks=N]      the node has simulated N ticks
+//	propose NODE ends           in the last of them the game ends its room
+//	close NODE                  an operator closes the room
 //	stop NODE, crash NODE       the node is asked to stop; it dies at once, and its lease runs out
 //	renew NODE                  a keepalive is answered
 //	time D                      D passes; due timers fire
@@ -89,7 +92,7 @@ func (s *stage) run(d *datadriven.TestData) error {
 	case "owner":
 		s.boot(arg(0))
 		return nil
-	case "start", "propose", "stop", "crash", "renew", "snapshot", "sleep", "wake":
+	case "start", "propose", "close", "stop", "crash", "renew", "snapshot", "sleep", "wake":
 		if a == nil {
 			return fmt.Errorf("there is no node %q", arg(0))
 		}
@@ -98,13 +101,18 @@ func (s *stage) run(d *datadriven.TestData) error {
 	case "start":
 		s.tell(a, Event{Kind: EventStart})
 	case "propose":
-		n := 1
+		n, ends := 1, false
 		for _, x := range d.CmdArgs {
-			if x.Key == "ticks" {
+			switch x.Key {
+			case "ticks":
 				n, _ = strconv.Atoi(x.Vals[0])
+			case "ends":
+				ends = true
 			}
 		}
-		s.propose(a, n)
+		s.propose(a, n, ends)
+	case "close":
+		s.tell(a, Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndClosed}})
 	case "stop":
 		s.tell(a, Event{Kind: EventStop})
 	case "crash":
@@ -290,12 +298,15 @@ func (s *stage) store(a *actor, x *Action) (ev Event, more bool) {
 }
 
 // propose simulates ticks and has them committed.
-func (s *stage) propose(a *actor, n int) {
+func (s *stage) propose(a *actor, n int, ends bool) {
 	var ticks []persistence.TickRecord
 	for range n {
 		frame := binary.BigEndian.AppendUint64([]byte(a.id), a.world.tick)
 		a.world.step(frame, false)
 		ticks = append(ticks, persistence.TickRecord{Tick: a.world.tick, Frame: frame, Checksum: a.world.sum})
+	}
+	if ends {
+		ticks[n-1].Outbox = []ecs.Message{{To: ecs.EndAddress, Name: "result", Payload: []byte("won")}}
 	}
 	s.tell(a, Event{Kind: EventPropose, Ticks: ticks})
 }
@@ -366,6 +377,12 @@ func (s *stage) show() {
 func contents(m persistence.Message) string {
 	h := m.Header
 	switch {
+	case h.Kind == "seal":
+		r, err := persistence.DecodeRecord(m.Body)
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("seal after tick %d: %s, epoch %d", h.LastTick, r.Seal.Reason, h.Epoch)
 	case h.Kind != "ticks":
 		return fmt.Sprintf("%s, epoch %d", h.Kind, h.Epoch)
 	case h.FirstTick == h.LastTick:

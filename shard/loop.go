@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
@@ -16,6 +17,7 @@ type ticking struct {
 	outputs  [persistence.MaxTicks]ecs.Output
 	records  [persistence.MaxTicks]persistence.TickRecord
 	count    int       // ticks in the outstanding record
+	empty    uint64    // ticks in a row without a session
 	skipped  int       // ticks whose time was skipped since the last log line
 	toldSkip time.Time // when that line was logged
 	begin    time.Time
@@ -44,6 +46,10 @@ func (h *Host) serve(ctx context.Context) {
 	drained := h.background()
 	for !h.stopped && ctx.Err() == nil {
 		h.hear(ctx)
+		h.settle(ctx) // an event may have ended the room
+		if h.stopped {
+			break
+		}
 		now := time.Now()
 		h.skip(now)
 		due := h.tick.pacer.Due(now)
@@ -56,10 +62,10 @@ func (h *Host) serve(ctx context.Context) {
 	}
 	h.showDebt(0)
 	h.disown()
-	if !h.stopped {
+	if !h.stopped || errors.Is(h.reason, ErrEnded) {
 		drained()
-		h.send(ctx, Event{Kind: EventStop})
 	}
+	h.send(ctx, Event{Kind: EventStop})
 	h.drop()
 }
 
@@ -128,6 +134,10 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 		}
 		t.outputs[i] = out
 		t.records[i] = persistence.NewTickRecord(t.frames[i], out)
+		if _, ends := ecs.Result(out.Outbox); ends {
+			n = i + 1 // nothing comes after the room's last tick
+			break
+		}
 	}
 	if t.count == 0 { // the first record
 		close(h.simulated)
@@ -140,6 +150,34 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	h.mu.Unlock()
 	h.send(ctx, Event{Kind: EventPropose, Ticks: t.records[:n]})
 	h.settle(ctx)
+	h.limit(ctx, n)
+}
+
+// limit ends the room if its time is over or nobody has been there for its idle time. Both are counted in ticks; an owner
+// counts the idle ones from its own beginning.
+func (h *Host) limit(ctx context.Context, ticks int) {
+	w, l := h.sim.world, h.cfg.Limits
+	if h.tick.empty += uint64(ticks); w.Sessions() > 0 {
+		h.tick.empty = 0
+	}
+	switch {
+	case l.Ticks > 0 && w.Tick() >= l.Ticks:
+		h.send(ctx, Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndLimit}})
+	case l.IdleTicks > 0 && h.tick.empty >= l.IdleTicks:
+		h.send(ctx, Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndIdle}})
+	}
+}
+
+// Close ends the room, at the request of a service or, with "", an operator: its log is sealed after the current tick. Close
+// does not wait for it. It returns false if this host does not own the shard, or ends.
+func (h *Host) Close(ctx context.Context, by string) bool {
+	select {
+	case h.inbox <- Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndClosed, By: by}}:
+		return true
+	case <-h.over:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // latch takes the commands of n ticks from the frontend and orders those of each tick.

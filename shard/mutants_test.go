@@ -95,6 +95,9 @@ var mutants = []mutant{
 	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil},
 	{"a full log purged up to one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil},
 	{"a snapshot that cannot be loaded, requested forever", perOwner(loadForEver), []string{"load"}, nil},
+	{"ticks after the room's end", perOwner(playOn), []string{"I4", "sealed"}, nil},
+	{"an end without a seal", perOwner(neverSeal), []string{"going on", "sealed"}, nil},
+	{"a sealed log claimed and fenced", perOwner(breakSeal), []string{"I11"}, nil},
 	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
 }
 
@@ -128,6 +131,37 @@ func TestSimulatorCatchesEveryMutant(t *testing.T) {
 			t.Fatalf("not caught in %d seeds", seeds)
 		})
 	}
+}
+
+// playOn does not notice that its own record ends the room.
+func playOn(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventAppended && ev.Err == nil && o.phase == PhaseOwn && ev.Op == o.op && o.waiting {
+		for i := range o.out.record.Ticks {
+			o.out.record.Ticks[i].Outbox = nil
+		}
+	}
+	return ev, true
+}
+
+// neverSeal stops at the room's end and leaves the seal to others, who do the same.
+func neverSeal(o *Owner, ev Event) (Event, bool) {
+	if ev.Kind == EventAppended && o.phase == PhaseOwn && ev.Err == nil && ev.Op == o.op && o.waiting && ended(&o.out.record) != nil {
+		o.stop(ErrEnded)
+		return ev, false
+	}
+	return ev, true
+}
+
+// breakSeal overlooks a seal, in the log's end and in recovery.
+func breakSeal(o *Owner, ev Event) (Event, bool) {
+	ev.Tail.Sealed = false
+	if ev.Kind == EventMessage && o.phase == PhaseRecover && ev.Op == o.op && o.waiting && !o.rec.atBase && ev.Message.Header.Kind == persistence.KindSeal.String() {
+		o.waiting, o.ending = false, nil
+		o.chain.Advance(&persistence.Record{Kind: persistence.KindEpoch, Seq: ev.Message.Seq, Epoch: ev.Message.Header.Epoch}, persistence.HashOf(ev.Message.Body))
+		o.recovered()
+		return ev, false
+	}
+	return ev, true
 }
 
 // purgeBehindOne counts the newest snapshot twice when the log fills.

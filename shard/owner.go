@@ -71,6 +71,7 @@ type Owner struct {
 	chain     *persistence.Chain // proves the log up to the world's sequence
 	schema    []byte             // in force at that sequence
 	out       outstanding
+	ending    *persistence.Seal // of a room whose log is to be sealed, or is; nil: it goes on
 
 	verified []persistence.SnapshotInfo // snapshots known to fit the log, newest first, at most two
 	told     map[string]bool            // causes of trouble already reported since the last commit
@@ -113,14 +114,16 @@ func (o *Owner) Chain() persistence.Hash { return o.chain.Hash() }
 // Claimed reports whether the shard was granted to this owner.
 func (o *Owner) Claimed() bool { return o.claimed }
 
-// Outstanding reports whether a record was sent and is not settled yet.
-func (o *Owner) Outstanding() bool { return o.out.active }
+// Outstanding reports whether a record was sent and is not settled yet. While a log is being sealed one always is.
+func (o *Owner) Outstanding() bool { return o.out.active || o.ending != nil && o.phase == PhaseOwn }
 
 // Tail returns the log's end as of the owner's last look at it.
 func (o *Owner) Tail() Tail { return o.tail }
 
 // Ready reports whether ticks may be proposed: the shard is owned and nothing is outstanding.
-func (o *Owner) Ready() bool { return o.phase == PhaseOwn && !o.out.active && !o.stopping }
+func (o *Owner) Ready() bool {
+	return o.phase == PhaseOwn && !o.out.active && !o.stopping && o.ending == nil
+}
 
 // Step handles one event and returns the actions to perform, in order. They are valid until the next Step. Step panics if
 // ticks are proposed while the owner is not Ready.
@@ -160,6 +163,8 @@ func (o *Owner) take(ev Event) {
 		o.propose(ev.Ticks)
 	case EventUsage:
 		o.measure(ev.Tail)
+	case EventEnd:
+		o.end(ev.End)
 	case EventStored:
 		o.stored(ev.Snapshot)
 	case EventTimer:

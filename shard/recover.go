@@ -91,7 +91,7 @@ func (o *Owner) tryBase() {
 // fromGenesis rebuilds the world from the log's first record on.
 func (o *Owner) fromGenesis() {
 	o.rec.atBase = false
-	o.chain, o.schema = persistence.NewChain(o.cfg.Genesis.Lineage), nil
+	o.chain, o.schema, o.ending = persistence.NewChain(o.cfg.Genesis.Lineage), nil, nil
 	o.read()
 }
 
@@ -194,7 +194,7 @@ func (o *Owner) restore(ev Event) {
 	}
 	o.chain, o.schema = persistence.ChainFrom(ev.Snapshot), ev.Snapshot.Schema
 	o.verified = append(o.verified[:0], ev.Snapshot.Info())
-	o.rec.atBase = false
+	o.rec.atBase, o.ending = false, ended(o.rec.proof)
 	o.gapBefore(ev.Snapshot.Tick)
 	o.read()
 }
@@ -258,8 +258,11 @@ func (o *Owner) record(ev Event) {
 			return
 		}
 	case persistence.KindTicks:
-		r.record, r.next = rec, 0
+		r.record, r.next, o.ending = rec, 0, ended(rec)
 		o.apply()
+		return
+	case persistence.KindSeal:
+		o.over(rec.Seal)
 		return
 	}
 	o.read()
@@ -379,7 +382,7 @@ func (o *Owner) recovered() {
 		o.evidence.delta = &persistence.Delta{Tick: o.sim.Tick(), RecordSeq: o.chain.Seq()}
 	}
 	a := o.standing.Attempt
-	if a.Tick == o.sim.Tick()+1 && a.Count >= 2 {
+	if a.Tick == o.sim.Tick()+1 && a.Count >= 2 && o.ending == nil {
 		o.halt(fmt.Errorf("%d starts died in tick %d", a.Count, a.Tick))
 		return
 	}

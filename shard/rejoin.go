@@ -44,6 +44,6 @@ func (r *Rejoin) Next(e Ended) Next {
 	return Next{After: r.pause}
 }
 
-// Final reports whether an error ends a node for good: the log has another game, other options or a schema that this build
-// cannot read, and every later attempt would find the same.
-func Final(err error) bool { return errors.Is(err, ErrRefused) }
+// Final reports whether an error ends a shard's host for good, because every later attempt would find the same: the room has
+// ended, or the log has another game, other options or a schema that this build cannot read.
+func Final(err error) bool { return errors.Is(err, ErrRefused) || errors.Is(err, ErrEnded) }

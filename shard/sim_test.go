@@ -38,7 +38,9 @@ type simConfig struct {
 	mutant  func(o *Owner, ev Event) (Event, bool)
 	rejoin  func(Ended, Next) Next // replaces Rejoin's decision; nil: unchanged
 	rule    SnapshotRule
-	forgets bool // nodes count the distance to a snapshot from the start of their ownership, for a mutant
+	ends    uint64 // the game ends the room in this tick or a later one; 0: never
+	closes  bool   // an operator closes the room
+	forgets bool   // nodes count the distance to a snapshot from the start of their ownership, for a mutant
 }
 
 // simCalm is the time without faults at a seed's end. Whatever happened before, the shard must be served then: a lease runs
@@ -128,6 +130,12 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 	cfg.pause = []float64{0, 0.1, 0.4}[rng.IntN(3)]
 	cfg.steal = []float64{0, 0.1, 0.3}[rng.IntN(3)]
 	cfg.trouble = rng.IntN(3) == 0
+	switch seed % 6 {
+	case 1:
+		cfg.ends = 20 + 5*(seed%30)
+	case 4:
+		cfg.closes = true
+	}
 	s := &sim{
 		cfg: cfg, rng: rng, first: 1, coord: coord{leases: map[int64]time.Duration{}},
 		stops: map[string]int{}, released: map[persistence.Seq]persistence.Hash{}, ticks: map[uint64]persistence.Hash{},
@@ -143,6 +151,9 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 		s.in(8*time.Second, s.silence)
 	}
 	s.in(time.Second, s.steal)
+	if cfg.closes {
+		s.in(time.Duration(5+seed%20)*time.Second, s.close)
+	}
 	if cfg.trouble {
 		s.in(s.between(3*time.Second, 20*time.Second), s.trouble)
 	}
@@ -188,6 +199,12 @@ func (s *sim) calm() {
 func (s *sim) checkServed() {
 	if s.lost > 0 && len(s.coord.Accepted) == 0 || s.coord.Halted != "" {
 		return // no node may
+	}
+	if s.cfg.ends > 0 || s.cfg.closes {
+		if !s.sealed() && s.losses == 0 {
+			s.fail("sealed", "the room has ended, and nobody sealed its log")
+		}
+		return
 	}
 	if since := s.now - s.committed; since > 3*time.Second {
 		s.fail("served", "nothing was committed for %s, and the weather is fine since %s", since, simCalm)
@@ -260,6 +277,9 @@ func (s *sim) append(m persistence.Message, expect persistence.Seq) error {
 		return persistence.ErrConflict
 	}
 	s.full = false
+	if s.sealed() && s.losses == 0 {
+		s.fail("I11", "record %d (%s) was appended behind the seal", expect+1, m.Header.Kind)
+	}
 	if s.lost > 0 && expect < persistence.Seq(len(s.cut)) && persistence.HashOf(s.cut[expect].Body) == persistence.HashOf(m.Body) {
 		// A copy still in flight restores what the disk lost.
 		if expect+1 >= s.lost {
@@ -289,6 +309,7 @@ func (s *sim) tail() Tail {
 	}
 	if t.Last > 0 {
 		t.Epoch, t.Tick = s.log[t.Last-1].Header.Epoch, s.log[t.Last-1].Header.LastTick
+		t.Sealed = s.sealed()
 	}
 	return t
 }
@@ -445,6 +466,22 @@ func (s *sim) operator() {
 		s.coord.Halted = ""
 	}
 	s.in(5*time.Second, s.operator)
+}
+
+// sealed reports whether the log's last record is a seal.
+func (s *sim) sealed() bool {
+	return len(s.log) > 0 && s.log[len(s.log)-1].Header.Kind == persistence.KindSeal.String()
+}
+
+// close is the operator who closes the room, again and again until its log is sealed.
+func (s *sim) close() {
+	if s.sealed() {
+		return
+	}
+	for _, n := range s.nodes {
+		n.hear(n.life, Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndClosed}})
+	}
+	s.in(time.Second, s.close)
 }
 
 // steal is a takeover: the owner key is deleted, but the owner and its lease live on.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -289,7 +290,7 @@ func (n *simNode) release(a Action) {
 	s := n.sim
 	s.commits++
 	s.committed = s.now
-	s.checkRelease(n, a.Seq, n.owner.out.hash, n.ticks)
+	s.checkRelease(n, a.Seq, persistence.HashOf(a.Message.Body), n.ticks)
 	for _, t := range n.ticks {
 		n.ring.add(persistence.Delta{
 			Tick: t.Tick, Checksum: t.Checksum, Epoch: a.Epoch, RecordSeq: a.Seq,
@@ -375,7 +376,13 @@ func (n *simNode) tick(life int) {
 	for range 1 + s.rng.IntN(3) {
 		frame := binary.BigEndian.AppendUint64([]byte(n.id), s.rng.Uint64())
 		n.world.step(frame, false)
-		n.ticks = append(n.ticks, persistence.TickRecord{Tick: n.world.tick, Frame: frame, Checksum: n.world.sum})
+		t := persistence.TickRecord{Tick: n.world.tick, Frame: frame, Checksum: n.world.sum}
+		if s.cfg.ends > 0 && t.Tick >= s.cfg.ends {
+			t.Outbox = []ecs.Message{{To: ecs.EndAddress, Name: "result", Payload: []byte("won")}}
+		}
+		if n.ticks = append(n.ticks, t); t.Outbox != nil {
+			break
+		}
 	}
 	n.hear(life, Event{Kind: EventPropose, Ticks: n.ticks})
 	n.scheduleTick(life)
@@ -435,7 +442,7 @@ func (n *simNode) drain(life int) {
 func (n *simNode) stopped(err error) {
 	s := n.sim
 	why := "stopped"
-	for _, reason := range []error{persistence.ErrLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrOtherSchema, ErrRefused} {
+	for _, reason := range []error{persistence.ErrLost, persistence.ErrDiverged, ErrFenced, ErrLeaseLost, ErrHalted, ErrOtherSchema, ErrRefused, ErrEnded} {
 		if errors.Is(err, reason) {
 			why = reason.Error()
 			break
@@ -457,7 +464,7 @@ func (n *simNode) stopped(err error) {
 		s.fail("stop", "node %s was asked to stop and runs on", n.id)
 	case err == nil: // an operator stopped it, and starts it again
 		s.in(s.between(200*time.Millisecond, 2*time.Second), n.boot)
-	case next.Exit && errors.Is(err, ErrOtherSchema):
+	case next.Exit && (errors.Is(err, ErrOtherSchema) || errors.Is(err, ErrEnded) && (s.sealed() || s.losses > 0)):
 		n.gone = true
 	case next.Exit:
 		n.gone = true

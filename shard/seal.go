@@ -1,0 +1,53 @@
+package shard
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// This file is the end of a room. Its game ends it in a tick, or the host does between two records (EventEnd). Once the last
+// tick is committed, the owner appends the seal: the log's last record, for ever. An owner that finds an ended log without
+// its seal writes it; one that finds the seal stops before it claims.
+
+// ended returns the seal of a room whose game ended it in the last tick of a record, or nil.
+func ended(r *persistence.Record) *persistence.Seal {
+	result, ok := r.Result()
+	if !ok {
+		return nil
+	}
+	result.Payload = bytes.Clone(result.Payload)
+	return &persistence.Seal{Reason: persistence.EndResult, Result: &result}
+}
+
+// end ends the room as soon as nothing is outstanding. The game's own end, if the outstanding record holds it, comes first.
+func (o *Owner) end(s *persistence.Seal) {
+	if o.phase != PhaseOwn || o.ending != nil {
+		return
+	}
+	if o.ending = s; !o.out.active {
+		o.seal()
+	}
+}
+
+// seal sends the log's last record.
+func (o *Owner) seal() {
+	s := *o.ending
+	s.Node, s.Tick = o.cfg.Node, o.chain.Tick()
+	o.send(persistence.Record{Kind: persistence.KindSeal, Epoch: o.epoch, Seal: &s})
+}
+
+// sealed notes, once the seal is in the log, that the log reaches it: a disk that loses it is found out.
+func (o *Owner) sealed() {
+	o.ask(Action{Kind: ActionNote, Note: Note{High: persistence.Mark{Seq: o.chain.Seq(), Epoch: o.epoch}}})
+}
+
+// over stops this owner: the log is sealed.
+func (o *Owner) over(s *persistence.Seal) {
+	why := map[persistence.EndReason]string{
+		persistence.EndResult: "its game ended it", persistence.EndIdle: "nobody was there",
+		persistence.EndLimit: "its time was over", persistence.EndClosed: "it was closed",
+	}[s.Reason]
+	o.stop(fmt.Errorf("%w after tick %d: %s", ErrEnded, s.Tick, why))
+}
