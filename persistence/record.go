@@ -26,7 +26,7 @@ const (
 	KindGenesis RecordKind = iota + 1 // the shard's first record
 	KindEpoch                         // an owner begins
 	KindTicks                         // one to MaxTicks committed ticks
-	KindSeal                          // the log's last record, for ever
+	KindSeal                          // the log's last record: nothing may follow it
 )
 
 // String returns the kind as records and headers spell it.

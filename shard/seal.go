@@ -8,7 +8,7 @@ import (
 )
 
 // This file is the end of a room. Its game ends it in a tick, or the host does between two records (EventEnd). Once the last
-// tick is committed, the owner appends the seal: the log's last record, for ever. An owner that finds an ended log without
+// tick is committed, the owner appends the seal, the last record that the log will ever have. An owner that finds an ended log without
 // its seal writes it; one that finds the seal stops before it claims.
 
 // ended returns the seal of a room whose game ended it in the last tick of a record, or nil.
