@@ -172,6 +172,11 @@ func (h *Host) limit(ctx context.Context, ticks int) {
 // does not wait for it. It returns false if this host does not own the shard, or ends.
 func (h *Host) Close(ctx context.Context, by string) bool {
 	select {
+	case <-h.over:
+		return false
+	default:
+	}
+	select {
 	case h.inbox <- Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndClosed, By: by}}:
 		return true
 	case <-h.over:
