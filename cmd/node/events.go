@@ -1,11 +1,14 @@
 package node
 
 import (
+	"errors"
 	"maps"
+	"strings"
 	"sync"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/session"
+	"github.com/ferris1/wind/shard"
 )
 
 // eventCounter is the sessions of the node's shard. It also counts the game's events as they are released, so that a
@@ -26,6 +29,15 @@ func newEventCounter(s *session.Sessions, owned func()) *eventCounter {
 func (c *eventCounter) Own(w *ecs.World, epoch uint64) {
 	c.owned()
 	c.Sessions.Own(w, epoch)
+}
+
+// Disown implements shard.Frontend.
+func (c *eventCounter) Disown(reason error) {
+	if errors.Is(reason, shard.ErrEnded) {
+		c.End(strings.TrimPrefix(reason.Error(), "shard: "))
+		return
+	}
+	c.Sessions.Disown(reason)
 }
 
 // Release implements shard.Frontend.

@@ -29,6 +29,8 @@ func (h *hub) hello(c Conn, m *wirepb.Hello, t *netcode.Ticket) *link {
 		refuse(wirepb.Reason_REASON_BAD_TICKET, "a ticket is required: ask a gateway for one")
 	case len(m.Identity) > netcode.MaxIdentity || m.Identity == "" && m.Resume == nil:
 		refuse(wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("an identity must have 1 to %d bytes", netcode.MaxIdentity))
+	case h.over != "":
+		refuse(wirepb.Reason_REASON_ENDED, h.over)
 	case !h.owned && !h.starting:
 		refuse(wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
 	case h.hung:

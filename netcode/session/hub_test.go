@@ -447,3 +447,19 @@ func TestUpdateBytesAreItsProtobuf(t *testing.T) {
 		}
 	}
 }
+
+// TestARoomThatIsOverSaysSo: to those who play, to those who wait, and to those who come later.
+func TestARoomThatIsOverSaysSo(t *testing.T) {
+	r := newRig(t, Config{})
+	plays := r.join()
+	waits := r.connect()
+	r.h.end("the room has ended after tick 7: its game ended it")
+	for name, l := range map[string]*link{"plays": plays, "waits": waits, "comes later": r.connect()} {
+		if reason, text := r.refusal(l); reason != wirepb.Reason_REASON_ENDED || !strings.Contains(text, "after tick 7") {
+			t.Errorf("who %s hears %v: %q", name, reason, text)
+		}
+	}
+	if len(r.h.links) != 0 || r.h.owned {
+		t.Errorf("%d connections, owned: %v", len(r.h.links), r.h.owned)
+	}
+}

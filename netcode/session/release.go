@@ -67,6 +67,15 @@ func (h *hub) disown(text string) {
 	}
 }
 
+// end ends every connection: the room is over.
+func (h *hub) end(why string) {
+	h.over = why
+	for l := range h.links {
+		h.close(l, wirepb.Reason_REASON_ENDED, why)
+	}
+	h.disown(why)
+}
+
 // rate returns the ticks per second.
 func (h *hub) rate() uint64 { return uint64(time.Second / h.period) }
 

@@ -133,6 +133,14 @@ func (s *Sessions) Disown(reason error) {
 	s.hub.disown("the node no longer owns the shard")
 }
 
+// End is Disown for a room that is over: connections end with REASON_ENDED, and
+// clients do not come again.
+func (s *Sessions) End(why string) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.end(why)
+}
+
 // SetHung says whether a tick of the world does not end. Meanwhile clients that
 // want a session are asked to try again (REASON_NOT_OWNER), as nothing else would
 // answer them. Those that have one stay.

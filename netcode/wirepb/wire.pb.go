@@ -57,6 +57,7 @@ const (
 	Reason_REASON_TOO_MANY_JOINS    Reason = 21 // the address or the identity has begun too many sessions lately; try later
 	Reason_REASON_SILENT            Reason = 22 // the client sent nothing after Welcome
 	Reason_REASON_LOG_BYTES         Reason = 23 // in Wait: the address or the identity writes too much into the log
+	Reason_REASON_ENDED             Reason = 24 // the room is over; text says why
 )
 
 // Enum value maps for Reason.
@@ -86,6 +87,7 @@ var (
 		21: "REASON_TOO_MANY_JOINS",
 		22: "REASON_SILENT",
 		23: "REASON_LOG_BYTES",
+		24: "REASON_ENDED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -112,6 +114,7 @@ var (
 		"REASON_TOO_MANY_JOINS":    21,
 		"REASON_SILENT":            22,
 		"REASON_LOG_BYTES":         23,
+		"REASON_ENDED":             24,
 	}
 )
 
@@ -1850,7 +1853,7 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\brevision\x18\x03 \x01(\x04R\brevision:\x05\xe8\xc8\x18\xba\x10\"F\n" +
 	"\x12PlayerDisconnected\x12\x16\n" +
 	"\x06player\x18\x01 \x01(\tR\x06player\x12\x18\n" +
-	"\asession\x18\x02 \x01(\tR\asession*\xa1\x04\n" +
+	"\asession\x18\x02 \x01(\tR\asession*\xb3\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vREASON_LEFT\x10\x01\x12\x13\n" +
@@ -1876,7 +1879,8 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x14REASON_IDENTITY_FULL\x10\x14\x12\x19\n" +
 	"\x15REASON_TOO_MANY_JOINS\x10\x15\x12\x11\n" +
 	"\rREASON_SILENT\x10\x16\x12\x14\n" +
-	"\x10REASON_LOG_BYTES\x10\x17*.\n" +
+	"\x10REASON_LOG_BYTES\x10\x17\x12\x10\n" +
+	"\fREASON_ENDED\x10\x18*.\n" +
 	"\x06Format\x12\x13\n" +
 	"\x0fFORMAT_PROTOBUF\x10\x00\x12\x0f\n" +
 	"\vFORMAT_JSON\x10\x01:1\n" +
