@@ -22,8 +22,8 @@ func (n *Node) tellConditions() {
 		for {
 			s := n.Stats()
 			tell(n.config.Logger, known, s.Conditions, time.Now())
-			if n.clients != nil {
-				n.clients.SetHung(hangsAs(s.Host.Conditions) != "")
+			if n.standing != nil {
+				n.standing.clients.SetHung(hangsAs(s.Host.Conditions) != "")
 			}
 			select {
 			case <-look.C:
@@ -51,26 +51,6 @@ func (l lingering) with(host []shard.Condition, owns bool, now time.Time) []shar
 		return host
 	}
 	return []shard.Condition{l.Condition}
-}
-
-// retry lets the condition that ended the last host linger before the next one runs. Fenced lasts longer anyway: until
-// this node owns the shard again.
-func (n *Node) retry(missing shard.ConditionKind) {
-	if missing == "" || missing == shard.Fenced {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var host []shard.Condition
-	if n.host != nil {
-		host = n.host.Stats().Conditions
-	}
-	for _, c := range together(n.conditions.List(), host) {
-		if c.Kind == missing {
-			n.lingers = lingering{c, time.Now().Add(overAfter)}
-		}
-	}
-	n.conditions.Clear(missing)
 }
 
 // hangsAs returns the text of the condition that a step of the host's shard does not end; "": it does.

@@ -18,9 +18,7 @@ import (
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
-	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/gateway"
-	"github.com/ferris1/wind/netcode/intake"
 	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
@@ -73,14 +71,11 @@ type Config struct {
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
 	config     Config
-	door       *netcode.Door // nil if clients cannot connect
-	clients    *eventCounter // the shard's; nil without a shard
-	mu         sync.Mutex    // guards host, past, lingers, awaited, err, gateway and instances
-	host       *shard.Host
-	lingers    lingering
-	past       shard.Stats         // of the earlier hosts
+	door       *netcode.Door       // nil if clients cannot connect
+	accounts   *session.Accounts   // of addresses and identities, in all shards
+	mu         sync.Mutex          // guards awaited, err, gateway and instances
 	awaited    shard.ConditionKind // what the current step of the start waits for
-	conditions shard.Conditions    // of the node; its host has others
+	conditions shard.Conditions    // of the node; its shards have others
 	waiting    *wait.List          // calls to NATS and etcd under way
 	probes     atomic.Bool         // watchServers says whether NATS and etcd answer
 	registry   *prometheus.Registry
@@ -89,9 +84,8 @@ type Node struct {
 	httpAddr   string
 	infra      *Infra
 	cluster    *Cluster
+	standing   *hosted // the shard of Config.Shard; nil with NoShard
 	member     *etcd.Node
-	ownership  *etcd.Shard
-	sources    *intake.Sources  // of the shard's commands
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
 	instances  []*instance
@@ -99,8 +93,6 @@ type Node struct {
 	cancel     context.CancelFunc
 	done       chan struct{}
 	err        error // why it no longer runs, complete once done is closed
-
-	otherReplicas sync.Once // logs that Replicas differs from the log's
 }
 
 // Start opens everything and begins to run the shard, or to wait for it. On an error it leaves nothing open. The node
@@ -173,7 +165,7 @@ func (n *Node) start(ctx context.Context) error {
 }
 
 // enter connects, and opens everything that depends on NATS and etcd. Without a shard, *first stays nil.
-func (n *Node) enter(ctx context.Context, first **hosting) error {
+func (n *Node) enter(ctx context.Context, first **hosting) (err error) {
 	n.awaits(shard.AwaitsNATS)
 	if err := n.connect(ctx); err != nil {
 		return err
@@ -194,7 +186,11 @@ func (n *Node) enter(ctx context.Context, first **hosting) error {
 	if n.config.NoShard {
 		return nil
 	}
-	return n.serve(ctx, first)
+	*first, err = n.standing.open(ctx)
+	if err == nil {
+		n.registerHung()
+	}
+	return err
 }
 
 // listen opens the clients' sockets first, so that a taken port is found before anything is written.
@@ -222,15 +218,15 @@ func (n *Node) listen() error {
 		return listenError(err)
 	}
 	n.onClose(n.door.Close)
+	n.accounts = session.NewAccounts(config.Limits)
 	if !c.NoShard {
-		sessions, err := session.New(n.door, session.Config{
-			Shard: c.Shard, Starting: c.embedded(), // then no other node can own the shard
-			Accounts: session.NewAccounts(config.Limits), Replication: replicationOf(c.Game), Logger: c.Logger,
-		})
-		if err != nil {
+		begin := ecs.Config{Options: c.Options}
+		if c.Seed != nil {
+			begin.Seed = *c.Seed
+		}
+		if n.standing, err = n.newHosted(c.Shard, c.Game, begin); err != nil {
 			return err
 		}
-		n.clients = newEventCounter(sessions, func() { n.conditions.Clear(shard.Fenced) })
 	}
 	if c.HTTP == "" {
 		return nil
@@ -324,44 +320,6 @@ func (n *Node) join(ctx context.Context) (err error) {
 	return nil
 }
 
-// serve opens what the shard's hosts share, and the first host.
-func (n *Node) serve(ctx context.Context, first **hosting) (err error) {
-	if n.ownership, err = n.member.Shard(n.config.Shard); err != nil {
-		return err
-	}
-	n.awaits(shard.AwaitsEtcd)
-	if err := n.inherit(ctx, n.ownership); err != nil {
-		return err
-	}
-	n.awaits(shard.AwaitsNATS)
-	n.sources = intake.NewSources(n.clients, n.config.Logger)
-	if *first, err = n.openHost(ctx); err != nil {
-		return err
-	}
-	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: n.config.Shard, Port: n.sources.Port, Ops: map[string]bus.ShardOp{"reload": n.reloadShard, "purge": n.purgeLog}})
-	if err != nil {
-		(*first).close()
-		return err
-	}
-	n.onClose(func() error { served.Close(); return nil })
-	n.registerHung()
-	return nil
-}
-
-// inherit takes over the owner key of a process that has died. This process has the data directory with both servers to
-// itself, so any recorded owner died without releasing the shard, and waiting for its lease is unnecessary.
-func (n *Node) inherit(ctx context.Context, s *etcd.Shard) error {
-	if n.infra == nil {
-		return nil
-	}
-	standing, err := s.Read(ctx)
-	if err != nil || standing.Owner == "" {
-		return err
-	}
-	_, err = s.TakeOver(ctx, standing)
-	return err
-}
-
 // leave revokes the lease within a bounded time, so that nobody waits for it to expire.
 func leave(member *etcd.Node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -377,7 +335,7 @@ func (n *Node) run(first *hosting) {
 		if first == nil {
 			<-n.ctx.Done()
 		} else {
-			err = n.keep(n.ctx, first)
+			err = n.standing.keep(n.ctx, first)
 		}
 		n.mu.Lock()
 		n.err = errors.Join(n.err, err)

@@ -87,28 +87,6 @@ func (c *Cluster) purgeUnserved(ctx context.Context, game ecs.Game, name string,
 	return p, nil
 }
 
-// purgeLog is the owner's side of PurgeLog.
-func (n *Node) purgeLog(ctx context.Context, body []byte) ([]byte, error) {
-	var q purgeRequest
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "the purge request is not JSON: %v", err)
-	}
-	n.mu.Lock()
-	host := n.host
-	n.mu.Unlock()
-	if host == nil {
-		return nil, rpc.Errorf(rpc.Unavailable, "the shard does not run here yet")
-	}
-	p, err := host.PurgeLog(ctx, q.DryRun)
-	if errors.Is(err, shard.ErrNotProven) {
-		return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(p)
-}
-
 // PurgeStopped is like PurgeLog, but for a data directory that no process has open. It does not change a store that lost history.
 // A dry run opens a copy.
 func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name string, dry bool, logger *slog.Logger) (p shard.Purged, err error) {

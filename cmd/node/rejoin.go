@@ -6,130 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 )
-
-// hosting is a host of the shard with its storage. Each attempt to own the shard has its own: a host runs only once,
-// and an outage may have replaced the log.
-type hosting struct {
-	host  *shard.Host
-	store *jetstream.Shard
-}
-
-func (h *hosting) close() { h.store.Close() }
-
-// openHost opens the shard's storage and creates a host on it, behind the node's only front door.
-func (n *Node) openHost(ctx context.Context) (*hosting, error) {
-	c := n.config
-	store, err := openStorage(ctx, n.cluster.NATS, n.ownership, c.Cluster, c.Shard, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas})
-	if err != nil {
-		return nil, err
-	}
-	config := shard.HostConfig{
-		Game: c.Game, Config: ecs.Config{Options: c.Options}, Cluster: c.Cluster, Shard: c.Shard, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(c.Game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: n.sources, Ownership: n.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Logger,
-	}
-	if deltas := store.Deltas(); deltas != nil {
-		config.Deltas = deltas
-	}
-	if copies := store.Log().Replicas(); c.Replicas != 0 && copies != c.Replicas {
-		n.otherReplicas.Do(func() {
-			c.Logger.Warn("the log keeps the number of copies that it was created with: --replicas applies to a new log; nats stream edit changes it", "shard", c.Shard, "copies", copies, "asked", c.Replicas)
-		})
-	}
-	if c.Seed != nil {
-		config.Config.Seed = *c.Seed
-	}
-	host, err := shard.New(config)
-	if err != nil {
-		store.Close()
-		return nil, err
-	}
-	return &hosting{host: host, store: store}, nil
-}
-
-// keep runs one host of the shard after another until ctx ends or shard.Rejoin decides that no later one could serve
-// it. The front door stays open between them: clients learn that the shard is not here, and return when it is.
-func (n *Node) keep(ctx context.Context, next *hosting) (err error) {
-	var rejoin shard.Rejoin
-	told := ""
-	var missing shard.ConditionKind
-	for {
-		var ended shard.Ended
-		if next == nil {
-			next, ended.Err = n.openHost(ctx)
-		}
-		ran := next != nil
-		if ran {
-			n.retry(missing)
-			ended = n.runHost(ctx, next)
-			next = nil
-		}
-		if ctx.Err() != nil && (errors.Is(ended.Err, shard.ErrRefused) || errors.Is(ended.Err, shard.ErrHung)) {
-			return ended.Err
-		}
-		if ctx.Err() != nil {
-			return nil // ended by a stop, which is not a failure
-		}
-		then := rejoin.Next(ended)
-		if then.Exit {
-			return ended.Err
-		}
-		if missing = n.missed(ended.Err, ran); ended.Err.Error() != told {
-			told = ended.Err.Error()
-			n.config.Logger.Warn("this node will try to run its shard again", "shard", n.config.Shard, "pause", then.After, "reason", ended.Err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(then.After):
-		}
-	}
-}
-
-// runHost runs a host until it ends.
-func (n *Node) runHost(ctx context.Context, h *hosting) shard.Ended {
-	defer h.close()
-	n.mu.Lock()
-	if n.host != nil {
-		before := n.host.Stats()
-		before.Add(&n.past)
-		n.past = before
-	}
-	n.host = h.host
-	n.mu.Unlock()
-	err := h.host.Run(ctx)
-	s := h.host.Stats()
-	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
-}
-
-// missed raises the condition that keeps the shard away from this node, and returns its kind. The host shows what ended
-// it until the next one runs, so missed raises such a condition only if no host ran, or if it is Fenced, which lasts
-// longer.
-func (n *Node) missed(err error, ran bool) shard.ConditionKind {
-	kind := shard.ConditionOf(err)
-	if kind == "" {
-		kind = unanswered(err)
-	}
-	if kind == shard.Fenced || kind != "" && !ran {
-		// A fenced node still does its work: it waits. Its host shows what for.
-		n.conditions.Raise(kind, kind != shard.Fenced, shard.Sentence(kind, n.config.Shard, err.Error()))
-	}
-	return kind
-}
-
-// Unanswered returns the condition for an error of a server that does not answer, or "" for any other error and for nil.
-func Unanswered(err error) shard.ConditionKind {
-	if err == nil {
-		return ""
-	}
-	return unanswered(err)
-}
 
 // unanswered returns the condition for an error of a server that does not answer, or "" for any other error.
 func unanswered(err error) shard.ConditionKind {
@@ -236,4 +118,12 @@ func (n *Node) patiently(ctx context.Context, step func(context.Context) error) 
 // operator may restore.
 func passes(err error) bool {
 	return errors.Is(err, persistence.ErrLost) || unanswered(err) != ""
+}
+
+// Unanswered returns the condition for an error of a server that does not answer, or "" for any other error and for nil.
+func Unanswered(err error) shard.ConditionKind {
+	if err == nil {
+		return ""
+	}
+	return unanswered(err)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/reload/folder"
 	"github.com/ferris1/wind/netcode/rpc"
@@ -91,31 +90,6 @@ func (c *Cluster) ReloadShard(ctx context.Context, shard string, modules []scrip
 	}
 	r.Tick, r.Report = told.Tick, told.Report
 	return r, nil
-}
-
-// reloadShard is the owner's side of ReloadShard.
-func (n *Node) reloadShard(ctx context.Context, body []byte) ([]byte, error) {
-	r, err := reload.ParseShard(body)
-	if err != nil {
-		return nil, err
-	}
-	var told reload.ShardAnswer
-	changes := false
-	outcome, err := n.sources.Port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, err error) {
-		commands, told.Report, err = r.Commands(w, next)
-		changes = len(commands) > 0
-		return commands, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(outcome.Failures) > 0 {
-		return nil, rpc.Errorf(rpc.FailedPrecondition, "%s", outcome.Failures[0])
-	}
-	if changes {
-		told.Tick = outcome.Tick
-	}
-	return json.Marshal(told)
 }
 
 // applyScripts puts all modules of a watched folder in force and removes those in force that the folder no longer

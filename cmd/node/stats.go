@@ -2,7 +2,6 @@ package node
 
 import (
 	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,22 +23,16 @@ type Stats struct {
 // Stats returns the node's statistics. It may be called at any time; before a host runs, Host is empty.
 func (n *Node) Stats() Stats {
 	var s Stats
+	began := false
+	if n.standing != nil {
+		s, began = n.standing.stats()
+	}
 	if n.door != nil {
 		s.Door = n.door.Stats()
 	}
-	if n.clients != nil {
-		s.Clients, s.Events = n.clients.Stats(), n.clients.counts()
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock() // so that no host is counted twice
-	if n.host != nil {
-		s.Host = n.host.Stats()
-	}
-	s.Host.Add(&n.past)
-	host := n.lingers.with(s.Host.Conditions, s.Host.Phase == shard.PhaseOwn.String(), time.Now())
-	s.Conditions = together(n.conditions.List(), host)
+	s.Conditions = together(n.conditions.List(), s.Conditions)
 	if !n.probes.Load() {
-		s.Conditions = append(s.Conditions, n.waits(s.Conditions, n.host == nil)...)
+		s.Conditions = append(s.Conditions, n.waits(s.Conditions, !began)...)
 	}
 	shard.SortConditions(s.Conditions)
 	if spell := n.config.Spell; spell != nil {

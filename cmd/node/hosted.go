@@ -1,0 +1,279 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/intake"
+	"github.com/ferris1/wind/netcode/reload"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/session"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+)
+
+// hosted is a shard that this node hosts, or waits to host, behind the node's front door. It runs one host after another:
+// see keep.
+type hosted struct {
+	node       *Node
+	name       string
+	game       ecs.Game
+	config     ecs.Config // of a new shard
+	clients    *eventCounter
+	sources    *intake.Sources
+	ownership  *etcd.Shard
+	conditions shard.Conditions // of the shard on this node; its host has others
+
+	mu      sync.Mutex // guards what follows
+	host    *shard.Host
+	past    shard.Stats // of the earlier hosts
+	lingers lingering
+
+	otherReplicas sync.Once // logs that Config.Replicas differs from the log's
+}
+
+// hosting is a host of the shard with its storage. Each attempt to own the shard has its own: a host runs only once,
+// and an outage may have replaced the log.
+type hosting struct {
+	host  *shard.Host
+	store *jetstream.Shard
+}
+
+func (h *hosting) close() { h.store.Close() }
+
+// newHosted makes a shard known to the front door. Its clients are asked to try again, or wait, until this node owns it.
+func (n *Node) newHosted(name string, game ecs.Game, config ecs.Config) (*hosted, error) {
+	h := &hosted{node: n, name: name, game: game, config: config}
+	clients, err := session.New(n.door, session.Config{
+		Shard: name, Starting: n.config.embedded(), // then no other node can own the shard
+		Accounts: n.accounts, Replication: replicationOf(game), Logger: n.config.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.clients = newEventCounter(clients, func() { h.conditions.Clear(shard.Fenced) })
+	return h, nil
+}
+
+// open opens what the shard's hosts share, and the first host.
+func (h *hosted) open(ctx context.Context) (first *hosting, err error) {
+	n := h.node
+	if h.ownership, err = n.member.Shard(h.name); err != nil {
+		return nil, err
+	}
+	n.awaits(shard.AwaitsEtcd)
+	if err := h.inherit(ctx); err != nil {
+		return nil, err
+	}
+	n.awaits(shard.AwaitsNATS)
+	h.sources = intake.NewSources(h.clients, n.config.Logger)
+	if first, err = h.openHost(ctx); err != nil {
+		return nil, err
+	}
+	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: h.name, Port: h.sources.Port, Ops: map[string]bus.ShardOp{"reload": h.reload, "purge": h.purge}})
+	if err != nil {
+		first.close()
+		return nil, err
+	}
+	n.onClose(func() error { served.Close(); return nil })
+	return first, nil
+}
+
+// inherit takes over the owner key of a process that has died. This process has the data directory with both servers to
+// itself, so any recorded owner died without releasing the shard, and waiting for its lease is unnecessary.
+func (h *hosted) inherit(ctx context.Context) error {
+	if h.node.infra == nil {
+		return nil
+	}
+	standing, err := h.ownership.Read(ctx)
+	if err != nil || standing.Owner == "" {
+		return err
+	}
+	_, err = h.ownership.TakeOver(ctx, standing)
+	return err
+}
+
+// openHost opens the shard's storage and creates a host on it.
+func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
+	n, c := h.node, h.node.config
+	store, err := openStorage(ctx, n.cluster.NATS, h.ownership, c.Cluster, h.name, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas})
+	if err != nil {
+		return nil, err
+	}
+	config := shard.HostConfig{
+		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Logger: c.Logger,
+	}
+	if deltas := store.Deltas(); deltas != nil {
+		config.Deltas = deltas
+	}
+	if copies := store.Log().Replicas(); c.Replicas != 0 && copies != c.Replicas {
+		h.otherReplicas.Do(func() {
+			c.Logger.Warn("the log keeps the number of copies that it was created with: --replicas applies to a new log; nats stream edit changes it", "shard", h.name, "copies", copies, "asked", c.Replicas)
+		})
+	}
+	host, err := shard.New(config)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return &hosting{host: host, store: store}, nil
+}
+
+// keep runs one host of the shard after another until ctx ends or shard.Rejoin decides that no later one could serve
+// it. The front door stays open between them: clients learn that the shard is not here, and return when it is.
+func (h *hosted) keep(ctx context.Context, next *hosting) (err error) {
+	var rejoin shard.Rejoin
+	told := ""
+	var missing shard.ConditionKind
+	for {
+		var ended shard.Ended
+		if next == nil {
+			next, ended.Err = h.openHost(ctx)
+		}
+		ran := next != nil
+		if ran {
+			h.retry(missing)
+			ended = h.run(ctx, next)
+			next = nil
+		}
+		if ctx.Err() != nil && (errors.Is(ended.Err, shard.ErrRefused) || errors.Is(ended.Err, shard.ErrHung)) {
+			return ended.Err
+		}
+		if ctx.Err() != nil {
+			return nil // ended by a stop, which is not a failure
+		}
+		then := rejoin.Next(ended)
+		if then.Exit {
+			return ended.Err
+		}
+		if missing = h.missed(ended.Err, ran); ended.Err.Error() != told {
+			told = ended.Err.Error()
+			h.node.config.Logger.Warn("this node will try to run its shard again", "shard", h.name, "pause", then.After, "reason", ended.Err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(then.After):
+		}
+	}
+}
+
+// run runs a host until it ends.
+func (h *hosted) run(ctx context.Context, x *hosting) shard.Ended {
+	defer x.close()
+	h.mu.Lock()
+	if h.host != nil {
+		before := h.host.Stats()
+		before.Add(&h.past)
+		h.past = before
+	}
+	h.host = x.host
+	h.mu.Unlock()
+	err := x.host.Run(ctx)
+	s := x.host.Stats()
+	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
+}
+
+// missed raises the condition that keeps the shard away from this node, and returns its kind. The host shows what ended
+// it until the next one runs, so missed raises such a condition only if no host ran, or if it is Fenced, which lasts
+// longer.
+func (h *hosted) missed(err error, ran bool) shard.ConditionKind {
+	kind := shard.ConditionOf(err)
+	if kind == "" {
+		kind = unanswered(err)
+	}
+	if kind == shard.Fenced || kind != "" && !ran {
+		// A fenced node still does its work: it waits. Its host shows what for.
+		h.conditions.Raise(kind, kind != shard.Fenced, shard.Sentence(kind, h.name, err.Error()))
+	}
+	return kind
+}
+
+// retry lets the condition that ended the last host linger before the next one runs. Fenced lasts longer anyway: until
+// this node owns the shard again.
+func (h *hosted) retry(missing shard.ConditionKind) {
+	if missing == "" || missing == shard.Fenced {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var host []shard.Condition
+	if h.host != nil {
+		host = h.host.Stats().Conditions
+	}
+	for _, c := range together(h.conditions.List(), host) {
+		if c.Kind == missing {
+			h.lingers = lingering{c, time.Now().Add(overAfter)}
+		}
+	}
+	h.conditions.Clear(missing)
+}
+
+// stats returns the shard's statistics on this node, with the conditions of the shard and its host. began is false until a
+// host has run.
+func (h *hosted) stats() (s Stats, began bool) {
+	s.Clients, s.Events = h.clients.Stats(), h.clients.counts()
+	h.mu.Lock()
+	defer h.mu.Unlock() // so that no host is counted twice
+	if h.host != nil {
+		s.Host = h.host.Stats()
+	}
+	s.Host.Add(&h.past)
+	host := h.lingers.with(s.Host.Conditions, s.Host.Phase == shard.PhaseOwn.String(), time.Now())
+	s.Conditions = together(h.conditions.List(), host)
+	return s, h.host != nil
+}
+
+// reload is the owner's side of ReloadShard.
+func (h *hosted) reload(ctx context.Context, body []byte) ([]byte, error) {
+	r, err := reload.ParseShard(body)
+	if err != nil {
+		return nil, err
+	}
+	var told reload.ShardAnswer
+	changes := false
+	outcome, err := h.sources.Port.Submit(ctx, func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) (commands []ecs.Command, err error) {
+		commands, told.Report, err = r.Commands(w, next)
+		changes = len(commands) > 0
+		return commands, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(outcome.Failures) > 0 {
+		return nil, rpc.Errorf(rpc.FailedPrecondition, "%s", outcome.Failures[0])
+	}
+	if changes {
+		told.Tick = outcome.Tick
+	}
+	return json.Marshal(told)
+}
+
+// purge is the owner's side of PurgeLog.
+func (h *hosted) purge(ctx context.Context, body []byte) ([]byte, error) {
+	var q purgeRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "the purge request is not JSON: %v", err)
+	}
+	h.mu.Lock()
+	host := h.host
+	h.mu.Unlock()
+	if host == nil {
+		return nil, rpc.Errorf(rpc.Unavailable, "the shard does not run here yet")
+	}
+	p, err := host.PurgeLog(ctx, q.DryRun)
+	if errors.Is(err, shard.ErrNotProven) {
+		return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(p)
+}
