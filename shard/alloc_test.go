@@ -69,7 +69,7 @@ func steady(tb testing.TB, walkers string) *Host {
 	if h.owner.Phase() != PhaseOwn {
 		tb.Fatalf("phase %s: %v", h.owner.Phase(), h.reason)
 	}
-	h.background()
+	h.begin()
 	log.light = true
 	return h
 }

@@ -19,7 +19,7 @@ func archiveHost(t *testing.T) *Host {
 	if err := b.run(h, 200*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	h.archive = &archive{jobs: make(chan job, 2)}
+	h.archive = &archive{jobs: make(chan job, 2), wake: func() {}}
 	return h
 }
 

@@ -10,27 +10,52 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// This file is a host's background work: it publishes deltas, stores snapshots, and notes the high-water mark in the
-// coordination service. Each job has one goroutine; no tick ever waits for one.
+// This file is a host's background work: it publishes deltas, stores snapshots, measures the log, and notes the high-water mark
+// in the coordination service. Each job is a task of the node's crew; no tick ever waits for one.
 
 const (
 	highEvery     = time.Second
+	highShare     = 5 * time.Millisecond  // see Crew.pace
+	measureShare  = 50 * time.Millisecond // likewise
 	publishBatch  = 32
 	publishRetry  = 200 * time.Millisecond
 	drainAtStop   = 250 * time.Millisecond
 	maxRetryDelay = 5 * time.Second
 )
 
-// background starts the host's goroutines. It returns a function for an orderly stop, which waits a little for the ring to
-// run empty and notes the last sequence.
-func (h *Host) background() (drained func()) {
+// background is the state of a host's tasks. Each has its own part.
+type background struct {
+	publishing, noting, measuring, archiving *task // nil: not begun, or not needed
+
+	publisher struct {
+		batch []persistence.Delta
+		delay time.Duration
+		known bool // how far the stream has come
+	}
+	notes struct {
+		epoch   persistence.Epoch // a copy: the owner belongs to the tick loop
+		noted   uint64
+		lived   bool // the first tick was simulated, and noted as such
+		failing bool
+	}
+	growth growth
+}
+
+// begin starts the host's tasks. It returns a function for an orderly stop, which waits a little for the ring to run empty and
+// notes the last sequence.
+func (h *Host) begin() (drained func()) {
+	b, crew := &h.background, h.crew
+	crew.hosts.Add(1)
 	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery).within(h.owner.Tail().LimitBytes), h.recovered())}
-	epoch := h.owner.Epoch() // a copy for the goroutines: the owner belongs to the tick loop
-	h.work.Go(func() { h.archiving(h.hold) })
-	h.work.Go(func() { h.noting(h.hold, epoch) })
-	h.work.Go(func() { h.measuring(h.hold) })
+	b.notes.epoch = h.owner.Epoch()
+	b.archiving, b.noting, b.measuring = crew.task(h.store), crew.task(h.noteHigh), crew.task(h.measure)
+	h.archive.wake = b.archiving.wake
+	b.noting.after(crew.pace(highEvery, highShare))
+	b.measuring.after(crew.pace(h.cfg.MeasureEvery, measureShare))
 	if h.cfg.Deltas != nil {
-		h.work.Go(func() { h.publishing(h.hold) })
+		b.publishing = crew.task(h.publish)
+		h.ring.onAdd(b.publishing.wake)
+		b.publishing.wake() // recovery may have left something
 	}
 	return func() {
 		ctx, cancel := context.WithTimeout(h.hold, drainAtStop)
@@ -41,102 +66,112 @@ func (h *Host) background() (drained func()) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if err := h.note(ctx, epoch, h.mark.Load(), 0); err != nil {
+		if err := h.note(ctx, b.notes.epoch, h.mark.Load(), 0); err != nil {
 			h.logger.Warn("cannot store the last sequence number", "error", err)
 		}
 	}
 }
 
-// publishing drains the ring into the delta stream. On a conflict it reads how far the stream has come and skips those
-// deltas: another owner of the same history publishes the same ones.
-func (h *Host) publishing(ctx context.Context) {
-	var batch []persistence.Delta
-	var delay time.Duration
-	known := false // whether we know how far the stream has come
-	for ctx.Err() == nil {
-		if !known {
-			last, ok, err := h.lastDelta(ctx)
-			if err != nil {
-				h.slow(ctx, &delay, "the delta stream cannot be read", err)
-				continue
-			}
-			if known = true; ok {
-				h.ring.published(last)
-			}
+// end stops the tasks and waits for those that run. Whoever calls it has ended hold.
+func (b *background) end(crew *Crew) {
+	if b.noting == nil {
+		return
+	}
+	for _, t := range []*task{b.publishing, b.noting, b.measuring, b.archiving} {
+		if t != nil {
+			t.stop()
 		}
-		if batch = h.ring.oldest(batch[:0], publishBatch); len(batch) == 0 {
-			select {
-			case <-ctx.Done():
-			case <-h.ring.wake:
-			}
-			continue
+	}
+	crew.hosts.Add(-1)
+	*b = background{}
+}
+
+// publish takes one batch out of the ring into the delta stream. On a conflict it reads how far the stream has come and skips
+// those deltas: another owner of the same history publishes the same ones.
+func (h *Host) publish() {
+	p, ctx := &h.background.publisher, h.hold
+	if ctx.Err() != nil {
+		return
+	}
+	if !p.known {
+		last, ok, err := h.lastDelta(ctx)
+		if err != nil {
+			h.slow("the delta stream cannot be read", err)
+			return
 		}
-		switch err := h.cfg.Deltas.Publish(ctx, batch); {
-		case err == nil:
-			delay = 0
-			h.ring.drop(len(batch))
-			h.conditions.Clear(Degraded)
-		case errors.Is(err, persistence.ErrConflict):
-			known = false
-			h.slow(ctx, &delay, "another node has published deltas", err)
-		default:
-			known = false // the stream may have part of the batch
-			h.slow(ctx, &delay, "the delta stream does not accept deltas; the shard continues", err)
+		if p.known = true; ok {
+			h.ring.published(last)
 		}
+	}
+	p.batch = h.ring.oldest(p.batch[:0], publishBatch)
+	if len(p.batch) == 0 {
+		return
+	}
+	err := h.cfg.Deltas.Publish(ctx, p.batch)
+	clear(p.batch)
+	switch {
+	case err == nil:
+		p.delay = 0
+		h.ring.drop(len(p.batch))
+		h.conditions.Clear(Degraded)
+		h.background.publishing.wake() // for what has come meanwhile
+	case errors.Is(err, persistence.ErrConflict):
+		p.known = false
+		h.slow("another node has published deltas", err)
+	default:
+		p.known = false // the stream may have part of the batch
+		h.slow("the delta stream does not accept deltas; the shard continues", err)
 	}
 }
 
-// slow logs why an attempt failed and waits before the next, longer each time.
-func (h *Host) slow(ctx context.Context, delay *time.Duration, what string, err error) {
-	if ctx.Err() != nil {
+// slow logs why an attempt to publish failed, and makes the next one later each time.
+func (h *Host) slow(what string, err error) {
+	delay := &h.background.publisher.delay
+	if h.hold.Err() != nil {
 		return
 	}
 	if *delay = min(max(*delay*2, publishRetry), maxRetryDelay); *delay > publishRetry {
 		h.logger.Warn(what, "error", err)
 		h.raise(Degraded, false, fmt.Sprintf("%s (%v)", what, err))
 	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(*delay):
-	}
+	h.background.publishing.after(*delay)
 }
 
-// noting notes the last committed sequence in the coordination service every second, and takes back the note of this start's
-// attempt as soon as its first tick is simulated. It never writes the same note again, and writes nothing while the log's
-// disk accepts no writes: etcd may be on the same disk, and exits if it cannot write.
-func (h *Host) noting(ctx context.Context, epoch persistence.Epoch) {
-	every := time.NewTicker(highEvery)
-	defer every.Stop()
-	var lived persistence.Epoch // still to be noted
-	simulated := h.simulated
-	var noted uint64
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-simulated:
-			simulated, lived = nil, epoch
-		case <-every.C:
+// noteHigh notes the last committed sequence in the coordination service, every second unless many hosts do, and takes back the note of this
+// start's attempt as soon as its first tick is simulated. It never writes the same note again, and writes nothing while the
+// log's disk accepts no writes: etcd may be on the same disk, and exits if it cannot write.
+func (h *Host) noteHigh() {
+	n, ctx := &h.background.notes, h.hold
+	if ctx.Err() != nil {
+		return
+	}
+	again := true
+	defer func() {
+		if again {
+			h.background.noting.after(h.crew.pace(highEvery, highShare))
 		}
-		mark := h.mark.Load()
-		if mark == noted && lived == 0 || h.asked.unwritable() {
-			continue
+	}()
+	var lived persistence.Epoch // to be noted
+	if !n.lived && h.simulated.Load() {
+		lived = n.epoch
+	}
+	mark := h.mark.Load()
+	if mark == n.noted && lived == 0 || h.asked.unwritable() {
+		return
+	}
+	switch err := h.note(ctx, n.epoch, mark, lived); {
+	case err == nil:
+		n.noted, n.lived, n.failing = mark, n.lived || lived > 0, false
+		h.conditions.Clear(AwaitsEtcd)
+	case errors.Is(err, ErrFenced):
+		again = false
+		h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
+	case ctx.Err() == nil:
+		if !n.failing { // once: the condition lasts
+			h.logger.Warn("cannot store the last sequence number", "error", err)
 		}
-		switch err := h.note(ctx, epoch, mark, lived); {
-		case err == nil:
-			noted, lived, failing = mark, 0, false
-			h.conditions.Clear(AwaitsEtcd)
-		case errors.Is(err, ErrFenced):
-			h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
-			return
-		case err != nil && ctx.Err() == nil:
-			if !failing { // once: the condition lasts
-				h.logger.Warn("cannot store the last sequence number", "error", err)
-			}
-			failing = true
-			h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s continues, but etcd does not accept its notes (%v)", h.cfg.Shard, err))
-		}
+		n.failing = true
+		h.raise(AwaitsEtcd, false, fmt.Sprintf("shard %s continues, but etcd does not accept its notes (%v)", h.cfg.Shard, err))
 	}
 }
 
@@ -155,6 +190,7 @@ func (h *Host) tell(ctx context.Context, ev Event) {
 // archive is the path of snapshots into their store.
 type archive struct {
 	jobs chan job
+	wake func()      // the task that takes the jobs
 	busy atomic.Bool // a snapshot is being stored; its buffer is in use
 	buf  []byte
 	odometer
@@ -176,6 +212,7 @@ type job struct {
 func (a *archive) purge(behind persistence.SnapshotInfo, below persistence.Seq) {
 	select {
 	case a.jobs <- job{behind: behind, below: below}:
+		a.wake()
 	default:
 	}
 }
@@ -201,6 +238,7 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 	a.busy.Store(true) // before the send: the archive may finish before the next line runs
 	select {
 	case a.jobs <- job{snapshot: snap}:
+		a.wake()
 	default:
 		a.odometer = before // the queue is full; the next record tries again
 		a.busy.Store(false)
@@ -224,34 +262,36 @@ func (h *Host) purge(ctx context.Context, behind persistence.SnapshotInfo, below
 	return h.cfg.Log.Purge(ctx, min(below, behind.Seq))
 }
 
-// archiving stores snapshots and purges the log, one job after the other.
-func (h *Host) archiving(ctx context.Context) {
-	for {
-		var j job
-		select {
-		case <-ctx.Done():
-			return
-		case j = <-h.archive.jobs:
+// store stores a snapshot, or purges the log behind one: the next job of the archive.
+func (h *Host) store() {
+	ctx := h.hold
+	var j job
+	select {
+	case j = <-h.archive.jobs:
+	default:
+		return
+	}
+	defer h.background.archiving.wake() // for the next one
+	if ctx.Err() != nil {
+		return
+	}
+	if j.snapshot == nil {
+		if err := h.purge(ctx, j.behind, j.below); err != nil && ctx.Err() == nil {
+			h.logger.Warn("the log was not purged", "below", j.below, "error", err)
 		}
-		if j.snapshot == nil {
-			if err := h.purge(ctx, j.behind, j.below); err != nil && ctx.Err() == nil {
-				h.logger.Warn("the log was not purged", "below", j.below, "error", err)
-			}
-			continue
+		return
+	}
+	err := h.cfg.Snapshots.Put(ctx, *j.snapshot, h.prove)
+	j.snapshot.Body = nil
+	h.archive.busy.Store(false)
+	switch {
+	case errors.Is(err, persistence.ErrUnproven):
+		h.alarm(fmt.Errorf("a snapshot of the running world is unusable: a recovery reads the log from the last proven one on, and nothing after that is purged: %w", err))
+	case err != nil:
+		if ctx.Err() == nil {
+			h.logger.Warn("a snapshot was not stored", "snapshot", j.snapshot.Name(), "error", err)
 		}
-		err := h.cfg.Snapshots.Put(ctx, *j.snapshot, h.prove)
-		j.snapshot.Body = nil
-		h.archive.busy.Store(false)
-		if errors.Is(err, persistence.ErrUnproven) {
-			h.alarm(fmt.Errorf("a snapshot of the running world is unusable: a recovery reads the log from the last proven one on, and nothing after that is purged: %w", err))
-			continue
-		}
-		if err != nil {
-			if ctx.Err() == nil {
-				h.logger.Warn("a snapshot was not stored", "snapshot", j.snapshot.Name(), "error", err)
-			}
-			continue
-		}
+	default:
 		h.mu.Lock()
 		h.stats.Snapshots++
 		h.mu.Unlock()

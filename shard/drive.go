@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/ferris1/wind/persistence"
@@ -196,22 +197,48 @@ func (h *Host) watch() {
 		return
 	}
 	h.watched = true
-	id := h.lease.ID
-	h.work.Go(func() {
-		for {
-			state := h.cfg.Lease.State()
-			left := time.Until(state.Sent.Add(state.TTL - h.margin(state.TTL)))
-			if state.ID != id || left <= 0 {
-				h.drop()
-				return
-			}
-			select {
-			case <-h.hold.Done():
-				return
-			case <-time.After(left):
-			}
-		}
-	})
+	h.watchdog = &watchdog{host: h, id: h.lease.ID}
+	h.watchdog.look()
+}
+
+// watchdog ends a host's hold with its lease.
+type watchdog struct {
+	host *Host
+	id   int64
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+}
+
+// look ends the hold if the lease is lost, and looks again when it might be.
+func (d *watchdog) look() {
+	state := d.host.cfg.Lease.State()
+	left := time.Until(state.Sent.Add(state.TTL - d.host.margin(state.TTL)))
+	if state.ID != d.id || left <= 0 {
+		d.host.drop()
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.over:
+	case d.timer == nil:
+		d.timer = time.AfterFunc(left, d.look)
+	default:
+		d.timer.Reset(left)
+	}
+}
+
+func (d *watchdog) end() {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over = true; d.timer != nil {
+		d.timer.Stop()
+	}
 }
 
 // evidence reads what the delta stream and the snapshot store know about the log.

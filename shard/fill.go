@@ -38,26 +38,23 @@ func (h *Host) fill(ctx context.Context, t *Tail) (err error) {
 	return err
 }
 
-// measuring measures the log at intervals, so that an operator is warned in time and the oldest records are purged.
-func (h *Host) measuring(ctx context.Context) {
-	every := time.NewTicker(h.cfg.MeasureEvery)
-	defer every.Stop()
-	var g growth
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
-		var t Tail
-		err := h.fill(ctx, &t)
-		if err == nil {
-			t.Last, err = h.cfg.Log.Last(ctx)
-		}
-		if err != nil { // the commits wait for the same log and report it
-			continue
-		}
-		h.warn(&t, g.measure(time.Now(), t.UsedBytes, t.LimitBytes))
+// measure measures the log at intervals, so that an operator is warned in time and the oldest records are purged.
+func (h *Host) measure() {
+	ctx := h.hold
+	if ctx.Err() != nil {
+		return
+	}
+	defer func() { h.background.measuring.after(h.crew.pace(h.cfg.MeasureEvery, measureShare)) }()
+	var t Tail
+	err := h.fill(ctx, &t)
+	if err == nil {
+		t.Last, err = h.cfg.Log.Last(ctx)
+	}
+	if err != nil { // the commits wait for the same log and report it
+		return
+	}
+	h.warn(&t, h.background.growth.measure(time.Now(), t.UsedBytes, t.LimitBytes))
+	if len(h.inbox) == 0 { // a loop that hangs must not hold up the crew, and the next measurement will do
 		h.tell(ctx, Event{Kind: EventUsage, Tail: t})
 	}
 }

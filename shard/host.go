@@ -42,6 +42,7 @@ type HostConfig struct {
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
 	Limits        Limits        // when the room ends by itself
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
+	Crew          *Crew         // does the background work, of several hosts if they share it; nil: one of the host's own
 	Logger        *slog.Logger  // nil: slog.Default()
 }
 
@@ -70,25 +71,27 @@ type Host struct {
 	sim    *simulated
 	ring   *ring
 
-	lease   LeaseState         // the state that the owner knows
-	hold    context.Context    // ends with the lease, not with a stop
-	drop    context.CancelFunc // ends hold
-	watched bool
-	work    sync.WaitGroup // the host's goroutines
-	timer   *time.Timer
-	wakeAt  time.Time     // when the owner wants an EventTimer; zero: never
-	inbox   chan Event    // from the host's goroutines
-	over    chan struct{} // closed when the host has ended
-	ending  sync.Once
-	records pull[span, persistence.Message]
-	deltas  pull[uint64, persistence.Delta]
-	stopped bool // the owner has ended
-	reason  error
-	served  bool        // the frontend was told that the shard is here
-	left    atomic.Bool // finish was called
+	lease      LeaseState         // the state that the owner knows
+	hold       context.Context    // ends with the lease, not with a stop
+	drop       context.CancelFunc // ends hold
+	watched    bool
+	watchdog   *watchdog
+	crew       *Crew
+	background background
+	timer      *time.Timer
+	wakeAt     time.Time     // when the owner wants an EventTimer; zero: never
+	inbox      chan Event    // from the host's goroutines
+	over       chan struct{} // closed when the host has ended
+	ending     sync.Once
+	records    pull[span, persistence.Message]
+	deltas     pull[uint64, persistence.Delta]
+	stopped    bool // the owner has ended
+	reason     error
+	served     bool        // the frontend was told that the shard is here
+	left       atomic.Bool // finish was called
 
 	tick      ticking
-	simulated chan struct{} // closed once the first record's ticks are simulated
+	simulated atomic.Bool // the first record's ticks
 	archive   *archive
 	failing   []failing
 	mark      atomic.Uint64 // last sequence, for the high-water mark
@@ -125,9 +128,10 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), over: make(chan struct{}), told: map[string]bool{}, simulated: make(chan struct{})}
+	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), over: make(chan struct{}), told: map[string]bool{}}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog}, h.sim)
+	h.crew = cmp.Or(cfg.Crew, NewCrew())
 	h.stats.Phase = PhaseIdle.String()
 	return h, nil
 }
@@ -239,7 +243,11 @@ func (h *Host) finish() {
 	h.records.close()
 	h.deltas.close()
 	h.timer.Stop()
-	h.work.Wait()
+	h.watchdog.end()
+	h.background.end(h.crew)
+	if h.cfg.Crew == nil {
+		h.crew.Close()
+	}
 }
 
 // become drives the owner until it owns the shard or has ended.

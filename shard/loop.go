@@ -43,7 +43,7 @@ func (h *Host) owned(seq persistence.Seq) {
 
 // serve runs the ticks until the shard is stopped or lost.
 func (h *Host) serve(ctx context.Context) {
-	drained := h.background()
+	drained := h.begin()
 	for !h.stopped && ctx.Err() == nil {
 		h.hear(ctx)
 		h.settle(ctx) // an event may have ended the room
@@ -140,7 +140,8 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 		}
 	}
 	if t.count == 0 { // the first record
-		close(h.simulated)
+		h.simulated.Store(true)
+		h.background.noting.wake()
 	}
 	t.count, t.begin = n, begin
 	t.pacer.Did(n)

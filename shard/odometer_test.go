@@ -57,7 +57,7 @@ func TestNodeThatIsKilledEvery20SecondsHasBoundedRecovery(t *testing.T) {
 	live := func(forgets bool) (ticks, longest uint64) {
 		s := newSim(1, nil)
 		s.calm()
-		s.cfg.length, s.cfg.forgets = 10*time.Minute, forgets
+		s.cfg.length, s.cfg.forgets, s.cfg.ends = 10*time.Minute, forgets, 0
 		s.cfg.rule = newSnapshotRule(20, 0) // of the simulated world: two a tenth of a second
 		var kill func()
 		kill = func() {

@@ -18,7 +18,8 @@ const (
 // goroutine takes them out. If the ring is full, further deltas become a gap. Safe for concurrent use.
 type ring struct {
 	mu    sync.Mutex
-	slots []persistence.Delta
+	slots []persistence.Delta // grows to most
+	most  int
 	spare [][]byte // a few bodies of dropped entries, for reuse
 	head  int
 	count int
@@ -26,11 +27,18 @@ type ring struct {
 	limit int               // of bytes
 	gap   persistence.Delta // ticks that did not fit; its Gap is nil if all fit
 	gaps  uint64            // ticks ever lost to a gap
-	wake  chan struct{}     // capacity 1
+	added func()            // called, without the lock, when there is something to publish
 }
 
 func newRing(slots, bytes int) *ring {
-	return &ring{slots: make([]persistence.Delta, slots), limit: bytes, wake: make(chan struct{}, 1)}
+	return &ring{most: slots, limit: bytes}
+}
+
+// onAdd sets what add calls.
+func (r *ring) onAdd(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.added = f
 }
 
 // clear empties the ring.
@@ -43,6 +51,13 @@ func (r *ring) clear() {
 
 // add copies d, a delta or a gap, after the others.
 func (r *ring) add(d persistence.Delta) {
+	if added := r.keep(d); added != nil {
+		added()
+	}
+}
+
+// keep is add without the call of added, which it returns.
+func (r *ring) keep(d persistence.Delta) (added func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.gap.Gap != nil && r.fits(2, len(d.Body)) {
@@ -51,17 +66,14 @@ func (r *ring) add(d persistence.Delta) {
 	}
 	if r.gap.Gap != nil || !r.fits(1, len(d.Body)) {
 		r.widen(d)
-		return
+		return nil
 	}
 	r.put(d)
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	return r.added
 }
 
 func (r *ring) fits(slots, bytes int) bool {
-	return r.count+slots <= len(r.slots) && (r.bytes+bytes <= r.limit || r.count == 0)
+	return r.count+slots <= r.most && (r.bytes+bytes <= r.limit || r.count == 0)
 }
 
 func (r *ring) put(d persistence.Delta) {
@@ -72,9 +84,20 @@ func (r *ring) put(d persistence.Delta) {
 		}
 		d.Body = append(memory[:0], d.Body...)
 	}
+	if r.count == len(r.slots) {
+		r.grow()
+	}
 	r.slots[(r.head+r.count)%len(r.slots)] = d
 	r.count++
 	r.bytes += len(d.Body)
+}
+
+// grow doubles the slots, from 16 on.
+func (r *ring) grow() {
+	more := make([]persistence.Delta, min(max(2*len(r.slots), 16), r.most))
+	n := copy(more, r.slots[r.head:])
+	copy(more[n:], r.slots[:r.head])
+	r.slots, r.head = more, 0
 }
 
 // widen makes d part of the gap at the end.

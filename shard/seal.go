@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -17,8 +18,7 @@ func ended(r *persistence.Record) *persistence.Seal {
 	if !ok {
 		return nil
 	}
-	result.Payload = bytes.Clone(result.Payload)
-	return &persistence.Seal{Reason: persistence.EndResult, Result: &result}
+	return &persistence.Seal{Reason: persistence.EndResult, Result: &ecs.Message{To: result.To, Name: result.Name, N: result.N, Payload: bytes.Clone(result.Payload)}}
 }
 
 // end ends the room as soon as nothing is outstanding. The game's own end, if the outstanding record holds it, comes first.

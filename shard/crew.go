@@ -1,0 +1,158 @@
+package shard
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Crew does the background work of a node's hosts: publishing deltas, storing snapshots, notes, measurements. A host has
+// tasks instead of goroutines, so that an idle one costs little. Its methods are safe for concurrent use.
+type Crew struct {
+	hosts atomic.Int64 // that own a shard
+
+	mu      sync.Mutex
+	work    sync.Cond // a task waits, or the crew is closed
+	settled sync.Cond // a run has ended
+	queue   []*task   // from head on: waiting for a goroutine
+	head    int
+	members int // goroutines
+	idle    int // those that wait for work and were not signalled
+	closed  bool
+}
+
+// crewSize is how many tasks run at once.
+const crewSize = 16
+
+// NewCrew returns a crew without work. Its goroutines begin when they are needed, and end with Close.
+func NewCrew() *Crew {
+	c := &Crew{}
+	c.work.L, c.settled.L = &c.mu, &c.mu
+	return c
+}
+
+// Close ends the crew's goroutines and waits for them. The hosts must have ended.
+func (c *Crew) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.work.Broadcast()
+	for c.members > 0 {
+		c.settled.Wait()
+	}
+}
+
+// pace stretches an interval when many hosts share the crew: each costs the stores the same, and together they may cost
+// them no more than one request per share of time.
+func (c *Crew) pace(every, share time.Duration) time.Duration {
+	return max(every, time.Duration(c.hosts.Load())*share)
+}
+
+// task is one kind of a host's background work. It never runs twice at once.
+type task struct {
+	crew *Crew
+	do   func()
+
+	// Guarded by the crew's lock.
+	queued bool // in the crew's queue, or about to run again
+	active bool
+	over   bool
+	timer  *time.Timer // nil until after is called
+}
+
+func (c *Crew) task(do func()) *task { return &task{crew: c, do: do} }
+
+// wake makes the task run soon: once more if it runs now.
+func (t *task) wake() {
+	c := t.crew
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.over || t.queued || c.closed {
+		return
+	}
+	if t.queued = true; t.active {
+		return // it joins the queue when it has ended
+	}
+	c.enqueue(t)
+}
+
+// enqueue puts a task into the queue, with a goroutine that will take it. The caller holds the lock.
+func (c *Crew) enqueue(t *task) {
+	c.queue = append(c.queue, t)
+	switch {
+	case c.idle > 0:
+		c.idle-- // it will not wait any more
+		c.work.Signal()
+	case c.members < crewSize:
+		c.members++
+		go c.serve()
+	}
+}
+
+// after wakes the task in d, instead of at an earlier choice.
+func (t *task) after(d time.Duration) {
+	t.crew.mu.Lock()
+	defer t.crew.mu.Unlock()
+	switch {
+	case t.over:
+	case t.timer == nil:
+		t.timer = time.AfterFunc(d, t.wake)
+	default:
+		t.timer.Reset(d)
+	}
+}
+
+// stop ends the task and waits for a run under way.
+func (t *task) stop() {
+	c := t.crew
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.over = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	for t.active {
+		c.settled.Wait()
+	}
+}
+
+// serve runs one task after the other until the crew is closed.
+func (c *Crew) serve() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		t := c.next()
+		if t == nil {
+			c.members--
+			c.settled.Broadcast()
+			return
+		}
+		c.mu.Unlock()
+		t.do()
+		c.mu.Lock()
+		if t.active = false; t.queued {
+			c.queue = append(c.queue, t)
+		}
+		c.settled.Broadcast()
+	}
+}
+
+// next makes the next task active. It returns nil once the crew is closed. The caller holds the lock.
+func (c *Crew) next() *task {
+	for !c.closed {
+		if c.head == len(c.queue) {
+			clear(c.queue)
+			c.queue, c.head = c.queue[:0], 0
+			c.idle++
+			c.work.Wait()
+			continue
+		}
+		t := c.queue[c.head]
+		c.head++
+		if t.queued = false; !t.over {
+			t.active = true
+			return t
+		}
+	}
+	return nil
+}
