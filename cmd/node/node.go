@@ -84,7 +84,8 @@ type Node struct {
 	httpAddr   string
 	infra      *Infra
 	cluster    *Cluster
-	standing   *hosted // the shard of Config.Shard; nil with NoShard
+	crew       *shard.Crew // works for all shards
+	standing   *hosted     // the shard of Config.Shard; nil with NoShard
 	member     *etcd.Node
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
@@ -98,7 +99,8 @@ type Node struct {
 // Start opens everything and begins to run the shard, or to wait for it. On an error it leaves nothing open. The node
 // runs until Stop; ctx bounds only the start.
 func Start(ctx context.Context, c Config) (*Node, error) {
-	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), done: make(chan struct{})}
+	n := &Node{config: c.withDefaults(), registry: prometheus.NewRegistry(), crew: shard.NewCrew(), done: make(chan struct{})}
+	n.onClose(func() error { n.crew.Close(); return nil })
 	n.waiting = wait.NewList(n.config.Logger)
 	ctx = wait.With(ctx, n.waiting)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
