@@ -2,6 +2,8 @@ package ecs_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
@@ -128,4 +130,30 @@ func FuzzPackJSON(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestUnpackJSONIsReadBack: what it writes is JSON, and PackJSON makes the same value of it.
+func TestUnpackJSONIsReadBack(t *testing.T) {
+	typ := jsonType(t)
+	for _, v := range []jsonValue{
+		{},
+		{Hero: 3, Big: 1<<64 - 1, Low: -1 << 63, Small: -100, On: true, At: jsonInner{1.5, -2e300}, F: 0.1},
+		{Bits: [3]uint8{1, 0, 255}, Who: ecs.EntityFrom(12, 10), Name: ecs.NewText16("ä \"b\"\n"), Slots: [2]jsonSlot{{Item: 7}, {Count: -1}}},
+	} {
+		packed := ecs.PackValue(nil, v)
+		text, err := typ.UnpackJSON(packed)
+		if err != nil || !json.Valid(text) {
+			t.Fatalf("%s, %v", text, err)
+		}
+		if again, err := typ.PackJSON(nil, text); err != nil || !bytes.Equal(again, packed) {
+			t.Errorf("%s: %v, read back as %s", text, err, typ.Format(again))
+		}
+	}
+	if _, err := typ.UnpackJSON(make([]byte, 3)); err == nil {
+		t.Error("a value of 3 bytes was shown")
+	}
+	nan := ecs.PackValue(nil, jsonValue{At: jsonInner{math.NaN(), math.Inf(1)}})
+	if text, err := typ.UnpackJSON(nan); err != nil || !json.Valid(text) || !strings.Contains(string(text), `"at.x":null,"at.y":null`) {
+		t.Errorf("%s, %v", text, err)
+	}
 }

@@ -1,0 +1,59 @@
+package room
+
+import (
+	"fmt"
+	"hash/fnv"
+	"time"
+)
+
+// Bidder is what a node knows of itself when it decides about rooms.
+type Bidder struct {
+	Node     string
+	Game     string            // the one that it can run
+	Labels   map[string]string // its own
+	Capacity float64           // milliseconds of tick work per second that it may spend; 0: it hosts no rooms
+	Used     float64           // that its rooms take now, with those that it has just begun
+}
+
+// A node waits before it bids: the fuller, the longer, so that the emptiest bids first. Nodes that are equally full bid
+// in an order that differs from room to room.
+const (
+	loadDelay = 500 * time.Millisecond // of a full node
+	tieDelay  = 50 * time.Millisecond
+)
+
+// Bid returns how long the node waits before it bids for a room that nobody owns. why is not empty if it does not bid,
+// and says why not.
+func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
+	switch {
+	case r.Spec == nil || r.Phase() != Wanted:
+		return 0, "nobody wants it now"
+	case r.Halted:
+		return 0, "it is halted"
+	case r.Spec.Game != b.Game:
+		return 0, fmt.Sprintf("node %s runs the game %s", b.Node, b.Game)
+	case b.Capacity <= 0:
+		return 0, fmt.Sprintf("node %s hosts no rooms", b.Node)
+	case b.Used >= b.Capacity:
+		return 0, fmt.Sprintf("node %s is full: its rooms take %.0f of %.0f ms per second", b.Node, b.Used, b.Capacity)
+	}
+	for name, value := range r.Spec.Labels {
+		if b.Labels[name] != value {
+			return 0, fmt.Sprintf("node %s has not the label %s=%s", b.Node, name, value)
+		}
+	}
+	return time.Duration(b.Used/b.Capacity*float64(loadDelay)) + time.Duration(rendezvous(r.ID, b.Node)*float64(tieDelay)), ""
+}
+
+// rendezvous returns a number in [0, 1) that a room and a node share.
+func rendezvous(room, node string) float64 {
+	h := fnv.New64a()
+	h.Write([]byte(room))
+	h.Write([]byte{0})
+	h.Write([]byte(node))
+	x := h.Sum64() // FNV's low bits mix badly for short texts that differ at the end
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return float64(x>>11) / (1 << 53)
+}

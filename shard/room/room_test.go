@@ -1,0 +1,166 @@
+package room
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/shard/discovery"
+)
+
+func TestOneKeyMakesOneRoom(t *testing.T) {
+	if ID("dev", "match-7") != ID("dev", "match-7") || ID("dev", "match-7") == ID("prod", "match-7") || ID("dev", "") == ID("dev", "") {
+		t.Error("ids do not follow their keys")
+	}
+	for range 100 {
+		if id := ID("dev", ""); len(id) > 40 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			t.Errorf("%q is no name of a shard", id)
+		}
+	}
+}
+
+func TestASpecIsRefusedByWhatIsWrongWithIt(t *testing.T) {
+	good := Spec{Game: "arena", Options: []byte(`{"monsters":3}`), Labels: map[string]string{"region": "eu"}, Idle: Duration(time.Minute)}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(*Spec){
+		"the room's game":                         func(s *Spec) { s.Game = "The Arena" },
+		"are not a JSON object":                   func(s *Spec) { s.Options = []byte(`[1]`) },
+		"not negative":                            func(s *Spec) { s.Limit = -1 },
+		"the room's key has 200 bytes":            func(s *Spec) { s.Key = strings.Repeat("x", 200) },
+		`the label "a b"`:                         func(s *Spec) { s.Labels = map[string]string{"a b": "c"} },
+		`the label a has the value "b=c"`:         func(s *Spec) { s.Labels = map[string]string{"a": "b=c"} },
+		"the room's options have 20000 bytes, at": func(s *Spec) { s.Options = make([]byte, 20000) },
+	} {
+		bad := good
+		change(&bad)
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestASpecReadsLikeWhatAPersonWrites(t *testing.T) {
+	s := Spec{Game: "arena", Idle: Duration(90 * time.Second), At: time.Unix(1000, 0).UTC()}
+	b, err := json.Marshal(s)
+	if want := `{"game":"arena","idle":"1m30s","at":"1970-01-01T00:16:40Z"}`; err != nil || string(b) != want {
+		t.Errorf("%s, %v, want %s", b, err, want)
+	}
+	var again Spec
+	if err := json.Unmarshal(b, &again); err != nil || !again.Same(&s) {
+		t.Errorf("%+v, %v", again, err)
+	}
+	other := s
+	other.Options = []byte(`{"monsters": 3}`)
+	again.Options = []byte(`{"monsters":3}`)
+	if other.Same(&s) || !other.Same(&again) {
+		t.Error("options are not compared by their content")
+	}
+}
+
+// story applies entries to a view and tells the room's phase after each.
+func TestTheViewFollowsARoomsLife(t *testing.T) {
+	v := NewView()
+	entry := func(key, value string) discovery.Entry {
+		return discovery.Entry{Key: key, Value: []byte(value), Gone: value == ""}
+	}
+	for i, c := range []struct {
+		key, value string
+		changed    string
+		want       string
+	}{
+		{"r-1/spec", `{"game":"arena"}`, "r-1", "wanted"},
+		{"r-1/high", `{"seq":7}`, "", "wanted"},
+		{"r-1/owner", `{"node":"a","since":"2026-01-01T00:00:00Z"}`, "r-1", "running on a"},
+		{"r-1/owner", "", "r-1", "wanted"},
+		{"r-1/halted", `{"reason":"x"}`, "r-1", "wanted, halted"},
+		{"r-1/halted", "", "r-1", "wanted"},
+		{"r-1/owner", `{"node":"b"}`, "r-1", "running on b"},
+		{"r-1/state", `{"phase":"sealed","tick":9,"reason":"result","result":{"red":3}}`, "r-1", "sealed on b"},
+		{"r-1/owner", "", "r-1", "sealed"},
+		{"r-1/spec", "", "r-1", "sealed"},
+		{"r-1/state", "", "r-1", "gone"},
+		{"main/owner", `{"node":"a"}`, "main", "gone"},
+		{"damaged", "x", "", "gone"},
+	} {
+		if got := v.Apply(entry(c.key, c.value)); got != c.changed {
+			t.Errorf("%d: %s changed %q, want %q", i, c.key, got, c.changed)
+		}
+		got := "gone"
+		if r := v.Room("r-1"); r != nil {
+			got = string(r.Phase())
+			if r.Owner != "" {
+				got += " on " + r.Owner
+			}
+			if r.Halted {
+				got += ", halted"
+			}
+		}
+		if got != c.want {
+			t.Errorf("%d: after %s=%s the room is %s, want %s", i, c.key, c.value, got, c.want)
+		}
+	}
+	if len(v.Rooms()) != 0 {
+		t.Error("a standing shard is listed as a room")
+	}
+}
+
+func TestTheEmptiestNodeBidsFirst(t *testing.T) {
+	b := func(node string, used float64) *Bidder {
+		return &Bidder{Node: node, Game: "arena", Capacity: 1000, Used: used, Labels: map[string]string{"region": "eu"}}
+	}
+	wanted := func(id string) *Room { return &Room{ID: id, Spec: &Spec{Game: "arena"}} }
+	// However the ties fall, a node that is a tenth of its capacity emptier is first.
+	for i := range 1000 {
+		r := wanted(fmt.Sprint("r-", i))
+		empty, _ := b("a", 300).Bid(r)
+		full, _ := b("b", 410).Bid(r)
+		if empty >= full {
+			t.Fatalf("room %d: the emptier node bids after %v, the fuller one after %v", i, empty, full)
+		}
+	}
+	// Equal nodes share: no room's order is another's.
+	wins := map[string]int{}
+	for i := range 3000 {
+		r, first, least := wanted(fmt.Sprint("r-", i)), "", time.Hour
+		for _, node := range []string{"a", "b", "c"} {
+			if d, why := b(node, 0).Bid(r); why != "" {
+				t.Fatal(why)
+			} else if d < least {
+				first, least = node, d
+			}
+		}
+		wins[first]++
+	}
+	for _, node := range []string{"a", "b", "c"} {
+		if wins[node] < 900 || wins[node] > 1100 {
+			t.Errorf("of 3,000 rooms %v", wins)
+		}
+	}
+}
+
+func TestWhoDoesNotBidSaysWhy(t *testing.T) {
+	spec := &Spec{Game: "arena", Labels: map[string]string{"region": "eu"}}
+	for name, c := range map[string]struct {
+		node Bidder
+		room Room
+		why  string
+	}{
+		"free":            {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "eu", "gpu": "no"}}, Room{Spec: spec}, ""},
+		"other game":      {Bidder{Game: "chess", Capacity: 10}, Room{Spec: spec}, "runs the game chess"},
+		"other region":    {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "us"}}, Room{Spec: spec}, "has not the label region=eu"},
+		"full":            {Bidder{Game: "arena", Capacity: 10, Used: 10, Labels: spec.Labels}, Room{Spec: spec}, "is full: its rooms take 10 of 10 ms per second"},
+		"no capacity":     {Bidder{Game: "arena", Labels: spec.Labels}, Room{Spec: spec}, "hosts no rooms"},
+		"owned":           {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Owner: "b"}, "nobody wants it"},
+		"sealed":          {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, End: &End{Phase: Sealed}}, "nobody wants it"},
+		"halted":          {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Halted: true}, "it is halted"},
+		"never asked for": {Bidder{Game: "arena", Capacity: 10}, Room{}, "nobody wants it"},
+	} {
+		if _, why := c.node.Bid(&c.room); (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
+			t.Errorf("%s: %q, want %q", name, why, c.why)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package room
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// Spec is what was asked for. It never changes.
+type Spec struct {
+	Game    string            `json:"game"`
+	Options json.RawMessage   `json:"options,omitempty"` // the game's options, a JSON object; absent: its defaults
+	Seed    uint64            `json:"seed,omitempty"`    // 0: chosen when the room was asked for
+	Labels  map[string]string `json:"labels,omitempty"`  // that a node must have to host it
+	Idle    Duration          `json:"idle,omitempty"`    // the room ends when nobody has been there for this long; 0: never
+	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long; 0: never
+	Key     string            `json:"key,omitempty"`     // chosen by whoever asks: one key makes one room
+	By      string            `json:"by,omitempty"`      // the service that asked, <type>/<id>; "" for an operator
+	At      time.Time         `json:"at"`                // when it was asked for
+}
+
+// Duration is a time.Duration that reads like "10m" in JSON.
+type Duration time.Duration
+
+// String returns it as time.Duration prints it.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+// Bounds of a spec.
+const (
+	MaxKey     = 128
+	MaxOptions = 16 << 10
+	MaxLabels  = 16
+)
+
+// Validate returns an error that names the part of the spec that nobody could host.
+func (s *Spec) Validate() error {
+	if err := ecs.ValidName(s.Game, ecs.MaxName); err != nil {
+		return fmt.Errorf("the room's game: %w", err)
+	}
+	var object map[string]any
+	switch {
+	case len(s.Options) > MaxOptions:
+		return fmt.Errorf("the room's options have %d bytes, at most %d are allowed", len(s.Options), MaxOptions)
+	case len(s.Options) > 0 && json.Unmarshal(s.Options, &object) != nil:
+		return fmt.Errorf("the room's options %.60q are not a JSON object", s.Options)
+	case s.Idle < 0 || s.Limit < 0:
+		return errors.New("a room's idle time and limit are not negative; 0 means never")
+	case len(s.Key) > MaxKey:
+		return fmt.Errorf("the room's key has %d bytes, at most %d are allowed", len(s.Key), MaxKey)
+	case len(s.Labels) > MaxLabels:
+		return fmt.Errorf("the room has %d labels, at most %d are allowed", len(s.Labels), MaxLabels)
+	}
+	for name, value := range s.Labels {
+		if err := ValidLabel(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ValidLabel returns an error unless a node or a room may have the label.
+func ValidLabel(name, value string) error {
+	if err := ecs.ValidName(name, ecs.MaxName); err != nil {
+		return fmt.Errorf("the label %.40q: %w", name, err)
+	}
+	if value == "" || len(value) > 64 || strings.ContainsAny(value, ",= \t\n") {
+		return fmt.Errorf("the label %s has the value %.70q: want 1 to 64 bytes without blanks, commas and =", name, value)
+	}
+	return nil
+}
+
+// ID returns the id of the room that a key makes in a cluster; without a key it is a new one.
+func ID(cluster, key string) string {
+	sum := sha256.Sum256([]byte(cluster + "\n" + key))
+	if key == "" {
+		u := uuid.New()
+		copy(sum[:], u[:])
+	}
+	return "r-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
+}
+
+// Same reports whether two specs ask for the same room, whenever and by whomever they were made. A seed of 0 asks for
+// any.
+func (s *Spec) Same(o *Spec) bool {
+	return s.Game == o.Game && (s.Seed == o.Seed || s.Seed == 0 || o.Seed == 0) && maps.Equal(s.Labels, o.Labels) &&
+		s.Idle == o.Idle && s.Limit == o.Limit && sameJSON(s.Options, o.Options)
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+}

@@ -1,0 +1,119 @@
+package room
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ferris1/wind/shard/discovery"
+)
+
+// Phase is where a room is in its life.
+type Phase string
+
+// The phases. Who may move a room from one to the next is in the doc comments; each move is a compare-and-set.
+const (
+	Wanted  Phase = "wanted"  // asked for; nobody owns it
+	Running Phase = "running" // a node owns it
+	Sealed  Phase = "sealed"  // its log has a seal: noted by the owner that wrote it, or by a node that wanted to claim the room
+)
+
+// End is what the log says about a room's end; the entry "state" repeats it.
+type End struct {
+	Phase  Phase           `json:"phase"` // Sealed
+	Tick   uint64          `json:"tick"`  // the last one
+	Reason string          `json:"reason"`
+	By     string          `json:"by,omitempty"`     // who closed it
+	Name   string          `json:"name,omitempty"`   // of the result's type
+	Result json.RawMessage `json:"result,omitempty"` // of its game
+	At     time.Time       `json:"at"`
+}
+
+// Room is what the coordination service knows about one shard.
+type Room struct {
+	ID     string
+	Spec   *Spec     // nil: nobody asked for it; it is a standing shard
+	Owner  string    // node; "": nobody
+	Since  time.Time // of the ownership
+	End    *End      // nil: it goes on
+	Halted bool
+}
+
+// Phase returns where the room is in its life.
+func (r *Room) Phase() Phase {
+	switch {
+	case r.End != nil:
+		return r.End.Phase
+	case r.Owner != "":
+		return Running
+	}
+	return Wanted
+}
+
+// View holds the rooms of a cluster as the coordination service's entries describe them. Not safe for concurrent use.
+type View struct{ rooms map[string]*Room }
+
+// NewView returns an empty view.
+func NewView() *View { return &View{rooms: map[string]*Room{}} }
+
+// Apply applies one entry, with the key <room>/<part>, and returns the room's id if that changed the view. It ignores
+// parts that it does not know, and what cannot be read counts as absent.
+func (v *View) Apply(e discovery.Entry) (changed string) {
+	id, part, ok := strings.Cut(e.Key, "/")
+	if !ok {
+		return ""
+	}
+	r := v.rooms[id]
+	if r == nil {
+		r = &Room{ID: id}
+	}
+	next := *r
+	switch part {
+	case "spec":
+		next.Spec = read[Spec](e)
+	case "state":
+		next.End = read[End](e)
+	case "halted":
+		next.Halted = !e.Gone
+	case "owner":
+		next.Owner, next.Since = "", time.Time{}
+		if o := read[struct {
+			Node  string
+			Since time.Time
+		}](e); o != nil {
+			next.Owner, next.Since = o.Node, o.Since
+		}
+	default:
+		return ""
+	}
+	if next.Spec == nil && next.Owner == "" && next.End == nil {
+		delete(v.rooms, id)
+	} else {
+		v.rooms[id] = &next
+	}
+	return id
+}
+
+func read[T any](e discovery.Entry) *T {
+	x := new(T)
+	if e.Gone || json.Unmarshal(e.Value, x) != nil {
+		return nil
+	}
+	return x
+}
+
+// Room returns a room, or nil. The caller must not change it.
+func (v *View) Room(id string) *Room { return v.rooms[id] }
+
+// Rooms returns the shards that somebody asked for, by id. The caller must not change them.
+func (v *View) Rooms() []*Room {
+	var all []*Room
+	for _, id := range slices.Sorted(maps.Keys(v.rooms)) {
+		if v.rooms[id].Spec != nil {
+			all = append(all, v.rooms[id])
+		}
+	}
+	return all
+}
