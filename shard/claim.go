@@ -62,7 +62,7 @@ func (o *Owner) bidOn(s Standing) {
 		o.tell(Action{Kind: ActionHandOver, Epoch: s.Epoch, Clean: true}) // left by an earlier owner of this process
 		o.asked = Action{Kind: ActionStanding}
 		o.again()
-	case s.Owner != "" && !o.fitted:
+	case s.Owner != "" && !o.fitted && !o.cfg.NoWait:
 		o.ask(Action{Kind: ActionTail}) // a node that could never take over does not wait
 	case s.Owner != "":
 		o.await()
@@ -142,8 +142,14 @@ func (o *Owner) bid() {
 	}})
 }
 
-// await waits until the owner is gone.
-func (o *Owner) await() { o.ask(Action{Kind: ActionAwait, Standing: o.standing}) }
+// await waits until the owner is gone, or gives up.
+func (o *Owner) await() {
+	if o.cfg.NoWait {
+		o.stop(fmt.Errorf("%w: node %s has it, with epoch %d", ErrOwned, o.standing.Owner, o.standing.Epoch))
+		return
+	}
+	o.ask(Action{Kind: ActionAwait, Standing: o.standing})
+}
 
 // granted begins the check for lost history. It reads the standing again: the previous owner may have noted more since.
 func (o *Owner) granted(epoch persistence.Epoch) {

@@ -41,6 +41,7 @@ type HostConfig struct {
 	KeepLog       bool          // never purge the log, not even when it fills
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
 	Limits        Limits        // when the room ends by itself
+	NoWait        bool          // end with ErrOwned instead of waiting while another node owns the shard
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Crew          *Crew         // does the background work, of several hosts if they share it; nil: one of the host's own
 	Logger        *slog.Logger  // nil: slog.Default()
@@ -130,7 +131,7 @@ func New(cfg HostConfig) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), over: make(chan struct{}), told: map[string]bool{}}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
-	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog}, h.sim)
+	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog, NoWait: cfg.NoWait}, h.sim)
 	h.crew = cmp.Or(cfg.Crew, NewCrew())
 	h.stats.Phase = PhaseIdle.String()
 	return h, nil

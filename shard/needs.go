@@ -116,6 +116,8 @@ var (
 	// ErrOtherOptions: the shard was made with other options, or another seed, than this start asks for. It is also an
 	// ErrRefused.
 	ErrOtherOptions = fmt.Errorf("%w: other options", ErrRefused)
+	// ErrOwned: another node owns the shard, and this one does not wait for it.
+	ErrOwned = errors.New("shard: another node owns it")
 	// ErrEnded: the room is over, and its log is sealed.
 	ErrEnded = errors.New("shard: the room has ended")
 	// ErrTooLarge: a record is longer than the log accepts. Nothing of it was stored or released.

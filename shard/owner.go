@@ -38,6 +38,7 @@ type OwnerConfig struct {
 	Rebuild    int           // additional records to re-simulate so that missing deltas can be published; zero: 4096
 	PurgeLog   bool          // purge below the older of the two newest verified snapshots after each snapshot, not only when the log fills
 	KeepLog    bool          // never purge
+	NoWait     bool          // stop (ErrOwned) instead of waiting while another node owns the shard
 }
 
 // Owner is the ownership protocol of one shard on one node, as a state machine: Step takes an event and returns actions. It

@@ -45,5 +45,7 @@ func (r *Rejoin) Next(e Ended) Next {
 }
 
 // Final reports whether an error ends a shard's host for good, because every later attempt would find the same: the room has
-// ended, or the log has another game, other options or a schema that this build cannot read.
-func Final(err error) bool { return errors.Is(err, ErrRefused) || errors.Is(err, ErrEnded) }
+// ended, or the log has another game, other options or a schema that this build cannot read; or because the host was not to wait.
+func Final(err error) bool {
+	return errors.Is(err, ErrRefused) || errors.Is(err, ErrEnded) || errors.Is(err, ErrOwned)
+}

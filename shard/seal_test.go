@@ -127,3 +127,23 @@ func (l *noSeal) Append(ctx context.Context, m persistence.Message, expect persi
 	}
 	return l.LogWriter.Append(ctx, m, expect)
 }
+
+// TestAHostThatDoesNotWaitGivesUp while another node owns the shard, without a claim.
+func TestAHostThatDoesNotWaitGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		a, _, _ := b.host("a", nil)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		time.Sleep(time.Second)
+		c, pc, _ := b.host("c", func(c *HostConfig) { c.NoWait = true })
+		if err := b.run(c, time.Minute); !errors.Is(err, ErrOwned) || len(pc.owned) > 0 || b.coord.Standing().Epoch != 1 {
+			t.Errorf("%v, owned %v", err, pc.owned)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // children are what this test binary does as a separate process; it prints the result.
@@ -407,11 +408,8 @@ func TestKeysExplainThemselves(t *testing.T) {
 	c := cluster(t)
 	a, s := member(t, c, "a", 5*time.Second)
 	claim(t, a, s)
-	if err := s.SetSpec(t.Context(), []byte(`{"game":"arena"}`)); err != nil {
+	if _, _, err := CreateRoom(t.Context(), c, "test", "main", room.Spec{Game: "arena"}); err != nil {
 		t.Fatal(err)
-	}
-	if spec, err := s.Spec(t.Context()); err != nil || string(spec) != `{"game":"arena"}` {
-		t.Errorf("spec %s, %v", spec, err)
 	}
 	got, err := c.Get(t.Context(), "/wind/", clientv3.WithPrefix())
 	if err != nil {
@@ -423,7 +421,7 @@ func TestKeysExplainThemselves(t *testing.T) {
 	}
 	for _, want := range []string{
 		`/wind/test/nodes/a {"node":"a","host":`, `"addresses":{"udp":"127.0.0.1:7777"}`, `/wind/test/shards/main/owner {"node":"a","epoch":1,`,
-		`/wind/test/shards/main/epoch {"epoch":1,"node":"a"`, `/wind/test/shards/main/lineage {"lineage":"lineage-1"`, `/wind/test/shards/main/spec {"game":"arena"}`,
+		`/wind/test/shards/main/epoch {"epoch":1,"node":"a"`, `/wind/test/shards/main/lineage {"lineage":"lineage-1"`, `/wind/test/shards/main/spec {"game":"arena",`,
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %s in\n%s", want, text.String())

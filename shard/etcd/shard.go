@@ -384,28 +384,6 @@ func (s *Shard) Lift(ctx context.Context) (err error) {
 	return s.wrap("lift the halt of", err)
 }
 
-// Spec returns the shard's specification by an operator as JSON, or nil without one.
-func (s *Shard) Spec(ctx context.Context) (spec []byte, err error) {
-	ctx, end := s.asks(ctx, "read the spec of")
-	defer end(&err)
-	got, err := s.client.Get(ctx, s.prefix+"spec")
-	if err != nil || len(got.Kvs) == 0 {
-		return nil, s.wrap("read the spec of", err)
-	}
-	return got.Kvs[0].Value, nil
-}
-
-// SetSpec writes the shard's specification: any JSON.
-func (s *Shard) SetSpec(ctx context.Context, spec []byte) (err error) {
-	if !json.Valid(spec) {
-		return fmt.Errorf("etcd: the spec of shard %s is not JSON", s.name)
-	}
-	ctx, end := s.asks(ctx, "write the spec of")
-	defer end(&err)
-	_, err = s.client.Put(ctx, s.prefix+"spec", string(spec))
-	return s.wrap("write the spec of", err)
-}
-
 // removeAt deletes a key if it is still at a revision.
 func (s *Shard) removeAt(ctx context.Context, key string, revision int64) (bool, error) {
 	got, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(clientv3.OpDelete(key)).Commit()

@@ -14,6 +14,7 @@ import (
 	"github.com/ferris1/wind/persistence/wait/waittest"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/discovery"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // TestEveryCallToEtcdIsBounded searches this package's source for unbounded calls of etcd's client.
@@ -76,8 +77,6 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Shard.TakeOver":     func() error { _, err := sh.TakeOver(ctx, st); return err },
 		"Shard.AcceptLoss":   func() error { _, err := sh.AcceptLoss(ctx, 1); return err },
 		"Shard.Lift":         func() error { return sh.Lift(ctx) },
-		"Shard.Spec":         func() error { _, err := sh.Spec(ctx); return err },
-		"Shard.SetSpec":      func() error { return sh.SetSpec(ctx, []byte("{}")) },
 		"Node.Register":      func() error { _, err := n.Register(ctx, discovery.Instance{Type: "game", ID: "g"}); return err },
 		"Node.Vacant":        func() error { return n.Vacant(ctx, "game", "g") },
 		"Node.SetHung":       func() error { return n.SetHung(ctx, "a step") },
@@ -87,6 +86,8 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		},
 		"Dial":              func() error { _, err := Dial(ctx, between.Addr()); return err },
 		"Join":              func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
+		"CreateRoom":        func() error { _, _, err := CreateRoom(ctx, c, "test", "r-1", room.Spec{Game: "arena"}); return err },
+		"EndRoom":           func() error { return EndRoom(ctx, c, "test", "r-1", room.End{}) },
 		"Lock":              func() error { _, err := Lock(ctx, c, "test", "l"); return err },
 		"Shards":            func() error { _, err := Shards(ctx, c, "test"); return err },
 		"SpaceOf":           func() error { _, err := SpaceOf(ctx, c); return err },

@@ -11,8 +11,14 @@ import (
 )
 
 func TestOneKeyMakesOneRoom(t *testing.T) {
-	if ID("dev", "match-7") != ID("dev", "match-7") || ID("dev", "match-7") == ID("prod", "match-7") || ID("dev", "") == ID("dev", "") {
-		t.Error("ids do not follow their keys")
+	made := map[string]bool{}
+	for _, cluster := range []string{"dev", "prod", "dev"} {
+		for _, key := range []string{"match-7", "match-8", ""} {
+			made[ID(cluster, key)] = true
+		}
+	}
+	if len(made) != 4+3 { // two keys in two clusters, and three rooms without one
+		t.Errorf("ids do not follow their keys: %v", made)
 	}
 	for range 100 {
 		if id := ID("dev", ""); len(id) > 40 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {

@@ -1,0 +1,68 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard/discovery"
+	"github.com/ferris1/wind/shard/room"
+)
+
+// Rooms returns the source of a cluster's shards, for a [room.Registry] to follow. The caller keeps ownership of the
+// client and must close it after the registry.
+func Rooms(client *Client, cluster string) (discovery.Source, error) {
+	if err := validCluster(cluster); err != nil {
+		return nil, err
+	}
+	return &services{client, "/wind/" + cluster + "/shards/"}, nil
+}
+
+// CreateRoom writes a room's spec, unless the room exists. It returns the spec that stands, and whether this call
+// wrote it. A call that failed may be repeated.
+func CreateRoom(ctx context.Context, client *Client, cluster, id string, s room.Spec) (stands room.Spec, created bool, err error) {
+	if err := errors.Join(validCluster(cluster), persistence.ValidShardName(id), s.Validate()); err != nil {
+		return room.Spec{}, false, err
+	}
+	value, err := json.Marshal(s)
+	if err != nil {
+		return room.Spec{}, false, fmt.Errorf("etcd: the spec of room %s: %w", id, err)
+	}
+	ctx, end := asks(ctx, "create room "+id)
+	defer end(&err)
+	key := "/wind/" + cluster + "/shards/" + id + "/spec"
+	got, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, string(value))).Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		return room.Spec{}, false, fmt.Errorf("etcd: cannot create room %s: %w", id, err)
+	}
+	if got.Succeeded {
+		return s, true, nil
+	}
+	held := got.Responses[0].GetResponseRange().Kvs[0]
+	if err := json.Unmarshal(held.Value, &stands); err != nil {
+		return room.Spec{}, false, fmt.Errorf("etcd: %s holds %.100q: %w", held.Key, held.Value, err)
+	}
+	return stands, false, nil
+}
+
+// EndRoom notes what a room's log says about its end. The first note stands: all say the same, since they repeat the
+// log's seal.
+func EndRoom(ctx context.Context, client *Client, cluster, id string, e room.End) (err error) {
+	value, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("etcd: the end of room %s: %w", id, err)
+	}
+	ctx, end := asks(ctx, "note the end of room "+id)
+	defer end(&err)
+	key := "/wind/" + cluster + "/shards/" + id + "/state"
+	_, err = client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).Then(clientv3.OpPut(key, string(value))).Commit()
+	if err != nil {
+		return fmt.Errorf("etcd: cannot note the end of room %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package room
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/shard/discovery"
+)
+
+// Registry follows the coordination service's entries about a cluster's shards. It keeps the last state while the
+// service is away. Safe for concurrent use.
+type Registry struct {
+	source  discovery.Source
+	log     *slog.Logger
+	changed func(*Room, string)
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+
+	mu   sync.RWMutex
+	view *View
+}
+
+// Follow reads a source and follows it until Close. ctx bounds only the first read, which fails if the source does not
+// answer. changed, if not nil, is called for each room that was read or has changed, one call at a time, with nil for
+// one that is gone; it must not block, nor call Close. A nil logger means slog.Default().
+func Follow(ctx context.Context, source discovery.Source, changed func(r *Room, id string), logger *slog.Logger) (*Registry, error) {
+	r := &Registry{source: source, log: cmp.Or(logger, slog.Default()), changed: changed, view: NewView()}
+	revision, err := r.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.done.Go(func() { r.run(ctx, revision) })
+	return r, nil
+}
+
+// Close ends the watch and waits for its goroutine.
+func (r *Registry) Close() {
+	r.cancel()
+	r.done.Wait()
+}
+
+// Room returns a room, or nil. The caller must not change it.
+func (r *Registry) Room(id string) *Room {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.view.Room(id)
+}
+
+// Rooms returns the shards that somebody asked for, by id. The caller must not change them.
+func (r *Registry) Rooms() []*Room {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.view.Rooms()
+}
+
+// The pauses before the source is read again.
+const (
+	firstPause = 100 * time.Millisecond
+	mostPause  = 2 * time.Second
+)
+
+// run follows the source: a watch that breaks is followed by a new reading.
+func (r *Registry) run(ctx context.Context, revision int64) {
+	for pause := firstPause; ; {
+		began := time.Now()
+		err := r.source.Watch(ctx, revision, func(c discovery.Changes) { r.apply(c.Entries) })
+		for listed := false; !listed; {
+			if time.Since(began) > mostPause {
+				pause = firstPause
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			if pause == firstPause {
+				r.log.Warn("rooms: the coordination service is away; this node continues with what it knows", "error", err)
+			}
+			pause = min(2*pause, mostPause)
+			revision, err = r.list(ctx)
+			listed = err == nil
+		}
+	}
+}
+
+// list replaces the view by what the source has now.
+func (r *Registry) list(ctx context.Context) (revision int64, err error) {
+	all, revision, err := r.source.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	next := NewView()
+	for _, e := range all {
+		next.Apply(e)
+	}
+	r.mu.Lock()
+	before := r.view
+	r.view = next
+	r.mu.Unlock()
+	if r.changed == nil {
+		return revision, nil
+	}
+	for id, x := range next.rooms {
+		r.changed(x, id)
+	}
+	for id := range before.rooms {
+		if next.rooms[id] == nil {
+			r.changed(nil, id)
+		}
+	}
+	return revision, nil
+}
+
+// apply applies changes of a watch.
+func (r *Registry) apply(entries []discovery.Entry) {
+	for _, e := range entries {
+		r.mu.Lock()
+		id := r.view.Apply(e)
+		x := r.view.rooms[id]
+		r.mu.Unlock()
+		if id != "" && r.changed != nil {
+			r.changed(x, id)
+		}
+	}
+}
