@@ -65,6 +65,7 @@ type Config struct {
 type Place struct {
 	Exists         bool
 	UDP, TCP, HTTP string // addresses of the node that serves it; empty while no node does
+	Ended          string // why nobody will serve it any more; empty: it goes on
 }
 
 // outBacklog is how many bytes may wait on a connection before the door ends it as

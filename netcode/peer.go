@@ -237,6 +237,8 @@ func (d *Door) elsewhere(name string) *wirepb.Bye {
 		at = d.cfg.Locate(name)
 	}
 	switch {
+	case at.Ended != "":
+		return &wirepb.Bye{Reason: wirepb.Reason_REASON_ENDED, Text: at.Ended}
 	case at.UDP != "" || at.TCP != "" || at.HTTP != "":
 		return &wirepb.Bye{
 			Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: fmt.Sprintf("another node serves shard %q", name),

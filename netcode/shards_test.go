@@ -117,9 +117,14 @@ func TestAClientGoesWhereItsShardLives(t *testing.T) {
 	if here, there := front.server.Stats().Sessions, home.server.Stats().Sessions; here != 0 || there != 3 {
 		t.Errorf("%d sessions at the first node, %d where the room lives", here, there)
 	}
-	_, err := tryDial(t, client.Config{Addr: front.server.UDPAddr().String(), Identity: "ann", Shard: "nowhere"})
-	var bye *client.ByeError
-	if !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_WRONG_SHARD {
-		t.Errorf("a shard that nobody knows: %v", err)
+	mu.Lock()
+	place = netcode.Place{Exists: true, Ended: "the room has ended after tick 7"}
+	mu.Unlock()
+	for shard, want := range map[string]wirepb.Reason{"nowhere": wirepb.Reason_REASON_WRONG_SHARD, "room": wirepb.Reason_REASON_ENDED} {
+		_, err := tryDial(t, client.Config{Addr: front.server.UDPAddr().String(), Identity: "ann", Shard: shard})
+		var bye *client.ByeError
+		if !errors.As(err, &bye) || bye.Reason != want {
+			t.Errorf("shard %s: %v, want %v", shard, err, want)
+		}
 	}
 }

@@ -95,6 +95,7 @@ type Host struct {
 	simulated atomic.Bool // the first record's ticks
 	archive   *archive
 	failing   []failing
+	work      atomic.Int64  // see Work
 	mark      atomic.Uint64 // last sequence, for the high-water mark
 
 	asked      asked // what the host waits for
@@ -217,6 +218,10 @@ func (h *Host) run(ctx context.Context) error {
 	h.disown()
 	h.setPhase()
 	switch {
+	case errors.Is(h.reason, ErrEnded):
+		h.logger.Info("the room is over", "reason", h.reason)
+	case errors.Is(h.reason, ErrOwned):
+		h.logger.Debug("another node was faster", "reason", h.reason)
 	case h.reason != nil && served:
 		h.logger.Error("this node no longer runs the shard", "reason", h.reason)
 	case h.reason != nil:
@@ -324,6 +329,10 @@ func (s *Stats) Add(before *Stats) {
 		s.Failures[name] += n
 	}
 }
+
+// Work returns how long the host has worked on ticks so far, the waits for commits apart. It may be called at any time from
+// any goroutine, and costs next to nothing.
+func (h *Host) Work() time.Duration { return time.Duration(h.work.Load()) }
 
 // Stats may be called at any time from any goroutine.
 func (h *Host) Stats() Stats {

@@ -246,7 +246,9 @@ func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	took := (t.sent.Sub(t.begin) + time.Since(acknowledged)) / time.Duration(t.count)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lag.add(t.count, took*time.Duration(t.count), acknowledged.Sub(t.sent))
+	work := took * time.Duration(t.count)
+	h.work.Add(int64(work))
+	h.lag.add(t.count, work, acknowledged.Sub(t.sent))
 	h.times.commit.record(acknowledged.Sub(t.sent))
 	for range t.count {
 		h.times.tick.record(took)

@@ -16,6 +16,7 @@ import (
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // hosted is a shard that this node hosts, or waits to host, behind the node's front door. It runs one host after another:
@@ -30,9 +31,17 @@ type hosted struct {
 	ownership  *etcd.Shard
 	conditions shard.Conditions // of the shard on this node; its host has others
 
-	mu      sync.Mutex // guards what follows
-	host    *shard.Host
-	past    shard.Stats // of the earlier hosts
+	limits   shard.Limits
+	noWait   bool             // leave the shard to the node that owns it: a room's
+	served   *bus.ServedShard // nil until open
+	mu       sync.Mutex       // guards what follows
+	end      *room.End        // of a room that is over
+	host     *shard.Host
+	past     shard.Stats // of the earlier hosts
+	measured struct {
+		at    time.Time
+		total time.Duration
+	}
 	lingers lingering
 
 	otherReplicas sync.Once // logs that Config.Replicas differs from the log's
@@ -76,13 +85,29 @@ func (h *hosted) open(ctx context.Context) (first *hosting, err error) {
 	if first, err = h.openHost(ctx); err != nil {
 		return nil, err
 	}
-	served, err := n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: h.name, Port: h.sources.Port, Ops: map[string]bus.ShardOp{"reload": h.reload, "purge": h.purge}})
+	h.served, err = n.cluster.Bus.ServeShard(bus.ShardConfig{Shard: h.name, Port: h.sources.Port, Ops: h.ops()})
 	if err != nil {
 		first.close()
 		return nil, err
 	}
-	n.onClose(func() error { served.Close(); return nil })
 	return first, nil
+}
+
+// ops are the operations that the shard's owner performs for others.
+func (h *hosted) ops() map[string]bus.ShardOp {
+	ops := map[string]bus.ShardOp{"reload": h.reload, "purge": h.purge}
+	if h.noWait { // a standing shard does not end
+		ops["close"] = h.closeRoom
+	}
+	return ops
+}
+
+// close ends what open and newHosted have opened.
+func (h *hosted) close() {
+	if h.served != nil {
+		h.served.Close()
+	}
+	h.node.door.Serve(h.name, nil)
 }
 
 // inherit takes over the owner key of a process that has died. This process has the data directory with both servers to
@@ -102,13 +127,17 @@ func (h *hosted) inherit(ctx context.Context) error {
 // openHost opens the shard's storage and creates a host on it.
 func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	n, c := h.node, h.node.config
-	store, err := openStorage(ctx, n.cluster.NATS, h.ownership, c.Cluster, h.name, jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas})
+	options := jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas}
+	if h.noWait {
+		options.LogBytes, options.DeltaBytes = roomLogBytes, roomDeltaBytes
+	}
+	store, err := openStorage(ctx, n.cluster.NATS, h.ownership, c.Cluster, h.name, options)
 	if err != nil {
 		return nil, err
 	}
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Logger: c.Logger,
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
 		config.Deltas = deltas
@@ -177,8 +206,25 @@ func (h *hosted) run(ctx context.Context, x *hosting) shard.Ended {
 	h.host = x.host
 	h.mu.Unlock()
 	err := x.host.Run(ctx)
+	if errors.Is(err, shard.ErrEnded) {
+		h.ended(x.store)
+	}
 	s := x.host.Stats()
 	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
+}
+
+// ended reads from the log how the room has ended.
+func (h *hosted) ended(store *jetstream.Shard) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.node.ctx), endTimeout)
+	defer cancel()
+	end, err := endOf(ctx, store.Log(), h.game, h.config)
+	if err != nil {
+		h.node.config.Logger.Warn("cannot read how the room has ended", "shard", h.name, "error", err)
+		return
+	}
+	h.mu.Lock()
+	h.end = end
+	h.mu.Unlock()
 }
 
 // missed raises the condition that keeps the shard away from this node, and returns its kind. The host shows what ended
@@ -231,6 +277,25 @@ func (h *hosted) stats() (s Stats, began bool) {
 	return s, h.host != nil
 }
 
+// work returns the milliseconds per second that the shard has taken since the last call. It returns false if it has not
+// begun.
+func (h *hosted) work(now time.Time) (ms float64, begun bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.host == nil {
+		return 0, false
+	}
+	total, before, span := h.host.Work(), h.measured, now.Sub(h.measured.at)
+	h.measured.at, h.measured.total = now, total
+	if total < before.total { // another host
+		before.total = 0
+	}
+	if before.at.IsZero() || span <= 0 {
+		return 0, false
+	}
+	return 1000 * float64(total-before.total) / float64(span), total > 0
+}
+
 // reload is the owner's side of ReloadShard.
 func (h *hosted) reload(ctx context.Context, body []byte) ([]byte, error) {
 	r, err := reload.ParseShard(body)
@@ -254,6 +319,26 @@ func (h *hosted) reload(ctx context.Context, body []byte) ([]byte, error) {
 		told.Tick = outcome.Tick
 	}
 	return json.Marshal(told)
+}
+
+// closeRequest is the body of a room's operation close.
+type closeRequest struct {
+	By string `json:"by,omitempty"`
+}
+
+// closeRoom is the owner's side of CloseRoom. It answers before the log is sealed: the room's entry says when.
+func (h *hosted) closeRoom(ctx context.Context, body []byte) ([]byte, error) {
+	var q closeRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "the request to close is not JSON: %v", err)
+	}
+	h.mu.Lock()
+	host := h.host
+	h.mu.Unlock()
+	if host == nil || !host.Close(ctx, q.By) {
+		return nil, rpc.Errorf(rpc.Unavailable, "the room does not run here now")
+	}
+	return nil, nil
 }
 
 // purge is the owner's side of PurgeLog.

@@ -62,8 +62,10 @@ type Config struct {
 	EtcdCompact bool // compact an external etcd: only if Wind alone uses it
 	Fast        bool // embedded servers for development: see InfraConfig.Fast
 	Embedded    Embedded
-	Purge       Purge        // when to purge records that are older than the two newest proven snapshots
-	Logger      *slog.Logger // nil: slog.Default()
+	Capacity    float64           // milliseconds of tick work per second for rooms; 0: host none
+	Labels      map[string]string // of the node: a room may ask for them
+	Purge       Purge             // when to purge records that are older than the two newest proven snapshots
+	Logger      *slog.Logger      // nil: slog.Default()
 
 	Spell func(string) string // rewrites the commands in a condition's text so that they work here; nil: unchanged
 }
@@ -73,7 +75,7 @@ type Node struct {
 	config     Config
 	door       *netcode.Door       // nil if clients cannot connect
 	accounts   *session.Accounts   // of addresses and identities, in all shards
-	mu         sync.Mutex          // guards awaited, err, gateway and instances
+	mu         sync.Mutex          // guards awaited, err, gateway, instances and rooms
 	awaited    shard.ConditionKind // what the current step of the start waits for
 	conditions shard.Conditions    // of the node; its shards have others
 	waiting    *wait.List          // calls to NATS and etcd under way
@@ -86,6 +88,7 @@ type Node struct {
 	cluster    *Cluster
 	crew       *shard.Crew // works for all shards
 	standing   *hosted     // the shard of Config.Shard; nil with NoShard
+	rooms      *rooms      // nil without a capacity
 	member     *etcd.Node
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
@@ -188,11 +191,12 @@ func (n *Node) enter(ctx context.Context, first **hosting) (err error) {
 	if n.config.NoShard {
 		return nil
 	}
-	*first, err = n.standing.open(ctx)
-	if err == nil {
-		n.registerHung()
+	if *first, err = n.standing.open(ctx); err != nil {
+		return err
 	}
-	return err
+	n.onClose(func() error { n.standing.served.Close(); return nil })
+	n.registerHung()
+	return n.followRooms(ctx)
 }
 
 // listen opens the clients' sockets first, so that a taken port is found before anything is written.
@@ -204,7 +208,7 @@ func (n *Node) listen() error {
 		}
 		return n.listenHTTP(c.HTTP)
 	}
-	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Limits: c.Limits, Logger: c.Logger}
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Locate: n.locate, Limits: c.Limits, Logger: c.Logger}
 	if c.Gateway != nil {
 		config.GatewayLater = true
 		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins

@@ -37,6 +37,8 @@ type (
 		Epoch persistence.Epoch `json:"epoch"`
 		Lease string            `json:"lease"` // as etcdctl prints it
 		Since time.Time         `json:"since"`
+		// Addresses of the node's front door, by transport: whoever looks for the shard needs no second key.
+		Addresses map[string]string `json:"addresses,omitempty"`
 	}
 	epochValue struct {
 		Epoch persistence.Epoch `json:"epoch"`
@@ -166,7 +168,7 @@ func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error
 	defer end(&err)
 	now := time.Now().UTC()
 	then := []clientv3.Op{
-		s.put("owner", ownerValue{Node: b.Node, Epoch: b.Epoch, Lease: fmt.Sprintf("%x", b.Lease), Since: now}, clientv3.WithLease(clientv3.LeaseID(b.Lease))),
+		s.put("owner", ownerValue{Node: b.Node, Epoch: b.Epoch, Lease: fmt.Sprintf("%x", b.Lease), Since: now, Addresses: s.addresses()}, clientv3.WithLease(clientv3.LeaseID(b.Lease))),
 		s.put("epoch", epochValue{Epoch: b.Epoch, Node: b.Node, At: now}),
 	}
 	lineage, err := s.AgreeLineage(ctx, b.Lineage)
@@ -409,6 +411,13 @@ func (s *Shard) asks(ctx context.Context, verb string) (context.Context, func(*e
 
 func asks(ctx context.Context, what string) (context.Context, func(*error)) {
 	return wait.For(clientv3.WithRequireLeader(ctx), wait.Etcd, callTimeout, what)
+}
+
+func (s *Shard) addresses() map[string]string {
+	if s.node == nil {
+		return nil
+	}
+	return s.node.cfg.Addresses
 }
 
 func (s *Shard) nodeID() string {

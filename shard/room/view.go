@@ -33,12 +33,13 @@ type End struct {
 
 // Room is what the coordination service knows about one shard.
 type Room struct {
-	ID     string
-	Spec   *Spec     // nil: nobody asked for it; it is a standing shard
-	Owner  string    // node; "": nobody
-	Since  time.Time // of the ownership
-	End    *End      // nil: it goes on
-	Halted bool
+	ID        string
+	Spec      *Spec             // nil: nobody asked for it; it is a standing shard
+	Owner     string            // node; "": nobody
+	Since     time.Time         // of the ownership
+	Addresses map[string]string // of the owner's front door, by transport
+	End       *End              // nil: it goes on
+	Halted    bool
 }
 
 // Phase returns where the room is in its life.
@@ -78,12 +79,13 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 	case "halted":
 		next.Halted = !e.Gone
 	case "owner":
-		next.Owner, next.Since = "", time.Time{}
+		next.Owner, next.Since, next.Addresses = "", time.Time{}, nil
 		if o := read[struct {
-			Node  string
-			Since time.Time
+			Node      string
+			Since     time.Time
+			Addresses map[string]string
 		}](e); o != nil {
-			next.Owner, next.Since = o.Node, o.Since
+			next.Owner, next.Since, next.Addresses = o.Node, o.Since, o.Addresses
 		}
 	default:
 		return ""

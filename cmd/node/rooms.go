@@ -1,0 +1,305 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/room"
+)
+
+// rooms are the rooms of a node: those that it hosts, and those for which it is about to bid. Package room decides; this
+// is the shell around it.
+type rooms struct {
+	node     *Node
+	registry *room.Registry
+	ctx      context.Context // ends with the node
+	group    sync.WaitGroup  // of the rooms that it hosts
+
+	mu      sync.Mutex
+	bids    map[string]*time.Timer // for rooms that nobody owns
+	waiting map[string]string      // rooms that nobody owns and this node does not bid for, and why
+	hosted  map[string]*hosted
+	told    map[string]string // by room: why this node could not host it
+	used    float64           // milliseconds of work per second that the rooms took lately
+	fresh   int               // rooms whose work was not measured yet
+}
+
+const (
+	measureRooms   = time.Second // between two measurements of what the rooms take
+	newRoomWork    = 2.0         // ms per second that a room counts until it was measured
+	roomLogBytes   = 16 << 20    // a room's log purges itself up to a snapshot when it fills
+	roomDeltaBytes = 16 << 20    // the oldest deltas make room
+	againFirst     = 250 * time.Millisecond
+	againMost      = 5 * time.Second
+	endTimeout     = 10 * time.Second
+)
+
+// followRooms begins to host the cluster's rooms, if the node has a capacity for them.
+func (n *Node) followRooms(ctx context.Context) error {
+	if n.config.Capacity <= 0 {
+		return nil
+	}
+	source, err := etcd.Rooms(n.cluster.Etcd, n.config.Cluster)
+	if err != nil {
+		return err
+	}
+	r := &rooms{node: n, ctx: n.ctx, bids: map[string]*time.Timer{}, waiting: map[string]string{}, hosted: map[string]*hosted{}, told: map[string]string{}}
+	r.mu.Lock() // until the registry is there
+	r.registry, err = room.Follow(ctx, source, func(x *room.Room, id string) { go r.consider(id) }, n.config.Logger)
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.rooms = r
+	n.mu.Unlock()
+	n.onClose(func() error { r.close(); return nil })
+	n.alongside(func(ctx context.Context) { every(ctx, measureRooms, r.measure) })
+	return nil
+}
+
+// close waits until every room is handed over. The node's context has ended.
+func (r *rooms) close() {
+	r.registry.Close()
+	r.mu.Lock()
+	for id, bid := range r.bids {
+		bid.Stop()
+		delete(r.bids, id)
+	}
+	r.mu.Unlock()
+	r.group.Wait()
+}
+
+// bidder returns what the node knows of itself. The caller holds the lock.
+func (r *rooms) bidder() *room.Bidder {
+	c := r.node.config
+	return &room.Bidder{Node: c.ID, Game: c.Game.Name, Labels: c.Labels, Capacity: c.Capacity, Used: r.used + newRoomWork*float64(r.fresh)}
+}
+
+// consider decides about a room that has changed, or that waits.
+func (r *rooms) consider(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := r.registry.Room(id)
+	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
+		if bid := r.bids[id]; bid != nil {
+			bid.Stop()
+			delete(r.bids, id)
+		}
+		delete(r.waiting, id)
+		if x == nil || x.Phase() != room.Wanted {
+			delete(r.told, id)
+		}
+		return
+	}
+	if r.bids[id] != nil {
+		return
+	}
+	after, why := r.bidder().Bid(x)
+	if why != "" {
+		r.waiting[id] = why
+		return
+	}
+	delete(r.waiting, id)
+	r.bids[id] = time.AfterFunc(after, func() { r.bid(id) })
+}
+
+// bid begins to host a room, if it is still to be had.
+func (r *rooms) bid(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.bids, id)
+	x := r.registry.Room(id)
+	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
+		return
+	}
+	if _, why := r.bidder().Bid(x); why != "" { // full by now
+		r.waiting[id] = why
+		return
+	}
+	h, err := r.node.newHosted(id, r.node.config.Game, ecs.Config{Seed: x.Spec.Seed, Options: x.Spec.Options})
+	if err != nil {
+		r.node.config.Logger.Error("a room cannot be hosted", "room", id, "error", err)
+		return
+	}
+	rate := time.Duration(h.game.TickRate)
+	h.noWait, h.limits = true, shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
+	r.hosted[id] = h
+	r.fresh++
+	r.group.Go(func() { r.host(h) })
+}
+
+// ticks returns how many ticks a time of a room has, rounded up.
+func ticks(d room.Duration, rate time.Duration) uint64 {
+	return uint64((time.Duration(d)*rate + time.Second - 1) / time.Second)
+}
+
+// host hosts a room until it ends, is lost to another node, or the node stops.
+func (r *rooms) host(h *hosted) {
+	err := r.run(h)
+	h.close()
+	r.mu.Lock()
+	delete(r.hosted, h.name)
+	r.mu.Unlock()
+	switch {
+	case errors.Is(err, shard.ErrEnded):
+		r.noteEnd(h)
+	case err != nil && !errors.Is(err, shard.ErrOwned):
+		r.failed(h.name, err)
+		time.AfterFunc(againMost, func() { r.consider(h.name) })
+		return
+	}
+	r.consider(h.name)
+}
+
+// failed tells an operator, once for each cause, why this node cannot host a room.
+func (r *rooms) failed(id string, err error) {
+	r.mu.Lock()
+	told := r.told[id] == err.Error()
+	r.told[id] = err.Error()
+	r.mu.Unlock()
+	if !told {
+		r.node.config.Logger.Error("this node cannot host the room; it tries again, unless another node takes it", "room", id, "reason", err)
+	}
+}
+
+// run opens the room, again and again while a server does not answer, and runs its hosts.
+func (r *rooms) run(h *hosted) error {
+	for pause := againFirst; ; pause = min(2*pause, againMost) {
+		first, err := h.open(r.ctx)
+		if err == nil {
+			return h.keep(r.ctx, first)
+		}
+		if r.ctx.Err() != nil {
+			return nil
+		}
+		if !passes(err) {
+			return err
+		}
+		select {
+		case <-r.ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// noteEnd notes what the room's log says about its end. If etcd does not answer, whoever wants to claim the room next
+// finds the seal and notes it.
+func (r *rooms) noteEnd(h *hosted) {
+	h.mu.Lock()
+	end := h.end
+	h.mu.Unlock()
+	if end == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), endTimeout)
+	defer cancel()
+	if err := etcd.EndRoom(ctx, r.node.cluster.Etcd, r.node.config.Cluster, h.name, *end); err != nil {
+		r.node.config.Logger.Warn("the end of the room is in its log, but not in etcd", "room", h.name, "error", err)
+	}
+}
+
+// measure measures what the rooms take, and considers those that wait.
+func (r *rooms) measure() {
+	r.mu.Lock()
+	r.used, r.fresh = 0, 0
+	now := time.Now()
+	for _, h := range r.hosted {
+		ms, begun := h.work(now)
+		if r.used += ms; !begun {
+			r.fresh++
+		}
+	}
+	var waiting []string
+	for id := range r.waiting {
+		waiting = append(waiting, id)
+	}
+	r.mu.Unlock()
+	for _, id := range waiting {
+		r.consider(id)
+	}
+}
+
+// locate says where a shard lives that this node does not serve, for the front door.
+func (n *Node) locate(name string) netcode.Place {
+	n.mu.Lock()
+	r := n.rooms
+	n.mu.Unlock()
+	if r == nil {
+		return netcode.Place{}
+	}
+	x := r.registry.Room(name)
+	switch {
+	case x == nil || x.Spec == nil:
+		return netcode.Place{}
+	case x.End != nil:
+		return netcode.Place{Exists: true, Ended: fmt.Sprintf("the room has ended after tick %d", x.End.Tick)}
+	case x.Owner == "" || x.Owner == n.config.ID:
+		return netcode.Place{Exists: true}
+	}
+	return netcode.Place{Exists: true, UDP: x.Addresses["udp"], TCP: x.Addresses["tcp"], HTTP: x.Addresses["http"]}
+}
+
+// RoomStats describes the rooms of a node.
+type RoomStats struct {
+	Hosted   int     // rooms that the node hosts
+	Waiting  int     // rooms that nobody owns and this node does not bid for
+	Used     float64 // milliseconds of work per second that its rooms took lately
+	Capacity float64 // that they may take
+}
+
+// RoomStats returns the statistics of the node's rooms, or zeros if it hosts none.
+func (n *Node) RoomStats() RoomStats {
+	n.mu.Lock()
+	r := n.rooms
+	n.mu.Unlock()
+	if r == nil {
+		return RoomStats{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return RoomStats{Hosted: len(r.hosted), Waiting: len(r.waiting), Used: r.used, Capacity: n.config.Capacity}
+}
+
+// endOf reads from a sealed log how its room has ended.
+func endOf(ctx context.Context, log persistence.LogReader, game ecs.Game, config ecs.Config) (*room.End, error) {
+	last, err := log.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := log.Get(ctx, last)
+	if err != nil {
+		return nil, err
+	}
+	r, err := persistence.DecodeRecord(m.Body)
+	if err != nil {
+		return nil, err
+	}
+	if r.Seal == nil {
+		return nil, fmt.Errorf("record %d, the last one, is no seal", last)
+	}
+	e := &room.End{Phase: room.Sealed, Tick: r.Seal.Tick, Reason: string(r.Seal.Reason), By: r.Seal.By, At: time.Now().UTC()}
+	if r.Seal.Result == nil {
+		return e, nil
+	}
+	e.Name = r.Seal.Result.Name
+	schema, err := ecs.SchemaOf(game, config)
+	if err != nil {
+		return nil, err
+	}
+	for i := range schema.Outgoing {
+		if schema.Outgoing[i].Name == e.Name {
+			e.Result, err = schema.Outgoing[i].UnpackJSON(r.Seal.Result.Payload)
+		}
+	}
+	return e, err
+}

@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/shard/room"
+)
+
+type (
+	matchOptions struct {
+		Ticks int32 `usage:"the match ends after so many ticks; 0: never"`
+	}
+	matchScore struct {
+		Red, Blue int32
+		Seed      uint64
+	}
+)
+
+// match is a game that ends its room.
+var match = ecs.Game{Name: "match", TickRate: 20, Options: matchOptions{}, Setup: func(w *ecs.World) {
+	ecs.Outgoing[matchScore](w, "score")
+	o, seed := ecs.OptionsOf[matchOptions](w), w.Seed()
+	ecs.System(w, "whistle", func(t *ecs.Tick) {
+		if o.Ticks > 0 && t.Now() == uint64(o.Ticks) {
+			t.End(matchScore{3, 2, seed})
+		}
+	})
+}}
+
+// startRooms starts a node that hosts rooms of match; change may be nil.
+func startRooms(t *testing.T, change func(*Config)) *Node {
+	t.Helper()
+	c := Config{
+		Game: match, Data: t.TempDir(), UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Fast: true, Capacity: 1000,
+		Logger: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError})),
+	}
+	if change != nil {
+		change(&c)
+	}
+	n, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// testLog shows errors in the test's output.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestRoomsAreMadePlayedAndEnded: thirty rooms run on one node, each ends by its game, and its entry repeats what its log
+// says.
+func TestRoomsAreMadePlayedAndEnded(t *testing.T) {
+	n := startRooms(t, nil)
+	c := n.cluster
+	ids := map[string]bool{}
+	for i := range 30 {
+		r, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":40}`), Key: fmt.Sprint("match-", i), Seed: uint64(i + 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Phase() == room.Running && (r.Owner != n.ID() || r.Addresses["udp"] != n.UDPAddr()) {
+			t.Errorf("room %s runs on %s at %v", r.ID, r.Owner, r.Addresses)
+		}
+		ids[r.ID] = true
+	}
+	again, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":40}`), Key: "match-7"})
+	if err != nil || !ids[again.ID] || len(ids) != 30 {
+		t.Errorf("30 keys made %d rooms, and one of them again %v, %v", len(ids), again, err)
+	}
+	if _, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":41}`), Key: "match-7"}); err == nil || !strings.Contains(err.Error(), "choose another key") {
+		t.Errorf("another room under a key: %v", err)
+	}
+	for id := range ids {
+		r, err := c.awaitRoom(soon(t), id, func(r *room.Room) bool { return r.End != nil })
+		if err != nil {
+			t.Fatal(id, err)
+		}
+		if e := r.End; e.Phase != room.Sealed || e.Tick != 40 || e.Reason != "result" || string(e.Result) != fmt.Sprintf(`{"red":3,"blue":2,"seed":%d}`, r.Spec.Seed) {
+			t.Errorf("room %s ended with %+v, %s", id, e, e.Result)
+		}
+	}
+	eventually(t, "no room is hosted", func() bool { s := n.RoomStats(); return s.Hosted == 0 && s.Waiting == 0 })
+	if s := n.Stats(); s.Host.Phase != "own" {
+		t.Errorf("the standing shard is in phase %s", s.Host.Phase)
+	}
+}
+
+// TestARoomHasItsOwnPlayers: two rooms and the standing shard behind one front door; nobody's being there ends a room.
+func TestARoomHasItsOwnPlayers(t *testing.T) {
+	n := startRooms(t, nil)
+	c := n.cluster
+	var rooms []*room.Room
+	for range 2 {
+		r, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Idle: room.Duration(2 * time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rooms = append(rooms, r)
+	}
+	player, err := client.Dial(soon(t), client.Config{Addr: n.UDPAddr(), Identity: "ann", Shard: rooms[0].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer player.Close()
+	if _, err := c.awaitRoom(soon(t), rooms[1].ID, func(r *room.Room) bool { return r.End != nil && r.End.Reason == "idle" }); err != nil {
+		t.Error("the empty room goes on:", err)
+	}
+	all, err := c.Rooms(soon(t))
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	for _, r := range all {
+		if want := map[string]room.Phase{rooms[0].ID: room.Running, rooms[1].ID: room.Sealed}[r.ID]; r.Phase() != want {
+			t.Errorf("room %s is %s, want %s", r.ID, r.Phase(), want)
+		}
+	}
+	if r, err := c.CloseRoom(soon(t), rooms[0].ID); err != nil || r.End.Reason != "closed" {
+		t.Errorf("closed: %+v, %v", r, err)
+	}
+	<-player.Done()
+	if err := player.Err(); err == nil || !strings.Contains(err.Error(), "REASON_ENDED") {
+		t.Errorf("the player hears %v", err)
+	}
+	if _, err := client.Dial(soon(t), client.Config{Addr: n.UDPAddr(), Identity: "eve", Shard: rooms[1].ID}); err == nil {
+		t.Error("somebody joined a room that is over")
+	}
+}
+
+// eventually waits until ok, for at most a minute.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
