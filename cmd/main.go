@@ -126,7 +126,7 @@ Every flag can also be set by an environment variable: ` + envPrefix + ` and the
 	if len(a.games) > 1 {
 		root.PersistentFlags().String("game", a.games[0].game.Name, "the game: "+strings.Join(a.games.names(), ", "))
 	}
-	root.AddCommand(a.dev(), a.serve(), a.infra(), a.gateway(), a.service(), a.bots(), a.replay(), a.logVerb(), a.shardVerb(), a.ps(), a.call(), a.reload(), a.drain(), a.stop(), a.gen(), a.bench(), a.doctor(), a.init(), a.version())
+	root.AddCommand(a.dev(), a.serve(), a.infra(), a.gateway(), a.service(), a.bots(), a.replay(), a.logVerb(), a.shardVerb(), a.roomVerb(), a.ps(), a.call(), a.reload(), a.drain(), a.stop(), a.gen(), a.bench(), a.doctor(), a.init(), a.version())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	root.SetFlagErrorFunc(flagError)

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -23,6 +24,8 @@ type nodeFlags struct {
 	deltas           deltaLimit
 	embedded         embeddedFlags
 	limits           limitsFlag
+	capacity         float64
+	labels           labelsFlag
 	game             *gameFlags
 	set              *pflag.FlagSet
 }
@@ -46,6 +49,9 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.Var(&f.deltas, "deltas", "which deltas to keep: off (publish none), an age such as 24h, a size such as 4GiB, or both as 24h,4GiB; also changes an existing stream (default: 4GiB, or an eighth of a small store)")
 	f.embedded.add(set)
 	f.limits.add(set)
+	f.labels = labelsFlag{}
+	set.Float64Var(&f.capacity, "capacity", 700*float64(runtime.NumCPU()), "milliseconds of tick work per second that this node may spend on rooms, by default 70 % of its processors; 0 takes none")
+	set.Var(f.labels, "label", "NAME=VALUE of this node, for rooms that ask for it; repeatable")
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -75,7 +81,7 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: string(f.node), Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Logger: a.log, Spell: a.self.spell,
+		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Capacity: f.capacity, Labels: f.labels, Logger: a.log, Spell: a.self.spell,
 	}, nil
 }
 
@@ -85,6 +91,8 @@ func (f *nodeFlags) check() error {
 		return err
 	}
 	switch {
+	case !(f.capacity >= 0 && f.capacity <= 1e9):
+		return usagef("--capacity %g is not a number of milliseconds per second: 1000 is one processor, 0 takes no rooms", f.capacity)
 	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
 	}

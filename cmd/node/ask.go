@@ -65,6 +65,55 @@ func (c *Cluster) awaitRoom(ctx context.Context, id string, ok func(*room.Room) 
 	}
 }
 
+// WatchRooms calls f for each shard that there is, and again whenever one has changed, until ctx ends, which is no error,
+// or f returns one.
+func (c *Cluster) WatchRooms(ctx context.Context, f func(*room.Room) error) error {
+	source, err := etcd.Rooms(c.Etcd, c.Name)
+	if err != nil {
+		return err
+	}
+	changes := make(chan *room.Room)
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	followed := make(chan error, 1)
+	go func() { // Follow calls back before it returns
+		registry, err := room.Follow(ctx, source, func(r *room.Room, _ string) {
+			select {
+			case changes <- r:
+			case <-watching.Done():
+			}
+		}, nil)
+		followed <- err
+		if err == nil {
+			<-watching.Done()
+			registry.Close()
+		}
+		close(changes)
+	}()
+	defer func() {
+		cancel()
+		for range changes { // until the registry is closed
+		}
+	}()
+	for {
+		select {
+		case err := <-followed:
+			if err != nil {
+				return err
+			}
+		case r := <-changes:
+			if r == nil {
+				continue // gone
+			}
+			if err := f(r); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // Rooms lists the cluster's rooms by id.
 func (c *Cluster) Rooms(ctx context.Context) ([]*room.Room, error) {
 	source, err := etcd.Rooms(c.Etcd, c.Name)
