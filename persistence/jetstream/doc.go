@@ -12,6 +12,22 @@
 // share a name. The subject contains the lineage, a UUID made at genesis. A stream that was deleted and recreated has
 // another lineage and is refused: its sequences start again at zero and would break the fence.
 //
+// # Partitions
+//
+// Rooms come and go by the thousand, so that they have no streams of their own. They share eight partitions, by the
+// CRC-32 of their names:
+//
+//	stream WIND_<cluster>_R<k>          wind.<cluster>.R<k>.<shard>.<lineage>.log     records, but for the last
+//	                                    wind.<cluster>.R<k>.<shard>.<lineage>.seal    the last record of an ended room
+//	                                    wind.<cluster>.R<k>.<shard>.<lineage>         notes about the log
+//	stream WIND_<cluster>_R<k>_DELTA    wind.<cluster>.R<k>.<shard>.<lineage>.delta   deltas
+//
+// A record's sequence counts the records of its shard. In a stream of its own that is the stream's sequence; in a
+// partition, the header Wind-Seq holds it, and Log maps one to the other. Wind-Bytes counts what the shard's records
+// took so far, so that each room has a limit of its own. A note is a message without a body whose headers say where the
+// log may begin (wind-purged-below) and which losses an operator accepted (wind-accepted-losses); in a stream of one
+// shard they stand in the stream's metadata.
+//
 // # The fence
 //
 // Log.Append publishes with Nats-Expected-Last-Sequence and no other header of that kind. The server compares and
