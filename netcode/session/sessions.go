@@ -133,7 +133,7 @@ func (s *Sessions) Disown(reason error) {
 	s.hub.disown("the node no longer owns the shard")
 }
 
-// End is Disown for a room that is over: connections end with REASON_ENDED, and
+// End disowns a room that is over: connections end with REASON_ENDED, and
 // clients do not come again.
 func (s *Sessions) End(why string) {
 	s.lock()

@@ -22,7 +22,7 @@ func TestOneKeyMakesOneRoom(t *testing.T) {
 	}
 	for range 100 {
 		if id := ID("dev", ""); len(id) > 40 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			t.Errorf("%q is no name of a shard", id)
+			t.Errorf("%q is not a valid shard name", id)
 		}
 	}
 }
