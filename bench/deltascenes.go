@@ -12,7 +12,7 @@ import (
 // deltaScenes returns the games whose deltas Deltas measures.
 func deltaScenes() []deltaScene {
 	return []deltaScene{
-		{name: "arena", about: "50 bots and 200 monsters fight", game: arena.Game, options: arena.Options{Monsters: 200, Size: 200, Respawn: 3}, warmUp: 150, play: arenaBots(50)},
+		{name: "arena", about: "50 bots and 200 monsters fight", game: arena.Game, options: arena.Options{Monsters: 200, Size: 200, Respawn: 3, TickRate: arena.TickRate}, warmUp: 150, play: arenaBots(50)},
 		{name: "effects", about: "300 entities gain and lose 16 effects", game: effects(300), warmUp: 30},
 		{name: "bullets", about: "3,000 entities fly, turn, and are replaced within seconds", game: bullets(3000), warmUp: 60},
 		{name: "drift", about: "10,000 entities move straight on", game: game(MovingEntities, func(_ *ecs.Tick, q *ecs.Query[run]) { moveRuns(q) }), warmUp: 3},

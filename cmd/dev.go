@@ -228,7 +228,7 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 			a.tell("  %-10s %-32s %s", what, where, how)
 		}
 	}
-	a.tell("game %s, shard %s, %s per second", a.game.Name, f.shard, plural(a.game.TickRate, "tick"))
+	a.tell("game %s, shard %s, %s per second", a.game.Name, f.shard, plural(n.Stats().Host.TickRate, "tick"))
 	for _, line := range clientLines(n.UDPAddr(), n.TCPAddr()) {
 		say(line[0], line[1], line[2])
 	}
@@ -271,7 +271,7 @@ func clientLines(udp, tcp string) (lines [][3]string) {
 
 func resultOf(n *node.Node, f *nodeFlags) nodeResult {
 	s := n.Stats()
-	r := nodeResult{Shard: f.shard, Game: n.Game().Name, Node: n.ID(), TickRate: n.Game().TickRate, Clients: s.Clients.Clients}
+	r := nodeResult{Shard: f.shard, Game: n.Game().Name, Node: n.ID(), TickRate: s.Host.TickRate, Clients: s.Clients.Clients}
 	if n.Infra() != nil {
 		r.Data = f.data
 	}

@@ -172,7 +172,7 @@ func (a *app) replayed(r persistence.ReplayResult, o persistence.ReplayOptions, 
 		out.Source = "deltas"
 	}
 	if w != nil {
-		out.Entities = w.Len()
+		out.Entities, out.RealTime = w.Len(), r.TicksPerSecond()/float64(w.Game().TickRate)
 	}
 	if r.Diverged {
 		out.Notes = append(slices.Clone(out.Notes), "this is build "+node.ThisBuild(a.game).ID)

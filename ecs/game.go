@@ -13,6 +13,9 @@ type Game struct {
 	Name string
 	// TickRate is in ticks per second, 1 to 240.
 	TickRate int
+	// Rate returns the tick rate of a world with these options, which have the type of Options. nil means TickRate for all.
+	// Such a game computes its speeds and times from the rate that Setup finds in World.Game().TickRate.
+	Rate func(options any) int
 	// HoldTicks is the number of ticks for which a session's last sampled command repeats when no new one arrives; then
 	// the zero value applies. 0 means a quarter of a second.
 	HoldTicks int
@@ -43,6 +46,9 @@ func New(g Game, c Config) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g, err = g.paced(value); err != nil {
+		return nil, err
+	}
 	options := append([]byte(nil), c.Options...)
 	if len(options) == 0 {
 		if options, err = g.EncodeOptions(nil); err != nil {
@@ -65,12 +71,35 @@ func SchemaOf(g Game, c Config) (*Schema, error) {
 	return w.Schema(), nil
 }
 
+const maxTickRate = 240
+
+// With returns the game with the TickRate of a world with these options, a JSON object; nil means the defaults.
+func (g Game) With(options []byte) (Game, error) {
+	value, err := g.DecodeOptions(options)
+	if err != nil {
+		return g, err
+	}
+	return g.paced(value)
+}
+
+// paced sets the TickRate of a world with these options.
+func (g Game) paced(options any) (Game, error) {
+	if g.Rate == nil {
+		return g, nil
+	}
+	g.TickRate = g.Rate(options)
+	if g.TickRate < 1 || g.TickRate > maxTickRate {
+		return g, fmt.Errorf("ecs: game %s: Rate is %d ticks per second for options %+v, want 1 to %d", g.Name, g.TickRate, options, maxTickRate)
+	}
+	return g, nil
+}
+
 func (g Game) check() error {
 	if err := ValidName(g.Name, MaxName); err != nil {
 		return fmt.Errorf("ecs: the game's %w", err)
 	}
-	if g.TickRate < 1 || g.TickRate > 240 {
-		return fmt.Errorf("ecs: game %s: TickRate is %d ticks per second, want 1 to 240", g.Name, g.TickRate)
+	if g.TickRate < 1 || g.TickRate > maxTickRate {
+		return fmt.Errorf("ecs: game %s: TickRate is %d ticks per second, want 1 to %d", g.Name, g.TickRate, maxTickRate)
 	}
 	if g.HoldTicks < 0 {
 		return fmt.Errorf("ecs: game %s: HoldTicks %d is negative", g.Name, g.HoldTicks)

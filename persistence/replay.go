@@ -254,11 +254,11 @@ func (p *Replay) startGenesis(ctx context.Context) error {
 	if g.Game != p.game.Name {
 		return otherGame(g.Game, p.game.Name)
 	}
-	if g.TickRate != p.game.TickRate {
-		p.note("recorded at %d ticks per second, but this build has %d", g.TickRate, p.game.TickRate)
-	}
 	if p.world, err = ecs.New(p.game, ecs.Config{Seed: g.Seed, Options: g.Options}); err != nil {
 		return fmt.Errorf("persistence: cannot make the world of genesis: %w", err)
+	}
+	if rate := p.world.Game().TickRate; g.TickRate != rate {
+		p.note("recorded at %d ticks per second, but this build has %d", g.TickRate, rate)
 	}
 	p.result.Records, p.result.Seq, p.result.Epoch = 1, 1, r.Epoch
 	return p.enters(g.Schema, g.Build, r.Epoch)

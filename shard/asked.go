@@ -144,7 +144,7 @@ func (h *Host) matters(debt int) []Condition {
 		all = slices.DeleteFunc(all, func(other Condition) bool { return other.Kind == c.Kind }) // a log that was nearly full and now is full
 		all = append(all, c)
 	}
-	if c, ok := h.lag.condition(h.cfg.Shard, debt, h.cfg.Game.TickRate); ok {
+	if c, ok := h.lag.condition(h.cfg.Shard, debt, h.tickRate()); ok {
 		all = append(all, c)
 	}
 	if c, ok := h.sim.stepping.condition(h.cfg.Shard, time.Now()); ok {

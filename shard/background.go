@@ -46,7 +46,7 @@ type background struct {
 func (h *Host) begin() (drained func()) {
 	b, crew := &h.background, h.crew
 	crew.hosts.Add(1)
-	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.cfg.Game.TickRate, h.cfg.SnapshotEvery).within(h.owner.Tail().LimitBytes), h.recovered())}
+	h.archive = &archive{jobs: make(chan job, 2), odometer: newOdometer(newSnapshotRule(h.tickRate(), h.cfg.SnapshotEvery).within(h.owner.Tail().LimitBytes), h.recovered())}
 	b.notes.epoch = h.owner.Epoch()
 	b.archiving, b.noting, b.measuring = crew.task(h.store), crew.task(h.noteHigh), crew.task(h.measure)
 	h.archive.wake = b.archiving.wake

@@ -96,6 +96,7 @@ type Host struct {
 	archive   *archive
 	failing   []failing
 	work      atomic.Int64  // see Work
+	rate      atomic.Int32  // see tickRate
 	mark      atomic.Uint64 // last sequence, for the high-water mark
 
 	asked      asked // what the host waits for
@@ -133,6 +134,7 @@ func New(cfg HostConfig) (*Host, error) {
 	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), over: make(chan struct{}), told: map[string]bool{}}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog, NoWait: cfg.NoWait}, h.sim)
+	h.rate.Store(int32(genesis.TickRate))
 	h.crew = cmp.Or(cfg.Crew, NewCrew())
 	h.stats.Phase = PhaseIdle.String()
 	return h, nil
@@ -141,11 +143,7 @@ func New(cfg HostConfig) (*Host, error) {
 // newGenesis returns the shard's first record, in case this node writes it, with this build's description of itself.
 func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	none := persistence.Genesis{}
-	value, err := cfg.Game.DecodeOptions(cfg.Config.Options)
-	if err != nil {
-		return none, err
-	}
-	options, err := cfg.Game.EncodeOptions(value)
+	options, err := canonical(cfg.Game, cfg.Config.Options)
 	if err != nil {
 		return none, err
 	}
@@ -153,17 +151,18 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	if seed == 0 {
 		seed = DefaultSeed
 	}
-	schema, err := ecs.SchemaOf(cfg.Game, ecs.Config{Seed: seed, Options: options})
+	world, err := ecs.New(cfg.Game, ecs.Config{Seed: seed, Options: options})
 	if err != nil {
 		return none, err
 	}
+	schema := world.Schema()
 	build := cfg.Build
 	if build.SchemaHash == 0 {
 		build.SchemaHash = schema.Hash()
 	}
 	return persistence.Genesis{
 		Lineage: cfg.Lineage, Cluster: cfg.Cluster, Shard: cfg.Shard, Game: cfg.Game.Name, Options: options,
-		Seed: seed, TickRate: cfg.Game.TickRate, Schema: schema.JSON(), Build: build,
+		Seed: seed, TickRate: world.Game().TickRate, Schema: schema.JSON(), Build: build,
 	}, nil
 }
 
@@ -334,12 +333,15 @@ func (s *Stats) Add(before *Stats) {
 // any goroutine, and costs next to nothing.
 func (h *Host) Work() time.Duration { return time.Duration(h.work.Load()) }
 
+// tickRate returns the world's ticks per second: those that were asked for, until there is a world.
+func (h *Host) tickRate() int { return int(h.rate.Load()) }
+
 // Stats may be called at any time from any goroutine.
 func (h *Host) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.TickRate, s.Failures = h.cfg.Game.TickRate, maps.Clone(s.Failures)
+	s.TickRate, s.Failures = h.tickRate(), maps.Clone(s.Failures)
 	s.Debt = max(s.Debt, h.asked.overdue(s.TickRate))
 	s.Conditions = h.matters(s.Debt)
 	s.TickMS, s.CommitMS = h.times.tick.quantiles(), h.times.commit.quantiles()

@@ -29,6 +29,7 @@ func (h *Host) owned(seq persistence.Seq) {
 	w := h.sim.world
 	h.sim.apart = nil // recovery is over: no divergence is left to explain
 	h.mark.Store(uint64(seq))
+	h.rate.Store(int32(w.Game().TickRate))
 	h.tick.pacer = NewPacer(time.Now(), w.Game().TickRate)
 	h.mu.Lock()
 	h.stats.Tick, h.stats.Checksum, h.stats.Entities, h.stats.RecoveredTick = w.Tick(), w.Checksum(), w.Len(), w.Tick()

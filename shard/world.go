@@ -106,7 +106,14 @@ func (s *simulated) refuse(game string) error {
 
 // SameRate returns an ErrRefused if game's tick rate differs from the shard's. g is nil if the log no longer has its genesis.
 func SameRate(g *persistence.Genesis, game ecs.Game) error {
-	if g == nil || g.TickRate == game.TickRate {
+	if g == nil {
+		return nil
+	}
+	game, err := game.With(g.Options)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if g.TickRate == game.TickRate {
 		return nil
 	}
 	return fmt.Errorf("%w: the shard makes %d ticks per second, but this build of %s makes %d: run the build that made it, or begin another shard with --shard or --data", ErrRefused, g.TickRate, g.Game, game.TickRate)
@@ -120,24 +127,32 @@ func (s *simulated) compare(seed uint64, options []byte) error {
 	return differs(s.game, s.asked.Options, options)
 }
 
+// canonical returns options as EncodeOptions writes them, with the defaults of those that are absent.
+func canonical(game ecs.Game, options []byte) ([]byte, error) {
+	value, err := game.DecodeOptions(options)
+	if err != nil {
+		return nil, err
+	}
+	return game.EncodeOptions(value)
+}
+
 // differs compares the options in asked with the shard's.
 func differs(game ecs.Game, asked, has []byte) error {
 	if len(asked) == 0 {
 		return nil
 	}
-	value, err := game.DecodeOptions(asked)
+	wanted, err := canonical(game, asked)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	canonical, err := game.EncodeOptions(value)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	if all, err := canonical(game, has); err == nil {
+		has = all // with the defaults of options that the shard's build did not have yet
 	}
 	var named, want, got map[string]json.RawMessage
 	for _, p := range []struct {
 		b    []byte
 		into *map[string]json.RawMessage
-	}{{asked, &named}, {canonical, &want}, {has, &got}} {
+	}{{asked, &named}, {wanted, &want}, {has, &got}} {
 		if err := json.Unmarshal(p.b, p.into); err != nil {
 			return fmt.Errorf("%w: options %.100q: %w", ErrRefused, p.b, err)
 		}

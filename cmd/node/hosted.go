@@ -58,6 +58,10 @@ func (h *hosting) close() { h.store.Close() }
 
 // newHosted makes a shard known to the front door. Its clients are asked to try again, or wait, until this node owns it.
 func (n *Node) newHosted(name string, game ecs.Game, config ecs.Config) (*hosted, error) {
+	game, err := game.With(config.Options)
+	if err != nil {
+		return nil, err
+	}
 	h := &hosted{node: n, name: name, game: game, config: config}
 	clients, err := session.New(n.door, session.Config{
 		Shard: name, Starting: n.config.embedded(), // then no other node can own the shard

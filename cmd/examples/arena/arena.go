@@ -8,6 +8,7 @@
 //	weapon.go   choosing a weapon and shooting
 //	monster.go  spawning, chasing, biting
 //	score.go    who killed whom
+//	pace.go     other tick rates
 //	bot.go      a program that plays (it runs in a client, outside the simulation)
 //
 // A client sends two commands. All fields are packed in this order, without padding, as the schema in Welcome says:
@@ -20,7 +21,8 @@
 // ignored, and the client is not told. A weapon that does not exist is rejected, and so is a choice while dead or without
 // a player. Join makes a player, and says with Control that it belongs to the session.
 //
-// Distances are metres, from the arena's centre; speeds are metres per tick; times are ticks of 1/30 s.
+// Distances are metres, from the arena's centre; speeds are metres per tick; times are ticks of 1/30 s. At another
+// tick rate, pace.go converts both.
 package arena
 
 import (
@@ -33,28 +35,31 @@ import (
 	"github.com/ferris1/wind/systems/respawn"
 )
 
-// TickRate is the arena's ticks per second.
+// TickRate is the arena's ticks per second, unless an option sets others. The constants of this package are for this rate.
 const TickRate = 30
 
 // Game is the arena. Shards run it, and replays need it.
 var Game = ecs.Game{
 	Name:     "arena",
 	TickRate: TickRate,
-	Options:  Options{Monsters: 200, Size: 200, Respawn: 3},
+	Rate:     func(options any) int { return int(options.(Options).TickRate) },
+	Options:  Options{Monsters: 200, Size: 200, Respawn: 3, TickRate: TickRate},
 	Setup:    setup,
 }
 
-// Options configure a new arena. The flags --monsters, --size and --respawn set them.
+// Options configure a new arena. The flags --monsters, --size, --respawn and --tick-rate set them.
 type Options struct {
 	Monsters int32   `usage:"monsters that the arena keeps alive" min:"0" max:"100000"`
 	Size     float64 `usage:"length of the square arena's sides, in metres" min:"20" max:"20000"`
 	Respawn  float64 `usage:"seconds until a dead player respawns" min:"0" max:"600"`
+	TickRate int32   `usage:"ticks per second" min:"10" max:"128"`
 }
 
 // setup registers everything. It runs once per world, so each world has its own closures, with their grids and options.
 func setup(w *ecs.World) {
 	o := ecs.OptionsOf[Options](w)
 	half := float64(o.Size / 2)
+	speed := paceOf(w)
 	area := grid.Area{MinX: -half, MinY: -half, MaxX: half, MaxY: half}
 
 	motion.Register(w)
@@ -78,9 +83,9 @@ func setup(w *ecs.World) {
 
 	// The schedule of a tick: think, move, fight, bury, respawn.
 	ecs.System(w, "restock", restock(o))
-	ecs.System(w, "walk", walk)
-	ecs.System(w, "chase", chase(area))
-	ecs.System(w, "shoot", shoot)
+	ecs.System(w, "walk", walk(speed))
+	ecs.System(w, "chase", chase(area, speed))
+	ecs.System(w, "shoot", shoot(speed))
 	ecs.System(w, "move", motion.Move)
 	ecs.System(w, "clamp", motion.Clamp)
 	ecs.System(w, "fly", projectile.Fly[respawn.Down](projectile.Options{Area: area}))

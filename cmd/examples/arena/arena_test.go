@@ -129,7 +129,7 @@ func (m *match) monsters() (n int) {
 }
 
 func TestPlayersWalkWhereTheyWantAndNoFaster(t *testing.T) {
-	m := newMatch(t, Options{Size: 200}, 1)
+	m := newMatch(t, Options{Size: 200, TickRate: TickRate}, 1)
 	from := get[motion.Position](m, m.player(1))
 	for range 8 {
 		m.step(m.from(1, Input{MoveX: 100, Aim: 1234}))
@@ -155,7 +155,7 @@ func TestPlayersWalkWhereTheyWantAndNoFaster(t *testing.T) {
 }
 
 func TestInputOutOfRangeIsRefused(t *testing.T) {
-	m := newMatch(t, Options{Size: 200}, 1)
+	m := newMatch(t, Options{Size: 200, TickRate: TickRate}, 1)
 	for _, v := range []any{Input{MoveX: 101}, Input{MoveY: -101}, Choose{Weapon: weapons}} {
 		c := m.from(1, v)
 		if err := m.Validate(&c); err == nil {
@@ -190,7 +190,7 @@ func duel(m *match) (ticks int) {
 }
 
 func TestAShotHitsAndTheScoreCounts(t *testing.T) {
-	m := newMatch(t, Options{Size: 60, Respawn: 1}, 2)
+	m := newMatch(t, Options{Size: 60, Respawn: 1, TickRate: TickRate}, 2)
 	duel(m)
 	shooter, dead := get[Player](m, m.player(1)), get[Player](m, m.player(2))
 	score := ecs.ResourceOf[Score](m.World)
@@ -213,7 +213,7 @@ func TestAShotHitsAndTheScoreCounts(t *testing.T) {
 }
 
 func TestADeadPlayerRespawnsAndCanDoNothingBefore(t *testing.T) {
-	m := newMatch(t, Options{Size: 60, Respawn: 1}, 2)
+	m := newMatch(t, Options{Size: 60, Respawn: 1, TickRate: TickRate}, 2)
 	duel(m)
 	died := get[motion.Position](m, m.player(2))
 	shots, aim := ecs.ResourceOf[Score](m.World).Shots, get[Facing](m, m.player(2)).Aim
@@ -246,7 +246,7 @@ func TestADeadPlayerRespawnsAndCanDoNothingBefore(t *testing.T) {
 
 func TestWeaponsCoolDownAndFirePellets(t *testing.T) {
 	for weapon := range weapons {
-		m := newMatch(t, Options{Size: 400}, 1)
+		m := newMatch(t, Options{Size: 400, TickRate: TickRate}, 1)
 		m.step(m.from(1, Choose{Weapon: weapon}))
 		spec := weapon.spec()
 		n := int(spec.cooldown)*2 + 1
@@ -271,7 +271,7 @@ func TestWeaponsCoolDownAndFirePellets(t *testing.T) {
 }
 
 func TestMonstersChaseAndBite(t *testing.T) {
-	m := newMatch(t, Options{Size: 20, Monsters: 3, Respawn: 600}, 1)
+	m := newMatch(t, Options{Size: 20, Monsters: 3, Respawn: 600, TickRate: TickRate}, 1)
 	wounded := 0 // in tick
 	for tick := range 600 {
 		m.step(m.from(1, Input{}))
@@ -294,7 +294,7 @@ func TestMonstersChaseAndBite(t *testing.T) {
 }
 
 func TestTheArenaKeepsItsMonsters(t *testing.T) {
-	m := newMatch(t, Options{Size: 60, Monsters: 40, Respawn: 1}, 4)
+	m := newMatch(t, Options{Size: 60, Monsters: 40, Respawn: 1, TickRate: TickRate}, 4)
 	bots := make([]*Brain, 4)
 	for i := range bots {
 		bots[i] = NewBrain(uint64(i))
@@ -311,7 +311,7 @@ func TestTheArenaKeepsItsMonsters(t *testing.T) {
 }
 
 func TestLeavingTakesThePlayerOut(t *testing.T) {
-	m := newMatch(t, Options{Size: 60}, 2)
+	m := newMatch(t, Options{Size: 60, TickRate: TickRate}, 2)
 	gone := m.player(1)
 	m.step(m.from(1, ecs.Leave{}))
 	if _, ok := ecs.Get[Player](m.World, gone); ok || m.Len() != 1 {

@@ -7,8 +7,8 @@ import (
 	"github.com/ferris1/wind/systems/motion"
 )
 
-// chooseTicks is how long a bot keeps its weapon.
-const chooseTicks = 20 * TickRate
+// chooseSeconds is how long a bot keeps its weapon.
+const chooseSeconds = 20
 
 // bot plays for a client with a Brain: it fights what the client sees, and changes its weapon now and then.
 type bot struct {
@@ -31,7 +31,7 @@ func (b *bot) Play(v *client.View, tick uint64) []client.Action {
 	b.look(v, self)
 	b.actions = append(b.actions[:0], client.Do("arena.input", b.brain.Next(me.X, me.Y, b.enemies)))
 	if tick >= b.next && standing(v, self) {
-		b.next = tick + chooseTicks
+		b.next = tick + chooseSeconds*uint64(v.Rate())
 		b.actions = append(b.actions, client.Do("arena.choose", Choose{Weapon: Weapon(b.brain.rand() % uint64(weapons))}))
 	}
 	return b.actions

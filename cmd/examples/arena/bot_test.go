@@ -33,7 +33,7 @@ func TestABrainAimsElsewhereInEveryTick(t *testing.T) {
 
 // TestBotsFightOverTheNetwork: bots play over UDP in a world that is stepped as fast as they send.
 func TestBotsFightOverTheNetwork(t *testing.T) {
-	options, err := Game.EncodeOptions(Options{Monsters: 20, Size: 60, Respawn: 1})
+	options, err := Game.EncodeOptions(Options{Monsters: 20, Size: 60, Respawn: 1, TickRate: TickRate})
 	if err != nil {
 		t.Fatal(err)
 	}

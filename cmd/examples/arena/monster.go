@@ -71,8 +71,10 @@ type prey struct {
 
 // chase returns the system in which a monster runs at the nearest player in sight, bites it within reach, and strolls
 // when it sees nobody.
-func chase(area grid.Area) func(*ecs.Tick, *ecs.Query[hunter], *ecs.Query[prey], *ecs.Events[damage.Damage]) {
+func chase(area grid.Area, pace pace) func(*ecs.Tick, *ecs.Query[hunter], *ecs.Query[prey], *ecs.Events[damage.Damage]) {
 	players := grid.New[ecs.Entity](area, sight/2)
+	speed, slow := pace.speed(monsterSpeed), pace.speed(strollSpeed)
+	rest, turn := pace.ticks(biteTicks), pace.ticks(strollTicks)
 	return func(t *ecs.Tick, monsters *ecs.Query[hunter], living *ecs.Query[prey], bites *ecs.Events[damage.Damage]) {
 		players.Reset()
 		for p := range living.Each {
@@ -82,18 +84,18 @@ func chase(area grid.Area) func(*ecs.Tick, *ecs.Query[hunter], *ecs.Query[prey],
 		for m := range monsters.Each {
 			target := players.Nearest(m.Pos.X, m.Pos.Y, sight, nil)
 			if target == nil {
-				stroll(t, m)
+				stroll(t, m, slow, turn)
 				continue
 			}
 			dx, dy := target.X-m.Pos.X, target.Y-m.Pos.Y
 			away := math.Sqrt(float64(dx*dx) + float64(dy*dy))
 			if away > reach {
-				m.Vel.X, m.Vel.Y = float64(dx/away*monsterSpeed), float64(dy/away*monsterSpeed)
+				m.Vel.X, m.Vel.Y = float64(dx/away*speed), float64(dy/away*speed)
 				continue
 			}
 			*m.Vel = motion.Velocity{}
 			if t.Now() >= m.Monster.BiteAt {
-				m.Monster.BiteAt = t.Now() + biteTicks
+				m.Monster.BiteAt = t.Now() + rest
 				bites.Emit(damage.Damage{Target: target.Value, Source: m.Self, Points: bitePoints})
 			}
 		}
@@ -101,11 +103,11 @@ func chase(area grid.Area) func(*ecs.Tick, *ecs.Query[hunter], *ecs.Query[prey],
 }
 
 // stroll turns a monster now and then, each at a different time.
-func stroll(t *ecs.Tick, m hunter) {
-	if (t.Now()+uint64(m.Self.ID()))%strollTicks != 0 {
+func stroll(t *ecs.Tick, m hunter, speed float64, every uint64) {
+	if (t.Now()+uint64(m.Self.ID()))%every != 0 {
 		return
 	}
 	r := t.Rand(m.Self)
 	x, y := Angle(r.IntN(65536)).Vector()
-	m.Vel.X, m.Vel.Y = float64(x*strollSpeed), float64(y*strollSpeed)
+	m.Vel.X, m.Vel.Y = float64(x*speed), float64(y*speed)
 }

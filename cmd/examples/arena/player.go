@@ -79,7 +79,7 @@ type newPlayer struct {
 
 // join returns the handler that gives a new session its player.
 func join(o Options) func(*ecs.Tick, *ecs.Cmd[ecs.Join], *ecs.Spawner[newPlayer]) {
-	place, delay := anywhere(o), detmath.ToUint32(o.Respawn*TickRate)
+	place, delay := anywhere(o), detmath.ToUint32(o.Respawn*float64(o.TickRate))
 	return func(t *ecs.Tick, c *ecs.Cmd[ecs.Join], players *ecs.Spawner[newPlayer]) {
 		n := newPlayer{
 			Player:  Player{Session: c.From()},
@@ -121,16 +121,19 @@ type walker struct {
 	_      ecs.Without[respawn.Down]
 }
 
-// walk sets the aim and velocity of players from their intents. Fallen players stand still.
-func walk(_ *ecs.Tick, walkers *ecs.Query[walker], fallen *ecs.Query[corpse]) {
-	for p := range walkers.Each {
-		if p.Intent.Given {
-			p.Facing.Aim = p.Intent.Aim
+// walk returns the system that sets the aim and velocity of players from their intents. Fallen players stand still.
+func walk(pace pace) func(*ecs.Tick, *ecs.Query[walker], *ecs.Query[corpse]) {
+	full := pace.speed(playerSpeed)
+	return func(_ *ecs.Tick, walkers *ecs.Query[walker], fallen *ecs.Query[corpse]) {
+		for p := range walkers.Each {
+			if p.Intent.Given {
+				p.Facing.Aim = p.Intent.Aim
+			}
+			p.Vel.X, p.Vel.Y = stride(float64(p.Intent.MoveX), float64(p.Intent.MoveY), full)
 		}
-		p.Vel.X, p.Vel.Y = stride(float64(p.Intent.MoveX), float64(p.Intent.MoveY))
-	}
-	for c := range fallen.Each {
-		*c.Vel = motion.Velocity{}
+		for c := range fallen.Each {
+			*c.Vel = motion.Velocity{}
+		}
 	}
 }
 
@@ -140,8 +143,8 @@ type corpse struct {
 }
 
 // stride returns the velocity of a walk given in per cent; a diagonal walk is no faster than one along an axis.
-func stride(x, y float64) (vx, vy float64) {
+func stride(x, y, full float64) (vx, vy float64) {
 	long := detmath.Sqrt(float64(x*x) + float64(y*y))
-	scale := playerSpeed / max(long, 100)
+	scale := full / max(long, 100)
 	return float64(x * scale), float64(y * scale)
 }

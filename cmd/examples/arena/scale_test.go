@@ -10,7 +10,7 @@ import (
 
 // crowd returns a match of n players and monsters in which the players shoot around them, and the frames of 256 ticks.
 func crowd(t testing.TB, players int, monsters int32, size float64) (*match, [][]ecs.Command) {
-	m := newMatch(t, Options{Monsters: monsters, Size: size, Respawn: 1}, players)
+	m := newMatch(t, Options{Monsters: monsters, Size: size, Respawn: 1, TickRate: TickRate}, players)
 	r := rand.New(rand.NewPCG(1, 1))
 	frames := make([][]ecs.Command, 256)
 	for i := range frames {

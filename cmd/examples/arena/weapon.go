@@ -91,24 +91,27 @@ type newShot struct {
 }
 
 // shoot fires every gun that has its trigger pulled and has cooled down.
-func shoot(t *ecs.Tick, shooters *ecs.Query[shooter], shots *ecs.Spawner[newShot], score *ecs.Res[Score]) {
-	for s := range shooters.Each {
-		if !s.Intent.Fire || t.Now() < s.Gun.ReadyAt {
-			continue
-		}
-		w := s.Gun.Weapon.spec()
-		s.Gun.ReadyAt = t.Now() + w.cooldown
-		score.Get().Shots++
-		for i := range w.pellets {
-			x, y := (s.Intent.Aim + Angle(i-w.pellets/2)*w.spread).Vector()
-			shots.New(newShot{
-				Shot: projectile.Shot{
-					VX: float64(x * w.speed), VY: float64(y * w.speed),
-					Radius: w.radius, Owner: s.Self, Points: w.points,
-				},
-				Position: *s.Pos,
-				Lifetime: lifetime.Of(t, w.ticks),
-			})
+func shoot(pace pace) func(*ecs.Tick, *ecs.Query[shooter], *ecs.Spawner[newShot], *ecs.Res[Score]) {
+	return func(t *ecs.Tick, shooters *ecs.Query[shooter], shots *ecs.Spawner[newShot], score *ecs.Res[Score]) {
+		for s := range shooters.Each {
+			if !s.Intent.Fire || t.Now() < s.Gun.ReadyAt {
+				continue
+			}
+			w := s.Gun.Weapon.spec()
+			speed := pace.speed(w.speed)
+			s.Gun.ReadyAt = t.Now() + pace.ticks(w.cooldown)
+			score.Get().Shots++
+			for i := range w.pellets {
+				x, y := (s.Intent.Aim + Angle(i-w.pellets/2)*w.spread).Vector()
+				shots.New(newShot{
+					Shot: projectile.Shot{
+						VX: float64(x * speed), VY: float64(y * speed),
+						Radius: w.radius, Owner: s.Self, Points: w.points,
+					},
+					Position: *s.Pos,
+					Lifetime: lifetime.Of(t, uint32(pace.ticks(uint64(w.ticks)))),
+				})
+			}
 		}
 	}
 }
