@@ -9,7 +9,8 @@ import (
 // Crew does the background work of a node's hosts: publishing deltas, storing snapshots, notes, measurements. A host has
 // tasks instead of goroutines, so that an idle one costs little. Its methods are safe for concurrent use.
 type Crew struct {
-	hosts atomic.Int64 // that own a shard
+	origin time.Time    // of the hosts' phases
+	hosts  atomic.Int64 // that own a shard
 
 	mu      sync.Mutex
 	work    sync.Cond // a task waits, or the crew is closed
@@ -26,7 +27,7 @@ const crewSize = 16
 
 // NewCrew returns a crew without work. Its goroutines begin when they are needed, and end with Close.
 func NewCrew() *Crew {
-	c := &Crew{}
+	c := &Crew{origin: time.Now()}
 	c.work.L, c.settled.L = &c.mu, &c.mu
 	return c
 }

@@ -42,6 +42,7 @@ type HostConfig struct {
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
 	Limits        Limits        // when the room ends by itself
 	NoWait        bool          // end with ErrOwned instead of waiting while another node owns the shard
+	Phase         float64       // where in their period the ticks fall: a share in [0, 1), the same clock for all hosts of a crew; 0: the first is due at once
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Crew          *Crew         // does the background work, of several hosts if they share it; nil: one of the host's own
 	Logger        *slog.Logger  // nil: slog.Default()

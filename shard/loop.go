@@ -29,8 +29,9 @@ func (h *Host) owned(seq persistence.Seq) {
 	w := h.sim.world
 	h.sim.apart = nil // recovery is over: no divergence is left to explain
 	h.mark.Store(uint64(seq))
-	h.rate.Store(int32(w.Game().TickRate))
-	h.tick.pacer = NewPacer(time.Now(), w.Game().TickRate)
+	rate := w.Game().TickRate
+	h.rate.Store(int32(rate))
+	h.tick.pacer = NewPacer(firstTick(h.crew.origin, time.Now(), h.cfg.Phase, rate), rate)
 	h.mu.Lock()
 	h.stats.Tick, h.stats.Checksum, h.stats.Entities, h.stats.RecoveredTick = w.Tick(), w.Checksum(), w.Len(), w.Tick()
 	h.stats.RecoveryMS = float64(h.now()) / float64(time.Millisecond)

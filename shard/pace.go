@@ -1,6 +1,9 @@
 package shard
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // CatchUpSeconds is how many seconds of overdue ticks a host catches up at most. It skips time beyond that, for example while
 // the process was suspended or its log did not answer: players see one second fast forward, not a minute of repeated inputs.
@@ -17,6 +20,18 @@ type Pacer struct {
 
 // NewPacer returns a pacer whose first tick is due at start.
 func NewPacer(start time.Time, rate int) Pacer { return Pacer{start: start, rate: int64(rate)} }
+
+// firstTick returns when the first tick of a shard that is owned at now is due: at the next moment that lies phase of a period
+// after a whole number of periods since origin; at once if phase is 0.
+func firstTick(origin, now time.Time, phase float64, rate int) time.Time {
+	if phase <= 0 {
+		return now
+	}
+	since := now.Sub(origin)
+	second := since.Truncate(time.Second) // a whole number of periods
+	k := math.Ceil((since-second).Seconds()*float64(rate) - phase)
+	return origin.Add(second + time.Duration((k+phase)/float64(rate)*float64(time.Second)))
+}
 
 // Due returns how many ticks are due at now.
 func (p *Pacer) Due(now time.Time) int {

@@ -33,6 +33,7 @@ type hosted struct {
 
 	limits   shard.Limits
 	noWait   bool             // leave the shard to the node that owns it: a room's
+	phase    float64          // of its ticks: a room's
 	served   *bus.ServedShard // nil until open
 	mu       sync.Mutex       // guards what follows
 	end      *room.End        // of a room that is over
@@ -141,7 +142,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	}
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Logger: c.Logger,
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
 		config.Deltas = deltas

@@ -131,7 +131,8 @@ func (r *rooms) bid(id string) {
 		return
 	}
 	rate := time.Duration(h.game.TickRate)
-	h.noWait, h.limits = true, shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
+	h.noWait, h.phase = true, room.TickPhase(id)
+	h.limits = shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
 	r.hosted[id] = h
 	r.fresh++
 	r.group.Go(func() { r.host(h) })

@@ -42,15 +42,19 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 			return 0, fmt.Sprintf("node %s has not the label %s=%s", b.Node, name, value)
 		}
 	}
-	return time.Duration(b.Used/b.Capacity*float64(loadDelay)) + time.Duration(rendezvous(r.ID, b.Node)*float64(tieDelay)), ""
+	return time.Duration(b.Used/b.Capacity*float64(loadDelay)) + time.Duration(lot(r.ID, b.Node)*float64(tieDelay)), ""
 }
 
-// rendezvous returns a number in [0, 1) that a room and a node share.
-func rendezvous(room, node string) float64 {
+// TickPhase returns where in their period the ticks of a room fall: a share in [0, 1) that depends only on the room's id, so
+// that the rooms of a node do not all wake at once.
+func TickPhase(id string) float64 { return lot(id, "ticks") }
+
+// lot returns a number in [0, 1) that depends only on two texts.
+func lot(a, b string) float64 {
 	h := fnv.New64a()
-	h.Write([]byte(room))
+	h.Write([]byte(a))
 	h.Write([]byte{0})
-	h.Write([]byte(node))
+	h.Write([]byte(b))
 	x := h.Sum64() // FNV's low bits mix badly for short texts that differ at the end
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd

@@ -170,3 +170,26 @@ func TestWhoDoesNotBidSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// TestThePhasesOfRoomsAreEven: no part of a period has many more rooms' ticks than another, whatever the ids look like.
+func TestThePhasesOfRoomsAreEven(t *testing.T) {
+	for name, id := range map[string]func(int) string{
+		"made by a key":  func(i int) string { return ID("dev", fmt.Sprint("match-", i)) },
+		"named in order": func(i int) string { return fmt.Sprint("r-", i) },
+	} {
+		var tenths [10]int
+		for i := range 1000 {
+			p := TickPhase(id(i))
+			if p < 0 || p >= 1 || p != TickPhase(id(i)) {
+				t.Fatalf("room %s has the phase %v, and then %v", id(i), p, TickPhase(id(i)))
+			}
+			tenths[int(p*10)]++
+		}
+		for _, n := range tenths {
+			if n < 60 || n > 140 {
+				t.Errorf("rooms %s: 1,000 phases fall into the tenths of a period as %v", name, tenths)
+				break
+			}
+		}
+	}
+}
