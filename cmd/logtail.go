@@ -20,7 +20,7 @@ type tailRecord struct {
 	Kind     string     `json:"kind"`
 	Epoch    uint64     `json:"epoch"`
 	Bytes    int        `json:"bytes"`
-	Detail   string     `json:"detail,omitempty"` // of genesis and epoch records
+	Detail   string     `json:"detail,omitempty"` // of genesis and epoch records and of the seal
 	Ticks    []tailTick `json:"ticks,omitempty"`
 	Previous string     `json:"previous"` // chain hash of the record before
 }
@@ -200,6 +200,8 @@ func (t *tailer) one(m persistence.Message) error {
 		out.Detail = fmt.Sprintf("game %s, shard %s, lineage %s, seed %d, options %s, build %s", g.Game, g.Shard, g.Lineage, g.Seed, g.Options, g.Build.ID)
 	case r.EpochStart != nil:
 		out.Detail = fmt.Sprintf("node %s, after tick %d, build %s", r.EpochStart.Node, r.EpochStart.From, r.EpochStart.Build.ID)
+	case r.Seal != nil:
+		out.Detail = t.end(r.Seal)
 	}
 	for i := range r.Ticks {
 		out.Ticks = append(out.Ticks, t.tick(&r.Ticks[i]))
@@ -212,6 +214,27 @@ func (t *tailer) one(m persistence.Message) error {
 		return nil
 	}
 	return t.text(out)
+}
+
+// end describes the end of a room.
+func (t *tailer) end(s *persistence.Seal) string {
+	text := fmt.Sprintf("node %s, after tick %d, reason %s", s.Node, s.Tick, s.Reason)
+	if s.By != "" {
+		text += ", by " + s.By
+	}
+	if s.Result == nil {
+		return text
+	}
+	text += ", " + s.Result.Name
+	if t.world == nil {
+		return text
+	}
+	for _, o := range t.world.Schema().Outgoing {
+		if o.Name == s.Result.Name {
+			text += o.Format(s.Result.Payload)
+		}
+	}
+	return text
 }
 
 func (t *tailer) tick(r *persistence.TickRecord) tailTick {

@@ -50,8 +50,8 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	f.embedded.add(set)
 	f.limits.add(set)
 	f.labels = labelsFlag{}
-	set.Float64Var(&f.capacity, "capacity", 700*float64(runtime.NumCPU()), "milliseconds of tick work per second that this node may spend on rooms, by default 70 % of its processors; 0 takes none")
-	set.Var(f.labels, "label", "NAME=VALUE of this node, for rooms that ask for it; repeatable")
+	set.Float64Var(&f.capacity, "capacity", 700*float64(runtime.NumCPU()), "milliseconds of tick work per second that this node may spend on rooms: 1000 is one processor, 0 takes no rooms, the default is 70 % of all processors")
+	set.Var(f.labels, "label", "label of this node, such as region=eu, for rooms that ask for it; repeatable")
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -92,7 +92,7 @@ func (f *nodeFlags) check() error {
 	}
 	switch {
 	case !(f.capacity >= 0 && f.capacity <= 1e9):
-		return usagef("--capacity %g is not a number of milliseconds per second: 1000 is one processor, 0 takes no rooms", f.capacity)
+		return usagef("--capacity %g: want 0 to 1e9 milliseconds per second; 1000 is one processor, 0 takes no rooms", f.capacity)
 	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
 	}

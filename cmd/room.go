@@ -74,16 +74,16 @@ func (a *app) roomCreate() *cobra.Command {
 		Long: `Asks the cluster's nodes for rooms and returns once they run, with the addresses of their nodes. If no node takes one within
 --timeout, it stays wanted, and the call fails and says so. A key makes one room: the same call again, from anywhere, returns that
 room instead of another.`,
-		Example: "  wind room create --options '{\"monsters\":50}' --limit 10m --idle 1m\n  wind room create --key match-4711 --label region=eu\n  wind room create --count 100 --json",
+		Example: "  wind room create --options '{\"monsters\":50}' --for 10m --idle 1m\n  wind room create --key match-4711 --label region=eu\n  wind room create --count 100 --json",
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&s.Game, "game", a.game.Name, "the game to play")
 	c.Flags().StringVar(&options, "options", "", "the game's options, a JSON object (default: the game's own)")
 	c.Flags().Uint64Var(&s.Seed, "seed", 0, "seed of the room's world (default: any)")
 	c.Flags().StringVar(&s.Key, "key", "", "make one room, however often this key is asked for")
-	c.Flags().Var(labels, "label", "NAME=VALUE that a node must have to take the room; repeatable")
+	c.Flags().Var(labels, "label", "label that a node must have to take the room, such as region=eu; repeatable")
 	c.Flags().DurationVar((*time.Duration)(&s.Idle), "idle", 0, "end the room when nobody has been there for this long (default: never)")
-	c.Flags().DurationVar((*time.Duration)(&s.Limit), "limit", 0, "end the room after this long (default: never)")
+	c.Flags().DurationVar((*time.Duration)(&s.Limit), "for", 0, "end the room after this long (default: never)")
 	c.Flags().IntVar(&count, "count", 1, "how many rooms")
 	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run")
 	a.jsonFlag(c)
@@ -93,11 +93,19 @@ room instead of another.`,
 		case count < 1 || count > 10_000:
 			return usagef("room create: --count %d: want 1 to 10000", count)
 		case s.Key != "" && count > 1:
-			return usagef("room create: --key %s makes one room, not %d: leave out --count or --key", s.Key, count)
+			return usagef("room create: --key %s makes one room, not %d: omit --count or --key", s.Key, count)
+		case s.Idle < 0:
+			return usagef("room create: --idle %s is negative; 0 means never", s.Idle)
+		case s.Limit < 0:
+			return usagef("room create: --for %s is negative; 0 means never", s.Limit)
 		case timeout <= 0:
 			return usagef("room create: --timeout %s: want more than 0", timeout)
 		}
-		if err := s.Validate(); err != nil {
+		err = s.Validate()
+		if err == nil && s.Game == a.game.Name { // only its own nodes know the options of another binary's game
+			_, err = a.game.DecodeOptions(s.Options)
+		}
+		if err != nil {
 			return usagef("room create: %v", err)
 		}
 		cluster, err := f.connect(ctx, a)
@@ -166,7 +174,7 @@ func (f *roomFilter) add(c *cobra.Command) {
 	f.labels = labelsFlag{}
 	c.Flags().StringVar(&f.state, "state", "", "only rooms in this state: wanted, running or sealed")
 	c.Flags().StringVar(&f.game, "game", "", "only rooms of this game")
-	c.Flags().Var(f.labels, "label", "only rooms that ask for NAME=VALUE; repeatable")
+	c.Flags().Var(f.labels, "label", "only rooms that ask for this label, such as region=eu; repeatable")
 }
 
 func (f *roomFilter) check() error {
@@ -372,7 +380,7 @@ func (f labelsFlag) Set(text string) error {
 	for one := range strings.SplitSeq(text, ",") {
 		name, value, ok := strings.Cut(one, "=")
 		if !ok {
-			return fmt.Errorf("%q is not NAME=VALUE", one)
+			return fmt.Errorf("%q is not NAME=VALUE, such as region=eu", one)
 		}
 		if err := room.ValidLabel(name, value); err != nil {
 			return err

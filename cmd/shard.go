@@ -22,7 +22,7 @@ import (
 // shardInfo is one shard as `shard list` and `shard resume` print it.
 type shardInfo struct {
 	Shard    string `json:"shard"`
-	State    string `json:"state"` // owned, free or halted
+	State    string `json:"state"` // owned, free, halted, or sealed: a room that has ended
 	Owner    string `json:"owner,omitempty"`
 	Epoch    uint64 `json:"epoch"`
 	LastSeq  uint64 `json:"last_seq"` // the last one that an owner noted
@@ -37,6 +37,8 @@ func infoOf(s etcd.ShardInfo) shardInfo {
 	switch {
 	case s.Halted != "":
 		i.State, i.Reason, i.HaltedBy, i.HaltedAt = "halted", s.Halted, s.HaltedBy, s.HaltedAt.UTC().Format(time.RFC3339)
+	case s.Over:
+		i.State = "sealed"
 	case s.Owner != "":
 		i.State = "owned"
 	}
@@ -155,7 +157,7 @@ func (a *app) shardList() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List the shards of a cluster: owner, epoch, and the reason for a halt",
-		Long:    "Prints what etcd knows about each shard. It opens a copy of a stopped data directory and leaves the directory unchanged.",
+		Long:    "Prints what etcd knows about each shard; rooms are among them (see room list). It opens a copy of a stopped data directory and leaves the directory unchanged.",
 		Example: "  wind shard list --data ./wind-data\n  wind shard list --etcd http://10.0.0.5:2379 --json",
 	}
 	f.add(c.Flags())

@@ -127,6 +127,30 @@ func TestEveryFlagRefusesWhatItCannotTake(t *testing.T) {
 	}
 }
 
+// TestAFlagTakesTheSameValuesInEveryVerb: its environment variable sets it in all verbs that have it.
+func TestAFlagTakesTheSameValuesInEveryVerb(t *testing.T) {
+	var out, log strings.Builder
+	type first struct{ verb, takes string }
+	seen := map[string]first{"capacity": {takes: "float64"}} // of a node
+	for _, c := range verbsIn(mygame(&out, &log).root()) {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if pathOf(c) == "service" && f.Name == "capacity" {
+				return // players: whoever runs nodes and services in one environment gives it as a flag
+			}
+			switch before := seen[f.Name]; before.takes {
+			case "":
+				seen[f.Name] = first{pathOf(c), f.Value.Type()}
+			case f.Value.Type():
+			default:
+				t.Errorf("--%s is a %s for %s, and a %s for %s", f.Name, before.takes, before.verb, f.Value.Type(), pathOf(c))
+			}
+		})
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d flags were compared", len(seen))
+	}
+}
+
 // TestVerbsAgreeOnExitCodes calls every verb that takes --data with a folder that is not there, which fails, and every verb
 // that takes --cluster with an invalid name, which is wrong usage.
 func TestVerbsAgreeOnExitCodes(t *testing.T) {

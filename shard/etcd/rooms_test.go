@@ -105,6 +105,9 @@ func TestTheRegistryFollowsARoom(t *testing.T) {
 	if x := r.Room("r-1"); x.End == nil || x.End.Tick != 7 || string(x.End.Result) != `{"red":3}` || x.Spec.Labels["region"] != "eu" {
 		t.Errorf("%+v, %+v", x, x.End)
 	}
+	if all, err := Shards(t.Context(), c, "test"); err != nil || len(all) != 2 || all[0].Name != "r-1" || !all[0].Over || all[1].Over {
+		t.Errorf("%+v, %v", all, err)
+	}
 	if all := r.Rooms(); len(all) != 2 || all[0].ID != "r-1" {
 		t.Errorf("%d rooms", len(all))
 	}

@@ -19,6 +19,7 @@ type ShardInfo struct {
 	shard.Standing
 	HaltedBy string    // the node that halted it, or "operator"; "" if it is not halted
 	HaltedAt time.Time // zero if it is not halted
+	Over     bool      // it is a room that has ended: its log is sealed
 }
 
 // Shards lists the states of a cluster's shards, sorted by name.
@@ -54,7 +55,12 @@ func (i *ShardInfo) parse(cluster string, kv *mvccpb.KeyValue) error {
 	if err := s.parse(&i.Standing, kv); err != nil {
 		return err
 	}
-	if string(kv.Key) != s.prefix+"halted" {
+	switch string(kv.Key) {
+	case s.prefix + "state":
+		i.Over = true
+		return nil
+	case s.prefix + "halted":
+	default:
 		return nil
 	}
 	var v haltedValue

@@ -37,7 +37,7 @@ func TestASpecIsRefusedByWhatIsWrongWithIt(t *testing.T) {
 		"are not a JSON object":                   func(s *Spec) { s.Options = []byte(`[1]`) },
 		"not negative":                            func(s *Spec) { s.Limit = -1 },
 		"the room's key has 200 bytes":            func(s *Spec) { s.Key = strings.Repeat("x", 200) },
-		`the label "a b"`:                         func(s *Spec) { s.Labels = map[string]string{"a b": "c"} },
+		`the label's name "a b"`:                  func(s *Spec) { s.Labels = map[string]string{"a b": "c"} },
 		`the label a has the value "b=c"`:         func(s *Spec) { s.Labels = map[string]string{"a": "b=c"} },
 		"the room's options have 20000 bytes, at": func(s *Spec) { s.Options = make([]byte, 20000) },
 	} {

@@ -81,7 +81,7 @@ func (s *Spec) Validate() error {
 // ValidLabel returns an error unless a node or a room may have the label.
 func ValidLabel(name, value string) error {
 	if err := ecs.ValidName(name, ecs.MaxName); err != nil {
-		return fmt.Errorf("the label %.40q: %w", name, err)
+		return fmt.Errorf("the label's %w", err)
 	}
 	if value == "" || len(value) > 64 || strings.ContainsAny(value, ",= \t\n") {
 		return fmt.Errorf("the label %s has the value %.70q: want 1 to 64 bytes without blanks, commas and =", name, value)
