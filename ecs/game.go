@@ -23,7 +23,8 @@ type Game struct {
 	// see in whole cells of 32 m. 0 means 96; the limit is package replication's. It does not affect the simulation.
 	SightMetres float64
 	// Options is nil, or a struct value with the default of every option that a new world can set. Its exported fields
-	// are bool, int32, int64, uint32, uint64, float64 or string, tagged `usage:"…" min:"0" max:"100000"`.
+	// are bool, int32, int64, uint32, uint64, float64 or string, tagged `usage:"…" min:"0" max:"100000"`, and `later:"true"`
+	// if the game gained the option after its first worlds: see EncodeOptions.
 	Options any
 	// Setup registers components, resources, events, commands and systems. It runs once per world, restored ones
 	// included, and must do the same every time for the same options.

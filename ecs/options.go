@@ -25,6 +25,7 @@ type OptionField struct {
 	Default string
 	Min     string // from the tag, empty if unset
 	Max     string
+	Later   bool // from the tag: EncodeOptions leaves the option out while it has its default
 	index   int
 }
 
@@ -50,7 +51,7 @@ func (g Game) OptionFields() ([]OptionField, error) {
 		}
 		o := OptionField{
 			Name: kebab(f.Name), Field: f.Name, Kind: f.Type.Kind(), Default: fmt.Sprint(v.Field(i).Interface()),
-			Usage: f.Tag.Get("usage"), Min: f.Tag.Get("min"), Max: f.Tag.Get("max"), index: i,
+			Usage: f.Tag.Get("usage"), Min: f.Tag.Get("min"), Max: f.Tag.Get("max"), Later: f.Tag.Get("later") == "true", index: i,
 		}
 		if err := o.usable(fields); err != nil {
 			return nil, fmt.Errorf("ecs: game %s: option %s %w", g.Name, f.Name, err)
@@ -73,8 +74,9 @@ func (f *OptionField) usable(before []OptionField) error {
 	return nil
 }
 
-// EncodeOptions encodes v, of the type of g.Options, as a canonical JSON object: keys sorted, every option present. nil
-// means the defaults. A game without options encodes as {}.
+// EncodeOptions encodes v, of the type of g.Options, as a canonical JSON object: keys sorted, every option present, but
+// not those tagged `later:"true"` that have their defaults: a game can gain an option without changing the checksums of
+// worlds that do not use it. nil means the defaults. A game without options encodes as {}.
 func (g Game) EncodeOptions(v any) ([]byte, error) {
 	fields, err := g.OptionFields()
 	if err != nil {
@@ -93,11 +95,15 @@ func (g Game) EncodeOptions(v any) ([]byte, error) {
 	if rv.Type() != reflect.TypeOf(g.Options) {
 		return nil, fmt.Errorf("ecs: game %s: options are a %s, want %T", g.Name, rv.Type(), g.Options)
 	}
+	defaults := reflect.ValueOf(g.Options)
 	object := make(map[string]any, len(fields)) // json sorts the keys
 	for i := range fields {
 		f := &fields[i]
 		if err := f.check(rv.Field(f.index)); err != nil {
 			return nil, fmt.Errorf("ecs: game %s: %w", g.Name, err)
+		}
+		if f.Later && rv.Field(f.index).Equal(defaults.Field(f.index)) {
+			continue
 		}
 		object[f.Name] = rv.Field(f.index).Interface()
 	}

@@ -37,6 +37,33 @@ func TestOptionsAreCanonicalJSON(t *testing.T) {
 	}
 }
 
+// TestAGameGainsAnOption: the worlds that do not use it keep their options, and with them their checksums.
+func TestAGameGainsAnOption(t *testing.T) {
+	type before struct{ Monsters int32 }
+	type now struct {
+		Monsters int32
+		Match    float64 `later:"true"`
+	}
+	game := func(options any) ecs.Game {
+		return ecs.Game{Name: "g", TickRate: 30, Options: options, Setup: func(*ecs.World) {}}
+	}
+	old, gained := game(before{200}), game(now{200, 60})
+	was, err := old.EncodeOptions(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := gained.EncodeOptions(now{200, 60})
+	if err != nil || string(is) != string(was) {
+		t.Errorf("%s, %v, want %s", is, err, was)
+	}
+	if used, err := gained.EncodeOptions(now{200, 0}); err != nil || string(used) != `{"match":0,"monsters":200}` {
+		t.Errorf("%s, %v", used, err)
+	}
+	if v, err := gained.DecodeOptions(was); err != nil || v != (now{200, 60}) {
+		t.Errorf("the former options are %+v, %v", v, err)
+	}
+}
+
 func TestOptionsAreHeldAgainstTheirBounds(t *testing.T) {
 	for given, want := range map[string]string{
 		`{"monsters":-1}`:             "option monsters is -1, below 0",

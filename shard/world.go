@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,10 +164,15 @@ func differs(game ecs.Game, asked, has []byte) error {
 	}
 	for _, f := range fields {
 		if _, ok := named[f.Name]; ok && string(want[f.Name]) != string(got[f.Name]) {
-			return fmt.Errorf("%w: the shard has had %s %s since its genesis, %s was asked for", ErrOtherOptions, f.Name, got[f.Name], want[f.Name])
+			return fmt.Errorf("%w: the shard has had %s %s since its genesis, %s was asked for", ErrOtherOptions, f.Name, or(got[f.Name], f.Default), or(want[f.Name], f.Default))
 		}
 	}
 	return nil
+}
+
+// or returns an option's value, or its default if it is absent.
+func or(value json.RawMessage, byDefault string) string {
+	return cmp.Or(string(value), byDefault)
 }
 
 // Resimulate steps through a recorded tick.
