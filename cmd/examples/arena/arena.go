@@ -9,6 +9,7 @@
 //	monster.go  spawning, chasing, biting
 //	score.go    who killed whom
 //	pace.go     other tick rates
+//	match.go    the end of an arena that is a room, and its result
 //	bot.go      a program that plays (it runs in a client, outside the simulation)
 //
 // A client sends two commands. All fields are packed in this order, without padding, as the schema in Welcome says:
@@ -47,12 +48,13 @@ var Game = ecs.Game{
 	Setup:    setup,
 }
 
-// Options configure a new arena. The flags --monsters, --size, --respawn and --tick-rate set them.
+// Options configure a new arena. The flags --monsters, --size, --respawn, --tick-rate and --match set them.
 type Options struct {
 	Monsters int32   `usage:"monsters that the arena keeps alive" min:"0" max:"100000"`
 	Size     float64 `usage:"length of the square arena's sides, in metres" min:"20" max:"20000"`
 	Respawn  float64 `usage:"seconds until a dead player respawns" min:"0" max:"600"`
-	TickRate int32   `usage:"ticks per second" min:"10" max:"128"`
+	TickRate int32   `usage:"ticks per second" min:"10" max:"128" later:"true"`
+	Match    float64 `usage:"seconds from the first player's joining to the end of the match; 0: it never ends" min:"0" max:"86400" later:"true"`
 }
 
 // setup registers everything. It runs once per world, so each world has its own closures, with their grids and options.
@@ -97,6 +99,9 @@ func setup(w *ecs.World) {
 	ecs.System(w, "rise", respawn.Rise(anywhere(o)))
 	ecs.System(w, "expire", lifetime.Expire)
 	ecs.System(w, "cull-shots", motion.Cull[projectile.Shot])
+	if o.Match > 0 {
+		registerMatch(w, o)
+	}
 }
 
 // anywhere returns a function that picks a random place in the arena, at least half a metre from its walls.
