@@ -28,8 +28,8 @@ type exhibit struct {
 func exhibited(t testing.TB, v *voyage, src Source) *exhibit {
 	t.Helper()
 	ctx := context.Background()
-	path := filepath.Join(t.TempDir(), "x.wind")
-	w, err := CreateFile(path, FileInfo{Lineage: testLineage, Cluster: "dev", Shard: "main", Game: "drift", TickRate: 30})
+	var out bytes.Buffer
+	w, err := NewFileWriter(&out, FileInfo{Lineage: testLineage, Cluster: "dev", Shard: "main", Game: "drift", TickRate: 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,10 +50,7 @@ func exhibited(t testing.TB, v *voyage, src Source) *exhibit {
 	if err = cmpErr(err, w.Close); err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := out.Bytes()
 	f, err := ReadFile(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)

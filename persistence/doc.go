@@ -11,6 +11,7 @@
 //	look for damage           Check: every finding with sequence and tick
 //	measure a log             Stat
 //	move it in a file         Export, OpenFile, Import
+//	keep an ended room's      Archive, ProveArchive, OpenArchive, in a Folder or another Archives
 //	work without a server     Memory
 //
 // Code that reads a log takes the small interfaces LogReader, DeltaReader and

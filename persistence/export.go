@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/ferris1/wind/ecs"
 )
@@ -14,15 +15,26 @@ type Exported struct {
 	First     Seq
 	Last      Seq
 	LastTick  uint64
+	LastHash  Hash // of the last record
+	Sealed    bool // by the last record
 	Records   int
 	Deltas    int
 	Snapshots int
 }
 
-// Export writes src to an export file and proves the chain while it reads. If the
-// log is damaged, it returns an error and leaves no file. src.Deltas and
-// src.Snapshots may be nil.
+// Export writes src to an export file and proves the chain while it reads. The file
+// replaces one of that name when it is whole and synced. If the log is damaged, Export
+// returns an error and leaves no file. src.Deltas and src.Snapshots may be nil.
 func Export(ctx context.Context, path string, src Source) (sum Exported, err error) {
+	err = writeWhole(path, func(w io.Writer) error {
+		sum, err = export(ctx, w, src)
+		return err
+	})
+	return sum, err
+}
+
+// export writes src as an export file.
+func export(ctx context.Context, to io.Writer, src Source) (sum Exported, err error) {
 	if sum.First, err = src.Log.First(ctx); err != nil {
 		return sum, fmt.Errorf("persistence: cannot read the log's first sequence: %w", err)
 	}
@@ -35,13 +47,12 @@ func Export(ctx context.Context, path string, src Source) (sum Exported, err err
 	if sum.Info, err = describe(ctx, src, sum.First); err != nil {
 		return sum, err
 	}
-	w, err := CreateFile(path, sum.Info)
+	w, err := NewFileWriter(to, sum.Info)
 	if err != nil {
 		return sum, err
 	}
 	for _, write := range []func(context.Context, *FileWriter, Source, *Exported) error{exportLog, exportDeltas, exportSnapshots} {
 		if err := write(ctx, w, src, &sum); err != nil {
-			w.Abort()
 			return sum, err
 		}
 	}
@@ -110,7 +121,7 @@ func exportLog(ctx context.Context, w *FileWriter, src Source, sum *Exported) er
 		}
 		sum.Records++
 	}
-	sum.LastTick = chain.Tick()
+	sum.LastTick, sum.LastHash, sum.Sealed = chain.Tick(), chain.Hash(), chain.Sealed()
 	return nil
 }
 

@@ -208,12 +208,30 @@ func (f *File) chunk(offset int64) (chunk, []byte, error) {
 	if err != nil {
 		return c, nil, err
 	}
-	copy(c.hash[:], header[hashedBytes:])
 	payload, err := f.bytes(offset+chunkBytes, int64(c.stored))
 	if err != nil {
 		return c, nil, err
 	}
-	if c.sum(payload) != c.hash {
+	return f.proven(header, payload, c)
+}
+
+// listed reads and verifies a chunk that the index lists, in one read.
+func (f *File) listed(want chunk) (chunk, []byte, error) {
+	b, err := f.bytes(want.offset, chunkBytes+int64(want.stored))
+	if err != nil {
+		return chunk{}, nil, err
+	}
+	c, err := parseHashed(b, want.offset, f.size-want.offset-chunkBytes)
+	if err != nil {
+		return c, nil, err
+	}
+	return f.proven(b, b[chunkBytes:], c)
+}
+
+// proven compares a chunk's header and payload with their hash.
+func (f *File) proven(header, payload []byte, c chunk) (chunk, []byte, error) {
+	copy(c.hash[:], header[hashedBytes:])
+	if c.stored != uint64(len(payload)) || c.sum(payload) != c.hash {
 		return c, nil, fmt.Errorf("the bytes do not match their hash")
 	}
 	return c, payload, nil
@@ -226,7 +244,7 @@ func (f *File) load(want chunk) ([][]byte, error) {
 	if f.cached == want.offset {
 		return f.loaded, nil
 	}
-	c, payload, err := f.chunk(want.offset)
+	c, payload, err := f.listed(want)
 	if err != nil {
 		return nil, want.corrupt("%v", err)
 	}

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -118,14 +119,17 @@ func (d *FileDeltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[Delta,
 // FileSnapshots are the snapshots of an export file. It implements SnapshotReader.
 type FileSnapshots struct{ f *File }
 
-// List returns the snapshots, newest first. It reads every snapshot, since the
-// file's index does not contain their names. Of a damaged one it knows only what
-// the index says: record and tick.
+// List returns the snapshots, newest first. It reads the beginning of each, which names it; only Get verifies their
+// bytes. Of one that is damaged there, it knows only what the index says: record and tick.
 func (s *FileSnapshots) List(ctx context.Context) ([]SnapshotInfo, error) {
 	var all []SnapshotInfo
 	for _, c := range s.f.chunks[chunkSnapshot] {
-		snap, err := s.read(ctx, c)
-		info := snap.Info()
+		info, err := s.head(c)
+		if err != nil || info.Seq != Seq(c.first) || info.Tick != c.tick { // read all of it, to say what is wrong with it
+			var snap Snapshot
+			snap, err = s.read(ctx, c)
+			info = snap.Info()
+		}
 		switch {
 		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrVersion):
 			info = SnapshotInfo{Name: c.what(), Shard: s.f.info.Shard, Seq: Seq(c.first), Tick: c.tick, Damaged: bare(err)}
@@ -136,7 +140,17 @@ func (s *FileSnapshots) List(ctx context.Context) ([]SnapshotInfo, error) {
 		all = append(all, info)
 	}
 	SortSnapshots(all)
-	return all, nil
+	return all, ctx.Err()
+}
+
+// head reads the name of a snapshot from the beginning of its chunk. The bytes are not verified.
+func (s *FileSnapshots) head(c chunk) (SnapshotInfo, error) {
+	b, err := s.f.bytes(c.offset+chunkBytes, int64(min(c.stored, snapshotHeadBytes)))
+	if err != nil {
+		return SnapshotInfo{}, err
+	}
+	_, used := binary.Uvarint(b) // the length of its only entry
+	return decodeSnapshotHead(b[max(used, 0):])
 }
 
 // Get returns a snapshot with its bytes verified, or ErrNotFound.

@@ -4,16 +4,14 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/zeebo/xxh3"
 )
 
-// FileWriter writes an export file. The file gets its name when Close succeeds.
-// Not safe for concurrent use.
+// FileWriter writes the bytes of an export file, from the first to the last. What it
+// has written is an export only once Close has succeeded. Not safe for concurrent use.
 type FileWriter struct {
-	path   string
-	file   *os.File
 	w      *bufio.Writer
 	offset int64
 	index  []chunk
@@ -25,18 +23,13 @@ type FileWriter struct {
 	err    error // the first error; it sticks
 }
 
-// CreateFile begins an export file for the shard that info describes. Close
-// replaces an existing file of that name.
-func CreateFile(path string, info FileInfo) (*FileWriter, error) {
+// NewFileWriter begins the export file of the shard that info describes.
+func NewFileWriter(to io.Writer, info FileInfo) (*FileWriter, error) {
 	description, err := info.encode()
 	if err != nil {
 		return nil, fmt.Errorf("persistence: cannot describe the file: %w", err)
 	}
-	f, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("persistence: %w", err)
-	}
-	w := &FileWriter{path: path, file: f, w: bufio.NewWriterSize(f, 1<<20), target: chunkTarget}
+	w := &FileWriter{w: bufio.NewWriterSize(to, 1<<20), target: chunkTarget}
 	prefix := append([]byte(fileMagic), make([]byte, 8)...)
 	binary.LittleEndian.PutUint32(prefix[8:], FormatVersion)
 	w.write(prefix)
@@ -91,8 +84,7 @@ func (w *FileWriter) Snapshot(s Snapshot) error {
 	return w.err
 }
 
-// Close writes index and trailer, syncs, and gives the file its name. If any
-// method failed, Close removes the file and returns that error.
+// Close writes index and trailer. If any method failed, it returns that error.
 func (w *FileWriter) Close() error {
 	w.flush()
 	at := w.offset
@@ -108,26 +100,9 @@ func (w *FileWriter) Close() error {
 	trailer = binary.LittleEndian.AppendUint64(trailer, xxh3.Hash(trailer))
 	w.write(append(trailer, fileEnd...))
 	if w.err == nil {
-		w.keep(w.w.Flush())
+		w.keepWrite(w.w.Flush())
 	}
-	if w.err == nil {
-		w.keep(w.file.Sync())
-	}
-	w.keep(w.file.Close())
-	if w.err == nil {
-		w.keep(os.Rename(w.path+".partial", w.path))
-	}
-	if w.err != nil {
-		_ = os.Remove(w.path + ".partial")
-		return fmt.Errorf("persistence: writing %s: %w", w.path, w.err)
-	}
-	return nil
-}
-
-// Abort closes and removes the unfinished file.
-func (w *FileWriter) Abort() {
-	_ = w.file.Close()
-	_ = os.Remove(w.path + ".partial")
+	return w.err
 }
 
 // full reports whether the next entry of this kind opens a new chunk.
@@ -176,7 +151,13 @@ func (w *FileWriter) write(b []byte) {
 	}
 	n, err := w.w.Write(b)
 	w.offset += int64(n)
-	w.keep(err)
+	w.keepWrite(err)
+}
+
+func (w *FileWriter) keepWrite(err error) {
+	if err != nil {
+		w.keep(fmt.Errorf("persistence: writing the file: %w", err))
+	}
 }
 
 // keep remembers the first error.

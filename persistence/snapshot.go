@@ -169,3 +169,21 @@ func DecodeSnapshot(b []byte) (Snapshot, error) {
 	}
 	return s, nil
 }
+
+// snapshotHeadBytes is more than what stands before the checksum in an envelope, with the checksum.
+const snapshotHeadBytes = 512
+
+// decodeSnapshotHead returns the name of the snapshot whose envelope begins with b. It proves nothing.
+func decodeSnapshotHead(b []byte) (SnapshotInfo, error) {
+	r := newReader("snapshot", b)
+	defer r.release()
+	f := r.fields()
+	if v := f.uint(keyVersion); v != FormatVersion {
+		r.fail("format version %d", v)
+	}
+	f.str("kind", maxKindBytes)
+	f.str("lineage", maxLineage)
+	f.str("cluster", ecs.MaxName)
+	s := Snapshot{Shard: f.str("shard", ecs.MaxName), Seq: Seq(f.uint("seq")), Epoch: Epoch(f.uint("epoch")), Tick: f.uint("tick"), Checksum: f.uint("check")}
+	return s.Info(), r.err
+}

@@ -143,9 +143,7 @@ func openAs(what string, b []byte, limit int, newest uint64) (*reader, *fields, 
 	if got := xxh3.Hash(b[:len(b)-sumBytes]); got != binary.BigEndian.Uint64(sum) {
 		return nil, nil, 0, &CorruptError{What: what, Reason: fmt.Sprintf("its bytes have the sum %016x, but it declares %x", got, sum)}
 	}
-	r := readers.Get().(*reader)
-	r.what, r.b, r.err, r.keyLen = what, b, nil, -1
-	r.src.Reset(b)
+	r := newReader(what, b)
 	f := r.fields()
 	version := f.uint(keyVersion)
 	if r.err == nil && (version < 1 || version > newest) {
@@ -153,6 +151,14 @@ func openAs(what string, b []byte, limit int, newest uint64) (*reader, *fields, 
 		return nil, nil, 0, &VersionError{What: what, Found: int(min(version, 1<<31-1)), Known: int(newest)}
 	}
 	return r, f, version, nil
+}
+
+// newReader returns a pooled reader of b. release, or close, returns it to the pool.
+func newReader(what string, b []byte) *reader {
+	r := readers.Get().(*reader)
+	r.what, r.b, r.err, r.keyLen = what, b, nil, -1
+	r.src.Reset(b)
+	return r
 }
 
 // close checks that nothing is left, releases the reader and returns its first error.
