@@ -18,10 +18,11 @@ type program struct {
 	game      ecs.Game
 	bot       newBot
 	services  []node.Service
-	auth      gateway.Authenticator // nil: gateways believe the player that a login names
-	scripts   fs.FS                 // nil: no scripts
-	scriptDir string                // the scripts' folder when the binary was built; "" if it is not on this machine
-	others    games                 // the other games that --game may name
+	auth      gateway.Authenticator   // nil: gateways believe the player that a login names
+	scripts   fs.FS                   // nil: no scripts
+	scriptDir string                  // the scripts' folder when the binary was built; "" if it is not on this machine
+	stores    map[string]openArchives // object stores for archives, by the scheme of their URLs
+	others    games                   // the other games that --game may name
 }
 
 func newProgram(game ecs.Game, opts []Option) *program {

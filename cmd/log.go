@@ -19,7 +19,7 @@ func (a *app) logVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Inspect, check, purge, export and import a shard's log",
-		Long: `Reads a data directory, an export file, or a running NATS server. While a node runs on the directory it asks the node's
+		Long: `Reads a data directory, an export file or archive, or a running NATS server. While a node runs on the directory it asks the node's
 server; otherwise it opens a copy and leaves the directory unchanged. Only purge and import change anything.`,
 		Example: "  wind log tail -n 20\n  wind log check --data ./wind-data\n  wind log export match.wind",
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -28,7 +28,7 @@ A node started on that directory continues from the last tick.`,
 	c.Flags().Var(&logBytes, "log-bytes", "limit of the shard's log there, such as 8GiB (default: 8GiB, or a quarter of a small store)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
-		f, err := openExport(args[0])
+		f, err := a.openExport(ctx, args[0])
 		if err != nil {
 			return found(err)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/ferris1/wind/shard/etcd"
 )
 
-// sourceFlags say where to read a shard's history: in a data directory, an export file, or on a running NATS server. While a
+// sourceFlags say where to read a shard's history: in a data directory, in an export file or archive, or on a running NATS server. While a
 // node runs on the directory, its server is asked; otherwise a copy is opened, because opening a store can destroy evidence.
 type sourceFlags struct {
 	data, file, nats string
@@ -29,7 +29,7 @@ type sourceFlags struct {
 
 func (f *sourceFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.data, "data", "./wind-data", "data directory to read; that of a stopped node is copied first and stays unchanged")
-	set.StringVar(&f.file, "file", "", "export file to read instead of a data directory")
+	set.StringVar(&f.file, "file", "", "export file or archive to read instead of a data directory: a path, or the URL of an object store that this binary has")
 	set.StringVar(&f.nats, "nats", "", "URL of a running NATS server to read instead of a data directory")
 	set.StringVar(&f.cluster, "cluster", "dev", "cluster of the shard")
 	set.StringVar(&f.shard, "shard", "main", "shard to read")
@@ -57,7 +57,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	case checkName("--shard", f.shard) != nil || checkName("--cluster", f.cluster) != nil:
 		return persistence.Source{}, nil, first(checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 	case f.file != "":
-		file, err := openExport(f.file)
+		file, err := a.openExport(ctx, f.file)
 		if err != nil {
 			return persistence.Source{}, nil, err
 		}
@@ -67,7 +67,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	}
 	store := filepath.Join(f.data, "nats")
 	if _, err := os.Stat(store); errors.Is(err, fs.ErrNotExist) {
-		return persistence.Source{}, nil, fmt.Errorf("%s holds no data of a node: name another directory with --data, or an export with --file", f.data)
+		return persistence.Source{}, nil, fmt.Errorf("%s holds no data of a node: name another directory with --data, or an export or archive with --file", f.data)
 	}
 	held, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{Cluster: f.cluster, Shard: f.shard, Logger: a.log})
 	if errors.Is(err, jetstream.ErrInUse) {
@@ -90,24 +90,6 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 		return persistence.Source{}, nil, err
 	}
 	return s.Source(), held.Close, nil
-}
-
-// openExport opens an export file. If the file as a whole is damaged, its error says what to do.
-func openExport(path string) (*persistence.File, error) {
-	file, err := persistence.OpenFile(path)
-	info, statErr := os.Stat(path)
-	switch {
-	case err == nil:
-	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("there is no file %s: name one that log export wrote", path)
-	case statErr == nil && info.IsDir():
-		err = fmt.Errorf("%s is a folder: name a file that log export wrote", path)
-	case errors.Is(err, persistence.ErrNoExport):
-		err = fmt.Errorf("%s is %w: name a file that log export wrote", path, persistence.ErrNoExport) // no log was damaged
-	case errors.Is(err, persistence.ErrCorrupt):
-		err = fmt.Errorf("%w; nothing in it can be read this way: export the log again from its shard, or name another file", err)
-	}
-	return file, err
 }
 
 func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source, func(), error) {
