@@ -1,5 +1,6 @@
-// Package storetest tests implementations of rpc.Store of package netcode/rpc, which keep the data of services. An
-// implementation need not import that package. persistence/jetstream and the stores in separate modules run these tests.
+// Package storetest tests implementations of rpc.Store of package netcode/rpc, which keep the data of services, and of
+// persistence.Archives. An implementation need not import those packages. The implementations in this module and in
+// separate ones run these tests.
 package storetest
 
 import (
