@@ -19,6 +19,12 @@ type Store struct {
 	place  *url.URL
 }
 
+// Content is an open object. It is an alias of what persistence.Content is.
+type Content = interface {
+	io.ReaderAt
+	io.Closer
+}
+
 // Open opens the bucket at a URL, with the driver of its scheme; the program must import that driver. The path of the URL is
 // a prefix of all names, except for buckets in files and in memory, whose own path it is. The caller must call Close.
 func Open(ctx context.Context, place string) (*Store, error) {
@@ -68,11 +74,7 @@ func (s *Store) Create(ctx context.Context, name string, write func(io.Writer) e
 }
 
 // Open opens an object. Its content may be read until ctx ends.
-func (s *Store) Open(ctx context.Context, name string) (content interface {
-	io.ReaderAt
-	io.Closer
-}, sizeBytes int64, err error,
-) {
+func (s *Store) Open(ctx context.Context, name string) (c Content, sizeBytes int64, err error) {
 	about, err := s.bucket.Attributes(ctx, name)
 	if err != nil {
 		return nil, 0, s.wrap("open", name, err)
@@ -136,7 +138,7 @@ func (o *object) ReadAt(b []byte, at int64) (int, error) {
 	if err != nil {
 		return 0, o.store.wrap("read", o.name, err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	got, err := io.ReadFull(r, b[:n])
 	if err != nil {
 		return got, o.store.wrap("read", o.name, err)

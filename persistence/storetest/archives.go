@@ -15,13 +15,16 @@ import (
 	"time"
 )
 
+// Content is an alias of what persistence.Content is.
+type Content = interface {
+	io.ReaderAt
+	io.Closer
+}
+
 // Archives has the methods of persistence.Archives.
 type Archives interface {
 	Create(ctx context.Context, name string, write func(io.Writer) error) error
-	Open(ctx context.Context, name string) (content interface {
-		io.ReaderAt
-		io.Closer
-	}, sizeBytes int64, err error)
+	Open(ctx context.Context, name string) (c Content, sizeBytes int64, err error)
 	List(ctx context.Context, prefix string) ([]string, error)
 	Remove(ctx context.Context, name string) error
 	Place(name string) string
