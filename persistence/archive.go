@@ -14,7 +14,7 @@ type Archives interface {
 	// Create stores what write writes under a name. Only the whole file ever has the name, and it is durable when Create
 	// returns nil. If write fails or ctx ends, nothing has it.
 	Create(ctx context.Context, name string, write func(io.Writer) error) error
-	// Open opens a file. The error is fs.ErrNotExist if there is none. The content may be read until ctx ends.
+	// Open opens a file. The error is fs.ErrNotExist if it does not exist. The content may be read until ctx ends.
 	Open(ctx context.Context, name string) (c Content, sizeBytes int64, err error)
 	// List returns the names that begin with prefix, in order. It may include files that were never completed.
 	List(ctx context.Context, prefix string) ([]string, error)

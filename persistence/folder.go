@@ -107,7 +107,7 @@ func (f *Folder) Remove(_ context.Context, name string) error {
 // valid refuses names that lead out of the folder.
 func (f *Folder) valid(name string) error {
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, `\:`) || strings.HasSuffix(name, partial) {
-		return fmt.Errorf("persistence: %q is no name of an archive", name)
+		return fmt.Errorf("persistence: %q cannot be the name of an archive", name)
 	}
 	return nil
 }
