@@ -123,7 +123,7 @@ func (s *streamFiles) describe() error {
 	}
 	s.subjects = config.Subjects
 	s.purgedBelow, _ = strconv.ParseUint(config.Metadata[purgedBelow], 10, 64) // 0: not noted
-	s.accepted = parseAccepted(config.Metadata)
+	s.accepted = parseAccepted(config.Metadata[acceptedLosses])
 	return nil
 }
 

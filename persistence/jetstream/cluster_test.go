@@ -16,6 +16,7 @@ type site struct {
 	addrs    []string
 	user     string // "user:password@", or ""
 	replicas int
+	shared   bool // the shard is in a partition
 }
 
 // onSites runs a test with one replica and with three, as they behave differently.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +37,10 @@ type Conn struct {
 	started  time.Time // when the embedded server started; zero if the server is external
 	maxBytes int64     // the embedded server's limit; 0 if the server is external
 	readOnly bool      // a reader's connection, or one to a copy: create nothing
+
+	mu      sync.Mutex
+	limit   int64                       // what the account may store; 0: not asked yet
+	streams map[string]jetstream.Stream // that many shards share
 }
 
 // ErrRefused reports that NATS does not accept a connection's user or password, or no message from it.
@@ -195,6 +200,35 @@ func (c *Conn) suspect() {
 	if c.server != nil {
 		c.server.keeper.suspect()
 	}
+}
+
+// stream finds a stream. It asks once for one that many shards share.
+func (c *Conn) stream(ctx context.Context, name string, shared bool) (jetstream.Stream, error) {
+	if shared {
+		c.mu.Lock()
+		s := c.streams[name]
+		c.mu.Unlock()
+		if s != nil {
+			return s, nil
+		}
+	}
+	s, err := c.js.Stream(ctx, name)
+	if err == nil && shared {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.streams == nil {
+			c.streams = map[string]jetstream.Stream{}
+		}
+		c.streams[name] = s
+	}
+	return s, err
+}
+
+// forget makes stream ask again for a stream that is gone.
+func (c *Conn) forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, name)
 }
 
 // isMissing reports whether a stream, bucket or message does not exist.

@@ -204,13 +204,14 @@ func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreSt
 }
 
 func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
-	lineage, err := lineageOf(ctx, c.conn, ref.Cluster, ref.Shard)
+	var o Options
+	lineage, err := o.find(ctx, c.conn, ref.Cluster, ref.Shard, "")
 	if err != nil {
 		return nil, err
 	}
 	ref.Lineage = lineage
 	s := &Shard{ref: ref}
-	if s.log, err = openLog(ctx, c.conn, ref, Options{}); err != nil {
+	if s.log, err = openLog(ctx, c.conn, ref, o); err != nil {
 		return nil, err
 	}
 	s.log.flaw = f
@@ -218,7 +219,7 @@ func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
 		s.snapshots = &Snapshots{ref: ref, logger: c.conn.logger}
 		return s, nil
 	}
-	if s.deltas, err = openDeltas(ctx, c.conn, ref, Options{}); err == nil {
+	if s.deltas, err = openDeltas(ctx, c.conn, ref, o); err == nil {
 		s.snapshots, err = openSnapshots(ctx, c.conn, ref, Options{})
 	}
 	if err != nil {

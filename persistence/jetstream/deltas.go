@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/wait"
 )
@@ -27,18 +25,19 @@ const publishPause = 100 * time.Millisecond
 // repeatLimit bounds the repeats of one delta message.
 const repeatLimit = 10 * time.Second
 
-// Deltas is the delta stream of one shard. Each handle has its own fence, so each owner needs its own handle. Publish
-// and Last wait for each other; Read may run concurrently with them.
+// Deltas is the delta stream of one shard, or its deltas in a partition. Each handle has its own fence, so each owner
+// needs its own handle. Publish and Last wait for each other; Read may run concurrently with them.
 type Deltas struct {
-	conn   *Conn
-	stream jetstream.Stream
-	name   string
-	ref    Ref
-	fence  *fenced
+	lane
+	conn  *Conn
+	ref   Ref
+	fence *fenced
+	limit uint64 // in a partition: bytes beyond which the shard's oldest messages are deleted
 
 	mu     sync.Mutex
 	known  bool
-	last   persistence.Seq // the stream's last message as this handle knows it
+	tail   spot   // of the last message as this handle knows it
+	before uint64 // in a partition: bytes of the messages that were deleted
 	packer persistence.DeltaPacker
 	packed time.Duration // spent in packer so far
 	buf    []byte
@@ -47,14 +46,18 @@ type Deltas struct {
 // openDeltas opens the delta stream, or creates it if it does not exist. It returns nil if it does not exist and the
 // connection is read-only.
 func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, error) {
-	d := &Deltas{conn: c, name: deltaStream(ref.Cluster, ref.Shard), ref: ref}
+	d := &Deltas{lane: deltaLane(ref, o.Shared), conn: c, ref: ref, limit: uint64(o.DeltaBytes)}
 	var err error
-	d.stream, err = c.js.Stream(ctx, d.name)
+	d.stream, err = c.stream(ctx, d.name, o.Shared)
 	if isMissing(err) && c.readOnly {
 		return nil, nil
 	}
 	if isMissing(err) {
-		if err = createStream(ctx, c, deltaConfig(ref, o), o.chosen.deltas); err != nil {
+		config, chosen := deltaConfig(ref, o), o.chosen.deltas
+		if o.Shared {
+			config, chosen = o.deltaPartition(ref), false
+		}
+		if err = createStream(ctx, c, config, chosen); err != nil {
 			return nil, err
 		}
 		d.stream, err = c.made(ctx, d.name)
@@ -62,11 +65,10 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: cannot open the delta stream %s: %w", d.name, err)
 	}
-	want := deltaSubject(ref.Cluster, ref.Shard, ref.Lineage)
-	if s := d.stream.CachedInfo().Config.Subjects; len(s) != 1 || s[0] != want {
-		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it belongs to another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, want, d.name)
+	if s := d.stream.CachedInfo().Config.Subjects; !o.Shared && (len(s) != 1 || s[0] != d.subject) {
+		return nil, fmt.Errorf("jetstream: the delta stream %s has the subjects %v, not %s: it belongs to another lineage; delete it (`nats stream rm %s`), deltas can be derived from the log", d.name, s, d.subject, d.name)
 	}
-	d.fence, err = newFenced(c, d.name, want, o.AckTimeout)
+	d.fence, err = newFenced(c, &d.lane, o.AckTimeout)
 	return d, err
 }
 
@@ -81,25 +83,41 @@ func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	if err := d.learn(ctx); err != nil {
 		return persistence.Delta{}, false, err
 	}
-	r, err := d.stream.GetLastMsgForSubject(ctx, deltaSubject(d.ref.Cluster, d.ref.Shard, d.ref.Lineage))
-	if isMissing(err) {
+	m, ok, err := d.last(ctx)
+	if err != nil {
+		return persistence.Delta{}, false, fmt.Errorf("jetstream: cannot read the last delta of %s: %w", &d.lane, err)
+	}
+	if !ok {
 		return persistence.Delta{}, false, nil
 	}
-	if err != nil {
-		return persistence.Delta{}, false, fmt.Errorf("jetstream: cannot read the last delta of %s: %w", d.name, err)
-	}
-	last, err := persistence.DecodeDelta(r.Data)
+	last, err := persistence.DecodeDelta(m.body)
 	last.Body = nil
 	return last, err == nil, err
 }
 
 // learn moves the fence to the stream's last message.
 func (d *Deltas) learn(ctx context.Context) error {
-	i, err := d.stream.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err)
+	if d.shared() {
+		m, _, err := d.last(ctx)
+		if err != nil {
+			return err
+		}
+		first, ok, err := d.from(ctx, 1)
+		if err != nil {
+			return err
+		}
+		if d.before = m.bytes; ok {
+			d.before = d.bytesBefore(&first)
+		}
+		d.tail = m.spot
+	} else {
+		_, last, err := d.span(ctx)
+		if err != nil {
+			return err
+		}
+		d.tail = spot{num: last, seq: last}
 	}
-	d.last, d.known = persistence.Seq(i.State.LastSeq), true
+	d.known = true
 	d.packer.Restart()
 	return nil
 }
@@ -151,38 +169,52 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 		return err
 	}
 	d.buf = body
-	err = d.fence.publish(ctx, part.Header(), body, d.last)
+	at, err := d.fence.publish(ctx, d.subject, part.Header(), body, d.tail)
 	if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
-		err = d.repeat(ctx, part, body, err)
+		at, err = d.repeat(ctx, part, body, err)
 	}
-	if errors.Is(err, persistence.ErrConflict) && d.isLast(ctx, body) {
-		err = nil
+	if errors.Is(err, persistence.ErrConflict) {
+		// It may be this message, stored by an attempt that got no answer.
+		if m, ok, getErr := d.get(ctx, d.tail.num+1, d.tail); getErr == nil && ok && bytes.Equal(m.body, body) {
+			at, err = m.spot, nil
+		}
 	}
-	if err == nil {
-		d.last++
+	if err != nil {
+		return err
 	}
-	return err
+	d.tail = at
+	return d.trim(ctx)
+}
+
+// trim deletes the shard's oldest messages in a partition, once they exceed the shard's limit by a quarter.
+func (d *Deltas) trim(ctx context.Context) error {
+	if !d.shared() || d.limit == 0 || d.tail.bytes-d.before <= d.limit+d.limit/4 {
+		return nil
+	}
+	first, ok, err := d.find(ctx, byBytes, d.tail.bytes-d.limit)
+	if err != nil || !ok {
+		return err
+	}
+	if err := d.purge(ctx, first.seq); err != nil {
+		return err
+	}
+	d.before = d.bytesBefore(&first)
+	return nil
 }
 
 // repeat publishes a message until it gets an answer.
-func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byte, before error) (err error) {
-	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "store the delta of tick "+strconv.FormatUint(part.Tick, 10)+" in "+d.name)
+func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byte, before error) (at spot, err error) {
+	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "store the delta of tick "+strconv.FormatUint(part.Tick, 10)+" in "+d.String())
 	defer end(&err)
 	for err = before; errors.Is(err, persistence.ErrAmbiguous); {
 		select { // without a connection or a stream, publish fails at once
 		case <-bounded.Done():
-			return err
+			return at, err
 		case <-time.After(publishPause):
 		}
-		err = d.fence.publish(bounded, part.Header(), body, d.last)
+		at, err = d.fence.publish(bounded, d.subject, part.Header(), body, d.tail)
 	}
-	return err
-}
-
-// isLast reports whether the message at the fence is this one, stored by an attempt that got no answer.
-func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
-	r, err := d.stream.GetMsg(ctx, uint64(d.last)+1)
-	return err == nil && bytes.Equal(r.Data, body)
+	return at, err
 }
 
 // Read yields whole deltas and gaps in order, up to the last one stored now, beginning with the first that ends at or
@@ -190,17 +222,17 @@ func (d *Deltas) isLast(ctx context.Context, body []byte) bool {
 // that wraps persistence.ErrCorrupt and continues after them.
 func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistence.Delta, error] {
 	return persistence.FromTick(fromTick, func(yield func(persistence.Delta, error) bool) {
-		i, err := d.stream.Info(ctx)
-		if err != nil {
-			yield(persistence.Delta{}, fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err))
-			return
-		}
-		from, err := d.group(ctx, i.State, fromTick)
+		first, last, err := d.span(ctx)
 		if err != nil {
 			yield(persistence.Delta{}, err)
 			return
 		}
-		for m, err := range d.stored(ctx, from, i.State.LastSeq) {
+		from, err := d.group(ctx, first, last, fromTick)
+		if err != nil {
+			yield(persistence.Delta{}, err)
+			return
+		}
+		for m, err := range d.stored(ctx, from, last) {
 			var delta persistence.Delta
 			if err == nil {
 				delta, err = persistence.DecodeDelta(m.body)
@@ -212,12 +244,12 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 	})
 }
 
-// stored yields the stream's messages from from to to, in order. It yields an error for missing messages and continues.
+// stored yields the messages from from to to, in order. It yields an error for missing messages and continues.
 func (d *Deltas) stored(ctx context.Context, from, to uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
 		for from <= to {
 			var gap error
-			for m, err := range scan(ctx, d.conn, d.stream, from, to) {
+			for m, err := range scan(ctx, d.conn, &d.lane, from, to) {
 				if errors.Is(err, persistence.ErrGap) {
 					gap = err
 					break
@@ -225,19 +257,19 @@ func (d *Deltas) stored(ctx context.Context, from, to uint64) iter.Seq2[stored, 
 				if !yield(m, err) || err != nil {
 					return
 				}
-				from = m.seq + 1
+				from = m.num + 1
 			}
 			if gap == nil {
 				return
 			}
 			next, err := d.behind(ctx, from)
-			if err == nil && next.seq != from {
-				err = d.lost(ctx, from, min(next.seq-1, to), gap)
+			if err == nil && next.num != from {
+				err = d.lost(ctx, from, min(next.num-1, to), gap)
 			}
 			if err != nil && (!yield(stored{}, err) || !errors.Is(err, persistence.ErrCorrupt)) {
 				return
 			}
-			if from = next.seq; from <= to && !yield(next, nil) {
+			if from = next.num; from <= to && !yield(next, nil) {
 				return
 			}
 			from++
@@ -245,72 +277,83 @@ func (d *Deltas) stored(ctx context.Context, from, to uint64) iter.Seq2[stored, 
 	}
 }
 
-// behind returns the first readable message at or after a sequence. If none exists, it returns one with a sequence
+// behind returns the first readable message whose number is at least from. If none exists, it returns one with a number
 // beyond all others.
-func (d *Deltas) behind(ctx context.Context, from uint64) (stored, error) {
-	m, err := d.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(deltaSubject(d.ref.Cluster, d.ref.Shard, d.ref.Lineage)))
-	if isMissing(err) {
-		return stored{seq: math.MaxUint64 - 1}, nil
+func (d *Deltas) behind(ctx context.Context, from uint64) (m stored, err error) {
+	var ok bool
+	if d.shared() {
+		m, ok, err = d.find(ctx, byNumber, from)
+	} else {
+		m, ok, err = d.from(ctx, from)
 	}
-	if err != nil {
-		return stored{}, fmt.Errorf("jetstream: cannot read message %d of %s: %w", from, d.name, err)
+	if err == nil && !ok {
+		return stored{spot: spot{num: math.MaxUint64 - 1}}, nil
 	}
-	return stored{seq: m.Sequence, header: m.Header, body: m.Data}, nil
+	return m, err
 }
 
-// lost returns the error for a hole. It returns nil if the hole ends before the stream's first message: those messages
-// were dropped by retention.
+// lost returns the error for a hole. It returns nil if the hole ends before the first message: those messages were
+// dropped by retention.
 func (d *Deltas) lost(ctx context.Context, from, to uint64, gap error) error {
-	i, err := d.stream.Info(ctx)
+	first, _, err := d.span(ctx)
 	if err != nil {
-		return fmt.Errorf("jetstream: cannot read the state of %s: %w", d.name, err)
+		return err
 	}
-	if to < i.State.FirstSeq {
+	if to < first {
 		return nil
 	}
-	return &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("messages %d to %d of %s are damaged or missing", from, to, d.name), Err: gap}
+	return &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("messages %d to %d of %s are damaged or missing", from, to, &d.lane), Err: gap}
 }
 
-// group returns the sequence of a message from which the delta of a tick can be unpacked.
-func (d *Deltas) group(ctx context.Context, s jetstream.StreamState, tick uint64) (uint64, error) {
-	from, err := d.seek(ctx, s, tick)
+// group returns the number of a message from which the delta of a tick can be unpacked.
+func (d *Deltas) group(ctx context.Context, first, last, tick uint64) (uint64, error) {
+	from, err := d.seek(ctx, first, last, tick)
 	if err != nil || tick <= 1 {
-		return from, err
+		return from.num, err
 	}
-	first := tick - min(tick, persistence.GroupTicks) // if the group is unknown: none is longer
-	if m, err := d.stream.GetMsg(ctx, from); err == nil {
-		switch delta, err := persistence.DecodeDelta(m.Data); {
+	begin := tick - min(tick, persistence.GroupTicks) // if the group is unknown: none is longer
+	if m, ok, err := d.get(ctx, from.num, from); err == nil && ok {
+		switch delta, err := persistence.DecodeDelta(m.body); {
 		case err != nil:
 		case delta.Group == 0 || delta.Group == delta.Tick:
-			return from, nil
+			return from.num, nil
 		default:
-			first = delta.Group
+			begin = delta.Group
 		}
 	}
-	return d.seek(ctx, s, first)
+	from, err = d.seek(ctx, first, last, begin)
+	return from.num, err
 }
 
-// seek returns a sequence such that all earlier messages are for ticks below tick. It bisects over the headers.
-func (d *Deltas) seek(ctx context.Context, s jetstream.StreamState, tick uint64) (uint64, error) {
-	low, high := s.FirstSeq, s.LastSeq+1 // every message below low is older
+// seek returns a spot such that all earlier messages are for ticks below tick. In a stream of its own, it bisects over
+// the headers.
+func (d *Deltas) seek(ctx context.Context, first, last, tick uint64) (spot, error) {
+	if d.shared() && tick > 1 {
+		m, ok, err := d.find(ctx, byTick, tick)
+		if err != nil || !ok {
+			m.num = last + 1
+		}
+		return m.spot, err
+	}
+	low, high := first, last+1 // every message below low is older
 	for tick > 1 && low < high {
 		middle := low + (high-low)/2
-		r, err := d.stream.GetMsg(ctx, middle)
-		if isMissing(err) { // just dropped for its age, or damaged: scan will report it
-			return low, nil
-		}
+		m, ok, err := d.get(ctx, middle, spot{})
 		if err != nil {
-			return 0, fmt.Errorf("jetstream: cannot read message %d of %s: %w", middle, d.name, err)
+			return spot{}, err
 		}
-		h, err := persistence.ParseHeader(r.Header.Get)
+		if !ok { // just dropped for its age, or damaged: scan will report it
+			break
+		}
+		t, err := byTick(&m)
 		if err != nil {
-			return 0, &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("message %d of %s: %v", middle, d.name, err), Err: err}
+			return spot{}, err
 		}
-		if h.LastTick < tick {
+		if t < tick {
 			low = middle + 1
 		} else {
 			high = middle
 		}
 	}
-	return low, nil
+	return spot{num: low, seq: low}, nil
 }

@@ -23,88 +23,97 @@ func readDeltas(t testing.TB, d *Deltas, from uint64) (all []persistence.Delta) 
 }
 
 func TestDeltasComeBackWhole(t *testing.T) {
-	ctx := testContext(t)
-	s := createShard(t, connectTo(t, startServer(t, ServerConfig{Port: -1})))
-	if _, ok, err := s.deltas.Last(ctx); ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	want := []persistence.Delta{
-		deltaOf(1, 10), deltaOf(2, 5<<20), deltaOf(3, 0),
-		{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "they were lost"}},
-		deltaOf(8, 2000),
-	}
-	if err := s.deltas.Publish(ctx, want[:2]); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.deltas.Publish(ctx, want[2:]); err != nil {
-		t.Fatal(err)
-	}
-	for _, from := range []uint64{0, 1, 2, 3, 5, 8, 9} {
-		var due []persistence.Delta
-		for _, d := range want {
-			if d.Tick >= from {
-				due = append(due, d)
+	onLayouts(t, func(t *testing.T, o Options) {
+		ctx := testContext(t)
+		s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{Port: -1})), o)
+		if _, ok, err := s.deltas.Last(ctx); ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		want := []persistence.Delta{
+			deltaOf(1, 10), deltaOf(2, 5<<20), deltaOf(3, 0),
+			{Lineage: testLineage, Epoch: 1, RecordSeq: 9, Tick: 7, Gap: &persistence.Gap{FromTick: 4, ToTick: 7, Reason: "they were lost"}},
+			deltaOf(8, 2000),
+		}
+		if err := s.deltas.Publish(ctx, want[:2]); err != nil {
+			t.Fatal(err)
+		}
+		noise(t, s.log.conn, &s.deltas.lane)
+		if err := s.deltas.Publish(ctx, want[2:]); err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range []uint64{0, 1, 2, 3, 5, 8, 9} {
+			var due []persistence.Delta
+			for _, d := range want {
+				if d.Tick >= from {
+					due = append(due, d)
+				}
+			}
+			got := readDeltas(t, s.deltas, from)
+			if len(got) != len(due) {
+				t.Fatalf("from tick %d: %d deltas, not %d", from, len(got), len(due))
+			}
+			for i, d := range got {
+				if d.Tick != due[i].Tick || !bytes.Equal(d.Body, due[i].Body) || (d.Gap == nil) != (due[i].Gap == nil) {
+					t.Fatalf("from tick %d: delta %d is of tick %d with %d bytes", from, i, d.Tick, len(d.Body))
+				}
 			}
 		}
-		got := readDeltas(t, s.deltas, from)
-		if len(got) != len(due) {
-			t.Fatalf("from tick %d: %d deltas, not %d", from, len(got), len(due))
+		if last, ok, err := s.deltas.Last(ctx); !ok || err != nil || last.Tick != 8 || last.RecordSeq != 10 || last.Body != nil {
+			t.Fatal(last, ok, err)
 		}
-		for i, d := range got {
-			if d.Tick != due[i].Tick || !bytes.Equal(d.Body, due[i].Body) || (d.Gap == nil) != (due[i].Gap == nil) {
-				t.Fatalf("from tick %d: delta %d is of tick %d with %d bytes", from, i, d.Tick, len(d.Body))
-			}
-		}
-	}
-	if last, ok, err := s.deltas.Last(ctx); !ok || err != nil || last.Tick != 8 || last.RecordSeq != 10 || last.Body != nil {
-		t.Fatal(last, ok, err)
-	}
+	})
 }
 
 func TestDeltaStreamHasItsOwnFence(t *testing.T) {
-	ctx := testContext(t)
-	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
-	old := createShard(t, c)
-	if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(1, 10)}); err != nil {
-		t.Fatal(err)
-	}
-	fresh := createShard(t, c)
-	if _, _, err := fresh.deltas.Last(ctx); err != nil {
-		t.Fatal(err)
-	}
-	mine := deltaOf(2, 10)
-	mine.Epoch = 2
-	if err := fresh.deltas.Publish(ctx, []persistence.Delta{mine}); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(2, 10)}); !errors.Is(err, persistence.ErrConflict) {
-			t.Fatalf("a predecessor's delta: %v", err)
+	onLayouts(t, func(t *testing.T, o Options) {
+		ctx := testContext(t)
+		c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
+		old := createShardWith(t, c, o)
+		if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(1, 10)}); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if last, ok, err := old.deltas.Last(ctx); err != nil || !ok || last.Epoch != 2 {
-		t.Fatal(last, ok, err)
-	}
-	if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(3, 10)}); err != nil {
-		t.Fatalf("Publish after Last: %v", err)
-	}
+		noise(t, c, &old.deltas.lane)
+		fresh := createShardWith(t, c, o)
+		if _, _, err := fresh.deltas.Last(ctx); err != nil {
+			t.Fatal(err)
+		}
+		mine := deltaOf(2, 10)
+		mine.Epoch = 2
+		if err := fresh.deltas.Publish(ctx, []persistence.Delta{mine}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(2, 10)}); !errors.Is(err, persistence.ErrConflict) {
+				t.Fatalf("a predecessor's delta: %v", err)
+			}
+		}
+		if last, ok, err := old.deltas.Last(ctx); err != nil || !ok || last.Epoch != 2 {
+			t.Fatal(last, ok, err)
+		}
+		if err := old.deltas.Publish(ctx, []persistence.Delta{deltaOf(3, 10)}); err != nil {
+			t.Fatalf("Publish after Last: %v", err)
+		}
+	})
 }
 
 func TestDeltaStreamDropsItsOldest(t *testing.T) {
-	ctx := testContext(t)
-	s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{Port: -1})), Options{DeltaBytes: 256 << 10})
-	for tick := uint64(1); tick <= 200; tick++ {
-		if err := s.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick, 4<<10)}); err != nil {
-			t.Fatal(err)
+	onLayouts(t, func(t *testing.T, o Options) {
+		ctx := testContext(t)
+		s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{Port: -1})), Options{Shared: o.Shared, DeltaBytes: 256 << 10})
+		for tick := uint64(1); tick <= 200; tick++ {
+			if err := s.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick, 4<<10)}); err != nil {
+				t.Fatal(err)
+			}
+			noise(t, s.log.conn, &s.deltas.lane)
 		}
-	}
-	got := readDeltas(t, s.deltas, 0)
-	if len(got) == 0 || len(got) >= 200 || got[len(got)-1].Tick != 200 || got[0].Tick != 201-uint64(len(got)) {
-		t.Fatalf("%d deltas are left", len(got))
-	}
-	if mid := readDeltas(t, s.deltas, 180); len(mid) != 21 || mid[0].Tick != 180 {
-		t.Fatalf("from tick 180: %d deltas", len(mid))
-	}
+		got := readDeltas(t, s.deltas, 0)
+		if len(got) == 0 || len(got) >= 200 || got[len(got)-1].Tick != 200 || got[0].Tick != 201-uint64(len(got)) {
+			t.Fatalf("%d deltas are left", len(got))
+		}
+		if mid := readDeltas(t, s.deltas, 180); len(mid) != 21 || mid[0].Tick != 180 {
+			t.Fatalf("from tick 180: %d deltas", len(mid))
+		}
+	})
 }
 
 // TestDeltaPublishGoesOnAfterLostAnswers: every delta is stored exactly once, and a call never lasts longer than its

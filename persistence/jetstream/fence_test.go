@@ -14,7 +14,7 @@ import (
 func owner(t *testing.T, s site, through string) (*Shard, *writer) {
 	t.Helper()
 	c := s.connect(t, through)
-	shard := createShardWith(t, c, Options{Replicas: s.replicas, LogBytes: 64 << 20, DeltaBytes: 64 << 20, SnapshotBytes: 64 << 20, AckTimeout: 700 * time.Millisecond})
+	shard := createShardWith(t, c, Options{Shared: s.shared, Replicas: s.replicas, LogBytes: 64 << 20, DeltaBytes: 64 << 20, SnapshotBytes: 64 << 20, AckTimeout: 700 * time.Millisecond})
 	return shard, resume(t, shard)
 }
 
@@ -30,10 +30,14 @@ func epochOf(t *testing.T, w *writer, epoch persistence.Epoch) (persistence.Mess
 }
 
 func TestFence(t *testing.T) {
-	onSites(t, func(t *testing.T, s site) {
-		t.Run("a stale owner is refused", func(t *testing.T) { staleOwnerIsRefused(t, s) })
-		t.Run("an answer that is lost is ambiguous", func(t *testing.T) { lostAnswerIsAmbiguous(t, s) })
-		t.Run("a zombie's delayed record stays out", func(t *testing.T) { zombieStaysOut(t, s) })
+	onLayouts(t, func(t *testing.T, o Options) {
+		onSites(t, func(t *testing.T, s site) {
+			s.shared = o.Shared
+			t.Run("a stale owner is refused", func(t *testing.T) { staleOwnerIsRefused(t, s) })
+			t.Run("an answer that is lost is ambiguous", func(t *testing.T) { lostAnswerIsAmbiguous(t, s) })
+			t.Run("a zombie's delayed record stays out", func(t *testing.T) { zombieStaysOut(t, s) })
+			t.Run("nothing follows a seal", func(t *testing.T) { nothingFollowsASeal(t, s) })
+		})
 	})
 }
 
@@ -135,5 +139,60 @@ func zombieStaysOut(t *testing.T, s site) {
 	w.commit(t, direct)
 	if got := resume(t, direct); got.chain.Hash() != w.chain.Hash() {
 		t.Fatalf("the log ends with %v, the owner with %v", got.chain.Hash(), w.chain.Hash())
+	}
+}
+
+// sealOf links the record that ends a room.
+func sealOf(t *testing.T, w *writer) persistence.Message {
+	t.Helper()
+	m, err := w.chain.Link(&persistence.Record{Kind: persistence.KindSeal, Epoch: w.chain.Epoch(), Seal: &persistence.Seal{Node: "n1", Tick: w.chain.Tick(), Reason: persistence.EndClosed}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// nothingFollowsASeal: in a partition, the server itself refuses a former owner's late record, a second seal, another
+// node's claim and a record that counts the seal, whether or not its writer knows of it.
+func nothingFollowsASeal(t *testing.T, s site) {
+	if !s.shared {
+		t.Skip("in a stream of its own, the reader's rule refuses what follows")
+	}
+	ctx := testContext(t)
+	ended, _ := owner(t, s, "")
+	w := appendTicks(t, ended, 2)
+	late, _, err := w.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, _ := epochOf(t, w, w.chain.Epoch()+1)
+	seal := sealOf(t, w)
+	former, _ := owner(t, s, "")
+	if err := former.log.share.learn(ctx); err != nil { // it knows the log as it is now
+		t.Fatal(err)
+	}
+	if err := ended.log.Append(ctx, seal, w.chain.Seq()); err != nil {
+		t.Fatal(err)
+	}
+	if last := lastOf(t, ended); last != w.chain.Seq()+1 {
+		t.Fatalf("the log ends with record %d, not with the seal %d", last, w.chain.Seq()+1)
+	}
+	for what, m := range map[string]persistence.Message{"a late record": late, "a claim": claim, "a second seal": seal} {
+		fresh, _ := owner(t, s, "")
+		for who, o := range map[string]*Shard{"the former owner": former, "the owner": ended, "another node": fresh} {
+			m.Seq = 0
+			for expect := w.chain.Seq(); expect <= w.chain.Seq()+1; expect++ {
+				if err := o.log.Append(ctx, m, expect); !errors.Is(err, persistence.ErrConflict) {
+					t.Errorf("%s of %s, expecting record %d: %v", what, who, expect, err)
+				}
+			}
+		}
+	}
+	if last := lastOf(t, ended); last != w.chain.Seq()+1 {
+		t.Errorf("the log goes on to record %d", last)
+	}
+	got, err := ended.log.Get(ctx, w.chain.Seq()+1)
+	if err != nil || !bytes.Equal(got.Body, seal.Body) {
+		t.Errorf("the seal reads as %v, %v", got.Header, err)
 	}
 }

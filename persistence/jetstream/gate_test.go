@@ -148,7 +148,7 @@ func TestReadersLeaveConsumersOfNodesAlone(t *testing.T) {
 	shard := createShard(t, conn)
 	appendTicks(t, shard, 3)
 	stream := shard.Log().stream
-	p, err := newPuller(ctx, conn, stream, 1, true)
+	p, err := newPuller(ctx, conn, &shard.log.lane, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}

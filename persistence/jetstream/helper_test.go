@@ -2,10 +2,14 @@ package jetstream
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/ferris1/wind/persistence"
 )
@@ -50,6 +54,38 @@ func createShardWith(t testing.TB, c *Conn, o Options) *Shard {
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// onLayouts runs a test on a shard with streams of its own, and on one that shares partitions with a neighbour who
+// writes a message after each of the shard's.
+func onLayouts(t *testing.T, test func(t *testing.T, o Options)) {
+	t.Run("own", func(t *testing.T) { test(t, Options{}) })
+	t.Run("shared", func(t *testing.T) { test(t, Options{Shared: true}) })
+}
+
+// neighbours returns names of shards in the same partition as another.
+func neighbours(of string, n int) (names []string) {
+	for i := 0; len(names) < n; i++ {
+		if name := fmt.Sprintf("n%d", i); name != of && partitionOf(name) == partitionOf(of) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// noise stores messages of a neighbour between those of a lane.
+func noise(t testing.TB, c *Conn, l *lane) {
+	t.Helper()
+	if !l.shared() {
+		return
+	}
+	subject := strings.Replace(l.subject, "."+l.shard+".", "."+neighbours(l.shard, 1)[0]+".", 1)
+	for _, lineage := range []string{testLineage, strings.Replace(testLineage, "1", "2", 1)} {
+		m := &nats.Msg{Subject: strings.Replace(subject, testLineage, lineage, 1), Data: []byte("noise"), Header: nats.Header{headerSeq: {"1"}, headerBytes: {"100"}}}
+		if _, err := c.js.PublishMsg(testContext(t), m); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func lastOf(t testing.TB, s *Shard) persistence.Seq {
@@ -134,6 +170,7 @@ func (w *writer) commit(t testing.TB, s *Shard) persistence.Message {
 		t.Fatal(err)
 	}
 	w.chain.Advance(r, persistence.HashOf(m.Body))
+	noise(t, s.log.conn, &s.log.lane)
 	return m
 }
 

@@ -192,7 +192,7 @@ func (p *prover) next(m storedMsg) error {
 	if err != nil {
 		return &persistence.CorruptError{What: "record", Seq: persistence.Seq(m.seq), Tick: p.chain.Tick() + 1, Reason: "its headers are unreadable", Err: err}
 	}
-	msg, err := message(m.seq, header.Get, m.body)
+	msg, err := message(&stored{spot: spot{num: m.seq}, header: header, body: m.body})
 	if err != nil {
 		return &persistence.CorruptError{What: "record", Seq: persistence.Seq(m.seq), Tick: p.chain.Tick() + 1, Reason: err.Error(), Err: err}
 	}

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,15 +17,20 @@ import (
 const (
 	DefaultLogBytes      = 8 << 30 // some days of 50 players; when it fills, records older than a proven snapshot are purged
 	DefaultDeltaBytes    = 4 << 30
-	DefaultSnapshotBytes = 2 << 30 // of a cluster's snapshots together
-	MinLogBytes          = 1 << 20 // least limit that an operator may set: room for one large record
-	leastDefault         = 8 << 20 // least limit on a small server
+	DefaultSnapshotBytes = 2 << 30  // of a cluster's snapshots together
+	DefaultSharedBytes   = 64 << 20 // of each, log and deltas, in a partition; nothing is reserved for it
+	MinLogBytes          = 1 << 20  // least limit that an operator may set: room for one large record
+	leastDefault         = 8 << 20  // least limit on a small server
 	peersTimeout         = 10 * time.Second
 )
 
 // Options are a shard's storage settings. The zero value is the default. Replicas and SnapshotBytes apply only when the
 // streams are created. The limits of log and deltas, if set, apply to existing streams as well.
+//
+// In a partition, LogBytes and DeltaBytes limit the shard's own part. The streams have limits of their own, which are
+// reserved once for all shards. Whoever creates the delta partition decides how long its deltas are kept (DeltaAge).
 type Options struct {
+	Shared        bool          // Create: in the partitions, for rooms; Open: look there first
 	Replicas      int           // 1 or 3; 0: 1
 	LogBytes      int64         // beyond this size the log refuses records (persistence.ErrFull)
 	DeltaBytes    int64         // beyond this size the delta stream drops its oldest messages
@@ -33,7 +39,8 @@ type Options struct {
 	SnapshotBytes int64         // for all snapshots of the cluster together
 	AckTimeout    time.Duration // 0: DefaultAckTimeout
 
-	chosen struct{ log, deltas, snapshots bool } // the caller set the limit: do not lower it
+	chosen    struct{ log, deltas, snapshots bool } // the caller set the limit: do not lower it
+	partition struct{ log, deltas int64 }           // limits of the streams that shards share
 }
 
 // fill sets the defaults, lowered to fit the server's limits.
@@ -42,13 +49,9 @@ func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 		o.Replicas = 1
 	}
 	o.chosen.log, o.chosen.deltas, o.chosen.snapshots = o.LogBytes > 0, o.DeltaBytes > 0, o.SnapshotBytes > 0
-	free := c.maxBytes
-	if free <= 0 {
-		a, err := c.js.AccountInfo(ctx)
-		if err != nil {
-			return o, fmt.Errorf("jetstream: cannot read the account's limits: %w", err)
-		}
-		free = a.Limits.MaxStore // -1: unlimited
+	free, err := c.storeLimit(ctx)
+	if err != nil {
+		return o, err
 	}
 	limit := func(bytes *int64, normal, share int64) {
 		if *bytes == 0 {
@@ -58,16 +61,42 @@ func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 			}
 		}
 	}
+	if limit(&o.partition.log, DefaultLogBytes, 4*partitions); o.Shared {
+		o.LogBytes = cmp.Or(o.LogBytes, DefaultSharedBytes)
+		o.DeltaBytes = cmp.Or(o.DeltaBytes, DefaultSharedBytes)
+	}
+	limit(&o.partition.deltas, DefaultDeltaBytes, 8*partitions)
 	limit(&o.LogBytes, DefaultLogBytes, 4)
 	limit(&o.DeltaBytes, DefaultDeltaBytes, 8)
 	limit(&o.SnapshotBytes, DefaultSnapshotBytes, 16)
 	return o, nil
 }
 
+// storeLimit returns how many bytes the server may store, or a negative number. An external server is asked once.
+func (c *Conn) storeLimit(ctx context.Context) (int64, error) {
+	if c.maxBytes > 0 {
+		return c.maxBytes, nil
+	}
+	c.mu.Lock()
+	known := c.limit
+	c.mu.Unlock()
+	if known != 0 {
+		return known, nil
+	}
+	a, err := c.js.AccountInfo(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("jetstream: cannot read the account's limits: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = cmp.Or(a.Limits.MaxStore, -1) // -1: unlimited
+	return c.limit, nil
+}
+
 // apply sets the caller's limits on existing streams. It never makes a log smaller than its contents: such a log would
 // refuse every record.
 func (o Options) apply(ctx context.Context, c *Conn, ref Ref) error {
-	if c.readOnly {
+	if c.readOnly || o.Shared {
 		return nil
 	}
 	if o.chosen.log {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -15,16 +14,16 @@ import (
 // messageOverhead bounds how much of the payload limit the headers of JetStream and Wind take, beside a body.
 const messageOverhead = 1 << 10
 
-// Log is the fenced stream of one shard's records. Only one goroutine may call Append; the other methods may be called
-// concurrently.
+// Log is the fenced stream of one shard's records, or its records in a partition. Only one goroutine may call Append;
+// the other methods may be called concurrently.
 type Log struct {
-	conn   *Conn
-	stream jetstream.Stream
-	name   string
-	ref    Ref
-	fence  *fenced
-	mark   *markFile // nil unless the server is embedded
-	flaw   *flaw     // what the log's files prove; only in a copy
+	lane
+	conn  *Conn
+	ref   Ref
+	fence *fenced
+	mark  *markFile // nil unless the server is embedded
+	flaw  *flaw     // what the log's files prove; only in a copy
+	share *share    // nil unless the log is in a partition
 }
 
 // flaw is what inspecting the original of a copy has found out about its log.
@@ -33,20 +32,25 @@ type flaw struct {
 	err  error           // a *DamagedLogError, or nil
 }
 
-// openLog opens the log with the lineage that lineageOf has found.
+// openLog opens the log with the lineage that find has found.
 func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
-	l := &Log{conn: c, name: logStream(ref.Cluster, ref.Shard), ref: ref}
+	l := &Log{lane: logLane(ref, o.Shared), conn: c, ref: ref}
 	var err error
-	if l.stream, err = c.js.Stream(ctx, l.name); err != nil {
-		return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", l.name, err)
+	if l.stream, err = c.stream(ctx, l.name, o.Shared); err != nil {
+		return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", &l.lane, err)
 	}
 	if err := sound(l.stream.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	if l.fence, err = newFenced(c, l.name, logSubject(ref.Cluster, ref.Shard, ref.Lineage), o.AckTimeout); err != nil {
+	if o.Shared {
+		if l.share, err = openShare(ctx, l, o); err != nil {
+			return nil, err
+		}
+	}
+	if l.fence, err = newFenced(c, &l.lane, o.AckTimeout); err != nil {
 		return nil, err
 	}
-	if c.dir != "" {
+	if c.dir != "" && !o.Shared {
 		begin := persistence.Seq(max(l.stream.CachedInfo().State.FirstSeq, 1))
 		if l.mark, err = openMark(c.dir, l.name, ref.Lineage, begin); err != nil {
 			l.fence.close()
@@ -96,39 +100,47 @@ func (l *Log) close() {
 func (l *Log) MaxRecordBytes() int { return l.conn.MaxPayload() - messageOverhead }
 
 // MessageOverhead returns how many bytes the server's file store adds to a record's body and Wind's own headers: the
-// row's frame, the subject and the header of the fence.
-func (l *Log) MessageOverhead() int {
-	fence := len(jetstream.ExpectedLastSeqHeader) + len(": \r\n") + len("1000000")
-	return blockHeader + blockChecksum + 4 + len(logSubject(l.ref.Cluster, l.ref.Shard, l.ref.Lineage)) + fence
-}
+// row's frame, the subject and the headers of the fence.
+func (l *Log) MessageOverhead() int { return l.overhead() }
 
 // Last returns the sequence of the last record according to the stream's leader, or 0 if the log is empty. It returns
 // persistence.ErrNotFound if the stream was deleted.
 func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
-	i, err := l.stream.Info(ctx)
+	_, end, err := l.ends(ctx)
 	if isMissing(err) {
-		return 0, fmt.Errorf("%w: the log %s was deleted", persistence.ErrNotFound, l.name)
+		return 0, fmt.Errorf("%w: the log %s was deleted", persistence.ErrNotFound, &l.lane)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
+		return 0, err
 	}
-	last := persistence.Seq(i.State.LastSeq)
+	last := persistence.Seq(end)
 	if l.flaw != nil {
 		last = max(last, l.flaw.last)
 	}
 	return last, nil
 }
 
-// First returns the sequence of the first stored record, or 0 if no record is stored.
-func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
-	i, err := l.stream.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
-	}
-	first := persistence.Seq(i.State.FirstSeq)
-	if i.State.Msgs == 0 {
+// ends returns the sequences of the first and the last record, 0 for what does not exist.
+func (l *Log) ends(ctx context.Context) (first, last uint64, err error) {
+	if first, last, err = l.span(ctx); first > last {
 		first = 0
 	}
+	return first, last, err
+}
+
+// First returns the sequence of the first stored record, or 0 if no record is stored.
+func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
+	var begin uint64
+	var err error
+	if l.shared() {
+		begin, err = l.share.firstRecord(ctx)
+	} else {
+		begin, _, err = l.ends(ctx)
+	}
+	if err != nil {
+		return 0, err
+	}
+	first := persistence.Seq(begin)
 	var lost *DamagedLogError
 	if l.flaw != nil && errors.As(l.flaw.err, &lost) && (lost.Seq < first || first == 0) {
 		first = lost.Seq // Read reports records that are missing at the front
@@ -138,9 +150,12 @@ func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
 
 // Fill returns how many bytes the log takes and how many it may take.
 func (l *Log) Fill(ctx context.Context) (bytes, limit int64, err error) {
+	if l.shared() {
+		return l.share.fill(ctx)
+	}
 	i, err := l.stream.Info(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", l.name, err)
+		return 0, 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", &l.lane, err)
 	}
 	return int64(i.State.Bytes), i.Config.MaxBytes, nil
 }
@@ -154,7 +169,13 @@ func (l *Log) Append(ctx context.Context, m persistence.Message, expect persiste
 	if m.Seq != 0 && m.Seq != expect+1 {
 		return fmt.Errorf("jetstream: record %d cannot follow record %d", m.Seq, expect)
 	}
-	if err := l.fence.publish(ctx, m.Header, m.Body, expect); err != nil {
+	var err error
+	if l.shared() {
+		err = l.share.append(ctx, m, uint64(expect))
+	} else {
+		_, err = l.fence.publish(ctx, l.subject, m.Header, m.Body, spot{num: uint64(expect), seq: uint64(expect)})
+	}
+	if err != nil {
 		return err
 	}
 	l.Acknowledged(expect+1, m)
@@ -171,14 +192,18 @@ func (l *Log) Acknowledged(seq persistence.Seq, m persistence.Message) {
 
 // Get returns record seq from the stream's leader, or persistence.ErrNotFound.
 func (l *Log) Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error) {
-	r, err := l.stream.GetMsg(ctx, uint64(seq))
-	if isMissing(err) {
-		return persistence.Message{}, fmt.Errorf("%w: record %d of %s", persistence.ErrNotFound, seq, l.name)
+	var near spot
+	if l.shared() {
+		near = l.share.known()
 	}
-	if err != nil {
-		return persistence.Message{}, fmt.Errorf("jetstream: cannot read record %d of %s: %w", seq, l.name, err)
+	r, ok, err := l.get(ctx, uint64(seq), near)
+	if err != nil && !isMissing(err) {
+		return persistence.Message{}, fmt.Errorf("jetstream: cannot read record %d of %s: %w", seq, &l.lane, err)
 	}
-	return message(uint64(seq), r.Header.Get, r.Data)
+	if !ok {
+		return persistence.Message{}, fmt.Errorf("%w: record %d of %s", persistence.ErrNotFound, seq, &l.lane)
+	}
+	return message(&r)
 }
 
 // Read yields records from from to to, in order. If one is missing, Read yields an error that wraps persistence.ErrGap
@@ -186,10 +211,10 @@ func (l *Log) Get(ctx context.Context, seq persistence.Seq) (persistence.Message
 func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
 		next, tick := from, uint64(0)
-		for m, err := range scan(ctx, l.conn, l.stream, uint64(from), uint64(to)) {
+		for m, err := range scan(ctx, l.conn, &l.lane, uint64(from), uint64(to)) {
 			var r persistence.Message
 			if err == nil {
-				r, err = message(m.seq, m.header.Get, m.body)
+				r, err = message(&m)
 			}
 			if errors.Is(err, persistence.ErrGap) {
 				err = l.missing(next, tick, err)
@@ -231,18 +256,18 @@ func (l *Log) missing(seq persistence.Seq, tick uint64, err error) error {
 		return broken
 	}
 	if tick == 0 {
-		return &persistence.CorruptError{What: "record", Seq: seq, Reason: "it is missing in " + l.name, Err: err}
+		return &persistence.CorruptError{What: "record", Seq: seq, Reason: "it is missing in " + l.String(), Err: err}
 	}
-	return &persistence.CorruptError{What: "record", Seq: seq, Tick: tick + 1, Reason: "it is missing in " + l.name, Err: err}
+	return &persistence.CorruptError{What: "record", Seq: seq, Tick: tick + 1, Reason: "it is missing in " + l.String(), Err: err}
 }
 
 // Follow yields records from from on and waits for later ones, until ctx ends, an error occurs or the caller breaks.
 func (l *Log) Follow(ctx context.Context, from persistence.Seq) iter.Seq2[persistence.Message, error] {
 	return func(yield func(persistence.Message, error) bool) {
-		for m, err := range follow(ctx, l.conn, l.stream, uint64(from)) {
+		for m, err := range follow(ctx, l.conn, &l.lane, uint64(from)) {
 			var r persistence.Message
 			if err == nil {
-				r, err = message(m.seq, m.header.Get, m.body)
+				r, err = message(&m)
 			}
 			if !yield(r, err) || err != nil {
 				return
@@ -268,29 +293,18 @@ func (l *Log) Purge(ctx context.Context, below persistence.Seq) error {
 	} else if err := l.notePurge(ctx, below); err != nil {
 		return err
 	}
-	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(uint64(below))); err != nil {
-		return fmt.Errorf("jetstream: cannot purge %s below %d: %w", l.name, below, err)
+	if l.shared() {
+		return l.share.purge(ctx, uint64(below))
 	}
-	return nil
+	return l.purge(ctx, uint64(below))
 }
 
-// notePurge notes that the records below a sequence are about to be purged.
-func (l *Log) notePurge(ctx context.Context, below persistence.Seq) error {
-	info, err := l.stream.Info(ctx)
+// message assembles a stored record. It returns a *persistence.CorruptError if the headers are not a record's.
+func message(m *stored) (persistence.Message, error) {
+	seq := persistence.Seq(m.num)
+	h, err := persistence.ParseHeader(m.header.Get)
 	if err != nil {
-		return fmt.Errorf("jetstream: cannot note in stream %s that it is purged: %w", l.name, err)
+		return persistence.Message{}, &persistence.CorruptError{What: "record", Seq: seq, Reason: err.Error(), Err: err}
 	}
-	if notedPurge(info.Config) >= below {
-		return nil
-	}
-	return l.note(ctx, purgedBelow, strconv.FormatUint(uint64(below), 10), "it is purged")
-}
-
-// message assembles a stored message. It returns a *persistence.CorruptError if the headers are not a record's.
-func message(seq uint64, get func(string) string, body []byte) (persistence.Message, error) {
-	h, err := persistence.ParseHeader(get)
-	if err != nil {
-		return persistence.Message{}, &persistence.CorruptError{What: "record", Seq: persistence.Seq(seq), Reason: err.Error(), Err: err}
-	}
-	return persistence.Message{Seq: persistence.Seq(seq), Header: h, Body: body}, nil
+	return persistence.Message{Seq: seq, Header: h, Body: m.body}, nil
 }

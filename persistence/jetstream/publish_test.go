@@ -11,7 +11,7 @@ import (
 
 // TestOnlyOneAnswerMeansCommitted tries the answers that a server may give to the record after record 41.
 func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
-	p := &fenced{stream: "WIND_dev_main", msg: nats.Msg{Subject: "wind.dev.main.x.log"}}
+	p := &fenced{lane: &lane{name: "WIND_dev_main"}, msg: nats.Msg{Subject: "wind.dev.main.x.log"}}
 	other := errors.New("something else")
 	for _, c := range []struct {
 		answer, status string
@@ -37,7 +37,7 @@ func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
 		if c.status != "" {
 			m.Header.Set("Status", c.status)
 		}
-		err := p.outcome(m, 41)
+		_, err := p.outcome(m, spot{num: 41, seq: 41})
 		got := err
 		for _, sentinel := range []error{persistence.ErrConflict, persistence.ErrAmbiguous, persistence.ErrFull} {
 			if errors.Is(err, sentinel) {

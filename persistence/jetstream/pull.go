@@ -53,15 +53,16 @@ type pullRequest struct {
 	left  int
 }
 
-// newPuller starts to read at a sequence. close ends the read.
-func newPuller(ctx context.Context, conn *Conn, s jetstream.Stream, from uint64, wait bool) (*puller, error) {
+// newPuller starts to read at a sequence of a lane's stream. close ends the read.
+func newPuller(ctx context.Context, conn *Conn, l *lane, from uint64, wait bool) (*puller, error) {
 	c, kind := conn.nc, ownConsumer
 	if conn.readOnly {
 		kind = readerConsumer
 	}
+	s := l.stream
 	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		Name: kind + strings.ToLower(rand.Text()), AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-		InactiveThreshold: time.Minute, MemoryStorage: true, Replicas: 1,
+		FilterSubject: l.filter, InactiveThreshold: time.Minute, MemoryStorage: true, Replicas: 1,
 	})
 	if err != nil {
 		return nil, err

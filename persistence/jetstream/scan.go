@@ -8,9 +8,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/ferris1/wind/persistence"
 )
 
@@ -18,37 +15,34 @@ import (
 // message exists.
 const patience = 2 * time.Second
 
-// stored is a message of a stream.
-type stored struct {
-	seq    uint64
-	header nats.Header
-	body   []byte
-}
-
-// scanner reads a stream in order and detects missing messages: JetStream silently skips a message that it cannot read.
+// scanner reads a lane in order and detects missing messages: JetStream silently skips a message that it cannot read.
 type scanner struct {
-	conn   *Conn
-	stream jetstream.Stream
-	wait   bool // wait for messages that do not exist yet
-	next   uint64
-	to     uint64
-	yield  func(stored, error) bool
-	ended  bool // by the caller or by an error
+	conn  *Conn
+	lane  *lane
+	wait  bool   // wait for messages that do not exist yet
+	next  uint64 // number of the next message
+	at    uint64 // a sequence of the stream after the message before it, and not after it
+	to    uint64
+	yield func(stored, error) bool
+	ended bool // by the caller or by an error
 }
 
-// scan yields the messages from from to to of a stream, in order. If one is missing, it yields an error that wraps
+// scan yields the messages from from to to of a lane, in order. If one is missing, it yields an error that wraps
 // persistence.ErrGap.
-func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64) iter.Seq2[stored, error] {
+func scan(ctx context.Context, c *Conn, l *lane, from, to uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
-		s := &scanner{conn: c, stream: stream, next: max(from, 1), to: to, yield: yield}
-		i, err := stream.Info(ctx)
+		s := &scanner{conn: c, lane: l, next: max(from, 1), to: to, yield: yield}
+		first, last, err := l.span(ctx)
+		if err == nil {
+			s.to = min(to, last)
+			if s.next <= to && first > s.next {
+				s.to = s.next - 1 // purged or missing: read nothing
+			}
+			err = s.begin(ctx)
+		}
 		if err != nil {
 			yield(stored{}, s.failed(err))
 			return
-		}
-		s.to = min(to, i.State.LastSeq)
-		if s.next <= to && i.State.FirstSeq > s.next {
-			s.to = s.next - 1 // purged or missing: read nothing
 		}
 		s.run(ctx)
 		if !s.ended && s.next <= to {
@@ -58,11 +52,37 @@ func scan(ctx context.Context, c *Conn, stream jetstream.Stream, from, to uint64
 }
 
 // follow yields the messages from from on and waits for later ones.
-func follow(ctx context.Context, c *Conn, stream jetstream.Stream, from uint64) iter.Seq2[stored, error] {
+func follow(ctx context.Context, c *Conn, l *lane, from uint64) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
-		s := &scanner{conn: c, stream: stream, wait: true, next: max(from, 1), to: math.MaxUint64 - 1, yield: yield}
+		s := &scanner{conn: c, lane: l, wait: true, next: max(from, 1), to: math.MaxUint64 - 1, yield: yield}
+		if err := s.begin(ctx); err != nil {
+			yield(stored{}, s.failed(err))
+			return
+		}
 		s.run(ctx)
 	}
+}
+
+// begin finds where in the stream to begin.
+func (s *scanner) begin(ctx context.Context) error {
+	s.at = s.next
+	if !s.lane.shared() || s.next > s.to {
+		return nil
+	}
+	s.at = 1
+	if s.next == 1 {
+		return nil
+	}
+	before, _, err := s.lane.find(ctx, byNumber, s.next-1)
+	if err == nil && before.num == 0 && s.wait { // the lane is shorter
+		before, _, err = s.lane.last(ctx)
+	}
+	if before.num >= s.next { // the one before was purged
+		s.at = before.seq
+	} else {
+		s.at = before.seq + 1
+	}
+	return err
 }
 
 // run reads until s.to is reached, the caller breaks or an error ends it. If a reader breaks (a reconnect, a consumer
@@ -92,7 +112,7 @@ func (s *scanner) run(ctx context.Context) {
 
 // read reads with one consumer until it is done, fails or gets no more messages.
 func (s *scanner) read(ctx context.Context) error {
-	p, err := newPuller(ctx, s.conn, s.stream, s.next, s.wait)
+	p, err := newPuller(ctx, s.conn, s.lane, s.at, s.wait)
 	if err != nil {
 		return s.failed(err)
 	}
@@ -109,11 +129,15 @@ func (s *scanner) read(ctx context.Context) error {
 		if err != nil {
 			return s.failed(err)
 		}
-		if seq > s.next {
+		got, err := s.lane.message(seq, m.Subject, m.Header, m.Data)
+		if err != nil {
+			return err
+		}
+		if got.num > s.next {
 			return s.gap()
 		}
-		if seq == s.next {
-			s.give(stored{seq: seq, header: m.Header, body: m.Data})
+		if got.num == s.next {
+			s.give(got)
 		}
 	}
 	return nil
@@ -121,35 +145,48 @@ func (s *scanner) read(ctx context.Context) error {
 
 func (s *scanner) give(m stored) {
 	s.next++
+	s.at = m.seq + 1
 	s.ended = !s.yield(m, nil)
 }
 
 // ask asks the leader for the message that does not arrive. It yields a message that exists, so that a slow consumer
 // only slows the read.
 func (s *scanner) ask(ctx context.Context) error {
-	r, err := s.stream.GetMsg(ctx, s.next)
-	if err == nil {
-		s.give(stored{seq: r.Sequence, header: r.Header, body: r.Data})
+	m, ok, err := s.message(ctx)
+	if err == nil && ok {
+		s.give(m)
 		return nil
 	}
-	if !isMissing(err) {
-		return s.failed(err)
+	if err == nil && s.wait {
+		var last uint64
+		if _, last, err = s.lane.span(ctx); err == nil && last < s.next {
+			return nil
+		}
+		if err == nil {
+			if _, ok, err = s.message(ctx); ok {
+				return nil // it came between the two questions
+			}
+		}
 	}
-	if s.wait {
-		if i, err := s.stream.Info(ctx); err != nil || i.State.LastSeq < s.next {
-			return err
-		}
-		if _, err := s.stream.GetMsg(ctx, s.next); !isMissing(err) {
-			return err // it came between the two questions
-		}
+	if err != nil {
+		return s.failed(err)
 	}
 	return s.gap()
 }
 
+// message asks the leader for the next message.
+func (s *scanner) message(ctx context.Context) (stored, bool, error) {
+	if !s.lane.shared() {
+		return s.lane.get(ctx, s.next, spot{})
+	}
+	m, ok, err := s.lane.from(ctx, s.at)
+	return m, ok && m.num == s.next, err
+}
+
 func (s *scanner) failed(err error) error {
-	return fmt.Errorf("jetstream: cannot read message %d of %s: %w", s.next, s.stream.CachedInfo().Config.Name, err)
+	return fmt.Errorf("jetstream: cannot read message %d of %s: %w", s.next, s.lane, err)
 }
 
 func (s *scanner) gap() error {
-	return fmt.Errorf("%w: %s does not contain message %d", persistence.ErrGap, s.stream.CachedInfo().Config.Name, s.next)
+	return fmt.Errorf("%w: %s does not contain message %d", persistence.ErrGap, s.lane, s.next)
 }

@@ -59,7 +59,7 @@ func (s *Shard) Copies() Copies {
 func (s *Shard) Source() persistence.Source {
 	src := persistence.Source{
 		Log: s.log, Snapshots: s.snapshots, Lineage: s.ref.Lineage,
-		Accepted: parseAccepted(s.log.stream.CachedInfo().Config.Metadata),
+		Accepted: s.log.accepted(),
 		Follow:   s.log.Follow, MessageOverhead: s.log.MessageOverhead(), Known: s.known,
 	}
 	if s.deltas != nil { // a copy may have none
@@ -76,7 +76,7 @@ func (s *Shard) Close() {
 	}
 }
 
-// Streams lists the shards of a cluster that have a log, sorted by name.
+// Streams lists the shards of a cluster that have a log, sorted by name. It does not list rooms whose data was removed.
 func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err error) {
 	if err := persistence.ValidShardName(cluster); err != nil {
 		return nil, fmt.Errorf("jetstream: cluster: %w", err)
@@ -94,50 +94,92 @@ func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err erro
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("jetstream: cannot list the streams of cluster %s: %w", cluster, err)
 	}
+	for k := range partitions {
+		of, err := sharing(ctx, c, cluster, k, "log")
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, of...)
+	}
 	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Shard, b.Shard) })
 	return refs, nil
 }
 
-// Open opens the storage of an existing shard. It refuses a log whose lineage differs from the given one; "" accepts
-// any. It returns persistence.ErrNotFound if the log does not exist. It recreates a missing delta stream, unless c is
-// read-only: deltas can be derived, the log cannot.
+// sharing lists the shards with a message of a kind in a partition of logs.
+func sharing(ctx context.Context, c *Conn, cluster string, k int, kind string) (refs []Ref, err error) {
+	s, err := c.stream(ctx, partitionStream(cluster, k), true)
+	if err == nil {
+		var i *jetstream.StreamInfo
+		if i, err = s.Info(ctx, jetstream.WithSubjectFilter(sharedSubject(Ref{cluster, "*", "*"}, k, kind))); err == nil {
+			for subject := range i.State.Subjects {
+				if r, _, ok := parseSharedSubject(subject); ok {
+					refs = append(refs, r)
+				}
+			}
+			return refs, nil
+		}
+	}
+	if isMissing(err) {
+		c.forget(partitionStream(cluster, k))
+		return nil, nil
+	}
+	return nil, fmt.Errorf("jetstream: cannot list the shards in %s: %w", partitionStream(cluster, k), err)
+}
+
+// Open opens the storage of an existing shard, wherever its log is. It refuses a log whose lineage differs from the
+// given one; "" accepts any. It returns persistence.ErrNotFound if the log does not exist. It recreates a missing delta
+// stream, unless c is read-only: deltas can be derived, the log cannot.
 func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
 	if err := checkNames(cluster, shard); err != nil {
 		return nil, err
 	}
-	found, err := lineageOf(ctx, c, cluster, shard)
+	found, err := o.find(ctx, c, cluster, shard, lineage)
 	if err != nil {
 		return nil, err
 	}
 	if lineage != "" && found != lineage {
-		return nil, fmt.Errorf("jetstream: the log %s has lineage %s, not %s: it was deleted and recreated, or belongs to another cluster", logStream(cluster, shard), found, lineage)
+		return nil, fmt.Errorf("jetstream: the log of shard %s has lineage %s, not %s: it was deleted and recreated, or belongs to another cluster", shard, found, lineage)
 	}
 	return open(ctx, c, Ref{cluster, shard, found}, o)
 }
 
 // Create creates the storage of a new shard and opens it. It may be repeated with the same lineage. It is refused if a
-// log of another lineage exists.
+// log of another lineage exists, unless that is the log of a room that has ended.
 func Create(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
 	if err := errors.Join(checkNames(cluster, shard), checkLineage(lineage)); err != nil {
 		return nil, err
 	}
-	_, err := lineageOf(ctx, c, cluster, shard)
-	if errors.Is(err, persistence.ErrNotFound) {
-		var filled Options
-		if err = c.CheckReplicas(o.Replicas); err == nil {
-			filled, err = o.fill(ctx, c)
-		}
-		if err == nil {
-			err = createStream(ctx, c, logConfig(Ref{cluster, shard, lineage}, filled), filled.chosen.log)
-		}
+	where := o
+	switch _, err := where.find(ctx, c, cluster, shard, lineage); {
+	case err == nil:
+		return Open(ctx, c, cluster, shard, lineage, o)
+	case !errors.Is(err, persistence.ErrNotFound):
+		return nil, err
 	}
+	if err := c.CheckReplicas(o.Replicas); err != nil {
+		return nil, err
+	}
+	filled, err := o.fill(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.made(ctx, logStream(cluster, shard)); err != nil {
-		return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", logStream(cluster, shard), err)
+	ref := Ref{cluster, shard, lineage}
+	config, chosen := logConfig(ref, filled), filled.chosen.log
+	if o.Shared {
+		config, chosen = filled.logPartition(ref), false
 	}
-	return Open(ctx, c, cluster, shard, lineage, o)
+	if _, err := c.stream(ctx, config.Name, o.Shared); isMissing(err) || !o.Shared {
+		if err := createStream(ctx, c, config, chosen); err != nil {
+			return nil, err
+		}
+		if _, err := c.made(ctx, config.Name); err != nil {
+			return nil, fmt.Errorf("jetstream: cannot open the log %s: %w", config.Name, err)
+		}
+	}
+	if !o.Shared {
+		return Open(ctx, c, cluster, shard, lineage, o)
+	}
+	return open(ctx, c, ref, o) // its first record makes it exist
 }
 
 // CheckReplicas returns an error if the server belongs to no cluster that could keep that many copies of a new stream.
@@ -148,8 +190,27 @@ func (c *Conn) CheckReplicas(n int) error {
 	return nil
 }
 
-// lineageOf returns the lineage in the subject of a shard's log.
-func lineageOf(ctx context.Context, c *Conn, cluster, shard string) (string, error) {
+// find finds a shard's log and sets o.Shared accordingly. If logs of several lineages are in a partition, all but one
+// of rooms that have ended, it returns the given lineage, or else the one that was written to last.
+func (o *Options) find(ctx context.Context, c *Conn, cluster, shard, lineage string) (string, error) {
+	first, second := lineageOf, sharedLineageOf
+	if o.Shared {
+		first, second = second, first
+	}
+	found, err := first(ctx, c, cluster, shard, lineage)
+	if !errors.Is(err, persistence.ErrNotFound) {
+		return found, err
+	}
+	found, otherErr := second(ctx, c, cluster, shard, lineage)
+	if errors.Is(otherErr, persistence.ErrNotFound) {
+		return "", err
+	}
+	o.Shared = !o.Shared
+	return found, otherErr
+}
+
+// lineageOf returns the lineage in the subject of a shard's own log.
+func lineageOf(ctx context.Context, c *Conn, cluster, shard, _ string) (string, error) {
 	name := logStream(cluster, shard)
 	s, err := c.js.Stream(ctx, name)
 	if isMissing(err) {
@@ -165,6 +226,42 @@ func lineageOf(ctx context.Context, c *Conn, cluster, shard string) (string, err
 		}
 	}
 	return "", fmt.Errorf("jetstream: stream %s has the subjects %v, but a log has only wind.%s.%s.<lineage>.log", name, config.Subjects, cluster, shard)
+}
+
+// sharedLineageOf returns the lineage in the subject of a shard's log in a partition.
+func sharedLineageOf(ctx context.Context, c *Conn, cluster, shard, lineage string) (string, error) {
+	k := partitionOf(shard)
+	name := partitionStream(cluster, k)
+	missing := func() (string, error) {
+		return "", fmt.Errorf("%w: no log of shard %s in cluster %s (stream %s)", persistence.ErrNotFound, shard, cluster, name)
+	}
+	s, err := c.stream(ctx, name, true)
+	var m *jetstream.RawStreamMsg
+	if err == nil && lineage != "" {
+		if m, err = s.GetLastMsgForSubject(ctx, sharedSubject(Ref{cluster, shard, lineage}, k, ">")); err == nil {
+			return lineage, nil
+		}
+	}
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
+		m, err = s.GetLastMsgForSubject(ctx, sharedSubject(Ref{cluster, shard, "*"}, k, ">"))
+	}
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return missing()
+	case isMissing(err):
+		c.forget(name)
+		return missing()
+	case err != nil:
+		return "", fmt.Errorf("jetstream: cannot open the log of shard %s in %s: %w", shard, name, err)
+	}
+	r, kind, ok := parseSharedSubject(m.Subject)
+	if !ok {
+		return "", fmt.Errorf("jetstream: stream %s has a message on %s, which belongs to no log", name, m.Subject)
+	}
+	if lineage != "" && kind == sealSuffix {
+		return missing() // a room of this name has ended; another may begin
+	}
+	return r.Lineage, nil
 }
 
 func open(ctx context.Context, c *Conn, ref Ref, o Options) (*Shard, error) {
@@ -204,6 +301,16 @@ func logConfig(r Ref, o Options) jetstream.StreamConfig {
 	}
 }
 
+// logPartition is the configuration of the partition that a shard's log is in.
+func (o *Options) logPartition(r Ref) jetstream.StreamConfig {
+	k, all := partitionOf(r.Shard), Ref{r.Cluster, "*", "*"}
+	config := logConfig(r, *o)
+	config.Name, config.MaxBytes = partitionStream(r.Cluster, k), o.partition.log
+	config.Subjects = []string{noteSubject(all, k), sharedSubject(all, k, "log"), sharedSubject(all, k, sealSuffix)}
+	config.Description = fmt.Sprintf("Wind: the logs of rooms, partition %d of %d", k, partitions)
+	return config
+}
+
 // deltaConfig is the configuration of a delta stream. Deltas can be derived, so a full stream drops the oldest.
 func deltaConfig(r Ref, o Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -213,4 +320,14 @@ func deltaConfig(r Ref, o Options) jetstream.StreamConfig {
 		Discard: jetstream.DiscardOld, MaxBytes: o.DeltaBytes, MaxAge: o.DeltaAge,
 		MaxMsgSize: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1,
 	}
+}
+
+// deltaPartition is the configuration of the partition that a shard's deltas are in.
+func (o *Options) deltaPartition(r Ref) jetstream.StreamConfig {
+	k := partitionOf(r.Shard)
+	config := deltaConfig(r, *o)
+	config.Name, config.MaxBytes = partitionDeltaStream(r.Cluster, k), o.partition.deltas
+	config.Subjects = []string{sharedSubject(Ref{r.Cluster, "*", "*"}, k, "delta")}
+	config.Description = fmt.Sprintf("Wind: what the ticks of rooms changed, partition %d of %d", k, partitions)
+	return config
 }

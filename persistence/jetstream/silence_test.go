@@ -141,8 +141,8 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 
 // openDeltasSilently returns a second handle on a delta stream, one that already knows the stream's end.
 func openDeltasSilently(s *Shard) (*Deltas, error) {
-	d := &Deltas{conn: s.deltas.conn, stream: s.deltas.stream, name: s.deltas.name, ref: s.deltas.ref, known: true}
+	d := &Deltas{lane: s.deltas.lane, conn: s.deltas.conn, ref: s.deltas.ref, known: true}
 	var err error
-	d.fence, err = newFenced(d.conn, d.name, deltaSubject(d.ref.Cluster, d.ref.Shard, d.ref.Lineage), 0)
+	d.fence, err = newFenced(d.conn, &d.lane, 0)
 	return d, err
 }
