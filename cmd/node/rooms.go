@@ -33,13 +33,11 @@ type rooms struct {
 }
 
 const (
-	measureRooms   = time.Second // between two measurements of what the rooms take
-	newRoomWork    = 2.0         // ms per second that a room counts until it was measured
-	roomLogBytes   = 16 << 20    // a room's log purges itself up to a snapshot when it fills
-	roomDeltaBytes = 16 << 20    // the oldest deltas make room
-	againFirst     = 250 * time.Millisecond
-	againMost      = 5 * time.Second
-	endTimeout     = 10 * time.Second
+	measureRooms = time.Second // between two measurements of what the rooms take
+	newRoomWork  = 2.0         // ms per second that a room counts until it was measured
+	againFirst   = 250 * time.Millisecond
+	againMost    = 5 * time.Second
+	endTimeout   = 10 * time.Second
 )
 
 // followRooms begins to host the cluster's rooms, if the node has a capacity for them.

@@ -23,7 +23,7 @@ func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clust
 	}
 	lineage := standing.Lineage
 	if lineage == "" {
-		if lineage, err = firstLineage(ctx, conn, s, cluster, name); err != nil {
+		if lineage, err = firstLineage(ctx, conn, s, cluster, name, o); err != nil {
 			return nil, err
 		}
 	}
@@ -48,16 +48,13 @@ func LogGone(name string, standing shard.Standing) error {
 
 // firstLineage proposes a lineage for a shard that etcd does not know: that of an existing log (an import, or an etcd
 // that lost its data), otherwise a new one. Every node uses the one that etcd returns.
-func firstLineage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string) (string, error) {
-	refs, err := jetstream.Streams(ctx, conn, cluster)
+func firstLineage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, cluster, name string, o jetstream.Options) (string, error) {
+	found, err := jetstream.Find(ctx, conn, cluster, name, o)
+	if errors.Is(err, persistence.ErrNotFound) {
+		return s.AgreeLineage(ctx, uuid.NewString())
+	}
 	if err != nil {
 		return "", err
 	}
-	proposed := uuid.NewString()
-	for _, r := range refs {
-		if r.Shard == name {
-			proposed = r.Lineage
-		}
-	}
-	return s.AgreeLineage(ctx, proposed)
+	return s.AgreeLineage(ctx, found.Lineage)
 }

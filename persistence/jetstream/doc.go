@@ -38,6 +38,13 @@
 // first mismatch, and the server answers a repeated Nats-Msg-Id before it checks the expected sequence, whatever the
 // body is.
 //
+// In a partition, messages of other shards lie between a shard's records. There Append publishes with
+// Nats-Expected-Last-Subject-Sequence, the stream's sequence of the shard's last record, and with
+// Nats-Expected-Last-Subject-Sequence-Subject, the shard's own wildcard: always the same one, since in a cluster the
+// server compares appends that are in process by that string. The wildcard matches the seal too, whose sequence no
+// writer ever expects: what would follow a seal is refused. The acknowledged sequence must be greater
+// than the expected one.
+//
 // If no acknowledgement arrives in time, Append returns persistence.ErrAmbiguous. The record may or may not be stored; the
 // owner finds out as its protocol prescribes. The log never retries an append.
 //

@@ -48,14 +48,14 @@ type damagedObject struct{ name, reason string }
 func (d *damagedObject) Error() string { return d.name + ": " + d.reason }
 
 // openObjects opens a bucket, or creates it if it does not exist. It returns nil if it does not exist and the
-// connection is read-only.
-func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.ObjectStoreConfig, chosen bool) (*objects, error) {
+// connection is read-only. With often, the connection remembers the bucket: it will be opened for many shards.
+func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.ObjectStoreConfig, chosen, often bool) (*objects, error) {
 	fail := func(err error) (*objects, error) {
 		return nil, fmt.Errorf("jetstream: cannot open the object store %s: %w", bucket, err)
 	}
 	o := &objects{js: c.js, bucket: bucket, started: c.started, pause: uploadPause}
 	var err error
-	o.stream, err = c.js.Stream(ctx, objectPrefix+bucket)
+	o.stream, err = c.stream(ctx, objectPrefix+bucket, often)
 	if isMissing(err) && c.readOnly {
 		return nil, nil
 	}

@@ -95,7 +95,7 @@ func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err erro
 		return nil, fmt.Errorf("jetstream: cannot list the streams of cluster %s: %w", cluster, err)
 	}
 	for k := range partitions {
-		of, err := sharing(ctx, c, cluster, k, "log")
+		of, err := sharing(ctx, c, cluster, k, sharedSubject(Ref{cluster, "*", "*"}, k, "log"))
 		if err != nil {
 			return nil, err
 		}
@@ -105,12 +105,12 @@ func Streams(ctx context.Context, c *Conn, cluster string) (refs []Ref, err erro
 	return refs, nil
 }
 
-// sharing lists the shards with a message of a kind in a partition of logs.
-func sharing(ctx context.Context, c *Conn, cluster string, k int, kind string) (refs []Ref, err error) {
+// sharing lists the shards with messages on a subject in a partition of logs.
+func sharing(ctx context.Context, c *Conn, cluster string, k int, subject string) (refs []Ref, err error) {
 	s, err := c.stream(ctx, partitionStream(cluster, k), true)
 	if err == nil {
 		var i *jetstream.StreamInfo
-		if i, err = s.Info(ctx, jetstream.WithSubjectFilter(sharedSubject(Ref{cluster, "*", "*"}, k, kind))); err == nil {
+		if i, err = s.Info(ctx, jetstream.WithSubjectFilter(subject)); err == nil {
 			for subject := range i.State.Subjects {
 				if r, _, ok := parseSharedSubject(subject); ok {
 					refs = append(refs, r)
@@ -190,8 +190,18 @@ func (c *Conn) CheckReplicas(n int) error {
 	return nil
 }
 
+// Find finds a shard's log, wherever it is. It returns persistence.ErrNotFound if the log does not exist.
+func Find(ctx context.Context, c *Conn, cluster, shard string, o Options) (Ref, error) {
+	if err := checkNames(cluster, shard); err != nil {
+		return Ref{}, err
+	}
+	lineage, err := o.find(ctx, c, cluster, shard, "")
+	return Ref{cluster, shard, lineage}, err
+}
+
 // find finds a shard's log and sets o.Shared accordingly. If logs of several lineages are in a partition, all but one
-// of rooms that have ended, it returns the given lineage, or else the one that was written to last.
+// of rooms that have ended, it returns the given lineage, or else the one that was written to last. With a lineage it
+// finds the seal that Remove leaves, too.
 func (o *Options) find(ctx context.Context, c *Conn, cluster, shard, lineage string) (string, error) {
 	first, second := lineageOf, sharedLineageOf
 	if o.Shared {
@@ -236,17 +246,17 @@ func sharedLineageOf(ctx context.Context, c *Conn, cluster, shard, lineage strin
 		return "", fmt.Errorf("%w: no log of shard %s in cluster %s (stream %s)", persistence.ErrNotFound, shard, cluster, name)
 	}
 	s, err := c.stream(ctx, name, true)
-	var m *jetstream.RawStreamMsg
 	if err == nil && lineage != "" {
-		if m, err = s.GetLastMsgForSubject(ctx, sharedSubject(Ref{cluster, shard, lineage}, k, ">")); err == nil {
+		if _, err = s.GetLastMsgForSubject(ctx, sharedSubject(Ref{cluster, shard, lineage}, k, ">")); err == nil {
 			return lineage, nil
 		}
 	}
+	var m *jetstream.RawStreamMsg
 	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
-		m, err = s.GetLastMsgForSubject(ctx, sharedSubject(Ref{cluster, shard, "*"}, k, ">"))
+		m, err = s.GetLastMsgForSubject(ctx, sharedSubject(Ref{cluster, shard, "*"}, k, "log"))
 	}
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case errors.Is(err, jetstream.ErrMsgNotFound): // or nothing but a seal is left
 		return missing()
 	case isMissing(err):
 		c.forget(name)
@@ -254,11 +264,14 @@ func sharedLineageOf(ctx context.Context, c *Conn, cluster, shard, lineage strin
 	case err != nil:
 		return "", fmt.Errorf("jetstream: cannot open the log of shard %s in %s: %w", shard, name, err)
 	}
-	r, kind, ok := parseSharedSubject(m.Subject)
+	r, _, ok := parseSharedSubject(m.Subject)
 	if !ok {
 		return "", fmt.Errorf("jetstream: stream %s has a message on %s, which belongs to no log", name, m.Subject)
 	}
-	if lineage != "" && kind == sealSuffix {
+	if lineage == "" {
+		return r.Lineage, nil
+	}
+	if _, err := s.GetLastMsgForSubject(ctx, sharedSubject(r, k, sealSuffix)); err == nil {
 		return missing() // a room of this name has ended; another may begin
 	}
 	return r.Lineage, nil

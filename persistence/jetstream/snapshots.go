@@ -42,11 +42,13 @@ func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots
 	s.objects, err = openObjects(ctx, c, snapshotBucket(ref.Cluster), jetstream.ObjectStoreConfig{
 		Description: "Wind: snapshots of the shards of cluster " + ref.Cluster,
 		MaxBytes:    o.SnapshotBytes, Storage: jetstream.FileStorage, Replicas: o.Replicas,
-	}, o.chosen.snapshots)
+	}, o.chosen.snapshots, o.Shared)
 	if err != nil || s.objects == nil || c.readOnly {
 		return s, err
 	}
-	s.sweep(ctx)
+	if !o.Shared || c.first("sweep "+s.objects.bucket) { // a sweep reads all shards' snapshots
+		s.sweep(ctx)
+	}
 	return s, nil
 }
 

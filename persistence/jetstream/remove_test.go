@@ -1,0 +1,245 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// room makes a sealed room with a snapshot and deltas in a partition.
+func room(t *testing.T, c *Conn, name string, replicas int) (*Shard, *writer) {
+	t.Helper()
+	s, err := Create(testContext(t), c, "dev", name, testLineage, Options{Shared: true, Replicas: replicas})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	w := newWriter()
+	for range 12 {
+		w.commit(t, s)
+	}
+	for tick := uint64(1); tick <= 10; tick++ {
+		if err := s.deltas.Publish(testContext(t), []persistence.Delta{deltaOf(tick, 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snap := snapshotOf(w)
+	snap.Shard = name
+	if err := s.snapshots.Put(testContext(t), snap, nil); err != nil {
+		t.Fatal(err)
+	}
+	return s, w
+}
+
+// messagesOf counts what the partitions hold of a shard, by kind.
+func messagesOf(t *testing.T, c *Conn, name string) map[string]uint64 {
+	t.Helper()
+	n, k := map[string]uint64{}, partitionOf(name)
+	for _, stream := range []string{partitionStream("dev", k), partitionDeltaStream("dev", k)} {
+		s, err := c.js.Stream(testContext(t), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := s.Info(testContext(t), jetstream.WithSubjectFilter(subjectPrefix+">"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for subject, messages := range i.State.Subjects {
+			if r, kind, ok := parseSharedSubject(subject); ok && r.Shard == name {
+				n[kind] += messages
+			}
+		}
+	}
+	return n
+}
+
+func TestRemoveLeavesTheSealAndTheNeighbours(t *testing.T) {
+	onSites(t, func(t *testing.T, s site) {
+		ctx, c := testContext(t), s.connect(t, "")
+		over, w := room(t, c, "main", s.replicas)
+		names := neighbours("main", 3)
+		other, ow := room(t, c, names[1], s.replicas) // the first makes the noise
+		before := messagesOf(t, c, names[1])
+		if err := Remove(ctx, c, over.ref); !errors.Is(err, ErrNotEnded) {
+			t.Fatalf("removing a room that plays: %v", err)
+		}
+		if err := Remove(ctx, c, Ref{"dev", names[2], testLineage}); !errors.Is(err, persistence.ErrNotFound) {
+			t.Fatalf("removing a room that never was: %v", err)
+		}
+		late, _, err := w.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := over.log.Append(ctx, sealOf(t, w), w.chain.Seq()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 { // as after crashes, and once more
+			if i == 0 {
+				err = errors.Join(removeDeltas(ctx, c, over.ref), removeSnapshots(ctx, c, over.ref))
+			} else {
+				err = Remove(ctx, c, over.ref)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := messagesOf(t, c, "main"); len(n) != 2 || n[sealSuffix] != 1 || n[""] != 1 {
+			t.Errorf("of the removed room are left: %v", n)
+		}
+		if all, err := over.snapshots.List(ctx); err != nil || len(all) != 0 {
+			t.Errorf("snapshots of the removed room: %v, %v", all, err)
+		}
+		if n := messagesOf(t, c, names[1]); len(n) != len(before) || n["log"] != before["log"] || n["delta"] != before["delta"] {
+			t.Errorf("the neighbour had %v and has %v", before, n)
+		}
+		if all, err := other.snapshots.List(ctx); err != nil || len(all) != 1 {
+			t.Errorf("snapshots of the neighbour: %v, %v", all, err)
+		}
+		ow.commit(t, other)
+		resumeFrom(t, other, ow)
+
+		genesis, _, err := newWriter().next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := Open(ctx, c, "dev", "main", testLineage, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fresh.Close)
+		for who, l := range map[string]*Log{"the former owner": over.log, "another node": fresh.log} {
+			if err := l.Append(ctx, genesis, 0); !errors.Is(err, persistence.ErrConflict) {
+				t.Errorf("%s begins the removed room again: %v", who, err)
+			}
+			if err := l.Append(ctx, late, w.chain.Seq()); !errors.Is(err, persistence.ErrConflict) {
+				t.Errorf("%s continues the removed room: %v", who, err)
+			}
+		}
+		if _, err := fresh.log.fence.publish(ctx, fresh.log.subject, genesis.Header, genesis.Body, spot{}); !errors.Is(err, persistence.ErrConflict) {
+			t.Errorf("the server stores a late genesis: %v", err)
+		}
+		if refs, err := Streams(ctx, c, "dev"); err != nil || len(refs) < 1 || refs[0].Shard == "main" {
+			t.Errorf("Streams lists %v, %v", refs, err)
+		}
+		if n, err := Forget(ctx, c, "dev", time.Now().Add(-time.Hour)); n != 0 || err != nil {
+			t.Errorf("%d seals were dropped too early: %v", n, err)
+		}
+		if n, err := Forget(ctx, c, "dev", time.Now().Add(time.Hour)); n != 1 || err != nil {
+			t.Errorf("%d seals were dropped: %v", n, err)
+		}
+		if n := messagesOf(t, c, "main"); len(n) != 0 {
+			t.Errorf("of the forgotten room are left: %v", n)
+		}
+		if n := messagesOf(t, c, names[1]); n["log"] != before["log"]+1 {
+			t.Errorf("the neighbour had %v and has %v", before, n)
+		}
+	})
+}
+
+// resumeFrom reads a shard's whole log and compares its end with the writer's.
+func resumeFrom(t *testing.T, s *Shard, w *writer) {
+	t.Helper()
+	if got := resume(t, s); got.chain.Hash() != w.chain.Hash() {
+		t.Fatalf("the log of %s ends with %v, its writer with %v", s.ref.Shard, got.chain.Hash(), w.chain.Hash())
+	}
+}
+
+// TestRoomsAreRemovedWhileOthersWrite: each neighbour reads back all that it wrote.
+func TestRoomsAreRemovedWhileOthersWrite(t *testing.T) {
+	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	ctx, stop := context.WithCancel(testContext(t))
+	defer stop()
+	names := neighbours("main", 9)[1:] // the first makes the noise
+	var writing sync.WaitGroup
+	for _, name := range names[:4] {
+		s, w := room(t, c, name, 1)
+		writing.Go(func() {
+			for ctx.Err() == nil && w.chain.Seq() < 2000 {
+				m, r, err := w.next()
+				if err == nil {
+					err = s.log.Append(testContext(t), m, w.chain.Seq())
+				}
+				if err != nil {
+					t.Errorf("%s at record %d: %v", name, w.chain.Seq()+1, err)
+					return
+				}
+				w.chain.Advance(r, persistence.HashOf(m.Body))
+			}
+			resumeFrom(t, s, w)
+		})
+	}
+	for _, name := range names[4:] {
+		s, w := room(t, c, name, 1)
+		if err := s.log.Append(testContext(t), sealOf(t, w), w.chain.Seq()); err != nil {
+			t.Fatal(err)
+		}
+		if err := Remove(testContext(t), c, s.ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	writing.Wait()
+}
+
+// TestARoomThatFillsItsShareHurtsNobody: the others in its partition go on, and it can still end.
+func TestARoomThatFillsItsShareHurtsNobody(t *testing.T) {
+	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	full := createShardWith(t, c, Options{Shared: true, LogBytes: 40 << 10})
+	other, ow := room(t, c, neighbours("main", 2)[1], 1)
+	w := newWriter()
+	w.size = 4 << 10
+	var err error
+	for err == nil {
+		var m persistence.Message
+		var r *persistence.Record
+		if m, r, err = w.next(); err == nil {
+			if err = full.log.Append(ctx, m, w.chain.Seq()); err == nil {
+				w.chain.Advance(r, persistence.HashOf(m.Body))
+			}
+		}
+	}
+	if !errors.Is(err, persistence.ErrFull) {
+		t.Fatal(err)
+	}
+	used, limit, err := full.log.Fill(ctx)
+	if err != nil || limit != 40<<10 || used > limit || used < limit-(5<<10) {
+		t.Errorf("%d of %d bytes are used, %v", used, limit, err)
+	}
+	again, err := Open(ctx, c, "dev", "main", testLineage, Options{LogBytes: 40 << 10}) // as the next owner counts it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Close)
+	if u, _, err := again.log.Fill(ctx); err != nil || u != used {
+		t.Errorf("another handle counts %d bytes, not %d: %v", u, used, err)
+	}
+	ow.commit(t, other)
+	half := w.chain.Seq() / 2
+	if err := full.log.Purge(ctx, half); err != nil {
+		t.Fatal(err)
+	}
+	now, _, err := full.log.Fill(ctx)
+	if fresh, _, freshErr := again.log.Fill(ctx); err != nil || freshErr != nil || now != fresh || now >= used {
+		t.Errorf("after a purge the owner counts %d bytes, another handle %d: %v, %v", now, fresh, err, freshErr)
+	}
+	if first, err := full.log.First(ctx); err != nil || first != half {
+		t.Errorf("the log begins with record %d, not %d: %v", first, half, err)
+	}
+	w.commit(t, full)
+	for err == nil {
+		m, r, _ := w.next()
+		if err = full.log.Append(ctx, m, w.chain.Seq()); err == nil {
+			w.chain.Advance(r, persistence.HashOf(m.Body))
+		}
+	}
+	if err := full.log.Append(ctx, sealOf(t, w), w.chain.Seq()); err != nil {
+		t.Errorf("a full room cannot end: %v", err)
+	}
+	resumeFrom(t, other, ow)
+}
