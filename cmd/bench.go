@@ -11,15 +11,16 @@ import (
 
 func (a *app) bench() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "bench",
-		Short:   "Run tick, log, delta and RPC benchmarks, as ratios inside one run",
-		Long:    "Each benchmark measures Wind and the library below it alternately, in one run, and compares the two as ratios: absolute times on a shared machine mean little.",
+		Use:   "bench",
+		Short: "Run tick, log, delta, RPC and room benchmarks",
+		Long: `All but rooms measure Wind and the library below it alternately, in one run, and compare the two as ratios: absolute times on
+a shared machine mean little. rooms runs a small cluster and says what its processes take.`,
 		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("bench: choose a benchmark: tick, log, deltas or rpc (see %s --help)", c.CommandPath())
+			return fmt.Errorf("bench: choose a benchmark: tick, log, deltas, rpc or rooms (see %s --help)", c.CommandPath())
 		},
 	}
-	c.AddCommand(a.benchTick(), a.benchLog(), a.benchDeltas(), a.benchRPC())
+	c.AddCommand(a.benchTick(), a.benchLog(), a.benchDeltas(), a.benchRPC(), a.benchRooms())
 	return c
 }
 

@@ -228,7 +228,11 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 			a.tell("  %-10s %-32s %s", what, where, how)
 		}
 	}
-	a.tell("game %s, shard %s, %s per second", a.game.Name, f.shard, plural(n.Stats().Host.TickRate, "tick"))
+	what := "rooms"
+	if f.shard != "" {
+		what = "shard " + f.shard
+	}
+	a.tell("game %s, %s, %s per second", a.game.Name, what, plural(rateOf(n), "tick"))
 	for _, line := range clientLines(n.UDPAddr(), n.TCPAddr()) {
 		say(line[0], line[1], line[2])
 	}
@@ -269,9 +273,14 @@ func clientLines(udp, tcp string) (lines [][3]string) {
 	return lines
 }
 
+// rateOf returns the ticks per second of the node's shard.
+func rateOf(n *node.Node) int {
+	return cmp.Or(n.Stats().Host.TickRate, n.Game().TickRate)
+}
+
 func resultOf(n *node.Node, f *nodeFlags) nodeResult {
 	s := n.Stats()
-	r := nodeResult{Shard: f.shard, Game: n.Game().Name, Node: n.ID(), TickRate: s.Host.TickRate, Clients: s.Clients.Clients}
+	r := nodeResult{Shard: f.shard, Game: n.Game().Name, Node: n.ID(), TickRate: rateOf(n), Clients: s.Clients.Clients}
 	if n.Infra() != nil {
 		r.Data = f.data
 	}

@@ -93,7 +93,7 @@ func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
 		return c, usagef("there is no role %q: they are %s, %s and %s", f.role, roleShard, roleGateway, roleService)
 	}
 	if f.role != roleShard {
-		c.NoShard = true
+		c.NoShard, c.Capacity = true, 0
 	}
 	if f.role == roleService {
 		c.TCP, c.UDP = "", ""

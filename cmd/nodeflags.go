@@ -27,6 +27,7 @@ type nodeFlags struct {
 	capacity         float64
 	labels           labelsFlag
 	game             *gameFlags
+	roomsAlone       bool // the verb runs without a shard of its own if --shard is empty
 	set              *pflag.FlagSet
 }
 
@@ -81,7 +82,7 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	return node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: string(f.node), Data: f.data, NATS: f.nats, Etcd: f.etcd,
-		UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Capacity: f.capacity, Labels: f.labels, Logger: a.log, Spell: a.self.spell,
+		NoShard: f.shard == "", UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Capacity: f.capacity, Labels: f.labels, Logger: a.log, Spell: a.self.spell,
 	}, nil
 }
 
@@ -93,6 +94,8 @@ func (f *nodeFlags) check() error {
 	switch {
 	case !(f.capacity >= 0 && f.capacity <= 1e9):
 		return usagef("--capacity %g: want 0 to 1e9 milliseconds per second; 1000 is one processor, 0 takes no rooms", f.capacity)
+	case f.shard == "" && f.capacity == 0:
+		return usagef("--shard is empty and --capacity 0 takes no rooms: the node would have nothing to do")
 	case f.replicas != 0 && f.replicas != 1 && f.replicas != 3:
 		return usagef("--replicas %d is not 1 or 3", f.replicas)
 	}
@@ -110,5 +113,8 @@ func (f *nodeFlags) admits() error {
 // places refuses invalid addresses and names.
 func (f *nodeFlags) places() error {
 	ports := append(ports{{"--udp", "udp", f.udp}, {"--tcp", "tcp", f.tcp}, {"--http", "tcp", f.http}}, f.embedded.ports()...)
+	if f.shard == "" && f.roomsAlone {
+		return first(ports.check(), checkName("--cluster", f.cluster))
+	}
 	return first(ports.check(), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 }

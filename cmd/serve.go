@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) serve() *cobra.Command {
-	f := &nodeFlags{}
+	f := &nodeFlags{roomsAlone: true}
 	var span time.Duration
 	c := &cobra.Command{
 		Use:   "serve",
@@ -26,6 +26,7 @@ game or other options, a port is taken, the data directory is damaged, or a serv
 	}
 	f.add(c.Flags(), a)
 	f.addServers(c.Flags())
+	c.Flags().Lookup("shard").Usage = "shard to run; empty: none, only rooms"
 	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {

@@ -28,7 +28,7 @@ func (c Config) Check() error {
 	if err := CheckServices(c.Services); err != nil {
 		return err
 	}
-	if c.NoShard {
+	if c.NoShard && c.Capacity <= 0 {
 		return nil
 	}
 	return CheckGame(c.Game)

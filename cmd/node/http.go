@@ -27,6 +27,9 @@ func (n *Node) listenHTTP(addr string) error {
 	if !n.config.NoShard {
 		n.registry.MustRegister(newCollector(n))
 	}
+	if n.config.Capacity > 0 {
+		n.registry.MustRegister(newRoomCollector(n))
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", n.healthz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))

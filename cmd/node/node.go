@@ -42,7 +42,7 @@ type Config struct {
 	UDP, TCP, HTTP string         // addresses to listen on; "" for none
 	Limits         netcode.Limits // per address and per identity
 
-	NoShard  bool      // run only services or a gateway
+	NoShard  bool      // run no standing shard: only services, a gateway, or rooms up to Capacity
 	Services []Service // run an instance of each
 	Gateway  *Gateway  // admit clients of the services on the same addresses as the shard's; nil: do not
 	Instance string    // id of the service's or gateway's instance, [a-z0-9-]{1,60}; "": type and ID
@@ -139,7 +139,7 @@ func (c Config) withDefaults() Config {
 }
 
 // admits reports whether clients may connect.
-func (c Config) admits() bool { return !c.NoShard || c.Gateway != nil }
+func (c Config) admits() bool { return !c.NoShard || c.Gateway != nil || c.Capacity > 0 }
 
 // embedded reports whether the node embeds its servers.
 func (c Config) embedded() bool { return c.NATS == "" && c.Etcd == "" }
@@ -189,7 +189,7 @@ func (n *Node) enter(ctx context.Context, first **hosting) (err error) {
 		}
 	}
 	if n.config.NoShard {
-		return nil
+		return n.followRooms(ctx)
 	}
 	if *first, err = n.standing.open(ctx); err != nil {
 		return err

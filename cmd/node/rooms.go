@@ -30,6 +30,7 @@ type rooms struct {
 	told    map[string]string // by room: why this node could not host it
 	used    float64           // milliseconds of work per second that the rooms took lately
 	fresh   int               // rooms whose work was not measured yet
+	past    RoomStats         // of the rooms that it no longer hosts
 }
 
 const (
@@ -145,8 +146,13 @@ func ticks(d room.Duration, rate time.Duration) uint64 {
 func (r *rooms) host(h *hosted) {
 	err := r.run(h)
 	h.close()
+	did, _ := h.stats()
 	r.mu.Lock()
 	delete(r.hosted, h.name)
+	r.past.add(&did.Host)
+	if errors.Is(err, shard.ErrEnded) {
+		r.past.Ended++
+	}
 	r.mu.Unlock()
 	switch {
 	case errors.Is(err, shard.ErrEnded):
@@ -246,27 +252,6 @@ func (n *Node) locate(name string) netcode.Place {
 		return netcode.Place{Exists: true}
 	}
 	return netcode.Place{Exists: true, UDP: x.Addresses["udp"], TCP: x.Addresses["tcp"], HTTP: x.Addresses["http"]}
-}
-
-// RoomStats describes the rooms of a node.
-type RoomStats struct {
-	Hosted   int     // rooms that the node hosts
-	Waiting  int     // rooms that nobody owns and this node does not bid for
-	Used     float64 // milliseconds of work per second that its rooms took lately
-	Capacity float64 // that they may take
-}
-
-// RoomStats returns the statistics of the node's rooms, or zeros if it hosts none.
-func (n *Node) RoomStats() RoomStats {
-	n.mu.Lock()
-	r := n.rooms
-	n.mu.Unlock()
-	if r == nil {
-		return RoomStats{}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return RoomStats{Hosted: len(r.hosted), Waiting: len(r.waiting), Used: r.used, Capacity: n.config.Capacity}
 }
 
 // endOf reads from a sealed log how its room has ended.

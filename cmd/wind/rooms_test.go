@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -87,5 +88,22 @@ func TestRoomsSurviveTheKillOfTheirNode(t *testing.T) {
 	}
 	for _, r := range before {
 		run(t, 0, nil, "log", "check", "--data", c.dir, "--shard", r.Room)
+	}
+}
+
+// TestRoomsAreMeasured: the benchmark runs nodes without a standing shard, and rooms with bots in them, all of which end.
+func TestRoomsAreMeasured(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells what a process takes")
+	}
+	var r struct {
+		Rooms, Sealed  int
+		Ticks, Skipped float64
+		Inputs         uint64
+		Processes      []struct{ Name string }
+	}
+	run(t, 0, &r, "bench", "rooms", "--rooms", "6", "--bots", "1", "--for", "2s", "--options", `{"monsters":2,"size":40,"tick-rate":10}`, "--json")
+	if r.Rooms != 6 || r.Sealed != 6 || r.Ticks < 30 || r.Inputs == 0 || len(r.Processes) != 4 {
+		t.Errorf("%+v", r)
 	}
 }

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ferris1/wind/shard"
+)
+
+// RoomStats describes the rooms of a node.
+type RoomStats struct {
+	Hosted   int     // rooms that the node hosts
+	Waiting  int     // rooms that nobody owns and this node does not bid for
+	Used     float64 // milliseconds of work per second that its rooms took lately
+	Capacity float64 // that they may take
+
+	// Of all rooms that the node has hosted.
+	Ticks   uint64 // simulated
+	Late    uint64 // of these, the ones that began in the record of an earlier tick, because they were overdue
+	Skipped uint64 // ticks whose time was skipped, because more than a second of them was overdue
+	Ended   uint64 // rooms that ended here
+}
+
+// add counts what a room's hosts have done.
+func (s *RoomStats) add(h *shard.Stats) {
+	s.Ticks, s.Late, s.Skipped = s.Ticks+h.Ticks, s.Late+(h.Ticks-min(h.Ticks, h.Records)), s.Skipped+h.Skipped
+}
+
+// RoomStats returns the statistics of the node's rooms, or zeros if it hosts none.
+func (n *Node) RoomStats() RoomStats {
+	n.mu.Lock()
+	r := n.rooms
+	n.mu.Unlock()
+	if r == nil {
+		return RoomStats{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.past
+	s.Hosted, s.Waiting, s.Used, s.Capacity = len(r.hosted), len(r.waiting), r.used, n.config.Capacity
+	for _, h := range r.hosted {
+		did, _ := h.stats()
+		s.add(&did.Host)
+	}
+	return s
+}
+
+// roomMetric is one value of RoomStats for Prometheus.
+type roomMetric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(*RoomStats) float64
+}
+
+// roomCollector reads RoomStats on each scrape. A node's rooms come and go, so no metric is labelled with one.
+type roomCollector struct {
+	node    *Node
+	metrics []roomMetric
+}
+
+func newRoomCollector(n *Node) *roomCollector {
+	c := &roomCollector{node: n}
+	add := func(kind prometheus.ValueType, name, help string, read func(*RoomStats) float64) {
+		c.metrics = append(c.metrics, roomMetric{prometheus.NewDesc(name, help, nil, prometheus.Labels{"cluster": n.config.Cluster}), kind, read})
+	}
+	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
+	add(gauge, "wind_rooms_hosted", "Rooms that this node hosts.", func(s *RoomStats) float64 { return float64(s.Hosted) })
+	add(gauge, "wind_rooms_waiting", "Rooms that no node owns and this one does not take, because it is full or lacks their labels or game.", func(s *RoomStats) float64 { return float64(s.Waiting) })
+	add(gauge, "wind_rooms_work_ratio", "Seconds of work per second that the node's rooms took lately.", func(s *RoomStats) float64 { return s.Used / 1000 })
+	add(gauge, "wind_rooms_capacity_ratio", "Seconds of work per second that the node's rooms may take.", func(s *RoomStats) float64 { return s.Capacity / 1000 })
+	add(counter, "wind_rooms_ended_total", "Rooms that ended on this node.", func(s *RoomStats) float64 { return float64(s.Ended) })
+	add(counter, "wind_room_ticks_total", "Ticks of rooms simulated by this node.", func(s *RoomStats) float64 { return float64(s.Ticks) })
+	add(counter, "wind_room_ticks_late_total", "Ticks of rooms that were overdue and shared the record of an earlier one.", func(s *RoomStats) float64 { return float64(s.Late) })
+	add(counter, "wind_room_ticks_skipped_total", "Ticks of rooms whose time was skipped, because more than a second of them was overdue.", func(s *RoomStats) float64 { return float64(s.Skipped) })
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *roomCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		out <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *roomCollector) Collect(out chan<- prometheus.Metric) {
+	s := c.node.RoomStats()
+	for _, m := range c.metrics {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(&s))
+	}
+}
