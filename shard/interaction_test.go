@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -35,14 +36,19 @@ import (
 //	snapshot NODE               the world of the last record is stored and proven
 //	delta                       the delta of the last record is published
 //	log full|ok|cut SEQ         the log accepts no records, accepts them again, loses all records above SEQ
+//	neighbour [N]               N records of another room are stored in the same stream
+//	remove                      the room's records are removed, but for the seal, and what etcd knows of it
 //	accept, lift                the operator accepts the loss, lifts the halt
 //	show                        prints the log and the coordination service's state
+//
+// Once a neighbour writes, records and expectations are followed by their sequences in the stream.
 func TestInteractions(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
 			return
 		}
-		s := &stage{sim: newSim(1, nil), owners: map[string]*actor{}}
+		s := &stage{sim: newSim(1, nil), owners: map[string]*actor{}, other: simRoom{first: 1}}
+		s.part.replicated, s.part.alone = false, false
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.out.Reset()
 			if err := s.run(d); err != nil {
@@ -62,6 +68,8 @@ type stage struct {
 	refuses bool          // the log is full
 	mood    string        // of the log for the next append: "", "lose answer", "lose request", "hold", "race"
 	held    func() string // the append in flight
+	other   simRoom       // a neighbour in the stream
+	crowded bool          // it writes
 }
 
 // actor is a process with one owner.
@@ -72,6 +80,8 @@ type actor struct {
 	lease int64
 	timer time.Duration // 0: none
 	said  string        // the last phase printed
+
+	places map[persistence.Seq]uint64 // of the records that it has read or written, in the stream
 
 	asleep bool
 }
@@ -146,6 +156,15 @@ func (s *stage) run(d *datadriven.TestData) error {
 	case "lift":
 		s.coord.Halted, s.coord.Attempt = "", Attempt{}
 		s.wake()
+	case "neighbour":
+		n, err := strconv.Atoi(cmp.Or(arg(0), "1"))
+		if err != nil {
+			return err
+		}
+		s.crowd(n)
+	case "remove":
+		s.part.remove(&s.simRoom)
+		s.deltas, s.snaps, s.coord.Standing = nil, nil, Standing{}
 	case "show":
 		s.show()
 	default:
@@ -157,7 +176,7 @@ func (s *stage) run(d *datadriven.TestData) error {
 // boot makes a process.
 func (s *stage) boot(id string) {
 	n := &simNode{sim: s.sim, id: id, ring: newRing(64, 1<<20)}
-	a := &actor{id: id, world: &simWorld{node: n, schema: []byte(`{}`)}, lease: int64(len(s.coord.leases) + 1)}
+	a := &actor{id: id, world: &simWorld{node: n, schema: []byte(`{}`)}, lease: int64(len(s.coord.leases) + 1), places: map[persistence.Seq]uint64{}}
 	a.owner = NewOwner(OwnerConfig{Node: id, Genesis: simGenesis(a.world.schema), RetryAfter: time.Second}, a.world)
 	s.owners[id] = a
 	s.renewLease(a)
@@ -243,7 +262,9 @@ func (s *stage) answer(a *actor, x *Action) (ev Event, more bool) {
 		s.say("%s: recorded? build of epoch %d", a.id, ev.Recorded.Epoch)
 	case ActionGet, ActionRead:
 		ev.Kind = EventMessage
-		ev.Message, ev.Err = s.get(x.Seq)
+		if ev.Message, ev.Err = s.get(x.Seq); ev.Err == nil {
+			a.places[x.Seq], _ = s.placeOf(x.Seq)
+		}
 		s.say("%s: %s record %d: %s", a.id, x.Kind, x.Seq, found(ev.Message, ev.Err))
 	case ActionLoad:
 		ev.Kind = EventLoaded
@@ -269,30 +290,49 @@ func (s *stage) answer(a *actor, x *Action) (ev Event, more bool) {
 // store is the log's answer to an append.
 func (s *stage) store(a *actor, x *Action) (ev Event, more bool) {
 	m, expect, mood := x.Message, x.Expect, s.mood
+	m.Seq = expect + 1
+	place := a.places[expect]
+	fence := s.ours(place)
+	store := func() (fate any, err error) {
+		s.append(m, fence, func(at uint64, e error) {
+			if fate, err = fmt.Sprintf("stored%s", s.at(" as %d", at)), e; mood == "" && err == nil {
+				a.places[m.Seq] = at
+			}
+		})
+		if err != nil {
+			fate = err
+		}
+		return fate, err
+	}
 	m.Body = append([]byte(nil), m.Body...)
 	s.mood = ""
-	what := fmt.Sprintf("append record %d (%s)", expect+1, contents(m))
+	what := fmt.Sprintf("append record %d (%s)%s", expect+1, contents(m), s.at(", expects %d", place))
 	if mood == "race" {
 		s.say("log: %s", s.held())
 	}
 	ev = Event{Kind: EventAppended, Op: x.Op}
 	switch {
 	case mood == "hold":
-		s.held = func() string { return fmt.Sprintf("%s of %s arrives: %v", what, a.id, orFine(s.append(m, expect))) }
+		s.held = func() string {
+			fate, _ := store()
+			return fmt.Sprintf("%s of %s arrives: %v", what, a.id, fate)
+		}
 		s.say("%s: %s: on its way", a.id, what)
 		ev.Err = persistence.ErrAmbiguous
 	case mood == "lose request":
 		s.say("%s: %s: lost", a.id, what)
 		ev.Err = persistence.ErrAmbiguous
 	case mood == "lose answer":
-		s.say("%s: %s: %v, and the answer is lost", a.id, what, orFine(s.append(m, expect)))
+		fate, _ := store()
+		s.say("%s: %s: %v, and the answer is lost", a.id, what, fate)
 		ev.Err = persistence.ErrAmbiguous
 	case s.refuses:
 		ev.Err = persistence.ErrFull
 		s.say("%s: %s: %v", a.id, what, ev.Err)
 	default:
-		ev.Err = s.append(m, expect)
-		s.say("%s: %s: %v", a.id, what, orFine(ev.Err))
+		var fate any
+		fate, ev.Err = store()
+		s.say("%s: %s: %v", a.id, what, fate)
 	}
 	return ev, true
 }
@@ -359,7 +399,7 @@ func (s *stage) change(how, seq string) error {
 		if err != nil || n > len(s.log) {
 			return errors.New("log cut SEQ")
 		}
-		s.log = s.log[:n]
+		s.part.cut(s.places[n-1])
 	default:
 		return fmt.Errorf("a log is not %q", how)
 	}
@@ -367,11 +407,34 @@ func (s *stage) change(how, seq string) error {
 }
 
 func (s *stage) show() {
-	for _, m := range s.log {
-		s.say("record %d: %s", m.Seq, contents(m))
+	for i, m := range s.log {
+		gone := ""
+		if m.Seq < s.first {
+			gone = ", removed"
+		}
+		s.say("record %d%s: %s%s", m.Seq, s.at(" at %d", s.places[i]), contents(m), gone)
 	}
 	st := s.coord.read(s.now)
 	s.say("owner %q, epoch %d, high %s, halted %q", st.Owner, st.Epoch, mark(st.High), st.Halted)
+}
+
+// crowd stores records of a neighbour.
+func (s *stage) crowd(n int) {
+	s.crowded = true
+	for range n {
+		last := persistence.Seq(len(s.other.log))
+		s.part.append(&s.other, persistence.Message{Seq: last + 1}, simFence{simFilter{room: &s.other}, s.other.end(true)}, func(at uint64, _ error) {
+			s.say("neighbour: record %d: stored as %d", last+1, at)
+		})
+	}
+}
+
+// at is a sequence of the stream, in stories with a neighbour.
+func (s *stage) at(format string, place uint64) string {
+	if !s.crowded {
+		return ""
+	}
+	return fmt.Sprintf(format, place)
 }
 
 func contents(m persistence.Message) string {

@@ -18,6 +18,7 @@ type mutant struct {
 	make func() func(o *Owner, ev Event) (Event, bool) // new for each seed
 	by   []string                                      // the invariants that may catch it
 	not  []string                                      // invariants not to check, to see the harm itself
+	only func(c *simConfig) bool                       // the weather that it needs; nil: any
 }
 
 // goingMutants break what a node does after its host has ended.
@@ -83,22 +84,22 @@ func TestSimulatorCatchesNodesThatDoNotComeBack(t *testing.T) {
 }
 
 var mutants = []mutant{
-	{"two outstanding records", newPipeliner, []string{"I6"}, []string{"deltas"}},
-	{"two outstanding records, the harm", newPipeliner, []string{"I1", "I2", "I4"}, []string{"I6", "deltas"}},
-	{"release before the acknowledgement", perOwner(releaseEarly), []string{"I1", "I2", "I7"}, nil},
-	{"re-read the last sequence and publish on top", perOwner(publishOnTop), []string{"I1", "I2", "I3", "I4", "I6", "I7"}, nil},
-	{"lease counted from the answer's receipt", perOwner(leaseFromReceipt), []string{"lease"}, nil},
-	{"no check for lost history", perOwner(skipLostHistory), []string{"I9", "I1", "I2"}, nil},
-	{"a foreign record at our sequence taken for ours", perOwner(blindSettle), []string{"I1", "I7"}, nil},
-	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil},
-	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil},
-	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil},
-	{"a full log purged up to one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil},
-	{"a snapshot that cannot be loaded, requested forever", perOwner(loadForEver), []string{"load"}, nil},
-	{"ticks after the room's end", perOwner(playOn), []string{"I4", "sealed"}, nil},
-	{"an end without a seal", perOwner(neverSeal), []string{"going on", "sealed"}, nil},
-	{"a sealed log claimed and fenced", perOwner(breakSeal), []string{"I11"}, nil},
-	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil},
+	{"two outstanding records", newPipeliner, []string{"I6"}, []string{"deltas"}, nil},
+	{"two outstanding records, the harm", newPipeliner, []string{"I1", "I2", "I4"}, []string{"I6", "deltas"}, nil},
+	{"release before the acknowledgement", perOwner(releaseEarly), []string{"I1", "I2", "I7"}, nil, nil},
+	{"re-read the last sequence and publish on top", perOwner(publishOnTop), []string{"I1", "I2", "I3", "I4", "I6", "I7"}, nil, nil},
+	{"lease counted from the answer's receipt", perOwner(leaseFromReceipt), []string{"lease"}, nil, func(c *simConfig) bool { return c.slow > 0.05 && c.pause > 0 }},
+	{"no check for lost history", perOwner(skipLostHistory), []string{"I9", "I1", "I2"}, nil, nil},
+	{"a foreign record at our sequence taken for ours", perOwner(blindSettle), []string{"I1", "I7"}, nil, nil},
+	{"release after the lease's end", perOwner(ignoreLease), []string{"lease"}, nil, nil},
+	{"no look at the recorded schema before the claim", perOwner(skipSchema), []string{"schema"}, nil, nil},
+	{"a lifted halt that is not heard of", perOwner(deafToLifts), []string{"served"}, nil, func(c *simConfig) bool { return c.trouble && c.ends == 0 && !c.closes }},
+	{"a full log purged up to one snapshot", perOwner(purgeBehindOne), []string{"I8"}, nil, nil},
+	{"a snapshot that cannot be loaded, requested forever", perOwner(loadForEver), []string{"load"}, nil, nil},
+	{"ticks after the room's end", perOwner(playOn), []string{"I4", "sealed"}, nil, nil},
+	{"an end without a seal", perOwner(neverSeal), []string{"going on", "sealed"}, nil, nil},
+	{"a sealed log claimed and fenced", perOwner(breakSeal), []string{"I11", "I4"}, nil, nil},
+	{"snapshots used unverified", perOwner(trustSnapshots), []string{"I1", "I2", "I4", "I5", "deltas"}, nil, nil},
 }
 
 func perOwner(f func(o *Owner, ev Event) (Event, bool)) func() func(*Owner, Event) (Event, bool) {
@@ -113,6 +114,9 @@ func TestSimulatorCatchesEveryMutant(t *testing.T) {
 			start := time.Now()
 			for seed := uint64(1); seed <= seeds; seed++ {
 				s := newSim(seed, m.make())
+				if m.only != nil && !m.only(&s.cfg) {
+					continue
+				}
 				s.ignore = slices.Clone(m.not)
 				for _, name := range []string{"served", "sealed"} { // a broken protocol does not go on either: the graver harm counts
 					if !slices.Contains(m.by, name) {

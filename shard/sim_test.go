@@ -64,9 +64,10 @@ type sim struct {
 	count uint64 // moments so far, for a stable order
 	steps int
 
+	simRoom // the shard's log
+	part    partition
+
 	nodes  []*simNode
-	log    []persistence.Message // index 0 is sequence 1
-	first  persistence.Seq       // first that is not purged
 	full   bool
 	rot    bool // the next snapshot is of a world that never was, and its nodes die with it
 	coord  coord
@@ -137,7 +138,7 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 		cfg.closes = true
 	}
 	s := &sim{
-		cfg: cfg, rng: rng, first: 1, coord: coord{leases: map[int64]time.Duration{}},
+		cfg: cfg, rng: rng, simRoom: simRoom{first: 1}, coord: coord{leases: map[int64]time.Duration{}},
 		stops: map[string]int{}, released: map[persistence.Seq]persistence.Hash{}, ticks: map[uint64]persistence.Hash{},
 	}
 	for i := range cfg.nodes {
@@ -146,6 +147,7 @@ func newSim(seed uint64, mutant func(o *Owner, ev Event) (Event, bool)) *sim {
 		s.in(time.Duration(rng.IntN(500))*time.Millisecond, n.boot)
 		s.in(time.Second, n.misfortune)
 	}
+	s.share()
 	s.in(5*time.Second, s.operator)
 	if seed%5 == 2 {
 		s.in(8*time.Second, s.silence)
@@ -170,6 +172,8 @@ func (s *sim) run() error {
 	}
 	if s.violation == nil {
 		s.checkLog()
+		s.part.check()
+		s.checkRemoved()
 	}
 	return s.violation
 }
@@ -240,11 +244,19 @@ func (s *sim) fail(name, format string, args ...any) {
 // errTimeout is the error of a node's own timeout.
 var errTimeout = fmt.Errorf("%w: simulated timeout", persistence.ErrAmbiguous)
 
-// rpc sends a request to a service and its answer back to the node, over a network that loses, delays and duplicates. serve
-// runs at the service; the node gets errTimeout if no answer came in time.
+// rpc sends a request to a service and its answer back to the node. serve runs at the service.
 func (s *sim) rpc(n *simNode, op uint64, kind EventKind, serve func() Event) {
+	s.ask(n, op, kind, func(answer func(Event, func())) { answer(serve(), nil) })
+}
+
+// ask is rpc with a service that answers later: over a network that loses, delays and duplicates. heard, unless it is nil, runs
+// when the answer reaches the node; the node gets errTimeout if no answer came in time.
+func (s *sim) ask(n *simNode, op uint64, kind EventKind, serve func(answer func(ev Event, heard func()))) {
 	life := n.life
-	answer := func(ev Event) {
+	arrive := func(ev Event, heard func()) {
+		if heard != nil && life == n.life {
+			heard()
+		}
 		ev.Kind, ev.Op = kind, op
 		n.hear(life, ev)
 	}
@@ -257,41 +269,42 @@ func (s *sim) rpc(n *simNode, op uint64, kind EventKind, serve func() Event) {
 			continue
 		}
 		s.in(s.delay(), func() {
-			ev := serve()
-			if !s.chance(s.cfg.loss) {
-				s.in(s.delay(), func() { answer(ev) })
-			}
+			serve(func(ev Event, heard func()) {
+				if !s.chance(s.cfg.loss) {
+					s.in(s.delay(), func() { arrive(ev, heard) })
+				}
+			})
 		})
 	}
-	s.in(time.Second, func() { answer(Event{Err: errTimeout}) })
+	s.in(time.Second, func() { arrive(Event{Err: errTimeout}, nil) })
 }
 
 // ---- services ----
 
-// append is the log's compare-and-append.
-func (s *sim) append(m persistence.Message, expect persistence.Seq) error {
-	switch {
-	case s.full && s.rng.IntN(8) != 0:
-		return persistence.ErrFull
-	case persistence.Seq(len(s.log)) != expect:
-		return persistence.ErrConflict
+// append asks the stream to append a record of the shard.
+func (s *sim) append(m persistence.Message, f simFence, answer func(place uint64, err error)) {
+	if s.full && s.rng.IntN(8) != 0 {
+		answer(0, persistence.ErrFull)
+		return
 	}
-	s.full = false
-	if s.sealed() && s.losses == 0 {
-		s.fail("I11", "record %d (%s) was appended behind the seal", expect+1, m.Header.Kind)
-	}
+	s.part.append(&s.simRoom, m, f, func(place uint64, err error) {
+		s.full = s.full && err != nil
+		answer(place, err)
+	})
+}
+
+// checkLoss checks I9 when the stream stores a record of the shard.
+func (s *sim) checkLoss(m persistence.Message) {
+	expect := m.Seq - 1
 	if s.lost > 0 && expect < persistence.Seq(len(s.cut)) && persistence.HashOf(s.cut[expect].Body) == persistence.HashOf(m.Body) {
 		// A copy still in flight restores what the disk lost.
-		if expect+1 >= s.lost {
+		if m.Seq >= s.lost {
 			s.lost = 0
 		}
 	} else if s.lost > 0 && len(s.coord.Accepted) == 0 && m.Header.Kind == "ticks" && m.Header.Epoch == s.coord.Epoch {
 		// (A superseded owner's record can match again when the fence that was to stop it is cut off.)
-		s.fail("I9", "record %d of epoch %d was appended to a log that had lost %d", expect+1, m.Header.Epoch, s.lost)
+		s.fail("I9", "record %d of epoch %d was appended to a log that had lost %d", m.Seq, m.Header.Epoch, s.lost)
 	}
-	m.Seq = expect + 1
-	s.log = append(s.log, m)
-	return nil
 }
 
 func (s *sim) get(seq persistence.Seq) (persistence.Message, error) {
@@ -302,6 +315,9 @@ func (s *sim) get(seq persistence.Seq) (persistence.Message, error) {
 }
 
 func (s *sim) tail() Tail {
+	if s.first > persistence.Seq(len(s.log)) {
+		return Tail{} // nothing of it is stored
+	}
 	t := Tail{Last: persistence.Seq(len(s.log))}
 	if s.cfg.seed%3 == 0 && t.Last > 0 { // a log that fills: each record takes 100 bytes
 		t.First = max(s.first, 1)
@@ -433,7 +449,11 @@ func (s *sim) truncate() {
 	s.lost = known
 	s.losses++
 	s.cut = s.log
-	s.log = append([]persistence.Message(nil), s.log[:to]...)
+	cut := s.places[to-1]
+	if next := s.places[to]; next > cut+1 { // somewhere among the neighbours' messages
+		cut += s.part.rng.Uint64N(next - cut)
+	}
+	s.part.cut(cut)
 	for seq := range s.released {
 		if seq > to {
 			delete(s.released, seq)
@@ -466,11 +486,6 @@ func (s *sim) operator() {
 		s.coord.Halted = ""
 	}
 	s.in(5*time.Second, s.operator)
-}
-
-// sealed reports whether the log's last record is a seal.
-func (s *sim) sealed() bool {
-	return len(s.log) > 0 && s.log[len(s.log)-1].Header.Kind == persistence.KindSeal.String()
 }
 
 // close is the operator who closes the room, again and again until its log is sealed.
@@ -570,8 +585,8 @@ func (s *sim) checkLog() {
 			s.fail("I1", "record %d was released, the log ends at %d", seq, len(s.log))
 		}
 	}
-	if s.losses > 0 {
-		return // the stream tells of the lost ticks too
+	if s.losses > 0 || s.part.removed {
+		return // the stream tells of the lost ticks too, or is gone
 	}
 	next := uint64(1)
 	for _, d := range s.deltas {

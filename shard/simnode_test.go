@@ -34,6 +34,7 @@ type simNode struct {
 	fenced      bool                     // evidence of fencing has reached it
 
 	appends map[persistence.Hash]persistence.Seq // what this life sent, and what each expects (I6)
+	places  map[persistence.Seq]uint64           // where this life has seen records in the stream
 
 	ring     *ring // what the delta stream lacks
 	draining bool
@@ -67,7 +68,7 @@ func (n *simNode) live() {
 	n.life++
 	n.up, n.fenced, n.draining, n.fenceOK, n.tickDue, n.ownedAt = true, false, false, false, false, 0
 	n.ring, n.high = newRing(64, 1<<20), 0
-	n.appends = map[persistence.Hash]persistence.Seq{}
+	n.appends, n.places = map[persistence.Hash]persistence.Seq{}, map[persistence.Seq]uint64{}
 	n.world = &simWorld{node: n, skewed: n.skew, schema: []byte(`{}`)}
 	if n.new {
 		n.world.schema = []byte(`{"components":[{"name":"new"}]}`)
@@ -207,7 +208,7 @@ func (n *simNode) perform(actions []Action) {
 				return Event{Recorded: r, Err: err}
 			})
 		case ActionGet, ActionRead:
-			s.rpc(n, a.Op, EventMessage, func() Event { m, err := s.get(a.Seq); return Event{Message: m, Err: err} })
+			n.get(a)
 		case ActionLoad:
 			s.rpc(n, a.Op, EventLoaded, func() Event { snap, err := s.load(a.Info); return Event{Snapshot: snap, Err: err} })
 		case ActionDelta:
@@ -267,7 +268,7 @@ func (n *simNode) await(life int, op uint64, st Standing) {
 func (n *simNode) append(a Action) {
 	s := n.sim
 	m := a.Message
-	m.Body = append([]byte(nil), m.Body...) // the owner uses its buffer again
+	m.Seq, m.Body = a.Expect+1, append([]byte(nil), m.Body...) // the owner uses its buffer again
 	hash, world := persistence.HashOf(m.Body), n.world
 	for other, expect := range n.appends {
 		if other != hash && persistence.Seq(len(s.log)) <= expect && s.losses == 0 {
@@ -275,14 +276,45 @@ func (n *simNode) append(a Action) {
 		}
 	}
 	n.appends[hash] = a.Expect
-	s.rpc(n, a.Op, EventAppended, func() Event {
-		err := s.append(m, a.Expect)
-		s.checkSchema(world, err == nil, "writes a record")
-		return Event{Err: err}
+	place, known := n.places[a.Expect]     // a record that it has read or written
+	if !known && a.Expect > 0 && s.eager { // a mutant, which does not know yet: it guesses, or takes the last one that it knows
+		place, known = n.places[a.Expect-1]+uint64(s.rng.IntN(2)), true
+	}
+	f := s.ours(place)
+	if s.part.fence != nil {
+		f = s.part.fence(n, m.Header.Kind, f)
+	}
+	s.ask(n, a.Op, EventAppended, func(answer func(Event, func())) {
+		if !known && a.Expect > 0 {
+			answer(Event{Err: persistence.ErrConflict}, nil)
+			return
+		}
+		s.append(m, f, func(place uint64, err error) {
+			s.checkSchema(world, err == nil, "writes a record")
+			answer(Event{Err: err}, func() {
+				if err == nil {
+					n.places[m.Seq] = place
+				}
+			})
+		})
 	})
 	if got := persistence.Seq(len(s.log)); a.Expect > got && s.lost == 0 {
 		s.fail("I6", "node %s expects sequence %d of a log with %d", n.id, a.Expect, got)
 	}
+}
+
+// get reads a record and remembers where it is.
+func (n *simNode) get(a Action) {
+	s := n.sim
+	s.ask(n, a.Op, EventMessage, func(answer func(Event, func())) {
+		m, err := s.get(a.Seq)
+		place, ok := s.placeOf(a.Seq)
+		answer(Event{Message: m, Err: err}, func() {
+			if ok {
+				n.places[a.Seq] = place
+			}
+		})
+	})
 }
 
 // release releases a record's effects, and puts its deltas into the ring.
@@ -347,7 +379,8 @@ func (s *sim) purge(below persistence.Seq) {
 	if fits < 2 && s.losses == 0 {
 		s.fail("I8", "purge below %d leaves %d snapshots that fit the log", below, fits)
 	}
-	s.first = max(s.first, below)
+	s.part.floor = max(s.part.floor, below)
+	s.part.purge(&s.simRoom, below)
 }
 
 // scheduleTick schedules the next tick, while the node owns the shard.
