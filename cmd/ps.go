@@ -58,7 +58,7 @@ func (a *app) ps() *cobra.Command {
 		for _, n := range nodes {
 			r.Nodes = append(r.Nodes, psNode{ID: n.Node, Addresses: n.Addresses, Build: n.Build.ID, Since: n.Since.Format("2006-01-02 15:04:05Z"), Hung: n.Hung})
 		}
-		for _, t := range cluster.Directory.Types() {
+		for _, t := range cluster.Services() {
 			for _, i := range cluster.Directory.Instances(t) {
 				if bound, ok := cluster.Directory.Bound(node.GatewayType, t, i.ID); ok && t != node.GatewayType {
 					i.Players = bound // the instance's own count may include players who have moved

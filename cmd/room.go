@@ -15,35 +15,32 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/room"
 )
 
-// roomInfo is one room as the verbs of room print it.
-type roomInfo struct {
-	Room      string            `json:"room"`
-	State     room.Phase        `json:"state"`
-	Halted    bool              `json:"halted,omitempty"` // no node may claim it until an operator has looked
-	Node      string            `json:"node,omitempty"`
-	Addresses map[string]string `json:"addresses,omitempty"` // of the node's front door, by transport
-	Spec      *room.Spec        `json:"spec"`
-	End       *room.End         `json:"end,omitempty"`
-}
-
-func infoOfRoom(r *room.Room) roomInfo {
-	return roomInfo{Room: r.ID, State: r.Phase(), Halted: r.Halted, Node: r.Owner, Addresses: r.Addresses, Spec: r.Spec, End: r.End}
-}
-
-// line describes the room in one line.
-func (i *roomInfo) line() string {
+// lineOf describes a room in one line.
+func lineOf(r *rpc.Room) string {
 	switch {
-	case i.End != nil && len(i.End.Result) > 0:
-		return fmt.Sprintf("room %s ended after tick %d with %s %s", i.Room, i.End.Tick, i.End.Name, i.End.Result)
-	case i.End != nil:
-		return fmt.Sprintf("room %s ended after tick %d: %s", i.Room, i.End.Tick, i.End.Reason)
-	case i.Node != "":
-		return fmt.Sprintf("room %s runs on node %s (udp %s, tcp %s)", i.Room, i.Node, cmp.Or(i.Addresses["udp"], "none"), cmp.Or(i.Addresses["tcp"], "none"))
+	case r.End != nil && len(r.End.Result) > 0:
+		return fmt.Sprintf("room %s ended after tick %d with %s %s", r.ID, r.End.Tick, r.End.Name, r.End.Result)
+	case r.End != nil:
+		return fmt.Sprintf("room %s ended after tick %d: %s", r.ID, r.End.Tick, r.End.Reason)
+	case r.Node != "":
+		return fmt.Sprintf("room %s runs on node %s (udp %s, tcp %s)%s", r.ID, r.Node, cmp.Or(r.Addresses["udp"], "none"), cmp.Or(r.Addresses["tcp"], "none"), inside(r.Occupancy))
 	}
-	return fmt.Sprintf("room %s is wanted; no node has taken it", i.Room)
+	return fmt.Sprintf("room %s is wanted; no node has taken it", r.ID)
+}
+
+// inside describes who is in a room that runs, or returns "" if its owner has not said.
+func inside(o *rpc.Occupancy) string {
+	switch {
+	case o == nil:
+		return ""
+	case len(o.Players) > 0:
+		return fmt.Sprintf(", at tick %d, with %s", o.Tick, strings.Join(o.Players, ", "))
+	}
+	return fmt.Sprintf(", at tick %d, with %s", o.Tick, plural(o.Sessions, "session"))
 }
 
 func (a *app) roomVerb() *cobra.Command {
@@ -63,7 +60,7 @@ closed. The nodes of the cluster that run its game (dev, serve) take it, the emp
 
 func (a *app) roomCreate() *cobra.Command {
 	f := &clusterFlags{}
-	var s room.Spec
+	var q rpc.RoomRequest
 	var options string
 	var count int
 	var timeout time.Duration
@@ -72,38 +69,39 @@ func (a *app) roomCreate() *cobra.Command {
 		Use:   "create",
 		Short: "Ask for rooms, and wait until they run",
 		Long: `Asks the cluster's nodes for rooms and returns once they run, with the addresses of their nodes. If no node takes one within
---timeout, it stays wanted, and the call fails and says so. A key makes one room: the same call again, from anywhere, returns that
+--timeout, it stays wanted, and the call fails and says why. A key makes one room: the same call again, from anywhere, returns that
 room instead of another.`,
 		Example: "  wind room create --options '{\"monsters\":50}' --for 10m --idle 1m\n  wind room create --key match-4711 --label region=eu\n  wind room create --count 100 --json",
 	}
 	f.add(c.Flags())
-	c.Flags().StringVar(&s.Game, "game", a.game.Name, "the game to play")
+	c.Flags().StringVar(&q.Game, "game", a.game.Name, "the game to play")
 	c.Flags().StringVar(&options, "options", "", "the game's options, a JSON object (default: the game's own)")
-	c.Flags().Uint64Var(&s.Seed, "seed", 0, "seed of the room's world (default: any)")
-	c.Flags().StringVar(&s.Key, "key", "", "make one room, however often this key is asked for")
+	c.Flags().Uint64Var(&q.Seed, "seed", 0, "seed of the room's world (default: any)")
+	c.Flags().StringVar(&q.Key, "key", "", "make one room, however often this key is asked for")
 	c.Flags().Var(labels, "label", "label that a node must have to take the room, such as region=eu; repeatable")
-	c.Flags().DurationVar((*time.Duration)(&s.Idle), "idle", 0, "end the room when nobody has been there for this long (default: never)")
-	c.Flags().DurationVar((*time.Duration)(&s.Limit), "for", 0, "end the room after this long (default: never)")
+	c.Flags().DurationVar((*time.Duration)(&q.Idle), "idle", 0, "end the room when nobody has been there for this long (default: never)")
+	c.Flags().DurationVar((*time.Duration)(&q.Limit), "for", 0, "end the room after this long (default: never)")
 	c.Flags().IntVar(&count, "count", 1, "how many rooms")
 	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		s.Options, s.Labels = json.RawMessage(options), labels
+		q.Options, q.Labels = json.RawMessage(options), labels
 		switch {
 		case count < 1 || count > 10_000:
 			return usagef("room create: --count %d: want 1 to 10000", count)
-		case s.Key != "" && count > 1:
-			return usagef("room create: --key %s makes one room, not %d: omit --count or --key", s.Key, count)
-		case s.Idle < 0:
-			return usagef("room create: --idle %s is negative; 0 means never", s.Idle)
-		case s.Limit < 0:
-			return usagef("room create: --for %s is negative; 0 means never", s.Limit)
+		case q.Key != "" && count > 1:
+			return usagef("room create: --key %s makes one room, not %d: omit --count or --key", q.Key, count)
+		case q.Idle < 0:
+			return usagef("room create: --idle %s is negative; 0 means never", q.Idle)
+		case q.Limit < 0:
+			return usagef("room create: --for %s is negative; 0 means never", q.Limit)
 		case timeout <= 0:
 			return usagef("room create: --timeout %s: want more than 0", timeout)
 		}
-		err = s.Validate()
-		if err == nil && s.Game == a.game.Name { // only its own nodes know the options of another binary's game
-			_, err = a.game.DecodeOptions(s.Options)
+		spec := room.Spec{Game: q.Game, Options: q.Options, Labels: q.Labels, Key: q.Key, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit)}
+		err = spec.Validate()
+		if err == nil && q.Game == a.game.Name { // only its own nodes know the options of another binary's game
+			_, err = a.game.DecodeOptions(q.Options)
 		}
 		if err != nil {
 			return usagef("room create: %v", err)
@@ -115,10 +113,10 @@ room instead of another.`,
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		made, err := createRooms(ctx, cluster, s, count)
+		made, err := createRooms(ctx, cluster.Rooms(""), q, count)
 		var lines []string
-		for i := range made {
-			lines = append(lines, made[i].line())
+		for _, r := range made {
+			lines = append(lines, lineOf(r))
 		}
 		if len(made) == 0 {
 			return err
@@ -132,16 +130,16 @@ room instead of another.`,
 const creators = 16
 
 // createRooms asks for rooms and waits for all of them.
-func createRooms(ctx context.Context, cluster *node.Cluster, s room.Spec, count int) (made []roomInfo, err error) {
+func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count int) (made []*rpc.Room, err error) {
 	type answer struct {
-		room *room.Room
+		room *rpc.Room
 		err  error
 	}
 	answers, turns := make(chan answer), make(chan struct{}, creators)
 	for range count {
 		go func() {
 			turns <- struct{}{}
-			r, err := cluster.CreateRoom(ctx, s)
+			r, err := rooms.Create(ctx, q)
 			<-turns
 			answers <- answer{r, err}
 		}()
@@ -150,7 +148,7 @@ func createRooms(ctx context.Context, cluster *node.Cluster, s room.Spec, count 
 	for range count {
 		switch x := <-answers; {
 		case x.err == nil:
-			made = append(made, infoOfRoom(x.room))
+			made = append(made, x.room)
 		case failed == 0:
 			failed, err = 1, x.err
 		default:
@@ -160,7 +158,7 @@ func createRooms(ctx context.Context, cluster *node.Cluster, s room.Spec, count 
 	if failed > 1 {
 		err = fmt.Errorf("%d of %d rooms do not run; of the first: %w", failed, count, err)
 	}
-	slices.SortFunc(made, func(a, b roomInfo) int { return cmp.Compare(a.Room, b.Room) })
+	slices.SortFunc(made, func(a, b *rpc.Room) int { return cmp.Compare(a.ID, b.ID) })
 	return made, err
 }
 
@@ -184,24 +182,17 @@ func (f *roomFilter) check() error {
 	return nil
 }
 
-func (f *roomFilter) matches(r *room.Room) bool {
-	if f.state != "" && r.Phase() != room.Phase(f.state) || f.game != "" && r.Spec.Game != f.game {
-		return false
-	}
-	for name, value := range f.labels {
-		if r.Spec.Labels[name] != value {
-			return false
-		}
-	}
-	return true
+func (f *roomFilter) given() rpc.RoomFilter {
+	return rpc.RoomFilter{State: f.state, Game: f.game, Labels: f.labels}
 }
 
 func (a *app) roomList() *cobra.Command {
 	f, filter := &clusterFlags{}, &roomFilter{}
 	c := &cobra.Command{
-		Use:     "list",
-		Short:   "List the cluster's rooms, with the results of those that are over",
-		Long:    "Prints what etcd knows of each room. A room's end and result repeat what its log says.",
+		Use:   "list",
+		Short: "List the cluster's rooms, with the results of those that are over",
+		Long: `Asks the cluster's nodes for its rooms. Who is in a room that runs is what its owner reads from its world, and what a room that is
+over ended with is what its log says.`,
 		Example: "  wind room list\n  wind room list --state sealed --json",
 	}
 	f.add(c.Flags())
@@ -211,36 +202,33 @@ func (a *app) roomList() *cobra.Command {
 		if err := filter.check(); err != nil {
 			return err
 		}
-		cluster, err := f.observe(ctx, a)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
-		all, err := cluster.Rooms(ctx)
+		rooms, err := cluster.Rooms("").List(ctx, filter.given())
 		if err != nil {
 			return err
-		}
-		rooms := []roomInfo{}
-		for _, r := range all {
-			if filter.matches(r) {
-				rooms = append(rooms, infoOfRoom(r))
-			}
 		}
 		return a.print(map[string]any{"cluster": f.cluster, "rooms": rooms}, roomTable(rooms))
 	})
 	return c
 }
 
-func roomTable(rooms []roomInfo) string {
+func roomTable(rooms []rpc.Room) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ROOM\tSTATE\tGAME\tNODE\tLABELS\tEND")
+	fmt.Fprintln(t, "ROOM\tSTATE\tGAME\tNODE\tSESSIONS\tLABELS\tEND")
 	for _, r := range rooms {
-		end := ""
+		end, sessions := "", ""
+		if r.Occupancy != nil {
+			sessions = fmt.Sprint(r.Occupancy.Sessions)
+		}
 		if r.End != nil {
 			end = fmt.Sprintf("%s, tick %d %s", r.End.Reason, r.End.Tick, r.End.Result)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Room, r.State, r.Spec.Game, r.Node, labelsFlag(r.Spec.Labels), strings.TrimSpace(end))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, r.Spec.Game, r.Node, sessions, labelsFlag(r.Spec.Labels), strings.TrimSpace(end))
 	}
 	_ = t.Flush() // into memory
 	return strings.TrimRight(b.String(), "\n")
@@ -250,37 +238,39 @@ func (a *app) roomShow() *cobra.Command {
 	f := &clusterFlags{}
 	c := &cobra.Command{
 		Use:     "show ROOM",
-		Short:   "Show one room: where it runs, or how it ended",
+		Short:   "Show one room: where it runs and who is there, or how it ended",
 		Example: "  wind room show r-7h3k5qzv --json",
 	}
 	f.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) (err error) {
-		cluster, err := f.observe(ctx, a)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
-		all, err := cluster.Rooms(ctx)
+		found, err := cluster.Rooms("").List(ctx, rpc.RoomFilter{Rooms: args, Players: true})
+		if err == nil && len(found) == 0 {
+			err = noRoom(ctx, cluster, args[0])
+		}
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(all, func(r *room.Room) bool { return r.ID == args[0] })
-		if i < 0 {
-			return noRoom(f.cluster, args[0], all)
-		}
-		info := infoOfRoom(all[i])
-		return a.print(info, info.line())
+		return a.print(found[0], lineOf(&found[0]))
 	})
 	return c
 }
 
 // noRoom returns the error for a room that does not exist.
-func noRoom(cluster, id string, all []*room.Room) error {
-	if len(all) == 0 {
-		return fmt.Errorf("cluster %s has no room %s: it has no rooms at all", cluster, id)
+func noRoom(ctx context.Context, cluster *node.Cluster, id string) error {
+	all, err := cluster.Rooms("").List(ctx, rpc.RoomFilter{})
+	switch {
+	case err != nil:
+		return err
+	case len(all) == 0:
+		return fmt.Errorf("cluster %s has no room %s: it has no rooms at all", cluster.Name, id)
 	}
-	return fmt.Errorf("cluster %s has no room %s; wind room list shows the %s that it has", cluster, id, plural(len(all), "room"))
+	return fmt.Errorf("cluster %s has no room %s; wind room list shows the %s that it has", cluster.Name, id, plural(len(all), "room"))
 }
 
 func (a *app) roomWatch() *cobra.Command {
@@ -299,7 +289,7 @@ func (a *app) roomWatch() *cobra.Command {
 		if err := filter.check(); err != nil {
 			return err
 		}
-		cluster, err := f.observe(ctx, a)
+		cluster, err := f.connect(ctx, a)
 		if err != nil {
 			return err
 		}
@@ -309,23 +299,32 @@ func (a *app) roomWatch() *cobra.Command {
 			ctx, cancel = context.WithTimeout(ctx, span)
 			defer cancel()
 		}
-		var last map[string]string
-		return cluster.WatchRooms(ctx, func(r *room.Room) error {
-			if r.Spec == nil || !filter.matches(r) {
-				return nil
-			}
-			info := infoOfRoom(r)
-			if last == nil {
-				last = map[string]string{}
-			}
-			if line := info.line(); line != last[r.ID] { // many changes are of no interest
-				last[r.ID] = line
-				return a.print(info, line)
-			}
-			return nil
-		})
+		return a.watchRooms(ctx, cluster.Rooms(""), filter.given())
 	})
 	return c
+}
+
+// watchRooms prints each room whenever it has changed, until ctx ends.
+func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter) error {
+	told := map[string]string{}
+	for after := int64(0); ctx.Err() == nil; {
+		changed, next, err := rooms.Changes(ctx, f, after)
+		if err != nil {
+			return err
+		}
+		for i := range changed {
+			r := &changed[i]
+			r.Occupancy = nil // it changes all the time
+			if line := lineOf(r); line != told[r.ID] {
+				told[r.ID] = line
+				if err := a.print(r, line); err != nil {
+					return err
+				}
+			}
+		}
+		after = next
+	}
+	return nil
 }
 
 func (a *app) roomClose() *cobra.Command {
@@ -333,8 +332,8 @@ func (a *app) roomClose() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "close ROOM",
-		Short: "End a room that runs",
-		Long: `Ends the room after the tick in progress and returns once its log is sealed. Its players hear that the room is over. The log keeps
+		Short: "End a room",
+		Long: `Ends the room after the tick in progress and returns once its log is sealed. A room that no node has taken yet ends at once. Its players hear that the room is over. The log keeps
 that it was closed, and its game has no part in it: to let the game finish, send it a command (wind call shard:ROOM).`,
 		Example: "  wind room close r-7h3k5qzv",
 	}
@@ -352,22 +351,14 @@ that it was closed, and its game has no part in it: to let the game finish, send
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		all, err := cluster.Rooms(ctx)
+		closed, err := cluster.Rooms("").Close(ctx, args[0])
+		if e := rpc.ErrorOf(err); err != nil && e.Code == rpc.NotFound {
+			err = noRoom(ctx, cluster, args[0])
+		}
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(all, func(r *room.Room) bool { return r.ID == args[0] })
-		if i < 0 {
-			return noRoom(f.cluster, args[0], all)
-		}
-		r := all[i]
-		if r.End == nil {
-			if r, err = cluster.CloseRoom(ctx, r.ID); err != nil {
-				return err
-			}
-		}
-		info := infoOfRoom(r)
-		return a.print(info, info.line())
+		return a.print(closed, lineOf(closed))
 	})
 	return c
 }

@@ -209,10 +209,11 @@ func (d *Door) hello(c *Conn, in *inbound, m *wirepb.Hello, now time.Time) {
 		return
 	}
 	t, trouble := d.ticket(m)
-	name := cmp.Or(m.Shard, d.cfg.Shard)
+	name := m.Shard
 	if name == "" && t != nil {
 		name = t.Shard
 	}
+	name = cmp.Or(name, d.cfg.Shard)
 	s := d.peers.shard(name)
 	switch {
 	case m.Protocol != wirepb.Protocol:

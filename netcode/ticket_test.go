@@ -31,7 +31,7 @@ func TestATicketSaysWhoPlays(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Shard: "main", TicketKey: ticketKey}, &memory{}, 1, requireTicket)
 	good := netcode.Ticket{Identity: "ann", Shard: "main", Issued: time.Now(), Expires: time.Now().Add(time.Minute)}
 	for _, transport := range []client.Transport{client.UDP, client.TCP} {
-		cfg := client.Config{Addr: h.server.UDPAddr().String(), Transport: transport}
+		cfg := client.Config{Addr: h.server.UDPAddr().String(), Transport: transport, Shard: "main"}
 		if transport == client.TCP {
 			cfg.Addr = h.server.TCPAddr().String()
 		}

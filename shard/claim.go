@@ -51,6 +51,8 @@ func (o *Owner) claim(ev Event) {
 func (o *Owner) bidOn(s Standing) {
 	o.standing = s
 	switch {
+	case s.Ended && s.Owner == "":
+		o.stop(fmt.Errorf("%w: its end is noted", ErrEnded))
 	case s.Halted != "":
 		o.once("halted: "+s.Halted, o.isHalted(errors.New(s.Halted)))
 		o.ask(Action{Kind: ActionAwait, Standing: s}) // until it is lifted

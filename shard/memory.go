@@ -128,7 +128,7 @@ func (m *Member) Claim(ctx context.Context, b Bid) (bool, error) {
 	defer c.mu.Unlock()
 	c.expire()
 	st := &c.standing
-	if st.Owner != "" || st.Halted != "" || st.EpochRevision != b.EpochRevision || !time.Now().Before(c.expiry[b.Lease]) {
+	if st.Owner != "" || st.Halted != "" || st.Ended || st.EpochRevision != b.EpochRevision || !time.Now().Before(c.expiry[b.Lease]) {
 		return false, ctx.Err()
 	}
 	c.bump()

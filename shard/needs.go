@@ -71,6 +71,7 @@ type Standing struct {
 	Accepted      []persistence.Mark // losses of history that an operator accepted, oldest first
 	Attempt       Attempt            // last start of ticking
 	Halted        string             // reason; "" if the shard is not halted
+	Ended         bool               // the room is over: sealed, or closed before any node claimed it
 	Revision      int64              // of this reading
 }
 

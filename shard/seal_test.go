@@ -147,3 +147,15 @@ func TestAHostThatDoesNotWaitGivesUp(t *testing.T) {
 		}
 	})
 }
+
+// TestARoomThatIsOverIsNotClaimed: its end is noted, even if its log has no seal because no node ever ran it.
+func TestARoomThatIsOverIsNotClaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		b.coord.Edit(func(s *Standing) { s.Ended = true })
+		a, p, _ := b.host("a", nil)
+		if err := b.run(a, time.Minute); !errors.Is(err, ErrEnded) || len(p.owned) > 0 || b.coord.Standing().Epoch != 0 {
+			t.Errorf("%v, owned %v", err, p.owned)
+		}
+	})
+}

@@ -3,8 +3,9 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/ferris1/wind/netcode/rpc"
@@ -12,133 +13,214 @@ import (
 	"github.com/ferris1/wind/shard/room"
 )
 
-// CreateRoom asks for a room and returns it as soon as it runs, or has ended already. One key makes one room, however
-// often and by whomever it is asked for; without a key each call makes another. If ctx ends first, the room stays
-// wanted, and the error says so.
-func (c *Cluster) CreateRoom(ctx context.Context, s room.Spec) (*room.Room, error) {
-	id := room.ID(c.Name, s.Key)
-	s.At = time.Now().UTC()
-	if asked := s.Seed; asked == 0 {
-		s.Seed = rand.Uint64N(1<<63-1) + 1
+// Rooms asks the cluster's nodes for rooms. by is the service that asks, "" for an operator.
+func (c *Cluster) Rooms(by string) rpc.Rooms { return rpc.RoomsOver(c.Bus, by) }
+
+// read returns what etcd knows of a room now, whatever this node has seen.
+func (s *roomService) read(ctx context.Context, id string) (*room.Room, error) {
+	x, err := etcd.ReadRoom(ctx, s.node.cluster.Etcd, s.node.cluster.Name, id)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.Validate(); err != nil {
+	if x == nil {
+		return nil, rpc.Errorf(rpc.NotFound, "cluster %s has no room %.80s", s.node.cluster.Name, id)
+	}
+	return x, nil
+}
+
+// ticket gets a player's ticket from the owner of the room.
+func (s *roomService) ticket(ctx context.Context, q *rpc.RoomAsked) (*rpc.RoomTicket, error) {
+	if err := validPlayers([]string{q.Player}); err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
-	stands, created, err := etcd.CreateRoom(ctx, c.Etcd, c.Name, id, s)
-	if err != nil {
-		return nil, err
-	}
-	if s.Seed = stands.Seed; !created && !stands.Same(&s) {
-		return nil, rpc.Errorf(rpc.AlreadyExists, "the key %q has made another room, %s, with another game, options, labels or limits: choose another key", s.Key, id)
-	}
-	r, err := c.awaitRoom(ctx, id, func(r *room.Room) bool { return r.Phase() != room.Wanted })
-	if err != nil {
-		return nil, fmt.Errorf("room %s is wanted, but does not run yet: no node with the game %s, its labels and room for it has taken it (%w)", id, s.Game, err)
-	}
-	return r, nil
-}
-
-// awaitRoom waits until ok says so about a room that exists.
-func (c *Cluster) awaitRoom(ctx context.Context, id string, ok func(*room.Room) bool) (*room.Room, error) {
-	source, err := etcd.Rooms(c.Etcd, c.Name)
-	if err != nil {
-		return nil, err
-	}
-	found := make(chan *room.Room, 1)
-	registry, err := room.Follow(ctx, source, func(r *room.Room, changed string) {
-		if changed == id && r != nil && ok(r) {
-			select {
-			case found <- r:
-			default:
+	for {
+		x, err := s.read(ctx, q.Room)
+		switch {
+		case err != nil:
+			return nil, err
+		case x.End != nil:
+			return nil, rpc.Errorf(rpc.FailedPrecondition, "room %s is over: it ended after tick %d", x.ID, x.End.Tick)
+		case x.Owner == "":
+			err = rpc.Errorf(rpc.Unavailable, "no node runs room %s now: ask again", x.ID)
+		default:
+			var a *entered
+			if a, err = s.askOwner(ctx, q.Room, []string{q.Player}); err == nil {
+				ticket := a.Tickets[q.Player]
+				return &ticket, nil
 			}
+			if e := rpc.ErrorOf(err); e.Code != rpc.Unavailable && e.Code != rpc.DeadlineExceeded {
+				return nil, err
+			}
+			err = rpc.Errorf(rpc.Unavailable, "node %s has room %s, but does not run it: %v", x.Owner, x.ID, err)
 		}
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer registry.Close()
-	select {
-	case r := <-found:
-		return r, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		if !pause(ctx, 5*ownerAgain) {
+			return nil, err
+		}
 	}
 }
 
-// WatchRooms calls f for each shard that there is, and again whenever one has changed, until ctx ends, which is no error,
-// or f returns one.
-func (c *Cluster) WatchRooms(ctx context.Context, f func(*room.Room) error) error {
-	source, err := etcd.Rooms(c.Etcd, c.Name)
+// pause waits. It returns false if ctx ends within the next moments.
+func pause(ctx context.Context, d time.Duration) bool {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < 2*d {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// closeRoom ends a room and waits until its end is noted.
+func (s *roomService) closeRoom(ctx context.Context, id, by string) (*rpc.Room, error) {
+	body, err := json.Marshal(closeRequest{By: by})
 	if err != nil {
+		return nil, err
+	}
+	told := time.Time{} // since when the owner that was told to end it has it
+	maybe := func(err error) error {
+		if !told.IsZero() {
+			return unsure(err)
+		}
 		return err
 	}
-	changes := make(chan *room.Room)
-	watching, cancel := context.WithCancel(ctx)
-	defer cancel()
-	followed := make(chan error, 1)
-	go func() { // Follow calls back before it returns
-		registry, err := room.Follow(ctx, source, func(r *room.Room, _ string) {
-			select {
-			case changes <- r:
-			case <-watching.Done():
-			}
-		}, nil)
-		followed <- err
-		if err == nil {
-			<-watching.Done()
-			registry.Close()
-		}
-		close(changes)
-	}()
-	defer func() {
-		cancel()
-		for range changes { // until the registry is closed
-		}
-	}()
 	for {
-		select {
-		case err := <-followed:
+		x, err := s.read(ctx, id)
+		switch {
+		case err != nil:
+			return nil, maybe(err)
+		case x.End != nil:
+			return roomAnswer(x), nil
+		case x.Spec == nil:
+			return nil, rpc.Errorf(rpc.FailedPrecondition, "%s is a standing shard, which does not end", id)
+		case x.Owner == "":
+			end := room.End{Phase: room.Sealed, Reason: "closed", By: by, At: time.Now().UTC()}
+			canceled, err := etcd.CancelRoom(ctx, s.node.cluster.Etcd, s.node.cluster.Name, id, end)
 			if err != nil {
-				return err
+				return nil, unsure(err)
 			}
-		case r := <-changes:
-			if r == nil {
-				continue // gone
+			if canceled {
+				continue
 			}
-			if err := f(r); err != nil {
-				return err
+			err = rpc.Errorf(rpc.Unavailable, "room %s cannot end while no node runs it: ask again", id)
+			if !pause(ctx, 5*ownerAgain) {
+				return nil, maybe(err)
 			}
-		case <-ctx.Done():
-			return nil
+			continue
+		}
+		if !told.Equal(x.Since) || told.IsZero() {
+			err = s.end(ctx, id, body)
+			if e := rpc.ErrorOf(err); err != nil && e.Code != rpc.Unavailable && e.Code != rpc.DeadlineExceeded {
+				return nil, unsure(err)
+			}
+			if err == nil {
+				told = x.Since
+			}
+		}
+		if !pause(ctx, ownerAgain) {
+			return nil, unsure(rpc.Errorf(rpc.DeadlineExceeded, "room %s has not ended in time; node %s runs it: ask again", id, x.Owner))
 		}
 	}
 }
 
-// Rooms lists the cluster's rooms by id.
-func (c *Cluster) Rooms(ctx context.Context) ([]*room.Room, error) {
-	source, err := etcd.Rooms(c.Etcd, c.Name)
-	if err != nil {
-		return nil, err
-	}
-	entries, _, err := source.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	v := room.NewView()
-	for _, e := range entries {
-		v.Apply(e)
-	}
-	return v.Rooms(), nil
+// end tells a room's owner to end it.
+func (s *roomService) end(ctx context.Context, id string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, ownerWithin)
+	defer cancel()
+	_, err := s.node.cluster.Bus.Shard(ctx, id, "close", "", body)
+	return err
 }
 
-// CloseRoom ends a room that runs and returns it once its log is sealed.
-func (c *Cluster) CloseRoom(ctx context.Context, id string) (*room.Room, error) {
-	body, err := json.Marshal(closeRequest{})
-	if err != nil {
-		return nil, err
+// list lists rooms from what this node has seen, and asks the owners of those that run who is in them.
+func (s *roomService) list(ctx context.Context, q *rpc.RoomList) (*rpc.RoomListed, error) {
+	if q.State != "" && !slices.Contains([]string{"wanted", "running", "sealed"}, q.State) {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "the state %.40q is not wanted, running or sealed", q.State)
 	}
-	if _, err := c.Bus.Shard(ctx, id, "close", "", body); err != nil {
-		return nil, fmt.Errorf("room %s: %w", id, err)
+	most := q.Most
+	if most <= 0 || most > rpc.MaxRoomList {
+		most = rpc.MaxRoomList
 	}
-	return c.awaitRoom(ctx, id, func(r *room.Room) bool { return r.End != nil })
+	a := s.matching(q, most)
+	if q.Watch {
+		until, _ := ctx.Deadline()
+		ctx, cancel := context.WithDeadline(ctx, until.Add(-ownerWithin/2))
+		defer cancel()
+		for len(a.Rooms) == 0 && ctx.Err() == nil {
+			next := s.any()
+			if a = s.matching(q, most); len(a.Rooms) > 0 {
+				break
+			}
+			select {
+			case <-next:
+			case <-ctx.Done():
+			}
+		}
+	}
+	if s.occupied(ctx, a.Rooms, q.Players); a.Rooms == nil {
+		a.Rooms = []rpc.Room{}
+	}
+	return a, nil
+}
+
+// matching returns the first rooms that a list asks for.
+func (s *roomService) matching(q *rpc.RoomList, most int) *rpc.RoomListed {
+	from := int64(-1)
+	if q.Watch {
+		from = q.Since
+	}
+	all, revision := s.rooms.registry.Changes(from)
+	if !q.Watch {
+		slices.SortFunc(all, func(a, b *room.Room) int { return strings.Compare(a.ID, b.ID) })
+	}
+	a := &rpc.RoomListed{Revision: max(revision, q.Since)}
+	for _, x := range all {
+		r := roomAnswer(x)
+		if r.ID <= q.After && !q.Watch || !q.Matches(r) {
+			continue
+		}
+		if n := len(a.Rooms); n >= most && !(q.Watch && x.Revision == a.Rooms[n-1].Revision) { // those of one revision come together
+			a.More, a.Revision = true, a.Rooms[n-1].Revision
+			break
+		}
+		a.Rooms = append(a.Rooms, *r)
+	}
+	return a
+}
+
+// occupied asks the nodes of rooms that run who is in them. A room whose node does not answer has no occupancy.
+func (s *roomService) occupied(ctx context.Context, all []rpc.Room, players bool) {
+	at, instances := map[string]*occupancyRequest{}, s.instances()
+	index := map[string]*rpc.Room{}
+	for i := range all {
+		x := &all[i]
+		if x.State != string(room.Running) || instances[x.Node] == "" {
+			continue
+		}
+		if at[x.Node] == nil {
+			at[x.Node] = &occupancyRequest{Players: players}
+		}
+		at[x.Node].Rooms, index[x.ID] = append(at[x.Node].Rooms, x.ID), x
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*ownerWithin)
+	defer cancel()
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	for node, q := range at {
+		group.Go(func() {
+			a, err := askNode[occupancyAnswer](ctx, s, instances[node], "RoomOccupancyRequest", q)
+			if err != nil {
+				s.node.config.Logger.Debug("a node does not say who is in its rooms", "node", node, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for id, o := range a.Rooms {
+				if x := index[id]; x != nil {
+					x.Occupancy = &o
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -9,13 +9,17 @@ import (
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/bus"
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/systems/script"
 )
 
 // ValidService returns an error unless a service can have that type.
 func ValidService(serviceType string) error {
-	if serviceType == GatewayType {
+	switch serviceType {
+	case GatewayType:
 		return fmt.Errorf("service type %q is taken: it is the gateways'; choose another name", serviceType)
+	case rpc.RoomsType:
+		return fmt.Errorf("service type %q is taken: the nodes that host rooms have it; choose another name", serviceType)
 	}
 	return bus.ValidType(serviceType)
 }

@@ -159,12 +159,17 @@ func (c *Cluster) Explain(to rpc.Address, err error) error {
 	return fmt.Errorf("%w: all instances of %q hang or have just died (%s): start one, or name one with --id", err, to.Type, strings.Join(ids, ", "))
 }
 
+// Services returns the types of service that run, apart from the nodes' own service for rooms.
+func (c *Cluster) Services() []string {
+	return slices.DeleteFunc(c.Directory.Types(), func(t string) bool { return t == rpc.RoomsType })
+}
+
 // Missing returns an error that says that a service does not run, and which ones do.
 func (c *Cluster) Missing(serviceType string) error { return errors.New(c.without(serviceType)) }
 
 // without returns a message that a service does not run, with the services that do.
 func (c *Cluster) without(serviceType string) string {
-	types := c.Directory.Types()
+	types := c.Services()
 	if len(types) == 0 {
 		return fmt.Sprintf("no service runs in cluster %s: start one (wind service TYPE)", c.Name)
 	}

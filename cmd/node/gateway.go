@@ -102,7 +102,7 @@ func (n *Node) tellRoutes() {
 		if len(n.cluster.Directory.Instances(to)) > 0 {
 			continue
 		}
-		n.config.Logger.Warn(fmt.Sprintf("--route %s=%s: no instance of service %s runs yet, and requests fail until one does", message, to, to), "running", n.cluster.Directory.Types())
+		n.config.Logger.Warn(fmt.Sprintf("--route %s=%s: no instance of service %s runs yet, and requests fail until one does", message, to, to), "running", n.cluster.Services())
 	}
 }
 
@@ -120,8 +120,20 @@ func (n *Node) tellConflicts(all []gateway.Conflict) {
 }
 
 // ticketKey returns the cluster's key for tickets.
-func (n *Node) ticketKey(ctx context.Context) ([]byte, error) {
-	return etcd.SharedKey(ctx, n.cluster.Etcd, n.config.Cluster, "ticket-key")
+func (n *Node) ticketKey(ctx context.Context) (key []byte, err error) {
+	n.mu.Lock()
+	key = n.tickets
+	n.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	if key, err = etcd.SharedKey(ctx, n.cluster.Etcd, n.config.Cluster, "ticket-key"); err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	n.tickets = key
+	n.mu.Unlock()
+	return key, nil
 }
 
 // GatewayID returns the id of this node's gateway, or "" without one.

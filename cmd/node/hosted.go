@@ -86,7 +86,10 @@ func (h *hosted) open(ctx context.Context) (first *hosting, err error) {
 		return nil, err
 	}
 	n.awaits(shard.AwaitsNATS)
-	h.sources = intake.NewSources(h.clients, n.config.Logger)
+	sources := intake.NewSources(h.clients, n.config.Logger)
+	h.mu.Lock()
+	h.sources = sources
+	h.mu.Unlock()
 	if first, err = h.openHost(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +103,7 @@ func (h *hosted) open(ctx context.Context) (first *hosting, err error) {
 
 // ops are the operations that the shard's owner performs for others.
 func (h *hosted) ops() map[string]bus.ShardOp {
-	ops := map[string]bus.ShardOp{"reload": h.reload, "purge": h.purge}
+	ops := map[string]bus.ShardOp{"reload": h.reload, "purge": h.purge, "enter": h.enter}
 	if h.noWait { // a standing shard does not end
 		ops["close"] = h.closeRoom
 	}

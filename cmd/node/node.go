@@ -75,7 +75,7 @@ type Node struct {
 	config     Config
 	door       *netcode.Door       // nil if clients cannot connect
 	accounts   *session.Accounts   // of addresses and identities, in all shards
-	mu         sync.Mutex          // guards awaited, err, gateway, instances and rooms
+	mu         sync.Mutex          // guards awaited, err, gateway, instances, rooms and tickets
 	awaited    shard.ConditionKind // what the current step of the start waits for
 	conditions shard.Conditions    // of the node; its shards have others
 	waiting    *wait.List          // calls to NATS and etcd under way
@@ -92,6 +92,7 @@ type Node struct {
 	member     *etcd.Node
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
+	tickets    []byte // the cluster's key for them; nil until somebody needs it
 	instances  []*instance
 	ctx        context.Context // ends when the node stops
 	cancel     context.CancelFunc
@@ -196,7 +197,10 @@ func (n *Node) enter(ctx context.Context, first **hosting) (err error) {
 	}
 	n.onClose(func() error { n.standing.served.Close(); return nil })
 	n.registerHung()
-	return n.followRooms(ctx)
+	if err := n.followRooms(ctx); err != nil {
+		return err
+	}
+	return n.serveRooms(ctx)
 }
 
 // listen opens the clients' sockets first, so that a taken port is found before anything is written.

@@ -24,6 +24,7 @@ type rooms struct {
 	group    sync.WaitGroup  // of the rooms that it hosts
 
 	mu      sync.Mutex
+	service *roomService           // nil until it is served
 	bids    map[string]*time.Timer // for rooms that nobody owns
 	waiting map[string]string      // rooms that nobody owns and this node does not bid for, and why
 	hosted  map[string]*hosted
@@ -52,7 +53,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 	}
 	r := &rooms{node: n, ctx: n.ctx, bids: map[string]*time.Timer{}, waiting: map[string]string{}, hosted: map[string]*hosted{}, told: map[string]string{}}
 	r.mu.Lock() // until the registry is there
-	r.registry, err = room.Follow(ctx, source, func(x *room.Room, id string) { go r.consider(id) }, n.config.Logger)
+	r.registry, err = room.Follow(ctx, source, func(_ *room.Room, id string) { r.changed(id) }, n.config.Logger)
 	r.mu.Unlock()
 	if err != nil {
 		return err
@@ -63,6 +64,18 @@ func (n *Node) followRooms(ctx context.Context) error {
 	n.onClose(func() error { r.close(); return nil })
 	n.alongside(func(ctx context.Context) { every(ctx, measureRooms, r.measure) })
 	return nil
+}
+
+// changed is told that a room has changed. It does not block.
+func (r *rooms) changed(id string) {
+	go func() {
+		r.mu.Lock()
+		s := r.service
+		r.mu.Unlock()
+		if r.consider(id); s != nil {
+			s.noticed(id)
+		}
+	}()
 }
 
 // close waits until every room is handed over. The node's context has ended.
@@ -254,10 +267,11 @@ func (n *Node) locate(name string) netcode.Place {
 	return netcode.Place{Exists: true, UDP: x.Addresses["udp"], TCP: x.Addresses["tcp"], HTTP: x.Addresses["http"]}
 }
 
-// endOf reads from a sealed log how its room has ended.
+// endOf reads from a sealed log how its room has ended. It returns nil for the empty log of a room that was closed before it
+// ran.
 func endOf(ctx context.Context, log persistence.LogReader, game ecs.Game, config ecs.Config) (*room.End, error) {
 	last, err := log.Last(ctx)
-	if err != nil {
+	if err != nil || last == 0 {
 		return nil, err
 	}
 	m, err := log.Get(ctx, last)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/client"
-	"github.com/ferris1/wind/shard/room"
+	"github.com/ferris1/wind/netcode/rpc"
 )
 
 type (
@@ -74,31 +74,28 @@ func soon(t *testing.T) context.Context {
 // says.
 func TestRoomsAreMadePlayedAndEnded(t *testing.T) {
 	n := startRooms(t, nil)
-	c := n.cluster
+	c := n.cluster.Rooms("")
 	ids := map[string]bool{}
 	for i := range 30 {
-		r, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":40}`), Key: fmt.Sprint("match-", i), Seed: uint64(i + 1)})
+		r, err := c.Create(soon(t), asked(rpc.RoomSpec{Options: []byte(`{"ticks":40}`), Key: fmt.Sprint("match-", i), Seed: uint64(i + 1)}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Phase() == room.Running && (r.Owner != n.ID() || r.Addresses["udp"] != n.UDPAddr()) {
-			t.Errorf("room %s runs on %s at %v", r.ID, r.Owner, r.Addresses)
+		if r.State == "running" && (r.Node != n.ID() || r.Addresses["udp"] != n.UDPAddr()) {
+			t.Errorf("room %s runs on %s at %v", r.ID, r.Node, r.Addresses)
 		}
 		ids[r.ID] = true
 	}
-	again, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":40}`), Key: "match-7"})
+	again, err := c.Create(soon(t), asked(rpc.RoomSpec{Options: []byte(`{"ticks":40}`), Key: "match-7"}))
 	if err != nil || !ids[again.ID] || len(ids) != 30 {
 		t.Errorf("30 keys made %d rooms, and one of them again %v, %v", len(ids), again, err)
 	}
-	if _, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":41}`), Key: "match-7"}); err == nil || !strings.Contains(err.Error(), "choose another key") {
+	if _, err := c.Create(soon(t), asked(rpc.RoomSpec{Options: []byte(`{"ticks":41}`), Key: "match-7"})); err == nil || !strings.Contains(err.Error(), "choose another key") {
 		t.Errorf("another room under a key: %v", err)
 	}
 	for id := range ids {
-		r, err := c.awaitRoom(soon(t), id, func(r *room.Room) bool { return r.End != nil })
-		if err != nil {
-			t.Fatal(id, err)
-		}
-		if e := r.End; e.Phase != room.Sealed || e.Tick != 40 || e.Reason != "result" || string(e.Result) != fmt.Sprintf(`{"red":3,"blue":2,"seed":%d}`, r.Spec.Seed) {
+		r := over(t, c, id)
+		if e := r.End; r.State != "sealed" || e.Tick != 40 || e.Reason != "result" || string(e.Result) != fmt.Sprintf(`{"red":3,"blue":2,"seed":%d}`, r.Spec.Seed) {
 			t.Errorf("room %s ended with %+v, %s", id, e, e.Result)
 		}
 	}
@@ -111,10 +108,10 @@ func TestRoomsAreMadePlayedAndEnded(t *testing.T) {
 // TestARoomHasItsOwnPlayers: two rooms and the standing shard behind one front door; nobody's being there ends a room.
 func TestARoomHasItsOwnPlayers(t *testing.T) {
 	n := startRooms(t, nil)
-	c := n.cluster
-	var rooms []*room.Room
+	c := n.cluster.Rooms("")
+	var rooms []*rpc.Room
 	for range 2 {
-		r, err := c.CreateRoom(soon(t), room.Spec{Game: "match", Idle: room.Duration(2 * time.Second)})
+		r, err := c.Create(soon(t), asked(rpc.RoomSpec{Idle: rpc.Duration(2 * time.Second)}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,19 +122,22 @@ func TestARoomHasItsOwnPlayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer player.Close()
-	if _, err := c.awaitRoom(soon(t), rooms[1].ID, func(r *room.Room) bool { return r.End != nil && r.End.Reason == "idle" }); err != nil {
-		t.Error("the empty room goes on:", err)
+	if r := over(t, c, rooms[1].ID); r.End.Reason != "idle" {
+		t.Errorf("the empty room ended with %+v", r.End)
 	}
-	all, err := c.Rooms(soon(t))
+	all, err := c.List(soon(t), rpc.RoomFilter{Players: true})
 	if err != nil || len(all) != 2 {
 		t.Fatal(all, err)
 	}
 	for _, r := range all {
-		if want := map[string]room.Phase{rooms[0].ID: room.Running, rooms[1].ID: room.Sealed}[r.ID]; r.Phase() != want {
-			t.Errorf("room %s is %s, want %s", r.ID, r.Phase(), want)
+		switch {
+		case r.ID == rooms[1].ID && r.State == "sealed" && r.Occupancy == nil:
+		case r.ID == rooms[0].ID && r.State == "running" && r.Occupancy != nil && r.Occupancy.Sessions == 1 && r.Occupancy.Players[0] == "ann":
+		default:
+			t.Errorf("room %s is %s, with %+v", r.ID, r.State, r.Occupancy)
 		}
 	}
-	if r, err := c.CloseRoom(soon(t), rooms[0].ID); err != nil || r.End.Reason != "closed" {
+	if r, err := c.Close(soon(t), rooms[0].ID); err != nil || r.End.Reason != "closed" {
 		t.Errorf("closed: %+v, %v", r, err)
 	}
 	<-player.Done()
@@ -146,6 +146,27 @@ func TestARoomHasItsOwnPlayers(t *testing.T) {
 	}
 	if _, err := client.Dial(soon(t), client.Config{Addr: n.UDPAddr(), Identity: "eve", Shard: rooms[1].ID}); err == nil {
 		t.Error("somebody joined a room that is over")
+	}
+}
+
+// asked returns a request for a room of match.
+func asked(s rpc.RoomSpec) rpc.RoomRequest {
+	s.Game = "match"
+	return rpc.RoomRequest{RoomSpec: s}
+}
+
+// over waits until a room is over.
+func over(t *testing.T, c rpc.Rooms, id string) *rpc.Room {
+	t.Helper()
+	ctx := soon(t)
+	for after := int64(0); ; {
+		changed, next, err := c.Changes(ctx, rpc.RoomFilter{Rooms: []string{id}}, after)
+		if err != nil || ctx.Err() != nil {
+			t.Fatal(id, err, ctx.Err())
+		}
+		if after = next; len(changed) > 0 && changed[0].End != nil {
+			return &changed[0]
+		}
 	}
 }
 

@@ -4,7 +4,7 @@
 //	messages                      Request, Response, Push, Address, Format
 //	how a request fails           Error, Code, Errorf, ErrorOf
 //	what a service handles        Method
-//	what handlers need            Bus, Store; in memory, for tests: MemoryBus, MemoryStore
+//	what handlers need            Bus, Store, Rooms; in memory, for tests: MemoryBus, MemoryStore, MemoryRooms
 //	payloads                      Encode, Decode; ShortName, AnswerName, FrameID
 //	keep a game's ids fixed       Numbers
 //

@@ -15,7 +15,7 @@ import (
 
 // builtins holds the builtins of a service's scripts, except messages and enums, memory, and every.
 var builtins = starlark.StringDict{
-	"json": jsonModule, "store": storeModule, "has": hasField, "setattr": setAttr,
+	"json": jsonModule, "store": storeModule, "room": roomModule, "has": hasField, "setattr": setAttr,
 	"call": builtin("call", starCall), "command": builtin("command", starCommand), "tell": builtin("tell", starTell), "push": builtin("push", starPush),
 	"broadcast": builtin("broadcast", starBroadcast), "sleep": builtin("sleep", starSleep), "log": builtin("log", starLog),
 	"error": builtin("error", starError), "now": builtin("now", starNow), "random": builtin("random", starRandom),

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,6 +117,8 @@ func (e *jsonEncoder) value(v starlark.Value, depth int) error {
 		e.out.WriteString(v.String())
 	case starlark.String:
 		return e.text(string(v))
+	case starlark.Bytes: // as in a message
+		return e.text(base64.StdEncoding.EncodeToString([]byte(v)))
 	case starproto.EnumValueDescriptor:
 		return e.text(string(v.Desc.Name()))
 	case *starproto.Message:

@@ -66,3 +66,43 @@ func EndRoom(ctx context.Context, client *Client, cluster, id string, e room.End
 	}
 	return nil
 }
+
+// ReadRoom returns what etcd knows about a shard now, or nil if it knows nothing.
+func ReadRoom(ctx context.Context, client *Client, cluster, id string) (r *room.Room, err error) {
+	if err := errors.Join(validCluster(cluster), persistence.ValidShardName(id)); err != nil {
+		return nil, err
+	}
+	ctx, end := asks(ctx, "read room "+id)
+	defer end(&err)
+	prefix := "/wind/" + cluster + "/shards/"
+	got, err := client.Get(ctx, prefix+id+"/", clientv3.WithPrefix())
+	if err != nil {
+		return nil, fmt.Errorf("etcd: cannot read room %s: %w", id, err)
+	}
+	v, from := room.NewView(), &services{client, prefix}
+	for _, kv := range got.Kvs {
+		v.Apply(from.entry(kv))
+	}
+	return v.Room(id), nil
+}
+
+// CancelRoom ends a room that no node has ever claimed: it has no log that could say so. It returns false if one has.
+// A room that is over stays as it is.
+func CancelRoom(ctx context.Context, client *Client, cluster, id string, e room.End) (canceled bool, err error) {
+	value, err := json.Marshal(e)
+	if err != nil {
+		return false, fmt.Errorf("etcd: the end of room %s: %w", id, err)
+	}
+	ctx, end := asks(ctx, "cancel room "+id)
+	defer end(&err)
+	prefix := "/wind/" + cluster + "/shards/" + id + "/"
+	got, err := client.Txn(ctx).If(
+		clientv3.Compare(clientv3.CreateRevision(prefix+"spec"), ">", 0),
+		clientv3.Compare(clientv3.CreateRevision(prefix+"epoch"), "=", 0),
+		clientv3.Compare(clientv3.CreateRevision(prefix+"state"), "=", 0),
+	).Then(clientv3.OpPut(prefix+"state", string(value))).Commit()
+	if err != nil {
+		return false, fmt.Errorf("etcd: cannot cancel room %s: %w", id, err)
+	}
+	return got.Succeeded, nil
+}

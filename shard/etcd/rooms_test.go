@@ -112,3 +112,60 @@ func TestTheRegistryFollowsARoom(t *testing.T) {
 		t.Errorf("%d rooms", len(all))
 	}
 }
+
+// TestARoomIsCanceledOnlyBeforeItIsClaimed: once a node has claimed it, its log says how it ends; and what is canceled cannot be
+// claimed.
+func TestARoomIsCanceledOnlyBeforeItIsClaimed(t *testing.T) {
+	c := cluster(t)
+	n, _ := member(t, c, "a", 5*time.Second)
+	closed := room.End{Phase: room.Sealed, Reason: "closed"}
+	cancel := func(id string) bool {
+		t.Helper()
+		ok, err := CancelRoom(t.Context(), c, "test", id, closed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	claim := func(id string) bool {
+		t.Helper()
+		s, err := n.Shard(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := read(t, s)
+		granted, err := s.Claim(t.Context(), shard.Bid{Node: "a", Lease: n.State().ID, Epoch: st.Epoch + 1, EpochRevision: st.EpochRevision, Lineage: "lineage-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if granted {
+			if err := s.Release(t.Context(), st.Epoch+1, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return granted
+	}
+	for _, id := range []string{"r-1", "r-2"} {
+		if cancel(id) {
+			t.Errorf("%s, which nobody asked for, is canceled", id)
+		}
+		if x, err := ReadRoom(t.Context(), c, "test", id); err != nil || x != nil {
+			t.Errorf("%+v, %v", x, err)
+		}
+		if _, _, err := CreateRoom(t.Context(), c, "test", id, room.Spec{Game: "arena"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !cancel("r-1") || cancel("r-1") || claim("r-1") {
+		t.Error("r-1 is not canceled, or is claimed nevertheless")
+	}
+	if x, err := ReadRoom(t.Context(), c, "test", "r-1"); err != nil || x.Phase() != room.Sealed || x.Revision == 0 {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if !claim("r-2") || cancel("r-2") || !claim("r-2") {
+		t.Error("r-2 is canceled although a node has had it")
+	}
+	if s, err := Look(c, "test", "r-1"); err != nil || !read(t, s).Ended {
+		t.Error("the standing does not say that r-1 is over:", err)
+	}
+}

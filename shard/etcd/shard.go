@@ -129,6 +129,8 @@ func (s *Shard) parse(st *shard.Standing, kv *mvccpb.KeyValue) error {
 			st.Accepted = append(st.Accepted, persistence.Mark{Seq: v.Seq, Epoch: v.Epoch})
 		}
 		return err
+	case "state":
+		st.Ended = true
 	case "attempt":
 		var v attemptValue
 		err := json.Unmarshal(kv.Value, &v)
@@ -161,8 +163,8 @@ func parseMarks(b []byte) (all []markValue, err error) {
 	return all, err
 }
 
-// Claim writes owner and epoch in one transaction, if the shard has no owner and no halt, and if its epoch and lineage
-// are still those of the bid.
+// Claim writes owner and epoch in one transaction, if the shard has no owner, no halt and no end, and if its epoch and
+// lineage are still those of the bid.
 func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error) {
 	ctx, end := s.asks(ctx, "claim")
 	defer end(&err)
@@ -181,6 +183,7 @@ func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error
 	got, err := s.client.Txn(ctx).If(
 		clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0),
 		clientv3.Compare(clientv3.CreateRevision(s.prefix+"halted"), "=", 0),
+		clientv3.Compare(clientv3.CreateRevision(s.prefix+"state"), "=", 0),
 		clientv3.Compare(clientv3.ModRevision(s.prefix+"epoch"), "=", b.EpochRevision),
 	).Then(then...).Commit()
 	if err != nil {

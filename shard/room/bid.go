@@ -3,6 +3,8 @@ package room
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -34,13 +36,14 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 		return 0, fmt.Sprintf("node %s runs the game %s", b.Node, b.Game)
 	case b.Capacity <= 0:
 		return 0, fmt.Sprintf("node %s hosts no rooms", b.Node)
-	case b.Used >= b.Capacity:
-		return 0, fmt.Sprintf("node %s is full: its rooms take %.0f of %.0f ms per second", b.Node, b.Used, b.Capacity)
 	}
-	for name, value := range r.Spec.Labels {
-		if b.Labels[name] != value {
+	for _, name := range slices.Sorted(maps.Keys(r.Spec.Labels)) {
+		if value := r.Spec.Labels[name]; b.Labels[name] != value {
 			return 0, fmt.Sprintf("node %s has not the label %s=%s", b.Node, name, value)
 		}
+	}
+	if b.Used >= b.Capacity { // last: the others do not pass
+		return 0, fmt.Sprintf("node %s is full: its rooms take %.0f of %.0f ms per second", b.Node, b.Used, b.Capacity)
 	}
 	return time.Duration(b.Used/b.Capacity*float64(loadDelay)) + time.Duration(lot(r.ID, b.Node)*float64(tieDelay)), ""
 }

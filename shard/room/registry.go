@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,9 @@ type Registry struct {
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 
-	mu   sync.RWMutex
-	view *View
+	mu       sync.RWMutex
+	view     *View
+	revision int64 // up to which the view is complete
 }
 
 // Follow reads a source and follows it until Close. ctx bounds only the first read, which fails if the source does not
@@ -55,6 +57,20 @@ func (r *Registry) Rooms() []*Room {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.view.Rooms()
+}
+
+// Changes returns the shards that somebody asked for and that have changed after a revision, in the order of their last
+// changes, and the revision up to which that is so. The caller must not change them.
+func (r *Registry) Changes(after int64) (changed []*Room, revision int64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, x := range r.view.Rooms() {
+		if x.Revision > after {
+			changed = append(changed, x)
+		}
+	}
+	slices.SortStableFunc(changed, func(a, b *Room) int { return cmp.Compare(a.Revision, b.Revision) })
+	return changed, r.revision
 }
 
 // The pauses before the source is read again.
@@ -99,7 +115,8 @@ func (r *Registry) list(ctx context.Context) (revision int64, err error) {
 	}
 	r.mu.Lock()
 	before := r.view
-	r.view = next
+	next.since(before, revision)
+	r.view, r.revision = next, revision
 	r.mu.Unlock()
 	if r.changed == nil {
 		return revision, nil
@@ -121,6 +138,7 @@ func (r *Registry) apply(entries []discovery.Entry) {
 		r.mu.Lock()
 		id := r.view.Apply(e)
 		x := r.view.rooms[id]
+		r.revision = max(r.revision, e.Revision)
 		r.mu.Unlock()
 		if id != "" && r.changed != nil {
 			r.changed(x, id)

@@ -193,3 +193,28 @@ func TestThePhasesOfRoomsAreEven(t *testing.T) {
 		}
 	}
 }
+
+// TestARemovalThatNobodySawHasARevision: while a node could not follow the source, a room lost its owner. The entry is gone, and
+// with it the revision of the change.
+func TestARemovalThatNobodySawHasARevision(t *testing.T) {
+	fill := func(entries ...discovery.Entry) *View {
+		v := NewView()
+		for _, e := range entries {
+			v.Apply(e)
+		}
+		return v
+	}
+	spec := func(id string, revision int64) discovery.Entry {
+		return discovery.Entry{Key: id + "/spec", Value: []byte(`{"game":"arena"}`), Revision: revision}
+	}
+	owner := discovery.Entry{Key: "r-1/owner", Value: []byte(`{"node":"a"}`), Revision: 50}
+	halted := discovery.Entry{Key: "r-3/halted", Value: []byte(`{}`), Revision: 30}
+	before := fill(spec("r-1", 40), owner, spec("r-2", 41), spec("r-3", 42), halted)
+	after := fill(spec("r-1", 40), spec("r-2", 41), spec("r-3", 42), spec("r-4", 60))
+	after.since(before, 70)
+	for id, want := range map[string]int64{"r-1": 70, "r-2": 41, "r-3": 70, "r-4": 60} {
+		if got := after.Room(id).Revision; got != want {
+			t.Errorf("room %s has revision %d, want %d", id, got, want)
+		}
+	}
+}

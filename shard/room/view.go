@@ -40,6 +40,7 @@ type Room struct {
 	Addresses map[string]string // of the owner's front door, by transport
 	End       *End              // nil: it goes on
 	Halted    bool
+	Revision  int64 // of the last change that was seen
 }
 
 // Phase returns where the room is in its life.
@@ -71,6 +72,7 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 		r = &Room{ID: id}
 	}
 	next := *r
+	next.Revision = max(r.Revision, e.Revision)
 	switch part {
 	case "spec":
 		next.Spec = read[Spec](e)
@@ -96,6 +98,18 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 		v.rooms[id] = &next
 	}
 	return id
+}
+
+// since gives rooms that have changed since an earlier view a revision that nobody has seen: of an entry that is gone, no
+// revision is left.
+func (v *View) since(earlier *View, revision int64) {
+	for id, x := range v.rooms {
+		e := earlier.rooms[id]
+		if e == nil || x.Revision > e.Revision || x.Owner == e.Owner && x.Since.Equal(e.Since) && x.Halted == e.Halted && (x.End == nil) == (e.End == nil) && (x.Spec == nil) == (e.Spec == nil) {
+			continue
+		}
+		x.Revision = revision
+	}
 }
 
 func read[T any](e discovery.Entry) *T {

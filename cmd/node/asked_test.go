@@ -1,0 +1,290 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/ferris1/wind/cmd/examples/speak/speakpb"
+	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
+	"github.com/ferris1/wind/netcode/wirepb"
+)
+
+// host returns the configuration of a node that hosts rooms of match.
+func (s *servers) host(id string) Config {
+	return Config{
+		Game: match, NATS: s.NATSURL(), Etcd: s.EtcdURL(), ID: id, Shard: "main-" + id, UDP: "127.0.0.1:0", TCP: "127.0.0.1:0",
+		Lease: 2 * time.Second, LogBytes: 64 << 20, DeltaBytes: 64 << 20, Capacity: 1000, Labels: map[string]string{"region": "eu"}, Fast: true, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// opens starts a node that hosts rooms.
+func (s *servers) opens(t *testing.T, c Config) *Node {
+	t.Helper()
+	n, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Stop() })
+	s.eventually(t, c.ID+" answers for rooms", func() bool {
+		for _, i := range s.cluster.Directory.Instances(rpc.RoomsType) {
+			if i.Node == c.ID {
+				return true
+			}
+		}
+		return false
+	})
+	return n
+}
+
+// refused checks an error.
+func refused(t *testing.T, err error, code rpc.Code, maybe bool, texts ...string) {
+	t.Helper()
+	e := rpc.ErrorOf(err)
+	if e == nil || e.Code != code || e.Maybe != maybe {
+		t.Errorf("%+v, want %v, maybe %v", e, code, maybe)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(e.Text, text) {
+			t.Errorf("%q lacks %q", e.Text, text)
+		}
+	}
+}
+
+// briefly ends soon, so that a request that nobody can fulfil fails soon.
+func briefly(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestARoomThatNoNodeTakesSaysWhy: no game, no label, no capacity. It stays wanted, and the same request finds it once a node
+// has room.
+func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
+	s := startServers(t)
+	c := s.cluster.Rooms("")
+	_, err := c.Create(briefly(t), asked(rpc.RoomSpec{}))
+	refused(t, err, rpc.Unavailable, false, "no node that hosts rooms answers")
+
+	full := s.host("anna")
+	full.Capacity = 0.001
+	s.opens(t, full)
+	first, err := c.Create(soon(t), asked(rpc.RoomSpec{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "anna is full", func() bool { // measured
+		_, err = c.Create(briefly(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "match", Key: "waits"}, Wait: new(rpc.Duration(time.Millisecond))})
+		return rpc.ErrorOf(err) != nil && rpc.ErrorOf(err).Code == rpc.ResourceExhausted
+	})
+	refused(t, err, rpc.ResourceExhausted, true, "is wanted, but no node has taken it", "node anna is full")
+	_, err = c.Create(briefly(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "chess", Key: "chess"}, Wait: new(rpc.Duration(time.Millisecond))})
+	refused(t, err, rpc.FailedPrecondition, true, "node anna runs the game match")
+	_, err = c.Create(briefly(t), asked(rpc.RoomSpec{Labels: map[string]string{"region": "us"}, Key: "us"}))
+	refused(t, err, rpc.FailedPrecondition, true, "node anna has not the label region=us")
+
+	wanted, err := c.List(soon(t), rpc.RoomFilter{State: "wanted"})
+	if err != nil || len(wanted) != 3 {
+		t.Fatalf("%d rooms are wanted, %v", len(wanted), err)
+	}
+	s.opens(t, s.host("bert"))
+	waits, err := c.Create(soon(t), asked(rpc.RoomSpec{Key: "waits"}))
+	if err != nil || waits.Node != "bert" || waits.ID == first.ID {
+		t.Fatalf("%+v, %v", waits, err)
+	}
+	running, err := c.List(soon(t), rpc.RoomFilter{State: "running"})
+	if err != nil || len(running) != 2 {
+		t.Errorf("%+v, %v", running, err)
+	}
+
+	// A room that never ran can be closed, and nobody takes it then.
+	closed, err := c.Close(soon(t), wanted[0].ID)
+	for _, r := range wanted {
+		if r.Spec.Game == "chess" {
+			closed, err = c.Close(soon(t), r.ID)
+		}
+	}
+	if err != nil || closed.State != "sealed" || closed.End.Tick != 0 || closed.End.Reason != "closed" {
+		t.Errorf("%+v, %v", closed, err)
+	}
+	_, err = c.Ticket(soon(t), closed.ID, "ann")
+	refused(t, err, rpc.FailedPrecondition, false, "is over")
+	_, err = c.Close(soon(t), "r-nowhere")
+	refused(t, err, rpc.NotFound, false, "no room r-nowhere")
+}
+
+// TestATicketAdmitsItsPlayerOnce: each player of a request gets one, and it opens one session in that room, for that player.
+func TestATicketAdmitsItsPlayerOnce(t *testing.T) {
+	s := startServers(t)
+	s.opens(t, s.host("anna"))
+	c := s.cluster.Rooms("lobby/lobby-1")
+	q := asked(rpc.RoomSpec{Key: "one"})
+	q.Players = []string{"ann", "ben"}
+	made, err := c.Create(soon(t), q)
+	if err != nil || len(made.Tickets) != 2 || made.Spec.By != "lobby/lobby-1" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	other, err := c.Create(soon(t), asked(rpc.RoomSpec{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(k rpc.RoomTicket, shard string) (*client.Client, error) {
+		return client.Dial(soon(t), client.Config{Addr: k.Addresses["udp"], Shard: shard, Ticket: k.Ticket})
+	}
+	bad := func(what string, k rpc.RoomTicket, shard string) {
+		t.Helper()
+		var bye *client.ByeError
+		if p, err := dial(k, shard); !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET {
+			t.Errorf("%s: %v", what, err)
+			if p != nil {
+				p.Close()
+			}
+		}
+	}
+	bad("into another room", made.Tickets["ben"], other.ID)
+	for name, k := range made.Tickets {
+		p, err := dial(k, "")
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		defer p.Close()
+		bad("used again, by "+name, k, "")
+	}
+	if p, err := client.Dial(soon(t), client.Config{Addr: other.Addresses["udp"], Shard: made.ID, Identity: "eve", Ticket: []byte("forged")}); err == nil {
+		p.Close()
+		t.Error("a forged ticket admits")
+	}
+	in, err := c.List(soon(t), rpc.RoomFilter{Rooms: []string{made.ID}, Players: true})
+	if err != nil || len(in) != 1 || in[0].Occupancy == nil || in[0].Occupancy.Sessions != 2 {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if names := strings.Join(in[0].Occupancy.Players, " "); names != "ann ben" && names != "ben ann" {
+		t.Errorf("the room has %s", names)
+	}
+
+	// Asked again, the players get other tickets; so does one who asks alone.
+	again, err := c.Create(soon(t), q)
+	if err != nil || again.ID != made.ID || string(again.Tickets["ann"].Ticket) == string(made.Tickets["ann"].Ticket) {
+		t.Errorf("%+v, %v", again, err)
+	}
+	k, err := c.Ticket(soon(t), made.ID, "cyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := dial(*k, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	for _, name := range []string{"", " x", strings.Repeat("x", 65)} {
+		_, err := c.Ticket(soon(t), made.ID, name)
+		refused(t, err, rpc.InvalidArgument, false, "player")
+	}
+}
+
+// matchmaker asks for rooms in Go.
+type matchmaker struct{}
+
+func (matchmaker) CreateRoleRequest(c *service.Ctx, r *speakpb.CreateRoleRequest) (*speakpb.CreateRoleResponse, error) {
+	made, err := c.Rooms().Create(c, rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "match", Key: r.PlayerId}, Players: []string{"ann"}})
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.Rooms().List(c, rpc.RoomFilter{Rooms: []string{made.ID}})
+	return &speakpb.CreateRoleResponse{PlayerId: made.ID + " by " + made.Spec.By, RoleId: int32(len(all)), Result: len(made.Tickets["ann"].Ticket) > 0}, err
+}
+
+// TestHandlersAskForRooms: in Go and in Starlark, over NATS, one key makes one room for both.
+func TestHandlersAskForRooms(t *testing.T) {
+	s := startServers(t)
+	c := s.host("anna")
+	c.Services = []Service{{Type: "game", Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto}, Handlers: func() (client, server []any) { return nil, []any{matchmaker{}} }}}
+	c.Scripts = fstest.MapFS{"game/handlers_server/lobby.star": {Data: []byte(`
+def Handler_SpeakOnWorldRequest(caller, request):
+    made = room.create("match", key = request.content, players = ["ann"])
+    ticket = room.ticket(made["room"], "ben")
+    closed = room.close(made["room"])
+    return SpeakOnWorldResponse(name = made["room"] + " by " + made["spec"]["by"], content = "%s %s %s" % (
+        closed["end"]["by"], len(ticket["ticket"]) > 0 and len(made["tickets"]) == 1, [r["room"] for r in room.list(state = "sealed")] == [made["room"]]))
+`)}}
+	s.opens(t, c)
+	ask := func(message, payload string) (answer struct {
+		Name, Content string
+		PlayerID      string `json:"player_id"`
+		RoleID        int    `json:"role_id"`
+		Result        bool
+	},
+	) {
+		t.Helper()
+		a, err := s.cluster.Bus.Call(soon(t), rpc.Address{Type: "game"}, rpc.Request{Message: message, Format: rpc.JSON, Payload: []byte(payload), From: "test/1", Timeout: 30 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(a.Payload, &answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	inGo := ask("CreateRoleRequest", `{"player_id": "match-1"}`)
+	inScript := ask("SpeakOnWorldRequest", `{"content": "match-1"}`)
+	if !inGo.Result || inGo.RoleID != 1 || inGo.PlayerID != inScript.Name || !strings.HasSuffix(inGo.PlayerID, " by game/game-anna") {
+		t.Errorf("in Go %+v, in Starlark %+v", inGo, inScript)
+	}
+	if inScript.Content != "game/game-anna True True" {
+		t.Errorf("in Starlark %+v", inScript)
+	}
+	a, err := s.cluster.Bus.Call(soon(t), rpc.Address{Type: rpc.RoomsType}, rpc.Request{Message: "RoomCreateRequest", Format: rpc.JSON, Payload: []byte(`{"gane": "match"}`)})
+	refused(t, err, rpc.InvalidArgument, false, `unknown field "gane"`)
+	if err == nil {
+		t.Error(string(a.Payload))
+	}
+}
+
+// TestChangesAreHeard: whoever watches hears of each room's last state, whichever node it asks.
+func TestChangesAreHeard(t *testing.T) {
+	s := startServers(t)
+	s.opens(t, s.host("anna"))
+	s.opens(t, s.host("bert"))
+	c := s.cluster.Rooms("")
+	const rooms = 12
+	heard := map[string]string{}
+	done := make(chan error, 1)
+	ctx := soon(t)
+	go func() {
+		for after := int64(0); len(heard) < rooms; {
+			changed, next, err := c.Changes(ctx, rpc.RoomFilter{State: "sealed"}, after)
+			if err != nil || ctx.Err() != nil {
+				done <- errors.Join(err, ctx.Err())
+				return
+			}
+			for _, r := range changed {
+				if heard[r.ID] != "" {
+					done <- fmt.Errorf("room %s is heard of twice: %+v", r.ID, r)
+					return
+				}
+				heard[r.ID] = string(r.End.Result)
+			}
+			after = next
+		}
+		done <- nil
+	}()
+	for i := range rooms {
+		if _, err := c.Create(soon(t), asked(rpc.RoomSpec{Options: []byte(`{"ticks":20}`), Seed: uint64(i + 1)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err, heard)
+	}
+}

@@ -1,0 +1,113 @@
+package service_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/netcode/service"
+)
+
+// newLobby runs a script on a cluster in memory that hosts rooms.
+func newLobby(t *testing.T, body string) (shop, *rpc.MemoryRooms) {
+	t.Helper()
+	s, rooms := newShop(t, service.Config{Scripts: trader(body)}), rpc.NewMemoryRooms()
+	s.Bus.Serve(rpc.RoomsType, "rooms-1", rooms.Handle)
+	return s, rooms
+}
+
+// says checks what a script answers.
+func (s shop) says(t *testing.T, want string) {
+	t.Helper()
+	if got, err := s.trade(t, `{}`); err != nil || got != want {
+		t.Errorf("it answers %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestAScriptAsksForRooms: each value is a plain dict, and one key makes one room.
+func TestAScriptAsksForRooms(t *testing.T) {
+	s, rooms := newLobby(t, `
+    def ask(options = {"size": 4}):
+        return room.create("arena", options = options, key = "match-1", idle = "1m", limit = "10m", labels = {"region": "eu"}, players = ["ann", "ben"])
+    made = ask()
+    again = ask()
+    ticket = made["tickets"]["ben"]
+    return TradeResponse(text = " ".join([
+        made["state"], str(made["room"] == again["room"]), made["spec"]["idle"], str(int(made["spec"]["options"]["size"])), made["spec"]["by"],
+        type(ticket["ticket"]), ticket["player"], ticket["addresses"]["udp"], str(ticket["seconds"]), str(json.decode(json.encode(made))["room"] == made["room"]),
+        str(room.create("chess", key = "match-1", default = None)),
+    ]))`)
+	s.says(t, "running True 1m0s 4 game/game-1 bytes ben 127.0.0.1:1 30 True None")
+	if all := rooms.Rooms(); len(all) != 1 || all[0].Spec.Labels["region"] != "eu" || all[0].Spec.Limit.String() != "10m0s" {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestAScriptListsAndClosesRooms(t *testing.T) {
+	s, rooms := newLobby(t, `
+    ids = [room.create("arena", labels = {"region": r})["room"] for r in ["eu", "us", "us"]]
+    room.close(ids[1])
+    def count(**filter):
+        return str(len(room.list(**filter)))
+    return TradeResponse(text = " ".join([
+        count(), count(state = "running"), count(label = "region=us"), count(label = {"region": "us"}, state = "sealed"), count(game = "chess"), count(ids = ids[:2]), count(ids = []),
+        room.close(ids[1])["end"]["reason"], str(room.ticket(ids[1], "ann", default = None)), room.ticket(ids[0], "ann")["room"] == ids[0] and "ticket" or "",
+    ]))`)
+	s.says(t, "3 2 2 1 0 2 0 closed None ticket")
+
+	s, rooms = newLobby(t, `
+    for r in room.list(game = "arena", state = "sealed"):
+        return TradeResponse(text = "%s %d" % (r["end"]["name"], r["end"]["result"]["red"]))
+    made = room.create("arena")
+    return TradeResponse(text = "%s %s" % (made["room"], room.list(players = True)[0]["occupancy"]))`)
+	s.says(t, `r-1 {"tick": 1, "sessions": 0}`)
+	rooms.Enter("r-1", "ann")
+	s.says(t, `r-2 {"tick": 1, "sessions": 1, "players": ["ann"]}`)
+	rooms.Finish("r-1", "score", map[string]int{"red": 3})
+	s.says(t, "score 3")
+}
+
+// TestAScriptReadsWhyThereIsNoRoom: and goes on with a default if it gives one.
+func TestAScriptReadsWhyThereIsNoRoom(t *testing.T) {
+	full := &rpc.Error{Code: rpc.ResourceExhausted, Text: "node a is full", Maybe: true}
+	s, rooms := newLobby(t, `
+    made = room.create("arena", key = "k", wait = "50ms")
+    return TradeResponse(text = made["room"])`)
+	rooms.Refuse(full)
+	if _, err := s.trade(t, `{}`); err == nil || *rpc.ErrorOf(err) != *full {
+		t.Errorf("it fails with %v", err)
+	}
+	rooms.Refuse(nil)
+	s.says(t, "r-1")
+
+	s, _ = newLobby(t, `
+    if room.create("arena", default = None) == None:
+        return TradeResponse(text = "later")`)
+	s.Bus.Leave(rpc.RoomsType, "rooms-1")
+	s.says(t, "later")
+}
+
+func TestAWrongArgumentOfARoomIsNamed(t *testing.T) {
+	for call, want := range map[string]string{
+		`room.create()`:                                 "missing argument for game",
+		`room.create("arena", idle = 60)`:               `for parameter "idle": got int, want a text such as "1m30s"`,
+		`room.create("arena", idle = "soon")`:           `for parameter "idle": got "soon", want a text such as "1m30s"`,
+		`room.create("arena", labels = "eu")`:           `want a dict of strings, or "name=value"`,
+		`room.create("arena", players = [1])`:           "got a list with int, want strings",
+		`room.create("arena", options = {1: 2})`:        "JSON keys are strings",
+		`room.create("arena", option = {})`:             `unexpected keyword argument "option"`,
+		`room.ticket("r-1")`:                            "missing argument for player",
+		`room.list(label = {"region": 1})`:              "want strings",
+		`room.lists()`:                                  "did you mean .list?",
+		`room.close("r-9")`:                             "there is no room r-9",
+		`room.create("arena", key = "x", wait = "2 s")`: `for parameter "wait": got "2 s"`,
+	} {
+		var lines captured
+		s := newShop(t, service.Config{Scripts: trader(call), Logger: lines.logger()})
+		s.Bus.Serve(rpc.RoomsType, "rooms-1", rpc.NewMemoryRooms().Handle)
+		_, err := s.trade(t, `{}`)
+		if e := rpc.ErrorOf(err); e == nil || !strings.Contains(e.Text+lines.String(), want) {
+			t.Errorf("%s: %v %s, want %q", call, err, lines.String(), want)
+		}
+	}
+}
