@@ -278,6 +278,8 @@ func (h *hosted) stats() (s Stats, began bool) {
 	defer h.mu.Unlock() // so that no host is counted twice
 	if h.host != nil {
 		s.Host = h.host.Stats()
+	} else {
+		s.Host.TickRate = h.game.TickRate // of a new shard
 	}
 	s.Host.Add(&h.past)
 	host := h.lingers.with(s.Host.Conditions, s.Host.Phase == shard.PhaseOwn.String(), time.Now())

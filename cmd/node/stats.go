@@ -20,7 +20,8 @@ type Stats struct {
 	Conditions []shard.Condition // problems of the shard or the node, gravest first
 }
 
-// Stats returns the node's statistics. It may be called at any time; before a host runs, Host is empty.
+// Stats returns the node's statistics. It may be called at any time; before a host runs, Host has
+// only the tick rate that a new shard would have.
 func (n *Node) Stats() Stats {
 	var s Stats
 	began := false
