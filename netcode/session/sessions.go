@@ -120,7 +120,7 @@ func (s *Sessions) Own(w *ecs.World, epoch uint64) {
 	s.lock()
 	defer s.mu.Unlock()
 	if err := s.hub.own(w, epoch); err != nil {
-		s.hub.log.Error("session: the shard cannot be replicated to clients", "error", err)
+		s.hub.log.Error("netcode: the shard cannot be replicated to clients", "error", err)
 	}
 }
 
@@ -129,7 +129,7 @@ func (s *Sessions) Own(w *ecs.World, epoch uint64) {
 func (s *Sessions) Disown(reason error) {
 	s.lock()
 	defer s.mu.Unlock()
-	s.hub.log.Info("session: disconnecting the shard's clients", "clients", len(s.hub.links), "reason", reason)
+	s.hub.log.Info("netcode: disconnecting the shard's clients", "clients", len(s.hub.links), "reason", reason)
 	s.hub.disown("the node no longer owns the shard")
 }
 
@@ -180,7 +180,7 @@ func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output
 	}
 	u := header{tick: w.Tick(), checksum: w.Checksum(), epoch: epoch, durable: seq}
 	if err := encoder.Begin(w, u.epoch); err != nil {
-		log.Error("session: cannot encode this tick's updates", "tick", u.tick, "error", err)
+		log.Error("netcode: cannot encode this tick's updates", "tick", u.tick, "error", err)
 	} else {
 		s.tellUnplaced(log, encoder.Unplaced(), u.tick)
 		s.encode(encoder, u)
@@ -201,7 +201,7 @@ func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output
 // tellUnplaced warns once when entities lose their place, and again only after all had one.
 func (s *Sessions) tellUnplaced(log *slog.Logger, u replication.Unplaced, tick uint64) {
 	if u.Count > 0 && !s.unplaced {
-		log.Warn("session: no client sees an entity whose position is NaN or infinite: look for the system that divides by zero or multiplies without bounds",
+		log.Warn("netcode: no client sees an entity whose position is NaN or infinite: look for the system that divides by zero or multiplies without bounds",
 			"entity", u.First, "component", u.Component, "entities", u.Count, "tick", tick)
 	}
 	s.unplaced = u.Count > 0
