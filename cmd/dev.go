@@ -29,7 +29,7 @@ func (a *app) dev() *cobra.Command {
 		Short: "Run everything in one process: a shard, its log, its leases, and bots on request",
 		Long: `Starts embedded NATS and etcd servers, runs one shard of the game, accepts clients over UDP (KCP) and TCP, and, with
 --bots, plays against itself. Kill it at any moment and start it again on the same data: it continues from the last
-committed tick.
+committed tick. Beside its shard, dev hosts rooms of the game, up to --capacity (see wind room).
 
 A shard keeps the game options of its first start. Runs until Ctrl-C or until --for is over.`,
 		Example: "  wind dev --bots 50\n  wind dev --bots 50 --monsters 200 --for 10s --json --data ./run1",

@@ -5,7 +5,7 @@
 // The verbs:
 //
 //	dev         everything in one process, with bots on request
-//	serve       a node that owns its shard, or waits to own it
+//	serve       a node that owns its shard, or waits to own it, and hosts rooms
 //	infra       embedded NATS and etcd alone, to try several nodes
 //	gateway     where clients of the services log in
 //	service     an instance of one of the game's services
@@ -19,6 +19,7 @@
 //	replay      rebuild a shard's ticks from its log
 //	log         tail, check, stat, purge, export and import a log
 //	shard       show the state of shards, and resume a halted one
+//	room        create, list, show, watch and close rooms: shards that end
 //	bench       tick, log, delta and RPC benchmarks
 //	doctor      say what this machine and configuration guarantee
 //	init        write a small game that builds and runs

@@ -21,7 +21,9 @@ serve one shard, one owns it and the others wait. A node that stops hands the sh
 over after the lease. An owner that was paused, or could not reach etcd for the length of a lease, commits nothing more,
 reports that it was fenced, and waits for its next turn. A node also waits while NATS or etcd does not answer, and while the
 shard is halted; its log and /healthz say what it waits for. It exits with 1 if waiting cannot help: the shard has another
-game or other options, a port is taken, the data directory is damaged, or a server refuses its credentials.`,
+game or other options, a port is taken, the data directory is damaged, or a server refuses its credentials.
+
+Beside its shard, a node hosts rooms of its game, up to --capacity (see wind room).`,
 		Example: "  wind serve --nats nats://node:PASSWORD@127.0.0.1:4222 --etcd http://127.0.0.1:2379\n  wind serve --data ./wind-data",
 	}
 	f.add(c.Flags(), a)

@@ -9,6 +9,7 @@
 //	read a log                Chain.Next over Log.Read
 //	from log to world         Resimulate (one record), Replay (a log), Replay with FromDeltas
 //	look for damage           Check: every finding with sequence and tick
+//	how a room ended          Record.Seal of the last record, Record.Result
 //	measure a log             Stat
 //	move it in a file         Export, OpenFile, Import
 //	keep an ended room's      Archive, ProveArchive, OpenArchive, in a Folder or another Archives
@@ -49,8 +50,8 @@
 //
 // # Versions
 //
-// Each kind of envelope has its own versions: a packed delta has version 2, all
-// others have version 1. Only open (wire.go) reads the version; it returns a
+// Each kind of envelope has its own versions: a packed delta and a seal have
+// version 2, all others have version 1. Only open (wire.go) reads the version; it returns a
 // *VersionError, which names both versions, for a newer one. The decoders of all
 // versions of a kind return the same Go types.
 // Component schemas evolve by name, inside the bodies, in ecs.

@@ -13,6 +13,9 @@
 //	                                     what services and operators ask for
 //	the protocol as a pure step function [Owner]: events in, actions out, no clock, no goroutine
 //	how late ticks are caught up         [Pacer]
+//	how a room ends                      [Limits], ErrEnded; the seal (seal.go)
+//	work beside the ticks                [Crew]: the hosts of a node share its goroutines
+//	rooms, and which node takes one      package shard/room; its keys in etcd: package shard/etcd
 //	leases in etcd                       package shard/etcd
 //	which services run, and selectors    package shard/discovery
 //

@@ -9,7 +9,7 @@
 //	push to players                         Bus.Push; Bus.Players and Bus.Subscribe on a gateway
 //	operate instances                       Bus.Admin; netcode/reload reloads scripts with it
 //	stop a process remotely                 Bus.StopNode; Bus.ServeNode in that process
-//	send commands into a shard              Bus.Command (Bus.Shard: other operations); Port and Bus.ServeShard on its node
+//	send commands into a shard              Bus.Command (Bus.Shard: other operations); intake.Port and Bus.ServeShard on its node
 //
 // # Subjects
 //

@@ -1,11 +1,11 @@
-// Package gateway is the front door to services: it connects the sessions of clients with the services behind a bus.
+// Package gateway is the entrance to services: it connects the sessions of clients with the services behind a bus.
 // PROTOCOL.md, one folder up, specifies what clients see (RPC).
 //
 //	g, err := gateway.New(gateway.Config{ID: "gateway-1", Directory: …, Link: bus, Bindings: store, Authenticator: …})
 //	bus.Players(g.Push)
 //	door.SetGateway(g)             // a netcode.Door: TCP, KCP and, with WebSocket(), HTTP
 //	…
-//	server.Close(); g.Close()      // in this order, so that services hear that the sessions ended
+//	door.Close(); g.Close()        // in this order, so that services hear that the sessions ended
 //
 // The Directory routes messages; Routes implements half of it. The Authenticator decides who logs in: TrustField for
 // development, SignedLogin, or the game's own. Stats and the metrics wind_gateway_* count what the gateway does.
