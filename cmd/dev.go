@@ -16,6 +16,7 @@ import (
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/room"
 )
 
 func (a *app) dev() *cobra.Command {
@@ -31,7 +32,8 @@ func (a *app) dev() *cobra.Command {
 --bots, plays against itself. Kill it at any moment and start it again on the same data: it continues from the last
 committed tick. Beside its shard, dev hosts rooms of the game, up to --capacity (see wind room).
 
-A shard keeps the game options of its first start. Runs until Ctrl-C or until --for is over.`,
+A shard keeps the game options of its first start. Runs until Ctrl-C, until --for is over, or until the game ends: then dev prints the
+result and exits with 0, and a later start on the same shard fails and says that it is over.`,
 		Example: "  wind dev --bots 50\n  wind dev --bots 50 --monsters 200 --for 10s --json --data ./run1",
 	}
 	f.add(c.Flags(), a)
@@ -125,6 +127,7 @@ type nodeResult struct {
 	Events        map[string]uint64 `json:"events,omitempty"`
 	Failures      map[string]uint64 `json:"failures,omitempty"` // of systems and commands in committed ticks, by name
 	Bots          *fleet.Stats      `json:"bots,omitempty"`
+	End           *room.End         `json:"end,omitempty"` // how the shard has ended; absent: it goes on
 }
 
 // runNode starts a node, calls join to add clients, and runs for span (0: until interrupted or until this node no longer
@@ -153,7 +156,9 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	joined()
 	if err != nil {
 		matters := n.Stats().Conditions
-		if stopErr := n.Stop(); stopErr != nil {
+		if stopErr := n.Stop(); errors.Is(stopErr, shard.ErrEnded) {
+			return a.over(n, resultOf(n, f), stopErr)
+		} else if stopErr != nil {
 			err = stopErr // the reason that nobody could join
 		} else if i := slices.IndexFunc(matters, func(c shard.Condition) bool { return c.Stops }); i >= 0 && ctx.Err() == nil {
 			err = notServed(matters[i])
@@ -172,6 +177,9 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	}
 	matters := n.Stats().Conditions
 	err = n.Stop()
+	if errors.Is(err, shard.ErrEnded) {
+		return a.over(n, result, err)
+	}
 	result.settle(n)
 	if i := slices.IndexFunc(matters, func(c shard.Condition) bool { return c.Stops }); i >= 0 && err == nil && ctx.Err() == nil {
 		err = notServed(matters[i]) // the span is over, nobody asked for a stop
@@ -185,6 +193,18 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		}
 	}
 	return found(err)
+}
+
+// over prints the result of a shard that is over, as err says. It returns nil if the shard ended here, and how to begin anew if it
+// had ended before this start.
+func (a *app) over(n *node.Node, r nodeResult, err error) error {
+	r.settle(n)
+	r.End = n.End()
+	printed := a.print(r, nodeLines(r)...)
+	if r.Ticks == 0 {
+		return fmt.Errorf("shard %s is over and its log sealed: begin another with --shard or --data, or look at this one with wind replay (%w)", r.Shard, err)
+	}
+	return printed
 }
 
 // leastJoin is the least time that bots get to join, however short their span of play.
@@ -300,6 +320,9 @@ func (r *nodeResult) settle(n *node.Node) {
 }
 
 func nodeLines(r nodeResult) []string {
+	if r.End != nil && r.Ticks == 0 {
+		return []string{endLine("shard "+r.Shard, r.End)}
+	}
 	lines := []string{
 		fmt.Sprintf("%s, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", plural(r.Ticks, "tick"), r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
 		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
@@ -308,6 +331,9 @@ func nodeLines(r nodeResult) []string {
 	}
 	if len(r.Failures) > 0 {
 		lines = append(lines, failuresText(r.Failures))
+	}
+	if r.End != nil {
+		lines = append(lines, endLine("shard "+r.Shard, r.End))
 	}
 	return lines
 }

@@ -22,10 +22,8 @@ import (
 // lineOf describes a room in one line.
 func lineOf(r *rpc.Room) string {
 	switch {
-	case r.End != nil && len(r.End.Result) > 0:
-		return fmt.Sprintf("room %s ended after tick %d with %s %s", r.ID, r.End.Tick, r.End.Name, r.End.Result)
 	case r.End != nil:
-		return fmt.Sprintf("room %s ended after tick %d: %s", r.ID, r.End.Tick, r.End.Reason)
+		return endLine("room "+r.ID, r.End)
 	case r.Node != "":
 		return fmt.Sprintf("room %s runs on node %s (udp %s, tcp %s)%s", r.ID, r.Node, cmp.Or(r.Addresses["udp"], "none"), cmp.Or(r.Addresses["tcp"], "none"), inside(r.Occupancy))
 	}
@@ -41,6 +39,14 @@ func inside(o *rpc.Occupancy) string {
 		return fmt.Sprintf(", at tick %d, with %s", o.Tick, strings.Join(o.Players, ", "))
 	}
 	return fmt.Sprintf(", at tick %d, with %s", o.Tick, plural(o.Sessions, "session"))
+}
+
+// endLine says how a room, or what who names, has ended.
+func endLine(who string, e *rpc.RoomEnd) string {
+	if len(e.Result) > 0 {
+		return fmt.Sprintf("%s ended after tick %d with %s %s", who, e.Tick, e.Name, e.Result)
+	}
+	return fmt.Sprintf("%s ended after tick %d: %s", who, e.Tick, e.Reason)
 }
 
 func (a *app) roomVerb() *cobra.Command {

@@ -8,13 +8,27 @@ import (
 
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/ecs"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"wind": func() { cmd.Main(arena.Game, cmd.WithBots(arena.NewBot)) },
+		"wind":  func() { cmd.Main(arena.Game, cmd.WithBots(arena.NewBot)) },
+		"match": func() { cmd.Main(match) },
 	})
 }
+
+// match is a game that ends.
+var match = ecs.Game{Name: "match", TickRate: 20, Setup: func(w *ecs.World) {
+	ecs.Outgoing[matchScore](w, "score")
+	ecs.System(w, "whistle", func(t *ecs.Tick) {
+		if t.Now() == 30 {
+			t.End(matchScore{3, 2})
+		}
+	})
+}}
+
+type matchScore struct{ Red, Blue int32 }
 
 // TestScripts runs the stories in testdata/script, each in an empty folder, with the wind binary as a command.
 func TestScripts(t *testing.T) {

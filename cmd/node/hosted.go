@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -282,6 +283,7 @@ func (h *hosted) stats() (s Stats, began bool) {
 		s.Host.TickRate = h.game.TickRate // of a new shard
 	}
 	s.Host.Add(&h.past)
+	s.Host.TickRate = cmp.Or(s.Host.TickRate, h.game.TickRate)
 	host := h.lingers.with(s.Host.Conditions, s.Host.Phase == shard.PhaseOwn.String(), time.Now())
 	s.Conditions = together(h.conditions.List(), host)
 	return s, h.host != nil

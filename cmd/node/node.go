@@ -23,6 +23,7 @@ import (
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // Config configures a node. Game has no default, nor has Data for embedded servers.
@@ -361,6 +362,17 @@ func (n *Node) Done() <-chan struct{} { return n.done }
 func (n *Node) Err() error {
 	<-n.done
 	return n.err
+}
+
+// End returns what the log of the node's shard says about the shard's end, or nil if it goes on or the log could not be read.
+// Done is closed when a shard ends, and Err is shard.ErrEnded.
+func (n *Node) End() *room.End {
+	if n.standing == nil {
+		return nil
+	}
+	n.standing.mu.Lock()
+	defer n.standing.mu.Unlock()
+	return n.standing.end
 }
 
 // Stop commits pending ticks, hands the shard over and closes everything.

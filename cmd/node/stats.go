@@ -20,8 +20,7 @@ type Stats struct {
 	Conditions []shard.Condition // problems of the shard or the node, gravest first
 }
 
-// Stats returns the node's statistics. It may be called at any time; before a host runs, Host has
-// only the tick rate that a new shard would have.
+// Stats returns the node's statistics. It may be called at any time; before a host runs, Host has nothing but the tick rate.
 func (n *Node) Stats() Stats {
 	var s Stats
 	began := false
