@@ -22,7 +22,7 @@ import (
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
 	netclient "github.com/ferris1/wind/netcode/client"
-	"github.com/ferris1/wind/shard/room"
+	"github.com/ferris1/wind/netcode/rpc"
 )
 
 // RoomsOptions configures Rooms.
@@ -113,7 +113,7 @@ type roomsBench struct {
 	procs   []*exec.Cmd
 	http    []string
 	cluster *node.Cluster
-	rooms   []*room.Room
+	rooms   []*rpc.Room
 	fleets  []*fleet.Fleet
 }
 
@@ -243,9 +243,9 @@ const asking = 32
 
 // create asks for the rooms and waits until all run.
 func (b *roomsBench) create(ctx context.Context) error {
-	b.rooms = make([]*room.Room, b.o.Rooms)
+	b.rooms = make([]*rpc.Room, b.o.Rooms)
 	return b.each(ctx, "rooms", asking, b.o.Rooms, func(i int) (err error) {
-		b.rooms[i], err = b.cluster.CreateRoom(ctx, room.Spec{Game: b.o.Game, Options: json.RawMessage(b.o.Options), Key: fmt.Sprintf("bench-%d", i)})
+		b.rooms[i], err = b.cluster.Rooms("").Create(ctx, rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: b.o.Game, Options: json.RawMessage(b.o.Options), Key: fmt.Sprintf("bench-%d", i)}})
 		return err
 	})
 }
@@ -355,7 +355,7 @@ func (b *roomsBench) counts() (c roomCounts, err error) {
 // end closes the rooms that go on, and waits until the end of each is listed.
 func (b *roomsBench) end(ctx context.Context) error {
 	began := time.Now()
-	all, err := b.cluster.Rooms(ctx)
+	all, err := b.cluster.Rooms("").List(ctx, rpc.RoomFilter{})
 	if err != nil {
 		return err
 	}
@@ -366,12 +366,12 @@ func (b *roomsBench) end(ctx context.Context) error {
 		}
 	}
 	if err := b.each(ctx, "rooms closed", asking, len(open), func(i int) error {
-		_, err := b.cluster.CloseRoom(ctx, open[i])
+		_, err := b.cluster.Rooms("").Close(ctx, open[i])
 		return err
 	}); err != nil {
 		return err
 	}
-	if all, err = b.cluster.Rooms(ctx); err != nil {
+	if all, err = b.cluster.Rooms("").List(ctx, rpc.RoomFilter{}); err != nil {
 		return err
 	}
 	for _, x := range all {

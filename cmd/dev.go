@@ -321,7 +321,7 @@ func (r *nodeResult) settle(n *node.Node) {
 
 func nodeLines(r nodeResult) []string {
 	if r.End != nil && r.Ticks == 0 {
-		return []string{endLine("shard "+r.Shard, r.End)}
+		return []string{endLine("shard "+r.Shard, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result)}
 	}
 	lines := []string{
 		fmt.Sprintf("%s, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", plural(r.Ticks, "tick"), r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
@@ -333,7 +333,7 @@ func nodeLines(r nodeResult) []string {
 		lines = append(lines, failuresText(r.Failures))
 	}
 	if r.End != nil {
-		lines = append(lines, endLine("shard "+r.Shard, r.End))
+		lines = append(lines, endLine("shard "+r.Shard, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result))
 	}
 	return lines
 }

@@ -23,7 +23,7 @@ import (
 func lineOf(r *rpc.Room) string {
 	switch {
 	case r.End != nil:
-		return endLine("room "+r.ID, r.End)
+		return endLine("room "+r.ID, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result)
 	case r.Node != "":
 		return fmt.Sprintf("room %s runs on node %s (udp %s, tcp %s)%s", r.ID, r.Node, cmp.Or(r.Addresses["udp"], "none"), cmp.Or(r.Addresses["tcp"], "none"), inside(r.Occupancy))
 	}
@@ -41,12 +41,13 @@ func inside(o *rpc.Occupancy) string {
 	return fmt.Sprintf(", at tick %d, with %s", o.Tick, plural(o.Sessions, "session"))
 }
 
-// endLine says how a room, or what who names, has ended.
-func endLine(who string, e *rpc.RoomEnd) string {
-	if len(e.Result) > 0 {
-		return fmt.Sprintf("%s ended after tick %d with %s %s", who, e.Tick, e.Name, e.Result)
+// endLine says how a room, or what who names, has ended: by its game, with a result of the type with that name, or for another
+// reason.
+func endLine(who string, tick uint64, reason, name string, result json.RawMessage) string {
+	if len(result) > 0 {
+		return fmt.Sprintf("%s ended after tick %d with %s %s", who, tick, name, result)
 	}
-	return fmt.Sprintf("%s ended after tick %d: %s", who, e.Tick, e.Reason)
+	return fmt.Sprintf("%s ended after tick %d: %s", who, tick, reason)
 }
 
 func (a *app) roomVerb() *cobra.Command {
