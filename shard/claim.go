@@ -53,6 +53,8 @@ func (o *Owner) bidOn(s Standing) {
 	switch {
 	case s.Ended && s.Owner == "":
 		o.stop(fmt.Errorf("%w: its end is noted", ErrEnded))
+	case s.Halted != "" && o.cfg.NoWait:
+		o.stop(o.isHalted(errors.New(s.Halted)))
 	case s.Halted != "":
 		o.once("halted: "+s.Halted, o.isHalted(errors.New(s.Halted)))
 		o.ask(Action{Kind: ActionAwait, Standing: s}) // until it is lifted

@@ -337,6 +337,13 @@ func (h *Host) Work() time.Duration { return time.Duration(h.work.Load()) }
 // tickRate returns the world's ticks per second: those that were asked for, until there is a world.
 func (h *Host) tickRate() int { return int(h.rate.Load()) }
 
+// Conditions returns the shard's current conditions, gravest first. It may be called at any time from any goroutine.
+func (h *Host) Conditions() []Condition {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.matters(max(h.stats.Debt, h.asked.overdue(int(h.rate.Load()))))
+}
+
 // Stats may be called at any time from any goroutine.
 func (h *Host) Stats() Stats {
 	h.mu.Lock()

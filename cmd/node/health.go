@@ -17,6 +17,7 @@ type Health struct {
 	Node       string            `json:"node"`
 	Addresses  map[string]string `json:"addresses"` // addresses that it listens on, by transport
 	*ShardHealth
+	Rooms    *RoomHealth     `json:"rooms,omitempty"`
 	Services []ServiceHealth `json:"services,omitempty"`
 	Gateway  *GatewayHealth  `json:"gateway,omitempty"`
 }
@@ -31,6 +32,38 @@ type ShardHealth struct {
 	Debt     int    `json:"debt"` // overdue ticks
 	Clients  int    `json:"clients"`
 	Failures uint64 `json:"failures"` // of systems and commands; the log and /metrics name them
+}
+
+// RoomHealth describes the rooms of a node that hosts rooms. No room makes the node unhealthy: each is for itself.
+type RoomHealth struct {
+	Hosted   int           `json:"hosted"`
+	Waiting  int           `json:"waiting"`  // rooms that nobody owns and this node does not take
+	Capacity float64       `json:"capacity"` // milliseconds of work per second that its rooms may take
+	Used     float64       `json:"used"`     // that they take
+	Ailing   int           `json:"ailing"`   // rooms with a condition
+	Gravest  []roomAilment `json:"gravest,omitempty"`
+}
+
+// mostAiling bounds the rooms that /healthz names.
+const mostAiling = 10
+
+// roomHealth returns nil if the node hosts no rooms.
+func (n *Node) roomHealth() *RoomHealth {
+	n.mu.Lock()
+	r := n.rooms
+	n.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	s := n.RoomStats()
+	h := &RoomHealth{Hosted: s.Hosted, Waiting: s.Waiting, Capacity: s.Capacity, Used: s.Used}
+	h.Gravest, h.Ailing = r.ailments(mostAiling)
+	if spell := n.config.Spell; spell != nil {
+		for i := range h.Gravest {
+			h.Gravest[i].Text = spell(h.Gravest[i].Text)
+		}
+	}
+	return h
 }
 
 // ServiceHealth describes an instance of a service that runs in the node.
@@ -74,6 +107,7 @@ func (n *Node) health() Health {
 		h.ShardHealth = shardHealth(n.config.Shard, &s)
 		h.Healthy = h.Healthy && (s.Host.Phase == shard.PhaseOwn.String() || waitsForOwner(s.Conditions))
 	}
+	h.Rooms = n.roomHealth()
 	n.mu.Lock()
 	instances, gate, id := n.instances, n.gateway, n.gatewayID
 	n.mu.Unlock()

@@ -33,6 +33,8 @@ type hosted struct {
 	conditions shard.Conditions // of the shard on this node; its host has others
 
 	limits   shard.Limits
+	ctx      context.Context // of a room; its end gives the room up
+	cancel   context.CancelFunc
 	noWait   bool             // leave the shard to the node that owns it: a room's
 	phase    float64          // of its ticks: a room's
 	served   *bus.ServedShard // nil until open
@@ -146,7 +148,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	}
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Logger: c.Logger,
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, StopTimeout: n.config.patience.stop, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
 		config.Deltas = deltas
@@ -156,7 +158,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 			c.Logger.Warn("the log keeps the number of copies that it was created with: --replicas applies to a new log; nats stream edit changes it", "shard", h.name, "copies", copies, "asked", c.Replicas)
 		})
 	}
-	host, err := shard.New(config)
+	host, err := h.newHost(config)
 	if err != nil {
 		store.Close()
 		return nil, err
@@ -188,7 +190,7 @@ func (h *hosted) keep(ctx context.Context, next *hosting) (err error) {
 			return nil // ended by a stop, which is not a failure
 		}
 		then := rejoin.Next(ended)
-		if then.Exit {
+		if then.Exit || h.noWait && errors.Is(ended.Err, shard.ErrHalted) {
 			return ended.Err
 		}
 		if missing = h.missed(ended.Err, ran); ended.Err.Error() != told {
@@ -289,9 +291,9 @@ func (h *hosted) stats() (s Stats, began bool) {
 	return s, h.host != nil
 }
 
-// work returns the milliseconds per second that the shard has taken since the last call. It returns false if it has not
-// begun.
-func (h *hosted) work(now time.Time) (ms float64, begun bool) {
+// work returns the milliseconds per second that the shard has taken since the last call. It returns false until the shard has
+// worked at both ends of that time.
+func (h *hosted) work(now time.Time) (ms float64, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.host == nil {
@@ -299,13 +301,10 @@ func (h *hosted) work(now time.Time) (ms float64, begun bool) {
 	}
 	total, before, span := h.host.Work(), h.measured, now.Sub(h.measured.at)
 	h.measured.at, h.measured.total = now, total
-	if total < before.total { // another host
-		before.total = 0
-	}
-	if before.at.IsZero() || span <= 0 {
+	if before.total == 0 || total < before.total || span <= 0 { // its first ticks, or another host's
 		return 0, false
 	}
-	return 1000 * float64(total-before.total) / float64(span), total > 0
+	return 1000 * float64(total-before.total) / float64(span), true
 }
 
 // reload is the owner's side of ReloadShard.

@@ -68,6 +68,8 @@ type Config struct {
 	Purge       Purge             // when to purge records that are older than the two newest proven snapshots
 	Logger      *slog.Logger      // nil: slog.Default()
 
+	patience patience
+
 	Spell func(string) string // rewrites the commands in a condition's text so that they work here; nil: unchanged
 }
 
@@ -136,7 +138,7 @@ func (c Config) withDefaults() Config {
 			c.Lease = time.Minute // no other node can want the shard: a shorter lease would only expire when this process stalls
 		}
 	}
-	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.Logger, c.patience = cmp.Or(c.Logger, slog.Default()), c.patience.withDefaults()
 	return c
 }
 

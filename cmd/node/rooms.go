@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,22 +26,26 @@ type rooms struct {
 	group    sync.WaitGroup  // of the rooms that it hosts
 
 	mu      sync.Mutex
-	service *roomService           // nil until it is served
-	bids    map[string]*time.Timer // for rooms that nobody owns
-	waiting map[string]string      // rooms that nobody owns and this node does not bid for, and why
+	service *roomService        // nil until it is served
+	bids    map[string]*bidding // for rooms that nobody owns
+	waiting map[string]string   // rooms that nobody owns and this node does not bid for, and why
 	hosted  map[string]*hosted
 	told    map[string]string // by room: why this node could not host it
-	used    float64           // milliseconds of work per second that the rooms took lately
-	fresh   int               // rooms whose work was not measured yet
-	past    RoomStats         // of the rooms that it no longer hosts
+	load    *room.Load
+	watched roomWatch
+	past    RoomStats // of the rooms that it no longer hosts
+}
+
+// bidding is a node's wait before it bids for a room.
+type bidding struct {
+	since time.Time
+	timer *time.Timer
 }
 
 const (
-	measureRooms = time.Second // between two measurements of what the rooms take
-	newRoomWork  = 2.0         // ms per second that a room counts until it was measured
-	againFirst   = 250 * time.Millisecond
-	againMost    = 5 * time.Second
-	endTimeout   = 10 * time.Second
+	againFirst = 250 * time.Millisecond
+	againMost  = 5 * time.Second
+	endTimeout = 10 * time.Second
 )
 
 // followRooms begins to host the cluster's rooms, if the node has a capacity for them.
@@ -51,7 +57,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &rooms{node: n, ctx: n.ctx, bids: map[string]*time.Timer{}, waiting: map[string]string{}, hosted: map[string]*hosted{}, told: map[string]string{}}
+	r := &rooms{node: n, ctx: n.ctx, bids: map[string]*bidding{}, waiting: map[string]string{}, hosted: map[string]*hosted{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity)}
 	r.mu.Lock() // until the registry is there
 	r.registry, err = room.Follow(ctx, source, func(_ *room.Room, id string) { r.changed(id) }, n.config.Logger)
 	r.mu.Unlock()
@@ -62,7 +68,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 	n.rooms = r
 	n.mu.Unlock()
 	n.onClose(func() error { r.close(); return nil })
-	n.alongside(func(ctx context.Context) { every(ctx, measureRooms, r.measure) })
+	n.alongside(func(ctx context.Context) { every(ctx, lookEvery, r.look) })
 	return nil
 }
 
@@ -83,7 +89,7 @@ func (r *rooms) close() {
 	r.registry.Close()
 	r.mu.Lock()
 	for id, bid := range r.bids {
-		bid.Stop()
+		bid.timer.Stop()
 		delete(r.bids, id)
 	}
 	r.mu.Unlock()
@@ -93,7 +99,7 @@ func (r *rooms) close() {
 // bidder returns what the node knows of itself. The caller holds the lock.
 func (r *rooms) bidder() *room.Bidder {
 	c := r.node.config
-	return &room.Bidder{Node: c.ID, Game: c.Game.Name, Labels: c.Labels, Capacity: c.Capacity, Used: r.used + newRoomWork*float64(r.fresh)}
+	return &room.Bidder{Node: c.ID, Game: c.Game.Name, Labels: c.Labels, Capacity: c.Capacity, Used: r.load.Used(), Next: r.load.Next()}
 }
 
 // consider decides about a room that has changed, or that waits.
@@ -103,7 +109,7 @@ func (r *rooms) consider(id string) {
 	x := r.registry.Room(id)
 	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
 		if bid := r.bids[id]; bid != nil {
-			bid.Stop()
+			bid.timer.Stop()
 			delete(r.bids, id)
 		}
 		delete(r.waiting, id)
@@ -121,32 +127,43 @@ func (r *rooms) consider(id string) {
 		return
 	}
 	delete(r.waiting, id)
-	r.bids[id] = time.AfterFunc(after, func() { r.bid(id) })
+	b := &bidding{since: time.Now()}
+	b.timer = time.AfterFunc(after, func() { r.bid(id, b) })
+	r.bids[id] = b
 }
 
-// bid begins to host a room, if it is still to be had.
-func (r *rooms) bid(id string) {
+// bid begins to host a room, if it is still to be had and it is this node's turn.
+func (r *rooms) bid(id string, b *bidding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.bids[id] != b {
+		return // withdrawn
+	}
 	delete(r.bids, id)
 	x := r.registry.Room(id)
 	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
 		return
 	}
-	if _, why := r.bidder().Bid(x); why != "" { // full by now
+	switch more, why := r.bidder().Turn(x, time.Since(b.since)); {
+	case why != "": // full by now
 		r.waiting[id] = why
+		return
+	case more > 0:
+		b.timer.Reset(more)
+		r.bids[id] = b
 		return
 	}
 	h, err := r.node.newHosted(id, r.node.config.Game, ecs.Config{Seed: x.Spec.Seed, Options: x.Spec.Options})
 	if err != nil {
-		r.node.config.Logger.Error("a room cannot be hosted", "room", id, "error", err)
+		r.cannot(id, err)
 		return
 	}
 	rate := time.Duration(h.game.TickRate)
 	h.noWait, h.phase = true, room.TickPhase(id)
 	h.limits = shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
+	h.ctx, h.cancel = context.WithCancel(r.ctx)
 	r.hosted[id] = h
-	r.fresh++
+	r.load.Begin(id)
 	r.group.Go(func() { r.host(h) })
 }
 
@@ -158,11 +175,13 @@ func ticks(d room.Duration, rate time.Duration) uint64 {
 // host hosts a room until it ends, is lost to another node, or the node stops.
 func (r *rooms) host(h *hosted) {
 	err := r.run(h)
+	h.cancel()
 	h.close()
 	did, _ := h.stats()
 	r.mu.Lock()
 	delete(r.hosted, h.name)
 	r.past.add(&did.Host)
+	r.load.End(h.name)
 	if errors.Is(err, shard.ErrEnded) {
 		r.past.Ended++
 	}
@@ -170,40 +189,60 @@ func (r *rooms) host(h *hosted) {
 	switch {
 	case errors.Is(err, shard.ErrEnded):
 		r.noteEnd(h)
-	case err != nil && !errors.Is(err, shard.ErrOwned):
+	case err != nil && !errors.Is(err, shard.ErrOwned) && !errors.Is(err, shard.ErrHalted):
+		if spoiled(err) {
+			r.noteSpoiled(h, err)
+		}
 		r.failed(h.name, err)
-		time.AfterFunc(againMost, func() { r.consider(h.name) })
+		time.AfterFunc(r.node.config.patience.again, func() { r.consider(h.name) })
+		r.reconsider()
 		return
 	}
 	r.consider(h.name)
+	r.reconsider()
+}
+
+// reconsider considers the rooms that wait: something has changed.
+func (r *rooms) reconsider() {
+	r.mu.Lock()
+	waiting := slices.Collect(maps.Keys(r.waiting))
+	r.mu.Unlock()
+	for _, id := range waiting {
+		r.consider(id)
+	}
 }
 
 // failed tells an operator, once for each cause, why this node cannot host a room.
 func (r *rooms) failed(id string, err error) {
 	r.mu.Lock()
-	told := r.told[id] == err.Error()
-	r.told[id] = err.Error()
-	r.mu.Unlock()
-	if !told {
+	defer r.mu.Unlock()
+	r.cannot(id, err)
+}
+
+// cannot is failed for a caller that holds the lock.
+func (r *rooms) cannot(id string, err error) {
+	if told := r.told[id] == err.Error(); !told {
 		r.node.config.Logger.Error("this node cannot host the room; it tries again, unless another node takes it", "room", id, "reason", err)
 	}
+	r.told[id] = err.Error()
+	r.past.Failed++
 }
 
 // run opens the room, again and again while a server does not answer, and runs its hosts.
 func (r *rooms) run(h *hosted) error {
 	for pause := againFirst; ; pause = min(2*pause, againMost) {
-		first, err := h.open(r.ctx)
+		first, err := h.open(h.ctx)
 		if err == nil {
-			return h.keep(r.ctx, first)
+			return h.keep(h.ctx, first)
 		}
-		if r.ctx.Err() != nil {
+		if h.ctx.Err() != nil {
 			return nil
 		}
 		if !passes(err) {
 			return err
 		}
 		select {
-		case <-r.ctx.Done():
+		case <-h.ctx.Done():
 			return nil
 		case <-time.After(pause):
 		}
@@ -223,27 +262,6 @@ func (r *rooms) noteEnd(h *hosted) {
 	defer cancel()
 	if err := etcd.EndRoom(ctx, r.node.cluster.Etcd, r.node.config.Cluster, h.name, *end); err != nil {
 		r.node.config.Logger.Warn("the end of the room is in its log, but not in etcd", "room", h.name, "error", err)
-	}
-}
-
-// measure measures what the rooms take, and considers those that wait.
-func (r *rooms) measure() {
-	r.mu.Lock()
-	r.used, r.fresh = 0, 0
-	now := time.Now()
-	for _, h := range r.hosted {
-		ms, begun := h.work(now)
-		if r.used += ms; !begun {
-			r.fresh++
-		}
-	}
-	var waiting []string
-	for id := range r.waiting {
-		waiting = append(waiting, id)
-	}
-	r.mu.Unlock()
-	for _, id := range waiting {
-		r.consider(id)
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 // RoomStats describes the rooms of a node.
 type RoomStats struct {
 	Hosted   int     // rooms that the node hosts
-	Waiting  int     // rooms that nobody owns and this node does not bid for
-	Used     float64 // milliseconds of work per second that its rooms took lately
+	Waiting  int     // rooms that nobody owns and this node does not take
+	Ailing   int     // of those that it hosts: rooms with a condition
+	Used     float64 // milliseconds of work per second that its rooms took lately, with a guess for the newest
 	Capacity float64 // that they may take
 
 	// Of all rooms that the node has hosted.
@@ -18,6 +19,7 @@ type RoomStats struct {
 	Late    uint64 // of these, the ones that began in the record of an earlier tick, because they were overdue
 	Skipped uint64 // ticks whose time was skipped, because more than a second of them was overdue
 	Ended   uint64 // rooms that ended here
+	Failed  uint64 // attempts to host a room that failed
 }
 
 // add counts what a room's hosts have done.
@@ -33,10 +35,11 @@ func (n *Node) RoomStats() RoomStats {
 	if r == nil {
 		return RoomStats{}
 	}
+	_, ailing := r.ailments(0)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.past
-	s.Hosted, s.Waiting, s.Used, s.Capacity = len(r.hosted), len(r.waiting), r.used, n.config.Capacity
+	s.Hosted, s.Waiting, s.Ailing, s.Used, s.Capacity = len(r.hosted), len(r.waiting), ailing, r.load.Used(), n.config.Capacity
 	for _, h := range r.hosted {
 		did, _ := h.stats()
 		s.add(&did.Host)
@@ -64,10 +67,12 @@ func newRoomCollector(n *Node) *roomCollector {
 	}
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(gauge, "wind_rooms_hosted", "Rooms that this node hosts.", func(s *RoomStats) float64 { return float64(s.Hosted) })
-	add(gauge, "wind_rooms_waiting", "Rooms that no node owns and this one does not take, because it is full or lacks their labels or game.", func(s *RoomStats) float64 { return float64(s.Waiting) })
-	add(gauge, "wind_rooms_work_ratio", "Seconds of work per second that the node's rooms took lately.", func(s *RoomStats) float64 { return s.Used / 1000 })
-	add(gauge, "wind_rooms_capacity_ratio", "Seconds of work per second that the node's rooms may take.", func(s *RoomStats) float64 { return s.Capacity / 1000 })
-	add(counter, "wind_rooms_ended_total", "Rooms that ended on this node.", func(s *RoomStats) float64 { return float64(s.Ended) })
+	add(gauge, "wind_rooms_waiting", "Rooms that nobody owns and this node does not take: /healthz of all nodes, and wind room list, say why.", func(s *RoomStats) float64 { return float64(s.Waiting) })
+	add(gauge, "wind_rooms_ailing", "Rooms of this node with a condition: /healthz names the gravest.", func(s *RoomStats) float64 { return float64(s.Ailing) })
+	add(gauge, "wind_rooms_capacity", "Processors' worth of work that the rooms of this node may take: seconds per second.", func(s *RoomStats) float64 { return s.Capacity / 1000 })
+	add(gauge, "wind_rooms_used", "Processors' worth of work that they take, with a guess for the newest.", func(s *RoomStats) float64 { return s.Used / 1000 })
+	add(counter, "wind_rooms_ended_total", "Rooms that have ended on this node.", func(s *RoomStats) float64 { return float64(s.Ended) })
+	add(counter, "wind_rooms_failed_total", "Attempts to host a room that failed.", func(s *RoomStats) float64 { return float64(s.Failed) })
 	add(counter, "wind_room_ticks_total", "Ticks of rooms simulated by this node.", func(s *RoomStats) float64 { return float64(s.Ticks) })
 	add(counter, "wind_room_ticks_late_total", "Ticks of rooms that were overdue and shared the record of an earlier one.", func(s *RoomStats) float64 { return float64(s.Late) })
 	add(counter, "wind_room_ticks_skipped_total", "Ticks of rooms whose time was skipped, because more than a second of them was overdue.", func(s *RoomStats) float64 { return float64(s.Skipped) })

@@ -14,7 +14,8 @@ type Bidder struct {
 	Game     string            // the one that it can run
 	Labels   map[string]string // its own
 	Capacity float64           // milliseconds of tick work per second that it may spend; 0: it hosts no rooms
-	Used     float64           // that its rooms take now, with those that it has just begun
+	Used     float64           // that its rooms take now, with those that it has just begun (Load.Used)
+	Next     float64           // that one more counts until it was measured (Load.Next)
 }
 
 // A node waits before it bids: the fuller, the longer, so that the emptiest bids first. Nodes that are equally full bid
@@ -42,10 +43,17 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 			return 0, fmt.Sprintf("node %s has not the label %s=%s", b.Node, name, value)
 		}
 	}
-	if b.Used >= b.Capacity { // last: the others do not pass
-		return 0, fmt.Sprintf("node %s is full: its rooms take %.0f of %.0f ms per second", b.Node, b.Used, b.Capacity)
+	if b.Used+b.Next > b.Capacity { // last: the others do not pass
+		return 0, fmt.Sprintf("node %s is full: its rooms take %.0f of %.0f ms per second, and one more counts %.0f", b.Node, b.Used, b.Capacity, b.Next)
 	}
 	return time.Duration(b.Used/b.Capacity*float64(loadDelay)) + time.Duration(lot(r.ID, b.Node)*float64(tieDelay)), ""
+}
+
+// Turn returns how much longer a node waits that has waited for a room so far: the rooms that it took meanwhile make its wait
+// longer, so that of many rooms that are to be had at once each node takes its share.
+func (b *Bidder) Turn(r *Room, waited time.Duration) (more time.Duration, why string) {
+	after, why := b.Bid(r)
+	return max(0, after-waited), why
 }
 
 // TickPhase returns where in their period the ticks of a room fall: a share in [0, 1) that depends only on the room's id, so

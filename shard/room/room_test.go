@@ -158,7 +158,7 @@ func TestWhoDoesNotBidSaysWhy(t *testing.T) {
 		"free":            {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "eu", "gpu": "no"}}, Room{Spec: spec}, ""},
 		"other game":      {Bidder{Game: "chess", Capacity: 10}, Room{Spec: spec}, "runs the game chess"},
 		"other region":    {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "us"}}, Room{Spec: spec}, "has not the label region=eu"},
-		"full":            {Bidder{Game: "arena", Capacity: 10, Used: 10, Labels: spec.Labels}, Room{Spec: spec}, "is full: its rooms take 10 of 10 ms per second"},
+		"full":            {Bidder{Game: "arena", Capacity: 10, Used: 10, Next: 2, Labels: spec.Labels}, Room{Spec: spec}, "is full: its rooms take 10 of 10 ms per second, and one more counts 2"},
 		"no capacity":     {Bidder{Game: "arena", Labels: spec.Labels}, Room{Spec: spec}, "hosts no rooms"},
 		"owned":           {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Owner: "b"}, "nobody wants it"},
 		"sealed":          {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, End: &End{Phase: Sealed}}, "nobody wants it"},
