@@ -16,6 +16,7 @@
 //	how a room ends                      [Limits], ErrEnded; the seal (seal.go)
 //	work beside the ticks                [Crew]: the hosts of a node share its goroutines
 //	rooms, and which node takes one      package shard/room; its keys in etcd: package shard/etcd
+//	when an idle room works              doze.go
 //	leases in etcd                       package shard/etcd
 //	which services run, and selectors    package shard/discovery
 //

@@ -181,6 +181,8 @@ func (h *Host) wait(ctx context.Context, other time.Time) {
 	case ev := <-h.inbox:
 		h.send(ctx, ev)
 		return
+	case <-h.doze.nudge:
+		return
 	case <-ctx.Done():
 		return
 	case <-h.timer.C:

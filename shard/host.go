@@ -43,6 +43,7 @@ type HostConfig struct {
 	Limits        Limits        // when the room ends by itself
 	NoWait        bool          // end with ErrOwned instead of waiting while another node owns the shard
 	Phase         float64       // where in their period the ticks fall: a share in [0, 1), the same clock for all hosts of a crew; 0: the first is due at once
+	Doze          bool          // commit several ticks at once while nobody is there, if Frontend is a Caller: see doze.go
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Crew          *Crew         // does the background work, of several hosts if they share it; nil: one of the host's own
 	Logger        *slog.Logger  // nil: slog.Default()
@@ -93,6 +94,7 @@ type Host struct {
 	left       atomic.Bool // finish was called
 
 	tick      ticking
+	doze      doze
 	simulated atomic.Bool // the first record's ticks
 	archive   *archive
 	failing   []failing
@@ -132,7 +134,7 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), over: make(chan struct{}), told: map[string]bool{}}
+	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), doze: doze{nudge: make(chan struct{}, 1)}, over: make(chan struct{}), told: map[string]bool{}}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog, NoWait: cfg.NoWait}, h.sim)
 	h.rate.Store(int32(genesis.TickRate))

@@ -40,6 +40,7 @@ func (h *Host) owned(seq persistence.Seq) {
 	if h.cfg.Frontend != nil {
 		h.served = true
 		h.cfg.Frontend.Own(w, uint64(h.owner.Epoch()))
+		h.listen(h.arrive)
 	}
 }
 
@@ -54,10 +55,10 @@ func (h *Host) serve(ctx context.Context) {
 		}
 		now := time.Now()
 		h.skip(now)
-		due := h.tick.pacer.Due(now)
-		h.showDebt(due)
-		if due == 0 {
-			h.wait(ctx, h.tick.pacer.Next())
+		due, batch := h.tick.pacer.Due(now), h.batch()
+		h.showDebt(due - batch + 1)
+		if due < batch {
+			h.wait(ctx, h.tick.pacer.When(batch))
 			continue
 		}
 		h.record(ctx, min(due, persistence.MaxTicks), now)
@@ -97,6 +98,7 @@ func (h *Host) disown() {
 	if reason == nil {
 		reason = ErrStopped
 	}
+	h.listen(nil)
 	h.cfg.Frontend.Disown(reason)
 }
 
@@ -120,6 +122,8 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 		return
 	}
 	t, w := &h.tick, h.sim.world
+	n = min(n, h.ticksLeft())
+	h.doze.arrived.Store(false)
 	h.latch(w, n)
 	for i := range n {
 		if i > 0 && ctx.Err() != nil {
@@ -152,8 +156,21 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	h.stats.Ticks += uint64(n)
 	h.mu.Unlock()
 	h.send(ctx, Event{Kind: EventPropose, Ticks: t.records[:n]})
+	h.doze.count(t.commands[:n], t.outputs[:n], w.Sessions())
 	h.settle(ctx)
 	h.limit(ctx, n)
+}
+
+// ticksLeft returns how many ticks the room has at most before a limit ends it, but at least one.
+func (h *Host) ticksLeft() int {
+	l, left := h.cfg.Limits, uint64(persistence.MaxTicks)
+	if tick := h.sim.world.Tick(); l.Ticks > tick {
+		left = min(left, l.Ticks-tick)
+	}
+	if l.IdleTicks > h.tick.empty && h.sim.world.Sessions() == 0 {
+		left = min(left, l.IdleTicks-h.tick.empty)
+	}
+	return int(left)
 }
 
 // limit ends the room if its time is over or nobody has been there for its idle time. Both are counted in ticks; an owner

@@ -29,6 +29,14 @@ type Frontend interface {
 	Disown(reason error)
 }
 
+// Caller is a Frontend that says when something arrives. A host with HostConfig.Doze needs one.
+type Caller interface {
+	Frontend
+	// OnArrival makes the frontend call f, from any goroutine, whenever a command or a client arrives that the next Latch or Release
+	// takes; for what a session sends it need not. f does not block. nil ends it.
+	OnArrival(f func())
+}
+
 // Ownership is the coordination service's view of one shard, for one node. A failed call may have taken effect nevertheless;
 // the protocol reads again.
 type Ownership interface {

@@ -55,8 +55,12 @@ func (p *Pacer) Skip(now time.Time, most int) (skipped int) {
 func (p *Pacer) Did(n int) { p.done += int64(n) }
 
 // Next returns when the next tick is due.
-func (p *Pacer) Next() time.Time {
-	seconds, rest := p.done/p.rate, p.done%p.rate
+func (p *Pacer) Next() time.Time { return p.When(1) }
+
+// When returns when n ticks are due.
+func (p *Pacer) When(n int) time.Time {
+	last := p.done + int64(n) - 1
+	seconds, rest := last/p.rate, last%p.rate
 	// Rounded up, so that the tick is due at the returned moment.
 	return p.start.Add(time.Duration(seconds)*time.Second + time.Duration((rest*int64(time.Second)+p.rate-1)/p.rate))
 }

@@ -148,7 +148,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	}
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, StopTimeout: n.config.patience.stop, Logger: c.Logger,
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Doze: h.noWait, StopTimeout: n.config.patience.stop, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
 		config.Deltas = deltas

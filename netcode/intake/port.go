@@ -39,6 +39,7 @@ type Port struct {
 	queue  []*submission // submissions with commands to send
 	ticks  []flight      // latched but not released
 	watch  func(owned bool)
+	comes  func()        // called for each submission that is queued
 	ended  []func()      // callbacks to run after unlocking
 	tick   uint64        // tick being latched
 	number uint64        // last command number in that tick
@@ -138,6 +139,13 @@ func (p *Port) Watch(f func(owned bool)) bool {
 	return true
 }
 
+// OnArrival makes f be called, from any goroutine, whenever a submission is queued; nil ends it. f must not block.
+func (p *Port) OnArrival(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.comes = f
+}
+
 // Waiting returns the number of submissions that wait for a tick.
 func (p *Port) Waiting() int {
 	p.mu.Lock()
@@ -156,6 +164,9 @@ func (p *Port) enqueue(o *submission) {
 		p.end(o, rpc.Errorf(rpc.ResourceExhausted, "%d submissions are already waiting for a tick", maxSubmissions))
 	default:
 		p.queue = append(p.queue, o)
+		if p.comes != nil {
+			p.comes()
+		}
 	}
 	p.unlock()
 }

@@ -15,6 +15,7 @@ type Clients interface {
 	Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command
 	Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output)
 	Disown(reason error)
+	OnArrival(f func())
 }
 
 // Sources joins everything that sends a shard commands. It implements
@@ -69,4 +70,10 @@ func (s *Sources) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output)
 func (s *Sources) Disown(reason error) {
 	s.Port.Disown(reason)
 	s.clients.Disown(reason)
+}
+
+// OnArrival makes f be called, from any goroutine, whenever a submission or a client arrives; nil ends it.
+func (s *Sources) OnArrival(f func()) {
+	s.Port.OnArrival(f)
+	s.clients.OnArrival(f)
 }

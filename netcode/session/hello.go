@@ -39,6 +39,9 @@ func (h *hub) hello(c Conn, m *wirepb.Hello, t *netcode.Ticket) *link {
 		l.account = h.accounts.address(c.Addr(), h.now)
 		h.links[l] = struct{}{}
 		h.joining = append(h.joining, l)
+		if h.comes != nil {
+			h.comes()
+		}
 	}
 	return l
 }

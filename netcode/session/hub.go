@@ -49,6 +49,7 @@ type hub struct {
 	sessions map[uint64]*session
 	turns    []*session // all of them; for fairness latch starts at another one each tick
 	joining  []*link    // waiting for the next latch or release
+	comes    func()     // called when a client begins to wait; or nil
 	ended    []uint64   // sessions whose replication stream the encoder should drop
 
 	now   time.Time // time of the current call

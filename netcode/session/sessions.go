@@ -150,6 +150,13 @@ func (s *Sessions) SetHung(hung bool) {
 	s.hub.hang(hung)
 }
 
+// OnArrival makes f be called, from any goroutine, whenever a client arrives that wants a session; nil ends it. f must not block.
+func (s *Sessions) OnArrival(f func()) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.hub.comes = f
+}
+
 // Latch appends to dst the commands that the clients want in tick: validated,
 // with repeats filled in, at most budgetBytes of payloads and envelopes, not yet
 // ordered. w is at tick-1; Latch reads it but does not keep it. Nothing writes to

@@ -1,0 +1,201 @@
+package shard
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ferris1/wind/ecs"
+)
+
+// callers is a Frontend in which hardly anything happens, and which says when something does.
+type callers struct {
+	players
+	comes  atomic.Pointer[func()]
+	wants  atomic.Int32 // commands that wait
+	taken  []uint64     // ticks that took them
+	latest []time.Time  // of each release
+}
+
+func (c *callers) OnArrival(f func()) { c.comes.Store(&f) }
+
+func (c *callers) Latch(w *ecs.World, tick uint64, dst []ecs.Command, _ int) []ecs.Command {
+	for ; c.wants.Load() > 0; c.wants.Add(-1) {
+		c.seq++
+		dst = append(dst, ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceOperator, ID: 1}, c.seq, tPush{By: 1}))
+		c.taken = append(c.taken, tick)
+	}
+	return dst
+}
+
+func (c *callers) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
+	c.players.Release(w, seq, epoch, outputs)
+	c.latest = append(c.latest, time.Now())
+}
+
+// push makes a command arrive.
+func (c *callers) push() {
+	c.wants.Add(1)
+	if f := c.comes.Load(); f != nil && *f != nil {
+		(*f)()
+	}
+}
+
+// dozer returns a host that may doze.
+func dozer(b *testbed, change func(*HostConfig)) (*Host, *callers) {
+	c := &callers{}
+	h, _, _ := b.host("a", func(cfg *HostConfig) {
+		cfg.Frontend, cfg.Doze = c, true
+		if change != nil {
+			change(cfg)
+		}
+	})
+	return h, c
+}
+
+// TestAnIdleRoomCommitsSeveralTicksAtOnce: after a second without anybody a record has eight ticks. No tick is lost, none counts as
+// overdue, and the log is as good as any.
+func TestAnIdleRoomCommitsSeveralTicksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, c := dozer(b, nil)
+		go func() {
+			for range 90 {
+				time.Sleep(100 * time.Millisecond)
+				if s := h.Stats(); s.Debt > 0 || len(s.Conditions) > 0 {
+					t.Errorf("at tick %d: debt %d, %v", s.Tick, s.Debt, s.Conditions)
+				}
+			}
+		}()
+		if err := b.run(h, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.count(); n < 292 || n > 301 {
+			t.Errorf("%d ticks in ten seconds", n)
+		}
+		for i, n := range c.sizes {
+			if want := 8; i < 30 && n != 1 || i > 30 && n != want {
+				t.Fatalf("record %d has %d ticks: %v", i, n, c.sizes)
+			}
+		}
+		if s := h.Stats(); s.MaxDebt > 0 || s.Skipped > 0 {
+			t.Errorf("debt %d, skipped %d", s.MaxDebt, s.Skipped)
+		}
+		b.check(walk(0))
+	})
+}
+
+// TestWhatArrivesWakesARoom: a command is in the next tick, at whatever moment of the doze it comes, and is committed in its time;
+// then the room is awake for a second.
+func TestWhatArrivesWakesARoom(t *testing.T) {
+	const period = time.Second / 30
+	for after := range 10 {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			h, c := dozer(b, nil)
+			var asked time.Time
+			time.AfterFunc(3*time.Second+time.Duration(after)*31*time.Millisecond+time.Millisecond, func() {
+				asked = time.Now()
+				c.push()
+			})
+			if err := b.run(h, 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if len(c.taken) != 1 {
+				t.Fatalf("the command is in the ticks %v", c.taken)
+			}
+			at := slices.IndexFunc(c.latest, func(x time.Time) bool { return !x.Before(asked) })
+			if took := c.latest[at].Sub(asked); took > period+time.Millisecond {
+				t.Errorf("a command that came %d × 31 ms into the fourth second was committed %v later", after, took)
+			}
+			first := c.released[0]
+			for _, n := range c.sizes[:at] {
+				first += uint64(n)
+			}
+			if last := first + uint64(c.sizes[at]) - 1; c.taken[0] < first || c.taken[0] > last {
+				t.Errorf("it is in tick %d, but the next record has %d to %d", c.taken[0], first, last)
+			}
+			for i, n := range c.sizes[at+1 : at+23] {
+				if n != 1 {
+					t.Errorf("record %d after it has %d ticks", i, n)
+				}
+			}
+			if c.sizes[len(c.sizes)-1] != 8 {
+				t.Errorf("it does not doze again: %v", c.sizes)
+			}
+			b.check(walk(0))
+		})
+	}
+}
+
+// TestADozingRoomEndsInTime: limits hold to the tick, and an end that is asked for comes at once.
+func TestADozingRoomEndsInTime(t *testing.T) {
+	for name, l := range map[string]Limits{"its time": {Ticks: 77}, "nobody there": {IdleTicks: 83}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			h, c := dozer(b, func(cfg *HostConfig) { cfg.Limits = l })
+			if err := b.run(h, time.Minute); !errors.Is(err, ErrEnded) {
+				t.Fatal(err)
+			}
+			if n, want := c.count(), int(l.Ticks+l.IdleTicks); n != want || c.sizes[len(c.sizes)-2] != 8 {
+				t.Errorf("%s: it ended after %d ticks, want %d: %v", name, n, want, c.sizes)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _ := dozer(b, nil)
+		time.AfterFunc(3*time.Second+50*time.Millisecond, func() { h.Close(t.Context(), "") })
+		began := time.Now()
+		if err := b.run(h, time.Minute); !errors.Is(err, ErrEnded) {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 3*time.Second+60*time.Millisecond {
+			t.Errorf("it was closed after %v", took)
+		}
+	})
+}
+
+// TestOnlyARoomThatMayDozes: neither a shard that is not asked to, nor one whose frontend cannot wake it, nor one that speaks.
+func TestOnlyARoomThatMayDozes(t *testing.T) {
+	speaks := walk(0)
+	setup := speaks.Setup
+	speaks.Setup = func(w *ecs.World) {
+		setup(w)
+		ecs.Outgoing[tPush](w, "said")
+		ecs.System(w, "say", func(t *ecs.Tick, o *ecs.Outbox[tPush]) {
+			if t.Now()%29 == 0 {
+				o.Send("lobby", tPush{1})
+			}
+		})
+	}
+	for name, change := range map[string]func(*HostConfig){
+		"not asked to":        func(c *HostConfig) { c.Doze = false },
+		"nobody can wake it":  func(c *HostConfig) { c.Frontend = &players{} },
+		"it speaks at times":  func(c *HostConfig) { c.Game = speaks },
+		"a slow one, of 1 Hz": func(c *HostConfig) { c.Game.TickRate = 1 },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			var sizes *[]int
+			h, c := dozer(b, func(cfg *HostConfig) {
+				change(cfg)
+				if p, ok := cfg.Frontend.(*players); ok {
+					sizes = &p.sizes
+				}
+			})
+			if sizes == nil {
+				sizes = &c.sizes
+			}
+			if err := b.run(h, 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if len(*sizes) < 5 || slices.Max(*sizes) > 1 {
+				t.Errorf("%s: records of %v ticks", name, *sizes)
+			}
+		})
+	}
+}
