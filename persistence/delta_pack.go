@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math/bits"
+	"sync"
 
 	"github.com/ferris1/wind/persistence/predict"
 	"github.com/klauspost/compress/zstd"
@@ -27,16 +28,32 @@ const minWindow = 128 << 10
 // caller calls Stored after it has stored what Pack returned. Without that the next delta begins a new group, so that no
 // delta ever builds on a message that may be missing. The zero value is ready. Not safe for concurrent use.
 type DeltaPacker struct {
+	*packing       // nil outside a group, after Rest
+	last     Delta // as Pack returned it; the next delta begins a group if Group is 0
+	stored   bool  // last is in the stream
+	ticks    int   // in the group
+	bytes    int   // of contents in the group
+	groups   int   // begun so far
+}
+
+// packing is what a group needs while it is packed: more than half a MiB.
+type packing struct {
 	predict predict.Writer
 	zstd    *zstd.Encoder
 	window  int
 	packed  bytes.Buffer // the last body
 	content []byte
-	last    Delta // as Pack returned it; the next delta begins a group if Group is 0
-	stored  bool  // last is in the stream
-	ticks   int   // in the group
-	bytes   int   // of contents in the group
-	groups  int   // begun so far
+}
+
+// packings are those that no packer needs now.
+var packings sync.Pool
+
+// Rest ends the group and leaves the packer's memory to others until the next delta. Nothing that Pack returned is valid any more.
+func (p *DeltaPacker) Rest() {
+	if p.Restart(); p.packing != nil && p.window <= minWindow {
+		packings.Put(p.packing)
+	}
+	p.packing = nil
 }
 
 // Restart makes the next delta begin a group, since another writer may have written to the stream.
@@ -93,6 +110,11 @@ func (p *DeltaPacker) begin(d *Delta) {
 	p.last = Delta{Group: d.Tick}
 	p.ticks, p.bytes = 0, 0
 	p.groups++
+	if p.packing == nil {
+		if p.packing, _ = packings.Get().(*packing); p.packing == nil {
+			p.packing = new(packing)
+		}
+	}
 	p.predict.Begin(d.Layout)
 	if want := min(max(minWindow, 4<<bits.Len(uint(len(d.Body)))), maxWindow); want > p.window {
 		p.window = want

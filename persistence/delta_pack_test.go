@@ -311,3 +311,32 @@ func FuzzUnpackDeltas(f *testing.F) {
 		}
 	})
 }
+
+// TestPackersThatRestShareTheirMemory: two streams whose packers rest at different times are unpacked as they were.
+func TestPackersThatRestShareTheirMemory(t *testing.T) {
+	var packers [2]DeltaPacker
+	var readers [2]deltaUnpacker
+	for i := range readers {
+		defer readers[i].close()
+	}
+	for tick := uint64(1); tick <= 200; tick++ {
+		for i := range packers {
+			body := bytes.Repeat([]byte{byte(i), byte(tick), 7}, 100+int(tick)%5)
+			packed, err := packers[i].Pack(Delta{Lineage: testLineage, Epoch: 1, RecordSeq: Seq(tick), Tick: tick, Part: 1, Parts: 1, Body: body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			packed.Body = bytes.Clone(packed.Body)
+			packers[i].Stored()
+			if rests := tick%uint64(5+3*i) == 0; rests {
+				packers[i].Rest()
+				if packers[i].packing != nil {
+					t.Fatal("it keeps its memory")
+				}
+			}
+			if whole, ok, err := readers[i].add(packed); err != nil || !ok || !bytes.Equal(whole.Body, body) {
+				t.Fatalf("stream %d, tick %d: %v, %v, %d bytes of %d", i, tick, ok, err, len(whole.Body), len(body))
+			}
+		}
+	}
+}

@@ -18,6 +18,7 @@ const (
 	highShare     = 5 * time.Millisecond  // see Crew.pace
 	measureShare  = 50 * time.Millisecond // likewise
 	publishBatch  = 32
+	publishWait   = 500 * time.Millisecond // of a room's deltas for others
 	publishRetry  = 200 * time.Millisecond
 	drainAtStop   = 250 * time.Millisecond
 	maxRetryDelay = 5 * time.Second
@@ -54,10 +55,13 @@ func (h *Host) begin() (drained func()) {
 	b.measuring.after(crew.pace(h.cfg.MeasureEvery, measureShare))
 	if h.cfg.Deltas != nil {
 		b.publishing = crew.task(h.publish)
-		h.ring.onAdd(b.publishing.wake)
+		h.ring.onAdd(h.toPublish(b.publishing))
 		b.publishing.wake() // recovery may have left something
 	}
 	return func() {
+		if b.publishing != nil {
+			b.publishing.wake()
+		}
 		ctx, cancel := context.WithTimeout(h.hold, drainAtStop)
 		defer cancel()
 		for waiting, _ := h.ring.len(); waiting > 0 && ctx.Err() == nil && h.cfg.Deltas != nil; waiting, _ = h.ring.len() {
@@ -84,6 +88,21 @@ func (b *background) end(crew *Crew) {
 	}
 	crew.hosts.Add(-1)
 	*b = background{}
+}
+
+// toPublish returns what wakes the task that publishes. A room collects its deltas for a moment, since each batch is packed by itself
+// (jetstream.Deltas.Publish).
+func (h *Host) toPublish(t *task) func() {
+	if !h.cfg.Doze {
+		return t.wake
+	}
+	return func() {
+		if waiting, _ := h.ring.len(); waiting >= publishBatch/2 {
+			t.wake()
+			return
+		}
+		t.within(publishWait)
+	}
 }
 
 // publish takes one batch out of the ring into the delta stream. On a conflict it reads how far the stream has come and skips

@@ -7,10 +7,12 @@ import (
 )
 
 // Crew does the background work of a node's hosts: publishing deltas, storing snapshots, notes, measurements. A host has
-// tasks instead of goroutines, so that an idle one costs little. Its methods are safe for concurrent use.
+// tasks instead of goroutines, so that an idle one costs little. The hosts of a crew run one build of one game, and share its
+// schemas. Its methods are safe for concurrent use.
 type Crew struct {
 	origin time.Time    // of the hosts' phases
 	hosts  atomic.Int64 // that own a shard
+	types  types
 
 	mu      sync.Mutex
 	work    sync.Cond // a task waits, or the crew is closed
@@ -59,6 +61,7 @@ type task struct {
 	active bool
 	over   bool
 	timer  *time.Timer // nil until after is called
+	timed  bool        // within has set the timer
 }
 
 func (c *Crew) task(do func()) *task { return &task{crew: c, do: do} }
@@ -94,12 +97,27 @@ func (c *Crew) enqueue(t *task) {
 func (t *task) after(d time.Duration) {
 	t.crew.mu.Lock()
 	defer t.crew.mu.Unlock()
-	switch {
-	case t.over:
-	case t.timer == nil:
+	t.set(d)
+}
+
+// set sets the timer. The caller holds the lock.
+func (t *task) set(d time.Duration) {
+	if t.over {
+		return
+	}
+	if t.timed = true; t.timer == nil {
 		t.timer = time.AfterFunc(d, t.wake)
-	default:
-		t.timer.Reset(d)
+		return
+	}
+	t.timer.Reset(d)
+}
+
+// within wakes the task in d, unless an earlier call does it sooner.
+func (t *task) within(d time.Duration) {
+	t.crew.mu.Lock()
+	defer t.crew.mu.Unlock()
+	if !t.timed {
+		t.set(d)
 	}
 }
 
@@ -151,7 +169,7 @@ func (c *Crew) next() *task {
 		t := c.queue[c.head]
 		c.head++
 		if t.queued = false; !t.over {
-			t.active = true
+			t.active, t.timed = true, false
 			return t
 		}
 	}

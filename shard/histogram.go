@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// histogram counts durations in buckets of about 3 % width, from a microsecond to an hour, in fixed memory. The position of
-// a duration's highest bit and the five bits below it select its bucket. Not safe for concurrent use.
+// histogram counts durations in buckets of about 3 % width, from a microsecond to an hour. The position of a duration's highest bit
+// and the five bits below it select its bucket. The durations of a shard lie close together, so it has few of the pages. Not safe
+// for concurrent use.
 type histogram struct {
-	counts [32 * 40]uint32
+	counts [40]*[32]uint32
 	total  uint64
 	max    time.Duration
 }
@@ -19,7 +20,11 @@ const histogramUnit = time.Microsecond / 8
 func (h *histogram) record(d time.Duration) {
 	h.total++
 	h.max = max(h.max, d)
-	h.counts[min(bucket(uint64(max(0, d)/histogramUnit)), len(h.counts)-1)]++
+	i := min(bucket(uint64(max(0, d)/histogramUnit)), 32*len(h.counts)-1)
+	if h.counts[i/32] == nil {
+		h.counts[i/32] = new([32]uint32)
+	}
+	h.counts[i/32][i%32]++
 }
 
 // bucket returns the index for v units: exact below 64, then 32 buckets per doubling.
@@ -44,9 +49,14 @@ func upper(i int) uint64 {
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := uint64(q * float64(h.total))
 	var seen uint64
-	for i, n := range h.counts {
-		if seen += uint64(n); seen > rank {
-			return min(h.max, time.Duration(upper(i))*histogramUnit)
+	for p, page := range h.counts {
+		if page == nil {
+			continue
+		}
+		for i, n := range page {
+			if seen += uint64(n); seen > rank {
+				return min(h.max, time.Duration(upper(32*p+i))*histogramUnit)
+			}
 		}
 	}
 	return h.max

@@ -43,7 +43,7 @@ type HostConfig struct {
 	Limits        Limits        // when the room ends by itself
 	NoWait        bool          // end with ErrOwned instead of waiting while another node owns the shard
 	Phase         float64       // where in their period the ticks fall: a share in [0, 1), the same clock for all hosts of a crew; 0: the first is due at once
-	Doze          bool          // commit several ticks at once while nobody is there, if Frontend is a Caller: see doze.go
+	Doze          bool          // commit several ticks at once while nobody is there, if Frontend is a Caller (doze.go), and publish deltas in batches
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Crew          *Crew         // does the background work, of several hosts if they share it; nil: one of the host's own
 	Logger        *slog.Logger  // nil: slog.Default()
@@ -130,21 +130,25 @@ func New(cfg HostConfig) (*Host, error) {
 		cfg.StopTimeout = DefaultStopTimeout
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
-	genesis, err := newGenesis(cfg)
+	crew := cfg.Crew
+	if crew == nil {
+		crew = NewCrew()
+	}
+	genesis, err := newGenesis(cfg, &crew.types)
 	if err != nil {
 		return nil, err
 	}
 	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), doze: doze{nudge: make(chan struct{}, 1)}, over: make(chan struct{}), told: map[string]bool{}}
-	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring)
+	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring, &crew.types)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog, NoWait: cfg.NoWait}, h.sim)
 	h.rate.Store(int32(genesis.TickRate))
-	h.crew = cmp.Or(cfg.Crew, NewCrew())
+	h.crew = crew
 	h.stats.Phase = PhaseIdle.String()
 	return h, nil
 }
 
 // newGenesis returns the shard's first record, in case this node writes it, with this build's description of itself.
-func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
+func newGenesis(cfg HostConfig, types *types) (persistence.Genesis, error) {
 	none := persistence.Genesis{}
 	options, err := canonical(cfg.Game, cfg.Config.Options)
 	if err != nil {
@@ -154,18 +158,17 @@ func newGenesis(cfg HostConfig) (persistence.Genesis, error) {
 	if seed == 0 {
 		seed = DefaultSeed
 	}
-	world, err := ecs.New(cfg.Game, ecs.Config{Seed: seed, Options: options})
+	is, err := types.of(cfg.Game, ecs.Config{Seed: seed, Options: options})
 	if err != nil {
 		return none, err
 	}
-	schema := world.Schema()
 	build := cfg.Build
 	if build.SchemaHash == 0 {
-		build.SchemaHash = schema.Hash()
+		build.SchemaHash = is.hash
 	}
 	return persistence.Genesis{
 		Lineage: cfg.Lineage, Cluster: cfg.Cluster, Shard: cfg.Shard, Game: cfg.Game.Name, Options: options,
-		Seed: seed, TickRate: world.Game().TickRate, Schema: schema.JSON(), Build: build,
+		Seed: seed, TickRate: is.tickRate, Schema: is.json, Build: build,
 	}, nil
 }
 

@@ -19,10 +19,10 @@ type simulated struct {
 	ring    *ring
 
 	world  *ecs.World
-	schema []byte              // world's, as JSON
-	layout *persistence.Layout // of world's types
-	record persistence.Record  // one tick, reused
-	out    ecs.Output          // of the newest re-simulated tick
+	types  *types
+	is     *typed             // the world's types; nil before one exists
+	record persistence.Record // one tick, reused
+	out    ecs.Output         // of the newest re-simulated tick
 	keep   func(t *persistence.TickRecord, out ecs.Output) error
 	body   []byte
 
@@ -37,8 +37,8 @@ type simulated struct {
 	bytes uint64    // of the records read since
 }
 
-func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring) *simulated {
-	s := &simulated{game: game, asked: asked, lineage: lineage, ring: r}
+func newSimulated(game ecs.Game, asked ecs.Config, lineage string, r *ring, t *types) *simulated {
+	s := &simulated{game: game, asked: asked, lineage: lineage, ring: r, types: t}
 	s.record = persistence.Record{Kind: persistence.KindTicks, Ticks: make([]persistence.TickRecord, 1)}
 	s.keep = func(_ *persistence.TickRecord, out ecs.Output) error { s.out = out; return nil }
 	return s
@@ -216,15 +216,20 @@ func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 // publish puts the delta of a committed tick into the ring.
 func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) {
 	s.body = out.Delta.AppendTo(s.body[:0])
-	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body, Layout: s.layout})
+	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body, Layout: s.is.layout})
 }
 
 // Schema returns the world's types as JSON, nil before a world exists.
-func (s *simulated) Schema() []byte { return s.schema }
+func (s *simulated) Schema() []byte {
+	if s.is == nil {
+		return nil
+	}
+	return s.is.json
+}
 
 // begin makes w the world to continue with.
 func (s *simulated) begin(w *ecs.World) {
-	s.world, s.schema, s.layout = w, w.Schema().JSON(), persistence.LayoutOf(w.Schema())
+	s.world, s.is = w, s.types.share(w.Schema())
 	s.ring.clear()
 	s.began, s.bytes = time.Now(), 0
 }

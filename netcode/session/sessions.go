@@ -185,6 +185,9 @@ func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output
 	for _, id := range ended {
 		encoder.Leave(id)
 	}
+	if len(s.targets) == 0 {
+		return // nobody sees the world
+	}
 	u := header{tick: w.Tick(), checksum: w.Checksum(), epoch: epoch, durable: seq}
 	if err := encoder.Begin(w, u.epoch); err != nil {
 		log.Error("netcode: cannot encode this tick's updates", "tick", u.tick, "error", err)

@@ -125,7 +125,7 @@ func (d *Deltas) learn(ctx context.Context) error {
 // Publish packs whole deltas and appends them and gaps in order, each in as many messages as it needs, with one message
 // outstanding. It repeats a message without an answer for up to repeatLimit. Calling it again with the same deltas
 // continues where it stopped and stores none twice. It returns persistence.ErrConflict if another process has
-// published; call Last then.
+// published; call Last then. In a partition each call ends its group, so that the many streams share the packers' memory.
 func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -151,6 +151,9 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 			}
 		}
 		d.packer.Stored()
+	}
+	if d.shared() {
+		d.packer.Rest()
 	}
 	return nil
 }
