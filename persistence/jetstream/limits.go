@@ -61,11 +61,15 @@ func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 			}
 		}
 	}
-	if limit(&o.partition.log, DefaultLogBytes, 4*partitions); o.Shared {
+	partitionLog, partitionDeltas := int64(DefaultLogBytes), int64(DefaultDeltaBytes)
+	if free <= 0 { // unknown: all partitions together reserve a quarter of what a shard does, so that the last of them finds room, too
+		partitionLog, partitionDeltas = partitionLog/(4*partitions), partitionDeltas/(4*partitions)
+	}
+	if limit(&o.partition.log, partitionLog, 4*partitions); o.Shared {
 		o.LogBytes = cmp.Or(o.LogBytes, DefaultSharedBytes)
 		o.DeltaBytes = cmp.Or(o.DeltaBytes, DefaultSharedBytes)
 	}
-	limit(&o.partition.deltas, DefaultDeltaBytes, 8*partitions)
+	limit(&o.partition.deltas, partitionDeltas, 8*partitions)
 	limit(&o.LogBytes, DefaultLogBytes, 4)
 	limit(&o.DeltaBytes, DefaultDeltaBytes, 8)
 	limit(&o.SnapshotBytes, DefaultSnapshotBytes, 16)
