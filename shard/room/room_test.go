@@ -87,6 +87,8 @@ func TestTheViewFollowsARoomsLife(t *testing.T) {
 		{"r-1/owner", `{"node":"b"}`, "r-1", "running on b"},
 		{"r-1/state", `{"phase":"sealed","tick":9,"reason":"result","result":{"red":3}}`, "r-1", "sealed on b"},
 		{"r-1/owner", "", "r-1", "sealed"},
+		{"r-1/keeper", `{"node":"b"}`, "r-1", "sealed, kept by b"},
+		{"r-1/keeper", "", "r-1", "sealed"},
 		{"r-1/spec", "", "r-1", "sealed"},
 		{"r-1/state", "", "r-1", "gone"},
 		{"main/owner", `{"node":"a"}`, "main", "gone"},
@@ -103,6 +105,9 @@ func TestTheViewFollowsARoomsLife(t *testing.T) {
 			}
 			if r.Halted {
 				got += ", halted"
+			}
+			if r.Keeper != "" {
+				got += ", kept by " + r.Keeper
 			}
 		}
 		if got != c.want {

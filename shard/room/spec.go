@@ -24,6 +24,7 @@ type Spec struct {
 	Labels  map[string]string `json:"labels,omitempty"`  // that a node must have to host it
 	Idle    Duration          `json:"idle,omitempty"`    // the room ends when nobody has been there for this long; 0: never
 	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long; 0: never
+	Keep    Keep              `json:"keep,omitempty"`    // what is kept of it once it has ended; "": its log
 	Key     string            `json:"key,omitempty"`     // chosen by whoever asks: one key makes one room
 	By      string            `json:"by,omitempty"`      // the service that asked, <type>/<id>; "" for an operator
 	At      time.Time         `json:"at"`                // when it was asked for
@@ -75,7 +76,7 @@ func (s *Spec) Validate() error {
 			return err
 		}
 	}
-	return nil
+	return s.Keep.Valid()
 }
 
 // ValidLabel returns an error unless a node or a room may have the label.
@@ -103,7 +104,7 @@ func ID(cluster, key string) string {
 // any.
 func (s *Spec) Same(o *Spec) bool {
 	return s.Game == o.Game && (s.Seed == o.Seed || s.Seed == 0 || o.Seed == 0) && maps.Equal(s.Labels, o.Labels) &&
-		s.Idle == o.Idle && s.Limit == o.Limit && sameJSON(s.Options, o.Options)
+		s.Idle == o.Idle && s.Limit == o.Limit && (s.Keep == o.Keep || s.Keep.log() && o.Keep.log()) && sameJSON(s.Options, o.Options)
 }
 
 func sameJSON(a, b json.RawMessage) bool {

@@ -18,17 +18,25 @@ const (
 	Wanted  Phase = "wanted"  // asked for; nobody owns it
 	Running Phase = "running" // a node owns it
 	Sealed  Phase = "sealed"  // its log has a seal: noted by the owner that wrote it, or by a node that wanted to claim the room
+
+	// Noted by a Keeper, if the log is not kept.
+	Archived Phase = "archived" // an archive is proven; the log may be there still
+	Gone     Phase = "gone"     // the log was removed, but for its seal; the entries follow a day later
 )
 
 // End is what the log says about a room's end; the entry "state" repeats it.
 type End struct {
-	Phase  Phase           `json:"phase"` // Sealed
+	Phase  Phase           `json:"phase"` // Sealed, Archived or Gone
 	Tick   uint64          `json:"tick"`  // the last one
 	Reason string          `json:"reason"`
 	By     string          `json:"by,omitempty"`     // who closed it
 	Name   string          `json:"name,omitempty"`   // of the result's type
 	Result json.RawMessage `json:"result,omitempty"` // of its game
 	At     time.Time       `json:"at"`
+	Node   string          `json:"node,omitempty"` // that sealed the log
+
+	Archive *Archive  `json:"archive,omitempty"`
+	Gone    time.Time `json:"gone,omitzero"` // when the log was removed
 }
 
 // Room is what the coordination service knows about one shard.
@@ -39,6 +47,7 @@ type Room struct {
 	Since     time.Time         // of the ownership
 	Addresses map[string]string // of the owner's front door, by transport
 	End       *End              // nil: it goes on
+	Keeper    string            // node that archives it or removes its log; "": nobody
 	Halted    bool
 	Revision  int64 // of the last change that was seen
 }
@@ -80,6 +89,11 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 		next.End = read[End](e)
 	case "halted":
 		next.Halted = !e.Gone
+	case "keeper":
+		next.Keeper = ""
+		if k := read[struct{ Node string }](e); k != nil {
+			next.Keeper = k.Node
+		}
 	case "owner":
 		next.Owner, next.Since, next.Addresses = "", time.Time{}, nil
 		if o := read[struct {
