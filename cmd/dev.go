@@ -53,6 +53,9 @@ result and exits with 0, and a later start on the same shard fails and says that
 		if err != nil {
 			return err
 		}
+		if config.Archives, err = f.archives(ctx, a); err != nil {
+			return err
+		}
 		if config.Gateway, err = g.config(ctx, a); err != nil {
 			return err
 		}

@@ -1,12 +1,16 @@
 package cmd
 
 import (
+	"context"
+	"fmt"
+	"os"
 	"runtime"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 )
 
@@ -26,6 +30,7 @@ type nodeFlags struct {
 	limits           limitsFlag
 	capacity         float64
 	labels           labelsFlag
+	archive          string
 	game             *gameFlags
 	roomsAlone       bool // the verb runs without a shard of its own if --shard is empty
 	set              *pflag.FlagSet
@@ -53,6 +58,7 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	f.labels = labelsFlag{}
 	set.Float64Var(&f.capacity, "capacity", 700*float64(runtime.NumCPU()), "milliseconds of tick work per second that this node may spend on rooms: 1000 is one processor, 0 takes no rooms, the default is 70 % of all processors")
 	set.Var(f.labels, "label", "label of this node, such as region=eu, for rooms that ask for it; repeatable")
+	set.StringVar(&f.archive, "archive", "", "folder, or URL of an object store that this binary has, for the archives of rooms that ask for one (room create --keep archive); nodes of a cluster should share it (default: this node archives none)")
 	f.game = addGameFlags(a.game, set)
 }
 
@@ -84,6 +90,21 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: string(f.node), Data: f.data, NATS: f.nats, Etcd: f.etcd,
 		NoShard: f.shard == "", UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Capacity: f.capacity, Labels: f.labels, Logger: a.log, Spell: a.self.spell,
 	}, nil
+}
+
+// archives opens the place for archives, if there is one.
+func (f *nodeFlags) archives(ctx context.Context, a *app) (persistence.Archives, error) {
+	if f.archive == "" {
+		return nil, nil
+	}
+	archives, err := a.archivesAt(ctx, f.archive)
+	if _, ok := archives.(*persistence.Folder); ok && err == nil {
+		err = os.MkdirAll(f.archive, 0o755) // or nobody learns until a room ends
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--archive: %w", err)
+	}
+	return archives, nil
 }
 
 // check refuses flags with which no node can start.

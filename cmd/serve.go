@@ -36,6 +36,9 @@ Beside its shard, a node hosts rooms of its game, up to --capacity (see wind roo
 		if err == nil {
 			err = f.admits()
 		}
+		if err == nil {
+			config.Archives, err = f.archives(ctx, a)
+		}
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/session"
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/wait"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -63,10 +64,12 @@ type Config struct {
 	EtcdCompact bool // compact an external etcd: only if Wind alone uses it
 	Fast        bool // embedded servers for development: see InfraConfig.Fast
 	Embedded    Embedded
-	Capacity    float64           // milliseconds of tick work per second for rooms; 0: host none
-	Labels      map[string]string // of the node: a room may ask for them
-	Purge       Purge             // when to purge records that are older than the two newest proven snapshots
-	Logger      *slog.Logger      // nil: slog.Default()
+	Capacity    float64              // milliseconds of tick work per second for rooms; 0: host none
+	Labels      map[string]string    // of the node: a room may ask for them
+	Archives    persistence.Archives // of rooms that ask for one; nil: this node archives none
+	ForgetAfter time.Duration        // remove a room's entries this long after its log was removed; 0: a day
+	Purge       Purge                // when to purge records that are older than the two newest proven snapshots
+	Logger      *slog.Logger         // nil: slog.Default()
 
 	patience patience
 
@@ -138,6 +141,7 @@ func (c Config) withDefaults() Config {
 			c.Lease = time.Minute // no other node can want the shard: a shorter lease would only expire when this process stalls
 		}
 	}
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 24*time.Hour)
 	c.Logger, c.patience = cmp.Or(c.Logger, slog.Default()), c.patience.withDefaults()
 	return c
 }

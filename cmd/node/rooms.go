@@ -22,6 +22,7 @@ import (
 type rooms struct {
 	node     *Node
 	registry *room.Registry
+	keeping  *keeping
 	ctx      context.Context // ends with the node
 	group    sync.WaitGroup  // of the rooms that it hosts
 
@@ -58,6 +59,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 		return err
 	}
 	r := &rooms{node: n, ctx: n.ctx, bids: map[string]*bidding{}, waiting: map[string]string{}, hosted: map[string]*hosted{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity)}
+	r.keeping = newKeeping(r, n.config.Archives)
 	r.mu.Lock() // until the registry is there
 	r.registry, err = room.Follow(ctx, source, func(_ *room.Room, id string) { r.changed(id) }, n.config.Logger)
 	r.mu.Unlock()
@@ -69,6 +71,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 	n.mu.Unlock()
 	n.onClose(func() error { r.close(); return nil })
 	n.alongside(func(ctx context.Context) { every(ctx, lookEvery, r.look) })
+	n.alongside(func(ctx context.Context) { every(ctx, dropEvery, r.keeping.drop) })
 	return nil
 }
 
@@ -87,6 +90,7 @@ func (r *rooms) changed(id string) {
 // close waits until every room is handed over. The node's context has ended.
 func (r *rooms) close() {
 	r.registry.Close()
+	r.keeping.close()
 	r.mu.Lock()
 	for id, bid := range r.bids {
 		bid.timer.Stop()
@@ -107,6 +111,7 @@ func (r *rooms) consider(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	x := r.registry.Room(id)
+	r.keeping.consider(id, x, r.bidder())
 	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
 		if bid := r.bids[id]; bid != nil {
 			bid.timer.Stop()
@@ -303,7 +308,7 @@ func endOf(ctx context.Context, log persistence.LogReader, game ecs.Game, config
 	if r.Seal == nil {
 		return nil, fmt.Errorf("record %d, the last one, is no seal", last)
 	}
-	e := &room.End{Phase: room.Sealed, Tick: r.Seal.Tick, Reason: string(r.Seal.Reason), By: r.Seal.By, At: time.Now().UTC()}
+	e := &room.End{Phase: room.Sealed, Tick: r.Seal.Tick, Reason: string(r.Seal.Reason), By: r.Seal.By, Node: r.Seal.Node, At: time.Now().UTC()}
 	if r.Seal.Result == nil {
 		return e, nil
 	}

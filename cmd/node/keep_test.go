@@ -1,0 +1,218 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/persistence/jetstream"
+	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/room"
+)
+
+func folderOf(t *testing.T) *persistence.Folder {
+	t.Helper()
+	f, err := persistence.NewFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// files returns the names of all files in a folder.
+func files(t *testing.T, f *persistence.Folder) (all []string) {
+	t.Helper()
+	err := filepath.WalkDir(f.Place(""), func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			all = append(all, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// plays creates a room that ends after 40 ticks.
+func plays(t *testing.T, n *Node, key string, keep room.Keep) (id string) {
+	t.Helper()
+	id = room.ID(n.cluster.Name, key)
+	_, created, err := etcd.CreateRoom(soon(t), n.cluster.Etcd, n.cluster.Name, id, room.Spec{Game: "match", Options: []byte(`{"ticks":40}`), Key: key, Seed: 7, Keep: keep})
+	if err != nil || !created {
+		t.Fatal(created, err)
+	}
+	return id
+}
+
+// becomes waits until a room is in a phase.
+func becomes(t *testing.T, n *Node, id string, phase room.Phase) (r *room.Room) {
+	t.Helper()
+	eventually(t, fmt.Sprint(id, " is ", phase), func() bool {
+		r = n.rooms.registry.Room(id)
+		return r != nil && r.Phase() == phase
+	})
+	return r
+}
+
+// replays checks that an archive is a whole room of 40 ticks.
+func replays(t *testing.T, r *room.Room) {
+	t.Helper()
+	f, err := persistence.OpenFile(r.End.Archive.Place)
+	if err != nil {
+		t.Error(r.ID, err)
+		return
+	}
+	defer f.Close()
+	if p, err := persistence.NewReplay(match, f.Source(), persistence.ReplayOptions{Verify: true}).Run(t.Context()); err != nil || p.To != 40 {
+		t.Errorf("room %s: %+v, %v", r.ID, p, err)
+	}
+	if c, err := persistence.Check(t.Context(), f.Source(), persistence.CheckOptions{Game: &match}); err != nil || len(c.Findings) > 0 || c.Resimulated != 40 {
+		t.Errorf("room %s: %+v, %v", r.ID, c, err)
+	}
+}
+
+// TestEveryArchiveReplays: rooms end, are archived and removed; their entries tell the result and the archive, until they
+// go; and nothing comes after the seal that stays.
+func TestEveryArchiveReplays(t *testing.T) {
+	data, to := t.TempDir(), folderOf(t)
+	n := startRooms(t, func(c *Config) { c.Data, c.Archives = data, to })
+	c := n.cluster
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, plays(t, n, fmt.Sprint("match-", i), room.KeepArchive))
+	}
+	var rooms []*room.Room
+	for _, id := range ids {
+		rooms = append(rooms, becomes(t, n, id, room.Gone))
+	}
+	for _, r := range rooms {
+		if e := r.End; e.Reason != "result" || !strings.Contains(string(e.Result), `"red":3`) || e.Node != n.ID() || e.Gone.IsZero() || e.Archive.Node != n.ID() || e.Archive.Bytes == 0 {
+			t.Errorf("%+v %+v", e, e.Archive)
+		}
+		replays(t, r)
+		store, err := jetstream.Open(soon(t), c.NATS, c.Name, r.ID, r.End.Archive.Lineage, jetstream.Options{Shared: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed, err := persistence.Removed(soon(t), store.Log()); err != nil || !removed {
+			t.Errorf("the log of room %s is there: %v", r.ID, err)
+		}
+		store.Close()
+	}
+	if all := files(t, to); len(all) != len(rooms) {
+		t.Errorf("%d rooms left %v", len(rooms), all)
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if states, err := jetstream.CheckStore(soon(t), filepath.Join(data, "nats")); err != nil {
+		t.Errorf("the store without the rooms: %+v, %v", states, err)
+	}
+}
+
+// TestWhatIsKeptIsAsTheRoomAsked: a log, an archive or nothing.
+func TestWhatIsKeptIsAsTheRoomAsked(t *testing.T) {
+	to := folderOf(t)
+	n := startRooms(t, func(c *Config) { c.Archives, c.ForgetAfter = to, 3*time.Second })
+	log, archive := plays(t, n, "log", room.KeepLog), plays(t, n, "archive", room.KeepArchive)
+	plays(t, n, "none", room.KeepNone)
+	kept := becomes(t, n, archive, room.Gone)
+	eventually(t, "the rooms that are gone are forgotten", func() bool {
+		return len(n.rooms.registry.Rooms()) == 1
+	})
+	if r := n.rooms.registry.Room(log); r == nil || r.Phase() != room.Sealed {
+		t.Errorf("the room whose log is kept is %+v", r)
+	}
+	if all := files(t, to); !slices.Equal(all, []string{kept.End.Archive.Place}) {
+		t.Errorf("archives: %v", all)
+	}
+	replays(t, kept)
+	// The key makes a new room, with another log behind another seal.
+	next := becomes(t, n, plays(t, n, "archive", room.KeepArchive), room.Gone)
+	if next.ID != kept.ID || next.End.Archive.Lineage == kept.End.Archive.Lineage {
+		t.Errorf("%+v after %+v", next.End.Archive, kept.End.Archive)
+	}
+	replays(t, next)
+	replays(t, kept)
+}
+
+// faulty are archives whose steps fail or wait as a test says.
+type faulty struct {
+	*persistence.Folder
+	opens func(name string) error // before Open
+}
+
+func (f *faulty) Open(ctx context.Context, name string) (persistence.Content, int64, error) {
+	if err := f.opens(name); err != nil {
+		return nil, 0, err
+	}
+	return f.Folder.Open(ctx, name)
+}
+
+// TestALogStaysUntilItsArchiveIsProven: an archive that cannot be read back is not noted, and the log not removed. A node
+// that can read its own goes on.
+func TestALogStaysUntilItsArchiveIsProven(t *testing.T) {
+	to := folderOf(t)
+	var tries atomic.Int32
+	n := startRooms(t, func(c *Config) {
+		c.Archives = &faulty{to, func(name string) error { tries.Add(1); return errors.New("the disk cannot be read") }}
+		c.Logger = slog.New(slog.DiscardHandler)
+	})
+	c := n.cluster
+	r := becomes(t, n, plays(t, n, "match", room.KeepArchive), room.Sealed)
+	eventually(t, "the archive is tried", func() bool {
+		n.rooms.keeping.mu.Lock()
+		defer n.rooms.keeping.mu.Unlock()
+		return tries.Load() > 0 && n.rooms.keeping.told[r.ID] != ""
+	})
+	if all := files(t, to); len(all) > 0 {
+		t.Errorf("an archive that was not proven stays: %v", all)
+	}
+	if x := n.rooms.registry.Room(r.ID); x.Phase() != room.Sealed {
+		t.Errorf("the room is %s", x.Phase())
+	}
+	store, err := jetstream.Open(soon(t), c.NATS, c.Name, r.ID, "", jetstream.Options{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if first, err := store.Log().First(soon(t)); err != nil || first != 1 {
+		t.Errorf("its log begins at %d, %v", first, err)
+	}
+}
+
+// TestALaterNodeKeepsARoomWhoseKeeperHasDied: after it had noted an archive in a folder that the later one cannot read, and
+// before it removed the log. The later one archives the log again.
+func TestALaterNodeKeepsARoomWhoseKeeperHasDied(t *testing.T) {
+	data, to := t.TempDir(), folderOf(t)
+	n := startRooms(t, func(c *Config) { c.Data = data })
+	c := n.cluster
+	r := becomes(t, n, plays(t, n, "match", room.KeepArchive), room.Sealed) // there is no place for its archive
+	end, revision, err := etcd.LookRoom(soon(t), c.Etcd, c.Name, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end.Phase, end.Archive = room.Archived, &room.Archive{Name: "dev/elsewhere.wind", Node: "dead", Lineage: "x"}
+	if _, _, moved, err := etcd.MoveRoom(soon(t), c.Etcd, c.Name, r.ID, *end, revision); err != nil || !moved {
+		t.Fatal(moved, err)
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	n = startRooms(t, func(c *Config) { c.Data, c.Archives = data, to })
+	r = becomes(t, n, r.ID, room.Gone)
+	if r.End.Archive.Node != n.ID() {
+		t.Errorf("%+v", r.End.Archive)
+	}
+	replays(t, r)
+}
