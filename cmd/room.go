@@ -23,7 +23,7 @@ import (
 func lineOf(r *rpc.Room) string {
 	switch {
 	case r.End != nil:
-		return endLine("room "+r.ID, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result)
+		return endLine("room "+r.ID, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result) + kept(r)
 	case r.Node != "":
 		return fmt.Sprintf("room %s runs on node %s (udp %s, tcp %s)%s", r.ID, r.Node, cmp.Or(r.Addresses["udp"], "none"), cmp.Or(r.Addresses["tcp"], "none"), inside(r.Occupancy))
 	}
@@ -48,6 +48,17 @@ func endLine(who string, tick uint64, reason, name string, result json.RawMessag
 		return fmt.Sprintf("%s ended after tick %d with %s %s", who, tick, name, result)
 	}
 	return fmt.Sprintf("%s ended after tick %d: %s", who, tick, reason)
+}
+
+// kept says where the archive of a room that is over is, or that nothing is left of its log.
+func kept(r *rpc.Room) string {
+	switch {
+	case r.End.Archive != "":
+		return "; its archive is " + r.End.Archive
+	case r.State == string(room.Gone):
+		return "; its log was removed"
+	}
+	return ""
 }
 
 func (a *app) roomVerb() *cobra.Command {
@@ -88,6 +99,7 @@ room instead of another.`,
 	c.Flags().Var(labels, "label", "label that a node must have to take the room, such as region=eu; repeatable")
 	c.Flags().DurationVar((*time.Duration)(&q.Idle), "idle", 0, "end the room when nobody has been there for this long (default: never)")
 	c.Flags().DurationVar((*time.Duration)(&q.Limit), "for", 0, "end the room after this long (default: never)")
+	c.Flags().StringVar(&q.Keep, "keep", "", "what is kept of the room once it has ended: log, archive (by nodes with --archive) or none (default: log)")
 	c.Flags().IntVar(&count, "count", 1, "how many rooms")
 	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run")
 	a.jsonFlag(c)
@@ -105,7 +117,7 @@ room instead of another.`,
 		case timeout <= 0:
 			return usagef("room create: --timeout %s: want more than 0", timeout)
 		}
-		spec := room.Spec{Game: q.Game, Options: q.Options, Labels: q.Labels, Key: q.Key, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit)}
+		spec := room.Spec{Game: q.Game, Options: q.Options, Labels: q.Labels, Key: q.Key, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit), Keep: room.Keep(q.Keep)}
 		err = spec.Validate()
 		if err == nil && q.Game == a.game.Name { // only its own nodes know the options of another binary's game
 			_, err = a.game.DecodeOptions(q.Options)
@@ -169,6 +181,9 @@ func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count 
 	return made, err
 }
 
+// roomStates names the states of a room, in the order of its life.
+const roomStates = "wanted, running, sealed, archived or gone"
+
 // roomFilter says which rooms a list shows.
 type roomFilter struct {
 	state, game string
@@ -177,14 +192,14 @@ type roomFilter struct {
 
 func (f *roomFilter) add(c *cobra.Command) {
 	f.labels = labelsFlag{}
-	c.Flags().StringVar(&f.state, "state", "", "only rooms in this state: wanted, running or sealed")
+	c.Flags().StringVar(&f.state, "state", "", "only rooms in this state: "+roomStates)
 	c.Flags().StringVar(&f.game, "game", "", "only rooms of this game")
 	c.Flags().Var(f.labels, "label", "only rooms that ask for this label, such as region=eu; repeatable")
 }
 
 func (f *roomFilter) check() error {
-	if f.state != "" && !slices.Contains([]room.Phase{room.Wanted, room.Running, room.Sealed}, room.Phase(f.state)) {
-		return usagef("--state %s is not wanted, running or sealed", f.state)
+	if f.state != "" && !slices.Contains([]room.Phase{room.Wanted, room.Running, room.Sealed, room.Archived, room.Gone}, room.Phase(f.state)) {
+		return usagef("--state %s is not %s", f.state, roomStates)
 	}
 	return nil
 }
@@ -233,7 +248,7 @@ func roomTable(rooms []rpc.Room) string {
 			sessions = fmt.Sprint(r.Occupancy.Sessions)
 		}
 		if r.End != nil {
-			end = fmt.Sprintf("%s, tick %d %s", r.End.Reason, r.End.Tick, r.End.Result)
+			end = fmt.Sprintf("%s, tick %d %s%s", r.End.Reason, r.End.Tick, r.End.Result, kept(&r))
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, r.Spec.Game, r.Node, sessions, labelsFlag(r.Spec.Labels), strings.TrimSpace(end))
 	}

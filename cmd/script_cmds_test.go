@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -135,4 +136,35 @@ func waitFile(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s never appears", args[0])
+}
+
+// cut FILE FRACTION cuts a file.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE FRACTION")
+	}
+	at, err := strconv.ParseFloat(args[1], 64)
+	ts.Check(err)
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b[:int(float64(len(b))*at)], 0o600))
+}
+
+// pick PATTERN FILE waits, for a minute at most, until one file matches, and copies it.
+func pick(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pick PATTERN FILE")
+	}
+	var found []string
+	for end := time.Now().Add(time.Minute); len(found) != 1 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		var err error
+		found, err = filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+	}
+	if len(found) != 1 {
+		ts.Fatalf("%s matches %v", args[0], found)
+	}
+	b, err := os.ReadFile(found[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
 }

@@ -1,7 +1,9 @@
 package cmd_test
 
 import (
+	"context"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -9,11 +11,12 @@ import (
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/cmd/examples/arena"
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/persistence"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"wind":  func() { cmd.Main(arena.Game, cmd.WithBots(arena.NewBot)) },
+		"wind":  func() { cmd.Main(arena.Game, cmd.WithBots(arena.NewBot), cmd.WithArchives(shelf, "shelf")) },
 		"match": func() { cmd.Main(match) },
 	})
 }
@@ -30,6 +33,11 @@ var match = ecs.Game{Name: "match", TickRate: 20, Setup: func(w *ecs.World) {
 
 type matchScore struct{ Red, Blue int32 }
 
+// shelf stands for an object store: its URL has the path of a folder.
+func shelf(_ context.Context, url string) (persistence.Archives, error) {
+	return persistence.NewFolder(strings.TrimPrefix(url, "shelf://"))
+}
+
 // TestScripts runs the stories in testdata/script, each in an empty folder, with the wind binary as a command.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -44,9 +52,11 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":      exits,
 			"eventually": eventually,
+			"cut":        cut,
 			"flip":       flip,
 			"occupy":     occupy,
 			"jsonhas":    jsonHas,
+			"pick":       pick,
 			"waitfile":   waitFile,
 		},
 	})

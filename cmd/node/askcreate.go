@@ -29,7 +29,7 @@ const (
 func (s *roomService) create(ctx context.Context, q *rpc.RoomRequest, by string) (*rpc.Room, error) {
 	spec := room.Spec{
 		Game: q.Game, Options: q.Options, Seed: q.Seed, Labels: q.Labels, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit),
-		Key: q.Key, By: by, At: time.Now().UTC(),
+		Keep: room.Keep(q.Keep), Key: q.Key, By: by, At: time.Now().UTC(),
 	}
 	if spec.Seed == 0 {
 		spec.Seed = rand.Uint64N(1<<63-1) + 1
@@ -264,11 +264,14 @@ func roomAnswer(x *room.Room) *rpc.Room {
 	if s := x.Spec; s != nil {
 		a.Spec = rpc.RoomSpec{
 			Game: s.Game, Options: s.Options, Seed: s.Seed, Labels: s.Labels, Idle: rpc.Duration(s.Idle), Limit: rpc.Duration(s.Limit),
-			Key: s.Key, By: s.By, At: s.At,
+			Keep: string(s.Keep), Key: s.Key, By: s.By, At: s.At,
 		}
 	}
 	if e := x.End; e != nil {
 		a.End = &rpc.RoomEnd{Tick: e.Tick, Reason: e.Reason, By: e.By, Name: e.Name, Result: e.Result, At: e.At}
+		if e.Archive != nil {
+			a.End.Archive = e.Archive.Place
+		}
 	}
 	return a
 }

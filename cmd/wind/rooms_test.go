@@ -14,8 +14,9 @@ import (
 type listed struct {
 	Room, State, Node string
 	End               *struct {
-		Tick   uint64
-		Reason string
+		Tick    uint64
+		Reason  string
+		Archive *struct{ Place string }
 	}
 }
 

@@ -33,10 +33,12 @@ func startCluster(t *testing.T) *cluster {
 }
 
 // node starts node i for the shard main.
-func (c *cluster) node(i int) *process {
+func (c *cluster) node(i int, more ...string) *process {
 	c.t.Helper()
-	return wind(c.t, "serve", "--nats", c.nats, "--etcd", c.etcd, "--node", []string{"anna", "bert"}[i], "--lease", c.lease,
-		"--udp", c.udp[i], "--tcp", "", "--http", c.http[i], "--monsters", "20", "--json")
+	return wind(c.t, append([]string{
+		"serve", "--nats", c.nats, "--etcd", c.etcd, "--node", []string{"anna", "bert"}[i], "--lease", c.lease,
+		"--udp", c.udp[i], "--tcp", "", "--http", c.http[i], "--monsters", "20", "--json",
+	}, more...)...)
 }
 
 // check stops the servers and proves the log.

@@ -37,6 +37,7 @@ type RoomSpec struct {
 	Labels  map[string]string `json:"labels,omitempty"`  // that a node must have to host it
 	Idle    Duration          `json:"idle,omitempty"`    // the room ends when nobody has been there for this long; 0: never
 	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long; 0: never
+	Keep    string            `json:"keep,omitempty"`    // what is kept of it once it has ended: log ("" too), archive or none
 	Key     string            `json:"key,omitempty"`     // one key makes one room; "": each call makes another
 	By      string            `json:"by,omitempty"`      // the service that asked, "<type>/<id>"; "": an operator. The node sets it
 	At      time.Time         `json:"at,omitzero"`       // when it was asked for. The node sets it
@@ -52,7 +53,7 @@ type RoomRequest struct {
 // Room is a room as the cluster knows it.
 type Room struct {
 	ID        string                `json:"room"`
-	State     string                `json:"state"`               // wanted, running, or sealed once it is over
+	State     string                `json:"state"`               // wanted or running; once it is over sealed, archived or gone
 	Halted    bool                  `json:"halted,omitempty"`    // no node may claim it until an operator has looked
 	Node      string                `json:"node,omitempty"`      // that runs it
 	Addresses map[string]string     `json:"addresses,omitempty"` // of the node, by transport: udp, tcp, http
@@ -78,6 +79,8 @@ type RoomEnd struct {
 	Name   string          `json:"name,omitempty"`   // of the result's type
 	Result json.RawMessage `json:"result,omitempty"` // that its game ended it with
 	At     time.Time       `json:"at"`
+	// Archive is where the archive of its log is: a path, or a URL; "" without one.
+	Archive string `json:"archive,omitempty"`
 }
 
 // RoomTicket lets one player into a room, once. It is good for Seconds.
