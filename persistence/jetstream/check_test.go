@@ -565,7 +565,7 @@ func TestReplacedRecordIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.hash[3]++
-	w.reached(m.seq, m.tick, m.hash)
+	w.reached(m.seq, m.tick, m.hash, 0)
 	w.close()
 	_, err = CheckStore(testContext(t), dir)
 	var lost *DamagedLogError

@@ -186,7 +186,7 @@ func (l *Log) Append(ctx context.Context, m persistence.Message, expect persiste
 // by reading that an ambiguous append was stored must call Acknowledged before it releases anything.
 func (l *Log) Acknowledged(seq persistence.Seq, m persistence.Message) {
 	if l.mark != nil {
-		l.mark.reached(seq, m.Header.LastTick, persistence.HashOf(m.Body))
+		l.mark.reached(seq, m.Header.LastTick, persistence.HashOf(m.Body), uint64(seq))
 	}
 }
 

@@ -61,9 +61,10 @@ type Server struct {
 	started  time.Time
 	keeper   *keeper
 
-	mu      sync.Mutex // guards what a restart replaces
-	running *running   // nil while the server restarts
-	addr    string     // where the server listens; a restart keeps it
+	mu      sync.Mutex // guards what follows
+	tables  map[string]*markTable
+	running *running // nil while the server restarts; what a restart replaces
+	addr    string   // where the server listens; a restart keeps it
 	close   sync.Once
 }
 
@@ -272,6 +273,9 @@ func (s *Server) Close() {
 	s.close.Do(func() {
 		s.keeper.end()
 		s.halt()
+		for _, t := range s.tables {
+			_ = t.f.Close()
+		}
 		_ = s.lock.Unlock() // ending the process unlocks as well
 	})
 }

@@ -1,0 +1,150 @@
+package jetstream
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// markTable is the open file of a partition's marks. All handles of one log share its mark. Its methods may be called
+// concurrently.
+type markTable struct {
+	mu     sync.Mutex
+	f      *os.File
+	places map[string]int // by lineage
+	free   []int
+	end    int // places in the file
+	open   map[string]*openSlot
+}
+
+type openSlot struct {
+	mark    *markFile
+	handles int
+}
+
+// openMarkTable opens the marks of a partition. It takes a damaged mark for a free place.
+func openMarkTable(store, stream string) (*markTable, error) {
+	f, err := openMarks(store, stream)
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(markPath(store, stream))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("jetstream: cannot read the marks of %s: %w", stream, err), f.Close())
+	}
+	t := &markTable{f: f, places: map[string]int{}, open: map[string]*openSlot{}, end: (len(b) + slotSize - 1) / slotSize}
+	for i := range t.end {
+		if m, ok := parseMark(b[i*slotSize : min((i+1)*slotSize, len(b))]); ok {
+			t.places[m.lineage] = i
+		} else {
+			t.free = append(t.free, i)
+		}
+	}
+	return t, nil
+}
+
+// mark opens the mark of a log. If there is none, the new one says that the log begins at begin.
+func (t *markTable) mark(ref Ref, begin persistence.Seq) (*markFile, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.open[ref.Lineage]; s != nil {
+		s.handles++
+		return s.mark, nil
+	}
+	w := &markFile{f: t.f, table: t, now: mark{floor: begin, lineage: ref.Lineage, shard: ref.Shard}}
+	i, ok := t.places[ref.Lineage]
+	switch {
+	case ok:
+		b := make([]byte, slotSize)
+		if _, err := t.f.ReadAt(b, int64(i)*slotSize); err != nil {
+			return nil, fmt.Errorf("jetstream: cannot read the mark of shard %s: %w", ref.Shard, err)
+		}
+		if m, ok := parseMark(b); ok && m.lineage == ref.Lineage {
+			w.now = m
+		}
+	case len(t.free) > 0:
+		i, t.free = t.free[len(t.free)-1], t.free[:len(t.free)-1]
+	default:
+		i = t.end
+		t.end++
+	}
+	t.places[ref.Lineage], w.at = i, int64(i)*slotSize
+	t.open[ref.Lineage] = &openSlot{mark: w, handles: 1}
+	return w, nil
+}
+
+// leave closes a handle.
+func (t *markTable) leave(w *markFile) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.open[w.now.lineage]
+	if s == nil || s.mark != w { // its log was removed
+		return
+	}
+	if s.handles--; s.handles == 0 {
+		delete(t.open, w.now.lineage)
+	}
+}
+
+// remove forgets the mark of a log that is about to be removed.
+func (t *markTable) remove(lineage string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, ok := t.places[lineage]
+	if !ok {
+		return
+	}
+	if s := t.open[lineage]; s != nil {
+		s.mark.mu.Lock()
+		s.mark.removed = true
+		s.mark.mu.Unlock()
+	}
+	delete(t.open, lineage)
+	delete(t.places, lineage)
+	_, _ = t.f.WriteAt(make([]byte, slotSize), int64(i)*slotSize)
+	t.free = append(t.free, i)
+}
+
+// marks returns the table of a partition's marks.
+func (s *Server) marks(stream string) (*markTable, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tables[stream]; t != nil {
+		return t, nil
+	}
+	t, err := openMarkTable(s.config.Dir, stream)
+	if err != nil {
+		return nil, err
+	}
+	if s.tables == nil {
+		s.tables = map[string]*markTable{}
+	}
+	s.tables[stream] = t
+	return t, nil
+}
+
+// readMarks returns the marks of a partition, and how many are damaged.
+func readMarks(store, stream string) (all []mark, damaged int, err error) {
+	b, err := os.ReadFile(markPath(store, stream))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	for at := 0; at < len(b); at += slotSize {
+		slot := b[at:min(at+slotSize, len(b))]
+		switch m, ok := parseMark(slot); {
+		case ok && m.shard != "":
+			all = append(all, m)
+		case len(bytes.TrimLeft(slot, "\x00")) > 0:
+			damaged++
+		}
+	}
+	return all, damaged, nil
+}
