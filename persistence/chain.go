@@ -178,8 +178,11 @@ func (c *Chain) Anchor(m Message) (*Record, error) {
 	started := c.started || m.Seq > 1
 	c.Advance(r, HashOf(m.Body))
 	c.started = started || r.Kind == KindEpoch
-	if r.Kind == KindEpoch {
+	switch r.Kind {
+	case KindEpoch:
 		c.tick, c.checksum = r.EpochStart.From, 0
+	case KindSeal: // of a room that was removed
+		c.tick, c.checksum = r.Seal.Tick, 0
 	}
 	return r, nil
 }

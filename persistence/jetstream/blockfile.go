@@ -277,36 +277,70 @@ func headersFit(b []byte) bool {
 	return n <= len(b)-4 && bytes.HasSuffix(b[4:4+n], []byte("\r\n\r\n"))
 }
 
-// skim reads the rows of a block whose subjects begin with prefix and skips the other rows without reading them. It
-// returns an error at the first damage.
-func (s *streamFiles) skim(block int, prefix string, yield func(body []byte)) error {
+// skimmed is a row of which only the frame and the subject have been read.
+type skimmed struct {
+	seq     uint64
+	subject string
+	read    func() ([]byte, error) // the whole row, checked
+}
+
+// skim yields the messages of a block whose subjects begin with prefix and skips what is in the other rows without
+// reading it. It returns an error at the first damage.
+func (s *streamFiles) skim(block int, prefix string, yield func(skimmed) error) error {
 	f, err := os.Open(s.path(block))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	i, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	w := window{f: f, size: i.Size()}
 	h := keyedHash(s.name + "-" + strconv.Itoa(block))
-	head := make([]byte, blockHeader+len(prefix))
-	for at := int64(0); ; {
-		if _, err := f.ReadAt(head, at); err != nil {
+	for at := int64(0); at < w.size; {
+		head, err := w.at(at, blockHeader)
+		if err != nil {
 			return err
 		}
-		n := int64(binary.LittleEndian.Uint32(head) &^ hasHeaderBit)
+		if len(head) < blockHeader {
+			return errors.New("the last bytes are not a message")
+		}
+		n, seq, subject := int64(binary.LittleEndian.Uint32(head)&^hasHeaderBit), binary.LittleEndian.Uint64(head[4:]), int(binary.LittleEndian.Uint16(head[20:]))
 		if n < blockHeader+blockChecksum || n > blockMaxLength {
 			return errors.New("a message of impossible length")
 		}
-		if string(head[blockHeader:]) == prefix && binary.LittleEndian.Uint64(head[4:])&(erasedBit|tombstoneBit) == 0 {
-			row := make([]byte, n)
-			if _, err := f.ReadAt(row, at); err != nil {
+		if seq&(erasedBit|tombstoneBit) == 0 && subject >= len(prefix) && subject < page-blockHeader {
+			if head, err = w.at(at, blockHeader+subject); err != nil {
 				return err
 			}
-			if _, reason := rowLength(row, h); reason != "" {
-				return errors.New(reason)
+			if r := (skimmed{seq: seq, subject: string(head[blockHeader:])}); strings.HasPrefix(r.subject, prefix) {
+				r.read = func() ([]byte, error) { return s.row(block, at, n, h) }
+				if err := yield(r); err != nil {
+					return err
+				}
 			}
-			yield(parseRow(row, 0).body)
 		}
 		at += n
 	}
+	return nil
+}
+
+// row reads and checks a row.
+func (s *streamFiles) row(block int, at, n int64, h hash.Hash64) ([]byte, error) {
+	f, err := os.Open(s.path(block))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	row := make([]byte, n)
+	if _, err := f.ReadAt(row, at); err != nil {
+		return nil, err
+	}
+	if _, reason := rowLength(row, h); reason != "" {
+		return nil, errors.New(reason)
+	}
+	return row, nil
 }
 
 // maxLeap is the largest step between the sequences of two rows that is accepted without checking the later row's

@@ -90,11 +90,16 @@ var ends = []string{"stopped", "killed"}
 // newStore runs a child that writes a store and ends. The tests damage copies of it.
 func newStore(t *testing.T, end string) string {
 	t.Helper()
+	return newStoreOf(t, end, "write")
+}
+
+func newStoreOf(t *testing.T, end, writer string) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
 	if end == "stopped" {
 		t.Setenv("WIND_TEST_CLEAN", "1")
 	}
-	child, out := startChild(t, "write", dir)
+	child, out := startChild(t, writer, dir)
 	if line := out.next(t); line != "ready" {
 		t.Fatal(line)
 	}

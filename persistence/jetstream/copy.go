@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ type CopyOptions struct {
 	LogOnly        bool         // neither delta streams nor snapshots
 	Temp           string       // the parent of the copy; "": the directory for temporary files
 	Logger         *slog.Logger // nil: slog.Default()
+
+	stream string // "": all of them
 }
 
 // Copy is a copy of a store, opened for reading without network. Close removes the copy. The original is never written
@@ -57,7 +60,11 @@ func copyStore(ctx context.Context, store, to string, o CopyOptions) error {
 		return fmt.Errorf("jetstream: a copy of %s takes %d MiB, but %s has only %d MiB free: point TMPDIR to a larger disk", store, size>>20, filepath.Dir(to), free>>20)
 	}
 	for _, dir := range append(wanted, marksDir) {
-		if err := copyDir(ctx, filepath.Join(store, dir), filepath.Join(to, dir)); err != nil {
+		pick := copyFile
+		if prefix, ok := sharedBy(filepath.Base(dir)); ok && o.Shard != "" {
+			pick = rowsOnly(filepath.Base(dir), prefix+o.Shard+".")
+		}
+		if err := copyDir(ctx, filepath.Join(store, dir), filepath.Join(to, dir), pick); err != nil {
 			return fmt.Errorf("jetstream: cannot copy the store: %w", err)
 		}
 	}
@@ -66,17 +73,52 @@ func copyStore(ctx context.Context, store, to string, o CopyOptions) error {
 
 // wants reports whether o selects a stream.
 func (o CopyOptions) wants(stream string) bool {
+	if o.stream != "" && o.stream != stream {
+		return false
+	}
 	if bucket, ok := strings.CutPrefix(stream, objectPrefix); ok {
 		cluster, isSnapshots := strings.CutSuffix(strings.TrimPrefix(bucket, streamPrefix), snapshotSuffix)
 		return !o.LogOnly && isSnapshots && (o.Cluster == "" || o.Cluster == cluster)
 	}
 	log, isDelta := strings.CutSuffix(stream, deltaSuffix)
+	if cluster, k, ok := parsePartitionStream(log); ok {
+		return (!isDelta || !o.LogOnly) && (o.Cluster == "" || o.Cluster == cluster) && (o.Shard == "" || k == partitionOf(o.Shard))
+	}
 	cluster, shard, ok := parseLogStream(log)
 	return ok && (!isDelta || !o.LogOnly) && (o.Cluster == "" || o.Cluster == cluster) && (o.Shard == "" || o.Shard == shard)
 }
 
-// copyDir copies a directory's files. A missing directory counts as empty. The consumers of readers are not copied.
-func copyDir(ctx context.Context, from, to string) error {
+// rowsOnly returns a function that copies a partition's file. Of a block it copies the rows of one shard, without the
+// damaged ones, and what was deleted; the index, which does not fit them, it leaves out.
+func rowsOnly(stream, subjects string) func(from, to string) error {
+	return func(from, to string) error {
+		block, isBlock := strings.CutSuffix(filepath.Base(from), ".blk")
+		if !isBlock && filepath.Base(filepath.Dir(from)) == "msgs" {
+			return nil
+		}
+		if !isBlock {
+			return copyFile(from, to)
+		}
+		b, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		var some []byte
+		m := mend(b, stream, keyedHash(stream+"-"+block), true)
+		for at, n := 0, 0; at < len(m.whole); at += n {
+			n, _ = rowLength(m.whole[at:], nil)
+			row := m.whole[at : at+n]
+			if binary.LittleEndian.Uint64(row[4:])&tombstoneBit != 0 || strings.HasPrefix(string(row[blockHeader:min(n, blockHeader+len(subjects))]), subjects) {
+				some = append(some, row...)
+			}
+		}
+		return os.WriteFile(to, some, 0o600)
+	}
+}
+
+// copyDir copies a directory's files with a function. A missing directory counts as empty. The consumers of readers are
+// not copied.
+func copyDir(ctx context.Context, from, to string, file func(from, to string) error) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path == from {
 			return nil
@@ -97,7 +139,7 @@ func copyDir(ctx context.Context, from, to string) error {
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o700)
 		}
-		return copyFile(path, filepath.Join(to, rel))
+		return file(path, filepath.Join(to, rel))
 	})
 }
 
@@ -154,8 +196,13 @@ func (c *Copy) start(ctx context.Context) error {
 	}
 	c.conn.readOnly, c.conn.dir = true, ""
 	all, err := shardsIn(c.from)
+	if err == nil {
+		var rooms []Ref
+		rooms, err = roomsIn(c.from, c.opts)
+		all = append(all, rooms...)
+	}
 	for _, r := range all {
-		if c.opts.wants(logStream(r.Cluster, r.Shard)) {
+		if (c.opts.Cluster == "" || c.opts.Cluster == r.Cluster) && (c.opts.Shard == "" || c.opts.Shard == r.Shard) {
 			c.refs = append(c.refs, r)
 		}
 	}
@@ -172,7 +219,7 @@ func tame(store string) error {
 	return err
 }
 
-// Shards lists the shards of the copy. A shard's lineage is empty here; Open returns it.
+// Shards lists the shards of the copy. The lineage of a shard with a stream of its own is empty here; Open returns it.
 func (c *Copy) Shards() []Ref { return c.refs }
 
 // Conn returns the connection to the copy's server.
@@ -185,7 +232,7 @@ func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreSt
 	if err := checkNames(cluster, shard); err != nil {
 		return nil, StoreState{}, err
 	}
-	state, damage := inspect(ctx, c.from, Ref{Cluster: cluster, Shard: shard})
+	state, damage := inspectAny(ctx, c.from, Ref{Cluster: cluster, Shard: shard})
 	lost := asLost(c.from, state, damage)
 	if damage != nil && lost == nil {
 		return nil, state, fmt.Errorf("jetstream: cannot check the log of shard %s: %w", shard, damage)

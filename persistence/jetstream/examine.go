@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,23 +25,38 @@ func examine(ctx context.Context, store string, s StoreState) ([]persistence.Fin
 	if s.Last == 0 {
 		return nil, nil // without records, nothing needs to exist beside the log
 	}
-	switch m, err := readMark(store, logStream(s.Cluster, s.Shard)); {
+	deltas := deltaStream(s.Cluster, s.Shard)
+	marked, err := readMark(store, logStream(s.Cluster, s.Shard))
+	if s.Partition != "" {
+		deltas, marked, err = s.Partition+deltaSuffix, s.marked, nil
+		if _, damaged, _ := readMarks(store, s.Partition); damaged > 0 && marked.seq == 0 {
+			err = fmt.Errorf("damaged marks in %s: %d", markPath(store, s.Partition), damaged)
+		}
+	}
+	switch {
 	case err != nil:
 		find("log", false, "its mark is damaged: only the deltas and the snapshots prove that its end was not cut; the next append rewrites the mark (%v)", err)
-	case m.seq == 0:
+	case marked.seq == 0:
 		find("log", true, "it has no mark: only the deltas and the snapshots prove that its end was not cut; the next append makes one")
 	}
+	if s.flipped > 0 {
+		find("log", true, "one bit is flipped in %s of %s, which rooms share; a node's start repairs it, and nothing is lost", messages(s.flipped), s.Partition)
+	}
 	e := examiner{store: store, find: func(warning bool, format string, args ...any) { find("deltas", warning, format, args...) }}
-	if err := e.stream(ctx, deltaStream(s.Cluster, s.Shard), func(storedMsg) {}); err != nil {
+	if s.Partition != "" {
+		e.shard = s.Shard
+	}
+	if err := e.stream(ctx, deltas, func(storedMsg) {}); err != nil {
 		return nil, err
 	}
-	e.find = func(warning bool, format string, args ...any) { find("snapshots", warning, format, args...) }
+	e.shard, e.find = "", func(warning bool, format string, args ...any) { find("snapshots", warning, format, args...) }
 	return all, e.snapshots(ctx, s.Ref)
 }
 
 // examiner reads the rows of streams that are not logs.
 type examiner struct {
 	store string
+	shard string // the stream is a partition: damage to other shards' messages does not matter
 	find  func(warning bool, format string, args ...any)
 }
 
@@ -95,8 +111,12 @@ func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg
 			return err
 		}
 		m := mend(b, stream, keyedHash(stream+"-"+strconv.Itoa(block)), i == len(files.blocks)-1)
-		if m.reason != "" {
-			find(false, "damage to %s in %s: %s", messages(m.right+m.lost), files.path(block), m.reason)
+		switch lost := e.lost(stream, &m); {
+		case m.reason == "":
+		case lost > 0 || e.shard == "":
+			find(false, "damage to %s in %s: %s", messages(m.right+lost), files.path(block), m.reason)
+		case m.right > 0:
+			find(true, "one bit is flipped in %s in %s, which rooms share; a node's start repairs it, and nothing is lost", messages(m.right), files.path(block))
 		}
 		for at, n := 0, 0; at < len(m.whole); at += n {
 			n, _ = rowLength(m.whole[at:], nil)
@@ -106,4 +126,19 @@ func (e *examiner) stream(ctx context.Context, stream string, row func(storedMsg
 		}
 	}
 	return nil
+}
+
+// lost returns how many damaged pieces of a block may be messages of the examined shard.
+func (e *examiner) lost(stream string, m *mended) (n int) {
+	for i := range m.spans {
+		s := &m.spans[i]
+		var names []Ref
+		if e.shard != "" {
+			names = s.names(subjectsOf(stream))
+		}
+		if !s.cut && (len(names) == 0 || slices.ContainsFunc(names, func(r Ref) bool { return r.Shard == e.shard })) {
+			n++
+		}
+	}
+	return n
 }

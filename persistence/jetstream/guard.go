@@ -80,12 +80,13 @@ func (e *DamagedStreamError) Is(target error) bool { return target == persistenc
 //
 //   - It walks delta streams, and streams that are not ours, by their rows' headers: 0.4 s per GB with rows of 1 KiB,
 //     less than 0.1 s with 160 KiB (BenchmarkGuard).
-//   - It reads snapshots and the buckets of services whole: some 2 GB a second from the page cache.
+//   - It reads snapshots, the buckets of services and partitions whole: some 2 GB a second from the page cache.
 //   - CheckStore has proven the logs. guardStore walks them for purged rows that are still in their files.
 //
 // guardStore repairs a row with one flipped bit, as its checksum proves the repair. It moves any other damaged row of a
-// delta stream or of the snapshots aside: deltas can be derived, and an older snapshot exists. Such damage to a bucket,
-// any damage to a log, and a leap in a stream that is not ours are a *DamagedStreamError. It leaves a row cut off at
+// delta stream or of the snapshots aside: deltas can be derived, and an older snapshot exists. It does the same to a
+// partition, since one room's record must not stop all other rooms; CheckStore has told whose record it is, and tells
+// so as long as it is missing. Such damage to a bucket, any damage to a log of its own stream, and a leap in a stream that is not ours are a *DamagedStreamError. It leaves a row cut off at
 // the end of the newest block to the server: a crash leaves such a row.
 func guardStore(store string) (aside []Aside, err error) {
 	entries, err := os.ReadDir(filepath.Join(store, accountDir))
@@ -169,7 +170,13 @@ func (g *guard) described() error {
 func derivable(stream string) bool {
 	shardLog, isDelta := strings.CutSuffix(stream, deltaSuffix)
 	_, _, ok := parseLogStream(shardLog)
-	return isDelta && ok || isSnapshots(stream)
+	return isDelta && (ok || isPartition(shardLog)) || isSnapshots(stream)
+}
+
+// isPartition reports whether a stream holds the logs of rooms.
+func isPartition(stream string) bool {
+	_, _, ok := parsePartitionStream(stream)
+	return ok
 }
 
 // isSnapshots reports whether a stream stores a cluster's snapshots.
@@ -180,7 +187,7 @@ func isSnapshots(stream string) bool {
 
 // whole reports whether every row of a stream is proven by its checksum, instead of only walking the headers.
 func whole(stream string) bool {
-	return isSnapshots(stream) || strings.HasPrefix(stream, kvStreamPrefix+streamPrefix)
+	return isSnapshots(stream) || isPartition(stream) || strings.HasPrefix(stream, kvStreamPrefix+streamPrefix)
 }
 
 // look returns the offset of a block's first damage and the reason, or reason "" if it has no damage that matters.
@@ -299,7 +306,7 @@ func (g *guard) mend(block int, newest bool, refused *DamagedStreamError) error 
 	if m.reason == "" {
 		return nil // only a row that a crash cut off at the end
 	}
-	if m.lost > 0 && !derivable(g.files.name) {
+	if m.lost > 0 && !derivable(g.files.name) && !isPartition(g.files.name) {
 		return refused
 	}
 	kept, err := g.keep(path)

@@ -99,19 +99,22 @@ func lastOf(t testing.TB, s *Shard) persistence.Seq {
 
 // writer produces the records of a log: a genesis, an epoch, then ticks.
 type writer struct {
+	ref   Ref
 	chain *persistence.Chain
 	size  int // bytes of a tick's frame
 	rnd   *rand.Rand
 }
 
-func newWriter() *writer {
-	return &writer{chain: persistence.NewChain(testLineage), size: 200, rnd: rand.New(rand.NewPCG(1, 2))}
+func newWriter() *writer { return newWriterOf(Ref{"dev", "main", testLineage}) }
+
+func newWriterOf(ref Ref) *writer {
+	return &writer{ref: ref, chain: persistence.NewChain(ref.Lineage), size: 200, rnd: rand.New(rand.NewPCG(1, 2))}
 }
 
 // resume returns a writer that continues after the stored records.
 func resume(t testing.TB, s *Shard) *writer {
 	t.Helper()
-	w := newWriter()
+	w := newWriterOf(s.ref)
 	ctx := testContext(t)
 	last := lastOf(t, s)
 	first, err := s.log.First(ctx)
@@ -140,7 +143,7 @@ func (w *writer) next() (persistence.Message, *persistence.Record, error) {
 	switch w.chain.Seq() {
 	case 0:
 		r.Kind = persistence.KindGenesis
-		r.Genesis = &persistence.Genesis{Lineage: testLineage, Cluster: "dev", Shard: "main", Game: "drift", Options: []byte("{}"), Seed: 7, TickRate: 30, Schema: []byte("{}")}
+		r.Genesis = &persistence.Genesis{Lineage: w.ref.Lineage, Cluster: w.ref.Cluster, Shard: w.ref.Shard, Game: "drift", Options: []byte("{}"), Seed: 7, TickRate: 30, Schema: []byte("{}")}
 	case 1:
 		r.Kind, r.Epoch = persistence.KindEpoch, 1
 		r.EpochStart = &persistence.EpochStart{Node: "n1"}
@@ -190,7 +193,7 @@ func appendTicks(t testing.TB, s *Shard, n int) *writer {
 // snapshotOf returns the snapshot at the writer's last record.
 func snapshotOf(w *writer) persistence.Snapshot {
 	return persistence.Snapshot{
-		Lineage: testLineage, Cluster: "dev", Shard: "main", Seq: w.chain.Seq(), Epoch: w.chain.Epoch(),
+		Lineage: w.ref.Lineage, Cluster: w.ref.Cluster, Shard: w.ref.Shard, Seq: w.chain.Seq(), Epoch: w.chain.Epoch(),
 		Tick: w.chain.Tick(), Checksum: w.chain.Checksum(), Chain: w.chain.Hash(), Schema: []byte("{}"), Body: make([]byte, 300_000),
 	}
 }

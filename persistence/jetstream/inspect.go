@@ -26,6 +26,11 @@ type StoreState struct {
 	KnownBy  string          // "the log", "its mark", "the delta stream", "snapshot main/…"
 	Torn     string          // an unfinished write that a crash left after the last record, or ""
 
+	Partition string           // the stream that the log shares with others; "" if it has one of its own
+	Damage    *DamagedLogError // of a log in a partition: its shard cannot be served; the others can
+	at        uint64           // sequence in the partition of the log's last record
+	flipped   int              // messages of the partition in which one bit was flipped
+
 	history     persistence.History // other evidence in the store about the log
 	purgedBelow persistence.Seq     // noted by a process that cannot write the mark; 0: not noted
 
@@ -51,6 +56,33 @@ func shardsIn(store string) ([]Ref, error) {
 	return all, nil
 }
 
+// partitionsIn lists the partitions in a store, and those of which it has the marks.
+func partitionsIn(store string) (all []string, err error) {
+	for _, dir := range []string{filepath.Join(store, accountDir), filepath.Join(store, marksDir)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			if isPartition(e.Name()) && !slices.Contains(all, e.Name()) {
+				all = append(all, e.Name())
+			}
+		}
+	}
+	return all, nil
+}
+
+// inspectAny is inspect for a log wherever it is.
+func inspectAny(ctx context.Context, store string, ref Ref) (StoreState, error) {
+	if !hasStream(store, ref) {
+		m, err := readMark(store, logStream(ref.Cluster, ref.Shard))
+		if err == nil && m == (mark{}) {
+			return inspectRoom(ctx, store, ref)
+		}
+	}
+	return inspect(ctx, store, ref)
+}
+
 // inspect reads all evidence about a shard's log in the store and changes nothing. It returns a
 // *persistence.CorruptError or *persistence.LostError if the log is damaged or incomplete; even then the state tells
 // how far the log is proven.
@@ -67,7 +99,7 @@ func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
 	}
 	s.history.Knows("its mark", persistence.Mark{Seq: s.marked.seq}, s.marked.tick)
 	s.history.KnowsDelta(lastDelta(store, s.Ref))
-	s.history.KnowsSnapshots(everStored(store, s.Ref))
+	s.history.KnowsSnapshots(snapshotsOf(everStored(store, s.Cluster), s.Ref))
 	lost := s.weigh()
 	switch {
 	case broken != nil:
@@ -273,28 +305,46 @@ func parseObject(body []byte) (o storedObject, err error) {
 	return o, err
 }
 
-// everStored lists all snapshots of the shard that were ever stored, including deleted ones. It reads names, not
-// bodies.
-func everStored(store string, ref Ref) (all []persistence.SnapshotInfo) {
-	bucket := snapshotBucket(ref.Cluster)
+// storedSnapshot is a snapshot of a cluster that was stored once.
+type storedSnapshot struct {
+	persistence.SnapshotInfo
+	lineage string
+}
+
+// everStored lists all snapshots of a cluster that were ever stored, including deleted ones. It reads names, not bodies.
+func everStored(store, cluster string) (all []storedSnapshot) {
+	bucket := snapshotBucket(cluster)
 	files, err := openStreamFiles(store, objectPrefix+bucket)
 	if err != nil {
 		return nil
 	}
 	for _, block := range files.blocks {
-		_ = files.skim(block, "$O."+bucket+".M.", func(body []byte) {
-			o, err := parseObject(body)
+		_ = files.skim(block, "$O."+bucket+".M.", func(r skimmed) error {
+			row, err := r.read()
 			if err != nil {
-				return
+				return err
+			}
+			o, err := parseObject(parseRow(row, r.seq).body)
+			if err != nil {
+				return nil
 			}
 			info, err := persistence.ParseSnapshotName(o.Name)
-			lineage := o.Metadata[metaLineage]
-			if err != nil || info.Shard != ref.Shard || (ref.Lineage != "" && lineage != ref.Lineage) {
-				return
+			if err == nil {
+				info.Tick = parseTick(o.Metadata[metaTick])
+				all = append(all, storedSnapshot{info, o.Metadata[metaLineage]})
 			}
-			info.Tick = parseTick(o.Metadata[metaTick])
-			all = append(all, info)
+			return nil
 		})
 	}
 	return all
+}
+
+// snapshotsOf returns the snapshots of a shard. Lineage "" matches any.
+func snapshotsOf(all []storedSnapshot, ref Ref) (of []persistence.SnapshotInfo) {
+	for i := range all {
+		if all[i].Shard == ref.Shard && (ref.Lineage == "" || all[i].lineage == ref.Lineage) {
+			of = append(of, all[i].SnapshotInfo)
+		}
+	}
+	return of
 }

@@ -50,17 +50,37 @@ func openLog(ctx context.Context, c *Conn, ref Ref, o Options) (*Log, error) {
 	if l.fence, err = newFenced(c, &l.lane, o.AckTimeout); err != nil {
 		return nil, err
 	}
-	if c.dir != "" && !o.Shared {
-		begin := persistence.Seq(max(l.stream.CachedInfo().State.FirstSeq, 1))
-		if l.mark, err = openMark(c.dir, l.name, ref.Lineage, begin); err != nil {
+	if c.dir != "" {
+		if err := l.openMark(ctx); err != nil {
 			l.fence.close()
 			return nil, err
 		}
-		if noted := notedPurge(l.stream.CachedInfo().Config); noted > 0 {
-			l.mark.purges(noted) // the mark survives if an older description is restored
-		}
 	}
 	return l, nil
+}
+
+// openMark opens the log's mark beside an embedded server's store.
+func (l *Log) openMark(ctx context.Context) error {
+	if l.shared() {
+		table, err := l.conn.server.marks(l.name)
+		if err != nil {
+			return err
+		}
+		l.mark, err = table.mark(l.ref, func() (persistence.Seq, error) {
+			first, err := l.share.firstRecord(ctx)
+			return persistence.Seq(max(first, 1)), err
+		})
+		return err
+	}
+	begin := persistence.Seq(max(l.stream.CachedInfo().State.FirstSeq, 1))
+	var err error
+	if l.mark, err = openMark(l.conn.dir, l.name, l.ref.Lineage, begin); err != nil {
+		return err
+	}
+	if noted := notedPurge(l.stream.CachedInfo().Config); noted > 0 {
+		l.mark.purges(noted) // the mark survives if an older description is restored
+	}
+	return nil
 }
 
 // Replicas returns how many copies of the log its servers kept when it was opened.
@@ -185,9 +205,17 @@ func (l *Log) Append(ctx context.Context, m persistence.Message, expect persiste
 // Acknowledged notes beside an embedded server's store that m is record seq. Append does so itself. An owner that finds
 // by reading that an ambiguous append was stored must call Acknowledged before it releases anything.
 func (l *Log) Acknowledged(seq persistence.Seq, m persistence.Message) {
-	if l.mark != nil {
-		l.mark.reached(seq, m.Header.LastTick, persistence.HashOf(m.Body), uint64(seq))
+	if l.mark == nil {
+		return
 	}
+	at := uint64(seq)
+	if l.shared() {
+		at = 0
+		if tail := l.share.known(); tail.num == uint64(seq) {
+			at = tail.seq
+		}
+	}
+	l.mark.reached(seq, m.Header.LastTick, persistence.HashOf(m.Body), at)
 }
 
 // Get returns record seq from the stream's leader, or persistence.ErrNotFound.

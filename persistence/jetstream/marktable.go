@@ -48,25 +48,31 @@ func openMarkTable(store, stream string) (*markTable, error) {
 	return t, nil
 }
 
-// mark opens the mark of a log. If there is none, the new one says that the log begins at begin.
-func (t *markTable) mark(ref Ref, begin persistence.Seq) (*markFile, error) {
+// mark opens the mark of a log. If there is none, the new one says that the log begins where begin says.
+func (t *markTable) mark(ref Ref, begin func() (persistence.Seq, error)) (*markFile, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.open[ref.Lineage]; s != nil {
 		s.handles++
 		return s.mark, nil
 	}
-	w := &markFile{f: t.f, table: t, now: mark{floor: begin, lineage: ref.Lineage, shard: ref.Shard}}
+	w := &markFile{f: t.f, table: t}
 	i, ok := t.places[ref.Lineage]
+	if ok {
+		var b [slotSize]byte
+		if _, err := t.f.ReadAt(b[:], int64(i)*slotSize); err == nil {
+			w.now, ok = parseMark(b[:])
+		}
+	}
+	if w.now.lineage != ref.Lineage {
+		first, err := begin()
+		if err != nil {
+			return nil, err
+		}
+		w.now = mark{floor: first, lineage: ref.Lineage, shard: ref.Shard}
+	}
 	switch {
 	case ok:
-		b := make([]byte, slotSize)
-		if _, err := t.f.ReadAt(b, int64(i)*slotSize); err != nil {
-			return nil, fmt.Errorf("jetstream: cannot read the mark of shard %s: %w", ref.Shard, err)
-		}
-		if m, ok := parseMark(b); ok && m.lineage == ref.Lineage {
-			w.now = m
-		}
 	case len(t.free) > 0:
 		i, t.free = t.free[len(t.free)-1], t.free[:len(t.free)-1]
 	default:

@@ -14,6 +14,9 @@ func TestMarksOfAPartition(t *testing.T) {
 	dir := t.TempDir()
 	refs := make([]Ref, 5)
 	var server *Server
+	from := func(seq persistence.Seq) func() (persistence.Seq, error) {
+		return func() (persistence.Seq, error) { return seq, nil }
+	}
 	open := func() (*markTable, []*markFile) {
 		server = startServer(t, ServerConfig{Dir: dir, Port: -1})
 		table, err := server.marks(stream)
@@ -23,7 +26,7 @@ func TestMarksOfAPartition(t *testing.T) {
 		var all []*markFile
 		for i := range refs {
 			refs[i] = Ref{"dev", fmt.Sprintf("room-%d", i), fmt.Sprintf("lineage-%d", i)}
-			m, err := table.mark(refs[i], 1)
+			m, err := table.mark(refs[i], from(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,11 +48,11 @@ func TestMarksOfAPartition(t *testing.T) {
 			t.Errorf("%+v, want %+v", m.now, want)
 		}
 	}
-	if again, err := table.mark(refs[2], 1); err != nil || again != marks[2] {
+	if again, err := table.mark(refs[2], from(1)); err != nil || again != marks[2] {
 		t.Error("two handles of one log have different marks", err)
 	}
 	table.remove(refs[2].Lineage)
-	other, err := table.mark(Ref{"dev", "room-9", "lineage-9"}, 4)
+	other, err := table.mark(Ref{"dev", "room-9", "lineage-9"}, from(4))
 	if err != nil {
 		t.Fatal(err)
 	}

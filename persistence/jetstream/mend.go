@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"strconv"
 	"strings"
 )
 
@@ -14,6 +15,17 @@ type mended struct {
 	right  int    // rows with a repaired bit
 	lost   int    // damaged pieces between the intact rows
 	reason string // of the first repair or loss
+	spans  []span // the lost pieces, and the row that a crash cut off
+}
+
+// span is a piece of a block without an intact row.
+type span struct {
+	at     int // in the block
+	after  int // in the intact rows: before the row at this offset
+	bytes  []byte
+	tail   bool // nothing follows it, so that it may be a write that a crash cut off
+	cut    bool // it is one, and does not count as lost
+	reason string
 }
 
 // last returns the highest sequence of the intact rows.
@@ -48,7 +60,13 @@ func mend(b []byte, stream string, h hash.Hash64, newest bool) (m mended) {
 		if m.right+m.lost < mostUnflips {
 			row = unflip(b[at:], stream, h)
 		}
+		s := span{at: at, after: len(m.whole), bytes: b[at:], tail: newest && next < 0 && (n == 0 || at+n >= len(b)), reason: bad}
+		if next >= 0 {
+			s.bytes = b[at:next]
+		}
 		if next < 0 && newest && n == 0 && at > 0 && row == nil {
+			s.cut = true
+			m.spans = append(m.spans, s)
 			break
 		}
 		if m.reason == "" {
@@ -58,6 +76,7 @@ func mend(b []byte, stream string, h hash.Hash64, newest bool) (m mended) {
 			m.whole, m.right, at = append(m.whole, row...), m.right+1, at+len(row)
 			continue
 		}
+		m.spans = append(m.spans, s)
 		if m.lost++; next < 0 {
 			break
 		}
@@ -78,7 +97,10 @@ func soundRow(b []byte, stream string, h hash.Hash64) (n int, reason string) {
 	subject := string(b[blockHeader : blockHeader+int(binary.LittleEndian.Uint16(b[20:]))])
 	odd := strings.IndexFunc(subject, func(c rune) bool { return c <= ' ' || c > '~' })
 	delta := strings.HasSuffix(stream, deltaSuffix) && strings.HasPrefix(stream, streamPrefix)
-	if odd >= 0 || !strings.HasPrefix(subject, subjectsOf(stream)) || delta && !strings.HasSuffix(subject, ".delta") {
+	_, isShared := sharedBy(stream)
+	_, kind, shared := parseSharedSubject(subject)
+	if odd >= 0 || !strings.HasPrefix(subject, subjectsOf(stream)) || delta && !strings.HasSuffix(subject, ".delta") ||
+		isShared && (!shared || delta != (kind == "delta")) {
 		return n, "a message whose subject is not one of the stream's"
 	}
 	return n, ""
@@ -151,5 +173,14 @@ func subjectsOf(stream string) string {
 	if bucket, ok := strings.CutPrefix(stream, kvStreamPrefix); ok {
 		return kvSubjectPrefix + bucket + "."
 	}
+	if partition, ok := sharedBy(stream); ok {
+		return partition
+	}
 	return subjectPrefix
+}
+
+// sharedBy returns the common prefix of the subjects of a partition, of logs or of deltas.
+func sharedBy(stream string) (prefix string, ok bool) {
+	cluster, k, ok := parsePartitionStream(strings.TrimSuffix(stream, deltaSuffix))
+	return subjectPrefix + cluster + "." + partitionPrefix + strconv.Itoa(k) + ".", ok
 }

@@ -1,0 +1,367 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// The rooms of the stores of these tests share a partition, and so their blocks: three live ones, one of which the first
+// records were purged, and one that has ended and was removed.
+const (
+	roomRecords = 60
+	sealedAt    = 41
+	purgedAt    = 30
+)
+
+var (
+	roomNames = append([]string{"room"}, neighbours("room", 4)...)
+	liveRooms = roomNames[:3]
+	purged    = roomNames[3]
+	removed   = roomNames[4]
+	partition = partitionStream("dev", partitionOf("room"))
+)
+
+func refOf(shard string) Ref {
+	return Ref{"dev", shard, fmt.Sprintf("0197e1a0-0000-7000-8000-%012d", 100+slices.Index(roomNames, shard))}
+}
+
+// roomOptions make the partition small, and so its blocks.
+func roomOptions() Options {
+	o := Options{Shared: true, LogBytes: 1 << 20, DeltaBytes: 1 << 20, SnapshotBytes: 16 << 20}
+	o.partition.log, o.partition.deltas = 300<<10, 300<<10
+	return o
+}
+
+func init() { children["rooms"] = writeRooms }
+
+// writeRooms is writeStore for rooms.
+func writeRooms(dir string) {
+	t := &childT{}
+	ctx := context.Background()
+	s, err := StartServer(ServerConfig{Dir: dir, Port: -1, Logger: quiet()})
+	t.must(err)
+	c, err := s.Connect(ctx)
+	t.must(err)
+	shards, writers := map[string]*Shard{}, map[string]*writer{}
+	for _, name := range roomNames {
+		shards[name], err = Create(ctx, c, "dev", name, refOf(name).Lineage, roomOptions())
+		t.must(err)
+		writers[name] = newWriterOf(refOf(name))
+	}
+	for i := range roomRecords {
+		for _, name := range roomNames {
+			shard, w := shards[name], writers[name]
+			if name == removed && w.chain.Seq() == sealedAt {
+				continue
+			}
+			m, r, err := w.next()
+			if name == removed && i+1 == sealedAt {
+				r = &persistence.Record{Kind: persistence.KindSeal, Epoch: 1, Seal: &persistence.Seal{Node: "n1", Tick: w.chain.Tick(), Reason: persistence.EndIdle}}
+				m, err = w.chain.Link(r, nil)
+			}
+			t.must(err)
+			t.must(shard.log.Append(ctx, m, w.chain.Seq()))
+			w.chain.Advance(r, persistence.HashOf(m.Body))
+			if tick := w.chain.Tick(); tick > 0 && tick%2 == 0 && tick <= roomRecords-10 && name != removed {
+				before, last := deltaOf(tick-1, 50), deltaOf(tick, 50)
+				before.Lineage, last.Lineage = w.ref.Lineage, w.ref.Lineage
+				t.must(shard.deltas.Publish(ctx, []persistence.Delta{before, last}))
+			}
+			if name == purged && (i+1 == purgedAt || i+1 == purgedAt+10) {
+				t.must(shard.snapshots.Put(ctx, snapshotOf(w), nil))
+			}
+		}
+	}
+	t.must(shards[purged].log.Purge(ctx, purgedAt))
+	l := shards[removed].log
+	t.must(l.stream.Purge(ctx, jetstream.WithPurgeSubject(l.filter), jetstream.WithPurgeKeep(1)))
+	fmt.Println("ready")
+	if os.Getenv("WIND_TEST_CLEAN") == "" {
+		select {}
+	}
+	for _, shard := range shards {
+		shard.Close()
+	}
+	c.Close()
+	s.Close()
+	fmt.Println("stopped")
+}
+
+// roomRow is a row of a room's log; num is the record's number.
+type roomRow struct {
+	row
+	shard string
+	num   persistence.Seq
+}
+
+// roomRows lists the rows of a partition that are in the logs of rooms or in their deltas, with the newest last.
+func roomRows(t *testing.T, store, stream string) (all []roomRow) {
+	t.Helper()
+	for _, r := range rowsOf(t, store, stream) {
+		m := parseRow(readFile(t, r.file)[r.at:r.end], r.seq)
+		ref, kind, ok := parseSharedSubject(m.subject)
+		if !ok || kind == "" {
+			continue
+		}
+		_, num, _ := strings.Cut(string(m.header), headerSeq+": ")
+		n, err := strconv.Atoi(num[:strings.Index(num, "\r")])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, roomRow{r, ref.Shard, persistence.Seq(n)})
+	}
+	return all
+}
+
+func rowOf(t *testing.T, rows []roomRow, shard string, num persistence.Seq) roomRow {
+	t.Helper()
+	i := slices.IndexFunc(rows, func(r roomRow) bool { return r.shard == shard && r.num == num })
+	if i < 0 {
+		t.Fatalf("record %d of %s is not in the files", num, shard)
+	}
+	return rows[i]
+}
+
+// mangle flips two bits of a row's body, which nothing can repair.
+func mangle(t *testing.T, r roomRow) {
+	flip(t, r.file, r.end-20, 1)
+	flip(t, r.file, r.end-60, 1)
+}
+
+// cutBehind removes everything that was written to a stream from a row on.
+func cutBehind(t *testing.T, rows []roomRow, first roomRow) {
+	for _, r := range rows {
+		if r.file != first.file && r.seq > first.seq {
+			_ = os.Remove(r.file)
+		}
+	}
+	edit(t, first.file, func(b []byte) []byte { return b[:first.at] })
+}
+
+// damagedRooms returns the first damaged record of each room, as the check before a start says.
+func damagedRooms(t *testing.T, dir string) map[string]persistence.Seq {
+	t.Helper()
+	before := fingerprint(t, dir)
+	states, err := CheckStore(testContext(t), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fingerprint(t, dir) != before {
+		t.Fatal("the check changed the store")
+	}
+	damaged := map[string]persistence.Seq{}
+	for _, s := range states {
+		if s.Partition != partition || s.Lineage != refOf(s.Shard).Lineage {
+			t.Fatalf("%+v", s)
+		}
+		if d := s.Damage; d != nil {
+			damaged[s.Shard] = d.Seq
+			if !errors.Is(d, persistence.ErrLost) || d.Tick != tickOf(d.Seq) && d.Seq != purgedAt || !strings.Contains(d.Error(), "room "+s.Shard+" ") || strings.Contains(d.Error(), "\n") {
+				t.Errorf("an unclear error (tick %d): %v", d.Tick, d)
+			}
+			continue
+		}
+		first, last := persistence.Seq(1), persistence.Seq(roomRecords)
+		switch s.Shard {
+		case purged:
+			first = purgedAt
+		case removed:
+			first, last = sealedAt, sealedAt
+		}
+		if s.First != first && s.Shard != removed || s.Last < last { // its removal may be in a cut tail
+			t.Errorf("the log of %s is proven from %d to %d", s.Shard, s.First, s.Last)
+		}
+	}
+	return damaged
+}
+
+// checkedRoom returns the result of log check for a room in a copy.
+func checkedRoom(t *testing.T, c *Copy, shard string) persistence.Report {
+	t.Helper()
+	s, _, err := c.Open(testContext(t), "dev", shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	report, err := persistence.Check(testContext(t), s.Source(), persistence.CheckOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// TestDamageToOneRoomIsItsOwn damages the files that rooms share. The check before a start names the rooms that lost
+// records, and log check finds the same in a copy, of all rooms and of one alone. A server starts, the other rooms go
+// on, and the next check says the same.
+func TestDamageToOneRoomIsItsOwn(t *testing.T) {
+	a, b, c := liveRooms[0], liveRooms[1], liveRooms[2]
+	type lost = map[string]persistence.Seq
+	stores := map[string]string{}
+	for _, end := range ends {
+		stores[end] = newStoreOf(t, end, "rooms")
+	}
+	for _, test := range []struct {
+		what   string
+		damage func(t *testing.T, dir string, rows []roomRow)
+		want   lost
+	}{
+		{"nothing", func(*testing.T, string, []roomRow) {}, lost{}},
+		{"one flipped bit", func(t *testing.T, _ string, rows []roomRow) {
+			r := rowOf(t, rows, b, 20)
+			flip(t, r.file, r.end-20, 1)
+		}, lost{}},
+		{"a flipped bit of a sequence, which leaps", func(t *testing.T, _ string, rows []roomRow) {
+			r := rowOf(t, rows, b, 20)
+			flip(t, r.file, r.at+9, 0x40)
+		}, lost{}},
+		{"two flipped bits", func(t *testing.T, _ string, rows []roomRow) { mangle(t, rowOf(t, rows, b, 20)) }, lost{b: 20}},
+		{"records of two rooms in a row", func(t *testing.T, _ string, rows []roomRow) {
+			mangle(t, rowOf(t, rows, a, 33))
+			mangle(t, rowOf(t, rows, b, 33))
+		}, lost{a: 33, b: 33}},
+		{"a record whose subject is gone", func(t *testing.T, _ string, rows []roomRow) {
+			r := rowOf(t, rows, b, 20)
+			edit(t, r.file, func(b []byte) []byte { clear(b[r.at+4 : r.at+150]); return b })
+		}, lost{b: 20}},
+		{"a room's last record, which is not the stream's", func(t *testing.T, _ string, rows []roomRow) { mangle(t, rowOf(t, rows, a, roomRecords)) }, lost{a: roomRecords}},
+		{"a room's first record", func(t *testing.T, _ string, rows []roomRow) { mangle(t, rowOf(t, rows, a, 1)) }, lost{a: 1}},
+		{"the seal of a removed room", func(t *testing.T, _ string, rows []roomRow) { mangle(t, rowOf(t, rows, removed, sealedAt)) }, lost{removed: 1}},
+		{"the first record that was not purged", func(t *testing.T, _ string, rows []roomRow) { mangle(t, rowOf(t, rows, purged, purgedAt)) }, lost{purged: purgedAt}},
+		{"a record that was purged", func(t *testing.T, _ string, rows []roomRow) {
+			if r := rows[3]; r.shard == purged && r.num == 1 {
+				mangle(t, r)
+			}
+		}, lost{}},
+		{"a deleted record", func(t *testing.T, _ string, rows []roomRow) {
+			r, last := rowOf(t, rows, b, 33), rows[len(rows)-1]
+			block, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(last.file), ".blk"))
+			edit(t, last.file, func(b []byte) []byte { return append(b, tombstoneRow(partition, block, r.seq)...) })
+		}, lost{b: 33}},
+		{"a room's last record, deleted", func(t *testing.T, _ string, rows []roomRow) {
+			r, last := rowOf(t, rows, b, roomRecords), rows[len(rows)-1]
+			block, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(last.file), ".blk"))
+			edit(t, last.file, func(b []byte) []byte { return append(b, tombstoneRow(partition, block, r.seq)...) })
+		}, lost{b: roomRecords}},
+		{"a removed record", func(t *testing.T, _ string, rows []roomRow) {
+			r := rowOf(t, rows, b, 33)
+			edit(t, r.file, func(b []byte) []byte { return slices.Delete(b, r.at, r.end) })
+		}, lost{b: 33}},
+		{"a cut tail", func(t *testing.T, _ string, rows []roomRow) { cutBehind(t, rows, rowOf(t, rows, b, roomRecords)) }, lost{b: roomRecords, c: roomRecords, purged: roomRecords}},
+		{"a tail cut in a record", func(t *testing.T, _ string, rows []roomRow) {
+			r := rowOf(t, rows, c, roomRecords-2)
+			r.at += 40
+			cutBehind(t, rows, r)
+		}, lost{a: roomRecords - 1, b: roomRecords - 1, c: roomRecords - 2, purged: roomRecords - 2}},
+		{"an unfinished write", func(t *testing.T, _ string, rows []roomRow) {
+			last := rows[len(rows)-1]
+			edit(t, last.file, func(b []byte) []byte { return append(b, b[last.at:last.at+100]...) })
+		}, lost{}},
+		{"the whole partition", func(t *testing.T, dir string, _ []roomRow) {
+			_ = os.RemoveAll(filepath.Join(dir, accountDir, partition))
+		}, lost{a: 1, b: 1, c: 1, purged: 1, removed: 1}},
+		{"a delta", func(t *testing.T, dir string, _ []roomRow) {
+			mangle(t, rowOf(t, roomRows(t, dir, partition+deltaSuffix), b, 20))
+		}, lost{}},
+	} {
+		for _, end := range ends {
+			t.Run(test.what+"/"+end, func(t *testing.T) {
+				dir := duplicate(t, stores[end])
+				test.damage(t, dir, roomRows(t, dir, partition))
+				damaged := damagedRooms(t, dir)
+				if !maps.Equal(damaged, test.want) {
+					t.Fatalf("damaged are %v, want %v", damaged, test.want)
+				}
+				if len(damaged) < len(roomNames) { // otherwise there is nothing to look at
+					look(t, dir, test.want, test.what == "a delta")
+				}
+				goOn(t, dir, test.want)
+				want := maps.Clone(test.want)
+				if len(want) == 1 {
+					delete(want, removed) // nothing is left of it
+				}
+				if again := damagedRooms(t, dir); !maps.Equal(again, want) {
+					t.Fatalf("after a start, damaged are %v, want %v", again, test.want)
+				}
+			})
+		}
+	}
+}
+
+// look checks all rooms in a copy of a store.
+func look(t *testing.T, dir string, want map[string]persistence.Seq, delta bool) {
+	t.Helper()
+	all, err := OpenCopy(testContext(t), dir, CopyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	one, err := OpenCopy(testContext(t), dir, CopyOptions{Cluster: "dev", Shard: liveRooms[1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	for what, c := range map[string]*Copy{"all rooms": all, "one room": one} {
+		for _, ref := range c.Shards() {
+			name := ref.Shard
+			if _, gone := want[name]; gone && name == removed {
+				continue // nothing is left to check
+			}
+			r := checkedRoom(t, c, name)
+			seq, damaged := want[name]
+			switch {
+			case damaged && (!r.Broken() || r.Findings[0].Seq != seq || r.Findings[0].Tick != tickOf(seq) && seq != purgedAt):
+				t.Errorf("record %d of %s is damaged, the check of a copy of %s finds %+v", seq, name, what, r.Findings)
+			case !damaged && delta && name == liveRooms[1]:
+				if !slices.ContainsFunc(r.Findings, func(f persistence.Finding) bool {
+					return f.Where == "deltas" && strings.Contains(f.What, "damage to one message")
+				}) {
+					t.Errorf("the check of a copy of %s finds %+v of the damaged delta", what, r.Findings)
+				}
+			case !damaged && r.Broken():
+				t.Errorf("room %s is whole, the check of a copy of %s finds %+v", name, what, r.Findings)
+			}
+		}
+	}
+}
+
+// goOn starts a server and continues all rooms that are not damaged.
+func goOn(t *testing.T, dir string, want map[string]persistence.Seq) {
+	t.Helper()
+	s := startServer(t, ServerConfig{Dir: dir, Port: -1})
+	defer s.Close()
+	c := connectTo(t, s)
+	defer c.Close()
+	for _, name := range append(slices.Clone(liveRooms), purged) {
+		if _, damaged := want[name]; damaged {
+			continue
+		}
+		shard, err := Open(testContext(t), c, "dev", name, refOf(name).Lineage, roomOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := resume(t, shard)
+		if w.chain.Seq() != roomRecords {
+			t.Errorf("room %s ends with record %d", name, w.chain.Seq())
+		}
+		m, _, err := w.next()
+		if err == nil {
+			err = shard.log.Append(testContext(t), m, w.chain.Seq())
+		}
+		if err != nil {
+			t.Errorf("room %s does not go on: %v", name, err)
+		}
+		shard.Close()
+	}
+}
