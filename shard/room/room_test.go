@@ -91,6 +91,10 @@ func TestTheViewFollowsARoomsLife(t *testing.T) {
 		{"r-1/keeper", "", "r-1", "sealed"},
 		{"r-1/spec", "", "r-1", "sealed"},
 		{"r-1/state", "", "r-1", "gone"},
+		{"r-1/halted", `{"reason":"x"}`, "r-1", "wanted, halted"}, // a listing has it before the spec
+		{"r-1/spec", `{"game":"arena"}`, "r-1", "wanted, halted"},
+		{"r-1/halted", "", "r-1", "wanted"},
+		{"r-1/spec", "", "r-1", "gone"},
 		{"main/owner", `{"node":"a"}`, "main", "gone"},
 		{"damaged", "x", "", "gone"},
 	} {

@@ -106,7 +106,7 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 	default:
 		return ""
 	}
-	if next.Spec == nil && next.Owner == "" && next.End == nil {
+	if next.Spec == nil && next.Owner == "" && next.End == nil && !next.Halted {
 		delete(v.rooms, id)
 	} else {
 		v.rooms[id] = &next
