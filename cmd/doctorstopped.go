@@ -19,9 +19,15 @@ import (
 // directory unchanged.
 func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 	store := node.StoreDir(f.data)
-	if _, err := jetstream.CheckStore(ctx, store); err != nil {
+	states, err := jetstream.CheckStore(ctx, store)
+	if err != nil {
 		r.damaged(err)
 		return
+	}
+	for _, s := range states {
+		if s.Damage != nil {
+			r.say("room "+s.Shard, "warn", "%v", s.Damage)
+		}
 	}
 	if err := r.examineLeases(ctx, a, f); errors.Is(err, fs.ErrNotExist) {
 		r.say("shard "+f.shard, "ok", "no node has run on %s yet", f.data)

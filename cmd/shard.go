@@ -247,7 +247,7 @@ check, replay and export know what is void.
 
 It needs running servers, to learn where the log ends. For a stopped data directory, start a node on it (wind dev or wind serve
 with --data), which waits while the shard is halted. No node starts on a directory with a damaged log: restore a backup, or use
-another directory.`,
+another directory. The log of a room is the exception: the room is halted, and the node starts.`,
 		Example: "  wind shard accept-loss main --data ./wind-data\n  wind shard accept-loss main --nats nats://node:PASSWORD@10.0.0.5:4222 --etcd http://10.0.0.5:2379",
 	}
 	f.add(c.Flags())

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -59,10 +60,11 @@ type Infra struct {
 	urls string // path of the file with the servers' URLs, for other verbs
 }
 
-// StartInfra proves that the store is intact, then starts both servers on it. It refuses a store that lost history and
-// leaves it unchanged.
+// StartInfra proves that the store is intact, then starts both servers on it. It refuses a store in which a shard with
+// streams of its own lost history, and leaves it unchanged. A room that lost history is halted; the others go on.
 func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
-	if _, err := jetstream.CheckStore(ctx, c.Data.NATS()); err != nil {
+	states, err := jetstream.CheckStore(ctx, c.Data.NATS())
+	if err != nil {
 		return nil, err
 	}
 	password, err := nodePassword(c.Data.Dir)
@@ -82,6 +84,9 @@ func StartInfra(ctx context.Context, c InfraConfig) (*Infra, error) {
 	}); err != nil {
 		i.NATS.Close()
 		return nil, err
+	}
+	if err := haltDamaged(ctx, states, i.EtcdURL(), cmp.Or(c.Logger, slog.Default())); err != nil {
+		return nil, errors.Join(err, i.Close())
 	}
 	i.url = fmt.Sprintf("nats://%s:%s@%s", nodeUser, password, i.NATS.Addr())
 	if err := writeURLs(i.urls, URLs{NATS: i.NATSURL(), Etcd: i.EtcdURL()}); err != nil {

@@ -98,8 +98,14 @@ func PurgeStopped(ctx context.Context, dir string, game ecs.Game, cluster, name 
 	if dry {
 		return purgeCopy(ctx, data, game, cluster, name, logger)
 	}
-	if _, err := jetstream.CheckStore(ctx, data.NATS()); err != nil {
+	states, err := jetstream.CheckStore(ctx, data.NATS())
+	if err != nil {
 		return p, err
+	}
+	for _, s := range states {
+		if s.Cluster == cluster && s.Shard == name && s.Damage != nil {
+			return p, s.Damage
+		}
 	}
 	server, err := jetstream.StartServer(jetstream.ServerConfig{Dir: data.NATS(), Port: -1, Logger: logger})
 	if err != nil {

@@ -52,8 +52,8 @@ func (e *DamagedLogError) Error() string {
 		from = fmt.Sprintf("record %d", e.Seq)
 	}
 	if e.Shared {
-		return fmt.Sprintf("history lost: room %s from %s on: %v; it is not served, the other rooms are: look with `log check --shard %s`, restore %s from a backup, or give the room up",
-			e.Shard, from, e.Err, e.Shard, e.Dir)
+		return fmt.Sprintf("history lost: room %s from %s on: %v; a node does not serve it, but all other rooms: look with `log check --shard %s`, then restore a backup of %s, or give up what is lost with `shard accept-loss %s` once a node runs",
+			e.Shard, from, e.Err, e.Shard, e.Dir, e.Shard)
 	}
 	return fmt.Sprintf("history lost: shard %s from %s on: %v; %s was left as it is: %sstart from a backup or another directory",
 		e.Shard, from, e.Err, e.Dir, look)

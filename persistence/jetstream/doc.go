@@ -63,6 +63,12 @@
 // into <dir>/damaged, with the original of the block, and logs a warning. It refuses to start if data that exists
 // nowhere else (logs, buckets of services) is damaged, and names the stream.
 //
+// In a partition, damage to one room's record must not stop the others. CheckStore splits its files by subject, proves
+// each log by its own chain, mark, deltas and snapshots, and says which logs lost what (StoreState.Damage). A start moves
+// the damaged rows aside, and the rooms that lost nothing go on. It is the caller's part to let nobody serve the others;
+// a record that is missing is found again before every start. The marks of all logs in a partition share one file. Purges
+// by subject leave holes in the stream, so that a hole proves nothing: the numbers and the chain of each log do.
+//
 // # A full disk
 //
 // nats-server keeps the first error that a stream's store meets while writing and answers no append from then on, even
