@@ -282,10 +282,11 @@ type skimmed struct {
 	seq     uint64
 	subject string
 	read    func() ([]byte, error) // the whole row, checked
+	deleted bool                   // a later row says that the message with this sequence is deleted; nothing else is set
 }
 
-// skim yields the messages of a block whose subjects begin with prefix and skips what is in the other rows without
-// reading it. It returns an error at the first damage.
+// skim yields the messages of a block whose subjects begin with prefix, and the tombstones, and skips what is in the
+// other rows without reading it. It returns an error at the first damage.
 func (s *streamFiles) skim(block int, prefix string, yield func(skimmed) error) error {
 	f, err := os.Open(s.path(block))
 	if err != nil {
@@ -310,7 +311,11 @@ func (s *streamFiles) skim(block int, prefix string, yield func(skimmed) error) 
 		if n < blockHeader+blockChecksum || n > blockMaxLength {
 			return errors.New("a message of impossible length")
 		}
-		if seq&(erasedBit|tombstoneBit) == 0 && subject >= len(prefix) && subject < page-blockHeader {
+		if seq&tombstoneBit != 0 {
+			if err := yield(skimmed{seq: seq &^ tombstoneBit, deleted: true}); err != nil {
+				return err
+			}
+		} else if seq&erasedBit == 0 && subject >= len(prefix) && subject < page-blockHeader {
 			if head, err = w.at(at, blockHeader+subject); err != nil {
 				return err
 			}

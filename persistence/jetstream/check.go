@@ -91,7 +91,7 @@ func CheckStore(ctx context.Context, dir string) ([]StoreState, error) {
 	for _, ref := range refs {
 		s, err := inspect(ctx, dir, ref)
 		if lost := asLost(dir, s, err); lost != nil {
-			if s, err = confirm(ctx, dir, s); err != nil {
+			if s, err = confirm(ctx, dir, s, lost.Seq); err != nil {
 				return states, errors.Join(ctx.Err(), lost)
 			}
 		}
@@ -141,20 +141,20 @@ func checkPartition(ctx context.Context, dir, stream string) (states []StoreStat
 			}
 		}
 		if lost != nil {
-			s, err := c.confirm(ctx, v.StoreState)
+			s, err := c.confirm(ctx, v.StoreState, lost.Seq)
 			if err == nil {
 				lost = nil
 			}
 			v.StoreState = s
 		}
-		errors.As(lost, &v.Damage)
+		v.Damage = lost
 		states = append(states, v.StoreState)
 	}
 	return states, nil
 }
 
 // asLost turns an error of inspect into a *DamagedLogError. It returns nil if err reports no damage or loss.
-func asLost(dir string, s StoreState, err error) error {
+func asLost(dir string, s StoreState, err error) *DamagedLogError {
 	var corrupt *persistence.CorruptError
 	var lost *persistence.LostError
 	switch {
@@ -174,20 +174,20 @@ func asLost(dir string, s StoreState, err error) error {
 	return nil
 }
 
-// confirm has a scratch server read a copy of a log in which inspect found a fault. Only an intact chain that reaches
-// every record known to have existed overrules the files.
-func confirm(ctx context.Context, dir string, s StoreState) (StoreState, error) {
+// confirm has a scratch server read a copy of a log in which inspect found a fault. Only an intact chain that contains
+// the record at fault, unless that was purged, and reaches every record known to have existed overrules the files.
+func confirm(ctx context.Context, dir string, s StoreState, fault persistence.Seq) (StoreState, error) {
 	quiet := slog.New(slog.DiscardHandler) // confirm reports damage better than the server does
 	c, err := OpenCopy(ctx, dir, CopyOptions{Cluster: s.Cluster, Shard: s.Shard, LogOnly: true, Logger: quiet})
 	if err != nil {
 		return s, err
 	}
 	defer c.Close()
-	return c.confirm(ctx, s)
+	return c.confirm(ctx, s, fault)
 }
 
 // confirm is confirm for a log in a copy.
-func (c *Copy) confirm(ctx context.Context, s StoreState) (StoreState, error) {
+func (c *Copy) confirm(ctx context.Context, s StoreState, fault persistence.Seq) (StoreState, error) {
 	shard, err := c.open(ctx, s.Ref, nil)
 	if err != nil {
 		return s, err
@@ -197,9 +197,12 @@ func (c *Copy) confirm(ctx context.Context, s StoreState) (StoreState, error) {
 	if err != nil {
 		return s, err
 	}
+	if first == 0 || first > fault && first > max(s.marked.floor, s.purgedBelow) {
+		return s, fmt.Errorf("%w: record %d", persistence.ErrGap, fault)
+	}
 	p := prover{state: &s, chain: persistence.NewChain(s.Lineage), marked: s.marked.seq}
 	s.First, s.Last, s.LastTick, s.seen = 0, 0, 0, mark{}
-	for m, err := range shard.log.Read(ctx, first, s.Known) {
+	for m, err := range shard.log.Read(ctx, first, max(s.Known, fault)) {
 		if err == nil {
 			err = p.prove(m)
 		}

@@ -338,6 +338,23 @@ func TestFlippedBitIsFound(t *testing.T) {
 	}
 }
 
+// TestFlippedBitIsFoundWithoutOtherEvidence: no mark, no deltas and no snapshots know of a later record. The rows after
+// the damage do.
+func TestFlippedBitIsFoundWithoutOtherEvidence(t *testing.T) {
+	for _, end := range ends {
+		store := newStore(t, end)
+		for _, gone := range []string{marksDir, filepath.Join(accountDir, deltaStream("dev", "main")), filepath.Join(accountDir, objectPrefix+snapshotBucket("dev"))} {
+			if err := os.RemoveAll(filepath.Join(store, gone)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows := rowsOf(t, store, logStream("dev", "main"))
+		for _, r := range []row{rows[0], rows[40], rows[len(rows)-2]} {
+			flipAndFind(t, store, r, r.end-20, 1)
+		}
+	}
+}
+
 func flipAndFind(t *testing.T, store string, r row, at int, mask byte) {
 	t.Helper()
 	dir := duplicate(t, store)

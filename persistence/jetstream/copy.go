@@ -237,7 +237,11 @@ func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreSt
 	if damage != nil && lost == nil {
 		return nil, state, fmt.Errorf("jetstream: cannot check the log of shard %s: %w", shard, damage)
 	}
-	s, err := c.open(ctx, state.Ref, &flaw{last: state.Known, err: lost})
+	f := &flaw{last: state.Known, lost: lost}
+	if lost != nil {
+		f.last = max(f.last, lost.Seq) // reading reports it
+	}
+	s, err := c.open(ctx, state.Ref, f)
 	if errors.Is(err, persistence.ErrNotFound) && lost != nil {
 		err = lost // the server does not even find the stream
 	}
@@ -252,7 +256,7 @@ func (c *Copy) Open(ctx context.Context, cluster, shard string) (*Shard, StoreSt
 
 func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
 	var o Options
-	lineage, err := o.find(ctx, c.conn, ref.Cluster, ref.Shard, "")
+	lineage, err := o.find(ctx, c.conn, ref.Cluster, ref.Shard, ref.Lineage)
 	if err != nil {
 		return nil, err
 	}

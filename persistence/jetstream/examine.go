@@ -22,8 +22,8 @@ func examine(ctx context.Context, store string, s StoreState) ([]persistence.Fin
 	find := func(where string, warning bool, format string, args ...any) {
 		all = append(all, persistence.Finding{Where: where, Warning: warning, What: fmt.Sprintf(format, args...)})
 	}
-	if s.Last == 0 {
-		return nil, nil // without records, nothing needs to exist beside the log
+	if s.Last == 0 || s.removed {
+		return nil, nil // nothing needs to exist beside the log
 	}
 	deltas := deltaStream(s.Cluster, s.Shard)
 	marked, err := readMark(store, logStream(s.Cluster, s.Shard))

@@ -30,6 +30,7 @@ type StoreState struct {
 	Damage    *DamagedLogError // of a log in a partition: its shard cannot be served; the others can
 	at        uint64           // sequence in the partition of the log's last record
 	flipped   int              // messages of the partition in which one bit was flipped
+	removed   bool             // of an ended room, whose seal alone is left
 
 	history     persistence.History // other evidence in the store about the log
 	purgedBelow persistence.Seq     // noted by a process that cannot write the mark; 0: not noted
@@ -320,6 +321,9 @@ func everStored(store, cluster string) (all []storedSnapshot) {
 	}
 	for _, block := range files.blocks {
 		_ = files.skim(block, "$O."+bucket+".M.", func(r skimmed) error {
+			if r.deleted {
+				return nil
+			}
 			row, err := r.read()
 			if err != nil {
 				return err

@@ -28,8 +28,8 @@ type Log struct {
 
 // flaw is what inspecting the original of a copy has found out about its log.
 type flaw struct {
-	last persistence.Seq // the last record that the log is known to have had
-	err  error           // a *DamagedLogError, or nil
+	last persistence.Seq  // the last record that the log is known to have had
+	lost *DamagedLogError // nil if it has them all
 }
 
 // openLog opens the log with the lineage that find has found.
@@ -161,9 +161,8 @@ func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
 		return 0, err
 	}
 	first := persistence.Seq(begin)
-	var lost *DamagedLogError
-	if l.flaw != nil && errors.As(l.flaw.err, &lost) && (lost.Seq < first || first == 0) {
-		first = lost.Seq // Read reports records that are missing at the front
+	if l.flaw != nil && l.flaw.lost != nil && (l.flaw.lost.Seq < first || first == 0) {
+		first = l.flaw.lost.Seq // Read reports records that are missing at the front
 	}
 	return first, nil
 }
@@ -265,10 +264,10 @@ func (l *Log) Read(ctx context.Context, from, to persistence.Seq) iter.Seq2[pers
 
 // broken returns the known damage to a record of a copy, or nil.
 func (l *Log) broken(seq persistence.Seq) error {
-	var lost *DamagedLogError
-	if l.flaw == nil || !errors.As(l.flaw.err, &lost) || lost.Seq != seq {
+	if l.flaw == nil || l.flaw.lost == nil || l.flaw.lost.Seq != seq {
 		return nil
 	}
+	lost := l.flaw.lost
 	c := persistence.CorruptError{What: "record", Reason: "it is missing: " + lost.Err.Error()}
 	var inner *persistence.CorruptError
 	if errors.As(lost.Err, &inner) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 	"time"
 
@@ -52,7 +54,26 @@ func Remove(ctx context.Context, c *Conn, r Ref) error {
 	if err := l.purge(ctx, seal.seq); err != nil {
 		return err
 	}
-	return purgeSubject(ctx, l.stream, noteSubject(r, partitionOf(r.Shard)), jetstream.WithPurgeKeep(1))
+	if err := purgeSubject(ctx, l.stream, noteSubject(r, partitionOf(r.Shard)), jetstream.WithPurgeKeep(1)); err != nil {
+		return err
+	}
+	return c.unmark(l)
+}
+
+// unmark forgets what was noted beside an embedded server's store of a log that is removed.
+func (c *Conn) unmark(l *Log) error {
+	if c.dir == "" {
+		return nil
+	}
+	table, err := c.server.marks(l.name)
+	if err != nil {
+		return err
+	}
+	table.remove(l.ref.Lineage)
+	if err := os.Remove(shelfPath(c.dir, l.ref)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("jetstream: cannot forget the snapshots of shard %s: %w", l.ref.Shard, err)
+	}
+	return nil
 }
 
 func removeDeltas(ctx context.Context, c *Conn, r Ref) error {

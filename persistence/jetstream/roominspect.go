@@ -42,7 +42,7 @@ func inspectPartition(ctx context.Context, store, stream, only string) ([]verdic
 		if l.state.at == 0 && len(l.state.history.Evidence) == 0 {
 			continue // a room that is gone
 		}
-		l.state.flipped = p.right
+		l.state.flipped, l.state.removed = p.right, l.chain.Sealed() && l.state.First == l.state.Last
 		err := l.verdict()
 		all = append(all, verdict{l.state, err})
 	}
@@ -143,8 +143,8 @@ func (l *roomLog) verdict() error {
 	case l.piece != nil && !l.piece.tail && l.piece.after >= l.state.at && !l.chain.Sealed() && !s.confirmed():
 		next.Reason, next.Err = l.piece.Error(), &l.piece.blockDamage
 		return next
-	case l.chain.Sealed() && s.First == s.Last:
-		return nil // a removed room: only its seal is left
+	case s.removed:
+		return nil
 	}
 	err := s.compare()
 	var c *persistence.CorruptError
@@ -181,26 +181,10 @@ func inspectRoom(ctx context.Context, store string, ref Ref) (StoreState, error)
 // lastDeltas returns the last readable delta of each shard in a partition's stream of deltas, or of one shard alone. A
 // missing delta proves nothing, as deltas can be derived.
 func lastDeltas(store, stream, only string) map[Ref]*persistence.Delta {
-	files, err := openStreamFiles(store, stream)
-	if err != nil {
-		return nil
-	}
-	prefix, _ := sharedBy(stream)
-	if only != "" {
-		prefix += only + "."
-	}
-	rows := map[string]skimmed{}
-	for _, block := range files.blocks {
-		_ = files.skim(block, prefix, func(r skimmed) error { // the rows before any damage count
-			rows[r.subject] = r
-			return nil
-		})
-	}
 	found := map[Ref]*persistence.Delta{}
-	for subject, r := range rows {
-		ref, kind, ok := parseSharedSubject(subject)
+	for ref, r := range lastRows(store, stream, only) {
 		row, err := r.read()
-		if !ok || kind != "delta" || err != nil {
+		if err != nil {
 			continue
 		}
 		if d, err := persistence.DecodeDelta(parseRow(row, r.seq).body); err == nil && d.Lineage == ref.Lineage {
@@ -211,32 +195,48 @@ func lastDeltas(store, stream, only string) map[Ref]*persistence.Delta {
 	return found
 }
 
-// roomsIn lists the shards in the partitions that o selects. It reads the rows' frames and subjects.
+// roomsIn lists the shards in the partitions that o selects, but for those of which only notes are left.
 func roomsIn(store string, o CopyOptions) (all []Ref, err error) {
 	streams, err := partitionsIn(store)
 	if err != nil {
 		return nil, err
 	}
 	for _, stream := range streams {
-		if !o.wants(stream) {
-			continue
+		if o.wants(stream) {
+			all = slices.AppendSeq(all, maps.Keys(lastRows(store, stream, o.Shard)))
 		}
-		files, err := openStreamFiles(store, stream)
-		if err != nil {
-			continue // Open says what is wrong
-		}
-		prefix, _ := sharedBy(stream)
-		found := map[Ref]bool{}
-		for _, block := range files.blocks {
-			_ = files.skim(block, prefix, func(r skimmed) error { // the rows before any damage count
-				if ref, kind, ok := parseSharedSubject(r.subject); ok && kind != "" {
-					found[ref] = true
-				}
-				return nil
-			})
-		}
-		all = slices.AppendSeq(all, maps.Keys(found))
 	}
 	slices.SortFunc(all, func(a, b Ref) int { return strings.Compare(a.Shard, b.Shard) })
 	return all, nil
+}
+
+// lastRows returns the last row of each shard, or of one alone, in a stream that shards share. It reads the rows' frames
+// and subjects, and of each block those before any damage.
+func lastRows(store, stream, only string) map[Ref]skimmed {
+	files, err := openStreamFiles(store, stream)
+	if err != nil {
+		return nil
+	}
+	prefix, _ := sharedBy(stream)
+	if only != "" {
+		prefix += only + "."
+	}
+	rows := map[Ref]skimmed{}
+	var deleted []uint64
+	for _, block := range files.blocks {
+		_ = files.skim(block, prefix, func(r skimmed) error {
+			if r.deleted {
+				deleted = append(deleted, r.seq)
+			} else if ref, kind, ok := parseSharedSubject(r.subject); ok && kind != "" {
+				rows[ref] = r
+			}
+			return nil
+		})
+	}
+	slices.Sort(deleted)
+	maps.DeleteFunc(rows, func(_ Ref, r skimmed) bool { // the last row is deleted with all others
+		_, gone := slices.BinarySearch(deleted, r.seq)
+		return gone
+	})
+	return rows
 }
