@@ -27,6 +27,9 @@ func lineOf(r *rpc.Room) string {
 	case r.Node != "":
 		return fmt.Sprintf("room %s runs on node %s (udp %s, tcp %s)%s", r.ID, r.Node, cmp.Or(r.Addresses["udp"], "none"), cmp.Or(r.Addresses["tcp"], "none"), inside(r.Occupancy))
 	}
+	if r.Halted {
+		return fmt.Sprintf("room %s is halted: no node takes it until an operator has looked; shard list says why", r.ID)
+	}
 	return fmt.Sprintf("room %s is wanted; no node has taken it", r.ID)
 }
 
@@ -250,7 +253,11 @@ func roomTable(rooms []rpc.Room) string {
 		if r.End != nil {
 			end = fmt.Sprintf("%s, tick %d %s%s", r.End.Reason, r.End.Tick, r.End.Result, kept(&r))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, r.Spec.Game, r.Node, sessions, labelsFlag(r.Spec.Labels), strings.TrimSpace(end))
+		state := r.State
+		if r.Halted && state == string(room.Wanted) {
+			state = "halted"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, state, r.Spec.Game, r.Node, sessions, labelsFlag(r.Spec.Labels), strings.TrimSpace(end))
 	}
 	_ = t.Flush() // into memory
 	return strings.TrimRight(b.String(), "\n")

@@ -273,7 +273,9 @@ func (l *Log) broken(seq persistence.Seq) error {
 	if errors.As(lost.Err, &inner) {
 		c = *inner
 	}
-	c.Seq, c.Tick, c.Err = lost.Seq, lost.Tick, lost
+	if c.Seq, c.Tick = lost.Seq, lost.Tick; !lost.Shared || !errors.Is(lost.Err, persistence.ErrCorrupt) {
+		c.Err = lost // what comes after it is lost too; of a log in a partition, the other rows are left
+	}
 	return &c
 }
 

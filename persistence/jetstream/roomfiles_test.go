@@ -362,6 +362,8 @@ func look(t *testing.T, dir, test string, want map[string]persistence.Seq) {
 			r := checkedRoom(t, c, name)
 			seq, damaged := want[name]
 			switch {
+			case damaged && test == "two flipped bits" && r.Records != roomRecords-1:
+				t.Errorf("the check of a copy of %s reads %d records around the damaged one", what, r.Records)
 			case damaged && (!r.Broken() || r.Findings[0].Seq != seq || r.Findings[0].Tick != tickOf(seq) && seq != purgedAt):
 				t.Errorf("record %d of %s is damaged, the check of a copy of %s finds %+v", seq, name, what, r.Findings)
 			case !damaged && test == "a delta" && name == liveRooms[1]:
