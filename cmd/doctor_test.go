@@ -52,7 +52,7 @@ func TestDoctorComparesWhatRunningServersHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	faster := arena.Game
-	faster.TickRate = 60
+	faster.TickRate, faster.Rate = 60, nil
 	live := []string{"--nats", urls.NATS, "--etcd", urls.Etcd}
 	for name, c := range map[string]struct {
 		game ecs.Game
@@ -90,7 +90,7 @@ func TestDoctorComparesTheTickRate(t *testing.T) {
 		t.Errorf("the same build: the doctor ends with %d: %s", code, said)
 	}
 	faster := arena.Game
-	faster.TickRate = 60
+	faster.TickRate, faster.Rate = 60, nil
 	if code, said := call(faster, "doctor"); code != exitFailed || !strings.Contains(said, "the shard makes 30 ticks per second, but this build of arena makes 60") {
 		t.Errorf("a build with another rate: the doctor ends with %d: %s", code, said)
 	}
