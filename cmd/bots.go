@@ -26,6 +26,7 @@ func wanderer(game ecs.Game) newBot { return fleet.Wanderer(game) }
 func (a *app) bots() *cobra.Command {
 	var addrs, transport, shard, trace, prefix string
 	var count int
+	var lobby bool
 	var seed uint64
 	var span, wait time.Duration
 	c := &cobra.Command{
@@ -46,6 +47,9 @@ sequence of the record that holds the tick.`,
 	f.StringVar(&trace, "trace", "", "file to write every update seen to")
 	f.IntVar(&count, "count", 10, "how many bots")
 	f.Uint64Var(&seed, "seed", 1, "seed of the bots' behaviour")
+	if a.lobby != nil {
+		f.BoolVar(&lobby, "lobby", false, "log in at the gateways of --addr, queue for matches, and play them in their rooms")
+	}
 	spanFlag(f, &span, "how long to play")
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to admit them")
 	a.jsonFlag(c)
@@ -63,6 +67,12 @@ sequence of the record that holds the tick.`,
 		}
 		if count < 1 || count > mostBots {
 			return usagef("bots: --count %d: want 1 to %d", count, mostBots)
+		}
+		if lobby && (shard != "" || trace != "") {
+			return usagef("bots: --lobby plays in the rooms of matches: leave out --shard and --trace")
+		}
+		if lobby {
+			return a.lobbyBots(ctx, config, span)
 		}
 		if trace != "" {
 			t, err := fleet.CreateTrace(trace)
@@ -91,6 +101,20 @@ sequence of the record that holds the tick.`,
 			plural(stats.Clients, "bot"), plural(stats.Inputs, "input"), plural(stats.Updates, "update"), stats.LastTick, plural(stats.Drops, "drop"), stats.Resumes, stats.Rejoins))
 	})
 	return c
+}
+
+// lobbyBots runs bots that play matches, for span (0: until ctx ends).
+func (a *app) lobbyBots(ctx context.Context, c fleet.Config, span time.Duration) error {
+	l := fleet.StartLobby(fleet.LobbyConfig{Gateways: c.Addrs, Transport: c.Transport, Count: c.Count, Prefix: c.Prefix, Seed: c.Seed, Play: a.lobby.Play, Logger: c.Logger})
+	pause(ctx, span)
+	s := l.Stats()
+	l.Close()
+	return a.print(s, lobbyLine(s))
+}
+
+// lobbyLine says what bots have seen of a lobby.
+func lobbyLine(s fleet.MatchStats) string {
+	return fmt.Sprintf("lobby: %s, %d playing, %d waiting; %s finished; the longest wait was %.1f s", plural(s.Players, "player"), s.Playing, s.Waiting, plural(s.Finished, "match"), s.LongestWait)
 }
 
 // mostBots is how many bots one process runs.

@@ -22,6 +22,7 @@ import (
 func (a *app) dev() *cobra.Command {
 	f := &nodeFlags{cluster: "dev", fast: true}
 	var bots int
+	var lobby bool
 	var span time.Duration
 	g := &gatewayFlags{}
 	var scripts string
@@ -38,6 +39,9 @@ result and exits with 0, and a later start on the same shard fails and says that
 	}
 	f.add(c.Flags(), a)
 	c.Flags().IntVar(&bots, "bots", 0, "number of bots that play along, over UDP like any client")
+	if a.lobby != nil {
+		c.Flags().BoolVar(&lobby, "lobby", false, "also run the game's lobby; the bots log in there, queue, play a match in a room, and queue again")
+	}
 	spanFlag(c.Flags(), &span, "how long to run")
 	c.Flags().StringVar(&scripts, "scripts", "", "folder of the game's scripts; dev reloads files saved there (default: the folder that this binary was built from)")
 	g.add(c.Flags())
@@ -49,7 +53,14 @@ result and exits with 0, and a later start on the same shard fails and says that
 		if bots > 0 && f.udp == "" {
 			return usagef("dev: --bots needs UDP: give --udp an address")
 		}
-		config, err := a.devConfig(f, scripts)
+		if lobby && f.capacity == 0 {
+			return usagef("dev: --lobby needs rooms: give --capacity more than 0")
+		}
+		services := a.services
+		if !lobby {
+			services = a.standing()
+		}
+		config, err := a.devConfig(f, services, scripts)
 		if err != nil {
 			return err
 		}
@@ -60,18 +71,47 @@ result and exits with 0, and a later start on the same shard fails and says that
 			return err
 		}
 		makeRoom(&config.Limits, bots)
-		return a.runNode(ctx, config, f, span, func(ctx context.Context, n *node.Node) (*fleet.Fleet, error) {
-			if bots == 0 {
+		return a.runNode(ctx, config, f, span, func(ctx context.Context, n *node.Node) (players, error) {
+			switch {
+			case bots == 0:
 				return nil, nil
+			case lobby:
+				return matchPlayers{fleet.StartLobby(fleet.LobbyConfig{Gateways: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, Play: a.lobby.Play, Logger: a.log})}, nil
 			}
-			return fleet.Start(ctx, fleet.Config{Addrs: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, NewBot: a.bot, Logger: a.log})
+			all, err := fleet.Start(ctx, fleet.Config{Addrs: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, NewBot: a.bot, Logger: a.log})
+			if err != nil {
+				return nil, err
+			}
+			return shardPlayers{all}, nil
 		})
 	})
 	return c
 }
 
-// devConfig returns the configuration of a node that runs the shard and an instance of each of the game's services.
-func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
+// players are the bots that play along.
+type players interface {
+	report(*nodeResult)
+	Close()
+}
+
+// shardPlayers play in the node's shard.
+type shardPlayers struct{ *fleet.Fleet }
+
+func (p shardPlayers) report(r *nodeResult) {
+	s := p.Stats()
+	r.Bots, r.Clients = &s, s.Clients
+}
+
+// matchPlayers play in rooms.
+type matchPlayers struct{ *fleet.Lobby }
+
+func (p matchPlayers) report(r *nodeResult) {
+	s := p.Stats()
+	r.Lobby = &s
+}
+
+// devConfig returns the configuration of a node that runs the shard and an instance of each of the services.
+func (a *app) devConfig(f *nodeFlags, services []node.Service, scripts string) (node.Config, error) {
 	config, err := f.config(a)
 	if err == nil {
 		err = f.admits()
@@ -80,15 +120,19 @@ func (a *app) devConfig(f *nodeFlags, scripts string) (node.Config, error) {
 		return config, err
 	}
 	config.Insist = true
-	if err := a.withScripts(&config, scripts); err != nil {
+	if err := a.withScripts(&config, services, scripts); err != nil {
 		return config, err
 	}
 	return config, a.checkServices(config.Scripts)
 }
 
-// withScripts adds the game's services, with the scripts in a folder or, for "", those of the binary.
-func (a *app) withScripts(config *node.Config, folder string) error {
-	config.Services, config.Scripts, config.Watch = a.services, a.scripts, a.scriptDir
+// withScripts adds services, with the scripts in a folder or, for "", those of the binary.
+func (a *app) withScripts(config *node.Config, services []node.Service, folder string) error {
+	config.Services, config.Scripts, config.Watch = services, a.scripts, a.scriptDir
+	if len(services) == 0 && a.lobby != nil && folder == "" {
+		config.Scripts, config.Watch = nil, "" // they are the lobby's
+		return nil
+	}
 	if folder != "" {
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 			return fmt.Errorf("--scripts %s is not a folder", folder)
@@ -131,11 +175,12 @@ type nodeResult struct {
 	Failures      map[string]uint64 `json:"failures,omitempty"` // of systems and commands in committed ticks, by name
 	Bots          *fleet.Stats      `json:"bots,omitempty"`
 	End           *room.End         `json:"end,omitempty"` // how the shard has ended; absent: it goes on
+	Lobby         *fleet.MatchStats `json:"lobby,omitempty"`
 }
 
 // runNode starts a node, calls join to add clients, and runs for span (0: until interrupted or until this node no longer
 // runs the shard). If the shard stopped unasked, it returns the cause.
-func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (*fleet.Fleet, error)) error {
+func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, span time.Duration, join func(context.Context, *node.Node) (players, error)) error {
 	config.Patience = span
 	n, err := node.Start(ctx, config)
 	if err != nil {
@@ -173,9 +218,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	stopStatus()
 	result := resultOf(n, f)
 	if bots != nil {
-		s := bots.Stats()
-		result.Bots = &s
-		result.Clients = s.Clients
+		bots.report(&result)
 		bots.Close()
 	}
 	matters := n.Stats().Conditions
@@ -331,6 +374,9 @@ func nodeLines(r nodeResult) []string {
 		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
 		fmt.Sprintf("%s, %s, %d late, %.0f bytes out per client and second, %s", plural(r.Clients, "client"), plural(r.Inputs, "input"), r.InputsLate, r.BytesOut, plural(r.Entities, "entity")),
 		"events: " + eventsText(r.Events),
+	}
+	if l := r.Lobby; l != nil {
+		lines = append(lines, lobbyLine(*l))
 	}
 	if len(r.Failures) > 0 {
 		lines = append(lines, failuresText(r.Failures))

@@ -83,8 +83,12 @@ func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
 	}
 	switch f.role {
 	case roleShard, roleService:
+		services := a.services
+		if f.role == roleShard {
+			services = a.standing()
+		}
 		if c, err = f.nodeFlags.config(a); err == nil {
-			err = a.withScripts(&c, f.scripts)
+			err = a.withScripts(&c, services, f.scripts)
 		}
 	case roleGateway:
 		c, err = f.nodeFlags.config(a)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/gateway"
@@ -18,6 +20,7 @@ type program struct {
 	game      ecs.Game
 	bot       newBot
 	services  []node.Service
+	lobby     *Lobby                  // nil: the game has none
 	auth      gateway.Authenticator   // nil: gateways believe the player that a login names
 	scripts   fs.FS                   // nil: no scripts
 	scriptDir string                  // the scripts' folder when the binary was built; "" if it is not on this machine
@@ -39,6 +42,30 @@ type Option func(*program)
 // WithServices adds types of service to the game: `dev` runs one instance of each, `service TYPE` runs an instance of one.
 func WithServices(services ...node.Service) Option {
 	return func(p *program) { p.services = append(p.services, services...) }
+}
+
+// Lobby is how a game's players find each other, and how its bots play through it.
+type Lobby struct {
+	Services []node.Service                    // dev runs them with --lobby alone
+	Play     func(context.Context, fleet.Seat) // plays one match after another until the context ends
+}
+
+// WithLobby gives the game a lobby: `dev --lobby` runs its services, `service TYPE` runs an instance of one.
+func WithLobby(l Lobby) Option {
+	return func(p *program) {
+		p.lobby = &l
+		p.services = append(p.services, l.Services...)
+	}
+}
+
+// standing returns the services that dev runs without --lobby.
+func (p *program) standing() (services []node.Service) {
+	for _, s := range p.services {
+		if p.lobby == nil || !slices.ContainsFunc(p.lobby.Services, func(l node.Service) bool { return l.Type == s.Type }) {
+			services = append(services, s)
+		}
+	}
+	return services
 }
 
 // WithAuthenticator sets the authenticator of the game's gateways, in `dev` and in `gateway`. Without it they believe the

@@ -5,12 +5,14 @@ import (
 	"strings"
 )
 
-// plural returns a count with its noun: 1 record, 2 records, 0 entities. Verbs print every count with it.
+// plural returns a count with its noun: 1 record, 2 records, 0 entities, 3 matches. Verbs print every count with it.
 func plural[N int | int64 | uint64](n N, noun string) string {
 	if n != 1 {
 		switch stem, cut := strings.CutSuffix(noun, "y"); {
 		case cut:
 			noun = stem + "ies"
+		case strings.HasSuffix(noun, "ch"):
+			noun += "es"
 		default:
 			noun += "s"
 		}

@@ -12,7 +12,7 @@ func TestPlural(t *testing.T) {
 	for _, c := range []struct {
 		n          int
 		noun, want string
-	}{{0, "record", "0 records"}, {1, "record", "1 record"}, {2, "record", "2 records"}, {1, "entity", "1 entity"}, {3, "entity", "3 entities"}} {
+	}{{0, "record", "0 records"}, {1, "record", "1 record"}, {2, "record", "2 records"}, {1, "entity", "1 entity"}, {3, "entity", "3 entities"}, {1, "match", "1 match"}, {2, "match", "2 matches"}} {
 		if got := plural(c.n, c.noun); got != c.want {
 			t.Errorf("%d %s: %q, want %q", c.n, c.noun, got, c.want)
 		}
@@ -20,7 +20,7 @@ func TestPlural(t *testing.T) {
 }
 
 // counts matches a format that would print "1 records".
-var counts = regexp.MustCompile(`%d (allocations|bots|clients|deltas|drops|entities|epochs|faults|findings|gaps|inputs|messages|modules|records|requests|rounds|sessions|snapshots|ticks)\b`)
+var counts = regexp.MustCompile(`%d (allocations|bots|clients|deltas|drops|entities|epochs|faults|findings|gaps|inputs|matches|messages|modules|players|records|requests|rounds|sessions|snapshots|ticks)\b`)
 
 // TestCountsArePrintedWithPlural looks for formats of counts in the verbs' sources.
 func TestCountsArePrintedWithPlural(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
 )
 
@@ -42,7 +41,7 @@ Beside its shard, a node hosts rooms of its game, up to --capacity (see wind roo
 		if err != nil {
 			return err
 		}
-		return a.runNode(ctx, config, f, span, func(context.Context, *node.Node) (*fleet.Fleet, error) { return nil, nil })
+		return a.runNode(ctx, config, f, span, func(context.Context, *node.Node) (players, error) { return nil, nil })
 	})
 	return c
 }

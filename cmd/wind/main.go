@@ -4,10 +4,12 @@ package main
 import (
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/examples/arena/lobby"
 	"github.com/ferris1/wind/cmd/examples/speak"
 )
 
 func main() {
 	cmd.Main(arena.Game, cmd.WithBots(arena.NewBot),
+		cmd.WithLobby(cmd.Lobby{Services: arena.Services, Play: lobby.Play}), cmd.WithScripts(arena.Scripts(), arena.ScriptDir()),
 		cmd.WithGame(speak.Game, cmd.WithServices(speak.Services...), cmd.WithScripts(speak.Scripts(), speak.ScriptDir())))
 }
