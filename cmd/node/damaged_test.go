@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/etcd"
-	"github.com/ferris1/wind/shard/room"
 )
 
 // TestADamagedRoomIsHaltedAndTheOthersGoOn flips two bits in the record of one of two rooms whose logs share a stream.
@@ -20,7 +20,7 @@ func TestADamagedRoomIsHaltedAndTheOthersGoOn(t *testing.T) {
 	rooms := map[string]string{}   // by stream: one room
 	var hurt, whole, stream string // two rooms of one stream
 	for i := 0; whole == ""; i++ {
-		r, err := n.cluster.CreateRoom(soon(t), room.Spec{Game: "match"})
+		r, err := n.cluster.Rooms("").Create(soon(t), asked(rpc.RoomSpec{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,13 +51,15 @@ func TestADamagedRoomIsHaltedAndTheOthersGoOn(t *testing.T) {
 
 	n = startRooms(t, config)
 	c := n.cluster
-	r, err := c.awaitRoom(soon(t), whole, func(r *room.Room) bool { return r.Owner == n.ID() })
-	if err != nil || r.Halted {
-		t.Errorf("the other room does not go on: %+v, %v", r, err)
+	shown := func(id string) rpc.Room {
+		list, err := c.Rooms("").List(soon(t), rpc.RoomFilter{Rooms: []string{id}})
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		return list[0]
 	}
-	if r, err = c.awaitRoom(soon(t), hurt, func(r *room.Room) bool { return r.Halted }); err != nil || r.Owner != "" {
-		t.Fatalf("the damaged room is not halted: %+v, %v", r, err)
-	}
+	eventually(t, "the other room goes on", func() bool { r := shown(whole); return r.Node == n.ID() && !r.Halted })
+	eventually(t, "the damaged room is halted", func() bool { r := shown(hurt); return r.Node == "" && r.Halted })
 	s, err := etcd.Look(c.Etcd, "dev", hurt)
 	if err != nil {
 		t.Fatal(err)

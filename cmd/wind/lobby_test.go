@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ferris1/wind/cmd/examples/arena"
+	"github.com/ferris1/wind/cmd/examples/arena/scripts"
 	"github.com/ferris1/wind/cmd/node/nodetest"
 )
 
@@ -37,8 +37,8 @@ type lobbyBots struct {
 // quickRules returns the lobby's scripts with other rules.
 func quickRules(t *testing.T, rules map[string]string) (folder string) {
 	t.Helper()
-	folder = copyScripts(t, arena.ScriptDir())
-	file := filepath.Join(folder, arena.LobbyType, "lib", "rules.star")
+	folder = copyScripts(t, scripts.Dir())
+	file := filepath.Join(folder, scripts.Lobby, "lib", "rules.star")
 	source, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -5,11 +5,12 @@ import (
 	"github.com/ferris1/wind/cmd"
 	"github.com/ferris1/wind/cmd/examples/arena"
 	"github.com/ferris1/wind/cmd/examples/arena/lobby"
+	"github.com/ferris1/wind/cmd/examples/arena/scripts"
 	"github.com/ferris1/wind/cmd/examples/speak"
 )
 
 func main() {
 	cmd.Main(arena.Game, cmd.WithBots(arena.NewBot),
-		cmd.WithLobby(cmd.Lobby{Services: arena.Services, Play: lobby.Play}), cmd.WithScripts(arena.Scripts(), arena.ScriptDir()),
+		cmd.WithLobby(cmd.Lobby{Services: scripts.Services, Play: lobby.Play}), cmd.WithScripts(scripts.FS(), scripts.Dir()),
 		cmd.WithGame(speak.Game, cmd.WithServices(speak.Services...), cmd.WithScripts(speak.Scripts(), speak.ScriptDir())))
 }

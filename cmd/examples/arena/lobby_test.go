@@ -11,6 +11,7 @@ import (
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
 
+	"github.com/ferris1/wind/cmd/examples/arena/scripts"
 	"github.com/ferris1/wind/systems/script"
 )
 
@@ -19,7 +20,7 @@ type pure map[string]*starlark.Function
 
 func lobbyFunctions(t testing.TB) pure {
 	t.Helper()
-	all, err := script.ReadFolder(Scripts(), LobbyType)
+	all, err := script.ReadFolder(scripts.FS(), scripts.Lobby)
 	if err != nil {
 		t.Fatal(err)
 	}

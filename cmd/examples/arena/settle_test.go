@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/cmd/examples/arena/lobbypb"
+	"github.com/ferris1/wind/cmd/examples/arena/scripts"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/netcode/service/servicetest"
@@ -83,7 +84,7 @@ func newLobby(t *testing.T) *theLobby {
 // instance starts an instance of the lobby.
 func (l *theLobby) instance(id string, store rpc.Store) *servicetest.Service {
 	l.t.Helper()
-	modules, err := script.ReadFolder(Scripts(), LobbyType)
+	modules, err := script.ReadFolder(scripts.FS(), scripts.Lobby)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func (l *theLobby) instance(id string, store rpc.Store) *servicetest.Service {
 		modules[i].Source = []byte(l.rules.Replace(string(modules[i].Source)))
 	}
 	return servicetest.Start(l.t, service.Config{
-		Type: LobbyType, ID: id, Scripts: modules, Files: Services[0].Files, Login: Services[0].Login, Bus: l.bus, Store: store,
+		Type: scripts.Lobby, ID: id, Scripts: modules, Files: scripts.Services[0].Files, Login: scripts.Services[0].Login, Bus: l.bus, Store: store,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }
