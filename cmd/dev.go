@@ -241,7 +241,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	return found(err)
 }
 
-// over prints the result of a shard that is over, as err says. It returns nil if the shard ended here, and how to begin anew if it
+// over prints the result of a shard that is over, as err says. It returns nil if the shard ended here, and how to begin another if it
 // had ended before this start.
 func (a *app) over(n *node.Node, r nodeResult, err error) error {
 	r.settle(n)

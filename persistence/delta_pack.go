@@ -48,7 +48,7 @@ type packing struct {
 // packings are those that no packer needs now.
 var packings sync.Pool
 
-// Rest ends the group and leaves the packer's memory to others until the next delta. Nothing that Pack returned is valid any more.
+// Rest ends the group and leaves the packer's memory to others until the next delta. It invalidates everything that Pack returned.
 func (p *DeltaPacker) Rest() {
 	if p.Restart(); p.packing != nil && p.window <= minWindow {
 		packings.Put(p.packing)

@@ -27,7 +27,7 @@ func (r *simRoom) sealed() bool {
 	return len(r.log) > 0 && r.log[len(r.log)-1].Header.Kind == sealKind
 }
 
-// end returns the sequence of the room's last message, or of its last record that is no seal, and 0 if there is none.
+// end returns the sequence of the room's last message, or of its last record that is no seal; 0: the room has no such message.
 func (r *simRoom) end(withSeal bool) uint64 {
 	for i := len(r.log) - 1; i >= 0 && persistence.Seq(i+1) >= r.first; i-- {
 		if withSeal || r.log[i].Header.Kind != sealKind {

@@ -16,8 +16,8 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// The rooms of the stores of these tests share a partition, and so their blocks: three live ones, one of which the first
-// records were purged, and one that has ended and was removed.
+// The rooms of the stores of these tests share a partition, and so their blocks: three live ones, one without its first
+// records, which were purged, and one that has ended and was removed.
 const (
 	roomRecords = 60
 	sealedAt    = 41

@@ -69,7 +69,7 @@ func (l *roomLog) evidence(p *partitionFiles, snapshots []storedSnapshot) {
 	s.history.KnowsSnapshots(snapshotsOf(snapshots, s.Ref))
 }
 
-// blame finds out which logs each damaged piece may belong to: those that it names, or else those of which the next
+// blame finds out which logs each damaged piece may belong to: those that it names, or else those whose next
 // record may be in it. A piece before a log's last row costs that log only what its chain lacks.
 func (p *partitionFiles) blame() {
 	broken := 0 // logs whose break nothing explains yet
