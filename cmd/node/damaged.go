@@ -24,7 +24,7 @@ func haltDamaged(ctx context.Context, states []jetstream.StoreState, url string,
 			if client, err = etcd.Dial(ctx, url); err != nil {
 				return err
 			}
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 		}
 		if err := haltRoom(ctx, client, s, logger); err != nil {
 			return fmt.Errorf("%w; room %s was to be halted: %w", err, s.Shard, s.Damage)

@@ -34,14 +34,14 @@ func TestMarksOfAPartition(t *testing.T) {
 		}
 		return table, all
 	}
-	table, marks := open()
+	_, marks := open()
 	for i, m := range marks {
 		m.reached(persistence.Seq(10+i), uint64(8+i), persistence.Hash{byte(i)}, uint64(100+i))
 		m.purges(persistence.Seq(i))
 	}
 	server.Close()
 
-	table, marks = open()
+	table, marks := open()
 	for i, m := range marks {
 		want := mark{seq: persistence.Seq(10 + i), tick: uint64(8 + i), floor: persistence.Seq(max(i, 1)), hash: persistence.Hash{byte(i)}, lineage: refs[i].Lineage, shard: refs[i].Shard, at: uint64(100 + i)}
 		if m.now != want {
