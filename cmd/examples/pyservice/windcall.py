@@ -17,6 +17,7 @@ from windnats import Disconnected, Msg, Nats, NatsError, NoResponders
 from windrequest import (
     DEADLINE_EXCEEDED, DEFAULT_TIMEOUT, INTERNAL, INVALID_ARGUMENT, UNAVAILABLE, UNKNOWN, ServiceError, effect, time_left, trace,
 )
+from windrooms import Rooms
 
 log = logging.getLogger("windservice")
 
@@ -88,19 +89,7 @@ class Caller:
         """Asks any instance of a service, or the given one, and returns the answer. Raises ServiceError. Asks another instance
         if one has not begun the request because it is gone or ends. Waits at most `timeout` seconds, and no longer than the
         sender of the request that the handler answers."""
-        left, tried = time_left(timeout), []
-        if left <= 0:
-            raise ServiceError(DEADLINE_EXCEEDED, f"the request's time is over: {kind} was not called")
-        until = time.monotonic() + left
-        while True:
-            to = instance or await self._peers.choose(kind, tried)
-            try:
-                name, answer = await _sent(self._unless_gone(kind, to, self._ask(kind, message, fields, to, max(0.001, until - time.monotonic()))))
-                break
-            except ServiceError as e:
-                if instance or not to or e.code != UNAVAILABLE or not e.not_begun:
-                    raise
-                tried.append(to)
+        name, answer = await self.ask_any(kind, message, self.codec.encode(message, "json", fields), instance, timeout)
         expected = self.codec.answers.get(message)
         if message in self.codec.answers and name != (expected or ""):
             raise ServiceError(INTERNAL, f"{kind} answered {message} with {name[:80] or 'nothing'}, want {expected or 'nothing'}", maybe=True)
@@ -110,6 +99,28 @@ class Caller:
             return self.codec.decode(name, answer.headers.get("Wind-Format", "protobuf"), answer.data, strict=False)
         except CodecError as e:
             raise ServiceError(INTERNAL, str(e), maybe=True) from None
+
+    async def ask_any(self, kind: str, message: str, payload: bytes, instance: str, timeout: float, effect: bool = True) -> Tuple[str, Msg]:
+        """Is call without the schema: sends a payload of JSON, and returns the name of the answer and the answer. Without
+        `effect` an answer changes nothing, so it is no effect of the handler."""
+        left, tried = time_left(timeout), []
+        if left <= 0:
+            raise ServiceError(DEADLINE_EXCEEDED, f"the request's time is over: {kind} was not called")
+        until = time.monotonic() + left
+        while True:
+            to = instance or await self._peers.choose(kind, tried)
+            asking = self._unless_gone(kind, to, self._ask(kind, message, payload, to, max(0.001, until - time.monotonic())))
+            try:
+                return await (_sent(asking) if effect else asking)
+            except ServiceError as e:
+                if instance or not to or e.code != UNAVAILABLE or not e.not_begun:
+                    raise
+                tried.append(to)
+
+    @property
+    def rooms(self) -> Rooms:
+        """The cluster's rooms."""
+        return Rooms(self)
 
     async def _unless_gone(self, kind: str, instance: str, asking: Coroutine[Any, Any, Tuple[str, Msg]]) -> Tuple[str, Msg]:
         """Waits for an answer, but not from an instance that the directory has dropped a second ago."""
@@ -123,11 +134,11 @@ class Caller:
         finally:
             task.cancel()
 
-    async def _ask(self, kind: str, message: str, fields: Dict[str, Any], instance: str, timeout: float) -> Tuple[str, Msg]:
+    async def _ask(self, kind: str, message: str, payload: bytes, instance: str, timeout: float) -> Tuple[str, Msg]:
         """Sends a request and returns the name and the message of its answer, or raises its error as a ServiceError."""
         subject = f"{self._prefix}{kind}." + (f"id.{instance}" if instance else "any")
         headers = self._envelope(message, timeout)
-        answer = await self._request(subject, self.codec.encode(message, "json", fields), headers, timeout, kind, message)
+        answer = await self._request(subject, payload, headers, timeout, kind, message)
         h = answer.headers
         code = h.get("Nats-Service-Error-Code", "")
         if code:

@@ -42,7 +42,7 @@ __all__ = [
 log = logging.getLogger("windservice")
 
 PREFIX = "Handler_"
-TAKEN = ("player", "players", "shard", "node", "gateway")  # types whose subjects or entries have other uses
+TAKEN = ("player", "players", "shard", "node", "gateway", "rooms")  # types whose subjects or entries have other uses
 BEAT_EVERY = 0.125  # seconds
 CANCEL_WITHIN = 2.0  # seconds that a canceled handler may take
 END_WITHIN = 5.0  # seconds for the rest of stopping
