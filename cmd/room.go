@@ -201,7 +201,7 @@ func (f *roomFilter) add(c *cobra.Command) {
 }
 
 func (f *roomFilter) check() error {
-	if f.state != "" && !slices.Contains([]room.Phase{room.Wanted, room.Running, room.Sealed, room.Archived, room.Gone}, room.Phase(f.state)) {
+	if f.state != "" && room.ValidPhase(f.state) != nil {
 		return usagef("--state %s is not %s", f.state, roomStates)
 	}
 	return nil

@@ -1,13 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/shard/room"
@@ -134,15 +135,15 @@ func (s *roomService) end(ctx context.Context, id string, body []byte) error {
 
 // list lists rooms from what this node has seen, and asks the owners of those that run who is in them.
 func (s *roomService) list(ctx context.Context, q *rpc.RoomList) (*rpc.RoomListed, error) {
-	if q.State != "" && !slices.Contains([]string{"wanted", "running", "sealed"}, q.State) {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "the state %.40q is not wanted, running or sealed", q.State)
+	if err := room.ValidPhase(q.State); q.State != "" && err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
 	most := q.Most
 	if most <= 0 || most > rpc.MaxRoomList {
 		most = rpc.MaxRoomList
 	}
 	a := s.matching(q, most)
-	if q.Watch {
+	if q.Watch && q.After == "" { // with After there were more a moment ago
 		until, _ := ctx.Deadline()
 		ctx, cancel := context.WithDeadline(ctx, until.Add(-ownerWithin/2))
 		defer cancel()
@@ -160,27 +161,49 @@ func (s *roomService) list(ctx context.Context, q *rpc.RoomList) (*rpc.RoomListe
 	if s.occupied(ctx, a.Rooms, q.Players); a.Rooms == nil {
 		a.Rooms = []rpc.Room{}
 	}
+	fit(a, mostListed)
 	return a, nil
+}
+
+// mostListed is how many bytes of rooms an answer has, so that NATS takes it.
+const mostListed = bus.MaxPayload * 3 / 4
+
+// fit leaves the last rooms of an answer that is too long to the next one.
+func fit(a *rpc.RoomListed, most int) {
+	bytes := 0
+	for i := range a.Rooms {
+		b, _ := json.Marshal(&a.Rooms[i]) // a room always marshals: its JSON came from etcd
+		if bytes += len(b); bytes > most && i > 0 {
+			a.Rooms, a.More = a.Rooms[:i], true
+			return
+		}
+	}
 }
 
 // matching returns the first rooms that a list asks for.
 func (s *roomService) matching(q *rpc.RoomList, most int) *rpc.RoomListed {
 	from := int64(-1)
 	if q.Watch {
-		from = q.Since
+		from = q.Since - 1
 	}
 	all, revision := s.rooms.registry.Changes(from)
-	if !q.Watch {
-		slices.SortFunc(all, func(a, b *room.Room) int { return strings.Compare(a.ID, b.ID) })
-	}
+	slices.SortFunc(all, func(a, b *room.Room) int {
+		if q.Watch && a.Revision != b.Revision {
+			return cmp.Compare(a.Revision, b.Revision)
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
 	a := &rpc.RoomListed{Revision: max(revision, q.Since)}
 	for _, x := range all {
-		r := roomAnswer(x)
-		if r.ID <= q.After && !q.Watch || !q.Matches(r) {
+		switch {
+		case !q.Watch && x.ID <= q.After, q.Watch && x.Revision == q.Since && (q.After == "" || x.ID <= q.After):
 			continue
 		}
-		if n := len(a.Rooms); n >= most && !(q.Watch && x.Revision == a.Rooms[n-1].Revision) { // those of one revision come together
-			a.More, a.Revision = true, a.Rooms[n-1].Revision
+		r := roomAnswer(x)
+		if !q.Matches(r) {
+			continue
+		}
+		if a.More = len(a.Rooms) == most; a.More {
 			break
 		}
 		a.Rooms = append(a.Rooms, *r)

@@ -18,6 +18,8 @@ import (
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/service"
 	"github.com/ferris1/wind/netcode/wirepb"
+	"github.com/ferris1/wind/shard/discovery"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // host returns the configuration of a node that hosts rooms of match.
@@ -88,7 +90,8 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 		_, err = c.Create(briefly(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "match", Key: "waits"}, Wait: new(rpc.Duration(time.Millisecond))})
 		return rpc.ErrorOf(err) != nil && rpc.ErrorOf(err).Code == rpc.ResourceExhausted
 	})
-	refused(t, err, rpc.ResourceExhausted, true, "is wanted, but no node has taken it", "node anna is full")
+	timedOut := err
+	refused(t, timedOut, rpc.ResourceExhausted, true, "is wanted, but no node has taken it", "node anna is full")
 	_, err = c.Create(briefly(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "chess", Key: "chess"}, Wait: new(rpc.Duration(time.Millisecond))})
 	refused(t, err, rpc.FailedPrecondition, true, "node anna runs the game match")
 	_, err = c.Create(briefly(t), asked(rpc.RoomSpec{Labels: map[string]string{"region": "us"}, Key: "us"}))
@@ -100,8 +103,8 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 	}
 	s.opens(t, s.host("bert"))
 	waits, err := c.Create(soon(t), asked(rpc.RoomSpec{Key: "waits"}))
-	if err != nil || waits.Node != "bert" || waits.ID == first.ID {
-		t.Fatalf("%+v, %v", waits, err)
+	if err != nil || waits.Node != "bert" || waits.ID == first.ID || !strings.Contains(timedOut.Error(), waits.ID) {
+		t.Fatalf("%+v, %v, after %v", waits, err, timedOut)
 	}
 	running, err := c.List(soon(t), rpc.RoomFilter{State: "running"})
 	if err != nil || len(running) != 2 {
@@ -286,5 +289,174 @@ func TestChangesAreHeard(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Fatal(err, heard)
+	}
+
+	// Page by page, each room comes once, by its id or by its change.
+	for _, q := range []rpc.RoomList{{Most: 5}, {Most: 5, Watch: true}} {
+		seen := map[string]bool{}
+		for {
+			payload, err := json.Marshal(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := s.cluster.Bus.Call(soon(t), rpc.Address{Type: rpc.RoomsType}, rpc.Request{Message: "RoomListRequest", Format: rpc.JSON, Payload: payload})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var a rpc.RoomListed
+			if err := json.Unmarshal(answer.Payload, &a); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range a.Rooms {
+				if seen[r.ID] {
+					t.Errorf("%+v lists %s twice", q, r.ID)
+				}
+				seen[r.ID] = true
+			}
+			if len(a.Rooms) > 5 || a.More != (len(seen) < rooms) {
+				t.Fatalf("%+v lists %d rooms, then more: %v", q, len(a.Rooms), a.More)
+			}
+			if !a.More {
+				break
+			}
+			last := a.Rooms[len(a.Rooms)-1]
+			q.After, q.Since = last.ID, last.Revision
+		}
+		if len(seen) != rooms {
+			t.Errorf("%+v lists %d rooms", q, len(seen))
+		}
+	}
+}
+
+// oneRevision is a source in which all rooms have changed at once, as they seem to after an outage.
+type oneRevision struct{ rooms int }
+
+func (oneRevision) String() string { return "rooms of one revision" }
+
+func (o oneRevision) List(context.Context) (all []discovery.Entry, revision int64, err error) {
+	for i := range o.rooms {
+		all = append(all, discovery.Entry{Key: fmt.Sprintf("r-%02d/spec", i), Value: []byte(`{"game":"match"}`), Revision: 7})
+	}
+	return all, 7, nil
+}
+
+func (oneRevision) Watch(ctx context.Context, _ int64, _ func(discovery.Changes)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (oneRevision) Revision(context.Context) (int64, error) { return 7, nil }
+
+// TestRoomsThatChangeAtOnceAreAllListed, though one answer does not hold them.
+func TestRoomsThatChangeAtOnceAreAllListed(t *testing.T) {
+	r, err := room.Follow(t.Context(), oneRevision{12}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := &roomService{rooms: &rooms{registry: r}}
+	for _, since := range []int64{0, 6} {
+		seen, q := map[string]bool{}, rpc.RoomList{Watch: true, Since: since}
+		for more := true; more; {
+			a := s.matching(&q, 5)
+			for _, x := range a.Rooms {
+				seen[x.ID] = true
+				q.After, q.Since = x.ID, x.Revision
+			}
+			if more = a.More; len(a.Rooms) == 0 || !more && a.Revision != 7 {
+				t.Fatalf("%+v", a)
+			}
+		}
+		if len(seen) != 12 {
+			t.Errorf("of 12 rooms that changed at once, %d are listed", len(seen))
+		}
+	}
+	if a := s.matching(&rpc.RoomList{Watch: true, Since: 7}, 5); len(a.Rooms) > 0 {
+		t.Errorf("nothing has changed since, but %d rooms are listed", len(a.Rooms))
+	}
+}
+
+func TestALongListIsCut(t *testing.T) {
+	a := &rpc.RoomListed{Rooms: []rpc.Room{{ID: "r-1"}, {ID: "r-2"}, {ID: "r-3", Node: strings.Repeat("x", 500)}}}
+	if fit(a, 600); !a.More || len(a.Rooms) != 2 {
+		t.Errorf("%d rooms, more %v", len(a.Rooms), a.More)
+	}
+	if fit(a, 10); !a.More || len(a.Rooms) != 1 {
+		t.Errorf("%d rooms: one is always there", len(a.Rooms))
+	}
+}
+
+// TestATicketsPlayerFindsTheRoomThatHasMoved: who has joined resumes by itself at the node that has the room now. A ticket from
+// before the move is refused, since it may have been used, and another one admits.
+func TestATicketsPlayerFindsTheRoomThatHasMoved(t *testing.T) {
+	s := startServers(t)
+	nodes := map[string]*Node{"anna": s.opens(t, s.host("anna")), "bert": s.opens(t, s.host("bert"))}
+	c := s.cluster.Rooms("")
+	q := asked(rpc.RoomSpec{})
+	q.Players = []string{"ann", "ben"}
+	made, err := c.Create(soon(t), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter := func(k rpc.RoomTicket) (*client.Client, error) {
+		config := client.Config{Addr: k.Addresses["udp"], Ticket: k.Ticket}
+		for _, at := range k.Others {
+			config.More = append(config.More, at["udp"])
+		}
+		return client.Dial(soon(t), config)
+	}
+	player, err := enter(made.Tickets["ann"])
+	if err != nil || len(made.Tickets["ann"].Others) != 1 {
+		t.Fatal(made.Tickets, err)
+	}
+	defer player.Close()
+	session := player.Session()
+	if err := nodes[made.Node].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "she is back", func() bool { return player.Stats().Resumes == 1 })
+	all, err := c.List(soon(t), rpc.RoomFilter{Rooms: []string{made.ID}, Players: true})
+	if err != nil || len(all) != 1 || all[0].Node == made.Node || all[0].Occupancy == nil || all[0].Occupancy.Players[0] != "ann" || player.Session() != session {
+		t.Errorf("%+v, %v, session %d was %d", all, err, player.Session(), session)
+	}
+	var bye *client.ByeError
+	if p, err := enter(made.Tickets["ben"]); !errors.As(err, &bye) || bye.Reason != wirepb.Reason_REASON_BAD_TICKET || !strings.Contains(bye.Text, "ask the gateway for another") {
+		t.Errorf("the ticket from before the move: %v, %v", p, err)
+	}
+	k, err := c.Ticket(soon(t), made.ID, "ben")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ben, err := enter(*k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ben.Close()
+}
+
+// TestARequestOfANodeThatStopsIsAnswered: at once, and the same request to another node finds the room.
+func TestARequestOfANodeThatStopsIsAnswered(t *testing.T) {
+	s := startServers(t)
+	anna := s.opens(t, s.host("anna"))
+	q := rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "chess", Key: "one"}}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.cluster.Rooms("").Create(soon(t), q)
+		failed <- err
+	}()
+	s.eventually(t, "the room is wanted", func() bool { return anna.RoomStats().Waiting == 1 })
+	if err := anna.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	first := <-failed
+	refused(t, first, rpc.Unavailable, true, "is stopping: ask again")
+	s.opens(t, s.host("bert"))
+	q.Wait = new(rpc.Duration(0))
+	again, err := s.cluster.Rooms("").Create(soon(t), q)
+	if err != nil || again.State != "wanted" || !strings.Contains(rpc.ErrorOf(first).Text, again.ID) {
+		t.Errorf("%+v, %v, after %v", again, err, first)
+	}
+	if all, err := s.cluster.Rooms("").List(soon(t), rpc.RoomFilter{}); err != nil || len(all) != 1 {
+		t.Errorf("%d rooms, %v", len(all), err)
 	}
 }

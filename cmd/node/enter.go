@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -60,16 +61,30 @@ func (h *hosted) enter(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	a.Tickets = map[string]rpc.RoomTicket{}
-	at := h.node.addresses()
+	at, others := h.node.addresses(), h.node.otherDoors()
 	for _, p := range q.Players {
 		now := time.Now()
 		sealed, err := netcode.SealTicket(key, netcode.Ticket{Identity: p, Shard: h.name, Issued: now, Expires: now.Add(ticketLife), UDP: at["udp"], TCP: at["tcp"]})
 		if err != nil {
 			return nil, rpc.Errorf(rpc.InvalidArgument, "no ticket for player %.80q: %v", p, err)
 		}
-		a.Tickets[p] = rpc.RoomTicket{Ticket: sealed, Room: h.name, Player: p, Addresses: at, Seconds: int(ticketLife / time.Second)}
+		a.Tickets[p] = rpc.RoomTicket{Ticket: sealed, Room: h.name, Player: p, Addresses: at, Others: others, Seconds: int(ticketLife / time.Second)}
 	}
 	return json.Marshal(a)
+}
+
+// mostOthers is how many other nodes a ticket names.
+const mostOthers = 3
+
+// otherDoors returns the addresses of some other nodes that host rooms: they know where every room is.
+func (n *Node) otherDoors() (all []map[string]string) {
+	for _, i := range n.cluster.Directory.Instances(rpc.RoomsType) {
+		if i.Node != n.config.ID && i.Answers() {
+			all = append(all, i.Addresses)
+		}
+	}
+	rand.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	return all[:min(len(all), mostOthers)]
 }
 
 // occupancy reads from the world, at the next tick, who is in the shard. It calls done once, from any goroutine.

@@ -67,7 +67,7 @@ func (n *Node) serveRooms(ctx context.Context) error {
 		return err
 	}
 	entry, err := n.member.Register(ctx, discovery.Instance{
-		Type: rpc.RoomsType, ID: id, Node: n.config.ID, State: discovery.Up, Language: "go", Formats: []string{discovery.FormatJSON},
+		Type: rpc.RoomsType, ID: id, Node: n.config.ID, State: discovery.Up, Language: "go", Formats: []string{discovery.FormatJSON}, Addresses: n.addresses(),
 	})
 	if err != nil {
 		s.stop()
@@ -97,7 +97,7 @@ func (s *roomService) Handle(r *rpc.Request, done func(rpc.Response)) {
 	refuse := func(code rpc.Code, text string) { done(rpc.Response{Err: rpc.NotBegun(code, "%s", text)}) }
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.ctx.Err() != nil {
 		refuse(rpc.Unavailable, "the node is stopping")
 		return
 	}

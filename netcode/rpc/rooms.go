@@ -89,7 +89,9 @@ type RoomTicket struct {
 	Room      string            `json:"room"`
 	Player    string            `json:"player"`
 	Addresses map[string]string `json:"addresses"` // of the room's node, by transport
-	Seconds   int               `json:"seconds"`
+	// Others are other nodes' addresses. Each sends a client on to the room's node, also when the room has moved.
+	Others  []map[string]string `json:"others,omitempty"`
+	Seconds int                 `json:"seconds"`
 }
 
 // RoomFilter says which rooms a list has. A zero field lets all pass.
@@ -117,9 +119,9 @@ func (f *RoomFilter) Matches(r *Room) bool {
 // RoomList asks for rooms: the payload of RoomListRequest.
 type RoomList struct {
 	RoomFilter
-	After string `json:"after,omitempty"` // list the rooms with greater ids
-	Since int64  `json:"since,omitempty"` // list the rooms that have changed after this revision; if none has, wait
-	Watch bool   `json:"watch,omitempty"` // Since counts, even if it is 0
+	After string `json:"after,omitempty"` // go on after the room with this id, the last of an answer with More
+	Watch bool   `json:"watch,omitempty"` // list the rooms that have changed after Since, in the order of their changes; if none has, wait
+	Since int64  `json:"since,omitempty"` // a revision; with After, that of the room
 	Most  int    `json:"most,omitempty"`  // how many rooms an answer has, at most MaxRoomList; 0: as many
 }
 
@@ -192,15 +194,21 @@ func (r rooms) List(ctx context.Context, f RoomFilter) (all []Room, err error) {
 }
 
 // Changes implements Rooms.
-func (r rooms) Changes(ctx context.Context, f RoomFilter, after int64) ([]Room, int64, error) {
-	a, err := ask[RoomListed](ctx, r, "RoomListRequest", RoomList{RoomFilter: f, Since: after, Watch: true})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, after, nil
-	case err != nil:
-		return nil, after, err
+func (r rooms) Changes(ctx context.Context, f RoomFilter, after int64) (changed []Room, revision int64, err error) {
+	for q := (RoomList{RoomFilter: f, Watch: true, Since: after}); ; {
+		a, err := ask[RoomListed](ctx, r, "RoomListRequest", q)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, after, nil
+		case err != nil:
+			return nil, after, err
+		}
+		if changed = append(changed, a.Rooms...); !a.More || len(a.Rooms) == 0 {
+			return changed, a.Revision, nil
+		}
+		last := &a.Rooms[len(a.Rooms)-1]
+		q.Since, q.After = last.Revision, last.ID
 	}
-	return a.Rooms, a.Revision, nil
 }
 
 // Ticket implements Rooms.

@@ -44,7 +44,7 @@ func TestAScriptAsksForRooms(t *testing.T) {
 }
 
 func TestAScriptListsAndClosesRooms(t *testing.T) {
-	s, rooms := newLobby(t, `
+	s, _ := newLobby(t, `
     ids = [room.create("arena", labels = {"region": r})["room"] for r in ["eu", "us", "us"]]
     room.close(ids[1])
     def count(**filter):
@@ -55,7 +55,7 @@ func TestAScriptListsAndClosesRooms(t *testing.T) {
     ]))`)
 	s.says(t, "3 2 2 1 0 2 0 closed None ticket")
 
-	s, rooms = newLobby(t, `
+	s, rooms := newLobby(t, `
     for r in room.list(game = "arena", state = "sealed"):
         return TradeResponse(text = "%s %d" % (r["end"]["name"], r["end"]["result"]["red"]))
     made = room.create("arena")

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -59,8 +58,8 @@ func (r *Registry) Rooms() []*Room {
 	return r.view.Rooms()
 }
 
-// Changes returns the shards that somebody asked for and that have changed after a revision, in the order of their last
-// changes, and the revision up to which that is so. The caller must not change them.
+// Changes returns the shards that somebody asked for and that have changed after a revision, and the revision up to which
+// these are all. The caller must not change them.
 func (r *Registry) Changes(after int64) (changed []*Room, revision int64) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -69,7 +68,6 @@ func (r *Registry) Changes(after int64) (changed []*Room, revision int64) {
 			changed = append(changed, x)
 		}
 	}
-	slices.SortStableFunc(changed, func(a, b *Room) int { return cmp.Compare(a.Revision, b.Revision) })
 	return changed, r.revision
 }
 

@@ -2,6 +2,7 @@ package room
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -23,6 +24,17 @@ const (
 	Archived Phase = "archived" // an archive is proven; the log may be there still
 	Gone     Phase = "gone"     // the log was removed, but for its seal; the entries follow a day later
 )
+
+// phases are all of them.
+var phases = []Phase{Wanted, Running, Sealed, Archived, Gone}
+
+// ValidPhase returns an error unless text is a phase.
+func ValidPhase(text string) error {
+	if slices.Contains(phases, Phase(text)) {
+		return nil
+	}
+	return fmt.Errorf("the state %.40q is not one of %v", text, phases)
+}
 
 // End is what the log says about a room's end; the entry "state" repeats it.
 type End struct {
@@ -119,7 +131,7 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 func (v *View) since(earlier *View, revision int64) {
 	for id, x := range v.rooms {
 		e := earlier.rooms[id]
-		if e == nil || x.Revision > e.Revision || x.Owner == e.Owner && x.Since.Equal(e.Since) && x.Halted == e.Halted && (x.End == nil) == (e.End == nil) && (x.Spec == nil) == (e.Spec == nil) {
+		if e == nil || x.Revision > e.Revision || x.Owner == e.Owner && x.Since.Equal(e.Since) && x.Halted == e.Halted && x.Keeper == e.Keeper && (x.End == nil) == (e.End == nil) && (x.Spec == nil) == (e.Spec == nil) {
 			continue
 		}
 		x.Revision = revision
