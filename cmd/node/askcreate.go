@@ -21,7 +21,7 @@ import (
 // Timing of a request for a room.
 const (
 	causesWithin = 500 * time.Millisecond // for the nodes' reasons, kept back from the time to wait
-	ownerWithin  = time.Second            // for one answer of a room's owner
+	ownerWithin  = 3 * time.Second / 2    // for one answer of a room's owner
 	ownerAgain   = 20 * time.Millisecond  // before its owner is asked again, unless the room changes
 )
 

@@ -6,11 +6,11 @@
 //	handle a request            Service.Handle
 //	write handlers in Go        Config.Client, Config.Server: methods named after messages
 //	write handlers in Starlark  Config.Scripts: def Handler_<Message>(client, request), see SCRIPTS.md of systems/script
-//	act in a handler            Ctx: Call, Command, Tell, Push, Broadcast, Store, Sleep, Spawn, Login
+//	act in a handler            Ctx: Call, Command, Rooms, Tell, Push, Broadcast, Store, Sleep, Spawn, Login
 //	wrap every handler          Middleware: RateLimit, Tracing; metrics by Config.Registerer
 //	run periodic work           Service.Every; every(seconds, function) in a script
 //	change scripts              Service.Prepare, Commit, Abort
-//	test without NATS           servicetest; rpc.MemoryBus, rpc.MemoryStore
+//	test without NATS           servicetest; rpc.MemoryBus, rpc.MemoryStore, rpc.MemoryRooms
 //
 // # Design
 //
@@ -22,7 +22,7 @@
 // message without an XResponse in the schema may be answered with whatever answers no other message.
 //
 // All handlers of a service run on one logical thread, so what they share needs no lock. A handler that waits (Call,
-// Sleep, a Store) is suspended: others run meanwhile, and it continues when its turn comes. What it had read may have
+// Sleep, a Store, Rooms) is suspended: others run meanwhile, and it continues when its turn comes. What it had read may have
 // changed by then; that is why a write to the store names a revision. Requests of one player run one after another, even
 // while one is suspended. A handler that does not suspend costs no goroutine switch (scheduler.go).
 //
@@ -33,7 +33,7 @@
 // never a handler. A gateway may send such a request to another instance.
 //
 // If a handler has begun and fails, Maybe says whether an effect may have left (effects.go): the handler wrote to the
-// store, called, told, pushed, sent a command or spawned, touched memory, or broke off. A refusal (rpc.Code.Refusal) before any of that
+// store, called, told, pushed, sent a command, asked for a room or a ticket, or spawned, touched memory, or broke off. A refusal (rpc.Code.Refusal) before any of that
 // means that nothing was done. The runtime sees only what goes through Ctx: a handler in Go that writes to its own
 // database before it refuses must set Maybe itself. After a request's deadline its handler continues, with its context
 // ended, and the player's next request waits for it.

@@ -111,3 +111,61 @@ func TestAWrongArgumentOfARoomIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestAWaitForARoomSuspendsItsHandlerAlone: another player's request is answered meanwhile.
+func TestAWaitForARoomSuspendsItsHandlerAlone(t *testing.T) {
+	s := newShop(t, service.Config{Scripts: trader(`
+    if client.player == "ann":
+        return TradeResponse(text = room.create("arena")["room"])
+    return TradeResponse(text = "at once")`)})
+	rooms, asked, open := rpc.NewMemoryRooms(), make(chan struct{}), make(chan struct{})
+	s.Bus.Serve(rpc.RoomsType, "rooms-1", func(r *rpc.Request, done func(rpc.Response)) {
+		close(asked)
+		go func() {
+			<-open
+			rooms.Handle(r, done)
+		}()
+	})
+	made := make(chan string, 1)
+	go func() {
+		text, err := s.trade(t, `{}`)
+		if err != nil {
+			text = err.Error()
+		}
+		made <- text
+	}()
+	<-asked
+	if text, err := s.Player("ben").AskJSON("TradeRequest", `{}`); err != nil || !strings.Contains(text, "at once") {
+		t.Errorf("%s, %v", text, err)
+	}
+	close(open)
+	if text := <-made; text != "r-1" {
+		t.Error(text)
+	}
+}
+
+// TestToLookAtRoomsIsNoEffect of a handler: to ask for one, or for a ticket, or to close one, is.
+func TestToLookAtRoomsIsNoEffect(t *testing.T) {
+	for call, maybe := range map[string]bool{
+		`room.list()`:              false,
+		`room.create("arena")`:     true,
+		`room.close("r-1")`:        true,
+		`room.ticket("r-1", "x")`:  true,
+		`room.ticket("r-9", "x")`:  false, // refused
+		`room.close("r-9")`:        false,
+		`room.create("a", key=1)`:  true, // the script breaks off
+		`room.list(ids = ["r-9"])`: false,
+	} {
+		s, _ := newLobby(t, `
+    if request.item.count == 7:
+        return TradeResponse(text = room.create("arena")["room"])
+    `+call+`
+    error("not_found", "no")`)
+		if _, err := s.trade(t, `{"item": {"count": 7}}`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.trade(t, `{}`); err == nil || rpc.ErrorOf(err).Maybe != maybe {
+			t.Errorf("%s, then a refusal: %+v, want maybe %v", call, rpc.ErrorOf(err), maybe)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func ValidPhase(text string) error {
 	if slices.Contains(phases, Phase(text)) {
 		return nil
 	}
-	return fmt.Errorf("the state %.40q is not one of %v", text, phases)
+	return fmt.Errorf("a room's state is one of %v, not %.40q", phases, text)
 }
 
 // End is what the log says about a room's end; the entry "state" repeats it.
