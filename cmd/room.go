@@ -149,7 +149,7 @@ room instead of another.`,
 }
 
 // creators is how many rooms are asked for at once.
-const creators = 16
+const creators = 256
 
 // createRooms asks for rooms and waits for all of them.
 func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count int) (made []*rpc.Room, err error) {
