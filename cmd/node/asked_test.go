@@ -190,6 +190,14 @@ func TestATicketAdmitsItsPlayerOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Close()
+	standing, err := c.Ticket(soon(t), "main-anna", "cyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = dial(*standing, ""); err != nil {
+		t.Fatal("into a standing shard:", err)
+	}
+	p.Close()
 	for _, name := range []string{"", " x", strings.Repeat("x", 65)} {
 		_, err := c.Ticket(soon(t), made.ID, name)
 		refused(t, err, rpc.InvalidArgument, false, "player")
