@@ -26,6 +26,7 @@ type keeping struct {
 	due  map[string]*time.Timer // rooms that a keeper, or forget, turns to
 	busy map[string]bool        // rooms that have a keeper
 	told map[string]string      // by room: why it could not be kept
+	done uint64                 // rooms that this node has kept as they asked
 }
 
 const (
@@ -61,6 +62,13 @@ func (k *keeping) close() {
 		t.Stop()
 		delete(k.due, id)
 	}
+}
+
+// counts returns how many rooms this node has kept as they asked, and how many it could not, so far.
+func (k *keeping) counts() (kept uint64, unkept int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.done, len(k.told)
 }
 
 // consider decides about a room that has changed; x is nil if it is gone and forgotten.
@@ -125,8 +133,23 @@ func (k *keeping) turn(id string, do func(context.Context, string) error) {
 	k.rooms.consider(id)
 }
 
+// wanted reports whether this node should still keep a room, now that it is its turn.
+func (k *keeping) wanted(id string) bool {
+	k.rooms.mu.Lock()
+	defer k.rooms.mu.Unlock()
+	x := k.rooms.registry.Room(id)
+	if x == nil {
+		return false
+	}
+	_, why := k.rooms.bidder().Keeps(x, k.archives != nil)
+	return why == ""
+}
+
 // keep takes a room as far as it goes.
 func (k *keeping) keep(ctx context.Context, id string) error {
+	if !k.wanted(id) {
+		return nil
+	}
 	keeper := room.NewKeeper(k.rooms.node.config.Cluster, id, attempt())
 	for ev := (room.Event{Kind: room.EventBegan}); ; {
 		a := keeper.Step(ev)
@@ -169,7 +192,11 @@ func (k *keeping) perform(ctx context.Context, id string, a room.Action) (ev roo
 		if a.Entry.Phase == room.Gone {
 			a.Entry.Gone = time.Now().UTC()
 		}
-		ev.Entry, ev.Revision, ev.OK, ev.Err = etcd.MoveRoom(ctx, c.Etcd, c.Name, id, *a.Entry, a.Revision)
+		if ev.Entry, ev.Revision, ev.OK, ev.Err = etcd.MoveRoom(ctx, c.Etcd, c.Name, id, *a.Entry, a.Revision); ev.OK && a.Entry.Phase == room.Gone {
+			k.mu.Lock()
+			k.done++
+			k.mu.Unlock()
+		}
 	case room.ActionLook:
 		select {
 		case <-time.After(lookPause):

@@ -112,6 +112,9 @@ func TestEveryArchiveReplays(t *testing.T) {
 	if all := files(t, to); len(all) != len(rooms) {
 		t.Errorf("%d rooms left %v", len(rooms), all)
 	}
+	if got := n.RoomStats(); got.Kept != uint64(len(rooms)) || got.Unkept != 0 {
+		t.Errorf("%+v", got)
+	}
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +183,9 @@ func TestALogStaysUntilItsArchiveIsProven(t *testing.T) {
 	}
 	if x := n.rooms.registry.Room(r.ID); x.Phase() != room.Sealed {
 		t.Errorf("the room is %s", x.Phase())
+	}
+	if got := n.RoomStats(); got.Kept != 0 || got.Unkept != 1 {
+		t.Errorf("%+v", got)
 	}
 	store, err := jetstream.Open(soon(t), c.NATS, c.Name, r.ID, "", jetstream.Options{Shared: true})
 	if err != nil {

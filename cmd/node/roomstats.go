@@ -20,6 +20,9 @@ type RoomStats struct {
 	Skipped uint64 // ticks whose time was skipped, because more than a second of them was overdue
 	Ended   uint64 // rooms that ended here
 	Failed  uint64 // attempts to host a room that failed
+
+	Kept   uint64 // rooms that the node has archived, or whose logs it has removed, after their end
+	Unkept int    // rooms that it could not keep as they asked, so far
 }
 
 // add counts what a room's hosts have done.
@@ -40,6 +43,7 @@ func (n *Node) RoomStats() RoomStats {
 	defer r.mu.Unlock()
 	s := r.past
 	s.Hosted, s.Waiting, s.Ailing, s.Used, s.Capacity = len(r.hosted), len(r.waiting), ailing, r.load.Used(), n.config.Capacity
+	s.Kept, s.Unkept = r.keeping.counts()
 	for _, h := range r.hosted {
 		did, _ := h.stats()
 		s.add(&did.Host)
@@ -73,6 +77,8 @@ func newRoomCollector(n *Node) *roomCollector {
 	add(gauge, "wind_rooms_used", "Processors' worth of work that they take, with a guess for the newest.", func(s *RoomStats) float64 { return s.Used / 1000 })
 	add(counter, "wind_rooms_ended_total", "Rooms that have ended on this node.", func(s *RoomStats) float64 { return float64(s.Ended) })
 	add(counter, "wind_rooms_failed_total", "Attempts to host a room that failed.", func(s *RoomStats) float64 { return float64(s.Failed) })
+	add(counter, "wind_rooms_kept_total", "Rooms that this node has archived, or whose logs it has removed, after their end.", func(s *RoomStats) float64 { return float64(s.Kept) })
+	add(gauge, "wind_rooms_unkept", "Rooms that have ended and that this node could not archive, or remove, as they asked: its log says why.", func(s *RoomStats) float64 { return float64(s.Unkept) })
 	add(counter, "wind_room_ticks_total", "Ticks of rooms simulated by this node.", func(s *RoomStats) float64 { return float64(s.Ticks) })
 	add(counter, "wind_room_ticks_late_total", "Ticks of rooms that were overdue and shared the record of an earlier one.", func(s *RoomStats) float64 { return float64(s.Late) })
 	add(counter, "wind_room_ticks_skipped_total", "Ticks of rooms whose time was skipped, because more than a second of them was overdue.", func(s *RoomStats) float64 { return float64(s.Skipped) })

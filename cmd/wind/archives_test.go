@@ -12,9 +12,10 @@ import (
 func TestArchivesSurviveTheKillOfTheirKeeper(t *testing.T) {
 	c := startCluster(t)
 	kept := t.TempDir()
-	anna := c.node(0, "--archive", kept)
+	flags := []string{"--archive", kept, "--log-bytes", "1GiB", "--deltas", "512MiB"} // so that a small disk has room for the rooms
+	anna := c.node(0, flags...)
 	anna.owns(c.http[0], 10)
-	bert := c.node(1, "--archive", kept)
+	bert := c.node(1, flags...)
 	bert.says("waiting")
 	const count = 24
 	run(t, 0, nil, "room", "create", "--nats", c.nats, "--etcd", c.etcd, "--count", strconv.Itoa(count), "--options", `{"monsters":5,"size":60}`, "--for", "3s", "--keep", "archive", "--timeout", "1m")
