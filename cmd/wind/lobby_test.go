@@ -37,7 +37,7 @@ type lobbyBots struct {
 // quickRules returns the lobby's scripts with other rules.
 func quickRules(t *testing.T, rules map[string]string) (folder string) {
 	t.Helper()
-	folder = copyScripts(t, scripts.Dir())
+	folder = copyScripts(t, "../examples/arena/scripts")
 	file := filepath.Join(folder, scripts.Lobby, "lib", "rules.star")
 	source, err := os.ReadFile(file)
 	if err != nil {

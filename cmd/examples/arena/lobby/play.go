@@ -25,7 +25,7 @@ const (
 	askTimeout = 4 * time.Second // for an answer of the lobby
 	enterIn    = 8 * time.Second
 	lookEvery  = 250 * time.Millisecond
-	lostAfter  = 4 * time.Second // without an update
+	lostAfter  = 8 * time.Second // without an update: the client has not found the room at another node
 	firstPause = 100 * time.Millisecond
 	mostPause  = time.Second
 )
@@ -173,9 +173,9 @@ func (p *player) enter(ctx context.Context, t *lobbypb.Ticket) error {
 	if !back {
 		p.Account.Matched()
 	}
-	config := client.Config{Addr: t.Udp, Shard: t.Room, Identity: p.Player, Ticket: t.Ticket, Bot: arena.NewBot(p.Seed), NoRejoin: true, Logger: p.Logger}
+	config := client.Config{Addr: t.Udp, More: t.OtherUdp, Shard: t.Room, Identity: p.Player, Ticket: t.Ticket, Bot: arena.NewBot(p.Seed), NoRejoin: true, Logger: p.Logger}
 	if t.Udp == "" {
-		config.Addr, config.Transport = t.Tcp, client.TCP
+		config.Addr, config.More, config.Transport = t.Tcp, t.OtherTcp, client.TCP
 	}
 	if back && p.token.Session != 0 {
 		config.Resume = &p.token

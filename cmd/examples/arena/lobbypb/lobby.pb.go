@@ -308,7 +308,9 @@ type Ticket struct {
 	Ticket        []byte                 `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	Udp           string                 `protobuf:"bytes,3,opt,name=udp,proto3" json:"udp,omitempty"` // addresses of the room's node; empty: none
 	Tcp           string                 `protobuf:"bytes,4,opt,name=tcp,proto3" json:"tcp,omitempty"`
-	Seconds       int32                  `protobuf:"varint,5,opt,name=seconds,proto3" json:"seconds,omitempty"` // how long the ticket is good
+	Seconds       int32                  `protobuf:"varint,5,opt,name=seconds,proto3" json:"seconds,omitempty"`                  // how long the ticket is good
+	OtherUdp      []string               `protobuf:"bytes,6,rep,name=other_udp,json=otherUdp,proto3" json:"other_udp,omitempty"` // other nodes' addresses, which send the client
+	OtherTcp      []string               `protobuf:"bytes,7,rep,name=other_tcp,json=otherTcp,proto3" json:"other_tcp,omitempty"` // on when the room has moved
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +378,20 @@ func (x *Ticket) GetSeconds() int32 {
 		return x.Seconds
 	}
 	return 0
+}
+
+func (x *Ticket) GetOtherUdp() []string {
+	if x != nil {
+		return x.OtherUdp
+	}
+	return nil
+}
+
+func (x *Ticket) GetOtherTcp() []string {
+	if x != nil {
+		return x.OtherTcp
+	}
+	return nil
 }
 
 // MatchResult is pushed to the players once their ratings have changed. It may
@@ -842,13 +858,15 @@ const file_lobbypb_lobby_proto_rawDesc = "" +
 	"\x06waited\x18\x02 \x01(\x01R\x06waited\x12\x12\n" +
 	"\x04room\x18\x03 \x01(\tR\x04room:\x05\xe8\xc8\x18\xb4\t\"\x1a\n" +
 	"\x11LeaveQueueRequest:\x05\xe8\xc8\x18\xb5\t\"\x1b\n" +
-	"\x12LeaveQueueResponse:\x05\xe8\xc8\x18\xb6\t\"y\n" +
+	"\x12LeaveQueueResponse:\x05\xe8\xc8\x18\xb6\t\"\xb3\x01\n" +
 	"\x06Ticket\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
 	"\x06ticket\x18\x02 \x01(\fR\x06ticket\x12\x10\n" +
 	"\x03udp\x18\x03 \x01(\tR\x03udp\x12\x10\n" +
 	"\x03tcp\x18\x04 \x01(\tR\x03tcp\x12\x18\n" +
-	"\aseconds\x18\x05 \x01(\x05R\aseconds:\x05\xe8\xc8\x18\xb7\t\"f\n" +
+	"\aseconds\x18\x05 \x01(\x05R\aseconds\x12\x1b\n" +
+	"\tother_udp\x18\x06 \x03(\tR\botherUdp\x12\x1b\n" +
+	"\tother_tcp\x18\a \x03(\tR\botherTcp:\x05\xe8\xc8\x18\xb7\t\"f\n" +
 	"\vMatchResult\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
 	"\x06rating\x18\x02 \x01(\x03R\x06rating\x12$\n" +
