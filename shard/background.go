@@ -15,6 +15,7 @@ import (
 
 const (
 	highEvery     = time.Second
+	roomHighEvery = 10 * time.Second      // of a room whose notes are written together with others
 	highShare     = 5 * time.Millisecond  // see Crew.pace
 	measureShare  = 50 * time.Millisecond // likewise
 	publishBatch  = 32
@@ -38,6 +39,9 @@ type background struct {
 		noted   uint64
 		lived   bool // the first tick was simulated, and noted as such
 		failing bool
+		over    bool       // a later owner has noted
+		asked   uint64     // the mark of the note under way
+		answer  chan error // to that note; nil: none is under way
 	}
 	growth growth
 }
@@ -158,32 +162,64 @@ func (h *Host) slow(what string, err error) {
 
 // noteHigh notes the last committed sequence in the coordination service, every second unless many hosts do, and takes back the note of this
 // start's attempt as soon as its first tick is simulated. It never writes the same note again, and writes nothing while the
-// log's disk accepts no writes: etcd may be on the same disk, and exits if it cannot write.
+// log's disk accepts no writes: etcd may be on the same disk, and exits if it cannot write. The note of a room waits for those of
+// others, and no goroutine waits for it.
 func (h *Host) noteHigh() {
 	n, ctx := &h.background.notes, h.hold
 	if ctx.Err() != nil {
 		return
 	}
-	again := true
-	defer func() {
-		if again {
-			h.background.noting.after(h.crew.pace(highEvery, highShare))
+	notary, together := h.cfg.Ownership.(Notary)
+	together = together && h.cfg.NoWait
+	every := h.crew.pace(highEvery, highShare)
+	if together {
+		every = roomHighEvery
+	}
+	if n.answer != nil {
+		select {
+		case err := <-n.answer:
+			n.answer = nil
+			h.noted(ctx, n.asked, 0, err)
+		default:
+			return // something else woke the task: the answer will again
 		}
-	}()
+		if !n.over {
+			h.background.noting.after(every)
+		}
+		return
+	}
 	var lived persistence.Epoch // to be noted
 	if !n.lived && h.simulated.Load() {
 		lived = n.epoch
 	}
 	mark := h.mark.Load()
-	if mark == n.noted && lived == 0 || h.asked.unwritable() {
+	switch {
+	case mark == n.noted && lived == 0 || h.asked.unwritable():
+	case together && lived == 0:
+		t, answer := h.background.noting, make(chan error, 1)
+		n.asked, n.answer = mark, answer
+		notary.NoteSoon(persistence.Mark{Seq: persistence.Seq(mark), Epoch: n.epoch}, func(err error) {
+			answer <- err
+			t.wake()
+		})
 		return
+	default:
+		if h.noted(ctx, mark, lived, h.note(ctx, n.epoch, mark, lived)); n.over {
+			return
+		}
 	}
-	switch err := h.note(ctx, n.epoch, mark, lived); {
+	h.background.noting.after(every)
+}
+
+// noted handles the outcome of a note.
+func (h *Host) noted(ctx context.Context, mark uint64, lived persistence.Epoch, err error) {
+	n := &h.background.notes
+	switch {
 	case err == nil:
 		n.noted, n.lived, n.failing = mark, n.lived || lived > 0, false
 		h.conditions.Clear(AwaitsEtcd)
 	case errors.Is(err, ErrFenced):
-		again = false
+		n.over = true
 		h.tell(ctx, Event{Kind: EventOvertaken, Err: err})
 	case ctx.Err() == nil:
 		if !n.failing { // once: the condition lasts

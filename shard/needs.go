@@ -55,6 +55,13 @@ type Ownership interface {
 	Release(ctx context.Context, epoch persistence.Epoch, clean bool) error
 }
 
+// Notary is an Ownership that can note the high-water marks of many shards at once. A room's host uses it.
+type Notary interface {
+	Ownership
+	// NoteSoon is Note for a high-water mark alone, within seconds. done is called once, from any goroutine.
+	NoteSoon(m persistence.Mark, done func(error))
+}
+
 // Lease is the node's lease. It may be read at any time from any goroutine.
 type Lease interface {
 	State() LeaseState

@@ -106,6 +106,9 @@ type Node struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
+	running context.Context // ends with Close
+	notes   notes
+
 	crowded atomic.Bool // nobody compacts etcd, or it is full: write notes less often
 
 	since time.Time        // of Join: it stays when the node takes a new lease
@@ -149,6 +152,7 @@ func Join(ctx context.Context, client *clientv3.Client, cfg NodeConfig) (*Node, 
 	}
 	n.values = context.WithoutCancel(ctx)
 	ctx, n.cancel = context.WithCancel(n.values)
+	n.running = ctx
 	n.done.Go(func() { n.keepAlive(ctx) })
 	n.done.Go(func() { n.tend(ctx) })
 	return n, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -28,6 +29,8 @@ type Shard struct {
 	node   *Node // nil for tools
 	name   string
 	prefix string // ends with "/"
+
+	marked atomic.Int64 // revision of the key "high" as this node wrote it last; 0: it has not
 }
 
 // The values in etcd.
@@ -288,6 +291,7 @@ func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
 			return s.wrap("note the last sequence of", err)
 		}
 		if put.Succeeded {
+			s.marked.Store(put.Header.Revision)
 			return nil
 		}
 	}
