@@ -199,3 +199,57 @@ func TestOnlyARoomThatMayDozes(t *testing.T) {
 		})
 	}
 }
+
+// TestARoomThatTakesTooLongRests: it works half of the time at most, and is told; one that only catches up does not rest.
+func TestARoomThatTakesTooLongRests(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			game := walk(0)
+			setup := game.Setup
+			game.Setup = func(w *ecs.World) {
+				setup(w)
+				ecs.System(w, "amok", func(t *ecs.Tick) {
+					if t.Now() > 30 {
+						time.Sleep(10 * time.Second / 30)
+					}
+				})
+			}
+			h, _ := dozer(b, func(c *HostConfig) { c.Game, c.Doze = game, room })
+			var told []Condition
+			time.AfterFunc(15*time.Second, func() { told = h.Stats().Conditions })
+			if err := b.run(h, 31*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			share := h.Work().Seconds() / 30
+			if room && (share > 0.7 || share < 0.4) || !room && share < 0.9 {
+				t.Errorf("room %v: it works %.0f %% of the time", room, 100*share)
+			}
+			if i := slices.IndexFunc(told, func(c Condition) bool { return c.Kind == Behind }); i < 0 {
+				t.Errorf("it is not told: %v", told)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		var held atomic.Bool
+		game := walk(0)
+		setup := game.Setup
+		game.Setup = func(w *ecs.World) {
+			setup(w)
+			ecs.System(w, "stall", func(t *ecs.Tick) {
+				time.Sleep(5 * time.Millisecond)
+				if t.Now() == 60 && held.CompareAndSwap(false, true) {
+					time.Sleep(400 * time.Millisecond)
+				}
+			})
+		}
+		h, c := dozer(b, func(c *HostConfig) { c.Game = game })
+		if err := b.run(h, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if s := h.Stats(); s.Skipped > 0 || c.count() < 290 {
+			t.Errorf("after one stall: %d ticks, %d skipped", c.count(), s.Skipped)
+		}
+	})
+}

@@ -22,6 +22,7 @@ type ticking struct {
 	toldSkip time.Time // when that line was logged
 	begin    time.Time
 	sent     time.Time
+	rest     time.Time // until when a room that takes more than its time leaves the processor to others
 }
 
 // owned begins the steady state: the world is recovered, and the epoch record is in the log.
@@ -57,8 +58,8 @@ func (h *Host) serve(ctx context.Context) {
 		h.skip(now)
 		due, batch := h.tick.pacer.Due(now), h.batch()
 		h.showDebt(due - batch + 1)
-		if due < batch {
-			h.wait(ctx, h.tick.pacer.When(batch))
+		if next := h.tick.pacer.When(batch); due < batch || now.Before(h.tick.rest) {
+			h.wait(ctx, later(next, h.tick.rest))
 			continue
 		}
 		h.record(ctx, min(due, persistence.MaxTicks), now)
@@ -70,6 +71,25 @@ func (h *Host) serve(ctx context.Context) {
 	}
 	h.send(ctx, Event{Kind: EventStop})
 	h.drop()
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// mostRest bounds the rest after a record.
+const mostRest = 2 * time.Second
+
+// exhaust makes a room rest as long as its record's ticks have worked, if that was longer than they last: it cannot keep its rate
+// anyway, and gets half a processor at most. Its neighbours get the others and the rest of this one.
+func (h *Host) exhaust(work time.Duration, now time.Time) {
+	t := &h.tick
+	if h.cfg.Doze && work > time.Duration(t.count)*time.Second/time.Duration(t.pacer.rate) {
+		t.rest = now.Add(min(work, mostRest))
+	}
 }
 
 // skip skips the overdue time that will not be caught up, and logs it.
@@ -266,6 +286,7 @@ func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	work := took * time.Duration(t.count)
+	h.exhaust(work, time.Now())
 	h.work.Add(int64(work))
 	h.lag.add(t.count, work, acknowledged.Sub(t.sent))
 	h.times.commit.record(acknowledged.Sub(t.sent))
