@@ -58,7 +58,7 @@ type Ownership interface {
 // Notary is an Ownership that can note the high-water marks of many shards at once. A room's host uses it.
 type Notary interface {
 	Ownership
-	// NoteSoon is Note for a high-water mark alone, within seconds. done is called once, from any goroutine.
+	// NoteSoon writes a high-water mark within seconds, as Note does, and then calls done once, from any goroutine.
 	NoteSoon(m persistence.Mark, done func(error))
 }
 
