@@ -320,7 +320,8 @@ func (s *streamFiles) skim(block int, prefix string, yield func(skimmed) error) 
 				return err
 			}
 			if r := (skimmed{seq: seq, subject: string(head[blockHeader:])}); strings.HasPrefix(r.subject, prefix) {
-				r.read = func() ([]byte, error) { return s.row(block, at, n, h) }
+				begin := at // at moves on
+				r.read = func() ([]byte, error) { return s.row(block, begin, n, h) }
 				if err := yield(r); err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -340,6 +341,29 @@ func TestDamageIsFoundWithoutMarks(t *testing.T) {
 	}
 }
 
+// TestCutTailOfRoomsIsFoundWithoutMarks: the last delta of each room knows how far its log came, and so do its snapshots.
+func TestCutTailOfRoomsIsFoundWithoutMarks(t *testing.T) {
+	a, b, c := liveRooms[0], liveRooms[1], liveRooms[2]
+	for _, end := range ends {
+		dir := newStoreOf(t, end, "rooms")
+		if err := os.RemoveAll(filepath.Join(dir, marksDir)); err != nil {
+			t.Fatal(err)
+		}
+		rows := roomRows(t, dir, partition)
+		cutBehind(t, rows, rowOf(t, rows, b, 50)) // the deltas know record 52
+		if damaged, want := damagedRooms(t, dir), (map[string]persistence.Seq{a: 51, b: 50, c: 50, purged: 50}); !maps.Equal(damaged, want) {
+			t.Errorf("%s: damaged are %v, want %v", end, damaged, want)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, accountDir, partition+deltaSuffix)); err != nil {
+			t.Fatal(err)
+		}
+		cutBehind(t, rows, rowOf(t, rows, b, 38)) // a snapshot knows record 40
+		if damaged, want := damagedRooms(t, dir), (map[string]persistence.Seq{purged: 38}); !maps.Equal(damaged, want) {
+			t.Errorf("%s, without deltas: damaged are %v, want %v", end, damaged, want)
+		}
+	}
+}
+
 // look checks all rooms in a copy of a store.
 func look(t *testing.T, dir, test string, want map[string]persistence.Seq) {
 	t.Helper()
@@ -496,4 +520,57 @@ func TestNothingIsKnownOfAForgottenRoom(t *testing.T) {
 	appendAlone(t, s, 3)
 	s.Close()
 	check("made again", again, other)
+}
+
+// TestFlipsAnywhereAmongRooms is TestFlipsAnywhere for the files that rooms share: whatever is damaged, a start is
+// refused with a name, or each room that it does not call damaged is whole and goes on.
+func TestFlipsAnywhereAmongRooms(t *testing.T) {
+	rnd := newRand(t)
+	rounds := 4
+	if os.Getenv("WIND_LONG") != "" {
+		rounds = 120
+	}
+	stores := map[string]string{}
+	for _, end := range ends {
+		stores[end] = newStoreOf(t, end, "rooms")
+	}
+	for i := range rounds {
+		for kind, do := range []func(*testing.T, *rand.Rand, string) damage{flipField, flipAny, flipTwo, breakFile} {
+			end := ends[(i+kind)%2]
+			t.Run(fmt.Sprintf("%s/%d-%d", end, i, kind), func(t *testing.T) {
+				dir := duplicate(t, stores[end])
+				t.Log(do(t, rnd, dir).what)
+				states, err := CheckStore(testContext(t), dir)
+				var damaged *DamagedLogError
+				if err != nil {
+					if !errors.As(err, &damaged) || !strings.Contains(err.Error(), partition) {
+						t.Errorf("a start is refused without a name: %v", err)
+					}
+					return
+				}
+				lost := map[string]persistence.Seq{}
+				for _, s := range states {
+					if s.Damage != nil {
+						t.Log(s.Damage)
+						lost[s.Shard] = s.Damage.Seq
+					}
+				}
+				goOn(t, dir, lost)
+			})
+		}
+	}
+}
+
+// flipTwo flips two bits of a row of a stream that rooms share.
+func flipTwo(t *testing.T, rnd *rand.Rand, dir string) damage {
+	stream := partition
+	if rnd.IntN(4) == 0 {
+		stream += deltaSuffix
+	}
+	rows := rowsOf(t, dir, stream)
+	r := rows[rnd.IntN(len(rows))]
+	for range 2 {
+		flip(t, r.file, r.at+rnd.IntN(r.end-r.at), 1<<rnd.IntN(8))
+	}
+	return damage{what: fmt.Sprintf("two bits of message %d of %s", r.seq, stream)}
 }
