@@ -44,9 +44,9 @@ func (a *app) archivesAt(ctx context.Context, where string) (persistence.Archive
 	open := all[scheme]
 	switch {
 	case open == nil && len(all) == 0:
-		return nil, fmt.Errorf("%s: this binary has no object store: name a folder, or build a binary with cmd.WithArchives and module persistence/objects", where)
+		return nil, usagef("%s: this binary has no object store: name a folder, or build a binary with cmd.WithArchives and module persistence/objects", where)
 	case open == nil:
-		return nil, fmt.Errorf("%s: this binary has no object store for %s:// (it has %s)", where, scheme, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		return nil, usagef("%s: this binary has no object store for %s:// (it has %s)", where, scheme, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	}
 	archives, err := open(ctx, where)
 	if err != nil {

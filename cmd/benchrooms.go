@@ -30,7 +30,7 @@ A tick is late if it had to share the record of an earlier one, because it was o
 	c.Flags().StringVar(&o.Options, "options", "", "the game's options, a JSON object (default: the game's own)")
 	c.Flags().DurationVar(&span, "for", 10*time.Second, "how long to measure while they play")
 	c.Flags().StringVar(&o.Dir, "dir", "", "where to make the servers' temporary store (default: the folder for temporary files)")
-	c.Flags().BoolVar(&o.Keep, "keep", false, "keep the store, for log check and replay with --data")
+	c.Flags().BoolVar(&o.Keep, "keep-store", false, "keep the store, for log check and replay with --data")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
 		switch {
@@ -38,6 +38,9 @@ A tick is late if it had to share the record of an earlier one, because it was o
 			return usagef("bench rooms: --rooms %d, --bots %d, --nodes %d: want 1 to 100000, 0 to 1000, 1 to 16", o.Rooms, o.Bots, o.Nodes)
 		case span < time.Second || span > time.Hour:
 			return usagef("bench rooms: --for %s: want 1s to 1h", span)
+		}
+		if _, err := a.game.DecodeOptions([]byte(o.Options)); err != nil {
+			return usagef("bench rooms: %v", err)
 		}
 		if o.Exe, err = os.Executable(); err != nil {
 			return fmt.Errorf("bench rooms: %w", err)

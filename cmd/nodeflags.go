@@ -99,7 +99,9 @@ func (f *nodeFlags) archives(ctx context.Context, a *app) (persistence.Archives,
 	}
 	archives, err := a.archivesAt(ctx, f.archive)
 	if _, ok := archives.(*persistence.Folder); ok && err == nil {
-		err = os.MkdirAll(f.archive, 0o755) // or nobody learns until a room ends
+		if err = notBelowFile(f.archive); err == nil {
+			err = os.MkdirAll(f.archive, 0o755) // or nobody learns until a room ends
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--archive: %w", err)
