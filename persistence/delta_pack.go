@@ -28,6 +28,9 @@ const minWindow = 128 << 10
 // caller calls Stored after it has stored what Pack returned. Without that the next delta begins a new group, so that no
 // delta ever builds on a message that may be missing. The zero value is ready. Not safe for concurrent use.
 type DeltaPacker struct {
+	// Lean saves memory where thousands of packers are used: small deltas are not compressed, since a compressor takes half a MiB.
+	Lean bool
+
 	*packing       // nil outside a group, after Rest
 	last     Delta // as Pack returned it; the next delta begins a group if Group is 0
 	stored   bool  // last is in the stream
@@ -36,10 +39,10 @@ type DeltaPacker struct {
 	groups   int   // begun so far
 }
 
-// packing is what a group needs while it is packed: more than half a MiB.
+// packing is what a group needs while it is packed: more than half a MiB, most of it the compressor.
 type packing struct {
 	predict predict.Writer
-	zstd    *zstd.Encoder
+	zstd    *zstd.Encoder // nil in a group that is not compressed
 	window  int
 	packed  bytes.Buffer // the last body
 	content []byte
@@ -80,10 +83,14 @@ func (p *DeltaPacker) Pack(d Delta) (Delta, error) {
 	}
 	p.content = p.predict.Append(p.content[:0], d.Body, d.Tick, d.Checksum)
 	p.packed.Reset()
-	_, err := p.zstd.Write(p.content)
-	if err := errors.Join(err, p.zstd.Flush()); err != nil {
-		p.Restart()
-		return d, fmt.Errorf("persistence: cannot pack the delta of tick %d: %w", d.Tick, err)
+	if p.zstd == nil {
+		p.wrap()
+	} else {
+		_, err := p.zstd.Write(p.content)
+		if err := errors.Join(err, p.zstd.Flush()); err != nil {
+			p.Restart()
+			return d, fmt.Errorf("persistence: cannot pack the delta of tick %d: %w", d.Tick, err)
+		}
 	}
 	d.Group, d.Size, d.Body = p.last.Group, len(p.content), p.packed.Bytes()
 	p.last, p.stored = d, false
@@ -99,6 +106,7 @@ func (p *DeltaPacker) continues(d *Delta) bool {
 		limit = firstTicks
 	}
 	return p.last.Group > 0 && p.stored && p.ticks < limit && p.bytes < groupBytes &&
+		(p.zstd != nil || p.bytes <= leanBytes*GroupTicks) && // or they have grown
 		d.Tick == p.last.Tick+1 && follows(&p.last, d) && d.Layout == p.last.Layout
 }
 
@@ -107,20 +115,57 @@ func follows(a, b *Delta) bool { return a.Lineage == b.Lineage && a.Epoch == b.E
 
 // begin begins a group with d.
 func (p *DeltaPacker) begin(d *Delta) {
-	p.last = Delta{Group: d.Tick}
-	p.ticks, p.bytes = 0, 0
-	p.groups++
 	if p.packing == nil {
 		if p.packing, _ = packings.Get().(*packing); p.packing == nil {
 			p.packing = new(packing)
 		}
 	}
+	lean := p.lean(d)
+	p.last = Delta{Group: d.Tick}
+	p.ticks, p.bytes = 0, 0
+	p.groups++
 	p.predict.Begin(d.Layout)
+	if lean {
+		p.zstd, p.window = nil, 0
+		return
+	}
 	if want := min(max(minWindow, 4<<bits.Len(uint(len(d.Body)))), maxWindow); want > p.window {
 		p.window = want
 		p.zstd = newDeltaEncoder(want)
 	}
 	p.zstd.Reset(&p.packed)
+}
+
+// leanBytes is the size up to which deltas are not compressed by a lean packer, on average over a group.
+const leanBytes = 1 << 10
+
+// lean reports whether the group that begins with d is not compressed. It keeps a compressor until the deltas are half
+// as large as they must be to need one.
+func (p *DeltaPacker) lean(d *Delta) bool {
+	if !p.Lean {
+		return false
+	}
+	size, limit := len(d.Body), leanBytes
+	if p.ticks > 0 {
+		size = p.bytes / p.ticks
+	}
+	if p.zstd != nil {
+		limit /= 2
+	}
+	return size <= limit
+}
+
+// wrap packs the content as zstd blocks that are not compressed.
+func (p *DeltaPacker) wrap() {
+	if p.ticks == 0 {
+		p.packed.Write([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte(bits.Len(minWindow)-11) << 3}) // a frame with a window of minWindow
+	}
+	for rest := p.content; len(rest) > 0; {
+		n := min(len(rest), minWindow)
+		p.packed.Write([]byte{byte(n << 3), byte(n >> 5), byte(n >> 13)}) // not the last block, not compressed
+		p.packed.Write(rest[:n])
+		rest = rest[n:]
+	}
 }
 
 // newDeltaEncoder returns a compressor that works on its caller's goroutine with the least effort: it runs for every tick

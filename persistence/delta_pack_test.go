@@ -124,6 +124,55 @@ func TestASuccessorBeginsAGroup(t *testing.T) {
 	}
 }
 
+// TestALeanPackerIsReadLikeAnyOther packs deltas that grow and shrink: it has a compressor only while they are large.
+func TestALeanPackerIsReadLikeAnyOther(t *testing.T) {
+	sizes := func(tick uint64) int {
+		switch {
+		case tick > 200 && tick <= 400:
+			return 3000
+		case tick == 150:
+			return 300_000 // more than a block holds
+		}
+		return int(tick % 50)
+	}
+	p := DeltaPacker{Lean: true}
+	var all, packed []Delta
+	compressed := map[bool]int{}
+	for tick := uint64(1); tick <= 600; tick++ {
+		d := wholeDelta(tick, sizes(tick))
+		all = append(all, d)
+		q, err := p.Pack(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Stored()
+		q.Body = bytes.Clone(q.Body)
+		packed = append(packed, q)
+		if compressed[p.zstd != nil]++; tick < 150 && p.zstd != nil || tick == 400 && p.zstd == nil {
+			t.Errorf("tick %d: compressed %v", tick, p.zstd != nil)
+		}
+	}
+	if compressed[true] < 100 || p.zstd != nil {
+		t.Errorf("compressed %v, and at the end %v", compressed, p.zstd != nil)
+	}
+	i := 0
+	for d, err := range unpackDeltas(func(yield func(Delta, error) bool) {
+		for _, d := range packed {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}) {
+		if err != nil || d.Tick != all[i].Tick || !bytes.Equal(d.Body, all[i].Body) {
+			t.Fatalf("tick %d comes back with %d of %d bytes: %v", all[i].Tick, len(d.Body), len(all[i].Body), err)
+		}
+		i++
+	}
+	if i != len(all) {
+		t.Errorf("%d deltas of %d come back", i, len(all))
+	}
+}
+
 // TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes: the same delta packs to the same bytes, another one begins a
 // group.
 func TestWhatIsNotKnownToBeStoredIsPackedAgainInTheSameBytes(t *testing.T) {

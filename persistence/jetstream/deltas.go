@@ -47,6 +47,7 @@ type Deltas struct {
 // connection is read-only.
 func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, error) {
 	d := &Deltas{lane: deltaLane(ref, o.Shared), conn: c, ref: ref, limit: uint64(o.DeltaBytes)}
+	d.packer.Lean = o.Shared
 	var err error
 	d.stream, err = c.stream(ctx, d.name, o.Shared)
 	if isMissing(err) && c.readOnly {
