@@ -361,10 +361,10 @@ func FuzzUnpackDeltas(f *testing.F) {
 	})
 }
 
-// TestPackersThatRestShareTheirMemory: two streams whose packers rest at different times are unpacked as they were.
+// TestPackersThatRestShareTheirMemory: streams whose packers rest at different times are unpacked as they were.
 func TestPackersThatRestShareTheirMemory(t *testing.T) {
-	var packers [2]DeltaPacker
-	var readers [2]deltaUnpacker
+	packers := [3]DeltaPacker{2: {Lean: true}}
+	var readers [3]deltaUnpacker
 	for i := range readers {
 		defer readers[i].close()
 	}

@@ -42,6 +42,7 @@ type Conn struct {
 	limit   int64                       // what the account may store; 0: not asked yet
 	streams map[string]jetstream.Stream // that many shards share
 	done    map[string]bool             // by first
+	growing sync.Mutex                  // held by lane.grow
 }
 
 // ErrRefused reports that NATS does not accept a connection's user or password, or no message from it.

@@ -96,9 +96,12 @@ func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	return last, err == nil, err
 }
 
-// learn moves the fence to the stream's last message.
+// learn moves the fence to the last message, and sees to it that a partition grows with the rooms that begin.
 func (d *Deltas) learn(ctx context.Context) error {
 	if d.shared() {
+		if err := d.grow(ctx, d.conn, maxPartitionDeltas); err != nil && !errors.Is(err, persistence.ErrFull) { // then it drops more
+			return err
+		}
 		m, _, err := d.last(ctx)
 		if err != nil {
 			return err

@@ -19,6 +19,8 @@ const (
 	DefaultDeltaBytes    = 4 << 30
 	DefaultSnapshotBytes = 2 << 30  // of a cluster's snapshots together
 	DefaultSharedBytes   = 64 << 20 // of each, log and deltas, in a partition; nothing is reserved for it
+	partitionBytes       = 64 << 20 // of all logs in a new partition, or all deltas; it grows
+	maxPartitionDeltas   = 1 << 30  // beyond this a partition of deltas does not grow
 	MinLogBytes          = 1 << 20  // least limit that an operator may set: room for one large record
 	leastDefault         = 8 << 20  // least limit on a small server
 	peersTimeout         = 10 * time.Second
@@ -28,7 +30,7 @@ const (
 // streams are created. The limits of log and deltas, if set, apply to existing streams as well.
 //
 // In a partition, LogBytes and DeltaBytes limit the shard's own part. The streams have limits of their own, which are
-// reserved once for all shards. Whoever creates the delta partition decides how long its deltas are kept (DeltaAge).
+// reserved once for all shards and grow with their contents. Whoever creates the delta partition decides how long its deltas are kept (DeltaAge).
 type Options struct {
 	Shared        bool          // Create: in the partitions, for rooms; Open: look there first
 	Replicas      int           // 1 or 3; 0: 1
@@ -61,15 +63,11 @@ func (o Options) fill(ctx context.Context, c *Conn) (Options, error) {
 			}
 		}
 	}
-	partitionLog, partitionDeltas := int64(DefaultLogBytes), int64(DefaultDeltaBytes)
-	if free <= 0 { // unknown: all partitions together reserve a quarter of what a shard does, so that the last of them finds room, too
-		partitionLog, partitionDeltas = partitionLog/(4*partitions), partitionDeltas/(4*partitions)
-	}
-	if limit(&o.partition.log, partitionLog, 4*partitions); o.Shared {
+	if limit(&o.partition.log, partitionBytes, 4*partitions); o.Shared {
 		o.LogBytes = cmp.Or(o.LogBytes, DefaultSharedBytes)
 		o.DeltaBytes = cmp.Or(o.DeltaBytes, DefaultSharedBytes)
 	}
-	limit(&o.partition.deltas, partitionDeltas, 8*partitions)
+	limit(&o.partition.deltas, partitionBytes, 8*partitions)
 	limit(&o.LogBytes, DefaultLogBytes, 4)
 	limit(&o.DeltaBytes, DefaultDeltaBytes, 8)
 	limit(&o.SnapshotBytes, DefaultSnapshotBytes, 16)
@@ -162,6 +160,26 @@ func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, c
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return nil // another node was faster, perhaps with another default; the code that opens it checks the settings
 		}
+		return err
+	})
+}
+
+// grow doubles the limit of a partition that is full, unless another shard's owner was faster. It returns
+// persistence.ErrFull if the server has no room for that.
+func (l *lane) grow(ctx context.Context, c *Conn, most int64) error {
+	c.growing.Lock()
+	defer c.growing.Unlock()
+	i, err := l.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot read the state of %s: %w", l, err)
+	}
+	config := i.Config
+	if config.MaxBytes >= most || int64(i.State.Bytes) < config.MaxBytes*7/8 {
+		return nil
+	}
+	config.MaxBytes *= 2
+	return reserved(ctx, c, l.name, &config.MaxBytes, true, func() error {
+		_, err := c.js.UpdateStream(ctx, config)
 		return err
 	})
 }

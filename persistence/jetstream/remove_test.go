@@ -243,3 +243,52 @@ func TestARoomThatFillsItsShareHurtsNobody(t *testing.T) {
 	}
 	resumeFrom(t, other, ow)
 }
+
+// TestAPartitionGrowsWithItsRooms: the limit of the stream keeps no room from its own, but that of the server does.
+func TestAPartitionGrowsWithItsRooms(t *testing.T) {
+	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1, MaxBytes: 1 << 30}))
+	s := createShardWith(t, c, Options{Shared: true})
+	config := s.log.stream.CachedInfo().Config
+	config.MaxBytes = 256 << 10
+	if _, err := c.js.UpdateStream(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	w := newWriter()
+	w.size = 32 << 10
+	for range 100 {
+		w.commit(t, s)
+	}
+	i, err := s.log.stream.Info(ctx)
+	if err != nil || i.Config.MaxBytes != 4<<20 {
+		t.Fatalf("the partition may take %d bytes, %v", i.Config.MaxBytes, err)
+	}
+	config.MaxBytes = int64(i.State.Bytes) + 40<<10
+	if _, err := c.js.UpdateStream(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	all := config
+	all.Name, all.Subjects, all.MaxBytes = "EVERYTHING_ELSE", []string{"else"}, 0
+	a, err := c.js.AccountInfo(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.MaxBytes = 1<<30 - int64(a.ReservedStore)
+	if _, err := c.js.CreateStream(ctx, all); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		var m persistence.Message
+		var r *persistence.Record
+		if m, r, err = w.next(); err == nil {
+			if err = s.log.Append(ctx, m, w.chain.Seq()); err == nil {
+				w.chain.Advance(r, persistence.HashOf(m.Body))
+			}
+		}
+	}
+	if !errors.Is(err, persistence.ErrFull) {
+		t.Fatal(err)
+	}
+	if last := lastOf(t, s); last != w.chain.Seq() {
+		t.Errorf("the log ends with record %d, its writer with %d", last, w.chain.Seq())
+	}
+}

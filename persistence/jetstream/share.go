@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -59,6 +60,12 @@ func (s *share) append(ctx context.Context, m persistence.Message, expect uint64
 		return err
 	}
 	at, err := l.fence.publish(ctx, subject, m.Header, m.Body, after)
+	if errors.Is(err, persistence.ErrFull) { // the partition is, not this log
+		if err := l.grow(ctx, l.conn, math.MaxInt64); err != nil {
+			return err
+		}
+		at, err = l.fence.publish(ctx, subject, m.Header, m.Body, after)
+	}
 	if err != nil {
 		return err
 	}
