@@ -51,7 +51,7 @@ func Remove(ctx context.Context, c *Conn, r Ref) error {
 	if err := l.note(ctx, purgedBelow, strconv.FormatUint(seal.num, 10), "it is purged"); err != nil {
 		return err
 	}
-	if err := l.purge(ctx, seal.seq); err != nil {
+	if err := purgeInSteps(ctx, l.stream, l.subject, stepBytes); err != nil {
 		return err
 	}
 	if err := purgeSubject(ctx, l.stream, noteSubject(r, partitionOf(r.Shard)), jetstream.WithPurgeKeep(1)); err != nil {
@@ -80,7 +80,7 @@ func removeDeltas(ctx context.Context, c *Conn, r Ref) error {
 	d := deltaLane(r, true)
 	s, err := c.stream(ctx, d.name, true)
 	if err == nil {
-		err = purgeSubject(ctx, s, d.subject)
+		err = purgeInSteps(ctx, s, d.subject, stepBytes)
 	}
 	if isMissing(err) {
 		return nil
@@ -117,6 +117,40 @@ func purgeSubject(ctx context.Context, s jetstream.Stream, subject string, o ...
 		return fmt.Errorf("jetstream: cannot purge %s of %s: %w", subject, s.CachedInfo().Config.Name, err)
 	}
 	return nil
+}
+
+// stepBytes is how much of a stream a step of purgeInSteps spans: two of the server's blocks.
+const stepBytes = 16 << 20
+
+// purgeInSteps deletes all messages on a subject, the oldest first. While the server purges, it reads all blocks from the
+// subject's first to its last message and stores nothing for anyone. In steps, it stops the others for some milliseconds
+// at a time.
+func purgeInSteps(ctx context.Context, s jetstream.Stream, subject string, step uint64) error {
+	for {
+		first, err := s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		var last *jetstream.RawStreamMsg
+		var i *jetstream.StreamInfo
+		if err == nil {
+			last, err = s.GetLastMsgForSubject(ctx, subject)
+		}
+		if err == nil {
+			i, err = s.Info(ctx, jetstream.WithSubjectFilter(subject))
+		}
+		if err != nil {
+			return fmt.Errorf("jetstream: cannot find what to purge on %s of %s: %w", subject, s.CachedInfo().Config.Name, err)
+		}
+		count := i.State.Subjects[subject]
+		span := (last.Sequence - first.Sequence + 1) * (i.State.Bytes/max(i.State.Msgs, 1) + 1)
+		if span <= step || count <= 1 {
+			return purgeSubject(ctx, s, subject)
+		}
+		if err := purgeSubject(ctx, s, subject, jetstream.WithPurgeKeep(count-max(count*step/span, 1))); err != nil {
+			return err
+		}
+	}
 }
 
 // Forget drops the last traces of the rooms of a cluster whose data was removed and whose log was sealed before a time.

@@ -187,6 +187,34 @@ func TestRoomsAreRemovedWhileOthersWrite(t *testing.T) {
 	writing.Wait()
 }
 
+// TestAPurgeInStepsDeletesOneSubject: whatever a step spans.
+func TestAPurgeInStepsDeletesOneSubject(t *testing.T) {
+	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	names := neighbours("main", 6)[1:]
+	other, w := room(t, c, names[0], 1)
+	before := messagesOf(t, c, names[0])
+	for i, step := range []uint64{1, 500, 3000, 10_000, stepBytes} {
+		s, _ := room(t, c, names[min(i+1, 4)], 1)
+		appendTicks(t, s, 30)
+		if err := purgeInSteps(testContext(t), s.log.stream, s.log.subject, step); err != nil {
+			t.Fatal(err)
+		}
+		if n := messagesOf(t, c, s.ref.Shard); n["log"] != 0 || n["delta"] != 10 {
+			t.Errorf("in steps of %d bytes: %v are left", step, n)
+		}
+		if err := purgeInSteps(testContext(t), s.deltas.stream, s.deltas.subject, step); err != nil {
+			t.Fatal(err)
+		}
+		if n := messagesOf(t, c, s.ref.Shard); len(n) != 0 {
+			t.Errorf("in steps of %d bytes: %v are left", step, n)
+		}
+	}
+	if n := messagesOf(t, c, names[0]); n["log"] != before["log"] || n["delta"] != before["delta"] {
+		t.Errorf("the neighbour had %v and has %v", before, n)
+	}
+	resumeFrom(t, other, w)
+}
+
 // TestARoomThatFillsItsShareHurtsNobody: the others in its partition go on, and it can still end.
 func TestARoomThatFillsItsShareHurtsNobody(t *testing.T) {
 	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1}))
