@@ -54,7 +54,7 @@ type RoomsResult struct {
 	SealSeconds   float64 `json:"seal_s"`   // until every room's end was listed
 
 	Ticks   float64 `json:"ticks"`   // of all rooms while they played
-	Late    float64 `json:"late"`    // overdue ticks that shared the record of an earlier one
+	Late    float64 `json:"late"`    // ticks simulated a tick or more after they were due
 	Skipped float64 `json:"skipped"` // ticks whose time was skipped
 	Inputs  uint64  `json:"inputs"`  // that the bots sent
 	Updates uint64  `json:"updates"` // that they saw

@@ -21,7 +21,7 @@ func (a *app) benchRooms() *cobra.Command {
 how long that takes, how many ticks were late, and the processor time and memory of each process before there were rooms and
 while they played. The bots run in this process. Rooms without bots (--bots 0) show what an idle room costs.
 
-A tick is late if it had to share the record of an earlier one, because it was overdue.`,
+A tick is late if it was simulated a tick or more after it was due.`,
 		Example: "  wind bench rooms --rooms 500 --for 20s\n  wind bench rooms --rooms 200 --bots 0 --options '{\"tick-rate\":10,\"monsters\":0}' --json",
 	}
 	c.Flags().IntVar(&o.Rooms, "rooms", 100, "how many rooms")

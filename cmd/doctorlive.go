@@ -158,7 +158,7 @@ func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url stri
 	defer conn.Close()
 	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
 	if errors.Is(err, persistence.ErrNotFound) { // nothing to compare with: a node would create the log
-		if err := first(node.LogGone(f.shard, r.standing), conn.CheckReplicas(f.replicas)); err != nil {
+		if err := first(node.LogGone(f.shard, r.standing, false), conn.CheckReplicas(f.replicas)); err != nil {
 			r.found(f.shard, "log", err)
 		}
 		return

@@ -88,7 +88,7 @@ func (r *report) examineLeases(ctx context.Context, a *app, f *nodeFlags) error 
 func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	held, err := jetstream.OpenCopy(ctx, filepath.Join(f.data, "nats"), jetstream.CopyOptions{Cluster: f.cluster, Shard: f.shard, Logger: a.log})
 	if errors.Is(err, fs.ErrNotExist) {
-		return node.LogGone(f.shard, r.standing) // a start ended before it made a stream
+		return node.LogGone(f.shard, r.standing, false) // a start ended before it made a stream
 	}
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 	defer held.Close()
 	s, _, err := held.Open(ctx, f.cluster, f.shard)
 	if errors.Is(err, persistence.ErrNotFound) {
-		return node.LogGone(f.shard, r.standing) // the directory has other shards
+		return node.LogGone(f.shard, r.standing, false) // the directory has other shards
 	}
 	if err != nil {
 		return err

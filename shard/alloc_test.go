@@ -82,7 +82,7 @@ func TestSteadyTickAllocatesNothing(t *testing.T) {
 	h := steady(t, "500")
 	ctx := context.Background()
 	tick := func() {
-		h.record(ctx, 1, time.Now())
+		h.record(ctx, 1, 0, time.Now())
 		for waiting, _ := h.ring.len(); waiting > 8; waiting, _ = h.ring.len() {
 			runtime.Gosched() // ticks without a pause leave no time to publish their deltas, and a backlog needs memory
 		}
@@ -101,6 +101,6 @@ func BenchmarkTickOfTheHost(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		h.record(ctx, 1, time.Now())
+		h.record(ctx, 1, 0, time.Now())
 	}
 }

@@ -16,6 +16,7 @@ import (
 // doze is what a host knows of the quiet in its room.
 type doze struct {
 	quiet   uint64        // ticks in a row of which nobody hears
+	slept   int           // ticks that the host let become due on purpose since the last record: they are not late
 	dozing  atomic.Bool   // the loop sleeps through ticks that are due
 	arrived atomic.Bool   // something came since the last latch
 	nudge   chan struct{} // wakes the loop; one token

@@ -81,8 +81,8 @@ func TestAnIdleRoomCommitsSeveralTicksAtOnce(t *testing.T) {
 				t.Fatalf("record %d has %d ticks: %v", i, n, c.sizes)
 			}
 		}
-		if s := h.Stats(); s.MaxDebt > 0 || s.Skipped > 0 {
-			t.Errorf("debt %d, skipped %d", s.MaxDebt, s.Skipped)
+		if s := h.Stats(); s.MaxDebt > 0 || s.Late > 0 || s.Skipped > 0 {
+			t.Errorf("debt %d, %d late, skipped %d", s.MaxDebt, s.Late, s.Skipped)
 		}
 		b.check(walk(0))
 	})
@@ -125,6 +125,9 @@ func TestWhatArrivesWakesARoom(t *testing.T) {
 			}
 			if c.sizes[len(c.sizes)-1] != 8 {
 				t.Errorf("it does not doze again: %v", c.sizes)
+			}
+			if s := h.Stats(); s.MaxDebt > 0 || s.Late > 0 {
+				t.Errorf("it was woken with ticks that were due, and calls %d of them late, debt %d", s.Late, s.MaxDebt)
 			}
 			b.check(walk(0))
 		})
@@ -248,8 +251,8 @@ func TestARoomThatTakesTooLongRests(t *testing.T) {
 		if err := b.run(h, 10*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		if s := h.Stats(); s.Skipped > 0 || c.count() < 290 {
-			t.Errorf("after one stall: %d ticks, %d skipped", c.count(), s.Skipped)
+		if s := h.Stats(); s.Skipped > 0 || s.Late < 11 || s.Late > 16 || c.count() < 290 {
+			t.Errorf("after one stall: %d ticks, %d late, %d skipped", c.count(), s.Late, s.Skipped)
 		}
 	})
 }

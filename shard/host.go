@@ -295,6 +295,7 @@ type Stats struct {
 	Records   uint64            `json:"records"`
 	Debt      int               `json:"debt"`     // ticks overdue now
 	MaxDebt   int               `json:"max_debt"` // the maximum so far
+	Late      uint64            `json:"late"`     // ticks simulated a tick or more after they were due
 	Skipped   uint64            `json:"skipped"`  // ticks whose time was skipped: overdue beyond CatchUpSeconds
 	TickMS    Quantiles         `json:"tick_ms"`  // a tick's work on this node: from the latch to the release, without the wait for the commit
 	CommitMS  Quantiles         `json:"commit_ms"`
@@ -326,7 +327,8 @@ func (s *Stats) Add(before *Stats) {
 		s.Tick, s.LastSeq, s.Checksum, s.Entities = before.Tick, before.LastSeq, before.Checksum, before.Entities
 	}
 	s.Ticks, s.Committed, s.Records = s.Ticks+before.Ticks, s.Committed+before.Committed, s.Records+before.Records
-	s.DeltasLost, s.Snapshots, s.Skipped, s.MaxDebt = s.DeltasLost+before.DeltasLost, s.Snapshots+before.Snapshots, s.Skipped+before.Skipped, max(s.MaxDebt, before.MaxDebt)
+	s.DeltasLost, s.Snapshots, s.MaxDebt = s.DeltasLost+before.DeltasLost, s.Snapshots+before.Snapshots, max(s.MaxDebt, before.MaxDebt)
+	s.Late, s.Skipped = s.Late+before.Late, s.Skipped+before.Skipped
 	for name, n := range before.Failures {
 		if s.Failures == nil {
 			s.Failures = map[string]uint64{}

@@ -57,12 +57,15 @@ func (h *Host) serve(ctx context.Context) {
 		now := time.Now()
 		h.skip(now)
 		due, batch := h.tick.pacer.Due(now), h.batch()
-		h.showDebt(due - batch + 1)
+		h.doze.slept = max(h.doze.slept, batch)
+		late := max(0, due-h.doze.slept)
+		h.showDebt(late)
 		if next := h.tick.pacer.When(batch); due < batch || now.Before(h.tick.rest) {
 			h.wait(ctx, later(next, h.tick.rest))
 			continue
 		}
-		h.record(ctx, min(due, persistence.MaxTicks), now)
+		h.doze.slept = 0
+		h.record(ctx, min(due, persistence.MaxTicks), late, now)
 	}
 	h.showDebt(0)
 	h.disown()
@@ -135,9 +138,9 @@ func (h *Host) hear(ctx context.Context) {
 	}
 }
 
-// record simulates n ticks and commits them as one record. Nothing reads the world between the ticks: all commands are
-// latched before the first.
-func (h *Host) record(ctx context.Context, n int, begin time.Time) {
+// record simulates n ticks, some of them late, and commits them as one record. Nothing reads the world between the ticks:
+// all commands are latched before the first.
+func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	if h.stopped || !h.owner.Ready() {
 		return
 	}
@@ -174,6 +177,7 @@ func (h *Host) record(ctx context.Context, n int, begin time.Time) {
 	t.sent = time.Now()
 	h.mu.Lock()
 	h.stats.Ticks += uint64(n)
+	h.stats.Late += uint64(min(n, late))
 	h.mu.Unlock()
 	h.send(ctx, Event{Kind: EventPropose, Ticks: t.records[:n]})
 	h.doze.count(t.commands[:n], t.outputs[:n], w.Sessions())
@@ -298,9 +302,8 @@ func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	h.stats.LastSeq, h.stats.Tick, h.stats.Checksum, h.stats.Entities = seq, w.Tick(), w.Checksum(), w.Len()
 }
 
-// showDebt publishes how many ticks are overdue. A tick that is due now is on time.
-func (h *Host) showDebt(due int) {
-	debt := max(0, due-1)
+// showDebt publishes how many ticks are overdue by a tick or more.
+func (h *Host) showDebt(debt int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stats.Debt = debt

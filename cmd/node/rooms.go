@@ -246,6 +246,9 @@ func (r *rooms) run(h *hosted) error {
 		if !passes(err) {
 			return err
 		}
+		if errors.Is(err, persistence.ErrLost) { // an operator may restore its log
+			r.failed(h.name, err)
+		}
 		select {
 		case <-h.ctx.Done():
 			return nil

@@ -11,6 +11,8 @@ import (
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard"
+	"github.com/ferris1/wind/shard/room"
 )
 
 type (
@@ -68,6 +70,36 @@ func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// TestARoomWhoseOwnerDiedBeforeItsFirstRecordRuns: the room has an epoch and a lineage, and no log.
+func TestARoomWhoseOwnerDiedBeforeItsFirstRecordRuns(t *testing.T) {
+	n := startRooms(t, nil)
+	id := room.ID(n.cluster.Name, "match")
+	s, err := n.member.Shard(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lineage, err := s.AgreeLineage(soon(t), "0197e1a0-0000-7000-8000-000000000002")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if granted, err := s.Claim(soon(t), shard.Bid{Node: n.config.ID, Lease: n.member.State().ID, Epoch: 1, Lineage: lineage}); err != nil || !granted {
+		t.Fatal(granted, err)
+	}
+	if err := s.Release(soon(t), 1, true); err != nil {
+		t.Fatal(err)
+	}
+	r, err := n.cluster.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":10}`), Key: "match", Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.ID != id || r.Phase() == room.Wanted {
+		t.Errorf("%+v", r)
+	}
+	if st, err := s.Read(soon(t)); err != nil || st.Epoch != 2 || st.Lineage != lineage {
+		t.Errorf("%+v, %v", st, err)
+	}
 }
 
 // TestRoomsAreMadePlayedAndEnded: thirty rooms run on one node, each ends by its game, and its entry repeats what its log

@@ -16,7 +16,7 @@ type RoomStats struct {
 
 	// Of all rooms that the node has hosted.
 	Ticks   uint64 // simulated
-	Late    uint64 // of these, the ones that began in the record of an earlier tick, because they were overdue
+	Late    uint64 // of these, the ones that began a tick or more after they were due
 	Skipped uint64 // ticks whose time was skipped, because more than a second of them was overdue
 	Ended   uint64 // rooms that ended here
 	Failed  uint64 // attempts to host a room that failed
@@ -27,7 +27,7 @@ type RoomStats struct {
 
 // add counts what a room's hosts have done.
 func (s *RoomStats) add(h *shard.Stats) {
-	s.Ticks, s.Late, s.Skipped = s.Ticks+h.Ticks, s.Late+(h.Ticks-min(h.Ticks, h.Records)), s.Skipped+h.Skipped
+	s.Ticks, s.Late, s.Skipped = s.Ticks+h.Ticks, s.Late+h.Late, s.Skipped+h.Skipped
 }
 
 // RoomStats returns the statistics of the node's rooms, or zeros if it hosts none.
@@ -80,7 +80,7 @@ func newRoomCollector(n *Node) *roomCollector {
 	add(counter, "wind_rooms_kept_total", "Rooms that this node has archived, or whose logs it has removed, after their end.", func(s *RoomStats) float64 { return float64(s.Kept) })
 	add(gauge, "wind_rooms_unkept", "Rooms that have ended and that this node could not archive, or remove, as they asked: its log says why.", func(s *RoomStats) float64 { return float64(s.Unkept) })
 	add(counter, "wind_room_ticks_total", "Ticks of rooms simulated by this node.", func(s *RoomStats) float64 { return float64(s.Ticks) })
-	add(counter, "wind_room_ticks_late_total", "Ticks of rooms that were overdue and shared the record of an earlier one.", func(s *RoomStats) float64 { return float64(s.Late) })
+	add(counter, "wind_room_ticks_late_total", "Ticks of rooms simulated a tick or more after they were due.", func(s *RoomStats) float64 { return float64(s.Late) })
 	add(counter, "wind_room_ticks_skipped_total", "Ticks of rooms whose time was skipped, because more than a second of them was overdue.", func(s *RoomStats) float64 { return float64(s.Skipped) })
 	return c
 }

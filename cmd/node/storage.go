@@ -31,15 +31,17 @@ func openStorage(ctx context.Context, conn *jetstream.Conn, s *etcd.Shard, clust
 	if !errors.Is(err, persistence.ErrNotFound) {
 		return st, err
 	}
-	if err := LogGone(name, standing); err != nil {
+	if err := LogGone(name, standing, o.Shared); err != nil {
 		return nil, err
 	}
 	return jetstream.Create(ctx, conn, cluster, name, lineage, o)
 }
 
-// LogGone returns the error for a shard that has no log: nil if it never had an owner, and lost history otherwise.
-func LogGone(name string, standing shard.Standing) error {
-	if standing.Epoch == 0 {
+// LogGone returns the error for a shard that has no log: nil if it never had an owner, and lost history otherwise. A log that
+// shares its stream begins to exist with its first record: if its owner died before that, nothing was lost. Had anything been
+// released, the high-water mark would say so.
+func LogGone(name string, standing shard.Standing, shared bool) error {
+	if standing.Epoch == 0 || shared && standing.High.Seq == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: shard %s was owned before (epoch %d) and its log is gone: restore the log, or name a new shard with --shard",

@@ -136,6 +136,7 @@ func (p *process) exit() int {
 	case <-p.done:
 	case <-time.After(patience):
 		p.signal(syscall.SIGQUIT) // its stacks tell where it hangs
+		<-p.done
 		p.t.Fatalf("%s does not end", p.name)
 	}
 	return p.cmd.ProcessState.ExitCode()

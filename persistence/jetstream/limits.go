@@ -146,10 +146,24 @@ func resize(ctx context.Context, c *Conn, name string, keeps bool, change func(*
 	})
 }
 
+// spared is how many times as much as a default has to fit into a server that does not report its limit, so that streams
+// that are made later find room, too.
+const spared = 4
+
 // createStream creates a stream, or accepts one that exists. In a cluster that has just started, a server may not know
-// the others yet: createStream waits up to peersTimeout for them.
+// the others yet: createStream waits up to peersTimeout for them. If the server does not report its limit, a default
+// reserves spared times as much for a moment.
 func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, chosen bool) error {
-	return reserved(ctx, c, config.Name, &config.MaxBytes, chosen, func() error {
+	limit, err := c.storeLimit(ctx)
+	if err != nil {
+		return err
+	}
+	spare := !chosen && limit < 0
+	if spare {
+		config.MaxBytes *= spared
+	}
+	created := false
+	err = reserved(ctx, c, config.Name, &config.MaxBytes, chosen, func() error {
 		_, err := c.js.CreateStream(ctx, config)
 		for end := time.Now().Add(peersTimeout); noPeers(err) && time.Now().Before(end) && ctx.Err() == nil; _, err = c.js.CreateStream(ctx, config) {
 			select {
@@ -160,6 +174,15 @@ func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, c
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return nil // another node was faster, perhaps with another default; the code that opens it checks the settings
 		}
+		created = err == nil
+		return err
+	})
+	if err != nil || !spare || !created {
+		return err
+	}
+	config.MaxBytes = max(config.MaxBytes/spared, leastDefault)
+	return reserved(ctx, c, config.Name, &config.MaxBytes, true, func() error {
+		_, err := c.js.UpdateStream(ctx, config)
 		return err
 	})
 }
@@ -217,16 +240,28 @@ func noStorage(err error) bool {
 
 // reserved calls reserve, which creates or changes a stream with *limit bytes. While a default does not fit, reserved
 // divides it by four and tries again, so that some space is left for the shard's other streams: servers do not report
-// how much they have. If a chosen limit does not fit, it returns an error with the sizes.
+// how much they have. A cluster's servers learn only after seconds that another stream has become smaller: reserved waits
+// up to peersTimeout for them. If a chosen limit does not fit, it returns an error with the sizes.
 func reserved(ctx context.Context, c *Conn, name string, limit *int64, chosen bool, reserve func() error) error {
 	asked := *limit
 	err := reserve()
-	for ; noStorage(err) && !chosen && *limit/4 >= leastDefault; err = reserve() {
-		*limit /= 4
+	for end := time.Now().Add(peersTimeout); noStorage(err) && !chosen; err = reserve() {
+		if *limit/4 >= leastDefault {
+			*limit /= 4
+			continue
+		}
+		if c.nc.ConnectedClusterName() == "" || time.Now().After(end) || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		*limit = asked
 	}
 	if noStorage(err) {
 		return fmt.Errorf("%w: no room for the %s to reserve for stream %s%s: raise the server's limit (max_file_store, or a larger disk), or lower those of the streams (--log-bytes, --delta-bytes)",
-			persistence.ErrFull, bytesText(asked), name, c.capacity(ctx))
+			persistence.ErrFull, bytesText(*limit), name, c.capacity(ctx))
 	}
 	if err != nil {
 		return fmt.Errorf("jetstream: cannot make or change stream %s: %w", name, err)

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -88,5 +89,34 @@ func TestDefaultsFitASmallServer(t *testing.T) {
 				t.Errorf("%q does not say %s", err, want)
 			}
 		}
+	})
+}
+
+// TestRoomsFitBesideAStandingShard: the defaults of a shard's own streams leave room for all partitions, also on a server
+// that does not report its limit. Formerly the first streams reserved everything.
+func TestRoomsFitBesideAStandingShard(t *testing.T) {
+	fits := func(t *testing.T, c *Conn, replicas int) {
+		appendTicks(t, createShardWith(t, c, Options{Replicas: replicas}), 3)
+		seen := map[int]bool{}
+		for i := 0; len(seen) < partitions; i++ {
+			name := fmt.Sprintf("room-%d", i)
+			if seen[partitionOf(name)] {
+				continue
+			}
+			seen[partitionOf(name)] = true
+			s, err := Create(testContext(t), c, "dev", name, testLineage, Options{Shared: true, Replicas: replicas})
+			if err != nil {
+				t.Fatalf("the room in partition %d: %v", partitionOf(name), err)
+			}
+			appendTicks(t, s, 3)
+			s.Close()
+		}
+	}
+	for _, limit := range []int64{400 << 20, 12<<30 + 10<<20, 1 << 40} {
+		s := startServer(t, ServerConfig{User: "node", Password: "secret", MaxBytes: limit})
+		fits(t, site{addrs: []string{s.Addr()}, user: "node:secret@"}.connect(t, ""), 1)
+	}
+	t.Run("R3", func(t *testing.T) {
+		fits(t, site{addrs: startCluster(t, 2<<30)}.connect(t, ""), 3)
 	})
 }

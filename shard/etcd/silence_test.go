@@ -79,6 +79,8 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Shard.Lift":         func() error { return sh.Lift(ctx) },
 		"Node.Register":      func() error { _, err := n.Register(ctx, discovery.Instance{Type: "game", ID: "g"}); return err },
 		"Node.Vacant":        func() error { return n.Vacant(ctx, "game", "g") },
+		"Node.KeepRoom":      func() error { _, _, err := n.KeepRoom(ctx, "r-1"); return err },
+		"Node.LeaveRoom":     func() error { return n.LeaveRoom(ctx, "r-1") },
 		"Node.SetHung":       func() error { return n.SetHung(ctx, "a step") },
 		"Node.Close": func() error { // on a separate node, which it ends
 			other := &Node{cfg: n.cfg, client: c, cancel: func() {}}
@@ -88,6 +90,12 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Join":              func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
 		"CreateRoom":        func() error { _, _, err := CreateRoom(ctx, c, "test", "r-1", room.Spec{Game: "arena"}); return err },
 		"EndRoom":           func() error { return EndRoom(ctx, c, "test", "r-1", room.End{}) },
+		"ReadRoom":          func() error { _, err := ReadRoom(ctx, c, "test", "r-1"); return err },
+		"CancelRoom":        func() error { _, err := CancelRoom(ctx, c, "test", "r-1", room.End{}); return err },
+		"MoveRoom":          func() error { _, _, _, err := MoveRoom(ctx, c, "test", "r-1", room.End{}, 1); return err },
+		"LookRoom":          func() error { _, _, err := LookRoom(ctx, c, "test", "r-1"); return err },
+		"ForgetRoom":        func() error { _, err := ForgetRoom(ctx, c, "test", "r-1", 1); return err },
+		"Clusters":          func() error { _, err := Clusters(ctx, c); return err },
 		"Lock":              func() error { _, err := Lock(ctx, c, "test", "l"); return err },
 		"Shards":            func() error { _, err := Shards(ctx, c, "test"); return err },
 		"SpaceOf":           func() error { _, err := SpaceOf(ctx, c); return err },
