@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +25,7 @@ import (
 	"github.com/ferris1/wind/cmd/node"
 	netclient "github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // RoomsOptions configures Rooms.
@@ -36,6 +39,8 @@ type RoomsOptions struct {
 	For     time.Duration // how long they play
 	Dir     string        // parent of the servers' temporary store
 	Keep    bool          // leave the store, for log check and replay
+	Wait    bool          // until the rooms have ended by themselves, instead of closing them
+	Archive bool          // each room's log once it has ended, and replay every archive
 	NewBot  func(seed uint64) netclient.Bot
 
 	Progress func(what string, done, total int) // may be nil
@@ -60,9 +65,15 @@ type RoomsResult struct {
 	Updates uint64  `json:"updates"` // that they saw
 	Resumes uint64  `json:"resumes"`
 
-	Sealed int    `json:"sealed"`    // rooms whose end is listed
-	ByGame int    `json:"by_game"`   // of these, the ones with a result
-	Parts  []Cost `json:"processes"` // what each process took
+	Sealed int `json:"sealed"`  // rooms whose end is listed
+	ByGame int `json:"by_game"` // of these, the ones with a result
+
+	ArchiveSeconds float64 `json:"archive_s,omitempty"` // then until every room was archived and its log removed
+	ReplaySeconds  float64 `json:"replay_s,omitempty"`  // then until every archive was replayed
+	Archived       int     `json:"archived,omitempty"`
+	Replayed       int     `json:"replayed,omitempty"` // archives whose every checksum came out
+
+	Parts []Cost `json:"processes"` // what each process took
 }
 
 // Cost is what one process takes: processors in cores, resident memory in MiB.
@@ -142,9 +153,15 @@ func (b *roomsBench) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		out, err := b.spawn(fmt.Sprintf("node %d", i+1), "serve", "--game", b.o.Game, "--shard", "", "--nats", urls.NATS, "--etcd", urls.Etcd, "--node", fmt.Sprintf("bench-%d", i+1),
+		args := []string{
+			"serve", "--game", b.o.Game, "--shard", "", "--nats", urls.NATS, "--etcd", urls.Etcd, "--node", fmt.Sprintf("bench-%d", i+1),
 			"--udp", "127.0.0.1:0", "--tcp", "", "--http", at, "--lease", "10s", "--log-level", "error",
-			"--limit", "sessions-per-address=-1,joins-per-address=-1,connections-per-address=-1")
+			"--limit", "sessions-per-address=-1,joins-per-address=-1,connections-per-address=-1",
+		}
+		if b.o.Archive {
+			args = append(args, "--archive", filepath.Join(b.dir, "archives"))
+		}
+		out, err := b.spawn(fmt.Sprintf("node %d", i+1), args...)
 		if err != nil {
 			return err
 		}
@@ -235,7 +252,10 @@ func (b *roomsBench) run(ctx context.Context) error {
 		p.PerRoomKiB, p.PerRoomPercent = (p.MiB-p.MiBBefore)*1024/float64(b.o.Rooms), (p.Cores-p.CoresBefore)*100/float64(b.o.Rooms)
 		b.r.Parts = append(b.r.Parts, p.Cost)
 	}
-	return b.end(ctx)
+	if err := b.end(ctx); err != nil || !b.o.Archive {
+		return err
+	}
+	return b.archive(ctx)
 }
 
 // asking is how many rooms are asked for at once.
@@ -244,8 +264,12 @@ const asking = 32
 // create asks for the rooms and waits until all run.
 func (b *roomsBench) create(ctx context.Context) error {
 	b.rooms = make([]*rpc.Room, b.o.Rooms)
+	keep := ""
+	if b.o.Archive {
+		keep = "archive"
+	}
 	return b.each(ctx, "rooms", asking, b.o.Rooms, func(i int) (err error) {
-		b.rooms[i], err = b.cluster.Rooms("").Create(ctx, rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: b.o.Game, Options: json.RawMessage(b.o.Options), Key: fmt.Sprintf("bench-%d", i)}})
+		b.rooms[i], err = b.cluster.Rooms("").Create(ctx, rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: b.o.Game, Options: json.RawMessage(b.o.Options), Keep: keep, Key: fmt.Sprintf("bench-%d", i)}})
 		return err
 	})
 }
@@ -352,26 +376,52 @@ func (b *roomsBench) counts() (c roomCounts, err error) {
 	return c, nil
 }
 
-// end closes the rooms that go on, and waits until the end of each is listed.
-func (b *roomsBench) end(ctx context.Context) error {
-	began := time.Now()
-	all, err := b.cluster.Rooms("").List(ctx, rpc.RoomFilter{})
-	if err != nil {
-		return err
-	}
-	var open []string
-	for _, x := range all {
-		if x.End == nil {
-			open = append(open, x.ID)
+// mostWait bounds how long Rooms waits for ends, or for archives.
+const mostWait = 15 * time.Minute
+
+// until asks for all rooms until enough of them are as they should be, or mostWait is over.
+func (b *roomsBench) until(ctx context.Context, what string, right func(*rpc.Room) bool) (all []rpc.Room, err error) {
+	for end := time.Now().Add(mostWait); ; {
+		if all, err = b.cluster.Rooms("").List(ctx, rpc.RoomFilter{}); err != nil {
+			return nil, err
+		}
+		n := 0
+		for i := range all {
+			if right(&all[i]) {
+				n++
+			}
+		}
+		b.progress(what, n, len(all))
+		if n == len(all) || time.Now().After(end) {
+			return all, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
 		}
 	}
-	if err := b.each(ctx, "rooms closed", asking, len(open), func(i int) error {
-		_, err := b.cluster.Rooms("").Close(ctx, open[i])
-		return err
-	}); err != nil {
-		return err
+}
+
+// end closes the rooms that go on, or waits for their own ends, until the end of each is listed.
+func (b *roomsBench) end(ctx context.Context) error {
+	began := time.Now()
+	ended := func(x *rpc.Room) bool { return x.End != nil }
+	if !b.o.Wait {
+		all, err := b.cluster.Rooms("").List(ctx, rpc.RoomFilter{})
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(x rpc.Room) bool { return ended(&x) })
+		if err := b.each(ctx, "rooms closed", asking, len(all), func(i int) error {
+			_, err := b.cluster.Rooms("").Close(ctx, all[i].ID)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
-	if all, err = b.cluster.Rooms("").List(ctx, rpc.RoomFilter{}); err != nil {
+	all, err := b.until(ctx, "rooms ended", ended)
+	if err != nil {
 		return err
 	}
 	for _, x := range all {
@@ -384,6 +434,30 @@ func (b *roomsBench) end(ctx context.Context) error {
 	}
 	b.r.SealSeconds = time.Since(began).Seconds()
 	return nil
+}
+
+// archive waits until every room is archived and its log is removed, and replays the archives.
+func (b *roomsBench) archive(ctx context.Context) error {
+	began := time.Now()
+	all, err := b.until(ctx, "rooms archived", func(x *rpc.Room) bool { return x.State == string(room.Gone) })
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(x rpc.Room) bool { return x.State != string(room.Gone) || x.End.Archive == "" })
+	b.r.Archived, b.r.ArchiveSeconds = len(all), time.Since(began).Seconds()
+	began = time.Now()
+	err = b.each(ctx, "archives replayed", runtime.NumCPU(), len(all), func(i int) error {
+		out, err := exec.CommandContext(ctx, b.o.Exe, "replay", "--game", b.o.Game, "--file", all[i].End.Archive, "--verify").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("bench: replay of %s: %w: %s", all[i].End.Archive, err, bytes.TrimSpace(out))
+		}
+		return nil
+	})
+	if err == nil {
+		b.r.Replayed = len(all)
+	}
+	b.r.ReplaySeconds = time.Since(began).Seconds()
+	return err
 }
 
 // await waits until ok.

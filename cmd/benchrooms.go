@@ -22,13 +22,15 @@ how long that takes, how many ticks were late, and the processor time and memory
 while they played. The bots run in this process. Rooms without bots (--bots 0) show what an idle room costs.
 
 A tick is late if it was simulated a tick or more after it was due.`,
-		Example: "  wind bench rooms --rooms 500 --for 20s\n  wind bench rooms --rooms 200 --bots 0 --options '{\"tick-rate\":10,\"monsters\":0}' --json",
+		Example: "  wind bench rooms --rooms 500 --for 20s\n  wind bench rooms --rooms 500 --options '{\"tick-rate\":10,\"match\":60}' --until-end --archive\n  wind bench rooms --rooms 200 --bots 0 --options '{\"tick-rate\":10,\"monsters\":0}' --json",
 	}
 	c.Flags().IntVar(&o.Rooms, "rooms", 100, "how many rooms")
 	c.Flags().IntVar(&o.Bots, "bots", 4, "bots in each room")
 	c.Flags().IntVar(&o.Nodes, "nodes", 2, "processes that host the rooms")
 	c.Flags().StringVar(&o.Options, "options", "", "the game's options, a JSON object (default: the game's own)")
 	c.Flags().DurationVar(&span, "for", 10*time.Second, "how long to measure while they play")
+	c.Flags().BoolVar(&o.Wait, "until-end", false, "wait until the rooms have ended by themselves, as their options say, instead of closing them")
+	c.Flags().BoolVar(&o.Archive, "archive", false, "archive each room's log once the room has ended, and replay every archive")
 	c.Flags().StringVar(&o.Dir, "dir", "", "where to make the servers' temporary store (default: the folder for temporary files)")
 	c.Flags().BoolVar(&o.Keep, "keep-store", false, "keep the store, for log check and replay with --data")
 	a.jsonFlag(c)
@@ -64,6 +66,9 @@ A tick is late if it was simulated a tick or more after it was due.`,
 			lines = append(lines, fmt.Sprintf("%-8s %12.3f %12.3f %14.1f %14.1f %14.1f %14.4f", p.Name, p.CoresBefore, p.Cores, p.MiBBefore, p.MiB, p.PerRoomKiB, p.PerRoomPercent))
 		}
 		lines = append(lines, fmt.Sprintf("%d of %d ends are listed after %.1f s, %d with a result of the game", r.Sealed, r.Rooms, r.SealSeconds, r.ByGame))
+		if o.Archive {
+			lines = append(lines, fmt.Sprintf("%d of %d rooms are archived and removed after %.1f s more; %d archives replay, which took %.1f s", r.Archived, r.Rooms, r.ArchiveSeconds, r.Replayed, r.ReplaySeconds))
+		}
 		if r.Data != "" {
 			lines = append(lines, "the store is in "+r.Data)
 		}
@@ -72,6 +77,9 @@ A tick is late if it was simulated a tick or more after it was due.`,
 		}
 		if r.Sealed < r.Rooms {
 			return checkf("bench rooms: %d of %d rooms have not ended", r.Rooms-r.Sealed, r.Rooms)
+		}
+		if o.Archive && r.Archived < r.Rooms {
+			return checkf("bench rooms: %d of %d rooms are not archived", r.Rooms-r.Archived, r.Rooms)
 		}
 		return nil
 	})
