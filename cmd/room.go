@@ -30,6 +30,9 @@ func lineOf(r *rpc.Room) string {
 	if r.Halted {
 		return fmt.Sprintf("room %s is halted: no node takes it until an operator has looked; shard list says why", r.ID)
 	}
+	if r.Why != "" {
+		return fmt.Sprintf("room %s is wanted; no node has taken it: %s", r.ID, r.Why)
+	}
 	return fmt.Sprintf("room %s is wanted; no node has taken it", r.ID)
 }
 
@@ -267,7 +270,7 @@ func (a *app) roomShow() *cobra.Command {
 	f := &clusterFlags{}
 	c := &cobra.Command{
 		Use:     "show ROOM",
-		Short:   "Show one room: where it runs and who is there, or how it ended",
+		Short:   "Show one room: where it runs and who is there, why no node takes it, or how it ended",
 		Example: "  wind room show r-7h3k5qzv --json",
 	}
 	f.add(c.Flags())

@@ -158,6 +158,9 @@ func (s *roomService) list(ctx context.Context, q *rpc.RoomList) (*rpc.RoomListe
 			}
 		}
 	}
+	if len(q.Rooms) == 1 && len(a.Rooms) == 1 && a.Rooms[0].State == string(room.Wanted) && !a.Rooms[0].Halted {
+		_, a.Rooms[0].Why = s.whyWanted(ctx, q.Rooms[0])
+	}
 	if s.occupied(ctx, a.Rooms, q.Players); a.Rooms == nil {
 		a.Rooms = []rpc.Room{}
 	}

@@ -206,7 +206,7 @@ func (s *roomService) bid(id string) *roomBid {
 // mostCauses is how many nodes' reasons an error names.
 const mostCauses = 5
 
-// notRunning returns the error for a room that does not run in time: the reasons of all nodes that host rooms.
+// notRunning returns the error for a room that does not run in time.
 func (s *roomService) notRunning(ctx context.Context, id string, last error) error {
 	if s.ctx.Err() != nil {
 		return unsure(rpc.Errorf(rpc.Unavailable, "room %s is wanted, but the node that was asked is stopping: ask again", id))
@@ -214,6 +214,12 @@ func (s *roomService) notRunning(ctx context.Context, id string, last error) err
 	if last != nil {
 		return unsure(rpc.Errorf(rpc.Unavailable, "room %s is wanted, but does not run yet: %v", id, last))
 	}
+	code, why := s.whyWanted(ctx, id)
+	return unsure(rpc.Errorf(code, "room %s is wanted, but no node has taken it: %s", id, why))
+}
+
+// whyWanted asks all nodes that host rooms why none runs a room.
+func (s *roomService) whyWanted(ctx context.Context, id string) (rpc.Code, string) {
 	var mu sync.Mutex
 	var bids []*roomBid
 	var group sync.WaitGroup
@@ -231,8 +237,7 @@ func (s *roomService) notRunning(ctx context.Context, id string, last error) err
 		})
 	}
 	group.Wait()
-	code, why := causes(bids)
-	return unsure(rpc.Errorf(code, "room %s is wanted, but no node has taken it: %s", id, why))
+	return causes(bids)
 }
 
 // causes sums up why no node hosts a room.

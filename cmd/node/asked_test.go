@@ -101,6 +101,13 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 	if err != nil || len(wanted) != 3 {
 		t.Fatalf("%d rooms are wanted, %v", len(wanted), err)
 	}
+	for _, r := range wanted {
+		alone, err := c.List(soon(t), rpc.RoomFilter{Rooms: []string{r.ID}})
+		want := map[string]string{"waits": "node anna is full", "chess": "node anna runs the game match", "us": "node anna has not the label region=us"}[r.Spec.Key]
+		if err != nil || len(alone) != 1 || !strings.Contains(alone[0].Why, want) || r.Why != "" {
+			t.Errorf("%s: %+v, %v, want why to say %q", r.Spec.Key, alone, err, want)
+		}
+	}
 	s.opens(t, s.host("bert"))
 	waits, err := c.Create(soon(t), asked(rpc.RoomSpec{Key: "waits"}))
 	if err != nil || waits.Node != "bert" || waits.ID == first.ID || !strings.Contains(timedOut.Error(), waits.ID) {

@@ -71,7 +71,7 @@ func newRoomCollector(n *Node) *roomCollector {
 	}
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(gauge, "wind_rooms_hosted", "Rooms that this node hosts.", func(s *RoomStats) float64 { return float64(s.Hosted) })
-	add(gauge, "wind_rooms_waiting", "Rooms that nobody owns and this node does not take: /healthz of all nodes, and wind room list, say why.", func(s *RoomStats) float64 { return float64(s.Waiting) })
+	add(gauge, "wind_rooms_waiting", "Rooms that nobody owns and this node does not take: wind room show says why.", func(s *RoomStats) float64 { return float64(s.Waiting) })
 	add(gauge, "wind_rooms_ailing", "Rooms of this node with a condition: /healthz names the gravest.", func(s *RoomStats) float64 { return float64(s.Ailing) })
 	add(gauge, "wind_rooms_capacity", "Processors' worth of work that the rooms of this node may take: seconds per second.", func(s *RoomStats) float64 { return s.Capacity / 1000 })
 	add(gauge, "wind_rooms_used", "Processors' worth of work that they take, with a guess for the newest.", func(s *RoomStats) float64 { return s.Used / 1000 })

@@ -55,6 +55,7 @@ type Room struct {
 	ID        string                `json:"room"`
 	State     string                `json:"state"`               // wanted or running; once it is over sealed, archived or gone
 	Halted    bool                  `json:"halted,omitempty"`    // no node may claim it until an operator has looked
+	Why       string                `json:"why,omitempty"`       // no node has taken it: only if a list asks for this room alone and it is wanted
 	Node      string                `json:"node,omitempty"`      // that runs it
 	Addresses map[string]string     `json:"addresses,omitempty"` // of the node, by transport: udp, tcp, http
 	Spec      RoomSpec              `json:"spec"`

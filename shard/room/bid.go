@@ -43,7 +43,7 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 			return 0, fmt.Sprintf("node %s has not the label %s=%s", b.Node, name, value)
 		}
 	}
-	if b.Used+b.Next > b.Capacity { // last: the others do not pass
+	if b.Used > 0 && b.Used+b.Next > b.Capacity { // last: the others do not pass; an empty node takes any room
 		return 0, fmt.Sprintf("node %s is full: its rooms take %.0f of %.0f ms per second, and one more counts %.0f", b.Node, b.Used, b.Capacity, b.Next)
 	}
 	return time.Duration(b.Used/b.Capacity*float64(loadDelay)) + time.Duration(lot(r.ID, b.Node)*float64(tieDelay)), ""

@@ -164,15 +164,16 @@ func TestWhoDoesNotBidSaysWhy(t *testing.T) {
 		room Room
 		why  string
 	}{
-		"free":            {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "eu", "gpu": "no"}}, Room{Spec: spec}, ""},
-		"other game":      {Bidder{Game: "chess", Capacity: 10}, Room{Spec: spec}, "runs the game chess"},
-		"other region":    {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "us"}}, Room{Spec: spec}, "has not the label region=eu"},
-		"full":            {Bidder{Game: "arena", Capacity: 10, Used: 10, Next: 2, Labels: spec.Labels}, Room{Spec: spec}, "is full: its rooms take 10 of 10 ms per second, and one more counts 2"},
-		"no capacity":     {Bidder{Game: "arena", Labels: spec.Labels}, Room{Spec: spec}, "hosts no rooms"},
-		"owned":           {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Owner: "b"}, "nobody wants it"},
-		"sealed":          {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, End: &End{Phase: Sealed}}, "nobody wants it"},
-		"halted":          {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Halted: true}, "it is halted"},
-		"never asked for": {Bidder{Game: "arena", Capacity: 10}, Room{}, "nobody wants it"},
+		"free":             {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "eu", "gpu": "no"}}, Room{Spec: spec}, ""},
+		"other game":       {Bidder{Game: "chess", Capacity: 10}, Room{Spec: spec}, "runs the game chess"},
+		"other region":     {Bidder{Game: "arena", Capacity: 10, Labels: map[string]string{"region": "us"}}, Room{Spec: spec}, "has not the label region=eu"},
+		"full":             {Bidder{Game: "arena", Capacity: 10, Used: 10, Next: 2, Labels: spec.Labels}, Room{Spec: spec}, "is full: its rooms take 10 of 10 ms per second, and one more counts 2"},
+		"small, but empty": {Bidder{Game: "arena", Capacity: 1, Next: 2, Labels: spec.Labels}, Room{Spec: spec}, ""},
+		"no capacity":      {Bidder{Game: "arena", Labels: spec.Labels}, Room{Spec: spec}, "hosts no rooms"},
+		"owned":            {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Owner: "b"}, "nobody wants it"},
+		"sealed":           {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, End: &End{Phase: Sealed}}, "nobody wants it"},
+		"halted":           {Bidder{Game: "arena", Capacity: 10, Labels: spec.Labels}, Room{Spec: spec, Halted: true}, "it is halted"},
+		"never asked for":  {Bidder{Game: "arena", Capacity: 10}, Room{}, "nobody wants it"},
 	} {
 		if _, why := c.node.Bid(&c.room); (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
 			t.Errorf("%s: %q, want %q", name, why, c.why)
