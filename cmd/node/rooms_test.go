@@ -90,11 +90,11 @@ func TestARoomWhoseOwnerDiedBeforeItsFirstRecordRuns(t *testing.T) {
 	if err := s.Release(soon(t), 1, true); err != nil {
 		t.Fatal(err)
 	}
-	r, err := n.cluster.CreateRoom(soon(t), room.Spec{Game: "match", Options: []byte(`{"ticks":10}`), Key: "match", Seed: 1})
+	r, err := n.cluster.Rooms("").Create(soon(t), asked(rpc.RoomSpec{Options: []byte(`{"ticks":10}`), Key: "match", Seed: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.ID != id || r.Phase() == room.Wanted {
+	if r.ID != id || r.State == string(room.Wanted) {
 		t.Errorf("%+v", r)
 	}
 	if st, err := s.Read(soon(t)); err != nil || st.Epoch != 2 || st.Lineage != lineage {
