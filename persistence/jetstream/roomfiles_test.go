@@ -522,8 +522,8 @@ func TestNothingIsKnownOfAForgottenRoom(t *testing.T) {
 	check("made again", again, other)
 }
 
-// TestFlipsAnywhereAmongRooms is TestFlipsAnywhere for the files that rooms share: whatever is damaged, a start is
-// refused with a name, or each room that it does not call damaged is whole and goes on.
+// TestFlipsAnywhereAmongRooms flips bits in the files that rooms share, as TestFlipsAnywhere does in those of one shard: a start
+// is refused and names the damage, or each room that it does not call damaged is whole and goes on.
 func TestFlipsAnywhereAmongRooms(t *testing.T) {
 	rnd := newRand(t)
 	rounds := 4
