@@ -29,6 +29,9 @@ func TestACrowdOfRoomsOutlivesItsNode(t *testing.T) {
 	count := long(40, 500)
 	c := startCluster(t)
 	anna, bert := c.node(0, "--shard", "", "--capacity", "4000"), c.node(1, "--shard", "", "--capacity", "4000")
+	for i, node := range []*process{anna, bert} {
+		node.until("answers", func() bool { return healthOf(c.http[i]).Healthy })
+	}
 	made := c.create(count, `{"monsters":4,"size":60,"tick-rate":10}`)
 	before := on(c.rooms())
 	if before["anna"] < count/4 || before["bert"] < count/4 || before["anna"]+before["bert"] != count {
@@ -96,6 +99,7 @@ func TestRoomsBeyondTheCapacityWait(t *testing.T) {
 	const count = 12
 	c := startCluster(t)
 	anna := c.node(0, "--shard", "", "--capacity", "4000")
+	anna.until("answers", func() bool { return healthOf(c.http[0]).Healthy })
 	made := c.create(count, `{"monsters":40,"size":100}`)
 	bert := c.node(1, "--shard", "", "--capacity", "5")
 	bert.until("answers", func() bool { return healthOf(c.http[1]).Healthy })
