@@ -88,11 +88,25 @@ func (g Game) paced(options any) (Game, error) {
 	if g.Rate == nil {
 		return g, nil
 	}
-	g.TickRate = g.Rate(options)
+	rate, err := g.rate(options)
+	if err != nil {
+		return g, err
+	}
+	g.TickRate = rate
 	if g.TickRate < 1 || g.TickRate > maxTickRate {
 		return g, fmt.Errorf("ecs: game %s: Rate is %d ticks per second for options %+v, want 1 to %d", g.Name, g.TickRate, options, maxTickRate)
 	}
 	return g, nil
+}
+
+// rate calls Rate. Options come from whoever asks for a room: a Rate that panics for some must not end the node.
+func (g Game) rate(options any) (rate int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("ecs: game %s: Rate panics for options %+v: %v", g.Name, options, r)
+		}
+	}()
+	return g.Rate(options), nil
 }
 
 func (g Game) check() error {

@@ -41,3 +41,13 @@ func TestAnOptionSetsTheTickRate(t *testing.T) {
 		}
 	}
 }
+
+// TestARateThatPanicsIsAnError: options come from whoever asks for a room.
+func TestARateThatPanicsIsAnError(t *testing.T) {
+	g := ecs.Game{
+		Name: "rated", TickRate: 30, Options: rated{30}, Rate: func(o any) int { return int(60 / o.(rated).TickRate) }, Setup: func(*ecs.World) {},
+	}
+	if _, err := g.With([]byte(`{"tick-rate":0}`)); err == nil || !strings.Contains(err.Error(), "Rate panics for options") {
+		t.Error(err)
+	}
+}
