@@ -10,6 +10,7 @@ import (
 
 	"github.com/ferris1/wind/netcode/bus"
 	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/shard/room"
 )
@@ -34,6 +35,8 @@ func (s *roomService) ticket(ctx context.Context, q *rpc.RoomAsked) (*rpc.RoomTi
 	if err := validPlayers([]string{q.Player}); err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
 	}
+	changes, stop := s.await(q.Room)
+	defer stop()
 	for {
 		x, err := s.read(ctx, q.Room)
 		switch {
@@ -54,23 +57,29 @@ func (s *roomService) ticket(ctx context.Context, q *rpc.RoomAsked) (*rpc.RoomTi
 			}
 			err = rpc.Errorf(rpc.Unavailable, "node %s has room %s, but does not run it: %v", x.Owner, x.ID, err)
 		}
-		if !pause(ctx, 5*ownerAgain) {
+		if !pause(ctx, changes) {
 			return nil, err
 		}
 	}
 }
 
-// pause waits. It returns false if ctx ends within the next moments.
-func pause(ctx context.Context, d time.Duration) bool {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) < 2*d {
-		return false
+// pause waits until a room changes, or for readAgain. It returns false if ctx ends within the next moments.
+func pause(ctx context.Context, changes <-chan struct{}) bool {
+	again := readAgain
+	if end, ok := ctx.Deadline(); ok {
+		if again = min(again, time.Until(end)/2); again < ownerAgain {
+			return false
+		}
 	}
+	late := time.NewTimer(again)
+	defer late.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(d):
-		return true
+	case <-changes:
+	case <-late.C:
 	}
+	return true
 }
 
 // closeRoom ends a room and waits until its end is noted.
@@ -86,6 +95,8 @@ func (s *roomService) closeRoom(ctx context.Context, id, by string) (*rpc.Room, 
 		}
 		return err
 	}
+	changes, stop := s.await(id)
+	defer stop()
 	for {
 		x, err := s.read(ctx, id)
 		switch {
@@ -104,8 +115,11 @@ func (s *roomService) closeRoom(ctx context.Context, id, by string) (*rpc.Room, 
 			if canceled {
 				continue
 			}
+			if x.Halted {
+				return nil, maybe(rpc.Errorf(rpc.FailedPrecondition, "room %s is halted, and only its owner could end it: %s, and close it then", id, shard.WayOut(shard.Halted, id)))
+			}
 			err = rpc.Errorf(rpc.Unavailable, "room %s cannot end while no node runs it: ask again", id)
-			if !pause(ctx, 5*ownerAgain) {
+			if !pause(ctx, changes) {
 				return nil, maybe(err)
 			}
 			continue
@@ -119,7 +133,7 @@ func (s *roomService) closeRoom(ctx context.Context, id, by string) (*rpc.Room, 
 				told = x.Since
 			}
 		}
-		if !pause(ctx, ownerAgain) {
+		if !pause(ctx, changes) {
 			return nil, unsure(rpc.Errorf(rpc.DeadlineExceeded, "room %s has not ended in time; node %s runs it: ask again", id, x.Owner))
 		}
 	}
@@ -145,7 +159,7 @@ func (s *roomService) list(ctx context.Context, q *rpc.RoomList) (*rpc.RoomListe
 	a := s.matching(q, most)
 	if q.Watch && q.After == "" { // with After there were more a moment ago
 		until, _ := ctx.Deadline()
-		ctx, cancel := context.WithDeadline(ctx, until.Add(-ownerWithin/2))
+		ctx, cancel := context.WithDeadline(ctx, until.Add(-min(ownerWithin/2, time.Until(until)/4))) // the rest is for the owners
 		defer cancel()
 		for len(a.Rooms) == 0 && ctx.Err() == nil {
 			next := s.any()
@@ -158,7 +172,7 @@ func (s *roomService) list(ctx context.Context, q *rpc.RoomList) (*rpc.RoomListe
 			}
 		}
 	}
-	if len(q.Rooms) == 1 && len(a.Rooms) == 1 && a.Rooms[0].State == string(room.Wanted) && !a.Rooms[0].Halted {
+	if !q.Watch && len(q.Rooms) == 1 && len(a.Rooms) == 1 && a.Rooms[0].State == string(room.Wanted) && !a.Rooms[0].Halted {
 		_, a.Rooms[0].Why = s.whyWanted(ctx, q.Rooms[0])
 	}
 	if s.occupied(ctx, a.Rooms, q.Players); a.Rooms == nil {
@@ -189,7 +203,7 @@ func (s *roomService) matching(q *rpc.RoomList, most int) *rpc.RoomListed {
 	if q.Watch {
 		from = q.Since - 1
 	}
-	all, revision := s.rooms.registry.Changes(from)
+	all, revision := s.rooms.registry.Changes(from, q.Rooms...)
 	slices.SortFunc(all, func(a, b *room.Room) int {
 		if q.Watch && a.Revision != b.Revision {
 			return cmp.Compare(a.Revision, b.Revision)
@@ -197,7 +211,10 @@ func (s *roomService) matching(q *rpc.RoomList, most int) *rpc.RoomListed {
 		return cmp.Compare(a.ID, b.ID)
 	})
 	a := &rpc.RoomListed{Revision: max(revision, q.Since)}
-	for _, x := range all {
+	if q.Watch && q.After != "" && revision < q.Since {
+		a.Revision = q.Since - 1 // another node has listed a part of that revision, which this one has not seen: whoever asks begins it again
+	}
+	for _, x := range slices.Compact(all) {
 		switch {
 		case !q.Watch && x.ID <= q.After, q.Watch && x.Revision == q.Since && (q.After == "" || x.ID <= q.After):
 			continue

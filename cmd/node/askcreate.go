@@ -22,7 +22,8 @@ import (
 const (
 	causesWithin = 500 * time.Millisecond // for the nodes' reasons, kept back from the time to wait
 	ownerWithin  = 3 * time.Second / 2    // for one answer of a room's owner
-	ownerAgain   = 20 * time.Millisecond  // before its owner is asked again, unless the room changes
+	ownerAgain   = 20 * time.Millisecond  // before its owner is asked again for the first time, unless the room changes
+	readAgain    = 250 * time.Millisecond // before etcd is, likewise
 )
 
 // create writes a room's spec and waits until the room runs.
@@ -36,7 +37,7 @@ func (s *roomService) create(ctx context.Context, q *rpc.RoomRequest, by string)
 	}
 	err := cmp.Or(spec.Validate(), validPlayers(q.Players))
 	if game := s.node.config.Game; err == nil && game.Name == spec.Game { // only its own nodes know the options of another game
-		_, err = game.DecodeOptions(spec.Options)
+		_, err = game.With(spec.Options)
 	}
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
@@ -114,7 +115,7 @@ func (s *roomService) awaitRunning(ctx context.Context, id string, wait time.Dur
 	var last error // why the owner does not answer
 	again := time.NewTimer(0)
 	defer again.Stop()
-	for {
+	for delay := ownerAgain; ; {
 		x := s.rooms.registry.Room(id)
 		switch {
 		case x == nil || x.Spec == nil: // this node has not seen it yet
@@ -131,10 +132,12 @@ func (s *roomService) awaitRunning(ctx context.Context, id string, wait time.Dur
 				return nil, unsure(err)
 			}
 			last = fmt.Errorf("node %s has claimed it, but does not run it yet: %w", x.Owner, err)
-			again.Reset(ownerAgain)
+			again.Reset(delay)
+			delay = min(2*delay, readAgain) // of hundreds of rooms that begin at once, most take a while
 		}
 		select {
 		case <-changes:
+			delay = ownerAgain
 		case <-again.C:
 		case <-waiting.Done():
 			return nil, s.notRunning(ctx, id, last)

@@ -95,7 +95,7 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 	_, err = c.Create(briefly(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "chess", Key: "chess"}, Wait: new(rpc.Duration(time.Millisecond))})
 	refused(t, err, rpc.FailedPrecondition, true, "node anna runs the game match")
 	_, err = c.Create(briefly(t), asked(rpc.RoomSpec{Labels: map[string]string{"region": "us"}, Key: "us"}))
-	refused(t, err, rpc.FailedPrecondition, true, "node anna has not the label region=us")
+	refused(t, err, rpc.FailedPrecondition, true, "node anna does not have the label region=us")
 
 	wanted, err := c.List(soon(t), rpc.RoomFilter{State: "wanted"})
 	if err != nil || len(wanted) != 3 {
@@ -103,7 +103,7 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 	}
 	for _, r := range wanted {
 		alone, err := c.List(soon(t), rpc.RoomFilter{Rooms: []string{r.ID}})
-		want := map[string]string{"waits": "node anna is full", "chess": "node anna runs the game match", "us": "node anna has not the label region=us"}[r.Spec.Key]
+		want := map[string]string{"waits": "node anna is full", "chess": "node anna runs the game match", "us": "node anna does not have the label region=us"}[r.Spec.Key]
 		if err != nil || len(alone) != 1 || !strings.Contains(alone[0].Why, want) || r.Why != "" {
 			t.Errorf("%s: %+v, %v, want why to say %q", r.Spec.Key, alone, err, want)
 		}
@@ -385,6 +385,13 @@ func TestRoomsThatChangeAtOnceAreAllListed(t *testing.T) {
 		if len(seen) != 12 {
 			t.Errorf("of 12 rooms that changed at once, %d are listed", len(seen))
 		}
+	}
+	few := rpc.RoomList{RoomFilter: rpc.RoomFilter{Rooms: []string{"r-11", "r-03", "r-11", "r-99"}}}
+	if a := s.matching(&few, 5); len(a.Rooms) != 2 || a.Rooms[0].ID != "r-03" || a.Rooms[1].ID != "r-11" || a.Revision != 7 {
+		t.Errorf("two of the rooms that are asked for exist: %+v", a)
+	}
+	if a := s.matching(&rpc.RoomList{Watch: true, Since: 9, After: "r-03"}, 5); len(a.Rooms) > 0 || a.More || a.Revision != 8 {
+		t.Errorf("a part of revision 9 was listed elsewhere, and this node knows revision 7: %+v", a)
 	}
 	if a := s.matching(&rpc.RoomList{Watch: true, Since: 7}, 5); len(a.Rooms) > 0 {
 		t.Errorf("nothing has changed since, but %d rooms are listed", len(a.Rooms))

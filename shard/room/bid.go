@@ -40,7 +40,7 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Spec.Labels)) {
 		if value := r.Spec.Labels[name]; b.Labels[name] != value {
-			return 0, fmt.Sprintf("node %s has not the label %s=%s", b.Node, name, value)
+			return 0, fmt.Sprintf("node %s does not have the label %s=%s", b.Node, name, value)
 		}
 	}
 	if b.Used > 0 && b.Used+b.Next > b.Capacity { // last: the others do not pass; an empty node takes any room

@@ -51,21 +51,22 @@ func (r *Registry) Room(id string) *Room {
 	return r.view.Room(id)
 }
 
-// Rooms returns the shards that somebody asked for, by id. The caller must not change them.
-func (r *Registry) Rooms() []*Room {
+// Changes returns the shards that somebody asked for and that have changed after a revision, in no order, and the revision up to
+// which these are all: of all shards, or of those with the given ids. The caller must not change them.
+func (r *Registry) Changes(after int64, of ...string) (changed []*Room, revision int64) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.view.Rooms()
-}
-
-// Changes returns the shards that somebody asked for and that have changed after a revision, and the revision up to which
-// these are all. The caller must not change them.
-func (r *Registry) Changes(after int64) (changed []*Room, revision int64) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, x := range r.view.Rooms() {
-		if x.Revision > after {
+	add := func(x *Room) {
+		if x != nil && x.Spec != nil && x.Revision > after {
 			changed = append(changed, x)
+		}
+	}
+	for _, id := range of {
+		add(r.view.rooms[id])
+	}
+	if len(of) == 0 {
+		for _, x := range r.view.rooms {
+			add(x)
 		}
 	}
 	return changed, r.revision
@@ -130,16 +131,22 @@ func (r *Registry) list(ctx context.Context) (revision int64, err error) {
 	return revision, nil
 }
 
-// apply applies changes of a watch.
+// apply applies the changes that a watch delivers at once. Whoever reads sees all of them or none: one revision may change
+// thousands of rooms, as the end of a node's lease does.
 func (r *Registry) apply(entries []discovery.Entry) {
+	changed := map[string]*Room{}
+	r.mu.Lock()
 	for _, e := range entries {
-		r.mu.Lock()
-		id := r.view.Apply(e)
-		x := r.view.rooms[id]
-		r.revision = max(r.revision, e.Revision)
-		r.mu.Unlock()
-		if id != "" && r.changed != nil {
-			r.changed(x, id)
+		if id := r.view.Apply(e); id != "" {
+			changed[id] = r.view.rooms[id]
 		}
+		r.revision = max(r.revision, e.Revision)
+	}
+	r.mu.Unlock()
+	if r.changed == nil {
+		return
+	}
+	for id, x := range changed {
+		r.changed(x, id)
 	}
 }

@@ -3,7 +3,6 @@ package room
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ func ValidPhase(text string) error {
 	if slices.Contains(phases, Phase(text)) {
 		return nil
 	}
-	return fmt.Errorf("a room's state is one of %v, not %.40q", phases, text)
+	return fmt.Errorf("%.40q is not a room's state: want wanted, running, sealed, archived or gone", text)
 }
 
 // End is what the log says about a room's end; the entry "state" repeats it.
@@ -127,10 +126,13 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 }
 
 // since gives rooms that have changed since an earlier view a revision that nobody has seen: of an entry that is gone, no
-// revision is left.
+// revision is left. A room without an owner that is new to this view may have lost one a moment ago.
 func (v *View) since(earlier *View, revision int64) {
 	for id, x := range v.rooms {
 		e := earlier.rooms[id]
+		if e == nil && x.Phase() == Wanted {
+			x.Revision = revision
+		}
 		if e == nil || x.Revision > e.Revision || x.Owner == e.Owner && x.Since.Equal(e.Since) && x.Halted == e.Halted && x.Keeper == e.Keeper && (x.End == nil) == (e.End == nil) && (x.Spec == nil) == (e.Spec == nil) {
 			continue
 		}
@@ -148,14 +150,3 @@ func read[T any](e discovery.Entry) *T {
 
 // Room returns a room, or nil. The caller must not change it.
 func (v *View) Room(id string) *Room { return v.rooms[id] }
-
-// Rooms returns the shards that somebody asked for, by id. The caller must not change them.
-func (v *View) Rooms() []*Room {
-	var all []*Room
-	for _, id := range slices.Sorted(maps.Keys(v.rooms)) {
-		if v.rooms[id].Spec != nil {
-			all = append(all, v.rooms[id])
-		}
-	}
-	return all
-}
