@@ -47,12 +47,12 @@ type RoomHealth struct {
 // mostAiling bounds the rooms that /healthz names.
 const mostAiling = 10
 
-// roomHealth returns nil if the node hosts no rooms.
+// roomHealth returns nil if the node hosts no rooms, or does not answer for them yet.
 func (n *Node) roomHealth() *RoomHealth {
 	n.mu.Lock()
 	r := n.rooms
 	n.mu.Unlock()
-	if r == nil {
+	if r == nil || !r.answers.Load() {
 		return nil
 	}
 	s := n.RoomStats()
@@ -108,6 +108,9 @@ func (n *Node) health() Health {
 		h.Healthy = h.Healthy && (s.Host.Phase == shard.PhaseOwn.String() || waitsForOwner(s.Conditions))
 	}
 	h.Rooms = n.roomHealth()
+	if n.config.Capacity > 0 && h.Rooms == nil {
+		h.Healthy = false // nobody can ask it for rooms yet
+	}
 	n.mu.Lock()
 	instances, gate, id := n.instances, n.gateway, n.gatewayID
 	n.mu.Unlock()

@@ -122,9 +122,10 @@ func (h *hosted) close() {
 }
 
 // inherit takes over the owner key of a process that has died. This process has the data directory with both servers to
-// itself, so any recorded owner died without releasing the shard, and waiting for its lease is unnecessary.
+// itself, so any recorded owner of its standing shard died without releasing the shard, and waiting for its lease is unnecessary. A
+// room's owner may be a node that uses these servers: what the process before owned went with its lease (etcd.NodeConfig.Heir).
 func (h *hosted) inherit(ctx context.Context) error {
-	if h.node.infra == nil {
+	if h.node.infra == nil || h.noWait {
 		return nil
 	}
 	standing, err := h.ownership.Read(ctx)
@@ -148,7 +149,9 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	}
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
-		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member, Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Crew: n.crew, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Doze: h.noWait, StopTimeout: n.config.patience.stop, Logger: c.Logger,
+		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member,
+		Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Doze: h.noWait,
+		StopTimeout: c.patience.stop, Crew: n.crew, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
 		config.Deltas = deltas

@@ -24,7 +24,7 @@ func (n *Node) listenHTTP(addr string) error {
 		return listenError(fmt.Errorf("http: %w", err))
 	}
 	n.registry.MustRegister(collectors.NewGoCollector())
-	if !n.config.NoShard {
+	if !n.config.NoShard || n.config.Capacity > 0 {
 		n.registry.MustRegister(newCollector(n))
 	}
 	if n.config.Capacity > 0 {

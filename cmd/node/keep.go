@@ -86,16 +86,21 @@ func (k *keeping) consider(id string, x *room.Room, b *room.Bidder) {
 	if k.rooms.ctx.Err() != nil || k.busy[id] {
 		return
 	}
+	do, after, why := k.keep, time.Duration(0), ""
 	if at, ok := x.Expires(k.rooms.node.config.ForgetAfter); ok {
-		k.due[id] = time.AfterFunc(time.Until(at), func() { k.turn(id, k.forget) })
+		if do, after = k.forget, time.Until(at); after > 0 {
+			delete(k.told, id) // another node has kept it
+		}
+	} else {
+		after, why = b.Keeps(x, k.archives != nil)
+	}
+	if why != "" {
 		return
 	}
-	if after, why := b.Keeps(x, k.archives != nil); why == "" {
-		if k.told[id] != "" {
-			after = max(after, keepAgain)
-		}
-		k.due[id] = time.AfterFunc(after, func() { k.turn(id, k.keep) })
+	if k.told[id] != "" { // it failed a moment ago
+		after = max(after, keepAgain)
 	}
+	k.due[id] = time.AfterFunc(after, func() { k.turn(id, do) })
 }
 
 // turn does something for a room when it is its turn.
@@ -128,7 +133,7 @@ func (k *keeping) turn(id string, do func(context.Context, string) error) {
 		return
 	}
 	if !known {
-		k.rooms.node.config.Logger.Error("a room that has ended cannot be kept as it asked; its log stays, and a node tries again", "room", id, "reason", err)
+		k.rooms.node.config.Logger.Error("this node cannot finish what is to be done with a room that has ended; it tries again, and nothing is lost", "room", id, "reason", err)
 	}
 	k.rooms.consider(id)
 }
@@ -305,6 +310,8 @@ func (k *keeping) forget(ctx context.Context, id string) error {
 	if at, ok := (&room.Room{End: end}).Expires(k.rooms.node.config.ForgetAfter); !ok || time.Now().Before(at) {
 		return nil
 	}
-	_, err = etcd.ForgetRoom(ctx, c.Etcd, c.Name, id, revision)
-	return err
+	if _, err = etcd.ForgetRoom(ctx, c.Etcd, c.Name, id, revision); err != nil {
+		return fmt.Errorf("its entries cannot be removed: %w", err)
+	}
+	return nil
 }

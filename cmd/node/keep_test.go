@@ -131,7 +131,8 @@ func TestWhatIsKeptIsAsTheRoomAsked(t *testing.T) {
 	plays(t, n, "none", room.KeepNone)
 	kept := becomes(t, n, archive, room.Gone)
 	eventually(t, "the rooms that are gone are forgotten", func() bool {
-		return len(n.rooms.registry.Rooms()) == 1
+		all, _ := n.rooms.registry.Changes(-1)
+		return len(all) == 1
 	})
 	if r := n.rooms.registry.Room(log); r == nil || r.Phase() != room.Sealed {
 		t.Errorf("the room whose log is kept is %+v", r)
@@ -221,4 +222,41 @@ func TestALaterNodeKeepsARoomWhoseKeeperHasDied(t *testing.T) {
 		t.Errorf("%+v", r.End.Archive)
 	}
 	replays(t, r)
+}
+
+// TestWhatFailsForARoomThatIsOverIsTriedAgainLater: neither at once, which would ask a server that is away again and again, nor is it
+// told of any longer once another node has done it.
+func TestWhatFailsForARoomThatIsOverIsTriedAgainLater(t *testing.T) {
+	n := startRooms(t, nil)
+	c, k := n.cluster, n.rooms.keeping
+	goes := func(key string, fails bool) (id string) {
+		id = becomes(t, n, plays(t, n, key, room.KeepLog), room.Sealed).ID
+		if fails {
+			k.mu.Lock()
+			k.told[id] = "a moment ago"
+			k.mu.Unlock()
+		}
+		return id
+	}
+	moves := func(id string, gone time.Time) {
+		end, revision, err := etcd.LookRoom(soon(t), c.Etcd, c.Name, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end.Phase, end.Gone = room.Gone, gone
+		if _, _, moved, err := etcd.MoveRoom(soon(t), c.Etcd, c.Name, id, *end, revision); err != nil || !moved {
+			t.Fatal(moved, err)
+		}
+	}
+	failed, done, forgotten := goes("failed", true), goes("done", true), goes("forgotten", false)
+	moves(failed, time.Now().Add(-48*time.Hour))
+	moves(done, time.Now())
+	moves(forgotten, time.Now().Add(-48*time.Hour))
+	eventually(t, "the room that has been gone for two days is forgotten", func() bool { return n.rooms.registry.Room(forgotten) == nil })
+	if n.rooms.registry.Room(failed) == nil {
+		t.Error("a node that has just failed to forget a room tries again at once")
+	}
+	if got := n.RoomStats(); got.Unkept != 1 {
+		t.Errorf("one attempt has failed, and another node has done what failed: %+v", got)
+	}
 }

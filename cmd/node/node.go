@@ -196,14 +196,13 @@ func (n *Node) enter(ctx context.Context, first **hosting) (err error) {
 			return err
 		}
 	}
-	if n.config.NoShard {
-		return n.followRooms(ctx)
+	if !n.config.NoShard {
+		if *first, err = n.standing.open(ctx); err != nil {
+			return err
+		}
+		n.onClose(func() error { n.standing.served.Close(); return nil })
+		n.registerHung()
 	}
-	if *first, err = n.standing.open(ctx); err != nil {
-		return err
-	}
-	n.onClose(func() error { n.standing.served.Close(); return nil })
-	n.registerHung()
 	if err := n.followRooms(ctx); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
@@ -23,15 +24,20 @@ type rooms struct {
 	node     *Node
 	registry *room.Registry
 	keeping  *keeping
-	ctx      context.Context // ends with the node
-	group    sync.WaitGroup  // of the rooms that it hosts
+	ctx      context.Context // ends with the node, or when close is called
+	cancel   context.CancelFunc
+	group    sync.WaitGroup // of the rooms that it hosts
+	news     news
+	freed    chan struct{} // has a token once a room has ended: others may find room
+	answers  atomic.Bool   // the node answers for the cluster's rooms
 
 	mu      sync.Mutex
 	service *roomService        // nil until it is served
 	bids    map[string]*bidding // for rooms that nobody owns
 	waiting map[string]string   // rooms that nobody owns and this node does not bid for, and why
 	hosted  map[string]*hosted
-	told    map[string]string // by room: why this node could not host it
+	resting map[string]*time.Timer // rooms that this node could not host and leaves alone for a while
+	told    map[string]string      // by room: why this node could not host it
 	load    *room.Load
 	watched roomWatch
 	past    RoomStats // of the rooms that it no longer hosts
@@ -58,43 +64,96 @@ func (n *Node) followRooms(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &rooms{node: n, ctx: n.ctx, bids: map[string]*bidding{}, waiting: map[string]string{}, hosted: map[string]*hosted{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity)}
+	r := &rooms{
+		node: n, news: news{wake: make(chan struct{}, 1)}, freed: make(chan struct{}, 1), bids: map[string]*bidding{}, waiting: map[string]string{},
+		hosted: map[string]*hosted{}, resting: map[string]*time.Timer{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity),
+	}
+	r.ctx, r.cancel = context.WithCancel(n.ctx)
 	r.keeping = newKeeping(r, n.config.Archives)
-	r.mu.Lock() // until the registry is there
-	r.registry, err = room.Follow(ctx, source, func(_ *room.Room, id string) { r.changed(id) }, n.config.Logger)
-	r.mu.Unlock()
-	if err != nil {
+	if r.registry, err = room.Follow(ctx, source, func(_ *room.Room, id string) { r.news.add(id) }, n.config.Logger); err != nil {
+		r.cancel()
 		return err
 	}
 	n.mu.Lock()
 	n.rooms = r
 	n.mu.Unlock()
 	n.onClose(func() error { r.close(); return nil })
+	n.alongside(r.hear)
 	n.alongside(func(ctx context.Context) { every(ctx, lookEvery, r.look) })
 	n.alongside(func(ctx context.Context) { every(ctx, dropEvery, r.keeping.drop) })
 	return nil
 }
 
-// changed is told that a room has changed. It does not block.
-func (r *rooms) changed(id string) {
-	go func() {
-		r.mu.Lock()
-		s := r.service
-		r.mu.Unlock()
-		if r.consider(id); s != nil {
-			s.noticed(id)
-		}
-	}()
+// news are the rooms that have changed since the node has last heard of any.
+type news struct {
+	wake chan struct{} // has a token if there are any
+
+	mu  sync.Mutex
+	ids map[string]struct{}
 }
 
-// close waits until every room is handed over. The node's context has ended.
+// add does not block.
+func (w *news) add(id string) {
+	w.mu.Lock()
+	if w.ids == nil {
+		w.ids = map[string]struct{}{}
+	}
+	w.ids[id] = struct{}{}
+	w.mu.Unlock()
+	wake(w.wake)
+}
+
+// take returns all of them.
+func (w *news) take() map[string]struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ids := w.ids
+	w.ids = nil
+	return ids
+}
+
+// wake leaves a token in a channel, unless it has one.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// hear considers rooms that have changed, and those that wait whenever one has ended, until ctx ends.
+func (r *rooms) hear(ctx context.Context) {
+	for {
+		select {
+		case <-r.news.wake:
+			r.mu.Lock()
+			s := r.service
+			r.mu.Unlock()
+			for id := range r.news.take() {
+				if r.consider(id); s != nil {
+					s.noticed(id)
+				}
+			}
+		case <-r.freed:
+			r.reconsider()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// close hands every room over, and waits until that is done. The node may go on without them: a start that failed is tried again.
 func (r *rooms) close() {
+	r.cancel()
 	r.registry.Close()
 	r.keeping.close()
 	r.mu.Lock()
 	for id, bid := range r.bids {
 		bid.timer.Stop()
 		delete(r.bids, id)
+	}
+	for id, rest := range r.resting {
+		rest.Stop()
+		delete(r.resting, id)
 	}
 	r.mu.Unlock()
 	r.group.Wait()
@@ -123,7 +182,7 @@ func (r *rooms) consider(id string) {
 		}
 		return
 	}
-	if r.bids[id] != nil {
+	if r.bids[id] != nil || r.resting[id] != nil {
 		return
 	}
 	after, why := r.bidder().Bid(x)
@@ -161,6 +220,7 @@ func (r *rooms) bid(id string, b *bidding) {
 	h, err := r.node.newHosted(id, r.node.config.Game, ecs.Config{Seed: x.Spec.Seed, Options: x.Spec.Options})
 	if err != nil {
 		r.cannot(id, err)
+		r.rest(id)
 		return
 	}
 	rate := time.Duration(h.game.TickRate)
@@ -183,6 +243,7 @@ func (r *rooms) host(h *hosted) {
 	h.cancel()
 	h.close()
 	did, _ := h.stats()
+	failed := err != nil && !errors.Is(err, shard.ErrEnded) && !errors.Is(err, shard.ErrOwned) && !errors.Is(err, shard.ErrHalted)
 	r.mu.Lock()
 	delete(r.hosted, h.name)
 	r.past.add(&did.Host)
@@ -190,24 +251,38 @@ func (r *rooms) host(h *hosted) {
 	if errors.Is(err, shard.ErrEnded) {
 		r.past.Ended++
 	}
+	if failed { // before anybody sees that it is free again
+		r.rest(h.name)
+	}
 	r.mu.Unlock()
+	wake(r.freed)
 	switch {
 	case errors.Is(err, shard.ErrEnded):
 		r.noteEnd(h)
-	case err != nil && !errors.Is(err, shard.ErrOwned) && !errors.Is(err, shard.ErrHalted):
+	case failed:
 		if spoiled(err) {
 			r.noteSpoiled(h, err)
 		}
 		r.failed(h.name, err)
-		time.AfterFunc(r.node.config.patience.again, func() { r.consider(h.name) })
-		r.reconsider()
-		return
 	}
 	r.consider(h.name)
-	r.reconsider()
 }
 
-// reconsider considers the rooms that wait: something has changed.
+// rest leaves a room alone for a while that this node could not host: whatever else is told of it, such as that it is free again.
+// The caller holds the lock.
+func (r *rooms) rest(id string) {
+	if r.ctx.Err() != nil || r.resting[id] != nil {
+		return
+	}
+	r.resting[id] = time.AfterFunc(r.node.config.patience.again, func() {
+		r.mu.Lock()
+		delete(r.resting, id)
+		r.mu.Unlock()
+		r.consider(id)
+	})
+}
+
+// reconsider considers the rooms that wait: some may find room now.
 func (r *rooms) reconsider() {
 	r.mu.Lock()
 	waiting := slices.Collect(maps.Keys(r.waiting))
@@ -226,7 +301,7 @@ func (r *rooms) failed(id string, err error) {
 
 // cannot is failed for a caller that holds the lock.
 func (r *rooms) cannot(id string, err error) {
-	if told := r.told[id] == err.Error(); !told {
+	if r.told[id] != err.Error() {
 		r.node.config.Logger.Error("this node cannot host the room; it tries again, unless another node takes it", "room", id, "reason", err)
 	}
 	r.told[id] = err.Error()
@@ -309,7 +384,7 @@ func endOf(ctx context.Context, log persistence.LogReader, game ecs.Game, config
 		return nil, err
 	}
 	if r.Seal == nil {
-		return nil, fmt.Errorf("record %d, the last one, is no seal", last)
+		return nil, fmt.Errorf("record %d is the last one, but not a seal", last)
 	}
 	e := &room.End{Phase: room.Sealed, Tick: r.Seal.Tick, Reason: string(r.Seal.Reason), By: r.Seal.By, Node: r.Seal.Node, At: time.Now().UTC()}
 	if r.Seal.Result == nil {

@@ -73,6 +73,7 @@ func (n *Node) serveRooms(ctx context.Context) error {
 		s.stop()
 		return errors.Join(err, served.Close(ctx))
 	}
+	r.answers.Store(true)
 	n.onClose(func() error { return s.close(served, entry) })
 	n.yields(entry)
 	return nil
@@ -84,6 +85,7 @@ func (s *roomService) close(served *bus.Served, entry *etcd.Registration) error 
 	defer cancel()
 	entry.Update(func(e *discovery.Instance) { e.State = discovery.Draining })
 	err := served.Drain(ctx)
+	s.rooms.answers.Store(false)
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard/etcd"
 	"github.com/ferris1/wind/shard/room"
 )
@@ -108,6 +109,12 @@ func TestABadRoomStopsAlone(t *testing.T) {
 	if s := n.RoomStats(); s.Failed < 8 {
 		t.Errorf("%+v", s)
 	}
+	c := n.cluster.Rooms("")
+	if r, err := c.Close(soon(t), bad[ailSetupPanics]); err != nil || r.End == nil || r.End.Tick != 0 {
+		t.Errorf("a halted room that never ran is closed: %+v, %v", r, err)
+	}
+	_, err := c.Close(soon(t), bad[ailHangs])
+	refused(t, err, rpc.FailedPrecondition, false, "is halted", "wind shard resume "+bad[ailHangs])
 }
 
 func failing(by map[string]uint64) (names []string) {

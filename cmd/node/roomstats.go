@@ -1,6 +1,9 @@
 package node
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ferris1/wind/shard"
@@ -40,11 +43,12 @@ func (n *Node) RoomStats() RoomStats {
 	}
 	_, ailing := r.ailments(0)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	s := r.past
 	s.Hosted, s.Waiting, s.Ailing, s.Used, s.Capacity = len(r.hosted), len(r.waiting), ailing, r.load.Used(), n.config.Capacity
+	all := slices.Collect(maps.Values(r.hosted)) // none of them is in past
+	r.mu.Unlock()
 	s.Kept, s.Unkept = r.keeping.counts()
-	for _, h := range r.hosted {
+	for _, h := range all { // without the lock: no room waits to be taken meanwhile
 		did, _ := h.stats()
 		s.add(&did.Host)
 	}

@@ -21,10 +21,10 @@ const (
 
 // roomWatch is what looks have found so far.
 type roomWatch struct {
-	waits map[string]time.Time // rooms that wait, and since when
-	whys  map[string]bool      // the kinds of reasons that an operator was told
-	told  bool                 // that rooms wait
-	ails  map[ailment]time.Time
+	waits map[string]time.Time  // rooms that wait, and since when
+	whys  map[string]bool       // the kinds of reasons that an operator was told
+	told  bool                  // that rooms wait
+	ails  map[ailment]time.Time // told, and when they held last: what comes and goes is told once
 }
 
 // ailment is a condition of one room.
@@ -52,18 +52,16 @@ func (r *rooms) look() {
 
 // tellAilments logs the conditions that rooms have got since the last look, and gives up the rooms that hang.
 func (r *rooms) tellAilments(all []*hosted, now time.Time) {
-	known := r.watched.ails
-	if known == nil {
-		known = map[ailment]time.Time{}
-		r.watched.ails = known
+	if r.watched.ails == nil {
+		r.watched.ails = map[ailment]time.Time{}
 	}
+	known := r.watched.ails
 	holds, fresh := map[ailment]bool{}, map[shard.ConditionKind][]roomAilment{}
 	for _, h := range all {
 		hung := false
 		for _, c := range h.ailing() {
 			a := ailment{h.name, c.Kind}
 			if holds[a] = true; known[a].IsZero() {
-				known[a] = now
 				fresh[c.Kind] = append(fresh[c.Kind], roomAilment{h.name, c})
 			}
 			if c.Kind == shard.Hung {
@@ -74,7 +72,10 @@ func (r *rooms) tellAilments(all []*hosted, now time.Time) {
 		}
 		h.clients.SetHung(hung)
 	}
-	maps.DeleteFunc(known, func(a ailment, since time.Time) bool { return !holds[a] && now.Sub(since) > overAfter })
+	for a := range holds {
+		known[a] = now
+	}
+	maps.DeleteFunc(known, func(_ ailment, last time.Time) bool { return now.Sub(last) > overAfter })
 	for _, kind := range shard.ConditionKinds {
 		tellRooms(r.node.config.Logger, fresh[kind])
 	}

@@ -70,9 +70,13 @@ type collector struct {
 	matters  *prometheus.Desc
 }
 
+// newCollector returns the metrics of a node's front door, of its conditions and, if it has one, of its standing shard.
 func newCollector(n *Node) *collector {
 	c := &collector{node: n}
-	labels := prometheus.Labels{"cluster": n.config.Cluster, "shard": n.config.Shard}
+	labels := prometheus.Labels{"cluster": n.config.Cluster}
+	if !n.config.NoShard {
+		labels["shard"] = n.config.Shard
+	}
 	add := func(kind prometheus.ValueType, name, help string, read func(*Stats) float64) {
 		c.metrics = append(c.metrics, metric{prometheus.NewDesc(name, help, nil, labels), kind, read})
 	}
@@ -80,6 +84,12 @@ func newCollector(n *Node) *collector {
 	c.failures = prometheus.NewDesc("wind_failures_total", "Failures of the shard's systems and commands in committed ticks, by name, without rejections.", []string{"name"}, labels)
 	c.matters = prometheus.NewDesc("wind_condition", "1 while a condition of /healthz holds, by kind.", []string{"kind"}, labels)
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
+	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Door.BytesIn) })
+	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Door.BytesOut) })
+	add(counter, "wind_sessions_refused_total", "Refused connections.", func(s *Stats) float64 { return float64(s.Door.Refused) })
+	if n.config.NoShard {
+		return c
+	}
 	add(gauge, "wind_tick", "Tick of the world.", func(s *Stats) float64 { return float64(s.Host.Tick) })
 	add(counter, "wind_ticks_total", "Ticks simulated by this node.", func(s *Stats) float64 { return float64(s.Host.Ticks) })
 	add(counter, "wind_ticks_committed_total", "Ticks that the log acknowledged.", func(s *Stats) float64 { return float64(s.Host.Committed) })
@@ -99,9 +109,6 @@ func newCollector(n *Node) *collector {
 	add(counter, "wind_inputs_late_total", "Input samples that arrived after the latch of their tick.", func(s *Stats) float64 { return float64(s.Clients.InputsLate) })
 	add(counter, "wind_inputs_refused_total", "Input samples that the game refused.", func(s *Stats) float64 { return float64(s.Clients.InputsInvalid) })
 	add(counter, "wind_clients_ahead_total", "Clients with a valid token that claimed a tick missing from the log.", func(s *Stats) float64 { return float64(s.Clients.AheadOfLog) })
-	add(counter, "wind_client_bytes_in_total", "Bytes from clients.", func(s *Stats) float64 { return float64(s.Door.BytesIn) })
-	add(counter, "wind_client_bytes_out_total", "Bytes to clients.", func(s *Stats) float64 { return float64(s.Door.BytesOut) })
-	add(counter, "wind_sessions_refused_total", "Refused connections.", func(s *Stats) float64 { return float64(s.Door.Refused) })
 	return c
 }
 
