@@ -98,6 +98,9 @@ type part struct {
 // Rooms makes many rooms on several nodes of this machine, lets bots play in them until their time is over, and says what that
 // takes. Servers, nodes and bots are processes of their own; the bots run in this one.
 func Rooms(ctx context.Context, o RoomsOptions) (r RoomsResult, err error) {
+	if _, _, err := usage(os.Getpid()); err != nil {
+		return r, err // before anything is started
+	}
 	dir, err := os.MkdirTemp(o.Dir, "wind-bench-")
 	if err != nil {
 		return r, fmt.Errorf("bench: %w", err)
@@ -258,8 +261,10 @@ func (b *roomsBench) run(ctx context.Context) error {
 	return b.archive(ctx)
 }
 
-// asking is how many rooms are asked for at once.
-const asking = 32
+const (
+	asking = 32          // rooms that are asked for at once
+	within = time.Minute // for one request
+)
 
 // create asks for the rooms and waits until all run.
 func (b *roomsBench) create(ctx context.Context) error {
@@ -269,6 +274,8 @@ func (b *roomsBench) create(ctx context.Context) error {
 		keep = "archive"
 	}
 	return b.each(ctx, "rooms", asking, b.o.Rooms, func(i int) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
 		b.rooms[i], err = b.cluster.Rooms("").Create(ctx, rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: b.o.Game, Options: json.RawMessage(b.o.Options), Keep: keep, Key: fmt.Sprintf("bench-%d", i)}})
 		return err
 	})
@@ -414,6 +421,8 @@ func (b *roomsBench) end(ctx context.Context) error {
 		}
 		all = slices.DeleteFunc(all, func(x rpc.Room) bool { return ended(&x) })
 		if err := b.each(ctx, "rooms closed", asking, len(all), func(i int) error {
+			ctx, cancel := context.WithTimeout(ctx, within)
+			defer cancel()
 			_, err := b.cluster.Rooms("").Close(ctx, all[i].ID)
 			return err
 		}); err != nil {

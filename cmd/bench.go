@@ -15,7 +15,7 @@ func (a *app) bench() *cobra.Command {
 		Short: "Run tick, log, delta, RPC and room benchmarks",
 		Long: `All but rooms measure Wind and the library below it alternately, in one run, and compare the two as ratios: absolute times on
 a shared machine mean little. rooms runs a small cluster and says what its processes take.`,
-		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc",
+		Example: "  wind bench tick --entities 100000 --ticks 300 --json\n  wind bench log\n  wind bench deltas\n  wind bench rpc\n  wind bench rooms --rooms 100",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("bench: choose a benchmark: tick, log, deltas, rpc or rooms (see %s --help)", c.CommandPath())
 		},

@@ -32,8 +32,8 @@ func (a *app) bots() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bots",
 		Short: "Run clients that play on a running node",
-		Long: `Connects clients that play the game until --for is over or they are interrupted. If the node goes away, they resume their
-sessions when it is back, or at another of the addresses.
+		Long: `Connects clients that play the game until --for is over, their room ends, or they are interrupted. If the node goes away, they
+resume their sessions when it is back, or at another of the addresses.
 
 --trace writes every update that any of them sees to a file: one JSON object per line with tick, checksum, epoch and the
 sequence of the record that holds the tick.`,
@@ -42,13 +42,13 @@ sequence of the record that holds the tick.`,
 	f := c.Flags()
 	f.StringVar(&addrs, "addr", "127.0.0.1:7777", "addresses of the nodes that may serve the shard, comma-separated")
 	f.StringVar(&transport, "transport", "udp", "udp (KCP and datagrams) or tcp")
-	f.StringVar(&shard, "shard", "", "shard to join (default: the one that the node serves)")
+	f.StringVar(&shard, "shard", "", "shard or room to join (default: the shard that the node serves)")
 	f.StringVar(&prefix, "name", "bot", "prefix of the bots' names")
 	f.StringVar(&trace, "trace", "", "file to write every update seen to")
 	f.IntVar(&count, "count", 10, "how many bots")
 	f.Uint64Var(&seed, "seed", 1, "seed of the bots' behaviour")
 	if a.lobby != nil {
-		f.BoolVar(&lobby, "lobby", false, "log in at the gateways of --addr, queue for matches, and play them in their rooms")
+		f.BoolVar(&lobby, "lobby", false, "log in at the gateways of --addr, queue for matches, and play each in its room")
 	}
 	spanFlag(f, &span, "how long to play")
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to admit them")
@@ -141,7 +141,8 @@ func checkBots(addrs, shard string, wait time.Duration) error {
 	return nil
 }
 
-// runFleet runs a fleet for span (0: until ctx ends) and returns its statistics: zeros if ctx ends before all have joined.
+// runFleet runs a fleet for span (0: until ctx ends), or until its shard is over, and returns its statistics: zeros if ctx ends before
+// all have joined.
 func runFleet(ctx context.Context, c fleet.Config, wait, span time.Duration) (fleet.Stats, error) {
 	joining, cancel := context.WithTimeout(ctx, wait)
 	f, err := fleet.Start(joining, c)
@@ -152,7 +153,17 @@ func runFleet(ctx context.Context, c fleet.Config, wait, span time.Duration) (fl
 	if err != nil {
 		return fleet.Stats{}, err
 	}
-	pause(ctx, span)
+	playing, over := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if f.Ended(playing) {
+			over()
+		}
+	}()
+	pause(playing, span)
+	over()
+	<-watched
 	stats := f.Stats()
 	f.Close()
 	return stats, nil

@@ -70,7 +70,11 @@ result and exits with 0, and a later start on the same shard fails and says that
 		if config.Gateway, err = g.config(ctx, a); err != nil {
 			return err
 		}
-		makeRoom(&config.Limits, bots)
+		connections := bots
+		if lobby {
+			connections = 2 * bots // each at the gateway and in a room
+		}
+		makeRoom(&config.Limits, connections)
 		return a.runNode(ctx, config, f, span, func(ctx context.Context, n *node.Node) (players, error) {
 			switch {
 			case bots == 0:
@@ -176,6 +180,16 @@ type nodeResult struct {
 	Bots          *fleet.Stats      `json:"bots,omitempty"`
 	End           *room.End         `json:"end,omitempty"` // how the shard has ended; absent: it goes on
 	Lobby         *fleet.MatchStats `json:"lobby,omitempty"`
+	Rooms         *roomsResult      `json:"rooms,omitempty"` // absent: it hosted none
+}
+
+// roomsResult is what a node's rooms did.
+type roomsResult struct {
+	Hosted  int    `json:"hosted"`  // at the end
+	Ended   uint64 `json:"ended"`   // here
+	Ticks   uint64 `json:"ticks"`   // of all of them
+	Late    uint64 `json:"late"`    // of these, the ones simulated a tick or more after they were due
+	Skipped uint64 `json:"skipped"` // ticks whose time was skipped
 }
 
 // runNode starts a node, calls join to add clients, and runs for span (0: until interrupted or until this node no longer
@@ -213,7 +227,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		}
 		return found(err)
 	}
-	stopStatus := a.showStatus(n)
+	stopStatus := a.showStatus(n, f.shard != "")
 	pause(running, span)
 	stopStatus()
 	result := resultOf(n, f)
@@ -350,6 +364,9 @@ func resultOf(n *node.Node, f *nodeFlags) nodeResult {
 	if n.Infra() != nil {
 		r.Data = f.data
 	}
+	if x := n.RoomStats(); f.shard == "" || x.Ticks > 0 {
+		r.Rooms = &roomsResult{Hosted: x.Hosted}
+	}
 	return r
 }
 
@@ -363,17 +380,26 @@ func (r *nodeResult) settle(n *node.Node) {
 	r.Entities, r.Epoch, r.LastSeq, r.Checksum = h.Entities, uint64(h.Epoch), uint64(h.LastSeq), fmt.Sprintf("%016x", h.Checksum)
 	r.RecoveredTick, r.DeltasLost, r.Snapshots, r.Events = h.RecoveredTick, h.DeltasLost, h.Snapshots, s.Events
 	r.Failures = h.Failures
+	if r.Rooms != nil {
+		x := n.RoomStats()
+		r.Rooms.Ended, r.Rooms.Ticks, r.Rooms.Late, r.Rooms.Skipped = x.Ended, x.Ticks, x.Late, x.Skipped
+	}
 }
 
-func nodeLines(r nodeResult) []string {
+func nodeLines(r nodeResult) (lines []string) {
 	if r.End != nil && r.Ticks == 0 {
 		return []string{endLine("shard "+r.Shard, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result)}
 	}
-	lines := []string{
-		fmt.Sprintf("%s, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", plural(r.Ticks, "tick"), r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
-		fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
-		fmt.Sprintf("%s, %s, %d late, %.0f bytes out per client and second, %s", plural(r.Clients, "client"), plural(r.Inputs, "input"), r.InputsLate, r.BytesOut, plural(r.Entities, "entity")),
-		"events: " + eventsText(r.Events),
+	if r.Shard != "" {
+		lines = []string{
+			fmt.Sprintf("%s, %d committed, now tick %d (epoch %d, sequence %d, checksum %s)", plural(r.Ticks, "tick"), r.Committed, r.Tick, r.Epoch, r.LastSeq, r.Checksum),
+			fmt.Sprintf("tick p50 %.2f ms, p99 %.2f, max %.2f; commit p50 %.2f ms, p99 %.2f, max %.2f", r.TickMS.P50, r.TickMS.P99, r.TickMS.Max, r.CommitMS.P50, r.CommitMS.P99, r.CommitMS.Max),
+			fmt.Sprintf("%s, %s, %d late, %.0f bytes out per client and second, %s", plural(r.Clients, "client"), plural(r.Inputs, "input"), r.InputsLate, r.BytesOut, plural(r.Entities, "entity")),
+			"events: " + eventsText(r.Events),
+		}
+	}
+	if x := r.Rooms; x != nil {
+		lines = append(lines, fmt.Sprintf("%s at the end, %d ended here; all together %s, %d late, %d skipped", plural(x.Hosted, "room"), x.Ended, plural(x.Ticks, "tick"), x.Late, x.Skipped))
 	}
 	if l := r.Lobby; l != nil {
 		lines = append(lines, lobbyLine(*l))

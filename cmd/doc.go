@@ -20,7 +20,7 @@
 //	log         tail, check, stat, purge, export and import a log
 //	shard       show the state of shards, and resume a halted one
 //	room        create, list, show, watch and close rooms: shards that end
-//	bench       tick, log, delta and RPC benchmarks
+//	bench       tick, log, delta, RPC and room benchmarks
 //	doctor      say what this machine and configuration guarantee
 //	init        write a small game that builds and runs
 //	version     print the build

@@ -126,6 +126,13 @@ func (a *app) examine(ctx context.Context, f *doctorFlags, c node.Config) []find
 	} else {
 		r.say("processors", "ok", "%d", n)
 	}
+	if f.role == roleShard && f.archive != "" {
+		if _, err := f.findArchives(ctx, a); err != nil {
+			r.say("archives", "fail", "%v", err)
+		} else {
+			r.say("archives", "ok", "rooms that ask for it go to %s", f.archive)
+		}
+	}
 	switch {
 	case f.nats != "":
 		r.examineServers(ctx, a, f, c)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +54,7 @@ first.`,
 			if len(ids) == 0 {
 				return cluster.Missing(args[0])
 			}
-			return fmt.Errorf("service %s has no instance %s; it has %s", args[0], args[1], strings.Join(ids, ", "))
+			return fmt.Errorf("service %s has no instance %s; it has %s", args[0], args[1], some(ids))
 		}
 		op, state := "drain", "draining"
 		if undo {

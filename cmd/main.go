@@ -92,13 +92,14 @@ func (a *app) root() *cobra.Command {
 		Use:   a.self.name,
 		Short: "Event-sourced ECS simulation server for real-time multiplayer games",
 		Long: `Wind runs shards: deterministic fixed-tick ECS worlds whose every tick is committed to a NATS JetStream
-log before any client sees it. Any committed tick can be rebuilt from the log, on any machine, bit for bit.
+log before any client sees it. Any committed tick can be rebuilt from the log, on any machine, bit for bit. A room is a shard
+that somebody asks for and that ends, such as a match.
 
 The game is "` + a.game.Name + `", ` + fmt.Sprint(a.game.TickRate) + ` ticks per second.
 
 Every flag can also be set by an environment variable: ` + envPrefix + ` and the flag's name in capitals, with _ for -
 (` + envName("log-level") + ` for --log-level). A flag on the command line wins; an empty variable counts as unset.`,
-		Example:       "  wind dev --bots 50\n  wind replay --data ./wind-data --verify\n  wind log tail --data ./wind-data",
+		Example:       "  wind dev --bots 50\n  wind room create --idle 1m --for 10m\n  wind replay --data ./wind-data --verify\n  wind log tail --data ./wind-data",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.self.program},

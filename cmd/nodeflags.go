@@ -92,16 +92,25 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	}, nil
 }
 
-// archives opens the place for archives, if there is one.
+// archives opens the place for archives, if there is one, and makes it if it is a folder.
 func (f *nodeFlags) archives(ctx context.Context, a *app) (persistence.Archives, error) {
+	archives, err := f.findArchives(ctx, a)
+	if _, ok := archives.(*persistence.Folder); ok && err == nil {
+		if err = os.MkdirAll(f.archive, 0o755); err != nil { // or nobody learns until a room ends
+			err = fmt.Errorf("--archive: %w", err)
+		}
+	}
+	return archives, err
+}
+
+// findArchives is archives, but changes nothing.
+func (f *nodeFlags) findArchives(ctx context.Context, a *app) (persistence.Archives, error) {
 	if f.archive == "" {
 		return nil, nil
 	}
 	archives, err := a.archivesAt(ctx, f.archive)
 	if _, ok := archives.(*persistence.Folder); ok && err == nil {
-		if err = notBelowFile(f.archive); err == nil {
-			err = os.MkdirAll(f.archive, 0o755) // or nobody learns until a room ends
-		}
+		err = notBelowFile(f.archive)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--archive: %w", err)

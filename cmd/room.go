@@ -70,9 +70,10 @@ func kept(r *rpc.Room) string {
 func (a *app) roomVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "room",
-		Short: "Create, list, show and close rooms: shards that end",
-		Long: `A room is a shard that somebody asks for and that ends: by its game, by its time, because nobody is there, or because it is
-closed. The nodes of the cluster that run its game (dev, serve) take it, the emptiest first. Its log keeps how it ended.`,
+		Short: "Create, list, show, watch and close rooms: shards that end",
+		Long: `A room is a shard that somebody asks for, such as a match, and that ends: when its game says so, after a time, when nobody has been
+there for a while, or when somebody closes it. The cluster's nodes that run its game (dev, serve) take it, the emptiest first. Its
+log says how it ended.`,
 		Example: "  wind room create --idle 1m\n  wind room list --state running\n  wind room close r-7h3k5qzv",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("room: choose a verb: create, list, show, watch or close (see %s --help)", c.CommandPath())
@@ -92,21 +93,21 @@ func (a *app) roomCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Ask for rooms, and wait until they run",
-		Long: `Asks the cluster's nodes for rooms and returns once they run, with the addresses of their nodes. If no node takes one within
---timeout, it stays wanted, and the call fails and says why. A key makes one room: the same call again, from anywhere, returns that
-room instead of another.`,
+		Long: `Asks the cluster's nodes for rooms, and prints them with the addresses of their nodes once they run. If no node takes a room within
+--timeout, the call fails and says why; the room stays wanted, and a node takes it when it can. One key makes one room: the same
+call again, from anywhere, finds that room instead of making another.`,
 		Example: "  wind room create --options '{\"monsters\":50}' --for 10m --idle 1m\n  wind room create --key match-4711 --label region=eu\n  wind room create --count 100 --json",
 	}
 	f.add(c.Flags())
 	c.Flags().StringVar(&q.Game, "game", a.game.Name, "the game to play")
 	c.Flags().StringVar(&options, "options", "", "the game's options, a JSON object (default: the game's own)")
-	c.Flags().Uint64Var(&q.Seed, "seed", 0, "seed of the room's world (default: any)")
+	c.Flags().Uint64Var(&q.Seed, "seed", 0, "seed of the room's world (default: a random one)")
 	c.Flags().StringVar(&q.Key, "key", "", "make one room, however often this key is asked for")
 	c.Flags().Var(labels, "label", "label that a node must have to take the room, such as region=eu; repeatable")
 	c.Flags().DurationVar((*time.Duration)(&q.Idle), "idle", 0, "end the room when nobody has been there for this long (default: never)")
 	c.Flags().DurationVar((*time.Duration)(&q.Limit), "for", 0, "end the room after this long (default: never)")
-	c.Flags().StringVar(&q.Keep, "keep", "", "what is kept of the room once it has ended: log, archive (by nodes with --archive) or none (default: log)")
-	c.Flags().IntVar(&count, "count", 1, "how many rooms")
+	c.Flags().StringVar(&q.Keep, "keep", "", "what to keep of the room once it has ended: log, archive (needs a node with --archive) or none (default: log)")
+	c.Flags().IntVar(&count, "count", 1, "how many rooms to ask for")
 	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
@@ -126,7 +127,7 @@ room instead of another.`,
 		spec := room.Spec{Game: q.Game, Options: q.Options, Labels: q.Labels, Key: q.Key, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit), Keep: room.Keep(q.Keep)}
 		err = spec.Validate()
 		if err == nil && q.Game == a.game.Name { // only its own nodes know the options of another binary's game
-			_, err = a.game.DecodeOptions(q.Options)
+			_, err = a.game.With(q.Options)
 		}
 		if err != nil {
 			return usagef("room create: %v", err)
@@ -219,8 +220,8 @@ func (a *app) roomList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the cluster's rooms, with the results of those that are over",
-		Long: `Asks the cluster's nodes for its rooms. Who is in a room that runs is what its owner reads from its world, and what a room that is
-over ended with is what its log says.`,
+		Long: `Lists the cluster's rooms. The sessions of a room that runs are read from its world, and the end of a room that is over repeats
+what its log says.`,
 		Example: "  wind room list\n  wind room list --state sealed --json",
 	}
 	f.add(c.Flags())
@@ -283,7 +284,7 @@ func (a *app) roomShow() *cobra.Command {
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		found, err := cluster.Rooms("").List(ctx, rpc.RoomFilter{Rooms: args, Players: true})
 		if err == nil && len(found) == 0 {
-			err = noRoom(ctx, cluster, args[0])
+			err = noRoom(cluster, args[0])
 		}
 		if err != nil {
 			return err
@@ -294,15 +295,8 @@ func (a *app) roomShow() *cobra.Command {
 }
 
 // noRoom returns the error for a room that does not exist.
-func noRoom(ctx context.Context, cluster *node.Cluster, id string) error {
-	all, err := cluster.Rooms("").List(ctx, rpc.RoomFilter{})
-	switch {
-	case err != nil:
-		return err
-	case len(all) == 0:
-		return fmt.Errorf("cluster %s has no room %s: it has no rooms at all", cluster.Name, id)
-	}
-	return fmt.Errorf("cluster %s has no room %s; wind room list shows the %s that it has", cluster.Name, id, plural(len(all), "room"))
+func noRoom(cluster *node.Cluster, id string) error {
+	return fmt.Errorf("cluster %s has no room %s: wind room list shows those that it has", cluster.Name, id)
 }
 
 func (a *app) roomWatch() *cobra.Command {
@@ -338,7 +332,7 @@ func (a *app) roomWatch() *cobra.Command {
 
 // watchRooms prints each room whenever it has changed, until ctx ends.
 func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter) error {
-	told := map[string]string{}
+	told := map[string]toldRoom{}
 	for after := int64(0); ctx.Err() == nil; {
 		changed, next, err := rooms.Changes(ctx, f, after)
 		if err != nil {
@@ -347,16 +341,34 @@ func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter)
 		for i := range changed {
 			r := &changed[i]
 			r.Occupancy = nil // it changes all the time
-			if line := lineOf(r); line != told[r.ID] {
-				told[r.ID] = line
-				if err := a.print(r, line); err != nil {
-					return err
-				}
+			now := toldOf(r)
+			if before, known := told[r.ID]; known && before == now {
+				continue // what changed is not shown, such as who archives it
+			}
+			if told[r.ID] = now; now.state == string(room.Gone) {
+				delete(told, r.ID) // its last change: the watch may go on for days
+			}
+			if err := a.print(r, lineOf(r)); err != nil {
+				return err
 			}
 		}
 		after = next
 	}
 	return nil
+}
+
+// toldRoom is what a watch shows of a room and what may change.
+type toldRoom struct {
+	state, node, archive string
+	halted               bool
+}
+
+func toldOf(r *rpc.Room) toldRoom {
+	t := toldRoom{state: r.State, node: r.Node, halted: r.Halted}
+	if r.End != nil {
+		t.node, t.archive = "", r.End.Archive // who owned it last goes away a moment after its end
+	}
+	return t
 }
 
 func (a *app) roomClose() *cobra.Command {
@@ -365,8 +377,9 @@ func (a *app) roomClose() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "close ROOM",
 		Short: "End a room",
-		Long: `Ends the room after the tick in progress and returns once its log is sealed. A room that no node has taken yet ends at once. Its players hear that the room is over. The log keeps
-that it was closed, and its game has no part in it: to let the game finish, send it a command (wind call shard:ROOM).`,
+		Long: `Ends the room after the tick in progress and returns once its log is sealed. A room that no node has taken yet ends at once.
+Its players hear that it is over. The game has no part in this: to let the game end the room, with a result, send it a command of
+the game (wind call shard:ROOM).`,
 		Example: "  wind room close r-7h3k5qzv",
 	}
 	f.add(c.Flags())
@@ -385,7 +398,7 @@ that it was closed, and its game has no part in it: to let the game finish, send
 		defer cancel()
 		closed, err := cluster.Rooms("").Close(ctx, args[0])
 		if e := rpc.ErrorOf(err); err != nil && e.Code == rpc.NotFound {
-			err = noRoom(ctx, cluster, args[0])
+			err = noRoom(cluster, args[0])
 		}
 		if err != nil {
 			return err

@@ -135,7 +135,7 @@ func (f *leasesFlags) named(all []etcd.ShardInfo, name string) (shardInfo, error
 	if len(names) == 0 {
 		return shardInfo{}, fmt.Errorf("cluster %s has no shards: name the right one with --cluster", f.cluster)
 	}
-	return shardInfo{}, fmt.Errorf("cluster %s has no shard %s; it has %s", f.cluster, name, strings.Join(names, ", "))
+	return shardInfo{}, fmt.Errorf("cluster %s has no shard %s; it has %s", f.cluster, name, some(names))
 }
 
 func (a *app) shardVerb() *cobra.Command {

@@ -121,8 +121,8 @@ func (f *sourceFlags) unknownIn(ctx context.Context, store string) error {
 	return f.unknown(all.Shards())
 }
 
-// mostNames is how many shards an error lists.
-const mostNames = 8
+// mostNames is how many shards, nodes or instances an error lists.
+const mostNames = 10
 
 // unknown returns the error for a shard that is not among refs. It lists the cluster's shards.
 func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
@@ -138,11 +138,15 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 	if len(names) == 0 {
 		return fmt.Errorf("cluster %q has no shard here: name the right one with --cluster", f.cluster)
 	}
-	more := ""
-	if n := len(names) - mostNames; n > 0 {
-		names, more = names[:mostNames], fmt.Sprintf(" and %d more", n)
+	return fmt.Errorf("cluster %q has no shard %q here; it has %s: name one with --shard", f.cluster, f.shard, some(names))
+}
+
+// some returns the first of many names, and how many more there are.
+func some(names []string) string {
+	if more := len(names) - mostNames; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), more)
 	}
-	return fmt.Errorf("cluster %q has no shard %q here; it has %s%s: name one with --shard", f.cluster, f.shard, strings.Join(names, ", "), more)
+	return strings.Join(names, ", ")
 }
 
 // found wraps errors about the stored bytes, from a check or a replay, in a checkError: exit code 3.

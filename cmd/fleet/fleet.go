@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/wirepb"
 )
 
 // Config says how many clients play, and where.
@@ -133,6 +135,26 @@ func (f *Fleet) Stats() Stats {
 		s.RTTMillis += float64(x.RTT.Microseconds()) / 1000 / float64(len(f.clients))
 	}
 	return s
+}
+
+// Ended blocks until every client has heard that its shard is over, and returns true. It returns false if a client has ended for
+// another reason, or if ctx ends.
+func (f *Fleet) Ended(ctx context.Context) bool {
+	f.mu.Lock()
+	all := slices.Clone(f.clients)
+	f.mu.Unlock()
+	for _, c := range all {
+		select {
+		case <-c.Done():
+		case <-ctx.Done():
+			return false
+		}
+		var bye *client.ByeError
+		if !errors.As(c.Err(), &bye) || bye.Reason != wirepb.Reason_REASON_ENDED {
+			return false
+		}
+	}
+	return true
 }
 
 // Close makes every client leave the world and waits until all have ended.

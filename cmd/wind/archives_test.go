@@ -38,13 +38,16 @@ func TestArchivesSurviveTheKillOfTheirKeeper(t *testing.T) {
 	}
 	var places []string
 	for _, r := range all {
-		if r.End == nil || r.End.Archive == nil || r.End.Reason != "limit" {
+		if r.End == nil || r.End.Archive == "" || r.End.Reason != "limit" {
 			t.Errorf("%+v has no archive", r)
 			continue
 		}
-		places = append(places, r.End.Archive.Place)
-		run(t, 0, nil, "log", "check", "--file", r.End.Archive.Place)
-		run(t, 0, nil, "replay", "--file", r.End.Archive.Place, "--verify")
+		places = append(places, r.End.Archive)
+		if len(places) > long(4, count) { // each takes two processes; the keeper has proven all
+			continue
+		}
+		run(t, 0, nil, "log", "check", "--file", r.End.Archive)
+		run(t, 0, nil, "replay", "--file", r.End.Archive, "--verify")
 	}
 	slices.Sort(places)
 	bert.until("nothing else is left", func() bool { return slices.Equal(archives(), places) })

@@ -25,7 +25,7 @@ func TestKillsLoseNoRoomAndDoubleNone(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	rounds := 1 + kills()/2
+	rounds := max(1, kills()/2)
 	t.Logf("%d rounds, again with -kills.seed %d", rounds, seed)
 	random := rand.New(rand.NewPCG(seed, 2))
 	moment := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }

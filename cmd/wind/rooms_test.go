@@ -17,7 +17,7 @@ type listed struct {
 	End               *struct {
 		Tick    uint64
 		Reason  string
-		Archive *struct{ Place string }
+		Archive string
 	}
 }
 
@@ -88,7 +88,7 @@ func TestRoomsSurviveTheKillOfTheirNode(t *testing.T) {
 	if code := c.infra.stop(); code != 0 {
 		t.Fatalf("infra ends with %d", code)
 	}
-	for _, r := range before {
+	for _, r := range before[:long(6, count)] { // each takes a process
 		run(t, 0, nil, "log", "check", "--data", c.dir, "--shard", r.Room)
 	}
 }

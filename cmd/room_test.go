@@ -1,0 +1,71 @@
+package cmd
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/ferris1/wind/netcode/rpc"
+)
+
+// changing are rooms whose changes come one at a time. When all have come, nobody watches any longer.
+type changing struct {
+	rpc.Rooms
+	changes []rpc.Room
+	over    context.CancelFunc
+}
+
+func (c *changing) Changes(_ context.Context, _ rpc.RoomFilter, after int64) ([]rpc.Room, int64, error) {
+	if int(after) == len(c.changes) {
+		c.over()
+		return nil, after, nil
+	}
+	return c.changes[after : after+1], after + 1, nil
+}
+
+// TestAWatchTellsEachChangeOnce: each state of a room's life, also those that read the same in a line of text, and nothing twice.
+func TestAWatchTellsEachChangeOnce(t *testing.T) {
+	end := &rpc.RoomEnd{Tick: 60, Reason: "limit"}
+	archived := &rpc.RoomEnd{Tick: 60, Reason: "limit", Archive: "/archives/r-1.wind"}
+	life := []struct {
+		room rpc.Room
+		told bool
+	}{
+		{rpc.Room{State: "wanted"}, true},
+		{rpc.Room{State: "running", Node: "anna"}, true},
+		{rpc.Room{State: "running", Node: "anna", Occupancy: &rpc.Occupancy{Tick: 9}}, false},
+		{rpc.Room{State: "running", Node: "bert"}, true},
+		{rpc.Room{State: "wanted", Halted: true}, true},
+		{rpc.Room{State: "wanted"}, true},
+		{rpc.Room{State: "running", Node: "bert"}, true},
+		{rpc.Room{State: "sealed", Node: "bert", End: end}, true},
+		{rpc.Room{State: "sealed", End: end}, false},
+		{rpc.Room{State: "archived", End: archived}, true},
+		{rpc.Room{State: "gone", End: archived}, true},
+	}
+	var out, log, want strings.Builder
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	c := &changing{over: over}
+	for i, l := range life {
+		l.room.ID, l.room.Revision = "r-1", int64(i+1)
+		c.changes = append(c.changes, l.room)
+		if l.told {
+			want.WriteString(l.room.State + " ")
+		}
+	}
+	a := mygame(&out, &log)
+	a.json = true
+	if err := a.watchRooms(ctx, c, rpc.RoomFilter{}); err != nil {
+		t.Fatal(err)
+	}
+	told := ""
+	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		_, state, _ := strings.Cut(line, `"state":"`)
+		state, _, _ = strings.Cut(state, `"`)
+		told += state + " "
+	}
+	if told != want.String() {
+		t.Errorf("told %s, want %s", told, want.String())
+	}
+}
