@@ -22,7 +22,7 @@ how long that takes, how many ticks were late, and the processor time and memory
 while they played. The bots run in this process. Rooms without bots (--bots 0) show what an idle room costs.
 
 A tick is late if it was simulated a tick or more after it was due.`,
-		Example: "  wind bench rooms --rooms 500 --for 20s\n  wind bench rooms --rooms 500 --options '{\"tick-rate\":10,\"match\":60}' --until-end --archive\n  wind bench rooms --rooms 200 --bots 0 --options '{\"tick-rate\":10,\"monsters\":0}' --json",
+		Example: "  wind bench rooms --rooms 500 --for 20s\n  wind bench rooms --rooms 500 --options '{\"tick-rate\":10,\"match\":60}' --until-end --archives\n  wind bench rooms --rooms 200 --bots 0 --options '{\"tick-rate\":10,\"monsters\":0}' --json",
 	}
 	c.Flags().IntVar(&o.Rooms, "rooms", 100, "how many rooms")
 	c.Flags().IntVar(&o.Bots, "bots", 4, "bots in each room")
@@ -30,7 +30,7 @@ A tick is late if it was simulated a tick or more after it was due.`,
 	c.Flags().StringVar(&o.Options, "options", "", "the game's options, a JSON object (default: the game's own)")
 	c.Flags().DurationVar(&span, "for", 10*time.Second, "how long to measure while they play")
 	c.Flags().BoolVar(&o.Wait, "until-end", false, "wait until the rooms have ended by themselves, as their options say, instead of closing them")
-	c.Flags().BoolVar(&o.Archive, "archive", false, "archive each room's log once the room has ended, and replay every archive")
+	c.Flags().BoolVar(&o.Archive, "archives", false, "archive each room's log once the room has ended, and replay every archive")
 	c.Flags().StringVar(&o.Dir, "dir", "", "where to make the servers' temporary store (default: the folder for temporary files)")
 	c.Flags().BoolVar(&o.Keep, "keep-store", false, "keep the store, for log check and replay with --data")
 	a.jsonFlag(c)
