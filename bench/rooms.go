@@ -207,8 +207,11 @@ func (b *roomsBench) stop() (err error) {
 	for i := len(b.procs) - 1; i >= 0; i-- {
 		c := b.procs[i]
 		_ = c.Process.Signal(os.Interrupt)
-		ended := make(chan error, 1)
-		go func() { ended <- c.Wait() }()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = c.Wait() // it was interrupted, or killed
+		}()
 		select {
 		case <-ended:
 		case <-time.After(time.Minute):
