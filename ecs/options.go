@@ -76,7 +76,8 @@ func (f *OptionField) usable(before []OptionField) error {
 
 // EncodeOptions encodes v, of the type of g.Options, as a canonical JSON object: keys sorted, every option present, but
 // not those tagged `later:"true"` that have their defaults: a game can gain an option without changing the checksums of
-// worlds that do not use it. nil means the defaults. A game without options encodes as {}.
+// worlds that do not use it. The default of such an option must never change, since those worlds do not hold it. nil means
+// the defaults. A game without options encodes as {}.
 func (g Game) EncodeOptions(v any) ([]byte, error) {
 	fields, err := g.OptionFields()
 	if err != nil {

@@ -67,9 +67,10 @@ func (w *World) post(to string, f *form, p unsafe.Pointer) {
 // a log without the game's code shows it.
 const EndAddress = "wind.end"
 
-// End ends the room after the tick in progress, which is its last. The result is a value, not a pointer, of a type
-// registered with Outgoing; the log keeps it. A system or handler that fails after End has not ended the room. End panics
-// on a value of another type, and if the room has already been ended in this tick.
+// End ends the room after the tick in progress, which is its last: the tick's other systems still run. The result is a
+// value, not a pointer, of a type registered with Outgoing; the log keeps it. The first End of a tick counts: a later one
+// panics, and so does one with a value of another type, or whose message exceeds what Send allows for a tick. A system or
+// handler that panics or rejects after End has not ended the room.
 func (t *Tick) End(result any) {
 	f := t.w.outgoingOf[reflect.TypeOf(result)]
 	if f == nil {

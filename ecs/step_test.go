@@ -418,3 +418,57 @@ func TestAGameEndsItsRoom(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoEndsARoom: the first of two systems; a handler, unless it rejects or fails; and nobody once the tick's messages are full.
+func TestWhoEndsARoom(t *testing.T) {
+	quiet := func(*ecs.Tick, *ecs.Outbox[note]) {}
+	ends := func(red int32) func(*ecs.Tick, *ecs.Outbox[note]) {
+		return func(t *ecs.Tick, _ *ecs.Outbox[note]) { t.End(score{Red: red}) }
+	}
+	ordered := func(after func(*ecs.Cmd[order])) func(*ecs.Tick, *ecs.Cmd[order]) {
+		return func(t *ecs.Tick, c *ecs.Cmd[order]) { t.End(score{Red: c.Value.N}); after(c) }
+	}
+	goesOn := func(*ecs.Cmd[order]) {}
+	for name, c := range map[string]struct {
+		first, second func(*ecs.Tick, *ecs.Outbox[note])
+		handle        func(*ecs.Tick, *ecs.Cmd[order])
+		red           int32 // of the result; 0: the room goes on
+		fails         string
+	}{
+		"the first of two systems":       {ends(1), ends(2), nil, 1, "already been ended"},
+		"the second, if the first fails": {func(t *ecs.Tick, o *ecs.Outbox[note]) { ends(1)(t, o); panic("oh") }, ends(2), nil, 2, "oh"},
+		"a handler":                      {quiet, quiet, ordered(goesOn), 7, ""},
+		"a handler before a system":      {ends(1), quiet, ordered(goesOn), 7, "already been ended"},
+		"no handler that rejects":        {quiet, quiet, ordered(func(c *ecs.Cmd[order]) { c.Reject("no") }), 0, "no"},
+		"no handler that panics":         {quiet, quiet, ordered(func(*ecs.Cmd[order]) { panic("oh") }), 0, "oh"},
+		"nobody after too many messages": {func(_ *ecs.Tick, o *ecs.Outbox[note]) {
+			for range (64 << 10) / (len("game") + len("note") + 4 + 16) {
+				o.Send("game", note{})
+			}
+		}, ends(2), nil, 0, "come to more than 65536 bytes"},
+	} {
+		run := func() ecs.Output {
+			w := small(t, func(w *ecs.World) {
+				ecs.Outgoing[score](w, "score")
+				if c.handle == nil {
+					c.handle = func(*ecs.Tick, *ecs.Cmd[order]) {}
+				}
+				ecs.Handle[order](w, "order", c.handle)
+				ecs.System(w, "first", c.first)
+				ecs.System(w, "second", c.second)
+			})
+			return w.Step(frame(w, ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceOperator, ID: 1}, 1, order{7}))).Clone()
+		}
+		o, again := run(), run()
+		result, ended := ecs.Result(o.Outbox)
+		if ended != (c.red > 0) || ended && int32(result.Payload[0]) != c.red {
+			t.Errorf("%s: ended %v with %+v", name, ended, result)
+		}
+		if failed := len(o.Failures) == 1 && strings.Contains(o.Failures[0].Reason, c.fails); failed != (c.fails != "") {
+			t.Errorf("%s: failures %+v, want %q", name, o.Failures, c.fails)
+		}
+		if other, _ := ecs.Result(again.Outbox); o.Checksum != again.Checksum || result.N != other.N || string(result.Payload) != string(other.Payload) {
+			t.Errorf("%s: the same tick ends with %+v and then with %+v", name, result, other)
+		}
+	}
+}
