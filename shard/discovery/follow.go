@@ -54,9 +54,9 @@ func (d *Directory) follow(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer cancel()
-	changes, broke, probes, last := make(chan Changes), make(chan error, 1), make(chan pulse), d.revision
+	changes, broke, probes, last := make(chan Changes), make(chan error, 1), make(chan Pulse), d.revision
 	helpers.Go(func() { broke <- d.source.Watch(ctx, last, func(c Changes) { send(ctx, changes, c) }) })
-	helpers.Go(func() { d.probe(ctx, last, probes) })
+	helpers.Go(func() { Probe(ctx, d.source, last, func(p Pulse) { send(ctx, probes, p) }) })
 	tick := time.NewTicker(rotateEvery / 4)
 	defer tick.Stop()
 	var published time.Time
@@ -91,14 +91,16 @@ func send[T any](ctx context.Context, to chan<- T, value T) {
 	}
 }
 
-// pulse is the result of a probe of the source.
-type pulse struct {
-	lost bool // its revision went back: it has lost data
-	err  error
+// Pulse is the result of a probe of a source.
+type Pulse struct {
+	Lost bool // its revision went back: it has lost data
+	Err  error
 }
 
-// probe asks for the source's revision every probeEvery until ctx ends. last is the last known revision.
-func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
+// Probe asks a source for its revision every few seconds, until ctx ends, and calls f with each answer. last is the last known
+// revision. Run it beside a watch, which says nothing while nothing changes, and never says anything again once the source was
+// restored from a backup: the revision that the watch waits for lies in the future then.
+func Probe(ctx context.Context, source Source, last int64, f func(Pulse)) {
 	every := time.NewTicker(probeEvery)
 	defer every.Stop()
 	for {
@@ -107,28 +109,28 @@ func (d *Directory) probe(ctx context.Context, last int64, out chan<- pulse) {
 			return
 		case <-every.C:
 		}
-		now, err := d.source.Revision(ctx)
+		now, err := source.Revision(ctx)
 		if ctx.Err() != nil {
-			return // the directory was closed meanwhile
+			return // whoever follows the source has ended meanwhile
 		}
-		p := pulse{err: err}
+		p := Pulse{Err: err}
 		if err == nil {
-			p.lost, last = now < last, now
+			p.Lost, last = now < last, now
 		}
-		send(ctx, out, p)
+		f(p)
 	}
 }
 
 // heed returns an error if the directory must be read again: the source was away, or has lost data.
-func (d *Directory) heed(p pulse) error {
+func (d *Directory) heed(p Pulse) error {
 	was := d.away
-	d.heard(p.err)
+	d.heard(p.Err)
 	switch {
-	case p.err != nil:
+	case p.Err != nil:
 		return nil // the watch may still continue
 	case was:
 		return errors.New("its source was away")
-	case p.lost:
+	case p.Lost:
 		return errors.New("its source has lost data: its revision went back")
 	}
 	return nil

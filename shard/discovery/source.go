@@ -2,8 +2,8 @@ package discovery
 
 import "context"
 
-// Source is where instances register. A [Directory] reads it and follows it. shard/etcd.Services implements it.
-// Implementations must be safe for concurrent use. The revision grows with every change; if it goes back, the source
+// Source is a part of the coordination service: the instances of services, which a [Directory] follows, or the shards, which
+// package room's Registry follows. Package shard/etcd implements it. Implementations must be safe for concurrent use. The revision grows with every change; if it goes back, the source
 // has lost data.
 type Source interface {
 	// String names the source in messages.
@@ -17,10 +17,10 @@ type Source interface {
 	Revision(ctx context.Context) (int64, error)
 }
 
-// Entry is a source's entry for one instance.
+// Entry is one key of a source.
 type Entry struct {
-	Key      string // <type>/<id>
-	Value    []byte // an [Instance] as JSON
+	Key      string // <type>/<id> of an instance, <id>/<part> of a shard
+	Value    []byte // JSON: an [Instance], or a part of a shard's entries
 	Revision int64  // of the last change
 	Lease    int64  // of the process that wrote it; 0: none
 	Gone     bool   // set by a watch: the entry was removed and has no value

@@ -16,6 +16,7 @@ type Bidder struct {
 	Capacity float64           // milliseconds of tick work per second that it may spend; 0: it hosts no rooms
 	Used     float64           // that its rooms take now, with those that it has just begun (Load.Used)
 	Next     float64           // that one more counts until it was measured (Load.Next)
+	Opening  int               // rooms that it has begun and does not own yet
 }
 
 // A node waits before it bids: the fuller, the longer, so that the emptiest bids first. Nodes that are equally full bid
@@ -23,6 +24,11 @@ type Bidder struct {
 const (
 	loadDelay = 500 * time.Millisecond // of a full node
 	tieDelay  = 50 * time.Millisecond
+
+	// A claim takes a while, in which other nodes begin the same rooms in vain. So a node begins few at once, and sees which ones others
+	// have got meanwhile.
+	mostOpening = 32
+	openingWait = 10 * time.Millisecond
 )
 
 // Bid returns how long the node waits before it bids for a room that nobody owns. why is not empty if it does not bid,
@@ -50,10 +56,13 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 }
 
 // Turn returns how much longer a node waits that has waited for a room so far: the rooms that it took meanwhile make its wait
-// longer, so that of many rooms that are to be had at once each node takes its share.
+// longer, so that of many rooms that are to be had at once each node takes its share. It also waits while it opens many.
 func (b *Bidder) Turn(r *Room, waited time.Duration) (more time.Duration, why string) {
 	after, why := b.Bid(r)
-	return max(0, after-waited), why
+	if more = max(0, after-waited); why == "" && b.Opening >= mostOpening {
+		more = max(more, openingWait)
+	}
+	return more, why
 }
 
 // TickPhase returns where in their period the ticks of a room fall: a share in [0, 1) that depends only on the room's id, so

@@ -63,7 +63,8 @@ func (e *End) archiveName() string {
 const keepDelay = 3 * time.Second
 
 // Keeps returns how long a node waits before it keeps a room that has ended. why is not empty if it does not keep it, and
-// says why not. archives says whether the node has a place for archives.
+// says why not. archives says whether the node has a place for archives. A claim of its own, which it could not give back, does not
+// keep it from trying again: it would last as long as the node.
 func (b *Bidder) Keeps(r *Room, archives bool) (after time.Duration, why string) {
 	switch {
 	case r.Spec == nil || r.End == nil:
@@ -72,13 +73,13 @@ func (b *Bidder) Keeps(r *Room, archives bool) (after time.Duration, why string)
 		return 0, "it is gone"
 	case r.Spec.Keep.log():
 		return 0, "its log is kept"
-	case r.Keeper != "":
+	case r.Keeper != "" && r.Keeper != b.Node:
 		return 0, fmt.Sprintf("node %s keeps it", r.Keeper)
 	case r.Spec.Keep == KeepArchive && !archives:
 		return 0, fmt.Sprintf("node %s has no place for archives (--archive)", b.Node)
 	case b.Capacity <= 0:
 		return 0, fmt.Sprintf("node %s hosts no rooms", b.Node)
-	case r.End.Node == b.Node:
+	case r.End.Node == b.Node && r.Keeper == "":
 		return 0, ""
 	}
 	return keepDelay + time.Duration(min(1, b.Used/b.Capacity)*float64(loadDelay)) + time.Duration(lot(r.ID, b.Node)*float64(tieDelay)), ""

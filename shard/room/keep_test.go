@@ -19,6 +19,9 @@ func TestWhoKeepsARoom(t *testing.T) {
 	if after, why := b.Keeps(&Room{Spec: spec(KeepNone), End: &End{Phase: Archived}}, false); why != "" || after == 0 {
 		t.Errorf("what needs no archive waits for one: %v, %s", after, why)
 	}
+	if after, why := a.Keeps(&Room{ID: "r", Spec: spec(KeepArchive), End: end, Keeper: "a"}, true); why != "" || after < keepDelay {
+		t.Errorf("a claim that could not be given back keeps the room from its own node: after %v, %s", after, why)
+	}
 	for want, r := range map[string]*Room{
 		"has not ended":         {Spec: spec(KeepArchive)},
 		"is gone":               {Spec: spec(KeepArchive), End: &End{Phase: Gone}},

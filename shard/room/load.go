@@ -6,15 +6,15 @@ import "slices"
 // for concurrent use.
 type Load struct {
 	capacity float64
-	rooms    map[string]float64 // by id; unmeasured until it was measured
-	fresh    int                // rooms that were not
+	rooms    map[string]float64 // by id: what it takes, or unmeasured
+	fresh    int                // rooms that are unmeasured
 	measured float64            // sum of the others
 	next     float64            // see Next; 0: to be computed
 }
 
 const (
 	unmeasured = -1
-	firstRooms = 50  // that an empty node begins before it has measured one
+	firstRooms = 50  // an empty node begins so many before it has measured one
 	leastWork  = 2   // ms per second: a new room counts no less
 	inertia    = 0.7 // of a measurement against the next one
 )
@@ -63,11 +63,11 @@ func (l *Load) Measured(id string, ms float64) {
 	l.next = 0
 }
 
-// Used returns what the rooms take, with a guess for those that were not measured.
+// Used returns what the rooms take, with a guess for those that are unmeasured.
 func (l *Load) Used() float64 { return l.measured + float64(l.fresh)*l.Next() }
 
-// Next returns what a room counts until it was measured: the median of those that were, or a fiftieth of the capacity while none
-// was, but at least 2 ms per second.
+// Next returns what an unmeasured room counts: the median of the measured ones, or a fiftieth of the capacity while the node has
+// measured none, but at least 2 ms per second.
 func (l *Load) Next() float64 {
 	if l.next == 0 {
 		known := make([]float64, 0, len(l.rooms))

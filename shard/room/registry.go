@@ -3,6 +3,7 @@ package room
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -82,24 +83,45 @@ const (
 func (r *Registry) run(ctx context.Context, revision int64) {
 	for pause := firstPause; ; {
 		began := time.Now()
-		err := r.source.Watch(ctx, revision, func(c discovery.Changes) { r.apply(c.Entries) })
-		for listed := false; !listed; {
-			if time.Since(began) > mostPause {
-				pause = firstPause
+		err := r.follow(ctx, revision)
+		if time.Since(began) > mostPause {
+			pause = firstPause
+		}
+		for listed := false; !listed; listed = err == nil {
+			if ctx.Err() == nil && pause == firstPause { // once for each outage
+				r.log.Warn("rooms: the coordination service is away; this node continues with what it knows", "error", err)
 			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(pause):
 			}
-			if pause == firstPause {
-				r.log.Warn("rooms: the coordination service is away; this node continues with what it knows", "error", err)
-			}
 			pause = min(2*pause, mostPause)
 			revision, err = r.list(ctx)
-			listed = err == nil
 		}
 	}
+}
+
+// follow applies the changes after a revision until the watch breaks or shows too little, and returns the reason.
+func (r *Registry) follow(ctx context.Context, revision int64) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	defer stop(nil)
+	probing.Go(func() {
+		away := false
+		discovery.Probe(ctx, r.source, revision, func(p discovery.Pulse) {
+			switch {
+			case p.Lost:
+				stop(errors.New("it has lost data: its revision went back"))
+			case p.Err == nil && away:
+				stop(errors.New("it was away"))
+			}
+			away = p.Err != nil
+		})
+	})
+	err := r.source.Watch(ctx, revision, func(c discovery.Changes) { r.apply(c.Entries) })
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 // list replaces the view by what the source has now.

@@ -35,7 +35,9 @@ func TestASpecIsRefusedByWhatIsWrongWithIt(t *testing.T) {
 	for want, change := range map[string]func(*Spec){
 		"the room's game":                         func(s *Spec) { s.Game = "The Arena" },
 		"are not a JSON object":                   func(s *Spec) { s.Options = []byte(`[1]`) },
+		`options "null" are not a JSON object`:    func(s *Spec) { s.Options = []byte(`null`) },
 		"not negative":                            func(s *Spec) { s.Limit = -1 },
+		"limit 20000h0m0s are at most 8760h0m0s":  func(s *Spec) { s.Limit = Duration(20_000 * time.Hour) },
 		"the room's key has 200 bytes":            func(s *Spec) { s.Key = strings.Repeat("x", 200) },
 		`the label's name "a b"`:                  func(s *Spec) { s.Labels = map[string]string{"a b": "c"} },
 		`the label a has the value "b=c"`:         func(s *Spec) { s.Labels = map[string]string{"a": "b=c"} },
@@ -59,11 +61,23 @@ func TestASpecReadsLikeWhatAPersonWrites(t *testing.T) {
 	if err := json.Unmarshal(b, &again); err != nil || !again.Same(&s) {
 		t.Errorf("%+v, %v", again, err)
 	}
-	other := s
-	other.Options = []byte(`{"monsters": 3}`)
-	again.Options = []byte(`{"monsters":3}`)
-	if other.Same(&s) || !other.Same(&again) {
-		t.Error("options are not compared by their content")
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{`{"monsters": 3}`, `{"monsters":3}`, true},
+		{`{"monsters":3}`, ``, false},
+		{`{}`, ``, true},
+		{`{"monsters":3,"walls":4}`, `{"walls":4,"monsters":3}`, true},
+		{`{"monsters":3,"walls":4}`, `{"walls":3,"monsters":4}`, false},
+		{`{"seed":9007199254740993}`, `{"seed":9007199254740992}`, false},
+		{`{"a":[1,{"b":null}]}`, `{"a":[1,{"b":null}]}`, true},
+	} {
+		other, again := s, s
+		other.Options, again.Options = []byte(c.a), []byte(c.b)
+		if other.Same(&again) != c.same || again.Same(&other) != c.same {
+			t.Errorf("%s and %s ask for the same room: %v, want %v", c.a, c.b, other.Same(&again), c.same)
+		}
 	}
 }
 

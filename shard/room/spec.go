@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type Spec struct {
 	Seed    uint64            `json:"seed,omitempty"`    // 0: chosen when the room was asked for
 	Labels  map[string]string `json:"labels,omitempty"`  // that a node must have to host it
 	Idle    Duration          `json:"idle,omitempty"`    // the room ends when nobody has been there for this long; 0: never
-	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long; 0: never
+	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long, counted in ticks; 0: never
 	Keep    Keep              `json:"keep,omitempty"`    // what is kept of it once it has ended; "": its log
 	Key     string            `json:"key,omitempty"`     // chosen by whoever asks: one key makes one room
 	By      string            `json:"by,omitempty"`      // the service that asked, <type>/<id>; "" for an operator
@@ -51,6 +52,7 @@ const (
 	MaxKey     = 128
 	MaxOptions = 16 << 10
 	MaxLabels  = 16
+	MaxTime    = 365 * 24 * time.Hour // of Idle and Limit: at any tick rate their ticks can be counted
 )
 
 // Validate returns an error that names the part of the spec that nobody could host.
@@ -58,14 +60,15 @@ func (s *Spec) Validate() error {
 	if err := ecs.ValidName(s.Game, ecs.MaxName); err != nil {
 		return fmt.Errorf("the room's game: %w", err)
 	}
-	var object map[string]any
-	switch {
+	switch options, err := object(s.Options); {
 	case len(s.Options) > MaxOptions:
 		return fmt.Errorf("the room's options have %d bytes, at most %d are allowed", len(s.Options), MaxOptions)
-	case len(s.Options) > 0 && json.Unmarshal(s.Options, &object) != nil:
+	case err != nil || options == nil && len(s.Options) > 0:
 		return fmt.Errorf("the room's options %.60q are not a JSON object", s.Options)
 	case s.Idle < 0 || s.Limit < 0:
 		return errors.New("a room's idle time and limit are not negative; 0 means never")
+	case s.Idle > Duration(MaxTime) || s.Limit > Duration(MaxTime):
+		return fmt.Errorf("a room's idle time %v and limit %v are at most %v; 0 means never", s.Idle, s.Limit, MaxTime)
 	case len(s.Key) > MaxKey:
 		return fmt.Errorf("the room's key has %d bytes, at most %d are allowed", len(s.Key), MaxKey)
 	case len(s.Labels) > MaxLabels:
@@ -107,10 +110,23 @@ func (s *Spec) Same(o *Spec) bool {
 		s.Idle == o.Idle && s.Limit == o.Limit && (s.Keep == o.Keep || s.Keep.log() && o.Keep.log()) && sameJSON(s.Options, o.Options)
 }
 
+// sameJSON compares two JSON objects, whatever the order of their names. None is an empty one.
 func sameJSON(a, b json.RawMessage) bool {
-	var x, y bytes.Buffer
-	if len(a) == 0 || len(b) == 0 {
-		return len(a) == len(b)
+	x, err := object(a)
+	y, other := object(b)
+	return err == nil && other == nil && maps.EqualFunc(x, y, reflect.DeepEqual)
+}
+
+// object decodes a JSON object without rounding its numbers.
+func object(b json.RawMessage) (o map[string]any, err error) {
+	switch {
+	case len(b) == 0:
+		return nil, nil
+	case !json.Valid(b):
+		return nil, errors.New("room: not JSON")
 	}
-	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	err = d.Decode(&o)
+	return o, err
 }
