@@ -40,6 +40,7 @@ type hosted struct {
 	served   *bus.ServedShard // nil until open
 	mu       sync.Mutex       // guards what follows
 	end      *room.End        // of a room that is over
+	lineage  string           // of the log that says so
 	host     *shard.Host
 	past     shard.Stats // of the earlier hosts
 	measured struct {
@@ -234,10 +235,12 @@ func (h *hosted) ended(store *jetstream.Shard) {
 	end, err := endOf(ctx, store.Log(), h.game, h.config)
 	if err != nil {
 		h.node.config.Logger.Warn("cannot read how the room has ended", "shard", h.name, "error", err)
+	}
+	if end == nil {
 		return
 	}
 	h.mu.Lock()
-	h.end = end
+	h.end, h.lineage = end, store.Ref().Lineage
 	h.mu.Unlock()
 }
 

@@ -336,14 +336,14 @@ func (r *rooms) run(h *hosted) error {
 // finds the seal and notes it.
 func (r *rooms) noteEnd(h *hosted) {
 	h.mu.Lock()
-	end := h.end
+	end, lineage := h.end, h.lineage
 	h.mu.Unlock()
 	if end == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), endTimeout)
 	defer cancel()
-	if err := etcd.EndRoom(ctx, r.node.cluster.Etcd, r.node.config.Cluster, h.name, *end); err != nil {
+	if err := etcd.EndRoom(ctx, r.node.cluster.Etcd, r.node.config.Cluster, h.name, lineage, *end); err != nil {
 		r.node.config.Logger.Warn("the end of the room is in its log, but not in etcd", "room", h.name, "error", err)
 	}
 }
@@ -369,7 +369,7 @@ func (n *Node) locate(name string) netcode.Place {
 }
 
 // endOf reads from a sealed log how its room has ended. It returns nil for the empty log of a room that was closed before it
-// ran.
+// ran, and an end without the result, beside the error, if this build cannot read the result.
 func endOf(ctx context.Context, log persistence.LogReader, game ecs.Game, config ecs.Config) (*room.End, error) {
 	last, err := log.Last(ctx)
 	if err != nil || last == 0 {
@@ -393,7 +393,7 @@ func endOf(ctx context.Context, log persistence.LogReader, game ecs.Game, config
 	e.Name = r.Seal.Result.Name
 	schema, err := ecs.SchemaOf(game, config)
 	if err != nil {
-		return nil, err
+		return e, err
 	}
 	for i := range schema.Outgoing {
 		if schema.Outgoing[i].Name == e.Name {

@@ -404,6 +404,32 @@ func TestAllAgreeOnOneLineage(t *testing.T) {
 	}
 }
 
+// TestALineageThatStandsIsOnlyRead: each claim asks for it, and a node takes over hundreds of rooms at once.
+func TestALineageThatStandsIsOnlyRead(t *testing.T) {
+	c := cluster(t)
+	_, s := member(t, c, "a", time.Minute)
+	proposals := func() uint64 {
+		t.Helper()
+		st, err := c.Status(t.Context(), c.Endpoints()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.RaftIndex
+	}
+	var before uint64
+	for i := range 40 {
+		if lineage, err := s.AgreeLineage(t.Context(), fmt.Sprint("lineage-", i)); err != nil || lineage != "lineage-0" {
+			t.Fatal(lineage, err)
+		}
+		if i == 0 {
+			before = proposals()
+		}
+	}
+	if took := proposals() - before; took > 10 {
+		t.Errorf("40 looks at a lineage were %d writes", took)
+	}
+}
+
 func TestKeysExplainThemselves(t *testing.T) {
 	c := cluster(t)
 	a, s := member(t, c, "a", 5*time.Second)

@@ -27,11 +27,11 @@ type Kept struct {
 }
 
 // KeepRoom claims a room that has ended, so that this node archives it or removes its log. The claim lasts as long as the
-// node's lease, or until LeaveRoom. ok is false if another node has it, or the room has not ended.
+// node's lease, or until LeaveRoom. ok is false if a node has it, this one included, or the room has not ended.
 func (n *Node) KeepRoom(ctx context.Context, id string) (k Kept, ok bool, err error) {
 	ctx, end := asks(ctx, "keep room "+id)
 	defer end(&err)
-	prefix := n.room(id)
+	prefix := shardPrefix(n.cfg.Cluster, id)
 	value, err := json.Marshal(keeperValue{Node: n.cfg.ID, Since: time.Now().UTC()})
 	if err != nil {
 		return k, false, fmt.Errorf("etcd: %w", err)
@@ -72,15 +72,13 @@ func (n *Node) KeepRoom(ctx context.Context, id string) (k Kept, ok bool, err er
 func (n *Node) LeaveRoom(ctx context.Context, id string) (err error) {
 	ctx, end := asks(ctx, "leave room "+id)
 	defer end(&err)
-	key := n.room(id) + "keeper"
+	key := shardPrefix(n.cfg.Cluster, id) + "keeper"
 	ours := clientv3.Compare(clientv3.LeaseValue(key), "=", clientv3.LeaseID(n.State().ID))
 	if _, err := n.client.Txn(ctx).If(ours).Then(clientv3.OpDelete(key)).Commit(); err != nil {
 		return fmt.Errorf("etcd: cannot leave room %s: %w", id, err)
 	}
 	return nil
 }
-
-func (n *Node) room(id string) string { return "/wind/" + n.cfg.Cluster + "/shards/" + id + "/" }
 
 // MoveRoom replaces a room's end if its entry still has the revision. It returns the end that stands, or nil,
 // and its revision. After an error nobody knows whether it was replaced: LookRoom tells.
@@ -91,7 +89,7 @@ func MoveRoom(ctx context.Context, client *Client, cluster, id string, e room.En
 	}
 	ctx, end := asks(ctx, "note that room "+id+" is "+string(e.Phase))
 	defer end(&err)
-	key := "/wind/" + cluster + "/shards/" + id + "/state"
+	key := shardPrefix(cluster, id) + "state"
 	got, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(clientv3.OpPut(key, string(value))).Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
 		return nil, 0, false, fmt.Errorf("etcd: cannot note that room %s is %s: %w", id, e.Phase, err)
@@ -107,7 +105,7 @@ func MoveRoom(ctx context.Context, client *Client, cluster, id string, e room.En
 func LookRoom(ctx context.Context, client *Client, cluster, id string) (stands *room.End, revision int64, err error) {
 	ctx, end := asks(ctx, "read the end of room "+id)
 	defer end(&err)
-	got, err := client.Get(ctx, "/wind/"+cluster+"/shards/"+id+"/state")
+	got, err := client.Get(ctx, shardPrefix(cluster, id)+"state")
 	if err != nil {
 		return nil, 0, fmt.Errorf("etcd: cannot read the end of room %s: %w", id, err)
 	}
@@ -130,7 +128,7 @@ func endIn(kvs []*mvccpb.KeyValue) (*room.End, int64, error) {
 func ForgetRoom(ctx context.Context, client *Client, cluster, id string, revision int64) (forgot bool, err error) {
 	ctx, end := asks(ctx, "forget room "+id)
 	defer end(&err)
-	prefix := "/wind/" + cluster + "/shards/" + id + "/"
+	prefix := shardPrefix(cluster, id)
 	got, err := client.Txn(ctx).If(
 		clientv3.Compare(clientv3.ModRevision(prefix+"state"), "=", revision),
 		clientv3.Compare(clientv3.CreateRevision(prefix+"owner"), "=", 0),

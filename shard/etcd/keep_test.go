@@ -32,7 +32,7 @@ func TestOneNodeKeepsARoom(t *testing.T) {
 	if _, err := s.AgreeLineage(t.Context(), "lineage-1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := EndRoom(t.Context(), c, "test", "r-1", room.End{Phase: room.Sealed, Tick: 7, Reason: "idle"}); err != nil {
+	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 7, Reason: "idle"}); err != nil {
 		t.Fatal(err)
 	}
 	r, _ := registry(t, c)
@@ -86,12 +86,20 @@ func TestOneNodeKeepsARoom(t *testing.T) {
 	if lineage, err := s.AgreeLineage(t.Context(), "lineage-2"); err != nil || lineage != "lineage-2" {
 		t.Error(lineage, err)
 	}
+	for _, lineage := range []string{"lineage-1", "lineage-2"} { // a node that has slept knows the former room's log
+		if err := EndRoom(t.Context(), c, "test", "r-1", lineage, k.End); err != nil {
+			t.Error(err)
+		}
+		if stands, _, err := LookRoom(t.Context(), c, "test", "r-1"); err != nil || (stands != nil) != (lineage == "lineage-2") {
+			t.Errorf("after a note from the log of %s the room's end is %+v, %v", lineage, stands, err)
+		}
+	}
 	// A room that ended before anybody ran it has no log.
 	if _, _, err := CreateRoom(t.Context(), c, "test", "r-2", room.Spec{Game: "arena", Keep: room.KeepNone}); err != nil {
 		t.Fatal(err)
 	}
-	if err := EndRoom(t.Context(), c, "test", "r-2", room.End{Phase: room.Sealed, Reason: "closed"}); err != nil {
-		t.Fatal(err)
+	if canceled, err := CancelRoom(t.Context(), c, "test", "r-2", room.End{Phase: room.Sealed, Reason: "closed"}); err != nil || !canceled {
+		t.Fatal(canceled, err)
 	}
 	if k, ok, err := a.KeepRoom(t.Context(), "r-2"); err != nil || !ok || k.Lineage != "" || k.Spec.Keep != room.KeepNone {
 		t.Errorf("%+v, %v, %v", k, ok, err)

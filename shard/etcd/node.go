@@ -108,6 +108,7 @@ type Node struct {
 
 	running context.Context // ends with Close
 	notes   notes
+	owed    owed
 
 	crowded atomic.Bool // nobody compacts etcd, or it is full: write notes less often
 
@@ -175,7 +176,9 @@ func (n *Node) Taken() <-chan struct{} { return n.taken }
 // Close revokes the lease, so that everything under it disappears at once, and waits for the goroutines of the node and
 // of its registrations. It returns by the deadline of ctx even if etcd does not answer.
 func (n *Node) Close(ctx context.Context) error {
+	n.mu.Lock()
 	n.cancel()
+	n.mu.Unlock()
 	n.done.Wait()
 	n.mu.Lock()
 	n.closed = true
@@ -188,6 +191,17 @@ func (n *Node) Close(ctx context.Context) error {
 		return fmt.Errorf("etcd: cannot revoke the lease, which expires on its own: %w", err)
 	}
 	return nil
+}
+
+// begin starts a goroutine that Close waits for. It returns false if the node is closed.
+func (n *Node) begin(f func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.running.Err() != nil {
+		return false
+	}
+	n.done.Go(f)
+	return true
 }
 
 // revoke ends a lease and removes everything under it. A lease that has ended is no error.

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -32,11 +33,12 @@ const (
 func (s *Shard) NoteSoon(m persistence.Mark, done func(error)) {
 	n := s.node
 	n.notes.mu.Lock()
-	defer n.notes.mu.Unlock()
 	n.notes.waiting = append(n.notes.waiting, note{s, m, done})
-	if !n.notes.writing {
-		n.notes.writing = true
-		n.done.Go(n.writeNotes)
+	first := !n.notes.writing
+	n.notes.writing = true
+	n.notes.mu.Unlock()
+	if first && !n.begin(n.writeNotes) {
+		n.writeNotes() // the node is closed: it only says so
 	}
 }
 
@@ -72,7 +74,8 @@ func (n *Node) someNotes() []note {
 	return all[:k:k]
 }
 
-// writeSome writes marks in one transaction, if none of their keys has changed since this node wrote it. Otherwise it looks at each.
+// writeSome writes marks in one transaction, if none of their keys has changed since this node wrote it. Otherwise it looks at
+// each.
 func (n *Node) writeSome(ctx context.Context, batch []note) {
 	written, err := n.together(ctx, batch)
 	for i := range batch {
@@ -85,28 +88,43 @@ func (n *Node) writeSome(ctx context.Context, batch []note) {
 	}
 }
 
+// together writes marks in one transaction. It returns false if one of their keys is not as this node left it.
 func (n *Node) together(ctx context.Context, batch []note) (written bool, err error) {
 	ctx, end := asks(ctx, "write notes of the rooms of node "+n.cfg.ID)
 	defer end(&err)
+	type change struct {
+		note
+		before *marked
+	}
+	changes := map[string]change{} // by shard: of a host that has ended and of the next one, the later mark
+	for _, b := range batch {
+		before := b.shard.marked.Load()
+		if before == nil {
+			return false, nil // this node has not written it yet
+		}
+		other := marked{mark: changes[b.shard.name].mark}
+		if before.covers(b.mark) || other.covers(b.mark) { // it was noted alone meanwhile, as the room's end is
+			continue
+		}
+		changes[b.shard.name] = change{b, before}
+	}
+	if len(changes) == 0 {
+		return true, nil
+	}
 	var unchanged []clientv3.Cmp
 	var puts []clientv3.Op
 	now := time.Now().UTC()
-	for i := range batch {
-		s, m := batch[i].shard, batch[i].mark
-		at := s.marked.Load()
-		if at == 0 {
-			return false, nil // this node has not written it yet
-		}
-		unchanged = append(unchanged, clientv3.Compare(clientv3.ModRevision(s.prefix+"high"), "=", at))
-		puts = append(puts, s.put("high", markValue{Seq: m.Seq, Epoch: m.Epoch, At: now}))
+	for _, c := range changes {
+		unchanged = append(unchanged, clientv3.Compare(clientv3.ModRevision(c.shard.prefix+"high"), "=", c.before.revision))
+		puts = append(puts, c.shard.put("high", markValue{Seq: c.mark.Seq, Epoch: c.mark.Epoch, At: now}))
 	}
 	got, err := n.client.Txn(ctx).If(unchanged...).Then(puts...).Commit()
 	if err != nil {
-		return false, batch[0].shard.wrap("note the last sequence, with others, of", err)
+		return false, fmt.Errorf("etcd: cannot note the last sequences of %d shards: %w", len(changes), err)
 	}
 	if got.Succeeded {
-		for i := range batch {
-			batch[i].shard.marked.Store(got.Header.Revision)
+		for _, c := range changes {
+			c.shard.marked.CompareAndSwap(c.before, &marked{c.mark, got.Header.Revision}) // unless it was noted alone meanwhile
 		}
 	}
 	return got.Succeeded, nil

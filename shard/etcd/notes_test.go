@@ -81,3 +81,79 @@ func TestManyRoomsNoteTheirMarksTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestAMarkThatWaitsForOthersNeverGoesBack: while it waits, the shard notes a later one by itself, as a room does at its end, or as
+// its next host does with the next epoch.
+func TestAMarkThatWaitsForOthersNeverGoesBack(t *testing.T) {
+	c := cluster(t)
+	_, s := member(t, c, "a", 5*time.Second)
+	if err := s.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: 1, Epoch: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []struct{ waits, noted persistence.Mark }{
+		{persistence.Mark{Seq: 7, Epoch: 1}, persistence.Mark{Seq: 9, Epoch: 1}},
+		{persistence.Mark{Seq: 12, Epoch: 1}, persistence.Mark{Seq: 10, Epoch: 2}},
+	} {
+		answer := make(chan error, 1)
+		s.NoteSoon(m.waits, func(err error) { answer <- err })
+		if err := s.Note(t.Context(), shard.Note{High: m.noted}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-answer:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("the note has no answer after a minute")
+		}
+		if high := read(t, s).High; high != m.noted {
+			t.Errorf("%v was noted, then %v, which had waited longer: the mark is %v", m.noted, m.waits, high)
+		}
+	}
+}
+
+// TestTwoMarksOfOneShardDoNotMeet: a host has ended, and the next one notes its first mark before that of the former was written. etcd
+// refuses a transaction that writes a key twice.
+func TestTwoMarksOfOneShardDoNotMeet(t *testing.T) {
+	c := cluster(t)
+	n, s := member(t, c, "a", 5*time.Second)
+	next, err := n.Shard("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := n.Shard("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		*Shard
+		epoch persistence.Epoch
+	}{{s, 1}, {other, 1}, {next, 2}} {
+		if err := x.Note(t.Context(), shard.Note{High: persistence.Mark{Seq: 1, Epoch: x.epoch}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := make(chan error, 3)
+	for x, m := range map[*Shard]persistence.Mark{s: {Seq: 7, Epoch: 1}, other: {Seq: 8, Epoch: 1}, next: {Seq: 9, Epoch: 2}} {
+		x.NoteSoon(m, func(err error) {
+			if errors.Is(err, shard.ErrFenced) && x == s {
+				err = nil // the former host's
+			}
+			answers <- err
+		})
+	}
+	for range 3 {
+		select {
+		case err := <-answers:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("a note has no answer after a minute")
+		}
+	}
+	if a, b := read(t, s).High, read(t, other).High; a != (persistence.Mark{Seq: 9, Epoch: 2}) || b != (persistence.Mark{Seq: 8, Epoch: 1}) {
+		t.Errorf("the marks are %v and %v", a, b)
+	}
+}

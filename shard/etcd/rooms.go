@@ -9,18 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ferris1/wind/persistence"
-	"github.com/ferris1/wind/shard/discovery"
 	"github.com/ferris1/wind/shard/room"
 )
-
-// Rooms returns the source of a cluster's shards, for a [room.Registry] to follow. The caller keeps ownership of the
-// client and must close it after the registry.
-func Rooms(client *Client, cluster string) (discovery.Source, error) {
-	if err := validCluster(cluster); err != nil {
-		return nil, err
-	}
-	return &services{client, "/wind/" + cluster + "/shards/"}, nil
-}
 
 // CreateRoom writes a room's spec, unless the room exists. It returns the spec that stands, and whether this call
 // wrote it. A call that failed may be repeated.
@@ -34,7 +24,7 @@ func CreateRoom(ctx context.Context, client *Client, cluster, id string, s room.
 	}
 	ctx, end := asks(ctx, "create room "+id)
 	defer end(&err)
-	key := "/wind/" + cluster + "/shards/" + id + "/spec"
+	key := shardPrefix(cluster, id) + "spec"
 	got, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 		Then(clientv3.OpPut(key, string(value))).Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
@@ -50,17 +40,29 @@ func CreateRoom(ctx context.Context, client *Client, cluster, id string, s room.
 	return stands, false, nil
 }
 
-// EndRoom notes what a room's log says about its end. The first note stands: all say the same, since they repeat the
-// log's seal.
-func EndRoom(ctx context.Context, client *Client, cluster, id string, e room.End) (err error) {
+// EndRoom notes what a log says about the end of its room. The first note stands: all say the same, since they repeat the
+// log's seal. Nothing is noted for a room that is forgotten, or that was made again since with another log.
+func EndRoom(ctx context.Context, client *Client, cluster, id, lineage string, e room.End) (err error) {
 	value, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("etcd: the end of room %s: %w", id, err)
 	}
 	ctx, end := asks(ctx, "note the end of room "+id)
 	defer end(&err)
-	key := "/wind/" + cluster + "/shards/" + id + "/state"
-	_, err = client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).Then(clientv3.OpPut(key, string(value))).Commit()
+	prefix := shardPrefix(cluster, id)
+	got, err := client.Get(ctx, prefix+"lineage")
+	if err != nil {
+		return fmt.Errorf("etcd: cannot note the end of room %s: %w", id, err)
+	}
+	var has lineageValue
+	if len(got.Kvs) == 0 || json.Unmarshal(got.Kvs[0].Value, &has) != nil || has.Lineage != lineage {
+		return nil
+	}
+	_, err = client.Txn(ctx).If(
+		clientv3.Compare(clientv3.ModRevision(prefix+"lineage"), "=", got.Kvs[0].ModRevision),
+		clientv3.Compare(clientv3.CreateRevision(prefix+"spec"), ">", 0),
+		clientv3.Compare(clientv3.CreateRevision(prefix+"state"), "=", 0),
+	).Then(clientv3.OpPut(prefix+"state", string(value))).Commit()
 	if err != nil {
 		return fmt.Errorf("etcd: cannot note the end of room %s: %w", id, err)
 	}
@@ -74,12 +76,11 @@ func ReadRoom(ctx context.Context, client *Client, cluster, id string) (r *room.
 	}
 	ctx, end := asks(ctx, "read room "+id)
 	defer end(&err)
-	prefix := "/wind/" + cluster + "/shards/"
-	got, err := client.Get(ctx, prefix+id+"/", clientv3.WithPrefix())
+	got, err := client.Get(ctx, shardPrefix(cluster, id), clientv3.WithPrefix())
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot read room %s: %w", id, err)
 	}
-	v, from := room.NewView(), &services{client, prefix}
+	v, from := room.NewView(), &source{client, shardsPrefix(cluster)}
 	for _, kv := range got.Kvs {
 		v.Apply(from.entry(kv))
 	}
@@ -95,7 +96,7 @@ func CancelRoom(ctx context.Context, client *Client, cluster, id string, e room.
 	}
 	ctx, end := asks(ctx, "cancel room "+id)
 	defer end(&err)
-	prefix := "/wind/" + cluster + "/shards/" + id + "/"
+	prefix := shardPrefix(cluster, id)
 	got, err := client.Txn(ctx).If(
 		clientv3.Compare(clientv3.CreateRevision(prefix+"spec"), ">", 0),
 		clientv3.Compare(clientv3.CreateRevision(prefix+"epoch"), "=", 0),

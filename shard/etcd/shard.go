@@ -30,7 +30,18 @@ type Shard struct {
 	name   string
 	prefix string // ends with "/"
 
-	marked atomic.Int64 // revision of the key "high" as this node wrote it last; 0: it has not
+	marked atomic.Pointer[marked] // as this node wrote it last, or found it; nil: neither
+}
+
+// marked is a high-water mark in etcd.
+type marked struct {
+	mark     persistence.Mark
+	revision int64 // of the key "high"
+}
+
+// covers reports whether a mark is noted already. A mark never goes back.
+func (n *marked) covers(m persistence.Mark) bool {
+	return n.mark.Epoch > m.Epoch || n.mark.Epoch == m.Epoch && n.mark.Seq >= m.Seq
 }
 
 // The values in etcd.
@@ -86,7 +97,7 @@ func Look(client *clientv3.Client, cluster, name string) (*Shard, error) {
 	if err := errors.Join(persistence.ValidShardName(cluster), persistence.ValidShardName(name)); err != nil {
 		return nil, err
 	}
-	return &Shard{client: client, name: name, prefix: "/wind/" + cluster + "/shards/" + name + "/"}, nil
+	return &Shard{client: client, name: name, prefix: shardPrefix(cluster, name)}, nil
 }
 
 // Read returns the shard's state at one revision.
@@ -201,16 +212,23 @@ func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (lineage stri
 	ctx, end := s.asks(ctx, "agree on the lineage of")
 	defer end(&err)
 	key := s.prefix + "lineage"
-	got, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
-		Then(s.put("lineage", lineageValue{Lineage: proposed, Since: time.Now().UTC()})).
-		Else(clientv3.OpGet(key)).Commit()
+	got, err := s.client.Get(ctx, key) // a transaction that may write costs a write even if it only reads
 	if err != nil {
 		return "", s.wrap("agree on the lineage of", err)
 	}
-	if got.Succeeded {
-		return proposed, nil
+	kvs := got.Kvs
+	if len(kvs) == 0 {
+		put, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+			Then(s.put("lineage", lineageValue{Lineage: proposed, Since: time.Now().UTC()})).
+			Else(clientv3.OpGet(key)).Commit()
+		if err != nil {
+			return "", s.wrap("agree on the lineage of", err)
+		}
+		if put.Succeeded {
+			return proposed, nil
+		}
+		kvs = put.Responses[0].GetResponseRange().Kvs
 	}
-	kvs := got.Responses[0].GetResponseRange().Kvs
 	var v lineageValue
 	if err := json.Unmarshal(kvs[0].Value, &v); err != nil {
 		return "", fmt.Errorf("etcd: %s holds %.100q: %w", key, kvs[0].Value, err)
@@ -236,16 +254,23 @@ func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
 			return s.wrap("halt", err)
 		}
 	}
-	if n.High.Epoch > 0 {
-		if err := s.raise(ctx, n.High); err != nil {
-			return err
-		}
+	// From here until the tick is simulated, a death counts against the attempt.
+	var attempt []clientv3.Op
+	if n.Attempt.Tick > 0 {
+		attempt = append(attempt, s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now}))
 	}
-	if n.Attempt.Tick == 0 {
+	if n.High.Epoch > 0 {
+		return s.raise(ctx, n.High, attempt...)
+	}
+	return s.also(ctx, attempt)
+}
+
+// also performs operations that go with a note.
+func (s *Shard) also(ctx context.Context, ops []clientv3.Op) error {
+	if len(ops) == 0 {
 		return nil
 	}
-	// Write the attempt last: from here until the tick is simulated, a death counts against it.
-	_, err = s.client.Txn(ctx).Then(s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now})).Commit()
+	_, err := s.client.Txn(ctx).Then(ops...).Commit()
 	return s.wrap("note the attempt of", err)
 }
 
@@ -263,8 +288,8 @@ func (s *Shard) forget(ctx context.Context, epoch persistence.Epoch) error {
 	return err
 }
 
-// raise writes the high-water mark unless etcd has a higher one.
-func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
+// raise writes the high-water mark unless etcd has a higher one, and performs what goes with it, unless a later epoch has noted its own.
+func (s *Shard) raise(ctx context.Context, m persistence.Mark, also ...clientv3.Op) error {
 	key := s.prefix + "high"
 	for {
 		got, err := s.client.Get(ctx, key)
@@ -281,17 +306,21 @@ func (s *Shard) raise(ctx context.Context, m persistence.Mark) error {
 			if have.Epoch > m.Epoch {
 				return fmt.Errorf("%w: epoch %d has already noted sequence %d of shard %s", shard.ErrFenced, have.Epoch, have.Seq, s.name)
 			}
-			if have.Epoch == m.Epoch && (have.Seq >= m.Seq || s.rests(got.Kvs[0].Value)) {
-				return nil
+			if have.Epoch == m.Epoch && have.Seq >= m.Seq {
+				s.marked.Store(&marked{have, revision})
+				return s.also(ctx, also)
+			}
+			if have.Epoch == m.Epoch && s.rests(got.Kvs[0].Value) {
+				return s.also(ctx, also)
 			}
 		}
 		put, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
-			Then(s.put("high", markValue{Seq: m.Seq, Epoch: m.Epoch, At: time.Now().UTC()})).Commit()
+			Then(append([]clientv3.Op{s.put("high", markValue{Seq: m.Seq, Epoch: m.Epoch, At: time.Now().UTC()})}, also...)...).Commit()
 		if err != nil {
 			return s.wrap("note the last sequence of", err)
 		}
 		if put.Succeeded {
-			s.marked.Store(put.Header.Revision)
+			s.marked.Store(&marked{m, put.Header.Revision})
 			return nil
 		}
 	}
@@ -303,9 +332,8 @@ func (s *Shard) rests(mark []byte) bool {
 	return s.node != nil && s.node.crowded.Load() && json.Unmarshal(mark, &v) == nil && time.Since(v.At) < slowNotes
 }
 
-// Release deletes the owner key if it belongs to this node and that epoch. With clean it also deletes the attempt of
-// that epoch: this process survived it.
-func (s *Shard) Release(ctx context.Context, epoch persistence.Epoch, clean bool) (err error) {
+// release is Release, once.
+func (s *Shard) release(ctx context.Context, epoch persistence.Epoch, clean bool) (err error) {
 	ctx, end := s.asks(ctx, "release")
 	defer end(&err)
 	got, err := s.client.Get(ctx, s.prefix, clientv3.WithPrefix())

@@ -29,7 +29,7 @@ func Shards(ctx context.Context, client *Client, cluster string) (all []ShardInf
 	}
 	ctx, end := asks(ctx, "list the shards of cluster "+cluster)
 	defer end(&err)
-	prefix := "/wind/" + cluster + "/shards/"
+	prefix := shardsPrefix(cluster)
 	got, err := client.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return nil, fmt.Errorf("etcd: cannot list the shards of cluster %s: %w", cluster, err)
@@ -51,7 +51,7 @@ func Shards(ctx context.Context, client *Client, cluster string) (all []ShardInf
 
 // parse stores the value of one key in i.
 func (i *ShardInfo) parse(cluster string, kv *mvccpb.KeyValue) error {
-	s := Shard{name: i.Name, prefix: "/wind/" + cluster + "/shards/" + i.Name + "/"}
+	s := Shard{name: i.Name, prefix: shardPrefix(cluster, i.Name)}
 	if err := s.parse(&i.Standing, kv); err != nil {
 		return err
 	}

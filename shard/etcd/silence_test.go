@@ -24,9 +24,10 @@ func TestEveryCallToEtcdIsBounded(t *testing.T) {
 	waittest.Bounded(t, append(methods, "NewSession", "Lock"), []string{"For", "Call", "asks"}, map[string]string{
 		"Shard.forget":   "its callers' bound",
 		"Shard.raise":    "its callers' bound",
+		"Shard.also":     "its callers' bound",
 		"Shard.removeAt": "its callers' bound",
 		"Shard.watch":    "Await probes beside it and cancels it",
-		"services.Watch": "a timer bounds its begin, and the directory probes beside it",
+		"source.Watch":   "a timer bounds its begin, and whoever follows it probes beside it",
 	})
 }
 
@@ -86,24 +87,24 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 			other := &Node{cfg: n.cfg, client: c, cancel: func() {}}
 			return other.Close(ctx)
 		},
-		"Dial":              func() error { _, err := Dial(ctx, between.Addr()); return err },
-		"Join":              func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
-		"CreateRoom":        func() error { _, _, err := CreateRoom(ctx, c, "test", "r-1", room.Spec{Game: "arena"}); return err },
-		"EndRoom":           func() error { return EndRoom(ctx, c, "test", "r-1", room.End{}) },
-		"ReadRoom":          func() error { _, err := ReadRoom(ctx, c, "test", "r-1"); return err },
-		"CancelRoom":        func() error { _, err := CancelRoom(ctx, c, "test", "r-1", room.End{}); return err },
-		"MoveRoom":          func() error { _, _, _, err := MoveRoom(ctx, c, "test", "r-1", room.End{}, 1); return err },
-		"LookRoom":          func() error { _, _, err := LookRoom(ctx, c, "test", "r-1"); return err },
-		"ForgetRoom":        func() error { _, err := ForgetRoom(ctx, c, "test", "r-1", 1); return err },
-		"Clusters":          func() error { _, err := Clusters(ctx, c); return err },
-		"Lock":              func() error { _, err := Lock(ctx, c, "test", "l"); return err },
-		"Shards":            func() error { _, err := Shards(ctx, c, "test"); return err },
-		"SpaceOf":           func() error { _, err := SpaceOf(ctx, c); return err },
-		"Nodes":             func() error { _, err := Nodes(ctx, c, "test"); return err },
-		"SharedKey":         func() error { _, err := SharedKey(ctx, c, "test", "k"); return err },
-		"services.List":     func() error { _, _, err := directory.List(ctx); return err },
-		"services.Revision": func() error { _, err := directory.Revision(ctx); return err },
-		"services.Watch":    func() error { return directory.Watch(ctx, st.Revision, func(discovery.Changes) {}) },
+		"Dial":            func() error { _, err := Dial(ctx, between.Addr()); return err },
+		"Join":            func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
+		"CreateRoom":      func() error { _, _, err := CreateRoom(ctx, c, "test", "r-1", room.Spec{Game: "arena"}); return err },
+		"EndRoom":         func() error { return EndRoom(ctx, c, "test", "r-1", "lineage-1", room.End{}) },
+		"ReadRoom":        func() error { _, err := ReadRoom(ctx, c, "test", "r-1"); return err },
+		"CancelRoom":      func() error { _, err := CancelRoom(ctx, c, "test", "r-1", room.End{}); return err },
+		"MoveRoom":        func() error { _, _, _, err := MoveRoom(ctx, c, "test", "r-1", room.End{}, 1); return err },
+		"LookRoom":        func() error { _, _, err := LookRoom(ctx, c, "test", "r-1"); return err },
+		"ForgetRoom":      func() error { _, err := ForgetRoom(ctx, c, "test", "r-1", 1); return err },
+		"Clusters":        func() error { _, err := Clusters(ctx, c); return err },
+		"Lock":            func() error { _, err := Lock(ctx, c, "test", "l"); return err },
+		"Shards":          func() error { _, err := Shards(ctx, c, "test"); return err },
+		"SpaceOf":         func() error { _, err := SpaceOf(ctx, c); return err },
+		"Nodes":           func() error { _, err := Nodes(ctx, c, "test"); return err },
+		"SharedKey":       func() error { _, err := SharedKey(ctx, c, "test", "k"); return err },
+		"source.List":     func() error { _, _, err := directory.List(ctx); return err },
+		"source.Revision": func() error { _, err := directory.Revision(ctx); return err },
+		"source.Watch":    func() error { return directory.Watch(ctx, st.Revision, func(discovery.Changes) {}) },
 	}
 	for _, m := range waittest.Methods(reflect.TypeFor[*Shard]()) {
 		if calls["Shard."+m] == nil {
@@ -115,9 +116,9 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 			t.Errorf("Node.%s is not called here", m)
 		}
 	}
-	for _, m := range waittest.Methods(reflect.TypeFor[*services]()) {
-		if calls["services."+m] == nil {
-			t.Errorf("services.%s is not called here", m)
+	for _, m := range waittest.Methods(reflect.TypeFor[*source]()) {
+		if calls["source."+m] == nil {
+			t.Errorf("source.%s is not called here", m)
 		}
 	}
 	waittest.AllEnd(t, 20*time.Second, "etcd gave no answer within", calls)
