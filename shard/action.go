@@ -31,7 +31,7 @@ const (
 	EventDelta                          // answers ActionDelta: Delta, which may be nil
 	EventAppended                       // answers ActionAppend: the record is stored, unless Err
 	EventNoted                          // answers ActionNote
-	EventPurged                         // answers ActionRoom
+	EventPurged                         // answers ActionMakeSpace
 	EventUsage                          // Tail: how full the log is
 	EventEnd                            // End: end the room, between two records
 )
@@ -79,28 +79,28 @@ type ActionKind uint8
 
 // The actions of an [Owner]. Requests carry an Op and need an answer; the shell performs the others in their order.
 const (
-	ActionTimer    ActionKind = iota + 1 // an EventTimer at At (or later); replaces an earlier one
-	ActionStanding                       // request: Ownership.Read
-	ActionAwait                          // request: Ownership.Await(Standing)
-	ActionClaim                          // request: Ownership.Claim(Bid)
-	ActionEvidence                       // request: Deltas.Last and Snapshots.List
-	ActionTail                           // request: Log.Last, its record's epoch, usage
-	ActionRecorded                       // request: persistence.ReadRecorded
-	ActionGet                            // request: Log.Get(Seq), from the leader
-	ActionRead                           // request: Seq, as part of a sequential read up to To
-	ActionLoad                           // request: Snapshots.Get(Info)
-	ActionDelta                          // request: the whole delta of Tick, unless Standing.Accepted makes it void
-	ActionAppend                         // request: Log.Append(Message, Expect)
-	ActionNote                           // request: Ownership.Note(Note)
-	ActionFound                          // Log.Acknowledged(Seq, Message): the record was stored but never acknowledged
-	ActionGap                            // this node cannot publish the deltas of ticks From to To: tell the stream's readers
-	ActionOwn                            // this node owns the shard: serve it
-	ActionRelease                        // the proposed ticks are record Seq, Message: release their effects
-	ActionRoom                           // request: Log.Purge(Seq), before the fence
-	ActionPurge                          // Log.Purge(Seq), if snapshot Info, of that record or a later one, is still readable
-	ActionHandOver                       // Ownership.Release(Epoch, Clean), best effort
-	ActionAlarm                          // Err: tell an operator
-	ActionStop                           // this owner has ended: Err says why, nil after EventStop
+	ActionTimer     ActionKind = iota + 1 // an EventTimer at At (or later); replaces an earlier one
+	ActionStanding                        // request: Ownership.Read
+	ActionAwait                           // request: Ownership.Await(Standing)
+	ActionClaim                           // request: Ownership.Claim(Bid)
+	ActionEvidence                        // request: Deltas.Last and Snapshots.List
+	ActionTail                            // request: Log.Last, its record's epoch, usage
+	ActionRecorded                        // request: persistence.ReadRecorded
+	ActionGet                             // request: Log.Get(Seq), from the leader
+	ActionRead                            // request: Seq, as part of a sequential read up to To
+	ActionLoad                            // request: Snapshots.Get(Info)
+	ActionDelta                           // request: the whole delta of Tick, unless Standing.Accepted makes it void
+	ActionAppend                          // request: Log.Append(Message, Expect)
+	ActionNote                            // request: Ownership.Note(Note)
+	ActionFound                           // Log.Acknowledged(Seq, Message): the record was stored but never acknowledged
+	ActionGap                             // this node cannot publish the deltas of ticks From to To: tell the stream's readers
+	ActionOwn                             // this node owns the shard: serve it
+	ActionRelease                         // the proposed ticks are record Seq, Message: release their effects
+	ActionMakeSpace                       // request: Log.Purge(Seq), before the fence
+	ActionPurge                           // Log.Purge(Seq), if snapshot Info, of that record or a later one, is still readable
+	ActionHandOver                        // Ownership.Release(Epoch, Clean), best effort
+	ActionAlarm                           // Err: tell an operator
+	ActionStop                            // this owner has ended: Err says why, nil after EventStop
 )
 
 // Action is one instruction of an Owner.
@@ -125,7 +125,7 @@ type Action struct {
 
 var actionNames = [...]string{
 	"", "timer", "standing", "await", "claim", "evidence", "tail", "recorded", "get", "read", "load", "delta",
-	"append", "note", "found", "gap", "own", "release", "room", "purge", "hand over", "alarm", "stop",
+	"append", "note", "found", "gap", "own", "release", "make space", "purge", "hand over", "alarm", "stop",
 }
 
 // String returns the name of an action's kind.

@@ -22,6 +22,7 @@ const (
 	publishWait   = 500 * time.Millisecond // of a room's deltas for others
 	publishRetry  = 200 * time.Millisecond
 	drainAtStop   = 250 * time.Millisecond
+	noteAtStop    = time.Second
 	maxRetryDelay = 5 * time.Second
 )
 
@@ -66,14 +67,19 @@ func (h *Host) begin() (drained func()) {
 		if b.publishing != nil {
 			b.publishing.wake()
 		}
-		ctx, cancel := context.WithTimeout(h.hold, drainAtStop)
-		defer cancel()
-		for waiting, _ := h.ring.len(); waiting > 0 && ctx.Err() == nil && h.cfg.Deltas != nil; waiting, _ = h.ring.len() {
+		drain, end := context.WithTimeout(h.hold, drainAtStop)
+		for waiting, _ := h.ring.len(); waiting > 0 && drain.Err() == nil && h.cfg.Deltas != nil; waiting, _ = h.ring.len() {
 			select {
-			case <-ctx.Done():
+			case <-drain.Done():
 			case <-time.After(time.Millisecond):
 			}
 		}
+		end()
+		if errors.Is(h.reason, ErrEnded) {
+			return // the owner has noted the seal
+		}
+		ctx, cancel := context.WithTimeout(h.hold, noteAtStop)
+		defer cancel()
 		if err := h.note(ctx, b.notes.epoch, h.mark.Load(), 0); err != nil {
 			h.logger.Warn("cannot store the last sequence number", "error", err)
 		}
@@ -204,7 +210,11 @@ func (h *Host) noteHigh() {
 		})
 		return
 	default:
-		if h.noted(ctx, mark, lived, h.note(ctx, n.epoch, mark, lived)); n.over {
+		var high uint64 // of a room: others note it soon
+		if !together {
+			high = mark
+		}
+		if h.noted(ctx, max(n.noted, high), lived, h.note(ctx, n.epoch, high, lived)); n.over {
 			return
 		}
 	}
@@ -230,14 +240,19 @@ func (h *Host) noted(ctx context.Context, mark uint64, lived persistence.Epoch, 
 	}
 }
 
+// note writes a high-water mark, unless it is 0, and that the first tick was simulated, unless lived is 0.
 func (h *Host) note(ctx context.Context, epoch persistence.Epoch, mark uint64, lived persistence.Epoch) error {
-	return h.cfg.Ownership.Note(ctx, Note{High: persistence.Mark{Seq: persistence.Seq(mark), Epoch: epoch}, Lived: lived})
+	n := Note{Lived: lived}
+	if mark > 0 {
+		n.High = persistence.Mark{Seq: persistence.Seq(mark), Epoch: epoch}
+	}
+	return h.cfg.Ownership.Note(ctx, n)
 }
 
 // tell sends the tick loop an event.
 func (h *Host) tell(ctx context.Context, ev Event) {
 	select {
-	case h.inbox <- ev:
+	case h.inbox <- &ev:
 	case <-ctx.Done():
 	}
 }
@@ -246,8 +261,7 @@ func (h *Host) tell(ctx context.Context, ev Event) {
 type archive struct {
 	jobs chan job
 	wake func()      // the task that takes the jobs
-	busy atomic.Bool // a snapshot is being stored; its buffer is in use
-	buf  []byte
+	busy atomic.Bool // a snapshot is being stored
 	odometer
 }
 
@@ -285,10 +299,9 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 		h.alarm(fmt.Errorf("shard: the checksum of tick %d is %016x, but recomputed it is %016x: a world that disagrees with itself gets no snapshot", w.Tick(), w.Checksum(), full))
 		return
 	}
-	a.buf = w.AppendSnapshot(a.buf[:0])
 	snap := &persistence.Snapshot{
 		Lineage: h.cfg.Lineage, Cluster: h.cfg.Cluster, Shard: h.cfg.Shard, Seq: seq, Epoch: epoch, Tick: w.Tick(),
-		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.sim.Schema(), Body: a.buf,
+		Checksum: w.Checksum(), Chain: h.owner.Chain(), Schema: h.sim.Schema(), Body: w.AppendSnapshot(h.crew.buffer()),
 	}
 	a.busy.Store(true) // before the send: the archive may finish before the next line runs
 	select {
@@ -296,6 +309,7 @@ func (h *Host) snapshot(seq persistence.Seq, epoch persistence.Epoch) {
 		a.wake()
 	default:
 		a.odometer = before // the queue is full; the next record tries again
+		h.crew.giveBack(snap.Body)
 		a.busy.Store(false)
 	}
 }
@@ -337,6 +351,7 @@ func (h *Host) store() {
 		return
 	}
 	err := h.cfg.Snapshots.Put(ctx, *j.snapshot, h.prove)
+	h.crew.giveBack(j.snapshot.Body)
 	j.snapshot.Body = nil
 	h.archive.busy.Store(false)
 	switch {

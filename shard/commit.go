@@ -19,6 +19,7 @@ type outstanding struct {
 	short  int  // how often the log ended before a record that it had acknowledged
 	silent int  // how often an attempt ended without an answer
 	full   bool // an operator was told that the log does not accept it
+	unsure bool // an attempt may be in the log, or yet come to be
 }
 
 // silentTries is how often an attempt may go unanswered before an operator hears of it: a single lost answer is normal.
@@ -66,7 +67,7 @@ func (o *Owner) send(r persistence.Record) {
 		return
 	}
 	o.out.body, o.out.message, o.out.hash = m.Body, m, persistence.HashOf(m.Body)
-	o.out.active, o.out.short, o.out.silent, o.out.full = true, 0, 0, false
+	o.out.active, o.out.short, o.out.silent, o.out.full, o.out.unsure = true, 0, 0, false, false
 	o.resend()
 }
 
@@ -110,27 +111,33 @@ func (o *Owner) appended(err error) {
 		o.settled()
 	case errors.Is(err, persistence.ErrConflict):
 		// Refused, perhaps because of an earlier copy of ours: the record at the sequence says.
+		o.out.unsure = true
 		o.ask(Action{Kind: ActionGet, Seq: o.out.record.Seq})
 	case errors.Is(err, ErrTooLarge):
 		// A retry would be just as long. Nothing was stored, so the next owner simulates these ticks again.
 		o.stop(fmt.Errorf("record %d (%s) has %d bytes: %w", o.out.record.Seq, ticksOf(&o.out.record), len(o.out.body), err))
 	case errors.Is(err, persistence.ErrFull):
-		if !o.out.full {
-			o.out.full = true
-			o.alarm(fmt.Errorf("%w: record %d (tick %d) waits until there is room", persistence.ErrFull, o.out.record.Seq, o.out.record.FirstTick()))
-		}
-		o.again()
+		o.refused(fmt.Errorf("%w: record %d (tick %d) waits until there is room", persistence.ErrFull, o.out.record.Seq, o.out.record.FirstTick()))
 	case errors.Is(err, persistence.ErrAmbiguous):
+		o.out.unsure = true
 		if o.out.silent++; o.out.silent >= silentTries {
 			o.complain(err)
 		}
 		o.again()
 	default:
-		if !o.out.full {
-			o.out.full = true
-			o.alarm(fmt.Errorf("record %d (tick %d) waits: %w", o.out.record.Seq, o.out.record.FirstTick(), err))
-		}
-		o.again()
+		o.refused(fmt.Errorf("record %d (tick %d) waits: %w", o.out.record.Seq, o.out.record.FirstTick(), err))
+	}
+}
+
+// refused repeats an append that the log did not accept after a pause, and tells an operator why, once.
+func (o *Owner) refused(why error) {
+	if !o.out.full {
+		o.out.full = true
+		o.alarm(why)
+	}
+	o.again()
+	if o.ending != nil && o.mayGiveUp() {
+		o.giveUp()
 	}
 }
 
@@ -287,6 +294,10 @@ func (o *Owner) announce() {
 // own begins the steady state.
 func (o *Owner) own() {
 	o.phase = PhaseOwn
+	o.evidence, o.recorded, o.rec = evidence{}, persistence.Recorded{}, recovery{} // recovery is over, and may be hours ago when the room ends
+	if o.schemaChanged() == nil {
+		o.schema = o.sim.Schema() // which the node's rooms share
+	}
 	o.tell(Action{Kind: ActionOwn, Epoch: o.epoch, Seq: o.chain.Seq()})
 	if o.stopping {
 		o.stop(nil)

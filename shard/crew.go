@@ -22,6 +22,8 @@ type Crew struct {
 	members int // goroutines
 	idle    int // those that wait for work and were not signalled
 	closed  bool
+
+	buffers [][]byte // for snapshots: each host needs one for a moment each minute
 }
 
 // crewSize is how many tasks run at once.
@@ -50,6 +52,40 @@ func (c *Crew) Close() {
 func (c *Crew) pace(every, share time.Duration) time.Duration {
 	return max(every, time.Duration(c.hosts.Load())*share)
 }
+
+const (
+	crewRings = 512 << 20 // bytes of deltas that may wait for the delta stream, of all hosts
+	leastRing = 128 << 10 // of one of many hosts
+)
+
+// ringShare returns how many bytes of deltas a host may let wait: most, unless many hosts share the crew.
+func (c *Crew) ringShare(most int) int {
+	return min(most, max(leastRing, crewRings/max(1, int(c.hosts.Load()))))
+}
+
+// buffer returns an empty buffer for a snapshot. Give it back with giveBack.
+func (c *Crew) buffer() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.buffers)
+	if n == 0 {
+		return nil
+	}
+	b := c.buffers[n-1]
+	c.buffers = c.buffers[:n-1]
+	return b[:0]
+}
+
+func (c *Crew) giveBack(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.buffers) < spareBuffers {
+		c.buffers = append(c.buffers, b)
+	}
+}
+
+// spareBuffers bounds the buffers that a crew keeps.
+const spareBuffers = 4
 
 // task is one kind of a host's background work. It never runs twice at once.
 type task struct {
@@ -82,7 +118,7 @@ func (t *task) wake() {
 
 // enqueue puts a task into the queue, with a goroutine that will take it. The caller holds the lock.
 func (c *Crew) enqueue(t *task) {
-	c.queue = append(c.queue, t)
+	c.push(t)
 	switch {
 	case c.idle > 0:
 		c.idle-- // it will not wait any more
@@ -91,6 +127,17 @@ func (c *Crew) enqueue(t *task) {
 		c.members++
 		go c.serve()
 	}
+}
+
+// push appends a task to the queue, and forgets those that were taken before they outnumber those that wait. The caller holds the
+// lock.
+func (c *Crew) push(t *task) {
+	if c.head > crewSize && c.head > len(c.queue)/2 {
+		n := copy(c.queue, c.queue[c.head:])
+		clear(c.queue[n:])
+		c.queue, c.head = c.queue[:n], 0
+	}
+	c.queue = append(c.queue, t)
 }
 
 // after wakes the task in d, instead of at an earlier choice.
@@ -150,7 +197,7 @@ func (c *Crew) serve() {
 		t.do()
 		c.mu.Lock()
 		if t.active = false; t.queued {
-			c.queue = append(c.queue, t)
+			c.push(t)
 		}
 		c.settled.Broadcast()
 	}
@@ -160,13 +207,13 @@ func (c *Crew) serve() {
 func (c *Crew) next() *task {
 	for !c.closed {
 		if c.head == len(c.queue) {
-			clear(c.queue)
 			c.queue, c.head = c.queue[:0], 0
 			c.idle++
 			c.work.Wait()
 			continue
 		}
 		t := c.queue[c.head]
+		c.queue[c.head] = nil // its host may end long before the queue is empty
 		c.head++
 		if t.queued = false; !t.over {
 			t.active, t.timed = true, false

@@ -7,15 +7,15 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// A room in which nobody is costs a record per tick for nobody. A host that may doze (HostConfig.Doze) therefore lets ticks become
+// An empty room would commit a record per tick, and nobody would see it. A host that may doze (HostConfig.Doze) lets ticks become
 // due until a record is full, simulates them in a row and commits them at once, as it does after a stall: nothing reads the world
-// between them, and nothing leaves before the record is committed. It dozes once the world had no session, and the ticks no
-// command and no message to others, for a second. Whatever arrives ends that at once: the ticks that are due are committed with it.
-// The price: a message that a tick sends unasked, such as the room's result, leaves late by at most seven ticks.
+// between them, and nothing leaves before the record is committed. It dozes after a second without a session, a command or a message
+// to others. Whatever arrives ends that at once: the ticks that are due are committed with it.
+// The price: a message that a tick sends unasked, such as the room's result, leaves up to seven ticks late.
 
 // doze is what a host knows of the quiet in its room.
 type doze struct {
-	quiet   uint64        // ticks in a row of which nobody hears
+	quiet   uint64        // ticks in a row without a session, a command or a message
 	slept   int           // ticks that the host let become due on purpose since the last record: they are not late
 	dozing  atomic.Bool   // the loop sleeps through ticks that are due
 	arrived atomic.Bool   // something came since the last latch
@@ -34,7 +34,7 @@ func (d *doze) count(commands [][]ecs.Command, outputs []ecs.Output, sessions in
 // batch returns how many ticks must be due before the host works: 1 unless it dozes.
 func (h *Host) batch() int {
 	d, rate := &h.doze, h.tickRate()
-	if _, calls := h.cfg.Frontend.(Caller); !h.cfg.Doze || !calls || d.quiet < uint64(rate) {
+	if _, wakes := h.cfg.Frontend.(Waker); !h.cfg.Doze || !wakes || d.quiet < uint64(rate) {
 		d.dozing.Store(false)
 		return 1
 	}
@@ -60,7 +60,7 @@ func (h *Host) arrive() {
 
 // listen says what the frontend calls when something arrives.
 func (h *Host) listen(f func()) {
-	if c, ok := h.cfg.Frontend.(Caller); ok && h.cfg.Doze {
-		c.OnArrival(f)
+	if w, ok := h.cfg.Frontend.(Waker); ok && h.cfg.Doze {
+		w.OnArrival(f)
 	}
 }

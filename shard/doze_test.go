@@ -251,7 +251,8 @@ func TestARoomThatTakesTooLongRests(t *testing.T) {
 		if err := b.run(h, 10*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		if s := h.Stats(); s.Skipped > 0 || s.Late < 12 || s.Late > 24 || c.count() < 290 {
+		// The stall is in a record that is due after eight ticks, and takes thirteen: five are late, and none rests for it.
+		if s := h.Stats(); s.Skipped > 0 || s.Late < 4 || s.Late > 6 || c.count() < 290 {
 			t.Errorf("after one stall: %d ticks, %d late, %d skipped", c.count(), s.Late, s.Skipped)
 		}
 	})

@@ -146,7 +146,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	case ActionAppend:
 		ev.Kind = EventAppended
 		ev.Err = h.append(a)
-	case ActionRoom:
+	case ActionMakeSpace:
 		ev.Kind = EventPurged
 		ev.Err = h.purge(h.hold, a.Info, a.Seq)
 	case ActionNote:
@@ -179,7 +179,7 @@ func (h *Host) wait(ctx context.Context, other time.Time) {
 	h.timer.Reset(time.Until(until))
 	select {
 	case ev := <-h.inbox:
-		h.send(ctx, ev)
+		h.send(ctx, *ev)
 		return
 	case <-h.doze.nudge:
 		return
@@ -421,12 +421,12 @@ func (h *Host) noteGap(g persistence.Gap) {
 	h.ring.add(persistence.Delta{Lineage: h.cfg.Lineage, Epoch: h.owner.Epoch(), RecordSeq: max(h.owner.Last(), 1), Tick: g.ToTick, Part: 1, Parts: 1, Gap: &g})
 }
 
-// handOver releases the owner key, best effort: it ends with the lease in any case.
+// handOver releases the owner key, best effort: it ends with the node's lease in any case.
 func (h *Host) handOver(epoch persistence.Epoch, clean bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.hold), 2*time.Second)
 	defer cancel()
 	if err := h.cfg.Ownership.Release(ctx, epoch, clean); err != nil {
-		h.logger.Warn("the owner key was not released; it ends with the lease", "error", err)
+		h.logger.Warn("the owner key is not released; it ends with the lease, unless the node can release it sooner", "error", err)
 	}
 }
 

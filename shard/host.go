@@ -43,7 +43,7 @@ type HostConfig struct {
 	Limits        Limits        // when the room ends by itself
 	NoWait        bool          // end with ErrOwned instead of waiting while another node owns the shard
 	Phase         float64       // where in their period the ticks fall: a share in [0, 1), the same clock for all hosts of a crew; 0: the first is due at once
-	Doze          bool          // commit several ticks at once while nobody is there, if Frontend is a Caller (doze.go), and publish deltas in batches
+	Doze          bool          // a room's: commit several ticks at once while nobody is there, if Frontend is a Waker (doze.go), publish deltas in batches, and rest after ticks that take more than their time
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout
 	Crew          *Crew         // does the background work, of several hosts if they share it; nil: one of the host's own
 	Logger        *slog.Logger  // nil: slog.Default()
@@ -83,7 +83,8 @@ type Host struct {
 	background background
 	timer      *time.Timer
 	wakeAt     time.Time     // when the owner wants an EventTimer; zero: never
-	inbox      chan Event    // from the host's goroutines
+	inbox      chan *Event   // from the host's goroutines
+	owns       atomic.Bool   // the loop runs ticks
 	over       chan struct{} // closed when the host has ended
 	ending     sync.Once
 	records    pull[span, persistence.Message]
@@ -138,11 +139,11 @@ func New(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan Event, 8), doze: doze{nudge: make(chan struct{}, 1)}, over: make(chan struct{}), told: map[string]bool{}}
+	h := &Host{cfg: cfg, logger: cfg.Logger.With("shard", cfg.Shard, "node", cfg.Node), ring: newRing(ringSlots, ringBytes), inbox: make(chan *Event, 8), doze: doze{nudge: make(chan struct{}, 1)}, over: make(chan struct{}), told: map[string]bool{}}
 	h.sim = newSimulated(cfg.Game, cfg.Config, cfg.Lineage, h.ring, &crew.types)
 	h.owner = NewOwner(OwnerConfig{Node: cfg.Node, Genesis: genesis, PurgeLog: cfg.Purge, KeepLog: cfg.KeepLog, NoWait: cfg.NoWait}, h.sim)
 	h.rate.Store(int32(genesis.TickRate))
-	h.crew = crew
+	h.crew, h.ring.share = crew, crew.ringShare
 	h.stats.Phase = PhaseIdle.String()
 	return h, nil
 }

@@ -276,7 +276,7 @@ func (s *stage) answer(a *actor, x *Action) (ev Event, more bool) {
 	case ActionNote:
 		ev.Kind, ev.Err = EventNoted, s.coord.note(x.Note)
 		s.say("%s: note %s: %v", a.id, noted(&x.Note), orFine(ev.Err))
-	case ActionRoom:
+	case ActionMakeSpace:
 		ev.Kind = EventPurged
 		s.say("%s: purge below %d, before the fence", a.id, x.Seq)
 	case ActionAppend:

@@ -22,7 +22,8 @@ type ticking struct {
 	toldSkip time.Time // when that line was logged
 	begin    time.Time
 	sent     time.Time
-	rest     time.Time // until when a room that takes more than its time leaves the processor to others
+	excess   time.Duration // work beyond the time of its ticks that later ticks have not made up for
+	rest     time.Time     // until when a room that takes more than its time leaves the processor to others
 }
 
 // owned begins the steady state: the world is recovered, and the epoch record is in the log.
@@ -37,6 +38,9 @@ func (h *Host) owned(seq persistence.Seq) {
 	h.stats.Tick, h.stats.Checksum, h.stats.Entities, h.stats.RecoveredTick = w.Tick(), w.Checksum(), w.Len(), w.Tick()
 	h.stats.RecoveryMS = float64(h.now()) / float64(time.Millisecond)
 	h.mu.Unlock()
+	h.records.close()
+	h.deltas.close()
+	h.owns.Store(true)
 	h.logger.Info("the shard is owned", "epoch", h.owner.Epoch(), "sequence", seq, "tick", w.Tick())
 	if h.cfg.Frontend != nil {
 		h.served = true
@@ -48,6 +52,7 @@ func (h *Host) owned(seq persistence.Seq) {
 // serve runs the ticks until the shard is stopped or lost.
 func (h *Host) serve(ctx context.Context) {
 	drained := h.begin()
+	h.limit(ctx, 0) // a predecessor may have died between the last tick and the seal
 	for !h.stopped && ctx.Err() == nil {
 		h.hear(ctx)
 		h.settle(ctx) // an event may have ended the room
@@ -65,7 +70,7 @@ func (h *Host) serve(ctx context.Context) {
 			continue
 		}
 		h.doze.slept = 0
-		h.record(ctx, min(due, persistence.MaxTicks), late, now)
+		h.record(ctx, h.several(due), late, now)
 	}
 	h.showDebt(0)
 	h.disown()
@@ -83,16 +88,31 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// mostRest bounds the rest after a record.
-const mostRest = 2 * time.Second
+const (
+	tolerated = time.Second / 2  // work beyond its time after which a room rests
+	mostRest  = 10 * time.Second // bounds the rest after a record
+)
 
-// exhaust makes a room rest as long as its record's ticks have worked, if that was longer than they last: it cannot keep its rate
-// anyway, and gets half a processor at most. Its neighbours get the others and the rest of this one.
+// exhaust makes a room rest after a record for as long as its ticks have worked, once that is more than the time that they last,
+// again and again: it cannot keep its rate anyway, and gets half a processor at most. Its neighbours get the others and the rest of
+// this one. A single record, however long it takes, is no reason: the process may have stood still.
 func (h *Host) exhaust(work time.Duration, now time.Time) {
 	t := &h.tick
-	if h.cfg.Doze && work > time.Duration(t.count)*time.Second/time.Duration(t.pacer.rate) {
+	if !h.cfg.Doze {
+		return
+	}
+	beyond := min(work-time.Duration(t.count)*time.Second/time.Duration(t.pacer.rate), tolerated)
+	if t.excess = min(max(0, t.excess+beyond), 2*tolerated); t.excess > tolerated {
 		t.rest = now.Add(min(work, mostRest))
 	}
+}
+
+// several returns how many of the due ticks the next record has. A room that rests makes one at a time.
+func (h *Host) several(due int) int {
+	if h.tick.excess > tolerated {
+		return 1
+	}
+	return min(due, persistence.MaxTicks)
 }
 
 // skip skips the overdue time that will not be caught up, and logs it.
@@ -113,6 +133,7 @@ func (h *Host) skip(now time.Time) {
 
 // disown tells the frontend, once, that this node no longer serves the shard.
 func (h *Host) disown() {
+	h.owns.Store(false)
 	if h.cfg.Frontend == nil || !h.served {
 		return
 	}
@@ -130,7 +151,7 @@ func (h *Host) hear(ctx context.Context) {
 	for {
 		select {
 		case ev := <-h.inbox:
-			h.send(ctx, ev)
+			h.send(ctx, *ev)
 		default:
 			h.send(ctx, Event{Kind: EventTimer}) // if the lease is lost, the owner notices now
 			return
@@ -213,15 +234,14 @@ func (h *Host) limit(ctx context.Context, ticks int) {
 }
 
 // Close ends the room, at the request of a service or, with "", an operator: its log is sealed after the current tick. Close
-// does not wait for it. It returns false if this host does not own the shard, or ends.
+// does not wait for it. It returns false if this host does not own the shard, or ends: then the room goes on, and whoever owns it
+// next is to be asked.
 func (h *Host) Close(ctx context.Context, by string) bool {
-	select {
-	case <-h.over:
+	if !h.owns.Load() {
 		return false
-	default:
 	}
 	select {
-	case h.inbox <- Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndClosed, By: by}}:
+	case h.inbox <- &Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndClosed, By: by}}:
 		return true
 	case <-h.over:
 	case <-ctx.Done():

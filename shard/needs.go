@@ -29,8 +29,8 @@ type Frontend interface {
 	Disown(reason error)
 }
 
-// Caller is a Frontend that says when something arrives. A host with HostConfig.Doze needs one.
-type Caller interface {
+// Waker is a Frontend that says when something arrives. A host with HostConfig.Doze needs one.
+type Waker interface {
 	Frontend
 	// OnArrival makes the frontend call f, from any goroutine, whenever a command or a client arrives that the next Latch or Release
 	// takes; for what a session sends it need not. f does not block. nil ends it.

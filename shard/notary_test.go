@@ -16,8 +16,16 @@ type notary struct {
 	at     []time.Duration // of the marks, since began
 	began  time.Time
 	marks  []persistence.Mark
+	lived  []Note
 	refuse bool
 	ctx    context.Context
+}
+
+func (n *notary) Note(ctx context.Context, x Note) error {
+	if x.Lived > 0 {
+		n.lived = append(n.lived, x)
+	}
+	return n.Member.Note(ctx, x)
 }
 
 func (n *notary) NoteSoon(m persistence.Mark, done func(error)) {
@@ -28,6 +36,40 @@ func (n *notary) NoteSoon(m persistence.Mark, done func(error)) {
 			return
 		}
 		done(n.Note(n.ctx, Note{High: m}))
+	})
+}
+
+// stuck is a delta stream that does not answer.
+type stuck struct{ persistence.DeltaWriter }
+
+func (stuck) Publish(ctx context.Context, _ []persistence.Delta) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// strict is a member that does nothing once the caller's time is over.
+type strict struct{ *Member }
+
+func (s strict) Note(ctx context.Context, n Note) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.Member.Note(ctx, n)
+}
+
+// TestAStopNotesTheLastSequenceWhateverTheDeltasDo: the wait for the ring takes nothing from the time for the note.
+func TestAStopNotesTheLastSequenceWhateverTheDeltasDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, _, _ := b.host("a", func(c *HostConfig) {
+			c.Deltas, c.Ownership = stuck{b.store.Deltas()}, strict{c.Ownership.(*Member)}
+		})
+		if err := b.run(h, 5500*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if high := b.coord.Standing().High; high.Seq != h.owner.Last() {
+			t.Errorf("the mark is %v, and the log ends at %d", high, h.owner.Last())
+		}
 	})
 }
 
@@ -56,6 +98,9 @@ func TestARoomsMarkIsNotedWithOthers(t *testing.T) {
 				if late := at - time.Duration(i+1)*11*time.Second; late < -2*time.Second || late > time.Second {
 					t.Errorf("mark %d was noted after %v", i, at)
 				}
+			}
+			if len(n.lived) != 1 || n.lived[0].High.Epoch > 0 {
+				t.Errorf("beside the first tick it notes a mark that others are about to note: %+v", n.lived)
 			}
 			if high := b.coord.Standing().High; high.Seq != h.owner.Last() {
 				t.Errorf("at the end the mark is %v, and the log ends at %d", high, h.owner.Last())

@@ -386,7 +386,7 @@ func (o *Owner) recovered() {
 		o.halt(fmt.Errorf("%d starts died in tick %d", a.Count, a.Tick))
 		return
 	}
-	o.makeRoom()
+	o.makeSpace()
 }
 
 // schemaChanged returns the world's schema if it differs from the one in force.

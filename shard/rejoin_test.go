@@ -16,6 +16,8 @@ func TestRejoinEndsOnlyWhereALaterAttemptCannotServe(t *testing.T) {
 	}{
 		{nil, true},
 		{fmt.Errorf("%w: the shard's game is walk, but this node runs run", ErrRefused), true},
+		{fmt.Errorf("%w after tick 9: its time was over", ErrEnded), true},
+		{fmt.Errorf("%w: node b has it, with epoch 3", ErrOwned), true},
 		{ErrFenced, false},
 		{ErrLeaseLost, false},
 		{fmt.Errorf("%w: %w", ErrHalted, persistence.ErrLost), false},

@@ -10,6 +10,7 @@ import (
 const (
 	ringSlots = 2048
 	ringBytes = 64 << 20
+	restSlots = 4 * publishBatch // kept by an empty ring
 	// Bodies kept for reuse: as many as a steady shard and one batch of its publisher use.
 	spareBodies = 2 * publishBatch
 )
@@ -25,6 +26,7 @@ type ring struct {
 	count int
 	bytes int
 	limit int               // of bytes
+	share func(int) int     // what is left of it while many hosts have rings; nil: all
 	gap   persistence.Delta // ticks that did not fit; its Gap is nil if all fit
 	gaps  uint64            // ticks ever lost to a gap
 	added func()            // called, without the lock, when there is something to publish
@@ -73,7 +75,11 @@ func (r *ring) keep(d persistence.Delta) (added func()) {
 }
 
 func (r *ring) fits(slots, bytes int) bool {
-	return r.count+slots <= r.most && (r.bytes+bytes <= r.limit || r.count == 0)
+	limit := r.limit
+	if r.share != nil {
+		limit = r.share(limit)
+	}
+	return r.count+slots <= r.most && (r.bytes+bytes <= limit || r.count == 0)
 }
 
 func (r *ring) put(d persistence.Delta) {
@@ -144,6 +150,9 @@ func (r *ring) remove(n int) {
 		*d = persistence.Delta{}
 		r.head = (r.head + 1) % len(r.slots)
 		r.count--
+	}
+	if r.count == 0 && len(r.slots) > restSlots {
+		r.slots, r.head = nil, 0 // a backlog is over
 	}
 }
 

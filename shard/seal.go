@@ -26,9 +26,25 @@ func (o *Owner) end(s *persistence.Seal) {
 	if o.phase != PhaseOwn || o.ending != nil {
 		return
 	}
-	if o.ending = s; !o.out.active {
+	switch o.ending = s; {
+	case !o.out.active:
 		o.seal()
+	case o.mayGiveUp():
+		o.giveUp()
 	}
+}
+
+// mayGiveUp reports whether the outstanding record may be given up for a seal: it is refused again and again, as by a full log, no
+// attempt of it is under way or may have been stored, and it does not hold the game's own end.
+func (o *Owner) mayGiveUp() bool {
+	return o.out.record.Kind == persistence.KindTicks && !o.waiting && o.out.full && !o.out.unsure && ended(&o.out.record) == nil
+}
+
+// giveUp ends the room without the ticks of the outstanding record. Nothing of them was released. Otherwise nobody could close a room
+// whose log is full. If the log stores a copy of the record after all, it refuses the seal, as behind another owner's record.
+func (o *Owner) giveUp() {
+	o.out.active, o.retryAt = false, 0
+	o.seal()
 }
 
 // seal sends the log's last record.

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,92 @@ func TestASuccessorSealsWhatHasEnded(t *testing.T) {
 	})
 }
 
+// TestASuccessorOfARoomWhoseTimeWasOverSealsIt: the first owner dies between the tick that the limit names and the seal. Not one more
+// tick is played.
+func TestASuccessorOfARoomWhoseTimeWasOverSealsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		with := func(h *HostConfig) { h.Limits = Limits{Ticks: 40} }
+		h, p, _ := b.host("a", func(c *HostConfig) { with(c); c.Log = &noSeal{b.store.Log()} })
+		if err := b.run(h, 3*time.Second); err != nil {
+			t.Fatalf("the host whose seal finds no room ended with %v", err)
+		}
+		next, np, _ := b.host("b", with)
+		if err := b.run(next, time.Minute); !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "after tick 40: its time was over") {
+			t.Error(err)
+		}
+		if len(p.released) != 40 || len(np.released) > 0 {
+			t.Errorf("%d ticks, and %d of the successor", len(p.released), len(np.released))
+		}
+		b.check(walk(0))
+	})
+}
+
+// TestARoomIsClosedWhileItsLogIsFull: the record that finds no room is given up. Nothing of it was released.
+func TestARoomIsClosedWhileItsLogIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, p, _ := b.host("a", func(c *HostConfig) { c.Log = &onlySeals{b.store.Log(), 60} })
+		time.AfterFunc(5*time.Second, func() {
+			if !h.Close(t.Context(), "") {
+				t.Error("it cannot be closed")
+			}
+		})
+		if err := b.run(h, time.Minute); !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "after tick 59: it was closed") {
+			t.Fatal(err)
+		}
+		if last := p.released[len(p.released)-1]; last != 59 {
+			t.Errorf("the last tick released is %d", last)
+		}
+		next, _, _ := b.host("b", nil)
+		if err := b.run(next, time.Minute); !errors.Is(err, ErrEnded) {
+			t.Error(err)
+		}
+		b.check(walk(0))
+	})
+}
+
+// onlySeals is a log that is full from a tick on, but for a seal: that of a room in a partition.
+type onlySeals struct {
+	persistence.LogWriter
+	from uint64
+}
+
+func (l *onlySeals) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {
+	if m.Header.Kind == persistence.KindTicks.String() && m.Header.LastTick >= l.from {
+		return persistence.ErrFull
+	}
+	return l.LogWriter.Append(ctx, m, expect)
+}
+
+// TestARoomIsClosedByItsOwnerAlone: a host that waits or recovers has nothing to close. Whoever asks must hear that.
+func TestARoomIsClosedByItsOwnerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		a, _, _ := b.host("a", nil)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		time.Sleep(time.Second)
+		waits, _, _ := b.host("b", nil)
+		time.AfterFunc(time.Second, func() {
+			if waits.Close(t.Context(), "") {
+				t.Error("a host that waits for the owner claims to close the room")
+			}
+		})
+		if err := b.run(waits, 2*time.Second); err != nil {
+			t.Error(err)
+		}
+		if !a.Close(t.Context(), "") {
+			t.Error("the owner does not close it")
+		}
+		if err := <-done; !errors.Is(err, ErrEnded) {
+			t.Error(err)
+		}
+		stop()
+	})
+}
+
 // noSeal is a log in which a seal never finds room.
 type noSeal struct{ persistence.LogWriter }
 
@@ -144,6 +231,19 @@ func TestAHostThatDoesNotWaitGivesUp(t *testing.T) {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestAHostThatDoesNotWaitGivesUpAHaltedShard, and says how the halt is lifted.
+func TestAHostThatDoesNotWaitGivesUpAHaltedShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		b.coord.Edit(func(s *Standing) { s.Halted = "two starts died" })
+		a, p, _ := b.host("a", func(c *HostConfig) { c.NoWait = true })
+		err := b.run(a, time.Minute)
+		if !errors.Is(err, ErrHalted) || !strings.Contains(err.Error(), "two starts died") || len(p.owned) > 0 || b.coord.Standing().Epoch != 0 {
+			t.Errorf("%v, owned %v", err, p.owned)
 		}
 	})
 }

@@ -51,9 +51,9 @@ func (o *Owner) measure(t Tail) {
 	}
 }
 
-// makeRoom precedes the fence if the log is nearly full, since it might not even accept the epoch record. One proven snapshot
-// is the recovery's base; makeRoom proves an older one.
-func (o *Owner) makeRoom() {
+// makeSpace precedes the fence if the log is nearly full, since it might not even accept the epoch record. One proven snapshot
+// is the recovery's base; makeSpace proves an older one.
+func (o *Owner) makeSpace() {
 	o.rec.bases = nil
 	if !o.cfg.KeepLog && o.tail.over(warnPercent) && len(o.verified) > 0 {
 		for _, s := range o.evidence.snapshots {
@@ -112,7 +112,7 @@ func (o *Owner) older(ev Event) {
 		}
 		o.verified = append(o.verified[:1], ev.Snapshot.Info())
 		if below := o.mayPurge(&o.tail); below > 0 {
-			o.ask(Action{Kind: ActionRoom, Seq: below, Info: o.verified[1]})
+			o.ask(Action{Kind: ActionMakeSpace, Seq: below, Info: o.verified[1]})
 			return
 		}
 		o.fence()

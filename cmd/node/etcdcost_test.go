@@ -39,7 +39,7 @@ func TestWhatARoomCostsEtcd(t *testing.T) {
 	}
 	took := revision() - before
 	own := int64(float64(others+2) * (1 + float64(time.Since(began))/float64(each)))
-	t.Logf("%d writes for %d rooms in %v, of which the node's own at most %d", took, rooms, time.Since(began).Round(time.Millisecond), own)
+	t.Logf("%d writes for %d rooms in %v, with at most %d of the node itself", took, rooms, time.Since(began).Round(time.Millisecond), own)
 	if took > rooms*writes+rooms/2+own {
 		t.Errorf("a room costs etcd %.1f writes, want %d", float64(took-own)/rooms, writes)
 	}
