@@ -20,8 +20,8 @@ type Config struct {
 	// Serve is asked to try again. Empty: a Hello names its shard, or shows a ticket.
 	Shard string
 
-	// Locate says where a shard lives that this door does not serve. It must not
-	// block. Nil: nobody knows.
+	// Locate says where a shard lives that is not here now. It must not block. Nil:
+	// nobody knows.
 	Locate func(shard string) Place
 
 	// Limits bound what one address may use.

@@ -1,6 +1,7 @@
 package netcode
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -157,6 +158,12 @@ func (c *Conn) Coalesce(on bool) {
 // Close sends a Bye after everything queued so far, then ends the connection.
 func (c *Conn) Close(reason wirepb.Reason, text string) {
 	c.bye(&wirepb.Bye{Reason: reason, Text: text})
+}
+
+// Elsewhere ends a connection that wants a shard which is not here now: it says where
+// the shard is, if the door knows, else text and that the client is to try again.
+func (c *Conn) Elsewhere(shard, text string) {
+	c.bye(cmp.Or(c.door.elsewhere(shard), &wirepb.Bye{Reason: wirepb.Reason_REASON_NOT_OWNER, Text: text}))
 }
 
 func (c *Conn) bye(m *wirepb.Bye) {

@@ -13,7 +13,7 @@
 //
 // From then on the Stream that the peer returned handles the connection's messages,
 // and the peer answers through the Conn. Many shards share one door: each has its
-// own lock, and none waits for another.
+// own lock, the door waits for none of them, and none waits for another.
 //
 //   - the clients of one shard: netcode/session
 //   - RPC: netcode/gateway, netcode/rpc, netcode/bus

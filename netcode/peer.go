@@ -218,8 +218,8 @@ func (d *Door) hello(c *Conn, in *inbound, m *wirepb.Hello, now time.Time) {
 	switch {
 	case m.Protocol != wirepb.Protocol:
 		c.Close(wirepb.Reason_REASON_VERSION, fmt.Sprintf("protocol %d is not supported: this server speaks %d", m.Protocol, wirepb.Protocol))
-	case s == nil && name != d.cfg.Shard:
-		c.bye(d.elsewhere(name))
+	case s == nil && (name != d.cfg.Shard || name == "" && trouble == nil):
+		c.bye(cmp.Or(d.elsewhere(name), d.unknown(name)))
 	case trouble != nil:
 		c.Close(wirepb.Reason_REASON_BAD_TICKET, trouble.Error())
 	case t != nil && t.Shard != name:
@@ -231,13 +231,13 @@ func (d *Door) hello(c *Conn, in *inbound, m *wirepb.Hello, now time.Time) {
 	}
 }
 
-// elsewhere answers a client whose shard this door does not serve.
+// elsewhere answers a client whose shard is not here, or returns nil if nobody knows
+// where it is.
 func (d *Door) elsewhere(name string) *wirepb.Bye {
-	var at Place
-	if d.cfg.Locate != nil {
-		at = d.cfg.Locate(name)
+	if d.cfg.Locate == nil || name == "" {
+		return nil
 	}
-	switch {
+	switch at := d.cfg.Locate(name); {
 	case at.Ended != "":
 		return &wirepb.Bye{Reason: wirepb.Reason_REASON_ENDED, Text: at.Ended}
 	case at.UDP != "" || at.TCP != "" || at.HTTP != "":
@@ -247,10 +247,20 @@ func (d *Door) elsewhere(name string) *wirepb.Bye {
 		}
 	case at.Exists:
 		return &wirepb.Bye{Reason: wirepb.Reason_REASON_NOT_OWNER, Text: fmt.Sprintf("no node serves shard %q at the moment", name)}
-	case d.cfg.Shard != "":
-		return &wirepb.Bye{Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: fmt.Sprintf("this node serves shard %q", d.cfg.Shard)}
 	}
-	return &wirepb.Bye{Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: fmt.Sprintf("there is no shard %q", name)}
+	return nil
+}
+
+// unknown answers a client that wants a shard of which nobody knows, or names none.
+func (d *Door) unknown(name string) *wirepb.Bye {
+	text := fmt.Sprintf("there is no shard %q", name)
+	switch {
+	case d.cfg.Shard != "":
+		text = fmt.Sprintf("this node serves shard %q", d.cfg.Shard)
+	case name == "":
+		text = "this node has no shard of its own: name one, or show a ticket"
+	}
+	return &wirepb.Bye{Reason: wirepb.Reason_REASON_WRONG_SHARD, Text: text}
 }
 
 // proves reports whether a connection's address is proven, by a cookie if by

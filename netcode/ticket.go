@@ -44,7 +44,7 @@ func SealTicket(key []byte, t Ticket) ([]byte, error) {
 	if err := validTicket(key, t); err != nil {
 		return nil, fmt.Errorf("netcode: %w", err)
 	}
-	for t.Session == 0 {
+	if t.Session == 0 {
 		t.Session = NewSession()
 	}
 	b := binary.LittleEndian.AppendUint64([]byte{ticketVersion}, uint64(t.Expires.UnixMilli()))
@@ -56,11 +56,14 @@ func SealTicket(key []byte, t Ticket) ([]byte, error) {
 	return append(b, ticketMAC(key, b)...), nil
 }
 
-// NewSession returns a random session id of 63 bits, which may be 0.
-func NewSession() uint64 {
-	var b [8]byte
-	rand.Read(b[:])
-	return binary.LittleEndian.Uint64(b[:]) >> 1
+// NewSession returns a random session id: 63 bits, not 0.
+func NewSession() (id uint64) {
+	for id == 0 {
+		var b [8]byte
+		rand.Read(b[:])
+		id = binary.LittleEndian.Uint64(b[:]) >> 1
+	}
+	return id
 }
 
 // OpenTicket verifies a sealed ticket at the time now and returns its content. The

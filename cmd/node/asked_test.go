@@ -433,6 +433,15 @@ func TestATicketsPlayerFindsTheRoomThatHasMoved(t *testing.T) {
 	}
 	defer player.Close()
 	session := player.Session()
+	standing, err := c.Ticket(soon(t), "main-anna", "eve")
+	if err != nil || len(standing.Others) != 1 {
+		t.Fatal(standing, err)
+	}
+	eve, err := client.Dial(soon(t), client.Config{Addr: standing.Others[0]["udp"], Ticket: standing.Ticket})
+	if err != nil {
+		t.Fatal("the other node does not know where the standing shard is:", err)
+	}
+	eve.Close()
 	if err := nodes[made.Node].Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -348,7 +348,8 @@ func (r *rooms) noteEnd(h *hosted) {
 	}
 }
 
-// locate says where a shard lives that this node does not serve, for the front door.
+// locate says where a room or a standing shard lives that is not on this node, for the front door. Of a standing shard it
+// knows nothing while nobody owns it.
 func (n *Node) locate(name string) netcode.Place {
 	n.mu.Lock()
 	r := n.rooms
@@ -358,7 +359,7 @@ func (n *Node) locate(name string) netcode.Place {
 	}
 	x := r.registry.Room(name)
 	switch {
-	case x == nil || x.Spec == nil:
+	case x == nil:
 		return netcode.Place{}
 	case x.End != nil:
 		return netcode.Place{Exists: true, Ended: fmt.Sprintf("the room has ended after tick %d", x.End.Tick)}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -23,11 +22,9 @@ const (
 	handshakePing    = 500 * time.Millisecond // between pings before Welcome
 	pingEvery        = time.Second
 	leaveTimeout     = 500 * time.Millisecond // for the server's Bye
-	firstPause       = 50 * time.Millisecond
-	lead             = 2  // ticks that the clock starts ahead, besides the round trip, until the first report
-	maxLead          = 15 // most ticks allowed for the round trip
-	maxCatchUp       = 3  // most ticks played at once when the clock was late
-	maxMoves         = 4  // nodes that send the client on to another one, before it pauses
+	lead             = 2                      // ticks that the clock starts ahead, besides the round trip, until the first report
+	maxLead          = 15                     // most ticks allowed for the round trip
+	maxCatchUp       = 3                      // most ticks played at once when the clock was late
 )
 
 // session is the state that the client's goroutine owns: the connection and its
@@ -43,10 +40,13 @@ type session struct {
 	welcomed  bool
 	leaving   time.Time
 	bye       *wirepb.Bye
-	addresses []string
-	shard     string // learned from Welcome
-	elsewhere int    // consecutive nodes that serve other shards
-	moved     string // the address that the last of them named; "": none
+	addresses []string // those given, then the one of the last session if it is another
+	given     int      // of addresses
+	shard     string   // learned from Welcome
+	elsewhere int      // consecutive nodes that serve other shards, and do not know this one
+	moved     string   // the address of the shard that the last node named; "": none
+	dead      string   // the address of the last node that did not answer
+	died      time.Time
 
 	schemaHash uint64
 	clock      Clock
@@ -69,84 +69,8 @@ func newSession(c *Client) *session {
 			s.addresses = append(s.addresses, address)
 		}
 	}
+	s.given = len(s.addresses)
 	return s
-}
-
-// run connects again and again until the client ends.
-func (s *session) run() {
-	c := s.c
-	defer close(c.done)
-	pause := firstPause
-	for try := 0; ; try++ {
-		address := cmp.Or(s.moved, s.addresses[try%len(s.addresses)])
-		s.moved = ""
-		err := s.connection(address)
-		c.mu.Lock()
-		c.err = err
-		c.mu.Unlock()
-		if errors.Is(err, ErrClosed) {
-			return
-		}
-		if s.welcomed {
-			pause = firstPause
-			c.counters.drops.Add(1)
-		}
-		if !s.again(err) {
-			return
-		}
-		c.cfg.Logger.Info("client: reconnecting", "identity", c.cfg.Identity, "after", err)
-		if s.moved != "" {
-			try-- // an address of its own
-			continue
-		}
-		select {
-		case <-time.After(pause/2 + rand.N(pause)):
-		case <-c.stop:
-			c.mu.Lock()
-			c.err = ErrClosed
-			c.mu.Unlock()
-			return
-		}
-		pause = min(2*pause, c.cfg.BackOff)
-	}
-}
-
-// again reports whether another attempt makes sense after err.
-func (s *session) again(err error) bool {
-	c := s.c
-	if s.welcomed && c.cfg.NoResume {
-		return false
-	}
-	var bye *ByeError
-	if !errors.As(err, &bye) {
-		s.elsewhere = 0
-		return true
-	}
-	if bye.Reason != wirepb.Reason_REASON_WRONG_SHARD {
-		s.elsewhere = 0
-	}
-	switch bye.Reason {
-	case wirepb.Reason_REASON_SHUTDOWN, wirepb.Reason_REASON_NOT_OWNER, wirepb.Reason_REASON_FULL, wirepb.Reason_REASON_TOO_MUCH,
-		wirepb.Reason_REASON_HANDSHAKE_TIMEOUT, wirepb.Reason_REASON_IDLE, wirepb.Reason_REASON_SLOW,
-		wirepb.Reason_REASON_ADDRESS_FULL, wirepb.Reason_REASON_IDENTITY_FULL, wirepb.Reason_REASON_TOO_MANY_JOINS, wirepb.Reason_REASON_SILENT:
-		return true
-	case wirepb.Reason_REASON_WRONG_SHARD:
-		s.elsewhere++
-		if bye.at != "" && s.elsewhere <= maxMoves {
-			s.moved = bye.at
-			return true
-		}
-		return bye.at != "" || s.elsewhere < len(s.addresses) // a shard that keeps moving is found in the end
-	case wirepb.Reason_REASON_UNKNOWN_SESSION, wirepb.Reason_REASON_LEFT:
-		if c.cfg.NoRejoin {
-			return false
-		}
-		c.mu.Lock()
-		c.token = ResumeToken{}
-		c.mu.Unlock()
-		return true
-	}
-	return false
 }
 
 // connection runs one connection from start to end and returns why it ended.

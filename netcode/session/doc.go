@@ -15,8 +15,9 @@
 // them over.
 //
 // Design. The sessions form a state machine without goroutines, sockets or clocks
-// (hub.go). Sessions serialises the calls into it with one lock, which it does not
-// hold while it encodes updates. An update that cannot leave is dropped, as the next
+// (hub.go). One goroutine at a time uses it (turn.go), and nobody while updates are
+// encoded. The door serves many shards, so it never waits for its turn: it leaves what
+// has arrived to whoever has it. An update that cannot leave is dropped, as the next
 // one builds on what the client acknowledged; a command that does not fit into a
 // session's queue is refused; an input that does not fit is forgotten.
 //

@@ -34,7 +34,7 @@ func FuzzStream(f *testing.F) {
 		if err := h.own(w, 1); err != nil {
 			t.Fatal(err)
 		}
-		l := h.hello(&wire{addr: netip.MustParseAddrPort("127.0.0.1:1000")}, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"}, nil)
+		l := h.meet(&wire{addr: netip.MustParseAddrPort("127.0.0.1:1000")}, &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann"}, nil)
 		tick := func() {
 			commands := h.latch(w, w.Tick()+1, nil, ecs.FrameBytes)
 			w.Order(w.Tick()+1, commands)

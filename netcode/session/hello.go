@@ -15,13 +15,13 @@ import (
 
 // hello answers a client's Hello, or keeps it for the next latch or release, which
 // can read the world.
-func (h *hub) hello(c Conn, m *wirepb.Hello, t *netcode.Ticket) *link {
-	l := &link{conn: c, since: h.now, hello: m, ticket: t}
-	if t != nil {
+func (h *hub) hello(l *link) {
+	m, t := l.hello, l.ticket
+	if l.since = h.now; t != nil {
 		m.Identity = t.Identity
 	}
 	refuse := func(reason wirepb.Reason, text string) {
-		c.Close(reason, text)
+		l.conn.Close(reason, text)
 		l.state = linkClosed
 	}
 	switch {
@@ -32,29 +32,22 @@ func (h *hub) hello(c Conn, m *wirepb.Hello, t *netcode.Ticket) *link {
 	case h.over != "":
 		refuse(wirepb.Reason_REASON_ENDED, h.over)
 	case !h.owned && !h.starting:
-		refuse(wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard at the moment")
-	case h.hung:
-		refuse(wirepb.Reason_REASON_NOT_OWNER, hangs)
+		l.conn.Elsewhere(h.cfg.Shard, "this node does not serve the shard at the moment")
+		l.state = linkClosed
 	default:
-		l.account = h.accounts.address(c.Addr(), h.now)
+		l.account = h.accounts.address(l.conn.Addr(), h.now)
 		h.links[l] = struct{}{}
 		h.joining = append(h.joining, l)
 		if h.comes != nil {
 			h.comes()
 		}
 	}
-	return l
 }
 
-// hangs tells a client why it gets no session.
-const hangs = "a tick of the shard does not end: try again"
-
-// hang turns away the clients that wait for a session, and those that come, while
-// the world does not step.
-func (h *hub) hang(hung bool) {
-	h.hung = hung
+// turnAway ends the connections that wait for a session: the world does not step.
+func (h *hub) turnAway() {
 	for l := range h.links {
-		if hung && l.state == linkJoining {
+		if l.state == linkJoining {
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, hangs)
 		}
 	}
@@ -209,7 +202,7 @@ func wireEntity(e ecs.Entity) uint64 { return uint64(e.Generation())<<32 | uint6
 func newSessionID(w *ecs.World) uint64 {
 	for {
 		id := netcode.NewSession()
-		if _, taken := w.Session(id); id != 0 && !taken {
+		if _, taken := w.Session(id); !taken {
 			return id
 		}
 	}

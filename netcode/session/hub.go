@@ -28,7 +28,6 @@ type hub struct {
 	owned      bool
 	starting   bool                 // not owned yet, but soon (Config.Starting)
 	over       string               // why the room has ended; "": it goes on
-	hung       bool                 // the world does not step (Sessions.SetHung)
 	since      time.Time            // when own was called, to the millisecond
 	used       map[uint64]time.Time // by session that a ticket opened: when the ticket expires
 	epoch      uint64

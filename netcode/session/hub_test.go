@@ -80,7 +80,14 @@ func (r *rig) connect() *link {
 
 // hello connects from an address.
 func (r *rig) hello(addr string, m *wirepb.Hello) *link {
-	return r.h.hello(&wire{addr: netip.MustParseAddrPort(addr), seen: r.h.now}, m, nil)
+	return r.h.meet(&wire{addr: netip.MustParseAddrPort(addr), seen: r.h.now}, m, nil)
+}
+
+// meet gives the hub a connection.
+func (h *hub) meet(c Conn, m *wirepb.Hello, t *netcode.Ticket) *link {
+	l := &link{conn: c, hello: m, ticket: t}
+	h.hello(l)
+	return l
 }
 
 // wire is a connection that keeps what is sent. It implements Conn.
@@ -95,7 +102,10 @@ func (c *wire) Addr() netip.AddrPort { return c.addr }
 func (c *wire) Seen() time.Time      { return c.seen }
 func (c *wire) Backlog() int         { return len(c.out) }
 func (c *wire) Admit()               {}
-func (c *wire) Datagrams() bool      { return false }
+
+func (c *wire) Elsewhere(_, text string) { c.Close(wirepb.Reason_REASON_NOT_OWNER, text) }
+
+func (c *wire) Datagrams() bool { return false }
 
 func (c *wire) TakeDatagrams(uint64, func(uint32, []byte) bool) {}
 

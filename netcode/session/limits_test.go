@@ -233,3 +233,46 @@ func TestASessionThatNeverSaysAnythingEndsSoon(t *testing.T) {
 		t.Error("no update for a client that is back")
 	}
 }
+
+// TestTheShardsOfANodeShareTheLimits: what one uses, the others lack, until its players leave or it ends.
+func TestTheShardsOfANodeShareTheLimits(t *testing.T) {
+	all := NewAccounts(netcode.Limits{SessionsPerAddress: 3})
+	one, two := newRig(t, Config{Accounts: all}), newRig(t, Config{Accounts: all})
+	one.from("10.0.0.1:1000", "ann")
+	one.from("10.0.0.1:1001", "bob")
+	one.tick(1 << 20)
+	two.from("10.0.0.1:1002", "cid")
+	late := two.from("10.0.0.1:1003", "dan")
+	two.tick(1 << 20)
+	two.wantRefusal(late, wirepb.Reason_REASON_ADDRESS_FULL, "sessions-per-address")
+	one.h.end("the room is over")
+	again := two.from("10.0.0.1:1004", "dan")
+	if two.tick(1 << 20); again.state != linkPlaying {
+		t.Errorf("state %d although a room has ended", again.state)
+	}
+}
+
+// TestRoomsThatComeAndGoLeaveNoAccounts: of players, of those who are away, and of those who still wait.
+func TestRoomsThatComeAndGoLeaveNoAccounts(t *testing.T) {
+	all := NewAccounts(netcode.Limits{})
+	for i := range 100 {
+		r := newRig(t, Config{Accounts: all})
+		r.from(fmt.Sprintf("10.0.0.%d:1000", i), fmt.Sprint("plays ", i))
+		away := r.from(fmt.Sprintf("10.0.1.%d:1000", i), fmt.Sprint("is away ", i))
+		r.tick(1 << 20)
+		r.h.lost(away)
+		r.from(fmt.Sprintf("10.0.2.%d:1000", i), fmt.Sprint("waits ", i))
+		if i%2 == 0 {
+			r.h.end("the room is over")
+		} else {
+			r.h.disown("another node has it")
+		}
+	}
+	if n := len(all.addresses.all); n < 300 {
+		t.Errorf("%d addresses have accounts", n)
+	}
+	all.forget(time.Unix(1000, 0).Add(time.Hour))
+	if a, b := len(all.addresses.all), len(all.identities.all); a != 0 || b != 0 {
+		t.Errorf("the accounts of %d addresses and %d identities are left", a, b)
+	}
+}

@@ -19,6 +19,7 @@ type Conn interface {
 	Backlog() int
 	Admit()
 	Close(reason wirepb.Reason, text string)
+	Elsewhere(shard, text string)
 	Datagrams() bool
 	TakeDatagrams(session uint64, handle func(id uint32, payload []byte) bool)
 }

@@ -93,7 +93,7 @@ func (p *promises) connect(c *model) {
 	if c.session != 0 {
 		m.Resume = &wirepb.Resume{Session: c.session, Token: c.token, LastTick: c.seen}
 	}
-	c.link = p.h.hello(&wire{addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p.ports), seen: p.now}, m, nil)
+	c.link = p.h.meet(&wire{addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p.ports), seen: p.now}, m, nil)
 }
 
 func (p *promises) command(c *model, seq uint64) {

@@ -1,10 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
@@ -15,14 +18,14 @@ import (
 
 // Sessions are the clients of one shard on one node. The front door hands it the
 // connections that want the shard (netcode.Shard). The shard's tick loop drives it
-// through Own, Latch, Release and Disown, one call at a time; it reads the world
-// only inside these calls. All other methods are safe for concurrent use at any
-// time.
+// through Own, Latch, Release and Disown, one call at a time, but for Disown while a
+// Latch hangs; it reads the world only inside these calls. All other methods are safe
+// for concurrent use at any time.
 type Sessions struct {
-	clock func() time.Time
-
-	mu  sync.Mutex // guards hub
-	hub *hub
+	turn turn // whose turn it is to use hub
+	hub  *hub
+	hung atomic.Bool           // the world does not step
+	last atomic.Pointer[Stats] // that were counted
 
 	// Used only by the tick loop.
 	datagrams *netcode.Datagrams
@@ -43,33 +46,44 @@ func New(d *netcode.Door, c Config) (*Sessions, error) {
 	if c.Replication.PacketBytes > maxUpdateBody {
 		return nil, fmt.Errorf("session: replication packets of %d bytes do not fit into a datagram: the limit is %d", c.Replication.PacketBytes, maxUpdateBody)
 	}
-	s := &Sessions{clock: time.Now, datagrams: d.Datagrams()}
+	s := &Sessions{datagrams: d.Datagrams()}
 	c.datagrams = s.lane
 	s.hub = newHub(c.withDefaults())
+	s.turn.hub, s.turn.clock = s.hub, time.Now
 	d.Serve(c.Shard, s)
 	return s, nil
 }
 
-// lock locks the hub for one call and sets its time.
-func (s *Sessions) lock() {
-	s.mu.Lock()
-	s.hub.now = s.clock()
-}
-
 // Hello implements netcode.Shard.
 func (s *Sessions) Hello(c *netcode.Conn, m *wirepb.Hello, t *netcode.Ticket) netcode.Stream {
-	s.lock()
-	defer s.mu.Unlock()
-	l := s.hub.hello(c, m, t)
-	l.raw = c
+	l := &link{conn: c, raw: c, hello: m, ticket: t}
+	if s.hung.Load() || !s.turn.leave(callBytes+proto.Size(m), func() { s.hub.hello(l) }) {
+		c.Close(wirepb.Reason_REASON_NOT_OWNER, hangs)
+		return refused{}
+	}
 	return &stream{s, l}
 }
 
-// Expire implements netcode.Shard.
+// callBytes is about what a call that waits for the hub costs besides a client's message.
+const callBytes = 128
+
+// hangs tells a client that the shard cannot serve it.
+const hangs = "a tick of the shard does not end: try again"
+
+// refused is the stream of a connection that the hub does not know. It implements
+// netcode.Stream.
+type refused struct{}
+
+func (refused) Receive(uint32, []byte) {}
+func (refused) Text([]byte)            {}
+func (refused) Closed()                {}
+
+// Expire implements netcode.Shard. It leaves a hub that is in use to the next call.
 func (s *Sessions) Expire() {
-	s.lock()
-	defer s.mu.Unlock()
-	s.hub.expire()
+	if s.turn.tryTake() {
+		defer s.turn.give()
+		s.hub.expire()
+	}
 }
 
 // stream handles a connection for its link. It implements netcode.Stream.
@@ -80,9 +94,16 @@ type stream struct {
 
 // Receive implements netcode.Stream.
 func (x *stream) Receive(id uint32, payload []byte) {
-	x.sessions.lock()
-	defer x.sessions.mu.Unlock()
-	x.sessions.hub.receive(x.link, id, payload)
+	s := x.sessions
+	if s.turn.tryTake() {
+		defer s.turn.give()
+		s.hub.receive(x.link, id, payload)
+		return
+	}
+	own := bytes.Clone(payload)
+	if !s.turn.leave(callBytes+len(own), func() { s.hub.receive(x.link, id, own) }) {
+		x.link.conn.Close(wirepb.Reason_REASON_NOT_OWNER, hangs)
+	}
 }
 
 // Text implements netcode.Stream. The shard protocol has no text messages.
@@ -92,68 +113,81 @@ func (x *stream) Text([]byte) {
 
 // Closed implements netcode.Stream.
 func (x *stream) Closed() {
-	x.sessions.lock()
-	defer x.sessions.mu.Unlock()
-	x.sessions.hub.lost(x.link)
+	x.sessions.turn.leave(0, func() { x.sessions.hub.lost(x.link) })
 }
 
 // lane returns what handles the datagrams of a link.
 func (s *Sessions) lane(l *link) func(id uint32, payload []byte) bool {
 	return func(id uint32, payload []byte) bool {
-		s.lock()
-		defer s.mu.Unlock()
-		return s.hub.receiveDatagram(l, id, payload)
+		if s.turn.tryTake() {
+			defer s.turn.give()
+			return s.hub.receiveDatagram(l, id, payload)
+		}
+		own := bytes.Clone(payload)
+		return s.turn.leave(callBytes+len(own), func() { s.hub.receiveDatagram(l, id, own) })
 	}
 }
 
-// Stats returns what the clients have done so far.
+// statsWithin is how long Stats waits for the tick loop.
+const statsWithin = 100 * time.Millisecond
+
+// Stats returns what the clients have done so far. While a tick does not end, it
+// returns what it counted last.
 func (s *Sessions) Stats() Stats {
-	s.lock()
-	defer s.mu.Unlock()
-	return s.hub.snapshot()
+	counted := make(chan Stats, 1)
+	s.turn.leave(callBytes, func() { counted <- s.hub.snapshot() })
+	select {
+	case x := <-counted:
+		s.last.Store(&x)
+		return x
+	case <-time.After(statsWithin):
+	}
+	if x := s.last.Load(); x != nil {
+		return *x
+	}
+	return Stats{}
 }
 
 // Own makes this node serve w, which is recovered and fenced with epoch. Its
 // sessions wait for their clients to resume them. If the game's replication tags
 // are unusable, Own logs why and the shard accepts no clients.
 func (s *Sessions) Own(w *ecs.World, epoch uint64) {
-	s.lock()
-	defer s.mu.Unlock()
+	s.turn.take()
+	defer s.turn.give()
 	if err := s.hub.own(w, epoch); err != nil {
 		s.hub.log.Error("netcode: the shard cannot be replicated to clients", "error", err)
 	}
 }
 
 // Disown makes this node stop serving its world. Connections end with a reason
-// that makes clients look for the new owner (REASON_NOT_OWNER).
+// that makes clients look for the new owner (REASON_NOT_OWNER). It does not wait for
+// a tick that hangs in Latch.
 func (s *Sessions) Disown(reason error) {
-	s.lock()
-	defer s.mu.Unlock()
-	s.hub.log.Info("netcode: disconnecting the shard's clients", "clients", len(s.hub.links), "reason", reason)
-	s.hub.disown("the node no longer owns the shard")
+	s.turn.leave(0, func() {
+		s.hub.log.Info("netcode: disconnecting the shard's clients", "clients", len(s.hub.links), "reason", reason)
+		s.hub.disown("the node no longer owns the shard")
+	})
 }
 
 // End disowns a room that is over: connections end with REASON_ENDED, and
 // clients do not come again.
 func (s *Sessions) End(why string) {
-	s.lock()
-	defer s.mu.Unlock()
-	s.hub.end(why)
+	s.turn.leave(0, func() { s.hub.end(why) })
 }
 
 // SetHung says whether a tick of the world does not end. Meanwhile clients that
 // want a session are asked to try again (REASON_NOT_OWNER), as nothing else would
 // answer them. Those that have one stay.
 func (s *Sessions) SetHung(hung bool) {
-	s.lock()
-	defer s.mu.Unlock()
-	s.hub.hang(hung)
+	if s.hung.Store(hung); hung {
+		s.turn.leave(callBytes, s.hub.turnAway)
+	}
 }
 
 // OnArrival makes f be called, from any goroutine, whenever a client arrives that wants a session; nil ends it. f must not block.
 func (s *Sessions) OnArrival(f func()) {
-	s.lock()
-	defer s.mu.Unlock()
+	s.turn.take()
+	defer s.turn.give()
 	s.hub.comes = f
 }
 
@@ -162,8 +196,8 @@ func (s *Sessions) OnArrival(f func()) {
 // ordered. w is at tick-1; Latch reads it but does not keep it. Nothing writes to
 // the payloads afterwards.
 func (s *Sessions) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
-	s.lock()
-	defer s.mu.Unlock()
+	s.turn.take()
+	defer s.turn.give()
 	return s.hub.latch(w, tick, dst, budgetBytes)
 }
 
@@ -171,16 +205,16 @@ func (s *Sessions) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetByt
 // and events of all its ticks, and an update of the last tick, at which w stands.
 // It reads w and outputs until it returns and does not keep them.
 func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output) {
-	s.lock()
+	s.turn.take()
 	s.hub.release(w, epoch, outputs)
 	if !s.hub.owned || len(outputs) == 0 {
-		s.mu.Unlock()
+		s.turn.give()
 		return
 	}
 	s.targets = s.hub.targets(w, s.targets[:0])
 	encoder, ended, log := s.hub.encoder, s.hub.ended, s.hub.log
 	s.hub.ended = nil
-	s.mu.Unlock()
+	s.turn.give()
 
 	for _, id := range ended {
 		encoder.Leave(id)
@@ -197,8 +231,8 @@ func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output
 	}
 	dropped := s.datagrams.Send()
 
-	s.lock()
-	defer s.mu.Unlock()
+	s.turn.take()
+	defer s.turn.give()
 	s.hub.stats.UpdatesSkipped += uint64(dropped)
 	for i := range s.streams {
 		s.streams[i].link.sendRaw(s.streams[i].frames)
