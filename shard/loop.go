@@ -168,7 +168,9 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	t, w := &h.tick, h.sim.world
 	n = min(n, h.ticksLeft())
 	h.doze.arrived.Store(false)
+	h.sim.stepping.begin(w, w.Tick()+1) // what checks a command is the game's, and may hang like a system
 	h.latch(w, n)
+	h.sim.stepping.end()
 	for i := range n {
 		if i > 0 && ctx.Err() != nil {
 			n = i // the rest of the debt dies with the stop

@@ -104,6 +104,45 @@ func TestAStopEndsAHostWhoseStepHangs(t *testing.T) {
 	})
 }
 
+// hangingLatch is a frontend that waits, in a tick, until the gate opens.
+type hangingLatch struct {
+	Frontend
+	tick uint64
+	gate chan struct{}
+}
+
+func (f hangingLatch) Latch(w *ecs.World, tick uint64, dst []ecs.Command, budgetBytes int) []ecs.Command {
+	if tick == f.tick {
+		<-f.gate
+	}
+	return f.Frontend.Latch(w, tick, dst, budgetBytes)
+}
+
+// TestAStopEndsAHostWhoseCommandsHang: the game's check of a command may hang like its systems.
+func TestAStopEndsAHostWhoseCommandsHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, gate := newTestbed(t), make(chan struct{})
+		h, p, _ := b.host("a", func(c *HostConfig) { c.Frontend = hangingLatch{c.Frontend, 10, gate} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		time.Sleep(4 * time.Second)
+		if all := h.Stats().Conditions; len(all) == 0 || all[0].Kind != Hung || !strings.Contains(all[0].Text, "the step of tick 10 of shard main has run since ") {
+			t.Errorf("while it hangs: %+v", all)
+		}
+		if err := <-done; !errors.Is(err, ErrHung) || len(p.disowned) != 1 {
+			t.Errorf("it ended with %v, and the frontend was told %v", err, p.disowned)
+		}
+		close(gate)
+		time.Sleep(time.Second)
+		if n := p.count(); n != 9 {
+			t.Errorf("the tick that was given up had effects: %d ticks", n)
+		}
+		b.check(walk(0))
+	})
+}
+
 // TestAStepThatEndsAfterTheStopIsCommitted: a stop waits for a step that is slow.
 func TestAStepThatEndsAfterTheStopIsCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -105,7 +105,13 @@ func (h *hosted) occupancy(until time.Time, names bool, done func(rpc.Occupancy,
 			}
 		}
 		return nil, nil // it asks, and changes nothing
-	}, until, func(_ intake.Outcome, err error) { done(o, err) })
+	}, until, func(_ intake.Outcome, err error) {
+		if err != nil {
+			done(rpc.Occupancy{}, err)
+			return
+		}
+		done(o, nil)
+	})
 }
 
 // occupancyRequest asks a node who is in the rooms that it hosts.

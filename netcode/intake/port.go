@@ -23,7 +23,7 @@ const (
 )
 
 // Port takes commands for a shard from services and operators and puts them into its ticks. The tick loop calls Own,
-// Latch, Release and Disown, one at a time. Submit, Enqueue and Watch may be called at any time, concurrently.
+// Latch, Release and Disown, one at a time, but for Disown while a Latch hangs. Submit, Enqueue and Watch may be called at any time, concurrently.
 //
 // Commands enter ticks in the order of their submission. The commands of one call of Submit stay together as far as a
 // tick has room. They may use half of a tick's budget, so that players always get through. The remaining commands go
@@ -43,12 +43,11 @@ type Port struct {
 	ended  []func()      // callbacks to run after unlocking
 	tick   uint64        // tick being latched
 	number uint64        // last command number in that tick
-	world  *ecs.World    // set while latching
 	scrap  []ecs.Command // scratch buffer of place
 }
 
-// Compose makes a submission's commands. The tick loop calls it once, for the first tick that may take them. It must
-// only read the world. It calls next once per command for the command's source and number.
+// Compose makes a submission's commands. The tick loop calls it once, for the first tick that may take them, and nobody
+// waits for it but the tick. It must only read the world. It calls next once per command for the command's source and number.
 type Compose func(w *ecs.World, next func(kind ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error)
 
 // Outcome describes what became of a committed submission.
@@ -231,7 +230,7 @@ func (p *Port) Disown(reason error) {
 	for _, o := range p.queue {
 		p.end(o, e)
 	}
-	p.ticks, p.queue, p.world = nil, nil, nil
+	p.ticks, p.queue = nil, nil
 	p.unlock()
 	if owned && watch != nil {
 		watch(false)
@@ -246,18 +245,27 @@ func (p *Port) Latch(w *ecs.World, b *Batch) {
 	if !p.owned || len(p.queue) == 0 {
 		return
 	}
-	p.world, p.tick, p.number = w, b.Tick, 0
+	p.tick, p.number = b.Tick, 0
 	begin, share := len(b.Commands), b.Left/2
 	var from []*submission // of b.Commands[begin:]
 	for len(p.queue) > 0 {
 		o := p.queue[0]
 		if !o.composed {
-			p.compose(o)
+			p.compose(w, o)
+			if !p.owned { // the tick is given up
+				for _, o := range from {
+					p.end(o, rpc.Errorf(rpc.Unavailable, "this node no longer owns the shard"))
+				}
+				return
+			}
+			if len(p.queue) == 0 || p.queue[0] != o {
+				continue // withdrawn meanwhile
+			}
 		}
 		for !o.over && o.sent < len(o.commands) {
 			c := &o.commands[o.sent]
 			if !b.Fits(c) || b.Left-c.Weight() < share && len(from) > 0 {
-				p.place(b.Tick, b.Commands, begin, from)
+				p.place(w, b, begin, from)
 				return
 			}
 			b.Add(*c)
@@ -268,23 +276,26 @@ func (p *Port) Latch(w *ecs.World, b *Batch) {
 		p.queue = p.queue[1:]
 	}
 	p.queue = nil // release the array: its front is used up
-	p.place(b.Tick, b.Commands, begin, from)
+	p.place(w, b, begin, from)
 }
 
-// compose makes a submission's commands, or ends the submission.
-func (p *Port) compose(o *submission) {
+// compose makes a submission's commands, or ends the submission. What it calls is the game's and may hang, so it does
+// without the lock meanwhile.
+func (p *Port) compose(w *ecs.World, o *submission) {
 	if !o.until.IsZero() && !time.Now().Before(o.until) {
 		p.end(o, rpc.Errorf(rpc.DeadlineExceeded, "no tick took it in time"))
 		return
 	}
-	commands, err := p.composed(o)
+	p.mu.Unlock()
+	commands, err := p.composed(w, o)
+	p.mu.Lock()
 	switch e := (*rpc.Error)(nil); {
 	case errors.As(err, &e):
 		p.end(o, e)
 	case err != nil:
 		p.end(o, rpc.Errorf(rpc.InvalidArgument, "%v", err))
 	case len(commands) == 0:
-		o.outcome.Tick = p.world.Tick()
+		o.outcome.Tick = w.Tick()
 		p.end(o, nil)
 	}
 	o.composed, o.commands = true, commands
@@ -292,14 +303,14 @@ func (p *Port) compose(o *submission) {
 
 // composed calls o.compose, checks the commands, and turns a panic into an error: no submission may crash the tick
 // loop.
-func (p *Port) composed(o *submission) (commands []ecs.Command, err error) {
+func (p *Port) composed(w *ecs.World, o *submission) (commands []ecs.Command, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.log.Error("composing commands panicked", "panic", r, "stack", string(debug.Stack()))
 			commands, err = nil, rpc.Errorf(rpc.Internal, "the commands could not be composed")
 		}
 	}()
-	if commands, err = o.compose(p.world, p.next); err != nil {
+	if commands, err = o.compose(w, p.next); err != nil {
 		return nil, err
 	}
 	if len(commands) > maxCommands {
@@ -310,7 +321,7 @@ func (p *Port) composed(o *submission) (commands []ecs.Command, err error) {
 		if c.Source.Kind == ecs.SourceClient {
 			return nil, fmt.Errorf("command %d has a client as its source: only sessions send those", i)
 		}
-		if err := p.world.Validate(c); err != nil {
+		if err := w.Validate(c); err != nil {
 			return nil, err
 		}
 		if c.Weight() > ecs.FrameBytes {
@@ -328,9 +339,9 @@ func (p *Port) next(kind ecs.SourceKind) (ecs.Source, uint64) {
 	return ecs.Source{Kind: kind}, p.tick<<sequenceBits | p.number
 }
 
-// place notes the indexes of the port's commands, dst[begin:], in the tick. Clients' commands do not affect them: those
-// all come last.
-func (p *Port) place(tick uint64, dst []ecs.Command, begin int, from []*submission) {
+// place notes the indexes of the port's commands, b.Commands[begin:], in the tick. Clients' commands do not affect them:
+// those all come last.
+func (p *Port) place(w *ecs.World, b *Batch, begin int, from []*submission) {
 	if len(from) == 0 {
 		return
 	}
@@ -340,14 +351,14 @@ func (p *Port) place(tick uint64, dst []ecs.Command, begin int, from []*submissi
 	}
 	mine := make(map[key]*submission, len(from))
 	for i, o := range from {
-		mine[key{dst[begin+i].Source, dst[begin+i].Seq}] = o
+		mine[key{b.Commands[begin+i].Source, b.Commands[begin+i].Seq}] = o
 	}
-	all := slices.DeleteFunc(append(p.scrap[:0], dst...), func(c ecs.Command) bool { return c.Source.Kind == ecs.SourceClient })
-	p.world.Order(tick, all)
-	f := flight{tick: tick, places: make(map[int]placed, len(from))}
+	all := slices.DeleteFunc(append(p.scrap[:0], b.Commands...), func(c ecs.Command) bool { return c.Source.Kind == ecs.SourceClient })
+	w.Order(b.Tick, all)
+	f := flight{tick: b.Tick, places: make(map[int]placed, len(from))}
 	for i := range all {
 		if o := mine[key{all[i].Source, all[i].Seq}]; o != nil {
-			f.places[i] = placed{o, p.world.Schema().Commands[all[i].Kind].Name}
+			f.places[i] = placed{o, w.Schema().Commands[all[i].Kind].Name}
 		}
 	}
 	clear(all)

@@ -357,6 +357,45 @@ func TestPortRefusesBadCommands(t *testing.T) {
 	}
 }
 
+// TestASubmissionThatHangsHoldsNobody but its tick: others are queued and withdrawn, and a shard that gives the tick up ends
+// all of them.
+func TestASubmissionThatHangsHoldsNobody(t *testing.T) {
+	o := newOwner(t)
+	before := o.submit(testContext(t), adds(ecs.SourceService, 1))
+	reached, open := make(chan struct{}), make(chan struct{})
+	hangs := o.submit(testContext(t), func(w *ecs.World, next func(ecs.SourceKind) (ecs.Source, uint64)) ([]ecs.Command, error) {
+		close(reached)
+		<-open
+		return adds(ecs.SourceService, 2)(w, next)
+	})
+	latched := make(chan Batch, 1)
+	go func() {
+		b := Batch{Tick: 1, Left: ecs.FrameBytes}
+		o.port.Latch(o.w, &b)
+		latched <- b
+	}()
+	<-reached
+	ctx, cancel := context.WithCancel(testContext(t))
+	after := o.submit(ctx, adds(ecs.SourceService, 3))
+	cancel()
+	if _, err := after.wait(t); err == nil || rpc.ErrorOf(err).Maybe {
+		t.Errorf("the one that was withdrawn: %v", err)
+	}
+	waits := o.submit(testContext(t), adds(ecs.SourceService, 4))
+	o.port.Disown(errors.New("a tick hangs"))
+	close(open)
+	<-latched
+	for what, c := range map[string]struct {
+		s     *submitted
+		maybe bool
+	}{"sent": {before, true}, "hung": {hangs, false}, "waiting": {waits, false}} {
+		_, err := c.s.wait(t)
+		if text := wantError(t, err, rpc.Unavailable, c.maybe); !strings.Contains(text, "no longer owns the shard") {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+}
+
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
