@@ -56,9 +56,21 @@ func (m *MemoryRooms) Rooms() (all []Room) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rooms {
-		all = append(all, *r)
+		all = append(all, *copied(r, true))
 	}
 	return all
+}
+
+// copied returns a room as it is now. Its players are named if they were asked for.
+func copied(r *Room, players bool) *Room {
+	own := *r
+	if o := own.Occupancy; o != nil {
+		own.Occupancy = &Occupancy{Tick: o.Tick, Sessions: o.Sessions}
+		if players {
+			own.Occupancy.Players = slices.Clone(o.Players)
+		}
+	}
+	return &own
 }
 
 func (m *MemoryRooms) change(id string, f func(*Room)) {
@@ -136,7 +148,7 @@ func (m *MemoryRooms) answer(r *Request) (any, error) {
 	case found.End == nil:
 		m.end(found, RoomEnd{Reason: "closed", By: r.From})
 	}
-	return found, nil
+	return copied(found, false), nil
 }
 
 func (m *MemoryRooms) create(q RoomRequest, from string) (*Room, error) {
@@ -150,17 +162,28 @@ func (m *MemoryRooms) create(q RoomRequest, from string) (*Room, error) {
 		r.Spec.By, r.Spec.At = from, time.Now().UTC()
 		m.touch(r)
 		m.rooms = append(m.rooms, r)
-	case m.rooms[i].Spec.Game != q.Game || !bytes.Equal(m.rooms[i].Spec.Options, q.Options):
+	case !same(m.rooms[i].Spec, q.RoomSpec):
 		return nil, Errorf(AlreadyExists, "the key %q has made another room, %s", q.Key, m.rooms[i].ID)
 	}
-	made := *m.rooms[i]
+	made := copied(m.rooms[i], false)
 	if made.End == nil && len(q.Players) > 0 {
 		made.Tickets = map[string]RoomTicket{}
 		for _, p := range q.Players {
-			made.Tickets[p] = *m.ticket(&made, p)
+			made.Tickets[p] = *m.ticket(made, p)
 		}
 	}
-	return &made, nil
+	return made, nil
+}
+
+// same reports whether a request asks for the room that its key has made.
+func same(made, asked RoomSpec) bool {
+	asked.By, asked.At = made.By, made.At
+	if asked.Seed == 0 {
+		asked.Seed = made.Seed
+	}
+	a, _ := json.Marshal(made) // a spec that came as JSON always marshals
+	b, _ := json.Marshal(asked)
+	return bytes.Equal(a, b)
 }
 
 func (m *MemoryRooms) ticket(r *Room, player string) *RoomTicket {
@@ -176,14 +199,7 @@ func (m *MemoryRooms) list(q *RoomList) *RoomListed {
 	a := &RoomListed{Rooms: []Room{}, Revision: m.revision}
 	for _, r := range m.rooms {
 		if q.Matches(r) && (!q.Watch || r.Revision > q.Since) {
-			own := *r
-			if o := own.Occupancy; o != nil {
-				own.Occupancy = &Occupancy{Tick: o.Tick, Sessions: o.Sessions}
-				if q.Players {
-					own.Occupancy.Players = slices.Clone(o.Players)
-				}
-			}
-			a.Rooms = append(a.Rooms, own)
+			a.Rooms = append(a.Rooms, *copied(r, q.Players))
 		}
 	}
 	return a

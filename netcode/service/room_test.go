@@ -1,11 +1,18 @@
 package service_test
 
 import (
+	"encoding/json"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/service"
+	"github.com/ferris1/wind/netcode/service/servicetest"
+	"github.com/ferris1/wind/systems/script"
 )
 
 // newLobby runs a script on a cluster in memory that hosts rooms.
@@ -167,5 +174,41 @@ func TestToLookAtRoomsIsNoEffect(t *testing.T) {
 		if _, err := s.trade(t, `{}`); err == nil || rpc.ErrorOf(err).Maybe != maybe {
 			t.Errorf("%s, then a refusal: %+v, want maybe %v", call, rpc.ErrorOf(err), maybe)
 		}
+	}
+}
+
+// TestTheExamplesOfThePageOnRoomsWork: its handler runs, and the room that it shows has only fields that rooms have.
+func TestTheExamplesOfThePageOnRoomsWork(t *testing.T) {
+	page, err := os.ReadFile("../rpc/ROOMS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(language string) string {
+		code := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(string(page))
+		if code == nil {
+			t.Fatalf("the page has no %s", language)
+		}
+		return code[1]
+	}
+	bus, rooms := rpc.NewMemoryBus(), rpc.NewMemoryRooms()
+	bus.Serve(rpc.RoomsType, "rooms-1", rooms.Handle)
+	s := servicetest.Start(t, service.Config{
+		Type: "matches", Bus: bus, Scripts: []script.Module{{Name: "handlers_client/play.star", Source: []byte(block("python"))}},
+		Files: []protoreflect.FileDescriptor{compile(t, `syntax = "proto3"; import "wirepb/wire.proto";
+			message PlayRequest { option (wind.id) = 5001; string match = 1; }
+			message PlayResponse { option (wind.id) = 5002; string room = 1; bytes ticket = 2; string udp = 3; }`)},
+	})
+	a, err := s.Player("ann").AskJSON("PlayRequest", `{"match": "7"}`)
+	if err != nil || !strings.Contains(a, `"r-1"`) || !strings.Contains(a, `"127.0.0.1:1"`) {
+		t.Errorf("%s, %v", a, err)
+	}
+	if all := rooms.Rooms(); len(all) != 1 || all[0].Spec.Key != "match-7" || all[0].Spec.Limit.String() != "10m0s" {
+		t.Errorf("%+v", all)
+	}
+	shown := json.NewDecoder(strings.NewReader(strings.ReplaceAll(block("json"), "AnV…", "AnVs")))
+	shown.DisallowUnknownFields()
+	var room rpc.Room
+	if err := shown.Decode(&room); err != nil || room.Occupancy == nil || len(room.Tickets) != 1 || room.Spec.By == "" {
+		t.Errorf("%+v, %v", room, err)
 	}
 }
