@@ -51,12 +51,18 @@ func registerMatch(w *ecs.World, o Options) {
 	ecs.System(w, "whistle", whistle)
 }
 
-// enroll returns the system that gives players their places. The first one starts the clock.
+// enroll returns the system that gives players their places. The first one starts the clock. Who joins again, with another
+// ticket, plays on with a new body alone: nobody has two in a match.
 func enroll(length uint64) func(*ecs.Tick, *ecs.Sessions, *ecs.Res[Match], *ecs.Res[Standings]) {
 	return func(t *ecs.Tick, sessions *ecs.Sessions, match *ecs.Res[Match], standings *ecs.Res[Standings]) {
 		for s := range sessions.Each {
 			if s.Joined != t.Now() {
 				continue
+			}
+			for other := range sessions.Each {
+				if other.Identity == s.Identity && (other.Joined < s.Joined || other.Joined == s.Joined && other.ID < s.ID) {
+					t.Despawn(other.View)
+				}
 			}
 			standings.Get().place(ecs.NewText64(s.Identity))
 			if m := match.Get(); m.Ends == 0 {

@@ -113,6 +113,23 @@ func TestAMatchRemembersWhoLeft(t *testing.T) {
 	}
 }
 
+// TestNobodyPlaysAMatchWithTwoBodies: a player may have several tickets.
+func TestNobodyPlaysAMatchWithTwoBodies(t *testing.T) {
+	m := newMatch(t, Options{Size: 60, Respawn: 1, Match: 3600, TickRate: TickRate}, 0)
+	m.step(m.join(1, "ann"), m.join(2, "ann"), m.join(3, "bob"))
+	m.step(m.join(4, "ann"))
+	m.step(m.from(1, ecs.Leave{})) // has nothing to leave behind
+	m.step()
+	for session, plays := range map[uint64]bool{2: false, 3: true, 4: true} {
+		if _, ok := ecs.Get[Player](m.World, m.player(session)); ok != plays {
+			t.Errorf("session %d has a body: %v, want %v", session, ok, plays)
+		}
+	}
+	if s := ecs.ResourceOf[Standings](m.World); len(s.scored()) != 2 {
+		t.Errorf("the standings are %v", s.scored())
+	}
+}
+
 func TestAMatchCountsTheFirstTen(t *testing.T) {
 	m := newMatch(t, Options{Size: 60, Match: 1, TickRate: TickRate}, 0)
 	var joins []ecs.Command
