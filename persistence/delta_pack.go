@@ -28,10 +28,11 @@ const minWindow = 128 << 10
 // caller calls Stored after it has stored what Pack returned. Without that the next delta begins a new group, so that no
 // delta ever builds on a message that may be missing. The zero value is ready. Not safe for concurrent use.
 type DeltaPacker struct {
-	// Lean saves memory where thousands of packers are used: small deltas are not compressed, since a compressor takes half a MiB.
+	// Lean saves time and memory where thousands of packers are used: small deltas are not compressed.
 	Lean bool
 
 	*packing       // nil outside a group, after Rest
+	plain    bool  // the group is not compressed
 	last     Delta // as Pack returned it; the next delta begins a group if Group is 0
 	stored   bool  // last is in the stream
 	ticks    int   // in the group
@@ -39,22 +40,26 @@ type DeltaPacker struct {
 	groups   int   // begun so far
 }
 
-// packing is what a group needs while it is packed: more than half a MiB, most of it the compressor.
+// packing is what a group needs while it is packed. A compressor takes half a MiB and more.
 type packing struct {
 	predict predict.Writer
-	zstd    *zstd.Encoder // nil in a group that is not compressed
+	zstd    *zstd.Encoder // nil without a window
 	window  int
 	packed  bytes.Buffer // the last body
 	content []byte
 }
 
-// packings are those that no packer needs now.
-var packings sync.Pool
+// packings are those that no packer needs now: first those without a compressor, then those of each window from
+// minWindow to maxWindow.
+var packings [bits.UintSize]sync.Pool
+
+// resting returns the packings with a window.
+func resting(window int) *sync.Pool { return &packings[bits.Len(uint(window/minWindow))] }
 
 // Rest ends the group and leaves the packer's memory to others until the next delta. It invalidates everything that Pack returned.
 func (p *DeltaPacker) Rest() {
-	if p.Restart(); p.packing != nil && p.window <= minWindow {
-		packings.Put(p.packing)
+	if p.Restart(); p.packing != nil {
+		resting(p.window).Put(p.packing)
 	}
 	p.packing = nil
 }
@@ -83,7 +88,7 @@ func (p *DeltaPacker) Pack(d Delta) (Delta, error) {
 	}
 	p.content = p.predict.Append(p.content[:0], d.Body, d.Tick, d.Checksum)
 	p.packed.Reset()
-	if p.zstd == nil {
+	if p.plain {
 		p.wrap()
 	} else {
 		_, err := p.zstd.Write(p.content)
@@ -106,7 +111,7 @@ func (p *DeltaPacker) continues(d *Delta) bool {
 		limit = firstTicks
 	}
 	return p.last.Group > 0 && p.stored && p.ticks < limit && p.bytes < groupBytes &&
-		(p.zstd != nil || p.bytes <= leanBytes*GroupTicks) && // or they have grown
+		(!p.plain || p.bytes <= leanBytes*GroupTicks) && // or they have grown
 		d.Tick == p.last.Tick+1 && follows(&p.last, d) && d.Layout == p.last.Layout
 }
 
@@ -115,32 +120,33 @@ func follows(a, b *Delta) bool { return a.Lineage == b.Lineage && a.Epoch == b.E
 
 // begin begins a group with d.
 func (p *DeltaPacker) begin(d *Delta) {
+	window := 0
+	if p.plain = p.lean(d); !p.plain {
+		window = min(max(minWindow, 4<<bits.Len(uint(len(d.Body)))), maxWindow)
+	}
 	if p.packing == nil {
-		if p.packing, _ = packings.Get().(*packing); p.packing == nil {
+		if p.packing, _ = resting(window).Get().(*packing); p.packing == nil {
 			p.packing = new(packing)
 		}
 	}
-	lean := p.lean(d)
 	p.last = Delta{Group: d.Tick}
 	p.ticks, p.bytes = 0, 0
 	p.groups++
 	p.predict.Begin(d.Layout)
-	if lean {
-		p.zstd, p.window = nil, 0
-		return
+	if window > p.window {
+		p.window = window
+		p.zstd = newDeltaEncoder(window)
 	}
-	if want := min(max(minWindow, 4<<bits.Len(uint(len(d.Body)))), maxWindow); want > p.window {
-		p.window = want
-		p.zstd = newDeltaEncoder(want)
+	if !p.plain {
+		p.zstd.Reset(&p.packed)
 	}
-	p.zstd.Reset(&p.packed)
 }
 
 // leanBytes is the size up to which deltas are not compressed by a lean packer, on average over a group.
 const leanBytes = 1 << 10
 
-// lean reports whether the group that begins with d is not compressed. It keeps a compressor until the deltas are half
-// as large as they must be to need one.
+// lean reports whether the group that begins with d is not compressed. After a compressed group, deltas have to be half
+// as large as they must be to need compression.
 func (p *DeltaPacker) lean(d *Delta) bool {
 	if !p.Lean {
 		return false
@@ -148,9 +154,9 @@ func (p *DeltaPacker) lean(d *Delta) bool {
 	size, limit := len(d.Body), leanBytes
 	if p.ticks > 0 {
 		size = p.bytes / p.ticks
-	}
-	if p.zstd != nil {
-		limit /= 2
+		if !p.plain {
+			limit /= 2
+		}
 	}
 	return size <= limit
 }
