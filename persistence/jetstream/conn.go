@@ -40,9 +40,11 @@ type Conn struct {
 
 	mu      sync.Mutex
 	limit   int64                       // what the account may store; 0: not asked yet
+	has     int64                       // what a small server that does not report its limit can reserve at least; 0: not known
 	streams map[string]jetstream.Stream // that many shards share
-	done    map[string]bool             // by first
-	growing sync.Mutex                  // held by lane.grow
+
+	growing sync.Mutex        // held by lane.grow; guards what follows
+	grown   map[string]growth // by partition
 }
 
 // ErrRefused reports that NATS does not accept a connection's user or password, or no message from it.
@@ -224,20 +226,6 @@ func (c *Conn) stream(ctx context.Context, name string, shared bool) (jetstream.
 		c.streams[name] = s
 	}
 	return s, err
-}
-
-// first reports whether it is called for the first time with a name.
-func (c *Conn) first(name string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done[name] {
-		return false
-	}
-	if c.done == nil {
-		c.done = map[string]bool{}
-	}
-	c.done[name] = true
-	return true
 }
 
 // forget makes stream ask again for a stream that is gone.

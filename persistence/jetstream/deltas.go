@@ -35,6 +35,7 @@ type Deltas struct {
 	limit uint64 // in a partition: bytes beyond which the shard's oldest messages are deleted
 
 	mu     sync.Mutex
+	began  bool // to publish
 	known  bool
 	tail   spot   // of the last message as this handle knows it
 	before uint64 // in a partition: bytes of the messages that were deleted
@@ -96,12 +97,9 @@ func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	return last, err == nil, err
 }
 
-// learn moves the fence to the last message, and sees to it that a partition grows with the rooms that begin.
+// learn moves the fence to the last message.
 func (d *Deltas) learn(ctx context.Context) error {
 	if d.shared() {
-		if err := d.grow(ctx, d.conn, maxPartitionDeltas); err != nil && !errors.Is(err, persistence.ErrFull) { // then it drops more
-			return err
-		}
 		m, _, err := d.last(ctx)
 		if err != nil {
 			return err
@@ -137,6 +135,10 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 		if err := d.learn(ctx); err != nil {
 			return err
 		}
+	}
+	if d.shared() && !d.began { // a partition grows with the number of rooms
+		d.began = true
+		_ = d.grow(ctx, d.conn, 0, maxPartitionDeltas) // if it cannot, it drops more
 	}
 	for i := range deltas {
 		begun := time.Now()
@@ -176,21 +178,37 @@ func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
 		return err
 	}
 	d.buf = body
-	at, err := d.fence.publish(ctx, d.subject, part.Header(), body, d.tail)
+	at, err := d.attempt(ctx, part, body)
 	if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
 		at, err = d.repeat(ctx, part, body, err)
-	}
-	if errors.Is(err, persistence.ErrConflict) {
-		// It may be this message, stored by an attempt that got no answer.
-		if m, ok, getErr := d.get(ctx, d.tail.num+1, d.tail); getErr == nil && ok && bytes.Equal(m.body, body) {
-			at, err = m.spot, nil
-		}
 	}
 	if err != nil {
 		return err
 	}
 	d.tail = at
 	return d.trim(ctx)
+}
+
+// attempt publishes a message once. persistence.ErrConflict then means that another process has published.
+func (d *Deltas) attempt(ctx context.Context, part *persistence.Delta, body []byte) (spot, error) {
+	at, err := d.fence.publish(ctx, d.subject, part.Header(), body, d.tail)
+	if !errors.Is(err, persistence.ErrConflict) {
+		return at, err
+	}
+	if m, ok, getErr := d.get(ctx, d.tail.num+1, d.tail); getErr == nil && ok && bytes.Equal(m.body, body) {
+		return m.spot, nil // it is stored, by an attempt that got no answer
+	}
+	if !d.shared() {
+		return spot{}, err
+	}
+	switch last, ok, lastErr := d.last(ctx); {
+	case lastErr == nil && !ok: // while this shard was quiet, the others made the partition drop all of this shard's messages
+		d.before = d.tail.bytes
+		return d.fence.publish(ctx, d.subject, part.Header(), body, spot{num: d.tail.num, bytes: d.tail.bytes})
+	case lastErr == nil && last.seq == d.tail.seq: // a cluster's leader still counts the message before as in process
+		return spot{}, fmt.Errorf("%w: %v", persistence.ErrAmbiguous, err)
+	}
+	return spot{}, err
 }
 
 // trim deletes the shard's oldest messages in a partition, once they exceed the shard's limit by a quarter.
@@ -202,7 +220,7 @@ func (d *Deltas) trim(ctx context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
-	if err := d.purge(ctx, first.seq); err != nil {
+	if err := purgeInSteps(ctx, d.stream, d.subject, d.tail.num-first.num+1, stepBytes); err != nil {
 		return err
 	}
 	d.before = d.bytesBefore(&first)
@@ -219,7 +237,7 @@ func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byt
 			return at, err
 		case <-time.After(publishPause):
 		}
-		at, err = d.fence.publish(bounded, d.subject, part.Header(), body, d.tail)
+		at, err = d.attempt(bounded, part, body)
 	}
 	return at, err
 }

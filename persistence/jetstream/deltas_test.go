@@ -169,3 +169,95 @@ func TestDeltaPublishIsPacedWithoutAStream(t *testing.T) {
 		t.Fatalf("it asked %d times in %s", n, time.Since(begin))
 	}
 }
+
+// TestAQuietRoomGoesOnAfterItsDeltasAreDropped: a partition that is full drops the oldest messages, and they may be all of a
+// room that was quiet.
+func TestAQuietRoomGoesOnAfterItsDeltasAreDropped(t *testing.T) {
+	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	quiet := createShardWith(t, c, Options{Shared: true})
+	loud, err := Create(ctx, c, "dev", neighbours("main", 2)[1], testLineage, Options{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(loud.Close)
+	publish := func(s *Shard, from, to uint64, size int) {
+		t.Helper()
+		for tick := from; tick <= to; tick++ {
+			if err := s.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick, size)}); err != nil {
+				t.Fatalf("%s, tick %d: %v", s.ref.Shard, tick, err)
+			}
+		}
+	}
+	publish(quiet, 1, 5, 100)
+	config := quiet.deltas.stream.CachedInfo().Config
+	config.MaxBytes = 128 << 10
+	if _, err := c.js.UpdateStream(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	publish(loud, 1, 100, 4<<10)
+	if _, ok, err := quiet.deltas.last(ctx); ok || err != nil {
+		t.Fatal("the quiet room has its deltas still", err)
+	}
+	publish(quiet, 6, 8, 100)
+	if got := readDeltas(t, quiet.deltas, 0); len(got) != 3 || got[0].Tick != 6 || got[2].Tick != 8 {
+		t.Errorf("%d deltas are left", len(got))
+	}
+	successor := createShardWith(t, c, Options{Shared: true})
+	publish(successor, 9, 9, 100)
+	if err := quiet.deltas.Publish(ctx, []persistence.Delta{deltaOf(9, 200)}); !errors.Is(err, persistence.ErrConflict) {
+		t.Errorf("after its successor has published: %v", err)
+	}
+}
+
+// TestAReaderChangesNoPartition: it may not, and the server would not even answer. A room that begins does, while its
+// partition is nearly full.
+func TestAReaderChangesNoPartition(t *testing.T) {
+	ctx, server := testContext(t), startServer(t, ServerConfig{User: "node", Password: "secret"})
+	c := connectTo(t, server)
+	s := createShardWith(t, c, Options{Shared: true})
+	w := appendTicks(t, s, 20)
+	config := s.deltas.stream.CachedInfo().Config
+	config.MaxBytes = 32 << 10
+	if _, err := c.js.UpdateStream(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	for tick := uint64(1); tick <= w.chain.Tick(); tick++ {
+		if err := s.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick, 4<<10)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader, err := Connect(ctx, ConnectConfig{URL: "nats://" + server.Addr(), ReadOnly: true, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reader.Close)
+	read, err := Open(ctx, reader, "dev", "main", testLineage, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(read.Close)
+	if last, ok, err := read.deltas.Last(ctx); err != nil || !ok || last.Tick != w.chain.Tick() {
+		t.Errorf("a reader finds tick %d, %v, %v", last.Tick, ok, err)
+	}
+	limit := func() int64 {
+		i, err := s.deltas.stream.Info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i.Config.MaxBytes
+	}
+	if now := limit(); now != config.MaxBytes {
+		t.Errorf("a reader has changed the limit to %d", now)
+	}
+	other, err := Create(ctx, connectTo(t, server), "dev", neighbours("main", 2)[1], testLineage, Options{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	if err := other.deltas.Publish(ctx, []persistence.Delta{deltaOf(1, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	if now := limit(); now != 2*config.MaxBytes {
+		t.Errorf("the partition may take %d bytes with another room", now)
+	}
+}

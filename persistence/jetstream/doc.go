@@ -5,7 +5,7 @@
 //
 //	stream WIND_<cluster>_<shard>             subject wind.<cluster>.<shard>.<lineage>.log
 //	stream WIND_<cluster>_<shard>_DELTA       subject wind.<cluster>.<shard>.<lineage>.delta
-//	object store WIND_<cluster>_snapshots     objects <shard>/<epoch>-<seq>-<checksum>
+//	object store WIND_<cluster>_snapshots     objects <shard>/<epoch>-<seq>-<checksum>, of rooms on subjects of their own
 //	key-value bucket WIND_<cluster>_<name>    values of services (KV): stream KV_WIND_…
 //
 // Cluster and shard names are [a-z0-9-]{1,40}. Upper case and the underscore only separate them, so no two streams can
@@ -14,10 +14,10 @@
 //
 // # Partitions
 //
-// Rooms come and go by the thousand, so that they have no streams of their own. They share eight partitions, by the
-// CRC-32 of their names:
+// Rooms come and go by the thousand, so they get no streams of their own. They share eight partitions; the CRC-32 of a
+// room's name chooses one:
 //
-//	stream WIND_<cluster>_R<k>          wind.<cluster>.R<k>.<shard>.<lineage>.log     records, but for the last
+//	stream WIND_<cluster>_R<k>          wind.<cluster>.R<k>.<shard>.<lineage>.log     records, except the last
 //	                                    wind.<cluster>.R<k>.<shard>.<lineage>.seal    the last record of an ended room
 //	                                    wind.<cluster>.R<k>.<shard>.<lineage>         notes about the log
 //	stream WIND_<cluster>_R<k>_DELTA    wind.<cluster>.R<k>.<shard>.<lineage>.delta   deltas
@@ -40,10 +40,9 @@
 //
 // In a partition, messages of other shards lie between a shard's records. There Append publishes with
 // Nats-Expected-Last-Subject-Sequence, the stream's sequence of the shard's last record, and with
-// Nats-Expected-Last-Subject-Sequence-Subject, the shard's own wildcard: always the same one, since in a cluster the
-// server compares appends that are in process by that string. The wildcard matches the seal too, whose sequence no
-// writer ever expects: what would follow a seal is refused. The acknowledged sequence must be greater
-// than the expected one.
+// Nats-Expected-Last-Subject-Sequence-Subject, the shard's own wildcard. Every writer sends the same string, since a
+// cluster's leader looks up appends in process by it. The wildcard also matches the seal, whose sequence no writer ever
+// expects: the server refuses whatever would follow it. The acknowledged sequence must be greater than the expected one.
 //
 // If no acknowledgement arrives in time, Append returns persistence.ErrAmbiguous. The record may or may not be stored; the
 // owner finds out as its protocol prescribes. The log never retries an append.
@@ -63,11 +62,11 @@
 // into <dir>/damaged, with the original of the block, and logs a warning. It refuses to start if data that exists
 // nowhere else (logs, buckets of services) is damaged, and names the stream.
 //
-// In a partition, damage to one room's record must not stop the others. CheckStore splits its files by subject, proves
+// In a partition, damage to one room's record must not stop the others. CheckStore splits the files by subject, proves
 // each log by its own chain, mark, deltas and snapshots, and says which logs lost what (StoreState.Damage). A start moves
-// the damaged rows aside, and the rooms that lost nothing go on. It is the caller's part to let nobody serve the others;
-// a record that is missing is found again before every start. The marks of all logs in a partition share one file. Purges
-// by subject leave holes in the stream, so that a hole proves nothing: the numbers and the chain of each log do.
+// the damaged rows aside, and the rooms that lost nothing go on. The caller must keep nodes from serving the others; every
+// CheckStore finds a missing record again. The marks of all logs in a partition share one file. Purges by subject leave
+// holes in the stream, so a hole proves nothing: each log's numbers and chain do.
 //
 // # A full disk
 //

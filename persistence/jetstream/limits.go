@@ -152,15 +152,32 @@ const spared = 4
 
 // createStream creates a stream, or accepts one that exists. In a cluster that has just started, a server may not know
 // the others yet: createStream waits up to peersTimeout for them. If the server does not report its limit, a default
-// reserves spared times as much for a moment.
+// reserves spared times as much for a moment. A server that refuses that is small: from then on, a default is a share of
+// what it is known to have room for. A cluster's servers learn late what the others have reserved, and once they have
+// accepted too much, they refuse even to reserve less.
 func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, chosen bool) error {
 	limit, err := c.storeLimit(ctx)
 	if err != nil {
 		return err
 	}
-	spare := !chosen && limit < 0
+	spare, before := !chosen && limit < 0, int64(0)
 	if spare {
-		config.MaxBytes *= spared
+		a, err := c.js.AccountInfo(ctx)
+		if err != nil {
+			return fmt.Errorf("jetstream: cannot read what is reserved for streams: %w", err)
+		}
+		c.mu.Lock()
+		has := c.has
+		c.mu.Unlock()
+		if before = int64(a.ReservedStore); has > 0 {
+			config.MaxBytes = max(min(config.MaxBytes, (has-before)/spared), leastDefault)
+			spare = false
+		}
+	}
+	asked := config.MaxBytes
+	if spare {
+		asked *= spared
+		config.MaxBytes = asked
 	}
 	created := false
 	err = reserved(ctx, c, config.Name, &config.MaxBytes, chosen, func() error {
@@ -180,6 +197,11 @@ func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, c
 	if err != nil || !spare || !created {
 		return err
 	}
+	if config.MaxBytes < asked {
+		c.mu.Lock()
+		c.has = before + config.MaxBytes
+		c.mu.Unlock()
+	}
 	config.MaxBytes = max(config.MaxBytes/spared, leastDefault)
 	return reserved(ctx, c, config.Name, &config.MaxBytes, true, func() error {
 		_, err := c.js.UpdateStream(ctx, config)
@@ -187,24 +209,57 @@ func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, c
 	})
 }
 
-// grow doubles the limit of a partition that is full, unless another shard's owner was faster. It returns
-// persistence.ErrFull if the server has no room for that.
-func (l *lane) grow(ctx context.Context, c *Conn, most int64) error {
+// growPause is how long one answer to whether a partition can grow holds for all its rooms.
+const growPause = time.Second
+
+// growth is the outcome of the last attempt to raise a partition's limit: nil, or persistence.ErrFull.
+type growth struct {
+	at  time.Time
+	err error
+}
+
+// grow raises the limit of a partition that has no room for need more bytes, or is nearly full, unless another shard's owner
+// was faster. It returns persistence.ErrFull if the server has no room for that. With need 0 it looks once in growPause.
+func (l *lane) grow(ctx context.Context, c *Conn, need, most int64) error {
 	c.growing.Lock()
 	defer c.growing.Unlock()
+	if last, ok := c.grown[l.name]; ok && time.Since(last.at) < growPause && (need == 0 || last.err != nil) {
+		return last.err
+	}
+	err := l.raise(ctx, c, need, most)
+	if err == nil || errors.Is(err, persistence.ErrFull) {
+		if c.grown == nil {
+			c.grown = map[string]growth{}
+		}
+		c.grown[l.name] = growth{time.Now(), err}
+	}
+	return err
+}
+
+// raise doubles the limit of a partition, or comes as close to that as the server has room for.
+func (l *lane) raise(ctx context.Context, c *Conn, need, most int64) error {
 	i, err := l.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("jetstream: cannot read the state of %s: %w", l, err)
 	}
-	config := i.Config
-	if config.MaxBytes >= most || int64(i.State.Bytes) < config.MaxBytes*7/8 {
+	config, limit, used := i.Config, i.Config.MaxBytes, int64(i.State.Bytes)+need
+	if limit >= most || used < limit*7/8 {
 		return nil
 	}
-	config.MaxBytes *= 2
-	return reserved(ctx, c, l.name, &config.MaxBytes, true, func() error {
-		_, err := c.js.UpdateStream(ctx, config)
-		return err
-	})
+	more := limit
+	for limit+more < used {
+		more *= 2
+	}
+	for enough := max(used-limit, MinLogBytes); ; more /= 2 {
+		config.MaxBytes = min(limit+more, most)
+		err := reserved(ctx, c, l.name, &config.MaxBytes, true, func() error {
+			_, err := c.js.UpdateStream(ctx, config)
+			return err
+		})
+		if !errors.Is(err, persistence.ErrFull) || more/2 < enough {
+			return err
+		}
+	}
 }
 
 // made returns a stream that exists. A server of a cluster may not know it yet, if another server, asked by this node

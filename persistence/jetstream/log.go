@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,6 +25,8 @@ type Log struct {
 	mark  *markFile // nil unless the server is embedded
 	flaw  *flaw     // what the log's files prove; only in a copy
 	share *share    // nil unless the log is in a partition
+
+	closed sync.Once
 }
 
 // flaw is what inspecting the original of a copy has found out about its log.
@@ -110,10 +113,12 @@ func sound(c jetstream.StreamConfig) error {
 }
 
 func (l *Log) close() {
-	l.fence.close()
-	if l.mark != nil {
-		l.mark.close()
-	}
+	l.closed.Do(func() {
+		l.fence.close()
+		if l.mark != nil {
+			l.mark.close()
+		}
+	})
 }
 
 // MaxRecordBytes returns the length of the longest body that Append can store.

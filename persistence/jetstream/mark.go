@@ -114,6 +114,7 @@ type markFile struct {
 	now   mark
 	buf   [slotSize]byte
 
+	written bool // now is in f
 	removed bool // the place in the table may be another log's
 }
 
@@ -165,6 +166,7 @@ func (w *markFile) purges(floor persistence.Seq) {
 func (w *markFile) write() {
 	if !w.removed {
 		_, _ = w.f.WriteAt(w.now.encode(w.buf[:0]), w.at)
+		w.written = true
 	}
 }
 

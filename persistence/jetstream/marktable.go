@@ -16,10 +16,16 @@ import (
 type markTable struct {
 	mu     sync.Mutex
 	f      *os.File
-	places map[string]int // by lineage
+	places map[string]place // by lineage
 	free   []int
 	end    int // places in the file
 	open   map[string]*openSlot
+}
+
+// place is where a log's mark is, or will be once it is written.
+type place struct {
+	slot  int
+	shard string
 }
 
 type openSlot struct {
@@ -37,10 +43,10 @@ func openMarkTable(store, stream string) (*markTable, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("jetstream: cannot read the marks of %s: %w", stream, err), f.Close())
 	}
-	t := &markTable{f: f, places: map[string]int{}, open: map[string]*openSlot{}, end: (len(b) + slotSize - 1) / slotSize}
+	t := &markTable{f: f, places: map[string]place{}, open: map[string]*openSlot{}, end: (len(b) + slotSize - 1) / slotSize}
 	for i := range t.end {
 		if m, ok := parseMark(b[i*slotSize : min((i+1)*slotSize, len(b))]); ok {
-			t.places[m.lineage] = i
+			t.places[m.lineage] = place{i, m.shard}
 		} else {
 			t.free = append(t.free, i)
 		}
@@ -57,11 +63,11 @@ func (t *markTable) mark(ref Ref, begin func() (persistence.Seq, error)) (*markF
 		return s.mark, nil
 	}
 	w := &markFile{f: t.f, table: t}
-	i, ok := t.places[ref.Lineage]
+	p, ok := t.places[ref.Lineage]
 	if ok {
 		var b [slotSize]byte
-		if _, err := t.f.ReadAt(b[:], int64(i)*slotSize); err == nil {
-			w.now, ok = parseMark(b[:])
+		if _, err := t.f.ReadAt(b[:], int64(p.slot)*slotSize); err == nil {
+			w.now, w.written = parseMark(b[:])
 		}
 	}
 	if w.now.lineage != ref.Lineage {
@@ -74,17 +80,18 @@ func (t *markTable) mark(ref Ref, begin func() (persistence.Seq, error)) (*markF
 	switch {
 	case ok:
 	case len(t.free) > 0:
-		i, t.free = t.free[len(t.free)-1], t.free[:len(t.free)-1]
+		p.slot, t.free = t.free[len(t.free)-1], t.free[:len(t.free)-1]
 	default:
-		i = t.end
+		p.slot = t.end
 		t.end++
 	}
-	t.places[ref.Lineage], w.at = i, int64(i)*slotSize
+	p.shard = ref.Shard
+	t.places[ref.Lineage], w.at = p, int64(p.slot)*slotSize
 	t.open[ref.Lineage] = &openSlot{mark: w, handles: 1}
 	return w, nil
 }
 
-// leave closes a handle.
+// leave closes a handle. The place of a mark that was never written is free again.
 func (t *markTable) leave(w *markFile) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,8 +99,15 @@ func (t *markTable) leave(w *markFile) {
 	if s == nil || s.mark != w { // its log was removed
 		return
 	}
-	if s.handles--; s.handles == 0 {
-		delete(t.open, w.now.lineage)
+	if s.handles--; s.handles > 0 {
+		return
+	}
+	delete(t.open, w.now.lineage)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.written {
+		w.removed = true
+		t.vacate(w.now.lineage)
 	}
 }
 
@@ -101,7 +115,7 @@ func (t *markTable) leave(w *markFile) {
 func (t *markTable) remove(lineage string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i, ok := t.places[lineage]
+	p, ok := t.places[lineage]
 	if !ok {
 		return
 	}
@@ -111,9 +125,26 @@ func (t *markTable) remove(lineage string) {
 		s.mark.mu.Unlock()
 	}
 	delete(t.open, lineage)
+	_, _ = t.f.WriteAt(make([]byte, slotSize), int64(p.slot)*slotSize)
+	t.vacate(lineage)
+}
+
+// vacate gives the place of a lineage to whoever needs one. The caller holds the lock.
+func (t *markTable) vacate(lineage string) {
+	t.free = append(t.free, t.places[lineage].slot)
 	delete(t.places, lineage)
-	_, _ = t.f.WriteAt(make([]byte, slotSize), int64(i)*slotSize)
-	t.free = append(t.free, i)
+}
+
+// closed lists the marked logs that no handle has open.
+func (t *markTable) closed(cluster string) (all []Ref) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for lineage, p := range t.places {
+		if t.open[lineage] == nil {
+			all = append(all, Ref{cluster, p.shard, lineage})
+		}
+	}
+	return all
 }
 
 // marks returns the table of a partition's marks.

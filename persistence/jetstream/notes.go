@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strconv"
 	"strings"
 
@@ -57,6 +58,9 @@ func (l *Log) note(ctx context.Context, key, value, what string) error {
 	return nil
 }
 
+// noteBytes is more than a note takes.
+const noteBytes = 1 << 10
+
 // noteShared writes a note about a log in a partition, with the former notes.
 func (l *Log) noteShared(ctx context.Context, key, value string) error {
 	notes, seq, err := l.readNotes(ctx)
@@ -70,8 +74,34 @@ func (l *Log) noteShared(ctx context.Context, key, value string) error {
 		}
 	}
 	m.Header[key] = []string{value}
-	_, err = l.conn.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq), jetstream.WithRetryAttempts(0))
+	publish := func() error {
+		_, err := l.conn.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq), jetstream.WithRetryAttempts(0))
+		return err
+	}
+	if err = publish(); isFull(err) && l.grow(ctx, l.conn, noteBytes, math.MaxInt64) == nil {
+		err = publish()
+	}
+	if isFull(err) && key == purgedBelow {
+		if err := l.vacate(ctx, parsePurge(value)); err != nil {
+			return err
+		}
+		err = publish()
+	}
 	return err
+}
+
+// vacate purges enough of the records below a sequence to make room for a note in a full partition, which nobody could
+// purge otherwise. After a crash before the note is written, the log seems to have lost its first records.
+func (l *Log) vacate(ctx context.Context, below persistence.Seq) error {
+	first, ok, err := l.from(ctx, 1)
+	if err != nil || !ok {
+		return err
+	}
+	m, ok, err := l.find(ctx, byBytes, l.bytesBefore(&first)+noteBytes)
+	if err != nil || !ok || m.num >= uint64(below) {
+		return err
+	}
+	return l.lane.purge(ctx, m.seq+1)
 }
 
 // readNotes reads what is noted about a log in a partition, and the sequence of the note; nil and 0 if nothing is.

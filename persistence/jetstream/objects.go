@@ -29,15 +29,19 @@ const maxObjectBytes = 2 * persistence.MaxSnapshotBytes
 // an upload that never ended.
 const uploadPause = 15 * time.Minute
 
-// objects is an object store in the layout of NATS's (ADR-20); `nats object` shows it. An object consists of the
+// objects is an object store in the layout of NATS's (ADR-20); `nats object` lists it. An object consists of the
 // messages on $O.<bucket>.C.<id>, its chunks, and one message on $O.<bucket>.M.<base64 of its name>, which describes it
 // and so gives it its name. nats.go's own ObjectStore has this layout too, but a damaged message makes its listing and
 // its reading wait for a message that never comes. This type requests each message separately, from the stream's
 // leader.
+//
+// With a scope, "<room>.<lineage>.", the ids and the encoded names begin with it. One filter then matches what the room
+// has stored, so that what a room asks for costs the same however many rooms there are.
 type objects struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
 	bucket  string
+	scope   string    // "": of all shards with streams of their own
 	started time.Time // start of the embedded server: all earlier uploads have ended; zero if the server is external
 	pause   time.Duration
 }
@@ -48,14 +52,14 @@ type damagedObject struct{ name, reason string }
 func (d *damagedObject) Error() string { return d.name + ": " + d.reason }
 
 // openObjects opens a bucket, or creates it if it does not exist. It returns nil if it does not exist and the
-// connection is read-only. With often, the connection remembers the bucket: it will be opened for many shards.
-func openObjects(ctx context.Context, c *Conn, bucket string, config jetstream.ObjectStoreConfig, chosen, often bool) (*objects, error) {
+// connection is read-only. With a scope, the connection remembers the bucket: it will be opened for many rooms.
+func openObjects(ctx context.Context, c *Conn, bucket, scope string, config jetstream.ObjectStoreConfig, chosen bool) (*objects, error) {
 	fail := func(err error) (*objects, error) {
 		return nil, fmt.Errorf("jetstream: cannot open the object store %s: %w", bucket, err)
 	}
-	o := &objects{js: c.js, bucket: bucket, started: c.started, pause: uploadPause}
+	o := &objects{js: c.js, bucket: bucket, scope: scope, started: c.started, pause: uploadPause}
 	var err error
-	o.stream, err = c.stream(ctx, objectPrefix+bucket, often)
+	o.stream, err = c.stream(ctx, objectPrefix+bucket, scope != "")
 	if isMissing(err) && c.readOnly {
 		return nil, nil
 	}
@@ -92,10 +96,10 @@ func (o *objects) subject(kind, token string) string {
 }
 
 func (o *objects) metaSubject(name string) string {
-	return o.subject("M", base64.URLEncoding.EncodeToString([]byte(name)))
+	return o.subject("M", o.scope+base64.URLEncoding.EncodeToString([]byte(name)))
 }
 
-// names lists the names described in the bucket, including those of deleted objects. It reads only the subjects.
+// names lists the names described in the scope, including those of deleted objects. It reads only the subjects.
 func (o *objects) names(ctx context.Context) ([]string, error) {
 	tokens, err := o.tokens(ctx, "M")
 	if err != nil {
@@ -110,13 +114,13 @@ func (o *objects) names(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// tokens lists the last tokens of the stored subjects of a kind, in byte order.
+// tokens lists the last tokens of the stored subjects of a kind in the scope, in byte order.
 func (o *objects) tokens(ctx context.Context, kind string) ([]string, error) {
-	i, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(o.subject(kind, ">")))
+	i, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(o.subject(kind, o.scope+"*")))
 	if err != nil {
 		return nil, err
 	}
-	prefix := o.subject(kind, "")
+	prefix := o.subject(kind, o.scope)
 	var all []string
 	for subject := range i.State.Subjects {
 		all = append(all, strings.TrimPrefix(subject, prefix))
@@ -191,7 +195,7 @@ func digest(b []byte) string {
 // stored the name meanwhile, put checks that object instead.
 func (o *objects) put(ctx context.Context, meta jetstream.ObjectMeta, body []byte, check func([]byte) error) (jetstream.ObjectInfo, error) {
 	meta.Opts = &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}
-	info := jetstream.ObjectInfo{ObjectMeta: meta, Bucket: o.bucket, NUID: rand.Text(), Size: uint64(len(body)), Digest: digest(body)}
+	info := jetstream.ObjectInfo{ObjectMeta: meta, Bucket: o.bucket, NUID: o.scope + rand.Text(), Size: uint64(len(body)), Digest: digest(body)}
 	err := o.upload(ctx, &info, body)
 	if err == nil {
 		err = o.readBack(ctx, info, check)
@@ -287,7 +291,8 @@ func (o *objects) sweep(ctx context.Context) (uploads int, err error) {
 	if o.started.After(before) {
 		before = o.started
 	}
-	for _, id := range ids {
+	for _, token := range ids {
+		id := o.scope + token
 		if named[id] {
 			continue
 		}
@@ -306,7 +311,17 @@ func (o *objects) sweep(ctx context.Context) (uploads int, err error) {
 	return uploads, nil
 }
 
-// orphaned reports cheaply whether the bucket may contain chunks that no object names: each name has the chunks of one
+// clear removes all that a room has stored, with what unfinished uploads left.
+func (o *objects) clear(ctx context.Context) error {
+	for _, kind := range []string{"M", "C"} { // first the names, so that no name is left without its chunks
+		if err := purgeSubject(ctx, o.stream, o.subject(kind, o.scope+"*")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orphaned reports cheaply whether the scope may contain chunks that no object names: each name has the chunks of one
 // id.
 func (o *objects) orphaned(ctx context.Context) (bool, error) {
 	ids, err := o.tokens(ctx, "C")
@@ -325,7 +340,7 @@ func (o *objects) named(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	ids := make([]string, len(names))
-	err = each(len(names), func(i int) error {
+	err = each(len(names), requestsAtOnce, func(i int) error {
 		info, seq, err := o.describe(ctx, names[i])
 		if isMissing(err) && seq > 0 {
 			return o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.metaSubject(names[i])), jetstream.WithPurgeSequence(seq+1))
@@ -343,11 +358,11 @@ func (o *objects) named(ctx context.Context) (map[string]bool, error) {
 	return named, err
 }
 
-// atOnce is how many calls each runs at the same time.
-const atOnce = 16
+// requestsAtOnce is how many descriptions are asked for at the same time.
+const requestsAtOnce = 16
 
-// each calls do for 0 to n-1, several at a time, and joins the errors.
-func each(n int, do func(i int) error) error {
+// each calls do for 0 to n-1, at most so many at a time, and joins the errors.
+func each(n, atOnce int, do func(i int) error) error {
 	errs := make([]error, n)
 	var group sync.WaitGroup
 	turn := make(chan struct{}, atOnce)

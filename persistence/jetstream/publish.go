@@ -25,6 +25,12 @@ const (
 	codeInsufficient      = 10023 // the server is out of disk or memory
 )
 
+// isFull reports whether a server refused a message because its stream, or the server itself, has no room for it.
+func isFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == codeMaximumBytes || api.ErrorCode == codeStorageExceeded || api.ErrorCode == codeInsufficient)
+}
+
 // DefaultAckTimeout is how long an append waits for its acknowledgement. A cluster that elects a new leader needs
 // longer; the owner then looks whether the record was stored.
 const DefaultAckTimeout = 2 * time.Second
@@ -182,7 +188,8 @@ func (p *fenced) refused(e *jetstream.APIError, after spot) error {
 	switch e.ErrorCode {
 	case codeWrongLastSequence, codeWrongLastConstant:
 		return fmt.Errorf("%w: %s: expected last sequence %d: %s", persistence.ErrConflict, p.lane, after.seq, e.Description)
-	case codeMaximumBytes, codeStorageExceeded, codeInsufficient:
+	}
+	if isFull(e) {
 		return fmt.Errorf("%w: %s: %s", persistence.ErrFull, p.lane, e.Description)
 	}
 	if e.Code >= 500 { // the server failed, and may have stored the message or not

@@ -51,27 +51,27 @@ func Remove(ctx context.Context, c *Conn, r Ref) error {
 	if err := l.note(ctx, purgedBelow, strconv.FormatUint(seal.num, 10), "it is purged"); err != nil {
 		return err
 	}
-	if err := purgeInSteps(ctx, l.stream, l.subject, stepBytes); err != nil {
+	if err := purgeInSteps(ctx, l.stream, l.subject, 0, stepBytes); err != nil {
 		return err
 	}
 	if err := purgeSubject(ctx, l.stream, noteSubject(r, partitionOf(r.Shard)), jetstream.WithPurgeKeep(1)); err != nil {
 		return err
 	}
-	return c.unmark(l)
+	return c.unmark(r)
 }
 
 // unmark forgets what was noted beside an embedded server's store of a log that is removed.
-func (c *Conn) unmark(l *Log) error {
+func (c *Conn) unmark(r Ref) error {
 	if c.dir == "" {
 		return nil
 	}
-	table, err := c.server.marks(l.name)
+	table, err := c.server.marks(partitionStream(r.Cluster, partitionOf(r.Shard)))
 	if err != nil {
 		return err
 	}
-	table.remove(l.ref.Lineage)
-	if err := os.Remove(shelfPath(c.dir, l.ref)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("jetstream: cannot forget the snapshots of shard %s: %w", l.ref.Shard, err)
+	table.remove(r.Lineage)
+	if err := os.Remove(shelfPath(c.dir, r)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("jetstream: cannot forget the snapshots of shard %s: %w", r.Shard, err)
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func removeDeltas(ctx context.Context, c *Conn, r Ref) error {
 	d := deltaLane(r, true)
 	s, err := c.stream(ctx, d.name, true)
 	if err == nil {
-		err = purgeInSteps(ctx, s, d.subject, stepBytes)
+		err = purgeInSteps(ctx, s, d.subject, 0, stepBytes)
 	}
 	if isMissing(err) {
 		return nil
@@ -89,24 +89,16 @@ func removeDeltas(ctx context.Context, c *Conn, r Ref) error {
 }
 
 func removeSnapshots(ctx context.Context, c *Conn, r Ref) error {
-	s := &Snapshots{ref: r, dir: c.dir, logger: c.logger}
 	bucket := snapshotBucket(r.Cluster)
 	stream, err := c.stream(ctx, objectPrefix+bucket, true)
+	if err == nil {
+		err = (&objects{stream: stream, bucket: bucket, scope: snapshotScope(r, true)}).clear(ctx)
+	}
 	if isMissing(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("jetstream: cannot open the object store %s: %w", bucket, err)
-	}
-	s.objects = &objects{js: c.js, stream: stream, bucket: bucket, started: c.started, pause: uploadPause}
-	all, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, info := range all {
-		if err := s.objects.remove(ctx, info.Name); err != nil {
-			return fmt.Errorf("jetstream: cannot delete snapshot %s: %w", info.Name, err)
-		}
+		return fmt.Errorf("jetstream: cannot delete the snapshots of shard %s: %w", r.Shard, err)
 	}
 	return nil
 }
@@ -122,10 +114,10 @@ func purgeSubject(ctx context.Context, s jetstream.Stream, subject string, o ...
 // stepBytes is how much of a stream a step of purgeInSteps spans: two of the server's blocks.
 const stepBytes = 16 << 20
 
-// purgeInSteps deletes all messages on a subject, the oldest first. While the server purges, it reads all blocks from the
-// subject's first to its last message and stores nothing for anyone. In steps, it stops the others for some milliseconds
-// at a time.
-func purgeInSteps(ctx context.Context, s jetstream.Stream, subject string, step uint64) error {
+// purgeInSteps deletes the messages on a subject, oldest first, and keeps the last keep of them. While the server purges,
+// it reads all blocks from the subject's first message to the last one to go, and stores nothing for anyone. In steps, it
+// stops the others for some milliseconds at a time. Nobody may publish on the subject meanwhile.
+func purgeInSteps(ctx context.Context, s jetstream.Stream, subject string, keep, step uint64) error {
 	for {
 		first, err := s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -143,11 +135,18 @@ func purgeInSteps(ctx context.Context, s jetstream.Stream, subject string, step 
 			return fmt.Errorf("jetstream: cannot find what to purge on %s of %s: %w", subject, s.CachedInfo().Config.Name, err)
 		}
 		count := i.State.Subjects[subject]
+		if keep > 0 && count <= keep {
+			return nil
+		}
 		span := (last.Sequence - first.Sequence + 1) * (i.State.Bytes/max(i.State.Msgs, 1) + 1)
-		if span <= step || count <= 1 {
+		left := count - min(max(count*step/span, 1), count)
+		if left <= keep {
+			if keep > 0 {
+				return purgeSubject(ctx, s, subject, jetstream.WithPurgeKeep(keep))
+			}
 			return purgeSubject(ctx, s, subject)
 		}
-		if err := purgeSubject(ctx, s, subject, jetstream.WithPurgeKeep(count-max(count*step/span, 1))); err != nil {
+		if err := purgeSubject(ctx, s, subject, jetstream.WithPurgeKeep(left)); err != nil {
 			return err
 		}
 	}
@@ -155,57 +154,96 @@ func purgeInSteps(ctx context.Context, s jetstream.Stream, subject string, step 
 
 // Forget drops the last traces of the rooms of a cluster whose data was removed and whose log was sealed before a time.
 // It returns how many it dropped. A record that is still on its way then, from a process that lost its room, would be
-// stored: a day is long enough.
+// stored: a day is long enough. Beside an embedded server's store, Forget also drops what is noted there of rooms that
+// other processes have removed.
 func Forget(ctx context.Context, c *Conn, cluster string, before time.Time) (dropped int, err error) {
 	for k := range partitions {
 		n, err := forget(ctx, c, cluster, k, before)
 		dropped += n
+		if isMissing(err) {
+			c.forget(partitionStream(cluster, k))
+			err = nil
+		}
 		if err != nil {
-			return dropped, err
+			return dropped, fmt.Errorf("jetstream: cannot forget the rooms in %s: %w", partitionStream(cluster, k), err)
 		}
 	}
 	return dropped, nil
 }
 
+// forget is Forget for a partition. It reads the seals from the oldest on, and stops at the first one that is too young.
 func forget(ctx context.Context, c *Conn, cluster string, k int, before time.Time) (dropped int, err error) {
+	s, err := c.stream(ctx, partitionStream(cluster, k), true)
+	if err != nil {
+		return 0, err
+	}
 	all := Ref{cluster, "*", "*"}
-	sealed, err := sharing(ctx, c, cluster, k, sharedSubject(all, k, sealSuffix))
-	if err != nil {
-		return 0, err
-	}
-	noted, err := sharing(ctx, c, cluster, k, noteSubject(all, k)) // of rooms whose seal is gone, if a crash came between
-	if err != nil {
-		return 0, err
-	}
 	kept := map[Ref]bool{}
 	logs, err := sharing(ctx, c, cluster, k, sharedSubject(all, k, "log"))
+	if err != nil {
+		return 0, err
+	}
 	for _, r := range logs {
 		kept[r] = true
 	}
-	for _, r := range append(sealed, noted...) {
-		if err != nil || kept[r] {
-			continue
-		}
-		kept[r] = true
-		var s jetstream.Stream
-		if s, err = c.stream(ctx, partitionStream(cluster, k), true); err != nil {
+	for seq := uint64(1); ; {
+		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(sharedSubject(all, k, sealSuffix)))
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && !m.Time.Before(before) {
 			break
 		}
-		seal := sharedSubject(r, k, sealSuffix)
-		m, getErr := s.GetLastMsgForSubject(ctx, seal)
-		if getErr == nil && !m.Time.Before(before) {
-			continue
+		if err != nil {
+			return dropped, err
 		}
-		if getErr != nil && !errors.Is(getErr, jetstream.ErrMsgNotFound) {
-			err = getErr
-			break
-		}
-		if err = purgeSubject(ctx, s, seal); err == nil {
-			err = purgeSubject(ctx, s, noteSubject(r, k))
-		}
-		if err == nil {
+		seq = m.Sequence + 1
+		if r, _, ok := parseSharedSubject(m.Subject); ok && !kept[r] {
+			if err := dropSeal(ctx, c, s, r); err != nil {
+				return dropped, err
+			}
 			dropped++
 		}
 	}
-	return dropped, err
+	return dropped, c.unmarkRemoved(ctx, s, cluster, k, kept)
+}
+
+// dropSeal drops what is left of a removed room. The seal goes last: while it is there, it is found again.
+func dropSeal(ctx context.Context, c *Conn, s jetstream.Stream, r Ref) error {
+	if err := removeDeltas(ctx, c, r); err != nil { // its last owner may have published some after the removal
+		return err
+	}
+	k := partitionOf(r.Shard)
+	if err := purgeSubject(ctx, s, noteSubject(r, k)); err != nil {
+		return err
+	}
+	if err := c.unmark(r); err != nil {
+		return err
+	}
+	return purgeSubject(ctx, s, sharedSubject(r, k, sealSuffix))
+}
+
+// unmarkRemoved forgets the marks of rooms that other processes, which cannot write them, have removed: a seal without
+// records proves that.
+func (c *Conn) unmarkRemoved(ctx context.Context, s jetstream.Stream, cluster string, k int, kept map[Ref]bool) error {
+	if c.dir == "" {
+		return nil
+	}
+	table, err := c.server.marks(partitionStream(cluster, k))
+	if err != nil {
+		return err
+	}
+	for _, r := range table.closed(cluster) {
+		if kept[r] {
+			continue
+		}
+		m, err := s.GetLastMsgForSubject(ctx, sharedSubject(r, k, ">"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // lost, for all that is known here: the mark is the evidence
+		}
+		if err == nil && m.Subject == sharedSubject(r, k, sealSuffix) {
+			err = c.unmark(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -12,15 +13,19 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// room makes a sealed room with a snapshot and deltas in a partition.
+// room makes a room with a snapshot and deltas in a partition.
 func room(t *testing.T, c *Conn, name string, replicas int) (*Shard, *writer) {
 	t.Helper()
-	s, err := Create(testContext(t), c, "dev", name, testLineage, Options{Shared: true, Replicas: replicas})
+	return roomOf(t, c, newWriterOf(Ref{"dev", name, testLineage}), replicas)
+}
+
+func roomOf(t *testing.T, c *Conn, w *writer, replicas int) (*Shard, *writer) {
+	t.Helper()
+	s, err := Create(testContext(t), c, w.ref.Cluster, w.ref.Shard, w.ref.Lineage, Options{Shared: true, Replicas: replicas})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	w := newWriter()
 	for range 12 {
 		w.commit(t, s)
 	}
@@ -29,9 +34,7 @@ func room(t *testing.T, c *Conn, name string, replicas int) (*Shard, *writer) {
 			t.Fatal(err)
 		}
 	}
-	snap := snapshotOf(w)
-	snap.Shard = name
-	if err := s.snapshots.Put(testContext(t), snap, nil); err != nil {
+	if err := s.snapshots.Put(testContext(t), snapshotOf(w), nil); err != nil {
 		t.Fatal(err)
 	}
 	return s, w
@@ -187,7 +190,7 @@ func TestRoomsAreRemovedWhileOthersWrite(t *testing.T) {
 	writing.Wait()
 }
 
-// TestAPurgeInStepsDeletesOneSubject: whatever a step spans.
+// TestAPurgeInStepsDeletesOneSubject: whatever a step spans, and keeps what it is told to.
 func TestAPurgeInStepsDeletesOneSubject(t *testing.T) {
 	c := connectTo(t, startServer(t, ServerConfig{Port: -1}))
 	names := neighbours("main", 6)[1:]
@@ -196,13 +199,20 @@ func TestAPurgeInStepsDeletesOneSubject(t *testing.T) {
 	for i, step := range []uint64{1, 500, 3000, 10_000, stepBytes} {
 		s, _ := room(t, c, names[min(i+1, 4)], 1)
 		appendTicks(t, s, 30)
-		if err := purgeInSteps(testContext(t), s.log.stream, s.log.subject, step); err != nil {
+		last := lastOf(t, s)
+		if err := purgeInSteps(testContext(t), s.log.stream, s.log.subject, 7, step); err != nil {
+			t.Fatal(err)
+		}
+		if first, _, err := s.log.from(testContext(t), 1); err != nil || persistence.Seq(first.num) != last-6 || lastOf(t, s) != last {
+			t.Errorf("in steps of %d bytes: records %d to %d are kept of %d, %v", step, first.num, lastOf(t, s), last, err)
+		}
+		if err := purgeInSteps(testContext(t), s.log.stream, s.log.subject, 0, step); err != nil {
 			t.Fatal(err)
 		}
 		if n := messagesOf(t, c, s.ref.Shard); n["log"] != 0 || n["delta"] != 10 {
 			t.Errorf("in steps of %d bytes: %v are left", step, n)
 		}
-		if err := purgeInSteps(testContext(t), s.deltas.stream, s.deltas.subject, step); err != nil {
+		if err := purgeInSteps(testContext(t), s.deltas.stream, s.deltas.subject, 0, step); err != nil {
 			t.Fatal(err)
 		}
 		if n := messagesOf(t, c, s.ref.Shard); len(n) != 0 {
@@ -272,7 +282,8 @@ func TestARoomThatFillsItsShareHurtsNobody(t *testing.T) {
 	resumeFrom(t, other, ow)
 }
 
-// TestAPartitionGrowsWithItsRooms: the limit of the stream keeps no room from its own, but that of the server does.
+// TestAPartitionGrowsWithItsRooms: the limit of the stream keeps no room from its own, whatever the length of its records,
+// but that of the server does once nothing is left of it.
 func TestAPartitionGrowsWithItsRooms(t *testing.T) {
 	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1, MaxBytes: 1 << 30}))
 	s := createShardWith(t, c, Options{Shared: true})
@@ -282,41 +293,120 @@ func TestAPartitionGrowsWithItsRooms(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWriter()
-	w.size = 32 << 10
+	w.size = 100 << 10
 	for range 100 {
 		w.commit(t, s)
 	}
 	i, err := s.log.stream.Info(ctx)
-	if err != nil || i.Config.MaxBytes != 4<<20 {
+	if err != nil || i.Config.MaxBytes != 16<<20 {
 		t.Fatalf("the partition may take %d bytes, %v", i.Config.MaxBytes, err)
 	}
-	config.MaxBytes = int64(i.State.Bytes) + 40<<10
-	if _, err := c.js.UpdateStream(ctx, config); err != nil {
+	for _, left := range []int64{3 << 20, 0} { // of the server; less than what the partition takes already
+		i, err := s.log.stream.Info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.MaxBytes = int64(i.State.Bytes) + 40<<10
+		if _, err := c.js.UpdateStream(ctx, config); err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.js.AccountInfo(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest := jetstream.StreamConfig{Name: fmt.Sprintf("REST%d", left), Subjects: []string{fmt.Sprintf("rest%d", left)}, Storage: jetstream.FileStorage, MaxBytes: 1<<30 - int64(a.ReservedStore) - left}
+		if _, err := c.js.CreateStream(ctx, rest); err != nil {
+			t.Fatal(err)
+		}
+		before := w.chain.Seq()
+		for err == nil {
+			var m persistence.Message
+			var r *persistence.Record
+			if m, r, err = w.next(); err == nil {
+				if err = s.log.Append(ctx, m, w.chain.Seq()); err == nil {
+					w.chain.Advance(r, persistence.HashOf(m.Body))
+				}
+			}
+		}
+		if !errors.Is(err, persistence.ErrFull) {
+			t.Fatal(err)
+		}
+		if more := int64(w.chain.Seq()-before) * int64(w.size); more > left || more < left/2 {
+			t.Errorf("the server had room for %d more bytes, the room wrote %d", left, more)
+		}
+		if last := lastOf(t, s); last != w.chain.Seq() {
+			t.Errorf("the log ends with record %d, its writer with %d", last, w.chain.Seq())
+		}
+		if err := c.js.DeleteStream(ctx, rest.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRoomsAreRemovedFromAFullPartition: what a removal notes needs room itself, in the stream that it is to empty.
+func TestRoomsAreRemovedFromAFullPartition(t *testing.T) {
+	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1, MaxBytes: 1 << 30}))
+	names := neighbours("main", 4)[1:]
+	over, w := room(t, c, names[0], 1)
+	if err := over.log.Append(ctx, sealOf(t, w), w.chain.Seq()); err != nil {
 		t.Fatal(err)
 	}
-	all := config
-	all.Name, all.Subjects, all.MaxBytes = "EVERYTHING_ELSE", []string{"else"}, 0
-	a, err := c.js.AccountInfo(ctx)
+	purged, pw := room(t, c, names[1], 1)
+	other, ow := room(t, c, names[2], 1)
+	fill := func() {
+		t.Helper()
+		i, err := other.log.stream.Info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := i.Config
+		config.MaxBytes = int64(i.State.Bytes)
+		if _, err := c.js.UpdateStream(ctx, config); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.js.DeleteStream(ctx, "REST")
+		a, err := c.js.AccountInfo(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.js.CreateStream(ctx, jetstream.StreamConfig{Name: "REST", Subjects: []string{"rest"}, Storage: jetstream.FileStorage, MaxBytes: 1<<30 - int64(a.ReservedStore)}); err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := ow.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.log.Append(ctx, m, ow.chain.Seq()); !errors.Is(err, persistence.ErrFull) {
+			t.Fatalf("the partition is not full: %v", err)
+		}
+	}
+	goesOn := func() {
+		t.Helper()
+		m, r, err := ow.next()
+		if err == nil {
+			err = other.log.Append(ctx, m, ow.chain.Seq())
+		}
+		if err != nil {
+			t.Fatalf("the other room does not go on: %v", err)
+		}
+		ow.chain.Advance(r, persistence.HashOf(m.Body))
+	}
+	fill()
+	if err := purged.log.notePurge(ctx, pw.chain.Seq()); err != nil { // as a process that cannot write the mark
+		t.Errorf("a purge cannot be noted: %v", err)
+	}
+	fresh, err := Open(ctx, c, "dev", names[1], testLineage, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all.MaxBytes = 1<<30 - int64(a.ReservedStore)
-	if _, err := c.js.CreateStream(ctx, all); err != nil {
+	t.Cleanup(fresh.Close)
+	if first, err := fresh.log.First(ctx); err != nil || first < 2 || first > pw.chain.Seq() {
+		t.Errorf("the purged log begins with record %d, %v", first, err)
+	}
+	fill()
+	if err := Remove(ctx, c, over.ref); err != nil {
 		t.Fatal(err)
 	}
-	for err == nil {
-		var m persistence.Message
-		var r *persistence.Record
-		if m, r, err = w.next(); err == nil {
-			if err = s.log.Append(ctx, m, w.chain.Seq()); err == nil {
-				w.chain.Advance(r, persistence.HashOf(m.Body))
-			}
-		}
-	}
-	if !errors.Is(err, persistence.ErrFull) {
-		t.Fatal(err)
-	}
-	if last := lastOf(t, s); last != w.chain.Seq() {
-		t.Errorf("the log ends with record %d, its writer with %d", last, w.chain.Seq())
-	}
+	goesOn()
+	resumeFrom(t, other, ow)
 }

@@ -130,7 +130,11 @@ func sharing(ctx context.Context, c *Conn, cluster string, k int, subject string
 // given one; "" accepts any. It returns persistence.ErrNotFound if the log does not exist. It recreates a missing delta
 // stream, unless c is read-only: deltas can be derived, the log cannot.
 func Open(ctx context.Context, c *Conn, cluster, shard, lineage string, o Options) (*Shard, error) {
-	if err := checkNames(cluster, shard); err != nil {
+	err := checkNames(cluster, shard)
+	if lineage != "" {
+		err = errors.Join(err, checkLineage(lineage)) // a wildcard would open other logs too
+	}
+	if err != nil {
 		return nil, err
 	}
 	found, err := o.find(ctx, c, cluster, shard, lineage)

@@ -55,13 +55,14 @@ func (s *share) append(ctx context.Context, m persistence.Message, expect uint64
 	if seal {
 		subject = sharedSubject(l.ref, partitionOf(l.ref.Shard), sealSuffix)
 	}
-	after, err := s.end(ctx, expect, l.size(m.Header, m.Body), seal)
+	size := l.size(m.Header, m.Body)
+	after, err := s.end(ctx, expect, size, seal)
 	if err != nil {
 		return err
 	}
 	at, err := l.fence.publish(ctx, subject, m.Header, m.Body, after)
 	if errors.Is(err, persistence.ErrFull) { // the partition is, not this log
-		if err := l.grow(ctx, l.conn, math.MaxInt64); err != nil {
+		if err := l.grow(ctx, l.conn, int64(size), math.MaxInt64); err != nil {
 			return err
 		}
 		at, err = l.fence.publish(ctx, subject, m.Header, m.Body, after)
@@ -131,7 +132,8 @@ func (s *share) fits(ctx context.Context, size uint64) error {
 		return err
 	}
 	if used := s.tail.bytes - s.gone; used+size > s.limit {
-		return fmt.Errorf("%w: %s: %d bytes more than the %d of the shard's limit", persistence.ErrFull, &s.log.lane, used+size-s.limit, s.limit)
+		return fmt.Errorf("%w: %s: %d bytes more than the %s that a room's log may take: wind log purge removes what two snapshots replace",
+			persistence.ErrFull, &s.log.lane, used+size-s.limit, bytesText(int64(s.limit)))
 	}
 	return nil
 }

@@ -39,7 +39,6 @@ func TestEveryQuestionToJetStreamIsBounded(t *testing.T) {
 
 		"Snapshots.Prune": "its List is Snapshots' own",
 		"Snapshots.whole": "its Get is Snapshots' own",
-		"removeSnapshots": "its List is Snapshots' own",
 	})
 }
 

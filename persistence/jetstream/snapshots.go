@@ -34,22 +34,27 @@ type Snapshots struct {
 	logger  *slog.Logger
 }
 
+// snapshotScope begins the ids and names of a room's objects (FORMAT.md); a shard with streams of its own has no scope.
+func snapshotScope(r Ref, shared bool) string {
+	if !shared {
+		return ""
+	}
+	return r.Shard + "." + r.Lineage + "."
+}
+
 // openSnapshots opens the cluster's object store, or creates it if it does not exist, and removes what unfinished
-// uploads left in it.
+// uploads of shards with streams of their own left in it. A room's next Put, or its removal, removes those of the room.
 func openSnapshots(ctx context.Context, c *Conn, ref Ref, o Options) (*Snapshots, error) {
 	s := &Snapshots{ref: ref, dir: c.dir, logger: c.logger}
 	var err error
-	s.objects, err = openObjects(ctx, c, snapshotBucket(ref.Cluster), jetstream.ObjectStoreConfig{
+	s.objects, err = openObjects(ctx, c, snapshotBucket(ref.Cluster), snapshotScope(ref, o.Shared), jetstream.ObjectStoreConfig{
 		Description: "Wind: snapshots of the shards of cluster " + ref.Cluster,
 		MaxBytes:    o.SnapshotBytes, Storage: jetstream.FileStorage, Replicas: o.Replicas,
-	}, o.chosen.snapshots, o.Shared)
-	if err != nil || s.objects == nil || c.readOnly {
-		return s, err
-	}
-	if !o.Shared || c.first("sweep "+s.objects.bucket) { // a sweep reads all shards' snapshots
+	}, o.chosen.snapshots)
+	if err == nil && s.objects != nil && !c.readOnly && !o.Shared {
 		s.sweep(ctx)
 	}
-	return s, nil
+	return s, err
 }
 
 // Put stores snap, reads it back and verifies that it is the same. If prove is not nil, Put passes it what was read, so
@@ -128,7 +133,7 @@ func putError(name string, err error) error {
 		return nil
 	}
 	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == codeMaximumBytes || api.ErrorCode == codeStorageExceeded || api.ErrorCode == codeInsufficient) {
+	if errors.As(err, &api) && isFull(err) {
 		return fmt.Errorf("%w: no room for snapshot %s: %s", persistence.ErrFull, name, api.Description)
 	}
 	return fmt.Errorf("jetstream: cannot store snapshot %s: %w", name, err)
@@ -162,7 +167,7 @@ func (s *Snapshots) List(ctx context.Context) ([]persistence.SnapshotInfo, error
 // describe reads the descriptions of snapshots and omits those that were deleted or belong to another lineage.
 func (s *Snapshots) describe(ctx context.Context, all []persistence.SnapshotInfo) ([]persistence.SnapshotInfo, error) {
 	ours := make([]bool, len(all))
-	err := each(len(all), func(i int) (err error) {
+	err := each(len(all), requestsAtOnce, func(i int) (err error) {
 		ours[i], err = s.describeOne(ctx, &all[i])
 		return err
 	})

@@ -159,3 +159,59 @@ func TestListingEndsWithoutAnAnswer(t *testing.T) {
 	}
 	between.hold(toClient, false)
 }
+
+// TestARoomAsksForItsOwnSnapshots: what a room lists, sweeps and removes is its own, whatever other rooms and shards have
+// stored in the same bucket.
+func TestARoomAsksForItsOwnSnapshots(t *testing.T) {
+	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	standing := createShard(t, c)
+	appendTicks(t, standing, 3)
+	putSnapshot(t, standing)
+	one, w := room(t, c, "one", 1)
+	two, _ := room(t, c, "two", 1)
+	left := jetstream.ObjectInfo{NUID: one.snapshots.objects.scope + "left"} // by an upload that never ended
+	if err := one.snapshots.objects.upload(ctx, &left, make([]byte, 2*chunkBytes)); err != nil {
+		t.Fatal(err)
+	}
+	stored := func(s *Shard, wantNames, wantIDs int) {
+		t.Helper()
+		o := s.snapshots.objects
+		names, err := o.names(ctx)
+		ids, idsErr := o.tokens(ctx, "C")
+		orphaned, orphanedErr := o.orphaned(ctx)
+		if err := errors.Join(err, idsErr, orphanedErr); err != nil {
+			t.Fatal(err)
+		}
+		if len(names) != wantNames || len(ids) != wantIDs || orphaned != (wantIDs > wantNames) {
+			t.Errorf("%s asks for the names %v and the chunks %v (orphaned: %v)", s.ref.Shard, names, ids, orphaned)
+		}
+		if all, err := s.snapshots.List(ctx); err != nil || len(all) != wantNames {
+			t.Errorf("%s lists %v, %v", s.ref.Shard, all, err)
+		}
+	}
+	stored(standing, 1, 1)
+	stored(one, 1, 2)
+	stored(two, 1, 1)
+
+	one.snapshots.objects.pause = time.Nanosecond
+	w.commit(t, one)
+	if err := one.snapshots.Put(ctx, snapshotOf(w), nil); err != nil {
+		t.Fatal(err)
+	}
+	stored(one, 2, 2)
+
+	if err := one.snapshots.objects.upload(ctx, &left, make([]byte, chunkBytes)); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.log.Append(ctx, sealOf(t, w), w.chain.Seq()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Remove(ctx, c, one.ref); err != nil {
+			t.Fatal(err)
+		}
+		stored(one, 0, 0)
+	}
+	stored(standing, 1, 1)
+	stored(two, 1, 1)
+}
