@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -75,19 +76,20 @@ func partitionsIn(store string) (all []string, err error) {
 
 // inspectAny is inspect for a log wherever it is.
 func inspectAny(ctx context.Context, store string, ref Ref) (StoreState, error) {
+	var known catalog
 	if !hasStream(store, ref) {
 		m, err := readMark(store, logStream(ref.Cluster, ref.Shard))
 		if err == nil && m == (mark{}) {
-			return inspectRoom(ctx, store, ref)
+			return inspectRoom(ctx, store, ref, &known)
 		}
 	}
-	return inspect(ctx, store, ref)
+	return inspect(ctx, store, ref, &known)
 }
 
 // inspect reads all evidence about a shard's log in the store and changes nothing. It returns a
 // *persistence.CorruptError or *persistence.LostError if the log is damaged or incomplete; even then the state tells
 // how far the log is proven.
-func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
+func inspect(ctx context.Context, store string, ref Ref, known *catalog) (StoreState, error) {
 	s := StoreState{Ref: ref}
 	// A damaged mark proves nothing; the log's next append rewrites it.
 	s.marked, _ = readMark(store, logStream(ref.Cluster, ref.Shard))
@@ -100,7 +102,7 @@ func inspect(ctx context.Context, store string, ref Ref) (StoreState, error) {
 	}
 	s.history.Knows("its mark", persistence.Mark{Seq: s.marked.seq}, s.marked.tick)
 	s.history.KnowsDelta(lastDelta(store, s.Ref))
-	s.history.KnowsSnapshots(snapshotsOf(everStored(store, s.Cluster), s.Ref))
+	s.history.KnowsSnapshots(known.of(store, s.Ref))
 	lost := s.weigh()
 	switch {
 	case broken != nil:
@@ -312,12 +314,38 @@ type storedSnapshot struct {
 	lineage string
 }
 
-// everStored lists all snapshots of a cluster that were ever stored, including deleted ones. It reads names, not bodies.
-func everStored(store, cluster string) (all []storedSnapshot) {
+// catalog is what a store has ever held of snapshots, by cluster and shard. It is read once for all shards. The zero value
+// is ready. Its methods may be called concurrently.
+type catalog struct {
+	mu       sync.Mutex
+	clusters map[string]map[string][]storedSnapshot
+}
+
+// of returns the snapshots of a shard that were ever stored, including deleted ones. Lineage "" matches any.
+func (c *catalog) of(store string, ref Ref) (all []persistence.SnapshotInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clusters == nil {
+		c.clusters = map[string]map[string][]storedSnapshot{}
+	}
+	if c.clusters[ref.Cluster] == nil {
+		c.clusters[ref.Cluster] = everStored(store, ref.Cluster)
+	}
+	for _, s := range c.clusters[ref.Cluster][ref.Shard] {
+		if ref.Lineage == "" || s.lineage == ref.Lineage {
+			all = append(all, s.SnapshotInfo)
+		}
+	}
+	return all
+}
+
+// everStored lists the snapshots of a cluster by shard. It reads names, not bodies.
+func everStored(store, cluster string) map[string][]storedSnapshot {
 	bucket := snapshotBucket(cluster)
+	all := map[string][]storedSnapshot{}
 	files, err := openStreamFiles(store, objectPrefix+bucket)
 	if err != nil {
-		return nil
+		return all
 	}
 	for _, block := range files.blocks {
 		_ = files.skim(block, "$O."+bucket+".M.", func(r skimmed) error {
@@ -335,20 +363,10 @@ func everStored(store, cluster string) (all []storedSnapshot) {
 			info, err := persistence.ParseSnapshotName(o.Name)
 			if err == nil {
 				info.Tick = parseTick(o.Metadata[metaTick])
-				all = append(all, storedSnapshot{info, o.Metadata[metaLineage]})
+				all[info.Shard] = append(all[info.Shard], storedSnapshot{info, o.Metadata[metaLineage]})
 			}
 			return nil
 		})
 	}
 	return all
-}
-
-// snapshotsOf returns the snapshots of a shard. Lineage "" matches any.
-func snapshotsOf(all []storedSnapshot, ref Ref) (of []persistence.SnapshotInfo) {
-	for i := range all {
-		if all[i].Shard == ref.Shard && (ref.Lineage == "" || all[i].lineage == ref.Lineage) {
-			of = append(of, all[i].SnapshotInfo)
-		}
-	}
-	return of
 }

@@ -19,7 +19,7 @@ type verdict struct {
 
 // inspectPartition is inspect for the logs in a partition, or for those of one shard. It returns a
 // *persistence.CorruptError of its own only if no server could find any of them.
-func inspectPartition(ctx context.Context, store, stream, only string) ([]verdict, error) {
+func inspectPartition(ctx context.Context, store, stream, only string, known *catalog) ([]verdict, error) {
 	p, err := openPartition(ctx, store, stream, only)
 	var described *descriptionError
 	if errors.As(err, &described) {
@@ -28,14 +28,13 @@ func inspectPartition(ctx context.Context, store, stream, only string) ([]verdic
 	if err != nil {
 		return nil, err
 	}
-	snapshots := everStored(store, p.cluster())
 	for ref, d := range lastDeltas(store, stream+deltaSuffix, only) {
 		l := p.log(ref)
 		l.state.history.KnowsDelta(d)
 	}
 	p.blame()
 	for _, l := range p.logs {
-		l.evidence(p, snapshots)
+		l.evidence(p, store, known)
 	}
 	var all []verdict
 	for _, l := range p.logs {
@@ -53,7 +52,7 @@ func inspectPartition(ctx context.Context, store, stream, only string) ([]verdic
 }
 
 // evidence gathers what else in the store knows about the log.
-func (l *roomLog) evidence(p *partitionFiles, snapshots []storedSnapshot) {
+func (l *roomLog) evidence(p *partitionFiles, store string, known *catalog) {
 	s := &l.state
 	if s.marked.at > p.last || s.at > 0 || l.piece != nil { // otherwise the room was removed, by a process that cannot write the mark
 		s.history.Knows("its mark", persistence.Mark{Seq: s.marked.seq}, s.marked.tick)
@@ -66,7 +65,7 @@ func (l *roomLog) evidence(p *partitionFiles, snapshots []storedSnapshot) {
 			s.history.Knows("a tombstone", persistence.Mark{Seq: seq}, 0)
 		}
 	}
-	s.history.KnowsSnapshots(snapshotsOf(snapshots, s.Ref))
+	s.history.KnowsSnapshots(known.of(store, s.Ref))
 }
 
 // blame finds out which logs each damaged piece may belong to: those that it names, or else those whose next
@@ -161,8 +160,8 @@ func (s *StoreState) confirmed() bool {
 
 // inspectRoom is inspect for a log in a partition. If the shard had several lineages, it chooses the one with the last
 // row. It returns the zero state if no log of the shard exists.
-func inspectRoom(ctx context.Context, store string, ref Ref) (StoreState, error) {
-	all, err := inspectPartition(ctx, store, partitionStream(ref.Cluster, partitionOf(ref.Shard)), ref.Shard)
+func inspectRoom(ctx context.Context, store string, ref Ref, known *catalog) (StoreState, error) {
+	all, err := inspectPartition(ctx, store, partitionStream(ref.Cluster, partitionOf(ref.Shard)), ref.Shard, known)
 	if err != nil {
 		return StoreState{Ref: ref, Partition: partitionStream(ref.Cluster, partitionOf(ref.Shard))}, err
 	}
