@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,7 +82,7 @@ func (f *sourceFlags) open(ctx context.Context, a *app) (persistence.Source, fun
 	}
 	s, _, err := held.Open(ctx, f.cluster, f.shard)
 	if errors.Is(err, persistence.ErrNotFound) {
-		err = f.unknownIn(ctx, store)
+		err = f.unknownIn(store)
 	}
 	if err != nil {
 		held.Close()
@@ -111,14 +110,13 @@ func (f *sourceFlags) openLive(ctx context.Context, a *app) (persistence.Source,
 	return s.Source(), func() { s.Close(); conn.Close() }, nil
 }
 
-// unknownIn lists the shards of a store for unknown, since held has only the wanted one.
-func (f *sourceFlags) unknownIn(ctx context.Context, store string) error {
-	all, err := jetstream.OpenCopy(ctx, store, jetstream.CopyOptions{LogOnly: true, Logger: slog.New(slog.DiscardHandler)})
+// unknownIn is unknown for a shard that is not in a store.
+func (f *sourceFlags) unknownIn(store string) error {
+	all, err := jetstream.ShardsIn(store)
 	if err != nil {
 		return err
 	}
-	defer all.Close()
-	return f.unknown(all.Shards())
+	return f.unknown(all)
 }
 
 // mostNames is how many shards, nodes or instances an error lists.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ferris1/wind/persistence"
@@ -34,7 +35,6 @@ type Copy struct {
 	opts   CopyOptions
 	server *Server
 	conn   *Conn
-	refs   []Ref
 }
 
 // copyStore copies the streams that o selects, and the marks beside them, into the directory to. The caller holds the
@@ -195,18 +195,37 @@ func (c *Copy) start(ctx context.Context) error {
 		return err
 	}
 	c.conn.readOnly, c.conn.dir = true, ""
-	all, err := shardsIn(c.from)
-	if err == nil {
-		var rooms []Ref
-		rooms, err = roomsIn(c.from, c.opts)
-		all = append(all, rooms...)
+	return nil
+}
+
+// logsIn lists the shards in a store whose logs o selects.
+func logsIn(store string, o CopyOptions) (refs []Ref, err error) {
+	own, err := shardsIn(store)
+	if err != nil {
+		return nil, err
 	}
-	for _, r := range all {
-		if (c.opts.Cluster == "" || c.opts.Cluster == r.Cluster) && (c.opts.Shard == "" || c.opts.Shard == r.Shard) {
-			c.refs = append(c.refs, r)
+	rooms, err := roomsIn(store, o)
+	for _, r := range slices.Concat(own, rooms) {
+		if (o.Cluster == "" || o.Cluster == r.Cluster) && (o.Shard == "" || o.Shard == r.Shard) {
+			refs = append(refs, r)
 		}
 	}
-	return err
+	return refs, err
+}
+
+// ShardsIn lists the shards whose logs are in a data directory. It only reads. The lineage of a shard with a stream of its
+// own is empty.
+func ShardsIn(dir string) ([]Ref, error) {
+	unlock, err := holdStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	refs, err := logsIn(dir, CopyOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: cannot read the store directory: %w", err)
+	}
+	return refs, nil
 }
 
 // tame keeps damage in a copy from its server. It reports nothing about what it truncates and moves aside: the caller
@@ -218,9 +237,6 @@ func tame(store string) error {
 	_, err := guardStore(store)
 	return err
 }
-
-// Shards lists the shards of the copy. The lineage of a shard with a stream of its own is empty here; Open returns it.
-func (c *Copy) Shards() []Ref { return c.refs }
 
 // Conn returns the connection to the copy's server.
 func (c *Copy) Conn() *Conn { return c.conn }
@@ -271,7 +287,7 @@ func (c *Copy) open(ctx context.Context, ref Ref, f *flaw) (*Shard, error) {
 		return s, nil
 	}
 	if s.deltas, err = openDeltas(ctx, c.conn, ref, o); err == nil {
-		s.snapshots, err = openSnapshots(ctx, c.conn, ref, Options{})
+		s.snapshots, err = openSnapshots(ctx, c.conn, ref, o)
 	}
 	if err != nil {
 		s.Close()
