@@ -104,7 +104,7 @@ func onlyOurs(dir string) error {
 		}
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), jetstream.ProbePrefix) { // left by a process that was killed in CheckRoom
+		if !strings.HasPrefix(e.Name(), jetstream.ProbePrefix) { // left by a process that was killed in CheckDisk
 			return fmt.Errorf("data directory %s holds %s and nothing of a node: name an empty folder with --data", dir, e.Name())
 		}
 	}

@@ -17,21 +17,21 @@ import (
 // Free space required in a data directory before its servers start: etcd ends a process whose disk is full during its
 // start, and preallocates two segments of its log in a new directory.
 const (
-	newRoom   = 192 << 20
-	againRoom = 16 << 20
+	newBytes   = 192 << 20
+	againBytes = 16 << 20
 
-	roomEvery = 250 * time.Millisecond // between two checks of a full disk
+	diskEvery = 250 * time.Millisecond // between two checks of a full disk
 )
 
-// CheckRoom returns nil if the embedded servers can start on a data directory. Otherwise it returns an error that wraps
+// CheckDisk returns nil if the embedded servers can start on a data directory. Otherwise it returns an error that wraps
 // persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and its free space. It leaves no files
 // behind.
-func CheckRoom(data string) error {
-	need := int64(newRoom)
+func CheckDisk(data string) error {
+	need := int64(newBytes)
 	if _, err := os.Stat((&Data{Dir: data}).Etcd()); err == nil {
-		need = againRoom
+		need = againBytes
 	}
-	return jetstream.CheckRoom(data, need)
+	return jetstream.CheckDisk(data, need)
 }
 
 // OpenInfra opens a data directory and starts the servers on it. On a full disk it waits until there is room,
@@ -58,7 +58,7 @@ func OpenInfra(ctx context.Context, dir string, c InfraConfig, tell func(error))
 		select {
 		case <-ctx.Done():
 			return nil, nil, fmt.Errorf("%w: %w", ErrInterrupted, err)
-		case <-time.After(roomEvery):
+		case <-time.After(diskEvery):
 		}
 	}
 }
@@ -79,7 +79,7 @@ func tryInfra(ctx context.Context, dir string, c InfraConfig) (*Data, *Infra, er
 
 // openRoom opens a data directory on a disk with room for the servers.
 func openRoom(dir string) (*Data, error) {
-	if err := CheckRoom(dir); errors.Is(err, persistence.ErrDiskFull) || errors.Is(err, persistence.ErrReadOnly) {
+	if err := CheckDisk(dir); errors.Is(err, persistence.ErrDiskFull) || errors.Is(err, persistence.ErrReadOnly) {
 		return nil, unwritable(dir, err)
 	}
 	data, err := OpenData(dir)

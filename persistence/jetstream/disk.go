@@ -11,17 +11,17 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// probeBytes is how much CheckRoom writes: more than a file system could store without allocating a block.
+// probeBytes is how much CheckDisk writes: more than a file system could store without allocating a block.
 const probeBytes = 64 << 10
 
-// ProbePrefix is the prefix of the names of the files that CheckRoom writes and removes.
+// ProbePrefix is the prefix of the names of the files that CheckDisk writes and removes.
 const ProbePrefix = ".wind-probe-"
 
-// CheckRoom proves that dir is writable and that at least need bytes are free there: it writes a small file, syncs it
+// CheckDisk proves that dir is writable and that at least need bytes are free there: it writes a small file, syncs it
 // and removes it. The number of free bytes alone does not reveal a quota, a read-only mount or a broken disk. The error
 // wraps persistence.ErrDiskFull or persistence.ErrReadOnly and names the directory and its free space. For a directory
-// that does not exist yet, CheckRoom uses its nearest existing parent.
-func CheckRoom(dir string, need int64) error {
+// that does not exist yet, CheckDisk uses its nearest existing parent.
+func CheckDisk(dir string, need int64) error {
 	at, err := existing(dir)
 	if err != nil {
 		return Unwritable(dir, err)

@@ -93,7 +93,7 @@ func (k *keeper) mended() bool {
 	if k.broken.Load() {
 		need = restartRoom
 	}
-	if err := CheckRoom(k.server.config.Dir, need); err != nil {
+	if err := CheckDisk(k.server.config.Dir, need); err != nil {
 		k.told(err)
 		return false
 	}

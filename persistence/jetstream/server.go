@@ -172,14 +172,14 @@ func (r *running) start(s *Server, port int) (err error) {
 		if taken.Said(err.Error()) { // since the probe; the server logs it as text
 			return fmt.Errorf("jetstream: %w: 127.0.0.1:%d is used by another program; stop it or name another port with --nats-port (0 picks a free one)", ErrPortTaken, port)
 		}
-		if room := CheckRoom(dir, 0); room != nil {
-			return room
+		if full := CheckDisk(dir, 0); full != nil {
+			return full
 		}
 		return fmt.Errorf("jetstream: the server on %s does not start: %w", dir, err)
 	}
 	if !r.ns.ReadyForConnections(startTimeout) || !r.ns.JetStreamEnabled() {
-		if room := CheckRoom(dir, 0); room != nil {
-			return room
+		if full := CheckDisk(dir, 0); full != nil {
+			return full
 		}
 		return fmt.Errorf("jetstream: the server on %s was not ready after %v", dir, startTimeout)
 	}
