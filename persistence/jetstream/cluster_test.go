@@ -50,7 +50,7 @@ func (s site) connect(t testing.TB, through string) *Conn {
 
 // startCluster starts three servers that replicate, each with a storage limit of storeBytes, and returns their
 // addresses.
-func startCluster(t *testing.T, storeBytes int64) []string {
+func startCluster(t testing.TB, storeBytes int64) []string {
 	t.Helper()
 	var ports [3]int
 	var routes []*url.URL
