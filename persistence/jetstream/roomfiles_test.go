@@ -155,7 +155,7 @@ func damagedRooms(t *testing.T, dir string) map[string]persistence.Seq {
 	return damagedOf(t, dir, roomRecords)
 }
 
-// damagedOf is damagedRooms for rooms of which nothing proves more than so many records.
+// damagedOf does the same if nothing proves more than so many records of each.
 func damagedOf(t *testing.T, dir string, records persistence.Seq) map[string]persistence.Seq {
 	t.Helper()
 	before := fingerprint(t, dir)
