@@ -108,7 +108,7 @@ call again, from anywhere, finds that room instead of making another.`,
 	c.Flags().DurationVar((*time.Duration)(&q.Limit), "for", 0, "end the room after this long (default: never)")
 	c.Flags().StringVar(&q.Keep, "keep", "", "what to keep of the room once it has ended: log, archive (needs a node with --archive) or none (default: log)")
 	c.Flags().IntVar(&count, "count", 1, "how many rooms to ask for")
-	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run")
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run, also for a node that answers")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
 		q.Options, q.Labels = json.RawMessage(options), labels
@@ -165,7 +165,7 @@ func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count 
 	for range count {
 		go func() {
 			turns <- struct{}{}
-			r, err := rooms.Create(ctx, q)
+			r, err := createRoom(ctx, rooms, q)
 			<-turns
 			answers <- answer{r, err}
 		}()
@@ -186,6 +186,25 @@ func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count 
 	}
 	slices.SortFunc(made, func(a, b *rpc.Room) int { return cmp.Compare(a.ID, b.ID) })
 	return made, err
+}
+
+// askAgain is the pause before a room is asked for again that nobody answered for.
+const askAgain = 250 * time.Millisecond
+
+// createRoom asks for a room until ctx ends: again if no node answers, or if the one that was asked has stopped and the room has a key.
+func createRoom(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest) (*rpc.Room, error) {
+	for {
+		r, err := rooms.Create(ctx, q)
+		if err == nil {
+			return r, nil
+		}
+		if e := rpc.ErrorOf(err); e.Code != rpc.Unavailable || !e.NotBegun && q.Key == "" {
+			return nil, err
+		}
+		if pause(ctx, askAgain); ctx.Err() != nil {
+			return nil, err
+		}
+	}
 }
 
 // roomStates names the states of a room, in the order of its life.

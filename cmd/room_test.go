@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ferris1/wind/netcode/rpc"
 )
@@ -67,5 +69,46 @@ func TestAWatchTellsEachChangeOnce(t *testing.T) {
 	}
 	if told != want.String() {
 		t.Errorf("told %s, want %s", told, want.String())
+	}
+}
+
+// failing fails to create rooms, in one way after another, and then succeeds.
+type failing struct {
+	rpc.Rooms
+	errors []error
+	asked  int
+}
+
+func (f *failing) Create(context.Context, rpc.RoomRequest) (*rpc.Room, error) {
+	if f.asked++; f.asked <= len(f.errors) {
+		return nil, f.errors[f.asked-1]
+	}
+	return &rpc.Room{ID: "r-1"}, nil
+}
+
+// TestARoomIsAskedForUntilItsTimeIsOver: while no node answers; and with a key also after one that may have made it.
+func TestARoomIsAskedForUntilItsTimeIsOver(t *testing.T) {
+	nobody, stopping := rpc.NotBegun(rpc.Unavailable, "no node"), &rpc.Error{Code: rpc.Unavailable, Text: "stopping", Maybe: true}
+	full := &rpc.Error{Code: rpc.ResourceExhausted, Text: "full", Maybe: true}
+	for name, c := range map[string]struct {
+		key   string
+		fails []error
+		asked int
+		want  error
+	}{
+		"nobody answers for a while":       {"", []error{nobody, nobody}, 3, nil},
+		"a node stops":                     {"", []error{nobody, stopping}, 2, stopping},
+		"a node stops, but there is a key": {"k", []error{nobody, stopping}, 3, nil},
+		"all are full":                     {"k", []error{nobody, full}, 2, full},
+		"nobody ever answers":              {"k", []error{nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody}, 4, nobody},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*askAgain-time.Millisecond)
+			defer cancel()
+			f := &failing{errors: c.fails}
+			if _, err := createRoom(ctx, f, rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Key: c.key}}); err != c.want || f.asked != c.asked {
+				t.Errorf("%s: %v after %d requests, want %v after %d", name, err, f.asked, c.want, c.asked)
+			}
+		})
 	}
 }
