@@ -36,6 +36,7 @@ type rooms struct {
 	bids    map[string]*bidding // for rooms that nobody owns
 	waiting map[string]string   // rooms that nobody owns and this node does not bid for, and why
 	hosted  map[string]*hosted
+	opening map[string]time.Time   // of those, the ones that nobody owns yet, and since when
 	resting map[string]*time.Timer // rooms that this node could not host and leaves alone for a while
 	told    map[string]string      // by room: why this node could not host it
 	load    *room.Load
@@ -53,6 +54,8 @@ const (
 	againFirst = 250 * time.Millisecond
 	againMost  = 5 * time.Second
 	endTimeout = 10 * time.Second
+
+	openingBound = 2 * time.Second // a room that takes longer to open keeps no other waiting
 )
 
 // followRooms begins to host the cluster's rooms, if the node has a capacity for them.
@@ -66,7 +69,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 	}
 	r := &rooms{
 		node: n, news: news{wake: make(chan struct{}, 1)}, freed: make(chan struct{}, 1), bids: map[string]*bidding{}, waiting: map[string]string{},
-		hosted: map[string]*hosted{}, resting: map[string]*time.Timer{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity),
+		hosted: map[string]*hosted{}, opening: map[string]time.Time{}, resting: map[string]*time.Timer{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity),
 	}
 	r.ctx, r.cancel = context.WithCancel(n.ctx)
 	r.keeping = newKeeping(r, n.config.Archives)
@@ -162,7 +165,8 @@ func (r *rooms) close() {
 // bidder returns what the node knows of itself. The caller holds the lock.
 func (r *rooms) bidder() *room.Bidder {
 	c := r.node.config
-	return &room.Bidder{Node: c.ID, Game: c.Game.Name, Labels: c.Labels, Capacity: c.Capacity, Used: r.load.Used(), Next: r.load.Next()}
+	maps.DeleteFunc(r.opening, func(_ string, since time.Time) bool { return time.Since(since) > openingBound })
+	return &room.Bidder{Node: c.ID, Game: c.Game.Name, Labels: c.Labels, Capacity: c.Capacity, Used: r.load.Used(), Next: r.load.Next(), Opening: len(r.opening)}
 }
 
 // consider decides about a room that has changed, or that waits.
@@ -179,6 +183,7 @@ func (r *rooms) consider(id string) {
 		delete(r.waiting, id)
 		if x == nil || x.Phase() != room.Wanted {
 			delete(r.told, id)
+			delete(r.opening, id)
 		}
 		return
 	}
@@ -227,7 +232,7 @@ func (r *rooms) bid(id string, b *bidding) {
 	h.noWait, h.phase = true, room.TickPhase(id)
 	h.limits = shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
 	h.ctx, h.cancel = context.WithCancel(r.ctx)
-	r.hosted[id] = h
+	r.hosted[id], r.opening[id] = h, time.Now()
 	r.load.Begin(id)
 	r.group.Go(func() { r.host(h) })
 }
@@ -246,6 +251,7 @@ func (r *rooms) host(h *hosted) {
 	failed := err != nil && !errors.Is(err, shard.ErrEnded) && !errors.Is(err, shard.ErrOwned) && !errors.Is(err, shard.ErrHalted)
 	r.mu.Lock()
 	delete(r.hosted, h.name)
+	delete(r.opening, h.name)
 	r.past.add(&did.Host)
 	r.load.End(h.name)
 	if errors.Is(err, shard.ErrEnded) {

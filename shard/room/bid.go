@@ -28,7 +28,7 @@ const (
 	// A claim takes a while, in which other nodes begin the same rooms in vain. So a node begins few at once, and sees which ones others
 	// have got meanwhile.
 	mostOpening = 32
-	openingWait = 10 * time.Millisecond
+	openingWait = 40 * time.Millisecond // then it looks again, sooner or later for each room
 )
 
 // Bid returns how long the node waits before it bids for a room that nobody owns. why is not empty if it does not bid,
@@ -60,7 +60,7 @@ func (b *Bidder) Bid(r *Room) (after time.Duration, why string) {
 func (b *Bidder) Turn(r *Room, waited time.Duration) (more time.Duration, why string) {
 	after, why := b.Bid(r)
 	if more = max(0, after-waited); why == "" && b.Opening >= mostOpening {
-		more = max(more, openingWait)
+		more = max(more, time.Duration((0.5+lot(r.ID, b.Node))*float64(openingWait)))
 	}
 	return more, why
 }
