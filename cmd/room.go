@@ -108,7 +108,7 @@ call again, from anywhere, finds that room instead of making another.`,
 	c.Flags().DurationVar((*time.Duration)(&q.Limit), "for", 0, "end the room after this long (default: never)")
 	c.Flags().StringVar(&q.Keep, "keep", "", "what to keep of the room once it has ended: log, archive (needs a node with --archive) or none (default: log)")
 	c.Flags().IntVar(&count, "count", 1, "how many rooms to ask for")
-	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until they run, also for a node that answers")
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until a node answers and the rooms run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
 		q.Options, q.Labels = json.RawMessage(options), labels
