@@ -56,6 +56,9 @@ func ailing(gate chan struct{}) ecs.Game {
 // TestABadRoomStopsAlone: a room whose game panics in Setup, or hangs in Setup, in Init or in a tick, is halted by its second start
 // of that kind. One whose game panics in Init or in each tick goes on without what panicked. The others lose no tick.
 func TestABadRoomStopsAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for what hangs, twice")
+	}
 	gate := make(chan struct{})
 	opened := sync.OnceFunc(func() { close(gate) })
 	n := startRooms(t, func(c *Config) {
