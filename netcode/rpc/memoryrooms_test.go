@@ -59,7 +59,7 @@ func TestRoomsInMemoryChangeWhileTheyAreRead(t *testing.T) {
 		func() { _ = memory.Rooms()[0].Occupancy.Sessions },
 	} {
 		group.Go(func() {
-			for range 200 {
+			for range 5000 {
 				f()
 			}
 		})
