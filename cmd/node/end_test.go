@@ -2,10 +2,14 @@ package node
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
+	"github.com/ferris1/wind/shard/room"
 )
 
 // sealedLog is a log of which only the seal is read.
@@ -39,5 +43,30 @@ func TestARoomHasEndedWhateverItsResult(t *testing.T) {
 		if end == nil || end.Tick != 40 || end.Name != c.result.Name || string(end.Result) != c.want || (err != nil) != c.fails {
 			t.Errorf("%s: %+v, %v", name, end, err)
 		}
+	}
+}
+
+// TestWhoeverWantsAnArchiveIsHeard: no node has a place for archives, and the log of a room that asks for one stays. An operator hears of
+// it once.
+func TestWhoeverWantsAnArchiveIsHeard(t *testing.T) {
+	log := &logged{}
+	n := startRooms(t, func(c *Config) {
+		c.patience, c.Logger = patience{place: 100 * time.Millisecond}, slog.New(slog.NewTextHandler(log, nil))
+	})
+	becomes(t, n, plays(t, n, "kept", room.KeepLog), room.Sealed)
+	for _, key := range []string{"a", "b"} {
+		becomes(t, n, plays(t, n, key, room.KeepArchive), room.Sealed)
+	}
+	eventually(t, "the log says what is missing", func() bool { return log.has("want an archive", "--archive DIR") })
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	told := 0
+	for _, line := range log.all {
+		if strings.Contains(line, "want an archive") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("it says so %d times", told)
 	}
 }

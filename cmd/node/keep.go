@@ -27,6 +27,8 @@ type keeping struct {
 	busy map[string]bool        // rooms that have a keeper
 	told map[string]string      // by room: why it could not be kept
 	done uint64                 // rooms that this node has kept as they asked
+
+	toldPlace bool // an operator was told that no node archives
 }
 
 const (
@@ -95,12 +97,30 @@ func (k *keeping) consider(id string, x *room.Room, b *room.Bidder) {
 		after, why = b.Keeps(x, k.archives != nil)
 	}
 	if why != "" {
+		if k.unplaced(x) {
+			k.due[id] = time.AfterFunc(k.rooms.node.config.patience.place, func() { k.tellPlace(id) })
+		}
 		return
 	}
 	if k.told[id] != "" { // it failed a moment ago
 		after = max(after, keepAgain)
 	}
 	k.due[id] = time.AfterFunc(after, func() { k.turn(id, do) })
+}
+
+// unplaced reports whether a room wants an archive, for which this node has no place, and no node keeps it. The caller holds the lock.
+func (k *keeping) unplaced(x *room.Room) bool {
+	return !k.toldPlace && k.archives == nil && x != nil && x.Spec != nil && x.Spec.Keep == room.KeepArchive && x.End != nil && x.End.Phase == room.Sealed && x.Keeper == ""
+}
+
+// tellPlace tells an operator, once, that no node archives a room.
+func (k *keeping) tellPlace(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if delete(k.due, id); k.unplaced(k.rooms.registry.Room(id)) {
+		k.toldPlace = true
+		k.rooms.node.config.Logger.Warn("rooms that have ended want an archive, and no node has made one: their logs stay until a node is started with --archive DIR", "room", id)
+	}
 }
 
 // turn does something for a room when it is its turn.

@@ -21,12 +21,13 @@ type patience struct {
 	step  time.Duration // for a tick's step
 	stop  time.Duration // for that step, once it is given up
 	again time.Duration // before this node tries a room again that it could not host
+	place time.Duration // before an operator hears that no node archives a room that asks for it
 }
 
 func (p patience) withDefaults() patience {
 	return patience{
 		setup: cmp.Or(p.setup, 10*time.Second), step: cmp.Or(p.step, 10*time.Second),
-		stop: cmp.Or(p.stop, shard.DefaultStopTimeout), again: cmp.Or(p.again, 5*time.Second),
+		stop: cmp.Or(p.stop, shard.DefaultStopTimeout), again: cmp.Or(p.again, 5*time.Second), place: cmp.Or(p.place, time.Minute),
 	}
 }
 
