@@ -35,12 +35,15 @@ func TestServicesAndGatewaysSayThatServersAreAway(t *testing.T) {
 		for at, p := range all {
 			p.until("says "+x.kind, func() bool { return healthOf(at).has(x.kind) })
 		}
-		for at, p := range all {
-			first := healthOf(at)
-			for range 150 { // longer than a call to the server may take
+		first := map[string]health{}
+		for at := range all {
+			first[at] = healthOf(at)
+		}
+		for range 150 { // longer than a call to the server may take
+			for at, p := range all {
 				h := healthOf(at)
-				if !h.has(x.kind) || h.Conditions[0].Since != first.Conditions[0].Since {
-					t.Fatalf("%s: %s comes and goes: first %+v, then %+v", p.name, x.kind, first.Conditions, h.Conditions)
+				if !h.has(x.kind) || h.Conditions[0].Since != first[at].Conditions[0].Since {
+					t.Fatalf("%s: %s comes and goes: first %+v, then %+v", p.name, x.kind, first[at].Conditions, h.Conditions)
 				}
 				r, err := http.Get("http://" + at + "/healthz")
 				if err != nil {
@@ -51,8 +54,8 @@ func TestServicesAndGatewaysSayThatServersAreAway(t *testing.T) {
 					t.Fatalf("%s: /healthz answers %d while %s, want %d", p.name, r.StatusCode, x.kind, x.status)
 				}
 				p.alive()
-				time.Sleep(50 * time.Millisecond) // one of many looks, not a wait for something
 			}
+			time.Sleep(50 * time.Millisecond) // one of many looks, not a wait for something
 		}
 		x.server.process = x.server.start()
 		well("is well again")
