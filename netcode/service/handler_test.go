@@ -35,7 +35,7 @@ func (tooMuch) StringValue(*service.Ctx, *wrapperspb.StringValue) (int, error) {
 
 func TestValuesWhoseHandlersWouldNotBeFoundAreRefused(t *testing.T) {
 	for want, value := range map[string]any{
-		"a value with handlers is nil":                                                                      nil,
+		"a value with handlers is nil": nil,
 		"service_test.onPointer.StringValue has a pointer receiver: give a pointer":                         onPointer{},
 		"service_test.noCtx.StringValue: it is a func(*wrapperspb.StringValue) error, want func(*service.C": noCtx{},
 		"service_test.noHandlers has no handlers":                                                           noHandlers{},
