@@ -43,6 +43,8 @@ type Conn struct {
 	has     int64                       // what a small server that does not report its limit can reserve at least; 0: not known
 	streams map[string]jetstream.Stream // that many shards share
 
+	creating sync.Mutex // held by createStream
+
 	growing sync.Mutex        // held by lane.grow; guards what follows
 	grown   map[string]growth // by partition
 }

@@ -155,7 +155,15 @@ const spared = 4
 // reserves spared times as much for a moment. A server that refuses that is small: from then on, a default is a share of
 // what it is known to have room for. A cluster's servers learn late what the others have reserved, and once they have
 // accepted too much, they refuse even to reserve less.
+//
+// The rooms of a node that begin at once wait for the one that creates their stream: a cluster may leave all but one of such
+// requests without an answer.
 func createStream(ctx context.Context, c *Conn, config jetstream.StreamConfig, chosen bool) error {
+	c.creating.Lock()
+	defer c.creating.Unlock()
+	if _, err := c.js.Stream(ctx, config.Name); !isMissing(err) {
+		return err
+	}
 	limit, err := c.storeLimit(ctx)
 	if err != nil {
 		return err

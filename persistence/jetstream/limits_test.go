@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,5 +119,24 @@ func TestRoomsFitBesideAStandingShard(t *testing.T) {
 	}
 	t.Run("R3", func(t *testing.T) {
 		fits(t, site{addrs: startCluster(t, 2<<30)}.connect(t, ""), 3)
+	})
+}
+
+// TestTheFirstRoomsOfAClusterBeginAtOnce: all of them, though their streams do not exist yet.
+func TestTheFirstRoomsOfAClusterBeginAtOnce(t *testing.T) {
+	onSites(t, func(t *testing.T, s site) {
+		c := s.connect(t, "")
+		var group sync.WaitGroup
+		for i := range 32 {
+			group.Go(func() {
+				shard, err := Create(testContext(t), c, "dev", fmt.Sprintf("room-%d", i), testLineage, Options{Shared: true, Replicas: s.replicas})
+				if err != nil {
+					t.Errorf("room %d: %v", i, err)
+					return
+				}
+				shard.Close()
+			})
+		}
+		group.Wait()
 	})
 }
