@@ -28,9 +28,10 @@ func ask(ctx context.Context, format string, args ...any) (context.Context, func
 	return wait.For(ctx, wait.NATS, wait.Limit, fmt.Sprintf(format, args...))
 }
 
-// askAgain is the delay before a request that changes nothing is sent a second time while the first answer is still
+// askAgain is the delay before a request that changes nothing the second time is sent again while the first answer is still
 // awaited. The delay doubles each time. A server silently drops requests for a stream that has no leader yet: a new
-// stream on three servers, or any stream during an election. The first answer counts, whichever request it answers.
+// stream on three servers, or any stream during an election. It may also drop all but one of several nodes' requests to
+// create or change one stream. The first answer counts, whichever request it answers.
 const askAgain = 250 * time.Millisecond
 
 // again calls ask until one call returns or ctx ends.
@@ -87,13 +88,13 @@ func bound(s jetstream.Stream, err error) (jetstream.Stream, error) {
 func (a asks) CreateStream(ctx context.Context, c jetstream.StreamConfig) (_ jetstream.Stream, err error) {
 	ctx, end := ask(ctx, "create stream %s", c.Name)
 	defer end(&err)
-	return bound(a.JetStream.CreateStream(ctx, c))
+	return bound(again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return a.JetStream.CreateStream(ctx, c) }))
 }
 
 func (a asks) UpdateStream(ctx context.Context, c jetstream.StreamConfig) (_ jetstream.Stream, err error) {
 	ctx, end := ask(ctx, "change stream %s", c.Name)
 	defer end(&err)
-	return bound(a.JetStream.UpdateStream(ctx, c))
+	return bound(again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return a.JetStream.UpdateStream(ctx, c) }))
 }
 
 func (a asks) CreateKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (_ jetstream.KeyValue, err error) {

@@ -125,11 +125,14 @@ func TestRoomsFitBesideAStandingShard(t *testing.T) {
 // TestTheFirstRoomsOfAClusterBeginAtOnce: all of them, though their streams do not exist yet.
 func TestTheFirstRoomsOfAClusterBeginAtOnce(t *testing.T) {
 	onSites(t, func(t *testing.T, s site) {
-		c := s.connect(t, "")
+		var conns []*Conn // of nodes
+		for i := range 3 {
+			conns = append(conns, s.connect(t, s.addrs[i%len(s.addrs)]))
+		}
 		var group sync.WaitGroup
 		for i := range 32 {
 			group.Go(func() {
-				shard, err := Create(testContext(t), c, "dev", fmt.Sprintf("room-%d", i), testLineage, Options{Shared: true, Replicas: s.replicas})
+				shard, err := Create(testContext(t), conns[i%3], "dev", fmt.Sprintf("room-%d", i), testLineage, Options{Shared: true, Replicas: s.replicas})
 				if err != nil {
 					t.Errorf("room %d: %v", i, err)
 					return
