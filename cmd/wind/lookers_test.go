@@ -210,7 +210,7 @@ func TestEtcdctlReadsWhatIsStored(t *testing.T) {
 			t.Errorf("%s holds no JSON object: %s", lines[i], lines[i+1])
 		}
 		key := lines[i]
-		for _, many := range []string{"/wind/dev/nodes/", "/wind/dev/services/gateway/"} {
+		for _, many := range []string{"/wind/dev/nodes/", "/wind/dev/services/gateway/", "/wind/dev/services/rooms/"} {
 			if strings.HasPrefix(key, many) {
 				key = many
 			}
@@ -220,6 +220,7 @@ func TestEtcdctlReadsWhatIsStored(t *testing.T) {
 	for key, fields := range map[string][]string{
 		"/wind/dev/nodes/":              {"node", "host", "process", "addresses", "build", "since"},
 		"/wind/dev/services/gateway/":   {"type", "id", "node", "state", "addresses", "since"},
+		"/wind/dev/services/rooms/":     {"type", "id", "node", "state", "addresses", "since"},
 		"/wind/dev/keys/ticket-key":     {"key", "since"},
 		"/wind/dev/node-lease":          {"lease", "node"},
 		"/wind/dev/shards/main/owner":   {"node", "epoch", "lease", "since"},
