@@ -28,7 +28,7 @@ type Config struct {
 	Limits Limits
 	// MaxConnections bounds the connections of all kinds. Default 16,384.
 	MaxConnections int
-	// MaxHalfOpen bounds the connections that nobody has admitted yet: over UDP
+	// MaxHalfOpen bounds the connections that wait to be admitted: over UDP
 	// those with an unproven address, over TCP all. Default 256 of each.
 	MaxHalfOpen int
 	// HandshakeTimeout is how long a connection may take to be admitted. Default 5 s.

@@ -172,7 +172,7 @@ func (c *Conn) misplaced(id uint32) {
 	c.Close(wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("message %d is unknown or out of place", id))
 }
 
-// first handles a message of a connection that nobody has taken over yet.
+// first handles a connection's message before a shard's sessions or the gateway take the connection over.
 func (d *Door) first(c *Conn, in *inbound, id uint32, payload []byte, now time.Time) {
 	if d.peers.takesRPC.Load() && !wirepb.ShardID(id) && (id != textID || c.IsText()) {
 		d.toGateway(c, in, id, payload, now)
@@ -251,7 +251,7 @@ func (d *Door) elsewhere(name string) *wirepb.Bye {
 	return nil
 }
 
-// unknown answers a client that wants a shard of which nobody knows, or names none.
+// unknown answers a client that wants an unknown shard, or names none.
 func (d *Door) unknown(name string) *wirepb.Bye {
 	text := fmt.Sprintf("there is no shard %q", name)
 	switch {

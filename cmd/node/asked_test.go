@@ -118,7 +118,7 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 		t.Errorf("%+v, %v", running, err)
 	}
 
-	// A room that never ran can be closed, and nobody takes it then.
+	// An operator may close a room that never ran: no node takes it afterwards.
 	closed, err := c.Close(soon(t), wanted[0].ID)
 	for _, r := range wanted {
 		if r.Spec.Game == "chess" {

@@ -12,7 +12,7 @@ import (
 	"github.com/ferris1/wind/shard/room"
 )
 
-// sealedLog is a log of which only the seal is read.
+// sealedLog is a log whose reader asks only for the seal.
 type sealedLog struct {
 	persistence.LogReader
 	seal persistence.Record

@@ -95,7 +95,7 @@ func (n *Node) startGateway(ctx context.Context) error {
 	return nil
 }
 
-// tellRoutes warns of routes to services of which no instance runs yet: one may come, or the name may be a slip.
+// tellRoutes warns of routes to services without an instance: one may come, or the name may be a slip.
 func (n *Node) tellRoutes() {
 	for _, message := range slices.Sorted(maps.Keys(n.config.Gateway.Routes)) {
 		to := n.config.Gateway.Routes[message]

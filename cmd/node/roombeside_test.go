@@ -73,7 +73,7 @@ func (l *logged) has(parts ...string) bool {
 	})
 }
 
-// TestABadRoomLeavesItsNeighboursAlone: beside twenty rooms that behave, two of which have players, are one whose system takes ten times its
+// TestABadRoomLeavesItsNeighboursAlone: beside twenty rooms that behave (two have players) are one whose system takes ten times its
 // budget, one that panics in each tick, and one that a client floods. The others go on and lose no tick, and the log names the bad ones.
 // The measurement of the ratio is in the test's output; a loaded machine says little about it.
 func TestABadRoomLeavesItsNeighboursAlone(t *testing.T) {

@@ -66,7 +66,7 @@ func TestWhatAnIdleRoomCosts(t *testing.T) {
 	settle()
 	heap2, stacks2 := memory()
 	per := func(a, b uint64) float64 { return float64(int64(b)-int64(a)) / float64(count) / 1024 }
-	t.Logf("per idle room: %.1f KiB of heap and stacks in use, of which stacks %.1f KiB; %.1f goroutines", per(heap, heap2), per(stacks, stacks2), float64(runtime.NumGoroutine()-goroutines)/float64(count))
+	t.Logf("an idle room uses %.1f KiB of heap and stacks (stacks: %.1f KiB) and %.1f goroutines", per(heap, heap2), per(stacks, stacks2), float64(runtime.NumGoroutine()-goroutines)/float64(count))
 	if dir := os.Getenv("WIND_PROFILES"); dir != "" {
 		f, err := os.Create(filepath.Join(dir, "heap.pprof"))
 		if err == nil {
@@ -95,7 +95,7 @@ func TestWhatAnIdleRoomCosts(t *testing.T) {
 	before, since := spent(), time.Now()
 	time.Sleep(20 * time.Second)
 	cpu := (spent() - before).Seconds() / time.Since(since).Seconds() / float64(count)
-	t.Logf("per idle room: %.4f %% of a core; used by the node's own count: %.3f ms per second", 100*cpu, n.RoomStats().Used/float64(count))
+	t.Logf("an idle room uses %.4f %% of a core; the node counts %.3f ms per second", 100*cpu, n.RoomStats().Used/float64(count))
 }
 
 // spent returns the processor time that this process has taken.

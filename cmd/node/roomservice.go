@@ -180,7 +180,7 @@ func plain(err error) *rpc.Error {
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
 }
 
-// unsure returns an error of which nobody knows whether what was asked has been done.
+// unsure returns an error that leaves open whether the request took effect.
 func unsure(err error) *rpc.Error {
 	e := *plain(err)
 	e.Maybe, e.NotBegun = true, false

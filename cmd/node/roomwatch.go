@@ -11,7 +11,7 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// This file looks after the rooms of a node: what they take, what ails them, and which of them nobody takes.
+// This file looks after the rooms of a node: what they take, what ails them, and which of them no node takes.
 
 const (
 	lookEvery = 500 * time.Millisecond

@@ -93,7 +93,7 @@ func TestRoomsSurviveTheKillOfTheirNode(t *testing.T) {
 	}
 }
 
-// TestRoomsAreMeasured: the benchmark runs nodes without a standing shard, and rooms with bots in them, all of which end.
+// TestRoomsAreMeasured: the benchmark starts nodes without a standing shard, plays rooms with bots, and ends them all.
 func TestRoomsAreMeasured(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells what a process takes")

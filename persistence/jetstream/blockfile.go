@@ -277,7 +277,7 @@ func headersFit(b []byte) bool {
 	return n <= len(b)-4 && bytes.HasSuffix(b[4:4+n], []byte("\r\n\r\n"))
 }
 
-// skimmed is a row of which only the frame and the subject have been read.
+// skimmed is a row whose frame and subject have been read, and nothing more.
 type skimmed struct {
 	seq     uint64
 	subject string

@@ -58,7 +58,7 @@ func shardsIn(store string) ([]Ref, error) {
 	return all, nil
 }
 
-// partitionsIn lists the partitions in a store, and those of which it has the marks.
+// partitionsIn lists the partitions in a store, and those that have left only their marks there.
 func partitionsIn(store string) (all []string, err error) {
 	for _, dir := range []string{filepath.Join(store, accountDir), filepath.Join(store, marksDir)} {
 		entries, err := os.ReadDir(dir)

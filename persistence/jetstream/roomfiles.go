@@ -24,7 +24,7 @@ type partitionFiles struct {
 	only string // read the logs of this shard alone; "": of all
 
 	buf     []byte
-	sound   map[int]bool // blocks of which every row is
+	sound   map[int]bool // blocks whose rows are all sound
 	deleted []uint64     // sequences of deleted messages, ascending
 	last    uint64       // the highest sequence met
 	logs    map[Ref]*roomLog

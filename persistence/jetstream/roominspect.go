@@ -194,7 +194,7 @@ func lastDeltas(store, stream, only string) map[Ref]*persistence.Delta {
 	return found
 }
 
-// roomsIn lists the shards in the partitions that o selects, but for those of which only notes are left.
+// roomsIn lists the shards in the partitions that o selects, except those that have left only notes.
 func roomsIn(store string, o CopyOptions) (all []Ref, err error) {
 	streams, err := partitionsIn(store)
 	if err != nil {

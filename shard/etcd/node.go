@@ -451,7 +451,7 @@ func Nodes(ctx context.Context, client *clientv3.Client, cluster string) (all []
 	return all, nil
 }
 
-// Clusters lists the clusters of which etcd knows anything, in order.
+// Clusters lists the clusters that have keys in etcd, in order.
 func Clusters(ctx context.Context, client *clientv3.Client) (names []string, err error) {
 	const root = "/wind/"
 	ctx, end := asks(ctx, "list the clusters")

@@ -148,7 +148,7 @@ func TestTheEmptiestNodeBidsFirst(t *testing.T) {
 			t.Fatalf("room %d: the emptier node bids after %v, the fuller one after %v", i, empty, full)
 		}
 	}
-	// Equal nodes share: no room's order is another's.
+	// Equally full nodes share: they bid in a different order for each room.
 	wins := map[string]int{}
 	for i := range 3000 {
 		r, first, least := wanted(fmt.Sprint("r-", i)), "", time.Hour
