@@ -10,8 +10,8 @@ import (
 	"github.com/ferris1/wind/shard"
 )
 
-// TestManyRoomsNoteTheirMarksTogether: 250 marks take a handful of transactions, a mark never goes back, and a room of which a later
-// owner has noted more is refused alone.
+// TestManyRoomsNoteTheirMarksTogether: 250 marks take a handful of transactions, a mark never goes back, and a room whose
+// later owner has noted more is refused alone.
 func TestManyRoomsNoteTheirMarksTogether(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
