@@ -21,6 +21,13 @@ import (
 
 // lineOf describes a room in one line.
 func lineOf(r *rpc.Room) string {
+	if r.Note != "" {
+		return stateLine(r) + "; " + r.Note
+	}
+	return stateLine(r)
+}
+
+func stateLine(r *rpc.Room) string {
 	switch {
 	case r.End != nil:
 		return endLine("room "+r.ID, r.End.Tick, r.End.Reason, r.End.Name, r.End.Result) + kept(r)
@@ -107,6 +114,7 @@ call again, from anywhere, finds that room instead of making another.`,
 	c.Flags().DurationVar((*time.Duration)(&q.Idle), "idle", 0, "end the room when nobody has been there for this long (default: never)")
 	c.Flags().DurationVar((*time.Duration)(&q.Limit), "for", 0, "end the room after this long (default: never)")
 	c.Flags().StringVar(&q.Keep, "keep", "", "what to keep of the room once it has ended: log, archive (needs a node with --archive) or none (default: log)")
+	c.Flags().IntVar(&q.Standbys, "standbys", 0, "how many other nodes follow the room, ready to take it over (0 to 2); this version notes the number and runs none")
 	c.Flags().IntVar(&count, "count", 1, "how many rooms to ask for")
 	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait until a node answers and the rooms run")
 	a.jsonFlag(c)
@@ -124,7 +132,7 @@ call again, from anywhere, finds that room instead of making another.`,
 		case timeout <= 0:
 			return usagef("room create: --timeout %s: want more than 0", timeout)
 		}
-		spec := room.Spec{Game: q.Game, Options: q.Options, Labels: q.Labels, Key: q.Key, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit), Keep: room.Keep(q.Keep)}
+		spec := room.Spec{Game: q.Game, Options: q.Options, Labels: q.Labels, Key: q.Key, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit), Keep: room.Keep(q.Keep), Standbys: q.Standbys}
 		err = spec.Validate()
 		if err == nil && q.Game == a.game.Name { // only its own nodes know the options of another binary's game
 			_, err = a.game.With(q.Options)

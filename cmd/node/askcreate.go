@@ -30,7 +30,7 @@ const (
 func (s *roomService) create(ctx context.Context, q *rpc.RoomRequest, by string) (*rpc.Room, error) {
 	spec := room.Spec{
 		Game: q.Game, Options: q.Options, Seed: q.Seed, Labels: q.Labels, Idle: room.Duration(q.Idle), Limit: room.Duration(q.Limit),
-		Keep: room.Keep(q.Keep), Key: q.Key, By: by, At: time.Now().UTC(),
+		Keep: room.Keep(q.Keep), Standbys: q.Standbys, Key: q.Key, By: by, At: time.Now().UTC(),
 	}
 	if spec.Seed == 0 {
 		spec.Seed = rand.Uint64N(1<<63-1) + 1
@@ -52,7 +52,7 @@ func (s *roomService) create(ctx context.Context, q *rpc.RoomRequest, by string)
 		spec.Seed = stands.Seed
 	}
 	if !created && !stands.Same(&spec) {
-		return nil, rpc.Errorf(rpc.AlreadyExists, "the key %q has made another room, %s, with another game, options, labels or limits: choose another key", spec.Key, id)
+		return nil, rpc.Errorf(rpc.AlreadyExists, "the key %q has made another room, %s, with another game, options, labels, limits, keep or standbys: choose another key", spec.Key, id)
 	}
 	if q.Wait != nil && *q.Wait <= 0 {
 		return s.unawaited(ctx, id, &stands, q.Players)
@@ -272,7 +272,10 @@ func roomAnswer(x *room.Room) *rpc.Room {
 	if s := x.Spec; s != nil {
 		a.Spec = rpc.RoomSpec{
 			Game: s.Game, Options: s.Options, Seed: s.Seed, Labels: s.Labels, Idle: rpc.Duration(s.Idle), Limit: rpc.Duration(s.Limit),
-			Keep: string(s.Keep), Key: s.Key, By: s.By, At: s.At,
+			Keep: string(s.Keep), Standbys: s.Standbys, Key: s.Key, By: s.By, At: s.At,
+		}
+		if x.End == nil {
+			a.Note = a.Spec.Unmet()
 		}
 	}
 	if e := x.End; e != nil {

@@ -87,7 +87,7 @@ func (m *MemoryRooms) change(id string, f func(*Room)) {
 }
 
 func (m *MemoryRooms) end(r *Room, e RoomEnd) {
-	e.Tick, e.At = 1, time.Now().UTC()
+	e.Tick, e.At, r.Note = 1, time.Now().UTC(), ""
 	r.State, r.End, r.Occupancy = "sealed", &e, nil
 	m.touch(r)
 }
@@ -159,7 +159,7 @@ func (m *MemoryRooms) create(q RoomRequest, from string) (*Room, error) {
 	case i < 0:
 		i = len(m.rooms)
 		r := &Room{ID: fmt.Sprintf("r-%d", i+1), State: "running", Node: "node", Spec: q.RoomSpec, Occupancy: &Occupancy{Tick: 1}}
-		r.Spec.By, r.Spec.At = from, time.Now().UTC()
+		r.Spec.By, r.Spec.At, r.Note = from, time.Now().UTC(), r.Spec.Unmet()
 		m.touch(r)
 		m.rooms = append(m.rooms, r)
 	case !same(m.rooms[i].Spec, q.RoomSpec):

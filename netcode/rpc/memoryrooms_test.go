@@ -28,12 +28,13 @@ func TestOneKeyInMemoryMakesOneRoom(t *testing.T) {
 		t.Errorf("%+v, %v, want room %s", again, err, made.ID)
 	}
 	for what, change := range map[string]func(*rpc.RoomSpec){
-		"game":    func(s *rpc.RoomSpec) { s.Game = "chess" },
-		"options": func(s *rpc.RoomSpec) { s.Options = nil },
-		"idle":    func(s *rpc.RoomSpec) { s.Idle *= 2 },
-		"limit":   func(s *rpc.RoomSpec) { s.Limit = 1 },
-		"labels":  func(s *rpc.RoomSpec) { s.Labels = nil },
-		"keep":    func(s *rpc.RoomSpec) { s.Keep = "none" },
+		"game":     func(s *rpc.RoomSpec) { s.Game = "chess" },
+		"options":  func(s *rpc.RoomSpec) { s.Options = nil },
+		"idle":     func(s *rpc.RoomSpec) { s.Idle *= 2 },
+		"limit":    func(s *rpc.RoomSpec) { s.Limit = 1 },
+		"labels":   func(s *rpc.RoomSpec) { s.Labels = nil },
+		"standbys": func(s *rpc.RoomSpec) { s.Standbys = 1 },
+		"keep":     func(s *rpc.RoomSpec) { s.Keep = "none" },
 	} {
 		other := spec
 		change(&other)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -31,16 +32,25 @@ type Rooms interface {
 
 // RoomSpec is what a room was asked for with.
 type RoomSpec struct {
-	Game    string            `json:"game"`
-	Options json.RawMessage   `json:"options,omitempty"` // of the game, a JSON object; absent: its defaults
-	Seed    uint64            `json:"seed,omitempty"`    // of its world; 0: any
-	Labels  map[string]string `json:"labels,omitempty"`  // that a node must have to host it
-	Idle    Duration          `json:"idle,omitempty"`    // the room ends when nobody has been there for this long; 0: never
-	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long; 0: never
-	Keep    string            `json:"keep,omitempty"`    // what is kept of it once it has ended: log ("" too), archive or none
-	Key     string            `json:"key,omitempty"`     // one key makes one room; "": each call makes another
-	By      string            `json:"by,omitempty"`      // the service that asked, "<type>/<id>"; "": an operator. The node sets it
-	At      time.Time         `json:"at,omitzero"`       // when it was asked for. The node sets it
+	Game     string            `json:"game"`
+	Options  json.RawMessage   `json:"options,omitempty"`  // of the game, a JSON object; absent: its defaults
+	Seed     uint64            `json:"seed,omitempty"`     // of its world; 0: any
+	Labels   map[string]string `json:"labels,omitempty"`   // that a node must have to host it
+	Idle     Duration          `json:"idle,omitempty"`     // the room ends when nobody has been there for this long; 0: never
+	Limit    Duration          `json:"limit,omitempty"`    // the room ends after this long; 0: never
+	Keep     string            `json:"keep,omitempty"`     // what is kept of it once it has ended: log ("" too), archive or none
+	Standbys int               `json:"standbys,omitempty"` // nodes that follow it, ready to take it over, 0 to 2. No node runs any yet
+	Key      string            `json:"key,omitempty"`      // one key makes one room; "": each call makes another
+	By       string            `json:"by,omitempty"`       // the service that asked, "<type>/<id>"; "": an operator. The node sets it
+	At       time.Time         `json:"at,omitzero"`        // when it was asked for. The node sets it
+}
+
+// Unmet says what no node of this version does of what a spec asks for, or returns "".
+func (s *RoomSpec) Unmet() string {
+	if s.Standbys == 0 {
+		return ""
+	}
+	return fmt.Sprintf("standbys: %d wanted, none run: this version runs none", s.Standbys)
 }
 
 // RoomRequest asks for a room.
@@ -59,6 +69,7 @@ type Room struct {
 	Node      string                `json:"node,omitempty"`      // that runs it
 	Addresses map[string]string     `json:"addresses,omitempty"` // of the node, by transport: udp, tcp, http
 	Spec      RoomSpec              `json:"spec"`
+	Note      string                `json:"note,omitempty"`      // what the nodes of this version do not do of what the spec asks for
 	Occupancy *Occupancy            `json:"occupancy,omitempty"` // of a room that runs, as its owner told it; nil: it did not
 	End       *RoomEnd              `json:"end,omitempty"`       // of a room that is over
 	Tickets   map[string]RoomTicket `json:"tickets,omitempty"`   // by player: only in the answer to a request that names players

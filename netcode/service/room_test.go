@@ -50,6 +50,14 @@ func TestAScriptAsksForRooms(t *testing.T) {
 	}
 }
 
+// TestAScriptHearsThatNoNodeRunsStandbys: the number is in the spec, and the answer says what becomes of it.
+func TestAScriptHearsThatNoNodeRunsStandbys(t *testing.T) {
+	s, _ := newLobby(t, `
+    made = room.create("arena", standbys = 2)
+    return TradeResponse(text = "%d; %s; %s" % (made["spec"]["standbys"], made["note"], "note" in room.close(made["room"])))`)
+	s.says(t, "2; standbys: 2 wanted, none run: this version runs none; False")
+}
+
 func TestAScriptListsAndClosesRooms(t *testing.T) {
 	s, _ := newLobby(t, `
     ids = [room.create("arena", labels = {"region": r})["room"] for r in ["eu", "us", "us"]]

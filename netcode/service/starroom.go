@@ -33,7 +33,7 @@ func roomCreate(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.
 	var players texts
 	var otherwise starlark.Value
 	if err := starlark.UnpackArgs("room.create", args, kwargs, "game", &q.Game, "options??", &options, "key??", &q.Key, "idle??", &idle, "limit??", &limit,
-		"labels??", &labels, "players??", &players, "seed??", &q.Seed, "keep??", &q.Keep, "wait??", &wait, "default?", &otherwise); err != nil {
+		"labels??", &labels, "players??", &players, "seed??", &q.Seed, "keep??", &q.Keep, "standbys??", &q.Standbys, "wait??", &wait, "default?", &otherwise); err != nil {
 		return nil, err
 	}
 	if options != nil {

@@ -41,6 +41,8 @@ func TestASpecIsRefusedByWhatIsWrongWithIt(t *testing.T) {
 		"the room's key has 200 bytes":            func(s *Spec) { s.Key = strings.Repeat("x", 200) },
 		`the label's name "a b"`:                  func(s *Spec) { s.Labels = map[string]string{"a b": "c"} },
 		`the label a has the value "b=c"`:         func(s *Spec) { s.Labels = map[string]string{"a": "b=c"} },
+		"the room's standbys are 3: want 0 to 2":  func(s *Spec) { s.Standbys = 3 },
+		"the room's standbys are -1: want":        func(s *Spec) { s.Standbys = -1 },
 		"the room's options have 20000 bytes, at": func(s *Spec) { s.Options = make([]byte, 20000) },
 	} {
 		bad := good

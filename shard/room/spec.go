@@ -19,16 +19,17 @@ import (
 
 // Spec is what was asked for. It never changes.
 type Spec struct {
-	Game    string            `json:"game"`
-	Options json.RawMessage   `json:"options,omitempty"` // the game's options, a JSON object; absent: its defaults
-	Seed    uint64            `json:"seed,omitempty"`    // 0: chosen when the room was asked for
-	Labels  map[string]string `json:"labels,omitempty"`  // that a node must have to host it
-	Idle    Duration          `json:"idle,omitempty"`    // the room ends when nobody has been there for this long; 0: never
-	Limit   Duration          `json:"limit,omitempty"`   // the room ends after this long, counted in ticks; 0: never
-	Keep    Keep              `json:"keep,omitempty"`    // what is kept of it once it has ended; "": its log
-	Key     string            `json:"key,omitempty"`     // chosen by whoever asks: one key makes one room
-	By      string            `json:"by,omitempty"`      // the service that asked, <type>/<id>; "" for an operator
-	At      time.Time         `json:"at"`                // when it was asked for
+	Game     string            `json:"game"`
+	Options  json.RawMessage   `json:"options,omitempty"`  // the game's options, a JSON object; absent: its defaults
+	Seed     uint64            `json:"seed,omitempty"`     // 0: chosen when the room was asked for
+	Labels   map[string]string `json:"labels,omitempty"`   // that a node must have to host it
+	Idle     Duration          `json:"idle,omitempty"`     // the room ends when nobody has been there for this long; 0: never
+	Limit    Duration          `json:"limit,omitempty"`    // the room ends after this long, counted in ticks; 0: never
+	Keep     Keep              `json:"keep,omitempty"`     // what is kept of it once it has ended; "": its log
+	Standbys int               `json:"standbys,omitempty"` // nodes that follow it, ready to take it over. No node runs any yet
+	Key      string            `json:"key,omitempty"`      // chosen by whoever asks: one key makes one room
+	By       string            `json:"by,omitempty"`       // the service that asked, <type>/<id>; "" for an operator
+	At       time.Time         `json:"at"`                 // when it was asked for
 }
 
 // Duration is a time.Duration that reads like "10m" in JSON.
@@ -49,10 +50,11 @@ func (d *Duration) UnmarshalText(b []byte) error {
 
 // Bounds of a spec.
 const (
-	MaxKey     = 128
-	MaxOptions = 16 << 10
-	MaxLabels  = 16
-	MaxTime    = 365 * 24 * time.Hour // of Idle and Limit: at any tick rate their ticks can be counted
+	MaxKey      = 128
+	MaxOptions  = 16 << 10
+	MaxLabels   = 16
+	MaxStandbys = 2
+	MaxTime     = 365 * 24 * time.Hour // of Idle and Limit: at any tick rate their ticks can be counted
 )
 
 // Validate returns an error that names the part of the spec that nobody could host.
@@ -69,6 +71,8 @@ func (s *Spec) Validate() error {
 		return errors.New("a room's idle time and limit are not negative; 0 means never")
 	case s.Idle > Duration(MaxTime) || s.Limit > Duration(MaxTime):
 		return fmt.Errorf("a room's idle time %v and limit %v are at most %v; 0 means never", s.Idle, s.Limit, MaxTime)
+	case s.Standbys < 0 || s.Standbys > MaxStandbys:
+		return fmt.Errorf("the room's standbys are %d: want 0 to %d", s.Standbys, MaxStandbys)
 	case len(s.Key) > MaxKey:
 		return fmt.Errorf("the room's key has %d bytes, at most %d are allowed", len(s.Key), MaxKey)
 	case len(s.Labels) > MaxLabels:
@@ -107,7 +111,7 @@ func ID(cluster, key string) string {
 // any.
 func (s *Spec) Same(o *Spec) bool {
 	return s.Game == o.Game && (s.Seed == o.Seed || s.Seed == 0 || o.Seed == 0) && maps.Equal(s.Labels, o.Labels) &&
-		s.Idle == o.Idle && s.Limit == o.Limit && (s.Keep == o.Keep || s.Keep.log() && o.Keep.log()) && sameJSON(s.Options, o.Options)
+		s.Idle == o.Idle && s.Limit == o.Limit && s.Standbys == o.Standbys && (s.Keep == o.Keep || s.Keep.log() && o.Keep.log()) && sameJSON(s.Options, o.Options)
 }
 
 // sameJSON compares two JSON objects, whatever the order of their names. None is an empty one.

@@ -46,14 +46,15 @@ class RoomsTest(Live):
 
         async def creates(client: ws.Client, request: Dict[str, Any]) -> Dict[str, Any]:
             made = await client.service.rooms.create(
-                "arena", options={"size": 60}, key="k", idle="1m", limit="5m", labels={"region": "eu"}, players=("ann", "ben"), seed=7, keep="archive", wait="2s",
+                "arena", options={"size": 60}, key="k", idle="1m", limit="5m", labels={"region": "eu"}, players=("ann", "ben"), seed=7, keep="archive",
+                standbys=1, wait="2s",
             )
             return {"text": made["room"]}
 
         self.assertEqual(await self.told(creates), "r-1")
         self.assertEqual(asked, [{
             "message": "RoomCreateRequest", "game": "arena", "options": {"size": 60}, "key": "k", "idle": "1m", "limit": "5m", "labels": {"region": "eu"},
-            "players": ["ann", "ben"], "seed": 7, "keep": "archive", "wait": "2s",
+            "players": ["ann", "ben"], "seed": 7, "keep": "archive", "standbys": 1, "wait": "2s",
         }])
 
     async def test_what_cannot_be_read_may_have_been_done(self) -> None:

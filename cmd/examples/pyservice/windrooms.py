@@ -27,12 +27,13 @@ class Rooms:
 
     async def create(
         self, game: str, *, options: Optional[Dict[str, Any]] = None, key: str = "", idle: str = "", limit: str = "", labels: Optional[Dict[str, str]] = None,
-        players: Sequence[str] = (), seed: int = 0, keep: str = "", wait: str = "", timeout: float = DEFAULT_TIMEOUT,
+        players: Sequence[str] = (), seed: int = 0, keep: str = "", standbys: int = 0, wait: str = "", timeout: float = DEFAULT_TIMEOUT,
     ) -> Dict[str, Any]:
         """Asks for a room and returns it as soon as it runs, with a ticket for each player, or once it has ended. One `key` makes
         one room. If no node takes the room within `wait` ("2s") or in time, the error says why, and the room stays wanted."""
         fields = {
-            "options": options, "key": key, "idle": idle, "limit": limit, "labels": labels, "players": list(players), "seed": seed, "keep": keep, "wait": wait,
+            "options": options, "key": key, "idle": idle, "limit": limit, "labels": labels, "players": list(players), "seed": seed, "keep": keep,
+            "standbys": standbys, "wait": wait,
         }
         return await self._ask("RoomCreateRequest", {"game": game, **{k: v for k, v in fields.items() if v}}, timeout)
 
