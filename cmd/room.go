@@ -77,16 +77,16 @@ func kept(r *rpc.Room) string {
 func (a *app) roomVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "room",
-		Short: "Create, list, show, watch and close rooms: shards that end",
+		Short: "Create, list, show, watch, close and remove rooms: shards that end",
 		Long: `A room is a shard that somebody asks for, such as a match, and that ends: when its game says so, after a time, when nobody has been
 there for a while, or when somebody closes it. The cluster's nodes that run its game (dev, serve) take it, the emptiest first. Its
 log says how it ended.`,
 		Example: "  wind room create --idle 1m\n  wind room list --state running\n  wind room close r-7h3k5qzv",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("room: choose a verb: create, list, show, watch or close (see %s --help)", c.CommandPath())
+			return fmt.Errorf("room: choose a verb: create, list, show, watch, close or remove (see %s --help)", c.CommandPath())
 		},
 	}
-	c.AddCommand(a.roomCreate(), a.roomList(), a.roomShow(), a.roomWatch(), a.roomClose())
+	c.AddCommand(a.roomCreate(), a.roomList(), a.roomShow(), a.roomWatch(), a.roomClose(), a.roomRemove())
 	return c
 }
 
@@ -160,20 +160,26 @@ call again, from anywhere, finds that room instead of making another.`,
 	return c
 }
 
-// creators is how many rooms are asked for at once.
-const creators = 256
+// askedAtOnce is how many rooms are asked for at once.
+const askedAtOnce = 256
 
 // createRooms asks for rooms and waits for all of them.
 func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count int) (made []*rpc.Room, err error) {
+	return askEach(count, "do not run", func(int) (*rpc.Room, error) { return createRoom(ctx, rooms, q) })
+}
+
+// askEach asks for count rooms, many at once, and returns those of which an answer came, by id. The error is that of the first room
+// that failed; fate says what becomes of all that did.
+func askEach(count int, fate string, ask func(i int) (*rpc.Room, error)) (answered []*rpc.Room, err error) {
 	type answer struct {
 		room *rpc.Room
 		err  error
 	}
-	answers, turns := make(chan answer), make(chan struct{}, creators)
-	for range count {
+	answers, turns := make(chan answer), make(chan struct{}, askedAtOnce)
+	for i := range count {
 		go func() {
 			turns <- struct{}{}
-			r, err := createRoom(ctx, rooms, q)
+			r, err := ask(i)
 			<-turns
 			answers <- answer{r, err}
 		}()
@@ -182,7 +188,7 @@ func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count 
 	for range count {
 		switch x := <-answers; {
 		case x.err == nil:
-			made = append(made, x.room)
+			answered = append(answered, x.room)
 		case failed == 0:
 			failed, err = 1, x.err
 		default:
@@ -190,10 +196,10 @@ func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count 
 		}
 	}
 	if failed > 1 {
-		err = fmt.Errorf("%d of %d rooms do not run; of the first: %w", failed, count, err)
+		err = fmt.Errorf("%d of %d rooms %s; of the first: %w", failed, count, fate, err)
 	}
-	slices.SortFunc(made, func(a, b *rpc.Room) int { return cmp.Compare(a.ID, b.ID) })
-	return made, err
+	slices.SortFunc(answered, func(a, b *rpc.Room) int { return cmp.Compare(a.ID, b.ID) })
+	return answered, err
 }
 
 // askAgain is the pause before a room is asked for again that nobody answered for.

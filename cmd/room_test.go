@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,5 +111,31 @@ func TestARoomIsAskedForUntilItsTimeIsOver(t *testing.T) {
 				t.Errorf("%s: %v after %d requests, want %v after %d", name, err, f.asked, c.want, c.asked)
 			}
 		})
+	}
+}
+
+// TestRemoveSelectsLogsThatWouldStay: of rooms that ended long enough ago. The nodes see to the others.
+func TestRemoveSelectsLogsThatWouldStay(t *testing.T) {
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	var all []rpc.Room
+	for _, keep := range []string{"", "log", "archive", "none"} {
+		for _, hours := range []time.Duration{1, 72, 100} {
+			at := now.Add(-hours * time.Hour)
+			all = append(all, rpc.Room{ID: fmt.Sprintf("%s-%d", keep, hours), State: "sealed", Spec: rpc.RoomSpec{Keep: keep}, End: &rpc.RoomEnd{At: at}})
+		}
+	}
+	for want, q := range map[string]removal{
+		"-72 -100 log-72 log-100":                        {endedBefore: 72 * time.Hour},
+		"-1 -72 -100 log-1 log-72 log-100":               {},
+		"-72 -100 log-72 log-100 archive-72 archive-100": {endedBefore: 72 * time.Hour, unarchived: true},
+		"": {endedBefore: 1000 * time.Hour, unarchived: true},
+	} {
+		var ids []string
+		for _, r := range q.selected(all, now) {
+			ids = append(ids, r.ID)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%+v selects %q, want %q", q, got, want)
+		}
 	}
 }

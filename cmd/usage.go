@@ -79,9 +79,9 @@ func positional(c *cobra.Command, args []string) error {
 		endless = endless || strings.HasSuffix(word, "...]")
 	}
 	usage := strings.TrimSuffix(c.UseLine(), " [flags]")
-	for i, arg := range args[:min(len(args), len(all))] {
-		if strings.TrimSpace(arg) == "" {
-			return fmt.Errorf("%s: %s is empty: %s", pathOf(c), all[i], usage)
+	for i, arg := range args {
+		if strings.TrimSpace(arg) == "" && (endless || i < len(all)) {
+			return fmt.Errorf("%s: %s is empty: %s", pathOf(c), all[min(i, len(all)-1)], usage)
 		}
 	}
 	switch {

@@ -139,6 +139,48 @@ func (s *roomService) closeRoom(ctx context.Context, id, by string) (*rpc.Room, 
 	}
 }
 
+// removeRoom notes that somebody wants the log of a room removed, and waits until a keeper has done it.
+func (s *roomService) removeRoom(ctx context.Context, q *rpc.RoomRemoval) (*rpc.Room, error) {
+	changes, stop := s.await(q.Room)
+	defer stop()
+	for noted := false; ; {
+		x, err := s.read(ctx, q.Room)
+		if err != nil && noted {
+			return nil, unsure(err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := x.Removable(q.Unarchived); err != nil {
+			return nil, rpc.Errorf(rpc.FailedPrecondition, "%v", err)
+		}
+		if x.End.Phase == room.Gone {
+			return roomAnswer(x), nil
+		}
+		if archived := x.Keep() == room.KeepArchive && !q.Unarchived; !archived && !x.End.Remove {
+			if err := s.noteRemoval(ctx, x); err != nil {
+				return nil, unsure(err)
+			}
+		}
+		noted = true
+		if !pause(ctx, changes) {
+			return nil, unsure(rpc.Errorf(rpc.DeadlineExceeded, "the log of room %s is not removed yet: it goes as soon as a node turns to it", q.Room))
+		}
+	}
+}
+
+// noteRemoval notes the wish in a room's entry, unless that has changed since: the caller reads it again.
+func (s *roomService) noteRemoval(ctx context.Context, x *room.Room) error {
+	c := s.node.cluster
+	end, revision, err := etcd.LookRoom(ctx, c.Etcd, c.Name, x.ID)
+	if err != nil || end == nil || end.Phase != x.End.Phase || !end.At.Equal(x.End.At) {
+		return err
+	}
+	end.Remove = true
+	_, _, _, err = etcd.MoveRoom(ctx, c.Etcd, c.Name, x.ID, *end, revision)
+	return err
+}
+
 // end tells a room's owner to end it.
 func (s *roomService) end(ctx context.Context, id string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, ownerWithin)

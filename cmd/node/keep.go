@@ -110,7 +110,7 @@ func (k *keeping) consider(id string, x *room.Room, b *room.Bidder) {
 
 // unplaced reports whether a room wants an archive, for which this node has no place, and no node keeps it. The caller holds the lock.
 func (k *keeping) unplaced(x *room.Room) bool {
-	return !k.toldPlace && k.archives == nil && x != nil && x.Spec != nil && x.Spec.Keep == room.KeepArchive && x.End != nil && x.End.Phase == room.Sealed && x.Keeper == ""
+	return !k.toldPlace && k.archives == nil && x != nil && x.Spec != nil && x.Keep() == room.KeepArchive && x.End != nil && x.End.Phase == room.Sealed && x.Keeper == ""
 }
 
 // tellPlace tells an operator, once, that no node archives a room.

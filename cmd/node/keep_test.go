@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard/etcd"
@@ -148,6 +149,59 @@ func TestWhatIsKeptIsAsTheRoomAsked(t *testing.T) {
 	}
 	replays(t, next)
 	replays(t, kept)
+}
+
+// TestALogIsRemovedWhenSomebodyWantsIt: of a room that has ended, whatever its spec keeps, but not before its archive unless that is
+// said. The seal stays, and the room stays what its key has made.
+func TestALogIsRemovedWhenSomebodyWantsIt(t *testing.T) {
+	n := startRooms(t, nil) // without a place for archives
+	c := n.cluster
+	rooms := c.Rooms("")
+	log, archive := plays(t, n, "log", room.KeepLog), plays(t, n, "archive", room.KeepArchive)
+	runs, err := rooms.Create(soon(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "match", Key: "runs"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{log, archive} {
+		becomes(t, n, id, room.Sealed)
+	}
+	_, err = rooms.Remove(soon(t), rpc.RoomRemoval{Room: runs.ID, Unarchived: true})
+	refused(t, err, rpc.FailedPrecondition, false, "runs on node "+n.ID(), "wind room close "+runs.ID)
+	_, err = rooms.Remove(soon(t), rpc.RoomRemoval{Room: "main", Unarchived: true})
+	refused(t, err, rpc.FailedPrecondition, false, "main is a standing shard")
+	_, err = rooms.Remove(soon(t), rpc.RoomRemoval{Room: "r-nowhere"})
+	refused(t, err, rpc.NotFound, false, "no room r-nowhere")
+	_, err = rooms.Remove(soon(t), rpc.RoomRemoval{Room: archive})
+	refused(t, err, rpc.FailedPrecondition, false, "asked for an archive", "--archive")
+
+	for range 2 { // the second time nothing is left to do
+		for _, q := range []rpc.RoomRemoval{{Room: log}, {Room: archive, Unarchived: true}} {
+			if removed, err := rooms.Remove(soon(t), q); err != nil || removed.State != "gone" || removed.End.Archive != "" {
+				t.Errorf("%+v, %v", removed, err)
+			}
+			member, err := n.member.Shard(q.Room)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lineage, err := member.AgreeLineage(soon(t), "0197e1a0-0000-7000-8000-000000000002")
+			if err != nil {
+				t.Fatal(err)
+			}
+			store, err := jetstream.Open(soon(t), c.NATS, c.Name, q.Room, lineage, jetstream.Options{Shared: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, err := store.Log().Last(soon(t))
+			if removed, failed := persistence.Removed(soon(t), store.Log()); failed != nil || err != nil || !removed || last == 0 {
+				t.Errorf("of the log of room %s more or less than the seal is left, up to record %d: %v, %v", q.Room, last, failed, err)
+			}
+			store.Close()
+		}
+	}
+	again, err := rooms.Create(soon(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "match", Options: []byte(`{"ticks":40}`), Key: "log", Keep: "log"}})
+	if err != nil || again.ID != log || again.State != "gone" || !strings.Contains(string(again.End.Result), `"red":3`) {
+		t.Errorf("the key that made the room finds %+v, %v", again, err)
+	}
 }
 
 // faulty are archives whose steps fail or wait as a test says.

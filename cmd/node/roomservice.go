@@ -134,6 +134,8 @@ func (s *roomService) answer(ctx context.Context, r *rpc.Request) rpc.Response {
 		return respond(r, func(q *rpc.RoomRequest) (*rpc.Room, error) { return s.create(ctx, q, by) })
 	case "RoomCloseRequest":
 		return respond(r, func(q *rpc.RoomAsked) (*rpc.Room, error) { return s.closeRoom(ctx, q.Room, by) })
+	case "RoomRemoveRequest":
+		return respond(r, func(q *rpc.RoomRemoval) (*rpc.Room, error) { return s.removeRoom(ctx, q) })
 	case "RoomListRequest":
 		return respond(r, func(q *rpc.RoomList) (*rpc.RoomListed, error) { return s.list(ctx, q) })
 	case "RoomTicketRequest":

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -122,7 +123,8 @@ func (m *MemoryRooms) answer(r *Request) (any, error) {
 	var create RoomRequest
 	var list RoomList
 	var asked RoomAsked
-	into := map[string]any{"RoomCreateRequest": &create, "RoomListRequest": &list, "RoomCloseRequest": &asked, "RoomTicketRequest": &asked}[r.Message]
+	var removal RoomRemoval
+	into := map[string]any{"RoomCreateRequest": &create, "RoomListRequest": &list, "RoomCloseRequest": &asked, "RoomTicketRequest": &asked, "RoomRemoveRequest": &removal}[r.Message]
 	if into == nil {
 		return nil, NotBegun(Unimplemented, "MemoryRooms does not answer %s", r.Message)
 	}
@@ -137,10 +139,12 @@ func (m *MemoryRooms) answer(r *Request) (any, error) {
 	if r.Message == "RoomListRequest" {
 		return m.list(&list), nil
 	}
-	found := m.find(asked.Room)
+	found := m.find(cmp.Or(asked.Room, removal.Room))
 	switch {
 	case found == nil:
-		return nil, Errorf(NotFound, "there is no room %s", asked.Room)
+		return nil, Errorf(NotFound, "there is no room %s", cmp.Or(asked.Room, removal.Room))
+	case r.Message == "RoomRemoveRequest":
+		return m.remove(found, removal.Unarchived)
 	case r.Message == "RoomTicketRequest" && found.End != nil:
 		return nil, Errorf(FailedPrecondition, "room %s is over", asked.Room)
 	case r.Message == "RoomTicketRequest":
@@ -149,6 +153,19 @@ func (m *MemoryRooms) answer(r *Request) (any, error) {
 		m.end(found, RoomEnd{Reason: "closed", By: r.From})
 	}
 	return copied(found, false), nil
+}
+
+func (m *MemoryRooms) remove(r *Room, unarchived bool) (*Room, error) {
+	switch {
+	case r.End == nil:
+		return nil, Errorf(FailedPrecondition, "room %s runs: close it first", r.ID)
+	case r.Spec.Keep == "archive" && r.State == "sealed" && !unarchived:
+		return nil, Errorf(FailedPrecondition, "room %s asked for an archive, and none is proven yet", r.ID)
+	case r.State != "gone":
+		r.State = "gone"
+		m.touch(r)
+	}
+	return copied(r, false), nil
 }
 
 func (m *MemoryRooms) create(q RoomRequest, from string) (*Room, error) {

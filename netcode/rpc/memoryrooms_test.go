@@ -71,3 +71,26 @@ func TestRoomsInMemoryChangeWhileTheyAreRead(t *testing.T) {
 		t.Errorf("%+v, %v", closed, err)
 	}
 }
+
+// TestALogInMemoryIsRemovedOnceItsRoomHasEnded: not before, and not before the archive that it asked for, unless that is said.
+func TestALogInMemoryIsRemovedOnceItsRoomHasEnded(t *testing.T) {
+	memory, rooms := memoryRooms(t)
+	made, err := rooms.Create(t.Context(), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "arena", Keep: "archive"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := rpc.RoomRemoval{Room: made.ID}
+	if r, err := rooms.Remove(t.Context(), q); err == nil || rpc.ErrorOf(err).Code != rpc.FailedPrecondition {
+		t.Errorf("of a room that runs: %+v, %v", r, err)
+	}
+	memory.Finish(made.ID, "score", nil)
+	if r, err := rooms.Remove(t.Context(), q); err == nil || rpc.ErrorOf(err).Code != rpc.FailedPrecondition {
+		t.Errorf("without its archive: %+v, %v", r, err)
+	}
+	q.Unarchived = true
+	for range 2 {
+		if r, err := rooms.Remove(t.Context(), q); err != nil || r.State != "gone" {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+}

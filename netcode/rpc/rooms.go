@@ -21,6 +21,9 @@ type Rooms interface {
 	Create(ctx context.Context, r RoomRequest) (*Room, error)
 	// Close ends a room and returns it once its log is sealed. A room that is over stays as it is.
 	Close(ctx context.Context, id string) (*Room, error)
+	// Remove removes the log of a room that has ended, whatever its spec keeps of it, and returns the room once the log is
+	// gone. What is removed stays removed: the answer to the same request is the same, as long as the room is listed.
+	Remove(ctx context.Context, q RoomRemoval) (*Room, error)
 	// List returns rooms by id. It may be a moment behind.
 	List(ctx context.Context, f RoomFilter) ([]Room, error)
 	// Changes returns the rooms that have changed after a revision, which may be 0, in the order of their last changes, and
@@ -144,6 +147,12 @@ type RoomListed struct {
 	Revision int64  `json:"revision"`       // to go on from with Since
 }
 
+// RoomRemoval asks for the log of a room to be removed: the payload of RoomRemoveRequest.
+type RoomRemoval struct {
+	Room       string `json:"room"`
+	Unarchived bool   `json:"unarchived,omitempty"` // also if the room asked for an archive that is not there yet
+}
+
 // RoomAsked is the payload of RoomCloseRequest and RoomTicketRequest, and Player of the latter alone.
 type RoomAsked struct {
 	Room   string `json:"room"`
@@ -189,6 +198,11 @@ func (r rooms) Create(ctx context.Context, q RoomRequest) (*Room, error) {
 // Close implements Rooms.
 func (r rooms) Close(ctx context.Context, id string) (*Room, error) {
 	return ask[Room](ctx, r, "RoomCloseRequest", RoomAsked{Room: id})
+}
+
+// Remove implements Rooms.
+func (r rooms) Remove(ctx context.Context, q RoomRemoval) (*Room, error) {
+	return ask[Room](ctx, r, "RoomRemoveRequest", q)
 }
 
 // List implements Rooms.

@@ -66,9 +66,9 @@ func TestAScriptListsAndClosesRooms(t *testing.T) {
         return str(len(room.list(**filter)))
     return TradeResponse(text = " ".join([
         count(), count(state = "running"), count(label = "region=us"), count(label = {"region": "us"}, state = "sealed"), count(game = "chess"), count(ids = ids[:2]), count(ids = []),
-        room.close(ids[1])["end"]["reason"], str(room.ticket(ids[1], "ann", default = None)), room.ticket(ids[0], "ann")["room"] == ids[0] and "ticket" or "",
+        room.close(ids[1])["end"]["reason"], str(room.remove(ids[0], default = None)), room.remove(ids[1])["state"], str(room.ticket(ids[1], "ann", default = None)), room.ticket(ids[0], "ann")["room"] == ids[0] and "ticket" or "",
     ]))`)
-	s.says(t, "3 2 2 1 0 2 0 closed None ticket")
+	s.says(t, "3 2 2 1 0 2 0 closed None gone None ticket")
 
 	s, rooms := newLobby(t, `
     for r in room.list(game = "arena", state = "sealed"):
@@ -165,6 +165,7 @@ func TestToLookAtRoomsIsNoEffect(t *testing.T) {
 		`room.list()`:              false,
 		`room.create("arena")`:     true,
 		`room.close("r-1")`:        true,
+		`room.remove("r-9")`:       false, // refused
 		`room.ticket("r-1", "x")`:  true,
 		`room.ticket("r-9", "x")`:  false, // refused
 		`room.close("r-9")`:        false,

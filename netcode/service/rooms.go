@@ -42,6 +42,12 @@ func (r suspendingRooms) Close(ctx context.Context, id string) (closed *rpc.Room
 	return closed, err
 }
 
+// Remove implements rpc.Rooms.
+func (r suspendingRooms) Remove(ctx context.Context, q rpc.RoomRemoval) (removed *rpc.Room, err error) {
+	err = r.ask(ctx, true, func(ctx context.Context) (err error) { removed, err = r.rooms.Remove(ctx, q); return err })
+	return removed, err
+}
+
 // List implements rpc.Rooms.
 func (r suspendingRooms) List(ctx context.Context, f rpc.RoomFilter) (all []rpc.Room, err error) {
 	err = r.ask(ctx, false, func(ctx context.Context) (err error) { all, err = r.rooms.List(ctx, f); return err })

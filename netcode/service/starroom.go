@@ -16,13 +16,14 @@ import (
 //
 //	made = room.create(game, options = {}, key = "", …, players = [])
 //	over = room.close(id)
+//	gone = room.remove(id)
 //	rooms = room.list(state = "running", label = {"region": "eu"}, game = "arena")
 //	ticket = room.ticket(id, player)
 //
 // A failure ends the handler unless there is a default.
 var roomModule = &starlarkstruct.Module{Name: "room", Members: starlark.StringDict{
 	"create": builtin("room.create", roomCreate), "close": builtin("room.close", roomClose),
-	"list": builtin("room.list", roomList), "ticket": builtin("room.ticket", roomTicket),
+	"remove": builtin("room.remove", roomRemove), "list": builtin("room.list", roomList), "ticket": builtin("room.ticket", roomTicket),
 }}
 
 func roomCreate(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -57,6 +58,16 @@ func roomClose(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.V
 	}
 	closed, err := c.Rooms().Close(c, id)
 	return starRoom(c, "room.close", closed, err, otherwise)
+}
+
+func roomRemove(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var q rpc.RoomRemoval
+	var otherwise starlark.Value
+	if err := starlark.UnpackArgs("room.remove", args, kwargs, "id", &q.Room, "unarchived??", &q.Unarchived, "default?", &otherwise); err != nil {
+		return nil, err
+	}
+	removed, err := c.Rooms().Remove(c, q)
+	return starRoom(c, "room.remove", removed, err, otherwise)
 }
 
 func roomList(c *Ctx, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

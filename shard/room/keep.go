@@ -58,6 +58,30 @@ func (e *End) archiveName() string {
 	return e.Archive.Name
 }
 
+// Keep returns what is kept of the room: what its spec asks for, or nothing once somebody wants its log removed.
+func (r *Room) Keep() Keep {
+	if r.End != nil && r.End.Remove {
+		return KeepNone
+	}
+	return r.Spec.Keep
+}
+
+// Removable returns an error, with the way out, unless the log of a room may be removed at somebody's wish. unarchived says whether
+// it may go without the archive that the spec asks for.
+func (r *Room) Removable(unarchived bool) error {
+	switch {
+	case r.Spec == nil:
+		return fmt.Errorf("%s is a standing shard, whose log stays", r.ID)
+	case r.End == nil && r.Owner != "":
+		return fmt.Errorf("room %s runs on node %s: close it first (wind room close %[1]s)", r.ID, r.Owner)
+	case r.End == nil:
+		return fmt.Errorf("room %s has not ended, though no node runs it now: close it first (wind room close %[1]s)", r.ID)
+	case r.Keep() == KeepArchive && r.End.Phase == Sealed && !unarchived:
+		return fmt.Errorf("room %s asked for an archive, and none is proven yet: a node with --archive makes it and removes the log; remove it unarchived to lose it", r.ID)
+	}
+	return nil
+}
+
 // When a node offers to keep a room that has ended: the one that sealed it at once, others later, the fuller the later.
 // Whoever has claimed it and dies loses the claim with its lease.
 const keepDelay = 3 * time.Second
@@ -71,11 +95,11 @@ func (b *Bidder) Keeps(r *Room, archives bool) (after time.Duration, why string)
 		return 0, "it has not ended"
 	case r.End.Phase == Gone:
 		return 0, "it is gone"
-	case r.Spec.Keep.log():
+	case r.Keep().log():
 		return 0, "its log is kept"
 	case r.Keeper != "" && r.Keeper != b.Node:
 		return 0, fmt.Sprintf("node %s keeps it", r.Keeper)
-	case r.Spec.Keep == KeepArchive && !archives:
+	case r.Keep() == KeepArchive && !archives:
 		return 0, fmt.Sprintf("node %s has no place for archives (--archive)", b.Node)
 	case b.Capacity <= 0:
 		return 0, fmt.Sprintf("node %s hosts no rooms", b.Node)

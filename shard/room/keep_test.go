@@ -22,6 +22,12 @@ func TestWhoKeepsARoom(t *testing.T) {
 	if after, why := a.Keeps(&Room{ID: "r", Spec: spec(KeepArchive), End: end, Keeper: "a"}, true); why != "" || after < keepDelay {
 		t.Errorf("a claim that could not be given back keeps the room from its own node: after %v, %s", after, why)
 	}
+	if after, why := a.Keeps(&Room{ID: "r", Spec: spec(""), End: &End{Phase: Sealed, Node: "a", Remove: true}}, false); why != "" || after != 0 {
+		t.Errorf("a log that somebody wants removed stays: after %v, %s", after, why)
+	}
+	if _, why := b.Keeps(&Room{Spec: spec(KeepArchive), End: &End{Phase: Sealed, Remove: true}}, false); why != "" {
+		t.Errorf("what needs no archive any longer waits for one: %s", why)
+	}
 	for want, r := range map[string]*Room{
 		"has not ended":         {Spec: spec(KeepArchive)},
 		"is gone":               {Spec: spec(KeepArchive), End: &End{Phase: Gone}},
@@ -46,5 +52,30 @@ func TestWhoKeepsARoom(t *testing.T) {
 	}
 	if _, ok := (&Room{End: end}).Expires(time.Hour); ok {
 		t.Error("a sealed room expires")
+	}
+}
+
+// TestWhoseLogMayBeRemoved: that of a room that has ended, and not before the archive that it asked for, unless that is said.
+func TestWhoseLogMayBeRemoved(t *testing.T) {
+	log, archive := &Spec{Game: "arena"}, &Spec{Game: "arena", Keep: KeepArchive}
+	for _, c := range []struct {
+		room       Room
+		unarchived bool
+		want       string
+	}{
+		{Room{Spec: log, End: &End{Phase: Sealed}}, false, ""},
+		{Room{Spec: log, End: &End{Phase: Gone}}, false, ""},
+		{Room{Spec: archive, End: &End{Phase: Archived}}, false, ""},
+		{Room{Spec: archive, End: &End{Phase: Sealed}}, true, ""},
+		{Room{Spec: archive, End: &End{Phase: Sealed, Remove: true}}, false, ""},
+		{Room{Spec: archive, End: &End{Phase: Sealed}}, false, "asked for an archive, and none is proven yet"},
+		{Room{Spec: log, Owner: "a"}, true, "room r-1 runs on node a: close it first (wind room close r-1)"},
+		{Room{Spec: log}, true, "no node runs it now: close it first (wind room close r-1)"},
+		{Room{Owner: "a"}, true, "is a standing shard"},
+	} {
+		c.room.ID = "r-1"
+		if err := c.room.Removable(c.unarchived); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.room, err, c.want)
+		}
 	}
 }

@@ -17,7 +17,8 @@ var ErrRemoved = errors.New("room: there is no log, or only its seal")
 // So it does no harm if two keepers work for one room, or if one that was thought dead goes on. These rules hold:
 //
 //   - The log is removed only while an archive is noted that this keeper, or an earlier one, has read back and proven; one
-//     that an earlier keeper noted is proven again first.
+//     that an earlier keeper noted is proven again first. Without an archive it is removed only if the spec keeps nothing,
+//     or if somebody wants it removed (End.Remove).
 //   - An archive is discarded only by its own writer, once it can never be noted: it was not offered, or the room's entry
 //     names another one. Other attempts' archives are swept up only when the room is gone, since the entry then
 //     changes no more.
@@ -114,6 +115,9 @@ func (k *Keeper) Step(ev Event) Action {
 			return Action{Kind: ActionEnd, Err: ev.Err}
 		}
 		k.lineage, k.keep = ev.Lineage, ev.Keep
+		if ev.Entry.Remove {
+			k.keep = KeepNone
+		}
 		k.name = archivePrefix(k.cluster, k.room, k.lineage) + k.attempt + ".wind"
 		k.end, k.rev = *ev.Entry, ev.Revision
 		return k.goOn()
@@ -148,10 +152,10 @@ func (k *Keeper) goOn() Action {
 	switch {
 	case k.end.Phase == Gone:
 		return Action{Kind: ActionSweep, Prefix: archivePrefix(k.cluster, k.room, k.lineage), Name: k.end.archiveName()}
-	case k.end.Phase == Archived && k.end.Archive != nil:
-		return Action{Kind: ActionProve, Name: k.end.Archive.Name}
 	case k.keep == KeepNone, k.lineage == "" && k.keep == KeepArchive: // nobody ever ran it
 		return k.remove()
+	case k.end.Phase == Archived && k.end.Archive != nil:
+		return Action{Kind: ActionProve, Name: k.end.Archive.Name}
 	case k.keep == KeepArchive:
 		return k.write()
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // The simulation of keepers: a few nodes keep one room, with crashes, lost answers, actions that take effect long after
-// their keeper died, claims that expire under a keeper that lives, bytes that a store garbles, and, once the room is gone
-// and its entries have expired, another room under the same id.
+// their keeper died, claims that expire under a keeper that lives, bytes that a store garbles, somebody who wants the log removed,
+// and, once the room is gone and its entries have expired, another room under the same id.
 
 var keeperSeed = flag.Uint64("keeper-seed", 0, "run the simulation of keepers with this seed alone")
 
@@ -91,8 +91,11 @@ func newKeeperSim(seed uint64, bug bent) *keeperSim {
 func (s *keeperSim) begin() {
 	s.life++
 	s.keep = KeepArchive
-	if s.rng.IntN(5) == 0 {
+	switch s.rng.IntN(10) {
+	case 0, 1:
 		s.keep = KeepNone
+	case 2:
+		s.keep = KeepLog
 	}
 	s.lineage = fmt.Sprintf("%08d-lineage", s.life)
 	s.logs[s.lineage] = &simLog{keep: s.keep, tick: 40 + s.rng.Uint64N(2)} // often the same
@@ -108,6 +111,17 @@ func (s *keeperSim) begin() {
 		end.Tick = s.logs[s.lineage].tick
 	}
 	s.put(end)
+}
+
+// remove notes that somebody wants the log removed.
+func (s *keeperSim) remove() {
+	s.log("somebody wants the log removed")
+	e := *s.entry
+	e.Remove = true
+	s.put(&e)
+	if log := s.logs[s.lineage]; log != nil {
+		log.keep = KeepNone
+	}
 }
 
 func (s *keeperSim) put(e *End) {
@@ -175,6 +189,9 @@ func (s *keeperSim) step() {
 		if s.calm && s.claim >= 0 && s.nodes[s.claim].k == nil {
 			s.claim = -1 // its lease has ended
 		}
+		if s.calm && s.keep == KeepLog && !s.entry.Remove {
+			s.remove() // or it would stay for good
+		}
 	case n < 82:
 		node := s.nodes[s.rng.IntN(len(s.nodes))]
 		if node.k != nil {
@@ -192,6 +209,8 @@ func (s *keeperSim) step() {
 	case n < 96 && s.entry == nil:
 		s.begin()
 		s.log("another room begins under the same id: %s, keep %s", s.lineage, s.keep)
+	case n < 97 && s.entry != nil && s.entry.Phase != Gone && s.rng.IntN(8) == 0:
+		s.remove()
 	}
 }
 
@@ -345,7 +364,10 @@ func (s *keeperSim) noteEntry(e *End) {
 	if e.Phase == Archived {
 		s.whole("noted", s.lineage, e.archiveName())
 	}
-	if e.Phase == Gone && s.keep == KeepArchive && e.Tick > 0 {
+	if e.Phase == Gone && !e.Remove && s.keep == KeepLog {
+		s.broken("removed", "the room is noted as gone, and its log was to stay")
+	}
+	if e.Phase == Gone && s.keep == KeepArchive && !e.Remove && e.Tick > 0 {
 		s.kept[s.lineage] = e.archiveName()
 		s.whole("kept", s.lineage, e.archiveName())
 		if !s.logs[s.lineage].removed {
@@ -362,6 +384,9 @@ func (s *keeperSim) removeLog(lineage string) {
 	}
 	log.removed = true
 	s.log("the log of %s is removed", lineage)
+	if log.keep == KeepLog {
+		s.broken("removed", "the log of %s is removed, and it was to stay", lineage)
+	}
 	if log.keep != KeepArchive {
 		return
 	}
@@ -417,6 +442,20 @@ var keeperBugs = map[string]struct {
 		}
 		return a
 	}, []string{"removed"}},
+	"a log removed that is kept": {func(k *Keeper, ev Event, a Action) Action {
+		if ev.Kind == EventClaimed && ev.OK && k.keep == KeepLog {
+			return k.remove()
+		}
+		return a
+	}, []string{"removed"}},
+	"a wish to remove a log that is overlooked": {func(k *Keeper, ev Event, a Action) Action {
+		if ev.Kind == EventClaimed && ev.OK && ev.Entry.Remove {
+			if k.keep = ev.Keep; k.keep == KeepLog {
+				return k.goOn()
+			}
+		}
+		return a
+	}, []string{"gone"}},
 	"an archive noted unproven": {func(k *Keeper, ev Event, a Action) Action {
 		if ev.Kind == EventWrote && ev.Err == nil {
 			return k.proved(Event{Kind: EventProved, Archive: ev.Archive})

@@ -47,7 +47,8 @@ type End struct {
 	Node   string          `json:"node,omitempty"` // that sealed the log
 
 	Archive *Archive  `json:"archive,omitempty"`
-	Gone    time.Time `json:"gone,omitzero"` // when the log was removed
+	Remove  bool      `json:"remove,omitempty"` // somebody wants the log removed, whatever the spec keeps
+	Gone    time.Time `json:"gone,omitzero"`    // when the log was removed
 }
 
 // Room is what the coordination service knows about one shard.

@@ -57,6 +57,17 @@ class RoomsTest(Live):
             "players": ["ann", "ben"], "seed": 7, "keep": "archive", "standbys": 1, "wait": "2s",
         }])
 
+    async def test_a_removal_says_what_it_was_given(self) -> None:
+        asked = self.answering(*[b'{"room": "r-1", "state": "gone"}'] * 2)
+
+        async def removes(client: ws.Client, request: Dict[str, Any]) -> Dict[str, Any]:
+            await client.service.rooms.remove("r-1")
+            return {"text": (await client.service.rooms.remove("r-1", unarchived=True))["state"]}
+
+        self.assertEqual(await self.told(removes), "gone")
+        first = {"message": "RoomRemoveRequest", "room": "r-1"}
+        self.assertEqual(asked, [first, {**first, "unarchived": True}])
+
     async def test_what_cannot_be_read_may_have_been_done(self) -> None:
         self.answering(b"[]")
 

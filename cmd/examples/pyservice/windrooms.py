@@ -41,6 +41,11 @@ class Rooms:
         """Ends a room and returns it once its log is sealed. A room that is over stays as it is."""
         return await self._ask("RoomCloseRequest", {"room": room}, timeout)
 
+    async def remove(self, room: str, *, unarchived: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Dict[str, Any]:
+        """Removes the log of a room that has ended, and returns the room once the log is gone; with `unarchived` also if the room
+        asked for an archive that is not there yet."""
+        return await self._ask("RoomRemoveRequest", {"room": room, **({"unarchived": True} if unarchived else {})}, timeout)
+
     async def list(
         self, *, state: str = "", label: Optional[Dict[str, str]] = None, game: str = "", ids: Optional[Sequence[str]] = None, players: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
