@@ -37,6 +37,7 @@ Exits with 1 if something keeps one of them from serving, or if a node could not
 	}
 	f.add(c.Flags(), a)
 	f.addServers(c.Flags())
+	c.Flags().Lookup("shard").Usage = "shard that the node runs; empty: none, only rooms"
 	c.Flags().StringVar(&f.scripts, "scripts", "", "folder of the game's scripts (default: those that dev reads)")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, args []string) error {
@@ -81,6 +82,7 @@ func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
 	if f.role = roleShard; len(args) > 0 {
 		f.role = args[0]
 	}
+	f.roomsAlone = f.role == roleShard
 	switch f.role {
 	case roleShard, roleService:
 		services := a.services
@@ -95,6 +97,9 @@ func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
 		c.Gateway = &node.Gateway{Authenticator: a.auth}
 	default:
 		return c, usagef("there is no role %q: they are %s, %s and %s", f.role, roleShard, roleGateway, roleService)
+	}
+	if f.role == roleShard && err == nil {
+		err = f.admits()
 	}
 	if f.role != roleShard {
 		c.NoShard, c.Capacity = true, 0

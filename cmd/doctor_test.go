@@ -95,3 +95,20 @@ func TestDoctorComparesTheTickRate(t *testing.T) {
 		t.Errorf("a build with another rate: the doctor ends with %d: %s", code, said)
 	}
 }
+
+// TestDoctorExaminesANodeForRoomsAlone: its /healthz tells of no shard, and no shard's log is missing.
+func TestDoctorExaminesANodeForRoomsAlone(t *testing.T) {
+	t.Chdir(t.TempDir())
+	n, err := node.Start(t.Context(), node.Config{
+		Game: arena.Game, Data: "wind-data", NoShard: true, Capacity: 1000, UDP: "127.0.0.1:0", HTTP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Stop() })
+	var out, log strings.Builder
+	code := newApp(&self{program: "./mygame", name: "mygame"}, arena.Game, &out, &log, nil).run([]string{"doctor", "--shard", ""})
+	if code != exitDone || !strings.Contains(out.String(), "node "+n.ID()) || !strings.Contains(out.String(), "hosts 0 rooms\n") || strings.Contains(out.String(), "fail ") {
+		t.Errorf("the doctor ends with %d: %s%s", code, out.String(), log.String())
+	}
+}

@@ -63,6 +63,7 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 	reader, wrong := "nats://"+infra.nats, "nats://node:wrong@"+infra.nats
 	writer := "nats://node:" + password + "@" + infra.nats
 	shard, gateway, service := []string{"serve", "--udp", "127.0.0.1:0", "--tcp", "", "--http", ""}, []string{"gateway", "--tcp", "127.0.0.1:0"}, []string{"service", "game"}
+	alone := append(append([]string{}, shard...), "--shard", "") // a node for rooms alone
 	for _, c := range []struct {
 		name  string
 		start []string
@@ -90,6 +91,12 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		{"a taken port, gateway", gateway, []string{"--nats", writer, "--etcd", infra.etcd, "--tcp", taken}, "name another port with --udp, --tcp or --http"},
 		{"a taken port, service", service, []string{"--nats", writer, "--etcd", infra.etcd, "--http", taken}, "name another port with --udp, --tcp or --http"},
 		{"an open address", shard, []string{"--data", "new", "--http", "0.0.0.0:0"}, "loopback"},
+		{"a taken TCP port, rooms alone", alone, []string{"--data", "new", "--tcp", taken}, "name another port with --udp, --tcp or --http"},
+		{"a locked directory, rooms alone", alone, []string{"--data", "held"}, "data directory held is in use by another process"},
+		{"a wrong password, rooms alone", alone, []string{"--nats", wrong, "--etcd", infra.etcd}, "refuses the user or the password"},
+		{"no etcd, rooms alone", alone, []string{"--nats", writer, "--etcd", "http://" + silent}, "etcd gave no answer"},
+		{"a node for nothing", alone, []string{"--data", "new", "--capacity", "0"}, "the node would have nothing to do"},
+		{"no address for clients", shard, []string{"--data", "new", "--udp", ""}, "no client can connect"},
 		{"a taken NATS port", shard, []string{"--data", "new", "--nats-port", takenPort}, "port already taken: 127.0.0.1:" + takenPort},
 		{"a taken etcd port", shard, []string{"--data", "new", "--nats-port", "0", "--etcd-port", takenPort}, "the port is taken: another program uses 127.0.0.1:" + takenPort},
 		{"a broken script", service, []string{"--nats", writer, "--etcd", infra.etcd, "--scripts", "broken"}, "greet.star:2:1"},
@@ -133,13 +140,22 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		}
 	})
 	t.Run("all is well", func(t *testing.T) {
-		for _, args := range [][]string{{"--data", "fresh"}, {"--data", "begun"}, {"gateway", "--nats", writer, "--etcd", infra.etcd}, {"service", "--nats", writer, "--etcd", infra.etcd}} {
+		for _, args := range [][]string{
+			{"--data", "fresh"},
+			{"--data", "begun"},
+			{"gateway", "--nats", writer, "--etcd", infra.etcd},
+			{"service", "--nats", writer, "--etcd", infra.etcd},
+			{"--data", "fresh", "--shard", ""},
+			{"--data", "gone", "--shard", ""},
+			{"--nats", writer, "--etcd", infra.etcd, "--shard", ""},
+		} {
 			var out, log strings.Builder
 			code := mygame(&out, &log).run(append([]string{"doctor", "--game", "speak", "--udp", "127.0.0.1:0", "--tcp", "", "--http", ""}, args...))
 			if code != exitDone || strings.Contains(out.String(), "fail ") {
 				t.Errorf("doctor %q ends with %d: %s%s", args, code, out.String(), log.String())
 			}
 		}
+		serveOnce(t, "--data", "gone", "--nats-port", "0", "--etcd-port", "0", "--shard", "")
 		if _, err := os.Stat("fresh"); err == nil {
 			t.Error("the doctor leaves a directory behind")
 		}

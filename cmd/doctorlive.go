@@ -82,15 +82,9 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) (no
 		return nil, nil, err
 	}
 	defer func() { _ = client.Close() }() // only read from
-	s, err := etcd.Look(client, f.cluster, f.shard)
-	if err != nil {
+	if err := r.examineShard(ctx, client, f); err != nil {
 		return nil, nil, err
 	}
-	standing, err := s.Read(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.examineStanding(f.shard, standing)
 	r.examineSpace(ctx, client)
 	clusters, err := etcd.Clusters(ctx, client)
 	if err != nil {
@@ -109,7 +103,7 @@ func (r *report) examineEtcd(ctx context.Context, f *nodeFlags, urls string) (no
 	if instances, err = discovery.List(ctx, services); err != nil {
 		return nil, nil, err
 	}
-	r.crowd = len(instances) > 0 && standing.Epoch == 0
+	r.crowd = len(instances) > 0 && f.shard != "" && r.standing.Epoch == 0
 	return nodes, instances, nil
 }
 
@@ -126,6 +120,23 @@ func (r *report) examineSpace(ctx context.Context, client *etcd.Client) {
 	default:
 		r.say("etcd's space", "ok", "%d MiB of %d", s.Bytes>>20, s.Quota>>20)
 	}
+}
+
+// examineShard reports the standing of the shard, unless the node is for rooms alone.
+func (r *report) examineShard(ctx context.Context, client *etcd.Client, f *nodeFlags) error {
+	if f.shard == "" {
+		return nil
+	}
+	s, err := etcd.Look(client, f.cluster, f.shard)
+	if err != nil {
+		return err
+	}
+	standing, err := s.Read(ctx)
+	if err != nil {
+		return err
+	}
+	r.examineStanding(f.shard, standing)
+	return nil
 }
 
 // examineStanding reports who owns the shard, or why nobody may.
@@ -156,6 +167,12 @@ func (r *report) examineLive(ctx context.Context, a *app, f *nodeFlags, url stri
 		return
 	}
 	defer conn.Close()
+	if f.shard == "" { // the logs of rooms are made with them
+		if err := conn.CheckReplicas(f.replicas); err != nil {
+			r.found("", "log", err)
+		}
+		return
+	}
 	s, err := jetstream.Open(ctx, conn, f.cluster, f.shard, "", jetstream.Options{})
 	if errors.Is(err, persistence.ErrNotFound) { // nothing to compare with: a node would create the log
 		if err := first(node.LogGone(f.shard, r.standing, false), conn.CheckReplicas(f.replicas)); err != nil {
@@ -214,6 +231,8 @@ func (r *report) examineNode(ctx context.Context, name, id, addr string) {
 		r.listens[other] = h.Node
 	}
 	switch {
+	case len(h.Conditions) == 0 && h.ShardHealth == nil && h.Rooms != nil:
+		r.say("node "+h.Node, "ok", "hosts %s", plural(h.Rooms.Hosted, "room"))
 	case len(h.Conditions) == 0 && h.ShardHealth != nil:
 		r.say("node "+h.Node, "ok", "phase %s, tick %d, %s", h.Phase, h.Tick, plural(h.Clients, "client"))
 	}

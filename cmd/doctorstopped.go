@@ -29,6 +29,9 @@ func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 			r.say("room "+s.Shard, "warn", "%v", s.Damage)
 		}
 	}
+	if f.shard == "" {
+		return // what ails a room keeps no node from starting
+	}
 	if err := r.examineLeases(ctx, a, f); errors.Is(err, fs.ErrNotExist) {
 		r.say("shard "+f.shard, "ok", "no node has run on %s yet", f.data)
 		if _, err := os.Stat(store); err != nil {
