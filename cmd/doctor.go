@@ -132,7 +132,7 @@ func (a *app) examine(ctx context.Context, f *doctorFlags, c node.Config) []find
 		r.say("processors", "ok", "%d", n)
 	}
 	if f.role == roleShard && f.archive != "" {
-		if _, err := f.findArchives(ctx, a); err != nil {
+		if err := f.checkArchives(ctx, a); err != nil {
 			r.say("archives", "fail", "%v", err)
 		} else {
 			r.say("archives", "ok", "rooms that ask for it go to %s", f.archive)

@@ -3,7 +3,8 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"os"
+	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -92,15 +93,47 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	}, nil
 }
 
-// archives opens the place for archives, if there is one, and makes it if it is a folder.
+// archives opens the place for archives, if there is one, and tries it, or nobody learns until a room ends that it takes none. A
+// folder that takes none ends the start. An object store may be away for a while, and what is to go there waits.
 func (f *nodeFlags) archives(ctx context.Context, a *app) (persistence.Archives, error) {
 	archives, err := f.findArchives(ctx, a)
-	if _, ok := archives.(*persistence.Folder); ok && err == nil {
-		if err = os.MkdirAll(f.archive, 0o755); err != nil { // or nobody learns until a room ends
-			err = fmt.Errorf("--archive: %w", err)
-		}
+	if archives == nil || err != nil {
+		return nil, err
+	}
+	err = probeArchives(ctx, archives, f.archive, f.cluster+"/")
+	if _, folder := archives.(*persistence.Folder); err != nil && !folder {
+		a.log.Warn("the logs of rooms that ask for an archive stay until this place takes them", "reason", err)
+		err = nil
 	}
 	return archives, err
+}
+
+// checkArchives is archives for a look: in place of a folder that does not exist it tries the one in which that would be made.
+func (f *nodeFlags) checkArchives(ctx context.Context, a *app) error {
+	archives, err := f.findArchives(ctx, a)
+	if archives == nil || err != nil {
+		return err
+	}
+	below := f.cluster + "/"
+	if _, folder := archives.(*persistence.Folder); folder {
+		if archives, err = persistence.NewFolder(nearestFolder(filepath.Join(f.archive, f.cluster))); err != nil {
+			return fmt.Errorf("--archive: %w", err)
+		}
+		below = ""
+	}
+	return probeArchives(ctx, archives, f.archive, below)
+}
+
+// probeLimit bounds the trial of a place for archives.
+const probeLimit = 10 * time.Second
+
+func probeArchives(ctx context.Context, archives persistence.Archives, where, below string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	if err := persistence.ProbeArchives(ctx, archives, fmt.Sprintf("%sprobe-%016x", below, rand.Uint64())); err != nil {
+		return fmt.Errorf("--archive: no archive can be kept in %s (%w): let this user write, read and remove files there, or name another place", where, err)
+	}
+	return nil
 }
 
 // findArchives is archives, but changes nothing.
@@ -110,7 +143,7 @@ func (f *nodeFlags) findArchives(ctx context.Context, a *app) (persistence.Archi
 	}
 	archives, err := a.archivesAt(ctx, f.archive)
 	if _, ok := archives.(*persistence.Folder); ok && err == nil {
-		err = notBelowFile(f.archive)
+		err = first(notBelowFile(f.archive), notBelowFile(filepath.Join(f.archive, f.cluster)))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--archive: %w", err)

@@ -36,3 +36,12 @@ func notBelowFile(path string) error {
 		}
 	}
 }
+
+// nearestFolder returns path, or what there is of the folders above it.
+func nearestFolder(path string) string {
+	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+	}
+}

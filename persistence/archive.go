@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,29 @@ func ProveArchive(ctx context.Context, from Archives, name string) (sum Exported
 		return sum, f.size, fmt.Errorf("%w: the archive %s ends with record %d, after tick %d", ErrNotSealed, from.Place(name), sum.Last, sum.LastTick)
 	}
 	return sum, f.size, nil
+}
+
+// ProbeArchives writes a few bytes under a name, reads them back and removes them, so that whoever is to archive rooms learns
+// beforehand that he could not.
+func ProbeArchives(ctx context.Context, in Archives, name string) (err error) {
+	want := []byte("wind writes this file to see whether it can, and removes it\n")
+	if err := in.Create(ctx, name, func(w io.Writer) error { _, err := w.Write(want); return err }); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Remove(ctx, name)) }()
+	c, size, err := in.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	got := make([]byte, len(want))
+	if n, err := c.ReadAt(got, 0); n < len(got) {
+		return fmt.Errorf("persistence: reading %s: %w", in.Place(name), err)
+	}
+	if size != int64(len(want)) || !bytes.Equal(got, want) {
+		return fmt.Errorf("persistence: %s has other bytes than were written", in.Place(name))
+	}
+	return nil
 }
 
 // Same reports whether both are files of one log from its first stored record to its last.

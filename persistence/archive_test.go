@@ -273,3 +273,36 @@ func halvings(n int) (steps int) {
 	}
 	return steps
 }
+
+// deaf are archives that take files and give none back, or not those that they took.
+type deaf struct {
+	*Folder
+	gives func(name string) (Content, int64, error)
+}
+
+func (d deaf) Open(_ context.Context, name string) (Content, int64, error) { return d.gives(name) }
+
+// TestAProbeFindsAPlaceThatTakesNoArchives: one that cannot be written, or read back. It leaves nothing behind.
+func TestAProbeFindsAPlaceThatTakesNoArchives(t *testing.T) {
+	ctx, to := t.Context(), newFolder(t)
+	if err := ProbeArchives(ctx, to, "dev/probe"); err != nil {
+		t.Error(err)
+	}
+	away := errors.New("no right to read")
+	if err := ProbeArchives(ctx, deaf{to, func(string) (Content, int64, error) { return nil, 0, away }}, "dev/probe"); !errors.Is(err, away) {
+		t.Error(err)
+	}
+	other := to.Place("other")
+	if err := os.WriteFile(other, []byte(strings.Repeat("x", 500)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ProbeArchives(ctx, deaf{to, func(string) (Content, int64, error) { return to.Open(ctx, "other") }}, "dev/probe"); err == nil || !strings.Contains(err.Error(), "other bytes") {
+		t.Error(err)
+	}
+	if names, err := to.List(ctx, "dev/"); err != nil || len(names) > 0 {
+		t.Errorf("probes stay: %v, %v", names, err)
+	}
+	if err := ProbeArchives(ctx, to, "other/probe"); err == nil || !strings.Contains(err.Error(), to.Place("other")) {
+		t.Errorf("a file is in the place of the folder: %v", err)
+	}
+}
