@@ -35,7 +35,7 @@ type Grid[T any] struct {
 	added  run[T]   // points from Add
 	runs   []run[T] // points from Append
 	cells  []uint32 // the cell of each point: added first, then run after run
-	start  []uint32 // first item of each cell in sorted, then one past the last cell, and one more that Build needs
+	start  []uint32 // first item of each cell in sorted, then one past the last cell, and one more that Build needs; nil until there was an item
 	sorted []Item[T]
 }
 
@@ -50,8 +50,7 @@ type point struct{ x, y float64 }
 // New makes a grid of square cells with sides of cell metres. A cell as wide as the usual query radius works well. It
 // panics if the area is empty, a number is not finite, or the grid would have more than MaxCells cells.
 func New[T any](area Area, cell float64) *Grid[T] {
-	p := newPlane(area, cell)
-	return &Grid[T]{plane: p, start: make([]uint32, p.cols*p.rows+2)}
+	return &Grid[T]{plane: newPlane(area, cell)}
 }
 
 // Reset removes all points and keeps the memory.
@@ -59,7 +58,6 @@ func (g *Grid[T]) Reset() {
 	g.added.points, g.added.values = g.added.points[:0], g.added.values[:0]
 	clear(g.runs)
 	g.runs = g.runs[:0]
-	clear(g.start)
 	g.sorted = g.sorted[:0]
 }
 
@@ -92,6 +90,13 @@ func (g *Grid[T]) Len() int {
 // Build sorts all points added since Reset.
 func (g *Grid[T]) Build() {
 	n := g.Len()
+	if n == 0 {
+		g.sorted = g.sorted[:0] // the cells have no items to begin with
+		return
+	}
+	if g.start == nil {
+		g.start = make([]uint32, g.cols*g.rows+2)
+	}
 	if cap(g.sorted) < n {
 		g.sorted, g.cells = make([]Item[T], n+n/4), make([]uint32, n+n/4)
 	}
@@ -133,4 +138,9 @@ func (g *Grid[T]) Items() []Item[T] { return g.sorted }
 
 // Cell returns the items of one cell, in the order they were added. The grid owns the slice, which stays valid until
 // the next Reset.
-func (g *Grid[T]) Cell(i int) []Item[T] { return g.sorted[g.start[i]:g.start[i+1]] }
+func (g *Grid[T]) Cell(i int) []Item[T] {
+	if len(g.sorted) == 0 {
+		return nil
+	}
+	return g.sorted[g.start[i]:g.start[i+1]]
+}

@@ -211,14 +211,21 @@ func TestNothingIsFoundWhereNothingIs(t *testing.T) {
 		if n := len(values(g.Circle(0, 0, 1000))) + len(values(g.Box(-90, -90, 90, 90))); n != 0 || g.Nearest(0, 0, 1000, nil) != nil {
 			t.Errorf("%s: %d items found", what, n)
 		}
+		if len(g.Cell(0)) != 0 {
+			t.Errorf("%s: a cell has %v", what, g.Cell(0))
+		}
 	}
 	check("new grid")
+	g.Build()
+	check("nothing built")
 	fill(g, crowd(rand.New(rand.NewPCG(1, 4)), 300))
 	g.Reset()
 	check("after Reset")
 	g.Add(1, 1, 1)
 	check("before Build")
 	g.Reset()
+	g.Build()
+	check("nothing built after something was")
 	nan := math.NaN()
 	g.Add(nan, 0, 1)
 	g.Add(0, nan, 2)

@@ -9,7 +9,7 @@ func (g *Grid[T]) Box(minX, minY, maxX, maxY float64) iter.Seq[*Item[T]] {
 }
 
 func (g *Grid[T]) box(minX, minY, maxX, maxY float64, yield func(*Item[T]) bool) {
-	if !(minX <= maxX) || !(minY <= maxY) {
+	if !(minX <= maxX) || !(minY <= maxY) || len(g.sorted) == 0 {
 		return
 	}
 	c0, c1 := g.col(minX), g.col(maxX)
@@ -31,7 +31,7 @@ func (g *Grid[T]) Circle(x, y, radius float64) iter.Seq[*Item[T]] {
 }
 
 func (g *Grid[T]) circle(x, y, radius float64, yield func(*Item[T]) bool) {
-	if !(radius >= 0) {
+	if !(radius >= 0) || len(g.sorted) == 0 {
 		return
 	}
 	rr := radius * radius
