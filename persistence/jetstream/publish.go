@@ -165,6 +165,9 @@ func (p *fenced) outcome(m *nats.Msg, after spot) (uint64, error) {
 	if m.Header.Get("Status") == "503" { // the server sends it if nobody listens on the subject
 		return 0, fmt.Errorf("%w: %s: no stream answers on %s (deleted, without a leader, or its server has switched JetStream off, as one of a cluster does when its disk is full)", persistence.ErrAmbiguous, p.lane, p.msg.Subject)
 	}
+	if seq, ok := plainAck(m.Data, p.lane.name); ok && (seq == after.seq+1 || p.lane.shared() && seq > after.seq) {
+		return seq, nil
+	}
 	var a struct {
 		Error     *jetstream.APIError `json:"error"`
 		Stream    string              `json:"stream"`
@@ -182,6 +185,27 @@ func (p *fenced) outcome(m *nats.Msg, after spot) (uint64, error) {
 		return 0, fmt.Errorf("%w: %s acknowledged sequence %d (duplicate %v) after %d", persistence.ErrConflict, p.lane, a.Sequence, a.Duplicate, after.seq)
 	}
 	return a.Sequence, nil
+}
+
+// plainAck returns the sequence of an acknowledgement of a stream that says nothing else, which nearly all do.
+func plainAck(b []byte, stream string) (seq uint64, ok bool) {
+	for _, part := range [...]string{`{"stream":"`, stream, `","seq":`} {
+		if len(b) < len(part) || string(b[:len(part)]) != part {
+			return 0, false
+		}
+		b = b[len(part):]
+	}
+	end := len(b) - 1
+	if end < 1 || end > 18 || b[end] != '}' {
+		return 0, false
+	}
+	for _, c := range b[:end] {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		seq = 10*seq + uint64(c-'0')
+	}
+	return seq, true
 }
 
 func (p *fenced) refused(e *jetstream.APIError, after spot) error {

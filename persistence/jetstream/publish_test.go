@@ -21,6 +21,13 @@ func TestOnlyOneAnswerMeansCommitted(t *testing.T) {
 		{answer: `{"stream":"WIND_dev_main","seq":42,"duplicate":true}`, want: persistence.ErrConflict},
 		{answer: `{"stream":"WIND_dev_main","seq":43}`, want: persistence.ErrConflict},
 		{answer: `{"stream":"WIND_dev_main","seq":1}`, want: persistence.ErrConflict},
+		{answer: `{"stream":"WIND_dev_main","domain":"hub","seq":42}`},
+		{answer: `{"stream":"WIND_dev_main","seq":18446744073709551616}`, want: persistence.ErrAmbiguous}, // beyond 64 bits
+		{answer: `{"stream":"WIND_dev_main","seq":42`, want: persistence.ErrAmbiguous},
+		{answer: `{"stream":"WIND_dev_main","seq":}`, want: persistence.ErrAmbiguous},
+		{answer: `{"stream":"WIND_dev_main","seq":-42}`, want: persistence.ErrAmbiguous},
+		{answer: `{"stream":"WIND_dev_main","seq":42}}`, want: persistence.ErrAmbiguous},
+		{answer: `{"stream":"WIND_dev_main2","seq":42}`, want: persistence.ErrAmbiguous},
 		{answer: `{"stream":"WIND_dev_other","seq":42}`, want: persistence.ErrAmbiguous},
 		{answer: `{"seq":42}`, want: persistence.ErrAmbiguous},
 		{answer: ``, want: persistence.ErrAmbiguous},
