@@ -39,7 +39,7 @@ func (w *World) setup() (err error) {
 	}()
 	registerBuiltins(w)
 	w.game.Setup(w)
-	w.sealed = true
+	w.sealed, w.names = true, nil
 	w.linkAll()
 	w.describe()
 	if err := w.schema.Servable(); err != nil {

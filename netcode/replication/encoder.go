@@ -96,6 +96,12 @@ type Stats struct {
 // offset is a cell's position relative to the middle of an area.
 type offset struct{ x, y int32 }
 
+// Check returns the error that New would return.
+func Check(s *ecs.Schema, c Config) error {
+	_, err := New(s, c)
+	return err
+}
+
 // New returns an Encoder for worlds with this schema. The error names a field whose tag is invalid.
 func New(s *ecs.Schema, c Config) (*Encoder, error) {
 	c, err := c.withDefaults()

@@ -176,13 +176,14 @@ func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) bool {
 // welcome sends Welcome: the session is in the committed world.
 func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	s := l.session
+	h.describe()
 	m := &wirepb.Welcome{
 		Session: s.id, Token: s.token[:], Tick: h.released, TickRate: uint32(time.Second / h.period),
 		Epoch: h.epoch, Resumed: resumed, AppliedSeq: s.taken, InputSeq: s.inputs.used,
 		SchemaHash: h.schemaHash, Shard: h.cfg.Shard, View: wireEntity(state.View), Game: h.game,
 	}
 	if l.hello.Schema != h.schemaHash {
-		m.Schema = h.schemaJSON
+		m.Schema = []byte(h.schemaText.Value())
 	}
 	s.view = m.View
 	if l.datagrams = l.hello.Datagrams && l.conn.Datagrams(); l.datagrams {

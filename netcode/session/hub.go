@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+	"unique"
 
 	"google.golang.org/protobuf/proto"
 
@@ -36,9 +37,9 @@ type hub struct {
 	hold       uint64   // for how many ticks an input repeats
 	sampled    []uint16 // kinds of the sampled commands
 	schema     *ecs.Schema
-	schemaJSON []byte
+	schemaText unique.Handle[string] // see describe
 	schemaHash uint64
-	encoder    *replication.Encoder
+	encoder    *replication.Encoder // nil until a client sees the world
 
 	released uint64 // newest committed tick
 	latched  uint64 // newest tick whose commands were latched

@@ -3,6 +3,7 @@ package session
 import (
 	"math"
 	"time"
+	"unique"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -17,11 +18,10 @@ import (
 func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.disown("this node took over the shard: connect again")
 	schema := w.Schema()
-	encoder, err := replication.New(schema, h.cfg.Replication)
-	if err != nil {
+	if err := replication.Check(schema, h.cfg.Replication); err != nil {
 		return err
 	}
-	h.owned, h.starting, h.epoch, h.encoder = true, false, epoch, encoder
+	h.owned, h.starting, h.epoch = true, false, epoch
 	h.since = h.now.Truncate(time.Millisecond)
 	h.game = w.Game().Name
 	h.period = time.Second / time.Duration(w.Game().TickRate)
@@ -31,7 +31,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 			h.sampled = append(h.sampled, uint16(kind))
 		}
 	}
-	h.schema, h.schemaJSON, h.schemaHash = schema, schema.JSON(), schema.Hash()
+	h.schema, h.schemaText, h.schemaHash = schema, unique.Handle[string]{}, 0
 	h.released, h.latched, h.schedule = w.Tick(), w.Tick(), schedule{period: h.period}
 	w.EachSession(func(state ecs.Session) bool {
 		s := &session{
@@ -43,6 +43,22 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 		return true
 	})
 	return nil
+}
+
+// describe encodes the schema, if no client has needed it yet. The shards of a process share the text.
+func (h *hub) describe() {
+	if h.schemaHash == 0 {
+		h.schemaText, h.schemaHash = unique.Make(string(h.schema.JSON())), h.schema.Hash()
+	}
+}
+
+// encode returns the encoder, which the first client needs.
+func (h *hub) encode() (*replication.Encoder, error) {
+	var err error
+	if h.encoder == nil {
+		h.encoder, err = replication.New(h.schema, h.cfg.Replication)
+	}
+	return h.encoder, err
 }
 
 // startPatience is how long a client waits for a node that is about to own its shard.

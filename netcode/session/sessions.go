@@ -214,13 +214,23 @@ func (s *Sessions) Release(w *ecs.World, seq, epoch uint64, outputs []ecs.Output
 	s.targets = s.hub.targets(w, s.targets[:0])
 	encoder, ended, log := s.hub.encoder, s.hub.ended, s.hub.log
 	s.hub.ended = nil
+	var err error
+	if len(s.targets) > 0 {
+		encoder, err = s.hub.encode()
+	}
 	s.turn.give()
 
-	for _, id := range ended {
-		encoder.Leave(id)
+	if encoder != nil {
+		for _, id := range ended {
+			encoder.Leave(id)
+		}
 	}
 	if len(s.targets) == 0 {
 		return // nobody sees the world
+	}
+	if err != nil { // own has tried it
+		log.Error("netcode: cannot encode updates", "error", err)
+		return
 	}
 	u := header{tick: w.Tick(), checksum: w.Checksum(), epoch: epoch, durable: seq}
 	if err := encoder.Begin(w, u.epoch); err != nil {
