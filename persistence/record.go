@@ -9,7 +9,7 @@ import (
 // Limits that every encoder and decoder enforces.
 const (
 	MaxRecordBytes = 8 << 20 // one encoded record; a store's own payload limit is usually lower
-	MaxTicks       = 8       // ticks in one record: an owner catches up by that many at once, and nothing is read in between
+	MaxTicks       = 256     // ticks in one record; nothing is read in between
 	MaxOutbox      = 1 << 16 // messages or failures of one tick
 	maxNameBytes   = 256     // names of games, nodes, systems, messages
 	maxTextBytes   = 4 << 10 // reasons

@@ -19,6 +19,7 @@ const (
 	highShare     = 5 * time.Millisecond  // see Crew.pace
 	measureShare  = 50 * time.Millisecond // likewise
 	publishBatch  = 32
+	roomBatch     = persistence.MaxTicks   // a room's, which are one message (jetstream.Deltas.Publish)
 	publishWait   = 500 * time.Millisecond // of a room's deltas for others
 	publishRetry  = 200 * time.Millisecond
 	drainAtStop   = 250 * time.Millisecond
@@ -31,7 +32,6 @@ type background struct {
 	publishing, noting, measuring, archiving *task // nil: not begun, or not needed
 
 	publisher struct {
-		batch []persistence.Delta
 		delay time.Duration
 		known bool // how far the stream has come
 	}
@@ -100,14 +100,13 @@ func (b *background) end(crew *Crew) {
 	*b = background{}
 }
 
-// toPublish returns what wakes the task that publishes. A room collects its deltas for a moment, since each batch is packed by itself
-// (jetstream.Deltas.Publish).
+// toPublish returns what wakes the task that publishes. A room collects its deltas for a moment, since each batch is one message.
 func (h *Host) toPublish(t *task) func() {
 	if !h.cfg.Doze {
 		return t.wake
 	}
 	return func() {
-		if waiting, _ := h.ring.len(); waiting >= publishBatch/2 {
+		if waiting, _ := h.ring.len(); waiting >= roomBatch/2 {
 			t.wake()
 			return
 		}
@@ -132,16 +131,24 @@ func (h *Host) publish() {
 			h.ring.published(last)
 		}
 	}
-	p.batch = h.ring.oldest(p.batch[:0], publishBatch)
-	if len(p.batch) == 0 {
+	most := publishBatch
+	if h.cfg.Doze {
+		most = roomBatch
+	}
+	b := h.crew.batch()
+	defer h.crew.giveBatch(b)
+	*b = h.ring.oldest((*b)[:0], most)
+	if len(*b) == 0 {
 		return
 	}
-	err := h.cfg.Deltas.Publish(ctx, p.batch)
-	clear(p.batch)
+	err := h.cfg.Deltas.Publish(ctx, *b)
 	switch {
 	case err == nil:
 		p.delay = 0
-		h.ring.drop(len(p.batch))
+		h.ring.drop(len(*b))
+		if h.doze.dozing.Load() {
+			h.ring.shrink()
+		}
 		h.conditions.Clear(Degraded)
 		h.background.publishing.wake() // for what has come meanwhile
 	case errors.Is(err, persistence.ErrConflict):

@@ -9,7 +9,7 @@ import (
 
 // claim is PhaseClaim: read the standing, wait while another node owns the shard or it is halted, read the log's end and the
 // build that wrote it, bid.
-func (o *Owner) claim(ev Event) {
+func (o *Owner) claim(ev *Event) {
 	switch ev.Kind {
 	case EventStanding:
 		if ev.Err != nil {
@@ -105,7 +105,7 @@ func (o *Owner) look(t Tail) {
 }
 
 // compare checks this build against the one that wrote the log. If the log cannot be read that far, recovery finds out why.
-func (o *Owner) compare(ev Event) {
+func (o *Owner) compare(ev *Event) {
 	if ev.Err != nil && !lasting(ev.Err) {
 		o.trouble(ev.Err)
 		return
@@ -178,7 +178,7 @@ func (e *evidence) history(st *Standing) *persistence.History {
 }
 
 // check is PhaseCheck. It reads the evidence before the log's end, so that a log that grows meanwhile never looks too short.
-func (o *Owner) check(ev Event) {
+func (o *Owner) check(ev *Event) {
 	if ev.Err != nil && !(ev.Kind == EventMessage && lasting(ev.Err)) {
 		o.trouble(ev.Err)
 		return
@@ -231,7 +231,7 @@ func (o *Owner) weigh(t Tail) {
 
 // matchHigh checks the record at the high-water mark. A log that was cut and has grown again is long enough, but that record
 // is from another epoch.
-func (o *Owner) matchHigh(ev Event) {
+func (o *Owner) matchHigh(ev *Event) {
 	if ev.Err == nil {
 		if err := o.evidence.history(&o.standing).Replaced(o.standing.High, ev.Message.Header.Epoch); err != nil {
 			o.halt(err)

@@ -56,11 +56,11 @@ func (o *Owner) propose(ticks []persistence.TickRecord) {
 
 // send makes r the outstanding record.
 func (o *Owner) send(r persistence.Record) {
-	o.out.record = r
 	buffer := o.out.body[:0]
-	if r.Kind == persistence.KindSeal {
-		buffer = nil // the record that it follows is being released
+	if r.Kind == persistence.KindSeal || o.out.record.Kind != persistence.KindTicks {
+		buffer = nil // the record that it follows is being released, or was large: it had a schema
 	}
+	o.out.record = r
 	m, err := o.chain.Link(&o.out.record, buffer)
 	if err != nil {
 		o.stop(fmt.Errorf("shard: record %d (%s) cannot be written: %w", o.chain.Seq()+1, ticksOf(&o.out.record), err))
@@ -77,7 +77,7 @@ func (o *Owner) resend() {
 }
 
 // commit settles the outstanding record, for PhaseFence and PhaseOwn.
-func (o *Owner) commit(ev Event) {
+func (o *Owner) commit(ev *Event) {
 	switch ev.Kind {
 	case EventAppended:
 		o.appended(ev.Err)
@@ -154,7 +154,7 @@ func ticksOf(r *persistence.Record) string {
 }
 
 // found handles the record found at the outstanding record's sequence.
-func (o *Owner) found(ev Event) {
+func (o *Owner) found(ev *Event) {
 	switch {
 	case errors.Is(ev.Err, persistence.ErrVersion): // from a node with a newer build
 		o.stop(fmt.Errorf("%w: this build cannot read the record at sequence %d: %w", ErrFenced, o.out.record.Seq, ev.Err))
@@ -181,7 +181,7 @@ func (o *Owner) fenced(by persistence.Epoch) {
 }
 
 // measured handles the log's end, after the log refused the outstanding record and had none at its sequence.
-func (o *Owner) measured(ev Event) {
+func (o *Owner) measured(ev *Event) {
 	switch {
 	case ev.Err != nil:
 		o.trouble(ev.Err)
@@ -256,7 +256,7 @@ func (o *Owner) settled() {
 
 // confirm repeats the check for lost history after the fence. The previous owner could write until then; only now is the
 // evidence of its records final, and none of it may lie above our fence.
-func (o *Owner) confirm(ev Event) {
+func (o *Owner) confirm(ev *Event) {
 	if ev.Err != nil {
 		o.trouble(ev.Err)
 		return

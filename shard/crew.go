@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ferris1/wind/persistence"
 )
 
 // Crew does the background work of a node's hosts: publishing deltas, storing snapshots, notes, measurements. A host has
@@ -23,7 +25,9 @@ type Crew struct {
 	idle    int // those that wait for work and were not signalled
 	closed  bool
 
-	buffers [][]byte // for snapshots: each host needs one for a moment each minute
+	buffers [][]byte  // for snapshots: each host needs one for a moment each minute
+	records sync.Pool // *ticks: each host needs one while it makes and commits a record
+	batches sync.Pool // *[]persistence.Delta, likewise while it publishes
 }
 
 // crewSize is how many tasks run at once.
@@ -82,6 +86,33 @@ func (c *Crew) giveBack(b []byte) {
 	if len(c.buffers) < spareBuffers {
 		c.buffers = append(c.buffers, b)
 	}
+}
+
+// ticks returns memory for the ticks of a record. Give it back with giveTicks.
+func (c *Crew) ticks() *ticks {
+	if t, ok := c.records.Get().(*ticks); ok {
+		return t
+	}
+	return &ticks{}
+}
+
+// giveTicks takes back memory of which n ticks were used.
+func (c *Crew) giveTicks(t *ticks, n int) {
+	t.clear(n)
+	c.records.Put(t)
+}
+
+// batch returns an empty batch of deltas. Give it back with giveBatch.
+func (c *Crew) batch() *[]persistence.Delta {
+	if b, ok := c.batches.Get().(*[]persistence.Delta); ok {
+		return b
+	}
+	return new([]persistence.Delta)
+}
+
+func (c *Crew) giveBatch(b *[]persistence.Delta) {
+	clear(*b)
+	c.batches.Put(b)
 }
 
 // spareBuffers bounds the buffers that a crew keeps.

@@ -2,21 +2,34 @@ package shard
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/persistence"
 )
 
 // An empty room would commit a record per tick, and nobody would see it. A host that may doze (HostConfig.Doze) lets ticks become
-// due until a record is full, simulates them in a row and commits them at once, as it does after a stall: nothing reads the world
-// between them, and nothing leaves before the record is committed. It dozes after a second without a session, a command or a message
-// to others. Whatever arrives ends that at once: the ticks that are due are committed with it.
-// The price: a message that a tick sends unasked, such as the room's result, leaves up to seven ticks late.
+// due, simulates them in a row and commits them at once, as it does after a stall: nothing reads the world between them, and nothing
+// leaves before the record is committed. It dozes after a second without a session, a command or a message to others, for half as
+// long as the quiet has lasted, up to mostDoze. The dozes of a crew's hosts end at common moments, so that their requests to the
+// stores leave together: alone, each costs more than the ticks.
+// Whatever arrives ends that at once: the ticks that are due are committed with it, and it is in the last of them, as it
+// would be if the room had not dozed.
+// The price: a message that a tick sends unasked, such as the room's result, leaves up to mostDoze late.
+
+const (
+	quietBefore = time.Second            // a doze
+	leastDoze   = 500 * time.Millisecond // the first
+	mostDoze    = 4 * time.Second
+	dozeWork    = 10 * time.Millisecond // at most, in a row
+	dozeSlot    = 50 * time.Millisecond // between two moments at which dozes end
+)
 
 // doze is what a host knows of the quiet in its room.
 type doze struct {
 	quiet   uint64        // ticks in a row without a session, a command or a message
 	slept   int           // ticks that the host let become due on purpose since the last record: they are not late
+	took    time.Duration // a tick of the last record
 	dozing  atomic.Bool   // the loop sleeps through ticks that are due
 	arrived atomic.Bool   // something came since the last latch
 	nudge   chan struct{} // wakes the loop; one token
@@ -31,20 +44,51 @@ func (d *doze) count(commands [][]ecs.Command, outputs []ecs.Output, sessions in
 	}
 }
 
-// batch returns how many ticks must be due before the host works: 1 unless it dozes.
-func (h *Host) batch() int {
-	d, rate := &h.doze, h.tickRate()
-	if _, wakes := h.cfg.Frontend.(Waker); !h.cfg.Doze || !wakes || d.quiet < uint64(rate) {
+// span returns how long a doze lasts after the ticks of quiet.
+func (d *doze) span(rate int) time.Duration {
+	quiet := time.Duration(d.quiet) * time.Second / time.Duration(rate)
+	span := mostDoze
+	for span > leastDoze {
+		ticks := int(span * time.Duration(rate) / time.Second)
+		if 2*span <= quiet && ticks <= persistence.MaxTicks && time.Duration(ticks)*d.took <= dozeWork {
+			break
+		}
+		span /= 2
+	}
+	return span
+}
+
+// dozeEnd returns when a doze ends that begins at now: one of the moments that lie span apart. Where they lie depends on phase, a
+// share in [0, 1).
+func dozeEnd(origin, now time.Time, span time.Duration, phase float64) time.Time {
+	offset := time.Duration(phase*float64(span/dozeSlot)) * dozeSlot
+	since := now.Sub(origin) - offset
+	k := since / span
+	if k*span < since {
+		k++
+	}
+	return origin.Add(offset + k*span)
+}
+
+// batch returns how many ticks must be due before the host works, and when they are: one, unless it dozes.
+func (h *Host) batch() (ticks int, at time.Time) {
+	d, rate, pacer := &h.doze, h.tickRate(), &h.tick.pacer
+	next := pacer.When(1)
+	if _, wakes := h.cfg.Frontend.(Waker); !h.cfg.Doze || !wakes || d.quiet < uint64(quietBefore/time.Second)*uint64(rate) {
 		d.dozing.Store(false)
-		return 1
+		return 1, next
 	}
 	d.dozing.Store(true)
 	if d.arrived.Load() { // after dozing is set: what comes later nudges
 		d.quiet = 0
 		d.dozing.Store(false)
-		return 1
+		return 1, next
 	}
-	return max(1, min(persistence.MaxTicks, rate-1, h.ticksLeft())) // within CatchUpSeconds
+	at = dozeEnd(h.crew.origin, next, d.span(rate), h.cfg.Phase)
+	if most := h.ticksLeft(); pacer.Due(at) > most {
+		return most, pacer.When(most)
+	}
+	return pacer.Due(at), at
 }
 
 // arrive is told that something has arrived. Any goroutine may call it.

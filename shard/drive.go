@@ -24,9 +24,36 @@ func (h *Host) send(ctx context.Context, ev Event) {
 			return
 		}
 		ev.Now = h.now()
-		ev, more = h.perform(ctx, h.owner.Step(ev))
+		more = h.perform(ctx, h.owner.Step(ev), &ev)
 	}
 }
+
+// An Event is large, and a room's goroutine waits most of the time: what makes one is not inlined, so that the stack of a goroutine
+// that waits has no room for it, and that of a busy one room for one at a time.
+
+// signal sends an event that says nothing but its kind.
+//
+//go:noinline
+func (h *Host) signal(ctx context.Context, kind EventKind) { h.send(ctx, Event{Kind: kind}) }
+
+// propose proposes ticks.
+//
+//go:noinline
+func (h *Host) propose(ctx context.Context, ticks []persistence.TickRecord) {
+	h.send(ctx, Event{Kind: EventPropose, Ticks: ticks})
+}
+
+// seal ends the room.
+//
+//go:noinline
+func (h *Host) seal(ctx context.Context, reason persistence.EndReason) {
+	h.send(ctx, Event{Kind: EventEnd, End: &persistence.Seal{Reason: reason}})
+}
+
+// pass sends an event of the host's goroutines.
+//
+//go:noinline
+func (h *Host) pass(ctx context.Context, ev *Event) { h.send(ctx, *ev) }
 
 // renew tells the owner about the node's lease, if it has changed.
 func (h *Host) renew(ctx context.Context) {
@@ -35,8 +62,13 @@ func (h *Host) renew(ctx context.Context) {
 		return
 	}
 	h.lease = state
-	held := Held{ID: state.ID, Until: state.Sent.Add(state.TTL - h.margin(state.TTL)).Sub(h.origin)}
-	h.perform(ctx, h.owner.Step(Event{Kind: EventLease, Now: h.now(), Lease: held}))
+	h.leased(ctx, Held{ID: state.ID, Until: state.Sent.Add(state.TTL - h.margin(state.TTL)).Sub(h.origin)})
+}
+
+//go:noinline
+func (h *Host) leased(ctx context.Context, held Held) {
+	ev := Event{Kind: EventLease, Now: h.now(), Lease: held}
+	h.perform(ctx, h.owner.Step(ev), &ev)
 }
 
 // margin returns how long before its end the lease counts as lost.
@@ -47,8 +79,8 @@ func (h *Host) margin(ttl time.Duration) time.Duration {
 	return max(ttl/5, 200*time.Millisecond)
 }
 
-// perform performs the owner's actions. If one of them is a request, it returns the answer.
-func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, asked bool) {
+// perform performs the owner's actions. If one of them is a request, it puts the answer into ev.
+func (h *Host) perform(ctx context.Context, actions []Action, ev *Event) (asked bool) {
 	request := -1
 	for i := range actions {
 		a := &actions[i]
@@ -85,13 +117,14 @@ func (h *Host) perform(ctx context.Context, actions []Action) (answer Event, ask
 	h.watch()
 	h.setPhase()
 	if request < 0 {
-		return Event{}, false
+		return false
 	}
-	return h.request(ctx, &actions[request]), true
+	h.request(ctx, &actions[request], ev)
+	return true
 }
 
 // request sends a request to a service and waits for the answer.
-func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
+func (h *Host) request(ctx context.Context, a *Action, ev *Event) {
 	h.wakeAt = time.Time{}
 	h.asked.asks(a, h.sim.Tick())
 	defer func() {
@@ -99,7 +132,7 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 			h.logger.Info("the answer came: the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
 		}
 	}()
-	ev.Op = a.Op
+	*ev = Event{Op: a.Op}
 	switch a.Kind {
 	case ActionStanding:
 		ev.Kind = EventStanding
@@ -155,7 +188,6 @@ func (h *Host) request(ctx context.Context, a *Action) (ev Event) {
 	default:
 		panic("shard: the host does not know action " + a.Kind.String())
 	}
-	return ev
 }
 
 // append sends a record, unless it is too large for the log.
@@ -179,7 +211,7 @@ func (h *Host) wait(ctx context.Context, other time.Time) {
 	h.timer.Reset(time.Until(until))
 	select {
 	case ev := <-h.inbox:
-		h.send(ctx, *ev)
+		h.pass(ctx, ev)
 		return
 	case <-h.doze.nudge:
 		return
@@ -190,7 +222,7 @@ func (h *Host) wait(ctx context.Context, other time.Time) {
 	if !h.wakeAt.IsZero() && !time.Now().Before(h.wakeAt) {
 		h.wakeAt = time.Time{}
 	}
-	h.send(ctx, Event{Kind: EventTimer})
+	h.signal(ctx, EventTimer)
 }
 
 // watch cancels the owner's blocking requests when the lease of its claim is lost. It starts with the claim.

@@ -241,7 +241,7 @@ func (h *Host) start(ctx context.Context) {
 	h.origin = time.Now()
 	h.hold, h.drop = context.WithCancel(context.WithoutCancel(ctx))
 	h.timer = time.NewTimer(time.Hour)
-	h.send(ctx, Event{Kind: EventStart})
+	h.signal(ctx, EventStart)
 }
 
 // finish ends the host's goroutines and waits for them.
@@ -266,7 +266,7 @@ func (h *Host) finish() {
 func (h *Host) become(ctx context.Context) {
 	for !h.stopped && h.owner.Phase() != PhaseOwn {
 		if ctx.Err() != nil {
-			h.send(ctx, Event{Kind: EventStop})
+			h.signal(ctx, EventStop)
 			continue
 		}
 		h.wait(ctx, time.Time{})

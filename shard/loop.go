@@ -9,13 +9,13 @@ import (
 	"github.com/ferris1/wind/persistence"
 )
 
-// ticking is the state of the tick loop. Every record reuses its memory.
+// catchUp is how many overdue ticks the host commits at once.
+const catchUp = 8
+
+// ticking is the state of the tick loop.
 type ticking struct {
 	pacer    Pacer
-	commands [persistence.MaxTicks][]ecs.Command
-	frames   [persistence.MaxTicks][]byte
-	outputs  [persistence.MaxTicks]ecs.Output
-	records  [persistence.MaxTicks]persistence.TickRecord
+	*ticks             // of the outstanding record; nil between two records
 	count    int       // ticks in the outstanding record
 	empty    uint64    // ticks in a row without a session
 	skipped  int       // ticks whose time was skipped since the last log line
@@ -24,6 +24,34 @@ type ticking struct {
 	sent     time.Time
 	excess   time.Duration // work beyond the time of its ticks that later ticks have not made up for
 	rest     time.Time     // until when a room that takes more than its time leaves the processor to others
+}
+
+// ticks is the memory of a record's ticks, which the hosts of a crew share.
+type ticks struct {
+	commands [][]ecs.Command
+	frames   [][]byte
+	outputs  []ecs.Output
+	records  []persistence.TickRecord
+}
+
+// extend makes room for n ticks.
+func (t *ticks) extend(n int) {
+	if more := n - len(t.frames); more > 0 {
+		t.commands = append(t.commands, make([][]ecs.Command, more)...)
+		t.frames = append(t.frames, make([][]byte, more)...)
+		t.outputs = append(t.outputs, make([]ecs.Output, more)...)
+		t.records = append(t.records, make([]persistence.TickRecord, more)...)
+	}
+}
+
+// clear drops what n ticks refer to.
+func (t *ticks) clear(n int) {
+	for i := range n {
+		clear(t.commands[i])
+		t.commands[i] = t.commands[i][:0]
+	}
+	clear(t.outputs[:n])
+	clear(t.records[:n])
 }
 
 // owned begins the steady state: the world is recovered, and the epoch record is in the log.
@@ -61,23 +89,24 @@ func (h *Host) serve(ctx context.Context) {
 		}
 		now := time.Now()
 		h.skip(now)
-		due, batch := h.tick.pacer.Due(now), h.batch()
+		batch, at := h.batch()
+		due := h.tick.pacer.Due(now)
 		h.doze.slept = max(h.doze.slept, batch)
 		late := max(0, due-h.doze.slept)
 		h.showDebt(late)
-		if next := h.tick.pacer.When(batch); due < batch || now.Before(h.tick.rest) {
-			h.wait(ctx, later(next, h.tick.rest))
+		if at = later(at, h.tick.rest); now.Before(at) {
+			h.wait(ctx, at)
 			continue
 		}
-		h.doze.slept = 0
 		h.record(ctx, h.several(due), late, now)
+		h.doze.slept = 0
 	}
 	h.showDebt(0)
 	h.disown()
 	if !h.stopped || errors.Is(h.reason, ErrEnded) {
 		drained()
 	}
-	h.send(ctx, Event{Kind: EventStop})
+	h.signal(ctx, EventStop)
 	h.drop()
 }
 
@@ -112,13 +141,13 @@ func (h *Host) several(due int) int {
 	if h.tick.excess > tolerated {
 		return 1
 	}
-	return min(due, persistence.MaxTicks)
+	return min(due, max(catchUp, h.doze.slept))
 }
 
 // skip skips the overdue time that will not be caught up, and logs it.
 func (h *Host) skip(now time.Time) {
 	t := &h.tick
-	if n := t.pacer.Skip(now, CatchUpSeconds*int(t.pacer.rate)); n > 0 {
+	if n := t.pacer.Skip(now, CatchUpSeconds*int(t.pacer.rate)+h.doze.slept); n > 0 {
 		t.skipped += n
 		h.mu.Lock()
 		h.stats.Skipped += uint64(n)
@@ -151,9 +180,9 @@ func (h *Host) hear(ctx context.Context) {
 	for {
 		select {
 		case ev := <-h.inbox:
-			h.send(ctx, *ev)
+			h.pass(ctx, ev)
 		default:
-			h.send(ctx, Event{Kind: EventTimer}) // if the lease is lost, the owner notices now
+			h.signal(ctx, EventTimer) // if the lease is lost, the owner notices now
 			return
 		}
 	}
@@ -167,6 +196,9 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	}
 	t, w := &h.tick, h.sim.world
 	n = min(n, h.ticksLeft())
+	t.ticks = h.crew.ticks()
+	t.extend(n)
+	defer h.crew.giveTicks(t.ticks, n)
 	h.doze.arrived.Store(false)
 	h.sim.stepping.begin(w, w.Tick()+1) // what checks a command is the game's, and may hang like a system
 	h.latch(w, n)
@@ -202,7 +234,7 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	h.stats.Ticks += uint64(n)
 	h.stats.Late += uint64(min(n, late))
 	h.mu.Unlock()
-	h.send(ctx, Event{Kind: EventPropose, Ticks: t.records[:n]})
+	h.propose(ctx, t.records[:n])
 	h.doze.count(t.commands[:n], t.outputs[:n], w.Sessions())
 	h.settle(ctx)
 	h.limit(ctx, n)
@@ -229,9 +261,9 @@ func (h *Host) limit(ctx context.Context, ticks int) {
 	}
 	switch {
 	case l.Ticks > 0 && w.Tick() >= l.Ticks:
-		h.send(ctx, Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndLimit}})
+		h.seal(ctx, persistence.EndLimit)
 	case l.IdleTicks > 0 && h.tick.empty >= l.IdleTicks:
-		h.send(ctx, Event{Kind: EventEnd, End: &persistence.Seal{Reason: persistence.EndIdle}})
+		h.seal(ctx, persistence.EndIdle)
 	}
 }
 
@@ -251,16 +283,20 @@ func (h *Host) Close(ctx context.Context, by string) bool {
 	return false
 }
 
-// latch takes the commands of n ticks from the frontend and orders those of each tick.
+// latch takes the commands of n ticks from the frontend and orders those of each tick. A host that has dozed asks for the last tick's
+// alone: what has arrived meanwhile came after the others were due.
 func (h *Host) latch(w *ecs.World, n int) {
-	for i := range n {
-		t := &h.tick
-		t.commands[i] = t.commands[i][:0]
-		if h.cfg.Frontend != nil {
-			tick := w.Tick() + 1 + uint64(i)
-			t.commands[i] = h.cfg.Frontend.Latch(w, tick, t.commands[i], ecs.FrameBytes/n)
-			w.Order(tick, t.commands[i])
-		}
+	if h.cfg.Frontend == nil {
+		return
+	}
+	first := 0
+	if h.doze.slept > 1 {
+		first = n - 1
+	}
+	for i := first; i < n; i++ {
+		t, tick := &h.tick, w.Tick()+1+uint64(i)
+		t.commands[i] = h.cfg.Frontend.Latch(w, tick, t.commands[i], ecs.FrameBytes/(n-first))
+		w.Order(tick, t.commands[i])
 	}
 }
 
@@ -272,11 +308,11 @@ func (h *Host) settle(ctx context.Context) {
 		if ctx.Err() != nil && deadline.IsZero() {
 			deadline = time.Now().Add(h.cfg.StopTimeout)
 			wait = context.WithoutCancel(ctx)
-			h.send(wait, Event{Kind: EventStop})
+			h.signal(wait, EventStop)
 			continue
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
-			h.send(wait, Event{Kind: EventStop})
+			h.signal(wait, EventStop)
 			continue
 		}
 		h.wait(wait, deadline)
@@ -313,6 +349,7 @@ func (h *Host) committed(seq persistence.Seq, acknowledged time.Time) {
 	defer h.mu.Unlock()
 	work := took * time.Duration(t.count)
 	h.exhaust(work, time.Now())
+	h.doze.took = took
 	h.work.Add(int64(work))
 	h.lag.add(t.count, work, acknowledged.Sub(t.sent))
 	h.times.commit.record(acknowledged.Sub(t.sent))

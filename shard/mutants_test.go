@@ -214,7 +214,7 @@ func releaseEarly(o *Owner, ev Event) (Event, bool) {
 	if ev.Kind != EventPropose || o.phase != PhaseOwn || o.out.active {
 		return ev, true
 	}
-	o.take(ev)
+	o.take(&ev)
 	o.tell(Action{Kind: ActionRelease, Seq: o.out.record.Seq, Epoch: o.epoch})
 	return ev, false
 }

@@ -142,12 +142,12 @@ func (o *Owner) Step(ev Event) []Action {
 		o.stop(fmt.Errorf("%w: no keepalive was answered in time", ErrLeaseLost))
 		return o.actions
 	}
-	o.take(ev)
+	o.take(&ev)
 	return o.actions
 }
 
 // take handles an event once the lease is known to be valid.
-func (o *Owner) take(ev Event) {
+func (o *Owner) take(ev *Event) {
 	switch ev.Kind {
 	case EventLease:
 	case EventStart:
@@ -182,7 +182,7 @@ func (o *Owner) take(ev Event) {
 }
 
 // answer handles the answer to the newest request.
-func (o *Owner) answer(ev Event) {
+func (o *Owner) answer(ev *Event) {
 	if o.halting != nil {
 		o.halted(ev)
 		return
@@ -210,6 +210,8 @@ func (o *Owner) renewed(l Held) {
 }
 
 // ask sends a request. From then on only its answer counts.
+//
+//go:noinline
 func (o *Owner) ask(a Action) {
 	o.op++
 	a.Op = o.op
@@ -248,6 +250,8 @@ func (o *Owner) once(cause string, err error) {
 }
 
 // tell adds an action that needs no answer.
+//
+//go:noinline
 func (o *Owner) tell(a Action) { o.actions = append(o.actions, a) }
 
 // alarm tells an operator, and the owner continues.
@@ -271,7 +275,7 @@ func (o *Owner) halt(reason error) {
 
 // halted handles the answer to the note of a halt. This node stops even if the service cannot be reached: the next node will
 // find what this one found.
-func (o *Owner) halted(ev Event) {
+func (o *Owner) halted(ev *Event) {
 	if o.haltTry++; ev.Err != nil && o.haltTry < 5 {
 		o.again()
 		return

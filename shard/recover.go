@@ -113,7 +113,7 @@ func (o *Owner) read() {
 }
 
 // recover is PhaseRecover.
-func (o *Owner) recover(ev Event) {
+func (o *Owner) recover(ev *Event) {
 	if o.rec.older {
 		o.older(ev)
 		return
@@ -143,7 +143,7 @@ func (o *Owner) recover(ev Event) {
 }
 
 // proveBase checks a snapshot against its record in the log.
-func (o *Owner) proveBase(ev Event) {
+func (o *Owner) proveBase(ev *Event) {
 	base := o.rec.bases[0]
 	if base.Seq == 0 { // the log's first record may be purged or still there
 		if o.rec.bases = o.rec.bases[1:]; ev.Err != nil {
@@ -170,7 +170,7 @@ func (o *Owner) proveBase(ev Event) {
 }
 
 // restore makes the world of a loaded snapshot.
-func (o *Owner) restore(ev Event) {
+func (o *Owner) restore(ev *Event) {
 	err := ev.Err
 	if err == nil {
 		err = ev.Snapshot.Verify(o.rec.proof, o.rec.body)
@@ -219,7 +219,7 @@ func (o *Owner) gapBefore(tick uint64) {
 }
 
 // record handles the next record of the log.
-func (o *Owner) record(ev Event) {
+func (o *Owner) record(ev *Event) {
 	r := &o.rec
 	if ev.Err != nil && (r.rereads < o.cfg.LostReads || r.unsure) {
 		// The previous owner may be alive and have purged records up to a newer snapshot; or the snapshot before the log's
@@ -336,7 +336,7 @@ func (o *Owner) resimulate(t *persistence.TickRecord) bool {
 
 // delta handles the delta stream's answer for the current tick. Without a delta it simulates the tick after all: from a
 // correct world, most ticks of a diverging game do not diverge.
-func (o *Owner) delta(ev Event) {
+func (o *Owner) delta(ev *Event) {
 	r := &o.rec
 	t := &r.record.Ticks[r.next]
 	d := ev.Delta

@@ -156,6 +156,15 @@ func (r *ring) remove(n int) {
 	}
 }
 
+// shrink gives up the memory of an empty ring.
+func (r *ring) shrink() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == 0 {
+		r.slots, r.head, r.spare = nil, 0, nil
+	}
+}
+
 // published removes the entries that the stream already has, judging by its last message: another owner of the same history
 // may have published the same deltas.
 func (r *ring) published(last persistence.Delta) {

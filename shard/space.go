@@ -76,7 +76,7 @@ func (o *Owner) tryOlder() {
 }
 
 // older handles the record and then the bytes of a snapshot before the base, and purges up to it if both fit.
-func (o *Owner) older(ev Event) {
+func (o *Owner) older(ev *Event) {
 	next := func(why error) {
 		o.alarm(fmt.Errorf("the log is not purged up to snapshot %s: %w", o.rec.bases[0].Name, why))
 		o.rec.bases = o.rec.bases[1:]

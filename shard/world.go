@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,10 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 			return err
 		}
 	}
+	if s.same(r) {
+		s.renumbered = s.renumbered && len(r.Schema) == 0
+		return nil
+	}
 	err := r.CarriedBy(s.game)
 	switch {
 	case errors.Is(err, persistence.ErrSchema):
@@ -69,6 +74,16 @@ func (s *simulated) Fits(r *persistence.Recorded) error {
 		s.renumbered = differs.Breaks()&ecs.BreaksDeltas != 0
 	}
 	return nil
+}
+
+// same reports whether the record of another build has the types that this build's worlds have, without making a world to find out.
+func (s *simulated) same(r *persistence.Recorded) bool {
+	c, ok := r.Config()
+	if !ok {
+		return false
+	}
+	is, err := s.types.of(s.game, c)
+	return err == nil && (len(r.Schema) == 0 || bytes.Equal(r.Schema, is.json))
 }
 
 // Begin makes the world of tick 0, if genesis matches what was asked for.
@@ -145,6 +160,9 @@ func differs(game ecs.Game, asked, has []byte) error {
 	wanted, err := canonical(game, asked)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if bytes.Equal(wanted, has) {
+		return nil
 	}
 	if all, err := canonical(game, has); err == nil {
 		has = all // with the defaults of options that the shard's build did not have yet

@@ -149,7 +149,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 		return nil, err
 	}
 	config := shard.HostConfig{
-		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: ThisBuild(h.game),
+		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: n.build,
 		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member,
 		Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Doze: h.noWait,
 		StopTimeout: c.patience.stop, Crew: n.crew, Logger: c.Logger,

@@ -96,6 +96,7 @@ type Node struct {
 	standing   *hosted     // the shard of Config.Shard; nil with NoShard
 	rooms      *rooms      // nil without a capacity
 	member     *etcd.Node
+	build      ecs.Build
 	gateway    *gateway.Gateway // nil without one
 	gatewayID  string
 	tickets    []byte // the cluster's key for them; nil until somebody needs it
@@ -305,9 +306,10 @@ func (n *Node) connect(ctx context.Context) (err error) {
 // join makes the process a node of its cluster.
 func (n *Node) join(ctx context.Context) (err error) {
 	c := n.config
+	n.build = ThisBuild(c.Game)
 	n.awaits("") // its name may be another process's for a while, which is no outage
 	n.member, err = etcd.Join(ctx, n.cluster.Etcd, etcd.NodeConfig{
-		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: ThisBuild(c.Game), Logger: c.Logger, Heir: n.infra != nil, Compact: c.EtcdCompact,
+		Cluster: c.Cluster, ID: c.ID, TTL: c.Lease, Build: n.build, Logger: c.Logger, Heir: n.infra != nil, Compact: c.EtcdCompact,
 		Addresses: n.addresses(),
 	})
 	if errors.Is(err, etcd.ErrTaken) {

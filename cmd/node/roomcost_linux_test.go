@@ -47,6 +47,7 @@ func TestWhatAnIdleRoomCosts(t *testing.T) {
 	}
 	settle()
 	heap, stacks := memory()
+	rss := resident()
 	goroutines := runtime.NumGoroutine()
 	began := time.Now()
 	for i := range count {
@@ -66,7 +67,7 @@ func TestWhatAnIdleRoomCosts(t *testing.T) {
 	settle()
 	heap2, stacks2 := memory()
 	per := func(a, b uint64) float64 { return float64(int64(b)-int64(a)) / float64(count) / 1024 }
-	t.Logf("an idle room uses %.1f KiB of heap and stacks (stacks: %.1f KiB) and %.1f goroutines", per(heap, heap2), per(stacks, stacks2), float64(runtime.NumGoroutine()-goroutines)/float64(count))
+	t.Logf("an idle room uses %.1f KiB of heap and stacks (stacks: %.1f KiB) and %.1f goroutines; resident: %.1f KiB", per(heap, heap2), per(stacks, stacks2), float64(runtime.NumGoroutine()-goroutines)/float64(count), per(rss, resident()))
 	if dir := os.Getenv("WIND_PROFILES"); dir != "" {
 		f, err := os.Create(filepath.Join(dir, "heap.pprof"))
 		if err == nil {
@@ -96,6 +97,14 @@ func TestWhatAnIdleRoomCosts(t *testing.T) {
 	time.Sleep(20 * time.Second)
 	cpu := (spent() - before).Seconds() / time.Since(since).Seconds() / float64(count)
 	t.Logf("an idle room uses %.4f %% of a core; the node counts %.3f ms per second", 100*cpu, n.RoomStats().Used/float64(count))
+}
+
+// resident returns the bytes of memory that this process has.
+func resident() uint64 {
+	b, _ := os.ReadFile("/proc/self/statm")
+	var all, pages uint64
+	_, _ = fmt.Sscan(string(b), &all, &pages)
+	return pages * uint64(os.Getpagesize())
 }
 
 // spent returns the processor time that this process has taken.
