@@ -109,12 +109,12 @@ func (r *report) examineLog(ctx context.Context, a *app, f *nodeFlags) error {
 
 // examineHeld compares a shard's log with the game, and reports how full it is.
 func (r *report) examineHeld(ctx context.Context, a *app, f *nodeFlags, s *jetstream.Shard) error {
-	used, limit, err := s.Log().Fill(ctx)
+	e, err := s.Log().Extent(ctx)
 	if err != nil {
 		return err
 	}
-	if limit > 0 {
-		r.examineFill(f.shard, used, limit)
+	if e.Limit > 0 {
+		r.examineFill(f.shard, e.Used, e.Limit)
 	}
 	recorded, err := persistence.ReadRecorded(ctx, s.Log(), s.Snapshots())
 	if err != nil {

@@ -5,6 +5,13 @@ import (
 	"iter"
 )
 
+// Extent is what a log holds.
+type Extent struct {
+	First, Last Seq   // 0: it is empty
+	Used        int64 // bytes
+	Limit       int64 // of Used; 0: none
+}
+
 // LogReader reads a shard's log.
 type LogReader interface {
 	// First returns the first stored sequence, 0 when the log is empty.
@@ -34,8 +41,9 @@ type LogWriter interface {
 	Acknowledged(seq Seq, m Message)
 	// Purge removes the messages below the sequence, but never the last one.
 	Purge(ctx context.Context, below Seq) error
-	// Fill returns the bytes that the log uses and its limit, 0 for no limit.
-	Fill(ctx context.Context) (used, limit int64, err error)
+	// Extent returns what the log holds, or ErrNotFound when it does not exist. A
+	// handle whose last append was stored answers from what it knows.
+	Extent(ctx context.Context) (Extent, error)
 	// MaxRecordBytes returns the length of the longest body that Append can store.
 	MaxRecordBytes() int
 }

@@ -75,11 +75,15 @@ func (l *MemoryLog) MaxRecordBytes() int { return l.m.payload() }
 // Acknowledged does nothing: every append here is acknowledged.
 func (l *MemoryLog) Acknowledged(Seq, Message) {}
 
-// Fill returns the bytes that the log uses and its limit, 0 for no limit.
-func (l *MemoryLog) Fill(context.Context) (bytes, limit int64, err error) {
+// Extent returns what the log holds.
+func (l *MemoryLog) Extent(context.Context) (Extent, error) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
-	return l.m.logBytes, l.m.MaxLogBytes, nil
+	e := Extent{Last: l.m.last(), Used: l.m.logBytes, Limit: l.m.MaxLogBytes}
+	if len(l.m.log) > 0 {
+		e.First = l.m.first
+	}
+	return e, nil
 }
 
 // Last returns the last sequence, 0 when the log is empty.

@@ -34,29 +34,29 @@ func ReadRecorded(ctx context.Context, log LogReader, snapshots SnapshotReader) 
 	if last == 0 {
 		return r, fmt.Errorf("%w: the log is empty", ErrNotFound)
 	}
-	if first == 1 {
-		genesis, err := recordAt(ctx, log, 1)
-		if err != nil {
-			return r, err
-		}
-		r.Genesis = genesis.Genesis
+	oldest, err := recordAt(ctx, log, max(first, 1))
+	if err != nil {
+		return r, err
 	}
-	if err := r.readEpochs(ctx, log, first, last); err != nil || r.Schema != nil && r.Genesis != nil || snapshots == nil {
+	r.Genesis = oldest.Genesis
+	if err := r.readEpochs(ctx, log, oldest, last); err != nil || r.Schema != nil && r.Genesis != nil || snapshots == nil {
 		return r, err
 	}
 	return r, r.readSnapshot(ctx, snapshots)
 }
 
-// readEpochs goes back from epoch to epoch until one names its schema.
-func (r *Recorded) readEpochs(ctx context.Context, log LogReader, first, last Seq) error {
-	for seq := last; seq >= first && seq > 0; {
-		begin, epoch, err := epochBegin(ctx, log, first, seq)
+// readEpochs goes back from epoch to epoch until one names its schema. oldest is the log's first record.
+func (r *Recorded) readEpochs(ctx context.Context, log LogReader, oldest *Record, last Seq) error {
+	for seq := last; seq >= oldest.Seq; {
+		begin, epoch, err := epochBegin(ctx, log, oldest, seq)
 		if err != nil {
 			return err
 		}
-		rec, err := recordAt(ctx, log, begin)
-		if err != nil {
-			return err
+		rec := oldest
+		if begin > oldest.Seq {
+			if rec, err = recordAt(ctx, log, begin); err != nil {
+				return err
+			}
 		}
 		if rec.Genesis != nil && seq > 1 { // its writer also began the epoch of the same number
 			second, err := recordAt(ctx, log, 2)
@@ -114,14 +114,17 @@ func (r *Recorded) readSnapshot(ctx context.Context, snapshots SnapshotReader) e
 	return nil
 }
 
-// epochBegin returns the epoch of record seq and the first record of it in [first, seq].
-func epochBegin(ctx context.Context, log LogReader, first, seq Seq) (begin Seq, epoch Epoch, err error) {
+// epochBegin returns the epoch of record seq and the first record of it. oldest is the log's first record: of a room that has had
+// one owner, it is the answer.
+func epochBegin(ctx context.Context, log LogReader, oldest *Record, seq Seq) (begin Seq, epoch Epoch, err error) {
 	m, err := log.Get(ctx, seq)
 	if err != nil {
 		return 0, 0, fmt.Errorf("persistence: record %d: %w", seq, err)
 	}
-	epoch = m.Header.Epoch
-	for low := first; low < seq; {
+	if epoch = m.Header.Epoch; epoch == oldest.Epoch {
+		return oldest.Seq, epoch, nil
+	}
+	for low := oldest.Seq + 1; low < seq; {
 		middle := low + (seq-low)/2
 		if m, err = log.Get(ctx, middle); err != nil {
 			return 0, 0, fmt.Errorf("persistence: record %d: %w", middle, err)

@@ -340,12 +340,9 @@ func (h *Host) snapshotTick(ctx context.Context) uint64 {
 
 // tail reads where the log ends.
 func (h *Host) tail(ctx context.Context) (t Tail, err error) {
-	t.Last, err = h.cfg.Log.Last(ctx)
+	t, err = h.extent(ctx)
 	if errors.Is(err, persistence.ErrNotFound) {
 		return Tail{Missing: true}, nil
-	}
-	if err == nil {
-		err = h.fill(ctx, &t)
 	}
 	if err != nil || t.Last == 0 {
 		return t, err

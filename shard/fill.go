@@ -29,13 +29,10 @@ func (g *growth) measure(now time.Time, used, limit int64) time.Duration {
 	return time.Duration(float64(span) * float64(max(limit-used, 0)) / float64(grown))
 }
 
-// fill reads how full the log is.
-func (h *Host) fill(ctx context.Context, t *Tail) (err error) {
-	if t.UsedBytes, t.LimitBytes, err = h.cfg.Log.Fill(ctx); err != nil {
-		return err
-	}
-	t.First, err = h.cfg.Log.First(ctx)
-	return err
+// extent reads what the log holds.
+func (h *Host) extent(ctx context.Context) (t Tail, err error) {
+	e, err := h.cfg.Log.Extent(ctx)
+	return Tail{First: e.First, Last: e.Last, UsedBytes: e.Used, LimitBytes: e.Limit}, err
 }
 
 // measure measures the log at intervals, so that an operator is warned in time and the oldest records are purged.
@@ -45,11 +42,7 @@ func (h *Host) measure() {
 		return
 	}
 	defer func() { h.background.measuring.after(h.crew.pace(h.cfg.MeasureEvery, measureShare)) }()
-	var t Tail
-	err := h.fill(ctx, &t)
-	if err == nil {
-		t.Last, err = h.cfg.Log.Last(ctx)
-	}
+	t, err := h.extent(ctx)
 	if err != nil { // the commits wait for the same log and report it
 		return
 	}

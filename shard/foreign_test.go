@@ -30,11 +30,15 @@ func (l *strangeLog) Append(ctx context.Context, m persistence.Message, expect p
 	return l.LogWriter.Append(ctx, m, expect)
 }
 
+func (l *strangeLog) Extent(ctx context.Context) (persistence.Extent, error) {
+	e, err := l.LogWriter.Extent(ctx)
+	e.Last = max(e.Last, l.strange)
+	return e, err
+}
+
 func (l *strangeLog) Last(ctx context.Context) (persistence.Seq, error) {
-	if l.strange != 0 {
-		return l.strange, nil
-	}
-	return l.LogWriter.Last(ctx)
+	last, err := l.LogWriter.Last(ctx)
+	return max(last, l.strange), err
 }
 
 func (l *strangeLog) Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error) {

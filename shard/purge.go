@@ -78,13 +78,8 @@ func (p *Purged) notProven(stored int) error {
 
 // measure reads the log's size and limits before a purge.
 func (p *Purged) measure(ctx context.Context, log persistence.LogWriter) (err error) {
-	if p.Last, err = log.Last(ctx); err != nil {
-		return err
-	}
-	if p.UsedBytes, p.Limit, err = log.Fill(ctx); err != nil {
-		return err
-	}
-	p.First, err = log.First(ctx)
+	e, err := log.Extent(ctx)
+	p.First, p.Last, p.UsedBytes, p.Limit = e.First, e.Last, e.Used, e.Limit
 	return err
 }
 

@@ -37,9 +37,9 @@ func TestALogThatFillsLosesItsOldestRecords(t *testing.T) {
 		if s := h.Stats(); p.count() < 1790 || s.MaxDebt > 8 {
 			t.Errorf("%d ticks in a minute, at worst %d behind", p.count(), s.MaxDebt)
 		}
-		used, limit, err := b.store.Log().Fill(t.Context())
-		if err != nil || used > limit/100*90 || used < limit/100*40 || b.first() < 1000 {
-			t.Errorf("the log begins at %d and holds %d of %d bytes, error %v", b.first(), used, limit, err)
+		e, err := b.store.Log().Extent(t.Context())
+		if err != nil || e.Used > e.Limit/100*90 || e.Used < e.Limit/100*40 || b.first() < 1000 {
+			t.Errorf("the log begins at %d and holds %+v, error %v", b.first(), e, err)
 		}
 		b.check(walk(0))
 	})

@@ -180,11 +180,11 @@ type ailingLog struct {
 	a *ailing
 }
 
-func (l ailingLog) Last(ctx context.Context) (persistence.Seq, error) {
+func (l ailingLog) Extent(ctx context.Context) (persistence.Extent, error) {
 	if err := l.a.ail("log"); err != nil {
-		return 0, err
+		return persistence.Extent{}, err
 	}
-	return l.LogWriter.Last(ctx)
+	return l.LogWriter.Extent(ctx)
 }
 
 func (l ailingLog) Append(ctx context.Context, m persistence.Message, expect persistence.Seq) error {

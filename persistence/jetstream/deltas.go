@@ -38,7 +38,8 @@ type Deltas struct {
 	began  bool // to publish
 	known  bool
 	tail   spot   // of the last message as this handle knows it
-	before uint64 // in a partition: bytes of the messages that were deleted
+	begun  bool   // before is known
+	before uint64 // in a partition: bytes of the messages that were deleted; 0 until it matters
 	packer persistence.DeltaPacker
 	packed time.Duration // spent in packer so far
 	buf    []byte
@@ -82,10 +83,10 @@ func (d *Deltas) close() { d.fence.close() }
 func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.learn(ctx); err != nil {
-		return persistence.Delta{}, false, err
+	m, ok, err := d.learn(ctx)
+	if err == nil && !d.shared() {
+		m, ok, err = d.last(ctx)
 	}
-	m, ok, err := d.last(ctx)
 	if err != nil {
 		return persistence.Delta{}, false, fmt.Errorf("jetstream: cannot read the last delta of %s: %w", &d.lane, err)
 	}
@@ -97,31 +98,23 @@ func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	return last, err == nil, err
 }
 
-// learn moves the fence to the last message.
-func (d *Deltas) learn(ctx context.Context) error {
+// learn moves the fence to the last message. In a partition it returns that.
+func (d *Deltas) learn(ctx context.Context) (m stored, ok bool, err error) {
 	if d.shared() {
-		m, _, err := d.last(ctx)
-		if err != nil {
-			return err
-		}
-		first, ok, err := d.from(ctx, 1)
-		if err != nil {
-			return err
-		}
-		if d.before = m.bytes; ok {
-			d.before = d.bytesBefore(&first)
+		if m, ok, err = d.last(ctx); err != nil {
+			return m, ok, err
 		}
 		d.tail = m.spot
 	} else {
 		_, last, err := d.span(ctx)
 		if err != nil {
-			return err
+			return m, ok, err
 		}
 		d.tail = spot{num: last, seq: last}
 	}
-	d.known = true
+	d.known, d.begun, d.before = true, false, 0
 	d.packer.Restart()
-	return nil
+	return m, ok, nil
 }
 
 // Publish packs whole deltas and appends them and gaps in order, each in as many messages as it needs, with one message
@@ -132,7 +125,7 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.known {
-		if err := d.learn(ctx); err != nil {
+		if _, _, err := d.learn(ctx); err != nil {
 			return err
 		}
 	}
@@ -203,7 +196,7 @@ func (d *Deltas) attempt(ctx context.Context, part *persistence.Delta, body []by
 	}
 	switch last, ok, lastErr := d.last(ctx); {
 	case lastErr == nil && !ok: // while this shard was quiet, the others made the partition drop all of this shard's messages
-		d.before = d.tail.bytes
+		d.begun, d.before = true, d.tail.bytes
 		return d.fence.publish(ctx, d.subject, part.Header(), body, spot{num: d.tail.num, bytes: d.tail.bytes})
 	case lastErr == nil && last.seq == d.tail.seq: // a cluster's leader still counts the message before as in process
 		return spot{}, fmt.Errorf("%w: %v", persistence.ErrAmbiguous, err)
@@ -213,7 +206,13 @@ func (d *Deltas) attempt(ctx context.Context, part *persistence.Delta, body []by
 
 // trim deletes the shard's oldest messages in a partition, once they exceed the shard's limit by a quarter.
 func (d *Deltas) trim(ctx context.Context) error {
-	if !d.shared() || d.limit == 0 || d.tail.bytes-d.before <= d.limit+d.limit/4 {
+	full := func() bool { return d.shared() && d.limit > 0 && d.tail.bytes-d.before > d.limit+d.limit/4 }
+	if full() && !d.begun {
+		if err := d.begin(ctx); err != nil {
+			return err
+		}
+	}
+	if !full() {
 		return nil
 	}
 	first, ok, err := d.find(ctx, byBytes, d.tail.bytes-d.limit)
@@ -224,6 +223,18 @@ func (d *Deltas) trim(ctx context.Context) error {
 		return err
 	}
 	d.before = d.bytesBefore(&first)
+	return nil
+}
+
+// begin finds out how many bytes were deleted.
+func (d *Deltas) begin(ctx context.Context) error {
+	first, ok, err := d.from(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if d.begun, d.before = true, d.tail.bytes; ok {
+		d.before = d.bytesBefore(&first)
+	}
 	return nil
 }
 
@@ -370,7 +381,7 @@ func (d *Deltas) seek(ctx context.Context, first, last, tick uint64) (spot, erro
 		if !ok { // just dropped for its age, or damaged: scan will report it
 			break
 		}
-		t, err := byTick(&m)
+		t, err := byTick.key(&m)
 		if err != nil {
 			return spot{}, err
 		}

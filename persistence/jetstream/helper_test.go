@@ -142,7 +142,7 @@ func (w *writer) next() (persistence.Message, *persistence.Record, error) {
 	r := &persistence.Record{}
 	switch w.chain.Seq() {
 	case 0:
-		r.Kind = persistence.KindGenesis
+		r.Kind, r.Epoch = persistence.KindGenesis, 1
 		r.Genesis = &persistence.Genesis{Lineage: w.ref.Lineage, Cluster: w.ref.Cluster, Shard: w.ref.Shard, Game: "drift", Options: []byte("{}"), Seed: 7, TickRate: 30, Schema: []byte("{}")}
 	case 1:
 		r.Kind, r.Epoch = persistence.KindEpoch, 1

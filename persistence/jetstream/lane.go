@@ -21,6 +21,7 @@ type lane struct {
 	subject string // on which its messages are published, but for a seal
 	filter  string // matches its messages and no others; "" in a stream of its own
 	shard   string
+	places  *places // nil in a stream of its own
 }
 
 // spot is the place of a message. The zero value is the place before the first.
@@ -48,7 +49,7 @@ func logLane(r Ref, shared bool) lane {
 		return ownLane(logStream(r.Cluster, r.Shard), logSubject(r.Cluster, r.Shard, r.Lineage), r)
 	}
 	k := partitionOf(r.Shard)
-	return lane{name: partitionStream(r.Cluster, k), subject: sharedSubject(r, k, "log"), filter: sharedSubject(r, k, ">"), shard: r.Shard}
+	return lane{name: partitionStream(r.Cluster, k), subject: sharedSubject(r, k, "log"), filter: sharedSubject(r, k, ">"), shard: r.Shard, places: new(places)}
 }
 
 // deltaLane returns where the deltas of a shard are stored, without their stream.
@@ -58,7 +59,7 @@ func deltaLane(r Ref, shared bool) lane {
 	}
 	k := partitionOf(r.Shard)
 	subject := sharedSubject(r, k, "delta")
-	return lane{name: partitionDeltaStream(r.Cluster, k), subject: subject, filter: subject, shard: r.Shard}
+	return lane{name: partitionDeltaStream(r.Cluster, k), subject: subject, filter: subject, shard: r.Shard, places: new(places)}
 }
 
 // shared reports whether the lane is in a partition.
@@ -119,7 +120,9 @@ func (l *lane) raw(r *jetstream.RawStreamMsg, err error) (m stored, ok bool, _ e
 	if err != nil {
 		return stored{}, false, fmt.Errorf("jetstream: cannot read %s: %w", l, err)
 	}
-	m, err = l.message(r.Sequence, r.Subject, r.Header, r.Data)
+	if m, err = l.message(r.Sequence, r.Subject, r.Header, r.Data); err == nil && l.shared() {
+		l.places.saw(m.spot)
+	}
 	return m, err == nil, err
 }
 
@@ -161,23 +164,24 @@ func (l *lane) span(ctx context.Context) (first, last uint64, err error) {
 	return begin.num, end.num, err
 }
 
-// get returns the message with a number. near is a spot that the caller knows, or zero: that of the message or of the
-// one before it saves a search.
-func (l *lane) get(ctx context.Context, num uint64, near spot) (stored, bool, error) {
+// get returns the message with a number. near is a spot that the caller knows, or zero. It saves a search, or a part of one, as do
+// those of other messages that were read lately.
+func (l *lane) get(ctx context.Context, num uint64, near spot) (m stored, ok bool, err error) {
 	if !l.shared() {
 		return l.raw(l.stream.GetMsg(ctx, num))
 	}
-	seq := near.seq
-	if near.num+1 == num {
-		seq++
+	switch below, above := l.places.around(num, near); {
+	case below.num == num:
+		m, ok, err = l.from(ctx, below.seq)
+	case below.num+1 == num:
+		m, ok, err = l.from(ctx, below.seq+1)
+	case below.num > 0 && above.num > 0:
+		m, ok, err = l.between(ctx, byNumber, num, stored{spot: below}, stored{spot: above})
 	}
-	if near.num == num || near.num+1 == num {
-		m, ok, err := l.from(ctx, seq)
-		if err != nil || !ok || m.num == num {
-			return m, ok, err
-		}
+	if err != nil || ok && m.num == num {
+		return m, ok, err
 	}
-	m, ok, err := l.find(ctx, byNumber, num)
+	m, ok, err = l.find(ctx, byNumber, num) // a place may have outlived its message
 	return m, ok && m.num == num, err
 }
 
@@ -199,11 +203,19 @@ func (l *lane) purge(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// Orders of a lane's messages: none decreases from one message to the next.
+// order is an order of a lane's messages: its key does not decrease from one message to the next.
+type order struct {
+	key    func(*stored) (uint64, error)
+	unique bool // no two messages have the same
+}
 
-func byNumber(m *stored) (uint64, error) { return m.num, nil }
-func byBytes(m *stored) (uint64, error)  { return m.bytes, nil }
-func byTick(m *stored) (uint64, error) {
+var (
+	byNumber = order{func(m *stored) (uint64, error) { return m.num, nil }, true}
+	byBytes  = order{func(m *stored) (uint64, error) { return m.bytes, nil }, false}
+	byTick   = order{lastTickOf, false}
+)
+
+func lastTickOf(m *stored) (uint64, error) {
 	h, err := persistence.ParseHeader(m.header.Get)
 	if err != nil {
 		return 0, &persistence.CorruptError{What: "delta", Reason: fmt.Sprintf("message %d: %v", m.seq, err), Err: err}
@@ -213,12 +225,12 @@ func byTick(m *stored) (uint64, error) {
 
 // find returns the first message of a partition's lane whose key is at least a value. It narrows the sequences of the
 // stream down from both ends, by interpolation and by halves in turn.
-func (l *lane) find(ctx context.Context, key func(*stored) (uint64, error), value uint64) (stored, bool, error) {
+func (l *lane) find(ctx context.Context, by order, value uint64) (stored, bool, error) {
 	low, ok, err := l.from(ctx, 1)
 	if err != nil || !ok {
 		return stored{}, false, err
 	}
-	lowKey, err := key(&low)
+	lowKey, err := by.key(&low)
 	if err != nil || lowKey >= value {
 		return low, err == nil, err
 	}
@@ -226,11 +238,24 @@ func (l *lane) find(ctx context.Context, key func(*stored) (uint64, error), valu
 	if err != nil || !ok {
 		return stored{}, false, err
 	}
-	highKey, err := key(&high)
+	highKey, err := by.key(&high)
 	if err != nil || highKey < value {
 		return stored{}, false, err
 	}
-	// low is too early, high is not, and the lane has no message from end up to high.
+	return l.between(ctx, by, value, low, high)
+}
+
+// between is find between a message that is too early and one that is not.
+func (l *lane) between(ctx context.Context, by order, value uint64, low, high stored) (stored, bool, error) {
+	lowKey, err := by.key(&low)
+	if err != nil {
+		return stored{}, false, err
+	}
+	highKey, err := by.key(&high)
+	if err != nil {
+		return stored{}, false, err
+	}
+	// The lane has no message from end up to high.
 	for end, halve := high.seq, false; low.seq+1 < end && low.num+1 < high.num; halve = !halve {
 		guess := low.seq + (end-low.seq)/2
 		if !halve {
@@ -243,10 +268,12 @@ func (l *lane) find(ctx context.Context, key func(*stored) (uint64, error), valu
 		if err != nil || !ok {
 			return stored{}, false, err
 		}
-		k, err := key(&m)
+		k, err := by.key(&m)
 		switch {
 		case err != nil:
 			return stored{}, false, err
+		case k == value && by.unique:
+			return m, true, nil
 		case k < value:
 			low, lowKey = m, k
 		case m.seq <= high.seq:

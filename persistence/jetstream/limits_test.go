@@ -14,11 +14,11 @@ import (
 // limitOf returns the limit of a shard's log.
 func limitOf(t *testing.T, s *Shard) int64 {
 	t.Helper()
-	_, limit, err := s.log.Fill(testContext(t))
+	e, err := s.log.Extent(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return limit
+	return e.Limit
 }
 
 func TestLimitOfALogThatExistsIsChanged(t *testing.T) {

@@ -131,18 +131,44 @@ func (l *Log) MessageOverhead() int { return l.overhead() }
 // Last returns the sequence of the last record according to the stream's leader, or 0 if the log is empty. It returns
 // persistence.ErrNotFound if the stream was deleted.
 func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
-	_, end, err := l.ends(ctx)
-	if isMissing(err) {
-		return 0, fmt.Errorf("%w: the log %s was deleted", persistence.ErrNotFound, &l.lane)
+	var end uint64
+	var err error
+	if l.shared() {
+		var m stored
+		m, _, err = l.last(ctx)
+		end = m.num
+	} else {
+		_, end, err = l.ends(ctx)
 	}
 	if err != nil {
-		return 0, err
+		return 0, l.gone(err)
 	}
-	last := persistence.Seq(end)
+	return l.endsAt(end), nil
+}
+
+// gone returns persistence.ErrNotFound if an error means that the stream was deleted.
+func (l *Log) gone(err error) error {
+	if isMissing(err) {
+		return fmt.Errorf("%w: the log %s was deleted", persistence.ErrNotFound, &l.lane)
+	}
+	return err
+}
+
+// endsAt returns the log's last record, which a copy may lack.
+func (l *Log) endsAt(last uint64) persistence.Seq {
 	if l.flaw != nil {
-		last = max(last, l.flaw.last)
+		return max(persistence.Seq(last), l.flaw.last)
 	}
-	return last, nil
+	return persistence.Seq(last)
+}
+
+// beginsAt returns the log's first record, which a copy may lack.
+func (l *Log) beginsAt(first uint64) persistence.Seq {
+	begin := persistence.Seq(first)
+	if l.flaw != nil && l.flaw.lost != nil && (l.flaw.lost.Seq < begin || begin == 0) {
+		return l.flaw.lost.Seq // Read reports records that are missing at the front
+	}
+	return begin
 }
 
 // ends returns the sequences of the first and the last record, 0 for what does not exist.
@@ -165,23 +191,28 @@ func (l *Log) First(ctx context.Context) (persistence.Seq, error) {
 	if err != nil {
 		return 0, err
 	}
-	first := persistence.Seq(begin)
-	if l.flaw != nil && l.flaw.lost != nil && (l.flaw.lost.Seq < first || first == 0) {
-		first = l.flaw.lost.Seq // Read reports records that are missing at the front
-	}
-	return first, nil
+	return l.beginsAt(begin), nil
 }
 
-// Fill returns how many bytes the log takes and how many it may take.
-func (l *Log) Fill(ctx context.Context) (bytes, limit int64, err error) {
+// Extent returns what the log holds. In a partition, a handle whose last append was stored asks nobody.
+func (l *Log) Extent(ctx context.Context) (e persistence.Extent, err error) {
+	var first, last uint64
 	if l.shared() {
-		return l.share.fill(ctx)
+		first, last, e.Used, e.Limit, err = l.share.extent(ctx)
+	} else {
+		var i *jetstream.StreamInfo
+		if i, err = l.stream.Info(ctx); err == nil {
+			first, last, e.Used, e.Limit = i.State.FirstSeq, i.State.LastSeq, int64(i.State.Bytes), max(i.Config.MaxBytes, 0)
+		}
 	}
-	i, err := l.stream.Info(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("jetstream: cannot read the state of %s: %w", &l.lane, err)
+		return e, l.gone(fmt.Errorf("jetstream: cannot read the state of %s: %w", &l.lane, err))
 	}
-	return int64(i.State.Bytes), i.Config.MaxBytes, nil
+	if first > last {
+		first = 0
+	}
+	e.First, e.Last = l.beginsAt(first), l.endsAt(last)
+	return e, nil
 }
 
 // Append stores m as record expect+1 if record expect is the last one. It returns nil only after the server has

@@ -245,26 +245,26 @@ func TestARoomThatFillsItsShareHurtsNobody(t *testing.T) {
 	if !errors.Is(err, persistence.ErrFull) {
 		t.Fatal(err)
 	}
-	used, limit, err := full.log.Fill(ctx)
-	if err != nil || limit != 40<<10 || used > limit || used < limit-(5<<10) {
-		t.Errorf("%d of %d bytes are used, %v", used, limit, err)
+	was, err := full.log.Extent(ctx)
+	if err != nil || was.Limit != 40<<10 || was.Used > was.Limit || was.Used < was.Limit-(5<<10) || was.First != 1 || was.Last != w.chain.Seq() {
+		t.Errorf("the log holds %+v, %v", was, err)
 	}
 	again, err := Open(ctx, c, "dev", "main", testLineage, Options{LogBytes: 40 << 10}) // as the next owner counts it
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(again.Close)
-	if u, _, err := again.log.Fill(ctx); err != nil || u != used {
-		t.Errorf("another handle counts %d bytes, not %d: %v", u, used, err)
+	if e, err := again.log.Extent(ctx); err != nil || e != was {
+		t.Errorf("another handle finds %+v, not %+v: %v", e, was, err)
 	}
 	ow.commit(t, other)
 	half := w.chain.Seq() / 2
 	if err := full.log.Purge(ctx, half); err != nil {
 		t.Fatal(err)
 	}
-	now, _, err := full.log.Fill(ctx)
-	if fresh, _, freshErr := again.log.Fill(ctx); err != nil || freshErr != nil || now != fresh || now >= used {
-		t.Errorf("after a purge the owner counts %d bytes, another handle %d: %v, %v", now, fresh, err, freshErr)
+	now, err := full.log.Extent(ctx)
+	if fresh, freshErr := again.log.Extent(ctx); err != nil || freshErr != nil || now != fresh || now.Used >= was.Used || now.First != half {
+		t.Errorf("after a purge the owner knows %+v, another handle %+v: %v, %v", now, fresh, err, freshErr)
 	}
 	if first, err := full.log.First(ctx); err != nil || first != half {
 		t.Errorf("the log begins with record %d, not %d: %v", first, half, err)

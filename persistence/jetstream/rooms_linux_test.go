@@ -336,7 +336,7 @@ func (r *playRoom) append(ctx context.Context, rec *persistence.Record) (err err
 func (r *playRoom) fill(ctx context.Context) error {
 	for {
 		if err := r.append(ctx, nil); err != nil {
-			if used, limit, fillErr := r.shard.log.Fill(ctx); fillErr == nil && used > limit*9/10 {
+			if e, extentErr := r.shard.log.Extent(ctx); extentErr == nil && e.Used > e.Limit*9/10 {
 				return nil
 			}
 			return err

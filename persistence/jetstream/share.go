@@ -58,7 +58,7 @@ func (s *share) append(ctx context.Context, m persistence.Message, expect uint64
 	size := l.size(m.Header, m.Body)
 	after, err := s.end(ctx, expect, size, seal)
 	if err != nil {
-		return err
+		return s.contradicted(err)
 	}
 	at, err := l.fence.publish(ctx, subject, m.Header, m.Body, after)
 	if errors.Is(err, persistence.ErrFull) { // the partition is, not this log
@@ -68,7 +68,7 @@ func (s *share) append(ctx context.Context, m persistence.Message, expect uint64
 		at, err = l.fence.publish(ctx, subject, m.Header, m.Body, after)
 	}
 	if err != nil {
-		return err
+		return s.contradicted(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,6 +79,16 @@ func (s *share) append(ctx context.Context, m persistence.Message, expect uint64
 		s.first = at.num
 	}
 	return nil
+}
+
+// contradicted returns the error of an append. After a conflict this handle knows nothing of the log's ends.
+func (s *share) contradicted(err error) error {
+	if errors.Is(err, persistence.ErrConflict) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.owns, s.begun = false, false
+	}
+	return err
 }
 
 // end returns what a writer that takes record expect for the last one expects of the stream. It returns
@@ -151,19 +161,22 @@ func (s *share) begin(ctx context.Context) error {
 	return nil
 }
 
-// fill is Log.Fill. An owner knows what it takes and asks nobody.
-func (s *share) fill(ctx context.Context) (bytes, limit int64, err error) {
+// extent is Log.Extent. An owner knows what the log holds and asks nobody.
+func (s *share) extent(ctx context.Context) (first, last uint64, used, limit int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.look(ctx)
-	return int64(s.tail.bytes - min(s.gone, s.tail.bytes)), int64(s.limit), err
+	return s.first, s.tail.num, int64(s.tail.bytes - min(s.gone, s.tail.bytes)), int64(s.limit), err
 }
 
 // firstRecord is Log.First. An owner asks nobody.
 func (s *share) firstRecord(ctx context.Context) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.look(ctx)
+	if s.owns && s.begun {
+		return s.first, nil
+	}
+	err := s.begin(ctx)
 	return s.first, err
 }
 

@@ -84,7 +84,7 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 		"Log.Last":         func() error { _, err := s.log.Last(ctx); return err },
 		"Log.First":        func() error { _, err := s.log.First(ctx); return err },
 		"Log.NoteAccepted": func() error { return s.log.NoteAccepted(ctx, []persistence.Mark{{Seq: 1, Epoch: 1}}) },
-		"Log.Fill":         func() error { _, _, err := s.log.Fill(ctx); return err },
+		"Log.Extent":       func() error { _, err := s.log.Extent(ctx); return err },
 		"Log.Get":          func() error { _, err := s.log.Get(ctx, 3); return err },
 		"Log.Read":         func() error { return drain(s.log.Read(ctx, 1, 10)) },
 		"Log.Follow":       func() error { return drain(s.log.Follow(ctx, 1)) },

@@ -1,0 +1,138 @@
+package jetstream
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ferris1/wind/persistence"
+)
+
+// TestANodeAsksLittleAboutARoomThatItTakesOver: a node that dies leaves hundreds of rooms to another, and each request costs the one
+// that takes them a while in which nobody plays. A new owner needs few, however long the room's log is.
+func TestANodeAsksLittleAboutARoomThatItTakesOver(t *testing.T) {
+	ctx := testContext(t)
+	s := startServer(t, ServerConfig{})
+	connect := func() *Conn {
+		c, err := s.Connect(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	o := Options{Shared: true}
+	former := createShardWith(t, connect(), o)
+	w := appendTicks(t, former, 200)
+	for tick := range uint64(20) {
+		if err := former.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick+1, 50)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watch := connect().nc
+	asked, err := watch.SubscribeSync("$JS.API.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect()
+	open := func() *Shard {
+		next, err := Open(ctx, c, "dev", "main", testLineage, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(next.Close)
+		return next
+	}
+	next := open()
+	count := func() int {
+		t.Helper()
+		for _, nc := range []*nats.Conn{c.nc, watch} { // in this order: the server has what was asked, the watcher what the server had
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, _, err := asked.Pending()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	costs := func(what string, most int, look func() error) {
+		t.Helper()
+		before := count()
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count() - before; n > most {
+			t.Errorf("%s costs %d requests, at most %d are allowed", what, n, most)
+		}
+	}
+	last := w.chain.Seq()
+	costs("what the log holds", 2, func() error {
+		e, err := next.log.Extent(ctx)
+		if e.First != 1 || e.Last != last || e.Used == 0 {
+			t.Errorf("the log holds %+v", e)
+		}
+		return err
+	})
+	costs("its last record", 1, func() error { _, err := next.log.Get(ctx, last); return err })
+	costs("a record far from those", 8, func() error { _, err := next.log.Get(ctx, last/2); return err })
+	costs("which build recorded it", 6, func() error {
+		r, err := persistence.ReadRecorded(ctx, next.log, nil)
+		if r.Epoch != 1 || r.Genesis == nil {
+			t.Errorf("recorded: %+v", r)
+		}
+		return err
+	})
+	costs("the last delta", 1, func() error { _, _, err := next.deltas.Last(ctx); return err })
+	m, r := epochOf(t, w, 2)
+	costs("its first record", 0, func() error { return next.log.Append(ctx, m, last) })
+	costs("what it holds then", 0, func() error { _, err := next.log.Extent(ctx); return err })
+	w.chain.Advance(r, persistence.HashOf(m.Body))
+	for range 200 {
+		w.commit(t, next)
+	}
+	third := open()
+	costs("which build recorded a log of two epochs", 30, func() error {
+		r, err := persistence.ReadRecorded(ctx, third.log, nil)
+		if r.Epoch != 2 || r.Genesis == nil {
+			t.Errorf("recorded: %+v", r)
+		}
+		return err
+	})
+	if n := count(); n < 5 {
+		t.Errorf("%d requests were seen in all: this test counts wrong", n)
+	}
+}
+
+// TestAPlaceMayOutliveItsMessage: what a handle remembers of records that are purged, or of a number that now is elsewhere, leads it to
+// no wrong record.
+func TestAPlaceMayOutliveItsMessage(t *testing.T) {
+	ctx := testContext(t)
+	c, err := startServer(t, ServerConfig{}).Connect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s := createShardWith(t, c, Options{Shared: true})
+	appendTicks(t, s, 40)
+	for seq := persistence.Seq(1); seq <= 9; seq++ {
+		if _, err := s.log.Get(ctx, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.log.Purge(ctx, 8); err != nil {
+		t.Fatal(err)
+	}
+	s.log.places.saw(spot{num: 20, seq: 3}) // as if the stream had been another one
+	s.log.places.saw(spot{num: 30, seq: 9})
+	for seq := persistence.Seq(1); seq <= 42; seq++ {
+		switch m, err := s.log.Get(ctx, seq); {
+		case seq < 8 && !errors.Is(err, persistence.ErrNotFound):
+			t.Errorf("record %d is purged: %v", seq, err)
+		case seq >= 8 && (err != nil || m.Seq != seq):
+			t.Errorf("record %d: %d, %v", seq, m.Seq, err)
+		}
+	}
+}
