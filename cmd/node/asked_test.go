@@ -74,6 +74,7 @@ func briefly(t *testing.T) context.Context {
 // TestARoomThatNoNodeTakesSaysWhy: no game, no label, no capacity. It stays wanted, and the same request finds it once a node
 // has room.
 func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	c := s.cluster.Rooms("")
 	_, err := c.Create(briefly(t), asked(rpc.RoomSpec{}))
@@ -136,6 +137,7 @@ func TestARoomThatNoNodeTakesSaysWhy(t *testing.T) {
 
 // TestATicketAdmitsItsPlayerOnce: each player of a request gets one, and it opens one session in that room, for that player.
 func TestATicketAdmitsItsPlayerOnce(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	s.opens(t, s.host("anna"))
 	c := s.cluster.Rooms("lobby/lobby-1")
@@ -225,6 +227,7 @@ func (matchmaker) CreateRoleRequest(c *service.Ctx, r *speakpb.CreateRoleRequest
 
 // TestHandlersAskForRooms: in Go and in Starlark, over NATS, one key makes one room for both.
 func TestHandlersAskForRooms(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	c := s.host("anna")
 	c.Services = []Service{{Type: "game", Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto}, Handlers: func() (client, server []any) { return nil, []any{matchmaker{}} }}}
@@ -271,6 +274,7 @@ def Handler_SpeakOnWorldRequest(caller, request):
 
 // TestChangesAreHeard: whoever watches hears of each room's last state, whichever node it asks.
 func TestChangesAreHeard(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	s.opens(t, s.host("anna"))
 	s.opens(t, s.host("bert"))
@@ -411,6 +415,7 @@ func TestALongListIsCut(t *testing.T) {
 // TestATicketsPlayerFindsTheRoomThatHasMoved: who has joined resumes by itself at the node that has the room now. A ticket from
 // before the move is refused, since it may have been used, and another one admits.
 func TestATicketsPlayerFindsTheRoomThatHasMoved(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	nodes := map[string]*Node{"anna": s.opens(t, s.host("anna")), "bert": s.opens(t, s.host("bert"))}
 	c := s.cluster.Rooms("")
@@ -467,6 +472,7 @@ func TestATicketsPlayerFindsTheRoomThatHasMoved(t *testing.T) {
 
 // TestARequestOfANodeThatStopsIsAnswered: at once, and the same request to another node finds the room.
 func TestARequestOfANodeThatStopsIsAnswered(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	anna := s.opens(t, s.host("anna"))
 	q := rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "chess", Key: "one"}}

@@ -42,6 +42,7 @@ func (payer) CreateRoleRequest(c *service.Ctx, r *speakpb.CreateRoleRequest) (*s
 // TestHandlersSendCommandsIntoAShard: in Go and in Starlark, over NATS. They learn in which tick it was committed, or why not
 // and whether it may have been.
 func TestHandlersSendCommandsIntoAShard(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	c := s.config("game-1", fstest.MapFS{"game/handlers_server/pay.star": {Data: []byte(`
 def Handler_SpeakOnWorldRequest(caller, request):

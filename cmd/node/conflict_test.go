@@ -22,6 +22,7 @@ func (logsIn) PlayerLoginRequest(*service.Ctx, *speakpb.PlayerLoginRequest) (*sp
 // TestServicesThatWantTheSameRequestsAreTold: a service whose id means another message elsewhere does not start. Of two
 // that handle one message, the first gets the requests, and the gateway says so unless it was told who gets them.
 func TestServicesThatWantTheSameRequestsAreTold(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	c := s.config("game-1", fstest.MapFS{})
 	c.Services[0].Handlers = func() (client, server []any) { return []any{logsIn{}}, nil }

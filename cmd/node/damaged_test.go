@@ -14,6 +14,7 @@ import (
 // TestADamagedRoomIsHaltedAndTheOthersGoOn flips two bits in the record of one of two rooms whose logs share a stream.
 // The next start serves the other one. The damaged one is halted, with the reason in etcd.
 func TestADamagedRoomIsHaltedAndTheOthersGoOn(t *testing.T) {
+	t.Parallel() // mostly waits
 	dir := t.TempDir()
 	config := func(c *Config) { c.Data = dir }
 	n := startRooms(t, config)

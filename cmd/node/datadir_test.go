@@ -9,6 +9,7 @@ import (
 )
 
 func TestDataDirectoryIsForOneProcessAtATime(t *testing.T) {
+	t.Parallel() // mostly waits
 	dir := filepath.Join(t.TempDir(), "data")
 	first, err := OpenData(dir)
 	if err != nil {

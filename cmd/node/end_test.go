@@ -49,6 +49,7 @@ func TestARoomHasEndedWhateverItsResult(t *testing.T) {
 // TestWhoeverWantsAnArchiveIsHeard: no node has a place for archives, and the log of a room that asks for one stays. An operator hears of
 // it once.
 func TestWhoeverWantsAnArchiveIsHeard(t *testing.T) {
+	t.Parallel() // mostly waits
 	log := &logged{}
 	n := startRooms(t, func(c *Config) {
 		c.patience, c.Logger = patience{place: 100 * time.Millisecond}, slog.New(slog.NewTextHandler(log, nil))

@@ -12,6 +12,7 @@ import (
 // TestWhatARoomCostsEtcd counts the writes of forty rooms from their specs to their ends: spec, lineage, claim, first mark with the attempt,
 // its removal, the seal's mark, release and end. While a room runs, it takes a share of a transaction every ten seconds.
 func TestWhatARoomCostsEtcd(t *testing.T) {
+	t.Parallel() // mostly waits
 	const rooms, writes = 40, 8
 	n := startRooms(t, nil)
 	revision := func() int64 {

@@ -35,6 +35,7 @@ func (h hangs) SpeakOnWorldRequest(*service.Ctx, *speakpb.SpeakOnWorldRequest) (
 
 // TestAServiceThatHangsGetsNobodyNew: it gets no new players, and /healthz says so, until it answers again.
 func TestAServiceThatHangsGetsNobodyNew(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	h := hangs{make(chan struct{})}
 	c := s.config("game-1", fstest.MapFS{})
@@ -82,6 +83,7 @@ func (a answers) SpeakOnWorldRequest(*service.Ctx, *speakpb.SpeakOnWorldRequest)
 // TestServicesAvoidAnInstanceThatHangs: a request to any instance of a type goes to those that answer. The instance gets
 // its share again once it answers, unless it was drained meanwhile.
 func TestServicesAvoidAnInstanceThatHangs(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	h := hangs{make(chan struct{})}
 	start := func(id string, handler any) *Node {
@@ -158,8 +160,9 @@ func gated() (game ecs.Game, gate chan chan struct{}) {
 // TestAStopEndsANodeWhoseStepHangs: the cluster shows what hangs, Stop gives the tick up and closes everything in order, and the
 // next node goes on with that tick.
 func TestAStopEndsANodeWhoseStepHangs(t *testing.T) {
+	t.Parallel() // mostly waits
 	game, gate := gated()
-	c := Config{Game: game, ID: "stuck", Data: t.TempDir(), TCP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler), Embedded: Embedded{NATSPort: AnyPort, EtcdPort: AnyPort}}
+	c := Config{Game: game, ID: "stuck", Data: t.TempDir(), TCP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler), Embedded: Embedded{NATSPort: AnyPort, EtcdPort: AnyPort}, patience: patience{stop: time.Second}}
 	n, err := Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -212,6 +215,7 @@ func TestAStopEndsANodeWhoseStepHangs(t *testing.T) {
 // TestAShardThatHangsTurnsClientsAway: while a step does not end, a client that comes is told at once to come again, and so
 // is one that waited already. /healthz says why.
 func TestAShardThatHangsTurnsClientsAway(t *testing.T) {
+	t.Parallel() // mostly waits
 	game, gate := gated()
 	n, err := Start(t.Context(), Config{
 		Game: game, Data: t.TempDir(), TCP: "127.0.0.1:0", HTTP: "127.0.0.1:0", Fast: true, Logger: slog.New(slog.DiscardHandler),

@@ -85,6 +85,7 @@ func replays(t *testing.T, r *room.Room) {
 // TestEveryArchiveReplays: rooms end, are archived and removed; their entries tell the result and the archive, until they
 // go; and nothing comes after the seal that stays.
 func TestEveryArchiveReplays(t *testing.T) {
+	t.Parallel() // mostly waits
 	data, to := t.TempDir(), folderOf(t)
 	n := startRooms(t, func(c *Config) { c.Data, c.Archives = data, to })
 	c := n.cluster
@@ -126,6 +127,7 @@ func TestEveryArchiveReplays(t *testing.T) {
 
 // TestWhatIsKeptIsAsTheRoomAsked: a log, an archive or nothing.
 func TestWhatIsKeptIsAsTheRoomAsked(t *testing.T) {
+	t.Parallel() // mostly waits
 	to := folderOf(t)
 	n := startRooms(t, func(c *Config) { c.Archives, c.ForgetAfter = to, 3*time.Second })
 	log, archive := plays(t, n, "log", room.KeepLog), plays(t, n, "archive", room.KeepArchive)
@@ -154,6 +156,7 @@ func TestWhatIsKeptIsAsTheRoomAsked(t *testing.T) {
 // TestALogIsRemovedWhenSomebodyWantsIt: of a room that has ended, whatever its spec keeps, but not before its archive unless that is
 // said. The seal stays, and the room stays what its key has made.
 func TestALogIsRemovedWhenSomebodyWantsIt(t *testing.T) {
+	t.Parallel()            // mostly waits
 	n := startRooms(t, nil) // without a place for archives
 	c := n.cluster
 	rooms := c.Rooms("")
@@ -220,6 +223,7 @@ func (f *faulty) Open(ctx context.Context, name string) (persistence.Content, in
 // TestALogStaysUntilItsArchiveIsProven: an archive that cannot be read back is not noted, and the log not removed. A node
 // that can read its own goes on.
 func TestALogStaysUntilItsArchiveIsProven(t *testing.T) {
+	t.Parallel() // mostly waits
 	to := folderOf(t)
 	var tries atomic.Int32
 	n := startRooms(t, func(c *Config) {
@@ -255,6 +259,7 @@ func TestALogStaysUntilItsArchiveIsProven(t *testing.T) {
 // TestALaterNodeKeepsARoomWhoseKeeperHasDied: after it had noted an archive in a folder that the later one cannot read, and
 // before it removed the log. The later one archives the log again.
 func TestALaterNodeKeepsARoomWhoseKeeperHasDied(t *testing.T) {
+	t.Parallel() // mostly waits
 	data, to := t.TempDir(), folderOf(t)
 	n := startRooms(t, func(c *Config) { c.Data = data })
 	c := n.cluster
@@ -281,6 +286,7 @@ func TestALaterNodeKeepsARoomWhoseKeeperHasDied(t *testing.T) {
 // TestWhatFailsForARoomThatIsOverIsTriedAgainLater: neither at once, which would ask a server that is away again and again, nor is it
 // told of any longer once another node has done it.
 func TestWhatFailsForARoomThatIsOverIsTriedAgainLater(t *testing.T) {
+	t.Parallel() // mostly waits
 	n := startRooms(t, nil)
 	c, k := n.cluster, n.rooms.keeping
 	goes := func(key string, fails bool) (id string) {

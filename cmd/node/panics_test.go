@@ -11,6 +11,7 @@ import (
 // TestARegistrationThatPanicsIsAnError: a node whose service cannot be made ends with a sentence that names the service, the
 // panic and its line, and starts nothing.
 func TestARegistrationThatPanicsIsAnError(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	for want, breaks := range map[string]func(*Service){
 		"service game: its Handlers panics: no table of prices, in node.": func(x *Service) {

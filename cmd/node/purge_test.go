@@ -72,6 +72,7 @@ func played(t *testing.T, snapshots uint64) string {
 // TestAStoppedLogIsPurgedBehindTwoProvenSnapshots: a dry run changes nothing, and the remaining log is intact and can
 // be opened.
 func TestAStoppedLogIsPurgedBehindTwoProvenSnapshots(t *testing.T) {
+	t.Parallel() // mostly waits
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
 	dir := played(t, 3)
 	dry, err := PurgeStopped(ctx, dir, counting, "dev", "main", true, log)
@@ -106,6 +107,7 @@ func TestAStoppedLogIsPurgedBehindTwoProvenSnapshots(t *testing.T) {
 
 // TestNothingIsPurgedWithoutTwoProvenSnapshots: the error says how many snapshots there are.
 func TestNothingIsPurgedWithoutTwoProvenSnapshots(t *testing.T) {
+	t.Parallel() // mostly waits
 	log := slog.New(slog.DiscardHandler)
 	dir := played(t, 1)
 	for _, dry := range []bool{true, false} {

@@ -159,6 +159,7 @@ func must(t *testing.T, n *Node, want string) {
 }
 
 func TestVersionsKeepWhatWasReloadedApart(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	a, b := s.start(t, s.config("a", scriptsOf(2, 1))), s.start(t, s.config("b", scriptsOf(1, 1)))
 	s.reload(t, number(5))
@@ -171,6 +172,7 @@ func TestVersionsKeepWhatWasReloadedApart(t *testing.T) {
 
 // TestOperatorsReloadOneAfterAnother: of two reloads at once, the later is in force everywhere and is stored.
 func TestOperatorsReloadOneAfterAnother(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	var nodes []*Node
 	for _, id := range []string{"a", "b", "c"} {
@@ -221,6 +223,7 @@ func (s *servers) half(t *testing.T, n *Node, id string) {
 // TestAReloadThatIsMixedHeals: instances that a reload did not reach, and those that start later, follow those that it
 // did reach.
 func TestAReloadThatIsMixedHeals(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	s.half(t, a, "half")
@@ -238,6 +241,7 @@ func TestAReloadThatIsMixedHeals(t *testing.T) {
 
 // TestALostBucketIsFilledAgain: an instance keeps its scripts when the bucket has lost them.
 func TestALostBucketIsFilledAgain(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	s.reload(t, number(2))
@@ -257,6 +261,7 @@ func TestALostBucketIsFilledAgain(t *testing.T) {
 }
 
 func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	s.reload(t, number(2))
@@ -293,6 +298,7 @@ func TestWhatIsKeptAndNoGoodIsNotRun(t *testing.T) {
 
 // TestScriptsThatCannotBeKeptAreRefused uses noise, which does not compress.
 func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	noise := func(n int) (modules []script.Module) {
@@ -316,6 +322,7 @@ func TestScriptsThatCannotBeKeptAreRefused(t *testing.T) {
 // TestTheFolderOfDevSaysWhatIsInForce: also if the folder was changed back while dev was down, and for the other
 // instances too.
 func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	dir := t.TempDir()
 	write := func(n int) {
@@ -347,6 +354,7 @@ func TestTheFolderOfDevSaysWhatIsInForce(t *testing.T) {
 // TestInstancesThatWatchTheSameContentReloadItOnce: each has its own mount of one ConfigMap, and sees a change when its
 // mount is swapped. An instance that starts with an old mount brings nothing old back.
 func TestInstancesThatWatchTheSameContentReloadItOnce(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	type mount struct {
 		*Node
@@ -417,6 +425,7 @@ func (l *lines) count(what string) int {
 
 // TestAFileThatIsSavedWhileDevStartsIsLoaded saves it between the first reading and the watch.
 func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, scriptsOf(1, 1)); err != nil {
@@ -436,6 +445,7 @@ func TestAFileThatIsSavedWhileDevStartsIsLoaded(t *testing.T) {
 
 // TestAnInstanceThatStopsAnsweringHoldsNoReloadUp: the reload ends once the instance has left the directory.
 func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	a := s.start(t, s.config("a", scriptsOf(1, 1)))
 	release := make(chan struct{})
@@ -471,6 +481,7 @@ func TestAnInstanceThatStopsAnsweringHoldsNoReloadUp(t *testing.T) {
 
 // TestAnInstanceThatLostItsIDEnds: another process has taken its directory entry.
 func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	n := s.start(t, s.config("a", scriptsOf(1, 1)))
 	lease := s.etcd(t, "lease/grant", map[string]any{"TTL": 60})["ID"]
@@ -488,6 +499,7 @@ func TestAnInstanceThatLostItsIDEnds(t *testing.T) {
 
 // TestANodeThatLostItsNameEnds: another process has registered under its name while it had no lease.
 func TestANodeThatLostItsNameEnds(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	n := s.start(t, s.config("a", scriptsOf(1, 1)))
 	before, other := n.member.State().ID, s.etcd(t, "lease/grant", map[string]any{"TTL": 60})["ID"]

@@ -102,15 +102,9 @@ func TestABadRoomLeavesItsNeighboursAlone(t *testing.T) {
 		}
 		return ids
 	}
-	var stalls atomic.Int64 // of this process, in milliseconds
-	watching, done := context.WithCancel(t.Context())
+	stalled := stalls(t)
+	flooding, done := context.WithCancel(t.Context())
 	defer done()
-	go func() {
-		for last := time.Now(); watching.Err() == nil; last = time.Now() {
-			time.Sleep(20 * time.Millisecond)
-			stalls.Store(max(stalls.Load(), time.Since(last).Milliseconds()))
-		}
-	}()
 	play := func(ids []string, ticks uint64) (p99 []float64) {
 		var players []*client.Client
 		for i := range 4 {
@@ -127,8 +121,8 @@ func TestABadRoomLeavesItsNeighboursAlone(t *testing.T) {
 		for _, id := range ids {
 			eventually(t, "room "+id+" goes on", func() bool { return n.roomTick(id) >= from[id]+ticks })
 			s := n.roomStats(id)
-			if p99 = append(p99, s.Host.TickMS.P99); s.Host.Skipped > 0 && stalls.Load() < 500 {
-				t.Errorf("room %s has lost %d ticks; this process never stood still for longer than %d ms", id, s.Host.Skipped, stalls.Load())
+			if p99 = append(p99, s.Host.TickMS.P99); s.Host.Skipped > 0 && stalled() < mostStall {
+				t.Errorf("room %s has lost %d ticks; this process never stood still for longer than %v", id, s.Host.Skipped, stalled())
 			}
 		}
 		for _, p := range players {
@@ -144,17 +138,32 @@ func TestABadRoomLeavesItsNeighboursAlone(t *testing.T) {
 
 	amok, panics, flooded := want(`{"burn":0.5}`), want(`{"panics":true}`), want("")
 	eventually(t, "the flooded room runs", func() bool { return n.roomTick(flooded) > 20 })
-	go flood(watching, n.UDPAddr(), flooded)
+	go flood(flooding, n.UDPAddr(), flooded)
 	after := play(group(), 100)
 	done()
-	t.Logf("p99 of a tick's work, median of %d rooms: %.3f ms alone, %.3f ms beside the bad ones: ratio %.2f; stalls up to %d ms", good, before[good/2], after[good/2], after[good/2]/before[good/2], stalls.Load())
+	t.Logf("p99 of a tick's work, median of %d rooms: %.3f ms alone, %.3f ms beside the bad ones: ratio %.2f; stalls up to %v", good, before[good/2], after[good/2], after[good/2]/before[good/2], stalled())
 
 	eventually(t, "the log names the one that runs amok", func() bool { return log.has("condition=behind", "room="+amok) })
 	eventually(t, "the log names the one that panics", func() bool { return log.has("a system failed", "shard="+panics, "name=amok", "no way") })
 	if s := n.roomStats(panics); s.Host.Failures["amok"] == 0 || s.Host.Tick < 100 {
 		t.Errorf("the room that panics: %+v", s.Host)
 	}
-	eventually(t, "the flooded room goes on", func() bool { return n.roomTick(flooded) > 200 })
+	eventually(t, "the flooded room goes on", func() bool { return n.roomTick(flooded) > 100 })
+}
+
+// mostStall is how long a process may stand still whose rooms still lose no tick.
+const mostStall = 500 * time.Millisecond
+
+// stalls watches for how long this process stands still at most: other processes, or other tests, may have the processors.
+func stalls(t *testing.T) (longest func() time.Duration) {
+	var most atomic.Int64
+	go func() {
+		for last := time.Now(); t.Context().Err() == nil; last = time.Now() {
+			time.Sleep(20 * time.Millisecond)
+			most.Store(max(most.Load(), int64(time.Since(last))))
+		}
+	}()
+	return func() time.Duration { return time.Duration(most.Load()).Round(time.Millisecond) }
 }
 
 // flood sends a room's clients' datagrams as fast as it can, most of them nonsense.

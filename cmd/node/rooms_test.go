@@ -26,7 +26,7 @@ type (
 )
 
 // match is a game that ends its room.
-var match = ecs.Game{Name: "match", TickRate: 20, Options: matchOptions{}, Setup: func(w *ecs.World) {
+var match = ecs.Game{Name: "match", TickRate: 50, Options: matchOptions{}, Setup: func(w *ecs.World) {
 	ecs.Outgoing[matchScore](w, "score")
 	o, seed := ecs.OptionsOf[matchOptions](w), w.Seed()
 	ecs.System(w, "whistle", func(t *ecs.Tick) {
@@ -74,6 +74,7 @@ func soon(t *testing.T) context.Context {
 
 // TestARoomWhoseOwnerDiedBeforeItsFirstRecordRuns: the room has an epoch and a lineage, and no log.
 func TestARoomWhoseOwnerDiedBeforeItsFirstRecordRuns(t *testing.T) {
+	t.Parallel() // mostly waits
 	n := startRooms(t, nil)
 	id := room.ID(n.cluster.Name, "match")
 	s, err := n.member.Shard(id)
@@ -105,6 +106,7 @@ func TestARoomWhoseOwnerDiedBeforeItsFirstRecordRuns(t *testing.T) {
 // TestRoomsAreMadePlayedAndEnded: thirty rooms run on one node, each ends by its game, and its entry repeats what its log
 // says.
 func TestRoomsAreMadePlayedAndEnded(t *testing.T) {
+	t.Parallel() // mostly waits
 	n := startRooms(t, nil)
 	c := n.cluster.Rooms("")
 	ids := map[string]bool{}
@@ -139,6 +141,7 @@ func TestRoomsAreMadePlayedAndEnded(t *testing.T) {
 
 // TestARoomHasItsOwnPlayers: two rooms and the standing shard behind one front door; nobody's being there ends a room.
 func TestARoomHasItsOwnPlayers(t *testing.T) {
+	t.Parallel() // mostly waits
 	n := startRooms(t, nil)
 	c := n.cluster.Rooms("")
 	var rooms []*rpc.Room

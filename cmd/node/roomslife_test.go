@@ -18,6 +18,7 @@ import (
 
 // TestANodeForRoomsAloneAnswersForThem: it has no standing shard, and its rooms are asked for like any others.
 func TestANodeForRoomsAloneAnswersForThem(t *testing.T) {
+	t.Parallel() // mostly waits
 	at := nodetest.Addr(t)
 	n := startRooms(t, func(c *Config) { c.NoShard, c.HTTP = true, at })
 	c := n.cluster.Rooms("")
@@ -52,6 +53,7 @@ func TestANodeForRoomsAloneAnswersForThem(t *testing.T) {
 
 // TestANodeForRoomsIsUnhealthyUntilItAnswersForThem: while it waits for its servers, nobody can ask it.
 func TestANodeForRoomsIsUnhealthyUntilItAnswersForThem(t *testing.T) {
+	t.Parallel() // mostly waits
 	at := nodetest.Addr(t)
 	ctx := soon(t)
 	ended := make(chan error, 1)
@@ -91,6 +93,7 @@ func healthOf(t *testing.T, addr string) (code int, h Health) {
 // TestRoomsAreHandedOverThoughTheirNodeGoesOn: a start that fails after the node has begun to host rooms is tried again, and must
 // not wait for rooms that nobody ends.
 func TestRoomsAreHandedOverThoughTheirNodeGoesOn(t *testing.T) {
+	t.Parallel() // mostly waits
 	n := startRooms(t, nil)
 	made, err := n.cluster.Rooms("").Create(soon(t), asked(rpc.RoomSpec{}))
 	if err != nil {

@@ -59,12 +59,14 @@ func TestABadRoomStopsAlone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for what hangs, twice")
 	}
+	t.Parallel() // mostly waits
 	gate := make(chan struct{})
 	opened := sync.OnceFunc(func() { close(gate) })
 	n := startRooms(t, func(c *Config) {
-		c.Game, c.patience = ailing(gate), patience{setup: 3 * time.Second, step: 3 * time.Second, stop: time.Second, again: 200 * time.Millisecond}
+		c.Game, c.patience = ailing(gate), patience{setup: 3 * time.Second, step: 3 * time.Second, stop: 200 * time.Millisecond, again: 200 * time.Millisecond}
 	})
 	t.Cleanup(opened) // before the node stops
+	stalled := stalls(t)
 	ask := func(ail int) string {
 		key := fmt.Sprint("room-", ail)
 		if ail == ailNot {
@@ -94,8 +96,8 @@ func TestABadRoomStopsAlone(t *testing.T) {
 	for _, id := range append(well, bad[ailInitPanics], bad[ailPanics]) {
 		eventually(t, "room "+id+" goes on", func() bool { return n.roomTick(id) > 100 })
 		s := n.roomStats(id)
-		if s.Host.Skipped > 0 {
-			t.Errorf("room %s has lost %d ticks", id, s.Host.Skipped)
+		if s.Host.Skipped > 0 && stalled() < mostStall {
+			t.Errorf("room %s has lost %d ticks; this process never stood still for longer than %v", id, s.Host.Skipped, stalled())
 		}
 		want := ""
 		switch id {

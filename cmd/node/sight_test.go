@@ -13,6 +13,7 @@ import (
 
 // TestAGameSaysHowFarItsClientsSee: a client at 0 sees a beacon 500 metres away if the game's sight reaches it.
 func TestAGameSaysHowFarItsClientsSee(t *testing.T) {
+	t.Parallel() // mostly waits
 	type place struct{ X, Y float64 }
 	type body struct{ Place place }
 	for name, c := range map[string]struct {

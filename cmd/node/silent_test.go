@@ -22,6 +22,7 @@ func (h holds) Handle(_ *rpc.Request, done func(rpc.Response)) {
 // TestInstanceThatDoesNotAnswerIsAvoided: its entry stays, as that of a process that stands still with a long lease. Calls
 // and players of a process whose requests it has left unanswered go to another instance.
 func TestInstanceThatDoesNotAnswerIsAvoided(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServers(t)
 	n := s.start(t, s.config("game-1", scriptsOf(1, 1)))
 	gate := make(holds)
