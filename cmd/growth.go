@@ -58,7 +58,7 @@ func (d grownDeltas) Read(ctx context.Context, from uint64) iter.Seq2[persistenc
 	return func(yield func(persistence.Delta, error) bool) {
 		for delta, err := range d.DeltaReader.Read(ctx, from) {
 			if err == nil {
-				d.g.deltas.add(delta.Tick, len(delta.Body)+delta.Header().Size()+d.g.overhead)
+				d.g.deltas.add(delta.Tick, len(delta.Body)+(delta.Header().Size()+d.g.overhead)/max(delta.Run, 1))
 			}
 			if !yield(delta, err) {
 				return

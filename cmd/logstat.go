@@ -132,7 +132,7 @@ func statLines(r statReport) []string {
 		lines = append(lines, fmt.Sprintf("  %-16s %d", c.Name, c.Count))
 	}
 	return append(lines,
-		fmt.Sprintf("deltas     %s, bytes p50 %d, p99 %d (%s per hour)", plural(r.Deltas.Count, "message"), r.Deltas.P50, r.Deltas.P99, size(r.DeltaBytesPerHour)),
+		fmt.Sprintf("deltas     %d, bytes p50 %d, p99 %d (%s per hour)", r.Deltas.Count, r.Deltas.P50, r.Deltas.P99, size(r.DeltaBytesPerHour)),
 		fmt.Sprintf("snapshots  %d, %s together", r.Snapshots.Count, size(float64(r.Snapshots.Sum))))
 }
 

@@ -29,13 +29,13 @@ func resealed(b []byte) []byte {
 
 var decoderOf = map[string]func([]byte) error{
 	"record":   func(b []byte) error { _, err := DecodeRecord(b); return err },
-	"delta":    func(b []byte) error { _, err := DecodeDelta(b); return err },
+	"delta":    func(b []byte) error { _, err := DecodeDeltas(b); return err },
 	"snapshot": func(b []byte) error { _, err := DecodeSnapshot(b); return err },
 }
 
 var goldenOf = map[string][]string{
 	"record":   {"record-genesis", "record-epoch", "record-ticks", "record-ticks-full", "record-seal", "record-seal-closed"},
-	"delta":    {"delta", "delta-part", "gap", "delta-packed-1", "delta-packed-3"},
+	"delta":    {"delta", "delta-part", "gap", "delta-packed-1", "delta-packed-3", "deltas"},
 	"snapshot": {"snapshot"},
 }
 
@@ -79,7 +79,7 @@ func TestAnyCutIsRefused(t *testing.T) {
 }
 
 func TestANewerVersionIsNamedWithBoth(t *testing.T) {
-	newest := map[string]int{"record": sealVersion, "delta": deltaVersion, "snapshot": FormatVersion}
+	newest := map[string]int{"record": sealVersion, "delta": runVersion, "snapshot": FormatVersion}
 	for what, names := range goldenOf {
 		for _, name := range names {
 			bad := readGolden(t, name)
@@ -245,6 +245,7 @@ func TestHeadersAreReadableAndComeBack(t *testing.T) {
 		{Kind: "ticks", FirstTick: 812, LastTick: 812, Epoch: 3, Checksum: 0xabc, Version: 1},
 		{Kind: "ticks", FirstTick: 805, LastTick: 812, Epoch: 3, Checksum: 1<<64 - 1, Version: 1},
 		{Kind: "delta", FirstTick: 9, LastTick: 9, Epoch: 1, Version: 1, Part: 2, Parts: 5},
+		DeltasHeader(sampleRun()),
 	} {
 		h := map[string]string{}
 		for k, v := range want.Each {

@@ -16,8 +16,12 @@ const (
 	maxContentBytes = predict.MaxBody + 1<<20
 )
 
-// deltaVersion is the version of a delta whose body is packed. Gaps, and deltas that are not packed, have version 1.
-const deltaVersion = 2
+// deltaVersion is the version of a delta whose body is packed, runVersion that of several deltas in one message. Gaps, and
+// deltas that are not packed, have version 1.
+const (
+	deltaVersion = 2
+	runVersion   = 3
+)
 
 // Delta is what one committed tick changed, as the delta stream stores it: as one
 // message, or as numbered parts if it exceeds the stream's payload limit.
@@ -39,6 +43,8 @@ type Delta struct {
 	// Not stored; used for packing and statistics.
 	Layout      *Layout // of the types in Body; without one, Body packs less well
 	PackedBytes int     // size of Body in its stream or file; 0 when it was not packed
+	Run         int     // deltas in its message; 0 when it is alone there
+	Share       int     // bytes of that message that are this delta's
 }
 
 // Layout describes where the numbers are in a game's values. DeltaPacker uses it to pack a delta's body.
@@ -164,22 +170,56 @@ func (d *Delta) Encode(dst []byte) ([]byte, error) {
 }
 
 // DecodeDelta is the inverse of Encode. It returns a *CorruptError for bytes that
-// are damaged or not a delta and a *VersionError for a newer version. Body aliases
+// are damaged or not one delta and a *VersionError for a newer version. Body aliases
 // b, which must not change while the delta is used.
 func DecodeDelta(b []byte) (Delta, error) {
-	r, f, version, err := openAs("delta", b, MaxDeltaBytes, deltaVersion)
+	m, err := openDeltas(b)
 	if err != nil {
 		return Delta{}, err
 	}
-	kind := f.str("kind", maxKindBytes)
-	d := Delta{Lineage: f.str("lineage", maxLineage), Epoch: Epoch(f.uint("epoch")), RecordSeq: Seq(f.uint("record")), Part: 1, Parts: 1}
+	if m.kind == runKind {
+		m.r.fail("several deltas where one was expected")
+	}
+	return m.single()
+}
+
+// deltaMessage is a message of a delta stream while it is decoded.
+type deltaMessage struct {
+	r       *reader
+	f       *fields
+	version uint64
+	kind    string
+	head    Delta // what all kinds begin with
+}
+
+// openDeltas opens a message of any kind.
+func openDeltas(b []byte) (m deltaMessage, err error) {
+	if m.r, m.f, m.version, err = openAs("delta", b, MaxDeltaBytes, runVersion); err != nil {
+		return m, err
+	}
+	m.kind = m.f.str("kind", maxKindBytes)
+	m.head = Delta{Lineage: m.f.str("lineage", maxLineage), Epoch: Epoch(m.f.uint("epoch")), Part: 1, Parts: 1}
+	return m, nil
+}
+
+// single decodes the rest of a message with one delta, or a part of it, or a gap.
+func (m *deltaMessage) single() (Delta, error) {
+	r, f, d := m.r, m.f, m.head
+	newest := uint64(deltaVersion)
+	if m.kind == "gap" {
+		newest = FormatVersion
+	}
+	switch {
+	case m.kind != "delta" && m.kind != "gap":
+		r.fail("unknown kind %q", m.kind)
+	case m.version > newest:
+		r.fail("a %s of version %d", m.kind, m.version)
+	}
+	d.RecordSeq = Seq(f.uint("record"))
 	d.Tick = f.uint("tick")
 	d.Checksum = f.uint("check")
-	switch kind {
+	switch m.kind {
 	case "gap":
-		if version > FormatVersion {
-			r.fail("a gap of version %d", version)
-		}
 		d.Gap = &Gap{FromTick: f.uint("from"), ToTick: d.Tick, Reason: f.str("reason", maxTextBytes)}
 	case "delta":
 		if f.has("part") {
@@ -189,7 +229,7 @@ func DecodeDelta(b []byte) (Delta, error) {
 			}
 			d.Parts = f.count("parts", MaxParts)
 		}
-		if version < deltaVersion {
+		if m.version < deltaVersion {
 			d.Body = f.bin("body", MaxDeltaBytes)
 			break
 		}
@@ -198,8 +238,6 @@ func DecodeDelta(b []byte) (Delta, error) {
 		}
 		d.Size = f.count("size", maxContentBytes)
 		d.Body = f.bin("zstd", MaxDeltaBytes)
-	default:
-		r.fail("unknown kind %q", kind)
 	}
 	if err := r.close(f); err != nil {
 		return Delta{}, err

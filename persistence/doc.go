@@ -51,7 +51,7 @@
 // # Versions
 //
 // Each kind of envelope has its own versions: a packed delta and a seal have
-// version 2, all others have version 1. Only open (wire.go) reads the version; it returns a
+// version 2, several deltas in a message version 3, all others have version 1. Only open (wire.go) reads the version; it returns a
 // *VersionError, which names both versions, for a newer one. The decoders of all
 // versions of a kind return the same Go types.
 // Component schemas evolve by name, inside the bodies, in ecs.

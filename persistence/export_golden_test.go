@@ -42,23 +42,25 @@ func TestExportFileOfVersion1IsRead(t *testing.T) {
 	}
 }
 
-// The record that FORMAT.md shows byte by byte is the golden one.
-func TestTheRecordInFormatIsTheGoldenOne(t *testing.T) {
+// The envelopes that FORMAT.md shows byte by byte are the golden ones.
+func TestTheEnvelopesInFormatAreTheGoldenOnes(t *testing.T) {
 	text, err := os.ReadFile("FORMAT.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, found := strings.Cut(string(text), "<!-- record-ticks -->\n```\n")
-	block, _, _ = strings.Cut(block, "```")
-	if !found {
-		t.Fatal("FORMAT.md has no block record-ticks")
-	}
-	have := ""
-	for _, line := range strings.Split(block, "\n") {
-		bytes, _, _ := strings.Cut(line, "|")
-		have += regexp.MustCompile(`[^0-9a-f]`).ReplaceAllString(bytes, "")
-	}
-	if want := strings.ReplaceAll(hexLines(readGolden(t, "record-ticks")), "\n", ""); have != want {
-		t.Errorf("FORMAT.md shows\n%s\nthe golden bytes are\n%s", have, want)
+	for _, name := range []string{"record-ticks", "deltas"} {
+		_, block, found := strings.Cut(string(text), "<!-- "+name+" -->\n```\n")
+		block, _, _ = strings.Cut(block, "```")
+		if !found {
+			t.Fatalf("FORMAT.md has no block %s", name)
+		}
+		have := ""
+		for _, line := range strings.Split(block, "\n") {
+			bytes, _, _ := strings.Cut(line, "|")
+			have += regexp.MustCompile(`[^0-9a-f]`).ReplaceAllString(bytes, "")
+		}
+		if want := strings.ReplaceAll(hexLines(readGolden(t, name)), "\n", ""); have != want {
+			t.Errorf("FORMAT.md shows\n%s\nthe golden bytes are\n%s", have, want)
+		}
 	}
 }

@@ -54,18 +54,28 @@ func FuzzDecodeDelta(f *testing.F) {
 	seedCorpus(f, "delta")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, b := range [][]byte{b, resealed(b)} {
-			d, err := DecodeDelta(b)
+			all, err := DecodeDeltas(b)
 			typed(t, err)
+			one, oneErr := DecodeDelta(b)
+			typed(t, oneErr)
+			if (oneErr == nil) != (len(all) == 1) || oneErr == nil && !reflect.DeepEqual(one, all[0]) {
+				t.Fatalf("%d deltas, or %+v (%v)", len(all), one, oneErr)
+			}
 			if err != nil {
 				continue
 			}
-			again, err := d.Encode(nil)
+			again, err := EncodeDeltas(nil, all)
 			if err != nil {
 				t.Fatalf("decoded, but it cannot be encoded: %v", err)
 			}
-			back, err := DecodeDelta(again)
-			if err != nil || back.Header() != d.Header() || !bytes.Equal(back.Body, d.Body) {
-				t.Fatalf("%+v became %+v (%v)", d, back, err)
+			back, err := DecodeDeltas(again)
+			if err != nil || DeltasHeader(back) != DeltasHeader(all) || len(back) != len(all) {
+				t.Fatalf("%+v became %+v (%v)", all, back, err)
+			}
+			for i := range back {
+				if back[i].Share = all[i].Share; !reflect.DeepEqual(back[i], all[i]) { // the bytes of all need not be the shortest
+					t.Fatalf("%+v became %+v", all[i], back[i])
+				}
 			}
 		}
 	})

@@ -160,7 +160,7 @@ func TestEnvelopesDescribeThemselves(t *testing.T) {
 	if m["kind"] != "ticks" || tick["check"] != uint64(1<<64-1) || failure["system"] != "move" {
 		t.Errorf("a generic reader sees %v", m)
 	}
-	for _, name := range []string{"record-genesis", "record-epoch", "record-ticks", "delta", "delta-part", "delta-packed-1", "gap", "snapshot"} {
+	for _, name := range []string{"record-genesis", "record-epoch", "record-ticks", "delta", "delta-part", "delta-packed-1", "deltas", "gap", "snapshot"} {
 		var m map[string]any
 		if err := msgpack.Unmarshal(readGolden(t, name), &m); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -10,7 +10,7 @@ import (
 )
 
 // FormatVersion is the format version that this build writes, and the newest that
-// it reads (packed deltas and seals have their own). See FORMAT.md.
+// it reads (packed deltas, several deltas in a message and seals have their own). See FORMAT.md.
 const FormatVersion = 1
 
 // Seq is the sequence of a message in a shard's log: 1 is genesis, 0 is before it.
@@ -41,7 +41,7 @@ type Message struct {
 // Header is the readable summary of a body. Readers do not rely on it, but
 // Chain compares it with the body.
 type Header struct {
-	Kind      string // "genesis", "epoch", "ticks", "seal", "delta", "gap"
+	Kind      string // "genesis", "epoch", "ticks", "seal", "delta", "deltas", "gap"
 	FirstTick uint64
 	LastTick  uint64
 	Epoch     Epoch

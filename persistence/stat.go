@@ -24,7 +24,7 @@ type Distribution struct {
 	Max   int
 }
 
-// Sizes describes the messages of one kind, headers and overhead included.
+// Sizes describes the messages of one kind, headers and overhead included; of several deltas in a message, the share of each.
 type Sizes struct {
 	Kind string // "genesis", "epoch", "ticks", "deltas", "snapshots"
 	Distribution
@@ -243,7 +243,11 @@ func (s *counter) deltas(ctx context.Context, deltas DeltaReader) error {
 		if scratch, err = d.Encode(scratch[:0]); err != nil {
 			return err
 		}
-		sizes = append(sizes, len(scratch)+body+header.Size()+s.overhead)
+		size, beside := len(scratch)+body, header.Size()+s.overhead
+		if d.Run > 0 {
+			size, beside = d.Share, beside/d.Run
+		}
+		sizes = append(sizes, size+beside)
 	}
 	s.out.Deltas = Sizes{Kind: "deltas", Distribution: distribute(sizes)}
 	if ticks > 0 {
