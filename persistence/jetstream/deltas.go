@@ -37,12 +37,14 @@ type Deltas struct {
 	mu     sync.Mutex
 	began  bool // to publish
 	known  bool
-	tail   spot   // of the last message as this handle knows it
-	begun  bool   // before is known
-	before uint64 // in a partition: bytes of the messages that were deleted; 0 until it matters
+	tail   spot              // of the last message as this handle knows it
+	begun  bool              // before is known
+	before uint64            // in a partition: bytes of the messages that were deleted; 0 until it matters
+	done   persistence.Delta // the last one that this handle stored, without its body
 	packer persistence.DeltaPacker
 	packed time.Duration // spent in packer so far
 	buf    []byte
+	open   *run // in a partition: deltas that may be stored or not
 }
 
 // openDeltas opens the delta stream, or creates it if it does not exist. It returns nil if it does not exist and the
@@ -93,9 +95,13 @@ func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	if !ok {
 		return persistence.Delta{}, false, nil
 	}
-	last, err := persistence.DecodeDelta(m.body)
+	all, err := persistence.DecodeDeltas(m.body)
+	if err != nil {
+		return persistence.Delta{}, false, err
+	}
+	last := all[len(all)-1]
 	last.Body = nil
-	return last, err == nil, err
+	return last, true, nil
 }
 
 // learn moves the fence to the last message. In a partition it returns that.
@@ -113,14 +119,16 @@ func (d *Deltas) learn(ctx context.Context) (m stored, ok bool, err error) {
 		d.tail = spot{num: last, seq: last}
 	}
 	d.known, d.begun, d.before = true, false, 0
+	d.done, d.open = persistence.Delta{}, nil
 	d.packer.Restart()
 	return m, ok, nil
 }
 
-// Publish packs whole deltas and appends them and gaps in order, each in as many messages as it needs, with one message
-// outstanding. It repeats a message without an answer for up to repeatLimit. Calling it again with the same deltas
-// continues where it stopped and stores none twice. It returns persistence.ErrConflict if another process has
-// published; call Last then. In a partition each call ends its group, so that the many streams share the packers' memory.
+// Publish packs whole deltas and appends them and gaps in order, with one message outstanding. A stream of its own has a
+// message, or several parts, for each delta; a partition has many deltas in one message. Publish repeats a message without
+// an answer for up to repeatLimit. Calling it again with the same deltas continues where it stopped and stores none twice.
+// It returns persistence.ErrConflict if another process has published; call Last then. In a partition each call ends its
+// group, so that the many streams share the packers' memory.
 func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -133,28 +141,79 @@ func (d *Deltas) Publish(ctx context.Context, deltas []persistence.Delta) error 
 		d.began = true
 		_ = d.grow(ctx, d.conn, 0, maxPartitionDeltas) // if it cannot, it drops more
 	}
-	for i := range deltas {
-		begun := time.Now()
-		packed, err := d.packer.Pack(deltas[i])
-		d.packed += time.Since(begun)
-		if err != nil {
-			return err
-		}
-		parts, err := packed.Split(min(d.conn.MaxPayload()-messageOverhead, maxPartBytes))
-		if err != nil {
-			return err
-		}
-		for j := range parts {
-			if err := d.publish(ctx, &parts[j]); err != nil {
-				return err
-			}
-		}
-		d.packer.Stored()
-	}
+	deltas = d.remaining(deltas)
 	if d.shared() {
-		d.packer.Rest()
+		return d.publishRuns(ctx, deltas)
+	}
+	for i := range deltas {
+		if err := d.publish(ctx, &deltas[i]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// remaining returns the deltas after the last one that this handle stored, if that is among them.
+func (d *Deltas) remaining(deltas []persistence.Delta) []persistence.Delta {
+	for i := range deltas {
+		if sameDelta(&deltas[i], &d.done) {
+			return deltas[i+1:]
+		}
+	}
+	return deltas
+}
+
+// sameDelta reports whether two deltas or gaps are the same one.
+func sameDelta(a, b *persistence.Delta) bool {
+	return a.Tick == b.Tick && a.RecordSeq == b.RecordSeq && a.Checksum == b.Checksum && a.Epoch == b.Epoch && a.Lineage == b.Lineage &&
+		(a.Gap == b.Gap || a.Gap != nil && b.Gap != nil && *a.Gap == *b.Gap)
+}
+
+// pack packs a delta.
+func (d *Deltas) pack(delta *persistence.Delta) (persistence.Delta, error) {
+	begun := time.Now()
+	packed, err := d.packer.Pack(*delta)
+	d.packed += time.Since(begun)
+	return packed, err
+}
+
+// payload returns how large a message's body may be.
+func (d *Deltas) payload() int { return min(d.conn.MaxPayload()-messageOverhead, maxPartBytes) }
+
+// publish appends a delta in as many messages as it needs.
+func (d *Deltas) publish(ctx context.Context, delta *persistence.Delta) error {
+	packed, err := d.pack(delta)
+	if err != nil {
+		return err
+	}
+	parts, err := packed.Split(d.payload())
+	if err != nil {
+		return err
+	}
+	for i := range parts {
+		body, err := parts[i].Encode(d.buf[:0])
+		if err != nil {
+			return err
+		}
+		d.buf = body
+		if err := d.store(ctx, parts[i].Header(), body); err != nil {
+			return err
+		}
+		if i == len(parts)-1 {
+			d.packer.Stored()
+			d.finished(delta)
+		}
+		if err := d.trim(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finished notes the last delta that is stored.
+func (d *Deltas) finished(delta *persistence.Delta) {
+	d.done = *delta
+	d.done.Body, d.done.Layout = nil, nil
 }
 
 // Packing returns how much of Publish's time this handle has spent on packing so far.
@@ -164,27 +223,21 @@ func (d *Deltas) Packing() time.Duration {
 	return d.packed
 }
 
-// publish appends one message to the stream.
-func (d *Deltas) publish(ctx context.Context, part *persistence.Delta) error {
-	body, err := part.Encode(d.buf[:0])
-	if err != nil {
-		return err
-	}
-	d.buf = body
-	at, err := d.attempt(ctx, part, body)
+// store appends one message to the stream.
+func (d *Deltas) store(ctx context.Context, h persistence.Header, body []byte) error {
+	at, err := d.attempt(ctx, h, body)
 	if errors.Is(err, persistence.ErrAmbiguous) && ctx.Err() == nil {
-		at, err = d.repeat(ctx, part, body, err)
+		at, err = d.repeat(ctx, h, body, err)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		d.tail = at
 	}
-	d.tail = at
-	return d.trim(ctx)
+	return err
 }
 
 // attempt publishes a message once. persistence.ErrConflict then means that another process has published.
-func (d *Deltas) attempt(ctx context.Context, part *persistence.Delta, body []byte) (spot, error) {
-	at, err := d.fence.publish(ctx, d.subject, part.Header(), body, d.tail)
+func (d *Deltas) attempt(ctx context.Context, h persistence.Header, body []byte) (spot, error) {
+	at, err := d.fence.publish(ctx, d.subject, h, body, d.tail)
 	if !errors.Is(err, persistence.ErrConflict) {
 		return at, err
 	}
@@ -197,7 +250,7 @@ func (d *Deltas) attempt(ctx context.Context, part *persistence.Delta, body []by
 	switch last, ok, lastErr := d.last(ctx); {
 	case lastErr == nil && !ok: // while this shard was quiet, the others made the partition drop all of this shard's messages
 		d.begun, d.before = true, d.tail.bytes
-		return d.fence.publish(ctx, d.subject, part.Header(), body, spot{num: d.tail.num, bytes: d.tail.bytes})
+		return d.fence.publish(ctx, d.subject, h, body, spot{num: d.tail.num, bytes: d.tail.bytes})
 	case lastErr == nil && last.seq == d.tail.seq: // a cluster's leader still counts the message before as in process
 		return spot{}, fmt.Errorf("%w: %v", persistence.ErrAmbiguous, err)
 	}
@@ -239,8 +292,8 @@ func (d *Deltas) begin(ctx context.Context) error {
 }
 
 // repeat publishes a message until it gets an answer.
-func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byte, before error) (at spot, err error) {
-	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "store the delta of tick "+strconv.FormatUint(part.Tick, 10)+" in "+d.String())
+func (d *Deltas) repeat(ctx context.Context, h persistence.Header, body []byte, before error) (at spot, err error) {
+	bounded, end := wait.For(ctx, wait.NATS, repeatLimit, "store the delta of tick "+strconv.FormatUint(h.LastTick, 10)+" in "+d.String())
 	defer end(&err)
 	for err = before; errors.Is(err, persistence.ErrAmbiguous); {
 		select { // without a connection or a stream, publish fails at once
@@ -248,7 +301,7 @@ func (d *Deltas) repeat(ctx context.Context, part *persistence.Delta, body []byt
 			return at, err
 		case <-time.After(publishPause):
 		}
-		at, err = d.attempt(bounded, part, body)
+		at, err = d.attempt(bounded, h, body)
 	}
 	return at, err
 }
@@ -269,12 +322,17 @@ func (d *Deltas) Read(ctx context.Context, fromTick uint64) iter.Seq2[persistenc
 			return
 		}
 		for m, err := range d.stored(ctx, from, last) {
-			var delta persistence.Delta
+			var run []persistence.Delta
 			if err == nil {
-				delta, err = persistence.DecodeDelta(m.body)
+				run, err = persistence.DecodeDeltas(m.body)
 			}
-			if !yield(delta, err) {
+			if err != nil && !yield(persistence.Delta{}, err) {
 				return
+			}
+			for _, delta := range run {
+				if !yield(delta, nil) {
+					return
+				}
 			}
 		}
 	})
@@ -349,12 +407,11 @@ func (d *Deltas) group(ctx context.Context, first, last, tick uint64) (uint64, e
 	}
 	begin := tick - min(tick, persistence.GroupTicks) // if the group is unknown: none is longer
 	if m, ok, err := d.get(ctx, from.num, from); err == nil && ok {
-		switch delta, err := persistence.DecodeDelta(m.body); {
-		case err != nil:
-		case delta.Group == 0 || delta.Group == delta.Tick:
-			return from.num, nil
-		default:
-			begin = delta.Group
+		if run, err := persistence.DecodeDeltas(m.body); err == nil {
+			if run[0].Group == 0 || run[0].Group == run[0].Tick {
+				return from.num, nil
+			}
+			begin = run[0].Group
 		}
 	}
 	from, err = d.seek(ctx, first, last, begin)

@@ -24,7 +24,8 @@
 //
 // A record's sequence counts the records of its shard. In a stream of its own that is the stream's sequence; in a
 // partition, the header Wind-Seq holds it, and Log maps one to the other. Wind-Bytes counts what the shard's records
-// took so far, so that each room has a limit of its own. A note is a message without a body whose headers say where the
+// took so far, so that each room has a limit of its own. Storing a message costs more than what is in it, so a partition has
+// many deltas in one (Deltas.Publish). A note is a message without a body whose headers say where the
 // log may begin (wind-purged-below) and which losses an operator accepted (wind-accepted-losses); in a stream of one
 // shard they stand in the stream's metadata.
 //

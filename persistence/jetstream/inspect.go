@@ -282,10 +282,8 @@ func lastDelta(store string, ref Ref) *persistence.Delta {
 		var found *persistence.Delta
 		r.last = 0
 		_ = r.read(block, func(m storedMsg) error { // the rows before any damage count
-			d, err := persistence.DecodeDelta(m.body)
-			if err == nil && (ref.Lineage == "" || d.Lineage == ref.Lineage) {
-				d.Body = nil
-				found = &d
+			if d := lastIn(m.body); d != nil && (ref.Lineage == "" || d.Lineage == ref.Lineage) {
+				found = d
 			}
 			return nil
 		})
@@ -294,6 +292,17 @@ func lastDelta(store string, ref Ref) *persistence.Delta {
 		}
 	}
 	return nil
+}
+
+// lastIn returns the last delta in a message, without its body, or nil if the message is damaged.
+func lastIn(body []byte) *persistence.Delta {
+	run, err := persistence.DecodeDeltas(body)
+	if err != nil {
+		return nil
+	}
+	d := run[len(run)-1]
+	d.Body = nil
+	return &d
 }
 
 // storedObject contains the fields used here of an object's description.

@@ -186,9 +186,8 @@ func lastDeltas(store, stream, only string) map[Ref]*persistence.Delta {
 		if err != nil {
 			continue
 		}
-		if d, err := persistence.DecodeDelta(parseRow(row, r.seq).body); err == nil && d.Lineage == ref.Lineage {
-			d.Body = nil
-			found[ref] = &d
+		if d := lastIn(parseRow(row, r.seq).body); d != nil && d.Lineage == ref.Lineage {
+			found[ref] = d
 		}
 	}
 	return found

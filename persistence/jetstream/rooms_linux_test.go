@@ -20,11 +20,12 @@ import (
 )
 
 // The benchmarks of this file measure how thousands of logs are laid out: a room appends ten records of 300 bytes per
-// second, and publishes as many deltas. Servers and rooms are in this process, so that the figures are of both together.
+// second, and publishes as many deltas, -rooms.deltas at once. Servers and rooms are in this process, so that the figures are of both together.
 // -rooms says how many rooms there are, -rooms.replicas 3 has three servers keep three copies.
 var (
 	roomsFlag    = flag.Int("rooms", 1000, "rooms of the benchmarks of rooms")
 	replicasFlag = flag.Int("rooms.replicas", 1, "copies of their streams: 1 or 3")
+	atOnceFlag   = flag.Int("rooms.deltas", 1, "deltas that they publish at once")
 	secondsFlag  = flag.Int("rooms.seconds", 15, "for which they play")
 )
 
@@ -32,7 +33,7 @@ var (
 // what they cost while they play, how long their appends take, then a snapshot, and a successor's opening of each log.
 //
 //	go test ./persistence/jetstream -run '^$' -bench 'Rooms/own' -benchtime 1x -rooms 1000
-//	go test ./persistence/jetstream -run '^$' -bench 'Rooms/shared' -benchtime 1x -rooms 4000
+//	go test ./persistence/jetstream -run '^$' -bench 'Rooms/shared' -benchtime 1x -rooms 4000 -rooms.deltas 32
 //	go test ./persistence/jetstream -run '^$' -bench 'Rooms/shared' -benchtime 1x -rooms 1000 -rooms.replicas 3
 func BenchmarkRooms(b *testing.B) {
 	for _, layout := range []string{"own", "shared"} {
@@ -55,6 +56,7 @@ func BenchmarkRooms(b *testing.B) {
 				f.report(b, "")
 				b.ReportMetric(micros(f.records), "p50-µs")
 				b.ReportMetric(float64(f.deltas[len(f.deltas)*99/100].Microseconds()), "delta-p99-µs")
+				b.ReportMetric(float64(p.deltaMessages(b))/span.Seconds(), "delta-messages/s")
 
 				p.measure(b, "snapshot-µs/room", func(r *playRoom) error {
 					s := snapshotOf(r.w)
@@ -216,6 +218,7 @@ type playRoom struct {
 	records []time.Duration
 	deltas  []time.Duration
 	late    int // records that were begun a tick too late
+	pending []persistence.Delta
 }
 
 func newPlayground(b *testing.B, dir string) *playground {
@@ -227,6 +230,18 @@ func newPlayground(b *testing.B, dir string) *playground {
 		p.conn = connectTo(b, p.server)
 	}
 	return p
+}
+
+// deltaMessages returns how many messages the rooms' deltas are in, those included that were dropped.
+func (p *playground) deltaMessages(b *testing.B) (n uint64) {
+	for i := range p.rooms {
+		m, _, err := p.rooms[i].shard.deltas.last(testContext(b))
+		if err != nil {
+			b.Fatal(err)
+		}
+		n += m.num
+	}
+	return n
 }
 
 // create creates the rooms, eight at a time, each with its first two records.
@@ -293,7 +308,7 @@ func (p *playground) play(b *testing.B, rooms []playRoom, over func() bool) time
 
 const tickTime = 100 * time.Millisecond
 
-// play appends a record in every period and publishes its delta.
+// play appends a record in every period and publishes its delta, or those of several periods.
 func (r *playRoom) play(ctx context.Context, due time.Time, over func() bool) error {
 	r.w.size = 200
 	for ; !over(); due = due.Add(tickTime) {
@@ -307,9 +322,13 @@ func (r *playRoom) play(ctx context.Context, due time.Time, over func() bool) er
 		}
 		stored := time.Now()
 		r.records = append(r.records, stored.Sub(begun))
-		if err := r.shard.deltas.Publish(ctx, []persistence.Delta{deltaOf(r.w.chain.Tick(), 300)}); err != nil {
+		if r.pending = append(r.pending, deltaOf(r.w.chain.Tick(), 300)); len(r.pending) < *atOnceFlag {
+			continue
+		}
+		if err := r.shard.deltas.Publish(ctx, r.pending); err != nil {
 			return err
 		}
+		r.pending = r.pending[:0]
 		r.deltas = append(r.deltas, time.Since(stored))
 	}
 	return nil
