@@ -50,8 +50,9 @@ type LogWriter interface {
 
 // DeltaReader reads a shard's delta stream.
 type DeltaReader interface {
-	// Last returns the stream's last message without its body, false when the
-	// stream is empty. If its Part is not its Parts, its tick is incomplete.
+	// Last returns the last delta of the stream's last message without its body,
+	// false when the stream is empty. If its Part is not its Parts, its tick is
+	// incomplete.
 	Last(ctx context.Context) (Delta, bool, error)
 	// Read yields whole deltas (parts joined) and gaps in order, beginning with
 	// the first that ends at or after the tick. A body is valid until the next

@@ -79,9 +79,9 @@ func openDeltas(ctx context.Context, c *Conn, ref Ref, o Options) (*Deltas, erro
 
 func (d *Deltas) close() { d.fence.close() }
 
-// Last returns the stream's last message without its body and moves this handle's fence to it. It returns false if
-// the stream is empty. If the message's Part differs from its Parts, its tick is incomplete and must be published
-// again.
+// Last returns the last delta of the stream's last message, without its body, and moves this handle's fence to that
+// message. It returns false if the stream is empty. If the delta's Part differs from its Parts, its tick is incomplete and
+// must be published again.
 func (d *Deltas) Last(ctx context.Context) (persistence.Delta, bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
