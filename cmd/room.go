@@ -363,9 +363,13 @@ func (a *app) roomWatch() *cobra.Command {
 	return c
 }
 
+// toldGone is how many rooms that are gone a watch remembers, at most: one changes a few times more, as its keeper leaves. A watch may
+// go on for days.
+const toldGone = 10_000
+
 // watchRooms prints each room whenever it has changed, until ctx ends.
 func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter) error {
-	told := map[string]toldRoom{}
+	told, gone := map[string]toldRoom{}, 0
 	for after := int64(0); ctx.Err() == nil; {
 		changed, next, err := rooms.Changes(ctx, f, after)
 		if err != nil {
@@ -378,9 +382,13 @@ func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter)
 			if before, known := told[r.ID]; known && before == now {
 				continue // what changed is not shown, such as who archives it
 			}
-			if told[r.ID] = now; now.state == string(room.Gone) {
-				delete(told, r.ID) // its last change: the watch may go on for days
+			if now.state == string(room.Gone) {
+				if gone++; gone > toldGone {
+					maps.DeleteFunc(told, func(_ string, t toldRoom) bool { return t.state == string(room.Gone) })
+					gone = 1
+				}
 			}
+			told[r.ID] = now
 			if err := a.print(r, lineOf(r)); err != nil {
 				return err
 			}

@@ -44,7 +44,8 @@ func TestAWatchTellsEachChangeOnce(t *testing.T) {
 		{rpc.Room{State: "sealed", Node: "bert", End: end}, true},
 		{rpc.Room{State: "sealed", End: end}, false},
 		{rpc.Room{State: "archived", End: archived}, true},
-		{rpc.Room{State: "gone", End: archived}, true},
+		{rpc.Room{State: "gone", Node: "anna", End: archived}, true},
+		{rpc.Room{State: "gone", End: archived}, false}, // its keeper leaves
 	}
 	var out, log, want strings.Builder
 	ctx, over := context.WithCancel(t.Context())
