@@ -88,13 +88,12 @@ func (k *keeping) consider(id string, x *room.Room, b *room.Bidder) {
 	if k.rooms.ctx.Err() != nil || k.busy[id] {
 		return
 	}
-	do, after, why := k.keep, time.Duration(0), ""
-	if at, ok := x.Expires(k.rooms.node.config.ForgetAfter); ok {
-		if do, after = k.forget, time.Until(at); after > 0 {
+	do := k.keep
+	after, why := b.Keeps(x, k.archives != nil)
+	if at, ok := x.Expires(k.rooms.node.config.ForgetAfter); ok && why != "" {
+		if do, after, why = k.forget, time.Until(at), ""; after > 0 {
 			delete(k.told, id) // another node has kept it
 		}
-	} else {
-		after, why = b.Keeps(x, k.archives != nil)
 	}
 	if why != "" {
 		if k.unplaced(x) {
@@ -214,10 +213,11 @@ func (k *keeping) perform(ctx context.Context, id string, a room.Action) (ev roo
 	case room.ActionProve:
 		ev.Archive, ev.Err = k.prove(ctx, a.Name)
 	case room.ActionNote:
-		if a.Entry.Phase == room.Gone {
+		goes := a.Entry.Phase == room.Gone && !a.Entry.Swept
+		if goes {
 			a.Entry.Gone = time.Now().UTC()
 		}
-		if ev.Entry, ev.Revision, ev.OK, ev.Err = etcd.MoveRoom(ctx, c.Etcd, c.Name, id, *a.Entry, a.Revision); ev.OK && a.Entry.Phase == room.Gone {
+		if ev.Entry, ev.Revision, ev.OK, ev.Err = etcd.MoveRoom(ctx, c.Etcd, c.Name, id, *a.Entry, a.Revision); ev.OK && goes {
 			k.mu.Lock()
 			k.done++
 			k.mu.Unlock()
@@ -233,7 +233,7 @@ func (k *keeping) perform(ctx context.Context, id string, a room.Action) (ev roo
 	case room.ActionDiscard:
 		ev.Err = k.archives.Remove(ctx, a.Name)
 	case room.ActionSweep:
-		ev.Err = k.sweep(ctx, a.Prefix, a.Name)
+		ev.OK, ev.Err = k.archives != nil, k.sweep(ctx, a.Prefix, a.Name)
 	}
 	return ev
 }

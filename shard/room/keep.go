@@ -50,6 +50,9 @@ func (a *Archive) String() string {
 	return fmt.Sprintf("lineage %s up to tick %d, record %d with hash %s", a.Lineage, a.Tick, a.Last, a.Hash)
 }
 
+// settled reports whether nothing is left to do for a room whose spec asks for keep.
+func (e *End) settled(keep Keep) bool { return e.Phase == Gone && (e.Swept || keep != KeepArchive) }
+
 // archiveName returns the name of the archive that is noted, or "".
 func (e *End) archiveName() string {
 	if e.Archive == nil {
@@ -93,13 +96,13 @@ func (b *Bidder) Keeps(r *Room, archives bool) (after time.Duration, why string)
 	switch {
 	case r.Spec == nil || r.End == nil:
 		return 0, "it has not ended"
-	case r.End.Phase == Gone:
+	case r.End.settled(r.Spec.Keep):
 		return 0, "it is gone"
 	case r.Keep().log():
 		return 0, "its log is kept"
 	case r.Keeper != "" && r.Keeper != b.Node:
 		return 0, fmt.Sprintf("node %s keeps it", r.Keeper)
-	case r.Keep() == KeepArchive && !archives:
+	case (r.Keep() == KeepArchive || r.End.Phase == Gone) && !archives:
 		return 0, fmt.Sprintf("node %s has no place for archives (--archive)", b.Node)
 	case b.Capacity <= 0:
 		return 0, fmt.Sprintf("node %s hosts no rooms", b.Node)

@@ -28,9 +28,18 @@ func TestWhoKeepsARoom(t *testing.T) {
 	if _, why := b.Keeps(&Room{Spec: spec(KeepArchive), End: &End{Phase: Sealed, Remove: true}}, false); why != "" {
 		t.Errorf("what needs no archive any longer waits for one: %s", why)
 	}
+	if after, why := b.Keeps(&Room{Spec: spec(KeepArchive), End: &End{Phase: Gone}}, true); why != "" || after == 0 {
+		t.Errorf("nobody sweeps up what the keeper of a room that is gone has left: %v, %s", after, why)
+	}
+	if _, why := b.Keeps(&Room{Spec: spec(KeepArchive), End: &End{Phase: Gone, Remove: true}}, false); !strings.Contains(why, "no place for archives") {
+		t.Errorf("a node without archives sweeps: %s", why)
+	}
+	if _, why := b.Keeps(&Room{Spec: spec(KeepNone), End: &End{Phase: Gone}}, true); !strings.Contains(why, "is gone") {
+		t.Errorf("of a room that has no archive others are swept up: %s", why)
+	}
 	for want, r := range map[string]*Room{
 		"has not ended":         {Spec: spec(KeepArchive)},
-		"is gone":               {Spec: spec(KeepArchive), End: &End{Phase: Gone}},
+		"is gone":               {Spec: spec(KeepArchive), End: &End{Phase: Gone, Swept: true}},
 		"its log is kept":       {Spec: spec(""), End: end},
 		"node c keeps it":       {Spec: spec(KeepNone), End: end, Keeper: "c"},
 		"no place for archives": {Spec: spec(KeepArchive), End: end},

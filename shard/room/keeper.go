@@ -20,8 +20,8 @@ var ErrRemoved = errors.New("room: there is no log, or only its seal")
 //     that an earlier keeper noted is proven again first. Without an archive it is removed only if the spec keeps nothing,
 //     or if somebody wants it removed (End.Remove).
 //   - An archive is discarded only by its own writer, once it can never be noted: it was not offered, or the room's entry
-//     names another one. Other attempts' archives are swept up only when the room is gone, since the entry then
-//     changes no more.
+//     names another one. A keeper sweeps up other attempts' archives only when the room is gone, since the entry then
+//     names no other one any more, and notes that it has. If it dies before that note, another keeper sweeps.
 type Keeper struct {
 	cluster string
 	room    string
@@ -29,6 +29,7 @@ type Keeper struct {
 	lineage string // of the room's log; "": it never had one
 	name    string // of the archive that this keeper writes
 	keep    Keep
+	asked   Keep  // by the spec
 	end     End   // the room's entry as this keeper has last seen it
 	rev     int64 // of that entry
 	wrote   *Archive
@@ -60,7 +61,7 @@ const (
 	EventLooked                     // Entry stands, or Err
 	EventRemoved                    // or Err
 	EventDiscarded                  // or Err
-	EventSwept                      // or Err
+	EventSwept                      // OK; not OK: this node has no place for archives, another one may. Or Err
 )
 
 // Event is the answer to a keeper's action.
@@ -114,7 +115,7 @@ func (k *Keeper) Step(ev Event) Action {
 		if ev.Err != nil || !ev.OK || ev.Entry == nil {
 			return Action{Kind: ActionEnd, Err: ev.Err}
 		}
-		k.lineage, k.keep = ev.Lineage, ev.Keep
+		k.lineage, k.keep, k.asked = ev.Lineage, ev.Keep, ev.Keep
 		if ev.Entry.Remove {
 			k.keep = KeepNone
 		}
@@ -142,7 +143,12 @@ func (k *Keeper) Step(ev Event) Action {
 	case EventDiscarded:
 		return k.done(k.why)
 	case EventSwept:
-		return k.done(ev.Err)
+		if ev.Err != nil || !ev.OK {
+			return k.done(ev.Err)
+		}
+		swept := k.end
+		swept.Swept = true
+		return k.note(swept)
 	}
 	panic(fmt.Sprintf("room: a keeper has no event %d", ev.Kind))
 }
@@ -150,6 +156,8 @@ func (k *Keeper) Step(ev Event) Action {
 // goOn returns the action that the room's phase asks for.
 func (k *Keeper) goOn() Action {
 	switch {
+	case k.end.settled(k.asked):
+		return k.done(nil)
 	case k.end.Phase == Gone:
 		return Action{Kind: ActionSweep, Prefix: archivePrefix(k.cluster, k.room, k.lineage), Name: k.end.archiveName()}
 	case k.keep == KeepNone, k.lineage == "" && k.keep == KeepArchive: // nobody ever ran it

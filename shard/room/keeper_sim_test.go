@@ -35,6 +35,7 @@ type keeperSim struct {
 	apart   bool
 	stores  map[int]map[string]*simFile // by node; all are one unless apart
 	kept    map[string]string           // lineage → the archive that its gone room has
+	late    map[string]bool             // archives that were written when the room was gone
 	nodes   []*simKeeper
 	flight  []*simAction
 	tries   int
@@ -73,7 +74,7 @@ type simAction struct {
 func newKeeperSim(seed uint64, bug bent) *keeperSim {
 	s := &keeperSim{
 		rng: rand.New(rand.NewPCG(seed, 1)), bug: bug, logs: map[string]*simLog{}, stores: map[int]map[string]*simFile{},
-		kept: map[string]string{}, claim: -1,
+		kept: map[string]string{}, late: map[string]bool{}, claim: -1,
 	}
 	s.apart = s.rng.IntN(3) == 0
 	one := map[string]*simFile{}
@@ -149,7 +150,7 @@ func (s *keeperSim) run() error {
 	}
 	s.calm = true
 	for range 3000 {
-		if s.entry == nil || s.entry.Phase == Gone && len(s.flight) == 0 {
+		if s.entry == nil || s.entry.settled(s.keep) && len(s.flight) == 0 {
 			return s.ended()
 		}
 		if s.step(); s.fault != nil {
@@ -166,6 +167,13 @@ func (s *keeperSim) ended() error {
 	}
 	if log := s.logs[s.lineage]; s.entry != nil && log != nil && !log.removed {
 		s.broken("gone", "the log of a room that is gone is there")
+	}
+	if s.entry != nil && s.keep == KeepArchive && !s.apart {
+		for name := range s.stores[0] {
+			if strings.HasPrefix(name, archivePrefix("dev", "r-1", s.lineage)) && name != s.entry.archiveName() && !s.late[name] {
+				s.broken("swept", "%s was left beside the room's archive", name)
+			}
+		}
 	}
 	return s.fault
 }
@@ -216,7 +224,7 @@ func (s *keeperSim) step() {
 
 // start begins a keeper on a node that has none.
 func (s *keeperSim) start(n *simKeeper) {
-	if n.k != nil || s.entry == nil || s.entry.Phase == Gone && s.rng.IntN(4) > 0 {
+	if n.k != nil || s.entry == nil || s.entry.settled(s.keep) && s.rng.IntN(4) > 0 {
 		return
 	}
 	s.tries++
@@ -308,6 +316,7 @@ func (s *keeperSim) perform(x *simAction) Event {
 		s.log("node %d discards %s", x.node.id, x.a.Name)
 		s.lose(x.node.id, x.a.Name)
 	case ActionSweep:
+		ev.OK = true
 		for name := range files {
 			if strings.HasPrefix(name, x.a.Prefix) && name != x.a.Name {
 				s.log("node %d sweeps %s", x.node.id, name)
@@ -349,6 +358,7 @@ func (s *keeperSim) writeFile(x *simAction, files map[string]*simFile, ev *Event
 		}
 	}
 	files[x.a.Name] = f
+	s.late[x.a.Name] = s.entry == nil || s.entry.Phase == Gone
 	a := f.a
 	ev.Archive = &a
 }
@@ -541,6 +551,12 @@ var keeperBugs = map[string]struct {
 		}
 		return a
 	}, []string{"removed"}},
+	"a sweep that is noted before it is done": {func(_ *Keeper, _ Event, a Action) Action {
+		if a.Kind == ActionNote && a.Entry.Phase == Gone {
+			a.Entry.Swept = true
+		}
+		return a
+	}, []string{"swept"}},
 	"a room noted as gone whose log could not be removed": {func(k *Keeper, ev Event, a Action) Action {
 		if ev.Kind == EventRemoved && ev.Err != nil {
 			return k.Step(Event{Kind: EventRemoved})

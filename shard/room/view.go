@@ -49,6 +49,7 @@ type End struct {
 	Archive *Archive  `json:"archive,omitempty"`
 	Remove  bool      `json:"remove,omitempty"` // somebody wants the log removed, whatever the spec keeps
 	Gone    time.Time `json:"gone,omitzero"`    // when the log was removed
+	Swept   bool      `json:"swept,omitempty"`  // of archives, the one above alone is left: a keeper that died may have left others
 }
 
 // Room is what the coordination service knows about one shard.
