@@ -84,6 +84,9 @@ func (hangs) SpeakOnWorldRequest(*service.Ctx, *speakpb.SpeakOnWorldRequest) (*s
 
 // runBuild runs the verbs for one of the builds, or for a game with a service that hangs.
 func runBuild(name string) {
+	if name == "count" {
+		runCount()
+	}
 	if name == "hangs" {
 		cmd.Main(ecs.Game{Name: name, TickRate: 30, Setup: marks("mark", moved)}, cmd.WithServices(node.Service{
 			Type: "game", Files: []protoreflect.FileDescriptor{speakpb.File_speakpb_speak_proto},
