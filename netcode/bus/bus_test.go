@@ -304,6 +304,29 @@ func TestWhatADeadInstanceHasEndsWhenTheNextRequestFindsItGone(t *testing.T) {
 	had.mustBe(t, 20, rpc.Unavailable, true)
 }
 
+// The directory may not know an instance yet when NATS chooses it for a request.
+func TestWhatWasSentToAnyEndsWhenAnInstanceLeaves(t *testing.T) {
+	s := startNATS(t)
+	nc := dial(t, s.ClientURL())
+	one, two := &holder{}, &holder{}
+	serve(t, busOn(t, nc), "game", "game-1", one)
+	b := openBus(t, s)
+	var any, other answers
+	for range 20 {
+		b.Send("game", "", &rpc.Request{Message: "Ask", Timeout: time.Minute}, any.add)
+	}
+	eventually(t, "they arrive", func() bool { return one.len() == 20 })
+	serve(t, openBus(t, s), "game", "game-2", two)
+	b.Send("game", "game-2", &rpc.Request{Message: "Ask", Timeout: time.Minute}, other.add)
+	nc.Close()
+	b.Gone("game", "game-1")
+	any.mustBe(t, 20, rpc.Unavailable, true)
+	if other.len() != 0 {
+		t.Error("a request to another instance ends, too")
+	}
+	two.release()
+}
+
 func TestKilledServiceIsNoticed(t *testing.T) {
 	s := startNATS(t)
 	nc := dial(t, s.ClientURL())

@@ -116,9 +116,9 @@ func (b *Bus) Fail(serviceType, instance string) {
 }
 
 // Gone says that an instance has left the directory. Requests to it fail a second later, with Unavailable and Maybe,
-// unless their answers arrive first.
+// unless their answers arrive first. So do requests to any instance for which NATS chose one, perhaps this one.
 func (b *Bus) Gone(serviceType, instance string) {
-	b.pending.missing(&call{kind: serviceType, instance: instance, token: math.MaxUint64})
+	b.pending.missing(&call{kind: serviceType, instance: instance, token: math.MaxUint64, left: true})
 }
 
 // target returns the subject of one instance, or of any if instance is "".

@@ -24,6 +24,7 @@ type call struct {
 	token          uint64
 	kind, instance string
 	gone           bool  // its instance is gone: the call ends soon
+	left           bool  // its instance has left the directory
 	patient        bool  // its sender waits for patience or longer
 	raw            bool  // take the answer's payload unparsed, even an error's
 	until          int64 // turn of the wheel at which the call ends
@@ -86,7 +87,7 @@ func (p *pending) missing(c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.turnOf(time.Now())
-	if last, ok := p.gone[at]; ok && now-last < int64(goneGrace/wheelTurn)/4 {
+	if last, ok := p.gone[at]; ok && !c.left && now-last < int64(goneGrace/wheelTurn)/4 {
 		return // few requests have come since
 	}
 	if len(p.gone) >= 1024 {
@@ -96,7 +97,8 @@ func (p *pending) missing(c *call) {
 	until := max(now, p.turn) + int64(goneGrace/wheelTurn)
 	var early []*call
 	for _, o := range p.calls {
-		if o.instance == c.instance && o.kind == c.kind && o.token < c.token && o.until > until {
+		mine := o.instance == c.instance || c.left && o.instance == ""
+		if mine && o.kind == c.kind && o.token < c.token && o.until > until {
 			early = append(early, o)
 		}
 	}
