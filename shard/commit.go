@@ -72,6 +72,8 @@ func (o *Owner) send(r persistence.Record) {
 }
 
 // resend requests the identical append again.
+//
+//go:noinline
 func (o *Owner) resend() {
 	o.ask(Action{Kind: ActionAppend, Message: o.out.message, Expect: o.out.record.Seq - 1})
 }

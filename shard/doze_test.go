@@ -128,7 +128,7 @@ func TestWhatArrivesWakesARoom(t *testing.T) {
 					t.Errorf("record %d after it has %d ticks", i, n)
 				}
 			}
-			if c.sizes[len(c.sizes)-1] < 8 {
+			if c.sizes[len(c.sizes)-1] < 2 {
 				t.Errorf("it does not doze again: %v", c.sizes)
 			}
 			if s := h.Stats(); s.MaxDebt > 0 || s.Late > 0 {

@@ -132,7 +132,20 @@ func (h *Host) request(ctx context.Context, a *Action, ev *Event) {
 			h.logger.Info("the answer came: the shard continues", "request", a.Kind.String(), "waited", waited.Round(time.Millisecond))
 		}
 	}()
-	*ev = Event{Op: a.Op}
+	*ev = Event{}
+	ev.Op = a.Op
+	if a.Kind == ActionAppend {
+		ev.Kind = EventAppended
+		ev.Err = h.append(a)
+		return
+	}
+	h.ask(ctx, a, ev)
+}
+
+// ask is request for all but appends, which have no room on the stack for what the others return.
+//
+//go:noinline
+func (h *Host) ask(ctx context.Context, a *Action, ev *Event) {
 	switch a.Kind {
 	case ActionStanding:
 		ev.Kind = EventStanding
@@ -176,9 +189,6 @@ func (h *Host) request(ctx context.Context, a *Action, ev *Event) {
 	case ActionDelta:
 		ev.Kind = EventDelta
 		ev.Delta, ev.Err = h.delta(ctx, a)
-	case ActionAppend:
-		ev.Kind = EventAppended
-		ev.Err = h.append(a)
 	case ActionMakeSpace:
 		ev.Kind = EventPurged
 		ev.Err = h.purge(h.hold, a.Info, a.Seq)

@@ -203,26 +203,7 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	h.sim.stepping.begin(w, w.Tick()+1) // what checks a command is the game's, and may hang like a system
 	h.latch(w, n)
 	h.sim.stepping.end()
-	for i := range n {
-		if i > 0 && ctx.Err() != nil {
-			n = i // the rest of the debt dies with the stop
-			break
-		}
-		f := ecs.Frame{Tick: w.Tick() + 1, Commands: t.commands[i]}
-		t.frames[i] = w.AppendFrame(t.frames[i][:0], f)
-		h.sim.stepping.begin(w, f.Tick)
-		out := w.Step(f)
-		h.sim.stepping.end()
-		if i < n-1 {
-			out = out.Clone() // it is valid only until the next Step
-		}
-		t.outputs[i] = out
-		t.records[i] = persistence.NewTickRecord(t.frames[i], out)
-		if _, ends := ecs.Result(out.Outbox); ends {
-			n = i + 1 // nothing comes after the room's last tick
-			break
-		}
-	}
+	n = h.simulate(ctx, w, n)
 	if t.count == 0 { // the first record
 		h.simulated.Store(true)
 		h.background.noting.wake()
@@ -238,6 +219,33 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	h.doze.count(t.commands[:n], t.outputs[:n], w.Sessions())
 	h.settle(ctx)
 	h.limit(ctx, n)
+}
+
+// simulate steps through n ticks and returns how many were made. It is not inlined: what it has on its stack is not needed while
+// the record is committed.
+//
+//go:noinline
+func (h *Host) simulate(ctx context.Context, w *ecs.World, n int) int {
+	t := &h.tick
+	for i := range n {
+		if i > 0 && ctx.Err() != nil {
+			return i // the rest of the debt dies with the stop
+		}
+		f := ecs.Frame{Tick: w.Tick() + 1, Commands: t.commands[i]}
+		t.frames[i] = w.AppendFrame(t.frames[i][:0], f)
+		h.sim.stepping.begin(w, f.Tick)
+		out := w.Step(f)
+		h.sim.stepping.end()
+		if i < n-1 {
+			out = out.Clone() // it is valid only until the next Step
+		}
+		t.outputs[i] = out
+		t.records[i] = persistence.NewTickRecord(t.frames[i], out)
+		if _, ends := ecs.Result(out.Outbox); ends {
+			return i + 1 // nothing comes after the room's last tick
+		}
+	}
+	return n
 }
 
 // ticksLeft returns how many ticks the room has at most before a limit ends it, but at least one.

@@ -151,8 +151,7 @@ func (o *Owner) take(ev *Event) {
 	switch ev.Kind {
 	case EventLease:
 	case EventStart:
-		o.phase = PhaseClaim
-		o.ask(Action{Kind: ActionStanding})
+		o.enter()
 	case EventStop:
 		if o.stopping || !o.out.active || o.phase != PhaseOwn {
 			o.stop(nil)
@@ -170,8 +169,7 @@ func (o *Owner) take(ev *Event) {
 		o.stored(ev.Snapshot)
 	case EventTimer:
 		if o.retryAt > 0 && o.now >= o.retryAt {
-			o.retryAt = 0
-			o.ask(o.asked)
+			o.repeat()
 		}
 	default:
 		if o.waiting && ev.Op == o.op {
@@ -179,6 +177,24 @@ func (o *Owner) take(ev *Event) {
 			o.answer(ev)
 		}
 	}
+}
+
+// What makes an Action is not inlined: it is large, and the stacks of thousands of rooms would have room for each place that makes one.
+
+// enter begins the protocol.
+//
+//go:noinline
+func (o *Owner) enter() {
+	o.phase = PhaseClaim
+	o.ask(Action{Kind: ActionStanding})
+}
+
+// repeat sends the newest request again.
+//
+//go:noinline
+func (o *Owner) repeat() {
+	o.retryAt = 0
+	o.ask(o.asked)
 }
 
 // answer handles the answer to the newest request.
@@ -220,6 +236,8 @@ func (o *Owner) ask(a Action) {
 }
 
 // again repeats the newest request after a pause.
+//
+//go:noinline
 func (o *Owner) again() {
 	o.waiting = false
 	o.retryAt = o.now + o.cfg.RetryAfter
@@ -259,6 +277,8 @@ func (o *Owner) alarm(err error) { o.tell(Action{Kind: ActionAlarm, Err: err}) }
 
 // stop ends this owner and releases the owner key if it is still ours. The process lives, so the key's attempt is no evidence
 // of a deadly tick.
+//
+//go:noinline
 func (o *Owner) stop(reason error) {
 	if o.claimed {
 		o.tell(Action{Kind: ActionHandOver, Epoch: o.epoch, Clean: true})

@@ -35,7 +35,7 @@ func TestWhatAnIdleRoomCosts(t *testing.T) {
 		}
 	})
 	settle := func() {
-		for range 3 {
+		for range 8 { // each halves a stack
 			runtime.GC()
 			time.Sleep(100 * time.Millisecond)
 		}
