@@ -36,6 +36,27 @@ type checkedSpan struct {
 	kind          FieldKind
 }
 
+// formKey is what a form depends on.
+type formKey struct {
+	typ  reflect.Type
+	name string
+}
+
+// form returns the form of a struct type for a registration, which may change it, but not what its slices hold.
+func (w *World) form(what, name string, t reflect.Type) (*form, error) {
+	key := formKey{t, name}
+	made := w.like[key]
+	if made == nil {
+		var err error
+		if made, err = formOf(what, name, t); err != nil {
+			return nil, err
+		}
+	}
+	w.forms[key] = made
+	f := *made
+	return &f, nil
+}
+
 // formOf builds the form of a struct type, or returns an error that names a field it cannot store.
 func formOf(what, name string, t reflect.Type) (*form, error) {
 	if t.Kind() != reflect.Struct {

@@ -35,6 +35,10 @@ type Game struct {
 type Config struct {
 	Seed    uint64 // seeds every random number
 	Options []byte // a JSON object as EncodeOptions writes it; nil for the defaults
+
+	// Like is nil, or another world of the game: the two share what depends on types alone, some 10 KiB. They are otherwise
+	// independent, and may be stepped at the same time.
+	Like *World
 }
 
 // New returns the world of g at tick 0: empty, with what Setup registered. The Init functions run in the Step of tick
@@ -57,6 +61,9 @@ func New(g Game, c Config) (*World, error) {
 		}
 	}
 	w := newWorld(g, c.Seed, options, value)
+	if c.Like != nil {
+		w.like = c.Like.forms
+	}
 	if err := w.setup(); err != nil {
 		return nil, err
 	}

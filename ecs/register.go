@@ -106,7 +106,7 @@ func (w *World) plan(what, name string, t reflect.Type, options []Option) *form 
 		refuse("ecs: %s %q: names that begin with %q are Wind's own; to act when players come and go, handle ecs.Join and ecs.Leave", what, name, ownPrefix)
 	}
 	w.claim(what, name)
-	f, err := formOf(what, name, t)
+	f, err := w.form(what, name, t)
 	if err != nil {
 		panic(refusal{err})
 	}

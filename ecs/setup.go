@@ -40,6 +40,9 @@ func (w *World) setup() (err error) {
 	registerBuiltins(w)
 	w.game.Setup(w)
 	w.sealed, w.names = true, nil
+	if w.like != nil {
+		w.forms, w.like = w.like, nil
+	}
 	w.linkAll()
 	w.describe()
 	if err := w.schema.Servable(); err != nil {

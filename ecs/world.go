@@ -18,9 +18,11 @@ type World struct {
 	options     []byte
 	optionValue any
 	tick        uint64
-	poison      error           // why the world is unusable
-	sealed      bool            // Setup is over
-	names       map[string]bool // claimed in Setup
+	poison      error             // why the world is unusable
+	sealed      bool              // Setup is over
+	names       map[string]bool   // claimed in Setup
+	forms       map[formKey]*form // made in Setup or by the world that this one is like; nobody changes them
+	like        map[formKey]*form // those of that world
 	identity    uint64
 
 	schema                       Schema
@@ -82,11 +84,11 @@ func (m *mask) covers(n mask) bool {
 func (m *mask) meets(n mask) bool { return m[0]&n[0]|m[1]&n[1]|m[2]&n[2]|m[3]&n[3] != 0 }
 
 // firstRows is a table's capacity when it gets its first row.
-const firstRows = 64
+const firstRows = 16
 
 func newWorld(g Game, seed uint64, options []byte, value any) *World {
 	w := &World{
-		names: map[string]bool{},
+		names: map[string]bool{}, forms: map[formKey]*form{},
 		arche: arche.NewWorld(firstRows), game: g, seed: seed, options: options, optionValue: value,
 		componentOf: map[reflect.Type]*component{}, resourceOf: map[reflect.Type]*resource{}, eventOf: map[reflect.Type]*stream{},
 		handlerOf: map[reflect.Type]*handler{}, outgoingOf: map[reflect.Type]*form{}, tableOf: map[mask]*Table{},

@@ -11,6 +11,7 @@ import (
 type types struct {
 	mu     sync.Mutex
 	games  map[string]kind   // by options
+	like   *ecs.World        // of the game, for ecs.Config
 	shared map[string]*typed // by JSON
 }
 
@@ -45,11 +46,22 @@ func (t *types) of(game ecs.Game, c ecs.Config) (kind, error) {
 	is := kind{t.share(w.Schema()), w.Game().TickRate}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.like == nil {
+		t.like = w
+	}
 	if t.games == nil || len(t.games) >= mostTypes {
 		t.games = map[string]kind{}
 	}
 	t.games[string(c.Options)] = is
 	return is, nil
+}
+
+// world returns the world of tick 0.
+func (t *types) world(game ecs.Game, c ecs.Config) (*ecs.World, error) {
+	t.mu.Lock()
+	c.Like = t.like
+	t.mu.Unlock()
+	return ecs.New(game, c)
 }
 
 // share returns the one copy of a schema.

@@ -91,7 +91,7 @@ func (s *simulated) Begin(g *persistence.Genesis) error {
 	if err := s.Fits(&persistence.Recorded{Genesis: g}); err != nil { // a later build may have carried its schema over
 		return err
 	}
-	w, err := ecs.New(s.game, ecs.Config{Seed: g.Seed, Options: g.Options})
+	w, err := s.types.world(s.game, ecs.Config{Seed: g.Seed, Options: g.Options})
 	if err != nil {
 		return err
 	}
