@@ -207,6 +207,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		<-n.Done()
 		cancel()
 	}()
+	go tuneGC(running, f.shard == "", func() int { return n.RoomStats().Hosted })
 	if span > 0 {
 		go giveUp(running, n, span, cancel)
 	}

@@ -1,14 +1,87 @@
 package cmd
 
 import (
+	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"time"
 )
 
-// relaxGC lets the heap of a gateway or a service grow to five times its live bytes before a collection. They hold little
-// and allocate for every request: Go's usual factor of two costs a fifth of their throughput. If GOGC is set, it prevails.
+// How much the heap may grow before a collection, in percent of its live bytes. If GOGC is set, it prevails.
+const (
+	usualGC   = 100
+	relaxedGC = 400
+	leanGC    = 15
+)
+
+// relaxGC is for a gateway or a service. They hold little and allocate for every request: Go's usual factor of two costs a fifth of
+// their throughput.
 func relaxGC() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(relaxedGC)
 	}
+}
+
+const (
+	gcLook   = 5 * time.Second
+	gcRare   = 0.002 // of the processors' time, at the usual growth: collections seven times as often still cost little
+	gcCostly = 0.015 // at the lean growth
+)
+
+// collector chooses the growth of a node's heap. A node with many idle rooms holds much and allocates little, so that frequent
+// collections cost little and save half of the memory.
+type collector struct {
+	growth int
+	costly int // looks in a row at which the lean growth cost too much: a burst of new rooms is no reason
+}
+
+// look is told whether the node has rooms, or is for rooms alone, and what collections have taken of the processors lately.
+func (c *collector) look(rooms bool, share float64) (growth int) {
+	if c.costly++; c.growth != leanGC || share <= gcCostly {
+		c.costly = 0
+	}
+	switch {
+	case !rooms || c.costly > 1:
+		c.growth = usualGC
+	case c.growth == usualGC && share < gcRare:
+		c.growth = leanGC
+	}
+	return c.growth
+}
+
+// tuneGC adapts the growth to what collections cost, until ctx ends. alone says that the node is for rooms alone.
+func tuneGC(ctx context.Context, alone bool, rooms func() int) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	c := collector{growth: usualGC}
+	if alone {
+		c.growth = leanGC
+	}
+	debug.SetGCPercent(c.growth)
+	look := time.NewTicker(gcLook)
+	defer look.Stop()
+	defer debug.SetGCPercent(usualGC)
+	for spent, at := collecting(), time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-look.C:
+			more := collecting()
+			share := (more - spent) / (t.Sub(at).Seconds() * float64(runtime.GOMAXPROCS(0)))
+			spent, at = more, t
+			if before := c.growth; c.look(alone || rooms() > 0, share) != before {
+				debug.SetGCPercent(c.growth)
+			}
+		}
+	}
+}
+
+// collecting returns the seconds of processor time that collections have taken, those apart that nobody else wanted.
+func collecting() float64 {
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}}
+	metrics.Read(s)
+	return s[0].Value.Float64() - s[1].Value.Float64()
 }

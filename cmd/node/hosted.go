@@ -212,20 +212,34 @@ func (h *hosted) keep(ctx context.Context, next *hosting) (err error) {
 // run runs a host until it ends.
 func (h *hosted) run(ctx context.Context, x *hosting) shard.Ended {
 	defer x.close()
+	h.begin(x.host)
+	err := x.host.Run(ctx)
+	if errors.Is(err, shard.ErrEnded) {
+		h.ended(x.store)
+	}
+	return shard.Ended{Err: err, Owned: owned(x.host)}
+}
+
+// begin makes a host the current one. It is not inlined, nor is owned, since run waits as long as the host runs.
+//
+//go:noinline
+func (h *hosted) begin(host *shard.Host) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.host != nil {
 		before := h.host.Stats()
 		before.Add(&h.past)
 		h.past = before
 	}
-	h.host = x.host
-	h.mu.Unlock()
-	err := x.host.Run(ctx)
-	if errors.Is(err, shard.ErrEnded) {
-		h.ended(x.store)
-	}
-	s := x.host.Stats()
-	return shard.Ended{Err: err, Owned: time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))}
+	h.host = host
+}
+
+// owned returns for how long a host has run the shard.
+//
+//go:noinline
+func owned(host *shard.Host) time.Duration {
+	s := host.Stats()
+	return time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))
 }
 
 // ended reads from the log how the room has ended.

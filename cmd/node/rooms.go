@@ -243,8 +243,12 @@ func ticks(d room.Duration, rate time.Duration) uint64 {
 }
 
 // host hosts a room until it ends, is lost to another node, or the node stops.
-func (r *rooms) host(h *hosted) {
-	err := r.run(h)
+func (r *rooms) host(h *hosted) { r.left(h, r.run(h)) }
+
+// left is told how hosting a room has ended. It is not inlined, since host waits as long as the room lives.
+//
+//go:noinline
+func (r *rooms) left(h *hosted, err error) {
 	h.cancel()
 	h.close()
 	did, _ := h.stats()
