@@ -28,13 +28,14 @@ const (
 	gcLook   = 5 * time.Second
 	gcRare   = 0.002 // of the processors' time, at the usual growth: collections seven times as often still cost little
 	gcCostly = 0.015 // at the lean growth
+	gcBurst  = 4     // looks: a few seconds of many new rooms are no reason
 )
 
 // collector chooses the growth of a node's heap. A node with many idle rooms holds much and allocates little, so that frequent
 // collections cost little and save half of the memory.
 type collector struct {
 	growth int
-	costly int // looks in a row at which the lean growth cost too much: a burst of new rooms is no reason
+	costly int // looks in a row at which the lean growth cost too much
 }
 
 // look is told whether the node has rooms, or is for rooms alone, and what collections have taken of the processors lately.
@@ -43,7 +44,7 @@ func (c *collector) look(rooms bool, share float64) (growth int) {
 		c.costly = 0
 	}
 	switch {
-	case !rooms || c.costly > 1:
+	case !rooms || c.costly >= gcBurst:
 		c.growth = usualGC
 	case c.growth == usualGC && share < gcRare:
 		c.growth = leanGC

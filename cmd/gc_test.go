@@ -19,13 +19,15 @@ func TestCollectionsAreFrequentWhileTheyCostLittle(t *testing.T) {
 		{leanGC, false, 0.0005, usualGC},
 	} {
 		n := collector{growth: c.now}
-		n.look(c.rooms, c.share)
+		for range gcBurst - 1 {
+			n.look(c.rooms, c.share)
+		}
 		if got := n.look(c.rooms, c.share); got != c.want {
 			t.Errorf("at %d %% with rooms (%v) and a share of %v: %d %%, want %d", c.now, c.rooms, c.share, got, c.want)
 		}
 	}
 	burst := collector{growth: leanGC}
-	for i, share := range []float64{0.001, 0.2, 0.001, 0.2, 0.001} {
+	for i, share := range []float64{0.001, 0.2, 0.2, 0.001, 0.2, 0.2, 0.2, 0.001} {
 		if got := burst.look(true, share); got != leanGC {
 			t.Errorf("look %d: a burst makes it %d %%", i, got)
 		}
