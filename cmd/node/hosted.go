@@ -142,7 +142,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	n, c := h.node, h.node.config
 	options := jetstream.Options{Replicas: c.Replicas, LogBytes: c.LogBytes, DeltaBytes: c.DeltaBytes, DeltaAge: c.DeltaAge, NoDeltas: c.NoDeltas}
 	if h.noWait { // rooms share streams, with the same limits for each
-		options.Shared, options.LogBytes, options.DeltaBytes = true, 0, 0
+		options.Shared, options.LogBytes, options.DeltaBytes = true, c.roomBytes, 0
 	}
 	store, err := openStorage(ctx, n.cluster.NATS, h.ownership, c.Cluster, h.name, options)
 	if err != nil {

@@ -71,7 +71,8 @@ type Config struct {
 	Purge       Purge                // when to purge records that are older than the two newest proven snapshots
 	Logger      *slog.Logger         // nil: slog.Default()
 
-	patience patience
+	patience  patience
+	roomBytes int64 // limit of a room's log; 0: the default. Tests have less
 
 	Spell func(string) string // rewrites the commands in a condition's text so that they work here; nil: unchanged
 }

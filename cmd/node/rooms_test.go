@@ -37,7 +37,7 @@ var match = ecs.Game{Name: "match", TickRate: 50, Options: matchOptions{}, Setup
 }}
 
 // startRooms starts a node that hosts rooms of match; change may be nil.
-func startRooms(t *testing.T, change func(*Config)) *Node {
+func startRooms(t testing.TB, change func(*Config)) *Node {
 	t.Helper()
 	c := Config{
 		Game: match, Data: t.TempDir(), UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Fast: true, Capacity: 1000,
@@ -59,14 +59,14 @@ func startRooms(t *testing.T, change func(*Config)) *Node {
 }
 
 // testLog shows errors in the test's output.
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 func (l testLog) Write(b []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(b)))
 	return len(b), nil
 }
 
-func soon(t *testing.T) context.Context {
+func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
@@ -206,7 +206,7 @@ func over(t *testing.T, c rpc.Rooms, id string) *rpc.Room {
 }
 
 // eventually waits until ok, for at most a minute.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -3,51 +3,31 @@ package jetstream
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/ferris1/wind/persistence"
 )
 
-// TestANodeAsksLittleAboutARoomThatItTakesOver: a node that dies leaves hundreds of rooms to another, and each request costs the one
-// that takes them a while in which nobody plays. A new owner needs few, however long the room's log is.
-func TestANodeAsksLittleAboutARoomThatItTakesOver(t *testing.T) {
-	ctx := testContext(t)
-	s := startServer(t, ServerConfig{})
-	connect := func() *Conn {
-		c, err := s.Connect(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(c.Close)
-		return c
-	}
-	o := Options{Shared: true}
-	former := createShardWith(t, connect(), o)
-	w := appendTicks(t, former, 200)
-	for tick := range uint64(20) {
-		if err := former.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick+1, 50)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	watch := connect().nc
-	asked, err := watch.SubscribeSync("$JS.API.>")
+// requestsOf returns what counts the requests that a connection has sent to JetStream's API since the call.
+func requestsOf(t *testing.T, s *Server, c *Conn) func() int {
+	t.Helper()
+	watcher, err := s.Connect(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := connect()
-	open := func() *Shard {
-		next, err := Open(ctx, c, "dev", "main", testLineage, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(next.Close)
-		return next
+	t.Cleanup(watcher.Close)
+	asked, err := watcher.nc.SubscribeSync("$JS.API.>")
+	if err == nil {
+		err = watcher.nc.Flush()
 	}
-	next := open()
-	count := func() int {
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() int {
 		t.Helper()
-		for _, nc := range []*nats.Conn{c.nc, watch} { // in this order: the server has what was asked, the watcher what the server had
+		for _, nc := range []*nats.Conn{c.nc, watcher.nc} { // in this order: the server has what was asked, the watcher what the server had
 			if err := nc.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -58,6 +38,32 @@ func TestANodeAsksLittleAboutARoomThatItTakesOver(t *testing.T) {
 		}
 		return n
 	}
+}
+
+// TestANodeAsksLittleAboutARoomThatItTakesOver: a node that dies leaves hundreds of rooms to another, and each request costs the one
+// that takes them a while in which nobody plays. A new owner needs few, however long the room's log is.
+func TestANodeAsksLittleAboutARoomThatItTakesOver(t *testing.T) {
+	ctx := testContext(t)
+	s := startServer(t, ServerConfig{})
+	o := Options{Shared: true}
+	former := createShardWith(t, connectTo(t, s), o)
+	w := appendTicks(t, former, 200)
+	for tick := range uint64(20) {
+		if err := former.deltas.Publish(ctx, []persistence.Delta{deltaOf(tick+1, 50)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := connectTo(t, s)
+	count := requestsOf(t, s, c)
+	open := func() *Shard {
+		next, err := Open(ctx, c, "dev", "main", testLineage, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(next.Close)
+		return next
+	}
+	next := open()
 	costs := func(what string, most int, look func() error) {
 		t.Helper()
 		before := count()
@@ -106,16 +112,46 @@ func TestANodeAsksLittleAboutARoomThatItTakesOver(t *testing.T) {
 	}
 }
 
+// TestAFullLogDoesNotAskForEachAttempt: its owner sends its record again and again until there is room.
+func TestAFullLogDoesNotAskForEachAttempt(t *testing.T) {
+	ctx, s := testContext(t), startServer(t, ServerConfig{})
+	c := connectTo(t, s)
+	count := requestsOf(t, s, c)
+	l := createShardWith(t, c, Options{Shared: true, LogBytes: 20 << 10})
+	w := appendTicks(t, l, 1)
+	w.size = 4 << 10
+	var m persistence.Message
+	var err error
+	for err == nil {
+		var r *persistence.Record
+		if m, r, err = w.next(); err == nil {
+			if err = l.log.Append(ctx, m, w.chain.Seq()); err == nil {
+				w.chain.Advance(r, persistence.HashOf(m.Body))
+			}
+		}
+	}
+	before, began := count(), time.Now()
+	for range 50 {
+		if err := l.log.Append(ctx, m, w.chain.Seq()); !errors.Is(err, persistence.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if n, most := count()-before, 1+int(time.Since(began)/time.Second); n > most {
+		t.Errorf("50 attempts within %v cost %d requests, at most %d are allowed", time.Since(began), n, most)
+	}
+	if err := l.log.Purge(ctx, w.chain.Seq()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.log.Append(ctx, m, w.chain.Seq()); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
+}
+
 // TestAPlaceMayOutliveItsMessage: what a handle remembers of records that are purged, or of a number that now is elsewhere, leads it to
 // no wrong record.
 func TestAPlaceMayOutliveItsMessage(t *testing.T) {
 	ctx := testContext(t)
-	c, err := startServer(t, ServerConfig{}).Connect(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	s := createShardWith(t, c, Options{Shared: true})
+	s := createShardWith(t, connectTo(t, startServer(t, ServerConfig{})), Options{Shared: true})
 	appendTicks(t, s, 40)
 	for seq := persistence.Seq(1); seq <= 9; seq++ {
 		if _, err := s.log.Get(ctx, seq); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -25,8 +26,9 @@ type share struct {
 	last  uint64 // sequence in the stream of the last record that is no seal: what the next one expects
 
 	begun bool
-	first uint64 // number of the first record
-	gone  uint64 // bytes of the records that were deleted from the front
+	full  time.Time // when it had no room, as the server said
+	first uint64    // number of the first record
+	gone  uint64    // bytes of the records that were deleted from the front
 }
 
 func openShare(ctx context.Context, l *Log, o Options) (*share, error) {
@@ -133,15 +135,23 @@ func (s *share) learn(ctx context.Context) error {
 	return nil
 }
 
+// fullFor is how long a full log is taken to be full before the server is asked again: its owner tries five times a second.
+const fullFor = time.Second
+
 // fits returns persistence.ErrFull if a record would exceed the log's limit. The caller holds the lock.
 func (s *share) fits(ctx context.Context, size uint64) error {
 	if s.limit == 0 || s.begun && s.tail.bytes-s.gone+size <= s.limit {
 		return nil
 	}
-	if err := s.begin(ctx); err != nil { // another process may have purged
-		return err
+	if !s.begun || time.Since(s.full) >= fullFor { // another process may have purged
+		if err := s.begin(ctx); err != nil {
+			return err
+		}
 	}
 	if used := s.tail.bytes - s.gone; used+size > s.limit {
+		if time.Since(s.full) >= fullFor {
+			s.full = time.Now()
+		}
 		return fmt.Errorf("%w: %s: %d bytes more than the %s that a room's log may take: wind log purge removes what two snapshots replace",
 			persistence.ErrFull, &s.log.lane, used+size-s.limit, bytesText(int64(s.limit)))
 	}
