@@ -98,9 +98,6 @@ func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
 	default:
 		return c, usagef("there is no role %q: they are %s, %s and %s", f.role, roleShard, roleGateway, roleService)
 	}
-	if f.role == roleShard && err == nil {
-		err = f.admits()
-	}
 	if f.role != roleShard {
 		c.NoShard, c.Capacity = true, 0
 	}

@@ -99,7 +99,6 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		{"a wrong password, rooms alone", alone, []string{"--nats", wrong, "--etcd", infra.etcd}, "refuses the user or the password"},
 		{"no etcd, rooms alone", alone, []string{"--nats", writer, "--etcd", "http://" + silent}, "etcd gave no answer"},
 		{"a node for nothing", alone, []string{"--data", "new", "--capacity", "0"}, "the node would have nothing to do"},
-		{"no address for clients", shard, []string{"--data", "new", "--udp", ""}, "no client can connect"},
 		{"no place for archives", shard, []string{"--data", "new", "--archive", "/proc/self"}, "no archive can be kept in /proc/self"},
 		{"no place for archives below it", shard, []string{"--data", "new", "--archive", "kept"}, "is a file"},
 		{"a taken NATS port", shard, []string{"--data", "new", "--nats-port", takenPort}, "port already taken: 127.0.0.1:" + takenPort},
