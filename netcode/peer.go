@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ferris1/wind/netcode/frame"
 	"github.com/ferris1/wind/netcode/rate"
 	"github.com/ferris1/wind/netcode/wirepb"
 )
@@ -172,30 +171,39 @@ func (c *Conn) misplaced(id uint32) {
 	c.Close(wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("message %d is unknown or out of place", id))
 }
 
+// malformed ends a connection that has sent a message that cannot be decoded.
+func (c *Conn) malformed(id uint32) {
+	c.Close(wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("message %d is malformed", id))
+}
+
+// Pong answers a Ping, whose payload it gets. tick is the newest committed tick of the
+// client's shard; 0: it has none. Whoever has the connection answers at once, whatever
+// else it waits for: a client without an answer takes its server for dead.
+func (c *Conn) Pong(ping []byte, tick uint64) {
+	var m wirepb.Ping
+	if proto.Unmarshal(ping, &m) != nil {
+		c.malformed(wirepb.IDPing)
+		return
+	}
+	c.SendMessage(wirepb.IDPong, &wirepb.Pong{Time: m.Time, Tick: tick})
+}
+
 // first handles a connection's message before a shard's sessions or the gateway take the connection over.
 func (d *Door) first(c *Conn, in *inbound, id uint32, payload []byte, now time.Time) {
 	if d.peers.takesRPC.Load() && !wirepb.ShardID(id) && (id != textID || c.IsText()) {
 		d.toGateway(c, in, id, payload, now)
 		return
 	}
-	malformed := func() {
-		c.Close(wirepb.Reason_REASON_PROTOCOL, fmt.Sprintf("message %d is malformed", id))
-	}
 	switch id {
 	case wirepb.IDHello:
 		var m wirepb.Hello
 		if proto.Unmarshal(payload, &m) != nil {
-			malformed()
+			c.malformed(id)
 			return
 		}
 		d.hello(c, in, &m, now)
 	case wirepb.IDPing:
-		var m wirepb.Ping
-		if proto.Unmarshal(payload, &m) != nil {
-			malformed()
-			return
-		}
-		c.SendMessage(wirepb.IDPong, &wirepb.Pong{Time: m.Time})
+		c.Pong(payload, 0)
 	case wirepb.IDBye:
 		c.Close(wirepb.Reason_REASON_LEFT, "")
 	default:
@@ -318,12 +326,7 @@ func (s rpcStream) Receive(id uint32, payload []byte) {
 	case id == wirepb.IDBye:
 		s.conn.Close(wirepb.Reason_REASON_LEFT, "")
 	case id == wirepb.IDPing:
-		var m wirepb.Ping
-		if proto.Unmarshal(payload, &m) != nil {
-			s.conn.Close(wirepb.Reason_REASON_PROTOCOL, "message 2011 is malformed")
-			return
-		}
-		s.conn.Send(frame.AppendMessage(nil, wirepb.IDPong, &wirepb.Pong{Time: m.Time}))
+		s.conn.Pong(payload, 0)
 	case wirepb.ShardID(id):
 		s.conn.misplaced(id)
 	default:

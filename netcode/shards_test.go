@@ -89,7 +89,7 @@ var slowGame = ecs.Game{Name: "slow-test", TickRate: 60, Setup: func(w *ecs.Worl
 
 // TestAShardThatNeverGivesItsSessionsBackStopsNoOther: its tick hangs where it takes what its clients want. Meanwhile they
 // send more; the clients of the other shard join, play and get their updates, and whoever asks for the one that hangs has
-// an answer.
+// an answer. Those that have joined it get answers to their pings, and stay.
 func TestAShardThatNeverGivesItsSessionsBackStopsNoOther(t *testing.T) {
 	h := serve(t, slowGame, netcode.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0"}, &memory{}, 1)
 	other := h.behind("room")
@@ -101,6 +101,10 @@ func TestAShardThatNeverGivesItsSessionsBackStopsNoOther(t *testing.T) {
 		if _, err := stuck.Post(client.Do("ponder", ponder{n})); err != nil {
 			t.Fatal(err)
 		}
+	}
+	var patient []*client.Client // they hear nothing but answers to their pings
+	for _, cfg := range []client.Config{{Addr: udp, Identity: "eve"}, {Addr: tcp, Transport: client.TCP, Identity: "fay"}} {
+		patient = append(patient, dial(t, cfg))
 	}
 	g := &gate{reached: make(chan struct{}), open: make(chan struct{})}
 	open := sync.OnceFunc(func() { close(g.open) })
@@ -135,6 +139,19 @@ func TestAShardThatNeverGivesItsSessionsBackStopsNoOther(t *testing.T) {
 		t.Error("a client has joined a shard that hangs")
 	}
 	h.server.SetHung(false)
+	for _, c := range patient { // a ping leaves each second, and a client waits for three seconds for an answer
+		last := c.Stats().RTT
+		for i := range 4 {
+			eventually(t, fmt.Sprintf("answer %d to a ping", i+1), func() bool {
+				before := last
+				last = c.Stats().RTT
+				return last != before
+			})
+		}
+		if s := c.Stats(); s.Drops != 0 || c.Err() != nil {
+			t.Errorf("a client whose shard hangs: %+v, %v", s, c.Err())
+		}
+	}
 
 	open()
 	eventually(t, "the shard goes on with all that was sent", func() bool { return stuck.Stats().Replies == 21 })

@@ -96,7 +96,7 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	case known && !valid:
 		h.close(l, wirepb.Reason_REASON_BAD_TOKEN, "the token does not belong to this session")
 		return
-	case want.LastTick > h.released:
+	case want.LastTick > h.released.Load():
 		h.ahead(l, valid)
 		return
 	case !known || s == nil || s.stage == stageLeaving:
@@ -130,10 +130,10 @@ func (h *hub) ahead(l *link, known bool) {
 	if h.now.Sub(h.claimTold) >= claimsToldEvery {
 		h.claimTold = h.now
 		h.log.Warn("netcode: a client claims a tick that is missing from the log; its token can prove its session, but a client can claim any tick: if many do, run wind log check",
-			"valid_token", known, "session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released, "epoch", h.epoch,
+			"valid_token", known, "session", want.Session, "identity", l.hello.Identity, "client_tick", want.LastTick, "log_tick", h.released.Load(), "epoch", h.epoch,
 			"claims_with_valid_token", h.stats.AheadOfLog)
 	}
-	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, but the log ends at tick %d", want.LastTick, h.released))
+	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, but the log ends at tick %d", want.LastTick, h.released.Load()))
 }
 
 // join puts a new session's Join into the tick. It returns false when the tick has no
@@ -178,7 +178,7 @@ func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	s := l.session
 	h.describe()
 	m := &wirepb.Welcome{
-		Session: s.id, Token: s.token[:], Tick: h.released, TickRate: uint32(time.Second / h.period),
+		Session: s.id, Token: s.token[:], Tick: h.released.Load(), TickRate: uint32(time.Second / h.period),
 		Epoch: h.epoch, Resumed: resumed, AppliedSeq: s.taken, InputSeq: s.inputs.used,
 		SchemaHash: h.schemaHash, Shard: h.cfg.Shard, View: wireEntity(state.View), Game: h.game,
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -41,8 +42,8 @@ type hub struct {
 	schemaHash uint64
 	encoder    *replication.Encoder // nil until a client sees the world
 
-	released uint64 // newest committed tick
-	latched  uint64 // newest tick whose commands were latched
+	released atomic.Uint64 // newest committed tick; read without the hub to answer a Ping
+	latched  uint64        // newest tick whose commands were latched
 	schedule schedule
 
 	links    map[*link]struct{}
@@ -84,6 +85,7 @@ func (h *hub) lost(l *link) {
 	h.joining = slices.DeleteFunc(h.joining, func(j *link) bool { return j == l })
 	if s := l.session; s != nil && s.link == l {
 		h.dropStream(s)
+		s.spoke = s.spoke || l.spoke()
 		s.park(h.now)
 	}
 	l.state, l.session, l.account = linkClosed, nil, nil
@@ -114,10 +116,9 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 	if l.state == linkClosed {
 		return
 	}
-	l.heard()
 	allowed := false
 	switch id {
-	case wirepb.IDPing, wirepb.IDBye:
+	case wirepb.IDBye:
 		allowed = true
 	case wirepb.IDInput, wirepb.IDCommand, wirepb.IDAck:
 		allowed = l.state == linkPlaying
@@ -137,8 +138,6 @@ func (h *hub) receive(l *link, id uint32, payload []byte) {
 	switch m := m.(type) {
 	case *wirepb.Bye:
 		h.leave(l)
-	case *wirepb.Ping:
-		l.send(wirepb.IDPong, &wirepb.Pong{Time: m.Time, Tick: h.released})
 	case *wirepb.Input:
 		h.input(l, m)
 	case *wirepb.Command:
@@ -166,7 +165,6 @@ func (h *hub) receiveDatagram(l *link, id uint32, payload []byte) bool {
 			h.ack(l.session, m.Body)
 		}
 	}
-	l.heard()
 	return true
 }
 
@@ -258,7 +256,7 @@ func (h *hub) expire() {
 		switch {
 		case l.state == linkJoining && !h.owned && h.now.Sub(l.since) > startPatience:
 			h.close(l, wirepb.Reason_REASON_NOT_OWNER, "this node does not serve the shard yet")
-		case l.state == linkPlaying && !l.spoke && h.now.Sub(l.welcomed) > h.cfg.SilenceTimeout:
+		case l.state == linkPlaying && !l.spoke() && h.now.Sub(l.welcomed) > h.cfg.SilenceTimeout:
 			h.close(l, wirepb.Reason_REASON_SILENT, "nothing arrived within "+h.cfg.SilenceTimeout.String()+" after Welcome")
 		}
 	}

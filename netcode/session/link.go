@@ -44,19 +44,11 @@ type link struct {
 	ticket    *netcode.Ticket // nil without one
 	session   *session
 	account   *account // of its address
-	spoke     bool     // something arrived after Welcome
 	datagrams bool     // updates use the datagram lane
 }
 
-// heard notes that something arrived.
-func (l *link) heard() {
-	if l.state == linkPlaying {
-		l.spoke = true
-		if l.session != nil {
-			l.session.spoke = true
-		}
-	}
-}
+// spoke reports whether something has arrived after Welcome.
+func (l *link) spoke() bool { return l.state == linkPlaying && l.conn.Seen().After(l.welcomed) }
 
 // send queues one message.
 func (l *link) send(id uint32, m proto.Message) {

@@ -32,7 +32,8 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 		}
 	}
 	h.schema, h.schemaText, h.schemaHash = schema, unique.Handle[string]{}, 0
-	h.released, h.latched, h.schedule = w.Tick(), w.Tick(), schedule{period: h.period}
+	h.latched, h.schedule = w.Tick(), schedule{period: h.period}
+	h.released.Store(w.Tick())
 	w.EachSession(func(state ecs.Session) bool {
 		s := &session{
 			id: state.ID, stage: stageLive, parked: h.now, spoke: true,
@@ -102,7 +103,8 @@ func (h *hub) release(w *ecs.World, epoch uint64, outputs []ecs.Output) {
 	if !h.owned || len(outputs) == 0 {
 		return
 	}
-	h.released, h.epoch = outputs[len(outputs)-1].Tick, epoch
+	h.epoch = epoch
+	h.released.Store(outputs[len(outputs)-1].Tick)
 	for i := range outputs {
 		h.sendEvents(&outputs[i])
 		h.sendReplies(&outputs[i])
@@ -125,7 +127,7 @@ func (h *hub) release(w *ecs.World, epoch uint64, outputs []ecs.Output) {
 // settle advances a session's stage once the tick that decides it is committed.
 func (h *hub) settle(s *session, state ecs.Session, known bool) {
 	switch {
-	case s.stage == stageJoining && h.released < s.joinTick:
+	case s.stage == stageJoining && h.released.Load() < s.joinTick:
 		return // still on its way
 	case s.stage == stageJoining && s.refusal != "":
 		if s.link != nil {
@@ -141,7 +143,7 @@ func (h *hub) settle(s *session, state ecs.Session, known bool) {
 			s.stage = stageLeaving // no client has its token
 		}
 	}
-	if !known && (s.stage != stageJoining || h.released >= s.joinTick) {
+	if !known && (s.stage != stageJoining || h.released.Load() >= s.joinTick) {
 		if s.link != nil {
 			h.close(s.link, wirepb.Reason_REASON_LEFT, "the session is over")
 		}
@@ -187,7 +189,7 @@ func (h *hub) sendReplies(o *ecs.Output) {
 func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
 	wait := s.asked[:0]
 	for _, seq := range s.asked {
-		if m := s.again(w, state.AppliedSeq, h.released, seq); m == nil {
+		if m := s.again(w, state.AppliedSeq, h.released.Load(), seq); m == nil {
 			wait = append(wait, seq)
 		} else if s.link != nil {
 			s.link.send(wirepb.IDReply, m)
@@ -199,7 +201,7 @@ func (h *hub) sendStored(w *ecs.World, s *session, state ecs.Session) {
 func (h *hub) sendControl(s *session, state ecs.Session) {
 	if view := wireEntity(state.View); s.link != nil && view != s.view {
 		s.view = view
-		s.link.send(wirepb.IDControl, &wirepb.Control{View: view, Tick: h.released})
+		s.link.send(wirepb.IDControl, &wirepb.Control{View: view, Tick: h.released.Load()})
 	}
 }
 

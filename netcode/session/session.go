@@ -29,7 +29,7 @@ type session struct {
 	parked time.Time // when it lost its link, if link is nil
 
 	address, who *account // accounts of its connection's address and of its identity
-	spoke        bool     // its client has sent something after Welcome, on some connection
+	spoke        bool     // its client has sent something after Welcome, on a connection before this one
 
 	token    [netcode.TokenSize]byte // for Welcome; zero once sent
 	joinTick uint64                  // the tick with its Join

@@ -95,6 +95,10 @@ type stream struct {
 // Receive implements netcode.Stream.
 func (x *stream) Receive(id uint32, payload []byte) {
 	s := x.sessions
+	if id == wirepb.IDPing { // answered even while a tick does not end
+		x.link.raw.Pong(payload, s.hub.released.Load())
+		return
+	}
 	if s.turn.tryTake() {
 		defer s.turn.give()
 		s.hub.receive(x.link, id, payload)
