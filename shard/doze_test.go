@@ -78,12 +78,12 @@ func TestAnIdleRoomCommitsSeveralTicksAtOnce(t *testing.T) {
 		}
 		before := 0
 		for i, n := range c.sizes {
-			if i < 30 && n != 1 || i > 30 && (n < 2 || n > before/2+1) || n > 4*30+1 {
+			if i < 30 && n != 1 || n > before/2+1 || n > 4*30+1 {
 				t.Fatalf("record %d has %d ticks: %v", i, n, c.sizes)
 			}
 			before += n
 		}
-		if c.sizes[len(c.sizes)-1] < 4*30-1 {
+		if slices.Max(c.sizes) < 4*30-1 || len(c.sizes) > 50 {
 			t.Errorf("it does not doze for four seconds: %v", c.sizes)
 		}
 		if s := h.Stats(); s.MaxDebt > 0 || s.Late > 0 || s.Skipped > 0 {
@@ -128,7 +128,7 @@ func TestWhatArrivesWakesARoom(t *testing.T) {
 					t.Errorf("record %d after it has %d ticks", i, n)
 				}
 			}
-			if c.sizes[len(c.sizes)-1] < 2 {
+			if slices.Max(c.sizes[at+1:]) < 2 {
 				t.Errorf("it does not doze again: %v", c.sizes)
 			}
 			if s := h.Stats(); s.MaxDebt > 0 || s.Late > 0 {
@@ -198,7 +198,7 @@ func TestADozingRoomEndsInTime(t *testing.T) {
 			if err := b.run(h, time.Minute); !errors.Is(err, ErrEnded) {
 				t.Fatal(err)
 			}
-			if n, want := c.count(), int(l.Ticks+l.IdleTicks); n != want || c.sizes[len(c.sizes)-2] < 8 {
+			if n, want := c.count(), int(l.Ticks+l.IdleTicks); n != want || slices.Max(c.sizes) < 8 {
 				t.Errorf("%s: it ended after %d ticks, want %d: %v", name, n, want, c.sizes)
 			}
 		})
