@@ -198,7 +198,10 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	n = min(n, h.ticksLeft())
 	t.ticks = h.crew.ticks()
 	t.extend(n)
-	defer h.crew.giveTicks(t.ticks, n)
+	defer func(n int) {
+		h.crew.giveTicks(t.ticks, n)
+		t.ticks = nil
+	}(n)
 	h.doze.arrived.Store(false)
 	h.sim.stepping.begin(w, w.Tick()+1) // what checks a command is the game's, and may hang like a system
 	h.latch(w, n)
