@@ -147,7 +147,7 @@ func (h *Host) several(due int) int {
 // skip skips the overdue time that will not be caught up, and logs it.
 func (h *Host) skip(now time.Time) {
 	t := &h.tick
-	if n := t.pacer.Skip(now, CatchUpSeconds*int(t.pacer.rate)+h.doze.slept); n > 0 {
+	if n := t.pacer.Skip(now, CatchUpSeconds*int(t.pacer.rate)+max(0, h.doze.slept-1)); n > 0 {
 		t.skipped += n
 		h.mu.Lock()
 		h.stats.Skipped += uint64(n)
