@@ -24,6 +24,7 @@ func (s *services) callAny() error {
 // TestAFrozenInstanceGetsNoCalls: services stop calling an instance whose process stands still once the directory has dropped
 // it. NATS still takes it for a subscriber. Calls that it had fail soon after, and may have been executed.
 func TestAFrozenInstanceGetsNoCalls(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServices(t, 0, "game-1", "game-2")
 	for range 20 {
 		if err := s.callAny(); err != nil {

@@ -23,6 +23,7 @@ import (
 // TestAFullLogThatNobodyClaimsIsPurged: a node that keeps all does not claim a shard whose log is full, and only an owner
 // answers a purge. The verb makes room itself then, and the waiting node goes on: on its own data, and on servers.
 func TestAFullLogThatNobodyClaimsIsPurged(t *testing.T) {
+	t.Parallel() // mostly waits
 	data, web := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t)
 	last := filledLog(t, data)
 	copied := filepath.Join(t.TempDir(), "copied")

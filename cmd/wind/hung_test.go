@@ -10,6 +10,7 @@ import (
 // TestAnInstanceThatHangsIsSeenByEveryVerb: ps and the doctor, which finds it with and without an address for /healthz; and
 // its process, when it stops, names the handler.
 func TestAnInstanceThatHangsIsSeenByEveryVerb(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startCluster(t)
 	at := []string{"--nats", s.nats, "--etcd", s.etcd}
 	begin := func(id string, more ...string) *process {

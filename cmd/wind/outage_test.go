@@ -101,6 +101,7 @@ func (p *process) alive() {
 // and longer than a lease, while bots play at two nodes. No process may exit, the shard is served again within the lease and
 // two seconds, and nothing that a bot saw is lost. WIND_LONG has all spans, ten times each.
 func TestOutagesEndAndTheShardIsServedAgain(t *testing.T) {
+	t.Parallel() // mostly waits
 	lease, spans, times := 3*time.Second, []time.Duration{4 * time.Second}, 1
 	if os.Getenv("WIND_LONG") != "" {
 		lease, spans, times = 5*time.Second, []time.Duration{time.Second, 3 * time.Second, 6 * time.Second, 12 * time.Second, time.Minute}, 10
@@ -159,6 +160,7 @@ func TestOutagesEndAndTheShardIsServedAgain(t *testing.T) {
 // TestEmbeddedNodeOwnsItsShardAgainAfterAPause stops a node that brings its servers along for longer than its lease. Nobody
 // else can own its shard, so it does again, by itself.
 func TestEmbeddedNodeOwnsItsShardAgainAfterAPause(t *testing.T) {
+	t.Parallel() // mostly waits
 	const lease = 2 * time.Second
 	times := 1
 	if os.Getenv("WIND_LONG") != "" {

@@ -11,6 +11,7 @@ import (
 // TestServicesAndGatewaysSayThatServersAreAway kills NATS, then etcd, under a service and a gateway in processes of their own.
 // Their /healthz names the server as long as it is away, with the same beginning, and is well again afterwards.
 func TestServicesAndGatewaysSayThatServersAreAway(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startSites(t, "2s")
 	all := map[string]*process{}
 	begin := func(args ...string) {

@@ -245,6 +245,7 @@ func TestACrowdOfRoomsOutlivesItsNode(t *testing.T) {
 // TestRoomsBeyondTheCapacityWait: a node that is full does not take the rooms of one that has died. They wait, room show says
 // why, and they go on as soon as a third node comes.
 func TestRoomsBeyondTheCapacityWait(t *testing.T) {
+	t.Parallel() // mostly waits
 	const count = 12
 	c := startCluster(t)
 	anna := c.node(0, "--shard", "", "--capacity", "4000")

@@ -89,6 +89,7 @@ func standing(t *testing.T, args ...string) shardLine {
 // TestAHaltIsShownAndLiftedOnAStoppedDirectory: a build that dies in the same tick twice halts the shard. The list shows why
 // and changes nothing, resume lifts it, and another build goes on.
 func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
+	t.Parallel() // mostly waits
 	data := filepath.Join(t.TempDir(), "data")
 	run(t, 1, nil, "shard", "list", "--data", data)
 	dieTwiceIn20(t, devArgs(data, "10s"))
@@ -129,6 +130,7 @@ func TestAHaltIsShownAndLiftedOnAStoppedDirectory(t *testing.T) {
 
 // TestAHaltIsLiftedWhileTheServersRun: the verbs ask the servers of a running infra, and the node that waits owns the shard.
 func TestAHaltIsLiftedWhileTheServersRun(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := startCluster(t)
 	serve := func(build string) []string {
 		return []string{"serve", "--nats", c.nats, "--etcd", c.etcd, "--node", build, "--lease", "2s", "--udp", c.udp[0], "--tcp", "", "--http", c.http[0], "--for", "4s", "--json"}
@@ -251,6 +253,7 @@ func TestDoctorSaysWhetherThisBuildCarriesTheShardOver(t *testing.T) {
 // TestALossIsAcceptedWhileTheServersRun: a log that ends before what is known of it halts its shard; once an operator gives
 // the rest up, the next node goes on from the log's end.
 func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := startCluster(t)
 	serve := []string{"serve", "--nats", c.nats, "--etcd", c.etcd, "--lease", "2s", "--udp", c.udp[0], "--tcp", "", "--http", c.http[0], "--for", "2s", "--json"}
 	var first, after struct {
@@ -299,6 +302,7 @@ func TestALossIsAcceptedWhileTheServersRun(t *testing.T) {
 // TestALossOnAStoppedDirectoryNamesTheWayOut: resume would be undone at once, so list names accept-loss, which says that it
 // needs a node that waits, and then does what it says.
 func TestALossOnAStoppedDirectoryNamesTheWayOut(t *testing.T) {
+	t.Parallel() // mostly waits
 	data, http := filepath.Join(t.TempDir(), "data"), nodetest.Addr(t)
 	serve := func(args ...string) []string {
 		return append([]string{"serve", "--data", data, "--lease", "2s", "--udp", "127.0.0.1:0", "--tcp", "", "--http", http, "--json"}, args...)

@@ -177,6 +177,7 @@ func TestPythonClientsTalk(t *testing.T) {
 
 // TestRoleOutlivesItsService kills a player's service and starts it again.
 func TestRoleOutlivesItsService(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServices(t, 1, "game-1")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 // TestNodeWaitsForServersThatAreDown starts a node before its servers: it says what it waits for, takes Ctrl-C, and owns its
 // shard when they come. Before, it gave up after 5 s.
 func TestNodeWaitsForServersThatAreDown(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startSites(t, "5s")
 	s.natsSeat.stop()
 	anna := s.node(0)
@@ -90,6 +91,7 @@ func TestVerbsSayThatThePasswordIsMissing(t *testing.T) {
 // TestNodeWhoseLogIsGoneWaitsForIt: etcd knows of a shard whose log NATS does not have. The node never creates a new one; it says
 // what is lost and goes on when an operator has brought the log back.
 func TestNodeWhoseLogIsGoneWaitsForIt(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startSites(t, "5s")
 	anna := s.node(0)
 	before := anna.owns(s.http[0], 10)

@@ -77,6 +77,7 @@ func TestStopKnowsProcessesApart(t *testing.T) {
 
 // TestATakenIDIsNotAnOutage: an instance whose id is taken says so, and does not blame NATS.
 func TestATakenIDIsNotAnOutage(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServices(t, 1, "game-1")
 	at := []string{"--nats", s.nats, "--etcd", s.etcd}
 	for name, p := range map[string]*process{
@@ -92,6 +93,7 @@ func TestATakenIDIsNotAnOutage(t *testing.T) {
 
 // TestASecondNodeOfTheNameIsRefused: it neither replaces the first one's record nor removes it at its end.
 func TestASecondNodeOfTheNameIsRefused(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := startServices(t, 0, "game-1")
 	at := []string{"--nats", s.nats, "--etcd", s.etcd}
 	args := append([]string{"serve", "--node", "game-1", "--udp", s.udp[0], "--tcp", "", "--http", s.http[0]}, at...)

@@ -79,6 +79,7 @@ func TestStoppedOwnerHandsOverAtOnce(t *testing.T) {
 }
 
 func TestKilledOwnerIsFollowedAfterItsLease(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := startCluster(t)
 	anna, bert := c.node(0), (*process)(nil)
 	first := anna.owns(c.http[0], 10)
@@ -96,6 +97,7 @@ func TestKilledOwnerIsFollowedAfterItsLease(t *testing.T) {
 }
 
 func TestPausedOwnerIsFencedSaysSoAndWaitsForItsNextTurn(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := startCluster(t)
 	anna := c.node(0)
 	first := anna.owns(c.http[0], 10)
