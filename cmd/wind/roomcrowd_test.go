@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -242,8 +246,31 @@ func TestACrowdOfRoomsOutlivesItsNode(t *testing.T) {
 	}
 }
 
-// TestRoomsBeyondTheCapacityWait: a node that is full does not take the rooms of one that has died. They wait, room show says
-// why, and they go on as soon as a third node comes.
+// metric reads a value of a node's metrics.
+func metric(t *testing.T, addr, name string) float64 {
+	t.Helper()
+	answer, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^` + name + `\{[^}]*\} (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("there is no %s among the metrics", name)
+	}
+	v, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestRoomsBeyondTheCapacityWait: a node that is full does not take the rooms of one that has died. They wait, the node's log, its metrics
+// and room show say so and why, and they go on as soon as a third node comes.
 func TestRoomsBeyondTheCapacityWait(t *testing.T) {
 	t.Parallel() // mostly waits
 	const count = 12
@@ -271,11 +298,19 @@ func TestRoomsBeyondTheCapacityWait(t *testing.T) {
 		run(t, 0, &shown, "room", "show", all[i].Room, "--nats", c.nats, "--etcd", c.etcd, "--json")
 		return strings.Contains(shown.Why, "node bert is full")
 	})
+	bert.says("rooms wait, and this node does not take them")
+	bert.until("counts them", func() bool { // but for a moment in which it bids for them
+		n := metric(t, c.http[1], "wind_rooms_waiting")
+		return n >= count/2 && n < count
+	})
 	if by := on(c.rooms()); by["bert"] > count/2 {
 		t.Errorf("a node that is full has taken %v", by)
 	}
+	began := time.Now()
 	cleo := wind(t, "serve", "--shard", "", "--nats", c.nats, "--etcd", c.etcd, "--node", "cleo", "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--capacity", "4000")
 	cleo.until("runs the rest", func() bool { by := on(c.rooms()); return by["cleo"] > 0 && by["bert"]+by["cleo"] == count })
+	t.Logf("the rooms that waited run %v after the third node began", time.Since(began).Round(100*time.Millisecond))
+	bert.says("no room waits any more")
 	for _, r := range made {
 		var shown struct{ Occupancy struct{ Tick uint64 } }
 		cleo.until("goes on with room "+r.Room, func() bool {
