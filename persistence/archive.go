@@ -93,7 +93,7 @@ func ProveArchive(ctx context.Context, from Archives, name string) (sum Exported
 // ProbeArchives writes a few bytes under a name, reads them back and removes them, so that whoever is to archive rooms learns
 // beforehand that he could not.
 func ProbeArchives(ctx context.Context, in Archives, name string) (err error) {
-	want := []byte("wind writes this file to see whether it can, and removes it\n")
+	want := []byte("a node writes this file to see whether it can, and removes it\n")
 	if err := in.Create(ctx, name, func(w io.Writer) error { _, err := w.Write(want); return err }); err != nil {
 		return err
 	}
