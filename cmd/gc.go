@@ -28,7 +28,7 @@ const (
 	gcLook   = 5 * time.Second
 	gcRare   = 0.002 // of the processors' time, at the usual growth: collections seven times as often still cost little
 	gcCostly = 0.015 // at the lean growth
-	gcBurst  = 4     // looks: a few seconds of many new rooms are no reason
+	gcBurst  = 8     // looks: making a few thousand rooms is no reason
 )
 
 // collector chooses the growth of a node's heap. A node with many idle rooms holds much and allocates little, so that frequent
