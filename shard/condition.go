@@ -146,7 +146,7 @@ func WayOut(kind ConditionKind, shard string) string {
 	case DiskFull:
 		return "free space on it; the ticks then resume unaided"
 	case LogFull:
-		return "raise --log-bytes, or remove the records before the proven snapshots with wind log purge " + shard
+		return fmt.Sprintf("remove the records before the proven snapshots with wind log purge %s, or, if it is no room, raise --log-bytes", shard)
 	case AwaitsNATS:
 		return "this node continues once NATS answers: check that it runs and that --nats names it, or, if it is embedded in this process, whether the machine is overloaded or its disk slow"
 	case AwaitsEtcd:
