@@ -11,8 +11,8 @@ import (
 // An empty room would commit a record per tick, and nobody would see it. A host that may doze (HostConfig.Doze) lets ticks become
 // due, simulates them in a row and commits them at once, as it does after a stall: nothing reads the world between them, and nothing
 // leaves before the record is committed. It dozes after a second without a session, a command or a message to others, for half as
-// long as the quiet has lasted, up to mostDoze. The dozes of a crew's hosts end at common moments, so that their requests to the
-// stores leave together: alone, each costs more than the ticks.
+// long as the quiet has lasted, up to mostDoze, and no longer than its ticks are little work and few bytes. The dozes of a crew's
+// hosts end at common moments, so that their requests to the stores leave together: alone, each costs more than the ticks.
 // Whatever arrives ends that at once: the ticks that are due are committed with it, and it is in the last of them, as it
 // would be if the room had not dozed.
 // The price: a message that a tick sends unasked, such as the room's result, leaves up to mostDoze late.
@@ -21,7 +21,8 @@ const (
 	quietBefore = time.Second            // a doze
 	leastDoze   = 500 * time.Millisecond // the first
 	mostDoze    = 4 * time.Second
-	dozeWork    = 10 * time.Millisecond // at most, in a row
+	dozeWork    = 10 * time.Millisecond // at most, in a row, or that of catchUp ticks
+	dozeBytes   = leastRing / 2         // likewise, of a record and its deltas: their ring has room for them
 	dozeSlot    = 50 * time.Millisecond // between two moments at which dozes end
 )
 
@@ -30,6 +31,7 @@ type doze struct {
 	quiet   uint64        // ticks in a row without a session, a command or a message
 	slept   int           // ticks that the host let become due on purpose since the last record: they are not late
 	took    time.Duration // a tick of the last record
+	bytes   int           // of a tick of the last record, and of its delta
 	dozing  atomic.Bool   // the loop sleeps through ticks that are due
 	arrived atomic.Bool   // something came since the last latch
 	nudge   chan struct{} // wakes the loop; one token
@@ -49,13 +51,24 @@ func (d *doze) span(rate int) time.Duration {
 	quiet := time.Duration(d.quiet) * time.Second / time.Duration(rate)
 	span := mostDoze
 	for span > leastDoze {
-		ticks := int(span * time.Duration(rate) / time.Second)
-		if 2*span <= quiet && ticks <= persistence.MaxTicks && time.Duration(ticks)*d.took <= dozeWork {
+		if 2*span <= quiet && int(span*time.Duration(rate)/time.Second) <= d.most() {
 			break
 		}
 		span /= 2
 	}
 	return span
+}
+
+// most returns how many ticks a doze has at most if they are like those of the last record.
+func (d *doze) most() int {
+	most := persistence.MaxTicks
+	if d.took > 0 {
+		most = min(most, max(catchUp, int(dozeWork/d.took)))
+	}
+	if d.bytes > 0 {
+		most = min(most, max(catchUp, dozeBytes/d.bytes))
+	}
+	return most
 }
 
 // dozeEnd returns when a doze ends that begins at now: one of the moments that lie span apart. Where they lie depends on phase, a
@@ -85,7 +98,7 @@ func (h *Host) batch() (ticks int, at time.Time) {
 		return 1, next
 	}
 	at = dozeEnd(h.crew.origin, next, d.span(rate), h.cfg.Phase)
-	if most := h.ticksLeft(); pacer.Due(at) > most {
+	if most := min(h.ticksLeft(), d.most()); pacer.Due(at) > most {
 		return most, pacer.When(most)
 	}
 	return pacer.Due(at), at

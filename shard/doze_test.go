@@ -139,10 +139,9 @@ func TestWhatArrivesWakesARoom(t *testing.T) {
 	}
 }
 
-// TestAHeavyRoomDozesShortly: what arrives waits for the ticks that are due, so they take ten milliseconds at most, if half a second
-// of ticks does.
+// TestAHeavyRoomDozesShortly: what arrives waits for the ticks that are due, so they take ten milliseconds at most, if eight ticks do.
 func TestAHeavyRoomDozesShortly(t *testing.T) {
-	for work, most := range map[time.Duration]int{100 * time.Microsecond: 61, 300 * time.Microsecond: 31, 5 * time.Millisecond: 16} {
+	for work, most := range map[time.Duration]int{100 * time.Microsecond: 61, 300 * time.Microsecond: 31, time.Millisecond: 10, 5 * time.Millisecond: 8} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTestbed(t)
 			game := walk(0)
@@ -158,6 +157,61 @@ func TestAHeavyRoomDozesShortly(t *testing.T) {
 			if n := slices.Max(c.sizes); n > most || n < most/2 {
 				t.Errorf("ticks of %v: records of up to %d ticks, want %d", work, n, most)
 			}
+		})
+	}
+}
+
+// TestARoomThatChangesMuchDozesShortly: of many rooms each has a small ring, and no delta is lost because a doze fills it.
+func TestARoomThatChangesMuchDozesShortly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		crew := NewCrew()
+		defer crew.Close()
+		crew.hosts.Add(crewRings / leastRing)
+		h, c := dozer(b, func(cfg *HostConfig) { cfg.Crew, cfg.Config.Options = crew, []byte(`{"walkers":150}`) })
+		if err := b.run(h, 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if _, lost := h.ring.len(); lost > 0 || slices.Max(c.sizes) <= catchUp {
+			t.Errorf("the delta stream lacks %d ticks; records of %v ticks", lost, c.sizes)
+		}
+	})
+}
+
+// tNews is a long message.
+type tNews struct{ Bytes [20 << 10]uint8 }
+
+// TestADozeThatSpeaksFitsIntoItsRecords: a room may begin to send long messages in the midst of a doze. Its record takes as many ticks
+// as a record may, and the others follow at once; what arrives then is in the last tick that is due.
+func TestADozeThatSpeaksFitsIntoItsRecords(t *testing.T) {
+	for _, arrives := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			game := walk(0)
+			setup := game.Setup
+			game.Setup = func(w *ecs.World) {
+				setup(w)
+				ecs.Outgoing[tNews](w, "news")
+				ecs.System(w, "tell", func(t *ecs.Tick, o *ecs.Outbox[tNews]) {
+					if t.Now() >= 400 && t.Now() < 700 {
+						o.Send("lobby", tNews{})
+					}
+				})
+			}
+			h, c := dozer(b, func(cfg *HostConfig) { cfg.Game = game })
+			if arrives {
+				time.AfterFunc(13500*time.Millisecond, c.push) // in tick 406
+			}
+			if err := b.run(h, 30*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if s := h.Stats(); c.count() < 780 || s.Skipped > 0 || s.Late > 0 || s.MaxDebt > 0 {
+				t.Errorf("%d ticks, %d skipped, %d late, debt %d: %v", c.count(), s.Skipped, s.Late, s.MaxDebt, c.sizes)
+			}
+			if arrives && (len(c.taken) != 1 || c.taken[0] != 406) {
+				t.Errorf("what arrived is in the ticks %v", c.taken)
+			}
+			b.check(game)
 		})
 	}
 }

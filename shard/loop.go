@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/ferris1/wind/ecs"
@@ -98,8 +99,7 @@ func (h *Host) serve(ctx context.Context) {
 			h.wait(ctx, at)
 			continue
 		}
-		h.record(ctx, h.several(due), late, now)
-		h.doze.slept = 0
+		h.doze.slept = h.record(ctx, h.several(due), late, now)
 	}
 	h.showDebt(0)
 	h.disown()
@@ -189,10 +189,10 @@ func (h *Host) hear(ctx context.Context) {
 }
 
 // record simulates n ticks, some of them late, and commits them as one record. Nothing reads the world between the ticks:
-// all commands are latched before the first.
-func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
+// all commands are latched before the first. It returns how many of the ticks it leaves to the next record.
+func (h *Host) record(ctx context.Context, n, late int, begin time.Time) (left int) {
 	if h.stopped || !h.owner.Ready() {
-		return
+		return 0
 	}
 	t, w := &h.tick, h.sim.world
 	n = min(n, h.ticksLeft())
@@ -206,7 +206,9 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	h.sim.stepping.begin(w, w.Tick()+1) // what checks a command is the game's, and may hang like a system
 	h.latch(w, n)
 	h.sim.stepping.end()
+	left = n
 	n = h.simulate(ctx, w, n)
+	left -= n
 	if t.count == 0 { // the first record
 		h.simulated.Store(true)
 		h.background.noting.wake()
@@ -222,14 +224,18 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) {
 	h.doze.count(t.commands[:n], t.outputs[:n], w.Sessions())
 	h.settle(ctx)
 	h.limit(ctx, n)
+	return left
 }
 
-// simulate steps through n ticks and returns how many were made. It is not inlined: what it has on its stack is not needed while
-// the record is committed.
+// simulate steps through n ticks and returns how many were made: fewer if the host stops, if the room ends, or if the rest of a
+// doze might not fit into the record. It is not inlined: what it has on its stack is not needed while the record is committed.
 //
 //go:noinline
 func (h *Host) simulate(ctx context.Context, w *ecs.World, n int) int {
-	t := &h.tick
+	t, bytes, most := &h.tick, 0, math.MaxInt
+	if h.doze.slept > 1 && len(t.commands[n-1]) == 0 { // else the last tick has to be in this record
+		most = h.cfg.Log.MaxRecordBytes() / 2
+	}
 	for i := range n {
 		if i > 0 && ctx.Err() != nil {
 			return i // the rest of the debt dies with the stop
@@ -247,6 +253,24 @@ func (h *Host) simulate(ctx context.Context, w *ecs.World, n int) int {
 		if _, ends := ecs.Result(out.Outbox); ends {
 			return i + 1 // nothing comes after the room's last tick
 		}
+		if bytes += weight(&t.records[i]); bytes > most {
+			return i + 1
+		}
+	}
+	return n
+}
+
+// weight returns about how many bytes a tick takes in its record.
+func weight(t *persistence.TickRecord) int {
+	const beside = 64 // what is not counted: keys and numbers
+	n := beside + len(t.Frame)
+	for i := range t.Outbox {
+		m := &t.Outbox[i]
+		n += beside + len(m.To) + len(m.Name) + len(m.Payload)
+	}
+	for i := range t.Failures {
+		f := &t.Failures[i]
+		n += beside + len(f.System) + len(f.Reason)
 	}
 	return n
 }
@@ -339,11 +363,13 @@ func (h *Host) release(a *Action) {
 	if h.cfg.Frontend != nil {
 		h.cfg.Frontend.Release(w, uint64(seq), uint64(epoch), t.outputs[:t.count])
 	}
+	bytes := len(a.Message.Body)
 	if h.cfg.Deltas != nil {
 		for _, out := range t.outputs[:t.count] {
-			h.sim.publish(seq, epoch, out)
+			bytes += h.sim.publish(seq, epoch, out)
 		}
 	}
+	h.doze.bytes = bytes / t.count
 	if h.archive != nil {
 		h.archive.drive(Mileage{Ticks: uint64(t.count), Bytes: uint64(len(a.Message.Body)), Work: t.sent.Sub(t.begin)})
 	}

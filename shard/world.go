@@ -231,10 +231,11 @@ func (s *simulated) Keep(seq persistence.Seq, epoch persistence.Epoch) {
 	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: s.out.Tick, Part: 1, Parts: 1, Gap: gap})
 }
 
-// publish puts the delta of a committed tick into the ring.
-func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) {
+// publish puts the delta of a committed tick into the ring, and returns its size.
+func (s *simulated) publish(seq persistence.Seq, epoch persistence.Epoch, out ecs.Output) (bytes int) {
 	s.body = out.Delta.AppendTo(s.body[:0])
 	s.ring.add(persistence.Delta{Lineage: s.lineage, Epoch: epoch, RecordSeq: seq, Tick: out.Tick, Checksum: out.Checksum, Part: 1, Parts: 1, Body: s.body, Layout: s.is.layout})
+	return len(s.body)
 }
 
 // Schema returns the world's types as JSON, nil before a world exists.
