@@ -131,7 +131,7 @@ func probeArchives(ctx context.Context, archives persistence.Archives, where, be
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	if err := persistence.ProbeArchives(ctx, archives, fmt.Sprintf("%sprobe-%016x", below, rand.Uint64())); err != nil {
-		return fmt.Errorf("--archive: no archive can be kept in %s (%w): let this user write, read and remove files there, or name another place", where, err)
+		return fmt.Errorf("--archive: no archive can be kept in %s (%w): let this user write, list, read and remove files there, or name another place", where, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Archives is where the logs of ended rooms are kept, as export files: a [Folder], or an object store (module
@@ -90,14 +91,21 @@ func ProveArchive(ctx context.Context, from Archives, name string) (sum Exported
 	return sum, f.size, nil
 }
 
-// ProbeArchives writes a few bytes under a name, reads them back and removes them, so that whoever is to archive rooms learns
-// beforehand that he could not.
+// ProbeArchives writes a few bytes under a name, finds and reads them, and removes them, so that a node that is to archive rooms
+// learns at once that it cannot.
 func ProbeArchives(ctx context.Context, in Archives, name string) (err error) {
 	want := []byte("a node writes this file to see whether it can, and removes it\n")
 	if err := in.Create(ctx, name, func(w io.Writer) error { _, err := w.Write(want); return err }); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Remove(ctx, name)) }()
+	names, err := in.List(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("persistence: %s was written, and is not listed", in.Place(name))
+	}
 	c, size, err := in.Open(ctx, name)
 	if err != nil {
 		return err

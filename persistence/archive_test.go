@@ -282,7 +282,15 @@ type deaf struct {
 
 func (d deaf) Open(_ context.Context, name string) (Content, int64, error) { return d.gives(name) }
 
-// TestAProbeFindsAPlaceThatTakesNoArchives: one that cannot be written, or read back. It leaves nothing behind.
+// blind are archives that list too little.
+type blind struct {
+	*Folder
+	err error
+}
+
+func (b blind) List(context.Context, string) ([]string, error) { return nil, b.err }
+
+// TestAProbeFindsAPlaceThatTakesNoArchives: one that cannot be written, listed, or read back. It leaves nothing behind.
 func TestAProbeFindsAPlaceThatTakesNoArchives(t *testing.T) {
 	ctx, to := t.Context(), newFolder(t)
 	if err := ProbeArchives(ctx, to, "dev/probe"); err != nil {
@@ -290,6 +298,12 @@ func TestAProbeFindsAPlaceThatTakesNoArchives(t *testing.T) {
 	}
 	away := errors.New("no right to read")
 	if err := ProbeArchives(ctx, deaf{to, func(string) (Content, int64, error) { return nil, 0, away }}, "dev/probe"); !errors.Is(err, away) {
+		t.Error(err)
+	}
+	if err := ProbeArchives(ctx, blind{to, away}, "dev/probe"); !errors.Is(err, away) {
+		t.Error(err)
+	}
+	if err := ProbeArchives(ctx, blind{to, nil}, "dev/probe"); err == nil || !strings.Contains(err.Error(), "not listed") {
 		t.Error(err)
 	}
 	other := to.Place("other")

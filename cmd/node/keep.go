@@ -90,9 +90,13 @@ func (k *keeping) consider(id string, x *room.Room, b *room.Bidder) {
 	}
 	do := k.keep
 	after, why := b.Keeps(x, k.archives != nil)
-	if at, ok := x.Expires(k.rooms.node.config.ForgetAfter); ok && why != "" {
-		if do, after, why = k.forget, time.Until(at), ""; after > 0 {
+	if at, ok := x.Expires(k.rooms.node.config.ForgetAfter); ok {
+		left := time.Until(at)
+		if why != "" && left > 0 {
 			delete(k.told, id) // another node has kept it
+		}
+		if why != "" || left <= 0 && k.told[id] != "" { // what it failed to sweep up stays
+			do, after, why = k.forget, left, ""
 		}
 	}
 	if why != "" {

@@ -211,6 +211,14 @@ func TestALogIsRemovedWhenSomebodyWantsIt(t *testing.T) {
 type faulty struct {
 	*persistence.Folder
 	opens func(name string) error // before Open
+	lists error                   // of List
+}
+
+func (f *faulty) List(ctx context.Context, prefix string) ([]string, error) {
+	if f.lists != nil {
+		return nil, f.lists
+	}
+	return f.Folder.List(ctx, prefix)
 }
 
 func (f *faulty) Open(ctx context.Context, name string) (persistence.Content, int64, error) {
@@ -227,7 +235,7 @@ func TestALogStaysUntilItsArchiveIsProven(t *testing.T) {
 	to := folderOf(t)
 	var tries atomic.Int32
 	n := startRooms(t, func(c *Config) {
-		c.Archives = &faulty{to, func(name string) error { tries.Add(1); return errors.New("the disk cannot be read") }}
+		c.Archives = &faulty{Folder: to, opens: func(name string) error { tries.Add(1); return errors.New("the disk cannot be read") }}
 		c.Logger = slog.New(slog.DiscardHandler)
 	})
 	c := n.cluster
@@ -319,4 +327,16 @@ func TestWhatFailsForARoomThatIsOverIsTriedAgainLater(t *testing.T) {
 	if got := n.RoomStats(); got.Unkept != 1 {
 		t.Errorf("one attempt has failed, and another node has done what failed: %+v", got)
 	}
+}
+
+// TestARoomIsForgottenThoughItsArchivesCannotBeSwept: a place that lists none may never do so again. The room's own archive stays.
+func TestARoomIsForgottenThoughItsArchivesCannotBeSwept(t *testing.T) {
+	t.Parallel() // mostly waits
+	to := folderOf(t)
+	f := &faulty{Folder: to, opens: func(string) error { return nil }, lists: errors.New("this user may not list what is here")}
+	n := startRooms(t, func(c *Config) { c.Archives, c.ForgetAfter = f, time.Nanosecond })
+	r := becomes(t, n, plays(t, n, "match", room.KeepArchive), room.Gone)
+	eventually(t, "the room is forgotten", func() bool { return n.rooms.registry.Room(r.ID) == nil })
+	eventually(t, "nothing is left to do", func() bool { return n.RoomStats().Unkept == 0 })
+	replays(t, r)
 }
