@@ -168,8 +168,8 @@ func createRooms(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest, count 
 	return askEach(count, "do not run", func(int) (*rpc.Room, error) { return createRoom(ctx, rooms, q) })
 }
 
-// askEach asks for count rooms, many at once, and returns those of which an answer came, by id. The error is that of the first room
-// that failed; fate says what becomes of all that did.
+// askEach asks for count rooms, many at once, and returns those that were answered, by id. The error is that of the first room
+// that failed; fate says what became of all that did.
 func askEach(count int, fate string, ask func(i int) (*rpc.Room, error)) (answered []*rpc.Room, err error) {
 	type answer struct {
 		room *rpc.Room

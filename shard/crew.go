@@ -96,7 +96,7 @@ func (c *Crew) ticks() *ticks {
 	return &ticks{}
 }
 
-// giveTicks takes back memory of which n ticks were used.
+// giveTicks takes back memory in which n ticks were used.
 func (c *Crew) giveTicks(t *ticks, n int) {
 	t.clear(n)
 	c.records.Put(t)

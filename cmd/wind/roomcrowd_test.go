@@ -141,7 +141,7 @@ func (s spread) String() string {
 	return fmt.Sprintf("%v to %v (median %v)", s.first, s.last, s.middle)
 }
 
-// checkRooms proves the logs of rooms of which some had two owners.
+// checkRooms proves the logs of rooms. Those that moved had two owners.
 func (c *cluster) checkRooms(ctx context.Context, link *node.Cluster, made []listed, moved map[string]bool) {
 	c.t.Helper()
 	game := arena.Game

@@ -303,7 +303,7 @@ func (l *life) killKeeper(x *trap) {
 	l.gone()
 }
 
-// killSweeper kills a keeper, with a whole archive that nobody has noted, then the one that comes next and sweeps that up.
+// killSweeper kills a keeper whose archive is whole and not noted yet, then the next one, which sweeps that up.
 func (l *life) killSweeper(x *trap) {
 	l.keep = "archive"
 	l.player(nil, "anna")

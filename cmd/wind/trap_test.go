@@ -416,7 +416,7 @@ func natsCall(subject string, body []byte) string {
 	return ""
 }
 
-// trappedArchives are archives in a folder. Each change of one goes by a trap first; the file with which a start tries the folder is none.
+// trappedArchives are archives in a folder. Each change of one goes by a trap first; the file with which a start tries the folder is no archive.
 type trappedArchives struct {
 	*persistence.Folder
 	trap string // its URL
