@@ -29,6 +29,7 @@ func (a *app) bots() *cobra.Command {
 	var lobby bool
 	var seed uint64
 	var span, wait time.Duration
+	var way badNetwork
 	c := &cobra.Command{
 		Use:   "bots",
 		Short: "Run clients that play on a running node",
@@ -36,8 +37,12 @@ func (a *app) bots() *cobra.Command {
 resume their sessions when it is back, or at another of the addresses.
 
 --trace writes every update that any of them sees to a file: one JSON object per line with tick, checksum, epoch and the
-sequence of the record that holds the tick.`,
-		Example: "  wind bots --addr 127.0.0.1:7777 --count 50 --for 1m --json\n  wind bots --count 10 --trace seen.jsonl",
+sequence of the record that holds the tick.
+
+--net simulates a network between the bots and the nodes: a round trip, how far it strays, and the share of the packets that are lost.
+It also takes names: rtt=120ms, jitter=25ms, loss=5%, burst=3 (packets lost in a row), reorder=1%, dup=1% (packets that arrive twice),
+rate=512kbit and queue=200ms (how long a packet waits at most for its turn).`,
+		Example: "  wind bots --addr 127.0.0.1:7777 --count 50 --for 1m --json\n  wind bots --count 10 --trace seen.jsonl\n  wind bots --net 120ms,25ms,5%,burst=3",
 	}
 	f := c.Flags()
 	f.StringVar(&addrs, "addr", "127.0.0.1:7777", "addresses of the nodes that may serve the shard, comma-separated")
@@ -51,6 +56,7 @@ sequence of the record that holds the tick.`,
 		f.BoolVar(&lobby, "lobby", false, "log in at the gateways of --addr, queue for matches, and play each in its room")
 	}
 	spanFlag(f, &span, "how long to play")
+	f.Var(&way, "net", "simulated network of the bots, over UDP: "+badNetworkUsage)
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to admit them")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
@@ -65,6 +71,10 @@ sequence of the record that holds the tick.`,
 		default:
 			return usagef("bots: --transport %q is neither udp nor tcp", transport)
 		}
+		if way.bad() && config.Transport != client.UDP {
+			return usagef("bots: --net needs --transport udp")
+		}
+		config.DialUDP = way.dialer(seed)
 		if count < 1 || count > mostBots {
 			return usagef("bots: --count %d: want 1 to %d", count, mostBots)
 		}
@@ -105,7 +115,7 @@ sequence of the record that holds the tick.`,
 
 // lobbyBots runs bots that play matches, for span (0: until ctx ends).
 func (a *app) lobbyBots(ctx context.Context, c fleet.Config, span time.Duration) error {
-	l := fleet.StartLobby(fleet.LobbyConfig{Gateways: c.Addrs, Transport: c.Transport, Count: c.Count, Prefix: c.Prefix, Seed: c.Seed, Play: a.lobby.Play, Logger: c.Logger})
+	l := fleet.StartLobby(fleet.LobbyConfig{Gateways: c.Addrs, Transport: c.Transport, Count: c.Count, Prefix: c.Prefix, Seed: c.Seed, Play: a.lobby.Play, DialUDP: c.DialUDP, Logger: c.Logger})
 	pause(ctx, span)
 	s := l.Stats()
 	l.Close()

@@ -24,6 +24,7 @@ func (a *app) dev() *cobra.Command {
 	var bots int
 	var lobby bool
 	var span time.Duration
+	var way badNetwork
 	g := &gatewayFlags{}
 	var scripts string
 	c := &cobra.Command{
@@ -39,6 +40,7 @@ result and exits with 0, and a later start on the same shard fails and says that
 	}
 	f.add(c.Flags(), a)
 	c.Flags().IntVar(&bots, "bots", 0, "number of bots that play along, over UDP like any client")
+	c.Flags().Var(&way, "net", "simulated network of the bots: "+badNetworkUsage)
 	if a.lobby != nil {
 		c.Flags().BoolVar(&lobby, "lobby", false, "also run the game's lobby; the bots log in there, queue, play a match in a room, and queue again")
 	}
@@ -52,6 +54,9 @@ result and exits with 0, and a later start on the same shard fails and says that
 		}
 		if bots > 0 && f.udp == "" {
 			return usagef("dev: --bots needs UDP: give --udp an address")
+		}
+		if bots == 0 && way.bad() {
+			return usagef("dev: --net is the network of the bots: give --bots, too")
 		}
 		if lobby && f.capacity == 0 {
 			return usagef("dev: --lobby needs rooms: give --capacity more than 0")
@@ -80,9 +85,9 @@ result and exits with 0, and a later start on the same shard fails and says that
 			case bots == 0:
 				return nil, nil
 			case lobby:
-				return matchPlayers{fleet.StartLobby(fleet.LobbyConfig{Gateways: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, Play: a.lobby.Play, Logger: a.log})}, nil
+				return matchPlayers{fleet.StartLobby(fleet.LobbyConfig{Gateways: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, Play: a.lobby.Play, DialUDP: way.dialer(f.game.seed), Logger: a.log})}, nil
 			}
-			all, err := fleet.Start(ctx, fleet.Config{Addrs: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, NewBot: a.bot, Logger: a.log})
+			all, err := fleet.Start(ctx, fleet.Config{Addrs: []string{n.UDPAddr()}, Count: bots, Prefix: "bot", Seed: f.game.seed, NewBot: a.bot, DialUDP: way.dialer(f.game.seed), Logger: a.log})
 			if err != nil {
 				return nil, err
 			}

@@ -7,14 +7,13 @@ import (
 
 	"github.com/ferris1/wind/netcode"
 	"github.com/ferris1/wind/netcode/client"
+	"github.com/ferris1/wind/netcode/netsim"
 )
 
 // lossy returns a server behind a network with a round trip of 100 ms and 5 % loss.
-func lossy(t testing.TB) (*host, *proxy) {
+func lossy(t testing.TB) (*host, *netsim.Relay) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
-	p := newProxy(t, h.server.UDPAddr())
-	p.set(func() { p.loss, p.delay = 0.05, 50*time.Millisecond })
-	return h, p
+	return h, relayTo(t, h.server.UDPAddr(), "100ms,5%")
 }
 
 // missed measures the share of ticks, since a given one, in which a client had no input of its own.
@@ -54,7 +53,7 @@ func TestInputsAreSentTwiceWhereTheWayLosesThem(t *testing.T) {
 		_ = c.SetInput(client.Do("steer", Steer{X: 0.001}))
 		return c
 	}
-	off, auto := play(client.RedundancyOff, p.addr()), play(client.RedundancyAuto, p.addr())
+	off, auto := play(client.RedundancyOff, p.Addr().String()), play(client.RedundancyAuto, p.Addr().String())
 	clean := play(client.RedundancyAuto, h.server.UDPAddr().String())
 	eventually(t, "the losses are measured", func() bool { return auto.Stats().Loss > 0.01 && auto.Stats().InputsAgain > 0 })
 	a, b := misses(off), misses(auto)
@@ -84,7 +83,7 @@ func BenchmarkInputsOverALossyWay(b *testing.B) {
 			const clients = 4
 			var all [clients]*client.Client
 			for i := range all {
-				all[i] = dial(b, client.Config{Addr: p.addr(), Identity: "ann", Redundancy: r})
+				all[i] = dial(b, client.Config{Addr: p.Addr().String(), Identity: "ann", Redundancy: r})
 				_ = all[i].SetInput(client.Do("steer", Steer{X: 0.001}))
 			}
 			time.Sleep(3 * time.Second) // for the clocks to settle and the losses to show

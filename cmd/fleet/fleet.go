@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -25,9 +26,10 @@ type Config struct {
 	Prefix    string // of the identities: <prefix>-<number>
 	Seed      uint64 // of the bots: number i gets Seed+i
 	NewBot    func(seed uint64) client.Bot
-	Trace     *Trace        // nil: no trace
-	Ramp      time.Duration // pause between two connects; 0: 5 ms
-	Logger    *slog.Logger  // nil: slog.Default()
+	Trace     *Trace                                 // nil: no trace
+	DialUDP   func(address string) (net.Conn, error) // as in client.Config
+	Ramp      time.Duration                          // pause between two connects; 0: 5 ms
+	Logger    *slog.Logger                           // nil: slog.Default()
 }
 
 // Stats counts what all clients of the fleet together have done and seen so far.
@@ -88,7 +90,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 func (f *Fleet) join(ctx context.Context, c Config, i int) error {
 	config := client.Config{
 		Addr: c.Addrs[i%len(c.Addrs)], More: c.Addrs, Transport: c.Transport, Shard: c.Shard,
-		Identity: fmt.Sprintf("%s-%d", c.Prefix, i), Bot: c.NewBot(c.Seed + uint64(i)), Logger: c.Logger,
+		Identity: fmt.Sprintf("%s-%d", c.Prefix, i), Bot: c.NewBot(c.Seed + uint64(i)), DialUDP: c.DialUDP, Logger: c.Logger,
 	}
 	if c.Trace != nil {
 		config.OnUpdate = func(u client.Update) { c.Trace.saw(i, u) }

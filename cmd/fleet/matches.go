@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -16,11 +17,12 @@ type LobbyConfig struct {
 	Gateways  []string // host:port; at least one
 	Transport client.Transport
 	Count     int
-	Prefix    string                      // of the players' names: <prefix>-<number>
-	Seed      uint64                      // number i gets Seed+i
-	Play      func(context.Context, Seat) // plays one match after another until the context ends
-	Ramp      time.Duration               // pause between two players; 0: 5 ms
-	Logger    *slog.Logger                // nil: slog.Default()
+	Prefix    string                                 // of the players' names: <prefix>-<number>
+	Seed      uint64                                 // number i gets Seed+i
+	Play      func(context.Context, Seat)            // plays one match after another until the context ends
+	DialUDP   func(address string) (net.Conn, error) // as in client.Config
+	Ramp      time.Duration                          // pause between two players; 0: 5 ms
+	Logger    *slog.Logger                           // nil: slog.Default()
 }
 
 // Seat is what one player of a Lobby gets.
@@ -29,6 +31,7 @@ type Seat struct {
 	Transport client.Transport
 	Player    string
 	Seed      uint64
+	DialUDP   func(address string) (net.Conn, error) // as in client.Config
 	Account   *Account
 	Logger    *slog.Logger
 }
@@ -51,7 +54,7 @@ func StartLobby(c LobbyConfig) *Lobby {
 			own := i % len(c.Gateways)
 			seat := Seat{
 				Gateways: append(append([]string{}, c.Gateways[own:]...), c.Gateways[:own]...), Transport: c.Transport,
-				Player: fmt.Sprintf("%s-%d", c.Prefix, i), Seed: c.Seed + uint64(i), Account: &Account{of: &l.matches}, Logger: logger,
+				Player: fmt.Sprintf("%s-%d", c.Prefix, i), Seed: c.Seed + uint64(i), DialUDP: c.DialUDP, Account: &Account{of: &l.matches}, Logger: logger,
 			}
 			l.matches.mu.Lock()
 			l.matches.seats = append(l.matches.seats, seat.Account)

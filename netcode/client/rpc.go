@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type RPCConfig struct {
 	Addr      string // host:port; for WebSocket also a URL
 	Transport Transport
 	Format    rpc.Format // of all payloads
+	// DialUDP opens the socket, as in Config.
+	DialUDP func(address string) (net.Conn, error)
 
 	// OnPush receives pushes, and the answers to messages sent with Send. payload
 	// is valid during the call.

@@ -87,7 +87,7 @@ func (c *RPC) write(conn net.Conn, news <-chan struct{}) {
 
 // overKCP runs the session over UDP, with one goroutine.
 func (c *RPC) overKCP(ctx context.Context) error {
-	t, cookie, err := dialUDP(c.cfg.Addr, c, new(counters), ctx.Done())
+	t, cookie, err := dialUDP(c.cfg.DialUDP, c.cfg.Addr, c, new(counters), ctx.Done())
 	if err != nil {
 		return err
 	}

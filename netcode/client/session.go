@@ -83,7 +83,7 @@ func (s *session) connection(address string) error {
 	s.opened, s.heard, s.pinged = now, now, time.Time{} // the first Ping leaves with Hello, to measure the round trip
 	var err error
 	if c.cfg.Transport == UDP {
-		s.transport, s.cookie, err = dialUDP(address, s, &c.counters, c.stop)
+		s.transport, s.cookie, err = dialUDP(c.cfg.DialUDP, address, s, &c.counters, c.stop)
 	} else {
 		s.transport, err = dialTCP(c.cfg.Transport, address, s, &c.counters)
 	}

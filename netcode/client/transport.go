@@ -49,7 +49,7 @@ type receiver interface {
 // udpTransport is a KCP lane and the datagram lane over a UDP socket. It needs no
 // goroutine of its own.
 type udpTransport struct {
-	conn    *net.UDPConn
+	conn    net.Conn
 	to      receiver
 	lane    *lane.Lane
 	packet  []byte
@@ -68,12 +68,24 @@ const (
 	knockTries = 10
 )
 
-func dialUDP(address string, to receiver, stats *counters, stop <-chan struct{}) (*udpTransport, []byte, error) {
+// plainUDP is what opens sockets by default.
+func plainUDP(address string) (net.Conn, error) {
 	addr, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	conn, err := net.DialUDP("udp", nil, addr)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+func dialUDP(dial func(string) (net.Conn, error), address string, to receiver, stats *counters, stop <-chan struct{}) (*udpTransport, []byte, error) {
+	if dial == nil {
+		dial = plainUDP
+	}
+	conn, err := dial(address)
 	if err != nil {
 		return nil, nil, err
 	}

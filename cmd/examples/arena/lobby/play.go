@@ -83,7 +83,7 @@ func (p *player) connect(ctx context.Context) error {
 	p.tries++
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	g, err := client.DialRPC(ctx, client.RPCConfig{Addr: address, Transport: p.Transport, OnPush: p.pushed})
+	g, err := client.DialRPC(ctx, client.RPCConfig{Addr: address, Transport: p.Transport, DialUDP: p.DialUDP, OnPush: p.pushed})
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (p *player) enter(ctx context.Context, t *lobbypb.Ticket) error {
 	if !back {
 		p.Account.Matched()
 	}
-	config := client.Config{Addr: t.Udp, More: t.OtherUdp, Shard: t.Room, Identity: p.Player, Ticket: t.Ticket, Bot: arena.NewBot(p.Seed), NoRejoin: true, Logger: p.Logger}
+	config := client.Config{Addr: t.Udp, More: t.OtherUdp, Shard: t.Room, Identity: p.Player, Ticket: t.Ticket, Bot: arena.NewBot(p.Seed), NoRejoin: true, DialUDP: p.DialUDP, Logger: p.Logger}
 	if t.Udp == "" {
 		config.Addr, config.More, config.Transport = t.Tcp, t.OtherTcp, client.TCP
 	}

@@ -1,0 +1,41 @@
+package cmd
+
+import (
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/ferris1/wind/netcode/netsim"
+)
+
+// badNetworkUsage explains the text of a badNetwork.
+const badNetworkUsage = "round trip, jitter and loss, such as 120ms,25ms,5%; wind bots --help says what else (default: the machine's own network)"
+
+// badNetwork is a flag's value: the simulated network that bots play over. The zero value is none.
+type badNetwork struct{ netsim.Conditions }
+
+// Set implements pflag.Value.
+func (b *badNetwork) Set(text string) (err error) {
+	b.Conditions = netsim.Conditions{}
+	if text == "" {
+		return nil
+	}
+	if b.Conditions, err = netsim.Parse(text); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "netsim: "))
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (b *badNetwork) Type() string { return "network" }
+
+func (b *badNetwork) bad() bool { return b.Conditions != netsim.Conditions{} }
+
+// dialer returns what opens the bots' sockets, nil for plain ones.
+func (b *badNetwork) dialer(seed uint64) func(address string) (net.Conn, error) {
+	if !b.bad() {
+		return nil
+	}
+	d := &netsim.Dialer{Conditions: b.Conditions, Seed: seed}
+	return d.Dial
+}
