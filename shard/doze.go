@@ -108,10 +108,15 @@ func (h *Host) batch() (ticks int, at time.Time) {
 func (h *Host) arrive() {
 	h.doze.arrived.Store(true)
 	if h.doze.dozing.Load() {
-		select {
-		case h.doze.nudge <- struct{}{}:
-		default:
-		}
+		h.doze.wake()
+	}
+}
+
+// wake makes the loop look at what it waits for. Any goroutine may call it.
+func (d *doze) wake() {
+	select {
+	case d.nudge <- struct{}{}:
+	default:
 	}
 }
 

@@ -271,6 +271,31 @@ func TestADozingRoomEndsInTime(t *testing.T) {
 	})
 }
 
+// TestADozingRoomIsGivenUpWithItsLease: at once, not at the end of the doze.
+func TestADozingRoomIsGivenUpWithItsLease(t *testing.T) {
+	for after := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestbed(t)
+			var m *Member
+			h, _ := dozer(b, func(cfg *HostConfig) { m = cfg.Lease.(*Member) })
+			until := time.Now().Add(20*time.Second + time.Duration(after)*900*time.Millisecond)
+			go func() { // renew the lease as a node does, whatever its hosts do
+				for ; time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+					m.State()
+				}
+				m.Cut()
+			}()
+			if err := b.run(h, time.Minute); !errors.Is(err, ErrLeaseLost) {
+				t.Fatal(err)
+			}
+			held := m.State()
+			if late := time.Since(held.Sent.Add(held.TTL - h.margin(held.TTL))); late > 100*time.Millisecond {
+				t.Errorf("it was given up %v after its lease was lost", late)
+			}
+		})
+	}
+}
+
 // TestOnlyARoomThatMayDozes: neither a shard that is not asked to, nor one whose frontend cannot wake it, nor one that speaks.
 func TestOnlyARoomThatMayDozes(t *testing.T) {
 	speaks := walk(0)

@@ -255,12 +255,13 @@ type watchdog struct {
 	over  bool
 }
 
-// look ends the hold if the lease is lost, and looks again when it might be.
+// look ends the hold and a doze if the lease is lost, and looks again when it might be.
 func (d *watchdog) look() {
 	state := d.host.cfg.Lease.State()
 	left := time.Until(state.Sent.Add(state.TTL - d.host.margin(state.TTL)))
 	if state.ID != d.id || left <= 0 {
 		d.host.drop()
+		d.host.doze.wake()
 		return
 	}
 	d.mu.Lock()
