@@ -56,6 +56,8 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 	if err := os.RemoveAll("gone/nats"); err != nil {
 		t.Fatal(err)
 	}
+	serveOnce(t, "--data", "rotten", "--nats-port", "0", "--etcd-port", "0")
+	write("rotten/etcd/member-wind/member/snap/db", strings.Repeat("rotten", 4096))
 	begin := []string{"serve", "--game", "speak", "--udp", "127.0.0.1:0", "--tcp", "", "--http", "", "--data", "begun", "--nats-port", "0", "--etcd-port", takenPort}
 	if code := mygame(&strings.Builder{}, &strings.Builder{}).run(begin); code != exitFailed { // after it has made a store without streams
 		t.Fatalf("a start with a taken port ends with %d", code)
@@ -98,6 +100,8 @@ func TestDoctorAgreesWithTheStart(t *testing.T) {
 		{"a locked directory, rooms alone", alone, []string{"--data", "held"}, "data directory held is in use by another process"},
 		{"a wrong password, rooms alone", alone, []string{"--nats", wrong, "--etcd", infra.etcd}, "refuses the user or the password"},
 		{"no etcd, rooms alone", alone, []string{"--nats", writer, "--etcd", "http://" + silent}, "etcd gave no answer"},
+		{"a damaged etcd", shard, []string{"--data", "rotten"}, "etcd: the store is damaged"},
+		{"a damaged etcd, rooms alone", alone, []string{"--data", "rotten"}, "etcd: the store is damaged"},
 		{"a node for nothing", alone, []string{"--data", "new", "--capacity", "0"}, "the node would have nothing to do"},
 		{"no place for archives", shard, []string{"--data", "new", "--archive", "/proc/self"}, "no archive can be kept in /proc/self"},
 		{"no place for archives below it", shard, []string{"--data", "new", "--archive", "kept"}, "is a file"},

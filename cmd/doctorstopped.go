@@ -29,10 +29,14 @@ func (r *report) examineStopped(ctx context.Context, a *app, f *nodeFlags) {
 			r.say("room "+s.Shard, "warn", "%v", s.Damage)
 		}
 	}
-	if f.shard == "" {
-		return // what ails a room keeps no node from starting
+	err = r.examineLeases(ctx, a, f)
+	if f.shard == "" { // what ails a room keeps no node from starting
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.found("", "etcd", err)
+		}
+		return
 	}
-	if err := r.examineLeases(ctx, a, f); errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		r.say("shard "+f.shard, "ok", "no node has run on %s yet", f.data)
 		if _, err := os.Stat(store); err != nil {
 			return // nothing was imported either
@@ -67,13 +71,16 @@ func (r *report) found(name, check string, err error) {
 	r.say(check, "fail", "%v", err)
 }
 
-// examineLeases checks whether the shard is halted.
+// examineLeases checks whether etcd's store can be read, and whether the shard is halted, if there is one.
 func (r *report) examineLeases(ctx context.Context, a *app, f *nodeFlags) error {
 	leases, err := node.OpenLeases(ctx, f.data, false, a.log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = leases.Close() }() // it is a copy
+	if f.shard == "" {
+		return nil
+	}
 	s, err := etcd.Look(leases.Etcd, f.cluster, f.shard)
 	if err != nil {
 		return err
