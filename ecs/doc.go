@@ -21,6 +21,7 @@
 //	telling other systems, clients   Event, *Events[E]: Emit, All
 //	telling other shards, services   Outgoing, *Outbox[M]: Send
 //	who plays                        *Sessions; Join, Leave; Tick.Control
+//	how often a player may be here   Game.Identity
 //	time                             Tick.Now, Tick.Rate, Tick.Seconds
 //	random numbers                   Tick.Rand
 //	what can be set at the start     Game.Options, OptionsOf

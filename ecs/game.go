@@ -22,6 +22,9 @@ type Game struct {
 	// SightMetres is the distance that a client sees around its view ([Tick.Control]), at least: the interest radius. Clients
 	// see in whole cells of 32 m. 0 means 96; the limit is package replication's. It does not affect the simulation.
 	SightMetres float64
+	// Identity says how many sessions a player may have at once in a world. Sessions of one player have the same
+	// Session.Identity.
+	Identity IdentityRule
 	// Options is nil, or a struct value with the default of every option that a new world can set. Its exported fields
 	// are bool, int32, int64, uint32, uint64, float64 or string, tagged `usage:"…" min:"0" max:"100000"`, and `later:"true"`
 	// if the game gained the option after its first worlds: see EncodeOptions.
@@ -30,6 +33,15 @@ type Game struct {
 	// included, and must do the same every time for the same options.
 	Setup func(*World)
 }
+
+// IdentityRule says what a player's second session does. Whatever the rule, a client that resumes its session begins no other.
+type IdentityRule uint8
+
+const (
+	ManySessions IdentityRule = iota // it lives beside the first
+	NewestWins                       // it ends the first, which leaves a tick before it joins
+	OldestStays                      // it cannot begin while the first has a connection, or had one a moment ago
+)
 
 // Config holds what can differ between two worlds of one game.
 type Config struct {
@@ -128,6 +140,9 @@ func (g Game) check() error {
 	}
 	if !(g.SightMetres >= 0 && g.SightMetres < math.Inf(1)) {
 		return fmt.Errorf("ecs: game %s: SightMetres is %v, want a finite distance", g.Name, g.SightMetres)
+	}
+	if g.Identity > OldestStays {
+		return fmt.Errorf("ecs: game %s: Identity is %d, want ManySessions, NewestWins or OldestStays", g.Name, g.Identity)
 	}
 	if g.Setup == nil {
 		return fmt.Errorf("ecs: game %s has no Setup", g.Name)

@@ -92,6 +92,11 @@ func (s *sessions) find(id uint64) *session {
 	return nil
 }
 
+// plays reports whether a player has a session.
+func (s *sessions) plays(identity string) bool {
+	return slices.ContainsFunc(s.list, func(x *session) bool { return x.Identity == identity })
+}
+
 // touch notes that a part of x changes in this tick.
 func (s *sessions) touch(x *session, part sessionParts) {
 	if x.changed == 0 {

@@ -316,3 +316,28 @@ func TestAnInvalidCommandInAFrameIsAnswered(t *testing.T) {
 		t.Errorf("%+v", o.Replies)
 	}
 }
+
+// TestAPlayerHasOneSessionIfTheGameWants: whatever a log holds, a second one is refused until the first has left.
+func TestAPlayerHasOneSessionIfTheGameWants(t *testing.T) {
+	for _, rule := range []ecs.IdentityRule{ecs.ManySessions, ecs.NewestWins, ecs.OldestStays} {
+		w, err := ecs.New(ecs.Game{Name: "one", TickRate: 10, Identity: rule, Setup: func(w *ecs.World) { ecs.Component[mark](w, "mark") }}, ecs.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := func(c ...ecs.Command) ecs.Output { return w.Step(ecs.Frame{Tick: w.Tick() + 1, Commands: c}) }
+		step(joins(w, 7, "ada"), joins(w, 8, "bob"))
+		out := step(joins(w, 9, "ada"))
+		_, in := w.Session(9)
+		if want := rule == ecs.ManySessions; in != want || len(out.Replies) != 1 || out.Replies[0].Rejected == want {
+			t.Errorf("rule %d: the second session is in: %v; %+v", rule, in, out.Replies)
+		}
+		step(ecs.NewCommand(w, client(7), 2, ecs.Leave{}))
+		step(joins(w, 9, "ada"))
+		if _, in := w.Session(9); !in {
+			t.Errorf("rule %d: there is no second session after the first has left", rule)
+		}
+	}
+	if _, err := ecs.New(ecs.Game{Name: "one", TickRate: 10, Identity: 7, Setup: func(*ecs.World) {}}, ecs.Config{}); err == nil {
+		t.Error("an unknown rule was accepted")
+	}
+}

@@ -121,7 +121,8 @@ func (w *World) handle(i int, h *handler, c *Command) verdict {
 	return v
 }
 
-// join creates the session and removes it again if the handler refuses. An existing session stays as it is.
+// join creates the session and removes it again if the handler refuses. An existing session stays as it is. If the game wants one session
+// per player, the earlier one must have left.
 func (w *World) join(i int, h *handler, c *Command) {
 	if x := w.sessions.find(c.Source.ID); x != nil {
 		w.again(x, c.Seq)
@@ -129,6 +130,10 @@ func (w *World) join(i int, h *handler, c *Command) {
 	}
 	h.f.unpack(h.scratch, c.Payload, 1)
 	j := (*Join)(h.scratch)
+	if w.game.Identity != ManySessions && w.sessions.plays(j.Identity.String()) {
+		w.answer(c, verdict{failed: true, rejected: true, reason: "the player has a session already"})
+		return
+	}
 	x := w.sessions.add(Session{ID: c.Source.ID, Identity: j.Identity.String(), ResumeHash: j.ResumeHash, AppliedSeq: c.Seq, Joined: w.tick})
 	v := w.handle(i, h, c)
 	if v.failed {

@@ -22,7 +22,8 @@
 // session's queue is refused; an input that does not fit is forgotten.
 //
 // Limits per address and per identity (accounts.go) keep one client from using up
-// what others need; the shards of a node share them. When a client falls silent, its
+// what others need; the shards of a node share them. A game may let each player have
+// one session (identity.go, ecs.Game.Identity). When a client falls silent, its
 // held inputs are released (input.go, ecs.Game.HoldTicks). The log records the
 // inputs as they were used.
 //

@@ -99,6 +99,9 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	case want.LastTick > h.released.Load():
 		h.ahead(l, valid)
 		return
+	case h.wasReplaced(want.Session):
+		h.close(l, wirepb.Reason_REASON_REPLACED, playsElsewhere)
+		return
 	case !known || s == nil || s.stage == stageLeaving:
 		h.close(l, wirepb.Reason_REASON_UNKNOWN_SESSION, "no such session exists")
 		return
@@ -136,19 +139,24 @@ func (h *hub) ahead(l *link, known bool) {
 	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, but the log ends at tick %d", want.LastTick, h.released.Load()))
 }
 
-// join puts a new session's Join into the tick. It returns false when the tick has no
-// room for it.
+// join puts a new session's Join into the tick. It returns false when the connection has to wait: the tick has no room for it, or
+// the player's earlier session has to leave first.
 func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) bool {
 	if len(h.sessions) >= h.cfg.MaxSessions {
 		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard is full: it has %d sessions", h.cfg.MaxSessions))
 		return true
+	}
+	if h.rule != ecs.ManySessions {
+		if free, refused := h.vacate(l); refused || !free {
+			return refused
+		}
 	}
 	id, trouble := h.chooseSession(w, l.ticket)
 	if trouble != "" {
 		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
 		return true
 	}
-	s := &session{id: id, stage: stageJoining, link: l, joinTick: b.Tick, taken: 1}
+	s := &session{id: id, player: l.hello.Identity, stage: stageJoining, link: l, joinTick: b.Tick, taken: 1}
 	rand.Read(s.token[:])
 	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, 1,
 		ecs.Join{Identity: ecs.NewText64(l.hello.Identity), ResumeHash: resumeHash(s.token[:])})

@@ -32,10 +32,12 @@ type hub struct {
 	over       string               // why the room has ended; "": it goes on
 	since      time.Time            // when own was called, to the millisecond
 	used       map[uint64]time.Time // by session that a ticket opened: when the ticket expires
+	replaced   map[uint64]time.Time // by session whose player has begun another: when
 	epoch      uint64
 	period     time.Duration // of a tick
 	game       string
-	hold       uint64   // for how many ticks an input repeats
+	hold       uint64 // for how many ticks an input repeats
+	rule       ecs.IdentityRule
 	sampled    []uint16 // kinds of the sampled commands
 	schema     *ecs.Schema
 	schemaText unique.Handle[string] // see describe
@@ -60,7 +62,7 @@ type hub struct {
 func newHub(cfg Config) *hub {
 	return &hub{
 		cfg: cfg, log: cfg.Logger, accounts: cfg.Accounts, starting: cfg.Starting,
-		used: map[uint64]time.Time{}, links: map[*link]struct{}{}, sessions: map[uint64]*session{},
+		used: map[uint64]time.Time{}, replaced: map[uint64]time.Time{}, links: map[*link]struct{}{}, sessions: map[uint64]*session{},
 	}
 }
 
@@ -252,6 +254,7 @@ func (h *hub) ack(s *session, body []byte) {
 func (h *hub) expire() {
 	h.accounts.forget(h.now)
 	h.forgetTickets()
+	h.forgetReplaced()
 	for l := range h.links {
 		switch {
 		case l.state == linkJoining && !h.owned && h.now.Sub(l.since) > startPatience:

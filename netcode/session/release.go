@@ -25,6 +25,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.since = h.now.Truncate(time.Millisecond)
 	h.game = w.Game().Name
 	h.period = time.Second / time.Duration(w.Game().TickRate)
+	h.rule = w.Game().Identity
 	h.hold, h.sampled = w.Game().Hold(), h.sampled[:0]
 	for kind, c := range schema.Commands {
 		if c.Sampled {
@@ -36,7 +37,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	h.released.Store(w.Tick())
 	w.EachSession(func(state ecs.Session) bool {
 		s := &session{
-			id: state.ID, stage: stageLive, parked: h.now, spoke: true,
+			id: state.ID, player: state.Identity, stage: stageLive, parked: h.now, spoke: true,
 			taken: state.AppliedSeq, inputs: inputs{used: state.InputSeq}, holds: true,
 		}
 		h.accounts.charge(s, nil, state.Identity, h.now)

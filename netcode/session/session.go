@@ -24,6 +24,7 @@ const (
 // session keeps the rest.
 type session struct {
 	id     uint64
+	player string // its identity
 	stage  stage
 	link   *link     // nil: parked
 	parked time.Time // when it lost its link, if link is nil

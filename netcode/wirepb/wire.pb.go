@@ -45,7 +45,7 @@ const (
 	Reason_REASON_UNKNOWN_SESSION   Reason = 9 // the session no longer exists: begin a new one
 	Reason_REASON_BAD_TOKEN         Reason = 10
 	Reason_REASON_AHEAD_OF_LOG      Reason = 11 // the client saw a tick that the log does not have
-	Reason_REASON_REPLACED          Reason = 12 // the session was resumed on another connection
+	Reason_REASON_REPLACED          Reason = 12 // the session was resumed on another connection, or its player has joined on another one
 	Reason_REASON_TOO_MUCH          Reason = 13 // more bytes or frames per second than allowed
 	Reason_REASON_FRAME_TOO_LARGE   Reason = 14
 	Reason_REASON_HANDSHAKE_TIMEOUT Reason = 15
@@ -53,7 +53,7 @@ const (
 	Reason_REASON_SLOW              Reason = 17 // the client does not read fast enough
 	Reason_REASON_BAD_TICKET        Reason = 18 // forged, expired, used, for another shard, or missing although required
 	Reason_REASON_ADDRESS_FULL      Reason = 19 // the client's address has its maximum of sessions or connections; try later
-	Reason_REASON_IDENTITY_FULL     Reason = 20 // the client's identity has its maximum of sessions; try later
+	Reason_REASON_IDENTITY_FULL     Reason = 20 // the client's identity has its maximum of sessions, or the only one; try later
 	Reason_REASON_TOO_MANY_JOINS    Reason = 21 // the address or the identity has begun too many sessions lately; try later
 	Reason_REASON_SILENT            Reason = 22 // the client sent nothing after Welcome
 	Reason_REASON_LOG_BYTES         Reason = 23 // in Wait: the address or the identity writes too much into the log
