@@ -35,6 +35,11 @@ type tailTick struct {
 	Failures []string       `json:"failures,omitempty"`
 }
 
+// silent reports whether a tick is known to have no commands, messages or failures.
+func (t *tailTick) silent() bool {
+	return t.Counts != nil && len(t.Counts) == 0 && t.Outbox == 0 && len(t.Failures) == 0
+}
+
 type tailCommand struct {
 	Name     string `json:"name"`
 	From     string `json:"from"`
@@ -50,7 +55,8 @@ func (a *app) logTail() *cobra.Command {
 		Use:   "tail",
 		Short: "Print the last records of a log",
 		Long: `Prints records with their ticks, checksums and commands by name. A command is stored relative to its session's previous
-ones, so log tail first rebuilds the world before the first record that it prints.
+ones, so log tail first rebuilds the world before the first record that it prints. Ticks of one record in which nothing came or went
+share a line, with the checksum of the last.
 
 With --follow it keeps printing records as they are committed; with --json, one JSON object per record.`,
 		Example: "  wind log tail -n 3 --commands\n  wind log tail --follow",
@@ -266,13 +272,22 @@ func (t *tailer) text(r tailRecord) error {
 		_, err := fmt.Fprintf(t.stdout, "%8d  %-7s epoch %d  %d B  %s\n", r.Seq, r.Kind, r.Epoch, r.Bytes, r.Detail)
 		return err
 	}
-	for _, tick := range r.Ticks {
+	for i := 0; i < len(r.Ticks); i++ {
+		first := r.Ticks[i].Tick
+		for i+1 < len(r.Ticks) && r.Ticks[i].silent() && r.Ticks[i+1].silent() {
+			i++ // a room in which nobody is has hundreds
+		}
+		tick := &r.Ticks[i]
+		which := fmt.Sprintf("tick %-8d", tick.Tick)
+		if first < tick.Tick {
+			which = fmt.Sprintf("ticks %-7s", fmt.Sprintf("%d-%d", first, tick.Tick))
+		}
 		var counts []string
 		for name, n := range tick.Counts {
 			counts = append(counts, fmt.Sprintf("%d %s", n, name))
 		}
 		slices.Sort(counts)
-		if _, err := fmt.Fprintf(t.stdout, "%8d  tick %-8d epoch %d  checksum %s  %d B  %s\n", r.Seq, tick.Tick, r.Epoch, tick.Checksum, r.Bytes, strings.Join(counts, ", ")); err != nil {
+		if _, err := fmt.Fprintf(t.stdout, "%8d  %s epoch %d  checksum %s  %d B  %s\n", r.Seq, which, r.Epoch, tick.Checksum, r.Bytes, strings.Join(counts, ", ")); err != nil {
 			return err
 		}
 		for _, c := range tick.Commands {
