@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -37,12 +38,38 @@ const (
 	keepBound  = 10 * time.Minute // of one step
 	lookPause  = 200 * time.Millisecond
 	dropEvery  = time.Hour
-	sealsFor   = 24 * time.Hour // a late record of a room finds its seal for so long
-	attemptLen = 4              // random bytes in the name of an archive
+	dropWithin = 20 * time.Second // after the node's start, or once NATS is back: all nodes do it then
+	sealsFor   = 24 * time.Hour   // a late record of a room finds its seal for so long
+	attemptLen = 4                // random bytes in the name of an archive
 )
 
 func newKeeping(r *rooms, archives persistence.Archives) *keeping {
 	return &keeping{rooms: r, archives: archives, turns: make(chan struct{}, keepers), due: map[string]*time.Timer{}, busy: map[string]bool{}, told: map[string]string{}}
+}
+
+// dropping calls drop soon, every hour, and after each time that NATS was away: a server that is killed may bring back what was
+// removed in its last minutes.
+func (k *keeping) dropping(ctx context.Context) {
+	next := time.NewTimer(mathrand.N(dropWithin))
+	defer next.Stop()
+	back := make(chan struct{}, 1)
+	defer k.rooms.node.cluster.Bus.Reconnected(func() {
+		select {
+		case back <- struct{}{}:
+		default:
+		}
+	})()
+	for {
+		select {
+		case <-next.C:
+			k.drop()
+			next.Reset(dropEvery)
+		case <-back:
+			next.Reset(mathrand.N(dropWithin))
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // drop drops the seals of rooms whose logs were removed long ago, of all nodes' rooms: each seal is a message that would stay

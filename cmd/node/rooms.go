@@ -83,7 +83,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 	n.onClose(func() error { r.close(); return nil })
 	n.alongside(r.hear)
 	n.alongside(func(ctx context.Context) { every(ctx, lookEvery, r.look) })
-	n.alongside(func(ctx context.Context) { every(ctx, dropEvery, r.keeping.drop) })
+	n.alongside(r.keeping.dropping)
 	return nil
 }
 

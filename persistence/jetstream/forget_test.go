@@ -16,9 +16,12 @@ func TestForgetDropsWhatWasRemovedAndNothingElse(t *testing.T) {
 	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1}))
 	names := neighbours("main", 6)[1:] // the first makes the noise
 	rooms := make([]*Shard, len(names))
+	var lates *writer
 	for i, name := range names {
 		var w *writer
-		rooms[i], w = room(t, c, name, 1)
+		if rooms[i], w = room(t, c, name, 1); i == 2 {
+			lates = w
+		}
 		if i == 4 {
 			continue // it plays
 		}
@@ -43,6 +46,9 @@ func TestForgetDropsWhatWasRemovedAndNothingElse(t *testing.T) {
 	if n := messagesOf(t, c, names[2]); n["delta"] != 1 {
 		t.Fatalf("the late delta is not stored: %v", n)
 	}
+	if err := rooms[2].snapshots.Put(ctx, snapshotOf(lates), nil); err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range []struct {
 		before time.Duration
 		want   int
@@ -56,9 +62,51 @@ func TestForgetDropsWhatWasRemovedAndNothingElse(t *testing.T) {
 			t.Errorf("of the forgotten room %s are left: %v", names[i], n)
 		}
 	}
+	if all, err := rooms[2].snapshots.List(ctx); len(all) != 0 || err != nil {
+		t.Errorf("of the forgotten room are left the snapshots %v: %v", all, err)
+	}
 	for i, want := range map[int]uint64{1: 1, 4: 0} {
 		if n := messagesOf(t, c, names[i]); n["log"] != 12 || n["delta"] != 10 || n[sealSuffix] != want {
 			t.Errorf("of the room %s are left: %v", names[i], n)
+		}
+	}
+}
+
+// TestForgetRemovesAgainWhatCameBack: a server that is killed may have what was purged in its last minutes once more. The records
+// of a room whose removal is noted go again, but not those of one that was purged to a snapshot, or that plays.
+func TestForgetRemovesAgainWhatCameBack(t *testing.T) {
+	ctx, c := testContext(t), connectTo(t, startServer(t, ServerConfig{Port: -1}))
+	names := neighbours("main", 4)[1:] // the first makes the noise
+	rooms := make([]*Shard, len(names))
+	for i, name := range names {
+		var w *writer
+		rooms[i], w = room(t, c, name, 1)
+		below := persistence.Seq(5)
+		if i < 2 {
+			if err := rooms[i].log.Append(ctx, sealOf(t, w), w.chain.Seq()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 0 {
+			seal, _, err := rooms[i].log.last(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			below = persistence.Seq(seal.num)
+		}
+		if err := rooms[i].log.notePurge(ctx, below); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := Forget(ctx, c, "dev", time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Errorf("%d rooms were forgotten: %v", n, err)
+	}
+	if n := messagesOf(t, c, names[0]); n["log"] != 0 || n["delta"] != 0 || n[sealSuffix] != 1 {
+		t.Errorf("of the room that was removed are left: %v", n)
+	}
+	for _, name := range names[1:] {
+		if n := messagesOf(t, c, name); n["log"] == 0 || n["delta"] == 0 {
+			t.Errorf("of the room %s are left: %v", name, n)
 		}
 	}
 }

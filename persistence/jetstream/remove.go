@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ func purgeInSteps(ctx context.Context, s jetstream.Stream, subject string, keep,
 
 // Forget drops the last traces of the rooms of a cluster whose data was removed and whose log was sealed before a time.
 // It returns how many it dropped. A record that is still on its way then, from a process that lost its room, would be
-// stored: a day is long enough. Beside an embedded server's store, Forget also drops what is noted there of rooms that
+// stored: a day is long enough. Forget also removes again what a killed server has brought back of such rooms. Beside an embedded server's store, Forget also drops what is noted there of rooms that
 // other processes have removed.
 func Forget(ctx context.Context, c *Conn, cluster string, before time.Time) (dropped int, err error) {
 	for k := range partitions {
@@ -186,6 +187,9 @@ func forget(ctx context.Context, c *Conn, cluster string, k int, before time.Tim
 	for _, r := range logs {
 		kept[r] = true
 	}
+	if err := removeAgain(ctx, c, cluster, k, kept); err != nil {
+		return 0, err
+	}
 	for seq := uint64(1); ; {
 		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(sharedSubject(all, k, sealSuffix)))
 		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && !m.Time.Before(before) {
@@ -205,9 +209,48 @@ func forget(ctx context.Context, c *Conn, cluster string, k int, before time.Tim
 	return dropped, c.unmarkRemoved(ctx, s, cluster, k, kept)
 }
 
+// removeAgain removes the rooms of a partition whose removal came undone, and takes them out of kept: a server that is killed may
+// bring back what was purged in its last minutes. The note of the purge, which was written first, stays.
+func removeAgain(ctx context.Context, c *Conn, cluster string, k int, kept map[Ref]bool) error {
+	noted, err := sharing(ctx, c, cluster, k, noteSubject(Ref{cluster, "*", "*"}, k))
+	if err != nil {
+		return err
+	}
+	for _, r := range noted {
+		if !kept[r] {
+			continue
+		}
+		removed, err := notedRemoved(ctx, c, r)
+		if err == nil && removed {
+			err = Remove(ctx, c, r)
+			delete(kept, r)
+		}
+		if err != nil && !errors.Is(err, persistence.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// notedRemoved reports whether it is noted that all records of a sealed log go.
+func notedRemoved(ctx context.Context, c *Conn, r Ref) (bool, error) {
+	l := &Log{lane: logLane(r, true), conn: c, ref: r}
+	var err error
+	if l.stream, err = c.stream(ctx, l.name, true); err != nil {
+		return false, err
+	}
+	notes, _, err := l.readNotes(ctx)
+	if err != nil {
+		return false, err
+	}
+	last, ok, err := l.last(ctx)
+	return ok && last.subject != l.subject && uint64(parsePurge(notes.Get(purgedBelow))) >= last.num, err
+}
+
 // dropSeal drops what is left of a removed room. The seal goes last: while it is there, it is found again.
 func dropSeal(ctx context.Context, c *Conn, s jetstream.Stream, r Ref) error {
-	if err := removeDeltas(ctx, c, r); err != nil { // its last owner may have published some after the removal
+	// Its last owner may have published some after the removal, and a killed server may have brought some back.
+	if err := cmp.Or(removeDeltas(ctx, c, r), removeSnapshots(ctx, c, r)); err != nil {
 		return err
 	}
 	k := partitionOf(r.Shard)
