@@ -91,7 +91,7 @@ func TestHostileClientsMoveNobody(t *testing.T) {
 	}
 	everythingSeenIsInTheLog(t, data, trace)
 	for bot, saw := range ticksSeen(t, trace, before.Tick+1, after.Tick) {
-		if due := int(after.Tick - before.Tick); saw < due*4/5 {
+		if due := int(after.Tick - before.Tick); saw < due*4/5/slowdown {
 			t.Errorf("bot %d saw %d of %d ticks", bot, saw, due)
 		}
 	}

@@ -77,7 +77,7 @@ func TestTheLobbyPlaysMatches(t *testing.T) {
 	dev := wind(t, "dev", "--lobby", "--bots", "4", "--scripts", scripts, "--data", data, "--udp", addr, "--tcp", addr, "--http", "", "--json")
 	dev.says("instance lobby-")
 	var bots lobbyBots
-	run(t, 0, &bots, "bots", "--lobby", "--addr", addr, "--count", "8", "--name", "guest", "--for", "8s", "--json")
+	run(t, 0, &bots, "bots", "--lobby", "--addr", addr, "--count", "8", "--name", "guest", "--for", fmt.Sprint(8*slowdown, "s"), "--json")
 	if bots.Players != 8 || bots.Finished < 2 || bots.Entered < 2*8 || bots.LongestWait > 15 {
 		t.Errorf("the guests: %+v", bots)
 	}
