@@ -11,7 +11,7 @@ func plural[N int | int64 | uint64](n N, noun string) string {
 		switch stem, cut := strings.CutSuffix(noun, "y"); {
 		case cut:
 			noun = stem + "ies"
-		case strings.HasSuffix(noun, "ch"):
+		case strings.HasSuffix(noun, "ch") && noun != "epoch":
 			noun += "es"
 		default:
 			noun += "s"
