@@ -16,11 +16,8 @@ type client struct {
 	area   area
 	subs   []sub // 0: the global cell; the others by their coordinates modulo the area's width
 	serial uint32
-	sent   [sentPackets]sentPacket // by seq modulo sentPackets
+	sent   sentLog
 }
-
-// sentPackets is how many packets back an acknowledgement can reach.
-const sentPackets = 128
 
 // sub is a client's subscription to a cell.
 type sub struct {
@@ -39,21 +36,6 @@ type standing struct {
 	due      uint64 // the tick since which it has been waiting to be sent; 0: not waiting
 }
 
-// sentPacket records what a packet carried.
-type sentPacket struct {
-	seq    uint64
-	tick   uint64
-	acked  bool
-	blocks []sentBlock
-}
-
-type sentBlock struct {
-	version uint64
-	serial  uint32
-	sub     uint16
-	segment uint16
-}
-
 // want is a block that a client needs.
 type want struct {
 	body    []byte
@@ -69,9 +51,7 @@ func (e *Encoder) restart(c *client) {
 	e.release(c)
 	e.streams++
 	c.stream, c.seq, c.debt, c.delay = e.streams, 0, 0, 0
-	for i := range c.sent {
-		c.sent[i].seq = 0
-	}
+	c.sent.reset()
 	c.area = area{radius: -1}
 }
 
@@ -114,8 +94,8 @@ func (c *client) divide(s *sub) {
 
 // acknowledge records that the client has the blocks that a packet carried.
 func (c *client) acknowledge(seq, now uint64) {
-	p := &c.sent[seq%sentPackets]
-	if p.seq != seq || p.acked {
+	p := c.sent.packet(seq)
+	if p == nil || p.acked {
 		return
 	}
 	p.acked = true
@@ -124,15 +104,15 @@ func (c *client) acknowledge(seq, now uint64) {
 	} else {
 		c.delay += (sample - c.delay) / 8
 	}
-	for _, b := range p.blocks {
+	c.sent.each(p, func(b sentBlock) {
 		s := &c.subs[b.sub]
 		if s.cell == nil || s.serial != b.serial || int(b.segment) >= len(s.segs) {
-			continue
+			return
 		}
 		if st := &s.segs[b.segment]; b.version > st.acked {
 			st.acked = b.version
 		}
-	}
+	})
 }
 
 // patience returns how many ticks an unchanged block may go unacknowledged before it is sent again.

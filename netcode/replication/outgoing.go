@@ -27,8 +27,7 @@ func (o *outgoing) open() {
 	o.c.seq++
 	o.h.seq = o.c.seq
 	o.buf = o.h.append(o.e.packet[:0])
-	o.entry = &o.c.sent[o.h.seq%sentPackets]
-	o.entry.seq, o.entry.tick, o.entry.acked, o.entry.blocks = o.h.seq, o.h.tick, false, o.entry.blocks[:0]
+	o.entry = o.c.sent.open(o.h.seq, o.h.tick)
 	o.used += len(o.buf)
 }
 
@@ -106,7 +105,7 @@ func (o *outgoing) add(k *blockHead, w *want) {
 		o.put(k, w, w.body)
 	} else {
 		room := o.room()
-		o.full = len(o.entry.blocks) > 0
+		o.full = o.entry.count > 0
 		for k.piece = range k.pieces {
 			o.put(k, w, w.body[k.piece*room:min((k.piece+1)*room, len(w.body))])
 			o.full = true // a packet with a piece carries nothing else, so its acknowledgement means that piece's block
@@ -129,5 +128,5 @@ func (o *outgoing) put(k *blockHead, w *want, body []byte) {
 		o.buf = appendBytes(k.append(o.buf, &o.h), body)
 	}
 	o.used += len(o.buf) - before
-	o.entry.blocks = append(o.entry.blocks, sentBlock{k.version, o.c.subs[w.sub].serial, w.sub, w.segment})
+	o.c.sent.add(o.entry, sentBlock{k.version, o.c.subs[w.sub].serial, w.sub, w.segment})
 }
