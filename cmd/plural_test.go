@@ -12,7 +12,7 @@ func TestPlural(t *testing.T) {
 	for _, c := range []struct {
 		n          int
 		noun, want string
-	}{{0, "record", "0 records"}, {1, "record", "1 record"}, {2, "record", "2 records"}, {1, "entity", "1 entity"}, {3, "entity", "3 entities"}, {1, "match", "1 match"}, {2, "match", "2 matches"}} {
+	}{{0, "record", "0 records"}, {1, "record", "1 record"}, {2, "record", "2 records"}, {1, "entity", "1 entity"}, {3, "entity", "3 entities"}, {1, "match", "1 match"}, {2, "match", "2 matches"}, {4, "epoch", "4 epochs"}} {
 		if got := plural(c.n, c.noun); got != c.want {
 			t.Errorf("%d %s: %q, want %q", c.n, c.noun, got, c.want)
 		}
