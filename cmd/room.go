@@ -66,8 +66,12 @@ func endLine(who string, tick uint64, reason, name string, result json.RawMessag
 // kept says where the archive of a room that is over is, or that nothing is left of its log.
 func kept(r *rpc.Room) string {
 	switch {
+	case r.End.Archive != "" && r.State == string(room.Archived):
+		return "; its archive is " + r.End.Archive + ", and its log goes"
 	case r.End.Archive != "":
 		return "; its archive is " + r.End.Archive
+	case r.State == string(room.Sealed) && r.Spec.Keep == string(room.KeepArchive):
+		return "; it waits for its archive"
 	case r.State == string(room.Gone):
 		return "; its log was removed"
 	}
@@ -367,14 +371,24 @@ func (a *app) roomWatch() *cobra.Command {
 // go on for days.
 const toldGone = 10_000
 
-// watchRooms prints each room whenever it has changed, until ctx ends.
+// watchRooms prints each room whenever it has changed, until ctx ends. Once it has begun, it outlives the nodes that it asks.
 func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter) error {
 	told, gone := map[string]toldRoom{}, 0
+	begun, silent := false, false
 	for after := int64(0); ctx.Err() == nil; {
 		changed, next, err := rooms.Changes(ctx, f, after)
+		if begun = begun || err == nil || !rpc.ErrorOf(err).NotBegun; err != nil && begun && passes(err) {
+			if !silent {
+				a.log.Warn("no node tells of the rooms: the watch goes on as soon as one does", "reason", err)
+			}
+			silent = true
+			pause(ctx, askAgain)
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		silent = false
 		for i := range changed {
 			r := &changed[i]
 			r.Occupancy = nil // it changes all the time
@@ -396,6 +410,12 @@ func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter)
 		after = next
 	}
 	return nil
+}
+
+// passes reports whether another node may answer what one did not.
+func passes(err error) bool {
+	c := rpc.ErrorOf(err).Code
+	return c == rpc.Unavailable || c == rpc.DeadlineExceeded
 }
 
 // toldRoom is what a watch shows of a room and what may change.

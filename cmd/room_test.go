@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -71,6 +73,53 @@ func TestAWatchTellsEachChangeOnce(t *testing.T) {
 	}
 	if told != want.String() {
 		t.Errorf("told %s, want %s", told, want.String())
+	}
+}
+
+// dying are rooms of which a node tells that dies while it is asked; another one answers later.
+type dying struct {
+	changing
+	errors []error
+}
+
+func (d *dying) Changes(ctx context.Context, f rpc.RoomFilter, after int64) ([]rpc.Room, int64, error) {
+	if len(d.errors) > 0 && d.errors[0] != nil {
+		defer func() { d.errors = d.errors[1:] }()
+		return nil, after, d.errors[0]
+	}
+	if len(d.errors) > 0 {
+		d.errors = d.errors[1:]
+	}
+	return d.changing.Changes(ctx, f, after)
+}
+
+// TestAWatchOutlivesTheNodesThatItAsks: but it fails if nobody hosts rooms when it begins, or if its question is wrong.
+func TestAWatchOutlivesTheNodesThatItAsks(t *testing.T) {
+	died := &rpc.Error{Code: rpc.DeadlineExceeded, Text: "no answer from n1", Maybe: true}
+	nobody, wrong := rpc.NotBegun(rpc.Unavailable, "no node"), rpc.Errorf(rpc.InvalidArgument, "wrong")
+	for name, c := range map[string]struct {
+		errors []error
+		want   error
+	}{
+		"a node dies":             {[]error{nil, died, nobody, nobody}, nil},
+		"the first one dies":      {[]error{died, nobody}, nil},
+		"nobody hosts rooms":      {[]error{nobody}, nobody},
+		"what is asked for fails": {[]error{nil, wrong}, wrong},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out, log strings.Builder
+			ctx, over := context.WithCancel(t.Context())
+			defer over()
+			d := &dying{changing: changing{over: over, changes: []rpc.Room{{ID: "r-1", State: "wanted"}, {ID: "r-2", State: "wanted"}}}, errors: c.errors}
+			a := mygame(&out, &log)
+			a.log = slog.New(slog.NewTextHandler(&log, nil))
+			if err := a.watchRooms(ctx, d, rpc.RoomFilter{}); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if c.want == nil && (!strings.Contains(out.String(), "room r-2") || strings.Count(log.String(), "the watch goes on") != 1) {
+				t.Errorf("%s: it told %q and logged %q", name, &out, &log)
+			}
+		})
 	}
 }
 
