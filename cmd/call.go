@@ -32,7 +32,8 @@ func (f *clusterFlags) connect(ctx context.Context, a *app) (*node.Cluster, erro
 	if err != nil {
 		return nil, err
 	}
-	return node.Connect(ctx, f.cluster, u.NATS, u.Etcd, a.log)
+	c, err := node.Connect(ctx, f.cluster, u.NATS, u.Etcd, a.log)
+	return c, unlessInterrupted(ctx, err)
 }
 
 // observe connects to the cluster to look at it.
@@ -41,7 +42,16 @@ func (f *clusterFlags) observe(ctx context.Context, a *app) (*node.Cluster, erro
 	if err != nil {
 		return nil, err
 	}
-	return node.Observe(ctx, f.cluster, u.NATS, u.Etcd, a.log)
+	c, err := node.Observe(ctx, f.cluster, u.NATS, u.Etcd, a.log)
+	return c, unlessInterrupted(ctx, err)
+}
+
+// unlessInterrupted returns err, unless whoever called the verb has ended it: then no server is to blame.
+func unlessInterrupted(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return errors.New("interrupted before the cluster's servers answered")
+	}
+	return err
 }
 
 // urls returns the URLs that the flags give, or those in the data directory.

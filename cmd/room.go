@@ -129,6 +129,8 @@ call again, from anywhere, finds that room instead of making another.`,
 			return usagef("room create: --count %d: want 1 to 10000", count)
 		case q.Key != "" && count > 1:
 			return usagef("room create: --key %s makes one room, not %d: omit --count or --key", q.Key, count)
+		case q.Key == "" && c.Flags().Changed("key"):
+			return usagef("room create: --key is empty: name a key, or omit --key to make a new room with each call")
 		case q.Idle < 0:
 			return usagef("room create: --idle %s is negative; 0 means never", q.Idle)
 		case q.Limit < 0:
@@ -149,9 +151,12 @@ call again, from anywhere, finds that room instead of making another.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+		within, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		made, err := createRooms(ctx, cluster.Rooms(""), q, count)
+		made, err := createRooms(within, cluster.Rooms(""), q, count)
+		if err != nil {
+			err = uncreated(ctx, err, len(made), count)
+		}
 		var lines []string
 		for _, r := range made {
 			lines = append(lines, lineOf(r))
@@ -162,6 +167,21 @@ call again, from anywhere, finds that room instead of making another.`,
 		return errors.Join(err, a.print(map[string]any{"rooms": made}, lines...))
 	})
 	return c
+}
+
+// uncreated says what became of the rooms that were asked for, of which only running run for all that is known.
+func uncreated(ctx context.Context, err error, running, count int) error {
+	switch {
+	case ctx.Err() != nil && count == 1:
+		return errors.New("room create: interrupted before the answer came: wind room list shows the room if it was made")
+	case ctx.Err() != nil:
+		return fmt.Errorf("room create: interrupted after %d of %d answers: wind room list shows which other rooms were made", running, count)
+	case count == 1 && rpc.ErrorOf(err).NotBegun:
+		return fmt.Errorf("%w; no room was asked for", err)
+	case count == 1:
+		return err
+	}
+	return fmt.Errorf("%w; wind room list --state wanted shows the rooms that wait", err)
 }
 
 // askedAtOnce is how many rooms are asked for at once.
@@ -200,7 +220,7 @@ func askEach(count int, fate string, ask func(i int) (*rpc.Room, error)) (answer
 		}
 	}
 	if failed > 1 {
-		err = fmt.Errorf("%d of %d rooms %s; of the first: %w", failed, count, fate, err)
+		err = fmt.Errorf("%d of %d rooms %s; the first: %w", failed, count, fate, err)
 	}
 	slices.SortFunc(answered, func(a, b *rpc.Room) int { return cmp.Compare(a.ID, b.ID) })
 	return answered, err
@@ -217,12 +237,23 @@ func createRoom(ctx context.Context, rooms rpc.Rooms, q rpc.RoomRequest) (*rpc.R
 			return r, nil
 		}
 		if e := rpc.ErrorOf(err); e.Code != rpc.Unavailable || !e.NotBegun && q.Key == "" {
-			return nil, err
+			return nil, certain(err)
 		}
 		if pause(ctx, askAgain); ctx.Err() != nil {
-			return nil, err
+			return nil, certain(err)
 		}
 	}
+}
+
+// certain drops the doubt from the error of a node that says what became of the room.
+func certain(err error) error {
+	e := rpc.ErrorOf(err)
+	if !strings.HasPrefix(e.Text, "room r-") {
+		return err
+	}
+	said := *e
+	said.Maybe = false
+	return &said
 }
 
 // roomStates names the states of a room, in the order of its life.
@@ -292,13 +323,13 @@ func roomTable(rooms []rpc.Room) string {
 			sessions = fmt.Sprint(r.Occupancy.Sessions)
 		}
 		if r.End != nil {
-			end = fmt.Sprintf("%s, tick %d %s%s", r.End.Reason, r.End.Tick, r.End.Result, kept(&r))
+			end = strings.TrimSpace(fmt.Sprintf("%s, tick %d %s", r.End.Reason, r.End.Tick, r.End.Result)) + kept(&r)
 		}
 		state := r.State
 		if r.Halted && state == string(room.Wanted) {
 			state = "halted"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, state, r.Spec.Game, r.Node, sessions, labelsFlag(r.Spec.Labels), strings.TrimSpace(end))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, state, r.Spec.Game, r.Node, sessions, labelsFlag(r.Spec.Labels), end)
 	}
 	_ = t.Flush() // into memory
 	return strings.TrimRight(b.String(), "\n")

@@ -189,3 +189,23 @@ func TestRemoveSelectsLogsThatWouldStay(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoIsInterruptedHearsNoBlame: neither that a server is down, nor that rooms do not run of which nobody knows.
+func TestWhoIsInterruptedHearsNoBlame(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	f := &clusterFlags{cluster: "dev", nats: "nats://127.0.0.1:1", etcd: "http://127.0.0.1:1"}
+	var out, log strings.Builder
+	a := mygame(&out, &log)
+	a.log = slog.New(slog.DiscardHandler)
+	if _, err := f.connect(ctx, a); err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("connect: %v", err)
+	}
+	canceled := rpc.ErrorOf(context.Canceled)
+	if err := uncreated(ctx, canceled, 4, 500); !strings.Contains(err.Error(), "interrupted after 4 of 500 answers") {
+		t.Errorf("create: %v", err)
+	}
+	if err := uncreated(t.Context(), canceled, 0, 1); !errors.Is(err, canceled) {
+		t.Errorf("nobody interrupted it: %v", err)
+	}
+}

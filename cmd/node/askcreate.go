@@ -51,8 +51,8 @@ func (s *roomService) create(ctx context.Context, q *rpc.RoomRequest, by string)
 	if q.Seed == 0 {
 		spec.Seed = stands.Seed
 	}
-	if !created && !stands.Same(&spec) {
-		return nil, rpc.Errorf(rpc.AlreadyExists, "the key %q has made another room, %s, with another game, options, labels, limits, keep or standbys: choose another key", spec.Key, id)
+	if differ := stands.Differences(&spec); !created && len(differ) > 0 {
+		return nil, rpc.Errorf(rpc.AlreadyExists, "the key %q has made another room, %s, which differs in %s: choose another key", spec.Key, id, strings.Join(differ, ", "))
 	}
 	if q.Wait != nil && *q.Wait <= 0 {
 		return s.unawaited(ctx, id, &stands, q.Players)

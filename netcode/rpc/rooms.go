@@ -269,5 +269,9 @@ func unhosted(err error) error {
 	if !errors.As(err, &e) || e.Code != Unavailable || !e.NotBegun {
 		return err
 	}
-	return NotBegun(Unavailable, "no node that hosts rooms answers: start one whose --capacity is not 0 (%s)", e.Text)
+	text := "no node that hosts rooms answers: start one whose --capacity is not 0"
+	if e.Text != "no instance of "+RoomsType+" runs" {
+		text += " (" + e.Text + ")"
+	}
+	return NotBegun(Unavailable, "%s", text)
 }

@@ -80,7 +80,7 @@ func (r *Room) Removable(unarchived bool) error {
 	case r.End == nil:
 		return fmt.Errorf("room %s has not ended, though no node runs it now: close it first (wind room close %[1]s)", r.ID)
 	case r.Keep() == KeepArchive && r.End.Phase == Sealed && !unarchived:
-		return fmt.Errorf("room %s asked for an archive, and none is proven yet: a node with --archive makes it and removes the log; remove it unarchived to lose it", r.ID)
+		return fmt.Errorf("room %s asked for an archive, and none is proven yet: a node with --archive makes it and removes the log (wind room remove --unarchived removes it without)", r.ID)
 	}
 	return nil
 }

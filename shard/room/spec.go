@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -75,6 +76,8 @@ func (s *Spec) Validate() error {
 		return fmt.Errorf("the room's standbys are %d: want 0 to %d", s.Standbys, MaxStandbys)
 	case len(s.Key) > MaxKey:
 		return fmt.Errorf("the room's key has %d bytes, at most %d are allowed", len(s.Key), MaxKey)
+	case !utf8.ValidString(s.Key):
+		return fmt.Errorf("the room's key %q is not UTF-8", s.Key)
 	case len(s.Labels) > MaxLabels:
 		return fmt.Errorf("the room has %d labels, at most %d are allowed", len(s.Labels), MaxLabels)
 	}
@@ -107,11 +110,29 @@ func ID(cluster, key string) string {
 	return "r-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
 }
 
-// Same reports whether two specs ask for the same room, whenever and by whomever they were made. A seed of 0 asks for
-// any.
-func (s *Spec) Same(o *Spec) bool {
-	return s.Game == o.Game && (s.Seed == o.Seed || s.Seed == 0 || o.Seed == 0) && maps.Equal(s.Labels, o.Labels) &&
-		s.Idle == o.Idle && s.Limit == o.Limit && s.Standbys == o.Standbys && (s.Keep == o.Keep || s.Keep.log() && o.Keep.log()) && sameJSON(s.Options, o.Options)
+// Same reports whether two specs ask for the same room, whenever and by whomever they were made.
+func (s *Spec) Same(o *Spec) bool { return len(s.Differences(o)) == 0 }
+
+// Differences names what two specs do not agree on. A seed of 0 asks for any.
+func (s *Spec) Differences(o *Spec) (names []string) {
+	for _, part := range []struct {
+		name string
+		same bool
+	}{
+		{"game", s.Game == o.Game},
+		{"options", sameJSON(s.Options, o.Options)},
+		{"seed", s.Seed == o.Seed || s.Seed == 0 || o.Seed == 0},
+		{"labels", maps.Equal(s.Labels, o.Labels)},
+		{"idle time", s.Idle == o.Idle},
+		{"time limit", s.Limit == o.Limit},
+		{"keep", s.Keep == o.Keep || s.Keep.log() && o.Keep.log()},
+		{"standbys", s.Standbys == o.Standbys},
+	} {
+		if !part.same {
+			names = append(names, part.name)
+		}
+	}
+	return names
 }
 
 // sameJSON compares two JSON objects, whatever the order of their names. None is an empty one.
