@@ -99,7 +99,9 @@ func (h *Host) serve(ctx context.Context) {
 			h.wait(ctx, at)
 			continue
 		}
-		h.doze.slept = h.record(ctx, h.several(due), late, now)
+		slept := min(h.doze.slept, due)
+		made := h.record(ctx, h.several(due), late, now)
+		h.doze.slept = max(0, slept-made)
 	}
 	h.showDebt(0)
 	h.disown()
@@ -136,12 +138,13 @@ func (h *Host) exhaust(work time.Duration, now time.Time) {
 	}
 }
 
-// several returns how many of the due ticks the next record has. A room that rests makes one at a time.
+// several returns how many of the due ticks the next record has. A room that rests makes one at a time, and one that has slept makes
+// what it slept through, unless it has become clear that this is too much for a record.
 func (h *Host) several(due int) int {
 	if h.tick.excess > tolerated {
 		return 1
 	}
-	return min(due, max(catchUp, h.doze.slept))
+	return min(due, max(catchUp, min(h.doze.slept, h.doze.most())))
 }
 
 // skip skips the overdue time that will not be caught up, and logs it.
@@ -189,8 +192,8 @@ func (h *Host) hear(ctx context.Context) {
 }
 
 // record simulates n ticks, some of them late, and commits them as one record. Nothing reads the world between the ticks:
-// all commands are latched before the first. It returns how many of the ticks it leaves to the next record.
-func (h *Host) record(ctx context.Context, n, late int, begin time.Time) (left int) {
+// all commands are latched before the first. It returns how many it made.
+func (h *Host) record(ctx context.Context, n, late int, begin time.Time) (made int) {
 	if h.stopped || !h.owner.Ready() {
 		return 0
 	}
@@ -206,9 +209,7 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) (left i
 	h.sim.stepping.begin(w, w.Tick()+1) // what checks a command is the game's, and may hang like a system
 	h.latch(w, n)
 	h.sim.stepping.end()
-	left = n
 	n = h.simulate(ctx, w, n)
-	left -= n
 	if t.count == 0 { // the first record
 		h.simulated.Store(true)
 		h.background.noting.wake()
@@ -224,7 +225,7 @@ func (h *Host) record(ctx context.Context, n, late int, begin time.Time) (left i
 	h.doze.count(t.commands[:n], t.outputs[:n], w.Sessions())
 	h.settle(ctx)
 	h.limit(ctx, n)
-	return left
+	return n
 }
 
 // simulate steps through n ticks and returns how many were made: fewer if the host stops, if the room ends, or if the rest of a
