@@ -14,7 +14,7 @@ import (
 // long as the quiet has lasted, up to mostDoze, and no longer than its ticks are little work and few bytes. The dozes of a crew's
 // hosts end at common moments, so that their requests to the stores leave together: alone, each costs more than the ticks.
 // Whatever arrives ends that at once: the ticks that are due are committed with it, and it is in the last of them, as it
-// would be if the room had not dozed.
+// would be if the room had not dozed. If it was no more than a question, the room soon dozes on.
 // The price: a message that a tick sends unasked, such as the room's result, leaves up to mostDoze late.
 
 const (
@@ -24,11 +24,13 @@ const (
 	dozeWork    = 10 * time.Millisecond // at most, in a row, or that of catchUp ticks
 	dozeBytes   = leastRing / 2         // likewise, of a record and its deltas: their ring has room for them
 	dozeSlot    = 50 * time.Millisecond // between two moments at which dozes end
+	awakeFor    = 3                     // records after something has come: the first may have no room for it
 )
 
 // doze is what a host knows of the quiet in its room.
 type doze struct {
 	quiet   uint64        // ticks in a row without a session, a command or a message
+	awake   int           // records until it may doze again
 	slept   int           // ticks that the host let become due on purpose since the last record: they are not late
 	took    time.Duration // a tick of the last record
 	bytes   int           // of a tick of the last record, and of its delta
@@ -39,6 +41,7 @@ type doze struct {
 
 // count counts the ticks of a record.
 func (d *doze) count(commands [][]ecs.Command, outputs []ecs.Output, sessions int) {
+	d.awake = max(0, d.awake-1)
 	for i := range outputs {
 		if d.quiet++; sessions > 0 || len(commands[i]) > 0 || len(outputs[i].Outbox) > 0 {
 			d.quiet = 0
@@ -87,13 +90,13 @@ func dozeEnd(origin, now time.Time, span time.Duration, phase float64) time.Time
 func (h *Host) batch() (ticks int, at time.Time) {
 	d, rate, pacer := &h.doze, h.tickRate(), &h.tick.pacer
 	next := pacer.When(1)
-	if _, wakes := h.cfg.Frontend.(Waker); !h.cfg.Doze || !wakes || d.quiet < uint64(quietBefore/time.Second)*uint64(rate) {
+	if _, wakes := h.cfg.Frontend.(Waker); !h.cfg.Doze || !wakes || d.awake > 0 || d.quiet < uint64(quietBefore/time.Second)*uint64(rate) {
 		d.dozing.Store(false)
 		return 1, next
 	}
 	d.dozing.Store(true)
 	if d.arrived.Load() { // after dozing is set: what comes later nudges
-		d.quiet = 0
+		d.awake = awakeFor
 		d.dozing.Store(false)
 		return 1, next
 	}

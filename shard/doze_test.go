@@ -144,6 +144,37 @@ func TestWhatArrivesWakesARoom(t *testing.T) {
 	}
 }
 
+// TestWhoOnlyAsksDoesNotKeepARoomAwake: a list of rooms, each second, costs each of them a few records, not one for each tick.
+func TestWhoOnlyAsksDoesNotKeepARoomAwake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestbed(t)
+		h, c := dozer(b, nil)
+		var late time.Duration
+		go func() {
+			time.Sleep(10 * time.Second)
+			for range 20 {
+				asked, before := time.Now(), h.Stats().Tick
+				(*c.comes.Load())()
+				for h.Stats().Tick == before {
+					time.Sleep(time.Millisecond)
+				}
+				late = max(late, time.Since(asked))
+				time.Sleep(time.Second - time.Since(asked))
+			}
+		}()
+		if err := b.run(h, 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if late > 2*time.Second/30 {
+			t.Errorf("who asked has waited for %v", late)
+		}
+		if n := len(c.sizes); n > 30+20+5*20 {
+			t.Errorf("%d records in thirty seconds, in twenty of them it was asked: %v", n, c.sizes)
+		}
+		b.check(walk(0))
+	})
+}
+
 // TestAHeavyRoomDozesShortly: what arrives waits for the ticks that are due, so they take ten milliseconds at most, if eight ticks do.
 func TestAHeavyRoomDozesShortly(t *testing.T) {
 	for work, most := range map[time.Duration]int{100 * time.Microsecond: 61, 300 * time.Microsecond: 31, time.Millisecond: 10, 5 * time.Millisecond: 8} {
