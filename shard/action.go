@@ -98,7 +98,7 @@ const (
 	ActionRelease                         // the proposed ticks are record Seq, Message: release their effects
 	ActionMakeSpace                       // request: Log.Purge(Seq), before the fence
 	ActionPurge                           // Log.Purge(Seq), if snapshot Info, of that record or a later one, is still readable
-	ActionHandOver                        // Ownership.Release(Epoch, Clean), best effort
+	ActionHandOver                        // Ownership.Release(Epoch, Clean), best effort; Err: why
 	ActionAlarm                           // Err: tell an operator
 	ActionStop                            // this owner has ended: Err says why, nil after EventStop
 )

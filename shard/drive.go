@@ -100,7 +100,9 @@ func (h *Host) perform(ctx context.Context, actions []Action, ev *Event) (asked 
 		case ActionPurge:
 			h.archive.purge(a.Info, a.Seq)
 		case ActionHandOver:
-			h.handOver(a.Epoch, a.Clean)
+			if !h.cfg.LeaveEnded || !errors.Is(a.Err, ErrEnded) {
+				h.handOver(a.Epoch, a.Clean)
+			}
 		case ActionAlarm:
 			h.alarm(a.Err)
 		case ActionStop:

@@ -42,6 +42,7 @@ type HostConfig struct {
 	MeasureEvery  time.Duration // between two measurements of how full the log is; zero: 10 s
 	Limits        Limits        // when the room ends by itself
 	NoWait        bool          // end with ErrOwned instead of waiting while another node owns the shard
+	LeaveEnded    bool          // keep the owner key of a room that has ended: whoever runs the host notes the end and releases the key at once
 	Phase         float64       // where in their period the ticks fall: a share in [0, 1), the same clock for all hosts of a crew; 0: the first is due at once
 	Doze          bool          // a room's: commit several ticks at once while nobody is there, if Frontend is a Waker (doze.go), publish deltas in batches, and rest after ticks that take more than their time
 	StopTimeout   time.Duration // at a stop, for the current step and for its record; zero: DefaultStopTimeout

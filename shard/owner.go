@@ -281,7 +281,7 @@ func (o *Owner) alarm(err error) { o.tell(Action{Kind: ActionAlarm, Err: err}) }
 //go:noinline
 func (o *Owner) stop(reason error) {
 	if o.claimed {
-		o.tell(Action{Kind: ActionHandOver, Epoch: o.epoch, Clean: true})
+		o.tell(Action{Kind: ActionHandOver, Epoch: o.epoch, Clean: true, Err: reason})
 	}
 	o.phase, o.waiting, o.retryAt = PhaseStopped, false, 0
 	o.tell(Action{Kind: ActionStop, Err: reason})

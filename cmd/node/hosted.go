@@ -37,6 +37,7 @@ type hosted struct {
 	cancel   context.CancelFunc
 	noWait   bool             // leave the shard to the node that owns it: a room's
 	phase    float64          // of its ticks: a room's
+	leave    func()           // notes the end of a room, before its owner key goes; nil for a standing shard
 	served   *bus.ServedShard // nil until open
 	mu       sync.Mutex       // guards what follows
 	end      *room.End        // of a room that is over
@@ -151,7 +152,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: n.build,
 		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member,
-		Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Limits: h.limits, NoWait: h.noWait, Phase: h.phase, Doze: h.noWait,
+		Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Limits: h.limits, NoWait: h.noWait, LeaveEnded: h.leave != nil, Phase: h.phase, Doze: h.noWait,
 		StopTimeout: c.patience.stop, Crew: n.crew, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
@@ -216,6 +217,7 @@ func (h *hosted) run(ctx context.Context, x *hosting) shard.Ended {
 	err := x.host.Run(ctx)
 	if errors.Is(err, shard.ErrEnded) {
 		h.ended(x.store)
+		h.left(x.host)
 	}
 	return shard.Ended{Err: err, Owned: owned(x.host)}
 }
@@ -240,6 +242,21 @@ func (h *hosted) begin(host *shard.Host) {
 func owned(host *shard.Host) time.Duration {
 	s := host.Stats()
 	return time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))
+}
+
+// left notes the end of a room and releases its owner key, which its host has left to that.
+//
+//go:noinline
+func (h *hosted) left(host *shard.Host) {
+	if h.leave == nil {
+		return
+	}
+	h.leave()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.node.ctx), endTimeout)
+	defer cancel()
+	if err := h.ownership.Release(ctx, host.Stats().Epoch, true); err != nil {
+		h.node.config.Logger.Warn("the owner key is not released; it ends with the lease, unless the node can release it sooner", "shard", h.name, "error", err)
+	}
 }
 
 // ended reads from the log how the room has ended.

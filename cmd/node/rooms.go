@@ -230,6 +230,7 @@ func (r *rooms) bid(id string, b *bidding) {
 	}
 	rate := time.Duration(h.game.TickRate)
 	h.noWait, h.phase = true, room.TickPhase(id)
+	h.leave = func() { r.noteEnd(h) }
 	h.limits = shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
 	h.ctx, h.cancel = context.WithCancel(r.ctx)
 	r.hosted[id], r.opening[id] = h, time.Now()
@@ -267,8 +268,6 @@ func (r *rooms) left(h *hosted, err error) {
 	r.mu.Unlock()
 	wake(r.freed)
 	switch {
-	case errors.Is(err, shard.ErrEnded):
-		r.noteEnd(h)
 	case failed:
 		if spoiled(err) {
 			r.noteSpoiled(h, err)
@@ -353,7 +352,7 @@ func (r *rooms) noteEnd(h *hosted) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), endTimeout)
 	defer cancel()
-	if err := etcd.EndRoom(ctx, r.node.cluster.Etcd, r.node.config.Cluster, h.name, lineage, *end); err != nil {
+	if err := etcd.EndRoom(ctx, r.node.cluster.Etcd, r.node.config.Cluster, h.name, lineage, *end, r.node.member.State().ID); err != nil {
 		r.node.config.Logger.Warn("the end of the room is in its log, but not in etcd", "room", h.name, "error", err)
 	}
 }

@@ -41,8 +41,7 @@ var roomSteps = []struct{ who, does, call string }{
 	{"owner", "removes the note of its attempt", "remove attempt"},
 	{"owner", "seals the log", "append seal"},
 	{"owner", "notes the sequence of the seal", "put high"},
-	{"owner", "releases the room", "remove owner"},
-	{"owner", "notes that the room is sealed", "put state sealed"},
+	{"owner", "notes that the room is sealed, and leaves it", "put state sealed"},
 
 	{"keeper", "claims the room that has ended", "put keeper"},
 	{"keeper", "writes the second half of the archive", "write on at the archive"},

@@ -32,7 +32,7 @@ func TestOneNodeKeepsARoom(t *testing.T) {
 	if _, err := s.AgreeLineage(t.Context(), "lineage-1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 7, Reason: "idle"}); err != nil {
+	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 7, Reason: "idle"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	r, _ := registry(t, c)
@@ -87,7 +87,7 @@ func TestOneNodeKeepsARoom(t *testing.T) {
 		t.Error(lineage, err)
 	}
 	for _, lineage := range []string{"lineage-1", "lineage-2"} { // a node that has slept knows the former room's log
-		if err := EndRoom(t.Context(), c, "test", "r-1", lineage, k.End); err != nil {
+		if err := EndRoom(t.Context(), c, "test", "r-1", lineage, k.End, 0); err != nil {
 			t.Error(err)
 		}
 		if stands, _, err := LookRoom(t.Context(), c, "test", "r-1"); err != nil || (stands != nil) != (lineage == "lineage-2") {

@@ -41,8 +41,9 @@ func CreateRoom(ctx context.Context, client *Client, cluster, id string, s room.
 }
 
 // EndRoom notes what a log says about the end of its room. The first note stands: all say the same, since they repeat the
-// log's seal. Nothing is noted for a room that is forgotten, or that was made again since with another log.
-func EndRoom(ctx context.Context, client *Client, cluster, id, lineage string, e room.End) (err error) {
+// log's seal. Nothing is noted for a room that is forgotten, or that was made again since with another log. With the note
+// goes the owner key, if it has the given lease: the room is never seen without both.
+func EndRoom(ctx context.Context, client *Client, cluster, id, lineage string, e room.End, lease int64) (err error) {
 	value, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("etcd: the end of room %s: %w", id, err)
@@ -62,7 +63,10 @@ func EndRoom(ctx context.Context, client *Client, cluster, id, lineage string, e
 		clientv3.Compare(clientv3.ModRevision(prefix+"lineage"), "=", got.Kvs[0].ModRevision),
 		clientv3.Compare(clientv3.CreateRevision(prefix+"spec"), ">", 0),
 		clientv3.Compare(clientv3.CreateRevision(prefix+"state"), "=", 0),
-	).Then(clientv3.OpPut(prefix+"state", string(value))).Commit()
+	).Then(
+		clientv3.OpPut(prefix+"state", string(value)),
+		clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.LeaseValue(prefix+"owner"), "=", clientv3.LeaseID(lease))}, []clientv3.Op{clientv3.OpDelete(prefix + "owner")}, nil),
+	).Commit()
 	if err != nil {
 		return fmt.Errorf("etcd: cannot note the end of room %s: %w", id, err)
 	}

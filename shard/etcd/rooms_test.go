@@ -91,11 +91,11 @@ func TestTheRegistryFollowsARoom(t *testing.T) {
 		t.Fatal(granted, err)
 	}
 	phase("r-1", room.Running)
-	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 7, Reason: "result", Result: []byte(`{"red":3}`)}); err != nil {
+	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 7, Reason: "result", Result: []byte(`{"red":3}`)}, 0); err != nil {
 		t.Fatal(err)
 	}
 	phase("r-1", room.Sealed)
-	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 8}); err != nil { // by a node that had not heard of it
+	if err := EndRoom(t.Context(), c, "test", "r-1", "lineage-1", room.End{Phase: room.Sealed, Tick: 8}, 0); err != nil { // by a node that had not heard of it
 		t.Fatal(err)
 	}
 	if err := s.Release(t.Context(), 1, true); err != nil {

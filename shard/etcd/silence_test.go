@@ -90,7 +90,7 @@ func TestEveryCallEndsWhenEtcdIsSilent(t *testing.T) {
 		"Dial":            func() error { _, err := Dial(ctx, between.Addr()); return err },
 		"Join":            func() error { _, err := Join(ctx, c, NodeConfig{Cluster: "test", ID: "b"}); return err },
 		"CreateRoom":      func() error { _, _, err := CreateRoom(ctx, c, "test", "r-1", room.Spec{Game: "arena"}); return err },
-		"EndRoom":         func() error { return EndRoom(ctx, c, "test", "r-1", "lineage-1", room.End{}) },
+		"EndRoom":         func() error { return EndRoom(ctx, c, "test", "r-1", "lineage-1", room.End{}, 0) },
 		"ReadRoom":        func() error { _, err := ReadRoom(ctx, c, "test", "r-1"); return err },
 		"CancelRoom":      func() error { _, err := CancelRoom(ctx, c, "test", "r-1", room.End{}); return err },
 		"MoveRoom":        func() error { _, _, _, err := MoveRoom(ctx, c, "test", "r-1", room.End{}, 1); return err },

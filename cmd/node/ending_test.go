@@ -1,0 +1,54 @@
+package node
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/ferris1/wind/netcode/rpc"
+	"github.com/ferris1/wind/shard/etcd"
+	"github.com/ferris1/wind/shard/room"
+)
+
+// TestARoomThatEndsIsNotWantedAgain: its owner leaves it with the note of its end. Whoever watches would otherwise believe that its
+// node has died, and other nodes would offer to take it.
+func TestARoomThatEndsIsNotWantedAgain(t *testing.T) {
+	t.Parallel() // mostly waits
+	s := startServers(t)
+	s.opens(t, s.host("anna"))
+	s.opens(t, s.host("bert"))
+	const rooms = 12
+	var mu sync.Mutex
+	lives, sealed := map[string][]room.Phase{}, make(chan string, rooms)
+	source, err := etcd.Rooms(s.cluster.Etcd, s.cluster.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, err := room.Follow(soon(t), source, func(x *room.Room, id string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if x != nil && x.Spec != nil {
+			if lives[id] = append(lives[id], x.Phase()); x.Phase() == room.Sealed && x.Owner == "" {
+				sealed <- id
+			}
+		}
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+	for i := range rooms {
+		if _, err := s.cluster.Rooms("").Create(soon(t), asked(rpc.RoomSpec{Options: []byte(`{"ticks":20}`), Seed: uint64(i + 1)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range rooms {
+		id := <-sealed
+		mu.Lock()
+		life := slices.Compact(lives[id])
+		mu.Unlock()
+		if want := []room.Phase{room.Wanted, room.Running, room.Sealed}; !slices.Equal(life, want) {
+			t.Errorf("room %s was %v, want %v", id, life, want)
+		}
+	}
+}
