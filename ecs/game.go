@@ -39,7 +39,7 @@ type IdentityRule uint8
 
 const (
 	ManySessions IdentityRule = iota // it lives beside the first
-	NewestWins                       // it ends the first, which leaves a tick before it joins
+	NewestWins                       // it ends the first, which leaves a tick before it joins, even if the game then refuses its Join
 	OldestStays                      // it cannot begin while the first has a connection, or had one a moment ago
 )
 

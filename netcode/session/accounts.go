@@ -106,19 +106,43 @@ func (a *Accounts) drop(x *account) {
 func (a *Accounts) join(address *account, identity string, now time.Time) (reason wirepb.Reason, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	limits, who := &a.limits, a.identities.use(identity, now)
+	who := a.identities.use(identity, now)
 	defer func() { who.users-- }()
+	if reason, why = a.refuses(address, who, identity, nil, now); why == "" {
+		who.joins.Take(1, now)
+		address.joins.Take(1, now)
+	}
+	return reason, why
+}
+
+// mayJoin returns why the limits refuse a new session that takes the place of another, or "".
+func (a *Accounts) mayJoin(address *account, identity string, replaces *session, now time.Time) (reason wirepb.Reason, why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	who := a.identities.use(identity, now)
+	defer func() { who.users-- }()
+	return a.refuses(address, who, identity, replaces, now)
+}
+
+// refuses returns why the limits refuse a new session, or "". replaces, unless nil, leaves before it joins.
+func (a *Accounts) refuses(address, who *account, identity string, replaces *session, now time.Time) (reason wirepb.Reason, why string) {
+	limits, here, theirs := &a.limits, address.sessions, who.sessions
+	if replaces != nil && replaces.address == address {
+		here--
+	}
+	if replaces != nil && replaces.who == who {
+		theirs--
+	}
 	switch {
-	case netcode.Reaches(address.sessions, limits.SessionsPerAddress):
-		return wirepb.Reason_REASON_ADDRESS_FULL, fmt.Sprintf("your address already has %d sessions (limit sessions-per-address)", address.sessions)
-	case netcode.Reaches(who.sessions, limits.SessionsPerIdentity):
-		return wirepb.Reason_REASON_IDENTITY_FULL, fmt.Sprintf("%q already has %d sessions (limit sessions-per-identity)", identity, who.sessions)
+	case netcode.Reaches(here, limits.SessionsPerAddress):
+		return wirepb.Reason_REASON_ADDRESS_FULL, fmt.Sprintf("your address already has %d sessions (limit sessions-per-address)", here)
+	case netcode.Reaches(theirs, limits.SessionsPerIdentity):
+		return wirepb.Reason_REASON_IDENTITY_FULL, fmt.Sprintf("%q already has %d sessions (limit sessions-per-identity)", identity, theirs)
 	case !address.joins.Has(1, now):
 		return wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("your address has begun %d sessions within a minute (limit joins-per-address)", limits.JoinsPerAddress)
-	case !who.joins.Take(1, now):
+	case !who.joins.Has(1, now):
 		return wirepb.Reason_REASON_TOO_MANY_JOINS, fmt.Sprintf("%q has begun %d sessions within a minute (limit joins-per-identity)", identity, limits.JoinsPerIdentity)
 	}
-	address.joins.Take(1, now)
 	return 0, ""
 }
 

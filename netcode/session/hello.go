@@ -56,30 +56,43 @@ func (h *hub) turnAway() {
 // joinsPerTick bounds how many connections one tick admits.
 const joinsPerTick = 128
 
+// entry is what becomes of a connection that waits for a session.
+type entry uint8
+
+const (
+	settled entry = iota // it has a session, or was refused
+	waits                // for its player's earlier session to leave; others need not wait for it
+	noRoom               // the tick is full: all others wait, too
+)
+
 // admit puts the Joins of waiting connections into a tick.
 func (h *hub) admit(w *ecs.World, b *intake.Batch) {
-	h.let(false, func(l *link) bool { return h.join(w, l, b) })
+	h.let(false, func(l *link) entry { return h.join(w, l, b) })
 }
 
 // readmit gives waiting connections their sessions back. It runs within a
 // release, when the world is not ahead of the log.
 func (h *hub) readmit(w *ecs.World) {
-	h.let(true, func(l *link) bool { h.resume(w, l); return true })
+	h.let(true, func(l *link) entry { h.resume(w, l); return settled })
 }
 
 // let offers waiting connections to in, in the order of their arrival: those that
-// resume a session, or those that do not. A connection that in refuses keeps
+// resume a session, or those that do not. A connection that in does not settle keeps
 // waiting.
-func (h *hub) let(resume bool, in func(*link) bool) {
-	waiting, n := h.joining, 0
+func (h *hub) let(resume bool, in func(*link) entry) {
+	waiting, left := h.joining, joinsPerTick
 	h.joining = nil
 	for _, l := range waiting {
 		if l.state != linkJoining {
 			continue
 		}
-		if (l.hello.Resume != nil) == resume && l.session == nil && n < joinsPerTick {
-			if n++; in(l) {
+		if (l.hello.Resume != nil) == resume && l.session == nil && left > 0 {
+			switch in(l) {
+			case settled:
+				left--
 				continue
+			case noRoom:
+				left = 0
 			}
 		}
 		h.joining = append(h.joining, l)
@@ -99,7 +112,7 @@ func (h *hub) resume(w *ecs.World, l *link) {
 	case want.LastTick > h.released.Load():
 		h.ahead(l, valid)
 		return
-	case h.wasReplaced(want.Session):
+	case h.wasReplaced(want.Session, known, l.hello.Identity):
 		h.close(l, wirepb.Reason_REASON_REPLACED, playsElsewhere)
 		return
 	case !known || s == nil || s.stage == stageLeaving:
@@ -139,37 +152,36 @@ func (h *hub) ahead(l *link, known bool) {
 	h.close(l, wirepb.Reason_REASON_AHEAD_OF_LOG, fmt.Sprintf("you saw tick %d, but the log ends at tick %d", want.LastTick, h.released.Load()))
 }
 
-// join puts a new session's Join into the tick. It returns false when the connection has to wait: the tick has no room for it, or
-// the player's earlier session has to leave first.
-func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) bool {
-	if len(h.sessions) >= h.cfg.MaxSessions {
+// join puts a new session's Join into the tick. A connection that is refused, for its ticket or a limit, ends no earlier session of its
+// player.
+func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) entry {
+	earlier := h.earlier(l.hello.Identity)
+	if earlier == nil && len(h.sessions) >= h.cfg.MaxSessions {
 		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard is full: it has %d sessions", h.cfg.MaxSessions))
-		return true
-	}
-	if h.rule != ecs.ManySessions {
-		if free, refused := h.vacate(l); refused || !free {
-			return refused
-		}
+		return settled
 	}
 	id, trouble := h.chooseSession(w, l.ticket)
 	if trouble != "" {
 		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
-		return true
+		return settled
+	}
+	if earlier != nil {
+		return h.vacate(l, earlier)
 	}
 	s := &session{id: id, player: l.hello.Identity, stage: stageJoining, link: l, joinTick: b.Tick, taken: 1}
 	rand.Read(s.token[:])
 	c := ecs.NewCommand(w, ecs.Source{Kind: ecs.SourceClient, ID: s.id}, 1,
 		ecs.Join{Identity: ecs.NewText64(l.hello.Identity), ResumeHash: resumeHash(s.token[:])})
 	if !b.Fits(&c) {
-		return false
+		return noRoom
 	}
 	if reason, why := h.accounts.join(l.account, l.hello.Identity, h.now); why != "" {
 		h.close(l, reason, why)
-		return true
+		return settled
 	}
 	if err := w.Validate(&c); err != nil {
 		h.close(l, wirepb.Reason_REASON_REFUSED, err.Error())
-		return true
+		return settled
 	}
 	b.Add(c)
 	if l.ticket != nil {
@@ -178,7 +190,7 @@ func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) bool {
 	l.session = s
 	h.accounts.charge(s, l.account, l.hello.Identity, h.now)
 	h.addSession(s)
-	return true
+	return settled
 }
 
 // welcome sends Welcome: the session is in the committed world.

@@ -50,10 +50,11 @@ type hub struct {
 
 	links    map[*link]struct{}
 	sessions map[uint64]*session
-	turns    []*session // all of them; for fairness latch starts at another one each tick
-	joining  []*link    // waiting for the next latch or release
-	comes    func()     // called when a client begins to wait; or nil
-	ended    []uint64   // sessions whose replication stream the encoder should drop
+	players  map[string]*session // by player, the first in turns
+	turns    []*session          // all of them; for fairness latch starts at another one each tick
+	joining  []*link             // waiting for the next latch or release
+	comes    func()              // called when a client begins to wait; or nil
+	ended    []uint64            // sessions whose replication stream the encoder should drop
 
 	now   time.Time // time of the current call
 	stats Stats
@@ -62,7 +63,7 @@ type hub struct {
 func newHub(cfg Config) *hub {
 	return &hub{
 		cfg: cfg, log: cfg.Logger, accounts: cfg.Accounts, starting: cfg.Starting,
-		used: map[uint64]time.Time{}, replaced: map[uint64]time.Time{}, links: map[*link]struct{}{}, sessions: map[uint64]*session{},
+		used: map[uint64]time.Time{}, replaced: map[uint64]time.Time{}, links: map[*link]struct{}{}, sessions: map[uint64]*session{}, players: map[string]*session{},
 	}
 }
 
@@ -103,6 +104,9 @@ func (h *hub) dropStream(s *session) {
 func (h *hub) addSession(s *session) {
 	h.sessions[s.id] = s
 	h.turns = append(h.turns, s)
+	if h.players[s.player] == nil {
+		h.players[s.player] = s
+	}
 }
 
 // removeSession drops a session that has left the world.
@@ -111,6 +115,12 @@ func (h *hub) removeSession(s *session) {
 	h.accounts.strike(s)
 	delete(h.sessions, s.id)
 	h.turns = slices.DeleteFunc(h.turns, func(o *session) bool { return o == s })
+	if h.players[s.player] == s {
+		delete(h.players, s.player)
+		if i := slices.IndexFunc(h.turns, func(o *session) bool { return o.player == s.player }); i >= 0 {
+			h.players[s.player] = h.turns[i]
+		}
+	}
 }
 
 // receive handles one message of a connection. A bad one ends the connection.

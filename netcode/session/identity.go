@@ -20,45 +20,63 @@ const (
 	playsElsewhere = "the player has joined on another connection"
 )
 
-// vacate makes way for a player's new session. It reports whether the way is free, and whether the connection was refused;
-// if neither, the connection waits.
-func (h *hub) vacate(l *link) (free, refused bool) {
-	s := h.sessionOf(l.hello.Identity)
+// earlier returns the session that must leave before the player's next one joins, or nil.
+func (h *hub) earlier(player string) *session {
+	if h.rule == ecs.ManySessions {
+		return nil
+	}
+	return h.players[player]
+}
+
+// vacate makes way for a connection whose player has session s, or refuses the connection.
+func (h *hub) vacate(l *link, s *session) entry {
+	if s.stage != stageLive { // it is about to live, or to leave
+		return waits
+	}
+	if h.rule == ecs.OldestStays && s.link != nil && h.now.Sub(s.link.conn.Seen()) > h.cfg.SilenceTimeout {
+		h.close(s.link, wirepb.Reason_REASON_IDLE, "nothing arrived for "+h.cfg.SilenceTimeout.String()+", and the player has come on another connection")
+	}
 	switch {
-	case s == nil:
-		return true, false
-	case s.stage != stageLive: // it is about to live, or to leave
-		return false, false
 	case h.rule == ecs.NewestWins:
-		h.replaced[s.id] = h.now
-		if s.link != nil {
-			h.close(s.link, wirepb.Reason_REASON_REPLACED, playsElsewhere)
-		}
-		s.stage = stageLeaving
-		return false, false
+		return h.replace(l, s)
 	case s.link != nil:
 		h.close(l, wirepb.Reason_REASON_IDENTITY_FULL, "the player is in the shard already, and the game lets a player in once")
-		return false, true
-	case h.now.Sub(s.parked) > comesBack:
+		return settled
+	case h.now.Sub(s.parked) > comesBack && !h.resumes(s):
 		s.stage = stageLeaving
 	}
-	return false, false
+	return waits
 }
 
-// sessionOf returns a session of a player, or nil.
-func (h *hub) sessionOf(player string) *session {
-	for _, s := range h.turns {
-		if s.player == player {
-			return s
+// replace ends session s in favour of a connection, unless a limit refuses that one.
+func (h *hub) replace(l *link, s *session) entry {
+	if reason, why := h.accounts.mayJoin(l.account, l.hello.Identity, s, h.now); why != "" {
+		h.close(l, reason, why)
+		return settled
+	}
+	h.replaced[s.id] = h.now
+	if s.link != nil {
+		h.close(s.link, wirepb.Reason_REASON_REPLACED, playsElsewhere)
+	}
+	s.stage = stageLeaving
+	return waits
+}
+
+// resumes reports whether a connection waits for session s.
+func (h *hub) resumes(s *session) bool {
+	for l := range h.links {
+		if l.state == linkJoining && l.hello.Resume != nil && l.hello.Resume.Session == s.id {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-// wasReplaced reports whether the session's player has begun another one since.
-func (h *hub) wasReplaced(id uint64) bool {
+// wasReplaced reports whether the player of a session has begun another one since. An owner that came later knows it only of a
+// session that has left (lives is false), while its player has another.
+func (h *hub) wasReplaced(id uint64, lives bool, player string) bool {
 	_, ok := h.replaced[id]
-	return ok
+	return ok || !lives && h.rule == ecs.NewestWins && h.players[player] != nil
 }
 
 // forgetReplaced drops what no client will ask for any more.

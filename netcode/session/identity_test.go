@@ -12,14 +12,14 @@ import (
 )
 
 // ruledRig is a rig whose game lets a player in by a rule.
-func ruledRig(t *testing.T, rule ecs.IdentityRule) *rig {
+func ruledRig(t *testing.T, rule ecs.IdentityRule, cfg Config) *rig {
 	g := hubGame
 	g.Identity = rule
 	w, err := ecs.New(g, ecs.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t, newHub(Config{}.withDefaults()), w}
+	r := &rig{t, newHub(cfg.withDefaults()), w}
 	r.h.now = time.Unix(1000, 0)
 	if err := r.h.own(w, 1); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestManySessionsOfAPlayerLiveBesideEachOther(t *testing.T) {
 
 // TestTheNewestSessionWins: a player's second session ends the first, whose client hears why, and cannot come back with its token.
 func TestTheNewestSessionWins(t *testing.T) {
-	r := ruledRig(t, ecs.NewestWins)
+	r := ruledRig(t, ecs.NewestWins, Config{})
 	first := r.connect()
 	r.ticks(1)
 	was := find[*wirepb.Welcome](r, first)
@@ -97,7 +97,7 @@ func TestTheNewestSessionWins(t *testing.T) {
 
 // TestTheNewestOfManyAtOnceWins: ten connections of a player arrive in one tick; the last one has the session in the end.
 func TestTheNewestOfManyAtOnceWins(t *testing.T) {
-	r := ruledRig(t, ecs.NewestWins)
+	r := ruledRig(t, ecs.NewestWins, Config{})
 	var all []*link
 	for range 10 {
 		all = append(all, r.connect())
@@ -117,7 +117,7 @@ func TestTheNewestOfManyAtOnceWins(t *testing.T) {
 
 // TestTheOldestSessionStays while it is connected, and for a moment after; then the newcomer has the player's place.
 func TestTheOldestSessionStays(t *testing.T) {
-	r := ruledRig(t, ecs.OldestStays)
+	r := ruledRig(t, ecs.OldestStays, Config{})
 	first := r.connect()
 	r.ticks(1)
 	was := find[*wirepb.Welcome](r, first)
@@ -150,7 +150,7 @@ func TestTheOldestSessionStays(t *testing.T) {
 // TestASuccessorKeepsTheRule: the next owner does not know which sessions others had replaced, but lets no second one in.
 func TestASuccessorKeepsTheRule(t *testing.T) {
 	for _, rule := range []ecs.IdentityRule{ecs.NewestWins, ecs.OldestStays} {
-		r := ruledRig(t, rule)
+		r := ruledRig(t, rule, Config{})
 		first := r.connect()
 		r.ticks(1)
 		was := find[*wirepb.Welcome](r, first)
@@ -181,7 +181,7 @@ func TestAPlayersSessionsOfEarlierRulesMakeWay(t *testing.T) {
 	for range 3 {
 		r.join()
 	}
-	later := ruledRig(t, ecs.NewestWins)
+	later := ruledRig(t, ecs.NewestWins, Config{})
 	var err error
 	if later.w, err = ecs.Restore(later.w.Game(), r.w.AppendSnapshot(nil)); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestRulesUnderChance(t *testing.T) {
 }
 
 func chance(t *testing.T, rule ecs.IdentityRule, seed uint64) {
-	r := ruledRig(t, rule)
+	r := ruledRig(t, rule, Config{})
 	rng := rand.New(rand.NewPCG(seed, 1))
 	type client struct {
 		link *link

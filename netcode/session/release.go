@@ -79,6 +79,7 @@ func (h *hub) disown(text string) {
 	}
 	h.owned, h.encoder = false, nil
 	clear(h.sessions)
+	clear(h.players)
 	h.turns, h.ended = nil, nil
 	if !h.starting {
 		h.joining = nil
