@@ -221,6 +221,9 @@ func (n *Node) listen() error {
 		return n.listenHTTP(c.HTTP)
 	}
 	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Locate: n.locate, Limits: c.Limits, Logger: c.Logger}
+	if c.NoShard {
+		config.Shard = "" // which a client that names none would wait for
+	}
 	if c.Gateway != nil {
 		config.GatewayLater = true
 		config.GatewayFramesPerSecond, config.Origins = c.Gateway.Rate, c.Gateway.Origins

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/node/nodetest"
 	"github.com/ferris1/wind/ecs"
+	"github.com/ferris1/wind/netcode/client"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/room"
@@ -28,6 +29,15 @@ func TestANodeForRoomsAloneAnswersForThem(t *testing.T) {
 	}
 	if r := over(t, c, made.ID); r.End.Reason != "result" {
 		t.Errorf("it ended with %+v", r.End)
+	}
+	for name, want := range map[string]string{"": "no shard of its own: name one", "main": `no shard "main"`, "r-never": `no shard "r-never"`} {
+		p, err := client.Dial(soon(t), client.Config{Addr: n.UDPAddr(), Shard: name, Identity: "eve"})
+		if err == nil {
+			_ = p.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a client of shard %q hears %v", name, err)
+		}
 	}
 	if code, h := healthOf(t, at); code != http.StatusOK || h.Rooms == nil || h.ShardHealth != nil {
 		t.Errorf("/healthz answers %d, %+v", code, h)
