@@ -136,6 +136,9 @@ func (f *sourceFlags) unknown(refs []jetstream.Ref) error {
 	if len(names) == 0 {
 		return fmt.Errorf("cluster %q has no shard here: name the right one with --cluster", f.cluster)
 	}
+	if strings.HasPrefix(f.shard, "r-") {
+		return fmt.Errorf("cluster %q has no log of room %s here: wind room show %[2]s says whether there is such a room, and names its archive if its log was removed", f.cluster, f.shard)
+	}
 	return fmt.Errorf("cluster %q has no shard %q here; it has %s: name one with --shard", f.cluster, f.shard, some(names))
 }
 

@@ -20,4 +20,8 @@ func TestAnUnknownShardIsToldWhatThereIs(t *testing.T) {
 			t.Errorf("of %d shards: %v", n, err)
 		}
 	}
+	f.shard = "r-7h3k5qzv"
+	if err := f.unknown(refs); err == nil || !strings.Contains(err.Error(), "room show r-7h3k5qzv") {
+		t.Errorf("of a room whose log was removed: %v", err)
+	}
 }
