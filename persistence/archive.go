@@ -62,7 +62,7 @@ func Archive(ctx context.Context, to Archives, name string, src Source) (sum Exp
 }
 
 // ProveArchive reads all of an archive back and proves what can be proven without its game: every chunk's hash, the chain
-// from the first record to the seal, and each delta and snapshot against it. It returns what the archive holds, the
+// from the first record to the seal, each delta and snapshot against it, and that it begins with genesis or has snapshots. It returns what the archive holds, the
 // Same as Archive returned, and its size.
 func ProveArchive(ctx context.Context, from Archives, name string) (sum Exported, sizeBytes int64, err error) {
 	f, err := OpenArchive(ctx, from, name)
@@ -79,6 +79,9 @@ func ProveArchive(ctx context.Context, from Archives, name string) (sum Exported
 		if !found.Warning {
 			return sum, f.size, &CorruptError{What: "file " + from.Place(name), Seq: found.Seq, Tick: found.Tick, Rule: found.Invariant, Reason: found.String()}
 		}
+	}
+	if r.First > 1 && r.Snapshots == 0 { // Check takes it for an export of the log alone
+		return sum, f.size, &CorruptError{What: "file " + from.Place(name), Seq: r.First, Tick: r.FirstTick, Rule: "I8", Reason: fmt.Sprintf("it begins with record %d, and no snapshot leads to it", r.First)}
 	}
 	m, err := f.Log().Get(ctx, r.Last)
 	if err != nil {

@@ -154,6 +154,26 @@ func TestHalfAnArchiveIsNotProven(t *testing.T) {
 	}
 }
 
+// TestALogWithoutItsBeginningIsNoArchive: without genesis and without a snapshot, nobody can replay what is left, as of a log whose removal was
+// interrupted.
+func TestALogWithoutItsBeginningIsNoArchive(t *testing.T) {
+	ctx, to, s := t.Context(), newFolder(t), chronicle(t)
+	s.seal()
+	if err := s.m.Log().Purge(ctx, 5); err != nil {
+		t.Fatal(err)
+	}
+	for name, snapshots := range map[string]SnapshotReader{"none": nil, "empty": s.m.Snapshots()} {
+		src := s.source()
+		src.Deltas, src.Snapshots = nil, snapshots
+		if _, err := Archive(ctx, to, name, src); err != nil {
+			continue // so much the better
+		}
+		if _, _, err := ProveArchive(ctx, to, name); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("snapshots %s: half a log is proven: %v", name, err)
+		}
+	}
+}
+
 // TestAWriterThatDiesLeavesNoArchive: what it has written has another name, is listed, and can be removed.
 func TestAWriterThatDiesLeavesNoArchive(t *testing.T) {
 	ctx, to := t.Context(), newFolder(t)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -283,8 +284,8 @@ func (k *keeping) write(ctx context.Context, id string, a room.Action) (*room.Ar
 		return nil, err
 	}
 	defer store.Close()
-	if removed, err := persistence.Removed(ctx, store.Log()); err != nil || removed {
-		return nil, errors.Join(err, room.ErrRemoved)
+	if removing, err := store.Log().Removing(ctx); err != nil || removing {
+		return nil, cmp.Or(err, room.ErrRemoved)
 	}
 	src := store.Source()
 	sum, err := persistence.Archive(ctx, k.archives, a.Name, src)

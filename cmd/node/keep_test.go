@@ -291,6 +291,74 @@ func TestALaterNodeKeepsARoomWhoseKeeperHasDied(t *testing.T) {
 	replays(t, r)
 }
 
+// TestALogWhoseRemovalHasBegunIsNotArchivedAgain: a keeper had noted its archive, in a folder that no other node can read, and died while it
+// removed the log. What is left of the log is half a room, and must not take the place of the whole archive.
+func TestALogWhoseRemovalHasBegunIsNotArchivedAgain(t *testing.T) {
+	t.Parallel() // mostly waits
+	data, first := t.TempDir(), folderOf(t)
+	n := startRooms(t, func(c *Config) { c.Data = data })
+	c := n.cluster
+	id := becomes(t, n, plays(t, n, "match", room.KeepArchive), room.Sealed).ID // there is no place for its archive
+	store, err := jetstream.Open(soon(t), c.NATS, c.Name, id, "", jetstream.Options{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := store.Ref()
+	sum, err := persistence.Archive(soon(t), first, "dev/first.wind", store.Source())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+	end, revision, err := etcd.LookRoom(soon(t), c.Etcd, c.Name, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end.Phase, end.Archive = room.Archived, &room.Archive{
+		Place: first.Place("dev/first.wind"), Name: "dev/first.wind", Node: "dead", Lineage: ref.Lineage, Tick: sum.LastTick, Last: uint64(sum.Last), Hash: sum.LastHash.String(),
+	}
+	if _, _, moved, err := etcd.MoveRoom(soon(t), c.Etcd, c.Name, id, *end, revision); err != nil || !moved {
+		t.Fatal(moved, err)
+	}
+
+	halfRemoves(t, c, ref, sum.Last)
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	n = startRooms(t, func(c *Config) { c.Data, c.Archives = data, folderOf(t) })
+	r := becomes(t, n, id, room.Gone)
+	if r.End.Archive.Node != "dead" {
+		t.Errorf("half a log has taken the archive's place: %+v", r.End.Archive)
+	}
+	replays(t, r)
+}
+
+// halfRemoves does what a node does that dies while it removes a room whose log ends with record last.
+func halfRemoves(t *testing.T, c *Cluster, r jetstream.Ref, last persistence.Seq) {
+	t.Helper()
+	nc := c.NATS.NATS()
+	for k := range 8 {
+		lane := fmt.Sprintf("wind.%s.R%d.%s.%s", r.Cluster, k, r.Shard, r.Lineage)
+		m, err := nc.Request(fmt.Sprintf("$JS.API.STREAM.MSG.GET.WIND_%s_R%d", r.Cluster, k), []byte(`{"last_by_subj":"`+lane+`.log"}`), 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(m.Data), `"error"`) {
+			continue // another partition has it
+		}
+		m.Subject, m.Reply, m.Data = lane, "", nil
+		m.Header = map[string][]string{persistence.HeaderKind: {"note"}, "wind-purged-below": {fmt.Sprint(last)}}
+		if _, err := nc.RequestMsg(m, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		m, err = nc.Request(fmt.Sprintf("$JS.API.STREAM.PURGE.WIND_%s_R%d", r.Cluster, k), []byte(`{"filter":"`+lane+`.log","keep":3}`), 5*time.Second)
+		if err != nil || !strings.Contains(string(m.Data), `"success":true`) {
+			t.Fatal(m, err)
+		}
+		return
+	}
+	t.Fatal("no partition has the log")
+}
+
 // TestWhatFailsForARoomThatIsOverIsTriedAgainLater: neither at once, which would ask a server that is away again and again, nor is it
 // told of any longer once another node has done it.
 func TestWhatFailsForARoomThatIsOverIsTriedAgainLater(t *testing.T) {

@@ -42,6 +42,10 @@ func Remove(ctx context.Context, c *Conn, r Ref) error {
 	case seal.subject == l.subject:
 		return fmt.Errorf("jetstream: room %s %w", r.Shard, ErrNotEnded)
 	}
+	// First the note: from now on, what is there of the room is no whole room. See Log.Removing.
+	if err := l.note(ctx, purgedBelow, strconv.FormatUint(seal.num, 10), "it is purged"); err != nil {
+		return err
+	}
 	if err := removeDeltas(ctx, c, r); err != nil {
 		return err
 	}
@@ -49,9 +53,6 @@ func Remove(ctx context.Context, c *Conn, r Ref) error {
 		return err
 	}
 	// The log comes last: while it is there, whoever looks for rooms to remove finds it.
-	if err := l.note(ctx, purgedBelow, strconv.FormatUint(seal.num, 10), "it is purged"); err != nil {
-		return err
-	}
 	if err := purgeInSteps(ctx, l.stream, l.subject, 0, stepBytes); err != nil {
 		return err
 	}
@@ -239,8 +240,16 @@ func notedRemoved(ctx context.Context, c *Conn, r Ref) (bool, error) {
 	if l.stream, err = c.stream(ctx, l.name, true); err != nil {
 		return false, err
 	}
+	return l.Removing(ctx)
+}
+
+// Removing reports whether the removal of a sealed log in a partition has begun: what is left of the room may be any part of it.
+func (l *Log) Removing(ctx context.Context) (bool, error) {
+	if !l.shared() {
+		return false, nil
+	}
 	notes, _, err := l.readNotes(ctx)
-	if err != nil {
+	if err != nil || notes == nil {
 		return false, err
 	}
 	last, ok, err := l.last(ctx)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// ErrRemoved means that a log is gone but for its seal, or never was.
-var ErrRemoved = errors.New("room: there is no log, or only its seal")
+// ErrRemoved means that the removal of a log has begun, of which any part may be left, or that there never was one.
+var ErrRemoved = errors.New("room: there is no log, or its removal has begun")
 
 // Keeper takes one room that has ended from sealed to gone, on one node: it has the log archived if the spec asks for
 // that, proves the archive, notes it, has the log removed, and notes that. It is a step function: Step takes what the last
@@ -55,7 +55,7 @@ type EventKind uint8
 const (
 	EventBegan     EventKind = iota // the first one
 	EventClaimed                    // OK: the room is this keeper's, with Entry, Revision, Lineage and Keep
-	EventWrote                      // Archive, or Err: ErrRemoved if the log is gone
+	EventWrote                      // Archive, or Err: ErrRemoved if the log is gone, or no longer whole
 	EventProved                     // Archive as it was read, or Err
 	EventNoted                      // OK: the entry is now what was offered, with Revision. Not OK: Entry stands. Err: nobody knows
 	EventLooked                     // Entry stands, or Err

@@ -47,6 +47,7 @@ type keeperSim struct {
 type simLog struct {
 	keep    Keep
 	tick    uint64
+	half    bool // its removal has begun
 	removed bool
 }
 
@@ -263,6 +264,13 @@ func (s *keeperSim) proceed(i int) {
 			x.half = true // the log is read; the file is not whole yet
 			return
 		}
+		if x.a.Kind == ActionRemove && !x.half && s.rng.IntN(4) == 0 {
+			if s.beginRemoval(s.meant(x.a.Lineage)); lost { // whoever removes it dies in the middle
+				x.ev = &Event{Kind: EventRemoved, Err: errAway}
+			}
+			x.half = true
+			return
+		}
 		ev := s.perform(x)
 		if lost && ev.Kind != EventWrote && ev.Kind != EventProved { // it took effect, or will once more
 			if s.rng.IntN(2) == 0 {
@@ -341,7 +349,7 @@ func (s *keeperSim) meant(lineage string) string {
 func (s *keeperSim) writeFile(x *simAction, files map[string]*simFile, ev *Event) {
 	lineage := s.meant(x.a.Lineage)
 	log := s.logs[lineage]
-	if log == nil || log.removed {
+	if log == nil || log.removed || log.half {
 		if ev.Err = ErrRemoved; x.half {
 			ev.Err = errors.New("the log ended early")
 		}
@@ -386,14 +394,23 @@ func (s *keeperSim) noteEntry(e *End) {
 	}
 }
 
-// removeLog removes a log, and checks that it may.
+// removeLog removes a log.
 func (s *keeperSim) removeLog(lineage string) {
+	s.beginRemoval(lineage)
+	if log := s.logs[lineage]; log != nil && !log.removed {
+		log.removed = true
+		s.log("the log of %s is removed", lineage)
+	}
+}
+
+// beginRemoval begins to remove a log, and checks that it may be removed.
+func (s *keeperSim) beginRemoval(lineage string) {
 	log := s.logs[lineage]
-	if log == nil || log.removed {
+	if log == nil || log.removed || log.half {
 		return
 	}
-	log.removed = true
-	s.log("the log of %s is removed", lineage)
+	log.half = true
+	s.log("the removal of the log of %s begins", lineage)
 	if log.keep == KeepLog {
 		s.broken("removed", "the log of %s is removed, and it was to stay", lineage)
 	}
