@@ -241,3 +241,24 @@ func TestARemovalThatNobodySawHasARevision(t *testing.T) {
 		}
 	}
 }
+
+// TestARevisionNeverGoesBack: a node has seen that a room's owner went, and reads all again after an outage. Of the entry that is gone
+// no revision is left; whoever has not heard of the change yet asks for what came after an earlier one.
+func TestARevisionNeverGoesBack(t *testing.T) {
+	spec := discovery.Entry{Key: "r-1/spec", Value: []byte(`{"game":"arena"}`), Revision: 40}
+	before, after := NewView(), NewView()
+	before.Apply(spec)
+	before.Apply(discovery.Entry{Key: "r-1/owner", Value: []byte(`{"node":"a"}`), Revision: 50})
+	before.Apply(discovery.Entry{Key: "r-1/owner", Gone: true, Revision: 60})
+	after.Apply(spec)
+	after.since(before, 70)
+	if got := after.Room("r-1").Revision; got < 60 {
+		t.Errorf("the room changed at revision 60, and now at %d", got)
+	}
+	restored := NewView() // from a backup: the source's revisions begin again lower
+	restored.Apply(spec)
+	restored.since(before, 45)
+	if got := restored.Room("r-1").Revision; got > 45 {
+		t.Errorf("the room changed at %d, after the source's revision 45", got)
+	}
+}

@@ -128,12 +128,15 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 }
 
 // since gives rooms that have changed since an earlier view a revision that nobody has seen: of an entry that is gone, no
-// revision is left. A room without an owner that is new to this view may have lost one a moment ago.
+// revision is left. What the earlier view had seen to go keeps its revision, in which somebody may still ask for it. A room without an owner that is new to this view may have lost one a moment ago.
 func (v *View) since(earlier *View, revision int64) {
 	for id, x := range v.rooms {
 		e := earlier.rooms[id]
 		if e == nil && x.Phase() == Wanted {
 			x.Revision = revision
+		}
+		if e != nil {
+			x.Revision = max(x.Revision, min(e.Revision, revision))
 		}
 		if e == nil || x.Revision > e.Revision || x.Owner == e.Owner && x.Since.Equal(e.Since) && x.Halted == e.Halted && x.Keeper == e.Keeper && (x.End == nil) == (e.End == nil) && (x.Spec == nil) == (e.Spec == nil) {
 			continue
