@@ -12,10 +12,10 @@ import (
 // Conditions describe a network between two ends. Both directions are alike. The zero value is a perfect network.
 type Conditions struct {
 	RTT       time.Duration // round trip without jitter, 0 to 10 s: each direction takes half of it
-	Jitter    time.Duration // how far the round trip strays from RTT, in both directions; at most RTT
+	Jitter    time.Duration // how far the round trip strays from RTT, up or down; at most RTT
 	Loss      float64       // share of the packets that are lost, 0 to 1
 	Burst     float64       // how many packets in a row are lost, on average, at least 1; 0: each packet for itself
-	Reorder   float64       // share of the packets that are held back, so that later ones overtake them, 0 to 1
+	Reorder   float64       // share of the packets that are held back, for up to 100 ms or Jitter, so that later ones overtake them; 0 to 1
 	Duplicate float64       // share of the packets that arrive twice, 0 to 1
 	Rate      int           // bits per second that a direction carries; 0: no limit
 	Queue     time.Duration // how long a packet waits at most for its turn under Rate, or it is lost; 0: DefaultQueue

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Path is one direction of a network, as a function of values: it has no clock and no goroutine, and must not be used concurrently. Packets arrive in
-// the order in which they were sent, except for those that are held back.
+// Path is one direction of a network, as a function of values: it has no clock and no goroutine, and must not be used concurrently.
+// Packets arrive in the order in which they were sent, except for those that are held back, which later ones may overtake.
 //
 // Bursts of losses follow Gilbert's model (Capacity of a Burst-Noise Channel, 1960): a path that is bad loses every packet, one that is
 // good loses none, and chance changes it after each packet. Jitter wanders from one random value to the next, because the delays
@@ -28,8 +28,8 @@ type Path struct {
 // jitterEvery is how long jitter takes from one random value to the next.
 const jitterEvery = 40 * time.Millisecond
 
-// heldBack is how long a held-back packet waits at most, if the jitter is less.
-const heldBack = 20 * time.Millisecond
+// heldBack is how long a held-back packet waits at most, if the jitter is less: a few ticks of a game.
+const heldBack = 100 * time.Millisecond
 
 // NewPath returns a path under checked conditions.
 func NewPath(c Conditions, seed uint64) *Path {
@@ -69,10 +69,10 @@ func (p *Path) Send(arrivals []time.Duration, now time.Duration, size int) []tim
 	if p.c.Rate > 0 {
 		at += p.free - now
 	}
+	at = max(at, p.last)
 	if held {
 		at += time.Duration(p.rng.Float64() * float64(max(p.c.Jitter, heldBack)))
 	} else {
-		at = max(at, p.last)
 		p.last = at
 	}
 	arrivals = append(arrivals, at)

@@ -2,6 +2,7 @@ package netsim
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -111,6 +112,38 @@ func TestHeldBackPacketsAreOvertaken(t *testing.T) {
 	}
 	if overtaken < 800 || overtaken > 1100 {
 		t.Errorf("%d of 10000 are overtaken, want about 950", overtaken)
+	}
+}
+
+// TestHeldBackPacketsAreOvertakenByTheNextTick, too: a game's packets come a tick apart.
+func TestHeldBackPacketsAreOvertakenByTheNextTick(t *testing.T) {
+	overtaken, last := 0, time.Duration(0)
+	for _, s := range flow(NewPath(Conditions{RTT: 120 * time.Millisecond, Reorder: 0.1}, 5), 10_000, 33*time.Millisecond, 100) {
+		if s.arrivals[0] < last {
+			overtaken++
+		}
+		last = s.arrivals[0]
+	}
+	if overtaken < 500 {
+		t.Errorf("%d of 10000 are overtaken, want 500 or more", overtaken)
+	}
+}
+
+// TestAHeldBackPacketIsNoFaster than those before it, however the jitter falls.
+func TestAHeldBackPacketIsNoFaster(t *testing.T) {
+	c := Conditions{RTT: 120 * time.Millisecond, Jitter: 120 * time.Millisecond}
+	for seed := range uint64(20) {
+		straight := NewPath(c, seed)
+		last := time.Duration(0)
+		for i := range 500 {
+			held := *straight // what would become of this packet if it were held back
+			held.rng, held.c.Reorder = rand.New(rand.NewPCG(seed, uint64(i))), 1
+			at := time.Duration(i) * 2 * time.Millisecond
+			if got := held.Send(nil, at, 100)[0]; got < last {
+				t.Fatalf("seed %d: the packet of %v arrives at %v, before one that arrives at %v", seed, at, got, last)
+			}
+			last = straight.Send(nil, at, 100)[0]
+		}
 	}
 }
 
