@@ -56,6 +56,16 @@ func TestPlayOverABadNetwork(t *testing.T) {
 	group.Wait()
 }
 
+// TestASlowNetworkIsNoSilentServer: a cookie is an answer, too, so its round trip does not count towards the silence before Welcome.
+func TestASlowNetworkIsNoSilentServer(t *testing.T) {
+	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
+	p := relayTo(t, h.server.UDPAddr(), "1100ms")
+	c := dial(t, client.Config{Addr: p.Addr().String(), Identity: "ann", NoResume: true})
+	if s := c.Stats(); s.RTT < 1100*time.Millisecond || s.Drops > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestSessionSurvivesCutsAndRestarts(t *testing.T) {
 	h := serve(t, game, netcode.Config{UDP: "127.0.0.1:0"}, &memory{}, 1)
 	p := relayTo(t, h.server.UDPAddr(), "2%")

@@ -76,11 +76,10 @@ func newSession(c *Client) *session {
 // connection runs one connection from start to end and returns why it ended.
 func (s *session) connection(address string) error {
 	c := s.c
-	now := time.Now()
 	s.before = nil
 	s.reader, s.cookie, s.bye = frame.NewReader(frame.MaxFromServer), nil, nil
 	s.welcomed, s.leaving, s.ackSince = false, time.Time{}, time.Time{}
-	s.opened, s.heard, s.pinged = now, now, time.Time{} // the first Ping leaves with Hello, to measure the round trip
+	s.pinged = time.Time{} // the first Ping leaves with Hello, to measure the round trip
 	var err error
 	if c.cfg.Transport == UDP {
 		s.transport, s.cookie, err = dialUDP(c.cfg.DialUDP, address, s, &c.counters, c.stop)
@@ -90,6 +89,8 @@ func (s *session) connection(address string) error {
 	if err != nil {
 		return err
 	}
+	s.opened = time.Now()
+	s.heard = s.opened // over UDP, a cookie; over TCP, a handshake
 	c.mu.Lock()
 	c.transport = s.transport
 	for _, p := range c.pending {
