@@ -40,8 +40,9 @@ resume their sessions when it is back, or at another of the addresses.
 sequence of the record that holds the tick.
 
 --net simulates a network between the bots and the nodes: a round trip, how far it strays, and the share of the packets that are lost.
-It also takes names: rtt=120ms, jitter=25ms, loss=5%, burst=3 (packets lost in a row), reorder=1%, dup=1% (packets that arrive twice),
-rate=512kbit and queue=200ms (how long a packet waits at most for its turn).`,
+It also takes names: rtt=120ms, jitter=25ms, loss=5%, burst=3 (packets lost in a row), reorder=1% (packets held back
+for up to 100 ms, or the jitter), dup=1% (packets that arrive twice), rate=512kbit and queue=200ms (how long a packet waits at
+most for its turn).`,
 		Example: "  wind bots --addr 127.0.0.1:7777 --count 50 --for 1m --json\n  wind bots --count 10 --trace seen.jsonl\n  wind bots --net 120ms,25ms,5%,burst=3",
 	}
 	f := c.Flags()
@@ -56,7 +57,7 @@ rate=512kbit and queue=200ms (how long a packet waits at most for its turn).`,
 		f.BoolVar(&lobby, "lobby", false, "log in at the gateways of --addr, queue for matches, and play each in its room")
 	}
 	spanFlag(f, &span, "how long to play")
-	f.Var(&way, "net", "simulated network of the bots, over UDP: "+badNetworkUsage)
+	f.Var(&way, "net", "simulated network of the bots, over UDP: "+badNetworkUsage("the text above"))
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to admit them")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {

@@ -40,7 +40,7 @@ result and exits with 0, and a later start on the same shard fails and says that
 	}
 	f.add(c.Flags(), a)
 	c.Flags().IntVar(&bots, "bots", 0, "number of bots that play along, over UDP like any client")
-	c.Flags().Var(&way, "net", "simulated network of the bots: "+badNetworkUsage)
+	c.Flags().Var(&way, "net", "simulated network of the bots: "+badNetworkUsage("wind bots --help"))
 	if a.lobby != nil {
 		c.Flags().BoolVar(&lobby, "lobby", false, "also run the game's lobby; the bots log in there, queue, play a match in a room, and queue again")
 	}

@@ -28,6 +28,7 @@ func TestABadNetworkThatCannotBeIsWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		`--net: "120": want a time such as 120ms, or a share such as 5%`: {"bots", "--net", "120"},
 		"--net: loss 130%: want 0% to 100%":                              {"dev", "--bots", "1", "--net", "130%"},
+		"--net: a round trip of up to 1.5s: bots get no session":         {"bots", "--net", "1400ms,100ms"},
 		"bots: --net needs --transport udp":                              {"bots", "--net", "120ms", "--transport", "tcp"},
 		"dev: --net is the network of the bots: give --bots, too":        {"dev", "--net", "120ms"},
 	} {
