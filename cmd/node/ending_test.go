@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -50,5 +51,42 @@ func TestARoomThatEndsIsNotWantedAgain(t *testing.T) {
 		if want := []room.Phase{room.Wanted, room.Running, room.Sealed}; !slices.Equal(life, want) {
 			t.Errorf("room %s was %v, want %v", id, life, want)
 		}
+	}
+}
+
+// TestARoomThatHasBegunComesFirst: its players wait. A node that has place for one room takes that of a node that has stopped,
+// and not one of those that never ran.
+func TestARoomThatHasBegunComesFirst(t *testing.T) {
+	t.Parallel() // mostly waits
+	s := startServers(t)
+	c := s.cluster.Rooms("")
+	small := func(id string) *Node {
+		config := s.host(id)
+		config.Capacity = 0.001
+		return s.opens(t, config)
+	}
+	anna := small("anna")
+	begun, err := c.Create(soon(t), asked(rpc.RoomSpec{Key: "begun"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "anna is full", func() bool { return anna.rooms.load.Used() > 0 })
+	for i := range 20 {
+		if _, err := c.Create(soon(t), rpc.RoomRequest{RoomSpec: rpc.RoomSpec{Game: "match", Key: fmt.Sprint("new-", i)}, Wait: new(rpc.Duration(0))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.eventually(t, "they wait", func() bool { return anna.RoomStats().Waiting == 20 })
+	if err := anna.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	small("bert")
+	var running []rpc.Room
+	s.eventually(t, "bert runs a room", func() bool {
+		running, err = c.List(soon(t), rpc.RoomFilter{State: "running"})
+		return err == nil && len(running) > 0
+	})
+	if len(running) != 1 || running[0].ID != begun.ID || running[0].Node != "bert" {
+		t.Errorf("%+v run, not %s", running, begun.ID)
 	}
 }

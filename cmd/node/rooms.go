@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +33,7 @@ type rooms struct {
 	mu      sync.Mutex
 	service *roomService        // nil until it is served
 	bids    map[string]*bidding // for rooms that nobody owns
+	begun   map[string]struct{} // those of bids that had an owner: the others wait for them
 	waiting map[string]string   // rooms that nobody owns and this node does not bid for, and why
 	hosted  map[string]*hosted
 	opening map[string]time.Time   // of those, the ones that nobody owns yet, and since when
@@ -55,7 +55,8 @@ const (
 	againMost  = 5 * time.Second
 	endTimeout = 10 * time.Second
 
-	openingBound = 2 * time.Second // a room that takes longer to open keeps no other waiting
+	behindBegun  = 20 * time.Millisecond // then the node looks again whether rooms that have begun still wait
+	openingBound = 2 * time.Second       // a room that takes longer to open keeps no other waiting
 )
 
 // followRooms begins to host the cluster's rooms, if the node has a capacity for them.
@@ -68,7 +69,7 @@ func (n *Node) followRooms(ctx context.Context) error {
 		return err
 	}
 	r := &rooms{
-		node: n, news: news{wake: make(chan struct{}, 1)}, freed: make(chan struct{}, 1), bids: map[string]*bidding{}, waiting: map[string]string{},
+		node: n, news: news{wake: make(chan struct{}, 1)}, freed: make(chan struct{}, 1), bids: map[string]*bidding{}, begun: map[string]struct{}{}, waiting: map[string]string{},
 		hosted: map[string]*hosted{}, opening: map[string]time.Time{}, resting: map[string]*time.Timer{}, told: map[string]string{}, load: room.NewLoad(n.config.Capacity),
 	}
 	r.ctx, r.cancel = context.WithCancel(n.ctx)
@@ -131,7 +132,7 @@ func (r *rooms) hear(ctx context.Context) {
 			r.mu.Lock()
 			s := r.service
 			r.mu.Unlock()
-			for id := range r.news.take() {
+			for _, id := range r.inOrder(r.news.take()) {
 				if r.consider(id); s != nil {
 					s.noticed(id)
 				}
@@ -144,6 +145,19 @@ func (r *rooms) hear(ctx context.Context) {
 	}
 }
 
+// inOrder returns rooms in the order in which the node turns to them: those that have begun come first, since their players wait.
+func (r *rooms) inOrder(ids map[string]struct{}) []string {
+	var begun, others []string
+	for id := range ids {
+		if x := r.registry.Room(id); x != nil && x.Begun {
+			begun = append(begun, id)
+		} else {
+			others = append(others, id)
+		}
+	}
+	return append(begun, others...)
+}
+
 // close hands every room over, and waits until that is done. The node may go on without them: a start that failed is tried again.
 func (r *rooms) close() {
 	r.cancel()
@@ -152,7 +166,7 @@ func (r *rooms) close() {
 	r.mu.Lock()
 	for id, bid := range r.bids {
 		bid.timer.Stop()
-		delete(r.bids, id)
+		r.withdraw(id)
 	}
 	for id, rest := range r.resting {
 		rest.Stop()
@@ -178,7 +192,7 @@ func (r *rooms) consider(id string) {
 	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
 		if bid := r.bids[id]; bid != nil {
 			bid.timer.Stop()
-			delete(r.bids, id)
+			r.withdraw(id)
 		}
 		delete(r.waiting, id)
 		if x == nil || x.Phase() != room.Wanted {
@@ -199,6 +213,15 @@ func (r *rooms) consider(id string) {
 	b := &bidding{since: time.Now()}
 	b.timer = time.AfterFunc(after, func() { r.bid(id, b) })
 	r.bids[id] = b
+	if x.Begun {
+		r.begun[id] = struct{}{}
+	}
+}
+
+// withdraw forgets that the node waits to bid for a room. The caller holds the lock.
+func (r *rooms) withdraw(id string) {
+	delete(r.bids, id)
+	delete(r.begun, id)
 }
 
 // bid begins to host a room, if it is still to be had and it is this node's turn.
@@ -208,20 +231,25 @@ func (r *rooms) bid(id string, b *bidding) {
 	if r.bids[id] != b {
 		return // withdrawn
 	}
-	delete(r.bids, id)
 	x := r.registry.Room(id)
 	if r.ctx.Err() != nil || x == nil || x.Spec == nil || x.Phase() != room.Wanted || r.hosted[id] != nil {
+		r.withdraw(id)
 		return
 	}
-	switch more, why := r.bidder().Turn(x, time.Since(b.since)); {
-	case why != "": // full by now
+	more, why := r.bidder().Turn(x, time.Since(b.since))
+	if why != "" { // full by now
+		r.withdraw(id)
 		r.waiting[id] = why
 		return
-	case more > 0:
+	}
+	if !x.Begun && len(r.begun) > 0 {
+		more = max(more, behindBegun)
+	}
+	if more > 0 {
 		b.timer.Reset(more)
-		r.bids[id] = b
 		return
 	}
+	r.withdraw(id)
 	h, err := r.node.newHosted(id, r.node.config.Game, ecs.Config{Seed: x.Spec.Seed, Options: x.Spec.Options})
 	if err != nil {
 		r.cannot(id, err)
@@ -294,9 +322,12 @@ func (r *rooms) rest(id string) {
 // reconsider considers the rooms that wait: some may find room now.
 func (r *rooms) reconsider() {
 	r.mu.Lock()
-	waiting := slices.Collect(maps.Keys(r.waiting))
+	waiting := map[string]struct{}{}
+	for id := range r.waiting {
+		waiting[id] = struct{}{}
+	}
 	r.mu.Unlock()
-	for _, id := range waiting {
+	for _, id := range r.inOrder(waiting) {
 		r.consider(id)
 	}
 }

@@ -97,7 +97,9 @@ func TestTheViewFollowsARoomsLife(t *testing.T) {
 		{"r-1/spec", `{"game":"arena"}`, "r-1", "wanted"},
 		{"r-1/high", `{"seq":7}`, "", "wanted"},
 		{"r-1/owner", `{"node":"a","since":"2026-01-01T00:00:00Z"}`, "r-1", "running on a"},
-		{"r-1/owner", "", "r-1", "wanted"},
+		{"r-1/epoch", `{"epoch":1}`, "r-1", "running on a, begun"},
+		{"r-1/owner", "", "r-1", "wanted, begun"},
+		{"r-1/epoch", "", "r-1", "wanted"},
 		{"r-1/halted", `{"reason":"x"}`, "r-1", "wanted, halted"},
 		{"r-1/halted", "", "r-1", "wanted"},
 		{"r-1/owner", `{"node":"b"}`, "r-1", "running on b"},
@@ -110,6 +112,10 @@ func TestTheViewFollowsARoomsLife(t *testing.T) {
 		{"r-1/halted", `{"reason":"x"}`, "r-1", "wanted, halted"}, // a listing has it before the spec
 		{"r-1/spec", `{"game":"arena"}`, "r-1", "wanted, halted"},
 		{"r-1/halted", "", "r-1", "wanted"},
+		{"r-1/spec", "", "r-1", "gone"},
+		{"r-1/epoch", `{"epoch":1}`, "", "gone"}, // likewise
+		{"r-1/spec", `{"game":"arena"}`, "r-1", "wanted, begun"},
+		{"r-1/epoch", "", "r-1", "wanted"},
 		{"r-1/spec", "", "r-1", "gone"},
 		{"main/owner", `{"node":"a"}`, "main", "gone"},
 		{"damaged", "x", "", "gone"},
@@ -125,6 +131,9 @@ func TestTheViewFollowsARoomsLife(t *testing.T) {
 			}
 			if r.Halted {
 				got += ", halted"
+			}
+			if r.Begun {
+				got += ", begun"
 			}
 			if r.Keeper != "" {
 				got += ", kept by " + r.Keeper

@@ -62,6 +62,7 @@ type Room struct {
 	End       *End              // nil: it goes on
 	Keeper    string            // node that archives it or removes its log; "": nobody
 	Halted    bool
+	Begun     bool  // some node has owned it
 	Revision  int64 // of the last change that was seen
 }
 
@@ -77,10 +78,13 @@ func (r *Room) Phase() Phase {
 }
 
 // View holds the rooms of a cluster as the coordination service's entries describe them. Not safe for concurrent use.
-type View struct{ rooms map[string]*Room }
+type View struct {
+	rooms map[string]*Room
+	begun map[string]bool // shards that some node has owned, rooms or not: a listing has that before the room's spec
+}
 
 // NewView returns an empty view.
-func NewView() *View { return &View{rooms: map[string]*Room{}} }
+func NewView() *View { return &View{rooms: map[string]*Room{}, begun: map[string]bool{}} }
 
 // Apply applies one entry, with the key <room>/<part>, and returns the room's id if that changed the view. It ignores
 // parts that it does not know, and what cannot be read counts as absent.
@@ -90,11 +94,19 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 		return ""
 	}
 	r := v.rooms[id]
+	if part == "epoch" { // written with the first owner
+		if v.begun[id] = !e.Gone; e.Gone {
+			delete(v.begun, id)
+		}
+		if r == nil {
+			return ""
+		}
+	}
 	if r == nil {
 		r = &Room{ID: id}
 	}
 	next := *r
-	next.Revision = max(r.Revision, e.Revision)
+	next.Revision, next.Begun = max(r.Revision, e.Revision), v.begun[id]
 	switch part {
 	case "spec":
 		next.Spec = read[Spec](e)
@@ -102,6 +114,7 @@ func (v *View) Apply(e discovery.Entry) (changed string) {
 		next.End = read[End](e)
 	case "halted":
 		next.Halted = !e.Gone
+	case "epoch":
 	case "keeper":
 		next.Keeper = ""
 		if k := read[struct{ Node string }](e); k != nil {
