@@ -83,7 +83,11 @@ func (n *Node) newHosted(name string, game ecs.Game, config ecs.Config) (*hosted
 // open opens what the shard's hosts share, and the first host.
 func (h *hosted) open(ctx context.Context) (first *hosting, err error) {
 	n := h.node
-	if h.ownership, err = n.member.Shard(h.name); err != nil {
+	view := n.member.Shard
+	if h.noWait {
+		view = n.member.Room
+	}
+	if h.ownership, err = view(h.name); err != nil {
 		return nil, err
 	}
 	n.awaits(shard.AwaitsEtcd)

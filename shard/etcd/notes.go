@@ -20,6 +20,7 @@ type notes struct {
 
 type note struct {
 	shard *Shard
+	born  int64 // the shard's, when it wanted the mark noted
 	mark  persistence.Mark
 	done  func(error)
 }
@@ -33,7 +34,7 @@ const (
 func (s *Shard) NoteSoon(m persistence.Mark, done func(error)) {
 	n := s.node
 	n.notes.mu.Lock()
-	n.notes.waiting = append(n.notes.waiting, note{s, m, done})
+	n.notes.waiting = append(n.notes.waiting, note{s, s.born.Load(), m, done})
 	first := !n.notes.writing
 	n.notes.writing = true
 	n.notes.mu.Unlock()
@@ -81,7 +82,7 @@ func (n *Node) writeSome(ctx context.Context, batch []note) {
 	for i := range batch {
 		b := &batch[i]
 		if err == nil && !written {
-			b.done(b.shard.raiseAlone(ctx, b.mark))
+			b.done(b.shard.raiseAlone(ctx, b.born, b.mark))
 			continue
 		}
 		b.done(err)
@@ -130,8 +131,8 @@ func (n *Node) together(ctx context.Context, batch []note) (written bool, err er
 	return got.Succeeded, nil
 }
 
-func (s *Shard) raiseAlone(ctx context.Context, m persistence.Mark) (err error) {
+func (s *Shard) raiseAlone(ctx context.Context, born int64, m persistence.Mark) (err error) {
 	ctx, end := s.asks(ctx, "write a note of")
 	defer end(&err)
-	return s.raise(ctx, m)
+	return s.raise(ctx, born, m)
 }

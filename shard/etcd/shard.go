@@ -29,7 +29,9 @@ type Shard struct {
 	node   *Node // nil for tools
 	name   string
 	prefix string // ends with "/"
+	room   bool   // somebody asked for it: without a spec it is forgotten, see stands
 
+	born   atomic.Int64           // revision of the lineage that this node has bid with; 0: it has not bid
 	marked atomic.Pointer[marked] // as this node wrote it last, or found it; nil: neither
 }
 
@@ -109,11 +111,14 @@ func (s *Shard) Read(ctx context.Context) (st shard.Standing, err error) {
 		return shard.Standing{}, s.wrap("read", err)
 	}
 	st.Revision = got.Header.Revision
+	forgotten := s.room
 	for _, kv := range got.Kvs {
 		if err := s.parse(&st, kv); err != nil {
 			return shard.Standing{}, fmt.Errorf("etcd: %s holds %.100q: %w", kv.Key, kv.Value, err)
 		}
+		forgotten = forgotten && string(kv.Key) != s.prefix+"spec"
 	}
+	st.Ended = st.Ended || forgotten
 	return st, nil
 }
 
@@ -187,19 +192,23 @@ func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error
 		s.put("owner", ownerValue{Node: b.Node, Epoch: b.Epoch, Lease: fmt.Sprintf("%x", b.Lease), Since: now, Addresses: s.addresses()}, clientv3.WithLease(clientv3.LeaseID(b.Lease))),
 		s.put("epoch", epochValue{Epoch: b.Epoch, Node: b.Node, At: now}),
 	}
-	lineage, err := s.AgreeLineage(ctx, b.Lineage)
+	lineage, born, err := s.agree(ctx, b.Lineage)
+	if errors.Is(err, errForgotten) {
+		return false, nil // the standing says so
+	}
 	if err != nil {
 		return false, err
 	}
 	if lineage != b.Lineage {
 		return false, nil
 	}
-	got, err := s.client.Txn(ctx).If(
+	s.born.Store(born)
+	got, err := s.client.Txn(ctx).If(append(s.stands(born),
 		clientv3.Compare(clientv3.CreateRevision(s.prefix+"owner"), "=", 0),
 		clientv3.Compare(clientv3.CreateRevision(s.prefix+"halted"), "=", 0),
 		clientv3.Compare(clientv3.CreateRevision(s.prefix+"state"), "=", 0),
 		clientv3.Compare(clientv3.ModRevision(s.prefix+"epoch"), "=", b.EpochRevision),
-	).Then(then...).Commit()
+	)...).Then(then...).Commit()
 	if err != nil {
 		return false, s.wrap("claim", err)
 	}
@@ -209,35 +218,43 @@ func (s *Shard) Claim(ctx context.Context, b shard.Bid) (granted bool, err error
 // AgreeLineage returns the shard's lineage from etcd. If etcd has none, it writes the proposed one first. Several
 // callers with different proposals all get the same answer.
 func (s *Shard) AgreeLineage(ctx context.Context, proposed string) (lineage string, err error) {
+	lineage, _, err = s.agree(ctx, proposed)
+	return lineage, err
+}
+
+// agree is AgreeLineage. It also returns the revision of the lineage.
+func (s *Shard) agree(ctx context.Context, proposed string) (lineage string, revision int64, err error) {
 	ctx, end := s.asks(ctx, "agree on the lineage of")
 	defer end(&err)
 	key := s.prefix + "lineage"
 	got, err := s.client.Get(ctx, key) // a transaction that may write costs a write even if it only reads
 	if err != nil {
-		return "", s.wrap("agree on the lineage of", err)
+		return "", 0, s.wrap("agree on the lineage of", err)
 	}
 	kvs := got.Kvs
 	if len(kvs) == 0 {
-		put, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		put, err := s.client.Txn(ctx).If(append(s.stands(0), clientv3.Compare(clientv3.CreateRevision(key), "=", 0))...).
 			Then(s.put("lineage", lineageValue{Lineage: proposed, Since: time.Now().UTC()})).
 			Else(clientv3.OpGet(key)).Commit()
 		if err != nil {
-			return "", s.wrap("agree on the lineage of", err)
+			return "", 0, s.wrap("agree on the lineage of", err)
 		}
 		if put.Succeeded {
-			return proposed, nil
+			return proposed, put.Header.Revision, nil
 		}
-		kvs = put.Responses[0].GetResponseRange().Kvs
+		if kvs = put.Responses[0].GetResponseRange().Kvs; len(kvs) == 0 {
+			return "", 0, fmt.Errorf("etcd: room %s: %w", s.name, errForgotten)
+		}
 	}
 	var v lineageValue
 	if err := json.Unmarshal(kvs[0].Value, &v); err != nil {
-		return "", fmt.Errorf("etcd: %s holds %.100q: %w", key, kvs[0].Value, err)
+		return "", 0, fmt.Errorf("etcd: %s holds %.100q: %w", key, kvs[0].Value, err)
 	}
-	return v.Lineage, nil
+	return v.Lineage, kvs[0].ModRevision, nil
 }
 
 // Note writes the fields that are set in n. A high-water mark never goes back, neither in epoch nor in sequence within
-// one epoch: a paused owner that wakes up cannot lower it. A halt deletes the attempts, so that the shard starts afresh
+// one epoch: a paused owner that wakes up cannot lower it. Nothing is noted for a room that is forgotten. A halt deletes the attempts, so that the shard starts afresh
 // when an operator lifts it.
 func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
 	ctx, end := s.asks(ctx, "write a note of")
@@ -250,8 +267,8 @@ func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
 	}
 	if n.Halted != "" {
 		halt := []clientv3.Op{s.put("halted", haltedValue{Reason: n.Halted, Node: node, At: now}), clientv3.OpDelete(s.prefix + "attempt")}
-		if _, err := s.client.Txn(ctx).Then(halt...).Commit(); err != nil {
-			return s.wrap("halt", err)
+		if err := s.also(ctx, s.born.Load(), halt); err != nil {
+			return err
 		}
 	}
 	// From here until the tick is simulated, a death counts against the attempt.
@@ -260,18 +277,21 @@ func (s *Shard) Note(ctx context.Context, n shard.Note) (err error) {
 		attempt = append(attempt, s.put("attempt", attemptValue{Tick: n.Attempt.Tick, Count: n.Attempt.Count, Epoch: n.Attempt.Epoch, Node: node, At: now}))
 	}
 	if n.High.Epoch > 0 {
-		return s.raise(ctx, n.High, attempt...)
+		return s.raise(ctx, s.born.Load(), n.High, attempt...)
 	}
-	return s.also(ctx, attempt)
+	return s.also(ctx, s.born.Load(), attempt)
 }
 
 // also performs operations that go with a note.
-func (s *Shard) also(ctx context.Context, ops []clientv3.Op) error {
+func (s *Shard) also(ctx context.Context, born int64, ops []clientv3.Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	_, err := s.client.Txn(ctx).Then(ops...).Commit()
-	return s.wrap("note the attempt of", err)
+	got, err := s.client.Txn(ctx).If(s.stands(born)...).Then(ops...).Commit()
+	if err == nil && !got.Succeeded {
+		return s.forgotten()
+	}
+	return s.wrap("write a note of", err)
 }
 
 // forget deletes the attempt of an epoch, but not that of another epoch.
@@ -289,7 +309,7 @@ func (s *Shard) forget(ctx context.Context, epoch persistence.Epoch) error {
 }
 
 // raise writes the high-water mark unless etcd has a higher one, and performs what goes with it, unless a later epoch has noted its own.
-func (s *Shard) raise(ctx context.Context, m persistence.Mark, also ...clientv3.Op) error {
+func (s *Shard) raise(ctx context.Context, born int64, m persistence.Mark, also ...clientv3.Op) error {
 	key := s.prefix + "high"
 	for {
 		got, err := s.client.Get(ctx, key)
@@ -308,13 +328,14 @@ func (s *Shard) raise(ctx context.Context, m persistence.Mark, also ...clientv3.
 			}
 			if have.Epoch == m.Epoch && have.Seq >= m.Seq {
 				s.marked.Store(&marked{have, revision})
-				return s.also(ctx, also)
+				return s.also(ctx, born, also)
 			}
 			if have.Epoch == m.Epoch && s.rests(got.Kvs[0].Value) {
-				return s.also(ctx, also)
+				return s.also(ctx, born, also)
 			}
 		}
-		put, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+		stands := s.stands(born)
+		put, err := s.client.Txn(ctx).If(append(stands, clientv3.Compare(clientv3.ModRevision(key), "=", revision))...).
 			Then(append([]clientv3.Op{s.put("high", markValue{Seq: m.Seq, Epoch: m.Epoch, At: time.Now().UTC()})}, also...)...).Commit()
 		if err != nil {
 			return s.wrap("note the last sequence of", err)
@@ -322,6 +343,16 @@ func (s *Shard) raise(ctx context.Context, m persistence.Mark, also ...clientv3.
 		if put.Succeeded {
 			s.marked.Store(&marked{m, put.Header.Revision})
 			return nil
+		}
+		if len(stands) == 0 {
+			continue
+		}
+		still, err := s.client.Txn(ctx).If(stands...).Commit()
+		if err != nil {
+			return s.wrap("note the last sequence of", err)
+		}
+		if !still.Succeeded {
+			return s.forgotten()
 		}
 	}
 }
