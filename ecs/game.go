@@ -23,7 +23,7 @@ type Game struct {
 	// see in whole cells of 32 m. 0 means 96; the limit is package replication's. It does not affect the simulation.
 	SightMetres float64
 	// Identity says how many sessions a player may have at once in a world. Sessions of one player have the same
-	// Session.Identity.
+	// Session.Identity. The world keeps the rule, too: a replay needs the one under which the log was written.
 	Identity IdentityRule
 	// Options is nil, or a struct value with the default of every option that a new world can set. Its exported fields
 	// are bool, int32, int64, uint32, uint64, float64 or string, tagged `usage:"…" min:"0" max:"100000"`, and `later:"true"`

@@ -330,6 +330,8 @@ func TestAPlayerHasOneSessionIfTheGameWants(t *testing.T) {
 		_, in := w.Session(9)
 		if want := rule == ecs.ManySessions; in != want || len(out.Replies) != 1 || out.Replies[0].Rejected == want {
 			t.Errorf("rule %d: the second session is in: %v; %+v", rule, in, out.Replies)
+		} else if !want && (len(out.Failures) != 1 || !out.Failures[0].Rejected || out.Failures[0].Reason != out.Replies[0].Reason) {
+			t.Errorf("rule %d: the refusal is reported as %+v", rule, out.Failures)
 		}
 		step(ecs.NewCommand(w, client(7), 2, ecs.Leave{}))
 		step(joins(w, 9, "ada"))

@@ -131,7 +131,9 @@ func (w *World) join(i int, h *handler, c *Command) {
 	h.f.unpack(h.scratch, c.Payload, 1)
 	j := (*Join)(h.scratch)
 	if w.game.Identity != ManySessions && w.sessions.plays(j.Identity.String()) {
-		w.answer(c, verdict{failed: true, rejected: true, reason: "the player has a session already"})
+		v := verdict{failed: true, rejected: true, reason: "the player has a session already"}
+		w.fail(Failure{System: h.name, Command: i, Rejected: true, Reason: v.reason})
+		w.answer(c, v)
 		return
 	}
 	x := w.sessions.add(Session{ID: c.Source.ID, Identity: j.Identity.String(), ResumeHash: j.ResumeHash, AppliedSeq: c.Seq, Joined: w.tick})
