@@ -160,13 +160,16 @@ func (h *hub) join(w *ecs.World, l *link, b *intake.Batch) entry {
 		h.close(l, wirepb.Reason_REASON_FULL, fmt.Sprintf("the shard is full: it has %d sessions", h.cfg.MaxSessions))
 		return settled
 	}
-	id, trouble := h.chooseSession(w, l.ticket)
-	if trouble != "" {
+	if trouble := h.spent(w, l.ticket); trouble != "" {
 		h.close(l, wirepb.Reason_REASON_BAD_TICKET, trouble)
 		return settled
 	}
 	if earlier != nil {
 		return h.vacate(l, earlier)
+	}
+	id := newSessionID(w)
+	if l.ticket != nil {
+		id = l.ticket.Session
 	}
 	s := &session{id: id, player: l.hello.Identity, stage: stageJoining, link: l, joinTick: b.Tick, taken: 1}
 	rand.Read(s.token[:])
@@ -229,22 +232,22 @@ func newSessionID(w *ecs.World) uint64 {
 	}
 }
 
-// chooseSession picks the id of a new session. A ticket brings the id of its session, so that no ticket opens two: the
+// spent returns why a ticket opens no session, or "". A ticket brings the id of its session, so that no ticket opens two: the
 // world knows the existing sessions, and the hub those that have left since it began to own the shard. An older ticket
-// may have been used, so chooseSession refuses it. It returns the reason to refuse, or "".
-func (h *hub) chooseSession(w *ecs.World, t *netcode.Ticket) (id uint64, trouble string) {
+// may have been used, so spent refuses it. No ticket, nil, is no trouble.
+func (h *hub) spent(w *ecs.World, t *netcode.Ticket) string {
 	if t == nil {
-		return newSessionID(w), ""
+		return ""
 	}
 	_, lives := w.Session(t.Session)
 	_, used := h.used[t.Session]
 	switch {
 	case lives || used || h.sessions[t.Session] != nil:
-		return 0, "the ticket has already been used: ask the gateway for another"
+		return "the ticket has already been used: ask the gateway for another"
 	case t.Issued.Before(h.since):
-		return 0, "the ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
+		return "the ticket was issued before this node began to own the shard, and may have been used: ask the gateway for another"
 	}
-	return t.Session, ""
+	return ""
 }
 
 // forgetTickets drops the records of used tickets that have expired.
