@@ -88,8 +88,8 @@ type Config struct {
 	// Redundancy says how often inputs are sent over UDP. By default it follows
 	// the measured loss.
 	Redundancy Redundancy
-	// DialUDP opens the socket to a server. The client reads and writes it from one goroutine, and a write must not wait. By default it
-	// is a plain socket; see package netsim for one behind a bad network.
+	// DialUDP opens the socket to a server. The client reads and writes it from one goroutine, while others set its read deadline; a
+	// write must not wait. By default it is a plain socket; see package netsim for one behind a bad network.
 	DialUDP func(address string) (net.Conn, error)
 	// Logger receives drops and resumes. Nil means slog.Default().
 	Logger *slog.Logger

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestASentLogKeepsTheLastPackets: it tells each of the last sentPackets packets with its blocks, whatever they held, and no other; its ring
-// is at most twice as long as those need.
+// TestASentLogKeepsTheLastPackets: it has the last sentPackets packets with their blocks, however many those are, and no others; its ring
+// is at most twice as long as they need.
 func TestASentLogKeepsTheLastPackets(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 1))
