@@ -61,7 +61,7 @@ func (s *roomService) create(ctx context.Context, q *rpc.RoomRequest, by string)
 	if q.Wait != nil {
 		wait = time.Duration(*q.Wait)
 	}
-	return s.awaitRunning(ctx, id, wait, q.Players)
+	return s.awaitRunning(ctx, id, &stands, wait, q.Players)
 }
 
 // validPlayers returns an error unless each player may have a ticket.
@@ -102,7 +102,7 @@ func (s *roomService) unawaited(ctx context.Context, id string, spec *room.Spec,
 }
 
 // awaitRunning waits until a room's owner says that it ticks, or the room is over, for some time (0: until ctx ends).
-func (s *roomService) awaitRunning(ctx context.Context, id string, wait time.Duration, players []string) (*rpc.Room, error) {
+func (s *roomService) awaitRunning(ctx context.Context, id string, spec *room.Spec, wait time.Duration, players []string) (*rpc.Room, error) {
 	end, _ := ctx.Deadline()
 	until := end.Add(-min(causesWithin, time.Until(end)/4))
 	if wait > 0 {
@@ -116,9 +116,9 @@ func (s *roomService) awaitRunning(ctx context.Context, id string, wait time.Dur
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for delay := ownerAgain; ; {
-		x := s.rooms.registry.Room(id)
+		x := s.seen(id, spec)
 		switch {
-		case x == nil || x.Spec == nil: // this node has not seen it yet
+		case x == nil: // not yet
 		case x.End != nil:
 			return roomAnswer(x), nil
 		case x.Owner != "":
@@ -143,6 +143,16 @@ func (s *roomService) awaitRunning(ctx context.Context, id string, wait time.Dur
 			return nil, s.notRunning(ctx, id, last)
 		}
 	}
+}
+
+// seen returns what this node has seen of the room that a spec stands for, or nil. The node may still know an earlier room that had the
+// same key, and has been forgotten.
+func (s *roomService) seen(id string, spec *room.Spec) *room.Room {
+	x := s.rooms.registry.Room(id)
+	if x == nil || x.Spec == nil || !x.Spec.At.Equal(spec.At) {
+		return nil
+	}
+	return x
 }
 
 func minTime(a, b time.Time) time.Time {

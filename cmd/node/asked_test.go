@@ -402,6 +402,24 @@ func TestRoomsThatChangeAtOnceAreAllListed(t *testing.T) {
 	}
 }
 
+// TestARoomThatWasMadeAgainIsNotTheOldOne: a room ended, was forgotten, and is made again with the same key. The node that made it may not
+// have heard of either yet.
+func TestARoomThatWasMadeAgainIsNotTheOldOne(t *testing.T) {
+	r, err := room.Follow(t.Context(), oneRevision{1}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := &roomService{rooms: &rooms{registry: r}}
+	again := room.Spec{Game: "match", At: time.Now()}
+	if x := s.seen("r-00", &again); x != nil {
+		t.Errorf("whoever asks for the room gets one that was asked for at %v", x.Spec.At)
+	}
+	if x := s.seen("r-00", &room.Spec{Game: "match"}); x == nil {
+		t.Error("the room that stands is not seen")
+	}
+}
+
 func TestALongListIsCut(t *testing.T) {
 	a := &rpc.RoomListed{Rooms: []rpc.Room{{ID: "r-1"}, {ID: "r-2"}, {ID: "r-3", Node: strings.Repeat("x", 500)}}}
 	if fit(a, 600); !a.More || len(a.Rooms) != 2 {
