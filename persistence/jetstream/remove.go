@@ -72,6 +72,9 @@ func (c *Conn) unmark(r Ref) error {
 		return err
 	}
 	table.remove(r.Lineage)
+	if noted, err := readShelf(c.dir, r); err == nil && noted == nil {
+		return nil // there is none, or it is of a room that was made again under this name
+	}
 	if err := os.Remove(shelfPath(c.dir, r)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("jetstream: cannot forget the snapshots of shard %s: %w", r.Shard, err)
 	}

@@ -410,3 +410,32 @@ func TestRoomsAreRemovedFromAFullPartition(t *testing.T) {
 	goesOn()
 	resumeFrom(t, other, ow)
 }
+
+// TestForgettingARoomLeavesItsSuccessorsShelf: a room was made again under the same name. What is noted of its snapshots stays when the
+// seal of the first one is dropped.
+func TestForgettingARoomLeavesItsSuccessorsShelf(t *testing.T) {
+	dir := t.TempDir()
+	c := connectTo(t, startServer(t, ServerConfig{Dir: dir, Port: -1}))
+	ctx := testContext(t)
+	first, w := room(t, c, "again", 1)
+	if err := first.log.Append(ctx, sealOf(t, w), w.chain.Seq()); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(ctx, c, first.ref); err != nil {
+		t.Fatal(err)
+	}
+	next, _ := roomOf(t, c, newWriterOf(Ref{"dev", "again", "another-lineage"}), 1)
+	before, err := readShelf(c.dir, next.ref)
+	if err != nil || len(before) != 1 {
+		t.Fatal(before, err)
+	}
+	if n, err := Forget(ctx, c, "dev", time.Now().Add(time.Hour)); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if after, err := readShelf(c.dir, next.ref); err != nil || len(after) != 1 {
+		t.Errorf("of the room that was made again was noted %v, and is now %v, %v", before, after, err)
+	}
+	if err := Remove(ctx, c, first.ref); err == nil {
+		t.Error("the forgotten room is there")
+	}
+}
