@@ -14,6 +14,7 @@ import (
 	"github.com/ferris1/wind/netcode/reload"
 	"github.com/ferris1/wind/netcode/rpc"
 	"github.com/ferris1/wind/netcode/session"
+	"github.com/ferris1/wind/persistence"
 	"github.com/ferris1/wind/persistence/jetstream"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/etcd"
@@ -37,11 +38,12 @@ type hosted struct {
 	cancel   context.CancelFunc
 	noWait   bool             // leave the shard to the node that owns it: a room's
 	phase    float64          // of its ticks: a room's
-	leave    func()           // notes the end of a room, before its owner key goes; nil for a standing shard
 	served   *bus.ServedShard // nil until open
 	mu       sync.Mutex       // guards what follows
 	end      *room.End        // of a room that is over
 	lineage  string           // of the log that says so
+	over     bool             // a host found the room over, and left the owner key of that epoch
+	epoch    persistence.Epoch
 	host     *shard.Host
 	past     shard.Stats // of the earlier hosts
 	measured struct {
@@ -156,7 +158,7 @@ func (h *hosted) openHost(ctx context.Context) (*hosting, error) {
 	config := shard.HostConfig{
 		Game: h.game, Config: h.config, Cluster: c.Cluster, Shard: h.name, Node: c.ID, Lineage: store.Ref().Lineage, Build: n.build,
 		Log: store.Log(), Snapshots: store.Snapshots(), Frontend: h.sources, Ownership: h.ownership, Lease: n.member,
-		Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Limits: h.limits, NoWait: h.noWait, LeaveEnded: h.leave != nil, Phase: h.phase, Doze: h.noWait,
+		Purge: c.Purge == PurgeAlways, KeepLog: c.Purge == PurgeNever, Limits: h.limits, NoWait: h.noWait, LeaveEnded: h.noWait, Phase: h.phase, Doze: h.noWait,
 		StopTimeout: c.patience.stop, Crew: n.crew, Logger: c.Logger,
 	}
 	if deltas := store.Deltas(); deltas != nil {
@@ -220,8 +222,7 @@ func (h *hosted) run(ctx context.Context, x *hosting) shard.Ended {
 	h.begin(x.host)
 	err := x.host.Run(ctx)
 	if errors.Is(err, shard.ErrEnded) {
-		h.ended(x.store)
-		h.left(x.host)
+		h.ended(x)
 	}
 	return shard.Ended{Err: err, Owned: owned(x.host)}
 }
@@ -248,26 +249,33 @@ func owned(host *shard.Host) time.Duration {
 	return time.Duration(s.Ticks) * time.Second / time.Duration(max(s.TickRate, 1))
 }
 
-// left notes the end of a room and releases its owner key, which its host has left to that.
-//
-//go:noinline
-func (h *hosted) left(host *shard.Host) {
-	if h.leave == nil {
-		return
-	}
-	h.leave()
+// isOver reports whether a host found the room over.
+func (h *hosted) isOver() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over
+}
+
+// leave releases the owner key that the host of a room that is over has left.
+func (h *hosted) leave() {
+	h.mu.Lock()
+	epoch := h.epoch
+	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.node.ctx), endTimeout)
 	defer cancel()
-	if err := h.ownership.Release(ctx, host.Stats().Epoch, true); err != nil {
+	if err := h.ownership.Release(ctx, epoch, true); err != nil {
 		h.node.config.Logger.Warn("the owner key is not released; it ends with the lease, unless the node can release it sooner", "shard", h.name, "error", err)
 	}
 }
 
 // ended reads from the log how the room has ended.
-func (h *hosted) ended(store *jetstream.Shard) {
+func (h *hosted) ended(x *hosting) {
+	h.mu.Lock()
+	h.over, h.epoch = true, x.host.Stats().Epoch
+	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.node.ctx), endTimeout)
 	defer cancel()
-	end, err := endOf(ctx, store.Log(), h.game, h.config)
+	end, err := endOf(ctx, x.store.Log(), h.game, h.config)
 	if err != nil {
 		h.node.config.Logger.Warn("cannot read how the room has ended", "shard", h.name, "error", err)
 	}
@@ -275,7 +283,7 @@ func (h *hosted) ended(store *jetstream.Shard) {
 		return
 	}
 	h.mu.Lock()
-	h.end, h.lineage = end, store.Ref().Lineage
+	h.end, h.lineage = end, x.store.Ref().Lineage
 	h.mu.Unlock()
 }
 

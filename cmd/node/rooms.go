@@ -258,7 +258,6 @@ func (r *rooms) bid(id string, b *bidding) {
 	}
 	rate := time.Duration(h.game.TickRate)
 	h.noWait, h.phase = true, room.TickPhase(id)
-	h.leave = func() { r.noteEnd(h) }
 	h.limits = shard.Limits{Ticks: ticks(x.Spec.Limit, rate), IdleTicks: ticks(x.Spec.Idle, rate)}
 	h.ctx, h.cancel = context.WithCancel(r.ctx)
 	r.hosted[id], r.opening[id] = h, time.Now()
@@ -296,6 +295,9 @@ func (r *rooms) left(h *hosted, err error) {
 	r.mu.Unlock()
 	wake(r.freed)
 	switch {
+	case h.isOver(): // also if the node stops just then
+		r.noteEnd(h)
+		h.leave()
 	case failed:
 		if spoiled(err) {
 			r.noteSpoiled(h, err)
