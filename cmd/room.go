@@ -410,7 +410,7 @@ func (a *app) watchRooms(ctx context.Context, rooms rpc.Rooms, f rpc.RoomFilter)
 		changed, next, err := rooms.Changes(ctx, f, after)
 		if begun = begun || err == nil || !rpc.ErrorOf(err).NotBegun; err != nil && begun && passes(err) {
 			if !silent {
-				a.log.Warn("no node tells of the rooms: the watch goes on as soon as one does", "reason", err)
+				a.log.Warn("no answer about the rooms: the watch goes on as soon as a node answers", "reason", rpc.ErrorOf(err).Text)
 			}
 			silent = true
 			pause(ctx, askAgain)
