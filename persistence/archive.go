@@ -35,17 +35,6 @@ type Content = interface {
 // ErrNotSealed means that a log cannot be archived because it has no seal: its room goes on.
 var ErrNotSealed = errors.New("persistence: the log has no seal")
 
-// Removed reports whether nothing but the seal is left of a log: its room has ended, and whoever kept it has removed the
-// rest.
-func Removed(ctx context.Context, log LogReader) (bool, error) {
-	first, err := log.First(ctx)
-	if err != nil || first <= 1 {
-		return false, err
-	}
-	m, err := log.Get(ctx, first)
-	return err == nil && m.Header.Kind == KindSeal.String(), err
-}
-
 // Archive writes a sealed log, with its deltas and snapshots, to a file in to. It proves the chain up to the seal while it
 // reads. On an error there is no such file. The bytes that were stored are not proven: see [ProveArchive].
 func Archive(ctx context.Context, to Archives, name string, src Source) (sum Exported, err error) {

@@ -183,7 +183,7 @@ func (k *keeping) turn(id string, do func(context.Context, string) error) {
 	if k.rooms.ctx.Err() != nil {
 		return
 	}
-	if !known {
+	if !known && !errors.Is(err, errLater) {
 		k.rooms.node.config.Logger.Error("this node cannot finish what is to be done with a room that has ended; it tries again, and nothing is lost", "room", id, "reason", err)
 	}
 	k.rooms.consider(id)
@@ -350,20 +350,30 @@ func (k *keeping) sweep(ctx context.Context, prefix, but string) error {
 	return err
 }
 
+// errLater means that a keeper looks at a room again after a pause; it is no failure.
+var errLater = errors.New("later")
+
 // forget removes the entries of a room that has been gone for long enough. Its seal stays in the log.
 func (k *keeping) forget(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	c := k.rooms.node.cluster
 	end, revision, err := etcd.LookRoom(ctx, c.Etcd, c.Name, id)
-	if err != nil || end == nil {
+	if err != nil {
 		return err
+	}
+	if end == nil {
+		return errLater // this node will hear of it
 	}
 	if at, ok := (&room.Room{End: end}).Expires(k.rooms.node.config.ForgetAfter); !ok || time.Now().Before(at) {
 		return nil
 	}
-	if _, err = etcd.ForgetRoom(ctx, c.Etcd, c.Name, id, revision); err != nil {
+	forgot, err := etcd.ForgetRoom(ctx, c.Etcd, c.Name, id, revision)
+	if err != nil {
 		return fmt.Errorf("its entries cannot be removed: %w", err)
+	}
+	if !forgot { // it has an owner's key, or another node was faster
+		return errLater
 	}
 	return nil
 }

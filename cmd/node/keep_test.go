@@ -106,7 +106,7 @@ func TestEveryArchiveReplays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if removed, err := persistence.Removed(soon(t), store.Log()); err != nil || !removed {
+		if removed, err := removed(t, store.Log()); err != nil || !removed {
 			t.Errorf("the log of room %s is there: %v", r.ID, err)
 		}
 		store.Close()
@@ -195,7 +195,7 @@ func TestALogIsRemovedWhenSomebodyWantsIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			last, err := store.Log().Last(soon(t))
-			if removed, failed := persistence.Removed(soon(t), store.Log()); failed != nil || err != nil || !removed || last == 0 {
+			if removed, failed := removed(t, store.Log()); failed != nil || err != nil || !removed || last == 0 {
 				t.Errorf("of the log of room %s more or less than the seal is left, up to record %d: %v, %v", q.Room, last, failed, err)
 			}
 			store.Close()
@@ -407,4 +407,41 @@ func TestARoomIsForgottenThoughItsArchivesCannotBeSwept(t *testing.T) {
 	eventually(t, "the room is forgotten", func() bool { return n.rooms.registry.Room(r.ID) == nil })
 	eventually(t, "nothing is left to do", func() bool { return n.RoomStats().Unkept == 0 })
 	replays(t, r)
+}
+
+// removed reports whether nothing but the seal is left of a log.
+func removed(t *testing.T, log persistence.LogReader) (bool, error) {
+	first, err := log.First(soon(t))
+	if err != nil || first <= 1 {
+		return false, err
+	}
+	m, err := log.Get(soon(t), first)
+	return err == nil && m.Header.Kind == persistence.KindSeal.String(), err
+}
+
+// TestARoomThatCannotBeForgottenIsLookedAtNowAndThen: while it has an owner's key, or this node has not heard yet that it is
+// forgotten, etcd is not asked without a pause.
+func TestARoomThatCannotBeForgottenIsLookedAtNowAndThen(t *testing.T) {
+	t.Parallel() // mostly waits
+	to := folderOf(t)
+	n := startRooms(t, func(c *Config) { c.Archives, c.ForgetAfter = to, 2*time.Second })
+	r := becomes(t, n, plays(t, n, "match", room.KeepArchive), room.Gone)
+	owner := "/wind/" + n.cluster.Name + "/shards/" + r.ID + "/owner"
+	if _, err := n.cluster.Etcd.Put(soon(t), owner, "a node that has left its key"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.rooms.keeping.forget(soon(t), r.ID); err != nil { // not old enough
+		t.Fatal(err)
+	}
+	eventually(t, "its day is over", func() bool { at, ok := r.Expires(2 * time.Second); return ok && time.Now().After(at) })
+	if err := n.rooms.keeping.forget(soon(t), r.ID); !errors.Is(err, errLater) {
+		t.Errorf("forgetting a room that has an owner's key: %v", err)
+	}
+	if _, err := n.cluster.Etcd.Delete(soon(t), owner); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the room is forgotten", func() bool { return n.rooms.registry.Room(r.ID) == nil })
+	if err := n.rooms.keeping.forget(soon(t), r.ID); !errors.Is(err, errLater) {
+		t.Errorf("forgetting a room that is forgotten: %v", err)
+	}
 }
