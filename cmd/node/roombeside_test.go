@@ -363,8 +363,8 @@ func TestABadRoomLeavesItsNeighboursAlone(t *testing.T) {
 	reached := s.roomTick(bad["full"])
 	after := s.play(100)
 	t.Logf("alone: %v; beside the bad ones: %v; stalls up to %v", before, after, stalled())
-	if before.skipped+after.skipped > 0 && stalled() < mostStall {
-		t.Errorf("the rooms that behave have lost %d and %d ticks; this process never stood still for longer than %v", before.skipped, after.skipped, stalled())
+	if after.skipped > before.skipped && stalled() < mostStall { // a machine that loses ticks without them is too busy
+		t.Errorf("the rooms that behave have lost %d ticks, %d before; this process never stood still for longer than %v", after.skipped, before.skipped, stalled())
 	}
 
 	eventually(t, "the log names the one that runs amok", func() bool { return s.log.has("condition=behind", "room="+bad["amok"]) })

@@ -59,6 +59,11 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	kv := openKV(t, conn, KVOptions{})
+	room, err := Create(testContext(t), conn, "dev", "room", testLineage, Options{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { room.Close() })
 	list, err := s.snapshots.List(testContext(t))
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +94,7 @@ func TestEveryCallEndsWhenNATSIsSilent(t *testing.T) {
 		"Log.Read":         func() error { return drain(s.log.Read(ctx, 1, 10)) },
 		"Log.Follow":       func() error { return drain(s.log.Follow(ctx, 1)) },
 		"Log.Purge":        func() error { return s.log.Purge(ctx, 3) },
+		"Log.Removing":     func() error { _, err := room.log.Removing(ctx); return err },
 		"Deltas.Last":      func() error { _, _, err := s.deltas.Last(ctx); return err },
 		"Deltas.Read": func() error {
 			for _, err := range s.deltas.Read(ctx, 1) {
