@@ -18,7 +18,7 @@ func badNetworkUsage(where string) string {
 // slowest is the longest round trip over which a bot gets a session: its client gives a node 1.5 s for the first answer.
 const slowest = 1400 * time.Millisecond
 
-// badNetwork is a flag's value: the simulated network that bots play over. The zero value is none.
+// badNetwork is a flag's value: the simulated network that bots play over. The zero value leaves the machine's own network as it is.
 type badNetwork struct{ netsim.Conditions }
 
 // Set implements pflag.Value.

@@ -169,7 +169,7 @@ call again, from anywhere, finds that room instead of making another.`,
 	return c
 }
 
-// uncreated says what became of the rooms that were asked for, of which only running run for all that is known.
+// uncreated says what became of the rooms that were asked for; running are those known to run.
 func uncreated(ctx context.Context, err error, running, count int) error {
 	switch {
 	case ctx.Err() != nil && count == 1:

@@ -76,7 +76,7 @@ func TestAWatchTellsEachChangeOnce(t *testing.T) {
 	}
 }
 
-// dying are rooms of which a node tells that dies while it is asked; another one answers later.
+// dying answers for rooms like a node that dies while it is asked; another node answers later.
 type dying struct {
 	changing
 	errors []error
@@ -190,7 +190,7 @@ func TestRemoveSelectsLogsThatWouldStay(t *testing.T) {
 	}
 }
 
-// TestWhoIsInterruptedHearsNoBlame: neither that a server is down, nor that rooms do not run of which nobody knows.
+// TestWhoIsInterruptedHearsNoBlame: it does not say that a server is down, nor that rooms do not run that may run.
 func TestWhoIsInterruptedHearsNoBlame(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()

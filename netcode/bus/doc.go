@@ -40,7 +40,7 @@
 // while it is down (persistence/jetstream opens it that way). When a request fails, rpc.Error.Maybe means that one of
 // its effects may have left, and NotBegun that no handler has begun it. Only a request with NotBegun may be sent to
 // another instance. A call to any instance goes to one that Config.Any chooses; without a choice it goes to the subject
-// any, where NATS chooses, even an instance whose process stands still. Since nobody knows which one, such a call fails when any
+// any, where NATS chooses, even an instance whose process stands still. The bus cannot tell which one has it, so such a call fails when any
 // instance of the type leaves the directory. The receiver sets NotBegun, before the handler runs; or the bus, when NATS reports that no receiver
 // is subscribed. A receiver has rpc.AnswerWithin of the sender's timeout, which is 0.2 s less for 5 s. It does not
 // begin a request that has waited longer, and the sender learns so in time. If there is no receiver, the sender gets an

@@ -73,7 +73,7 @@ func (c *Conn) unmark(r Ref) error {
 	}
 	table.remove(r.Lineage)
 	if noted, err := readShelf(c.dir, r); err == nil && noted == nil {
-		return nil // there is none, or it is of a room that was made again under this name
+		return nil // it is gone, or belongs to a room that was made again under this name
 	}
 	if err := os.Remove(shelfPath(c.dir, r)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("jetstream: cannot forget the snapshots of shard %s: %w", r.Shard, err)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ErrRemoved means that the removal of a log has begun, of which any part may be left, or that there never was one.
+// ErrRemoved means that the removal of a log has begun, so that any part of it may be left, or that there never was one.
 var ErrRemoved = errors.New("room: there is no log, or its removal has begun")
 
 // Keeper takes one room that has ended from sealed to gone, on one node: it has the log archived if the spec asks for
