@@ -79,7 +79,7 @@ func (h *hub) wasReplaced(id uint64, lives bool, player string) bool {
 	return ok || !lives && h.rule == ecs.NewestWins && h.players[player] != nil
 }
 
-// forgetReplaced drops what no client will ask for any more.
+// forgetReplaced drops what is too old for a client to ask for.
 func (h *hub) forgetReplaced() {
 	for id, at := range h.replaced {
 		if h.now.Sub(at) > replacedFor {

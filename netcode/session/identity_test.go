@@ -91,7 +91,7 @@ func TestTheNewestSessionWins(t *testing.T) {
 	r.h.now = r.h.now.Add(replacedFor + time.Second)
 	r.h.expire()
 	if len(r.h.replaced) > 0 {
-		t.Error("the first session is known for ever")
+		t.Error("the first session is never forgotten")
 	}
 }
 

@@ -35,7 +35,7 @@ func (s *Shard) stands(born int64) (all []clientv3.Cmp) {
 	return all
 }
 
-// forgotten is the error of a note for a room that does not stand any more.
+// forgotten is the error of a note for a room that is gone.
 func (s *Shard) forgotten() error {
 	return fmt.Errorf("%w: room %s is forgotten, or was made again since", shard.ErrFenced, s.name)
 }

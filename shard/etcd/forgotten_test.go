@@ -12,7 +12,7 @@ import (
 )
 
 // TestASleeperTakesNoPartInAForgottenRoom: a node's process slept while another one ended its room, and the room was forgotten. What it
-// still wants to note, or to claim, leaves nothing behind, and does not meet the room that the same key makes anew.
+// still wants to note, or to claim, leaves nothing behind, and does not meet the next room of the same key.
 func TestASleeperTakesNoPartInAForgottenRoom(t *testing.T) {
 	c := cluster(t)
 	n, _ := member(t, c, "a", 5*time.Second)
