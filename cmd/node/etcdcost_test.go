@@ -61,14 +61,25 @@ func TestPlayersCostEtcdNothing(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range players {
 		group.Go(func() {
-			p, err := client.Dial(soon(t), client.Config{Addr: n.UDPAddr(), Identity: fmt.Sprint("player-", i), Shard: ids[i%2], Logger: slog.New(slog.DiscardHandler)})
+			plays, updates := make(chan struct{}), 0
+			p, err := client.Dial(soon(t), client.Config{
+				Addr: n.UDPAddr(), Identity: fmt.Sprint("player-", i), Shard: ids[i%2], Logger: slog.New(slog.DiscardHandler),
+				OnUpdate: func(client.Update) {
+					if updates++; updates == 10 {
+						close(plays)
+					}
+				},
+			})
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			for first := p.Stats().LastTick; p.Err() == nil && p.Stats().LastTick < first+10; time.Sleep(10 * time.Millisecond) {
+			defer p.Close()
+			select {
+			case <-plays:
+			case <-soon(t).Done():
+				t.Errorf("player %d has seen %d updates: %v", i, p.Stats().Updates, p.Err())
 			}
-			p.Close()
 		})
 	}
 	group.Wait()

@@ -151,9 +151,23 @@ func (r *Relay) Close() {
 
 // receive takes what clients send.
 func (r *Relay) receive() {
+	r.listen(r.front, func(from netip.AddrPort, packet []byte) {
+		if x := r.client(from); x != nil {
+			r.send(x.up, packet, x.conn, netip.AddrPort{})
+		}
+	})
+}
+
+// answer takes what the server sends to a client.
+func (r *Relay) answer(x *relayed) {
+	r.listen(x.conn, func(_ netip.AddrPort, packet []byte) { r.send(x.down, packet, r.front, x.at) })
+}
+
+// listen calls take, with the lock, for each packet that arrives at a socket, until that is closed.
+func (r *Relay) listen(at *net.UDPConn, take func(from netip.AddrPort, packet []byte)) {
 	b := make([]byte, maxPacket)
 	for {
-		n, from, err := r.front.ReadFromUDPAddrPort(b)
+		n, from, err := at.ReadFromUDPAddrPort(b)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -161,13 +175,11 @@ func (r *Relay) receive() {
 			if !r.pause() {
 				return
 			}
-			continue
+		default:
+			r.mu.Lock()
+			take(from, b[:n])
+			r.mu.Unlock()
 		}
-		r.mu.Lock()
-		if x := r.client(from); x != nil {
-			r.send(x.up, b[:n], x.conn, netip.AddrPort{})
-		}
-		r.mu.Unlock()
 	}
 }
 
@@ -198,26 +210,6 @@ func (r *Relay) client(at netip.AddrPort) *relayed {
 	r.clients[at] = x
 	r.group.Go(func() { r.answer(x) })
 	return x
-}
-
-// answer takes what the server sends to a client.
-func (r *Relay) answer(x *relayed) {
-	b := make([]byte, maxPacket)
-	for {
-		n, err := x.conn.Read(b)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			if !r.pause() {
-				return
-			}
-			continue
-		}
-		r.mu.Lock()
-		r.send(x.down, b[:n], r.front, x.at)
-		r.mu.Unlock()
-	}
 }
 
 // send puts a packet on a path, for a socket to deliver; to is empty if the socket knows.

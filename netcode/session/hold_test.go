@@ -62,11 +62,7 @@ func TestASuccessorLetsGoOfWhatItsPredecessorHeld(t *testing.T) {
 	r := newRig(t, Config{})
 	r.aim(r.join(), 1, 7)
 	r.tick(1000)
-	next := &rig{t, newHub(Config{}.withDefaults()), r.w}
-	next.h.now = r.h.now
-	if err := next.h.own(r.w, 2); err != nil {
-		t.Fatal(err)
-	}
+	next := r.successor()
 	expect(t, held(next.tick(1000)), "0 flags 3 seq 1")
 	expect(t, held(next.tick(1000)))
 }

@@ -50,8 +50,10 @@ type rig struct {
 	w *ecs.World
 }
 
-func newRig(t *testing.T, cfg Config) *rig {
-	w, err := ecs.New(hubGame, ecs.Config{})
+func newRig(t *testing.T, cfg Config) *rig { return rigOf(t, hubGame, cfg) }
+
+func rigOf(t *testing.T, g ecs.Game, cfg Config) *rig {
+	w, err := ecs.New(g, ecs.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +63,17 @@ func newRig(t *testing.T, cfg Config) *rig {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// successor returns a rig with the hub of the world's next owner.
+func (r *rig) successor() *rig {
+	r.t.Helper()
+	next := &rig{r.t, newHub(Config{}.withDefaults()), r.w}
+	next.h.now = r.h.now
+	if err := next.h.own(r.w, 2); err != nil {
+		r.t.Fatal(err)
+	}
+	return next
 }
 
 // tick latches, steps and releases one tick and returns its frame.

@@ -15,16 +15,7 @@ import (
 func ruledRig(t *testing.T, rule ecs.IdentityRule, cfg Config) *rig {
 	g := hubGame
 	g.Identity = rule
-	w, err := ecs.New(g, ecs.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t, newHub(cfg.withDefaults()), w}
-	r.h.now = time.Unix(1000, 0)
-	if err := r.h.own(w, 1); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return rigOf(t, g, cfg)
 }
 
 // players returns whom the world has, in the order of their joining.
@@ -154,11 +145,7 @@ func TestASuccessorKeepsTheRule(t *testing.T) {
 		first := r.connect()
 		r.ticks(1)
 		was := find[*wirepb.Welcome](r, first)
-		next := &rig{t, newHub(Config{}.withDefaults()), r.w}
-		next.h.now = r.h.now
-		if err := next.h.own(r.w, 2); err != nil {
-			t.Fatal(err)
-		}
+		next := r.successor()
 		second := next.connect()
 		next.ticks(1)
 		back := next.hello("127.0.0.1:1002", &wirepb.Hello{Protocol: wirepb.Protocol, Identity: "ann", Resume: &wirepb.Resume{Session: was.Session, Token: was.Token, LastTick: was.Tick}})

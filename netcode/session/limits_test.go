@@ -110,11 +110,7 @@ func TestASessionCountsWhereItsConnectionIs(t *testing.T) {
 	r.hello("10.0.0.2:1000", resume)
 	r.tick(1 << 20)
 	expectCounts(r.h, 0, 1, 1)
-	next := &rig{t, newHub(Config{}.withDefaults()), r.w}
-	next.h.now = r.h.now
-	if err := next.h.own(r.w, 2); err != nil {
-		t.Fatal(err)
-	}
+	next := r.successor()
 	expectCounts(next.h, 0, 0, 1)
 	l = next.hello("10.0.0.1:1000", resume)
 	next.tick(1 << 20)

@@ -157,11 +157,7 @@ func TestAReplacedClientStaysAwayFromTheNextOwner(t *testing.T) {
 	second := r.connect()
 	r.ticks(4)
 	is := find[*wirepb.Welcome](r, second)
-	next := &rig{t, newHub(Config{}.withDefaults()), r.w}
-	next.h.now = r.h.now
-	if err := next.h.own(r.w, 2); err != nil {
-		t.Fatal(err)
-	}
+	next := r.successor()
 	late, stays, other := next.resume(was, "ann"), next.resume(is, "ann"), next.resume(was, "bob")
 	next.ticks(3)
 	if got := next.bye(late); got != "REASON_REPLACED" {
