@@ -25,21 +25,48 @@ func relaxGC() {
 }
 
 const (
-	gcLook   = 5 * time.Second
+	gcLook   = 250 * time.Millisecond
+	gcLooks  = 20    // that make one judgement of what the growth costs
 	gcRare   = 0.002 // of the processors' time, at the usual growth: collections seven times as often still cost little
 	gcCostly = 0.015 // at the lean growth
-	gcBurst  = 8     // looks: making a few thousand rooms is no reason
+	gcBurst  = 8     // judgements: making a few thousand rooms is no reason
+	gcRush   = 0.1   // within one look: the heap may grow for a moment
+	gcCalm   = 0.01  // within every look of a judgement: the moment is over
 )
 
 // collector chooses the growth of a node's heap. A node with many idle rooms holds much and allocates little, so that frequent
-// collections cost little and save half of the memory.
+// collections cost little and save half of the memory. While it takes over the rooms of another, collections would cost it a third of
+// its time: it does without them until it is done.
 type collector struct {
-	growth int
-	costly int // looks in a row at which the lean growth cost too much
+	growth int // without regard to a rush
+	rush   int // looks until it is over
+
+	looks  int
+	sum    float64 // of their shares
+	costly int     // judgements in a row at which the lean growth cost too much
 }
 
-// look is told whether the node has rooms, or is for rooms alone, and what collections have taken of the processors lately.
+// look is told whether the node has rooms, or is for rooms alone, and what collections have taken of the processors since the last look.
 func (c *collector) look(rooms bool, share float64) (growth int) {
+	switch {
+	case c.growth == leanGC && c.rush == 0 && share >= gcRush, c.rush > 0 && share > gcCalm:
+		c.rush = gcLooks
+	case c.rush > 0:
+		c.rush--
+	}
+	c.sum += share
+	if c.looks++; c.looks == gcLooks {
+		c.judge(rooms, c.sum/gcLooks)
+		c.looks, c.sum = 0, 0
+	}
+	if c.rush > 0 {
+		return usualGC
+	}
+	return c.growth
+}
+
+// judge is told what collections have taken of the processors lately.
+func (c *collector) judge(rooms bool, share float64) {
 	if c.costly++; c.growth != leanGC || share <= gcCostly {
 		c.costly = 0
 	}
@@ -49,7 +76,6 @@ func (c *collector) look(rooms bool, share float64) (growth int) {
 	case c.growth == usualGC && share < gcRare:
 		c.growth = leanGC
 	}
-	return c.growth
 }
 
 // tuneGC adapts the growth to what collections cost, until ctx ends. alone says that the node is for rooms alone.
@@ -61,7 +87,8 @@ func tuneGC(ctx context.Context, alone bool, rooms func() int) {
 	if alone {
 		c.growth = leanGC
 	}
-	debug.SetGCPercent(c.growth)
+	growth := c.growth
+	debug.SetGCPercent(growth)
 	look := time.NewTicker(gcLook)
 	defer look.Stop()
 	defer debug.SetGCPercent(usualGC)
@@ -73,8 +100,9 @@ func tuneGC(ctx context.Context, alone bool, rooms func() int) {
 			more := collecting()
 			share := (more - spent) / (t.Sub(at).Seconds() * float64(runtime.GOMAXPROCS(0)))
 			spent, at = more, t
-			if before := c.growth; c.look(alone || rooms() > 0, share) != before {
-				debug.SetGCPercent(c.growth)
+			if now := c.look(alone || rooms() > 0, share); now != growth {
+				growth = now
+				debug.SetGCPercent(growth)
 			}
 		}
 	}

@@ -20,16 +20,16 @@ func TestCollectionsAreFrequentWhileTheyCostLittle(t *testing.T) {
 	} {
 		n := collector{growth: c.now}
 		for range gcBurst - 1 {
-			n.look(c.rooms, c.share)
+			n.judge(c.rooms, c.share)
 		}
-		if got := n.look(c.rooms, c.share); got != c.want {
-			t.Errorf("at %d %% with rooms (%v) and a share of %v: %d %%, want %d", c.now, c.rooms, c.share, got, c.want)
+		if n.judge(c.rooms, c.share); n.growth != c.want {
+			t.Errorf("at %d %% with rooms (%v) and a share of %v: %d %%, want %d", c.now, c.rooms, c.share, n.growth, c.want)
 		}
 	}
 	burst := collector{growth: leanGC}
 	for i, share := range []float64{0.001, 0.2, 0.2, 0.001, 0.2, 0.2, 0.2, 0.001} {
-		if got := burst.look(true, share); got != leanGC {
-			t.Errorf("look %d: a burst makes it %d %%", i, got)
+		if burst.judge(true, share); burst.growth != leanGC {
+			t.Errorf("judgement %d: a burst makes it %d %%", i, burst.growth)
 		}
 	}
 	for share := 0.0001; share < 0.1; share *= 1.1 { // at the usual growth
@@ -39,7 +39,7 @@ func TestCollectionsAreFrequentWhileTheyCostLittle(t *testing.T) {
 			if before == leanGC {
 				costs *= usualGC / leanGC
 			}
-			if n.look(true, costs) != before {
+			if n.judge(true, costs); n.growth != before {
 				changes++
 			}
 		}
@@ -50,4 +50,26 @@ func TestCollectionsAreFrequentWhileTheyCostLittle(t *testing.T) {
 	if collecting() < 0 {
 		t.Error("collections take negative time")
 	}
+}
+
+// TestARushIsNotHeldUpByCollections: while a node takes over many rooms, its heap may grow at once, and it is lean again a few seconds
+// later, however often that happens.
+func TestARushIsNotHeldUpByCollections(t *testing.T) {
+	n := collector{growth: leanGC}
+	look := func(looks int, share float64, want int) {
+		t.Helper()
+		for i := range looks {
+			if got := n.look(true, share); got != want {
+				t.Fatalf("look %d with a share of %v: %d %%, want %d", i, share, got, want)
+			}
+		}
+	}
+	for range 3 {
+		look(50, 0.005, leanGC)
+		look(1, 0.3, usualGC)
+		look(9, 0.04, usualGC)
+		look(gcLooks-1, 0.004, usualGC)
+		look(50, 0.004, leanGC)
+	}
+	look((gcBurst-1)*gcLooks, 0.05, leanGC) // costly, but no rush: the judgement takes its time
 }

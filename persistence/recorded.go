@@ -1,8 +1,10 @@
 package persistence
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/ferris1/wind/ecs"
 )
@@ -150,13 +152,26 @@ func recordAt(ctx context.Context, log LogReader, seq Seq) (*Record, error) {
 	return r, nil
 }
 
+// hashed is an encoded schema with its hash.
+type hashed struct {
+	schema []byte
+	hash   uint64
+}
+
+var lastHashed atomic.Pointer[hashed] // most logs that a process reads are of one game
+
 // schemaHash returns the hash of an encoded schema, 0 if b is not one.
 func schemaHash(b []byte) uint64 {
+	if h := lastHashed.Load(); h != nil && bytes.Equal(h.schema, b) {
+		return h.hash
+	}
 	s, err := ecs.ParseSchema(b)
 	if err != nil {
 		return 0
 	}
-	return s.Hash()
+	h := &hashed{bytes.Clone(b), s.Hash()}
+	lastHashed.Store(h)
+	return h.hash
 }
 
 // Game returns the name of the recorded game, "" if unknown.

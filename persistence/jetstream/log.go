@@ -134,9 +134,7 @@ func (l *Log) Last(ctx context.Context) (persistence.Seq, error) {
 	var end uint64
 	var err error
 	if l.shared() {
-		var m stored
-		m, _, err = l.last(ctx)
-		end = m.num
+		end, err = l.share.lastRecord(ctx)
 	} else {
 		_, end, err = l.ends(ctx)
 	}
@@ -257,6 +255,9 @@ func (l *Log) Acknowledged(seq persistence.Seq, m persistence.Message) {
 func (l *Log) Get(ctx context.Context, seq persistence.Seq) (persistence.Message, error) {
 	var near spot
 	if l.shared() {
+		if m, ok := l.share.atEnd(uint64(seq)); ok {
+			return message(&m)
+		}
 		near = l.share.known()
 	}
 	r, ok, err := l.get(ctx, uint64(seq), near)

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type share struct {
 	full  time.Time // when it had no room, as the server said
 	first uint64    // number of the first record
 	gone  uint64    // bytes of the records that were deleted from the front
+
+	front, back stored // the ends as they were read last, until this handle owns the log
 }
 
 func openShare(ctx context.Context, l *Log, o Options) (*share, error) {
@@ -43,6 +46,21 @@ func (s *share) known() spot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tail
+}
+
+// atEnd returns the record with a number if it was an end of the log when this handle read that last: whoever takes the log over looks
+// at its ends again and again. A caller that must know whether the log still holds the record reads the ends first.
+func (s *share) atEnd(num uint64) (stored, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range []*stored{&s.back, &s.front} {
+		if m.num == num && num > 0 {
+			c := *m
+			c.body = bytes.Clone(m.body)
+			return c, true
+		}
+	}
+	return stored{}, false
 }
 
 // append stores m after record expect. The server compares the sequence of the last record of the log in the stream
@@ -77,6 +95,7 @@ func (s *share) append(ctx context.Context, m persistence.Message, expect uint64
 	if s.owns, s.tail = true, at; !seal {
 		s.last = at.seq
 	}
+	s.front, s.back = stored{}, stored{}
 	if s.begun && s.first == 0 {
 		s.first = at.num
 	}
@@ -124,7 +143,7 @@ func (s *share) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.found, s.tail, s.last = true, m.spot, m.seq
+	s.found, s.tail, s.last, s.back = true, m.spot, m.seq, m
 	if ok && m.subject != s.log.subject { // a seal
 		r, _, err := s.log.raw(s.log.stream.GetLastMsgForSubject(ctx, s.log.subject))
 		if err != nil {
@@ -164,7 +183,7 @@ func (s *share) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.begun, s.first, s.gone = true, m.num, 0
+	s.begun, s.first, s.gone, s.front = true, m.num, 0, m
 	if ok {
 		s.gone = s.log.bytesBefore(&m)
 	}
@@ -177,6 +196,20 @@ func (s *share) extent(ctx context.Context) (first, last uint64, used, limit int
 	defer s.mu.Unlock()
 	err = s.look(ctx)
 	return s.first, s.tail.num, int64(s.tail.bytes - min(s.gone, s.tail.bytes)), int64(s.limit), err
+}
+
+// lastRecord is Log.Last. It asks the stream's leader whoever owns the log.
+func (s *share) lastRecord(ctx context.Context) (uint64, error) {
+	m, _, err := s.log.last(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.owns {
+		s.back = m
+	}
+	return m.num, nil
 }
 
 // firstRecord is Log.First. An owner asks nobody.
@@ -214,6 +247,6 @@ func (s *share) purge(ctx context.Context, below uint64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begun, s.first, s.gone = true, m.num, s.log.bytesBefore(&m)
+	s.begun, s.first, s.gone, s.front = true, m.num, s.log.bytesBefore(&m), stored{}
 	return nil
 }
