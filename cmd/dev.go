@@ -212,7 +212,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 		<-n.Done()
 		cancel()
 	}()
-	go tuneGC(running, f.shard == "", func() int { return n.RoomStats().Hosted })
+	go tuneGC(running, f.shard == "", func() hosting { hosted, returning := n.Hosting(); return hosting{hosted > 0, returning} })
 	if span > 0 {
 		go giveUp(running, n, span, cancel)
 	}

@@ -30,36 +30,33 @@ const (
 	gcRare   = 0.002 // of the processors' time, at the usual growth: collections seven times as often still cost little
 	gcCostly = 0.015 // at the lean growth
 	gcBurst  = 8     // judgements: making a few thousand rooms is no reason
-	gcRush   = 0.1   // within one look: the heap may grow for a moment
-	gcCalm   = 0.01  // within every look of a judgement: the moment is over
+	gcMany   = 16    // rooms that wait to go on
 )
 
+// hosting is what the collector is told of a node's rooms.
+type hosting struct {
+	any       bool // the node has rooms, or is for rooms alone
+	returning int  // rooms that it takes over from a node that has died
+}
+
 // collector chooses the growth of a node's heap. A node with many idle rooms holds much and allocates little, so that frequent
-// collections cost little and save half of the memory. While it takes over the rooms of another, collections would cost it a third of
-// its time: it does without them until it is done.
+// collections cost little and save half of the memory. While it takes over the rooms of another, they would cost it a third of its time.
 type collector struct {
-	growth int // without regard to a rush
-	rush   int // looks until it is over
+	growth int // while it takes none over
 
 	looks  int
 	sum    float64 // of their shares
 	costly int     // judgements in a row at which the lean growth cost too much
 }
 
-// look is told whether the node has rooms, or is for rooms alone, and what collections have taken of the processors since the last look.
-func (c *collector) look(rooms bool, share float64) (growth int) {
-	switch {
-	case c.growth == leanGC && c.rush == 0 && share >= gcRush, c.rush > 0 && share > gcCalm:
-		c.rush = gcLooks
-	case c.rush > 0:
-		c.rush--
-	}
+// look is told of the node's rooms, and what collections have taken of the processors since the last look.
+func (c *collector) look(rooms hosting, share float64) (growth int) {
 	c.sum += share
 	if c.looks++; c.looks == gcLooks {
-		c.judge(rooms, c.sum/gcLooks)
+		c.judge(rooms.any, c.sum/gcLooks)
 		c.looks, c.sum = 0, 0
 	}
-	if c.rush > 0 {
+	if rooms.returning >= gcMany {
 		return usualGC
 	}
 	return c.growth
@@ -79,7 +76,7 @@ func (c *collector) judge(rooms bool, share float64) {
 }
 
 // tuneGC adapts the growth to what collections cost, until ctx ends. alone says that the node is for rooms alone.
-func tuneGC(ctx context.Context, alone bool, rooms func() int) {
+func tuneGC(ctx context.Context, alone bool, rooms func() hosting) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
@@ -100,7 +97,9 @@ func tuneGC(ctx context.Context, alone bool, rooms func() int) {
 			more := collecting()
 			share := (more - spent) / (t.Sub(at).Seconds() * float64(runtime.GOMAXPROCS(0)))
 			spent, at = more, t
-			if now := c.look(alone || rooms() > 0, share); now != growth {
+			has := rooms()
+			has.any = has.any || alone
+			if now := c.look(has, share); now != growth {
 				growth = now
 				debug.SetGCPercent(growth)
 			}

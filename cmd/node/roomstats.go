@@ -55,6 +55,25 @@ func (n *Node) RoomStats() RoomStats {
 	return s
 }
 
+// Hosting returns how many rooms the node hosts, and how many it is about to take over from a node that has died. It is cheap.
+func (n *Node) Hosting() (hosted, returning int) {
+	n.mu.Lock()
+	r := n.rooms
+	n.mu.Unlock()
+	if r == nil {
+		return 0, 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	returning = len(r.begun)
+	for id := range r.opening {
+		if x := r.registry.Room(id); x != nil && x.Begun {
+			returning++
+		}
+	}
+	return len(r.hosted), returning
+}
+
 // roomMetric is one value of RoomStats for Prometheus.
 type roomMetric struct {
 	desc *prometheus.Desc
