@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -207,14 +208,21 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	}
 	a.announce(n, f)
 	running, cancel := context.WithCancel(ctx) // also ends when this node no longer runs the shard
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel()
-	go func() {
-		<-n.Done()
-		cancel()
-	}()
-	go tuneGC(running, f.shard == "", func() hosting { hosted, returning := n.Hosting(); return hosting{hosted > 0, returning} })
+	beside.Go(func() {
+		select {
+		case <-n.Done():
+			cancel()
+		case <-running.Done():
+		}
+	})
+	beside.Go(func() {
+		tuneGC(running, f.shard == "", func() hosting { hosted, returning := n.Hosting(); return hosting{hosted > 0, returning} })
+	})
 	if span > 0 {
-		go giveUp(running, n, span, cancel)
+		beside.Go(func() { giveUp(running, n, span, cancel) })
 	}
 	joining, joined := running, context.CancelFunc(func() {})
 	if span > 0 {
