@@ -48,8 +48,11 @@ func TestARoomThatEndsIsNotWantedAgain(t *testing.T) {
 		mu.Lock()
 		life := slices.Compact(lives[id])
 		mu.Unlock()
-		if want := []room.Phase{room.Wanted, room.Running, room.Sealed}; !slices.Equal(life, want) {
-			t.Errorf("room %s was %v, want %v", id, life, want)
+		if life[0] == room.Wanted { // a watch may show a room first when a node has it already
+			life = life[1:]
+		}
+		if want := []room.Phase{room.Running, room.Sealed}; !slices.Equal(life, want) {
+			t.Errorf("after it was wanted, room %s was %v, want %v", id, life, want)
 		}
 	}
 }
