@@ -23,6 +23,7 @@
 //	who plays                        *Sessions; Join, Leave; Tick.Control
 //	how often a player may be here   Game.Identity
 //	time                             Tick.Now, Tick.Rate, Tick.Seconds
+//	what clients run ahead           Predict
 //	random numbers                   Tick.Rand
 //	what can be set at the start     Game.Options, OptionsOf
 //
@@ -49,6 +50,7 @@
 //	write a frame, read it     World.AppendFrame, World.DecodeFrame
 //	save                       World.AppendSnapshot
 //	compare                    World.Checksum, World.Recompute
+//	run ahead on a client      Prediction: Place, Step, Agrees
 //	look inside                World.Tables, Table.Column, World.Locate, Get, ResourceOf, World.EachSession
 //	describe its types         World.Schema, SchemaOf, Type.Format, Type.Find, Type.PackJSON
 //

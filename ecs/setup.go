@@ -72,6 +72,7 @@ func (w *World) linkAll() {
 	for _, c := range w.systems {
 		w.link(c)
 	}
+	w.linkAhead()
 }
 
 // describe fills in the schema.

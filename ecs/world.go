@@ -39,6 +39,8 @@ type World struct {
 	outgoingOf                   map[reflect.Type]*form
 	inits                        []*call
 	systems                      []*call
+	predicted                    []string // names that Predict was given
+	ahead                        ahead
 	running                      running
 	clock                        func() int64 // for Measure; nil: nothing is timed
 	bundles                      []*bundle

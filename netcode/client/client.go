@@ -8,6 +8,11 @@
 //	reply, err := c.Send(ctx, client.Do("arena.name", arena.Name{…})) // reliable: answered once
 //	c.View(func(v *client.View) { pos, ok := client.Get[arena.Position](v, v.Self(), "position") })
 //
+// With Config.Game the client runs what the game marks with ecs.Predict ahead of the server, for the entity that it controls, and corrects it
+// where an update contradicts. View.Position says where to draw an entity: its own ahead, any other between two updates.
+//
+//	c.View(func(v *client.View) { for e := range v.Each { x, y, ok := v.Position(e, time.Now()) … } })
+//
 // A client costs one goroutine over UDP and two over TCP, so a process can run
 // hundreds of bots.
 package client
@@ -70,6 +75,9 @@ type Config struct {
 
 	// Bot controls the client. Optional.
 	Bot Bot
+	// Game is the game's code, nil if the client does not have it. Then the client runs ahead what ecs.Predict names, for the entity that it
+	// controls: see Own and View.Position. It must be the build that the server runs, or what it predicts is corrected all the time.
+	Game *ecs.Game
 	// Resume makes the client resume an earlier client's session.
 	Resume *ResumeToken
 

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -127,6 +128,7 @@ func (s *session) hello() {
 	m := &wirepb.Hello{
 		Protocol: wirepb.Protocol, Identity: c.cfg.Identity, Shard: cmp.Or(c.cfg.Shard, s.shard), Cookie: s.cookie,
 		Datagrams: c.cfg.Transport == UDP, Schema: s.schemaHash, Ticket: c.cfg.Ticket,
+		Options: c.cfg.Game != nil,
 	}
 	if t := c.ResumeToken(); t.Session != 0 {
 		m.Resume = &wirepb.Resume{Session: t.Session, Token: t.Token, LastTick: t.LastTick}
@@ -213,10 +215,27 @@ func (s *session) play(now time.Time) {
 				s.act(a)
 			}
 		}
+		s.predict()
 		if len(s.samples) > 0 {
 			s.sendInput()
 		}
 	}
+}
+
+// predict runs a tick ahead with what was sampled for it.
+func (s *session) predict() {
+	v := &s.c.view
+	if v.ahead == nil {
+		return
+	}
+	s.c.viewMu.Lock()
+	defer s.c.viewMu.Unlock()
+	v.clock = s.clock
+	v.ahead.step(s.next, func(yield func(uint16, uint64, []byte)) {
+		for _, x := range s.samples {
+			yield(uint16(x.Kind), x.Seq, x.Payload)
+		}
+	})
 }
 
 // act performs a bot's action.
@@ -379,7 +398,7 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 			return err
 		}
 		c.viewMu.Lock()
-		c.view.mirror = mirror
+		c.view.mirror, c.view.place, c.view.tracks = mirror, placeOf(schema), nil
 		c.viewMu.Unlock()
 	}
 	s.schemaHash = m.SchemaHash
@@ -387,6 +406,9 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 	c.view.rate, c.view.session = int(m.TickRate), m.Session
 	c.viewMu.Unlock()
 	s.control(m.View)
+	if err := s.runAhead(m); err != nil {
+		return err
+	}
 
 	c.mu.Lock()
 	switch {
@@ -426,6 +448,28 @@ func (s *session) welcome(m *wirepb.Welcome) error {
 	return nil
 }
 
+// runAhead begins to predict, and does so again after a resume: the log may end before what was predicted.
+func (s *session) runAhead(m *wirepb.Welcome) error {
+	c := s.c
+	if c.cfg.Game == nil {
+		return nil
+	}
+	if c.cfg.Game.Name != m.Game {
+		return fmt.Errorf("client: the shard runs the game %q, Config.Game is %q", m.Game, c.cfg.Game.Name)
+	}
+	a, err := newAhead(*c.cfg.Game, m.Options, m.Session, &c.view)
+	if err != nil {
+		return fmt.Errorf("client: cannot predict with the shard's options: %w", err)
+	}
+	c.viewMu.Lock()
+	defer c.viewMu.Unlock()
+	if old := c.view.ahead; old != nil && a != nil {
+		a.wrong, a.wrongSeen = old.wrong, old.wrongSeen
+	}
+	c.view.ahead = a
+	return nil
+}
+
 // way returns the round trip to the server in ticks, at most maxLead.
 func (s *session) way(rate uint32) uint64 {
 	rtt := time.Duration(s.c.counters.rtt.Load())
@@ -457,6 +501,13 @@ func (s *session) update(payload []byte) error {
 	if len(m.Body) > 0 {
 		c.viewMu.Lock()
 		err := c.view.mirror.Apply(m.Body)
+		if err == nil {
+			c.view.updated(s.next-1, now)
+			if a := c.view.ahead; a != nil {
+				c.counters.corrections.Store(a.wrong)
+				c.counters.visibleCorrections.Store(a.wrongSeen)
+			}
+		}
 		c.viewMu.Unlock()
 		if err == nil && s.ackSince.IsZero() {
 			s.ackSince = now

@@ -20,6 +20,9 @@ type Stats struct {
 	Resumes           uint64 // resumed sessions
 	Rejoins           uint64 // sessions begun after an earlier one was over
 
+	Corrections        uint64 // updates that contradicted what the client had predicted
+	VisibleCorrections uint64 // those that moved its entity by more than Visible
+
 	LastTick uint64        // newest tick seen
 	Slack    float64       // how many ticks early inputs arrive, smoothed
 	Speed    float64       // of the clock; 1 is the server's rate
@@ -32,6 +35,7 @@ type Stats struct {
 type counters struct {
 	bytesIn, bytesOut, updates, events, inputs, again, commands, replies, waits atomic.Uint64
 	drops, resumes, rejoins, lastTick, slack, speed, rtt, loss                  atomic.Uint64
+	corrections, visibleCorrections                                             atomic.Uint64
 }
 
 func (c *counters) count(in, out int) {
@@ -53,6 +57,7 @@ func (c *Client) Stats() Stats {
 		Updates: n.updates.Load(), Events: n.events.Load(), Inputs: n.inputs.Load(), InputsAgain: n.again.Load(),
 		Commands: n.commands.Load(), Replies: n.replies.Load(), Waits: n.waits.Load(),
 		Drops: n.drops.Load(), Resumes: n.resumes.Load(), Rejoins: n.rejoins.Load(),
+		Corrections: n.corrections.Load(), VisibleCorrections: n.visibleCorrections.Load(),
 		LastTick: n.lastTick.Load(), Slack: math.Float64frombits(n.slack.Load()),
 		Speed: math.Float64frombits(n.speed.Load()), RTT: time.Duration(n.rtt.Load()), Loss: math.Float64frombits(n.loss.Load()),
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode/replication"
@@ -16,6 +17,11 @@ type View struct {
 	rate    int
 	session uint64
 	scratch []byte
+
+	place  *place  // nil: the game has no spatial component
+	ahead  *ahead  // nil: nothing is predicted
+	tracks *tracks // nil: nobody has asked for a Position yet
+	clock  Clock   // of the inputs
 }
 
 // Tick returns the newest tick for which an update has arrived; 0 before the first.
@@ -37,8 +43,46 @@ func (v *View) Each(yield func(ecs.Entity) bool) { v.mirror.Each(yield) }
 // Has reports whether e is in sight.
 func (v *View) Has(e ecs.Entity) bool { return v.mirror.Has(e) }
 
+// updated takes what the mirror has got. tick is the last one that the client has sampled.
+func (v *View) updated(tick uint64, now time.Time) {
+	if v.ahead != nil {
+		v.ahead.update(tick, now)
+	}
+	if v.tracks != nil {
+		v.tracks.update(now)
+	}
+}
+
 // Len returns the number of entities in sight.
 func (v *View) Len() int { return v.mirror.Len() }
+
+// Ahead returns the tick that Own describes. ok is false while nothing is predicted.
+func (v *View) Ahead() (tick uint64, ok bool) {
+	if v.ahead == nil || !v.ahead.world.Alive() {
+		return 0, false
+	}
+	return v.ahead.world.Tick(), true
+}
+
+// Position returns where to draw an entity at a time, in metres. The client's own entity is where the client predicts it (Config.Game), between two
+// ticks, with what the last corrections have left. Any other is drawn a little in the past, between two updates; one whose updates stay away goes on for a
+// quarter of a second and then stops. Neither jumps, unless the entity does. Calls with earlier times than before count as the last one.
+// ok is false if the entity is not in sight or has no position.
+func (v *View) Position(e ecs.Entity, now time.Time) (x, y float64, ok bool) {
+	if v.place == nil || v.mirror == nil {
+		return 0, 0, false
+	}
+	if e == v.self && v.ahead != nil {
+		if x, y, ok = v.ahead.where(v.clock.Now(now), now); ok {
+			return x, y, true
+		}
+	}
+	if v.tracks == nil {
+		v.tracks = &tracks{view: v, play: playback{rate: float64(v.rate)}, of: map[ecs.Entity]*track{}}
+		v.tracks.update(now)
+	}
+	return v.tracks.position(e, now)
+}
 
 // Mirror returns the replication state behind the view, for uses that View has no
 // method for.
@@ -50,6 +94,16 @@ func (v *View) Mirror() *replication.Mirror { return v.mirror }
 func Get[T any](v *View, e ecs.Entity, component string) (value T, ok bool) {
 	v.scratch, ok = v.mirror.Packed(v.scratch[:0], e, component)
 	return unpack[T](v.scratch, ok)
+}
+
+// Own returns a component of the entity that the client controls, as it will be after the tick that the client has sampled last. What the client does not
+// predict is as in the newest update.
+func Own[T any](v *View, component string) (value T, ok bool) {
+	if v.ahead != nil && v.ahead.world.Alive() {
+		v.scratch, ok = v.ahead.predicted(v.scratch[:0], component)
+		return unpack[T](v.scratch, ok)
+	}
+	return Get[T](v, v.self, component)
 }
 
 // ResourceOf returns a replicated resource by its registered name. ok is false if

@@ -217,6 +217,16 @@ func (m *Mirror) AppendAck(b []byte) []byte {
 // Tick returns the newest tick for which a packet arrived; 0 before the first.
 func (m *Mirror) Tick() uint64 { return m.tick }
 
+// Known returns the tick that produced what the mirror shows of e. It stays while nothing near e changes, or while the changes are missing.
+// ok is false if e is not in sight.
+func (m *Mirror) Known(e ecs.Entity) (tick uint64, ok bool) {
+	s := m.where[keyOf(e.ID(), e.Generation())]
+	if s == nil || e.IsZero() {
+		return 0, false
+	}
+	return s.current().version, true
+}
+
 // Epoch returns the epoch of the newest packets.
 func (m *Mirror) Epoch() uint64 { return m.epoch }
 

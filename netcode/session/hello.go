@@ -208,6 +208,9 @@ func (h *hub) welcome(l *link, state ecs.Session, resumed bool) {
 	if l.hello.Schema != h.schemaHash {
 		m.Schema = []byte(h.schemaText.Value())
 	}
+	if l.hello.Options {
+		m.Options = h.options
+	}
 	s.view = m.View
 	if l.datagrams = l.hello.Datagrams && l.conn.Datagrams(); l.datagrams {
 		l.conn.TakeDatagrams(s.id, h.cfg.datagrams(l))

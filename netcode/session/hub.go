@@ -42,6 +42,7 @@ type hub struct {
 	schema     *ecs.Schema
 	schemaText unique.Handle[string] // see describe
 	schemaHash uint64
+	options    []byte               // the world's
 	encoder    *replication.Encoder // nil until a client sees the world
 
 	released atomic.Uint64 // newest committed tick; read without the hub to answer a Ping

@@ -23,7 +23,7 @@ func (h *hub) own(w *ecs.World, epoch uint64) error {
 	}
 	h.owned, h.starting, h.epoch = true, false, epoch
 	h.since = h.now.Truncate(time.Millisecond)
-	h.game = w.Game().Name
+	h.game, h.options = w.Game().Name, w.Options()
 	h.period = time.Second / time.Duration(w.Game().TickRate)
 	h.rule = w.Game().Identity
 	h.hold, h.sampled = w.Game().Hold(), h.sampled[:0]

@@ -203,6 +203,7 @@ type Hello struct {
 	Datagrams     bool                   `protobuf:"varint,6,opt,name=datagrams,proto3" json:"datagrams,omitempty"` // the client reads the datagram lane (UDP only)
 	Schema        uint64                 `protobuf:"fixed64,7,opt,name=schema,proto3" json:"schema,omitempty"`      // hash of the schema that the client has; 0: send it
 	Ticket        []byte                 `protobuf:"bytes,8,opt,name=ticket,proto3" json:"ticket,omitempty"`        // from TicketResponse; it names the player, so identity may be empty
+	Options       bool                   `protobuf:"varint,9,opt,name=options,proto3" json:"options,omitempty"`     // send the world's options in Welcome, for prediction
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +292,13 @@ func (x *Hello) GetTicket() []byte {
 		return x.Ticket
 	}
 	return nil
+}
+
+func (x *Hello) GetOptions() bool {
+	if x != nil {
+		return x.Options
+	}
+	return false
 }
 
 // Resume names the session to resume.
@@ -416,6 +424,7 @@ type Welcome struct {
 	View          uint64                 `protobuf:"varint,11,opt,name=view,proto3" json:"view,omitempty"` // see Control
 	Game          string                 `protobuf:"bytes,12,opt,name=game,proto3" json:"game,omitempty"`
 	InputSeq      uint64                 `protobuf:"varint,13,opt,name=input_seq,json=inputSeq,proto3" json:"input_seq,omitempty"` // newest sample seq that the world has used; continue with a higher one
+	Options       []byte                 `protobuf:"bytes,14,opt,name=options,proto3" json:"options,omitempty"`                    // JSON, if Hello.options asked for it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -539,6 +548,13 @@ func (x *Welcome) GetInputSeq() uint64 {
 		return x.InputSeq
 	}
 	return 0
+}
+
+func (x *Welcome) GetOptions() []byte {
+	if x != nil {
+		return x.Options
+	}
+	return nil
 }
 
 // Bye ends a connection, from either side; nothing follows it.
@@ -1742,7 +1758,7 @@ var File_wirepb_wire_proto protoreflect.FileDescriptor
 
 const file_wirepb_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x11wirepb/wire.proto\x12\x04wind\x1a google/protobuf/descriptor.proto\"\xe8\x01\n" +
+	"\x11wirepb/wire.proto\x12\x04wind\x1a google/protobuf/descriptor.proto\"\x82\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x14\n" +
@@ -1751,13 +1767,14 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	"\x06resume\x18\x05 \x01(\v2\f.wind.ResumeR\x06resume\x12\x1c\n" +
 	"\tdatagrams\x18\x06 \x01(\bR\tdatagrams\x12\x16\n" +
 	"\x06schema\x18\a \x01(\x06R\x06schema\x12\x16\n" +
-	"\x06ticket\x18\b \x01(\fR\x06ticket:\x05\xe8\xc8\x18\xd1\x0f\"U\n" +
+	"\x06ticket\x18\b \x01(\fR\x06ticket\x12\x18\n" +
+	"\aoptions\x18\t \x01(\bR\aoptions:\x05\xe8\xc8\x18\xd1\x0f\"U\n" +
 	"\x06Resume\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1b\n" +
 	"\tlast_tick\x18\x03 \x01(\x04R\blastTick\"*\n" +
 	"\tChallenge\x12\x16\n" +
-	"\x06cookie\x18\x01 \x01(\fR\x06cookie:\x05\xe8\xc8\x18\xd2\x0f\"\xd6\x02\n" +
+	"\x06cookie\x18\x01 \x01(\fR\x06cookie:\x05\xe8\xc8\x18\xd2\x0f\"\xf0\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x12\n" +
@@ -1774,7 +1791,8 @@ const file_wirepb_wire_proto_rawDesc = "" +
 	" \x01(\tR\x05shard\x12\x12\n" +
 	"\x04view\x18\v \x01(\x04R\x04view\x12\x12\n" +
 	"\x04game\x18\f \x01(\tR\x04game\x12\x1b\n" +
-	"\tinput_seq\x18\r \x01(\x04R\binputSeq:\x05\xe8\xc8\x18\xd3\x0f\"~\n" +
+	"\tinput_seq\x18\r \x01(\x04R\binputSeq\x12\x18\n" +
+	"\aoptions\x18\x0e \x01(\fR\aoptions:\x05\xe8\xc8\x18\xd3\x0f\"~\n" +
 	"\x03Bye\x12$\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\f.wind.ReasonR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +

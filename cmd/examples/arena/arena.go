@@ -102,6 +102,7 @@ func setup(w *ecs.World) {
 	if o.Match > 0 {
 		registerMatch(w, o)
 	}
+	ecs.Predict(w, "arena.input", "walk", "move", "clamp") // a client knows where its own player walks
 }
 
 // anywhere returns a function that picks a random place in the arena, at least half a metre from its walls.
