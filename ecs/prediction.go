@@ -85,7 +85,7 @@ func (q *Query[V]) needs() (m mask) {
 // Prediction runs what Predict names on a client, ahead of the server, for one entity: the one that the client's session controls. It
 // takes the entity as the server had it after a tick, and then the client's own commands tick by tick, with the game's own code. What
 // else decides on the server, such as other entities and random numbers, is unknown here: then the next update contradicts, and the client places
-// the entity anew. Not safe for concurrent use.
+// the entity again. Not safe for concurrent use.
 type Prediction struct {
 	w       *World
 	session uint64
