@@ -30,6 +30,7 @@ func (a *app) bots() *cobra.Command {
 	var seed uint64
 	var span, wait time.Duration
 	var way badNetwork
+	var trust trustFlags
 	c := &cobra.Command{
 		Use:   "bots",
 		Short: "Run clients that play on a running node",
@@ -57,6 +58,7 @@ most for its turn).`,
 		f.BoolVar(&lobby, "lobby", false, "log in at the gateways of --addr, queue for matches, and play each in its room")
 	}
 	spanFlag(f, &span, "how long to play")
+	trust.add(f)
 	f.Var(&way, "net", "simulated network of the bots, over UDP: "+badNetworkUsage("the text above"))
 	f.DurationVar(&wait, "wait", 10*time.Second, "how long to wait for a node to admit them")
 	a.jsonFlag(c)
@@ -76,6 +78,10 @@ most for its turn).`,
 			return usagef("bots: --net needs --transport udp")
 		}
 		config.DialUDP = way.dialer(seed)
+		var err error
+		if config.TLS, err = trust.config("bots", config.Transport == client.TCP); err != nil {
+			return err
+		}
 		if count < 1 || count > mostBots {
 			return usagef("bots: --count %d: want 1 to %d", count, mostBots)
 		}
@@ -116,7 +122,7 @@ most for its turn).`,
 
 // lobbyBots runs bots that play matches, for span (0: until ctx ends).
 func (a *app) lobbyBots(ctx context.Context, c fleet.Config, span time.Duration) error {
-	l := fleet.StartLobby(fleet.LobbyConfig{Gateways: c.Addrs, Transport: c.Transport, Count: c.Count, Prefix: c.Prefix, Seed: c.Seed, Play: a.lobby.Play, DialUDP: c.DialUDP, Logger: c.Logger})
+	l := fleet.StartLobby(fleet.LobbyConfig{Gateways: c.Addrs, Transport: c.Transport, Count: c.Count, Prefix: c.Prefix, Seed: c.Seed, Play: a.lobby.Play, TLS: c.TLS, DialUDP: c.DialUDP, Logger: c.Logger})
 	pause(ctx, span)
 	s := l.Stats()
 	l.Close()

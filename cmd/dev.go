@@ -16,6 +16,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/fleet"
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/netcode/cert"
 	"github.com/ferris1/wind/shard"
 	"github.com/ferris1/wind/shard/room"
 )
@@ -68,6 +69,9 @@ result and exits with 0, and a later start on the same shard fails and says that
 		}
 		config, err := a.devConfig(f, services, scripts)
 		if err != nil {
+			return err
+		}
+		if err := f.tls.make(&config, f.data, a.log); err != nil {
 			return err
 		}
 		if config.Archives, err = f.archives(ctx, a); err != nil {
@@ -206,7 +210,7 @@ func (a *app) runNode(ctx context.Context, config node.Config, f *nodeFlags, spa
 	if err != nil {
 		return a.unstarted(err)
 	}
-	a.announce(n, f)
+	a.announce(n, f, config.TLS)
 	running, cancel := context.WithCancel(ctx) // also ends when this node no longer runs the shard
 	var beside sync.WaitGroup
 	defer beside.Wait()
@@ -316,7 +320,7 @@ func (a *app) unstarted(err error) error {
 }
 
 // announce prints where clients connect and how to inspect the node.
-func (a *app) announce(n *node.Node, f *nodeFlags) {
+func (a *app) announce(n *node.Node, f *nodeFlags, pair *cert.Pair) {
 	say := func(what, where, how string) {
 		if where != "" {
 			a.tell("  %-10s %-32s %s", what, where, how)
@@ -327,7 +331,7 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 		what = "shard " + f.shard
 	}
 	a.tell("game %s, %s, %s per second", a.game.Name, what, plural(rateOf(n), "tick"))
-	for _, line := range clientLines(n.UDPAddr(), n.TCPAddr()) {
+	for _, line := range clientLines(n.UDPAddr(), n.TCPAddr(), pair) {
 		say(line[0], line[1], line[2])
 	}
 	if id := n.GatewayID(); id != "" {
@@ -340,8 +344,8 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 		say("scripts", n.Watched(), "save a file there to reload its functions")
 	}
 	if n.HTTPAddr() != "" {
-		say("web", "ws://"+n.HTTPAddr()+"/ws", "the same over WebSocket")
-		say("state", "http://"+n.HTTPAddr()+"/healthz", "and /metrics")
+		say("web", scheme("ws", pair)+n.HTTPAddr()+"/ws", "the same over WebSocket")
+		say("state", scheme("http", pair)+n.HTTPAddr()+"/healthz", "and /metrics")
 	}
 	if i := n.Infra(); i != nil {
 		say("log", i.ReaderURL(), "NATS, read-only: wind log tail --follow")
@@ -351,7 +355,7 @@ func (a *app) announce(n *node.Node, f *nodeFlags) {
 }
 
 // clientLines are the lines of announce about the addresses for clients; each address may be "".
-func clientLines(udp, tcp string) (lines [][3]string) {
+func clientLines(udp, tcp string, pair *cert.Pair) (lines [][3]string) {
 	label := "clients"
 	if udp != "" {
 		lines = append(lines, [3]string{label, udp, "UDP (KCP and datagrams): wind bots --addr " + udp})
@@ -362,9 +366,20 @@ func clientLines(udp, tcp string) (lines [][3]string) {
 		if udp != "" {
 			how = "TCP, the same frames"
 		}
+		if pair != nil {
+			how = "TCP with TLS 1.3: wind bots --transport tcp --addr " + tcp + " --tls-pin " + pair.Fingerprint()
+		}
 		lines = append(lines, [3]string{label, tcp, how})
 	}
 	return lines
+}
+
+// scheme returns the scheme of a URL, with an s if there is a certificate.
+func scheme(name string, pair *cert.Pair) string {
+	if pair != nil {
+		name += "s"
+	}
+	return name + "://"
 }
 
 // rateOf returns the ticks per second of the node's shard.

@@ -19,7 +19,7 @@ func TestTheFirstAddressIsForClients(t *testing.T) {
 		{"u", ""}:  "[[clients u UDP (KCP and datagrams): wind bots --addr u]]",
 		{"", "t"}:  "[[clients t TCP: wind bots --transport tcp --addr t]]",
 	} {
-		if got := fmt.Sprint(clientLines(addrs[0], addrs[1])); got != want {
+		if got := fmt.Sprint(clientLines(addrs[0], addrs[1], nil)); got != want {
 			t.Errorf("%q: %s, want %s", addrs, got, want)
 		}
 	}

@@ -110,6 +110,7 @@ func (f *doctorFlags) trial(a *app, args []string) (c node.Config, err error) {
 	if f.role == roleGateway && !f.gives("udp") {
 		c.UDP = ""
 	}
+	c.Insecure = c.Insecure || f.tls.own // the start makes the certificate, and the flags are checked: here the ports are tried without
 	return c, err
 }
 

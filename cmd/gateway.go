@@ -9,6 +9,7 @@ import (
 
 	"github.com/ferris1/wind/cmd/gen"
 	"github.com/ferris1/wind/cmd/node"
+	"github.com/ferris1/wind/netcode/cert"
 )
 
 // gatewayResult is the result that gateway prints when it ends.
@@ -23,6 +24,7 @@ func (a *app) gateway() *cobra.Command {
 	f, g := &memberFlags{}, &gatewayFlags{}
 	var id, tcp, udp string
 	var limits limitsFlag
+	var secure tlsFlags
 	c := &cobra.Command{
 		Use:   "gateway",
 		Short: "Run a gateway: it logs clients in and forwards their requests to services",
@@ -39,13 +41,14 @@ A gateway learns from the running services which of them handles which message, 
 	c.Flags().StringVar(&udp, "udp", "", "address for clients over UDP (KCP); empty for none")
 	g.add(c.Flags())
 	limits.add(c.Flags())
+	secure.add(c.Flags())
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) error {
 		if tcp == "" && udp == "" && f.http == "" {
 			return usagef("gateway: give --tcp, --udp or --http an address: without one, no client can connect")
 		}
 		ports := ports{{"--udp", "udp", udp}, {"--tcp", "tcp", tcp}, {"--http", "tcp", f.http}}
-		if err := first(ports.check(), checkInstance("--id", id)); err != nil {
+		if err := first(ports.check(secure), checkInstance("--id", id)); err != nil {
 			return err
 		}
 		config, err := f.config(a)
@@ -55,13 +58,16 @@ A gateway learns from the running services which of them handles which message, 
 		if config.Gateway, err = g.config(ctx, a); err != nil {
 			return err
 		}
+		if err := first(secure.use(&config, a.log), secure.make(&config, f.data, a.log)); err != nil {
+			return err
+		}
 		config.TCP, config.UDP, config.Limits, config.Instance, config.Patience = tcp, udp, limits.limits, id, f.span
 		relaxGC()
 		n, err := node.Start(ctx, config)
 		if err != nil {
 			return a.unstarted(err)
 		}
-		a.announceGateway(n)
+		a.announceGateway(n, config.TLS)
 		a.await(ctx, n, f.span)
 		s := n.GatewayStats()
 		err = n.Stop()
@@ -75,7 +81,7 @@ A gateway learns from the running services which of them handles which message, 
 }
 
 // announceGateway prints where the services' clients connect.
-func (a *app) announceGateway(n *node.Node) {
+func (a *app) announceGateway(n *node.Node, pair *cert.Pair) {
 	a.tell("gateway %s", n.GatewayID())
 	for _, at := range []struct{ what, addr string }{{"TCP", n.TCPAddr()}, {"UDP (KCP)", n.UDPAddr()}} {
 		if at.addr != "" {
@@ -83,7 +89,10 @@ func (a *app) announceGateway(n *node.Node) {
 		}
 	}
 	if n.HTTPAddr() != "" {
-		a.tell("  %-10s ws://%s/ws", "WebSocket", n.HTTPAddr())
+		a.tell("  %-10s %s%s/ws", "WebSocket", scheme("ws", pair), n.HTTPAddr())
+	}
+	if pair != nil {
+		a.tell("  %-10s %s", "TLS", pair.Fingerprint())
 	}
 }
 

@@ -29,7 +29,7 @@ service, gateway and the verbs that look at a cluster find the URLs with the sam
 	spanFlag(c.Flags(), &span, "how long to run")
 	a.jsonFlag(c)
 	c.RunE = a.verb(func(ctx context.Context, _ []string) (err error) {
-		if err := embedded.ports().check(); err != nil {
+		if err := embedded.ports().check(tlsFlags{}); err != nil {
 			return err
 		}
 		d, i, err := node.OpenInfra(ctx, data, node.InfraConfig{Embedded: embedded.config(), Fast: true, Logger: a.log}, func(error) {})

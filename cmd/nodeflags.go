@@ -29,6 +29,7 @@ type nodeFlags struct {
 	deltas           deltaLimit
 	embedded         embeddedFlags
 	limits           limitsFlag
+	tls              tlsFlags
 	capacity         float64
 	labels           labelsFlag
 	archive          string
@@ -56,6 +57,7 @@ func (f *nodeFlags) add(set *pflag.FlagSet, a *app) {
 	set.Var(&f.deltas, "deltas", "which deltas to keep: off (publish none), an age such as 24h, a size such as 4GiB, or both as 24h,4GiB; also changes an existing stream (default: 4GiB, or an eighth of a small store)")
 	f.embedded.add(set)
 	f.limits.add(set)
+	f.tls.add(set)
 	f.labels = labelsFlag{}
 	set.Float64Var(&f.capacity, "capacity", 700*float64(runtime.NumCPU()), "milliseconds of tick work per second that this node may spend on rooms: 1000 is one processor, 0 takes no rooms, the default is 70 % of all processors")
 	set.Var(f.labels, "label", "label of this node, such as region=eu, for rooms that ask for it; repeatable")
@@ -86,11 +88,12 @@ func (f *nodeFlags) config(a *app) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, err
 	}
-	return node.Config{
+	c := node.Config{
 		LogBytes: f.logBytes.bytes, DeltaBytes: f.deltas.bytes, DeltaAge: f.deltas.age, NoDeltas: f.deltas.off, Embedded: f.embedded.config(),
 		Game: a.game, Options: options, Seed: seed, Cluster: f.cluster, Shard: f.shard, ID: string(f.node), Data: f.data, NATS: f.nats, Etcd: f.etcd,
 		NoShard: f.shard == "", UDP: f.udp, TCP: f.tcp, HTTP: f.http, Limits: f.limits.limits, Lease: time.Duration(f.lease), Replicas: f.replicas, EtcdCompact: f.compact, Fast: f.fast, Purge: f.purge, Capacity: f.capacity, Labels: f.labels, Logger: a.log, Spell: a.self.spell,
-	}, nil
+	}
+	return c, f.tls.use(&c, a.log)
 }
 
 // archives opens the place for archives, if there is one, and tries it, or nobody learns until a room ends that it takes none. A
@@ -179,7 +182,7 @@ func (f *nodeFlags) admits() error {
 func (f *nodeFlags) places() error {
 	ports := append(ports{{"--udp", "udp", f.udp}, {"--tcp", "tcp", f.tcp}, {"--http", "tcp", f.http}}, f.embedded.ports()...)
 	if f.shard == "" && f.roomsAlone {
-		return first(ports.check(), checkName("--cluster", f.cluster))
+		return first(ports.check(f.tls), checkName("--cluster", f.cluster))
 	}
-	return first(ports.check(), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
+	return first(ports.check(f.tls), checkName("--shard", f.shard), checkName("--cluster", f.cluster))
 }

@@ -39,8 +39,8 @@ type listener struct{ flag, network, address string }
 // ports are the addresses that one process listens on; an empty one means none.
 type ports []listener
 
-// check refuses addresses that are wrong, that other machines could reach, or that need one port twice.
-func (p ports) check() error {
+// check refuses addresses that are wrong, that need one port twice, or that other machines could reach although nothing encrypts what clients send there.
+func (p ports) check(secure tlsFlags) error {
 	for i, l := range p {
 		if err := checkAddressOn(l.network, l.flag, l.address); err != nil {
 			return err
@@ -49,8 +49,12 @@ func (p ports) check() error {
 			continue
 		}
 		host, _, _ := net.SplitHostPort(l.address)
-		if ip := net.ParseIP(host); host == "" || ip != nil && !ip.IsLoopback() {
-			return usagef("%s %s: other machines could reach it, and connections are not encrypted yet: name a loopback address such as 127.0.0.1:7777", l.flag, l.address)
+		if ip := net.ParseIP(host); (host == "" || ip != nil && !ip.IsLoopback()) && !secure.covers(l.flag) {
+			ways := "name a loopback address such as 127.0.0.1:7777, or allow it with --insecure"
+			if l.flag != "--udp" {
+				ways = "name a loopback address such as 127.0.0.1:7777, encrypt with --tls-cert and --tls-key, or allow it with --insecure"
+			}
+			return usagef("%s %s: other machines could reach it, and nothing encrypts what clients send there: %s", l.flag, l.address, ways)
 		}
 		for _, other := range p[:i] {
 			if l.sharesPort(other) {

@@ -36,6 +36,9 @@ Beside its shard, a node hosts rooms of its game, up to --capacity (see wind roo
 			err = f.admits()
 		}
 		if err == nil {
+			err = f.tls.make(&config, f.data, a.log)
+		}
+		if err == nil {
 			config.Archives, err = f.archives(ctx, a)
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package netcode
 
 import (
 	"cmp"
+	"crypto/tls"
 	"log/slog"
 	"time"
 )
@@ -11,10 +12,12 @@ import (
 type Config struct {
 	// UDP and TCP are addresses to listen on, host:port. Port 0 picks a free
 	// one; an empty address disables the transport. Without Insecure, Listen
-	// accepts only loopback addresses.
+	// accepts only loopback addresses, for TCP also others with TLS.
 	UDP, TCP string
-	// Insecure allows other addresses too, although nothing is encrypted and,
-	// without tickets, nobody is authenticated.
+	// TLS makes TCP speak TLS and nothing else. Nil: plain TCP.
+	TLS *tls.Config
+	// Insecure allows addresses that other machines can reach, although nothing
+	// is encrypted and, without tickets, nobody is authenticated.
 	Insecure bool
 	// Shard is the shard of a Hello that names none. A Hello for it that comes before
 	// Serve is asked to try again. Empty: a Hello names its shard, or shows a ticket.

@@ -32,7 +32,8 @@
 // client cannot use up what others need.
 //
 // A Ticket says who a player is: a gateway seals it, the shard's node opens it.
-// It authenticates but encrypts nothing. The secure handshake will be a later
-// layer: datagram types 16-31 are reserved for it. Until it exists, Listen refuses
-// all addresses but loopback, unless Insecure is set.
+// It authenticates but encrypts nothing. TCP and WebSocket speak TLS if Config.TLS
+// is set; package netcode/cert keeps the certificate. UDP's secure handshake will be
+// a later layer: datagram types 16-31 are reserved for it. Listen refuses addresses
+// that other machines can reach and that nothing encrypts, unless Insecure is set.
 package netcode

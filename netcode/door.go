@@ -46,10 +46,8 @@ func Listen(c Config) (*Door, error) {
 	if c.UDP == "" && c.TCP == "" {
 		return nil, errors.New("netcode: no UDP or TCP address to listen on")
 	}
-	for _, address := range []string{c.UDP, c.TCP} {
-		if err := allowed(address, c.Insecure); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(allowed(c.UDP, c.Insecure), allowed(c.TCP, c.Insecure || c.TLS != nil)); err != nil {
+		return nil, err
 	}
 	if n := len(c.TicketKey); n > 0 && n < MinTicketKey {
 		return nil, fmt.Errorf("netcode: the ticket key has %d bytes; it needs at least %d", n, MinTicketKey)
@@ -100,15 +98,17 @@ func allowed(address string, insecure bool) error {
 	return Loopback(address)
 }
 
-// Loopback returns an error unless address is a loopback address. Until connections are encrypted, no other machine may
-// reach a listener for players.
+// ErrOpen is wrapped by the error for an address that other machines can reach and that nothing encrypts.
+var ErrOpen = errors.New("other machines can reach it, and nothing encrypts what clients send there")
+
+// Loopback returns an error unless address is a loopback address. Other machines may reach a listener for players only if it encrypts.
 func Loopback(address string) error {
 	addr, err := net.ResolveTCPAddr("tcp", address) // resolves UDP addresses alike
 	if err != nil {
 		return fmt.Errorf("netcode: %w", err)
 	}
 	if !addr.IP.IsLoopback() {
-		return fmt.Errorf("netcode: %s is not a loopback address, and connections are not encrypted yet: name one like 127.0.0.1:7777", address)
+		return fmt.Errorf("netcode: %s is not a loopback address: %w", address, ErrOpen)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package netcode
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -73,8 +75,11 @@ func (d *Door) accept(listener net.Listener) {
 			time.Sleep(10 * time.Millisecond) // out of file descriptors, most likely
 			continue
 		}
-		c := newTCPConn(d, conn)
 		addr, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+		if d.cfg.TLS != nil {
+			conn = tls.Server(conn, d.cfg.TLS)
+		}
+		c := newTCPConn(d, conn)
 		if !c.open(addr) {
 			conn.Close()
 		}
@@ -113,6 +118,10 @@ func (c *tcpConn) wake(closed bool) {
 func (c *tcpConn) read() {
 	defer c.raw.Close()
 	d := c.door
+	if err := c.shake(); err != nil {
+		c.lost()
+		return
+	}
 	buffer := make([]byte, tcpReadBytes)
 	ws, _ := c.raw.(*wsConn)
 	open, drained := true, 0
@@ -147,14 +156,30 @@ func (c *tcpConn) read() {
 			return
 		}
 		if err != nil {
-			c.conn.lost()
-			d.mu.Lock()
-			d.tally(c.conn)
-			d.mu.Unlock()
-			c.in.ended()
+			c.lost()
 			return
 		}
 	}
+}
+
+// shake is TLS's handshake, if there is one.
+func (c *tcpConn) shake() error {
+	t, ok := c.raw.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.door.cfg.HandshakeTimeout)
+	defer cancel()
+	return t.HandshakeContext(ctx)
+}
+
+// lost ends the connection after an error.
+func (c *tcpConn) lost() {
+	c.conn.lost()
+	c.door.mu.Lock()
+	c.door.tally(c.conn)
+	c.door.mu.Unlock()
+	c.in.ended()
 }
 
 // write sends what the connection collects until it has ended; then the reader has

@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,8 @@ type Config struct {
 	Seed      uint64 // of the bots: number i gets Seed+i
 	NewBot    func(seed uint64) client.Bot
 	Trace     *Trace                                 // nil: no trace
-	DialUDP   func(address string) (net.Conn, error) // as in client.Config
+	TLS       *tls.Config                            // as in client.Config
+	DialUDP   func(address string) (net.Conn, error) // likewise
 	Ramp      time.Duration                          // pause between two connects; 0: 5 ms
 	Logger    *slog.Logger                           // nil: slog.Default()
 }
@@ -90,7 +92,7 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 func (f *Fleet) join(ctx context.Context, c Config, i int) error {
 	config := client.Config{
 		Addr: c.Addrs[i%len(c.Addrs)], More: c.Addrs, Transport: c.Transport, Shard: c.Shard,
-		Identity: fmt.Sprintf("%s-%d", c.Prefix, i), Bot: c.NewBot(c.Seed + uint64(i)), DialUDP: c.DialUDP, Logger: c.Logger,
+		Identity: fmt.Sprintf("%s-%d", c.Prefix, i), Bot: c.NewBot(c.Seed + uint64(i)), TLS: c.TLS, DialUDP: c.DialUDP, Logger: c.Logger,
 	}
 	if c.Trace != nil {
 		config.OnUpdate = func(u client.Update) { c.Trace.saw(i, u) }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,7 +21,8 @@ type LobbyConfig struct {
 	Prefix    string                                 // of the players' names: <prefix>-<number>
 	Seed      uint64                                 // number i gets Seed+i
 	Play      func(context.Context, Seat)            // plays one match after another until the context ends
-	DialUDP   func(address string) (net.Conn, error) // as in client.Config
+	TLS       *tls.Config                            // as in client.Config
+	DialUDP   func(address string) (net.Conn, error) // likewise
 	Ramp      time.Duration                          // pause between two players; 0: 5 ms
 	Logger    *slog.Logger                           // nil: slog.Default()
 }
@@ -31,7 +33,8 @@ type Seat struct {
 	Transport client.Transport
 	Player    string
 	Seed      uint64
-	DialUDP   func(address string) (net.Conn, error) // as in client.Config
+	TLS       *tls.Config                            // as in client.Config
+	DialUDP   func(address string) (net.Conn, error) // likewise
 	Account   *Account
 	Logger    *slog.Logger
 }
@@ -54,7 +57,7 @@ func StartLobby(c LobbyConfig) *Lobby {
 			own := i % len(c.Gateways)
 			seat := Seat{
 				Gateways: append(append([]string{}, c.Gateways[own:]...), c.Gateways[:own]...), Transport: c.Transport,
-				Player: fmt.Sprintf("%s-%d", c.Prefix, i), Seed: c.Seed + uint64(i), DialUDP: c.DialUDP, Account: &Account{of: &l.matches}, Logger: logger,
+				Player: fmt.Sprintf("%s-%d", c.Prefix, i), Seed: c.Seed + uint64(i), TLS: c.TLS, DialUDP: c.DialUDP, Account: &Account{of: &l.matches}, Logger: logger,
 			}
 			l.matches.mu.Lock()
 			l.matches.seats = append(l.matches.seats, seat.Account)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/ferris1/wind/netcode/cert"
 	"github.com/ferris1/wind/persistence/jetstream"
 )
 
@@ -99,7 +100,7 @@ func onlyOurs(dir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case lockFile, "nats", "etcd":
+		case lockFile, "nats", "etcd", cert.CertFile, cert.KeyFile:
 			return nil // one of ours suffices: a README beside it does no harm
 		}
 	}

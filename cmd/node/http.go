@@ -1,7 +1,9 @@
 package node
 
 import (
+	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -15,9 +17,10 @@ import (
 // listenHTTP serves /healthz, /metrics and, if clients may connect, /ws.
 func (n *Node) listenHTTP(addr string) error {
 	if n.config.admits() { // by /ws
-		if err := netcode.Loopback(addr); err != nil {
-			return fmt.Errorf("http: %w", err)
+		if err := netcode.Loopback(addr); err != nil && !n.config.Insecure && n.config.TLS == nil {
+			return listenError(fmt.Errorf("http: %w", err))
 		}
+		n.warnOpen("http", addr, n.config.TLS != nil)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -36,8 +39,11 @@ func (n *Node) listenHTTP(addr string) error {
 	if n.door != nil {
 		mux.Handle("GET /ws", n.door.WebSocket())
 	}
-	n.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	n.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(n.config.Logger.Handler(), slog.LevelDebug)}
 	n.httpAddr = l.Addr().String()
+	if n.config.TLS != nil {
+		l = tls.NewListener(l, n.config.TLS.ServerConfig("http/1.1")) // a WebSocket needs it
+	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

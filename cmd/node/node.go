@@ -18,6 +18,7 @@ import (
 
 	"github.com/ferris1/wind/ecs"
 	"github.com/ferris1/wind/netcode"
+	"github.com/ferris1/wind/netcode/cert"
 	"github.com/ferris1/wind/netcode/gateway"
 	"github.com/ferris1/wind/netcode/session"
 	"github.com/ferris1/wind/persistence"
@@ -42,6 +43,8 @@ type Config struct {
 	Etcd string // URLs, comma-separated; "" embeds a server in Data
 
 	UDP, TCP, HTTP string         // addresses to listen on; "" for none
+	TLS            *cert.Pair     // makes TCP and HTTP speak TLS; nil: they are plain
+	Insecure       bool           // other machines may reach addresses that nothing encrypts
 	Limits         netcode.Limits // per address and per identity
 
 	NoShard  bool      // run no standing shard: only services, a gateway, or rooms up to Capacity
@@ -220,7 +223,10 @@ func (n *Node) listen() error {
 		}
 		return n.listenHTTP(c.HTTP)
 	}
-	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Shard: c.Shard, Locate: n.locate, Limits: c.Limits, Logger: c.Logger}
+	config := netcode.Config{UDP: c.UDP, TCP: c.TCP, Insecure: c.Insecure, Shard: c.Shard, Locate: n.locate, Limits: c.Limits, Logger: c.Logger}
+	if c.TLS != nil {
+		config.TLS = c.TLS.ServerConfig()
+	}
 	if c.NoShard {
 		config.Shard = "" // which a client that names none would wait for
 	}
@@ -239,6 +245,8 @@ func (n *Node) listen() error {
 		return listenError(err)
 	}
 	n.onClose(n.door.Close)
+	n.warnOpen("udp", c.UDP, false)
+	n.warnOpen("tcp", c.TCP, c.TLS != nil)
 	n.accounts = session.NewAccounts(config.Limits)
 	if !c.NoShard {
 		begin := ecs.Config{Options: c.Options}

@@ -20,6 +20,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,6 +97,9 @@ type Config struct {
 	// Redundancy says how often inputs are sent over UDP. By default it follows
 	// the measured loss.
 	Redundancy Redundancy
+	// TLS makes TCP and WebSocket speak TLS; nil: plain. Without a ServerName the server must be the host of the address. See package cert for
+	// one that pins a certificate.
+	TLS *tls.Config
 	// DialUDP opens the socket to a server. The client reads and writes it from one goroutine, while others set its read deadline; a
 	// write must not wait. By default it is a plain socket; see package netsim for one behind a bad network.
 	DialUDP func(address string) (net.Conn, error)

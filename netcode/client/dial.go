@@ -2,8 +2,11 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -11,15 +14,20 @@ import (
 
 // dialStream opens a byte stream: TCP, or a WebSocket with binary messages. The
 // address of a WebSocket is a URL, or host:port with the path /ws implied.
-func dialStream(ctx context.Context, transport Transport, address string) (net.Conn, error) {
+func dialStream(ctx context.Context, transport Transport, address string, secure *tls.Config) (net.Conn, error) {
 	if transport == TCP {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", address)
+		return dialTLS(ctx, address, secure)
+	}
+	o := &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled}
+	scheme := "ws://"
+	if secure != nil {
+		scheme = "wss://"
+		o.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: secure.Clone(), DisableKeepAlives: true}}
 	}
 	if !strings.Contains(address, "://") {
-		address = "ws://" + address + "/ws"
+		address = scheme + address + "/ws"
 	}
-	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled})
+	ws, response, err := websocket.Dial(ctx, address, o)
 	if err != nil {
 		if response != nil {
 			return nil, fmt.Errorf("%s answered %s: %w", address, response.Status, err)
@@ -28,6 +36,20 @@ func dialStream(ctx context.Context, transport Transport, address string) (net.C
 	}
 	ws.SetReadLimit(-1) // the frame reader has its own limit
 	return wsConn{websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws}, nil
+}
+
+// dialTLS opens a TCP connection, with TLS if secure is not nil.
+func dialTLS(ctx context.Context, address string, secure *tls.Config) (net.Conn, error) {
+	if secure == nil {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", address)
+	}
+	d := tls.Dialer{Config: secure}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if wrong := (tls.RecordHeaderError{}); errors.As(err, &wrong) {
+		return nil, fmt.Errorf("%s does not speak TLS: %w", address, err)
+	}
+	return conn, err
 }
 
 // wsConn is a WebSocket that closes without a closing handshake.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type RPCConfig struct {
 	Addr      string // host:port; for WebSocket also a URL
 	Transport Transport
 	Format    rpc.Format // of all payloads
+	// TLS makes TCP and WebSocket speak TLS, as in Config.
+	TLS *tls.Config
 	// DialUDP opens the socket, as in Config.
 	DialUDP func(address string) (net.Conn, error)
 

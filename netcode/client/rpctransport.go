@@ -10,7 +10,7 @@ import (
 // overStream runs the session over TCP or a WebSocket, with a goroutine that reads
 // and one that writes.
 func (c *RPC) overStream(ctx context.Context) error {
-	conn, err := dialStream(ctx, c.cfg.Transport, c.cfg.Addr)
+	conn, err := dialStream(ctx, c.cfg.Transport, c.cfg.Addr, c.cfg.TLS)
 	if err != nil {
 		return err
 	}

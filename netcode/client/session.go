@@ -85,7 +85,7 @@ func (s *session) connection(address string) error {
 	if c.cfg.Transport == UDP {
 		s.transport, s.cookie, err = dialUDP(c.cfg.DialUDP, address, s, &c.counters, c.stop)
 	} else {
-		s.transport, err = dialTCP(c.cfg.Transport, address, s, &c.counters)
+		s.transport, err = dialTCP(c.cfg.Transport, address, c.cfg.TLS, s, &c.counters)
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -246,10 +247,10 @@ const (
 	tcpWriteTimeout = 10 * time.Second
 )
 
-func dialTCP(transport Transport, address string, to receiver, stats *counters) (*tcpTransport, error) {
+func dialTCP(transport Transport, address string, secure *tls.Config, to receiver, stats *counters) (*tcpTransport, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tcpDialTimeout)
 	defer cancel()
-	conn, err := dialStream(ctx, transport, address)
+	conn, err := dialStream(ctx, transport, address, secure)
 	if err != nil {
 		return nil, err
 	}

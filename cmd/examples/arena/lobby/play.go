@@ -83,7 +83,7 @@ func (p *player) connect(ctx context.Context) error {
 	p.tries++
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	g, err := client.DialRPC(ctx, client.RPCConfig{Addr: address, Transport: p.Transport, DialUDP: p.DialUDP, OnPush: p.pushed})
+	g, err := client.DialRPC(ctx, client.RPCConfig{Addr: address, Transport: p.Transport, TLS: p.TLS, DialUDP: p.DialUDP, OnPush: p.pushed})
 	if err != nil {
 		return err
 	}
