@@ -33,7 +33,7 @@ type ahead struct {
 type aheadTick struct {
 	tick     uint64
 	commands []ecs.Command
-	saved    []byte // the entity after it; empty: there was none
+	saved    []byte // the entity after it; empty without an entity
 	x, y     float64
 	placed   bool // x and y are known
 }

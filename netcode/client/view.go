@@ -20,7 +20,7 @@ type View struct {
 
 	place  *place  // nil: the game has no spatial component
 	ahead  *ahead  // nil: nothing is predicted
-	tracks *tracks // nil: nobody has asked for a Position yet
+	tracks *tracks // made for the first Position
 	clock  Clock   // of the inputs
 }
 
