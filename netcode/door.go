@@ -46,7 +46,10 @@ func Listen(c Config) (*Door, error) {
 	if c.UDP == "" && c.TCP == "" {
 		return nil, errors.New("netcode: no UDP or TCP address to listen on")
 	}
-	if err := errors.Join(allowed(c.UDP, c.Insecure), allowed(c.TCP, c.Insecure || c.TLS != nil)); err != nil {
+	if err := allowed(c.UDP, c.Insecure); err != nil {
+		return nil, err
+	}
+	if err := allowed(c.TCP, c.Insecure || c.TLS != nil); err != nil {
 		return nil, err
 	}
 	if n := len(c.TicketKey); n > 0 && n < MinTicketKey {
@@ -90,9 +93,9 @@ func newDoor(c Config, clock func() time.Time) *Door {
 	return d
 }
 
-// allowed refuses addresses that other machines could reach, unless insecure.
-func allowed(address string, insecure bool) error {
-	if address == "" || insecure {
+// allowed refuses an address that other machines could reach, unless that is allowed.
+func allowed(address string, open bool) error {
+	if address == "" || open {
 		return nil
 	}
 	return Loopback(address)
